@@ -1,0 +1,130 @@
+"""Settings and folders: flag > `LLMTOOL_*` > config.toml > default.
+
+Nothing here reads the process's environment: callers pass a mapping, so that the same code serves
+the command, the function library and the tests.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from llmtool.errors import UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pragma: no cover
+    import tomli as tomllib
+
+PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
+GpuLayers = Literal["auto", "all"] | Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Folders(msgspec.Struct, frozen=True, kw_only=True):
+    """Where things are kept. None of the folders needs to exist."""
+
+    config: Path
+    data: Path
+    cache: Path
+    hub_cache: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.config / "config.toml"
+
+    @property
+    def prompts(self) -> Path:
+        return self.config / "prompts"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a user can set once. Every field but `aliases` has a variable `LLMTOOL_<FIELD>`."""
+
+    model: str | None = None
+    threads: PositiveInt | None = None
+    n_gpu_layers: GpuLayers = "auto"
+    ctx_size: PositiveInt | None = None
+    max_tokens: PositiveInt | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    offline: bool = False
+    color: Literal["auto", "always", "never"] = "auto"
+    aliases: dict[str, str] = {}
+
+
+def find_folders(environ: Mapping[str, str]) -> Folders:
+    """Return the folders for this user, as the platform has them.
+
+    `LLMTOOL_CONFIG_DIR`, `LLMTOOL_DATA_DIR` and `LLMTOOL_CACHE_DIR` override ours; the Hub's cache
+    follows `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE`, `HF_HOME` and `XDG_CACHE_HOME` as
+    huggingface_hub does, except that an empty variable counts as unset.
+    """
+    import platformdirs
+
+    def folder(variable: str, default: str) -> Path:
+        return Path(environ.get(variable) or default).expanduser()
+
+    home = environ.get("HOME") or str(Path("~").expanduser())
+    hf_home = environ.get("HF_HOME") or str(
+        Path(environ.get("XDG_CACHE_HOME") or Path(home, ".cache"), "huggingface")
+    )
+    hub = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE")
+    return Folders(
+        config=folder("LLMTOOL_CONFIG_DIR", platformdirs.user_config_dir("llmtool", False)),
+        data=folder("LLMTOOL_DATA_DIR", platformdirs.user_data_dir("llmtool", False)),
+        cache=folder("LLMTOOL_CACHE_DIR", platformdirs.user_cache_dir("llmtool", False)),
+        hub_cache=Path(hub).expanduser() if hub else Path(hf_home).expanduser() / "hub",
+    )
+
+
+def load_settings(environ: Mapping[str, str], config_file: Path) -> Settings:
+    """Read config.toml (a missing file is an empty one), then let `LLMTOOL_*` override it.
+
+    Raises:
+        UsageError: the file is not TOML, a key is unknown (the nearest one is named), or a value
+            has the wrong type.
+
+    Example:
+        >>> load_settings({"LLMTOOL_MODEL": "starter"}, Path("none.toml")).model
+        'starter'
+    """
+    values = _read_toml(config_file)
+    for name in Settings.__struct_fields__:
+        text = environ.get(f"LLMTOOL_{name.upper()}")
+        if text and name != "aliases":
+            values[name] = _parse_variable(f"LLMTOOL_{name.upper()}", text, name)
+    unknown = [key for key in values if key not in Settings.__struct_fields__]
+    if unknown:
+        raise UsageError(f"{config_file}: unknown key {unknown[0]!r}{_nearest(unknown[0])}")
+    try:
+        return msgspec.convert(values, Settings)
+    except msgspec.ValidationError as exc:
+        raise UsageError(f"{config_file}: {exc}") from exc
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as exc:
+        raise UsageError(f"{path}: cannot read the configuration: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise UsageError(f"{path}: not valid TOML: {exc}") from exc
+
+
+def _parse_variable(variable: str, text: str, field: str) -> Any:
+    kind = next(f.type for f in msgspec.structs.fields(Settings) if f.name == field)
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as exc:
+        raise UsageError(f"{variable}={text}: {exc}") from exc
+
+
+def _nearest(key: str) -> str:
+    near = difflib.get_close_matches(key, Settings.__struct_fields__, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
