@@ -1,0 +1,3 @@
+from llmtool.cli.app import main
+
+main()

@@ -1,0 +1,342 @@
+"""llama.cpp through llama-cpp-python's low-level API: the only importer of `llama_cpp`.
+
+Thin, typed handles over the C objects (weights, context, sampler chain). Nothing here knows about
+prompts, requests or text streams.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import importlib.util
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from llmtool.engine.types import Cancellation, OnProgress, Sampling
+from llmtool.errors import Cancelled, EngineError, ModelUnreadable
+
+logger = logging.getLogger("llmtool")
+
+_LOG_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
+_recent_errors: list[str] = []
+
+
+@lru_cache(maxsize=1)
+def bindings() -> ModuleType:
+    """Return the C API, imported without the package around it.
+
+    `import llama_cpp` pulls in numpy, jinja2 and diskcache (154 ms); the bindings alone take 44.
+    The bare package is taken out of `sys.modules` again, so that a program which uses both this
+    library and the real `llama_cpp` gets the real one.
+    """
+    loaded = sys.modules.get("llama_cpp")
+    if loaded is not None:
+        return importlib.import_module("llama_cpp.llama_cpp")
+    spec = importlib.util.find_spec("llama_cpp")
+    if spec is None or not spec.submodule_search_locations:
+        raise EngineError("llama-cpp-python is not installed (pip install llama-cpp-python)")
+    package = ModuleType("llama_cpp")
+    package.__path__ = list(spec.submodule_search_locations)
+    sys.modules["llama_cpp"] = package
+    try:
+        module = importlib.import_module("llama_cpp.llama_cpp")
+    except (OSError, RuntimeError) as exc:
+        raise EngineError(f"llama.cpp's library cannot be loaded: {exc}") from exc
+    finally:
+        for name in [n for n in sys.modules if n.split(".")[0] == "llama_cpp"]:
+            del sys.modules[name]
+    _start_backend(module)
+    return module
+
+
+def _start_backend(lib: Any) -> None:
+    @lib.llama_log_callback  # type: ignore[untyped-decorator]
+    def log(level: int, text: bytes, _data: object) -> None:
+        line = text.decode("utf-8", "replace").rstrip()
+        if level == 4 and line:
+            _recent_errors.append(line)
+            del _recent_errors[:-20]
+        if line and logger.isEnabledFor(logging.DEBUG):
+            logger.log(_LOG_LEVELS.get(level, logging.DEBUG), "llama.cpp: %s", line)
+
+    lib._llmtool_log = log  # llama.cpp keeps the pointer: the closure must live as long
+    lib.llama_log_set(log, None)
+    lib.llama_backend_init()
+
+
+def last_error() -> str:
+    """Return llama.cpp's last error line, or an empty string."""
+    return _recent_errors[-1] if _recent_errors else ""
+
+
+class Weights:
+    """A loaded model: its weights, its vocabulary and its metadata.
+
+    Args:
+        path: the GGUF file, or the first part of a split one; checked by the caller.
+        n_gpu_layers: layers to put on the GPU; -1 is all of them.
+        on_progress: called with (done, 1.0) while tensors are loaded.
+
+    Raises:
+        ModelUnreadable: llama.cpp refuses the file.
+        Cancelled: `cancellation` was set meanwhile.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        n_gpu_layers: int = -1,
+        cancellation: Cancellation | None = None,
+        on_progress: OnProgress | None = None,
+        vocab_only: bool = False,
+    ) -> None:
+        lib = self._lib = bindings()
+        self.path = path
+        params = lib.llama_model_default_params()
+        params.n_gpu_layers = n_gpu_layers
+        params.vocab_only = vocab_only
+
+        def go_on(done: float, _data: object) -> bool:
+            if on_progress is not None:
+                on_progress(done, 1.0)
+            return cancellation is None or not cancellation.cancelled
+
+        params.progress_callback = callback = lib.llama_progress_callback(go_on)
+        _recent_errors.clear()
+        self._model = lib.llama_model_load_from_file(os.fsencode(path), params)
+        del callback
+        if not self._model:
+            if cancellation is not None:
+                cancellation.check()
+            reason = last_error() or "llama.cpp refused it"
+            raise ModelUnreadable(f"{path}: cannot be loaded: {reason}")
+        self._vocab = lib.llama_model_get_vocab(self._model)
+        self._pieces: dict[int, bytes] = {}
+        self._buffer = ctypes.create_string_buffer(256)
+
+    def close(self) -> None:
+        if self._model:
+            self._lib.llama_model_free(self._model)
+            self._model = None
+
+    @cached_property
+    def n_ctx_train(self) -> int:
+        return int(self._lib.llama_model_n_ctx_train(self._model))
+
+    @cached_property
+    def n_vocab(self) -> int:
+        return int(self._lib.llama_vocab_n_tokens(self._vocab))
+
+    @cached_property
+    def n_layer(self) -> int:
+        return int(self._lib.llama_model_n_layer(self._model))
+
+    @cached_property
+    def size_bytes(self) -> int:
+        return int(self._lib.llama_model_size(self._model))
+
+    @cached_property
+    def is_decoder(self) -> bool:
+        """Whether it can write text: an encoder-only model (BERT) cannot."""
+        return bool(self._lib.llama_model_has_decoder(self._model))
+
+    @cached_property
+    def has_encoder(self) -> bool:
+        return bool(self._lib.llama_model_has_encoder(self._model))
+
+    @cached_property
+    def chat_template(self) -> str | None:
+        """The template's source as it stands in the file; None for a base model."""
+        source = self._lib.llama_model_chat_template(self._model, None)
+        return None if source is None else bytes(source).decode("utf-8", "replace")
+
+    @cached_property
+    def bos(self) -> int:
+        """The id of the beginning-of-sequence token, or -1."""
+        return int(self._lib.llama_vocab_bos(self._vocab))
+
+    @cached_property
+    def eos(self) -> int:
+        return int(self._lib.llama_vocab_eos(self._vocab))
+
+    @cached_property
+    def adds_bos(self) -> bool:
+        return bool(self._lib.llama_vocab_get_add_bos(self._vocab)) and self.bos >= 0
+
+    def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Return the ids of UTF-8 `text`, as `llama_tokenize` does; shape (n_tokens,)."""
+        size = len(text) + 8
+        while True:
+            ids = (ctypes.c_int32 * size)()
+            n = self._lib.llama_tokenize(
+                self._vocab, text, len(text), ids, size, add_special, parse_special
+            )
+            if n >= 0:
+                return ids[:n]
+            size = -n
+
+    def token_text(self, token: int) -> str:
+        """Return a token as it is written in the vocabulary, control tokens included."""
+        raw = self._lib.llama_vocab_get_text(self._vocab, token)
+        return bytes(raw or b"").decode("utf-8", "replace")
+
+    def is_control(self, token: int) -> bool:
+        lib = self._lib
+        attributes = lib.llama_vocab_get_attr(self._vocab, token)
+        return bool(attributes & (lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN))
+
+    def is_user_defined(self, token: int) -> bool:
+        lib = self._lib
+        attributes = lib.llama_vocab_get_attr(self._vocab, token)
+        return bool(attributes & lib.LLAMA_TOKEN_ATTR_USER_DEFINED)
+
+    def is_end(self, token: int) -> bool:
+        """Whether a reply ends at this token (end of sequence, turn or message)."""
+        return bool(self._lib.llama_vocab_is_eog(self._vocab, token))
+
+    def piece(self, token: int) -> bytes:
+        """Return the bytes that a token adds to a text; control tokens add none."""
+        piece = self._pieces.get(token)
+        if piece is None:
+            piece = self._pieces[token] = self.render_piece(token, special=False)
+        return piece
+
+    def render_piece(self, token: int, *, special: bool) -> bytes:
+        """Return a token's bytes; `special` writes control tokens out as text."""
+        while True:
+            size = len(self._buffer)
+            n = self._lib.llama_token_to_piece(self._vocab, token, self._buffer, size, 0, special)
+            if n >= 0:
+                return bytes(self._buffer[:n])
+            self._buffer = ctypes.create_string_buffer(-n)
+
+
+class Context:
+    """The memory and the compute buffers of `Weights` for up to `n_ctx` tokens.
+
+    Args:
+        n_ctx: tokens that fit, prompt and reply together.
+        n_threads: threads for decoding and for prompts.
+        n_batch: tokens per call of `decode` at the most.
+        cancellation: ends a running `decode` between two nodes of the graph.
+
+    Raises:
+        EngineError: there is not enough memory.
+    """
+
+    def __init__(
+        self,
+        weights: Weights,
+        *,
+        n_ctx: int,
+        n_threads: int,
+        n_batch: int = 512,
+        cancellation: Cancellation | None = None,
+    ) -> None:
+        lib = self._lib = weights._lib
+        self.weights = weights
+        self.n_batch = n_batch
+        params = lib.llama_context_default_params()
+        params.n_ctx = n_ctx
+        params.n_batch = params.n_ubatch = n_batch
+        params.n_seq_max = 1
+        params.n_threads = params.n_threads_batch = n_threads
+        params.no_perf = True
+        self._cancellation = cancellation or Cancellation()
+        # strlen(flag) is the abort callback: 0 while the flag is an empty string. A Python
+        # callback runs 515 times per token on a 30-layer model and costs about 4 %.
+        self._flag = (ctypes.c_char * 2).from_buffer(self._cancellation.flag)
+        params.abort_callback = ctypes.cast(_c_library().strlen, lib.ggml_abort_callback)
+        params.abort_callback_data = ctypes.addressof(self._flag)
+        _recent_errors.clear()
+        self._ctx = lib.llama_init_from_model(weights._model, params)
+        if not self._ctx:
+            raise EngineError(
+                f"no memory for a context of {n_ctx} tokens"
+                f"{': ' + last_error() if last_error() else ''} (try a smaller --ctx-size)"
+            )
+        self._memory = lib.llama_get_memory(self._ctx)
+        self.n_ctx = int(lib.llama_n_ctx(self._ctx))
+        self._ids = (ctypes.c_int32 * n_batch)()
+
+    def close(self) -> None:
+        if self._ctx:
+            self._lib.llama_free(self._ctx)
+            self._ctx = None
+
+    def decode(self, tokens: Sequence[int]) -> None:
+        """Append up to `n_batch` tokens to the sequence and compute the logits of the last.
+
+        Raises:
+            Cancelled: stopped from outside; what was appended is undefined until `clear`.
+            EngineError: llama.cpp failed.
+        """
+        n = len(tokens)
+        self._ids[:n] = tokens
+        code = self._lib.llama_decode(self._ctx, self._lib.llama_batch_get_one(self._ids, n))
+        if code == 0:
+            return
+        if code == 2:
+            raise Cancelled("stopped before it was done")
+        raise EngineError(f"llama.cpp could not decode (code {code}) {last_error()}".rstrip())
+
+    def truncate(self, length: int) -> bool:
+        """Forget everything after `length` tokens; False where the memory cannot do that."""
+        return bool(self._lib.llama_memory_seq_rm(self._memory, 0, length, -1))
+
+    def clear(self) -> None:
+        self._lib.llama_memory_clear(self._memory, False)
+
+
+class Sampler:
+    """llama.cpp's chain: penalties, top-k, top-p, min-p, temperature, then a draw with the seed.
+
+    Penalties look at the reply alone, not at the prompt: a summary may use its source's words.
+    """
+
+    def __init__(self, weights: Weights, sampling: Sampling, *, seed: int) -> None:
+        lib = self._lib = weights._lib
+        params = lib.llama_sampler_chain_default_params()
+        params.no_perf = True
+        self._chain = lib.llama_sampler_chain_init(params)
+
+        def add(step: object) -> None:
+            lib.llama_sampler_chain_add(self._chain, step)
+
+        if sampling.repeat_penalty != 1.0:
+            add(
+                lib.llama_sampler_init_penalties(
+                    weights.n_vocab, sampling.repeat_last_n, sampling.repeat_penalty, 0.0, 0.0
+                )
+            )
+        if sampling.temperature == 0:
+            add(lib.llama_sampler_init_greedy())
+            return
+        if sampling.top_k:
+            add(lib.llama_sampler_init_top_k(sampling.top_k))
+        if sampling.top_p < 1:
+            add(lib.llama_sampler_init_top_p(sampling.top_p, 1))
+        if sampling.min_p > 0:
+            add(lib.llama_sampler_init_min_p(sampling.min_p, 1))
+        add(lib.llama_sampler_init_temp(sampling.temperature))
+        add(lib.llama_sampler_init_dist(seed))
+
+    def sample(self, context: Context) -> int:
+        """Choose a token from the logits of the last decoded one, and remember it."""
+        return int(self._lib.llama_sampler_sample(self._chain, context._ctx, -1))
+
+    def close(self) -> None:
+        if self._chain:
+            self._lib.llama_sampler_free(self._chain)
+            self._chain = None
+
+
+def _c_library() -> ctypes.CDLL:
+    return ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)

@@ -1,0 +1,109 @@
+"""What this machine offers: processors and memory, as far as this process may use them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def usable_cpus() -> int:
+    """Return how many processors the affinity mask leaves to this process."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0)) or 1
+    return os.cpu_count() or 1
+
+
+def cgroup_cpus(root: Path = _CGROUP) -> float | None:
+    """Return the cgroup's CPU quota in processors, or None where there is no limit."""
+    try:
+        quota, period = (root / "cpu.max").read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError):
+        pass
+    try:
+        v1 = root / "cpu"
+        us = int((v1 / "cpu.cfs_quota_us").read_text())
+        return us / int((v1 / "cpu.cfs_period_us").read_text()) if us > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def physical_cores() -> int | None:
+    """Return how many cores the usable processors belong to, or None where unknown."""
+    if sys.platform == "darwin":
+        # Efficiency cores slow a decode down: every step waits for its slowest thread.
+        return _sysctl("hw.perflevel0.physicalcpu") or _sysctl("hw.physicalcpu")
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    cores = set()
+    for cpu in os.sched_getaffinity(0):
+        path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        try:
+            cores.add(path.read_text().strip())
+        except OSError:
+            return None
+    return len(cores)
+
+
+def default_threads() -> int:
+    """Return the threads for a decode: cores we may use, within the cgroup's quota.
+
+    Hyper-threads share their core's vector units, so a core counts once, except on machines of
+    four processors or fewer, where llama.cpp uses them all too.
+    """
+    cpus = usable_cpus()
+    threads = cpus if cpus <= 4 else min(cpus, physical_cores() or cpus)
+    quota = cgroup_cpus()
+    if quota is not None:
+        threads = min(threads, int(quota + 0.5))
+    return max(1, threads)
+
+
+def memory_bytes() -> tuple[int | None, int | None]:
+    """Return (total, available) memory for this process in bytes, None where unknown."""
+    if sys.platform == "darwin":
+        return _sysctl("hw.memsize"), None
+    total = available = None
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            name, _, rest = line.partition(":")
+            if name == "MemTotal":
+                total = int(rest.split()[0]) * 1024
+            elif name == "MemAvailable":
+                available = int(rest.split()[0]) * 1024
+    except (OSError, ValueError, IndexError):
+        return None, None
+    limit, used = _cgroup_memory()
+    if limit is not None and (total is None or limit < total):
+        total = limit
+        available = limit - used if available is None else min(available, limit - used)
+    return total, available
+
+
+def _cgroup_memory(root: Path = _CGROUP) -> tuple[int | None, int]:
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            return int((root / limit).read_text()), int((root / used).read_text())
+        except (OSError, ValueError):
+            continue
+    return None, 0
+
+
+def _sysctl(name: str) -> int | None:
+    import ctypes
+
+    value, size = ctypes.c_uint64(0), ctypes.c_size_t(8)
+    try:
+        libc = ctypes.CDLL(None)
+        failed = libc.sysctlbyname(
+            name.encode(), ctypes.byref(value), ctypes.byref(size), None, ctypes.c_size_t(0)
+        )
+    except (OSError, AttributeError):
+        return None
+    return None if failed else int(value.value)
