@@ -1,0 +1,119 @@
+"""A command in a real terminal, and what the terminal shows.
+
+    with Terminal(["llmtool", "gen", "Hello"], env) as terminal:
+        terminal.wait_for("Hello")
+        terminal.send("\\x03")
+        assert terminal.exit_status == 130
+
+Standard streams are the terminal unless they are redirected to a file, so that a command can be
+seen with any mix of the two.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pexpect
+import pyte
+
+
+class Terminal:
+    """A child process on a pseudo-terminal, and the screen that a user would see."""
+
+    def __init__(
+        self,
+        argv: Sequence[str | Path],
+        env: Mapping[str, str],
+        *,
+        columns: int = 80,
+        lines: int = 24,
+        cwd: Path | None = None,
+        stdin: Path | None = None,
+        stdout: Path | None = None,
+        stderr: Path | None = None,
+    ) -> None:
+        self.raw = b""
+        self._screen = pyte.Screen(columns or 80, lines or 24)
+        self._stream = pyte.ByteStream(self._screen)
+        self._child = pexpect.spawn(
+            "/bin/sh",
+            ["-c", _redirected(stdin, stdout, stderr), "sh", *map(str, argv)],
+            env=dict(env),
+            cwd=cwd,
+            dimensions=(lines, columns),
+            timeout=None,
+        )
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._child.close(force=True)
+
+    @property
+    def pid(self) -> int:
+        return int(self._child.pid)
+
+    def send(self, keys: str | bytes) -> None:
+        """Type `keys`; `\\x03` is Ctrl-C, `\\x04` Ctrl-D, `\\x1a` Ctrl-Z, `\\r` Enter."""
+        self._child.send(keys)
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def resize(self, *, columns: int, lines: int) -> None:
+        self._child.setwinsize(lines, columns)
+        self._screen.resize(lines, columns)
+
+    def screen(self) -> list[str]:
+        """Return the rows as they are now, without the blanks at their ends."""
+        return [row.rstrip() for row in self._screen.display]
+
+    def wait_for(self, text: str, timeout: float = 20) -> None:
+        """Read until `text` was written or is on the screen; fail with the screen otherwise."""
+        limit = time.monotonic() + timeout
+        while text not in self.raw.decode(errors="replace") and text not in "\n".join(
+            self.screen()
+        ):
+            if not self._read(limit - time.monotonic()):
+                shown = "\n".join(row for row in self.screen() if row)
+                raise AssertionError(f"no {text!r} within {timeout} s; on the screen:\n{shown}")
+
+    def wait(self, timeout: float = 30) -> int:
+        """Read to the end and return the exit status as a shell tells it (130 for SIGINT)."""
+        limit = time.monotonic() + timeout
+        while self._read(limit - time.monotonic()):
+            pass
+        while self._child.isalive():
+            if time.monotonic() > limit:
+                raise AssertionError(f"still running after {timeout} s")
+            time.sleep(0.005)
+        status = self._child.exitstatus
+        return 128 + int(self._child.signalstatus) if status is None else int(status)
+
+    @property
+    def exit_status(self) -> int:
+        return self.wait()
+
+    def _read(self, timeout: float) -> bool:
+        """Show what was written next; return False at the end or when the time is over."""
+        try:
+            data = self._child.read_nonblocking(4096, timeout=max(timeout, 0))
+        except (pexpect.EOF, pexpect.TIMEOUT):
+            return False
+        self.raw += data
+        self._stream.feed(data)
+        return True
+
+
+def _redirected(stdin: Path | None, stdout: Path | None, stderr: Path | None) -> str:
+    """Return the shell line that becomes the command, with the streams that are files."""
+    words = ['exec "$@"']
+    for sign, path in (("<", stdin), (">", stdout), ("2>", stderr)):
+        if path is not None:
+            words.append(f"{sign} '{path}'")
+    return " ".join(words)
