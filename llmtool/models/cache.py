@@ -1,0 +1,77 @@
+"""Read the Hub's cache folder, which llama.cpp, transformers and we share, without its library.
+
+models--org--name/refs/<revision>            the commit that a branch or tag stood for
+models--org--name/snapshots/<commit>/<file>  a link into blobs/
+models--org--name/blobs/<sha256>             the bytes
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def repo_folder(hub_cache: Path, repo: str) -> Path:
+    return hub_cache / f"models--{repo.replace('/', '--')}"
+
+
+def find_commit(folder: Path, revision: str | None) -> str | None:
+    """Return the commit that a revision (None: main) stood for when it was last fetched."""
+    if revision and COMMIT.fullmatch(revision):
+        return revision if (folder / "snapshots" / revision).is_dir() else None
+    try:
+        text = (folder / "refs" / (revision or "main")).read_text("ascii").strip()
+    except (OSError, ValueError):
+        return None
+    return text if COMMIT.fullmatch(text) else None
+
+
+def list_files(folder: Path, commit: str) -> dict[str, int]:
+    """Return the files of a snapshot that are really there, with their sizes.
+
+    A link whose target is gone counts as not there.
+    """
+    root = folder / "snapshots" / commit
+    found: dict[str, int] = {}
+    for directory, _, names in os.walk(root):
+        for name in names:
+            path = os.path.join(directory, name)
+            try:
+                found[os.path.relpath(path, root).replace(os.sep, "/")] = os.stat(path).st_size
+            except OSError:
+                continue
+    return dict(sorted(found.items()))
+
+
+def list_repos(hub_cache: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the model repositories of the cache with their folders, sorted by name."""
+    try:
+        names = sorted(os.listdir(hub_cache))
+    except OSError:
+        return
+    for name in names:
+        kind, _, rest = name.partition("--")
+        if kind == "models" and rest and (hub_cache / name).is_dir():
+            yield rest.replace("--", "/", 1), hub_cache / name
+
+
+def list_commits(folder: Path) -> dict[str, list[str]]:
+    """Return the commits that have a snapshot, with the revisions that point to each."""
+    try:
+        found: dict[str, list[str]] = {
+            name: [] for name in sorted(os.listdir(folder / "snapshots"))
+        }
+    except OSError:
+        return {}
+    refs = folder / "refs"
+    for directory, _, names in os.walk(refs):
+        for name in sorted(names):
+            revision = os.path.relpath(os.path.join(directory, name), refs).replace(os.sep, "/")
+            commit = find_commit(folder, revision)
+            if commit in found:
+                found[commit].append(revision)
+    return found

@@ -1,0 +1,251 @@
+"""Choose the model file in a listing of names: no network, no disk.
+
+A quant label is `[UD-]` and one of Q<n>_{K|0|1}[_S|_M|_L|_XL|_4_4], IQ<n>_{XXS|XS|S|M|NL},
+TQ<n>_0, MXFP4[_MOE], NVFP4, BF16, F16 (FP16), F32 (FP32) or a bare Q<n>, in any case, with `-` for
+`_`. The last label of the file's stem counts, else the last one of its folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import msgspec
+
+from llmtool.errors import ModelNotFound
+
+DEFAULT_ORDER = (
+    "Q4_K_M UD-Q4_K_M UD-Q4_K_XL Q4_K_XL Q4_K_L Q4_K_S IQ4_XS IQ4_NL Q4_0 Q4 MXFP4 MXFP4_MOE "
+    "Q5_K_M Q5_K_S Q6_K Q8_0"
+).split()
+
+_LABEL = r"""
+    (?: (?P<ud> UD ) [-_] )?
+    (?: Q [1-9] [-_] (?: K (?: [-_] (?: S | M | L | XL ) )? | [01] (?: [-_] [48] [-_] [48] )? )
+      | IQ [1-9] [-_] (?: XXS | XS | S | M | NL )
+      | TQ [1-9] [-_] 0
+      | MXFP4 (?: [-_] MOE )? | NVFP4 | BF16 | FP?16 | FP?32
+      | Q [1-9] )
+"""
+_IN_NAME = re.compile(rf"(?<![A-Za-z0-9]) {_LABEL} (?![A-Za-z0-9])", re.VERBOSE | re.IGNORECASE)
+_SPLIT = re.compile(r"(?P<stem>.*)-(?P<index>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
+_BYTE_PIECE = re.compile(
+    r"(?P<stem>.*)(?:\.gguf)?[.-](?:split-?[a-z0-9]{1,3}|part-?[a-z0-9]{1,3}(?:of\d+)?)",
+    re.IGNORECASE,
+)
+_NOT_A_MODEL = frozenset("mmproj imatrix mtp eagle3 dflash dspark vocab lora adapter draft".split())
+_MAX_LISTED = 12
+
+Reason = Literal[
+    "no-gguf",
+    "no-such-quant",
+    "no-such-file",
+    "pick-one",
+    "split-incomplete",
+    "byte-split",
+    "not-a-model",
+]
+
+
+class ChoiceError(ModelNotFound):
+    """No file of the listing can be chosen; `reason` says why in one word."""
+
+    def __init__(self, message: str, *, reason: Reason) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """One model of a listing: its files in order (one, or all parts of a split) and its label."""
+
+    files: tuple[str, ...]
+    quant: str | None
+    count: int = 1  # the parts that there should be
+    size_bytes: int | None = None
+
+    @property
+    def file(self) -> str:
+        return self.files[0]
+
+    @property
+    def complete(self) -> bool:
+        return len(self.files) == self.count
+
+
+def normalize(label: str) -> str | None:
+    """Return the one spelling of a quant label, or None for what is no label.
+
+    Example:
+        >>> normalize("ud-q4-k-xl"), normalize("fp16"), normalize("best")
+        ('UD-Q4_K_XL', 'F16', None)
+    """
+    match = _IN_NAME.fullmatch(label)
+    return _spell(match) if match else None
+
+
+def find_label(path: str) -> str | None:
+    """Return the quant label of a file from its name, else from its folder."""
+    folder, _, name = path.rpartition("/")
+    split = _SPLIT.fullmatch(name)
+    for text in (split["stem"] if split else _without_suffix(name), folder.rpartition("/")[2]):
+        matches = list(_IN_NAME.finditer(text))
+        if matches:
+            return _spell(matches[-1])
+    return None
+
+
+def find_models(files: Mapping[str, int | None] | Iterable[str]) -> list[Choice]:
+    """Return every model of a listing, split ones as one, in the listing's order."""
+    sizes: dict[str, int | None] = (
+        dict(files) if isinstance(files, Mapping) else dict.fromkeys(files)
+    )
+    groups: dict[tuple[str, int], dict[int, str]] = {}
+    for path in sizes:
+        if not path.lower().endswith(".gguf") or _is_other(path):
+            continue
+        split = _SPLIT.fullmatch(path)
+        if split:
+            key = (split["stem"], int(split["count"]))
+            groups.setdefault(key, {})[int(split["index"])] = path
+        else:
+            groups[(path, 0)] = {1: path}
+    models = []
+    for (_, count), parts in groups.items():
+        names = tuple(parts[i] for i in sorted(parts) if not count or 1 <= i <= count)
+        known = [size for name in names if (size := sizes[name]) is not None]
+        if names:
+            models.append(
+                Choice(
+                    files=names,
+                    quant=find_label(names[0]),
+                    count=max(count, 1),
+                    size_bytes=sum(known) if len(known) == len(names) else None,
+                )
+            )
+    return models
+
+
+def choose(files: Mapping[str, int | None] | Iterable[str], quant: str | None = None) -> Choice:
+    """Choose the model of a listing that has this label, or the usual one when none is asked for.
+
+    Args:
+        files: paths inside the repository, with their sizes in bytes where they are known (shown
+            in errors).
+
+    Raises:
+        ChoiceError: none or more than one fits; the message lists what there is.
+    """
+    names = list(files)
+    models = find_models(files)
+    pieces = [name for name in names if _BYTE_PIECE.fullmatch(name) and not _is_other(name)]
+    if quant is not None:
+        return _choose_label(models, pieces, quant)
+    for label in DEFAULT_ORDER:
+        found = [m for m in models if m.quant == label]
+        if found:
+            return _only(found, label)
+    if len(models) == 1:
+        return _only(models, models[0].quant or models[0].file)
+    if models:
+        raise ChoiceError(
+            f"no usual quant among these: {_list(models)}; ask for one with :QUANT or :file.gguf",
+            reason="pick-one",
+        )
+    if pieces:
+        raise _byte_split(pieces[0])
+    raise ChoiceError("it holds no GGUF model", reason="no-gguf")
+
+
+def choose_file(files: Mapping[str, int | None] | Iterable[str], name: str) -> Choice:
+    """Choose the model that this file belongs to: by its path, or by its name if that is unique.
+
+    Raises:
+        ChoiceError: there is no such file, it is no model, or parts of it are missing.
+    """
+    names = list(files)
+    paths = [n for n in names if n == name] or [n for n in names if n.rpartition("/")[2] == name]
+    if len(paths) == 1 and _is_other(paths[0]):
+        raise ChoiceError(f"{name} is no model by its name", reason="not-a-model")
+    models = find_models(files)
+    found = [m for m in models if len(paths) == 1 and paths[0] in m.files]
+    if found:
+        return _only(found, name)
+    if len(paths) > 1:
+        raise ChoiceError(
+            f"{name} is there {len(paths)} times: {', '.join(paths)}; give the path",
+            reason="pick-one",
+        )
+    near = difflib.get_close_matches(name, [m.file for m in models], n=3, cutoff=0.4)
+    there = f"the nearest are {', '.join(near)}" if near else _list(models) or "no GGUF model"
+    raise ChoiceError(
+        f"it has no file {name}; there is {there}"
+        if not near
+        else f"it has no file {name}; {there}",
+        reason="no-such-file",
+    )
+
+
+def _choose_label(models: list[Choice], pieces: list[str], quant: str) -> Choice:
+    label = normalize(quant)
+    for wanted in (label, f"UD-{label}"):
+        found = [m for m in models if label and m.quant == wanted]
+        if found:
+            return _only(found, quant)
+    cut = [
+        name for name in pieces if label and find_label(_BYTE_PIECE.sub(r"\g<stem>", name)) == label
+    ]
+    if cut:
+        raise _byte_split(cut[0])
+    if not models:
+        raise ChoiceError("it holds no GGUF model", reason="no-gguf")
+    raise ChoiceError(f"it has no {quant}; there are {_list(models)}", reason="no-such-quant")
+
+
+def _only(found: list[Choice], asked: str) -> Choice:
+    complete = [m for m in found if m.complete]
+    if not complete:
+        model = found[0]
+        raise ChoiceError(
+            f"{model.file}: {len(model.files)} of {model.count} parts are there",
+            reason="split-incomplete",
+        )
+    if len(complete) > 1:
+        names = ", ".join(m.file for m in complete[:_MAX_LISTED])
+        raise ChoiceError(
+            f"{len(complete)} files are {asked}: {names}; name one with :file.gguf",
+            reason="pick-one",
+        )
+    return complete[0]
+
+
+def _byte_split(name: str) -> ChoiceError:
+    return ChoiceError(
+        f"{name} is a raw piece of a file, which llama.cpp cannot load: join the pieces with cat "
+        f"and `llmtool models import` the result, or choose another quant",
+        reason="byte-split",
+    )
+
+
+def _list(models: list[Choice]) -> str:
+    shown = sorted(models, key=lambda m: m.size_bytes or 0)[:_MAX_LISTED]
+    texts = [
+        (m.quant or m.file) + (f" ({m.size_bytes / 1e9:.1f} GB)" if m.size_bytes else "")
+        for m in shown
+    ]
+    more = len(models) - len(shown)
+    return ", ".join(texts) + (f" and {more} more" if more > 0 else "")
+
+
+def _spell(match: re.Match[str]) -> str:
+    label = match[0].upper().replace("-", "_").replace("FP16", "F16").replace("FP32", "F32")
+    return f"UD-{label[3:]}" if match["ud"] else label
+
+
+def _is_other(path: str) -> bool:
+    return bool(_NOT_A_MODEL & set(re.split(r"[^a-z0-9]+", path.lower())))
+
+
+def _without_suffix(name: str) -> str:
+    return name[: -len(".gguf")] if name.lower().endswith(".gguf") else name

@@ -1,0 +1,197 @@
+"""What `-m` accepts: a Hub repository, a file, an alias, the starter model.
+
+org/name[:QUANT | :file.gguf][@revision]     hf.co/org/name…   hf://org/name…
+https://huggingface.co/org/name[/tree/REV | /resolve/REV/file.gguf]
+an alias or a catalogue name, with its own [:QUANT][@revision]
+starter, or a path to a .gguf file
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from llmtool.errors import ModelNotFound, UsageError
+
+STARTER = "starter"
+HUB_HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
+_REPO = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}/[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
+_REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]{0,199}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,95}")
+_MAX_ALIASES = 16
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """A parsed model reference; which fields are set depends on `kind`."""
+
+    kind: Literal["path", "starter", "hub"]
+    path: Path | None = None
+    repo: str | None = None
+    quant: str | None = None
+    file: str | None = None
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        if self.kind != "hub":
+            return STARTER if self.kind == "starter" else str(self.path)
+        chosen = self.file or self.quant
+        text = f"{self.repo}:{chosen}" if chosen else str(self.repo)
+        return f"{text}@{self.revision}" if self.revision else text
+
+
+def parse(
+    text: str, aliases: Mapping[str, str] | None = None, *, hosts: Collection[str] = HUB_HOSTS
+) -> Reference:
+    """Parse a model reference; an alias may point to another alias.
+
+    A name that is both a file and an alias is the file only if it holds a path separator or ends
+    in `.gguf`. `hosts` are the host names whose URLs are the Hub's.
+
+    Raises:
+        UsageError: the text is no reference, or the aliases run in a circle.
+        ModelNotFound: a bare name that is no alias; the nearest ones are named.
+
+    Example:
+        >>> parse("hf.co/Qwen/Qwen3-0.6B-GGUF:q8_0@main").repo
+        'Qwen/Qwen3-0.6B-GGUF'
+    """
+    return _parse(text, aliases or {}, hosts, ())
+
+
+def check_name(name: str) -> str:
+    """Return `name` if an alias may have it, else raise `UsageError`."""
+    if not _NAME.fullmatch(name) or name == STARTER or name.endswith(".gguf"):
+        raise UsageError(
+            f"{name!r} cannot be a model name: letters, digits, '.', '_', '-', '+', "
+            f"at most 96, not {STARTER!r} and not ending in .gguf"
+        )
+    return name
+
+
+def _parse(
+    text: str, aliases: Mapping[str, str], hosts: Collection[str], seen: tuple[str, ...]
+) -> Reference:
+    if not text.strip() or "\0" in text or "\n" in text:
+        raise UsageError(
+            f"{text!r} is no model reference: give org/name, a name or a path to a .gguf file"
+        )
+    if "://" in text:
+        return _parse_url(text, hosts)
+    for prefix in (*(f"{host}/" for host in sorted(HUB_HOSTS)),):
+        if text.startswith(prefix):
+            return _parse_repo(text[len(prefix) :], text)
+    if _is_path(text):
+        return Reference(kind="path", path=Path(text).expanduser())
+    if "/" in text.partition(":")[0]:
+        return _parse_repo(text, text)
+    return _parse_alias(text, aliases, hosts, seen)
+
+
+def _is_path(text: str) -> bool:
+    if text.startswith(("/", "./", "../", "~", "\\")) or re.match(r"[A-Za-z]:[\\/]", text):
+        return True
+    if text.lower().endswith(".gguf"):
+        head, colon, _ = text.partition(":")
+        return not (colon and _REPO.fullmatch(head)) or Path(text).is_file()
+    return "/" in text and Path(text).is_file()
+
+
+def _parse_alias(
+    text: str, aliases: Mapping[str, str], hosts: Collection[str], seen: tuple[str, ...]
+) -> Reference:
+    name, chosen, revision = (text, "", "") if text in aliases else _split_suffix(text)
+    if name in seen or len(seen) >= _MAX_ALIASES:
+        circle = " -> ".join([*seen, name])
+        raise UsageError(f"the alias {seen[0]!r} runs in a circle: {circle}; set it anew")
+    if name not in aliases:
+        if name == STARTER and not chosen and not revision:
+            return Reference(kind="starter")
+        raise ModelNotFound(f"no model is called {name!r}{suggest(name, [*aliases, STARTER])}")
+    target = _parse(aliases[name], aliases, hosts, (*seen, name))
+    if not chosen and not revision:
+        return target
+    if target.kind != "hub":
+        raise UsageError(f"{text!r}: {name!r} is {target}, which takes no quant and no revision")
+    changes: dict[str, str | None] = {"revision": revision} if revision else {}
+    if chosen:
+        is_file = chosen.lower().endswith(".gguf")
+        changes |= {"file": chosen if is_file else None, "quant": None if is_file else chosen}
+    return msgspec.structs.replace(target, **changes)
+
+
+def suggest(name: str, names: Collection[str]) -> str:
+    """Return what to add to "not found": the nearest names, or the way to ask for any."""
+    near = difflib.get_close_matches(name.lower(), sorted({n.lower() for n in names}), n=3)
+    found = [n for low in near for n in sorted(names) if n.lower() == low]
+    if found:
+        return "; the nearest are " + ", ".join(dict.fromkeys(found))
+    return "; give org/name, a path to a .gguf file, or a name that `llmtool models ls` shows"
+
+
+def _split_suffix(text: str) -> tuple[str, str, str]:
+    """Split `name[:chosen][@revision]`; an `@` inside a file name stays there."""
+    rest, at, revision = text.rpartition("@")
+    if not at or revision.lower().endswith(".gguf"):
+        rest, revision, at = text, "", ""
+    name, colon, chosen = rest.partition(":")
+    if (colon and not chosen) or (at and not revision):
+        raise UsageError(f"{text!r}: nothing follows {':' if colon and not chosen else '@'!r}")
+    return name, chosen, revision
+
+
+def _parse_repo(text: str, whole: str) -> Reference:
+    repo, chosen, revision = _split_suffix(text.rstrip("/"))
+    return _hub(whole, repo, chosen, revision)
+
+
+def _hub(whole: str, repo: str, chosen: str, revision: str) -> Reference:
+    repo = repo.removesuffix(".git")
+    if not _REPO.fullmatch(repo) or "--" in repo or ".." in repo:
+        raise UsageError(f"{whole!r}: {repo!r} is no repository; expected org/name")
+    if revision and (not _REVISION.fullmatch(revision) or ".." in revision):
+        raise UsageError(f"{whole!r}: {revision!r} is no revision")
+    is_file = chosen.lower().endswith(".gguf")
+    parts = chosen.split("/")
+    if is_file and ("\\" in chosen or not all(p.strip(".") for p in parts)):
+        raise UsageError(f"{whole!r}: {chosen!r} is no file of a repository")
+    if not is_file and "/" in chosen:
+        raise UsageError(f"{whole!r}: {chosen!r} is neither a quant label nor a .gguf file")
+    return Reference(
+        kind="hub",
+        repo=repo,
+        file=chosen if is_file else None,
+        quant=None if is_file else chosen or None,
+        revision=revision or None,
+    )
+
+
+def _parse_url(text: str, hosts: Collection[str]) -> Reference:
+    url = urlsplit(text)
+    if url.scheme == "hf":
+        # hf://org/name[@rev][/file.gguf] as the Hub's own tools write it, or with :QUANT
+        org, _, rest = text[len("hf://") :].partition("/")
+        name, slash, file = rest.partition("/")
+        if slash and file.lower().endswith(".gguf") and ":" not in name:
+            name, _, revision = name.partition("@")
+            return _hub(text, f"{org}/{name}", unquote(file), revision)
+        return _parse_repo(f"{org}/{rest}", text)
+    if url.scheme not in ("http", "https") or (url.hostname or "") not in hosts:
+        raise UsageError(
+            f"{text!r} is no Hub URL; fetch the file and `llmtool models import FILE` it"
+        )
+    parts = unquote(url.path).strip("/").split("/")
+    repo, rest_parts = "/".join(parts[:2]), parts[2:]
+    if not rest_parts:
+        return _parse_repo(repo, text)
+    kind, revision, file = rest_parts[0], "".join(rest_parts[1:2]), "/".join(rest_parts[2:])
+    if kind not in ("tree", "blob", "resolve", "raw") or (file and not file.endswith(".gguf")):
+        raise UsageError(
+            f"{text!r} is no page of a model; give org/name or the URL of a .gguf file"
+        )
+    return _hub(text, repo, file, revision)

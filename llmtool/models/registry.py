@@ -1,0 +1,131 @@
+"""models.json: what was fetched and imported, with sizes and hashes, and the aliases.
+
+It makes the quant that a user chose stay chosen, and lets `verify` work without a network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from llmtool.errors import LockedError, OutputError, UsageError
+from llmtool.models.reference import Reference
+
+
+class FileRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    path: str  # inside the repository, or below the folder of imported models
+    size_bytes: int
+    sha256: str | None = None
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One model: all its files, first part first."""
+
+    source: Literal["hub", "imported"]
+    name: str  # org/name of a repository, or the name of an imported model
+    files: tuple[FileRecord, ...]
+    quant: str | None = None
+    revision: str | None = None
+    commit: str | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.files)
+
+
+class Registry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file; records are in the order in which they were made, newest last."""
+
+    version: Literal[1] = 1
+    models: tuple[Record, ...] = ()
+    aliases: dict[str, str] = {}
+
+    def find(self, reference: Reference) -> Record | None:
+        """Return the newest record of a Hub reference; without a quant, the one last chosen."""
+        for record in reversed(self.models):
+            if (
+                record.source == "hub"
+                and record.name == reference.repo
+                and reference.revision in (record.revision, record.commit)
+                and reference.quant in (None, record.quant)
+                and reference.file in (None, *(file.path for file in record.files))
+            ):
+                return record
+        return None
+
+    def imported(self, name: str) -> Record | None:
+        found = (r for r in self.models if r.source == "imported" and r.name == name)
+        return next(found, None)
+
+    def with_record(self, record: Record) -> Registry:
+        """Return a registry with this record last, in place of the one for the same model."""
+        kept = tuple(r for r in self.models if not _same(r, record))
+        return msgspec.structs.replace(self, models=(*kept, record))
+
+    def without(self, record: Record) -> Registry:
+        kept = tuple(r for r in self.models if not _same(r, record))
+        return msgspec.structs.replace(self, models=kept)
+
+
+def _same(one: Record, other: Record) -> bool:
+    if one.source != other.source or one.name != other.name:
+        return False
+    return one.source == "imported" or (
+        one.revision == other.revision
+        and [file.path for file in one.files] == [file.path for file in other.files]
+    )
+
+
+def load(path: Path) -> Registry:
+    """Read models.json; a missing file is an empty one.
+
+    Raises:
+        UsageError: the file is not ours or damaged; it can be removed, no model is lost.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Registry)
+    except (FileNotFoundError, NotADirectoryError):
+        return Registry()
+    except OSError as exc:
+        raise UsageError(f"{path}: cannot be read: {exc.strerror}") from exc
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise UsageError(f"{path}: {exc}; remove the file, no model is lost") from exc
+
+
+def save(path: Path, registry: Registry) -> None:
+    """Write models.json by a temporary file beside it, fsync and rename; call under `lock`."""
+    text = msgspec.json.format(msgspec.json.encode(registry), indent=1)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+    except OSError as exc:
+        raise OutputError(f"{path}: cannot be written: {exc.strerror}") from exc
+
+
+@contextlib.contextmanager
+def lock(path: Path, *, timeout_seconds: float = 30) -> Iterator[None]:
+    """Hold the lock of models.json, so that two writers do not undo each other."""
+    import filelock
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with filelock.FileLock(f"{path}.lock", timeout=timeout_seconds, mode=0o600):
+            yield
+    except filelock.Timeout as exc:
+        raise LockedError(f"{path}: another process holds the lock; try again") from exc
