@@ -18,7 +18,7 @@ from llmtool.errors import UsageError
 
 if sys.version_info >= (3, 11):
     import tomllib
-else:  # pragma: no cover
+else:
     import tomli as tomllib
 
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
@@ -108,7 +108,8 @@ def load_settings(environ: Mapping[str, str], config_file: Path) -> Settings:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return values
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as exc:

@@ -18,7 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from llmtool.engine.types import Cancellation, OnProgress, Sampling
+from llmtool.engine.interrupts import SignalWatch, deferred_interrupt
+from llmtool.engine.types import Cancellation, OnProgress, Sampling, TokenKind
 from llmtool.errors import Cancelled, EngineError, ModelUnreadable
 
 logger = logging.getLogger("llmtool")
@@ -93,7 +94,7 @@ class Weights:
         path: Path,
         *,
         n_gpu_layers: int = -1,
-        cancellation: Cancellation | None = None,
+        cancellation: Cancellation,
         on_progress: OnProgress | None = None,
         vocab_only: bool = False,
     ) -> None:
@@ -106,15 +107,15 @@ class Weights:
         def go_on(done: float, _data: object) -> bool:
             if on_progress is not None:
                 on_progress(done, 1.0)
-            return cancellation is None or not cancellation.cancelled
+            return not cancellation.cancelled
 
         params.progress_callback = callback = lib.llama_progress_callback(go_on)
         _recent_errors.clear()
-        self._model = lib.llama_model_load_from_file(os.fsencode(path), params)
+        with deferred_interrupt(cancellation):
+            self._model = lib.llama_model_load_from_file(os.fsencode(path), params)
         del callback
         if not self._model:
-            if cancellation is not None:
-                cancellation.check()
+            cancellation.check()
             reason = last_error() or "llama.cpp refused it"
             raise ModelUnreadable(f"{path}: cannot be loaded: {reason}")
         self._vocab = lib.llama_model_get_vocab(self._model)
@@ -187,15 +188,14 @@ class Weights:
         raw = self._lib.llama_vocab_get_text(self._vocab, token)
         return bytes(raw or b"").decode("utf-8", "replace")
 
-    def is_control(self, token: int) -> bool:
+    def kind(self, token: int) -> TokenKind:
         lib = self._lib
         attributes = lib.llama_vocab_get_attr(self._vocab, token)
-        return bool(attributes & (lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN))
-
-    def is_user_defined(self, token: int) -> bool:
-        lib = self._lib
-        attributes = lib.llama_vocab_get_attr(self._vocab, token)
-        return bool(attributes & lib.LLAMA_TOKEN_ATTR_USER_DEFINED)
+        if attributes & lib.LLAMA_TOKEN_ATTR_CONTROL:
+            return "control"
+        if attributes & lib.LLAMA_TOKEN_ATTR_USER_DEFINED:
+            return "user"
+        return "unknown" if attributes & lib.LLAMA_TOKEN_ATTR_UNKNOWN else "ordinary"
 
     def is_end(self, token: int) -> bool:
         """Whether a reply ends at this token (end of sequence, turn or message)."""
@@ -214,7 +214,7 @@ class Weights:
             size = len(self._buffer)
             n = self._lib.llama_token_to_piece(self._vocab, token, self._buffer, size, 0, special)
             if n >= 0:
-                return bytes(self._buffer[:n])
+                return self._buffer.raw[:n]
             self._buffer = ctypes.create_string_buffer(-n)
 
 
@@ -238,7 +238,7 @@ class Context:
         n_ctx: int,
         n_threads: int,
         n_batch: int = 512,
-        cancellation: Cancellation | None = None,
+        cancellation: Cancellation,
     ) -> None:
         lib = self._lib = weights._lib
         self.weights = weights
@@ -249,10 +249,10 @@ class Context:
         params.n_seq_max = 1
         params.n_threads = params.n_threads_batch = n_threads
         params.no_perf = True
-        self._cancellation = cancellation or Cancellation()
+        self._watch = SignalWatch(cancellation)
         # strlen(flag) is the abort callback: 0 while the flag is an empty string. A Python
         # callback runs 515 times per token on a 30-layer model and costs about 4 %.
-        self._flag = (ctypes.c_char * 2).from_buffer(self._cancellation.flag)
+        self._flag = (ctypes.c_char * 2).from_buffer(cancellation.flag)
         params.abort_callback = ctypes.cast(_c_library().strlen, lib.ggml_abort_callback)
         params.abort_callback_data = ctypes.addressof(self._flag)
         _recent_errors.clear()
@@ -270,6 +270,7 @@ class Context:
         if self._ctx:
             self._lib.llama_free(self._ctx)
             self._ctx = None
+            self._watch.close()
 
     def decode(self, tokens: Sequence[int]) -> None:
         """Append up to `n_batch` tokens to the sequence and compute the logits of the last.
@@ -279,8 +280,9 @@ class Context:
             EngineError: llama.cpp failed.
         """
         n = len(tokens)
-        self._ids[:n] = tokens
-        code = self._lib.llama_decode(self._ctx, self._lib.llama_batch_get_one(self._ids, n))
+        self._ids[:n] = list(tokens)
+        with self._watch:
+            code = self._lib.llama_decode(self._ctx, self._lib.llama_batch_get_one(self._ids, n))
         if code == 0:
             return
         if code == 2:

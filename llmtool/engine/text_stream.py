@@ -8,15 +8,34 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Sequence
+from typing import NamedTuple
 
-# How thinking models mark their thought: (start, end). The first whose start stands in the chat
-# template is taken. Sources: the templates of Qwen3, Magistral, gpt-oss and Gemma 4.
-THOUGHT_MARKS = (
-    ("<|channel|>analysis<|message|>", "<|start|>assistant<|channel|>final<|message|>"),
-    ("<|channel>thought\n", "<channel|>"),
-    ("[THINK]", "[/THINK]"),
-    ("<think>", "</think>"),
-)
+
+class ThoughtMarks(NamedTuple):
+    """How a model marks its thought; `answer` may open a reply that has none."""
+
+    start: str
+    end: str
+    answer: str = ""
+
+
+# The first whose key stands in the chat template is taken. Sources: the templates of gpt-oss,
+# Gemma 4, Magistral, and of Qwen3, DeepSeek-R1 and most others.
+_KNOWN_MARKS = {
+    "<|channel|>analysis": ThoughtMarks(
+        "<|channel|>analysis<|message|>",
+        "<|start|>assistant<|channel|>final<|message|>",
+        "<|channel|>final<|message|>",
+    ),
+    "<|channel>thought": ThoughtMarks("<|channel>thought", "<channel|>"),
+    "[THINK]": ThoughtMarks("[THINK]", "[/THINK]"),
+    "<think>": ThoughtMarks("<think>", "</think>"),
+}
+
+
+def thought_marks(chat_template: str) -> ThoughtMarks | None:
+    """Return how a model with this chat template marks its thought, or None if it does not."""
+    return next((m for key, m in _KNOWN_MARKS.items() if key in chat_template), None)
 
 
 class Utf8Stream:
@@ -68,13 +87,13 @@ class StopStrings:
 class ThoughtSplitter:
     """Tells a model's thought from its answer.
 
-    A thought is what stands between `start` and `end` at the very beginning of a reply (or from
-    its first byte, when the prompt already opened it); later marks are ordinary text. The marks
-    and the white space around them belong to neither.
+    A thought is what stands between its marks at the very beginning of a reply (or from its first
+    byte, when the prompt already opened it); later marks are ordinary text. The marks and the
+    white space around them belong to neither.
     """
 
-    def __init__(self, start: str, end: str, *, in_thought: bool = False) -> None:
-        self._start, self._end = start, end
+    def __init__(self, marks: ThoughtMarks, *, in_thought: bool = False) -> None:
+        self._start, self._end, self._answer = marks
         self._state = "thought" if in_thought else "before"
         self._held = ""
         self._strip = in_thought
@@ -92,7 +111,10 @@ class ThoughtSplitter:
             if begun.startswith(self._start):
                 self._state, self._strip = "thought", True
                 self._held = begun[len(self._start) :]
-            elif not self._start.startswith(begun):
+            elif self._answer and begun.startswith(self._answer):
+                self._state, self._strip = "answer", True
+                self._held = begun[len(self._answer) :]
+            elif not self._start.startswith(begun) and not self._answer.startswith(begun):
                 self._state = "answer"
         if self._state == "thought":
             self._split_thought(out)

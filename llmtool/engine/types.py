@@ -15,8 +15,10 @@ from msgspec import Meta
 from llmtool.errors import Cancelled, LlmtoolError
 
 MAX_SEED = 2**32 - 2  # llama.cpp takes 2^32-1 for "choose one"
+DEFAULT_MAX_TOKENS = 512
 
 Role = Literal["system", "user", "assistant"]
+TokenKind = Literal["ordinary", "control", "unknown", "user"]
 FinishReason = Literal["stop", "length"]
 OnProgress = Callable[[float, float], None]
 
@@ -32,8 +34,9 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     """How tokens are chosen. The chain is llama.cpp's own, applied in the order of the fields.
 
     `temperature` 0 is greedy; `top_k` 0, `top_p` 1, `min_p` 0 and `repeat_penalty` 1 switch a step
-    off. `max_tokens` None means: as many as the context holds. `seed` None means: choose one and
-    report it. A reply ends before the first of the `stop` strings.
+    off. `max_tokens` None means: up to `DEFAULT_MAX_TOKENS`, fewer where the context ends; a number
+    must fit. `seed` None means: choose one and report it. A reply ends before the first of the
+    `stop` strings.
     """
 
     repeat_penalty: Annotated[float, Meta(gt=0)] = 1.0
@@ -118,6 +121,17 @@ class Failed(msgspec.Struct, frozen=True):
 Event = Token | Finished | Failed
 
 
+class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine runs on, and what it cost to get there."""
+
+    n_ctx: int
+    n_ctx_train: int
+    n_threads: int
+    n_gpu_layers: int
+    load_seconds: float
+    context_seconds: float
+
+
 class Tokenized(msgspec.Struct, frozen=True, kw_only=True):
     """A prompt as the model sees it: the rendered text and its token ids, shape (n_tokens,)."""
 
@@ -130,18 +144,17 @@ class Engine(Protocol):
     """A model that is ready to answer: llama.cpp, or a scripted one for tests."""
 
     @property
-    def n_ctx_train(self) -> int:
-        """The longest context that the model was made for, in tokens."""
-        ...
-
-    @property
-    def has_chat_template(self) -> bool: ...
+    def info(self) -> EngineInfo: ...
 
     def stream(self, requests: Iterable[Request]) -> Iterator[Event]:
         """Answer requests, pulled lazily, with events."""
         ...
 
     def tokenize(self, prompt: Prompt) -> Tokenized: ...
+
+    def fit(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
+        """Return (max_tokens, n_ctx) for `n_prompt` tokens, or raise `ContextOverflow`."""
+        ...
 
     def close(self) -> None: ...
 
@@ -165,6 +178,12 @@ class Cancellation:
     @property
     def cancelled(self) -> bool:
         return self.flag[0] != 0
+
+    def forget_signal(self) -> None:
+        """Take a signal's stop back: its handler has raised already, or the stop is done."""
+        if self.reason is not None:
+            self.reason = None
+            self.flag[0] = 0
 
     def check(self) -> None:
         """Raise `Cancelled` when a stop was asked for."""

@@ -1,0 +1,165 @@
+"""The local engine: a GGUF model in this process, served by llama.cpp."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+
+from llmtool.engine.chat_prompt import ChatPrompt
+from llmtool.engine.llama import Context, Weights
+from llmtool.engine.machine import default_threads
+from llmtool.engine.scheduler import serve
+from llmtool.engine.text_stream import ThoughtMarks
+from llmtool.engine.types import (
+    DEFAULT_MAX_TOKENS,
+    Cancellation,
+    EngineInfo,
+    Event,
+    OnProgress,
+    Prompt,
+    Request,
+    Tokenized,
+)
+from llmtool.errors import ContextOverflow, ModelUnreadable
+
+_CTX_STEP = 256  # contexts are made in steps, so that a batch of like prompts shares one
+
+
+class LocalEngine:
+    """Answers requests with a model file.
+
+    Args:
+        path: the model, already checked (`models.gguf.check`).
+        n_ctx: the context size; None sizes it by each request, which costs the least.
+        n_threads: None takes the cores that this process may use.
+        n_gpu_layers: layers on the GPU, -1 for all; without a GPU backend it changes nothing.
+        cancellation: stops loading, prefill and decoding.
+        on_progress: called with (done, 1.0) while the model is loaded.
+
+    Raises:
+        ModelUnreadable: llama.cpp refuses the file, or it is an encoder that cannot write.
+
+    Example:
+        engine = LocalEngine(path)
+        for event in engine.stream([Request(prompt=Prompt(text="Once upon a"))]):
+            if isinstance(event, Token):
+                text += event.text
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        n_ctx: int | None = None,
+        n_threads: int | None = None,
+        n_gpu_layers: int = -1,
+        cancellation: Cancellation | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        self.cancellation = cancellation or Cancellation()
+        self._n_ctx = n_ctx
+        self._n_threads = n_threads or default_threads()
+        self._n_gpu_layers = n_gpu_layers
+        started = time.perf_counter()
+        self.weights = Weights(
+            path,
+            n_gpu_layers=n_gpu_layers,
+            cancellation=self.cancellation,
+            on_progress=on_progress,
+        )
+        self._load_seconds = time.perf_counter() - started
+        self._context_seconds = 0.0
+        self._context: Context | None = None
+        if not self.weights.is_decoder or self.weights.has_encoder:
+            self.close()
+            raise ModelUnreadable(
+                f"{path}: an encoder model, which cannot write text (use a text generation model)"
+            )
+
+    def close(self) -> None:
+        if self._context is not None:
+            self._context.close()
+            self._context = None
+        self.weights.close()
+
+    @property
+    def info(self) -> EngineInfo:
+        return EngineInfo(
+            n_ctx=self._context.n_ctx if self._context else self._n_ctx or 0,
+            n_ctx_train=self.weights.n_ctx_train,
+            n_threads=self._n_threads,
+            n_gpu_layers=self._n_gpu_layers,
+            load_seconds=self._load_seconds,
+            context_seconds=self._context_seconds,
+        )
+
+    @cached_property
+    def chat_prompt(self) -> ChatPrompt:
+        return ChatPrompt(self.weights, self.weights.chat_template)
+
+    @property
+    def marks(self) -> ThoughtMarks | None:
+        return self.chat_prompt.marks
+
+    @cached_property
+    def mark_tokens(self) -> frozenset[int]:
+        """Control tokens that mark a thought: the reply shows them to its splitter."""
+        text = "".join(self.marks or ())
+        ids = self.weights.tokenize(text.encode(), add_special=False, parse_special=True)
+        return frozenset(t for t in ids if self.weights.kind(t) == "control")
+
+    def tokenize(self, prompt: Prompt) -> Tokenized:
+        return self.chat_prompt.tokenize(prompt)
+
+    def fit(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
+        """Return (max_tokens, n_ctx) for a prompt of `n_prompt` tokens.
+
+        Raises:
+            ContextOverflow: prompt and reply do not fit; nothing is shortened.
+        """
+        limit = self._n_ctx or self.weights.n_ctx_train
+        needed = n_prompt + (max_tokens or 1)
+        if needed > limit:
+            raise ContextOverflow(
+                self._overflow(n_prompt, max_tokens, limit), needed=needed, available=limit
+            )
+        reply = max_tokens or min(DEFAULT_MAX_TOKENS, limit - n_prompt)
+        n_ctx = -(-(n_prompt + reply) // _CTX_STEP) * _CTX_STEP
+        return reply, self._n_ctx or min(n_ctx, max(limit, _CTX_STEP))
+
+    def _overflow(self, n_prompt: int, max_tokens: int | None, limit: int) -> str:
+        reply = f" and {max_tokens} for the reply" if max_tokens else " and room for a reply"
+        if self._n_ctx and self._n_ctx < self.weights.n_ctx_train:
+            advice = f"raise --ctx-size, up to {self.weights.n_ctx_train} for this model"
+        elif max_tokens and n_prompt < limit:
+            advice = f"lower --max-tokens to {limit - n_prompt} or less, or shorten the input"
+        else:
+            advice = "shorten the input, or use a model with a longer context"
+        return f"the input needs {n_prompt} tokens{reply}, {limit} are available: {advice}"
+
+    def context(self, n_ctx: int) -> Context:
+        """Return a context of at least `n_ctx` tokens, made anew when it has to grow."""
+        if self._context is None or self._context.n_ctx < n_ctx:
+            if self._context is not None:
+                self._context.close()
+                self._context = None
+            started = time.perf_counter()
+            self._context = Context(
+                self.weights,
+                n_ctx=n_ctx,
+                n_threads=self._n_threads,
+                cancellation=self.cancellation,
+            )
+            self._context_seconds = time.perf_counter() - started
+        return self._context
+
+    def stream(self, requests: Iterable[Request]) -> Iterator[Event]:
+        """Answer requests in order. See `Engine.stream`.
+
+        Raises:
+            Cancelled: the cancellation was set.
+        """
+        self.cancellation.check()
+        return serve(self, requests)

@@ -1,0 +1,135 @@
+"""An engine that says what it is told: for tests of everything above the engine, and for users'.
+
+It has no model. Tokens are words with the white space before them; replies come from a function of
+the prompt's text, so that a test can look at what was asked and decide what is answered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from llmtool.engine.reply import Reply
+from llmtool.engine.text_stream import ThoughtMarks
+from llmtool.engine.types import (
+    DEFAULT_MAX_TOKENS,
+    Cancellation,
+    EngineInfo,
+    Event,
+    Failed,
+    Finished,
+    FinishReason,
+    Prompt,
+    Request,
+    Timings,
+    Tokenized,
+    Usage,
+)
+from llmtool.errors import ContextOverflow, LlmtoolError
+
+_WORD = re.compile(r"\s*\S+|\s+")
+
+
+class ScriptedEngine:
+    """Replies with `replies`: one text for all, a list used in turn, or a function of the prompt.
+
+    A function may raise an `LlmtoolError`, which becomes a `Failed` event. `prompts` keeps what
+    was asked.
+
+    Example:
+        >>> from llmtool.engine.types import Message
+        >>> engine = ScriptedEngine(lambda text: text.upper())
+        >>> request = Request(prompt=Prompt(messages=(Message("user", "hello"),)))
+        >>> [event.text for event in engine.stream([request])][:-1]
+        ['USER:', ' HELLO']
+    """
+
+    def __init__(
+        self,
+        replies: str | Sequence[str] | Callable[[str], str] = "",
+        *,
+        n_ctx: int = 4096,
+        marks: ThoughtMarks | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> None:
+        self._replies = replies
+        self._n_ctx = n_ctx
+        self._marks = marks
+        self._served = 0
+        self.cancellation = cancellation or Cancellation()
+        self.prompts: list[str] = []
+
+    @property
+    def info(self) -> EngineInfo:
+        return EngineInfo(
+            n_ctx=self._n_ctx,
+            n_ctx_train=self._n_ctx,
+            n_threads=1,
+            n_gpu_layers=0,
+            load_seconds=0.0,
+            context_seconds=0.0,
+        )
+
+    def close(self) -> None:
+        pass
+
+    def tokenize(self, prompt: Prompt) -> Tokenized:
+        text = prompt.text
+        if text is None:
+            text = "\n".join(f"{m.role}: {m.content}" for m in prompt.messages)
+        text += prompt.prefill
+        return Tokenized(text=text, token_ids=tuple(range(len(_WORD.findall(text)))))
+
+    def fit(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
+        needed = n_prompt + (max_tokens or 1)
+        if needed > self._n_ctx:
+            raise ContextOverflow(
+                f"the input needs {needed} tokens, {self._n_ctx} are available",
+                needed=needed,
+                available=self._n_ctx,
+            )
+        return max_tokens or min(DEFAULT_MAX_TOKENS, self._n_ctx - n_prompt), self._n_ctx
+
+    def stream(self, requests: Iterable[Request]) -> Iterator[Event]:
+        for request in requests:
+            try:
+                yield from self._serve(request)
+            except LlmtoolError as exc:
+                yield Failed(request.id, exc)
+
+    def _serve(self, request: Request) -> Iterator[Event]:
+        prompt = self.tokenize(request.prompt)
+        self.prompts.append(prompt.text)
+        max_tokens, _ = self.fit(len(prompt.token_ids), request.sampling.max_tokens)
+        for choice in range(request.n):
+            words = _WORD.findall(self._next_reply(prompt.text))
+            reply = Reply(request.id, choice, stop=request.sampling.stop, marks=self._marks)
+            used = 0
+            for word in words[:max_tokens]:
+                self.cancellation.check()
+                used += 1
+                yield from reply.push(word.encode())
+                if reply.stopped:
+                    break
+            yield from reply.finish()
+            finish: FinishReason = "stop" if reply.stopped or used == len(words) else "length"
+            yield Finished(
+                id=request.id,
+                choice=choice,
+                finish_reason=finish,
+                usage=Usage(
+                    prompt_tokens=len(prompt.token_ids),
+                    cached_tokens=0,
+                    completion_tokens=used,
+                ),
+                timings=Timings(prefill_seconds=0.0, decode_seconds=0.0),
+                seed=(request.sampling.seed or 0) + choice,
+            )
+
+    def _next_reply(self, prompt: str) -> str:
+        self._served += 1
+        if isinstance(self._replies, str):
+            return self._replies
+        if callable(self._replies):
+            return self._replies(prompt)
+        return self._replies[(self._served - 1) % len(self._replies)]
