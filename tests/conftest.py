@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command import LLMTOOL
 from tiny_model import write_tiny_model
 
 ROOT = Path(__file__).resolve().parent.parent
+GREEDY = ("--temperature", "0", "--threads", "1")
 KEPT = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "COVERAGE_PROCESS_START")
 
 
@@ -108,10 +110,45 @@ def run_llmtool(env: dict[str, str], tmp_path: Path) -> Callable[..., Any]:
             options["capture_output"] = True
         merged = {**isolated, **(env or {})}
         return subprocess.run(
-            [sys.executable, "-m", "llmtool", *args],
+            [*LLMTOOL, *args],
             env={name: value for name, value in merged.items() if value is not None},
             **{"cwd": folder, "timeout": 60, **options},
         )
 
     isolated = env
+    return run
+
+
+@pytest.fixture
+def start_llmtool(env: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Return `start(*args, **options)`: the command as a running child with three pipes."""
+    folder = tmp_path / "cwd-of-started"
+    folder.mkdir()
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(*args: str | Path, **options: Any) -> subprocess.Popen[bytes]:
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        process = subprocess.Popen(
+            [*LLMTOOL, *args], **{"env": env, "cwd": folder, **pipes, **options}
+        )
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None and not stream.closed:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+
+
+@pytest.fixture
+def gen(run_llmtool: Callable[..., Any], tiny: Path) -> Callable[..., Any]:
+    """Return `run_llmtool` with `gen`, the tiny model, 12 greedy tokens and one thread."""
+
+    def run(*args: str | bytes | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        return run_llmtool("gen", *GREEDY, "-m", tiny, "--max-tokens", "12", *args, **options)
+
     return run

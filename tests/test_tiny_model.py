@@ -55,6 +55,15 @@ class Loaded:
         row = llama.llama_get_logits_ith(self.context, -1)
         return np.ctypeslib.as_array(row, (self.n_vocab,)).copy()
 
+    def embed(self, text: str) -> np.ndarray:
+        """Return the pooled embedding of a text."""
+        tokens = self.tokenize(text, bos=True)
+        ids = (llama.llama_token * len(tokens))(*tokens)
+        batch = llama.llama_batch_get_one(ids, len(tokens))
+        assert llama.llama_encode(self.context, batch) == 0
+        row = llama.llama_get_embeddings_seq(self.context, 0)
+        return np.ctypeslib.as_array(row, (llama.llama_model_n_embd(self.model),)).copy()
+
     def greedy(self, prompt: str, n: int) -> list[int]:
         reply = [int(self.decode(self.tokenize(prompt, special=True)).argmax())]
         while len(reply) < n:
@@ -187,12 +196,19 @@ def test_a_sliding_window_model_has_a_window(tiny_model: Callable[..., Path]) ->
 
 
 def test_an_encoder_has_no_causal_attention(tiny_model: Callable[..., Path]) -> None:
-    path = tiny_model("encoder")
-    with loaded(path) as it:
+    with loaded(tiny_model("encoder")) as it:
         buffer = ctypes.create_string_buffer(64)
         llama.llama_model_meta_val_str(it.model, b"bert.attention.causal", buffer, 64)
         assert buffer.value == b"false"
+
+
+def test_an_encoder_embeds_texts(tiny_model: Callable[..., Path]) -> None:
+    with loaded(tiny_model("encoder")) as it:
         assert it.pieces("The river", bos=True) == [b"[CLS]", b" the", b" river", b"[SEP]"]
+        llama.llama_set_embeddings(it.context, True)
+        river, train = (it.embed(f"The {word}") for word in ("river", "train"))
+        assert np.isfinite(river).all()
+        assert not np.allclose(river, train, atol=1e-3)
 
 
 def test_a_favoured_token_is_chosen(tmp_path: Path) -> None:

@@ -64,7 +64,8 @@ class Plan:
         """Add a matrix (rows, columns) that keeps the size of what it multiplies, times `gain`."""
         rng = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
         values = rng.standard_normal(shape, dtype=np.float32) * gain / np.sqrt(shape[-1])
-        self.tensors[name] = values.astype(np.float32 if "conv" in name else np.float16)
+        added = any(part in name for part in ("conv", "position", "token_types"))
+        self.tensors[name] = values.astype(np.float32 if added else np.float16)
 
     def constant(self, name: str, *shape: int, value: float = 1.0) -> None:
         self.tensors[name] = np.full(shape, value, dtype=np.float32)

@@ -72,13 +72,12 @@ class Vocabulary:
             self.scores.append(score)
 
 
-def bpe_vocabulary(*, n_merges: int = 220, bos: str = "<|endoftext|>") -> Vocabulary:
-    """Build a GPT-2 style vocabulary: every byte, merges learnt from `TEXT`, special tokens."""
-    vocabulary = Vocabulary("gpt2", "gpt-2")
-    letters = byte_letters()
+def bpe_vocabulary(*, n_merges: int = 220, extra: Iterable[bytes] = ()) -> Vocabulary:
+    """Build a GPT-2 style vocabulary: every byte, merges learnt from `TEXT`, special tokens.
 
-    def spell(piece: bytes) -> str:
-        return "".join(letters[byte] for byte in piece)
+    The `extra` pieces are tokens that no text is split into, but that a model can say.
+    """
+    vocabulary = Vocabulary("gpt2", "gpt-2")
 
     def add(piece: bytes) -> None:
         vocabulary.add(spell(piece), piece, TokenType.NORMAL)
@@ -88,17 +87,17 @@ def bpe_vocabulary(*, n_merges: int = 220, bos: str = "<|endoftext|>") -> Vocabu
     words = Counter(re.findall(r" ?[A-Za-z]+", TEXT.replace("\n", " ")))
     learnt = learn_merges(({spell(w.encode()): n for w, n in words.items()}), n_merges)
     split = [(spell(left), spell(right)) for left, right in SPLIT]
-    back = {letter: byte for byte, letter in letters.items()}
+    back = {letter: byte for byte, letter in BYTE_LETTERS.items()}
     for left, right in [*learnt, *split]:
         vocabulary.merges.append(f"{left} {right}")
         add(bytes(back[letter] for letter in left + right))
-    for piece in [*INVALID, *(text.encode() for text in (*LONG, *LINE_ENDS))]:
+    for piece in [*INVALID, *(text.encode() for text in (*LONG, *LINE_ENDS)), *extra]:
         add(piece)
     for token in CONTROL:
         vocabulary.add(token, token.encode(), TokenType.CONTROL)
     for token in USER_DEFINED:
         vocabulary.add(token, token.encode(), TokenType.USER_DEFINED)
-    vocabulary.special = {"bos": bos, "eos": "<|im_end|>", "eot": "<|im_end|>"}
+    vocabulary.special = {"bos": "<|endoftext|>", "eos": "<|im_end|>", "eot": "<|im_end|>"}
     vocabulary.flags = {"add_bos_token": False}
     return vocabulary
 
@@ -180,9 +179,17 @@ def _merge(symbols: Iterable[str], pair: tuple[str, str]) -> Iterator[str]:
         yield waiting
 
 
-def byte_letters() -> dict[int, str]:
+def _byte_letters() -> dict[int, str]:
     """Map each byte to the printable character that GPT-2 vocabularies write for it."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     letters = {byte: chr(byte) for byte in printable}
     return letters | {byte: chr(256 + place) for place, byte in enumerate(others)}
+
+
+BYTE_LETTERS = _byte_letters()
+
+
+def spell(piece: bytes) -> str:
+    """Return the token text of a byte-level piece: b" a" is "Ġa"."""
+    return "".join(BYTE_LETTERS[byte] for byte in piece)

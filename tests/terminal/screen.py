@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pexpect
@@ -75,13 +75,21 @@ class Terminal:
 
     def wait_for(self, text: str, timeout: float = 20) -> None:
         """Read until `text` was written or is on the screen; fail with the screen otherwise."""
+
+        def seen() -> bool:
+            return text in self.raw.decode(errors="replace") or text in "\n".join(self.screen())
+
+        self.wait_until(seen, timeout, what=repr(text))
+
+    def wait_until(
+        self, condition: Callable[[], bool], timeout: float = 20, *, what: str = "change"
+    ) -> None:
+        """Read until `condition` holds."""
         limit = time.monotonic() + timeout
-        while text not in self.raw.decode(errors="replace") and text not in "\n".join(
-            self.screen()
-        ):
+        while not condition():
             if not self._read(limit - time.monotonic()):
                 shown = "\n".join(row for row in self.screen() if row)
-                raise AssertionError(f"no {text!r} within {timeout} s; on the screen:\n{shown}")
+                raise AssertionError(f"no {what} within {timeout} s; on the screen:\n{shown}")
 
     def wait(self, timeout: float = 30) -> int:
         """Read to the end and return the exit status as a shell tells it (130 for SIGINT)."""

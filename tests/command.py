@@ -1,0 +1,54 @@
+"""What the tests say about a run of the command: how it failed, how a child ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+INFINITE = {"n_ctx": 65536, "printable": True}  # a tiny model whose replies outlast any test
+
+
+def error_line(result: subprocess.CompletedProcess[bytes], code: int) -> str:
+    """Return the one line on stderr of a run that failed with `code`, as every failure has it."""
+    error = result.stderr.decode()
+    assert result.returncode == code, f"exit code {result.returncode}: {error[-2000:]}"
+    assert result.stdout == b""
+    assert error.startswith("llmtool: ") and error.endswith("\n") and error.count("\n") == 1, error
+    return error[:-1]
+
+
+def read_exactly(stream: int, n: int, timeout: float = 30) -> bytes:
+    """Read `n` bytes from a pipe whose writer is slow; fail when it ends before."""
+    limit = time.monotonic() + timeout
+    data = b""
+    while len(data) < n and time.monotonic() < limit:
+        piece = os.read(stream, n - len(data))
+        if not piece:
+            break
+        data += piece
+    assert len(data) == n, f"only {data!r}"
+    return data
+
+
+def wait_until_mapped(process: subprocess.Popen[bytes], name: str, timeout: float = 30) -> None:
+    """Wait until a child has a file with `name` in its path in memory (Linux)."""
+    limit = time.monotonic() + timeout
+    while time.monotonic() < limit:
+        assert process.poll() is None, f"ended with {process.returncode} before it mapped {name}"
+        if name in Path(f"/proc/{process.pid}/maps").read_text():
+            return
+        time.sleep(0.001)
+    raise AssertionError(f"{name} was not mapped within {timeout} s")
+
+
+def seconds_to_end(process: subprocess.Popen[bytes], timeout: float = 30) -> float:
+    """Return how long a child takes to end from now on."""
+    begin = time.monotonic()
+    process.wait(timeout)
+    return time.monotonic() - begin
+
+
+LLMTOOL = [sys.executable, "-m", "llmtool"]
