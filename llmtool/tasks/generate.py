@@ -1,0 +1,107 @@
+"""Generate text: rendered messages in, tokens and a `Generation` out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+from llmtool.engine.types import (
+    Engine,
+    Failed,
+    Finished,
+    Request,
+    Token,
+    Usage,
+)
+from llmtool.tasks.results import Choice, Generation, Timing
+
+
+def stream_generations(
+    engine: Engine, requests: Iterable[Request], *, model: str, started: float | None = None
+) -> Iterator[Token | Generation]:
+    """Answer requests; yield each one's tokens, and its `Generation` when it is complete.
+
+    `started` is the `time.perf_counter()` that `seconds` counts from; now, if it is None.
+
+    Raises:
+        LlmtoolError: of the first request that fails.
+    """
+    started = time.perf_counter() if started is None else started
+    pieces: dict[tuple[int, int], tuple[list[str], list[str]]] = {}
+    finished: dict[int, list[Finished]] = {}
+    first_token: dict[int, float] = {}
+    wanted: dict[int, int] = {}
+
+    def counted() -> Iterator[Request]:
+        for request in requests:
+            wanted[request.id] = request.n
+            yield request
+
+    for event in engine.stream(counted()):
+        if isinstance(event, Failed):
+            raise event.error
+        if isinstance(event, Token):
+            first_token.setdefault(event.id, time.perf_counter() - started)
+            texts = pieces.setdefault((event.id, event.choice), ([], []))
+            texts[event.thought].append(event.text)
+            yield event
+            continue
+        done = finished.setdefault(event.id, [])
+        done.append(event)
+        if len(done) == wanted[event.id]:
+            choices = []
+            for end in sorted(finished.pop(event.id), key=lambda end: end.choice):
+                answer, thought = pieces.pop((end.id, end.choice), ([], []))
+                choices.append((end, "".join(answer), "".join(thought)))
+            del wanted[event.id]
+            yield _combine(
+                engine, choices, model, time.perf_counter() - started, first_token.get(event.id)
+            )
+
+
+def _combine(
+    engine: Engine,
+    choices: list[tuple[Finished, str, str]],
+    model: str,
+    seconds: float,
+    first_token: float | None,
+) -> Generation:
+    ends = [end for end, _, _ in choices]
+    cut = [end.choice for end in ends if end.finish_reason == "length"]
+    warnings = []
+    if cut:
+        used = ends[cut[0]].usage.completion_tokens
+        which = f"{len(cut)} of {len(ends)} replies were" if len(ends) > 1 else "the reply was"
+        warnings.append(f"{which} cut at {used} tokens (raise --max-tokens)")
+    if any(thought and not answer for _, answer, thought in choices):
+        warnings.append("the model thought and gave no answer (raise --max-tokens)")
+    info = engine.info
+    return Generation(
+        text=choices[0][1],
+        choices=tuple(
+            Choice(
+                text=answer,
+                thought=thought or None,
+                finish_reason=end.finish_reason,
+                seed=end.seed,
+            )
+            for end, answer, thought in choices
+        ),
+        model=model,
+        usage=Usage(
+            prompt_tokens=ends[0].usage.prompt_tokens,
+            cached_tokens=ends[0].usage.cached_tokens,
+            completion_tokens=sum(end.usage.completion_tokens for end in ends),
+        ),
+        seconds=seconds,
+        timing=Timing(
+            load=info.load_seconds,
+            context=info.context_seconds,
+            prefill=sum(end.timings.prefill_seconds for end in ends),
+            decode=sum(end.timings.decode_seconds for end in ends),
+            first_token=first_token,
+        ),
+        finish_reason=ends[0].finish_reason,
+        seed=ends[0].seed,
+        warnings=tuple(warnings),
+    )

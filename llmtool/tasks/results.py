@@ -1,0 +1,60 @@
+"""What the tasks return: frozen records; `to_dict()` is what `--json` prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmtool.engine.types import FinishReason, Usage
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """The root of all results. `str(result)` is its text."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dictionaries, lists, strings and numbers, ready for JSON."""
+        value = msgspec.to_builtins(self)
+        assert isinstance(value, dict)
+        return value
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the replies to a prompt; `thought` is a thinking model's, None where it had none."""
+
+    text: str
+    thought: str | None
+    finish_reason: FinishReason
+    seed: int
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the time went, in seconds of wall clock; `first_token` counts from the call."""
+
+    load: float
+    context: float
+    prefill: float
+    decode: float
+    first_token: float | None
+
+
+class Generation(Result, frozen=True, kw_only=True):
+    """What `generate` returns.
+
+    `text` is the first choice's text, `choices` holds all of them. `usage` sums the tokens over
+    the choices; `seconds` is the whole call. `warnings` are sentences for a person.
+    """
+
+    choices: tuple[Choice, ...]
+    model: str
+    usage: Usage
+    seconds: float
+    timing: Timing
+    finish_reason: FinishReason
+    seed: int
+    warnings: tuple[str, ...] = ()
