@@ -113,4 +113,10 @@ class OutputError(LlmtoolError):
 
 
 class Cancelled(LlmtoolError):
+    """Stopped from outside; `reason` is the number of the signal that did it, if one did."""
+
     exit_code = ExitCode.ERROR
+
+    def __init__(self, message: str, *, reason: int | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason

@@ -1,79 +1,21 @@
-"""llama.cpp through llama-cpp-python's low-level API: the only importer of `llama_cpp`.
+"""Typed handles over llama.cpp's objects: weights, context, sampler chain.
 
-Thin, typed handles over the C objects (weights, context, sampler chain). Nothing here knows about
-prompts, requests or text streams.
+Nothing here knows about prompts, requests or text streams.
 """
 
 from __future__ import annotations
 
 import ctypes
-import importlib
-import importlib.util
-import logging
 import os
 import sys
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
+from llmtool.engine.bindings import bindings, forget_errors, last_error
 from llmtool.engine.interrupts import SignalWatch, deferred_interrupt
 from llmtool.engine.types import Cancellation, OnProgress, Sampling, TokenKind
 from llmtool.errors import Cancelled, EngineError, ModelUnreadable
-
-logger = logging.getLogger("llmtool")
-
-_LOG_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
-_recent_errors: list[str] = []
-
-
-@lru_cache(maxsize=1)
-def bindings() -> ModuleType:
-    """Return the C API, imported without the package around it.
-
-    `import llama_cpp` pulls in numpy, jinja2 and diskcache (154 ms); the bindings alone take 44.
-    The bare package is taken out of `sys.modules` again, so that a program which uses both this
-    library and the real `llama_cpp` gets the real one.
-    """
-    loaded = sys.modules.get("llama_cpp")
-    if loaded is not None:
-        return importlib.import_module("llama_cpp.llama_cpp")
-    spec = importlib.util.find_spec("llama_cpp")
-    if spec is None or not spec.submodule_search_locations:
-        raise EngineError("llama-cpp-python is not installed (pip install llama-cpp-python)")
-    package = ModuleType("llama_cpp")
-    package.__path__ = list(spec.submodule_search_locations)
-    sys.modules["llama_cpp"] = package
-    try:
-        module = importlib.import_module("llama_cpp.llama_cpp")
-    except (OSError, RuntimeError) as exc:
-        raise EngineError(f"llama.cpp's library cannot be loaded: {exc}") from exc
-    finally:
-        for name in [n for n in sys.modules if n.split(".")[0] == "llama_cpp"]:
-            del sys.modules[name]
-    _start_backend(module)
-    return module
-
-
-def _start_backend(lib: Any) -> None:
-    @lib.llama_log_callback  # type: ignore[untyped-decorator]
-    def log(level: int, text: bytes, _data: object) -> None:
-        line = text.decode("utf-8", "replace").rstrip()
-        if level == 4 and line:
-            _recent_errors.append(line)
-            del _recent_errors[:-20]
-        if line and logger.isEnabledFor(logging.DEBUG):
-            logger.log(_LOG_LEVELS.get(level, logging.DEBUG), "llama.cpp: %s", line)
-
-    lib._llmtool_log = log  # llama.cpp keeps the pointer: the closure must live as long
-    lib.llama_log_set(log, None)
-    lib.llama_backend_init()
-
-
-def last_error() -> str:
-    """Return llama.cpp's last error line, or an empty string."""
-    return _recent_errors[-1] if _recent_errors else ""
 
 
 class Weights:
@@ -110,7 +52,7 @@ class Weights:
             return not cancellation.cancelled
 
         params.progress_callback = callback = lib.llama_progress_callback(go_on)
-        _recent_errors.clear()
+        forget_errors()
         with deferred_interrupt(cancellation):
             self._model = lib.llama_model_load_from_file(os.fsencode(path), params)
         del callback
@@ -249,13 +191,14 @@ class Context:
         params.n_seq_max = 1
         params.n_threads = params.n_threads_batch = n_threads
         params.no_perf = True
+        self._cancellation = cancellation
         self._watch = SignalWatch(cancellation)
         # strlen(flag) is the abort callback: 0 while the flag is an empty string. A Python
         # callback runs 515 times per token on a 30-layer model and costs about 4 %.
         self._flag = (ctypes.c_char * 2).from_buffer(cancellation.flag)
         params.abort_callback = ctypes.cast(_c_library().strlen, lib.ggml_abort_callback)
         params.abort_callback_data = ctypes.addressof(self._flag)
-        _recent_errors.clear()
+        forget_errors()
         self._ctx = lib.llama_init_from_model(weights._model, params)
         if not self._ctx:
             raise EngineError(
@@ -286,7 +229,7 @@ class Context:
         if code == 0:
             return
         if code == 2:
-            raise Cancelled("stopped before it was done")
+            raise Cancelled("stopped before it was done", reason=self._cancellation.reason)
         raise EngineError(f"llama.cpp could not decode (code {code}) {last_error()}".rstrip())
 
     def truncate(self, length: int) -> bool:

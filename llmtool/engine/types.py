@@ -188,4 +188,4 @@ class Cancellation:
     def check(self) -> None:
         """Raise `Cancelled` when a stop was asked for."""
         if self.cancelled:
-            raise Cancelled("stopped before it was done")
+            raise Cancelled("stopped before it was done", reason=self.reason)

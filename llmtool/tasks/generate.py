@@ -76,6 +76,9 @@ def _combine(
     if any(thought and not answer for _, answer, thought in choices):
         warnings.append("the model thought and gave no answer (raise --max-tokens)")
     info = engine.info
+    prefill = sum(end.timings.prefill_seconds for end in ends)
+    decode = sum(end.timings.decode_seconds for end in ends)
+    known = info.load_seconds + info.context_seconds + prefill + decode
     return Generation(
         text=choices[0][1],
         choices=tuple(
@@ -95,10 +98,11 @@ def _combine(
         ),
         seconds=seconds,
         timing=Timing(
+            setup=max(0.0, seconds - known),
             load=info.load_seconds,
             context=info.context_seconds,
-            prefill=sum(end.timings.prefill_seconds for end in ends),
-            decode=sum(end.timings.decode_seconds for end in ends),
+            prefill=prefill,
+            decode=decode,
             first_token=first_token,
         ),
         finish_reason=ends[0].finish_reason,

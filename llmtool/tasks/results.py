@@ -34,8 +34,13 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the time went, in seconds of wall clock; `first_token` counts from the call."""
+    """Where the time went, in seconds of wall clock; `first_token` counts from the call.
 
+    `setup` is what came before the model was loaded, or between it and the prefill: input, files,
+    templates.
+    """
+
+    setup: float
     load: float
     context: float
     prefill: float

@@ -1,0 +1,35 @@
+# `make demo` and `make test` do their own set-up; PYTHON chooses the interpreter (3.10 or newer).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check long clean
+
+demo: $(READY)
+	@./scripts/demo $(BIN)/llmtool
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+# What a reviewer would run: style, types, tests.
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+# Fuzzing and soak tests, about ten minutes.
+long: $(READY)
+	$(BIN)/python -m pytest -m long --timeout 1800
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+		|| { echo "llmtool needs Python 3.10 or newer; try: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Setting up $(VENV); llama.cpp is built from source the first time (about five minutes)."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[starter,dev]'
+	@touch $(READY)
+
+clean:
+	rm -rf $(VENV) build dist

@@ -1,0 +1,130 @@
+"""The `llmtool` command: commands loaded by name, errors turned into exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import sys
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from llmtool import __version__
+from llmtool.errors import Cancelled, ExitCode, LlmtoolError
+
+# Each command lives in llmtool/cli/<name>.py as `app`; its summary stands here, so that --help
+# imports none of them. A test compares the two.
+COMMANDS = {
+    "gen": "Generate text from a prompt, with standard input or files as material.",
+    "models": "List models and look into them.",
+    "doctor": "Say what is installed, what this machine offers, and what to change.",
+    "completions": "Print the completion script of a shell.",
+}
+
+
+class LazyGroup(TyperGroup):
+    """Imports a command's module when it is called, not before."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return load_command(cmd_name) if cmd_name in COMMANDS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        self.commands: Any = COMMANDS  # the names that a mistyped one is compared with
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def load_command(name: str) -> Any:
+    """Return a command, ready to run, with its subcommands."""
+    app = importlib.import_module(f"llmtool.cli.{name}").app
+    return typer.main.get_command(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"llmtool {__version__}\n")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(
+    epilog="Example: git diff | llmtool gen 'Describe this change in one sentence'",
+)
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Local language models in the shell: one-liners, pipes, batches."""
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its code."""
+    # Until a handler of ours takes over, Ctrl-C ends the process at once, without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    from llmtool.cli import output
+
+    debug = "--debug" in sys.argv[1:]
+    if debug:
+        logging.basicConfig(format="%(name)s: %(message)s", level=logging.INFO)
+        logging.getLogger("llmtool").setLevel(logging.DEBUG)
+    code: int = ExitCode.ERROR
+    try:
+        code = typer.main.get_command(app).main(prog_name="llmtool", standalone_mode=False) or 0
+        output.finish()
+    except typer.Exit as exc:
+        code = exc.exit_code
+    except typer.TyperException as exc:  # what typer found wrong with the arguments
+        output.error(describe_usage_error(exc))
+        code = exc.exit_code
+    except Cancelled as exc:
+        output.end_by_signal(exc.reason)
+    except KeyboardInterrupt:
+        output.end_by_signal(signal.SIGINT)
+    except output.ReaderGone:
+        output.end_by_signal(getattr(signal, "SIGPIPE", None))
+    except LlmtoolError as exc:
+        code = exc.exit_code
+        if debug:
+            logging.getLogger("llmtool").exception("%s", type(exc).__name__)
+        output.error(str(exc))
+    except MemoryError:
+        output.error("out of memory (try a smaller --ctx-size or a smaller model)")
+    except Exception as exc:
+        if debug:
+            raise
+        output.error(f"unexpected {type(exc).__name__} (run again with --debug for the details)")
+    output.flush_quietly()
+    # The process ends here: unloading weights and interpreter would only take time.
+    os._exit(int(code))
+
+
+def describe_usage_error(exc: typer.TyperException) -> str:
+    """Return one line: what is wrong, and where help is."""
+    context = getattr(exc, "ctx", None)
+    command = context.command_path if context is not None else "llmtool"
+    message = exc.format_message().rstrip(".")
+    return f"{message} (see '{command} --help')"

@@ -1,0 +1,109 @@
+"""`llmtool gen`: text from a prompt."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from llmtool.cli import options as o
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command(
+    "gen",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""Examples:
+
+\b
+  llmtool gen "Write a haiku about rain"
+  git log --oneline | head -20 | llmtool gen "Write one sentence about what changed"
+  llmtool gen -f notes.txt "List the open questions" --json | jq -r .text""",
+)
+def gen(
+    prompt: o.PromptArgument = None,
+    model: o.ModelOption = None,
+    system: o.SystemOption = None,
+    template: o.TemplateOption = "gen",
+    param: Annotated[
+        list[str] | None,
+        typer.Option("--param", "-p", metavar="KEY=VALUE", help="A value for the template."),
+    ] = None,
+    file: o.FileOption = None,
+    output: o.OutputOption = None,
+    samples: Annotated[
+        int, typer.Option("--samples", "-n", min=1, metavar="N", help="How many replies to write.")
+    ] = 1,
+    prefill: Annotated[
+        str, typer.Option(metavar="TEXT", help="How the reply begins; the model goes on.")
+    ] = "",
+    max_tokens: o.MaxTokensOption = None,
+    temperature: o.TemperatureOption = None,
+    top_p: o.TopPOption = None,
+    top_k: o.TopKOption = None,
+    min_p: o.MinPOption = None,
+    repeat_penalty: o.RepeatPenaltyOption = None,
+    seed: o.SeedOption = None,
+    stop: o.StopOption = None,
+    think: o.ThinkOption = None,
+    ctx_size: o.CtxSizeOption = None,
+    threads: o.ThreadsOption = None,
+    n_gpu_layers: o.GpuLayersOption = None,
+    json: o.JsonOption = False,
+    no_stream: o.NoStreamOption = False,
+    stats: o.StatsOption = False,
+    dry_run: o.DryRunOption = False,
+    no_stdin: o.NoStdinOption = False,
+    errors: o.ErrorsOption = o.ErrorsMode.strict,
+    offline: o.OfflineOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Generate text from a prompt, with standard input or files as material.
+
+    An argument is the instruction; what comes on standard input or from -f is the material it is
+    about. Without an argument the material is the prompt itself.
+    """
+    from llmtool.cli import inputs, session, show
+
+    started = time.perf_counter()
+    session.configure(color=color.value, quiet=quiet)
+    instruction, material = inputs.gather(
+        prompt, file or [], no_stdin=no_stdin, errors=errors.value
+    )
+    box = session.open_toolbox(
+        model, n_ctx=ctx_size, n_threads=threads, n_gpu_layers=n_gpu_layers, offline=offline
+    )
+    request: dict[str, Any] = {
+        "input": material,
+        "system": system if system is None else inputs.read_argument(system, name="--system"),
+        "n": samples,
+        "prefill": inputs.read_argument(prefill, name="--prefill"),
+        "thinking": think,
+        "template": template,
+        "variables": session.parse_params(param or []),
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
+        "top_k": top_k,
+        "min_p": min_p,
+        "repeat_penalty": repeat_penalty,
+        "seed": seed,
+        "stop": tuple(stop) if stop else None,
+    }
+    if dry_run:
+        show.prompt(box, box.request(instruction, **request), as_json=json)
+        return
+    events = box.stream_generate(instruction, started=started, **request)
+    show.generation(
+        events,
+        to_file=output,
+        as_json=json,
+        stream=not no_stream,
+        think=bool(think),
+        stats=stats,
+        started=started,
+    )

@@ -1,0 +1,200 @@
+"""What the user hands in: arguments, files and standard input, as text."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import Literal
+
+from llmtool.cli import output, signals
+from llmtool.errors import ContextOverflow, InputError, UsageError
+
+STDIN = 0
+MAX_BYTES = 16 * 2**20  # more than any context holds: refused before it is read
+IDLE_SECONDS = 3.0
+
+Errors = Literal["strict", "replace"]
+
+
+def read_argument(text: str, *, errors: Errors = "strict", name: str = "the prompt") -> str:
+    """Return an argument as text; the bytes that the shell passed must be UTF-8."""
+    return decode(os.fsencode(text), source=name, errors=errors)
+
+
+def read_file(path: str, *, errors: Errors = "strict") -> str:
+    """Return a file's text; `-` is standard input.
+
+    Raises:
+        InputError: it cannot be read, or is not UTF-8.
+        ContextOverflow: it is larger than any context.
+    """
+    if path == "-":
+        return read_stdin(errors=errors)
+    try:
+        if stat.S_ISDIR(os.stat(path).st_mode):
+            raise InputError(f"{path}: is a directory")
+        with open(path, "rb") as file:
+            return decode(_read_all(file.fileno(), path), source=path, errors=errors)
+    except OSError as exc:
+        raise InputError(f"{path}: cannot be read: {exc.strerror}") from exc
+
+
+def read_stdin(*, errors: Errors = "strict") -> str:
+    try:
+        return decode(_read_all(STDIN, "standard input"), source="standard input", errors=errors)
+    except OSError as exc:
+        raise InputError(f"standard input cannot be read: {exc.strerror}") from exc
+
+
+def read_optional_stdin(*, errors: Errors = "strict") -> str | None:
+    """Return standard input where it is meant for us beside an argument; else None.
+
+    It is not ours when it is a terminal, closed or /dev/null; when it is shared with the calling
+    shell, as in a `while read` loop, whose lines we would take; or when nothing comes for
+    `IDLE_SECONDS`, as with the pipe of a program that started us and never writes. The last two
+    are said on stderr; `-` as an argument reads in every case.
+    """
+    try:
+        mode = os.fstat(STDIN).st_mode
+    except OSError:
+        return None
+    if stat.S_ISCHR(mode):
+        return None
+    if _shared_with_parent(mode):
+        output.note(
+            "standard input belongs to the calling shell and is not read (- reads it, "
+            "--no-stdin silences this)"
+        )
+        return None
+    if (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)) and not _ready(IDLE_SECONDS):
+        output.note(
+            f"nothing came on standard input for {IDLE_SECONDS:.0f} s; going on without it "
+            "(- waits for it, --no-stdin does not look)"
+        )
+        return None
+    return read_stdin(errors=errors) or None
+
+
+def stdin_is_terminal() -> bool:
+    return output.is_terminal(STDIN)
+
+
+def stdin_is_open() -> bool:
+    try:
+        os.fstat(STDIN)
+    except OSError:
+        return False
+    return True
+
+
+def decode(data: bytes, *, source: str, errors: Errors) -> str:
+    """Decode UTF-8 and take a byte order mark off; nothing else changes.
+
+    Raises:
+        InputError: a byte is no UTF-8, with its offset.
+    """
+    if data.startswith(b"\xef\xbb\xbf"):
+        data = data[3:]
+    try:
+        return data.decode("utf-8", errors)
+    except UnicodeDecodeError as exc:
+        raise InputError(
+            f"{source}: byte {exc.start} (0x{data[exc.start]:02x}) is not UTF-8 "
+            "(--errors replace goes on)"
+        ) from exc
+
+
+def join(files: list[tuple[str, str]]) -> str | None:
+    """Return the texts of several sources as one, each under its name if there are several."""
+    if not files:
+        return None
+    if len(files) == 1:
+        return files[0][1]
+    return "\n\n".join(f"==> {name} <==\n{text}" for name, text in files)
+
+
+def gather(
+    prompt: str | None,
+    files: list[str],
+    *,
+    no_stdin: bool,
+    errors: Errors,
+) -> tuple[str | None, str | None]:
+    """Return (prompt, input) of a command that takes an instruction and material.
+
+    Raises:
+        UsageError: there is neither, and standard input is a terminal or refused.
+        InputError, ContextOverflow: what there is cannot be used.
+    """
+    if prompt == "-" and "-" in files:
+        raise UsageError("standard input is named twice (-)")
+    if (prompt == "-" or "-" in files) and no_stdin:
+        raise UsageError("- and --no-stdin contradict each other")
+    if prompt is not None and prompt != "-":
+        instruction = read_argument(prompt, errors=errors)
+        sources = [(path, read_file(path, errors=errors)) for path in files]
+        if not no_stdin and "-" not in files:
+            piped = read_optional_stdin(errors=errors)
+            if piped is not None:
+                sources.append(("standard input", piped))
+        if len(prompt) < 256 and "\n" not in prompt and Path(prompt).is_file():
+            output.note(f"{prompt!r} is taken as text; -f {prompt} reads the file")
+        if not instruction.strip() and not sources:
+            raise InputError("the prompt is empty")
+        return instruction, join(sources)
+    if prompt is None and not files:
+        if no_stdin or not stdin_is_open() or stdin_is_terminal():
+            raise UsageError(
+                "no prompt: give one as an argument, in a file (-f) or on standard input"
+            )
+    names = ["-"] if prompt == "-" else []
+    if not names and not files:
+        names = ["-"]
+    text = join([(path, read_file(path, errors=errors)) for path in [*names, *files]])
+    if not (text or "").strip():
+        raise InputError("the input is empty")
+    return None, text
+
+
+def _read_all(fd: int, source: str) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        with signals.interruptible():
+            chunk = os.read(fd, 1 << 16)
+        if not chunk:
+            return b"".join(chunks)
+        size += len(chunk)
+        if size > MAX_BYTES:
+            raise ContextOverflow(
+                f"{source} is longer than {MAX_BYTES // 2**20} MiB, which needs more tokens than "
+                "any context has; give a part of it, or split it",
+                needed=size // 16,
+                available=MAX_BYTES // 16,
+            )
+        chunks.append(chunk)
+
+
+def _ready(seconds: float) -> bool:
+    import select
+
+    with signals.interruptible():
+        return bool(select.select([STDIN], [], [], seconds)[0])
+
+
+def _shared_with_parent(mode: int) -> bool:
+    """Whether the calling shell reads the same standard input itself.
+
+    A file that somebody has begun to read is shared. A pipe is when our parent has it as its
+    standard input too, which Linux lets us see.
+    """
+    if stat.S_ISREG(mode):
+        return os.lseek(STDIN, 0, os.SEEK_CUR) > 0
+    if not stat.S_ISFIFO(mode) or not sys.platform.startswith("linux"):
+        return False
+    try:
+        return os.readlink(f"/proc/{os.getppid()}/fd/0") == os.readlink("/proc/self/fd/0")
+    except OSError:
+        return False

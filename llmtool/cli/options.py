@@ -1,0 +1,118 @@
+"""The options that commands share, each declared once."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Any
+
+from typer import Argument, BadParameter, Option
+
+from llmtool.engine.types import MAX_SEED
+
+
+class ErrorsMode(Enum):
+    strict = "strict"
+    replace = "replace"
+
+
+class ColorMode(Enum):
+    auto = "auto"
+    always = "always"
+    never = "never"
+
+
+def _seed(value: str | None) -> int | None:
+    if value is None:
+        return None
+    try:
+        seed = int(value)
+    except ValueError:
+        raise BadParameter(f"{value!r} is not a number") from None
+    if not 0 <= seed <= MAX_SEED:
+        raise BadParameter(f"{seed} is not between 0 and {MAX_SEED}")
+    return seed
+
+
+def _layers(value: str) -> str:
+    if value not in ("auto", "all") and not value.isdigit():
+        raise BadParameter(f"{value!r} is not auto, all or a number of layers")
+    return value
+
+
+PromptArgument = Annotated[
+    str | None, Argument(metavar="[PROMPT]", help="What to do; - reads it from stdin.")
+]
+ModelOption = Annotated[
+    str | None,
+    Option("--model", "-m", metavar="REF", help="starter, FILE.gguf, org/name[:QUANT], an alias."),
+]
+SystemOption = Annotated[
+    str | None, Option("--system", "-s", metavar="TEXT", help="The system prompt.")
+]
+TemplateOption = Annotated[
+    str, Option("--template", "-t", metavar="NAME|PATH", help="The prompt template.")
+]
+FileOption = Annotated[
+    list[str] | None,
+    Option("--file", "-f", metavar="FILE", help="Material; may be repeated. - is stdin."),
+]
+OutputOption = Annotated[
+    str | None,
+    Option("--output", "-o", metavar="FILE", help="Write the result there, not to stdout."),
+]
+JsonOption = Annotated[bool, Option("--json", help="Print the whole result as JSON.")]
+MaxTokensOption = Annotated[
+    int | None, Option(min=1, metavar="N", help="Tokens of the reply at the most (512).")
+]
+TemperatureOption = Annotated[
+    float | None, Option(min=0, metavar="T", help="Randomness; 0 always takes the likeliest.")
+]
+TopPOption = Annotated[float | None, Option("--top-p", min=0, max=1, metavar="P", help="Nucleus.")]
+TopKOption = Annotated[
+    int | None, Option("--top-k", min=0, metavar="K", help="Only the K likeliest; 0 is off.")
+]
+MinPOption = Annotated[
+    float | None,
+    Option("--min-p", min=0, max=1, metavar="P", help="Drop what is rarer than P x the likeliest."),
+]
+RepeatPenaltyOption = Annotated[
+    float | None, Option(min=0.01, metavar="R", help="Above 1 discourages repetition.")
+]
+SeedOption = Annotated[
+    Any | None,
+    Option(parser=_seed, metavar="N", help="Makes a run repeatable: 0 to 4294967294."),
+]
+StopOption = Annotated[
+    list[str] | None,
+    Option("--stop", metavar="TEXT", help="End the reply before this text; may be repeated."),
+]
+CtxSizeOption = Annotated[
+    int | None,
+    Option("--ctx-size", min=1, metavar="N", help="Context in tokens; sized by need if left out."),
+]
+ThreadsOption = Annotated[
+    int | None, Option("--threads", min=1, metavar="N", help="Processor threads.")
+]
+GpuLayersOption = Annotated[
+    Any | None,
+    Option(
+        "--n-gpu-layers", "-ngl", parser=_layers, metavar="auto|all|N", help="Layers on the GPU."
+    ),
+]
+ThinkOption = Annotated[
+    bool | None,
+    Option("--think/--no-think", help="Let a thinking model think; the thought goes to stderr."),
+]
+NoStreamOption = Annotated[bool, Option("--no-stream", help="Print the reply when it is complete.")]
+StatsOption = Annotated[bool, Option("--stats", help="Say on stderr where the time went.")]
+DryRunOption = Annotated[
+    bool, Option("--dry-run", help="Print the rendered prompt and its token count; run nothing.")
+]
+ErrorsOption = Annotated[
+    ErrorsMode, Option("--errors", help="What to do with input that is not UTF-8.")
+]
+NoStdinOption = Annotated[bool, Option("--no-stdin", help="Do not look at standard input.")]
+OfflineOption = Annotated[bool, Option("--offline", help="Use no network.")]
+ColorOption = Annotated[ColorMode, Option("--color", help="When to colour.")]
+QuietOption = Annotated[bool, Option("--quiet", "-q", help="No notes on stderr, only errors.")]
+DebugOption = Annotated[bool, Option("--debug", help="Log and show tracebacks on stderr.")]

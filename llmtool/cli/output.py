@@ -1,0 +1,281 @@
+"""Everything the command prints: results on stdout, all else on stderr.
+
+The only importer of rich, which is loaded when there is a terminal to draw on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from llmtool.errors import OutputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+STDOUT, STDERR = 1, 2
+_color = "auto"
+_quiet = False
+
+
+class ReaderGone(Exception):
+    """Whoever read our standard output has closed it."""
+
+
+def configure(*, color: str = "auto", quiet: bool = False) -> None:
+    """Set what `--color` and `--quiet` ask for."""
+    global _color, _quiet
+    _color, _quiet = color, quiet
+
+
+def is_terminal(fd: int) -> bool:
+    try:
+        return os.isatty(fd)
+    except OSError:
+        return False
+
+
+def use_color(fd: int, environ: Mapping[str, str] | None = None) -> bool:
+    """Whether to colour what goes to `fd`.
+
+    Order of precedence: `--color`, NO_COLOR, FORCE_COLOR and CLICOLOR_FORCE, TERM=dumb and
+    CLICOLOR=0, then whether it is a terminal. An empty variable counts as unset.
+    """
+    environ = os.environ if environ is None else environ
+    if _color != "auto":
+        return _color == "always"
+    if environ.get("NO_COLOR"):
+        return False
+    for name in ("FORCE_COLOR", "CLICOLOR_FORCE"):
+        if environ.get(name, "") not in ("", "0"):
+            return True
+    if environ.get("TERM") == "dumb" or environ.get("CLICOLOR") == "0":
+        return False
+    return is_terminal(fd)
+
+
+def show_controls(text: str) -> str:
+    """Return text that a terminal shows and does not obey.
+
+    Control characters but newline and tab, DEL, C1 controls and bidirectional overrides become
+    visible: ESC turns into U+241B, the others into U+2400 + code or <U+XXXX>.
+
+    Example:
+        >>> show_controls("a\\x1b[31m")
+        'a\\u241b[31m'
+    """
+    return text.translate(_SHOWN)
+
+
+_SHOWN: dict[int, str | None] = {code: chr(0x2400 + code) for code in range(0x20)}
+_SHOWN |= {0x7F: "\u2421"}
+_SHOWN |= {code: f"<U+{code:04X}>" for code in range(0x80, 0xA0)}
+_SHOWN |= {
+    code: f"<U+{code:04X}>"
+    for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
+for _allowed in (0x0A, 0x09):
+    del _SHOWN[_allowed]
+
+
+class Result:
+    """Standard output as text: a pipe gets control characters, a terminal shows them."""
+
+    def __init__(self) -> None:
+        self._ends_with_newline = True
+        self._terminal = is_terminal(STDOUT)
+
+    def write(self, text: str) -> None:
+        if not text:
+            return
+        self._ends_with_newline = text.endswith("\n")
+        if self._terminal:
+            text = show_controls(text.replace("\r\n", "\n"))
+        self._write_bytes(text.encode("utf-8", "replace"))
+
+    def _write_bytes(self, data: bytes) -> None:
+        _write_all(data)
+
+    def end_line(self) -> None:
+        """Write a newline unless the text ends with one."""
+        if not self._ends_with_newline:
+            self.write("\n")
+
+
+stdout = Result()
+
+
+def _write_all(data: bytes) -> None:
+    from llmtool.cli import signals
+
+    view = memoryview(data)
+    while view:
+        try:
+            with signals.interruptible():
+                view = view[os.write(STDOUT, view) :]
+        except BrokenPipeError:
+            raise ReaderGone from None
+        except OSError as exc:
+            if exc.errno == errno.EAGAIN:  # a non-blocking pipe that is full
+                import select
+
+                select.select([], [STDOUT], [])
+                continue
+            raise OutputError(f"write error: {exc.strerror}") from exc
+
+
+def write_json(value: object) -> None:
+    """Write one JSON document and a newline: indented on a terminal, on one line in a pipe."""
+    indent = 2 if is_terminal(STDOUT) else None
+    stdout.write(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
+
+
+def note(text: str) -> None:
+    """Say something on stderr that is no error; `--quiet` leaves it out."""
+    if not _quiet:
+        _say(f"llmtool: {text}")
+
+
+def error(text: str) -> None:
+    """Say on stderr, in one line, what went wrong."""
+    _say(f"llmtool: {' '.join(text.split())}")
+
+
+def _say(line: str) -> None:
+    say(line + "\n")
+
+
+def say(text: str) -> None:
+    """Write text to stderr; a closed or full one changes nothing on stdout."""
+    with contextlib.suppress(OSError):
+        os.write(STDERR, show_controls(text).encode("utf-8", "replace"))
+
+
+def status(text: str) -> None:
+    """Show a passing status on a terminal's last line; an empty text takes it away."""
+    if _quiet or not is_terminal(STDERR) or os.environ.get("TERM") == "dumb":
+        return
+    with contextlib.suppress(OSError):
+        os.write(STDERR, f"\r\x1b[K{text}".encode())
+
+
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
+) -> None:
+    """Write rows: a table on a terminal, tab-separated without a heading in a pipe."""
+    if not is_terminal(STDOUT):
+        for row in rows:
+            stdout.write("\t".join(cell.replace("\t", " ") for cell in row) + "\n")
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        grid.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(show_controls(cell)) for cell in row))
+    draw(grid)
+
+
+def fields(pairs: Iterable[tuple[str, str]]) -> None:
+    """Write name and value lines: aligned on a terminal, tab-separated in a pipe."""
+    if not is_terminal(STDOUT):
+        for name, value in pairs:
+            stdout.write(f"{name}\t{value}\n")
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=None, show_header=False, pad_edge=False)
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in pairs:
+        grid.add_row(name, Text(show_controls(value)))
+    draw(grid)
+
+
+def draw(renderable: object) -> None:
+    """Write something of rich's to stdout."""
+    console = make_console()
+    with console.capture() as captured:
+        console.print(renderable)
+    _write_all(captured.get().encode())
+
+
+def make_console() -> Console:
+    """Return rich's console for stdout: our colours, any width, no markup read from data."""
+    from rich.console import Console
+
+    colored = use_color(STDOUT)
+    width = _terminal_width()
+    return Console(
+        force_terminal=colored,
+        no_color=not colored,
+        color_system="auto" if colored else None,
+        width=max(width, 20),
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+
+
+def _terminal_width() -> int:
+    if os.environ.get("COLUMNS", "").isdigit() and int(os.environ["COLUMNS"]) > 0:
+        return int(os.environ["COLUMNS"])
+    try:
+        return os.get_terminal_size(STDOUT).columns or 80
+    except OSError:
+        return 80
+
+
+def finish() -> None:
+    """Flush what typer printed (help texts), so that a full disk or a closed pipe is noticed."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise ReaderGone from None
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "strerror", None) or str(exc)
+        raise OutputError(f"write error: {reason}") from exc
+
+
+def flush_quietly() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            pass
+
+
+def end_by_signal(number: int | None) -> NoReturn:
+    """End the way the signal ends a program, so that shell loops stop as well."""
+    if number == signal.SIGINT and is_terminal(STDOUT):
+        try:
+            stdout.end_line()
+        except Exception:
+            pass
+    flush_quietly()
+    if number is None or not hasattr(signal, "raise_signal"):
+        os._exit(1)
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    os._exit(128 + number)
+
+
+def format_bytes(n: float) -> str:
+    """Return a size as people read it: 98.4 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if n < 1000 or unit == "GB":
+            return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
+        n /= 1000
+    raise AssertionError

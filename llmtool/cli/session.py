@@ -1,0 +1,87 @@
+"""What every command that runs a model sets up: signals, notes, the toolbox."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import msgspec
+
+from llmtool import config
+from llmtool.cli import output, signals
+from llmtool.errors import UsageError
+from llmtool.toolbox import Toolbox
+
+_SLOW_LOAD_SECONDS = 0.7
+
+
+def configure(*, color: str, quiet: bool) -> None:
+    settings_color = os.environ.get("LLMTOOL_COLOR", "auto") if color == "auto" else color
+    output.configure(color=settings_color, quiet=quiet)
+
+
+def load_config(*, offline: bool = False) -> tuple[config.Folders, config.Settings]:
+    """Return the folders and the settings of this user, flags applied."""
+    folders = config.find_folders(os.environ)
+    settings = config.load_settings(os.environ, folders.config_file)
+    if offline:
+        settings = msgspec.structs.replace(settings, offline=True)
+    return folders, settings
+
+
+def open_toolbox(
+    model: str | None,
+    *,
+    n_ctx: int | None = None,
+    n_threads: int | None = None,
+    n_gpu_layers: str | None = None,
+    offline: bool = False,
+) -> Toolbox:
+    """Return a toolbox on the chosen model, found but not loaded, that signals can stop."""
+    folders, settings = load_config(offline=offline)
+    box = Toolbox(
+        model,
+        n_ctx=n_ctx,
+        n_threads=n_threads,
+        n_gpu_layers=n_gpu_layers,
+        settings=settings,
+        folders=folders,
+        cancellation=signals.install(),
+    )
+    box.on_load_progress = _LoadStatus()
+    found = box.find_model()
+    if box.uses_starter_unasked:
+        output.note(
+            f"no model chosen, using the starter model {found.name} (small and weak; "
+            "choose one with -m or LLMTOOL_MODEL)"
+        )
+    return box
+
+
+def parse_params(pairs: list[str]) -> dict[str, Any]:
+    """Return the values of `-p KEY=VALUE`; a value is text, whatever it looks like."""
+    values = {}
+    for pair in pairs:
+        key, mark, value = pair.partition("=")
+        if not mark or not key:
+            raise UsageError(f"-p {pair}: write it as KEY=VALUE")
+        values[key] = value
+    return values
+
+
+class _LoadStatus:
+    """Shows how far loading is, on a terminal, when it takes long."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._shown = False
+
+    def __call__(self, done: float, total: float) -> None:
+        if time.perf_counter() - self._started < _SLOW_LOAD_SECONDS:
+            return
+        if done < total:
+            output.status(f"loading the model {done / total:4.0%}")
+            self._shown = True
+        elif self._shown:
+            output.status("")

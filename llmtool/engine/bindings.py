@@ -1,0 +1,76 @@
+"""llama.cpp's C API through llama-cpp-python: the only importer of `llama_cpp`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import sys
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+from llmtool.errors import EngineError
+
+logger = logging.getLogger("llmtool")
+
+_LOG_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
+_recent_errors: list[str] = []
+
+
+@lru_cache(maxsize=1)
+def bindings() -> ModuleType:
+    """Return the C API, imported without the package around it.
+
+    `import llama_cpp` pulls in numpy, jinja2 and diskcache (154 ms); the bindings alone take 44.
+    The bare package is taken out of `sys.modules` again, so that a program which uses both this
+    library and the real `llama_cpp` gets the real one.
+    """
+    loaded = sys.modules.get("llama_cpp")
+    if loaded is not None:
+        return importlib.import_module("llama_cpp.llama_cpp")
+    spec = importlib.util.find_spec("llama_cpp")
+    if spec is None or not spec.submodule_search_locations:
+        raise EngineError("llama-cpp-python is not installed (pip install llama-cpp-python)")
+    package = ModuleType("llama_cpp")
+    package.__path__ = list(spec.submodule_search_locations)
+    sys.modules["llama_cpp"] = package
+    try:
+        module = importlib.import_module("llama_cpp.llama_cpp")
+    except (OSError, RuntimeError) as exc:
+        raise EngineError(f"llama.cpp's library cannot be loaded: {exc}") from exc
+    finally:
+        for name in [n for n in sys.modules if n.split(".")[0] == "llama_cpp"]:
+            del sys.modules[name]
+    _start_backend(module)
+    return module
+
+
+def _start_backend(lib: Any) -> None:
+    @lib.llama_log_callback  # type: ignore[untyped-decorator]
+    def log(level: int, text: bytes, _data: object) -> None:
+        line = text.decode("utf-8", "replace").rstrip()
+        if level == 4 and line:
+            _recent_errors.append(line)
+            del _recent_errors[:-20]
+        if line and logger.isEnabledFor(logging.DEBUG):
+            logger.log(_LOG_LEVELS.get(level, logging.DEBUG), "llama.cpp: %s", line)
+
+    lib._llmtool_log = log  # llama.cpp keeps the pointer: the closure must live as long
+    lib.llama_log_set(log, None)
+    lib.llama_backend_init()
+
+
+def library_version() -> str:
+    """Return llama.cpp's own version."""
+    return bytes(bindings().llama_version()).decode("utf-8", "replace")
+
+
+def forget_errors() -> None:
+    """Forget llama.cpp's error lines, so that `last_error` speaks of what comes now."""
+    _recent_errors.clear()
+
+
+def last_error() -> str:
+    """Return llama.cpp's last error line since `forget_errors`, or an empty string."""
+    return _recent_errors[-1] if _recent_errors else ""
