@@ -26,6 +26,7 @@ _OTHER_KINDS = {
     "mmproj": "a vision or audio projector (mmproj)",
     "vocab": "a vocabulary without weights",
 }
+_VECTOR_TYPES = frozenset({"F32", "F16", "BF16", "F64", "I8", "I16", "I32", "I64"})
 _PART = re.compile(r"(?P<stem>.*)-(?P<index>\d{5})-of-(?P<count>\d{5})\.gguf")
 
 
@@ -88,7 +89,12 @@ def find_problem(header: Header) -> str | None:
         return f"is {_OTHER_KINDS.get(kind, _OTHER_KINDS['mmproj'])}, not a language model"
     if not header.tensors and header.split_count == 1:
         return "holds no weights: a vocabulary, or damaged"
-    return _find_bad_shape(header) or _find_bad_heads(header) or _find_bad_tokenizer(header)
+    return (
+        _find_bad_shape(header)
+        or _find_bad_heads(header)
+        or _find_bad_tokenizer(header)
+        or _find_bad_tensor(header)
+    )
 
 
 def _find_bad_shape(header: Header) -> str | None:
@@ -106,6 +112,9 @@ def _find_bad_shape(header: Header) -> str | None:
     scaling = header.metadata.get(f"{header.architecture}.rope.scaling.type", "none")
     if scaling not in _ROPE_SCALINGS:
         return f"has rope scaling {scaling!r}, which llama.cpp does not know"
+    for key, number in header.metadata.items():
+        if key.endswith("epsilon") and not (isinstance(number, float) and 0 <= number < 1):
+            return f"has {key} {number}: damaged"
     experts = header.integer("expert_count") or 0
     used = max(header.per_layer("expert_used_count") or (0,))
     groups = header.integer("expert_group_count") or 0
@@ -154,12 +163,23 @@ def _find_bad_tokenizer(header: Header) -> str | None:
     return None
 
 
+def _find_bad_tensor(header: Header) -> str | None:
+    for tensor in header.tensors:
+        needs_f32 = tensor.name.endswith(("norm.weight", ".bias"))
+        allowed = {"F32"} if needs_f32 else _VECTOR_TYPES
+        if len(tensor.shape) == 1 and tensor.type not in allowed:
+            return f"keeps the vector {tensor.name!r} as {tensor.type}: damaged"
+    return None
+
+
 def _find_double_token(path: Path, header: Header) -> str | None:
     tokens = header.metadata["tokenizer.ggml.tokens"]
     if not isinstance(tokens, Array) or tokens.end - tokens.offset > 1 << 28:
         return None
     # llama.cpp asserts that every text is there once, and names empty ones [EMPTY_n]
     texts = read_strings(path, tokens)
+    if b"\0" in b"".join(texts):  # C strings end there
+        texts = [text.partition(b"\0")[0] for text in texts]
     if b"" in texts:
         texts = [text or b"[EMPTY_%d]" % index for index, text in enumerate(texts)]
     return "has the same token twice: damaged" if len(set(texts)) < len(texts) else None

@@ -352,8 +352,8 @@ class _Reader:
     def items(self, count: int) -> Iterator[tuple[str, Value]]:
         for index in range(count):
             key = self.string(MAX_KEY_BYTES, f"the name of key {index}")
-            if not key:
-                raise self.fail(f"key {index} has no name: damaged")
+            if not key or "\0" in key:
+                raise self.fail(f"key {index} has the name {key!r}: damaged")
             yield key, self.value(key)
 
     def value(self, key: str) -> Value:
@@ -413,8 +413,8 @@ class _Reader:
         expected = 0
         for index in range(count):
             name = self.string(_MAX_NAME_BYTES, f"the name of tensor {index}")
-            if name in names:
-                raise self.fail(f"has the tensor {name!r} twice: damaged")
+            if name in names or "\0" in name:
+                raise self.fail(f"has the tensor {name!r} twice or misspelt: damaged")
             names.add(name)
             n_dims = self.number(_U32)
             if n_dims > 4:

@@ -7,7 +7,6 @@ TQ<n>_0, MXFP4[_MOE], NVFP4, BF16, F16 (FP16), F32 (FP32) or a bare Q<n>, in any
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Literal
@@ -177,6 +176,8 @@ def choose_file(files: Mapping[str, int | None] | Iterable[str], name: str) -> C
             f"{name} is there {len(paths)} times: {', '.join(paths)}; give the path",
             reason="pick-one",
         )
+    import difflib
+
     near = difflib.get_close_matches(name, [m.file for m in models], n=3, cutoff=0.4)
     there = f"the nearest are {', '.join(near)}" if near else _list(models) or "no GGUF model"
     raise ChoiceError(

@@ -8,12 +8,10 @@ starter, or a path to a .gguf file
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -86,19 +84,20 @@ def _parse(
     for prefix in (*(f"{host}/" for host in sorted(HUB_HOSTS)),):
         if text.startswith(prefix):
             return _parse_repo(text[len(prefix) :], text)
-    if _is_path(text):
+    if _is_path(text, aliases):
         return Reference(kind="path", path=Path(text).expanduser())
     if "/" in text.partition(":")[0]:
         return _parse_repo(text, text)
     return _parse_alias(text, aliases, hosts, seen)
 
 
-def _is_path(text: str) -> bool:
+def _is_path(text: str, aliases: Collection[str]) -> bool:
     if text.startswith(("/", "./", "../", "~", "\\")) or re.match(r"[A-Za-z]:[\\/]", text):
         return True
     if text.lower().endswith(".gguf"):
         head, colon, _ = text.partition(":")
-        return not (colon and _REPO.fullmatch(head)) or Path(text).is_file()
+        in_repo = colon and (head in aliases or _REPO.fullmatch(head))
+        return not in_repo or Path(text).is_file()
     return "/" in text and Path(text).is_file()
 
 
@@ -127,6 +126,8 @@ def _parse_alias(
 
 def suggest(name: str, names: Collection[str]) -> str:
     """Return what to add to "not found": the nearest names, or the way to ask for any."""
+    import difflib
+
     near = difflib.get_close_matches(name.lower(), sorted({n.lower() for n in names}), n=3)
     found = [n for low in near for n in sorted(names) if n.lower() == low]
     if found:
@@ -172,6 +173,8 @@ def _hub(whole: str, repo: str, chosen: str, revision: str) -> Reference:
 
 
 def _parse_url(text: str, hosts: Collection[str]) -> Reference:
+    from urllib.parse import unquote, urlsplit
+
     url = urlsplit(text)
     if url.scheme == "hf":
         # hf://org/name[@rev][/file.gguf] as the Hub's own tools write it, or with :QUANT

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -100,6 +99,8 @@ def load(path: Path) -> Registry:
 
 def save(path: Path, registry: Registry) -> None:
     """Write models.json by a temporary file beside it, fsync and rename; call under `lock`."""
+    import tempfile
+
     text = msgspec.json.format(msgspec.json.encode(registry), indent=1)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -6,9 +6,8 @@ nor a catalogue is imported for it.
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -148,9 +147,7 @@ class Store:
                     return self._imported(record)
         parts = list_parts(path)
         if not path.exists() and not path.is_symlink():
-            near = difflib.get_close_matches(
-                path.name, [p.name for p in path.parent.glob("*.gguf")], n=3
-            )
+            near = _nearest(path.name, (p.name for p in path.parent.glob("*.gguf")))
             hint = f"; {path.parent} has {', '.join(near)}" if near else ""
             raise ModelNotFound(f"{path}: no such file{hint}; `llmtool models ls` shows the models")
         size = sum(part.stat().st_size for part in parts if part.exists())
@@ -228,7 +225,7 @@ class Store:
             message += f" (there is {', '.join(m.name for m in here[:5])})"
         else:
             repos = {m.repo for m in self.list() if m.repo}
-            near = difflib.get_close_matches(reference.repo or "", repos, n=2, cutoff=0.75)
+            near = _nearest(reference.repo or "", repos, cutoff=0.75)
             if near:
                 message += f" (the nearest are {', '.join(near)})"
         without = " without --offline" if self.offline else ""
@@ -245,3 +242,9 @@ def _check_sizes(record: registry.Record, parts: tuple[Path, ...], remedy: str) 
             raise ModelUnreadable(
                 f"{part}: has {size} bytes of {file.size_bytes}: truncated; {remedy}"
             )
+
+
+def _nearest(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> list[str]:
+    import difflib
+
+    return difflib.get_close_matches(name, list(names), n=3, cutoff=cutoff)

@@ -1,0 +1,199 @@
+import random
+import struct
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from models.gguf_bytes import METADATA, VOCABULARY, build, item, tensor, text
+
+from llmtool.errors import LlmtoolError, ModelNotFound, ModelUnreadable
+from llmtool.models.gguf import check
+from llmtool.models.header import Array, read_header, read_strings
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content, name="m.gguf"):
+        path = tmp_path / name
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+def test_reads_what_a_header_says(write):
+    header = read_header(write(build()))
+    assert header.architecture == "llama"
+    assert header.name == "Hand made"
+    assert header.licence == "apache-2.0"
+    assert (header.block_count, header.context_length, header.embedding_length) == (2, 512, 64)
+    assert (header.head_count, header.head_count_kv) == ((4, 4), (2, 2))
+    assert (header.key_length, header.value_length) == (16, 16)
+    assert header.chat_templates == {"default": "{{ messages }}"}
+    assert header.special_tokens == {"bos": 1, "eos": 2}
+    assert header.n_params == 64 * 5 + 64
+    assert header.weights_bytes == 4 * header.n_params
+    assert (header.quant, header.n_vocab) == ("F32", 5)
+
+
+def test_reads_the_strings_of_an_array_on_request(write):
+    path = write(build())
+    tokens = read_header(path).metadata["tokenizer.ggml.tokens"]
+    assert read_strings(path, tokens) == [token.encode() for token in VOCABULARY]
+
+
+def test_head_counts_may_be_a_list(write):
+    changes = {"llama.attention.head_count_kv": ("[u32]", [2, 0])}
+    assert read_header(write(build(changes))).head_count_kv == (2, 0)
+
+
+def test_named_chat_templates(write):
+    changes = {"tokenizer.chat_template.tool_use": ("str", "tools")}
+    templates = read_header(write(build(changes))).chat_templates
+    assert templates == {"default": "{{ messages }}", "tool_use": "tools"}
+
+
+def test_long_arrays_stay_in_the_file(write):
+    changes = {"x.scores": ("[f32]", [0.0] * 5000), "x.few": ("[i32]", [1, -2])}
+    metadata = read_header(write(build(changes))).metadata
+    assert isinstance(metadata["x.scores"], Array)
+    assert (metadata["x.scores"].count, metadata["x.scores"].values) == (5000, None)
+    assert metadata["x.few"].values == (1, -2)
+
+
+def test_the_starter_model_reads_like_the_gguf_package(starter):
+    from gguf import GGUFReader
+
+    theirs, ours = GGUFReader(starter), read_header(starter)
+    assert {f.name: f.contents() for f in theirs.fields.values() if _is_scalar(f)} == {
+        k: v for k, v in ours.metadata.items() if not isinstance(v, Array)
+    }
+    assert [(t.name, list(t.shape), t.data_offset, int(t.n_bytes)) for t in theirs.tensors] == [
+        (t.name, list(t.shape), ours.data_offset + t.offset, t.size_bytes) for t in ours.tensors
+    ]
+
+
+def _is_scalar(field):
+    return field.types[0].name != "ARRAY" and not field.name.startswith("GGUF.")
+
+
+def test_a_vocabulary_of_152_000_tokens_is_read_within_100_ms(write):
+    tokens = [f"token {i}" for i in range(152_000)]
+    changes = {
+        "tokenizer.ggml.tokens": ("[str]", tokens),
+        "tokenizer.ggml.merges": ("[str]", tokens),
+        "tokenizer.ggml.token_type": ("[i32]", [1] * len(tokens)),
+    }
+    path = write(build(changes))
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        assert read_header(path).n_vocab == 152_000
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.1
+
+
+BAD = {
+    "empty": (b"", "is empty"),
+    "one byte": (b"G", "not a GGUF file"),
+    "magic only": (b"GGUF", "truncated"),
+    "html": (b"\n <!DOCTYPE html><html><title>Sign in</title>", "HTML page"),
+    "lfs pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),
+    "json": (b'{"error": "not found"}', "JSON"),
+    "safetensors": (b"\x10\0\0\0\0\0\0\0" + b'{"x":1}', "safetensors"),
+    "pytorch": (b"PK\x03\x04" + bytes(60), "PyTorch"),
+    "old ggml": (b"tjgg" + bytes(60), "old GGML"),
+    "not gguf": (bytes(range(64)), "not a GGUF file"),
+    "big-endian": (b"GGUF" + struct.pack(">IQQ", 3, 0, 0), "big-endian"),
+    "version 1": (build(version=1), "version 1"),
+    "version 4": (build(version=4), "version 4"),
+    "absurd keys": (build(n_items=2**63), "claims"),
+    "absurd tensors": (build(n_tensors=2**40), "claims"),
+    "more keys than there are": (build(n_items=16), "damaged|truncated"),
+    "double key": (build(items=[item("a", "u8", 1)] * 2), "same key twice"),
+    "no key name": (build(items=[item("", "u8", 1)]), "has the name ''"),
+    "key as long as the file": (build(items=[struct.pack("<Q", 2**62)]), "truncated|bytes long"),
+    "unknown value type": (build(items=[text("k") + struct.pack("<II", 99, 0)]), "unknown type 99"),
+    "array of arrays": (
+        build(items=[text("k") + struct.pack("<IIQ", 9, 9, 1) + struct.pack("<IQ", 4, 0)]),
+        "type 9",
+    ),
+    "absurd array": (build(items=[text("k") + struct.pack("<IIQ", 9, 8, 2**61)]), "claims"),
+    "absurd string in an array": (
+        build(items=[text("k") + struct.pack("<IIQQ", 9, 8, 2, 2**63)]),
+        "truncated",
+    ),
+    "truth value 2": (build(items=[text("k") + struct.pack("<IB", 7, 2)]), "truth value"),
+    "alignment 3": (build({"general.alignment": ("u32", 3)}), "power of two"),
+    "alignment 0": (build({"general.alignment": ("u32", 0)}), "power of two"),
+    "alignment text": (build({"general.alignment": ("str", "32")}), "power of two"),
+    "double tensor": (
+        build(tensors=[tensor("t", (8,), 0, 0), tensor("t", (8,), 0, 32)]),
+        "twice",
+    ),
+    "long tensor name": (build(tensors=[tensor("t" * 64, (8,), 0, 0)]), "64 bytes long"),
+    "five dimensions": (build(tensors=[tensor("t", (1,) * 5, 0, 0)]), "5 dimensions"),
+    "zero dimension": (build(tensors=[tensor("t", (0,), 0, 0)]), "shape"),
+    "overflowing shape": (build(tensors=[tensor("t", (2**40, 2**40), 0, 0)]), "shape"),
+    "broken block": (build(tensors=[tensor("t", (33,), 2, 0)]), "shape"),
+    "removed tensor type": (build(tensors=[tensor("t", (32,), 4, 0)]), "unknown type 4"),
+    "misplaced tensor": (build(tensors=[tensor("t", (32,), 0, 64)]), "starts at 64"),
+    "overlapping tensors": (
+        build(tensors=[tensor("t", (32,), 0, 0), tensor("u", (32,), 0, 0)]),
+        "starts at 0",
+    ),
+    "tensor past the end": (build(data_bytes=1000), "truncated: .* of .* bytes"),
+    "header past the end": (build()[:300], "truncated|damaged"),
+}
+
+
+@pytest.mark.parametrize(("content", "says"), BAD.values(), ids=BAD)
+def test_a_bad_file_is_refused_with_its_reason(write, content, says):
+    with pytest.raises(ModelUnreadable, match=says) as caught:
+        read_header(write(content))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("share", range(1, 100, 7))
+def test_a_file_cut_anywhere_is_refused(write, share):
+    whole = build()
+    with pytest.raises(ModelUnreadable):
+        read_header(write(whole[: len(whole) * share // 100]))
+
+
+def test_random_bytes_after_the_magic_are_refused_quickly(write):
+    rng = random.Random(7)
+    for _ in range(50):
+        with pytest.raises(LlmtoolError):
+            read_header(write(b"GGUF\3\0\0\0" + rng.randbytes(4000)))
+
+
+SOUND = build()
+
+
+@settings(max_examples=400, deadline=1000, suppress_health_check=list(HealthCheck))
+@given(
+    flips=st.lists(
+        st.tuples(st.integers(4, len(SOUND) - 1537), st.integers(0, 255)), min_size=1, max_size=6
+    )
+)
+def test_flips_in_a_header_raise_our_errors_or_nothing(tmp_path_factory, flips):
+    content = bytearray(SOUND)
+    for place, value in flips:
+        content[place] = value
+    path = tmp_path_factory.getbasetemp() / "flipped.gguf"
+    path.write_bytes(content)
+    try:
+        check(path)
+    except LlmtoolError as exc:
+        assert "\n" not in str(exc)
+
+
+@pytest.mark.parametrize("key", METADATA)
+def test_every_key_may_have_any_type(write, key):
+    for kind, value in (("str", "x"), ("i64", -1), ("f64", float("nan")), ("[str]", ["x"])):
+        try:
+            check(write(build({key: (kind, value)})))
+        except (ModelUnreadable, ModelNotFound):
+            continue

@@ -1,0 +1,122 @@
+from pathlib import Path
+
+import pytest
+
+from llmtool.errors import ModelNotFound, UsageError
+from llmtool.models.reference import Reference, check_name, parse
+
+ALIASES = {
+    "qwen3.5-2b": "unsloth/Qwen3.5-2B-GGUF",
+    "fast": "qwen3.5-2b",
+    "pinned": "org/name:Q8_0@v1",
+    "mine": "/models/mine.gguf",
+    "a": "b",
+    "b": "a",
+    "self": "self",
+}
+
+
+def hub(repo="org/name", **fields):
+    return Reference(kind="hub", repo=repo, **fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("org/name", hub()),
+        ("org/name:Q4_K_M", hub(quant="Q4_K_M")),
+        ("org/name:sub/file.gguf", hub(file="sub/file.gguf")),
+        ("org/name@refs/pr/1", hub(revision="refs/pr/1")),
+        ("org/name:q8-0@v1.0", hub(quant="q8-0", revision="v1.0")),
+        ("org/name:f@2.gguf", hub(file="f@2.gguf")),
+        ("hf.co/org/name:Q8_0", hub(quant="Q8_0")),
+        ("huggingface.co/org/name", hub()),
+        ("hf://org/name:Q8_0", hub(quant="Q8_0")),
+        ("hf://org/name@main/sub/f.gguf", hub(file="sub/f.gguf", revision="main")),
+        ("https://huggingface.co/org/name", hub()),
+        ("https://huggingface.co/org/name/", hub()),
+        ("https://huggingface.co/org/name:Q8_0", hub(quant="Q8_0")),
+        ("https://hf.co/org/name/tree/v1", hub(revision="v1")),
+        ("https://huggingface.co/org/name/blob/main/f.gguf", hub(file="f.gguf", revision="main")),
+        (
+            "https://huggingface.co/org/name/resolve/main/a/f.gguf?download=true",
+            hub(file="a/f.gguf", revision="main"),
+        ),
+        ("qwen3.5-2b", hub("unsloth/Qwen3.5-2B-GGUF")),
+        ("fast", hub("unsloth/Qwen3.5-2B-GGUF")),
+        ("fast:Q8_0@v2", hub("unsloth/Qwen3.5-2B-GGUF", quant="Q8_0", revision="v2")),
+        ("pinned", hub(quant="Q8_0", revision="v1")),
+        ("pinned:Q4_0", hub(quant="Q4_0", revision="v1")),
+        ("pinned:x.gguf", hub(file="x.gguf", revision="v1")),
+        ("mine", Reference(kind="path", path=Path("/models/mine.gguf"))),
+        ("starter", Reference(kind="starter")),
+        ("./model.bin", Reference(kind="path", path=Path("model.bin"))),
+        ("model.gguf", Reference(kind="path", path=Path("model.gguf"))),
+        ("org/model.gguf", Reference(kind="path", path=Path("org/model.gguf"))),
+        ("a/b/model.GGUF", Reference(kind="path", path=Path("a/b/model.GGUF"))),
+    ],
+    ids=str,
+)
+def test_parses(text, expected):
+    assert parse(text, ALIASES) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "no model reference"),
+        ("  ", "no model reference"),
+        ("a\0b", "no model reference"),
+        ("org/name:", "nothing follows ':'"),
+        ("org/name@", "nothing follows '@'"),
+        ("org/name/more", "expected org/name"),
+        ("org/", "expected org/name"),
+        ("org/na me", "expected org/name"),
+        ("org/..", "expected org/name"),
+        ("org/name@../../x", "no revision"),
+        ("org/name:../../x.gguf", "no file of a repository"),
+        ("org/name:a\\..\\x.gguf", "no file of a repository"),
+        ("org/name:/etc/x.gguf", "no file of a repository"),
+        ("org/name:a/b", "neither a quant label nor a .gguf file"),
+        ("https://example.org/org/name", "no Hub URL"),
+        ("ftp://huggingface.co/org/name", "no Hub URL"),
+        ("https://huggingface.co/org/name/discussions/1", "no page of a model"),
+        ("a", "circle: a -> b -> a"),
+        ("self", "circle: self -> self"),
+        ("mine:Q4_0", "takes no quant"),
+    ],
+)
+def test_refuses(text, complaint):
+    with pytest.raises(UsageError, match=complaint.replace("(", r"\(")):
+        parse(text, ALIASES)
+
+
+def test_an_unknown_name_names_the_nearest():
+    with pytest.raises(ModelNotFound, match=r"no model is called 'qwen3-2b'; .*qwen3.5-2b"):
+        parse("qwen3-2b", ALIASES)
+
+
+def test_a_name_that_is_a_file_and_an_alias_is_the_alias(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("fast").touch()
+    assert parse("fast", ALIASES).kind == "hub"
+    assert parse("./fast", ALIASES).kind == "path"
+
+
+def test_an_existing_file_below_a_folder_is_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("org").mkdir()
+    Path("org/name").touch()
+    assert parse("org/name", {}).kind == "path"
+    assert parse("org/other", {}).kind == "hub"
+
+
+@pytest.mark.parametrize("text", ["org/name", "org/name:Q4_K_M@v1", "org/name:f.gguf", "starter"])
+def test_a_reference_prints_as_it_is_written(text):
+    assert str(parse(text)) == text
+
+
+@pytest.mark.parametrize("name", ["starter", "", "a/b", "x.gguf", "-x", "a:b", "a" * 97])
+def test_names_that_no_alias_may_have(name):
+    with pytest.raises(UsageError, match="cannot be a model name"):
+        check_name(name)
