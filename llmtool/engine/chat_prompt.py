@@ -144,8 +144,9 @@ class ChatPrompt:
             if piece.strip() != breaker.encode() or self._control_text(token):
                 rest.append(token)
                 joined += piece
-        wanted = rendered.replace(breaker, "").encode()
-        return rest if joined.lstrip(b" ").endswith(wanted.lstrip(b" ")) else None
+        # SentencePiece adds a space after a control token, so spaces do not count here.
+        wanted = rendered.replace(breaker, "").replace(" ", "").encode()
+        return rest if joined.replace(b" ", b"").endswith(wanted) else None
 
     def _encode(self, rendered: str) -> list[int]:
         """Tokenise as llama.cpp does: special tokens are parsed, one BOS, no EOS."""

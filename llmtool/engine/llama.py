@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from llmtool.engine.bindings import bindings, forget_errors, last_error
-from llmtool.engine.interrupts import SignalWatch, deferred_interrupt
+from llmtool.engine.interrupts import SignalWatch
 from llmtool.engine.types import Cancellation, OnProgress, Sampling, TokenKind
 from llmtool.errors import Cancelled, EngineError, ModelUnreadable
 
@@ -53,9 +53,13 @@ class Weights:
 
         params.progress_callback = callback = lib.llama_progress_callback(go_on)
         forget_errors()
-        with deferred_interrupt(cancellation):
-            self._model = lib.llama_model_load_from_file(os.fsencode(path), params)
-        del callback
+        watch = SignalWatch(cancellation)
+        try:
+            with watch:
+                self._model = lib.llama_model_load_from_file(os.fsencode(path), params)
+        finally:
+            watch.close()
+            del callback
         if not self._model:
             cancellation.check()
             reason = last_error() or "llama.cpp refused it"
@@ -85,14 +89,22 @@ class Weights:
     def size_bytes(self) -> int:
         return int(self._lib.llama_model_size(self._model))
 
-    @cached_property
-    def is_decoder(self) -> bool:
-        """Whether it can write text: an encoder-only model (BERT) cannot."""
-        return bool(self._lib.llama_model_has_decoder(self._model))
+    def metadata(self, key: str) -> str | None:
+        """Return a value of the file's metadata as text, or None."""
+        buffer = ctypes.create_string_buffer(256)
+        n = self._lib.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
+        return None if n < 0 else buffer.value.decode("utf-8", "replace")
 
     @cached_property
-    def has_encoder(self) -> bool:
-        return bool(self._lib.llama_model_has_encoder(self._model))
+    def is_encoder(self) -> bool:
+        """Whether it cannot write from left to right: BERT, T5, embedding and diffusion models."""
+        lib = self._lib
+        if lib.llama_model_has_encoder(self._model) or lib.llama_model_is_diffusion(self._model):
+            return True
+        architecture = self.metadata("general.architecture") or ""
+        if architecture.endswith("-embedding"):
+            return True
+        return self.metadata(f"{architecture}.attention.causal") == "false"
 
     @cached_property
     def chat_template(self) -> str | None:

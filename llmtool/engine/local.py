@@ -72,7 +72,7 @@ class LocalEngine:
         self._load_seconds = time.perf_counter() - started
         self._context_seconds = 0.0
         self._context: Context | None = None
-        if not self.weights.is_decoder or self.weights.has_encoder:
+        if self.weights.is_encoder:
             self.close()
             raise ModelUnreadable(
                 f"{path}: an encoder model, which cannot write text (use a text generation model)"

@@ -86,7 +86,7 @@ def _main() -> int:
     cancellation = Cancellation()
     try:
         weights = Weights(path, n_gpu_layers=0, cancellation=cancellation)
-        if weights.is_decoder and not weights.has_encoder:
+        if not weights.is_encoder:
             context = Context(weights, n_ctx=64, n_threads=1, n_batch=8, cancellation=cancellation)
             context.decode([max(0, weights.bos)])
     except LlmtoolError as exc:

@@ -1,0 +1,117 @@
+"""The handles over llama.cpp: pieces, memory, interrupts, the import beside the real package."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from llmtool.engine.llama import Context, Sampler, Weights
+from llmtool.engine.text_stream import Utf8Stream
+from llmtool.engine.types import Cancellation, Sampling
+from llmtool.errors import Cancelled
+
+
+def load(path: Path, cancellation: Cancellation | None = None) -> Weights:
+    return Weights(path, n_gpu_layers=0, cancellation=cancellation or Cancellation())
+
+
+@pytest.mark.parametrize("kind", ["plain", "spm", "starter"])
+def test_every_token_streams_to_the_text_of_the_whole(
+    kind: str, tiny: Path, tiny_spm: Path, starter: Path
+) -> None:
+    model = load({"plain": tiny, "spm": tiny_spm, "starter": starter}[kind])
+    pieces = [model.piece(token) for token in range(model.n_vocab)]
+    stream = Utf8Stream()
+    text = "".join(map(stream.push, pieces)) + stream.finish()
+    assert text == b"".join(pieces).decode("utf-8", "replace")
+    ordinary = [t for t in range(model.n_vocab) if model.kind(t) == "ordinary"]
+    assert all(model.render_piece(t, special=False) for t in ordinary)
+
+
+def test_tokens_longer_than_any_buffer_are_whole(tiny: Path) -> None:
+    model = load(tiny)
+    long = [t for t in range(model.n_vocab) if len(model.piece(t)) > 32]
+    assert long, "the tiny model has such a token"
+    for token in long:
+        # Byte-level BPE writes a space as U+0120 in the vocabulary.
+        assert len(model.piece(token)) == len(model.token_text(token))
+
+
+def test_control_tokens_add_nothing_to_a_text(tiny: Path) -> None:
+    model = load(tiny)
+    controls = [t for t in range(model.n_vocab) if model.kind(t) == "control"]
+    assert controls and all(model.piece(t) == b"" for t in controls)
+    assert all(model.render_piece(t, special=True) for t in controls)
+
+
+def test_the_same_seed_draws_the_same_tokens(tiny: Path) -> None:
+    model = load(tiny)
+
+    def draw(seed: int) -> list[int]:
+        context = Context(model, n_ctx=256, n_threads=1, cancellation=Cancellation())
+        sampler = Sampler(model, Sampling(temperature=1.5), seed=seed)
+        context.decode(model.tokenize(b"hello", add_special=True, parse_special=False))
+        drawn = []
+        for _ in range(20):
+            drawn.append(sampler.sample(context))
+            context.decode(drawn[-1:])
+        context.close()
+        return drawn
+
+    assert draw(0) == draw(0)
+    assert draw(0) != draw(1)
+
+
+def test_a_set_flag_ends_a_decode(tiny: Path) -> None:
+    cancellation = Cancellation()
+    context = Context(load(tiny), n_ctx=512, n_threads=1, cancellation=cancellation)
+    cancellation.cancel()
+    with pytest.raises(Cancelled):
+        context.decode([1] * 200)
+    cancellation.flag[0] = 0
+    context.clear()
+    context.decode([1] * 200)
+
+
+def test_a_set_flag_ends_loading(starter: Path) -> None:
+    cancellation = Cancellation()
+    cancellation.cancel()
+    with pytest.raises(Cancelled):
+        load(starter, cancellation)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signal wakeup pipe")
+def test_ctrl_c_ends_a_long_prefill_of_a_python_program(starter: Path) -> None:
+    context = Context(load(starter), n_ctx=4096, n_threads=1, cancellation=Cancellation())
+    ids = [1] * 512
+    begin = time.perf_counter()
+    context.decode(ids)
+    whole = time.perf_counter() - begin
+    threading.Timer(whole / 4, os.kill, (os.getpid(), signal.SIGINT)).start()
+    begin = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        for _ in range(4):
+            context.decode(ids)
+    assert time.perf_counter() - begin < whole * 0.25 + 0.3
+
+
+def test_the_real_package_can_be_imported_beside_ours(starter: Path) -> None:
+    program = (
+        "import sys\n"
+        "from llmtool.engine.bindings import bindings\n"
+        "ours = bindings()\n"
+        "assert 'llama_cpp' not in sys.modules, 'the bare package is taken out again'\n"
+        "assert 'numpy' not in sys.modules\n"
+        "import llama_cpp\n"
+        "assert llama_cpp.Llama and llama_cpp.llama_cpp.llama_decode\n"
+        "print(ours.llama_max_devices() == llama_cpp.llama_max_devices())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "True", done.stderr

@@ -1,0 +1,163 @@
+"""The local engine on tiny models: limits, stops, choices, seeds, memory of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from llmtool.engine.local import LocalEngine
+from llmtool.engine.types import (
+    Cancellation,
+    Failed,
+    Finished,
+    Message,
+    Prompt,
+    Request,
+    Sampling,
+    Token,
+)
+from llmtool.errors import Cancelled, ContextOverflow, ModelUnreadable
+
+HELLO = Prompt(messages=(Message("user", "hello"),))
+
+
+@pytest.fixture(scope="module")
+def engine(tiny: Path) -> Iterator[LocalEngine]:
+    made = LocalEngine(tiny, n_threads=1)
+    yield made
+    made.close()
+
+
+def run(
+    engine: LocalEngine, prompt: Prompt = HELLO, *, n: int = 1, **sampling: object
+) -> tuple[list[str], list[Finished]]:
+    texts, ends = [""] * n, []
+    request = Request(prompt=prompt, sampling=Sampling(**sampling), n=n)  # type: ignore[arg-type]
+    for event in engine.stream([request]):
+        if isinstance(event, Failed):
+            raise event.error
+        if isinstance(event, Token):
+            texts[event.choice] += event.text
+        else:
+            ends.append(event)
+    return texts, ends
+
+
+def test_max_tokens_is_exact(engine: LocalEngine) -> None:
+    for wanted in (1, 2, 5, 17):
+        _, (end,) = run(engine, max_tokens=wanted, seed=1, temperature=2, top_k=0, min_p=0)
+        assert end.usage.completion_tokens <= wanted
+        assert (end.finish_reason == "length") == (end.usage.completion_tokens == wanted)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(start=st.integers(0, 30), length=st.integers(1, 6), seed=st.integers(0, 3))
+def test_a_stop_string_ends_the_reply_before_it(
+    engine: LocalEngine, start: int, length: int, seed: int
+) -> None:
+    sampling = {"max_tokens": 40, "temperature": 1.2, "seed": seed}
+    ((whole,), _) = run(engine, **sampling)
+    stop = whole[start : start + length]
+    if not stop:
+        return
+    ((cut,), (end,)) = run(engine, stop=(stop,), **sampling)
+    assert cut == whole[: whole.index(stop)]
+    assert end.finish_reason == "stop"
+
+
+def test_choices_are_what_single_runs_with_their_seeds_are(engine: LocalEngine) -> None:
+    texts, ends = run(engine, n=3, seed=7, temperature=1.5, max_tokens=15)
+    alone = [run(engine, seed=seed, temperature=1.5, max_tokens=15)[0][0] for seed in (7, 8, 9)]
+    assert texts == alone
+    assert [end.seed for end in ends] == [7, 8, 9]
+    assert len(set(texts)) == 3
+    assert [end.usage.cached_tokens > 0 for end in ends] == [False, True, True]
+
+
+@pytest.mark.parametrize("kind", ["swa", "recurrent", "hybrid"])
+def test_choices_agree_on_memory_that_cannot_go_back(
+    kind: str, tiny_model: Callable[..., Path]
+) -> None:
+    engine = LocalEngine(tiny_model(kind), n_threads=1)
+    prompt = Prompt(text="hello there " * 20)
+    texts, _ = run(engine, prompt, n=2, seed=7, temperature=1.5, max_tokens=12)
+    alone = [run(engine, prompt, seed=s, temperature=1.5, max_tokens=12)[0][0] for s in (7, 8)]
+    assert texts == alone
+    engine.close()
+
+
+def test_seed_0_is_a_seed_and_no_seed_is_reported(engine: LocalEngine) -> None:
+    assert (
+        run(engine, seed=0, max_tokens=9, temperature=1.5)[0]
+        == (run(engine, seed=0, max_tokens=9, temperature=1.5)[0])
+    )
+    ((text,), (end,)) = run(engine, max_tokens=9, temperature=1.5)
+    assert run(engine, seed=end.seed, max_tokens=9, temperature=1.5)[0] == [text]
+
+
+def test_a_context_is_no_larger_than_the_request_needs(tiny: Path) -> None:
+    engine = LocalEngine(tiny, n_threads=1)
+    run(engine, max_tokens=4)
+    assert engine.info.n_ctx == 256
+    run(engine, max_tokens=600)
+    assert engine.info.n_ctx == 768
+    engine.close()
+
+
+@pytest.mark.parametrize(("extra", "fits"), [(-1, True), (0, True), (1, False)])
+def test_a_prompt_is_admitted_when_it_and_its_reply_fit(tiny: Path, extra: int, fits: bool) -> None:
+    engine = LocalEngine(tiny, n_ctx=64, n_threads=1)
+    prompt = Prompt(text="a b c d e f g h i j k l m n o p q r s t")
+    n = len(engine.tokenize(prompt).token_ids)
+    reply = 64 - n + extra
+    if fits:
+        _, (end,) = run(engine, prompt, max_tokens=reply, temperature=2, top_k=0, min_p=0)
+        assert end.usage.prompt_tokens == n
+        return
+    with pytest.raises(ContextOverflow, match=f"{n} tokens and {reply} .* 64 are") as caught:
+        run(engine, prompt, max_tokens=reply)
+    assert (caught.value.needed, caught.value.available) == (65, 64)
+
+
+def test_a_request_that_cannot_fit_fails_alone(engine: LocalEngine) -> None:
+    long = Prompt(text="hello " * 5000)
+    sampling = Sampling(max_tokens=3, temperature=0)
+    requests = [
+        Request(id=1, prompt=HELLO, sampling=sampling),
+        Request(id=2, prompt=long, sampling=sampling),
+        Request(id=3, prompt=HELLO, sampling=sampling),
+    ]
+    events = list(engine.stream(requests))
+    texts = {
+        i: "".join(e.text for e in events if isinstance(e, Token) and e.id == i) for i in (1, 3)
+    }
+    assert texts[1] == texts[3] != ""
+    (failed,) = (e for e in events if isinstance(e, Failed))
+    assert failed.id == 2 and isinstance(failed.error, ContextOverflow)
+
+
+def test_a_stop_from_outside_ends_the_stream_and_a_new_one_can_begin(tiny: Path) -> None:
+    cancellation = Cancellation()
+    engine = LocalEngine(tiny, n_threads=1, cancellation=cancellation)
+    events = engine.stream([Request(prompt=HELLO, sampling=Sampling(max_tokens=50, seed=3))])
+    next(events)
+    cancellation.cancel(2)
+    with pytest.raises(Cancelled) as caught:
+        list(events)
+    assert caught.value.reason == 2
+    cancellation.forget_signal()
+    before = run(engine, seed=3, max_tokens=10)
+    assert (
+        before == run(engine, seed=3, max_tokens=10)
+        or before[0] == (run(engine, seed=3, max_tokens=10)[0])
+    )
+    engine.close()
+
+
+def test_an_encoder_is_refused(tiny_model: Callable[..., Path]) -> None:
+    with pytest.raises(ModelUnreadable, match="encoder"):
+        LocalEngine(tiny_model("encoder"))

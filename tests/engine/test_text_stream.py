@@ -1,0 +1,109 @@
+"""Bytes to text: characters over tokens, stop strings, thoughts."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmtool.engine.text_stream import (
+    StopStrings,
+    ThoughtMarks,
+    ThoughtSplitter,
+    Utf8Stream,
+    thought_marks,
+)
+
+THINK = ThoughtMarks("<think>", "</think>")
+
+
+def in_pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    return [data[a:b] for a, b in zip(places, places[1:], strict=False)]
+
+
+@given(st.binary(max_size=60), st.lists(st.integers(0, 100)))
+def test_streamed_bytes_give_the_text_of_the_whole(data: bytes, cuts: list[int]) -> None:
+    stream = Utf8Stream()
+    text = "".join(stream.push(piece) for piece in in_pieces(data, cuts)) + stream.finish()
+    assert text == data.decode("utf-8", "replace")
+
+
+def test_a_split_character_waits_for_its_last_byte() -> None:
+    stream = Utf8Stream()
+    assert [stream.push(bytes([byte])) for byte in "🙂".encode()] == ["", "", "", "🙂"]
+
+
+def test_a_bad_byte_does_not_take_what_follows_with_it() -> None:
+    stream = Utf8Stream()
+    assert stream.push(b"\xff") + stream.push("漢".encode()) + stream.finish() == "\ufffd漢"
+
+
+@given(
+    st.text(alphabet="abEND", max_size=40),
+    st.lists(st.text(alphabet="abEND", min_size=1, max_size=4), max_size=3),
+    st.lists(st.integers(0, 100)),
+)
+def test_a_reply_ends_before_the_first_stop_string(
+    text: str, stop: list[str], cuts: list[int]
+) -> None:
+    stream = StopStrings(stop)
+    shown = ""
+    for piece in in_pieces(text.encode(), cuts):
+        shown += stream.push(piece.decode())
+        assert not any(mark in shown for mark in stop)
+    shown += stream.finish()
+    places = [text.index(mark) for mark in stop if mark in text]
+    if cuts == []:  # in one piece, the earliest of all stop strings counts
+        assert shown == text[: min(places, default=len(text))]
+    assert text.startswith(shown)
+    assert stream.stopped == bool(places)
+
+
+def test_part_of_a_stop_string_is_held_back_until_it_is_decided() -> None:
+    stream = StopStrings(["STOP"])
+    assert [stream.push(p) for p in ("a S", "TO", "x S", "T")] == ["a ", "", "STOx ", ""]
+    assert stream.finish() == "ST"
+
+
+@pytest.mark.parametrize(
+    ("reply", "thought", "answer"),
+    [
+        ("<think>\nhm, so\n</think>\n\nHello", "hm, so", "Hello"),
+        ("Hello <think>no</think>", "", "Hello <think>no</think>"),
+        ("  \n<think>a</think>b", "a", "b"),
+        ("<think>never ends", "never ends", ""),
+        ("<thin air", "", "<thin air"),
+        ("", "", ""),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_a_thought_at_the_beginning_is_kept_apart(
+    reply: str, thought: str, answer: str, size: int
+) -> None:
+    splitter = ThoughtSplitter(THINK)
+    pieces = [reply[i : i + size] for i in range(0, len(reply), size)]
+    out = [pair for piece in pieces for pair in splitter.push(piece)] + splitter.finish()
+    assert "".join(text for text, is_thought in out if is_thought) == thought
+    assert "".join(text for text, is_thought in out if not is_thought) == answer
+
+
+def test_a_prompt_that_opens_the_thought_needs_no_start_mark() -> None:
+    splitter = ThoughtSplitter(THINK, in_thought=True)
+    assert splitter.push("\nwell</think>yes") == [("well", True), ("yes", False)]
+
+
+def test_channels_of_gpt_oss_are_split_by_their_marks() -> None:
+    marks = thought_marks("… <|channel|>analysis …")
+    assert marks is not None
+    splitter = ThoughtSplitter(marks)
+    reply = (
+        "<|channel|>analysis<|message|>let me see<|start|>assistant<|channel|>final<|message|>Paris"
+    )
+    assert splitter.push(reply) == [("let me see", True), ("Paris", False)]
+    direct = ThoughtSplitter(marks)
+    assert direct.push("<|channel|>final<|message|>Paris") == [("Paris", False)]
+
+
+def test_a_template_without_thoughts_has_no_marks() -> None:
+    assert thought_marks("{{ messages }}") is None
