@@ -1,0 +1,144 @@
+#compdef llmtool
+# llmtool completion for zsh, made by `llmtool completions zsh`.
+
+_llmtool() {
+    local line state
+    _arguments -s -S \
+        '*--version[Print the version]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '1: :->command' \
+        '*:: :->rest'
+    case $state in
+    command)
+        local -a commands=(
+            'gen:Generate text from a prompt, with standard input or files as material'
+            'models:List models and look into them'
+            'doctor:Say what is installed, what this machine offers, and what to change'
+            'completions:Print the completion script of a shell'
+        )
+        _describe command commands ;;
+    rest)
+        case $line[1] in
+        gen) _llmtool_gen ;;
+        models) _llmtool_models ;;
+        doctor) _llmtool_doctor ;;
+        completions) _llmtool_completions ;;
+        esac ;;
+    esac
+}
+
+_llmtool_gen() {
+    _arguments -s -S \
+        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*--system[The system prompt]:TEXT:' \
+        '*-s[The system prompt]:TEXT:' \
+        '*--template[The prompt template]:NAME|PATH:_files' \
+        '*-t[The prompt template]:NAME|PATH:_files' \
+        '*--param[A value for the template]:KEY=VALUE:' \
+        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--file[Material; may be repeated]:FILE:_files' \
+        '*-f[Material; may be repeated]:FILE:_files' \
+        '*--output[Write the result there, not to stdout]:FILE:_files' \
+        '*-o[Write the result there, not to stdout]:FILE:_files' \
+        '*--samples[How many replies to write]:N:' \
+        '*-n[How many replies to write]:N:' \
+        '*--prefill[How the reply begins; the model goes on]:TEXT:' \
+        '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
+        '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
+        '*--top-p[Nucleus]:P:' \
+        '*--top-k[Only the K likeliest; 0 is off]:K:' \
+        '*--min-p[Drop what is rarer than P x the likeliest]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
+        '*--stop[End the reply before this text; may be repeated]:TEXT:' \
+        '*--think[Let a thinking model think; the thought goes to stderr]' \
+        '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
+        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--json[Print the whole result as JSON]' \
+        '*--no-stream[Print the reply when it is complete]' \
+        '*--stats[Say on stderr where the time went]' \
+        '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
+        '*--no-stdin[Do not look at standard input]' \
+        '*--errors[What to do with input that is not UTF-8]: :(strict replace)' \
+        '*--offline[Use no network]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_models() {
+    local line state
+    _arguments -s -S \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '1: :->command' \
+        '*:: :->rest'
+    case $state in
+    command)
+        local -a commands=(
+            'ls:List the models that are here\: the starter model, the Hub'\''s cache, imported files'
+            'info:Say what a model is\: architecture, size, context, template, and whether it fits in memory'
+        )
+        _describe command commands ;;
+    rest)
+        case $line[1] in
+        ls) _llmtool_models_ls ;;
+        info) _llmtool_models_info ;;
+        esac ;;
+    esac
+}
+
+_llmtool_models_ls() {
+    _arguments -s -S \
+        '*--json[Print the whole result as JSON]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_models_info() {
+    _arguments -s -S \
+        '*--json[Print the whole result as JSON]' \
+        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_doctor() {
+    _arguments -s -S \
+        '*--json[Print the whole result as JSON]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_completions() {
+    _arguments -s -S \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '1: :(bash zsh fish)'
+}
+
+_llmtool "$@"

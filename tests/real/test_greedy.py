@@ -1,0 +1,74 @@
+"""Greedy output on the starter model equals llama.cpp's own, through its high-level class."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from llmtool.engine.local import LocalEngine
+from llmtool.engine.types import Message, Prompt, Request, Sampling, Token
+
+PROMPTS = [
+    "Name three colours.",
+    "What is the capital of France?",
+    "Write a haiku about rain.",
+    "Translate 'good morning' into Spanish.",
+    "Explain gravity to a child.",
+    "List the months of the year.",
+    "Why is the sky blue?",
+    "Give me a recipe for pancakes.",
+    "What does HTTP stand for?",
+    "Write a Python function that adds two numbers.",
+    "Summarize: The cat sat on the mat. It was tired.",
+    "Who wrote Hamlet?",
+    "Describe a lighthouse in one sentence.",
+    "What is 12 plus 30?",
+    "Suggest a name for a bakery.",
+    "Complete the proverb: a stitch in time",
+    "What causes tides?",
+    "Write an email that asks for a day off.",
+    "Is water wet? Answer briefly.",
+    "用中文说你好。",
+]
+# Both sides decode with the same batch size, threads and flash attention (logits depend on them).
+REFERENCE = """
+import json, sys
+from llama_cpp import Llama
+model = Llama(sys.argv[1], n_ctx=512, n_batch=512, n_threads=2, n_threads_batch=2,
+              flash_attn=True, verbose=False)
+out = []
+for ids in json.load(sys.stdin):
+    model.reset()
+    made = []
+    for token in model.generate(ids, temp=0.0, repeat_penalty=1.0):
+        if token in (model.token_eos(), 0) or len(made) == 24:
+            break
+        made.append(token)
+    out.append(made)
+json.dump(out, sys.stdout)
+"""
+
+
+def test_twenty_greedy_replies_equal_llama_cpps_own(starter: Path) -> None:
+    engine = LocalEngine(starter, n_threads=2, n_ctx=512)
+    prompts = [Prompt(messages=(Message("user", text),)) for text in PROMPTS]
+    ids = [list(engine.tokenize(prompt).token_ids) for prompt in prompts]
+    reference = subprocess.run(
+        [sys.executable, "-c", REFERENCE, str(starter)],
+        input=json.dumps(ids).encode(),
+        capture_output=True,
+        check=True,
+    )
+    sampling = Sampling(temperature=0, max_tokens=24)
+    requests = [Request(id=i, prompt=p, sampling=sampling) for i, p in enumerate(prompts)]
+    texts = dict.fromkeys(range(len(prompts)), "")
+    for event in engine.stream(requests):
+        if isinstance(event, Token):
+            texts[event.id] += event.text
+    expected = [
+        b"".join(map(engine.weights.piece, made)).decode("utf-8", "replace")
+        for made in json.loads(reference.stdout)
+    ]
+    assert list(texts.values()) == expected

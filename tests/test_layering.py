@@ -1,0 +1,140 @@
+"""The walls: imports run one way, libraries have one importer, start-up loads nothing heavy."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "llmtool"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# From the top of the house to its ground: a room imports from itself and from rooms below.
+ROOMS = [
+    "cli",
+    "doctor",
+    "toolbox",
+    "tasks",
+    "prompts",
+    "records",
+    "text",
+    "engine",
+    "models",
+    "sandbox",
+    "safe_yaml",
+    "config",
+    "errors",
+]
+ONE_IMPORTER = {
+    "llama_cpp": "engine/bindings.py",
+    "huggingface_hub": "models/hub.py",
+    "rich": "cli/",
+    "typer": "cli/",
+    "prompt_toolkit": "cli/",
+    "jinja2": "sandbox/",
+    "yaml": "safe_yaml.py",
+    "platformdirs": "config.py",
+}
+HEAVY = {"rich", "pydantic", "numpy", "jinja2", "llama_cpp", "huggingface_hub", "yaml", "asyncio"}
+
+
+def name(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Yield (module, whether it is imported for types only)."""
+    tree = ast.parse(path.read_text())
+    typing_only = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node in typing_only
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            assert node.level == 0, f"{path}: relative import"
+            for alias in node.names:
+                yield f"{module}.{alias.name}", node in typing_only
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_imports_run_one_way(path: Path) -> None:
+    here = room(path)
+    if here in ("__init__", "__main__"):
+        return
+    for module, _ in imports(path):
+        parts = module.split(".")
+        if parts[0] == "llmtool" and len(parts) > 1 and parts[1] in ROOMS:
+            assert ROOMS.index(parts[1]) >= ROOMS.index(here), f"{here} imports {module}"
+
+
+@pytest.mark.parametrize(("library", "importer"), ONE_IMPORTER.items(), ids=list(ONE_IMPORTER))
+def test_a_foreign_library_has_one_importer(library: str, importer: str) -> None:
+    for path in FILES:
+        uses = [m for m, typing_only in imports(path) if m.split(".")[0] == library]
+        if re.search(rf'import_module\("{library}', path.read_text()):
+            uses.append(library)
+        assert not uses or name(path).startswith(importer), f"{name(path)} imports {uses}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_a_file_is_one_idea(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 330
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if room(p) != "cli"], ids=name)
+def test_the_library_does_not_print_exit_or_read_the_environment(path: Path) -> None:
+    source = path.read_text()
+    tree = ast.parse(source)
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    assert "print" not in names
+    # The default toolbox reads the user's environment, and a check runs in a child process.
+    if name(path) not in ("toolbox.py", "engine/safety.py", "models/hub.py"):
+        assert "os.environ" not in source and "sys.exit" not in source
+
+
+def modules_after(*args: str) -> set[str]:
+    program = (
+        "import sys, os\n"
+        f"sys.argv = {['llmtool', *args]!r}\n"
+        "def report(code): sys.__stderr__.write(' '.join(sys.modules)); sys.__stderr__.flush()\n"
+        "os._exit = report\n"
+        "from llmtool.cli.app import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    return {module.split(".")[0] for module in done.stderr.split()}
+
+
+COMMANDS = ["", "gen", "models", "models ls", "models info", "doctor", "completions"]
+
+
+@pytest.mark.parametrize(
+    "args", [["--version"], *([*command.split(), "--help"] for command in COMMANDS)], ids=" ".join
+)
+def test_help_and_version_load_nothing_heavy(args: list[str]) -> None:
+    loaded = modules_after(*args)
+    assert "typer" in loaded
+    assert loaded & HEAVY == set()
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    program = "import sys, llmtool; print(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    loaded = {module.split(".")[0] for module in done.stdout.split()}
+    assert loaded & (HEAVY | {"typer", "msgspec"}) == set()
