@@ -56,7 +56,7 @@ class Plan:
     n_ff: int = 128
     seed: int = 1
     printable: bool = False
-    favour: Mapping[str, float] = field(default_factory=dict)
+    favour: Mapping[str | bytes, float] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -81,7 +81,7 @@ def write_tiny_model(path: Path, kind: str = "plain", **overrides: Any) -> Path:
 
     Args:
         overrides: fields of `Plan`. `printable` lets it say only whole UTF-8 text; `favour` scales
-            the logits of tokens by their text (`{"<|im_end|>": 3.0}` makes replies end);
+            the logits of tokens by what they say (`{"<|im_end|>": 3.0}` makes replies end);
             `metadata` adds to or replaces the file's keys, and None removes one.
 
     Example:
@@ -244,8 +244,8 @@ def _loudness(plan: Plan) -> np.ndarray:
     if plan.printable:
         whole = [len(p) > 1 and p.isascii() and b"\n" not in p[:-1] for p in words.pieces]
         scale = [old if keep else 0.0 for old, keep in zip(scale, whole, strict=True)]
-    for token, factor in plan.favour.items():
-        scale[words.tokens.index(token)] = factor
+    for piece, factor in plan.favour.items():
+        scale[words.pieces.index(piece.encode() if isinstance(piece, str) else piece)] = factor
     return np.array(scale, dtype=np.float32)
 
 
@@ -339,9 +339,7 @@ BAD_MODELS: dict[str, Callable[[bytes], bytes]] = {
     "flipped tensor count": lambda good: flip_bytes(good, 11),
     "flipped metadata count": lambda good: flip_bytes(good, 19),
     "flipped key length": lambda good: flip_bytes(good, 30),
-    "unknown architecture": lambda good: good.replace(b"general.name", b"general.nama").replace(
-        b"\x05\0\0\0\0\0\0\0llama", b"\x05\0\0\0\0\0\0\0xxxxx", 1
-    ),
+    "unknown architecture": lambda good: good.replace(b"llama", b"alpha"),
     "tensor missing": lambda good: good.replace(b"output_norm.weight", b"output_nrom.weight"),
 }
 

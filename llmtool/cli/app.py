@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
-import logging
 import os
 import signal
 import sys
+import traceback
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -89,8 +90,7 @@ def main() -> NoReturn:
 
     debug = "--debug" in sys.argv[1:]
     if debug:
-        logging.basicConfig(format="%(name)s: %(message)s", level=logging.INFO)
-        logging.getLogger("llmtool").setLevel(logging.DEBUG)
+        _log_to_stderr()
     code: int = ExitCode.ERROR
     try:
         code = typer.main.get_command(app).main(prog_name="llmtool", standalone_mode=False) or 0
@@ -109,8 +109,14 @@ def main() -> NoReturn:
     except LlmtoolError as exc:
         code = exc.exit_code
         if debug:
-            logging.getLogger("llmtool").exception("%s", type(exc).__name__)
+            traceback.print_exc()
         output.error(str(exc))
+    except OSError as exc:
+        # Typer prints help texts itself; everything else that touches files has its own error.
+        if exc.errno == errno.EPIPE:
+            output.end_by_signal(getattr(signal, "SIGPIPE", None))
+        what = f"{exc.filename}: " if exc.filename else "write error: "
+        output.error(f"{what}{exc.strerror}")
     except MemoryError:
         output.error("out of memory (try a smaller --ctx-size or a smaller model)")
     except Exception as exc:
@@ -122,9 +128,19 @@ def main() -> NoReturn:
     os._exit(int(code))
 
 
+def _log_to_stderr() -> None:
+    import logging  # 7 ms that only --debug pays
+
+    logging.basicConfig(format="%(name)s: %(message)s", level=logging.INFO)
+    logging.getLogger("llmtool").setLevel(logging.DEBUG)
+
+
 def describe_usage_error(exc: typer.TyperException) -> str:
     """Return one line: what is wrong, and where help is."""
     context = getattr(exc, "ctx", None)
     command = context.command_path if context is not None else "llmtool"
     message = exc.format_message().rstrip(".")
+    message = message[:1].lower() + message[1:]
+    if "unexpected extra argument" in message:
+        message += "; text of several words needs quotes"
     return f"{message} (see '{command} --help')"

@@ -16,7 +16,6 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    no_args_is_help=True,
     help="List models and look into them.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import signal
 import sys
@@ -132,6 +131,8 @@ def _write_all(data: bytes) -> None:
 
 def write_json(value: object) -> None:
     """Write one JSON document and a newline: indented on a terminal, on one line in a pipe."""
+    import json
+
     indent = 2 if is_terminal(STDOUT) else None
     stdout.write(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
 

