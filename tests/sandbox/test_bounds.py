@@ -1,0 +1,81 @@
+"""A template ends soon and stays small, whatever it does; and honest ones are never stopped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from sandbox import bombs
+
+from llmtool.errors import TemplateError
+from llmtool.sandbox import compile_template
+
+MAX_MIB = 200
+MAX_SECONDS = 10  # about 2.5 on an idle machine
+
+
+@pytest.fixture(scope="module")
+def reports() -> dict[str, dict[str, object]]:
+    """Every bomb, one after another in one child process, so that its peak is theirs."""
+    child = subprocess.run(
+        [sys.executable, bombs.__file__, *bombs.BOMBS], capture_output=True, text=True, timeout=110
+    )
+    assert child.returncode == 0, child.stderr[-2000:]
+    lines = map(json.loads, child.stdout.splitlines())
+    return {line["name"]: line for line in lines}
+
+
+@pytest.mark.parametrize("name", bombs.BOMBS)
+def test_a_bomb_ends_in_one_clean_error(name: str, reports: dict[str, dict[str, object]]) -> None:
+    report = reports[name]
+    assert str(report["error"]).startswith("bomb:")
+    assert "\n" not in str(report["error"])
+    assert float(str(report["seconds"])) < MAX_SECONDS
+
+
+def test_all_bombs_together_stay_small(reports: dict[str, dict[str, object]]) -> None:
+    assert max(float(str(report["peak_mib"])) for report in reports.values()) < MAX_MIB
+
+
+CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+
+
+def test_a_conversation_of_ten_thousand_messages_is_rendered() -> None:
+    messages = [{"role": "user", "content": "word " * 40}] * 10_000
+    text = compile_template(CHATML, name="chatml", chat=True).render(messages=messages)
+    assert text.count("<|im_end|>") == 10_000
+
+
+def test_a_document_of_thirty_megabytes_is_rendered() -> None:
+    document = "some words é " * 2_500_000
+    messages = [{"role": "user", "content": document}]
+    source = CHATML.replace("m.content", "m.content|trim")
+    text = compile_template(source, name="chatml", chat=True).render(messages=messages)
+    assert document.strip() in text
+
+
+def test_a_text_extended_a_thousand_times_is_rendered() -> None:
+    """Some chat templates collect all output in a namespace: little in use, much built."""
+    source = (
+        "{% set n = namespace(out='') %}"
+        "{% for m in messages %}"
+        "{% set n.out = n.out ~ '<' ~ m.role ~ '>' %}{% set n.out = n.out ~ m.content %}"
+        "{% endfor %}{{ n.out }}"
+    )
+    messages = [{"role": "user", "content": "abcd" * 250}] * 1000
+    text = compile_template(source, name="collector", chat=True).render(messages=messages)
+    assert text == ("<user>" + "abcd" * 250) * 1000
+
+
+def test_values_kept_in_a_closure_are_not_given_back() -> None:
+    """Bound methods and macros keep values alive: what they hold counts as in use."""
+    source = (
+        "{% set n = namespace(kept=[]) %}"
+        "{% for i in range(1000) %}{% set big = 'a' * 1000000 %}"
+        "{% macro m() %}{{ big }}{% endmacro %}"
+        "{% set n.kept = n.kept + [big.upper, m] %}{% endfor %}"
+    )
+    with pytest.raises(TemplateError, match="builds more data"):
+        compile_template(source, name="hoarder", chat=True).render()
