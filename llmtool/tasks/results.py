@@ -19,8 +19,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dictionaries, lists, strings and numbers, ready for JSON."""
-        value = msgspec.to_builtins(self)
-        assert isinstance(value, dict)
+        value: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         return value
 
 

@@ -1,0 +1,87 @@
+"""Settings: flag > LLMTOOL_* > config.toml > default; folders of the platform and of the Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llmtool.config import find_folders, load_settings
+from llmtool.errors import UsageError
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "config.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_variable_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
+    path = write(tmp_path, 'model = "file"\nthreads = 3\n[aliases]\nsmall = "starter"\n')
+    settings = load_settings({"LLMTOOL_MODEL": "variable"}, path)
+    assert (settings.model, settings.threads) == ("variable", 3)
+    assert settings.n_gpu_layers == "auto"
+    assert settings.aliases == {"small": "starter"}
+
+
+def test_no_file_and_an_empty_variable_are_the_default(tmp_path: Path) -> None:
+    settings = load_settings({"LLMTOOL_MODEL": ""}, tmp_path / "none" / "config.toml")
+    assert settings.model is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('modle = "x"', "unknown key 'modle' (did you mean 'model'?)"),
+        ("threads = 0", "threads"),
+        ('threads = "two"', "threads"),
+        ("color = 'red'", "color"),
+        ("model = ", "not valid TOML"),
+        ("\xff", "not valid TOML"),
+    ],
+)
+def test_a_bad_file_is_a_usage_error_that_names_it(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UsageError) as caught:
+        load_settings({}, path)
+    assert str(path) in str(caught.value) and message in str(caught.value)
+    assert "\n" not in str(caught.value).strip() or message == "not valid TOML"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("THREADS", "0"), ("THREADS", "x"), ("TEMPERATURE", "-1"), ("N_GPU_LAYERS", "some")],
+)
+def test_a_bad_variable_is_a_usage_error_that_names_it(name: str, value: str) -> None:
+    with pytest.raises(UsageError, match=f"LLMTOOL_{name}={value}"):
+        load_settings({f"LLMTOOL_{name}": value}, Path("none"))
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"HOME": "/h"}, "/h/.cache/huggingface/hub"),
+        ({"HOME": "/h", "XDG_CACHE_HOME": "/c"}, "/c/huggingface/hub"),
+        ({"HOME": "/h", "HF_HOME": "/f"}, "/f/hub"),
+        ({"HOME": "/h", "HF_HOME": "/f", "HUGGINGFACE_HUB_CACHE": "/g"}, "/g"),
+        ({"HOME": "/h", "HF_HUB_CACHE": "/i", "HUGGINGFACE_HUB_CACHE": "/g"}, "/i"),
+        ({"HOME": "/h", "HF_HUB_CACHE": "", "HF_HOME": "/f"}, "/f/hub"),
+    ],
+    ids=["home", "xdg", "hf-home", "old-variable", "new-variable", "empty-is-unset"],
+)
+def test_the_hub_cache_is_where_the_hub_library_has_it(
+    environ: dict[str, str], expected: str
+) -> None:
+    assert find_folders(environ).hub_cache == Path(expected)
+
+
+def test_our_folders_follow_their_variables() -> None:
+    folders = find_folders(
+        {"LLMTOOL_CONFIG_DIR": "/a", "LLMTOOL_DATA_DIR": "/b", "LLMTOOL_CACHE_DIR": "/c"}
+    )
+    assert (folders.config_file, folders.data, folders.cache) == (
+        Path("/a/config.toml"),
+        Path("/b"),
+        Path("/c"),
+    )
