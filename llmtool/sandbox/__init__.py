@@ -48,8 +48,10 @@ class Template:
         *,
         chat: bool,
         clock: Callable[[], datetime],
+        first_line: int,
     ) -> None:
         self.name = name
+        self._lines_before = first_line - 1
         self.names = names
         self._run = run
         self._clock = clock
@@ -78,17 +80,23 @@ class Template:
             reason = "there is not enough memory to render it"
         except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as exc:
             reason = str(exc) or type(exc).__name__
-        raise TemplateError(f"{self.name}:{state.line}: {_one_line(reason)}")
+        line = self._lines_before + state.line
+        raise TemplateError(f"{self.name}:{line}: {_one_line(reason)}")
 
 
 def compile_template(
-    source: str, *, name: str, chat: bool, clock: Callable[[], datetime] = datetime.now
+    source: str,
+    *,
+    name: str,
+    chat: bool,
+    clock: Callable[[], datetime] = datetime.now,
+    first_line: int = 1,
 ) -> Template:
     """Read a template; `name` (a file or a model) stands in its errors.
 
     With `chat`, an unknown variable is empty and an unknown filter fails only when it is reached,
     as in transformers; otherwise both are errors, and unknown filters are found here. `clock` is
-    what `strftime_now` reads.
+    what `strftime_now` reads; `first_line` is where the template begins in its file.
     Raises TemplateError, with the line, when the template cannot be read.
     """
     statements = Statements(lenient=chat)
@@ -101,9 +109,12 @@ def compile_template(
         reason = "the template is nested too deeply"
     else:
         known = statements.assigned | set(CHAT_GLOBALS if chat else PROMPT_GLOBALS) | {"loop"}
-        names = {key: at for key, at in statements.loaded.items() if key not in known}
-        return Template(name, MappingProxyType(names), run, chat=chat, clock=clock)
-    raise TemplateError(f"{name}:{line}: {_one_line(reason)}")
+        before = first_line - 1
+        names = {key: before + at for key, at in statements.loaded.items() if key not in known}
+        return Template(
+            name, MappingProxyType(names), run, chat=chat, clock=clock, first_line=first_line
+        )
+    raise TemplateError(f"{name}:{first_line - 1 + line}: {_one_line(reason)}")
 
 
 def _one_line(reason: str) -> str:
