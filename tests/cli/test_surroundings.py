@@ -1,0 +1,201 @@
+"""What is around the command: home folders, locales, models that are not there, memory, context."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command import LLMTOOL, error_line
+from tiny_model import BAD_MODELS
+
+PROMPT = "The river rose during the night"
+Run = Callable[..., subprocess.CompletedProcess[bytes]]
+FOLDERS = [
+    *("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"),
+    *("LLMTOOL_CONFIG_DIR", "LLMTOOL_DATA_DIR", "LLMTOOL_CACHE_DIR", "HF_HOME"),
+]
+
+
+@pytest.mark.parametrize("home", ["/proc", "/no/such/home", "/dev/null", "", None])
+def test_any_home_will_do(gen: Run, home: str | None) -> None:
+    expected = gen(PROMPT)
+    result = gen(PROMPT, env={"HOME": home, **dict.fromkeys(FOLDERS)})
+    assert (result.returncode, result.stderr) == (0, expected.stderr)
+    assert result.stdout == expected.stdout
+
+
+def test_a_run_writes_nothing_into_its_folder(gen: Run, tmp_path: Path) -> None:
+    assert gen(PROMPT).returncode == 0
+    assert list((tmp_path / "cwd").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "locale",
+    [
+        {"LC_ALL": "C"},
+        {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"LC_ALL": "no_SUCH.locale"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"PYTHONIOENCODING": "ascii:strict", "LC_ALL": "C"},
+    ],
+    ids=["C", "POSIX", "unknown", "latin-1", "ascii"],
+)
+def test_text_is_utf8_whatever_the_locale(gen: Run, locale: dict[str, str]) -> None:
+    args = ["--dry-run", "日本 🦙 é"]
+    expected = gen(*args)
+    assert "日本 🦙 é" in expected.stdout.decode()
+    result = gen(*args, env=locale)
+    assert (result.returncode, result.stdout) == (0, expected.stdout)
+
+
+def test_a_reply_is_utf8_whatever_the_locale(gen: Run) -> None:
+    args = [PROMPT, "--max-tokens", "100"]
+    expected = gen(*args)
+    assert expected.returncode == 0 and not expected.stdout.isascii()
+    result = gen(*args, env={"LC_ALL": "C", "PYTHONIOENCODING": "ascii"})
+    assert (result.returncode, result.stdout) == (0, expected.stdout)
+
+
+def test_an_error_about_a_strange_name_is_utf8(gen: Run) -> None:
+    locale = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    assert "日本" in error_line(gen(PROMPT, "-m", "日本.gguf", env=locale), 10)
+
+
+@pytest.mark.parametrize("name", ["no-such-model", "./missing.gguf", "/no/folder/missing.gguf"])
+def test_an_unknown_model_is_not_found(gen: Run, name: str) -> None:
+    assert name.removeprefix("./") in error_line(gen(PROMPT, "-m", name), 10)
+
+
+def test_a_model_nearly_named_is_suggested(gen: Run) -> None:
+    assert "starter" in error_line(gen(PROMPT, "-m", "startr"), 10)
+
+
+REASONS = {
+    "empty": "empty",
+    "truncated header": "truncated",
+    "truncated weights": "truncated",
+    "last byte missing": "truncated",
+    "HTML page": "HTML",
+    "Git LFS pointer": "LFS",
+    "text": "GGUF",
+    "flipped magic": "GGUF",
+    "flipped version": "version",
+    "unknown architecture": "architecture",
+}
+
+
+@pytest.mark.parametrize("fault", BAD_MODELS)
+def test_a_bad_model_is_unreadable_and_the_reason_is_told(
+    gen: Run, tiny: Path, tmp_path: Path, fault: str
+) -> None:
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(BAD_MODELS[fault](tiny.read_bytes()))
+    line = error_line(gen(PROMPT, "-m", bad), 11)
+    assert "bad.gguf" in line
+    assert REASONS.get(fault, "").lower() in line.lower()
+
+
+@pytest.mark.parametrize(("maker", "reason"), [("mkdir", "directory"), ("mkfifo", "regular file")])
+def test_what_is_no_file_is_no_model(gen: Run, tmp_path: Path, maker: str, reason: str) -> None:
+    place = tmp_path / "model.gguf"
+    subprocess.run([maker, place], check=True)
+    assert reason in error_line(gen(PROMPT, "-m", place), 11)
+
+
+def test_an_encoder_cannot_write(gen: Run, tiny_model: Callable[..., Path]) -> None:
+    line = error_line(gen(PROMPT, "-m", tiny_model("encoder")), 11)
+    assert "bert" in line or "encoder" in line or "embedding" in line
+
+
+@pytest.fixture
+def words(gen: Run, tiny_base: Path) -> Callable[[int], str]:
+    """Return `words(n)`: a text of exactly `n` tokens for the base model."""
+
+    def make(n: int) -> str:
+        text = "the" + " river" * (n // 4)
+        result = gen(text, "-m", tiny_base, "--dry-run", "--json", "--ctx-size", "1024")
+        count = len(json.loads(result.stdout)["token_ids"])
+        text += " the" * (n - count)
+        return text
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("n_tokens", "max_tokens", "fits"),
+    [(255, 1, True), (256, 1, False), (257, 1, False), (200, 56, True), (200, 57, False)],
+)
+def test_prompt_and_reply_fit_the_context_or_nothing_runs(
+    gen: Run,
+    tiny_base: Path,
+    words: Callable[[int], str],
+    n_tokens: int,
+    max_tokens: int,
+    fits: bool,
+) -> None:
+    args = [words(n_tokens), "-m", tiny_base, "--ctx-size", "256"]
+    result = gen(*args, "--max-tokens", str(max_tokens))
+    if fits:
+        assert result.returncode == 0, result.stderr
+        return
+    numbers = {int(number) for number in re.findall(r"\d+", error_line(result, 13))}
+    assert {256} <= numbers
+    assert numbers & {n_tokens, n_tokens + max_tokens}
+
+
+def test_the_error_names_the_option_that_would_help(
+    gen: Run, tiny_base: Path, words: Callable[[int], str]
+) -> None:
+    line = error_line(gen(words(300), "-m", tiny_base, "--ctx-size", "256"), 13)
+    assert "--ctx-size" in line
+
+
+@pytest.mark.parametrize(("n_tokens", "fits"), [(1023, True), (1024, False), (1025, False)])
+def test_the_models_own_context_is_the_limit(
+    gen: Run, tiny_base: Path, words: Callable[[int], str], n_tokens: int, fits: bool
+) -> None:
+    result = gen(words(n_tokens), "-m", tiny_base, "--max-tokens", "1")
+    assert result.returncode == (0 if fits else 13), result.stderr
+
+
+def test_a_context_that_memory_cannot_hold_is_an_error(
+    env: dict[str, str], tiny_model: Callable[..., Path]
+) -> None:
+    model = tiny_model("plain", n_ctx=2**24)
+    command = [*LLMTOOL, "gen", PROMPT, "-m", str(model), "--ctx-size", str(2**24), "--no-stdin"]
+    result = subprocess.run(
+        ["bash", "-c", 'ulimit -c 0 -v 3000000; "$@"', "bash", *command],
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+    )
+    assert "memory" in error_line(result, 1)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--max-tokens", "0"],
+        ["--max-tokens", "-1"],
+        ["--temperature", "-1"],
+        ["--seed", "-1"],
+        ["--seed", str(2**32 - 1)],
+        ["--ctx-size", "0"],
+        ["--threads", "0"],
+        ["--top-p", "2"],
+        ["--errors", "nonsense"],
+        ["--no-such-option"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_option_is_a_usage_error_before_anything_runs(gen: Run, args: list[str]) -> None:
+    result = gen(PROMPT, "-m", "no-such-model", *args)
+    assert result.returncode == 2
+    assert result.stdout == b""
+    assert args[0].encode() in result.stderr
+    assert b"Traceback" not in result.stderr

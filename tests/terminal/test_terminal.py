@@ -1,0 +1,264 @@
+"""`llmtool gen` as a user sees it: on a terminal, wholly or in part."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import INFINITE, LLMTOOL
+from terminal.screen import Terminal
+from tiny_vocabulary import bpe_vocabulary
+
+PROMPT = "The river rose during the night"
+ESCAPE = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@pytest.fixture(scope="session")
+def words(tiny_model: Callable[..., Path]) -> Path:
+    return tiny_model("plain", printable=True)
+
+
+@pytest.fixture(scope="session")
+def endless(tiny_model: Callable[..., Path]) -> list[str]:
+    """The arguments of a reply that outlasts the test."""
+    model = tiny_model("plain", **INFINITE, favour={".\n": 1.5})
+    limits = ["--max-tokens", "60000", "--ctx-size", "65536", "--threads", "1"]
+    return ["gen", "Go on", "-m", str(model), *limits]
+
+
+@pytest.fixture
+def gen(env: dict[str, str], words: Path) -> Callable[..., Terminal]:
+    """Return `gen(*args, **options)`: a short greedy reply in a terminal."""
+
+    def start(
+        *args: str | Path, variables: dict[str, str] | None = None, **options: Any
+    ) -> Terminal:
+        command = [*LLMTOOL, "gen", "-m", words, "--max-tokens", "40", "--temperature", "0"]
+        command += ["--threads", "1", *args]
+        return Terminal(command, {**env, **(variables or {})}, **options)
+
+    return start
+
+
+def shown(raw: bytes) -> str:
+    """Return what was written to a terminal, without styles and carriage returns."""
+    return ESCAPE.sub(b"", raw).replace(b"\r", b"").decode()
+
+
+def test_a_reply_is_the_same_on_a_terminal_and_in_a_file(
+    gen: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    file = tmp_path / "out"
+    with gen(PROMPT, stdout=file) as terminal:
+        assert terminal.exit_status == 0
+    with gen(PROMPT) as terminal:
+        assert terminal.exit_status == 0
+        assert len(file.read_text()) > 50
+        assert file.read_text() in shown(terminal.raw)
+
+
+def test_a_terminal_on_stdin_is_not_read_beside_a_prompt(gen: Callable[..., Terminal]) -> None:
+    with gen(PROMPT) as terminal:
+        assert terminal.wait(15) == 0
+
+
+def test_without_a_prompt_a_terminal_gets_an_explanation_before_a_model_is_loaded(
+    gen: Callable[..., Terminal],
+) -> None:
+    with gen("-m", "no-such-model") as terminal:
+        assert terminal.wait(10) == 2
+        text = shown(terminal.raw)
+        assert text.startswith("llmtool: ") and "prompt" in text.lower()
+        assert "no-such-model" not in text and "Traceback" not in text
+
+
+def test_an_error_is_one_line_on_a_terminal(env: dict[str, str]) -> None:
+    with Terminal([*LLMTOOL, "gen", PROMPT, "-m", "no-such-model"], env) as terminal:
+        assert terminal.exit_status == 10
+        assert shown(terminal.raw).startswith("llmtool: ")
+        assert shown(terminal.raw).count("\n") == 1
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_stream_that_is_a_file_gets_no_escape_sequence(
+    gen: Callable[..., Terminal], tmp_path: Path, stream: str
+) -> None:
+    file = tmp_path / "out"
+    with gen(PROMPT, "--stats", **{stream: file}) as terminal:
+        assert terminal.exit_status == 0
+    assert file.read_bytes() != b""
+    assert b"\x1b" not in file.read_bytes()
+    assert b"\r" not in file.read_bytes()
+
+
+@pytest.mark.parametrize("columns", [0, 1, 20, 500])
+def test_any_width_works(gen: Callable[..., Terminal], tmp_path: Path, columns: int) -> None:
+    file = tmp_path / "out"
+    with gen(PROMPT, stdout=file) as terminal:
+        assert terminal.exit_status == 0
+    with gen(PROMPT, "--stats", columns=columns) as terminal:
+        assert terminal.exit_status == 0
+        assert "".join(file.read_text().split()) in "".join(shown(terminal.raw).split())
+
+
+@pytest.mark.parametrize("columns", [0, 20])
+@pytest.mark.parametrize("option", ["--help", "--version", "--bad-option"])
+def test_help_works_at_any_width(env: dict[str, str], option: str, columns: int) -> None:
+    with Terminal([*LLMTOOL, "gen", option], env, columns=columns) as terminal:
+        assert terminal.exit_status == (2 if option in ("--bad-option", "--version") else 0)
+        assert "Traceback" not in shown(terminal.raw)
+
+
+COLOR: list[tuple[dict[str, str], list[str], bool]] = [
+    ({}, [], True),
+    ({"NO_COLOR": "1"}, [], False),
+    ({"NO_COLOR": ""}, [], True),
+    ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, [], False),
+    ({"NO_COLOR": "1"}, ["--color", "always"], True),
+    ({"TERM": "dumb"}, [], False),
+    ({"TERM": "dumb", "FORCE_COLOR": "1"}, [], True),
+    ({"CLICOLOR": "0"}, [], False),
+    ({"CLICOLOR": "0", "CLICOLOR_FORCE": "1"}, [], True),
+    ({"FORCE_COLOR": "0"}, [], True),
+    ({"LLMTOOL_COLOR": "never"}, [], False),
+    ({"LLMTOOL_COLOR": "never"}, ["--color", "always"], True),
+    ({"FORCE_COLOR": "1"}, ["--color", "never"], False),
+]
+STYLE = re.compile(rb"\x1b\[[0-9;]*m")
+
+
+@pytest.mark.parametrize(("variables", "args", "colored"), COLOR, ids=str)
+def test_colour_follows_the_option_then_the_variables_then_the_terminal(
+    env: dict[str, str], variables: dict[str, str], args: list[str], colored: bool
+) -> None:
+    with Terminal([*LLMTOOL, "models", "ls", *args], {**env, **variables}) as terminal:
+        assert terminal.exit_status == 0
+        assert bool(STYLE.search(terminal.raw)) is colored
+
+
+def test_colour_follows_the_configuration(env: dict[str, str]) -> None:
+    folder = Path(env["LLMTOOL_CONFIG_DIR"])
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text('color = "never"\n')
+    with Terminal([*LLMTOOL, "models", "ls"], env) as terminal:
+        assert terminal.exit_status == 0
+        assert not STYLE.search(terminal.raw)
+
+
+@pytest.mark.parametrize("variables", [{}, {"FORCE_COLOR": "1"}, {"NO_COLOR": "1"}], ids=str)
+def test_a_reply_has_no_colour_of_ours(
+    gen: Callable[..., Terminal], variables: dict[str, str]
+) -> None:
+    with gen(PROMPT, "--stats", variables=variables) as terminal:
+        assert terminal.exit_status == 0
+        assert not STYLE.search(terminal.raw)
+
+
+def test_what_a_model_says_does_not_steer_the_terminal(
+    env: dict[str, str], tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    attacks = [
+        *(b"\x1b]0;title\x07", b"\x1b[2J", b"\x1b[31m", b"\x1b"),  # whole, and in parts
+        *(b"]52;c;aGk=\x07", "\x9b2J".encode(), "\u202e".encode(), b"\x08\x08\x08", b"\r"),
+    ]
+    vocabulary = bpe_vocabulary(extra=attacks)
+    loud = dict.fromkeys(attacks, 3.0)
+    model = tiny_model("plain", vocabulary=vocabulary, printable=True, favour=loud)
+    command = [*LLMTOOL, "gen", PROMPT, "-m", model, "--max-tokens", "300", "--color", "never"]
+    command += ["--temperature", "0", "--threads", "1"]
+    file = tmp_path / "piped"
+    with Terminal(command, env, stdout=file) as terminal:
+        assert terminal.exit_status == 0
+    said = file.read_bytes()
+    assert sum(piece in said for piece in attacks) >= 6, "the model does not say what it should"
+    with Terminal(command, env) as terminal:
+        assert terminal.exit_status == 0
+        raw = terminal.raw.replace(b"\r\n", b"\n")
+    for steering in ("\x1b", "\x07", "\x08", "\r", "\x9b", "\u202e"):
+        assert steering.encode() not in raw, f"{steering!r} reached the terminal"
+
+
+def test_a_name_in_an_error_does_not_steer_the_terminal(gen: Callable[..., Terminal]) -> None:
+    with gen(PROMPT, "-m", "\x1b]0;title\x07\x1b[2Jname", "--color", "never") as terminal:
+        assert terminal.exit_status == 10
+        assert b"\x1b" not in terminal.raw and b"\x07" not in terminal.raw
+        assert "name" in shown(terminal.raw)
+
+
+def test_control_c_stops_a_reply(env: dict[str, str], endless: list[str]) -> None:
+    with Terminal([*LLMTOOL, *endless], env) as terminal:
+        terminal.wait_for(".")
+        begin = time.monotonic()
+        terminal.send("\x03")
+        assert terminal.exit_status == 130
+        assert time.monotonic() - begin < 1
+        assert "Traceback" not in shown(terminal.raw)
+
+
+def test_control_c_stops_a_loop(env: dict[str, str], endless: list[str]) -> None:
+    loop = 'for i in 1 2 3; do "$@"; echo "after $i"; done'
+    with Terminal(["bash", "-c", loop, "bash", *LLMTOOL, *endless], env) as terminal:
+        terminal.wait_for(".")
+        terminal.send("\x03")
+        assert terminal.exit_status == 130
+        assert "after 1" not in shown(terminal.raw)
+
+
+def test_closing_the_terminal_ends_the_command(env: dict[str, str], endless: list[str]) -> None:
+    with Terminal([*LLMTOOL, *endless], env) as terminal:
+        terminal.wait_for(".")
+        terminal.signal(signal.SIGHUP)
+        assert terminal.exit_status == 129
+
+
+def test_control_z_stops_and_fg_goes_on(env: dict[str, str], endless: list[str]) -> None:
+    shell = ["bash", "--norc", "--noprofile", "--noediting", "-i"]
+    command = " ".join(f"'{word}'" for word in [*LLMTOOL, *endless])
+    with Terminal(shell, {**env, "PS1": "ready> ", "HISTFILE": ""}) as terminal:
+        terminal.wait_for("ready> ")
+        terminal.send(f"{command}\r")
+        terminal.wait_for(".\r\n")
+        terminal.send("\x1a")
+        terminal.wait_for("Stopped")
+        terminal.send("echo before=$(($? + 0))\r")
+        terminal.wait_for("before=148")  # 128 + SIGTSTP
+        written = len(terminal.raw)
+        terminal.send("fg\r")
+        terminal.wait_until(lambda: len(terminal.raw) > written + 1000)
+        terminal.send("\x03")
+        terminal.send("echo after=$?\r")
+        terminal.wait_for("after=130")
+
+
+def test_a_resize_during_a_reply_changes_nothing(env: dict[str, str], endless: list[str]) -> None:
+    with Terminal([*LLMTOOL, *endless], env) as terminal:
+        terminal.wait_for(".")
+        for columns, lines in [(20, 5), (132, 50), (1, 1), (80, 24)]:
+            terminal.resize(columns=columns, lines=lines)
+            written = len(terminal.raw)
+            terminal.wait_until(lambda seen=written: len(terminal.raw) > seen + 200)
+        terminal.send("\x03")
+        assert terminal.exit_status == 130
+        assert "Traceback" not in shown(terminal.raw)
+
+
+def test_a_dash_reads_what_is_typed(gen: Callable[..., Terminal]) -> None:
+    with gen("-", "--dry-run") as terminal:
+        terminal.send("typed by hand\r\x04")
+        assert terminal.exit_status == 0
+        assert shown(terminal.raw).count("typed by hand") == 2  # the echo, and the prompt
+
+
+def test_a_file_on_stdin_and_a_terminal_elsewhere(
+    gen: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    file = tmp_path / "input.txt"
+    file.write_text("text of the file")
+    with gen("Summarise", "--dry-run", stdin=file) as terminal:
+        assert terminal.exit_status == 0
+        assert "text of the file" in shown(terminal.raw)
