@@ -128,6 +128,37 @@ def test_a_while_read_loop_keeps_its_lines(
     assert seen == [b"line a", b"line b", b"line c"]
 
 
+WRAPPED = {
+    "timeout": 'timeout 60 "$@"',
+    "env": 'env "$@"',
+    "braces": '{ "$@"; true; }',
+    "parentheses": '( "$@"; true )',
+    "if": 'if "$@"; then true; fi',
+    "function": 'run "$@"',
+    "after another command": '{ /bin/true </dev/null; "$@"; }',
+    "script": '"$SHELL_SCRIPT" "$@"',
+}
+
+
+@pytest.mark.parametrize(
+    ("shell", "how"), [*(("bash", how) for how in WRAPPED), ("sh", "braces"), ("sh", "script")]
+)
+def test_input_reaches_a_command_that_is_wrapped(
+    env: dict[str, str], tiny: Path, tmp_path: Path, shell: str, how: str
+) -> None:
+    script = tmp_path / "script"
+    script.write_text(f'#!/usr/bin/env {shell}\n"$@"\ntrue\n')
+    script.chmod(0o755)
+    command = [*LLMTOOL, "gen", "Summarise", "-m", str(tiny), "--dry-run"]
+    line = f'run() {{ "$@"; true; }}; echo "from the pipe" | {WRAPPED[how]}'
+    result = subprocess.run(
+        [shell, "-c", line, shell, *command],
+        env={**env, "SHELL_SCRIPT": str(script)},
+        capture_output=True,
+    )
+    assert b"from the pipe" in result.stdout
+
+
 @pytest.mark.parametrize(
     "line", [b"these are words\n", b"\0" * 16, b"\xff" * 16], ids=["text", "zeros", "no text"]
 )
