@@ -82,12 +82,11 @@ def root(
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
     # Until a handler of ours takes over, Ctrl-C ends the process at once, without a traceback.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None and hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding="utf-8", errors="replace")
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     from llmtool.cli import output
 
+    output.guard_standard_streams()
     debug = "--debug" in sys.argv[1:]
     if debug:
         _log_to_stderr()
@@ -97,6 +96,8 @@ def main() -> NoReturn:
         output.finish()
     except typer.Exit as exc:
         code = exc.exit_code
+    except SystemExit:  # typer's way to say that nobody reads its help text
+        output.end_by_signal(getattr(signal, "SIGPIPE", None))
     except typer.TyperException as exc:  # what typer found wrong with the arguments
         output.error(describe_usage_error(exc))
         code = exc.exit_code

@@ -30,8 +30,7 @@ def doctor(
     from llmtool.cli import output, session
     from llmtool.doctor import examine
 
-    session.configure(color=color.value, quiet=quiet)
-    report = examine(*session.load_config())
+    report = examine(*session.start(color=color.value, quiet=quiet))
     if json:
         output.write_json(report.to_dict())
     else:

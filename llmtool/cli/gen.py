@@ -70,12 +70,12 @@ def gen(
     from llmtool.cli import inputs, session, show
 
     started = time.perf_counter()
-    session.configure(color=color.value, quiet=quiet)
+    folders, settings = session.start(color=color.value, quiet=quiet, offline=offline)
     instruction, material = inputs.gather(
         prompt, file or [], no_stdin=no_stdin, errors=errors.value
     )
     box = session.open_toolbox(
-        model, n_ctx=ctx_size, n_threads=threads, n_gpu_layers=n_gpu_layers, offline=offline
+        folders, settings, model, n_ctx=ctx_size, n_threads=threads, n_gpu_layers=n_gpu_layers
     )
     request: dict[str, Any] = {
         "input": material,
@@ -92,7 +92,7 @@ def gen(
         "min_p": min_p,
         "repeat_penalty": repeat_penalty,
         "seed": seed,
-        "stop": tuple(stop) if stop else None,
+        "stop": tuple(inputs.read_argument(text, name="--stop") for text in stop or ()) or None,
     }
     if dry_run:
         show.prompt(box, box.request(instruction, **request), as_json=json)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from pathlib import Path
 from typing import Literal
 
 from llmtool.cli import output, signals
+from llmtool.cli.output import STDIN
+from llmtool.cli.shared_stdin import is_shared
 from llmtool.errors import ContextOverflow, InputError, UsageError
 
-STDIN = 0
 MAX_BYTES = 16 * 2**20  # more than any context holds: refused before it is read
 IDLE_SECONDS = 3.0
 
@@ -56,13 +56,10 @@ def read_optional_stdin(*, errors: Errors = "strict") -> str | None:
     `IDLE_SECONDS`, as with the pipe of a program that started us and never writes. The last two
     are said on stderr; `-` as an argument reads in every case.
     """
-    try:
-        mode = os.fstat(STDIN).st_mode
-    except OSError:
-        return None
+    mode = os.fstat(STDIN).st_mode
     if stat.S_ISCHR(mode):
         return None
-    if _shared_with_parent(mode):
+    if is_shared(STDIN):
         output.note(
             "standard input belongs to the calling shell and is not read (- reads it, "
             "--no-stdin silences this)"
@@ -81,24 +78,14 @@ def stdin_is_terminal() -> bool:
     return output.is_terminal(STDIN)
 
 
-def stdin_is_open() -> bool:
-    try:
-        os.fstat(STDIN)
-    except OSError:
-        return False
-    return True
-
-
 def decode(data: bytes, *, source: str, errors: Errors) -> str:
     """Decode UTF-8 and take a byte order mark off; nothing else changes.
 
     Raises:
         InputError: a byte is no UTF-8, with its offset.
     """
-    if data.startswith(b"\xef\xbb\xbf"):
-        data = data[3:]
     try:
-        return data.decode("utf-8", errors)
+        return data.decode("utf-8", errors).removeprefix("\ufeff")
     except UnicodeDecodeError as exc:
         raise InputError(
             f"{source}: byte {exc.start} (0x{data[exc.start]:02x}) is not UTF-8 "
@@ -145,7 +132,7 @@ def gather(
             raise InputError("the prompt is empty")
         return instruction, join(sources)
     if prompt is None and not files:
-        if no_stdin or not stdin_is_open() or stdin_is_terminal():
+        if no_stdin or STDIN in output.closed or stdin_is_terminal():
             raise UsageError(
                 "no prompt: give one as an argument, in a file (-f) or on standard input"
             )
@@ -182,19 +169,3 @@ def _ready(seconds: float) -> bool:
 
     with signals.interruptible():
         return bool(select.select([STDIN], [], [], seconds)[0])
-
-
-def _shared_with_parent(mode: int) -> bool:
-    """Whether the calling shell reads the same standard input itself.
-
-    A file that somebody has begun to read is shared. A pipe is when our parent has it as its
-    standard input too, which Linux lets us see.
-    """
-    if stat.S_ISREG(mode):
-        return os.lseek(STDIN, 0, os.SEEK_CUR) > 0
-    if not stat.S_ISFIFO(mode) or not sys.platform.startswith("linux"):
-        return False
-    try:
-        return os.readlink(f"/proc/{os.getppid()}/fd/0") == os.readlink("/proc/self/fd/0")
-    except OSError:
-        return False

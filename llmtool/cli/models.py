@@ -38,8 +38,7 @@ def ls(
     from llmtool.cli import output, session
     from llmtool.models.store import Store
 
-    session.configure(color=color.value, quiet=quiet)
-    folders, settings = session.load_config()
+    folders, settings = session.start(color=color.value, quiet=quiet)
     models = Store(folders, settings.aliases, offline=True).list()
     if json:
         output.write_json([to_dict(model) for model in models])
@@ -71,8 +70,7 @@ def info(
     from llmtool.models import gguf, memory
     from llmtool.models.store import Store
 
-    session.configure(color=color.value, quiet=quiet)
-    folders, settings = session.load_config()
+    folders, settings = session.start(color=color.value, quiet=quiet)
     found = Store(folders, settings.aliases, offline=settings.offline).find(model)
     header = gguf.check(found.path)
     n_ctx = ctx_size or min(header.context_length or 4096, 4096)

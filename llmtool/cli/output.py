@@ -18,13 +18,37 @@ from llmtool.errors import OutputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-STDOUT, STDERR = 1, 2
+STDIN, STDOUT, STDERR = 0, 1, 2
+closed: set[int] = set()  # those of the three that the caller had closed
 _color = "auto"
 _quiet = False
 
 
 class ReaderGone(Exception):
     """Whoever read our standard output has closed it."""
+
+
+def guard_standard_streams() -> None:
+    """Give the numbers 0 to 2 to somebody, so that no file opened later is taken for a stream.
+
+    A closed stdout becomes one that cannot be written, which is an error; a closed stderr
+    swallows what it gets; a closed stdin is remembered as such.
+    """
+    for fd, flags in ((STDIN, os.O_RDONLY), (STDOUT, os.O_RDONLY), (STDERR, os.O_WRONLY)):
+        try:
+            os.fstat(fd)
+        except OSError:
+            closed.add(fd)
+            opened = os.open(os.devnull, flags)
+            if opened != fd:
+                os.dup2(opened, fd)
+                os.close(opened)
+    for name, fd in (("stdout", STDOUT), ("stderr", STDERR)):
+        stream = getattr(sys, name)
+        if stream is None:
+            stream = os.fdopen(fd, "w", closefd=False)
+            setattr(sys, name, stream)
+        stream.reconfigure(encoding="utf-8", errors="replace")
 
 
 def configure(*, color: str = "auto", quiet: bool = False) -> None:
@@ -124,7 +148,8 @@ def _write_all(data: bytes) -> None:
             if exc.errno == errno.EAGAIN:  # a non-blocking pipe that is full
                 import select
 
-                select.select([], [STDOUT], [])
+                with signals.interruptible():
+                    select.select([], [STDOUT], [])
                 continue
             raise OutputError(f"write error: {exc.strerror}") from exc
 
@@ -154,6 +179,8 @@ def _say(line: str) -> None:
 
 def say(text: str) -> None:
     """Write text to stderr; a closed or full one changes nothing on stdout."""
+    # File names keep the bytes that are no text in the locale as surrogates.
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     with contextlib.suppress(OSError):
         os.write(STDERR, show_controls(text).encode("utf-8", "replace"))
 
@@ -219,7 +246,7 @@ def make_console() -> Console:
     return Console(
         force_terminal=colored,
         no_color=not colored,
-        color_system="auto" if colored else None,
+        color_system="standard" if colored else None,
         width=max(width, 20),
         markup=False,
         emoji=False,
@@ -238,33 +265,25 @@ def _terminal_width() -> int:
 
 def finish() -> None:
     """Flush what typer printed (help texts), so that a full disk or a closed pipe is noticed."""
-    if sys.stdout is None:
-        return
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         raise ReaderGone from None
-    except (OSError, ValueError) as exc:
-        reason = getattr(exc, "strerror", None) or str(exc)
-        raise OutputError(f"write error: {reason}") from exc
+    except OSError as exc:
+        raise OutputError(f"write error: {exc.strerror}") from exc
 
 
 def flush_quietly() -> None:
     for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None:
-                stream.flush()
-        except (OSError, ValueError):
-            pass
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
 
 
 def end_by_signal(number: int | None) -> NoReturn:
     """End the way the signal ends a program, so that shell loops stop as well."""
     if number == signal.SIGINT and is_terminal(STDOUT):
-        try:
+        with contextlib.suppress(Exception):
             stdout.end_line()
-        except Exception:
-            pass
     flush_quietly()
     if number is None or not hasattr(signal, "raise_signal"):
         os._exit(1)

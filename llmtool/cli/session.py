@@ -9,37 +9,35 @@ from typing import Any
 import msgspec
 
 from llmtool import config
-from llmtool.cli import output, signals
+from llmtool.cli import inputs, output, signals
 from llmtool.errors import UsageError
 from llmtool.toolbox import Toolbox
 
 _SLOW_LOAD_SECONDS = 0.7
 
 
-def configure(*, color: str, quiet: bool) -> None:
-    settings_color = os.environ.get("LLMTOOL_COLOR", "auto") if color == "auto" else color
-    output.configure(color=settings_color, quiet=quiet)
-
-
-def load_config(*, offline: bool = False) -> tuple[config.Folders, config.Settings]:
-    """Return the folders and the settings of this user, flags applied."""
+def start(
+    *, color: str = "auto", quiet: bool = False, offline: bool = False
+) -> tuple[config.Folders, config.Settings]:
+    """Return the folders and the settings of this user, flags applied, and set the output up."""
     folders = config.find_folders(os.environ)
     settings = config.load_settings(os.environ, folders.config_file)
     if offline:
         settings = msgspec.structs.replace(settings, offline=True)
+    output.configure(color=settings.color if color == "auto" else color, quiet=quiet)
     return folders, settings
 
 
 def open_toolbox(
+    folders: config.Folders,
+    settings: config.Settings,
     model: str | None,
     *,
     n_ctx: int | None = None,
     n_threads: int | None = None,
     n_gpu_layers: str | None = None,
-    offline: bool = False,
 ) -> Toolbox:
     """Return a toolbox on the chosen model, found but not loaded, that signals can stop."""
-    folders, settings = load_config(offline=offline)
     box = Toolbox(
         model,
         n_ctx=n_ctx,
@@ -66,7 +64,7 @@ def parse_params(pairs: list[str]) -> dict[str, Any]:
         key, mark, value = pair.partition("=")
         if not mark or not key:
             raise UsageError(f"-p {pair}: write it as KEY=VALUE")
-        values[key] = value
+        values[key] = inputs.read_argument(value, name=f"-p {key}")
     return values
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -29,14 +30,36 @@ def generation(
     started: float,
 ) -> None:
     """Print a generation as it comes, or whole: to stdout or a file, as text or JSON."""
-    sink = _FileResult(to_file) if to_file is not None else output.stdout
+    if to_file is None:
+        result = _write(output.stdout, events, as_json=as_json, stream=stream, think=think)
+    else:
+        file = _FileResult(to_file)
+        try:
+            result = _write(file, events, as_json=as_json, stream=False, think=think)
+            file.close()
+        finally:
+            file.discard()
+    for warning in result.warnings:
+        output.note(warning)
+    if stats:
+        statistics(result, started=started)
+
+
+def _write(
+    sink: output.Result,
+    events: Iterator[Token | Generation],
+    *,
+    as_json: bool,
+    stream: bool,
+    think: bool,
+) -> Generation:
     live = stream and not as_json
     thought = _Thought(shown=think and not as_json)
-    choice, result = 0, None
+    choice = 0
     for event in events:
         if isinstance(event, Generation):
-            result = event
-        elif event.thought:
+            break
+        if event.thought:
             thought.write(event.text)
         elif live:
             thought.end()
@@ -44,26 +67,19 @@ def generation(
                 choice += 1
                 _separate(sink)
             sink.write(event.text)
-    thought.end()
-    assert result is not None
-    if as_json:
-        write_json(sink, result.to_dict())
-    elif not live:
-        for index, each in enumerate(result.choices):
-            if index:
-                _separate(sink)
-            sink.write(each.text)
-        sink.end_line()
     else:
-        for _ in range(choice + 1, len(result.choices)):
+        raise AssertionError("a stream ends with its result")
+    thought.end()
+    if as_json:
+        write_json(sink, event.to_dict())
+        return event
+    for each in event.choices[choice + 1 if live else 0 :]:
+        if live or each is not event.choices[0]:
             _separate(sink)
-        sink.end_line()
-    if isinstance(sink, _FileResult):
-        sink.close()
-    for warning in result.warnings:
-        output.note(warning)
-    if stats:
-        statistics(result, started=started)
+        if not live:
+            sink.write(each.text)
+    sink.end_line()
+    return event
 
 
 def prompt(box: Toolbox, request: Request, *, as_json: bool) -> None:
@@ -161,58 +177,65 @@ class _Thought:
 
 
 class _FileResult(output.Result):
-    """A result file: a temporary file in the same folder, renamed when it is complete."""
+    """A result file: a temporary file in the same folder, renamed when it is complete.
+
+    What is no file (a FIFO, /dev/stdout, a descriptor) is written to as it is.
+    """
 
     def __init__(self, path: str) -> None:
-        import tempfile
-
         super().__init__()
         self._terminal = False
         self._path = Path(path)
+        self._temporary: str | None = None
         try:
-            mode = self._path.stat().st_mode & 0o777 if self._path.exists() else _default_mode()
-            self._special = self._path.exists() and not self._path.is_file()
-            if self._special:  # /dev/stdout, a FIFO: there is nothing to rename
-                self._fd = os.open(self._path, os.O_WRONLY)
-                return
-            self._path = Path(os.path.realpath(self._path))
-            self._fd, self._temporary = tempfile.mkstemp(
-                dir=self._path.parent, prefix=f".{self._path.name}.", suffix=".part"
-            )
-            if hasattr(os, "fchmod"):
-                os.fchmod(self._fd, mode)
+            self._fd = self._open(path)
         except OSError as exc:
             raise OutputError(f"{path}: cannot be written: {exc.strerror}") from exc
+
+    def _open(self, path: str) -> int:
+        descriptor = re.fullmatch(r"-|/dev/stdout|/dev/stderr|/(?:dev|proc/self)/fd/(\d+)", path)
+        if descriptor:
+            number = descriptor[1] or {"/dev/stderr": output.STDERR}.get(path, output.STDOUT)
+            return os.dup(int(number))
+        if self._path.exists() and not self._path.is_file():
+            return os.open(self._path, os.O_WRONLY)
+        import tempfile
+
+        mode = self._path.stat().st_mode & 0o777 if self._path.exists() else _default_mode()
+        self._path = Path(os.path.realpath(self._path))
+        fd, self._temporary = tempfile.mkstemp(
+            dir=self._path.parent, prefix=f".{self._path.name}.", suffix=".part"
+        )
+        if hasattr(os, "fchmod"):
+            os.fchmod(fd, mode)
+        return fd
 
     def _write_bytes(self, data: bytes) -> None:
         view = memoryview(data)
         try:
             while view:
                 view = view[os.write(self._fd, view) :]
+        except BrokenPipeError:
+            raise output.ReaderGone from None
         except OSError as exc:
-            self._discard()
             raise OutputError(f"{self._path}: write error: {exc.strerror}") from exc
 
     def close(self) -> None:
+        """Make the result visible under its name."""
         try:
-            if self._special:
-                os.close(self._fd)
-                return
-            os.fsync(self._fd)
+            if self._temporary:
+                os.fsync(self._fd)
+                os.replace(self._temporary, self._path)
+                self._temporary = None
             os.close(self._fd)
-            os.replace(self._temporary, self._path)
         except OSError as exc:
-            self._discard()
             raise OutputError(f"{self._path}: write error: {exc.strerror}") from exc
 
-    def _discard(self) -> None:
-        if not self._special:
+    def discard(self) -> None:
+        """Leave no part of a result behind."""
+        if self._temporary:
             with contextlib.suppress(OSError):
                 os.unlink(self._temporary)
-
-    def __del__(self) -> None:
-        if getattr(self, "_temporary", None):
-            self._discard()
 
 
 def _default_mode() -> int:

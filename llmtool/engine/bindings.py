@@ -71,5 +71,12 @@ def forget_errors() -> None:
 
 
 def last_error() -> str:
-    """Return llama.cpp's last error line since `forget_errors`, or an empty string."""
-    return _recent_errors[-1] if _recent_errors else ""
+    """Return why llama.cpp failed since `forget_errors`, or an empty string.
+
+    Its first line says why; those after it say that the callers failed as well.
+    """
+    for line in _recent_errors:
+        _, mark, reason = line.partition("error loading model: ")
+        if mark:
+            return reason
+    return _recent_errors[0] if _recent_errors else ""

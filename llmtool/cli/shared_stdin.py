@@ -1,0 +1,71 @@
+"""Is standard input ours, or is the calling shell reading it line by line?
+
+In `while read -r line; do llmtool gen "…$line"; done` the command inherits the loop's input, and
+reading it would take the loop's lines away. In `cat notes | { llmtool gen "…"; }` or inside a
+script it inherits it just the same, and is meant to read it. The two differ in what the shell
+itself does with that input, as far as the system lets us see it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+from pathlib import Path
+
+_SHELLS = {"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "yash", "busybox"}
+_READS = re.compile(r"(?<![\w-])(read|readarray|mapfile)(?![\w-])")
+_MOST_ANCESTORS = 8
+_SCRIPT_BYTES = 1 << 16
+
+
+def is_shared(stdin: int) -> bool:
+    """Whether somebody else has begun to read `stdin`.
+
+    A file is shared when it is not at its beginning. A pipe is shared when a shell among our
+    ancestors has the same standard input and reads from it: its script says so, or, where there is
+    no script, it has made `read` calls since it was forked. Only Linux shows this.
+    """
+    mode = os.fstat(stdin).st_mode
+    if stat.S_ISREG(mode):
+        return os.lseek(stdin, 0, os.SEEK_CUR) > 0
+    if not stat.S_ISFIFO(mode) or not sys.platform.startswith("linux"):
+        return False
+    try:
+        ours = os.readlink(f"/proc/self/fd/{stdin}")
+        process = os.getppid()
+        for _ in range(_MOST_ANCESTORS):
+            if process <= 1 or os.readlink(f"/proc/{process}/fd/0") != ours:
+                return False
+            if _is_reading_shell(Path(f"/proc/{process}")):
+                return True
+            process = int((Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1]).split()[1])
+    except (OSError, ValueError, IndexError):
+        pass
+    return False
+
+
+def _is_reading_shell(process: Path) -> bool:
+    words = process.joinpath("cmdline").read_bytes().decode("utf-8", "replace").split("\0")[:-1]
+    if not words or os.path.basename(words[0]).lstrip("-") not in _SHELLS:
+        return False
+    script = _script(process, words[1:])
+    if script is not None:
+        return _READS.search(script) is not None
+    counters = dict(line.split(": ") for line in process.joinpath("io").read_text().splitlines())
+    # A subshell starts at 0; one call may be the shell's own pipe between parent and child.
+    return int(counters["syscr"]) > 1
+
+
+def _script(process: Path, arguments: list[str]) -> str | None:
+    """Return the text that a shell runs; None for an interactive one."""
+    for index, word in enumerate(arguments):
+        if word.startswith("-") and not word.startswith("--"):
+            if "c" in word:
+                return " ".join(arguments[index + 1 :])
+        elif not word.startswith("--"):
+            path = process / "cwd" / word
+            with path.open("rb") as file:
+                return file.read(_SCRIPT_BYTES).decode("utf-8", "replace")
+    return None
