@@ -1,0 +1,156 @@
+"""Where templates are found: a path that was named, the user's folders, the built-in ones.
+
+Nothing is read from the current directory unless a path says so.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from llmtool.errors import TemplateError
+from llmtool.prompts.draft import Draft, read_draft
+from llmtool.prompts.schema import NAME
+from llmtool.prompts.template import Template, build
+from llmtool.safe_yaml import MAX_CHARACTERS
+
+MAX_EXTENDS = 8
+SUFFIXES = (".yaml", ".yml")
+
+
+def built_in_folder() -> Path:
+    """Return the folder of the templates that ship: in the package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    checkout = package.parent / "prompts"
+    if (package.parent / "pyproject.toml").is_file() and checkout.is_dir():
+        return checkout
+    return package / "_prompts"
+
+
+class Library:
+    """The templates of the user's folders, first to last, and then the built-in ones."""
+
+    def __init__(self, user_folders: Sequence[Path] = ()) -> None:
+        self.folders = (*user_folders, built_in_folder())
+
+    def load(self, name_or_path: str) -> Template:
+        """Return a template, checked, with everything it extends.
+
+        A name with a path separator or a `.yaml` ending is a path.
+
+        Raises:
+            TemplateError: there is none of that name (the nearest ones are given), or it is wrong.
+        """
+        if is_path(name_or_path):
+            path = Path(name_or_path)
+            return build(self._extended(read_file(path), [path.resolve()], self.folders))
+        path = self.find(name_or_path)
+        draft = read_file(path)
+        if draft.value.get("name") != path.stem:
+            draft.fail(("name",), f"name: a template in {path.name} is named {path.stem!r}")
+        return build(self._extended(draft, [path.resolve()], self._after(path)))
+
+    def find(self, name: str) -> Path:
+        """Return the file of a template by name."""
+        return self._find(name, self.folders)
+
+    def names(self) -> list[str]:
+        """Return the names of all templates, sorted."""
+        return sorted({path.stem for folder in self.folders for path in _files(folder)})
+
+    def _find(self, name: str, folders: Sequence[Path]) -> Path:
+        if not re.fullmatch(NAME, name):
+            raise TemplateError(
+                f"{name!r} is no name of a template ({NAME}); "
+                "a path to one has a / or ends in .yaml"
+            )
+        for folder in folders:
+            for suffix in SUFFIXES:
+                path = folder / (name + suffix)
+                if _is_inside(path, folder):
+                    return path
+        from llmtool.prompts.nearest import nearest
+
+        raise TemplateError(
+            f"there is no template {name!r}{nearest(name, self.names())}; "
+            "`llmtool prompts ls` lists them"
+        )
+
+    def _after(self, path: Path) -> Sequence[Path]:
+        """Return the folders below that of a file, where the template that it hides may be."""
+        for index, folder in enumerate(self.folders):
+            if path.parent == folder:
+                return self.folders[index + 1 :]
+        return self.folders
+
+    def _extended(self, draft: Draft, seen: list[Path], below: Sequence[Path]) -> Draft:
+        """Lay a draft over what it extends.
+
+        A template that extends its own name means the one that it hides, in the folders `below`.
+        """
+        parent_name = draft.value.get("extends")
+        if parent_name is None:
+            return draft
+        if not isinstance(parent_name, str):
+            draft.fail(("extends",), "extends: the name of a template is needed")
+        own = parent_name == draft.value.get("name")
+        try:
+            path = self._find(parent_name, below if own else self.folders)
+        except TemplateError as exc:
+            draft.fail(("extends",), f"extends: {exc}")
+        if path.resolve() in seen:
+            chain = " -> ".join(file.stem for file in [*seen, path])
+            draft.fail(("extends",), f"extends: a circle of templates ({chain})")
+        if len(seen) == MAX_EXTENDS:
+            draft.fail(("extends",), f"extends: more than {MAX_EXTENDS} templates in a row")
+        parent = read_file(path)
+        whole = self._extended(parent, [*seen, path.resolve()], self._after(path))
+        return draft.over(whole.without("name")).without("extends")
+
+
+def is_path(name: str) -> bool:
+    """Whether a template is named by path rather than by name."""
+    separators = [os.sep, os.altsep] if os.altsep else [os.sep]
+    return name.endswith(SUFFIXES) or any(mark in name for mark in separators)
+
+
+def read_file(path: Path) -> Draft:
+    """Read a template file.
+
+    Raises:
+        TemplateError: it cannot be read, is too large, or is not UTF-8 text or not YAML.
+    """
+    try:
+        if not path.is_file():
+            raise TemplateError(f"{path}: there is no such template file")
+        if path.stat().st_size > 4 * MAX_CHARACTERS:
+            raise TemplateError(f"{path}:1: longer than {MAX_CHARACTERS} characters")
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as exc:
+        raise TemplateError(f"{path}: cannot be read ({exc.strerror or exc})") from exc
+    except UnicodeDecodeError as exc:
+        raise TemplateError(f"{path}: not UTF-8 at byte {exc.start}") from exc
+    except ValueError as exc:
+        raise TemplateError(f"{str(path)!r} is no path") from exc
+    return read_draft(text, source=str(path))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    try:
+        paths = list(folder.iterdir())
+    except OSError:
+        return
+    for path in paths:
+        named = path.suffix in SUFFIXES and re.fullmatch(NAME, path.stem)
+        if named and _is_inside(path, folder):
+            yield path
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    """Whether a file is there and, links followed, still in its folder."""
+    try:
+        return path.is_file() and path.resolve().is_relative_to(folder.resolve())
+    except OSError:
+        return False

@@ -1,0 +1,61 @@
+"""What a template asks of a reply."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET
+
+from llmtool.prompts.draft import Draft
+from llmtool.prompts.schema import OutputFile
+from llmtool.safe_yaml import core
+
+OutputKind = Literal["text", "labels", "json", "grammar", "regex", "code"]
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reply must be; the field of that name is set.
+
+    `labels` maps each label to its description, which may be empty. `code` names a language, or is
+    empty for any.
+    """
+
+    kind: OutputKind = "text"
+    labels: dict[str, str] = {}
+    json: dict[str, Any] | None = None
+    grammar: str | None = None
+    regex: str | None = None
+    code: str = ""
+
+
+def check_output(draft: Draft, output: str | OutputFile) -> Output:
+    """Return the output of a template; exactly one kind of it is set."""
+    if isinstance(output, str):
+        return Output(kind=output)  # type: ignore[arg-type]
+    kinds = given(output)
+    if len(kinds) != 1:
+        found = ", ".join(kinds) or "none"
+        draft.fail(("output",), f"output: exactly one kind is needed, not {found}")
+    kind, value = kinds.popitem()
+    if kind == "labels":
+        names = dict.fromkeys(value) if isinstance(value, list) else value
+        if len(names) < len(value) or not names or not all(name.strip() for name in names):
+            draft.fail(("output", "labels"), "output.labels: different, non-empty names are needed")
+        return Output(kind="labels", labels={name: text or "" for name, text in names.items()})
+    if kind == "json":
+        return Output(kind="json", json=core(value))  # type: ignore[arg-type]
+    if kind == "regex":
+        try:
+            re.compile(value)
+        except re.error as exc:
+            draft.fail(("output", "regex"), f"output.regex: {exc}")
+    return Output(kind=kind, **{kind: str(value)})  # type: ignore[arg-type]
+
+
+def given(struct: msgspec.Struct) -> dict[str, Any]:
+    """Return the fields of a struct that were set."""
+    return {
+        key: value for key, value in msgspec.structs.asdict(struct).items() if value is not UNSET
+    }

@@ -1,0 +1,107 @@
+"""A template and variables to messages. Variables are data: nothing in them is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from llmtool.engine.types import Message
+from llmtool.errors import InputError, UsageError
+from llmtool.prompts import values
+from llmtool.prompts.output import Output
+from llmtool.prompts.template import Source, Template
+from llmtool.sandbox import Template as Compiled
+from llmtool.sandbox import compile_template
+
+
+class Rendered(msgspec.Struct, frozen=True, kw_only=True):
+    """What a template asks of a model: the conversation, how to sample, what the reply must be."""
+
+    messages: tuple[Message, ...]
+    params: dict[str, Any]
+    output: Output
+
+
+def render(
+    template: Template,
+    variables: Mapping[str, object],
+    *,
+    model_name: str | None = None,
+    system: str | None = None,
+) -> Rendered:
+    """Return the messages of a template with these variables.
+
+    Values are converted by the types of the inputs, so that texts from a command line do for
+    numbers and lists. An optional input that is not given and has no default is an empty text or
+    list, or none. Examples become turns of the conversation. `model_name` chooses the variant;
+    `system` takes the place of the template's system message, as it is; "" leaves it out.
+
+    Raises:
+        UsageError: a variable is unknown, missing, or not of its type.
+        InputError: a file cannot be read, or there is nothing to ask.
+        TemplateError: the template fails on these values.
+
+    Example:
+        >>> from llmtool.prompts.template import parse_template
+        >>> text = "llmtool: 1\\nname: hi\\ninputs: {who: {type: string}}\\nprompt: Hi {{ who }}"
+        >>> template = parse_template(text, source="hi.yaml")
+        >>> render(template, {"who": "{{ 7 * 7 }}"}).messages[0].content
+        'Hi {{ 7 * 7 }}'
+    """
+    template = template.for_model(model_name)
+    bound = _bind(template, variables)
+    messages = []
+    if system is None and template.system is not None:
+        system = _text(template.system, bound)
+    if system:
+        messages.append(Message("system", system))
+    for example in template.examples:
+        shown = _text(template.prompt, {**_defaults(template), **example.variables})
+        messages += [Message("user", shown), Message("assistant", example.output)]
+    question = _text(template.prompt, bound)
+    if not question.strip():
+        raise InputError(f"there is nothing to ask: the prompt of {template.name!r} is empty")
+    messages.append(Message("user", question))
+    return Rendered(messages=tuple(messages), params=dict(template.params), output=template.output)
+
+
+def _bind(template: Template, variables: Mapping[str, object]) -> dict[str, object]:
+    for name in variables:
+        if name not in template.inputs:
+            from llmtool.prompts.nearest import nearest
+
+            known = ", ".join(template.inputs) or "none"
+            hint = nearest(name, template.inputs) or f" (there are: {known})"
+            raise UsageError(f"template {template.name!r} has no input {name!r}{hint}")
+    bound = _defaults(template)
+    for name, spec in template.inputs.items():
+        if name in variables:
+            try:
+                bound[name] = values.convert(spec, variables[name])
+            except ValueError as exc:
+                raise UsageError(f"input {name!r} of template {template.name!r}: {exc}") from exc
+        elif spec.required:
+            raise UsageError(
+                f"template {template.name!r} needs a value for {name!r}: -p {name}=VALUE"
+            )
+    return bound
+
+
+def _defaults(template: Template) -> dict[str, object]:
+    return {
+        name: values.absent(spec) if spec.default is UNSET else values.convert(spec, spec.default)
+        for name, spec in template.inputs.items()
+    }
+
+
+def _text(source: Source, variables: Mapping[str, object]) -> str:
+    return _compiled(source).render(**variables)
+
+
+@lru_cache(maxsize=64)
+def _compiled(source: Source) -> Compiled:
+    return compile_template(source.text, name=source.file, chat=False, first_line=source.first_line)

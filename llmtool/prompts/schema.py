@@ -1,0 +1,144 @@
+"""The format of template files, as structs; editors get its JSON Schema."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType, field
+
+from llmtool.engine.types import Sampling
+from llmtool.prompts.draft import FORMAT
+
+NAME = r"[a-z0-9][a-z0-9_-]*"
+
+Task = Literal["gen", "sum", "classify", "translate", "code", "chat"]
+InputType = Literal["text", "string", "int", "float", "bool", "enum", "list", "file", "lang"]
+AssertType = Literal[
+    "equals",
+    "contains",
+    "regex",
+    "is-json",
+    "schema",
+    "label",
+    "score",
+    "language",
+    "syntax",
+    "max-tokens",
+    "lines-kept",
+    "accuracy",
+    "macro-f1",
+    "not-equals",
+    "not-contains",
+    "not-regex",
+    "not-is-json",
+    "not-schema",
+    "not-label",
+    "not-score",
+    "not-language",
+    "not-syntax",
+    "not-max-tokens",
+    "not-lines-kept",
+    "not-accuracy",
+    "not-macro-f1",
+]
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A variable of a template.
+
+    `text` is a passage, `string` one line, `file` a path whose text is read, `lang` the name or
+    code of a language; `max_tokens` is how much of a passage the prompt has room for.
+    """
+
+    type: InputType
+    description: str = ""
+    required: bool = False
+    default: Any = UNSET
+    enum: tuple[str, ...] = ()
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None
+
+
+class OutputFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a reply must be: exactly one of these. `code` names a language."""
+
+    labels: dict[str, str | None] | list[str] | UnsetType = UNSET
+    json: dict[str, Any] | UnsetType = UNSET
+    grammar: str | UnsetType = UNSET
+    regex: str | UnsetType = UNSET
+    code: str | UnsetType = UNSET
+
+
+# The names and ranges of the engine's own options, none of them required.
+Params = msgspec.defstruct(
+    "Params",
+    [
+        *((f.name, f.type | UnsetType, UNSET) for f in msgspec.structs.fields(Sampling)),
+        ("thinking", bool | UnsetType, UNSET),
+    ],
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+)
+
+
+class ModelFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Models that suit a template, best first, and how to sample from them."""
+
+    prefer: tuple[str, ...] = ()
+    params: Params = Params()  # type: ignore[valid-type]
+
+
+class Assertion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One check of a reply, or of the replies to a dataset."""
+
+    type: AssertType
+    value: Any = None
+    label: str | None = None
+    min: float | None = None
+    max: float | None = None
+
+
+class TestCase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What must hold for one set of variables, a file of them, or across several alike."""
+
+    vars: dict[str, Any] | UnsetType = UNSET
+    dataset: str | UnsetType = UNSET
+    invariant: dict[str, list[Any]] | UnsetType = UNSET
+    assertions: tuple[Assertion, ...] = field(default=(), name="assert")
+
+
+class VariantFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is different for the models whose names match."""
+
+    system: str | UnsetType | None = UNSET
+    prompt: str | UnsetType = UNSET
+    examples: list[dict[str, Any]] | UnsetType = UNSET
+    more_examples: list[dict[str, Any]] | UnsetType = field(default=UNSET, name="examples+")
+    output: Literal["text", "code"] | OutputFile | UnsetType = UNSET
+    model: ModelFile | UnsetType = UNSET
+
+
+class TemplateFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A template file of llmtool."""
+
+    llmtool: Annotated[int, Meta(ge=FORMAT, le=FORMAT)]
+    name: Annotated[str, Meta(pattern=f"^{NAME}$")]
+    description: str = ""
+    task: Task = "gen"
+    extends: Annotated[str, Meta(pattern=f"^{NAME}$")] | None = None
+    inputs: dict[str, Input] = {}
+    system: str | None = None
+    prompt: str | UnsetType = UNSET
+    examples: list[dict[str, Any]] = []
+    more_examples: list[dict[str, Any]] = field(default=[], name="examples+")
+    output: Literal["text", "code"] | OutputFile = "text"
+    model: ModelFile = ModelFile()
+    variants: dict[str, VariantFile] = {}
+    tests: tuple[TestCase, ...] = ()
+    more_tests: tuple[TestCase, ...] = field(default=(), name="tests+")
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of template files."""
+    return msgspec.json.schema(TemplateFile)

@@ -1,0 +1,157 @@
+"""Prompt templates: a checked template file, ready to be rendered."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from llmtool.errors import TemplateError
+from llmtool.prompts.cases import Example, check_example, check_test, convert
+from llmtool.prompts.draft import Draft, read_draft
+from llmtool.prompts.output import Output, check_output, given
+from llmtool.prompts.schema import (
+    NAME,
+    Input,
+    TemplateFile,
+    TestCase,
+)
+from llmtool.sandbox import compile_template
+
+RESERVED = frozenset({"loop", "true", "false", "none", "range", "dict", "namespace", "output"})
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Template text and where it stands, for its errors."""
+
+    text: str
+    file: str
+    first_line: int
+
+
+class Template(msgspec.Struct, frozen=True, kw_only=True):
+    """A prompt template with nothing left to look up."""
+
+    name: str
+    description: str
+    task: str
+    inputs: dict[str, Input]
+    system: Source | None
+    prompt: Source
+    examples: tuple[Example, ...]
+    output: Output
+    prefer: tuple[str, ...]
+    params: dict[str, Any]
+    variants: tuple[tuple[str, Template], ...]
+    tests: tuple[TestCase, ...]
+    source: str
+
+    def for_model(self, name: str | None) -> Template:
+        """Return the variant for a model: the first whose pattern matches its name, or this."""
+        if name is None or not self.variants:
+            return self
+        from fnmatch import fnmatchcase
+
+        for pattern, variant in self.variants:
+            if fnmatchcase(name.lower(), pattern.lower()):
+                return variant
+        return self
+
+
+def parse_template(text: str, *, source: str) -> Template:
+    """Read a template that extends no other; `source`, a file's name, stands in its errors.
+
+    Raises:
+        TemplateError: "file:line: reason"; the nearest name is given for an unknown one.
+
+    Example:
+        >>> text = "llmtool: 1\\nname: hi\\ninputs: {who: {type: string}}\\nprompt: Hi {{ who }}"
+        >>> parse_template(text, source="hi.yaml").inputs["who"].type
+        'string'
+    """
+    draft = read_draft(text, source=source)
+    if draft.value.get("extends") is not None:
+        draft.fail(("extends",), "a library is needed to find what this template extends")
+    return build(draft)
+
+
+def build(draft: Draft) -> Template:
+    """Check a draft in which nothing is left to extend."""
+    merged = draft.over(Draft({}, draft.source, {}))
+    file = merged.decode(TemplateFile)
+    if not re.fullmatch(NAME, file.name):
+        merged.fail(("name",), f"name: {file.name!r} is not of the form {NAME}")
+    for name, spec in file.inputs.items():
+        _check_input(merged, name, spec)
+    variants = []
+    base = merged.without("variants", "tests", "extends")
+    for pattern in file.variants:
+        variant = merged.part("variants", pattern).over(base)
+        variants.append((pattern, build(variant)))
+    prompt = _source(merged, file.prompt, "prompt")
+    if prompt is None:
+        merged.fail((), "prompt is missing")
+    system = _source(merged, file.system, "system")
+    for part in (prompt, system):
+        _check_names(part, file.inputs)
+    output = check_output(merged, file.output)
+    return Template(
+        name=file.name,
+        description=file.description,
+        task=file.task,
+        inputs=file.inputs,
+        system=system,
+        prompt=prompt,
+        examples=tuple(
+            check_example(merged, index, example, file.inputs, output)
+            for index, example in enumerate(file.examples)
+        ),
+        output=output,
+        prefer=file.model.prefer,
+        params=given(file.model.params),
+        variants=tuple(variants),
+        tests=tuple(
+            check_test(merged, index, test, file.inputs, output)
+            for index, test in enumerate(file.tests)
+        ),
+        source=draft.source,
+    )
+
+
+def _check_input(draft: Draft, name: str, spec: Input) -> None:
+    path = ("inputs", name)
+    if not re.fullmatch(r"[a-z_][a-z0-9_]*", name) or keyword.iskeyword(name) or name in RESERVED:
+        draft.fail(path, f"{name!r} cannot be the name of an input (a word like max_words can)")
+    if (spec.type == "enum") != bool(spec.enum):
+        known = "needs its values (enum: [...])" if spec.type == "enum" else "takes no enum"
+        draft.fail(path, f"inputs.{name}: an input of type {spec.type} {known}")
+    if spec.default is UNSET:
+        return
+    if spec.required or spec.type == "file":
+        why = "a required input" if spec.required else "an input of type file"
+        draft.fail((*path, "default"), f"inputs.{name}: {why} has no default")
+    convert(draft, (*path, "default"), spec, spec.default)
+
+
+def _source(draft: Draft, text: object, key: str) -> Source | None:
+    if not isinstance(text, str):
+        return None
+    file, line = draft.start_of((key,))
+    return Source(str(text), file, line)
+
+
+def _check_names(part: Source | None, inputs: Mapping[str, Input]) -> None:
+    """Find syntax errors and misspelt variables before the first use."""
+    if part is None:
+        return
+    template = compile_template(part.text, name=part.file, chat=False, first_line=part.first_line)
+    for name, line in template.names.items():
+        if name not in inputs:
+            from llmtool.prompts.nearest import nearest
+
+            hint = nearest(name, inputs)
+            raise TemplateError(f"{part.file}:{line}: {name!r} is not among the inputs{hint}")

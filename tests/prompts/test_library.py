@@ -1,0 +1,209 @@
+"""Where templates come from, and what they take from one another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llmtool.errors import TemplateError
+from llmtool.prompts.library import MAX_EXTENDS, Library, built_in_folder
+from llmtool.prompts.render import render
+
+
+def write(folder: Path, name: str, text: str, *, head: bool = True) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.yaml"
+    path.write_text((f"llmtool: 1\nname: {name}\n" if head else "") + text, encoding="utf-8")
+    return path
+
+
+def said(library: Library, name: str, **variables: object) -> str:
+    return render(library.load(name), variables).messages[-1].content
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Path:
+    return tmp_path / "user"
+
+
+def test_the_built_in_templates_are_all_sound() -> None:
+    library = Library()
+    assert "gen" in library.names()
+    for name in library.names():
+        assert library.load(name).name == name
+
+
+def test_a_users_template_comes_before_a_built_in_one(user: Path, tmp_path: Path) -> None:
+    write(user, "gen", "prompt: Mine")
+    write(tmp_path / "second", "gen", "prompt: Second")
+    write(tmp_path / "second", "other", "prompt: Other")
+    library = Library(user_folders=[user, tmp_path / "second", tmp_path / "missing"])
+    assert said(library, "gen") == "Mine"
+    assert said(library, "other") == "Other"
+    assert {"gen", "other"} <= set(library.names())
+
+
+def test_a_path_is_a_path(user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "near", "prompt: Near")
+    monkeypatch.chdir(tmp_path)
+    library = Library(user_folders=[user])
+    assert said(library, "near.yaml") == "Near" == said(library, "./near.yaml")
+    assert said(library, str(tmp_path / "near.yaml")) == "Near"
+    with pytest.raises(TemplateError, match="there is no template 'near'"):
+        library.load("near")
+
+
+def test_an_unknown_name_brings_the_nearest(user: Path) -> None:
+    write(user, "ticket-triage", "prompt: x")
+    with pytest.raises(TemplateError) as caught:
+        Library(user_folders=[user]).load("ticket-traige")
+    assert str(caught.value) == (
+        "there is no template 'ticket-traige' (did you mean 'ticket-triage'?); "
+        "`llmtool prompts ls` lists them"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "Gen", "-gen", "a b", "gen\n", "a.b", "~", "C:gen", "gen\0"]
+)
+def test_a_name_is_no_path(name: str, user: Path) -> None:
+    with pytest.raises(TemplateError, match="is no name of a template"):
+        Library(user_folders=[user]).load(name)
+
+
+@pytest.mark.parametrize("path", ["no/such.yaml", "../gen", "/", "a\0.yaml", "/dev/null/x.yaml"])
+def test_a_path_to_nothing_is_refused(path: str, user: Path) -> None:
+    with pytest.raises(TemplateError):
+        Library(user_folders=[user]).load(path)
+
+
+def test_links_out_of_a_folder_are_not_followed(user: Path, tmp_path: Path) -> None:
+    outside = write(tmp_path / "outside", "secret", "prompt: Secret")
+    write(user, "real", "prompt: Real")
+    (user / "secret.yaml").symlink_to(outside)
+    (user / "alias.yml").symlink_to(user / "real.yaml")
+    library = Library(user_folders=[user])
+    assert "secret" not in library.names()
+    with pytest.raises(TemplateError, match="there is no template 'secret'"):
+        library.load("secret")
+
+
+def test_a_folder_of_the_users_may_be_a_link_itself(user: Path, tmp_path: Path) -> None:
+    write(user, "mine", "prompt: Mine")
+    (tmp_path / "link").symlink_to(user)
+    assert said(Library(user_folders=[tmp_path / "link"]), "mine") == "Mine"
+
+
+def test_a_file_is_named_as_it_says(user: Path) -> None:
+    write(user, "one", "llmtool: 1\nname: two\nprompt: x", head=False)
+    with pytest.raises(TemplateError, match=r"one\.yaml:2: name: a template in one\.yaml"):
+        Library(user_folders=[user]).load("one")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"llmtool: 1\nname: \xff", "not UTF-8 at byte 17"), (b"#" * (5 << 20), "longer than")],
+    ids=["not UTF-8", "too long"],
+)
+def test_a_file_that_is_no_text_is_refused(user: Path, content: bytes, reason: str) -> None:
+    write(user, "bad", "").write_bytes(content)
+    with pytest.raises(TemplateError, match=reason):
+        Library(user_folders=[user]).load("bad")
+
+
+BASE = """\
+description: Base
+task: classify
+inputs:
+  text: {type: text, required: true}
+  tone: {type: string, default: kind}
+system: Base system
+prompt: 'Base {{ text }}'
+examples:
+  - {text: one, output: a}
+output: {labels: {a: first, b: second}}
+model: {params: {temperature: 0, max_tokens: 8}}
+tests:
+  - vars: {text: t}
+"""
+
+
+def test_mappings_merge_and_the_rest_replaces(user: Path) -> None:
+    write(user, "base", BASE)
+    write(
+        user,
+        "child",
+        "extends: base\n"
+        "inputs: {tone: {default: curt}, more: {type: text}}\n"
+        "prompt: 'Child {{ text }} {{ tone }}'\n"
+        "output: {labels: {b: other, c: third}}\n"
+        "model: {params: {max_tokens: 99}}\n"
+        "examples+: [{text: two, output: c}]\n"
+        "tests+: [{vars: {text: u}}]\n",
+    )
+    child = Library(user_folders=[user]).load("child")
+    assert (child.name, child.description, child.task) == ("child", "Base", "classify")
+    assert list(child.inputs) == ["text", "tone", "more"]
+    assert child.inputs["tone"].type == "string" and child.inputs["tone"].default == "curt"
+    assert child.output.labels == {"a": "first", "b": "other", "c": "third"}
+    assert child.params == {"temperature": 0.0, "max_tokens": 99}
+    assert [example.output for example in child.examples] == ["a", "c"]
+    assert [test.vars for test in child.tests] == [{"text": "t"}, {"text": "u"}]
+    assert render(child, {"text": "x"}).messages[-1].content == "Child x curt"
+
+
+def test_lists_and_another_kind_of_output_replace(user: Path) -> None:
+    write(user, "base", BASE)
+    write(user, "child", "extends: base\nsystem: null\nexamples: []\noutput: {code: go}")
+    child = Library(user_folders=[user]).load("child")
+    assert child.examples == () and child.system is None
+    assert (child.output.kind, child.output.code) == ("code", "go")
+
+
+def test_a_template_may_extend_the_one_that_it_hides(user: Path, tmp_path: Path) -> None:
+    write(user, "gen", "extends: gen\nsystem: Be brief.")
+    write(tmp_path / "second", "gen", "extends: gen\nmodel: {params: {max_tokens: 7}}")
+    gen = Library(user_folders=[user, tmp_path / "second"]).load("gen")
+    assert gen.params["max_tokens"] == 7 and gen.params["temperature"] > 0
+    assert [m.role for m in render(gen, {"prompt": "Hi"}).messages] == ["system", "user"]
+
+
+def test_an_error_is_told_where_its_part_stands(user: Path) -> None:
+    write(user, "base", BASE)
+    write(user, "child", "extends: base\ninputs:\n  text: {type: int}\n")
+    with pytest.raises(TemplateError, match=r"base\.yaml:11: examples\.0\.text: expected a whole"):
+        Library(user_folders=[user]).load("child")
+    write(user, "other", "extends: base\nexamples+:\n  - {text: t, output: z}\n")
+    with pytest.raises(TemplateError, match=r"other\.yaml:5: examples\.1: 'z' is not among"):
+        Library(user_folders=[user]).load("other")
+
+
+CIRCLES = {
+    "itself": {"a": "extends: a"},
+    "each other": {"a": "extends: b", "b": "extends: a"},
+    "nothing": {"a": "extends: none-such"},
+    "a path": {"a": "extends: ../a"},
+    "two": {"a": "extends: [b, c]"},
+}
+
+
+@pytest.mark.parametrize("files", CIRCLES.values(), ids=CIRCLES)
+def test_what_cannot_be_extended_is_refused_at_its_line(files: dict[str, str], user: Path) -> None:
+    for name, text in files.items():
+        write(user, name, text)
+    with pytest.raises(TemplateError, match=r"[ab]\.yaml:3: extends: "):
+        Library(user_folders=[user]).load("a")
+
+
+def test_a_long_line_of_parents_is_refused(user: Path) -> None:
+    for number in range(MAX_EXTENDS + 1):
+        write(user, f"t{number}", f"extends: t{number + 1}")
+    write(user, f"t{MAX_EXTENDS + 1}", "prompt: x")
+    with pytest.raises(TemplateError, match=f"more than {MAX_EXTENDS} templates in a row"):
+        Library(user_folders=[user]).load("t0")
+    assert said(Library(user_folders=[user]), "t2") == "x"
+
+
+def test_the_built_in_folder_holds_templates_alone() -> None:
+    assert {path.suffix for path in built_in_folder().iterdir()} == {".yaml"}

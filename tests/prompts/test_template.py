@@ -1,0 +1,316 @@
+"""The format of template files: what is read, and what is refused with file, line and reason."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmtool.errors import TemplateError
+from llmtool.prompts.schema import TemplateFile, json_schema
+from llmtool.prompts.template import Template, parse_template
+
+TRIAGE = """\
+llmtool: 1
+name: ticket-triage
+description: Classify a support ticket.
+task: classify
+inputs:
+  text: {type: text, required: true, max_tokens: 1500}
+  urgent: {type: bool, default: no}
+system: Classify the support ticket.
+prompt: "Ticket:\\n{{ text }}"
+examples:
+  - {text: "I was charged twice", output: billing}
+output:
+  labels: {billing: "invoices, refunds", bug: "something is broken", NO: 12:30}
+model: {prefer: [starter], params: {temperature: 0, max_tokens: 32, thinking: false}}
+variants:
+  "big*": {prompt: "{{ text }}"}
+tests:
+  - vars: {text: "Can't log in since Monday"}
+    assert: [{type: label, value: bug}, {type: score, label: bug, min: 0.6}]
+  - dataset: triage.jsonl
+    assert: [{type: accuracy, min: 0.85}]
+  - invariant: {text: ["Maria cannot log in", "Ahmed cannot log in"]}
+"""
+
+
+def test_a_whole_template_is_read() -> None:
+    template = parse_template(TRIAGE, source="triage.yaml")
+    assert (template.name, template.task) == ("ticket-triage", "classify")
+    assert template.inputs["text"].required and template.inputs["text"].max_tokens == 1500
+    assert template.inputs["urgent"].default == "no"
+    assert template.system is not None and template.system.text == "Classify the support ticket."
+    assert template.prompt.text == "Ticket:\n{{ text }}"
+    assert template.examples[0].variables == {"text": "I was charged twice"}
+    assert template.examples[0].output == "billing"
+    assert template.params == {"temperature": 0.0, "max_tokens": 32, "thinking": False}
+    assert template.prefer == ("starter",)
+    assert template.tests[0].assertions[1].min == 0.6
+    assert template.tests[1].dataset == "triage.jsonl"
+    assert template.tests[2].invariant == {"text": ["Maria cannot log in", "Ahmed cannot log in"]}
+
+
+def test_texts_stay_texts_where_texts_are_expected() -> None:
+    template = parse_template(TRIAGE, source="triage.yaml")
+    assert template.output.kind == "labels"
+    assert template.output.labels == {
+        "billing": "invoices, refunds",
+        "bug": "something is broken",
+        "NO": "12:30",
+    }
+    plain = minimal("description: 017\nsystem: 1.50\ninputs: {a: {type: enum, enum: [NO, 1, on]}}")
+    assert plain.description == "017"
+    assert plain.system is not None and plain.system.text == "1.50"
+    assert plain.inputs["a"].enum == ("NO", "1", "on")
+
+
+def minimal(more: str = "", *, prompt: str = "prompt: Hello") -> Template:
+    return parse_template(f"llmtool: 1\nname: x\n{prompt}\n{more}", source="f")
+
+
+def test_a_template_needs_little() -> None:
+    template = minimal()
+    assert template.task == "gen" and template.output.kind == "text" and template.params == {}
+
+
+OUTPUTS = {
+    "output: text": ("text", {}),
+    "output: code": ("code", {"code": ""}),
+    "output: {code: python}": ("code", {"code": "python"}),
+    "output: {regex: '[0-9]+'}": ("regex", {"regex": "[0-9]+"}),
+    "output: {grammar: 'root ::= \"a\"'}": ("grammar", {"grammar": 'root ::= "a"'}),
+    "output: {labels: [yes, no]}": ("labels", {"labels": {"yes": "", "no": ""}}),
+    "output: {labels: {yes: , no: never}}": ("labels", {"labels": {"yes": "", "no": "never"}}),
+    "output: {json: {type: object, maxProperties: 3, enum: [1, '1', true]}}": (
+        "json",
+        {"json": {"type": "object", "maxProperties": 3, "enum": [1, "1", True]}},
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), OUTPUTS.items(), ids=list(OUTPUTS))
+def test_each_kind_of_output(text: str, expected: tuple[str, dict[str, object]]) -> None:
+    output = minimal(text).output
+    assert output.kind == expected[0]
+    for field, value in expected[1].items():
+        assert getattr(output, field) == value
+
+
+A = "inputs: {a: {type: text}}"
+REFUSED = {
+    "an empty file": ("", "f:1: a template is a mapping with `llmtool: 1` at its top"),
+    "a list": ("- a", "f:1: a template is a mapping with `llmtool: 1` at its top"),
+    "no format": ("name: x", "f:1: a template begins with `llmtool: 1`, its format"),
+    "a later format": ("llmtool: 2", "f:1: this version of llmtool reads templates of format 1"),
+    "YAML errors": ("llmtool: 1\nname: @x", "f:2: found character that cannot start any token"),
+    "no name": ("llmtool: 1\nprompt: a", "f:1: name is missing"),
+    "no prompt": ("llmtool: 1\nname: a", "f:1: prompt is missing"),
+    "an extended template": (
+        "llmtool: 1\nname: a\nextends: b",
+        "f:3: a library is needed to find what this template extends",
+    ),
+}
+REFUSED_PARTS = {
+    "an unknown key": ("sytem: x", "f:4: unknown key 'sytem' (did you mean 'system'?)"),
+    "an unknown task": (
+        "task: sumarize",
+        "f:4: task: 'sumarize' is not one of them (there are: chat, classify, code, gen, sum, "
+        "translate)",
+    ),
+    "an unknown key of an input": (
+        "inputs:\n  a: {type: text}\n  b:\n    type: text\n    requird: true",
+        "f:8: unknown key 'requird' (did you mean 'required'?)",
+    ),
+    "an unknown type": (
+        "inputs:\n  a: {type: text}\n  b: {type: txt}",
+        "f:6: inputs.b.type: 'txt' is not one of them (did you mean 'text'?)",
+    ),
+    "a missing type": ("inputs:\n  a: {required: true}", "f:5: inputs.a.type is missing"),
+    "a name that is no variable": (
+        "inputs: {a-b: {type: text}}",
+        "f:4: 'a-b' cannot be the name of an input (a word like max_words can)",
+    ),
+    "a reserved name": (
+        "inputs: {loop: {type: text}}",
+        "f:4: 'loop' cannot be the name of an input (a word like max_words can)",
+    ),
+    "an enum without values": (
+        "inputs: {a: {type: enum}}",
+        "f:4: inputs.a: an input of type enum needs its values (enum: [...])",
+    ),
+    "a default of another type": (
+        "inputs:\n  a:\n    type: int\n    default: many",
+        "f:7: inputs.a.default: expected a whole number",
+    ),
+    "a default that is not in the enum": (
+        "inputs: {a: {type: enum, enum: [red, green], default: gren}}",
+        "f:4: inputs.a.default: expected one of red, green (did you mean 'green'?)",
+    ),
+    "required with a default": (
+        "inputs: {a: {type: int, required: true, default: 1}}",
+        "f:4: inputs.a: a required input has no default",
+    ),
+    "a boolean in other words": (
+        "inputs: {a: {type: int, required: maybe}}",
+        "f:4: inputs.a.required: expected true or false, got a text",
+    ),
+    "a limit of zero": (
+        "inputs: {a: {type: text, max_tokens: 0}}",
+        "f:4: inputs.a.max_tokens: expected a whole number >= 1",
+    ),
+    "an unknown parameter": (
+        "model:\n  params:\n    temprature: 1",
+        "f:6: unknown key 'temprature' (did you mean 'temperature'?)",
+    ),
+    "a parameter out of range": (
+        "model: {params: {top_p: 2}}",
+        "f:4: model.params.top_p: expected a number <= 1.0",
+    ),
+    "a parameter of another type": (
+        "model: {params: {temperature: hot}}",
+        "f:4: model.params.temperature: expected a number, got a text",
+    ),
+    "an unknown output": (
+        "output: {lables: [a]}",
+        "f:4: unknown key 'lables' (did you mean 'labels'?)",
+    ),
+    "two outputs": (
+        "output: {labels: [a], code: go}",
+        "f:4: output: exactly one kind is needed, not labels, code",
+    ),
+    "no labels": (
+        "output: {labels: []}",
+        "f:4: output.labels: different, non-empty names are needed",
+    ),
+    "a label twice": (
+        "output: {labels: [a, a]}",
+        "f:4: output.labels: different, non-empty names are needed",
+    ),
+    "a broken pattern": (
+        "output: {regex: '['}",
+        "f:4: output.regex: unterminated character set at position 0",
+    ),
+    "a misspelt variable in the system message": (
+        A + "\nsystem: |\n  Be brief.\n  {{ aa }}",
+        "f:7: 'aa' is not among the inputs (did you mean 'a'?)",
+    ),
+    "an example without an answer": (
+        A + "\nexamples:\n  - {a: x}",
+        "f:6: examples.0: a text under `output` is needed",
+    ),
+    "an unknown variable in an example": (
+        A + "\nexamples:\n  - {a: x, output: y}\n  - {b: x, output: y}",
+        "f:7: 'b' is not among the inputs",
+    ),
+    "a required variable missing in an example": (
+        "inputs: {a: {type: text, required: true}}\nexamples: [{output: y}]",
+        "f:5: examples.0: the required input 'a' is missing",
+    ),
+    "an answer that is no label": (
+        "output: {labels: [spam, ham]}\nexamples:\n  - {output: sapm}",
+        "f:6: examples.0: 'sapm' is not among the labels (did you mean 'spam'?)",
+    ),
+    "an unknown key of a variant": (
+        "variants:\n  a*: {prompt: x}\n  b*: {prmpt: x}",
+        "f:6: unknown key 'prmpt' (did you mean 'prompt'?)",
+    ),
+    "a misspelt variable in a variant": (
+        A + "\nvariants:\n  big*:\n    prompt: '{{ b }}'",
+        "f:7: 'b' is not among the inputs",
+    ),
+    "a test of nothing": (
+        "tests:\n  - assert: [{type: is-json}]",
+        "f:5: tests.0: exactly one of vars, dataset and invariant is needed",
+    ),
+    "an unknown assertion": (
+        "tests:\n  - vars: {}\n    assert: [{type: contain}]",
+        "f:6: tests.0.assert.0.type: 'contain' is not one of them (did you mean 'contains'?)",
+    ),
+    "an assertion about no label": (
+        "output: {labels: [spam]}\ntests:\n  - vars: {}\n    assert: [{type: label, value: ham}]",
+        "f:7: 'ham' is not among the labels",
+    ),
+    "an assertion without its bound": (
+        "tests:\n  - dataset: d.jsonl\n    assert: [{type: accuracy}]",
+        "f:6: an assertion of type accuracy needs a min or a max",
+    ),
+    "an invariant of one": (
+        A + "\ntests:\n  - invariant: {a: [x]}",
+        "f:6: tests.0.invariant: lists of the same length, 2 or more",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
+def test_a_file_is_refused(text: str, message: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        parse_template(text, source="f")
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(("more", "message"), REFUSED_PARTS.values(), ids=REFUSED_PARTS)
+def test_a_part_is_refused_with_its_line(more: str, message: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        minimal(more)
+    assert str(caught.value) == message
+
+
+PROMPTS = {
+    "a misspelt variable": (
+        "prompt: |\n  First line.\n  {{ txt }}",
+        "f:5: 'txt' is not among the inputs (did you mean 'text'?)",
+    ),
+    "a misspelt variable between quotes": (
+        'prompt: "{{ txt }}"',
+        "f:3: 'txt' is not among the inputs (did you mean 'text'?)",
+    ),
+    "bad syntax": ("prompt: |\n  {% if text %}\n  {{ text", "f:5: unexpected end of template"),
+    "an unknown filter": (
+        "prompt: '{{ text|uper }}'",
+        "f:3: there is no filter 'uper'; did you mean 'upper'?",
+    ),
+}
+
+
+@pytest.mark.parametrize(("prompt", "message"), PROMPTS.values(), ids=PROMPTS)
+def test_a_prompt_is_checked_before_it_is_used(prompt: str, message: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        minimal("inputs: {text: {type: text}}", prompt=prompt)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_variant_changes_what_it_names() -> None:
+    template = minimal(
+        "system: Be brief.\nmodel: {params: {temperature: 0.5, max_tokens: 9}}\n"
+        "examples: [{output: one}]\n"
+        "variants:\n"
+        "  big*: {prompt: Big, model: {params: {max_tokens: 99}}, examples+: [{output: two}]}\n"
+        "  'B*': {system: null}\n"
+    )
+    big = template.for_model("Big-7B")
+    assert big.prompt.text == "Big"
+    assert big.params == {"temperature": 0.5, "max_tokens": 99}
+    assert [example.output for example in big.examples] == ["one", "two"]
+    assert big.system is not None
+    assert template.for_model("bart").system is None
+    assert template.for_model("other") is template and template.for_model(None) is template
+
+
+def test_the_json_schema_knows_every_key() -> None:
+    schema = json_schema()
+    text = json.dumps(schema)
+    for key in TemplateFile.__struct_encode_fields__:
+        assert json.dumps(key) in text
+    assert "examples+" in text and '"temperature"' in text and '"not-contains"' in text
+
+
+@given(st.text(alphabet="abein: -\n{}[]'|tyxp", max_size=60))
+def test_any_file_is_read_or_refused_with_a_line(text: str) -> None:
+    try:
+        parse_template("llmtool: 1\nname: x\nprompt: a\n" + text, source="f")
+    except TemplateError as exc:
+        assert str(exc).startswith("f:")
