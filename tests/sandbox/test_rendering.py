@@ -173,7 +173,7 @@ operators = st.sampled_from(
 )
 filters = st.sampled_from(
     ["|length", "|string", "|list", "|upper", "|first", "|tojson", "|int", "|default('d')", "|join",
-     "[0]", ".k", "[-1:]", "|sort", "|trim", "|items|list", " is string", " is iterable"]
+     "[0]", ".k", "|sort", "|trim", "|items|list", " is string", " is iterable"]
 )  # fmt: skip
 expressions = st.recursive(
     atoms,
