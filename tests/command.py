@@ -8,6 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc, /dev/full or a pipe's size")
 INFINITE = {"n_ctx": 65536, "printable": True}  # a tiny model whose replies outlast any test
 
 

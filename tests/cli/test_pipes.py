@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import INFINITE, LLMTOOL, error_line, read_exactly, seconds_to_end
+from command import INFINITE, LLMTOOL, error_line, linux, read_exactly, seconds_to_end
 
 PROMPT = "The river rose during the night"
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
@@ -115,7 +115,7 @@ def test_head_takes_one_line_and_nobody_complains(
 
 
 @pytest.mark.parametrize("how", [[], ["--no-stream"], ["--json"], ["--dry-run"]])
-@pytest.mark.parametrize("where", [">/dev/full", ">&-"])
+@pytest.mark.parametrize("where", [pytest.param(">/dev/full", marks=linux), ">&-"])
 def test_a_reply_that_cannot_be_written_is_a_write_error(
     shell: Run, where: str, how: list[str]
 ) -> None:
@@ -123,7 +123,7 @@ def test_a_reply_that_cannot_be_written_is_a_write_error(
 
 
 @pytest.mark.parametrize("option", ["--version", "--help", "gen --help"])
-@pytest.mark.parametrize("where", [">/dev/full", ">&-"])
+@pytest.mark.parametrize("where", [pytest.param(">/dev/full", marks=linux), ">&-"])
 def test_help_that_cannot_be_written_is_a_write_error(
     env: dict[str, str], option: str, where: str
 ) -> None:
@@ -139,7 +139,7 @@ def test_help_that_nobody_reads_is_sigpipe(env: dict[str, str], option: str) -> 
     assert result.stderr == b"status 141\n"
 
 
-@pytest.mark.parametrize("where", ["2>&-", "2>/dev/full", "2>/dev/null"])
+@pytest.mark.parametrize("where", ["2>&-", pytest.param("2>/dev/full", marks=linux), "2>/dev/null"])
 def test_a_lost_stderr_changes_nothing_on_stdout(shell: Run, where: str) -> None:
     expected = shell('"$@"')
     assert expected.stdout.count(b"\n") >= 1
@@ -147,7 +147,7 @@ def test_a_lost_stderr_changes_nothing_on_stdout(shell: Run, where: str) -> None
     assert (result.returncode, result.stdout) == (0, expected.stdout)
 
 
-@pytest.mark.parametrize("where", ["2>&-", "2>/dev/full"])
+@pytest.mark.parametrize("where", ["2>&-", pytest.param("2>/dev/full", marks=linux)])
 def test_a_lost_stderr_does_not_change_the_exit_code(shell: Run, where: str) -> None:
     assert shell(f'"$@" {where}', "-m", "no-such-model").returncode == 10
 
@@ -195,6 +195,7 @@ def test_dev_stdout_appends_where_the_shell_does(shell: Run, tmp_path: Path) -> 
     assert log.read_bytes() == b"before\n" + expected
 
 
+@linux
 def test_a_slow_reader_of_a_nonblocking_pipe_gets_the_whole_reply(
     start_llmtool: Callable[..., Any], gen: Run, tiny: Path
 ) -> None:

@@ -6,16 +6,14 @@ import fcntl
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command import INFINITE, read_exactly, seconds_to_end, wait_until_mapped
+from command import INFINITE, linux, read_exactly, seconds_to_end, wait_until_mapped
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 Process = subprocess.Popen[bytes]
 ENDINGS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 LIMIT_SECONDS = 0.3

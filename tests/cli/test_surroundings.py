@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command import LLMTOOL, error_line
+from command import LLMTOOL, error_line, linux
 from tiny_model import BAD_MODELS
 
 PROMPT = "The river rose during the night"
@@ -162,6 +162,7 @@ def test_the_models_own_context_is_the_limit(
     assert result.returncode == (0 if fits else 13), result.stderr
 
 
+@linux
 def test_a_context_that_memory_cannot_hold_is_an_error(
     env: dict[str, str], tiny_model: Callable[..., Path]
 ) -> None:
