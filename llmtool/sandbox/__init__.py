@@ -25,7 +25,8 @@ from types import MappingProxyType
 from llmtool.errors import TemplateError
 from llmtool.sandbox.budget import Budget, Fault, join
 from llmtool.sandbox.builtins import CHAT_GLOBALS, PROMPT_GLOBALS, check_variables
-from llmtool.sandbox.statements import Run, Statements
+from llmtool.sandbox.output import Run
+from llmtool.sandbox.statements import Statements
 from llmtool.sandbox.syntax import SyntaxFault, parse
 from llmtool.sandbox.values import Frame, State, StrictUndefined, Undefined
 

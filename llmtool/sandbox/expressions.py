@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from llmtool.sandbox.access import attribute, invoke, look_up
 from llmtool.sandbox.budget import MAX_INTEGER_BITS, Fault, measure
 from llmtool.sandbox.filters_list import FILTERS, filter_named, test_named
 from llmtool.sandbox.methods import method_of
 from llmtool.sandbox.operators import BINARY, COMPARISONS, concat, negate, plus
 from llmtool.sandbox.predicates import TESTS
 from llmtool.sandbox.syntax import SyntaxFault
-from llmtool.sandbox.values import SCALARS, Callee, Frame, Loop, State, Undefined, item_of, kind
+from llmtool.sandbox.values import SCALARS, Frame, Undefined, item_of, kind
 
 if TYPE_CHECKING:
     from jinja2 import nodes
@@ -20,36 +21,6 @@ Expr = Callable[[Frame], object]
 Arguments = Callable[[Frame], tuple[list[object], dict[str, object]]]
 
 FILTERED = ""  # the name, impossible in a template, of the text that a filter block captured
-
-
-def look_up(frame: Frame, name: str) -> object:
-    scope: Frame | None = frame
-    while scope is not None:
-        if name in scope.names:
-            return scope.names[name]
-        scope = scope.parent
-    return frame.state.missing(f"{name!r} is undefined")
-
-
-def invoke(callee: object, state: State, args: list[object], kwargs: dict[str, object]) -> object:
-    if isinstance(callee, Callee):
-        state.budget.step()
-        return callee.call(state, *args, **kwargs)
-    if isinstance(callee, Loop) and callee.recurse is not None:
-        return callee.recurse.call(state, *args, **kwargs)
-    if isinstance(callee, Undefined):
-        callee.fail()
-    raise Fault(f"{kind(callee)} cannot be called")
-
-
-def attribute(value: object, name: str, state: State) -> object:
-    """`value.name`: a method before an item, as in Jinja."""
-    method = method_of(value, name)
-    if method is None:
-        return item_of(value, name, state)
-    state.budget.spend(200)
-    bound = method
-    return Callee(name, lambda at, *args, **kwargs: bound(at.budget, value, *args, **kwargs), value)
 
 
 class Expressions:

@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from llmtool.sandbox.budget import Fault, join
-from llmtool.sandbox.expressions import FILTERED, Expr, Expressions, invoke, look_up
+from llmtool.sandbox.access import invoke
+from llmtool.sandbox.expressions import FILTERED, Expr
+from llmtool.sandbox.macros import Signature
+from llmtool.sandbox.output import Run, call_body, capture, write
 from llmtool.sandbox.survey import reclaim
 from llmtool.sandbox.syntax import SyntaxFault
+from llmtool.sandbox.targets import Assign, Targets
 from llmtool.sandbox.values import (
     Callee,
     Frame,
     Loop,
-    Namespace,
     State,
     sequence_of,
     text_of,
@@ -28,33 +30,13 @@ if TYPE_CHECKING:
     from jinja2 import nodes
 
 GO_ON, BREAK, CONTINUE = 0, 1, 2
-MAX_CALL_DEPTH = 50
-
-Run = Callable[[Frame, list[str]], int]
-Assign = Callable[[Frame, object], None]
 
 
-def _write(text: str, state: State, out: list[str]) -> None:
-    out.append(text)
-    state.budget.spend(text.__sizeof__())
-
-
-def capture(run: Run, frame: Frame) -> str:
-    """Return what a body writes."""
-    out: list[str] = []
-    state = frame.state
-    state.captures += 1
-    run(frame, out)
-    state.captures -= 1
-    return join(out, "", state.budget)
-
-
-class Statements(Expressions):
+class Statements(Targets):
     """Turns statement nodes into closures."""
 
     def __init__(self, *, lenient: bool) -> None:
         super().__init__(lenient=lenient)
-        self.assigned: set[str] = set()
         self._in_loop = False
 
     def body(self, children: list[nodes.Node]) -> Run:
@@ -107,7 +89,7 @@ class Statements(Expressions):
         def written(frame: Frame, out: list[str]) -> int:
             state = frame.state
             state.line = line
-            _write(text_of(value(frame), state.budget), state, out)
+            write(text_of(value(frame), state.budget), state, out)
             return GO_ON
 
         return written
@@ -156,7 +138,7 @@ class Statements(Expressions):
 
         def recursion(frame: Frame, depth0: int) -> Callee:
             def call(state: State, value: object) -> str:
-                return called(state, lambda inner, out: rounds(value, frame, out, depth0), frame)
+                return call_body(state, lambda inner, out: rounds(value, frame, out, depth0), frame)
 
             return Callee("loop", call, frame)
 
@@ -187,46 +169,6 @@ class Statements(Expressions):
             raise SyntaxFault(f"{type(node).__name__.lower()!r} outside of a loop", node.lineno)
         return lambda frame, out: signal
 
-    def target(self, node: nodes.Node) -> Assign:
-        """Return a function that stores a value where `set` or `for` says."""
-        self.weight += 1
-        sort = type(node).__name__
-        if sort == "Name":
-            return self._name_target(node.name, node.lineno)  # type: ignore[attr-defined]
-        if sort == "NSRef":
-            return self._attribute_target(node.name, node.attr)  # type: ignore[attr-defined]
-        if sort != "Tuple":
-            raise SyntaxFault("this cannot be assigned to", node.lineno)
-        targets = [self.target(item) for item in node.items]  # type: ignore[attr-defined]
-
-        def unpack(frame: Frame, value: object) -> None:
-            items = sequence_of(value, frame.state.budget)
-            if len(items) != len(targets):
-                raise Fault(f"{len(targets)} names for {len(items)} values")
-            for assign, item in zip(targets, items, strict=True):
-                assign(frame, item)
-
-        return unpack
-
-    def _name_target(self, name: str, line: int) -> Assign:
-        if name == "loop":
-            raise SyntaxFault("'loop' cannot be assigned to", line)
-        self.assigned.add(name)
-
-        def assign(frame: Frame, value: object) -> None:
-            frame.names[name] = value
-
-        return assign
-
-    def _attribute_target(self, name: str, attribute: str) -> Assign:
-        def assign(frame: Frame, value: object) -> None:
-            owner = look_up(frame, name)
-            if not isinstance(owner, Namespace):
-                raise Fault(f"{name!r} is not a namespace")
-            owner.names[attribute] = value
-
-        return assign
-
     def on_assign(self, node: nodes.Assign) -> Run:
         value, target = self.expr(node.node), self.target(node.target)
 
@@ -249,7 +191,7 @@ class Statements(Expressions):
         text = self._captured(node.body, node.filter)
 
         def run(frame: Frame, out: list[str]) -> int:
-            _write(text_of(text(frame), frame.state.budget), frame.state, out)
+            write(text_of(text(frame), frame.state.budget), frame.state, out)
             return GO_ON
 
         return run
@@ -310,14 +252,12 @@ class Statements(Expressions):
             args, kwargs = arguments(frame)
             kwargs["caller"] = make(frame)
             result = invoke(callee(frame), frame.state, args, kwargs)
-            _write(text_of(result, frame.state.budget), frame.state, out)
+            write(text_of(result, frame.state.budget), frame.state, out)
             return GO_ON
 
         return run
 
     def _macro(self, node: nodes.Macro | nodes.CallBlock, name: str) -> Callable[[Frame], Callee]:
-        from llmtool.sandbox.macros import Signature
-
         parameters = [parameter.name for parameter in node.args]
         self.assigned.update(parameters)
         defaults = [self.expr(default) for default in node.defaults]
@@ -335,20 +275,8 @@ class Statements(Expressions):
             def call(state: State, *args: object, **kwargs: object) -> str:
                 inner = Frame({}, frame, state)
                 signature.bind(inner, args, kwargs)
-                return called(state, body, inner)
+                return call_body(state, body, inner)
 
             return Callee(name, call, frame)
 
         return make
-
-
-def called(state: State, body: Run, frame: Frame) -> str:
-    """Return what a macro or a recursive loop writes, unless calls are nested too deeply."""
-    if state.depth == MAX_CALL_DEPTH:
-        raise Fault(f"macros call each other more than {MAX_CALL_DEPTH} levels deep")
-    state.depth += 1
-    line = state.line
-    text = capture(body, frame)
-    state.depth -= 1
-    state.line = line
-    return text
