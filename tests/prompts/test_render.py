@@ -67,8 +67,7 @@ def test_gen_keeps_prompt_and_input_byte_for_byte(prompt: str, given_input: str)
 
 def test_gen_puts_the_instruction_first_and_marks_the_input() -> None:
     content = asked(Library().load("gen"), prompt="Sum up.", input="Some text.\n")
-    assert content.index("Sum up.") < content.index("<input>") < content.index("Some text.")
-    assert content.endswith("</input>")
+    assert content == 'Sum up.\n\n"""\nSome text.\n\n"""'
 
 
 def test_gen_needs_something() -> None:
