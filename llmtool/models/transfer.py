@@ -22,7 +22,15 @@ from typing import Final, TypeVar, cast
 import msgspec
 
 from llmtool.errors import Cancelled, DownloadError
-from llmtool.models.progress import OnNote, OnProgress, Patience, never, no_note, no_progress
+from llmtool.models.progress import (
+    OnNote,
+    OnProgress,
+    Patience,
+    format_size,
+    never,
+    no_note,
+    no_progress,
+)
 
 T = TypeVar("T")
 _BATCH_BYTES: Final = 1024 * 1024
@@ -356,10 +364,3 @@ def hash_file(
     finally:
         hasher.close()
     return hasher.hexdigest()
-
-
-def format_size(size_bytes: int) -> str:
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size_bytes >= factor:
-            return f"{size_bytes / factor:.1f} {unit}"
-    return f"{size_bytes} bytes"

