@@ -1,3 +1,19 @@
-from llmtool.cli.app import main
+"""The entry point: what must happen before anything heavy is imported."""
 
-main()
+import signal
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    # Until a handler of ours takes over, Ctrl-C ends the process at once, without a traceback. A
+    # signal that the caller ignores stays ignored.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from llmtool.cli.app import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -81,9 +81,6 @@ def root(
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
-    # Until a handler of ours takes over, Ctrl-C ends the process at once, without a traceback.
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
     from llmtool.cli import output
 
     output.guard_standard_streams()

@@ -113,13 +113,16 @@ class Result:
     def __init__(self) -> None:
         self._ends_with_newline = True
         self._terminal = is_terminal(STDOUT)
+        self._held = ""  # a CR that may be the first half of a line end
 
     def write(self, text: str) -> None:
         if not text:
             return
         self._ends_with_newline = text.endswith("\n")
         if self._terminal:
-            text = show_controls(text.replace("\r\n", "\n"))
+            text = (self._held + text).replace("\r\n", "\n")
+            self._held = "\r" if text.endswith("\r") else ""
+            text = show_controls(text.removesuffix("\r"))
         self._write_bytes(text.encode("utf-8", "replace"))
 
     def _write_bytes(self, data: bytes) -> None:
@@ -127,6 +130,9 @@ class Result:
 
     def end_line(self) -> None:
         """Write a newline unless the text ends with one."""
+        if self._held:
+            self._held = ""
+            self._write_bytes(show_controls("\r").encode())
         if not self._ends_with_newline:
             self.write("\n")
 

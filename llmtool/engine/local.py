@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 from llmtool.engine.chat_prompt import ChatPrompt
+from llmtool.engine.devices import devices
 from llmtool.engine.llama import Context, Weights
-from llmtool.engine.machine import default_threads
+from llmtool.engine.machine import default_threads, memory_bytes
 from llmtool.engine.scheduler import serve
 from llmtool.engine.text_stream import ThoughtMarks
 from llmtool.engine.types import (
@@ -22,8 +23,11 @@ from llmtool.engine.types import (
     Request,
     Tokenized,
 )
-from llmtool.errors import ContextOverflow, ModelUnreadable
+from llmtool.errors import ContextOverflow, EngineError, ModelUnreadable
+from llmtool.models.header import read_header
+from llmtool.models.memory import estimate
 
+_LARGE_CTX = 16384  # from here on memory is looked at first; smaller ones take less than a check
 _CTX_STEP = 256  # contexts are made in steps, so that a batch of like prompts shares one
 
 
@@ -145,6 +149,8 @@ class LocalEngine:
             if self._context is not None:
                 self._context.close()
                 self._context = None
+            if n_ctx >= _LARGE_CTX:
+                _check_memory(self.weights.path, n_ctx)
             started = time.perf_counter()
             self._context = Context(
                 self.weights,
@@ -163,3 +169,20 @@ class LocalEngine:
         """
         self.cancellation.check()
         return serve(self, requests)
+
+
+def _check_memory(path: Path, n_ctx: int) -> None:
+    """Refuse a context that would not fit, which the system would answer by killing us.
+
+    Raises:
+        EngineError: with what is needed and what is there.
+    """
+    _, available = memory_bytes()
+    if available is None or any(device.kind == "gpu" for device in devices()):
+        return
+    need = estimate(read_header(path), n_ctx=n_ctx)
+    if need.kv + need.state + need.compute > available:
+        raise EngineError(
+            f"a context of {n_ctx} tokens needs {(need.total - need.weights) / 1e9:.1f} GB beside "
+            f"the weights, {available / 1e9:.1f} GB are free: try a smaller --ctx-size"
+        )

@@ -20,7 +20,7 @@ from llmtool.engine.types import (
     Sampling,
     Token,
 )
-from llmtool.errors import Cancelled, ContextOverflow, ModelUnreadable
+from llmtool.errors import Cancelled, ContextOverflow, EngineError, ModelUnreadable
 
 HELLO = Prompt(messages=(Message("user", "hello"),))
 
@@ -161,3 +161,11 @@ def test_a_stop_from_outside_ends_the_stream_and_a_new_one_can_begin(tiny: Path)
 def test_an_encoder_is_refused(tiny_model: Callable[..., Path]) -> None:
     with pytest.raises(ModelUnreadable, match="encoder"):
         LocalEngine(tiny_model("encoder"))
+
+
+def test_a_context_larger_than_memory_is_refused_before_it_is_made(
+    tiny_model: Callable[..., Path],
+) -> None:
+    engine = LocalEngine(tiny_model("plain", n_ctx=2**31 - 1), n_ctx=2**31 - 256)
+    with pytest.raises(EngineError, match="needs .* GB .* are free"):
+        run(engine)

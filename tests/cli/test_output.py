@@ -1,0 +1,42 @@
+"""What a terminal is shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmtool.cli import output
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain\n\ttext", "plain\n\ttext"),
+        ("\x1b[31mred", "\u241b[31mred"),
+        ("\x1b]0;title\x07", "\u241b]0;title\u2407"),
+        ("a\x9b31m", "a<U+009B>31m"),
+        ("\u202egnp.exe", "<U+202E>gnp.exe"),
+        ("\x7f\x00\x08", "\u2421\u2400\u2408"),
+        ("漢字 🙂 é", "漢字 🙂 é"),
+    ],
+    ids=["plain", "colour", "title", "c1", "bidi", "delete", "wide"],
+)
+def test_steering_characters_are_shown_and_not_obeyed(text: str, shown: str) -> None:
+    assert output.show_controls(text) == shown
+
+
+def test_a_line_end_that_is_split_over_two_pieces_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bytes] = []
+    monkeypatch.setattr(output, "is_terminal", lambda fd: True)
+    result = output.Result()
+    monkeypatch.setattr(result, "_write_bytes", written.append)
+    for piece in ("a\r", "\nb\r", "c\r"):
+        result.write(piece)
+    result.end_line()
+    assert b"".join(written).decode() == "a\nb\u240dc\u240d\n"
+
+
+@pytest.mark.parametrize(
+    ("n", "text"), [(0, "0 B"), (999, "999 B"), (98_362_432, "98.4 MB"), (2.7e12, "2700.0 GB")]
+)
+def test_sizes_are_written_for_people(n: float, text: str) -> None:
+    assert output.format_bytes(n) == text
