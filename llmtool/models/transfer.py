@@ -34,6 +34,7 @@ from llmtool.models.progress import (
 
 T = TypeVar("T")
 _BATCH_BYTES: Final = 1024 * 1024
+_SYNC_BYTES: Final = 64 * _BATCH_BYTES
 _POLL_SECONDS: Final = 0.1
 _QUEUE = 8
 
@@ -240,7 +241,7 @@ class _Worker:
 
     def __init__(self, source: Source, file: int, done: int, size: int, hasher: Hasher) -> None:
         self.source, self.file, self.done, self.size = source, file, done, size
-        self.hasher = hasher
+        self.hasher, self.syncer = hasher, _Syncer(file)
         self.error: BaseException | None = None
         self.stopped = False
         self.ended = threading.Event()
@@ -253,6 +254,8 @@ class _Worker:
         except BaseException as exc:  # noqa: BLE001 - it is raised again by the other thread
             self.error = exc
         finally:
+            self.syncer.join()
+            self.error = self.error or self.syncer.error
             os.close(self.file)
             self.ended.set()
 
@@ -272,6 +275,7 @@ class _Worker:
                 raise _WrongContent(f"more than {self.size} bytes")
             self.hasher.update(chunk)
             self.write(chunk)
+            self.syncer.sync_behind(self.done)
 
     def write(self, chunk: bytes) -> None:
         view = memoryview(chunk)
@@ -279,6 +283,32 @@ class _Worker:
             written = os.pwrite(self.file, view, self.done)
             view = view[written:]
             self.done += written
+
+
+class _Syncer:
+    """Sends what is written to the disk meanwhile, so that little is left for the last sync."""
+
+    def __init__(self, file: int) -> None:
+        self.file, self.next = file, _SYNC_BYTES
+        self.thread: threading.Thread | None = None
+        self.error: OSError | None = None
+
+    def sync_behind(self, done: int) -> None:
+        if done < self.next or (self.thread and self.thread.is_alive()):
+            return
+        self.next = done + _SYNC_BYTES
+        self.thread = threading.Thread(target=self.run, name="llmtool-sync", daemon=True)
+        self.thread.start()
+
+    def run(self) -> None:
+        try:
+            getattr(os, "fdatasync", os.fsync)(self.file)
+        except OSError as exc:
+            self.error = exc
+
+    def join(self) -> None:
+        if self.thread:
+            self.thread.join()
 
 
 class Hasher:

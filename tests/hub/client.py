@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 
 from llmtool.config import find_folders
 from llmtool.errors import LlmtoolError
@@ -46,6 +47,8 @@ def main() -> None:
     patience = Patience(**{**PATIENCE, **task.get("patience", {})})
     options = {"patience": patience, "on_note": on_note}
     result = {"notes": notes}
+    if task.get("no_sockets"):
+        sys.addaudithook(refuse_sockets)
     try:
         if task["call"] == "pull":
             free = task.get("free_bytes")
@@ -69,12 +72,25 @@ def main() -> None:
         elif task["call"] == "find":
             model = store.find(task["reference"])
             result |= {"path": str(model.path), "modules": sorted(sys.modules)}
+        elif task["call"] == "verify":
+            found = store.verify(task["reference"])
+            result["sound"] = [[file.path.name, file.is_sound] for file in found]
+        elif task["call"] == "prune":
+            result["removed"] = [[r.reason, r.size_bytes] for r in store.prune()]
+        elif task["call"] == "remove":
+            result["removed"] = [[r.reason, r.size_bytes] for r in store.remove(task["reference"])]
         elif task["call"] == "get":
             result |= {"path": str(store.get(task["reference"]).path)}
     except LlmtoolError as exc:
         result |= {"error": type(exc).__name__, "code": int(exc.exit_code), "message": str(exc)}
+        result["trace"] = traceback.format_exc()  # what --debug shows
     result["progress"] = progress[:1] + progress[-1:]
     say(result)
+
+
+def refuse_sockets(event, args):
+    if event.startswith("socket."):
+        raise AssertionError(f"a socket was used: {event} {args}")
 
 
 def say(value: object) -> None:
