@@ -8,6 +8,17 @@ _llmtool() {
             ' models') command="models" ;;
             'models ls') command="models ls" ;;
             'models info') command="models info" ;;
+            'models pull') command="models pull" ;;
+            'models rm') command="models rm" ;;
+            'models prune') command="models prune" ;;
+            'models verify') command="models verify" ;;
+            'models import') command="models import" ;;
+            'models alias') command="models alias" ;;
+            'models recommend') command="models recommend" ;;
+            ' config') command="config" ;;
+            'config show') command="config show" ;;
+            'config set') command="config set" ;;
+            'config unset') command="config unset" ;;
             ' doctor') command="doctor" ;;
             ' completions') command="completions" ;;
         esac
@@ -16,7 +27,7 @@ _llmtool() {
         "")
             case "$prev" in
             esac
-            words='gen models doctor completions'
+            words='gen models config doctor completions'
             options='--version --help -h' ;;
         "gen")
             case "$prev" in
@@ -47,7 +58,7 @@ _llmtool() {
         "models")
             case "$prev" in
             esac
-            words='ls info'
+            words='ls info pull rm prune verify import alias recommend'
             options='--help -h' ;;
         "models ls")
             case "$prev" in
@@ -61,7 +72,71 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--json --ctx-size --color --quiet -q --debug --help -h' ;;
+            options='--ctx-size --json --color --quiet -q --debug --help -h' ;;
+        "models pull")
+            case "$prev" in
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--dry-run --json --offline --color --quiet -q --debug --help -h' ;;
+        "models rm")
+            case "$prev" in
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--dry-run --json --color --quiet -q --debug --help -h' ;;
+        "models prune")
+            case "$prev" in
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--dry-run --json --color --quiet -q --debug --help -h' ;;
+        "models verify")
+            case "$prev" in
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--json --color --quiet -q --debug --help -h' ;;
+        "models import")
+            case "$prev" in
+                --name) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--name --json --color --quiet -q --debug --help -h' ;;
+        "models alias")
+            case "$prev" in
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--remove --json --color --quiet -q --debug --help -h' ;;
+        "models recommend")
+            case "$prev" in
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--json --color --quiet -q --debug --help -h' ;;
+        "config")
+            case "$prev" in
+            esac
+            words='show set unset'
+            options='--help -h' ;;
+        "config show")
+            case "$prev" in
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--json --color --quiet -q --debug --help -h' ;;
+        "config set")
+            case "$prev" in
+            esac
+            words=''
+            options='--quiet -q --debug --help -h' ;;
+        "config unset")
+            case "$prev" in
+            esac
+            words=''
+            options='--quiet -q --debug --help -h' ;;
         "doctor")
             case "$prev" in
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;

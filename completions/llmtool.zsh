@@ -13,7 +13,8 @@ _llmtool() {
     command)
         local -a commands=(
             'gen:Generate text from a prompt, with standard input or files as material'
-            'models:List models and look into them'
+            'models:List models, look into them, fetch and remove them'
+            'config:Show the settings and change them'
             'doctor:Say what is installed, what this machine offers, and what to change'
             'completions:Print the completion script of a shell'
         )
@@ -22,6 +23,7 @@ _llmtool() {
         case $line[1] in
         gen) _llmtool_gen ;;
         models) _llmtool_models ;;
+        config) _llmtool_config ;;
         doctor) _llmtool_doctor ;;
         completions) _llmtool_completions ;;
         esac ;;
@@ -87,12 +89,26 @@ _llmtool_models() {
         local -a commands=(
             'ls:List the models that are here\: the starter model, the Hub'\''s cache, imported files'
             'info:Say what a model is\: architecture, size, context, template, and whether it fits in memory'
+            'pull:Fetch a model from the Hub\: resumed where it was cut, verified, in the Hub'\''s own cache'
+            'rm:Remove a model'\''s files; without @REV, from every revision'
+            'prune:Remove what nothing uses\: cut downloads, blobs without a name, dangling links'
+            'verify:Compare the hashes of one model'\''s files, or of all; 16 when one is wrong'
+            'import:Take a model file into the data folder, under a name of its own'
+            'alias:Give a model another name; without arguments, list the aliases'
+            'recommend:Name the models that fit this machine, best first, and say why'
         )
         _describe command commands ;;
     rest)
         case $line[1] in
         ls) _llmtool_models_ls ;;
         info) _llmtool_models_info ;;
+        pull) _llmtool_models_pull ;;
+        rm) _llmtool_models_rm ;;
+        prune) _llmtool_models_prune ;;
+        verify) _llmtool_models_verify ;;
+        import) _llmtool_models_import ;;
+        alias) _llmtool_models_alias ;;
+        recommend) _llmtool_models_recommend ;;
         esac ;;
     esac
 }
@@ -111,9 +127,155 @@ _llmtool_models_ls() {
 
 _llmtool_models_info() {
     _arguments -s -S \
-        '*--json[Print the whole result as JSON]' \
         '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
+        '*--json[Print the whole result as JSON]' \
         '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_models_pull() {
+    _arguments -s -S \
+        '*--dry-run[Say what would be fetched, and fetch nothing]' \
+        '*--json[Print the whole result as JSON]' \
+        '*--offline[Use no network]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_models_rm() {
+    _arguments -s -S \
+        '*--dry-run[Say what would be removed, and remove nothing]' \
+        '*--json[Print the whole result as JSON]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_models_prune() {
+    _arguments -s -S \
+        '*--dry-run[Say what would be removed, and remove nothing]' \
+        '*--json[Print the whole result as JSON]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_models_verify() {
+    _arguments -s -S \
+        '*--json[Print the whole result as JSON]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_models_import() {
+    _arguments -s -S \
+        '*--name[Its name; the file'\''s without .gguf]:NAME:' \
+        '*--json[Print the whole result as JSON]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_models_alias() {
+    _arguments -s -S \
+        '*--remove[Take the alias away]' \
+        '*--json[Print the whole result as JSON]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_models_recommend() {
+    _arguments -s -S \
+        '*--json[Print the whole result as JSON]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_config() {
+    local line state
+    _arguments -s -S \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '1: :->command' \
+        '*:: :->rest'
+    case $state in
+    command)
+        local -a commands=(
+            'show:Show every setting as it is in force\: variables win over config.toml'
+            'set:Set a key of config.toml; comments and other keys stay'
+            'unset:Take a key out of config.toml, so that its default is in force'
+        )
+        _describe command commands ;;
+    rest)
+        case $line[1] in
+        show) _llmtool_config_show ;;
+        set) _llmtool_config_set ;;
+        unset) _llmtool_config_unset ;;
+        esac ;;
+    esac
+}
+
+_llmtool_config_show() {
+    _arguments -s -S \
+        '*--json[Print the whole result as JSON]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_config_set() {
+    _arguments -s -S \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_config_unset() {
+    _arguments -s -S \
         '*--quiet[No notes on stderr, only errors]' \
         '*-q[No notes on stderr, only errors]' \
         '*--debug[Log and show tracebacks on stderr]' \

@@ -106,6 +106,46 @@ def load_settings(environ: Mapping[str, str], config_file: Path) -> Settings:
         raise UsageError(f"{config_file}: {exc}") from exc
 
 
+def set_value(config_file: Path, key: str, text: str | None) -> None:
+    """Set a key of config.toml to what `text` says, or take it out (None); comments stay.
+
+    `aliases.NAME` sets an alias.
+
+    Raises:
+        UsageError: the key is unknown or the value does not fit it; nothing is written.
+        OutputError, LockedError: the file cannot be written.
+
+    Example:
+        >>> set_value(Path("config.toml"), "threads", "4")  # doctest: +SKIP
+    """
+    import tomlkit
+
+    from llmtool import files
+
+    table, _, name = key.rpartition(".")
+    if table not in ("", "aliases") or (not table and name in ("", "aliases")):
+        raise UsageError(f"unknown key {key!r} (there are: {', '.join(_keys())}, aliases.NAME)")
+    if not table and name not in Settings.__struct_fields__:
+        raise UsageError(f"unknown key {key!r}{_nearest(key)}")
+    value = None if text is None else text if table else _parse_variable(key, text, name)
+    with files.lock(config_file):
+        _read_toml(config_file)  # a broken file is told as ever
+        try:
+            document = tomlkit.parse(config_file.read_text(encoding="utf-8-sig"))
+        except (FileNotFoundError, NotADirectoryError):
+            document = tomlkit.document()
+        where = document.setdefault("aliases", tomlkit.table()) if table else document
+        if value is None:
+            where.pop(name, None)
+        else:
+            where[name] = value
+        files.write_atomically(config_file, tomlkit.dumps(document).encode())
+
+
+def _keys() -> list[str]:
+    return [name for name in Settings.__struct_fields__ if name != "aliases"]
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8-sig"))
@@ -123,7 +163,8 @@ def _parse_variable(variable: str, text: str, field: str) -> Any:
     try:
         return msgspec.convert(text, kind, strict=False)
     except msgspec.ValidationError as exc:
-        raise UsageError(f"{variable}={text}: {exc}") from exc
+        reason = str(exc).replace("`", "").replace(" | null", "")
+        raise UsageError(f"{variable}={text}: {reason[0].lower()}{reason[1:]}") from exc
 
 
 def _nearest(key: str) -> str:

