@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jinja2 import nodes
     from jinja2.parser import Parser
 
-MAX_SOURCE = 256 * 1024
+MAX_SOURCE = 128 * 1024
 
 
 class SyntaxFault(Exception):
