@@ -314,11 +314,10 @@ class Toolbox:
         return self.engine.tokenize(request.prompt)
 
 
-def _layers(choice: int | str) -> int:
-    # llama.cpp keeps layers that do not fit on the CPU only when told how many; -1 is all.
-    if choice in ("auto", "all"):
-        return -1
+def _layers(choice: int | str) -> int | None:
+    if choice == "auto":
+        return None
     try:
-        return int(choice)
+        return -1 if choice == "all" else int(choice)
     except ValueError:
         raise UsageError(f"n_gpu_layers is {choice!r}; it is auto, all or a number") from None

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from llmtool.engine.bindings import bindings
+from llmtool.models.header import read_header
+from llmtool.models.memory import kv_bytes
+
+_SPARE_BYTES = 10**9
+_USUAL_CTX = 4096
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -51,6 +58,26 @@ def devices() -> list[Device]:
             )
         )
     return found
+
+
+def fit_layers(path: Path, size_bytes: int, found: Sequence[Device]) -> int:
+    """Return how many layers of a model go on the GPUs: -1 for all, 0 without one.
+
+    A gigabyte is left for compute buffers; a layer counts with its KV cache for 4,096 tokens.
+
+    Example:
+        >>> fit_layers(Path("any.gguf"), 10**9, [])
+        0
+    """
+    free = sum(device.free_bytes for device in found if device.kind in ("gpu", "igpu"))
+    if free == 0:
+        return 0
+    if size_bytes * 1.1 + _SPARE_BYTES <= free:
+        return -1
+    header = read_header(path)
+    layers = header.block_count or 1
+    per_layer = size_bytes / (layers + 1) + kv_bytes(header, _USUAL_CTX) / layers
+    return max(0, min(layers, int((free - _SPARE_BYTES) / per_layer)))
 
 
 def build_features() -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from llmtool.engine.chat_prompt import ChatPrompt
-from llmtool.engine.devices import devices
+from llmtool.engine.devices import devices, fit_layers
 from llmtool.engine.llama import Context, Weights
 from llmtool.engine.machine import default_threads, memory_bytes
 from llmtool.engine.scheduler import serve
@@ -24,6 +24,7 @@ from llmtool.engine.types import (
     Tokenized,
 )
 from llmtool.errors import ContextOverflow, EngineError, ModelUnreadable
+from llmtool.models.gguf import list_parts
 from llmtool.models.header import read_header
 from llmtool.models.memory import estimate
 
@@ -38,7 +39,8 @@ class LocalEngine:
         path: the model, already checked (`models.gguf.check`).
         n_ctx: the context size; None sizes it by each request, which costs the least.
         n_threads: None takes the cores that this process may use.
-        n_gpu_layers: layers on the GPU, -1 for all; without a GPU backend it changes nothing.
+        n_gpu_layers: layers on the GPU, -1 for all; None fits them to its free memory. Without a
+            GPU backend it changes nothing.
         cancellation: stops loading, prefill and decoding.
         on_progress: called with (done, 1.0) while the model is loaded.
 
@@ -58,15 +60,18 @@ class LocalEngine:
         *,
         n_ctx: int | None = None,
         n_threads: int | None = None,
-        n_gpu_layers: int = -1,
+        n_gpu_layers: int | None = None,
         cancellation: Cancellation | None = None,
         on_progress: OnProgress | None = None,
     ) -> None:
         self.cancellation = cancellation or Cancellation()
         self._n_ctx = n_ctx
         self._n_threads = n_threads or default_threads()
-        self._n_gpu_layers = n_gpu_layers
         started = time.perf_counter()
+        if n_gpu_layers is None:
+            size_bytes = sum(part.stat().st_size for part in list_parts(path))
+            n_gpu_layers = fit_layers(path, size_bytes, devices())
+        self._n_gpu_layers = n_gpu_layers
         self.weights = Weights(
             path,
             n_gpu_layers=n_gpu_layers,

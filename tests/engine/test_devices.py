@@ -1,0 +1,55 @@
+"""Layers on the GPU: as many as fit, by a hand-worked example."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from llmtool.engine import devices
+from llmtool.engine.devices import Device, fit_layers
+from llmtool.models.header import read_header
+from llmtool.models.memory import kv_bytes
+
+GB = 10**9
+
+
+def gpu(free_bytes: int) -> Device:
+    return Device("GPU0", "a card", "gpu", free_bytes, 24 * GB)
+
+
+@pytest.mark.parametrize(
+    ("size", "free", "layers"),
+    [
+        (5 * GB, None, 0),  # no card
+        (5 * GB, 7 * GB, -1),  # 5.5 + 1 GB fit as a whole
+    ],
+    ids=["no-gpu", "all"],
+)
+def test_whole_models_and_missing_cards_need_no_header(
+    size: int, free: int | None, layers: int
+) -> None:
+    found = [] if free is None else [gpu(free)]
+    assert fit_layers(Path("is-not-read.gguf"), size, found) == layers
+
+
+def test_a_part_of_the_layers_goes_where_the_rest_does_not_fit(
+    tiny_model: Callable[..., Path],
+) -> None:
+    path = tiny_model("plain", n_layer=4)
+    header = read_header(path)
+    size = 5 * GB  # as if its five parts (four layers, the rest) took a gigabyte each
+    per_layer = GB + kv_bytes(header, 4096) / 4
+    assert fit_layers(path, size, [gpu(GB // 2)]) == 0
+    for wanted in range(4):
+        free = int(GB + per_layer * wanted + 1000)
+        assert fit_layers(path, size, [gpu(free)]) == wanted
+    assert fit_layers(path, size, [gpu(int(GB + per_layer * 4 + 1000))]) == 4
+
+
+def test_this_machine_has_a_processor_that_llama_cpp_can_use() -> None:
+    found = devices.devices()
+    assert any(device.kind == "cpu" and device.total_bytes > 0 for device in found)
+    features = devices.build_features()
+    assert features.get("CPU"), features
