@@ -31,6 +31,7 @@ def call_body(state: State, body: Run, frame: Frame) -> str:
     """Return what a macro or a recursive loop writes, unless calls are nested too deeply."""
     if state.depth == MAX_CALL_DEPTH:
         raise Fault(f"macros call each other more than {MAX_CALL_DEPTH} levels deep")
+    state.budget.step(10)
     state.depth += 1
     line = state.line
     text = capture(body, frame)
