@@ -59,6 +59,7 @@ def open_toolbox(
             "no model chosen: using the starter model, which is small and weak "
             "(choose one with -m or `llmtool config set model`)"
         )
+    box.warm_up()
     return box
 
 

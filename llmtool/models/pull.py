@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from llmtool import files
 from llmtool.errors import DownloadError, ModelNotFound
 from llmtool.models import cache, quants, registry
 from llmtool.models.progress import OnNote, OnProgress, format_size, never, no_note, no_progress
@@ -257,7 +258,7 @@ def _register(store: Store, made: Plan) -> None:
             for file in made.files
         ),
     )
-    with registry.lock(store.registry_file):
+    with files.lock(store.registry_file):
         known = registry.load(store.registry_file)
         if known.models[-1:] != (record,):
             registry.save(store.registry_file, known.with_record(record))

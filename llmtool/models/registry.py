@@ -5,15 +5,13 @@ It makes the quant that a user chose stay chosen, and lets `verify` work without
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from llmtool.errors import LockedError, OutputError, UsageError
+from llmtool import files
+from llmtool.errors import UsageError
 from llmtool.models.reference import Reference
 
 
@@ -98,35 +96,5 @@ def load(path: Path) -> Registry:
 
 
 def save(path: Path, registry: Registry) -> None:
-    """Write models.json by a temporary file beside it, fsync and rename; call under `lock`."""
-    import tempfile
-
-    text = msgspec.json.format(msgspec.json.encode(registry), indent=1)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-    except OSError as exc:
-        raise OutputError(f"{path}: cannot be written: {exc.strerror}") from exc
-
-
-@contextlib.contextmanager
-def lock(path: Path, *, timeout_seconds: float = 30) -> Iterator[None]:
-    """Hold the lock of models.json, so that two writers do not undo each other."""
-    import filelock
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with filelock.FileLock(f"{path}.lock", timeout=timeout_seconds, mode=0o600):
-            yield
-    except filelock.Timeout as exc:
-        raise LockedError(f"{path}: another process holds the lock; try again") from exc
+    """Write models.json whole or not at all; call under `files.lock`."""
+    files.write_atomically(path, msgspec.json.format(msgspec.json.encode(registry), indent=1))

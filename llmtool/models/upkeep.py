@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from llmtool import files
 from llmtool.errors import Cancelled, LlmtoolError, ModelNotFound, OutputError, UsageError
 from llmtool.models import cache, gguf, registry
 from llmtool.models.progress import OnProgress, format_size, never, no_progress
@@ -191,7 +192,7 @@ def _forget(store: Store, model: Model, every_revision: bool) -> None:
             and {Path(file.path).name for file in record.files} == paths
         )
 
-    with registry.lock(store.registry_file):
+    with files.lock(store.registry_file):
         known = registry.load(store.registry_file)
         kept = tuple(record for record in known.models if not is_gone(record))
         if kept != known.models:
@@ -246,7 +247,7 @@ def _forget_lost(store: Store) -> None:
             root = folder / "snapshots" / (record.commit or "")
         return all((root / file.path).exists() for file in record.files)
 
-    with registry.lock(store.registry_file):
+    with files.lock(store.registry_file):
         known = registry.load(store.registry_file)
         kept = tuple(record for record in known.models if is_here(record))
         if kept != known.models:
@@ -274,7 +275,7 @@ def import_file(
     if store.load_registry().imported(name):
         raise UsageError(f"{name} is taken; choose another --name, or `llmtool models rm {name}`")
     folder, total, done = store.imported_folder, sum(p.stat().st_size for p in parts), 0
-    files = []
+    taken = []
     with _write_errors():
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for index, part in enumerate(parts, 1):
@@ -287,12 +288,12 @@ def import_file(
 
             digest = hash_file(target, "0" * 64, on_progress=report, cancelled=cancelled)
             size = target.stat().st_size
-            files.append(registry.FileRecord(path=target.name, size_bytes=size, digest=digest))
+            taken.append(registry.FileRecord(path=target.name, size_bytes=size, digest=digest))
             done += size
     record = registry.Record(
-        source="imported", name=name, files=tuple(files), quant=find_label(path.name)
+        source="imported", name=name, files=tuple(taken), quant=find_label(path.name)
     )
-    with registry.lock(store.registry_file):
+    with files.lock(store.registry_file):
         known = registry.load(store.registry_file)
         registry.save(store.registry_file, known.with_record(record))
     return store.find(name)
@@ -328,7 +329,7 @@ def set_alias(store: Store, name: str, reference: str | None) -> None:
         ModelNotFound: the reference is an unknown name, or there is no such alias.
     """
     check_name(name)
-    with registry.lock(store.registry_file):
+    with files.lock(store.registry_file):
         known = registry.load(store.registry_file)
         aliases = {key: value for key, value in known.aliases.items() if key != name}
         if reference is None and name not in known.aliases:

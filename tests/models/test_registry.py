@@ -5,8 +5,9 @@ import stat
 import pytest
 
 from llmtool.errors import LockedError, OutputError, UsageError
+from llmtool.files import lock
 from llmtool.models.reference import parse
-from llmtool.models.registry import FileRecord, Record, Registry, load, lock, save
+from llmtool.models.registry import FileRecord, Record, Registry, load, save
 
 
 def record(quant="Q4_K_M", revision=None, name="org/name"):
