@@ -197,11 +197,12 @@ def test_any_expression_says_what_jinja_says_or_both_refuse(expression: str, cha
         reference = None
     try:
         ours = compile_template(source, name="t", chat=chat).render(**VARIABLES)
-    except TemplateError:
+    except TemplateError as exc:
+        # In a prompt, an undefined value inside a printed list is an error too.
+        if not chat and str(exc) == "t:1: 'missing' is undefined":
+            return
         ours = None
-    # In a prompt, an undefined value inside a printed list is an error too.
-    if not (ours is None and not chat and "Undefined" in str(reference)):
-        assert ours == reference
+    assert ours == reference
 
 
 def test_values_are_data() -> None:
