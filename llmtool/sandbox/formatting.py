@@ -52,7 +52,7 @@ def percent(template: str, values: object, budget: Budget) -> str:
         else:
             raise Fault("the format has more fields than values")
         parts.append(budget.built(_percent_field(field, value, budget)))
-    if taken < len(positional) and not isinstance(values, (dict, list)):
+    if taken < len(positional) and not isinstance(values, (dict, list, Undefined)):
         raise Fault("the format has fewer fields than values")
     parts.append(budget.built(template[position:]))
     return join(parts, "", budget)
