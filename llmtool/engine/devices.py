@@ -10,8 +10,8 @@ from typing import Literal
 import msgspec
 
 from llmtool.engine.bindings import bindings
-from llmtool.models.header import read_header
 from llmtool.models.memory import kv_bytes
+from llmtool.models.reader import read_header
 
 _SPARE_BYTES = 10**9
 _USUAL_CTX = 4096

@@ -25,8 +25,8 @@ from llmtool.engine.types import (
 )
 from llmtool.errors import ContextOverflow, EngineError, ModelUnreadable
 from llmtool.models.gguf import list_parts
-from llmtool.models.header import read_header
 from llmtool.models.memory import estimate
+from llmtool.models.reader import read_header
 
 _LARGE_CTX = 16384  # from here on memory is looked at first; smaller ones take less than a check
 _CTX_STEP = 256  # contexts are made in steps, so that a batch of like prompts shares one

@@ -11,9 +11,8 @@ import re
 from pathlib import Path
 
 from llmtool.errors import ModelNotFound, ModelUnreadable
-from llmtool.models.header import Array, Header, Tensor, read_header, read_strings
-
-__all__ = ["Array", "Header", "Tensor", "check", "list_parts", "read_header", "read_strings"]
+from llmtool.models.header import Array, Header
+from llmtool.models.reader import read_header, read_strings
 
 MAX_LAYERS = 512  # llama.cpp's LLAMA_MAX_LAYERS
 MAX_EXPERTS = 1024  # LLAMA_MAX_EXPERTS

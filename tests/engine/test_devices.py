@@ -9,8 +9,8 @@ import pytest
 
 from llmtool.engine import devices
 from llmtool.engine.devices import Device, fit_layers
-from llmtool.models.header import read_header
 from llmtool.models.memory import kv_bytes
+from llmtool.models.reader import read_header
 
 GB = 10**9
 

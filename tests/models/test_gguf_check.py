@@ -213,7 +213,8 @@ def flip_and_load(model, folder, *, count):
     import random
 
     from llmtool.errors import LlmtoolError
-    from llmtool.models.header import Array, read_header
+    from llmtool.models.header import Array
+    from llmtool.models.reader import read_header
 
     rng = random.Random(count)
     good, header = model.read_bytes(), read_header(model)

@@ -9,7 +9,8 @@ from models.gguf_bytes import METADATA, VOCABULARY, build, item, tensor, text
 
 from llmtool.errors import LlmtoolError, ModelNotFound, ModelUnreadable
 from llmtool.models.gguf import check
-from llmtool.models.header import Array, read_header, read_strings
+from llmtool.models.header import Array
+from llmtool.models.reader import read_header, read_strings
 
 
 @pytest.fixture

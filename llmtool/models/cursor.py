@@ -1,0 +1,99 @@
+"""Read numbers and strings from the beginning of a file that may be damaged, within bounds.
+
+A mapping would die of SIGBUS when a file shrinks, so bytes are read.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from llmtool.errors import ModelNotFound, ModelUnreadable
+
+MAX_HEADER_BYTES: Final = 256 * 1024 * 1024
+U32: Final = struct.Struct("<I")
+U64: Final = struct.Struct("<Q")
+_WINDOW = 1024 * 1024
+
+
+def open_model(path: Path) -> BinaryIO:
+    """Open a regular file for reading; never blocks on a FIFO or a device.
+
+    Raises:
+        ModelNotFound: there is no such file.
+        ModelUnreadable: it is a directory or a device, or reading it is not allowed.
+    """
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISREG(mode):
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+            file = os.fdopen(descriptor, "rb", buffering=0)
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return file
+            file.close()
+    except (FileNotFoundError, NotADirectoryError) as exc:
+        link = " (a link whose target is gone)" if os.path.islink(path) else ""
+        raise ModelNotFound(f"{path}: no such file{link}") from exc
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "strerror", None) or "not a file name"
+        raise ModelUnreadable(f"{path}: cannot be read: {reason}") from exc
+    kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+    raise ModelUnreadable(f"{path}: is {kind}; a model is one .gguf file")
+
+
+class Cursor:
+    """A place in the first bytes of a file; the window grows as they are asked for."""
+
+    def __init__(self, file: BinaryIO, size: int, path: Path) -> None:
+        self.file, self.size, self.path = file, size, path
+        self.window, self.position = bytearray(), 0
+
+    def fail(self, reason: str) -> ModelUnreadable:
+        return ModelUnreadable(f"{self.path}: {reason}")
+
+    def reach(self, end: int) -> None:
+        """Have the bytes up to `end` in the window."""
+        if end <= len(self.window):
+            return
+        if end > self.size:
+            raise self.fail(f"is truncated: the header goes on past its {self.size} bytes")
+        if end > MAX_HEADER_BYTES:
+            raise self.fail(f"has a header of more than {MAX_HEADER_BYTES >> 20} MiB: damaged")
+        wanted = min(max(end, 2 * len(self.window), _WINDOW), self.size, MAX_HEADER_BYTES)
+        while len(self.window) < wanted:
+            chunk = self.file.read(wanted - len(self.window))
+            if not chunk:
+                raise self.fail("is truncated: it shrank while it was read")
+            self.window += chunk
+
+    def number(self, form: struct.Struct) -> int:
+        self.reach(self.position + form.size)
+        value: int = form.unpack_from(self.window, self.position)[0]
+        self.position += form.size
+        return value
+
+    def string(self, limit: int, what: str) -> str:
+        length = self.number(U64)
+        if length > limit:
+            raise self.fail(f"{what} is {length} bytes long, more than {limit}: damaged")
+        self.reach(self.position + length)
+        text = bytes(self.window[self.position : self.position + length])
+        self.position += length
+        return text.decode("utf-8", "replace")
+
+    def skip_strings(self, count: int) -> None:
+        """Step over strings. The hot loop: 300,000 steps for a 152,000-token vocabulary."""
+        position, left, unpack = self.position, count, U64.unpack_from
+        while left:
+            window = self.window
+            try:
+                while left:
+                    position += 8 + unpack(window, position)[0]
+                    left -= 1
+            except (struct.error, OverflowError, IndexError):
+                self.reach(position + 8)
+        self.position = position
+        self.reach(position)
