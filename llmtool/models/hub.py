@@ -23,14 +23,8 @@ import msgspec
 from llmtool.errors import Cancelled, DownloadError, ModelNotFound, UsageError
 from llmtool.models import cache
 from llmtool.models.progress import OnNote, Patience, never, no_note
-from llmtool.models.transfer import (
-    Body,
-    Interrupted,
-    RangeRefused,
-    Source,
-    pause,
-    run_cancellable,
-)
+from llmtool.models.source import Body, Interrupted, RangeRefused, Source
+from llmtool.models.waiting import pause, run_cancellable
 
 if TYPE_CHECKING:
     import httpx2

@@ -1,4 +1,4 @@
-"""Fetch one file over a connection that may fail: resume, hash while writing, retry, verify.
+"""Fetch one file over connections that may fail: resume, hash while writing, retry, verify.
 
 Knows nothing of HTTP: a source opens the file at an offset and says what went wrong in two
 exceptions. One thread reads and writes, one hashes, and the calling one looks at `cancelled` ten
@@ -9,19 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
-import queue
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypeVar, cast
-
-import msgspec
 
 from llmtool.errors import Cancelled, DownloadError
+from llmtool.models.connection import Connection, WrongContent
+from llmtool.models.hashing import BLOCK_BYTES, Hasher
 from llmtool.models.progress import (
     OnNote,
     OnProgress,
@@ -31,45 +25,8 @@ from llmtool.models.progress import (
     no_note,
     no_progress,
 )
-
-T = TypeVar("T")
-_BATCH_BYTES: Final = 1024 * 1024
-_SYNC_BYTES: Final = 64 * _BATCH_BYTES
-_POLL_SECONDS: Final = 0.1
-_QUEUE = 8
-
-
-class Interrupted(Exception):
-    """The connection failed in a way that may pass; `str()` is the reason as a phrase.
-
-    `retry_after` is what the server asked for, `is_server_error` counts against its own limit.
-    """
-
-    def __init__(
-        self, reason: str, *, retry_after: float | None = None, is_server_error: bool = False
-    ) -> None:
-        super().__init__(reason)
-        self.retry_after = retry_after
-        self.is_server_error = is_server_error
-
-
-class RangeRefused(Exception):
-    """The server has no such offset: what is here is not a beginning of its file."""
-
-
-class Body(msgspec.Struct, frozen=True):
-    """An open transfer: the offset of its first byte, the bytes it claims to have, the chunks."""
-
-    start: int
-    length: int | None
-    chunks: Iterator[bytes]
-
-
-Source = Callable[[int], AbstractContextManager[Body]]
-
-
-class _WrongContent(Exception):
-    """What came is not the file; `str()` says what came instead."""
+from llmtool.models.source import Interrupted, RangeRefused, Source
+from llmtool.models.waiting import POLL_SECONDS, pause
 
 
 def fetch(
@@ -104,7 +61,7 @@ def fetch(
             try:
                 transfer.run()
                 return
-            except _WrongContent as exc:
+            except WrongContent as exc:
                 reason = str(exc)
         with contextlib.suppress(FileNotFoundError):
             part.unlink()
@@ -149,7 +106,7 @@ class _Transfer:
             try:
                 self.stream()
             except RangeRefused:
-                raise _WrongContent("the server has fewer bytes") from None
+                raise WrongContent("the server has fewer bytes") from None
             except Interrupted as exc:
                 if self.done > before:
                     failures = server_errors = 0
@@ -158,7 +115,7 @@ class _Transfer:
                 self.give_up_or_wait(exc, failures, server_errors)
         digest = self.hasher.hexdigest()
         if digest != self.checksum:
-            raise _WrongContent(f"checksum {digest[:12]}…, not {self.checksum[:12]}…")
+            raise WrongContent(f"checksum {digest[:12]}…, not {self.checksum[:12]}…")
         os.fsync(self.file)
 
     def take_up(self) -> None:
@@ -169,7 +126,7 @@ class _Transfer:
             length = 0
         while self.done < length:
             self.check_cancelled()
-            block = os.read(self.file, _BATCH_BYTES)
+            block = os.read(self.file, BLOCK_BYTES)
             if not block:
                 break
             self.hasher.update(block)
@@ -181,18 +138,18 @@ class _Transfer:
 
     def stream(self) -> None:
         """Read one connection to its end, or leave it behind when cancelled."""
-        worker = _Worker(self.source, os.dup(self.file), self.done, self.size, self.hasher)
+        connection = Connection(self.source, os.dup(self.file), self.done, self.size, self.hasher)
         try:
-            while not worker.ended.wait(_POLL_SECONDS):
+            while not connection.ended.wait(POLL_SECONDS):
                 self.check_cancelled()
-                self.report(worker.done)
+                self.report(connection.done)
         finally:
-            worker.stopped = True
-        self.report(worker.done)
-        if isinstance(worker.error, OSError):
-            raise self.disk_error(worker.error) from worker.error
-        if worker.error is not None:
-            raise worker.error
+            connection.stopped = True
+        self.report(connection.done)
+        if isinstance(connection.error, OSError):
+            raise self.disk_error(connection.error) from connection.error
+        if connection.error is not None:
+            raise connection.error
         if self.done < self.size:
             raise Interrupted("the connection was closed early")
 
@@ -230,167 +187,3 @@ class _Transfer:
                 f"{format_size(self.done)} are kept, make room and run again to resume"
             )
         return DownloadError(f"{self.part}: cannot be written: {exc.strerror}")
-
-
-class _Worker:
-    """A thread that reads one connection into the file and the hash.
-
-    A stuck one can be left behind: it has its own descriptor, writes each byte to its own place,
-    and stops before the next write.
-    """
-
-    def __init__(self, source: Source, file: int, done: int, size: int, hasher: Hasher) -> None:
-        self.source, self.file, self.done, self.size = source, file, done, size
-        self.hasher, self.syncer = hasher, _Syncer(file)
-        self.error: BaseException | None = None
-        self.stopped = False
-        self.ended = threading.Event()
-        threading.Thread(target=self.run, name="llmtool-download", daemon=True).start()
-
-    def run(self) -> None:
-        try:
-            with self.source(self.done) as body:
-                self.copy(body)
-        except BaseException as exc:  # noqa: BLE001 - it is raised again by the other thread
-            self.error = exc
-        finally:
-            self.syncer.join()
-            self.error = self.error or self.syncer.error
-            os.close(self.file)
-            self.ended.set()
-
-    def copy(self, body: Body) -> None:
-        if body.length is not None and body.start + body.length != self.size:
-            raise _WrongContent(f"{body.start + body.length} of {self.size} bytes")
-        if body.start > self.done:
-            raise _WrongContent("the server answered with another range")
-        skip = self.done - body.start  # a server that ignores ranges starts at 0 again
-        for chunk in body.chunks:
-            if skip:
-                dropped = min(skip, len(chunk))
-                chunk, skip = chunk[dropped:], skip - dropped
-            if self.stopped:
-                return
-            if self.done + len(chunk) > self.size:
-                raise _WrongContent(f"more than {self.size} bytes")
-            self.hasher.update(chunk)
-            self.write(chunk)
-            self.syncer.sync_behind(self.done)
-
-    def write(self, chunk: bytes) -> None:
-        view = memoryview(chunk)
-        while view:
-            written = os.pwrite(self.file, view, self.done)
-            view = view[written:]
-            self.done += written
-
-
-class _Syncer:
-    """Sends what is written to the disk meanwhile, so that little is left for the last sync."""
-
-    def __init__(self, file: int) -> None:
-        self.file, self.next = file, _SYNC_BYTES
-        self.thread: threading.Thread | None = None
-        self.error: OSError | None = None
-
-    def sync_behind(self, done: int) -> None:
-        if done < self.next or (self.thread and self.thread.is_alive()):
-            return
-        self.next = done + _SYNC_BYTES
-        self.thread = threading.Thread(target=self.run, name="llmtool-sync", daemon=True)
-        self.thread.start()
-
-    def run(self) -> None:
-        try:
-            getattr(os, "fdatasync", os.fsync)(self.file)
-        except OSError as exc:
-            self.error = exc
-
-    def join(self) -> None:
-        if self.thread:
-            self.thread.join()
-
-
-class Hasher:
-    """A hash in a thread of its own, chosen by the length of the expected digest."""
-
-    def __init__(self, checksum: str, size: int) -> None:
-        if len(checksum) == 64:
-            self._hash = hashlib.sha256()
-        else:
-            self._hash = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-        self._queue: queue.Queue[bytes | None] = queue.Queue(_QUEUE)
-        self._thread = threading.Thread(target=self._run, name="llmtool-hash", daemon=True)
-        self._thread.start()
-
-    def update(self, data: bytes) -> None:
-        self._queue.put(data)
-
-    def close(self) -> None:
-        self._queue.put(None)
-        self._thread.join()
-
-    def hexdigest(self) -> str:
-        self.close()
-        return self._hash.hexdigest()
-
-    def _run(self) -> None:
-        while (data := self._queue.get()) is not None:
-            self._hash.update(data)
-
-
-def pause(seconds: float, cancelled: Callable[[], bool]) -> None:
-    """Sleep, unless cancelled.
-
-    Raises:
-        Cancelled: `cancelled` became true.
-    """
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        if cancelled():
-            raise Cancelled("stopped while waiting; run again to resume")
-        time.sleep(min(left, _POLL_SECONDS))
-
-
-def run_cancellable(call: Callable[[], T], cancelled: Callable[[], bool]) -> T:
-    """Return `call()`, made in a thread that is left behind when `cancelled` becomes true."""
-    answer: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(1)
-
-    def run() -> None:
-        try:
-            answer.put((call(), None))
-        except BaseException as exc:  # noqa: BLE001 - it is raised again by the other thread
-            answer.put((None, exc))
-
-    threading.Thread(target=run, name="llmtool-request", daemon=True).start()
-    while True:
-        with contextlib.suppress(queue.Empty):
-            value, error = answer.get(timeout=_POLL_SECONDS)
-            if error is not None:
-                raise error
-            return cast(T, value)
-        if cancelled():
-            raise Cancelled("stopped while asking the Hub")
-
-
-def hash_file(
-    path: Path,
-    checksum: str,
-    *,
-    on_progress: OnProgress = no_progress,
-    cancelled: Callable[[], bool] = never,
-) -> str:
-    """Return the digest of a file, of the kind that `checksum` is."""
-    size, done = path.stat().st_size, 0
-    hasher = Hasher(checksum, size)
-    try:
-        with path.open("rb", buffering=0) as file:
-            while block := file.read(_BATCH_BYTES):
-                if cancelled():
-                    raise Cancelled(f"{path.name}: stopped")
-                hasher.update(block)
-                done += len(block)
-                on_progress(done, size)
-    finally:
-        hasher.close()
-    return hasher.hexdigest()

@@ -17,11 +17,11 @@ import msgspec
 from llmtool import files
 from llmtool.errors import Cancelled, LlmtoolError, ModelNotFound, OutputError, UsageError
 from llmtool.models import cache, gguf, registry
+from llmtool.models.hashing import hash_file
 from llmtool.models.progress import OnProgress, format_size, never, no_progress
 from llmtool.models.pull import PART_SUFFIX, SPARE_BYTES, find_free_bytes
 from llmtool.models.quants import find_label
 from llmtool.models.reference import check_name
-from llmtool.models.transfer import hash_file
 
 if TYPE_CHECKING:
     from llmtool.models.store import Model, Store

@@ -1,0 +1,67 @@
+"""Hash a file's bytes in a thread of its own, as the Hub names them."""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from llmtool.errors import Cancelled
+from llmtool.models.progress import OnProgress, never, no_progress
+
+BLOCK_BYTES: Final = 1024 * 1024
+_QUEUE = 8
+
+
+class Hasher:
+    """A hash in a thread of its own, chosen by the length of the expected digest."""
+
+    def __init__(self, checksum: str, size: int) -> None:
+        if len(checksum) == 64:
+            self._hash = hashlib.sha256()
+        else:
+            self._hash = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+        self._queue: queue.Queue[bytes | None] = queue.Queue(_QUEUE)
+        self._thread = threading.Thread(target=self._run, name="llmtool-hash", daemon=True)
+        self._thread.start()
+
+    def update(self, data: bytes) -> None:
+        self._queue.put(data)
+
+    def close(self) -> None:
+        self._queue.put(None)
+        self._thread.join()
+
+    def hexdigest(self) -> str:
+        self.close()
+        return self._hash.hexdigest()
+
+    def _run(self) -> None:
+        while (data := self._queue.get()) is not None:
+            self._hash.update(data)
+
+
+def hash_file(
+    path: Path,
+    checksum: str,
+    *,
+    on_progress: OnProgress = no_progress,
+    cancelled: Callable[[], bool] = never,
+) -> str:
+    """Return the digest of a file, of the kind that `checksum` is."""
+    size, done = path.stat().st_size, 0
+    hasher = Hasher(checksum, size)
+    try:
+        with path.open("rb", buffering=0) as file:
+            while block := file.read(BLOCK_BYTES):
+                if cancelled():
+                    raise Cancelled(f"{path.name}: stopped")
+                hasher.update(block)
+                done += len(block)
+                on_progress(done, size)
+    finally:
+        hasher.close()
+    return hasher.hexdigest()

@@ -1,0 +1,49 @@
+"""Wait for time to pass or for an answer, while somebody may cancel."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar, cast
+
+from llmtool.errors import Cancelled
+
+T = TypeVar("T")
+POLL_SECONDS: Final = 0.1
+
+
+def pause(seconds: float, cancelled: Callable[[], bool]) -> None:
+    """Sleep, unless cancelled.
+
+    Raises:
+        Cancelled: `cancelled` became true.
+    """
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        if cancelled():
+            raise Cancelled("stopped while waiting; run again to resume")
+        time.sleep(min(left, POLL_SECONDS))
+
+
+def run_cancellable(call: Callable[[], T], cancelled: Callable[[], bool]) -> T:
+    """Return `call()`, made in a thread that is left behind when `cancelled` becomes true."""
+    answer: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(1)
+
+    def run() -> None:
+        try:
+            answer.put((call(), None))
+        except BaseException as exc:  # noqa: BLE001 - it is raised again by the other thread
+            answer.put((None, exc))
+
+    threading.Thread(target=run, name="llmtool-request", daemon=True).start()
+    while True:
+        with contextlib.suppress(queue.Empty):
+            value, error = answer.get(timeout=POLL_SECONDS)
+            if error is not None:
+                raise error
+            return cast(T, value)
+        if cancelled():
+            raise Cancelled("stopped while asking the Hub")
