@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")  # names a blob: a SHA-256, or Git's SHA-1
 
 
 def repo_folder(hub_cache: Path, repo: str) -> Path:

@@ -1,4 +1,4 @@
-"""The Hub: listings, downloads, locks. The only importer of huggingface_hub.
+"""The Hub: listings and downloads. The only importer of huggingface_hub.
 
 We use its session, authentication, error mapping and locks. Redirects are followed here, one by
 one, because the token may go to exactly one origin: the endpoint's scheme, host and port.
@@ -10,20 +10,19 @@ import contextlib
 import importlib
 import os
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urljoin, urlsplit
 
-import msgspec
-
-from llmtool.errors import Cancelled, DownloadError, ModelNotFound, UsageError
+from llmtool.errors import DownloadError, ModelNotFound, UsageError
 from llmtool.models import cache
+from llmtool.models.listing import Listing, RemoteFile, read_listing, read_refs
 from llmtool.models.progress import OnNote, Patience, never, no_note
+from llmtool.models.refusals import Asked, explain, no_hub
 from llmtool.models.source import Body, Interrupted, RangeRefused, Source
+from llmtool.models.urls import DEFAULT_PORTS, find_host, find_origin, is_final
 from llmtool.models.waiting import pause, run_cancellable
 
 if TYPE_CHECKING:
@@ -31,56 +30,10 @@ if TYPE_CHECKING:
 
 _MAX_REDIRECTS: Final = 10
 _MAX_LISTING_BYTES: Final = 64 * 1024 * 1024
-_LOCK_POLL_SECONDS: Final = 0.2
 _READ_BYTES: Final = 512 * 1024
-_DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_PORTS = {"http": 80, "https": 443}
 
 
-class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of a repository. `digest` names its blob: a SHA-256, or a Git blob's SHA-1."""
-
-    path: str
-    size_bytes: int
-    digest: str
-
-
-class Listing(msgspec.Struct, frozen=True, kw_only=True):
-    """A repository at one commit; `repo` is its present name."""
-
-    repo: str
-    commit: str
-    files: dict[str, RemoteFile]
-
-
-class _Lfs(msgspec.Struct):
-    sha256: str
-    size: int
-
-
-class _Sibling(msgspec.Struct, rename="camel"):
-    rfilename: str
-    size: int | None = None
-    blob_id: str | None = None
-    lfs: _Lfs | None = None
-
-
-class _Info(msgspec.Struct):
-    id: str
-    sha: str
-    siblings: list[_Sibling] = []
-
-
-class _Ref(msgspec.Struct):
-    name: str
-
-
-class _Refs(msgspec.Struct):
-    branches: list[_Ref] = []
-    tags: list[_Ref] = []
-
-
-def _library() -> ModuleType:
+def load_library() -> ModuleType:
     """Import huggingface_hub.utils, after setting what it reads of the environment then."""
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     if not os.environ.get("HF_HUB_CACHE", "unset"):
@@ -98,7 +51,7 @@ class Hub:
         on_note: OnNote = no_note,
         cancelled: Callable[[], bool] = never,
     ) -> None:
-        library = _library()
+        library = load_library()
         self.patience, self.on_note, self.cancelled = patience, on_note, cancelled
         self.endpoint: str = importlib.import_module("huggingface_hub.constants").ENDPOINT
         self.session: httpx2.Client = library.get_session()
@@ -111,7 +64,7 @@ class Hub:
 
     @property
     def host(self) -> str:
-        return _host(self.endpoint)
+        return find_host(self.endpoint)
 
     def list_repo(self, repo: str, revision: str | None = None) -> Listing:
         """Return the files of a repository with sizes and digests, in one request.
@@ -126,33 +79,19 @@ class Hub:
         body = run_cancellable(
             lambda: self._get_json(f"{url}?blobs=true", repo, revision), self.cancelled
         )
-        try:
-            info = msgspec.json.decode(body, type=_Info)
-        except msgspec.DecodeError as exc:
-            raise self._no_hub() from exc
-        if not cache.COMMIT.fullmatch(info.sha):
-            raise self._no_hub()
-        files = {}
-        for sibling in info.siblings:
-            _check_file_name(repo, sibling.rfilename)
-            files[sibling.rfilename] = RemoteFile(
-                path=sibling.rfilename,
-                size_bytes=(sibling.lfs.size if sibling.lfs else sibling.size) or 0,
-                digest=(sibling.lfs.sha256 if sibling.lfs else sibling.blob_id) or "",
-            )
-        return Listing(repo=info.id, commit=info.sha, files=files)
+        return read_listing(body, repo, self.endpoint)
 
     def complete(self, listing: Listing, file: RemoteFile) -> RemoteFile:
         """Return the file with its size and digest, asked for if the listing lacked them."""
-        if not _DIGEST.fullmatch(file.digest):
+        if not cache.DIGEST.fullmatch(file.digest):
             with self._follow("HEAD", self._resolve(listing, file), listing.repo) as response:
                 self._raise_for_status(response, listing.repo, file.path)
                 found = response.headers
             tag = found.get("X-Linked-Etag") or found.get("ETag") or ""
             size = found.get("X-Linked-Size") or found.get("Content-Length") or ""
             digest = tag.removeprefix("W/").strip('"').lower()
-            if not _DIGEST.fullmatch(digest) or not size.isdigit():
-                raise self._no_hub()
+            if not cache.DIGEST.fullmatch(digest) or not size.isdigit():
+                raise no_hub(self.endpoint)
             file = RemoteFile(path=file.path, size_bytes=int(size), digest=digest)
         return file
 
@@ -175,7 +114,7 @@ class Hub:
                 raise RangeRefused
             self._raise_for_status(response, listing.repo, file.path)
             if response.headers.get("Content-Type", "").startswith("text/html"):
-                raise self._no_hub()
+                raise no_hub(self.endpoint)
             start = 0
             if response.status_code == 206:
                 match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
@@ -189,7 +128,7 @@ class Hub:
         The HTTP library hands over 64 KiB at a time through several copies, which is slower than
         the hash. Behind its first piece nothing of the body is left in its buffers.
         """
-        host = _host(str(response.url))
+        host = find_host(str(response.url))
         with self._mapped(host):
             stream = response.extensions.get("network_stream")
             if length is None or stream is None or response.http_version != "HTTP/1.1":
@@ -245,9 +184,9 @@ class Hub:
                 bytearray(),
                 bytearray(b"{"),
             ):
-                raise self._no_hub()
+                raise no_hub(self.endpoint)
         if not body:
-            raise self._no_hub()
+            raise no_hub(self.endpoint)
         return bytes(body)
 
     @contextlib.contextmanager
@@ -271,22 +210,22 @@ class Hub:
         )
         for _ in range(_MAX_REDIRECTS):
             sent = {**self.headers, **(headers or {})}
-            if self.token and _origin(url) == _origin(self.endpoint):
+            if self.token and find_origin(url) == find_origin(self.endpoint):
                 sent["Authorization"] = f"Bearer {self.token}"
             with ExitStack() as stack:
-                with self._mapped(_host(url)):
+                with self._mapped(find_host(url)):
                     response = stack.enter_context(
                         self.session.stream(
                             method, url, headers=sent, timeout=timeout, follow_redirects=False
                         )
                     )
                 location = response.headers.get("Location")
-                if not response.is_redirect or location is None or _is_final(method, url, location):
+                if not response.is_redirect or location is None or is_final(method, url, location):
                     yield response
                     return
             url = urljoin(url, location)
-            if urlsplit(url).scheme not in _PORTS:
-                raise self._no_hub()
+            if urlsplit(url).scheme not in DEFAULT_PORTS:
+                raise no_hub(self.endpoint)
         raise DownloadError(f"{repo}: {self.host} redirects in a circle; check HF_ENDPOINT")
 
     @contextlib.contextmanager
@@ -323,108 +262,29 @@ class Hub:
     def _raise_for_status(
         self, response: httpx2.Response, repo: str, file: str | None, revision: str | None = None
     ) -> None:
-        status, host = response.status_code, _host(str(response.url))
-        if status < 400:
-            return
-        if status == 429 or status == 408 or status >= 500:
-            reason = "too many requests" if status == 429 else f"HTTP {status}"
-            raise Interrupted(
-                f"{reason} from {host}",
-                retry_after=_retry_after(response.headers),
-                is_server_error=status != 429,
-            )
-        if _origin(str(response.url)) != _origin(self.endpoint):
-            if status in (401, 403, 404, 410):
-                raise Interrupted(f"{host} refused a signed URL (HTTP {status})")
-            raise DownloadError(f"{repo}: HTTP {status} from {host}; try again later")
-        raise self._refusal(response, repo, file, revision)
+        asked = Asked(
+            endpoint=self.endpoint,
+            repo=repo,
+            file=file,
+            revision=revision,
+            with_token=self.token is not None,
+        )
+        error = explain(
+            response.status_code,
+            str(response.url),
+            response.headers,
+            asked,
+            lambda: self._list_refs(repo),
+        )
+        if error is not None:
+            raise error
 
-    def _refusal(
-        self, response: httpx2.Response, repo: str, file: str | None, revision: str | None
-    ) -> Exception:
-        """Say what a 4xx of the Hub means, by the codes that huggingface_hub maps, too."""
-        page, status = f"{self.endpoint}/{repo}", response.status_code
-        code = response.headers.get("X-Error-Code", "")
-        message = response.headers.get("X-Error-Message", "")
-        if self.token and status == 401 and message.startswith("Invalid"):
-            return DownloadError(
-                f"{self.host} rejected the token (HF_TOKEN or the saved token); "
-                f"make a new one or unset it"
-            )
-        if code == "GatedRepo" and self.token is None:
-            return DownloadError(f"{repo} is gated: accept its licence at {page} and set HF_TOKEN")
-        if code == "GatedRepo":
-            return DownloadError(f"{repo} is gated, also for this token: ask for access at {page}")
-        if code == "RevisionNotFound":
-            return ModelNotFound(f"{repo} has no revision {revision!r}{self._list_refs(repo)}")
-        if code == "EntryNotFound":
-            return ModelNotFound(f"{repo} has no file {file}; see {page}/tree/main")
-        if code == "RepoNotFound" or status in (401, 404):
-            hint = "check the token's rights" if self.token else "a private one needs HF_TOKEN"
-            return ModelNotFound(f"{repo} is not on {self.host}, or private; {hint}")
-        if status == 403:
-            return DownloadError(f"{repo}: not allowed (HTTP 403); check the token's rights")
-        return DownloadError(f"{repo}: HTTP {status} from {self.host}; see {page}")
-
-    def _list_refs(self, repo: str) -> str:
+    def _list_refs(self, repo: str) -> list[str]:
         with contextlib.suppress(Exception):
             url = f"{self.endpoint}/api/models/{repo}/refs"
             with self._follow("GET", url, repo) as response:
-                refs = msgspec.json.decode(self._read_json(response), type=_Refs)
-            names = [ref.name for ref in (*refs.branches, *refs.tags)]
-            return f"; there are {', '.join(names[:10])}" if names else ""
-        return ""
-
-    def _no_hub(self) -> DownloadError:
-        return DownloadError(
-            f"{self.endpoint} is not a Hub endpoint: it answered with another page; "
-            f"log in to the network, or check HF_ENDPOINT and the proxy"
-        )
-
-
-@contextlib.contextmanager
-def lock(
-    hub_cache: Path,
-    repo: str,
-    digest: str,
-    *,
-    on_note: OnNote = no_note,
-    cancelled: Callable[[], bool] = never,
-) -> Iterator[None]:
-    """Hold the lock that `hf_hub_download` takes for this blob; say so when we wait for it."""
-    import filelock
-
-    library = _library()
-    path = hub_cache / ".locks" / cache.repo_folder(hub_cache, repo).name / f"{digest}.lock"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise DownloadError(f"{path.parent}: cannot be written: {exc.strerror}") from exc
-    is_first = True
-    with ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(library.WeakFileLock(path, timeout=_LOCK_POLL_SECONDS))
-                break
-            except filelock.Timeout:
-                if is_first:
-                    on_note(f"{repo}: another process is fetching this file, waiting for it")
-                is_first = False
-                if cancelled():
-                    raise Cancelled(f"{repo}: stopped while waiting") from None
-            except OSError as exc:
-                raise DownloadError(f"{path}: cannot be locked: {exc.strerror}") from exc
-        yield
-
-
-def _origin(url: str) -> tuple[str, str, int]:
-    parts = urlsplit(url)
-    port = parts.port or _PORTS.get(parts.scheme, 0)
-    return parts.scheme, (parts.hostname or "").lower(), port
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).netloc.rpartition("@")[2]
+                return read_refs(self._read_json(response))
+        return []
 
 
 def _content_length(headers: Mapping[str, str]) -> int | None:
@@ -432,28 +292,3 @@ def _content_length(headers: Mapping[str, str]) -> int | None:
     text = headers.get("Content-Length", "")
     is_plain = headers.get("Content-Encoding", "identity") == "identity"
     return int(text) if text.isdigit() and is_plain else None
-
-
-def _is_final(method: str, url: str, location: str) -> bool:
-    """Tell whether a HEAD has what it wants: a redirect to the file's storage carries its size."""
-    return method == "HEAD" and _origin(urljoin(url, location)) != _origin(url)
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    text = headers.get("Retry-After", "").strip()
-    if text.isdigit():
-        return float(text)
-    if text:
-        from email.utils import parsedate_to_datetime
-
-        with contextlib.suppress(ValueError, TypeError):
-            return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    match = re.search(r";\s*r\s*=\s*0\s*;\s*t\s*=\s*(\d+)", headers.get("RateLimit", ""))
-    return float(match[1]) if match else None
-
-
-def _check_file_name(repo: str, name: str) -> None:
-    parts = name.split("/")
-    if "\\" in name or not name.isprintable() or not all(part.strip(".") for part in parts):
-        if name.lower().endswith(".gguf") or ".." in parts:
-            raise DownloadError(f"{repo}: refused, it lists a file with the unsafe name {name!r}")

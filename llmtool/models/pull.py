@@ -23,7 +23,8 @@ from llmtool.models.reference import Reference
 from llmtool.models.transfer import fetch
 
 if TYPE_CHECKING:
-    from llmtool.models.hub import Hub, Listing, RemoteFile
+    from llmtool.models.hub import Hub
+    from llmtool.models.listing import Listing, RemoteFile
     from llmtool.models.store import Model, Store
 
 SPARE_BYTES: Final = 64 * 1024 * 1024
@@ -190,14 +191,14 @@ def _bring(
     on_note: OnNote,
     cancelled: Callable[[], bool],
 ) -> None:
-    from llmtool.models.hub import lock
+    from llmtool.models.blob_lock import lock_blob
 
     blob = made.folder / "blobs" / file.digest
     pointer = made.folder / "snapshots" / made.commit / file.path
     if _size(pointer) == file.size_bytes:
         on_progress(file.size_bytes, file.size_bytes)
         return
-    locked = lock(
+    locked = lock_blob(
         store.folders.hub_cache, made.repo, file.digest, on_note=on_note, cancelled=cancelled
     )
     with locked, _disk_errors(made.folder):

@@ -26,8 +26,6 @@ from llmtool.models.reference import check_name
 if TYPE_CHECKING:
     from llmtool.models.store import Model, Store
 
-_BLOB = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")
-
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
     """What a look at one file found: `is_sound` is None when no hash of it is known."""
@@ -103,7 +101,7 @@ def _find_digest(store: Store, known: registry.Registry, model: Model, part: Pat
         return _find_packaged_digest(part)
     if model.source == "hub":
         target = part.resolve()
-        if target.parent.name == "blobs" and _BLOB.fullmatch(target.name):
+        if target.parent.name == "blobs" and cache.DIGEST.fullmatch(target.name):
             return target.name
     for record in known.models:
         for file in record.files:
@@ -213,7 +211,8 @@ def prune(store: Store, *, dry_run: bool) -> list[Removal]:
             used = {p.resolve() for p in (folder / "snapshots").rglob("*") if p.is_file()}
             for path in sorted((folder / "blobs").glob("*")):
                 is_part = path.name.endswith(PART_SUFFIX)
-                if not is_part and (path.resolve() in used or not _BLOB.fullmatch(path.name)):
+                is_unused = cache.DIGEST.fullmatch(path.name) and path.resolve() not in used
+                if not is_part and not is_unused:
                     continue
                 digest = path.name.removesuffix(PART_SUFFIX)
                 if not _is_locked(store, repo, digest):
@@ -229,10 +228,10 @@ def prune(store: Store, *, dry_run: bool) -> list[Removal]:
 
 
 def _is_locked(store: Store, repo: str, digest: str) -> bool:
-    from llmtool.models.hub import lock
+    from llmtool.models.blob_lock import lock_blob
 
     try:
-        with lock(store.folders.hub_cache, repo, digest, cancelled=lambda: True):
+        with lock_blob(store.folders.hub_cache, repo, digest, cancelled=lambda: True):
             return False
     except Cancelled:
         return True
