@@ -72,7 +72,11 @@ def gen(
     started = time.perf_counter()
     folders, settings = session.start(color=color.value, quiet=quiet, offline=offline)
     instruction, material = inputs.gather(
-        prompt, file or [], no_stdin=no_stdin, errors=errors.value
+        prompt,
+        file or [],
+        no_stdin=no_stdin,
+        errors=errors.value,
+        required=template == "gen" and not param,
     )
     box = session.open_toolbox(
         folders, settings, model, n_ctx=ctx_size, n_threads=threads, n_gpu_layers=n_gpu_layers

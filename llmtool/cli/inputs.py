@@ -108,8 +108,12 @@ def gather(
     *,
     no_stdin: bool,
     errors: Errors,
+    required: bool = True,
 ) -> tuple[str | None, str | None]:
     """Return (prompt, input) of a command that takes an instruction and material.
+
+    Both may be None unless one is `required`; then standard input is looked at like that of a
+    command with an argument.
 
     Raises:
         UsageError: there is neither, and standard input is a terminal or refused.
@@ -131,6 +135,8 @@ def gather(
         if not instruction.strip() and not sources:
             raise InputError("the prompt is empty")
         return instruction, join(sources)
+    if prompt is None and not files and not required:
+        return None, None if no_stdin else read_optional_stdin(errors=errors)
     if prompt is None and not files:
         if no_stdin or STDIN in output.closed or stdin_is_terminal():
             raise UsageError(

@@ -190,9 +190,11 @@ def _say(line: str) -> None:
 def say(text: str) -> None:
     """Write text to stderr; a closed or full one changes nothing on stdout."""
     # File names keep the bytes that are no text in the locale as surrogates.
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    data = text.encode("utf-8", "surrogateescape")
+    if is_terminal(STDERR):
+        data = show_controls(data.decode("utf-8", "replace")).encode()
     with contextlib.suppress(OSError):
-        os.write(STDERR, show_controls(text).encode("utf-8", "replace"))
+        os.write(STDERR, data)
 
 
 def status(text: str) -> None:

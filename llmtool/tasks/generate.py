@@ -46,18 +46,19 @@ def make_request(
     template; None counts as not given.
 
     Raises:
-        InputError: there is neither a prompt nor an input.
+        InputError: there is neither a prompt nor an input, and the template takes them.
         UsageError: an option or a variable is unknown or out of its range.
         TemplateError: the template fails.
     """
     from llmtool.prompts.render import render
 
-    if not (prompt or "").strip() and not (input or "").strip():
-        raise InputError("the prompt is empty")
     if n < 1:
         raise UsageError(f"n is {n}; it must be at least 1")
     values = dict(variables or {})
-    values |= {name: text for name, text in (("prompt", prompt), ("input", input)) if text}
+    given = {"prompt": prompt, "input": input}
+    values |= {name: text for name, text in given.items() if text and text.strip()}
+    if not values and given.keys() & template.inputs.keys():
+        raise InputError("the prompt is empty")
     rendered = render(template, values, model_name=model, system=system)
     params = dict(rendered.params)
     template_thinks = bool(params.pop("thinking", False))

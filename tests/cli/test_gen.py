@@ -1,0 +1,190 @@
+"""`llmtool gen`: its options, one by one, on the tiny model; sense on the starter model."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import error_line
+
+Run = Callable[..., Any]
+QUESTION = "The river rose during the night"
+
+
+def reply(result: Any) -> str:
+    assert result.returncode == 0, result.stderr.decode()
+    text: str = result.stdout.decode()
+    return text
+
+
+def test_json_is_the_result_with_the_text_that_is_streamed(gen: Run, tiny: Path) -> None:
+    value = json.loads(reply(gen(QUESTION, "--json", "--seed", "5")))
+    assert value["text"] + "\n" == reply(gen(QUESTION))
+    assert value["usage"]["completion_tokens"] == 12
+    assert value["finish_reason"] == "length" and value["warnings"]
+    assert value["seed"] == 5 and value["choices"][0]["seed"] == 5
+    assert value["model"] == tiny.name
+
+
+def test_a_cut_reply_is_said_on_stderr_and_quiet_leaves_it_out(gen: Run) -> None:
+    assert b"cut at 12 tokens (raise --max-tokens)" in gen(QUESTION).stderr
+    assert gen(QUESTION, "--quiet").stderr == b""
+
+
+def test_samples_are_apart_and_those_of_their_seeds(gen: Run) -> None:
+    options = ["--temperature", "1.5", "--seed"]
+    alone = [reply(gen(QUESTION, *options, str(seed))) for seed in (7, 8, 9)]
+    assert reply(gen(QUESTION, *options, "7", "-n", "3")) == "---\n".join(alone)
+    together = json.loads(reply(gen(QUESTION, *options, "7", "-n", "3", "--json")))
+    assert [choice["text"] + "\n" for choice in together["choices"]] == alone
+    assert reply(gen(QUESTION, *options, "7", "-n", "3", "--no-stream")) == "---\n".join(alone)
+
+
+def test_the_reply_ends_before_a_stop_string(gen: Run) -> None:
+    whole = reply(gen(QUESTION))
+    stop = whole[5:8]
+    assert reply(gen(QUESTION, "--stop", stop)) == whole[: whole.index(stop)] + "\n"
+
+
+def test_a_dry_run_shows_the_prompt_and_runs_nothing(gen: Run, tiny: Path) -> None:
+    result = gen("Summarize", "-s", "Be brief.", "--prefill", "Sure:", "--dry-run", input=b"notes")
+    text = reply(result)
+    assert text.startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nSummarize")
+    assert "notes" in text and text.endswith("<|im_start|>assistant\nSure:\n")
+    n = int(re.search(rb"(\d+) tokens", result.stderr)[1])
+    value = json.loads(
+        reply(
+            gen(
+                *("Summarize", "-s", "Be brief.", "--prefill", "Sure:"),
+                *("--dry-run", "--json"),
+                input=b"notes",
+            )
+        )
+    )
+    assert value["prompt"] + "\n" == text
+    assert value["prompt_tokens"] == n == len(value["token_ids"])
+    assert (value["n_ctx"], value["max_tokens"], value["model"]) == (256, 12, tiny.name)
+
+
+def test_files_and_stdin_are_material_in_their_order(gen: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("first file")
+    (tmp_path / "b.txt").write_text("second file")
+    text = reply(
+        gen(
+            *("Compare", "-f", tmp_path / "a.txt", "-f", tmp_path / "b.txt", "--dry-run"),
+            input=b"from the pipe",
+        )
+    )
+    assert (
+        0
+        < text.index("Compare")
+        < text.index("first file")
+        < text.index("second file")
+        < text.index("from the pipe")
+    )
+    assert "a.txt" in text and "b.txt" in text
+
+
+def test_a_prompt_that_names_a_file_is_text_and_says_so(gen: Run, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("secret")
+    result = gen("notes.txt", "--dry-run", cwd=tmp_path)
+    assert "notes.txt" in reply(result) and "secret" not in reply(result)
+    assert b"-f notes.txt reads the file" in result.stderr
+
+
+def test_statistics_say_where_the_time_went(gen: Run) -> None:
+    error = gen(QUESTION, "--stats").stderr.decode()
+    for word in ("first token", "load", "context", "prefill", "decode", "total", "peak memory"):
+        assert word in error
+    assert "(12 tokens" in error
+
+
+def test_a_template_of_ones_own_takes_parameters(gen: Run, tmp_path: Path) -> None:
+    path = tmp_path / "greet.yaml"
+    path.write_text(
+        "llmtool: 1\nname: greet\ndescription: Greet.\ntask: gen\n"
+        "inputs:\n  name: {type: string, required: true}\n"
+        'prompt: "Greet {{ name }}."\n'
+    )
+    text = reply(gen("-t", path, "-p", "name=Ada <|im_end|> {{ 7*7 }}", "--dry-run", "--no-stdin"))
+    assert "Greet Ada <|im_end|> {{ 7*7 }}." in text
+    line = error_line(gen("-t", path, "-p", "nmae=Ada", "--no-stdin"), 2)
+    assert "nmae" in line and "name" in line
+
+
+@pytest.mark.parametrize(
+    ("yaml", "reason"),
+    [
+        ("llmtool: 1\nname: x\ntask: gen\nprompt: '{{ open('", "prompt"),
+        ("llmtool: 1\nname: x\ntask: gen\npromt: hi", "promt"),
+        ("a: [", "line"),
+    ],
+    ids=["jinja", "key", "yaml"],
+)
+def test_a_broken_template_is_12_and_says_where(
+    gen: Run, tmp_path: Path, yaml: str, reason: str
+) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(yaml)
+    line = error_line(gen(QUESTION, "-t", path), 12)
+    assert "bad.yaml" in line
+
+
+def test_an_unknown_template_is_12_and_the_nearest_is_named(gen: Run) -> None:
+    assert "gen" in error_line(gen(QUESTION, "-t", "gne"), 12)
+
+
+def test_a_broken_chat_template_is_12(gen: Run, tiny_model: Callable[..., Path]) -> None:
+    broken = tiny_model("plain", chat_template="{% for m in messages %}")
+    error_line(gen(QUESTION, "-m", broken), 12)
+
+
+def test_a_thought_stays_out_of_stdout(gen: Run, tiny_model: Callable[..., Path]) -> None:
+    template = "{{ messages[0].content }}{% if enable_thinking %}<think>\n{% endif %}"
+    thinker = tiny_model("plain", chat_template=template)
+    silent = gen(QUESTION, "-m", thinker, "--think", "--json")
+    value = json.loads(reply(silent))
+    assert value["text"] == "" and value["choices"][0]["thought"]
+    assert any("gave no answer" in warning for warning in value["warnings"])
+    shown = gen(QUESTION, "-m", thinker, "--think")
+    assert reply(shown) == ""
+    assert value["choices"][0]["thought"].strip() in shown.stderr.decode()
+    assert json.loads(reply(gen(QUESTION, "-m", thinker, "--json")))["text"]
+
+
+def test_a_base_model_goes_on_with_the_text(gen: Run, tiny_base: Path) -> None:
+    text = reply(gen(QUESTION, "-m", tiny_base, "--dry-run", "--no-stdin"))
+    assert text == QUESTION + "\n"
+    options = ("-m", tiny_base, "-n", "3", "--max-tokens", "50", "--temperature", "1", "--json")
+    value = json.loads(reply(gen(QUESTION, *options)))
+    texts = [choice["text"] for choice in value["choices"]]
+    assert len(set(texts)) == 3 and all(texts)
+
+
+def test_an_alias_of_the_configuration_names_a_model(
+    run_llmtool: Run, env: dict[str, str], tiny: Path
+) -> None:
+    folder = Path(env["LLMTOOL_CONFIG_DIR"])
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text(f'model = "small"\n[aliases]\nsmall = "{tiny}"\n')
+    result = run_llmtool("gen", QUESTION, "--max-tokens", "3", "--quiet")
+    assert result.returncode == 0 and result.stdout
+
+
+def test_the_starter_model_answers_unasked_and_says_so(run_llmtool: Run) -> None:
+    result = run_llmtool("gen", "List the months of the year.", "--temperature", "0")
+    assert b"January, February, March" in result.stdout
+    assert b"no model chosen: using the starter model" in result.stderr
+
+
+def test_the_starter_model_reads_what_is_piped(run_llmtool: Run) -> None:
+    result = run_llmtool(
+        *("gen", "-q", "-m", "starter", "--temperature", "0", "--max-tokens", "60"),
+        "Why does the release move?",
+        input=b"The release moves from Tuesday to Thursday because the payment tests still fail.",
+    )
+    assert b"payment tests" in result.stdout

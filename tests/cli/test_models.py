@@ -1,0 +1,139 @@
+"""`llmtool models`, `config`, `doctor`: what they print, and what they change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import error_line
+
+Run = Callable[..., Any]
+
+
+def out(result: Any) -> str:
+    assert result.returncode == 0, result.stderr.decode()
+    text: str = result.stdout.decode()
+    return text
+
+
+def test_ls_is_tab_separated_in_a_pipe_and_json_on_demand(run_llmtool: Run) -> None:
+    (line,) = out(run_llmtool("models", "ls")).splitlines()
+    name, quant, size, source, path = line.split("\t")
+    assert (name, quant, size, source) == ("starter", "Q4_1", "98.4 MB", "starter")
+    (model,) = json.loads(out(run_llmtool("models", "ls", "--json")))
+    assert model["path"] == path and model["size_bytes"] > 98_000_000
+
+
+def test_info_says_what_a_model_is(run_llmtool: Run) -> None:
+    value = json.loads(out(run_llmtool("models", "info", "starter", "--json")))
+    assert (value["architecture"], value["quant"], value["layers"]) == ("llama", "Q4_1", 30)
+    assert (value["context_length"], value["vocabulary"]) == (8192, 49152)
+    assert value["parameters"] == 134_515_008
+    assert value["memory_bytes"]["kv"] == 2 * 30 * 4096 * 3 * 64 * 2
+    assert "im_start" in value["chat_template"]
+    text = out(run_llmtool("models", "info", "starter", "--ctx-size", "8192"))
+    assert "for 8,192 tokens" in text and "135 million" in text
+
+
+def test_a_model_is_imported_used_verified_and_removed(
+    run_llmtool: Run, tiny: Path, env: dict[str, str]
+) -> None:
+    assert out(run_llmtool("models", "import", tiny, "--name", "small")) == "small\n"
+    assert "small\t" in out(run_llmtool("models", "ls"))
+    assert out(run_llmtool("gen", "-q", "hello", "-m", "small", "--max-tokens", "3"))
+    assert out(run_llmtool("models", "verify", "small")).startswith("ok\tsmall\t")
+    copy = next(Path(env["LLMTOOL_DATA_DIR"]).rglob("small.gguf"))
+    broken = bytearray(copy.read_bytes())
+    broken[-1] ^= 1
+    copy.unlink()
+    copy.write_bytes(broken)
+    damaged = run_llmtool("models", "verify", "small")
+    assert damaged.returncode == 16 and damaged.stdout.startswith(b"bad\tsmall\t")
+    assert "small.gguf" in out(run_llmtool("models", "rm", "small", "--dry-run"))
+    assert copy.exists()
+    out(run_llmtool("models", "rm", "small"))
+    assert not copy.exists()
+    error_line(run_llmtool("models", "rm", "small"), 10)
+
+
+def test_aliases_are_set_listed_and_taken_away(run_llmtool: Run) -> None:
+    out(run_llmtool("models", "alias", "small", "starter"))
+    assert out(run_llmtool("models", "alias")) == "small\tstarter\n"
+    assert "Q4_1" in out(run_llmtool("models", "info", "small"))
+    out(run_llmtool("models", "alias", "small", "--remove"))
+    assert out(run_llmtool("models", "alias")) == ""
+    error_line(run_llmtool("models", "alias", "small"), 2)
+    error_line(run_llmtool("models", "alias", "--remove"), 2)
+
+
+def test_recommend_names_models_that_fit_with_a_reason(run_llmtool: Run) -> None:
+    choices = json.loads(out(run_llmtool("models", "recommend", "--json")))
+    assert all(choice["repo"].count("/") == 1 and choice["reason"] for choice in choices)
+    lines = out(run_llmtool("models", "recommend")).splitlines()
+    assert [line.split("\t")[0] for line in lines] == [choice["name"] for choice in choices]
+
+
+def test_offline_a_model_of_the_hub_is_10_and_the_command_is_named(run_llmtool: Run) -> None:
+    line = error_line(run_llmtool("gen", "hi", "-m", "org/name:Q4_K_M", "--offline"), 10)
+    assert "llmtool models pull org/name:Q4_K_M" in line
+
+
+@pytest.mark.parametrize("command", ["models", "config"])
+def test_a_group_without_a_command_is_a_usage_error(run_llmtool: Run, command: str) -> None:
+    assert f"llmtool {command} --help" in error_line(run_llmtool(command), 2)
+
+
+def test_config_sets_shows_and_unsets_and_keeps_comments(
+    run_llmtool: Run, env: dict[str, str]
+) -> None:
+    path = Path(env["LLMTOOL_CONFIG_DIR"]) / "config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text("# mine\nthreads = 1  # few\n")
+    out(run_llmtool("config", "set", "model", "starter"))
+    out(run_llmtool("config", "set", "temperature", "0.5"))
+    out(run_llmtool("config", "set", "aliases.big", "/models/big.gguf"))
+    assert "# mine\nthreads = 1  # few\n" in path.read_text()
+    shown = json.loads(out(run_llmtool("config", "show", "--json")))
+    assert (shown["model"], shown["temperature"], shown["threads"]) == ("starter", 0.5, 1)
+    assert shown["aliases"] == {"big": "/models/big.gguf"}
+    assert path.stat().st_mode & 0o777 == 0o600
+    out(run_llmtool("config", "unset", "model"))
+    assert "model\t-" in out(run_llmtool("config", "show"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("modle", "x", "did you mean 'model'"),
+        ("threads", "two", "threads=two"),
+        ("temperature", "-1", "temperature=-1"),
+        ("aliases", "x", "unknown key"),
+        ("other.name", "x", "unknown key"),
+    ],
+)
+def test_a_wrong_setting_is_refused_and_nothing_is_written(
+    run_llmtool: Run, env: dict[str, str], key: str, value: str, reason: str
+) -> None:
+    assert reason in error_line(run_llmtool("config", "set", key, "--", value), 2)
+    assert not (Path(env["LLMTOOL_CONFIG_DIR"]) / "config.toml").exists()
+
+
+def test_doctor_reports_the_machine(run_llmtool: Run) -> None:
+    report = json.loads(out(run_llmtool("doctor", "--json")))
+    assert report["versions"]["llama-cpp-python"] and report["backends"]["CPU"]
+    assert 1 <= report["threads"] <= report["cpus"]
+    assert report["memory_bytes"] > 10**8
+    assert [model["name"] for model in report["models"]] == ["starter"]
+    assert any("starter model serves" in line for line in report["advice"])
+    text = out(run_llmtool("doctor"))
+    assert "default model\tstarter" in text and "advice\t" in text
+
+
+def test_doctor_follows_the_settings(run_llmtool: Run) -> None:
+    env = {"LLMTOOL_THREADS": "1", "LLMTOOL_MODEL": "starter"}
+    report = json.loads(out(run_llmtool("doctor", "--json", env=env)))
+    assert (report["threads"], report["default_model"]) == (1, "starter")
+    assert not any("no model chosen" in line for line in report["advice"])

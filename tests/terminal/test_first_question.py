@@ -1,0 +1,51 @@
+"""With no model chosen, a person is asked once; the answer is remembered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from command import LLMTOOL
+from terminal.screen import Terminal
+
+ASK = ["gen", "List the months of the year.", "--temperature", "0", "--max-tokens", "12"]
+
+
+def config(env: dict[str, str]) -> Path:
+    return Path(env["LLMTOOL_CONFIG_DIR"]) / "config.toml"
+
+
+def test_the_answer_is_used_and_remembered(env: dict[str, str]) -> None:
+    with Terminal([*LLMTOOL, *ASK], env, columns=100) as terminal:
+        terminal.wait_for("Which one?")
+        assert any("starter" in row and "98.4 MB" in row for row in terminal.screen())
+        terminal.send("\r")
+        assert terminal.exit_status == 0
+        assert any("January" in row for row in terminal.screen())
+    assert config(env).read_text() == 'model = "starter"\n'
+    with Terminal([*LLMTOOL, *ASK], env, columns=100) as terminal:
+        assert terminal.exit_status == 0
+        assert not any("Which one?" in row for row in terminal.screen())
+
+
+def test_a_path_is_an_answer_too(env: dict[str, str], tiny: Path) -> None:
+    with Terminal([*LLMTOOL, *ASK], env, columns=100) as terminal:
+        terminal.wait_for("Which one?")
+        terminal.send(f"{tiny}\r")
+        assert terminal.exit_status == 0
+    assert config(env).read_text() == f'model = "{tiny}"\n'
+
+
+def test_no_answer_takes_the_starter_model_and_remembers_nothing(env: dict[str, str]) -> None:
+    with Terminal([*LLMTOOL, *ASK], env, columns=100) as terminal:
+        terminal.wait_for("Which one?")
+        terminal.send("\x04")
+        assert terminal.exit_status == 0
+        assert any("using the starter model" in row for row in terminal.screen())
+    assert not config(env).exists()
+
+
+def test_an_interrupt_at_the_question_ends_the_command(env: dict[str, str]) -> None:
+    with Terminal([*LLMTOOL, *ASK], env, columns=100) as terminal:
+        terminal.wait_for("Which one?")
+        terminal.send("\x03")
+        assert terminal.exit_status == 130
