@@ -23,9 +23,10 @@ from llmtool.engine.types import (
     Tokenized,
 )
 from llmtool.errors import LlmtoolError, ModelNotFound, UsageError
+from llmtool.models.found import Model, find_starter
 from llmtool.models.progress import OnNote, no_note, no_progress
 from llmtool.models.progress import OnProgress as OnDownload
-from llmtool.models.store import Model, Store, find_starter
+from llmtool.models.store import Store
 from llmtool.tasks.generate import make_request, stream_generations
 from llmtool.tasks.results import Generation
 

@@ -6,7 +6,7 @@ import os
 
 from llmtool import config
 from llmtool.cli import output, signals
-from llmtool.models.store import find_starter
+from llmtool.models.found import find_starter
 
 _MOST_SUGGESTIONS = 5
 

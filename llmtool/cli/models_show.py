@@ -13,9 +13,9 @@ from llmtool.models import memory
 
 if TYPE_CHECKING:
     from llmtool.models.catalogue import Choice
+    from llmtool.models.found import Model
     from llmtool.models.header import Header
     from llmtool.models.pull import Plan
-    from llmtool.models.store import Model
 
 _SHOWN_CTX = 4096
 

@@ -23,9 +23,10 @@ from llmtool.models.reference import Reference
 from llmtool.models.transfer import fetch
 
 if TYPE_CHECKING:
+    from llmtool.models.found import Model
     from llmtool.models.hub import Hub
     from llmtool.models.listing import Listing, RemoteFile
-    from llmtool.models.store import Model, Store
+    from llmtool.models.store import Store
 
 SPARE_BYTES: Final = 64 * 1024 * 1024
 PART_SUFFIX: Final = ".llmtool.incomplete"

@@ -24,7 +24,8 @@ from llmtool.models.quants import find_label
 from llmtool.models.reference import check_name
 
 if TYPE_CHECKING:
-    from llmtool.models.store import Model, Store
+    from llmtool.models.found import Model
+    from llmtool.models.store import Store
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):

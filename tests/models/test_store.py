@@ -8,7 +8,8 @@ from models.conftest import COMMIT, OTHER
 from models.gguf_bytes import build
 
 from llmtool.errors import ModelNotFound, ModelUnreadable, UsageError
-from llmtool.models.store import Store, find_starter
+from llmtool.models.found import find_starter
+from llmtool.models.store import Store
 
 
 def test_the_starter_is_found_without_importing_its_package(starter):
