@@ -39,6 +39,19 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 @contextlib.contextmanager
+def write_errors(what: str) -> Iterator[None]:
+    """Turn the system's errors into ours, which name the file, or `what` where they do not.
+
+    Raises:
+        OutputError: a file or folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as exc:
+        raise OutputError(f"{exc.filename or what}: {exc.strerror}") from exc
+
+
+@contextlib.contextmanager
 def lock(path: Path, *, timeout_seconds: float = 30) -> Iterator[None]:
     """Hold the lock of a file, so that two writers do not undo each other.
 

@@ -21,7 +21,8 @@ from llmtool.models.reference import Reference, parse
 if TYPE_CHECKING:
     from llmtool.models.hub import Hub
     from llmtool.models.pull import Plan
-    from llmtool.models.upkeep import Removal, Verified
+    from llmtool.models.upkeep import Removal
+    from llmtool.models.verify import Verified
 
 
 class Store:
@@ -164,10 +165,10 @@ class Store:
         cancelled: Callable[[], bool] = never,
     ) -> Iterator[Verified]:
         """Compare the hashes of one model's files, or of all models'; yields one result a file."""
-        from llmtool.models import upkeep
+        from llmtool.models.verify import verify
 
         models = self.list() if text is None else [self._find(text, check_sizes=False)]
-        return upkeep.verify(self, models, on_progress=on_progress, cancelled=cancelled)
+        return verify(self, models, on_progress=on_progress, cancelled=cancelled)
 
     def prune(self, *, dry_run: bool = False) -> list[Removal]:
         """Remove cut transfers, unused blobs, dangling links, and records of what is gone."""
@@ -184,17 +185,17 @@ class Store:
         cancelled: Callable[[], bool] = never,
     ) -> Model:
         """Take a GGUF file into the store under a name of its own."""
-        from llmtool.models import upkeep
+        from llmtool.models import importing
 
-        return upkeep.import_file(
+        return importing.import_file(
             self, path, name=name, on_progress=on_progress, cancelled=cancelled
         )
 
     def set_alias(self, name: str, reference: str | None) -> None:
         """Give a reference another name, or take the name away (None)."""
-        from llmtool.models import upkeep
+        from llmtool.models import aliases
 
-        upkeep.set_alias(self, name, reference)
+        aliases.set_alias(self, name, reference)
 
     def aliases(self) -> dict[str, str]:
         """Return all aliases: the saved ones, and those of the configuration, which win."""

@@ -1,0 +1,34 @@
+"""Names that a user gives to references."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from llmtool import files
+from llmtool.errors import ModelNotFound
+from llmtool.models import registry
+from llmtool.models.reference import check_name
+
+if TYPE_CHECKING:
+    from llmtool.models.store import Store
+
+
+def set_alias(store: Store, name: str, reference: str | None) -> None:
+    """Give a model another name, or take the name away (None).
+
+    Raises:
+        UsageError: the name cannot be one, or the aliases would run in a circle.
+        ModelNotFound: the reference is an unknown name, or there is no such alias.
+    """
+    check_name(name)
+    with files.lock(store.registry_file):
+        known = registry.load(store.registry_file)
+        aliases = {key: value for key, value in known.aliases.items() if key != name}
+        if reference is None and name not in known.aliases:
+            raise ModelNotFound(f"there is no alias {name}")
+        if reference is not None:
+            aliases[name] = reference
+            store.resolve(reference, {**aliases})
+        registry.save(store.registry_file, msgspec.structs.replace(known, aliases=aliases))
