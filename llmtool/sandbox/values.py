@@ -63,7 +63,8 @@ class StrictUndefined(Undefined):
     def __eq__(self, other: object) -> bool:
         self.fail()
 
-    __hash__ = Undefined.__hash__
+    def __hash__(self) -> int:
+        self.fail()
 
     def __iter__(self) -> Iterator[object]:
         self.fail()
