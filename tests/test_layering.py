@@ -30,6 +30,7 @@ ROOMS = [
     "safe_yaml",
     "config",
     "files",
+    "sizes",
     "errors",
 ]
 ONE_IMPORTER = {

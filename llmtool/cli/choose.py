@@ -7,6 +7,7 @@ import os
 from llmtool import config
 from llmtool.cli import output, signals
 from llmtool.models.found import find_starter
+from llmtool.sizes import format_bytes
 
 _MOST_SUGGESTIONS = 5
 
@@ -50,7 +51,7 @@ def _suggestions(*, offline: bool) -> list[tuple[str, str]]:
     rows = []
     starter = find_starter()
     if starter is not None:
-        size = output.format_bytes(starter.stat().st_size)
+        size = format_bytes(starter.stat().st_size)
         rows.append(("starter", f"{size}, here already; small and weak, to try things out"))
     if not offline:
         from llmtool.cli.models_show import recommended

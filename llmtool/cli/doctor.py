@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from llmtool.cli import options as o
+from llmtool.sizes import format_bytes
 
 if TYPE_CHECKING:
     from llmtool.doctor import Report
@@ -39,7 +40,6 @@ def doctor(
 
 def describe(report: Report) -> Iterator[tuple[str, str]]:
     """Yield the report as lines for a person."""
-    from llmtool.cli.output import format_bytes
 
     def size(n: int | None) -> str:
         return "unknown" if n is None else format_bytes(n)

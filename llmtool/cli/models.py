@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmtool.cli import options as o
+from llmtool.sizes import format_bytes
 
 if TYPE_CHECKING:
     from llmtool.models.store import Store
@@ -51,7 +52,7 @@ def ls(
     output.table(
         ["name", "quant", "size", "source", "path"],
         [
-            (m.name, m.quant or "-", output.format_bytes(m.size_bytes), m.source, str(m.path))
+            (m.name, m.quant or "-", format_bytes(m.size_bytes), m.source, str(m.path))
             for m in models
         ],
         right=["size"],
@@ -162,10 +163,10 @@ def _show_removals(removed: list[Removal], *, dry_run: bool, as_json: bool) -> N
         return
     output.table(
         ["size", "path", "reason"],
-        [(output.format_bytes(r.size_bytes), str(r.path), r.reason) for r in removed],
+        [(format_bytes(r.size_bytes), str(r.path), r.reason) for r in removed],
         right=["size"],
     )
-    total = output.format_bytes(sum(r.size_bytes for r in removed))
+    total = format_bytes(sum(r.size_bytes for r in removed))
     output.note(f"{'would free' if dry_run else 'freed'} {total}")
 
 

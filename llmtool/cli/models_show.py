@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from llmtool.cli import output
-from llmtool.cli.output import format_bytes
 from llmtool.engine.machine import memory_bytes
 from llmtool.models import memory
+from llmtool.sizes import format_bytes
 
 if TYPE_CHECKING:
     from llmtool.models.catalogue import Choice

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from llmtool.cli import output
+from llmtool.sizes import format_bytes
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -44,8 +45,8 @@ class DownloadProgress:
         if self._resumed is None:
             self._resumed = done
             if done < total:
-                here = f", {output.format_bytes(done)} are here" if done else ""
-                output.note(f"{self._title}: {output.format_bytes(total)}{here}")
+                here = f", {format_bytes(done)} are here" if done else ""
+                output.note(f"{self._title}: {format_bytes(total)}{here}")
         if output.is_terminal(output.STDERR):
             self._draw(done, total)
         elif time.monotonic() - self._said >= _QUIET_SECONDS and done < total:
@@ -54,8 +55,7 @@ class DownloadProgress:
             rate = (done - self._resumed) / seconds
             left = f", {(total - done) / rate:.0f} s left" if rate > 0 else ""
             output.note(
-                f"{done / total:.0%} of {output.format_bytes(total)}, "
-                f"{output.format_bytes(rate)}/s{left}"
+                f"{done / total:.0%} of {format_bytes(total)}, {format_bytes(rate)}/s{left}"
             )
 
     def _draw(self, done: int, total: int) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from llmtool.cli import output
 from llmtool.engine.types import Request, Token
 from llmtool.errors import OutputError
+from llmtool.sizes import format_bytes
 from llmtool.tasks.results import Generation
 from llmtool.toolbox import Toolbox
 
@@ -145,7 +146,7 @@ def _peak_memory() -> str:
     except ImportError:
         return "unknown"
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return output.format_bytes(peak if sys.platform == "darwin" else peak * 1024)
+    return format_bytes(peak if sys.platform == "darwin" else peak * 1024)
 
 
 def process_age() -> float | None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from llmtool.models.progress import format_size
+from llmtool.sizes import format_bytes
 
 _OVERHEAD_BYTES = 700_000_000  # KV cache of some thousand tokens, compute buffers, the program
 _SHARE = 0.8  # of the memory: the rest is for everything else
@@ -72,12 +72,12 @@ def recommend(memory_bytes: int, gpu_bytes: int = 0) -> list[Choice]:
     """
     on_gpu, on_cpu = [], []
     for entry in load():
-        size = f"{'about ' if entry.approximate else ''}{format_size(entry.size_bytes)}"
+        size = f"{'about ' if entry.approximate else ''}{format_bytes(entry.size_bytes)}"
         if gpu_bytes and entry.need_bytes <= gpu_bytes:
-            where = f"fits on the GPU ({format_size(gpu_bytes)})"
+            where = f"fits on the GPU ({format_bytes(gpu_bytes)})"
             on_gpu.append(Choice(entry=entry, runs_on="gpu", reason=_say(entry, size, where)))
         elif entry.need_bytes <= memory_bytes * _SHARE and entry.active <= _SLOW_ACTIVE:
-            where = f"fits in memory ({format_size(memory_bytes)})"
+            where = f"fits in memory ({format_bytes(memory_bytes)})"
             on_cpu.append(Choice(entry=entry, runs_on="cpu", reason=_say(entry, size, where)))
     return on_gpu + on_cpu
 

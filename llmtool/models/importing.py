@@ -14,10 +14,11 @@ from llmtool.errors import OutputError, UsageError
 from llmtool.models import gguf, registry
 from llmtool.models.found import Model
 from llmtool.models.hashing import hash_file
-from llmtool.models.progress import OnProgress, format_size, never, no_progress
+from llmtool.models.progress import OnProgress, never, no_progress
 from llmtool.models.pull import SPARE_BYTES, find_free_bytes
 from llmtool.models.quants import find_label
 from llmtool.models.reference import check_name
+from llmtool.sizes import format_bytes
 
 if TYPE_CHECKING:
     from llmtool.models.store import Store
@@ -78,8 +79,8 @@ def _take(source: Path, target: Path) -> None:
             size, free = source.stat().st_size, find_free_bytes(target.parent)
             if size + SPARE_BYTES > free:
                 raise OutputError(
-                    f"{source} has {format_size(size)}, but {target.parent} has "
-                    f"{format_size(free)} free; make room"
+                    f"{source} has {format_bytes(size)}, but {target.parent} has "
+                    f"{format_bytes(free)} free; make room"
                 ) from None
             with source.open("rb") as reader, temporary.open("xb") as writer:
                 shutil.copyfileobj(reader, writer, 1024 * 1024)

@@ -32,10 +32,3 @@ def no_note(text: str) -> None:
 
 def never() -> bool:
     return False
-
-
-def format_size(size_bytes: int) -> str:
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size_bytes >= factor:
-            return f"{size_bytes / factor:.1f} {unit}"
-    return f"{size_bytes} bytes"

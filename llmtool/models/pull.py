@@ -18,9 +18,10 @@ import msgspec
 from llmtool import files
 from llmtool.errors import DownloadError, ModelNotFound
 from llmtool.models import cache, quants, registry
-from llmtool.models.progress import OnNote, OnProgress, format_size, never, no_note, no_progress
+from llmtool.models.progress import OnNote, OnProgress, never, no_note, no_progress
 from llmtool.models.reference import Reference
 from llmtool.models.transfer import fetch
+from llmtool.sizes import format_bytes
 
 if TYPE_CHECKING:
     from llmtool.models.found import Model
@@ -142,9 +143,9 @@ def pull(
         on_note(f"{made.repo} is now called {listing.repo}")
     if not made.fits_disk:
         raise DownloadError(
-            f"{made.name} needs {format_size(made.missing_bytes)} and "
-            f"{format_size(SPARE_BYTES)} to spare, but {store.folders.hub_cache} has "
-            f"{format_size(made.free_bytes)} free; make room, or set HF_HUB_CACHE to another disk"
+            f"{made.name} needs {format_bytes(made.missing_bytes)} and "
+            f"{format_bytes(SPARE_BYTES)} to spare, but {store.folders.hub_cache} has "
+            f"{format_bytes(made.free_bytes)} free; make room, or set HF_HUB_CACHE to another disk"
         )
     done = 0
     for file in made.files:

@@ -20,13 +20,13 @@ from llmtool.models.progress import (
     OnNote,
     OnProgress,
     Patience,
-    format_size,
     never,
     no_note,
     no_progress,
 )
 from llmtool.models.source import Interrupted, RangeRefused, Source
 from llmtool.models.waiting import POLL_SECONDS, pause
+from llmtool.sizes import format_bytes
 
 
 def fetch(
@@ -132,7 +132,7 @@ class _Transfer:
             self.hasher.update(block)
             self.done += len(block)
         if self.done:
-            share = f"{format_size(self.done)} of {format_size(self.size)}"
+            share = f"{format_bytes(self.done)} of {format_bytes(self.size)}"
             self.on_note(f"{self.label}: resuming after {share}")
         self.on_progress(self.done, self.size)
 
@@ -159,7 +159,7 @@ class _Transfer:
             self.on_progress(done, self.size)
 
     def give_up_or_wait(self, exc: Interrupted, failures: int, server_errors: int) -> None:
-        kept = f"; {format_size(self.done)} are kept, run again to resume" if self.done else ""
+        kept = f"; {format_bytes(self.done)} are kept, run again to resume" if self.done else ""
         patience = self.patience
         wait = patience.backoff_seconds * 2 ** (failures - 1)
         if exc.retry_after is not None:
@@ -184,6 +184,6 @@ class _Transfer:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             return DownloadError(
                 f"{self.label}: the disk is full at {self.part.parent}; "
-                f"{format_size(self.done)} are kept, make room and run again to resume"
+                f"{format_bytes(self.done)} are kept, make room and run again to resume"
             )
         return DownloadError(f"{self.part}: cannot be written: {exc.strerror}")

@@ -33,10 +33,3 @@ def test_a_line_end_that_is_split_over_two_pieces_is_one(monkeypatch: pytest.Mon
         result.write(piece)
     result.end_line()
     assert b"".join(written).decode() == "a\nb\u240dc\u240d\n"
-
-
-@pytest.mark.parametrize(
-    ("n", "text"), [(0, "0 B"), (999, "999 B"), (98_362_432, "98.4 MB"), (2.7e12, "2700.0 GB")]
-)
-def test_sizes_are_written_for_people(n: float, text: str) -> None:
-    assert output.format_bytes(n) == text

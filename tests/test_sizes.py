@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+import pytest
+
+from llmtool.sizes import format_bytes
+
+
+@pytest.mark.parametrize(
+    ("n", "text"), [(0, "0 B"), (999, "999 B"), (98_362_432, "98.4 MB"), (2.7e12, "2700.0 GB")]
+)
+def test_sizes_are_written_for_people(n: float, text: str) -> None:
+    assert format_bytes(n) == text
