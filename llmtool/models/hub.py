@@ -23,7 +23,7 @@ from llmtool.models.progress import OnNote, Patience, never, no_note
 from llmtool.models.refusals import Asked, explain, no_hub
 from llmtool.models.source import Body, Interrupted, RangeRefused, Source
 from llmtool.models.urls import DEFAULT_PORTS, find_host, find_origin, is_final
-from llmtool.models.waiting import pause, run_cancellable
+from llmtool.models.waiting import announce, pause, run_cancellable
 
 if TYPE_CHECKING:
     import httpx2
@@ -172,7 +172,7 @@ class Hub:
                     raise DownloadError(
                         f"{repo}: {exc} ({attempt} tries); try again later"
                     ) from None
-                self.on_note(f"{repo}: {exc}, trying again in {wait:.0f} s")
+                self.on_note(f"{repo}: {exc}, {announce(wait)}")
                 pause(wait, self.cancelled)
         raise AssertionError("unreachable")
 

@@ -25,7 +25,7 @@ from llmtool.models.progress import (
     no_progress,
 )
 from llmtool.models.source import Interrupted, RangeRefused, Source
-from llmtool.models.waiting import POLL_SECONDS, pause
+from llmtool.models.waiting import POLL_SECONDS, announce, pause
 from llmtool.sizes import format_bytes
 
 
@@ -173,7 +173,7 @@ class _Transfer:
                 f"{self.label}: {exc} ({failures} tries without progress)"
                 f"{kept or '; try again later'}"
             ) from exc
-        self.on_note(f"{self.label}: {exc}, trying again in {wait:.0f} s")
+        self.on_note(f"{self.label}: {exc}, {announce(wait)}")
         pause(wait, self.cancelled)
 
     def check_cancelled(self) -> None:

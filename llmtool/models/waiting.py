@@ -15,6 +15,11 @@ T = TypeVar("T")
 POLL_SECONDS: Final = 0.1
 
 
+def announce(seconds: float) -> str:
+    """Return what is said before another try: `trying again in 4 s`."""
+    return "trying again" if seconds < 1 else f"trying again in {seconds:.0f} s"
+
+
 def pause(seconds: float, cancelled: Callable[[], bool]) -> None:
     """Sleep, unless cancelled.
 

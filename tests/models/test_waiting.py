@@ -1,0 +1,18 @@
+import pytest
+
+from llmtool.models.waiting import announce
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "trying again"),
+        (0.5, "trying again"),
+        (0.99, "trying again"),
+        (1, "trying again in 1 s"),
+        (3.6, "trying again in 4 s"),
+        (120, "trying again in 120 s"),
+    ],
+)
+def test_a_wait_of_a_moment_is_not_counted_in_seconds(seconds, text):
+    assert announce(seconds) == text
