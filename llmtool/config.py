@@ -22,6 +22,7 @@ else:
     import tomli as tomllib
 
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
+Threads = Annotated[int, msgspec.Meta(ge=1, le=512)]  # llama.cpp aborts above
 GpuLayers = Literal["auto", "all"] | Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -46,7 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What a user can set once. Every field but `aliases` has a variable `LLMTOOL_<FIELD>`."""
 
     model: str | None = None
-    threads: PositiveInt | None = None
+    threads: Threads | None = None
     n_gpu_layers: GpuLayers = "auto"
     ctx_size: PositiveInt | None = None
     max_tokens: PositiveInt | None = None

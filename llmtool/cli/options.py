@@ -91,7 +91,7 @@ CtxSizeOption = Annotated[
     Option("--ctx-size", min=1, metavar="N", help="Context in tokens; sized by need if left out."),
 ]
 ThreadsOption = Annotated[
-    int | None, Option("--threads", min=1, metavar="N", help="Processor threads.")
+    int | None, Option("--threads", min=1, max=512, metavar="N", help="Processor threads.")
 ]
 GpuLayersOption = Annotated[
     Any | None,
