@@ -161,6 +161,7 @@ class Toolbox:
         threading.Thread(target=load, daemon=True).start()
 
     def _load(self) -> Engine:
+        self.cancellation.check()
         model = self.find_model()
         from llmtool.engine.local import LocalEngine
         from llmtool.engine.safety import ensure_loadable
@@ -169,6 +170,7 @@ class Toolbox:
             model.path,
             model.parts,
             cache_folder=self.folders.cache,
+            cancellation=self.cancellation,
             trusted=model.source == "starter",
         )
         return LocalEngine(

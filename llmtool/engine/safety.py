@@ -15,16 +15,24 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from llmtool.engine.types import Cancellation
 from llmtool.errors import LlmtoolError, ModelUnreadable
 from llmtool.models import gguf
 
+_POLL_SECONDS = 0.05
+_CHILD = "import sys; sys.path[:] = {path!r}; from llmtool.engine.safety import run; run()"
 _FORMAT = 1  # raise it when the checks change
 
 
 def ensure_loadable(
-    path: Path, parts: tuple[Path, ...], *, cache_folder: Path, trusted: bool = False
+    path: Path,
+    parts: tuple[Path, ...],
+    *,
+    cache_folder: Path,
+    cancellation: Cancellation,
+    trusted: bool = False,
 ) -> None:
     """Check a model once; later calls for the unchanged file cost a `stat`.
 
@@ -32,13 +40,14 @@ def ensure_loadable(
 
     Raises:
         ModelNotFound, ModelUnreadable: with the reason.
+        Cancelled: `cancellation` was set meanwhile.
     """
     mark = _mark(parts, cache_folder)
     if mark is not None and mark.exists():
         return
     gguf.check(path)
     if not trusted:
-        _load_in_child(path)
+        _load_in_child(path, cancellation)
     if mark is not None:
         with contextlib.suppress(OSError):  # a read-only cache only costs the check each time
             mark.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -58,45 +67,51 @@ def _mark(parts: tuple[Path, ...], cache_folder: Path) -> Path | None:
     return cache_folder / "checked" / digest
 
 
-def _load_in_child(path: Path) -> None:
-    child = subprocess.run(
-        [sys.executable, "-I", "-m", "llmtool.engine.safety", os.fspath(path)],
+def _load_in_child(path: Path, cancellation: Cancellation) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-I", "-c", _CHILD.format(path=sys.path), os.fspath(path)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env={k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-        | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
     )
+    while True:
+        try:
+            _, said = child.communicate(timeout=_POLL_SECONDS)
+            break
+        except subprocess.TimeoutExpired:
+            if cancellation.cancelled:
+                child.kill()
+                child.communicate()
+                cancellation.check()
+        except BaseException:
+            child.kill()
+            raise
+    cancellation.check()
     if child.returncode == 0:
         return
-    lines = child.stderr.decode("utf-8", "replace").strip().splitlines()
+    lines = said.decode("utf-8", "replace").strip().splitlines()
     reason = lines[-1] if lines else "llama.cpp gave no reason"
     if child.returncode < 0:
-        if -child.returncode in (signal.SIGINT, signal.SIGTERM):
+        if -child.returncode == signal.SIGINT:  # a terminal's Ctrl-C reaches the child as well
             raise KeyboardInterrupt
         name = signal.Signals(-child.returncode).name
         raise ModelUnreadable(f"{path}: damaged: llama.cpp crashed on it ({name}: {reason})")
     raise ModelUnreadable(reason)
 
 
-def _main() -> int:
+def run() -> NoReturn:
+    """Load the model that the command line names, run it for a token, and end the process."""
     from llmtool.engine.llama import Context, Weights
 
-    path = Path(sys.argv[1])
+    code = 0
     cancellation = Cancellation()
     try:
-        weights = Weights(path, n_gpu_layers=0, cancellation=cancellation)
+        weights = Weights(Path(sys.argv[1]), n_gpu_layers=0, cancellation=cancellation)
         if not weights.is_encoder:
             context = Context(weights, n_ctx=64, n_threads=1, n_batch=8, cancellation=cancellation)
             context.decode([max(0, weights.bos)])
     except LlmtoolError as exc:
         sys.stderr.write(f"{exc}\n")
-        return int(exc.exit_code)
-    return 0
-
-
-if __name__ == "__main__":
-    # The process ends here: freeing gigabytes of weights one by one would only take time.
-    code = _main()
+        code = int(exc.exit_code)
     sys.stderr.flush()
-    os._exit(code)
+    os._exit(code)  # freeing gigabytes of weights one by one would only take time

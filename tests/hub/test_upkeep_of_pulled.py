@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 
 import pytest
 from hub.conftest import BIG, FILE, REPO
@@ -31,7 +32,7 @@ def test_a_cached_run_opens_no_socket_as_the_kernel_sees_it(hub, pulled, tmp_pat
     log = tmp_path / "strace.log"
     task = json.dumps({"call": "get", "reference": REPO})
     subprocess.run(
-        ["strace", "-f", "-e", "trace=network", "-o", log, shutil.which("python"), CLIENT, task],
+        ["strace", "-f", "-e", "trace=network", "-o", log, sys.executable, CLIENT, task],
         env=pulled.env, check=True, capture_output=True,
     )  # fmt: skip
     assert "socket(" not in log.read_text()

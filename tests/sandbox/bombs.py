@@ -9,6 +9,7 @@ import json
 import resource
 import sys
 import time
+from pathlib import Path
 
 
 def doubled(start: str, step: str, times: int = 40) -> str:
@@ -132,6 +133,16 @@ BOMBS = {
 }
 
 
+def peak_mib() -> float:
+    """Return this process's own peak; on Linux getrusage counts what its parent had, too."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(row for row in status.read_text().splitlines() if row.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1024**2 if sys.platform == "darwin" else peak / 1024
+
+
 def main(names: list[str]) -> None:
     from llmtool.errors import TemplateError
     from llmtool.sandbox import compile_template
@@ -144,9 +155,7 @@ def main(names: list[str]) -> None:
         except TemplateError as exc:
             error = str(exc)
         seconds = time.perf_counter() - start
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        peak_mib = peak / 1024 if sys.platform != "darwin" else peak / 1024**2
-        report = {"name": name, "error": error, "seconds": seconds, "peak_mib": peak_mib}
+        report = {"name": name, "error": error, "seconds": seconds, "peak_mib": peak_mib()}
         sys.stdout.write(json.dumps(report) + "\n")
         sys.stdout.flush()
 
