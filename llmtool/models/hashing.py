@@ -7,7 +7,7 @@ import queue
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from llmtool.errors import Cancelled
 from llmtool.models.progress import OnProgress, never, no_progress
@@ -50,8 +50,13 @@ def hash_file(
     *,
     on_progress: OnProgress = no_progress,
     cancelled: Callable[[], bool] = never,
+    copy_to: BinaryIO | None = None,
 ) -> str:
-    """Return the digest of a file, of the kind that `checksum` is."""
+    """Return the digest of a file, of the kind that `checksum` is.
+
+    Args:
+        copy_to: where every block that was read is written, too.
+    """
     size, done = path.stat().st_size, 0
     hasher = Hasher(checksum, size)
     try:
@@ -60,6 +65,8 @@ def hash_file(
                 if cancelled():
                     raise Cancelled(f"{path.name}: stopped")
                 hasher.update(block)
+                if copy_to is not None:
+                    copy_to.write(block)
                 done += len(block)
                 on_progress(done, size)
     finally:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from llmtool import files
 from llmtool.errors import OutputError, UsageError
@@ -23,6 +23,8 @@ from llmtool.sizes import format_bytes
 if TYPE_CHECKING:
     from llmtool.models.store import Store
 
+_SHA256: Final = "0" * 64  # the kind of digest that is asked for
+
 
 def import_file(
     store: Store,
@@ -37,55 +39,87 @@ def import_file(
     Raises:
         ModelNotFound, ModelUnreadable: as `gguf.check` finds.
         UsageError: the name cannot be, or is taken.
+        OutputError: the store cannot be written, or its disk is too small.
+        Cancelled: `cancelled` became true; nothing stays.
     """
-    gguf.check(path)
+    header = gguf.check(path)
     parts = gguf.list_parts(path)
-    stem = re.sub(r"-\d{5}-of-\d{5}$", "", path.name[: -len(".gguf")])
-    name = check_name(name or re.sub(r"[^a-z0-9._+-]+", "-", stem.lower()).strip("-."))
-    if store.load_registry().imported(name):
-        raise UsageError(f"{name} is taken; choose another --name, or `llmtool models rm {name}`")
-    folder, total, done = store.imported_folder, sum(p.stat().st_size for p in parts), 0
-    taken = []
+    name = check_name(name or _suggest_name(path))
+    _check_free(store.load_registry(), name)
+    total, done = sum(part.stat().st_size for part in parts), 0
+    on_progress(0, total)
+    folder = store.imported_folder
     with files.write_errors("the store"):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for index, part in enumerate(parts, 1):
-            suffix = f"-{index:05}-of-{len(parts):05}" if len(parts) > 1 else ""
-            target = folder / f"{name}{suffix}.gguf"
-            _take(part, target)
+        with tempfile.TemporaryDirectory(prefix=".import-", dir=folder) as temporary:
+            taken = []
+            for index, part in enumerate(parts, 1):
+                suffix = f"-{index:05}-of-{len(parts):05}" if len(parts) > 1 else ""
+                target = Path(temporary) / f"{name}{suffix}.gguf"
 
-            def report(count: int, size: int, done: int = done) -> None:
-                on_progress(done + count, total)
+                def report(count: int, size: int, earlier: int = done) -> None:
+                    on_progress(earlier + count, total)
 
-            digest = hash_file(target, "0" * 64, on_progress=report, cancelled=cancelled)
-            size = target.stat().st_size
-            taken.append(registry.FileRecord(path=target.name, size_bytes=size, digest=digest))
-            done += size
-    record = registry.Record(
-        source="imported", name=name, files=tuple(taken), quant=find_label(path.name)
-    )
-    with files.lock(store.registry_file):
-        known = registry.load(store.registry_file)
-        registry.save(store.registry_file, known.with_record(record))
+                digest = _take(part, target, on_progress=report, cancelled=cancelled)
+                size = target.stat().st_size
+                taken.append(registry.FileRecord(path=target.name, size_bytes=size, digest=digest))
+                done += size
+            record = registry.Record(
+                source="imported",
+                name=name,
+                files=tuple(taken),
+                quant=find_label(path.name) or header.quant,
+            )
+            _register(store, record, Path(temporary))
     return store.find(name)
 
 
-def _take(source: Path, target: Path) -> None:
-    """Link a file, or copy it where no link can be, so that it appears whole or not at all."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+def _suggest_name(path: Path) -> str:
+    stem = re.sub(r"\.gguf$", "", path.name.lower())
+    return re.sub(r"[^a-z0-9._+-]+", "-", re.sub(r"-\d{5}-of-\d{5}$", "", stem)).strip("-.")
+
+
+def _check_free(known: registry.Registry, name: str) -> None:
+    if known.imported(name):
+        raise UsageError(f"{name} is taken; choose another --name, or `llmtool models rm {name}`")
+
+
+def _take(
+    source: Path, target: Path, *, on_progress: OnProgress, cancelled: Callable[[], bool]
+) -> str:
+    """Link a file, or copy it where no link can be; return its digest."""
     try:
+        os.link(source.resolve(), target)
+    except OSError:
+        size, free = source.stat().st_size, find_free_bytes(target.parent)
+        if size + SPARE_BYTES > free:
+            raise OutputError(
+                f"{source} has {format_bytes(size)}, but {target.parent.parent} has "
+                f"{format_bytes(free)} free; make room"
+            ) from None
+        with target.open("xb") as writer:
+            digest = hash_file(
+                source, _SHA256, on_progress=on_progress, cancelled=cancelled, copy_to=writer
+            )
+            writer.flush()
+            os.fsync(writer.fileno())
+        return digest
+    return hash_file(source, _SHA256, on_progress=on_progress, cancelled=cancelled)
+
+
+def _register(store: Store, record: registry.Record, temporary: Path) -> None:
+    """Give the files their names and record them, both or neither."""
+    with files.lock(store.registry_file):
+        known = registry.load(store.registry_file)
+        _check_free(known, record.name)
+        moved: list[Path] = []
         try:
-            os.link(source.resolve(), temporary)
-        except OSError:
-            size, free = source.stat().st_size, find_free_bytes(target.parent)
-            if size + SPARE_BYTES > free:
-                raise OutputError(
-                    f"{source} has {format_bytes(size)}, but {target.parent} has "
-                    f"{format_bytes(free)} free; make room"
-                ) from None
-            with source.open("rb") as reader, temporary.open("xb") as writer:
-                shutil.copyfileobj(reader, writer, 1024 * 1024)
-                writer.flush()
-                os.fsync(writer.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+            for file in record.files:
+                target = store.imported_folder / file.path
+                os.replace(temporary / file.path, target)
+                moved.append(target)
+            registry.save(store.registry_file, known.with_record(record))
+        except BaseException:
+            for target in moved:
+                target.unlink(missing_ok=True)
+            raise

@@ -4,7 +4,7 @@ import pytest
 from models.conftest import COMMIT, OTHER
 from models.gguf_bytes import build
 
-from llmtool.errors import ModelNotFound, ModelUnreadable, UsageError
+from llmtool.errors import ModelNotFound, UsageError
 from llmtool.models.store import Store
 
 
@@ -135,34 +135,3 @@ class TestPrune:
         store.import_file(tmp_path / "m.gguf").path.unlink()
         store.prune()
         assert store.load_registry().models == ()
-
-
-class TestImport:
-    def test_a_file_gets_a_name(self, store, tmp_path):
-        (tmp_path / "My Model.Q8_0.gguf").write_bytes(build())
-        model = store.import_file(tmp_path / "My Model.Q8_0.gguf")
-        assert (model.name, model.source, model.quant) == ("my-model.q8_0", "imported", "Q8_0")
-        (tmp_path / "My Model.Q8_0.gguf").unlink()
-        assert store.find("my-model.q8_0").path.read_bytes() == build()
-
-    def test_a_copy_where_no_link_can_be(self, store, tmp_path, monkeypatch):
-        def no_link(*_):
-            raise OSError(18, "Invalid cross-device link")
-
-        monkeypatch.setattr(os, "link", no_link)
-        (tmp_path / "m.gguf").write_bytes(build())
-        model = store.import_file(tmp_path / "m.gguf", name="copied")
-        assert model.path.read_bytes() == build()
-        assert files_of(store.imported_folder) == ["copied.gguf"]
-
-    def test_a_taken_name(self, store, tmp_path):
-        (tmp_path / "m.gguf").write_bytes(build())
-        store.import_file(tmp_path / "m.gguf")
-        with pytest.raises(UsageError, match="m is taken"):
-            store.import_file(tmp_path / "m.gguf")
-
-    def test_a_file_that_is_no_model_is_not_taken(self, store, tmp_path):
-        (tmp_path / "m.gguf").write_bytes(b"<html>")
-        with pytest.raises(ModelUnreadable):
-            store.import_file(tmp_path / "m.gguf")
-        assert not store.imported_folder.exists()

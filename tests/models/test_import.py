@@ -1,0 +1,150 @@
+import os
+
+import pytest
+from models.gguf_bytes import build
+
+from llmtool.errors import Cancelled, ModelUnreadable, UsageError
+from llmtool.models import importing
+from llmtool.models.store import Store
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def model_file(tmp_path):
+    """Return `write(name)`: a sound model of 3 blocks and a bit."""
+
+    def write(name="m.gguf"):
+        path = tmp_path / name
+        path.write_bytes(build() + b"\0" * 3_000_000)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def no_links(monkeypatch):
+    def no_link(*_):
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", no_link)
+
+
+@pytest.fixture(params=["linked", "copied"])
+def either_way(request):
+    if request.param == "copied":
+        request.getfixturevalue("no_links")
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "quant"),
+    [
+        ("My Model.Q8_0.gguf", "my-model.q8_0", "Q8_0"),
+        ("model.bin", "model.bin", "F32"),
+        ("MODEL.GGUF", "model", "F32"),
+    ],
+)
+def test_a_file_gets_a_name_and_a_quant(store, model_file, file, name, quant):
+    model = store.import_file(model_file(file))
+    assert (model.name, model.source, model.quant) == (name, "imported", quant)
+    assert store.find(name).path == model.path
+
+
+def test_the_header_knows_the_quant_where_the_name_does_not(store, tmp_path):
+    (tmp_path / "m.gguf").write_bytes(build({"general.file_type": ("u32", 7)}))
+    assert store.import_file(tmp_path / "m.gguf").quant == "Q8_0"
+
+
+def test_it_stays_when_the_original_goes(store, model_file, either_way):
+    path = model_file()
+    content = path.read_bytes()
+    model = store.import_file(path, name="mine")
+    path.unlink()
+    assert store.find("mine").path.read_bytes() == content
+    assert names_in(store.imported_folder) == ["mine.gguf"]
+    assert [result.is_sound for result in store.verify("mine")] == [True]
+    assert model.size_bytes == len(content)
+
+
+def test_all_parts_of_a_split_model(store, tmp_path):
+    for index in (0, 1):
+        part = build({"split.count": ("u16", 2), "split.no": ("u16", index)})
+        (tmp_path / f"big-0000{index + 1}-of-00002.gguf").write_bytes(part)
+    model = store.import_file(tmp_path / "big-00001-of-00002.gguf")
+    assert (model.name, len(model.parts)) == ("big", 2)
+
+
+def test_progress_begins_at_nothing_and_ends_at_all(store, model_file, either_way):
+    path, seen = model_file(), []
+    store.import_file(path, on_progress=lambda done, total: seen.append((done, total)))
+    size = path.stat().st_size
+    assert (seen[0], seen[-1]) == ((0, size), (size, size))
+    assert len(seen) >= 4 and seen == sorted(seen)
+
+
+def test_a_cancelled_import_leaves_nothing(store, model_file, either_way):
+    seen = []
+    with pytest.raises(Cancelled, match="m.gguf: stopped"):
+        store.import_file(
+            model_file(),
+            on_progress=lambda done, total: seen.append(done),
+            cancelled=lambda: len(seen) > 2,
+        )
+    assert names_in(store.imported_folder) == []
+    assert store.load_registry().models == ()
+
+
+def test_an_interrupt_leaves_nothing(store, model_file, either_way):
+    def interrupt(done, total):
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.import_file(model_file(), on_progress=interrupt)
+    assert names_in(store.imported_folder) == []
+
+
+def test_a_registry_that_cannot_be_written_leaves_nothing(store, model_file, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(importing.registry, "save", fail)
+    with pytest.raises(Exception, match="No space left"):
+        store.import_file(model_file())
+    assert names_in(store.imported_folder) == []
+
+
+def test_a_taken_name(store, model_file):
+    store.import_file(model_file())
+    with pytest.raises(UsageError, match="m is taken"):
+        store.import_file(model_file())
+
+
+def test_a_name_that_another_takes_meanwhile(store, folders, model_file):
+    first, second = model_file("first.gguf"), model_file("second.gguf")
+    first.write_bytes(build())
+    calls = []
+
+    def race(done, total):
+        if not calls:
+            calls.append(Store(folders).import_file(first, name="same"))
+
+    with pytest.raises(UsageError, match="same is taken"):
+        store.import_file(second, name="same", on_progress=race)
+    assert store.find("same").path.read_bytes() == first.read_bytes()
+
+
+def test_a_disk_that_is_too_small(store, model_file, no_links, monkeypatch):
+    monkeypatch.setattr(importing, "find_free_bytes", lambda folder: 1000)
+    with pytest.raises(Exception, match=r"has 1\.0 kB free; make room"):
+        store.import_file(model_file())
+    assert names_in(store.imported_folder) == []
+
+
+def test_a_file_that_is_no_model_is_not_taken(store, tmp_path):
+    (tmp_path / "m.gguf").write_bytes(b"<html>")
+    with pytest.raises(ModelUnreadable):
+        store.import_file(tmp_path / "m.gguf")
+    assert not store.imported_folder.exists()
