@@ -24,7 +24,7 @@ complete -c llmtool -n '__llmtool_at gen' -l param -s p -x -d 'A value for the t
 complete -c llmtool -n '__llmtool_at gen' -l file -s f -r -d 'Material; may be repeated'
 complete -c llmtool -n '__llmtool_at gen' -l output -s o -r -d 'Write the result there, not to stdout'
 complete -c llmtool -n '__llmtool_at gen' -l samples -s n -x -d 'How many replies to write'
-complete -c llmtool -n '__llmtool_at gen' -l prefill -x -d 'How the reply begins; the model goes on'
+complete -c llmtool -n '__llmtool_at gen' -l prefill -x -d 'How the reply begins; not printed'
 complete -c llmtool -n '__llmtool_at gen' -l max-tokens -x -d 'Tokens of the reply at the most (512)'
 complete -c llmtool -n '__llmtool_at gen' -l temperature -x -d 'Randomness; 0 always takes the likeliest'
 complete -c llmtool -n '__llmtool_at gen' -l top-p -x -d 'Nucleus'

@@ -46,7 +46,7 @@ _llmtool_gen() {
         '*-o[Write the result there, not to stdout]:FILE:_files' \
         '*--samples[How many replies to write]:N:' \
         '*-n[How many replies to write]:N:' \
-        '*--prefill[How the reply begins; the model goes on]:TEXT:' \
+        '*--prefill[How the reply begins; not printed]:TEXT:' \
         '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Nucleus]:P:' \

@@ -51,7 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     n_gpu_layers: GpuLayers = "auto"
     ctx_size: PositiveInt | None = None
     max_tokens: PositiveInt | None = None
-    temperature: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=100)] | None = None
     offline: bool = False
     color: Literal["auto", "always", "never"] = "auto"
     aliases: dict[str, str] = {}
@@ -98,6 +98,8 @@ def load_settings(environ: Mapping[str, str], config_file: Path) -> Settings:
         text = environ.get(f"LLMTOOL_{name.upper()}")
         if text and name != "aliases":
             values[name] = _parse_variable(f"LLMTOOL_{name.upper()}", text, name)
+    if environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        values.setdefault("offline", True)  # as the Hub's library reads it
     unknown = [key for key in values if key not in Settings.__struct_fields__]
     if unknown:
         raise UsageError(f"{config_file}: unknown key {unknown[0]!r}{_nearest(unknown[0])}")
@@ -126,11 +128,13 @@ def set_value(config_file: Path, key: str, text: str | None) -> None:
     table, _, name = key.rpartition(".")
     if table not in ("", "aliases") or (not table and name in ("", "aliases")):
         raise UsageError(f"unknown key {key!r} (there are: {', '.join(_keys())}, aliases.NAME)")
-    if not table and name not in Settings.__struct_fields__:
+    if text is not None and not table and name not in Settings.__struct_fields__:
         raise UsageError(f"unknown key {key!r}{_nearest(key)}")
+    if text is not None and not text.strip():
+        raise UsageError(f"{key} needs a value (`llmtool config unset {key}` takes it out)")
     value = None if text is None else text if table else _parse_variable(key, text, name)
     with files.lock(config_file):
-        _read_toml(config_file)  # a broken file is told as ever
+        _read_toml(config_file)  # a file that is no TOML is told as ever
         try:
             document = tomlkit.parse(config_file.read_text(encoding="utf-8-sig"))
         except (FileNotFoundError, NotADirectoryError):
@@ -162,8 +166,14 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def _parse_variable(variable: str, text: str, field: str) -> Any:
     kind = next(f.type for f in msgspec.structs.fields(Settings) if f.name == field)
     try:
+        if field == "offline" and text.lower() in ("yes", "on", "no", "off"):
+            return text.lower() in ("yes", "on")
         return msgspec.convert(text, kind, strict=False)
     except msgspec.ValidationError as exc:
+        if field == "color":
+            raise UsageError(f"{variable}={text}: it is auto, always or never") from exc
+        if field == "n_gpu_layers":
+            raise UsageError(f"{variable}={text}: it is auto, all or a number") from exc
         reason = str(exc).replace("`", "").replace(" | null", "")
         raise UsageError(f"{variable}={text}: {reason[0].lower()}{reason[1:]}") from exc
 

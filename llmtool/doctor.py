@@ -118,8 +118,8 @@ def _models(
     if default is None and any(model.source == "starter" for model in found):
         default = "starter"
         advice.append(
-            "no model chosen, so the starter model serves, which is small and weak: set "
-            f'model = "…" in {folders.config_file} or LLMTOOL_MODEL'
+            "no model chosen, so the starter model serves, which is small and weak: choose "
+            "a better one with `llmtool config set model REF` (`llmtool models recommend`)"
         )
     return [
         {"name": m.name, "path": str(m.path), "size_bytes": m.size_bytes, "source": m.source}

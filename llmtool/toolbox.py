@@ -6,12 +6,12 @@ with the user's configuration.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, overload
+from weakref import WeakKeyDictionary
 
 from llmtool import config
 from llmtool.engine.types import (
@@ -22,7 +22,7 @@ from llmtool.engine.types import (
     Token,
     Tokenized,
 )
-from llmtool.errors import LlmtoolError, ModelNotFound, UsageError
+from llmtool.errors import ModelNotFound
 from llmtool.models.found import Model, find_starter
 from llmtool.models.progress import OnNote, no_note, no_progress
 from llmtool.models.progress import OnProgress as OnDownload
@@ -84,6 +84,8 @@ class Toolbox:
         self._scripted = engine is not None
         self._model: Model | None = None
         self._lock = threading.Lock()
+        self._failed: BaseException | None = None
+        self._gates: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
         self.cancellation = cancellation or Cancellation()
         self.on_load_progress: OnProgress | None = None
         self.on_download_progress: OnDownload = no_progress
@@ -144,6 +146,9 @@ class Toolbox:
         """The engine, loaded when it is first asked for."""
         if self._engine is None:
             with self._lock:
+                failed, self._failed = self._failed, None
+                if failed is not None:
+                    raise failed
                 self._engine = self._engine or self._load()
         return self._engine
 
@@ -155,14 +160,18 @@ class Toolbox:
         """
 
         def load() -> None:
-            with contextlib.suppress(LlmtoolError):
-                _ = self.engine
+            with self._lock:
+                try:
+                    self._engine = self._engine or self._load()
+                except BaseException as exc:
+                    self._failed = exc
 
         threading.Thread(target=load, daemon=True).start()
 
     def _load(self) -> Engine:
         self.cancellation.check()
         model = self.find_model()
+        from llmtool.engine.devices import parse_layers
         from llmtool.engine.local import LocalEngine
         from llmtool.engine.safety import ensure_loadable
 
@@ -177,7 +186,7 @@ class Toolbox:
             model.path,
             n_ctx=self._n_ctx,
             n_threads=self._n_threads,
-            n_gpu_layers=_layers(self._n_gpu_layers),
+            n_gpu_layers=parse_layers(self._n_gpu_layers),
             cancellation=self.cancellation,
             on_progress=self.on_load_progress,
         )
@@ -251,7 +260,7 @@ class Toolbox:
 
     def stream_generate(
         self, prompt: str | None, *, started: float | None = None, **options: Any
-    ) -> Iterator[Token | Generation]:
+    ) -> Generator[Token | Generation, None, None]:
         """Like `generate` for one prompt, but yield each `Token`, then the `Generation`.
 
         Example:
@@ -277,21 +286,28 @@ class Toolbox:
         """`stream_generate` for asyncio."""
         import asyncio
 
-        events = self.stream_generate(prompt, **options)
+        loop = asyncio.get_running_loop()
+        gate = self._gates.setdefault(loop, asyncio.Lock())
         done = object()
-        while True:
-            step = asyncio.ensure_future(asyncio.to_thread(next, events, done))
+        async with gate:  # a second reply would wait in a worker thread that the first one needs
+            events = self.stream_generate(prompt, **options)
             try:
-                event = await asyncio.shield(step)
-            except asyncio.CancelledError:
-                self.cancellation.cancel()
-                await asyncio.wait([step])  # the engine is free again only when it has stopped
-                self.cancellation.reset()
-                raise
-            if event is done:
-                return
-            assert isinstance(event, Token | Generation)
-            yield event
+                while True:
+                    step = asyncio.ensure_future(asyncio.to_thread(next, events, done))
+                    try:
+                        event = await asyncio.shield(step)
+                    except asyncio.CancelledError:
+                        self.cancellation.cancel()
+                        await asyncio.wait([step])  # the engine is free when it has stopped
+                        step.exception()
+                        self.cancellation.reset()
+                        raise
+                    if event is done:
+                        return
+                    assert isinstance(event, Token | Generation)
+                    yield event
+            finally:
+                events.close()
 
     def request(
         self,
@@ -329,12 +345,3 @@ class Toolbox:
     def tokenize(self, request: Request) -> Tokenized:
         """Return the prompt of a request as the model would see it."""
         return self.engine.tokenize(request.prompt)
-
-
-def _layers(choice: int | str) -> int | None:
-    if choice == "auto":
-        return None
-    try:
-        return -1 if choice == "all" else int(choice)
-    except ValueError:
-        raise UsageError(f"n_gpu_layers is {choice!r}; it is auto, all or a number") from None

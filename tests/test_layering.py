@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from llmtool.cli.completions import walk
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "llmtool"
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -126,7 +128,7 @@ def modules_after(*args: str) -> set[str]:
     return {module.split(".")[0] for module in done.stderr.split()}
 
 
-COMMANDS = ["", "gen", "models", "models ls", "models info", "doctor", "completions"]
+COMMANDS = [" ".join(command.words) for command in walk()]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,14 @@ import llmtool
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.text_stream import ThoughtMarks
 from llmtool.engine.types import Token
-from llmtool.errors import ContextOverflow, InputError, ModelNotFound, TemplateError, UsageError
+from llmtool.errors import (
+    ContextOverflow,
+    EngineError,
+    InputError,
+    ModelNotFound,
+    TemplateError,
+    UsageError,
+)
 from llmtool.tasks.results import Generation
 from llmtool.toolbox import Toolbox
 
@@ -84,8 +92,9 @@ def test_a_thought_is_kept_apart() -> None:
     ("options", "error"),
     [
         ({"temperature": -1}, UsageError),
+        ({"temperature": float("inf")}, UsageError),
         ({"seed": 2**32 - 1}, UsageError),
-        ({"top_p": 0}, UsageError),
+        ({"top_p": 1.1}, UsageError),
         ({"max_tokens": 0}, UsageError),
         ({"temprature": 1}, UsageError),
         ({"n": 0}, UsageError),
@@ -134,6 +143,32 @@ def test_cancelling_an_asyncio_task_stops_the_decoding_and_leaves_the_toolbox_us
 
     asyncio.run(cancel())
     assert box.generate("again", max_tokens=1).text == "word"
+
+
+def test_replies_that_are_asked_for_at_once_are_those_of_one_after_another(tiny: Path) -> None:
+    prompts = ["hello there", "one two three", "the river", "a b c", "rain", "x y", "late", "go"]
+    options = {"temperature": 1.2, "seed": 4, "max_tokens": 12}
+    with Toolbox(tiny, n_threads=1) as box:
+        expected = [box.generate(prompt, **options).text for prompt in prompts]
+
+        async def ask() -> list[str]:
+            replies = await asyncio.gather(*(box.agenerate(p, **options) for p in prompts))
+            return [reply.text for reply in replies]
+
+        assert asyncio.run(ask()) == expected
+        with ThreadPoolExecutor(4) as pool:
+            threads = pool.map(lambda prompt: box.generate(prompt, **options).text, prompts)
+            assert list(threads) == expected
+
+
+def test_a_second_stream_of_one_thread_is_refused_while_the_first_is_open(tiny: Path) -> None:
+    with Toolbox(tiny, n_threads=1) as box:
+        first = box.stream_generate("hello there", max_tokens=8, temperature=0)
+        next(first)
+        with pytest.raises(EngineError, match="still being streamed"):
+            box.generate("one two three", max_tokens=8)
+        rest = "".join(e.text for e in first if isinstance(e, Token))
+        assert box.generate("hello there", max_tokens=8, temperature=0).text.endswith(rest)
 
 
 def test_without_any_model_the_error_says_what_helps(

@@ -6,7 +6,10 @@ import os
 
 from llmtool import config
 from llmtool.cli import output, signals
+from llmtool.errors import LlmtoolError
+from llmtool.models import catalogue
 from llmtool.models.found import find_starter
+from llmtool.models.reference import parse
 from llmtool.sizes import format_bytes
 
 _MOST_SUGGESTIONS = 5
@@ -21,10 +24,10 @@ def can_ask() -> bool:
     )
 
 
-def ask(folders: config.Folders, settings: config.Settings) -> str | None:
-    """Show what fits this machine, return what was chosen and write it to config.toml.
+def ask(settings: config.Settings) -> str | None:
+    """Show what fits this machine and return what was chosen.
 
-    Returns None, and asks again next time, when there is nothing to choose from or no answer.
+    Returns None when there is nothing to choose from or no answer.
     """
     rows = _suggestions(offline=settings.offline)
     if len(rows) < 2:
@@ -33,18 +36,29 @@ def ask(folders: config.Folders, settings: config.Settings) -> str | None:
     width = max(len(name) for name, _ in rows)
     for number, (name, why) in enumerate(rows, 1):
         output.say(f"  {number}  {name:{width}}  {why}\n")
-    output.say("\nWhich one? A number, or any org/name[:QUANT] or FILE.gguf [1]: ")
-    with signals.interruptible():
-        line = os.read(output.STDIN, 4096)
-    if not line:
-        output.say("\n")
-        return None
-    answer = line.decode("utf-8", "replace").strip() or "1"
-    number = int(answer) if answer.isdecimal() else 0
-    chosen = rows[number - 1][0] if 1 <= number <= len(rows) else answer
-    config.set_value(folders.config_file, "model", chosen)
+    output.say("\n")
+    while True:
+        output.say("Which one? A number, or any org/name[:QUANT] or FILE.gguf [1]: ")
+        with signals.interruptible():
+            line = os.read(output.STDIN, 4096)
+        if not line:
+            output.say("\n")
+            return None
+        answer = line.decode("utf-8", "replace").strip() or "1"
+        if answer.isdecimal() and 1 <= int(answer) <= len(rows):
+            return rows[int(answer) - 1][0]
+        try:
+            reference = parse(answer, {**settings.aliases, **catalogue.names()})
+        except LlmtoolError as exc:
+            output.error(str(exc))
+            continue
+        return str(reference.path.absolute()) if reference.path is not None else answer
+
+
+def remember(folders: config.Folders, model: str) -> None:
+    """Write the choice to config.toml, now that the model has been found."""
+    config.set_value(folders.config_file, "model", model)
     output.note(f"remembered in {folders.config_file}; `llmtool config set model REF` changes it")
-    return chosen
 
 
 def _suggestions(*, offline: bool) -> list[tuple[str, str]]:
@@ -56,5 +70,5 @@ def _suggestions(*, offline: bool) -> list[tuple[str, str]]:
     if not offline:
         from llmtool.cli.models_show import recommended
 
-        rows += [(choice.entry.name, choice.reason) for choice in recommended()]
+        rows += [(c.entry.name, c.reason.split(";")[0]) for c in recommended()]
     return rows[:_MOST_SUGGESTIONS]

@@ -37,7 +37,11 @@ def show(
         output.write_json({**values, "path": str(folders.config_file)})
         return
     aliases = values.pop("aliases")
-    lines = [(name, "-" if value is None else str(value)) for name, value in values.items()]
+    words = {None: "-", True: "true", False: "false"}
+    lines = [
+        (name, words[value] if value is None or isinstance(value, bool) else str(value))
+        for name, value in values.items()
+    ]
     lines += [(f"aliases.{name}", value) for name, value in aliases.items()]
     output.fields([*lines, ("path", str(folders.config_file))])
 
@@ -52,8 +56,11 @@ def set_(
     """Set a key of config.toml; comments and other keys stay."""
     from llmtool.cli import session
     from llmtool.config import set_value
+    from llmtool.models.reference import check_name
 
-    folders, _ = session.start(quiet=quiet)
+    folders = session.find_folders()
+    if key.startswith("aliases."):
+        check_name(key.removeprefix("aliases."))
     set_value(folders.config_file, key, value)
 
 
@@ -67,5 +74,4 @@ def unset(
     from llmtool.cli import session
     from llmtool.config import set_value
 
-    folders, _ = session.start(quiet=quiet)
-    set_value(folders.config_file, key, None)
+    set_value(session.find_folders().config_file, key, None)

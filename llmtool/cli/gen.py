@@ -37,7 +37,7 @@ def gen(
         int, typer.Option("--samples", "-n", min=1, metavar="N", help="How many replies to write.")
     ] = 1,
     prefill: Annotated[
-        str, typer.Option(metavar="TEXT", help="How the reply begins; the model goes on.")
+        str, typer.Option(metavar="TEXT", help="How the reply begins; not printed.")
     ] = "",
     max_tokens: o.MaxTokensOption = None,
     temperature: o.TemperatureOption = None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
 from typing import Literal
 
 from llmtool.cli import output, signals
@@ -130,8 +129,8 @@ def gather(
             piped = read_optional_stdin(errors=errors)
             if piped is not None:
                 sources.append(("standard input", piped))
-        if len(prompt) < 256 and "\n" not in prompt and Path(prompt).is_file():
-            output.note(f"{prompt!r} is taken as text; -f {prompt} reads the file")
+        if os.path.isfile(prompt):
+            output.note(f"the prompt names a file and is taken as text; -f {prompt} reads it")
         if not instruction.strip() and not sources:
             raise InputError("the prompt is empty")
         return instruction, join(sources)

@@ -65,7 +65,8 @@ MaxTokensOption = Annotated[
     int | None, Option(min=1, metavar="N", help="Tokens of the reply at the most (512).")
 ]
 TemperatureOption = Annotated[
-    float | None, Option(min=0, metavar="T", help="Randomness; 0 always takes the likeliest.")
+    float | None,
+    Option(min=0, max=100, metavar="T", help="Randomness; 0 always takes the likeliest."),
 ]
 TopPOption = Annotated[float | None, Option("--top-p", min=0, max=1, metavar="P", help="Nucleus.")]
 TopKOption = Annotated[
@@ -80,7 +81,7 @@ RepeatPenaltyOption = Annotated[
 ]
 SeedOption = Annotated[
     Any | None,
-    Option(parser=_seed, metavar="N", help="Makes a run repeatable: 0 to 4294967294."),
+    Option(parser=_seed, metavar="N", help=f"Makes a run repeatable: 0 to {MAX_SEED}."),
 ]
 StopOption = Annotated[
     list[str] | None,

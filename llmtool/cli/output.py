@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from llmtool.errors import OutputError
 
@@ -22,6 +22,7 @@ STDIN, STDOUT, STDERR = 0, 1, 2
 closed: set[int] = set()  # those of the three that the caller had closed
 _color = "auto"
 _quiet = False
+_has_status = False
 
 
 class ReaderGone(Exception):
@@ -132,6 +133,10 @@ class Result:
     def _write_bytes(self, data: bytes) -> None:
         _write_all(data)
 
+    @property
+    def is_mid_line(self) -> bool:
+        return not self._ends_with_newline
+
     def end_line(self) -> None:
         """Write a newline unless the text ends with one."""
         if self._held:
@@ -189,6 +194,8 @@ def _say(line: str) -> None:
 
 def say(text: str) -> None:
     """Write text to stderr; a closed or full one changes nothing on stdout."""
+    if _has_status:
+        status("")
     # File names keep the bytes that are no text in the locale as surrogates.
     data = text.encode("utf-8", "surrogateescape")
     if is_terminal(STDERR):
@@ -201,6 +208,8 @@ def status(text: str) -> None:
     """Show a passing status on a terminal's last line; an empty text takes it away."""
     if _quiet or not is_terminal(STDERR) or os.environ.get("TERM") == "dumb":
         return
+    global _has_status
+    _has_status = bool(text)
     with contextlib.suppress(OSError):
         os.write(STDERR, f"\r\x1b[K{text}".encode())
 
@@ -211,14 +220,16 @@ def table(
     """Write rows: a table on a terminal, tab-separated without a heading in a pipe."""
     if not is_terminal(STDOUT):
         for row in rows:
-            stdout.write("\t".join(cell.replace("\t", " ") for cell in row) + "\n")
+            stdout.write("\t".join(" ".join(cell.split()) for cell in row) + "\n")
         return
     from rich.table import Table
     from rich.text import Text
 
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        grid.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        is_right = name in right
+        justify: Literal["left", "right"] = "right" if is_right else "left"
+        grid.add_column(name, justify=justify, no_wrap=is_right, overflow="fold")
     for row in rows:
         grid.add_row(*(Text(show_controls(cell)) for cell in row))
     draw(grid)
@@ -228,7 +239,7 @@ def fields(pairs: Iterable[tuple[str, str]]) -> None:
     """Write name and value lines: aligned on a terminal, tab-separated in a pipe."""
     if not is_terminal(STDOUT):
         for name, value in pairs:
-            stdout.write(f"{name}\t{value}\n")
+            stdout.write(f"{name}\t{' '.join(value.split())}\n")
         return
     from rich.table import Table
     from rich.text import Text
@@ -293,9 +304,9 @@ def flush_quietly() -> None:
 
 def end_by_signal(number: int | None) -> NoReturn:
     """End the way the signal ends a program, so that shell loops stop as well."""
-    if number == signal.SIGINT and is_terminal(STDOUT):
-        with contextlib.suppress(Exception):
-            stdout.end_line()
+    if number == signal.SIGINT and stdout.is_mid_line and is_terminal(STDOUT):
+        with contextlib.suppress(OSError):
+            os.write(STDOUT, b"\n")
     flush_quietly()
     if number is None or not hasattr(signal, "raise_signal"):
         os._exit(1)

@@ -17,11 +17,16 @@ from llmtool.toolbox import Toolbox
 _SLOW_LOAD_SECONDS = 0.7
 
 
+def find_folders() -> config.Folders:
+    """Return the folders of this user; reads no settings, which may be what is to be mended."""
+    return config.find_folders(os.environ)
+
+
 def start(
     *, color: str = "auto", quiet: bool = False, offline: bool = False
 ) -> tuple[config.Folders, config.Settings]:
     """Return the folders and the settings of this user, flags applied, and set the output up."""
-    folders = config.find_folders(os.environ)
+    folders = find_folders()
     settings = config.load_settings(os.environ, folders.config_file)
     if offline:
         settings = msgspec.structs.replace(settings, offline=True)
@@ -42,8 +47,9 @@ def open_toolbox(
     # Threads that wait for a slower one spin, and starve it where other programs are busy (4 tok/s
     # instead of 20 were seen). Spinning less costs nothing measurable on a quiet machine.
     os.environ.setdefault("GOMP_SPINCOUNT", "4000")
+    asked = None
     if model is None and settings.model is None and choose.can_ask():
-        model = choose.ask(folders, settings)
+        model = asked = choose.ask(settings)
     box = Toolbox(
         model,
         n_ctx=n_ctx,
@@ -57,6 +63,8 @@ def open_toolbox(
     with DownloadProgress(model or settings.model or "starter", quiet=output.is_quiet()) as bar:
         box.on_download_progress, box.on_note = bar, bar.note
         box.find_model()
+    if asked is not None:
+        choose.remember(folders, asked)
     if box.uses_starter_unasked:
         output.note(
             "no model chosen: using the starter model, which is small and weak "

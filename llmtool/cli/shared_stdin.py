@@ -24,8 +24,8 @@ def is_shared(stdin: int) -> bool:
     """Whether somebody else has begun to read `stdin`.
 
     A file is shared when it is not at its beginning. A pipe is shared when a shell among our
-    ancestors has the same standard input and reads from it: its script says so, or, where there is
-    no script, it has made `read` calls since it was forked. Only Linux shows this.
+    ancestors has the same standard input and reads from it: its script says so, or it has made
+    `read` calls of one byte since it was forked. Only Linux shows this.
     """
     mode = os.fstat(stdin).st_mode
     if stat.S_ISREG(mode):
@@ -51,11 +51,18 @@ def _is_reading_shell(process: Path) -> bool:
     if not words or os.path.basename(words[0]).lstrip("-") not in _SHELLS:
         return False
     script = _script(process, words[1:])
-    if script is not None:
-        return _READS.search(script) is not None
-    counters = dict(line.split(": ") for line in process.joinpath("io").read_text().splitlines())
-    # A subshell starts at 0; one call may be the shell's own pipe between parent and child.
-    return int(counters["syscr"]) > 1
+    if script is not None and _READS.search(script):
+        return True
+    # The process's own counters hold those of its children as well; its one thread's do not.
+    thread = process / "task" / process.name / "io"
+    counters = dict(line.split(": ") for line in thread.read_text().splitlines())
+    calls, size = int(counters["syscr"]), int(counters["rchar"])
+    if script is None:
+        # One call may be the shell's own pipe between parent and child.
+        return calls > 1
+    # The loop may stand in a file that the script sources. A subshell starts at 0, and `read`
+    # takes one byte a call; a shell that was executed has read its libraries as well.
+    return calls == size > 0
 
 
 def _script(process: Path, arguments: list[str]) -> str | None:

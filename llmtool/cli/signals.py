@@ -47,10 +47,10 @@ def received() -> int | None:
 def interruptible() -> Iterator[None]:
     """Let a signal end a system call that waits for somebody else: a slow pipe, a terminal."""
     global _waiting
-    if _cancellation is not None and _cancellation.cancelled:
-        raise stopped(_cancellation.reason)
     _waiting = True
     try:
+        if _cancellation is not None and _cancellation.cancelled:
+            raise stopped(_cancellation.reason)
         yield
     finally:
         _waiting = False

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from llmtool.engine.bindings import bindings
+from llmtool.errors import UsageError
 from llmtool.models.memory import kv_bytes
 from llmtool.models.reader import read_header
 
@@ -58,6 +59,20 @@ def devices() -> list[Device]:
             )
         )
     return found
+
+
+def parse_layers(choice: int | str) -> int | None:
+    """Return what `LocalEngine` takes for "auto", "all" or a number: None, -1 or the number.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    if choice == "auto":
+        return None
+    try:
+        return -1 if choice == "all" else int(choice)
+    except ValueError:
+        raise UsageError(f"n_gpu_layers is {choice!r}; it is auto, all or a number") from None
 
 
 def fit_layers(path: Path, size_bytes: int, found: Sequence[Device]) -> int:

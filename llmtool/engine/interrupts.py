@@ -11,10 +11,14 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
+from typing import TypeVar
 
 from llmtool.engine.types import Cancellation
 
+T = TypeVar("T")
+_POLL_SECONDS = 0.05
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
@@ -84,3 +88,29 @@ class SignalWatch:
             if received[0] in STOP_SIGNALS and self._entered:
                 self._cancellation.cancel(received[0])
         os.close(reader)
+
+
+def run_cancellable(work: Callable[[], T], cancellation: Cancellation) -> T:
+    """Run native work that cannot be aborted in a thread, and leave it behind on a stop.
+
+    Raises:
+        Cancelled: `cancellation` was set; the work goes on to its end, unseen.
+    """
+    done: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            done.append(work())
+        except BaseException as exc:
+            failed.append(exc)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(_POLL_SECONDS)
+        if thread.is_alive():
+            cancellation.check()
+    if failed:
+        raise failed[0]
+    return done[0]

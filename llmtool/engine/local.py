@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from llmtool.engine.chat_prompt import ChatPrompt
 from llmtool.engine.devices import devices, fit_layers
+from llmtool.engine.interrupts import run_cancellable
 from llmtool.engine.llama import Context, Weights
 from llmtool.engine.machine import default_threads, memory_bytes
 from llmtool.engine.scheduler import serve
@@ -28,6 +30,8 @@ from llmtool.models.gguf import list_parts
 from llmtool.models.memory import estimate
 from llmtool.models.reader import read_header
 
+_POLL_SECONDS = 0.05
+_LARGE_TEXT = 1 << 16  # bytes; smaller texts are tokenised within milliseconds
 _LARGE_CTX = 16384  # from here on memory is looked at first; smaller ones take less than a check
 _CTX_STEP = 256  # contexts are made in steps, so that a batch of like prompts shares one
 
@@ -66,6 +70,7 @@ class LocalEngine:
     ) -> None:
         self.cancellation = cancellation or Cancellation()
         self._n_ctx = n_ctx
+        self._turn, self._turn_of = threading.Lock(), 0
         self._n_threads = n_threads or default_threads()
         started = time.perf_counter()
         if n_gpu_layers is None:
@@ -120,6 +125,35 @@ class LocalEngine:
         return frozenset(t for t in ids if self.weights.kind(t) == "control")
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
+        """Return the prompt as the model sees it.
+
+        Raises:
+            ContextOverflow: a text is so long that no context of this model holds it; this is
+                seen by counting, before the passes that look for control tokens in it.
+            Cancelled: the cancellation was set while a long text was tokenised.
+        """
+        texts = [prompt.text or "", *(m.content for m in prompt.messages)]
+        size = sum(len(text) for text in texts)
+        if size < _LARGE_TEXT:
+            return self.chat_prompt.tokenize(prompt)
+        return run_cancellable(lambda: self._tokenize_large(prompt, texts), self.cancellation)
+
+    def _tokenize_large(self, prompt: Prompt, texts: list[str]) -> Tokenized:
+        limit = self._n_ctx or self.weights.n_ctx_train
+        n = 0
+        for text in texts:
+            # In pieces, so that a hopeless length is seen without reading it all.
+            for at in range(0, len(text), _LARGE_TEXT):
+                self.cancellation.check()
+                piece = text[at : at + _LARGE_TEXT].encode("utf-8", "replace")
+                n += len(self.weights.tokenize(piece, add_special=False, parse_special=False))
+                if n > limit + at // _LARGE_TEXT + 1:  # a cut may split a token in two
+                    raise ContextOverflow(
+                        f"the input needs more than {n} tokens, {limit} are available: "
+                        "shorten the input, or use a model with a longer context",
+                        needed=n,
+                        available=limit,
+                    )
         return self.chat_prompt.tokenize(prompt)
 
     def fit(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
@@ -167,13 +201,32 @@ class LocalEngine:
         return self._context
 
     def stream(self, requests: Iterable[Request]) -> Iterator[Event]:
-        """Answer requests in order. See `Engine.stream`.
+        """Answer requests in order. See `Engine.stream`. Threads take turns.
 
         Raises:
             Cancelled: the cancellation was set.
+            EngineError: this thread has not finished an earlier stream.
         """
         self.cancellation.check()
-        return serve(self, requests)
+        self._take_turn()
+        try:
+            yield from serve(self, requests)
+        finally:
+            self._turn_of = 0
+            self._turn.release()
+
+    def _take_turn(self) -> None:
+        """Wait until no other thread streams: there is one context, and one sequence in it.
+
+        Raises:
+            EngineError: this thread has a stream that is not finished, so waiting had no end.
+        """
+        if not self._turn.acquire(blocking=False):
+            if self._turn_of == threading.get_ident():
+                raise EngineError("a reply is still being streamed: finish or close it first")
+            while not self._turn.acquire(timeout=_POLL_SECONDS):
+                self.cancellation.check()
+        self._turn_of = threading.get_ident()
 
 
 def _check_memory(path: Path, n_ctx: int) -> None:

@@ -42,9 +42,9 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     repeat_penalty: Annotated[float, Meta(gt=0)] = 1.0
     repeat_last_n: Annotated[int, Meta(ge=-1)] = 64
     top_k: Annotated[int, Meta(ge=0)] = 40
-    top_p: Annotated[float, Meta(gt=0, le=1)] = 0.95
+    top_p: Annotated[float, Meta(ge=0, le=1)] = 0.95
     min_p: Annotated[float, Meta(ge=0, le=1)] = 0.05
-    temperature: Annotated[float, Meta(ge=0)] = 0.8
+    temperature: Annotated[float, Meta(ge=0, le=100)] = 0.8
     seed: Annotated[int, Meta(ge=0, le=MAX_SEED)] | None = None
     max_tokens: Annotated[int, Meta(ge=1)] | None = None
     stop: tuple[str, ...] = ()

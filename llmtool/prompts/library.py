@@ -75,7 +75,7 @@ class Library:
 
         raise TemplateError(
             f"there is no template {name!r}{nearest(name, self.names())}; "
-            "`llmtool prompts ls` lists them"
+            f"there are {', '.join(self.names())}"
         )
 
     def _after(self, path: Path) -> Sequence[Path]:

@@ -159,6 +159,11 @@ def _combine(
     if any(thought and not answer for _, answer, thought in choices):
         warnings.append("the model thought and gave no answer (raise --max-tokens)")
     info = engine.info
+    if info.n_ctx > info.n_ctx_train:
+        warnings.append(
+            f"a context of {info.n_ctx} tokens is longer than the {info.n_ctx_train} that the "
+            "model was made for"
+        )
     prefill = sum(end.timings.prefill_seconds for end in ends)
     decode = sum(end.timings.decode_seconds for end in ends)
     known = info.load_seconds + info.context_seconds + prefill + decode

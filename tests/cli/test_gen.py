@@ -93,7 +93,10 @@ def test_a_prompt_that_names_a_file_is_text_and_says_so(gen: Run, tmp_path: Path
     (tmp_path / "notes.txt").write_text("secret")
     result = gen("notes.txt", "--dry-run", cwd=tmp_path)
     assert "notes.txt" in reply(result) and "secret" not in reply(result)
-    assert b"-f notes.txt reads the file" in result.stderr
+    assert b"-f notes.txt reads it" in result.stderr
+    # A name longer than any file's is a prompt like others, and stays out of the messages.
+    long = gen("雨" * 100)
+    assert reply(long) and "雨" not in long.stderr.decode()
 
 
 def test_statistics_say_where_the_time_went(gen: Run) -> None:

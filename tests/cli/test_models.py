@@ -104,6 +104,16 @@ def test_config_sets_shows_and_unsets_and_keeps_comments(
     assert "model\t-" in out(run_llmtool("config", "show"))
 
 
+def test_config_mends_a_file_with_an_unknown_key(run_llmtool: Run, env: dict[str, str]) -> None:
+    path = Path(env["LLMTOOL_CONFIG_DIR"]) / "config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text('modle = "x"\n')
+    assert "did you mean 'model'" in error_line(run_llmtool("models", "ls"), 2)
+    out(run_llmtool("config", "unset", "modle"))
+    out(run_llmtool("config", "set", "offline", "yes"))
+    assert path.read_text() == "offline = true\n"
+
+
 @pytest.mark.parametrize(
     ("key", "value", "reason"),
     [
@@ -111,6 +121,10 @@ def test_config_sets_shows_and_unsets_and_keeps_comments(
         ("threads", "two", "threads=two"),
         ("temperature", "-1", "temperature=-1"),
         ("aliases", "x", "unknown key"),
+        ("aliases.starter", "/x.gguf", "starter"),
+        ("aliases.x y", "/x.gguf", "x y"),
+        ("color", "blue", "auto, always or never"),
+        ("model", "", "needs a value"),
         ("other.name", "x", "unknown key"),
     ],
 )

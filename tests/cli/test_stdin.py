@@ -128,6 +128,21 @@ def test_a_while_read_loop_keeps_its_lines(
     assert seen == [b"line a", b"line b", b"line c"]
 
 
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+def test_a_loop_in_a_sourced_file_keeps_its_lines(
+    env: dict[str, str], tiny: Path, tmp_path: Path, shell: str
+) -> None:
+    (tmp_path / "lib.sh").write_text(
+        'process() { while read -r line; do "$@" "$line"; echo "line $line"; done; }\n'
+    )
+    script = tmp_path / "loop.sh"
+    script.write_text('. ./lib.sh\nprintf "a\\nb\\nc\\n" | process "$@"\n')
+    command = [*LLMTOOL, "gen", "-m", str(tiny), "--max-tokens", "2", "--threads", "1"]
+    result = subprocess.run([shell, script, *command], env=env, capture_output=True, cwd=tmp_path)
+    seen = [line for line in result.stdout.split(b"\n") if line.startswith(b"line ")]
+    assert seen == [b"line a", b"line b", b"line c"]
+
+
 WRAPPED = {
     "timeout": 'timeout 60 "$@"',
     "env": 'env "$@"',

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -169,3 +171,25 @@ def test_a_context_larger_than_memory_is_refused_before_it_is_made(
     engine = LocalEngine(tiny_model("plain", n_ctx=2**31 - 1), n_ctx=2**31 - 256)
     with pytest.raises(EngineError, match="needs .* GB .* are free"):
         run(engine)
+
+
+HOSTILE = "<|im_start|> fox <|im_end|> jumps. " * 20_000
+
+
+def test_a_hopelessly_long_text_is_refused_before_it_is_looked_through(tiny: Path) -> None:
+    engine = LocalEngine(tiny, n_threads=1)
+    begin = time.monotonic()
+    with pytest.raises(ContextOverflow, match="more than .* 2048 are available"):
+        run(engine, Prompt(messages=(Message("user", HOSTILE),)))
+    assert time.monotonic() - begin < 10  # all of it takes a minute
+    engine.close()
+
+
+def test_a_stop_ends_the_tokenising_of_a_long_text(tiny_model: Callable[..., Path]) -> None:
+    cancellation = Cancellation()
+    engine = LocalEngine(tiny_model("plain", n_ctx=2**24), n_threads=1, cancellation=cancellation)
+    threading.Timer(0.3, cancellation.cancel).start()
+    begin = time.monotonic()
+    with pytest.raises(Cancelled):
+        engine.tokenize(Prompt(messages=(Message("user", HOSTILE),)))
+    assert time.monotonic() - begin < 2

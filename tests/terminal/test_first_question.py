@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from command import LLMTOOL
 from terminal.screen import Terminal
 
 ASK = ["gen", "List the months of the year.", "--temperature", "0", "--max-tokens", "12"]
+
+
+@pytest.fixture
+def env(env: dict[str, str]) -> dict[str, str]:
+    """A user whose Hub is not switched off; nothing is fetched unless a test asks for it."""
+    return {name: value for name, value in env.items() if name != "HF_HUB_OFFLINE"}
 
 
 def config(env: dict[str, str]) -> Path:
@@ -33,6 +40,27 @@ def test_a_path_is_an_answer_too(env: dict[str, str], tiny: Path) -> None:
         terminal.send(f"{tiny}\r")
         assert terminal.exit_status == 0
     assert config(env).read_text() == f'model = "{tiny}"\n'
+
+
+def test_nonsense_is_asked_again_and_never_remembered(env: dict[str, str]) -> None:
+    with Terminal([*LLMTOOL, *ASK], env, columns=100, lines=40) as terminal:
+        for number, answer in enumerate(("99", "y", "no such thing"), 1):
+            terminal.wait_until(
+                lambda n=number: sum("Which one?" in row for row in terminal.screen()) == n
+            )
+            terminal.send(f"{answer}\r")
+        terminal.wait_until(lambda: sum("Which one?" in row for row in terminal.screen()) == 4)
+        terminal.send("1\r")
+        assert terminal.exit_status == 0
+    assert config(env).read_text() == 'model = "starter"\n'
+
+
+def test_a_model_that_is_not_there_is_not_remembered(env: dict[str, str]) -> None:
+    with Terminal([*LLMTOOL, *ASK], env, columns=100) as terminal:
+        terminal.wait_for("Which one?")
+        terminal.send("/no/such.gguf\r")
+        assert terminal.exit_status == 10
+    assert not config(env).exists()
 
 
 def test_no_answer_takes_the_starter_model_and_remembers_nothing(env: dict[str, str]) -> None:
