@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Iterator
+
     from llmtool.engine.types import Token
     from llmtool.errors import LlmtoolError
     from llmtool.tasks.results import Choice, Generation
@@ -38,8 +40,38 @@ _HOMES = {
     "Token": "llmtool.engine.types",
     "Toolbox": "llmtool.toolbox",
 }
-_TASKS = ("generate", "stream_generate", "agenerate", "astream_generate")
 _default: Toolbox | None = None
+
+
+def generate(prompt: str | Iterable[str], **options: Any) -> Any:
+    """Let the configured model reply to `prompt`, or to each of several.
+
+    Takes the options of `Toolbox.generate` (`input`, `system`, `n`, `prefill`, `thinking`,
+    `template`, `variables`, and sampling: `max_tokens`, `temperature`, `top_k`, `top_p`, `min_p`,
+    `repeat_penalty`, `seed`, `stop`) and raises what it raises. Returns a `Generation`, or a list
+    of them; `str()` of one is its text.
+
+    Example:
+        >>> reply = llmtool.generate("Name a colour.", max_tokens=8)    # doctest: +SKIP
+        >>> reply.text, reply.finish_reason                             # doctest: +SKIP
+        ('Blue.', 'stop')
+    """
+    return _default_toolbox().generate(prompt, **options)
+
+
+def stream_generate(prompt: str, **options: Any) -> Iterator[Token | Generation]:
+    """Like `generate` for one prompt, but yield each `Token`, then the `Generation`."""
+    return _default_toolbox().stream_generate(prompt, **options)
+
+
+async def agenerate(prompt: str, **options: Any) -> Generation:
+    """`generate` for asyncio; replies asked for at once are made one after another."""
+    return await _default_toolbox().agenerate(prompt, **options)
+
+
+def astream_generate(prompt: str, **options: Any) -> AsyncIterator[Token | Generation]:
+    """`stream_generate` for asyncio."""
+    return _default_toolbox().astream_generate(prompt, **options)
 
 
 def __getattr__(name: str) -> Any:
@@ -47,8 +79,6 @@ def __getattr__(name: str) -> Any:
 
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
-    if name in _TASKS:
-        return getattr(_default_toolbox(), name)
     raise AttributeError(f"module 'llmtool' has no attribute {name!r}")
 
 

@@ -183,6 +183,7 @@ def test_without_any_model_the_error_says_what_helps(
 def test_the_package_offers_the_tasks_lazily() -> None:
     assert set(llmtool.__all__) <= set(dir(llmtool))
     assert llmtool.Toolbox is Toolbox
+    assert "Generation" in (llmtool.generate.__doc__ or "")
     with pytest.raises(AttributeError):
         _ = llmtool.no_such_thing
 

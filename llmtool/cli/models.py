@@ -180,17 +180,23 @@ def verify(
 ) -> None:
     """Compare the hashes of one model's files, or of all; 16 when one is wrong."""
     from llmtool.cli import output, signals
+    from llmtool.cli.progress import DownloadProgress
     from llmtool.errors import DownloadError
 
     store = _open(color=color.value, quiet=quiet)
     cancellation = signals.install()
     results = []
     words = {True: "ok", False: "bad", None: "unknown"}
-    for result in store.verify(model, cancelled=lambda: cancellation.cancelled):
-        results.append(result)
-        if not json:
-            line = (words[result.is_sound], result.name, str(result.path), result.reason)
-            output.stdout.write("\t".join(line) + "\n")
+    with DownloadProgress(model or "all models", verb="checking", quiet=quiet) as progress:
+        for result in store.verify(
+            model, on_progress=progress, cancelled=lambda: cancellation.cancelled
+        ):
+            results.append(result)
+    if not json:
+        output.table(
+            ["result", "name", "reason", "path"],
+            [(words[r.is_sound], r.name, r.reason, str(r.path)) for r in results],
+        )
     if json:
         output.write_json(
             [

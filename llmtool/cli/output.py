@@ -23,6 +23,7 @@ closed: set[int] = set()  # those of the three that the caller had closed
 _color = "auto"
 _quiet = False
 _has_status = False
+_NARROW = 60  # columns; a table of five needs more
 
 
 class ReaderGone(Exception):
@@ -226,6 +227,9 @@ def table(
     from rich.text import Text
 
     grid = Table(box=None, pad_edge=False, header_style="bold")
+    if _terminal_width() < _NARROW:  # the last column is the longest: below, under its name
+        fields(pair for row in rows for pair in [*zip(columns, row, strict=True), ("", "")])
+        return
     for name in columns:
         is_right = name in right
         justify: Literal["left", "right"] = "right" if is_right else "left"

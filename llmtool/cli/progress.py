@@ -21,6 +21,7 @@ class DownloadProgress:
     def __init__(self, title: str, *, verb: str = "fetching", quiet: bool = False) -> None:
         self._title = f"{verb} {title}"
         self._quiet = quiet
+        self._says_so = verb == "fetching"
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._resumed: int | None = None
@@ -44,7 +45,7 @@ class DownloadProgress:
             return
         if self._resumed is None:
             self._resumed = done
-            if done < total:
+            if done < total and self._says_so:
                 here = f", {format_bytes(done)} are here" if done else ""
                 output.note(f"{self._title}: {format_bytes(total)}{here}")
         if output.is_terminal(output.STDERR):
