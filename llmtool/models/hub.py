@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from types import ModuleType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
 from llmtool.errors import DownloadError, ModelNotFound, UsageError
@@ -23,11 +23,12 @@ from llmtool.models.progress import OnNote, Patience, never, no_note
 from llmtool.models.refusals import Asked, explain, no_hub
 from llmtool.models.source import Body, Interrupted, RangeRefused, Source
 from llmtool.models.urls import DEFAULT_PORTS, find_host, find_origin, is_final
-from llmtool.models.waiting import announce, pause, run_cancellable
+from llmtool.models.waiting import ask
 
 if TYPE_CHECKING:
     import httpx2
 
+T = TypeVar("T")
 _MAX_REDIRECTS: Final = 10
 _MAX_LISTING_BYTES: Final = 64 * 1024 * 1024
 _READ_BYTES: Final = 512 * 1024
@@ -76,17 +77,17 @@ class Hub:
         url = f"{self.endpoint}/api/models/{repo}"
         if revision:
             url += f"/revision/{quote(revision, safe='')}"
-        body = run_cancellable(
-            lambda: self._get_json(f"{url}?blobs=true", repo, revision), self.cancelled
-        )
+        body = self._ask(repo, lambda: self._get_json(f"{url}?blobs=true", repo, revision))
         return read_listing(body, repo, self.endpoint)
 
     def complete(self, listing: Listing, file: RemoteFile) -> RemoteFile:
-        """Return the file with its size and digest, asked for if the listing lacked them."""
+        """Return the file with its size and digest, asked for if the listing lacked them.
+
+        Raises:
+            As `list_repo` does.
+        """
         if not cache.DIGEST.fullmatch(file.digest):
-            with self._follow("HEAD", self._resolve(listing, file), listing.repo) as response:
-                self._raise_for_status(response, listing.repo, file.path)
-                found = response.headers
+            found = self._ask(listing.repo, lambda: self._get_headers(listing, file))
             tag = found.get("X-Linked-Etag") or found.get("ETag") or ""
             size = found.get("X-Linked-Size") or found.get("Content-Length") or ""
             digest = tag.removeprefix("W/").strip('"').lower()
@@ -154,27 +155,20 @@ class Hub:
     def _resolve(self, listing: Listing, file: RemoteFile) -> str:
         return f"{self.endpoint}/{listing.repo}/resolve/{listing.commit}/{quote(file.path)}"
 
+    def _ask(self, repo: str, call: Callable[[], T]) -> T:
+        return ask(
+            call, repo, patience=self.patience, on_note=self.on_note, cancelled=self.cancelled
+        )
+
     def _get_json(self, url: str, repo: str, revision: str | None) -> bytes:
-        """GET a page of the API; 5xx, 429 and failed connections are tried again."""
-        for attempt in range(1, self.patience.server_error_tries + 1):
-            try:
-                with self._follow("GET", url, repo) as response:
-                    self._raise_for_status(response, repo, None, revision)
-                    return self._read_json(response)
-            except Interrupted as exc:
-                wait = self.patience.backoff_seconds * 2 ** (attempt - 1)
-                wait = max(wait, exc.retry_after or 0)
-                if wait > self.patience.longest_wait_seconds:
-                    raise DownloadError(
-                        f"{repo}: {exc}: it asks to wait {wait:.0f} s; try again then"
-                    ) from None
-                if attempt == self.patience.server_error_tries:
-                    raise DownloadError(
-                        f"{repo}: {exc} ({attempt} tries); try again later"
-                    ) from None
-                self.on_note(f"{repo}: {exc}, {announce(wait)}")
-                pause(wait, self.cancelled)
-        raise AssertionError("unreachable")
+        with self._follow("GET", url, repo) as response:
+            self._raise_for_status(response, repo, None, revision)
+            return self._read_json(response)
+
+    def _get_headers(self, listing: Listing, file: RemoteFile) -> Mapping[str, str]:
+        with self._follow("HEAD", self._resolve(listing, file), listing.repo) as response:
+            self._raise_for_status(response, listing.repo, file.path)
+            return response.headers
 
     def _read_json(self, response: httpx2.Response) -> bytes:
         body = bytearray()

@@ -107,12 +107,17 @@ class Store:
         return self.pull(text, on_progress=on_progress, on_note=on_note, cancelled=cancelled)
 
     def plan(
-        self, text: str, *, patience: Patience | None = None, on_note: OnNote = no_note
+        self,
+        text: str,
+        *,
+        patience: Patience | None = None,
+        on_note: OnNote = no_note,
+        cancelled: Callable[[], bool] = never,
     ) -> Plan:
         """Say what `pull` would fetch: files, sizes, what is here already, free disk."""
         from llmtool.models import pull
 
-        hub = self._connect(text, patience, on_note, never)
+        hub = self._connect(text, patience, on_note, cancelled)
         return pull.plan(self, self.resolve(text), hub)[0]
 
     def pull(

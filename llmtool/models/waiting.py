@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
-from llmtool.errors import Cancelled
+from llmtool.errors import Cancelled, DownloadError
+from llmtool.models.progress import OnNote, Patience
+from llmtool.models.source import Interrupted
 
 T = TypeVar("T")
 POLL_SECONDS: Final = 0.1
@@ -52,3 +54,33 @@ def run_cancellable(call: Callable[[], T], cancelled: Callable[[], bool]) -> T:
             return cast(T, value)
         if cancelled():
             raise Cancelled("stopped while asking the Hub")
+
+
+def ask(
+    call: Callable[[], T],
+    label: str,
+    *,
+    patience: Patience,
+    on_note: OnNote,
+    cancelled: Callable[[], bool],
+) -> T:
+    """Return `call()`; 5xx, 429 and failed connections are tried again.
+
+    Raises:
+        DownloadError: it failed each time, or the server asks for a longer wait than we have.
+        Cancelled: `cancelled` became true.
+    """
+    for attempt in range(1, patience.server_error_tries + 1):
+        try:
+            return run_cancellable(call, cancelled)
+        except Interrupted as exc:
+            wait = max(patience.backoff_seconds * 2 ** (attempt - 1), exc.retry_after or 0)
+            if wait > patience.longest_wait_seconds:
+                raise DownloadError(
+                    f"{label}: {exc}: it asks to wait {wait:.0f} s; try again then"
+                ) from None
+            if attempt == patience.server_error_tries:
+                raise DownloadError(f"{label}: {exc} ({attempt} tries); try again later") from None
+            on_note(f"{label}: {exc}, {announce(wait)}")
+            pause(wait, cancelled)
+    raise AssertionError("unreachable")

@@ -61,7 +61,7 @@ def main() -> None:
             )
             result |= {"path": str(model.path), "parts": len(model.parts), "name": model.name}
         elif task["call"] == "plan":
-            plan = store.plan(task["reference"], **options)
+            plan = store.plan(task["reference"], cancelled=stopped.is_set, **options)
             result |= {
                 "name": plan.name,
                 "size": plan.size_bytes,

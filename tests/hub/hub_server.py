@@ -64,6 +64,7 @@ class Repo:
     private: bool = False
     allowed: tuple[str, ...] = ()  # tokens that may read a gated or private repository
     listed: tuple[str, ...] = ()  # names that are listed besides the files
+    lists_digests: bool = True  # some mirrors list names alone
 
 
 @dataclass
@@ -364,7 +365,7 @@ class _Hub(_Handler):
         siblings = [{"rfilename": path} for path in repo.listed]
         for path, blob in repo.files.items():
             entry: dict[str, object] = {"rfilename": path}
-            if "blobs" in self.query:
+            if "blobs" in self.query and repo.lists_digests:
                 entry |= {"size": blob.size, "blobId": blob.git_id}
                 if blob.is_lfs:
                     entry["lfs"] = {"sha256": blob.sha256, "size": blob.size, "pointerSize": 134}

@@ -1,0 +1,55 @@
+"""A mirror whose listing holds names alone: sizes and digests are asked for file by file."""
+
+import signal
+import time
+
+import pytest
+from hub.conftest import BIG, FILE
+from hub.hub_server import wait_until
+
+MIRRORED = "org/mirrored-GGUF"
+
+
+@pytest.fixture
+def mirror(hub):
+    hub.add(MIRRORED, {FILE: BIG, "README.md": b"# A model"}, lists_digests=False)
+    return hub
+
+
+def test_a_listing_without_digests(mirror, client):
+    plan = client.run("plan", MIRRORED)
+    assert (plan["size"], plan["missing"]) == (len(BIG), len(BIG))
+    assert "path" in client.pull(MIRRORED)
+    assert BIG in client.visible().values()
+
+
+@pytest.mark.parametrize("kind", ["status", "close", "silent"])
+def test_a_question_that_fails_is_asked_again(mirror, client, kind):
+    mirror.fail("resolve", kind, status=503, times=2, method="HEAD")
+    result = client.pull(MIRRORED)
+    assert "path" in result, result
+    assert len(result["notes"]) == 2 and "trying again" in result["notes"][0]
+    assert BIG in client.visible().values()
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [("status", "HTTP 503 from"), ("close", "was cut"), ("silent", "went silent")],
+)
+def test_a_question_that_always_fails(mirror, client, kind, says):
+    mirror.fail("resolve", kind, status=503, times=50, method="HEAD")
+    result = client.pull(MIRRORED)
+    assert (result["error"], result["code"]) == ("DownloadError", 16)
+    assert says in result["message"] and "(3 tries)" in result["message"]
+    assert client.visible() == {}
+
+
+@pytest.mark.parametrize("call", ["pull", "plan"])
+def test_a_question_that_waits_can_be_cancelled(mirror, client, call):
+    mirror.fail("resolve", "silent", times=50, method="HEAD")
+    child = client.start(call, MIRRORED, patience={"answer_seconds": 30})
+    wait_until(lambda: mirror.count("resolve", "HEAD") == 1)
+    start = time.monotonic()
+    child.send_signal(signal.SIGTERM)
+    assert client.finish(child)["error"] == "Cancelled"
+    assert time.monotonic() - start < 1
