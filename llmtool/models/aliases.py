@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 def set_alias(store: Store, name: str, reference: str | None) -> None:
     """Give a model another name, or take the name away (None).
 
+    A relative path is stored as an absolute one.
+
     Raises:
         UsageError: the name cannot be one, or the aliases would run in a circle.
         ModelNotFound: the reference is an unknown name, or there is no such alias.
@@ -30,5 +33,7 @@ def set_alias(store: Store, name: str, reference: str | None) -> None:
             raise ModelNotFound(f"there is no alias {name}")
         if reference is not None:
             aliases[name] = reference
-            store.resolve(reference, {**aliases})
+            path = store.resolve(reference, {**aliases}).path
+            if path is not None and not path.is_absolute():
+                aliases[name] = os.path.abspath(path)
         registry.save(store.registry_file, msgspec.structs.replace(known, aliases=aliases))

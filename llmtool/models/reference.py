@@ -43,13 +43,11 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         return f"{text}@{self.revision}" if self.revision else text
 
 
-def parse(
-    text: str, aliases: Mapping[str, str] | None = None, *, hosts: Collection[str] = HUB_HOSTS
-) -> Reference:
+def parse(text: str, aliases: Mapping[str, str] | None = None, *, endpoint: str = "") -> Reference:
     """Parse a model reference; an alias may point to another alias.
 
     A name that is both a file and an alias is the file only if it holds a path separator or ends
-    in `.gguf`. `hosts` are the host names whose URLs are the Hub's.
+    in `.gguf`. `endpoint` is the URL of the Hub that is asked, if it is another than the usual one.
 
     Raises:
         UsageError: the text is no reference, or the aliases run in a circle.
@@ -59,7 +57,7 @@ def parse(
         >>> parse("hf.co/Qwen/Qwen3-0.6B-GGUF:q8_0@main").repo
         'Qwen/Qwen3-0.6B-GGUF'
     """
-    return _parse(text, aliases or {}, hosts, ())
+    return _parse(text, aliases or {}, endpoint.rstrip("/"), ())
 
 
 def check_name(name: str) -> str:
@@ -73,22 +71,22 @@ def check_name(name: str) -> str:
 
 
 def _parse(
-    text: str, aliases: Mapping[str, str], hosts: Collection[str], seen: tuple[str, ...]
+    text: str, aliases: Mapping[str, str], endpoint: str, seen: tuple[str, ...]
 ) -> Reference:
     if not text.strip() or "\0" in text or "\n" in text:
         raise UsageError(
             f"{text!r} is no model reference: give org/name, a name or a path to a .gguf file"
         )
     if "://" in text:
-        return _parse_url(text, hosts)
-    for prefix in (*(f"{host}/" for host in sorted(HUB_HOSTS)),):
+        return _parse_url(text, endpoint)
+    for prefix in (f"{host}/" for host in sorted(HUB_HOSTS)):
         if text.startswith(prefix):
             return _parse_repo(text[len(prefix) :], text)
     if _is_path(text, aliases):
         return Reference(kind="path", path=Path(text).expanduser())
     if "/" in text.partition(":")[0]:
         return _parse_repo(text, text)
-    return _parse_alias(text, aliases, hosts, seen)
+    return _parse_alias(text, aliases, endpoint, seen)
 
 
 def _is_path(text: str, aliases: Collection[str]) -> bool:
@@ -102,7 +100,7 @@ def _is_path(text: str, aliases: Collection[str]) -> bool:
 
 
 def _parse_alias(
-    text: str, aliases: Mapping[str, str], hosts: Collection[str], seen: tuple[str, ...]
+    text: str, aliases: Mapping[str, str], endpoint: str, seen: tuple[str, ...]
 ) -> Reference:
     name, chosen, revision = (text, "", "") if text in aliases else _split_suffix(text)
     if name in seen or len(seen) >= _MAX_ALIASES:
@@ -112,7 +110,7 @@ def _parse_alias(
         if name == STARTER and not chosen and not revision:
             return Reference(kind="starter")
         raise ModelNotFound(f"no model is called {name!r}{suggest(name, [*aliases, STARTER])}")
-    target = _parse(aliases[name], aliases, hosts, (*seen, name))
+    target = _parse(aliases[name], aliases, endpoint, (*seen, name))
     if not chosen and not revision:
         return target
     if target.kind != "hub":
@@ -159,7 +157,8 @@ def _hub(whole: str, repo: str, chosen: str, revision: str) -> Reference:
         raise UsageError(f"{whole!r}: {revision!r} is no revision")
     is_file = chosen.lower().endswith(".gguf")
     parts = chosen.split("/")
-    if is_file and ("\\" in chosen or not all(p.strip(".") for p in parts)):
+    is_safe = "\\" not in chosen and chosen.isprintable() and all(p.strip(".") for p in parts)
+    if is_file and not is_safe:
         raise UsageError(f"{whole!r}: {chosen!r} is no file of a repository")
     if not is_file and "/" in chosen:
         raise UsageError(f"{whole!r}: {chosen!r} is neither a quant label nor a .gguf file")
@@ -172,10 +171,13 @@ def _hub(whole: str, repo: str, chosen: str, revision: str) -> Reference:
     )
 
 
-def _parse_url(text: str, hosts: Collection[str]) -> Reference:
+def _parse_url(text: str, endpoint: str) -> Reference:
     from urllib.parse import unquote, urlsplit
 
-    url = urlsplit(text)
+    try:
+        url = urlsplit(text)
+    except ValueError as exc:
+        raise UsageError(f"{text!r} is no URL: {exc}") from exc
     if url.scheme == "hf":
         # hf://org/name[@rev][/file.gguf] as the Hub's own tools write it, or with :QUANT
         org, _, rest = text[len("hf://") :].partition("/")
@@ -184,11 +186,15 @@ def _parse_url(text: str, hosts: Collection[str]) -> Reference:
             name, _, revision = name.partition("@")
             return _hub(text, f"{org}/{name}", unquote(file), revision)
         return _parse_repo(f"{org}/{rest}", text)
-    if url.scheme not in ("http", "https") or (url.hostname or "") not in hosts:
+    if endpoint and text.startswith(f"{endpoint}/"):
+        path = urlsplit(text[len(endpoint) :]).path
+    elif url.scheme in ("http", "https") and url.hostname in HUB_HOSTS:
+        path = url.path
+    else:
         raise UsageError(
             f"{text!r} is no Hub URL; fetch the file and `llmtool models import FILE` it"
         )
-    parts = unquote(url.path).strip("/").split("/")
+    parts = [unquote(part) for part in path.strip("/").split("/")]
     repo, rest_parts = "/".join(parts[:2]), parts[2:]
     if not rest_parts:
         return _parse_repo(repo, text)

@@ -26,17 +26,23 @@ if TYPE_CHECKING:
 
 
 class Store:
-    """The models of one user. Construction reads nothing."""
+    """The models of one user. Construction reads nothing.
+
+    Args:
+        endpoint: the value of HF_ENDPOINT, so that its URLs are taken for references, too.
+    """
 
     def __init__(
         self,
         folders: Folders,
         aliases: Mapping[str, str] | None = None,
         offline: bool = False,
+        endpoint: str | None = None,
     ) -> None:
         self.folders = folders
         self.offline = offline
         self._aliases = dict(aliases or {})
+        self._endpoint = endpoint or ""
 
     @property
     def registry_file(self) -> Path:
@@ -63,11 +69,11 @@ class Store:
 
     def _parse(self, text: str, names: Mapping[str, str]) -> Reference:
         try:
-            return parse(text, names)
+            return parse(text, names, endpoint=self._endpoint)
         except ModelNotFound:  # only now is the catalogue read
             from llmtool.models import catalogue
 
-            return parse(text, {**catalogue.names(), **names})
+            return parse(text, {**catalogue.names(), **names}, endpoint=self._endpoint)
 
     def find(self, text: str) -> Model:
         """Return the model that a reference names, if it is on this machine.

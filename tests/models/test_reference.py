@@ -42,6 +42,14 @@ def hub(repo="org/name", **fields):
             "https://huggingface.co/org/name/resolve/main/a/f.gguf?download=true",
             hub(file="a/f.gguf", revision="main"),
         ),
+        (
+            "https://huggingface.co/a/b/resolve/refs%2Fpr%2F1/x.gguf",
+            hub("a/b", file="x.gguf", revision="refs/pr/1"),
+        ),
+        (
+            "https://huggingface.co/a/b/blob/main/d/x%20y.gguf",
+            hub("a/b", file="d/x y.gguf", revision="main"),
+        ),
         ("qwen3.5-2b", hub("unsloth/Qwen3.5-2B-GGUF")),
         ("fast", hub("unsloth/Qwen3.5-2B-GGUF")),
         ("fast:Q8_0@v2", hub("unsloth/Qwen3.5-2B-GGUF", quant="Q8_0", revision="v2")),
@@ -79,6 +87,11 @@ def test_parses(text, expected):
         ("org/name:/etc/x.gguf", "no file of a repository"),
         ("org/name:a/b", "neither a quant label nor a .gguf file"),
         ("https://example.org/org/name", "no Hub URL"),
+        ("https://[huggingface.co/org/name", "is no URL"),
+        ("https://huggingface.co/org%2Fname/x", "expected org/name"),
+        ("https://huggingface.co/a/b/resolve/main/x%0A.gguf", "no file of a repository"),
+        ("https://huggingface.co/a/b/resolve/main/..%2Fx.gguf", "no file of a repository"),
+        ("org/name:a\tb.gguf", "no file of a repository"),
         ("ftp://huggingface.co/org/name", "no Hub URL"),
         ("https://huggingface.co/org/name/discussions/1", "no page of a model"),
         ("a", "circle: a -> b -> a"),
@@ -89,6 +102,30 @@ def test_parses(text, expected):
 def test_refuses(text, complaint):
     with pytest.raises(UsageError, match=complaint.replace("(", r"\(")):
         parse(text, ALIASES)
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:8080/hub", "http://127.0.0.1:8080/hub/"])
+@pytest.mark.parametrize(
+    ("rest", "expected"),
+    [
+        ("/org/name", hub()),
+        ("/org/name:Q8_0", hub(quant="Q8_0")),
+        ("/org/name/resolve/v1/f.gguf", hub(file="f.gguf", revision="v1")),
+    ],
+)
+def test_a_url_of_the_configured_endpoint(endpoint, rest, expected):
+    url = "http://127.0.0.1:8080/hub" + rest
+    assert parse(url, endpoint=endpoint) == expected
+    assert parse("mine", {"mine": url}, endpoint=endpoint) == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1/hub/a/b", "http://127.0.0.1:80801/hub/a/b", "http://127.0.0.1:8080/a/b"],
+)
+def test_a_url_of_another_place_than_the_endpoint(url):
+    with pytest.raises(UsageError, match="no Hub URL"):
+        parse(url, endpoint="http://127.0.0.1:8080/hub")
 
 
 def test_an_unknown_name_names_the_nearest():
