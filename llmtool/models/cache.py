@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # in no name that we take or show
 DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")  # names a blob: a SHA-256, or Git's SHA-1
 
 
@@ -34,15 +35,18 @@ def find_commit(folder: Path, revision: str | None) -> str | None:
 def list_files(folder: Path, commit: str) -> dict[str, int]:
     """Return the files of a snapshot that are really there, with their sizes.
 
-    A link whose target is gone counts as not there.
+    A link whose target is gone counts as not there, and so does a name with control characters.
     """
     root = folder / "snapshots" / commit
     found: dict[str, int] = {}
     for directory, _, names in os.walk(root):
         for name in names:
             path = os.path.join(directory, name)
+            inside = os.path.relpath(path, root).replace(os.sep, "/")
+            if CONTROL.search(inside):
+                continue
             try:
-                found[os.path.relpath(path, root).replace(os.sep, "/")] = os.stat(path).st_size
+                found[inside] = os.stat(path).st_size
             except OSError:
                 continue
     return dict(sorted(found.items()))
@@ -56,7 +60,8 @@ def list_repos(hub_cache: Path) -> Iterator[tuple[str, Path]]:
         return
     for name in names:
         kind, _, rest = name.partition("--")
-        if kind == "models" and rest and (hub_cache / name).is_dir():
+        is_repo = kind == "models" and rest and not CONTROL.search(rest)
+        if is_repo and (hub_cache / name).is_dir():
             yield rest.replace("--", "/", 1), hub_cache / name
 
 
@@ -64,7 +69,9 @@ def list_commits(folder: Path) -> dict[str, list[str]]:
     """Return the commits that have a snapshot, with the revisions that point to each."""
     try:
         found: dict[str, list[str]] = {
-            name: [] for name in sorted(os.listdir(folder / "snapshots"))
+            name: []
+            for name in sorted(os.listdir(folder / "snapshots"))
+            if not CONTROL.search(name)
         }
     except OSError:
         return {}
@@ -73,6 +80,6 @@ def list_commits(folder: Path) -> dict[str, list[str]]:
         for name in sorted(names):
             revision = os.path.relpath(os.path.join(directory, name), refs).replace(os.sep, "/")
             commit = find_commit(folder, revision)
-            if commit in found:
+            if commit in found and not CONTROL.search(revision):
                 found[commit].append(revision)
     return found

@@ -56,13 +56,13 @@ def read_listing(body: bytes, repo: str, endpoint: str) -> Listing:
     """Read the answer of `/api/models/{repo}?blobs=true`.
 
     Raises:
-        DownloadError: it is no such answer, or a model's file has an unsafe name.
+        DownloadError: it is no such answer, or a file has an unsafe name.
     """
     try:
         info = msgspec.json.decode(body, type=_Info)
     except msgspec.DecodeError as exc:
         raise no_hub(endpoint) from exc
-    if not cache.COMMIT.fullmatch(info.sha):
+    if not cache.COMMIT.fullmatch(info.sha) or cache.CONTROL.search(info.id):
         raise no_hub(endpoint)
     files = {}
     for sibling in info.siblings:
@@ -78,11 +78,12 @@ def read_listing(body: bytes, repo: str, endpoint: str) -> Listing:
 def read_refs(body: bytes) -> list[str]:
     """Read the answer of `/api/models/{repo}/refs`: branches, then tags."""
     refs = msgspec.json.decode(body, type=_Refs)
-    return [ref.name for ref in (*refs.branches, *refs.tags)]
+    names = [ref.name for ref in (*refs.branches, *refs.tags)]
+    return [name for name in names if not cache.CONTROL.search(name)]
 
 
 def _check_file_name(repo: str, name: str) -> None:
     parts = name.split("/")
-    if "\\" in name or not name.isprintable() or not all(part.strip(".") for part in parts):
-        if name.lower().endswith(".gguf") or ".." in parts:
-            raise DownloadError(f"{repo}: refused, it lists a file with the unsafe name {name!r}")
+    is_odd = "\\" in name or not name.isprintable() or not all(part.strip(".") for part in parts)
+    if cache.CONTROL.search(name) or (is_odd and (name.lower().endswith(".gguf") or ".." in parts)):
+        raise DownloadError(f"{repo}: refused, it lists a file with the unsafe name {name!r}")

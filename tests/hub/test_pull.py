@@ -186,7 +186,19 @@ def test_offline_says_which_command_fetches_it(hub, client):
     assert hub.seen == []
 
 
-@pytest.mark.parametrize("bad", ["../../evil.gguf", "a/../../x.gguf", "/etc/x.gguf", "a\\b.gguf"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "../../evil.gguf",
+        "a/../../x.gguf",
+        "/etc/x.gguf",
+        "a\\b.gguf",
+        "x\n.gguf",
+        "x.gguf-split-a\tb",
+        "README\x1b[2J.md",
+        "notes\u2028.txt",
+    ],
+)
 def test_a_listing_with_an_unsafe_name_is_refused(hub, client, bad):
     hub.repos[REPO].listed = (bad,)
     result = client.pull()

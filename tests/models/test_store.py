@@ -194,3 +194,36 @@ def test_a_registered_file_of_another_size_is_truncated(store, tmp_path):
     os.truncate(model.path, 100)
     with pytest.raises(ModelUnreadable, match="has 100 bytes of .*: truncated"):
         store.find("m")
+
+
+def test_a_url_of_the_hub_that_is_configured(folders, cached):
+    cached("org/name", "m-Q4_K_M.gguf")
+    store = Store(folders, endpoint="https://mirror.example:8443")
+    assert store.find("https://mirror.example:8443/org/name").repo == "org/name"
+
+
+@pytest.mark.parametrize("reference", ["./m.gguf", "m.gguf", "../here/m.gguf"])
+def test_an_alias_of_a_relative_path_works_from_everywhere(store, tmp_path, monkeypatch, reference):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "m.gguf").write_bytes(build())
+    monkeypatch.chdir(tmp_path / "here")
+    store.set_alias("work", reference)
+    monkeypatch.chdir("/")
+    assert store.aliases() == {"work": str(tmp_path / "here" / "m.gguf")}
+    assert store.find("work").path.exists()
+
+
+def test_an_alias_of_an_alias_stays_one(store, tmp_path):
+    store.set_alias("one", str(tmp_path / "m.gguf"))
+    store.set_alias("two", "one")
+    assert store.aliases()["two"] == "one"
+
+
+def test_names_that_would_break_a_table_are_not_listed(store, cached):
+    cached("org/name", "m-Q4_K_M.gguf")
+    cached("org/name", "x\n/m-Q8_0.gguf")
+    cached("org/name", "m\t-Q6_K.gguf")
+    cached("org/ev\nil", "m-Q4_K_M.gguf")
+    cached("org/name", "m-Q4_K_M.gguf", commit=OTHER, revision="v\n1")
+    names = [model.name for model in store.list()]
+    assert names == ["org/name:Q4_K_M", f"org/name:Q4_K_M@{OTHER}"]
