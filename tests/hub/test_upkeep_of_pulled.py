@@ -49,7 +49,7 @@ def test_verify_works_offline_and_finds_a_flipped_byte(hub, pulled):
 
 
 def test_remove_leaves_nothing_and_find_says_how_to_get_it_back(hub, pulled):
-    assert pulled.run("remove")["removed"] == [["snapshot", 0], ["blob", len(BIG)]]
+    assert pulled.run("remove")["removed"] == [["blob", len(BIG)]]
     assert pulled.visible() == {}
     assert "`llmtool models pull org/model-GGUF`" in pulled.run("find")["message"]
     assert json.loads((pulled.data / "models.json").read_text())["models"] == []

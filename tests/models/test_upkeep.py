@@ -1,15 +1,41 @@
+import contextlib
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from models.conftest import COMMIT, OTHER
 from models.gguf_bytes import build
 
 from llmtool.errors import ModelNotFound, UsageError
+from llmtool.models import registry
+from llmtool.models.blob_lock import lock_blob
 from llmtool.models.store import Store
 
 
 def files_of(folder):
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if not p.is_dir())
+    found = (p.relative_to(folder) for p in folder.rglob("*") if not p.is_dir())
+    return sorted(str(path) for path in found if path.parts[0] != ".locks")
+
+
+def record(store, cached, name, content):
+    """Add a file to the cache and to the registry, as a pull does."""
+    cached("org/name", name, content)
+    files = (registry.FileRecord(path=name, size_bytes=len(content)),)
+    made = registry.Record(source="hub", name="org/name", files=files, commit=COMMIT)
+    registry.save(store.registry_file, store.load_registry().with_record(made))
+
+
+def is_locked(hub_cache, repo, digest):
+    """Ask from another process whether a blob's lock is held."""
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from llmtool.models.blob_lock import lock_blob\n"
+        "with lock_blob(Path(sys.argv[1]), *sys.argv[2:], cancelled=lambda: True): pass"
+    )
+    command = [sys.executable, "-c", code, str(hub_cache), repo, digest]
+    return b"stopped while waiting" in subprocess.run(command, capture_output=True).stderr
 
 
 class TestVerify:
@@ -56,7 +82,7 @@ class TestRemove:
     def test_a_model_goes_with_its_blob_and_its_repository(self, store, cached, folders):
         cached("org/name", "m-Q4_K_M.gguf")
         removed = store.remove("org/name")
-        assert [(r.reason, r.size_bytes) for r in removed] == [("snapshot", 0), ("blob", 4)]
+        assert [(r.reason, r.size_bytes) for r in removed] == [("blob", 4)]
         assert files_of(folders.hub_cache) == []
         with pytest.raises(ModelNotFound):
             store.find("org/name")
@@ -64,7 +90,7 @@ class TestRemove:
     def test_a_dry_run_removes_nothing(self, store, cached, folders):
         cached("org/name", "m-Q4_K_M.gguf")
         before = files_of(folders.hub_cache)
-        assert len(store.remove("org/name", dry_run=True)) == 2
+        assert [r.size_bytes for r in store.remove("org/name", dry_run=True)] == [4]
         assert files_of(folders.hub_cache) == before
 
     def test_other_quants_stay(self, store, cached):
@@ -82,8 +108,34 @@ class TestRemove:
     def test_without_a_revision_it_goes_from_every_commit(self, store, cached, folders):
         cached("org/name", "m-Q4_K_M.gguf")
         cached("org/name", "m-Q4_K_M.gguf", b"new", commit=OTHER, revision="v1")
-        assert len(store.remove("org/name")) == 4
+        assert sorted(r.size_bytes for r in store.remove("org/name")) == [3, 4]
         assert files_of(folders.hub_cache) == []
+
+    def test_one_blob_of_two_commits_is_one_removal(self, store, cached):
+        cached("org/name", "m-Q4_K_M.gguf")
+        cached("org/name", "m-Q4_K_M.gguf", commit=OTHER, revision="v1")
+        assert [(r.reason, r.size_bytes) for r in store.remove("org/name")] == [("blob", 4)]
+
+    def test_files_of_one_name_in_two_folders_are_two_models(self, store, cached):
+        record(store, cached, "Q4/model.gguf", b"four")
+        record(store, cached, "Q8/model.gguf", b"eight")
+        store.remove("org/name:Q4/model.gguf")
+        kept = [file.path for r in store.load_registry().models for file in r.files]
+        assert kept == ["Q8/model.gguf"]
+
+    def test_what_others_keep_in_the_repositorys_folder_stays(self, store, cached, folders):
+        cached("org/name", "m-Q4_K_M.gguf")
+        folder = folders.hub_cache / "models--org--name"
+        (folder / ".no_exist").mkdir()
+        (folder / ".no_exist" / "config.json").touch()
+        store.remove("org/name")
+        assert files_of(folder) == [".no_exist/config.json"]
+
+    def test_a_repository_that_is_being_fetched_keeps_its_folders(self, store, cached, folders):
+        cached("org/name", "m-Q4_K_M.gguf")
+        with lock_blob(folders.hub_cache, "org/name", "f" * 64):
+            store.remove("org/name")
+        assert (folders.hub_cache / "models--org--name" / "blobs").is_dir()
 
     def test_with_a_revision_it_goes_from_that_commit(self, store, cached):
         cached("org/name", "m-Q4_K_M.gguf")
@@ -129,6 +181,41 @@ class TestPrune:
         assert kept.read_bytes() == b"kept"
         assert sorted(p.name[:1] for p in blobs.iterdir() if p != kept.resolve()) == ["3"]
         assert store.prune() == []
+
+    def test_a_repository_that_it_did_not_touch_stays(self, store, folders):
+        (folders.hub_cache / "models--org--new" / "blobs").mkdir(parents=True)
+        store.prune()
+        assert (folders.hub_cache / "models--org--new" / "blobs").is_dir()
+
+    def test_a_blob_stays_locked_while_it_is_unlinked(self, store, cached, folders, monkeypatch):
+        blob = cached("org/name", "m-Q4_K_M.gguf").resolve()
+        (folders.hub_cache / f"models--org--name/snapshots/{COMMIT}/m-Q4_K_M.gguf").unlink()
+        held, unlink = [], Path.unlink
+
+        def watched(path, missing_ok=False):
+            if path == blob:
+                held.append(is_locked(folders.hub_cache, "org/name", blob.name))
+            unlink(path, missing_ok)
+
+        monkeypatch.setattr(Path, "unlink", watched)
+        assert [r.reason for r in store.prune()] == ["unused blob"]
+        assert held == [True] and not blob.exists()
+
+    def test_a_blob_that_was_linked_meanwhile_stays(self, store, cached, folders, monkeypatch):
+        link = cached("org/name", "m-Q4_K_M.gguf")
+        target = os.readlink(link)
+        link.unlink()
+
+        @contextlib.contextmanager
+        def another_first(*args, **options):
+            with lock_blob(*args, **options):
+                if not link.is_symlink():
+                    link.symlink_to(target)
+                yield
+
+        monkeypatch.setattr("llmtool.models.blob_lock.lock_blob", another_first)
+        assert store.prune() == []
+        assert link.read_bytes() == b"GGUF"
 
     def test_records_of_what_is_gone(self, store, tmp_path):
         (tmp_path / "m.gguf").write_bytes(build())
