@@ -10,7 +10,7 @@ import contextlib
 import importlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -20,7 +20,7 @@ from llmtool.errors import DownloadError, ModelNotFound, UsageError
 from llmtool.models import cache
 from llmtool.models.listing import Listing, RemoteFile, read_listing, read_refs
 from llmtool.models.progress import OnNote, Patience, never, no_note
-from llmtool.models.refusals import Asked, explain, no_hub
+from llmtool.models.refusals import Asked, explain, no_hub, no_names
 from llmtool.models.source import Body, Interrupted, RangeRefused, Source
 from llmtool.models.urls import DEFAULT_PORTS, find_host, find_origin, is_final
 from llmtool.models.waiting import ask
@@ -51,8 +51,10 @@ class Hub:
         patience: Patience = Patience(),  # noqa: B008
         on_note: OnNote = no_note,
         cancelled: Callable[[], bool] = never,
+        known_repos: Callable[[], Collection[str]] = no_names,
     ) -> None:
         library = load_library()
+        self.known_repos = known_repos
         self.patience, self.on_note, self.cancelled = patience, on_note, cancelled
         self.endpoint: str = importlib.import_module("huggingface_hub.constants").ENDPOINT
         self.session: httpx2.Client = library.get_session()
@@ -113,7 +115,7 @@ class Hub:
         with self._follow("GET", url, listing.repo, headers, stall=True) as response:
             if response.status_code == 416:
                 raise RangeRefused
-            self._raise_for_status(response, listing.repo, file.path)
+            self._raise_for_status(response, listing.repo, file.path, files=listing.files)
             if response.headers.get("Content-Type", "").startswith("text/html"):
                 raise no_hub(self.endpoint)
             start = 0
@@ -167,7 +169,7 @@ class Hub:
 
     def _get_headers(self, listing: Listing, file: RemoteFile) -> Mapping[str, str]:
         with self._follow("HEAD", self._resolve(listing, file), listing.repo) as response:
-            self._raise_for_status(response, listing.repo, file.path)
+            self._raise_for_status(response, listing.repo, file.path, files=listing.files)
             return response.headers
 
     def _read_json(self, response: httpx2.Response) -> bytes:
@@ -254,7 +256,12 @@ class Hub:
             raise DownloadError(f"{host}: the request failed ({type(exc).__name__})") from None
 
     def _raise_for_status(
-        self, response: httpx2.Response, repo: str, file: str | None, revision: str | None = None
+        self,
+        response: httpx2.Response,
+        repo: str,
+        file: str | None,
+        revision: str | None = None,
+        files: Collection[str] = (),
     ) -> None:
         asked = Asked(
             endpoint=self.endpoint,
@@ -262,14 +269,11 @@ class Hub:
             file=file,
             revision=revision,
             with_token=self.token is not None,
+            files=files,
+            list_refs=lambda: self._list_refs(repo),
+            list_repos=self.known_repos,
         )
-        error = explain(
-            response.status_code,
-            str(response.url),
-            response.headers,
-            asked,
-            lambda: self._list_refs(repo),
-        )
+        error = explain(response.status_code, str(response.url), response.headers, asked)
         if error is not None:
             raise error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from llmtool.config import Folders
@@ -17,6 +16,7 @@ from llmtool.models.found import (
     list_models,
 )
 from llmtool.models.gguf import list_parts
+from llmtool.models.nearest import name_nearest
 from llmtool.models.reference import Reference
 
 
@@ -59,8 +59,8 @@ def _find_path(path: Path, folders: Folders, known: registry.Registry, check_siz
             return model
     parts = list_parts(path)
     if not path.exists() and not path.is_symlink():
-        near = _nearest(path.name, (p.name for p in path.parent.glob("*.gguf")))
-        hint = f"; {path.parent} has {', '.join(near)}" if near else ""
+        near = name_nearest(path.name, (p.name for p in path.parent.glob("*.gguf")))
+        hint = f"; in {path.parent} {near}" if near else ""
         raise ModelNotFound(f"{path}: no such file{hint}; `llmtool models ls` shows the models")
     size = sum(part.stat().st_size for part in parts if part.exists())
     return Model(
@@ -114,9 +114,9 @@ def _describe_missing(reference: Reference, models: list[Model], offline: bool) 
     if here:
         message += f" (there is {', '.join(m.name for m in here[:5])})"
     else:
-        near = _nearest(reference.repo or "", {m.repo for m in models if m.repo}, cutoff=0.75)
-        if near:
-            message += f" (the nearest are {', '.join(near)})"
+        repos = {m.repo for m in models if m.repo}
+        if near := name_nearest(reference.repo or "", repos, cutoff=0.75):
+            message += f" ({near})"
     without = " without --offline" if offline else ""
     return f"{message}; `llmtool models pull {reference}`{without} fetches it"
 
@@ -131,9 +131,3 @@ def _check_sizes(record: registry.Record, parts: tuple[Path, ...], remedy: str) 
             raise ModelUnreadable(
                 f"{part}: has {size} bytes of {file.size_bytes}: truncated; {remedy}"
             )
-
-
-def _nearest(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> list[str]:
-    import difflib
-
-    return difflib.get_close_matches(name, list(names), n=3, cutoff=cutoff)

@@ -14,6 +14,8 @@ from typing import Literal
 import msgspec
 
 from llmtool.errors import ModelNotFound
+from llmtool.models.nearest import name_nearest
+from llmtool.sizes import format_bytes
 
 DEFAULT_ORDER = (
     "Q4_K_M UD-Q4_K_M UD-Q4_K_XL Q4_K_XL Q4_K_L Q4_K_S IQ4_XS IQ4_NL Q4_0 Q4 MXFP4 MXFP4_MOE "
@@ -176,16 +178,9 @@ def choose_file(files: Mapping[str, int | None] | Iterable[str], name: str) -> C
             f"{name} is there {len(paths)} times: {', '.join(paths)}; give the path",
             reason="pick-one",
         )
-    import difflib
-
-    near = difflib.get_close_matches(name, [m.file for m in models], n=3, cutoff=0.4)
-    there = f"the nearest are {', '.join(near)}" if near else _list(models) or "no GGUF model"
-    raise ChoiceError(
-        f"it has no file {name}; there is {there}"
-        if not near
-        else f"it has no file {name}; {there}",
-        reason="no-such-file",
-    )
+    near = name_nearest(name, (m.file for m in models), cutoff=0.4)
+    there = near or f"there is {_list(models) or 'no GGUF model'}"
+    raise ChoiceError(f"it has no file {name}; {there}", reason="no-such-file")
 
 
 def _choose_label(models: list[Choice], pieces: list[str], quant: str) -> Choice:
@@ -232,7 +227,7 @@ def _byte_split(name: str) -> ChoiceError:
 def _list(models: list[Choice]) -> str:
     shown = sorted(models, key=lambda m: m.size_bytes or 0)[:_MAX_LISTED]
     texts = [
-        (m.quant or m.file) + (f" ({m.size_bytes / 1e9:.1f} GB)" if m.size_bytes else "")
+        (m.quant or m.file) + (f" ({format_bytes(m.size_bytes)})" if m.size_bytes else "")
         for m in shown
     ]
     more = len(models) - len(shown)

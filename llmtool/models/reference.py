@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from llmtool.errors import ModelNotFound, UsageError
+from llmtool.models.nearest import name_nearest
 
 STARTER = "starter"
 HUB_HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
@@ -124,12 +125,8 @@ def _parse_alias(
 
 def suggest(name: str, names: Collection[str]) -> str:
     """Return what to add to "not found": the nearest names, or the way to ask for any."""
-    import difflib
-
-    near = difflib.get_close_matches(name.lower(), sorted({n.lower() for n in names}), n=3)
-    found = [n for low in near for n in sorted(names) if n.lower() == low]
-    if found:
-        return "; the nearest are " + ", ".join(dict.fromkeys(found))
+    if near := name_nearest(name, names):
+        return f"; {near}"
     return "; give org/name, a path to a .gguf file, or a name that `llmtool models ls` shows"
 
 

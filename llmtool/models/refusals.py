@@ -5,37 +5,42 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
 from llmtool.errors import DownloadError, ModelNotFound
+from llmtool.models.nearest import name_nearest
 from llmtool.models.source import Interrupted
 from llmtool.models.urls import find_host, find_origin
 
 
+def no_names() -> Collection[str]:
+    return ()
+
+
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for, and of which endpoint."""
+    """What was asked for, of which endpoint, and what else there is.
+
+    `files` are those of the listing; `list_refs` names the revisions of the repository and
+    `list_repos` the repositories that are known here, each called only when it is needed.
+    """
 
     endpoint: str
     repo: str
     file: str | None = None
     revision: str | None = None
     with_token: bool = False
+    files: Collection[str] = ()
+    list_refs: Callable[[], Collection[str]] = no_names
+    list_repos: Callable[[], Collection[str]] = no_names
 
 
-def explain(
-    status: int,
-    url: str,
-    headers: Mapping[str, str],
-    asked: Asked,
-    list_refs: Callable[[], list[str]],
-) -> Exception | None:
+def explain(status: int, url: str, headers: Mapping[str, str], asked: Asked) -> Exception | None:
     """Return the error that an answer stands for, or None when it is none.
 
     Args:
         url: where the answer came from in the end, after redirects.
-        list_refs: names the revisions that there are; called when the asked one is none of them.
     """
     if status < 400:
         return None
@@ -51,12 +56,10 @@ def explain(
         return Interrupted(f"{host} refused a signed URL (HTTP {status})")
     if is_foreign:
         return DownloadError(f"{asked.repo}: HTTP {status} from {host}; try again later")
-    return _explain_refusal(status, headers, asked, list_refs)
+    return _explain_refusal(status, headers, asked)
 
 
-def _explain_refusal(
-    status: int, headers: Mapping[str, str], asked: Asked, list_refs: Callable[[], list[str]]
-) -> Exception:
+def _explain_refusal(status: int, headers: Mapping[str, str], asked: Asked) -> Exception:
     """Say what a 4xx of the Hub means, by the codes that huggingface_hub maps, too."""
     repo, host, page = asked.repo, find_host(asked.endpoint), f"{asked.endpoint}/{asked.repo}"
     code = headers.get("X-Error-Code", "")
@@ -70,14 +73,18 @@ def _explain_refusal(
     if code == "GatedRepo":
         return DownloadError(f"{repo} is gated, also for this token: ask for access at {page}")
     if code == "RevisionNotFound":
-        names = list_refs()
+        names = list(asked.list_refs())
         there = f"; there are {', '.join(names[:10])}" if names else ""
         return ModelNotFound(f"{repo} has no revision {asked.revision!r}{there}")
     if code == "EntryNotFound":
-        return ModelNotFound(f"{repo} has no file {asked.file}; see {page}/tree/main")
+        others = [name for name in asked.files if name != asked.file]
+        near = name_nearest(asked.file or "", others)
+        return ModelNotFound(f"{repo} has no file {asked.file}; {near or f'see {page}/tree/main'}")
     if code == "RepoNotFound" or status in (401, 404):
         hint = "check the token's rights" if asked.with_token else "a private one needs HF_TOKEN"
-        return ModelNotFound(f"{repo} is not on {host}, or private; {hint}")
+        others = [name for name in asked.list_repos() if name != repo]
+        near = name_nearest(repo, others, cutoff=0.75)
+        return ModelNotFound(f"{repo} is not on {host}, or private; {near and f'{near}; '}{hint}")
     if status == 403:
         return DownloadError(f"{repo}: not allowed (HTTP 403); check the token's rights")
     return DownloadError(f"{repo}: HTTP {status} from {host}; see {page}")

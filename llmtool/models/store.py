@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmtool.config import Folders
-from llmtool.errors import ModelNotFound, ModelUnreadable
+from llmtool.errors import ModelNotFound, ModelUnreadable, UsageError
 from llmtool.models import registry
-from llmtool.models.found import Model, imported_folder, list_models
+from llmtool.models.found import Model, describe_starter, imported_folder, list_models
 from llmtool.models.lookup import find_model
 from llmtool.models.progress import OnNote, OnProgress, Patience, never, no_note, no_progress
 from llmtool.models.reference import Reference, parse
@@ -219,6 +219,12 @@ class Store:
         on_note: OnNote,
         cancelled: Callable[[], bool],
     ) -> Hub:
+        reference = self.resolve(text)
+        if reference.kind == "starter":
+            describe_starter()
+            raise UsageError("starter is here already: it comes with a package, not from the Hub")
+        if reference.kind == "path":
+            raise ModelNotFound(f"{text} is no model of the Hub; only those can be fetched")
         if self.offline:
             raise ModelNotFound(
                 f"offline, so {text} cannot be fetched; `llmtool models pull {text}` "
@@ -226,7 +232,19 @@ class Store:
             )
         from llmtool.models.hub import Hub
 
-        return Hub(patience=patience or Patience(), on_note=on_note, cancelled=cancelled)
+        return Hub(
+            patience=patience or Patience(),
+            on_note=on_note,
+            cancelled=cancelled,
+            known_repos=self._known_repos,
+        )
+
+    def _known_repos(self) -> set[str]:
+        from llmtool.models import cache, catalogue
+
+        repos = {repo for repo, _ in cache.list_repos(self.folders.hub_cache)}
+        fetched = {r.name for r in self.load_registry().models if r.source == "hub"}
+        return repos | fetched | set(catalogue.names().values())
 
     def list(self) -> list[Model]:
         """Return every model on this machine: starter, imported ones, the Hub's cache by name."""

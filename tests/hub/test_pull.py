@@ -162,7 +162,7 @@ def test_a_cached_model_is_found_without_huggingface_hub(hub, client):
 @pytest.mark.parametrize(
     ("reference", "code", "says"),
     [
-        ("org/model-GGUF:Q8_0", 10, "org/model-GGUF: it has no Q8_0; there are Q4_K_M (0.0 GB)"),
+        ("org/model-GGUF:Q8_0", 10, "org/model-GGUF: it has no Q8_0; there are Q4_K_M (3.0 MB)"),
         ("org/model-GGUF:other.gguf", 10, "it has no file other.gguf"),
         ("org/none", 10, "org/none is not on 127.0.0.1"),
         ("org/model-GGUF@v9", 10, "has no revision 'v9'; there are main"),
@@ -173,6 +173,37 @@ def test_what_is_not_there(hub, client, reference, code, says):
     assert (result["code"], "\n" in result["message"]) == (code, False)
     assert says in result["message"]
     assert client.visible() == {}
+
+
+@pytest.mark.parametrize(
+    ("reference", "near"),
+    [
+        ("org/modle-GGUF", "org/model-GGUF"),
+        ("unsloth/Qwen3.5-2B-GUFF", "unsloth/Qwen3.5-2B-GGUF"),
+        ("big/nothing-like-it", None),
+    ],
+    ids=["of the cache", "of the catalogue", "none"],
+)
+def test_a_repository_that_is_not_there_names_those_near(hub, client, reference, near):
+    client.pull()
+    message = client.pull(reference)["message"]
+    assert f"{reference} is not on 127.0.0.1" in message
+    assert (near in message) if near else ("nearest" not in message)
+
+
+def test_a_listed_file_that_is_not_there_names_those_near(hub, client):
+    hub.add("org/odd", {"m-Q8_0.gguf": BIG}, listed=("m-Q4_0.gguf",))
+    result = client.pull("org/odd:m-Q4_0.gguf")
+    assert result["code"] == 10
+    assert "org/odd has no file m-Q4_0.gguf; the nearest is m-Q8_0.gguf" in result["message"]
+
+
+@pytest.mark.parametrize("call", ["pull", "plan"])
+def test_the_starter_needs_no_fetching(hub, client, call):
+    result = client.run(call, "starter")
+    assert result["code"] == 2
+    assert result["message"].startswith("starter is here already")
+    assert hub.seen == []
 
 
 def test_offline_says_which_command_fetches_it(hub, client):

@@ -110,3 +110,16 @@ def test_a_file_that_cannot_be_chosen(files, name, reason):
     with pytest.raises(ChoiceError) as caught:
         choose_file(files, name)
     assert caught.value.reason == reason
+
+
+def test_sizes_are_worded_as_everywhere():
+    sizes = {"m-Q4_K_M.gguf": 98_400_000, "m-Q8_0.gguf": 2_700_000_000}
+    with pytest.raises(ChoiceError, match=r"Q4_K_M \(98\.4 MB\), Q8_0 \(2\.7 GB\)"):
+        choose(sizes, "Q6_K")
+
+
+def test_one_near_file_is_the_nearest():
+    with pytest.raises(
+        ChoiceError, match="^it has no file model-Q8.gguf; the nearest is model-Q8_0.gguf$"
+    ):
+        choose_file(["model-Q8_0.gguf"], "model-Q8.gguf")

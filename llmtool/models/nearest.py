@@ -1,0 +1,24 @@
+"""Name what somebody may have meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def name_nearest(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Return a phrase with the names most like this one, in any case; empty when none is.
+
+    Example:
+        >>> name_nearest("qwen3-2b", ["qwen3.5-2b", "gemma"])
+        'the nearest is qwen3.5-2b'
+    """
+    import difflib
+
+    by_lower: dict[str, list[str]] = {}
+    for known in sorted(set(names)):
+        by_lower.setdefault(known.lower(), []).append(known)
+    near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=cutoff)
+    found = [known for lower in near for known in by_lower[lower]]
+    if not found:
+        return ""
+    return f"the nearest {'is' if len(found) == 1 else 'are'} {', '.join(found)}"

@@ -1,0 +1,16 @@
+import pytest
+
+from llmtool.models.nearest import name_nearest
+
+
+@pytest.mark.parametrize(
+    ("name", "names", "expected"),
+    [
+        ("qwen3", ["qwen", "Qwen3.5"], "the nearest are qwen, Qwen3.5"),
+        ("ORG/NAME", ["org/name"], "the nearest is org/name"),
+        ("a", ["zzz"], ""),
+        ("a", [], ""),
+    ],
+)
+def test_the_nearest_names(name, names, expected):
+    assert name_nearest(name, names) == expected
