@@ -76,6 +76,7 @@ class Toolbox:
         environ = os.environ if environ is None else environ
         self.folders = folders or config.find_folders(environ)
         self.settings = settings or config.load_settings(environ, self.folders.config_file)
+        self._endpoint = environ.get("HF_ENDPOINT")
         self._reference = None if model is None else os.fspath(model)
         self._n_ctx = n_ctx or self.settings.ctx_size
         self._n_threads = n_threads or self.settings.threads
@@ -105,7 +106,12 @@ class Toolbox:
 
     @property
     def store(self) -> Store:
-        return Store(self.folders, self.settings.aliases, offline=self.settings.offline)
+        return Store(
+            self.folders,
+            self.settings.aliases,
+            offline=self.settings.offline,
+            endpoint=self._endpoint,
+        )
 
     @property
     def library(self) -> Library:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,7 +33,8 @@ def _open(**flags: Any) -> Store:
     from llmtool.models.store import Store
 
     folders, settings = session.start(**flags)
-    return Store(folders, settings.aliases, offline=settings.offline)
+    endpoint = os.environ.get("HF_ENDPOINT")
+    return Store(folders, settings.aliases, offline=settings.offline, endpoint=endpoint)
 
 
 @app.command("ls", context_settings=_HELP, epilog="Example: llmtool models ls | cut -f1")
@@ -104,7 +106,8 @@ def pull(
     from llmtool.cli.progress import DownloadProgress
 
     store = _open(color=color.value, quiet=quiet, offline=offline)
-    plan = store.plan(model, on_note=output.note)
+    cancellation = signals.install()
+    plan = store.plan(model, on_note=output.note, cancelled=lambda: cancellation.cancelled)
     if dry_run:
         if json:
             output.write_json(models_show.plan_to_dict(plan))
@@ -112,7 +115,6 @@ def pull(
             output.fields(models_show.describe_plan(plan))
         return
     models_show.warn_of_memory(plan)
-    cancellation = signals.install()
     with DownloadProgress(model, quiet=quiet) as progress:
         found = store.pull(
             model,

@@ -49,6 +49,12 @@ def test_a_dry_run_says_what_would_be_fetched(run_llmtool: Run, hub: FakeHub) ->
     assert not [seen for seen in hub.seen if seen.where == "cdn"]
 
 
+def test_a_url_of_the_configured_hub_is_a_reference(run_llmtool: Run, hub: FakeHub) -> None:
+    url = f"{hub.url}/{REPO}"
+    result = run_llmtool("models", "pull", url, "--dry-run", "--json", env=online(hub))
+    assert json.loads(result.stdout)["repo"] == REPO, result.stderr.decode()
+
+
 def test_a_missing_repository_is_one_line(run_llmtool: Run, hub: FakeHub) -> None:
     line = error_line(run_llmtool("gen", "hi", "-m", "org/none", env=online(hub)), 10)
     assert "org/none" in line and "or private" in line
