@@ -161,8 +161,7 @@ class Toolbox:
     def warm_up(self) -> None:
         """Begin to load the model in the background; `engine` waits for it.
 
-        Loading is native code that leaves the interpreter to others: reading templates meanwhile
-        brings the first token of a one-liner 40 ms forward. A failure shows when `engine` is used.
+        Loading is native code, so templates can be read meanwhile. A failure shows in `engine`.
         """
 
         def load() -> None:
@@ -240,9 +239,7 @@ class Toolbox:
             UsageError: a sampling option is unknown or out of its range.
 
         Example:
-            >>> import llmtool                                          # doctest: +SKIP
-            >>> reply = llmtool.generate("Name a colour.", max_tokens=8, temperature=0)
-            ...                                                         # doctest: +SKIP
+            >>> reply = box.generate("Name a colour.", max_tokens=8)    # doctest: +SKIP
             >>> reply.text, reply.usage.completion_tokens               # doctest: +SKIP
             ('Red.', 2)
         """
