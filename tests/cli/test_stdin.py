@@ -328,7 +328,7 @@ def test_an_empty_argument_is_no_prompt(gen: Run) -> None:
     assert "empty" in error_line(gen(""), 14)
 
 
-@pytest.mark.parametrize("route", ["argument", "stdin", "file", "system"])
+@pytest.mark.parametrize("route", ["argument", "stdin", "file", "system", "variable", "prefill"])
 def test_text_of_a_control_token_is_only_text(gen: Run, tmp_path: Path, route: str) -> None:
     special = {*CONTROL, "<think>", "</think>", "<tool>"}
     tokens = bpe_vocabulary().tokens
@@ -336,7 +336,19 @@ def test_text_of_a_control_token_is_only_text(gen: Run, tmp_path: Path, route: s
     def specials(text: str) -> list[str]:
         file = tmp_path / "input.txt"
         file.write_text(text)
-        args = {"argument": [text], "stdin": [], "file": ["-f", file], "system": ["-s", text, "x"]}
+        template = tmp_path / "say.yaml"
+        template.write_text(
+            "llmtool: 1\nname: say\ntask: gen\n"
+            "inputs: {words: {type: text}}\nprompt: Say {{ words }}\n"
+        )
+        args = {
+            "argument": [text],
+            "stdin": [],
+            "file": ["-f", file],
+            "system": ["-s", text, "x"],
+            "variable": ["-t", template, "-p", f"words={text}", "--no-stdin"],
+            "prefill": ["--prefill", text, "x"],
+        }
         input = text.encode() if route == "stdin" else b""
         result = gen(*args[route], "--dry-run", "--json", input=input)
         ids = json.loads(result.stdout)["token_ids"]
