@@ -38,7 +38,7 @@ def bindings() -> ModuleType:
     except (OSError, RuntimeError) as exc:
         raise EngineError(f"llama.cpp's library cannot be loaded: {exc}") from exc
     finally:
-        for name in [n for n in sys.modules if n.split(".")[0] == "llama_cpp"]:
+        for name in [n for n in list(sys.modules) if n.split(".")[0] == "llama_cpp"]:
             del sys.modules[name]
     _start_backend(module)
     return module

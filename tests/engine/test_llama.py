@@ -115,3 +115,22 @@ def test_the_real_package_can_be_imported_beside_ours(starter: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "True", done.stderr
+
+
+def test_the_bindings_can_be_imported_while_another_thread_imports() -> None:
+    program = (
+        "import sys, threading, types\n"
+        "from llmtool.engine.bindings import bindings\n"
+        "sys.setswitchinterval(1e-6)\n"
+        "def churn():\n"
+        "    while True:\n"
+        "        for n in range(2000): sys.modules[f'churned_{n}'] = types\n"
+        "        for n in range(2000): del sys.modules[f'churned_{n}']\n"
+        "threading.Thread(target=churn, daemon=True).start()\n"
+        "for _ in range(10):\n"
+        "    bindings.cache_clear()\n"
+        "    bindings()\n"
+        "print('imported')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "imported\n", done.stderr
