@@ -170,12 +170,12 @@ def _write_all(data: bytes) -> None:
             raise OutputError(f"write error: {exc.strerror}") from exc
 
 
-def write_json(value: object) -> None:
-    """Write one JSON document and a newline: indented on a terminal, on one line in a pipe."""
+def write_json(value: object, sink: Result | None = None) -> None:
+    """Write one JSON document and a newline: indented on a terminal, on one line elsewhere."""
     import json
 
-    indent = 2 if is_terminal(STDOUT) else None
-    stdout.write(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
+    indent = 2 if sink in (None, stdout) and is_terminal(STDOUT) else None
+    (sink or stdout).write(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
 
 
 def note(text: str) -> None:

@@ -72,7 +72,7 @@ def _write(
         raise AssertionError("a stream ends with its result")
     thought.end()
     if as_json:
-        write_json(sink, event.to_dict())
+        output.write_json(event.to_dict(), sink)
         return event
     for each in event.choices[choice + 1 if live else 0 :]:
         if live or each is not event.choices[0]:
@@ -122,13 +122,6 @@ def statistics(result: Generation, *, started: float) -> None:
     lines.append(f"total {result.seconds + start:.3f} s, peak memory {_peak_memory()}")
     for line in lines:
         output.note(line)
-
-
-def write_json(sink: output.Result, value: object) -> None:
-    import json
-
-    indent = 2 if sink is output.stdout and output.is_terminal(output.STDOUT) else None
-    sink.write(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
 
 
 def _separate(sink: output.Result) -> None:

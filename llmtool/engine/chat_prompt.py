@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from llmtool.engine.text_stream import ThoughtMarks, thought_marks
-from llmtool.engine.types import Message, Prompt, Tokenized, TokenKind
+from llmtool.engine.types import Prompt, Tokenized, TokenKind
 from llmtool.errors import TemplateError
 
 if TYPE_CHECKING:
@@ -220,9 +220,3 @@ def _break_edges(text: str, breaker: str) -> str:
         return text
     start = text.index(core)
     return text[:start] + breaker + core + breaker + text[start + len(core) :]
-
-
-def as_messages(prompt: str, *, system: str | None = None) -> tuple[Message, ...]:
-    """Return the messages of a single question."""
-    question = Message("user", prompt)
-    return (Message("system", system), question) if system else (question,)
