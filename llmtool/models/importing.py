@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +25,7 @@ from llmtool.sizes import format_bytes
 if TYPE_CHECKING:
     from llmtool.models.store import Store
 
+_TEMPORARY_PREFIX: Final = ".import-"
 _SHA256: Final = "0" * 64  # the kind of digest that is asked for
 
 
@@ -51,11 +54,11 @@ def import_file(
     folder = store.imported_folder
     with files.write_errors("the store"):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryDirectory(prefix=".import-", dir=folder) as temporary:
+        with _make_temporary(store) as temporary:
             taken = []
             for index, part in enumerate(parts, 1):
                 suffix = f"-{index:05}-of-{len(parts):05}" if len(parts) > 1 else ""
-                target = Path(temporary) / f"{name}{suffix}.gguf"
+                target = temporary / f"{name}{suffix}.gguf"
 
                 def report(count: int, size: int, earlier: int = done) -> None:
                     on_progress(earlier + count, total)
@@ -70,8 +73,41 @@ def import_file(
                 files=tuple(taken),
                 quant=find_label(path.name) or header.quant,
             )
-            _register(store, record, Path(temporary))
+            _register(store, record, temporary)
     return store.find(name)
+
+
+@contextlib.contextmanager
+def _make_temporary(store: Store) -> Iterator[Path]:
+    """Make a folder for the files of an import, and hold it."""
+    with contextlib.ExitStack() as stack:
+        with files.lock(store.registry_file):  # so that nobody sees it before it is held
+            made = tempfile.TemporaryDirectory(
+                prefix=_TEMPORARY_PREFIX,
+                dir=store.imported_folder,
+                ignore_cleanup_errors=True,  # `upkeep.prune` may be removing it as well by then
+            )
+            folder = Path(stack.enter_context(made))
+            stack.enter_context(hold(folder))
+        with files.write_errors("the store"):  # or the lock would take them for its own
+            yield folder
+
+
+def list_temporary(store: Store) -> list[Path]:
+    """Return the folders of imports that run or were killed; see `hold`."""
+    folders = sorted(store.imported_folder.glob(f"{_TEMPORARY_PREFIX}*"))
+    return [folder for folder in folders if folder.is_dir() and not folder.is_symlink()]
+
+
+def hold(folder: Path) -> AbstractContextManager[None]:
+    """Hold an import's folder for as long as the context and the process last.
+
+    Call it under the lock of the registry.
+
+    Raises:
+        LockedError: on entry, when the import is running.
+    """
+    return files.lock(folder / "import", timeout_seconds=0)
 
 
 def _suggest_name(path: Path) -> str:

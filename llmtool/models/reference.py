@@ -22,6 +22,8 @@ STARTER = "starter"
 HUB_HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
 _REPO = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}/[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]{0,199}")
+# What the Hub makes of a URL's path, in which these revisions alone may have slashes.
+_SPECIAL_REVISION = re.compile(r"(refs/(?:pr/[0-9]+|convert/[A-Za-z0-9_.-]+))(?:/(.*))?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,95}")
 _MAX_ALIASES = 16
 
@@ -180,8 +182,12 @@ def _parse_url(text: str, endpoint: str) -> Reference:
         org, _, rest = text[len("hf://") :].partition("/")
         name, slash, file = rest.partition("/")
         if slash and file.lower().endswith(".gguf") and ":" not in name:
-            name, _, revision = name.partition("@")
-            return _hub(text, f"{org}/{name}", unquote(file), revision)
+            name, at, revision = name.partition("@")
+            if not at:
+                return _hub(text, f"{org}/{name}", unquote(file), "")
+            parts = [unquote(part) for part in (revision, *file.split("/"))]
+            revision, file = _split_revision(parts)
+            return _hub(text, f"{org}/{name}", file, revision)
         return _parse_repo(f"{org}/{rest}", text)
     if endpoint and text.startswith(f"{endpoint}/"):
         path = urlsplit(text[len(endpoint) :]).path
@@ -195,9 +201,17 @@ def _parse_url(text: str, endpoint: str) -> Reference:
     repo, rest_parts = "/".join(parts[:2]), parts[2:]
     if not rest_parts:
         return _parse_repo(repo, text)
-    kind, revision, file = rest_parts[0], "".join(rest_parts[1:2]), "/".join(rest_parts[2:])
+    kind = rest_parts[0]
+    revision, file = _split_revision(rest_parts[1:])
     if kind not in ("tree", "blob", "resolve", "raw") or (file and not file.endswith(".gguf")):
         raise UsageError(
             f"{text!r} is no page of a model; give org/name or the URL of a .gguf file"
         )
     return _hub(text, repo, file, revision)
+
+
+def _split_revision(parts: list[str]) -> tuple[str, str]:
+    """Split the end of a URL's path into a revision and a file, either of which may be empty."""
+    if match := _SPECIAL_REVISION.fullmatch("/".join(parts)):
+        return match[1], match[2] or ""
+    return "".join(parts[:1]), "/".join(parts[1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmtool import files
-from llmtool.errors import Cancelled, UsageError
-from llmtool.models import cache, registry
+from llmtool.errors import Cancelled, LockedError, UsageError
+from llmtool.models import cache, importing, registry
 from llmtool.models.found import Model
 from llmtool.models.pull import PART_SUFFIX
 
@@ -134,7 +135,7 @@ def _forget(store: Store, model: Model, every_revision: bool) -> None:
 
 
 def prune(store: Store, *, dry_run: bool) -> list[Removal]:
-    """Remove what no model needs: cut transfers, unused blobs, dangling links, stale records.
+    """Remove what no model needs: cut transfers and imports, unused blobs, dangling links, records.
 
     Files that another process holds the lock of are left alone.
     """
@@ -150,9 +151,32 @@ def prune(store: Store, *, dry_run: bool) -> list[Removal]:
             if found and not dry_run:
                 _drop_empty(store, repo, [removal.path for removal in found])
             removals += found
+        removals += _prune_imports(store, dry_run=dry_run)
         if not dry_run:
             _forget_lost(store)
     return removals
+
+
+def _prune_imports(store: Store, *, dry_run: bool) -> list[Removal]:
+    """Remove what killed imports left; a running one holds its folder."""
+    removals: list[Removal] = []
+    if not importing.list_temporary(store):
+        return removals
+    with contextlib.suppress(LockedError), files.lock(store.registry_file, timeout_seconds=0):
+        for folder in importing.list_temporary(store):
+            with contextlib.suppress(LockedError), importing.hold(folder):
+                with files.write_errors(str(folder)), contextlib.suppress(FileNotFoundError):
+                    removals.append(_remove_import(folder, dry_run=dry_run))
+    return removals
+
+
+def _remove_import(folder: Path, *, dry_run: bool) -> Removal:
+    """Remove an import's folder; a hard link frees nothing, for the imported file stays."""
+    states = [path.lstat() for path in folder.iterdir()]
+    size = sum(state.st_size for state in states if state.st_nlink == 1)
+    if not dry_run:
+        shutil.rmtree(folder)
+    return Removal(path=folder, size_bytes=size, reason="cut import")
 
 
 def _find_unneeded(folder: Path) -> list[tuple[Path, str]]:

@@ -3,7 +3,7 @@ import os
 import pytest
 from models.gguf_bytes import build
 
-from llmtool.errors import Cancelled, ModelUnreadable, UsageError
+from llmtool.errors import Cancelled, ModelUnreadable, OutputError, UsageError
 from llmtool.models import importing
 from llmtool.models.store import Store
 
@@ -113,6 +113,16 @@ def test_a_registry_that_cannot_be_written_leaves_nothing(store, model_file, mon
     monkeypatch.setattr(importing.registry, "save", fail)
     with pytest.raises(Exception, match="No space left"):
         store.import_file(model_file())
+    assert names_in(store.imported_folder) == []
+
+
+def test_a_full_disk_is_told_with_the_file_that_did_not_fit(store, model_file, either_way):
+    def fail(done, total):
+        if done:
+            raise OSError(28, "No space left on device", "m.gguf")
+
+    with pytest.raises(OutputError, match=r"^m\.gguf: No space left on device$"):
+        store.import_file(model_file(), on_progress=fail)
     assert names_in(store.imported_folder) == []
 
 

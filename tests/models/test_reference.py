@@ -47,6 +47,42 @@ def hub(repo="org/name", **fields):
             hub("a/b", file="x.gguf", revision="refs/pr/1"),
         ),
         (
+            "https://huggingface.co/a/b/resolve/refs/pr/1/x.gguf",
+            hub("a/b", file="x.gguf", revision="refs/pr/1"),
+        ),
+        (
+            "https://huggingface.co/a/b/blob/refs/pr/12/d/x.gguf?download=true",
+            hub("a/b", file="d/x.gguf", revision="refs/pr/12"),
+        ),
+        (
+            "https://huggingface.co/a/b/resolve/refs%2fpr/1/x.gguf",
+            hub("a/b", file="x.gguf", revision="refs/pr/1"),
+        ),
+        (
+            "https://huggingface.co/a/b/resolve/refs%2Fconvert%2Fgguf/x.gguf",
+            hub("a/b", file="x.gguf", revision="refs/convert/gguf"),
+        ),
+        (
+            "https://huggingface.co/a/b/resolve/refs/convert/gguf/x.gguf",
+            hub("a/b", file="x.gguf", revision="refs/convert/gguf"),
+        ),
+        ("https://huggingface.co/a/b/tree/refs/pr/1", hub("a/b", revision="refs/pr/1")),
+        ("https://huggingface.co/a/b/tree/refs%2Fpr%2F1/", hub("a/b", revision="refs/pr/1")),
+        (
+            "https://huggingface.co/a/b/resolve/refs/pr/x.gguf",
+            hub("a/b", file="pr/x.gguf", revision="refs"),
+        ),
+        (
+            "https://huggingface.co/a/b/resolve/refs/pr/1x/y.gguf",
+            hub("a/b", file="pr/1x/y.gguf", revision="refs"),
+        ),
+        (
+            "https://huggingface.co/a/b/resolve/feature%2Fq4/x.gguf",
+            hub("a/b", file="x.gguf", revision="feature/q4"),
+        ),
+        ("hf://a/b@refs/pr/1/d/x.gguf", hub("a/b", file="d/x.gguf", revision="refs/pr/1")),
+        ("hf://a/b@refs%2Fpr%2F1/x.gguf", hub("a/b", file="x.gguf", revision="refs/pr/1")),
+        (
             "https://huggingface.co/a/b/blob/main/d/x%20y.gguf",
             hub("a/b", file="d/x y.gguf", revision="main"),
         ),

@@ -9,7 +9,7 @@ from models.conftest import COMMIT, OTHER
 from models.gguf_bytes import build
 
 from llmtool.errors import ModelNotFound, UsageError
-from llmtool.models import registry
+from llmtool.models import importing, registry
 from llmtool.models.blob_lock import lock_blob
 from llmtool.models.store import Store
 
@@ -222,3 +222,118 @@ class TestPrune:
         store.import_file(tmp_path / "m.gguf").path.unlink()
         store.prune()
         assert store.load_registry().models == ()
+
+
+IMPORT = """
+import os, signal, sys
+from pathlib import Path
+from llmtool.config import Folders
+from llmtool.models.store import Store
+
+if sys.argv[3] == "copied":
+    def no_link(*_, **__): raise OSError
+    os.link = no_link
+
+def report(done, total):
+    if done and sys.argv[4] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if done:
+        print("running", flush=True)
+        sys.stdin.readline()
+
+folders = Folders(**{name: Path(sys.argv[1], name) for name in Folders.__struct_fields__})
+Store(folders).import_file(Path(sys.argv[2]), on_progress=report)
+"""
+
+
+@pytest.fixture
+def start_import(tmp_path):
+    """Return `start(name, way, end)`: a process that has taken a part of a model file."""
+    started = []
+
+    def start(name="m.gguf", way="linked", end="waiting"):
+        path = tmp_path / name
+        path.write_bytes(build() + bytes(3_000_000))
+        command = [sys.executable, "-c", IMPORT, str(tmp_path), str(path), way, end]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen(command, **pipes))
+        started[-1].stdout.readline()
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+class TestPruneOfImports:
+    @pytest.mark.parametrize("way", ["linked", "copied"])
+    def test_what_a_killed_import_left_goes(self, store, start_import, way):
+        start_import(way=way, end="killed").wait()
+        (left,) = store.imported_folder.iterdir()
+        held = sum(p.stat().st_size for p in left.iterdir())
+        freed = 0 if way == "linked" else held
+        (dry,) = store.prune(dry_run=True)
+        assert (dry.path, dry.reason, dry.size_bytes) == (left, "cut import", freed)
+        assert left.is_dir()
+        assert store.prune() == [dry]
+        assert list(store.imported_folder.iterdir()) == []
+        assert store.prune() == []
+
+    def test_an_import_that_is_running_is_left_alone(self, store, start_import):
+        start_import("dead.gguf", end="killed").wait()
+        live = start_import("live.gguf")
+        assert [removal.reason for removal in store.prune()] == ["cut import"]
+        assert store.prune() == []
+        live.communicate("\n" * 100, timeout=30)
+        assert live.returncode == 0
+        assert [result.is_sound for result in store.verify("live")] == [True]
+        assert [p.name for p in store.imported_folder.iterdir()] == ["live.gguf"]
+
+    def test_an_import_of_this_very_process_is_left_alone(self, store, tmp_path):
+        (tmp_path / "m.gguf").write_bytes(build())
+        pruned = []
+        store.import_file(
+            tmp_path / "m.gguf", on_progress=lambda done, total: pruned.append(store.prune())
+        )
+        assert pruned and not any(pruned)
+        assert [result.is_sound for result in store.verify("m")] == [True]
+
+    def test_a_folder_is_held_before_prune_may_look(self, store, tmp_path, monkeypatch):
+        (tmp_path / "m.gguf").write_bytes(build())
+        hold, pruned = importing.hold, []
+
+        def prune_first(folder):
+            monkeypatch.setattr(importing, "hold", hold)
+            pruned.append((folder.is_dir(), store.prune(dry_run=True)))
+            return hold(folder)
+
+        monkeypatch.setattr(importing, "hold", prune_first)
+        store.import_file(tmp_path / "m.gguf")
+        assert pruned == [(True, [])]
+
+    def test_only_folders_of_imports_go(self, store, tmp_path):
+        store.imported_folder.mkdir(parents=True)
+        others = [".import-file", "import-x", ".imported"]
+        for name in others:
+            (store.imported_folder / name).touch()
+        (tmp_path / "elsewhere").mkdir()
+        (store.imported_folder / ".import-link").symlink_to(tmp_path / "elsewhere")
+        assert store.prune() == []
+        assert len(list(store.imported_folder.iterdir())) == 4
+        assert (tmp_path / "elsewhere").is_dir()
+
+    def test_a_folder_made_before_its_import_holds_it_is_left_alone(self, store, folders):
+        (store.imported_folder / ".import-new").mkdir(parents=True)
+        program = (
+            "import sys; from pathlib import Path; from llmtool import files\n"
+            "with files.lock(Path(sys.argv[1])):\n"
+            "    print(flush=True); sys.stdin.readline()"
+        )
+        command = [sys.executable, "-c", program, str(store.registry_file)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        with subprocess.Popen(command, **pipes) as holder:
+            holder.stdout.readline()
+            assert store.prune(dry_run=True) == []
+            holder.communicate("\n")
+        assert [removal.reason for removal in store.prune()] == ["cut import"]
