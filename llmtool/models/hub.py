@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _MAX_REDIRECTS: Final = 10
 _MAX_LISTING_BYTES: Final = 64 * 1024 * 1024
-_READ_BYTES: Final = 512 * 1024
+_READ_BYTES: Final = 2 * 1024 * 1024
 
 
 def load_library() -> ModuleType:

@@ -131,10 +131,10 @@ class _Transfer:
                 break
             self.hasher.update(block)
             self.done += len(block)
+        self.on_progress(self.done, self.size)
         if self.done:
             share = f"{format_bytes(self.done)} of {format_bytes(self.size)}"
             self.on_note(f"{self.label}: resuming after {share}")
-        self.on_progress(self.done, self.size)
 
     def stream(self) -> None:
         """Read one connection to its end, or leave it behind when cancelled."""

@@ -203,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.hub.seen.append(self.entry)
         self.fault = self.server.hub.take_fault(self.where, self.command)
         if self.fault and self.fault.kind == "silent":
-            self.server.hub.wait(30)
+            self.server.hub.wait(120)
             self.close_connection = True
         elif self.fault and self.fault.kind == "close":
             self.close_connection = True
@@ -283,7 +283,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault and fault.kind in ("cut", "reset", "stall", "slow"):
             self.write(body[: fault.after])
             if fault.kind == "stall":
-                self.server.hub.wait(30)
+                self.server.hub.wait(120)
             if fault.kind == "reset":
                 self.connection.setsockopt(
                     socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)

@@ -67,6 +67,17 @@ def test_the_next_run_resumes_and_says_so(hub, client):
     assert_right(client)
 
 
+def test_what_is_here_is_counted_before_resuming_is_announced(hub, client):
+    hub.fail("cdn", "cut", after=1_000_000)
+    hub.fail("cdn", "close", times=4)
+    assert client.pull()["code"] == 16
+    hub.faults.clear()
+    client.output = ""
+    client.pull(live=True)
+    events = [json.loads(line).get("event") for line in client.output.splitlines()]
+    assert events[:2] == ["progress", "note"]
+
+
 @pytest.mark.parametrize("kind", ["corrupt", "short", "long"])
 def test_wrong_content_is_fetched_once_more(hub, client, kind):
     hub.fail("cdn", kind)
