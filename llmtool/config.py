@@ -21,6 +21,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+NaturalInt = Annotated[int, msgspec.Meta(ge=0)]
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 Threads = Annotated[int, msgspec.Meta(ge=1, le=512)]  # llama.cpp aborts above
 GpuLayers = Literal["auto", "all"] | Annotated[int, msgspec.Meta(ge=0)]
@@ -54,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     temperature: Annotated[float, msgspec.Meta(ge=0, le=100)] | None = None
     offline: bool = False
     color: Literal["auto", "always", "never"] = "auto"
+    prefix_cache_mb: NaturalInt = 512
     aliases: dict[str, str] = {}
 
 

@@ -30,12 +30,28 @@ def test_no_file_and_an_empty_variable_are_the_default(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("environ", "text", "expected"),
+    [
+        ({}, "", 512),
+        ({}, "prefix_cache_mb = 64", 64),
+        ({"LLMTOOL_PREFIX_CACHE_MB": "0"}, "prefix_cache_mb = 64", 0),
+    ],
+    ids=["default", "file", "variable"],
+)
+def test_the_prefix_cache_has_a_limit_that_0_switches_off(
+    tmp_path: Path, environ: dict[str, str], text: str, expected: int
+) -> None:
+    assert load_settings(environ, write(tmp_path, text)).prefix_cache_mb == expected
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ('modle = "x"', "unknown key 'modle' (did you mean 'model'?)"),
         ("threads = 0", "threads"),
         ('threads = "two"', "threads"),
         ("color = 'red'", "color"),
+        ("prefix_cache_mb = -1", "prefix_cache_mb"),
         ("model = ", "not valid TOML"),
         ("\xff", "not valid TOML"),
     ],
@@ -51,7 +67,14 @@ def test_a_bad_file_is_a_usage_error_that_names_it(tmp_path: Path, text: str, me
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("THREADS", "0"), ("THREADS", "x"), ("TEMPERATURE", "-1"), ("N_GPU_LAYERS", "some")],
+    [
+        ("PREFIX_CACHE_MB", "-1"),
+        ("PREFIX_CACHE_MB", "much"),
+        ("THREADS", "0"),
+        ("THREADS", "x"),
+        ("TEMPERATURE", "-1"),
+        ("N_GPU_LAYERS", "some"),
+    ],
 )
 def test_a_bad_variable_is_a_usage_error_that_names_it(name: str, value: str) -> None:
     with pytest.raises(UsageError, match=f"LLMTOOL_{name}={value}"):
