@@ -1,0 +1,121 @@
+"""llguidance, the grammar engine: the only importer of `llguidance`.
+
+Its package imports `importlib.metadata` and more (50 to 65 ms); the compiled module in it is all
+that is used here, and takes 1 to 2.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from functools import lru_cache
+from importlib.machinery import PathFinder
+from typing import Any, Protocol
+
+from llmtool.errors import EngineError
+
+# Room for grammars whose lexemes are single characters; a step at these limits takes some 100 ms.
+_LIMITS = {
+    "max_items_in_row": 10_000,
+    "step_max_items": 1_000_000,
+    "step_lexer_fuel": 1_000_000,
+    "precompute_large_lexemes": False,
+    "verbose_errors": False,
+}
+
+
+class Vocabulary(Protocol):
+    """What a constraint has to know of a model: `Weights`, or a few tokens of a test."""
+
+    @property
+    def n_vocab(self) -> int: ...
+
+    def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]: ...
+
+    def render_piece(self, token: int, *, special: bool) -> bytes: ...
+
+    def kind(self, token: int) -> str: ...
+
+    def is_end(self, token: int) -> bool: ...
+
+
+@lru_cache(maxsize=1)
+def library() -> Any:
+    """Return llguidance's compiled module.
+
+    Raises:
+        EngineError: it is not installed.
+    """
+    name = "llguidance._lib"
+    if name in sys.modules:
+        return sys.modules[name]
+    package = importlib.util.find_spec("llguidance")
+    places = list(package.submodule_search_locations or ()) if package else []
+    spec = PathFinder.find_spec(name, places)
+    if spec is None or spec.loader is None:
+        raise EngineError("llguidance is not installed (pip install llguidance)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # the real package, imported later, must get this very module
+    spec.loader.exec_module(module)
+    return module
+
+
+class Tokens:
+    """The tokens of a vocabulary as llguidance takes them.
+
+    Control tokens and those that look like markup are never a part of constrained text.
+    """
+
+    is_tokenizer_wrapper = True
+    bos_token_id = None
+    _accepts_bytes = True
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        n = vocabulary.n_vocab
+        self._vocabulary = vocabulary
+        render, kind, is_end = vocabulary.render_piece, vocabulary.kind, vocabulary.is_end
+        self.tokens = [render(token, special=False) for token in range(n)]
+        self.ends = [token for token in range(n) if is_end(token)]
+        marks = [t for t, piece in enumerate(self.tokens) if _is_markup(piece)]
+        silent = [t for t, piece in enumerate(self.tokens) if not piece]
+        self.special_token_ids = sorted(
+            {*silent, *self.ends, *(t for t in marks if kind(t) != "ordinary")}
+        )
+        if not self.ends:  # a vocabulary without an end gets one that is never chosen
+            self.tokens.append(b"")
+            self.special_token_ids.append(n)
+        self.eos_token_id = self.ends[0] if self.ends else n
+        self.library_tokens = library().LLTokenizer(
+            self,
+            n_vocab=len(self.tokens),
+            eos_token=self.ends or [self.eos_token_id],
+            slices=[],
+        )
+
+    def __call__(self, text: bytes | str) -> list[int]:
+        """Return the tokens of text that is certain to come."""
+        raw = text.encode() if isinstance(text, str) else bytes(text)
+        ids = self._vocabulary.tokenize(raw, add_special=False, parse_special=False)
+        spelled = [self.tokens[token] for token in ids]
+        if spelled and b"".join(spelled) == b" " + raw:  # SentencePiece begins with a space
+            ids, spelled = (ids[1:], spelled[1:]) if spelled[0] == b" " else (ids, spelled)
+        if b"".join(spelled) == raw:
+            return ids
+        greedy: list[int] = self.library_tokens.greedy_tokenize(raw.decode("utf-8", "replace"))
+        return greedy
+
+
+def _is_markup(piece: bytes) -> bool:
+    return len(piece) > 2 and piece[:1] == b"<" and piece[-1:] == b">"
+
+
+def matcher(tokens: Tokens, grammar: str, *, regex: bool = False) -> Any:
+    """Return an `LLMatcher` for a Lark grammar or a regular expression; it may be in error."""
+    lib = library()
+    if regex:
+        # "d": \d is 0 to 9, and not the digits of every script.
+        source = lib.LLMatcher.grammar_from_regex(lib.regex_to_lark(grammar, "d"))
+    else:
+        source = lib.LLMatcher.grammar_from_lark(grammar)
+    limits = lib.LLParserLimits(**_LIMITS)
+    return lib.LLMatcher(tokens.library_tokens, source, log_level=0, limits=limits)

@@ -1,0 +1,171 @@
+"""Write a JSON Schema as a Lark grammar in llguidance's dialect.
+
+The grammar is narrower than the schema where that helps a small model and harms nobody: white
+space is one space, or one new line and an indentation, wherever JSON takes any; properties come in
+the schema's order; and objects hold no property that the schema does not name unless it says
+`additionalProperties` (llama.cpp's converter reads schemas in the same way).
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+
+from llmtool.errors import UsageError
+
+MAX_CHARACTERS = 1 << 20
+
+Schema = dict[str, Any]
+
+_WHITE_SPACE = r" |\n {0,16}"
+_LEAD = 'LEAD: " " | /\\n{1,2}/'  # what models like to write first, after a thought above all
+_IN_PLACE = ("allOf", "anyOf", "oneOf", "$ref", "not", "if", "then", "else", "dependentSchemas")
+_SHAPES_OBJECTS = frozenset(
+    ("additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames")
+    + ("minProperties", "dependentRequired", "dependencies", "$dynamicRef", *_IN_PLACE)
+)
+_DEFINITIONS = ("$defs", "definitions")
+_OF_SCHEMAS = ("properties", "patternProperties", "dependentSchemas")
+_OF_ONE = ("items", "additionalProperties", "contains", "propertyNames", "unevaluatedProperties")
+_LISTS = ("prefixItems", "allOf", "anyOf", "oneOf")
+
+
+def to_lark(source: str, *, lenient: bool = False, lead: bool = True) -> str:
+    """Return a grammar for a schema's text.
+
+    Args:
+        lenient: pass over what a grammar cannot hold.
+        lead: let a space or new lines come first.
+
+    Raises:
+        UsageError: the text is no JSON object, or it is too long.
+    """
+    if len(source) > MAX_CHARACTERS:
+        raise UsageError(f"JSON Schema: longer than {MAX_CHARACTERS} characters")
+    try:
+        schema = msgspec.json.decode(source)
+    except msgspec.DecodeError as exc:
+        raise UsageError(f"JSON Schema: not JSON: {exc}") from exc
+    except RecursionError as exc:
+        raise UsageError("JSON Schema: nested too deeply") from exc
+    if schema is True:
+        schema = {}
+    if not isinstance(schema, dict):
+        raise UsageError("JSON Schema: expected an object")
+    options = {"whitespace_pattern": _WHITE_SPACE, "lenient": lenient}
+    schema = close_objects(schema)
+    if lenient:
+        _forget_counts(schema)
+    text = msgspec.json.encode({**schema, "x-guidance": options}).decode()
+    return f"start: LEAD? body\n{_LEAD}\nbody: %json {text}\n" if lead else f"start: %json {text}\n"
+
+
+def _forget_counts(node: object) -> None:
+    """Take out the numbers of properties that no grammar can count."""
+    if isinstance(node, dict):
+        if "properties" in node:
+            node.pop("minProperties", None)
+            node.pop("maxProperties", None)
+        for child in node.values():
+            _forget_counts(child)
+    elif isinstance(node, list):
+        for child in node:
+            _forget_counts(child)
+
+
+def close_objects(schema: Schema) -> Schema:
+    """Return a schema that allows no unnamed property where only `properties` says what there is.
+
+    Left as they are: parts of an `allOf`, or of anything else that two schemas describe together,
+    because each of them would shut out what the other names.
+
+    Example:
+        >>> close_objects({"type": "object", "properties": {"a": {}}})["additionalProperties"]
+        False
+    """
+    references = _References(schema)
+    closed: Schema = msgspec.json.decode(msgspec.json.encode(schema))
+    if not references.all_open:
+        _close(closed, references.open)
+    return closed
+
+
+class _References:
+    """Which definitions are used where an object must stay open."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.open: set[str] = set()
+        self.all_open = False
+        self._root = schema
+        self._visit(schema, shared=False)
+        for holder in _DEFINITIONS:
+            definitions = schema.get(holder)
+            for node in definitions.values() if isinstance(definitions, dict) else ():
+                self._visit(node, shared=False)
+
+    def _visit(self, node: object, *, shared: bool) -> None:
+        for child, below in _children(node, shared):
+            self._visit(child, shared=below)
+        if not isinstance(node, dict) or "$ref" not in node:
+            return
+        reference = node["$ref"]
+        name = _definition(reference)
+        if name is None and reference != "#" or "$id" in node or "$anchor" in node:
+            self.all_open = True
+        elif shared or (_SHAPES_OBJECTS | {"properties", "required"}) & node.keys() != {"$ref"}:
+            if name is None:
+                self.all_open = True
+            elif reference not in self.open:
+                self.open.add(reference)
+                holder = self._root.get(reference.split("/")[1])
+                target = holder.get(name) if isinstance(holder, dict) else None
+                self._visit(target, shared=True)
+
+
+def _close(node: Schema, open_references: set[str], *, shared: bool = False) -> None:
+    for holder in _DEFINITIONS:
+        definitions = node.get(holder)
+        for name, child in definitions.items() if isinstance(definitions, dict) else ():
+            if isinstance(child, dict):
+                _close(child, open_references, shared=f"#/{holder}/{name}" in open_references)
+    for child, below in _children(node, shared):
+        if isinstance(child, dict):
+            _close(child, open_references, shared=below)
+    properties = node.get("properties")
+    if shared or not isinstance(properties, dict) or _SHAPES_OBJECTS & node.keys():
+        return
+    required = node.get("required", [])
+    if isinstance(required, list) and all(name in properties for name in required):
+        node["additionalProperties"] = False
+        if not {"type", "enum", "const"} & node.keys():
+            node["type"] = "object"
+
+
+def _definition(reference: object) -> str | None:
+    """Return the name of a definition of the root; None for any other place."""
+    parts = reference.split("/") if isinstance(reference, str) else []
+    return parts[2] if len(parts) == 3 and parts[0] == "#" and parts[1] in _DEFINITIONS else None
+
+
+def _children(node: object, shared: bool) -> list[tuple[object, bool]]:
+    """Return the schemas in a schema, and whether another one describes the same value."""
+    if not isinstance(node, dict):
+        return []
+    node = cast(Schema, node)
+    in_place = [key for key in _IN_PLACE if key in node]
+    alone = in_place in (["anyOf"], ["oneOf"]) and "properties" not in node
+    alone = alone and "required" not in node and len(_SHAPES_OBJECTS & node.keys()) == 1
+    children: list[tuple[object, bool]] = []
+    for key, value in node.items():
+        below = shared or (key in _IN_PLACE and not alone)
+        below = below or (bool(in_place) and not alone)
+        if key in ("not", "if", "then", "else"):
+            children.append((value, True))
+        elif key in _LISTS and isinstance(value, list):
+            children += [(item, below) for item in value]
+        elif key in _OF_SCHEMAS and isinstance(value, dict):
+            children += [(item, below) for item in value.values()]
+        elif key in _OF_ONE:
+            children.append((value, below))
+    return children
