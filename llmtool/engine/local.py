@@ -4,36 +4,51 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
+import msgspec
+
+from llmtool.constraints import Constraint
 from llmtool.engine.chat_prompt import ChatPrompt
 from llmtool.engine.devices import devices, fit_layers
 from llmtool.engine.interrupts import run_cancellable
-from llmtool.engine.llama import Context, Weights
-from llmtool.engine.machine import default_threads, memory_bytes
+from llmtool.engine.logits import LogSoftmax
+from llmtool.engine.machine import default_threads
+from llmtool.engine.prefix_states import PrefixStates
+from llmtool.engine.room import CTX_STEP, Room
 from llmtool.engine.scheduler import serve
+from llmtool.engine.sequences import common_length
 from llmtool.engine.text_stream import ThoughtMarks
 from llmtool.engine.types import (
     DEFAULT_MAX_TOKENS,
     Cancellation,
     EngineInfo,
     Event,
+    Failed,
+    KVType,
     OnProgress,
     Prompt,
     Request,
+    ScoreRequest,
+    Scores,
     Tokenized,
+    TokenLogprob,
 )
+from llmtool.engine.weights import Weights
 from llmtool.errors import ContextOverflow, EngineError, ModelUnreadable
 from llmtool.models.gguf import list_parts
-from llmtool.models.memory import estimate
-from llmtool.models.reader import read_header
 
+if TYPE_CHECKING:
+    from llmtool.constraints.compiler import CompiledConstraint, ConstraintCompiler
+
+MAX_PARALLEL = 32  # sequences; from four on batching pays, 16 to 32 is best
 _POLL_SECONDS = 0.05
 _LARGE_TEXT = 1 << 16  # bytes; smaller texts are tokenised within milliseconds
-_LARGE_CTX = 16384  # from here on memory is looked at first; smaller ones take less than a check
-_CTX_STEP = 256  # contexts are made in steps, so that a batch of like prompts shares one
+_MIN_FIXED = 64  # tokens; a shorter prefix is computed as quickly as it is read
+_MARK = ":"
 
 
 class LocalEngine:
@@ -41,10 +56,15 @@ class LocalEngine:
 
     Args:
         path: the model, already checked (`models.gguf.check`).
-        n_ctx: the context size; None sizes it by each request, which costs the least.
+        n_ctx: what one request may use, in tokens; None is what the model was made for. Memory is
+            taken for what the requests need, which costs the least.
         n_threads: None takes the cores that this process may use.
         n_gpu_layers: layers on the GPU, -1 for all; None fits them to its free memory. Without a
             GPU backend it changes nothing.
+        n_parallel: how many sequences are decoded together; None chooses.
+        kv_type: how keys and values are kept.
+        prefix_folder: where states of templates' beginnings are kept; None keeps none.
+        prefix_bytes: of all of them together.
         cancellation: stops loading, prefill and decoding.
         on_progress: called with (done, 1.0) while the model is loaded.
 
@@ -65,6 +85,10 @@ class LocalEngine:
         n_ctx: int | None = None,
         n_threads: int | None = None,
         n_gpu_layers: int | None = None,
+        n_parallel: int | None = None,
+        kv_type: KVType = "f16",
+        prefix_folder: Path | None = None,
+        prefix_bytes: int = 512_000_000,
         cancellation: Cancellation | None = None,
         on_progress: OnProgress | None = None,
     ) -> None:
@@ -72,9 +96,12 @@ class LocalEngine:
         self._n_ctx = n_ctx
         self._turn, self._turn_of = threading.Lock(), 0
         self._n_threads = n_threads or default_threads()
+        self._compiler: ConstraintCompiler | None = None
+        self.max_parallel = n_parallel or MAX_PARALLEL
         started = time.perf_counter()
+        parts = list_parts(path)
         if n_gpu_layers is None:
-            size_bytes = sum(part.stat().st_size for part in list_parts(path))
+            size_bytes = sum(part.stat().st_size for part in parts)
             n_gpu_layers = fit_layers(path, size_bytes, devices())
         self._n_gpu_layers = n_gpu_layers
         self.weights = Weights(
@@ -84,8 +111,21 @@ class LocalEngine:
             on_progress=on_progress,
         )
         self._load_seconds = time.perf_counter() - started
-        self._context_seconds = 0.0
-        self._context: Context | None = None
+        prefixes = PrefixStates(
+            prefix_folder,
+            self.weights,
+            limit_bytes=prefix_bytes,
+            parts=parts,
+            params={"threads": self._n_threads, "gpu": n_gpu_layers, "kv": kv_type},
+        )
+        self.room = Room(
+            self.weights,
+            n_threads=self._n_threads,
+            max_parallel=self.max_parallel,
+            kv_type=kv_type,
+            prefixes=prefixes,
+            cancellation=self.cancellation,
+        )
         if self.weights.is_encoder:
             self.close()
             raise ModelUnreadable(
@@ -93,20 +133,21 @@ class LocalEngine:
             )
 
     def close(self) -> None:
-        if self._context is not None:
-            self._context.close()
-            self._context = None
+        self.room.close()
+        if "softmax" in self.__dict__:
+            self.softmax.close()
         self.weights.close()
 
     @property
     def info(self) -> EngineInfo:
         return EngineInfo(
-            n_ctx=self._context.n_ctx if self._context else self._n_ctx or 0,
+            n_ctx=self._n_ctx or self.weights.n_ctx_train,
+            n_cells=self.room.sequences.context.n_ctx if self.room.sequences else 0,
             n_ctx_train=self.weights.n_ctx_train,
             n_threads=self._n_threads,
             n_gpu_layers=self._n_gpu_layers,
             load_seconds=self._load_seconds,
-            context_seconds=self._context_seconds,
+            context_seconds=self.room.context_seconds,
         )
 
     @cached_property
@@ -135,8 +176,21 @@ class LocalEngine:
         texts = [prompt.text or "", *(m.content for m in prompt.messages)]
         size = sum(len(text) for text in texts)
         if size < _LARGE_TEXT:
-            return self.chat_prompt.tokenize(prompt)
-        return run_cancellable(lambda: self._tokenize_large(prompt, texts), self.cancellation)
+            tokenized = self.chat_prompt.tokenize(prompt)
+        else:
+            tokenized = run_cancellable(
+                lambda: self._tokenize_large(prompt, texts), self.cancellation
+            )
+        n_fixed = self._count_fixed(prompt, tokenized.token_ids)
+        return msgspec.structs.replace(tokenized, n_fixed=n_fixed) if n_fixed else tokenized
+
+    def _count_fixed(self, prompt: Prompt, ids: tuple[int, ...]) -> int:
+        """Return how many tokens another input begins with as well, 0 if they are too few."""
+        if not prompt.probe:
+            return 0
+        other = msgspec.structs.replace(prompt, messages=prompt.probe, probe=(), prefill="")
+        n = common_length([ids, self.chat_prompt.tokenize(other).token_ids])
+        return n if n >= _MIN_FIXED else 0
 
     def _tokenize_large(self, prompt: Prompt, texts: list[str]) -> Tokenized:
         limit = self._n_ctx or self.weights.n_ctx_train
@@ -169,8 +223,8 @@ class LocalEngine:
                 self._overflow(n_prompt, max_tokens, limit), needed=needed, available=limit
             )
         reply = max_tokens or min(DEFAULT_MAX_TOKENS, limit - n_prompt)
-        n_ctx = -(-(n_prompt + reply) // _CTX_STEP) * _CTX_STEP
-        return reply, self._n_ctx or min(n_ctx, max(limit, _CTX_STEP))
+        n_ctx = -(-(n_prompt + reply) // CTX_STEP) * CTX_STEP
+        return reply, self._n_ctx or min(n_ctx, max(limit, CTX_STEP))
 
     def _overflow(self, n_prompt: int, max_tokens: int | None, limit: int) -> str:
         reply = f" and {max_tokens} for the reply" if max_tokens else " and room for a reply"
@@ -182,31 +236,73 @@ class LocalEngine:
             advice = "shorten the input, or use a model with a longer context"
         return f"the input needs {n_prompt} tokens{reply}, {limit} are available: {advice}"
 
-    def context(self, n_ctx: int) -> Context:
-        """Return a context of at least `n_ctx` tokens, made anew when it has to grow."""
-        if self._context is None or self._context.n_ctx < n_ctx:
-            if self._context is not None:
-                self._context.close()
-                self._context = None
-            if n_ctx >= _LARGE_CTX:
-                _check_memory(self.weights.path, n_ctx)
-            started = time.perf_counter()
-            self._context = Context(
-                self.weights,
-                n_ctx=n_ctx,
-                n_threads=self._n_threads,
-                cancellation=self.cancellation,
-            )
-            self._context_seconds = time.perf_counter() - started
-        return self._context
+    def tokenize_continuation(self, text: str) -> tuple[int, ...]:
+        """Return the ids of text that goes on after a prompt; shape (n_tokens,).
 
-    def stream(self, requests: Iterable[Request]) -> Iterator[Event]:
-        """Answer requests in order. See `Engine.stream`. Threads take turns.
+        SentencePiece puts a space before the first word of a text, so a mark goes before it.
+        """
+        ids = self.weights.tokenize((_MARK + text).encode(), add_special=False, parse_special=False)
+        mark = self.weights.tokenize(_MARK.encode(), add_special=False, parse_special=False)
+        if ids[: len(mark)] != mark:
+            return tuple(
+                self.weights.tokenize(text.encode(), add_special=False, parse_special=False)
+            )
+        return tuple(ids[len(mark) :])
+
+    @cached_property
+    def softmax(self) -> LogSoftmax:
+        return LogSoftmax(self.weights)
+
+    def describe(self, token: int, top: Sequence[tuple[int, float]]) -> TokenLogprob:
+        """Return a token with its log-probability in the row that `softmax` has read."""
+
+        def record(token: int, logprob: float) -> TokenLogprob:
+            piece = self.weights.render_piece(token, special=True)
+            text = piece.decode("utf-8", "replace")
+            return TokenLogprob(token=text, bytes=tuple(piece), logprob=logprob)
+
+        (logprob,) = self.softmax.of([token])
+        alternatives = tuple(record(*each) for each in top)
+        return msgspec.structs.replace(record(token, logprob), top=alternatives)
+
+    def compile(self, constraint: Constraint | None) -> CompiledConstraint | None:
+        """Return a constraint made ready for this model.
+
+        Raises:
+            UsageError: it is no valid schema, expression or grammar.
+        """
+        if constraint is None:
+            return None
+        if self._compiler is None:
+            from llmtool.constraints.compiler import ConstraintCompiler
+
+            self._compiler = ConstraintCompiler(self.weights)
+        return self._compiler.compile(constraint)
+
+    def stream(self, requests: Iterable[Request | None]) -> Iterator[Event]:
+        """Answer requests together. See `Engine.stream`. Threads take turns.
 
         Raises:
             Cancelled: the cancellation was set.
             EngineError: this thread has not finished an earlier stream.
         """
+        return cast("Iterator[Event]", self._serve(requests))
+
+    def score(self, requests: Iterable[ScoreRequest | None]) -> Iterator[Scores | Failed]:
+        """Say how likely the candidates of each request are. See `Engine.score`.
+
+        Raises:
+            As `stream`.
+
+        Example:
+            engine = LocalEngine(path)
+            request = ScoreRequest(prompt=Prompt(text="Text: ..."), candidates=(" yes", " no"))
+            for scores in engine.score([request]):
+                yes, no = scores.totals
+        """
+        return cast("Iterator[Scores | Failed]", self._serve(requests))
+
+    def _serve(self, requests: Iterable[Request | ScoreRequest | None]) -> Iterator[Event | Scores]:
         self.cancellation.check()
         self._take_turn()
         try:
@@ -216,7 +312,7 @@ class LocalEngine:
             self._turn.release()
 
     def _take_turn(self) -> None:
-        """Wait until no other thread streams: there is one context, and one sequence in it.
+        """Wait until no other thread streams: there is one context, and one thread decodes.
 
         Raises:
             EngineError: this thread has a stream that is not finished, so waiting had no end.
@@ -227,20 +323,3 @@ class LocalEngine:
             while not self._turn.acquire(timeout=_POLL_SECONDS):
                 self.cancellation.check()
         self._turn_of = threading.get_ident()
-
-
-def _check_memory(path: Path, n_ctx: int) -> None:
-    """Refuse a context that would not fit, which the system would answer by killing us.
-
-    Raises:
-        EngineError: with what is needed and what is there.
-    """
-    _, available = memory_bytes()
-    if available is None or any(device.kind == "gpu" for device in devices()):
-        return
-    need = estimate(read_header(path), n_ctx=n_ctx)
-    if need.kv + need.state + need.compute > available:
-        raise EngineError(
-            f"a context of {n_ctx} tokens needs {(need.total - need.weights) / 1e9:.1f} GB beside "
-            f"the weights, {available / 1e9:.1f} GB are free: try a smaller --ctx-size"
-        )

@@ -30,6 +30,15 @@ class Reply:
     def stopped(self) -> bool:
         return self._stop.stopped
 
+    @property
+    def in_thought(self) -> bool:
+        return self._thought is not None and self._thought.in_thought
+
+    @property
+    def undecided(self) -> bool:
+        """Whether a thought may still begin."""
+        return self._thought is not None and self._thought.undecided
+
     def push(self, piece: bytes) -> list[Token]:
         """Return the events that a token's bytes make certain."""
         return self._events(self._utf8.push(piece))

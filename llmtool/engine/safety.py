@@ -101,7 +101,8 @@ def _load_in_child(path: Path, cancellation: Cancellation) -> None:
 
 def run() -> NoReturn:
     """Load the model that the command line names, run it for a token, and end the process."""
-    from llmtool.engine.llama import Context, Weights
+    from llmtool.engine.context import Context
+    from llmtool.engine.weights import Weights
 
     code = 0
     cancellation = Cancellation()
@@ -109,7 +110,7 @@ def run() -> NoReturn:
         weights = Weights(Path(sys.argv[1]), n_gpu_layers=0, cancellation=cancellation)
         if not weights.is_encoder:
             context = Context(weights, n_ctx=64, n_threads=1, n_batch=8, cancellation=cancellation)
-            context.decode([max(0, weights.bos)])
+            context.prefill([max(0, weights.bos)])
     except LlmtoolError as exc:
         sys.stderr.write(f"{exc}\n")
         code = int(exc.exit_code)

@@ -1,140 +1,221 @@
-"""Requests to events, one sequence at a time.
+"""Requests to events: continuous batching over one context.
 
-Every request is prefilled once in chunks of `n_batch`; all its choices take their first token from
-the same logits, so that choice i of n equals a single choice with seed + i.
+Every step decodes one token of each running sequence and fills the rest of the batch with pieces
+of prompts, so that nobody starves; a sequence that ends is replaced at once. What the waiting
+requests begin with alike is computed once, alone, in sequence 0, and copied. After Orca (Yu et al.,
+OSDI 2022) and llama.cpp's server. But: no eviction; a request that was admitted runs to its end.
 """
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from llmtool.engine.llama import Context, Sampler
-from llmtool.engine.reply import Reply
-from llmtool.engine.types import (
-    MAX_SEED,
-    Cancellation,
-    Event,
-    Failed,
-    Finished,
-    FinishReason,
-    Request,
-    Timings,
-    Usage,
-)
-from llmtool.errors import Cancelled, LlmtoolError
+from llmtool.engine.generating import Generating
+from llmtool.engine.jobs import Job, Run
+from llmtool.engine.scoring import Scoring
+from llmtool.engine.sequences import Sequences, common_length
+from llmtool.engine.types import Event, Failed, Request, ScoreRequest, Scores
+from llmtool.errors import Cancelled, EngineError, LlmtoolError
 
 if TYPE_CHECKING:
     from llmtool.engine.local import LocalEngine
 
+_MIN_SHARED = 16  # tokens; computing fewer alone saves nothing
+_IDLE_SECONDS = 0.02  # between two questions to a source that has nothing yet
 
-def serve(engine: LocalEngine, requests: Iterable[Request]) -> Iterator[Event]:
-    """Answer requests in order; one that cannot be served yields `Failed`, and the next follows.
+
+def serve(
+    engine: LocalEngine, requests: Iterable[Request | ScoreRequest | None]
+) -> Iterator[Event | Scores]:
+    """Answer requests; one that cannot be served yields `Failed`, and the others go on.
 
     Raises:
         Cancelled: a stop was asked for.
+        EngineError: llama.cpp failed at a batch.
     """
-    for request in requests:
-        try:
-            yield from _serve_one(engine, request)
-        except Cancelled:
-            raise
-        except LlmtoolError as exc:
-            yield Failed(request.id, exc)
-
-
-def _serve_one(engine: LocalEngine, request: Request) -> Iterator[Event]:
-    prompt = engine.tokenize(request.prompt)
-    ids = prompt.token_ids
-    max_tokens, n_ctx = engine.fit(len(ids), request.sampling.max_tokens)
-    context = engine.context(n_ctx)
-    seed = request.sampling.seed
-    if seed is None:
-        seed = secrets.randbelow(MAX_SEED + 1)
-    started = time.perf_counter()
-    _prefill(context, ids, engine.cancellation)
-    seeds = [(seed + i) % (MAX_SEED + 1) for i in range(request.n)]
-    samplers = [Sampler(engine.weights, request.sampling, seed=s) for s in seeds]
+    scheduler = Scheduler(engine, requests)
     try:
-        first = [sampler.sample(context) for sampler in samplers]
-        prefill_seconds = time.perf_counter() - started
-        for choice, sampler in enumerate(samplers):
-            cached = 0
-            if choice:
-                cached = len(ids)
-                if not context.truncate(len(ids)):  # recurrent memory cannot go back
-                    _prefill(context, ids, engine.cancellation)
-                    cached = 0
-            reply = Reply(
-                request.id,
-                choice,
-                stop=request.sampling.stop,
-                marks=engine.marks,
-                in_thought=prompt.in_thought,
-            )
-            began = time.perf_counter()
-            finish, completion_tokens = yield from _decode(
-                engine, context, sampler, reply, first=first[choice], max_tokens=max_tokens
-            )
-            yield Finished(
-                id=request.id,
-                choice=choice,
-                finish_reason=finish,
-                usage=Usage(
-                    prompt_tokens=len(ids),
-                    cached_tokens=cached,
-                    completion_tokens=completion_tokens,
-                ),
-                timings=Timings(
-                    prefill_seconds=0.0 if choice else prefill_seconds,
-                    decode_seconds=time.perf_counter() - began,
-                ),
-                seed=seeds[choice],
-            )
+        yield from scheduler.run()
+    except (Cancelled, EngineError):
+        scheduler.stop(is_intact=False)
+        raise
     finally:
-        for sampler in samplers:
-            sampler.close()
+        scheduler.stop()
 
 
-def _prefill(context: Context, ids: tuple[int, ...], cancellation: Cancellation) -> None:
-    context.clear()
-    for at in range(0, len(ids), context.n_batch):
-        cancellation.check()
-        context.decode(ids[at : at + context.n_batch])
+class Scheduler:
+    """One stream of requests through an engine's context."""
 
+    def __init__(
+        self, engine: LocalEngine, requests: Iterable[Request | ScoreRequest | None]
+    ) -> None:
+        self._engine = engine
+        self._source = iter(requests)
+        self._exhausted = False
+        self._waiting: deque[Job] = deque()
+        self._jobs: list[Job] = []
 
-def _decode(
-    engine: LocalEngine,
-    context: Context,
-    sampler: Sampler,
-    reply: Reply,
-    *,
-    first: int,
-    max_tokens: int,
-) -> Generator[Event, None, tuple[FinishReason, int]]:
-    """Yield a choice's tokens; return (finish_reason, completion_tokens)."""
-    weights, cancellation = engine.weights, engine.cancellation
-    token, n = first, 0
-    finish: FinishReason = "length"
-    while True:
-        if weights.is_end(token):
-            finish = "stop"
-            break
-        n += 1
-        if token in engine.mark_tokens:
-            piece = weights.render_piece(token, special=True)
+    def run(self) -> Iterator[Event | Scores]:
+        while True:
+            yield from self._take_in()
+            yield from self._admit()
+            if self._jobs:
+                yield from self._step()
+            elif self._exhausted and not self._waiting:
+                return
+            elif not self._waiting:
+                time.sleep(_IDLE_SECONDS)
+            self._engine.cancellation.check()
+
+    def stop(self, *, is_intact: bool = True) -> None:
+        """Give back everything. After an interrupted decode nothing in the memory is trusted."""
+        for job in self._jobs:
+            job.stop()
+        self._jobs.clear()
+        self._waiting.clear()
+        self._engine.room.leave(is_intact=is_intact)
+
+    def _take_in(self) -> Iterator[Failed]:
+        """Read requests ahead, as many as can run: to admit them at once, and to compare them."""
+        while not self._exhausted and self._n_waiting < max(2, self._engine.max_parallel):
+            try:
+                request = next(self._source)
+            except StopIteration:
+                self._exhausted = True
+                return
+            if request is None:
+                return
+            try:
+                if isinstance(request, ScoreRequest):
+                    self._waiting.append(Scoring(self._engine, request))
+                else:
+                    self._waiting.append(Generating(self._engine, request))
+            except Cancelled:
+                raise
+            except LlmtoolError as exc:
+                yield Failed(request.id, exc)
+
+    @property
+    def _n_waiting(self) -> int:
+        return sum(job.n_choices for job in self._waiting)
+
+    def _admit(self) -> Iterator[Event | Scores]:
+        for job in list(self._jobs):
+            if job.is_waiting:
+                yield from self._guarded(job, job.resume())
+        self._forget_done()
+        while self._waiting and not any(job.is_waiting for job in self._jobs):
+            job = self._waiting[0]
+            try:
+                if job.cancellation is not None:
+                    job.cancellation.check()
+                if not self._try_to_start(job):
+                    return
+                self._jobs.append(job)
+            except LlmtoolError as exc:
+                self._raise_if_stopped(exc)
+                yield Failed(job.id, exc)
+            self._waiting.popleft()
+
+    def _try_to_start(self, job: Job) -> bool:
+        """Start a job if there is room; False while it has to wait for others to end."""
+        engine, needed = self._engine, len(job.ids) + job.n_cells
+        if self._jobs:
+            sequences = engine.room.sequences
+            if sequences is None or len(self._jobs) >= engine.max_parallel:
+                return False
         else:
-            piece = weights.piece(token)
-        yield from reply.push(piece)
-        if reply.stopped:
-            finish = "stop"
-            break
-        if n == max_tokens:
-            break
-        cancellation.check()
-        context.decode((token,))
-        token = sampler.sample(context)
-    yield from reply.finish()
-    return finish, n
+            sequences = engine.room.make(list(self._waiting))
+        if sequences.n_idle < job.n_seq or sequences.context.n_ctx < needed:
+            return False
+        shares = self._share(sequences, job)
+        if shares is None:
+            return False
+        shared, cached = shares
+        if sequences.n_free < needed - shared:
+            if self._jobs:
+                return False
+            sequences.forget_prefix()  # it was for others, and takes the room
+            shared = cached = 0
+        job.start(sequences, shared=shared, cached=cached)
+        return True
+
+    def _share(self, sequences: Sequences, job: Job) -> tuple[int, int] | None:
+        """Arrange sequence 0 for a job and return (tokens it gives, tokens that cost nothing).
+
+        None: the running jobs, whose cells are counted with sequence 0, must end first.
+        """
+        old, wanted = sequences.prefix, self._find_prefix(sequences, job)
+        if not wanted or wanted == old:
+            return len(wanted), len(wanted)
+        kept = common_length([old, wanted])
+        if kept < len(old) and self._jobs:
+            return None
+        if sequences.n_free + len(old) - kept < len(job.ids) + job.n_cells - kept:
+            return None if self._jobs else (0, 0)
+        cached = self._engine.room.fill_prefix(wanted, n_fixed=job.n_fixed)
+        return len(wanted), cached
+
+    def _find_prefix(self, sequences: Sequences, job: Job) -> tuple[int, ...]:
+        """Return what sequence 0 should hold for this job and those that wait behind it."""
+        old, ids = sequences.prefix, job.ids
+        best = old if len(old) < len(ids) and ids[: len(old)] == old else ()
+        group = [each.ids[:-1] for each in self._waiting]  # one token is left to compute
+        common = common_length(group) if len(group) > 1 else 0
+        common = max(common, min(job.n_fixed, len(ids) - 1))
+        return ids[:common] if common - len(best) >= _MIN_SHARED else best
+
+    def _step(self) -> Iterator[Event | Scores]:
+        """Decode one batch and hand its rows to the jobs."""
+        sequences = self._engine.room.sequences
+        assert sequences is not None
+        context = sequences.context
+        batch = context.batch
+        batch.clear()
+        fed: list[tuple[Job, Run, range]] = []
+        for job, run in self._in_order():
+            room = min(batch.room, context.n_outputs - batch.n_outputs if run.every else batch.room)
+            if room <= 0 or batch.n_outputs >= context.n_outputs:
+                break
+            tokens = run.tokens[run.at : run.at + room]
+            ends = run.at + len(tokens) == len(run.tokens)
+            n_outputs = len(tokens) if run.every else int(ends)
+            rows = batch.add(tokens, seq=run.seq, pos=run.pos + run.at, n_outputs=n_outputs)
+            run.at += len(tokens)
+            if n_outputs:
+                fed.append((job, run, rows))
+        context.decode()
+        for job, run, rows in fed:
+            if run in job.runs:
+                yield from self._guarded(job, job.receive(run, rows))
+        self._forget_done()
+
+    def _in_order(self) -> Iterator[tuple[Job, Run]]:
+        """Yield what is to be computed: single tokens first, then prompts, oldest first."""
+        for single in (True, False):
+            for job in self._jobs:
+                for run in job.runs:
+                    if (len(run.tokens) == 1) is single:
+                        yield job, run
+
+    def _guarded(self, job: Job, events: Iterator[Event | Scores]) -> Iterator[Event | Scores]:
+        """Let a failing job fail alone."""
+        try:
+            if job.cancellation is not None:
+                job.cancellation.check()
+            yield from events
+        except LlmtoolError as exc:
+            self._raise_if_stopped(exc)
+            job.stop()
+            yield Failed(job.id, exc)
+
+    def _raise_if_stopped(self, exc: LlmtoolError) -> None:
+        """Raise a `Cancelled` that concerns the whole stream."""
+        if isinstance(exc, Cancelled) and self._engine.cancellation.cancelled:
+            raise exc
+
+    def _forget_done(self) -> None:
+        self._jobs = [job for job in self._jobs if job.runs or job.is_waiting]

@@ -6,6 +6,7 @@ the prompt's text, so that a test can look at what was asked and decide what is 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -21,6 +22,8 @@ from llmtool.engine.types import (
     FinishReason,
     Prompt,
     Request,
+    ScoreRequest,
+    Scores,
     Timings,
     Tokenized,
     Usage,
@@ -33,7 +36,8 @@ _WORD = re.compile(r"\s*\S+|\s+")
 class ScriptedEngine:
     """Replies with `replies`: one text for all, a list used in turn, or a function of the prompt.
 
-    A function may raise an `LlmtoolError`, which becomes a `Failed` event. `prompts` keeps what
+    A function may raise an `LlmtoolError`, which becomes a `Failed` event. `scores` gives the
+    log-probability of a candidate after a prompt; without it all are alike. `prompts` keeps what
     was asked.
 
     Example:
@@ -50,11 +54,13 @@ class ScriptedEngine:
         *,
         n_ctx: int = 4096,
         marks: ThoughtMarks | None = None,
+        scores: Callable[[str, str], float] | None = None,
         cancellation: Cancellation | None = None,
     ) -> None:
         self._replies = replies
         self._n_ctx = n_ctx
         self._marks = marks
+        self._scores = scores
         self._served = 0
         self.cancellation = cancellation or Cancellation()
         self.prompts: list[str] = []
@@ -90,12 +96,39 @@ class ScriptedEngine:
             )
         return max_tokens or min(DEFAULT_MAX_TOKENS, self._n_ctx - n_prompt), self._n_ctx
 
-    def stream(self, requests: Iterable[Request]) -> Iterator[Event]:
-        for request in requests:
+    def stream(self, requests: Iterable[Request | None]) -> Iterator[Event]:
+        for request in filter(None, requests):
             try:
                 yield from self._serve(request)
             except LlmtoolError as exc:
                 yield Failed(request.id, exc)
+
+    def score(self, requests: Iterable[ScoreRequest | None]) -> Iterator[Scores | Failed]:
+        for request in filter(None, requests):
+            try:
+                self.cancellation.check()
+                yield self._score(request)
+            except LlmtoolError as exc:
+                yield Failed(request.id, exc)
+
+    def _score(self, request: ScoreRequest) -> Scores:
+        prompt = self.tokenize(request.prompt)
+        self.prompts.append(prompt.text)
+        self.fit(len(prompt.token_ids), 1)
+        alike = -math.log(len(request.candidates))
+        return Scores(
+            id=request.id,
+            logprobs=tuple(
+                (self._scores(prompt.text, text) if self._scores else alike,)
+                for text in request.candidates
+            ),
+            usage=Usage(
+                prompt_tokens=len(prompt.token_ids),
+                cached_tokens=0,
+                completion_tokens=len(request.candidates),
+            ),
+            timings=Timings(prefill_seconds=0.0, decode_seconds=0.0),
+        )
 
     def _serve(self, request: Request) -> Iterator[Event]:
         prompt = self.tokenize(request.prompt)

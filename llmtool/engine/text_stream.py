@@ -102,6 +102,10 @@ class ThoughtSplitter:
     def in_thought(self) -> bool:
         return self._state == "thought"
 
+    @property
+    def undecided(self) -> bool:
+        return self._state == "before"
+
     def push(self, text: str) -> list[tuple[str, bool]]:
         """Return the pieces that are certain, each with whether it is thought."""
         out: list[tuple[str, bool]] = []

@@ -165,7 +165,12 @@ def _combine(
             "model was made for"
         )
     prefill = sum(end.timings.prefill_seconds for end in ends)
-    decode = sum(end.timings.decode_seconds for end in ends)
+    # Choices that are decoded together share their seconds.
+    spans = [
+        (t.first_token_at, t.first_token_at + t.decode_seconds)
+        for t in (end.timings for end in ends)
+    ]
+    decode = max(end for _, end in spans) - min(begin for begin, _ in spans)
     known = info.load_seconds + info.context_seconds + prefill + decode
     return Generation(
         text=choices[0][1],

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from llmtool.engine.chat_prompt import ChatPrompt
-from llmtool.engine.llama import Weights
 from llmtool.engine.types import Cancellation, Message, Prompt
+from llmtool.engine.weights import Weights
 from llmtool.errors import TemplateError
 
 ORDINARY = [

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from llmtool.engine.llama import Context, Sampler, Weights
+from llmtool.engine.context import Context
+from llmtool.engine.sampler import Sampler
 from llmtool.engine.text_stream import Utf8Stream
 from llmtool.engine.types import Cancellation, Sampling
+from llmtool.engine.weights import Weights
 from llmtool.errors import Cancelled
 
 
@@ -57,11 +59,11 @@ def test_the_same_seed_draws_the_same_tokens(tiny: Path) -> None:
     def draw(seed: int) -> list[int]:
         context = Context(model, n_ctx=256, n_threads=1, cancellation=Cancellation())
         sampler = Sampler(model, Sampling(temperature=1.5), seed=seed)
-        context.decode(model.tokenize(b"hello", add_special=True, parse_special=False))
+        context.prefill(model.tokenize(b"hello", add_special=True, parse_special=False))
         drawn = []
         for _ in range(20):
             drawn.append(sampler.sample(context))
-            context.decode(drawn[-1:])
+            context.prefill(drawn[-1:], pos=context.length(0))
         context.close()
         return drawn
 
@@ -74,10 +76,10 @@ def test_a_set_flag_ends_a_decode(tiny: Path) -> None:
     context = Context(load(tiny), n_ctx=512, n_threads=1, cancellation=cancellation)
     cancellation.cancel()
     with pytest.raises(Cancelled):
-        context.decode([1] * 200)
+        context.prefill([1] * 200)
     cancellation.flag[0] = 0
     context.clear()
-    context.decode([1] * 200)
+    context.prefill([1] * 200)
 
 
 def test_a_set_flag_ends_loading(starter: Path) -> None:
@@ -92,13 +94,13 @@ def test_ctrl_c_ends_a_long_prefill_of_a_python_program(starter: Path) -> None:
     context = Context(load(starter), n_ctx=4096, n_threads=1, cancellation=Cancellation())
     ids = [1] * 512
     begin = time.perf_counter()
-    context.decode(ids)
+    context.prefill(ids)
     whole = time.perf_counter() - begin
     threading.Timer(whole / 4, os.kill, (os.getpid(), signal.SIGINT)).start()
     begin = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
         for _ in range(4):
-            context.decode(ids)
+            context.prefill(ids, pos=context.length(0))
     assert time.perf_counter() - begin < whole * 0.25 + 0.3
 
 

@@ -104,9 +104,9 @@ def test_seed_0_is_a_seed_and_no_seed_is_reported(engine: LocalEngine) -> None:
 def test_a_context_is_no_larger_than_the_request_needs(tiny: Path) -> None:
     engine = LocalEngine(tiny, n_threads=1)
     run(engine, max_tokens=4)
-    assert engine.info.n_ctx == 256
+    assert engine.info.n_cells == 256
     run(engine, max_tokens=600)
-    assert engine.info.n_ctx == 768
+    assert engine.info.n_cells == 768
     engine.close()
 
 
@@ -168,9 +168,11 @@ def test_an_encoder_is_refused(tiny_model: Callable[..., Path]) -> None:
 def test_a_context_larger_than_memory_is_refused_before_it_is_made(
     tiny_model: Callable[..., Path],
 ) -> None:
-    engine = LocalEngine(tiny_model("plain", n_ctx=2**31 - 1), n_ctx=2**31 - 256)
+    engine = LocalEngine(tiny_model("plain", n_ctx=2**31 - 1))
     with pytest.raises(EngineError, match="needs .* GB .* are free"):
-        run(engine)
+        run(engine, max_tokens=2**31 - 600)
+    texts, _ = run(engine, max_tokens=4)
+    assert texts[0], "what needs less is still served"
 
 
 HOSTILE = "<|im_start|> fox <|im_end|> jumps. " * 20_000

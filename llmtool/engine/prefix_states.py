@@ -1,0 +1,51 @@
+"""The prefix cache as one loaded model sees it: token ids to states and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from llmtool.engine.bindings import library_version
+from llmtool.engine.context import Context
+from llmtool.engine.prefix_cache import PrefixCache
+from llmtool.engine.prefix_key import identify, make_key
+from llmtool.engine.weights import Weights
+
+
+class PrefixStates:
+    """Saves and finds the states of prefixes on disk.
+
+    Args:
+        folder: where they are kept; None keeps none.
+        limit_bytes: of all states together; the ones not used for longest go first.
+        parts: the files of the model.
+        params: what else changes a state: threads, devices, the type of keys and values.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        weights: Weights,
+        *,
+        limit_bytes: int,
+        parts: Sequence[Path],
+        params: dict[str, str | int],
+    ) -> None:
+        self._cache = None if folder is None else PrefixCache(folder, limit_bytes=limit_bytes)
+        self._model = [identify(part) for part in parts]
+        self._name = weights.path.stem
+        self._params = params
+
+    def load(self, ids: Sequence[int], context: Context) -> bytearray | None:
+        """Return the state of a prefix, or None where there is none."""
+        return None if self._cache is None else self._cache.load(self._key(ids, context))
+
+    def store(self, ids: Sequence[int], context: Context) -> None:
+        """Keep the state of sequence 0, which holds `ids`."""
+        if self._cache is not None:
+            note: dict[str, str | int] = {"model": self._name, "n_tokens": len(ids)}
+            self._cache.store(self._key(ids, context), context.save(0), note=note)
+
+    def _key(self, ids: Sequence[int], context: Context) -> str:
+        params = {**self._params, "n_batch": context.n_batch, "swa_full": context.n_seq > 1}
+        return make_key(model=self._model, build=library_version(), params=params, tokens=ids)

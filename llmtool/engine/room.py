@@ -1,0 +1,180 @@
+"""How large a context the waiting requests need, and what it keeps between them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from llmtool.engine.context import Context
+from llmtool.engine.devices import devices
+from llmtool.engine.jobs import Job
+from llmtool.engine.machine import memory_bytes
+from llmtool.engine.prefix_states import PrefixStates
+from llmtool.engine.sequences import Sequences
+from llmtool.engine.types import Cancellation, KVType
+from llmtool.engine.weights import Weights
+from llmtool.errors import EngineError
+from llmtool.models.memory import estimate, kv_bytes
+from llmtool.models.reader import read_header
+
+LARGE_CTX = 16384  # from here on memory is looked at first; smaller ones take less than a check
+CTX_STEP = 256  # contexts are made in steps, so that a batch of like prompts shares one
+_KV_BYTES = 4 << 30  # at the most, for requests that run together; one alone may take more
+_N_OUTPUTS = 64  # rows of logits of one batch, where several requests share it
+
+
+class Room:
+    """Makes contexts and remembers the present one, for a loaded model.
+
+    `context_seconds` is what making it took.
+    """
+
+    def __init__(
+        self,
+        weights: Weights,
+        *,
+        n_threads: int,
+        max_parallel: int,
+        kv_type: KVType,
+        prefixes: PrefixStates,
+        cancellation: Cancellation,
+    ) -> None:
+        self.sequences: Sequences | None = None
+        self.context_seconds = 0.0
+        self._weights, self._prefixes = weights, prefixes
+        self._n_threads, self._max_parallel, self._kv_type = n_threads, max_parallel, kv_type
+        self._cancellation = cancellation
+        self._keeps_prefix = False
+        self._max_cells: int | None = None  # what memory was found to be too short for
+
+    def close(self) -> None:
+        if self.sequences is not None:
+            self.sequences.context.close()
+            self.sequences = None
+
+    def make(self, waiting: Sequence[Job]) -> Sequences:
+        """Return the sequences of a context that serves the waiting jobs, or the first of them.
+
+        The present context is taken if it is large enough. Called while nothing runs. Where memory
+        is short, fewer run at once.
+
+        Raises:
+            EngineError: not even the first job has room.
+        """
+        n_cells, n_seq = self._plan(waiting)
+        have = self.sequences
+        if have and have.context.n_ctx >= n_cells and have.context.n_seq >= n_seq:
+            return have
+        self.close()
+        least_cells, least_seq = _round_up(_need(waiting[0])), 1 + waiting[0].n_seq
+        while True:
+            try:
+                return self._make_context(n_cells, n_seq)
+            except EngineError:
+                if n_cells <= least_cells and n_seq <= least_seq:
+                    raise
+            n_cells = self._max_cells = max(least_cells, _round_up(n_cells // 2))
+            n_seq = max(least_seq, n_seq // 2)
+
+    def _plan(self, waiting: Sequence[Job]) -> tuple[int, int]:
+        """Return how many cells and sequences would serve the waiting jobs together."""
+        n_cells = n_parallel = 0
+        n_seq = 1  # the shared prefix
+        for job in waiting:
+            choices = min(job.n_choices, self._max_parallel - n_parallel)
+            if choices < 1:
+                break
+            n_parallel += choices
+            n_cells += len(job.ids) + choices * job.n_cells
+            n_seq += job.n_seq + choices - 1
+        if n_cells >= LARGE_CTX or self._max_cells is not None:
+            limit = self._limit(max(map(_need, waiting)))
+            n_cells = max(_need(waiting[0]), min(n_cells, limit))
+        return _round_up(n_cells), min(n_seq, self._weights.max_sequences)
+
+    def _limit(self, largest: int) -> int:
+        """Return how many cells several requests may share, of which one needs `largest`."""
+        header = read_header(self._weights.path)
+        _, available = memory_bytes()
+        share = min(available or _KV_BYTES, _KV_BYTES) // 2
+        step_bytes = kv_bytes(header, CTX_STEP, self._kv_type, self._kv_type)
+        limit = share * CTX_STEP // max(1, step_bytes)
+        # Models with two sets of rope factors choose by the size of the context: several short
+        # requests together must not come to the long ones' set.
+        original = header.integer("rope.scaling.original_context_length")
+        if original and largest <= original:
+            limit = min(limit, original)
+        return min(limit, self._max_cells or limit)
+
+    def _make_context(self, n_cells: int, n_seq: int) -> Sequences:
+        if n_cells >= LARGE_CTX:
+            self._check_memory(n_cells)
+        started = time.perf_counter()
+        context = Context(
+            self._weights,
+            n_ctx=n_cells,
+            n_threads=self._n_threads,
+            n_seq=n_seq,
+            n_outputs=_N_OUTPUTS if n_seq > 2 else 1,
+            kv_type=self._kv_type,
+            cancellation=self._cancellation,
+        )
+        self.context_seconds = time.perf_counter() - started
+        self.sequences = Sequences(context)
+        self._keeps_prefix = False
+        return self.sequences
+
+    def _check_memory(self, n_ctx: int) -> None:
+        """Refuse a context that would not fit, which the system would answer by killing us.
+
+        Raises:
+            EngineError: with what is needed and what is there.
+        """
+        _, available = memory_bytes()
+        if available is None or any(device.kind == "gpu" for device in devices()):
+            return
+        header = read_header(self._weights.path)
+        need = estimate(header, n_ctx=n_ctx, type_k=self._kv_type, type_v=self._kv_type)
+        if need.kv + need.state + need.compute > available:
+            raise EngineError(
+                f"a context of {n_ctx} tokens needs {(need.total - need.weights) / 1e9:.1f} GB "
+                f"beside the weights, {available / 1e9:.1f} GB are free: try a smaller --ctx-size"
+            )
+
+    def fill_prefix(self, wanted: tuple[int, ...], *, n_fixed: int) -> int:
+        """Compute the shared prefix, alone; return how many of its tokens came for nothing.
+
+        The first `n_fixed` tokens are a template's and come from the prefix cache, or go there.
+        They are computed in batches of their own, so that a hit and a miss give the same text.
+        """
+        sequences = self.sequences
+        assert sequences is not None
+        cached = sequences.begin_with(wanted)
+        if not cached and n_fixed:
+            head = wanted[:n_fixed]
+            state = self._prefixes.load(head, sequences.context)
+            if state is not None and sequences.restore(head, state):
+                cached = n_fixed
+            else:
+                sequences.extend_to(head)
+                self._prefixes.store(head, sequences.context)
+        sequences.extend_to(wanted)
+        self._keeps_prefix = len(wanted) == n_fixed
+        return cached
+
+    def leave(self, *, is_intact: bool) -> None:
+        """Keep nothing in the memory but a template's prefix, for the next stream."""
+        if self.sequences is None:
+            return
+        if not is_intact:
+            self.sequences.clear()
+        elif not self._keeps_prefix:
+            self.sequences.forget_prefix()
+
+
+def _need(job: Job) -> int:
+    return len(job.ids) + job.n_cells
+
+
+def _round_up(n_cells: int) -> int:
+    return -(-n_cells // CTX_STEP) * CTX_STEP
