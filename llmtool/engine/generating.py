@@ -68,6 +68,8 @@ class Generating:
         self.sequences, self._shared, self._cached = sequences, shared, cached
         self._began = time.perf_counter()
         seq = sequences.take()
+        if self.request.n > 1:
+            self._parked = sequences.take()
         if shared:
             sequences.context.copy(0, seq)
         sequences.reserve(len(self.ids) - shared + self.max_tokens)
@@ -116,8 +118,7 @@ class Generating:
         for choice in choices:
             choice.sample(row, top)
             choice.prefill_seconds = 0.0 if choice.index else time.perf_counter() - self._began
-        if n > 1:
-            self._parked = self.sequences.take()
+        if self._parked is not None:
             context.copy(seq, self._parked)
             self._waiting = choices[1:]
         yield from self._begin(choices[0], seq)

@@ -1,0 +1,306 @@
+"""Requests together: everyone gets its own reply, whatever the company, and leaves nothing behind.
+
+Texts are compared exactly on the recurrent model, whose results do not depend on the size of a
+batch. Flash attention adds in half precision, in an order that depends on it; there the size is
+held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from llmtool.constraints import Constraint
+from llmtool.engine.local import LocalEngine
+from llmtool.engine.types import (
+    Cancellation,
+    Failed,
+    Finished,
+    Message,
+    Prompt,
+    Request,
+    Sampling,
+    ScoreRequest,
+    Token,
+)
+from llmtool.errors import Cancelled, ContextOverflow, UsageError
+
+KINDS = ["plain", "swa", "recurrent", "hybrid"]
+WORDS = "the quick brown fox jumps over a lazy dog and hello there how are you".split()
+TOO_LONG = "hello " * 3000
+
+
+def say(text: str, id: int = 0, n: int = 1, **sampling: Any) -> Request:
+    prompt = Prompt(messages=(Message("user", text),))
+    return Request(id=id, prompt=prompt, sampling=Sampling(**sampling), n=n)
+
+
+def answers(engine: LocalEngine, requests: Sequence[Request]) -> dict[tuple[int, int], str]:
+    """Return the texts by request and choice."""
+    texts: dict[tuple[int, int], str] = {}
+    for event in engine.stream(requests):
+        if isinstance(event, Failed):
+            raise event.error
+        if isinstance(event, Token):
+            key = event.id, event.choice
+            texts[key] = texts.get(key, "") + event.text
+    return texts
+
+
+def assert_nothing_is_left(engine: LocalEngine) -> None:
+    sequences = engine.room.sequences
+    if sequences is None:  # all requests failed before any was started
+        return
+    context = sequences.context
+    assert sequences.n_free == context.n_ctx
+    assert sequences.n_idle == context.n_seq - 1
+    assert [context.length(seq) for seq in range(context.n_seq)] == [0] * context.n_seq
+
+
+@pytest.fixture(scope="module")
+def engines(tiny_model: Callable[..., Path]) -> Iterator[Callable[..., LocalEngine]]:
+    """Return `get(kind, n_parallel)`: engines that are made once."""
+    made: dict[tuple[str, int], LocalEngine] = {}
+
+    def get(kind: str, n_parallel: int) -> LocalEngine:
+        key = kind, n_parallel
+        if key not in made:
+            made[key] = LocalEngine(tiny_model(kind), n_threads=1, n_parallel=n_parallel)
+        return made[key]
+
+    yield get
+    for engine in made.values():
+        engine.close()
+
+
+class Case(msgspec.Struct, frozen=True):
+    """A request, when it is cancelled (after so many events of the stream), how long it is late."""
+
+    request: Request
+    cancel_after: int | None
+    late: int
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    constraint = draw(st.sampled_from([None] * 8 + ["(broken", "[a-z ]{3,9}"]))
+    words = draw(st.lists(st.sampled_from(WORDS), min_size=1, max_size=40))
+    is_long = draw(st.integers(0, 15)) == 0
+    request = say(
+        TOO_LONG if is_long else " ".join(words),
+        n=draw(st.sampled_from([1, 1, 1, 2, 5])),
+        temperature=draw(st.sampled_from([0, 1.3])),
+        seed=draw(st.integers(0, 5)),
+        max_tokens=draw(st.integers(1, 16)),
+        stop=tuple(draw(st.lists(st.sampled_from(["e", " t", "the"]), max_size=1))),
+        constraint=constraint and Constraint("regex", constraint),
+    )
+    cancel_after = draw(st.none() | st.none() | st.integers(0, 30))
+    return Case(request, cancel_after, draw(st.integers(0, 2)))
+
+
+def check_a_stream(engine: LocalEngine, alone: LocalEngine, plan: list[Case]) -> None:
+    requests = [
+        msgspec.structs.replace(case.request, id=i, cancellation=Cancellation())
+        for i, case in enumerate(plan)
+    ]
+
+    def arrive() -> Iterator[Request | None]:
+        for case, request in zip(plan, requests, strict=True):
+            yield from [None] * case.late
+            yield request
+
+    texts: dict[tuple[int, int], str] = {}
+    ends: dict[tuple[int, int], Finished] = {}
+    errors: dict[int, Exception] = {}
+    for n_events, event in enumerate(engine.stream(arrive())):
+        assert event.id not in errors, "nothing comes after a failure"
+        if isinstance(event, Failed):
+            errors[event.id] = event.error
+            continue
+        key = event.id, event.choice
+        assert key not in ends, "nothing comes after the end"
+        if isinstance(event, Token):
+            texts[key] = texts.get(key, "") + event.text
+        else:
+            ends[key] = event
+        for case, request in zip(plan, requests, strict=True):
+            if case.cancel_after == n_events and request.cancellation:
+                request.cancellation.cancel()
+    assert_nothing_is_left(engine)
+    for i, (case, request) in enumerate(zip(plan, requests, strict=True)):
+        whole = [(i, choice) for choice in range(request.n)]
+        if i in errors:
+            assert isinstance(errors[i], expected_error(case)), errors[i]
+            continue
+        assert expected_error(case) is Cancelled, "what must fail has failed"
+        assert [key for key in ends if key[0] == i] and all(key in ends for key in whole)
+        lonely = msgspec.structs.replace(request, cancellation=None)
+        expected = answers(alone, [lonely])
+        assert {key: texts.get(key, "") for key in whole} == {
+            key: expected.get(key, "") for key in whole
+        }
+        assert [ends[key].seed for key in whole] == [
+            (request.sampling.seed or 0) + choice for choice in range(request.n)
+        ]
+
+
+def expected_error(case: Case) -> type[Exception]:
+    constraint = case.request.sampling.constraint
+    if case.request.prompt.messages[0].content == TOO_LONG:
+        return ContextOverflow
+    if constraint and constraint.source == "(broken":
+        return UsageError
+    return Cancelled
+
+
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
+@given(plan=st.lists(cases(), min_size=1, max_size=12), n_parallel=st.sampled_from([1, 2, 5, 16]))
+def test_every_request_gets_exactly_its_own(
+    engines: Callable[..., LocalEngine], plan: list[Case], n_parallel: int
+) -> None:
+    check_a_stream(engines("recurrent", n_parallel), engines("recurrent", 1), plan)
+
+
+@pytest.mark.long
+@settings(max_examples=1500, deadline=None, suppress_health_check=SLOW)
+@given(plan=st.lists(cases(), min_size=1, max_size=40), n_parallel=st.sampled_from([1, 2, 5, 16]))
+def test_every_request_gets_exactly_its_own_for_long(
+    engines: Callable[..., LocalEngine], plan: list[Case], n_parallel: int
+) -> None:
+    check_a_stream(engines("recurrent", n_parallel), engines("recurrent", 1), plan)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_company_changes_nothing_where_the_batch_size_is_the_same(
+    kind: str, engines: Callable[..., LocalEngine]
+) -> None:
+    # As long as each other, and too short to share a beginning.
+    engine, texts = engines(kind, 4), ["qqqq", "zzzz", "wwww", "kkkk"]
+    assert len({len(engine.tokenize(Prompt(text=text)).token_ids) for text in texts}) == 1
+    sampling = Sampling(temperature=0, max_tokens=20)
+
+    def ask(prompts: list[str]) -> dict[tuple[int, int], str]:
+        return answers(
+            engine,
+            [
+                Request(id=i, prompt=Prompt(text=t), sampling=sampling)
+                for i, t in enumerate(prompts)
+            ],
+        )
+
+    together = ask(texts)
+    for i, text in enumerate(texts):
+        assert set(ask([text] * 4).values()) == {together[i, 0]}
+    assert len(set(together.values())) == 4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_more_choices_than_sequences_are_made_in_turn(
+    kind: str, engines: Callable[..., LocalEngine]
+) -> None:
+    sampling = {"temperature": 1.5, "max_tokens": 8}
+    few = answers(engines(kind, 1), [say("hello", n=5, seed=3, **sampling)])
+    alone = [
+        answers(engines(kind, 1), [say("hello", seed=seed, **sampling)])[0, 0]
+        for seed in range(3, 8)
+    ]
+    assert [few[0, i] for i in range(5)] == alone
+    assert_nothing_is_left(engines(kind, 1))
+
+
+def test_requests_are_read_no_further_than_they_can_run(
+    engines: Callable[..., LocalEngine],
+) -> None:
+    read, ended, ahead = 0, 0, []
+
+    def source() -> Iterator[Request]:
+        nonlocal read
+        for i in range(60):
+            read += 1
+            yield say(WORDS[i % len(WORDS)], i, max_tokens=4, temperature=0)
+
+    for event in engines("plain", 4).stream(source()):
+        if isinstance(event, Finished):
+            ended += 1
+            ahead.append(read - ended)
+    assert ended == 60
+    assert max(ahead) <= 2 * 4
+
+
+def test_a_source_that_has_nothing_yet_holds_nobody_up(
+    engines: Callable[..., LocalEngine],
+) -> None:
+    ended: list[int] = []
+
+    def source() -> Iterator[Request | None]:
+        yield say("hello", 1, max_tokens=6)
+        while not ended:
+            yield None
+        yield say("hello", 2, max_tokens=6)
+
+    for event in engines("plain", 4).stream(source()):
+        if isinstance(event, Finished):
+            ended.append(event.id)
+    assert ended == [1, 2]
+
+
+def test_a_sequence_that_ends_is_replaced_at_once(engines: Callable[..., LocalEngine]) -> None:
+    requests = [say("hello", i, temperature=0, max_tokens=40 if i == 0 else 5) for i in range(6)]
+    order = [e.id for e in engines("plain", 2).stream(requests) if isinstance(e, Finished)]
+    assert order == [1, 2, 3, 4, 5, 0]
+
+
+def test_what_requests_begin_with_alike_is_computed_once(
+    engines: Callable[..., LocalEngine],
+) -> None:
+    preface = "the quick brown fox jumps over a lazy dog " * 6
+    requests = [say(preface + word, i, max_tokens=2) for i, word in enumerate(WORDS[:8])]
+    usages = [
+        event.usage for event in engines("plain", 4).stream(requests) if isinstance(event, Finished)
+    ]
+    computed = sum(usage.prompt_tokens - usage.cached_tokens for usage in usages)
+    assert computed < sum(usage.prompt_tokens for usage in usages) / 4
+    assert_nothing_is_left(engines("plain", 4))
+
+
+def test_choices_and_scores_can_be_asked_for_of_one_engine(
+    engines: Callable[..., LocalEngine],
+) -> None:
+    engine = engines("hybrid", 4)
+    before = answers(engine, [say("hello", temperature=0, max_tokens=5)])
+    (scores,) = engine.score([ScoreRequest(prompt=Prompt(text="a"), candidates=(" b", " c"))])
+    assert len(scores.totals) == 2
+    assert answers(engine, [say("hello", temperature=0, max_tokens=5)]) == before
+
+
+def test_a_stream_that_is_left_leaves_nothing(engines: Callable[..., LocalEngine]) -> None:
+    engine = engines("plain", 4)
+    events = engine.stream([say(word, i, n=2, max_tokens=30) for i, word in enumerate(WORDS)])
+    for _ in range(9):
+        next(events)
+    events.close()
+    assert_nothing_is_left(engine)
+
+
+def test_a_request_that_is_cancelled_while_it_waits_never_starts(
+    engines: Callable[..., LocalEngine],
+) -> None:
+    cancellation = Cancellation()
+    requests = [say(word, i, max_tokens=12, temperature=0) for i, word in enumerate(WORDS[:3])]
+    requests[2] = msgspec.structs.replace(requests[2], cancellation=cancellation)
+    seen = []
+    for event in engines("plain", 1).stream(requests):
+        cancellation.cancel()
+        seen.append((event.id, type(event)))
+    assert (2, Failed) in seen
+    assert (2, Token) not in seen
