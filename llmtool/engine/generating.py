@@ -39,6 +39,8 @@ class Generating:
         LlmtoolError: the prompt, the lengths or the constraint cannot be served.
     """
 
+    n_outputs = 1
+
     def __init__(self, engine: LocalEngine, request: Request) -> None:
         self.id, self.request, self.engine = request.id, request, engine
         self.cancellation = request.cancellation

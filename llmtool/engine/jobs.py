@@ -27,13 +27,15 @@ class Job(Protocol):
     """A request that has been read: what it needs, and what is running for it.
 
     `ids` are the tokens of its prompt, shape (n_tokens,), of which the first `n_fixed` are the
-    template's. It needs `n_cells` cells beyond its prompt and `n_seq` sequences to begin.
+    template's. It needs `n_cells` cells beyond its prompt and `n_seq` sequences to begin, and asks
+    for up to `n_outputs` rows of logits at once.
     """
 
     id: int
     ids: tuple[int, ...]
     n_fixed: int
     n_seq: int
+    n_outputs: int
     runs: list[Run]
     cancellation: Cancellation | None
 

@@ -20,7 +20,6 @@ from llmtool.models.reader import read_header
 LARGE_CTX = 16384  # from here on memory is looked at first; smaller ones take less than a check
 CTX_STEP = 256  # contexts are made in steps, so that a batch of like prompts shares one
 _KV_BYTES = 4 << 30  # at the most, for requests that run together; one alone may take more
-_N_OUTPUTS = 64  # rows of logits of one batch, where several requests share it
 
 
 class Room:
@@ -62,19 +61,28 @@ class Room:
             EngineError: not even the first job has room.
         """
         n_cells, n_seq = self._plan(waiting)
-        have = self.sequences
-        if have and have.context.n_ctx >= n_cells and have.context.n_seq >= n_seq:
-            return have
+        n_outputs = max(n_seq, *(job.n_outputs for job in waiting))
+        if self._has(n_cells, n_seq, n_outputs):
+            assert self.sequences is not None
+            return self.sequences
         self.close()
         least_cells, least_seq = _round_up(_need(waiting[0])), 1 + waiting[0].n_seq
         while True:
             try:
-                return self._make_context(n_cells, n_seq)
+                return self._make_context(n_cells, n_seq, n_outputs)
             except EngineError:
                 if n_cells <= least_cells and n_seq <= least_seq:
                     raise
             n_cells = self._max_cells = max(least_cells, _round_up(n_cells // 2))
             n_seq = max(least_seq, n_seq // 2)
+
+    def _has(self, n_cells: int, n_seq: int, n_outputs: int) -> bool:
+        if self.sequences is None:
+            return False
+        context = self.sequences.context
+        return (
+            context.n_ctx >= n_cells and context.n_seq >= n_seq and context.n_outputs >= n_outputs
+        )
 
     def _plan(self, waiting: Sequence[Job]) -> tuple[int, int]:
         """Return how many cells and sequences would serve the waiting jobs together."""
@@ -106,7 +114,7 @@ class Room:
             limit = min(limit, original)
         return min(limit, self._max_cells or limit)
 
-    def _make_context(self, n_cells: int, n_seq: int) -> Sequences:
+    def _make_context(self, n_cells: int, n_seq: int, n_outputs: int) -> Sequences:
         if n_cells >= LARGE_CTX:
             self._check_memory(n_cells)
         started = time.perf_counter()
@@ -115,7 +123,7 @@ class Room:
             n_ctx=n_cells,
             n_threads=self._n_threads,
             n_seq=n_seq,
-            n_outputs=_N_OUTPUTS if n_seq > 2 else 1,
+            n_outputs=n_outputs,
             kv_type=self._kv_type,
             cancellation=self._cancellation,
         )

@@ -70,6 +70,8 @@ class Scoring:
         LlmtoolError: the prompt does not fit, or a candidate has no tokens.
     """
 
+    n_outputs = 64
+
     def __init__(self, engine: LocalEngine, request: ScoreRequest) -> None:
         self.id, self.request, self.engine = request.id, request, engine
         self.cancellation = request.cancellation
