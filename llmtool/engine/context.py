@@ -80,6 +80,8 @@ class Context:
         n_seq: how many sequences there can be; their ids are 0 to n_seq - 1.
         n_batch: tokens per `decode` at the most.
         n_outputs: rows of logits per `decode` at the most.
+        swa_full: whether layers with a sliding window keep all tokens. Sequences that share a
+            prefix need it, because shared cells are never taken again.
         kv_type: how keys and values are kept; q8_0 takes half the memory and time to unpack.
         cancellation: ends a running `decode` between two nodes of the graph.
 
@@ -97,6 +99,7 @@ class Context:
         n_batch: int = 512,
         n_outputs: int = 1,
         kv_type: KVType = "f16",
+        swa_full: bool = True,
         cancellation: Cancellation,
     ) -> None:
         lib = self._lib = weights._lib
@@ -110,9 +113,7 @@ class Context:
         params.type_k = params.type_v = _GGML_TYPES[kv_type]
         params.kv_unified = True
         params.no_perf = True
-        # With one sequence, layers with a window keep the window alone. Several share prefixes,
-        # and a shared cell is never taken again: they keep all tokens instead.
-        params.swa_full = n_seq > 1
+        params.swa_full = self.swa_full = swa_full
         self._cancellation = cancellation
         self._watch = SignalWatch(cancellation)
         # strlen(flag) is the abort callback: 0 while the flag is an empty string. A Python
@@ -125,8 +126,8 @@ class Context:
         if not self._ctx:
             self._watch.close()
             raise EngineError(
-                f"no memory for a context of {n_ctx} tokens"
-                f"{': ' + last_error() if last_error() else ''} (try a smaller --ctx-size)"
+                f"a context of {n_ctx} tokens cannot be made: "
+                f"{last_error() or 'there is no memory for it (try a smaller --ctx-size)'}"
             )
         self._memory = lib.llama_get_memory(self._ctx)
         self.n_ctx = int(lib.llama_n_ctx(self._ctx))

@@ -47,5 +47,6 @@ class PrefixStates:
             self._cache.store(self._key(ids, context), context.save(0), note=note)
 
     def _key(self, ids: Sequence[int], context: Context) -> str:
-        params = {**self._params, "n_batch": context.n_batch, "swa_full": context.n_seq > 1}
+        # Batches are not in it: a prefix that is shorter than a small context's is one batch.
+        params = {**self._params, "swa_full": context.swa_full}
         return make_key(model=self._model, build=library_version(), params=params, tokens=ids)

@@ -62,26 +62,32 @@ class Room:
         """
         n_cells, n_seq = self._plan(waiting)
         n_outputs = max(n_seq, *(job.n_outputs for job in waiting))
-        if self._has(n_cells, n_seq, n_outputs):
+        swa_full = self._weights.has_window and (
+            len(waiting) > 1 or any(job.n_fixed or job.n_seq > 1 for job in waiting)
+        )
+        if self._has(n_cells, n_seq, n_outputs, swa_full):
             assert self.sequences is not None
             return self.sequences
         self.close()
         least_cells, least_seq = _round_up(_need(waiting[0])), 1 + waiting[0].n_seq
         while True:
             try:
-                return self._make_context(n_cells, n_seq, n_outputs)
+                return self._make_context(n_cells, n_seq, n_outputs, swa_full)
             except EngineError:
                 if n_cells <= least_cells and n_seq <= least_seq:
                     raise
             n_cells = self._max_cells = max(least_cells, _round_up(n_cells // 2))
             n_seq = max(least_seq, n_seq // 2)
 
-    def _has(self, n_cells: int, n_seq: int, n_outputs: int) -> bool:
+    def _has(self, n_cells: int, n_seq: int, n_outputs: int, swa_full: bool) -> bool:
         if self.sequences is None:
             return False
         context = self.sequences.context
         return (
-            context.n_ctx >= n_cells and context.n_seq >= n_seq and context.n_outputs >= n_outputs
+            context.n_ctx >= n_cells
+            and context.n_seq >= n_seq
+            and context.n_outputs >= n_outputs
+            and context.swa_full >= swa_full
         )
 
     def _plan(self, waiting: Sequence[Job]) -> tuple[int, int]:
@@ -114,9 +120,9 @@ class Room:
             limit = min(limit, original)
         return min(limit, self._max_cells or limit)
 
-    def _make_context(self, n_cells: int, n_seq: int, n_outputs: int) -> Sequences:
+    def _make_context(self, n_cells: int, n_seq: int, n_outputs: int, swa_full: bool) -> Sequences:
         if n_cells >= LARGE_CTX:
-            self._check_memory(n_cells)
+            self._check_memory(n_cells, swa_full)
         started = time.perf_counter()
         context = Context(
             self._weights,
@@ -125,6 +131,7 @@ class Room:
             n_seq=n_seq,
             n_outputs=n_outputs,
             kv_type=self._kv_type,
+            swa_full=swa_full,
             cancellation=self._cancellation,
         )
         self.context_seconds = time.perf_counter() - started
@@ -132,7 +139,7 @@ class Room:
         self._keeps_prefix = False
         return self.sequences
 
-    def _check_memory(self, n_ctx: int) -> None:
+    def _check_memory(self, n_ctx: int, swa_full: bool) -> None:
         """Refuse a context that would not fit, which the system would answer by killing us.
 
         Raises:
@@ -142,7 +149,9 @@ class Room:
         if available is None or any(device.kind == "gpu" for device in devices()):
             return
         header = read_header(self._weights.path)
-        need = estimate(header, n_ctx=n_ctx, type_k=self._kv_type, type_v=self._kv_type)
+        need = estimate(
+            header, n_ctx=n_ctx, type_k=self._kv_type, type_v=self._kv_type, swa_full=swa_full
+        )
         if need.kv + need.state + need.compute > available:
             raise EngineError(
                 f"a context of {n_ctx} tokens needs {(need.total - need.weights) / 1e9:.1f} GB "

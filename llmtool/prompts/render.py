@@ -19,11 +19,21 @@ from llmtool.sandbox import compile_template
 
 
 class Rendered(msgspec.Struct, frozen=True, kw_only=True):
-    """What a template asks of a model: the conversation, how to sample, what the reply must be."""
+    """What a template asks of a model: the conversation, how to sample, what the reply must be.
+
+    `probe` is the conversation for another input, where the two have much in common: its beginning
+    is worth keeping (see `engine.types.Prompt`).
+    """
 
     messages: tuple[Message, ...]
     params: dict[str, Any]
     output: Output
+    probe: tuple[Message, ...] = ()
+
+
+_MATERIAL = ("text", "file")  # types of inputs that differ from call to call
+_OTHER_TEXT = "zq"
+_MIN_FIXED = 160  # characters; what is shorter than 64 tokens is not kept
 
 
 def render(
@@ -54,6 +64,34 @@ def render(
     """
     template = template.for_model(model_name)
     bound = _bind(template, variables)
+    messages = _converse(template, bound, system)
+    if not messages[-1].content.strip():
+        raise InputError(f"there is nothing to ask: the prompt of {template.name!r} is empty")
+    return Rendered(
+        messages=messages,
+        params=dict(template.params),
+        output=template.output,
+        probe=_probe(template, bound, system, messages),
+    )
+
+
+def _probe(
+    template: Template, bound: dict[str, object], system: str | None, messages: tuple[Message, ...]
+) -> tuple[Message, ...]:
+    """Return the conversation for other material; nothing if it has too little in common."""
+    fixed = sum(len(message.content) for message in messages[:-1]) + len(template.prompt.text)
+    if fixed < _MIN_FIXED:
+        return ()
+    other = {
+        name: _OTHER_TEXT if template.inputs[name].type in _MATERIAL and value else value
+        for name, value in bound.items()
+    }
+    return _converse(template, other, system) if other != bound else ()
+
+
+def _converse(
+    template: Template, bound: dict[str, object], system: str | None
+) -> tuple[Message, ...]:
     messages = []
     if system is None and template.system is not None:
         system = _text(template.system, bound)
@@ -62,11 +100,8 @@ def render(
     for example in template.examples:
         shown = _text(template.prompt, {**_defaults(template), **example.variables})
         messages += [Message("user", shown), Message("assistant", example.output)]
-    question = _text(template.prompt, bound)
-    if not question.strip():
-        raise InputError(f"there is nothing to ask: the prompt of {template.name!r} is empty")
-    messages.append(Message("user", question))
-    return Rendered(messages=tuple(messages), params=dict(template.params), output=template.output)
+    messages.append(Message("user", _text(template.prompt, bound)))
+    return tuple(messages)
 
 
 def _bind(template: Template, variables: Mapping[str, object]) -> dict[str, object]:

@@ -68,6 +68,7 @@ def make_request(
         id=id,
         prompt=Prompt(
             messages=rendered.messages,
+            probe=rendered.probe,
             prefill=prefill,
             thinking=template_thinks if thinking is None else thinking,
         ),

@@ -1,0 +1,193 @@
+"""The prefix cache under a loaded model: hits give what misses give, bad files cost only time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmtool.engine.local import LocalEngine
+from llmtool.engine.types import Failed, Finished, Message, Prompt, Request, Sampling, Token
+
+PREFACE = "the quick brown fox jumps over a lazy dog " * 6
+
+
+def ask(word: str = "hello", preface: str = PREFACE, id: int = 0, **sampling: Any) -> Request:
+    def messages(text: str) -> tuple[Message, ...]:
+        return Message("system", preface), Message("user", text)
+
+    options = {"max_tokens": 12, "temperature": 1.5, "seed": 3, **sampling}
+    prompt = Prompt(messages=messages(word), probe=messages("zq"))
+    return Request(id=id, prompt=prompt, sampling=Sampling(**options))
+
+
+def run(engine: LocalEngine, request: Request) -> tuple[str, int]:
+    """Return (text, cached tokens)."""
+    text, cached = "", -1
+    for event in engine.stream([request]):
+        if isinstance(event, Failed):
+            raise event.error
+        if isinstance(event, Token):
+            text += event.text
+        if isinstance(event, Finished):
+            cached = event.usage.cached_tokens
+    return text, cached
+
+
+@pytest.fixture
+def start(tiny_model: Callable[..., Path], tmp_path: Path) -> Iterator[Callable[..., LocalEngine]]:
+    """Return `start(kind)`: a fresh engine on the same cache folder each time."""
+    made: list[LocalEngine] = []
+
+    def make(kind: str = "plain", **options: Any) -> LocalEngine:
+        options = {"n_threads": 1, "prefix_folder": tmp_path / "prefix", **options}
+        made.append(LocalEngine(tiny_model(kind), **options))
+        return made[-1]
+
+    yield make
+    for engine in made:
+        engine.close()
+
+
+def states(folder: Path) -> list[Path]:
+    return sorted((folder / "prefix").glob("*.prefix"))
+
+
+@pytest.mark.parametrize("kind", ["plain", "swa", "recurrent", "hybrid"])
+def test_a_hit_gives_what_a_miss_gives(kind: str, start: Callable[..., LocalEngine]) -> None:
+    missed, none = run(start(kind), ask())
+    hit, some = run(start(kind), ask())
+    never, _ = run(start(kind, prefix_folder=None), ask())
+    assert (none, some > 64) == (0, True)
+    assert missed == hit == never != ""
+
+
+def test_a_hit_serves_other_inputs_and_batches(start: Callable[..., LocalEngine]) -> None:
+    run(start(), ask("hello"))
+    _, cached = run(start(), ask("fox"))
+    assert cached > 64
+    engine = start()
+    usages = [
+        event.usage
+        for event in engine.stream([ask(word, id=i) for i, word in enumerate(["how", "are"])])
+        if isinstance(event, Finished)
+    ]
+    assert min(usage.cached_tokens for usage in usages) >= cached
+
+
+def test_the_template_stays_in_memory_between_streams(
+    start: Callable[..., LocalEngine], tmp_path: Path
+) -> None:
+    engine = start(prefix_folder=None)
+    assert [run(engine, ask(word))[1] > 64 for word in ("hello", "fox", "dog")] == [0, 1, 1]
+    again = run(engine, ask("hello"))
+    assert again[0] == run(start(prefix_folder=None), ask("hello"))[0]
+
+
+@pytest.mark.parametrize(
+    "change", [{"n_threads": 2}, {"kv_type": "q8_0"}], ids=["threads", "kv type"]
+)
+def test_a_state_serves_only_what_it_was_made_for(
+    change: dict[str, Any], tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = tiny_model("plain", n_head=2, n_head_kv=2)  # heads of 32 values, a block of q8_0
+
+    def start(**options: Any) -> LocalEngine:
+        return LocalEngine(path, prefix_folder=tmp_path / "prefix", **{"n_threads": 1, **options})
+
+    assert [run(start(), ask())[1] > 0 for _ in range(2)] == [False, True]
+    assert run(start(**change), ask())[1] == 0
+
+
+def test_a_short_beginning_is_not_kept(start: Callable[..., LocalEngine], tmp_path: Path) -> None:
+    run(start(), ask(preface="be brief"))
+    assert states(tmp_path) == []
+
+
+def test_an_input_that_begins_like_the_probe_is_no_template(
+    start: Callable[..., LocalEngine],
+) -> None:
+    one, _ = run(start(), ask("zq zq zq"))
+    two, _ = run(start(), ask("zq zq zq"))
+    assert one == two == run(start(prefix_folder=None), ask("zq zq zq"))[0]
+
+
+def flip(at: float) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        data = bytearray(path.read_bytes())
+        data[int(len(data) * at)] ^= 0xFF
+        path.write_bytes(data)
+
+    return change
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def make_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def make_link(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+def swap_payload(path: Path) -> None:
+    path.write_bytes(b"GGUF" + os.urandom(5000))
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "truncated": cut,
+    "empty": lambda path: path.write_bytes(b""),
+    "flipped at the start": flip(0),
+    "flipped in the middle": flip(0.5),
+    "flipped at the end": flip(0.999),
+    "another file": swap_payload,
+    "a folder": make_folder,
+    "a link": make_link,
+    "unreadable": lambda path: path.chmod(0),
+    "grown": lambda path: path.write_bytes(path.read_bytes() + b"more"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_bad_state_costs_only_time(
+    damage: Callable[[Path], object], start: Callable[..., LocalEngine], tmp_path: Path
+) -> None:
+    good, _ = run(start(), ask())
+    (state,) = states(tmp_path)
+    damage(state)
+    assert run(start(), ask())[0] == good
+    assert run(start(), ask())[0] == good
+
+
+def test_a_state_of_another_prompt_is_refused(
+    start: Callable[..., LocalEngine], tmp_path: Path
+) -> None:
+    good, _ = run(start(), ask())
+    (first,) = states(tmp_path)
+    run(start(), ask(preface=PREFACE.replace("fox", "dog")))
+    (second,) = (each for each in states(tmp_path) if each != first)
+    second.replace(first)
+    assert run(start(), ask()) == (good, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
+def test_a_read_only_folder_costs_only_time(
+    start: Callable[..., LocalEngine], tmp_path: Path
+) -> None:
+    (tmp_path / "prefix").mkdir(mode=0o500)
+    assert run(start(), ask())[1] == run(start(), ask())[1] == 0
+
+
+def test_a_file_in_the_place_of_the_folder_costs_only_time(
+    start: Callable[..., LocalEngine], tmp_path: Path
+) -> None:
+    (tmp_path / "prefix").write_text("not a folder")
+    assert run(start(), ask())[0] == run(start(prefix_folder=None), ask())[0]
