@@ -127,7 +127,7 @@ class Context:
             self._watch.close()
             raise EngineError(
                 f"a context of {n_ctx} tokens cannot be made: "
-                f"{last_error() or 'there is no memory for it (try a smaller --ctx-size)'}"
+                f"{last_error() or 'there is no memory for it'} (shorten the input or the reply)"
             )
         self._memory = lib.llama_get_memory(self._ctx)
         self.n_ctx = int(lib.llama_n_ctx(self._ctx))

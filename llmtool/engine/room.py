@@ -101,24 +101,19 @@ class Room:
             n_parallel += choices
             n_cells += len(job.ids) + choices * job.n_cells
             n_seq += job.n_seq + choices - 1
-        if n_cells >= LARGE_CTX or self._max_cells is not None:
-            limit = self._limit(max(map(_need, waiting)))
-            n_cells = max(_need(waiting[0]), min(n_cells, limit))
+        n_cells = min(n_cells, self._weights.n_ctx_rope or n_cells, self._max_cells or n_cells)
+        if n_cells >= LARGE_CTX:
+            n_cells = min(n_cells, self._limit())
+        n_cells = max(n_cells, _need(waiting[0]))
         return _round_up(n_cells), min(n_seq, self._weights.max_sequences)
 
-    def _limit(self, largest: int) -> int:
-        """Return how many cells several requests may share, of which one needs `largest`."""
+    def _limit(self) -> int:
+        """Return how many cells several requests may share."""
         header = read_header(self._weights.path)
         _, available = memory_bytes()
         share = min(available or _KV_BYTES, _KV_BYTES) // 2
         step_bytes = kv_bytes(header, CTX_STEP, self._kv_type, self._kv_type)
-        limit = share * CTX_STEP // max(1, step_bytes)
-        # Models with two sets of rope factors choose by the size of the context: several short
-        # requests together must not come to the long ones' set.
-        original = header.integer("rope.scaling.original_context_length")
-        if original and largest <= original:
-            limit = min(limit, original)
-        return min(limit, self._max_cells or limit)
+        return share * CTX_STEP // max(1, step_bytes)
 
     def _make_context(self, n_cells: int, n_seq: int, n_outputs: int, swa_full: bool) -> Sequences:
         if n_cells >= LARGE_CTX:

@@ -102,6 +102,17 @@ class Weights:
         return self.metadata(f"{architecture}.attention.causal") == "false"
 
     @cached_property
+    def n_ctx_rope(self) -> int | None:
+        """The context size up to which short positions are used, where a model has two sets.
+
+        llama.cpp chooses by the size of the whole context: several short requests together must
+        not come to the set for long ones.
+        """
+        architecture = self.metadata("general.architecture")
+        value = self.metadata(f"{architecture}.rope.scaling.original_context_length")
+        return int(value) if value and value.isdigit() else None
+
+    @cached_property
     def keeps_whole_states(self) -> bool:
         """Whether its memory cannot forget a part: recurrent and hybrid models."""
         lib = self._lib
