@@ -96,6 +96,7 @@ class LocalEngine:
         self._n_ctx = n_ctx
         self._turn, self._turn_of = threading.Lock(), 0
         self._n_threads = n_threads or default_threads()
+        self._probe: tuple[Prompt, tuple[int, ...]] | None = None
         self._compiler: ConstraintCompiler | None = None
         self.max_parallel = n_parallel or MAX_PARALLEL
         started = time.perf_counter()
@@ -189,7 +190,9 @@ class LocalEngine:
         if not prompt.probe:
             return 0
         other = msgspec.structs.replace(prompt, messages=prompt.probe, probe=(), prefill="")
-        n = common_length([ids, self.chat_prompt.tokenize(other).token_ids])
+        if self._probe is None or self._probe[0] != other:  # a batch has one probe
+            self._probe = other, self.chat_prompt.tokenize(other).token_ids
+        n = common_length([ids, self._probe[1]])
         return n if n >= _MIN_FIXED else 0
 
     def _tokenize_large(self, prompt: Prompt, texts: list[str]) -> Tokenized:
