@@ -92,8 +92,7 @@ class Generating:
     def receive(self, run: Run, rows: range) -> Iterator[Event]:
         choice = self._choices.get(run)
         if choice is None:
-            self.runs.remove(run)
-            yield from self._begin_all(run.seq, rows[0])
+            yield from self._begin_all(run, rows[0])
             return
         choice.sample(rows[0])
         yield from self._emit(choice, run)
@@ -110,20 +109,20 @@ class Generating:
             self.sequences.release(len(self.ids) - self._shared)
         self.runs, self._choices, self._waiting, self._parked = [], {}, [], None
 
-    def _begin_all(self, seq: int, row: int) -> Iterator[Event]:
-        n, context = self.request.n, self.sequences.context
+    def _begin_all(self, prompt: Run, row: int) -> Iterator[Event]:
+        n = self.request.n
         seed = self.request.sampling.seed
         if seed is None:
             seed = secrets.randbelow(MAX_SEED + 1)
-        choices = [_Choice(self, i, (seed + i) % (MAX_SEED + 1)) for i in range(n)]
+        self._waiting = [_Choice(self, i, (seed + i) % (MAX_SEED + 1)) for i in range(n)]
         top = self._read_top(row)
-        for choice in choices:
+        for choice in self._waiting:
             choice.sample(row, top)
             choice.prefill_seconds = 0.0 if choice.index else time.perf_counter() - self._began
         if self._parked is not None:
-            context.copy(seq, self._parked)
-            self._waiting = choices[1:]
-        yield from self._begin(choices[0], seq)
+            self.sequences.context.copy(prompt.seq, self._parked)
+        self.runs.remove(prompt)
+        yield from self._begin(self._waiting.pop(0), prompt.seq)
         yield from self.resume()
 
     def _read_top(self, row: int) -> list[tuple[int, float]]:

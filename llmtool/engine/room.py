@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import cached_property
 
 from llmtool.engine.context import Context
 from llmtool.engine.devices import devices
@@ -14,12 +15,14 @@ from llmtool.engine.sequences import Sequences
 from llmtool.engine.types import Cancellation, KVType
 from llmtool.engine.weights import Weights
 from llmtool.errors import EngineError
-from llmtool.models.memory import estimate, kv_bytes
+from llmtool.models.header import Header
+from llmtool.models.memory import estimate, kv_bytes, state_bytes
 from llmtool.models.reader import read_header
 
 LARGE_CTX = 16384  # from here on memory is looked at first; smaller ones take less than a check
 CTX_STEP = 256  # contexts are made in steps, so that a batch of like prompts shares one
 _KV_BYTES = 4 << 30  # at the most, for requests that run together; one alone may take more
+_STATE_BYTES = 1 << 30  # of recurrent layers, which have one for each sequence
 
 
 class Room:
@@ -79,6 +82,10 @@ class Room:
             n_cells = self._max_cells = max(least_cells, _round_up(n_cells // 2))
             n_seq = max(least_seq, n_seq // 2)
 
+    @cached_property
+    def _header(self) -> Header:
+        return read_header(self._weights.path)
+
     def _has(self, n_cells: int, n_seq: int, n_outputs: int, swa_full: bool) -> bool:
         if self.sequences is None:
             return False
@@ -105,14 +112,16 @@ class Room:
         if n_cells >= LARGE_CTX:
             n_cells = min(n_cells, self._limit())
         n_cells = max(n_cells, _need(waiting[0]))
-        return _round_up(n_cells), min(n_seq, self._weights.max_sequences)
+        if self._weights.keeps_whole_states:
+            n_seq = min(n_seq, _STATE_BYTES // max(1, state_bytes(self._header)))
+        n_seq = max(1 + waiting[0].n_seq, min(n_seq, self._weights.max_sequences))
+        return _round_up(n_cells), n_seq
 
     def _limit(self) -> int:
         """Return how many cells several requests may share."""
-        header = read_header(self._weights.path)
         _, available = memory_bytes()
         share = min(available or _KV_BYTES, _KV_BYTES) // 2
-        step_bytes = kv_bytes(header, CTX_STEP, self._kv_type, self._kv_type)
+        step_bytes = kv_bytes(self._header, CTX_STEP, self._kv_type, self._kv_type)
         return share * CTX_STEP // max(1, step_bytes)
 
     def _make_context(self, n_cells: int, n_seq: int, n_outputs: int, swa_full: bool) -> Sequences:
@@ -143,9 +152,8 @@ class Room:
         _, available = memory_bytes()
         if available is None or any(device.kind == "gpu" for device in devices()):
             return
-        header = read_header(self._weights.path)
         need = estimate(
-            header, n_ctx=n_ctx, type_k=self._kv_type, type_v=self._kv_type, swa_full=swa_full
+            self._header, n_ctx=n_ctx, type_k=self._kv_type, type_v=self._kv_type, swa_full=swa_full
         )
         if need.kv + need.state + need.compute > available:
             raise EngineError(

@@ -54,10 +54,9 @@ class Sequences:
         length = common_length([self.prefix, prefix])
         if length < len(self.prefix):
             if length == 0 or not self.context.truncate(0, length):
-                self.context.drop(0)
-                length = 0
+                self.forget_prefix()
             self._set(self.prefix[:length])
-        return length
+        return len(self.prefix)
 
     def extend_to(self, prefix: Sequence[int]) -> None:
         """Compute the rest of a shared prefix that begins with the present one.
@@ -66,7 +65,11 @@ class Sequences:
             Cancelled, EngineError: from the decoding.
         """
         done = len(self.prefix)
-        self.context.prefill(prefix[done:], seq=0, pos=done)
+        try:
+            self.context.prefill(prefix[done:], seq=0, pos=done)
+        except BaseException:
+            self.forget_prefix()  # who knows how much of it is there
+            raise
         self._set(tuple(prefix))
 
     def restore(self, prefix: Sequence[int], state: bytearray) -> bool:

@@ -304,3 +304,45 @@ def test_a_request_that_is_cancelled_while_it_waits_never_starts(
         seen.append((event.id, type(event)))
     assert (2, Failed) in seen
     assert (2, Token) not in seen
+
+
+class Traps:
+    """A constraint that lets so many tokens pass, and fails at the next."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.finished = False
+
+    def start(self) -> Traps:
+        return Traps(self.n)
+
+    def allows(self, token: int) -> bool:
+        self.n -= 1
+        if self.n < 0:
+            raise UsageError("too complex at this place")
+        return True
+
+    def accept(self, token: int) -> None: ...
+    def close(self) -> None: ...
+
+
+class Trapped(LocalEngine):
+    def compile(self, constraint: Constraint | None) -> Any:
+        return None if constraint is None else Traps(int(constraint.source))
+
+
+@pytest.mark.parametrize("n", [0, 1, 5])
+@pytest.mark.parametrize("choices", [1, 3])
+def test_a_constraint_that_fails_on_the_way_fails_alone(tiny: Path, n: int, choices: int) -> None:
+    engine = Trapped(tiny, n_threads=1, n_parallel=4)
+    trap = Constraint("regex", str(n))
+    requests = [
+        say("fox", 1, max_tokens=9, temperature=0),
+        say("dog", 2, n=choices, max_tokens=9, temperature=0, constraint=trap),
+        say("hello", 3, max_tokens=9, temperature=0),
+    ]
+    events = list(engine.stream(requests))
+    assert [event.id for event in events if isinstance(event, Failed)] == [2]
+    assert {event.id for event in events if isinstance(event, Finished)} >= {1, 3}
+    assert_nothing_is_left(engine)
+    engine.close()
