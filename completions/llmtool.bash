@@ -15,10 +15,14 @@ _llmtool() {
             'models import') command="models import" ;;
             'models alias') command="models alias" ;;
             'models recommend') command="models recommend" ;;
+            ' cache') command="cache" ;;
+            'cache ls') command="cache ls" ;;
+            'cache clear') command="cache clear" ;;
             ' config') command="config" ;;
             'config show') command="config show" ;;
             'config set') command="config set" ;;
             'config unset') command="config unset" ;;
+            ' bench') command="bench" ;;
             ' doctor') command="doctor" ;;
             ' completions') command="completions" ;;
         esac
@@ -27,7 +31,7 @@ _llmtool() {
         "")
             case "$prev" in
             esac
-            words='gen models config doctor completions'
+            words='gen models cache config bench doctor completions'
             options='--version --help -h' ;;
         "gen")
             case "$prev" in
@@ -38,6 +42,10 @@ _llmtool() {
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --samples|-n) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --schema) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --grammar) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --regex) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --logprobs) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --prefill) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -50,11 +58,13 @@ _llmtool() {
                 --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--model -m --system -s --template -t --param -p --file -f --output -o --samples -n --prefill --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --think --no-think --ctx-size --threads --n-gpu-layers -ngl --json --no-stream --stats --dry-run --no-stdin --errors --offline --color --quiet -q --debug --help -h' ;;
+            options='--model -m --system -s --template -t --param -p --file -f --output -o --samples -n --schema --grammar --regex --logprobs --prefill --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --think --no-think --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --json --no-stream --stats --dry-run --no-stdin --errors --offline --color --quiet -q --debug --help -h' ;;
         "models")
             case "$prev" in
             esac
@@ -116,6 +126,23 @@ _llmtool() {
             esac
             words=''
             options='--json --color --quiet -q --debug --help -h' ;;
+        "cache")
+            case "$prev" in
+            esac
+            words='ls clear'
+            options='--help -h' ;;
+        "cache ls")
+            case "$prev" in
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--json --color --quiet -q --debug --help -h' ;;
+        "cache clear")
+            case "$prev" in
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--dry-run --json --color --quiet -q --debug --help -h' ;;
         "config")
             case "$prev" in
             esac
@@ -137,6 +164,18 @@ _llmtool() {
             esac
             words=''
             options='--quiet -q --debug --help -h' ;;
+        "bench")
+            case "$prev" in
+                --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --n-parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --repetitions|-r) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --plot) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--model -m --quick --n-parallel --repetitions -r --threads --n-gpu-layers -ngl --plot --json --offline --color --quiet -q --debug --help -h' ;;
         "doctor")
             case "$prev" in
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;

@@ -14,7 +14,9 @@ _llmtool() {
         local -a commands=(
             'gen:Generate text from a prompt, with standard input or files as material'
             'models:List models, look into them, fetch and remove them'
+            'cache:List the prompts kept for reuse, and throw them away'
             'config:Show the settings and change them'
+            'bench:Measure how fast a model loads, reads and writes here'
             'doctor:Say what is installed, what this machine offers, and what to change'
             'completions:Print the completion script of a shell'
         )
@@ -23,7 +25,9 @@ _llmtool() {
         case $line[1] in
         gen) _llmtool_gen ;;
         models) _llmtool_models ;;
+        cache) _llmtool_cache ;;
         config) _llmtool_config ;;
+        bench) _llmtool_bench ;;
         doctor) _llmtool_doctor ;;
         completions) _llmtool_completions ;;
         esac ;;
@@ -46,6 +50,10 @@ _llmtool_gen() {
         '*-o[Write the result there, not to stdout]:FILE:_files' \
         '*--samples[How many replies to write]:N:' \
         '*-n[How many replies to write]:N:' \
+        '*--schema[The JSON to reply with\: '\''name, age int, tags list'\'', or a JSON Schema]:TEXT|FILE:_files' \
+        '*--grammar[A GBNF grammar that the reply follows]:FILE:_files' \
+        '*--regex[A regular expression that the whole reply matches]:TEXT:' \
+        '*--logprobs[Tell each token'\''s log-probability, and those of the N likeliest]:N:' \
         '*--prefill[How the reply begins; not printed]:TEXT:' \
         '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
@@ -61,6 +69,9 @@ _llmtool_gen() {
         '*--threads[Processor threads]:N:' \
         '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
         '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--parallel[Replies written together, at most (32)]:N:' \
+        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
         '*--json[Print the whole result as JSON]' \
         '*--no-stream[Print the reply when it is complete]' \
         '*--stats[Say on stderr where the time went]' \
@@ -228,6 +239,53 @@ _llmtool_models_recommend() {
         '*: :_files'
 }
 
+_llmtool_cache() {
+    local line state
+    _arguments -s -S \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '1: :->command' \
+        '*:: :->rest'
+    case $state in
+    command)
+        local -a commands=(
+            'ls:List the beginnings of prompts that are kept, the last used first'
+            'clear:Remove all kept states; the next run of each prompt is slower once'
+        )
+        _describe command commands ;;
+    rest)
+        case $line[1] in
+        ls) _llmtool_cache_ls ;;
+        clear) _llmtool_cache_clear ;;
+        esac ;;
+    esac
+}
+
+_llmtool_cache_ls() {
+    _arguments -s -S \
+        '*--json[Print the whole result as JSON]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_cache_clear() {
+    _arguments -s -S \
+        '*--dry-run[Say what would be removed, and remove nothing]' \
+        '*--json[Print the whole result as JSON]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
 _llmtool_config() {
     local line state
     _arguments -s -S \
@@ -276,6 +334,29 @@ _llmtool_config_set() {
 
 _llmtool_config_unset() {
     _arguments -s -S \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_bench() {
+    _arguments -s -S \
+        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*--quick[A few seconds instead of a minute; rougher]' \
+        '*--n-parallel[Replies at once (1,2,4,8,16,32)]:N,N:' \
+        '*--repetitions[(3)]:N:' \
+        '*-r[(3)]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
+        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--plot[Draw speed over replies at once\: .svg, .png or .pdf]:FILE:_files' \
+        '*--json[Print the whole result as JSON]' \
+        '*--offline[Use no network]' \
+        '*--color[When to colour]: :(auto always never)' \
         '*--quiet[No notes on stderr, only errors]' \
         '*-q[No notes on stderr, only errors]' \
         '*--debug[Log and show tracebacks on stderr]' \

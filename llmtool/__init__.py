@@ -9,23 +9,28 @@ methods on a model of one's own. Importing this package loads nothing heavy.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterator
 
-    from llmtool.engine.types import Token
-    from llmtool.errors import LlmtoolError
+    from typing_extensions import Unpack
+
+    from llmtool.engine.types import Token, TokenLogprob
+    from llmtool.errors import ContractError, LlmtoolError
+    from llmtool.tasks.options import GenerateOptions
     from llmtool.tasks.results import Choice, Generation
     from llmtool.toolbox import Toolbox
 
 __all__ = [
     "Choice",
+    "ContractError",
     "Generation",
     "LlmtoolError",
     "Token",
+    "TokenLogprob",
     "Toolbox",
     "agenerate",
     "astream_generate",
@@ -35,41 +40,64 @@ __all__ = [
 
 _HOMES = {
     "Choice": "llmtool.tasks.results",
+    "ContractError": "llmtool.errors",
     "Generation": "llmtool.tasks.results",
     "LlmtoolError": "llmtool.errors",
     "Token": "llmtool.engine.types",
+    "TokenLogprob": "llmtool.engine.types",
     "Toolbox": "llmtool.toolbox",
 }
 _default: Toolbox | None = None
 
 
-def generate(prompt: str | Iterable[str], **options: Any) -> Any:
+if TYPE_CHECKING:
+
+    @overload
+    def generate(prompt: str, **options: Unpack[GenerateOptions]) -> Generation: ...
+    @overload
+    def generate(
+        prompt: Iterator[str], **options: Unpack[GenerateOptions]
+    ) -> Iterator[Generation]: ...
+    @overload
+    def generate(
+        prompt: list[str] | tuple[str, ...], **options: Unpack[GenerateOptions]
+    ) -> list[Generation]: ...
+
+
+def generate(prompt: Any, **options: Any) -> Any:
     """Let the configured model reply to `prompt`, or to each of several.
 
     Takes the options of `Toolbox.generate` (`input`, `system`, `n`, `prefill`, `thinking`,
-    `template`, `variables`, and sampling: `max_tokens`, `temperature`, `top_k`, `top_p`, `min_p`,
-    `repeat_penalty`, `seed`, `stop`) and raises what it raises. Returns a `Generation`, or a list
-    of them; `str()` of one is its text.
+    `template`, `variables`; `schema`, `grammar` or `regex`, which the reply must follow;
+    `logprobs`; and sampling: `max_tokens`, `temperature`, `top_k`, `top_p`, `min_p`,
+    `repeat_penalty`, `seed`, `stop`) and raises what it raises. Returns a `Generation`, a list of
+    them for a sequence of prompts, or an iterator for an iterator; `str()` of one is its text.
 
     Example:
         >>> reply = llmtool.generate("Name a colour.", max_tokens=8)    # doctest: +SKIP
         >>> reply.text, reply.finish_reason                             # doctest: +SKIP
         ('Blue.', 'stop')
+        >>> llmtool.generate("A person", schema="name, age int").value  # doctest: +SKIP
+        {'name': 'Ada', 'age': 36}
     """
     return _default_toolbox().generate(prompt, **options)
 
 
-def stream_generate(prompt: str, **options: Any) -> Iterator[Token | Generation]:
+def stream_generate(
+    prompt: str, **options: Unpack[GenerateOptions]
+) -> Iterator[Token | Generation]:
     """Like `generate` for one prompt, but yield each `Token`, then the `Generation`."""
     return _default_toolbox().stream_generate(prompt, **options)
 
 
-async def agenerate(prompt: str, **options: Any) -> Generation:
+async def agenerate(prompt: str, **options: Unpack[GenerateOptions]) -> Generation:
     """`generate` for asyncio; replies asked for at once are made one after another."""
     return await _default_toolbox().agenerate(prompt, **options)
 
 
-def astream_generate(prompt: str, **options: Any) -> AsyncIterator[Token | Generation]:
+def astream_generate(
+    prompt: str, **options: Unpack[GenerateOptions]
+) -> AsyncIterator[Token | Generation]:
     """`stream_generate` for asyncio."""
     return _default_toolbox().astream_generate(prompt, **options)
 

@@ -23,6 +23,7 @@ else:
 
 NaturalInt = Annotated[int, msgspec.Meta(ge=0)]
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
+Parallel = Annotated[int, msgspec.Meta(ge=1, le=64)]
 Threads = Annotated[int, msgspec.Meta(ge=1, le=512)]  # llama.cpp aborts above
 GpuLayers = Literal["auto", "all"] | Annotated[int, msgspec.Meta(ge=0)]
 
@@ -51,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     threads: Threads | None = None
     n_gpu_layers: GpuLayers = "auto"
     ctx_size: PositiveInt | None = None
+    n_parallel: Parallel | None = None
     max_tokens: PositiveInt | None = None
     temperature: Annotated[float, msgspec.Meta(ge=0, le=100)] | None = None
     offline: bool = False

@@ -97,7 +97,13 @@ class DownloadError(LlmtoolError):
 
 
 class ContractError(LlmtoolError):
+    """What came out is not what was asked for; `result` is the task's result, if there is one."""
+
     exit_code = ExitCode.CONTRACT
+
+    def __init__(self, message: str, *, result: object = None) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class LockedError(LlmtoolError):

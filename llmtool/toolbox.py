@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import os
 import threading
-import time
-from collections.abc import AsyncIterator, Generator, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, overload
-from weakref import WeakKeyDictionary
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from llmtool import config
 from llmtool.engine.types import (
     Cancellation,
     Engine,
+    KVType,
     OnProgress,
     Request,
-    Token,
     Tokenized,
 )
 from llmtool.errors import ModelNotFound
@@ -27,8 +25,8 @@ from llmtool.models.found import Model, find_starter
 from llmtool.models.progress import OnNote, no_note, no_progress
 from llmtool.models.progress import OnProgress as OnDownload
 from llmtool.models.store import Store
-from llmtool.tasks.generate import make_request, stream_generations
-from llmtool.tasks.results import Generation
+from llmtool.tasks.generate import GenerateTask
+from llmtool.tasks.turns import Turns
 
 if TYPE_CHECKING:
     from llmtool.prompts.library import Library
@@ -39,7 +37,7 @@ NO_MODEL = (
 )
 
 
-class Toolbox:
+class Toolbox(GenerateTask):
     """The tasks on one model, which is loaded when it is first needed.
 
     Args:
@@ -48,6 +46,10 @@ class Toolbox:
         n_ctx: the context size in tokens; None sizes it by each request.
         n_threads: None takes the cores that this process may use.
         n_gpu_layers: "auto", "all" or a number of layers.
+        n_parallel: how many replies are decoded together; None chooses.
+        kv_type: how the context is kept in memory; "q8_0" takes half of what "f16" takes.
+        prefix_cache: whether the evaluated beginnings of templates are kept on disk, up to the
+            `prefix_cache_mb` of the settings, and read again.
         settings, folders: what the user configured; None reads it from `environ`.
         environ: the environment to read; None is the process's own.
         engine: an engine that is ready, such as `ScriptedEngine`; `model` is then only a name.
@@ -67,6 +69,9 @@ class Toolbox:
         n_ctx: int | None = None,
         n_threads: int | None = None,
         n_gpu_layers: int | str | None = None,
+        n_parallel: int | None = None,
+        kv_type: KVType = "f16",
+        prefix_cache: bool = True,
         settings: config.Settings | None = None,
         folders: config.Folders | None = None,
         environ: Mapping[str, str] | None = None,
@@ -81,13 +86,16 @@ class Toolbox:
         self._n_ctx = n_ctx or self.settings.ctx_size
         self._n_threads = n_threads or self.settings.threads
         self._n_gpu_layers = self.settings.n_gpu_layers if n_gpu_layers is None else n_gpu_layers
+        self._n_parallel = n_parallel or self.settings.n_parallel
+        self._kv_type: KVType = kv_type
+        self._prefix_bytes = self.settings.prefix_cache_mb * 10**6 if prefix_cache else 0
         self._engine = engine
         self._scripted = engine is not None
         self._model: Model | None = None
         self._lock = threading.Lock()
         self._failed: BaseException | None = None
-        self._gates: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
         self.cancellation = cancellation or Cancellation()
+        self.turns = Turns(self.cancellation)
         self.on_load_progress: OnProgress | None = None
         self.on_download_progress: OnDownload = no_progress
         self.on_note: OnNote = no_note
@@ -192,157 +200,12 @@ class Toolbox:
             n_ctx=self._n_ctx,
             n_threads=self._n_threads,
             n_gpu_layers=parse_layers(self._n_gpu_layers),
+            n_parallel=self._n_parallel,
+            kv_type=self._kv_type,
+            prefix_folder=self.folders.cache / "prefix" if self._prefix_bytes else None,
+            prefix_bytes=self._prefix_bytes,
             cancellation=self.cancellation,
             on_progress=self.on_load_progress,
-        )
-
-    @overload
-    def generate(self, prompt: str, **options: Any) -> Generation: ...
-    @overload
-    def generate(self, prompt: Iterable[str], **options: Any) -> list[Generation]: ...
-    def generate(
-        self,
-        prompt: str | Iterable[str],
-        *,
-        input: str | None = None,
-        system: str | None = None,
-        n: int = 1,
-        prefill: str = "",
-        thinking: bool | None = None,
-        template: str = "gen",
-        variables: Mapping[str, Any] | None = None,
-        **sampling: Any,
-    ) -> Generation | list[Generation]:
-        """Let the model write a reply to `prompt`.
-
-        Args:
-            prompt: an instruction, or several, which give a list of results in their order.
-            input: text that the instruction is about; it is data, whatever it says.
-            system: the system prompt; None takes the template's, or the model's own.
-            n: how many replies to make; they share one prefill, reply i uses seed + i.
-            prefill: how the reply begins; the model goes on from there.
-            thinking: whether a thinking model thinks first; the thought is kept apart.
-            template: a prompt template by name or path.
-            variables: values for the template's other inputs.
-            **sampling: `max_tokens`, `temperature`, `top_k`, `top_p`, `min_p`, `repeat_penalty`,
-                `repeat_last_n`, `seed` (0 to 2^32-2), `stop` (a string or several).
-
-        Returns:
-            A `Generation`: `text`, `choices`, `usage` in tokens, `seconds`, `finish_reason`
-            ("stop" or "length"), `seed`, `warnings`. `str()` of it is the text.
-
-        Raises:
-            ModelNotFound, ModelUnreadable: there is no model to load.
-            ContextOverflow: prompt and reply do not fit; nothing is shortened.
-            InputError: the prompt is empty.
-            TemplateError: the template or the model's chat template is broken.
-            UsageError: a sampling option is unknown or out of its range.
-
-        Example:
-            >>> reply = box.generate("Name a colour.", max_tokens=8)    # doctest: +SKIP
-            >>> reply.text, reply.usage.completion_tokens               # doctest: +SKIP
-            ('Red.', 2)
-        """
-        options: dict[str, Any] = {
-            "input": input,
-            "system": system,
-            "n": n,
-            "prefill": prefill,
-            "thinking": thinking,
-            "template": template,
-            "variables": variables,
-            **sampling,
-        }
-        if isinstance(prompt, str):
-            *_, result = self.stream_generate(prompt, **options)
-            assert isinstance(result, Generation)
-            return result
-        requests = (self.request(each, id=i, **options) for i, each in enumerate(prompt))
-        events = stream_generations(self.engine, requests, model=self.model_name)
-        return [event for event in events if isinstance(event, Generation)]
-
-    def stream_generate(
-        self, prompt: str | None, *, started: float | None = None, **options: Any
-    ) -> Generator[Token | Generation, None, None]:
-        """Like `generate` for one prompt, but yield each `Token`, then the `Generation`.
-
-        Example:
-            for event in box.stream_generate("Tell me a story"):
-                if isinstance(event, Token) and not event.thought:
-                    print(event.text, end="", flush=True)
-        """
-        started = time.perf_counter() if started is None else started
-        request = self.request(prompt, **options)
-        yield from stream_generations(
-            self.engine, [request], model=self.model_name, started=started
-        )
-
-    async def agenerate(self, prompt: str, **options: Any) -> Generation:
-        """`generate` for asyncio: runs in a thread; cancelling the task stops the decoding."""
-        *_, result = [event async for event in self.astream_generate(prompt, **options)]
-        assert isinstance(result, Generation)
-        return result
-
-    async def astream_generate(
-        self, prompt: str, **options: Any
-    ) -> AsyncIterator[Token | Generation]:
-        """`stream_generate` for asyncio."""
-        import asyncio
-
-        loop = asyncio.get_running_loop()
-        gate = self._gates.setdefault(loop, asyncio.Lock())
-        done = object()
-        async with gate:  # a second reply would wait in a worker thread that the first one needs
-            events = self.stream_generate(prompt, **options)
-            try:
-                while True:
-                    step = asyncio.ensure_future(asyncio.to_thread(next, events, done))
-                    try:
-                        event = await asyncio.shield(step)
-                    except asyncio.CancelledError:
-                        self.cancellation.cancel()
-                        await asyncio.wait([step])  # the engine is free when it has stopped
-                        step.exception()
-                        self.cancellation.reset()
-                        raise
-                    if event is done:
-                        return
-                    assert isinstance(event, Token | Generation)
-                    yield event
-            finally:
-                events.close()
-
-    def request(
-        self,
-        prompt: str | None,
-        *,
-        input: str | None = None,
-        system: str | None = None,
-        n: int = 1,
-        prefill: str = "",
-        thinking: bool | None = None,
-        template: str = "gen",
-        variables: Mapping[str, Any] | None = None,
-        id: int = 0,
-        **sampling: Any,
-    ) -> Request:
-        """Render a template into the request that `generate` would serve."""
-        return make_request(
-            self.library.load(template),
-            prompt,
-            input=input,
-            system=system,
-            n=n,
-            prefill=prefill,
-            thinking=thinking,
-            variables=variables,
-            id=id,
-            model=self.model_name,
-            defaults={
-                "max_tokens": self.settings.max_tokens,
-                "temperature": self.settings.temperature,
-            },
-            sampling=sampling,
         )
 
     def tokenize(self, request: Request) -> Tokenized:

@@ -72,6 +72,8 @@ def test_a_bad_file_is_a_usage_error_that_names_it(tmp_path: Path, text: str, me
         ("PREFIX_CACHE_MB", "much"),
         ("THREADS", "0"),
         ("THREADS", "x"),
+        ("N_PARALLEL", "0"),
+        ("N_PARALLEL", "65"),
         ("TEMPERATURE", "-1"),
         ("N_GPU_LAYERS", "some"),
     ],

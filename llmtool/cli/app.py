@@ -21,7 +21,9 @@ from llmtool.errors import Cancelled, ExitCode, LlmtoolError
 COMMANDS = {
     "gen": "Generate text from a prompt, with standard input or files as material.",
     "models": "List models, look into them, fetch and remove them.",
+    "cache": "List the prompts kept for reuse, and throw them away.",
     "config": "Show the settings and change them.",
+    "bench": "Measure how fast a model loads, reads and writes here.",
     "doctor": "Say what is installed, what this machine offers, and what to change.",
     "completions": "Print the completion script of a shell.",
 }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from llmtool.cli import options as o
+from llmtool.tasks.options import GenerateOptions
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -20,7 +21,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 \b
   llmtool gen "Write a haiku about rain"
   git log --oneline | head -20 | llmtool gen "Write one sentence about what changed"
-  llmtool gen -f notes.txt "List the open questions" --json | jq -r .text""",
+  llmtool gen -f notes.txt "List the open questions" --json | jq -r .text
+  llmtool gen --schema "name, year int, city" "Extract the person" < bio.txt | jq .year""",
 )
 def gen(
     prompt: o.PromptArgument = None,
@@ -36,6 +38,10 @@ def gen(
     samples: Annotated[
         int, typer.Option("--samples", "-n", min=1, metavar="N", help="How many replies to write.")
     ] = 1,
+    schema: o.SchemaOption = None,
+    grammar: o.GrammarOption = None,
+    regex: o.RegexOption = None,
+    logprobs: o.LogprobsOption = 0,
     prefill: Annotated[
         str, typer.Option(metavar="TEXT", help="How the reply begins; not printed.")
     ] = "",
@@ -51,6 +57,9 @@ def gen(
     ctx_size: o.CtxSizeOption = None,
     threads: o.ThreadsOption = None,
     n_gpu_layers: o.GpuLayersOption = None,
+    parallel: o.ParallelOption = None,
+    kv_type: o.KVTypeOption = o.KVCacheType.f16,
+    no_cache: o.NoCacheOption = False,
     json: o.JsonOption = False,
     no_stream: o.NoStreamOption = False,
     stats: o.StatsOption = False,
@@ -67,10 +76,11 @@ def gen(
     An argument is the instruction; what comes on standard input or from -f is the material it is
     about. Without an argument the material is the prompt itself.
     """
-    from llmtool.cli import inputs, session, show
+    from llmtool.cli import contracts, inputs, session, show
 
     started = time.perf_counter()
     folders, settings = session.start(color=color.value, quiet=quiet, offline=offline)
+    contract = contracts.read(schema, grammar, regex)
     instruction, material = inputs.gather(
         prompt,
         file or [],
@@ -79,12 +89,22 @@ def gen(
         required=template == "gen" and not param,
     )
     box = session.open_toolbox(
-        folders, settings, model, n_ctx=ctx_size, n_threads=threads, n_gpu_layers=n_gpu_layers
+        folders,
+        settings,
+        model,
+        n_ctx=ctx_size,
+        n_threads=threads,
+        n_gpu_layers=n_gpu_layers,
+        n_parallel=parallel,
+        kv_type=kv_type.value,
+        prefix_cache=not no_cache,
     )
-    request: dict[str, Any] = {
+    options: GenerateOptions = {
+        **contract,
         "input": material,
         "system": system if system is None else inputs.read_argument(system, name="--system"),
         "n": samples,
+        "logprobs": logprobs,
         "prefill": inputs.read_argument(prefill, name="--prefill"),
         "thinking": think,
         "template": template,
@@ -98,16 +118,18 @@ def gen(
         "seed": seed,
         "stop": tuple(inputs.read_argument(text, name="--stop") for text in stop or ()) or None,
     }
+    prepared = box.prepare(options)
     if dry_run:
-        show.prompt(box, box.request(instruction, **request), as_json=json)
+        show.prompt(box, prepared.request(instruction), as_json=json)
         return
-    events = box.stream_generate(instruction, started=started, **request)
     show.generation(
-        events,
+        box.stream_prepared(prepared, instruction, started=started),
         to_file=output,
         as_json=json,
         stream=not no_stream,
         think=bool(think),
+        logprobs=logprobs > 0,
+        has_contract=prepared.contract is not None,
         stats=stats,
         started=started,
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from typer import Argument, BadParameter, Option
 
-from llmtool.engine.types import MAX_SEED
+from llmtool.engine.types import MAX_LOGPROBS, MAX_SEED
 
 
 class ErrorsMode(Enum):
@@ -19,6 +19,11 @@ class ColorMode(Enum):
     auto = "auto"
     always = "always"
     never = "never"
+
+
+class KVCacheType(Enum):
+    f16 = "f16"
+    q8_0 = "q8_0"
 
 
 def _seed(value: str | None) -> int | None:
@@ -86,6 +91,45 @@ SeedOption = Annotated[
 StopOption = Annotated[
     list[str] | None,
     Option("--stop", metavar="TEXT", help="End the reply before this text; may be repeated."),
+]
+SchemaOption = Annotated[
+    str | None,
+    Option(
+        "--schema",
+        metavar="TEXT|FILE",
+        help="The JSON to reply with: 'name, age int, tags list', or a JSON Schema.",
+    ),
+]
+GrammarOption = Annotated[
+    str | None,
+    Option("--grammar", metavar="FILE", help="A GBNF grammar that the reply follows."),
+]
+RegexOption = Annotated[
+    str | None,
+    Option("--regex", metavar="TEXT", help="A regular expression that the whole reply matches."),
+]
+LogprobsOption = Annotated[
+    int,
+    Option(
+        "--logprobs",
+        min=0,
+        max=MAX_LOGPROBS,
+        metavar="N",
+        help="Tell each token's log-probability, and those of the N likeliest.",
+    ),
+]
+ParallelOption = Annotated[
+    int | None,
+    Option(
+        "--parallel", min=1, max=64, metavar="N", help="Replies written together, at most (32)."
+    ),
+]
+KVTypeOption = Annotated[
+    KVCacheType,
+    Option("--kv-type", help="How the context is kept in memory; q8_0 takes half."),
+]
+NoCacheOption = Annotated[
+    bool, Option("--no-cache", help="Keep no evaluated prompts on disk, and read none.")
 ]
 CtxSizeOption = Annotated[
     int | None,

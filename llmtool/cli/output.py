@@ -113,22 +113,29 @@ for _allowed in (0x0A, 0x09):
     del _SHOWN[_allowed]
 
 
+def paint(text: str, style: str) -> str:
+    """Return text in a style, which is given by its numbers: `4;31` is underlined and red."""
+    return f"\x1b[{style}m{text}\x1b[0m"
+
+
 class Result:
     """Standard output as text: a pipe gets control characters, a terminal shows them."""
 
     def __init__(self) -> None:
         self._ends_with_newline = True
-        self._terminal = is_terminal(STDOUT)
+        self.is_terminal = is_terminal(STDOUT)
         self._held = ""  # a CR that may be the first half of a line end
 
-    def write(self, text: str) -> None:
+    def write(self, text: str, *, style: str = "") -> None:
+        """Write text; `style` is the numbers of a terminal's style (`4;31`), for a terminal."""
         if not text:
             return
         self._ends_with_newline = text.endswith("\n")
-        if self._terminal:
+        if self.is_terminal:
             text = (self._held + text).replace("\r\n", "\n")
             self._held = "\r" if text.endswith("\r") else ""
             text = show_controls(text.removesuffix("\r"))
+            text = paint(text, style) if style else text
         self._write_bytes(text.encode("utf-8", "replace"))
 
     def _write_bytes(self, data: bytes) -> None:
@@ -145,6 +152,9 @@ class Result:
             self._write_bytes(show_controls("\r").encode())
         if not self._ends_with_newline:
             self.write("\n")
+
+    def close(self) -> None:
+        """Make the result final, where it is a file."""
 
 
 stdout = Result()

@@ -11,6 +11,7 @@ import msgspec
 from llmtool import config
 from llmtool.cli import choose, inputs, output, signals
 from llmtool.cli.progress import DownloadProgress
+from llmtool.engine.types import KVType
 from llmtool.errors import UsageError
 from llmtool.toolbox import Toolbox
 
@@ -42,11 +43,11 @@ def open_toolbox(
     n_ctx: int | None = None,
     n_threads: int | None = None,
     n_gpu_layers: str | None = None,
+    n_parallel: int | None = None,
+    kv_type: KVType = "f16",
+    prefix_cache: bool = True,
 ) -> Toolbox:
     """Return a toolbox on the chosen model, found or fetched, that signals can stop."""
-    # Threads that wait for a slower one spin, and starve it where other programs are busy (4 tok/s
-    # instead of 20 were seen). Spinning less costs nothing measurable on a quiet machine.
-    os.environ.setdefault("GOMP_SPINCOUNT", "4000")
     asked = None
     if model is None and settings.model is None and choose.can_ask():
         model = asked = choose.ask(settings)
@@ -55,6 +56,9 @@ def open_toolbox(
         n_ctx=n_ctx,
         n_threads=n_threads,
         n_gpu_layers=n_gpu_layers,
+        n_parallel=n_parallel,
+        kv_type=kv_type,
+        prefix_cache=prefix_cache,
         settings=settings,
         folders=folders,
         cancellation=signals.install(),

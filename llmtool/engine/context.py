@@ -125,10 +125,9 @@ class Context:
         self._ctx = lib.llama_init_from_model(weights._model, params)
         if not self._ctx:
             self._watch.close()
-            raise EngineError(
-                f"a context of {n_ctx} tokens cannot be made: "
-                f"{last_error() or 'there is no memory for it'} (shorten the input or the reply)"
-            )
+            reason = last_error() or "there is no memory for it"
+            advice = " (shorten the input or the reply)" if "memory" in reason else ""
+            raise EngineError(f"a context of {n_ctx} tokens cannot be made: {reason}{advice}")
         self._memory = lib.llama_get_memory(self._ctx)
         self.n_ctx = int(lib.llama_n_ctx(self._ctx))
         self.n_batch = int(lib.llama_n_batch(self._ctx))

@@ -73,7 +73,11 @@ class OutputFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 Params = msgspec.defstruct(
     "Params",
     [
-        *((f.name, f.type | UnsetType, UNSET) for f in msgspec.structs.fields(Sampling)),
+        *(
+            (f.name, f.type | UnsetType, UNSET)
+            for f in msgspec.structs.fields(Sampling)
+            if f.name != "constraint"
+        ),
         ("thinking", bool | UnsetType, UNSET),
     ],
     frozen=True,

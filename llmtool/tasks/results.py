@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from llmtool.engine.types import FinishReason, Usage
+from llmtool.engine.types import FinishReason, TokenLogprob, Usage
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,24 +19,38 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dictionaries, lists, strings and numbers, ready for JSON."""
-        value: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
+        value: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self, enc_hook=_plain))
         return value
 
 
+def _plain(value: object) -> object:
+    """Return a pydantic model as a dictionary; msgspec knows structs and dataclasses itself."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json", by_alias=True)
+    raise NotImplementedError(f"a value of type {type(value).__name__} is no JSON")
+
+
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the replies to a prompt; `thought` is a thinking model's, None where it had none."""
+    """One of the replies to a prompt; `thought` is a thinking model's, None where it had none.
+
+    `value` is what the text says, where a schema was given, and `error` what does not hold of it.
+    `logprobs` are the tokens of the text, where they were asked for.
+    """
 
     text: str
+    value: Any = None
+    error: str | None = None
     thought: str | None
     finish_reason: FinishReason
     seed: int
+    logprobs: tuple[TokenLogprob, ...] | None = None
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """Where the time went, in seconds of wall clock; `first_token` counts from the call.
 
     `setup` is what came before the model was loaded, or between it and the prefill: input, files,
-    templates.
+    templates. Choices that are decoded together share the seconds of `decode`.
     """
 
     setup: float
@@ -50,10 +64,11 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 class Generation(Result, frozen=True, kw_only=True):
     """What `generate` returns.
 
-    `text` is the first choice's text, `choices` holds all of them. `usage` sums the tokens over
-    the choices; `seconds` is the whole call. `warnings` are sentences for a person.
+    `text` and `value` are the first choice's, `choices` holds all of them. `usage` sums the tokens
+    over the choices; `seconds` is the whole call. `warnings` are sentences for a person.
     """
 
+    value: Any = None
     choices: tuple[Choice, ...]
     model: str
     usage: Usage

@@ -1,0 +1,106 @@
+"""`llmtool cache`: what is kept of earlier prompts, and throwing it away."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import typer
+
+from llmtool.cli import options as o
+from llmtool.sizes import format_bytes
+
+if TYPE_CHECKING:
+    from llmtool.engine.prefix_cache import PrefixCache
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="List the prompts kept for reuse, and throw them away.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_HELP = {"help_option_names": ["-h", "--help"]}
+_EMPTY = "nothing in the prefix cache"
+
+
+def _open(*, color: str, quiet: bool) -> PrefixCache:
+    from llmtool.cli import session
+    from llmtool.engine.prefix_cache import PrefixCache
+
+    folders, settings = session.start(color=color, quiet=quiet)
+    return PrefixCache(folders.cache / "prefix", limit_bytes=settings.prefix_cache_mb * 10**6)
+
+
+@app.command("ls", context_settings=_HELP, epilog="Example: llmtool cache ls --json")
+def ls(
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """List the beginnings of prompts that are kept, the last used first."""
+    from llmtool.cli import output
+
+    cache = _open(color=color.value, quiet=quiet)
+    entries = cache.entries()
+    total = sum(entry.size_bytes for entry in entries)
+    if json:
+        output.write_json(
+            {
+                "path": str(cache.folder),
+                "size_bytes": total,
+                "limit_bytes": cache.limit_bytes,
+                "entries": [
+                    {
+                        "key": entry.key,
+                        "model": entry.note.get("model"),
+                        "n_tokens": entry.note.get("n_tokens"),
+                        "size_bytes": entry.size_bytes,
+                        "last_used": time.strftime(
+                            "%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry.used_at)
+                        ),
+                    }
+                    for entry in entries
+                ],
+            }
+        )
+        return
+    output.table(
+        ["model", "tokens", "size", "last used"],
+        [
+            (
+                str(entry.note.get("model", "-")),
+                str(entry.note.get("n_tokens", "-")),
+                format_bytes(entry.size_bytes),
+                time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used_at)),
+            )
+            for entry in entries
+        ],
+        right=["tokens", "size"],
+    )
+    said = f"{format_bytes(total)} of at most {format_bytes(cache.limit_bytes)}"
+    if not cache.limit_bytes:
+        said = f"{format_bytes(total)}; the prefix cache is switched off (prefix_cache_mb = 0)"
+    output.note(said if entries or not cache.limit_bytes else _EMPTY)
+
+
+@app.command("clear", context_settings=_HELP, epilog="Example: llmtool cache clear --dry-run")
+def clear(
+    dry_run: o.DryRemovalOption = False,
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Remove all kept states; the next run of each prompt is slower once."""
+    from llmtool.cli import output
+
+    n_files, size = _open(color=color.value, quiet=quiet).clear(dry_run=dry_run)
+    if json:
+        output.write_json({"files": n_files, "size_bytes": size})
+    elif n_files:
+        freed = "would free" if dry_run else "freed"
+        output.note(f"{freed} {format_bytes(size)}: {n_files} file{'s' * (n_files > 1)}")
+    else:
+        output.note(_EMPTY)

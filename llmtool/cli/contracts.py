@@ -1,0 +1,31 @@
+"""The options that say what a reply must be, read and checked before a model is looked for."""
+
+from __future__ import annotations
+
+from llmtool.cli import inputs
+from llmtool.tasks.options import GenerateOptions
+
+
+def read(schema: str | None, grammar: str | None, regex: str | None) -> GenerateOptions:
+    """Return the options of `generate` for `--schema`, `--grammar` and `--regex`.
+
+    Raises:
+        UsageError: more than one is given, or it is broken.
+        InputError: a file cannot be read.
+    """
+    if schema is None and grammar is None and regex is None:
+        return {}
+    from llmtool.schemas import from_argument
+    from llmtool.tasks.contract import make_contract
+
+    options: GenerateOptions = {}
+    if schema is not None:
+        options["schema"] = from_argument(inputs.read_argument(schema, name="--schema"))
+    if grammar is not None:
+        options["grammar"] = inputs.read_file(grammar)
+    if regex is not None:
+        options["regex"] = inputs.read_argument(regex, name="--regex")
+    make_contract(
+        schema=options.get("schema"), grammar=options.get("grammar"), regex=options.get("regex")
+    )
+    return options

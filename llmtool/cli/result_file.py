@@ -1,0 +1,94 @@
+"""A result that goes to a file: there whole, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from llmtool.cli import output
+from llmtool.errors import OutputError
+
+
+@contextlib.contextmanager
+def open_sink(path: str | None) -> Iterator[output.Result]:
+    """Give standard output, or the file of that name, which is there when all went well."""
+    if path is None:
+        yield output.stdout
+        return
+    file = FileResult(path)
+    try:
+        yield file
+        file.close()
+    finally:
+        file.discard()
+
+
+class FileResult(output.Result):
+    """A result file: a temporary file in the same folder, renamed when it is complete.
+
+    What is no file (a FIFO, /dev/stdout, a descriptor) is written to as it is.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.is_terminal = False
+        self._path = Path(path)
+        self._temporary: str | None = None
+        try:
+            self._fd = self._open(path)
+        except OSError as exc:
+            raise OutputError(f"{path}: cannot be written: {exc.strerror}") from exc
+
+    def _open(self, path: str) -> int:
+        descriptor = re.fullmatch(r"-|/dev/stdout|/dev/stderr|/(?:dev|proc/self)/fd/(\d+)", path)
+        if descriptor:
+            number = descriptor[1] or {"/dev/stderr": output.STDERR}.get(path, output.STDOUT)
+            return os.dup(int(number))
+        if self._path.exists() and not self._path.is_file():
+            return os.open(self._path, os.O_WRONLY)
+        import tempfile
+
+        mode = self._path.stat().st_mode & 0o777 if self._path.exists() else _default_mode()
+        self._path = Path(os.path.realpath(self._path))
+        fd, self._temporary = tempfile.mkstemp(
+            dir=self._path.parent, prefix=f".{self._path.name}.", suffix=".part"
+        )
+        if hasattr(os, "fchmod"):
+            os.fchmod(fd, mode)
+        return fd
+
+    def _write_bytes(self, data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except BrokenPipeError:
+            raise output.ReaderGone from None
+        except OSError as exc:
+            raise OutputError(f"{self._path}: write error: {exc.strerror}") from exc
+
+    def close(self) -> None:
+        """Make the result visible under its name."""
+        try:
+            if self._temporary:
+                os.fsync(self._fd)
+                os.replace(self._temporary, self._path)
+                self._temporary = None
+            os.close(self._fd)
+        except OSError as exc:
+            raise OutputError(f"{self._path}: write error: {exc.strerror}") from exc
+
+    def discard(self) -> None:
+        """Leave no part of a result behind."""
+        if self._temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(self._temporary)
+
+
+def _default_mode() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

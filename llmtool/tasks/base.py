@@ -1,0 +1,42 @@
+"""What a task finds on the toolbox that it is a method of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from llmtool.config import Settings
+from llmtool.engine.types import Engine
+from llmtool.tasks.options import GenerateOptions
+from llmtool.tasks.prepare import Preparation, prepare
+from llmtool.tasks.turns import Turns
+
+if TYPE_CHECKING:
+    from llmtool.prompts.library import Library
+
+
+class Tools(Protocol):
+    """A model, templates and settings. Every task is a class over these, and a toolbox all."""
+
+    settings: Settings
+    turns: Turns
+
+    @property
+    def engine(self) -> Engine: ...
+
+    @property
+    def library(self) -> Library: ...
+
+    @property
+    def model_name(self) -> str: ...
+
+    def prepare(self, options: GenerateOptions) -> Preparation:
+        """Check the options of a call and load its template, once for all its prompts."""
+        return prepare(
+            self.library,
+            options,
+            model=self.model_name,
+            defaults={
+                "max_tokens": self.settings.max_tokens,
+                "temperature": self.settings.temperature,
+            },
+        )

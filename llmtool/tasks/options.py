@@ -1,0 +1,39 @@
+"""What `generate` can be told, declared once for every form of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+
+class SamplingOptions(TypedDict, total=False):
+    """How tokens are chosen; None takes the user's setting, then the template's.
+
+    `engine.types.Sampling` says what each does and which values it takes.
+    """
+
+    max_tokens: int | None
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    repeat_penalty: float | None
+    repeat_last_n: int | None
+    seed: int | None
+    stop: str | Sequence[str] | None
+
+
+class GenerateOptions(SamplingOptions, total=False):
+    """The options of `Toolbox.generate`, which describes them."""
+
+    input: str | None
+    system: str | None
+    n: int
+    prefill: str
+    thinking: bool | None
+    template: str
+    variables: Mapping[str, Any] | None
+    schema: object
+    grammar: str | None
+    regex: str | None
+    logprobs: int

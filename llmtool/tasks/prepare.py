@@ -1,0 +1,136 @@
+"""A template and options in, requests for the engine out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from llmtool.engine.types import Prompt, Request, Sampling
+from llmtool.errors import InputError, UsageError
+from llmtool.tasks.options import GenerateOptions, SamplingOptions
+
+if TYPE_CHECKING:
+    from llmtool.prompts.library import Library
+    from llmtool.prompts.template import Template
+    from llmtool.tasks.contract import Contract
+
+_SCHEMA_INPUT = "schema"  # a template with such an input is told what JSON is wanted
+_SAMPLING = [name for name in Sampling.__struct_fields__ if name != "constraint"]
+
+
+class Preparation(msgspec.Struct, frozen=True, kw_only=True):
+    """A template and checked options: all that requests of one call have in common."""
+
+    template: Template
+    options: GenerateOptions
+    sampling: Sampling
+    contract: Contract | None
+    model: str
+
+    def request(self, prompt: str | None, *, id: int = 0) -> Request:
+        """Render the template into a request.
+
+        Raises:
+            InputError: there is neither a prompt nor an input, and the template takes them.
+            UsageError: a variable is unknown or missing.
+            TemplateError: the template fails.
+        """
+        from llmtool.prompts.render import render
+
+        options, inputs = self.options, self.template.inputs
+        values = dict(options.get("variables") or {})
+        given = {"prompt": prompt, "input": options.get("input")}
+        values |= {name: text for name, text in given.items() if text and text.strip()}
+        if not values and given.keys() & inputs.keys():
+            raise InputError("the prompt is empty")
+        if self.contract is not None and self.contract.description and _SCHEMA_INPUT in inputs:
+            values.setdefault(_SCHEMA_INPUT, self.contract.description)
+        rendered = render(
+            self.template, values, model_name=self.model, system=options.get("system")
+        )
+        thinking = options.get("thinking")
+        if thinking is None:
+            thinking = bool(rendered.params.get("thinking", False))
+        return Request(
+            id=id,
+            prompt=Prompt(
+                messages=rendered.messages,
+                probe=rendered.probe,
+                prefill=options.get("prefill") or "",
+                thinking=thinking,
+            ),
+            sampling=self.sampling,
+            n=options.get("n", 1),
+        )
+
+
+def prepare(
+    library: Library, options: GenerateOptions, *, model: str, defaults: SamplingOptions
+) -> Preparation:
+    """Check options and load their template, once for all prompts of a call.
+
+    Sampling options come from `options`, then `defaults` (the user's settings), then the template;
+    None counts as not given. A schema, grammar or expression takes the place of the template's.
+
+    Raises:
+        UsageError: an option is unknown or out of its range, or a schema is broken.
+        TemplateError: there is no such template, or it is broken.
+    """
+    n = options.get("n", 1)
+    if n < 1:
+        raise UsageError(f"n is {n}; it must be at least 1")
+    template = library.load(options.get("template", "gen")).for_model(model)
+    contract = _contract(options, template)
+    params = {name: value for name, value in template.params.items() if name != "thinking"}
+    sampling = {
+        name: value
+        for name, value in options.items()
+        if name not in GenerateOptions.__annotations__ or name in _SAMPLING
+    }
+    for chosen in (cast("Mapping[str, Any]", defaults), sampling):
+        params.update({name: value for name, value in chosen.items() if value is not None})
+    checked = make_sampling(params)
+    if contract is not None:
+        checked = msgspec.structs.replace(checked, constraint=contract.constraint)
+    return Preparation(
+        template=template, options=options, sampling=checked, contract=contract, model=model
+    )
+
+
+def make_sampling(params: Mapping[str, Any]) -> Sampling:
+    """Check sampling options.
+
+    Raises:
+        UsageError: one is unknown or out of its range.
+    """
+    unknown = [name for name in params if name not in _SAMPLING]
+    if unknown:
+        known = ", ".join(_SAMPLING)
+        raise UsageError(f"unknown sampling option {unknown[0]!r} (there are: {known})")
+    values = dict(params)
+    if isinstance(values.get("stop"), str):
+        values["stop"] = (values["stop"],)
+    for name, value in values.items():
+        kind = next(f.type for f in msgspec.structs.fields(Sampling) if f.name == name)
+        try:
+            values[name] = msgspec.convert(value, kind)
+        except msgspec.ValidationError as exc:
+            reason = str(exc).replace("`", "")
+            raise UsageError(f"{name} is {value!r}: {reason[0].lower()}{reason[1:]}") from exc
+    return Sampling(**values)
+
+
+def _contract(options: GenerateOptions, template: Template) -> Contract | None:
+    """Return what the reply must be, by the options or else by the template."""
+    schema, grammar, regex = (options.get(name) for name in ("schema", "grammar", "regex"))
+    if schema is None and grammar is None and regex is None:
+        if template.output.kind not in ("json", "grammar", "regex"):
+            return None  # the compiler is not imported for nothing
+        from llmtool.tasks.contract import contract_of
+
+        return contract_of(template.output)
+    from llmtool.tasks.contract import make_contract
+
+    return make_contract(schema=schema, grammar=cast("str", grammar), regex=cast("str", regex))

@@ -1,0 +1,53 @@
+"""Which tokens of a reply make its text, once stop strings and a thought's marks are taken off."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+
+import msgspec
+
+from llmtool.engine.types import TokenLogprob
+
+
+def tokens_of(text: str, tokens: Sequence[TokenLogprob]) -> tuple[TokenLogprob, ...]:
+    """Return the tokens that make `text`; their joined bytes give it.
+
+    A token of which only a part belongs to the text, because a stop string begins in it, keeps
+    that part, and the log-probability of the whole. Bytes that are no UTF-8 stand for the U+FFFD
+    in the text.
+
+    Example:
+        >>> def token(text):
+        ...     return TokenLogprob(token=text, bytes=tuple(text.encode()), logprob=-1.0)
+        >>> [each.token for each in tokens_of("a b", [token("a"), token(" b."), token(" c")])]
+        ['a', ' b']
+    """
+    whole, edges = _decode(b"".join(bytes(token.bytes) for token in tokens))
+    first = max(0, whole.find(text))
+    begin, end = edges[first], edges[min(first + len(text), len(whole))]
+    kept, at = [], 0
+    for token in tokens:
+        raw = bytes(token.bytes)
+        part = raw[max(0, begin - at) : max(0, end - at)]
+        at += len(raw)
+        if part and part != raw:
+            shown = part.decode("utf-8", "replace")
+            token = msgspec.structs.replace(token, token=shown, bytes=tuple(part))
+        if part:
+            kept.append(token)
+    return tuple(kept)
+
+
+def _decode(raw: bytes) -> tuple[str, list[int]]:
+    """Return bytes as text, and where in them each character begins, and the last one ends."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    text, edges = "", [0]
+    for at in range(len(raw)):
+        found = decoder.decode(raw[at : at + 1])
+        pending, _ = decoder.getstate()
+        # A byte that ends a broken character may be a character itself.
+        edges += [at + 1 - len(pending) - later for later in reversed(range(len(found)))]
+        text += found
+    rest = decoder.decode(b"", final=True)
+    return text + rest, edges + [len(raw)] * len(rest)

@@ -1,0 +1,131 @@
+"""`llmtool cache`: what is kept of earlier prompts, and throwing it away."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import error_line
+
+from llmtool.engine.prefix_cache import PrefixCache
+
+Run = Callable[..., Any]
+A, B = "a" * 64, "b" * 64
+
+
+def out(result: Any) -> str:
+    assert result.returncode == 0, result.stderr.decode()
+    text: str = result.stdout.decode()
+    return text
+
+
+@pytest.fixture
+def cache(env: dict[str, str]) -> PrefixCache:
+    """The cache of the isolated user with two prefixes, the second used last."""
+    made = PrefixCache(Path(env["LLMTOOL_CACHE_DIR"], "prefix"), limit_bytes=10**8)
+    made.store(A, bytes(2_000_000), note={"model": "starter", "n_tokens": 70})
+    made.store(B, bytes(1_000_000), note={"model": "org/name:Q4_K_M", "n_tokens": 1200})
+    noon = 1_750_000_000
+    for key, used in ((A, noon), (B, noon + 60)):
+        os.utime(made.folder / f"{key}.prefix", (used, used))
+    return made
+
+
+def test_ls_is_tab_separated_in_a_pipe_the_last_used_first(
+    run_llmtool: Run, cache: PrefixCache
+) -> None:
+    result = run_llmtool("cache", "ls", env={"TZ": "UTC"})
+    assert out(result).splitlines() == [
+        "org/name:Q4_K_M\t1200\t1.0 MB\t2025-06-15 15:07",
+        "starter\t70\t2.0 MB\t2025-06-15 15:06",
+    ]
+    assert result.stderr.decode() == "llmtool: 3.0 MB of at most 512.0 MB\n"
+
+
+def test_ls_as_json_has_bytes_and_times_of_the_clock_of_all(
+    run_llmtool: Run, cache: PrefixCache
+) -> None:
+    value = json.loads(out(run_llmtool("cache", "ls", "--json", env={"TZ": "Asia/Tokyo"})))
+    assert value["path"] == str(cache.folder)
+    assert value["limit_bytes"] == 512_000_000
+    assert value["size_bytes"] == sum(e.size_bytes for e in cache.entries())
+    assert [entry["model"] for entry in value["entries"]] == ["org/name:Q4_K_M", "starter"]
+    assert value["entries"][1] == {
+        "key": A,
+        "model": "starter",
+        "n_tokens": 70,
+        "size_bytes": cache.entries()[1].size_bytes,
+        "last_used": "2025-06-15T15:06:40Z",
+    }
+
+
+def test_clear_says_what_it_freed(run_llmtool: Run, cache: PrefixCache) -> None:
+    result = run_llmtool("cache", "clear")
+    assert (out(result), result.stderr) == ("", b"llmtool: freed 3.0 MB: 2 files\n")
+    assert cache.entries() == []
+
+
+def test_a_dry_run_removes_nothing(run_llmtool: Run, cache: PrefixCache) -> None:
+    result = run_llmtool("cache", "clear", "--dry-run")
+    assert (out(result), result.stderr) == ("", b"llmtool: would free 3.0 MB: 2 files\n")
+    assert len(cache.entries()) == 2
+
+
+@pytest.mark.parametrize("flags", [[], ["--dry-run"]], ids=["run", "dry-run"])
+def test_clear_as_json(run_llmtool: Run, cache: PrefixCache, flags: list[str]) -> None:
+    size = sum(entry.size_bytes for entry in cache.entries())
+    result = run_llmtool("cache", "clear", "--json", "-q", *flags)
+    assert json.loads(out(result)) == {"files": 2, "size_bytes": size}
+    assert result.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["ls"], "nothing in the prefix cache"),
+        (["clear"], "nothing in the prefix cache"),
+        (["clear", "--dry-run"], "nothing in the prefix cache"),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_cache_is_no_error(
+    run_llmtool: Run, env: dict[str, str], args: list[str], said: str
+) -> None:
+    result = run_llmtool("cache", *args)
+    assert out(result) == ""
+    assert said in result.stderr.decode() and result.stderr.count(b"\n") == 1
+    assert not Path(env["LLMTOOL_CACHE_DIR"]).exists()
+
+
+def test_an_empty_cache_is_empty_json(run_llmtool: Run) -> None:
+    assert json.loads(out(run_llmtool("cache", "ls", "--json")))["entries"] == []
+    assert json.loads(out(run_llmtool("cache", "clear", "--json"))) == {"files": 0, "size_bytes": 0}
+
+
+def test_ls_says_when_the_setting_switches_it_off(run_llmtool: Run, cache: PrefixCache) -> None:
+    result = run_llmtool("cache", "ls", env={"LLMTOOL_PREFIX_CACHE_MB": "0"})
+    assert len(out(result).splitlines()) == 2
+    assert b"switched off (prefix_cache_mb = 0)" in result.stderr
+
+
+def test_a_prefix_without_a_note_is_listed(run_llmtool: Run, cache: PrefixCache) -> None:
+    cache.clear()
+    cache.store(A, b"", note={})
+    assert out(run_llmtool("cache", "ls")).startswith("-\t-\t")
+    (entry,) = json.loads(out(run_llmtool("cache", "ls", "--json")))["entries"]
+    assert (entry["model"], entry["n_tokens"]) == (None, None)
+
+
+def test_a_model_name_cannot_break_the_columns(run_llmtool: Run, cache: PrefixCache) -> None:
+    cache.clear()
+    cache.store(A, b"", note={"model": "a\tb\nc", "n_tokens": 1})
+    (line,) = out(run_llmtool("cache", "ls")).splitlines()
+    assert line.startswith("a b c\t1\t")
+
+
+def test_a_group_without_a_command_is_a_usage_error(run_llmtool: Run) -> None:
+    assert "llmtool cache --help" in error_line(run_llmtool("cache"), 2)

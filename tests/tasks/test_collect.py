@@ -1,0 +1,229 @@
+"""Events to results: their order, how far requests are read ahead, tokens with probabilities."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmtool.engine.scripted import ScriptedEngine
+from llmtool.engine.types import (
+    Event,
+    Failed,
+    Finished,
+    Prompt,
+    Request,
+    Timings,
+    Token,
+    TokenLogprob,
+    Usage,
+)
+from llmtool.errors import ContextOverflow, InputError
+from llmtool.tasks.collect import MAX_AHEAD, stream_generations
+from llmtool.tasks.results import Generation
+from llmtool.tasks.token_text import tokens_of
+from llmtool.toolbox import Toolbox
+
+USAGE = Usage(prompt_tokens=3, cached_tokens=0, completion_tokens=2)
+TIMINGS = Timings(prefill_seconds=0.1, decode_seconds=0.2)
+
+
+class Late(ScriptedEngine):
+    """Answers the first `hold` requests after the others, or when the reader waits for them."""
+
+    def __init__(self, answer: Callable[[Request], list[Event]], *, hold: int = 0) -> None:
+        super().__init__()
+        self._answer, self._hold = answer, hold
+        self.n_read = 0
+        self.closed = False
+
+    def stream(self, requests: Iterable[Request | None]) -> Iterator[Event]:
+        held: list[Request] = []
+        try:
+            for request in requests:
+                if request is None:  # the reader waits for what is held
+                    yield from self._answer(held.pop(0))
+                    continue
+                self.n_read += 1
+                if len(held) < self._hold:
+                    held.append(request)
+                else:
+                    yield from self._answer(request)
+            for request in reversed(held):
+                yield from self._answer(request)
+        finally:
+            self.closed = True
+
+
+def reply(request: Request) -> list[Event]:
+    tokens = [Token(request.id, i, f"{request.id}.{i}") for i in range(request.n)]
+    ends = [
+        Finished(
+            id=request.id, choice=i, finish_reason="stop", usage=USAGE, timings=TIMINGS, seed=i
+        )
+        for i in reversed(range(request.n))
+    ]
+    return [*tokens, *ends]
+
+
+def requests(count: int | None = None, **fields: Any) -> Iterator[Request]:
+    numbers = itertools.count() if count is None else range(count)
+    return (Request(id=i, prompt=Prompt(text="x"), **fields) for i in numbers)
+
+
+def results(engine: Late, asked: Iterable[Request]) -> Iterator[Generation]:
+    for event in stream_generations(engine, asked, model="m"):
+        if isinstance(event, Generation):
+            yield event
+
+
+@pytest.mark.parametrize("hold", [0, 1, 5])
+def test_results_come_in_the_order_of_the_requests(hold: int) -> None:
+    found = list(results(Late(reply, hold=hold), requests(5, n=2)))
+    assert [r.text for r in found] == ["0.0", "1.0", "2.0", "3.0", "4.0"]
+    assert [[c.text for c in r.choices] for r in found][3] == ["3.0", "3.1"]
+
+
+def test_a_reply_that_takes_long_holds_back_the_reading() -> None:
+    engine = Late(reply, hold=1)
+    first = next(results(engine, requests()))
+    assert first.text == "0.0"
+    assert engine.n_read == MAX_AHEAD
+
+
+def test_an_endless_iterator_is_read_as_it_is_answered() -> None:
+    box = Toolbox("scripted", engine=ScriptedEngine(lambda text: text.upper()), environ={})
+    read: list[int] = []
+
+    def prompts() -> Iterator[str]:
+        for i in itertools.count():
+            read.append(i)
+            yield f"number {i}"
+
+    replies = box.generate(prompts())
+    assert [next(replies).text for _ in range(3)] == [f"USER: NUMBER {i}" for i in range(3)]
+    assert len(read) <= 4
+
+
+def test_the_first_that_fails_in_their_order_raises_and_the_engine_is_free() -> None:
+    def answer(request: Request) -> list[Event]:
+        if request.id in (1, 3):
+            return [Failed(request.id, InputError(f"bad {request.id}"))]
+        return reply(request)
+
+    engine = Late(answer, hold=2)
+    found = results(engine, requests(6))
+    assert next(found).text == "0.0"
+    with pytest.raises(InputError, match="bad 1") as caught:
+        next(found)
+    assert engine.closed, f"closed although {caught.value!r} is kept"
+
+
+def test_one_prompt_that_is_too_long_fails_the_list_and_leaves_the_toolbox_usable(
+    tiny: Path,
+) -> None:
+    with Toolbox(tiny, n_threads=1, prefix_cache=False) as box:
+        with pytest.raises(ContextOverflow) as caught:
+            box.generate(["hello", "hello " * 5000, "hello"], max_tokens=4)
+        assert caught.value.needed > caught.value.available
+        assert len(box.generate(["hello", "there"], max_tokens=4)) == 2
+
+
+def test_prompts_that_are_decoded_together_keep_their_order(tiny: Path) -> None:
+    prompts = [f"{'word ' * (i % 5)}number {i}" for i in range(12)]
+    options: dict[str, Any] = {"temperature": 0, "max_tokens": 10}
+    with Toolbox(tiny, n_threads=1, n_parallel=1, prefix_cache=False) as box:
+        sizes = [box.generate(prompt, **options).usage.prompt_tokens for prompt in prompts]
+        assert box.generate("x", n=3, **options).choices[2].text, "one sequence makes three"
+    with Toolbox(tiny, n_threads=1, n_parallel=4, prefix_cache=False) as box:
+        assert [r.usage.prompt_tokens for r in box.generate(prompts, **options)] == sizes
+        assert [r.usage.prompt_tokens for r in box.generate(iter(prompts), **options)] == sizes
+    assert len(set(sizes)) > 3, "the prompts cannot be told apart"
+
+
+def piece(raw: bytes, logprob: float = -1.0) -> TokenLogprob:
+    return TokenLogprob(token=raw.decode(errors="replace"), bytes=tuple(raw), logprob=logprob)
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens", "kept"),
+    [
+        ("a b", [b"a", b" b"], [b"a", b" b"]),
+        ("a b", [b"a", b" b", b" STOP"], [b"a", b" b"]),
+        ("a b", [b"a", b" b.ST", b"OP"], [b"a", b" b"]),
+        ("yes", [b"\n\n", b"yes"], [b"yes"]),
+        ("yes", [b"<th", b"ink>", b"\n yes"], [b"yes"]),
+        ("né!", [b"n", b"\xc3", b"\xa9", b"!"], [b"n", b"\xc3", b"\xa9", b"!"]),
+        ("é", [b"\n", b"\xc3", b"\xa9", b"\xc3"], [b"\xc3", b"\xa9"]),
+        ("a\ufffdb", [b"a", b"\xff", b"b"], [b"a", b"\xff", b"b"]),
+        ("a\ufffd", [b"a", b"\xc3"], [b"a", b"\xc3"]),
+        ("", [b"STOP"], []),
+    ],
+    ids=[
+        *("all", "after a stop", "a stop within", "white space", "marks", "split character"),
+        *("cut character", "bad byte", "half a character", "nothing"),
+    ],
+)
+def test_the_tokens_kept_are_those_of_the_text(
+    text: str, tokens: list[bytes], kept: list[bytes]
+) -> None:
+    found = tokens_of(text, [piece(raw) for raw in tokens])
+    assert [bytes(token.bytes) for token in found] == kept
+
+
+@given(
+    st.text(max_size=12),
+    st.lists(st.integers(0, 40), max_size=6),
+    st.integers(0, 12),
+    st.integers(0, 12),
+)
+def test_joined_bytes_give_the_text(whole: str, cuts: list[int], start: int, stop: int) -> None:
+    raw = whole.encode("utf-8", "replace")
+    whole = raw.decode()
+    edges = [0, *sorted(min(cut, len(raw)) for cut in cuts), len(raw)]
+    tokens = [piece(raw[a:b]) for a, b in itertools.pairwise(edges)]
+    text = whole[start:stop]
+    joined = b"".join(bytes(token.bytes) for token in tokens_of(text, tokens))
+    assert joined.decode() == text
+
+
+@pytest.mark.parametrize("stop", [(), 1, 3], ids=["no stop", "stop early", "stop later"])
+def test_the_tokens_of_a_reply_have_its_bytes_and_probabilities(tiny: Path, stop: Any) -> None:
+    options: dict[str, Any] = {"temperature": 0, "max_tokens": 16}
+    with Toolbox(tiny, n_threads=1, prefix_cache=False) as box:
+        whole = box.generate("hello there", **options).text
+        if stop:
+            options["stop"] = whole[stop + 4 : stop + 6]
+        result = box.generate("hello there", logprobs=3, **options)
+        (choice,) = result.choices
+        assert choice.text == (whole[: whole.index(options["stop"])] if stop else whole)
+        assert choice.logprobs is not None
+        joined = b"".join(bytes(token.bytes) for token in choice.logprobs)
+        assert joined.decode("utf-8", "replace") == choice.text
+        for token in choice.logprobs:
+            assert len(token.top) == 3 and token.logprob <= token.top[0].logprob <= 0
+        assert box.generate("hello there", **options).choices[0].logprobs is None
+
+
+def test_a_constraint_and_probabilities_begin_after_the_thought(
+    tiny_model: Callable[..., Path],
+) -> None:
+    template = "{{ messages[0].content }}{% if enable_thinking %}<think>\n{% endif %}"
+    thinker = tiny_model("plain", chat_template=template, printable=True, favour={"</think>": 2.2})
+    with Toolbox(thinker, n_threads=1, prefix_cache=False) as box:
+        thoughts = set()
+        for seed in range(4):
+            options: dict[str, Any] = {"thinking": True, "seed": seed, "max_tokens": 300}
+            result = box.generate("go", regex="(yes|no) [0-9]{3}", logprobs=1, **options)
+            (choice,) = result.choices
+            assert choice.text[:2] in ("ye", "no") and choice.text[-3:].isdigit()
+            assert choice.logprobs is not None
+            joined = b"".join(bytes(token.bytes) for token in choice.logprobs)
+            assert joined.decode() == choice.text
+            thoughts.add(choice.thought)
+        assert any(thoughts), "the model did not think"

@@ -1,0 +1,260 @@
+"""Contracts: broken ones are refused without a model, kept ones give a value, others an error."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pydantic
+import pytest
+
+from llmtool.engine.scripted import ScriptedEngine
+from llmtool.errors import ContractError, UsageError
+from llmtool.tasks.contract import make_contract
+from llmtool.tasks.results import Generation
+from llmtool.tasks.schema_text import describe
+from llmtool.toolbox import Toolbox
+
+SHORT = "name, year int"
+GOOD = '{"name": "Ada", "year": 1815}'
+
+
+@dataclass
+class Person:
+    name: str
+    year: int
+
+
+class Model(pydantic.BaseModel):
+    name: str
+    year: int
+
+
+def toolbox(replies: Any = GOOD) -> tuple[Toolbox, ScriptedEngine]:
+    engine = ScriptedEngine(replies)
+    return Toolbox("scripted", engine=engine, environ={}), engine
+
+
+def broken(replies: Any, **options: Any) -> ContractError:
+    box, _ = toolbox(replies)
+    with pytest.raises(ContractError) as caught:
+        box.generate("Who?", **options)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (SHORT, {"name": "Ada", "year": 1815}),
+        ({"type": "object", "required": ["name"]}, {"name": "Ada", "year": 1815}),
+        (Person, Person("Ada", 1815)),
+        (Model, Model(name="Ada", year=1815)),
+    ],
+    ids=["short form", "JSON Schema", "dataclass", "pydantic"],
+)
+def test_the_value_has_the_type_of_the_schema_and_is_plain_in_to_dict(
+    schema: object, value: object
+) -> None:
+    box, _ = toolbox()
+    result = box.generate("Who?", schema=schema)
+    assert result.value == result.choices[0].value == value
+    plain = result.to_dict()
+    assert plain["value"] == plain["choices"][0]["value"] == {"name": "Ada", "year": 1815}
+    assert json.loads(json.dumps(plain)) == plain
+
+
+def test_without_a_contract_there_is_no_value() -> None:
+    box, _ = toolbox()
+    assert box.generate("Who?").value is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "options", "reason"),
+    [
+        ("Ada, 1815", {"schema": SHORT}, "not JSON"),
+        ('{"name": "Ada", "year": "1815"}', {"schema": SHORT}, r"\$\.year"),
+        ('{"name": "Ada", "year": "1815"}', {"schema": Model}, "year"),
+        ("maybe", {"regex": "yes|no"}, "does not match its expression"),
+        ("yes!", {"regex": "yes|no"}, "does not match its expression"),
+        ("c", {"grammar": 'root ::= "a" | "b"'}, "does not match its grammar"),
+        (GOOD, {"schema": SHORT, "max_tokens": 2}, r"cut at 2 tokens .*--max-tokens"),
+    ],
+    ids=["no JSON", "type", "pydantic", "regex", "regex is whole", "grammar", "cut"],
+)
+def test_a_broken_contract_says_what_does_not_hold_and_keeps_the_reply(
+    reply: str, options: dict[str, Any], reason: str
+) -> None:
+    error = broken(reply, **options)
+    assert isinstance(error.result, Generation)
+    assert reply.startswith(error.result.text) and error.result.text
+    assert error.result.value is None
+    assert re.search(reason, str(error)) and "\n" not in str(error)
+    assert error.result.choices[0].error == str(error)
+
+
+def test_each_of_several_replies_is_checked() -> None:
+    error = broken([GOOD, "no", GOOD], schema=SHORT, n=3)
+    assert str(error).startswith("1 of 3 replies fail; reply 2: the reply is not JSON")
+    assert isinstance(error.result, Generation)
+    assert [c.value is not None for c in error.result.choices] == [True, False, True]
+    assert [c.error is not None for c in error.result.choices] == [False, True, False]
+
+
+def test_a_stream_gives_the_tokens_before_it_raises() -> None:
+    box, _ = toolbox("Ada, 1815")
+    texts = []
+    with pytest.raises(ContractError):
+        for event in box.stream_generate("Who?", schema=SHORT):
+            texts.append(event.text)
+    assert texts == ["Ada,", " 1815"]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"schema": SHORT, "regex": "a"}, "schema and regex exclude each other"),
+        ({"grammar": "a", "regex": "a"}, "grammar and regex exclude each other"),
+        ({"schema": "name foo"}, "unknown type 'foo'"),
+        ({"schema": {"type": "objec"}}, "objec"),
+        ({"schema": 3}, "expected a JSON Schema"),
+        ({"regex": "("}, "unclosed group"),
+        ({"grammar": "root"}, "line 1"),
+        ({"grammar": "root ::= other"}, "other"),
+        ({"constraint": "a"}, "unknown sampling option"),
+        ({"logprobs": -1}, "logprobs"),
+    ],
+    ids=str,
+)
+def test_a_broken_request_is_a_usage_error_before_anything_runs(
+    options: dict[str, Any], reason: str
+) -> None:
+    box, engine = toolbox()
+    with pytest.raises(UsageError, match=reason):
+        box.generate("Who?", **options)
+    assert engine.prompts == []
+
+
+def test_what_the_grammar_cannot_hold_is_a_warning() -> None:
+    box, _ = toolbox("[1, 2]")
+    result = box.generate("Go", schema={"type": "array", "uniqueItems": True})
+    assert any("uniqueItems" in warning for warning in result.warnings)
+
+
+def test_the_model_is_told_which_json_is_wanted() -> None:
+    box, engine = toolbox()
+    box.generate("Extract", input="Ada was born in 1815.", schema=SHORT)
+    assert '{"name": string, "year": integer}' in engine.prompts[0]
+    box.generate("Extract", input="Ada was born in 1815.", schema=SHORT, variables={"schema": "X"})
+    assert engine.prompts[1].endswith("X")
+
+
+TEMPLATE = "llmtool: 1\nname: own\ntask: gen\ninputs:\n  {}\nprompt: '{}'\n{}"
+
+
+def test_a_template_of_ones_own_is_told_where_it_asks(tmp_path: Any) -> None:
+    box, engine = toolbox()
+    silent, told = tmp_path / "silent.yaml", tmp_path / "told.yaml"
+    silent.write_text(TEMPLATE.format("prompt: {type: text}", "{{ prompt }}", ""))
+    inputs = "prompt: {type: text}\n  schema: {type: string}"
+    told.write_text(TEMPLATE.format(inputs, "{{ prompt }} as {{ schema }}", ""))
+    box.generate("Extract", schema=SHORT, template=str(silent))
+    box.generate("Extract", schema=SHORT, template=str(told))
+    assert engine.prompts == [
+        "user: Extract",
+        'user: Extract as {"name": string, "year": integer}',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("output", "good", "bad", "value"),
+    [
+        ("json: {type: object, required: [name]}", GOOD, "[]", {"name": "Ada", "year": 1815}),
+        ("regex: 'yes|no'", "yes", "maybe", None),
+        ("""grammar: 'root ::= "a" | "b"'""", "a", "c", None),
+    ],
+    ids=["json", "regex", "grammar"],
+)
+def test_the_output_of_a_template_is_a_contract(
+    tmp_path: Any, output: str, good: str, bad: str, value: object
+) -> None:
+    path = tmp_path / "own.yaml"
+    text = TEMPLATE.format("prompt: {type: text}", "{{ prompt }}", f"output:\n  {output}\n")
+    path.write_text(text)
+    box, _ = toolbox([good, bad])
+    assert box.generate("Go", template=str(path)).value == value
+    with pytest.raises(ContractError):
+        box.generate("Go", template=str(path))
+
+
+def test_what_a_caller_asks_for_takes_the_place_of_the_templates_output(tmp_path: Any) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        TEMPLATE.format("prompt: {type: text}", "{{ prompt }}", "output: {regex: 'yes|no'}\n")
+    )
+    box, _ = toolbox("maybe")
+    assert box.generate("Go", template=str(path), regex="maybe").text == "maybe"
+
+
+@pytest.mark.parametrize(
+    ("regex", "text", "matches"),
+    [
+        ("[é]+", "éé", True),
+        ("[é]+", "e", False),
+        ("(?s:.)*", "any\nthing", True),
+        ("a", "", False),
+        ("a?", "", True),
+        ("a", "aa", False),
+    ],
+)
+def test_a_text_is_matched_as_a_whole(regex: str, text: str, matches: bool) -> None:
+    contract = make_contract(regex=regex)
+    assert contract is not None and contract.matches(text) is matches
+
+
+NODE: dict[str, Any] = {
+    "$ref": "#/$defs/Node",
+    "$defs": {
+        "Node": {
+            "type": "object",
+            "properties": {"next": {"anyOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]}},
+        }
+    },
+}
+BOMB: dict[str, Any] = {
+    "$ref": "#/$defs/a0",
+    "$defs": {
+        f"a{i}": {
+            "type": "object",
+            "properties": {name: {"$ref": f"#/$defs/a{i + 1}"} for name in "xyz"},
+        }
+        for i in range(30)
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        (
+            {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]},
+            '{"a": string}',
+        ),
+        ({"enum": ["x", 1, None]}, '"x" | 1 | null'),
+        (
+            {"type": "array", "items": {"type": "number", "minimum": 0}},
+            "[number (at least 0), ...]",
+        ),
+        ({"type": ["string", "null"], "description": "a\nname"}, "string | null (a name)"),
+        (NODE, '{"next"?: Node | null}'),
+        ({"not": {}}, '{"not": {}}'),
+    ],
+    ids=["object", "enum", "array", "types", "recursive", "no short form"],
+)
+def test_a_schema_is_told_in_one_line(schema: dict[str, Any], text: str) -> None:
+    assert describe(schema) == text
+
+
+def test_a_schema_that_grows_beyond_reading_stands_for_itself() -> None:
+    assert describe(BOMB) == json.dumps(BOMB)

@@ -1,0 +1,78 @@
+"""Replies on a terminal: one of several live, unlikely words marked, a broken contract."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import LLMTOOL
+from terminal.screen import Terminal
+
+PROMPT = "The river rose during the night"
+STYLE = re.compile(r"\x1b\[([0-9;]*)m")
+MARKS = re.compile("[«»‹›]")
+
+
+@pytest.fixture
+def gen(env: dict[str, str], tiny_model: Callable[..., Path]) -> Callable[..., Terminal]:
+    def start(*args: str | Path, **options: Any) -> Terminal:
+        model = tiny_model("plain", printable=True)
+        command = [*LLMTOOL, "gen", "-m", model, "--threads", "1", "--seed", "7", "--no-cache"]
+        return Terminal([*command, "--max-tokens", "20", *args, PROMPT], env, **options)
+
+    return start
+
+
+def output(terminal: Terminal) -> str:
+    terminal.wait()
+    return terminal.raw.decode().replace("\r", "")
+
+
+def test_samples_come_in_order_whatever_is_decoded_first(
+    gen: Callable[..., Terminal], tmp_path: Path
+) -> None:
+    file = tmp_path / "out"
+    options = ("-n", "3", "-q", "--temperature", "1.5")
+    with gen(*options, "--no-stream", stdout=file) as terminal:
+        assert terminal.exit_status == 0
+    with gen(*options) as terminal:
+        assert output(terminal) == file.read_text()
+        assert file.read_text().count("---\n") == 2
+
+
+def test_unlikely_words_are_coloured_and_the_legend_says_what_that_is_not(
+    gen: Callable[..., Terminal],
+) -> None:
+    with gen("-q") as plain, gen("--logprobs", "1") as marked:
+        text, shown = output(plain), output(marked)
+    assert STYLE.sub("", shown).startswith(text)
+    assert {"33", "4;31"} & set(STYLE.findall(shown))
+    assert not MARKS.search(shown)
+    assert "underlined red under 5%, yellow under 25%; this shows fluency, not truth" in shown
+
+
+def test_unlikely_words_are_in_brackets_where_there_is_no_colour(
+    gen: Callable[..., Terminal],
+) -> None:
+    with gen("-q") as plain, gen("--logprobs", "1", "--color", "never") as marked:
+        text, shown = output(plain), output(marked)
+    assert not STYLE.search(shown) and MARKS.search(shown)
+    assert MARKS.sub("", shown).startswith(text)
+    assert "«under 5%», ‹under 25%›; this shows fluency, not truth" in shown
+
+
+@pytest.mark.parametrize("args", [["--no-stream"], ["-n", "2"], ["--stop", "e"]], ids=" ".join)
+def test_marks_change_nothing_of_the_text(gen: Callable[..., Terminal], args: list[str]) -> None:
+    with gen(*args, "-q") as plain, gen(*args, "-q", "--logprobs", "1") as marked:
+        text, shown = output(plain), output(marked)
+    assert STYLE.sub("", shown).startswith(text)
+
+
+def test_a_broken_contract_is_told_under_what_was_streamed(gen: Callable[..., Terminal]) -> None:
+    with gen("--schema", "name, tags list", "--max-tokens", "4") as terminal:
+        assert terminal.exit_status == 17
+        shown, error, rest = output(terminal).rpartition("\nllmtool: the reply was cut at 4 tokens")
+        assert shown.lstrip().startswith("{") and error and rest.count("\n") == 1
