@@ -1,0 +1,159 @@
+"""Classified records per second: candidates scored behind a shared prefix, against other ways.
+
+    python benchmarks/classify.py [--model FILE.gguf] [--records 40] [--rounds 3] [--loop 5]
+
+All get the same prompts: a system message with the labels and three examples, then a short text.
+
+    shared prefix           one `score` call of our engine for all records, all labels scored
+    prefix kept             llama-cpp-python's class, one by one; it keeps what two prompts share
+    full prompts            the same without what is kept
+    a shell loop of llm     a process per record (on the starter model, for --loop records)
+
+The others write one token, which decides between labels whose first tokens differ: less than a user
+would let them write. Each way is a fresh process; loading does not count, except in the loop, of
+which it is a part. Ratios are of records per second of wall clock and of processor time, the median
+of the rounds. Targets: 5 times full prompts; 1.5 times the prefix kept (Q4_0); 12 times the loop
+(Q4_1).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from contestants import LLM, find_model
+
+from llmtool.models.found import find_starter
+
+LABELS = ("sport", "weather", "money", "health", "travel")
+SYSTEM = (
+    "Read the text and say what it is about. Answer with one of these words and nothing else: "
+    f"{', '.join(LABELS)}.\n"
+    'Text: "The storm tore roofs off." Answer: weather\n'
+    'Text: "Shares fell by a third." Answer: money\n'
+    'Text: "The match ended in a draw." Answer: sport'
+)
+TEXTS = (
+    "The home team won after extra time.",
+    "Snow is expected above a thousand metres.",
+    "The bank raised its interest rates again.",
+    "A new vaccine protects children for life.",
+    "The night train to the coast is back.",
+    "The goalkeeper saved two penalties.",
+    "Fog closed the airport until noon.",
+    "Inflation eats up the pay rise.",
+    "Doctors advise more sleep.",
+    "The island can be reached by ferry.",
+)
+
+OURS = """
+import json, os, sys, time
+os.environ.setdefault("GOMP_SPINCOUNT", "4000")
+from pathlib import Path
+from llmtool.engine.local import LocalEngine
+from llmtool.engine.types import Message, Prompt, ScoreRequest
+path, system, labels, texts = json.loads(sys.argv[1])
+engine = LocalEngine(Path(path))
+requests = [
+    ScoreRequest(
+        prompt=Prompt(messages=(Message("system", system), Message("user", text))),
+        candidates=tuple(labels), id=i,
+    )
+    for i, text in enumerate(texts)
+]
+wall, cpu = time.perf_counter(), time.process_time()
+labelled = {}
+for scores in engine.score(requests):
+    labelled[scores.id] = labels[scores.totals.index(max(scores.totals))]
+print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]), flush=True)
+os._exit(0)
+"""
+CLASS = """
+import json, os, sys, time
+from llama_cpp import Llama
+path, system, labels, texts = json.loads(sys.argv[1])
+keep = sys.argv[2] == "keep"
+model = Llama(path, n_ctx=512, n_threads=len(os.sched_getaffinity(0)), verbose=False)
+wall, cpu = time.perf_counter(), time.process_time()
+for text in texts:
+    if not keep:
+        model.reset()
+    model.create_chat_completion(
+        [{"role": "system", "content": system}, {"role": "user", "content": text}],
+        temperature=0, max_tokens=1,
+    )
+print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]), flush=True)
+os._exit(0)
+"""
+
+
+class Cost(NamedTuple):
+    """Seconds per record: of wall clock and of processors."""
+
+    wall: float
+    cpu: float
+
+
+def run(program: str, model: Path, n_records: int, *arguments: str) -> Cost:
+    texts = [f"{TEXTS[i % len(TEXTS)]} ({i})" for i in range(n_records)]
+    call = json.dumps([str(model), SYSTEM, LABELS, texts])
+    command = [sys.executable, "-c", program, call, *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    wall, cpu = json.loads(done.stdout)
+    return Cost(wall / n_records, cpu / n_records)
+
+
+def loop(model: Path, n_records: int) -> Cost:
+    before, started = os.times(), time.perf_counter()
+    for i in range(n_records):
+        prompt = f"{SYSTEM}\nText: {TEXTS[i % len(TEXTS)]} Answer:"
+        subprocess.run(
+            [sys.executable, "-c", LLM, str(model), prompt, "1"], stdout=subprocess.DEVNULL
+        )
+    wall, after = time.perf_counter() - started, os.times()
+    cpu = sum(after[2:4]) - sum(before[2:4])
+    return Cost(wall / n_records, cpu / n_records)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--records", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--loop", type=int, default=5, help="records of the shell loop; 0: none")
+    args = parser.parse_args()
+    model = find_model(args.model)
+    ways = {
+        "shared prefix": lambda: run(OURS, model, args.records),
+        "prefix kept": lambda: run(CLASS, model, args.records, "keep"),
+        "full prompts": lambda: run(CLASS, model, args.records, "forget"),
+    }
+    if model == find_starter() and importlib.util.find_spec("llm") and args.loop:
+        ways["a shell loop of llm"] = lambda: loop(model, args.loop)
+    else:
+        print("left out: the loop of llm (another model, or llm is not here)", file=sys.stderr)
+    ways["shared prefix"]()  # warms the page cache
+    rounds = [{name: way() for name, way in ways.items()} for _ in range(args.rounds)]
+    print(f"{model.name}: {args.records} records, {args.rounds} rounds")
+    print(f"{'':22} {'per second':>10} {'ratio':>7} {'CPU s each':>11} {'ratio':>7}")
+    for name in ways:
+        wall = statistics.median(costs[name].wall for costs in rounds)
+        cpu = statistics.median(costs[name].cpu for costs in rounds)
+        ours = "shared prefix"
+        slower = statistics.median(costs[name].wall / costs[ours].wall for costs in rounds)
+        dearer = statistics.median(costs[name].cpu / costs[ours].cpu for costs in rounds)
+        print(f"{name:22} {1 / wall:10.2f} {slower:7.2f} {cpu:11.4f} {dearer:7.2f}")
+
+
+if __name__ == "__main__":
+    main()

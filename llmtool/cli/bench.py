@@ -1,0 +1,81 @@
+"""`llmtool bench`: how fast a model runs here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from llmtool.cli import options as o
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+def _sizes(value: str) -> tuple[int, ...]:
+    try:
+        sizes = tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{value!r} is not a list of numbers such as 1,4,16") from None
+    if not all(1 <= size <= 256 for size in sizes):
+        raise typer.BadParameter(f"{value!r}: each number is between 1 and 256")
+    return sizes
+
+
+@app.command(
+    "bench",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""Examples:
+
+\b
+  llmtool bench
+  llmtool bench -m model.gguf --n-parallel 1,8,64 --plot scaling.svg
+  llmtool bench --quick --json | jq '.rows[] | {test, median, unit}'""",
+)
+def bench(
+    model: o.ModelOption = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A few seconds instead of a minute; rougher.")
+    ] = False,
+    n_parallel: Annotated[
+        Any | None,
+        typer.Option(parser=_sizes, metavar="N,N", help="Replies at once (1,2,4,8,16,32)."),
+    ] = None,
+    repetitions: Annotated[
+        int | None, typer.Option("--repetitions", "-r", min=1, max=1000, metavar="N", help="(3)")
+    ] = None,
+    threads: o.ThreadsOption = None,
+    n_gpu_layers: o.GpuLayersOption = None,
+    plot: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Draw speed over replies at once: .svg, .png or .pdf."),
+    ] = None,
+    json: o.JsonOption = False,
+    offline: o.OfflineOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Measure how fast a model loads, reads and writes here.
+
+    Prints medians with the least and the greatest value. The names are llama-bench's where it has
+    one: pp512 is a prompt of 512 tokens, tg64 @ d100 a reply of 64 tokens after 100.
+    """
+    from llmtool.bench import QUICK, Plan
+    from llmtool.cli import bench_plot, bench_show, output, session, signals
+
+    if plot is not None:
+        bench_plot.check(plot, n_parallel)
+    folders, settings = session.start(color=color.value, quiet=quiet, offline=offline)
+    plan = QUICK if quick else Plan()
+    plan = bench_show.change(plan, n_parallel=n_parallel, repetitions=repetitions)
+    box = session.open_toolbox(
+        folders, settings, model, n_threads=threads, n_gpu_layers=n_gpu_layers
+    )
+    report = bench_show.run(box, plan)
+    if plot is not None:
+        with signals.interruptible():
+            bench_plot.draw(report, plot)
+    if json:
+        output.write_json(report.to_dict())
+    else:
+        bench_show.table(report)

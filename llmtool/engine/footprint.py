@@ -1,0 +1,140 @@
+"""What a run takes: its memory, llama.cpp's buffers in it, and the processors that others use."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import platform
+import re
+import sys
+import time
+from pathlib import Path
+
+_BUFFER = re.compile(r"(\S+)\s+(model|KV|RS|compute|output) buffer size =\s*([\d.]+) MiB")
+_MIB = 1 << 20
+
+
+class Buffers(logging.Handler):
+    """Adds up the buffers that llama.cpp reports in its log while a `with` block runs.
+
+    Its API does not tell them. What it stops to report counts as 0; `on_host` turns false when one
+    of them is not in this process's memory but in a device's.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights_bytes = self.kv_bytes = self.compute_bytes = 0
+        self.on_host = True
+        self._logger = logging.getLogger("llmtool")
+        self._level = self._logger.level
+
+    def __enter__(self) -> Buffers:
+        self._level = self._logger.level
+        self._logger.setLevel(logging.DEBUG)
+        self._logger.addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.removeHandler(self)
+        self._logger.setLevel(self._level)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        match = _BUFFER.search(record.getMessage())
+        if match is None:
+            return
+        device, kind, mib = match.groups()
+        size = round(float(mib) * _MIB)
+        if kind == "model":
+            self.weights_bytes += size
+        elif kind in ("KV", "RS"):
+            self.kv_bytes += size
+        else:
+            self.compute_bytes += size
+        self.on_host = self.on_host and device.startswith("CPU")
+
+
+def peak_bytes() -> int | None:
+    """Return the most memory that this process has had in use, None where nobody says."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def resident_bytes() -> int | None:
+    """Return the memory that this process has in use, mapped files included (Linux)."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def give_freed_memory_back() -> None:
+    """Return to the system what was freed and kept for later, where that can be asked for (glibc).
+
+    Otherwise a model that was closed would count in the memory of the next one.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+
+
+class OtherPrograms:
+    """Counts the processor time that others take, from its making on (Linux).
+
+    The load average would count our own work of the last minute, and lags behind theirs.
+    """
+
+    def __init__(self) -> None:
+        self._started, self._busy, self._own = time.perf_counter(), _busy_seconds(), _own_seconds()
+
+    def processors(self) -> float | None:
+        """Return how many of our processors the others kept busy on average; None: unknown.
+
+        Example:
+            others = OtherPrograms()
+            time.sleep(0.25)
+            if (others.processors() or 0) > 0.2:
+                print("this machine is busy")
+        """
+        busy = _busy_seconds()
+        if busy is None or self._busy is None:
+            return None
+        seconds = max(time.perf_counter() - self._started, 1e-3)
+        return max(0.0, (busy - self._busy - (_own_seconds() - self._own)) / seconds)
+
+
+def _busy_seconds() -> float | None:
+    """Return the seconds that the processors of our affinity mask have worked since the boot."""
+    try:
+        lines = Path("/proc/stat").read_text().splitlines()
+        ours = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+        ticks = 0
+        for line in lines:
+            name, *counts = line.split()
+            if name in ours:  # user nice system idle iowait irq softirq steal
+                ticks += sum(int(n) for n in (*counts[:3], *counts[5:8]))
+        return ticks / os.sysconf("SC_CLK_TCK") or None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _own_seconds() -> float:
+    return sum(os.times()[:4])
+
+
+def processor_name() -> str:
+    """Return what the processor calls itself."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in ("model name", "Model"):
+                return " ".join(value.split())
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,79 @@
+"""What a run takes, as llama.cpp and the system tell it."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import time
+
+import pytest
+from command import linux
+
+from llmtool.engine.footprint import Buffers, OtherPrograms, processor_name, resident_bytes
+
+MIB = 1 << 20
+LOGGER = logging.getLogger("llmtool")
+
+
+def tell(*lines: str) -> None:
+    for line in lines:
+        LOGGER.info("llama.cpp: %s", line)
+
+
+def test_buffers_are_added_up_by_what_they_hold() -> None:
+    with Buffers() as buffers:
+        tell(
+            "load_tensors:   CPU_Mapped model buffer size =    85.50 MiB",
+            "load_tensors:   CPU_REPACK model buffer size =    56.25 MiB",
+            "llama_context:        CPU  output buffer size =     0.25 MiB",
+            "llama_kv_cache:        CPU KV buffer size =     5.50 MiB",
+            "llama_memory_recurrent:        CPU RS buffer size =     1.50 MiB",
+            "llama_kv_cache: size =    5.50 MiB (   256 cells,  30 layers,  1/1 seqs)",
+            "sched_reserve:        CPU compute buffer size =    49.00 MiB",
+        )
+    assert buffers.weights_bytes == 141.75 * MIB
+    assert buffers.kv_bytes == 7 * MIB
+    assert buffers.compute_bytes == 49.25 * MIB
+    assert buffers.on_host
+
+
+def test_a_device_s_buffer_is_not_on_the_host() -> None:
+    with Buffers() as buffers:
+        tell("load_tensors:        CUDA0 model buffer size =    85.50 MiB")
+    assert not buffers.on_host
+
+
+def test_nothing_is_heard_afterwards_and_the_level_is_as_before() -> None:
+    level = LOGGER.level
+    with Buffers() as buffers:
+        pass
+    LOGGER.error("llama.cpp: CPU KV buffer size =     5.50 MiB")
+    assert buffers.kv_bytes == 0
+    assert LOGGER.level == level
+
+
+@linux
+def test_memory_in_use_grows_with_what_is_written() -> None:
+    before = resident_bytes()
+    block = bytearray(b"x") * (32 * MIB)
+    after = resident_bytes()
+    assert before is not None and after is not None
+    assert after - before == pytest.approx(len(block), rel=0.2)
+
+
+@linux
+def test_a_busy_neighbour_is_counted() -> None:
+    neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        others = OtherPrograms()
+        time.sleep(0.6)
+        beside = others.processors()
+    finally:
+        neighbour.kill()
+        neighbour.wait()
+    assert beside is not None and beside > 0.3
+
+
+def test_the_processor_has_a_name() -> None:
+    assert processor_name().strip()
