@@ -2,10 +2,10 @@
 
     python benchmarks/second_prompt.py [--model FILE.gguf] [--rounds 5] [--tokens 200]
 
-`llmtool gen -t TEMPLATE` runs twice per round, each time as a fresh process, with an input of a few
-words; the template is new in each round, so that the first run has to compute it and the second
-finds it in the prefix cache. The target for the ratio of the prefills is 0.1. Below it stands the
-time from exec to the first token. Everything happens in a cache folder of its own.
+Each round has a new template, which the first run has to compute and the second finds in the prefix
+cache, in a folder of its own; every run is a fresh process. The prefill is measured through the
+library, from the request to the first token, without loading and making the context; the target for
+its ratio is 0.1. Below it stands what `llmtool gen` says of its first token, all included.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from contestants import find_model
 
@@ -38,8 +38,41 @@ prompt: "{{ prompt }}"
 """
 
 
-def run(model: Path, template: Path, text: str, cache: Path) -> dict[str, Any]:
-    """Return what `llmtool gen --json` printed."""
+TEXTS = ("What is rain?", "Who was Ada Lovelace?")
+CHILD = """
+import json, os, sys, time
+os.environ.setdefault("GOMP_SPINCOUNT", "4000")
+from pathlib import Path
+from llmtool.engine.local import LocalEngine
+from llmtool.toolbox import Toolbox
+path, template, text, cache = sys.argv[1:]
+engine = LocalEngine(Path(path), prefix_folder=Path(cache))
+box = Toolbox(engine=engine, model=Path(path).name)
+request = box.request(text, template=template, temperature=0, max_tokens=1)
+box.tokenize(request)
+started = time.perf_counter()
+*_, done = engine.stream([request])
+seconds = time.perf_counter() - started - engine.info.context_seconds
+print(json.dumps([seconds, done.usage.prompt_tokens, done.usage.cached_tokens]), flush=True)
+os._exit(0)
+"""
+
+
+class Prefill(NamedTuple):
+    seconds: float
+    n_tokens: int
+    n_known: int
+
+
+def prefill(model: Path, template: Path, text: str, cache: Path) -> Prefill:
+    """Return what the prompt cost in a fresh process."""
+    command = [sys.executable, "-c", CHILD, str(model), str(template), text, str(cache)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    return Prefill(*json.loads(done.stdout))
+
+
+def first_token(model: Path, template: Path, text: str, cache: Path) -> float:
+    """Return the seconds to the first token that `llmtool gen --json` tells."""
     command = [sys.executable, "-m", "llmtool", "gen", "-q", "-m", str(model), "-t", str(template)]
     options = ["--temperature", "0", "--max-tokens", "1", "--no-stdin", "--json", text]
     done = subprocess.run(
@@ -48,8 +81,12 @@ def run(model: Path, template: Path, text: str, cache: Path) -> dict[str, Any]:
         env={**os.environ, "LLMTOOL_CACHE_DIR": str(cache)},
         check=True,
     )
-    value: dict[str, Any] = json.loads(done.stdout)
-    return value
+    return float(json.loads(done.stdout)["timing"]["first_token"])
+
+
+def write_template(path: Path, round_number: int, n_tokens: int) -> None:
+    rules = [RULE.format(round=round_number, number=i) for i in range(max(1, n_tokens // 33))]
+    path.write_text(TEMPLATE % "\n".join(f"  {rule}" for rule in rules))
 
 
 def main() -> None:
@@ -61,26 +98,32 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=200, help="of the template, about")
     args = parser.parse_args()
     model = find_model(args.model)
-    pairs = []
+    prefills: list[list[Prefill]] = []
+    firsts: list[list[float]] = []
     with tempfile.TemporaryDirectory() as folder:
-        template, cache = Path(folder, "rules.yaml"), Path(folder, "cache")
+        template = Path(folder, "rules.yaml")
+        caches = [Path(folder, name) for name in ("library", "command")]
         for round_number in range(args.rounds + 1):
-            n_rules = max(1, args.tokens // 33)
-            rules = [RULE.format(round=round_number, number=i) for i in range(n_rules)]
-            template.write_text(TEMPLATE % "\n".join(f"  {rule}" for rule in rules))
-            texts = ("What is rain?", "Who was Ada Lovelace?")
-            pair = [run(model, template, text, cache) for text in texts]
+            write_template(template, round_number, args.tokens)
+            ours = [prefill(model, template, text, caches[0]) for text in TEXTS]
+            command = [first_token(model, template, text, caches[1]) for text in TEXTS]
             if round_number:  # the first round warms the page cache
-                pairs.append(pair)
-    print(f"{model.name}, {args.rounds} rounds, medians")
-    print(f"{'':24} {'first run':>9} {'second':>8} {'ratio':>6}")
-    for name, key in (("prefill, seconds", "prefill"), ("first token, seconds", "first_token")):
-        first, second = (statistics.median(p[i]["timing"][key] for p in pairs) for i in (0, 1))
-        ratio = statistics.median(p[1]["timing"][key] / p[0]["timing"][key] for p in pairs)
+                prefills.append(ours)
+                firsts.append(command)
+    show(model, prefills, firsts)
+
+
+def show(model: Path, prefills: list[list[Prefill]], firsts: list[list[float]]) -> None:
+    print(f"{model.name}, {len(prefills)} rounds, medians")
+    print(f"{'seconds':24} {'first run':>9} {'second':>8} {'ratio':>6}")
+    seconds = [[each.seconds for each in pair] for pair in prefills]
+    for name, pairs in (("prefill", seconds), ("gen, first token", firsts)):
+        first, second = (statistics.median(pair[i] for pair in pairs) for i in (0, 1))
+        ratio = statistics.median(pair[1] / pair[0] for pair in pairs)
         print(f"{name:24} {first:9.4f} {second:8.4f} {ratio:6.3f}")
-    for name, key in (("prompt tokens", "prompt_tokens"), ("of them known", "cached_tokens")):
-        first, second = (statistics.median(p[i]["usage"][key] for p in pairs) for i in (0, 1))
-        print(f"{name:24} {first:9.0f} {second:8.0f}")
+    first_run, second_run = prefills[-1]
+    print(f"prompt tokens            {first_run.n_tokens:9} {second_run.n_tokens:8}")
+    print(f"of them known            {first_run.n_known:9} {second_run.n_known:8}")
 
 
 if __name__ == "__main__":
