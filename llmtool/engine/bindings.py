@@ -61,7 +61,9 @@ def _start_backend(lib: Any) -> None:
             del _recent_errors[:-20]
         logging = sys.modules.get("logging")  # not imported: nobody listens, and 7 ms saved
         if line and logging is not None:
-            logging.getLogger("llmtool").log(_LOG_LEVELS.get(level, 10), "llama.cpp: %s", line)
+            logger = logging.getLogger("llmtool")
+            if logger.hasHandlers():  # without one, Python writes warnings to stderr
+                logger.log(_LOG_LEVELS.get(level, 10), "llama.cpp: %s", line)
 
     lib._llmtool_log = log  # llama.cpp keeps the pointer: the closure must live as long
     lib.llama_log_set(log, None)

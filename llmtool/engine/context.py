@@ -132,6 +132,8 @@ class Context:
         self.n_ctx = int(lib.llama_n_ctx(self._ctx))
         self.n_batch = int(lib.llama_n_batch(self._ctx))
         self.batch = Batch(weights, self.n_batch)
+        # A model with two sets of rope factors uses the one for long contexts here.
+        self.is_long = weights.n_ctx_rope is not None and self.n_ctx > weights.n_ctx_rope
 
     def close(self) -> None:
         if self._ctx:

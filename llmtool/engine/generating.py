@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmtool.engine.jobs import Run
+from llmtool.engine.binding import Binding
+from llmtool.engine.jobs import Run, Share
 from llmtool.engine.reply import Reply
 from llmtool.engine.sampler import Sampler
 from llmtool.engine.sequences import Sequences
+from llmtool.engine.text_stream import ThoughtMarks
 from llmtool.engine.types import (
     MAX_SEED,
     Event,
@@ -66,9 +68,10 @@ class Generating:
     def is_waiting(self) -> bool:
         return bool(self._waiting)
 
-    def start(self, sequences: Sequences, *, shared: int, cached: int) -> None:
-        self.sequences, self._shared, self._cached = sequences, shared, cached
-        self._began = time.perf_counter()
+    def start(self, sequences: Sequences, share: Share) -> None:
+        shared = share.n_tokens
+        self.sequences, self._shared, self._cached = sequences, shared, share.n_cached
+        self._began = share.began
         seq = sequences.take()
         if self.request.n > 1:
             self._parked = sequences.take()
@@ -170,8 +173,6 @@ class _Choice:
         self.prefill_seconds = self.began = 0.0
         self._logprob: TokenLogprob | None = None
         self._sampler = Sampler(job.engine.weights, request.sampling, seed=seed)
-        self._matcher = job.constraint.start() if job.constraint else None
-        self._bound_by = self._matcher
         self._reply = Reply(
             request.id,
             index,
@@ -179,24 +180,34 @@ class _Choice:
             marks=job.engine.marks,
             in_thought=job.prompt.in_thought,
         )
+        self._binding = self._bind(job, marks=job.engine.marks)
+
+    def _bind(self, job: Generating, *, marks: ThoughtMarks | None) -> Binding | None:
+        if job.constraint is None:
+            return None
+        # Who marks its answer, too, begins with one of the marks even if it does not think.
+        may_think = marks is not None and (job.request.prompt.thinking or bool(marks.answer))
+        return Binding(
+            job.constraint,
+            self._reply,
+            marks=marks if may_think else None,
+            weights=job.engine.weights,
+        )
 
     def close(self) -> None:
         self._sampler.close()
-        if self._matcher is not None:
-            self._matcher.close()
+        if self._binding is not None:
+            self._binding.close()
 
     def sample(self, row: int, top: list[tuple[int, float]] | None = None) -> None:
         """Choose the next token from a row of logits."""
         context, engine = self.job.sequences.context, self.job.engine
         if self.job.request.sampling.logprobs and not self._reply.in_thought:
             top = self.job._read_top(row) if top is None else top
-        self._bound_by = None if self._reply.in_thought else self._matcher
-        if self._bound_by is not None and self._may_think():
+        if self._binding is None:
             self.token = self._sampler.sample(context, row)
-            if self._begins_thought(self.token):
-                self._bound_by = None
-        if self._bound_by is not None or self._matcher is None or self._reply.in_thought:
-            self.token = self._sampler.sample(context, row, self._bound_by)
+        else:
+            self.token = self._binding.draw(self._sampler, context, row)
         self._logprob = engine.describe(self.token, top) if top else None
 
     def push(self) -> Iterator[Event]:
@@ -206,14 +217,14 @@ class _Choice:
             self.finish_reason = "stop"
             return
         self.n_tokens += 1
-        if self._bound_by is not None:
-            self._bound_by.accept(self.token)
+        if self._binding is not None:
+            self._binding.accept(self.token)
         mark = self.token in self.job.engine.mark_tokens
         piece = (
             weights.render_piece(self.token, special=True) if mark else weights.piece(self.token)
         )
         yield from self._with_logprob(self._reply.push(piece))
-        if self._reply.stopped or (self._bound_by is not None and self._bound_by.finished):
+        if self._reply.stopped or (self._binding is not None and self._binding.finished):
             self.finish_reason = "stop"
         elif self.n_tokens == self.job.max_tokens:
             self.finish_reason = "length"
@@ -246,12 +257,3 @@ class _Choice:
         if last.thought:
             return events
         return [*others, msgspec.structs.replace(last, logprob=self._logprob)]
-
-    def _may_think(self) -> bool:
-        return self._reply.undecided and self.job.request.prompt.thinking
-
-    def _begins_thought(self, token: int) -> bool:
-        marks = self.job.engine.marks
-        piece = self.job.engine.weights.render_piece(token, special=True).decode("utf-8", "replace")
-        text = piece.lstrip()
-        return marks is not None and (text.startswith(marks.start) or marks.start.startswith(text))

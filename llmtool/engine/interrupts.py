@@ -90,6 +90,14 @@ class SignalWatch:
         os.close(reader)
 
 
+_left_behind: list[threading.Thread] = []
+
+
+def is_work_left_behind() -> bool:
+    """Whether work that was cancelled is still running, unseen, with all that it uses."""
+    return any(thread.is_alive() for thread in _left_behind)
+
+
 def run_cancellable(work: Callable[[], T], cancellation: Cancellation) -> T:
     """Run native work that cannot be aborted in a thread, and leave it behind on a stop.
 
@@ -109,7 +117,8 @@ def run_cancellable(work: Callable[[], T], cancellation: Cancellation) -> T:
     thread.start()
     while thread.is_alive():
         thread.join(_POLL_SECONDS)
-        if thread.is_alive():
+        if thread.is_alive() and cancellation.cancelled:
+            _left_behind.append(thread)
             cancellation.check()
     if failed:
         raise failed[0]

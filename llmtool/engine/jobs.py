@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+import msgspec
+
 from llmtool.engine.sequences import Sequences
 from llmtool.engine.types import Cancellation, Event, Scores
 
@@ -21,6 +23,18 @@ class Run:
     def __init__(self, tokens: Sequence[int], *, seq: int, pos: int, every: bool = False) -> None:
         self.tokens, self.seq, self.pos, self.every = tokens, seq, pos, every
         self.at = 0
+
+
+class Share(msgspec.Struct, frozen=True):
+    """What the shared prefix gives a request.
+
+    `n_tokens` of its prompt are there, of which `n_cached` were not computed for it; `began` is the
+    `time.perf_counter()` at which its prefill began.
+    """
+
+    n_tokens: int
+    n_cached: int
+    began: float
 
 
 class Job(Protocol):
@@ -52,8 +66,8 @@ class Job(Protocol):
         """Whether a part of it waits for sequences or cells."""
         ...
 
-    def start(self, sequences: Sequences, *, shared: int, cached: int) -> None:
-        """Begin with a prompt of which `shared` tokens are there, `cached` of them for nothing."""
+    def start(self, sequences: Sequences, share: Share) -> None:
+        """Begin with what is left of the prompt."""
         ...
 
     def resume(self) -> Iterator[Event | Scores]:

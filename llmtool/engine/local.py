@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
+from weakref import ref
 
 import msgspec
 
 from llmtool.constraints import Constraint
-from llmtool.engine.chat_prompt import ChatPrompt
 from llmtool.engine.devices import devices, fit_layers
-from llmtool.engine.interrupts import run_cancellable
+from llmtool.engine.interrupts import is_work_left_behind
 from llmtool.engine.logits import LogSoftmax
 from llmtool.engine.machine import default_threads
 from llmtool.engine.prefix_states import PrefixStates
+from llmtool.engine.prompt_tokens import PromptTokens
 from llmtool.engine.room import CTX_STEP, Room
 from llmtool.engine.scheduler import serve
-from llmtool.engine.sequences import common_length
 from llmtool.engine.text_stream import ThoughtMarks
 from llmtool.engine.types import (
     DEFAULT_MAX_TOKENS,
@@ -46,9 +46,6 @@ if TYPE_CHECKING:
 
 MAX_PARALLEL = 32  # sequences; from four on batching pays, 16 to 32 is best
 _POLL_SECONDS = 0.05
-_LARGE_TEXT = 1 << 16  # bytes; smaller texts are tokenised within milliseconds
-_MIN_FIXED = 64  # tokens; a shorter prefix is computed as quickly as it is read
-_MARK = ":"
 
 
 class LocalEngine:
@@ -95,8 +92,9 @@ class LocalEngine:
         self.cancellation = cancellation or Cancellation()
         self._n_ctx = n_ctx
         self._turn, self._turn_of = threading.Lock(), 0
+        self._live: ref[Generator[Any, None, None]] | None = None
+        self._closed = False
         self._n_threads = n_threads or default_threads()
-        self._probe: tuple[Prompt, tuple[int, ...]] | None = None
         self._compiler: ConstraintCompiler | None = None
         self.max_parallel = n_parallel or MAX_PARALLEL
         started = time.perf_counter()
@@ -127,6 +125,9 @@ class LocalEngine:
             prefixes=prefixes,
             cancellation=self.cancellation,
         )
+        self.prompt_tokens = PromptTokens(
+            self.weights, n_ctx=n_ctx or self.weights.n_ctx_train, cancellation=self.cancellation
+        )
         if self.weights.is_encoder:
             self.close()
             raise ModelUnreadable(
@@ -134,10 +135,30 @@ class LocalEngine:
             )
 
     def close(self) -> None:
+        """Free the model. A stream that is open ends here; one in another thread is cancelled."""
+        live, self._closed = None if self._live is None else self._live(), True
+        if live is not None:
+            self._end(live)
+        if is_work_left_behind():
+            return  # it reads the vocabulary; its memory goes with the process
         self.room.close()
         if "softmax" in self.__dict__:
             self.softmax.close()
         self.weights.close()
+
+    def _end(self, live: Generator[Any, None, None]) -> None:
+        try:
+            live.close()
+        except ValueError:  # it is running, in another thread
+            if self._turn_of == threading.get_ident():
+                raise EngineError("a stream cannot close the engine that serves it") from None
+            self.cancellation.cancel()
+            with self._turn:
+                self.cancellation.reset()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EngineError("the model was closed")
 
     @property
     def info(self) -> EngineInfo:
@@ -151,13 +172,9 @@ class LocalEngine:
             context_seconds=self.room.context_seconds,
         )
 
-    @cached_property
-    def chat_prompt(self) -> ChatPrompt:
-        return ChatPrompt(self.weights, self.weights.chat_template)
-
     @property
     def marks(self) -> ThoughtMarks | None:
-        return self.chat_prompt.marks
+        return self.prompt_tokens.chat_prompt.marks
 
     @cached_property
     def mark_tokens(self) -> frozenset[int]:
@@ -167,51 +184,14 @@ class LocalEngine:
         return frozenset(t for t in ids if self.weights.kind(t) == "control")
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
-        """Return the prompt as the model sees it.
+        """Return the prompt as the model sees it. See `PromptTokens.tokenize`."""
+        self._check_open()
+        return self.prompt_tokens.tokenize(prompt)
 
-        Raises:
-            ContextOverflow: a text is so long that no context of this model holds it; this is
-                seen by counting, before the passes that look for control tokens in it.
-            Cancelled: the cancellation was set while a long text was tokenised.
-        """
-        texts = [prompt.text or "", *(m.content for m in prompt.messages)]
-        size = sum(len(text) for text in texts)
-        if size < _LARGE_TEXT:
-            tokenized = self.chat_prompt.tokenize(prompt)
-        else:
-            tokenized = run_cancellable(
-                lambda: self._tokenize_large(prompt, texts), self.cancellation
-            )
-        n_fixed = self._count_fixed(prompt, tokenized.token_ids)
-        return msgspec.structs.replace(tokenized, n_fixed=n_fixed) if n_fixed else tokenized
-
-    def _count_fixed(self, prompt: Prompt, ids: tuple[int, ...]) -> int:
-        """Return how many tokens another input begins with as well, 0 if they are too few."""
-        if not prompt.probe:
-            return 0
-        other = msgspec.structs.replace(prompt, messages=prompt.probe, probe=(), prefill="")
-        if self._probe is None or self._probe[0] != other:  # a batch has one probe
-            self._probe = other, self.chat_prompt.tokenize(other).token_ids
-        n = common_length([ids, self._probe[1]])
-        return n if n >= _MIN_FIXED else 0
-
-    def _tokenize_large(self, prompt: Prompt, texts: list[str]) -> Tokenized:
-        limit = self._n_ctx or self.weights.n_ctx_train
-        n = 0
-        for text in texts:
-            # In pieces, so that a hopeless length is seen without reading it all.
-            for at in range(0, len(text), _LARGE_TEXT):
-                self.cancellation.check()
-                piece = text[at : at + _LARGE_TEXT].encode("utf-8", "replace")
-                n += len(self.weights.tokenize(piece, add_special=False, parse_special=False))
-                if n > limit + at // _LARGE_TEXT + 1:  # a cut may split a token in two
-                    raise ContextOverflow(
-                        f"the input needs more than {n} tokens, {limit} are available: "
-                        "shorten the input, or use a model with a longer context",
-                        needed=n,
-                        available=limit,
-                    )
-        return self.chat_prompt.tokenize(prompt)
+    def tokenize_continuation(self, text: str) -> tuple[int, ...]:
+        """Return the ids of text that goes on after a prompt; shape (n_tokens,)."""
+        self._check_open()
+        return self.prompt_tokens.continuation(text)
 
     def fit(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
         """Return (max_tokens, n_ctx) for a prompt of `n_prompt` tokens.
@@ -238,19 +218,6 @@ class LocalEngine:
         else:
             advice = "shorten the input, or use a model with a longer context"
         return f"the input needs {n_prompt} tokens{reply}, {limit} are available: {advice}"
-
-    def tokenize_continuation(self, text: str) -> tuple[int, ...]:
-        """Return the ids of text that goes on after a prompt; shape (n_tokens,).
-
-        SentencePiece puts a space before the first word of a text, so a mark goes before it.
-        """
-        ids = self.weights.tokenize((_MARK + text).encode(), add_special=False, parse_special=False)
-        mark = self.weights.tokenize(_MARK.encode(), add_special=False, parse_special=False)
-        if ids[: len(mark)] != mark:
-            return tuple(
-                self.weights.tokenize(text.encode(), add_special=False, parse_special=False)
-            )
-        return tuple(ids[len(mark) :])
 
     @cached_property
     def softmax(self) -> LogSoftmax:
@@ -289,7 +256,7 @@ class LocalEngine:
             Cancelled: the cancellation was set.
             EngineError: this thread has not finished an earlier stream.
         """
-        return cast("Iterator[Event]", self._serve(requests))
+        return cast("Iterator[Event]", self._begin(requests))
 
     def score(self, requests: Iterable[ScoreRequest | None]) -> Iterator[Scores | Failed]:
         """Say how likely the candidates of each request are. See `Engine.score`.
@@ -303,16 +270,29 @@ class LocalEngine:
             for scores in engine.score([request]):
                 yes, no = scores.totals
         """
-        return cast("Iterator[Scores | Failed]", self._serve(requests))
+        return cast("Iterator[Scores | Failed]", self._begin(requests))
 
-    def _serve(self, requests: Iterable[Request | ScoreRequest | None]) -> Iterator[Event | Scores]:
-        self.cancellation.check()
-        self._take_turn()
-        try:
-            yield from serve(self, requests)
-        finally:
-            self._turn_of = 0
-            self._turn.release()
+    def _begin(
+        self, requests: Iterable[Request | ScoreRequest | None]
+    ) -> Generator[Event | Scores, None, None]:
+        # Weak, so that a stream which nobody holds any more ends, and gives its turn back.
+        live: list[ref[Generator[Any, None, None]]] = []
+
+        def run() -> Generator[Event | Scores, None, None]:
+            self._check_open()
+            self.cancellation.check()
+            self._take_turn()
+            try:
+                self._check_open()  # it may have been closed while this waited
+                self._live = live[0]
+                yield from serve(self, requests)
+            finally:
+                self._live, self._turn_of = None, 0
+                self._turn.release()
+
+        events = run()
+        live.append(ref(events))
+        return events
 
     def _take_turn(self) -> None:
         """Wait until no other thread streams: there is one context, and one thread decodes.

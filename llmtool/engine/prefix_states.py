@@ -48,5 +48,5 @@ class PrefixStates:
 
     def _key(self, ids: Sequence[int], context: Context) -> str:
         # Batches are not in it: a prefix that is shorter than a small context's is one batch.
-        params = {**self._params, "swa_full": context.swa_full}
+        params = {**self._params, "swa_full": context.swa_full, "long": context.is_long}
         return make_key(model=self._model, build=library_version(), params=params, tokens=ids)

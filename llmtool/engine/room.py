@@ -22,6 +22,7 @@ from llmtool.models.reader import read_header
 LARGE_CTX = 16384  # from here on memory is looked at first; smaller ones take less than a check
 CTX_STEP = 256  # contexts are made in steps, so that a batch of like prompts shares one
 _KV_BYTES = 4 << 30  # at the most, for requests that run together; one alone may take more
+_SPARE_CELLS = 4096  # for requests that are still to come
 _STATE_BYTES = 1 << 30  # of recurrent layers, which have one for each sequence
 
 
@@ -46,7 +47,7 @@ class Room:
         self._weights, self._prefixes = weights, prefixes
         self._n_threads, self._max_parallel, self._kv_type = n_threads, max_parallel, kv_type
         self._cancellation = cancellation
-        self._keeps_prefix = False
+        self._n_kept = 0  # tokens of the shared prefix that are a template's
         self._max_cells: int | None = None  # what memory was found to be too short for
 
     def close(self) -> None:
@@ -54,25 +55,37 @@ class Room:
             self.sequences.context.close()
             self.sequences = None
 
-    def make(self, waiting: Sequence[Job]) -> Sequences:
+    def make(self, waiting: Sequence[Job], *, is_all: bool) -> Sequences:
         """Return the sequences of a context that serves the waiting jobs, or the first of them.
 
-        The present context is taken if it is large enough. Called while nothing runs. Where memory
-        is short, fewer run at once.
+        The present context is taken if it is large enough, and grows otherwise. Called while
+        nothing runs. Where memory is short, fewer run at once. `is_all` says that nothing comes
+        after these jobs; room is made for as many as can run otherwise.
 
         Raises:
             EngineError: not even the first job has room.
         """
-        n_cells, n_seq = self._plan(waiting)
+        n_cells, n_seq = self._plan(waiting, is_all=is_all)
         n_outputs = max(n_seq, *(job.n_outputs for job in waiting))
         swa_full = self._weights.has_window and (
-            len(waiting) > 1 or any(job.n_fixed or job.n_seq > 1 for job in waiting)
+            len(waiting) > 1 or not is_all or any(job.n_fixed or job.n_seq > 1 for job in waiting)
         )
-        if self._has(n_cells, n_seq, n_outputs, swa_full):
-            assert self.sequences is not None
-            return self.sequences
-        self.close()
-        least_cells, least_seq = _round_up(_need(waiting[0])), 1 + waiting[0].n_seq
+        if self.sequences is not None:
+            have = self.sequences.context
+            if have.is_long and n_cells <= (self._weights.n_ctx_rope or 0):
+                self.close()  # short requests have rope factors of their own
+            elif (
+                have.n_ctx >= n_cells
+                and have.n_seq >= n_seq
+                and have.n_outputs >= n_outputs
+                and have.swa_full >= swa_full
+            ):
+                return self.sequences
+            else:  # what comes may be like what was
+                n_seq, n_outputs = max(n_seq, have.n_seq), max(n_outputs, have.n_outputs)
+                n_cells, swa_full = max(n_cells, have.n_ctx), swa_full or have.swa_full
+                self.close()
+        least_cells, least_seq = _round_up(need(waiting[0])), 1 + waiting[0].n_seq
         while True:
             try:
                 return self._make_context(n_cells, n_seq, n_outputs, swa_full)
@@ -86,18 +99,7 @@ class Room:
     def _header(self) -> Header:
         return read_header(self._weights.path)
 
-    def _has(self, n_cells: int, n_seq: int, n_outputs: int, swa_full: bool) -> bool:
-        if self.sequences is None:
-            return False
-        context = self.sequences.context
-        return (
-            context.n_ctx >= n_cells
-            and context.n_seq >= n_seq
-            and context.n_outputs >= n_outputs
-            and context.swa_full >= swa_full
-        )
-
-    def _plan(self, waiting: Sequence[Job]) -> tuple[int, int]:
+    def _plan(self, waiting: Sequence[Job], *, is_all: bool) -> tuple[int, int]:
         """Return how many cells and sequences would serve the waiting jobs together."""
         n_cells = n_parallel = 0
         n_seq = 1  # the shared prefix
@@ -108,10 +110,14 @@ class Room:
             n_parallel += choices
             n_cells += len(job.ids) + choices * job.n_cells
             n_seq += job.n_seq + choices - 1
+        if not is_all and n_parallel < self._max_parallel:
+            n_more = self._max_parallel - n_parallel
+            n_cells += min(_SPARE_CELLS, n_more * n_cells // n_parallel)
+            n_seq += n_more
         n_cells = min(n_cells, self._weights.n_ctx_rope or n_cells, self._max_cells or n_cells)
         if n_cells >= LARGE_CTX:
             n_cells = min(n_cells, self._limit())
-        n_cells = max(n_cells, _need(waiting[0]))
+        n_cells = max(n_cells, need(waiting[0]))
         if self._weights.keeps_whole_states:
             n_seq = min(n_seq, _STATE_BYTES // max(1, state_bytes(self._header)))
         n_seq = max(1 + waiting[0].n_seq, min(n_seq, self._weights.max_sequences))
@@ -140,7 +146,7 @@ class Room:
         )
         self.context_seconds = time.perf_counter() - started
         self.sequences = Sequences(context)
-        self._keeps_prefix = False
+        self._n_kept = 0
         return self.sequences
 
     def _check_memory(self, n_ctx: int, swa_full: bool) -> None:
@@ -158,7 +164,7 @@ class Room:
         if need.kv + need.state + need.compute > available:
             raise EngineError(
                 f"a context of {n_ctx} tokens needs {(need.total - need.weights) / 1e9:.1f} GB "
-                f"beside the weights, {available / 1e9:.1f} GB are free: try a smaller --ctx-size"
+                f"beside the weights, {available / 1e9:.1f} GB are free: shorten the input or the reply"
             )
 
     def fill_prefix(self, wanted: tuple[int, ...], *, n_fixed: int) -> int:
@@ -179,7 +185,7 @@ class Room:
                 sequences.extend_to(head)
                 self._prefixes.store(head, sequences.context)
         sequences.extend_to(wanted)
-        self._keeps_prefix = len(wanted) == n_fixed
+        self._n_kept = min(n_fixed, len(wanted))
         return cached
 
     def leave(self, *, is_intact: bool) -> None:
@@ -188,11 +194,14 @@ class Room:
             return
         if not is_intact:
             self.sequences.clear()
-        elif not self._keeps_prefix:
+        elif self._n_kept:
+            self.sequences.begin_with(self.sequences.prefix[: self._n_kept])
+        else:
             self.sequences.forget_prefix()
 
 
-def _need(job: Job) -> int:
+def need(job: Job) -> int:
+    """Return the cells that a job needs where it shares nothing."""
     return len(job.ids) + job.n_cells
 
 

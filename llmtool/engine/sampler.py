@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import TYPE_CHECKING
 
 from llmtool.engine.context import Context
@@ -58,8 +59,12 @@ class Sampler:
             token = self._draw(context, row)
             if matcher.allows(token):
                 return token
-        matcher.mask_logits(self._lib.llama_get_logits_ith(context._ctx, row))
-        return self._draw(context, row)
+        logits = self._lib.llama_get_logits_ith(context._ctx, row)
+        kept = ctypes.string_at(logits, 4 * context.weights.n_vocab)  # others may share the row
+        matcher.mask_logits(logits)
+        token = self._draw(context, row)
+        ctypes.memmove(logits, kept, len(kept))
+        return token
 
     def _draw(self, context: Context, row: int) -> int:
         return int(self._lib.llama_sampler_sample(self._chain, context._ctx, row))

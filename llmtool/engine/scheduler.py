@@ -14,11 +14,12 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from llmtool.engine.generating import Generating
-from llmtool.engine.jobs import Job, Run
+from llmtool.engine.jobs import Job, Run, Share
+from llmtool.engine.room import need
 from llmtool.engine.scoring import Scoring
 from llmtool.engine.sequences import Sequences, common_length
 from llmtool.engine.types import Event, Failed, Request, ScoreRequest, Scores
-from llmtool.errors import Cancelled, EngineError, LlmtoolError
+from llmtool.errors import Cancelled, EngineError, InputError, LlmtoolError
 
 if TYPE_CHECKING:
     from llmtool.engine.local import LocalEngine
@@ -61,6 +62,7 @@ class Scheduler:
     def run(self) -> Iterator[Event | Scores]:
         while True:
             yield from self._take_in()
+            yield from self._drop_cancelled()
             yield from self._admit()
             if self._jobs:
                 yield from self._step()
@@ -93,14 +95,28 @@ class Scheduler:
                     self._waiting.append(Scoring(self._engine, request))
                 else:
                     self._waiting.append(Generating(self._engine, request))
-            except Cancelled:
-                raise
+            except UnicodeEncodeError as exc:
+                error = InputError(f"the text is not Unicode that can be encoded: {exc.reason}")
+                error.__cause__ = exc
+                yield Failed(request.id, error)
             except LlmtoolError as exc:
+                self._raise_if_stopped(exc)
                 yield Failed(request.id, exc)
 
     @property
     def _n_waiting(self) -> int:
         return sum(job.n_choices for job in self._waiting)
+
+    def _drop_cancelled(self) -> Iterator[Failed]:
+        for job in [*self._jobs, *self._waiting]:
+            if job.cancellation is None or not job.cancellation.cancelled:
+                continue
+            if job in self._waiting:
+                self._waiting.remove(job)
+            else:
+                job.stop()
+            yield Failed(job.id, Cancelled("stopped before it was done"))
+        self._forget_done()
 
     def _admit(self) -> Iterator[Event | Scores]:
         for job in list(self._jobs):
@@ -110,8 +126,6 @@ class Scheduler:
         while self._waiting and not any(job.is_waiting for job in self._jobs):
             job = self._waiting[0]
             try:
-                if job.cancellation is not None:
-                    job.cancellation.check()
                 if not self._try_to_start(job):
                     return
                 self._jobs.append(job)
@@ -122,42 +136,42 @@ class Scheduler:
 
     def _try_to_start(self, job: Job) -> bool:
         """Start a job if there is room; False while it has to wait for others to end."""
-        engine, needed = self._engine, len(job.ids) + job.n_cells
+        engine, needed = self._engine, need(job)
         if self._jobs:
             sequences = engine.room.sequences
             if sequences is None or len(self._jobs) >= engine.max_parallel:
                 return False
         else:
-            sequences = engine.room.make(list(self._waiting))
+            sequences = engine.room.make(list(self._waiting), is_all=self._exhausted)
         if sequences.n_idle < job.n_seq or sequences.context.n_ctx < needed:
             return False
-        shares = self._share(sequences, job)
-        if shares is None:
+        share = self._share(sequences, job)
+        if share is None:
             return False
-        shared, cached = shares
-        if sequences.n_free < needed - shared:
+        if sequences.n_free < needed - share.n_tokens:
             if self._jobs:
                 return False
             sequences.forget_prefix()  # it was for others, and takes the room
-            shared = cached = 0
-        job.start(sequences, shared=shared, cached=cached)
+            share = Share(0, 0, share.began)
+        job.start(sequences, share)
         return True
 
-    def _share(self, sequences: Sequences, job: Job) -> tuple[int, int] | None:
-        """Arrange sequence 0 for a job and return (tokens it gives, tokens that cost nothing).
+    def _share(self, sequences: Sequences, job: Job) -> Share | None:
+        """Arrange sequence 0 for a job and return what it gives.
 
         None: the running jobs, whose cells are counted with sequence 0, must end first.
         """
+        began = time.perf_counter()
         old, wanted = sequences.prefix, self._find_prefix(sequences, job)
         if not wanted or wanted == old:
-            return len(wanted), len(wanted)
+            return Share(len(wanted), len(wanted), began)
         kept = common_length([old, wanted])
         if kept < len(old) and self._jobs:
             return None
-        if sequences.n_free + len(old) - kept < len(job.ids) + job.n_cells - kept:
-            return None if self._jobs else (0, 0)
+        if sequences.n_free + len(old) - kept < need(job) - kept:
+            return None if self._jobs else Share(0, 0, began)
         cached = self._engine.room.fill_prefix(wanted, n_fixed=job.n_fixed)
-        return len(wanted), cached
+        return Share(len(wanted), cached, began)
 
     def _find_prefix(self, sequences: Sequences, job: Job) -> tuple[int, ...]:
         """Return what sequence 0 should hold for this job and those that wait behind it."""
@@ -204,8 +218,6 @@ class Scheduler:
     def _guarded(self, job: Job, events: Iterator[Event | Scores]) -> Iterator[Event | Scores]:
         """Let a failing job fail alone."""
         try:
-            if job.cancellation is not None:
-                job.cancellation.check()
             yield from events
         except LlmtoolError as exc:
             self._raise_if_stopped(exc)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from llmtool.engine.jobs import Run
+from llmtool.engine.jobs import Run, Share
 from llmtool.engine.sequences import Sequences
 from llmtool.engine.types import ScoreRequest, Scores, Timings, Usage
 from llmtool.errors import UsageError
@@ -43,13 +43,21 @@ class Node:
         """The children that have to be computed themselves."""
         return [child for child in self.children.values() if child.needs_row]
 
+    def needed(self) -> Iterator[Node]:
+        """Yield the nodes below this one that have to be computed."""
+        below = self.inner
+        while below:
+            node = below.pop()
+            yield node
+            below += node.inner
+
     @property
     def n_branches(self) -> int:
-        return max(1, sum(child.n_branches for child in self.inner))
+        return max(1, sum(not node.inner for node in self.needed()))
 
     @property
     def n_tokens(self) -> int:
-        return sum(1 + child.n_tokens for child in self.inner)
+        return sum(1 for _ in self.needed())
 
 
 def make_tree(candidates: Sequence[Sequence[int]], *, end: bool) -> Node:
@@ -108,10 +116,10 @@ class Scoring:
     def is_waiting(self) -> bool:
         return False
 
-    def start(self, sequences: Sequences, *, shared: int, cached: int) -> None:
-        self.sequences, self._shared, self._cached = sequences, shared, cached
-        self._began = time.perf_counter()
-        self._prefilled = self._began
+    def start(self, sequences: Sequences, share: Share) -> None:
+        shared = share.n_tokens
+        self.sequences, self._cached = sequences, share.n_cached
+        self._began = self._prefilled = share.began
         self._spare = [sequences.take() for _ in range(self.n_seq)]
         self._reserved = len(self.ids) - shared + self.n_cells
         sequences.reserve(self._reserved)
@@ -126,7 +134,7 @@ class Scoring:
     def receive(self, run: Run, rows: range) -> Iterator[Scores]:
         self._chains_done(run, rows)
         while not self.runs and self._roots:
-            self._collect(self._roots.pop(0), (), ())
+            self._collect(self._roots.pop(0), self._groups.pop(0))
             if self._roots:
                 self._branch(self._roots[0], self._prompt_seq, len(self.ids), keep=True)
         if not self.runs:
@@ -188,12 +196,16 @@ class Scoring:
                 child.logprob = logprob
             if node.ends:
                 ends = softmax.of(self.engine.weights.end_tokens)
-                node.logprob_of_end = math.log(math.fsum(map(math.exp, ends)))
+                total = math.fsum(map(math.exp, ends))
+                node.logprob_of_end = math.log(total) if total else -math.inf
 
-    def _collect(self, node: Node, tokens: tuple[int, ...], path: tuple[float, ...]) -> None:
-        self._found[tokens] = (*path, node.logprob_of_end) if node.ends else path
-        for token, child in node.children.items():
-            self._collect(child, (*tokens, token), (*path, child.logprob))
+    def _collect(self, root: Node, group: list[tuple[int, ...]]) -> None:
+        for tokens in group:
+            node, path = root, []
+            for token in tokens:
+                node = node.children[token]
+                path.append(node.logprob)
+            self._found[tokens] = (*path, node.logprob_of_end) if node.ends else tuple(path)
 
     def _scores(self) -> Scores:
         computed = sum(len(each) for each in self._candidates)

@@ -61,7 +61,6 @@ class Weights:
             raise ModelUnreadable(f"{path}: cannot be loaded: {reason}")
         self._vocab = lib.llama_model_get_vocab(self._model)
         self._pieces: dict[int, bytes] = {}
-        self._buffer = ctypes.create_string_buffer(256)
 
     def close(self) -> None:
         if self._model:
@@ -193,9 +192,10 @@ class Weights:
 
     def render_piece(self, token: int, *, special: bool) -> bytes:
         """Return a token's bytes; `special` writes control tokens out as text."""
+        size = 64
         while True:
-            size = len(self._buffer)
-            n = self._lib.llama_token_to_piece(self._vocab, token, self._buffer, size, 0, special)
+            buffer = ctypes.create_string_buffer(size)  # threads must not share one
+            n = self._lib.llama_token_to_piece(self._vocab, token, buffer, size, 0, special)
             if n >= 0:
-                return self._buffer.raw[:n]
-            self._buffer = ctypes.create_string_buffer(-n)
+                return buffer.raw[:n]
+            size = -n

@@ -16,7 +16,7 @@ from llmtool.engine.types import (
     TokenLogprob,
     Usage,
 )
-from llmtool.errors import ContractError, LlmtoolError
+from llmtool.errors import ContractError, EngineError, LlmtoolError
 from llmtool.tasks.results import Choice, Generation, Timing
 from llmtool.tasks.token_text import tokens_of
 
@@ -71,6 +71,8 @@ def stream_generations(
                 done = waiting.popleft()
                 del answers[done.request.id]
                 yield done.result(engine, model, contract)
+        if waiting:
+            raise EngineError("the model was closed before the reply was complete")
     finally:
         # The engine serves nobody else before this, however long an error keeps its frames.
         close = getattr(events, "close", None)

@@ -167,7 +167,7 @@ def test_a_context_that_memory_cannot_hold_is_an_error(
     env: dict[str, str], tiny_model: Callable[..., Path]
 ) -> None:
     model = tiny_model("plain", n_ctx=2**24)
-    command = [*LLMTOOL, "gen", PROMPT, "-m", str(model), "--ctx-size", str(2**24), "--no-stdin"]
+    command = [*LLMTOOL, "gen", PROMPT, "-m", str(model), "--max-tokens", str(2**24 - 999)]
     result = subprocess.run(
         ["bash", "-c", 'ulimit -c 0 -v 3000000; "$@"', "bash", *command],
         env=env,

@@ -195,3 +195,48 @@ def test_a_stop_ends_the_tokenising_of_a_long_text(tiny_model: Callable[..., Pat
     with pytest.raises(Cancelled):
         engine.tokenize(Prompt(messages=(Message("user", HOSTILE),)))
     assert time.monotonic() - begin < 2
+
+
+LONG = Request(prompt=HELLO, sampling=Sampling(max_tokens=200, temperature=0))
+
+
+def test_closing_the_engine_ends_its_open_stream(tiny: Path) -> None:
+    engine = LocalEngine(tiny, n_threads=1)
+    events = engine.stream([LONG])
+    next(events)
+    engine.close()
+    assert list(events) == []
+    for use in (
+        lambda: list(engine.stream([LONG])),
+        lambda: engine.tokenize(HELLO),
+        lambda: engine.tokenize_continuation(" a"),
+    ):
+        with pytest.raises(EngineError, match="closed"):
+            use()
+    engine.close()
+
+
+def test_closing_the_engine_cancels_a_stream_of_another_thread(tiny: Path) -> None:
+    engine = LocalEngine(tiny, n_threads=1)
+    ends: list[BaseException | None] = []
+
+    def serve() -> None:
+        try:
+            for _ in range(200):
+                list(engine.stream([LONG]))
+        except (Cancelled, EngineError) as exc:
+            ends.append(exc)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    time.sleep(0.2)
+    engine.close()
+    thread.join(10)
+    assert not thread.is_alive() and len(ends) == 1
+
+
+def test_an_engine_is_left_alone_by_a_stream_that_was_never_begun(tiny: Path) -> None:
+    engine = LocalEngine(tiny, n_threads=1)
+    engine.stream([LONG])
+    assert run(engine, max_tokens=3)[0][0]
+    engine.close()

@@ -102,6 +102,48 @@ def test_a_state_serves_only_what_it_was_made_for(
     assert run(start(**change), ask())[1] == 0
 
 
+def test_a_hit_gives_what_a_miss_gives_where_requests_share_more(
+    start: Callable[..., LocalEngine],
+) -> None:
+    def together(engine: LocalEngine) -> dict[int, str]:
+        more = "and hello there how are you " * 5
+        texts: dict[int, str] = {}
+        for event in engine.stream([ask(more + word, id=i) for i, word in enumerate(["a", "b"])]):
+            if isinstance(event, Token):
+                texts[event.id] = texts.get(event.id, "") + event.text
+        return texts
+
+    missed = together(start())
+    assert together(start()) == missed
+    run(start(), ask())
+
+
+def test_a_state_of_long_positions_serves_no_short_context(
+    tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    metadata = {"llama.rope.scaling.original_context_length": 512}
+    model = tiny_model("plain", metadata=metadata)
+
+    def cached(max_tokens: int) -> bool:
+        engine = LocalEngine(model, n_threads=1, prefix_folder=tmp_path / "prefix")
+        found = run(engine, ask(max_tokens=max_tokens, stop=("e",)))[1] > 0
+        engine.close()
+        return found
+
+    assert [cached(900), cached(20), cached(20), cached(900)] == [False, False, True, True]
+
+
+def test_a_short_request_after_a_long_one_has_its_own_positions(
+    tiny_model: Callable[..., Path],
+) -> None:
+    metadata = {"llama.rope.scaling.original_context_length": 512}
+    engine = LocalEngine(tiny_model("plain", metadata=metadata), n_threads=1)
+    run(engine, ask(max_tokens=900, stop=("e",)))
+    run(engine, ask(max_tokens=20))
+    assert engine.info.n_cells <= 512
+    engine.close()
+
+
 def test_a_short_beginning_is_not_kept(start: Callable[..., LocalEngine], tmp_path: Path) -> None:
     run(start(), ask(preface="be brief"))
     assert states(tmp_path) == []

@@ -346,3 +346,110 @@ def test_a_constraint_that_fails_on_the_way_fails_alone(tiny: Path, n: int, choi
     assert {event.id for event in events if isinstance(event, Finished)} >= {1, 3}
     assert_nothing_is_left(engine)
     engine.close()
+
+
+def test_choices_under_a_constraint_are_those_of_single_runs(
+    engines: Callable[..., LocalEngine],
+) -> None:
+    constraint = Constraint("regex", "[a-c]{2}[x-z]{2}")
+    sampling = {"temperature": 1.5, "max_tokens": 8, "constraint": constraint}
+    together = answers(engines("recurrent", 4), [say("hello", n=6, seed=3, **sampling)])
+    alone = [
+        answers(engines("recurrent", 4), [say("hello", seed=seed, **sampling)])[0, 0]
+        for seed in range(3, 9)
+    ]
+    assert [together[0, i] for i in range(6)] == alone
+    assert len(set(alone)) > 2
+
+
+def test_a_late_request_does_not_wait_for_a_long_one(tiny: Path) -> None:
+    engine = LocalEngine(tiny, n_threads=1, n_parallel=4)
+
+    def source() -> Iterator[Request | None]:
+        yield say("hello", 1, max_tokens=300, temperature=0)
+        yield from [None] * 3
+        yield say("fox", 2, max_tokens=4, temperature=0)
+
+    ended = [event.id for event in engine.stream(source()) if isinstance(event, Finished)]
+    assert ended == [2, 1]
+    engine.close()
+
+
+def count_decodes(engine: LocalEngine, requests: list[Request]) -> int:
+    list(engine.stream(requests[:1]))
+    assert engine.room.sequences is not None
+    context, n = engine.room.sequences.context, 0
+    decode = context.decode
+
+    def counted() -> None:
+        nonlocal n
+        n += 1
+        decode()
+
+    context.decode = counted  # type: ignore[method-assign]
+    list(engine.stream(requests))
+    assert engine.room.sequences.context is context
+    context.decode = decode  # type: ignore[method-assign]
+    return n
+
+
+def test_nothing_is_computed_for_a_request_that_was_cancelled_before(tiny: Path) -> None:
+    cancellation = Cancellation()
+    cancellation.cancel()
+    first = say("hello " * 300, 1, max_tokens=5, temperature=0)
+    second = msgspec.structs.replace(say("fox " * 200, 2), cancellation=cancellation)
+    engine = LocalEngine(tiny, n_threads=1, n_parallel=1)
+    assert count_decodes(engine, [first, second]) == count_decodes(engine, [first])
+    engine.close()
+
+
+def test_a_prompt_that_is_cancelled_is_computed_no_further(tiny: Path) -> None:
+    cancellation = Cancellation()
+    engine = LocalEngine(tiny, n_threads=1)
+    long = msgspec.structs.replace(say("fox " * 600, 1, max_tokens=5), cancellation=cancellation)
+    n_batches = len(engine.tokenize(long.prompt).token_ids) // 512
+    assert n_batches >= 2
+
+    def source() -> Iterator[Request | None]:
+        yield long
+        yield None
+        cancellation.cancel()
+
+    events = list(engine.stream(source()))
+    assert [type(event) for event in events] == [Failed]
+    assert isinstance(events[0].error, Cancelled)
+    assert_nothing_is_left(engine)
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Request(id=2, prompt=Prompt(text="")),
+        Request(id=2, prompt=Prompt(text="a\ud800b")),
+        say("a\ud800b", 2),
+        say("hello", 2, constraint=Constraint("regex", "\ud800")),
+        ScoreRequest(id=2, prompt=Prompt(text="hello"), candidates=("a\ud800",)),
+    ],
+    ids=["empty", "surrogate", "surrogate in chat", "surrogate in a constraint", "candidate"],
+)
+def test_texts_that_are_none_fail_alone(bad: Any, tiny_base: Path, tiny: Path) -> None:
+    engine = LocalEngine(tiny_base if bad.prompt.text == "" else tiny, n_threads=1)
+    good = say("hello", 1, max_tokens=3)
+    events = list(engine._begin([good, bad, msgspec.structs.replace(good, id=3)]))
+    failed = [event.id for event in events if isinstance(event, Failed)]
+    ended = {event.id for event in events if isinstance(event, Finished)}
+    assert (failed, ended) in (([2], {1, 3}), ([], {1, 2, 3}))
+    assert failed or bad.prompt.text == "", "a vocabulary with a beginning token has one token"
+    engine.close()
+
+
+def test_like_streams_share_a_context(tiny: Path) -> None:
+    engine = LocalEngine(tiny, n_threads=1)
+    kept = set()
+    for i in range(6):
+        n, tokens = (8, 20) if i % 2 else (1, 600)
+        list(engine.stream([say("hello", j, max_tokens=tokens, stop=("e",)) for j in range(n)]))
+        kept.add(engine.room.sequences)
+    assert len(kept) <= 2
+    engine.close()

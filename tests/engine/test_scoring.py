@@ -96,11 +96,14 @@ def test_candidates_together_score_as_they_do_alone(engine: LocalEngine) -> None
 
 
 def test_more_candidates_than_sequences_take_turns(engine: LocalEngine) -> None:
-    many = [f" {a} {b}" for a in "abcdefgh" for b in "klmnopqr"]
-    assert len(many) > 2 * MAX_BRANCHES
-    together = score(engine, *many)
-    alone = [score(engine, each).totals[0] for each in many[::9]]
-    assert together.totals[::9] == pytest.approx(alone, abs=0.02)
+    many = [f" {a} {b}{c}" for a in "abcdef" for b in "klmnop" for c in ("", " x", " y")]
+    ids = [engine.tokenize_continuation(text) for text in many]
+    assert make_tree(ids, end=True).n_branches > 3 * MAX_BRANCHES
+    together = score(engine, *many, end=True)
+    for text, tokens, found in list(zip(many, ids, together.logprobs, strict=True))[::7]:
+        (alone,) = score(engine, text, end=True).logprobs
+        assert len(found) == len(alone) == len(tokens) + 1
+        assert found == pytest.approx(alone, abs=0.02)
     sequences = engine.room.sequences
     assert sequences is not None and sequences.n_free == sequences.context.n_ctx
 
@@ -124,6 +127,13 @@ def test_candidates_sum_to_what_is_left_for_others(engine: LocalEngine) -> None:
     assert math.fsum(map(math.exp, row)) == pytest.approx(1, abs=1e-6)
     singles = [" dog", " fox", " over"]
     assert 0 < math.fsum(map(math.exp, score(engine, *singles).totals)) < 1
+
+
+def test_a_candidate_may_be_as_long_as_the_context(tiny: Path) -> None:
+    engine = LocalEngine(tiny, n_threads=1)
+    (found,) = score(engine, " dog" * 900).logprobs
+    assert len(found) > 1500
+    engine.close()
 
 
 def test_a_request_to_score_fails_alone(tiny: Path) -> None:
