@@ -108,7 +108,7 @@ class Context:
         params.n_ctx = n_ctx
         params.n_batch = params.n_ubatch = n_batch
         params.n_seq_max = self.n_seq = n_seq
-        params.n_outputs_max = self.n_outputs = n_outputs
+        params.n_outputs_max = self.n_outputs = max(n_outputs, n_seq)  # llama.cpp aborts below
         params.n_threads = params.n_threads_batch = n_threads
         params.type_k = params.type_v = _GGML_TYPES[kv_type]
         params.kv_unified = True
