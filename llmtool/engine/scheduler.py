@@ -141,6 +141,10 @@ class Scheduler:
             sequences = engine.room.sequences
             if sequences is None or len(self._jobs) >= engine.max_parallel:
                 return False
+            # The next batch is full. What waits in the memory meanwhile only slows attention down,
+            # which looks at the cells of all sequences.
+            if self._backlog >= sequences.context.n_batch:
+                return False
         else:
             sequences = engine.room.make(list(self._waiting), is_all=self._exhausted)
         if sequences.n_idle < job.n_seq or sequences.context.n_ctx < needed:
@@ -155,6 +159,11 @@ class Scheduler:
             share = Share(0, 0, share.began)
         job.start(sequences, share)
         return True
+
+    @property
+    def _backlog(self) -> int:
+        """How many tokens are to be computed for what runs."""
+        return sum(len(run.tokens) - run.at for job in self._jobs for run in job.runs)
 
     def _share(self, sequences: Sequences, job: Job) -> Share | None:
         """Arrange sequence 0 for a job and return what it gives.
