@@ -158,13 +158,14 @@ class Room:
         _, available = memory_bytes()
         if available is None or any(device.kind == "gpu" for device in devices()):
             return
-        need = estimate(
+        memory = estimate(
             self._header, n_ctx=n_ctx, type_k=self._kv_type, type_v=self._kv_type, swa_full=swa_full
         )
-        if need.kv + need.state + need.compute > available:
+        beside_weights = memory.kv + memory.state + memory.compute
+        if beside_weights > available:
             raise EngineError(
-                f"a context of {n_ctx} tokens needs {(need.total - need.weights) / 1e9:.1f} GB "
-                f"beside the weights, {available / 1e9:.1f} GB are free: shorten the input or the reply"
+                f"a context of {n_ctx} tokens needs {beside_weights / 1e9:.1f} GB of memory beside "
+                f"the weights, {available / 1e9:.1f} GB are free: shorten the input or the reply"
             )
 
     def fill_prefix(self, wanted: tuple[int, ...], *, n_fixed: int) -> int:
