@@ -453,3 +453,22 @@ def test_like_streams_share_a_context(tiny: Path) -> None:
         kept.add(engine.room.sequences)
     assert len(kept) <= 2
     engine.close()
+
+
+def test_where_cells_are_few_choices_and_prefixes_wait_for_them(
+    tiny_model: Callable[..., Path],
+) -> None:
+    # One context of 512 cells for all: a short limit of positions keeps it from growing.
+    metadata = {"llama.rope.scaling.original_context_length": 512}
+    engine = LocalEngine(tiny_model("plain", metadata=metadata), n_threads=1, n_parallel=8)
+    shared = "the quick brown fox jumps over a lazy dog " * 3
+    requests = [
+        say((shared if i % 3 else "") + word, i, n=3, max_tokens=100, temperature=0)
+        for i, word in enumerate(WORDS[:9])
+    ]
+    events = list(engine.stream(requests))
+    assert [event.error for event in events if isinstance(event, Failed)] == []
+    assert sum(isinstance(event, Finished) for event in events) == 27
+    assert engine.info.n_cells == 512
+    assert_nothing_is_left(engine)
+    engine.close()
