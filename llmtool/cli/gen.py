@@ -77,6 +77,7 @@ def gen(
     about. Without an argument the material is the prompt itself.
     """
     from llmtool.cli import contracts, inputs, session, show
+    from llmtool.tasks.prepare import Case
 
     started = time.perf_counter()
     folders, settings = session.start(color=color.value, quiet=quiet, offline=offline)
@@ -120,10 +121,10 @@ def gen(
     }
     prepared = box.prepare(options)
     if dry_run:
-        show.prompt(box, prepared.request(instruction), as_json=json)
+        show.prompt(box, prepared.request(Case(prompt=instruction)), as_json=json)
         return
     show.generation(
-        box.stream_prepared(prepared, instruction, started=started),
+        box.stream_prepared(prepared, Case(prompt=instruction), started=started),
         to_file=output,
         as_json=json,
         stream=not no_stream,

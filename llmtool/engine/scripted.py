@@ -96,15 +96,25 @@ class ScriptedEngine:
             )
         return max_tokens or min(DEFAULT_MAX_TOKENS, self._n_ctx - n_prompt), self._n_ctx
 
-    def stream(self, requests: Iterable[Request | None]) -> Iterator[Event]:
-        for request in filter(None, requests):
+    def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
+        for request in requests:
+            if request is None:
+                continue
+            if isinstance(request, Failed):
+                yield request
+                continue
             try:
                 yield from self._serve(request)
             except LlmtoolError as exc:
                 yield Failed(request.id, exc)
 
-    def score(self, requests: Iterable[ScoreRequest | None]) -> Iterator[Scores | Failed]:
-        for request in filter(None, requests):
+    def score(self, requests: Iterable[ScoreRequest | Failed | None]) -> Iterator[Scores | Failed]:
+        for request in requests:
+            if request is None:
+                continue
+            if isinstance(request, Failed):
+                yield request
+                continue
             try:
                 self.cancellation.check()
                 yield self._score(request)

@@ -257,16 +257,16 @@ class Engine(Protocol):
     @property
     def info(self) -> EngineInfo: ...
 
-    def stream(self, requests: Iterable[Request | None]) -> Iterator[Event]:
+    def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
         """Answer requests with events.
 
         Requests are pulled lazily and answered together, so that events of several interleave.
         None says that the next request is not there yet: the engine goes on with those that it
-        has, and asks again.
+        has, and asks again. A `Failed` among them comes back as it is, at once.
         """
         ...
 
-    def score(self, requests: Iterable[ScoreRequest | None]) -> Iterator[Scores | Failed]:
+    def score(self, requests: Iterable[ScoreRequest | Failed | None]) -> Iterator[Scores | Failed]:
         """Say how likely the candidates of each request are, in the order they are done."""
         ...
 
