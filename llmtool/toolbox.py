@@ -156,6 +156,14 @@ class Toolbox(GenerateTask):
         return self._reference or "scripted" if self._scripted else self.find_model().name
 
     @property
+    def model_identity(self) -> str:
+        """The model's name and size: another file gives other results."""
+        if self._scripted:
+            return self.model_name
+        model = self.find_model()
+        return f"{model.name}:{model.size_bytes}"
+
+    @property
     def engine(self) -> Engine:
         """The engine, loaded when it is first asked for."""
         if self._engine is None:

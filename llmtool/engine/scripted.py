@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from llmtool.engine.reply import Reply
@@ -30,6 +31,7 @@ from llmtool.engine.types import (
 )
 from llmtool.errors import ContextOverflow, LlmtoolError
 
+_IDLE_SECONDS = 0.001
 _WORD = re.compile(r"\s*\S+|\s+")
 
 
@@ -99,6 +101,7 @@ class ScriptedEngine:
     def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
         for request in requests:
             if request is None:
+                time.sleep(_IDLE_SECONDS)
                 continue
             if isinstance(request, Failed):
                 yield request
@@ -111,6 +114,7 @@ class ScriptedEngine:
     def score(self, requests: Iterable[ScoreRequest | Failed | None]) -> Iterator[Scores | Failed]:
         for request in requests:
             if request is None:
+                time.sleep(_IDLE_SECONDS)
                 continue
             if isinstance(request, Failed):
                 yield request

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import msgspec
@@ -49,6 +49,21 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     variants: tuple[tuple[str, Template], ...]
     tests: tuple[TestCase, ...]
     source: str
+
+    def find_material(self, given: Container[str] = ()) -> str | None:
+        """Return the input that takes the text which a call is about, None if there is none.
+
+        It is `input`, else the first passage that is required, else the first passage; `given` are
+        inputs that have a value already.
+        """
+        passages = [
+            (name, spec)
+            for name, spec in self.inputs.items()
+            if spec.type == "text" and name not in given
+        ]
+        names = [name for name, _ in passages]
+        required = [name for name, spec in passages if spec.required]
+        return next((name for name in ("input", *required, *names) if name in names), None)
 
     def for_model(self, name: str | None) -> Template:
         """Return the variant for a model: the first whose pattern matches its name, or this."""

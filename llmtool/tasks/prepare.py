@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from llmtool.tasks.results import Generation
 
 R = TypeVar("R")
-_SCHEMA_INPUT = "schema"  # a template with such an input is told what JSON is wanted
+SCHEMA_INPUT = "schema"  # a template with such an input is told what JSON is wanted
 _SAMPLING = [name for name in Sampling.__struct_fields__ if name != "constraint"]
 
 
@@ -91,6 +92,23 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True):
             engine, requests, model=self.model, contract=self.contract, started=started
         )
 
+    @property
+    def columns(self) -> list[str]:
+        """The names of what `Generation.row` can hold for these options."""
+        several = self.options.get("n", 1) > 1
+        has_value = self.contract is not None and bool(self.contract.description)
+        more = [*(["replies"] if several else []), *(["value"] if has_value else [])]
+        return ["reply", *more, "finish_reason", "seed"]
+
+    def identity(self) -> bytes:
+        """Return a hash of all that shapes the results, but for the cases and the seed's record."""
+        options = {
+            name: value
+            for name, value in self.options.items()
+            if name in ("system", "prefill", "thinking", "n", "variables", "input")
+        }
+        return identify(self.template, self.model, options, self.sampling)
+
     def _values(self, case: Case) -> dict[str, Any]:
         options, inputs = self.options, self.template.inputs
         values = {**(options.get("variables") or {}), **case.variables}
@@ -99,9 +117,17 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True):
         values |= {name: text for name, text in given.items() if text and text.strip()}
         if not values and given.keys() & inputs.keys():
             raise InputError("the prompt is empty")
-        if self.contract is not None and self.contract.description and _SCHEMA_INPUT in inputs:
-            values.setdefault(_SCHEMA_INPUT, self.contract.description)
+        if self.contract is not None and self.contract.description and SCHEMA_INPUT in inputs:
+            values.setdefault(SCHEMA_INPUT, self.contract.description)
         return values
+
+
+def identify(template: Template, *parts: object) -> bytes:
+    """Return a hash of a template's content and of plain values."""
+    t = template
+    sources = [None if source is None else source.text for source in (t.system, t.prompt)]
+    told = [t.name, t.inputs, sources, t.examples, t.output, t.params, *parts]
+    return hashlib.sha256(msgspec.json.encode(told, enc_hook=repr, order="sorted")).digest()
 
 
 def each_or_failed(

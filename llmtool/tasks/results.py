@@ -10,9 +10,13 @@ from llmtool.engine.types import FinishReason, TokenLogprob, Usage
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """The root of all results. `str(result)` is its text."""
+    """The root of all results. `str(result)` is its text; `usage` counts tokens, all summed."""
 
     text: str
+    model: str
+    usage: Usage
+    seconds: float
+    warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -21,6 +25,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         """Return plain dictionaries, lists, strings and numbers, ready for JSON."""
         value: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self, enc_hook=_plain))
         return value
+
+    def row(self) -> dict[str, Any]:
+        """Return what a batch writes of this result, by column."""
+        raise NotImplementedError
 
 
 def _plain(value: object) -> object:
@@ -70,10 +78,15 @@ class Generation(Result, frozen=True, kw_only=True):
 
     value: Any = None
     choices: tuple[Choice, ...]
-    model: str
-    usage: Usage
-    seconds: float
     timing: Timing
     finish_reason: FinishReason
     seed: int
-    warnings: tuple[str, ...] = ()
+
+    def row(self) -> dict[str, Any]:
+        """Return `reply`, `replies` and `value` where there are any, `finish_reason`, `seed`."""
+        row: dict[str, Any] = {"reply": self.text}
+        if len(self.choices) > 1:
+            row["replies"] = [choice.text for choice in self.choices]
+        if self.value is not None:
+            row["value"] = self.to_dict()["value"]
+        return {**row, "finish_reason": self.finish_reason, "seed": self.seed}
