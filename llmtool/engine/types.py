@@ -98,8 +98,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
     Exactly one of `messages` and `text` is given. `prefill` is the beginning of the reply, which
     the model continues. `thinking` turns a thinking model's thought on or off where its chat
-    template can do that. `probe` are the messages as they would be for another input: where the
-    two begin alike, the prompt is worth keeping in the prefix cache.
+    template can do that. `probe` are the messages, or `probe_text` the text, as they would be for
+    another input: where the two begin alike, the prompt is worth keeping in the prefix cache.
     """
 
     messages: tuple[Message, ...] = ()
@@ -107,6 +107,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     prefill: str = ""
     thinking: bool = False
     probe: tuple[Message, ...] = ()
+    probe_text: str = ""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

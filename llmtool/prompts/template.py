@@ -16,6 +16,7 @@ from llmtool.prompts.draft import Draft, read_draft
 from llmtool.prompts.output import Output, check_output, given
 from llmtool.prompts.schema import (
     NAME,
+    Form,
     Input,
     TemplateFile,
     TestCase,
@@ -42,6 +43,8 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     inputs: dict[str, Input]
     system: Source | None
     prompt: Source
+    prefill: str
+    form: Form
     examples: tuple[Example, ...]
     output: Output
     prefer: tuple[str, ...]
@@ -121,6 +124,8 @@ def build(draft: Draft) -> Template:
         inputs=file.inputs,
         system=system,
         prompt=prompt,
+        prefill=file.prefill,
+        form=file.form,
         examples=tuple(
             check_example(merged, index, example, file.inputs, output)
             for index, example in enumerate(file.examples)

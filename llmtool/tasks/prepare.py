@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
-from llmtool.engine.types import Engine, Failed, Prompt, Request, Sampling, Token
+from llmtool.engine.types import Engine, Failed, Request, Sampling, Token
 from llmtool.errors import InputError, LlmtoolError, UsageError
 from llmtool.tasks.options import GenerateOptions, SamplingOptions
 
@@ -68,12 +68,7 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True):
             sampling = msgspec.structs.replace(sampling, seed=case.seed)
         return Request(
             id=case.id,
-            prompt=Prompt(
-                messages=rendered.messages,
-                probe=rendered.probe,
-                prefill=options.get("prefill") or "",
-                thinking=thinking,
-            ),
+            prompt=rendered.prompt(prefill=options.get("prefill") or "", thinking=thinking),
             sampling=sampling,
             n=options.get("n", 1),
         )
@@ -126,7 +121,7 @@ def identify(template: Template, *parts: object) -> bytes:
     """Return a hash of a template's content and of plain values."""
     t = template
     sources = [None if source is None else source.text for source in (t.system, t.prompt)]
-    told = [t.name, t.inputs, sources, t.examples, t.output, t.params, *parts]
+    told = [t.name, t.inputs, sources, t.prefill, t.form, t.examples, t.output, t.params, *parts]
     return hashlib.sha256(msgspec.json.encode(told, enc_hook=repr, order="sorted")).digest()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -13,10 +13,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """The root of all results. `str(result)` is its text; `usage` counts tokens, all summed."""
 
     text: str
-    model: str
-    usage: Usage
-    seconds: float
-    warnings: tuple[str, ...] = ()
+    if TYPE_CHECKING:  # every result declares these itself, in the order that `--json` prints
+        model: str
+        usage: Usage
+        seconds: float
+        warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -78,9 +79,13 @@ class Generation(Result, frozen=True, kw_only=True):
 
     value: Any = None
     choices: tuple[Choice, ...]
+    model: str
+    usage: Usage
+    seconds: float
     timing: Timing
     finish_reason: FinishReason
     seed: int
+    warnings: tuple[str, ...] = ()
 
     def row(self) -> dict[str, Any]:
         """Return `reply`, `replies` and `value` where there are any, `finish_reason`, `seed`."""
