@@ -35,6 +35,7 @@ from llmtool.records.writers import (
     rename,
 )
 from llmtool.tasks.each import Binding, Prepared, answer_each, row_of
+from llmtool.tasks.labelling import Labelling
 from llmtool.tasks.prepare import Preparation
 from llmtool.tasks.results import Result
 from llmtool.toolbox import Toolbox
@@ -144,7 +145,12 @@ def run(
 
 
 def preview(
-    box: Toolbox, prepared: Preparation, binding: Binding, reader: Reader, *, view: g.ShowGroup
+    box: Toolbox,
+    prepared: Preparation | Labelling,
+    binding: Binding,
+    reader: Reader,
+    *,
+    view: g.ShowGroup,
 ) -> None:
     """Print what the model would get for the first record.
 

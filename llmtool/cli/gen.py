@@ -52,7 +52,6 @@ def gen(
             template=template, system=system, param=param, reply=reply, sampling=sampling
         ),
         started=time.perf_counter(),
-        needs_text=template == "gen" and not param,
         source=source,
         view=show,
         batch=batch,

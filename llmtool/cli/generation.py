@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from llmtool.cli import batch as batches
-from llmtool.cli import contracts, inputs, session, show
+from llmtool.cli import contracts, inputs, labels_show, session, show
 from llmtool.cli import groups as g
-from llmtool.tasks.each import Binding
+from llmtool.tasks.each import Binding, fill
+from llmtool.tasks.labelling import Labelling
 from llmtool.tasks.options import GenerateOptions
-from llmtool.tasks.prepare import Case
 
 
 def read_options(
@@ -43,7 +43,6 @@ def command(
     options: GenerateOptions,
     *,
     started: float,
-    needs_text: bool,
     source: g.SourceGroup,
     view: g.ShowGroup,
     batch: g.BatchGroup,
@@ -51,19 +50,31 @@ def command(
     engine: g.EngineGroup,
     common: g.CommonGroup,
 ) -> None:
-    """Print one generation, the rows of a batch, or what the model would get.
+    """Print what a template gives: a reply or label, the rows of a batch, or the prompt alone.
 
-    `text` is the command's argument. Without `needs_text` a template may do with its variables.
+    `text` is the command's argument.
     """
     folders, settings = session.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
+    name = options["template"]
+    given = frozenset(options.get("variables") or ())
+    template = session.open_library(folders).load(name)
     if batch.each is not None:
         reader = batches.open_reader(batch, source, view)
         prompt = None if text is None else inputs.read_argument(text, errors=source.errors.value)
-        box = session.open_toolbox(folders, settings, engine)
-        prepared = box.prepare(options)
-        given = frozenset(options.get("variables") or ())
+    else:
+        batches.refuse(batch)
+        prompt, material = inputs.gather(
+            text,
+            source.file or [],
+            no_stdin=source.no_stdin,
+            errors=source.errors.value,
+            required=template.needs_text(given),
+        )
+    box = session.open_toolbox(folders, settings, engine)
+    prepared = box.prepare_run(name, options, {})
+    if batch.each is not None:
         binding = Binding(template=prepared.template, field=batch.field, prompt=prompt, given=given)
         if view.dry_run:
             batches.preview(box, prepared, binding, reader, view=view)
@@ -71,28 +82,20 @@ def command(
         seed = options.get("seed")
         batches.run(box, prepared, binding, reader, batch=batch, view=view, seed=seed)
         return
-    batches.refuse(batch)
-    prompt, material = inputs.gather(
-        text,
-        source.file or [],
-        no_stdin=source.no_stdin,
-        errors=source.errors.value,
-        required=needs_text,
-    )
-    box = session.open_toolbox(folders, settings, engine)
-    prepared = box.prepare(options)
-    case = Case(prompt=prompt, input=material)
+    case = fill(prepared.template, prompt=prompt, input=material, given=given)
     if view.dry_run:
         show.prompt(box, prepared.request(case), as_json=view.json)
-        return
-    show.generation(
-        box.stream_prepared(prepared, case, started=started),
-        to_file=view.output,
-        as_json=view.json,
-        stream=not view.no_stream,
-        think=bool(reply.think),
-        logprobs=reply.logprobs > 0,
-        has_contract=prepared.contract is not None,
-        stats=view.stats,
-        started=started,
-    )
+    elif isinstance(prepared, Labelling):
+        labels_show.one(box, prepared, case, view=view)
+    else:
+        show.generation(
+            box.stream_prepared(prepared, case, started=started),
+            to_file=view.output,
+            as_json=view.json,
+            stream=not view.no_stream,
+            think=bool(reply.think),
+            logprobs=reply.logprobs > 0,
+            has_contract=prepared.contract is not None,
+            stats=view.stats,
+            started=started,
+        )

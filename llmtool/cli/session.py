@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,6 +14,9 @@ from llmtool.cli.groups import EngineGroup
 from llmtool.cli.progress import DownloadProgress
 from llmtool.errors import UsageError
 from llmtool.toolbox import Toolbox
+
+if TYPE_CHECKING:
+    from llmtool.prompts.library import Library
 
 _SLOW_LOAD_SECONDS = 0.7
 
@@ -33,6 +36,13 @@ def start(
         settings = msgspec.structs.replace(settings, offline=True)
     output.configure(color=settings.color if color == "auto" else color, quiet=quiet)
     return folders, settings
+
+
+def open_library(folders: config.Folders) -> Library:
+    """Return the templates of this user and the built-in ones."""
+    from llmtool.prompts.library import Library
+
+    return Library(user_folders=[folders.prompts])
 
 
 def open_toolbox(

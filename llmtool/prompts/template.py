@@ -68,6 +68,13 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
         required = [name for name, spec in passages if spec.required]
         return next((name for name in ("input", *required, *names) if name in names), None)
 
+    def needs_text(self, given: Container[str] = ()) -> bool:
+        """Whether there is nothing to ask without a text; `given` are inputs that have a value."""
+        if "prompt" in self.inputs and "input" in self.inputs:
+            return "prompt" not in given and "input" not in given
+        material = self.find_material(given)
+        return material is not None and self.inputs[material].required
+
     def for_model(self, name: str | None) -> Template:
         """Return the variant for a model: the first whose pattern matches its name, or this."""
         if name is None or not self.variants:

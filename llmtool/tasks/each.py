@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Container, Generator, Iterable, Iterator
 from contextlib import closing
 from typing import Any, Protocol
 
@@ -126,6 +126,36 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
         if text is None or (isinstance(text, str) and not text.strip()):
             raise InputError(f"{record.place}: the text is empty")
         return {**variables, material: text if isinstance(text, str) else str(text)}
+
+
+def fill(
+    template: Template, *, prompt: str | None, input: str | None, given: Container[str] = ()
+) -> Case:
+    """Return the case that an argument and some material are to a template.
+
+    A template with the inputs `prompt` and `input` gets them apart. Otherwise the material, or the
+    argument where there is none, goes to the template's passage; an argument beside material goes
+    to the next input, required ones first. `given` are inputs that have a value already.
+
+    Raises:
+        UsageError: there is no input that could take a text.
+    """
+    inputs = template.inputs
+    if "prompt" in inputs or "input" in inputs:
+        return Case(prompt=prompt, input=input)
+    texts = [text for text in (input, prompt) if text is not None]
+    material = template.find_material(given)
+    free = [
+        name
+        for name, spec in inputs.items()
+        if spec.type not in ("file", "bool", "list") and name not in given and name != material
+    ]
+    free.sort(key=lambda name: not inputs[name].required)
+    places = [*([material] if material else []), *free]
+    if len(places) < len(texts):
+        what = "takes no text" if not places else f"takes one text alone, for {places[0]!r}"
+        raise UsageError(f"template {template.name!r} {what}; its values: -p NAME=VALUE")
+    return Case(variables=dict(zip(places, texts, strict=False)))
 
 
 def answer_each(

@@ -95,3 +95,31 @@ class Generation(Result, frozen=True, kw_only=True):
         if self.value is not None:
             row["value"] = self.to_dict()["value"]
         return {**row, "finish_reason": self.finish_reason, "seed": self.seed}
+
+
+class Classification(Result, frozen=True, kw_only=True):
+    """What `classify` returns.
+
+    `text` is the label's name, "" where `label` is None because nothing is sure enough (`reason`).
+    `scores` are by name and add up to 1; `logprobs` are what the model gave, of which `bias` was
+    taken out; `coverage` is how much of the model's probability the labels have together: where it
+    is low, the model wanted to say something else.
+    """
+
+    label: Any
+    score: float
+    scores: dict[str, float]
+    reason: str | None = None
+    coverage: float
+    logprobs: dict[str, float]
+    bias: dict[str, float]
+    form: str
+    model: str
+    usage: Usage
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+    def row(self) -> dict[str, Any]:
+        """Return `label`, `score` and `scores`."""
+        scores = {name: round(score, 4) for name, score in self.scores.items()}
+        return {"label": self.text or None, "score": round(self.score, 4), "scores": scores}
