@@ -126,7 +126,7 @@ class RunTask(ClassifyTask):
         given = options or {}
         variables = {**(given.get("variables") or {}), **inputs}
         loaded = self.library.load(template).for_model(self.model_name)
-        if loaded.output.kind != "labels":
+        if loaded.output.kind != "labels" and loaded.task != "classify":
             return self.prepare({**given, "template": template, "variables": variables})
         chosen: ClassifyOptions = {
             "template": template,
