@@ -162,6 +162,9 @@ def _bind(template: Template, variables: Mapping[str, object]) -> dict[str, obje
             raise UsageError(
                 f"template {template.name!r} needs a value for {name!r}: -p {name}=VALUE"
             )
+        value = bound[name]
+        if spec.required and spec.type == "text" and isinstance(value, str) and not value.strip():
+            raise InputError(f"the {name} is empty")
     return bound
 
 

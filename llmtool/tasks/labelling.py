@@ -13,6 +13,7 @@ import msgspec
 from llmtool.engine.types import Engine, Failed, ScoreRequest, Scores
 from llmtool.errors import EngineError, UsageError
 from llmtool.prompts.cases import Example
+from llmtool.prompts.output import Output
 from llmtool.tasks import calibration
 from llmtool.tasks.in_order import InOrder
 from llmtool.tasks.labels import Label, candidates
@@ -62,7 +63,8 @@ class Labelling:
         self._anchors = anchors
         self._started = time.perf_counter() if started is None else started
         shown, self._held_back = self._split_examples(template, options)
-        self.template = msgspec.structs.replace(template, examples=shown)
+        output = Output(kind="labels", labels={label.name: label.description for label in labels})
+        self.template = msgspec.structs.replace(template, examples=shown, output=output)
         after_text = bool(template.prefill) or template.form == "completion"
         self._candidates, self._end = candidates(labels, after_text=after_text)
         if self._end and template.form == "completion":

@@ -79,6 +79,8 @@ class RunTask(ClassifyTask):
         prepared = self.prepare_run(template, options, inputs)
         if cases is None:
             return next(self._run_cases(prepared, [{}]))
+        if isinstance(cases, (str, Mapping)):
+            raise UsageError("cases are a sequence or an iterator; one case goes into the inputs")
         results = self._run_cases(prepared, cases)
         return results if isinstance(cases, Iterator) else list(results)
 
