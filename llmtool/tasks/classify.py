@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, overload
 
@@ -137,6 +136,7 @@ class ClassifyTask(Tools):
             made,
             options,
             model=self.model_name,
-            anchors=self.anchor_scores,
-            started=time.perf_counter(),
+            model_identity=self.model_identity,
+            anchors=self.anchors,
+            fits=self.fits,
         )

@@ -49,3 +49,4 @@ class ClassifyOptions(TypedDict, total=False):
     min_confidence: float | None
     prior: Mapping[str, float] | None
     calibrate: str
+    form: str | None

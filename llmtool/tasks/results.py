@@ -114,6 +114,7 @@ class Classification(Result, frozen=True, kw_only=True):
     logprobs: dict[str, float]
     bias: dict[str, float]
     form: str
+    calibrated: bool = False
     model: str
     usage: Usage
     seconds: float
