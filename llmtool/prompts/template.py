@@ -11,14 +11,13 @@ import msgspec
 from msgspec import UNSET
 
 from llmtool.errors import TemplateError
-from llmtool.prompts.cases import Example, check_example, check_test, convert
+from llmtool.prompts.cases import Example, PlacedTest, check_example, check_test, convert
 from llmtool.prompts.draft import Draft, read_draft
 from llmtool.prompts.output import Output, check_output, given
 from llmtool.prompts.schema import (
     NAME,
     Input,
     TemplateFile,
-    TestCase,
 )
 from llmtool.sandbox import compile_template
 
@@ -47,7 +46,7 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     prefer: tuple[str, ...]
     params: dict[str, Any]
     variants: tuple[tuple[str, Template], ...]
-    tests: tuple[TestCase, ...]
+    tests: tuple[PlacedTest, ...]
     source: str
 
     def for_model(self, name: str | None) -> Template:
