@@ -5,6 +5,8 @@ _llmtool() {
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         case "$command $word" in
             ' gen') command="gen" ;;
+            ' prompts') command="prompts" ;;
+            'prompts test') command="prompts test" ;;
             ' models') command="models" ;;
             'models ls') command="models ls" ;;
             'models info') command="models info" ;;
@@ -31,7 +33,7 @@ _llmtool() {
         "")
             case "$prev" in
             esac
-            words='gen models cache config bench doctor completions'
+            words='gen prompts models cache config bench doctor completions'
             options='--version --help -h' ;;
         "gen")
             case "$prev" in
@@ -65,6 +67,26 @@ _llmtool() {
             esac
             words=''
             options='--model -m --system -s --template -t --param -p --file -f --output -o --samples -n --schema --grammar --regex --logprobs --prefill --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --think --no-think --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --json --no-stream --stats --dry-run --no-stdin --errors --offline --color --quiet -q --debug --help -h' ;;
+        "prompts")
+            case "$prev" in
+            esac
+            words='test'
+            options='--help -h' ;;
+        "prompts test")
+            case "$prev" in
+                --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --split) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --junit) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --baseline) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --tolerance) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--model -m --split --junit --baseline --update-baseline --tolerance --parallel --ctx-size --threads --n-gpu-layers -ngl --no-cache --json --offline --color --quiet -q --debug --help -h' ;;
         "models")
             case "$prev" in
             esac

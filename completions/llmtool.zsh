@@ -13,6 +13,7 @@ _llmtool() {
     command)
         local -a commands=(
             'gen:Generate text from a prompt, with standard input or files as material'
+            'prompts:Test prompt templates'
             'models:List models, look into them, fetch and remove them'
             'cache:List the prompts kept for reuse, and throw them away'
             'config:Show the settings and change them'
@@ -24,6 +25,7 @@ _llmtool() {
     rest)
         case $line[1] in
         gen) _llmtool_gen ;;
+        prompts) _llmtool_prompts ;;
         models) _llmtool_models ;;
         cache) _llmtool_cache ;;
         config) _llmtool_config ;;
@@ -78,6 +80,52 @@ _llmtool_gen() {
         '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
         '*--no-stdin[Do not look at standard input]' \
         '*--errors[What to do with input that is not UTF-8]: :(strict replace)' \
+        '*--offline[Use no network]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_prompts() {
+    local line state
+    _arguments -s -S \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '1: :->command' \
+        '*:: :->rest'
+    case $state in
+    command)
+        local -a commands=(
+            'test:Run the tests of templates on one model or several; 17 when one fails'
+        )
+        _describe command commands ;;
+    rest)
+        case $line[1] in
+        test) _llmtool_prompts_test ;;
+        esac ;;
+    esac
+}
+
+_llmtool_prompts_test() {
+    _arguments -s -S \
+        '*--model[A model to test on; may be repeated]:REF:_files' \
+        '*-m[A model to test on; may be repeated]:REF:_files' \
+        '*--split[Only rows of a dataset with this split]:NAME:' \
+        '*--junit[Write a report for a CI system there]:FILE:_files' \
+        '*--baseline[What failed there may fail again]:FILE:_files' \
+        '*--update-baseline[Write the outcomes to the baseline]' \
+        '*--tolerance[How much a metric may fall (0.02)]:X:' \
+        '*--parallel[Replies written together, at most (32)]:N:' \
+        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
+        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--no-cache[Keep no replies on disk, and read none]' \
+        '*--json[Print the whole result as JSON]' \
         '*--offline[Use no network]' \
         '*--color[When to colour]: :(auto always never)' \
         '*--quiet[No notes on stderr, only errors]' \

@@ -197,7 +197,7 @@ def test_too_few_answers_are_no_pass(write: Callable[..., Path]) -> None:
 def test_a_run_is_greedy_unless_the_test_says_otherwise(write: Callable[..., Path]) -> None:
     path = write(
         "  - vars: {text: a}\n"
-        "  - vars: {text: b}\n    params: {temperature: 1.5, max_tokens: 9}\n"
+        "  - vars: {text: b}\n    params: {temperature: 1.5, max_tokens: 9, stop: [end]}\n"
         "  - vars: {text: c}\n"
     )
     fake = Fake(lambda text: Said(text=text))
@@ -205,7 +205,7 @@ def test_a_run_is_greedy_unless_the_test_says_otherwise(write: Callable[..., Pat
     assert names == ["a", "c", "b"]
     assert fake.calls == [
         (str(path), {"temperature": 0.0, "seed": 0, "max_tokens": 40}),
-        (str(path), {"temperature": 1.5, "seed": 0, "max_tokens": 9}),
+        (str(path), {"temperature": 1.5, "seed": 0, "max_tokens": 9, "stop": ("end",)}),
     ]
     labels = write("  - vars: {text: a}\n", TRIAGE)
     scored = Fake(lambda text: sorted_("bug"))
@@ -477,7 +477,7 @@ def test_the_tolerance_can_be_chosen() -> None:
 
 def test_a_baseline_comes_back_from_its_file(tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
-    baselines.write(path, BEFORE)
+    path.write_text(baselines.encode(BEFORE))
     assert baselines.read(path) == BEFORE
     assert '"accuracy": 0.8' in path.read_text() and path.read_text().endswith("}\n")
 

@@ -20,6 +20,7 @@ from llmtool.errors import Cancelled, ExitCode, LlmtoolError
 # imports none of them. A test compares the two.
 COMMANDS = {
     "gen": "Generate text from a prompt, with standard input or files as material.",
+    "prompts": "Test prompt templates.",
     "models": "List models, look into them, fetch and remove them.",
     "cache": "List the prompts kept for reuse, and throw them away.",
     "config": "Show the settings and change them.",

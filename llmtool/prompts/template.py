@@ -99,7 +99,7 @@ def build(draft: Draft) -> Template:
         _check_names(part, file.inputs)
     output = check_output(merged, file.output)
     return Template(
-        name=file.name,
+        name=str(file.name),
         description=file.description,
         task=file.task,
         inputs=file.inputs,

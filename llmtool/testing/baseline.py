@@ -9,7 +9,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from llmtool import files
 from llmtool.errors import InputError
 from llmtool.testing.results import Outcome
 
@@ -111,14 +110,16 @@ def read(path: Path) -> Baseline:
         raise InputError(f"{path}: no baseline: {exc}") from exc
 
 
-def write(path: Path, baseline: Baseline) -> None:
-    """Write a baseline, whole or not at all.
+def encode(baseline: Baseline) -> str:
+    """Return the text of a baseline file."""
+    return msgspec.json.format(msgspec.json.encode(baseline), indent=2).decode() + "\n"
 
-    Raises:
-        OutputError: it cannot be written.
-    """
-    data = msgspec.json.format(msgspec.json.encode(baseline), indent=2)
-    files.write_atomically(path, data + b"\n")
+
+def accepted(outcome: Outcome) -> Outcome:
+    """Return an outcome as the baseline that it went into makes it: its failure is known."""
+    if outcome.status != "failed":
+        return outcome
+    return msgspec.structs.replace(outcome, status="known")
 
 
 def _key(outcome: Outcome) -> Key:
