@@ -140,7 +140,7 @@ complete -c llmtool -n '__llmtool_at models recommend' -l quiet -s q -d 'No note
 complete -c llmtool -n '__llmtool_at models recommend' -l debug -d 'Log and show tracebacks on stderr'
 complete -c llmtool -n '__llmtool_at models recommend' -l help -s h -d 'Show the help and exit'
 complete -c llmtool -f -n '__llmtool_at cache' -a ls -d 'List the beginnings of prompts that are kept, the last used first'
-complete -c llmtool -f -n '__llmtool_at cache' -a clear -d 'Remove all kept states; the next run of each prompt is slower once'
+complete -c llmtool -f -n '__llmtool_at cache' -a clear -d 'Remove all kept states, and the replies that tests keep; the next runs are slower once'
 complete -c llmtool -n '__llmtool_at cache' -l help -s h -d 'Show the help and exit'
 complete -c llmtool -n '__llmtool_at cache ls' -l json -d 'Print the whole result as JSON'
 complete -c llmtool -n '__llmtool_at cache ls' -l color -x -a 'auto always never' -d 'When to colour'

@@ -298,7 +298,7 @@ _llmtool_cache() {
     command)
         local -a commands=(
             'ls:List the beginnings of prompts that are kept, the last used first'
-            'clear:Remove all kept states; the next run of each prompt is slower once'
+            'clear:Remove all kept states, and the replies that tests keep; the next runs are slower once'
         )
         _describe command commands ;;
     rest)

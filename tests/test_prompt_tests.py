@@ -267,7 +267,9 @@ def test_a_dataset_is_measured(write: Callable[..., Path]) -> None:
     assert outcome.metrics["macro-f1"] == pytest.approx((1 + 2 / 3 + 0) / 3)
     assert (outcome.status, outcome.n) == ("failed", 3)
     assert outcome.reason == "accuracy 0.667 is below 0.9"
-    assert [(m.case, m.expected, m.got) for m in outcome.misses] == [("d.csv:4", "bug", "billing")]
+    assert [(m.case, m.expected, m.got) for m in outcome.misses] == [
+        ("d.csv:4 crash", "bug", "billing")
+    ]
 
 
 def test_a_split_is_a_part_of_a_dataset(write: Callable[..., Path]) -> None:
@@ -287,7 +289,7 @@ def test_other_assertions_are_about_every_row(write: Callable[..., Path]) -> Non
     (outcome,) = outcomes(path, lambda text: Said(text=text.upper()))
     assert outcome.status == "failed" and outcome.metrics == {}
     assert outcome.reason == "1 of 3: does not match '^[AB]$'"
-    assert [miss.case for miss in outcome.misses] == ["d.jsonl:4"]
+    assert [miss.case for miss in outcome.misses] == ["d.jsonl:4 c"]
 
 
 def test_a_text_is_right_by_its_words_and_a_broken_contract_is_a_wrong_answer(
@@ -376,7 +378,7 @@ def test_kept_replies_are_not_asked_again(write: Callable[..., Path], tmp_path: 
     (kept,) = run_tests(
         again, plan_of(path), cache=cache, on_progress=lambda *at: progress.append(at)
     )
-    assert again.calls == [] and progress == [(1, 1)]
+    assert again.calls == [] and progress == [(0, 1), (1, 1)]
     assert (kept.status, kept.n_cached, asked.n_cached) == ("passed", 1, 0)
     (file,) = (tmp_path / "kept").iterdir()
     assert file.stat().st_mode & 0o777 == 0o600

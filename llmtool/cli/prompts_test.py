@@ -175,12 +175,12 @@ def run(box: Toolbox, plan: Plan, folders: Folders, *, cached: bool) -> Iterator
     from llmtool.cli import output
     from llmtool.engine.prefix_key import identify
     from llmtool.testing import Runner, run_tests
-    from llmtool.testing.reply_cache import ReplyCache
+    from llmtool.testing.reply_cache import FOLDER, ReplyCache
 
     cache = None
     if cached:
         model = [identify(path) for path in box.find_model().parts]
-        cache = ReplyCache(folders.cache / "tests", model=model)
+        cache = ReplyCache(folders.cache / FOLDER, model=model)
 
     def progress(done: int, total: int) -> None:
         output.status(f"{plan.template.name} on {box.model_name}: {done} of {total}")

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from llmtool.prompts.asserts import METRICS, find_failure, find_metric_failure
 from llmtool.testing.answers import Answer
+from llmtool.testing.dataset import Sample
 from llmtool.testing.metrics import accuracy, macro_f1, normalized
-from llmtool.testing.plan import Plan, Planned
+from llmtool.testing.plan import Plan, Planned, describe
 from llmtool.testing.results import Miss, Outcome, Status
 
 MAX_MISSES = 20  # of one test that are told
@@ -68,7 +69,8 @@ def judge(
 def _errors(planned: Planned, answers: Sequence[Answer]) -> Iterator[Miss]:
     for sample, answer in zip(planned.samples, answers, strict=True):
         if answer.error is not None:
-            yield Miss(case=sample.name, expected=sample.expected, reason=answer.error)
+            case = _case(planned, sample)
+            yield Miss(case=case, expected=sample.expected, reason=answer.error)
 
 
 def _broken(planned: Planned, answers: Sequence[Answer], has_labels: bool) -> Iterator[Miss]:
@@ -84,7 +86,7 @@ def _broken(planned: Planned, answers: Sequence[Answer], has_labels: bool) -> It
             reasons = [answer.broken]
         if told := "; ".join(reason for reason in reasons if reason):
             yield Miss(
-                case=sample.name,
+                case=_case(planned, sample),
                 expected=sample.expected,
                 got=_shown(answer, has_labels),
                 reason=told,
@@ -99,7 +101,7 @@ def _unlike(planned: Planned, answers: Sequence[Answer], has_labels: bool) -> It
     for sample, answer in zip(planned.samples[1:], answers[1:], strict=True):
         if answer.broken is None and _value(answer, has_labels) != _value(first, has_labels):
             yield Miss(
-                case=sample.name,
+                case=_case(planned, sample),
                 expected=_shown(first, has_labels),
                 got=_shown(answer, has_labels),
                 reason=f"differs from the answer to {planned.samples[0].name!r}",
@@ -113,7 +115,7 @@ def _wrong(planned: Planned, answers: Sequence[Answer], has_labels: bool) -> Ite
         wanted = sample.expected if has_labels else normalized(sample.expected)
         if _value(answer, has_labels) != wanted:
             yield Miss(
-                case=sample.name,
+                case=_case(planned, sample),
                 expected=sample.expected,
                 got=_shown(answer, has_labels),
                 reason=answer.broken or "is not what was expected",
@@ -132,6 +134,13 @@ def _measure(plan: Plan, planned: Planned, answers: Sequence[Answer]) -> dict[st
         "accuracy": accuracy(wanted, found),
         "macro-f1": macro_f1(wanted, found, labels),
     }
+
+
+def _case(planned: Planned, sample: Sample) -> str:
+    """Return a case in a few words; a row's place comes before its own."""
+    if planned.kind != "dataset":
+        return sample.name
+    return f"{sample.name} {describe(sample.variables)}"
 
 
 def _value(answer: Answer, has_labels: bool) -> str | None:

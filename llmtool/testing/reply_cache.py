@@ -22,6 +22,7 @@ from llmtool.prompts.template import Template
 from llmtool.testing.answers import Answer
 from llmtool.testing.plan import hash_of
 
+FOLDER = "tests"  # in the cache folder
 LIMIT_BYTES = 64 << 20
 _SUFFIX = ".json"
 
@@ -35,7 +36,7 @@ class ReplyCache:
         model: one identity for each file of the model.
 
     Example:
-        >>> cache = ReplyCache(folders.cache / "tests", model=[identify(path)])  # doctest: +SKIP
+        >>> cache = ReplyCache(folders.cache / FOLDER, model=[identify(path)])  # doctest: +SKIP
         >>> replies = cache.load(template, {"seed": 0})  # doctest: +SKIP
     """
 

@@ -56,6 +56,8 @@ def run_tests(
         groups.setdefault(hash_of(planned.options), []).append(planned)
     total = sum(len(planned.samples) for planned in plan.tests)
     done = 0
+    if on_progress is not None:
+        on_progress(0, total)
     for tests in groups.values():
         group = _Group(runner, plan, tests[0].options, cache)
         try:
