@@ -1,11 +1,15 @@
-"""Transfer speed against curl: one file, one loopback server, in pairs.
+"""Transfer speed against curl: one file, one loopback server, in turns.
 
-    python benchmarks/hub_transfer.py [--megabytes 512] [--pairs 5]
+    python benchmarks/hub_transfer.py [--megabytes 512] [--rounds 7]
 
-curl writes the file; llmtool writes it, hashes it, syncs it to disk and renames it. Each pair runs
-back to back on the same server; the ratio of the medians is the figure (target: at least 0.9 where
-two cores are free for the client: it writes on one and hashes on the other). For the same work,
-curl followed by sha256sum is measured as well.
+    curl                    writes the file
+    llmtool                 writes, hashes, syncs to disk and renames the file (target: 0.9)
+    curl, sync              what curl lacks of that: the file is on disk when it ends
+    curl, sync, sha256sum   the same work by the tools that a shell has
+
+The ratio is the median of the ratios to curl of the same round. A processor that is free for the
+server, one for writing and one for the hash would be best; the order changes from round to round,
+because whoever comes second may find memory that was just in use.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,8 +31,8 @@ PULL = """
 import json, os, sys, time
 from pathlib import Path
 from llmtool.config import find_folders
-from llmtool.models.hub import Hub
 from llmtool.models import pull
+from llmtool.models.hub import Hub
 from llmtool.models.store import Store
 store = Store(find_folders(os.environ))
 hub, reference = Hub(), store.resolve("org/big")
@@ -38,9 +43,11 @@ print(time.perf_counter() - start)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--megabytes", type=int, default=512)
-    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
 
     from hub.hub_server import FakeHub
@@ -54,31 +61,40 @@ def main() -> None:
         hub.add("org/big", {"big-Q4_K_M.gguf": big})
         url = f"{hub.url}/org/big/resolve/main/big-Q4_K_M.gguf"
         assert hub.repos["org/big"].files["big-Q4_K_M.gguf"].sha256
-        curl, both, ours = [], [], []
-        for index in range(options.pairs):
-            seconds, more = time_curl(url, folder / "curl.gguf")
-            curl.append(options.megabytes / seconds)
-            both.append(options.megabytes / (seconds + more))
-            ours.append(options.megabytes / time_ours(hub.url, folder / f"home{index}"))
-            print(
-                f"curl {curl[-1]:6.0f} MB/s   curl and sha256sum {both[-1]:6.0f} MB/s   "
-                f"llmtool {ours[-1]:6.0f} MB/s   load {os.getloadavg()[0]:.1f}",
-                flush=True,
-            )
-        median = statistics.median(ours)
-        print(f"ratio of the medians, to curl {median / statistics.median(curl):.2f}")
-        print(f"ratio of the medians, to curl and sha256sum {median / statistics.median(both):.2f}")
+        ways = {
+            "curl": lambda: time_curl(url, folder / "curl.gguf"),
+            "llmtool": lambda: time_ours(hub.url, folder / "home"),
+            "curl, sync": lambda: time_curl(url, folder / "curl.gguf", "sync"),
+            "curl, sync, sha256sum": lambda: time_curl(
+                url, folder / "curl.gguf", "sync", "sha256sum"
+            ),
+        }
+        rounds = [measure(ways, number) for number in range(options.rounds)]
+    print(f"{options.megabytes} MB, {options.rounds} rounds, load {os.getloadavg()[0]:.1f}")
+    print(f"{'':22} {'MB/s':>6} {'slowest':>8} {'fastest':>8} {'to curl':>8}")
+    for name in ways:
+        speeds = [options.megabytes / seconds[name] for seconds in rounds]
+        ratio = statistics.median(seconds["curl"] / seconds[name] for seconds in rounds)
+        middle = statistics.median(speeds)
+        print(f"{name:22} {middle:6.0f} {min(speeds):8.0f} {max(speeds):8.0f} {ratio:8.2f}")
 
 
-def time_curl(url: str, path: Path) -> tuple[float, float]:
-    """Return the seconds that curl takes, and those of sha256sum after it."""
+def measure(ways: dict[str, Callable[[], float]], number: int) -> dict[str, float]:
+    """Return the seconds of each way, begun with another one in each round."""
+    names = list(ways)
+    first = number % len(names)
+    return {name: ways[name]() for name in [*names[first:], *names[:first]]}
+
+
+def time_curl(url: str, path: Path, *then: str) -> float:
+    """Return the seconds that curl takes, and the commands on the file after it."""
     start = time.perf_counter()
     subprocess.run(["curl", "-sSLf", "-o", str(path), url], check=True)
-    middle = time.perf_counter()
-    subprocess.run(["sha256sum", str(path)], check=True, stdout=subprocess.DEVNULL)
-    end = time.perf_counter()
+    for command in then:
+        subprocess.run([command, str(path)], check=True, stdout=subprocess.DEVNULL)
+    seconds = time.perf_counter() - start
     path.unlink()
-    return middle - start, end - middle
+    return seconds
 
 
 def time_ours(endpoint: str, home: Path) -> float:

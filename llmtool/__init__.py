@@ -20,26 +20,34 @@ if TYPE_CHECKING:
 
     from llmtool.engine.types import Token, TokenLogprob
     from llmtool.errors import ContractError, LlmtoolError
-    from llmtool.tasks.options import GenerateOptions
-    from llmtool.tasks.results import Choice, Generation
+    from llmtool.tasks.labels import Labels
+    from llmtool.tasks.options import ClassifyOptions, GenerateOptions
+    from llmtool.tasks.results import Choice, Classification, Generation
+    from llmtool.tasks.run import CaseValues
     from llmtool.toolbox import Toolbox
 
 __all__ = [
     "Choice",
+    "Classification",
     "ContractError",
     "Generation",
     "LlmtoolError",
     "Token",
     "TokenLogprob",
     "Toolbox",
+    "aclassify",
     "agenerate",
+    "arun",
     "astream_generate",
+    "classify",
     "generate",
+    "run",
     "stream_generate",
 ]
 
 _HOMES = {
     "Choice": "llmtool.tasks.results",
+    "Classification": "llmtool.tasks.results",
     "ContractError": "llmtool.errors",
     "Generation": "llmtool.tasks.results",
     "LlmtoolError": "llmtool.errors",
@@ -100,6 +108,93 @@ def astream_generate(
 ) -> AsyncIterator[Token | Generation]:
     """`stream_generate` for asyncio."""
     return _default_toolbox().astream_generate(prompt, **options)
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def classify(
+        text: str, labels: Labels | None = None, **options: Unpack[ClassifyOptions]
+    ) -> Classification: ...
+    @overload
+    def classify(
+        text: Iterator[str], labels: Labels | None = None, **options: Unpack[ClassifyOptions]
+    ) -> Iterator[Classification]: ...
+    @overload
+    def classify(
+        text: list[str] | tuple[str, ...],
+        labels: Labels | None = None,
+        **options: Unpack[ClassifyOptions],
+    ) -> list[Classification]: ...
+
+
+def classify(text: Any, labels: Any = None, **options: Any) -> Any:
+    """Say which label fits a text, or each of several, by the model's own probabilities.
+
+    `labels` are names, a mapping of names to descriptions, an Enum class or `bool`. Takes the
+    options of `Toolbox.classify` (`examples`, `template`, `system`, `variables`, `min_confidence`,
+    `prior`, `calibrate`) and raises what it raises. Returns a `Classification`, a list of them for
+    a sequence of texts, or an iterator for an iterator; `str()` of one is the label.
+
+    Example:
+        >>> llmtool.classify("I was charged twice", ["billing", "bug"]).label   # doctest: +SKIP
+        'billing'
+    """
+    return _default_toolbox().classify(text, labels, **options)
+
+
+async def aclassify(
+    text: str, labels: Labels | None = None, **options: Unpack[ClassifyOptions]
+) -> Classification:
+    """`classify` of one text for asyncio."""
+    return await _default_toolbox().aclassify(text, labels, **options)
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def run(
+        template: str, *, options: GenerateOptions | None = None, **inputs: Any
+    ) -> Generation | Classification: ...
+    @overload
+    def run(
+        template: str,
+        cases: Iterator[CaseValues],
+        *,
+        options: GenerateOptions | None = None,
+        **inputs: Any,
+    ) -> Iterator[Generation | Classification]: ...
+    @overload
+    def run(
+        template: str,
+        cases: list[Any] | tuple[Any, ...],
+        *,
+        options: GenerateOptions | None = None,
+        **inputs: Any,
+    ) -> list[Generation | Classification]: ...
+
+
+def run(
+    template: str, cases: Any = None, *, options: GenerateOptions | None = None, **inputs: Any
+) -> Any:
+    """Run a prompt template on values for its inputs, or on each of several cases.
+
+    Cases are mappings of such values, or texts for the template's material. Returns a
+    `Classification` where the template's output is labels, else a `Generation`; a list of them for
+    a sequence of cases, or an iterator for an iterator. See `Toolbox.run`.
+
+    Example:
+        >>> llmtool.run("title", text="Rain is expected all week.").text    # doctest: +SKIP
+        'A Week of Rain'
+    """
+    return _default_toolbox().run(template, cases, options=options, **inputs)
+
+
+async def arun(
+    template: str, *, options: GenerateOptions | None = None, **inputs: Any
+) -> Generation | Classification:
+    """`run` of one case for asyncio."""
+    return await _default_toolbox().arun(template, options=options, **inputs)
 
 
 def __getattr__(name: str) -> Any:

@@ -26,6 +26,7 @@ from llmtool.models.progress import OnNote, no_note, no_progress
 from llmtool.models.progress import OnProgress as OnDownload
 from llmtool.models.store import Store
 from llmtool.tasks.generate import GenerateTask
+from llmtool.tasks.run import RunTask
 from llmtool.tasks.turns import Turns
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ NO_MODEL = (
 )
 
 
-class Toolbox(GenerateTask):
+class Toolbox(GenerateTask, RunTask):
     """The tasks on one model, which is loaded when it is first needed.
 
     Args:
@@ -96,6 +97,7 @@ class Toolbox(GenerateTask):
         self._failed: BaseException | None = None
         self.cancellation = cancellation or Cancellation()
         self.turns = Turns(self.cancellation)
+        self.anchor_scores = None
         self.on_load_progress: OnProgress | None = None
         self.on_download_progress: OnDownload = no_progress
         self.on_note: OnNote = no_note
@@ -154,6 +156,14 @@ class Toolbox(GenerateTask):
     @property
     def model_name(self) -> str:
         return self._reference or "scripted" if self._scripted else self.find_model().name
+
+    @property
+    def model_identity(self) -> str:
+        """The model's name and size: another file gives other results."""
+        if self._scripted:
+            return self.model_name
+        model = self.find_model()
+        return f"{model.name}:{model.size_bytes}"
 
     @property
     def engine(self) -> Engine:

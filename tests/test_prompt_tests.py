@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.types import Usage
 from llmtool.errors import (
     Cancelled,
@@ -21,12 +22,14 @@ from llmtool.errors import (
     ModelUnreadable,
 )
 from llmtool.prompts.library import Library
+from llmtool.tasks.options import GenerateOptions
 from llmtool.testing import Outcome, Plan, make_plan, run_tests
 from llmtool.testing import baseline as baselines
 from llmtool.testing.baseline import Baseline
 from llmtool.testing.junit import write_junit
 from llmtool.testing.metrics import accuracy, macro_f1, normalized
 from llmtool.testing.reply_cache import ReplyCache, clear
+from llmtool.toolbox import Toolbox
 
 TRIAGE = """\
 llmtool: 1
@@ -79,9 +82,13 @@ class Fake:
         self.calls: list[tuple[str, dict[str, Any]]] = []
 
     def run_each(
-        self, template: str, cases: Iterable[Mapping[str, object]], **options: Any
+        self,
+        template: str,
+        cases: Iterable[Mapping[str, object]],
+        *,
+        options: GenerateOptions | None = None,
     ) -> Iterator[object]:
-        self.calls.append((template, options))
+        self.calls.append((template, dict(options or {})))
         for case in cases:
             self.asked.append(str(case.get("text")))
             try:
@@ -538,3 +545,33 @@ def test_junit_has_suites_counts_and_reasons() -> None:
     assert failure is not None
     assert failure.get("message") == "is <not> \ufffd[31m\ufffd 'x'"
     assert [case[0].tag for case in cases[1:]] == ["failure", "error", "skipped"]
+
+
+def test_a_toolbox_runs_the_tests_of_labels(write: Callable[..., Path]) -> None:
+    words = {"login": "account", "charged": "billing", "crash": "bug"}
+
+    def score(prompt: str, candidate: str) -> float:
+        asked = [label for word, label in words.items() if word in prompt]
+        return -0.1 if asked == [candidate.strip()] else -3.0
+
+    path = write(
+        "  - vars: {text: login fails}\n"
+        "    assert: [{type: label, value: account}, {type: score, min: 0.5}]\n"
+        "  - dataset: d.csv\n    assert: [{type: accuracy, min: 1}]\n",
+        TRIAGE,
+        d__csv="text,label\ncharged twice,billing\ncrash,bug\n",
+    )
+    box = Toolbox("scripted", engine=ScriptedEngine(scores=score), environ={})
+    first, second = run_tests(box, plan_of(path))
+    assert (first.status, first.reason) == ("passed", "")
+    assert (second.status, second.metrics) == ("passed", {"accuracy": 1.0, "macro-f1": 1.0})
+
+
+def test_a_toolbox_runs_the_tests_of_texts(write: Callable[..., Path]) -> None:
+    path = write(
+        "  - vars: {text: one two}\n    assert: [{type: max-tokens, value: 2}]\n"
+        "  - vars: {text: one two three}\n    assert: [{type: max-tokens, value: 2}]\n"
+    )
+    engine = ScriptedEngine(lambda prompt: prompt.removeprefix("user: "))
+    first, second = run_tests(Toolbox("scripted", engine=engine, environ={}), plan_of(path))
+    assert (first.status, second.reason) == ("passed", "took 3 tokens, more than 2")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from llmtool.cli import options as o
+from llmtool.cli.groups import EngineGroup
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -68,9 +69,8 @@ def bench(
     folders, settings = session.start(color=color.value, quiet=quiet, offline=offline)
     plan = QUICK if quick else Plan()
     plan = bench_show.change(plan, n_parallel=n_parallel, repetitions=repetitions)
-    box = session.open_toolbox(
-        folders, settings, model, n_threads=threads, n_gpu_layers=n_gpu_layers
-    )
+    engine = EngineGroup(model=model, threads=threads, n_gpu_layers=n_gpu_layers)
+    box = session.open_toolbox(folders, settings, engine)
     report = bench_show.run(box, plan)
     if plot is not None:
         with signals.interruptible():

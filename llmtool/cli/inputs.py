@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Literal
 
 from llmtool.cli import output, signals
 from llmtool.cli.output import STDIN
 from llmtool.cli.shared_stdin import is_shared
-from llmtool.errors import ContextOverflow, InputError, UsageError
+from llmtool.errors import InputError, UsageError
+from llmtool.records.lines import too_long
+from llmtool.records.text import MAX_BYTES, Errors, decode
 
-MAX_BYTES = 16 * 2**20  # more than any context holds: refused before it is read
 IDLE_SECONDS = 3.0
-
-Errors = Literal["strict", "replace"]
 
 
 def read_argument(text: str, *, errors: Errors = "strict", name: str = "the prompt") -> str:
@@ -75,21 +73,6 @@ def read_optional_stdin(*, errors: Errors = "strict") -> str | None:
 
 def stdin_is_terminal() -> bool:
     return output.is_terminal(STDIN)
-
-
-def decode(data: bytes, *, source: str, errors: Errors) -> str:
-    """Decode UTF-8 and take a byte order mark off; nothing else changes.
-
-    Raises:
-        InputError: a byte is no UTF-8, with its offset.
-    """
-    try:
-        return data.decode("utf-8", errors).removeprefix("\ufeff")
-    except UnicodeDecodeError as exc:
-        raise InputError(
-            f"{source}: byte {exc.start} (0x{data[exc.start]:02x}) is not UTF-8 "
-            "(--errors replace goes on)"
-        ) from exc
 
 
 def join(files: list[tuple[str, str]]) -> str | None:
@@ -160,12 +143,7 @@ def _read_all(fd: int, source: str) -> bytes:
             return b"".join(chunks)
         size += len(chunk)
         if size > MAX_BYTES:
-            raise ContextOverflow(
-                f"{source} is longer than {MAX_BYTES // 2**20} MiB, which needs more tokens than "
-                "any context has; give a part of it, or split it",
-                needed=size // 16,
-                available=MAX_BYTES // 16,
-            )
+            raise too_long(source)
         chunks.append(chunk)
 
 

@@ -26,6 +26,13 @@ class KVCacheType(Enum):
     q8_0 = "q8_0"
 
 
+class EachMode(Enum):
+    line = "line"
+    jsonl = "jsonl"
+    csv = "csv"
+    file = "file"
+
+
 def _seed(value: str | None) -> int | None:
     if value is None:
         return None
@@ -164,3 +171,29 @@ OfflineOption = Annotated[bool, Option("--offline", help="Use no network.")]
 ColorOption = Annotated[ColorMode, Option("--color", help="When to colour.")]
 QuietOption = Annotated[bool, Option("--quiet", "-q", help="No notes on stderr, only errors.")]
 DebugOption = Annotated[bool, Option("--debug", help="Log and show tracebacks on stderr.")]
+ParamOption = Annotated[
+    list[str] | None,
+    Option("--param", "-p", metavar="KEY=VALUE", help="A value for the template."),
+]
+SamplesOption = Annotated[
+    int, Option("--samples", "-n", min=1, metavar="N", help="How many replies to write.")
+]
+PrefillOption = Annotated[str, Option(metavar="TEXT", help="How the reply begins; not printed.")]
+EachOption = Annotated[
+    EachMode | None,
+    Option("--each", help="A batch: one call for each line, JSON line, CSV row or file."),
+]
+FieldOption = Annotated[
+    str | None,
+    Option("--field", metavar="NAME", help="The column of a batch that is the text."),
+]
+ResumeOption = Annotated[
+    bool, Option("--resume", help="Go on with the batch whose results -o FILE holds.")
+]
+OverwriteOption = Annotated[
+    bool, Option("--overwrite", help="Replace what -o FILE holds of an earlier batch.")
+]
+LimitOption = Annotated[
+    int | None, Option("--limit", min=1, metavar="N", help="Only the first N records of a batch.")
+]
+JsonLinesOption = Annotated[bool, Option("--jsonl", help="Write a batch as JSON lines.")]

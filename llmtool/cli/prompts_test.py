@@ -6,10 +6,11 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llmtool.cli import groups as g
 from llmtool.cli import options as o
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ def register(app: typer.Typer) -> None:
     )(test)
 
 
+@g.grouped
 def test(
+    *,
     templates: Annotated[
         list[str] | None,
         typer.Argument(
@@ -74,9 +77,7 @@ def test(
     ] = False,
     json: o.JsonOption = False,
     offline: o.OfflineOption = False,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    common: g.CommonGroup,
 ) -> None:
     """Run the tests of templates on one model or several; 17 when one fails.
 
@@ -86,13 +87,12 @@ def test(
     from llmtool.cli import prompts_test_show as show
     from llmtool.cli import session
     from llmtool.cli.result_file import open_sink
-    from llmtool.prompts.library import Library
     from llmtool.testing.junit import write_junit
 
     started = time.perf_counter()
-    folders, settings = session.start(color=color.value, quiet=quiet, offline=offline)
+    folders, settings = session.start(color=common.color.value, quiet=common.quiet, offline=offline)
     before = read_baseline(baseline, update=update_baseline)
-    plans = make_plans(Library(user_folders=[folders.prompts]), templates or [], split=split)
+    plans = make_plans(session.open_library(folders), templates or [], split=split)
     models = list(dict.fromkeys(model or []))
     check_models(folders, settings, models)
     references: list[str | None] = [*models] or [None]
@@ -101,17 +101,15 @@ def test(
         # Opened now: a file that cannot be written is told before the models run.
         report = None if junit is None else stack.enter_context(open_sink(junit))
         for reference in references:
-            box = session.open_toolbox(
-                folders,
-                settings,
-                reference,
-                n_ctx=ctx_size,
-                n_threads=threads,
+            engine = g.EngineGroup(
+                model=reference,
+                ctx_size=ctx_size,
+                threads=threads,
                 n_gpu_layers=n_gpu_layers,
-                n_parallel=parallel,
-                prefix_cache=not no_cache,
+                parallel=parallel,
+                no_cache=no_cache,
             )
-            with box:
+            with session.open_toolbox(folders, settings, engine) as box:
                 for plan in plans:
                     found = run(box, plan, folders, cached=not no_cache)
                     compared = (before.compare(each, tolerance=tolerance) for each in found)
@@ -174,7 +172,7 @@ def run(box: Toolbox, plan: Plan, folders: Folders, *, cached: bool) -> Iterator
     """Yield the outcomes of a plan; a terminal on stderr is told how far it is."""
     from llmtool.cli import output
     from llmtool.engine.prefix_key import identify
-    from llmtool.testing import Runner, run_tests
+    from llmtool.testing import run_tests
     from llmtool.testing.reply_cache import FOLDER, ReplyCache
 
     cache = None
@@ -186,7 +184,7 @@ def run(box: Toolbox, plan: Plan, folders: Folders, *, cached: bool) -> Iterator
         output.status(f"{plan.template.name} on {box.model_name}: {done} of {total}")
 
     try:
-        yield from run_tests(cast("Runner", box), plan, cache=cache, on_progress=progress)
+        yield from run_tests(box, plan, cache=cache, on_progress=progress)
     finally:
         output.status("")
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from llmtool import config
 from llmtool.cli import choose, inputs, output, signals
+from llmtool.cli.groups import EngineGroup
 from llmtool.cli.progress import DownloadProgress
-from llmtool.engine.types import KVType
 from llmtool.errors import UsageError
 from llmtool.toolbox import Toolbox
+
+if TYPE_CHECKING:
+    from llmtool.prompts.library import Library
 
 _SLOW_LOAD_SECONDS = 0.7
 
@@ -35,30 +38,29 @@ def start(
     return folders, settings
 
 
+def open_library(folders: config.Folders) -> Library:
+    """Return the templates of this user and the built-in ones."""
+    from llmtool.prompts.library import Library
+
+    return Library(user_folders=[folders.prompts])
+
+
 def open_toolbox(
-    folders: config.Folders,
-    settings: config.Settings,
-    model: str | None,
-    *,
-    n_ctx: int | None = None,
-    n_threads: int | None = None,
-    n_gpu_layers: str | None = None,
-    n_parallel: int | None = None,
-    kv_type: KVType = "f16",
-    prefix_cache: bool = True,
+    folders: config.Folders, settings: config.Settings, engine: EngineGroup
 ) -> Toolbox:
     """Return a toolbox on the chosen model, found or fetched, that signals can stop."""
+    model = engine.model
     asked = None
     if model is None and settings.model is None and choose.can_ask():
         model = asked = choose.ask(settings)
     box = Toolbox(
         model,
-        n_ctx=n_ctx,
-        n_threads=n_threads,
-        n_gpu_layers=n_gpu_layers,
-        n_parallel=n_parallel,
-        kv_type=kv_type,
-        prefix_cache=prefix_cache,
+        n_ctx=engine.ctx_size,
+        n_threads=engine.threads,
+        n_gpu_layers=engine.n_gpu_layers,
+        n_parallel=engine.parallel,
+        kv_type=engine.kv_type.value,
+        prefix_cache=not engine.no_cache,
         settings=settings,
         folders=folders,
         cancellation=signals.install(),

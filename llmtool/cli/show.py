@@ -10,7 +10,7 @@ from pathlib import Path
 
 from llmtool.cli import output, replies
 from llmtool.cli.result_file import open_sink
-from llmtool.engine.types import Request, Token
+from llmtool.engine.types import Request, ScoreRequest, Token
 from llmtool.sizes import format_bytes
 from llmtool.tasks.results import Generation
 from llmtool.toolbox import Toolbox
@@ -51,11 +51,12 @@ def generation(
         statistics(result, started=started)
 
 
-def prompt(box: Toolbox, request: Request, *, as_json: bool) -> None:
+def prompt(box: Toolbox, request: Request | ScoreRequest, *, as_json: bool) -> None:
     """Print what the model would get, and how many tokens that is."""
-    tokenized = box.tokenize(request)
+    tokenized = box.engine.tokenize(request.prompt)
     n = len(tokenized.token_ids)
-    max_tokens, n_ctx = box.engine.fit(n, request.sampling.max_tokens)
+    wanted = request.sampling.max_tokens if isinstance(request, Request) else None
+    max_tokens, n_ctx = box.engine.fit(n, wanted)
     if as_json:
         output.write_json(
             {

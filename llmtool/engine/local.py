@@ -249,7 +249,7 @@ class LocalEngine:
             self._compiler = ConstraintCompiler(self.weights)
         return self._compiler.compile(constraint)
 
-    def stream(self, requests: Iterable[Request | None]) -> Iterator[Event]:
+    def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
         """Answer requests together. See `Engine.stream`. Threads take turns.
 
         Raises:
@@ -258,7 +258,7 @@ class LocalEngine:
         """
         return cast("Iterator[Event]", self._begin(requests))
 
-    def score(self, requests: Iterable[ScoreRequest | None]) -> Iterator[Scores | Failed]:
+    def score(self, requests: Iterable[ScoreRequest | Failed | None]) -> Iterator[Scores | Failed]:
         """Say how likely the candidates of each request are. See `Engine.score`.
 
         Raises:
@@ -273,7 +273,7 @@ class LocalEngine:
         return cast("Iterator[Scores | Failed]", self._begin(requests))
 
     def _begin(
-        self, requests: Iterable[Request | ScoreRequest | None]
+        self, requests: Iterable[Request | ScoreRequest | Failed | None]
     ) -> Generator[Event | Scores, None, None]:
         # Weak, so that a stream which nobody holds any more ends, and gives its turn back.
         live: list[ref[Generator[Any, None, None]]] = []

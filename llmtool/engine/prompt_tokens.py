@@ -64,9 +64,12 @@ class PromptTokens:
 
     def _count_fixed(self, prompt: Prompt, ids: tuple[int, ...]) -> int:
         """Return how many tokens another input begins with as well, 0 if they are too few."""
-        if not prompt.probe:
+        if prompt.probe:
+            other = Prompt(messages=prompt.probe, thinking=prompt.thinking)
+        elif prompt.probe_text:
+            other = Prompt(text=prompt.probe_text)
+        else:
             return 0
-        other = msgspec.structs.replace(prompt, messages=prompt.probe, probe=(), prefill="")
         if self._probe is None or self._probe[0] != other:  # a batch has one probe
             self._probe = other, self.chat_prompt.tokenize(other).token_ids
         n = common_length([ids, self._probe[1]])

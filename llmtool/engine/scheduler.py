@@ -29,7 +29,7 @@ _IDLE_SECONDS = 0.02  # between two questions to a source that has nothing yet
 
 
 def serve(
-    engine: LocalEngine, requests: Iterable[Request | ScoreRequest | None]
+    engine: LocalEngine, requests: Iterable[Request | ScoreRequest | Failed | None]
 ) -> Iterator[Event | Scores]:
     """Answer requests; one that cannot be served yields `Failed`, and the others go on.
 
@@ -51,7 +51,7 @@ class Scheduler:
     """One stream of requests through an engine's context."""
 
     def __init__(
-        self, engine: LocalEngine, requests: Iterable[Request | ScoreRequest | None]
+        self, engine: LocalEngine, requests: Iterable[Request | ScoreRequest | Failed | None]
     ) -> None:
         self._engine = engine
         self._source = iter(requests)
@@ -90,6 +90,9 @@ class Scheduler:
                 return
             if request is None:
                 return
+            if isinstance(request, Failed):
+                yield request
+                continue
             try:
                 if isinstance(request, ScoreRequest):
                     self._waiting.append(Scoring(self._engine, request))

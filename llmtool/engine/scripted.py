@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from llmtool.engine.reply import Reply
@@ -30,6 +31,7 @@ from llmtool.engine.types import (
 )
 from llmtool.errors import ContextOverflow, LlmtoolError
 
+_IDLE_SECONDS = 0.001
 _WORD = re.compile(r"\s*\S+|\s+")
 
 
@@ -96,15 +98,27 @@ class ScriptedEngine:
             )
         return max_tokens or min(DEFAULT_MAX_TOKENS, self._n_ctx - n_prompt), self._n_ctx
 
-    def stream(self, requests: Iterable[Request | None]) -> Iterator[Event]:
-        for request in filter(None, requests):
+    def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
+        for request in requests:
+            if request is None:
+                time.sleep(_IDLE_SECONDS)
+                continue
+            if isinstance(request, Failed):
+                yield request
+                continue
             try:
                 yield from self._serve(request)
             except LlmtoolError as exc:
                 yield Failed(request.id, exc)
 
-    def score(self, requests: Iterable[ScoreRequest | None]) -> Iterator[Scores | Failed]:
-        for request in filter(None, requests):
+    def score(self, requests: Iterable[ScoreRequest | Failed | None]) -> Iterator[Scores | Failed]:
+        for request in requests:
+            if request is None:
+                time.sleep(_IDLE_SECONDS)
+                continue
+            if isinstance(request, Failed):
+                yield request
+                continue
             try:
                 self.cancellation.check()
                 yield self._score(request)

@@ -98,8 +98,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
     Exactly one of `messages` and `text` is given. `prefill` is the beginning of the reply, which
     the model continues. `thinking` turns a thinking model's thought on or off where its chat
-    template can do that. `probe` are the messages as they would be for another input: where the
-    two begin alike, the prompt is worth keeping in the prefix cache.
+    template can do that. `probe` are the messages, or `probe_text` the text, as they would be for
+    another input: where the two begin alike, the prompt is worth keeping in the prefix cache.
     """
 
     messages: tuple[Message, ...] = ()
@@ -107,6 +107,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     prefill: str = ""
     thinking: bool = False
     probe: tuple[Message, ...] = ()
+    probe_text: str = ""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -257,16 +258,16 @@ class Engine(Protocol):
     @property
     def info(self) -> EngineInfo: ...
 
-    def stream(self, requests: Iterable[Request | None]) -> Iterator[Event]:
+    def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
         """Answer requests with events.
 
         Requests are pulled lazily and answered together, so that events of several interleave.
         None says that the next request is not there yet: the engine goes on with those that it
-        has, and asks again.
+        has, and asks again. A `Failed` among them comes back as it is, at once.
         """
         ...
 
-    def score(self, requests: Iterable[ScoreRequest | None]) -> Iterator[Scores | Failed]:
+    def score(self, requests: Iterable[ScoreRequest | Failed | None]) -> Iterator[Scores | Failed]:
         """Say how likely the candidates of each request are, in the order they are done."""
         ...
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from llmtool.engine.types import Message
+from llmtool.engine.types import Message, Prompt
 from llmtool.errors import InputError, UsageError
 from llmtool.prompts import values
 from llmtool.prompts.output import Output
@@ -21,14 +21,30 @@ from llmtool.sandbox import compile_template
 class Rendered(msgspec.Struct, frozen=True, kw_only=True):
     """What a template asks of a model: the conversation, how to sample, what the reply must be.
 
-    `probe` is the conversation for another input, where the two have much in common: its beginning
-    is worth keeping (see `engine.types.Prompt`).
+    `text` takes the conversation's place where the template's form is a completion; it ends with
+    the prefill, which a conversation has apart. `probe` and `probe_text` are the same for another
+    input, where the two have much in common: their beginning is worth keeping (see
+    `engine.types.Prompt`).
     """
 
     messages: tuple[Message, ...]
     params: dict[str, Any]
     output: Output
+    prefill: str = ""
+    text: str | None = None
     probe: tuple[Message, ...] = ()
+    probe_text: str = ""
+
+    def prompt(self, *, prefill: str = "", thinking: bool = False) -> Prompt:
+        """Return what the engine gets; `prefill` goes on with the template's own."""
+        if self.text is not None:
+            return Prompt(text=self.text, prefill=prefill, probe_text=self.probe_text)
+        return Prompt(
+            messages=self.messages,
+            probe=self.probe,
+            prefill=self.prefill + prefill,
+            thinking=thinking,
+        )
 
 
 _MATERIAL = ("text", "file")  # types of inputs that differ from call to call
@@ -67,12 +83,26 @@ def render(
     messages = _converse(template, bound, system)
     if not messages[-1].content.strip():
         raise InputError(f"there is nothing to ask: the prompt of {template.name!r} is empty")
+    probe = _probe(template, bound, system, messages)
+    is_text = template.form == "completion"
     return Rendered(
         messages=messages,
         params=dict(template.params),
         output=template.output,
-        probe=_probe(template, bound, system, messages),
+        prefill=template.prefill,
+        text=_as_text(messages, template.prefill) if is_text else None,
+        probe=() if is_text else probe,
+        probe_text=_as_text(probe, template.prefill) if is_text and probe else "",
     )
+
+
+def _as_text(messages: tuple[Message, ...], prefill: str) -> str:
+    """Return a conversation as text to go on with, a blank line behind each reply."""
+    parts = []
+    for message in messages:
+        content = message.content.strip("\n")
+        parts.append(f"{content}\n" if message.role == "user" else f"{content}\n\n")
+    return "".join(parts) + prefill
 
 
 def _probe(
@@ -99,9 +129,18 @@ def _converse(
         messages.append(Message("system", system))
     for example in template.examples:
         shown = _text(template.prompt, {**_defaults(template), **example.variables})
-        messages += [Message("user", shown), Message("assistant", example.output)]
+        messages += [
+            Message("user", shown),
+            Message("assistant", _answer(template, example.output)),
+        ]
     messages.append(Message("user", _text(template.prompt, bound)))
     return tuple(messages)
+
+
+def _answer(template: Template, output: str) -> str:
+    """Return the assistant's turn of an example: it begins as the reply will."""
+    gap = " " if template.prefill and template.output.kind == "labels" else ""
+    return f"{template.prefill}{gap}{output}"
 
 
 def _bind(template: Template, variables: Mapping[str, object]) -> dict[str, object]:
@@ -123,6 +162,9 @@ def _bind(template: Template, variables: Mapping[str, object]) -> dict[str, obje
             raise UsageError(
                 f"template {template.name!r} needs a value for {name!r}: -p {name}=VALUE"
             )
+        value = bound[name]
+        if spec.required and spec.type == "text" and isinstance(value, str) and not value.strip():
+            raise InputError(f"the {name} is empty")
     return bound
 
 

@@ -12,6 +12,7 @@ from llmtool.prompts.draft import FORMAT
 
 NAME = r"[a-z0-9][a-z0-9_-]*"
 
+Form = Literal["chat", "completion"]
 Task = Literal["gen", "sum", "classify", "translate", "code", "chat"]
 InputType = Literal["text", "string", "int", "float", "bool", "enum", "list", "file", "lang"]
 AssertType = Literal[
@@ -121,6 +122,8 @@ class VariantFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     system: str | UnsetType | None = UNSET
     prompt: str | UnsetType = UNSET
+    prefill: str | UnsetType = UNSET
+    form: Form | UnsetType = UNSET
     examples: list[dict[str, Any]] | UnsetType = UNSET
     more_examples: list[dict[str, Any]] | UnsetType = field(default=UNSET, name="examples+")
     output: Literal["text", "code"] | OutputFile | UnsetType = UNSET
@@ -128,7 +131,12 @@ class VariantFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class TemplateFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A template file of llmtool."""
+    """A template file of llmtool.
+
+    `form` says whether the model is asked in a conversation, or given plain text to go on with:
+    the system text, the examples and the prompt, one after another. `prefill` is how the reply
+    begins, in the examples, too.
+    """
 
     llmtool: Annotated[int, Meta(ge=FORMAT, le=FORMAT)]
     name: Annotated[str, Meta(pattern=f"^{NAME}$")]
@@ -138,6 +146,8 @@ class TemplateFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     inputs: dict[str, Input] = {}
     system: str | None = None
     prompt: str | UnsetType = UNSET
+    prefill: str = ""
+    form: Form = "chat"
     examples: list[dict[str, Any]] = []
     more_examples: list[dict[str, Any]] = field(default=[], name="examples+")
     output: Literal["text", "code"] | OutputFile = "text"

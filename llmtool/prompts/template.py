@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from llmtool.prompts.draft import Draft, read_draft
 from llmtool.prompts.output import Output, check_output, given
 from llmtool.prompts.schema import (
     NAME,
+    Form,
     Input,
     TemplateFile,
 )
@@ -41,6 +42,8 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     inputs: dict[str, Input]
     system: Source | None
     prompt: Source
+    prefill: str
+    form: Form
     examples: tuple[Example, ...]
     output: Output
     prefer: tuple[str, ...]
@@ -48,6 +51,28 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     variants: tuple[tuple[str, Template], ...]
     tests: tuple[PlacedTest, ...]
     source: str
+
+    def find_material(self, given: Container[str] = ()) -> str | None:
+        """Return the input that takes the text which a call is about, None if there is none.
+
+        It is `input`, else the first passage that is required, else the first passage; `given` are
+        inputs that have a value already.
+        """
+        passages = [
+            (name, spec)
+            for name, spec in self.inputs.items()
+            if spec.type == "text" and name not in given
+        ]
+        names = [name for name, _ in passages]
+        required = [name for name, spec in passages if spec.required]
+        return next((name for name in ("input", *required, *names) if name in names), None)
+
+    def needs_text(self, given: Container[str] = ()) -> bool:
+        """Whether there is nothing to ask without a text; `given` are inputs that have a value."""
+        if "prompt" in self.inputs and "input" in self.inputs:
+            return "prompt" not in given and "input" not in given
+        material = self.find_material(given)
+        return material is not None and self.inputs[material].required
 
     def for_model(self, name: str | None) -> Template:
         """Return the variant for a model: the first whose pattern matches its name, or this."""
@@ -105,6 +130,8 @@ def build(draft: Draft) -> Template:
         inputs=file.inputs,
         system=system,
         prompt=prompt,
+        prefill=file.prefill,
+        form=file.form,
         examples=tuple(
             check_example(merged, index, example, file.inputs, output)
             for index, example in enumerate(file.examples)

@@ -12,6 +12,7 @@ from llmtool.tasks.turns import Turns
 
 if TYPE_CHECKING:
     from llmtool.prompts.library import Library
+    from llmtool.tasks.labelling import AnchorScores
 
 
 class Tools(Protocol):
@@ -19,6 +20,7 @@ class Tools(Protocol):
 
     settings: Settings
     turns: Turns
+    anchor_scores: AnchorScores | None
 
     @property
     def engine(self) -> Engine: ...

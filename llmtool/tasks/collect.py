@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from llmtool.engine.types import (
@@ -16,16 +16,13 @@ from llmtool.engine.types import (
     TokenLogprob,
     Usage,
 )
-from llmtool.errors import ContractError, EngineError, LlmtoolError
+from llmtool.errors import ContractError, EngineError
+from llmtool.tasks.in_order import InOrder
 from llmtool.tasks.results import Choice, Generation, Timing
 from llmtool.tasks.token_text import tokens_of
 
 if TYPE_CHECKING:
     from llmtool.tasks.contract import Contract
-
-# How many requests may be under way, so that one long reply does not make the results behind it
-# pile up; more than any engine runs at once.
-MAX_AHEAD = 256
 
 
 def stream_generations(
@@ -36,42 +33,47 @@ def stream_generations(
     contract: Contract | None = None,
     started: float | None = None,
 ) -> Generator[Token | Generation, None, None]:
-    """Answer requests together; yield tokens as they come, and results in the requests' order.
-
-    Requests are read as they are needed, so that their number does not matter; their ids differ.
-    `started` is the `time.perf_counter()` that `seconds` counts from; None counts each from when
-    it was read.
+    """`stream_outcomes` of requests that must all succeed.
 
     Raises:
         LlmtoolError: of the first request, in their order, that fails; what is under way stops.
     """
-    waiting: deque[_Answer] = deque()
-    answers: dict[int, _Answer] = {}
+    events = stream_outcomes(engine, requests, model=model, contract=contract, started=started)
+    with closing(events):
+        for event in events:
+            if isinstance(event, Failed):
+                raise event.error
+            yield event
 
-    def read() -> Iterator[Request | None]:
-        for request in requests:
-            while len(waiting) >= MAX_AHEAD:
-                yield None
-            answers[request.id] = _Answer(request, started)
-            waiting.append(answers[request.id])
-            yield request
 
-    events = engine.stream(read())
+def stream_outcomes(
+    engine: Engine,
+    requests: Iterable[Request | Failed | None],
+    *,
+    model: str,
+    contract: Contract | None = None,
+    started: float | None = None,
+) -> Generator[Token | Generation | Failed, None, None]:
+    """Answer requests together; yield tokens as they come, and outcomes in the requests' order.
+
+    Requests are read as they are needed, so that their number does not matter; their ids differ.
+    What fails, before or in the engine or by its contract, is a `Failed` in its place. `started`
+    is the `time.perf_counter()` that `seconds` counts from; None counts each from when it was read.
+    """
+    line = InOrder[Request, _Answer](requests, lambda request: _Answer(request, started))
+    events = engine.stream(line.read())
     try:
         for event in events:
-            answer = answers[event.id]
-            if isinstance(event, Token):
-                answer.take(event)
+            if isinstance(event, Failed):
+                line.fail(event)
+            elif isinstance(event, Token):
+                line.answer(event.id).take(event)
                 yield event
-            elif isinstance(event, Failed):
-                answer.error = event.error
             else:
-                answer.end(event)
-            while waiting and waiting[0].is_complete:
-                done = waiting.popleft()
-                del answers[done.request.id]
-                yield done.result(engine, model, contract)
-        if waiting:
+                line.answer(event.id).end(event)
+            for done in line.leave():
+                yield done if isinstance(done, Failed) else done.outcome(engine, model, contract)
+        if len(line):
             raise EngineError("the model was closed before the reply was complete")
     finally:
         # The engine serves nobody else before this, however long an error keeps its frames.
@@ -85,7 +87,6 @@ class _Answer:
 
     def __init__(self, request: Request, started: float | None) -> None:
         self.request = request
-        self.error: LlmtoolError | None = None
         self._started = time.perf_counter() if started is None else started
         self._first_token: float | None = None
         self._seconds = 0.0
@@ -94,7 +95,7 @@ class _Answer:
 
     @property
     def is_complete(self) -> bool:
-        return self.error is not None or len(self._ends) == self.request.n
+        return len(self._ends) == self.request.n
 
     def take(self, token: Token) -> None:
         if self._first_token is None:
@@ -108,10 +109,8 @@ class _Answer:
         self._ends[event.choice] = event
         self._seconds = time.perf_counter() - self._started
 
-    def result(self, engine: Engine, model: str, contract: Contract | None) -> Generation:
-        """Return the result, or raise what is there instead of one."""
-        if self.error is not None:
-            raise self.error
+    def outcome(self, engine: Engine, model: str, contract: Contract | None) -> Generation | Failed:
+        """Return the result, or the error that a broken contract is."""
         wants_logprobs = self.request.sampling.logprobs > 0
         ends = [self._ends[i] for i in range(self.request.n)]
         choices = tuple(
@@ -134,8 +133,8 @@ class _Answer:
             seed=ends[0].seed,
             warnings=tuple(_warnings(engine, ends, choices, contract)),
         )
-        _raise_broken(generation)
-        return generation
+        error = _broken_contract(generation)
+        return generation if error is None else Failed(self.request.id, error)
 
 
 class _Parts:
@@ -165,15 +164,15 @@ class _Parts:
         )
 
 
-def _raise_broken(generation: Generation) -> None:
+def _broken_contract(generation: Generation) -> ContractError | None:
     broken = [(i, each.error) for i, each in enumerate(generation.choices, 1) if each.error]
     if not broken:
-        return
+        return None
     number, error = broken[0]
     n = len(generation.choices)
     if n > 1:
         error = f"{len(broken)} of {n} replies fail; reply {number}: {error}"
-    raise ContractError(error, result=generation)
+    return ContractError(error, result=generation)
 
 
 def _timing(

@@ -6,11 +6,11 @@ import time
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, overload
 
-from llmtool.engine.types import Request, Token
+from llmtool.engine.types import Failed, Request, Token
 from llmtool.tasks.base import Tools
 from llmtool.tasks.collect import stream_generations
 from llmtool.tasks.options import GenerateOptions
-from llmtool.tasks.prepare import Preparation
+from llmtool.tasks.prepare import Case, Preparation
 from llmtool.tasks.results import Generation
 
 if TYPE_CHECKING:
@@ -83,11 +83,12 @@ class GenerateTask(Tools):
         return results if isinstance(prompt, Iterator) else list(results)
 
     def _generate_each(self, prepared: Preparation, prompts: Iterable[str]) -> Iterator[Generation]:
-        requests = (prepared.request(each, id=i) for i, each in enumerate(prompts))
-        events = stream_generations(
-            self.engine, requests, model=prepared.model, contract=prepared.contract
-        )
-        yield from (event for event in events if isinstance(event, Generation))
+        cases = (Case(id=i, prompt=each) for i, each in enumerate(prompts))
+        for event in prepared.outcomes(self.engine, cases):
+            if isinstance(event, Failed):
+                raise event.error
+            if isinstance(event, Generation):
+                yield event
 
     def stream_generate(
         self,
@@ -107,16 +108,17 @@ class GenerateTask(Tools):
                     print(event.text, end="", flush=True)
         """
         started = time.perf_counter() if started is None else started
-        yield from self.stream_prepared(self.prepare(options), prompt, started=started)
+        case = Case(prompt=prompt)
+        yield from self.stream_prepared(self.prepare(options), case, started=started)
 
     def stream_prepared(
-        self, prepared: Preparation, prompt: str | None, *, started: float | None = None
+        self, prepared: Preparation, case: Case, *, started: float | None = None
     ) -> Generator[Token | Generation, None, None]:
-        """`stream_generate` with options that `prepare` has checked."""
+        """`stream_generate` of one case, with options that `prepare` has checked."""
         started = time.perf_counter() if started is None else started
         yield from stream_generations(
             self.engine,
-            [prepared.request(prompt)],
+            [prepared.request(case)],
             model=prepared.model,
             contract=prepared.contract,
             started=started,
@@ -136,4 +138,4 @@ class GenerateTask(Tools):
 
     def request(self, prompt: str | None, **options: Unpack[GenerateOptions]) -> Request:
         """Render a template into the request that `generate` would serve."""
-        return self.prepare(options).request(prompt)
+        return self.prepare(options).request(Case(prompt=prompt))

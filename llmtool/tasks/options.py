@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 
@@ -37,3 +37,15 @@ class GenerateOptions(SamplingOptions, total=False):
     grammar: str | None
     regex: str | None
     logprobs: int
+
+
+class ClassifyOptions(TypedDict, total=False):
+    """The options of `Toolbox.classify`, which describes them."""
+
+    examples: Iterable[Any] | None
+    template: str
+    system: str | None
+    variables: Mapping[str, Any] | None
+    min_confidence: float | None
+    prior: Mapping[str, float] | None
+    calibrate: str

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+import hashlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
-from llmtool.engine.types import Prompt, Request, Sampling
-from llmtool.errors import InputError, UsageError
+from llmtool.engine.types import Engine, Failed, Request, Sampling, Token
+from llmtool.errors import InputError, LlmtoolError, UsageError
 from llmtool.tasks.options import GenerateOptions, SamplingOptions
 
 if TYPE_CHECKING:
     from llmtool.prompts.library import Library
     from llmtool.prompts.template import Template
     from llmtool.tasks.contract import Contract
+    from llmtool.tasks.results import Generation
 
-_SCHEMA_INPUT = "schema"  # a template with such an input is told what JSON is wanted
+R = TypeVar("R")
+SCHEMA_INPUT = "schema"  # a template with such an input is told what JSON is wanted
 _SAMPLING = [name for name in Sampling.__struct_fields__ if name != "constraint"]
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """What differs between the calls that one preparation serves.
+
+    `prompt` and `input` are texts for the template's inputs of these names; `variables` are values
+    for any of them. `seed` takes the place of the options' own.
+    """
+
+    id: int = 0
+    prompt: str | None = None
+    input: str | None = None
+    variables: Mapping[str, Any] = {}
+    seed: int | None = None
 
 
 class Preparation(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +46,7 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True):
     contract: Contract | None
     model: str
 
-    def request(self, prompt: str | None, *, id: int = 0) -> Request:
+    def request(self, case: Case) -> Request:
         """Render the template into a request.
 
         Raises:
@@ -39,31 +56,87 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True):
         """
         from llmtool.prompts.render import render
 
-        options, inputs = self.options, self.template.inputs
-        values = dict(options.get("variables") or {})
-        given = {"prompt": prompt, "input": options.get("input")}
-        values |= {name: text for name, text in given.items() if text and text.strip()}
-        if not values and given.keys() & inputs.keys():
-            raise InputError("the prompt is empty")
-        if self.contract is not None and self.contract.description and _SCHEMA_INPUT in inputs:
-            values.setdefault(_SCHEMA_INPUT, self.contract.description)
+        options = self.options
         rendered = render(
-            self.template, values, model_name=self.model, system=options.get("system")
+            self.template, self._values(case), model_name=self.model, system=options.get("system")
         )
         thinking = options.get("thinking")
         if thinking is None:
             thinking = bool(rendered.params.get("thinking", False))
+        sampling = self.sampling
+        if case.seed is not None:
+            sampling = msgspec.structs.replace(sampling, seed=case.seed)
         return Request(
-            id=id,
-            prompt=Prompt(
-                messages=rendered.messages,
-                probe=rendered.probe,
-                prefill=options.get("prefill") or "",
-                thinking=thinking,
-            ),
-            sampling=self.sampling,
+            id=case.id,
+            prompt=rendered.prompt(prefill=options.get("prefill") or "", thinking=thinking),
+            sampling=sampling,
             n=options.get("n", 1),
         )
+
+    def outcomes(
+        self, engine: Engine, cases: Iterable[Case | Failed | None], *, started: float | None = None
+    ) -> Generator[Token | Generation | Failed, None, None]:
+        """Answer cases together: tokens as they come, and outcomes in the order of the cases.
+
+        A case that cannot be rendered fails alone. `None` says that the next is not there yet.
+        """
+        from llmtool.tasks.collect import stream_outcomes
+
+        requests = each_or_failed(self.request, cases)
+        return stream_outcomes(
+            engine, requests, model=self.model, contract=self.contract, started=started
+        )
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of what `Generation.row` can hold for these options."""
+        several = self.options.get("n", 1) > 1
+        has_value = self.contract is not None and bool(self.contract.description)
+        more = [*(["replies"] if several else []), *(["value"] if has_value else [])]
+        return ["reply", *more, "finish_reason", "seed"]
+
+    def identity(self) -> bytes:
+        """Return a hash of all that shapes the results, but for the cases and the seed's record."""
+        options = {
+            name: value
+            for name, value in self.options.items()
+            if name in ("system", "prefill", "thinking", "n", "variables", "input")
+        }
+        return identify(self.template, self.model, options, self.sampling)
+
+    def _values(self, case: Case) -> dict[str, Any]:
+        options, inputs = self.options, self.template.inputs
+        values = {**(options.get("variables") or {}), **case.variables}
+        material = options.get("input") if case.input is None else case.input
+        given = {"prompt": case.prompt, "input": material}
+        values |= {name: text for name, text in given.items() if text and text.strip()}
+        if not values and given.keys() & inputs.keys():
+            raise InputError("the prompt is empty")
+        if self.contract is not None and self.contract.description and SCHEMA_INPUT in inputs:
+            values.setdefault(SCHEMA_INPUT, self.contract.description)
+        return values
+
+
+def identify(template: Template, *parts: object) -> bytes:
+    """Return a hash of a template's content and of plain values."""
+    t = template
+    sources = [None if source is None else source.text for source in (t.system, t.prompt)]
+    told = [t.name, t.inputs, sources, t.prefill, t.form, t.examples, t.output, t.params, *parts]
+    return hashlib.sha256(msgspec.json.encode(told, enc_hook=repr, order="sorted")).digest()
+
+
+def each_or_failed(
+    make: Callable[[Case], R], cases: Iterable[Case | Failed | None]
+) -> Iterator[R | Failed | None]:
+    """Yield what `make` makes of each case, or the failure that it is."""
+    for case in cases:
+        if not isinstance(case, Case):
+            yield case
+            continue
+        try:
+            yield make(case)
+        except LlmtoolError as exc:
+            yield Failed(case.id, exc)
 
 
 def prepare(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -10,9 +10,14 @@ from llmtool.engine.types import FinishReason, TokenLogprob, Usage
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """The root of all results. `str(result)` is its text."""
+    """The root of all results. `str(result)` is its text; `usage` counts tokens, all summed."""
 
     text: str
+    if TYPE_CHECKING:  # every result declares these itself, in the order that `--json` prints
+        model: str
+        usage: Usage
+        seconds: float
+        warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -21,6 +26,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         """Return plain dictionaries, lists, strings and numbers, ready for JSON."""
         value: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self, enc_hook=_plain))
         return value
+
+    def row(self) -> dict[str, Any]:
+        """Return what a batch writes of this result, by column."""
+        raise NotImplementedError
 
 
 def _plain(value: object) -> object:
@@ -77,3 +86,40 @@ class Generation(Result, frozen=True, kw_only=True):
     finish_reason: FinishReason
     seed: int
     warnings: tuple[str, ...] = ()
+
+    def row(self) -> dict[str, Any]:
+        """Return `reply`, `replies` and `value` where there are any, `finish_reason`, `seed`."""
+        row: dict[str, Any] = {"reply": self.text}
+        if len(self.choices) > 1:
+            row["replies"] = [choice.text for choice in self.choices]
+        if self.value is not None:
+            row["value"] = self.to_dict()["value"]
+        return {**row, "finish_reason": self.finish_reason, "seed": self.seed}
+
+
+class Classification(Result, frozen=True, kw_only=True):
+    """What `classify` returns.
+
+    `text` is the label's name, "" where `label` is None because nothing is sure enough (`reason`).
+    `scores` are by name and add up to 1; `logprobs` are what the model gave, of which `bias` was
+    taken out; `coverage` is how much of the model's probability the labels have together: where it
+    is low, the model wanted to say something else.
+    """
+
+    label: Any
+    score: float
+    scores: dict[str, float]
+    reason: str | None = None
+    coverage: float
+    logprobs: dict[str, float]
+    bias: dict[str, float]
+    form: str
+    model: str
+    usage: Usage
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+    def row(self) -> dict[str, Any]:
+        """Return `label`, `score` and `scores`."""
+        scores = {name: round(score, 4) for name, score in self.scores.items()}
+        return {"label": self.text or None, "score": round(self.score, 4), "scores": scores}

@@ -51,7 +51,7 @@ class _Answered(Protocol):
 @runtime_checkable
 class _Classified(_Answered, Protocol):
     @property
-    def label(self) -> str | None: ...
+    def label(self) -> object: ...
     @property
     def scores(self) -> Mapping[str, float]: ...
 
@@ -76,6 +76,6 @@ def read_answer(result: object) -> Answer:
         raise TypeError(f"no result of a task: {type(result).__name__}")
     reply = Reply(text=result.text, completion_tokens=result.usage.completion_tokens)
     if isinstance(result, _Classified):
-        scores = dict(result.scores)
-        reply = msgspec.structs.replace(reply, label=result.label, scores=scores)
+        label = None if result.label is None else result.text
+        reply = msgspec.structs.replace(reply, label=label, scores=dict(result.scores))
     return Answer(reply=reply, seconds=result.seconds)

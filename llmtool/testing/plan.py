@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import msgspec
 from msgspec import UNSET
@@ -16,6 +16,7 @@ from llmtool.prompts.cases import PlacedTest
 from llmtool.prompts.library import Library
 from llmtool.prompts.output import given
 from llmtool.prompts.template import Template
+from llmtool.tasks.options import GenerateOptions
 from llmtool.testing.dataset import Sample, read_dataset
 from llmtool.testing.results import Kind
 
@@ -30,7 +31,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     test: PlacedTest
     samples: tuple[Sample, ...]
-    options: dict[str, Any]
+    options: GenerateOptions
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,16 +112,16 @@ def _read(test: PlacedTest, template: Template, split: str | None) -> list[Sampl
     return samples
 
 
-def _options(test: PlacedTest, template: Template) -> dict[str, Any]:
+def _options(test: PlacedTest, template: Template) -> GenerateOptions:
     """Return how to ask: greedy, with one seed and the template's own limit, or as the test says.
 
     Labels are scored, and nothing is sampled for them.
     """
     told = given(test.params)
     if template.output.kind == "labels":
-        return told
+        return cast("GenerateOptions", told)
     limit = {k: v for k, v in template.params.items() if k == "max_tokens"}
-    return {"temperature": 0.0, "seed": 0, **limit, **told}
+    return cast("GenerateOptions", {"temperature": 0.0, "seed": 0, **limit, **told})
 
 
 def describe(variables: Mapping[str, object]) -> str:

@@ -19,6 +19,7 @@ from llmtool import __version__, files
 from llmtool.engine.prefix_key import ModelIdentity
 from llmtool.errors import OutputError
 from llmtool.prompts.template import Template
+from llmtool.tasks.prepare import identify
 from llmtool.testing.answers import Answer
 from llmtool.testing.plan import hash_of
 
@@ -74,19 +75,9 @@ class ReplyCache:
             make_room(self.folder, self._limit_bytes)
 
     def _path(self, template: Template, options: Mapping[str, object]) -> Path:
-        key = hash_of(
-            [__version__, metadata.version("llama-cpp-python"), self._model, options]
-            + _content(template)
-        )
+        versions = [__version__, metadata.version("llama-cpp-python")]
+        key = hash_of([*versions, self._model, options, identify(template).hex()])
         return self.folder / f"{key}{_SUFFIX}"
-
-
-def _content(template: Template) -> list[object]:
-    """Return what a template makes of variables; its tests are no part of that."""
-    sources = [source and source.text for source in (template.system, template.prompt)]
-    kept = (template.task, template.inputs, template.examples, template.output, template.params)
-    plain: list[object] = msgspec.to_builtins([*sources, *kept], enc_hook=repr)
-    return plain
 
 
 def make_room(folder: Path, limit_bytes: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from llmtool.errors import EngineError
+from llmtool.tasks.options import GenerateOptions
 from llmtool.testing.answers import Answer, read_answer
 from llmtool.testing.judge import judge
 from llmtool.testing.plan import Plan, Planned, hash_of
@@ -24,7 +25,11 @@ class Runner(Protocol):
     def model_name(self) -> str: ...
 
     def run_each(
-        self, template: str, cases: Iterable[Mapping[str, object]], **options: Any
+        self,
+        template: str,
+        cases: Iterable[Mapping[str, Any]],
+        *,
+        options: GenerateOptions | None = None,
     ) -> Iterator[object]:
         """Yield a result for each case, or the error that it has instead, in their order."""
         ...
@@ -80,7 +85,7 @@ class _Group:
     """The cases that are asked with the same options."""
 
     def __init__(
-        self, runner: Runner, plan: Plan, options: Mapping[str, Any], cache: ReplyCache | None
+        self, runner: Runner, plan: Plan, options: GenerateOptions, cache: ReplyCache | None
     ) -> None:
         self._runner, self._plan, self._options, self._cache = runner, plan, options, cache
         self._template = plan.template.for_model(runner.model_name)
@@ -96,7 +101,7 @@ class _Group:
         self._asked = iter(missing)
         if missing:
             self._results = self._runner.run_each(
-                self._plan.reference, list(missing.values()), **self._options
+                self._plan.reference, list(missing.values()), options=self._options
             )
 
     def answer(self, variables: Mapping[str, Any]) -> tuple[Answer, bool]:

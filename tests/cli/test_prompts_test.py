@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from command import error_line
 from llmtool.cli import output, session
 from llmtool.cli import prompts_test_show as show
 from llmtool.cli.app import load_command
+from llmtool.cli.groups import EngineGroup
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import LlmtoolError
 from llmtool.models.found import Model
@@ -46,15 +47,6 @@ class Scripted(Toolbox):
         )
 
 
-def run_each(self: Toolbox, template: str, cases: Any, **options: Any) -> Iterator[object]:
-    """What `Toolbox.run_each` does, one case after another."""
-    for case in cases:
-        try:
-            yield self.generate("", template=template, variables=case, **options)
-        except LlmtoolError as exc:
-            yield exc
-
-
 @pytest.fixture
 def engine() -> ScriptedEngine:
     return ScriptedEngine(lambda prompt: prompt.removeprefix("user: ").upper())
@@ -80,13 +72,12 @@ def run(
     for name, value in env.items():
         if name.startswith("LLMTOOL_"):
             monkeypatch.setenv(name, value)
-    if not hasattr(Toolbox, "run_each"):
-        monkeypatch.setattr(Toolbox, "run_each", run_each, raising=False)
     file = tmp_path / "model.gguf"
     file.write_bytes(b"GGUF")
 
-    def open_toolbox(folders: Any, settings: Any, model: str | None, **_: Any) -> Toolbox:
-        box = Scripted(model or "scripted", engine=engine, folders=folders, settings=settings)
+    def open_toolbox(folders: Any, settings: Any, group: EngineGroup) -> Toolbox:
+        name = group.model or "scripted"
+        box = Scripted(name, engine=engine, folders=folders, settings=settings)
         box.file = file
         return box
 
@@ -286,7 +277,6 @@ def test_a_broken_template_ends_in_12(run_llmtool: Callable[..., Any], folder: P
     assert "did you mean 'contains'?" in error_line(run_llmtool("prompts", "test"), 12)
 
 
-@pytest.mark.skipif(not hasattr(Toolbox, "run_each"), reason="nothing runs a template on cases yet")
 def test_the_tiny_model_is_tested(
     run_llmtool: Callable[..., Any], folder: Path, tiny: Path
 ) -> None:

@@ -472,3 +472,21 @@ def test_where_cells_are_few_choices_and_prefixes_wait_for_them(
     assert engine.info.n_cells == 512
     assert_nothing_is_left(engine)
     engine.close()
+
+
+def test_a_failure_among_the_requests_comes_back_at_once(tiny: Path) -> None:
+    engine = LocalEngine(tiny, n_threads=1)
+    broken = Failed(7, UsageError("broken before it came here"))
+
+    def requests() -> Iterator[Request | Failed | None]:
+        yield broken
+        while not seen:  # a pipe that stays open, and says nothing
+            yield None
+        yield say("hello", id=8, max_tokens=2)
+
+    seen: list[Any] = []
+    for event in engine.stream(requests()):
+        seen.append(event)
+    engine.close()
+    assert seen[0] is broken
+    assert isinstance(seen[-1], Finished) and seen[-1].id == 8

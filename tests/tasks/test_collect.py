@@ -24,7 +24,8 @@ from llmtool.engine.types import (
     Usage,
 )
 from llmtool.errors import ContextOverflow, InputError
-from llmtool.tasks.collect import MAX_AHEAD, stream_generations
+from llmtool.tasks.collect import stream_generations
+from llmtool.tasks.in_order import MAX_AHEAD
 from llmtool.tasks.results import Generation
 from llmtool.tasks.token_text import tokens_of
 from llmtool.toolbox import Toolbox

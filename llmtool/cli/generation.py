@@ -1,0 +1,101 @@
+"""What the commands share that let a model write: options for the library, one reply shown."""
+
+from __future__ import annotations
+
+from llmtool.cli import batch as batches
+from llmtool.cli import contracts, inputs, labels_show, session, show
+from llmtool.cli import groups as g
+from llmtool.tasks.each import Binding, fill
+from llmtool.tasks.labelling import Labelling
+from llmtool.tasks.options import GenerateOptions
+
+
+def read_options(
+    *,
+    template: str,
+    system: str | None,
+    param: list[str] | None,
+    reply: g.ReplyGroup,
+    sampling: g.SamplingGroup,
+) -> GenerateOptions:
+    """Return the options of `generate`; what is broken among them is found before a model is.
+
+    Raises:
+        UsageError: a schema, grammar or expression is broken, or `-p` is no KEY=VALUE.
+        InputError: an argument is not UTF-8, or a file cannot be read.
+    """
+    options: GenerateOptions = {
+        **contracts.read(reply.schema, reply.grammar, reply.regex),
+        **sampling.options(),
+        "system": system if system is None else inputs.read_argument(system, name="--system"),
+        "n": reply.samples,
+        "logprobs": reply.logprobs,
+        "prefill": inputs.read_argument(reply.prefill, name="--prefill"),
+        "thinking": reply.think,
+        "template": template,
+        "variables": session.parse_params(param or []),
+    }
+    return options
+
+
+def command(
+    text: str | None,
+    options: GenerateOptions,
+    *,
+    started: float,
+    source: g.SourceGroup,
+    view: g.ShowGroup,
+    batch: g.BatchGroup,
+    reply: g.ReplyGroup,
+    engine: g.EngineGroup,
+    common: g.CommonGroup,
+) -> None:
+    """Print what a template gives: a reply or label, the rows of a batch, or the prompt alone.
+
+    `text` is the command's argument.
+    """
+    folders, settings = session.start(
+        color=common.color.value, quiet=common.quiet, offline=engine.offline
+    )
+    name = options["template"]
+    given = frozenset(options.get("variables") or ())
+    template = session.open_library(folders).load(name)
+    if batch.each is not None:
+        reader = batches.open_reader(batch, source, view)
+        prompt = None if text is None else inputs.read_argument(text, errors=source.errors.value)
+    else:
+        batches.refuse(batch)
+        prompt, material = inputs.gather(
+            text,
+            source.file or [],
+            no_stdin=source.no_stdin,
+            errors=source.errors.value,
+            required=template.needs_text(given),
+        )
+    box = session.open_toolbox(folders, settings, engine)
+    prepared = box.prepare_run(name, options, {})
+    if batch.each is not None:
+        binding = Binding(template=prepared.template, field=batch.field, prompt=prompt, given=given)
+        if view.dry_run:
+            batches.preview(box, prepared, binding, reader, view=view)
+            return
+        seed = options.get("seed")
+        batches.run(box, prepared, binding, reader, batch=batch, view=view, seed=seed)
+        return
+    case = fill(prepared.template, prompt=prompt, input=material, given=given)
+    if view.dry_run:
+        show.prompt(box, prepared.request(case), as_json=view.json)
+    elif isinstance(prepared, Labelling):
+        labels_show.one(box, prepared, case, view=view)
+    else:
+        show.generation(
+            box.stream_prepared(prepared, case, started=started),
+            to_file=view.output,
+            as_json=view.json,
+            stream=not view.no_stream,
+            think=bool(reply.think),
+            logprobs=reply.logprobs > 0,
+            has_contract=prepared.contract is not None,
+            stats=view.stats,
+            started=started,
+        )

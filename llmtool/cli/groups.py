@@ -1,0 +1,153 @@
+"""Options that go together, declared once; `grouped` gives a command several such groups."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, get_type_hints
+
+from llmtool.cli import options as o
+from llmtool.tasks.options import SamplingOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineGroup:
+    """Which model, and what it may take of the machine."""
+
+    model: o.ModelOption = None
+    ctx_size: o.CtxSizeOption = None
+    threads: o.ThreadsOption = None
+    n_gpu_layers: o.GpuLayersOption = None
+    parallel: o.ParallelOption = None
+    kv_type: o.KVTypeOption = o.KVCacheType.f16
+    no_cache: o.NoCacheOption = False
+    offline: o.OfflineOption = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingGroup:
+    """How tokens are chosen."""
+
+    max_tokens: o.MaxTokensOption = None
+    temperature: o.TemperatureOption = None
+    top_p: o.TopPOption = None
+    top_k: o.TopKOption = None
+    min_p: o.MinPOption = None
+    repeat_penalty: o.RepeatPenaltyOption = None
+    seed: o.SeedOption = None
+    stop: o.StopOption = None
+
+    def options(self) -> SamplingOptions:
+        """Return them as the library takes them.
+
+        Raises:
+            InputError: a stop string is not UTF-8.
+        """
+        from llmtool.cli import inputs
+
+        stop = tuple(inputs.read_argument(text, name="--stop") for text in self.stop or ())
+        given: SamplingOptions = {
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "top_k": self.top_k,
+            "min_p": self.min_p,
+            "repeat_penalty": self.repeat_penalty,
+            "seed": self.seed,
+            "stop": stop or None,
+        }
+        return given
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplyGroup:
+    """What a reply must be, and what is told of it."""
+
+    samples: o.SamplesOption = 1
+    schema: o.SchemaOption = None
+    grammar: o.GrammarOption = None
+    regex: o.RegexOption = None
+    logprobs: o.LogprobsOption = 0
+    prefill: o.PrefillOption = ""
+    think: o.ThinkOption = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchGroup:
+    """One call for many records."""
+
+    each: o.EachOption = None
+    field: o.FieldOption = None
+    resume: o.ResumeOption = False
+    overwrite: o.OverwriteOption = False
+    limit: o.LimitOption = None
+    jsonl: o.JsonLinesOption = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceGroup:
+    """Where the material comes from."""
+
+    file: o.FileOption = None
+    no_stdin: o.NoStdinOption = False
+    errors: o.ErrorsOption = o.ErrorsMode.strict
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowGroup:
+    """Where the result goes, and in which form."""
+
+    output: o.OutputOption = None
+    json: o.JsonOption = False
+    no_stream: o.NoStreamOption = False
+    stats: o.StatsOption = False
+    dry_run: o.DryRunOption = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonGroup:
+    """What every command has."""
+
+    color: o.ColorOption = o.ColorMode.auto
+    quiet: o.QuietOption = False
+    debug: o.DebugOption = False
+
+
+def grouped(function: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that has the options of a function's groups, each as its own parameter."""
+    hints = get_type_hints(function, include_extras=True)
+    groups: dict[str, Any] = {}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        kind = hints[name]
+        if not is_dataclass(kind):
+            parameters.append(parameter.replace(annotation=kind))
+            continue
+        groups[name] = kind
+        inner = get_type_hints(kind, include_extras=True)
+        parameters += [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=field.default,
+                annotation=inner[field.name],
+            )
+            for field in fields(kind)
+        ]
+
+    @functools.wraps(function)
+    def command(**values: Any) -> None:
+        given = {
+            name: kind(**{field.name: values.pop(field.name) for field in fields(kind)})
+            for name, kind in groups.items()
+        }
+        function(**values, **given)
+
+    del command.__wrapped__  # typer would read its signature
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+    )
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    return command

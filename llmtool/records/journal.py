@@ -1,0 +1,199 @@
+"""The output file of a batch: append-only, locked, and a journal of what is done.
+
+Every row of JSON Lines or CSV ends with the key of its record: a hash of the record and of all that
+shapes its result. A run that was killed at any byte leaves whole rows and at most one torn one;
+resuming cuts that off and compares the keys of the rest with the records, one by one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from llmtool.errors import LockedError, OutputError, UsageError
+from llmtool.records.writers import KEY, OutputFormat
+
+_SYNC_ROWS = 200
+_BLOCK_BYTES = 1 << 20
+
+
+def key_of(identity: bytes, digest: bytes) -> str:
+    """Return the key of a record; `identity` is a hash of the template, model and options."""
+    return hashlib.sha256(identity + digest).hexdigest()[:16]
+
+
+class Journal:
+    """An output file that rows are appended to.
+
+    Args:
+        path: the file; a new one is made, one with content needs `resume` or `overwrite`.
+        header: the bytes that such a file begins with.
+
+    Raises:
+        UsageError: the file has content and nothing says what to do with it, or it is not the
+            output of a batch in this format.
+        LockedError: another process writes it.
+        OutputError: it cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        format: OutputFormat,
+        *,
+        header: bytes = b"",
+        resume: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        self.path, self._format, self._header = path, format, header
+        self._since_sync = 0
+        self.n_done = 0
+        self._open()
+        try:
+            if self._is_regular:
+                _lock(self._file, path)
+                self._prepare(resume=resume, overwrite=overwrite)
+            elif resume:
+                raise UsageError(f"{path}: no file that can be resumed")
+            else:
+                self._write(header)
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def _open(self) -> None:
+        try:
+            # A FIFO is no file that could be read back.
+            flags = os.O_RDWR if self.path.is_file() or not self.path.exists() else os.O_WRONLY
+            self._file = os.open(self.path, flags | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        except OSError as exc:
+            raise OutputError(f"{self.path}: cannot be written: {exc.strerror}") from exc
+        self._is_regular = self.path.is_file()
+
+    def _prepare(self, *, resume: bool, overwrite: bool) -> None:
+        size = os.fstat(self._file).st_size
+        if size and not resume and not overwrite:
+            raise UsageError(
+                f"{self.path}: is there already (--resume goes on with it, --overwrite replaces it)"
+            )
+        if size and resume:
+            end = self._find_end()
+            os.ftruncate(self._file, end)
+            os.lseek(self._file, end, os.SEEK_SET)
+            if end:
+                return
+        os.ftruncate(self._file, 0)
+        os.lseek(self._file, 0, os.SEEK_SET)
+        self._write(self._header)
+
+    def _find_end(self) -> int:
+        """Return where the last whole row ends, and count the rows."""
+        end = at = 0
+        is_open = False  # a quote of CSV
+        with open(self.path, "rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                for piece in _pieces(block):
+                    if self._format == "csv" and piece.count(b'"') % 2:
+                        is_open = not is_open
+                    at += len(piece)
+                    if piece.endswith(b"\n") and not is_open:
+                        end = at
+                        self.n_done += 1
+        if self._format == "csv" and self.n_done:
+            self.n_done -= 1
+            self._check_header()
+        return end
+
+    def _check_header(self) -> None:
+        with open(self.path, "rb") as file:
+            if file.read(len(self._header)) != self._header:
+                raise UsageError(f"{self.path}: has other columns than this batch would write")
+
+    def keys(self) -> Iterator[str | None]:
+        """Yield the keys of the rows that are there, in their order.
+
+        Raises:
+            UsageError: a row is none of ours.
+        """
+        with open(self.path, encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file) if self._format == "csv" else map(_decode, file)
+            for _ in range(self.n_done):
+                row = next(iter(rows), None)
+                key = row.get(KEY) if isinstance(row, dict) else None
+                if not isinstance(key, str):
+                    raise UsageError(
+                        f"{self.path}: is not the output of a batch (a row has no key)"
+                    )
+                yield key
+
+    def append(self, row: bytes) -> None:
+        """Write a row; it is with the system when this returns, and soon on disk."""
+        self._write(row)
+        self._since_sync += 1
+        if self._since_sync >= _SYNC_ROWS:
+            self.sync()
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._file, view) :]
+        except OSError as exc:
+            raise OutputError(f"{self.path}: write error: {exc.strerror}") from exc
+
+    def sync(self) -> None:
+        self._since_sync = 0
+        if self._is_regular:
+            try:
+                os.fsync(self._file)
+            except OSError as exc:
+                raise OutputError(f"{self.path}: write error: {exc.strerror}") from exc
+
+    def close(self) -> None:
+        """Bring all to disk and let others write."""
+        try:
+            self.sync()
+        finally:
+            with contextlib.suppress(OSError):
+                os.close(self._file)
+
+
+def _pieces(block: bytes) -> Iterator[bytes]:
+    """Yield the parts of a block that newlines end; the last one may have none."""
+    start = 0
+    while (at := block.find(b"\n", start)) >= 0:
+        yield block[start : at + 1]
+        start = at + 1
+    if start < len(block):
+        yield block[start:]
+
+
+def _decode(line: str) -> object:
+    try:
+        return msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        return None
+
+
+def _lock(file: int, path: Path) -> None:
+    """Lock an open file for as long as it is open.
+
+    Raises:
+        LockedError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: whoever opens the file there may share it
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        raise LockedError(f"{path}: another process writes it; wait for its end") from exc
+    except OSError:
+        return  # a file system without locks

@@ -1,0 +1,35 @@
+"""Bytes from outside as text: UTF-8, whatever the locale."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from llmtool.errors import InputError
+
+MAX_BYTES = 16 * 2**20  # more than any context holds: refused before it is read
+
+Errors = Literal["strict", "replace"]
+
+
+def decode(data: bytes, *, source: str, errors: Errors = "strict", offset: int = 0) -> str:
+    """Decode UTF-8; nothing is changed, a byte order mark at the start of a source taken off.
+
+    Args:
+        source: what the bytes are called in messages.
+        offset: where they begin in their source, in bytes.
+
+    Raises:
+        InputError: a byte is no UTF-8, with its offset.
+
+    Example:
+        >>> decode(b"\\xef\\xbb\\xbfcaf\\xc3\\xa9", source="x")
+        'café'
+    """
+    try:
+        text = data.decode("utf-8", errors)
+    except UnicodeDecodeError as exc:
+        raise InputError(
+            f"{source}: byte {offset + exc.start} (0x{data[exc.start]:02x}) is not UTF-8 "
+            "(--errors replace goes on)"
+        ) from exc
+    return text.removeprefix("\ufeff") if offset == 0 else text

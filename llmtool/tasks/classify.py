@@ -1,0 +1,142 @@
+"""Classify texts: labels are scored by the model's own probabilities, and none is generated."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator
+from typing import TYPE_CHECKING, overload
+
+from llmtool.engine.types import Failed
+from llmtool.errors import UsageError
+from llmtool.tasks.base import Tools
+from llmtool.tasks.labelling import Labelling
+from llmtool.tasks.labels import Label, Labels, make_labels
+from llmtool.tasks.options import ClassifyOptions
+from llmtool.tasks.prepare import Case
+from llmtool.tasks.results import Classification
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+DEFAULT_TEMPLATE = "classify"
+
+
+class ClassifyTask(Tools):
+    """`classify` and its forms."""
+
+    @overload
+    def classify(
+        self, text: str, labels: Labels | None = None, **options: Unpack[ClassifyOptions]
+    ) -> Classification: ...
+    @overload
+    def classify(
+        self, text: Iterator[str], labels: Labels | None = None, **options: Unpack[ClassifyOptions]
+    ) -> Iterator[Classification]: ...
+    @overload
+    def classify(
+        self,
+        text: list[str] | tuple[str, ...],
+        labels: Labels | None = None,
+        **options: Unpack[ClassifyOptions],
+    ) -> list[Classification]: ...
+    def classify(
+        self,
+        text: str | Iterable[str],
+        labels: Labels | None = None,
+        **options: Unpack[ClassifyOptions],
+    ) -> Classification | Iterator[Classification] | list[Classification]:
+        """Say which label fits a text, by the probability that the model gives each.
+
+        Several texts are scored together. A sequence gives a list; an iterator, which is read as
+        the results need it, gives an iterator; both in the texts' order. The first text in that
+        order which fails raises its error.
+
+        Args:
+            text: what to classify, or several.
+            labels: names, a mapping of names to descriptions, an Enum class or `bool`; None takes
+                those of the template.
+            examples: pairs of a text and its label, or mappings with "text" and "label".
+            template: a prompt template with labels, by name or path.
+            system: the instruction; None takes the template's.
+            variables: values for the template's other inputs.
+            min_confidence: the score under which the label is None.
+            prior: how frequent each label is, by name; all alike if left out.
+            calibrate: "auto" takes out what the model favours unasked; "none" does not.
+
+        Returns:
+            A `Classification`: `label` (a name, or the member of the Enum, or True and False),
+            `score`, `scores` by name, which add up to 1, `coverage`, `usage`. `str()` of it is the
+            label's name. A score is no probability unless it was calibrated on labelled texts.
+
+        Raises:
+            UsageError: labels are missing, too few, or cannot be told apart; an option is wrong.
+            ContextOverflow: a text is longer than the context.
+            InputError: a text is empty.
+
+        Example:
+            >>> box.classify("I was charged twice", ["billing", "bug"]).label   # doctest: +SKIP
+            'billing'
+        """
+        labelling = self.prepare_labels(labels, options)
+        if isinstance(text, str):
+            return next(self._classify_each(labelling, [text]))
+        results = self._classify_each(labelling, text)
+        return results if isinstance(text, Iterator) else list(results)
+
+    def _classify_each(
+        self, labelling: Labelling, texts: Iterable[str]
+    ) -> Generator[Classification, None, None]:
+        name = labelling.template.find_material(frozenset(labelling.options.get("variables") or ()))
+        if name is None:
+            raise UsageError(f"template {labelling.template.name!r} takes no text")
+        cases = (Case(id=i, variables={name: text}) for i, text in enumerate(texts))
+        for outcome in labelling.outcomes(self.engine, cases):
+            if isinstance(outcome, Failed):
+                raise outcome.error
+            yield outcome
+
+    async def aclassify(
+        self, text: str, labels: Labels | None = None, **options: Unpack[ClassifyOptions]
+    ) -> Classification:
+        """`classify` of one text for asyncio."""
+        events = self.turns.stream(
+            lambda: self._classify_each(self.prepare_labels(labels, options), [text])
+        )
+        return [event async for event in events][-1]
+
+    def aclassify_each(
+        self,
+        texts: Iterable[str],
+        labels: Labels | None = None,
+        **options: Unpack[ClassifyOptions],
+    ) -> AsyncIterator[Classification]:
+        """`classify` of many texts for asyncio: results as they are there, in the texts' order."""
+        return self.turns.stream(
+            lambda: self._classify_each(self.prepare_labels(labels, options), texts)
+        )
+
+    def prepare_labels(self, labels: Labels | None, options: ClassifyOptions) -> Labelling:
+        """Check the options of a call and load its template, once for all its texts.
+
+        Raises:
+            UsageError, TemplateError: as `classify` says.
+        """
+        template = self.library.load(options.get("template") or DEFAULT_TEMPLATE)
+        template = template.for_model(self.model_name)
+        made: tuple[Label, ...]
+        if labels is not None:
+            made = make_labels(labels)
+        elif template.output.kind == "labels":
+            made = make_labels(template.output.labels)
+        else:
+            raise UsageError(
+                f"no labels: template {template.name!r} has none; give some (-l positive,negative)"
+            )
+        return Labelling(
+            template,
+            made,
+            options,
+            model=self.model_name,
+            anchors=self.anchor_scores,
+            started=time.perf_counter(),
+        )

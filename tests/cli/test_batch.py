@@ -1,0 +1,370 @@
+"""Batches through the command: rows in their order, errors in their place, runs that go on."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import LLMTOOL, error_line, linux, read_exactly
+
+from llmtool.cli import batch as batches
+from llmtool.cli import groups as g
+from llmtool.cli import options as o
+from llmtool.config import Folders, Settings
+from llmtool.engine.scripted import ScriptedEngine
+from llmtool.errors import ContextOverflow, RecordsFailed, UsageError
+from llmtool.tasks.each import Binding
+from llmtool.toolbox import Toolbox
+
+ROWS = [
+    {"id": i, "text": f"record {i}" if i % 7 else "", **({} if i % 10 else {"more": {"k": [i]}})}
+    for i in range(50)
+]
+JSONL = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+
+
+def answer(prompt: str) -> str:
+    """Reply with something that holds quotes, line ends and commas, and fail now and then."""
+    if "record 5" in prompt:
+        raise ContextOverflow("the input needs 9 tokens, 8 are available", needed=9, available=8)
+    digest = hashlib.sha256(prompt.encode()).hexdigest()[:4]
+    return f'"{digest}",\n{digest[0]}é'
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Toolbox:
+    folders = Folders(
+        config=tmp_path / "config",
+        data=tmp_path / "data",
+        cache=tmp_path / "cache",
+        hub_cache=tmp_path / "hub",
+    )
+    return Toolbox(engine=ScriptedEngine(answer), folders=folders, settings=Settings(), environ={})
+
+
+def run(
+    box: Toolbox,
+    each: str,
+    source: Path,
+    out: Path,
+    *,
+    seed: int | None = 1,
+    **batch: Any,
+) -> int:
+    """Run a batch of `gen` in this process and return how many records failed."""
+    group = g.BatchGroup(each=o.EachMode(each), **batch)
+    view = g.ShowGroup(output=str(out))
+    reader = batches.open_reader(group, g.SourceGroup(file=[str(source)]), view)
+    prepared = box.prepare({"seed": seed, "max_tokens": 50})
+    binding = Binding(template=prepared.template, field=group.field, prompt="Say")
+    try:
+        batches.run(box, prepared, binding, reader, batch=group, view=view, seed=seed)
+    except RecordsFailed as exc:
+        return int(str(exc).split()[0])
+    return 0
+
+
+@pytest.mark.parametrize("each", ["jsonl", "csv"])
+def test_a_run_cut_at_any_byte_and_resumed_gives_the_same_file(
+    box: Toolbox, tmp_path: Path, each: str
+) -> None:
+    source, whole, cut = tmp_path / "in", tmp_path / "whole", tmp_path / "cut"
+    if each == "jsonl":
+        source.write_bytes(JSONL)
+    else:
+        text = io.StringIO()
+        csv.writer(text).writerows([["id", "text"], *([r["id"], r["text"]] for r in ROWS)])
+        source.write_text(text.getvalue())
+    assert run(box, each, source, whole) == 9  # eight are empty, one is too long
+    expected = whole.read_bytes()
+    assert expected.count(b"\n") >= 50
+    for n in range(len(expected) + 1):
+        cut.write_bytes(expected[:n])
+        run(box, each, source, cut, resume=True)
+        assert cut.read_bytes() == expected, f"cut after {n} bytes"
+
+
+def test_rows_hold_what_came_and_what_became_of_it(box: Toolbox, tmp_path: Path) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_bytes(JSONL + b'{"broken\n{"text": "last", "reply": "theirs"}\n')
+    run(box, "jsonl", source, out)
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(rows) == 52
+    for given, row in zip(ROWS, rows, strict=False):
+        assert {name: row[name] for name in given} == given
+    assert rows[0]["error"].endswith("the text is empty") and rows[0]["exit_code"] == 14
+    assert (rows[5]["error"], rows[5]["exit_code"]) == (
+        "the input needs 9 tokens, 8 are available",
+        13,
+    )
+    assert rows[1]["reply"] == answer('user: Say\n\n"""\nrecord 1\n"""\n'.rstrip("\n"))
+    assert "error" not in rows[1]
+    assert rows[50]["exit_code"] == 14 and rows[50]["input"] == '{"broken'
+    assert rows[51]["input_reply"] == "theirs"
+
+
+def test_a_seed_makes_one_of_each_record_whatever_its_place(box: Toolbox, tmp_path: Path) -> None:
+    def seeds(content: str, **options: Any) -> dict[str, int]:
+        source, out = tmp_path / "in", tmp_path / "out"
+        source.write_text(content)
+        run(box, "line", source, out, jsonl=True, overwrite=True, **options)
+        rows = [json.loads(line) for line in out.read_text().splitlines()]
+        return {row["text"]: row["seed"] for row in rows}
+
+    once = seeds("a\nb\nc\n")
+    assert once == seeds("c\nb\na\n")
+    assert len(set(once.values())) == 3
+    assert once != seeds("a\nb\nc\n", seed=2)
+
+
+@pytest.mark.parametrize("change", ["input", "model", "seed", "shorter"])
+def test_what_changed_is_not_resumed(tmp_path: Path, box: Toolbox, change: str) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.write_text("a\nb\nc\n")
+    run(box, "line", source, out, jsonl=True)
+    out.write_text("".join(out.read_text().splitlines(keepends=True)[:2]))
+    before = out.read_bytes()
+    if change == "input":
+        source.write_text("a\nB\nc\n")
+    if change == "shorter":
+        source.write_text("a\n")
+    other = Toolbox("other", engine=ScriptedEngine(answer), folders=box.folders, environ={})
+    with pytest.raises(UsageError, match="row [12] is of another input, template, model or"):
+        run(
+            other if change == "model" else box,
+            "line",
+            source,
+            out,
+            jsonl=True,
+            resume=True,
+            seed=2 if change == "seed" else 1,
+        )
+    assert out.read_bytes() == before
+
+
+def test_an_input_that_grew_is_resumed(tmp_path: Path, box: Toolbox) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.write_text("a\nb\n")
+    run(box, "line", source, out, jsonl=True)
+    before = out.read_bytes()
+    source.write_text("a\nb\nc\n")
+    run(box, "line", source, out, jsonl=True, resume=True)
+    assert out.read_bytes().startswith(before)
+    assert out.read_bytes().count(b"\n") == 3
+
+
+def test_a_limit_counts_what_is_done_already(tmp_path: Path, box: Toolbox) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.write_text("a\nb\nc\nd\n")
+    run(box, "line", source, out, jsonl=True, limit=2)
+    assert out.read_bytes().count(b"\n") == 2
+    run(box, "line", source, out, jsonl=True, limit=3, resume=True)
+    assert out.read_bytes().count(b"\n") == 3
+
+
+def test_100_000_records_need_no_more_memory_than_a_few(tmp_path: Path, box: Toolbox) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    box._engine = ScriptedEngine("fine")
+    with source.open("w") as file:
+        file.writelines(f"record {i}\n" for i in range(100_000))
+    run(box, "line", source, tmp_path / "first", jsonl=True, limit=2_000)
+    box._engine = Forgetful("fine")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run(box, "line", source, out, jsonl=True)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    with out.open() as file:
+        assert sum(1 for _ in file) == 100_000
+    assert grown < 24_000  # KiB; the records alone would take more than 100 MB
+
+
+class Forgetful(ScriptedEngine):
+    """Does not keep what it was asked."""
+
+    @property
+    def prompts(self) -> list[str]:
+        return []
+
+    @prompts.setter
+    def prompts(self, value: list[str]) -> None:
+        pass
+
+
+# The command itself, on the tiny model.
+
+
+@pytest.fixture
+def batch(gen: Callable[..., Any]) -> Callable[..., Any]:
+    def run(each: str, *args: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        return gen("--each", each, *args, "--seed", "1", **options)  # type: ignore[no-any-return]
+
+    return run
+
+
+def test_lines_come_back_as_lines(batch: Callable[..., Any]) -> None:
+    done = batch("line", input=b"hello\n\nthere\n")
+    assert done.returncode == 0
+    assert done.stdout.count(b"\n") == 2
+    assert b"1 blank line skipped" in done.stderr
+    alone = batch("line", input=b"there\n")
+    assert done.stdout.splitlines()[1] == alone.stdout.splitlines()[0]
+
+
+def test_csv_comes_back_as_csv(batch: Callable[..., Any]) -> None:
+    done = batch("csv", "--field", "q", input=b'id,q\n1,"hello, you"\n2,\n')
+    rows = list(csv.DictReader(io.StringIO(done.stdout.decode())))
+    assert done.returncode == 3
+    assert list(rows[0]) == ["id", "q", "reply", "finish_reason", "seed", "error"]
+    assert (rows[0]["id"], rows[0]["q"], rows[0]["error"]) == ("1", "hello, you", "")
+    assert rows[0]["reply"]
+    assert rows[1]["error"] == "standard input:3: the text is empty"
+    assert done.stderr.endswith(
+        b"llmtool: 1 of 2 records failed; the first: standard input:3: the text is empty\n"
+    )
+
+
+def test_each_file_is_a_record(batch: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello")
+    names = f"{tmp_path}/a.txt\0{tmp_path}/none.txt\0".encode()
+    done = batch("file", "-q", input=names)
+    good, bad = map(json.loads, done.stdout.splitlines())
+    assert good["file"].endswith("a.txt") and good["reply"]
+    assert bad["file"].endswith("none.txt") and bad["exit_code"] == 14
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (["--resume", "--each", "line"], "name it with -o FILE"),
+        (["--limit", "3"], "--limit belongs to a batch"),
+        (["--field", "x"], "--field belongs to a batch"),
+        (["--each", "line", "--no-stdin"], "no records"),
+        (["--each", "lines"], "line"),
+        (["--each", "line", "-o", "x", "--resume"], "--jsonl writes rows that can"),
+        (["--each", "csv", "--field", "nope"], "there is no column 'nope' (there are: a, b)"),
+        (["--each", "csv"], "which column is the text? --field NAME (there are: a, b)"),
+    ],
+)
+def test_what_makes_no_sense_is_a_usage_error(
+    gen: Callable[..., Any], args: list[str], reason: str
+) -> None:
+    assert reason in error_line(gen(*args, input=b"a,b\n1,2\n"), 2)
+
+
+def test_what_is_there_already_is_kept(batch: Callable[..., Any], tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    out.write_text("precious\n")
+    assert "is there already" in error_line(batch("jsonl", "-o", out, input=b'"a"\n'), 2)
+    assert "a row has no key" in error_line(
+        batch("jsonl", "-o", out, "--resume", input=b'"a"\n'), 2
+    )
+    assert out.read_text() == "precious\n"
+
+
+def test_nothing_but_the_note_comes_of_nothing(batch: Callable[..., Any]) -> None:
+    done = batch("line", input=b"")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert b"there were no records" in done.stderr
+
+
+def test_a_schema_is_held_by_every_row(batch: Callable[..., Any]) -> None:
+    done = batch("line", "--jsonl", "--schema", "ok bool", "--max-tokens", "60", input=b"a\nb\n")
+    for row in map(json.loads, done.stdout.splitlines()):
+        assert isinstance(row["value"]["ok"], bool) or row["exit_code"] == 17
+
+
+def test_each_record_is_answered_without_waiting_for_the_next(
+    start_llmtool: Callable[..., Any], tiny: Path
+) -> None:
+    process = start_llmtool("gen", "--each", "line", "--jsonl", "-m", tiny, "--max-tokens", "3")
+    for text in (b"one", b"two", b"three"):
+        process.stdin.write(text + b"\n")
+        process.stdin.flush()
+        line = b""
+        while not line.endswith(b"\n"):
+            line += read_exactly(process.stdout.fileno(), 1)
+        assert json.loads(line)["text"] == text.decode()
+    process.stdin.close()
+    assert process.wait(30) == 0
+
+
+def test_a_reader_that_leaves_ends_the_batch_quietly(
+    env: dict[str, str], tiny: Path, tmp_path: Path
+) -> None:
+    command = " ".join(map(str, [*LLMTOOL, "gen", "--each line --jsonl --max-tokens 3 -m", tiny]))
+    script = f"(while :; do echo hello; done) | {command} | head -1; echo ${{PIPESTATUS[1]}}"
+    done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, timeout=60)
+    first, status = done.stdout.splitlines()
+    assert json.loads(first)["text"] == "hello"
+    assert (status, done.stderr) == (b"141", b"")
+
+
+def lines_of(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+@linux
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_run_goes_on_to_the_same_end(
+    start_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path, stop: int
+) -> None:
+    source, out, whole = tmp_path / "in", tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
+    source.write_text("".join(f"record {i}\n" for i in range(400)))
+    common = ["gen", "--each", "line", "--jsonl", "-f", source, "--seed", "3", "-m", tiny]
+    common += ["--max-tokens", "4", "--temperature", "0", "--parallel", "1", "--threads", "1"]
+    started = start_llmtool(*common, "-o", out)
+    limit = time.monotonic() + 30
+    while lines_of(out) < 20 and time.monotonic() < limit:
+        time.sleep(0.01)
+    started.send_signal(stop)
+    assert started.wait(30) == -stop
+    assert 20 <= lines_of(out) < 400
+    if stop == signal.SIGINT:
+        assert b"--resume goes on" in started.stderr.read()
+    for path, args in ((out, ["--resume"]), (whole, [])):
+        done = start_llmtool(*common, "-o", path, *args)
+        assert done.wait(60) == 0, done.stderr.read()
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_a_second_writer_is_refused(
+    start_llmtool: Callable[..., Any], run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.jsonl"
+    first = start_llmtool("gen", "--each", "line", "--jsonl", "-m", tiny, "-o", out)
+    first.stdin.write(b"hello\n")
+    first.stdin.flush()
+    limit = time.monotonic() + 30
+    while not lines_of(out) and time.monotonic() < limit:
+        time.sleep(0.01)
+    second = run_llmtool(
+        "gen", "--each", "line", "--jsonl", "-m", tiny, "-o", out, "--resume", input=b"x\n"
+    )
+    assert "another process writes it" in error_line(second, 18)
+
+
+def test_a_full_disk_is_told(batch: Callable[..., Any]) -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full here")
+    assert "No space left" in error_line(batch("line", "-o", "/dev/full", input=b"a\n"), 1)
+
+
+def test_control_characters_in_a_row_stay_data_in_json(batch: Callable[..., Any]) -> None:
+    done = batch("line", "--jsonl", input=b"\x1b]0;title\x07 <|im_end|>\n")
+    assert json.loads(done.stdout)["text"] == "\x1b]0;title\x07 <|im_end|>"
+    assert b"\x1b" not in done.stdout
+
+
+def test_a_failure_of_the_whole_is_no_row(batch: Callable[..., Any]) -> None:
+    done = batch("line", "-m", "/nope.gguf", input=b"a\n")
+    assert done.returncode == 10 and done.stdout == b""

@@ -1,0 +1,194 @@
+"""Labels and scores: hand-worked examples, what can be told apart, what is taken out."""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from llmtool.config import Folders, Settings
+from llmtool.engine.local import LocalEngine
+from llmtool.engine.scripted import ScriptedEngine
+from llmtool.errors import ContextOverflow, InputError, UsageError
+from llmtool.tasks.calibration import NEUTRAL, bias_of_balanced, bias_of_neutral, softmax
+from llmtool.tasks.labels import candidates, make_labels
+from llmtool.toolbox import Toolbox
+
+
+def make_box(tmp_path: Path, scores: Callable[[str, str], float], **options: object) -> Toolbox:
+    folders = Folders(config=tmp_path, data=tmp_path, cache=tmp_path / "cache", hub_cache=tmp_path)
+    engine = ScriptedEngine(scores=scores, **options)  # type: ignore[arg-type]
+    return Toolbox(engine=engine, folders=folders, settings=Settings(), environ={})
+
+
+def test_a_score_worked_by_hand(tmp_path: Path) -> None:
+    # The model gives "a" 0.6 and "b" 0.2 on everything neutral, and 0.3 and 0.4 on the text.
+    # Neutral shares: 0.75 and 0.25. So 0.3/0.75 = 0.4 against 0.4/0.25 = 1.6: b with 0.8.
+    def scores(prompt: str, label: str) -> float:
+        row = {" a": 0.3, " b": 0.4} if "the text" in prompt else {" a": 0.6, " b": 0.2}
+        return math.log(row[label])
+
+    result = make_box(tmp_path, scores).classify("this is the text", ["a", "b"])
+    assert result.label == "b"
+    assert result.scores == pytest.approx({"a": 0.2, "b": 0.8})
+    assert result.coverage == pytest.approx(0.7)
+    assert result.logprobs == pytest.approx({"a": math.log(0.3), "b": math.log(0.4)})
+    raw = make_box(tmp_path, scores).classify("this is the text", ["a", "b"], calibrate="none")
+    assert raw.scores == pytest.approx({"a": 3 / 7, "b": 4 / 7})
+
+
+def test_a_prior_worked_by_hand(tmp_path: Path) -> None:
+    box = make_box(tmp_path, lambda prompt, label: math.log(0.5))
+    result = box.classify("x", ["a", "b"], prior={"a": 3, "b": 1})
+    assert result.scores == pytest.approx({"a": 0.75, "b": 0.25})
+
+
+def test_balanced_anchors_take_the_favourite_out() -> None:
+    # "a" is favoured by a factor of 4 everywhere; the texts themselves are as often a as b.
+    rows = [[math.log(0.9 * 4), math.log(0.1)], [math.log(0.1 * 4), math.log(0.9)]]
+    a, b = bias_of_balanced(rows)
+    assert b - a == pytest.approx(math.log(4), abs=1e-4)
+    assert a + b == pytest.approx(0)
+
+
+def test_neutral_sentences_make_labels_alike() -> None:
+    row = [math.log(0.7), math.log(0.2), math.log(0.1)]
+    bias = bias_of_neutral([row, row])
+    assert softmax([x + y for x, y in zip(row, bias, strict=True)]) == pytest.approx([1 / 3] * 3)
+
+
+def test_held_back_examples_are_anchors(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def scores(prompt: str, label: str) -> float:
+        asked.append(prompt)
+        return -1.0 if label == " a" else -2.0
+
+    examples = [("one a", "a"), ("one b", "b"), ("two a", "a"), ("two b", "b"), ("three a", "a")]
+    result = make_box(tmp_path, scores).classify("x", ["a", "b"], examples=examples)
+    shown = "Text: one a\nLabel: a\n\nText: one b\nLabel: b\n\n"
+    assert list(dict.fromkeys(asked)) == [
+        f"{shown}Text: {text}\nLabel:" for text in ("two a", "two b", "x")
+    ]
+    assert result.scores == pytest.approx({"a": 0.5, "b": 0.5})
+
+
+def test_too_low_a_score_gives_no_label(tmp_path: Path) -> None:
+    box = make_box(tmp_path, lambda prompt, label: -1.0)
+    result = box.classify("x", ["a", "b"], min_confidence=0.6)
+    assert (result.label, str(result), result.score) == (None, "", pytest.approx(0.5))
+    assert result.reason == "the score is below 0.6"
+    assert result.row()["label"] is None
+
+
+class Mood(enum.Enum):
+    HAPPY = "happy"
+    SAD = 2
+
+
+def test_labels_may_be_an_enum_or_bool(tmp_path: Path) -> None:
+    box = make_box(tmp_path, lambda prompt, label: -1.0 if label in (" SAD", " no") else -2.0)
+    assert box.classify("x", Mood, calibrate="none").label is Mood.SAD
+    assert list(box.classify("x", Mood).scores) == ["happy", "SAD"]
+    assert box.classify("x", bool, calibrate="none").label is False
+    assert box.classify("x", Mood, calibrate="none").to_dict()["text"] == "SAD"
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        (["a"], "at least two"),
+        ([], "at least two"),
+        (["a", ""], "empty"),
+        (["a", "A "], "are the same"),
+        (["Ａ", "a"], "are the same"),
+        (["a\nb", "c"], "several lines"),
+        ("a,b", "a list of texts"),
+        ([str(i) for i in range(257)], "too many"),
+    ],
+)
+def test_labels_that_cannot_serve_are_refused(labels: object, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        make_labels(labels)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"prior": {"a": 1}}, "'b' is missing"),
+        ({"prior": {"a": 1, "b": 0}}, "above 0"),
+        ({"prior": {"a": 1, "b": 1, "c": 1}}, "'c' is no label"),
+        ({"min_confidence": 1.5}, "between 0 and 1"),
+        ({"calibrate": "maybe"}, "auto or none"),
+        ({"examples": [("x", "c")]}, "'c', which is none"),
+        ({"examples": ["x"]}, "pair of a text and its label"),
+    ],
+)
+def test_options_that_cannot_serve_are_refused(
+    tmp_path: Path, options: dict[str, object], reason: str
+) -> None:
+    box = make_box(tmp_path, lambda prompt, label: -1.0)
+    with pytest.raises(UsageError, match=reason):
+        box.classify("x", ["a", "b"], **options)  # type: ignore[arg-type]
+
+
+def test_a_bad_text_among_several_fails_with_its_error(tmp_path: Path) -> None:
+    box = make_box(tmp_path, lambda prompt, label: -1.0, n_ctx=40)
+    with pytest.raises(ContextOverflow):
+        box.classify(["fine", "long " * 100], ["a", "b"])
+    with pytest.raises((InputError, UsageError)):
+        box.classify(["fine", ""], ["a", "b"])
+
+
+@pytest.mark.parametrize("kind", ["plain", "recurrent"])
+def test_real_scores_add_up_and_do_not_depend_on_the_order(
+    tiny_model: Callable[..., Path], tmp_path: Path, kind: str
+) -> None:
+    engine = LocalEngine(tiny_model(kind), n_threads=1)
+    folders = Folders(config=tmp_path, data=tmp_path, cache=tmp_path / "cache", hub_cache=tmp_path)
+    box = Toolbox(engine=engine, folders=folders, settings=Settings(), environ={})
+    for labels in (
+        ["sport", "sports", "s"],
+        ["愛", "hello there", "Ж"],
+        [f"l{i}" for i in range(100)],
+    ):
+        first = box.classify("the quick brown fox", labels)
+        second = box.classify("the quick brown fox", labels[::-1])
+        assert math.fsum(first.scores.values()) == pytest.approx(1)
+        for name in labels:
+            assert first.scores[name] == pytest.approx(second.scores[name], abs=2e-3)
+    engine.close()
+
+
+def test_the_sum_over_an_exhaustive_vocabulary_is_one(tmp_path: Path) -> None:
+    # Two letters and an end: every text of up to two letters, as a tree of probabilities.
+    p = {"a": 0.5, "b": 0.3, "": 0.2}
+
+    def chance(text: str) -> float:
+        product = math.prod(p[letter] for letter in text)
+        return product * (p[""] if len(text) < 2 else 1.0)
+
+    texts = ["".join(t) for n in (1, 2) for t in itertools.product("ab", repeat=n)]
+
+    def scores(prompt: str, label: str) -> float:
+        return math.log(chance(label.strip()))
+
+    result = make_box(tmp_path, scores).classify("x", texts, calibrate="none")
+    assert result.coverage == pytest.approx(1 - chance(""))
+    assert sum(result.scores.values()) == pytest.approx(1)
+
+
+def test_a_label_that_begins_another_is_scored_with_its_end() -> None:
+    assert candidates(make_labels(["sport", "sports"]), after_text=True) == (
+        (" sport", " sports"),
+        True,
+    )
+    assert candidates(make_labels(["sport", "news"]), after_text=False)[1] is False
+
+
+def test_there_are_neutral_sentences_of_many_lengths() -> None:
+    assert len(set(NEUTRAL)) >= 16

@@ -1,0 +1,153 @@
+"""`run`: a template by its contract, for one case or for many, as they are needed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llmtool.config import Folders, Settings
+from llmtool.engine.scripted import ScriptedEngine
+from llmtool.errors import InputError, LlmtoolError, TemplateError, UsageError
+from llmtool.tasks.each import fill
+from llmtool.tasks.prepare import Case
+from llmtool.tasks.results import Classification, Generation
+from llmtool.toolbox import Toolbox
+
+QA = """
+llmtool: 1
+name: qa
+inputs:
+  document: {type: text, required: true}
+  question: {type: string, required: true}
+  tone: {type: enum, enum: [short, long], default: short}
+prompt: "{{ document }}|{{ question }}|{{ tone }}"
+"""
+MOOD = """
+llmtool: 1
+name: mood
+task: classify
+inputs: {text: {type: text, required: true}}
+prompt: "Text: {{ text }}"
+prefill: "Mood:"
+form: completion
+output: {labels: [good, bad]}
+examples: [{text: yes, output: good}]
+"""
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Toolbox:
+    folders = Folders(config=tmp_path, data=tmp_path, cache=tmp_path / "cache", hub_cache=tmp_path)
+    folders.prompts.mkdir()
+    for name, text in (("qa", QA), ("mood", MOOD)):
+        (folders.prompts / f"{name}.yaml").write_text(text)
+
+    def scores(prompt: str, label: str) -> float:
+        if "fine" not in prompt and "poor" not in prompt:
+            return -1.0
+        return -1.0 if ("fine" in prompt) == (label == " good") else -3.0
+
+    engine = ScriptedEngine(lambda prompt: prompt.removeprefix("user: "), scores=scores)
+    return Toolbox(engine=engine, folders=folders, settings=Settings(), environ={})
+
+
+def test_values_go_to_the_inputs(box: Toolbox) -> None:
+    result = box.run("qa", document="d", question="q")
+    assert isinstance(result, Generation)
+    assert result.text == "d|q|short"
+
+
+def test_labels_are_scored(box: Toolbox) -> None:
+    result = box.run("mood", text="all is fine")
+    assert isinstance(result, Classification)
+    assert (result.label, str(result)) == ("good", "good")
+
+
+def test_a_sequence_gives_a_list_in_its_order(box: Toolbox) -> None:
+    cases = [{"document": str(i), "question": "?"} for i in range(40)]
+    assert [r.text for r in box.run("qa", cases)] == [f"{i}|?|short" for i in range(40)]
+
+
+def test_an_iterator_is_read_as_its_results_are(box: Toolbox) -> None:
+    read = []
+
+    def cases() -> Iterator[str]:
+        for i in range(10**9):
+            read.append(i)
+            yield str(i)
+
+    results = box.run("qa", cases(), question="?")
+    assert [next(results).text for _ in range(3)] == ["0|?|short", "1|?|short", "2|?|short"]
+    assert len(read) < 1000
+    labels = box.run("mood", (text for text in ("fine", "poor")))
+    assert [r.text for r in labels] == ["good", "bad"]
+
+
+def test_what_fails_alone_is_told_in_its_place(box: Toolbox) -> None:
+    cases = [{"document": "a"}, {"document": "b", "tone": "loud"}, {"document": "c"}]
+    first, second, third = box.run_each("qa", cases, question="?")
+    assert isinstance(first, Generation) and isinstance(third, Generation)
+    assert isinstance(second, UsageError) and "tone" in str(second)
+    with pytest.raises(LlmtoolError, match="tone"):
+        box.run("qa", cases, question="?")
+
+
+def test_asyncio_gets_the_same(box: Toolbox) -> None:
+    async def both() -> list[str]:
+        one = await box.arun("qa", document="a", question="b")
+        rest = [r async for r in box.arun_each("mood", ["fine", "poor"])]
+        label = await box.aclassify("fine", ["good", "bad"], template="mood")
+        return [one.text, *(r.text for r in rest), label.text]
+
+    assert asyncio.run(both()) == ["a|b|short", "good", "bad", "good"]
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        ({"template": "nope"}, TemplateError),
+        ({"template": "qa", "document": "a"}, UsageError),
+        ({"template": "qa", "document": "a", "question": "b", "more": "c"}, UsageError),
+        ({"template": "qa", "cases": {"document": "a"}}, UsageError),
+        ({"template": "mood", "text": "a", "options": {"schema": "x"}}, UsageError),
+        ({"template": "classify", "text": "a"}, UsageError),
+    ],
+)
+def test_what_is_wrong_is_told(
+    box: Toolbox, call: dict[str, object], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        box.run(**call)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "input", "given", "variables"),
+    [
+        (None, "d", ["question"], {"document": "d"}),
+        ("d", None, ["question"], {"document": "d"}),
+        ("q", "d", [], {"document": "d", "question": "q"}),
+        ("long", "d", ["question"], {"document": "d", "tone": "long"}),
+    ],
+)
+def test_texts_find_their_inputs(
+    box: Toolbox, prompt: str, input: str, given: list[str], variables: dict[str, str]
+) -> None:
+    template = box.library.load("qa")
+    case = fill(template, prompt=prompt, input=input, given=given)
+    assert case == Case(variables=variables)
+
+
+def test_a_text_too_many_is_told(box: Toolbox) -> None:
+    template = box.library.load("mood")
+    with pytest.raises(UsageError, match="one text alone, for 'text'"):
+        fill(template, prompt="a", input="b")
+
+
+def test_an_empty_text_is_no_case(box: Toolbox) -> None:
+    with pytest.raises(InputError, match="the prompt is empty"):
+        box.run("gen")
+    with pytest.raises(InputError, match="the document is empty"):
+        box.run("qa", document=" \n", question="?")
