@@ -5,6 +5,9 @@ _llmtool() {
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
         case "$command $word" in
             ' gen') command="gen" ;;
+            ' run') command="run" ;;
+            ' prompts') command="prompts" ;;
+            'prompts test') command="prompts test" ;;
             ' models') command="models" ;;
             'models ls') command="models ls" ;;
             'models info') command="models info" ;;
@@ -31,16 +34,19 @@ _llmtool() {
         "")
             case "$prev" in
             esac
-            words='gen models cache config bench doctor completions'
+            words='gen run prompts models cache config bench doctor completions'
             options='--version --help -h' ;;
         "gen")
             case "$prev" in
-                --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
+                --field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --limit) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --samples|-n) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --schema) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --grammar) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -55,16 +61,70 @@ _llmtool() {
                 --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
-                --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--model -m --system -s --template -t --param -p --file -f --output -o --samples -n --schema --grammar --regex --logprobs --prefill --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --think --no-think --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --json --no-stream --stats --dry-run --no-stdin --errors --offline --color --quiet -q --debug --help -h' ;;
+            options='--system -s --template -t --param -p --file -f --no-stdin --errors --output -o --json --no-stream --stats --dry-run --each --field --resume --overwrite --limit --jsonl --samples -n --schema --grammar --regex --logprobs --prefill --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+        "run")
+            case "$prev" in
+                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
+                --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
+                --field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --limit) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --samples|-n) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --schema) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --grammar) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --regex) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --logprobs) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --prefill) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--param -p --system -s --file -f --no-stdin --errors --output -o --json --no-stream --stats --dry-run --each --field --resume --overwrite --limit --jsonl --samples -n --schema --grammar --regex --logprobs --prefill --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+        "prompts")
+            case "$prev" in
+            esac
+            words='test'
+            options='--help -h' ;;
+        "prompts test")
+            case "$prev" in
+                --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --split) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --junit) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --baseline) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --tolerance) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--model -m --split --junit --baseline --update-baseline --tolerance --parallel --ctx-size --threads --n-gpu-layers -ngl --no-cache --json --offline --color --quiet -q --debug --help -h' ;;
         "models")
             case "$prev" in
             esac

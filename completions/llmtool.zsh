@@ -13,6 +13,8 @@ _llmtool() {
     command)
         local -a commands=(
             'gen:Generate text from a prompt, with standard input or files as material'
+            'run:Run a prompt template\: a reply, a value or a label'
+            'prompts:Test prompt templates'
             'models:List models, look into them, fetch and remove them'
             'cache:List the prompts kept for reuse, and throw them away'
             'config:Show the settings and change them'
@@ -24,6 +26,8 @@ _llmtool() {
     rest)
         case $line[1] in
         gen) _llmtool_gen ;;
+        run) _llmtool_run ;;
+        prompts) _llmtool_prompts ;;
         models) _llmtool_models ;;
         cache) _llmtool_cache ;;
         config) _llmtool_config ;;
@@ -36,8 +40,6 @@ _llmtool() {
 
 _llmtool_gen() {
     _arguments -s -S \
-        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*--system[The system prompt]:TEXT:' \
         '*-s[The system prompt]:TEXT:' \
         '*--template[The prompt template]:NAME|PATH:_files' \
@@ -46,8 +48,20 @@ _llmtool_gen() {
         '*-p[A value for the template]:KEY=VALUE:' \
         '*--file[Material; may be repeated]:FILE:_files' \
         '*-f[Material; may be repeated]:FILE:_files' \
+        '*--no-stdin[Do not look at standard input]' \
+        '*--errors[What to do with input that is not UTF-8]: :(strict replace)' \
         '*--output[Write the result there, not to stdout]:FILE:_files' \
         '*-o[Write the result there, not to stdout]:FILE:_files' \
+        '*--json[Print the whole result as JSON]' \
+        '*--no-stream[Print the reply when it is complete]' \
+        '*--stats[Say on stderr where the time went]' \
+        '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
+        '*--each[A batch\: one call for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
+        '*--field[The column of a batch that is the text]:NAME:' \
+        '*--resume[Go on with the batch whose results -o FILE holds]' \
+        '*--overwrite[Replace what -o FILE holds of an earlier batch]' \
+        '*--limit[Only the first N records of a batch]:N:' \
+        '*--jsonl[Write a batch as JSON lines]' \
         '*--samples[How many replies to write]:N:' \
         '*-n[How many replies to write]:N:' \
         '*--schema[The JSON to reply with\: '\''name, age int, tags list'\'', or a JSON Schema]:TEXT|FILE:_files' \
@@ -55,6 +69,8 @@ _llmtool_gen() {
         '*--regex[A regular expression that the whole reply matches]:TEXT:' \
         '*--logprobs[Tell each token'\''s log-probability, and those of the N likeliest]:N:' \
         '*--prefill[How the reply begins; not printed]:TEXT:' \
+        '*--think[Let a thinking model think; the thought goes to stderr]' \
+        '*--no-think[Let a thinking model think; the thought goes to stderr]' \
         '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Nucleus]:P:' \
@@ -63,8 +79,8 @@ _llmtool_gen() {
         '*--repeat-penalty[Above 1 discourages repetition]:R:' \
         '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
         '*--stop[End the reply before this text; may be repeated]:TEXT:' \
-        '*--think[Let a thinking model think; the thought goes to stderr]' \
-        '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
         '*--threads[Processor threads]:N:' \
         '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
@@ -72,12 +88,110 @@ _llmtool_gen() {
         '*--parallel[Replies written together, at most (32)]:N:' \
         '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
         '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
+        '*--offline[Use no network]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_run() {
+    _arguments -s -S \
+        '*--param[A value for the template]:KEY=VALUE:' \
+        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--system[The system prompt]:TEXT:' \
+        '*-s[The system prompt]:TEXT:' \
+        '*--file[Material; may be repeated]:FILE:_files' \
+        '*-f[Material; may be repeated]:FILE:_files' \
+        '*--no-stdin[Do not look at standard input]' \
+        '*--errors[What to do with input that is not UTF-8]: :(strict replace)' \
+        '*--output[Write the result there, not to stdout]:FILE:_files' \
+        '*-o[Write the result there, not to stdout]:FILE:_files' \
         '*--json[Print the whole result as JSON]' \
         '*--no-stream[Print the reply when it is complete]' \
         '*--stats[Say on stderr where the time went]' \
         '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
-        '*--no-stdin[Do not look at standard input]' \
-        '*--errors[What to do with input that is not UTF-8]: :(strict replace)' \
+        '*--each[A batch\: one call for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
+        '*--field[The column of a batch that is the text]:NAME:' \
+        '*--resume[Go on with the batch whose results -o FILE holds]' \
+        '*--overwrite[Replace what -o FILE holds of an earlier batch]' \
+        '*--limit[Only the first N records of a batch]:N:' \
+        '*--jsonl[Write a batch as JSON lines]' \
+        '*--samples[How many replies to write]:N:' \
+        '*-n[How many replies to write]:N:' \
+        '*--schema[The JSON to reply with\: '\''name, age int, tags list'\'', or a JSON Schema]:TEXT|FILE:_files' \
+        '*--grammar[A GBNF grammar that the reply follows]:FILE:_files' \
+        '*--regex[A regular expression that the whole reply matches]:TEXT:' \
+        '*--logprobs[Tell each token'\''s log-probability, and those of the N likeliest]:N:' \
+        '*--prefill[How the reply begins; not printed]:TEXT:' \
+        '*--think[Let a thinking model think; the thought goes to stderr]' \
+        '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
+        '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
+        '*--top-p[Nucleus]:P:' \
+        '*--top-k[Only the K likeliest; 0 is off]:K:' \
+        '*--min-p[Drop what is rarer than P x the likeliest]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
+        '*--stop[End the reply before this text; may be repeated]:TEXT:' \
+        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
+        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--parallel[Replies written together, at most (32)]:N:' \
+        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
+        '*--offline[Use no network]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_prompts() {
+    local line state
+    _arguments -s -S \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '1: :->command' \
+        '*:: :->rest'
+    case $state in
+    command)
+        local -a commands=(
+            'test:Run the tests of templates on one model or several; 17 when one fails'
+        )
+        _describe command commands ;;
+    rest)
+        case $line[1] in
+        test) _llmtool_prompts_test ;;
+        esac ;;
+    esac
+}
+
+_llmtool_prompts_test() {
+    _arguments -s -S \
+        '*--model[A model to test on; may be repeated]:REF:_files' \
+        '*-m[A model to test on; may be repeated]:REF:_files' \
+        '*--split[Only rows of a dataset with this split]:NAME:' \
+        '*--junit[Write a report for a CI system there]:FILE:_files' \
+        '*--baseline[What failed there may fail again]:FILE:_files' \
+        '*--update-baseline[Write the outcomes to the baseline]' \
+        '*--tolerance[How much a metric may fall (0.02)]:X:' \
+        '*--parallel[Replies written together, at most (32)]:N:' \
+        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
+        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--no-cache[Keep no replies on disk, and read none]' \
+        '*--json[Print the whole result as JSON]' \
         '*--offline[Use no network]' \
         '*--color[When to colour]: :(auto always never)' \
         '*--quiet[No notes on stderr, only errors]' \
@@ -250,7 +364,7 @@ _llmtool_cache() {
     command)
         local -a commands=(
             'ls:List the beginnings of prompts that are kept, the last used first'
-            'clear:Remove all kept states; the next run of each prompt is slower once'
+            'clear:Remove all kept states, and the replies that tests keep; the next runs are slower once'
         )
         _describe command commands ;;
     rest)

@@ -22,6 +22,7 @@ ROOMS = [
     "cli",
     "doctor",
     "bench",
+    "testing",
     "toolbox",
     "tasks",
     "prompts",
@@ -34,6 +35,7 @@ ROOMS = [
     "sandbox",
     "safe_yaml",
     "config",
+    "toml",
     "files",
     "sizes",
     "errors",
@@ -52,7 +54,8 @@ ONE_IMPORTER = {
     "platformdirs": "config.py",
     "tomlkit": "config.py",
     "httpx2": "models/hub.py",
-    "tomllib": "config.py",
+    "tomllib": "toml.py",
+    "py3langid": "text/languages.py",
 }
 HEAVY = {"rich", "pydantic", "numpy", "jinja2", "llama_cpp", "huggingface_hub", "yaml", "asyncio"}
 
