@@ -49,7 +49,7 @@ ONE_IMPORTER = {
     "jinja2": "sandbox/",
     "llguidance": "constraints/guidance.py",
     "jsonschema_rs": "schemas/schema.py",
-    "matplotlib": "cli/bench_plot.py",
+    "matplotlib": "cli/",
     "yaml": "safe_yaml.py",
     "platformdirs": "config.py",
     "tomlkit": "config.py",

@@ -22,12 +22,12 @@ from llmtool.errors import (
     ModelUnreadable,
 )
 from llmtool.prompts.library import Library
+from llmtool.tasks.metrics import accuracy, macro_f1, normalized
 from llmtool.tasks.options import GenerateOptions
 from llmtool.testing import Outcome, Plan, make_plan, run_tests
 from llmtool.testing import baseline as baselines
 from llmtool.testing.baseline import Baseline
 from llmtool.testing.junit import write_junit
-from llmtool.testing.metrics import accuracy, macro_f1, normalized
 from llmtool.testing.reply_cache import ReplyCache, clear
 from llmtool.toolbox import Toolbox
 

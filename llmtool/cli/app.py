@@ -22,6 +22,7 @@ COMMANDS = {
     "gen": "Generate text from a prompt, with standard input or files as material.",
     "run": "Run a prompt template: a reply, a value or a label.",
     "prompts": "Test prompt templates.",
+    "classify": "Say which label fits a text, with a score for each.",
     "models": "List models, look into them, fetch and remove them.",
     "cache": "List the prompts kept for reuse, and throw them away.",
     "config": "Show the settings and change them.",

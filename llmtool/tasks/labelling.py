@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import math
-import time
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from llmtool.engine.types import Engine, Failed, ScoreRequest, Scores
-from llmtool.errors import EngineError, UsageError
-from llmtool.prompts.cases import Example
+from llmtool.engine.types import Engine, Failed, Prompt, ScoreRequest
+from llmtool.errors import UsageError
 from llmtool.prompts.output import Output
 from llmtool.tasks import calibration
 from llmtool.tasks.calibration import Fit
-from llmtool.tasks.in_order import InOrder
+from llmtool.tasks.examples import split_examples
 from llmtool.tasks.kept import Kept
-from llmtool.tasks.labels import Label, candidates
+from llmtool.tasks.labels import Label, candidates, read_prior
+from llmtool.tasks.long_text import parts_of
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.prepare import Case, each_or_failed, identify
 from llmtool.tasks.results import Classification
+from llmtool.tasks.scales import Scales
+from llmtool.tasks.score_stream import Timed, stream_scores, total_usage
 
 if TYPE_CHECKING:
     from llmtool.prompts.template import Template
@@ -39,6 +43,9 @@ class Labelling:
         model: its name; `model_identity` tells its file from others of that name.
         anchors: where the scores of anchors are kept; None keeps none.
         fits: where calibrations on labelled texts are kept; None looks for none.
+        questions: values for the template's inputs, one for each question that a text is asked. A
+            single one asks which label fits; several ask of each label apart whether it fits (see
+            `tasks.multi_label`).
 
     Raises:
         UsageError: an option is out of its range, or an example has a label that is none.
@@ -54,8 +61,10 @@ class Labelling:
         model_identity: str,
         anchors: Kept | None = None,
         fits: Kept | None = None,
+        questions: Sequence[Mapping[str, Any]] = ({},),
     ) -> None:
         self.labels, self.options, self.model = labels, options, model
+        self.questions = questions
         self.names = [label.name for label in labels]
         self._model_identity, self._anchors, self._fits = model_identity, anchors, fits
         form = options.get("form")
@@ -63,7 +72,11 @@ class Labelling:
             if form not in ("chat", "completion"):
                 raise UsageError(f"form is {form!r}; it is chat or completion")
             template = msgspec.structs.replace(template, form=form)
-        shown, self._held_back = self._split_examples(template, options)
+        given = options.get("examples")
+        if given is None:
+            given = [each for each in template.examples if each.output in self.names]
+        material = template.find_material() or "text"
+        shown, self._held_back = split_examples(given, self.names, material=material)
         output = Output(kind="labels", labels={label.name: label.description for label in labels})
         self.template = msgspec.structs.replace(template, examples=shown, output=output)
         after_text = bool(template.prefill) or template.form == "completion"
@@ -72,13 +85,23 @@ class Labelling:
             # A completion ends its answer with the line.
             self._candidates = tuple(f"{text}\n" for text in self._candidates)
             self._end = False
-        self._log_prior = self._read_prior(options.get("prior"))
+        self._log_prior = read_prior(options.get("prior"), self.names)
         self._min_confidence = options.get("min_confidence") or 0.0
         if not 0 <= self._min_confidence <= 1:
             raise UsageError(f"min_confidence is {self._min_confidence}; it is between 0 and 1")
         if options.get("calibrate", "auto") not in ("auto", "none"):
             raise UsageError("calibrate is auto or none")
-        self._scale: Fit | None = None
+        if options.get("overflow", "error") not in ("error", "chunk"):
+            raise UsageError("overflow is error or chunk")
+        self.scales = Scales(
+            n_labels=len(labels),
+            n_questions=len(questions),
+            anchors=None if options.get("calibrate") == "none" else self._anchor_requests,
+            is_balanced=bool(self._held_back),
+            key=self._key,
+            kept=anchors,
+            fits=fits,
+        )
 
     @property
     def columns(self) -> list[str]:
@@ -94,47 +117,86 @@ class Labelling:
     def outcomes(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
     ) -> Generator[Classification | Failed, None, None]:
-        """Classify cases together; outcomes come in the order of the cases."""
-        for outcome in self.scores(engine, cases):
-            yield outcome if isinstance(outcome, Failed) else self.classify(outcome)
+        """Classify cases together; outcomes come in the order of the cases.
+
+        A case is asked each question, of each of its parts where it is longer than the context.
+        """
+        waiting: deque[tuple[int, int]] = deque()  # ids of cases, and how many answers they get
+        ids = count()
+
+        def asked() -> Iterator[Case | Failed | None]:
+            for case in cases:
+                if not isinstance(case, Case):
+                    if case is not None:
+                        waiting.append((case.id, 1))
+                        case = Failed(next(ids), case.error)
+                    yield case
+                    continue
+                parts = self._parts(engine, case)
+                waiting.append((case.id, len(parts) * len(self.questions)))
+                for question in self.questions:
+                    for part in parts:
+                        variables = {**part.variables, **question}
+                        yield msgspec.structs.replace(part, id=next(ids), variables=variables)
+
+        answers: list[Timed] = []
+        failure: Failed | None = None
+        n_come = 0
+        with closing(self.scores(engine, asked())) as scores:
+            for outcome in scores:
+                n_come += 1
+                if isinstance(outcome, Failed):
+                    failure = failure or outcome
+                else:
+                    answers.append(outcome)
+                id, n = waiting[0]
+                if n_come == n:
+                    waiting.popleft()
+                    yield Failed(id, failure.error) if failure else self.classify(answers)
+                    answers, failure, n_come = [], None, 0
 
     def scores(
-        self, engine: Engine, cases: Iterable[Case | Failed | None]
+        self, engine: Engine, cases: Iterable[Case | Failed | None], *, fitted: bool = True
     ) -> Generator[Timed | Failed, None, None]:
         """Yield the log-probabilities of each case's labels, in the order of the cases.
 
-        The first call scores the anchors as well, unless they are kept from another run.
+        The first call scores the anchors as well, unless they are kept from another run. Without
+        `fitted` an earlier fit to labelled texts is left aside.
         """
-        anchors = self._needed_anchors()
+        anchors = self.scales.needed(fitted=fitted)
         rows: list[list[float]] = []
 
         def requests() -> Iterator[ScoreRequest | Failed | None]:
             yield from anchors
             yield from each_or_failed(self.request, cases)
 
-        line = InOrder[ScoreRequest, _Answer](requests(), _Answer)
-        events = engine.score(line.read())
-        try:
-            for event in events:
-                if isinstance(event, Failed):
-                    line.fail(event)
-                else:
-                    line.answer(event.id).end(event)
-                for done in line.leave():
-                    if len(rows) == len(anchors):
-                        yield done if isinstance(done, Failed) else done.timed()
-                        continue
-                    if isinstance(done, Failed):  # anchors stand at the head of the line
-                        raise done.error
-                    rows.append(list(done.timed().scores.totals))
-                    if len(rows) == len(anchors):
-                        self._learn(anchors, rows)
-            if len(line):
-                raise EngineError("the model was closed before the texts were classified")
-        finally:
-            close = getattr(events, "close", None)
-            if close is not None:
-                close()
+        with closing(stream_scores(engine, requests())) as answers:
+            for answer in answers:
+                if len(rows) == len(anchors):
+                    yield answer
+                    continue
+                if isinstance(answer, Failed):  # anchors come first
+                    raise answer.error
+                rows.append(list(answer.scores.totals))
+                if len(rows) == len(anchors):
+                    self.scales.learn(anchors, rows)
+
+    def _parts(self, engine: Engine, case: Case) -> list[Case]:
+        if self.options.get("overflow") != "chunk":
+            return [case]
+        question = self.questions[0]
+
+        def prompt(part: Case) -> Prompt:
+            asked = msgspec.structs.replace(part, variables={**part.variables, **question})
+            return self.request(asked).prompt
+
+        return parts_of(engine, case, self.material, prompt=prompt, answers=self._candidates)
+
+    @property
+    def material(self) -> str | None:
+        """The input that takes the text."""
+        given = {*(self.options.get("variables") or ()), *self.questions[0]}
+        return self.template.find_material(frozenset(given))
 
     def request(self, case: Case) -> ScoreRequest:
         """Render the template into a request for the labels' log-probabilities.
@@ -157,92 +219,30 @@ class Labelling:
             prompt=rendered.prompt(), candidates=self._candidates, end=self._end, id=case.id
         )
 
-    def _split_examples(
-        self, template: Template, options: ClassifyOptions
-    ) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-        """Return the examples that are shown, one of each label in turn, and those held back."""
-        given = options.get("examples")
-        if given is None:
-            return tuple(e for e in template.examples if e.output in self.names), ()
-        material = template.find_material() or "text"
-        examples = [_as_example(each, material) for each in given]
-        shown: dict[str, Example] = {}
-        held_back = []
-        for example in examples:
-            if example.output not in self.names:
-                from llmtool.prompts.nearest import nearest
-
-                hint = nearest(example.output, self.names)
-                raise UsageError(
-                    f"an example has the label {example.output!r}, which is none{hint}"
-                )
-            if example.output in shown:
-                held_back.append(example)
-            else:
-                shown[example.output] = example
-        ordered = [shown[name] for name in self.names if name in shown]
-        return tuple(ordered), tuple(_balanced(held_back, self.names))
-
-    def _needed_anchors(self) -> list[ScoreRequest]:
-        """Return what has to be scored before the first text; nothing where the scale is known."""
-        if self._scale is not None:
-            return []
-        if self.options.get("calibrate", "auto") == "none":
-            self._scale = _unscaled([0.0] * len(self.labels))
-            return []
-        if self._fits is not None:
-            self._scale = self._fits.load(self.fit_key(), Fit)
-            if self._scale is not None:
-                return []
-        anchors = self._anchors_of(self._held_back)
-        kept = self._anchors and self._anchors.load(self._anchor_key(anchors), list[list[float]])
-        if not anchors or (
-            kept and [len(row) for row in kept] == [len(self.labels)] * len(anchors)
-        ):
-            self._scale = _unscaled(self._bias_of(kept or []))
-            return []
-        return anchors
-
-    def _learn(self, anchors: Sequence[ScoreRequest], rows: list[list[float]]) -> None:
-        self._scale = _unscaled(self._bias_of(rows))
-        if self._anchors is not None:
-            self._anchors.try_to_save(self._anchor_key(anchors), rows)
-
-    def _anchors_of(self, held_back: Sequence[Example]) -> list[ScoreRequest]:
-        if held_back:
-            cases = [Case(variables=example.variables) for example in held_back]
+    def _anchor_requests(self) -> list[ScoreRequest]:
+        """Return texts whose answer is known on average, question by question."""
+        material = self.material
+        given = {*(self.options.get("variables") or ()), *self.questions[0]}
+        needed = {name for name, spec in self.template.inputs.items() if spec.required}
+        if self._held_back:
+            cases = [Case(variables=example.variables) for example in self._held_back]
+        elif material is None or needed - given - {material}:
+            return []  # what else is needed differs from text to text
         else:
-            given = frozenset(self.options.get("variables") or ())
-            material = self.template.find_material(given)
-            needed = {name for name, spec in self.template.inputs.items() if spec.required}
-            if material is None or needed - given - {material}:
-                return []  # what else is needed differs from text to text
-            cases = [Case(variables={material: text}) for text in calibration.NEUTRAL]
+            cases = [
+                Case(variables={material: text, **question})
+                for question in self.questions
+                for text in calibration.NEUTRAL
+            ]
         return [
             self.request(msgspec.structs.replace(case, id=_FIRST_ANCHOR + i))
             for i, case in enumerate(cases)
         ]
 
-    def _bias_of(self, rows: Sequence[Sequence[float]]) -> list[float]:
-        if not rows:
-            return [0.0] * len(self.labels)
-        if self._held_back:
-            return calibration.bias_of_balanced(rows)
-        return calibration.bias_of_neutral(rows)
-
-    def _anchor_key(self, anchors: Sequence[ScoreRequest]) -> str:
-        prompts = [(a.prompt.text, a.prompt.messages, a.prompt.prefill) for a in anchors]
-        return self._key("anchors", prompts)
-
-    def fit_key(self) -> str:
-        """Return the name under which a calibration for this model, template and labels is kept."""
-        examples = [(e.variables, e.output) for e in self.template.examples]
-        return self._key("fit", [self.options.get("system"), examples])
-
     def _key(self, *parts: object) -> str:
-        return identify(
-            self.template, self._model_identity, self._candidates, self._end, *parts
-        ).hex()
+        examples = [(e.variables, e.output) for e in self.template.examples]
+        told = [self._candidates, self._end, self.options.get("system"), examples, *parts]
+        return identify(self.template, self._model_identity, *told).hex()
 
     def fit(self, engine: Engine, texts: Sequence[tuple[Case, str]]) -> Fit:
         """Fit bias and temperature to labelled texts, keep and use them.
@@ -256,21 +256,13 @@ class Labelling:
                 f"{len(texts)} labelled texts are too few to calibrate; {MIN_FIT} are needed"
             )
         truth = [self.number_of(label) for _, label in texts]
-        if self._scale is None and self._fits is not None:
-            self._fits, fits = None, self._fits  # not on top of an earlier fit
-        else:
-            fits = self._fits
         rows = []
-        for outcome in self.scores(engine, [case for case, _ in texts]):
+        cases = [msgspec.structs.replace(case, id=i) for i, (case, _) in enumerate(texts)]
+        for outcome in self.scores(engine, cases, fitted=False):
             if isinstance(outcome, Failed):
                 raise outcome.error
             rows.append(outcome.scores.totals)
-        self._fits = fits
-        assert self._scale is not None
-        self._scale = calibration.fit(rows, truth, start=self._scale.bias)
-        if fits is not None:
-            fits.save(self.fit_key(), self._scale)
-        return self._scale
+        return self.scales.fit(rows, truth)
 
     def number_of(self, label: str) -> int:
         """Return which of the labels a text is.
@@ -287,28 +279,16 @@ class Labelling:
         known = nearest(label, self.names) or f" (there are: {', '.join(self.names)})"
         raise UsageError(f"{label!r} is none of the labels{known}")
 
-    def _read_prior(self, prior: Mapping[str, float] | None) -> list[float]:
-        if prior is None:
-            return [0.0] * len(self.labels)
-        unknown = [name for name in prior if name not in self.names]
-        if unknown:
-            from llmtool.prompts.nearest import nearest
+    def classify(self, answers: Sequence[Timed]) -> Classification:
+        """Return the classification that the log-probabilities of a text's parts give.
 
-            raise UsageError(f"prior: {unknown[0]!r} is no label{nearest(unknown[0], self.names)}")
-        missing = [name for name in self.names if name not in prior]
-        if missing:
-            raise UsageError(f"prior: {missing[0]!r} is missing")
-        if min(prior.values()) <= 0:
-            raise UsageError("prior: every label needs a number above 0")
-        total = math.fsum(prior.values())
-        return [math.log(prior[name] / total) for name in self.names]
-
-    def classify(self, timed: Timed) -> Classification:
-        """Return the classification that log-probabilities give."""
-        scores, scale = timed.scores, self._scale
-        assert scale is not None
-        raw = scores.totals
-        probabilities = self.probabilities(raw)
+        Parts count by their tokens.
+        """
+        scale, raw = (
+            self.scales.of(0),
+            self._mean([each.scores.totals for each in answers], answers),
+        )
+        probabilities = self.mean_probabilities(answers)
         best = max(range(len(probabilities)), key=probabilities.__getitem__)
         score = probabilities[best]
         sure = score >= self._min_confidence
@@ -325,68 +305,34 @@ class Labelling:
             calibrated=scale.n_texts > 0,
             reason=None if sure else f"the score is below {self._min_confidence:g}",
             model=self.model,
-            usage=scores.usage,
-            seconds=timed.seconds,
+            usage=total_usage(answers),
+            seconds=max(each.seconds for each in answers),
+            warnings=_said_of_parts(len(answers)),
         )
 
-    def probabilities(self, raw: Sequence[float]) -> list[float]:
-        """Return scores that add up to 1 of log-probabilities; shapes (n_labels,)."""
-        assert self._scale is not None
-        return calibration.softmax(calibration.add(self._scale.apply(raw), self._log_prior))
+    def mean_probabilities(self, answers: Sequence[Timed], *, question: int = 0) -> list[float]:
+        """Return scores that add up to 1, of the answers to one question; shape (n_labels,)."""
+        scale = self.scales.of(question)
+        rows = [
+            calibration.softmax(calibration.add(scale.apply(each.scores.totals), self._log_prior))
+            for each in answers
+        ]
+        return self._mean(rows, answers)
 
-
-class Timed(msgspec.Struct, frozen=True):
-    """Log-probabilities and the seconds from their request on."""
-
-    scores: Scores
-    seconds: float
-
-
-class _Answer:
-    """What has come for one request."""
-
-    def __init__(self, request: ScoreRequest) -> None:
-        self._began = time.perf_counter()
-        self._timed: Timed | None = None
-
-    def end(self, scores: Scores) -> None:
-        self._timed = Timed(scores, time.perf_counter() - self._began)
-
-    @property
-    def is_complete(self) -> bool:
-        return self._timed is not None
-
-    def timed(self) -> Timed:
-        assert self._timed is not None
-        return self._timed
-
-
-def _unscaled(bias: list[float]) -> Fit:
-    return Fit(bias=bias, temperature=1.0, n_texts=0, accuracy=(0, 0), ece=(0, 0))
+    def _mean(self, rows: Sequence[Sequence[float]], answers: Sequence[Timed]) -> list[float]:
+        weights = [each.scores.usage.prompt_tokens for each in answers]
+        total = sum(weights)
+        return [
+            math.fsum(value * weight for value, weight in zip(column, weights, strict=True)) / total
+            for column in zip(*rows, strict=True)
+        ]
 
 
 def _described(label: Label) -> str:
     return f"{label.name}: {label.description}" if label.description else label.name
 
 
-def _balanced(examples: Sequence[Example], names: Sequence[str]) -> list[Example]:
-    """Return as many examples of each label, in turn; none where a label has none."""
-    by_label = {name: [e for e in examples if e.output == name] for name in names}
-    n = min(map(len, by_label.values()))
-    return [by_label[name][i] for i in range(n) for name in names]
-
-
-def _as_example(example: Any, material: str) -> Example:
-    """Return an example that is a pair of a text and its label, or a mapping with both.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    if isinstance(example, Mapping) and "label" in example:
-        variables = {str(name): value for name, value in example.items() if name != "label"}
-        if "text" in variables:
-            variables = {material: variables["text"]}
-        return Example(variables, str(example["label"]))
-    if isinstance(example, (tuple, list)) and len(example) == 2:
-        return Example({material: str(example[0])}, str(example[1]))
-    raise UsageError('an example is a pair of a text and its label, or has "text" and "label"')
+def _said_of_parts(n: int) -> tuple[str, ...]:
+    if n == 1:
+        return ()
+    return (f"longer than the context: scored in {n} parts, which count by their length",)

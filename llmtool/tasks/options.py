@@ -50,3 +50,5 @@ class ClassifyOptions(TypedDict, total=False):
     prior: Mapping[str, float] | None
     calibrate: str
     form: str | None
+    overflow: str
+    multi: bool
