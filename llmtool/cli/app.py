@@ -22,6 +22,7 @@ COMMANDS = {
     "gen": "Generate text from a prompt, with standard input or files as material.",
     "run": "Run a prompt template: a reply, a value or a label.",
     "models": "List models, look into them, fetch and remove them.",
+    "prompts": "List, show, write, check and import prompt templates.",
     "cache": "List the prompts kept for reuse, and throw them away.",
     "config": "Show the settings and change them.",
     "bench": "Measure how fast a model loads, reads and writes here.",
