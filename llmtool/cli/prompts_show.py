@@ -164,8 +164,8 @@ def count(
 
 def messages(rendered: Rendered, counts: Counts | None, *, as_json: bool) -> None:
     """Print a conversation role by role, with its tokens if they were counted."""
-    each = [None] * len(rendered.messages) if counts is None else list(counts.messages)
     if as_json:
+        each = counts.messages if counts is not None else [None] * len(rendered.messages)
         output.write_json(
             {
                 "messages": [
@@ -183,19 +183,27 @@ def messages(rendered: Rendered, counts: Counts | None, *, as_json: bool) -> Non
             }
         )
         return
-    if rendered.text is not None and counts is None:
+    if rendered.text is not None:
         output.stdout.write(rendered.text)
         output.stdout.end_line()
-        return
-    turns = [(message.role, message.content) for message in rendered.messages]
-    if rendered.prefill:
-        turns.append(("assistant", rendered.prefill))
-        each.append(None)
-    for index, ((role, content), n) in enumerate(zip(turns, each, strict=True)):
-        output.stdout.write(
-            "\n" * bool(index) + f"{role}:" + f" ({n} tokens)" * (n is not None) + "\n"
-        )
-        output.stdout.write(content)
-        output.stdout.end_line()
+    else:
+        _write_turns(rendered, counts)
     if counts is not None:
-        output.note(f"{counts.prompt} tokens as a whole, with the chat template of {counts.model}")
+        how = "" if rendered.text is not None else ", with the marks of the chat template"
+        output.note(f"{_tokens(counts.prompt)} of {counts.model} as a whole{how}")
+
+
+def _write_turns(rendered: Rendered, counts: Counts | None) -> None:
+    heads: list[str] = [message.role for message in rendered.messages]
+    if counts is not None:
+        heads = [f"{role} ({_tokens(n)})" for role, n in zip(heads, counts.messages, strict=True)]
+    texts = [message.content for message in rendered.messages]
+    if rendered.prefill:
+        heads, texts = [*heads, "assistant"], [*texts, rendered.prefill]
+    for index, (head, text) in enumerate(zip(heads, texts, strict=True)):
+        output.stdout.write(f"{'' if index == 0 else chr(10)}{head}:\n{text}")
+        output.stdout.end_line()
+
+
+def _tokens(n: int) -> str:
+    return f"{n} token{'s' * (n != 1)}"

@@ -36,11 +36,11 @@ model:
 #   "qwen*": {system: "/no_think"}  # what is different for models of such names
 tests:  # `llmtool prompts test` runs them
   - vars: {text: "When do you open on Sundays?"}
-    assert: [{type: not-contains, value: "{{"}]
+    assert: [{type: contains, value: Sunday}]
 """,
     "sum": _TEXT
     + """\
-  words: {type: int, default: 50, description: How long, about.}
+  words: {type: int, default: 50, description: About how long.}
 prompt: |  # Jinja; values are data, whatever they contain. The material comes last.
   Summarize the text below in about {{ words }} words.
 
@@ -80,7 +80,7 @@ model:
   params: {temperature: 0, max_tokens: 400}
 tests:  # `llmtool prompts test` runs them
   - vars: {text: "Guten Morgen!"}
-    assert: [{type: not-contains, value: "{{"}]
+    assert: [{type: contains, value: orning}]
 """,
     "code": """\
 inputs:
@@ -96,7 +96,7 @@ model:
   params: {temperature: 0, max_tokens: 400}
 tests:  # `llmtool prompts test` runs them
   - vars: {text: "Add two numbers."}
-    assert: [{type: not-contains, value: "{{"}]
+    assert: [{type: contains, value: "+"}]
 """,
     "chat": """\
 inputs:
@@ -108,7 +108,7 @@ model:
   params: {temperature: 0.7, max_tokens: 300}
 tests:  # `llmtool prompts test` runs them
   - vars: {text: "Why is the sky blue?"}
-    assert: [{type: not-contains, value: "{{"}]
+    assert: [{type: contains, value: light}]
 """,
 }
 

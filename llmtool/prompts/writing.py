@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 _WIDTH = 90
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_]*( [A-Za-z0-9_(][A-Za-z0-9_,;()/-]*)*\.?")
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*( [A-Za-z0-9_(][A-Za-z0-9_,;()/-]*)*\.?")
 _LOOKS_LIKE_VALUE = frozenset("true false null yes no on off y n".split())
 # What YAML does not allow as it is, or changes: controls, other line breaks, surrogates, marks.
 _ESCAPED = re.compile("[\x7f-\xa0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")

@@ -34,6 +34,7 @@ class _Input(NamedTuple):
     kind: str  # "" where it says none
     description: str
     default: object
+    sample: object
 
 
 def read_prompty(text: str, *, source: str) -> Imported:
@@ -54,7 +55,8 @@ def read_prompty(text: str, *, source: str) -> Imported:
     sample = front.get("sample")
     if sample is not None and not isinstance(sample, dict):
         made.notes.append("sample: it names a file, which is not read; left out")
-    samples = sample if isinstance(sample, dict) else {}
+    samples = {key: each.sample for key, each in declared.items() if each.sample is not None}
+    samples |= sample if isinstance(sample, dict) else {}
     names = Names(made.notes)
     parts = body.read_body(template, {*declared, *samples}, names, made.notes, source=source)
     made.values["inputs"] = {
@@ -74,6 +76,8 @@ def read_prompty(text: str, *, source: str) -> Imported:
     }
     if used:
         made.values["tests"] = [{"vars": used}]
+    if parts.examples:
+        made.values["examples"] = [_complete(each, made, used) for each in parts.examples]
     return made
 
 
@@ -124,7 +128,9 @@ def _inputs(front: Mapping[str, object], source: str) -> dict[str, _Input]:
             spec = {"default": spec}
         kind = as_text(spec.get("kind")) or as_text(spec.get("type")) or ""
         default = spec.get("default")
-        found[name] = _Input(kind, as_text(spec.get("description")) or "", default)
+        found[name] = _Input(
+            kind, as_text(spec.get("description")) or "", default, spec.get("sample")
+        )
     return found
 
 
@@ -136,7 +142,7 @@ def _spec(
     parts: body.Parts,
     source: str,
 ) -> dict[str, object]:
-    given = declared.get(original, _Input("", "", None))
+    given = declared.get(original, _Input("", "", None, None))
     value = given.default if given.default is not None else samples.get(original)
     kind = _TYPES.get(given.kind, "") or ("list" if isinstance(value, list) else "")
     is_mapping = isinstance(value, dict) or (
@@ -159,6 +165,15 @@ def _spec(
         if spec["type"] == "string" and "\n" in str(default):
             spec["type"] = "text"
     return spec
+
+
+def _complete(
+    example: Mapping[str, str], made: Imported, used: Mapping[str, object]
+) -> dict[str, object]:
+    """Give an example what is required; its prompt has no place for it."""
+    inputs: dict[str, dict[str, object]] = made.values["inputs"]
+    needed = [name for name, spec in inputs.items() if "required" in spec and name not in example]
+    return {**{name: used.get(name, "") for name in needed}, **example}
 
 
 def _read_model(model: object, made: Imported) -> None:
