@@ -51,11 +51,14 @@ def rows(found: list[dict[str, Any]]) -> list[tuple[str, str, str, str]]:
     """Return the lines of `ls`: name, task, where from, and what it is for or what is wrong."""
     lines = []
     for entry in found:
-        where = "built-in" if entry["built_in"] else str(Path(entry["path"]).parent)
+        folder = str(Path(entry["path"]).parent)
+        where = "built-in" if entry["built_in"] else folder
         if entry["hides"] is not None:
-            where += " (hides another)"
+            where += ", hides another"
         broken = entry["error"] is not None
-        about = f"broken: {entry['error']}" if broken else entry["description"]
+        about = entry["description"]
+        if broken:
+            about = f"broken: {entry['error'].removeprefix(folder + '/')}"
         lines.append((entry["name"], "-" if broken else entry["task"], where, about))
     return lines
 
