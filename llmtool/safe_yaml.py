@@ -115,6 +115,33 @@ def load_document(text: str, *, source: str) -> Document:
     return Document(value, source, composer.lines, composer.starts)
 
 
+def find_syntax_error(text: str) -> str | None:
+    """Return what makes a text no mapping or list in YAML, or None; nothing is built from it.
+
+    A lone text is refused, although it is YAML: all prose would be.
+
+    Example:
+        >>> find_syntax_error("a: b: c"), find_syntax_error("a: [1, 2]")
+        ('line 1: mapping values are not allowed in this context', None)
+    """
+    import yaml
+
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        names = {type(event).__name__ for event in yaml.parse(text, Loader=loader)}
+    except yaml.MarkedYAMLError as exc:
+        mark = exc.problem_mark or exc.context_mark
+        place = f"line {mark.line + 1}: " if mark else ""
+        return place + " ".join((exc.problem or exc.context or "not YAML").split())
+    except (yaml.reader.ReaderError, UnicodeEncodeError):
+        return "a character that YAML does not allow"
+    except RecursionError:
+        return "nested too deeply"
+    if not names & {"MappingStartEvent", "SequenceStartEvent"}:
+        return "a text, and no mapping or list"
+    return None
+
+
 class _Composer:
     """Builds values straight from the parser's events, so that no limit is checked too late."""
 

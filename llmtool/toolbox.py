@@ -26,6 +26,7 @@ from llmtool.models.progress import OnNote, no_note, no_progress
 from llmtool.models.progress import OnProgress as OnDownload
 from llmtool.models.store import Store
 from llmtool.tasks.generate import GenerateTask
+from llmtool.tasks.kept import Kept
 from llmtool.tasks.run import RunTask
 from llmtool.tasks.turns import Turns
 
@@ -97,7 +98,9 @@ class Toolbox(GenerateTask, RunTask):
         self._failed: BaseException | None = None
         self.cancellation = cancellation or Cancellation()
         self.turns = Turns(self.cancellation)
-        self.anchor_scores = None
+        # What a scripted engine says is not the model's, and not worth keeping.
+        self.anchors = Kept(self.folders.cache / "anchors") if prefix_cache and not engine else None
+        self.fits = Kept(self.folders.data / "calibrations")
         self.on_load_progress: OnProgress | None = None
         self.on_download_progress: OnDownload = no_progress
         self.on_note: OnNote = no_note

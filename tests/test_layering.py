@@ -22,6 +22,7 @@ ROOMS = [
     "cli",
     "doctor",
     "bench",
+    "testing",
     "toolbox",
     "tasks",
     "prompts",
@@ -34,6 +35,7 @@ ROOMS = [
     "sandbox",
     "safe_yaml",
     "config",
+    "toml",
     "files",
     "sizes",
     "errors",
@@ -47,12 +49,13 @@ ONE_IMPORTER = {
     "jinja2": "sandbox/",
     "llguidance": "constraints/guidance.py",
     "jsonschema_rs": "schemas/schema.py",
-    "matplotlib": "cli/bench_plot.py",
+    "matplotlib": "cli/",
     "yaml": "safe_yaml.py",
     "platformdirs": "config.py",
     "tomlkit": "config.py",
     "httpx2": "models/hub.py",
-    "tomllib": "config.py",
+    "tomllib": "toml.py",
+    "py3langid": "text/languages.py",
 }
 HEAVY = {"rich", "pydantic", "numpy", "jinja2", "llama_cpp", "huggingface_hub", "yaml", "asyncio"}
 

@@ -72,7 +72,9 @@ def refuse(batch: g.BatchGroup) -> None:
             raise UsageError(f"{name} belongs to a batch (--each line, jsonl, csv or file)")
 
 
-def open_reader(batch: g.BatchGroup, source: g.SourceGroup, view: g.ShowGroup) -> Reader:
+def open_reader(
+    batch: g.BatchGroup, source: g.SourceGroup, view: g.ShowGroup | g.PrintGroup
+) -> Reader:
     """Return the reader of a batch's records, before any model is looked for.
 
     Raises:
@@ -105,7 +107,7 @@ def run(
     reader: Reader,
     *,
     batch: g.BatchGroup,
-    view: g.ShowGroup,
+    view: g.ShowGroup | g.PrintGroup,
     seed: int | None = None,
     on_outcome: OnOutcome = lambda record, outcome: None,
 ) -> None:
@@ -150,7 +152,7 @@ def preview(
     binding: Binding,
     reader: Reader,
     *,
-    view: g.ShowGroup,
+    view: g.ShowGroup | g.PrintGroup,
 ) -> None:
     """Print what the model would get for the first record.
 
@@ -166,7 +168,7 @@ def preview(
     show.prompt(box, prepared.request(case), as_json=view.json)
 
 
-def _format_of(batch: g.BatchGroup, view: g.ShowGroup) -> OutputFormat:
+def _format_of(batch: g.BatchGroup, view: g.ShowGroup | g.PrintGroup) -> OutputFormat:
     assert batch.each is not None
     if batch.jsonl or view.json:
         return "jsonl"
@@ -201,7 +203,11 @@ class _Rows:
     """Where rows go: standard output, or a file that is a journal."""
 
     def __init__(
-        self, writer: RowWriter, format: OutputFormat, view: g.ShowGroup, batch: g.BatchGroup
+        self,
+        writer: RowWriter,
+        format: OutputFormat,
+        view: g.ShowGroup | g.PrintGroup,
+        batch: g.BatchGroup,
     ) -> None:
         self._writer, self._journal = writer, None
         self.can_resume = format != "text"

@@ -1,34 +1,15 @@
-"""The speed of replies made at once, drawn. The only importer of matplotlib, an optional extra."""
+"""The speed of replies made at once, drawn."""
 
 from __future__ import annotations
 
-import importlib.util
-import io
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmtool.errors import OutputError, UsageError
+from llmtool.cli import figures
+from llmtool.cli.figures import BLUE, FAINT, VERMILION
+from llmtool.errors import UsageError
 
 if TYPE_CHECKING:
     from llmtool.cli.bench_show import Report
-
-FORMATS = ("svg", "png", "pdf")
-# Okabe and Ito's blue and vermilion, which people of every colour vision tell apart.
-_MEASURED, _IDEAL, _INK, _FAINT = "#0072B2", "#D55E00", "#222222", "#666666"
-_STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "llmtool",
-    "axes.edgecolor": _FAINT,
-    "axes.labelcolor": _INK,
-    "text.color": _INK,
-    "text.parse_math": False,
-    "xtick.color": _FAINT,
-    "ytick.color": _FAINT,
-    "xtick.labelcolor": _INK,
-    "ytick.labelcolor": _INK,
-}
 
 
 def check(path: str, n_parallel: tuple[int, ...] | None) -> None:
@@ -39,14 +20,9 @@ def check(path: str, n_parallel: tuple[int, ...] | None) -> None:
             number is asked for.
         OutputError: there is no such folder.
     """
-    if Path(path).suffix.lower().lstrip(".") not in FORMATS:
-        raise UsageError(f"--plot {path}: the name ends in .{', .'.join(FORMATS)}")
     if n_parallel is not None and max(n_parallel) == 1:
         raise UsageError("--plot needs more than 1 in --n-parallel")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise UsageError("--plot needs matplotlib: pip install 'llmtool[plot]'")
-    if not Path(path).parent.is_dir():
-        raise OutputError(f"{path}: there is no folder {Path(path).parent}")
+    figures.check(path)
 
 
 def draw(report: Report, path: str) -> None:
@@ -55,24 +31,7 @@ def draw(report: Report, path: str) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    with matplotlib.rc_context(_STYLE):
-        layout = ConstrainedLayoutEngine(rect=(0.01, 0.01, 0.98, 0.82))  # the title is above
-        figure = Figure(figsize=(7.6, 5.2), layout=layout)
-        FigureCanvasAgg(figure)
-        _scaling(figure, report)
-        picture = io.BytesIO()
-        kind = Path(path).suffix.lower().lstrip(".")
-        metadata = {"Date": None} if kind == "svg" else {}
-        figure.savefig(picture, format=kind, dpi=160, metadata=metadata)
-    try:
-        Path(path).write_bytes(picture.getvalue())
-    except OSError as exc:
-        raise OutputError(f"{path}: cannot be written: {exc.strerror}") from exc
+    figures.save(path, lambda figure: _scaling(figure, report), size=(7.6, 5.2))
 
 
 def _scaling(figure: Any, report: Report) -> None:
@@ -86,7 +45,7 @@ def _scaling(figure: Any, report: Report) -> None:
     axes = figure.add_subplot()
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
-    axes.plot([first, last], [speeds[0], speeds[0] * last], "--", color=_IDEAL, linewidth=1.4)
+    axes.plot([first, last], [speeds[0], speeds[0] * last], "--", color=VERMILION, linewidth=1.4)
     spread = [
         [row.median - min(row.values) for row in rows],
         [max(row.values) - row.median for row in rows],
@@ -94,7 +53,7 @@ def _scaling(figure: Any, report: Report) -> None:
     axes.errorbar(
         *(sizes, speeds),
         yerr=spread,
-        color=_MEASURED,
+        color=BLUE,
         marker="o",
         markersize=6.5,
         linewidth=2.2,
@@ -153,7 +112,7 @@ def _name_the_ideal(axes: Any, speed: float, *, last: int, top: float) -> None:
         textcoords="offset points",
         ha="left" if on_the_right else "right",
         va="top",
-        color=_IDEAL,
+        color=VERMILION,
         fontsize=9.5,
     )
 
@@ -167,7 +126,7 @@ def _title(figure: Any, report: Report) -> None:
         how += f"; other programs used {report.machine['other_programs_cpus']:.1f} processors"
     for text, y, size, fits, options in (
         (report.title, 0.975, 13, 64, {"fontweight": "bold"}),
-        (f"{report.place}\n{how}", 0.915, 9.5, 100, {"color": _FAINT, "linespacing": 1.45}),
+        (f"{report.place}\n{how}", 0.915, 9.5, 100, {"color": FAINT, "linespacing": 1.45}),
     ):
         widest = max(len(line) for line in text.splitlines())
         figure.text(*(0.018, y, text), va="top", fontsize=size * min(1, fits / widest), **options)

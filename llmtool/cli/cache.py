@@ -93,10 +93,14 @@ def clear(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Remove all kept states; the next run of each prompt is slower once."""
+    """Remove all kept states, and the replies that tests keep; the next runs are slower once."""
     from llmtool.cli import output
+    from llmtool.testing import reply_cache
 
-    n_files, size = _open(color=color.value, quiet=quiet).clear(dry_run=dry_run)
+    cache = _open(color=color.value, quiet=quiet)
+    replies = cache.folder.parent / reply_cache.FOLDER
+    cleared = [cache.clear(dry_run=dry_run), reply_cache.clear(replies, dry_run=dry_run)]
+    n_files, size = (sum(each) for each in zip(*cleared, strict=True))
     if json:
         output.write_json({"files": n_files, "size_bytes": size})
     elif n_files:

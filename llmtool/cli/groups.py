@@ -107,6 +107,32 @@ class ShowGroup:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrintGroup:
+    """Where a result goes that is not streamed."""
+
+    output: o.OutputOption = None
+    json: o.JsonOption = False
+    stats: o.StatsOption = False
+    dry_run: o.DryRunOption = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelsGroup:
+    """The labels, and how they are asked for."""
+
+    label: o.LabelOption = None
+    template: o.LabelTemplateOption = None
+    param: o.ParamOption = None
+    system: o.SystemOption = None
+    examples: o.ExamplesOption = None
+    multi: o.MultiOption = False
+    prior: o.PriorOption = None
+    calibrate: o.CalibrateOption = None
+    raw: o.RawOption = False
+    form: o.FormOption = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class CommonGroup:
     """What every command has."""
 

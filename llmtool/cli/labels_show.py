@@ -6,6 +6,8 @@ from llmtool.cli import groups as g
 from llmtool.cli import output
 from llmtool.cli.result_file import open_sink
 from llmtool.engine.types import Failed
+from llmtool.tasks.explain import SentenceWeight
+from llmtool.tasks.explain import explain as weigh
 from llmtool.tasks.labelling import Labelling
 from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Classification
@@ -15,35 +17,107 @@ _BAR_WIDTH = 20
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
-def one(box: Toolbox, labelling: Labelling, case: Case, *, view: g.ShowGroup) -> Classification:
+def one(
+    box: Toolbox,
+    labelling: Labelling,
+    case: Case,
+    *,
+    view: g.PrintGroup | g.ShowGroup,
+    top: int | None = None,
+    scores: bool = False,
+    explain: bool = False,
+) -> Classification:
     """Classify one text, print the outcome and return it.
 
     Raises:
         LlmtoolError: it failed.
     """
-    (outcome,) = labelling.outcomes(box.engine, [case])
-    if isinstance(outcome, Failed):
-        raise outcome.error
+    weights: tuple[SentenceWeight, ...] = ()
+    if explain:
+        result, weights = weigh(labelling, box.engine, case)
+    else:
+        (outcome,) = labelling.outcomes(box.engine, [case])
+        if isinstance(outcome, Failed):
+            raise outcome.error
+        result = outcome
     with open_sink(view.output) as sink:
         if view.json:
-            output.write_json(outcome.to_dict(), sink)
+            _write_json(sink, result, weights)
         elif sink.is_terminal:
-            table(outcome)
+            table(result, top=top)
+            if weights:
+                output.stdout.write("\n")
+                sentences(weights)
         else:
-            sink.write(outcome.text + "\n")
-    return outcome
+            sink.write("".join(_lines(result, top=top, scores=scores)))
+            for each in weights:
+                sink.write(f"{each.weight:+.2f}\t{' '.join(each.text.split())}\n")
+    for warning in result.warnings:
+        output.note(warning)
+    if result.reason and sink.is_terminal:
+        output.note(f"no label: {result.reason}")
+    if view.stats:
+        statistics(result)
+    return result
 
 
-def table(result: Classification) -> None:
+def _write_json(
+    sink: output.Result, result: Classification, weights: tuple[SentenceWeight, ...]
+) -> None:
+    import msgspec
+
+    told = result.to_dict()
+    if weights:
+        told["explanation"] = msgspec.to_builtins(weights)
+    output.write_json(told, sink)
+
+
+def _lines(result: Classification, *, top: int | None, scores: bool) -> list[str]:
+    """Return the lines of a pipe: the label, or each of the best with its score behind a tab."""
+    if not scores and top is None:
+        return [result.text + "\n"]
+    shown = ranked(result)[:top] if top is not None else ranked(result)
+    return [f"{name}\t{score:.4f}\n" if scores else f"{name}\n" for name, score in shown]
+
+
+def ranked(result: Classification) -> list[tuple[str, float]]:
+    """Return labels and scores, the best first; the order of the labels decides between equals."""
+    return sorted(result.scores.items(), key=lambda each: -each[1])
+
+
+def table(result: Classification, *, top: int | None = None) -> None:
     """Draw labels with their scores as bars, the best first."""
-    ranked = sorted(result.scores.items(), key=lambda each: -each[1])
     output.table(
         ["label", "score", ""],
-        [(name, f"{score:.2f}", bar(score)) for name, score in ranked],
+        [(name, f"{score:.2f}", bar(score)) for name, score in ranked(result)[:top]],
         right=["score"],
     )
-    if result.label is None:
-        output.note(f"no label: {result.reason}")
+
+
+def sentences(weights: tuple[SentenceWeight, ...]) -> None:
+    """Draw how much each sentence speaks for the label, or against it."""
+    most = max(max(abs(each.weight) for each in weights), 1e-9)
+    output.table(
+        ["weight", "", "sentence"],
+        [
+            (
+                f"{each.weight:+.2f}",
+                ("+" if each.weight > 0 else "-") * round(abs(each.weight) / most * 8),
+                " ".join(each.text.split()),
+            )
+            for each in weights
+        ],
+        right=["weight"],
+    )
+
+
+def statistics(result: Classification) -> None:
+    """Say on stderr what it took."""
+    usage = result.usage
+    output.note(
+        f"{result.seconds:.3f} s, {usage.prompt_tokens} prompt tokens "
+        f"({usage.cached_tokens} from the cache)"
+    )
 
 
 def bar(share: float, width: int = _BAR_WIDTH) -> str:

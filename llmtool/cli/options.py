@@ -33,6 +33,16 @@ class EachMode(Enum):
     file = "file"
 
 
+class OverflowMode(Enum):
+    error = "error"
+    chunk = "chunk"
+
+
+class FormMode(Enum):
+    chat = "chat"
+    completion = "completion"
+
+
 def _seed(value: str | None) -> int | None:
     if value is None:
         return None
@@ -197,3 +207,38 @@ LimitOption = Annotated[
     int | None, Option("--limit", min=1, metavar="N", help="Only the first N records of a batch.")
 ]
 JsonLinesOption = Annotated[bool, Option("--jsonl", help="Write a batch as JSON lines.")]
+LabelOption = Annotated[
+    list[str] | None,
+    Option(
+        "--label",
+        "-l",
+        metavar="A,B|NAME=TEXT|@FILE",
+        help="Labels; may be repeated. A file holds one a line.",
+    ),
+]
+LabelTemplateOption = Annotated[
+    str | None,
+    Option("--template", "-t", metavar="NAME|PATH", help="A template with labels (sentiment, …)."),
+]
+ExamplesOption = Annotated[
+    str | None,
+    Option("--examples", metavar="FILE", help="Labelled texts to learn from: .jsonl or .csv."),
+]
+MultiOption = Annotated[bool, Option("--multi", help="Any number of labels may fit.")]
+PriorOption = Annotated[
+    str | None,
+    Option("--prior", metavar="A=9,B=1", help="How frequent each label is; all alike if left out."),
+]
+CalibrateOption = Annotated[
+    str | None,
+    Option(
+        "--calibrate", metavar="FILE", help="Fit the scores to labelled texts, and keep the fit."
+    ),
+]
+RawOption = Annotated[
+    bool, Option("--raw", help="The model's own scores, its favourites not taken out.")
+]
+FormOption = Annotated[
+    FormMode | None,
+    Option("--form", help="How the model is asked; the template's own if left out."),
+]

@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from llmtool.cli import options as o
-from llmtool.cli import prompts_lint, prompts_write
+from llmtool.cli import prompts_lint, prompts_test, prompts_write
 
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="List, show, write, check and import prompt templates.",
+    help="List, show, write, check, import and test prompt templates.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _HELP = {"help_option_names": ["-h", "--help"]}
@@ -108,3 +108,4 @@ def schema(debug: o.DebugOption = False) -> None:
 
 prompts_write.register(app)
 prompts_lint.register(app)
+prompts_test.register(app)

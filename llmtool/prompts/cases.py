@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,16 @@ from llmtool.prompts import values
 from llmtool.prompts.draft import Draft
 from llmtool.prompts.output import Output
 from llmtool.prompts.schema import Assertion, Input, TestCase
-from llmtool.safe_yaml import Path, core
+from llmtool.safe_yaml import Path
+
+DATASETS = (".jsonl", ".csv", ".tsv")
+
+
+class PlacedTest(TestCase, frozen=True, kw_only=True):
+    """A test and where it stands; a dataset is looked for in the folder of its `file`."""
+
+    file: str
+    line: int
 
 
 class Example(msgspec.Struct, frozen=True):
@@ -70,50 +80,65 @@ def check_example(
 
 def check_test(
     draft: Draft, index: int, test: TestCase, inputs: Mapping[str, Input], output: Output
-) -> TestCase:
+) -> PlacedTest:
     path: Path = ("tests", index)
     kinds = [key for key in ("vars", "dataset", "invariant") if getattr(test, key) is not UNSET]
     if len(kinds) != 1:
         draft.fail(path, f"tests.{index}: exactly one of vars, dataset and invariant is needed")
+    file, line = draft.place_of(path)
     changes: dict[str, Any] = {
         "assertions": tuple(
-            _assertion(draft, (*path, "assert", number), assertion, output)
+            _assertion(draft, (*path, "assert", number), assertion, test, inputs, output)
             for number, assertion in enumerate(test.assertions)
         )
     }
     if test.vars is not UNSET:
         changes["vars"] = _variables(draft, (*path, "vars"), test.vars, inputs)
+    elif test.dataset is not UNSET:
+        file, _ = draft.place_of((*path, "dataset"))
+        changes["dataset"] = _check_dataset(draft, (*path, "dataset"), test.dataset)
     elif test.invariant is not UNSET:
-        rows = [len(column) for column in test.invariant.values()]
-        if not rows or min(rows) != max(rows) or rows[0] < 2:
-            draft.fail(path, f"tests.{index}.invariant: lists of the same length, 2 or more")
-        cases = [
-            _variables(
-                draft,
-                (*path, "invariant"),
-                {name: column[row] for name, column in test.invariant.items()},
-                inputs,
-            )
-            for row in range(rows[0])
-        ]
-        changes["invariant"] = {name: [case[name] for case in cases] for name in test.invariant}
-    return msgspec.structs.replace(test, **changes)
+        changes["invariant"] = _check_invariant(draft, (*path, "invariant"), test.invariant, inputs)
+    fields = {name: getattr(test, name) for name in TestCase.__struct_fields__}
+    return PlacedTest(**{**fields, **changes}, file=file, line=line)
 
 
-_TEXT_VALUES = ("equals", "contains", "regex", "label", "language", "syntax")
+def _check_dataset(draft: Draft, path: Path, name: str) -> str:
+    """Return the name of a dataset, which is beside the template or below it."""
+    name, parts = str(name), re.split(r"[/\\]", name)
+    if name.startswith(("/", "~")) or ".." in parts or ":" in parts[0] or "\\" in name:
+        draft.fail(path, f"dataset: {name!r} is not a path below the template's folder")
+    if not name.endswith(DATASETS):
+        draft.fail(path, f"dataset: {name!r} does not end in {', '.join(DATASETS)}")
+    return name
 
 
-def _assertion(draft: Draft, path: Path, assertion: Assertion, output: Output) -> Assertion:
-    kind = assertion.type.removeprefix("not-")
-    value = assertion.value
-    if kind in _TEXT_VALUES and kind != "syntax" and not isinstance(value, str):
-        draft.fail(path, f"an assertion of type {assertion.type} needs a text as its value")
-    label = value if kind == "label" else assertion.label
-    if label is not None and output.kind == "labels" and label not in output.labels:
-        from llmtool.prompts.nearest import nearest
+def _check_invariant(
+    draft: Draft, path: Path, columns: Mapping[str, list[Any]], inputs: Mapping[str, Input]
+) -> dict[str, list[Any]]:
+    rows = [len(column) for column in columns.values()]
+    if not rows or min(rows) != max(rows) or rows[0] < 2:
+        draft.fail(path, f"{'.'.join(map(str, path))}: lists of the same length, 2 or more")
+    cases = [
+        _variables(draft, path, {name: column[row] for name, column in columns.items()}, inputs)
+        for row in range(rows[0])
+    ]
+    return {name: [case[name] for case in cases] for name in columns}
 
-        draft.fail(path, f"{label!r} is not among the labels{nearest(str(label), output.labels)}")
-    if kind in ("score", "accuracy", "macro-f1") and assertion.min is assertion.max is None:
-        draft.fail(path, f"an assertion of type {assertion.type} needs a min or a max")
-    value = str(value) if isinstance(value, str) and kind in _TEXT_VALUES else core(value)
-    return msgspec.structs.replace(assertion, value=value)
+
+def _assertion(
+    draft: Draft,
+    path: Path,
+    assertion: Assertion,
+    test: TestCase,
+    inputs: Mapping[str, Input],
+    output: Output,
+) -> Assertion:
+    from llmtool.prompts.assertions import check_assertion  # not for templates without tests
+
+    try:
+        return check_assertion(
+            assertion, output=output, inputs=inputs, is_dataset=test.dataset is not UNSET
+        )
+    except ValueError as exc:
+        draft.fail(path, str(exc))

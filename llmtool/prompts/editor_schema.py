@@ -80,6 +80,7 @@ WORDS: dict[str, dict[str, str]] = {
         "vars": "Values for the inputs of one case.",
         "dataset": "A file of cases, beside the template.",
         "invariant": "Lists of values, all of which should get the same answer.",
+        "params": "How to sample in this test; greedy if left out.",
         "assert": "What must hold for the reply.",
     },
 }

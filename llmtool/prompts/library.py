@@ -98,7 +98,7 @@ class Library:
 
         raise TemplateError(
             f"there is no template {name!r}{nearest(name, self.names())}; "
-            f"there are {', '.join(self.names())}"
+            "`llmtool prompts ls` lists what there is"
         )
 
     def _after(self, path: Path) -> Sequence[Path]:

@@ -105,11 +105,15 @@ class Assertion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class TestCase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What must hold for one set of variables, a file of them, or across several alike."""
+    """What must hold for one set of variables, a file of them, or across several alike.
+
+    `params` are sampling options for this test; without them it is greedy.
+    """
 
     vars: dict[str, Any] | UnsetType = UNSET
     dataset: str | UnsetType = UNSET
     invariant: dict[str, list[Any]] | UnsetType = UNSET
+    params: Params = Params()  # type: ignore[valid-type]
     assertions: tuple[Assertion, ...] = field(default=(), name="assert")
 
 

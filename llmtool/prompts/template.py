@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET
 
 from llmtool.errors import TemplateError
-from llmtool.prompts.cases import Example, check_example, check_test, convert
+from llmtool.prompts.cases import Example, PlacedTest, check_example, check_test, convert
 from llmtool.prompts.draft import Draft, Place, read_draft
 from llmtool.prompts.output import Output, check_output, given
 from llmtool.prompts.schema import (
@@ -20,7 +20,6 @@ from llmtool.prompts.schema import (
     Form,
     Input,
     TemplateFile,
-    TestCase,
 )
 from llmtool.sandbox import Template as Compiled
 from llmtool.sandbox import compile_template
@@ -55,7 +54,7 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     prefer: tuple[str, ...]
     params: dict[str, Any]
     variants: tuple[tuple[str, Template], ...]
-    tests: tuple[TestCase, ...]
+    tests: tuple[PlacedTest, ...]
     source: str
 
     def find_material(self, given: Container[str] = ()) -> str | None:
@@ -131,7 +130,7 @@ def build(draft: Draft) -> Template:
         _check_names(part, file.inputs)
     output = check_output(merged, file.output)
     return Template(
-        name=file.name,
+        name=str(file.name),
         description=file.description,
         task=file.task,
         inputs=file.inputs,

@@ -12,7 +12,7 @@ from llmtool.tasks.turns import Turns
 
 if TYPE_CHECKING:
     from llmtool.prompts.library import Library
-    from llmtool.tasks.labelling import AnchorScores
+    from llmtool.tasks.kept import Kept
 
 
 class Tools(Protocol):
@@ -20,7 +20,8 @@ class Tools(Protocol):
 
     settings: Settings
     turns: Turns
-    anchor_scores: AnchorScores | None
+    anchors: Kept | None  # scores of what calibrates labels; None keeps none
+    fits: Kept | None  # calibrations on labelled texts
 
     @property
     def engine(self) -> Engine: ...
@@ -30,6 +31,9 @@ class Tools(Protocol):
 
     @property
     def model_name(self) -> str: ...
+
+    @property
+    def model_identity(self) -> str: ...
 
     def prepare(self, options: GenerateOptions) -> Preparation:
         """Check the options of a call and load its template, once for all its prompts."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, overload
 
 from llmtool.engine.types import Failed
 from llmtool.errors import UsageError
+from llmtool.tasks import multi_label
 from llmtool.tasks.base import Tools
 from llmtool.tasks.labelling import Labelling
 from llmtool.tasks.labels import Label, Labels, make_labels
@@ -18,7 +18,7 @@ from llmtool.tasks.results import Classification
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-DEFAULT_TEMPLATE = "classify"
+DEFAULT = "classify"
 
 
 class ClassifyTask(Tools):
@@ -61,6 +61,10 @@ class ClassifyTask(Tools):
             variables: values for the template's other inputs.
             min_confidence: the score under which the label is None.
             prior: how frequent each label is, by name; all alike if left out.
+            multi: whether any number of labels may fit; each is asked apart, and `labels` of the
+                result holds them.
+            form: "chat" or "completion", how the model is asked; None takes the template's.
+            overflow: "chunk" scores a text that is longer than the context in parts.
             calibrate: "auto" takes out what the model favours unasked; "none" does not.
 
         Returns:
@@ -86,7 +90,7 @@ class ClassifyTask(Tools):
     def _classify_each(
         self, labelling: Labelling, texts: Iterable[str]
     ) -> Generator[Classification, None, None]:
-        name = labelling.template.find_material(frozenset(labelling.options.get("variables") or ()))
+        name = labelling.material
         if name is None:
             raise UsageError(f"template {labelling.template.name!r} takes no text")
         cases = (Case(id=i, variables={name: text}) for i, text in enumerate(texts))
@@ -121,22 +125,25 @@ class ClassifyTask(Tools):
         Raises:
             UsageError, TemplateError: as `classify` says.
         """
-        template = self.library.load(options.get("template") or DEFAULT_TEMPLATE)
-        template = template.for_model(self.model_name)
+        multi = options.get("multi", False)
+        name = options.get("template") or (multi_label.DEFAULT_TEMPLATE if multi else DEFAULT)
+        template = self.library.load(name).for_model(self.model_name)
         made: tuple[Label, ...]
         if labels is not None:
-            made = make_labels(labels)
-        elif template.output.kind == "labels":
+            made = make_labels(labels, at_least=1 if multi else 2)
+        elif template.output.kind == "labels" and not multi:
             made = make_labels(template.output.labels)
         else:
             raise UsageError(
                 f"no labels: template {template.name!r} has none; give some (-l positive,negative)"
             )
-        return Labelling(
+        kind = multi_label.MultiLabelling if multi else Labelling
+        return kind(
             template,
             made,
             options,
             model=self.model_name,
-            anchors=self.anchor_scores,
-            started=time.perf_counter(),
+            model_identity=self.model_identity,
+            anchors=self.anchors,
+            fits=self.fits,
         )

@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import math
-import time
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Protocol
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from llmtool.engine.types import Engine, Failed, ScoreRequest, Scores
-from llmtool.errors import EngineError, UsageError
-from llmtool.prompts.cases import Example
+from llmtool.engine.types import Engine, Failed, Prompt, ScoreRequest
+from llmtool.errors import UsageError
 from llmtool.prompts.output import Output
 from llmtool.tasks import calibration
-from llmtool.tasks.in_order import InOrder
-from llmtool.tasks.labels import Label, candidates
+from llmtool.tasks.calibration import Fit
+from llmtool.tasks.examples import split_examples
+from llmtool.tasks.kept import Kept
+from llmtool.tasks.labels import Label, candidates, read_prior
+from llmtool.tasks.long_text import parts_of
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.prepare import Case, each_or_failed, identify
 from llmtool.tasks.results import Classification
+from llmtool.tasks.scales import Scales
+from llmtool.tasks.score_stream import Timed, stream_scores, total_usage
 
 if TYPE_CHECKING:
     from llmtool.prompts.template import Template
 
+MIN_FIT = 20  # labelled texts; fewer say less than the anchors do
 LABELS_INPUT = "labels"  # a template with such an input is told which labels there are
 _FIRST_ANCHOR = -1_000_000  # ids of anchors, which no case has
-
-
-class AnchorScores(Protocol):
-    """Keeps the scores of anchors from run to run; a miss costs nothing but time."""
-
-    def load(self, key: str, shape: tuple[int, int]) -> list[list[float]] | None: ...
-
-    def save(self, key: str, rows: Sequence[Sequence[float]]) -> None: ...
 
 
 class Labelling:
@@ -42,7 +40,12 @@ class Labelling:
     Args:
         template: already chosen for the model.
         labels: what a text can be.
+        model: its name; `model_identity` tells its file from others of that name.
         anchors: where the scores of anchors are kept; None keeps none.
+        fits: where calibrations on labelled texts are kept; None looks for none.
+        questions: values for the template's inputs, one for each question that a text is asked. A
+            single one asks which label fits; several ask of each label apart whether it fits (see
+            `tasks.multi_label`).
 
     Raises:
         UsageError: an option is out of its range, or an example has a label that is none.
@@ -55,14 +58,25 @@ class Labelling:
         options: ClassifyOptions,
         *,
         model: str,
-        anchors: AnchorScores | None = None,
-        started: float | None = None,
+        model_identity: str,
+        anchors: Kept | None = None,
+        fits: Kept | None = None,
+        questions: Sequence[Mapping[str, Any]] = ({},),
     ) -> None:
         self.labels, self.options, self.model = labels, options, model
-        self._names = [label.name for label in labels]
-        self._anchors = anchors
-        self._started = time.perf_counter() if started is None else started
-        shown, self._held_back = self._split_examples(template, options)
+        self.questions = questions
+        self.names = [label.name for label in labels]
+        self._model_identity, self._anchors, self._fits = model_identity, anchors, fits
+        form = options.get("form")
+        if form is not None:
+            if form not in ("chat", "completion"):
+                raise UsageError(f"form is {form!r}; it is chat or completion")
+            template = msgspec.structs.replace(template, form=form)
+        given = options.get("examples")
+        if given is None:
+            given = [each for each in template.examples if each.output in self.names]
+        material = template.find_material() or "text"
+        shown, self._held_back = split_examples(given, self.names, material=material)
         output = Output(kind="labels", labels={label.name: label.description for label in labels})
         self.template = msgspec.structs.replace(template, examples=shown, output=output)
         after_text = bool(template.prefill) or template.form == "completion"
@@ -71,13 +85,23 @@ class Labelling:
             # A completion ends its answer with the line.
             self._candidates = tuple(f"{text}\n" for text in self._candidates)
             self._end = False
-        self._log_prior = self._read_prior(options.get("prior"))
+        self._log_prior = read_prior(options.get("prior"), self.names)
         self._min_confidence = options.get("min_confidence") or 0.0
         if not 0 <= self._min_confidence <= 1:
             raise UsageError(f"min_confidence is {self._min_confidence}; it is between 0 and 1")
         if options.get("calibrate", "auto") not in ("auto", "none"):
             raise UsageError("calibrate is auto or none")
-        self._bias: list[float] | None = None
+        if options.get("overflow", "error") not in ("error", "chunk"):
+            raise UsageError("overflow is error or chunk")
+        self.scales = Scales(
+            n_labels=len(labels),
+            n_questions=len(questions),
+            anchors=None if options.get("calibrate") == "none" else self._anchor_requests,
+            is_balanced=bool(self._held_back),
+            key=self._key,
+            kept=anchors,
+            fits=fits,
+        )
 
     @property
     def columns(self) -> list[str]:
@@ -93,40 +117,86 @@ class Labelling:
     def outcomes(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
     ) -> Generator[Classification | Failed, None, None]:
-        """Classify cases together; outcomes come in the order of the cases."""
-        anchors = [] if self._bias is not None else self._anchor_requests()
-        key = "" if not anchors else self._anchor_key(anchors)
-        kept = self._anchors.load(key, self._shape(anchors)) if anchors and self._anchors else None
-        if kept is not None:
-            self._bias = self._bias_of(kept)
-            anchors = []
+        """Classify cases together; outcomes come in the order of the cases.
+
+        A case is asked each question, of each of its parts where it is longer than the context.
+        """
+        waiting: deque[tuple[int, int]] = deque()  # ids of cases, and how many answers they get
+        ids = count()
+
+        def asked() -> Iterator[Case | Failed | None]:
+            for case in cases:
+                if not isinstance(case, Case):
+                    if case is not None:
+                        waiting.append((case.id, 1))
+                        case = Failed(next(ids), case.error)
+                    yield case
+                    continue
+                parts = self._parts(engine, case)
+                waiting.append((case.id, len(parts) * len(self.questions)))
+                for question in self.questions:
+                    for part in parts:
+                        variables = {**part.variables, **question}
+                        yield msgspec.structs.replace(part, id=next(ids), variables=variables)
+
+        answers: list[Timed] = []
+        failure: Failed | None = None
+        n_come = 0
+        with closing(self.scores(engine, asked())) as scores:
+            for outcome in scores:
+                n_come += 1
+                if isinstance(outcome, Failed):
+                    failure = failure or outcome
+                else:
+                    answers.append(outcome)
+                id, n = waiting[0]
+                if n_come == n:
+                    waiting.popleft()
+                    yield Failed(id, failure.error) if failure else self.classify(answers)
+                    answers, failure, n_come = [], None, 0
+
+    def scores(
+        self, engine: Engine, cases: Iterable[Case | Failed | None], *, fitted: bool = True
+    ) -> Generator[Timed | Failed, None, None]:
+        """Yield the log-probabilities of each case's labels, in the order of the cases.
+
+        The first call scores the anchors as well, unless they are kept from another run. Without
+        `fitted` an earlier fit to labelled texts is left aside.
+        """
+        anchors = self.scales.needed(fitted=fitted)
         rows: list[list[float]] = []
 
         def requests() -> Iterator[ScoreRequest | Failed | None]:
             yield from anchors
             yield from each_or_failed(self.request, cases)
 
-        line = InOrder[ScoreRequest, _Answer](requests(), _Answer)
-        events = engine.score(line.read())
-        with closing(events):  # type: ignore[type-var]
-            for event in events:
-                if isinstance(event, Failed):
-                    line.fail(event)
-                else:
-                    line.answer(event.id).end(event)
-                for done in line.leave():
-                    if len(rows) < len(anchors):  # they stand at the head of the line
-                        if isinstance(done, Failed):
-                            raise done.error
-                        rows.append(list(done.scores.totals))
-                        if len(rows) == len(anchors):
-                            self._bias = self._bias_of(rows)
-                            if self._anchors is not None:
-                                self._anchors.save(key, rows)
-                        continue
-                    yield done if isinstance(done, Failed) else self._classify(done)
-        if len(line):
-            raise EngineError("the model was closed before the texts were classified")
+        with closing(stream_scores(engine, requests())) as answers:
+            for answer in answers:
+                if len(rows) == len(anchors):
+                    yield answer
+                    continue
+                if isinstance(answer, Failed):  # anchors come first
+                    raise answer.error
+                rows.append(list(answer.scores.totals))
+                if len(rows) == len(anchors):
+                    self.scales.learn(anchors, rows)
+
+    def _parts(self, engine: Engine, case: Case) -> list[Case]:
+        if self.options.get("overflow") != "chunk":
+            return [case]
+        question = self.questions[0]
+
+        def prompt(part: Case) -> Prompt:
+            asked = msgspec.structs.replace(part, variables={**part.variables, **question})
+            return self.request(asked).prompt
+
+        return parts_of(engine, case, self.material, prompt=prompt, answers=self._candidates)
+
+    @property
+    def material(self) -> str | None:
+        """The input that takes the text."""
+        given = {*(self.options.get("variables") or ()), *self.questions[0]}
+        return self.template.find_material(frozenset(given))
 
     def request(self, case: Case) -> ScoreRequest:
         """Render the template into a request for the labels' log-probabilities.
@@ -149,89 +219,76 @@ class Labelling:
             prompt=rendered.prompt(), candidates=self._candidates, end=self._end, id=case.id
         )
 
-    def _split_examples(
-        self, template: Template, options: ClassifyOptions
-    ) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-        """Return the examples that are shown, one of each label in turn, and those held back."""
-        given = options.get("examples")
-        if given is None:
-            return tuple(e for e in template.examples if e.output in self._names), ()
-        material = template.find_material() or "text"
-        examples = [_as_example(each, material) for each in given]
-        shown: dict[str, Example] = {}
-        held_back = []
-        for example in examples:
-            if example.output not in self._names:
-                from llmtool.prompts.nearest import nearest
-
-                hint = nearest(example.output, self._names)
-                raise UsageError(
-                    f"an example has the label {example.output!r}, which is none{hint}"
-                )
-            if example.output in shown:
-                held_back.append(example)
-            else:
-                shown[example.output] = example
-        ordered = [shown[name] for name in self._names if name in shown]
-        return tuple(ordered), tuple(_balanced(held_back, self._names))
-
     def _anchor_requests(self) -> list[ScoreRequest]:
-        if self.options.get("calibrate", "auto") == "none":
-            self._bias = [0.0] * len(self.labels)
-            return []
+        """Return texts whose answer is known on average, question by question."""
+        material = self.material
+        given = {*(self.options.get("variables") or ()), *self.questions[0]}
+        needed = {name for name, spec in self.template.inputs.items() if spec.required}
         if self._held_back:
             cases = [Case(variables=example.variables) for example in self._held_back]
+        elif material is None or needed - given - {material}:
+            return []  # what else is needed differs from text to text
         else:
-            given = frozenset(self.options.get("variables") or ())
-            material = self.template.find_material(given)
-            others = (
-                {name for name, spec in self.template.inputs.items() if spec.required}
-                - given
-                - {material}
-            )
-            if material is None or others:  # what else is needed differs from text to text
-                self._bias = [0.0] * len(self.labels)
-                return []
-            cases = [Case(variables={material: text}) for text in calibration.NEUTRAL]
+            cases = [
+                Case(variables={material: text, **question})
+                for question in self.questions
+                for text in calibration.NEUTRAL
+            ]
         return [
             self.request(msgspec.structs.replace(case, id=_FIRST_ANCHOR + i))
             for i, case in enumerate(cases)
         ]
 
-    def _bias_of(self, rows: Sequence[Sequence[float]]) -> list[float]:
-        if self._held_back:
-            return calibration.bias_of_balanced(rows)
-        return calibration.bias_of_neutral(rows)
+    def _key(self, *parts: object) -> str:
+        examples = [(e.variables, e.output) for e in self.template.examples]
+        told = [self._candidates, self._end, self.options.get("system"), examples, *parts]
+        return identify(self.template, self._model_identity, *told).hex()
 
-    def _shape(self, anchors: Sequence[ScoreRequest]) -> tuple[int, int]:
-        return len(anchors), len(self.labels)
+    def fit(self, engine: Engine, texts: Sequence[tuple[Case, str]]) -> Fit:
+        """Fit bias and temperature to labelled texts, keep and use them.
 
-    def _anchor_key(self, anchors: Sequence[ScoreRequest]) -> str:
-        prompts = [(a.prompt.text, a.prompt.messages, a.prompt.prefill) for a in anchors]
-        return identify(self.template, self.model, self._candidates, self._end, prompts).hex()
+        Raises:
+            UsageError: there are too few texts, or a label that is none.
+            LlmtoolError: of the first text that fails.
+        """
+        if len(texts) < MIN_FIT:
+            raise UsageError(
+                f"{len(texts)} labelled texts are too few to calibrate; {MIN_FIT} are needed"
+            )
+        truth = [self.number_of(label) for _, label in texts]
+        rows = []
+        cases = [msgspec.structs.replace(case, id=i) for i, (case, _) in enumerate(texts)]
+        for outcome in self.scores(engine, cases, fitted=False):
+            if isinstance(outcome, Failed):
+                raise outcome.error
+            rows.append(outcome.scores.totals)
+        return self.scales.fit(rows, truth)
 
-    def _read_prior(self, prior: Mapping[str, float] | None) -> list[float]:
-        if prior is None:
-            return [0.0] * len(self.labels)
-        unknown = [name for name in prior if name not in self._names]
-        if unknown:
-            from llmtool.prompts.nearest import nearest
+    def number_of(self, label: str) -> int:
+        """Return which of the labels a text is.
 
-            raise UsageError(f"prior: {unknown[0]!r} is no label{nearest(unknown[0], self._names)}")
-        missing = [name for name in self._names if name not in prior]
-        if missing:
-            raise UsageError(f"prior: {missing[0]!r} is missing")
-        if min(prior.values()) <= 0:
-            raise UsageError("prior: every label needs a number above 0")
-        total = math.fsum(prior.values())
-        return [math.log(prior[name] / total) for name in self._names]
+        Raises:
+            UsageError: it is none of them.
+        """
+        wanted = label.strip().casefold()
+        for number, name in enumerate(self.names):
+            if name.strip().casefold() == wanted:
+                return number
+        from llmtool.prompts.nearest import nearest
 
-    def _classify(self, answer: _Answer) -> Classification:
-        scores = answer.scores
-        assert self._bias is not None
-        raw = scores.totals
-        adjusted = calibration.add(calibration.add(raw, self._bias), self._log_prior)
-        probabilities = calibration.softmax(adjusted)
+        known = nearest(label, self.names) or f" (there are: {', '.join(self.names)})"
+        raise UsageError(f"{label!r} is none of the labels{known}")
+
+    def classify(self, answers: Sequence[Timed]) -> Classification:
+        """Return the classification that the log-probabilities of a text's parts give.
+
+        Parts count by their tokens.
+        """
+        scale, raw = (
+            self.scales.of(0),
+            self._mean([each.scores.totals for each in answers], answers),
+        )
+        probabilities = self.mean_probabilities(answers)
         best = max(range(len(probabilities)), key=probabilities.__getitem__)
         score = probabilities[best]
         sure = score >= self._min_confidence
@@ -240,60 +297,42 @@ class Labelling:
             text=label.name if sure else "",
             label=(label.name if label.value is None else label.value) if sure else None,
             score=score,
-            scores=dict(zip(self._names, probabilities, strict=True)),
-            logprobs=dict(zip(self._names, raw, strict=True)),
-            bias=dict(zip(self._names, self._bias, strict=True)),
+            scores=dict(zip(self.names, probabilities, strict=True)),
+            logprobs=dict(zip(self.names, raw, strict=True)),
+            bias=dict(zip(self.names, scale.bias, strict=True)),
             coverage=min(1.0, math.fsum(map(math.exp, raw))),
             form=self.template.form,
+            calibrated=scale.n_texts > 0,
             reason=None if sure else f"the score is below {self._min_confidence:g}",
             model=self.model,
-            usage=scores.usage,
-            seconds=time.perf_counter() - answer.began,
+            usage=total_usage(answers),
+            seconds=max(each.seconds for each in answers),
+            warnings=_said_of_parts(len(answers)),
         )
 
+    def mean_probabilities(self, answers: Sequence[Timed], *, question: int = 0) -> list[float]:
+        """Return scores that add up to 1, of the answers to one question; shape (n_labels,)."""
+        scale = self.scales.of(question)
+        rows = [
+            calibration.softmax(calibration.add(scale.apply(each.scores.totals), self._log_prior))
+            for each in answers
+        ]
+        return self._mean(rows, answers)
 
-class _Answer:
-    """What has come for one request."""
-
-    def __init__(self, request: ScoreRequest) -> None:
-        self.began = time.perf_counter()
-        self._scores: Scores | None = None
-
-    def end(self, scores: Scores) -> None:
-        self._scores = scores
-
-    @property
-    def is_complete(self) -> bool:
-        return self._scores is not None
-
-    @property
-    def scores(self) -> Scores:
-        assert self._scores is not None
-        return self._scores
+    def _mean(self, rows: Sequence[Sequence[float]], answers: Sequence[Timed]) -> list[float]:
+        weights = [each.scores.usage.prompt_tokens for each in answers]
+        total = sum(weights)
+        return [
+            math.fsum(value * weight for value, weight in zip(column, weights, strict=True)) / total
+            for column in zip(*rows, strict=True)
+        ]
 
 
 def _described(label: Label) -> str:
     return f"{label.name}: {label.description}" if label.description else label.name
 
 
-def _balanced(examples: Sequence[Example], names: Sequence[str]) -> list[Example]:
-    """Return as many examples of each label, in turn; none where a label has none."""
-    by_label = {name: [e for e in examples if e.output == name] for name in names}
-    n = min(map(len, by_label.values()))
-    return [by_label[name][i] for i in range(n) for name in names]
-
-
-def _as_example(example: Any, material: str) -> Example:
-    """Return an example that is a pair of a text and its label, or a mapping with both.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    if isinstance(example, Mapping) and "label" in example:
-        variables = {str(name): value for name, value in example.items() if name != "label"}
-        if "text" in variables:
-            variables = {material: variables["text"]}
-        return Example(variables, str(example["label"]))
-    if isinstance(example, (tuple, list)) and len(example) == 2:
-        return Example({material: str(example[0])}, str(example[1]))
-    raise UsageError('an example is a pair of a text and its label, or has "text" and "label"')
+def _said_of_parts(n: int) -> tuple[str, ...]:
+    if n == 1:
+        return ()
+    return (f"longer than the context: scored in {n} parts, which count by their length",)

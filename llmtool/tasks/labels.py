@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
+import math
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ class Label(msgspec.Struct, frozen=True):
     value: Any = None
 
 
-def make_labels(labels: Labels) -> tuple[Label, ...]:
+def make_labels(labels: Labels, *, at_least: int = 2) -> tuple[Label, ...]:
     """Return labels from names, a mapping of names to descriptions, an Enum, or `bool`.
 
     A member of an Enum is called by its value where that is a text, else by its name; `bool` is
@@ -38,8 +39,9 @@ def make_labels(labels: Labels) -> tuple[Label, ...]:
         ['spam', 'ham']
     """
     made = tuple(_each(labels))
-    if len(made) < 2:
-        raise UsageError("at least two labels are needed: -l positive,negative")
+    if len(made) < at_least:
+        n = "two labels are" if at_least == 2 else "one label is"
+        raise UsageError(f"at least {n} needed: -l positive,negative")
     if len(made) > MAX_LABELS:
         raise UsageError(f"{len(made)} labels are too many; {MAX_LABELS} can be told apart")
     seen: dict[str, str] = {}
@@ -80,3 +82,29 @@ def candidates(labels: Iterable[Label], *, after_text: bool) -> tuple[tuple[str,
     names = [label.name.strip() for label in labels]
     clash = any(a != b and b.startswith(a) for a in names for b in names)
     return tuple(f" {name}" if after_text else name for name in names), clash
+
+
+def read_prior(prior: Mapping[str, float] | None, names: Sequence[str]) -> list[float]:
+    """Return the logarithm of each label's share, zeros where nothing is said; shape (n_labels,).
+
+    Raises:
+        UsageError: a label is missing or unknown, or a number is not above 0.
+
+    Example:
+        >>> [round(math.exp(value), 2) for value in read_prior({"a": 3, "b": 1}, ["a", "b"])]
+        [0.75, 0.25]
+    """
+    if prior is None:
+        return [0.0] * len(names)
+    unknown = [name for name in prior if name not in names]
+    if unknown:
+        from llmtool.prompts.nearest import nearest
+
+        raise UsageError(f"prior: {unknown[0]!r} is no label{nearest(unknown[0], names)}")
+    missing = [name for name in names if name not in prior]
+    if missing:
+        raise UsageError(f"prior: {missing[0]!r} is missing")
+    if min(prior.values()) <= 0:
+        raise UsageError("prior: every label needs a number above 0")
+    total = math.fsum(prior.values())
+    return [math.log(prior[name] / total) for name in names]

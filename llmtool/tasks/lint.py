@@ -100,7 +100,7 @@ def _try_cases(draft: Draft, template: Template) -> None:
             reason = str(exc).replace("the reply", "its answer", 1)
             draft.fail(("examples", index, "output"), f"examples.{index}: {reason}")
     for test in template.tests:
-        if test.vars is not UNSET and isinstance(test.vars, dict):
+        if test.vars is not UNSET:
             given = {k: v for k, v in test.vars.items() if template.inputs[k].type != "file"}
             preview(template, given)
 
@@ -117,8 +117,8 @@ def _advise(draft: Draft, template: Template) -> Iterator[tuple[tuple[str, int],
             f"no example has the label {unseen[0]!r}; models lean towards labels they have seen",
         )
     for index, test in enumerate(template.tests):
-        place = draft.place_of(("tests", index, "dataset"))
-        if test.dataset is not UNSET and not Path(place[0]).with_name(str(test.dataset)).is_file():
+        if test.dataset is not UNSET and not (Path(test.file).parent / test.dataset).is_file():
+            place = draft.place_of(("tests", index, "dataset"))
             yield place, f"tests.{index}: there is no file {test.dataset!r} beside the template"
     yield from _advise_on_material(draft, template)
     if not template.tests:

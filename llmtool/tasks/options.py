@@ -49,3 +49,6 @@ class ClassifyOptions(TypedDict, total=False):
     min_confidence: float | None
     prior: Mapping[str, float] | None
     calibrate: str
+    form: str | None
+    overflow: str
+    multi: bool

@@ -101,12 +101,14 @@ class Classification(Result, frozen=True, kw_only=True):
     """What `classify` returns.
 
     `text` is the label's name, "" where `label` is None because nothing is sure enough (`reason`).
+    Where any number of labels may fit, `labels` holds them, and `text` their names, one a line.
     `scores` are by name and add up to 1; `logprobs` are what the model gave, of which `bias` was
     taken out; `coverage` is how much of the model's probability the labels have together: where it
     is low, the model wanted to say something else.
     """
 
     label: Any
+    labels: tuple[Any, ...] | None = None
     score: float
     scores: dict[str, float]
     reason: str | None = None
@@ -114,12 +116,15 @@ class Classification(Result, frozen=True, kw_only=True):
     logprobs: dict[str, float]
     bias: dict[str, float]
     form: str
+    calibrated: bool = False
     model: str
     usage: Usage
     seconds: float
     warnings: tuple[str, ...] = ()
 
     def row(self) -> dict[str, Any]:
-        """Return `label`, `score` and `scores`."""
+        """Return `label` (or `labels`), `score` and `scores`."""
         scores = {name: round(score, 4) for name, score in self.scores.items()}
+        if self.labels is not None:
+            return {"labels": self.text.splitlines(), "scores": scores}
         return {"label": self.text or None, "score": round(self.score, 4), "scores": scores}

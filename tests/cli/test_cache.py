@@ -69,6 +69,18 @@ def test_clear_says_what_it_freed(run_llmtool: Run, cache: PrefixCache) -> None:
     assert cache.entries() == []
 
 
+def test_clear_removes_the_replies_of_tests_too(
+    run_llmtool: Run, env: dict[str, str], cache: PrefixCache
+) -> None:
+    folder = Path(env["LLMTOOL_CACHE_DIR"], "tests")
+    folder.mkdir()
+    (folder / f"{A}.json").write_bytes(bytes(1_000_000))
+    (folder / "notes.txt").write_text("mine")
+    assert b"would free 4.0 MB: 3 files" in run_llmtool("cache", "clear", "--dry-run").stderr
+    assert run_llmtool("cache", "clear").stderr == b"llmtool: freed 4.0 MB: 3 files\n"
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+
+
 def test_a_dry_run_removes_nothing(run_llmtool: Run, cache: PrefixCache) -> None:
     result = run_llmtool("cache", "clear", "--dry-run")
     assert (out(result), result.stderr) == ("", b"llmtool: would free 3.0 MB: 2 files\n")

@@ -81,8 +81,8 @@ WARNINGS = {
     ),
     "no tests": (TEXT + "prompt: '{{ text }}'", "1: warning: no tests"),
     "no dataset": (
-        TEXT + "prompt: '{{ text }}'\ntests:\n- dataset: cases.jsonl",
-        "6: warning: tests.0: there is no file 'cases.jsonl' beside the template",
+        TEXT + "prompt: '{{ text }}'\ntests:\n- dataset: sets/cases.jsonl",
+        "6: warning: tests.0: there is no file 'sets/cases.jsonl' beside the template",
     ),
     "text in a sentence": (
         TEXT + "prompt: 'Sum up {{ text }} now'\n" + TESTED,

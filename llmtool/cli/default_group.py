@@ -1,0 +1,57 @@
+"""A command that does something itself and has subcommands as well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperGroup
+
+DEFAULT = "text"
+
+
+class DefaultGroup(TyperGroup):
+    """Runs its command `text` unless the first argument names another one.
+
+    So `llmtool classify "I like it"` classifies, and `llmtool classify eval` is a subcommand. The
+    help of both is the group's own: that of the default command, and a list of the others.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or args[0] not in self._others():
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return self._others()
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        if cmd_name == DEFAULT and command is not None:
+            command.format_epilog = self._format_epilog(command)  # type: ignore[method-assign]
+        return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return (None if name == DEFAULT else name), command, rest
+
+    @property
+    def default(self) -> Any:
+        """The command that runs without a name."""
+        return self.commands[DEFAULT]
+
+    def _others(self) -> list[str]:
+        return [name for name in self.commands if name != DEFAULT]
+
+    def _format_epilog(self, command: Any) -> Any:
+        """Return the epilog's writer, which lists the subcommands before the examples."""
+        original = type(command).format_epilog
+
+        def write(ctx: Any, formatter: Any) -> None:
+            with formatter.section("Subcommands"):
+                rows = [
+                    (name, self.commands[name].get_short_help_str(60)) for name in self._others()
+                ]
+                formatter.write_dl(rows)
+            original(command, ctx, formatter)
+
+        return write

@@ -1,0 +1,320 @@
+"""What `classify` does with its options: labels, examples, one text or a batch, exit codes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from llmtool.cli import batch as batches
+from llmtool.cli import groups as g
+from llmtool.cli import inputs, labels_show, output, session, show
+from llmtool.errors import InputError, LlmtoolError, LowConfidence, UsageError
+from llmtool.records.readers import Reader, Record
+from llmtool.tasks.each import Binding, fill
+from llmtool.tasks.labelling import Labelling
+from llmtool.tasks.options import ClassifyOptions
+from llmtool.tasks.prepare import Case
+from llmtool.tasks.results import Classification, Result
+from llmtool.toolbox import Toolbox
+
+_MAX_NUMBERS = 12  # labels whose counts are told after a batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is asked of a result, beyond the label."""
+
+    top: int | None = None
+    scores: bool = False
+    min_confidence: float | None = None
+    fail_on: tuple[str, ...] = ()
+    expect: tuple[str, ...] = ()
+    explain: bool = False
+
+
+def classify(
+    text: str | None,
+    *,
+    labels: g.LabelsGroup,
+    wanted: Wanted,
+    overflow: str,
+    source: g.SourceGroup,
+    view: g.PrintGroup,
+    batch: g.BatchGroup,
+    engine: g.EngineGroup,
+    common: g.CommonGroup,
+) -> None:
+    """Print what one text is, or the rows of a batch.
+
+    Raises:
+        LowConfidence: a label of `fail_on` was met, or none of `expect`, or nothing is sure enough;
+            the result is printed before.
+        LlmtoolError: as classifying says.
+    """
+    folders, settings = session.start(
+        color=common.color.value, quiet=common.quiet, offline=engine.offline
+    )
+    if wanted.explain and (labels.multi or batch.each is not None):
+        raise UsageError("--explain is about one text and one label, without --each or --multi")
+    names, options = read_options(labels)
+    options = {**options, "min_confidence": wanted.min_confidence, "overflow": overflow}
+    fits_only = labels.calibrate is not None and text is None and not source.file and not batch.each
+    prompt = material = reader = None
+    if batch.each is not None:
+        if text is not None:
+            raise UsageError("a text and --each exclude each other: a batch brings its own texts")
+        reader = batches.open_reader(batch, source, view)
+    else:
+        batches.refuse(batch)
+        if not fits_only:
+            prompt, material = _gather(text, source)
+    box = session.open_toolbox(folders, settings, engine)
+    labelling = box.prepare_labels(names, options)
+    for name in (*wanted.fail_on, *wanted.expect):
+        _check_label(labelling, name)
+    if labels.calibrate is not None:
+        calibrate(box, labelling, labels.calibrate)
+        if fits_only:
+            return
+    given = frozenset(options.get("variables") or ())
+    if reader is not None:
+        _run_batch(box, labelling, reader, given, batch=batch, view=view, wanted=wanted)
+        return
+    case = fill(labelling.template, prompt=prompt, input=material, given=given)
+    if view.dry_run:
+        first = Case(variables={**case.variables, **labelling.questions[0]})
+        show.prompt(box, labelling.request(first), as_json=view.json)
+        return
+    result = labels_show.one(
+        box,
+        labelling,
+        case,
+        view=view,
+        top=wanted.top,
+        scores=wanted.scores,
+        explain=wanted.explain,
+    )
+    _judge(result, wanted)
+
+
+def read_options(labels: g.LabelsGroup) -> tuple[dict[str, str] | None, ClassifyOptions]:
+    """Return the labels with their descriptions, None for the template's, and the options.
+
+    Raises:
+        UsageError, InputError: an option or a file is wrong.
+    """
+    system = labels.system
+    options: ClassifyOptions = {
+        "system": system if system is None else inputs.read_argument(system, name="--system"),
+        "variables": session.parse_params(labels.param or []),
+        "prior": read_prior(labels.prior),
+        "calibrate": "none" if labels.raw else "auto",
+        "form": labels.form.value if labels.form else None,
+        "multi": labels.multi,
+    }
+    if labels.template is not None:
+        options["template"] = labels.template
+    if labels.examples is not None:
+        options["examples"] = read_labelled(labels.examples)
+    return read_labels(labels.label or []), options
+
+
+def read_labels(arguments: list[str]) -> dict[str, str] | None:
+    """Return names with descriptions from `a,b`, `name=description` and `@file`; None from nothing.
+
+    Raises:
+        UsageError: a name is there twice or empty.
+        InputError: a file cannot be read.
+    """
+    if not arguments:
+        return None
+    found: list[tuple[str, str]] = []
+    for argument in arguments:
+        text = inputs.read_argument(argument, name="--label")
+        if text.startswith("@"):
+            lines = inputs.read_file(text[1:]).splitlines()
+            found += [_label(line) for line in lines if line.strip()]
+        elif "=" in text:
+            found.append(_label(text))
+        else:
+            found += [(name.strip(), "") for name in text.split(",")]
+    names = Counter(name for name, _ in found)
+    twice = [name for name, n in names.items() if n > 1]
+    if twice:
+        raise UsageError(f"the label {twice[0]!r} is there twice")
+    return dict(found)
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, _, description = text.partition("=")
+    return name.strip(), description.strip()
+
+
+def read_prior(text: str | None) -> dict[str, float] | None:
+    """Return shares from `a=9,b=1`.
+
+    Raises:
+        UsageError: it is not of that form.
+    """
+    if text is None:
+        return None
+    prior = {}
+    for part in inputs.read_argument(text, name="--prior").split(","):
+        name, mark, number = part.rpartition("=")
+        try:
+            prior[name.strip()] = float(number)
+        except ValueError:
+            mark = ""
+        if not mark:
+            raise UsageError(f"--prior {part}: write it as LABEL=NUMBER")
+    return prior
+
+
+def read_labelled(
+    path: str,
+    *,
+    text_field: str | None = None,
+    label_field: str = "label",
+    split: str | None = None,
+) -> list[dict[str, Any]]:
+    """Return the labelled texts of a JSONL or CSV file, as `text` and `label`.
+
+    Raises:
+        InputError: the file or a row of it is broken, or has no text or label.
+    """
+    reader = Reader("csv" if path.lower().endswith((".csv", ".tsv")) else "jsonl", [path])
+    found = []
+    for record in filter(None, reader):
+        if record.error is not None:
+            raise record.error
+        if split is not None and record.fields.get("split") != split:
+            continue
+        field = text_field or _text_field(record, label_field)
+        for name in (field, label_field):
+            if not isinstance(record.fields.get(name), str) or not record.fields[name].strip():
+                known = ", ".join(record.fields) or "none"
+                raise InputError(f"{record.place}: no text under {name!r} (there are: {known})")
+        found.append({"text": record.fields[field], "label": record.fields[label_field].strip()})
+    if not found:
+        what = f" of split {split!r}" if split else ""
+        raise InputError(f"{path}: there are no labelled texts{what}")
+    return found
+
+
+def _text_field(record: Record, label_field: str) -> str:
+    others = [name for name in record.fields if name not in (label_field, "split")]
+    return others[0] if len(others) == 1 else "text"
+
+
+def _gather(text: str | None, source: g.SourceGroup) -> tuple[str | None, str | None]:
+    """Return an argument, or material; standard input is left alone beside an argument."""
+    beside = text is not None and text != "-"
+    return inputs.gather(
+        text,
+        source.file or [],
+        no_stdin=source.no_stdin or beside,
+        errors=source.errors.value,
+    )
+
+
+def _check_label(labelling: Labelling, name: str) -> None:
+    if name not in labelling.names:
+        from llmtool.prompts.nearest import nearest
+
+        hint = nearest(name, labelling.names) or f" (there are: {', '.join(labelling.names)})"
+        raise UsageError(f"{name!r} is none of the labels{hint}")
+
+
+def calibrate(box: Toolbox, labelling: Labelling, path: str) -> None:
+    rows = read_labelled(path)
+    name = labelling.material or "text"
+    texts = [(Case(variables={name: row["text"]}), row["label"]) for row in rows]
+    fit = labelling.fit(box.engine, texts)
+    (before, after), (worse, better) = fit.accuracy, fit.ece
+    output.note(
+        f"calibrated on {fit.n_texts} texts and kept: accuracy {before:.2f} to {after:.2f}, "
+        f"calibration error {worse:.2f} to {better:.2f} on these texts"
+    )
+
+
+def _run_batch(
+    box: Toolbox,
+    labelling: Labelling,
+    reader: Reader,
+    given: frozenset[str],
+    *,
+    batch: g.BatchGroup,
+    view: g.PrintGroup,
+    wanted: Wanted,
+) -> None:
+    binding = Binding(template=labelling.template, field=batch.field, given=given)
+    if view.dry_run:
+        batches.preview(box, labelling, binding, reader, view=view)
+        return
+    tally = _Tally(wanted)
+    failed: LlmtoolError | None = None
+    try:
+        batches.run(box, labelling, binding, reader, batch=batch, view=view, on_outcome=tally.count)
+    except LlmtoolError as exc:
+        failed = exc
+    tally.conclude()
+    if failed is not None:
+        raise failed
+    if tally.n_unwanted:
+        raise LowConfidence(f"{tally.n_unwanted} records have a label that --fail-on names, "
+                            "or none that --expect does")  # fmt: skip
+
+
+class _Tally:
+    """How often each label came, for the summary of a batch."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._labels: Counter[str] = Counter()
+        self._scores: list[float] = [0.0, 0.0]  # sum, number
+        self._n_abstained = self.n_unwanted = 0
+
+    def count(self, record: Record, outcome: Result | LlmtoolError) -> None:
+        if not isinstance(outcome, Classification):
+            return
+        names = outcome.text.splitlines()
+        self._labels.update(names)
+        self._n_abstained += not names
+        self._scores[0] += outcome.score
+        self._scores[1] += 1
+        self.n_unwanted += _is_unwanted(names, self._wanted)
+
+    def conclude(self) -> None:
+        total, n = self._scores
+        if not n:
+            return
+        shown = self._labels.most_common(_MAX_NUMBERS)
+        parts = [f"{name} {times}" for name, times in shown]
+        if len(self._labels) > len(shown):
+            parts.append(f"{len(self._labels) - len(shown)} more labels")
+        if self._n_abstained:
+            parts.append(f"no label {self._n_abstained}")
+        output.note(f"{', '.join(parts)}; mean score {total / n:.2f}")
+
+
+def _is_unwanted(names: list[str], wanted: Wanted) -> bool:
+    if any(name in wanted.fail_on for name in names):
+        return True
+    return bool(wanted.expect) and not any(name in wanted.expect for name in names)
+
+
+def _judge(result: Classification, wanted: Wanted) -> None:
+    """Raise for what the caller asked to fail on.
+
+    Raises:
+        LowConfidence: the label is unwanted, or there is none.
+    """
+    names = result.text.splitlines()
+    if wanted.min_confidence is not None and not names:
+        raise LowConfidence(f"no label: {result.reason}")
+    if _is_unwanted(names, wanted):
+        told = ", ".join(names) or "none"
+        named = [*wanted.fail_on] if any(n in wanted.fail_on for n in names) else []
+        why = "which --fail-on names" if named else f"not {' or '.join(wanted.expect)}"
+        raise LowConfidence(f"the label is {told}, {why}")

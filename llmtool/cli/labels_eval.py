@@ -1,0 +1,155 @@
+"""`llmtool classify eval`: labelled texts in, figures, mistakes and a plot out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llmtool.cli import groups as g
+from llmtool.cli import labels_command, labels_plot, labels_show, output, session
+from llmtool.cli.result_file import open_sink
+from llmtool.errors import UsageError
+from llmtool.tasks import evaluate as measure
+from llmtool.tasks.evaluate import Baseline, Evaluation, Texts
+from llmtool.tasks.options import ClassifyOptions
+from llmtool.toolbox import Toolbox
+
+_SHOWN_MISTAKES = 5
+
+
+def run(
+    data: str,
+    *,
+    text_field: str | None,
+    label_field: str,
+    split: str | None,
+    labels: g.LabelsGroup,
+    baselines: bool,
+    compare: bool,
+    plot: str | None,
+    view: g.PrintGroup,
+    engine: g.EngineGroup,
+    common: g.CommonGroup,
+) -> None:
+    """Print how well labelled texts are classified.
+
+    Raises:
+        UsageError: an option or a label does not fit.
+        InputError: the data are broken.
+    """
+    if labels.multi:
+        raise UsageError("eval measures one label a text, and not --multi")
+    if plot is not None:
+        labels_plot.check(plot)
+    folders, settings = session.start(
+        color=common.color.value, quiet=common.quiet, offline=engine.offline
+    )
+    names, options = labels_command.read_options(labels)
+    rows = labels_command.read_labelled(
+        data, text_field=text_field, label_field=label_field, split=split
+    )
+    texts = Texts(tuple(row["text"] for row in rows), tuple(row["label"] for row in rows))
+    if names is None and labels.template is None:
+        names = dict.fromkeys(sorted(set(texts.labels)), "")
+    box = session.open_toolbox(folders, settings, engine)
+    labelling = box.prepare_labels(names, options)
+    if labels.calibrate is not None:
+        labels_command.calibrate(box, labelling, labels.calibrate)
+    found = measure.evaluate(box, labelling, texts)
+    others: list[Baseline] = []
+    if compare:
+        others += _compare(box, names, options, texts, found)
+    if baselines:
+        others.append(measure.constrained_generation(box, labelling.names, texts))
+        others.append(measure.free_generation(box, labelling.names, texts))
+    if plot is not None:
+        labels_plot.draw(found, plot, title=f"{labelling.template.name} on {labelling.model}")
+    with open_sink(view.output) as sink:
+        if view.json:
+            told = {**msgspec.to_builtins(found), "others": msgspec.to_builtins(others)}
+            output.write_json(told, sink)
+        elif sink.is_terminal:
+            _draw(found, others)
+        else:
+            for name, value in _figures(found):
+                sink.write(f"{name}\t{value}\n")
+            for each in others:
+                sink.write(f"{each.name}\t{each.accuracy:.3f}\t{each.macro_f1:.3f}\n")
+
+
+def _compare(
+    box: Toolbox,
+    names: dict[str, str] | None,
+    options: ClassifyOptions,
+    texts: Texts,
+    found: Evaluation,
+) -> list[Baseline]:
+    """Return the same texts under the other ways to score labels, and with the labels reversed."""
+    compared = []
+    for form in ("completion", "chat"):
+        for calibrate in ("auto", "none"):
+            changed: ClassifyOptions = {**options, "form": form, "calibrate": calibrate}
+            other = measure.evaluate(box, box.prepare_labels(names, changed), texts)
+            what = "what the model favours taken out" if calibrate == "auto" else "raw"
+            compared.append(
+                Baseline(
+                    name=f"scored as a {form}, {what}",
+                    accuracy=other.accuracy,
+                    macro_f1=other.macro_f1,
+                    texts_per_second=other.texts_per_second,
+                )
+            )
+    return compared
+
+
+def _figures(found: Evaluation) -> list[tuple[str, str]]:
+    return [
+        ("texts", str(found.n_texts)),
+        ("accuracy", f"{found.accuracy:.3f}"),
+        ("macro-F1", f"{found.macro_f1:.3f}"),
+        ("expected calibration error", f"{found.ece:.3f}"),
+        ("texts per second", f"{found.texts_per_second:.1f}"),
+    ]
+
+
+def _draw(found: Evaluation, others: list[Baseline]) -> None:
+    output.fields(_figures(found))
+    if others:
+        output.stdout.write("\n")
+        output.table(
+            ["other ways", "accuracy", "macro-F1", "no label", "per second"],
+            [
+                (
+                    each.name,
+                    f"{each.accuracy:.3f}",
+                    f"{each.macro_f1:.3f}",
+                    str(each.n_unclear),
+                    f"{each.texts_per_second:.1f}",
+                )
+                for each in others
+            ],
+            right=["accuracy", "macro-F1", "no label", "per second"],
+        )
+    output.stdout.write("\n")
+    _confusion(found)
+    if found.mistakes:
+        output.stdout.write("\n")
+        output.table(
+            ["score", "label", "expected", "surest mistakes"],
+            [
+                (f"{each.score:.2f}", each.label, each.expected, " ".join(each.text.split())[:300])
+                for each in found.mistakes[:_SHOWN_MISTAKES]
+            ],
+            right=["score"],
+        )
+
+
+def _confusion(found: Evaluation) -> None:
+    """Draw how many texts of each label got which; columns are numbered like the rows."""
+    numbers = [str(i + 1) for i in range(len(found.labels))]
+    rows: list[tuple[Any, ...]] = []
+    for number, name, counts in zip(numbers, found.labels, found.confusion, strict=True):
+        right = counts[int(number) - 1] / max(sum(counts), 1)
+        rows.append((f"{number} {name}", *map(str, counts), labels_show.bar(right, 10)))
+    output.table(["is, got", *numbers, "right"], rows, right=numbers)

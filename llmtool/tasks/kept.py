@@ -1,0 +1,61 @@
+"""Small JSON values kept from run to run, by key: private files that are never trusted blindly."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from llmtool import files
+from llmtool.errors import LlmtoolError
+
+T = TypeVar("T")
+_KEY = re.compile(r"[0-9a-f]{16,64}")
+
+
+class Kept:
+    """Values in one folder, the newest `limit` of them.
+
+    What cannot be read, is broken or of another shape counts as missing.
+    """
+
+    def __init__(self, folder: Path, *, limit: int = 500) -> None:
+        self.folder, self._limit = folder, limit
+
+    def load(self, key: str, kind: type[T]) -> T | None:
+        try:
+            return msgspec.json.decode(self._path(key).read_bytes(), type=kind)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def save(self, key: str, value: object) -> None:
+        """Keep a value.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        path = self._path(key)
+        files.write_atomically(path, msgspec.json.encode(value))
+        with contextlib.suppress(OSError):
+            self._drop_oldest()
+
+    def try_to_save(self, key: str, value: object) -> None:
+        """Keep a value that costs nothing but time when it is lost."""
+        with contextlib.suppress(LlmtoolError):
+            self.save(key, value)
+
+    def _path(self, key: str) -> Path:
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"{key!r} is no key")
+        return self.folder / f"{key}.json"
+
+    def _drop_oldest(self) -> None:
+        paths = [path for path in self.folder.iterdir() if path.suffix == ".json"]
+        if len(paths) <= self._limit:
+            return
+        paths.sort(key=lambda path: path.stat().st_mtime)
+        for path in paths[: len(paths) - self._limit]:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,70 @@
+"""Requests for log-probabilities, answered together and in their order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable, Sequence
+
+import msgspec
+
+from llmtool.engine.types import Engine, Failed, ScoreRequest, Scores, Usage
+from llmtool.errors import EngineError
+from llmtool.tasks.in_order import InOrder
+
+
+class Timed(msgspec.Struct, frozen=True):
+    """Log-probabilities and the seconds from their request on."""
+
+    scores: Scores
+    seconds: float
+
+
+def stream_scores(
+    engine: Engine, requests: Iterable[ScoreRequest | Failed | None]
+) -> Generator[Timed | Failed, None, None]:
+    """Yield what the engine says of each request, in their order; they are read as needed."""
+    line = InOrder[ScoreRequest, _Answer](requests, _Answer)
+    events = engine.score(line.read())
+    try:
+        for event in events:
+            if isinstance(event, Failed):
+                line.fail(event)
+            else:
+                line.answer(event.id).end(event)
+            for done in line.leave():
+                yield done if isinstance(done, Failed) else done.timed()
+        if len(line):
+            raise EngineError("the model was closed before the texts were classified")
+    finally:
+        close = getattr(events, "close", None)
+        if close is not None:
+            close()
+
+
+def total_usage(answers: Sequence[Timed]) -> Usage:
+    """Return the tokens of several requests together."""
+    usages = [each.scores.usage for each in answers]
+    return Usage(
+        prompt_tokens=sum(usage.prompt_tokens for usage in usages),
+        cached_tokens=sum(usage.cached_tokens for usage in usages),
+        completion_tokens=sum(usage.completion_tokens for usage in usages),
+    )
+
+
+class _Answer:
+    """What has come for one request."""
+
+    def __init__(self, request: ScoreRequest) -> None:
+        self._began = time.perf_counter()
+        self._timed: Timed | None = None
+
+    def end(self, scores: Scores) -> None:
+        self._timed = Timed(scores, time.perf_counter() - self._began)
+
+    @property
+    def is_complete(self) -> bool:
+        return self._timed is not None
+
+    def timed(self) -> Timed:
+        assert self._timed is not None
+        return self._timed

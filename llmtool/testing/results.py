@@ -1,0 +1,53 @@
+"""What a test came to: frozen records, ready for JSON."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Status = Literal["passed", "failed", "error", "known"]
+Kind = Literal["vars", "dataset", "invariant"]
+
+
+class Miss(msgspec.Struct, frozen=True, kw_only=True):
+    """A reply that is not what it should be; `got` is None where there was none."""
+
+    case: str
+    expected: str | None = None
+    got: str | None = None
+    reason: str
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """One test of a template on one model.
+
+    `id` stays the same while the case does, wherever it stands in the file. `known` is a failure
+    that the baseline has. `n` replies were judged, `n_failed` of them failed, and `misses` are the
+    first of these. `seconds` is the time of the slowest reply; replies are made together.
+    """
+
+    template: str
+    model: str
+    id: str
+    name: str
+    kind: Kind
+    status: Status
+    reason: str = ""
+    misses: tuple[Miss, ...] = ()
+    metrics: dict[str, float] = {}
+    n: int
+    n_failed: int = 0
+    n_cached: int = 0
+    seconds: float = 0.0
+    file: str
+    line: int
+
+    @property
+    def is_bad(self) -> bool:
+        return self.status in ("failed", "error")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dictionaries, lists, strings and numbers, ready for JSON."""
+        value: dict[str, Any] = msgspec.to_builtins(self)
+        return value

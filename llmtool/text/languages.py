@@ -1,0 +1,90 @@
+"""Which language a text is in; the only importer of py3langid.
+
+But: the identifier knows 140 languages, and takes a short text for one of the rarest too easily. It
+is restricted to the languages below, and a language counts as found unless another is clearly
+likelier: near relatives (Danish and Norwegian) and greetings of two words cannot be told apart by
+anybody.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
+
+NAMES = {
+    "af": "Afrikaans", "am": "Amharic", "ar": "Arabic", "az": "Azerbaijani", "be": "Belarusian",
+    "bg": "Bulgarian", "bn": "Bengali", "bs": "Bosnian", "ca": "Catalan", "cs": "Czech",
+    "cy": "Welsh", "da": "Danish", "de": "German", "el": "Greek", "en": "English",
+    "eo": "Esperanto", "es": "Spanish", "et": "Estonian", "eu": "Basque", "fa": "Persian",
+    "fi": "Finnish", "fr": "French", "ga": "Irish", "gl": "Galician", "gu": "Gujarati",
+    "he": "Hebrew", "hi": "Hindi", "hr": "Croatian", "hu": "Hungarian", "hy": "Armenian",
+    "id": "Indonesian", "is": "Icelandic", "it": "Italian", "ja": "Japanese", "ka": "Georgian",
+    "kk": "Kazakh", "km": "Khmer", "kn": "Kannada", "ko": "Korean", "la": "Latin", "lo": "Lao",
+    "lt": "Lithuanian", "lv": "Latvian", "mk": "Macedonian", "ml": "Malayalam", "mn": "Mongolian",
+    "mr": "Marathi", "ms": "Malay", "mt": "Maltese", "my": "Burmese", "ne": "Nepali",
+    "nl": "Dutch", "no": "Norwegian", "pa": "Punjabi", "pl": "Polish", "ps": "Pashto",
+    "pt": "Portuguese", "ro": "Romanian", "ru": "Russian", "si": "Sinhala", "sk": "Slovak",
+    "sl": "Slovenian", "sq": "Albanian", "sr": "Serbian", "sv": "Swedish", "sw": "Swahili",
+    "ta": "Tamil", "te": "Telugu", "th": "Thai", "tl": "Tagalog", "tr": "Turkish",
+    "uk": "Ukrainian", "ur": "Urdu", "uz": "Uzbek", "vi": "Vietnamese", "zh": "Chinese",
+    "zu": "Zulu",
+}  # fmt: skip
+_OTHER_CODES = {"nb": "no", "nn": "no", "iw": "he", "in": "id", "fil": "tl", "cmn": "zh"}
+_SHORT = 20  # letters; what is shorter gets the benefit of the doubt
+_CLEARLY, _CLEARLY_IF_SHORT = 2.0, 10.0  # how much likelier another language has to be
+
+
+def find_code(name: str) -> str | None:
+    """Return the code of a language by its English name or code, a region left out.
+
+    Example:
+        >>> find_code("pt-BR"), find_code("german"), find_code("Klingon")
+        ('pt', 'de', None)
+    """
+    word = name.strip().lower()
+    code = word.replace("_", "-").partition("-")[0]
+    code = _OTHER_CODES.get(code, code)
+    if code in NAMES:
+        return code
+    return next((code for code, known in NAMES.items() if known.lower() == word), None)
+
+
+def is_in(text: str, code: str) -> bool:
+    """Whether a text can be in a language: no other is clearly likelier.
+
+    A text without a letter is in none.
+
+    Example:
+        >>> is_in("Die Rechnung ist falsch.", "de"), is_in("Die Rechnung ist falsch.", "en")
+        (True, False)
+    """
+    letters = sum(map(str.isalpha, text))
+    if not letters:
+        return False
+    chances = _chances(text)
+    factor = _CLEARLY if letters >= _SHORT else _CLEARLY_IF_SHORT
+    return chances[code] * factor >= max(chances.values())
+
+
+def likeliest(text: str) -> str | None:
+    """Return the code of the language that a text is probably in; None without a letter."""
+    if not any(map(str.isalpha, text)):
+        return None
+    chances = _chances(text)
+    return max(chances, key=lambda code: chances[code])
+
+
+def _chances(text: str) -> dict[str, float]:
+    return {code: float(chance) for code, chance in _identifier().rank(text)}
+
+
+@lru_cache(maxsize=1)
+def _identifier() -> LanguageIdentifier:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier.set_languages(list(NAMES))
+    return identifier

@@ -1,0 +1,26 @@
+"""TOML on every Python that we run on; the only importer of tomllib."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DecodeError = tomllib.TOMLDecodeError
+
+
+def loads(text: str) -> dict[str, Any]:
+    """Return the table that a TOML document is.
+
+    Raises:
+        DecodeError: it is not TOML.
+
+    Example:
+        >>> loads("threads = 4")
+        {'threads': 4}
+    """
+    return tomllib.loads(text)

@@ -1,0 +1,291 @@
+"""`llmtool prompts test`: lines, tables, JSON, JUnit, baselines and the exit code."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from command import error_line
+
+from llmtool.cli import output, session
+from llmtool.cli import prompts_test_show as show
+from llmtool.cli.app import load_command
+from llmtool.cli.groups import EngineGroup
+from llmtool.engine.scripted import ScriptedEngine
+from llmtool.errors import LlmtoolError
+from llmtool.models.found import Model
+from llmtool.testing import Miss, Outcome
+from llmtool.toolbox import Toolbox
+
+HEAD = "llmtool: 1\nname: say\ninputs: {text: {type: text}}\nprompt: '{{ text }}'\n"
+GREETS = HEAD + (
+    "tests:\n"
+    "  - vars: {text: hello}\n    assert: [{type: contains, value: HELLO}]\n"
+    "  - vars: {text: bye}\n    assert: [{type: contains, value: hello}]\n"
+)
+DATA = HEAD + "tests:\n  - dataset: d.csv\n    assert: [{type: accuracy, min: 0.5}]\n"
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Scripted(Toolbox):
+    """A toolbox on the scripted engine that has a file to be known by."""
+
+    file: Path
+
+    def find_model(self) -> Model:
+        return Model(
+            name=self.model_name, path=self.file, parts=(self.file,), size_bytes=0, source="path"
+        )
+
+
+@pytest.fixture
+def engine() -> ScriptedEngine:
+    return ScriptedEngine(lambda prompt: prompt.removeprefix("user: ").upper())
+
+
+@pytest.fixture
+def folder(env: dict[str, str], tmp_path: Path) -> Path:
+    """The folder of the user's templates."""
+    folder = Path(env["LLMTOOL_CONFIG_DIR"], "prompts")
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def run(
+    env: dict[str, str],
+    tmp_path: Path,
+    engine: ScriptedEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Callable[..., Done]:
+    """Return `run(*args)`: the command in this process, on the scripted engine."""
+    for name, value in env.items():
+        if name.startswith("LLMTOOL_"):
+            monkeypatch.setenv(name, value)
+    file = tmp_path / "model.gguf"
+    file.write_bytes(b"GGUF")
+
+    def open_toolbox(folders: Any, settings: Any, group: EngineGroup) -> Toolbox:
+        name = group.model or "scripted"
+        box = Scripted(name, engine=engine, folders=folders, settings=settings)
+        box.file = file
+        return box
+
+    monkeypatch.setattr(session, "open_toolbox", open_toolbox)
+
+    def run(*args: str | Path) -> Done:
+        capfd.readouterr()
+        code, error = 0, ""
+        try:
+            load_command("prompts").main(["test", *map(str, args)], standalone_mode=False)
+        except LlmtoolError as exc:
+            code, error = int(exc.exit_code), f"llmtool: {exc}\n"
+        out, err = capfd.readouterr()
+        return Done(code, out, err + error)
+
+    yield run
+    output.configure()
+
+
+Run = Callable[..., Done]
+
+
+def test_a_pipe_gets_a_line_for_each_test_and_a_failure_ends_in_17(run: Run, folder: Path) -> None:
+    (folder / "say.yaml").write_text(GREETS)
+    done = run("say")
+    assert done.code == 17
+    assert done.out.splitlines() == [
+        "passed\tsay\tscripted\thello\t\t",
+        "failed\tsay\tscripted\tbye\t\tdoes not contain 'hello'",
+    ]
+    assert done.err == "llmtool: 1 of 2 tests failed\n"
+
+
+def test_without_names_the_users_templates_with_tests_are_tested(run: Run, folder: Path) -> None:
+    (folder / "say.yaml").write_text(HEAD + "tests: [{vars: {text: hi}}]\n")
+    (folder / "other.yaml").write_text(HEAD.replace("say", "other"))
+    done = run()
+    assert (done.code, done.out) == (0, "passed\tsay\tscripted\thi\t\t\n")
+    assert done.err.startswith("llmtool: 1 test passed (")
+
+
+def test_a_template_without_tests_is_said(run: Run, folder: Path, tmp_path: Path) -> None:
+    (folder / "say.yaml").write_text(HEAD + "tests: [{vars: {text: hi}}]\n")
+    path = tmp_path / "bare.yaml"
+    path.write_text(HEAD.replace("say", "bare"))
+    done = run("say", path)
+    assert done.code == 0 and "llmtool: template 'bare' has no tests\n" in done.err
+
+
+@pytest.mark.parametrize("args", [[], ["gen"]], ids=["none", "named"])
+def test_with_no_tests_at_all_the_exit_code_is_2(run: Run, folder: Path, args: list[str]) -> None:
+    done = run(*args)
+    assert done.code == 2 and "nothing to test" in done.err
+
+
+def test_a_second_run_asks_nothing_unless_no_cache_says_so(
+    run: Run, folder: Path, engine: ScriptedEngine
+) -> None:
+    (folder / "say.yaml").write_text(HEAD + "tests: [{vars: {text: hi}}]\n")
+    run("say")
+    assert run("say").err == "llmtool: 1 test passed (all replies kept from before)\n"
+    assert len(engine.prompts) == 1
+    run("say", "--no-cache")
+    assert len(engine.prompts) == 2
+
+
+def test_json_tells_counts_and_tests(run: Run, folder: Path) -> None:
+    (folder / "say.yaml").write_text(GREETS)
+    done = run("say", "--json")
+    value = json.loads(done.out)
+    assert done.code == 17 and value["passed"] is False
+    assert value["counts"] == {"passed": 1, "failed": 1, "error": 0, "known": 0}
+    assert list(value["tests"][1]) == [
+        "template", "model", "id", "name", "kind", "status", "reason", "misses", "metrics", "n",
+        "n_failed", "n_cached", "seconds", "file", "line",
+    ]  # fmt: skip
+    (miss,) = value["tests"][1]["misses"]
+    assert miss == {
+        "case": "bye", "expected": None, "got": "BYE", "reason": "does not contain 'hello'",
+    }  # fmt: skip
+
+
+def test_a_dataset_has_metrics_in_its_line(run: Run, folder: Path) -> None:
+    (folder / "say.yaml").write_text(DATA)
+    (folder / "d.csv").write_text("text,expected,split\na,a,x\nb,B.,x\nc,d,y\n")
+    assert run("say").out == "passed\tsay\tscripted\td.csv\taccuracy=0.667 macro-f1=0.667\t\n"
+    assert "d.csv (y)\taccuracy=0.000" in run("say", "--split", "y").out
+
+
+def test_every_model_has_its_tests(run: Run, folder: Path, tmp_path: Path) -> None:
+    (folder / "say.yaml").write_text(HEAD + "tests: [{vars: {text: hi}}]\n")
+    done = run("say", "-m", "starter", "-m", "starter")
+    assert done.out == "passed\tsay\tstarter\thi\t\t\n"
+
+
+def test_junit_is_written_when_a_test_fails(run: Run, folder: Path, tmp_path: Path) -> None:
+    (folder / "say.yaml").write_text(GREETS)
+    report = tmp_path / "report.xml"
+    assert run("say", "--junit", report).code == 17
+    root = ET.parse(report).getroot()
+    assert (root.get("tests"), root.get("failures")) == ("2", "1")
+
+
+def test_a_report_that_cannot_be_written_is_told_before_the_models_run(
+    run: Run, folder: Path, tmp_path: Path, engine: ScriptedEngine
+) -> None:
+    (folder / "say.yaml").write_text(GREETS)
+    done = run("say", "--junit", tmp_path / "missing" / "report.xml")
+    assert done.code == 1 and "cannot be written" in done.err and engine.prompts == []
+
+
+def test_a_baseline_makes_failures_known_and_tells_regressions(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "say.yaml").write_text(GREETS)
+    file = tmp_path / "baseline.json"
+    assert run("say", "--baseline", file).code == 14
+    written = run("say", "--baseline", file, "--update-baseline")
+    assert written.code == 0 and f"{file}: written, with 1 known failure\n" in written.err
+    known = run("say", "--baseline", file)
+    assert known.code == 0 and "known\tsay\tscripted\tbye" in known.out
+    assert "1 test passed, 1 failed as known" in known.err
+    (folder / "say.yaml").write_text(GREETS.replace("HELLO", "Hello"))
+    worse = run("say", "--baseline", file)
+    assert worse.code == 17 and "failed\tsay\tscripted\thello\t\tpassed before; " in worse.out
+
+
+def test_a_metric_may_fall_by_the_tolerance(run: Run, folder: Path, tmp_path: Path) -> None:
+    (folder / "say.yaml").write_text(DATA)
+    rows = "text,expected\na,a\nb,b\nc,c\n"
+    (folder / "d.csv").write_text(rows)
+    file = tmp_path / "baseline.json"
+    run("say", "--baseline", file, "--update-baseline")
+    (folder / "d.csv").write_text(rows.replace("c,c", "c,d"))
+    worse = run("say", "--baseline", file)
+    assert worse.code == 17 and "accuracy fell from 1.000 to 0.667" in worse.out
+    assert run("say", "--baseline", file, "--tolerance", "0.4").code == 0
+
+
+def test_an_update_needs_a_file(run: Run, folder: Path) -> None:
+    (folder / "say.yaml").write_text(GREETS)
+    assert run("say", "--update-baseline").code == 2
+
+
+def test_an_error_of_a_case_is_never_known(run: Run, folder: Path, tmp_path: Path) -> None:
+    long = "word " * 5000
+    (folder / "say.yaml").write_text(HEAD + f"tests: [{{vars: {{text: '{long}'}}}}]\n")
+    done = run("say", "--baseline", tmp_path / "b.json", "--update-baseline")
+    assert done.code == 17 and done.out.startswith("error\tsay\tscripted\tword word")
+    assert "1 of 1 test failed, 1 of them by an error" in done.err
+
+
+def outcome(status: Any, name: str, **more: Any) -> Outcome:
+    return Outcome(
+        template="say", model="scripted", id=name, name=name, kind="vars", status=status,
+        n=1, file="say.yaml", line=7, **more,
+    )  # fmt: skip
+
+
+def test_a_terminal_gets_a_table_and_obeys_no_reply(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output, "is_terminal", lambda fd: fd == output.STDOUT)
+    monkeypatch.setattr(output.stdout, "is_terminal", True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    miss = Miss(case="bye", got="\x1b[2Jtwo\nlines", reason="does not contain 'hello'")
+    show.live(
+        [
+            outcome("passed", "hello", metrics={"accuracy": 0.875}),
+            outcome("failed", "bye", reason=miss.reason, misses=(miss,), n_failed=1),
+            outcome("known", "as ever", reason="x"),
+        ],
+        as_json=False,
+    )
+    shown = [line.rstrip() for line in capfd.readouterr().out.splitlines()]
+    assert shown == [
+        "say on scripted",
+        "✓  hello    accuracy 0.875",
+        "✗  bye      does not contain 'hello'",
+        "~  as ever  x",
+        "  bye  (say.yaml:7)",
+        "      got:      ␛[2Jtwo⏎lines",
+    ]
+
+
+def test_a_model_that_is_not_here_ends_in_10_before_another_is_loaded(
+    run_llmtool: Callable[..., Any], folder: Path, tiny: Path
+) -> None:
+    (folder / "say.yaml").write_text(GREETS)
+    result = run_llmtool("prompts", "test", "-m", tiny, "-m", "nowhere/at-all")
+    assert "nowhere/at-all" in error_line(result, 10)
+
+
+def test_a_broken_template_ends_in_12(run_llmtool: Callable[..., Any], folder: Path) -> None:
+    (folder / "say.yaml").write_text(GREETS.replace("contains", "contain"))
+    assert "did you mean 'contains'?" in error_line(run_llmtool("prompts", "test"), 12)
+
+
+def test_the_tiny_model_is_tested(
+    run_llmtool: Callable[..., Any], folder: Path, tiny: Path
+) -> None:
+    (folder / "say.yaml").write_text(
+        HEAD + "model: {params: {max_tokens: 4}}\ntests:\n"
+        "  - invariant: {text: [hello, hello]}\n    assert: [{type: max-tokens, value: 4}]\n"
+    )
+    for _ in range(2):
+        result = run_llmtool("prompts", "test", "-m", tiny, "--threads", "1")
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.startswith(b"passed\tsay\t")
+    assert b"all replies kept from before" in result.stderr

@@ -1,0 +1,244 @@
+"""Assertions about replies: when each holds, what is said when it does not, what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from llmtool.errors import TemplateError
+from llmtool.prompts.asserts import Reply, find_failure, find_metric_failure
+from llmtool.prompts.schema import Assertion
+from llmtool.prompts.template import Template, parse_template
+
+ADA = '{"name": "Ada", "age": 36}'
+SCHEMA = {"type": "object", "required": ["age"], "properties": {"age": {"type": "integer"}}}
+HOLDS: dict[str, tuple[dict[str, Any], str]] = {
+    "equals": ({"type": "equals", "value": "Paris"}, " Paris\n"),
+    "equals of several lines": ({"type": "equals", "value": "a\nb"}, "a\r\nb"),
+    "contains": ({"type": "contains", "value": "Par"}, "in Paris"),
+    "regex": ({"type": "regex", "value": "(?i)^par"}, "Paris"),
+    "is-json": ({"type": "is-json"}, f" {ADA}\n"),
+    "a scalar is JSON": ({"type": "is-json"}, "12"),
+    "schema in the short form": ({"type": "schema", "value": "name, age int"}, ADA),
+    "schema": ({"type": "schema", "value": SCHEMA}, ADA),
+    "language": ({"type": "language", "value": "de"}, "Die Rechnung ist noch nicht bezahlt."),
+    "language of two words": ({"type": "language", "value": "de"}, "Guten Morgen"),
+    "a near relative": ({"type": "language", "value": "no"}, "Det er en god dag i dag, tenker jeg"),
+    "syntax": ({"type": "syntax", "value": "python"}, "def f():\n    return 1"),
+    "syntax in a fence": ({"type": "syntax", "value": "json"}, "```json\n[1]\n```"),
+    "toml": ({"type": "syntax", "value": "toml"}, "[a]\nb = 1"),
+    "yaml": ({"type": "syntax", "value": "yaml"}, "a: &x [1]\nb: *x"),
+    "max-tokens": ({"type": "max-tokens", "value": 7}, "seven tokens"),
+    "lines-kept": ({"type": "lines-kept", "value": "text"}, "eins\nzwei\n\n"),
+}
+FAILS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "equals": ({"type": "equals", "value": "Paris"}, "Paris.", "is not 'Paris'"),
+    "contains": ({"type": "contains", "value": "par"}, "Paris", "does not contain 'par'"),
+    "a long value": (
+        {"type": "contains", "value": "x" * 100},
+        "",
+        f"does not contain '{'x' * 59}…'",
+    ),
+    "regex": ({"type": "regex", "value": "^is$"}, "Paris", "does not match '^is$'"),
+    "is-json": (
+        {"type": "is-json"},
+        "Here: {}",
+        "is not JSON: JSON is malformed: invalid character (byte 0)",
+    ),
+    "schema": (
+        {"type": "schema", "value": "name, age int"},
+        '{"name": "Ada", "age": "old"}',
+        'breaks its schema: $.age: "old" is not of type "integer"',
+    ),
+    "language": (
+        {"type": "language", "value": "de"},
+        "The invoice was paid on Monday.",
+        "is not in German (rather English)",
+    ),
+    "a language of numbers": (
+        {"type": "language", "value": "de"},
+        "12 34",
+        "is not in German (it has no letters)",
+    ),
+    "syntax": (
+        {"type": "syntax", "value": "python"},
+        "def f(:",
+        "is not python: line 1: invalid syntax",
+    ),
+    "code between words": (
+        {"type": "syntax", "value": "json"},
+        "Here:\n```json\n[1]\n```",
+        "is not json: JSON is malformed: invalid character (byte 0)",
+    ),
+    "no code": ({"type": "syntax", "value": "python"}, " \n", "is not python: it is empty"),
+    "prose is no yaml": (
+        {"type": "syntax", "value": "yaml"},
+        "Here is the list",
+        "is not yaml: a text, and no mapping or list",
+    ),
+    "max-tokens": ({"type": "max-tokens", "value": 6}, "", "took 7 tokens, more than 6"),
+    "lines-kept": (
+        {"type": "lines-kept", "value": "text"},
+        "eins zwei",
+        "has 1 lines, the input 2",
+    ),
+}
+INPUTS = {"text": "one\n\ntwo\n"}
+
+
+def fail(assertion: dict[str, Any], text: str) -> str | None:
+    reply = Reply(text=text, completion_tokens=7)
+    return find_failure(Assertion(**assertion), reply, INPUTS)
+
+
+@pytest.mark.parametrize(("assertion", "text"), HOLDS.values(), ids=HOLDS)
+def test_what_holds_has_no_reason_and_its_opposite_has_one(
+    assertion: dict[str, Any], text: str
+) -> None:
+    assert fail(assertion, text) is None
+    assert fail({**assertion, "type": f"not-{assertion['type']}"}, text)
+
+
+@pytest.mark.parametrize(("assertion", "text", "reason"), FAILS.values(), ids=FAILS)
+def test_what_does_not_hold_has_a_reason_and_its_opposite_has_none(
+    assertion: dict[str, Any], text: str, reason: str
+) -> None:
+    assert fail(assertion, text) == reason
+    assert fail({**assertion, "type": f"not-{assertion['type']}"}, text) is None
+
+
+BUG = Reply(text="bug", label="bug", scores={"bug": 0.7, "account": 0.3})
+NONE = Reply(text="", scores={"bug": 0.5, "account": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("assertion", "reply", "reason"),
+    [
+        ({"type": "label", "value": "bug"}, BUG, None),
+        ({"type": "label", "value": "account"}, BUG, "the label is not 'account'"),
+        ({"type": "label", "value": "bug"}, NONE, "the label is not 'bug'"),
+        ({"type": "not-label", "value": "bug"}, BUG, "the label is 'bug'"),
+        ({"type": "not-label", "value": "bug"}, NONE, None),
+        ({"type": "score", "min": 0.7}, BUG, None),
+        ({"type": "score", "min": 0.71}, BUG, "the score of bug 0.700 is below 0.71"),
+        ({"type": "score", "min": 0.1}, NONE, "no label won"),
+        ({"type": "score", "label": "account", "max": 0.3}, BUG, None),
+        (
+            {"type": "score", "label": "account", "max": 0.2},
+            BUG,
+            "the score of account 0.300 is above 0.2",
+        ),
+        (
+            {"type": "not-score", "label": "account", "max": 0.3},
+            BUG,
+            "the score is within what it must not be",
+        ),
+    ],
+    ids=str,
+)
+def test_labels_and_scores(assertion: dict[str, Any], reply: Reply, reason: str | None) -> None:
+    assert find_failure(Assertion(**assertion), reply) == reason
+
+
+def test_bounds_of_a_metric() -> None:
+    accuracy = Assertion(type="accuracy", min=0.8, max=0.9)
+    assert find_metric_failure(accuracy, 0.8) is None
+    assert find_metric_failure(accuracy, 0.79) == "accuracy 0.790 is below 0.8"
+    assert find_metric_failure(accuracy, 0.95) == "accuracy 0.950 is above 0.9"
+    above = Assertion(type="not-macro-f1", min=0.8)
+    assert find_metric_failure(above, 0.79) is None
+    assert find_metric_failure(above, 0.8) == "macro-f1 0.800 is within what it must not be"
+    assert find_failure(accuracy, BUG) is None
+
+
+HEAD = "llmtool: 1\nname: t\nprompt: '{{ text }}'\ninputs: {text: {type: text}, n: {type: int}}\n"
+LABELS = "output: {labels: [account, bug]}\n"
+
+
+def load(assertion: str, *, more: str = "", test: str = "vars: {}") -> Template:
+    text = f"{HEAD}{more}tests:\n  - {test}\n    assert:\n      - {assertion}\n"
+    return parse_template(text, source="f")
+
+
+REFUSED = {
+    "{type: is-json, value: x}": "an assertion of type is-json takes no value",
+    "{type: contains, value: x, min: 1}": "an assertion of type contains takes no min",
+    "{type: contains}": "an assertion of type contains needs a text as its value",
+    "{type: accuracy, min: 0.5}": "an assertion of type accuracy is about a dataset",
+    "{type: label, value: bug}": "an assertion of type label needs a template with labels",
+    "{type: not-score, min: 0.5}": "an assertion of type not-score needs a template with labels",
+    "{type: regex, value: '['}": (
+        "not a regular expression: unterminated character set at position 0"
+    ),
+    "{type: language, value: Germn}": (
+        "'Germn' is no language that can be told (did you mean 'German'?)"
+    ),
+    "{type: syntax, value: cobol}": (
+        "syntax: 'cobol' is not supported (there are: python, json, toml, yaml)"
+    ),
+    "{type: schema}": "an assertion of type schema needs a JSON Schema or its short form",
+    "{type: max-tokens}": "an assertion of type max-tokens needs a number of tokens as its value",
+    "{type: max-tokens, value: few}": (
+        "an assertion of type max-tokens needs a number of tokens as its value"
+    ),
+    "{type: lines-kept, value: n}": "'n' is no input that is a text",
+}
+
+
+@pytest.mark.parametrize(("assertion", "reason"), REFUSED.items(), ids=list(REFUSED))
+def test_a_bad_assertion_is_found_when_the_template_is_loaded(assertion: str, reason: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        load(assertion)
+    assert str(caught.value) == f"f:8: {reason}"
+
+
+def test_a_broken_schema_is_found_when_the_template_is_loaded() -> None:
+    with pytest.raises(TemplateError, match="f:8: JSON Schema: .*strin"):
+        load("{type: schema, value: {type: strin}}")
+
+
+@pytest.mark.parametrize("bounds", ["min: 2", "max: -1", "min: 0.9, max: 0.1"])
+def test_bounds_are_shares(bounds: str) -> None:
+    with pytest.raises(TemplateError, match="between 0 and 1, and min is not above max"):
+        load(f"{{type: score, {bounds}}}", more=LABELS)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("/etc/passwd.csv", "is not a path below"),
+        ("../d.csv", "is not a path below"),
+        ("a/../../d.csv", "is not a path below"),
+        ("~/d.csv", "is not a path below"),
+        ("a\\d.csv", "is not a path below"),
+        ("C:d.csv", "is not a path below"),
+        ("d.txt", "does not end in .jsonl, .csv, .tsv"),
+    ],
+)
+def test_a_dataset_is_beside_its_template(name: str, reason: str) -> None:
+    with pytest.raises(TemplateError, match=f"^f:6: dataset: .* {reason}"):
+        load("{type: accuracy, min: 0.5}", test=f"dataset: '{name}'")
+
+
+@pytest.mark.parametrize(
+    ("assertion", "value"),
+    [
+        ("{type: equals, value: 12}", "12"),
+        ("{type: language, value: pt-BR}", "pt"),
+        ("{type: language, value: Norwegian}", "no"),
+        ("{type: syntax, value: JSON}", "json"),
+        ("{type: max-tokens, value: 40}", 40),
+        ("{type: max-tokens, max: 40}", 40),
+        ("{type: lines-kept}", "text"),
+        ("{type: schema, value: {maxProperties: 3}}", {"maxProperties": 3}),
+    ],
+)
+def test_values_are_settled_when_the_template_is_loaded(assertion: str, value: object) -> None:
+    (settled,) = load(assertion).tests[0].assertions
+    assert settled.value == value and settled.max is None
+
+
+def test_a_test_knows_where_it_stands() -> None:
+    test = load("{type: is-json}").tests[0]
+    assert (test.file, test.line) == ("f", 6)
