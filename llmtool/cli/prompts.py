@@ -68,13 +68,16 @@ def show(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Show a template: its file, with --json as it is understood, or rendered."""
+    """Show a template: its file, with --json as it is understood, or rendered.
+
+    Values, files and a system prompt ask for the rendered form.
+    """
     from llmtool.cli import output, prompts_show, session
     from llmtool.prompts.library import read_text
 
     folders, settings = session.start(color=color.value, quiet=quiet, offline=offline)
     library = session.open_library(folders)
-    if rendered or tokens:
+    if rendered or tokens or param or file or system is not None:
         chosen = prompts_show.render_for_people(
             library.load(name),
             session.parse_params(param or []),

@@ -14,6 +14,7 @@ from llmtool.cli import options as o
 
 if TYPE_CHECKING:
     from llmtool.config import Folders
+    from llmtool.prompts.library import Library
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
@@ -79,6 +80,8 @@ def new(
     above = None if parent is None else library.load(parent)
     _write(path, starting_text(name, task=task.value, parent=above), force=force)
     output.stdout.write(f"{path}\n")
+    if parent != name:
+        _tell_what_it_hides(library, path)
     output.note(
         f"try it with `llmtool run {name}`, and `llmtool prompts lint {name}` after changes"
     )
@@ -128,6 +131,16 @@ def import_(
     )
     _write(path, made.text(), force=force)
     out.stdout.write(f"{path}\n")
+    if output is None:
+        _tell_what_it_hides(session.open_library(folders), path)
+
+
+def _tell_what_it_hides(library: Library, path: Path) -> None:
+    from llmtool.cli import output
+
+    hidden = library.hides(path)
+    if hidden is not None:
+        output.note(f"{path.stem} comes before {hidden}, which it hides")
 
 
 def _read(file: str) -> tuple[str, str, str]:

@@ -96,6 +96,7 @@ def test_rendered_shows_each_message_and_what_is_missing(run_llmtool: Run, mine:
     assert out(run_llmtool(*show, "-p", "who={{ 1 }}")).endswith("Greet: {{ 1 }}\n")
     assert out(run_llmtool(*show, input=b"Ada")).endswith("Greet: Ada\n")
     assert out(run_llmtool(*show, "-m", "tiny-llama")).startswith("system:\nBe tiny.")
+    assert out(run_llmtool(*show[:3], "-p", "who=Bo")).endswith("Greet: Bo\n")
     assert out(run_llmtool(*show, "-s", "Rude")).startswith("system:\nRude\n")
     value = json.loads(out(run_llmtool(*show, "--json")))
     assert value["messages"][1] == {"role": "user", "content": "Greet: <who>"}
@@ -158,6 +159,16 @@ def test_new_replaces_nothing_unless_told(run_llmtool: Run, mine: Path) -> None:
     out(run_llmtool("prompts", "new", "greet", "--force"))
     assert (mine / "greet.yaml").read_text() != before
     assert [path.name for path in mine.iterdir() if path.name.startswith(".")] == []
+
+
+def test_what_a_new_template_hides_is_told(run_llmtool: Run) -> None:
+    args = ("prompts", "new", "sentiment")
+    assert b"which it hides" in run_llmtool(*args).stderr
+    assert b"hides" not in run_llmtool(*args, "--from", "sentiment", "--force").stderr
+    imported = run_llmtool(
+        *("prompts", "import", "-", "--name", "gen", "--format", "llm"), input=b"prompt: x"
+    )
+    assert imported.returncode == 0 and b"which it hides" in imported.stderr
 
 
 @pytest.mark.parametrize("name", ["../x", "X", "", "a b", "/etc/x"])
