@@ -38,9 +38,13 @@ class Folders(msgspec.Struct, frozen=True, kw_only=True):
         return self.config / "config.toml"
 
     @property
-    def prompts(self) -> tuple[Path, ...]:
+    def prompts(self) -> Path:
+        return self.config / "prompts"
+
+    @property
+    def prompt_folders(self) -> tuple[Path, ...]:
         """The folders of the user's templates, the first one first."""
-        return (*self.more_prompts, self.config / "prompts")
+        return (*self.more_prompts, self.prompts)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

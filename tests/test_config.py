@@ -119,11 +119,11 @@ def test_folders_of_templates_come_in_their_order(tmp_path: Path) -> None:
         "LLMTOOL_CONFIG_DIR": str(tmp_path / "config"),
         "LLMTOOL_PROMPTS": os.pathsep.join(["/team/prompts", "", "/mine"]),
     }
-    assert find_folders(environ).prompts == (
+    assert find_folders(environ).prompt_folders == (
         Path("/team/prompts"),
         Path("/mine"),
         tmp_path / "config" / "prompts",
     )
-    assert find_folders({**environ, "LLMTOOL_PROMPTS": ""}).prompts == (
+    assert find_folders({**environ, "LLMTOOL_PROMPTS": ""}).prompt_folders == (
         tmp_path / "config" / "prompts",
     )

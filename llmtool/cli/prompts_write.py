@@ -170,7 +170,7 @@ def _new_path(folders: Folders, name: str, *, force: bool) -> Path:
 
     if not re.fullmatch(NAME, name):
         raise UsageError(f"{name!r} is no name of a template ({NAME})")
-    folder = next((path for path in folders.prompts if _is_writable(path)), folders.prompts[-1])
+    folder = next(filter(_is_writable, folders.prompt_folders), folders.prompts)
     path = folder / f"{name}.yaml"
     _refuse_to_replace(path, force=force)
     _refuse_to_replace(path.with_suffix(".yml"), force=False)
