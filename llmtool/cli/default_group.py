@@ -21,18 +21,17 @@ class DefaultGroup(TyperGroup):
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: Any) -> Any:
+        if ctx._protected_args != [DEFAULT]:
+            return super().invoke(ctx)
+        # In the place of the group, so that usage lines name the group alone.
+        command = self.default
+        command.format_epilog = self._format_epilog(command)
+        with command.make_context(ctx.info_name, list(ctx.args), parent=ctx.parent) as inner:
+            return command.invoke(inner)
+
     def list_commands(self, ctx: Any) -> list[str]:
         return self._others()
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        command = super().get_command(ctx, cmd_name)
-        if cmd_name == DEFAULT and command is not None:
-            command.format_epilog = self._format_epilog(command)  # type: ignore[method-assign]
-        return command
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        name, command, rest = super().resolve_command(ctx, args)
-        return (None if name == DEFAULT else name), command, rest
 
     @property
     def default(self) -> Any:

@@ -44,7 +44,7 @@ def split_examples(
             rest[example.output].append(example)
     n = min(map(len, rest.values()))
     held_back = tuple(rest[name][i] for i in range(n) for name in names)
-    return tuple(shown[name] for name in names if name in shown), held_back
+    return tuple(shown.values()), held_back  # in their own order: that of the labels is free
 
 
 def _as_example(example: Any, material: str) -> Example:

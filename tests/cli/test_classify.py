@@ -1,0 +1,270 @@
+"""`llmtool classify`: what is printed, what is refused, and the exit codes for CI."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import error_line
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+TUNED = [json.loads(line) for line in (DATA / "topic.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def classify(run_llmtool: Callable[..., Any], starter: Path) -> Callable[..., Any]:
+    def run(*args: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        return run_llmtool("classify", *args, "-m", starter, **options)  # type: ignore[no-any-return]
+
+    return run
+
+
+SPORT = "The striker scored a hat-trick in the cup final."
+
+
+def test_a_pipe_gets_the_label(classify: Callable[..., Any]) -> None:
+    done = classify(SPORT, "-t", "topic")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"sports\n", b"")
+
+
+def test_the_text_may_come_from_a_pipe_or_a_file(
+    classify: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text(SPORT)
+    assert classify("-t", "topic", input=SPORT.encode()).stdout == b"sports\n"
+    assert classify("-t", "topic", "-f", tmp_path / "a.txt").stdout == b"sports\n"
+
+
+def test_json_tells_everything(classify: Callable[..., Any]) -> None:
+    told = json.loads(classify(SPORT, "-l", "sports,music", "--json").stdout)
+    assert list(told) == [
+        "text", "label", "labels", "score", "scores", "reason", "coverage", "logprobs", "bias",
+        "form", "calibrated", "model", "usage", "seconds", "warnings",
+    ]  # fmt: skip
+    assert told["label"] == "sports" and told["calibrated"] is False
+    assert sum(told["scores"].values()) == pytest.approx(1)
+    assert all(value < 0 for value in told["logprobs"].values())
+
+
+def test_scores_and_the_best_ones(classify: Callable[..., Any]) -> None:
+    lines = classify(SPORT, "-t", "topic", "--scores").stdout.decode().splitlines()
+    scores = [float(line.split("\t")[1]) for line in lines]
+    assert len(lines) == 5 and scores == sorted(scores, reverse=True)
+    best = classify(SPORT, "-t", "topic", "--top", "2").stdout.decode().splitlines()
+    assert best == [line.split("\t")[0] for line in lines[:2]]
+
+
+def test_labels_come_in_every_spelling(classify: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "labels").write_text("sports=matches and players\n\nmusic\n")
+    for spelled in (
+        ["-l", "sports,music"],
+        ["-l", "sports", "-l", "music"],
+        ["-l", "sports=matches and players", "-l", "music"],
+        ["-l", f"@{tmp_path / 'labels'}"],
+    ):
+        told = json.loads(classify(SPORT, *spelled, "--json").stdout)
+        assert list(told["scores"]) == ["sports", "music"]
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        (["--expect", "sports"], 0),
+        (["--expect", "travel", "--expect", "sports"], 0),
+        (["--expect", "travel"], 15),
+        (["--fail-on", "sports"], 15),
+        (["--fail-on", "travel"], 0),
+        (["--min-confidence", "1"], 15),
+        (["--min-confidence", "0.2"], 0),
+    ],
+)
+def test_ci_gets_exit_codes_with_the_json_on_stdout(
+    classify: Callable[..., Any], args: list[str], code: int
+) -> None:
+    done = classify(SPORT, "-t", "topic", "--json", *args)
+    assert done.returncode == code
+    told = json.loads(done.stdout)
+    assert told["label"] == (None if "--min-confidence" in args and code else "sports")
+    assert done.stderr.count(b"\n") == (1 if code else 0)
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (["-l", "one"], "at least two labels"),
+        (["-l", "a,a"], "there twice"),
+        (["-l", "a,A"], "are the same"),
+        (["-l", "a,,b"], "a label is empty"),
+        ([], "no labels"),
+        (["-t", "topic", "--expect", "sport"], "'sport' is none of the labels (did you mean"),
+        (["-l", "a,b", "--prior", "a"], "LABEL=NUMBER"),
+        (["-l", "a,b", "--prior", "a=1"], "'b' is missing"),
+        (["-l", "a,b", "--explain", "--multi"], "--explain is about one text"),
+        (["-l", "a,b", "--multi", "--prior", "a=1,b=1"], "each asked apart"),
+        (["-l", "a,b", "--limit", "3"], "belongs to a batch"),
+        (["-l", "a,b", "--each", "line"], "exclude each other"),
+    ],
+)
+def test_what_makes_no_sense_is_a_usage_error(
+    classify: Callable[..., Any], args: list[str], reason: str
+) -> None:
+    assert reason in error_line(classify("some text", *args), 2)
+
+
+def test_an_empty_text_is_an_input_error(classify: Callable[..., Any]) -> None:
+    assert "empty" in error_line(classify("-t", "topic", input=b" \n"), 14)
+
+
+def test_a_batch_has_columns_and_a_summary(classify: Callable[..., Any]) -> None:
+    text = io.StringIO()
+    csv.writer(text).writerows([["id", "text"], [1, SPORT], [2, ""], [3, "Shares fell."]])
+    done = classify("-t", "topic", "--each", "csv", input=text.getvalue().encode())
+    rows = list(csv.DictReader(io.StringIO(done.stdout.decode())))
+    assert done.returncode == 3
+    assert list(rows[0]) == ["id", "text", "label", "score", "scores", "error"]
+    assert rows[0]["label"] == "sports" and set(json.loads(rows[0]["scores"])) >= {"sports"}
+    assert rows[1]["label"] == "" and "empty" in rows[1]["error"]
+    assert b"sports 1" in done.stderr and b"mean score 0." in done.stderr
+
+
+def test_a_batch_can_fail_on_a_label_and_abstain(classify: Callable[..., Any]) -> None:
+    done = classify(
+        "-t", "topic", "--each", "line", "--jsonl", "--fail-on", "sports", input=SPORT.encode()
+    )
+    assert done.returncode == 15 and json.loads(done.stdout)["label"] == "sports"
+    unsure = classify(
+        "-t", "topic", "--each", "line", "--jsonl", "--min-confidence", "1", input=SPORT.encode()
+    )
+    assert unsure.returncode == 0 and json.loads(unsure.stdout)["label"] is None
+    assert b"no label 1" in unsure.stderr
+
+
+def test_any_number_of_labels_may_fit(classify: Callable[..., Any]) -> None:
+    args = [SPORT, "-l", "football", "-l", "weather=rain, snow and wind", "--multi"]
+    told = json.loads(classify(*args, "--json").stdout)
+    assert told["label"] is None
+    assert set(told["labels"]) == {name for name, p in told["scores"].items() if p >= 0.5}
+    none = classify(*args, "--min-confidence", "1")
+    assert none.returncode == 15 and none.stdout == b"\n"
+    rows = classify(*args[1:], "--each", "line", "--jsonl", input=SPORT.encode())
+    assert json.loads(rows.stdout)["labels"] == told["labels"]
+
+
+def test_the_sentences_that_carry_a_label(classify: Callable[..., Any]) -> None:
+    text = f"{SPORT} It was a mild evening. The crowd sang until midnight."
+    told = json.loads(classify(text, "-t", "topic", "--explain", "--json").stdout)
+    parts = told["explanation"]
+    assert "".join(text[part["start"] : part["end"]] for part in parts) == text
+    assert max(parts, key=lambda part: part["weight"])["text"] == SPORT
+    lines = classify(text, "-t", "topic", "--explain").stdout.decode().splitlines()
+    assert lines[0] == "sports" and len(lines) == 4
+    assert "2 to 200" in error_line(classify(SPORT, "-t", "topic", "--explain"), 14)
+
+
+def test_a_fit_is_kept_and_used_from_then_on(
+    classify: Callable[..., Any], tmp_path: Path, env: dict[str, str]
+) -> None:
+    file = tmp_path / "labelled.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in TUNED[:40]))
+    before = json.loads(classify(SPORT, "-t", "topic", "--json").stdout)
+    done = classify("-t", "topic", "--calibrate", file)
+    assert done.returncode == 0 and done.stdout == b""
+    assert b"calibrated on 40 texts and kept" in done.stderr
+    after = json.loads(classify(SPORT, "-t", "topic", "--json").stdout)
+    assert (before["calibrated"], after["calibrated"]) == (False, True)
+    assert before["scores"] != after["scores"]
+    (kept,) = (Path(env["LLMTOOL_DATA_DIR"]) / "calibrations").iterdir()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    kept.write_bytes(b"\x00broken")
+    again = json.loads(classify(SPORT, "-t", "topic", "--json").stdout)
+    assert again["calibrated"] is False
+    assert again["bias"] == before["bias"]
+    file.write_text(json.dumps(TUNED[0]) + "\n")
+    assert "are too few" in error_line(classify("-t", "topic", "--calibrate", file), 2)
+
+
+def test_examples_from_a_file(classify: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "examples.csv"
+    file.write_text("text,label\nThe match ended in a draw.,a\nIt will rain.,b\n")
+    shown = classify("hello", "-l", "a,b", "--examples", file, "--dry-run").stdout.decode()
+    assert shown == (
+        'Text: "The match ended in a draw."\nLabel: a\n\nText: "It will rain."\nLabel: b\n\n'
+        'Text: "hello"\nLabel:\n'
+    )
+    file.write_text("text,label\nx,c\n")
+    assert "'c', which is none" in error_line(classify("hello", "-l", "a,b", "--examples", file), 2)
+    file.write_text("words,label\nx,a\n,b\n")
+    assert "no text under 'words'" in error_line(
+        classify("hello", "-l", "a,b", "--examples", file), 14
+    )
+
+
+def test_a_text_longer_than_the_context(classify: Callable[..., Any]) -> None:
+    text = f"{SPORT} " * 60
+    args = ["-t", "topic", "--ctx-size", "256"]
+    assert "needs" in error_line(classify(text, *args), 13)
+    done = classify(text, *args, "--overflow", "chunk", "--json")
+    told = json.loads(done.stdout)
+    assert told["label"] == "sports"
+    assert "scored in" in told["warnings"][0] and told["warnings"][0].encode() in done.stderr
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    file = tmp_path / "data.jsonl"
+    rows = [{"body": row["text"], "kind": row["label"], "split": row["split"]} for row in TUNED]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows[:30]))
+    return file
+
+
+def test_eval_measures(classify: Callable[..., Any], data: Path, tmp_path: Path) -> None:
+    fields = ["--text-field", "body", "--label-field", "kind"]
+    plot = tmp_path / "plot.svg"
+    done = classify(
+        "eval", data, "-t", "topic", *fields, "--split", "test", "--baselines", "--compare",
+        "--plot", plot, "--json",
+    )  # fmt: skip
+    told = json.loads(done.stdout)
+    n = sum(map(sum, told["confusion"]))
+    assert n == told["n_texts"] > 5
+    right = sum(told["confusion"][i][i] for i in range(len(told["labels"])))
+    assert told["accuracy"] == pytest.approx(right / n)
+    assert len(told["mistakes"]) == n - right
+    assert sum(each["n"] for each in told["bins"]) == n
+    assert [each["name"] for each in told["others"]][-2:] == [
+        "written under a grammar",
+        "written freely, name looked for",
+    ]
+    assert plot.read_text().lstrip().startswith("<?xml")
+    piped = classify("eval", data, "-t", "topic", *fields, "--split", "test")
+    assert f"accuracy\t{told['accuracy']:.3f}\n".encode() in piped.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "reason"),
+    [
+        (["--label-field", "nope"], 14, "no text under 'nope'"),
+        (["--split", "nope"], 14, "of split 'nope'"),
+        (["--multi"], 2, "--multi"),
+        (["--plot", "x.txt"], 2, ".svg, .png, .pdf"),
+        (["-t", "sentiment"], 2, "is none of the labels"),
+    ],
+)
+def test_eval_refuses(
+    classify: Callable[..., Any], data: Path, args: list[str], code: int, reason: str
+) -> None:
+    fields = ["--text-field", "body", "--label-field", "kind"]
+    assert reason in error_line(classify("eval", data, *fields, *args), code)
+
+
+def test_help_is_that_of_the_command_and_lists_the_others(run_llmtool: Callable[..., Any]) -> None:
+    told = run_llmtool("classify", "--help").stdout.decode()
+    assert told.startswith("Usage: llmtool classify [OPTIONS] [TEXT]\n")
+    assert "Subcommands:\n  eval" in told and "Examples:" in told
+    assert "DATA" in run_llmtool("classify", "eval", "--help").stdout.decode()
