@@ -145,9 +145,12 @@ def test_a_new_template_names_the_schema_where_editors_find_it(run_llmtool: Run)
 
 
 def test_a_new_template_from_another_is_as_the_other(run_llmtool: Run) -> None:
+    show = ("prompts", "show", "sentiment", "--json")
+    before = json.loads(out(run_llmtool(*show)))
     out(run_llmtool("prompts", "new", "sentiment", "--from", "sentiment"))
-    value = json.loads(out(run_llmtool("prompts", "show", "sentiment", "--json")))
-    assert value["output"] == {"kind": "labels", "labels": {"positive": "", "negative": ""}}
+    value = json.loads(out(run_llmtool(*show)))
+    for key in ("output", "prompt", "examples", "inputs", "tests"):
+        assert value[key] == before[key]
     assert value["hides"] == str(built_in_folder() / "sentiment.yaml")
     assert run_llmtool("prompts", "lint", "sentiment").returncode == 0
 
