@@ -7,7 +7,16 @@ _llmtool() {
             ' gen') command="gen" ;;
             ' run') command="run" ;;
             ' prompts') command="prompts" ;;
+            'prompts ls') command="prompts ls" ;;
+            'prompts show') command="prompts show" ;;
+            'prompts schema') command="prompts schema" ;;
+            'prompts new') command="prompts new" ;;
+            'prompts import') command="prompts import" ;;
+            'prompts lint') command="prompts lint" ;;
             'prompts test') command="prompts test" ;;
+            ' classify') command="classify" ;;
+            'classify text') command="classify text" ;;
+            'classify eval') command="classify eval" ;;
             ' models') command="models" ;;
             'models ls') command="models ls" ;;
             'models info') command="models info" ;;
@@ -34,7 +43,7 @@ _llmtool() {
         "")
             case "$prev" in
             esac
-            words='gen run prompts models cache config bench doctor completions'
+            words='gen run prompts classify models cache config bench doctor completions'
             options='--version --help -h' ;;
         "gen")
             case "$prev" in
@@ -108,8 +117,51 @@ _llmtool() {
         "prompts")
             case "$prev" in
             esac
-            words='test'
+            words='ls show schema new import lint test'
             options='--help -h' ;;
+        "prompts ls")
+            case "$prev" in
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--json --color --quiet -q --debug --help -h' ;;
+        "prompts show")
+            case "$prev" in
+                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--rendered --tokens --param -p --system -s --model -m --file -f --no-stdin --errors --json --offline --color --quiet -q --debug --help -h' ;;
+        "prompts schema")
+            case "$prev" in
+            esac
+            words=''
+            options='--debug --help -h' ;;
+        "prompts new")
+            case "$prev" in
+                --from) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --task) COMPREPLY=($(compgen -W 'gen sum classify translate code chat' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--from --task --force --quiet -q --debug --help -h' ;;
+        "prompts import")
+            case "$prev" in
+                --name) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --format) COMPREPLY=($(compgen -W 'llm fabric prompty' -- "$cur")); return ;;
+                --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+            esac
+            words=''
+            options='--name --format --output -o --force --quiet -q --debug --help -h' ;;
+        "prompts lint")
+            case "$prev" in
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--strict --json --color --quiet -q --debug --help -h' ;;
         "prompts test")
             case "$prev" in
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -125,6 +177,67 @@ _llmtool() {
             esac
             words=''
             options='--model -m --split --junit --baseline --update-baseline --tolerance --parallel --ctx-size --threads --n-gpu-layers -ngl --no-cache --json --offline --color --quiet -q --debug --help -h' ;;
+        "classify")
+            case "$prev" in
+            esac
+            words='text eval'
+            options='--help -h' ;;
+        "classify text")
+            case "$prev" in
+                --label|-l) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --examples) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --prior) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --calibrate) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --form) COMPREPLY=($(compgen -W 'chat completion' -- "$cur")); return ;;
+                --top) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --min-confidence) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --fail-on) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --expect) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --overflow) COMPREPLY=($(compgen -W 'error chunk' -- "$cur")); return ;;
+                --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
+                --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
+                --field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --limit) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--label -l --template -t --param -p --system -s --examples --multi --prior --calibrate --raw --form --top --scores --min-confidence --fail-on --expect --explain --overflow --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --resume --overwrite --limit --jsonl --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+        "classify eval")
+            case "$prev" in
+                --text-field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --label-field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --split) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --label|-l) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --examples) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --prior) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --calibrate) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --form) COMPREPLY=($(compgen -W 'chat completion' -- "$cur")); return ;;
+                --plot) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--text-field --label-field --split --label -l --template -t --param -p --system -s --examples --multi --prior --calibrate --raw --form --baselines --compare --plot --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
         "models")
             case "$prev" in
             esac

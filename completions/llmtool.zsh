@@ -14,7 +14,8 @@ _llmtool() {
         local -a commands=(
             'gen:Generate text from a prompt, with standard input or files as material'
             'run:Run a prompt template\: a reply, a value or a label'
-            'prompts:Test prompt templates'
+            'prompts:List, show, write, check, import and test prompt templates'
+            'classify:Say which label fits a text, with a score for each'
             'models:List models, look into them, fetch and remove them'
             'cache:List the prompts kept for reuse, and throw them away'
             'config:Show the settings and change them'
@@ -28,6 +29,7 @@ _llmtool() {
         gen) _llmtool_gen ;;
         run) _llmtool_run ;;
         prompts) _llmtool_prompts ;;
+        classify) _llmtool_classify ;;
         models) _llmtool_models ;;
         cache) _llmtool_cache ;;
         config) _llmtool_config ;;
@@ -166,14 +168,112 @@ _llmtool_prompts() {
     case $state in
     command)
         local -a commands=(
+            'ls:List the templates\: your own, and the built-in ones that they do not hide'
+            'show:Show a template\: its file, with --json as it is understood, or rendered'
+            'schema:Print the JSON Schema of template files, for editors'
+            'new:Write a template to start from into your folder, and print its path'
+            'import:Take in a template of llm, fabric or prompty, and print the new file'\''s path'
+            'lint:Check templates\: what is wrong in a file and where, and what could be better'
             'test:Run the tests of templates on one model or several; 17 when one fails'
         )
         _describe command commands ;;
     rest)
         case $line[1] in
+        ls) _llmtool_prompts_ls ;;
+        show) _llmtool_prompts_show ;;
+        schema) _llmtool_prompts_schema ;;
+        new) _llmtool_prompts_new ;;
+        import) _llmtool_prompts_import ;;
+        lint) _llmtool_prompts_lint ;;
         test) _llmtool_prompts_test ;;
         esac ;;
     esac
+}
+
+_llmtool_prompts_ls() {
+    _arguments -s -S \
+        '*--json[Print the whole result as JSON]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_prompts_show() {
+    _arguments -s -S \
+        '*--rendered[Show the messages; what is not given is <name>]' \
+        '*--tokens[Count the tokens of the messages as well]' \
+        '*--param[A value for the template]:KEY=VALUE:' \
+        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--system[The system prompt]:TEXT:' \
+        '*-s[The system prompt]:TEXT:' \
+        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*--file[Material; may be repeated]:FILE:_files' \
+        '*-f[Material; may be repeated]:FILE:_files' \
+        '*--no-stdin[Do not look at standard input]' \
+        '*--errors[What to do with input that is not UTF-8]: :(strict replace)' \
+        '*--json[Print the whole result as JSON]' \
+        '*--offline[Use no network]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_prompts_schema() {
+    _arguments -s -S \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_prompts_new() {
+    _arguments -s -S \
+        '*--from[Extend this template; it may be its own]:NAME:' \
+        '*--task[What it is for]: :(gen sum classify translate code chat)' \
+        '*--force[Replace a file that is there]' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_prompts_import() {
+    _arguments -s -S \
+        '*--name[The new template'\''s name]:NAME:' \
+        '*--format[What FILE is; found out if left out]: :(llm fabric prompty)' \
+        '*--output[Write it there; - is stdout]:FILE:_files' \
+        '*-o[Write it there; - is stdout]:FILE:_files' \
+        '*--force[Replace a file that is there]' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_prompts_lint() {
+    _arguments -s -S \
+        '*--strict[Let warnings fail as errors do]' \
+        '*--json[Print the whole result as JSON]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
 }
 
 _llmtool_prompts_test() {
@@ -192,6 +292,131 @@ _llmtool_prompts_test() {
         '*-ngl[Layers on the GPU]:auto|all|N:' \
         '*--no-cache[Keep no replies on disk, and read none]' \
         '*--json[Print the whole result as JSON]' \
+        '*--offline[Use no network]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_classify() {
+    local line state
+    _arguments -s -S \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '1: :->command' \
+        '*:: :->rest'
+    case $state in
+    command)
+        local -a commands=(
+            'text:Say which label fits a text, with a score for each'
+            'eval:Measure how well texts are classified\: accuracy, macro-F1, calibration, mistakes'
+        )
+        _describe command commands ;;
+    rest)
+        case $line[1] in
+        text) _llmtool_classify_text ;;
+        eval) _llmtool_classify_eval ;;
+        esac ;;
+    esac
+}
+
+_llmtool_classify_text() {
+    _arguments -s -S \
+        '*--label[Labels; may be repeated]:A,B|NAME=TEXT|@FILE:_files' \
+        '*-l[Labels; may be repeated]:A,B|NAME=TEXT|@FILE:_files' \
+        '*--template[A template with labels (sentiment, …)]:NAME|PATH:_files' \
+        '*-t[A template with labels (sentiment, …)]:NAME|PATH:_files' \
+        '*--param[A value for the template]:KEY=VALUE:' \
+        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--system[The system prompt]:TEXT:' \
+        '*-s[The system prompt]:TEXT:' \
+        '*--examples[Labelled texts to learn from\: .jsonl or .csv]:FILE:_files' \
+        '*--multi[Any number of labels may fit]' \
+        '*--prior[How frequent each label is; all alike if left out]:A=9,B=1:' \
+        '*--calibrate[Fit the scores to labelled texts, and keep the fit]:FILE:_files' \
+        '*--raw[The model'\''s own scores, its favourites not taken out]' \
+        '*--form[How the model is asked; the template'\''s own if left out]: :(chat completion)' \
+        '*--top[Print the K best labels]:K:' \
+        '*--scores[Print scores, not the label alone]' \
+        '*--min-confidence[No label below this score (15)]:P:' \
+        '*--fail-on[End in 15 if this is the label]:LABEL:' \
+        '*--expect[End in 15 if this is not the label]:LABEL:' \
+        '*--explain[Show which sentences speak for the label]' \
+        '*--overflow[A text longer than the context\: an error, or in parts]: :(error chunk)' \
+        '*--file[Material; may be repeated]:FILE:_files' \
+        '*-f[Material; may be repeated]:FILE:_files' \
+        '*--no-stdin[Do not look at standard input]' \
+        '*--errors[What to do with input that is not UTF-8]: :(strict replace)' \
+        '*--output[Write the result there, not to stdout]:FILE:_files' \
+        '*-o[Write the result there, not to stdout]:FILE:_files' \
+        '*--json[Print the whole result as JSON]' \
+        '*--stats[Say on stderr where the time went]' \
+        '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
+        '*--each[A batch\: one call for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
+        '*--field[The column of a batch that is the text]:NAME:' \
+        '*--resume[Go on with the batch whose results -o FILE holds]' \
+        '*--overwrite[Replace what -o FILE holds of an earlier batch]' \
+        '*--limit[Only the first N records of a batch]:N:' \
+        '*--jsonl[Write a batch as JSON lines]' \
+        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
+        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--parallel[Replies written together, at most (32)]:N:' \
+        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
+        '*--offline[Use no network]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_classify_eval() {
+    _arguments -s -S \
+        '*--text-field[The column of the text]:NAME:' \
+        '*--label-field[The column of the label]:NAME:' \
+        '*--split[Only the rows whose `split` is this]:NAME:' \
+        '*--label[Labels; may be repeated]:A,B|NAME=TEXT|@FILE:_files' \
+        '*-l[Labels; may be repeated]:A,B|NAME=TEXT|@FILE:_files' \
+        '*--template[A template with labels (sentiment, …)]:NAME|PATH:_files' \
+        '*-t[A template with labels (sentiment, …)]:NAME|PATH:_files' \
+        '*--param[A value for the template]:KEY=VALUE:' \
+        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--system[The system prompt]:TEXT:' \
+        '*-s[The system prompt]:TEXT:' \
+        '*--examples[Labelled texts to learn from\: .jsonl or .csv]:FILE:_files' \
+        '*--multi[Any number of labels may fit]' \
+        '*--prior[How frequent each label is; all alike if left out]:A=9,B=1:' \
+        '*--calibrate[Fit the scores to labelled texts, and keep the fit]:FILE:_files' \
+        '*--raw[The model'\''s own scores, its favourites not taken out]' \
+        '*--form[How the model is asked; the template'\''s own if left out]: :(chat completion)' \
+        '*--baselines[Also let the model write labels, as others do]' \
+        '*--compare[Measure both forms, and with and without anchors]' \
+        '*--plot[Draw reliability and confusion\: .svg, .png or .pdf]:FILE:_files' \
+        '*--output[Write the result there, not to stdout]:FILE:_files' \
+        '*-o[Write the result there, not to stdout]:FILE:_files' \
+        '*--json[Print the whole result as JSON]' \
+        '*--stats[Say on stderr where the time went]' \
+        '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
+        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
+        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--parallel[Replies written together, at most (32)]:N:' \
+        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
         '*--offline[Use no network]' \
         '*--color[When to colour]: :(auto always never)' \
         '*--quiet[No notes on stderr, only errors]' \

@@ -7,6 +7,7 @@ the command, the function library and the tests.
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,6 +31,7 @@ class Folders(msgspec.Struct, frozen=True, kw_only=True):
     data: Path
     cache: Path
     hub_cache: Path
+    more_prompts: tuple[Path, ...] = ()
 
     @property
     def config_file(self) -> Path:
@@ -38,6 +40,11 @@ class Folders(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def prompts(self) -> Path:
         return self.config / "prompts"
+
+    @property
+    def prompt_folders(self) -> tuple[Path, ...]:
+        """The folders of the user's templates, the first one first."""
+        return (*self.more_prompts, self.prompts)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,7 +66,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 def find_folders(environ: Mapping[str, str]) -> Folders:
     """Return the folders for this user, as the platform has them.
 
-    `LLMTOOL_CONFIG_DIR`, `LLMTOOL_DATA_DIR` and `LLMTOOL_CACHE_DIR` override ours; the Hub's cache
+    `LLMTOOL_CONFIG_DIR`, `LLMTOOL_DATA_DIR` and `LLMTOOL_CACHE_DIR` override ours, and
+    `LLMTOOL_PROMPTS` lists folders of templates that come before the user's; the Hub's cache
     follows `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE`, `HF_HOME` and `XDG_CACHE_HOME` as
     huggingface_hub does, except that an empty variable counts as unset.
     """
@@ -78,6 +86,11 @@ def find_folders(environ: Mapping[str, str]) -> Folders:
         data=folder("LLMTOOL_DATA_DIR", platformdirs.user_data_dir("llmtool", False)),
         cache=folder("LLMTOOL_CACHE_DIR", platformdirs.user_cache_dir("llmtool", False)),
         hub_cache=Path(hub).expanduser() if hub else Path(hf_home).expanduser() / "hub",
+        more_prompts=tuple(
+            Path(path).expanduser()
+            for path in environ.get("LLMTOOL_PROMPTS", "").split(os.pathsep)
+            if path
+        ),
     )
 
 

@@ -130,7 +130,7 @@ class Toolbox(GenerateTask, RunTask):
     def library(self) -> Library:
         from llmtool.prompts.library import Library
 
-        return Library(user_folders=[self.folders.prompts])
+        return Library(user_folders=self.folders.prompt_folders)
 
     @property
     def uses_starter_unasked(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -109,4 +110,20 @@ def test_our_folders_follow_their_variables() -> None:
         Path("/a/config.toml"),
         Path("/b"),
         Path("/c"),
+    )
+
+
+def test_folders_of_templates_come_in_their_order(tmp_path: Path) -> None:
+    environ = {
+        "HOME": str(tmp_path),
+        "LLMTOOL_CONFIG_DIR": str(tmp_path / "config"),
+        "LLMTOOL_PROMPTS": os.pathsep.join(["/team/prompts", "", "/mine"]),
+    }
+    assert find_folders(environ).prompt_folders == (
+        Path("/team/prompts"),
+        Path("/mine"),
+        tmp_path / "config" / "prompts",
+    )
+    assert find_folders({**environ, "LLMTOOL_PROMPTS": ""}).prompt_folders == (
+        tmp_path / "config" / "prompts",
     )

@@ -21,7 +21,7 @@ from llmtool.errors import Cancelled, ExitCode, LlmtoolError
 COMMANDS = {
     "gen": "Generate text from a prompt, with standard input or files as material.",
     "run": "Run a prompt template: a reply, a value or a label.",
-    "prompts": "Test prompt templates.",
+    "prompts": "List, show, write, check, import and test prompt templates.",
     "classify": "Say which label fits a text, with a score for each.",
     "models": "List models, look into them, fetch and remove them.",
     "cache": "List the prompts kept for reuse, and throw them away.",

@@ -42,7 +42,7 @@ def open_library(folders: config.Folders) -> Library:
     """Return the templates of this user and the built-in ones."""
     from llmtool.prompts.library import Library
 
-    return Library(user_folders=[folders.prompts])
+    return Library(user_folders=folders.prompt_folders)
 
 
 def open_toolbox(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import NoReturn, TypeVar
 
 import msgspec
@@ -17,25 +16,43 @@ _SEGMENT = re.compile(r"\.([^.\[]+)|\[(\d+)\]|(\[\.\.\.\])")
 _MERGED_LISTS = ("examples", "tests")
 
 
+class Place:
+    """Where a part of a file stands, and where the parts in it stand, by key or index."""
+
+    __slots__ = ("source", "line", "start", "inner")
+
+    def __init__(self, source: str, line: int, start: int) -> None:
+        self.source = source
+        self.line = line
+        self.start = start  # the line at which its text begins
+        self.inner: dict[str | int, Place] = {}
+
+
 class Draft:
     """A mapping read from one or more files. A part is named by the keys that lead to it."""
 
-    def __init__(self, value: dict[str, object], source: str, places: dict[Path, _Place]) -> None:
+    def __init__(self, value: dict[str, object], place: Place) -> None:
         self.value = value
-        self.source = source
-        self._places = places
+        self.source = place.source
+        self._place = place
 
     def place_of(self, path: Path) -> tuple[str, int]:
         """Return file and line of a part, or of what it would be in."""
-        while path and path not in self._places:
-            path = path[:-1]
-        place = self._places.get(path)
-        return (place.source, place.line) if place else (self.source, 1)
+        place, _ = self._nearest(path)
+        return place.source, place.line
 
     def start_of(self, path: Path) -> tuple[str, int]:
         """Return file and line at which the text of a part begins."""
-        place = self._places.get(path)
-        return (place.source, place.start) if place else self.place_of(path)
+        place, is_it = self._nearest(path)
+        return place.source, place.start if is_it else place.line
+
+    def _nearest(self, path: Path) -> tuple[Place, bool]:
+        place = self._place
+        for key in path:
+            if key not in place.inner:
+                return place, False
+            place = place.inner[key]
+        return place, True
 
     def fail(self, path: Path, reason: str) -> NoReturn:
         source, line = self.place_of(path)
@@ -47,19 +64,26 @@ class Draft:
         Mappings merge, scalars and lists replace, `examples+` and `tests+` append. An output of
         another kind replaces the parent's.
         """
-        merged = _Merge(parent, self)
-        return Draft(merged.mapping((), parent.value, self.value), self.source, merged.places)
+        value, place = _merge((), parent.value, parent._place, self.value, self._place)
+        return Draft(value, place)
 
     def without(self, *keys: str) -> Draft:
         kept = {key: value for key, value in self.value.items() if key not in keys}
-        return Draft(kept, self.source, self._places)
+        return Draft(kept, self._place)
 
     def part(self, *path: str) -> Draft:
         """Return a mapping inside this one as a draft of its own."""
         value = _at(self.value, path)
-        depth = len(path)
-        places = {key[depth:]: at for key, at in self._places.items() if key[:depth] == path}
-        return Draft(value if isinstance(value, dict) else {}, self.source, places)
+        return Draft(value if isinstance(value, dict) else {}, self._nearest(path)[0])
+
+    def count(self) -> int:
+        """Return how many parts there are."""
+        n, pending = 0, [self._place]
+        while pending:
+            inner = pending.pop().inner
+            n += len(inner)
+            pending += inner.values()
+        return n
 
     def decode(self, kind: type[T]) -> T:
         """Return the value as `kind`; scalars take the type that their place asks for."""
@@ -92,7 +116,8 @@ class Draft:
     def _locate(self, kind: type[object], message: str, where: str) -> Path:
         """Return the path that msgspec means; it writes `[...]` for the key of a mapping.
 
-        The key is found by keeping one entry of the mapping at a time until the message returns.
+        The key is found by halving the mapping, and keeping the half with which the message
+        returns.
         """
         path: Path = ()
         value: object = self.value
@@ -101,21 +126,24 @@ class Draft:
                 path = (*path, int(index) if index else name)
                 continue
             here = _at(value, path)
-            for key, part in here.items() if isinstance(here, dict) else ():
-                trial = _with(value, path, {key: part})
-                try:
-                    msgspec.convert(trial, kind, strict=False)
-                except msgspec.ValidationError as exc:
-                    if str(exc) == message:
-                        value, path = trial, (*path, key)
-                        break
+            here = here if isinstance(here, dict) else {}
+            keys = list(here)
+            while len(keys) > 1:
+                half = keys[: len(keys) // 2]
+                trial = _with(value, path, {key: here[key] for key in half})
+                keys = half if _message(kind, trial) == message else keys[len(half) :]
+            if keys:
+                value, path = _with(value, path, {keys[0]: here[keys[0]]}), (*path, keys[0])
         return path
 
 
-class _Place(msgspec.Struct, frozen=True):
-    source: str
-    line: int
-    start: int
+def _message(kind: type[object], value: object) -> str:
+    """Return what msgspec finds wrong."""
+    try:
+        msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as exc:
+        return str(exc)
+    return ""
 
 
 def read_draft(text: str, *, source: str) -> Draft:
@@ -127,7 +155,7 @@ def read_draft(text: str, *, source: str) -> Draft:
     document = load_document(text, source=source)
     if not isinstance(document.value, dict):
         raise TemplateError(f"{source}:1: a template is a mapping with `llmtool: 1` at its top")
-    draft = Draft(document.value, source, dict(_places(document)))
+    draft = Draft(document.value, _places(document))
     if "llmtool" not in draft.value:
         draft.fail((), "a template begins with `llmtool: 1`, its format")
     if draft.value["llmtool"] != str(FORMAT):
@@ -135,57 +163,59 @@ def read_draft(text: str, *, source: str) -> Draft:
     return draft
 
 
-def _places(document: Document) -> Iterator[tuple[Path, _Place]]:
-    for path, line in document.lines.items():
-        yield path, _Place(document.source, line, document.start_of(path))
+def _places(document: Document) -> Place:
+    root = Place(document.source, 1, 1)
+    for path, line in document.lines.items():  # what holds a part comes before it
+        place = root
+        for key in path[:-1]:
+            place = place.inner[key]
+        place.inner[path[-1]] = Place(document.source, line, document.start_of(path))
+    return root
 
 
-class _Merge:
-    """Merges two drafts, and the places of what is kept of each."""
+def _merge(
+    path: Path,
+    parent: dict[str, object],
+    parent_place: Place,
+    child: dict[str, object],
+    child_place: Place,
+) -> tuple[dict[str, object], Place]:
+    """Return two mappings as one, and the places of what is kept of each."""
+    place = Place(child_place.source, child_place.line, child_place.start)
+    result: dict[str, object] = {}
+    for key in (*parent, *(key for key in child if key not in parent)):
+        here = (*path, key)
+        old, new = parent.get(key), child.get(key)
+        if key not in child:
+            result[key], kept = old, parent_place.inner.get(key)
+        elif isinstance(old, dict) and isinstance(new, dict) and not _other_kind(here, old, new):
+            result[key], kept = _merge(
+                here, old, parent_place.inner[key], new, child_place.inner[key]
+            )
+        else:
+            result[key], kept = new, child_place.inner.get(key)
+        if kept is not None:
+            place.inner[key] = kept
+    if not path:
+        _append(result, place)
+    return result, place
 
-    def __init__(self, parent: Draft, child: Draft) -> None:
-        self._parent = parent
-        self._child = child
-        self.places: dict[Path, _Place] = {}
 
-    def mapping(
-        self, path: Path, parent: dict[str, object], child: dict[str, object]
-    ) -> dict[str, object]:
-        result: dict[str, object] = {}
-        for key in (*parent, *(key for key in child if key not in parent)):
-            here = (*path, key)
-            if key not in child:
-                result[key] = parent[key]
-                self._keep(self._parent, here, here)
-                continue
-            old, new = parent.get(key), child[key]
-            if isinstance(old, dict) and isinstance(new, dict) and not _other_kind(here, old, new):
-                self._keep(self._child, here, here, inner=False)
-                result[key] = self.mapping(here, old, new)
-            else:
-                result[key] = new
-                self._keep(self._child, here, here)
-        if not path:
-            self._append(result)
-        return result
-
-    def _append(self, result: dict[str, object]) -> None:
-        for key in _MERGED_LISTS:
-            more = result.get(f"{key}+")
-            base = result.get(key, [])
-            if not isinstance(more, list) or not isinstance(base, list):
-                continue
-            del result[f"{key}+"]
-            result[key] = [*base, *more]
-            self.places.setdefault((key,), self.places[(f"{key}+",)])
-            for index in range(len(more)):
-                self._keep(self._child, (f"{key}+", index), (key, len(base) + index))
-
-    def _keep(self, draft: Draft, old: Path, new: Path, *, inner: bool = True) -> None:
-        depth = len(old)
-        for path, place in draft._places.items():
-            if path == old or (inner and path[:depth] == old):
-                self.places[(*new, *path[depth:])] = place
+def _append(result: dict[str, object], place: Place) -> None:
+    """Put the lists of `examples+` and `tests+` behind those of `examples` and `tests`."""
+    for key in _MERGED_LISTS:
+        more, base = result.get(f"{key}+"), result.get(key, [])
+        if not isinstance(more, list) or not isinstance(base, list):
+            continue
+        added = place.inner.pop(f"{key}+")
+        del result[f"{key}+"]
+        result[key] = [*base, *more]
+        first = place.inner.get(key, added)
+        whole = place.inner[key] = Place(first.source, first.line, first.start)
+        if first is not added:
+            whole.inner.update(first.inner)
+        for index, item in added.inner.items():
+            whole.inner[len(base) + int(index)] = item
 
 
 def _other_kind(path: Path, old: dict[str, object], new: dict[str, object]) -> bool:

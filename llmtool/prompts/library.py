@@ -43,22 +43,45 @@ class Library:
         Raises:
             TemplateError: there is none of that name (the nearest ones are given), or it is wrong.
         """
-        if is_path(name_or_path):
-            path = Path(name_or_path)
-            return build(self._extended(read_file(path), [path.resolve()], self.folders))
+        return build(self.read(name_or_path))
+
+    def read(self, name_or_path: str) -> Draft:
+        """Return a template as it stands with everything it extends, not yet checked."""
+        return _merged(self.lineage(name_or_path))
+
+    def lineage(self, name_or_path: str) -> list[tuple[Path, Draft]]:
+        """Return the file of a template, and then those that it extends, its parent first."""
         path = self.find(name_or_path)
         draft = read_file(path)
+        if is_path(name_or_path):
+            return self._extended(path, draft, [path.resolve()], self.folders)
         if draft.value.get("name") != path.stem:
             draft.fail(("name",), f"name: a template in {path.name} is named {path.stem!r}")
-        return build(self._extended(draft, [path.resolve()], self._after(path)))
+        return self._extended(path, draft, [path.resolve()], self._after(path))
 
-    def find(self, name: str) -> Path:
-        """Return the file of a template by name."""
-        return self._find(name, self.folders)
+    def find(self, name_or_path: str) -> Path:
+        """Return the file of a template."""
+        if is_path(name_or_path):
+            return Path(name_or_path)
+        return self._find(name_or_path, self.folders)
 
     def names(self) -> list[str]:
         """Return the names of all templates, sorted."""
         return sorted({path.stem for folder in self.folders for path in _files(folder)})
+
+    def users(self) -> list[str]:
+        """Return the names of the templates in the user's folders, sorted."""
+        return sorted({path.stem for folder in self.folders[:-1] for path in _files(folder)})
+
+    def is_built_in(self, path: Path) -> bool:
+        return path.parent == self.folders[-1]
+
+    def hides(self, path: Path) -> Path | None:
+        """Return the template of the same name that would serve if this one were not there."""
+        try:
+            return self._find(path.stem, self._after(path))
+        except TemplateError:
+            return None
 
     def _find(self, name: str, folders: Sequence[Path]) -> Path:
         if not re.fullmatch(NAME, name):
@@ -85,29 +108,40 @@ class Library:
                 return self.folders[index + 1 :]
         return self.folders
 
-    def _extended(self, draft: Draft, seen: list[Path], below: Sequence[Path]) -> Draft:
-        """Lay a draft over what it extends.
+    def _extended(
+        self, path: Path, draft: Draft, seen: list[Path], below: Sequence[Path]
+    ) -> list[tuple[Path, Draft]]:
+        """Return a draft and what it extends.
 
         A template that extends its own name means the one that it hides, in the folders `below`.
         """
         parent_name = draft.value.get("extends")
         if parent_name is None:
-            return draft
+            return [(path, draft)]
         if not isinstance(parent_name, str):
             draft.fail(("extends",), "extends: the name of a template is needed")
         own = parent_name == draft.value.get("name")
         try:
-            path = self._find(parent_name, below if own else self.folders)
+            above = self._find(parent_name, below if own else self.folders)
         except TemplateError as exc:
             draft.fail(("extends",), f"extends: {exc}")
-        if path.resolve() in seen:
-            chain = " -> ".join(file.stem for file in [*seen, path])
+        if above.resolve() in seen:
+            chain = " -> ".join(file.stem for file in [*seen, above])
             draft.fail(("extends",), f"extends: a circle of templates ({chain})")
         if len(seen) == MAX_EXTENDS:
             draft.fail(("extends",), f"extends: more than {MAX_EXTENDS} templates in a row")
-        parent = read_file(path)
-        whole = self._extended(parent, [*seen, path.resolve()], self._after(path))
-        return draft.over(whole.without("name")).without("extends")
+        parents = self._extended(
+            above, read_file(above), [*seen, above.resolve()], self._after(above)
+        )
+        return [(path, draft), *parents]
+
+
+def _merged(lineage: Sequence[tuple[Path, Draft]]) -> Draft:
+    """Lay each draft over those that it extends."""
+    *children, (_, whole) = lineage
+    for _, draft in reversed(children):
+        whole = draft.over(whole.without("name")).without("extends")
+    return whole
 
 
 def is_path(name: str) -> bool:
@@ -122,19 +156,27 @@ def read_file(path: Path) -> Draft:
     Raises:
         TemplateError: it cannot be read, is too large, or is not UTF-8 text or not YAML.
     """
+    return read_draft(read_text(path), source=str(path))
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file that may be a template.
+
+    Raises:
+        TemplateError: it cannot be read, is too large, or is not UTF-8 text.
+    """
     try:
         if not path.is_file():
             raise TemplateError(f"{path}: there is no such template file")
         if path.stat().st_size > 4 * MAX_CHARACTERS:
             raise TemplateError(f"{path}:1: longer than {MAX_CHARACTERS} characters")
-        text = path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")
     except OSError as exc:
         raise TemplateError(f"{path}: cannot be read ({exc.strerror or exc})") from exc
     except UnicodeDecodeError as exc:
         raise TemplateError(f"{path}: not UTF-8 at byte {exc.start}") from exc
     except ValueError as exc:
         raise TemplateError(f"{str(path)!r} is no path") from exc
-    return read_draft(text, source=str(path))
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -13,9 +12,8 @@ from llmtool.engine.types import Message, Prompt
 from llmtool.errors import InputError, UsageError
 from llmtool.prompts import values
 from llmtool.prompts.output import Output
-from llmtool.prompts.template import Source, Template
-from llmtool.sandbox import Template as Compiled
-from llmtool.sandbox import compile_template
+from llmtool.prompts.template import Source, Template, compiled
+from llmtool.sandbox import Budget
 
 
 class Rendered(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,10 +78,11 @@ def render(
     """
     template = template.for_model(model_name)
     bound = _bind(template, variables)
-    messages = _converse(template, bound, system)
+    budget = Budget()  # one for all texts: examples can be many
+    messages = _converse(template, bound, system, budget)
     if not messages[-1].content.strip():
         raise InputError(f"there is nothing to ask: the prompt of {template.name!r} is empty")
-    probe = _probe(template, bound, system, messages)
+    probe = _probe(template, bound, system, messages, budget)
     is_text = template.form == "completion"
     return Rendered(
         messages=messages,
@@ -106,7 +105,11 @@ def _as_text(messages: tuple[Message, ...], prefill: str) -> str:
 
 
 def _probe(
-    template: Template, bound: dict[str, object], system: str | None, messages: tuple[Message, ...]
+    template: Template,
+    bound: dict[str, object],
+    system: str | None,
+    messages: tuple[Message, ...],
+    budget: Budget,
 ) -> tuple[Message, ...]:
     """Return the conversation for other material; nothing if it has too little in common."""
     fixed = sum(len(message.content) for message in messages[:-1]) + len(template.prompt.text)
@@ -116,24 +119,25 @@ def _probe(
         name: _OTHER_TEXT if template.inputs[name].type in _MATERIAL and value else value
         for name, value in bound.items()
     }
-    return _converse(template, other, system) if other != bound else ()
+    return _converse(template, other, system, budget) if other != bound else ()
 
 
 def _converse(
-    template: Template, bound: dict[str, object], system: str | None
+    template: Template, bound: dict[str, object], system: str | None, budget: Budget
 ) -> tuple[Message, ...]:
     messages = []
     if system is None and template.system is not None:
-        system = _text(template.system, bound)
+        system = _text(template.system, bound, budget)
     if system:
         messages.append(Message("system", system))
+    defaults = _defaults(template) if template.examples else {}
     for example in template.examples:
-        shown = _text(template.prompt, {**_defaults(template), **example.variables})
+        shown = _text(template.prompt, {**defaults, **example.variables}, budget)
         messages += [
             Message("user", shown),
             Message("assistant", _answer(template, example.output)),
         ]
-    messages.append(Message("user", _text(template.prompt, bound)))
+    messages.append(Message("user", _text(template.prompt, bound, budget)))
     return tuple(messages)
 
 
@@ -175,10 +179,5 @@ def _defaults(template: Template) -> dict[str, object]:
     }
 
 
-def _text(source: Source, variables: Mapping[str, object]) -> str:
-    return _compiled(source).render(**variables)
-
-
-@lru_cache(maxsize=64)
-def _compiled(source: Source) -> Compiled:
-    return compile_template(source.text, name=source.file, chat=False, first_line=source.first_line)
+def _text(source: Source, variables: Mapping[str, object], budget: Budget) -> str:
+    return compiled(source).render_on(budget, variables)

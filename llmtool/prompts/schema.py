@@ -158,5 +158,14 @@ class TemplateFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of template files."""
-    return msgspec.json.schema(TemplateFile)
+    """Return the JSON Schema of template files, for editors; `prompts/schema.json` is its text."""
+    from llmtool.prompts.editor_schema import fit_for_editors
+
+    return fit_for_editors(msgspec.json.schema(TemplateFile))
+
+
+def schema_text() -> str:
+    """Return the JSON Schema as it stands in `prompts/schema.json`."""
+    import json
+
+    return json.dumps(json_schema(), ensure_ascii=False, indent=2) + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Container, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ from msgspec import UNSET
 
 from llmtool.errors import TemplateError
 from llmtool.prompts.cases import Example, PlacedTest, check_example, check_test, convert
-from llmtool.prompts.draft import Draft, read_draft
+from llmtool.prompts.draft import Draft, Place, read_draft
 from llmtool.prompts.output import Output, check_output, given
 from llmtool.prompts.schema import (
     NAME,
@@ -20,8 +21,12 @@ from llmtool.prompts.schema import (
     Input,
     TemplateFile,
 )
+from llmtool.sandbox import Template as Compiled
 from llmtool.sandbox import compile_template
 
+# A variant is a template of its own: what all of them hold together is bounded, and so is the time.
+MAX_VALUES = 200_000
+MAX_JINJA = 256 * 1024  # characters
 RESERVED = frozenset({"loop", "true", "false", "none", "range", "dict", "namespace", "output"})
 
 
@@ -105,12 +110,13 @@ def parse_template(text: str, *, source: str) -> Template:
 
 def build(draft: Draft) -> Template:
     """Check a draft in which nothing is left to extend."""
-    merged = draft.over(Draft({}, draft.source, {}))
+    merged = draft.over(Draft({}, Place(draft.source, 1, 1)))
     file = merged.decode(TemplateFile)
     if not re.fullmatch(NAME, file.name):
         merged.fail(("name",), f"name: {file.name!r} is not of the form {NAME}")
     for name, spec in file.inputs.items():
         _check_input(merged, name, spec)
+    _check_size(merged, file)
     variants = []
     base = merged.without("variants", "tests", "extends")
     for pattern in file.variants:
@@ -148,6 +154,16 @@ def build(draft: Draft) -> Template:
     )
 
 
+def _check_size(draft: Draft, file: TemplateFile) -> None:
+    texts = [file.prompt, file.system]
+    for variant in file.variants.values():
+        texts += [variant.prompt, variant.system]
+    if sum(len(text) for text in texts if isinstance(text, str)) > MAX_JINJA:
+        draft.fail((), f"the prompts have more than {MAX_JINJA} characters together")
+    if len(file.variants) * draft.count() > MAX_VALUES:
+        draft.fail(("variants",), f"too many variants ({len(file.variants)}) for its length")
+
+
 def _check_input(draft: Draft, name: str, spec: Input) -> None:
     path = ("inputs", name)
     if not re.fullmatch(r"[a-z_][a-z0-9_]*", name) or keyword.iskeyword(name) or name in RESERVED:
@@ -170,12 +186,21 @@ def _source(draft: Draft, text: object, key: str) -> Source | None:
     return Source(str(text), file, line)
 
 
+@lru_cache(maxsize=64)
+def compiled(source: Source) -> Compiled:
+    """Return the compiled text of a prompt or system message.
+
+    Raises:
+        TemplateError: its syntax is wrong.
+    """
+    return compile_template(source.text, name=source.file, chat=False, first_line=source.first_line)
+
+
 def _check_names(part: Source | None, inputs: Mapping[str, Input]) -> None:
     """Find syntax errors and misspelt variables before the first use."""
     if part is None:
         return
-    template = compile_template(part.text, name=part.file, chat=False, first_line=part.first_line)
-    for name, line in template.names.items():
+    for name, line in compiled(part).names.items():
         if name not in inputs:
             from llmtool.prompts.nearest import nearest
 

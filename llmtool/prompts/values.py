@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from llmtool.prompts.schema import Input
 
 MAX_FILE_BYTES = 64 << 20
+_SHOWN = 20  # values of an enum in an error
 
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True}
 _BOOLEANS |= {"false": False, "no": False, "off": False, "0": False}
@@ -50,7 +51,8 @@ def convert(spec: Input, value: object) -> object:
     if spec.type == "enum" and text not in spec.enum:
         from llmtool.prompts.nearest import nearest
 
-        raise ValueError(f"expected one of {', '.join(spec.enum)}{nearest(text, spec.enum)}")
+        known = ", ".join(spec.enum[:_SHOWN]) + (", …" if len(spec.enum) > _SHOWN else "")
+        raise ValueError(f"expected one of {known}{nearest(text, spec.enum)}")
     return text
 
 

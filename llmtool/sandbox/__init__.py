@@ -30,7 +30,7 @@ from llmtool.sandbox.statements import Statements
 from llmtool.sandbox.syntax import SyntaxFault, parse
 from llmtool.sandbox.values import Frame, State, StrictUndefined, Undefined
 
-__all__ = ["Template", "compile_template"]
+__all__ = ["Budget", "Template", "compile_template"]
 
 
 class Template:
@@ -66,13 +66,18 @@ class Template:
         data, and nothing in them is evaluated.
         Raises TemplateError, with the name and the line, when the template fails or costs too much.
         """
-        budget = Budget(check_variables(variables))
+        return self.render_on(Budget(), variables)
+
+    def render_on(self, budget: Budget, variables: Mapping[str, object]) -> str:
+        """As `render`, at the cost of a budget that pays for other texts, too."""
+        input_bytes = check_variables(variables)
         state = State(budget, self._undefined, self._clock)
         frame = Frame({**self._globals, **variables}, None, state)
         out: list[str] = []
         try:
+            budget.admit(input_bytes)
             self._run(frame, out)
-            return join(out, "", budget)
+            return budget.keep(join(out, "", budget))
         except Fault as exc:
             reason = str(exc)
         except RecursionError:

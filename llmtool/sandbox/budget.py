@@ -31,19 +31,33 @@ class Fault(Exception):
 
 
 class Budget:
-    """The steps, bytes and seconds that are left to one rendering.
+    """The steps, bytes and seconds that are left to one rendering, or to several in a row.
 
     `reclaim_below` is when to look for bytes that are no longer in use (see `survey`).
     """
 
     __slots__ = ("bytes", "limit", "reclaim_below", "steps", "_deadline", "_next_look")
 
-    def __init__(self, input_bytes: int = 0) -> None:
-        self.steps = MAX_STEPS + STEPS_PER_INPUT_BYTE * input_bytes
-        self.bytes = self.limit = MAX_BYTES + BYTES_PER_INPUT_BYTE * input_bytes
+    def __init__(self) -> None:
+        self.steps = MAX_STEPS
+        self.bytes = self.limit = MAX_BYTES
+        self._deadline = time.thread_time() + MAX_SECONDS
+        self.admit(0)
+
+    def admit(self, input_bytes: int) -> None:
+        """Add what variables of this size earn; the next rendering begins."""
+        self.steps += STEPS_PER_INPUT_BYTE * input_bytes
+        self.limit += BYTES_PER_INPUT_BYTE * input_bytes
+        self.bytes = self.limit
         self.reclaim_below = self.limit // 2
-        self._deadline = time.thread_time() + MAX_SECONDS + SECONDS_PER_INPUT_BYTE * input_bytes
+        self._deadline += SECONDS_PER_INPUT_BYTE * input_bytes
         self._next_look = self.steps - _STEPS_BETWEEN_LOOKS
+        self._look()
+
+    def keep(self, text: str) -> str:
+        """Take a finished text out of what is left to the renderings behind it."""
+        self.limit = max(self.limit - text.__sizeof__(), 0)
+        return text
 
     def step(self, count: int = 1) -> None:
         """Pay for `count` small operations (about 0.2 µs each)."""

@@ -205,5 +205,6 @@ def test_a_long_line_of_parents_is_refused(user: Path) -> None:
     assert said(Library(user_folders=[user]), "t2") == "x"
 
 
-def test_the_built_in_folder_holds_templates_alone() -> None:
-    assert {path.suffix for path in built_in_folder().iterdir()} == {".yaml"}
+def test_the_built_in_folder_holds_templates_and_their_schema_alone() -> None:
+    names = [path.name for path in built_in_folder().iterdir()]
+    assert [name for name in names if not name.endswith(".yaml")] == ["schema.json"]

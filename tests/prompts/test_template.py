@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtool.errors import TemplateError
-from llmtool.prompts.schema import TemplateFile, json_schema
 from llmtool.prompts.template import Template, parse_template
 
 TRIAGE = """\
@@ -298,14 +295,6 @@ def test_a_variant_changes_what_it_names() -> None:
     assert big.system is not None
     assert template.for_model("bart").system is None
     assert template.for_model("other") is template and template.for_model(None) is template
-
-
-def test_the_json_schema_knows_every_key() -> None:
-    schema = json_schema()
-    text = json.dumps(schema)
-    for key in TemplateFile.__struct_encode_fields__:
-        assert json.dumps(key) in text
-    assert "examples+" in text and '"temperature"' in text and '"not-contains"' in text
 
 
 @given(st.text(alphabet="abein: -\n{}[]'|tyxp", max_size=60))

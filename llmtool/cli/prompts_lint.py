@@ -1,0 +1,65 @@
+"""`llmtool prompts lint`: what is wrong or weak in templates, without a model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from llmtool.cli import options as o
+
+Name = Annotated[str, typer.Argument(metavar="NAME|PATH", help="A template by name, or a path.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Make `lint` a command of a group."""
+    app.command(
+        "lint",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog="""Examples:
+
+\b
+  llmtool prompts lint
+  llmtool prompts lint --strict ./prompts/*.yaml""",
+    )(lint)
+
+
+def lint(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME|PATH]...", help="Templates; without any, all of yours."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Let warnings fail as errors do.")
+    ] = False,
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Check templates: what is wrong in a file and where, and what could be better.
+
+    A line for each finding on standard output; 12 when a template is broken.
+    """
+    from llmtool.cli import output, session
+    from llmtool.errors import ExitCode
+    from llmtool.tasks.lint import lint as check
+
+    folders, _ = session.start(color=color.value, quiet=quiet)
+    library = session.open_library(folders)
+    chosen = list(names or library.users())
+    findings = [finding for name in chosen for finding in check(library, name)]
+    if json:
+        output.write_json([finding.to_dict() for finding in findings])
+    else:
+        for finding in findings:
+            output.stdout.write(f"{' '.join(str(finding).split())}\n")
+    broken = {finding.file for finding in findings if strict or finding.level == "error"}
+    one = len(chosen) == 1
+    if not chosen:
+        output.note("you have no templates (`llmtool prompts new NAME` writes one)")
+    elif broken:
+        output.note(f"{len(broken)} of {len(chosen)} template{'s' * (not one)} failed")
+        raise typer.Exit(ExitCode.TEMPLATE)
+    else:
+        output.note(f"{len(chosen)} template{'s' * (not one)} can be used")

@@ -1,0 +1,135 @@
+"""The body of a prompty file: parts by role, and its Jinja with our names of inputs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+from typing import Any
+
+import msgspec
+
+from llmtool.errors import TemplateError
+from llmtool.prompts.foreign.common import Names, Variable, input_type, joined, to_jinja
+from llmtool.sandbox import compile_template
+
+_ROLE = re.compile(
+    r"^[ \t]*#?[ \t]*(system|user|assistant)[ \t]*(?:\[[^\]\n]*\])?[ \t]*:[ \t]*$", re.I | re.M
+)
+_TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_WORD = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|(?<![\w.])[A-Za-z_]\w*""")
+_MUSTACHE = re.compile(r"\{\{\{\s*([\w.]+)\s*\}\}\}|\{\{&?\s*([\w.]+)\s*\}\}|\{\{[#^/!>].*?\}\}")
+_IMAGE = re.compile(r"!\[[^\]\n]*\]\(")
+_SIMPLE = re.compile(r"\s*\{\{\s*(\w+)\s*\}\}\s*")
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a body asks for, as keys of our format."""
+
+    prompt: str
+    system: str = ""
+    prefill: str = ""
+    examples: tuple[dict[str, str], ...] = ()
+
+    def values(self) -> dict[str, Any]:
+        made: dict[str, Any] = {"system": self.system} if self.system else {}
+        made["prompt"] = self.prompt
+        if self.prefill:
+            made["prefill"] = self.prefill
+        if self.examples:
+            made["examples"] = list(self.examples)
+        return made
+
+    def type_of(self, name: str) -> str:
+        """Return `text` for an input that stands on lines of its own, else `string`."""
+        text = self.system + "\n" + self.prompt
+        pieces: list[Any] = re.split(r"\{\{\s*(\w+)\s*\}\}", text)
+        pieces[1::2] = map(Variable, pieces[1::2])
+        return input_type(pieces, name)
+
+
+def read_body(
+    text: str, declared: Container[str], names: Names, notes: list[str], *, source: str
+) -> Parts:
+    """Return the parts of a body; each variable that it reads becomes an input.
+
+    Raises:
+        TemplateError: a part is no Jinja by itself, as when a loop goes over role lines.
+    """
+    turns = _turns(text)
+    if not turns:
+        raise TemplateError(f"{source}:1: there is no prompt below the front matter")
+    for role, part in turns:
+        if _IMAGE.search(part):
+            notes.append(f"an image in the {role} part is sent as its text alone")
+    made = [(role, _renamed(part, names, source)) for role, part in turns]
+    system = "\n\n".join(part for role, part in made if role == "system")
+    rest = [(role, part) for role, part in made if role != "system"]
+    if not rest:
+        return Parts(prompt=system)
+    prefill = ""
+    if rest[-1][0] == "assistant":
+        prefill = rest.pop()[1]
+        if _TAG.search(prefill):
+            raise TemplateError(f"{source}:1: the reply's beginning (assistant:) has variables")
+    if not rest:
+        return Parts(prompt=system, prefill=prefill)
+    *earlier, (_, prompt) = rest
+    shown = _examples(earlier, prompt)
+    if earlier and not shown:
+        notes.append("earlier turns became part of the prompt, as text")
+        prompt = "\n\n".join(f"{role.capitalize()}: {part}" for role, part in rest)
+    return Parts(prompt=prompt, system=system, prefill=prefill, examples=shown)
+
+
+def _turns(text: str) -> list[tuple[str, str]]:
+    """Return (role, text) of each part that is not empty; what is before the first is system's."""
+    first, *others = _ROLE.split(text)
+    pairs = [("system", first), *zip(others[::2], others[1::2], strict=True)]
+    return [(role.lower(), part.strip()) for role, part in pairs if part.strip()]
+
+
+def _examples(earlier: list[tuple[str, str]], prompt: str) -> tuple[dict[str, str], ...]:
+    """Return earlier turns as examples, where they differ from the last in one value alone."""
+    simple = _SIMPLE.fullmatch(prompt)
+    roles = [role for role, _ in earlier]
+    texts = [part for _, part in earlier]
+    in_turn = roles == ["user", "assistant"] * (len(roles) // 2)
+    if not simple or not in_turn or any(_TAG.search(part) for part in texts):
+        return ()
+    return tuple(
+        {simple[1]: asked, "output": answer}
+        for asked, answer in zip(texts[::2], texts[1::2], strict=True)
+    )
+
+
+def _renamed(part: str, names: Names, source: str) -> str:
+    """Return a part in which variables have our names."""
+    try:
+        read = compile_template(part, name=source, chat=False).names
+    except TemplateError as exc:
+        reason = re.sub(r"^.*?:\d+: ", "", str(exc).removeprefix(source))
+        raise TemplateError(f"{source}:1: a part of it is no Jinja that we take: {reason}") from exc
+
+    def renamed(tag: re.Match[str]) -> str:
+        return _WORD.sub(lambda word: names.of(word[0]) if word[0] in read else word[0], tag[0])
+
+    return _TAG.sub(renamed, part)
+
+
+def from_mustache(text: str, notes: list[str]) -> str:
+    """Return Mustache's variables as Jinja's; its sections stay text."""
+    pieces: list[Any] = []
+    end = 0
+    for match in _MUSTACHE.finditer(text):
+        name = match[1] or match[2]
+        pieces.append(text[end : match.start()])
+        pieces.append(Variable(name) if name and "." not in name else match[0])
+        if not name or "." in name:
+            notes.append(f"{match[0]} has no counterpart; it is kept as text")
+        end = match.end()
+    return to_jinja(joined([*pieces, text[end:]]), _AsTheyAre(notes))
+
+
+class _AsTheyAre(Names):
+    def of(self, original: str) -> str:
+        return original

@@ -1,0 +1,57 @@
+"""A template rendered for people: inputs that were not given show as `<name>`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from llmtool.errors import TemplateError, UsageError
+from llmtool.prompts.render import Rendered, render
+from llmtool.prompts.schema import Input
+from llmtool.prompts.template import Template
+
+_NUMBERS = ("int", "float", "bool")
+
+
+def preview(
+    template: Template,
+    variables: Mapping[str, Any],
+    *,
+    model_name: str | None = None,
+    system: str | None = None,
+) -> Rendered:
+    """Return what `render` would, with a placeholder for each required input that is not given.
+
+    Raises:
+        UsageError: a value is wrong, or the template counts with a number that is not given.
+        As `render` does.
+
+    Example:
+        >>> from llmtool.prompts.template import parse_template
+        >>> text = "llmtool: 1\\nname: hi\\ninputs: {who: {type: string, required: true}}\\n"
+        >>> template = parse_template(text + "prompt: Hi {{ who }}", source="hi.yaml")
+        >>> preview(template, {}).messages[0].content
+        'Hi <who>'
+    """
+    template = template.for_model(model_name)
+    missing = [
+        name for name, spec in template.inputs.items() if spec.required and name not in variables
+    ]
+    stand_ins = {name: _stand_in(name, template.inputs[name]) for name in missing}
+    shown = msgspec.structs.replace(template, inputs={**template.inputs, **stand_ins})
+    try:
+        return render(shown, variables, system=system)
+    except TemplateError as exc:
+        numbers = [name for name in missing if template.inputs[name].type in _NUMBERS]
+        if not numbers:
+            raise
+        wanted = " ".join(f"-p {name}=VALUE" for name in numbers)
+        raise UsageError(f"template {template.name!r} cannot do without {wanted}") from exc
+
+
+def _stand_in(name: str, spec: Input) -> Input:
+    if spec.type == "list":
+        return Input(type="list", default=[f"<{name}>"])
+    return Input(type="text", default=f"<{name}>")

@@ -1,0 +1,44 @@
+"""Templates as people see them: what is missing shows."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmtool.errors import UsageError
+from llmtool.prompts.preview import preview
+from llmtool.prompts.template import parse_template
+
+INPUTS = """\
+llmtool: 1
+name: x
+inputs:
+  text: {type: text, required: true}
+  tone: {type: enum, enum: [kind, curt], required: true}
+  tags: {type: list, required: true}
+  source: {type: file, required: true}
+  n: {type: int, required: true}
+  more: {type: string}
+"""
+
+
+def shown(prompt: str, **values: object) -> str:
+    template = parse_template(INPUTS + f"prompt: |\n  {prompt}\n", source="x.yaml")
+    return preview(template, values).messages[-1].content
+
+
+def test_what_is_required_and_missing_is_a_placeholder() -> None:
+    text = "{{ text }} {{ tone }} {{ tags|join }} {{ source }} {{ n }} {{ more }}|"
+    assert shown(text) == "<text> <tone> <tags> <source> <n> |"
+    assert shown("{{ text }} {{ tone }}", text="Hi", tone="kind") == "Hi kind"
+
+
+def test_a_value_that_is_given_is_checked() -> None:
+    with pytest.raises(UsageError, match="expected one of kind, curt"):
+        shown("{{ tone }}", tone="rude")
+
+
+def test_a_number_to_count_with_is_asked_for() -> None:
+    with pytest.raises(UsageError) as caught:
+        shown("{{ n + 1 }}")
+    assert str(caught.value) == "template 'x' cannot do without -p n=VALUE"
+    assert shown("{{ n + 1 }}", n="2") == "3"
