@@ -70,9 +70,9 @@ def test_held_back_examples_are_anchors(tmp_path: Path) -> None:
 
     examples = [("one a", "a"), ("one b", "b"), ("two a", "a"), ("two b", "b"), ("three a", "a")]
     result = make_box(tmp_path, scores).classify("x", ["a", "b"], examples=examples)
-    shown = "Text: one a\nLabel: a\n\nText: one b\nLabel: b\n\n"
+    shown = 'Text: "one a"\nLabel: a\n\nText: "one b"\nLabel: b\n\n'
     assert list(dict.fromkeys(asked)) == [
-        f"{shown}Text: {text}\nLabel:" for text in ("two a", "two b", "x")
+        f'{shown}Text: "{text}"\nLabel:' for text in ("two a", "two b", "x")
     ]
     assert result.scores == pytest.approx({"a": 0.5, "b": 0.5})
 
