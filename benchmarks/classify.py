@@ -2,18 +2,18 @@
 
     python benchmarks/classify.py [--model FILE.gguf] [--records 40] [--rounds 3] [--loop 5]
 
-All get the same prompts: a system message with the labels and three examples, then a short text.
+All get the same prompts, those of `llmtool classify`: an example of each label, then a short text
+and `Label:`, about 130 tokens of which 20 are the record's own.
 
     shared prefix           one `score` call of our engine for all records, all labels scored
     prefix kept             llama-cpp-python's class, one by one; it keeps what two prompts share
     full prompts            the same without what is kept
     a shell loop of llm     a process per record (on the starter model, for --loop records)
 
-The others write one token, which decides between labels whose first tokens differ: less than a user
-would let them write. Each way is a fresh process; loading does not count, except in the loop, of
-which it is a part. Ratios are of records per second of wall clock and of processor time, the median
-of the rounds. Targets: 5 times full prompts; 1.5 times the prefix kept (Q4_0); 12 times the loop
-(Q4_1).
+The others write the label, to the end of its line. Each way is a fresh process; loading does not
+count, except in the loop, of which it is a part. Ratios are of records per second of wall clock and
+of processor time, the median of the rounds. Targets: 5 times full prompts; 1.5 times the prefix
+kept (Q4_0); 12 times the loop (Q4_1).
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ from contestants import LLM, find_model
 from llmtool.models.found import find_starter
 
 LABELS = ("sport", "weather", "money", "health", "travel")
-SYSTEM = (
-    "Read the text and say what it is about. Answer with one of these words and nothing else: "
-    f"{', '.join(LABELS)}.\n"
-    'Text: "The storm tore roofs off." Answer: weather\n'
-    'Text: "Shares fell by a third." Answer: money\n'
-    'Text: "The match ended in a draw." Answer: sport'
+EXAMPLES = (
+    ("The match ended in a draw.", "sport"),
+    ("The storm tore roofs off in three villages.", "weather"),
+    ("Shares fell by a third after the report.", "money"),
+    ("Washing hands keeps most colds away.", "health"),
+    ("The ferry to the islands sails twice a day.", "travel"),
 )
+SHOWN = "".join(f'Text: "{text}"\nLabel: {label}\n\n' for text, label in EXAMPLES)
 TEXTS = (
     "The home team won after extra time.",
     "Snow is expected above a thousand metres.",
@@ -59,13 +60,13 @@ import json, os, sys, time
 os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 from pathlib import Path
 from llmtool.engine.local import LocalEngine
-from llmtool.engine.types import Message, Prompt, ScoreRequest
-path, system, labels, texts = json.loads(sys.argv[1])
+from llmtool.engine.types import Prompt, ScoreRequest
+path, shown, labels, texts = json.loads(sys.argv[1])
 engine = LocalEngine(Path(path))
+candidates = tuple(" " + label for label in labels)
 requests = [
     ScoreRequest(
-        prompt=Prompt(messages=(Message("system", system), Message("user", text))),
-        candidates=tuple(labels), id=i,
+        prompt=Prompt(text=f'{shown}Text: "{text}"\\nLabel:'), candidates=candidates, id=i
     )
     for i, text in enumerate(texts)
 ]
@@ -79,16 +80,15 @@ os._exit(0)
 CLASS = """
 import json, os, sys, time
 from llama_cpp import Llama
-path, system, labels, texts = json.loads(sys.argv[1])
+path, shown, labels, texts = json.loads(sys.argv[1])
 keep = sys.argv[2] == "keep"
 model = Llama(path, n_ctx=512, n_threads=len(os.sched_getaffinity(0)), verbose=False)
 wall, cpu = time.perf_counter(), time.process_time()
 for text in texts:
     if not keep:
         model.reset()
-    model.create_chat_completion(
-        [{"role": "system", "content": system}, {"role": "user", "content": text}],
-        temperature=0, max_tokens=1,
+    model.create_completion(
+        f'{shown}Text: "{text}"\\nLabel:', temperature=0, max_tokens=4, stop=["\\n"]
     )
 print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]), flush=True)
 os._exit(0)
@@ -104,7 +104,7 @@ class Cost(NamedTuple):
 
 def run(program: str, model: Path, n_records: int, *arguments: str) -> Cost:
     texts = [f"{TEXTS[i % len(TEXTS)]} ({i})" for i in range(n_records)]
-    call = json.dumps([str(model), SYSTEM, LABELS, texts])
+    call = json.dumps([str(model), SHOWN, LABELS, texts])
     command = [sys.executable, "-c", program, call, *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     wall, cpu = json.loads(done.stdout)
@@ -114,9 +114,9 @@ def run(program: str, model: Path, n_records: int, *arguments: str) -> Cost:
 def loop(model: Path, n_records: int) -> Cost:
     before, started = os.times(), time.perf_counter()
     for i in range(n_records):
-        prompt = f"{SYSTEM}\nText: {TEXTS[i % len(TEXTS)]} Answer:"
+        prompt = f'{SHOWN}Text: "{TEXTS[i % len(TEXTS)]}"\nLabel:'
         subprocess.run(
-            [sys.executable, "-c", LLM, str(model), prompt, "1"], stdout=subprocess.DEVNULL
+            [sys.executable, "-c", LLM, str(model), prompt, "4"], stdout=subprocess.DEVNULL
         )
     wall, after = time.perf_counter() - started, os.times()
     cpu = sum(after[2:4]) - sum(before[2:4])

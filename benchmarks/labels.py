@@ -27,10 +27,10 @@ from pathlib import Path
 from llmtool import Toolbox
 from llmtool.config import Folders
 from llmtool.engine.types import Failed
-from llmtool.tasks import evaluate
-from llmtool.tasks.evaluate import Texts
-from llmtool.tasks.labelling import Labelling
 from llmtool.tasks.prepare import Case
+from llmtool.tasks.scoring import evaluate
+from llmtool.tasks.scoring.evaluate import Texts
+from llmtool.tasks.scoring.labelling import Labelling
 
 DATA = Path(__file__).resolve().parent.parent / "tests" / "data"
 SETS = "sentiment,spam,urgency,topic,intent"

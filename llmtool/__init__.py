@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from llmtool.engine.types import Token, TokenLogprob
     from llmtool.errors import ContractError, LlmtoolError
-    from llmtool.tasks.labels import Labels
     from llmtool.tasks.options import ClassifyOptions, GenerateOptions
     from llmtool.tasks.results import Choice, Classification, Generation
     from llmtool.tasks.run import CaseValues
+    from llmtool.tasks.scoring.labels import Labels
     from llmtool.toolbox import Toolbox
 
 __all__ = [

@@ -22,8 +22,8 @@ from llmtool.errors import (
     ModelUnreadable,
 )
 from llmtool.prompts.library import Library
-from llmtool.tasks.metrics import accuracy, macro_f1, normalized
 from llmtool.tasks.options import GenerateOptions
+from llmtool.tasks.scoring.metrics import accuracy, macro_f1, normalized
 from llmtool.testing import Outcome, Plan, make_plan, run_tests
 from llmtool.testing import baseline as baselines
 from llmtool.testing.baseline import Baseline

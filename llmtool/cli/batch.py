@@ -35,9 +35,9 @@ from llmtool.records.writers import (
     rename,
 )
 from llmtool.tasks.each import Binding, Prepared, answer_each, row_of
-from llmtool.tasks.labelling import Labelling
 from llmtool.tasks.prepare import Preparation
 from llmtool.tasks.results import Result
+from llmtool.tasks.scoring.labelling import Labelling
 from llmtool.toolbox import Toolbox
 
 _POLL_SECONDS = 0.02

@@ -6,8 +6,8 @@ from llmtool.cli import batch as batches
 from llmtool.cli import contracts, inputs, labels_show, session, show
 from llmtool.cli import groups as g
 from llmtool.tasks.each import Binding, fill
-from llmtool.tasks.labelling import Labelling
 from llmtool.tasks.options import GenerateOptions
+from llmtool.tasks.scoring.labelling import Labelling
 
 
 def read_options(

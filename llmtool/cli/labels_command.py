@@ -12,10 +12,10 @@ from llmtool.cli import inputs, labels_show, output, session, show
 from llmtool.errors import InputError, LlmtoolError, LowConfidence, UsageError
 from llmtool.records.readers import Reader, Record
 from llmtool.tasks.each import Binding, fill
-from llmtool.tasks.labelling import Labelling
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Classification, Result
+from llmtool.tasks.scoring.labelling import Labelling
 from llmtool.toolbox import Toolbox
 
 _MAX_NUMBERS = 12  # labels whose counts are told after a batch

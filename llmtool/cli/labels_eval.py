@@ -10,9 +10,9 @@ from llmtool.cli import groups as g
 from llmtool.cli import labels_command, labels_plot, labels_show, output, session
 from llmtool.cli.result_file import open_sink
 from llmtool.errors import UsageError
-from llmtool.tasks import evaluate as measure
-from llmtool.tasks.evaluate import Baseline, Evaluation, Texts
 from llmtool.tasks.options import ClassifyOptions
+from llmtool.tasks.scoring import evaluate as measure
+from llmtool.tasks.scoring.evaluate import Baseline, Evaluation, Texts
 from llmtool.toolbox import Toolbox
 
 _SHOWN_MISTAKES = 5

@@ -6,7 +6,7 @@ from typing import Any
 
 from llmtool.cli import figures
 from llmtool.cli.figures import BLUE, FAINT, INK, VERMILION
-from llmtool.tasks.evaluate import Evaluation
+from llmtool.tasks.scoring.evaluate import Evaluation
 
 check = figures.check
 

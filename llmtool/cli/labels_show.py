@@ -6,11 +6,11 @@ from llmtool.cli import groups as g
 from llmtool.cli import output
 from llmtool.cli.result_file import open_sink
 from llmtool.engine.types import Failed
-from llmtool.tasks.explain import SentenceWeight
-from llmtool.tasks.explain import explain as weigh
-from llmtool.tasks.labelling import Labelling
 from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Classification
+from llmtool.tasks.scoring.explain import SentenceWeight
+from llmtool.tasks.scoring.explain import explain as weigh
+from llmtool.tasks.scoring.labelling import Labelling
 from llmtool.toolbox import Toolbox
 
 _BAR_WIDTH = 20

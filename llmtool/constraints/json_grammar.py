@@ -55,10 +55,26 @@ def to_lark(source: str, *, lenient: bool = False, lead: bool = True) -> str:
         raise UsageError("JSON Schema: expected an object")
     options = {"whitespace_pattern": _WHITE_SPACE, "lenient": lenient}
     schema = close_objects(schema)
+    _name_single_numbers(schema)
     if lenient:
         _forget_counts(schema)
     text = msgspec.json.encode({**schema, "x-guidance": options}).decode()
     return f"start: LEAD? body\n{_LEAD}\nbody: %json {text}\n" if lead else f"start: %json {text}\n"
+
+
+def _name_single_numbers(node: object) -> None:
+    """Write a range of one number as that number: llguidance 1.9 panics at one below 0."""
+    if isinstance(node, dict):
+        low = node.get("minimum")
+        if node.get("type") in ("number", "integer") and low is not None:
+            if low == node.get("maximum") and "enum" not in node:
+                node.setdefault("const", low)
+                del node["minimum"], node["maximum"]
+        for child in node.values():
+            _name_single_numbers(child)
+    elif isinstance(node, list):
+        for child in node:
+            _name_single_numbers(child)
 
 
 def _forget_counts(node: object) -> None:

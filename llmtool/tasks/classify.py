@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, overload
 
 from llmtool.engine.types import Failed
 from llmtool.errors import UsageError
-from llmtool.tasks import multi_label
 from llmtool.tasks.base import Tools
-from llmtool.tasks.labelling import Labelling
-from llmtool.tasks.labels import Label, Labels, make_labels
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Classification
+from llmtool.tasks.scoring import multi_label
+from llmtool.tasks.scoring.labelling import Labelling
+from llmtool.tasks.scoring.labels import Label, Labels, make_labels
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -17,7 +17,7 @@ from llmtool.prompts.preview import preview
 from llmtool.prompts.template import Template, build, compiled
 from llmtool.schemas import resolve
 from llmtool.tasks.contract import contract_of
-from llmtool.tasks.labelling import LABELS_INPUT
+from llmtool.tasks.scoring.labelling import LABELS_INPUT
 
 MAX_BEHIND = 160  # characters behind the material, as few as the prefix cache would not keep
 

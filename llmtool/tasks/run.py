@@ -8,10 +8,10 @@ from typing import Any, cast, overload
 from llmtool.engine.types import Failed, Token
 from llmtool.errors import LlmtoolError, UsageError
 from llmtool.tasks.classify import ClassifyTask
-from llmtool.tasks.labelling import Labelling
 from llmtool.tasks.options import ClassifyOptions, GenerateOptions
 from llmtool.tasks.prepare import Case, Preparation
 from llmtool.tasks.results import Classification, Generation
+from llmtool.tasks.scoring.labelling import Labelling
 
 CaseValues = Mapping[str, Any] | str
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from llmtool.prompts.asserts import METRICS, find_failure, find_metric_failure
-from llmtool.tasks.metrics import accuracy, macro_f1, normalized
+from llmtool.tasks.scoring.metrics import accuracy, macro_f1, normalized
 from llmtool.testing.answers import Answer
 from llmtool.testing.dataset import Sample
 from llmtool.testing.plan import Plan, Planned, describe

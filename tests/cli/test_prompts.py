@@ -30,7 +30,9 @@ def mine(env: dict[str, str]) -> Path:
     """The user's folder of templates, with one that hides a built-in one and a broken one."""
     folder = Path(env["LLMTOOL_CONFIG_DIR"], "prompts")
     folder.mkdir(parents=True)
-    (folder / "gen.yaml").write_text("llmtool: 1\nname: gen\nextends: gen\nsystem: Be brief.\n")
+    (folder / "gen.yaml").write_text(
+        "llmtool: 1\nname: gen\nextends: gen\nsystem: Be brief.\ntests: []\n"
+    )
     (folder / "broken.yaml").write_text("llmtool: 1\nname: broken\npromt: x\n")
     (folder / "greet.yaml").write_text(
         "llmtool: 1\nname: greet\ndescription: Greet.\n"
@@ -67,7 +69,7 @@ def test_ls_as_json(run_llmtool: Run, mine: Path) -> None:
 
 
 def test_ls_on_a_terminal_is_a_table(env: dict[str, str], mine: Path) -> None:
-    with Terminal([*LLMTOOL, "prompts", "ls"], env, columns=200) as terminal:
+    with Terminal([*LLMTOOL, "prompts", "ls"], env, columns=200, lines=60) as terminal:
         assert terminal.exit_status == 0
         first, *rows = [row for row in terminal.screen() if row]
         assert first.split() == ["name", "task", "from", "description"]

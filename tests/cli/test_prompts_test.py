@@ -127,7 +127,7 @@ def test_a_template_without_tests_is_said(run: Run, folder: Path, tmp_path: Path
     assert done.code == 0 and "llmtool: template 'bare' has no tests\n" in done.err
 
 
-@pytest.mark.parametrize("args", [[], ["gen"]], ids=["none", "named"])
+@pytest.mark.parametrize("args", [[], ["classify"]], ids=["none", "named"])
 def test_with_no_tests_at_all_the_exit_code_is_2(run: Run, folder: Path, args: list[str]) -> None:
     done = run(*args)
     assert done.code == 2 and "nothing to test" in done.err

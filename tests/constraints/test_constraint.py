@@ -28,6 +28,7 @@ from llmtool.engine.types import Cancellation
 from llmtool.engine.weights import Weights
 from llmtool.errors import UsageError
 from llmtool.schemas import resolve
+from llmtool.tasks.contract import make_contract
 
 ARITHMETIC = r"""
 # sums of numbers
@@ -562,3 +563,10 @@ def test_the_starter_model_writes_what_it_must(starter: Path) -> None:
         written += weights.piece(token)
         ids = [token]
     assert math.isfinite(schema.parse(written.decode())["inhabitants"])
+
+
+def test_a_range_of_one_negative_number_beside_the_same_constant_compiles() -> None:
+    one = {"type": "number", "minimum": -10, "maximum": -10}
+    contract = make_contract(schema={"anyOf": [one, {"const": -10}]})
+    assert contract is not None
+    assert (contract.matches("-10"), contract.matches("10")) == (True, False)

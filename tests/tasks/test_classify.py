@@ -14,8 +14,8 @@ from llmtool.config import Folders, Settings
 from llmtool.engine.local import LocalEngine
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import ContextOverflow, InputError, UsageError
-from llmtool.tasks.calibration import NEUTRAL, bias_of_balanced, bias_of_neutral, softmax
-from llmtool.tasks.labels import candidates, make_labels
+from llmtool.tasks.scoring.calibration import NEUTRAL, bias_of_balanced, bias_of_neutral, softmax
+from llmtool.tasks.scoring.labels import candidates, make_labels
 from llmtool.toolbox import Toolbox
 
 

@@ -8,9 +8,9 @@ import msgspec
 
 from llmtool.engine.types import Engine, Failed
 from llmtool.errors import InputError
-from llmtool.tasks.labelling import Labelling
 from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Classification
+from llmtool.tasks.scoring.labelling import Labelling
 from llmtool.text.chunks import split_sentences
 
 MAX_SENTENCES = 200

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from llmtool.errors import UsageError
-from llmtool.tasks.kept import Kept
-from llmtool.tasks.labelling import Labelling
-from llmtool.tasks.labels import Label, make_labels
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.results import Classification
-from llmtool.tasks.score_stream import Timed, total_usage
+from llmtool.tasks.scoring.kept import Kept
+from llmtool.tasks.scoring.labelling import Labelling
+from llmtool.tasks.scoring.labels import Label, make_labels
+from llmtool.tasks.scoring.stream import Timed, total_usage
 
 if TYPE_CHECKING:
     from llmtool.prompts.template import Template

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmtool.engine.types import Failed
-from llmtool.tasks.calibration import expected_calibration_error
-from llmtool.tasks.metrics import accuracy, macro_f1
 from llmtool.tasks.options import GenerateOptions
 from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Generation
+from llmtool.tasks.scoring.calibration import expected_calibration_error
+from llmtool.tasks.scoring.metrics import accuracy, macro_f1
 
 if TYPE_CHECKING:
     from llmtool.tasks.base import Tools
-    from llmtool.tasks.labelling import Labelling
+    from llmtool.tasks.scoring.labelling import Labelling
 
 N_MISTAKES = 10
 _REPLY_TOKENS = 12

@@ -14,17 +14,17 @@ import msgspec
 from llmtool.engine.types import Engine, Failed, Prompt, ScoreRequest
 from llmtool.errors import UsageError
 from llmtool.prompts.output import Output
-from llmtool.tasks import calibration
-from llmtool.tasks.calibration import Fit
-from llmtool.tasks.examples import split_examples
-from llmtool.tasks.kept import Kept
-from llmtool.tasks.labels import Label, candidates, read_prior
-from llmtool.tasks.long_text import parts_of
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.prepare import Case, each_or_failed, identify
 from llmtool.tasks.results import Classification
-from llmtool.tasks.scales import Scales
-from llmtool.tasks.score_stream import Timed, stream_scores, total_usage
+from llmtool.tasks.scoring import calibration
+from llmtool.tasks.scoring.calibration import Fit
+from llmtool.tasks.scoring.examples import split_examples
+from llmtool.tasks.scoring.kept import Kept
+from llmtool.tasks.scoring.labels import Label, candidates, read_prior
+from llmtool.tasks.scoring.long_text import parts_of
+from llmtool.tasks.scoring.scales import Scales
+from llmtool.tasks.scoring.stream import Timed, stream_scores, total_usage
 
 if TYPE_CHECKING:
     from llmtool.prompts.template import Template
@@ -45,7 +45,7 @@ class Labelling:
         fits: where calibrations on labelled texts are kept; None looks for none.
         questions: values for the template's inputs, one for each question that a text is asked. A
             single one asks which label fits; several ask of each label apart whether it fits (see
-            `tasks.multi_label`).
+            `tasks.scoring.multi_label`).
 
     Raises:
         UsageError: an option is out of its range, or an example has a label that is none.
