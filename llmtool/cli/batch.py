@@ -25,13 +25,15 @@ from llmtool.records.journal import Journal, key_of
 from llmtool.records.readers import Format, Reader, Record
 from llmtool.records.writers import (
     ERROR,
+    ERROR_CODE,
     KEY,
+    OF_EVERY_ROW,
+    RESULT,
     CsvRows,
     JsonLines,
     OutputFormat,
     RowWriter,
     TextLines,
-    merge,
     rename,
 )
 from llmtool.tasks.each import Binding, Prepared, answer_each, row_of
@@ -94,6 +96,8 @@ def open_reader(
     if not source.file and output.is_terminal(output.STDIN):
         raise UsageError("no records: name files with -f, or pipe them in")
     reader = Reader(format, source.file or (), errors=source.errors.value)
+    if view.output is not None and reader.reads(view.output):
+        raise UsageError(f"{view.output}: is read and cannot be written at the same time")
     for _ in reader.read_header():
         with signals.interruptible():
             time.sleep(_POLL_SECONDS)
@@ -122,22 +126,23 @@ def run(
         binding.check(reader.columns)
     format = _format_of(batch, view)
     writer = _make_writer(format, task, reader, with_key=view.output is not None)
-    identity = task.identity() + box.model_identity.encode() + repr((batch.field, seed)).encode()
+    told = [batch.each, batch.field, reader.errors, reader.columns, format, view.json, seed]
+    identity = task.identity() + repr([box.model_identity, binding.prompt, *told]).encode()
     records = iter(reader)
-    with _Rows(writer, format, view, batch) as rows:
-        tally = _Tally(reader, n_before=rows.n_done, tells_failures=format == "text")
+    with _Rows(writer, format, view, batch, reserved=_reserved(task, view)) as rows:
+        tally = _Tally(reader, rows, limit=batch.limit)
         limit = None if batch.limit is None else batch.limit - rows.n_done
         wanted = itertools.chain(rows.skip(records, identity), _limited(records, limit))
         answers = answer_each(task, box.engine, wanted, binding, seed=seed)
         try:
             with contextlib.closing(answers):
                 for record, outcome in answers:
-                    rows.write(record, outcome, key_of(identity, record.digest), whole=view.json)
+                    rows.write(record, outcome, key_of(identity, record.digest))
                     tally.count(record, outcome)
                     on_outcome(record, outcome)
         except Cancelled:
             if view.output is not None and rows.can_resume:
-                output.note(f"{view.output} holds {tally.n_rows} records; --resume goes on")
+                output.note(f"{view.output} holds {_records(tally.n_rows)}; --resume goes on")
             raise
         finally:
             output.status("")
@@ -162,6 +167,8 @@ def preview(
     record = next((each for each in reader if each is not None), None)
     if record is None:
         raise InputError("there are no records")
+    if reader.format == "csv":
+        binding.check(reader.columns)
     case = binding.case(record)
     if isinstance(case, Failed):
         raise case.error
@@ -181,8 +188,17 @@ def _make_writer(format: OutputFormat, task: Task, reader: Reader, *, with_key: 
         return TextLines(task.columns[0])
     if format == "jsonl":
         return JsonLines()
-    result = [*task.columns, ERROR, *([KEY] if with_key else [])]
-    return CsvRows([*(rename(name, result) for name in reader.columns), *result])
+    result = [*task.columns, ERROR, ERROR_CODE, *([KEY] if with_key else [])]
+    return CsvRows([*rename(reader.columns, {*task.columns, *OF_EVERY_ROW}).values(), *result])
+
+
+def _reserved(task: Task, view: g.ShowGroup | g.PrintGroup) -> frozenset[str]:
+    """Return the names that a record's own fields cannot keep in a row."""
+    return frozenset((*task.columns, *OF_EVERY_ROW))
+
+
+def _records(n: int) -> str:
+    return f"{n:,} record{'s' * (n != 1)}"
 
 
 def _limited(records: Iterator[Record | None], limit: int | None) -> Iterator[Record | None]:
@@ -208,10 +224,13 @@ class _Rows:
         format: OutputFormat,
         view: g.ShowGroup | g.PrintGroup,
         batch: g.BatchGroup,
+        *,
+        reserved: frozenset[str],
     ) -> None:
-        self._writer, self._journal = writer, None
-        self.can_resume = format != "text"
-        self.n_done = 0
+        self._writer, self._reserved, self._whole = writer, reserved, view.json
+        self._journal: Journal | None = None
+        self.can_resume = self.tells_failures = format != "text"
+        self.n_done = self.n_failed = 0
         if view.output is not None:
             self._journal = Journal(
                 Path(view.output),
@@ -221,8 +240,6 @@ class _Rows:
                 overwrite=batch.overwrite,
             )
             self.n_done = self._journal.n_done
-        elif writer.header:
-            output.stdout.write(writer.header.decode())
 
     def __enter__(self) -> _Rows:
         return self
@@ -232,32 +249,36 @@ class _Rows:
             self._journal.close()
 
     def skip(self, records: Iterator[Record | None], identity: bytes) -> Iterator[None]:
-        """Read past the records that are done; yields while one is not there yet.
+        """Read past the records that are done, and begin to write; yields while one is missing.
 
         Raises:
             UsageError: a row belongs to another record, or to another template, model or options.
         """
-        if self._journal is None or not self.n_done:
+        if self._journal is None:
+            if self._writer.header:
+                output.stdout.write(self._writer.header.decode())
             return
-        for number, key in enumerate(self._journal.keys(), 1):
+        for number, done in enumerate(self._journal.rows(), 1):
             while (record := next(records, _END)) is None:
                 yield None
-            if record is _END or key != key_of(identity, record.digest):
+            if record is _END or done.key != key_of(identity, record.digest):
                 raise UsageError(
-                    f"{self._journal.path}: row {number} is of another input, template, model or "
-                    "other options: nothing was changed (--overwrite begins anew)"
+                    f"{self._journal.path}: row {number} is of another input, prompt, template, "
+                    "model or other options: nothing was changed (--overwrite begins anew)"
                 )
+            self.n_failed += done.has_failed
+        self._journal.begin()
 
-    def write(
-        self, record: Record, outcome: Result | LlmtoolError, key: str, *, whole: bool
-    ) -> None:
+    def write(self, record: Record, outcome: Result | LlmtoolError, key: str) -> None:
         row = row_of(outcome)
         result = outcome.result if isinstance(outcome, ContractError) else outcome
-        if whole and isinstance(result, Result):
-            row["result"] = result.to_dict()
+        if self._whole and isinstance(result, Result):
+            row[RESULT] = result.to_dict()
         if self._journal is not None:
             row[KEY] = key
-        data = self._writer.encode(merge(record.fields, row))
+        names = rename(record.fields, self._reserved)
+        own = {names[name]: value for name, value in record.fields.items()}
+        data = self._writer.encode({**own, **row})
         if self._journal is not None:
             self._journal.append(data)
         else:
@@ -267,9 +288,8 @@ class _Rows:
 class _Tally:
     """Counts records, shows how far the batch is, and says how it ended."""
 
-    def __init__(self, reader: Reader, *, n_before: int, tells_failures: bool) -> None:
-        self._reader, self._n_before = reader, n_before
-        self._tells_failures = tells_failures
+    def __init__(self, reader: Reader, rows: _Rows, *, limit: int | None) -> None:
+        self._reader, self._rows, self._limit = reader, rows, limit
         self._started = self._shown = time.monotonic()
         self._first_failure: tuple[Record, LlmtoolError] | None = None
         self.n_done = self.n_failed = 0
@@ -278,7 +298,7 @@ class _Tally:
 
     @property
     def n_rows(self) -> int:
-        return self._n_before + self.n_done
+        return self._rows.n_done + self.n_done
 
     def count(self, record: Record, outcome: Result | LlmtoolError) -> None:
         self.n_done += 1
@@ -297,30 +317,26 @@ class _Tally:
     def _fail(self, record: Record, error: LlmtoolError) -> None:
         self.n_failed += 1
         self._first_failure = self._first_failure or (record, error)
-        if self._tells_failures and self.n_failed <= _MAX_TOLD:  # the row itself is empty
+        if not self._rows.tells_failures and self.n_failed <= _MAX_TOLD:  # the row itself is empty
             output.note(_told(record, error))
 
     def _status(self, seconds: float) -> str:
         rate = self.n_done / seconds
-        parts = [f"{self.n_rows:,} records", f"{rate:.1f}/s"]
+        parts = [_records(self.n_rows), f"{rate:.1f}/s"]
         if self.n_failed:
             parts.append(f"{self.n_failed:,} failed")
-        share = self._share()
-        if share is not None and share > 0.01:
-            left = int(seconds / share * (1 - share))
+        expected = self._reader.n_expected
+        if expected is not None:
+            expected = min(expected, self._limit or expected)
+            left = int(max(0.0, expected - self.n_rows) / rate)
             parts.append(f"{left // 60}:{left % 60:02} left")
         return ", ".join(parts)
-
-    def _share(self) -> float | None:
-        """Return how much of the input is answered, as far as its size tells."""
-        size = self._reader.size_bytes
-        return min(1.0, self._reader.n_bytes / size) if size else None
 
     def statistics(self) -> None:
         """Say on stderr how fast it went."""
         seconds = max(time.monotonic() - self._started, 1e-9)
         output.note(
-            f"{self.n_done} records in {seconds:.1f} s, {self.n_done / seconds:.1f}/s; "
+            f"{_records(self.n_done)} in {seconds:.1f} s, {self.n_done / seconds:.1f}/s; "
             f"{self._n_prompt} prompt tokens ({self._n_cached} from the cache), "
             f"{self._n_completion} written, {self._n_completion / seconds:.0f} tok/s"
         )
@@ -335,11 +351,16 @@ class _Tally:
             n = self._reader.n_skipped
             output.note(f"{n} blank line{'s' * (n > 1)} skipped")
         for warning, n in self._warnings.most_common(3):
-            output.note(f"{n} record{'s' * (n > 1)}: {warning}")
+            output.note(f"{_records(n)}: {warning}")
         if self._first_failure is not None:
             first = _told(*self._first_failure)
             raise RecordsFailed(
-                f"{self.n_failed} of {self.n_done} records failed; the first: {first}"
+                f"{self.n_failed} of {_records(self.n_done)} failed; the first: {first}"
+            )
+        if self._rows.n_failed:
+            raise RecordsFailed(
+                f"{self._rows.n_failed} of {_records(self.n_rows)} failed in an earlier run; "
+                "their rows say why"
             )
         if not self.n_rows:
             output.note("there were no records")

@@ -63,6 +63,8 @@ def command(
     if batch.each is not None:
         reader = batches.open_reader(batch, source, view)
         prompt = None if text is None else inputs.read_argument(text, errors=source.errors.value)
+        binding, fixed = Binding.make(template, prompt=prompt, field=batch.field, given=given)
+        options["variables"] = {**(options.get("variables") or {}), **fixed}
     else:
         batches.refuse(batch)
         prompt, material = inputs.gather(
@@ -75,7 +77,6 @@ def command(
     box = session.open_toolbox(folders, settings, engine)
     prepared = box.prepare_run(name, options, {})
     if batch.each is not None:
-        binding = Binding(template=prepared.template, field=batch.field, prompt=prompt, given=given)
         if view.dry_run:
             batches.preview(box, prepared, binding, reader, view=view)
             return

@@ -131,6 +131,8 @@ class Result:
         if not text:
             return
         self._ends_with_newline = text.endswith("\n")
+        if _has_status:
+            status("")
         if self.is_terminal:
             text = (self._held + text).replace("\r\n", "\n")
             self._held = "\r" if text.endswith("\r") else ""

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from llmtool.errors import LockedError, OutputError, UsageError
-from llmtool.records.writers import KEY, OutputFormat
+from llmtool.records.writers import ERROR, KEY, OutputFormat
 
 _SYNC_ROWS = 200
 _BLOCK_BYTES = 1 << 20
@@ -26,6 +26,13 @@ _BLOCK_BYTES = 1 << 20
 def key_of(identity: bytes, digest: bytes) -> str:
     """Return the key of a record; `identity` is a hash of the template, model and options."""
     return hashlib.sha256(identity + digest).hexdigest()[:16]
+
+
+class Done(msgspec.Struct, frozen=True):
+    """A row of an earlier run."""
+
+    key: str
+    has_failed: bool
 
 
 class Journal:
@@ -53,7 +60,7 @@ class Journal:
     ) -> None:
         self.path, self._format, self._header = path, format, header
         self._since_sync = 0
-        self.n_done = 0
+        self.n_done = self._end = 0
         self._open()
         try:
             if self._is_regular:
@@ -61,8 +68,6 @@ class Journal:
                 self._prepare(resume=resume, overwrite=overwrite)
             elif resume:
                 raise UsageError(f"{path}: no file that can be resumed")
-            else:
-                self._write(header)
         except BaseException:
             os.close(self._file)
             raise
@@ -83,14 +88,21 @@ class Journal:
                 f"{self.path}: is there already (--resume goes on with it, --overwrite replaces it)"
             )
         if size and resume:
-            end = self._find_end()
-            os.ftruncate(self._file, end)
-            os.lseek(self._file, end, os.SEEK_SET)
-            if end:
-                return
-        os.ftruncate(self._file, 0)
-        os.lseek(self._file, 0, os.SEEK_SET)
-        self._write(self._header)
+            self._end = self._find_end()
+            self._check_beginning()
+
+    def begin(self) -> None:
+        """Make the file ready for the first new row; until then nothing in it is changed."""
+        if not self._is_regular:
+            self._write(self._header)
+            return
+        try:
+            os.ftruncate(self._file, self._end)
+            os.lseek(self._file, self._end, os.SEEK_SET)
+        except OSError as exc:
+            raise OutputError(f"{self.path}: write error: {exc.strerror}") from exc
+        if not self._end:
+            self._write(self._header)
 
     def _find_end(self) -> int:
         """Return where the last whole row ends, and count the rows."""
@@ -107,30 +119,42 @@ class Journal:
                         self.n_done += 1
         if self._format == "csv" and self.n_done:
             self.n_done -= 1
-            self._check_header()
         return end
 
-    def _check_header(self) -> None:
-        with open(self.path, "rb") as file:
-            if file.read(len(self._header)) != self._header:
-                raise UsageError(f"{self.path}: has other columns than this batch would write")
+    def _check_beginning(self) -> None:
+        """See that the file can be ours, before a torn end of it is cut off.
 
-    def keys(self) -> Iterator[str | None]:
-        """Yield the keys of the rows that are there, in their order.
+        Raises:
+            UsageError: it begins with something else.
+        """
+        with open(self.path, "rb") as file:
+            found = file.read(max(len(self._header), 2))
+        if self._format == "csv":
+            is_ours = self._header.startswith(found)
+            reason = "has other columns than this batch would write"
+        else:
+            is_ours = b'{"'.startswith(found[:2])
+            reason = "is not the output of a batch"
+        if not is_ours:
+            raise UsageError(f"{self.path}: {reason}; nothing was changed")
+
+    def rows(self) -> Iterator[Done]:
+        """Yield the rows that are there, in their order.
 
         Raises:
             UsageError: a row is none of ours.
         """
-        with open(self.path, encoding="utf-8", newline="") as file:
+        with open(self.path, encoding="utf-8", errors="replace", newline="") as file:
             rows = csv.DictReader(file) if self._format == "csv" else map(_decode, file)
             for _ in range(self.n_done):
                 row = next(iter(rows), None)
                 key = row.get(KEY) if isinstance(row, dict) else None
                 if not isinstance(key, str):
                     raise UsageError(
-                        f"{self.path}: is not the output of a batch (a row has no key)"
+                        f"{self.path}: is not the output of a batch (a row has no key); "
+                        "nothing was changed"
                     )
-                yield key
+                yield Done(key, bool(row.get(ERROR)) if isinstance(row, dict) else False)
 
     def append(self, row: bytes) -> None:
         """Write a row; it is with the system when this returns, and soon on disk."""
@@ -177,7 +201,7 @@ def _pieces(block: bytes) -> Iterator[bytes]:
 def _decode(line: str) -> object:
     try:
         return msgspec.json.decode(line)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
 
 

@@ -28,29 +28,37 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class LineSource:
-    """The lines of a descriptor.
+    """The lines of a file, or of standard input (`-`), opened when the first one is asked for.
 
-    `None` among the lines says that nothing is there yet. `n_bytes` counts what was read, of
-    `size_bytes` in all, which is None for a pipe.
+    `None` among the lines says that nothing is there yet. `n_consumed` counts the bytes of the
+    lines that were taken, of `size_bytes` in all, which is None for a pipe.
 
     Args:
-        fd: is closed at the end unless it is standard input.
-        name: what it is called in messages.
         separator: what ends a line; None takes NUL where the first piece holds one, else newline.
+
+    Raises:
+        InputError: there is no such file, or it cannot be read.
     """
 
-    def __init__(self, fd: int, name: str, *, separator: bytes | None = b"\n") -> None:
-        self.name, self.n_bytes = name, 0
-        self._fd, self._separator = fd, separator
-        self._ended = False
-        info = os.fstat(fd)
-        if stat.S_ISDIR(info.st_mode):
-            raise InputError(f"{name}: is a directory")
-        self.size_bytes = info.st_size if stat.S_ISREG(info.st_mode) else None
+    def __init__(self, path: str, *, separator: bytes | None = b"\n") -> None:
+        self.name = "standard input" if path == "-" else path
+        self.n_consumed = 0
+        self._path, self._separator = path, separator
+        self._fd, self._ended = -1, False
+        try:
+            self.info = os.fstat(0) if path == "-" else os.stat(path)
+        except OSError as exc:
+            raise InputError(f"{self.name}: cannot be read: {exc.strerror}") from exc
+        if stat.S_ISDIR(self.info.st_mode):
+            raise InputError(f"{self.name}: is a directory")
+        if path != "-" and not os.access(path, os.R_OK):
+            raise InputError(f"{self.name}: cannot be read: Permission denied")
+        self.size_bytes = self.info.st_size if stat.S_ISREG(self.info.st_mode) else None
 
     def __iter__(self) -> Iterator[Line | None]:
         pending: list[bytes] = []  # pieces of a line that is not complete
         size, number, offset = 0, 1, 0  # of that line
+        self._open()
         while True:
             if not self._is_ready():
                 yield None
@@ -60,17 +68,28 @@ class LineSource:
                 self._separator = b"\0" if b"\0" in chunk else b"\n"
             *whole, rest = chunk.split(self._separator)
             for piece in whole:
-                yield self._line(pending, piece, size, number, offset)
+                line = self._line(pending, piece, size, number, offset)
                 offset += size + len(piece) + 1
                 number += 1
                 pending, size = [], 0
+                self.n_consumed = offset
+                yield line
             if size <= MAX_BYTES:
                 pending.append(rest)
             size += len(rest)
             if self._ended:
                 if size:  # the last line has no end
+                    self.n_consumed = offset + size
                     yield self._line(pending, b"", size, number, offset)
                 return
+            if not whole:
+                yield None  # whoever waits for a long line can be stopped meanwhile
+
+    def _open(self) -> None:
+        try:
+            self._fd = 0 if self._path == "-" else os.open(self._path, os.O_RDONLY)
+        except OSError as exc:
+            raise InputError(f"{self.name}: cannot be read: {exc.strerror}") from exc
 
     def _line(
         self, pending: list[bytes], piece: bytes, size: int, number: int, offset: int
@@ -89,26 +108,11 @@ class LineSource:
             chunk = os.read(self._fd, _CHUNK_BYTES)
         except OSError as exc:
             raise InputError(f"{self.name}: cannot be read: {exc.strerror}") from exc
-        self.n_bytes += len(chunk)
         if not chunk:
             self._ended = True
             if self._fd > 2:
                 os.close(self._fd)
         return chunk
-
-
-def open_source(path: str, *, separator: bytes | None = b"\n") -> LineSource:
-    """Open a file by name; `-` is standard input.
-
-    Raises:
-        InputError: it cannot be opened.
-    """
-    if path == "-":
-        return LineSource(0, "standard input", separator=separator)
-    try:
-        return LineSource(os.open(path, os.O_RDONLY), path, separator=separator)
-    except OSError as exc:
-        raise InputError(f"{path}: cannot be read: {exc.strerror}") from exc
 
 
 def read_file(path: str) -> bytes:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
+import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from llmtool.errors import InputError, LlmtoolError, UsageError
-from llmtool.records.lines import Line, LineSource, open_source, read_file, too_long
+from llmtool.records.lines import Line, LineSource, read_file, too_long
 from llmtool.records.text import MAX_BYTES, Errors, decode
 
 Format = Literal["line", "jsonl", "csv", "file"]
 
 _MAX_KEPT = 1000  # bytes of a broken line that its row repeats
+_LINES_AT_ONCE = 256
 
 csv.field_size_limit(MAX_BYTES)
 
@@ -64,26 +68,47 @@ class Reader:
         *,
         errors: Errors = "strict",
     ) -> None:
-        self.format, self._paths, self._errors = format, paths, errors
+        self.format, self._paths, self.errors = format, paths, errors
         self.n_skipped = 0
         self._index = 0
         self._sources: list[LineSource] = []
         if format != "file":
-            self._sources = [open_source(path) for path in paths or ["-"]]
+            self._sources = [LineSource(path) for path in paths or ["-"]]
         elif not paths:
-            self._sources = [open_source("-", separator=None)]
+            self._sources = [LineSource("-", separator=None)]
         self._files = [_CsvFile(source, errors) for source in self._sources if format == "csv"]
         self.columns: list[str] = []
+        self.is_done = False
 
     @property
-    def n_bytes(self) -> int:
-        return sum(source.n_bytes for source in self._sources)
+    def n_read(self) -> int:
+        return self._index
 
     @property
-    def size_bytes(self) -> int | None:
-        """The bytes of all sources together, None where that is not known."""
+    def n_expected(self) -> float | None:
+        """How many records there are likely to be, None where nothing tells."""
+        if self.is_done:
+            return self._index
+        if self.format == "file" and self._paths:
+            return len(self._paths)
         sizes = [source.size_bytes for source in self._sources]
-        return None if None in sizes or not sizes else sum(filter(None, sizes))
+        consumed = sum(source.n_consumed for source in self._sources)
+        if None in sizes or not consumed:
+            return None
+        return self._index * sum(filter(None, sizes)) / consumed
+
+    def reads(self, path: str) -> bool:
+        """Whether a file is among those that are read, by whatever name."""
+        try:
+            info = os.stat(path)
+        except OSError:
+            return False
+        files = [source.info for source in self._sources]
+        if self.format == "file":
+            for name in self._paths:
+                with contextlib.suppress(OSError):
+                    files.append(os.stat(name))
+        return any(stat.S_ISREG(f.st_mode) and os.path.samestat(f, info) for f in files)
 
     def read_header(self) -> Iterator[None]:
         """Read the columns of a CSV; yields while they are not there yet.
@@ -110,6 +135,7 @@ class Reader:
             make = self._from_line if self.format == "line" else self._from_json
             for source in self._sources:
                 yield from map(self._numbered, self._from_lines(source, make))
+        self.is_done = True
 
     def _numbered(self, record: Record | None) -> Record | None:
         if record is None:
@@ -135,15 +161,17 @@ class Reader:
                 yield _record(place, line.data, fields=kept, error=exc)
 
     def _from_line(self, source: LineSource, line: Line, place: str) -> Record:
-        text = _text_of(source, line, self._errors).removesuffix("\r")
+        text = _text_of(source, line, self.errors).removesuffix("\r")
         return _record(place, line.data, text=text, fields={"text": text})
 
     def _from_json(self, source: LineSource, line: Line, place: str) -> Record:
-        text = _text_of(source, line, self._errors)
+        text = _text_of(source, line, self.errors)
         try:
             value = msgspec.json.decode(text)
         except msgspec.DecodeError as exc:
             raise InputError(f"{place}: not JSON: {exc}") from exc
+        except RecursionError:
+            raise InputError(f"{place}: nested too deeply") from None
         if isinstance(value, str):
             return _record(place, line.data, text=value, fields={"text": value})
         if not isinstance(value, dict):
@@ -166,7 +194,7 @@ class Reader:
         fields = {"file": shown}
         try:
             data = read_file(path)
-            text = decode(data, source=shown, errors=self._errors)
+            text = decode(data, source=shown, errors=self.errors)
         except LlmtoolError as exc:
             return _record(shown, shown.encode(), fields=fields, error=exc)
         return _record(shown, shown.encode() + b"\0" + data, text=text, fields=fields)
@@ -205,7 +233,7 @@ class _CsvFile:
                 continue
             place, data, cells = row
             if isinstance(cells, LlmtoolError):
-                yield _record(place, data, error=cells)
+                yield _record(place, data, fields=self._guess(data), error=cells)
             elif len(cells) != len(self.columns):
                 n, wanted = len(cells), len(self.columns)
                 error = InputError(f"{place}: {n} cells where the header has {wanted}")
@@ -213,12 +241,18 @@ class _CsvFile:
             else:
                 yield _record(place, data, fields=self._named(cells))
 
+    def _guess(self, data: bytes) -> dict[str, str]:
+        """Return what can be read of a broken row."""
+        texts = data[:_MAX_KEPT].decode("utf-8", "replace").splitlines(keepends=True)
+        return self._named(next(csv.reader(texts, delimiter=self._delimiter), []))
+
     def _named(self, cells: list[str]) -> dict[str, str]:
         return dict(zip(self.columns, cells, strict=False))
 
     def _rows(self) -> Iterator[tuple[str, bytes, list[str] | LlmtoolError] | None]:
         """Yield (place, bytes, cells); the reader is asked for more lines while quotes are open."""
         pending: list[Line] = []
+        is_even = True  # the number of quotes: an odd one leaves a quote open
         for line in self._lines:
             if line is None:
                 yield None
@@ -226,13 +260,16 @@ class _CsvFile:
             if not pending and not line.data.strip():
                 continue
             pending.append(line)
-            if len(pending) > 1 and b'"' not in line.data and not line.is_too_long:
-                continue  # it cannot close what is open
+            is_even = is_even == (line.data.count(b'"') % 2 == 0)
+            if len(pending) > 1 and not is_even and not line.is_too_long:
+                if len(pending) % _LINES_AT_ONCE == 0:
+                    yield None  # whoever waits can be stopped meanwhile
+                continue
             cells = self._parse(pending)
             if cells is None and sum(len(each.data) for each in pending) <= MAX_BYTES:
                 continue
             yield self._row(pending, cells)
-            pending = []
+            pending, is_even = [], True
         if pending:
             yield self._row(pending, None)
 
@@ -266,9 +303,10 @@ class _CsvFile:
 
 
 def _text_of(source: LineSource, line: Line, errors: Errors) -> str:
+    place = f"{source.name}:{line.number}"
     if line.is_too_long:
-        raise too_long(f"{source.name}:{line.number}")
-    return decode(line.data, source=source.name, errors=errors, offset=line.offset)
+        raise too_long(place)
+    return decode(line.data, source=place, errors=errors, offset=line.offset)
 
 
 def _record(

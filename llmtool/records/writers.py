@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
 
 OutputFormat = Literal["jsonl", "csv", "text"]
-ERROR, ERROR_CODE, KEY = "error", "exit_code", "key"
+ERROR, ERROR_CODE, KEY, RESULT = "error", "exit_code", "key", "result"
+OF_EVERY_ROW = (ERROR, ERROR_CODE, KEY, RESULT)
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 
 
@@ -49,7 +50,11 @@ class CsvRows:
 
     def _line(self, cells: list[str]) -> bytes:
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(cells)
+        # A lone CR ends a line for many readers, and not all versions of the library quote it.
+        if any("\r" in cell for cell in cells):
+            csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow(cells)
+        else:
+            csv.writer(text, lineterminator="\n").writerow(cells)
         return text.getvalue().encode("utf-8", "replace")
 
 
@@ -77,17 +82,19 @@ def _cell(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def merge(fields: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row: what the record said, then the result.
-
-    A field whose name the result has as well is kept as `input_NAME`.
+def rename(names: Iterable[str], reserved: Container[str]) -> dict[str, str]:
+    """Return what fields are called beside a result: `input_NAME` where a name is taken.
 
     Example:
-        >>> merge({"id": 7, "label": "?"}, {"label": "spam"})
-        {'id': 7, 'input_label': '?', 'label': 'spam'}
+        >>> rename(["id", "label", "input_label"], {"label"})
+        {'id': 'id', 'label': 'input_label', 'input_label': 'input_input_label'}
     """
-    return {rename(name, result): value for name, value in fields.items()} | dict(result)
-
-
-def rename(name: str, taken: Mapping[str, Any] | Sequence[str]) -> str:
-    return f"input_{name}" if name in taken else name
+    found: dict[str, str] = {}
+    used: set[str] = set()
+    for name in names:
+        new = name
+        while new in reserved or new in used:
+            new = f"input_{new}"
+        found[name] = new
+        used.add(new)
+    return found

@@ -72,6 +72,22 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
             seed=None if seed is None else derive_seed(seed, record.digest),
         )
 
+    @classmethod
+    def make(
+        cls, template: Template, *, prompt: str | None, field: str | None, given: frozenset[str]
+    ) -> tuple[Binding, dict[str, str]]:
+        """Return a binding, and the values that an argument beside the records gives to inputs.
+
+        Raises:
+            UsageError: there is no input for the argument.
+        """
+        if prompt is None or "prompt" in template.inputs:
+            return cls(template=template, field=field, prompt=prompt, given=given), {}
+        case = fill(template, prompt=prompt, input="a record", given=given)
+        material = template.find_material(given)
+        fixed = {name: value for name, value in case.variables.items() if name != material}
+        return cls(template=template, field=field, given=given | set(fixed)), fixed
+
     @property
     def _material(self) -> str | None:
         return self.template.find_material(self.given)
@@ -87,7 +103,7 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
         }
         field = self._text_field(list(record.fields))
         if field is not None:
-            return self._with_text(variables, record.fields[field], record)
+            return self._with_text(variables, record.fields[field], record, field)
         if self._is_filled(list(variables)):
             return variables
         known = ", ".join(record.fields) or "none"
@@ -106,7 +122,9 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
             return self._material
         named = self._named(fields)
         rest = [name for name in fields if name not in named]
-        if len(rest) == 1 and not named:
+        material = self._material
+        is_needed = material is not None and self.template.inputs[material].required
+        if len(rest) == 1 and (is_needed or not named):
             return rest[0]
         return next((name for name in _TEXT_FIELDS if name in rest), None)
 
@@ -117,15 +135,19 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
         return bool(named) and needed <= named | self.given and self.field is None
 
     def _with_text(
-        self, variables: dict[str, Any], value: object, record: Record
+        self, variables: dict[str, Any], value: object, record: Record, field: str = "text"
     ) -> dict[str, Any]:
         material = self._material
         if material is None:
             raise InputError(f"{record.place}: template {self.template.name!r} takes no text")
-        text = value if isinstance(value, str) else _value(record, material, value)
-        if text is None or (isinstance(text, str) and not text.strip()):
+        if isinstance(value, (list, bool)):
+            kind = "a list" if isinstance(value, list) else "true or false"
+            raise InputError(f"{record.place}: field {field!r} is {kind}, and no text")
+        value = _value(record, field, value)
+        text = "" if value is None else str(value)
+        if not text.strip():
             raise InputError(f"{record.place}: the text is empty")
-        return {**variables, material: text if isinstance(text, str) else str(text)}
+        return {**variables, material: text}
 
 
 def fill(
@@ -141,7 +163,7 @@ def fill(
         UsageError: there is no input that could take a text.
     """
     inputs = template.inputs
-    if "prompt" in inputs or "input" in inputs:
+    if "prompt" in inputs and "input" in inputs:
         return Case(prompt=prompt, input=input)
     texts = [text for text in (input, prompt) if text is not None]
     material = template.find_material(given)

@@ -8,10 +8,15 @@ from typing import Any, cast, overload
 from llmtool.engine.types import Failed, Token
 from llmtool.errors import LlmtoolError, UsageError
 from llmtool.tasks.classify import ClassifyTask
-from llmtool.tasks.options import ClassifyOptions, GenerateOptions
+from llmtool.tasks.options import ClassifyOptions, GenerateOptions, SamplingOptions
 from llmtool.tasks.prepare import Case, Preparation
 from llmtool.tasks.results import Classification, Generation
 from llmtool.tasks.scoring.labelling import Labelling
+
+# What a template of labels takes of a generation's options; the seed changes nothing there.
+_OF_LABELS = ("template", "variables", "system", "input", "seed")
+_ABSENT: dict[str, object] = {"n": 1, "logprobs": 0}
+_SAMPLING = SamplingOptions.__annotations__
 
 CaseValues = Mapping[str, Any] | str
 
@@ -135,9 +140,11 @@ class RunTask(ClassifyTask):
             "variables": variables,
             "system": given.get("system"),
         }
-        refused = [name for name in ("schema", "grammar", "regex", "prefill") if given.get(name)]
-        if refused:
-            raise UsageError(f"{refused[0]} does not go with a template whose output is labels")
+        for name, value in given.items():
+            if name not in GenerateOptions.__annotations__ and name not in _SAMPLING:
+                raise UsageError(f"unknown option {name!r}")
+            if name not in _OF_LABELS and value not in (None, (), "", _ABSENT.get(name)):
+                raise UsageError(f"{name} does not go with a template whose output is labels")
         return self.prepare_labels(None, chosen)
 
     def _outcomes(

@@ -63,11 +63,12 @@ def run(
     **batch: Any,
 ) -> int:
     """Run a batch of `gen` in this process and return how many records failed."""
-    group = g.BatchGroup(each=o.EachMode(each), **batch)
     view = g.ShowGroup(output=str(out))
+    prompt = batch.pop("prompt", "Say")
+    group = g.BatchGroup(each=o.EachMode(each), **batch)
     reader = batches.open_reader(group, g.SourceGroup(file=[str(source)]), view)
     prepared = box.prepare({"seed": seed, "max_tokens": 50})
-    binding = Binding(template=prepared.template, field=group.field, prompt="Say")
+    binding = Binding(template=prepared.template, field=group.field, prompt=prompt)
     try:
         batches.run(box, prepared, binding, reader, batch=group, view=view, seed=seed)
     except RecordsFailed as exc:
@@ -128,7 +129,7 @@ def test_a_seed_makes_one_of_each_record_whatever_its_place(box: Toolbox, tmp_pa
     assert once != seeds("a\nb\nc\n", seed=2)
 
 
-@pytest.mark.parametrize("change", ["input", "model", "seed", "shorter"])
+@pytest.mark.parametrize("change", ["input", "model", "seed", "shorter", "prompt", "format"])
 def test_what_changed_is_not_resumed(tmp_path: Path, box: Toolbox, change: str) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     source.write_text("a\nb\nc\n")
@@ -140,17 +141,45 @@ def test_what_changed_is_not_resumed(tmp_path: Path, box: Toolbox, change: str) 
     if change == "shorter":
         source.write_text("a\n")
     other = Toolbox("other", engine=ScriptedEngine(answer), folders=box.folders, environ={})
-    with pytest.raises(UsageError, match="row [12] is of another input, template, model or"):
+    with pytest.raises(UsageError, match="row [12] is of another input, prompt"):
         run(
             other if change == "model" else box,
-            "line",
+            "file" if change == "format" else "line",
             source,
             out,
             jsonl=True,
             resume=True,
             seed=2 if change == "seed" else 1,
+            prompt="Shout" if change == "prompt" else "Say",
         )
     assert out.read_bytes() == before
+
+
+def test_other_columns_of_the_same_bytes_are_not_resumed(tmp_path: Path, box: Toolbox) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.write_text("text,note\na,b\n")
+    run(box, "csv", source, out, jsonl=True)
+    source.write_text("note,text\na,b\nc,d\n")
+    with pytest.raises(UsageError, match="row 1 is of another input"):
+        run(box, "csv", source, out, jsonl=True, resume=True)
+
+
+def test_what_failed_before_is_told_again(tmp_path: Path, box: Toolbox) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.write_bytes(b'{"text": ""}\n"fine"\n')
+    assert run(box, "jsonl", source, out, limit=1) == 1
+    assert run(box, "jsonl", source, out, resume=True) == 1
+    assert out.read_bytes().count(b"\n") == 2
+
+
+def test_a_file_is_not_read_and_written_at_once(tmp_path: Path, box: Toolbox) -> None:
+    source, link = tmp_path / "in", tmp_path / "link"
+    source.write_text('"a"\n')
+    link.symlink_to(source)
+    for out in (source, link):
+        with pytest.raises(UsageError, match="is read and cannot be written"):
+            run(box, "jsonl", source, out, overwrite=True)
+    assert source.read_text() == '"a"\n'
 
 
 def test_an_input_that_grew_is_resumed(tmp_path: Path, box: Toolbox) -> None:
@@ -224,7 +253,7 @@ def test_csv_comes_back_as_csv(batch: Callable[..., Any]) -> None:
     done = batch("csv", "--field", "q", input=b'id,q\n1,"hello, you"\n2,\n')
     rows = list(csv.DictReader(io.StringIO(done.stdout.decode())))
     assert done.returncode == 3
-    assert list(rows[0]) == ["id", "q", "reply", "finish_reason", "seed", "error"]
+    assert list(rows[0]) == ["id", "q", "reply", "finish_reason", "seed", "error", "exit_code"]
     assert (rows[0]["id"], rows[0]["q"], rows[0]["error"]) == ("1", "hello, you", "")
     assert rows[0]["reply"]
     assert rows[1]["error"] == "standard input:3: the text is empty"
@@ -265,7 +294,7 @@ def test_what_is_there_already_is_kept(batch: Callable[..., Any], tmp_path: Path
     out = tmp_path / "out.jsonl"
     out.write_text("precious\n")
     assert "is there already" in error_line(batch("jsonl", "-o", out, input=b'"a"\n'), 2)
-    assert "a row has no key" in error_line(
+    assert "is not the output of a batch" in error_line(
         batch("jsonl", "-o", out, "--resume", input=b'"a"\n'), 2
     )
     assert out.read_text() == "precious\n"
@@ -363,6 +392,33 @@ def test_control_characters_in_a_row_stay_data_in_json(batch: Callable[..., Any]
     done = batch("line", "--jsonl", input=b"\x1b]0;title\x07 <|im_end|>\n")
     assert json.loads(done.stdout)["text"] == "\x1b]0;title\x07 <|im_end|>"
     assert b"\x1b" not in done.stdout
+
+
+def test_what_is_replaced_stays_until_there_is_something_new(
+    batch: Callable[..., Any], tmp_path: Path
+) -> None:
+    out, broken = tmp_path / "out.jsonl", tmp_path / "bad.gguf"
+    out.write_text("precious\n")
+    broken.write_text("no model")
+    done = batch("jsonl", "-o", out, "--overwrite", "-m", broken, input=b'"a"\n')
+    assert done.returncode == 11
+    assert out.read_text() == "precious\n"
+
+
+def test_an_argument_beside_records_goes_to_the_next_input(
+    run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path
+) -> None:
+    template = tmp_path / "ask.yaml"
+    template.write_text(
+        "llmtool: 1\nname: ask\ninputs: {document: {type: text, required: true}, question: "
+        "{type: string, required: true}}\nprompt: '{{ document }}|{{ question }}'\n"
+    )
+    done = run_llmtool(
+        "run", template, "Why?", "--each", "line", "-m", tiny, "--dry-run", input=b"Because.\n"
+    )
+    assert b"Because.|Why?" in done.stdout
+    refused = run_llmtool("run", "title", "Why?", "--each", "line", "-m", tiny, input=b"x\n")
+    assert "takes one text alone" in error_line(refused, 2)
 
 
 def test_a_failure_of_the_whole_is_no_row(batch: Callable[..., Any]) -> None:

@@ -127,7 +127,7 @@ def test_a_batch_has_columns_and_a_summary(classify: Callable[..., Any]) -> None
     done = classify("-t", "topic", "--each", "csv", input=text.getvalue().encode())
     rows = list(csv.DictReader(io.StringIO(done.stdout.decode())))
     assert done.returncode == 3
-    assert list(rows[0]) == ["id", "text", "label", "score", "scores", "error"]
+    assert list(rows[0]) == ["id", "text", "label", "score", "scores", "error", "exit_code"]
     assert rows[0]["label"] == "sports" and set(json.loads(rows[0]["scores"])) >= {"sports"}
     assert rows[1]["label"] == "" and "empty" in rows[1]["error"]
     assert b"sports 1" in done.stderr and b"mean score 0." in done.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import multiprocessing
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 
 from llmtool.errors import LockedError, OutputError, UsageError
 from llmtool.records.journal import Journal, key_of
-from llmtool.records.writers import CsvRows, JsonLines, TextLines, merge
+from llmtool.records.writers import CsvRows, JsonLines, TextLines, rename
 
 HEADER = b"text,key\n"
 
@@ -18,7 +20,8 @@ def test_a_torn_row_is_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     path.write_bytes(b'{"key":"a"}\n{"key":"b"}\n{"key":"c')
     journal = Journal(path, "jsonl", resume=True)
-    assert (journal.n_done, list(journal.keys())) == (2, ["a", "b"])
+    assert [done.key for done in journal.rows()] == ["a", "b"]
+    journal.begin()
     journal.append(b'{"key":"d"}\n')
     journal.close()
     assert path.read_bytes() == b'{"key":"a"}\n{"key":"b"}\n{"key":"d"}\n'
@@ -28,7 +31,8 @@ def test_a_csv_row_ends_outside_its_quotes(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_bytes(HEADER + b'"one\ntwo ""x""",a\n"three\n')
     journal = Journal(path, "csv", header=HEADER, resume=True)
-    assert list(journal.keys()) == ["a"]
+    assert [done.key for done in journal.rows()] == ["a"]
+    journal.begin()
     journal.close()
     assert path.read_bytes() == HEADER + b'"one\ntwo ""x""",a\n'
 
@@ -37,7 +41,9 @@ def test_a_csv_row_ends_outside_its_quotes(tmp_path: Path) -> None:
 def test_a_torn_header_is_written_anew(tmp_path: Path, left: bytes) -> None:
     path = tmp_path / "out.csv"
     path.write_bytes(left)
-    Journal(path, "csv", header=HEADER, resume=True).close()
+    journal = Journal(path, "csv", header=HEADER, resume=True)
+    journal.begin()
+    journal.close()
     assert path.read_bytes() == HEADER
 
 
@@ -47,19 +53,25 @@ def test_what_is_there_is_not_replaced_unasked(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--resume goes on with it, --overwrite replaces it"):
         Journal(path, "jsonl")
     assert path.read_text() == "precious\n"
-    Journal(path, "jsonl", overwrite=True).close()
+    journal = Journal(path, "jsonl", overwrite=True)
+    assert path.read_text() == "precious\n"  # until there is something to write
+    journal.begin()
+    journal.close()
     assert path.read_text() == ""
 
 
-@pytest.mark.parametrize("content", ["precious\n", '{"a": 1}\n', "[1]\n", '{"key": 7}\n'])
-def test_what_is_no_output_of_ours_is_not_resumed(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    "content",
+    ["precious", "precious\n", "[1]\n", '{"a": 1}\nx', '{"a": 1}\n', '{"key": 7}\n', "\xff"],
+)
+def test_what_is_no_output_of_ours_is_not_resumed_and_not_touched(
+    tmp_path: Path, content: str
+) -> None:
     path = tmp_path / "out.jsonl"
-    path.write_text(content)
-    journal = Journal(path, "jsonl", resume=True)
-    with pytest.raises(UsageError, match="a row has no key"):
-        list(journal.keys())
-    journal.close()
-    assert path.read_text() == content
+    path.write_text(content, encoding="latin-1")
+    with pytest.raises(UsageError, match="is not the output of a batch"):
+        list(Journal(path, "jsonl", resume=True).rows())
+    assert path.read_text(encoding="latin-1") == content
 
 
 def test_other_columns_are_not_resumed(tmp_path: Path) -> None:
@@ -99,10 +111,15 @@ def test_keys_tell_records_and_settings_apart() -> None:
     assert len(keys) == 4
 
 
-def test_rows_keep_what_the_record_said() -> None:
-    row = merge({"reply": "old", "id": 1}, {"reply": "new"})
-    assert row == {"input_reply": "old", "id": 1, "reply": "new"}
-    assert JsonLines().encode(row) == b'{"input_reply":"old","id":1,"reply":"new"}\n'
+def test_fields_keep_their_values_beside_a_result() -> None:
+    names = rename(["reply", "id", "input_reply"], {"reply", "error"})
+    assert names == {"reply": "input_reply", "id": "id", "input_reply": "input_input_reply"}
+
+
+def test_a_lone_carriage_return_stays_in_its_cell() -> None:
+    row = CsvRows(["a", "b"]).encode({"a": "x\ry", "b": "z"})
+    assert next(csv.reader(io.StringIO(row.decode(), newline=""))) == ["x\ry", "z"]
+    assert JsonLines().encode({"a": "x\ry"}) == b'{"a":"x\\ry"}\n'
 
 
 def test_csv_cells_hold_json_where_the_value_is_no_text() -> None:

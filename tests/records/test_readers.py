@@ -74,7 +74,9 @@ def test_json_lines_keep_unknown_keys_in_their_order(read: Any) -> None:
     ]
 
 
-@pytest.mark.parametrize("line", [b"{bad}", b"[1]", b"7", b'{"a": 1} x', b'{"a": \xff}'])
+@pytest.mark.parametrize(
+    "line", [b"[" * 5000, b"{bad}", b"[1]", b"7", b'{"a": 1} x', b'{"a": \xff}']
+)
 def test_a_broken_json_line_is_an_error_in_its_place(read: Any, line: bytes) -> None:
     first, bad, last = read("jsonl", b'{"text": "a"}\n' + line + b'\n"b"\n')
     assert (first.fields, last.text) == ({"text": "a"}, "b")
@@ -134,6 +136,18 @@ def test_a_bad_byte_inside_quotes_does_not_end_its_record(read: Any) -> None:
     bad, good = read("csv", b'id,text\n1,"a \xff\nb"\n2,b\n')
     assert isinstance(bad.error, InputError)
     assert good.fields == {"id": "2", "text": "b"}
+
+
+def test_a_cell_of_many_lines_with_quotes_is_read_once(read: Any) -> None:
+    lines = b'<p class=""x"">\n' * 40_000
+    (record,) = read("csv", b'id,text\n1,"' + lines + b'"\n')
+    assert record.fields["text"].count("\n") == 40_000
+
+
+def test_what_can_be_read_of_a_broken_row_is_kept(read: Any) -> None:
+    bad, other = read("csv", b"id,text\n7,a\xff\n8,b,c\n")
+    assert bad.fields == {"id": "7", "text": "a\ufffd"}
+    assert other.fields == {"id": "8", "text": "b"}
 
 
 def test_a_quote_that_is_never_closed_is_told_with_its_line(read: Any) -> None:
