@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, overload
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
 
     from typing_extensions import Unpack
 
@@ -42,6 +42,7 @@ __all__ = [
     "classify",
     "generate",
     "run",
+    "run_each",
     "stream_generate",
 ]
 
@@ -98,8 +99,8 @@ def stream_generate(
     return _default_toolbox().stream_generate(prompt, **options)
 
 
-async def agenerate(prompt: str, **options: Unpack[GenerateOptions]) -> Generation:
-    """`generate` for asyncio; replies asked for at once are made one after another."""
+async def agenerate(prompt: Any, **options: Any) -> Any:
+    """`generate` for asyncio, of a prompt or a list; calls at once are made one after another."""
     return await _default_toolbox().agenerate(prompt, **options)
 
 
@@ -144,9 +145,9 @@ def classify(text: Any, labels: Any = None, **options: Any) -> Any:
 
 
 async def aclassify(
-    text: str, labels: Labels | None = None, **options: Unpack[ClassifyOptions]
-) -> Classification:
-    """`classify` of one text for asyncio."""
+    text: Any, labels: Labels | None = None, **options: Unpack[ClassifyOptions]
+) -> Any:
+    """`classify` for asyncio, of a text or a list."""
     return await _default_toolbox().aclassify(text, labels, **options)
 
 
@@ -191,10 +192,21 @@ def run(
 
 
 async def arun(
-    template: str, *, options: GenerateOptions | None = None, **inputs: Any
-) -> Generation | Classification:
-    """`run` of one case for asyncio."""
-    return await _default_toolbox().arun(template, options=options, **inputs)
+    template: str, cases: Any = None, *, options: GenerateOptions | None = None, **inputs: Any
+) -> Any:
+    """`run` for asyncio, of one case or a list."""
+    return await _default_toolbox().arun(template, cases, options=options, **inputs)
+
+
+def run_each(
+    template: str,
+    cases: Iterable[CaseValues],
+    *,
+    options: GenerateOptions | None = None,
+    **inputs: Any,
+) -> Iterator[Generation | Classification | LlmtoolError]:
+    """Like `run` on many cases, but a case that fails yields its error and the rest goes on."""
+    return _default_toolbox().run_each(template, cases, options=options, **inputs)
 
 
 def __getattr__(name: str) -> Any:

@@ -99,14 +99,27 @@ class ClassifyTask(Tools):
                 raise outcome.error
             yield outcome
 
+    @overload
     async def aclassify(
         self, text: str, labels: Labels | None = None, **options: Unpack[ClassifyOptions]
-    ) -> Classification:
-        """`classify` of one text for asyncio."""
-        events = self.turns.stream(
-            lambda: self._classify_each(self.prepare_labels(labels, options), [text])
-        )
-        return [event async for event in events][-1]
+    ) -> Classification: ...
+    @overload
+    async def aclassify(
+        self,
+        text: list[str] | tuple[str, ...],
+        labels: Labels | None = None,
+        **options: Unpack[ClassifyOptions],
+    ) -> list[Classification]: ...
+    async def aclassify(
+        self,
+        text: str | list[str] | tuple[str, ...],
+        labels: Labels | None = None,
+        **options: Unpack[ClassifyOptions],
+    ) -> Classification | list[Classification]:
+        """`classify` for asyncio: runs in a thread; cancelling the task stops it."""
+        texts = [text] if isinstance(text, str) else text
+        found = [each async for each in self.aclassify_each(texts, labels, **options)]
+        return found[0] if isinstance(text, str) else found
 
     def aclassify_each(
         self,

@@ -82,7 +82,9 @@ class GenerateTask(Tools):
         results = self._generate_each(self.prepare(options), prompt)
         return results if isinstance(prompt, Iterator) else list(results)
 
-    def _generate_each(self, prepared: Preparation, prompts: Iterable[str]) -> Iterator[Generation]:
+    def _generate_each(
+        self, prepared: Preparation, prompts: Iterable[str]
+    ) -> Generator[Generation, None, None]:
         cases = (Case(id=i, prompt=each) for i, each in enumerate(prompts))
         for event in prepared.outcomes(self.engine, cases):
             if isinstance(event, Failed):
@@ -124,11 +126,27 @@ class GenerateTask(Tools):
             started=started,
         )
 
-    async def agenerate(self, prompt: str, **options: Unpack[GenerateOptions]) -> Generation:
+    @overload
+    async def agenerate(self, prompt: str, **options: Unpack[GenerateOptions]) -> Generation: ...
+    @overload
+    async def agenerate(
+        self, prompt: list[str] | tuple[str, ...], **options: Unpack[GenerateOptions]
+    ) -> list[Generation]: ...
+    async def agenerate(
+        self, prompt: str | list[str] | tuple[str, ...], **options: Unpack[GenerateOptions]
+    ) -> Generation | list[Generation]:
         """`generate` for asyncio: runs in a thread; cancelling the task stops the decoding."""
+        if not isinstance(prompt, str):
+            return [each async for each in self.agenerate_each(prompt, **options)]
         *_, result = [event async for event in self.astream_generate(prompt, **options)]
         assert isinstance(result, Generation)
         return result
+
+    def agenerate_each(
+        self, prompts: Iterable[str], **options: Unpack[GenerateOptions]
+    ) -> AsyncIterator[Generation]:
+        """`generate` of many prompts for asyncio: results as they are there, in their order."""
+        return self.turns.stream(lambda: self._generate_each(self.prepare(options), prompts))
 
     def astream_generate(
         self, prompt: str, **options: Unpack[GenerateOptions]

@@ -102,12 +102,33 @@ class RunTask(ClassifyTask):
         for outcome in self._outcomes(prepared, cases):
             yield outcome.error if isinstance(outcome, Failed) else outcome
 
+    @overload
     async def arun(
         self, template: str, *, options: GenerateOptions | None = None, **inputs: Any
-    ) -> Generation | Classification:
-        """`run` of one case for asyncio."""
-        results = self.arun_each(template, [{}], options=options, **inputs)
-        return [result async for result in results][-1]
+    ) -> Generation | Classification: ...
+    @overload
+    async def arun(
+        self,
+        template: str,
+        cases: list[Any] | tuple[Any, ...],
+        *,
+        options: GenerateOptions | None = None,
+        **inputs: Any,
+    ) -> list[Generation | Classification]: ...
+    async def arun(
+        self,
+        template: str,
+        cases: list[Any] | tuple[Any, ...] | None = None,
+        *,
+        options: GenerateOptions | None = None,
+        **inputs: Any,
+    ) -> Any:
+        """`run` for asyncio: runs in a thread; cancelling the task stops it."""
+        results = self.arun_each(
+            template, [{}] if cases is None else cases, options=options, **inputs
+        )
+        found = [result async for result in results]
+        return found[0] if cases is None else found
 
     def arun_each(
         self,

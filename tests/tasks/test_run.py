@@ -10,7 +10,8 @@ import pytest
 
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
-from llmtool.errors import InputError, LlmtoolError, TemplateError, UsageError
+from llmtool.errors import EngineError, InputError, LlmtoolError, TemplateError, UsageError
+from llmtool.prompts.template import parse_template
 from llmtool.tasks.each import fill
 from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Classification, Generation
@@ -105,6 +106,33 @@ def test_asyncio_gets_the_same(box: Toolbox) -> None:
     assert asyncio.run(both()) == ["a|b|short", "good", "bad", "good"]
 
 
+def test_asyncio_takes_lists(box: Toolbox) -> None:
+    async def all_of_them() -> list[list[str]]:
+        return [
+            [r.text for r in await box.agenerate(["a", "b"])],
+            [r.text for r in await box.arun("mood", ["fine", "poor"])],
+            [r.text for r in await box.aclassify(["poor"], ["good", "bad"], template="mood")],
+            [r.text async for r in box.agenerate_each(iter(["c"]))],
+        ]
+
+    assert asyncio.run(all_of_them()) == [["a", "b"], ["good", "bad"], ["bad"], ["c"]]
+
+
+def test_a_stream_that_was_left_open_is_told(box: Toolbox) -> None:
+    async def two() -> str:
+        events = box.arun_each("mood", ["fine", "poor"])
+        await events.__anext__()
+        try:
+            await box.arun("mood", text="fine")
+        except EngineError as exc:
+            await events.aclose()  # type: ignore[attr-defined]
+            return f"{exc}, then {(await box.arun('mood', text='fine')).text}"
+        return "nothing was said"
+
+    told = asyncio.run(asyncio.wait_for(two(), 20))
+    assert told.startswith("a reply is still being streamed") and told.endswith("then good")
+
+
 @pytest.mark.parametrize(
     ("call", "error"),
     [
@@ -114,6 +142,8 @@ def test_asyncio_gets_the_same(box: Toolbox) -> None:
         ({"template": "qa", "cases": {"document": "a"}}, UsageError),
         ({"template": "mood", "text": "a", "options": {"schema": "x"}}, UsageError),
         ({"template": "classify", "text": "a"}, UsageError),
+        ({"template": "mood", "text": "a", "options": {"max_tokens": 3}}, UsageError),
+        ({"template": "mood", "text": "a", "options": {"bogus": 3}}, UsageError),
     ],
 )
 def test_what_is_wrong_is_told(
@@ -144,6 +174,15 @@ def test_a_text_too_many_is_told(box: Toolbox) -> None:
     template = box.library.load("mood")
     with pytest.raises(UsageError, match="one text alone, for 'text'"):
         fill(template, prompt="a", input="b")
+
+
+def test_a_single_input_of_any_name_takes_the_argument(box: Toolbox) -> None:
+    for name in ("input", "prompt", "words"):
+        template = parse_template(
+            f"llmtool: 1\nname: x\ninputs: {{{name}: {{type: text}}}}\nprompt: '{{{{ {name} }}}}'",
+            source="x.yaml",
+        )
+        assert fill(template, prompt="a", input=None) == Case(variables={name: "a"})
 
 
 def test_an_empty_text_is_no_case(box: Toolbox) -> None:
