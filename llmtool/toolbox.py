@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from llmtool import config
@@ -160,13 +161,15 @@ class Toolbox(GenerateTask, RunTask):
     def model_name(self) -> str:
         return self._reference or "scripted" if self._scripted else self.find_model().name
 
-    @property
+    @cached_property
     def model_identity(self) -> str:
-        """The model's name and size: another file gives other results."""
+        """The model's name and a hash of its file: another file gives other results."""
         if self._scripted:
             return self.model_name
+        from llmtool.models.hashing import fingerprint
+
         model = self.find_model()
-        return f"{model.name}:{model.size_bytes}"
+        return f"{model.name}:{fingerprint(model.parts)}"
 
     @property
     def engine(self) -> Engine:

@@ -48,7 +48,9 @@ def classify(
     ),
     min_confidence: Annotated[
         float | None,
-        typer.Option(min=0, max=1, metavar="P", help="No label below this score (15)."),
+        typer.Option(
+            min=0, max=1, metavar="P", help="No label below this score; ends in 15 but in a batch."
+        ),
     ] = None,
     fail_on: Annotated[
         list[str] | None,

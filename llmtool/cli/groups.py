@@ -129,6 +129,7 @@ class LabelsGroup:
     prior: o.PriorOption = None
     calibrate: o.CalibrateOption = None
     raw: o.RawOption = False
+    no_fit: o.NoFitOption = False
     form: o.FormOption = None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +11,13 @@ from typing import Any
 from llmtool.cli import batch as batches
 from llmtool.cli import groups as g
 from llmtool.cli import inputs, labels_show, output, session, show
-from llmtool.errors import InputError, LlmtoolError, LowConfidence, UsageError
+from llmtool.errors import (
+    ContextOverflow,
+    InputError,
+    LlmtoolError,
+    LowConfidence,
+    UsageError,
+)
 from llmtool.records.readers import Reader, Record
 from llmtool.tasks.each import Binding, fill
 from llmtool.tasks.options import ClassifyOptions
@@ -57,9 +65,13 @@ def classify(
     )
     if wanted.explain and (labels.multi or batch.each is not None):
         raise UsageError("--explain is about one text and one label, without --each or --multi")
+    if batch.each is not None and (wanted.top is not None or wanted.scores):
+        raise UsageError("--top and --scores are about one text; a batch has scores in its rows")
+    if labels.calibrate is not None and view.dry_run:
+        raise UsageError("--calibrate runs the model, which --dry-run does not")
     names, options = read_options(labels)
     options = {**options, "min_confidence": wanted.min_confidence, "overflow": overflow}
-    fits_only = labels.calibrate is not None and text is None and not source.file and not batch.each
+    fits_only = False
     prompt = material = reader = None
     if batch.each is not None:
         if text is not None:
@@ -67,7 +79,10 @@ def classify(
         reader = batches.open_reader(batch, source, view)
     else:
         batches.refuse(batch)
-        if not fits_only:
+        if labels.calibrate is not None and text is None and not source.file:
+            material = None if source.no_stdin else inputs.read_optional_stdin()
+            fits_only = material is None
+        else:
             prompt, material = _gather(text, source)
     box = session.open_toolbox(folders, settings, engine)
     labelling = box.prepare_labels(names, options)
@@ -86,7 +101,7 @@ def classify(
         first = Case(variables={**case.variables, **labelling.questions[0]})
         show.prompt(box, labelling.request(first), as_json=view.json)
         return
-    result = labels_show.one(
+    result = _one(
         box,
         labelling,
         case,
@@ -95,28 +110,49 @@ def classify(
         scores=wanted.scores,
         explain=wanted.explain,
     )
+    if result.reason and wanted.min_confidence is None and view.output is None:
+        output.note(f"no label: {result.reason}")
     _judge(result, wanted)
 
 
-def read_options(labels: g.LabelsGroup) -> tuple[dict[str, str] | None, ClassifyOptions]:
+def _one(*args: Any, **options: Any) -> Classification:
+    try:
+        return labels_show.one(*args, **options)
+    except ContextOverflow as exc:
+        raise ContextOverflow(
+            f"{exc} (--overflow chunk scores it in parts)",
+            needed=exc.needed,
+            available=exc.available,
+        ) from exc
+
+
+def read_options(
+    labels: g.LabelsGroup, *, text_field: str | None = None, label_field: str = "label"
+) -> tuple[dict[str, str] | None, ClassifyOptions]:
     """Return the labels with their descriptions, None for the template's, and the options.
 
     Raises:
         UsageError, InputError: an option or a file is wrong.
     """
+    if labels.calibrate is not None and labels.multi:
+        raise UsageError("--calibrate is for one label a text, and not for --multi")
+    if labels.calibrate is not None and (labels.raw or labels.no_fit):
+        raise UsageError("--calibrate and --raw or --no-fit contradict each other")
     system = labels.system
     options: ClassifyOptions = {
         "system": system if system is None else inputs.read_argument(system, name="--system"),
         "variables": session.parse_params(labels.param or []),
         "prior": read_prior(labels.prior),
-        "calibrate": "none" if labels.raw else "auto",
+        "calibrate": "none" if labels.raw else "anchors" if labels.no_fit else "auto",
         "form": labels.form.value if labels.form else None,
         "multi": labels.multi,
     }
     if labels.template is not None:
         options["template"] = labels.template
     if labels.examples is not None:
-        options["examples"] = read_labelled(labels.examples)
+        options["examples"] = read_labelled(
+            labels.examples, text_field=text_field, label_field=label_field
+        )
     return read_labels(labels.label or []), options
 
 
@@ -136,6 +172,8 @@ def read_labels(arguments: list[str]) -> dict[str, str] | None:
             lines = inputs.read_file(text[1:]).splitlines()
             found += [_label(line) for line in lines if line.strip()]
         elif "=" in text:
+            if re.search(r",\s*[\w-]+\s*=", text):
+                raise UsageError(f"--label {text}: a label with a description needs its own -l")
             found.append(_label(text))
         else:
             found += [(name.strip(), "") for name in text.split(",")]
@@ -191,11 +229,16 @@ def read_labelled(
         if split is not None and record.fields.get("split") != split:
             continue
         field = text_field or _text_field(record, label_field)
+        values = {}
         for name in (field, label_field):
-            if not isinstance(record.fields.get(name), str) or not record.fields[name].strip():
+            value = record.fields.get(name)
+            if isinstance(value, (bool, int)):
+                value = json.dumps(value)
+            if not isinstance(value, str) or not value.strip():
                 known = ", ".join(record.fields) or "none"
                 raise InputError(f"{record.place}: no text under {name!r} (there are: {known})")
-        found.append({"text": record.fields[field], "label": record.fields[label_field].strip()})
+            values[name] = value
+        found.append({"text": values[field], "label": values[label_field].strip()})
     if not found:
         what = f" of split {split!r}" if split else ""
         raise InputError(f"{path}: there are no labelled texts{what}")
@@ -226,8 +269,20 @@ def _check_label(labelling: Labelling, name: str) -> None:
         raise UsageError(f"{name!r} is none of the labels{hint}")
 
 
-def calibrate(box: Toolbox, labelling: Labelling, path: str) -> None:
-    rows = read_labelled(path)
+def calibrate(
+    box: Toolbox,
+    labelling: Labelling,
+    path: str,
+    *,
+    text_field: str | None = None,
+    label_field: str = "label",
+) -> None:
+    """Fit the scores to a file of labelled texts, keep the fit, and say what it came to.
+
+    Raises:
+        UsageError, InputError: the texts are too few, lack a label, or are broken.
+    """
+    rows = read_labelled(path, text_field=text_field, label_field=label_field)
     name = labelling.material or "text"
     texts = [(Case(variables={name: row["text"]}), row["label"]) for row in rows]
     fit = labelling.fit(box.engine, texts)
@@ -262,8 +317,11 @@ def _run_batch(
     if failed is not None:
         raise failed
     if tally.n_unwanted:
-        raise LowConfidence(f"{tally.n_unwanted} records have a label that --fail-on names, "
-                            "or none that --expect does")  # fmt: skip
+        n = tally.n_unwanted
+        raise LowConfidence(
+            f"{n} record{'s' * (n > 1)} with a label that --fail-on names, or none that --expect "
+            f"does; the first: {tally.first_unwanted}"
+        )
 
 
 class _Tally:
@@ -274,6 +332,7 @@ class _Tally:
         self._labels: Counter[str] = Counter()
         self._scores: list[float] = [0.0, 0.0]  # sum, number
         self._n_abstained = self.n_unwanted = 0
+        self.first_unwanted = ""
 
     def count(self, record: Record, outcome: Result | LlmtoolError) -> None:
         if not isinstance(outcome, Classification):
@@ -283,7 +342,10 @@ class _Tally:
         self._n_abstained += not names
         self._scores[0] += outcome.score
         self._scores[1] += 1
-        self.n_unwanted += _is_unwanted(names, self._wanted)
+        if _is_unwanted(names, self._wanted):
+            self.n_unwanted += 1
+            told = ", ".join(names) or "no label"
+            self.first_unwanted = self.first_unwanted or f"{record.place}: {told}"
 
     def conclude(self) -> None:
         total, n = self._scores

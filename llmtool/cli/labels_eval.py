@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from llmtool.tasks.scoring import evaluate as measure
 from llmtool.tasks.scoring.evaluate import Baseline, Evaluation, Texts
 from llmtool.toolbox import Toolbox
 
-_SHOWN_MISTAKES = 5
+_SHOWN_MISTAKES, _SHOWN_LABELS = 5, 12
 
 
 def run(
@@ -42,10 +43,16 @@ def run(
         raise UsageError("eval measures one label a text, and not --multi")
     if plot is not None:
         labels_plot.check(plot)
+    if labels.calibrate is not None and os.path.realpath(labels.calibrate) == os.path.realpath(
+        data
+    ):
+        raise UsageError("the texts that are measured must not be those of --calibrate")
     folders, settings = session.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
-    names, options = labels_command.read_options(labels)
+    names, options = labels_command.read_options(
+        labels, text_field=text_field, label_field=label_field
+    )
     rows = labels_command.read_labelled(
         data, text_field=text_field, label_field=label_field, split=split
     )
@@ -55,11 +62,13 @@ def run(
     box = session.open_toolbox(folders, settings, engine)
     labelling = box.prepare_labels(names, options)
     if labels.calibrate is not None:
-        labels_command.calibrate(box, labelling, labels.calibrate)
+        labels_command.calibrate(
+            box, labelling, labels.calibrate, text_field=text_field, label_field=label_field
+        )
     found = measure.evaluate(box, labelling, texts)
     others: list[Baseline] = []
     if compare:
-        others += _compare(box, names, options, texts, found)
+        others += _compare(box, names, options, texts)
     if baselines:
         others.append(measure.constrained_generation(box, labelling.names, texts))
         others.append(measure.free_generation(box, labelling.names, texts))
@@ -83,9 +92,8 @@ def _compare(
     names: dict[str, str] | None,
     options: ClassifyOptions,
     texts: Texts,
-    found: Evaluation,
 ) -> list[Baseline]:
-    """Return the same texts under the other ways to score labels, and with the labels reversed."""
+    """Return the same texts under the other ways to score labels."""
     compared = []
     for form in ("completion", "chat"):
         for calibrate in ("auto", "none"):
@@ -109,6 +117,7 @@ def _figures(found: Evaluation) -> list[tuple[str, str]]:
         ("accuracy", f"{found.accuracy:.3f}"),
         ("macro-F1", f"{found.macro_f1:.3f}"),
         ("expected calibration error", f"{found.ece:.3f}"),
+        ("calibrated on labelled texts", "yes" if found.calibrated else "no"),
         ("texts per second", f"{found.texts_per_second:.1f}"),
     ]
 
@@ -131,8 +140,11 @@ def _draw(found: Evaluation, others: list[Baseline]) -> None:
             ],
             right=["accuracy", "macro-F1", "no label", "per second"],
         )
-    output.stdout.write("\n")
-    _confusion(found)
+    if len(found.labels) <= _SHOWN_LABELS:
+        output.stdout.write("\n")
+        _confusion(found)
+    else:
+        output.note("too many labels for a matrix here: --plot FILE and --json have it")
     if found.mistakes:
         output.stdout.write("\n")
         output.table(

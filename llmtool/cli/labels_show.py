@@ -54,8 +54,6 @@ def one(
                 sink.write(f"{each.weight:+.2f}\t{' '.join(each.text.split())}\n")
     for warning in result.warnings:
         output.note(warning)
-    if result.reason and sink.is_terminal:
-        output.note(f"no label: {result.reason}")
     if view.stats:
         statistics(result)
     return result
@@ -87,9 +85,13 @@ def ranked(result: Classification) -> list[tuple[str, float]]:
 
 def table(result: Classification, *, top: int | None = None) -> None:
     """Draw labels with their scores as bars, the best first."""
+    fitting = result.text.splitlines() if result.labels is not None else []
     output.table(
         ["label", "score", ""],
-        [(name, f"{score:.2f}", bar(score)) for name, score in ranked(result)[:top]],
+        [
+            (name, f"{score:.2f}", bar(score) + (" fits" if name in fitting else ""))
+            for name, score in ranked(result)[:top]
+        ],
         right=["score"],
     )
 

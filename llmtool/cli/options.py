@@ -238,6 +238,9 @@ CalibrateOption = Annotated[
 RawOption = Annotated[
     bool, Option("--raw", help="The model's own scores, its favourites not taken out.")
 ]
+NoFitOption = Annotated[
+    bool, Option("--no-fit", help="Leave a fit aside that --calibrate has kept.")
+]
 FormOption = Annotated[
     FormMode | None,
     Option("--form", help="How the model is asked; the template's own if left out."),

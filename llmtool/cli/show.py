@@ -71,7 +71,10 @@ def prompt(box: Toolbox, request: Request | ScoreRequest, *, as_json: bool) -> N
         return
     output.stdout.write(tokenized.text)
     output.stdout.end_line()
-    output.note(f"{n} tokens, with {max_tokens} for the reply in a context of {n_ctx}")
+    if isinstance(request, ScoreRequest):
+        output.note(f"{n} tokens, and {len(request.candidates)} labels to score after them")
+    else:
+        output.note(f"{n} tokens, with {max_tokens} for the reply in a context of {n_ctx}")
 
 
 def statistics(result: Generation, *, started: float) -> None:

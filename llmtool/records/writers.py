@@ -70,7 +70,8 @@ class TextLines:
         self._column = column
 
     def encode(self, row: Mapping[str, Any]) -> bytes:
-        text = str(row.get(self._column) or "").strip("\n")
+        value = row.get(self._column) or ""
+        text = (", ".join(map(str, value)) if isinstance(value, list) else str(value)).strip("\n")
         return text.translate(_ESCAPES).encode("utf-8", "replace") + b"\n"
 
 

@@ -43,6 +43,8 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
     field: str | None = None
     prompt: str | None = None
     given: frozenset[str] = frozenset()
+    # The only field of the first record that has but one: all others need it, too.
+    _chosen: list[str] = msgspec.field(default_factory=list)
 
     def check(self, columns: list[str]) -> None:
         """Find a missing column before the first record.
@@ -124,8 +126,10 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
         rest = [name for name in fields if name not in named]
         material = self._material
         is_needed = material is not None and self.template.inputs[material].required
-        if len(rest) == 1 and (is_needed or not named):
-            return rest[0]
+        if len(rest) == 1 and (is_needed or not named) and not self._chosen:
+            self._chosen.append(rest[0])
+        if self._chosen and self._chosen[0] in rest:
+            return self._chosen[0]
         return next((name for name in _TEXT_FIELDS if name in rest), None)
 
     def _is_filled(self, fields: list[str]) -> bool:

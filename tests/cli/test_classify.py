@@ -108,6 +108,11 @@ def test_ci_gets_exit_codes_with_the_json_on_stdout(
         (["-l", "a,b", "--explain", "--multi"], "--explain is about one text"),
         (["-l", "a,b", "--multi", "--prior", "a=1,b=1"], "each asked apart"),
         (["-l", "a,b", "--limit", "3"], "belongs to a batch"),
+        (["-l", "a,b", "--prior", "a=nan,b=1"], "above 0"),
+        (["-l", "a=x,b=y"], "needs its own -l"),
+        (["-l", "a,b", "--multi", "--calibrate", "x"], "and not for --multi"),
+        (["-l", "a,b", "--raw", "--calibrate", "x"], "contradict"),
+        (["-l", "a,b", "--dry-run", "--calibrate", "x"], "runs the model"),
         (["-l", "a,b", "--each", "line"], "exclude each other"),
     ],
 )
@@ -198,7 +203,9 @@ def test_examples_from_a_file(classify: Callable[..., Any], tmp_path: Path) -> N
         'Text: "hello"\nLabel:\n'
     )
     file.write_text("text,label\nx,c\n")
-    assert "'c', which is none" in error_line(classify("hello", "-l", "a,b", "--examples", file), 2)
+    assert "'c' is none of the labels" in error_line(
+        classify("hello", "-l", "a,b", "--examples", file), 2
+    )
     file.write_text("words,label\nx,a\n,b\n")
     assert "no text under 'words'" in error_line(
         classify("hello", "-l", "a,b", "--examples", file), 14

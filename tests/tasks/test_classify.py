@@ -121,10 +121,14 @@ def test_labels_that_cannot_serve_are_refused(labels: object, reason: str) -> No
     [
         ({"prior": {"a": 1}}, "'b' is missing"),
         ({"prior": {"a": 1, "b": 0}}, "above 0"),
-        ({"prior": {"a": 1, "b": 1, "c": 1}}, "'c' is no label"),
+        ({"prior": {"a": 1, "b": math.nan}}, "above 0"),
+        ({"prior": {"a": 1, "b": math.inf}}, "above 0"),
+        ({"minconf": 1}, "unknown option 'minconf'"),
+        ({"examples": [{"label": "a", "other": 1}]}, "has no text"),
+        ({"prior": {"a": 1, "b": 1, "c": 1}}, "'c' is none of the labels"),
         ({"min_confidence": 1.5}, "between 0 and 1"),
-        ({"calibrate": "maybe"}, "auto or none"),
-        ({"examples": [("x", "c")]}, "'c', which is none"),
+        ({"calibrate": "maybe"}, "auto, anchors or none"),
+        ({"examples": [("x", "c")]}, "'c' is none of the labels"),
         ({"examples": ["x"]}, "pair of a text and its label"),
     ],
 )

@@ -10,14 +10,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
+
+from llmtool.errors import UsageError
 
 Row = Sequence[float]
 
 _ITERATIONS = 50
 _TOLERANCE = 1e-6
-_DECAY, _RATE, _FIT_STEPS = 1.0, 0.3, 800
+_LEAST = 1e-12  # of a mean probability
+_DECAY, _NEWTON_STEPS, _HALVINGS = 1.0, 60, 30
+_LEAST_SLOPE = 0.02  # below it the scores say nothing about the labels
 
 # Everyday sentences that speak for no label of the usual sets; of different lengths and topics.
 NEUTRAL = (
@@ -74,7 +79,7 @@ def bias_of_neutral(rows: Sequence[Row]) -> list[float]:
         [0.5, 0.5]
     """
     probabilities = [softmax(row) for row in rows]
-    return [-math.log(_mean(column)) for column in zip(*probabilities, strict=True)]
+    return [-math.log(max(_mean(column), _LEAST)) for column in zip(*probabilities, strict=True)]
 
 
 def bias_of_balanced(rows: Sequence[Row]) -> list[float]:
@@ -91,7 +96,7 @@ def bias_of_balanced(rows: Sequence[Row]) -> list[float]:
     for _ in range(_ITERATIONS):
         probabilities = [softmax(add(row, bias)) for row in rows]
         steps = [
-            math.log(max(n_labels * _mean(column), 1e-12))
+            math.log(max(n_labels * _mean(column), _LEAST))
             for column in zip(*probabilities, strict=True)
         ]
         bias = [value - step for value, step in zip(bias, steps, strict=True)]
@@ -121,14 +126,19 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
 def fit(rows: Sequence[Row], truth: Sequence[int], *, start: Row) -> Fit:
     """Return the bias and temperature under which the labels of texts are likeliest.
 
-    Softmax((S + b) / T) is a logistic regression with one slope and an intercept for each label: a
-    convex problem, solved by gradient descent with a little weight decay towards `start` and T = 1,
-    so that few texts change little. After Platt (1999) and Guo et al. (arXiv 1706.04599).
+    Softmax((S + b) / T + log share) is a logistic regression with one slope, and an intercept for
+    each label beside the share that it has among the texts: so the fit is that of labels which are
+    all alike, and a prior can be added to it. A convex problem, solved by damped Newton steps, with
+    a little weight decay towards `start` and T = 1, so that few texts change little. After Platt
+    (1999) and Guo et al. (arXiv 1706.04599).
 
     Args:
         rows: log-probabilities, shape (n_texts, n_labels).
-        truth: the label of each text, by its number.
+        truth: the label of each text, by its number; each label has one at least.
         start: the bias that would be used without a fit.
+
+    Raises:
+        UsageError: the scores say nothing about these labels, or their contrary.
 
     Example:
         >>> rows = [[-1.0, -2.0], [-1.0, -1.5]] * 20
@@ -136,30 +146,53 @@ def fit(rows: Sequence[Row], truth: Sequence[int], *, start: Row) -> Fit:
         >>> fitted.accuracy
         (0.5, 1.0)
     """
+    import numpy as np
+
     n, n_labels = len(rows), len(rows[0])
-    centered = [add(row, start) for row in rows]
-    centered = [[value - _mean(row) for value in row] for row in centered]
-    # In units of their spread the steps suit rows of any size.
-    unit = math.sqrt(_mean([value * value for row in centered for value in row])) or 1.0
-    centered = [[value / unit for value in row] for row in centered]
-    slope, offsets = unit, [0.0] * n_labels
-    decay, rate = _DECAY / n, _RATE
-    for _ in range(_FIT_STEPS):
-        slope_step, steps = decay * (slope - unit), [decay * offset for offset in offsets]
-        for row, label in zip(centered, truth, strict=True):
-            p = softmax(
-                [slope * value + offset for value, offset in zip(row, offsets, strict=True)]
-            )
-            for k in range(n_labels):
-                error = (p[k] - (k == label)) / n
-                slope_step += error * row[k]
-                steps[k] += error
-        slope = max(slope - rate * slope_step, 1e-3)
-        offsets = [offset - rate * step for offset, step in zip(offsets, steps, strict=True)]
-        if max(abs(slope_step), *map(abs, steps)) < _TOLERANCE:
+    raw = np.clip(np.array(rows, dtype=float), -1e4, 0.0) + np.array(start)
+    raw -= raw.mean(axis=1, keepdims=True)
+    unit = float(np.sqrt((raw**2).mean())) or 1.0  # so that the decay suits rows of any size
+    x, y = raw / unit, np.eye(n_labels)[list(truth)]
+    shares = np.log(y.mean(axis=0))
+
+    def loss(theta: Any) -> tuple[float, Any]:
+        z = theta[0] * x + theta[1:] + shares
+        z -= z.max(axis=1, keepdims=True)
+        p = np.exp(z)
+        total = p.sum(axis=1, keepdims=True)
+        p /= total
+        likelihood = (z[y == 1] - np.log(total[:, 0])).sum()
+        decay = 0.5 * _DECAY * ((theta - origin) ** 2).sum()
+        return (decay - likelihood) / n, p
+
+    origin = np.concatenate([[unit], np.zeros(n_labels)])
+    theta = origin.copy()
+    value, p = loss(theta)
+    for _ in range(_NEWTON_STEPS):
+        error = p - y
+        gradient = np.concatenate([[(error * x).sum()], error.sum(axis=0)])
+        gradient += _DECAY * (theta - origin)
+        mean = (p * x).sum(axis=1, keepdims=True)
+        hessian = _DECAY * np.eye(n_labels + 1)
+        hessian[0, 0] += (p * (x - mean) ** 2).sum()
+        hessian[0, 1:] += (p * (x - mean)).sum(axis=0)
+        hessian[1:, 0] = hessian[0, 1:]
+        hessian[1:, 1:] += np.diag(p.sum(axis=0)) - p.T @ p
+        step = np.linalg.solve(hessian, gradient)
+        if np.abs(step).max() < _TOLERANCE:
             break
-    slope /= unit
-    bias = [value + offset / slope for value, offset in zip(start, offsets, strict=True)]
+        for _ in range(_HALVINGS):
+            tried, its_p = loss(theta - step)
+            if tried <= value:
+                break
+            step /= 2
+        theta, value, p = theta - step, tried, its_p
+    slope = float(theta[0]) / unit
+    if slope < _LEAST_SLOPE:
+        raise UsageError(
+            "the model's scores say nothing about these labels, or their contrary: nothing was kept"
+        )
+    bias = [value + float(offset) / slope for value, offset in zip(start, theta[1:], strict=True)]
     fitted = Fit(bias=bias, temperature=1 / slope, n_texts=n, accuracy=(0, 0), ece=(0, 0))
     before = [softmax(add(row, start)) for row in rows]
     after = [softmax(fitted.apply(row)) for row in rows]

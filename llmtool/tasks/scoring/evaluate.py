@@ -13,6 +13,7 @@ from llmtool.tasks.options import GenerateOptions
 from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Generation
 from llmtool.tasks.scoring.calibration import expected_calibration_error
+from llmtool.tasks.scoring.labels import same_as
 from llmtool.tasks.scoring.metrics import accuracy, macro_f1
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     bins: tuple[Bin, ...]
     mistakes: tuple[Mistake, ...]
     texts_per_second: float
+    calibrated: bool
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +117,7 @@ def evaluate(box: Tools, labelling: Labelling, data: Texts) -> Evaluation:
         bins=reliability(rows, truth),
         mistakes=tuple(sorted(wrong, key=lambda each: -each.score)[:N_MISTAKES]),
         texts_per_second=len(rows) / seconds,
+        calibrated=labelling.scales.fitted is not None,
     )
 
 
@@ -148,7 +151,7 @@ def free_generation(box: Tools, names: Sequence[str], data: Texts) -> Baseline:
     """Ask for the label in a chat and look for its name in the reply: the usual way."""
     replies, seconds = _ask(box, names, data, {})
     found = [find_label(reply, names) for reply in replies]
-    return _baseline("written freely, name looked for", found, data, seconds)
+    return _baseline("written freely, name looked for", names, found, data, seconds)
 
 
 def constrained_generation(box: Tools, names: Sequence[str], data: Texts) -> Baseline:
@@ -157,7 +160,7 @@ def constrained_generation(box: Tools, names: Sequence[str], data: Texts) -> Bas
 
     expression = "|".join(re.escape(name) for name in names)
     replies, seconds = _ask(box, names, data, {"regex": f"({expression})"})
-    return _baseline("written under a grammar", replies, data, seconds)
+    return _baseline("written under a grammar", names, replies, data, seconds)
 
 
 def find_label(reply: str, names: Sequence[str]) -> str | None:
@@ -167,9 +170,15 @@ def find_label(reply: str, names: Sequence[str]) -> str | None:
         >>> find_label("I think it's Sports.", ["sport", "sports", "news"])
         'sports'
     """
+    import re
+
     text = reply.casefold()
-    places = [(text.find(name.casefold()), -len(name), name) for name in names]
-    return min((each for each in places if each[0] >= 0), default=(0, 0, None))[2]
+    found = [
+        (match.start(), -len(name), name)
+        for name in names
+        if (match := re.search(rf"(?<!\w){re.escape(name.casefold())}(?!\w)", text))
+    ]
+    return min(found, default=(0, 0, None))[2]
 
 
 def _ask(
@@ -179,7 +188,9 @@ def _ask(
         f"Classify the text as one of these: {', '.join(names)}. "
         "Answer with the label and nothing else."
     )
-    prepared = box.prepare({"temperature": 0.0, "max_tokens": _REPLY_TOKENS, **contract})
+    longest = max(len(name.encode()) for name in names)  # a token has a byte at least
+    max_tokens = max(_REPLY_TOKENS, longest + 4)
+    prepared = box.prepare({"temperature": 0.0, "max_tokens": max_tokens, **contract})
     cases = [Case(id=i, prompt=prompt, input=text) for i, text in enumerate(data.texts)]
     started = time.perf_counter()
     replies = []
@@ -194,12 +205,15 @@ def _ask(
     return replies, time.perf_counter() - started
 
 
-def _baseline(name: str, found: Sequence[str | None], data: Texts, seconds: float) -> Baseline:
-    labels = set(data.labels)
+def _baseline(
+    way: str, names: Sequence[str], found: Sequence[str | None], data: Texts, seconds: float
+) -> Baseline:
+    spelled = {same_as(name): name for name in names}
+    expected = [spelled.get(same_as(label), label) for label in data.labels]
     return Baseline(
-        name=name,
-        accuracy=accuracy(data.labels, found),
-        macro_f1=macro_f1(data.labels, found, labels),
-        n_unclear=sum(each not in labels for each in found),
+        name=way,
+        accuracy=accuracy(expected, found),
+        macro_f1=macro_f1(expected, found, names),
+        n_unclear=sum(each not in names for each in found),
         texts_per_second=len(found) / seconds,
     )

@@ -7,10 +7,11 @@ from typing import Any
 
 from llmtool.errors import UsageError
 from llmtool.prompts.cases import Example
+from llmtool.tasks.scoring.labels import Label, name_of
 
 
 def split_examples(
-    given: Iterable[Any], names: Sequence[str], *, material: str
+    given: Iterable[Any], labels: Sequence[Label], *, material: str
 ) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
     """Return the examples that are shown, the first of each label, and those held back.
 
@@ -19,7 +20,6 @@ def split_examples(
     Args:
         given: a template's examples, pairs of a text and its label, or mappings with "text" and
             "label".
-        names: the labels.
         material: the input that takes a text.
 
     Raises:
@@ -27,19 +27,18 @@ def split_examples(
 
     Example:
         >>> shown, held_back = split_examples(
-        ...     [("a", "x"), ("b", "y"), ("c", "x"), ("d", "y")], ["x", "y"], material="text"
+        ...     [("a", "x"), ("b", "y"), ("c", "X"), ("d", "y")],
+        ...     make_labels(["x", "y"]),
+        ...     material="text",
         ... )
         >>> [example.output for example in shown], len(held_back)
         (['x', 'y'], 2)
     """
+    names = [label.name for label in labels]
     shown: dict[str, Example] = {}
     rest: dict[str, list[Example]] = {name: [] for name in names}
-    for example in (_as_example(each, material) for each in given):
-        if example.output not in rest:
-            from llmtool.prompts.nearest import nearest
-
-            hint = nearest(example.output, names)
-            raise UsageError(f"an example has the label {example.output!r}, which is none{hint}")
+    for each in given:
+        example = _as_example(each, labels, material)
         if shown.setdefault(example.output, example) is not example:
             rest[example.output].append(example)
     n = min(map(len, rest.values()))
@@ -47,19 +46,24 @@ def split_examples(
     return tuple(shown.values()), held_back  # in their own order: that of the labels is free
 
 
-def _as_example(example: Any, material: str) -> Example:
+def _as_example(example: Any, labels: Sequence[Label], material: str) -> Example:
     """Return an example that is a pair of a text and its label, or a mapping with both.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: it is neither, or the label is none.
     """
     if isinstance(example, Example):
-        return example
-    if isinstance(example, Mapping) and "label" in example:
+        variables, label = example.variables, example.output
+    elif isinstance(example, Mapping) and "label" in example:
         variables = {str(name): value for name, value in example.items() if name != "label"}
         if "text" in variables:
             variables = {material: variables["text"]}
-        return Example(variables, str(example["label"]))
-    if isinstance(example, (tuple, list)) and len(example) == 2:
-        return Example({material: str(example[0])}, str(example[1]))
-    raise UsageError('an example is a pair of a text and its label, or has "text" and "label"')
+        label = example["label"]
+    elif isinstance(example, (tuple, list)) and len(example) == 2:
+        variables, label = {material: example[0]}, example[1]
+    else:
+        raise UsageError('an example is a pair of a text and its label, or has "text" and "label"')
+    text = variables.get(material)
+    if not isinstance(text, str) or not text.strip():
+        raise UsageError(f"an example has no text ({material})")
+    return Example(variables, name_of(label, labels))

@@ -21,7 +21,7 @@ from llmtool.tasks.scoring import calibration
 from llmtool.tasks.scoring.calibration import Fit
 from llmtool.tasks.scoring.examples import split_examples
 from llmtool.tasks.scoring.kept import Kept
-from llmtool.tasks.scoring.labels import Label, candidates, read_prior
+from llmtool.tasks.scoring.labels import Label, candidates, name_of, read_prior, same_as
 from llmtool.tasks.scoring.long_text import parts_of
 from llmtool.tasks.scoring.scales import Scales
 from llmtool.tasks.scoring.stream import Timed, stream_scores, total_usage
@@ -74,9 +74,10 @@ class Labelling:
             template = msgspec.structs.replace(template, form=form)
         given = options.get("examples")
         if given is None:
-            given = [each for each in template.examples if each.output in self.names]
+            spellings = {same_as(name) for name in self.names}
+            given = [each for each in template.examples if same_as(each.output) in spellings]
         material = template.find_material() or "text"
-        shown, self._held_back = split_examples(given, self.names, material=material)
+        shown, self._held_back = split_examples(given, labels, material=material)
         output = Output(kind="labels", labels={label.name: label.description for label in labels})
         self.template = msgspec.structs.replace(template, examples=shown, output=output)
         after_text = bool(template.prefill) or template.form == "completion"
@@ -85,12 +86,20 @@ class Labelling:
             # A completion ends its answer with the line.
             self._candidates = tuple(f"{text}\n" for text in self._candidates)
             self._end = False
-        self._log_prior = read_prior(options.get("prior"), self.names)
+        # Of a template's own labels the template says what it wants to.
+        is_callers = template.output.kind != "labels"
+        described = is_callers and any(label.description for label in labels)
+        self._descriptions = [_described(label) for label in labels] if described else []
+        self._log_prior = read_prior(options.get("prior"), labels)
         self._min_confidence = options.get("min_confidence") or 0.0
         if not 0 <= self._min_confidence <= 1:
             raise UsageError(f"min_confidence is {self._min_confidence}; it is between 0 and 1")
-        if options.get("calibrate", "auto") not in ("auto", "none"):
-            raise UsageError("calibrate is auto or none")
+        if options.get("calibrate", "auto") not in ("auto", "anchors", "none"):
+            raise UsageError("calibrate is auto, anchors or none")
+        unknown = [name for name in options if name not in ClassifyOptions.__annotations__]
+        if unknown:
+            known = ", ".join(ClassifyOptions.__annotations__)
+            raise UsageError(f"unknown option {unknown[0]!r} (there are: {known})")
         if options.get("overflow", "error") not in ("error", "chunk"):
             raise UsageError("overflow is error or chunk")
         self.scales = Scales(
@@ -100,7 +109,7 @@ class Labelling:
             is_balanced=bool(self._held_back),
             key=self._key,
             kept=anchors,
-            fits=fits,
+            fits=fits if options.get("calibrate", "auto") == "auto" else None,
         )
 
     @property
@@ -111,6 +120,7 @@ class Labelling:
     def identity(self) -> bytes:
         """Return a hash of all that shapes the results, but for the texts."""
         told = {name: value for name, value in self.options.items() if name != "examples"}
+        told["fit"] = self.scales.fitted
         examples = [(e.variables, e.output) for e in (*self.template.examples, *self._held_back)]
         return identify(self.template, self.model, self.labels, told, examples)
 
@@ -164,22 +174,15 @@ class Labelling:
         `fitted` an earlier fit to labelled texts is left aside.
         """
         anchors = self.scales.needed(fitted=fitted)
-        rows: list[list[float]] = []
-
-        def requests() -> Iterator[ScoreRequest | Failed | None]:
-            yield from anchors
-            yield from each_or_failed(self.request, cases)
-
-        with closing(stream_scores(engine, requests())) as answers:
-            for answer in answers:
-                if len(rows) == len(anchors):
-                    yield answer
-                    continue
-                if isinstance(answer, Failed):  # anchors come first
+        if anchors:
+            # Apart from the texts, whose batches then look the same when the anchors are known.
+            rows = []
+            for answer in stream_scores(engine, anchors):
+                if isinstance(answer, Failed):
                     raise answer.error
                 rows.append(list(answer.scores.totals))
-                if len(rows) == len(anchors):
-                    self.scales.learn(anchors, rows)
+            self.scales.learn(anchors, rows)
+        yield from stream_scores(engine, each_or_failed(self.request, cases))
 
     def _parts(self, engine: Engine, case: Case) -> list[Case]:
         if self.options.get("overflow") != "chunk":
@@ -210,8 +213,8 @@ class Labelling:
         for name, text in (("prompt", case.prompt), ("input", case.input)):
             if text is not None:
                 values[name] = text
-        if LABELS_INPUT in self.template.inputs:
-            values.setdefault(LABELS_INPUT, [_described(label) for label in self.labels])
+        if LABELS_INPUT in self.template.inputs and self._descriptions:
+            values.setdefault(LABELS_INPUT, self._descriptions)
         rendered = render(
             self.template, values, model_name=self.model, system=self.options.get("system")
         )
@@ -241,7 +244,8 @@ class Labelling:
 
     def _key(self, *parts: object) -> str:
         examples = [(e.variables, e.output) for e in self.template.examples]
-        told = [self._candidates, self._end, self.options.get("system"), examples, *parts]
+        given = [self.options.get("system"), self.options.get("variables"), self._descriptions]
+        told = [self._candidates, self._end, *given, examples, *parts]
         return identify(self.template, self._model_identity, *told).hex()
 
     def fit(self, engine: Engine, texts: Sequence[tuple[Case, str]]) -> Fit:
@@ -256,6 +260,9 @@ class Labelling:
                 f"{len(texts)} labelled texts are too few to calibrate; {MIN_FIT} are needed"
             )
         truth = [self.number_of(label) for _, label in texts]
+        missing = sorted(set(range(len(self.labels))) - set(truth))
+        if missing:
+            raise UsageError(f"no text to calibrate with has the label {self.names[missing[0]]!r}")
         rows = []
         cases = [msgspec.structs.replace(case, id=i) for i, (case, _) in enumerate(texts)]
         for outcome in self.scores(engine, cases, fitted=False):
@@ -264,20 +271,13 @@ class Labelling:
             rows.append(outcome.scores.totals)
         return self.scales.fit(rows, truth)
 
-    def number_of(self, label: str) -> int:
+    def number_of(self, label: object) -> int:
         """Return which of the labels a text is.
 
         Raises:
             UsageError: it is none of them.
         """
-        wanted = label.strip().casefold()
-        for number, name in enumerate(self.names):
-            if name.strip().casefold() == wanted:
-                return number
-        from llmtool.prompts.nearest import nearest
-
-        known = nearest(label, self.names) or f" (there are: {', '.join(self.names)})"
-        raise UsageError(f"{label!r} is none of the labels{known}")
+        return self.names.index(name_of(label, self.labels))
 
     def classify(self, answers: Sequence[Timed]) -> Classification:
         """Return the classification that the log-probabilities of a text's parts give.
@@ -307,11 +307,14 @@ class Labelling:
             model=self.model,
             usage=total_usage(answers),
             seconds=max(each.seconds for each in answers),
-            warnings=_said_of_parts(len(answers)),
+            warnings=said_of_parts(len(answers)),
         )
 
     def mean_probabilities(self, answers: Sequence[Timed], *, question: int = 0) -> list[float]:
-        """Return scores that add up to 1, of the answers to one question; shape (n_labels,)."""
+        """Return scores that add up to 1, of the answers to one question; shape (n_labels,).
+
+        The prior is Bayes's: it is added to calibrated scores, and no temperature changes it.
+        """
         scale = self.scales.of(question)
         rows = [
             calibration.softmax(calibration.add(scale.apply(each.scores.totals), self._log_prior))
@@ -332,7 +335,7 @@ def _described(label: Label) -> str:
     return f"{label.name}: {label.description}" if label.description else label.name
 
 
-def _said_of_parts(n: int) -> tuple[str, ...]:
+def said_of_parts(n: int) -> tuple[str, ...]:
     if n == 1:
         return ()
     return (f"longer than the context: scored in {n} parts, which count by their length",)

@@ -50,11 +50,44 @@ def make_labels(labels: Labels, *, at_least: int = 2) -> tuple[Label, ...]:
             raise UsageError("a label is empty")
         if len(label.name.splitlines()) > 1:
             raise UsageError(f"the label {label.name!r} has several lines")
-        key = unicodedata.normalize("NFKC", label.name).strip().casefold()
+        key = same_as(label.name)
         if key in seen:
             raise UsageError(f"the labels {seen[key]!r} and {label.name!r} are the same")
         seen[key] = label.name
     return made
+
+
+def same_as(name: str) -> str:
+    """Return what two spellings of one label have in common: no case, spaces or invisible marks.
+
+    Example:
+        >>> same_as("Ａ  b\u200b") == same_as("a B")
+        True
+    """
+    text = unicodedata.normalize("NFKC", name)
+    text = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    return " ".join(text.split()).casefold()
+
+
+def name_of(label: object, labels: Iterable[Label]) -> str:
+    """Return the name of a label that is given by name, or as a member of an Enum or a bool.
+
+    Raises:
+        UsageError: it is none of them.
+
+    Example:
+        >>> name_of("SPAM", make_labels(["spam", "ham"]))
+        'spam'
+    """
+    labels = tuple(labels)
+    for each in labels:
+        if label is each.value or (isinstance(label, str) and same_as(label) == same_as(each.name)):
+            return each.name
+    from llmtool.prompts.nearest import nearest
+
+    names = [each.name for each in labels]
+    hint = nearest(str(label), names) or f" (there are: {', '.join(names)})"
+    raise UsageError(f"{label!r} is none of the labels{hint}")
 
 
 def _each(labels: Any) -> Iterable[Label]:
@@ -84,27 +117,25 @@ def candidates(labels: Iterable[Label], *, after_text: bool) -> tuple[tuple[str,
     return tuple(f" {name}" if after_text else name for name in names), clash
 
 
-def read_prior(prior: Mapping[str, float] | None, names: Sequence[str]) -> list[float]:
+def read_prior(prior: Mapping[Any, float] | None, labels: Sequence[Label]) -> list[float]:
     """Return the logarithm of each label's share, zeros where nothing is said; shape (n_labels,).
 
     Raises:
         UsageError: a label is missing or unknown, or a number is not above 0.
 
     Example:
-        >>> [round(math.exp(value), 2) for value in read_prior({"a": 3, "b": 1}, ["a", "b"])]
+        >>> labels = make_labels(["a", "b"])
+        >>> [round(math.exp(value), 2) for value in read_prior({"a": 3, "b": 1}, labels)]
         [0.75, 0.25]
     """
     if prior is None:
-        return [0.0] * len(names)
-    unknown = [name for name in prior if name not in names]
-    if unknown:
-        from llmtool.prompts.nearest import nearest
-
-        raise UsageError(f"prior: {unknown[0]!r} is no label{nearest(unknown[0], names)}")
-    missing = [name for name in names if name not in prior]
+        return [0.0] * len(labels)
+    shares = {name_of(label, labels): number for label, number in prior.items()}
+    missing = [label.name for label in labels if label.name not in shares]
     if missing:
         raise UsageError(f"prior: {missing[0]!r} is missing")
-    if min(prior.values()) <= 0:
-        raise UsageError("prior: every label needs a number above 0")
-    total = math.fsum(prior.values())
-    return [math.log(prior[name] / total) for name in names]
+    for number in shares.values():
+        if not isinstance(number, (int, float)) or not 0 < number < math.inf:
+            raise UsageError(f"prior: {number!r} is not a number above 0")
+    total = math.fsum(shares.values())
+    return [math.log(shares[label.name] / total) for label in labels]

@@ -6,11 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from llmtool.engine.types import Engine
 from llmtool.errors import UsageError
 from llmtool.tasks.options import ClassifyOptions
+from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Classification
+from llmtool.tasks.scoring.calibration import Fit
 from llmtool.tasks.scoring.kept import Kept
-from llmtool.tasks.scoring.labelling import Labelling
+from llmtool.tasks.scoring.labelling import Labelling, said_of_parts
 from llmtool.tasks.scoring.labels import Label, make_labels
 from llmtool.tasks.scoring.stream import Timed, total_usage
 
@@ -75,6 +78,11 @@ class MultiLabelling(Labelling):
         self._asked = labels
         self.names = [label.name for label in labels]
 
+    def fit(self, engine: Engine, texts: Sequence[tuple[Case, str]]) -> Fit:
+        raise UsageError(
+            "calibration on labelled texts is for one label a text, and not for several"
+        )
+
     @property
     def columns(self) -> list[str]:
         return ["labels", "scores"]
@@ -108,4 +116,5 @@ class MultiLabelling(Labelling):
             model=self.model,
             usage=total_usage(answers),
             seconds=max(each.seconds for each in answers),
+            warnings=said_of_parts(n_parts),
         )

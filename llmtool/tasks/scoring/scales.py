@@ -45,6 +45,17 @@ class Scales:
         assert self._scales is not None, "scales are known once the anchors were scored"
         return self._scales[question]
 
+    @property
+    def fitted(self) -> Fit | None:
+        """The fit to labelled texts that is in force, or will be."""
+        if self._scales is not None:
+            return self._scales[0] if self._scales[0].n_texts else None
+        return self._load_fit()
+
+    def _load_fit(self) -> Fit | None:
+        found = self._fits.load(self.fit_key, Fit) if self._fits is not None else None
+        return found if found is not None and len(found.bias) == self._n_labels else None
+
     def needed(self, *, fitted: bool = True) -> list[ScoreRequest]:
         """Return what has to be scored before the first text; nothing if the scales are known.
 
@@ -52,14 +63,18 @@ class Scales:
         """
         if self._scales is not None and fitted:
             return []
-        self._scales = [_unscaled([0.0] * self._n_labels)] * self._n_questions
+        nothing = [_unscaled([0.0] * self._n_labels)] * self._n_questions
         if self._anchors is None:
+            self._scales = nothing
             return []
-        found = self._fits.load(self.fit_key, Fit) if self._fits is not None and fitted else None
-        if found is not None and len(found.bias) == self._n_labels:
+        found = self._load_fit() if fitted else None
+        if found is not None:
             self._scales = [found] * self._n_questions
             return []
         anchors = self._anchors()
+        if not anchors:
+            self._scales = nothing
+            return []
         rows = self._kept and self._kept.load(self._anchor_key(anchors), list[list[float]])
         if rows and [len(row) for row in rows] == [self._n_labels] * len(anchors):
             self._scales = self._scales_of(rows)
