@@ -212,7 +212,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--label -l --template -t --param -p --system -s --examples --multi --prior --calibrate --raw --form --top --scores --min-confidence --fail-on --expect --explain --overflow --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --resume --overwrite --limit --jsonl --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--label -l --template -t --param -p --system -s --examples --multi --prior --calibrate --raw --no-fit --form --top --scores --min-confidence --fail-on --expect --explain --overflow --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --resume --overwrite --limit --jsonl --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
         "classify eval")
             case "$prev" in
                 --text-field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -237,7 +237,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--text-field --label-field --split --label -l --template -t --param -p --system -s --examples --multi --prior --calibrate --raw --form --baselines --compare --plot --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--text-field --label-field --split --label -l --template -t --param -p --system -s --examples --multi --prior --calibrate --raw --no-fit --form --baselines --compare --plot --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
         "models")
             case "$prev" in
             esac

@@ -339,10 +339,11 @@ _llmtool_classify_text() {
         '*--prior[How frequent each label is; all alike if left out]:A=9,B=1:' \
         '*--calibrate[Fit the scores to labelled texts, and keep the fit]:FILE:_files' \
         '*--raw[The model'\''s own scores, its favourites not taken out]' \
+        '*--no-fit[Leave a fit aside that --calibrate has kept]' \
         '*--form[How the model is asked; the template'\''s own if left out]: :(chat completion)' \
         '*--top[Print the K best labels]:K:' \
         '*--scores[Print scores, not the label alone]' \
-        '*--min-confidence[No label below this score (15)]:P:' \
+        '*--min-confidence[No label below this score; ends in 15 but in a batch]:P:' \
         '*--fail-on[End in 15 if this is the label]:LABEL:' \
         '*--expect[End in 15 if this is not the label]:LABEL:' \
         '*--explain[Show which sentences speak for the label]' \
@@ -399,6 +400,7 @@ _llmtool_classify_eval() {
         '*--prior[How frequent each label is; all alike if left out]:A=9,B=1:' \
         '*--calibrate[Fit the scores to labelled texts, and keep the fit]:FILE:_files' \
         '*--raw[The model'\''s own scores, its favourites not taken out]' \
+        '*--no-fit[Leave a fit aside that --calibrate has kept]' \
         '*--form[How the model is asked; the template'\''s own if left out]: :(chat completion)' \
         '*--baselines[Also let the model write labels, as others do]' \
         '*--compare[Measure both forms, and with and without anchors]' \
