@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from llmtool.cli import groups as g
-from llmtool.cli import labels_command, labels_plot, labels_show, output, session
+from llmtool.cli import labels_command, labels_input, labels_plot, labels_show, output, session
 from llmtool.cli.result_file import open_sink
 from llmtool.errors import UsageError
 from llmtool.tasks.options import ClassifyOptions
@@ -50,10 +50,10 @@ def run(
     folders, settings = session.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
-    names, options = labels_command.read_options(
+    names, options = labels_input.read_options(
         labels, text_field=text_field, label_field=label_field
     )
-    rows = labels_command.read_labelled(
+    rows = labels_input.read_labelled(
         data, text_field=text_field, label_field=label_field, split=split
     )
     texts = Texts(tuple(row["text"] for row in rows), tuple(row["label"] for row in rows))
