@@ -181,7 +181,7 @@ class Room:
             head = wanted[:n_fixed]
             state = self._prefixes.load(head, sequences.context)
             if state is not None and sequences.restore(head, state):
-                cached = n_fixed
+                cached = len(head)
             else:
                 sequences.extend_to(head)
                 self._prefixes.store(head, sequences.context)

@@ -6,7 +6,7 @@ import ctypes
 from typing import TYPE_CHECKING
 
 from llmtool.engine.context import Context
-from llmtool.engine.types import Sampling
+from llmtool.engine.types import DEFAULT_MAX_TOKENS, Sampling
 from llmtool.engine.weights import Weights
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ class Sampler:
         params.no_perf = True
         self._chain = lib.llama_sampler_chain_init(params)
         self._penalizes = sampling.repeat_penalty != 1.0
+        # llama.cpp has no number for "all", and takes memory for as many as it is told.
+        longest, last_n = sampling.max_tokens or DEFAULT_MAX_TOKENS, sampling.repeat_last_n
+        last_n = longest if last_n < 0 else min(last_n, longest)
 
         def add(step: object) -> None:
             lib.llama_sampler_chain_add(self._chain, step)
@@ -32,7 +35,7 @@ class Sampler:
         if self._penalizes:
             add(
                 lib.llama_sampler_init_penalties(
-                    weights.n_vocab, sampling.repeat_last_n, sampling.repeat_penalty, 0.0, 0.0
+                    weights.n_vocab, last_n, sampling.repeat_penalty, 0.0, 0.0
                 )
             )
         if sampling.temperature == 0:

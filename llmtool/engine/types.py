@@ -74,10 +74,11 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     """How tokens are chosen. The chain is llama.cpp's own, applied in the order of the fields.
 
     `temperature` 0 is greedy; `top_k` 0, `top_p` 1, `min_p` 0 and `repeat_penalty` 1 switch a step
-    off. `max_tokens` None means: up to `DEFAULT_MAX_TOKENS`, fewer where the context ends; a number
-    must fit. `seed` None means: choose one and report it. A reply ends before the first of the
-    `stop` strings, and keeps to the `constraint`. `logprobs` is the number of alternatives that
-    every token is reported with; 0 reports none.
+    off; `repeat_last_n` -1 penalizes what the whole reply has. `max_tokens` None means: up to
+    `DEFAULT_MAX_TOKENS`, fewer where the context ends; a number must fit. `seed` None means: choose
+    one and report it. A reply ends before the first of the `stop` strings, and keeps to the
+    `constraint`. `logprobs` is the number of alternatives that every token is reported with; 0
+    reports none.
     """
 
     repeat_penalty: Annotated[float, Meta(gt=0)] = 1.0

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from llmtool.engine.local import LocalEngine
 from llmtool.engine.types import (
+    MAX_SEED,
     Cancellation,
     Failed,
     Finished,
@@ -99,6 +100,12 @@ def test_seed_0_is_a_seed_and_no_seed_is_reported(engine: LocalEngine) -> None:
     )
     ((text,), (end,)) = run(engine, max_tokens=9, temperature=1.5)
     assert run(engine, seed=end.seed, max_tokens=9, temperature=1.5)[0] == [text]
+
+
+def test_seeds_begin_again_after_the_largest(engine: LocalEngine) -> None:
+    texts, ends = run(engine, n=2, seed=MAX_SEED, temperature=1.5, max_tokens=9)
+    assert [end.seed for end in ends] == [MAX_SEED, 0]
+    assert texts[1] == run(engine, seed=0, temperature=1.5, max_tokens=9)[0][0]
 
 
 def test_a_context_is_no_larger_than_the_request_needs(tiny: Path) -> None:

@@ -85,3 +85,55 @@ def test_a_context_is_kept_while_it_is_large_enough(tiny: Path) -> None:
     serve(engine, 8, max_tokens=300)
     assert engine.room.sequences is not first
     engine.close()
+
+
+BEGINNING = "q" * 1500  # tokens, many more than the window has
+
+
+def ask(id: int, text: str, *, n: int = 1, max_tokens: int = 300, probe_text: str = "") -> Request:
+    prompt = Prompt(text=text, probe_text=probe_text)
+    sampling = Sampling(temperature=0, max_tokens=max_tokens)
+    return Request(id=id, prompt=prompt, sampling=sampling, n=n)
+
+
+# Streams that one engine is asked, one after the other.
+SHARING: dict[str, list[list[Request | None]]] = {
+    "a template": [[ask(1, BEGINNING + "z", probe_text=BEGINNING + "k")]],
+    "choices": [[ask(1, BEGINNING + "z", n=3)]],
+    "requests": [[ask(i, BEGINNING + end) for i, end in enumerate("zkw")]],
+    "requests that come late": [
+        [
+            ask(1, "hello", max_tokens=600),
+            *[None] * 3,
+            *(ask(i, BEGINNING + end) for i, end in enumerate("kw")),
+        ]
+    ],
+    "requests after a lone one": [
+        [ask(1, "w" * 1700)],
+        [ask(i, BEGINNING + end) for i, end in enumerate("kw")],
+    ],
+    "a template after a lone request": [
+        [ask(1, "w" * 1700)],
+        [ask(1, BEGINNING + "z", probe_text=BEGINNING + "k")],
+    ],
+}
+
+
+@pytest.mark.parametrize("streams", SHARING.values(), ids=SHARING)
+def test_layers_with_a_window_have_room_for_what_is_shared(
+    streams: list[list[Request | None]], tiny_model: Callable[..., Path]
+) -> None:
+    engine = LocalEngine(tiny_model("swa"), n_threads=1, n_parallel=4)
+    events = [event for stream in streams for event in engine.stream(stream)]
+    n_choices = sum(each.n for stream in streams for each in stream if each)
+    assert sum(isinstance(event, Finished) for event in events) == n_choices
+    engine.close()
+
+
+def test_layers_with_a_window_take_little_where_nothing_is_shared(
+    tiny_model: Callable[..., Path],
+) -> None:
+    engine = LocalEngine(tiny_model("swa"), n_threads=1)
+    assert list(engine.stream([ask(1, BEGINNING)]))
+    assert engine.room.sequences and not engine.room.sequences.context.swa_full
+    engine.close()

@@ -120,6 +120,22 @@ def test_texts_together_score_as_they_do_alone(engine: LocalEngine) -> None:
         assert together[i].totals == pytest.approx(alone.totals, abs=0.02)
 
 
+def test_the_usage_of_scores_counts_all_candidates_and_what_was_there(
+    engine: LocalEngine,
+) -> None:
+    prompt = Prompt(text="q" * 80, probe_text="q" * 79 + "k")
+    candidates = ("a", "bzz", "bz")
+    request = ScoreRequest(prompt=prompt, candidates=candidates)
+    for cached in (0, 79):
+        (scores,) = engine.score([request])
+        assert isinstance(scores, Scores)
+        n_tokens = sum(len(engine.tokenize_continuation(text)) for text in candidates)
+        usage = scores.usage
+        assert (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens) == (
+            80, cached, n_tokens,
+        )  # fmt: skip
+
+
 def test_candidates_sum_to_what_is_left_for_others(engine: LocalEngine) -> None:
     # All continuations by one token are everything there is.
     prompt = engine.tokenize(Prompt(text=PROMPT)).token_ids

@@ -1,0 +1,114 @@
+"""Who is let in while others run: never more than the cells hold, and no fewer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmtool.engine.local import LocalEngine
+from llmtool.engine.types import Failed, Finished, Prompt, Request, Sampling, ScoreRequest, Scores
+
+N_CELLS = 512
+
+
+@pytest.fixture
+def engine(tiny_model: Callable[..., Path]) -> Iterator[LocalEngine]:
+    """An engine whose context has 512 cells: a limit of positions keeps it from growing."""
+    metadata = {"llama.rope.scaling.original_context_length": N_CELLS}
+    made = LocalEngine(tiny_model("plain", metadata=metadata), n_threads=1, n_parallel=4)
+    yield made
+    made.close()
+
+
+def ask(id: int, text: str, max_tokens: int, n: int = 1) -> Request:
+    sampling = Sampling(temperature=0, max_tokens=max_tokens)
+    return Request(id=id, prompt=Prompt(text=text), sampling=sampling, n=n)
+
+
+def serve(engine: LocalEngine, requests: Iterable[Any]) -> list[int]:
+    """Return the ids of the requests in the order in which they, or their choices, ended."""
+    ended = []
+    for event in engine._begin(requests):
+        if isinstance(event, Failed):
+            raise event.error
+        if isinstance(event, (Finished, Scores)):
+            ended.append(event.id)
+    assert engine.info.n_cells == N_CELLS
+    return ended
+
+
+def test_a_letter_is_a_token(engine: LocalEngine) -> None:
+    ids = engine.tokenize(Prompt(text="q" * 50 + "z" * 50 + "w" * 50 + "k")).token_ids
+    assert len(ids) == 151
+
+
+@pytest.mark.parametrize("n_shared", [0, 100], ids=["nothing is shared yet", "a beginning is"])
+@pytest.mark.parametrize(
+    ("n_missing", "order"),
+    [(0, [2, 3, 1]), (1, [1, 2, 3]), (20, [1, 2, 3])],
+    ids=["fits", "a cell is missing", "it would take the cells of what runs"],
+)
+def test_a_longer_beginning_is_shared_where_it_fits_beside_what_runs(
+    n_missing: int, order: list[int], n_shared: int, engine: LocalEngine
+) -> None:
+    first = ask(1, "q" * n_shared + "z" * 10, 200)
+    n_prompt = N_CELLS - (10 + 200) + n_missing - 5
+    others = [ask(id, "q" * (n_prompt - 1) + end, 5) for id, end in ((2, "k"), (3, "w"))]
+    assert serve(engine, [first, *others]) == order
+
+
+def test_another_beginning_is_shared_when_those_that_hold_the_old_one_have_ended(
+    engine: LocalEngine,
+) -> None:
+    def source() -> Iterator[Request | None]:
+        yield ask(1, "q" * 100 + "z" * 10, 200)
+        yield ask(2, "q" * 100 + "k", 1)
+        yield from [None] * 3
+        yield ask(3, "w" * 250 + "z", 20)
+        yield ask(4, "w" * 250 + "k", 20)
+
+    assert serve(engine, source()) == [2, 1, 3, 4]
+
+
+def test_a_prompt_that_others_begin_with_is_answered_beside_them(engine: LocalEngine) -> None:
+    def source() -> Iterator[Request | None]:
+        yield ask(1, "q" * 100 + "z", 200)
+        yield ask(2, "q" * 100 + "k", 1)
+        yield from [None] * 3
+        yield ask(3, "q" * 100, 20)
+
+    assert serve(engine, source()) == [2, 3, 1]
+
+
+def test_choices_that_wait_for_cells_are_not_overtaken(engine: LocalEngine) -> None:
+    def source() -> Iterator[Request | None]:
+        yield ask(1, "z" * 10, 200, n=3)
+        yield from [None] * 3
+        yield ask(2, "k" * 10, 5)
+
+    assert serve(engine, source()) == [1, 1, 2, 1]
+
+
+LONG = "q" * 300
+SHORT = tuple(f"{a}{b}" for a in "ab" for b in "cdefghijk")
+
+
+@pytest.mark.parametrize("candidates", [(LONG,), (*SHORT, LONG)], ids=["together", "in turns"])
+def test_candidates_have_their_cells_to_themselves(
+    candidates: tuple[str, ...], engine: LocalEngine
+) -> None:
+    prompt = Prompt(text="z" * 50)
+    scored = ScoreRequest(id=1, prompt=prompt, candidates=candidates, end=True)
+    assert serve(engine, [scored, ask(2, "w" * 180, 10), ask(3, "k" * 150, 10)]) == [1, 2, 3]
+
+
+def test_a_prompt_waits_where_candidates_take_all_rows_of_a_batch(engine: LocalEngine) -> None:
+    def source() -> Iterator[ScoreRequest | None]:
+        yield ScoreRequest(id=1, prompt=Prompt(text="z" * 10), candidates=(LONG,))
+        yield from [None] * 2
+        yield ScoreRequest(id=2, prompt=Prompt(text="w" * 10), candidates=("a",))
+
+    assert serve(engine, source()) == [1, 2]

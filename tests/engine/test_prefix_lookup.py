@@ -1,0 +1,192 @@
+"""A state is found under what it was made for, all of it, and serves as many tokens as it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmtool.engine.context import Context
+from llmtool.engine.local import LocalEngine
+from llmtool.engine.prefix_cache import PrefixCache
+from llmtool.engine.prefix_states import PrefixStates
+from llmtool.engine.types import Cancellation, Failed, Finished, Prompt, Request, Sampling, Token
+from llmtool.engine.weights import Weights
+from llmtool.errors import Cancelled
+
+QS = tuple(b"q" * 80)  # ids of a byte-level vocabulary
+LIMIT_BYTES = 1 << 30
+
+
+@pytest.fixture(scope="module")
+def weights(tiny_model: Callable[..., Path]) -> Iterator[Weights]:
+    made = Weights(tiny_model("swa"), n_gpu_layers=0, cancellation=Cancellation())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def make_context(weights: Weights) -> Iterator[Callable[..., Context]]:
+    made: list[Context] = []
+
+    def make(**options: Any) -> Context:
+        settings = {"n_ctx": 256, "n_threads": 1, "cancellation": Cancellation(), **options}
+        made.append(Context(weights, **settings))
+        return made[-1]
+
+    yield make
+    for context in made:
+        context.close()
+
+
+@pytest.fixture
+def find(
+    weights: Weights, make_context: Callable[..., Context], tmp_path: Path
+) -> Callable[..., bytearray | None]:
+    """Return `find(**changes)`: looks for the state of 80 tokens, with something changed."""
+
+    def make(params: dict[str, str | int], parts: tuple[Path, ...]) -> PrefixStates:
+        folder = tmp_path / "prefix"
+        return PrefixStates(folder, weights, limit_bytes=LIMIT_BYTES, parts=parts, params=params)
+
+    def find(
+        *,
+        ids: tuple[int, ...] = QS,
+        swa_full: bool = True,
+        params: dict[str, str | int] | None = None,
+        parts: tuple[Path, ...] | None = None,
+    ) -> bytearray | None:
+        states = make(given if params is None else params, parts or (weights.path,))
+        return states.load(ids, make_context(swa_full=swa_full))
+
+    given: dict[str, str | int] = {"threads": 1, "gpu": 0, "kv": "f16"}
+    context = make_context()
+    context.prefill(QS)
+    make(given, (weights.path,)).store(QS, context)
+    return find
+
+
+def test_a_state_is_found_again(find: Callable[..., bytearray | None]) -> None:
+    assert find() and find(params={"kv": "f16", "gpu": 0, "threads": 1})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ids": QS[:-1]},
+        {"ids": (*QS, 113)},
+        {"ids": (*QS[:-1], 114)},
+        {"swa_full": False},
+        {"params": {"threads": 2, "gpu": 0, "kv": "f16"}},
+        {"params": {"threads": 1, "gpu": 1, "kv": "f16"}},
+        {"params": {"threads": 1, "gpu": 0, "kv": "q8_0"}},
+        {"parts": (Path(__file__),)},
+    ],
+    ids=["shorter", "longer", "other ids", "window", "threads", "gpu", "kv", "model"],
+)
+def test_a_state_is_not_found_where_anything_differs(
+    changes: dict[str, Any], find: Callable[..., bytearray | None]
+) -> None:
+    assert find(**changes) is None
+
+
+def test_a_state_of_another_build_of_llama_cpp_is_not_found(
+    find: Callable[..., bytearray | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llmtool.engine.prefix_states.library_version", lambda: "b1")
+    assert find() is None
+
+
+def ask(beginning: str, end: str = "z", **sampling: Any) -> Request:
+    options = {"max_tokens": 8, "temperature": 0, **sampling}
+    prompt = Prompt(text=beginning + end, probe_text=beginning + "k")
+    return Request(prompt=prompt, sampling=Sampling(**options))
+
+
+def run(engine: LocalEngine, request: Request) -> tuple[str, int]:
+    """Return (text, cached tokens)."""
+    text, cached = "", -1
+    for event in engine.stream([request]):
+        if isinstance(event, Failed):
+            raise event.error
+        if isinstance(event, Token):
+            text += event.text
+        if isinstance(event, Finished):
+            cached = event.usage.cached_tokens
+    return text, cached
+
+
+@pytest.fixture
+def start(tiny: Path, tmp_path: Path) -> Iterator[Callable[..., LocalEngine]]:
+    """Return `start()`: a fresh engine on the same cache folder each time."""
+    made: list[LocalEngine] = []
+
+    def make(**options: Any) -> LocalEngine:
+        settings = {"n_threads": 1, "prefix_folder": tmp_path / "prefix", **options}
+        made.append(LocalEngine(tiny, **settings))
+        return made[-1]
+
+    yield make
+    for engine in made:
+        engine.close()
+
+
+def test_layers_on_a_gpu_have_states_of_their_own(start: Callable[..., LocalEngine]) -> None:
+    def cached(n_gpu_layers: int) -> int:
+        return run(start(n_gpu_layers=n_gpu_layers), ask("q" * 80))[1]
+
+    assert [cached(0), cached(1), cached(0)] == [0, 0, 80]
+
+
+@pytest.mark.parametrize("n_other", [70, 90])
+def test_a_state_that_is_shorter_or_longer_than_its_key_says_is_not_used(
+    n_other: int, start: Callable[..., LocalEngine], tmp_path: Path
+) -> None:
+    cache = PrefixCache(tmp_path / "prefix", limit_bytes=LIMIT_BYTES)
+    good, none = run(start(), ask("q" * 80))
+    ((key,), (_, hit)) = [entry.key for entry in cache.entries()], run(start(), ask("q" * 80))
+    assert (none, hit) == (0, 80), "all of the beginning, and nothing else"
+    run(start(), ask("q" * n_other))
+    (other,) = (entry.key for entry in cache.entries() if entry.key != key)
+    cache.store(key, cache.load(other) or b"", note={})
+    assert run(start(), ask("q" * 80)) == (good, 0)
+
+
+def test_what_requests_share_beyond_the_template_is_not_cached(
+    start: Callable[..., LocalEngine],
+) -> None:
+    run(start(), ask("q" * 80))
+    prompts = [
+        Prompt(text="q" * 80 + "w" * 40 + end, probe_text="q" * 80 + "k") for end in ("z", "k")
+    ]
+    requests = [Request(id=i, prompt=prompt) for i, prompt in enumerate(prompts)]
+    events = start().stream(requests)
+    cached = {e.id: e.usage.cached_tokens for e in events if isinstance(e, Finished)}
+    assert cached == {0: 80, 1: 120}
+
+
+def test_an_input_that_ends_where_the_template_does_is_answered(
+    start: Callable[..., LocalEngine],
+) -> None:
+    never, _ = run(start(prefix_folder=None), ask("q" * 80, end=""))
+    assert run(start(), ask("q" * 80, end=""))[0] == never
+    assert run(start(), ask("q" * 80, end="")) == (never, 79)
+
+
+def test_after_an_interrupted_decode_the_template_is_computed_again(
+    start: Callable[..., LocalEngine],
+) -> None:
+    cancellation = Cancellation()
+    engine = start(prefix_folder=None, cancellation=cancellation)
+    good = run(engine, ask("q" * 80))[0]
+    assert run(engine, ask("q" * 80)) == (good, 80)
+    with pytest.raises(Cancelled):
+        for _ in engine.stream([ask("q" * 80, max_tokens=50)]):
+            cancellation.cancel()
+    cancellation.reset()
+    sequences = engine.room.sequences
+    assert sequences is not None and sequences.n_free == sequences.context.n_ctx
+    assert [sequences.context.length(seq) for seq in range(sequences.context.n_seq)] == [0, 0]
+    assert run(engine, ask("q" * 80)) == (good, 0)

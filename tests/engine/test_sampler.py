@@ -1,0 +1,111 @@
+"""Choices from a row of logits against the same made in Python, with and without a constraint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmtool.constraints import Constraint
+from llmtool.constraints.compiler import CompiledConstraint, ConstraintCompiler, Matcher
+from llmtool.engine.binding import Binding
+from llmtool.engine.context import Context
+from llmtool.engine.reply import Reply
+from llmtool.engine.sampler import Sampler
+from llmtool.engine.types import Cancellation, Sampling
+from llmtool.engine.weights import Weights
+
+LETTERS = Constraint("regex", "[a-f ]{60}")  # few of the words that the model prefers
+
+
+@pytest.fixture(scope="module")
+def weights(tiny: Path) -> Iterator[Weights]:
+    made = Weights(tiny, n_gpu_layers=0, cancellation=Cancellation())
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def context(weights: Weights) -> Iterator[Context]:
+    made = Context(weights, n_ctx=256, n_threads=1, cancellation=Cancellation())
+    made.prefill(weights.tokenize(b"hello", add_special=True, parse_special=False))
+    yield made
+    made.close()
+
+
+def read_row(context: Context) -> list[float]:
+    logits = context._lib.llama_get_logits_ith(context._ctx, -1)
+    return list(logits[: context.weights.n_vocab])
+
+
+def choose(row: Sequence[float], past: Sequence[int], penalty: float, matcher: Matcher) -> int:
+    """Return the likeliest token that is allowed, after the penalty of Keskar et al. (2019)."""
+
+    def score(token: int) -> float:
+        logit = row[token]
+        if token not in past:
+            return logit
+        return logit * penalty if logit <= 0 else logit / penalty
+
+    return max((token for token in range(len(row)) if matcher.allows(token)), key=score)
+
+
+class Anything:
+    """A constraint that allows all tokens."""
+
+    def allows(self, token: int) -> bool:
+        return True
+
+    def accept(self, token: int) -> None: ...
+
+
+@pytest.mark.parametrize("last_n", [-1, 0, 3, 64, 2**40])
+@pytest.mark.parametrize("penalty", [0.6, 1.0, 1.8])
+@pytest.mark.parametrize(
+    "chain", [{"temperature": 0}, {"temperature": 1, "top_k": 1}], ids=["greedy", "top-k 1"]
+)
+@pytest.mark.parametrize("constraint", [None, LETTERS], ids=["free", "bound"])
+def test_the_likeliest_allowed_token_is_chosen_after_the_penalties(
+    constraint: Constraint | None,
+    chain: dict[str, Any],
+    penalty: float,
+    last_n: int,
+    weights: Weights,
+    context: Context,
+) -> None:
+    compiled = constraint and ConstraintCompiler(weights).compile(constraint)
+    sampling = Sampling(repeat_penalty=penalty, repeat_last_n=last_n, **chain)
+    sampler = Sampler(weights, sampling, seed=1)
+    draw = start(weights, compiled, sampler)
+    matcher: Any = compiled.start() if compiled else Anything()
+    past: list[int] = []
+    for _ in range(20):
+        row = read_row(context)
+        expected = choose(
+            row, past[max(0, len(past) - last_n) :] if last_n >= 0 else past, penalty, matcher
+        )
+        assert draw(context) == expected
+        assert read_row(context) == row, "others may read it after this one"
+        past.append(expected)
+        matcher.accept(expected)
+        context.prefill([expected], pos=context.length(0))
+    sampler.close()
+
+
+def start(
+    weights: Weights, compiled: CompiledConstraint | None, sampler: Sampler
+) -> Callable[[Context], int]:
+    """Return `draw(context)`, as a reply's tokens are drawn."""
+    if compiled is None:
+        return sampler.sample
+    reply = Reply(0, 0, marks=None, in_thought=False)
+    binding = Binding(compiled, reply, marks=None, weights=weights)
+
+    def draw(context: Context) -> int:
+        token = binding.draw(sampler, context, -1)
+        binding.accept(token)
+        return token
+
+    return draw

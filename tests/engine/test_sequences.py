@@ -1,0 +1,97 @@
+"""The shared prefix says what the memory holds, whatever happens to either of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from llmtool.engine.context import Context
+from llmtool.engine.sequences import Sequences
+from llmtool.engine.types import Cancellation
+from llmtool.engine.weights import Weights
+
+QS = tuple(b"q" * 40)  # ids of a byte-level vocabulary
+
+
+class Fragile(Context):
+    """A context of small batches that is interrupted in the last of so many."""
+
+    n_decodes = -1
+
+    def decode(self) -> None:
+        self.n_decodes -= 1
+        super().decode()
+        if self.n_decodes == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(params=["plain", "swa", "recurrent", "hybrid"])
+def context(request: pytest.FixtureRequest, tiny_model: Callable[..., Path]) -> Iterator[Fragile]:
+    weights = Weights(tiny_model(request.param), n_gpu_layers=0, cancellation=Cancellation())
+    cancellation = Cancellation()
+    made = Fragile(weights, n_ctx=256, n_threads=1, n_seq=3, n_batch=16, cancellation=cancellation)
+    yield made
+    made.close()
+    weights.close()
+
+
+def assert_agree(sequences: Sequences) -> None:
+    assert sequences.context.length(0) == len(sequences.prefix)
+    assert sequences.n_free == sequences.context.n_ctx - len(sequences.prefix)
+
+
+@pytest.mark.parametrize("n_alike", [0, 25, 40])
+def test_a_prefix_is_shortened_in_the_memory_as_well(context: Context, n_alike: int) -> None:
+    sequences = Sequences(context)
+    sequences.extend_to(QS)
+    wanted = QS[:n_alike] + tuple(b"wwwww")
+    kept = sequences.begin_with(wanted)
+    assert kept == (n_alike if n_alike == 40 or not context.weights.keeps_whole_states else 0)
+    assert sequences.prefix == wanted[:kept]
+    assert_agree(sequences)
+    sequences.extend_to(wanted)
+    assert_agree(sequences)
+
+
+@pytest.mark.parametrize("n_wanted", [39, 40, 41])
+def test_a_state_of_another_length_is_refused(context: Context, n_wanted: int) -> None:
+    sequences = Sequences(context)
+    sequences.extend_to(QS)
+    state = bytearray(context.save(0))
+    sequences.forget_prefix()
+    wanted = (*QS, ord("q"))[:n_wanted]
+    assert sequences.restore(wanted, state) == (n_wanted == 40)
+    assert sequences.prefix == (wanted if n_wanted == 40 else ())
+    assert_agree(sequences)
+
+
+def test_an_interrupted_prefix_is_forgotten(context: Fragile) -> None:
+    sequences = Sequences(context)
+    sequences.extend_to(QS[:5])
+    context.n_decodes = 2
+    with pytest.raises(KeyboardInterrupt):
+        sequences.extend_to(QS)
+    assert sequences.prefix == ()
+    assert_agree(sequences)
+
+
+def test_a_sequence_that_is_given_back_is_empty(context: Context) -> None:
+    sequences = Sequences(context)
+    seq = sequences.take()
+    context.prefill(QS, seq=seq)
+    sequences.give_back(seq)
+    assert (sequences.n_idle, context.length(seq)) == (2, 0)
+
+
+def test_nothing_is_left_after_clearing(context: Context) -> None:
+    sequences = Sequences(context)
+    sequences.extend_to(QS)
+    context.prefill(QS, seq=sequences.take())
+    sequences.reserve(60)
+    sequences.clear()
+    assert sequences.prefix == ()
+    assert sequences.n_idle == 2
+    assert [context.length(seq) for seq in range(3)] == [0, 0, 0]
+    assert_agree(sequences)
