@@ -100,6 +100,7 @@ def test_a_state_serves_only_what_it_was_made_for(
 
     assert [run(start(), ask())[1] > 0 for _ in range(2)] == [False, True]
     assert run(start(**change), ask())[1] == 0
+    assert all(run(start(**each), ask())[1] > 0 for each in ({}, change)), "each keeps its own"
 
 
 def test_a_hit_gives_what_a_miss_gives_where_requests_share_more(
