@@ -55,9 +55,9 @@ _llmtool_gen() {
         '*--output[Write the result there, not to stdout]:FILE:_files' \
         '*-o[Write the result there, not to stdout]:FILE:_files' \
         '*--json[Print the whole result as JSON]' \
-        '*--no-stream[Print the reply when it is complete]' \
         '*--stats[Say on stderr where the time went]' \
         '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
+        '*--no-stream[Print the reply when it is complete]' \
         '*--each[A batch\: one call for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
         '*--field[The column of a batch that is the text]:NAME:' \
         '*--resume[Go on with the batch whose results -o FILE holds]' \
@@ -113,9 +113,9 @@ _llmtool_run() {
         '*--output[Write the result there, not to stdout]:FILE:_files' \
         '*-o[Write the result there, not to stdout]:FILE:_files' \
         '*--json[Print the whole result as JSON]' \
-        '*--no-stream[Print the reply when it is complete]' \
         '*--stats[Say on stderr where the time went]' \
         '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
+        '*--no-stream[Print the reply when it is complete]' \
         '*--each[A batch\: one call for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
         '*--field[The column of a batch that is the text]:NAME:' \
         '*--resume[Go on with the batch whose results -o FILE holds]' \

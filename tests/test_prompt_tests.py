@@ -314,7 +314,7 @@ def test_a_text_is_right_by_its_words_and_a_broken_contract_is_a_wrong_answer(
 
 
 BROKEN = {
-    "no file": ({}, "d.csv: there is no such file"),
+    "no file": ({}, "d.csv: cannot be read (No such file or directory)"),
     "no rows": ({"d__csv": "text,label\n"}, "d.csv: there are no rows"),
     "an unknown label": (
         {"d__csv": "text,label\na,bgu\n"},
@@ -328,12 +328,15 @@ BROKEN = {
     "no number": ({"d__csv": "text,n,label\na,x,bug\n"}, "d.csv:2: n: expected a whole number"),
     "a cell too many": (
         {"d__csv": "text,label\na,bug,x\n"},
-        "d.csv:2: 3 cells, the first line has 2",
+        "d.csv:2: 3 cells where the header has 2",
     ),
-    "a column twice": ({"d__csv": "text,text\n"}, "d.csv:1: two columns have the same name"),
+    "a column twice": (
+        {"d__csv": "text,text\n"},
+        "d.csv:1: the columns of a CSV need names that differ",
+    ),
     "an open quote": (
         {"d__csv": 'text,label\n"a,bug\n'},
-        "d.csv:2: not CSV: unexpected end of data",
+        "d.csv:2: a quote is opened and never closed",
     ),
 }
 

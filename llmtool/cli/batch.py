@@ -68,9 +68,7 @@ def refuse(batch: g.BatchGroup) -> None:
             raise UsageError(f"{name} belongs to a batch (--each line, jsonl, csv or file)")
 
 
-def open_reader(
-    batch: g.BatchGroup, source: g.SourceGroup, view: g.ShowGroup | g.PrintGroup
-) -> Reader:
+def open_reader(batch: g.BatchGroup, source: g.SourceGroup, view: g.PrintGroup) -> Reader:
     """Return the reader of a batch's records, before any model is looked for.
 
     Raises:
@@ -105,7 +103,7 @@ def run(
     reader: Reader,
     *,
     batch: g.BatchGroup,
-    view: g.ShowGroup | g.PrintGroup,
+    view: g.PrintGroup,
     seed: int | None = None,
     on_outcome: OnOutcome = lambda record, outcome: None,
 ) -> None:
@@ -123,7 +121,9 @@ def run(
     told = [batch.each, batch.field, reader.errors, reader.columns, format, view.json, seed]
     identity = task.identity() + repr([box.model_identity, binding.prompt, *told]).encode()
     records = iter(reader)
-    with Rows(writer, format, view, batch, reserved=_reserved(task, view)) as rows:
+    with Rows(
+        writer, format, view, batch, reserved=frozenset((*task.columns, *OF_EVERY_ROW))
+    ) as rows:
         tally = Tally(reader, rows, limit=batch.limit)
         limit = None if batch.limit is None else batch.limit - rows.n_done
         wanted = itertools.chain(rows.skip(records, identity), _limited(records, limit))
@@ -151,7 +151,7 @@ def preview(
     binding: Binding,
     reader: Reader,
     *,
-    view: g.ShowGroup | g.PrintGroup,
+    view: g.PrintGroup,
 ) -> None:
     """Print what the model would get for the first record.
 
@@ -169,7 +169,7 @@ def preview(
     show.prompt(box, prepared.request(case), as_json=view.json)
 
 
-def _format_of(batch: g.BatchGroup, view: g.ShowGroup | g.PrintGroup) -> OutputFormat:
+def _format_of(batch: g.BatchGroup, view: g.PrintGroup) -> OutputFormat:
     assert batch.each is not None
     if batch.jsonl or view.json:
         return "jsonl"
@@ -184,11 +184,6 @@ def _make_writer(format: OutputFormat, task: Task, reader: Reader, *, with_key: 
         return JsonLines()
     result = [*task.columns, ERROR, ERROR_CODE, *([KEY] if with_key else [])]
     return CsvRows([*rename(reader.columns, {*task.columns, *OF_EVERY_ROW}).values(), *result])
-
-
-def _reserved(task: Task, view: g.ShowGroup | g.PrintGroup) -> frozenset[str]:
-    """Return the names that a record's own fields cannot keep in a row."""
-    return frozenset((*task.columns, *OF_EVERY_ROW))
 
 
 def _limited(records: Iterator[Record | None], limit: int | None) -> Iterator[Record | None]:

@@ -29,14 +29,14 @@ class Rows:
         self,
         writer: RowWriter,
         format: OutputFormat,
-        view: g.ShowGroup | g.PrintGroup,
+        view: g.PrintGroup,
         batch: g.BatchGroup,
         *,
         reserved: frozenset[str],
     ) -> None:
         self._writer, self._reserved, self._whole = writer, reserved, view.json
         self._journal: Journal | None = None
-        self.can_resume = self.tells_failures = format != "text"
+        self.can_resume = format != "text"  # and a row says what failed
         self.n_done = self.n_failed = 0
         if view.output is not None:
             self._journal = Journal(
@@ -124,7 +124,7 @@ class Tally:
     def _fail(self, record: Record, error: LlmtoolError) -> None:
         self.n_failed += 1
         self._first_failure = self._first_failure or (record, error)
-        if not self._rows.tells_failures and self.n_failed <= _MAX_TOLD:  # the row itself is empty
+        if not self._rows.can_resume and self.n_failed <= _MAX_TOLD:  # the row itself is empty
             output.note(told(record, error))
 
     def _status(self, seconds: float) -> str:

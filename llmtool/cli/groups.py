@@ -96,24 +96,20 @@ class SourceGroup:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShowGroup:
+class PrintGroup:
     """Where the result goes, and in which form."""
 
     output: o.OutputOption = None
     json: o.JsonOption = False
-    no_stream: o.NoStreamOption = False
     stats: o.StatsOption = False
     dry_run: o.DryRunOption = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrintGroup:
-    """Where a result goes that is not streamed."""
+class ShowGroup(PrintGroup):
+    """The same for a reply, which is streamed."""
 
-    output: o.OutputOption = None
-    json: o.JsonOption = False
-    stats: o.StatsOption = False
-    dry_run: o.DryRunOption = False
+    no_stream: o.NoStreamOption = False
 
 
 @dataclass(frozen=True, kw_only=True)

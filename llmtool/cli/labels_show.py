@@ -22,7 +22,7 @@ def one(
     labelling: Labelling,
     case: Case,
     *,
-    view: g.PrintGroup | g.ShowGroup,
+    view: g.PrintGroup,
     top: int | None = None,
     scores: bool = False,
     explain: bool = False,

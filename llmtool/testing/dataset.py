@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 
@@ -16,6 +16,7 @@ from llmtool.errors import InputError
 from llmtool.prompts import values
 from llmtool.prompts.output import Output
 from llmtool.prompts.schema import Input
+from llmtool.records.readers import Reader
 
 MAX_BYTES = 64 << 20
 _ANSWERS = ("expected", "label")
@@ -93,61 +94,12 @@ def _sample(
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
-    text = _read(path)
-    if path.suffix == ".jsonl":
-        yield from _json_rows(path, text)
-    else:
-        yield from _csv_rows(path, text)
-
-
-def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
-    decoder = msgspec.json.Decoder(dict[str, Any])
-    for line, source in enumerate(text.split("\n"), 1):
-        if not source.strip():
-            continue
-        try:
-            yield line, decoder.decode(source)
-        except (msgspec.DecodeError, RecursionError) as exc:
-            raise InputError(f"{path}:{line}: not a JSON object: {exc}") from exc
-
-
-def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
-    import csv
-    import io
-
-    delimiter = "\t" if path.suffix == ".tsv" else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    columns: list[str] | None = None
-    line = 1
     try:
-        for cells in reader:
-            begin, line = line, reader.line_num + 1
-            if not any(cell.strip() for cell in cells):
-                continue
-            if columns is None:
-                columns = [cell.strip() for cell in cells]
-                if len(set(columns)) < len(columns):
-                    _fail(path, begin, "two columns have the same name")
-                continue
-            if len(cells) != len(columns):
-                _fail(path, begin, f"{len(cells)} cells, the first line has {len(columns)}")
-            yield begin, dict(zip(columns, cells, strict=True))
-    except csv.Error as exc:
-        raise InputError(f"{path}:{line}: not CSV: {exc}") from exc
-
-
-def _fail(path: Path, line: int, reason: str) -> NoReturn:
-    raise InputError(f"{path}:{line}: {reason}")
-
-
-def _read(path: Path) -> str:
-    try:
-        if not path.is_file():
-            raise InputError(f"{path}: there is no such file")
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MiB")
-        return path.read_bytes().decode("utf-8-sig")
     except OSError as exc:
         raise InputError(f"{path}: cannot be read ({exc.strerror or exc})") from exc
-    except UnicodeDecodeError as exc:
-        raise InputError(f"{path}: not UTF-8 at byte {exc.start}") from exc
+    for record in filter(None, Reader("jsonl" if path.suffix == ".jsonl" else "csv", [str(path)])):
+        if record.error is not None:
+            raise record.error
+        yield int(record.place.rpartition(":")[2]), record.fields
