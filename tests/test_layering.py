@@ -27,6 +27,7 @@ ROOMS = [
     "tasks",
     "prompts",
     "records",
+    "documents",
     "text",
     "schemas",
     "engine",
@@ -56,6 +57,11 @@ ONE_IMPORTER = {
     "httpx2": "models/hub.py",
     "tomllib": "toml.py",
     "py3langid": "text/languages.py",
+    "semantic_text_splitter": "text/chunks.py",
+    "markdown_it": "documents/markdown.py",
+    "srt": "documents/subtitles.py",
+    "polib": "documents/catalogs.py",
+    "pypdf": "documents/readable.py",
 }
 HEAVY = {"rich", "pydantic", "numpy", "jinja2", "llama_cpp", "huggingface_hub", "yaml", "asyncio"}
 

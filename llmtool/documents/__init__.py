@@ -1,0 +1,1 @@
+"""Documents in their formats: which parts are language, and how a translation goes back."""
