@@ -1,0 +1,158 @@
+"""Fenced code in a reply: where it is, in which language, and exactly what stands in it.
+
+CommonMark's rules, with three of its cases read the way that models write: a fence may be indented
+as deep as a list is; a fence with an info string inside a block opens an inner one, where closing
+fences enough follow; and a block that is not closed lasts to the end of the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+_FENCE = re.compile(r"((?:[ \t]|[-*+][ \t]|\d{1,3}[.)][ \t]|>)*)(`{3,}|~{3,})([^\n]*)")
+_QUOTE = re.compile(r"[ \t]{0,3}>[ \t]?")
+_LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
+_FILE_NAME = re.compile(r"[\w.@+-]*(?:/[\w.@+-]+)*\.[A-Za-z][\w+-]{0,11}|Dockerfile|Makefile")
+_FILE_KEYS = re.compile(r"""(?:title|file|filename|path|name)\s*[=:]\s*["']?([^"'\s}]+)""")
+_WORD = re.compile(r"\{?\s*\.?([A-Za-z][\w+#.-]*|c\+\+)")
+_MAX_LOOK = 2000  # fences that are looked at to find the end of a block
+
+
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """A fenced block: `code` is its content, with the indentation of its fence taken off.
+
+    `start` and `end` are the place of the content in the text, in characters. `language` is the
+    first word of the info string in lower case, "" without one; `file` a file name in it.
+    """
+
+    code: str
+    start: int
+    end: int
+    info: str = ""
+    language: str = ""
+    file: str | None = None
+    is_closed: bool = True
+
+
+class _Fence(msgspec.Struct, frozen=True):
+    """A line that can open a block, or close one."""
+
+    line: int
+    mark: str
+    length: int
+    info: str
+    prefix: str
+
+    @property
+    def can_close(self) -> bool:
+        return not self.info
+
+
+def find_blocks(text: str) -> tuple[Block, ...]:
+    """Return the fenced blocks of a text, in its order; what stands inside of one is its content.
+
+    Example:
+        >>> find_blocks("Here:\\n```py\\nprint(1)\\n```\\nDone.")[0].code
+        'print(1)\\n'
+    """
+    lines = _LINE.findall(text)
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line))
+    fences = [fence for i, line in enumerate(lines) if (fence := _read_fence(i, line))]
+    found, at = [], 0
+    while at < len(fences):
+        opening = fences[at]
+        closing = _find_end(fences, at)
+        last = len(lines) if closing is None else fences[closing].line
+        found.append(_make(lines, starts, opening, last, is_closed=closing is not None))
+        at = len(fences) if closing is None else closing + 1
+    return tuple(found)
+
+
+def choose(blocks: Sequence[Block], language: str | None = None) -> Block | None:
+    """Return the block that an answer is most likely to be: of the language, and the largest.
+
+    Example:
+        >>> blocks = find_blocks("```sh\\npip install x\\n```\\n```python\\nimport x\\n```")
+        >>> choose(blocks, "python").code
+        'import x\\n'
+    """
+    full = [block for block in blocks if block.code.strip()]
+    of_language = [block for block in full if language and block.language == language]
+    return max(of_language or full, key=lambda block: len(block.code), default=None)
+
+
+def _read_fence(number: int, line: str) -> _Fence | None:
+    found = _FENCE.match(line)
+    if found is None:
+        return None
+    prefix, marks, info = found[1], found[2], found[3].strip()
+    if marks[0] == "`" and "`" in info:
+        return None  # code in a line of text
+    return _Fence(number, marks[0], len(marks), info, prefix)
+
+
+def _find_end(fences: Sequence[_Fence], at: int) -> int | None:
+    """Return which fence closes the one at `at`: with inner blocks if that works out."""
+    opening = fences[at]
+    plain = None  # where it ends without inner blocks
+    open_inside: list[_Fence] = []
+    for i in range(at + 1, min(len(fences), at + 1 + _MAX_LOOK)):
+        fence = fences[i]
+        innermost = open_inside[-1] if open_inside else opening
+        if fence.can_close and fence.mark == opening.mark and fence.length >= opening.length:
+            plain = i if plain is None else plain
+        closes = fence.mark == innermost.mark and fence.length >= innermost.length
+        if fence.can_close and closes:
+            if not open_inside:
+                return i
+            open_inside.pop()
+        elif not fence.can_close and len(fence.prefix) >= len(opening.prefix):
+            open_inside.append(fence)
+    return plain
+
+
+def _make(
+    lines: Sequence[str], starts: Sequence[int], opening: _Fence, last: int, *, is_closed: bool
+) -> Block:
+    first = opening.line + 1
+    code = "".join(_without(opening.prefix, line) for line in lines[first:last])
+    return Block(
+        code=code,
+        start=starts[min(first, len(lines))],
+        end=starts[max(first, last)] if first <= len(lines) else starts[-1],
+        info=opening.info,
+        language=_language(opening.info),
+        file=_file(opening.info),
+        is_closed=is_closed,
+    )
+
+
+def _without(prefix: str, line: str) -> str:
+    """Return a line without what its fence has before it: quote marks, a list's indentation."""
+    for _ in range(prefix.count(">")):
+        line = _QUOTE.sub("", line, count=1)
+    width, n = len(prefix.rpartition(">")[2].removeprefix(" " if ">" in prefix else "")), 0
+    while n < width and line[n : n + 1] in (" ", "\t"):
+        n += 1
+    return line[n:]
+
+
+def _language(info: str) -> str:
+    first = re.split(r"[\s:,]+", info)[0]
+    if _FILE_NAME.fullmatch(first):
+        return ""
+    found = _WORD.match(first if first != "{" else info)
+    return found[1].lower() if found else ""
+
+
+def _file(info: str) -> str | None:
+    keyed = _FILE_KEYS.search(info)
+    if keyed:
+        return keyed[1]
+    words = re.split(r"[\s:,{}]+", info)
+    return next((word for word in words if _FILE_NAME.fullmatch(word)), None)
