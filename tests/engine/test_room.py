@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from llmtool.engine import room
 from llmtool.engine.local import LocalEngine
 from llmtool.engine.types import Failed, Finished, Prompt, Request, Sampling
+from llmtool.errors import EngineError
+from llmtool.models.memory import state_bytes
+from llmtool.models.reader import read_header
 
 # 16 requests of 30,000 tokens each, in a process that may take so many more MB.
 PROGRAM = """
@@ -136,4 +140,38 @@ def test_layers_with_a_window_take_little_where_nothing_is_shared(
     engine = LocalEngine(tiny_model("swa"), n_threads=1)
     assert list(engine.stream([ask(1, BEGINNING)]))
     assert engine.room.sequences and not engine.room.sequences.context.swa_full
+    engine.close()
+
+
+def test_what_memory_was_too_short_for_is_not_tried_again(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = LocalEngine(tiny, n_threads=1, n_parallel=8)
+    make, tried = engine.room._make_context, []
+
+    def make_small(n_cells: int, *others: object) -> object:
+        tried.append(n_cells)
+        if n_cells > 600:
+            raise EngineError("no memory")
+        return make(n_cells, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(engine.room, "_make_context", make_small)
+    serve(engine, 8, max_tokens=200)
+    assert tried[0] > 600 and sum(n > 600 for n in tried) < len(tried)
+    before = len(tried)
+    engine.room.close()
+    serve(engine, 8, max_tokens=200)
+    assert all(n <= 600 for n in tried[before:])
+    engine.close()
+
+
+def test_recurrent_states_take_so_much_memory_and_no_more(
+    tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = LocalEngine(tiny_model("recurrent"), n_threads=1, n_parallel=8)
+    one = state_bytes(read_header(tiny_model("recurrent")))
+    monkeypatch.setattr(room, "_STATE_BYTES", 3 * one)
+    serve(engine, 8, max_tokens=8)
+    assert engine.room.sequences is not None
+    assert engine.room.sequences.context.n_seq == 3
     engine.close()
