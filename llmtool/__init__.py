@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
     from llmtool.engine.types import Token, TokenLogprob
     from llmtool.errors import ContractError, LlmtoolError
-    from llmtool.tasks.options import ClassifyOptions, GenerateOptions
-    from llmtool.tasks.results import Choice, Classification, Generation
+    from llmtool.tasks.options import ClassifyOptions, GenerateOptions, TranslateOptions
+    from llmtool.tasks.results import Choice, Classification, Generation, Translation
     from llmtool.tasks.run import CaseValues
     from llmtool.tasks.scoring.labels import Labels
+    from llmtool.tasks.translating.documents import Passage
     from llmtool.toolbox import Toolbox
 
 __all__ = [
@@ -32,18 +33,23 @@ __all__ = [
     "ContractError",
     "Generation",
     "LlmtoolError",
+    "Passage",
     "Token",
     "TokenLogprob",
     "Toolbox",
+    "Translation",
     "aclassify",
     "agenerate",
     "arun",
     "astream_generate",
+    "atranslate",
     "classify",
     "generate",
     "run",
     "run_each",
     "stream_generate",
+    "stream_translate",
+    "translate",
 ]
 
 _HOMES = {
@@ -52,9 +58,11 @@ _HOMES = {
     "ContractError": "llmtool.errors",
     "Generation": "llmtool.tasks.results",
     "LlmtoolError": "llmtool.errors",
+    "Passage": "llmtool.tasks.translating.documents",
     "Token": "llmtool.engine.types",
     "TokenLogprob": "llmtool.engine.types",
     "Toolbox": "llmtool.toolbox",
+    "Translation": "llmtool.tasks.results",
 }
 _default: Toolbox | None = None
 
@@ -207,6 +215,47 @@ def run_each(
 ) -> Iterator[Generation | Classification | LlmtoolError]:
     """Like `run` on many cases, but a case that fails yields its error and the rest goes on."""
     return _default_toolbox().run_each(template, cases, options=options, **inputs)
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def translate(text: str, to: str, **options: Unpack[TranslateOptions]) -> Translation: ...
+    @overload
+    def translate(
+        text: Iterator[str], to: str, **options: Unpack[TranslateOptions]
+    ) -> Iterator[Translation]: ...
+    @overload
+    def translate(
+        text: list[str] | tuple[str, ...], to: str, **options: Unpack[TranslateOptions]
+    ) -> list[Translation]: ...
+
+
+def translate(text: Any, to: str, **options: Any) -> Any:
+    """Translate a text or document, or each of several, into a language; its structure stays.
+
+    Takes the options of `Toolbox.translate` (`source`, `format`, `glossary`, `bilingual`, `strict`,
+    `template`, `variables`, and those of sampling) and raises what it raises. Returns a
+    `Translation`, a list of them for a sequence of texts, or an iterator for an iterator; `str()`
+    of one is its text.
+
+    Example:
+        >>> str(llmtool.translate("See `ls` and {name}.", "French"))    # doctest: +SKIP
+        'Voir `ls` et {name}.'
+    """
+    return _default_toolbox().translate(text, to, **options)
+
+
+def stream_translate(
+    text: str, to: str, **options: Unpack[TranslateOptions]
+) -> Iterator[Passage | Translation]:
+    """Like `translate` for one text, but yield each `Passage`, then the `Translation`."""
+    return _default_toolbox().stream_translate(text, to, **options)
+
+
+async def atranslate(text: Any, to: str, **options: Unpack[TranslateOptions]) -> Any:
+    """`translate` for asyncio, of a text or a list."""
+    return await _default_toolbox().atranslate(text, to, **options)
 
 
 def __getattr__(name: str) -> Any:

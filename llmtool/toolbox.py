@@ -29,6 +29,7 @@ from llmtool.models.store import Store
 from llmtool.tasks.generate import GenerateTask
 from llmtool.tasks.run import RunTask
 from llmtool.tasks.scoring.kept import Kept
+from llmtool.tasks.translate import TranslateTask
 from llmtool.tasks.turns import Turns
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ NO_MODEL = (
 )
 
 
-class Toolbox(GenerateTask, RunTask):
+class Toolbox(GenerateTask, RunTask, TranslateTask):
     """The tasks on one model, which is loaded when it is first needed.
 
     Args:

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from llmtool.cli import groups as g
 from llmtool.cli import output, show, signals
@@ -37,6 +37,9 @@ from llmtool.tasks.prepare import Preparation
 from llmtool.tasks.results import Result
 from llmtool.tasks.scoring.labelling import Labelling
 from llmtool.toolbox import Toolbox
+
+if TYPE_CHECKING:
+    from llmtool.tasks.translating.translator import Translator
 
 _POLL_SECONDS = 0.02
 OnOutcome = Callable[[Record, Result | LlmtoolError], None]
@@ -147,7 +150,7 @@ def run(
 
 def preview(
     box: Toolbox,
-    prepared: Preparation | Labelling,
+    prepared: Preparation | Labelling | Translator,
     binding: Binding,
     reader: Reader,
     *,

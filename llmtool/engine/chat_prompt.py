@@ -20,6 +20,7 @@ from llmtool.errors import TemplateError
 if TYPE_CHECKING:
     from llmtool.sandbox import Template
 
+_ASKS_FOR_LANGUAGES = "source_lang_code"
 # C0 controls: no tokeniser merges them with a neighbour, and no text needs them.
 _BREAKERS = "\x01\x02\x03\x04\x05\x06\x0e\x0f\x10\x11\x12\x13"
 _HTML = re.compile(r"</?(table|caption|thead|tbody|tfoot|tr|th|td|h[1-6]|blockquote|strong|em|b|i"
@@ -175,10 +176,12 @@ class ChatPrompt:
         return self._vocabulary.token_text(token) if unknown else ""
 
     def _render(self, prompt: Prompt, contents: Sequence[str], prefill: str) -> str:
-        messages = [
+        messages: list[dict[str, object]] = [
             {"role": message.role, "content": content}
             for message, content in zip(prompt.messages, contents, strict=True)
         ]
+        if prompt.languages is not None and _ASKS_FOR_LANGUAGES in (self._source or ""):
+            _tell_languages(messages, *prompt.languages)
         try:
             return self._apply(messages, thinking=prompt.thinking) + prefill
         except TemplateError:
@@ -189,7 +192,7 @@ class ChatPrompt:
             merged = {**first, "content": f"{system['content']}\n\n{first['content']}"}
             return self._apply([merged, *others], thinking=prompt.thinking) + prefill
 
-    def _apply(self, messages: list[dict[str, str]], *, thinking: bool) -> str:
+    def _apply(self, messages: list[dict[str, object]], *, thinking: bool) -> str:
         if self._compiled is None:
             from llmtool.sandbox import compile_template
 
@@ -206,6 +209,15 @@ class ChatPrompt:
             eos_token=vocabulary.token_text(vocabulary.eos) if vocabulary.eos >= 0 else "",
             tools=None,
         )
+
+
+def _tell_languages(messages: list[dict[str, object]], source: str, target: str) -> None:
+    """Give the turns of a user the shape of TranslateGemma, whose template writes the task."""
+    for message in messages:
+        if message["role"] == "user":
+            text = {"type": "text", "text": message["content"]}
+            codes = {"source_lang_code": source, "target_lang_code": target}
+            message["content"] = [{**text, **codes}]
 
 
 def _is_ordinary(text: str) -> bool:

@@ -65,7 +65,9 @@ class PromptTokens:
     def _count_fixed(self, prompt: Prompt, ids: tuple[int, ...]) -> int:
         """Return how many tokens another input begins with as well, 0 if they are too few."""
         if prompt.probe:
-            other = Prompt(messages=prompt.probe, thinking=prompt.thinking)
+            other = Prompt(
+                messages=prompt.probe, thinking=prompt.thinking, languages=prompt.languages
+            )
         elif prompt.probe_text:
             other = Prompt(text=prompt.probe_text)
         else:

@@ -101,6 +101,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     the model continues. `thinking` turns a thinking model's thought on or off where its chat
     template can do that. `probe` are the messages, or `probe_text` the text, as they would be for
     another input: where the two begin alike, the prompt is worth keeping in the prefix cache.
+    `languages` are the codes of those that a text is translated from and to, for chat templates
+    that ask for them.
     """
 
     messages: tuple[Message, ...] = ()
@@ -109,6 +111,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     thinking: bool = False
     probe: tuple[Message, ...] = ()
     probe_text: str = ""
+    languages: tuple[str, str] | None = None
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

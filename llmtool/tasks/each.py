@@ -72,6 +72,7 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
             prompt=self.prompt,
             variables=variables,
             seed=None if seed is None else derive_seed(seed, record.digest),
+            name=None if record.text is None else record.fields.get("file"),
         )
 
     @classmethod

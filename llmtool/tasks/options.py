@@ -52,3 +52,17 @@ class ClassifyOptions(TypedDict, total=False):
     form: str | None
     overflow: str
     multi: bool
+
+
+class TranslateOptions(SamplingOptions, total=False):
+    """The options of `Toolbox.translate`, which describes them."""
+
+    source: str | None
+    format: str
+    glossary: Iterable[tuple[str, str]] | Mapping[str, str] | None
+    bilingual: bool
+    strict: bool
+    template: str
+    system: str | None
+    variables: Mapping[str, Any] | None
+    thinking: bool | None

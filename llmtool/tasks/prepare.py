@@ -27,7 +27,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """What differs between the calls that one preparation serves.
 
     `prompt` and `input` are texts for the template's inputs of these names; `variables` are values
-    for any of them. `seed` takes the place of the options' own.
+    for any of them. `seed` takes the place of the options' own. `name` is that of the file which
+    the text was read from.
     """
 
     id: int = 0
@@ -35,6 +36,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     input: str | None = None
     variables: Mapping[str, Any] = {}
     seed: int | None = None
+    name: str | None = None
 
 
 class Preparation(msgspec.Struct, frozen=True, kw_only=True):

@@ -128,3 +128,36 @@ class Classification(Result, frozen=True, kw_only=True):
         if self.labels is not None:
             return {"labels": self.text.splitlines(), "scores": scores}
         return {"label": self.text or None, "score": round(self.score, 4), "scores": scores}
+
+
+class KeptPassage(msgspec.Struct, frozen=True, kw_only=True):
+    """A passage, or some of one, that stayed in its language: the line it begins in, and why."""
+
+    line: int
+    reason: str
+    text: str
+
+
+class Translation(Result, frozen=True, kw_only=True):
+    """What `translate` returns.
+
+    `text` has the structure of its source, and is in its format. `source` is the code of the
+    language that it was in, None where nothing told; `kept` are the passages that could not be
+    translated and stayed as they were. `n_segments` counts all passages, `n_retried` those that
+    were asked for once more.
+    """
+
+    source: str | None
+    to: str
+    format: str
+    kept: tuple[KeptPassage, ...]
+    n_segments: int
+    n_retried: int
+    model: str
+    usage: Usage
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+    def row(self) -> dict[str, Any]:
+        """Return `translation`, `source` and `kept`, the number of passages that were kept."""
+        return {"translation": self.text, "source": self.source, "kept": len(self.kept)}

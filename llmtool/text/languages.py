@@ -8,8 +8,13 @@ anybody.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+import msgspec
+
+from llmtool.errors import UsageError
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
@@ -33,8 +38,60 @@ NAMES = {
     "zu": "Zulu",
 }  # fmt: skip
 _OTHER_CODES = {"nb": "no", "nn": "no", "iw": "he", "in": "id", "fil": "tl", "cmn": "zh"}
+_VARIETIES = {
+    "pt-br": "Brazilian Portuguese", "pt-pt": "European Portuguese", "en-gb": "British English",
+    "en-us": "American English", "es-mx": "Mexican Spanish", "fr-ca": "Canadian French",
+    "zh-cn": "Simplified Chinese", "zh-hans": "Simplified Chinese", "zh-sg": "Simplified Chinese",
+    "zh-tw": "Traditional Chinese", "zh-hant": "Traditional Chinese",
+    "zh-hk": "Traditional Chinese",
+    "de-ch": "Swiss Standard German", "de-at": "Austrian German",
+}  # fmt: skip
 _SHORT = 20  # letters; what is shorter gets the benefit of the doubt
 _CLEARLY, _CLEARLY_IF_SHORT = 2.0, 10.0  # how much likelier another language has to be
+
+
+class Language(msgspec.Struct, frozen=True, kw_only=True):
+    """A language that texts are translated from or into.
+
+    `code` is as it was given ("pt-BR") or of two letters, `base` without a region ("pt"), `name`
+    what a model is told ("Brazilian Portuguese").
+    """
+
+    code: str
+    base: str
+    name: str
+
+
+def find_language(word: str) -> Language:
+    """Return a language by its English name or code.
+
+    Raises:
+        UsageError: it is unknown; the nearest name is given.
+
+    Example:
+        >>> find_language("german").name, find_language("pt-BR").name, find_language("zh_TW").base
+        ('German', 'Brazilian Portuguese', 'zh')
+    """
+    tag = word.strip().replace("_", "-").lower()
+    for code, name in _VARIETIES.items():
+        if tag in (code, name.lower()):
+            return Language(code=_spell(code), base=code.partition("-")[0], name=name)
+    base = find_code(word)
+    if base is not None:
+        region = tag.partition("-")[2]
+        return Language(
+            code=_spell(f"{base}-{region}") if region else base, base=base, name=NAMES[base]
+        )
+    known = {each.lower(): each for each in (*NAMES, *NAMES.values(), *_VARIETIES.values())}
+    near = get_close_matches(tag, known, n=1)
+    hint = f"did you mean {known[near[0]]!r}?" if near else "a name or code, such as German or pt"
+    raise UsageError(f"{word!r} is no language that is known here ({hint})")
+
+
+def _spell(code: str) -> str:
+    """Return a code as it is written: `pt-BR`, `zh-Hant`."""
+    base, _, region = code.partition("-")
+    return f"{base}-{region.upper() if len(region) == 2 else region.title()}"
 
 
 def find_code(name: str) -> str | None:

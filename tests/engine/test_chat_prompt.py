@@ -164,3 +164,27 @@ def test_a_template_that_opens_a_thought_says_so(tiny: Path) -> None:
     question = (Message("user", "hi <think>"),)
     assert prompt.tokenize(Prompt(messages=question, thinking=True)).in_thought
     assert not prompt.tokenize(Prompt(messages=question)).token_ids == ()
+
+
+# The shape that TranslateGemma's template asks for, which writes the instruction itself.
+WITH_LANGUAGES = (
+    "{% for m in messages %}{% if m.content is string %}{{ raise_exception('no languages') }}"
+    "{% endif %}{% set c = m.content[0] %}"
+    "From {{ c.source_lang_code }} to {{ c.target_lang_code }}: {{ c.text | trim }}{% endfor %}"
+)
+
+
+def test_a_chat_template_that_asks_for_languages_gets_them(weights: Weights) -> None:
+    prompt = ChatPrompt(weights, WITH_LANGUAGES)
+    messages = (Message("user", "Good morning"),)
+    told = prompt.tokenize(Prompt(messages=messages, languages=("en", "pt-BR")))
+    assert told.text == "From en to pt-BR: Good morning"
+    with pytest.raises(TemplateError, match="no languages"):
+        prompt.tokenize(Prompt(messages=messages))
+
+
+def test_other_chat_templates_do_not_see_the_languages(weights: Weights) -> None:
+    prompt = ChatPrompt(weights, weights.chat_template)
+    messages = (Message("user", "Good morning"),)
+    with_languages = prompt.tokenize(Prompt(messages=messages, languages=("en", "de")))
+    assert with_languages == prompt.tokenize(Prompt(messages=messages))

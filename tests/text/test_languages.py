@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from llmtool.text.languages import NAMES, find_code, is_in, likeliest
+from llmtool.errors import UsageError
+from llmtool.text.languages import NAMES, find_code, find_language, is_in, likeliest
 
 SENTENCES = {
     "de": "Die Rechnung wurde am Montag bezahlt.",
@@ -50,3 +51,42 @@ def test_a_text_without_letters_is_in_no_language(text: str) -> None:
 )
 def test_a_language_is_known_by_code_or_name(name: str, code: str | None) -> None:
     assert find_code(name) == code
+
+
+@pytest.mark.parametrize(
+    ("word", "language"),
+    [
+        ("de", ("de", "de", "German")),
+        ("German", ("de", "de", "German")),
+        (" german ", ("de", "de", "German")),
+        ("pt-BR", ("pt-BR", "pt", "Brazilian Portuguese")),
+        ("pt_br", ("pt-BR", "pt", "Brazilian Portuguese")),
+        ("Brazilian Portuguese", ("pt-BR", "pt", "Brazilian Portuguese")),
+        ("zh-Hant", ("zh-Hant", "zh", "Traditional Chinese")),
+        ("Traditional Chinese", ("zh-TW", "zh", "Traditional Chinese")),
+        ("nb", ("no", "no", "Norwegian")),
+        ("de-DE", ("de-DE", "de", "German")),
+        ("sr-latn", ("sr-Latn", "sr", "Serbian")),
+    ],
+    ids=str,
+)
+def test_a_language_by_name_or_code(word: str, language: tuple[str, str, str]) -> None:
+    found = find_language(word)
+    assert (found.code, found.base, found.name) == language
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("Germn", "did you mean 'German'"),
+        ("Portugese", "did you mean 'Portuguese'"),
+        ("brazilian portugese", "did you mean 'Brazilian Portuguese'"),
+        ("Klingon", "a name or code"),
+        ("", "a name or code"),
+        ("x" * 500, "a name or code"),
+    ],
+    ids=["near", "a letter", "variety", "unknown", "empty", "long"],
+)
+def test_an_unknown_language_is_told_with_the_nearest(word: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=hint):
+        find_language(word)

@@ -1,0 +1,169 @@
+"""The passages of a long document translated together, against one call at a time.
+
+    python benchmarks/translate.py [--model FILE.gguf] [--tokens 20000] [--share 16]
+    python benchmarks/translate.py --marks
+
+The document has so many tokens, in paragraphs of one to three sentences. What is measured are the
+requests that `translate` makes of its passages, each with as many tokens to write as its source
+has, so that it does not matter what a model without sense writes: all of them together, and every
+`--share`th of them one call after another, in the same process and by turns. Tokens per second
+count what was written. Target: 2.0 on a model of 0.5B shape at Q4_K_M.
+
+`--marks` counts how often the starter model keeps the marks that stand for what must stay, by the
+brackets of the marks, and with and without being told of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import re
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+from contestants import find_model
+
+from llmtool.documents.types import Mask, Part
+from llmtool.engine.local import LocalEngine
+from llmtool.engine.types import Finished, Prompt, Request
+from llmtool.tasks.prepare import Case
+from llmtool.tasks.translating import marks
+from llmtool.toolbox import Toolbox
+
+WHO = "The teacher,A baker,My neighbour,The old captain,Her sister,The new doctor,A painter".split(
+    ","
+)
+DID = "waited for,wrote about,walked past,talked about,remembered,looked for,paid for".split(",")
+WHAT = (
+    "the bridge,a red boat,the last train,a broken clock,the school,an empty shop,the well".split(
+        ","
+    )
+)
+WHEN = "in the morning,after the storm,on Monday,before lunch,late at night,in March,at noon".split(
+    ","
+)
+WITH_MARKS = """
+Open the file {name} and save it.
+Run `git pull` before you start.
+Hello {user}, welcome back to {site}!
+You have {count} new messages.
+Visit https://example.org for more news.
+Press `Ctrl+C` to stop the program.
+The price is {price} for {count} books.
+Write to {mail} if you need help.
+Use `ls` to list files and `cd` to change the folder.
+Your order {id} was sent on {date}.
+Click {button} to go on.
+See {link} for the rules.
+The server {host} does not answer.
+Copy `a.txt` to `b.txt` and delete `a.txt`.
+It takes {minutes} minutes to walk from {a} to {b}.
+Thank you, {name}!
+""".strip().splitlines()
+MASK = re.compile(r"(\{\w+\}|`[^`]+`|https?://\S+)")
+
+
+def document(engine: LocalEngine, n_tokens: int) -> tuple[str, int]:
+    """Return a text of about so many tokens, no passage twice, and how many it has."""
+    sentences = (
+        f"{who} {did} {what} {when}."
+        for who, did, what, when in itertools.product(WHO, DID, WHAT, WHEN)
+    )
+    paragraphs, total = [], 0
+    for n in itertools.cycle((1, 2, 3)):
+        paragraph = " ".join(itertools.islice(sentences, n))
+        if not paragraph or total >= n_tokens:
+            break
+        paragraphs.append(paragraph)
+        total += count(engine, paragraph)
+    return "\n\n".join(paragraphs), total
+
+
+def count(engine: LocalEngine, text: str) -> int:
+    return len(engine.tokenize(Prompt(text=text)).token_ids)
+
+
+def requests_of(box: Toolbox, engine: LocalEngine, text: str) -> list[Request]:
+    """Return what `translate` asks for each passage, with as many tokens as the passage has."""
+    translator = box.prepare_translate("French", {"source": "English", "format": "txt"})
+    work = translator.open(Case(variables={"text": text}))
+    asked = []
+    for i, passage in enumerate(work.works):
+        request = translator.ask(work, passage, is_again=False)
+        n = count(engine, passage.marked.text)
+        sampling = msgspec.structs.replace(request.sampling, max_tokens=n)
+        asked.append(msgspec.structs.replace(request, id=i, sampling=sampling))
+    return asked
+
+
+def run(engine: LocalEngine, calls: Iterable[list[Request]]) -> float:
+    """Return the tokens written per second."""
+    started, n_written = time.perf_counter(), 0
+    for requests in calls:
+        for event in engine.stream(requests):
+            if isinstance(event, Finished):
+                n_written += event.usage.completion_tokens
+    return n_written / (time.perf_counter() - started)
+
+
+def measure(model: Path, n_tokens: int, share: int) -> None:
+    together, alone = LocalEngine(model), LocalEngine(model, n_parallel=1)
+    box = Toolbox(engine=together, model=model.name)
+    text, total = document(together, n_tokens)
+    requests = requests_of(box, together, text)
+    print(f"{model.name}: {total:,} tokens in {len(requests)} passages")
+    some = requests[::share]
+    run(together, [some]), run(alone, [[each] for each in some[:2]])
+    half = len(some) // 2
+    one = [run(alone, [[each] for each in some[:half]])]
+    rate = run(together, [requests])
+    one.append(run(alone, [[each] for each in some[half:]]))
+    print(f"one call at a time {one[0]:.1f} and {one[1]:.1f} tok/s ({len(some)} passages)")
+    print(f"together {rate:.1f} tok/s: {rate / (sum(one) / 2):.2f}")
+
+
+def count_marks() -> None:
+    box = Toolbox("starter")
+    for brackets in (("{", "}"), ("<", ">"), ("[", "]"), ("⟦", "⟧"), ("__", "__"), ("<x", "/>")):
+        marks._BRACKETS = (brackets,)
+        passages = [marks.mark(_parts(sentence)) for sentence in WITH_MARKS] * 3
+        for is_told in (False, True):
+            prompts = []
+            for i, passage in enumerate(passages):
+                told = f"Keep {', '.join(passage.marks)} in the translation.\n" if is_told else ""
+                to = ("French", "German", "Spanish")[i // len(WITH_MARKS)]
+                prompts.append(f"{told}Translate from English to {to}: {passage.text}")
+            replies = box.generate(
+                prompts, temperature=0, max_tokens=80, repeat_penalty=1.05, stop="\n"
+            )
+            kept = sum(
+                passage.read(reply.text) is not None
+                for passage, reply in zip(passages, replies, strict=True)
+            )
+            print(f"{brackets[0]}1{brackets[1]}", "told" if is_told else "not told", kept, "of 48")
+
+
+def _parts(sentence: str) -> tuple[Part, ...]:
+    pieces = MASK.split(sentence)
+    return tuple(Mask(p) if i % 2 else p for i, p in enumerate(pieces) if p)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--tokens", type=int, default=20_000)
+    parser.add_argument("--share", type=int, default=16)
+    parser.add_argument("--marks", action="store_true")
+    args = parser.parse_args()
+    if args.marks:
+        count_marks()
+    else:
+        measure(find_model(args.model), args.tokens, args.share)
+
+
+if __name__ == "__main__":
+    main()

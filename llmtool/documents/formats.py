@@ -1,0 +1,116 @@
+"""Which format a document has, and its reader."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import PurePath
+from typing import cast, get_args
+
+from llmtool.documents.types import Document, Format
+from llmtool.errors import UsageError
+
+_READERS: dict[Format, str] = {
+    "txt": "plain",
+    "md": "markdown",
+    "html": "html",
+    "srt": "subtitles",
+    "vtt": "subtitles",
+    "po": "catalogs",
+    "json": "json_values",
+}
+_SUFFIXES: dict[str, Format] = {
+    ".txt": "txt", ".text": "txt", ".md": "md", ".markdown": "md", ".mdx": "md", ".html": "html",
+    ".htm": "html", ".xhtml": "html", ".srt": "srt", ".vtt": "vtt", ".po": "po", ".pot": "po",
+    ".json": "json", ".arb": "json",
+}  # fmt: skip
+_CODE = frozenset(
+    ".py .pyi .js .jsx .ts .tsx .mjs .c .h .cc .cpp .hpp .cs .go .rs .java .kt .swift .rb .php .pl"
+    " .sh .bash .zsh .sql .css .scss .lua .r .scala .toml .yaml .yml .ini .xml .ipynb".split()
+)
+_SRT = re.compile(r"\s*\d+[ \t]*\r?\n\s*\d+:\d{1,2}:\d{1,2}[,.]\d{1,3}[ \t]*-->")
+_PO = re.compile(r'^msgid[ \t]+"', re.MULTILINE)
+_HTML = re.compile(r"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.DOTALL)
+_TAGS = re.compile(r"</(?:p|div|h[1-6]|ul|ol|table|section|article|main|nav)\s*>", re.IGNORECASE)
+# Signs of Markdown, and what each weighs: ordinary prose has a star or a dash here and there.
+_SIGNS = (
+    (re.compile(r"^ {0,3}#{1,6} +\S", re.MULTILINE), 2),
+    (re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE), 2),
+    (re.compile(r"^ {0,3}\|?[ :-]*-{3,}[ :-]*\|", re.MULTILINE), 2),
+    (re.compile(r"\[[^\]\n]+\]\([^)\s]+(?: +\"[^\"\n]*\")?\)"), 2),
+    (re.compile(r"^\[[^\]\n]+\]:\s+\S", re.MULTILINE), 2),
+    (re.compile(r"\A---\r?\n(?:.*\r?\n)*?---\r?\n"), 2),
+    (re.compile(r"\S.*\r?\n(?:={3,}|-{3,})[ \t]*(?:\r?\n|\Z)"), 1),
+    (re.compile(r"(?<!\*)\*\*[^\s*][^*\n]*\*\*"), 1),
+    (re.compile(r"(?<!`)`[^`\n]+`(?!`)"), 1),
+    (re.compile(r"^ {0,3}[-*+] +\S.*\r?\n {0,3}[-*+] +\S", re.MULTILINE), 1),
+    (re.compile(r"^ {0,3}> +\S", re.MULTILINE), 1),
+)
+_ENOUGH = 2
+_SAMPLE = 20_000  # characters that tell a format
+
+
+def check_format(name: str) -> Format:
+    """Return a format by its name.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    if name not in get_args(Format):
+        raise UsageError(f"unknown format {name!r} (there are: {', '.join(get_args(Format))})")
+    return cast("Format", name)
+
+
+def detect(name: str | None, text: str) -> Format:
+    """Return the format of a text by the name of its file, else by what it looks like.
+
+    Raises:
+        UsageError: it is code, which is left alone.
+
+    Example:
+        >>> detect("page.md", ""), detect(None, "WEBVTT\\n"), detect(None, "5 * 3 is 15.")
+        ('md', 'vtt', 'txt')
+    """
+    suffix = PurePath(name).suffix.lower() if name else ""
+    if suffix in _CODE:
+        raise UsageError(f"{name}: code is not translated (--format txt takes it as a text)")
+    return _SUFFIXES.get(suffix) or _detect_by_content(text)
+
+
+def parse(text: str, format: Format) -> Document:
+    """Return a document in its format.
+
+    Raises:
+        InputError: it is broken in that format; the line is given.
+    """
+    reader = importlib.import_module(f"llmtool.documents.{_READERS[format]}")
+    document = reader.parse(text, format) if format in ("srt", "vtt") else reader.parse(text)
+    return cast("Document", document)
+
+
+def _detect_by_content(text: str) -> Format:
+    text = text.removeprefix("\ufeff")
+    sample = text[:_SAMPLE]
+    if sample.startswith("WEBVTT"):
+        return "vtt"
+    if _SRT.match(sample):
+        return "srt"
+    if _PO.search(sample) and "msgstr" in sample:
+        return "po"
+    if _HTML.match(sample) or (sample.lstrip().startswith("<") and _TAGS.search(sample)):
+        return "html"
+    if sample.lstrip()[:1] in ("{", "[") and _is_json(text):
+        return "json"
+    if sum(weight for sign, weight in _SIGNS if sign.search(sample)) >= _ENOUGH:
+        return "md"
+    return "txt"
+
+
+def _is_json(text: str) -> bool:
+    import msgspec
+
+    try:
+        msgspec.json.decode(text, type=dict[str, msgspec.Raw] | list[msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True

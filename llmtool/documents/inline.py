@@ -1,0 +1,118 @@
+"""The inside of a Markdown paragraph: its words, and what of its markup has to stay."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterator
+
+from llmtool.documents.placeholders import split_parts
+from llmtool.documents.types import Mask, Part
+
+_MAX_CODE_RUN = 64  # backticks
+_TOKEN = re.compile(
+    r"""
+    (?P<escape>\\[!-/:-@\[-`{-~])
+  | (?P<code>(?<!`)(?P<ticks>`{1,64})(?!`))
+  | (?P<entity>&(?:[A-Za-z][A-Za-z0-9]{1,31}|\#\d{1,7}|\#[xX][0-9a-fA-F]{1,6});)
+  | (?P<auto><(?:[A-Za-z][A-Za-z0-9+.-]{1,31}:[^\s<>]*|[\w.!\#$%&'*+/=?^`{|}~-]+@[\w.-]+)>)
+  | (?P<comment><!--.*?-->)
+  | (?P<tag></?[A-Za-z][A-Za-z0-9-]*(?:\s[^<>]*)?/?>)
+  | (?P<note>\[\^[^\]\s]+\]:?)
+  | (?P<task>\A\[[ xX]\](?=\s))
+  | (?P<target>(?<=\])\()
+  | (?P<reference>(?<=\])\[[^\[\]]*\])
+  | (?P<label>\[(?P<name>[^\[\]]+)\](?![\[(:]))
+  | (?P<display>\$\$.+?\$\$)
+  | (?P<math>(?<![\\$\w])\$(?=[^\s$])[^$\n]*?[^\s$\\]\$(?![\w$]))
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def split_inline(text: str, labels: Container[str] = ()) -> Iterator[Part]:
+    """Yield the parts of a paragraph's source.
+
+    Code, targets of links and images, references, tags, entities, escapes, notes and formulas are
+    masks; emphasis and the brackets of a link stay in the text, since models keep them well.
+    `labels` are those of the document's references, normalized: `[label]` alone is a link to one.
+
+    Example:
+        >>> list(split_inline("Run `ls`, see [the *manual*](http://x)."))[-2:]
+        [Mask(source='(http://x)'), '.']
+    """
+    at = 0
+    for start, end in _kept(text, labels):
+        if start > at:
+            yield from split_parts(text[at:start])
+        yield Mask(text[start:end])
+        at = end
+    if at < len(text):
+        yield from split_parts(text[at:])
+
+
+def normalize(label: str) -> str:
+    """Return a reference's label as labels are compared."""
+    return " ".join(label.split()).casefold()
+
+
+def _kept(text: str, labels: Container[str]) -> Iterator[tuple[int, int]]:
+    at = 0
+    closing = _code_ends(text)
+    while (found := _TOKEN.search(text, at)) is not None:
+        start, end = found.span()
+        kind = found.lastgroup
+        if found["code"]:
+            last = closing.get(start)
+            if last is None:
+                at = end
+                continue
+            end = last
+        elif found["target"]:
+            last = _target_end(text, start)
+            if last is None:
+                at = end
+                continue
+            end = last
+        elif found["label"] and normalize(found["name"]) not in labels:
+            at = start + 1
+            continue
+        assert kind is not None
+        yield start, end
+        at = end
+
+
+def _code_ends(text: str) -> dict[int, int]:
+    """Return where each code span that begins somewhere ends."""
+    runs = [(m.start(), m.end()) for m in re.finditer(r"`+", text)]
+    later: dict[int, list[int]] = {}
+    ends: dict[int, int] = {}
+    for index in range(len(runs) - 1, -1, -1):
+        start, end = runs[index]
+        same = later.setdefault(end - start, [])
+        if same and end - start <= _MAX_CODE_RUN:
+            ends[start] = same[-1]
+        same.append(end)
+    return ends
+
+
+def _target_end(text: str, start: int) -> int | None:
+    """Return where the target of a link ends, which begins with a parenthesis."""
+    depth, at = 0, start
+    quote = ""
+    while at < len(text) and at - start < 4000:
+        c = text[at]
+        if c == "\\":
+            at += 1
+        elif quote:
+            if c == quote:
+                quote = ""
+        elif c in "\"'" and text[at - 1].isspace():
+            quote = c
+        elif c == "(":
+            depth += 1
+        elif c == ")":
+            depth -= 1
+            if depth == 0:
+                return at + 1
+        at += 1
+    return None

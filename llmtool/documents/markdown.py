@@ -1,0 +1,278 @@
+"""Markdown: the words of its blocks; the only importer of markdown_it.
+
+CommonMark with tables, strikethrough, front matter, task lists, footnotes and formulas. A block
+that cannot be found in the source as it was parsed is left alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from llmtool.documents.inline import normalize, split_inline
+from llmtool.documents.lines import is_wide, width, wrap
+from llmtool.documents.types import Mask, Part, Segment
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
+
+_FRONT_MATTER = re.compile(r"\ufeff?(---|\+\+\+)[ \t]*\n.*?^\1[ \t]*(?:\n|\Z)", re.S | re.M)
+_STRUCTURE = re.compile(
+    r"#{1,6}(?:\s|$)|[-+*](?:\s|$)|\d{1,9}[.)](?:\s|$)|>|\||=+\s*$|-+\s*$|`{3}|~{3}|<[/!?a-zA-Z]"
+    r"|\[[^\]]*\]:|[*_-](?:[ \t]*[*_-]){2,}\s*$|:?-+:?\s*\|"
+)
+_MIN_COLUMNS = 40
+_FIRST_MASK = 0xF0000  # a private character stands for each mask while a line is broken
+_PRIVATE = re.compile("[\U000f0000-\U000ffffd]")
+
+
+class _Place(msgspec.Struct, frozen=True, kw_only=True):
+    """How a passage is written: its kind, and for a paragraph of several lines how it is broken."""
+
+    kind: str  # heading, paragraph or cell
+    columns: int = 0
+    prefix: str = ""  # before each line but the first
+
+
+class Markdown:
+    """A Markdown text and its passages."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._newline = "\r\n" if "\r\n" in source else "\n"
+        self._places: dict[int, _Place] = {}
+        self._env: dict[str, object] = {}
+        self._tokens = _parse(source, self._env)
+        references = self._env.get("references")
+        known = references if isinstance(references, dict) else {}
+        self._labels = {normalize(label) for label in known}
+        self.segments: tuple[Segment, ...] = tuple(self._segments())
+
+    def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
+        if tuple(parts) == segment.parts:
+            return self.source[segment.start : segment.end]
+        place = self._places[segment.start]
+        text, masks = _with_characters(parts, is_cell=place.kind == "cell")
+        if place.columns:
+            lines = _wrap(text, max(_MIN_COLUMNS, place.columns - width(place.prefix)), masks)
+            text = f"{self._newline}{place.prefix}".join(lines)
+        return _PRIVATE.sub(lambda found: masks[ord(found[0]) - _FIRST_MASK], text)
+
+    def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
+        """Compare what the passage was as a block of its own with what it would become."""
+        place = self._places[segment.start]
+        before, after = (
+            self._block(segment, place, each) for each in (segment.parts, tuple(parts))
+        )
+        if before == after:
+            return None
+        if before[0] != after[0]:
+            return "would be read as another kind of block"
+        return "has another number of links, images, code, tags or line breaks"
+
+    def compare(self, output: str) -> str | None:
+        before, after = _skeleton(self._tokens), _skeleton(_parse(output, {}))
+        if _front_matter(self.source) != _front_matter(output):
+            return "other front matter"
+        for one, other in zip(before, after, strict=False):
+            if one[1:] != other[1:]:
+                return f"line {one[0]}: {one[1]} became {other[1]}"
+        if len(before) != len(after):
+            return "another number of blocks"
+        return None
+
+    def _block(
+        self, segment: Segment, place: _Place, parts: tuple[Part, ...]
+    ) -> tuple[list[str], Counter[str]]:
+        text = self.encode(segment, parts)
+        if place.prefix:
+            text = text.replace(f"{self._newline}{place.prefix}", "\n")
+        text = text.replace("\r\n", "\n").lstrip()
+        if place.kind == "heading":
+            text = "# " + " ".join(text.split("\n"))
+        if place.kind == "cell":
+            text = f"| {text} | x |\n|---|---|"
+        tokens = _parse(text, {"references": self._env.get("references", {})}, front=False)
+        kinds = [token.type for token in tokens if token.type != "inline"]
+        return kinds, sum((_inline(token) for token in tokens), Counter())
+
+    def _segments(self) -> Iterator[Segment]:
+        starts = [0, *(m.end() for m in re.finditer("\n", self.source))]
+        lines = [line.rstrip("\r") for line in self.source.split("\n")]
+        cells: list[tuple[int, str]] = []
+        row = -1
+        for previous, token in zip(self._tokens, self._tokens[1:], strict=False):
+            if token.type != "inline" or token.map is None or not token.content.strip():
+                if token.type == "inline" and previous.type in ("th_open", "td_open") and cells:
+                    cells.pop(0)
+                continue
+            first, last = token.map
+            if previous.type in ("th_open", "td_open"):
+                if first != row or not cells:
+                    row, cells = first, _cells(lines[first])
+                segment = self._cell(starts[first], cells, token.content)
+            else:
+                kind = "heading" if previous.type == "heading_open" else "paragraph"
+                segment = self._lines(kind, starts, lines, first, last, token.content)
+            if segment is not None:
+                yield segment
+
+    def _cell(self, start: int, cells: list[tuple[int, str]], content: str) -> Segment | None:
+        while cells:
+            column, text = cells.pop(0)
+            if text.replace("\\|", "|") == content:
+                begin = start + column
+                self._places[begin] = _Place(kind="cell")
+                return self._segment(begin, begin + len(text), [text])
+        return None
+
+    def _lines(
+        self, kind: str, starts: list[int], lines: list[str], first: int, last: int, content: str
+    ) -> Segment | None:
+        """Find the lines of a block's content in the source; None where they are not there."""
+        wanted = content.split("\n")
+        if len(wanted) > last - first:
+            return None
+        spans: list[tuple[int, int]] = []
+        for number, text in enumerate(wanted, first):
+            body = text.strip(" \t")
+            line = lines[number]
+            column = line.find(body) if kind == "heading" else len(line.rstrip()) - len(body)
+            if column < 0 or line[column : column + len(body)] != body:
+                return None
+            spans.append((starts[number] + column, starts[number] + column + len(body)))
+        pieces = [self.source[a:b] for a, b in spans]
+        joined: list[str | Mask] = [pieces[0]]
+        for (_, end), (begin, _), piece in zip(spans, spans[1:], pieces[1:], strict=False):
+            between = self.source[end:begin]
+            last_piece = joined[-1]
+            assert isinstance(last_piece, str)
+            if between.startswith("  ") or last_piece.endswith("\\"):
+                if last_piece.endswith("\\") and not between.startswith("  "):
+                    joined[-1], between = last_piece[:-1], "\\" + between
+                joined += [Mask(between), piece]
+            else:
+                wide = bool(last_piece and piece and is_wide(last_piece[-1]) and is_wide(piece[0]))
+                joined[-1] = last_piece + ("" if wide else " ") + piece
+        begin, end = spans[0][0], spans[-1][1]
+        place = _Place(kind=kind)
+        if len(spans) > 1:
+            columns = max(width(lines[n]) for n in range(first, first + len(wanted)))
+            line_start = starts[first + 1]
+            prefix = self.source[line_start : spans[1][0]]
+            place = _Place(kind=kind, columns=columns, prefix=prefix)
+        self._places[begin] = place
+        return self._segment(begin, end, joined)
+
+    def _segment(self, start: int, end: int, pieces: Sequence[str | Mask]) -> Segment | None:
+        parts: list[Part] = []
+        for piece in pieces:
+            parts += [piece] if isinstance(piece, Mask) else split_inline(piece, self._labels)
+        if not any(isinstance(part, str) and any(map(str.isalpha, part)) for part in parts):
+            return None
+        return Segment(start=start, end=end, parts=tuple(parts))
+
+
+def parse(text: str) -> Markdown:
+    """Return the passages of a Markdown text.
+
+    Example:
+        >>> [s.text for s in parse("# Hello\\n\\n- one\\n  more\\n\\n```\\ncode\\n```\\n").segments]
+        ['Hello', 'one more']
+    """
+    return Markdown(text)
+
+
+@lru_cache(maxsize=1)
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark", {"maxNesting": 60}).enable(["table", "strikethrough"])
+
+
+def _front_matter(text: str) -> str:
+    found = _FRONT_MATTER.match(text.replace("\r\n", "\n"))
+    return found[0] if found else ""
+
+
+def _parse(text: str, env: dict[str, object], *, front: bool = True) -> list[Token]:
+    """Return the tokens of a text; its front matter is blank lines."""
+    text = text.replace("\r\n", "\n")
+    matter = _front_matter(text) if front else ""
+    text = "\n" * matter.count("\n") + text[len(matter) :] if matter else text
+    return _parser().parse(text.removeprefix("\ufeff") if not matter else text, env)
+
+
+def _skeleton(tokens: Sequence[Token]) -> list[tuple[object, ...]]:
+    """Return what a text is made of, block by block: line, kind, and all that must stay."""
+    found: list[tuple[object, ...]] = []
+    line = 0
+    for token in tokens:
+        line = token.map[0] + 1 if token.map else line
+        if token.type == "inline":
+            found.append((line, "text", sorted(_inline(token).items())))
+        else:
+            content = token.content if token.type in ("fence", "code_block", "html_block") else ""
+            attributes = sorted((str(k), str(v)) for k, v in token.attrs.items())
+            found.append(
+                (line, token.type, token.tag, token.level, token.info, content, attributes)
+            )
+    return found
+
+
+def _inline(token: Token) -> Counter[str]:
+    """Count what has to stay of a block's inside."""
+    counted: Counter[str] = Counter()
+    for child in token.children or ():
+        if child.type == "link_open":
+            counted[f"link {child.attrGet('href')} {child.attrGet('title')}"] += 1
+        elif child.type == "image":
+            counted[f"image {child.attrGet('src')} {child.attrGet('title')}"] += 1
+            counted += _inline(child)
+        elif child.type in ("code_inline", "html_inline"):
+            counted[f"{child.type} {child.content}"] += 1
+        elif child.type == "hardbreak":
+            counted["line break"] += 1
+    return counted
+
+
+def _cells(line: str) -> list[tuple[int, str]]:
+    """Return the cells of a table's row: where each begins, and its text."""
+    cells, at = [], 0
+    for piece in re.split(r"(?<!\\)\|", line):
+        body = piece.strip(" \t")
+        cells.append((at + piece.find(body), body))
+        at += len(piece) + 1
+    return cells
+
+
+def _with_characters(parts: Sequence[Part], *, is_cell: bool) -> tuple[str, list[str]]:
+    """Return a text on one line, in which a private character stands for each mask."""
+    text = ""
+    masks: list[str] = []
+    for part in parts:
+        if isinstance(part, Mask):
+            text += chr(_FIRST_MASK + len(masks))
+            masks.append(part.source)
+        else:
+            piece = " ".join(_PRIVATE.sub("", part).splitlines()) if part.strip() else part
+            text += re.sub(r"(?<!\\)\|", r"\\|", piece) if is_cell else piece
+    return text, masks
+
+
+def _wrap(text: str, columns: int, masks: list[str]) -> list[str]:
+    """Break a text into lines, none of which would be structure; line breaks that stay, stay."""
+    lines: list[str] = []
+    for line in wrap(text, columns):
+        shown = _PRIVATE.sub(lambda found: masks[ord(found[0]) - _FIRST_MASK], line)
+        if lines and _STRUCTURE.match(shown):
+            lines[-1] += " " + line
+        else:
+            lines.append(line)
+    return lines

@@ -1,0 +1,169 @@
+"""Subtitles: SubRip and WebVTT; the only importer of srt.
+
+Each run of lines below a timing is a passage. Numbers, timings, settings, notes and styles stay.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from llmtool.documents.lines import balance, join
+from llmtool.documents.placeholders import split_parts
+from llmtool.documents.types import Format, Mask, Part, Segment
+from llmtool.errors import InputError
+
+_CLOCK = r"(?:\d+:)?\d{1,2}:\d{1,2}(?:[,.]\d{1,3})?"
+_TIMING = re.compile(rf"[ \t]*({_CLOCK})[ \t]*-->[ \t]*({_CLOCK})(?:[ \t].*)?")
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
+# Tags, karaoke times, positions, entities.
+_TAGS = re.compile(r"(<[^<>\n]*>|\{\\[^{}\n]*\}|&(?:\w+|#\d+);)")
+_SPEAKER = re.compile(r"[ \t]*(?:<[^<>\n]*>|\{\\[^{}\n]*\})*[ \t]*[-–—‐][ \t]*")
+_FIRST_MASK = 0xF0000  # a private character stands for each mask while lines are broken
+
+
+class Subtitles:
+    """A file of subtitles and its passages."""
+
+    def __init__(self, source: str, format: Format) -> None:
+        self.source, self.format = source, format
+        self._newline = "\r\n" if "\r\n" in source else "\n"
+        self._cues = list(_cues(source, format))
+        self.segments: tuple[Segment, ...] = tuple(
+            segment for cue in self._cues for segment in _segments(cue)
+        )
+
+    def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
+        original = self.source[segment.start : segment.end]
+        if tuple(parts) == segment.parts:
+            return original
+        masks = [part.source for part in parts if isinstance(part, Mask)]
+        text, number = "", 0
+        for part in parts:
+            if isinstance(part, Mask):
+                text += chr(_FIRST_MASK + number)
+                number += 1
+            else:
+                text += self._escape(part)
+        lines = balance(text.strip(), len(original.splitlines()))
+        written = self._newline.join(lines)
+        for i, mask in enumerate(masks):
+            written = written.replace(chr(_FIRST_MASK + i), mask)
+        return written
+
+    def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
+        text = "".join(part for part in parts if isinstance(part, str))
+        if "-->" in text:
+            return "has an arrow, which marks a timing"
+        if not text.strip():
+            return "empty"
+        if text.strip().isdecimal() and not segment.text.strip().isdecimal():
+            return "a number alone"
+        return None
+
+    def compare(self, output: str) -> str | None:
+        before, after = _times(self.source, self.format), _times(output, self.format)
+        if len(before) != len(after):
+            return f"{len(after)} subtitles instead of {len(before)}"
+        for number, (one, other) in enumerate(zip(before, after, strict=True), 1):
+            if one != other:
+                return f"subtitle {number}: other times"
+        return None
+
+    def _escape(self, text: str) -> str:
+        text = " ".join(text.splitlines()) if "\n" in text or "\r" in text else text
+        if self.format == "vtt":
+            return text.replace("&", "&amp;").replace("<", "&lt;")
+        return text
+
+
+def parse(text: str, format: Format = "srt") -> Subtitles:
+    """Return the passages of a file of subtitles.
+
+    Raises:
+        InputError: a timing is broken or missing, with its line.
+
+    Example:
+        >>> document = parse("1\\n00:00:01,000 --> 00:00:02,000\\n<i>Good\\nmorning.</i>\\n")
+        >>> document.segments[0].text.strip()
+        'Good morning.'
+    """
+    return Subtitles(text, format)
+
+
+def _cues(source: str, format: Format) -> Iterator[list[tuple[int, str]]]:
+    """Yield the lines below each timing: where each starts, and its text."""
+    lines = [(m.start(), m[0].rstrip("\r\n")) for m in _LINE.finditer(source)]
+    timings = [i for i, (_, line) in enumerate(lines) if _TIMING.fullmatch(line)]
+    for i, (_, line) in enumerate(lines):
+        if "-->" in line and not _TIMING.fullmatch(line) and _looks_like_timing(line):
+            raise InputError(f"line {i + 1}: a timing that cannot be read")
+    if not timings:
+        if format == "vtt" and source.removeprefix("\ufeff").startswith("WEBVTT"):
+            return
+        raise InputError("line 1: there is no timing (00:00:01,000 --> 00:00:02,000)")
+    if format == "srt":
+        for number, (_, line) in enumerate(lines[: timings[0]], 1):
+            if line.strip("\ufeff \t") and not line.strip("\ufeff \t").isdecimal():
+                raise InputError(f"line {number}: a text without a timing")
+    for i, timing in enumerate(timings):
+        last = timings[i + 1] if i + 1 < len(timings) else len(lines)
+        below = lines[timing + 1 : last]
+        if format == "vtt":
+            blank = next((k for k, (_, line) in enumerate(below) if not line.strip()), len(below))
+            below = below[:blank]
+        elif i + 1 < len(timings) and below and below[-1][1].strip().isdecimal():
+            below = below[:-1]  # the number of the next one
+        yield below
+
+
+def _looks_like_timing(line: str) -> bool:
+    before, _, after = line.partition("-->")
+    return bool(re.search(r"\d", before) and re.search(r"\d", after) and ":" in line)
+
+
+def _segments(cue: list[tuple[int, str]]) -> Iterator[Segment]:
+    runs: list[list[tuple[int, str]]] = [[]]
+    for start, line in cue:
+        if line.strip():
+            runs[-1].append((start, line))
+        elif runs[-1]:
+            runs.append([])
+    for run in runs:
+        speakers = [_SPEAKER.match(line) for _, line in run]
+        if len(run) > 1 and all(speakers):
+            for (start, line), speaker in zip(run, speakers, strict=True):
+                assert speaker is not None
+                yield from _segment([(start + speaker.end(), line[speaker.end() :])])
+        else:
+            yield from _segment(run)
+
+
+def _segment(run: list[tuple[int, str]]) -> Iterator[Segment]:
+    if not run:
+        return
+    first_start, first = run[0]
+    start = first_start + len(first) - len(first.lstrip())
+    last_start, last = run[-1]
+    parts: list[Part] = []
+    for i, piece in enumerate(_TAGS.split(join([line.strip() for _, line in run]))):
+        if i % 2:
+            parts.append(Mask(piece))
+        else:
+            parts.extend(split_parts(piece) if piece else ())
+    if any(isinstance(part, str) and any(map(str.isalpha, part)) for part in parts):
+        yield Segment(start=start, end=last_start + len(last.rstrip()), parts=tuple(parts))
+
+
+def _times(text: str, format: Format) -> list[tuple[object, ...]]:
+    if format == "srt":
+        import srt
+
+        try:
+            return [
+                (cue.index, cue.start, cue.end, cue.proprietary)
+                for cue in srt.parse(text.removeprefix("\ufeff"), ignore_errors=True)
+            ]
+        except (srt.SRTParseError, ValueError):
+            pass
+    return [tuple(found) for found in _TIMING.findall(text)]

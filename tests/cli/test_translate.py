@@ -1,0 +1,185 @@
+"""`llmtool translate`: documents in pipes and files, what is refused, and the exit codes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import error_line
+
+MARKDOWN = """\
+# The town library
+
+The library is *closed* on Mondays. See [the rules](https://example.org/rules "Rules").
+
+```sh
+ls -l   # a comment
+```
+
+| Day | Hours |
+|-----|-------|
+| Tuesday | 10 to 18 |
+"""
+SUBTITLES = "1\n00:00:01,000 --> 00:00:02,500\n<i>Good morning.</i>\n\n2\n00:00:03,000 --> 00:00:04,000\nIt is raining.\n"  # noqa: E501
+
+
+@pytest.fixture
+def translate(run_llmtool: Callable[..., Any], starter: Path) -> Callable[..., Any]:
+    def run(*args: str | Path, to: str = "French", **options: Any) -> Any:
+        return run_llmtool("translate", *args, "--to", to, "-m", starter, **options)
+
+    return run
+
+
+def test_a_text_ends_in_a_newline_and_a_document_as_it_did(translate: Callable[..., Any]) -> None:
+    done = translate("Good morning, my dear friends!")
+    assert done.returncode == 0 and done.stdout.endswith(b"\n") and len(done.stdout.split()) > 1
+    assert not translate(input=b"Good morning, my dear friends!").stdout.endswith(b"\n")
+
+
+def test_the_structure_of_a_file_stays(translate: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_text(MARKDOWN)
+    done = translate("-f", tmp_path / "page.md", "-o", tmp_path / "seite.md", to="de")
+    assert (done.returncode, done.stdout) == (0, b"")
+    text = (tmp_path / "seite.md").read_text()
+    assert "```sh\nls -l   # a comment\n```" in text
+    assert '](https://example.org/rules "Rules")' in text
+    assert [line.count("|") for line in text.splitlines() if line.startswith("|")] == [3, 3, 3]
+    assert text.startswith("# ")
+
+
+def test_the_name_or_the_text_tells_the_format(
+    translate: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "film.srt").write_text(SUBTITLES)
+    by_name = translate("-f", tmp_path / "film.srt", "--json")
+    by_text = translate("--json", input=SUBTITLES.encode())
+    for done in (by_name, by_text):
+        told = json.loads(done.stdout)
+        assert told["format"] == "srt"
+        assert re.findall(r"\d\d:.*", told["text"]) == re.findall(r"\d\d:.*", SUBTITLES)
+        assert told["text"].count("<i>") == 1
+    assert (
+        json.loads(translate("--json", "--format", "txt", input=SUBTITLES.encode()).stdout)[
+            "format"
+        ]
+        == "txt"
+    )
+
+
+def test_both_languages_of_subtitles(translate: Callable[..., Any]) -> None:
+    lines = translate("--bilingual", input=SUBTITLES.encode()).stdout.decode().split("\n")
+    at = lines.index("<i>Good morning.</i>")
+    assert lines[at + 1] and lines[at + 2] == "" and lines[at + 3] == "2"
+
+
+def test_json_tells_everything(translate: Callable[..., Any]) -> None:
+    told = json.loads(translate("Good morning, my dear friends!", "--json").stdout)
+    assert list(told) == [
+        "text", "source", "to", "format", "kept", "n_segments", "n_retried", "model", "usage",
+        "seconds", "warnings",
+    ]  # fmt: skip
+    assert (told["source"], told["to"], told["format"]) == ("en", "fr", "txt")
+
+
+def test_a_passage_that_cannot_be_translated_stays_and_is_told(
+    run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path
+) -> None:
+    text = "The library is closed on Mondays.\n\nSee {place}.\n"
+    call = ("translate", "--to", "de", "--from", "en", "-m", tiny)
+    done = run_llmtool(*call, input=text.encode())
+    assert (done.returncode, done.stdout.decode()) == (0, text)
+    assert "passages were not translated (line 1: " in done.stderr.decode()
+    target = tmp_path / "out.txt"
+    strict = run_llmtool(*call, "--strict", "-o", target, input=text.encode())
+    assert "were not translated" in error_line(strict, 17) and not target.exists()
+    as_json = run_llmtool(*call, "--strict", "--json", input=text.encode())
+    assert as_json.returncode == 17
+    assert [kept["line"] for kept in json.loads(as_json.stdout)["kept"]] == [1, 3]
+
+
+def test_lines_are_answered_line_by_line(translate: Callable[..., Any]) -> None:
+    done = translate("--each", "line", input=b"Good morning, my friends!\nIt is raining today.\n")
+    assert done.returncode == 0
+    assert len(done.stdout.decode().splitlines()) == 2
+
+
+def test_rows_keep_their_columns(translate: Callable[..., Any]) -> None:
+    data = b"id,text\n7,It is raining in the whole country today.\n8,\n"
+    done = translate("--each", "csv", input=data)
+    rows = list(csv.DictReader(io.StringIO(done.stdout.decode())))
+    assert done.returncode == 3
+    assert [row["id"] for row in rows] == ["7", "8"]
+    assert rows[0]["translation"] and rows[0]["source"] == "en"
+    assert "empty" in rows[1]["error"]
+
+
+def test_a_batch_of_files_goes_by_their_names(
+    translate: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "a.srt").write_text(SUBTITLES)
+    (tmp_path / "b.txt").write_text("It is raining today.\n")
+    done = translate(
+        "--each", "file", "-f", "a.srt", "-f", "b.txt", "--json", cwd=tmp_path
+    )  # --json: whole results
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["result"]["format"] for row in rows] == ["srt", "txt"]
+
+
+def test_the_prompt_of_the_first_passage_is_shown(translate: Callable[..., Any]) -> None:
+    done = translate("Open {file} and read it.", "--dry-run")
+    assert b"Keep {1} in the translation.\nTranslate" in done.stdout
+    assert b"to French: Open {1} and read it." in done.stdout
+
+
+def test_a_glossary_is_told_where_its_terms_occur(
+    translate: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "terms.csv").write_text("term,German,French\nlibrary,Bibliothek,mediathèque\n")
+    done = translate("The library.", "--dry-run", "--glossary", tmp_path / "terms.csv")
+    assert b"library = mediath\xc3\xa8que" in done.stdout
+    (tmp_path / "pairs.csv").write_text("library,médiathèque\nriver,fleuve\n")
+    done = translate("The library.", "--dry-run", "--glossary", tmp_path / "pairs.csv")
+    assert "library = médiathèque" in done.stdout.decode() and b"fleuve" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "input", "code", "message"),
+    [
+        (("hello", "--to", "Frnch"), None, 2, "did you mean 'French'"),
+        (("hello",), None, 2, "--to"),
+        (("hello", "--to", "fr", "--from", "xx"), None, 2, "'xx' is no language"),
+        (("--to", "fr"), b" \n", 14, "empty"),
+        (("--to", "fr"), b"\xff\xfe", 14, "UTF-8"),
+        (("--to", "fr", "-f", "nothing.md"), None, 14, "nothing.md"),
+        (("--to", "fr", "-f", "a", "-f", "b"), None, 2, "--each file"),
+        (("hello", "--to", "fr", "--each", "line"), None, 2, "exclude"),
+        (("hello", "--to", "fr", "--glossary", "nothing.csv"), None, 14, "nothing.csv"),
+        (("--to", "fr", "--format", "json"), b'{"a": ', 14, "line 1"),
+        (("--to", "fr", "--format", "srt"), b"no subtitles\n", 14, "line 1"),
+        (("--to", "fr", "--bilingual", "--format", "json"), b'{"a": "It rains"}', 2, "srt"),
+    ],
+    ids=[
+        "language", "no language", "source", "empty", "binary", "file", "two files", "each",
+        "glossary", "json", "srt", "bilingual",
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_line(
+    run_llmtool: Callable[..., Any],
+    starter: Path,
+    args: tuple[str, ...],
+    input: bytes | None,
+    code: int,
+    message: str,
+) -> None:
+    done: subprocess.CompletedProcess[bytes] = run_llmtool(
+        "translate", *args, "-m", starter, input=input
+    )
+    assert message in error_line(done, code)
