@@ -29,6 +29,7 @@ from llmtool.models.store import Store
 from llmtool.tasks.generate import GenerateTask
 from llmtool.tasks.run import RunTask
 from llmtool.tasks.scoring.kept import Kept
+from llmtool.tasks.summarize import SummarizeTask
 from llmtool.tasks.translate import TranslateTask
 from llmtool.tasks.turns import Turns
 
@@ -41,7 +42,7 @@ NO_MODEL = (
 )
 
 
-class Toolbox(GenerateTask, RunTask, TranslateTask):
+class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask):
     """The tasks on one model, which is loaded when it is first needed.
 
     Args:
@@ -103,6 +104,9 @@ class Toolbox(GenerateTask, RunTask, TranslateTask):
         # What a scripted engine says is not the model's, and not worth keeping.
         self.anchors = Kept(self.folders.cache / "anchors") if prefix_cache and not engine else None
         self.fits = Kept(self.folders.data / "calibrations")
+        self.summaries = (
+            Kept(self.folders.cache / "notes", limit=5000) if prefix_cache and not engine else None
+        )
         self.on_load_progress: OnProgress | None = None
         self.on_download_progress: OnDownload = no_progress
         self.on_note: OnNote = no_note

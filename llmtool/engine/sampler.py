@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     from llmtool.constraints.compiler import Matcher
 
 
+# A run of tokens does not go on over these, in DRY's count: llama.cpp's own defaults.
+_DRY_BREAKERS = (b"\n", b":", b'"', b"*")
+
+
 class Sampler:
-    """llama.cpp's chain: penalties, top-k, top-p, min-p, temperature, then a draw with the seed.
+    """llama.cpp's chain: penalties, DRY, top-k, top-p, min-p, temperature, a draw with the seed.
 
     Penalties look at the reply alone, not at the prompt: a summary may use its source's words.
     """
@@ -24,7 +28,7 @@ class Sampler:
         params = lib.llama_sampler_chain_default_params()
         params.no_perf = True
         self._chain = lib.llama_sampler_chain_init(params)
-        self._penalizes = sampling.repeat_penalty != 1.0
+        self._penalizes = sampling.repeat_penalty != 1.0 or sampling.dry_multiplier > 0
         # llama.cpp has no number for "all", and takes memory for as many as it is told.
         longest, last_n = sampling.max_tokens or DEFAULT_MAX_TOKENS, sampling.repeat_last_n
         last_n = longest if last_n < 0 else min(last_n, longest)
@@ -32,10 +36,23 @@ class Sampler:
         def add(step: object) -> None:
             lib.llama_sampler_chain_add(self._chain, step)
 
-        if self._penalizes:
+        if sampling.repeat_penalty != 1.0:
             add(
                 lib.llama_sampler_init_penalties(
                     weights.n_vocab, last_n, sampling.repeat_penalty, 0.0, 0.0
+                )
+            )
+        if sampling.dry_multiplier > 0:
+            breakers = (ctypes.c_char_p * len(_DRY_BREAKERS))(*_DRY_BREAKERS)
+            add(
+                lib.llama_sampler_init_dry(
+                    weights._vocab,
+                    sampling.dry_multiplier,
+                    sampling.dry_base,
+                    sampling.dry_allowed_length,
+                    longest,
+                    ctypes.cast(breakers, ctypes.POINTER(ctypes.c_char_p)),
+                    len(_DRY_BREAKERS),
                 )
             )
         if sampling.temperature == 0:

@@ -74,15 +74,19 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     """How tokens are chosen. The chain is llama.cpp's own, applied in the order of the fields.
 
     `temperature` 0 is greedy; `top_k` 0, `top_p` 1, `min_p` 0 and `repeat_penalty` 1 switch a step
-    off; `repeat_last_n` -1 penalizes what the whole reply has. `max_tokens` None means: up to
-    `DEFAULT_MAX_TOKENS`, fewer where the context ends; a number must fit. `seed` None means: choose
-    one and report it. A reply ends before the first of the `stop` strings, and keeps to the
-    `constraint`. `logprobs` is the number of alternatives that every token is reported with; 0
-    reports none.
+    off; `repeat_last_n` -1 penalizes what the whole reply has. `dry_multiplier` penalizes a token
+    that would go on with a run that the reply has already, the more the longer the run is beyond
+    `dry_allowed_length` tokens; 0 does not. `max_tokens` None means: up to `DEFAULT_MAX_TOKENS`,
+    fewer where the context ends; a number must fit. `seed` None means: choose one and report it. A
+    reply ends before the first of the `stop` strings, and keeps to the `constraint`. `logprobs` is
+    the number of alternatives that every token is reported with; 0 reports none.
     """
 
     repeat_penalty: Annotated[float, Meta(gt=0)] = 1.0
     repeat_last_n: Annotated[int, Meta(ge=-1)] = 64
+    dry_multiplier: Annotated[float, Meta(ge=0)] = 0.0
+    dry_base: Annotated[float, Meta(ge=1)] = 1.75
+    dry_allowed_length: Annotated[int, Meta(ge=1)] = 2
     top_k: Annotated[int, Meta(ge=0)] = 40
     top_p: Annotated[float, Meta(ge=0, le=1)] = 0.95
     min_p: Annotated[float, Meta(ge=0, le=1)] = 0.05

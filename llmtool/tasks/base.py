@@ -22,6 +22,7 @@ class Tools(Protocol):
     turns: Turns
     anchors: Kept | None  # scores of what calibrates labels; None keeps none
     fits: Kept | None  # calibrations on labelled texts
+    summaries: Kept | None  # notes on parts of long texts
 
     @property
     def engine(self) -> Engine: ...

@@ -19,6 +19,9 @@ class SamplingOptions(TypedDict, total=False):
     min_p: float | None
     repeat_penalty: float | None
     repeat_last_n: int | None
+    dry_multiplier: float | None
+    dry_base: float | None
+    dry_allowed_length: int | None
     seed: int | None
     stop: str | Sequence[str] | None
 
@@ -63,6 +66,21 @@ class TranslateOptions(SamplingOptions, total=False):
     bilingual: bool
     strict: bool
     template: str
+    system: str | None
+    variables: Mapping[str, Any] | None
+    thinking: bool | None
+
+
+class SummarizeOptions(SamplingOptions, total=False):
+    """The options of `Toolbox.summarize`, which describes them."""
+
+    length: str
+    style: str
+    focus: str | None
+    sections: bool
+    strategy: str
+    chunk_tokens: int | None
+    template: str | None
     system: str | None
     variables: Mapping[str, Any] | None
     thinking: bool | None

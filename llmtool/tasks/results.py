@@ -130,6 +130,41 @@ class Classification(Result, frozen=True, kw_only=True):
         return {"label": self.text or None, "score": round(self.score, 4), "scores": scores}
 
 
+class ChunkSpan(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a document that a summary was made of, in characters, and its tokens."""
+
+    start: int
+    end: int
+    n_tokens: int
+
+
+class Summary(Result, frozen=True, kw_only=True):
+    """What `summarize` returns.
+
+    `chunks` are the parts of the text, all of which were read: `coverage` is the share of its
+    characters that stands in them. `strategy` is how it was done, `n_rounds` in how many rounds of
+    notes. `fallback` says why sentences of the notes stand in the place of a summary that lost what
+    they held, None where it did not. `n_cached_notes` were kept from another time.
+    """
+
+    strategy: str
+    chunks: tuple[ChunkSpan, ...]
+    coverage: float
+    n_rounds: int
+    n_cached_notes: int
+    fallback: str | None
+    finish_reason: FinishReason
+    seed: int
+    model: str
+    usage: Usage
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+    def row(self) -> dict[str, Any]:
+        """Return `summary`, and `chunks`, the number of parts that it was made of."""
+        return {"summary": self.text, "chunks": len(self.chunks)}
+
+
 class KeptPassage(msgspec.Struct, frozen=True, kw_only=True):
     """A passage, or some of one, that stayed in its language: the line it begins in, and why."""
 

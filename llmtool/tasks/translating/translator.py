@@ -11,16 +11,17 @@ from llmtool.constraints import Constraint
 from llmtool.documents.bilingual import Bilingual
 from llmtool.documents.formats import check_format, detect, parse
 from llmtool.documents.types import Document, Format
-from llmtool.engine.types import Engine, Failed, FinishReason, Request
+from llmtool.engine.types import Engine, Failed, FinishReason, Prompt, Request
 from llmtool.errors import ContractError, InputError, UsageError
 from llmtool.prompts.template import Template
 from llmtool.tasks.prepare import Case, Preparation, each_or_failed, identify
 from llmtool.tasks.results import KeptPassage, Translation
+from llmtool.tasks.together import Together
 from llmtool.tasks.translating import faults
 from llmtool.tasks.translating.documents import DocumentWork, Passage
 from llmtool.tasks.translating.glossary import Glossary
-from llmtool.tasks.translating.pipeline import Pipeline
-from llmtool.tasks.translating.work import Work
+from llmtool.tasks.translating.passage import PassageWork
+from llmtool.text.chunks import CountTokens
 from llmtool.text.languages import Language, find_language, is_in, likeliest
 
 _SAMPLE = 4000  # characters that tell the language of a document
@@ -71,14 +72,19 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         self, engine: Engine, cases: Iterable[Case | Failed | None]
     ) -> Generator[Passage | Translation | Failed, None, None]:
         """`outcomes`, and each document's output as it grows, in the order of its source."""
-        events = Pipeline(engine, each_or_failed(self.open, cases), self).events()
+
+        def count(text: str) -> int:
+            return len(engine.tokenize(Prompt(text=text)).token_ids) if text else 0
+
+        works = each_or_failed(lambda case: self.open(case, count), cases)
+        events = Together[DocumentWork, Passage](engine, works).events()
         try:
             for event in events:
                 yield self._conclude(event) if isinstance(event, DocumentWork) else event
         finally:
             events.close()
 
-    def open(self, case: Case) -> DocumentWork:
+    def open(self, case: Case, count: CountTokens = len) -> DocumentWork:
         """Return a case's document, parsed.
 
         Raises:
@@ -94,7 +100,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
             if format not in _BILINGUAL:
                 raise UsageError(f"two languages on one page: in txt, srt and vtt, not in {format}")
             document = Bilingual(document)
-        return DocumentWork(case.id, document, format=format, source=source)
+        return DocumentWork(case.id, document, self, format=format, source=source, count=count)
 
     def request(self, case: Case) -> Request:
         """Return what the first passage of a document is asked with.
@@ -108,7 +114,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
             raise InputError("there is nothing to translate")
         return self.ask(document, first, is_again=False)
 
-    def ask(self, document: DocumentWork, work: Work, *, is_again: bool) -> Request:
+    def ask(self, document: DocumentWork, work: PassageWork, *, is_again: bool) -> Request:
         """Return what a passage is asked with; a second time it is held to marks and lines.
 
         Raises:
@@ -141,7 +147,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(request, prompt=prompt, sampling=sampling)
 
     def find_fault(
-        self, work: Work, reply: str, finish_reason: FinishReason
+        self, work: PassageWork, reply: str, finish_reason: FinishReason
     ) -> tuple[str, str | None]:
         """Return a reply, tidied, and why it is no translation."""
         reply = faults.tidy(work.marked.text, reply)
@@ -243,7 +249,7 @@ def _guess_source(document: Document) -> Language | None:
     return find_language(code) if code and is_in(sample, code) else None
 
 
-def _instruction(work: Work) -> str:
+def _instruction(work: PassageWork) -> str:
     """Return what a model was told around the text."""
     prompt = work.asked
     if prompt is None:

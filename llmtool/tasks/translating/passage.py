@@ -13,7 +13,7 @@ from llmtool.text.chunks import CountTokens, split, split_sentences
 MAX_TOKENS = 320
 
 
-class Work:
+class PassageWork:
     """A run of parts, and what has become of it.
 
     The root of a passage is asked for as a whole, or consists of works for its pieces. `result` are
@@ -21,12 +21,12 @@ class Work:
     """
 
     def __init__(
-        self, parts: Sequence[Part], *, parent: Work | None = None, is_sentence: bool = False
+        self, parts: Sequence[Part], *, parent: PassageWork | None = None, is_sentence: bool = False
     ) -> None:
         self.marked: Marked = mark(parts)
         self.parts = tuple(parts)
         self.parent = parent
-        self.children: list[Work] = []
+        self.children: list[PassageWork] = []
         self.is_sentence = is_sentence
         self.tries = 0
         self.asked: Prompt | None = None
@@ -39,7 +39,7 @@ class Work:
         return any(map(str.isalpha, self.marked.plain))
 
     @property
-    def root(self) -> Work:
+    def root(self) -> PassageWork:
         return self if self.parent is None else self.parent.root
 
     def divide(self, count: CountTokens) -> None:
@@ -60,7 +60,7 @@ class Work:
         self._take_apart(pieces, is_sentence=True)
         return True
 
-    def leaves(self) -> Iterator[Work]:
+    def leaves(self) -> Iterator[PassageWork]:
         if not self.children:
             yield self
         for child in self.children:
@@ -103,7 +103,7 @@ class Work:
             runs[0] = (lead, *runs[0])
         if trail:
             runs[-1] = (*runs[-1], trail)
-        self.children = [Work(run, parent=self, is_sentence=is_sentence) for run in runs]
+        self.children = [PassageWork(run, parent=self, is_sentence=is_sentence) for run in runs]
 
 
 def _whole_marks(texts: Sequence[str], marked: Marked) -> list[str]:

@@ -1,0 +1,171 @@
+"""The text of a file of any kind that people read; the only importer of pypdf."""
+
+from __future__ import annotations
+
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import PurePath
+from typing import Literal
+
+import msgspec
+
+from llmtool.errors import InputError, UsageError
+
+Kind = Literal["text", "html", "pdf", "email"]
+
+MAX_CHARACTERS = 64 << 20  # of what a file unfolds to
+_HIDDEN = frozenset("script style template svg math head nav noscript iframe select".split())
+_BLOCKS = frozenset(
+    "p div section article main aside header footer address blockquote figure figcaption pre form"
+    " fieldset table tr ul ol dl dt dd hr details summary".split()
+)
+_MANY_NEWLINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
+_HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
+
+
+class Readable(msgspec.Struct, frozen=True, kw_only=True):
+    """A file as text; `notes` tell what of it is not there, such as attachments."""
+
+    text: str
+    kind: Kind = "text"
+    notes: tuple[str, ...] = ()
+
+
+def read(name: str | None, content: bytes) -> Readable | None:
+    """Return the text of an HTML, PDF or e-mail file; None for what is text as it is.
+
+    Raises:
+        InputError: it is encrypted, broken, or has no text.
+        UsageError: it is a PDF, and the extra `pdf` is not installed.
+
+    Example:
+        >>> read("a.html", b"<h1>Hi</h1><p>One <b>two</b>").text
+        '# Hi\\n\\nOne two'
+    """
+    suffix = PurePath(name or "").suffix.lower()
+    if content.startswith(b"%PDF-") or suffix == ".pdf":
+        return _read_pdf(content)
+    if suffix == ".eml":
+        return _read_email(content)
+    if suffix in (".html", ".htm", ".xhtml") or _HTML.match(content[:2000]):
+        return Readable(text=html_text(_decode(content)), kind="html")
+    return None
+
+
+def html_text(source: str) -> str:
+    """Return what a reader of an HTML page sees: headings with `#`, items with `-`."""
+    reader = _Reader()
+    reader.feed(source)
+    reader.close()
+    text = _MANY_NEWLINES.sub("\n\n", "".join(reader.pieces))
+    return "\n".join(line.rstrip() for line in text.strip().split("\n"))
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.pieces: list[str] = []
+        self._hidden: list[str] = []
+        self._pre = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in _HIDDEN:
+            self._hidden.append(tag)
+        if self._hidden:
+            return
+        if re.fullmatch(r"h[1-6]", tag):
+            self.pieces.append(f"\n\n{'#' * int(tag[1])} ")
+        elif tag == "li":
+            self.pieces.append("\n- ")
+        elif tag == "br":
+            self.pieces.append("\n")
+        elif tag in ("td", "th"):
+            self.pieces.append(" | ")
+        elif tag in _BLOCKS:
+            self._pre += tag == "pre"
+            self.pieces.append("\n\n" if tag not in ("tr", "dt", "dd") else "\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._hidden:
+            if tag == self._hidden[-1]:
+                self._hidden.pop()
+            return
+        if re.fullmatch(r"h[1-6]", tag) or (tag in _BLOCKS and tag not in ("tr", "dt", "dd")):
+            self._pre -= tag == "pre" and self._pre > 0
+            self.pieces.append("\n\n")
+
+    def handle_data(self, data: str) -> None:
+        if self._hidden:
+            return
+        if self._pre:
+            self.pieces.append(data)
+            return
+        text = re.sub(r"[ \t\r\n\f]+", " ", data)
+        if self.pieces and self.pieces[-1].endswith(("\n", " ")):
+            text = text.lstrip(" ")
+        self.pieces.append(text)
+
+
+def _read_email(content: bytes) -> Readable:
+    import email
+    from email import policy
+
+    message = email.message_from_bytes(content, policy=policy.default)
+    lines = [
+        f"{name}: {message[name]}" for name in ("Subject", "From", "To", "Date") if message[name]
+    ]
+    try:
+        body = message.get_body(preferencelist=("plain", "html"))
+        text = "" if body is None else str(body.get_content())
+    except (LookupError, ValueError, AttributeError) as exc:
+        raise InputError(f"the e-mail cannot be read: {exc}") from exc
+    if body is not None and body.get_content_type() == "text/html":
+        text = html_text(text)
+    if not text.strip():
+        raise InputError("the e-mail has no text")
+    names = [part.get_filename() or part.get_content_type() for part in message.iter_attachments()]
+    notes = (f"attachments are not read: {', '.join(names)}",) if names else ()
+    return Readable(text="\n".join([*lines, "", text.strip()]), kind="email", notes=notes)
+
+
+def _read_pdf(content: bytes) -> Readable:
+    try:
+        import pypdf
+    except ImportError as exc:
+        raise UsageError("PDF files need an extra: pip install 'llmtool[pdf]'") from exc
+    import logging
+
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
+    pages: list[str] = []
+    size = 0
+    try:
+        reader = pypdf.PdfReader(io.BytesIO(content))
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise InputError("the PDF is encrypted with a password")
+        for page in reader.pages:
+            pages.append(page.extract_text())
+            size += len(pages[-1])
+            if size > MAX_CHARACTERS:
+                raise InputError(f"the PDF has more than {MAX_CHARACTERS >> 20} million characters")
+    except InputError:
+        raise
+    except Exception as exc:  # a broken file fails in pypdf in many ways
+        raise InputError(f"the PDF cannot be read ({type(exc).__name__})") from exc
+    text = "\n\n".join(page.strip() for page in pages if page.strip())
+    if not text:
+        raise InputError("the PDF has no text: it may be a scan")
+    empty = sum(not page.strip() for page in pages)
+    notes = (f"{empty} of {len(pages)} pages have no text",) if empty else ()
+    return Readable(text=text, kind="pdf", notes=notes)
+
+
+def _decode(content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        found = re.search(rb"""charset\s*=\s*["']?([\w-]+)""", content[:2000], re.IGNORECASE)
+        try:
+            return content.decode(found[1].decode() if found else "utf-8")
+        except (LookupError, UnicodeDecodeError):
+            raise InputError(f"not UTF-8 at byte {exc.start}") from exc

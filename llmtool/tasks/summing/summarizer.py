@@ -1,0 +1,305 @@
+"""Templates, a length and a strategy, ready to summarize any number of documents."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from llmtool.constraints import Constraint
+from llmtool.engine.types import Engine, Failed, Prompt, Request
+from llmtool.errors import ContextOverflow, InputError, LlmtoolError
+from llmtool.prompts.template import Template
+from llmtool.tasks.prepare import Case, Preparation, identify
+from llmtool.tasks.results import Summary
+from llmtool.tasks.scoring.kept import Kept
+from llmtool.tasks.summing.gathering import Gathering
+from llmtool.tasks.summing.lengths import Length, Style
+from llmtool.tasks.summing.work import Plan, Strategy, SummaryProgress, SummaryText, SummaryWork
+from llmtool.tasks.together import Together
+from llmtool.text.chunks import count_long
+from llmtool.text.sections import Chunk, Section, split_document, split_sections
+
+CHUNK_TOKENS = 1024  # of a part; small models overlook much of longer ones
+STUFF_TOKENS = 3072  # a text up to here is read as a whole, if it fits
+_MARGIN = 16  # tokens; texts join differently than they are counted
+_MIN_ROOM = 64
+_NOTE_TOKENS = (48, 220)  # of a note, at least and at most
+_NOTE_SHARE = 3  # notes that a call with notes has room for, at least
+_TOKENS_A_WORD = 1.8  # that a reply may take for each word that was asked for
+_AGAIN_TEMPERATURE = 0.4
+
+Told = SummaryText | SummaryProgress
+
+
+class Summarizer(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the summaries of one call have in common."""
+
+    prepared: Preparation
+    notes: Preparation
+    refined: Preparation
+    length: Length
+    style: Style
+    focus: str | None
+    strategy: Strategy | None
+    by_section: bool
+    chunk_tokens: int
+    model_identity: str
+    kept: Kept | None
+
+    @property
+    def template(self) -> Template:
+        return self.prepared.template
+
+    @property
+    def material(self) -> str:
+        """The input that takes the text."""
+        return self.template.find_material() or "text"
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of what `Summary.row` holds."""
+        return ["summary", "chunks"]
+
+    def outcomes(
+        self, engine: Engine, cases: Iterable[Case | Failed | None]
+    ) -> Generator[Summary | Failed, None, None]:
+        """Summarize the texts of cases together; outcomes in the order of the cases."""
+        for event in self.stream(engine, cases):
+            if isinstance(event, (Summary, Failed)):
+                yield event
+
+    def stream(
+        self, engine: Engine, cases: Iterable[Case | Failed | None]
+    ) -> Generator[Told | Summary | Failed, None, None]:
+        """`outcomes`, and pieces of summaries and how far each text has been read."""
+        line = _Line(self, engine)
+        events = Together[SummaryWork, Told](engine, line.works(cases)).events()
+        try:
+            for event in events:
+                yield from line.tell(event)
+        finally:
+            events.close()
+
+    def request(self, case: Case) -> Request:
+        """Return what a text as a whole is asked with.
+
+        Raises:
+            InputError: it is empty.
+        """
+        return self.ask_summary(self.text_of(case), n_try=0)
+
+    def ask_note(self, text: str, *, path: Sequence[str], max_tokens: int) -> Request:
+        """Return what a part of a text, or a group of notes, is asked with."""
+        words = max(12, int(max_tokens / _TOKENS_A_WORD))
+        values = {
+            "text": text,
+            "length": f"at most {words} words",
+            "focus": self.focus,
+            "place": " > ".join(path),
+        }
+        return self._ask(self.notes, values, max_tokens=max_tokens)
+
+    def ask_refined(self, summary: str, chunk: Chunk, max_tokens: int) -> Request:
+        words = max(12, int(max_tokens / _TOKENS_A_WORD))
+        values = {
+            "text": chunk.text,
+            "summary": summary,
+            "length": f"at most {words} words",
+            "focus": self.focus,
+            "place": " > ".join(chunk.path),
+        }
+        return self._ask(self.refined, values, max_tokens=max_tokens)
+
+    def ask_summary(self, text: str, *, n_try: int) -> Request:
+        """Return what gives the summary itself; another try is drawn, and not greedy."""
+        values = {self.material: text, "length": self.length.told, "focus": self.focus}
+        request = self._ask(self.prepared, values)
+        sampling = request.sampling
+        if sampling.max_tokens is None or self.length.n is not None:
+            room = int(self.length.n_words * 1.3 * _TOKENS_A_WORD) + 40
+            sampling = msgspec.structs.replace(sampling, max_tokens=room)
+        expression = self.length.expression(self.style)
+        if expression is not None:
+            sampling = msgspec.structs.replace(
+                sampling, constraint=Constraint("regex", expression), stop=()
+            )
+        if n_try:
+            sampling = msgspec.structs.replace(
+                sampling,
+                temperature=sampling.temperature or _AGAIN_TEMPERATURE,
+                seed=(sampling.seed or 0) + n_try,
+            )
+        return msgspec.structs.replace(request, sampling=sampling)
+
+    def identity(self) -> bytes:
+        """Return a hash of all that shapes the results, but for the texts."""
+        p = self.prepared
+        options = {name: p.options.get(name) for name in ("system", "thinking", "variables")}
+        told = [self.length, self.style, self.focus, self.strategy, self.by_section]
+        others = [
+            identify(each.template, each.sampling).hex() for each in (self.notes, self.refined)
+        ]
+        return identify(p.template, p.model, options, p.sampling, told, others, self.chunk_tokens)
+
+    def _ask(
+        self,
+        prepared: Preparation,
+        values: Mapping[str, object],
+        *,
+        max_tokens: int | None = None,
+    ) -> Request:
+        inputs = prepared.template.inputs
+        variables = {name: value for name, value in values.items() if name in inputs and value}
+        request = prepared.request(Case(variables=variables))
+        if max_tokens is not None:
+            sampling = msgspec.structs.replace(request.sampling, max_tokens=max_tokens)
+            request = msgspec.structs.replace(request, sampling=sampling)
+        return request
+
+    def text_of(self, case: Case) -> str:
+        """Return the text of a case.
+
+        Raises:
+            InputError: it is empty.
+        """
+        text = case.variables.get(self.material)
+        if not isinstance(text, str) or not text.strip():
+            raise InputError("the text is empty")
+        return text
+
+
+class _Line:
+    """The texts under way, each as a work or as one for each of its sections."""
+
+    def __init__(self, summarizer: Summarizer, engine: Engine) -> None:
+        self._summarizer = summarizer
+        self._calls = Calls(summarizer, engine)
+        self._of_work: dict[int, Gathering] = {}
+        self._next_id = 0
+
+    def works(self, cases: Iterable[Case | Failed | None]) -> Iterator[SummaryWork | Failed | None]:
+        for case in cases:
+            if case is None:
+                yield None
+            elif isinstance(case, Failed):
+                yield Failed(self._expect(Gathering(case.id)), case.error)
+            else:
+                yield from self._works_of(case)
+
+    def tell(self, event: Told | SummaryWork | Failed) -> Iterator[Told | Summary | Failed]:
+        """Yield what an event of a work says of its text."""
+        gathering = self._of_work[event.id]
+        if isinstance(event, (SummaryText, SummaryProgress)):
+            yield from gathering.tell(event)
+            return
+        del self._of_work[event.id]
+        yield from gathering.take(event, model=self._summarizer.prepared.model)
+
+    def _works_of(self, case: Case) -> Iterator[SummaryWork | Failed]:
+        gathering = Gathering(case.id)
+        try:
+            text = self._summarizer.text_of(case)
+            sections = split_sections(text) if self._summarizer.by_section else []
+            sections = [section for section in sections if section.text.strip()]
+            if len(sections) < 2:
+                sections = [Section(heading=None, text=text, start=0)]
+            plans = [self._calls.plan(section.text) for section in sections]
+        except LlmtoolError as exc:
+            yield Failed(self._expect(gathering), exc)
+            return
+        works = []
+        for section, plan in zip(sections, plans, strict=True):
+            id = self._expect(gathering)
+            gathering.expect(id, section, n_tokens=plan.n_tokens)
+            works.append(SummaryWork(id, section.text, plan, self._calls))
+        yield from works
+
+    def _expect(self, gathering: Gathering) -> int:
+        self._next_id += 1
+        self._of_work[self._next_id] = gathering
+        return self._next_id
+
+
+class Calls:
+    """What the works ask through an engine, and the notes that are kept."""
+
+    def __init__(self, summarizer: Summarizer, engine: Engine) -> None:
+        self._summarizer, self._engine = summarizer, engine
+        self.length, self.style = summarizer.length, summarizer.style
+        self._note_tokens = _NOTE_TOKENS[1]
+
+    def ask_note(self, text: str, *, path: Sequence[str], max_tokens: int) -> Request:
+        return self._summarizer.ask_note(text, path=path, max_tokens=max_tokens)
+
+    def ask_refined(self, summary: str, chunk: Chunk) -> Request:
+        return self._summarizer.ask_refined(summary, chunk, max_tokens=self._note_tokens)
+
+    def ask_summary(self, text: str, *, n_try: int) -> Request:
+        return self._summarizer.ask_summary(text, n_try=n_try)
+
+    def count(self, text: str) -> int:
+        return len(self._engine.tokenize(Prompt(text=text)).token_ids) if text else 0
+
+    def load_note(self, request: Request) -> str | None:
+        kept = self._summarizer.kept
+        return None if kept is None else kept.load(self._key(request), str)
+
+    def save_note(self, request: Request, note: str) -> None:
+        if self._summarizer.kept is not None:
+            self._summarizer.kept.try_to_save(self._key(request), note)
+
+    def plan(self, text: str) -> Plan:
+        """Return how a text is summarized within the context of the model.
+
+        Raises:
+            ContextOverflow: it is to be read as a whole and does not fit, or nothing does.
+        """
+        s = self._summarizer
+        n_ctx = self._engine.info.n_ctx
+        n_tokens = count_long(text, self.count)
+        last = s.ask_summary("x", n_try=0)
+        reply = last.sampling.max_tokens or 0
+        room = n_ctx - self._tokens(last) - reply - _MARGIN
+        whole = Chunk(text=text, start=0, end=len(text), n_tokens=n_tokens)
+        if s.strategy == "stuff" or (
+            s.strategy is None and n_tokens <= min(room, max(STUFF_TOKENS, s.chunk_tokens))
+        ):
+            if n_tokens > room:
+                needed = n_tokens + n_ctx - room
+                raise ContextOverflow(
+                    f"the text needs {needed} tokens, {n_ctx} are available "
+                    "(--strategy map-reduce reads it in parts)",
+                    needed=needed,
+                    available=n_ctx,
+                )
+            return Plan(strategy="stuff", chunks=(whole,), n_tokens=n_tokens)
+        note = min(_NOTE_TOKENS[1], room // (_NOTE_SHARE + 1))
+        around = self._tokens(s.ask_note("x", path=("x " * 20,), max_tokens=1))
+        if s.strategy == "refine":
+            part = Chunk(text="x", start=0, end=1, n_tokens=1)
+            around = self._tokens(s.ask_refined("x " * note, part, max_tokens=1))
+        part_tokens = min(s.chunk_tokens, n_ctx - around - note - _MARGIN)
+        if note < _NOTE_TOKENS[0] or part_tokens < _MIN_ROOM:
+            raise ContextOverflow(
+                f"a context of {n_ctx} tokens has no room for a part of the text "
+                "(a larger --ctx-size, or a shorter --length)",
+                needed=around + note + _MIN_ROOM + _MARGIN,
+                available=n_ctx,
+            )
+        self._note_tokens = note
+        return Plan(
+            strategy=s.strategy or "map-reduce",
+            chunks=tuple(split_document(text, max_tokens=part_tokens, count=self.count)),
+            n_tokens=n_tokens,
+            note_tokens=note,
+            reduce_tokens=min(room, part_tokens),
+        )
+
+    def _tokens(self, request: Request) -> int:
+        return len(self._engine.tokenize(request.prompt).token_ids)
+
+    def _key(self, request: Request) -> str:
+        asked = msgspec.json.encode([request.prompt, request.sampling])
+        return hashlib.sha256(self._summarizer.model_identity.encode() + asked).hexdigest()

@@ -1,0 +1,147 @@
+"""A document in chunks for a model: cut at its structure, about alike in size, nothing lost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from llmtool.text.chunks import CountTokens, split
+
+_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*$")
+_UNDERLINE = re.compile(r"^ {0,3}(=+|-{2,})[ \t]*$")
+_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
+_LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
+
+
+class Chunk(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a document: `text` is what stands from `start` to `end`, in characters.
+
+    `path` are the headings above its first line, outermost first.
+    """
+
+    text: str
+    start: int
+    end: int
+    n_tokens: int
+    path: tuple[str, ...] = ()
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands under a top-level heading, None for what comes before the first."""
+
+    heading: str | None
+    text: str
+    start: int
+
+
+class _Heading(msgspec.Struct, frozen=True):
+    start: int
+    end: int  # behind its last line
+    level: int
+    text: str
+
+
+def split_document(text: str, *, max_tokens: int, count: CountTokens) -> list[Chunk]:
+    """Return the chunks of a document, each of at most `max_tokens`; joined they are the document.
+
+    Cuts are made at headings, then between blocks, sentences, words; a fence or a table is cut only
+    where it is longer than a chunk.
+
+    Example:
+        >>> words = lambda text: len(text.split())
+        >>> text = "# A\\n\\nOne two.\\n\\n# B\\n\\nSix."
+        >>> [chunk.text for chunk in split_document(text, max_tokens=5, count=words)]
+        ['# A\\n\\nOne two.\\n\\n', '# B\\n\\nSix.']
+    """
+    chunks, at = [], 0
+    headings = _headings(text)
+    for part in split(text, max_tokens=max_tokens, count=count, is_markdown=True):
+        chunks.append(
+            Chunk(
+                text=part,
+                start=at,
+                end=at + len(part),
+                n_tokens=count(part),
+                path=_path_at(headings, text, at),
+            )
+        )
+        at += len(part)
+    return chunks
+
+
+def split_sections(text: str) -> list[Section]:
+    """Return the sections under the headings of the top level that a document has more than one of.
+
+    Joined, and with their headings, they are the document.
+
+    Example:
+        >>> text = "# T\\n\\nHi\\n\\n## A\\none\\n## B\\ntwo\\n"
+        >>> [(section.heading, section.text) for section in split_sections(text)]
+        [(None, '# T\\n\\nHi\\n\\n'), ('A', 'one\\n'), ('B', 'two\\n')]
+    """
+    headings = _headings(text)
+    levels = sorted({each.level for each in headings})
+    level = next(
+        (n for n in levels if sum(each.level == n for each in headings) > 1),
+        levels[0] if levels else 0,
+    )
+    chosen = [each for each in headings if each.level == level]
+    if not chosen:
+        return [Section(heading=None, text=text, start=0)]
+    ends = [*(each.start for each in chosen[1:]), len(text)]
+    found = [
+        Section(heading=each.text, text=text[each.end : end], start=each.end)
+        for each, end in zip(chosen, ends, strict=True)
+    ]
+    before = text[: chosen[0].start]
+    return [Section(heading=None, text=before, start=0), *found] if before.strip() else found
+
+
+def _path_at(headings: list[_Heading], text: str, at: int) -> tuple[str, ...]:
+    """Return the headings that a place stands under, without those that it begins with."""
+    path: list[_Heading] = []
+    for heading in headings:
+        if heading.start >= at:
+            break
+        while path and path[-1].level >= heading.level:
+            path.pop()
+        path.append(heading)
+    first = next((each for each in headings if each.start >= at), None)
+    if first is not None and not text[at : first.start].strip():
+        path = [each for each in path if each.level < first.level]
+    return tuple(each.text for each in path)
+
+
+def _headings(text: str) -> list[_Heading]:
+    return list(_find_headings(text))
+
+
+def _find_headings(text: str) -> Iterator[_Heading]:
+    fence = ""
+    at = previous_start = 0
+    previous = ""
+    for found in _LINE.finditer(text):
+        line = found[0].rstrip("\r\n")
+        at = found.start()
+        mark = _FENCE.match(line)
+        if fence:
+            if mark and mark[1].startswith(fence) and not line.strip().strip(fence[0]):
+                fence = ""
+        elif mark:
+            fence = mark[1]
+        elif heading := _HEADING.match(line):
+            yield _Heading(at, found.end(), len(heading[1]), heading[2])
+        elif (under := _UNDERLINE.match(line)) and _can_be_title(previous):
+            level = 1 if under[1][0] == "=" else 2
+            yield _Heading(previous_start, found.end(), level, previous.strip())
+        previous, previous_start = line, at
+
+
+def _can_be_title(line: str) -> bool:
+    return (
+        bool(line.strip())
+        and not re.match(r"\s*(?:[-*+>|#]|\d+[.)]|={3,}$)", line)
+        and (not line.startswith("    "))
+    )
