@@ -6,11 +6,12 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from llmtool.cli import groups as g
 from llmtool.cli import output, show, signals
-from llmtool.cli.batch_rows import END, Rows, Tally, count
+from llmtool.cli.batch_rows import END, Rows, Tally
+from llmtool.cli.progress import count
 from llmtool.engine.types import Failed
 from llmtool.errors import (
     Cancelled,
@@ -35,8 +36,10 @@ from llmtool.records.writers import (
 from llmtool.tasks.each import Binding, Prepared, answer_each
 from llmtool.tasks.prepare import Preparation
 from llmtool.tasks.results import Result
-from llmtool.tasks.scoring.labelling import Labelling
 from llmtool.toolbox import Toolbox
+
+if TYPE_CHECKING:
+    from llmtool.tasks.scoring.labelling import Labelling
 
 _POLL_SECONDS = 0.02
 OnOutcome = Callable[[Record, Result | LlmtoolError], None]
@@ -135,7 +138,7 @@ def run(
                     tally.count(record, outcome)
                     on_outcome(record, outcome)
         except Cancelled:
-            if view.output is not None and rows.can_resume:
+            if view.output is not None and rows.can_resume and tally.n_rows:
                 output.note(f"{view.output} holds {count(tally.n_rows)}; --resume goes on")
             raise
         finally:

@@ -33,9 +33,15 @@ class Wanted:
     top: int | None = None
     scores: bool = False
     min_confidence: float | None = None
+    min_margin: float | None = None
+    min_coverage: float | None = None
     fail_on: tuple[str, ...] = ()
     expect: tuple[str, ...] = ()
     explain: bool = False
+
+    @property
+    def may_abstain(self) -> bool:
+        return (self.min_confidence, self.min_margin, self.min_coverage) != (None, None, None)
 
 
 def classify(
@@ -66,8 +72,16 @@ def classify(
         raise UsageError("--top and --scores are about one text; a batch has scores in its rows")
     if labels.calibrate is not None and view.dry_run:
         raise UsageError("--calibrate runs the model, which --dry-run does not")
+    if labels.balanced and (batch.each is None or batch.resume):
+        raise UsageError("--balanced is for a batch as a whole: with --each, and without --resume")
     names, options = read_options(labels)
-    options = {**options, "min_confidence": wanted.min_confidence, "overflow": overflow}
+    options = {
+        **options,
+        "min_confidence": wanted.min_confidence,
+        "min_margin": wanted.min_margin,
+        "min_coverage": wanted.min_coverage,
+        "overflow": overflow,
+    }
     fits_only = False
     prompt = material = reader = None
     if batch.each is not None:
@@ -107,7 +121,7 @@ def classify(
         scores=wanted.scores,
         explain=wanted.explain,
     )
-    if result.reason and wanted.min_confidence is None and view.output is None:
+    if result.reason and not wanted.may_abstain and view.output is None:
         output.note(f"no label: {result.reason}")
     _judge(result, wanted)
 
@@ -246,7 +260,7 @@ def _judge(result: Classification, wanted: Wanted) -> None:
         LowConfidence: the label is unwanted, or there is none.
     """
     names = result.text.splitlines()
-    if wanted.min_confidence is not None and not names:
+    if wanted.may_abstain and not names:
         raise LowConfidence(f"no label: {result.reason}")
     if _is_unwanted(names, wanted):
         told = ", ".join(names) or "none"

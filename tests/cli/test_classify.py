@@ -82,6 +82,10 @@ def test_labels_come_in_every_spelling(classify: Callable[..., Any], tmp_path: P
         (["--fail-on", "travel"], 0),
         (["--min-confidence", "1"], 15),
         (["--min-confidence", "0.2"], 0),
+        (["--min-margin", "1"], 15),
+        (["--min-margin", "0.01"], 0),
+        (["--min-coverage", "1"], 15),
+        (["--min-coverage", "0.0001"], 0),
     ],
 )
 def test_ci_gets_exit_codes_with_the_json_on_stdout(
@@ -90,7 +94,7 @@ def test_ci_gets_exit_codes_with_the_json_on_stdout(
     done = classify(SPORT, "-t", "topic", "--json", *args)
     assert done.returncode == code
     told = json.loads(done.stdout)
-    assert told["label"] == (None if "--min-confidence" in args and code else "sports")
+    assert told["label"] == (None if args[0].startswith("--min") and code else "sports")
     assert done.stderr.count(b"\n") == (1 if code else 0)
 
 
@@ -114,6 +118,10 @@ def test_ci_gets_exit_codes_with_the_json_on_stdout(
         (["-l", "a,b", "--raw", "--calibrate", "x"], "contradict"),
         (["-l", "a,b", "--dry-run", "--calibrate", "x"], "runs the model"),
         (["-l", "a,b", "--each", "line"], "exclude each other"),
+        (["-l", "a,b", "--balanced"], "for a batch as a whole"),
+        (["-l", "a,b", "--balanced", "--each", "line", "--resume"], "without --resume"),
+        (["-l", "a,b", "--balanced", "--prior", "a=1,b=2", "--each", "line"], "contradict"),
+        (["-l", "a,b", "--multi", "--min-coverage", "0.5"], "each asked apart"),
     ],
 )
 def test_what_makes_no_sense_is_a_usage_error(
@@ -148,6 +156,19 @@ def test_a_batch_can_fail_on_a_label_and_abstain(classify: Callable[..., Any]) -
     )
     assert unsure.returncode == 0 and json.loads(unsure.stdout)["label"] is None
     assert b"no label 1" in unsure.stderr
+
+
+def test_a_balanced_batch_says_what_it_assumes(classify: Callable[..., Any]) -> None:
+    tested = [json.loads(line) for line in (DATA / "sentiment.jsonl").read_text().splitlines()]
+    texts = [row["text"] for row in tested if row["split"] == "test"]
+    args = ["-l", "positive,negative", "--each", "line", "--jsonl"]
+    done = classify(*args, "--balanced", input="\n".join(texts).encode())
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0 and [row["text"] for row in rows] == texts
+    mean = sum(row["scores"]["positive"] for row in rows) / len(rows)
+    assert mean == pytest.approx(0.5, abs=1e-3)
+    assert b"as if each label were about as frequent as another in 40 texts" in done.stderr
+    assert b"a text for each label" in classify(*args, "--balanced", input=b"one").stderr
 
 
 def test_any_number_of_labels_may_fit(classify: Callable[..., Any]) -> None:
