@@ -13,9 +13,9 @@ given on `test`. Ways, on the same texts in one run:
 
 Then, for the template: how many labels change when the order of the labels does, and when texts are
 scored one by one, with the most that a score changes by; how many hostile texts keep their label;
-and what accuracy is lost in batches skewed to 85 in 100 of one label, each label in its turn, against
-the same texts in the whole half, which is balanced: with the template's anchors, and with
-`--balanced`, which takes every batch for balanced.
+and what accuracy is lost in batches skewed to 85 in 100 of one label, each label in its turn,
+against the same texts in the whole half, which is balanced: with the anchors of the template, and
+with `--balanced`, which takes every batch for balanced.
 """
 
 from __future__ import annotations
