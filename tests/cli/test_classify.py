@@ -146,6 +146,14 @@ def test_a_batch_has_columns_and_a_summary(classify: Callable[..., Any]) -> None
     assert b"sports 1" in done.stderr and b"mean score 0." in done.stderr
 
 
+def test_a_record_without_the_text_that_others_have_fails(classify: Callable[..., Any]) -> None:
+    lines = [json.dumps({"id": 1, "text": SPORT}), json.dumps({"id": 2})]
+    done = classify("-t", "topic", "--each", "jsonl", input="\n".join(lines).encode())
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 3 and rows[0]["label"] == "sports"
+    assert "no field 'text'" in rows[1]["error"] and rows[1]["exit_code"] == 14
+
+
 def test_a_batch_can_fail_on_a_label_and_abstain(classify: Callable[..., Any]) -> None:
     done = classify(
         "-t", "topic", "--each", "line", "--jsonl", "--fail-on", "sports", input=SPORT.encode()
