@@ -10,6 +10,7 @@ from llmtool.cli import batch as batches
 from llmtool.cli import groups as g
 from llmtool.cli import inputs, labels_show, output, session, show
 from llmtool.cli.labels_input import read_labelled, read_options
+from llmtool.cli.progress import RecordProgress
 from llmtool.errors import (
     ContextOverflow,
     LlmtoolError,
@@ -20,6 +21,7 @@ from llmtool.records.readers import Reader, Record
 from llmtool.tasks.each import Binding, fill
 from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Classification, Result
+from llmtool.tasks.scoring.balanced import BalancedLabelling
 from llmtool.tasks.scoring.labelling import Labelling
 from llmtool.toolbox import Toolbox
 
@@ -194,6 +196,9 @@ def _run_batch(
     if view.dry_run:
         batches.preview(box, labelling, binding, reader, view=view)
         return
+    if isinstance(labelling, BalancedLabelling):
+        progress = RecordProgress("scored: ")
+        labelling.on_scored = lambda n: progress(n, batch.limit or reader.n_expected)
     tally = _Tally(wanted)
     failed: LlmtoolError | None = None
     try:

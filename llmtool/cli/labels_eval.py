@@ -14,6 +14,7 @@ from llmtool.cli.result_file import open_sink
 from llmtool.errors import UsageError
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.scoring import evaluate as measure
+from llmtool.tasks.scoring.balanced import BalancedLabelling
 from llmtool.tasks.scoring.evaluate import Baseline, Evaluation, Texts
 from llmtool.toolbox import Toolbox
 
@@ -67,7 +68,12 @@ def run(
             box, labelling, labels.calibrate, text_field=text_field, label_field=label_field
         )
     with RecordProgress() as progress:
-        found = measure.evaluate(box, labelling, texts, on_progress=progress)
+        if isinstance(labelling, BalancedLabelling):
+            labelling.on_scored = lambda n: progress(n, len(rows))
+            found = measure.evaluate(box, labelling, texts)
+            output.note("scored as if each label were about as frequent as another in these texts")
+        else:
+            found = measure.evaluate(box, labelling, texts, on_progress=progress)
     others: list[Baseline] = []
     if compare:
         others += _compare(box, names, options, texts)

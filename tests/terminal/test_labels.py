@@ -37,16 +37,21 @@ def test_a_text_without_a_label_keeps_its_scores(env: dict[str, str], starter: P
     assert why == "llmtool: no label: the score is less than 1 above the second one"
 
 
+@pytest.mark.parametrize("options", [[], ["--balanced"]], ids=["anchors", "balanced"])
 @pytest.mark.parametrize("stderr_is_terminal", [True, False])
 def test_an_evaluation_says_how_far_it_is_to_a_terminal_alone(
-    env: dict[str, str], starter: Path, tmp_path: Path, stderr_is_terminal: bool
+    env: dict[str, str],
+    starter: Path,
+    tmp_path: Path,
+    options: list[str],
+    stderr_is_terminal: bool,
 ) -> None:
     other = None if stderr_is_terminal else tmp_path / "stderr"
-    command = [*LLMTOOL, "classify", "eval", DATA, "-t", "topic", "-m", starter, "--no-cache"]
+    command = [*LLMTOOL, "classify", "eval", DATA, "-t", "topic", "-m", starter, *options]
     with Terminal(command, env, lines=50, stderr=other) as terminal:
         assert terminal.wait(120) == 0
         told = terminal.raw if other is None else other.read_bytes()
         assert not any("/s," in row for row in terminal.screen())
-        assert "texts" in terminal.screen()[0]
+        assert any(row.startswith("accuracy") for row in rows(terminal))
     seen = re.findall(rb"\d+ records?, [\d.]+/s, \d+:\d\d left", told)
     assert bool(seen) is stderr_is_terminal
