@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 from command import error_line
 
+from llmtool.cli import labels_plot
+from llmtool.tasks.scoring.evaluate import Bin, Evaluation
+
 DATA = Path(__file__).resolve().parent.parent / "data"
 TUNED = [json.loads(line) for line in (DATA / "topic.jsonl").read_text().splitlines()]
 
@@ -297,6 +300,39 @@ def test_eval_refuses(
 ) -> None:
     fields = ["--text-field", "body", "--label-field", "kind"]
     assert reason in error_line(classify("eval", data, *fields, *args), code)
+
+
+@pytest.mark.parametrize(
+    ("names", "columns", "rows"),
+    [
+        (["a", "bb"], ["a", "bb"], ["a", "bb"]),
+        (["a", "b" * 40], ["1", "2"], ["a  1", "b" * 27 + "…  2"]),
+        ([f"l{i}" for i in range(30)], ["1", "2"], ["l0  1", "l1  2"]),
+    ],
+    ids=["names", "long names", "many names"],
+)
+def test_the_columns_of_a_plot_have_names_where_there_is_room(
+    tmp_path: Path, names: list[str], columns: list[str], rows: list[str]
+) -> None:
+    matplotlib = pytest.importorskip("matplotlib.figure")
+    found = Evaluation(
+        n_texts=len(names),
+        accuracy=1.0,
+        macro_f1=1.0,
+        ece=0.0,
+        labels=tuple(names),
+        confusion=tuple(tuple(int(i == j) for j in range(len(names))) for i in range(len(names))),
+        bins=(Bin(low=0.9, high=1.0, n=len(names), confidence=1.0, accuracy=1.0),),
+        mistakes=(),
+        texts_per_second=1.0,
+        calibrated=False,
+    )
+    axes = matplotlib.Figure().subplots()
+    labels_plot._confusion(axes, found)
+    assert [each.get_text() for each in axes.get_xticklabels()][:2] == columns
+    assert [each.get_text() for each in axes.get_yticklabels()][:2] == rows
+    labels_plot.draw(found, str(tmp_path / "plot.png"), title="a title")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_help_is_that_of_the_command_and_lists_the_others(run_llmtool: Callable[..., Any]) -> None:
