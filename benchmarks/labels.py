@@ -11,14 +11,18 @@ given on `test`. Ways, on the same texts in one run:
     the template          `classify -t NAME`: one example of each label shown, others calibrate
     fitted                the template, bias and temperature fitted to the half called `tune`
 
-Then, for the template: how many labels change when the order of the labels does, how many when a
-batch is skewed to 85 in 100 of one label, and how many hostile texts keep their label.
+Then, for the template: how many labels change when the order of the labels does, and when texts are
+scored one by one, with the most that a score changes by; how many hostile texts keep their label;
+and what accuracy is lost in batches skewed to 85 in 100 of one label, each label in its turn,
+against the same texts in the whole half, which is balanced: with the anchors of the template, and
+with `--balanced`, which takes every batch for balanced.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import statistics
 import tempfile
 from collections.abc import Sequence
@@ -28,12 +32,14 @@ from llmtool import Toolbox
 from llmtool.config import Folders
 from llmtool.engine.types import Failed
 from llmtool.tasks.prepare import Case
+from llmtool.tasks.results import Classification
 from llmtool.tasks.scoring import evaluate
 from llmtool.tasks.scoring.evaluate import Texts
 from llmtool.tasks.scoring.labelling import Labelling
 
 DATA = Path(__file__).resolve().parent.parent / "tests" / "data"
 SETS = "sentiment,spam,urgency,topic,intent"
+DRAWS = 4  # skewed batches of each label
 
 
 def load(name: str, split: str) -> Texts:
@@ -42,13 +48,13 @@ def load(name: str, split: str) -> Texts:
     return Texts(tuple(row["text"] for row in rows), tuple(row["label"] for row in rows))
 
 
-def chosen(box: Toolbox, labelling: Labelling, texts: Sequence[str]) -> list[str]:
+def results(box: Toolbox, labelling: Labelling, texts: Sequence[str]) -> list[Classification]:
     cases = [Case(id=i, variables={"text": text}) for i, text in enumerate(texts)]
     found = []
     for outcome in labelling.outcomes(box.engine, cases):
         if isinstance(outcome, Failed):
             raise outcome.error
-        found.append(outcome.text)
+        found.append(outcome)
     return found
 
 
@@ -80,33 +86,55 @@ def measure(box: Toolbox, name: str, split: str) -> dict[str, tuple[float, float
     return result
 
 
-def changes(box: Toolbox, name: str, split: str) -> tuple[float, float]:
-    """Return the share of labels that change with the labels' order, and in a skewed batch."""
+def changes(box: Toolbox, name: str, split: str) -> tuple[float, float, float]:
+    """Return the shares of labels that change with their order, and one by one; and scores do."""
     data = load(name, split)
     labels = box.library.load(name).output.labels
     labelling = box.prepare_labels(labels, {"template": name})
-    usual = chosen(box, labelling, data.texts)
-    turned = dict(reversed(labels.items()))
-    reversed_ = chosen(box, box.prepare_labels(turned, {"template": name}), data.texts)
-    by_order = sum(a != b for a, b in zip(usual, reversed_, strict=True)) / len(usual)
-    skewed_changes = []
-    for favourite in labels:
+    usual = results(box, labelling, data.texts)
+    turned = box.prepare_labels(dict(reversed(labels.items())), {"template": name})
+    reversed_ = results(box, turned, data.texts)
+    alone = [results(box, labelling, [text])[0] for text in data.texts]
+    return (
+        statistics.mean(a.text != b.text for a, b in zip(usual, reversed_, strict=True)),
+        statistics.mean(a.text != b.text for a, b in zip(usual, alone, strict=True)),
+        max(
+            abs(a.scores[k] - b.scores[k])
+            for a, b in zip(usual, alone, strict=True)
+            for k in labels
+        ),
+    )
+
+
+def skewed(box: Toolbox, name: str, split: str, calibrate: str) -> tuple[float, float, float]:
+    """Return the accuracy on the half, and of texts of skewed batches: in the half, and so."""
+    data = load(name, split)
+    labelling = box.prepare_labels(None, {"template": name, "calibrate": calibrate})
+    right = correct(box, labelling, data, range(len(data.texts)))
+    rng = random.Random(0)
+    there, here = [], []
+    for favourite in labelling.names:
         many = [i for i, label in enumerate(data.labels) if label == favourite]
         few = [i for i, label in enumerate(data.labels) if label != favourite]
-        kept = many + few[: max(1, round(len(many) * 15 / 85))]
-        skewed = chosen(box, labelling, [data.texts[i] for i in kept])
-        skewed_changes.append(
-            sum(usual[i] != label for i, label in zip(kept, skewed, strict=True)) / len(kept)
-        )
-    return by_order, statistics.mean(skewed_changes)
+        for _ in range(DRAWS):
+            batch = many + rng.sample(few, round(len(many) * 15 / 85))
+            rng.shuffle(batch)
+            there.append(statistics.mean(right[i] for i in batch))
+            here.append(statistics.mean(correct(box, labelling, data, batch)))
+    return statistics.mean(right), statistics.mean(there), statistics.mean(here)
+
+
+def correct(box: Toolbox, labelling: Labelling, data: Texts, batch: Sequence[int]) -> list[bool]:
+    found = results(box, labelling, [data.texts[i] for i in batch])
+    return [each.text == data.labels[i] for i, each in zip(batch, found, strict=True)]
 
 
 def hostile(box: Toolbox, name: str) -> tuple[int, int, int]:
     """Return how many hostile texts there are, how many are right, and how many would be."""
     rows = [json.loads(line) for line in (DATA / "hostile.jsonl").open()]
     rows = [row for row in rows if row["set"] == name]
-    found = chosen(box, box.prepare_labels(None, {"template": name}), [r["text"] for r in rows])
-    right = sum(a == row["label"] for a, row in zip(found, rows, strict=True))
+    found = results(box, box.prepare_labels(None, {"template": name}), [r["text"] for r in rows])
+    right = sum(a.text == row["label"] for a, row in zip(found, rows, strict=True))
     data = load(name, "test")
     share = evaluate.evaluate(box, box.prepare_labels(None, {"template": name}), data).accuracy
     return len(rows), right, round(share * len(rows))
@@ -133,11 +161,17 @@ def main() -> None:
             cells = [f"{a:.2f}/{f:.2f}" + ("" if e != e else f" ({e:.2f})") for a, f, e in rows]
             print(f"{way:16}" + "".join(f"{cell:>18}" for cell in cells))
         for name in names:
-            by_order, skewed = changes(box, name, args.split)
+            by_order, alone, most = changes(box, name, args.split)
             n, right, usual = hostile(box, name)
-            print(f"{name}: {by_order:.1%} of labels change with their order, "
-                  f"{skewed:.1%} in batches of 85/15; {right} of {n} hostile texts right, "
+            print(f"{name}: {by_order:.1%} of labels change with their order, {alone:.1%} one by "
+                  f"one (scores by {most:.3f} at the most); {right} of {n} hostile texts right, "
                   f"{usual} expected of harmless ones")  # fmt: skip
+        print(f"{'accuracy, skewed batches':28}balanced half  same texts there  skewed  lost")
+        for calibrate, way in (("auto", "the template"), ("balanced", "--balanced")):
+            rows = [skewed(box, name, args.split, calibrate) for name in names]
+            rows.append(tuple(statistics.mean(column) for column in zip(*rows, strict=True)))
+            for name, (half, there, here) in zip([*names, "mean"], rows, strict=True):
+                print(f"{way:14}{name:14}{half:13.3f}{there:18.3f}{here:8.3f}{there - here:7.3f}")
 
 
 if __name__ == "__main__":

@@ -195,6 +195,8 @@ _llmtool() {
                 --form) COMPREPLY=($(compgen -W 'chat completion' -- "$cur")); return ;;
                 --top) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --min-confidence) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --min-margin) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --min-coverage) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --fail-on) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --expect) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --overflow) COMPREPLY=($(compgen -W 'error chunk' -- "$cur")); return ;;
@@ -213,7 +215,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--label -l --template -t --param -p --system -s --examples --multi --prior --calibrate --raw --no-fit --form --top --scores --min-confidence --fail-on --expect --explain --overflow --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --resume --overwrite --limit --jsonl --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--label -l --template -t --param -p --system -s --examples --multi --prior --calibrate --raw --no-fit --balanced --form --top --scores --min-confidence --min-margin --min-coverage --fail-on --expect --explain --overflow --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --resume --overwrite --limit --jsonl --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
         "classify eval")
             case "$prev" in
                 --text-field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -238,7 +240,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--text-field --label-field --split --label -l --template -t --param -p --system -s --examples --multi --prior --calibrate --raw --no-fit --form --baselines --compare --plot --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--text-field --label-field --split --label -l --template -t --param -p --system -s --examples --multi --prior --calibrate --raw --no-fit --balanced --form --baselines --compare --plot --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
         "translate")
             case "$prev" in
                 --to) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;

@@ -342,10 +342,13 @@ _llmtool_classify_text() {
         '*--calibrate[Fit the scores to labelled texts, and keep the fit]:FILE:_files' \
         '*--raw[The model'\''s own scores, its favourites not taken out]' \
         '*--no-fit[Leave a fit aside that --calibrate has kept]' \
+        '*--balanced[Assume that all labels are about as frequent in this batch, and score by that]' \
         '*--form[How the model is asked; the template'\''s own if left out]: :(chat completion)' \
         '*--top[Print the K best labels]:K:' \
         '*--scores[Print scores, not the label alone]' \
         '*--min-confidence[No label below this score; ends in 15 but in a batch]:P:' \
+        '*--min-margin[The same, of the best score less the second]:M:' \
+        '*--min-coverage[The same, of what the model gives all labels together]:Z:' \
         '*--fail-on[End in 15 if this is the label]:LABEL:' \
         '*--expect[End in 15 if this is not the label]:LABEL:' \
         '*--explain[Show which sentences speak for the label]' \
@@ -403,6 +406,7 @@ _llmtool_classify_eval() {
         '*--calibrate[Fit the scores to labelled texts, and keep the fit]:FILE:_files' \
         '*--raw[The model'\''s own scores, its favourites not taken out]' \
         '*--no-fit[Leave a fit aside that --calibrate has kept]' \
+        '*--balanced[Assume that all labels are about as frequent in this batch, and score by that]' \
         '*--form[How the model is asked; the template'\''s own if left out]: :(chat completion)' \
         '*--baselines[Also let the model write labels, as others do]' \
         '*--compare[Measure both forms, and with and without anchors]' \

@@ -142,8 +142,9 @@ def classify(text: Any, labels: Any = None, **options: Any) -> Any:
 
     `labels` are names, a mapping of names to descriptions, an Enum class or `bool`. Takes the
     options of `Toolbox.classify` (`examples`, `template`, `system`, `variables`, `min_confidence`,
-    `prior`, `calibrate`) and raises what it raises. Returns a `Classification`, a list of them for
-    a sequence of texts, or an iterator for an iterator; `str()` of one is the label.
+    `min_margin`, `min_coverage`, `prior`, `calibrate`) and raises what it raises. Returns a
+    `Classification`, a list of them for a sequence of texts, or an iterator for an iterator;
+    `str()` of one is the label.
 
     Example:
         >>> llmtool.classify("I was charged twice", ["billing", "bug"]).label   # doctest: +SKIP

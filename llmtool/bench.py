@@ -91,6 +91,7 @@ def measure(
     open_engine: OpenEngine,
     plan: Plan | None = None,
     *,
+    memory: Iterable[Row] | None = None,
     on_step: OnText = _nothing,
     on_note: OnText = _nothing,
 ) -> Iterator[Row]:
@@ -100,6 +101,8 @@ def measure(
         open_engine: loads the model for so many sequences at once, with a prefix cache in the
             folder, if one is given. The file should have been read before: what is measured is
             loading from the page cache.
+        memory: what `weigh` said of the first engine of this process, after which no other is the
+            first; None weighs the first one that is opened here.
         on_step: told in words what is measured next.
         on_note: told what had to be left out, and why.
 
@@ -115,7 +118,10 @@ def measure(
     """
     plan = plan or Plan()
     on_step("loading and memory")
-    engine, memory = _open_and_weigh(open_engine)
+    if memory is None:
+        engine, memory = weigh(lambda: open_engine(1, None))
+    else:
+        engine = open_engine(1, None)
     loads = [engine.info.load_seconds]
     for _ in range(plan.repetitions - 1):
         engine.close()
@@ -133,29 +139,34 @@ def measure(
     yield from memory
 
 
-def _open_and_weigh(open_engine: OpenEngine) -> tuple[Engine, list[Row]]:
+def weigh(open_first: Callable[[], Engine]) -> tuple[Engine, list[Row]]:
     """Return the first engine of this process and what it takes for one short reply.
 
-    llama.cpp reserves more for its compute buffers than a reply touches. What the memory in use
-    grows by between loading and the reply's end is therefore theirs up to the size that it tells.
+    A second one finds what the first has left. llama.cpp reserves more for its compute buffers than
+    a reply touches: what the memory in use grows by between loading and the reply's end is theirs,
+    up to the size that it tells. Loading has none of them, but takes more than it keeps.
     """
     with Buffers() as buffers:
-        engine = open_engine(1, None)
+        engine = open_first()
         prompts = [_request(engine, _SHORT, seed=seed, max_tokens=8) for seed in (0, 1)]
-        loaded = resident_bytes()
+        loaded, loading = resident_bytes(), peak_bytes()
         _run(engine, prompts[:1])
         used, peak = resident_bytes(), peak_bytes()
     told = buffers.kv_bytes + buffers.compute_bytes
+    beyond = beyond_while_loading = None
+    if loaded is not None and loading is not None and used is not None:
+        if told and buffers.on_host:
+            beyond = used - min(told, max(0, used - loaded)) - buffers.weights_bytes
+            beyond_while_loading = max(loading - buffers.weights_bytes, beyond)
     sizes = {
         "peak of one short reply": peak,
         "weights, repacked ones included": buffers.weights_bytes or None,
         f"KV cache of {engine.info.n_cells} tokens": buffers.kv_bytes or None,
         "compute buffers, as reserved": buffers.compute_bytes or None,
-        "beyond weights, KV and compute": None
-        if loaded is None or used is None or peak is None or not told or not buffers.on_host
-        else peak - buffers.weights_bytes - min(told, max(0, used - loaded)),
+        "beyond weights, KV and compute": beyond,
+        "the same while it loads": beyond_while_loading,
     }
-    names = ("peak", "weights", "kv", "compute", "beyond")
+    names = ("peak", "weights", "kv", "compute", "beyond", "loading")
     return engine, [
         Row(kind="memory", test=f"mem {name}", what=what, unit="bytes", values=(size,))
         for name, (what, size) in zip(names, sizes.items(), strict=True)

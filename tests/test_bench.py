@@ -158,3 +158,9 @@ def test_each_template_is_met_unknown_and_then_known() -> None:
 
 def test_without_a_prefix_cache_there_is_no_figure_for_it() -> None:
     assert "first" in rows_of(Timed()) and "first cached" not in rows_of(Timed())
+
+
+def test_memory_that_was_weighed_before_is_told_and_not_weighed_again() -> None:
+    row = Row(kind="memory", test="mem peak", what="peak", unit="bytes", values=(5.0,))
+    rows = list(measure(lambda n, cache: Timed(), ALONE, memory=[row]))
+    assert [each for each in rows if each.kind == "memory"] == [row]

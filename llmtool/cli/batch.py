@@ -6,12 +6,13 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from llmtool.cli import groups as g
 from llmtool.cli import output, show, signals
-from llmtool.cli.batch_rows import END, Rows, Tally, count
-from llmtool.engine.types import Failed
+from llmtool.cli.batch_rows import END, Rows, Tally
+from llmtool.cli.progress import count
+from llmtool.engine.types import Failed, Request, ScoreRequest
 from llmtool.errors import (
     Cancelled,
     InputError,
@@ -33,13 +34,9 @@ from llmtool.records.writers import (
     rename,
 )
 from llmtool.tasks.each import Binding, Prepared, answer_each
-from llmtool.tasks.prepare import Preparation
+from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Result
-from llmtool.tasks.scoring.labelling import Labelling
 from llmtool.toolbox import Toolbox
-
-if TYPE_CHECKING:
-    from llmtool.tasks.translating.translator import Translator
 
 _POLL_SECONDS = 0.02
 OnOutcome = Callable[[Record, Result | LlmtoolError], None]
@@ -52,6 +49,8 @@ class Task(Prepared, Protocol):
     def columns(self) -> list[str]: ...
 
     def identity(self) -> bytes: ...
+
+    def request(self, case: Case) -> Request | ScoreRequest: ...
 
 
 def refuse(batch: g.BatchGroup) -> None:
@@ -138,7 +137,7 @@ def run(
                     tally.count(record, outcome)
                     on_outcome(record, outcome)
         except Cancelled:
-            if view.output is not None and rows.can_resume:
+            if view.output is not None and rows.can_resume and tally.n_rows:
                 output.note(f"{view.output} holds {count(tally.n_rows)}; --resume goes on")
             raise
         finally:
@@ -150,7 +149,7 @@ def run(
 
 def preview(
     box: Toolbox,
-    prepared: Preparation | Labelling | Translator,
+    prepared: Task,
     binding: Binding,
     reader: Reader,
     *,

@@ -10,6 +10,7 @@ from typing import Any
 
 from llmtool.cli import groups as g
 from llmtool.cli import output
+from llmtool.cli.progress import RecordProgress, count
 from llmtool.errors import ContractError, LlmtoolError, RecordsFailed, UsageError
 from llmtool.records.journal import Journal, key_of
 from llmtool.records.readers import Reader, Record
@@ -17,7 +18,6 @@ from llmtool.records.writers import KEY, RESULT, OutputFormat, RowWriter, rename
 from llmtool.tasks.each import row_of
 from llmtool.tasks.results import Result
 
-_SHOW_SECONDS = 0.2
 _MAX_TOLD = 20  # failures that are told one by one
 END: Any = object()  # of an iterator
 
@@ -97,7 +97,8 @@ class Tally:
 
     def __init__(self, reader: Reader, rows: Rows, *, limit: int | None) -> None:
         self._reader, self._rows, self._limit = reader, rows, limit
-        self._started = self._shown = time.monotonic()
+        self._started = time.monotonic()
+        self._progress = RecordProgress()
         self._first_failure: tuple[Record, LlmtoolError] | None = None
         self.n_done = self.n_failed = 0
         self._n_prompt = self._n_cached = self._n_completion = 0
@@ -116,28 +117,19 @@ class Tally:
             self._n_cached += outcome.usage.cached_tokens
             self._n_completion += outcome.usage.completion_tokens
             self._warnings.update(outcome.warnings)
-        now = time.monotonic()
-        if now - self._shown >= _SHOW_SECONDS:
-            self._shown = now
-            output.status(self._status(now - self._started))
+        if self._progress.is_due:
+            expected = self._reader.n_expected
+            if expected is not None:
+                expected = min(expected, self._limit or expected)
+            self._progress.show(
+                self.n_done, expected, n_before=self._rows.n_done, n_failed=self.n_failed
+            )
 
     def _fail(self, record: Record, error: LlmtoolError) -> None:
         self.n_failed += 1
         self._first_failure = self._first_failure or (record, error)
         if not self._rows.can_resume and self.n_failed <= _MAX_TOLD:  # the row itself is empty
             output.note(told(record, error))
-
-    def _status(self, seconds: float) -> str:
-        rate = self.n_done / seconds
-        parts = [count(self.n_rows), f"{rate:.1f}/s"]
-        if self.n_failed:
-            parts.append(f"{self.n_failed:,} failed")
-        expected = self._reader.n_expected
-        if expected is not None:
-            expected = min(expected, self._limit or expected)
-            left = int(max(0.0, expected - self.n_rows) / rate)
-            parts.append(f"{left // 60}:{left % 60:02} left")
-        return ", ".join(parts)
 
     def statistics(self) -> None:
         """Say on stderr how fast it went."""
@@ -176,7 +168,3 @@ class Tally:
 def told(record: Record, error: LlmtoolError) -> str:
     text = str(error)
     return text if text.startswith(record.place) else f"{record.place}: {text}"
-
-
-def count(n: int) -> str:
-    return f"{n:,} record{'s' * (n != 1)}"

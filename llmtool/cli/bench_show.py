@@ -12,7 +12,7 @@ from llmtool import __version__, bench
 from llmtool.cli import output, signals
 from llmtool.engine import devices, machine
 from llmtool.engine.bindings import library_version
-from llmtool.engine.footprint import OtherPrograms, give_freed_memory_back, processor_name
+from llmtool.engine.footprint import OtherPrograms, processor_name
 from llmtool.engine.local import LocalEngine
 from llmtool.engine.types import Engine
 from llmtool.models.reader import read_header
@@ -79,9 +79,9 @@ def run(box: Toolbox, plan: bench.Plan) -> Report:
         output.note(text)
 
     found = box.find_model()
-    info = box.engine.info  # checks the file, and reads it into the page cache
+    engine, memory = bench.weigh(lambda: box.engine)  # also reads the file into the page cache
+    info = engine.info
     box.close()
-    give_freed_memory_back()
     others = OtherPrograms()
     with signals.interruptible():
         time.sleep(_LOOK_SECONDS)
@@ -103,7 +103,7 @@ def run(box: Toolbox, plan: bench.Plan) -> Report:
             cancellation=box.cancellation,
         )
 
-    rows = list(bench.measure(open_engine, plan, on_step=step, on_note=warn))
+    rows = list(bench.measure(open_engine, plan, memory=memory, on_step=step, on_note=warn))
     output.status("")
     during = others.processors()
     if during is not None and during > _BUSY:

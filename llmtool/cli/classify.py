@@ -52,6 +52,18 @@ def classify(
             min=0, max=1, metavar="P", help="No label below this score; ends in 15 but in a batch."
         ),
     ] = None,
+    min_margin: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, metavar="M", help="The same, of the best score less the second."
+        ),
+    ] = None,
+    min_coverage: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, metavar="Z", help="The same, of what the model gives all labels together."
+        ),
+    ] = None,
     fail_on: Annotated[
         list[str] | None,
         typer.Option("--fail-on", metavar="LABEL", help="End in 15 if this is the label."),
@@ -77,6 +89,9 @@ def classify(
 
     The labels are scored by the probabilities that the model gives them; nothing is generated. A
     score is no probability unless it was calibrated on labelled texts (--calibrate).
+
+    --balanced assumes that all labels are about as frequent in a batch (--each), and is wrong where
+    they are not. It prints nothing before the input has ended, and cannot be resumed.
     """
     from llmtool.cli import labels_command
 
@@ -87,6 +102,8 @@ def classify(
             top=top,
             scores=scores,
             min_confidence=min_confidence,
+            min_margin=min_margin,
+            min_coverage=min_coverage,
             fail_on=tuple(fail_on or ()),
             expect=tuple(expect or ()),
             explain=explain,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from llmtool.cli import batch as batches
-from llmtool.cli import contracts, inputs, labels_show, session, show
+from llmtool.cli import contracts, inputs, session, show
 from llmtool.cli import groups as g
 from llmtool.tasks.each import Binding, fill
 from llmtool.tasks.options import GenerateOptions
-from llmtool.tasks.scoring.labelling import Labelling
+from llmtool.tasks.prepare import Preparation
 
 
 def read_options(
@@ -86,7 +86,9 @@ def command(
     case = fill(prepared.template, prompt=prompt, input=material, given=given)
     if view.dry_run:
         show.prompt(box, prepared.request(case), as_json=view.json)
-    elif isinstance(prepared, Labelling):
+    elif not isinstance(prepared, Preparation):
+        from llmtool.cli import labels_show
+
         labels_show.one(box, prepared, case, view=view)
     else:
         show.generation(

@@ -126,6 +126,7 @@ class LabelsGroup:
     calibrate: o.CalibrateOption = None
     raw: o.RawOption = False
     no_fit: o.NoFitOption = False
+    balanced: o.BalancedOption = False
     form: o.FormOption = None
 
 

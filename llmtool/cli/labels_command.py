@@ -10,6 +10,7 @@ from llmtool.cli import batch as batches
 from llmtool.cli import groups as g
 from llmtool.cli import inputs, labels_show, output, session, show
 from llmtool.cli.labels_input import read_labelled, read_options
+from llmtool.cli.progress import RecordProgress
 from llmtool.errors import (
     ContextOverflow,
     LlmtoolError,
@@ -20,6 +21,7 @@ from llmtool.records.readers import Reader, Record
 from llmtool.tasks.each import Binding, fill
 from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Classification, Result
+from llmtool.tasks.scoring.balanced import BalancedLabelling
 from llmtool.tasks.scoring.labelling import Labelling
 from llmtool.toolbox import Toolbox
 
@@ -33,9 +35,15 @@ class Wanted:
     top: int | None = None
     scores: bool = False
     min_confidence: float | None = None
+    min_margin: float | None = None
+    min_coverage: float | None = None
     fail_on: tuple[str, ...] = ()
     expect: tuple[str, ...] = ()
     explain: bool = False
+
+    @property
+    def may_abstain(self) -> bool:
+        return (self.min_confidence, self.min_margin, self.min_coverage) != (None, None, None)
 
 
 def classify(
@@ -66,8 +74,16 @@ def classify(
         raise UsageError("--top and --scores are about one text; a batch has scores in its rows")
     if labels.calibrate is not None and view.dry_run:
         raise UsageError("--calibrate runs the model, which --dry-run does not")
+    if labels.balanced and (batch.each is None or batch.resume):
+        raise UsageError("--balanced is for a batch as a whole: with --each, and without --resume")
     names, options = read_options(labels)
-    options = {**options, "min_confidence": wanted.min_confidence, "overflow": overflow}
+    options = {
+        **options,
+        "min_confidence": wanted.min_confidence,
+        "min_margin": wanted.min_margin,
+        "min_coverage": wanted.min_coverage,
+        "overflow": overflow,
+    }
     fits_only = False
     prompt = material = reader = None
     if batch.each is not None:
@@ -107,7 +123,7 @@ def classify(
         scores=wanted.scores,
         explain=wanted.explain,
     )
-    if result.reason and wanted.min_confidence is None and view.output is None:
+    if result.reason and not wanted.may_abstain and view.output is None:
         output.note(f"no label: {result.reason}")
     _judge(result, wanted)
 
@@ -180,6 +196,9 @@ def _run_batch(
     if view.dry_run:
         batches.preview(box, labelling, binding, reader, view=view)
         return
+    if isinstance(labelling, BalancedLabelling):
+        progress = RecordProgress("scored: ")
+        labelling.on_scored = lambda n: progress(n, batch.limit or reader.n_expected)
     tally = _Tally(wanted)
     failed: LlmtoolError | None = None
     try:
@@ -246,7 +265,7 @@ def _judge(result: Classification, wanted: Wanted) -> None:
         LowConfidence: the label is unwanted, or there is none.
     """
     names = result.text.splitlines()
-    if wanted.min_confidence is not None and not names:
+    if wanted.may_abstain and not names:
         raise LowConfidence(f"no label: {result.reason}")
     if _is_unwanted(names, wanted):
         told = ", ".join(names) or "none"

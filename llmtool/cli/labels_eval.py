@@ -9,10 +9,12 @@ import msgspec
 
 from llmtool.cli import groups as g
 from llmtool.cli import labels_command, labels_input, labels_plot, labels_show, output, session
+from llmtool.cli.progress import RecordProgress
 from llmtool.cli.result_file import open_sink
 from llmtool.errors import UsageError
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.scoring import evaluate as measure
+from llmtool.tasks.scoring.balanced import BalancedLabelling
 from llmtool.tasks.scoring.evaluate import Baseline, Evaluation, Texts
 from llmtool.toolbox import Toolbox
 
@@ -65,13 +67,20 @@ def run(
         labels_command.calibrate(
             box, labelling, labels.calibrate, text_field=text_field, label_field=label_field
         )
-    found = measure.evaluate(box, labelling, texts)
+    with RecordProgress() as progress:
+        if isinstance(labelling, BalancedLabelling):
+            labelling.on_scored = lambda n: progress(n, len(rows))
+            found = measure.evaluate(box, labelling, texts)
+            output.note("scored as if each label were about as frequent as another in these texts")
+        else:
+            found = measure.evaluate(box, labelling, texts, on_progress=progress)
     others: list[Baseline] = []
     if compare:
         others += _compare(box, names, options, texts)
     if baselines:
-        others.append(measure.constrained_generation(box, labelling.names, texts))
-        others.append(measure.free_generation(box, labelling.names, texts))
+        for generation in (measure.constrained_generation, measure.free_generation):
+            with RecordProgress("written: ") as progress:
+                others.append(generation(box, labelling.names, texts, on_progress=progress))
     if plot is not None:
         labels_plot.draw(found, plot, title=f"{labelling.template.name} on {labelling.model}")
     with open_sink(view.output) as sink:
@@ -98,7 +107,9 @@ def _compare(
     for form in ("completion", "chat"):
         for calibrate in ("auto", "none"):
             changed: ClassifyOptions = {**options, "form": form, "calibrate": calibrate}
-            other = measure.evaluate(box, box.prepare_labels(names, changed), texts)
+            labelling = box.prepare_labels(names, changed)
+            with RecordProgress(f"as a {form}: ") as progress:
+                other = measure.evaluate(box, labelling, texts, on_progress=progress)
             what = "what the model favours taken out" if calibrate == "auto" else "raw"
             compared.append(
                 Baseline(

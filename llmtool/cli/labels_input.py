@@ -26,12 +26,22 @@ def read_options(
         raise UsageError("--calibrate is for one label a text, and not for --multi")
     if labels.calibrate is not None and (labels.raw or labels.no_fit):
         raise UsageError("--calibrate and --raw or --no-fit contradict each other")
+    if labels.balanced:
+        for name, value in (
+            ("--calibrate", labels.calibrate),
+            ("--raw", labels.raw),
+            ("--no-fit", labels.no_fit),
+            ("--prior", labels.prior),
+            ("--multi", labels.multi),
+        ):
+            if value:
+                raise UsageError(f"--balanced and {name} contradict each other")
     system = labels.system
     options: ClassifyOptions = {
         "system": system if system is None else inputs.read_argument(system, name="--system"),
         "variables": session.parse_params(labels.param or []),
         "prior": read_prior(labels.prior),
-        "calibrate": "none" if labels.raw else "anchors" if labels.no_fit else "auto",
+        "calibrate": _calibrate(labels),
         "form": labels.form.value if labels.form else None,
         "multi": labels.multi,
     }
@@ -42,6 +52,12 @@ def read_options(
             labels.examples, text_field=text_field, label_field=label_field
         )
     return read_labels(labels.label or []), options
+
+
+def _calibrate(labels: g.LabelsGroup) -> str:
+    if labels.balanced:
+        return "balanced"
+    return "none" if labels.raw else "anchors" if labels.no_fit else "auto"
 
 
 def read_labels(arguments: list[str]) -> dict[str, str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from llmtool.cli import figures
@@ -9,6 +10,9 @@ from llmtool.cli.figures import BLUE, FAINT, INK, VERMILION
 from llmtool.tasks.scoring.evaluate import Evaluation
 
 check = figures.check
+_ROW_INCHES, _HIGHEST = 0.21, 40.0  # of the matrix, at the least; of the figure, at the most
+_NAMED, _SHORT, _LONGEST = 8, 14, 28  # columns with names; letters of such names; of any name
+_COUNTED = 30  # labels; with more the colours alone tell
 
 
 def draw(found: Evaluation, path: str, *, title: str) -> None:
@@ -17,17 +21,21 @@ def draw(found: Evaluation, path: str, *, title: str) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    figures.save(path, lambda figure: _paint(figure, found, title), size=(9.6, 4.6), top=0.86)
+    height = min(max(4.6, 1.4 + _ROW_INCHES * len(found.labels)), _HIGHEST)
+    top = 0.99 - 0.6 / height
+    paint = partial(_paint, found=found, title=title)
+    figures.save(path, paint, size=(9.6 + (height - 4.6), height), top=top)
 
 
 def _paint(figure: Any, found: Evaluation, title: str) -> None:
-    left, right = figure.subplots(1, 2)
-    figure.text(0.02, 0.945, title, fontsize=12, fontweight="bold", color=INK)
+    width, height = figure.get_size_inches()
+    left, right = figure.subplots(1, 2, width_ratios=[4.6, width - 5])
+    figure.text(0.02, 1 - 0.25 / height, title, fontsize=12, fontweight="bold", color=INK)
     told = (
         f"{found.n_texts} texts, accuracy {found.accuracy:.2f}, macro-F1 {found.macro_f1:.2f}, "
         f"expected calibration error {found.ece:.2f}"
     )
-    figure.text(0.02, 0.895, told, color=FAINT)
+    figure.text(0.02, 1 - 0.48 / height, told, color=FAINT)
     _reliability(left, found)
     _confusion(right, found)
 
@@ -62,11 +70,16 @@ def _confusion(axes: Any, found: Evaluation) -> None:
     shares = [[n / max(sum(row), 1) for n in row] for row in found.confusion]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     n = len(found.labels)
-    axes.set_xticks(range(n), found.labels, rotation=35, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(n), found.labels)
+    names = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in found.labels]
+    if n > _NAMED or max(map(len, names)) > _SHORT:  # columns are numbered like the rows
+        axes.set_xticks(range(n), [str(i + 1) for i in range(n)])
+        names = [f"{name}  {i + 1}" for i, name in enumerate(names)]
+    else:
+        axes.set_xticks(range(n), names, rotation=35, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(n), names)
     axes.set(xlabel="label given", ylabel="right label")
     axes.set_title("Confusion (texts)", loc="left", fontsize=10)
-    if n <= 20:
+    if n <= _COUNTED:
         for i, row in enumerate(found.confusion):
             for j, count in enumerate(row):
                 color = "white" if shares[i][j] > 0.55 else INK

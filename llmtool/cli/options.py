@@ -241,6 +241,13 @@ RawOption = Annotated[
 NoFitOption = Annotated[
     bool, Option("--no-fit", help="Leave a fit aside that --calibrate has kept.")
 ]
+BalancedOption = Annotated[
+    bool,
+    Option(
+        "--balanced",
+        help="Assume that all labels are about as frequent in this batch, and score by that.",
+    ),
+]
 FormOption = Annotated[
     FormMode | None,
     Option("--form", help="How the model is asked; the template's own if left out."),

@@ -1,4 +1,4 @@
-"""How far a download is: a bar on a terminal's stderr, a line now and then elsewhere."""
+"""How far it is: a bar for a download, a line for records; on a terminal's stderr."""
 
 from __future__ import annotations
 
@@ -12,7 +12,46 @@ from llmtool.sizes import format_bytes
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+_SHOW_SECONDS = 0.2
 _QUIET_SECONDS = 15.0  # between two lines where nobody watches a bar
+
+
+def count(n: int) -> str:
+    return f"{n:,} record{'s' * (n != 1)}"
+
+
+class RecordProgress:
+    """Shows records that are done as a passing status: how many, their rate, the time left."""
+
+    def __init__(self, what: str = "") -> None:
+        self._what = what
+        self._started = self._shown = time.monotonic()
+
+    def __enter__(self) -> RecordProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        output.status("")
+
+    def __call__(self, done: int, total: float | None) -> None:
+        if self.is_due:
+            self.show(done, total)
+
+    @property
+    def is_due(self) -> bool:
+        return time.monotonic() - self._shown >= _SHOW_SECONDS
+
+    def show(self, done: int, total: float | None, *, n_before: int = 0, n_failed: int = 0) -> None:
+        """Show how many came; `n_before` are of an earlier run, and none knows a total of None."""
+        self._shown = time.monotonic()
+        rate = done / (self._shown - self._started)
+        parts = [f"{self._what}{count(n_before + done)}", f"{rate:.1f}/s"]
+        if n_failed:
+            parts.append(f"{n_failed:,} failed")
+        if total is not None:
+            left = int(max(0.0, total - n_before - done) / rate)
+            parts.append(f"{left // 60}:{left % 60:02} left")
+        output.status(", ".join(parts))
 
 
 class DownloadProgress:

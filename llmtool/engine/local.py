@@ -16,7 +16,7 @@ from llmtool.constraints import Constraint
 from llmtool.engine.devices import devices, fit_layers
 from llmtool.engine.interrupts import is_work_left_behind
 from llmtool.engine.logits import LogSoftmax
-from llmtool.engine.machine import default_threads
+from llmtool.engine.machine import default_threads, give_freed_memory_back
 from llmtool.engine.prefix_states import PrefixStates
 from llmtool.engine.prompt_tokens import PromptTokens
 from llmtool.engine.room import CTX_STEP, Room
@@ -109,6 +109,7 @@ class LocalEngine:
             cancellation=self.cancellation,
             on_progress=on_progress,
         )
+        give_freed_memory_back()
         self._load_seconds = time.perf_counter() - started
         prefixes = PrefixStates(
             prefix_folder,

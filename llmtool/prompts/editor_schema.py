@@ -55,6 +55,9 @@ WORDS: dict[str, dict[str, str]] = {
     "Params": {
         "repeat_penalty": "Above 1 discourages repetition.",
         "repeat_last_n": "How many tokens back the penalty looks; 0: none, -1: all.",
+        "dry_multiplier": "A penalty for going on with a run that the reply has already; 0: none.",
+        "dry_base": "By how much that penalty grows with each token of the run.",
+        "dry_allowed_length": "The length of a run in tokens that is free of it.",
         "top_k": "Only the K likeliest tokens; 0 is off.",
         "top_p": "Only the likeliest tokens that together have this probability.",
         "min_p": "Drop tokens rarer than this part of the likeliest.",

@@ -11,14 +11,14 @@ from llmtool.tasks.base import Tools
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Classification
-from llmtool.tasks.scoring import multi_label
-from llmtool.tasks.scoring.labelling import Labelling
-from llmtool.tasks.scoring.labels import Label, Labels, make_labels
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-DEFAULT = "classify"
+    from llmtool.tasks.scoring.labelling import Labelling
+    from llmtool.tasks.scoring.labels import Labels
+
+DEFAULT, MULTI = "classify", "classify-multi"
 
 
 class ClassifyTask(Tools):
@@ -59,13 +59,18 @@ class ClassifyTask(Tools):
             template: a prompt template with labels, by name or path.
             system: the instruction; None takes the template's.
             variables: values for the template's other inputs.
-            min_confidence: the score under which the label is None.
+            min_confidence: the score under which the label is None; `min_margin` is the same of
+                what the best score has before the second, `min_coverage` of what the model gives to
+                all labels together.
             prior: how frequent each label is, by name; all alike if left out.
             multi: whether any number of labels may fit; each is asked apart, and `labels` of the
                 result holds them.
             form: "chat" or "completion", how the model is asked; None takes the template's.
             overflow: "chunk" scores a text that is longer than the context in parts.
-            calibrate: "auto" takes out what the model favours unasked; "none" does not.
+            calibrate: "auto" takes out what the model favours unasked, by a fit to labelled texts
+                if one is kept, else by anchors; "anchors" leaves a fit aside; "none" takes nothing
+                out. "balanced" assumes that the labels are about equally frequent among the texts,
+                which are a sequence, and takes out what makes them differ: wrong where they do.
 
         Returns:
             A `Classification`: `label` (a name, or the member of the Enum, or True and False),
@@ -93,6 +98,8 @@ class ClassifyTask(Tools):
         name = labelling.material
         if name is None:
             raise UsageError(f"template {labelling.template.name!r} takes no text")
+        if labelling.options.get("calibrate") == "balanced" and isinstance(texts, Iterator):
+            raise UsageError("a balanced batch is a sequence of texts, and no iterator")
         cases = (Case(id=i, variables={name: text}) for i, text in enumerate(texts))
         for outcome in labelling.outcomes(self.engine, cases):
             if isinstance(outcome, Failed):
@@ -138,20 +145,21 @@ class ClassifyTask(Tools):
         Raises:
             UsageError, TemplateError: as `classify` says.
         """
+        from llmtool.tasks.scoring.labels import make_labels
+
         multi = options.get("multi", False)
-        name = options.get("template") or (multi_label.DEFAULT_TEMPLATE if multi else DEFAULT)
+        name = options.get("template") or (MULTI if multi else DEFAULT)
         template = self.library.load(name).for_model(self.model_name)
-        made: tuple[Label, ...]
         if labels is not None:
             made = make_labels(labels, at_least=1 if multi else 2)
         elif template.output.kind == "labels" and not multi:
             made = make_labels(template.output.labels)
         else:
             raise UsageError(
-                f"no labels: template {template.name!r} has none; give some (-l positive,negative)"
+                f"no labels: template {template.name!r} has none in `output: {{labels: …}}`; "
+                "give some (-l positive,negative)"
             )
-        kind = multi_label.MultiLabelling if multi else Labelling
-        return kind(
+        return _kind(options)(
             template,
             made,
             options,
@@ -160,3 +168,17 @@ class ClassifyTask(Tools):
             anchors=self.anchors,
             fits=self.fits,
         )
+
+
+def _kind(options: ClassifyOptions) -> type[Labelling]:
+    if options.get("multi"):
+        from llmtool.tasks.scoring.multi_label import MultiLabelling
+
+        return MultiLabelling
+    if options.get("calibrate") == "balanced":
+        from llmtool.tasks.scoring.balanced import BalancedLabelling
+
+        return BalancedLabelling
+    from llmtool.tasks.scoring.labelling import Labelling
+
+    return Labelling

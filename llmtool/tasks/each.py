@@ -43,7 +43,7 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
     field: str | None = None
     prompt: str | None = None
     given: frozenset[str] = frozenset()
-    # The only field of the first record that has but one: all others need it, too.
+    # The field that was the first text, by its name or as the only one: all others need it, too.
     _chosen: list[str] = msgspec.field(default_factory=list)
 
     def check(self, columns: list[str]) -> None:
@@ -121,17 +121,22 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
         """Return the field that is the text; None where it goes by its own name, or is missing."""
         if self.field is not None:
             return self.field if self.field in fields else None
-        if self._material in fields:
-            return self._material
+        material = self._material
+        if material is not None and material in fields:
+            self._settle(material)
+            return material
         named = self._named(fields)
         rest = [name for name in fields if name not in named]
-        material = self._material
         is_needed = material is not None and self.template.inputs[material].required
-        if len(rest) == 1 and (is_needed or not named) and not self._chosen:
-            self._chosen.append(rest[0])
+        if len(rest) == 1 and (is_needed or not named):
+            self._settle(rest[0])
         if self._chosen and self._chosen[0] in rest:
             return self._chosen[0]
         return next((name for name in _TEXT_FIELDS if name in rest), None)
+
+    def _settle(self, field: str) -> None:
+        if not self._chosen:
+            self._chosen.append(field)
 
     def _is_filled(self, fields: list[str]) -> bool:
         """Whether fields alone give a template all that it needs."""

@@ -50,6 +50,8 @@ class ClassifyOptions(TypedDict, total=False):
     system: str | None
     variables: Mapping[str, Any] | None
     min_confidence: float | None
+    min_margin: float | None
+    min_coverage: float | None
     prior: Mapping[str, float] | None
     calibrate: str
     form: str | None

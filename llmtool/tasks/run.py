@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping
-from typing import Any, cast, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from llmtool.engine.types import Failed, Token
 from llmtool.errors import LlmtoolError, UsageError
@@ -11,7 +11,9 @@ from llmtool.tasks.classify import ClassifyTask
 from llmtool.tasks.options import ClassifyOptions, GenerateOptions, SamplingOptions
 from llmtool.tasks.prepare import Case, Preparation
 from llmtool.tasks.results import Classification, Generation
-from llmtool.tasks.scoring.labelling import Labelling
+
+if TYPE_CHECKING:
+    from llmtool.tasks.scoring.labelling import Labelling
 
 # What a template of labels takes of a generation's options; the seed changes nothing there.
 _OF_LABELS = ("template", "variables", "system", "input", "seed")

@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 from command import error_line
 
+from llmtool.cli import labels_plot
+from llmtool.tasks.scoring.evaluate import Bin, Evaluation
+
 DATA = Path(__file__).resolve().parent.parent / "data"
 TUNED = [json.loads(line) for line in (DATA / "topic.jsonl").read_text().splitlines()]
 
@@ -82,6 +85,10 @@ def test_labels_come_in_every_spelling(classify: Callable[..., Any], tmp_path: P
         (["--fail-on", "travel"], 0),
         (["--min-confidence", "1"], 15),
         (["--min-confidence", "0.2"], 0),
+        (["--min-margin", "1"], 15),
+        (["--min-margin", "0.01"], 0),
+        (["--min-coverage", "1"], 15),
+        (["--min-coverage", "0.0001"], 0),
     ],
 )
 def test_ci_gets_exit_codes_with_the_json_on_stdout(
@@ -90,7 +97,7 @@ def test_ci_gets_exit_codes_with_the_json_on_stdout(
     done = classify(SPORT, "-t", "topic", "--json", *args)
     assert done.returncode == code
     told = json.loads(done.stdout)
-    assert told["label"] == (None if "--min-confidence" in args and code else "sports")
+    assert told["label"] == (None if args[0].startswith("--min") and code else "sports")
     assert done.stderr.count(b"\n") == (1 if code else 0)
 
 
@@ -114,6 +121,10 @@ def test_ci_gets_exit_codes_with_the_json_on_stdout(
         (["-l", "a,b", "--raw", "--calibrate", "x"], "contradict"),
         (["-l", "a,b", "--dry-run", "--calibrate", "x"], "runs the model"),
         (["-l", "a,b", "--each", "line"], "exclude each other"),
+        (["-l", "a,b", "--balanced"], "for a batch as a whole"),
+        (["-l", "a,b", "--balanced", "--each", "line", "--resume"], "without --resume"),
+        (["-l", "a,b", "--balanced", "--prior", "a=1,b=2", "--each", "line"], "contradict"),
+        (["-l", "a,b", "--multi", "--min-coverage", "0.5"], "each asked apart"),
     ],
 )
 def test_what_makes_no_sense_is_a_usage_error(
@@ -138,6 +149,14 @@ def test_a_batch_has_columns_and_a_summary(classify: Callable[..., Any]) -> None
     assert b"sports 1" in done.stderr and b"mean score 0." in done.stderr
 
 
+def test_a_record_without_the_text_that_others_have_fails(classify: Callable[..., Any]) -> None:
+    lines = [json.dumps({"id": 1, "text": SPORT}), json.dumps({"id": 2})]
+    done = classify("-t", "topic", "--each", "jsonl", input="\n".join(lines).encode())
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 3 and rows[0]["label"] == "sports"
+    assert "no field 'text'" in rows[1]["error"] and rows[1]["exit_code"] == 14
+
+
 def test_a_batch_can_fail_on_a_label_and_abstain(classify: Callable[..., Any]) -> None:
     done = classify(
         "-t", "topic", "--each", "line", "--jsonl", "--fail-on", "sports", input=SPORT.encode()
@@ -148,6 +167,19 @@ def test_a_batch_can_fail_on_a_label_and_abstain(classify: Callable[..., Any]) -
     )
     assert unsure.returncode == 0 and json.loads(unsure.stdout)["label"] is None
     assert b"no label 1" in unsure.stderr
+
+
+def test_a_balanced_batch_says_what_it_assumes(classify: Callable[..., Any]) -> None:
+    tested = [json.loads(line) for line in (DATA / "sentiment.jsonl").read_text().splitlines()]
+    texts = [row["text"] for row in tested if row["split"] == "test"]
+    args = ["-l", "positive,negative", "--each", "line", "--jsonl"]
+    done = classify(*args, "--balanced", input="\n".join(texts).encode())
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0 and [row["text"] for row in rows] == texts
+    mean = sum(row["scores"]["positive"] for row in rows) / len(rows)
+    assert mean == pytest.approx(0.5, abs=1e-3)
+    assert b"as if each label were about as frequent as another in 40 texts" in done.stderr
+    assert b"a text for each label" in classify(*args, "--balanced", input=b"one").stderr
 
 
 def test_any_number_of_labels_may_fit(classify: Callable[..., Any]) -> None:
@@ -268,6 +300,39 @@ def test_eval_refuses(
 ) -> None:
     fields = ["--text-field", "body", "--label-field", "kind"]
     assert reason in error_line(classify("eval", data, *fields, *args), code)
+
+
+@pytest.mark.parametrize(
+    ("names", "columns", "rows"),
+    [
+        (["a", "bb"], ["a", "bb"], ["a", "bb"]),
+        (["a", "b" * 40], ["1", "2"], ["a  1", "b" * 27 + "…  2"]),
+        ([f"l{i}" for i in range(30)], ["1", "2"], ["l0  1", "l1  2"]),
+    ],
+    ids=["names", "long names", "many names"],
+)
+def test_the_columns_of_a_plot_have_names_where_there_is_room(
+    tmp_path: Path, names: list[str], columns: list[str], rows: list[str]
+) -> None:
+    matplotlib = pytest.importorskip("matplotlib.figure")
+    found = Evaluation(
+        n_texts=len(names),
+        accuracy=1.0,
+        macro_f1=1.0,
+        ece=0.0,
+        labels=tuple(names),
+        confusion=tuple(tuple(int(i == j) for j in range(len(names))) for i in range(len(names))),
+        bins=(Bin(low=0.9, high=1.0, n=len(names), confidence=1.0, accuracy=1.0),),
+        mistakes=(),
+        texts_per_second=1.0,
+        calibrated=False,
+    )
+    axes = matplotlib.Figure().subplots()
+    labels_plot._confusion(axes, found)
+    assert [each.get_text() for each in axes.get_xticklabels()][:2] == columns
+    assert [each.get_text() for each in axes.get_yticklabels()][:2] == rows
+    labels_plot.draw(found, str(tmp_path / "plot.png"), title="a title")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_help_is_that_of_the_command_and_lists_the_others(run_llmtool: Callable[..., Any]) -> None:

@@ -14,6 +14,7 @@ from llmtool.config import Folders, Settings
 from llmtool.engine.local import LocalEngine
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import ContextOverflow, InputError, UsageError
+from llmtool.tasks.scoring import balanced
 from llmtool.tasks.scoring.calibration import NEUTRAL, bias_of_balanced, bias_of_neutral, softmax
 from llmtool.tasks.scoring.labels import candidates, make_labels
 from llmtool.toolbox import Toolbox
@@ -85,6 +86,66 @@ def test_too_low_a_score_gives_no_label(tmp_path: Path) -> None:
     assert result.row()["label"] is None
 
 
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        # Scores of 0.5, 0.3 and 0.2, which are a fourth of what the model gives to everything.
+        ({}, None),
+        ({"min_margin": 0.19, "min_coverage": 0.24}, None),
+        ({"min_margin": 0.21}, "the score is less than 0.21 above the second one"),
+        ({"min_coverage": 0.26}, "the model gives all labels together less than 0.26"),
+        ({"min_confidence": 0.6, "min_margin": 0.9}, "the score is below 0.6"),
+    ],
+)
+def test_what_keeps_a_text_without_a_label(
+    tmp_path: Path, options: dict[str, float], reason: str | None
+) -> None:
+    shares = {" a": 0.5, " b": 0.3, " c": 0.2}
+    box = make_box(tmp_path, lambda prompt, label: math.log(shares[label] / 4))
+    result = box.classify("x", ["a", "b", "c"], calibrate="none", **options)  # type: ignore[arg-type]
+    assert (result.label, result.reason) == ("a" if reason is None else None, reason)
+    assert (result.score, result.coverage) == pytest.approx((0.5, 0.25))
+
+
+def test_a_balanced_batch_worked_by_hand(tmp_path: Path) -> None:
+    # "a" is favoured fourfold: 4 to 1 and 16 to 1 of the two texts become 1 to 2 and 2 to 1.
+    odds = {"one": 4.0, "two": 16.0}
+
+    def scores(prompt: str, label: str) -> float:
+        ratio = next(value for text, value in odds.items() if f'"{text}"' in prompt)
+        return math.log(0.01 * (ratio if label == " a" else 1.0))
+
+    box = make_box(tmp_path, scores)
+    first, second = box.classify(["one", "two"], ["a", "b"], calibrate="balanced")
+    assert (first.label, second.label) == ("b", "a")
+    assert first.scores == pytest.approx({"a": 1 / 3, "b": 2 / 3}, abs=1e-4)
+    assert second.scores == pytest.approx({"a": 2 / 3, "b": 1 / 3}, abs=1e-4)
+    assert "about as frequent as another in 2 texts" in first.warnings[0]
+
+
+def test_a_balanced_batch_ends_before_it_answers(tmp_path: Path) -> None:
+    box = make_box(tmp_path, lambda prompt, label: -1.0, n_ctx=40)
+    with pytest.raises(UsageError, match="no iterator"):
+        next(box.classify(iter(["one", "two"]), ["a", "b"], calibrate="balanced"))
+    with pytest.raises(ContextOverflow):
+        box.classify(["one", "long " * 100, "two"], ["a", "b"], calibrate="balanced")
+
+
+def test_a_balanced_batch_is_held_in_memory_to_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(balanced, "MAX_TEXTS", 3)
+    box = make_box(tmp_path, lambda prompt, label: -1.0)
+    assert len(box.classify(["x"] * 3, ["a", "b"], calibrate="balanced")) == 3
+    labelling = box.prepare_labels(["a", "b"], {"calibrate": "balanced"})
+    assert isinstance(labelling, balanced.BalancedLabelling)
+    told: list[int] = []
+    labelling.on_scored = told.append
+    assert len(list(box._classify_each(labelling, ["x"] * 3))) == 3 and told == [1, 2, 3]
+    with pytest.raises(UsageError, match="3 texts are the most"):
+        box.classify(["x"] * 4, ["a", "b"], calibrate="balanced")
+
+
 class Mood(enum.Enum):
     HAPPY = "happy"
     SAD = 2
@@ -127,7 +188,13 @@ def test_labels_that_cannot_serve_are_refused(labels: object, reason: str) -> No
         ({"examples": [{"label": "a", "other": 1}]}, "has no text"),
         ({"prior": {"a": 1, "b": 1, "c": 1}}, "'c' is none of the labels"),
         ({"min_confidence": 1.5}, "between 0 and 1"),
-        ({"calibrate": "maybe"}, "auto, anchors or none"),
+        ({"min_margin": -0.1}, "min_margin is -0.1"),
+        ({"min_coverage": math.nan}, "min_coverage is nan"),
+        ({"calibrate": "balanced"}, "a text for each label at least; 1 of 2"),
+        ({"calibrate": "balanced", "prior": {"a": 1, "b": 1}}, "no prior"),
+        ({"multi": True, "calibrate": "balanced"}, "cannot be balanced"),
+        ({"multi": True, "min_margin": 0.1}, "min_margin does not go with"),
+        ({"calibrate": "maybe"}, "auto, anchors, balanced, none"),
         ({"examples": [("x", "c")]}, "'c' is none of the labels"),
         ({"examples": ["x"]}, "pair of a text and its label"),
     ],

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmtool.engine.types import Failed
+from llmtool.engine.types import Failed, Token
 from llmtool.tasks.options import GenerateOptions
 from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Generation
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 N_MISTAKES = 10
 _REPLY_TOKENS = 12
+OnProgress = Callable[[int, int], None]  # texts that are done, and all of them
+
+
+def _nothing(_done: int, _total: int) -> None:
+    return None
 
 
 class Texts(msgspec.Struct, frozen=True):
@@ -79,7 +84,9 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     texts_per_second: float
 
 
-def evaluate(box: Tools, labelling: Labelling, data: Texts) -> Evaluation:
+def evaluate(
+    box: Tools, labelling: Labelling, data: Texts, *, on_progress: OnProgress = _nothing
+) -> Evaluation:
     """Classify labelled texts and compare.
 
     Raises:
@@ -96,6 +103,7 @@ def evaluate(box: Tools, labelling: Labelling, data: Texts) -> Evaluation:
         if isinstance(outcome, Failed):
             raise outcome.error
         rows.append([outcome.scores[name] for name in names])
+        on_progress(len(rows), len(cases))
     seconds = time.perf_counter() - started
     chosen = [max(range(len(row)), key=row.__getitem__) for row in rows]
     confusion = [[0] * len(names) for _ in names]
@@ -147,19 +155,23 @@ def reliability(
     )
 
 
-def free_generation(box: Tools, names: Sequence[str], data: Texts) -> Baseline:
+def free_generation(
+    box: Tools, names: Sequence[str], data: Texts, *, on_progress: OnProgress = _nothing
+) -> Baseline:
     """Ask for the label in a chat and look for its name in the reply: the usual way."""
-    replies, seconds = _ask(box, names, data, {})
+    replies, seconds = _ask(box, names, data, {}, on_progress)
     found = [find_label(reply, names) for reply in replies]
     return _baseline("written freely, name looked for", names, found, data, seconds)
 
 
-def constrained_generation(box: Tools, names: Sequence[str], data: Texts) -> Baseline:
+def constrained_generation(
+    box: Tools, names: Sequence[str], data: Texts, *, on_progress: OnProgress = _nothing
+) -> Baseline:
     """Ask for the label in a chat and let the model write nothing but a label."""
     import re
 
     expression = "|".join(re.escape(name) for name in names)
-    replies, seconds = _ask(box, names, data, {"regex": f"({expression})"})
+    replies, seconds = _ask(box, names, data, {"regex": f"({expression})"}, on_progress)
     return _baseline("written under a grammar", names, replies, data, seconds)
 
 
@@ -182,7 +194,11 @@ def find_label(reply: str, names: Sequence[str]) -> str | None:
 
 
 def _ask(
-    box: Tools, names: Sequence[str], data: Texts, contract: GenerateOptions
+    box: Tools,
+    names: Sequence[str],
+    data: Texts,
+    contract: GenerateOptions,
+    on_progress: OnProgress,
 ) -> tuple[list[str], float]:
     prompt = (
         f"Classify the text as one of these: {', '.join(names)}. "
@@ -195,13 +211,15 @@ def _ask(
     started = time.perf_counter()
     replies = []
     for outcome in prepared.outcomes(box.engine, cases):
-        if isinstance(outcome, Generation):
-            replies.append(outcome.text)
-        elif isinstance(outcome, Failed):
+        if isinstance(outcome, Token):
+            continue
+        result: object = outcome
+        if isinstance(outcome, Failed):
             result = getattr(outcome.error, "result", None)
             if not isinstance(result, Generation):
                 raise outcome.error
-            replies.append(result.text)
+        replies.append(str(result))
+        on_progress(len(replies), len(cases))
     return replies, time.perf_counter() - started
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
-from itertools import count
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,16 +16,18 @@ from llmtool.tasks.prepare import Case, each_or_failed, identify
 from llmtool.tasks.results import Classification
 from llmtool.tasks.scoring import calibration
 from llmtool.tasks.scoring.calibration import Fit
+from llmtool.tasks.scoring.doubts import read_doubts
 from llmtool.tasks.scoring.examples import split_examples
 from llmtool.tasks.scoring.kept import Kept
 from llmtool.tasks.scoring.labels import Label, candidates, name_of, read_prior, same_as
 from llmtool.tasks.scoring.long_text import parts_of
 from llmtool.tasks.scoring.scales import Scales
-from llmtool.tasks.scoring.stream import Timed, stream_scores, total_usage
+from llmtool.tasks.scoring.stream import Timed, stream_groups, stream_scores, total_usage
 
 if TYPE_CHECKING:
     from llmtool.prompts.template import Template
 
+CALIBRATIONS = ("auto", "anchors", "balanced", "none")
 MIN_FIT = 20  # labelled texts; fewer say less than the anchors do
 LABELS_INPUT = "labels"  # a template with such an input is told which labels there are
 _FIRST_ANCHOR = -1_000_000  # ids of anchors, which no case has
@@ -91,11 +90,12 @@ class Labelling:
         described = is_callers and any(label.description for label in labels)
         self._descriptions = [_described(label) for label in labels] if described else []
         self._log_prior = read_prior(options.get("prior"), labels)
-        self._min_confidence = options.get("min_confidence") or 0.0
-        if not 0 <= self._min_confidence <= 1:
-            raise UsageError(f"min_confidence is {self._min_confidence}; it is between 0 and 1")
-        if options.get("calibrate", "auto") not in ("auto", "anchors", "none"):
-            raise UsageError("calibrate is auto, anchors or none")
+        self._doubts = read_doubts(options)
+        calibrate = options.get("calibrate", "auto")
+        if calibrate not in CALIBRATIONS:
+            raise UsageError(f"calibrate is {calibrate!r}; it is one of {', '.join(CALIBRATIONS)}")
+        if calibrate == "balanced" and options.get("prior"):
+            raise UsageError("a balanced batch has labels that are all as frequent: no prior")
         unknown = [name for name in options if name not in ClassifyOptions.__annotations__]
         if unknown:
             known = ", ".join(ClassifyOptions.__annotations__)
@@ -105,11 +105,11 @@ class Labelling:
         self.scales = Scales(
             n_labels=len(labels),
             n_questions=len(questions),
-            anchors=None if options.get("calibrate") == "none" else self._anchor_requests,
+            anchors=self._anchor_requests if calibrate in ("auto", "anchors") else None,
             is_balanced=bool(self._held_back),
             key=self._key,
             kept=anchors,
-            fits=fits if options.get("calibrate", "auto") == "auto" else None,
+            fits=fits if calibrate == "auto" else None,
         )
 
     @property
@@ -127,43 +127,29 @@ class Labelling:
     def outcomes(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
     ) -> Generator[Classification | Failed, None, None]:
-        """Classify cases together; outcomes come in the order of the cases.
+        """Classify cases together; outcomes come in the order of the cases."""
+        for id, answers in self.answers(engine, cases):
+            yield (
+                Failed(id, answers.error) if isinstance(answers, Failed) else self.classify(answers)
+            )
+
+    def answers(
+        self, engine: Engine, cases: Iterable[Case | Failed | None]
+    ) -> Generator[tuple[int, list[Timed] | Failed], None, None]:
+        """Yield the id of each case and what the model says of it, in the order of the cases.
 
         A case is asked each question, of each of its parts where it is longer than the context.
         """
-        waiting: deque[tuple[int, int]] = deque()  # ids of cases, and how many answers they get
-        ids = count()
 
-        def asked() -> Iterator[Case | Failed | None]:
-            for case in cases:
-                if not isinstance(case, Case):
-                    if case is not None:
-                        waiting.append((case.id, 1))
-                        case = Failed(next(ids), case.error)
-                    yield case
-                    continue
-                parts = self._parts(engine, case)
-                waiting.append((case.id, len(parts) * len(self.questions)))
-                for question in self.questions:
-                    for part in parts:
-                        variables = {**part.variables, **question}
-                        yield msgspec.structs.replace(part, id=next(ids), variables=variables)
+        def asked(case: Case) -> list[Case]:
+            parts = self._parts(engine, case)
+            return [
+                msgspec.structs.replace(part, variables={**part.variables, **question})
+                for question in self.questions
+                for part in parts
+            ]
 
-        answers: list[Timed] = []
-        failure: Failed | None = None
-        n_come = 0
-        with closing(self.scores(engine, asked())) as scores:
-            for outcome in scores:
-                n_come += 1
-                if isinstance(outcome, Failed):
-                    failure = failure or outcome
-                else:
-                    answers.append(outcome)
-                id, n = waiting[0]
-                if n_come == n:
-                    waiting.popleft()
-                    yield Failed(id, failure.error) if failure else self.classify(answers)
-                    answers, failure, n_come = [], None, 0
+        return stream_groups(lambda all_: self.scores(engine, all_), cases, asked)
 
     def scores(
         self, engine: Engine, cases: Iterable[Case | Failed | None], *, fitted: bool = True
@@ -284,26 +270,23 @@ class Labelling:
 
         Parts count by their tokens.
         """
-        scale, raw = (
-            self.scales.of(0),
-            self._mean([each.scores.totals for each in answers], answers),
-        )
+        scale, raw = self.scales.of(0), self.mean_totals(answers)
         probabilities = self.mean_probabilities(answers)
         best = max(range(len(probabilities)), key=probabilities.__getitem__)
-        score = probabilities[best]
-        sure = score >= self._min_confidence
+        coverage = min(1.0, math.fsum(map(math.exp, raw)))
+        reason = self._doubts.reason(probabilities, coverage)
         label = self.labels[best]
         return Classification(
-            text=label.name if sure else "",
-            label=(label.name if label.value is None else label.value) if sure else None,
-            score=score,
+            text="" if reason else label.name,
+            label=None if reason else label.name if label.value is None else label.value,
+            score=probabilities[best],
             scores=dict(zip(self.names, probabilities, strict=True)),
             logprobs=dict(zip(self.names, raw, strict=True)),
             bias=dict(zip(self.names, scale.bias, strict=True)),
-            coverage=min(1.0, math.fsum(map(math.exp, raw))),
+            coverage=coverage,
             form=self.template.form,
             calibrated=scale.n_texts > 0,
-            reason=None if sure else f"the score is below {self._min_confidence:g}",
+            reason=reason,
             model=self.model,
             usage=total_usage(answers),
             seconds=max(each.seconds for each in answers),
@@ -321,6 +304,10 @@ class Labelling:
             for each in answers
         ]
         return self._mean(rows, answers)
+
+    def mean_totals(self, answers: Sequence[Timed]) -> list[float]:
+        """Return the log-probabilities of a text's parts, which count by their tokens."""
+        return self._mean([each.scores.totals for each in answers], answers)
 
     def _mean(self, rows: Sequence[Sequence[float]], answers: Sequence[Timed]) -> list[float]:
         weights = [each.scores.usage.prompt_tokens for each in answers]

@@ -20,7 +20,6 @@ from llmtool.tasks.scoring.stream import Timed, total_usage
 if TYPE_CHECKING:
     from llmtool.prompts.template import Template
 
-DEFAULT_TEMPLATE = "classify-multi"
 THRESHOLD = 0.5
 _INPUTS = ("label", "description")
 
@@ -52,9 +51,11 @@ class MultiLabelling(Labelling):
     ) -> None:
         if "label" not in template.inputs:
             raise UsageError(f"template {template.name!r} has no input 'label' to ask about")
-        for name in ("examples", "prior"):
+        for name in ("examples", "prior", "min_margin", "min_coverage"):
             if options.get(name):
                 raise UsageError(f"{name} does not go with several labels, each asked apart")
+        if options.get("calibrate") == "balanced":
+            raise UsageError("several labels, each asked apart, cannot be balanced")
         threshold = options.get("min_confidence")
         self._threshold = THRESHOLD if threshold is None else threshold
         super().__init__(

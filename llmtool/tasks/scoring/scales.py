@@ -87,6 +87,10 @@ class Scales:
         if self._kept is not None:
             self._kept.try_to_save(self._anchor_key(anchors), rows)
 
+    def take(self, bias: list[float]) -> None:
+        """Use a bias that came from elsewhere, and keep it nowhere."""
+        self._scales = [_unscaled(bias)] * self._n_questions
+
     def fit(self, rows: Sequence[Sequence[float]], truth: Sequence[int]) -> Fit:
         """Fit the scale to labelled texts, keep it, and use it from now on."""
         fitted = calibration.fit(rows, truth, start=self.of(0).bias)

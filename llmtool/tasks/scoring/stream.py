@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import count
 
 import msgspec
 
 from llmtool.engine.types import Engine, Failed, ScoreRequest, Scores, Usage
 from llmtool.errors import EngineError
 from llmtool.tasks.in_order import InOrder
+from llmtool.tasks.prepare import Case
+
+Cases = Iterable[Case | Failed | None]
 
 
 class Timed(msgspec.Struct, frozen=True):
@@ -39,6 +45,50 @@ def stream_scores(
         close = getattr(events, "close", None)
         if close is not None:
             close()
+
+
+def stream_groups(
+    scores: Callable[[Cases], Generator[Timed | Failed, None, None]],
+    cases: Cases,
+    split: Callable[[Case], Sequence[Case]],
+) -> Generator[tuple[int, list[Timed] | Failed], None, None]:
+    """Yield the id of each case with the answers to all that it is split into, in their order.
+
+    Args:
+        scores: answers cases, in their order.
+        split: what is asked of a case: one case at least, whose id does not matter.
+    """
+    waiting: deque[tuple[int, int]] = deque()  # ids of cases, and how many answers they get
+    ids = count()
+
+    def asked() -> Iterator[Case | Failed | None]:
+        for case in cases:
+            if case is None:
+                yield None
+            elif isinstance(case, Failed):
+                waiting.append((case.id, 1))
+                yield Failed(next(ids), case.error)
+            else:
+                parts = split(case)
+                waiting.append((case.id, len(parts)))
+                for part in parts:
+                    yield msgspec.structs.replace(part, id=next(ids))
+
+    answers: list[Timed] = []
+    failure: Failed | None = None
+    n_come = 0
+    with closing(scores(asked())) as outcomes:
+        for outcome in outcomes:
+            n_come += 1
+            if isinstance(outcome, Failed):
+                failure = failure or outcome
+            else:
+                answers.append(outcome)
+            id, n = waiting[0]
+            if n_come == n:
+                waiting.popleft()
+                yield id, failure or answers
+                answers, failure, n_come = [], None, 0
 
 
 def total_usage(answers: Sequence[Timed]) -> Usage:

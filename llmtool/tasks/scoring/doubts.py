@@ -1,0 +1,55 @@
+"""When nothing is sure enough to be called a label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from llmtool.errors import UsageError
+from llmtool.tasks.options import ClassifyOptions
+
+
+class Doubts(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds under which a text has no label.
+
+    `min_confidence` is of the best score, `min_margin` of what it has before the second, and
+    `min_coverage` of the probability that the labels have together, before anything is taken out.
+    """
+
+    min_confidence: float = 0.0
+    min_margin: float = 0.0
+    min_coverage: float = 0.0
+
+    def reason(self, probabilities: Sequence[float], coverage: float) -> str | None:
+        """Return why there is no label, None where there is one.
+
+        Example:
+            >>> Doubts(min_margin=0.2).reason([0.45, 0.4, 0.15], coverage=0.9)
+            'the score is less than 0.2 above the second one'
+        """
+        best, second = sorted(probabilities, reverse=True)[:2]
+        if best < self.min_confidence:
+            return f"the score is below {self.min_confidence:g}"
+        if best - second < self.min_margin:
+            return f"the score is less than {self.min_margin:g} above the second one"
+        if coverage < self.min_coverage:
+            return f"the model gives all labels together less than {self.min_coverage:g}"
+        return None
+
+
+def read_doubts(options: ClassifyOptions) -> Doubts:
+    """Return the bounds that options set.
+
+    Raises:
+        UsageError: one is not between 0 and 1.
+    """
+    found = Doubts(
+        min_confidence=options.get("min_confidence") or 0.0,
+        min_margin=options.get("min_margin") or 0.0,
+        min_coverage=options.get("min_coverage") or 0.0,
+    )
+    for name, value in msgspec.structs.asdict(found).items():
+        if not 0 <= value <= 1:
+            raise UsageError(f"{name} is {value}; it is between 0 and 1")
+    return found

@@ -1,0 +1,57 @@
+"""`llmtool classify` on a terminal: bars, a text without a label, how far an evaluation is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from command import LLMTOOL
+from terminal.screen import Terminal
+
+DATA = Path(__file__).resolve().parent.parent / "data" / "topic.jsonl"
+SPORT = "The striker scored a hat-trick in the cup final."
+
+
+def rows(terminal: Terminal) -> list[str]:
+    return [row for row in terminal.screen() if row]
+
+
+def test_labels_are_rows_with_bars_the_best_first(env: dict[str, str], starter: Path) -> None:
+    with Terminal([*LLMTOOL, "classify", SPORT, "-t", "topic", "-m", starter], env) as terminal:
+        assert terminal.exit_status == 0
+        heading, *shown = rows(terminal)
+    assert heading.split() == ["label", "score"] and shown[0].startswith("sports")
+    scores = [float(row.split()[1]) for row in shown]
+    bars = [row.count("█") for row in shown]
+    assert len(shown) == 5 and scores == sorted(scores, reverse=True)
+    assert all(abs(bar - 20 * score) <= 1 for bar, score in zip(bars, scores, strict=True))
+
+
+def test_a_text_without_a_label_keeps_its_scores(env: dict[str, str], starter: Path) -> None:
+    args = ["-t", "topic", "-m", starter, "--min-margin", "1"]
+    with Terminal([*LLMTOOL, "classify", SPORT, *args], env) as terminal:
+        assert terminal.exit_status == 15
+        *table, why = rows(terminal)
+    assert len(table) == 6
+    assert why == "llmtool: no label: the score is less than 1 above the second one"
+
+
+@pytest.mark.parametrize("options", [[], ["--balanced"]], ids=["anchors", "balanced"])
+@pytest.mark.parametrize("stderr_is_terminal", [True, False])
+def test_an_evaluation_says_how_far_it_is_to_a_terminal_alone(
+    env: dict[str, str],
+    starter: Path,
+    tmp_path: Path,
+    options: list[str],
+    stderr_is_terminal: bool,
+) -> None:
+    other = None if stderr_is_terminal else tmp_path / "stderr"
+    command = [*LLMTOOL, "classify", "eval", DATA, "-t", "topic", "-m", starter, *options]
+    with Terminal(command, env, lines=50, stderr=other) as terminal:
+        assert terminal.wait(120) == 0
+        told = terminal.raw if other is None else other.read_bytes()
+        assert not any("/s," in row for row in terminal.screen())
+        assert any(row.startswith("accuracy") for row in rows(terminal))
+    seen = re.findall(rb"\d+ records?, [\d.]+/s, \d+:\d\d left", told)
+    assert bool(seen) is stderr_is_terminal
