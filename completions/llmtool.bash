@@ -17,6 +17,7 @@ _llmtool() {
             ' classify') command="classify" ;;
             'classify text') command="classify text" ;;
             'classify eval') command="classify eval" ;;
+            ' sum') command="sum" ;;
             ' translate') command="translate" ;;
             ' models') command="models" ;;
             'models ls') command="models ls" ;;
@@ -44,7 +45,7 @@ _llmtool() {
         "")
             case "$prev" in
             esac
-            words='gen run prompts classify translate models cache config bench doctor completions'
+            words='gen run prompts classify sum translate models cache config bench doctor completions'
             options='--version --help -h' ;;
         "gen")
             case "$prev" in
@@ -241,6 +242,40 @@ _llmtool() {
             esac
             words=''
             options='--text-field --label-field --split --label -l --template -t --param -p --system -s --examples --multi --prior --calibrate --raw --no-fit --balanced --form --baselines --compare --plot --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+        "sum")
+            case "$prev" in
+                --length) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --style) COMPREPLY=($(compgen -W 'paragraph bullets headline tldr' -- "$cur")); return ;;
+                --focus) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --strategy) COMPREPLY=($(compgen -W 'auto stuff map-reduce refine' -- "$cur")); return ;;
+                --chunk-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
+                --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
+                --field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --limit) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--length --style --focus --sections --together --strategy --chunk-tokens --template -t --param -p --system -s --think --no-think --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --resume --overwrite --limit --jsonl --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
         "translate")
             case "$prev" in
                 --to) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;

@@ -20,10 +20,16 @@ if TYPE_CHECKING:
 
     from llmtool.engine.types import Token, TokenLogprob
     from llmtool.errors import ContractError, LlmtoolError
-    from llmtool.tasks.options import ClassifyOptions, GenerateOptions, TranslateOptions
-    from llmtool.tasks.results import Choice, Classification, Generation, Translation
+    from llmtool.tasks.options import (
+        ClassifyOptions,
+        GenerateOptions,
+        SummarizeOptions,
+        TranslateOptions,
+    )
+    from llmtool.tasks.results import Choice, Classification, Generation, Summary, Translation
     from llmtool.tasks.run import CaseValues
     from llmtool.tasks.scoring.labels import Labels
+    from llmtool.tasks.summing.work import SummaryProgress, SummaryText
     from llmtool.tasks.translating.documents import Passage
     from llmtool.toolbox import Toolbox
 
@@ -34,6 +40,9 @@ __all__ = [
     "Generation",
     "LlmtoolError",
     "Passage",
+    "Summary",
+    "SummaryProgress",
+    "SummaryText",
     "Token",
     "TokenLogprob",
     "Toolbox",
@@ -42,13 +51,16 @@ __all__ = [
     "agenerate",
     "arun",
     "astream_generate",
+    "asummarize",
     "atranslate",
     "classify",
     "generate",
     "run",
     "run_each",
     "stream_generate",
+    "stream_summarize",
     "stream_translate",
+    "summarize",
     "translate",
 ]
 
@@ -59,6 +71,9 @@ _HOMES = {
     "Generation": "llmtool.tasks.results",
     "LlmtoolError": "llmtool.errors",
     "Passage": "llmtool.tasks.translating.documents",
+    "Summary": "llmtool.tasks.results",
+    "SummaryProgress": "llmtool.tasks.summing.work",
+    "SummaryText": "llmtool.tasks.summing.work",
     "Token": "llmtool.engine.types",
     "TokenLogprob": "llmtool.engine.types",
     "Toolbox": "llmtool.toolbox",
@@ -216,6 +231,47 @@ def run_each(
 ) -> Iterator[Generation | Classification | LlmtoolError]:
     """Like `run` on many cases, but a case that fails yields its error and the rest goes on."""
     return _default_toolbox().run_each(template, cases, options=options, **inputs)
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def summarize(text: str, **options: Unpack[SummarizeOptions]) -> Summary: ...
+    @overload
+    def summarize(
+        text: Iterator[str], **options: Unpack[SummarizeOptions]
+    ) -> Iterator[Summary]: ...
+    @overload
+    def summarize(
+        text: list[str] | tuple[str, ...], **options: Unpack[SummarizeOptions]
+    ) -> list[Summary]: ...
+
+
+def summarize(text: Any, **options: Any) -> Any:
+    """Summarize a text of any length, or each of several.
+
+    Takes the options of `Toolbox.summarize` (`length`, `style`, `focus`, `sections`, `strategy`,
+    `chunk_tokens`, `template`, `variables`, and those of sampling) and raises what it raises.
+    Returns a `Summary`, a list of them for a sequence of texts, or an iterator for an iterator;
+    `str()` of one is its text.
+
+    Example:
+        >>> print(llmtool.summarize(report, length="100 words"))        # doctest: +SKIP
+        The library of Marbury closes for repairs from March to June. …
+    """
+    return _default_toolbox().summarize(text, **options)
+
+
+def stream_summarize(
+    text: str, **options: Unpack[SummarizeOptions]
+) -> Iterator[SummaryText | SummaryProgress | Summary]:
+    """Like `summarize` for one text, but yield pieces and progress, then the `Summary`."""
+    return _default_toolbox().stream_summarize(text, **options)
+
+
+async def asummarize(text: Any, **options: Unpack[SummarizeOptions]) -> Any:
+    """`summarize` for asyncio, of a text or a list."""
+    return await _default_toolbox().asummarize(text, **options)
 
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ COMMANDS = {
     "run": "Run a prompt template: a reply, a value or a label.",
     "prompts": "List, show, write, check, import and test prompt templates.",
     "classify": "Say which label fits a text, with a score for each.",
+    "sum": "Summarize files or standard input, however long.",
     "translate": "Translate a text or a document; what is not language stays as it is.",
     "models": "List models, look into them, fetch and remove them.",
     "cache": "List the prompts kept for reuse, and throw them away.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, get_type_hints
 
 from llmtool.cli import options as o
@@ -93,6 +93,10 @@ class SourceGroup:
     file: o.FileOption = None
     no_stdin: o.NoStdinOption = False
     errors: o.ErrorsOption = o.ErrorsMode.strict
+
+    def reading(self, paths: list[str]) -> SourceGroup:
+        """Return the same with other files."""
+        return replace(self, file=paths or None)
 
 
 @dataclass(frozen=True, kw_only=True)

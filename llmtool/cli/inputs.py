@@ -27,22 +27,32 @@ def read_file(path: str, *, errors: Errors = "strict") -> str:
         InputError: it cannot be read, or is not UTF-8.
         ContextOverflow: it is larger than any context.
     """
-    if path == "-":
-        return read_stdin(errors=errors)
+    source = "standard input" if path == "-" else path
+    return decode(read_bytes(path), source=source, errors=errors)
+
+
+def read_bytes(path: str) -> bytes:
+    """Return what a file holds; `-` is standard input.
+
+    Raises:
+        InputError: it cannot be read.
+        ContextOverflow: it is larger than any context.
+    """
+    source = "standard input" if path == "-" else path
     try:
+        if path == "-":
+            return _read_all(STDIN, source)
         if stat.S_ISDIR(os.stat(path).st_mode):
             raise InputError(f"{path}: is a directory")
         with open(path, "rb") as file:
-            return decode(_read_all(file.fileno(), path), source=path, errors=errors)
+            return _read_all(file.fileno(), path)
     except OSError as exc:
-        raise InputError(f"{path}: cannot be read: {exc.strerror}") from exc
+        where = source if path == "-" else f"{path}:"
+        raise InputError(f"{where} cannot be read: {exc.strerror}") from exc
 
 
 def read_stdin(*, errors: Errors = "strict") -> str:
-    try:
-        return decode(_read_all(STDIN, "standard input"), source="standard input", errors=errors)
-    except OSError as exc:
-        raise InputError(f"standard input cannot be read: {exc.strerror}") from exc
+    return read_file("-", errors=errors)
 
 
 def read_optional_stdin(*, errors: Errors = "strict") -> str | None:

@@ -143,8 +143,9 @@ class Summary(Result, frozen=True, kw_only=True):
 
     `chunks` are the parts of the text, all of which were read: `coverage` is the share of its
     characters that stands in them. `strategy` is how it was done, `n_rounds` in how many rounds of
-    notes. `fallback` says why sentences of the notes stand in the place of a summary that lost what
-    they held, None where it did not. `n_cached_notes` were kept from another time.
+    notes; `n_cached_notes` of them were kept from another time, and `n_quoted_notes` are sentences
+    of the text, since what the model noted lost too much of it. `fallback` says why sentences of
+    the notes stand in the place of a summary that lost what they held, None where it did not.
     """
 
     strategy: str
@@ -152,6 +153,7 @@ class Summary(Result, frozen=True, kw_only=True):
     coverage: float
     n_rounds: int
     n_cached_notes: int
+    n_quoted_notes: int
     fallback: str | None
     finish_reason: FinishReason
     seed: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, cast, get_args, overload
+from typing import TYPE_CHECKING, cast, overload
 
 from llmtool.engine.types import Failed
 from llmtool.errors import UsageError
@@ -15,7 +15,9 @@ from llmtool.tasks.results import Summary
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from llmtool.tasks.summing.lengths import Length, Style
     from llmtool.tasks.summing.summarizer import Summarizer, Told
+    from llmtool.tasks.summing.work import Strategy
 
 _OWN = ("length", "style", "focus", "sections", "strategy", "chunk_tokens", "template")
 _TEMPLATES = {
@@ -24,6 +26,7 @@ _TEMPLATES = {
     "headline": "sum-headline",
     "tldr": "sum-tldr",
 }
+_STRATEGIES = ("auto", "stuff", "map-reduce", "refine")
 _MIN_CHUNK = 64
 
 
@@ -120,23 +123,34 @@ class SummarizeTask(Tools):
             lambda: self._summarize_each(self.prepare_summarize(options), texts)
         )
 
+    @staticmethod
+    def check_summarize(options: SummarizeOptions) -> tuple[Style, Length, Strategy | None]:
+        """Return the style, the length and the strategy of a call, None where one is to be chosen.
+
+        Raises:
+            UsageError: one is unknown.
+        """
+        from llmtool.tasks.summing.lengths import STYLES, parse_length
+
+        style = options.get("style") or "paragraph"
+        if style not in STYLES:
+            raise UsageError(f"unknown style {style!r} (there are: {', '.join(STYLES)})")
+        strategy = options.get("strategy") or "auto"
+        if strategy not in _STRATEGIES:
+            known = ", ".join(_STRATEGIES)
+            raise UsageError(f"unknown strategy {strategy!r} (there are: {known})")
+        length = parse_length(options.get("length") or "medium", style)
+        return style, length, None if strategy == "auto" else cast("Strategy", strategy)
+
     def prepare_summarize(self, options: SummarizeOptions) -> Summarizer:
         """Check the options of a call and load its templates, once for all its texts.
 
         Raises:
             UsageError, TemplateError: as `summarize` says.
         """
-        from llmtool.tasks.summing.lengths import STYLES, parse_length
         from llmtool.tasks.summing.summarizer import CHUNK_TOKENS, Summarizer
-        from llmtool.tasks.summing.work import Strategy
 
-        style = options.get("style") or "paragraph"
-        if style not in STYLES:
-            raise UsageError(f"unknown style {style!r} (there are: {', '.join(STYLES)})")
-        strategy = options.get("strategy") or "auto"
-        if strategy not in ("auto", *get_args(Strategy)):
-            known = ", ".join(("auto", *get_args(Strategy)))
-            raise UsageError(f"unknown strategy {strategy!r} (there are: {known})")
+        style, length, strategy = self.check_summarize(options)
         chunk_tokens = options.get("chunk_tokens") or CHUNK_TOKENS
         if chunk_tokens < _MIN_CHUNK:
             raise UsageError(f"chunk_tokens is {chunk_tokens}; it must be at least {_MIN_CHUNK}")
@@ -149,10 +163,10 @@ class SummarizeTask(Tools):
             prepared=self.prepare(cast("GenerateOptions", rest)),
             notes=self.prepare(cast("GenerateOptions", {**of_notes, "template": "sum-map"})),
             refined=self.prepare(cast("GenerateOptions", {**of_notes, "template": "sum-refine"})),
-            length=parse_length(options.get("length") or "medium", style),
+            length=length,
             style=style,
             focus=options.get("focus"),
-            strategy=None if strategy == "auto" else cast("Strategy", strategy),
+            strategy=strategy,
             by_section=options.get("sections", False),
             chunk_tokens=chunk_tokens,
             model_identity=self.model_identity,

@@ -105,6 +105,7 @@ class Gathering:
             coverage=n_read / n_all if n_all else 1.0,
             n_rounds=max(len(work.levels) for work in self._done),
             n_cached_notes=sum(work.n_cached_notes for work in self._done),
+            n_quoted_notes=sum(work.n_quoted_notes for work in self._done),
             fallback=fallbacks[0] if fallbacks else None,
             finish_reason=first.finish_reason,
             seed=first.seed,

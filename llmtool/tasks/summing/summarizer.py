@@ -25,7 +25,7 @@ CHUNK_TOKENS = 1024  # of a part; small models overlook much of longer ones
 STUFF_TOKENS = 3072  # a text up to here is read as a whole, if it fits
 _MARGIN = 16  # tokens; texts join differently than they are counted
 _MIN_ROOM = 64
-_NOTE_TOKENS = (48, 220)  # of a note, at least and at most
+_NOTE_TOKENS = (32, 220)  # of a note, at least and at most
 _NOTE_SHARE = 3  # notes that a call with notes has room for, at least
 _TOKENS_A_WORD = 1.8  # that a reply may take for each word that was asked for
 _AGAIN_TEMPERATURE = 0.4
@@ -90,6 +90,19 @@ class Summarizer(msgspec.Struct, frozen=True, kw_only=True):
         """
         return self.ask_summary(self.text_of(case), n_try=0)
 
+    def first_request(self, engine: Engine, case: Case) -> Request:
+        """Return what is asked first of a text: the whole of it, or its first part.
+
+        Raises:
+            InputError, ContextOverflow: it is empty, or does not fit.
+        """
+        text = self.text_of(case)
+        plan = Calls(self, engine).plan(text)
+        first = plan.chunks[0]
+        if plan.strategy == "stuff":
+            return self.request(case)
+        return self.ask_note(first.text, path=first.path, max_tokens=plan.note_tokens)
+
     def ask_note(self, text: str, *, path: Sequence[str], max_tokens: int) -> Request:
         """Return what a part of a text, or a group of notes, is asked with."""
         words = max(12, int(max_tokens / _TOKENS_A_WORD))
@@ -117,7 +130,7 @@ class Summarizer(msgspec.Struct, frozen=True, kw_only=True):
         values = {self.material: text, "length": self.length.told, "focus": self.focus}
         request = self._ask(self.prepared, values)
         sampling = request.sampling
-        if sampling.max_tokens is None or self.length.n is not None:
+        if self.prepared.options.get("max_tokens") is None:
             room = int(self.length.n_words * 1.3 * _TOKENS_A_WORD) + 40
             sampling = msgspec.structs.replace(sampling, max_tokens=room)
         expression = self.length.expression(self.style)
@@ -275,7 +288,8 @@ class Calls:
                     available=n_ctx,
                 )
             return Plan(strategy="stuff", chunks=(whole,), n_tokens=n_tokens)
-        note = min(_NOTE_TOKENS[1], room // (_NOTE_SHARE + 1))
+        notes = min(room, max(STUFF_TOKENS, s.chunk_tokens))
+        note = min(_NOTE_TOKENS[1], notes // (_NOTE_SHARE + 1), s.chunk_tokens // 2)
         around = self._tokens(s.ask_note("x", path=("x " * 20,), max_tokens=1))
         if s.strategy == "refine":
             part = Chunk(text="x", start=0, end=1, n_tokens=1)
@@ -289,12 +303,13 @@ class Calls:
                 available=n_ctx,
             )
         self._note_tokens = note
+        chunks = split_document(text, max_tokens=part_tokens, count=self.count)
         return Plan(
             strategy=s.strategy or "map-reduce",
-            chunks=tuple(split_document(text, max_tokens=part_tokens, count=self.count)),
-            n_tokens=n_tokens,
+            chunks=tuple(chunks),
+            n_tokens=sum(chunk.n_tokens for chunk in chunks),
             note_tokens=note,
-            reduce_tokens=min(room, part_tokens),
+            reduce_tokens=notes,
         )
 
     def _tokens(self, request: Request) -> int:

@@ -12,7 +12,7 @@ from llmtool.engine.types import FinishReason, Request, Token
 from llmtool.tasks.summing import facts
 from llmtool.tasks.summing.lengths import Length, Style
 from llmtool.tasks.together import Call, Reply, Work
-from llmtool.text.chunks import split_sentences
+from llmtool.text.chunks import split, split_sentences
 from llmtool.text.sections import Chunk
 
 Strategy = Literal["stuff", "map-reduce", "refine"]
@@ -84,7 +84,7 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
         self.seed = 0
         self.levels: list[list[str | None]] = []
         self.fallback: str | None = None  # why the notes stand in the place of a summary
-        self.n_cached_notes = 0
+        self.n_cached_notes = self.n_quoted_notes = 0
         self.warnings: list[str] = []
         self.started = time.perf_counter()
         self._inputs: list[list[str]] = []  # of each level's notes
@@ -156,10 +156,20 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
     def _take_note(self, request: Request, place: _Note, reply: Reply) -> Iterator[Call]:
         source = self._inputs[place.level][place.index]
         note = without_repeats(whole_sentences(reply.text, reply.finish_reason))
-        if not note.strip():  # nothing is lost silently: the text's own sentences stand for it
-            note = facts.choose_sentences([source], max(12, self.plan.note_tokens // 2))
+        if not note.strip() or facts.find_fault(note, [source]) is not None:
+            # The text's own sentences stand for what the model could not note.
+            note = facts.choose_sentences([source], max(12, self.plan.note_tokens // 3))
+            self.n_quoted_notes += 1
+        note = self._fitting(note)
         self._asking.save_note(request, note)
         yield from self._have_note(place, note)
+
+    def _fitting(self, note: str) -> str:
+        """Return a note, or as many of its sentences as leave room for others beside it."""
+        room = self.plan.reduce_tokens // 2 - 4
+        if self._asking.count(note) <= room:
+            return note
+        return split(note, max_tokens=max(room, 1), count=self._asking.count)[0].strip()
 
     def _have_note(self, place: _Note, note: str) -> Iterator[Call]:
         notes = self.levels[place.level]

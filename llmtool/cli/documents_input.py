@@ -1,0 +1,53 @@
+"""Documents of any kind as text, from files and standard input."""
+
+from __future__ import annotations
+
+import os
+
+from llmtool.cli import inputs, output
+from llmtool.errors import InputError, UsageError
+from llmtool.records.text import Errors, decode
+
+
+def read_documents(paths: list[str], *, no_stdin: bool, errors: Errors) -> list[tuple[str, str]]:
+    """Return the name and the text of each file, or of standard input where none is named.
+
+    Raises:
+        UsageError: there is nothing to read, or a name is no file.
+        InputError: a file cannot be read, is empty, or is no text.
+    """
+    if not paths:
+        if no_stdin or output.STDIN in output.closed or inputs.stdin_is_terminal():
+            raise UsageError("nothing to read: name files, or pipe a text in")
+        paths = ["-"]
+    if paths.count("-") > 1:
+        raise UsageError("standard input is named twice (-)")
+    if "-" in paths and no_stdin:
+        raise UsageError("- and --no-stdin contradict each other")
+    return [(path, read_document(path, errors=errors)) for path in paths]
+
+
+def read_document(path: str, *, errors: Errors) -> str:
+    """Return the text of one file; `-` is standard input.
+
+    Raises:
+        UsageError, InputError: as `read_documents` says.
+    """
+    from llmtool.documents.readable import read
+
+    name = "standard input" if path == "-" else path
+    if path != "-" and not os.path.lexists(path):
+        raise UsageError(f"{path}: there is no such file (a text goes in by a pipe)")
+    content = inputs.read_bytes(path)
+    try:
+        found = read(None if path == "-" else path, content)
+    except InputError as exc:
+        raise InputError(f"{name}: {exc}") from exc
+    text = decode(content, source=name, errors=errors) if found is None else found.text
+    for note in () if found is None else found.notes:
+        output.note(f"{name}: {note}")
+    if "\0" in text[:4096]:
+        raise InputError(f"{name}: is a binary file, and no text")
+    if not text.strip():
+        raise InputError(f"{name}: is empty")
+    return text

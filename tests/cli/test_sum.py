@@ -1,0 +1,191 @@
+"""`llmtool sum`: files and pipes, several files, batches, what is refused."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+from collections.abc import Callable
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import error_line
+
+LIBRARY = (
+    "The town library of Marbury will close for repairs from 3 March to 30 June. The roof has "
+    "leaked since the storm in November, and 400 books were lost. A bus with 2,000 books will stop "
+    "at the market square on Tuesdays and Fridays. The repairs cost 1.2 million euros.\n"
+)
+
+
+@pytest.fixture
+def summarize(run_llmtool: Callable[..., Any], starter: Path) -> Callable[..., Any]:
+    def run(*args: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        return run_llmtool("sum", *args, "-m", starter, **options)  # type: ignore[no-any-return]
+
+    return run
+
+
+def test_a_pipe_and_a_file_give_the_same_summary(
+    summarize: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text(LIBRARY)
+    piped = summarize(input=LIBRARY.encode())
+    assert piped.returncode == 0 and piped.stderr == b"" and piped.stdout.endswith(b".\n")
+    assert summarize(tmp_path / "a.txt").stdout == piped.stdout
+    assert summarize("-", input=LIBRARY.encode()).stdout == piped.stdout
+    summarize(tmp_path / "a.txt", "-o", tmp_path / "b.txt")
+    assert (tmp_path / "b.txt").read_bytes() == piped.stdout
+
+
+def test_points_are_points_and_a_headline_is_a_line(summarize: Callable[..., Any]) -> None:
+    points = summarize("--style", "bullets", "--length", "3", input=LIBRARY.encode()).stdout
+    lines = points.decode().splitlines()
+    assert len(lines) == 3 and all(line.startswith("- ") for line in lines)
+    headline = summarize("--style", "headline", input=LIBRARY.encode()).stdout
+    assert headline.count(b"\n") == 1 and len(headline) > 5
+
+
+def test_a_number_of_words_is_kept_to(summarize: Callable[..., Any]) -> None:
+    text = summarize("--length", "40 words", input=(LIBRARY * 2).encode()).stdout.decode()
+    assert 28 <= len(text.split()) <= 52 and text.rstrip()[-1] in ".!?"
+
+
+def test_json_tells_how_it_was_done(summarize: Callable[..., Any]) -> None:
+    text = (LIBRARY + "\n") * 6
+    told = json.loads(summarize("--json", "--chunk-tokens", "200", "--strategy", "map-reduce",
+                                input=text.encode()).stdout)  # fmt: skip
+    assert list(told) == [
+        "text", "strategy", "chunks", "coverage", "n_rounds", "n_cached_notes", "n_quoted_notes",
+        "fallback", "finish_reason", "seed", "model", "usage", "seconds", "warnings",
+    ]  # fmt: skip
+    assert told["strategy"] == "map-reduce" and told["coverage"] == 1
+    assert told["chunks"][0]["start"] == 0 and told["chunks"][-1]["end"] == len(text)
+
+
+def test_the_notes_of_a_run_serve_the_next(summarize: Callable[..., Any]) -> None:
+    call = ("--json", "--chunk-tokens", "200", "--strategy", "map-reduce")
+    text = ((LIBRARY + "\n") * 6).encode()
+    first = json.loads(summarize(*call, input=text).stdout)
+    second = json.loads(summarize(*call, "--length", "short", input=text).stdout)
+    assert first["n_cached_notes"] == 0
+    assert second["n_cached_notes"] == len(second["chunks"])
+    without = json.loads(summarize(*call, "--no-cache", input=text).stdout)
+    assert without["n_cached_notes"] == 0
+
+
+def test_several_files_have_a_summary_each_or_one_together(
+    summarize: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text(LIBRARY)
+    (tmp_path / "b.txt").write_text("The night train to Trieste runs again from 2 May.\n")
+    both = summarize("a.txt", "b.txt", cwd=tmp_path).stdout.decode()
+    assert both.startswith("==> a.txt <==\n") and "\n\n==> b.txt <==\n" in both
+    rows = summarize("a.txt", "b.txt", "--json", cwd=tmp_path).stdout.splitlines()
+    assert [json.loads(row)["file"] for row in rows] == ["a.txt", "b.txt"]
+    shown = summarize("a.txt", "b.txt", "--together", "--dry-run", cwd=tmp_path).stdout
+    assert b"==> b.txt <==" in shown and b"leaked" in shown
+
+
+def test_pages_and_mails_are_read_as_people_read_them(
+    summarize: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "a.html").write_text(
+        f"<title>x</title><script>var secret</script><h1>News</h1><p>{LIBRARY}</p>"
+    )
+    shown = summarize(tmp_path / "a.html", "--dry-run").stdout
+    assert b"# News" in shown and b"leaked" in shown and b"secret" not in shown
+    mail = EmailMessage()
+    mail["Subject"] = "Closing"
+    mail.set_content(LIBRARY)
+    mail.add_attachment(b"\0", maintype="application", subtype="x", filename="plan.bin")
+    (tmp_path / "a.eml").write_bytes(bytes(mail))
+    done = summarize(tmp_path / "a.eml", "--dry-run")
+    assert (
+        b"Subject: Closing" in done.stdout and b"attachments are not read: plan.bin" in done.stderr
+    )
+
+
+def test_a_pdf_is_read_and_a_broken_or_locked_one_is_told(
+    summarize: Callable[..., Any], tmp_path: Path
+) -> None:
+    import pypdf
+
+    text = "The town library of Marbury will close for repairs in March."
+    (tmp_path / "a.pdf").write_bytes(pdf_of(text))
+    assert text.encode() in summarize(tmp_path / "a.pdf", "--dry-run").stdout
+    writer = pypdf.PdfWriter(clone_from=str(tmp_path / "a.pdf"))
+    writer.encrypt("secret", algorithm="RC4-128")
+    writer.write(str(tmp_path / "locked.pdf"))
+    assert "encrypted" in error_line(summarize(tmp_path / "locked.pdf"), 14)
+    (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.4\nnothing")
+    assert "cannot be read" in error_line(summarize(tmp_path / "broken.pdf"), 14)
+
+
+def test_rows_of_a_batch(summarize: Callable[..., Any]) -> None:
+    data = "id,review\n1,The soup was cold and the waiter was rude to us.\n2,\n"
+    done = summarize("--each", "csv", "--field", "review", "--style", "tldr", input=data.encode())
+    rows = list(csv.DictReader(io.StringIO(done.stdout.decode())))
+    assert done.returncode == 3
+    assert rows[0]["summary"] and rows[0]["chunks"] == "1" and "empty" in rows[1]["error"]
+
+
+def test_a_batch_of_files_takes_their_names(summarize: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(LIBRARY)
+    done = summarize("--each", "file", "a.txt", "--style", "tldr", cwd=tmp_path)
+    assert json.loads(done.stdout)["file"] == "a.txt"
+
+
+@pytest.mark.parametrize(
+    ("args", "input", "code", "message"),
+    [
+        ((), b" \n", 14, "empty"),
+        ((), b"\xff", 14, "UTF-8"),
+        ((), b"ab\0cd", 14, "binary"),
+        (("The town library is closed.",), None, 2, "no such file"),
+        (("--length", "3 pages"), b"x", 2, "is no length"),
+        (("--style", "haiku"), b"x", 2, "haiku"),
+        (("--together", "--each", "line"), b"x", 2, "--each"),
+        (("--strategy", "stuff", "--ctx-size", "512"), LIBRARY.encode() * 20, 13, "map-reduce"),
+        (("-t", "nothing"), b"x", 12, "nothing"),
+        (("-", "-"), b"x", 2, "twice"),
+        (("--no-stdin",), b"x", 2, "nothing to read"),
+        (("--resume",), b"x", 2, "belongs to a batch"),
+    ],
+    ids=[
+        "empty", "not UTF-8", "binary", "no file", "length", "style", "together", "too long",
+        "template", "stdin twice", "nothing", "resume",
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_line(
+    summarize: Callable[..., Any],
+    args: tuple[str, ...],
+    input: bytes | None,
+    code: int,
+    message: str,
+) -> None:
+    assert message in error_line(summarize(*args, input=input), code)
+
+
+def pdf_of(text: str) -> bytes:
+    """A PDF of one page with a line of text, written by hand."""
+    stream = f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET".encode()
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R "
+        b"/Resources << /Font << /F1 5 0 R >> >> >>",
+        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    out, places = b"%PDF-1.4\n", []
+    for number, body in enumerate(objects, 1):
+        places.append(len(out))
+        out += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    head = b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
+    tail = b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n"
+    return out + head + table + tail % (len(objects) + 1, len(out))
