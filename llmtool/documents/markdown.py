@@ -35,7 +35,7 @@ _PRIVATE = re.compile("[\U000f0000-\U000ffffd]")
 class _Place(msgspec.Struct, frozen=True, kw_only=True):
     """How a passage is written: its kind, and for a paragraph of several lines how it is broken."""
 
-    kind: str  # heading, paragraph or cell
+    kind: str  # heading, underlined heading, paragraph, cell, or cell that begins a line
     columns: int = 0
     prefix: str = ""  # before each line but the first
 
@@ -57,8 +57,10 @@ class Markdown:
     def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
         if tuple(parts) == segment.parts:
             return self.source[segment.start : segment.end]
-        place = self._places[segment.start]
-        text, masks = _with_characters(parts, is_cell=place.kind == "cell")
+        return self._write(self._places[segment.start], parts)
+
+    def _write(self, place: _Place, parts: Sequence[Part]) -> str:
+        text, masks = _with_characters(parts, is_cell="cell" in place.kind)
         if place.columns:
             lines = _wrap(text, max(_MIN_COLUMNS, place.columns - width(place.prefix)), masks)
             text = f"{self._newline}{place.prefix}".join(lines)
@@ -67,9 +69,7 @@ class Markdown:
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
         """Compare what the passage was as a block of its own with what it would become."""
         place = self._places[segment.start]
-        before, after = (
-            self._block(segment, place, each) for each in (segment.parts, tuple(parts))
-        )
+        before, after = self._block(place, segment.parts), self._block(place, tuple(parts))
         if before == after:
             return None
         if before[0] != after[0]:
@@ -87,17 +87,20 @@ class Markdown:
             return "another number of blocks"
         return None
 
-    def _block(
-        self, segment: Segment, place: _Place, parts: tuple[Part, ...]
-    ) -> tuple[list[str], Counter[str]]:
-        text = self.encode(segment, parts)
+    def _block(self, place: _Place, parts: tuple[Part, ...]) -> tuple[list[str], Counter[str]]:
+        """Return the kinds of blocks that a passage is on its own, and what they count."""
+        text = self._write(place, parts)
         if place.prefix:
             text = text.replace(f"{self._newline}{place.prefix}", "\n")
         text = text.replace("\r\n", "\n").lstrip()
         if place.kind == "heading":
             text = "# " + " ".join(text.split("\n"))
-        if place.kind == "cell":
-            text = f"| {text} | x |\n|---|---|"
+        elif place.kind == "underlined heading":
+            text = f"{text}\n==="
+        elif place.kind == "cell":
+            text = f"| x | x |\n|---|---|\n| {text} | x |"
+        elif place.kind == "cell that begins a line":
+            text = f"x | x\n---|---\n{text} | x"
         tokens = _parse(text, {"references": self._env.get("references", {})}, front=False)
         kinds = [token.type for token in tokens if token.type != "inline"]
         return kinds, sum((_inline(token) for token in tokens), Counter())
@@ -118,7 +121,9 @@ class Markdown:
                     row, cells = first, _cells(lines[first])
                 segment = self._cell(starts[first], cells, token.content)
             else:
-                kind = "heading" if previous.type == "heading_open" else "paragraph"
+                kind = "paragraph"
+                if previous.type == "heading_open":
+                    kind = "heading" if previous.markup.startswith("#") else "underlined heading"
                 segment = self._lines(kind, starts, lines, first, last, token.content)
             if segment is not None:
                 yield segment
@@ -128,7 +133,9 @@ class Markdown:
             column, text = cells.pop(0)
             if text.replace("\\|", "|") == content:
                 begin = start + column
-                self._places[begin] = _Place(kind="cell")
+                begins = not self.source[start:begin].strip(" \t>")
+                kind = "cell that begins a line" if begins else "cell"
+                self._places[begin] = _Place(kind=kind)
                 return self._segment(begin, begin + len(text), [text])
         return None
 
@@ -263,7 +270,7 @@ def _with_characters(parts: Sequence[Part], *, is_cell: bool) -> tuple[str, list
         else:
             piece = " ".join(_PRIVATE.sub("", part).splitlines()) if part.strip() else part
             text += re.sub(r"(?<!\\)\|", r"\\|", piece) if is_cell else piece
-    return text, masks
+    return text.strip(" \t"), masks  # space before an item's text would deepen the item
 
 
 def _wrap(text: str, columns: int, masks: list[str]) -> list[str]:

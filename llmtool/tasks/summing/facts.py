@@ -14,8 +14,9 @@ from llmtool.text.chunks import split_sentences
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
 _NAME = re.compile(r"[A-ZÀ-ÖØ-ÞА-Я][\w’'-]*")
 _WORD = re.compile(r"[\w’'-]+")
-# Of the facts that a text of the same length would hold, the share that a summary has at least.
-_LEAST_SHARE = 0.5
+# Of the facts that there is room for, the share that a summary has at least.
+_LEAST_SHARE = 0.6
+_HEADING = re.compile(r"^ {0,3}#{1,6} .*\n?", re.MULTILINE)
 _FEW = 4  # facts; of fewer nothing can be told
 
 
@@ -34,8 +35,10 @@ def find_facts(text: str) -> set[str]:
     return found
 
 
-def find_fault(summary: str, sources: Sequence[str]) -> str | None:
+def find_fault(summary: str, sources: Sequence[str], *, n_words: int = 0) -> str | None:
     """Return what a summary of notes lost or invented, None where it holds enough of them.
+
+    `n_words` is how long it was asked to be, where it was: a shorter one may lose no more for that.
 
     Example:
         >>> find_fault("It costs 50 euros.", ["The bus costs 40 euros."])
@@ -55,7 +58,7 @@ def find_fault(summary: str, sources: Sequence[str]) -> str | None:
         return None
     words = {word.casefold() for word in _WORD.findall(summary)} | told
     share = len(held & words) / len(held)
-    room = min(1.0, count_words(summary) / max(1, count_words(source)))
+    room = min(1.0, max(n_words, count_words(summary)) / max(1, count_words(source)))
     if share < _LEAST_SHARE * room:
         return f"holds {len(held & words)} of the {len(held)} numbers and names of its sources"
     return None
@@ -68,8 +71,9 @@ def choose_sentences(notes: Sequence[str], n_words: int) -> str:
         >>> choose_sentences(["It was nice. The bus costs 40 euros."], 6)
         'The bus costs 40 euros.'
     """
-    sentences = [part.strip() for note in notes for part in split_sentences(note) if part.strip()]
-    unique = list(dict.fromkeys(sentences))
+    texts = [_HEADING.sub("", note) for note in notes]
+    sentences = [" ".join(part.split()) for text in texts for part in split_sentences(text)]
+    unique = [each for each in dict.fromkeys(sentences) if each]
     told: set[str] = set()
     chosen: set[str] = set()
     left = n_words

@@ -251,7 +251,7 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
         if not text:
             return "empty"
         if self._asking.style in ("paragraph", "bullets") and self.notes:
-            fault = facts.find_fault(text, self.notes)
+            fault = facts.find_fault(text, self.notes, n_words=self._asking.length.n_words)
             if fault is not None:
                 return fault
         if not self._asking.length.is_met(text):

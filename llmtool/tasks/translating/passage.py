@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from llmtool.documents.types import Part
 from llmtool.engine.types import Prompt
@@ -60,11 +60,11 @@ class PassageWork:
         self._take_apart(pieces, is_sentence=True)
         return True
 
-    def leaves(self) -> Iterator[PassageWork]:
+    def leaves(self) -> list[PassageWork]:
+        """Return the works that it consists of at present: itself, or those of its pieces."""
         if not self.children:
-            yield self
-        for child in self.children:
-            yield from child.leaves()
+            return [self]
+        return [leaf for child in self.children for leaf in child.leaves()]
 
     def read(self, reply: str) -> tuple[Part, ...] | None:
         """Return the parts of a reply with the white space of the source; None for lost marks."""

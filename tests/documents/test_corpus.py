@@ -1,0 +1,122 @@
+"""A corpus of documents as nasty as real ones: what no translation may change stays, byte for byte.
+
+The first half speaks of the readers, the second of the whole way through `translate`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from llmtool import Toolbox
+from llmtool.documents.formats import detect, parse
+from llmtool.documents.types import Document, Mask, Part, Segment, rewrite
+from llmtool.engine.scripted import ScriptedEngine
+
+CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
+NASTY = ["# x", "1. y", "* z", "- ", "> q", "a | b", "[q](z)", "`code`", "<b>", '"', "\\", "&amp;", "-->",
+         "\n", "12\n", "***", "字", "{x}", "==="]  # fmt: skip
+
+
+def load(path: Path) -> Document:
+    text = path.read_bytes().decode()
+    return parse(text, detect(path.name, text))
+
+
+def test_there_are_enough_documents() -> None:
+    assert len(CORPUS) >= 40
+
+
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
+def test_a_document_without_a_translation_is_its_source(path: Path) -> None:
+    document = load(path)
+    assert rewrite(document, {}) == document.source == path.read_bytes().decode()
+    own = {i: segment.parts for i, segment in enumerate(document.segments)}
+    assert rewrite(document, own) == document.source
+    assert document.compare(document.source) is None
+
+
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
+def test_segments_are_in_order_and_hold_language(path: Path) -> None:
+    at = 0
+    for segment in load(path).segments:
+        assert at <= segment.start < segment.end
+        assert any(map(str.isalpha, segment.text))
+        at = segment.end
+
+
+@pytest.mark.parametrize("nasty", NASTY, ids=repr)
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
+def test_a_text_that_would_break_the_structure_is_a_fault(path: Path, nasty: str) -> None:
+    document = load(path)
+    for change in (lambda text: f"{nasty} {text}", lambda text: f"{text}{nasty}"):
+        changed = {}
+        for index, segment in enumerate(document.segments):
+            parts = with_text(segment, change)
+            if document.find_fault(segment, parts) is None:
+                changed[index] = parts
+        assert document.compare(rewrite(document, changed)) is None
+
+
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
+def test_ordinary_words_are_no_fault(path: Path) -> None:
+    document = load(path)
+    changed = {i: with_text(s, str.swapcase) for i, s in enumerate(document.segments)}
+    faults = [document.find_fault(s, changed[i]) for i, s in enumerate(document.segments)]
+    assert set(faults) <= {None}
+    assert document.compare(rewrite(document, changed)) is None
+
+
+def with_text(segment: Segment, change: Callable[[str], str]) -> tuple[Part, ...]:
+    return tuple(
+        part if isinstance(part, Mask) or not any(map(str.isalpha, part)) else change(part)
+        for part in segment.parts
+    )
+
+
+# The whole way
+
+
+def asked(prompt: str) -> str:
+    found = re.search(r"Translate(?: from [\w ]+)? to [\w ]+: (.*)", prompt, re.DOTALL)
+    assert found is not None, prompt
+    return found[1]
+
+
+def box(reply: Callable[[str], str]) -> Toolbox:
+    return Toolbox(engine=ScriptedEngine(lambda prompt: reply(asked(prompt))), model="scripted")
+
+
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
+def test_an_identity_translation_gives_back_the_bytes(path: Path) -> None:
+    text = path.read_bytes().decode()
+    format = detect(path.name, text)
+    result = box(lambda passage: passage).translate(text, "English", source="en", format=format)
+    assert result.text == text
+
+
+ADVERSARIES: dict[str, Callable[[str], str]] = {
+    "nothing": lambda text: "",
+    "echo of the instruction": lambda text: f"Translate from English to English: {text}",
+    "marks dropped": lambda text: re.sub(r"[{<\[⟦]\d+[}>\]⟧]", "", text),
+    "marks twice": lambda text: text + text,
+    "more lines": lambda text: text + "\n\nNote: I hope that this helps you.",
+    "another language": lambda text: "Voici une phrase en français qui ne dit rien du tout ici.",
+    "markup": lambda text: f"# **{text}** | [x](y) <b> `c` -->",
+    "controls": lambda text: f"{text}\x1b[2J\u202e",
+}
+
+
+@pytest.mark.parametrize("reply", ADVERSARIES.values(), ids=list(ADVERSARIES))
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
+def test_no_reply_breaks_a_document(path: Path, reply: Callable[[str], str]) -> None:
+    text = path.read_bytes().decode()
+    format = detect(path.name, text)
+    result = box(reply).translate(text, "English", source="en", format=format)
+    document = parse(text, format)
+    assert document.compare(result.text) is None
+    kept = {each.line for each in result.kept}
+    assert all(1 <= line <= text.count("\n") + 1 for line in kept)
