@@ -108,8 +108,10 @@ def measure_lengths(box: Toolbox) -> None:
     lines = [str(r).splitlines() for r in box.summarize(texts, style="bullets", length="5 bullets")]
     points = sum(len(each) == 5 and all(x.startswith("- ") for x in each) for each in lines)
     heads = [str(r) for r in box.summarize(texts, style="headline")]
-    print(f"5 bullets: {points} of {len(lines)} are; headline: "
-          f"{sum(len(each.splitlines()) == 1 for each in heads)} of {len(heads)} are one line")  # fmt: skip
+    n_lines = sum(len(each.splitlines()) == 1 for each in heads)
+    print(
+        f"5 bullets: {points} of {len(lines)} are; headline: {n_lines} of {len(heads)} are a line"
+    )
 
 
 def measure_loops(box: Toolbox) -> None:
@@ -150,8 +152,8 @@ def measure_together(model: Path, n_tokens: int, share: int) -> None:
     one.append(_rate(alone, [[each] for each in some[half:]]))
     print(f"one call at a time: {one[0][0]:.1f} and {one[1][0]:.1f} tok/s written, "
           f"{one[0][1]:.1f} and {one[1][1]:.1f} tok/s read and written")  # fmt: skip
-    print(f"together: {rate[0]:.1f} written, {rate[1]:.1f} in all: "
-          f"{rate[0] / mean(o[0] for o in one):.2f}, {rate[1] / mean(o[1] for o in one):.2f}")  # fmt: skip
+    ratios = [rate[i] / mean(each[i] for each in one) for i in (0, 1)]
+    print(f"together: {rate[0]:.1f} and {rate[1]:.1f}: {ratios[0]:.2f} and {ratios[1]:.2f}")
 
 
 def _rate(engine: LocalEngine, runs: list[list[Request]]) -> tuple[float, float]:

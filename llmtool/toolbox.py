@@ -27,8 +27,8 @@ from llmtool.models.progress import OnNote, no_note, no_progress
 from llmtool.models.progress import OnProgress as OnDownload
 from llmtool.models.store import Store
 from llmtool.tasks.generate import GenerateTask
+from llmtool.tasks.kept import Kept
 from llmtool.tasks.run import RunTask
-from llmtool.tasks.scoring.kept import Kept
 from llmtool.tasks.summarize import SummarizeTask
 from llmtool.tasks.translate import TranslateTask
 from llmtool.tasks.turns import Turns

@@ -93,13 +93,18 @@ def clear(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Remove all kept states, and the replies that tests keep; the next runs are slower once."""
+    """Remove all kept states, replies of tests, notes and scores; the next runs are slower once."""
     from llmtool.cli import output
+    from llmtool.tasks.kept import Kept
     from llmtool.testing import reply_cache
 
     cache = _open(color=color.value, quiet=quiet)
-    replies = cache.folder.parent / reply_cache.FOLDER
-    cleared = [cache.clear(dry_run=dry_run), reply_cache.clear(replies, dry_run=dry_run)]
+    folder = cache.folder.parent
+    cleared = [
+        cache.clear(dry_run=dry_run),
+        reply_cache.clear(folder / reply_cache.FOLDER, dry_run=dry_run),
+        *(Kept(folder / name).clear(dry_run=dry_run) for name in ("notes", "anchors")),
+    ]
     n_files, size = (sum(each) for each in zip(*cleared, strict=True))
     if json:
         output.write_json({"files": n_files, "size_bytes": size})

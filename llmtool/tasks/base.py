@@ -12,7 +12,7 @@ from llmtool.tasks.turns import Turns
 
 if TYPE_CHECKING:
     from llmtool.prompts.library import Library
-    from llmtool.tasks.scoring.kept import Kept
+    from llmtool.tasks.kept import Kept
 
 
 class Tools(Protocol):

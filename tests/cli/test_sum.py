@@ -189,3 +189,17 @@ def pdf_of(text: str) -> bytes:
     head = b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
     tail = b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n"
     return out + head + table + tail % (len(objects) + 1, len(out))
+
+
+def test_kept_notes_are_private_and_cleared_with_the_cache(
+    summarize: Callable[..., Any], run_llmtool: Callable[..., Any], env: dict[str, str]
+) -> None:
+    summarize("--chunk-tokens", "200", "--strategy", "map-reduce", input=LIBRARY.encode() * 6)
+    notes = Path(env["LLMTOOL_CACHE_DIR"]) / "notes"
+    files = list(notes.iterdir())
+    assert files and {path.stat().st_mode & 0o777 for path in files} == {0o600}
+    assert notes.stat().st_mode & 0o777 == 0o700
+    assert b"would free" in run_llmtool("cache", "clear", "--dry-run").stderr
+    assert list(notes.iterdir()) == files
+    run_llmtool("cache", "clear")
+    assert not list(notes.iterdir())

@@ -17,8 +17,10 @@ from llmtool.documents.types import Document, Mask, Part, Segment, rewrite
 from llmtool.engine.scripted import ScriptedEngine
 
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
-NASTY = ["# x", "1. y", "* z", "- ", "> q", "a | b", "[q](z)", "`code`", "<b>", '"', "\\", "&amp;", "-->",
-         "\n", "12\n", "***", "字", "{x}", "==="]  # fmt: skip
+NASTY = [
+    "# x", "1. y", "* z", "- ", "> q", "a | b", "[q](z)", "`code`", "<b>", '"', "\\", "&amp;", "-->",
+    "\n", "12\n", "***", "字", "{x}", "===",
+]  # fmt: skip
 
 
 def load(path: Path) -> Document:

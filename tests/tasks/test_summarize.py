@@ -12,8 +12,8 @@ import pytest
 from llmtool import Toolbox
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import ContextOverflow, EngineError, InputError, UsageError
+from llmtool.tasks.kept import Kept
 from llmtool.tasks.results import Summary
-from llmtool.tasks.scoring.kept import Kept
 from llmtool.tasks.summing import facts
 from llmtool.tasks.summing.lengths import parse_length
 from llmtool.tasks.summing.work import SummaryProgress, SummaryText, without_repeats

@@ -11,6 +11,7 @@ import msgspec
 from llmtool.engine.types import Engine, Failed, Prompt, ScoreRequest
 from llmtool.errors import UsageError
 from llmtool.prompts.output import Output
+from llmtool.tasks.kept import Kept
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.prepare import Case, each_or_failed, identify
 from llmtool.tasks.results import Classification
@@ -18,7 +19,6 @@ from llmtool.tasks.scoring import calibration
 from llmtool.tasks.scoring.calibration import Fit
 from llmtool.tasks.scoring.doubts import read_doubts
 from llmtool.tasks.scoring.examples import split_examples
-from llmtool.tasks.scoring.kept import Kept
 from llmtool.tasks.scoring.labels import Label, candidates, name_of, read_prior, same_as
 from llmtool.tasks.scoring.long_text import parts_of
 from llmtool.tasks.scoring.scales import Scales

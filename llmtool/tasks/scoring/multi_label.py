@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from llmtool.engine.types import Engine
 from llmtool.errors import UsageError
+from llmtool.tasks.kept import Kept
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Classification
 from llmtool.tasks.scoring.calibration import Fit
-from llmtool.tasks.scoring.kept import Kept
 from llmtool.tasks.scoring.labelling import Labelling, said_of_parts
 from llmtool.tasks.scoring.labels import Label, make_labels
 from llmtool.tasks.scoring.stream import Timed, total_usage

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from llmtool.engine.types import ScoreRequest
+from llmtool.tasks.kept import Kept
 from llmtool.tasks.scoring import calibration
 from llmtool.tasks.scoring.calibration import Fit
-from llmtool.tasks.scoring.kept import Kept
 
 
 class Scales:

@@ -11,9 +11,9 @@ from llmtool.constraints import Constraint
 from llmtool.engine.types import Engine, Failed, Prompt, Request
 from llmtool.errors import ContextOverflow, InputError, LlmtoolError
 from llmtool.prompts.template import Template
+from llmtool.tasks.kept import Kept
 from llmtool.tasks.prepare import Case, Preparation, identify
 from llmtool.tasks.results import Summary
-from llmtool.tasks.scoring.kept import Kept
 from llmtool.tasks.summing.gathering import Gathering
 from llmtool.tasks.summing.lengths import Length, Style
 from llmtool.tasks.summing.work import Plan, Strategy, SummaryProgress, SummaryText, SummaryWork

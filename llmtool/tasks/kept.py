@@ -47,6 +47,17 @@ class Kept:
         with contextlib.suppress(LlmtoolError):
             self.save(key, value)
 
+    def clear(self, *, dry_run: bool = False) -> tuple[int, int]:
+        """Remove all values; returns how many files that frees, and how many bytes."""
+        n_files = size = 0
+        for path in self.folder.glob("*.json"):
+            with contextlib.suppress(OSError):
+                n_bytes = path.stat().st_size
+                if not dry_run:
+                    path.unlink()
+                n_files, size = n_files + 1, size + n_bytes
+        return n_files, size
+
     def _path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
             raise ValueError(f"{key!r} is no key")
