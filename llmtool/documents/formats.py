@@ -40,7 +40,7 @@ _SIGNS = (
     (re.compile(r"\[[^\]\n]+\]\([^)\s]+(?: +\"[^\"\n]*\")?\)"), 2),
     (re.compile(r"^\[[^\]\n]+\]:\s+\S", re.MULTILINE), 2),
     (re.compile(r"\A---\r?\n(?:.*\r?\n)*?---\r?\n"), 2),
-    (re.compile(r"\S.*\r?\n(?:={3,}|-{3,})[ \t]*(?:\r?\n|\Z)"), 1),
+    (re.compile(r"^\S.*\r?\n(?:={3,}|-{3,})[ \t]*(?:\r?\n|\Z)", re.MULTILINE), 1),
     (re.compile(r"(?<!\*)\*\*[^\s*][^*\n]*\*\*"), 1),
     (re.compile(r"(?<!`)`[^`\n]+`(?!`)"), 1),
     (re.compile(r"^ {0,3}[-*+] +\S.*\r?\n {0,3}[-*+] +\S", re.MULTILINE), 1),

@@ -16,6 +16,7 @@ import msgspec
 
 from llmtool.documents.placeholders import split_parts
 from llmtool.documents.types import Mask, Part, Segment
+from llmtool.errors import InputError
 
 _INLINE = frozenset(
     "a abbr acronym b bdi bdo big br cite data del dfn em font i img ins label mark q rp rt ruby s"
@@ -30,6 +31,8 @@ _ATTRIBUTE = re.compile(rf"""(?<=\s)({_READ})(\s*=\s*)("([^"]*)"|'([^']*)')""", 
 _META = re.compile(r"""\b(?:name|property)\s*=\s*["']?(?:description|og:title|og:description)\b""")
 _NO = re.compile(r"""\btranslate\s*=\s*["']?no\b|\bclass\s*=\s*["'][^"']*\bnotranslate\b""", re.I)
 _SPACE = re.compile(r"[ \t\r\n\f]+")
+_OPEN = re.compile(r"<[^<>]*(?=<|\Z)")
+_MAX_OPEN = 2000
 _TEXT_ENTITIES = {"amp", "lt", "gt", "quot", "apos"}
 
 Kind = Literal["start", "end", "text", "entity", "other"]
@@ -143,10 +146,16 @@ class Html:
 def parse(text: str) -> Html:
     """Return the passages of an HTML text.
 
+    Raises:
+        InputError: so many tags are open that reading it takes quadratic time.
+
     Example:
         >>> [segment.text for segment in parse("<h1>Hello</h1><p>A <b>big</b> day").segments]
         ['Hello', 'A  big  day']
     """
+    n_open = sum(1 for _ in _OPEN.finditer(text)) + text.count("<!--") - text.count("-->")
+    if n_open > _MAX_OPEN:
+        raise InputError(f"the HTML has {n_open} tags that nothing closes")
     return Html(text)
 
 

@@ -17,6 +17,7 @@ import msgspec
 from llmtool.documents.inline import normalize, split_inline
 from llmtool.documents.lines import is_wide, width, wrap
 from llmtool.documents.types import Mask, Part, Segment
+from llmtool.errors import InputError
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -27,6 +28,7 @@ _STRUCTURE = re.compile(
     r"#{1,6}(?:\s|$)|[-+*](?:\s|$)|\d{1,9}[.)](?:\s|$)|>|\||=+\s*$|-+\s*$|`{3}|~{3}|<[/!?a-zA-Z]"
     r"|\[[^\]]*\]:|[*_-](?:[ \t]*[*_-]){2,}\s*$|:?-+:?\s*\|"
 )
+_MAX_OPEN_TARGETS, _MAX_OPEN_BRACKETS = 1000, 20_000
 _MIN_COLUMNS = 40
 _FIRST_MASK = 0xF0000  # a private character stands for each mask while a line is broken
 _PRIVATE = re.compile("[\U000f0000-\U000ffffd]")
@@ -189,10 +191,16 @@ class Markdown:
 def parse(text: str) -> Markdown:
     """Return the passages of a Markdown text.
 
+    Raises:
+        InputError: so many brackets are open that reading it takes quadratic time.
+
     Example:
         >>> [s.text for s in parse("# Hello\\n\\n- one\\n  more\\n\\n```\\ncode\\n```\\n").segments]
         ['Hello', 'one more']
     """
+    is_open = text.count("](") - text.count(")"), text.count("[") - text.count("]")
+    if is_open[0] > _MAX_OPEN_TARGETS or is_open[1] > _MAX_OPEN_BRACKETS:
+        raise InputError(f"the Markdown has {max(is_open)} brackets that nothing closes")
     return Markdown(text)
 
 

@@ -18,8 +18,8 @@ from llmtool.engine.scripted import ScriptedEngine
 
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
 NASTY = [
-    "# x", "1. y", "* z", "- ", "> q", "a | b", "[q](z)", "`code`", "<b>", '"', "\\", "&amp;", "-->",
-    "\n", "12\n", "***", "字", "{x}", "===",
+    "# x", "1. y", "* z", "- ", "> q", "a | b", "[q](z)", "`code`", "<b>", '"', "\\", "&amp;",
+    "-->", "\n", "12\n", "***", "字", "{x}", "===",
 ]  # fmt: skip
 
 
