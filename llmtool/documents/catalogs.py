@@ -120,11 +120,13 @@ def parse(text: str) -> Catalog:
 def _entries(source: str) -> Iterator[_Entry]:
     entry: _Entry | None = None
     field = ""
-    for found in _LINE.finditer(source):
+    for number, found in enumerate(_LINE.finditer(source), 1):
         line = found[0].rstrip("\r\n").removeprefix("\ufeff")
         start = found.start() + found[0].find(line) if line else found.start()
         is_comment = line.lstrip().startswith("#")
         named = None if is_comment else _FIELD.fullmatch(line)
+        if line.strip() and not is_comment and named is None:
+            raise InputError(f"line {number}: neither a comment nor a message of a catalog")
         begins = named is not None and named[1] in ("msgctxt", "msgid")
         is_open = entry is not None and any(name.startswith("msgstr") for name in entry.texts)
         if entry is not None and is_open and (is_comment or begins or not line.strip()):

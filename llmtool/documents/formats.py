@@ -37,7 +37,7 @@ _SIGNS = (
     (re.compile(r"^ {0,3}#{1,6} +\S", re.MULTILINE), 2),
     (re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE), 2),
     (re.compile(r"^ {0,3}\|?[ :-]*-{3,}[ :-]*\|", re.MULTILINE), 2),
-    (re.compile(r"\[[^\]\n]+\]\([^)\s]+(?: +\"[^\"\n]*\")?\)"), 2),
+    (re.compile(r"\[[^\]\n]+\]\([^)\s]{1,2000}(?: +\"[^\"\n]*\")?\)"), 2),
     (re.compile(r"^\[[^\]\n]+\]:\s+\S", re.MULTILINE), 2),
     (re.compile(r"\A---\r?\n(?:.*\r?\n)*?---\r?\n"), 2),
     (re.compile(r"^\S.*\r?\n(?:={3,}|-{3,})[ \t]*(?:\r?\n|\Z)", re.MULTILINE), 1),

@@ -206,7 +206,7 @@ class _Cutter(HTMLParser):
 
 def _cut(source: str) -> list[_Piece]:
     begun = _Cutter(source).begun
-    ends = [*(start for start, *_ in begun[1:]), len(source)]
+    ends = [*(start for start, *_ in begun[1:]), len(source)][: len(begun)]
     return [
         _Piece(kind, start, end, tag, is_closed)
         for (start, kind, tag, is_closed), end in zip(begun, ends, strict=True)

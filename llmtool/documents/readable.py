@@ -20,7 +20,7 @@ _BLOCKS = frozenset(
     "p div section article main aside header footer address blockquote figure figcaption pre form"
     " fieldset table tr ul ol dl dt dd hr details summary".split()
 )
-_MANY_NEWLINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
+_MANY_NEWLINES = re.compile(r"\n(?:[ \t]*\n)+")
 _HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
 
 

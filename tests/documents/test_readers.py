@@ -1,0 +1,373 @@
+"""What each format's reader takes for language, exactly, and how a translation is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmtool.documents.formats import detect, parse
+from llmtool.documents.lines import balance, join, width, wrap
+from llmtool.documents.placeholders import split_parts
+from llmtool.documents.readable import html_text
+from llmtool.documents.types import Document, Format, Mask, Part, rewrite
+from llmtool.errors import InputError, UsageError
+
+
+def shown(document: Document) -> list[str]:
+    """The segments with their masks in angle quotes."""
+    return [
+        "".join(part if isinstance(part, str) else f"‹{part.source}›" for part in segment.parts)
+        for segment in document.segments
+    ]
+
+
+SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
+    "heading": ("md", "## Big *news* ##\n", ["Big *news*"]),
+    "paragraph of two lines": ("md", "one\ntwo\n", ["one two"]),
+    "wide characters join without a space": ("md", "图书\n馆\n", ["图书馆"]),
+    "code, link, image": (
+        "md",
+        "Run `x y`, see [the *docs*](u 'T') or ![a cat](c.png).\n",
+        ["Run ‹`x y`›, see [the *docs*]‹(u 'T')› or ![a cat]‹(c.png)›."],
+    ),
+    "reference links": (
+        "md",
+        "[A][b], [b] and [c].\n\n[b]: u\n",
+        ["[A]‹[b]›, ‹[b]› and [c]."],
+    ),
+    "hard break": ("md", "one  \n two\\\nthree\n", ["one‹  \n ›two‹\\\n›three"]),
+    "list and quote": ("md", "- a b\n  > c d\n  > e\n", ["a b", "c d e"]),
+    "cells": ("md", "| a b | `c` |\n|--|--|\n| d \\| e | 5 |\n", ["a b", "d ‹\\|› e"]),
+    "task": ("md", "- [x] done it\n", ["‹[x]› done it"]),
+    "untouched": ("md", "---\nt: x\n---\n```\ncode\n```\n\n    code\n\n<p>html</p>\n", []),
+    "math, entity, tag": (
+        "md",
+        "$x^2$ is &copy; <b>big</b>\n",
+        ["‹$x^2$› is ‹&copy;› ‹<b>›big‹</b>›"],
+    ),
+    "html runs": (
+        "html",
+        "<h1><b>Title</b></h1><p>One <i>two</i><br>three <code>x</code> four</p>",
+        ["Title", "One ‹<i>›two‹</i>›‹<br>›three ‹<code>›‹x›‹</code>› four"],
+    ),
+    "html attributes": (
+        "html",
+        "<img alt='A cat'><p title=\"Tip here\">x y</p>",
+        ["A cat", "Tip here", "x y"],
+    ),
+    "html entities": ("html", "<p>Caf&eacute; &amp; &nbsp;tea</p>", ["Café & ‹&nbsp;›tea"]),
+    "html untouched": (
+        "html",
+        "<script>a b</script><p translate=no>c d</p><!-- e --><pre>f</pre>",
+        [],
+    ),
+    "subtitles": (
+        "srt",
+        "1\n00:00:01,000 --> 00:00:02,000\n<i>One</i>\ntwo\n",
+        ["‹<i>›One‹</i>› two"],
+    ),
+    "dialogue": ("srt", "1\n00:00:01,000 --> 00:00:02,000\n- One?\n- Two.\n", ["One?", "Two."]),
+    "vtt": (
+        "vtt",
+        "WEBVTT\n\nNOTE\nno\n\nid\n00:01.000 --> 00:02.000 line:0\n<v Bob>Hi &amp; bye\n",
+        ["‹<v Bob>›Hi ‹&amp;› bye"],
+    ),
+    "messages": (
+        "po",
+        'msgid ""\nmsgstr "x"\n\n'
+        'msgid "%d file"\nmsgid_plural "%d files"\nmsgstr[0] ""\nmsgstr[1] ""\n'
+        '\nmsgid "Yes"\nmsgstr "Ja"\n\n#, fuzzy\nmsgid "No"\nmsgstr "Nie"\n',
+        ["‹%d› file", "‹%d› files", "No"],
+    ),
+    "lines of a message": ("po", 'msgid ""\n"One\\n"\n"two\\n"\nmsgstr ""\n', ["One\ntwo\n"]),
+    "values": (
+        "json",
+        '{"k": "Two words", "u": "https://x.org", "id": "a_b", "n": 1}',
+        ["Two words"],
+    ),
+    "lines of text": ("txt", "- One.\n- Two.\n\n  Three.\n42\n", ["One.", "Two.", "Three."]),
+    "wrapped text": (
+        "txt",
+        "This paragraph was wrapped by hand at some width\n"
+        "so that its lines are all about as long as this\none.\n",
+        [
+            "This paragraph was wrapped by hand at some width so that its lines are all about as long as"
+            " this one."
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("format", "text", "segments"), SEGMENTS.values(), ids=SEGMENTS)
+def test_segments(format: Format, text: str, segments: list[str]) -> None:
+    assert shown(parse(text, format)) == segments
+
+
+WRITTEN: dict[str, tuple[Format, str, list[str], str]] = {
+    "a wrapped paragraph is wrapped again": (
+        "md",
+        "> These words are wrapped in a quote at some\n> width.\n",
+        ["Diese Wörter sind in einem Zitat umgebrochen, und 1. ist keine Liste darin."],
+        "> Diese Wörter sind in einem Zitat\n> umgebrochen, und 1. ist keine Liste darin.\n",
+    ),
+    "a line of one stays one": ("md", "One.\n", ["Eins " * 30], "Eins " * 29 + "Eins\n"),
+    "pipes in cells": ("md", "| a b | c |\n|-|-|\n", ["x | y", "z"], "| x \\| y | z |\n|-|-|\n"),
+    "tags in html": ("html", "<p>one</p>", ["a <b> & c"], "<p>a &lt;b&gt; &amp; c</p>"),
+    "quotes in attributes": (
+        "html",
+        '<img alt="one two">',
+        ['a "b"'],
+        '<img alt="a &quot;b&quot;">',
+    ),
+    "two lines of a subtitle": (
+        "srt",
+        "1\n00:00:01,000 --> 00:00:02,000\nOne two\nthree four\n",
+        ["eins zwei drei vier fünf sechs"],
+        "1\n00:00:01,000 --> 00:00:02,000\neins zwei drei\nvier fünf sechs\n",
+    ),
+    "quotes and breaks in json": ("json", '["Two words"]', ['a "b"\n\\'], '["a \\"b\\"\\n\\\\"]'),
+    "escapes in json": ("json", '["Two w\\u00f6rds"]', ["für dich"], '["f\\u00fcr dich"]'),
+    "a message": (
+        "po",
+        'msgid "Yes"\nmsgstr ""\n',
+        ['Ja "so"\t!'],
+        'msgid "Yes"\nmsgstr "Ja \\"so\\"\\t!"\n',
+    ),
+    "a fuzzy message": (
+        "po",
+        '#, fuzzy, c-format\n#| msgid "Non"\nmsgid "No"\nmsgstr "Nie"\n',
+        ["Nein"],
+        '#, c-format\nmsgid "No"\nmsgstr "Nein"\n',
+    ),
+    "a message of two lines": (
+        "po",
+        'msgid ""\n"a\\n"\n"b"\nmsgstr ""\n',
+        ["x\ny"],
+        'msgid ""\n"a\\n"\n"b"\nmsgstr ""\n"x\\n"\n"y"\n',
+    ),
+}
+
+
+@pytest.mark.parametrize(("format", "text", "new", "written"), WRITTEN.values(), ids=WRITTEN)
+def test_translations_are_written(format: Format, text: str, new: list[str], written: str) -> None:
+    document = parse(text, format)
+    assert rewrite(document, {i: (each,) for i, each in enumerate(new)}) == written
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Hi {name}, {0} and {{ x }} in ${HOME}", ["{name}", "{0}", "{{ x }}", "${HOME}"]),
+        ("%s of %(n)d, %1$s, %.2f and %%", ["%s", "%(n)d", "%1$s", "%.2f", "%%"]),
+        ("50 % of it, 100%, 5% discount", []),
+        ("See https://x.org/a?b=c. Or www.x.org, please", ["https://x.org/a?b=c", "www.x.org"]),
+        ("Mail a.b+c@x.co.uk now", ["a.b+c@x.co.uk"]),
+        ("a < b and c > d, <b>x</b>", ["<b>", "</b>"]),
+        ("参见https://x.org/a。好", ["https://x.org/a"]),
+        ("$5 and $HOME", ["$HOME"]),
+    ],
+)
+def test_placeholders(text: str, kept: list[str]) -> None:
+    parts = split_parts(text)
+    assert [part.source for part in parts if isinstance(part, Mask)] == kept
+    assert "".join(part if isinstance(part, str) else part.source for part in parts) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "format"),
+    [
+        ("a.MD", "x", "md"),
+        ("a.pot", "x", "po"),
+        ("a.arb", "{}", "json"),
+        (None, "WEBVTT\n", "vtt"),
+        (None, "1\n00:00:01,000 --> 00:00:02,000\nHi\n", "srt"),
+        (None, 'msgid ""\nmsgstr ""\n', "po"),
+        (None, "<!DOCTYPE html>\n<p>x", "html"),
+        (None, "<div><p>x</p></div>", "html"),
+        (None, '{"a": "b"}', "json"),
+        (None, "{not json}", "txt"),
+        (None, "# Title\n\nText.\n", "md"),
+        (None, "Use `ls` and **bold**.", "md"),
+        (None, "5 * 3 - 2 is 13. That is * one star *.", "txt"),
+        (None, "Dear all,\n\n- one\n- two\n\nBye", "txt"),
+        ("notes", "Plain words.", "txt"),
+    ],
+)
+def test_formats_are_told_by_name_and_content(name: str | None, text: str, format: str) -> None:
+    assert detect(name, text) == format
+
+
+def test_code_is_left_alone() -> None:
+    with pytest.raises(UsageError, match=r"a\.py: code is not translated"):
+        detect("a.py", "x = 1")
+
+
+@pytest.mark.parametrize(
+    ("format", "text", "message"),
+    [
+        ("srt", "Hello\n", "line 1: there is no timing"),
+        ("srt", "Hello\n1\n00:00:01,000 --> 00:00:02,000\nHi\n", "line 1: a text without a timing"),
+        ("srt", "1\n00:00:01,000 --> 00:00:02,000\nHi\n\n2\n00:00:xx --> 00:00:04\nHo\n", "line 6"),
+        ("vtt", "Hello\n", "line 1"),
+        ("po", "hello", "line 1"),
+        ("po", 'msgid "a"\nmsgstr "b\n', "line 2"),
+        ("json", '{"a": 1,}', "line 1, column 9"),
+        ("json", '{\n"a" 1}', "line 2, column 5"),
+        ("json", "[" * 100_000, "nested deeper"),
+        ("md", "[a](" * 50_000, "brackets"),
+        ("html", "<a " * 50_000, "tags"),
+    ],
+)
+def test_what_is_broken_is_told_with_its_place(format: Format, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse(text, format)
+
+
+def test_a_page_as_text() -> None:
+    page = "<h2>A  b</h2><ul><li>c<li>d</ul><script>no</script><p>e &amp;<br>f</p><pre> g\n h</pre>"
+    assert html_text(page) == "## A b\n\n- c\n- d\n\ne &\nf\n\n g\n h"
+
+
+# Lines
+
+WORDS = st.text(alphabet="abc 图書。, é", max_size=80)
+
+
+@given(WORDS, st.integers(1, 30))
+def test_wrapped_lines_are_the_text_but_for_spaces_at_breaks(text: str, columns: int) -> None:
+    lines = wrap(text, columns)
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    assert all(width(line) <= columns or " " not in line.strip() for line in lines)
+
+
+@given(WORDS.filter(str.strip), st.integers(1, 4))
+def test_balanced_lines_are_no_more_than_asked(text: str, n: int) -> None:
+    lines = balance(text.strip(), n)
+    assert 1 <= len(lines) <= n
+    assert "".join("".join(lines).split()) == "".join(text.split())
+
+
+def test_joined_lines() -> None:
+    assert join(["a", "b", "図", "書", "c"]) == "a b 図書 c"
+
+
+# Identity of anything
+
+MARKDOWN = [
+    "# ",
+    "a",
+    "word ",
+    "\n",
+    "\n\n",
+    "- ",
+    "  ",
+    "> ",
+    "`",
+    "```\n",
+    "|",
+    "|-|-|\n",
+    "*",
+    "**",
+    "[",
+    "](u)",
+    "[x]: u\n",
+    "<b>",
+    "\\",
+    "&amp;",
+    "$",
+    "1. ",
+    "图",
+    "\r\n",
+    "\t",
+    "---\n",
+    "![",
+    "{x}",
+    "~~",
+    "===\n",
+]
+HTML = [
+    "<p>",
+    "</p>",
+    "<b>",
+    "<",
+    ">",
+    "&amp;",
+    "&",
+    "word ",
+    "<!--",
+    "-->",
+    "<script>",
+    "</script>",
+    '"',
+    "<a title='",
+    "<br/>",
+    "\n",
+    "é",
+    '<img alt="x y">',
+    "<pre>",
+    "</pre>",
+    "<li>",
+]
+PLAIN = [
+    "word ",
+    "\n",
+    "\r\n",
+    "- ",
+    "  ",
+    "> ",
+    "{x}",
+    "图。",
+    "42",
+    "\t",
+    "x" * 50,
+    "\x0b",
+    "\u2028",
+]
+
+
+def identity(format: Format, pieces: list[str]) -> Callable[[], None]:
+    @given(st.lists(st.sampled_from(pieces), max_size=30).map("".join))
+    def check(text: str) -> None:
+        try:
+            document = parse(text, format)
+        except InputError:
+            return
+        parts: dict[int, tuple[Part, ...]] = {i: s.parts for i, s in enumerate(document.segments)}
+        assert rewrite(document, parts) == text
+        assert document.compare(text) is None
+        assert all(document.find_fault(s, s.parts) is None for s in document.segments)
+
+    return check
+
+
+test_any_markdown_is_itself = identity("md", MARKDOWN)
+test_any_html_is_itself = identity("html", HTML)
+test_any_text_is_itself = identity("txt", PLAIN)
+
+
+VALUES = st.recursive(
+    st.one_of(
+        st.text(max_size=12), st.integers(), st.none(), st.sampled_from(["Two words", "a b"])
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(VALUES, st.booleans(), st.sampled_from([None, 2]))
+def test_any_json_is_itself_and_its_values_can_be_changed(
+    value: object, ascii: bool, indent: int | None
+) -> None:
+    text = json.dumps(value, ensure_ascii=ascii, indent=indent)
+    document = parse(text, "json")
+    own = {i: segment.parts for i, segment in enumerate(document.segments)}
+    assert rewrite(document, own) == text
+    changed = rewrite(document, {i: ('New "text"\n',) for i in own})
+    assert document.compare(changed) is None
+    assert changed.count("New ") >= len(own)
