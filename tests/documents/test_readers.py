@@ -95,8 +95,8 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
         "This paragraph was wrapped by hand at some width\n"
         "so that its lines are all about as long as this\none.\n",
         [
-            "This paragraph was wrapped by hand at some width so that its lines are all about as long as"
-            " this one."
+            "This paragraph was wrapped by hand at some width so that its lines are all "
+            "about as long as this one."
         ],
     ),
 }
