@@ -6,6 +6,10 @@ import re
 
 from llmtool.documents.types import Mask, Part
 
+# Characters of an address, and those that it can end with: a sentence's marks are not its own.
+_CLOSING = "）」』】。，、；：！？"
+_INSIDE = rf"""[^\s<>"'{_CLOSING}]"""
+_LAST = rf"""[^\s<>"'.,;:!?)\]}}{_CLOSING}]"""
 _KEPT = re.compile(
     r"""
     \{\{[^{}\n]*\}\}                                  # {{ x }}
@@ -14,11 +18,11 @@ _KEPT = re.compile(
   | %(?:\d+\$)?[-#0+]*\d*(?:\.\d+)?(?:hh|ll|[hlLzjt])?[diouxXeEfFgGcsaAp@](?![A-Za-z])  # %s %1$d
   | %%
   | \$[A-Za-z_]\w*                                    # $HOME
-  | (?:https?|ftp|file|mailto|tel):[^\s<>"'）」』】。，、；：！？]*[^\s<>"'.,;:!?)\]}）」』】。，、；：！？]
-  | www\.[^\s<>"']*[^\s<>"'.,;:!?)\]}]
+  | (?:https?|ftp|file|mailto|tel):INSIDE*LAST
+  | www\.INSIDE*LAST
   | (?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+
   | </?[A-Za-z][^<>\n]*>                              # <b> </b> <br/>
-    """,
+    """.replace("INSIDE", _INSIDE).replace("LAST", _LAST),
     re.VERBOSE,
 )
 
