@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
 import subprocess
+import time
 from collections.abc import Callable
 from email.message import EmailMessage
 from pathlib import Path
@@ -203,3 +205,24 @@ def test_kept_notes_are_private_and_cleared_with_the_cache(
     assert list(notes.iterdir()) == files
     run_llmtool("cache", "clear")
     assert not list(notes.iterdir())
+
+
+def test_an_interrupted_run_keeps_its_notes(
+    summarize: Callable[..., Any],
+    start_llmtool: Callable[..., Any],
+    starter: Path,
+    env: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    text = "\n\n".join(f"{LIBRARY} This is page {i}." for i in range(40))
+    (tmp_path / "long.txt").write_text(text)
+    call = (tmp_path / "long.txt", "--chunk-tokens", "150", "--strategy", "map-reduce")
+    process = start_llmtool("sum", *call, "-m", starter, stdin=subprocess.DEVNULL)
+    notes = Path(env["LLMTOOL_CACHE_DIR"]) / "notes"
+    limit = time.monotonic() + 60
+    while time.monotonic() < limit and not (notes.is_dir() and list(notes.glob("*.json"))):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    assert (process.returncode, out) == (-signal.SIGINT, b"")
+    assert list(notes.glob("*.json"))

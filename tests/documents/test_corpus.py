@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from llmtool import Toolbox
 from llmtool.documents.formats import detect, parse
@@ -122,3 +124,19 @@ def test_no_reply_breaks_a_document(path: Path, reply: Callable[[str], str]) -> 
     assert document.compare(result.text) is None
     kept = {each.line for each in result.kept}
     assert all(1 <= line <= text.count("\n") + 1 for line in kept)
+
+
+PIECES = [
+    "# Title\n", "words here. ", "More words!\n", "\n\n", "- item\n", "> quote\n", "`code`", "[a](b)",
+    "| a | b |\n|--|--|\n| c d | e |\n", "```\nx y\n```\n", "**bold** ", "{name} ", "图书馆。", "  \n",
+    "<b>tag</b> ", "\\* ", "&amp; ", "![alt text](c) ", "1. one\n", "\r\n", "\t", "---\n", "$x$ ",
+]  # fmt: skip
+
+
+@settings(deadline=None)  # the first call loads the identifier of languages
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=25).map("".join))
+def test_any_document_comes_back_from_an_identity_translation(text: str) -> None:
+    if text.strip():
+        toolbox = box(lambda passage: passage)
+        result = toolbox.translate(text, "English", source="en", format="md")
+        assert result.text == text and result.kept == ()

@@ -353,3 +353,32 @@ def test_no_reply_breaks_a_document(reply: Callable[[str], str]) -> None:
     )
     assert result.text.count("\n") == text.count("\n")
     assert result.text == text or not result.kept
+
+
+@pytest.mark.parametrize(
+    ("model", "prompt"),
+    [
+        ("translategemma-4b-it:Q4_K_M", "user: Guten Morgen"),
+        (
+            "tencent/Hunyuan-MT-7B-GGUF",
+            "user: Translate the following segment into French, without additional explanation."
+            "\n\nGuten Morgen",
+        ),
+        (
+            "TowerInstruct-7B",
+            "user: Translate the following text from German into French.\nGerman: Guten Morgen"
+            "\nFrench:",
+        ),
+        (
+            "GemmaX2-28-2B",
+            "Translate this from German to French:\nGerman: Guten Morgen\nFrench:",
+        ),
+        ("qwen3-4b", "user: Translate from German to French: Guten Morgen"),
+    ],
+)
+def test_families_of_models_get_the_wording_that_they_were_trained_on(
+    model: str, prompt: str
+) -> None:
+    engine = ScriptedEngine("Bonjour")
+    Toolbox(engine=engine, model=model).translate("Guten Morgen", "French", source="German")
+    assert [text.strip() for text in engine.prompts] == [prompt]
