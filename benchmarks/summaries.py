@@ -30,8 +30,8 @@ from llmtool.engine.local import LocalEngine
 from llmtool.engine.types import Engine, Finished, Prompt, Request
 from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Summary
+from llmtool.tasks.summing.calls import Calls
 from llmtool.tasks.summing.facts import count_words
-from llmtool.tasks.summing.summarizer import Calls
 from llmtool.tasks.summing.work import SummaryWork
 from llmtool.tasks.together import Together
 from llmtool.text.chunks import split, split_sentences
