@@ -224,7 +224,9 @@ def status(text: str) -> None:
     global _has_status
     _has_status = bool(text)
     with contextlib.suppress(OSError):
-        os.write(STDERR, f"\r\x1b[K{text}".encode())
+        # What is wider than the terminal would go on in a second line, which nothing takes away.
+        width = os.get_terminal_size(STDERR).columns or len(text) + 1
+        os.write(STDERR, f"\r\x1b[K{text[: width - 1]}".encode())
 
 
 def table(

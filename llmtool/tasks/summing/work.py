@@ -89,6 +89,7 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
         self.started = time.perf_counter()
         self._inputs: list[list[str]] = []  # of each level's notes
         self._n_done = 0
+        self._read: set[int] = set()
         self._told = -1
         self._written = ""
 
@@ -122,6 +123,10 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
             yield from self._conclude(about.n_try, reply)
 
     def hear(self, call: Call, token: Token) -> Iterator[SummaryText | SummaryProgress]:
+        if isinstance(call.about, _Note):  # its first token says that its part has been read
+            self._have_read(call.about)
+            yield from self.news()
+            return
         text = token.text if self._written else token.text.lstrip()
         if text:
             self._written += text
@@ -148,7 +153,7 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
             request = self._asking.ask_note(text, path=path, max_tokens=self.plan.note_tokens)
             kept = self._asking.load_note(request)
             if kept is None:
-                yield Call(request=request, about=_Note(level, index))
+                yield Call(request=request, about=_Note(level, index), is_live=level == 0)
             else:
                 self.n_cached_notes += 1
                 yield from self._have_note(_Note(level, index), kept)
@@ -175,7 +180,7 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
         notes = self.levels[place.level]
         notes[place.index] = note
         if place.level == 0:
-            self._n_done += self.plan.chunks[place.index].n_tokens
+            self._have_read(place)
         if None in notes:
             return
         texts = [text for text in notes if text]
@@ -184,6 +189,11 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
             yield self._finish(joined, 0)
         else:
             yield from self._take_notes(self._groups(texts))
+
+    def _have_read(self, place: _Note) -> None:
+        if place.index not in self._read:
+            self._read.add(place.index)
+            self._n_done += self.plan.chunks[place.index].n_tokens
 
     def _groups(self, notes: list[str]) -> list[str]:
         """Return notes in groups that fit into a call, alike in size, each of two at least."""

@@ -262,5 +262,7 @@ def _told(kept: tuple[KeptPassage, ...], n_passages: int) -> str:
     told = "; ".join(f"line {each.line}: {each.reason}" for each in kept[:_MAX_TOLD])
     more = "; …" if len(kept) > _MAX_TOLD else ""
     n = len(kept)
-    were = "passages were" if n > 1 else "passage was"
-    return f"{n} of {n_passages} {were} not translated ({told}{more})"
+    were = "were" if n > 1 else "was"
+    return (
+        f"{n} of {n_passages} passage{'s' * (n_passages > 1)} {were} not translated ({told}{more})"
+    )
