@@ -26,6 +26,7 @@ from llmtool.models.found import Model, find_starter
 from llmtool.models.progress import OnNote, no_note, no_progress
 from llmtool.models.progress import OnProgress as OnDownload
 from llmtool.models.store import Store
+from llmtool.tasks.code import CodeTask
 from llmtool.tasks.generate import GenerateTask
 from llmtool.tasks.run import RunTask
 from llmtool.tasks.scoring.kept import Kept
@@ -40,7 +41,7 @@ NO_MODEL = (
 )
 
 
-class Toolbox(GenerateTask, RunTask):
+class Toolbox(GenerateTask, RunTask, CodeTask):
     """The tasks on one model, which is loaded when it is first needed.
 
     Args:

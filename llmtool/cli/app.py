@@ -23,6 +23,7 @@ COMMANDS = {
     "run": "Run a prompt template: a reply, a value or a label.",
     "prompts": "List, show, write, check, import and test prompt templates.",
     "classify": "Say which label fits a text, with a score for each.",
+    "code": "Write code that parses; explain, review, mend and complete it.",
     "models": "List models, look into them, fetch and remove them.",
     "cache": "List the prompts kept for reuse, and throw them away.",
     "config": "Show the settings and change them.",

@@ -11,7 +11,7 @@ from typing import Protocol
 from llmtool.cli import groups as g
 from llmtool.cli import output, show, signals
 from llmtool.cli.batch_rows import END, Rows, Tally, count
-from llmtool.engine.types import Failed
+from llmtool.engine.types import Failed, Request, ScoreRequest
 from llmtool.errors import (
     Cancelled,
     InputError,
@@ -33,9 +33,8 @@ from llmtool.records.writers import (
     rename,
 )
 from llmtool.tasks.each import Binding, Prepared, answer_each
-from llmtool.tasks.prepare import Preparation
+from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Result
-from llmtool.tasks.scoring.labelling import Labelling
 from llmtool.toolbox import Toolbox
 
 _POLL_SECONDS = 0.02
@@ -49,6 +48,12 @@ class Task(Prepared, Protocol):
     def columns(self) -> list[str]: ...
 
     def identity(self) -> bytes: ...
+
+
+class Asked(Protocol):
+    """A prepared task that can say what it asks of a case first."""
+
+    def request(self, case: Case) -> Request | ScoreRequest: ...
 
 
 def refuse(batch: g.BatchGroup) -> None:
@@ -147,7 +152,7 @@ def run(
 
 def preview(
     box: Toolbox,
-    prepared: Preparation | Labelling,
+    prepared: Asked,
     binding: Binding,
     reader: Reader,
     *,
