@@ -26,7 +26,7 @@ from llmtool.models.found import Model, find_starter
 from llmtool.models.progress import OnNote, no_note, no_progress
 from llmtool.models.progress import OnProgress as OnDownload
 from llmtool.models.store import Store
-from llmtool.tasks.code import CodeTask
+from llmtool.tasks.code_verbs import CodeVerbs
 from llmtool.tasks.generate import GenerateTask
 from llmtool.tasks.run import RunTask
 from llmtool.tasks.scoring.kept import Kept
@@ -41,7 +41,7 @@ NO_MODEL = (
 )
 
 
-class Toolbox(GenerateTask, RunTask, CodeTask):
+class Toolbox(GenerateTask, RunTask, CodeVerbs):
     """The tasks on one model, which is loaded when it is first needed.
 
     Args:

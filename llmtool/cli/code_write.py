@@ -9,12 +9,12 @@ from llmtool.cli.code_options import CodeGroup, TellGroup
 from llmtool.cli.result_file import open_sink
 from llmtool.engine.types import Failed
 from llmtool.errors import ContractError, UsageError
+from llmtool.tasks.coding.results import Code, TestRun
 from llmtool.tasks.coding.run_tests import TestCommand
 from llmtool.tasks.coding.writing import Writing, broken
 from llmtool.tasks.each import Binding, fill
 from llmtool.tasks.options import CodeOptions
 from llmtool.tasks.prepare import Case
-from llmtool.tasks.results import Code, TestRun
 from llmtool.text.code_languages import CodeLanguage, find_language, language_of_file
 from llmtool.toolbox import Toolbox
 

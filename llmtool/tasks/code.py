@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, cast, overload
 from llmtool.engine.types import Failed
 from llmtool.errors import UsageError
 from llmtool.tasks.base import Tools
+from llmtool.tasks.coding.results import Code
 from llmtool.tasks.coding.writing import LANGUAGE_INPUT, Writing, told_language
 from llmtool.tasks.options import CodeOptions, GenerateOptions, SamplingOptions
 from llmtool.tasks.prepare import Case
-from llmtool.tasks.results import Code
 from llmtool.text.code_languages import find_language, known_language
 
 if TYPE_CHECKING:

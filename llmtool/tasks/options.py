@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
-    from llmtool.tasks.results import TestRun
+    from llmtool.tasks.coding.results import TestRun
 
 
 class SamplingOptions(TypedDict, total=False):

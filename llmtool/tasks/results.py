@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from llmtool.engine.types import FinishReason, TokenLogprob, Usage
-from llmtool.text.syntax import Diagnostic, Status
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,62 +128,3 @@ class Classification(Result, frozen=True, kw_only=True):
         if self.labels is not None:
             return {"labels": self.text.splitlines(), "scores": scores}
         return {"label": self.text or None, "score": round(self.score, 4), "scores": scores}
-
-
-class TestRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A command of the user's that was run on written code; `output` is the end of what it said.
-
-    `exit_code` is None where it was stopped because it took too long.
-    """
-
-    command: str
-    exit_code: int | None
-    output: str
-    seconds: float
-
-    @property
-    def passed(self) -> bool:
-        return self.exit_code == 0
-
-    @property
-    def reason(self) -> str:
-        """Why it counts as failed."""
-        if self.exit_code is None:
-            return f"the tests were stopped after {self.seconds:.0f} s"
-        return f"the tests ended with exit code {self.exit_code}"
-
-
-class Code(Result, frozen=True, kw_only=True):
-    """What `write_code` and its relatives return; in JSON the text is called `code`.
-
-    `status` is "ok" when the code parses (and the tests passed, where there were any), "error" when
-    not, "unchecked" when nothing here can read the language, and `diagnostics` say what is wrong.
-    `rounds` counts the repairs that were tried, `formatter` names what laid the code out.
-    """
-
-    text: str = msgspec.field(name="code")
-    language: str | None
-    status: Status
-    rounds: int = 0
-    diagnostics: tuple[Diagnostic, ...] = ()
-    formatter: str | None = None
-    tests: TestRun | None = None
-    model: str
-    usage: Usage
-    seconds: float
-    finish_reason: FinishReason
-    seed: int
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def code(self) -> str:
-        return self.text
-
-    def row(self) -> dict[str, Any]:
-        """Return `code`, `language`, `status`, `rounds`."""
-        return {
-            "code": self.text,
-            "language": self.language,
-            "status": self.status,
-            "rounds": self.rounds,
-        }

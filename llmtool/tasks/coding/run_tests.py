@@ -12,7 +12,7 @@ from pathlib import Path
 
 from llmtool.errors import UsageError
 from llmtool.files import write_atomically
-from llmtool.tasks.results import TestRun
+from llmtool.tasks.coding.results import TestRun
 
 PLACE = "{}"  # in a command, where the file of the code goes
 DEFAULT_SECONDS = 60.0

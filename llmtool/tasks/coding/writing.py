@@ -14,8 +14,9 @@ from llmtool.errors import ContextOverflow, ContractError, UsageError
 from llmtool.tasks.coding import rounds
 from llmtool.tasks.coding.candidates import Candidate, loops, numbered, take_code
 from llmtool.tasks.coding.formatting import format_code
+from llmtool.tasks.coding.results import Code, TestRun
 from llmtool.tasks.prepare import Case, Preparation, identify
-from llmtool.tasks.results import Code, Generation, TestRun
+from llmtool.tasks.results import Generation
 from llmtool.text import syntax
 from llmtool.text.code_languages import CodeLanguage
 
