@@ -19,6 +19,7 @@ _llmtool() {
             'classify eval') command="classify eval" ;;
             ' sum') command="sum" ;;
             ' translate') command="translate" ;;
+            ' code') command="code" ;;
             ' models') command="models" ;;
             'models ls') command="models ls" ;;
             'models info') command="models info" ;;
@@ -45,7 +46,7 @@ _llmtool() {
         "")
             case "$prev" in
             esac
-            words='gen run prompts classify sum translate models cache config bench doctor completions'
+            words='gen run prompts classify sum translate code models cache config bench doctor completions'
             options='--version --help -h' ;;
         "gen")
             case "$prev" in
@@ -309,6 +310,39 @@ _llmtool() {
             esac
             words=''
             options='--to --from --format --glossary --bilingual --strict --template -t --param -p --system -s --think --no-think --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --resume --overwrite --limit --jsonl --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+        "code")
+            case "$prev" in
+                --language|-l) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --repair) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --run-tests) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --test-timeout) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
+                --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
+                --field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --limit) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--language -l --check --no-check --repair --format --no-format --strict --run-tests --test-timeout --template -t --system -s --param -p --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --resume --overwrite --limit --jsonl --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
         "models")
             case "$prev" in
             esac

@@ -18,6 +18,7 @@ _llmtool() {
             'classify:Say which label fits a text, with a score for each'
             'sum:Summarize files or standard input, however long'
             'translate:Translate a text or a document; what is not language stays as it is'
+            'code:Write code that parses; explain, review, mend and complete it'
             'models:List models, look into them, fetch and remove them'
             'cache:List the prompts kept for reuse, and throw them away'
             'config:Show the settings and change them'
@@ -34,6 +35,7 @@ _llmtool() {
         classify) _llmtool_classify ;;
         sum) _llmtool_sum ;;
         translate) _llmtool_translate ;;
+        code) _llmtool_code ;;
         models) _llmtool_models ;;
         cache) _llmtool_cache ;;
         config) _llmtool_config ;;
@@ -556,6 +558,68 @@ _llmtool_translate() {
         '*: :_files'
 }
 
+_llmtool_code() {
+    _arguments -s -S \
+        '*--language[python, js, ts, sh, rs, sql, … ]:LANG:' \
+        '*-l[python, js, ts, sh, rs, sql, … ]:LANG:' \
+        '*--check[Look at the syntax of what was written]' \
+        '*--no-check[Look at the syntax of what was written]' \
+        '*--repair[Rounds of repair at most]:N:' \
+        '*--format[Lay it out with what is on PATH]' \
+        '*--no-format[Lay it out with what is on PATH]' \
+        '*--strict[Print nothing rather than code with an error]' \
+        '*--run-tests[Run CMD on the code; {} is its file]:CMD:' \
+        '*--test-timeout[Stop CMD after that]:SECONDS:' \
+        '*--template[The prompt template]:NAME|PATH:_files' \
+        '*-t[The prompt template]:NAME|PATH:_files' \
+        '*--system[The system prompt]:TEXT:' \
+        '*-s[The system prompt]:TEXT:' \
+        '*--param[A value for the template]:KEY=VALUE:' \
+        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--think[Let a thinking model think; the thought goes to stderr]' \
+        '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
+        '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
+        '*--top-p[Nucleus]:P:' \
+        '*--top-k[Only the K likeliest; 0 is off]:K:' \
+        '*--min-p[Drop what is rarer than P x the likeliest]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
+        '*--stop[End the reply before this text; may be repeated]:TEXT:' \
+        '*--file[Material; may be repeated]:FILE:_files' \
+        '*-f[Material; may be repeated]:FILE:_files' \
+        '*--no-stdin[Do not look at standard input]' \
+        '*--errors[What to do with input that is not UTF-8]: :(strict replace)' \
+        '*--output[Write the result there, not to stdout]:FILE:_files' \
+        '*-o[Write the result there, not to stdout]:FILE:_files' \
+        '*--json[Print the whole result as JSON]' \
+        '*--stats[Say on stderr where the time went]' \
+        '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
+        '*--each[A batch\: one call for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
+        '*--field[The column of a batch that is the text]:NAME:' \
+        '*--resume[Go on with the batch whose results -o FILE holds]' \
+        '*--overwrite[Replace what -o FILE holds of an earlier batch]' \
+        '*--limit[Only the first N records of a batch]:N:' \
+        '*--jsonl[Write a batch as JSON lines]' \
+        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
+        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--parallel[Replies written together, at most (32)]:N:' \
+        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
+        '*--offline[Use no network]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
 _llmtool_models() {
     local line state
     _arguments -s -S \
@@ -718,7 +782,7 @@ _llmtool_cache() {
     command)
         local -a commands=(
             'ls:List the beginnings of prompts that are kept, the last used first'
-            'clear:Remove all kept states, and the replies that tests keep; the next runs are slower once'
+            'clear:Remove all kept states, replies of tests, notes and scores; the next runs are slower once'
         )
         _describe command commands ;;
     rest)

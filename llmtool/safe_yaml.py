@@ -122,7 +122,7 @@ def find_syntax_error(text: str) -> str | None:
 
     Example:
         >>> find_syntax_error("a: b: c"), find_syntax_error("a: [1, 2]")
-        ('line 1: mapping values are not allowed in this context', None)
+        ('line 1, column 5: mapping values are not allowed in this context', None)
     """
     import yaml
 
@@ -131,7 +131,7 @@ def find_syntax_error(text: str) -> str | None:
         names = {type(event).__name__ for event in yaml.parse(text, Loader=loader)}
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
-        place = f"line {mark.line + 1}: " if mark else ""
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         return place + " ".join((exc.problem or exc.context or "not YAML").split())
     except (yaml.reader.ReaderError, UnicodeEncodeError):
         return "a character that YAML does not allow"

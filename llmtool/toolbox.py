@@ -26,6 +26,7 @@ from llmtool.models.found import Model, find_starter
 from llmtool.models.progress import OnNote, no_note, no_progress
 from llmtool.models.progress import OnProgress as OnDownload
 from llmtool.models.store import Store
+from llmtool.tasks.code_verbs import CodeVerbs
 from llmtool.tasks.generate import GenerateTask
 from llmtool.tasks.kept import Kept
 from llmtool.tasks.run import RunTask
@@ -42,7 +43,7 @@ NO_MODEL = (
 )
 
 
-class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask):
+class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
     """The tasks on one model, which is loaded when it is first needed.
 
     Args:

@@ -62,6 +62,7 @@ ONE_IMPORTER = {
     "srt": "documents/subtitles.py",
     "polib": "documents/catalogs.py",
     "pypdf": "documents/readable.py",
+    "tree_sitter": "text/grammars.py",
 }
 HEAVY = {"rich", "pydantic", "numpy", "jinja2", "llama_cpp", "huggingface_hub", "yaml", "asyncio"}
 

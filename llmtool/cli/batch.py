@@ -50,6 +50,10 @@ class Task(Prepared, Protocol):
 
     def identity(self) -> bytes: ...
 
+
+class Asked(Protocol):
+    """A prepared task that can say what it asks of a case first."""
+
     def request(self, case: Case) -> Request | ScoreRequest: ...
 
 
@@ -149,7 +153,7 @@ def run(
 
 def preview(
     box: Toolbox,
-    prepared: Task,
+    prepared: Asked,
     binding: Binding,
     reader: Reader,
     *,

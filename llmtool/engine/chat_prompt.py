@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from llmtool.engine.text_stream import ThoughtMarks, thought_marks
-from llmtool.engine.types import Prompt, Tokenized, TokenKind
-from llmtool.errors import TemplateError
+from llmtool.engine.types import GapTokens, Prompt, Tokenized, TokenKind
+from llmtool.errors import TemplateError, UsageError
 
 if TYPE_CHECKING:
     from llmtool.sandbox import Template
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _ASKS_FOR_LANGUAGES = "source_lang_code"
 # C0 controls: no tokeniser merges them with a neighbour, and no text needs them.
 _BREAKERS = "\x01\x02\x03\x04\x05\x06\x0e\x0f\x10\x11\x12\x13"
+_MARKS = "\n:x\x01"
 _HTML = re.compile(r"</?(table|caption|thead|tbody|tfoot|tr|th|td|h[1-6]|blockquote|strong|em|b|i"
                    r"|u|s|sub|sup|code|pre|a|img|p|br|hr|ul|ol|li|div|span)>")  # fmt: skip
 
@@ -36,6 +37,8 @@ class Vocabulary(Protocol):
     def eos(self) -> int: ...
     @property
     def adds_bos(self) -> bool: ...
+    @property
+    def gap_tokens(self) -> GapTokens | None: ...
     def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]: ...
     def token_text(self, token: int) -> str: ...
     def kind(self, token: int) -> TokenKind: ...
@@ -62,7 +65,10 @@ class ChatPrompt:
 
         Raises:
             TemplateError: the chat template is broken, or lets a message form control tokens.
+            UsageError: the prompt has a gap, and the model has no tokens for that.
         """
+        if prompt.suffix is not None:
+            return self._tokenize_gap(prompt)
         if prompt.text is not None or self._source is None:
             return self._tokenize_text(prompt)
         contents = [message.content for message in prompt.messages]
@@ -91,6 +97,45 @@ class ChatPrompt:
 
         text, ids = self._encode_safely([text + prompt.prefill], encode, allowed)
         return Tokenized(text=text, token_ids=tuple(ids))
+
+    def _tokenize_gap(self, prompt: Prompt) -> Tokenized:
+        """Put the model's own tokens around what is before the gap and after it, in this order.
+
+        Source: Bavarian et al., "Efficient training of language models to fill in the middle"
+        (2022), the mode PSM. But: no other files of a repository go before the text.
+        """
+        vocabulary = self._vocabulary
+        tokens = vocabulary.gap_tokens
+        if tokens is None:
+            raise UsageError(
+                "this model has no tokens to fill in the middle with: use one that was taught to, "
+                "such as Qwen2.5-Coder or StarCoder2 (-m)"
+            )
+        ids = [vocabulary.bos] if vocabulary.adds_bos else []
+        rendered = vocabulary.token_text(vocabulary.bos) if ids else ""
+        parts = (prompt.text or "", prompt.suffix or "", prompt.prefill)
+        for token, part in zip((tokens.before, tokens.after, tokens.gap), parts, strict=True):
+            text, part_ids = self._encode_safely([part], self._encode_middle, [])
+            ids += [token, *part_ids]
+            rendered += vocabulary.token_text(token) + text
+        return Tokenized(text=rendered, token_ids=tuple(ids))
+
+    def _encode_middle(self, texts: Sequence[str]) -> tuple[str, list[int]]:
+        """Tokenise text that goes on: without the space that SentencePiece begins a text with."""
+
+        def encode(text: str) -> list[int]:
+            raw = text.encode()
+            return self._vocabulary.tokenize(raw, add_special=False, parse_special=True)
+
+        (text,) = texts
+        ids = encode(text)
+        pieces = b"".join(self._vocabulary.render_piece(t, special=True) for t in ids)
+        if pieces == b" " + text.encode():
+            for mark in _MARKS:  # one that forms no token with the text behind it
+                marked, mark_ids = encode(mark + text), encode(mark)
+                if marked[: len(mark_ids)] == mark_ids:
+                    return text, marked[len(mark_ids) :]
+        return text, ids
 
     def _encode_safely(
         self,

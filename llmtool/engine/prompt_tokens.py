@@ -36,9 +36,10 @@ class PromptTokens:
             ContextOverflow: a text is so long that no context of this model holds it; this is
                 seen by counting, before the passes that look for control tokens in it.
             InputError: there is nothing in it.
+            UsageError: it has a gap, and the model has no tokens for that.
             Cancelled: the cancellation was set while a long text was tokenised.
         """
-        texts = [prompt.text or "", *(m.content for m in prompt.messages)]
+        texts = [prompt.text or "", prompt.suffix or "", *(m.content for m in prompt.messages)]
         if sum(len(text) for text in texts) < _LARGE_TEXT:
             tokenized = self.chat_prompt.tokenize(prompt)
         else:

@@ -31,6 +31,7 @@ from llmtool.engine.types import (
 )
 from llmtool.errors import ContextOverflow, LlmtoolError
 
+GAP = "<gap>"  # how a prompt with a gap is written in `prompts`
 _IDLE_SECONDS = 0.001
 _WORD = re.compile(r"\s*\S+|\s+")
 
@@ -85,6 +86,8 @@ class ScriptedEngine:
         text = prompt.text
         if text is None:
             text = "\n".join(f"{m.role}: {m.content}" for m in prompt.messages)
+        if prompt.suffix is not None:
+            text += GAP + prompt.suffix
         text += prompt.prefill
         return Tokenized(text=text, token_ids=tuple(range(len(_WORD.findall(text)))))
 

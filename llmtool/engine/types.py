@@ -101,21 +101,31 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """What a model is asked: a conversation, or plain text to go on with.
 
-    Exactly one of `messages` and `text` is given. `prefill` is the beginning of the reply, which
-    the model continues. `thinking` turns a thinking model's thought on or off where its chat
-    template can do that. `probe` are the messages, or `probe_text` the text, as they would be for
-    another input: where the two begin alike, the prompt is worth keeping in the prefix cache.
-    `languages` are the codes of those that a text is translated from and to, for chat templates
-    that ask for them.
+    Exactly one of `messages` and `text` is given. With a `suffix`, `text` is what stands before a
+    gap and `suffix` what stands after it: the reply fills the gap. `prefill` is the beginning of
+    the reply, which the model continues. `thinking` turns a thinking model's thought on or off
+    where its chat template can do that. `probe` are the messages, or `probe_text` the text, as they
+    would be for another input: where the two begin alike, the prompt is worth keeping in the prefix
+    cache. `languages` are the codes of those that a text is translated from and to, for chat
+    templates that ask for them.
     """
 
     messages: tuple[Message, ...] = ()
     text: str | None = None
+    suffix: str | None = None
     prefill: str = ""
     thinking: bool = False
     probe: tuple[Message, ...] = ()
     probe_text: str = ""
     languages: tuple[str, str] | None = None
+
+
+class GapTokens(msgspec.Struct, frozen=True, kw_only=True):
+    """A model's own control tokens around the parts of a text with a gap, by id."""
+
+    before: int
+    after: int
+    gap: int
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from llmtool.tasks.coding.results import TestRun
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -86,3 +89,18 @@ class SummarizeOptions(SamplingOptions, total=False):
     system: str | None
     variables: Mapping[str, Any] | None
     thinking: bool | None
+
+
+class CodeOptions(SamplingOptions, total=False):
+    """The options of `Toolbox.write_code`, which describes them."""
+
+    language: str | None
+    check: bool
+    repair: int
+    format: bool
+    run_tests: Callable[[str], TestRun] | None
+    input: str | None
+    system: str | None
+    thinking: bool | None
+    template: str
+    variables: Mapping[str, Any] | None

@@ -64,12 +64,12 @@ FAILS: dict[str, tuple[dict[str, Any], str, str]] = {
     "syntax": (
         {"type": "syntax", "value": "python"},
         "def f(:",
-        "is not python: line 1: invalid syntax",
+        "is not python: line 1, column 7: invalid syntax",
     ),
     "code between words": (
         {"type": "syntax", "value": "json"},
         "Here:\n```json\n[1]\n```",
-        "is not json: JSON is malformed: invalid character (byte 0)",
+        "is not json: line 1, column 1: Expecting value",
     ),
     "no code": ({"type": "syntax", "value": "python"}, " \n", "is not python: it is empty"),
     "prose is no yaml": (

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from llmtool.text.syntax import MAX_CHARACTERS, find_error, unfenced
+from llmtool.text import grammars
+from llmtool.text.code_languages import CodeLanguage
+from llmtool.text.syntax import MAX_CHARACTERS, Diagnostic, check, find_error, unfenced
 
 
 @pytest.mark.parametrize(
@@ -53,3 +55,87 @@ def test_a_huge_text_is_not_read() -> None:
 )
 def test_a_text_that_is_one_block_stands_for_what_is_in_it(text: str, inner: str) -> None:
     assert unfenced(text) == inner
+
+
+# Language, well-formed code, broken code, and the place of the first error.
+BOTH = {
+    "python": ("x = [1]\n", "x = 1\nfor y in x\n    y\n", (2, 11)),
+    "json": ('{"a": [1, 2e400]}', '\n{\n  "a" 1\n}', (3, 7)),
+    "toml": ("a = 1\n[b]\n", "a = 1\nb =\n", (2, 4)),
+    "yaml": ("a: [1]\n", "a: 1\nb: [\nc: d: e", (3, 5)),
+    "bash": ("for i in *; do echo $i; done\n", "echo a\nif true; then\n", (2, 14)),
+    "c": ("int main(void) { return 0; }\n", "int f(void) {\n  return 0\n}\n", (2, 11)),
+    "cpp": ("class A { int x; };\n", "class A { int x };\n", (1, 16)),
+    "css": ("a { color: red }\n", "a { color: red; }\n}\n", (2, 1)),
+    "go": ("package main\nfunc f() {}\n", "package main\nfunc f() {}}\n", (2, 12)),
+    "html": ("<p>a</p>\n", "<a href=>x</a>\n", (1, 8)),
+    "java": ("class A { int x; }\n", "class A { int x }\n", (1, 16)),
+    "javascript": ("let x = () => 1;\n", "let é = (1;\n", (1, 11)),
+    "rust": ("fn f() -> i32 { 1 }\n", "fn f() { let x = ; }\n", (1, 16)),
+    "sql": ("SELECT a FROM b WHERE c = 1;\n", "SELECT a FORM b;\n", None),
+    "tsx": ("const a = <p>{x}</p>;\n", "const a = <p>{x</p>;\n", (1, 1)),
+    "typescript": ("let x: number = 1;\n", "let x: = 1;\n", None),
+}
+
+
+@pytest.mark.parametrize(
+    ("language", "good", "bad", "place"),
+    [(name, *each) for name, each in BOTH.items()],
+    ids=list(BOTH),
+)
+def test_every_language_that_is_checked_tells_good_from_bad(
+    language: str, good: str, bad: str, place: tuple[int, int] | None
+) -> None:
+    assert check(CodeLanguage(language), good).status == "ok"
+    found = check(CodeLanguage(language), bad)
+    assert found.status == "error" and found.diagnostics
+    first = found.diagnostics[0]
+    assert first.line is not None and first.message
+    if place is not None:
+        assert (first.line, first.column) == place
+
+
+def test_all_grammars_are_among_them() -> None:
+    assert {each.value for each in CodeLanguage if grammars.has_grammar(each)} <= BOTH.keys()
+
+
+def test_columns_count_characters_and_not_bytes() -> None:
+    (first, *_) = check(CodeLanguage.javascript, "'éé日'; let = = 1").diagnostics
+    assert (first.line, first.column) == (1, 14)
+
+
+@pytest.mark.parametrize("language", [CodeLanguage.ruby, CodeLanguage.markdown, None])
+def test_what_nothing_here_can_read_is_unchecked_with_a_note(
+    language: CodeLanguage | None,
+) -> None:
+    found = check(language, "x")
+    assert found.status == "unchecked" and found.note and not found.diagnostics
+
+
+def test_a_missing_grammar_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    grammars._parser.cache_clear()
+    monkeypatch.setattr(grammars.importlib, "import_module", missing)
+    found = check(CodeLanguage.rust, "fn (")
+    grammars._parser.cache_clear()
+    assert found.status == "unchecked" and "llmtool[code]" in found.note
+
+
+@pytest.mark.parametrize("language", [CodeLanguage.python, CodeLanguage.sql, CodeLanguage.ruby])
+def test_nothing_at_all_is_an_error(language: CodeLanguage) -> None:
+    assert check(language, " \n").status == "error"
+
+
+@pytest.mark.parametrize("text", ["(" * 200_000, "{[" * 50_000, "\0\xff" * 1000, "`" * 5000])
+@pytest.mark.parametrize("language", [CodeLanguage.javascript, CodeLanguage.bash, CodeLanguage.sql])
+def test_hostile_texts_end(language: CodeLanguage, text: str) -> None:
+    found = check(language, text)
+    assert len(found.diagnostics) <= grammars.MAX_ERRORS
+
+
+def test_a_diagnostic_reads_as_a_sentence() -> None:
+    assert str(Diagnostic(message="odd", line=3, column=7)) == "line 3, column 7: odd"
+    assert str(Diagnostic(message="odd", line=3)) == "line 3: odd"
+    assert str(Diagnostic(message="odd")) == "odd"

@@ -1,0 +1,70 @@
+"""`llmtool code`: code from words, files, diffs and gaps."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from llmtool.cli import groups as g
+from llmtool.cli import options as o
+from llmtool.cli.code_options import CodeGroup, TellGroup
+from llmtool.cli.default_group import DefaultGroup
+
+app = typer.Typer(
+    cls=DefaultGroup,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Write code that parses; explain, review, mend and complete it.",
+)
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+
+@app.command(
+    "text",
+    context_settings=_HELP,
+    epilog="""Examples:
+
+\b
+  llmtool code "a function that reverses a list" -l python > reverse.py
+  llmtool code "parse this log into JSON" -l js -f sample.log -o parse.js
+  llmtool code "slugify a title" -o slug.py --run-tests "python -m pytest -q test_slug.py"
+  llmtool code --each line -l sql --jsonl < requests.txt""",
+)
+@g.grouped
+def write(
+    *,
+    request: Annotated[
+        str | None,
+        typer.Argument(metavar="[REQUEST]", help="What the code has to do; - reads it from stdin."),
+    ] = None,
+    code: CodeGroup,
+    template: o.TemplateOption = "code",
+    tell: TellGroup,
+    sampling: g.SamplingGroup,
+    source: g.SourceGroup,
+    show: g.PrintGroup,
+    batch: g.BatchGroup,
+    engine: g.EngineGroup,
+    common: g.CommonGroup,
+) -> None:
+    """Write code that parses; explain, review, mend and complete it.
+
+    Standard output is code and nothing else. It is checked, sent back with its error where it does
+    not parse, and laid out. What still has an error is printed and ends in 17. Nothing is run.
+    """
+    from llmtool.cli import code_write
+
+    code_write.write(
+        request,
+        template=template,
+        code=code,
+        tell=tell,
+        sampling=sampling,
+        source=source,
+        view=show,
+        batch=batch,
+        engine=engine,
+        common=common,
+    )

@@ -1,0 +1,181 @@
+"""What `code` does with its options: one request or a batch, code on stdout, exit codes."""
+
+from __future__ import annotations
+
+from llmtool.cli import batch as batches
+from llmtool.cli import groups as g
+from llmtool.cli import inputs, output, session, show
+from llmtool.cli.code_options import CodeGroup, TellGroup
+from llmtool.cli.result_file import open_sink
+from llmtool.engine.types import Failed
+from llmtool.errors import ContractError, UsageError
+from llmtool.tasks.coding.results import Code, TestRun
+from llmtool.tasks.coding.run_tests import TestCommand
+from llmtool.tasks.coding.writing import Writing, broken
+from llmtool.tasks.each import Binding, fill
+from llmtool.tasks.options import CodeOptions
+from llmtool.tasks.prepare import Case
+from llmtool.text.code_languages import CodeLanguage, find_language, language_of_file
+from llmtool.toolbox import Toolbox
+
+
+def write(
+    request: str | None,
+    *,
+    template: str,
+    code: CodeGroup,
+    tell: TellGroup,
+    sampling: g.SamplingGroup,
+    source: g.SourceGroup,
+    view: g.PrintGroup,
+    batch: g.BatchGroup,
+    engine: g.EngineGroup,
+    common: g.CommonGroup,
+) -> None:
+    """Print the code that a request asks for, or the rows of a batch.
+
+    Raises:
+        ContractError: the code has an error; it is printed before, unless that was refused.
+        LlmtoolError: as writing says.
+    """
+    folders, settings = session.start(
+        color=common.color.value, quiet=common.quiet, offline=engine.offline
+    )
+    if batch.each is not None and code.run_tests is not None:
+        raise UsageError("--run-tests is about one request, without --each")
+    options = read_options(code, tell, sampling, view=view)
+    options["template"] = template
+    given = frozenset(options.get("variables") or ())
+    if batch.each is not None:
+        reader = batches.open_reader(batch, source, view)
+        prompt = None if request is None else inputs.read_argument(request)
+    else:
+        batches.refuse(batch)
+        prompt, material = inputs.gather(
+            request, source.file or [], no_stdin=source.no_stdin, errors=source.errors.value
+        )
+        if prompt is None:
+            prompt, material = material, None  # what stands alone is the request
+    box = session.open_toolbox(folders, settings, engine)
+    writing = box.prepare_code(options, strict=batch.each is not None)
+    if batch.each is not None:
+        alone = prompt is None and {"prompt", "input"} <= writing.template.inputs.keys()
+        binding, _ = Binding.make(
+            writing.template,
+            prompt=prompt,
+            field=batch.field,
+            given=given | {"input"} if alone else given,
+        )
+        if view.dry_run:
+            batches.preview(box, writing, binding, reader, view=view)
+            return
+        seed = sampling.seed
+        batches.run(box, writing, binding, reader, batch=batch, view=view, seed=seed)
+        return
+    case = fill(writing.template, prompt=prompt, input=material, given=given)
+    one(box, writing, case, view=view, strict=code.strict)
+
+
+def read_options(
+    code: CodeGroup,
+    tell: TellGroup,
+    sampling: g.SamplingGroup,
+    *,
+    view: g.PrintGroup,
+    file: str | None = None,
+) -> CodeOptions:
+    """Return the options of `write_code`; `file` is one whose name says the language.
+
+    Raises:
+        UsageError: the language is unknown, or the tests would not find the code.
+    """
+    language = find_language(code.language) if code.language else None
+    for path in (file, view.output):
+        language = language or (language_of_file(path) if path else None)
+    system = tell.system
+    chosen = sampling.options()
+    options: CodeOptions = {
+        **chosen,  # type: ignore[typeddict-item]  # its keys are among the others
+        "language": language.value if language else None,
+        "check": code.check,
+        "repair": code.repair,
+        "format": code.format,
+        "system": system if system is None else inputs.read_argument(system, name="--system"),
+        "thinking": tell.think,
+        "variables": session.parse_params(tell.param or []),
+    }
+    if code.run_tests is not None:
+        options["run_tests"] = _Shown(code, language, view.output)
+    return options
+
+
+class _Shown:
+    """The user's tests, told on stderr before they run."""
+
+    def __init__(self, code: CodeGroup, language: CodeLanguage | None, file: str | None) -> None:
+        assert code.run_tests is not None
+        self._command = TestCommand(
+            inputs.read_argument(code.run_tests, name="--run-tests"),
+            file=file,
+            suffix=language.suffix if language else "",
+            timeout_seconds=code.test_timeout,
+        )
+
+    def __call__(self, code: str) -> TestRun:
+        output.note(f"running {self._command.command}")
+        run = self._command(code)
+        if not run.passed:
+            output.note(run.reason)
+        return run
+
+
+def one(
+    box: Toolbox, writing: Writing, case: Case, *, view: g.PrintGroup, strict: bool = False
+) -> None:
+    """Write the code of one case and print it.
+
+    Raises:
+        ContractError: it has an error; the best version is printed before, unless `strict`.
+    """
+    if view.dry_run:
+        show.prompt(box, writing.request(case), as_json=view.json)
+        return
+    (outcome,) = writing.outcomes(box.engine, [case])
+    if isinstance(outcome, Failed):
+        raise outcome.error
+    code(outcome, view=view, strict=strict)
+
+
+def code(result: Code, *, view: g.PrintGroup, strict: bool = False) -> None:
+    """Print code and nothing else, or the whole result as JSON; say on stderr what is to be said.
+
+    Raises:
+        ContractError: it has an error, or was cut and `strict` is set.
+    """
+    is_broken = result.status == "error"
+    is_cut = strict and result.finish_reason == "length"
+    if view.json or not (strict and (is_broken or is_cut)):
+        with open_sink(view.output) as sink:
+            if view.json:
+                output.write_json(result.to_dict(), sink)
+            else:
+                sink.write(result.text)
+                sink.end_line()
+    for warning in result.warnings:
+        output.note(warning)
+    if view.stats:
+        statistics(result)
+    if is_broken:
+        raise broken(result)
+    if is_cut:
+        raise ContractError("the reply was cut, and --strict takes whole code alone", result=result)
+
+
+def statistics(result: Code) -> None:
+    """Say on stderr what it took."""
+    usage = result.usage
+    output.note(
+        f"{result.seconds:.3f} s, {usage.prompt_tokens} prompt tokens "
+        f"({usage.cached_tokens} from the cache), {usage.completion_tokens} written, "
+        f"{result.rounds} round{'s' * (result.rounds != 1)} of repair"
+    )

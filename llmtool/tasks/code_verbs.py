@@ -1,0 +1,237 @@
+"""What else is done with code: explain, review, mend, complete and test it, and tell of changes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Generator
+from typing import TYPE_CHECKING, TypeVar
+
+from llmtool.engine.types import Failed, Token
+from llmtool.tasks.code import CodeTask
+from llmtool.tasks.coding import completing
+from llmtool.tasks.coding.committing import Committing
+from llmtool.tasks.coding.fixing import error_of, make_fix
+from llmtool.tasks.coding.results import Code, CommitMessage, Fix, Review
+from llmtool.tasks.coding.reviewing import review
+from llmtool.tasks.coding.writing import Writing
+from llmtool.tasks.options import CodeOptions, GenerateOptions, SamplingOptions
+from llmtool.tasks.prepare import Case
+from llmtool.tasks.results import Generation
+from llmtool.text.code_languages import find_language
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+R = TypeVar("R")
+EXPLAIN, REVIEW, FIX, TESTS = "code-explain", "review-hunk", "code-fix", "code-tests"
+COMMIT, COMMIT_MERGE, COMMIT_BODY = "commit", "commit-merge", "commit-body"
+
+
+class CodeVerbs(CodeTask):
+    """The verbs of `code`, each with a form for asyncio."""
+
+    def explain_code(self, code: str, **options: Unpack[GenerateOptions]) -> Generation:
+        """Say in words what some code does; the options are those of `generate`.
+
+        Raises:
+            ContextOverflow: it is longer than the context.
+            As `generate` does.
+
+        Example:
+            >>> print(box.explain_code("x = y or 0"))    # doctest: +SKIP
+            Sets x to y, or to 0 where y is empty.
+        """
+        prepared = self.prepare({"template": EXPLAIN, **options})
+        case = Case(variables={prepared.template.find_material() or "code": code})
+        for outcome in prepared.outcomes(self.engine, [case]):
+            if isinstance(outcome, Failed):
+                raise outcome.error
+            if not isinstance(outcome, Token):
+                return outcome
+        raise AssertionError("a stream ends with its result")
+
+    def review_code(self, diff: str, **options: Unpack[GenerateOptions]) -> Review:
+        """Review a unified diff: files, and the hunks of long ones, are read in parallel.
+
+        Lock files, generated files and binaries are left out, which the result tells.
+
+        Returns:
+            A `Review`: `findings` with `path`, `line`, `severity` and `message`. Each line is one
+            of the new file that the diff shows.
+
+        Raises:
+            InputError: there is no change in it.
+            As `generate` does.
+
+        Example:
+            >>> box.review_code(diff).findings[0].line    # doctest: +SKIP
+            12
+        """
+        prepared = self.prepare({"template": REVIEW, **options})
+        return review(self.engine, prepared, diff)
+
+    def fix_code(
+        self,
+        code: str,
+        error: str | None = None,
+        *,
+        file: str = "code",
+        **options: Unpack[CodeOptions],
+    ) -> Fix:
+        """Mend code that fails; the options are those of `write_code`.
+
+        Args:
+            code: the whole file.
+            error: how it fails; None takes the error of its syntax.
+            file: its name in the patch.
+
+        Returns:
+            A `Fix`: `code`, and `diff`, which `patch -p1` applies. Nothing is written.
+
+        Raises:
+            ContractError: the reply has no code in it, or changes nothing.
+            UsageError: there is no error to be seen, and none is told.
+
+        Example:
+            >>> print(box.fix_code("def f(x) return x", language="py"))    # doctest: +SKIP
+            --- a/code
+            +++ b/code
+            @@ -1 +1,2 @@
+            ...
+        """
+        # Its layout is the author's: a formatter would hide the change among others.
+        writing = self.prepare_code({"template": FIX, "format": False, **options})
+        told = error_of(code, error, writing.language)
+        outcome = self._one(writing, Case(variables={"code": code, "error": told}))
+        return make_fix(outcome, code, file=file)
+
+    def write_tests(
+        self, code: str, *, framework: str | None = None, **options: Unpack[CodeOptions]
+    ) -> Code:
+        """Write tests for code; the options are those of `write_code`. Nothing is run.
+
+        Args:
+            code: what to test.
+            framework: what runs the tests; None takes the template's, pytest.
+
+        Example:
+            >>> box.write_tests("def half(n): return n / 2", language="py")   # doctest: +SKIP
+        """
+        writing = self.prepare_code({"template": TESTS, **options})
+        told = {"framework": framework} if framework else {}
+        return self._one(writing, Case(variables={"code": code, **told}))
+
+    def _one(self, writing: Writing, case: Case) -> Code:
+        (outcome,) = writing.outcomes(self.engine, [case])
+        if isinstance(outcome, Failed):
+            raise outcome.error
+        return outcome
+
+    def complete_code(
+        self,
+        before: str,
+        after: str = "",
+        *,
+        language: str | None = None,
+        **sampling: Unpack[SamplingOptions],
+    ) -> Code:
+        """Fill the gap between two texts, with the model's own tokens for that.
+
+        Where both do not fit into the window, the lines nearest to the gap are what the model
+        sees. The sampling is greedy, with 128 tokens at most, unless it is told otherwise.
+
+        Returns:
+            A `Code` whose text goes between the two; its `status` is that of all three together.
+
+        Raises:
+            UsageError: the model has no such tokens.
+
+        Example:
+            >>> box.complete_code("def add(a, b):\\n    return ", "\\n").text   # doctest: +SKIP
+            'a + b'
+        """
+        known = find_language(language) if language else None
+        prepared = completing.prepare(self.engine, before, after, sampling)
+        return completing.complete(
+            self.engine, prepared, before, after, language=known, model=self.model_name
+        )
+
+    def commit_message(
+        self, diff: str, *, body: bool = False, **options: Unpack[GenerateOptions]
+    ) -> CommitMessage:
+        """Write a commit message for a unified diff, of any size.
+
+        Returns:
+            A `CommitMessage`: `subject` is `type(scope): what`, of at most 72 characters; `body`
+            has points where it was asked for.
+
+        Raises:
+            InputError: there is no change in it.
+            As `generate` does.
+
+        Example:
+            >>> box.commit_message(diff).subject    # doctest: +SKIP
+            'fix(mail): wait 30 seconds for the server'
+        """
+        of_all: GenerateOptions = {**options}
+        of_all.pop("template", None)
+        of_all.pop("variables", None)
+        return Committing(
+            self.engine,
+            self.prepare({"template": COMMIT, **options}),
+            self.prepare({**of_all, "template": COMMIT_MERGE}),
+            self.prepare({**of_all, "template": COMMIT_BODY}) if body else None,
+        ).write(diff)
+
+    async def aexplain_code(self, code: str, **options: Unpack[GenerateOptions]) -> Generation:
+        """`explain_code` for asyncio."""
+        return await self._later(lambda: self.explain_code(code, **options))
+
+    async def areview_code(self, diff: str, **options: Unpack[GenerateOptions]) -> Review:
+        """`review_code` for asyncio."""
+        return await self._later(lambda: self.review_code(diff, **options))
+
+    async def afix_code(
+        self,
+        code: str,
+        error: str | None = None,
+        *,
+        file: str = "code",
+        **options: Unpack[CodeOptions],
+    ) -> Fix:
+        """`fix_code` for asyncio."""
+        return await self._later(lambda: self.fix_code(code, error, file=file, **options))
+
+    async def awrite_tests(
+        self, code: str, *, framework: str | None = None, **options: Unpack[CodeOptions]
+    ) -> Code:
+        """`write_tests` for asyncio."""
+        return await self._later(lambda: self.write_tests(code, framework=framework, **options))
+
+    async def acomplete_code(
+        self,
+        before: str,
+        after: str = "",
+        *,
+        language: str | None = None,
+        **sampling: Unpack[SamplingOptions],
+    ) -> Code:
+        """`complete_code` for asyncio."""
+        return await self._later(
+            lambda: self.complete_code(before, after, language=language, **sampling)
+        )
+
+    async def acommit_message(
+        self, diff: str, *, body: bool = False, **options: Unpack[GenerateOptions]
+    ) -> CommitMessage:
+        """`commit_message` for asyncio."""
+        return await self._later(lambda: self.commit_message(diff, body=body, **options))
+
+    async def _later(self, make: Callable[[], R]) -> R:
+        """Return what a call gives, made in a thread; cancelling the task stops it."""
+
+        def once() -> Generator[R, None, None]:
+            yield make()
+
+        results: AsyncIterator[R] = self.turns.stream(once)
+        (result,) = [each async for each in results]
+        return result

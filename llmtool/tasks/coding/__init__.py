@@ -1,0 +1,1 @@
+"""What `code` is made of: candidates, rounds of repair, formatting, diffs, gaps."""

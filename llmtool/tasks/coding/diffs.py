@@ -1,0 +1,232 @@
+"""Unified diffs: read into files and hunks, and written for a changed file."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
+
+import msgspec
+
+_HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_NOTES = ("new file mode", "deleted file mode", "rename from", "rename to", "copy from", "copy to")
+_LOCK_NAMES = frozenset(
+    "package-lock.json npm-shrinkwrap.json pnpm-lock.yaml bun.lockb go.sum Gopkg.lock "
+    "packages.lock.json gradle.lockfile flake.lock mix.lock Package.resolved".split()
+)
+_GENERATED = re.compile(
+    r"(?:^|/)(?:node_modules|vendor|third_party|__snapshots__)/|\.min\.(?:js|css)$|\.map$"
+    r"|_pb2(?:_grpc)?\.pyi?$|\.pb\.(?:go|cc|h)$|\.g\.dart$|\.snap$|\.generated\.\w+$"
+)
+_GENERATED_LINE = re.compile(
+    r"^[+ ].{0,20}(?:@generated|code generated .{0,60}do not edit)", re.IGNORECASE | re.MULTILINE
+)
+
+
+class Hunk(msgspec.Struct, frozen=True, kw_only=True):
+    """Some changed lines with those around them; `first` and `last` are lines of the new file."""
+
+    header: str
+    body: str
+    first: int
+    last: int
+
+    @property
+    def text(self) -> str:
+        return f"{self.header}\n{self.body}"
+
+
+class FileDiff(msgspec.Struct, frozen=True, kw_only=True):
+    """What changed in one file; `left_out` says why nobody should read it, "" where one should.
+
+    `notes` are git's: that the file is new, deleted or renamed.
+    """
+
+    path: str
+    hunks: tuple[Hunk, ...]
+    notes: tuple[str, ...] = ()
+    left_out: str = ""
+
+    @property
+    def text(self) -> str:
+        notes = "".join(f"{note}\n" for note in self.notes)
+        head = f"--- a/{self.path}\n+++ b/{self.path}\n"
+        return notes + head + "".join(hunk.text for hunk in self.hunks)
+
+    @property
+    def n_added(self) -> int:
+        return sum(line.startswith("+") for h in self.hunks for line in h.body.split("\n"))
+
+    @property
+    def n_removed(self) -> int:
+        return sum(line.startswith("-") for h in self.hunks for line in h.body.split("\n"))
+
+
+def parse_diff(text: str) -> tuple[FileDiff, ...]:
+    """Return the files of a unified diff, such as git writes it; other text between is passed over.
+
+    Hunks are counted out by their headers, so that a line of a file that looks like the head of
+    another is none.
+
+    Example:
+        >>> diff = "--- a/x.py\\n+++ b/x.py\\n@@ -1 +1 @@\\n-a\\n+b\\n"
+        >>> [(file.path, [hunk.first for hunk in file.hunks]) for file in parse_diff(diff)]
+        [('x.py', [1])]
+    """
+    lines = text.replace("\r\n", "\n").split("\n")
+    if lines and not lines[-1]:
+        lines.pop()
+    found: list[FileDiff] = []
+    file, old, at = _Open(), "", 0
+    while at < len(lines):
+        line = lines[at]
+        at += 1
+        if line.startswith(("diff --git ", "diff --cc ", "diff --combined ")):
+            found += file.close()
+            file = _Open(_path_of(line), "" if line.startswith("diff --git ") else "a merge")
+        elif line.startswith("--- "):
+            if file.hunks:  # of a diff that is not git's
+                found += file.close()
+                file = _Open()
+            old = _name(line[4:])
+        elif line.startswith("+++ "):
+            file.path = _name(line[4:]) or old
+        elif line.startswith(("Binary files ", "GIT binary patch")):
+            file.reason = "binary"
+        elif line.startswith(_NOTES):
+            file.notes.append(line)
+        elif file.path and (header := _HUNK.match(line)):
+            hunk, at = _read_hunk(lines, at, header)
+            file.hunks.append(hunk)
+    return tuple([*found, *file.close()])
+
+
+class _Open:
+    """A file that is being read."""
+
+    def __init__(self, path: str = "", reason: str = "") -> None:
+        self.path, self.reason = path, reason
+        self.hunks: list[Hunk] = []
+        self.notes: list[str] = []
+
+    def close(self) -> list[FileDiff]:
+        if not self.path or not (self.hunks or self.notes or self.reason):
+            return []
+        file = FileDiff(path=self.path, hunks=tuple(self.hunks), notes=tuple(self.notes))
+        return [msgspec.structs.replace(file, left_out=self.reason or _why_not(file))]
+
+
+def _read_hunk(lines: list[str], at: int, header: re.Match[str]) -> tuple[Hunk, int]:
+    """Return a hunk and the line behind it, counted out by its header."""
+    old, n_new = (1 if size is None else int(size) for size in (header[1], header[3]))
+    start, new = at, n_new
+    while at < len(lines) and (old > 0 or new > 0 or lines[at].startswith("\\")):
+        mark = lines[at][:1]
+        if mark not in ("-", "+", " ", "", "\\"):
+            break
+        old -= mark in ("-", " ", "")  # an empty line has lost its space in some mails
+        new -= mark in ("+", " ", "")
+        at += 1
+    first = max(int(header[2]), 1)  # 0 where the new file is empty
+    body = "".join(f"{line}\n" for line in lines[start:at])
+    last = max(first, first + n_new - 1)
+    return Hunk(header=lines[start - 1], body=body, first=first, last=last), at
+
+
+def _path_of(line: str) -> str:
+    """Return the path of `diff --git a/x b/x`, where both halves are alike or the last counts."""
+    rest = line[len("diff --git ") :]
+    half = (len(rest) - 1) // 2
+    if rest[half : half + 1] == " " and rest[2:half] == rest[half + 3 :]:
+        return rest[2:half]
+    return _name(rest.rpartition(" ")[2])
+
+
+def _name(text: str) -> str:
+    name = text.split("\t")[0].strip()
+    if name.startswith('"') and name.endswith('"'):
+        name = name[1:-1]
+    if name == "/dev/null":
+        return ""
+    return name[2:] if name[:2] in ("a/", "b/") else name
+
+
+def _why_not(file: FileDiff) -> str:
+    name = PurePosixPath(file.path).name
+    if name in _LOCK_NAMES or name.endswith(".lock"):
+        return "a lock file"
+    if _GENERATED.search(file.path):
+        return "generated"
+    if file.hunks and file.hunks[0].first == 1 and _GENERATED_LINE.search(file.hunks[0].body):
+        return "generated"
+    return ""
+
+
+Fits = Callable[[FileDiff], bool]
+
+
+def parts_of(file: FileDiff, *, fits: Fits) -> Iterator[FileDiff]:
+    """Yield a file's diff in parts that fit: as a whole, else hunk by hunk, else within a hunk."""
+    if fits(file):
+        yield file
+        return
+    for hunk in file.hunks:
+        for piece in _pieces(hunk, file.path, fits):
+            yield msgspec.structs.replace(file, hunks=(piece,))
+
+
+def _pieces(hunk: Hunk, path: str, fits: Fits) -> Iterator[Hunk]:
+    lines = hunk.body.splitlines(keepends=True)
+    if len(lines) < 2 or fits(FileDiff(path=path, hunks=(hunk,))):
+        yield hunk
+        return
+    middle = len(lines) // 2
+    n_before = sum(not line.startswith(("-", "\\")) for line in lines[:middle])
+    cut = hunk.first + n_before
+    first_half = (hunk.first, max(hunk.first, cut - 1), "".join(lines[:middle]))
+    for first, last, body in (
+        first_half,
+        (min(cut, hunk.last), hunk.last, "".join(lines[middle:])),
+    ):
+        header = f"@@ +{first},{last - first + 1} @@"
+        yield from _pieces(Hunk(header=header, body=body, first=first, last=last), path, fits)
+
+
+def with_numbers(file: FileDiff) -> str:
+    """Return a diff whose lines carry their numbers in the new file; removed ones have none."""
+    shown = [file.path]
+    for hunk in file.hunks:
+        number = hunk.first
+        shown.append("")
+        for line in hunk.body.splitlines():
+            if line.startswith("\\"):
+                continue
+            if line.startswith("-"):
+                shown.append(f"     {line}")
+            else:
+                shown.append(f"{number:4} {line}")
+                number += 1
+    return "\n".join(shown)
+
+
+def unified(path: str, old: str, new: str) -> str:
+    """Return the unified diff of a file, as `patch -p1` and `git apply` take it; "" if unchanged.
+
+    Example:
+        >>> print(unified("x", "a\\n", "b\\n"), end="")
+        --- a/x
+        +++ b/x
+        @@ -1 +1 @@
+        -a
+        +b
+    """
+    lines = difflib.unified_diff(_lines(old), _lines(new), fromfile=f"a/{path}", tofile=f"b/{path}")
+    return "".join(
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
+    )
+
+
+def _lines(text: str) -> list[str]:
+    """Return lines as patches count them: at newlines alone."""
+    return re.findall(r"[^\n]*\n|[^\n]+\Z", text)

@@ -1,0 +1,145 @@
+"""What `write_code` and its relatives return."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from llmtool.engine.types import FinishReason, Usage
+from llmtool.tasks.results import Result
+from llmtool.text.syntax import Diagnostic, Status
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")  # the worst first
+
+
+class TestRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A command of the user's that was run on written code; `output` is the end of what it said.
+
+    `exit_code` is None where it was stopped because it took too long.
+    """
+
+    command: str
+    exit_code: int | None
+    output: str
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        return self.exit_code == 0
+
+    @property
+    def reason(self) -> str:
+        """Why it counts as failed."""
+        if self.exit_code is None:
+            return f"the tests were stopped after {self.seconds:.0f} s"
+        return f"the tests ended with exit code {self.exit_code}"
+
+
+class Code(Result, frozen=True, kw_only=True):
+    """What `write_code` and its relatives return; in JSON the text is called `code`.
+
+    `status` is "ok" when the code parses (and the tests passed, where there were any), "error" when
+    not, "unchecked" when nothing here can read the language, and `diagnostics` say what is wrong.
+    `rounds` counts the repairs that were tried, `formatter` names what laid the code out.
+    """
+
+    text: str = msgspec.field(name="code")
+    language: str | None
+    status: Status
+    rounds: int = 0
+    diagnostics: tuple[Diagnostic, ...] = ()
+    formatter: str | None = None
+    tests: TestRun | None = None
+    model: str
+    usage: Usage
+    seconds: float
+    finish_reason: FinishReason
+    seed: int
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def code(self) -> str:
+        return self.text
+
+    def row(self) -> dict[str, Any]:
+        """Return `code`, `language`, `status`, `rounds`."""
+        return {
+            "code": self.text,
+            "language": self.language,
+            "status": self.status,
+            "rounds": self.rounds,
+        }
+
+
+class Fix(Code, frozen=True, kw_only=True):
+    """What `fix_code` returns: the mended code, and `diff`, the patch that leads to it.
+
+    `str()` of it is the patch, which is empty where nothing was changed.
+    """
+
+    diff: str
+
+    def __str__(self) -> str:
+        return self.diff
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """A remark on a line of a changed file, as it is after the change."""
+
+    path: str
+    line: int
+    severity: Severity
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.severity}: {self.message}"
+
+
+class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A changed file that no model was shown, and why."""
+
+    path: str
+    reason: str
+
+
+class Review(Result, frozen=True, kw_only=True):
+    """What `review_code` returns: `findings` by file and line; `text` has one a line.
+
+    `n_parts` is how many pieces the diff was read in.
+    """
+
+    findings: tuple[Finding, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    n_parts: int
+    model: str
+    usage: Usage
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+    def row(self) -> dict[str, Any]:
+        """Return `findings`."""
+        return {"findings": msgspec.to_builtins(self.findings)}
+
+    def worst(self) -> Severity | None:
+        """Return the severity of the worst finding, None without any."""
+        found = {finding.severity for finding in self.findings}
+        return next((severity for severity in SEVERITIES if severity in found), None)
+
+
+class CommitMessage(Result, frozen=True, kw_only=True):
+    """What `commit_message` returns: `text` is the subject and, where asked for, the body."""
+
+    subject: str
+    body: str = ""
+    left_out: tuple[LeftOut, ...] = ()
+    n_parts: int = 1
+    model: str
+    usage: Usage
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+    def row(self) -> dict[str, Any]:
+        """Return `subject` and `body`."""
+        return {"subject": self.subject, "body": self.body}

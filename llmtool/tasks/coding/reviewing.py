@@ -1,0 +1,122 @@
+"""Review a diff: each file, or each hunk where a file is long, in parallel; then one list."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from llmtool.engine.types import Engine, Failed, Request
+from llmtool.errors import InputError
+from llmtool.tasks.coding.asking import ask, has_room, total
+from llmtool.tasks.coding.diffs import FileDiff, Hunk, parse_diff, parts_of, with_numbers
+from llmtool.tasks.coding.results import SEVERITIES, Finding, LeftOut, Review
+from llmtool.tasks.contract import make_contract
+from llmtool.tasks.prepare import Case, Preparation
+
+MAX_PROMPT = 2048  # tokens of one part: a model finds more in what it can oversee
+
+
+def review(engine: Engine, prepared: Preparation, diff: str) -> Review:
+    """Return what a model finds in a diff; each finding's line is in the part that it is about.
+
+    The constraint of a part allows no line but its own, and what a model says twice is told once.
+    A part whose reply fails is told in the warnings; if all fail, the first error is raised.
+
+    Raises:
+        InputError: the diff changes nothing.
+        LlmtoolError: no part could be reviewed.
+    """
+    started = time.perf_counter()
+    files = parse_diff(diff)
+    if not files:
+        raise InputError("there is no change to review (a unified diff is needed)")
+    left_out = tuple(LeftOut(path=f.path, reason=f.left_out) for f in files if f.left_out)
+    parts = [
+        part
+        for file in files
+        if not file.left_out and file.hunks
+        for part in parts_of(
+            file, fits=lambda p: has_room(engine, _request(prepared, p, 0), at_most=MAX_PROMPT)
+        )
+    ]
+    requests = [_request(prepared, part, i) for i, part in enumerate(parts)]
+    outcomes = ask(engine, prepared, requests)
+    failed = [each for each in outcomes if isinstance(each, Failed)]
+    if failed and len(failed) == len(outcomes):
+        raise failed[0].error
+    done = [(p, o) for p, o in zip(parts, outcomes, strict=True) if not isinstance(o, Failed)]
+    findings = _merge(found for part, outcome in done for found in _read(part, outcome.value))
+    warnings = dict.fromkeys(w for _, outcome in done for w in outcome.warnings)
+    for part, outcome in zip(parts, outcomes, strict=True):
+        if isinstance(outcome, Failed):
+            hunk = part.hunks[0]
+            place = f"{part.path}, from line {hunk.first}"
+            warnings[f"not reviewed: {place}: {outcome.error}"] = None
+    return Review(
+        text="".join(f"{finding}\n" for finding in findings),
+        findings=findings,
+        left_out=left_out,
+        n_parts=len(parts),
+        model=prepared.model,
+        usage=total(outcome.usage for _, outcome in done),
+        seconds=time.perf_counter() - started,
+        warnings=tuple(warnings),
+    )
+
+
+def _request(prepared: Preparation, part: FileDiff, id: int) -> Request:
+    request = prepared.request(Case(id=id, variables={"diff": with_numbers(part)}))
+    schema = narrowed(prepared.template.output.json, part.hunks)
+    if schema is None:
+        return request
+    contract = make_contract(schema=schema)
+    assert contract is not None
+    sampling = msgspec.structs.replace(request.sampling, constraint=contract.constraint)
+    return msgspec.structs.replace(request, sampling=sampling)
+
+
+def narrowed(schema: Any, hunks: tuple[Hunk, ...]) -> Any:
+    """Return a template's schema whose property `line` allows the lines of some hunks alone.
+
+    Example:
+        >>> hunk = Hunk(header="", body="", first=3, last=9)
+        >>> narrowed({"properties": {"line": {"type": "integer"}}}, (hunk,))
+        {'properties': {'line': {'type': 'integer', 'minimum': 3, 'maximum': 9}}}
+    """
+    if isinstance(schema, list):
+        return [narrowed(each, hunks) for each in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    ranges = [{"type": "integer", "minimum": h.first, "maximum": h.last} for h in hunks]
+    lines = ranges[0] if len(ranges) == 1 else {"anyOf": ranges}
+    return {
+        key: {**value, "line": lines}
+        if key == "properties" and isinstance(value, Mapping) and "line" in value
+        else narrowed(value, hunks)
+        for key, value in schema.items()
+    }
+
+
+def _read(part: FileDiff, value: Any) -> Iterator[Finding]:
+    """Yield the findings of a reply that are about this part."""
+    found = value.get("findings") if isinstance(value, Mapping) else None
+    for each in found if isinstance(found, list) else ():
+        try:
+            finding = msgspec.convert({**each, "path": part.path}, Finding)
+        except (msgspec.ValidationError, TypeError):
+            continue  # a user's template may ask for something else
+        if any(hunk.first <= finding.line <= hunk.last for hunk in part.hunks):
+            message = " ".join(finding.message.split())
+            yield msgspec.structs.replace(finding, message=message)
+
+
+def _merge(findings: Iterator[Finding]) -> tuple[Finding, ...]:
+    """Return findings by file and line, the same remark on neighbouring parts once."""
+    ordered = sorted(findings, key=lambda f: (f.path, f.line, SEVERITIES.index(f.severity)))
+    kept: dict[tuple[str, str], Finding] = {}
+    for finding in ordered:
+        kept.setdefault((finding.path, finding.message.casefold()), finding)
+    return tuple(kept.values())

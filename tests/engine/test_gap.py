@@ -1,0 +1,107 @@
+"""Texts with a gap: the model's own tokens around them, and none from the text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tiny_vocabulary import TokenType, Vocabulary, bpe_vocabulary, spm_vocabulary
+
+from llmtool.engine.chat_prompt import ChatPrompt
+from llmtool.engine.local import LocalEngine
+from llmtool.engine.types import Cancellation, Failed, Finished, Prompt, Request, Sampling, Token
+from llmtool.engine.weights import Weights
+from llmtool.errors import UsageError
+
+MARKS = {"fim_pre": "<|fim_prefix|>", "fim_suf": "<|fim_suffix|>", "fim_mid": "<|fim_middle|>"}
+
+
+def with_gap(vocabulary: Vocabulary) -> Vocabulary:
+    for role, text in MARKS.items():
+        vocabulary.add(text, text.encode(), TokenType.CONTROL)
+        vocabulary.special[role] = text
+    return vocabulary
+
+
+@pytest.fixture(scope="module", params=["plain", "spm", "base"])
+def model(request: pytest.FixtureRequest, tiny_model: Callable[..., Path]) -> Path:
+    make = spm_vocabulary if request.param == "spm" else bpe_vocabulary
+    return tiny_model(request.param, vocabulary=with_gap(make()), printable=True)
+
+
+@pytest.fixture(scope="module")
+def weights(model: Path) -> Iterator[Weights]:
+    loaded = Weights(model, n_gpu_layers=0, cancellation=Cancellation(), vocab_only=True)
+    yield loaded
+    loaded.close()
+
+
+def tokens(weights: Weights, before: str, after: str, prefill: str = "") -> list[int]:
+    chat = ChatPrompt(weights, weights.chat_template)
+    return list(chat.tokenize(Prompt(text=before, suffix=after, prefill=prefill)).token_ids)
+
+
+def texts_of(weights: Weights, ids: list[int]) -> list[str]:
+    """Return the texts of a prompt's parts, split at the control tokens."""
+    parts, pieces = [], b""
+    for token in ids:
+        if weights.kind(token) == "control":
+            parts.append(pieces.decode())
+            pieces = b""
+        else:
+            pieces += weights.render_piece(token, special=True)
+    return [*parts, pieces.decode()]
+
+
+def test_the_parts_stand_between_the_models_own_tokens(weights: Weights) -> None:
+    ids = tokens(weights, "def f(x):\n    return ", "\n\nprint(f(1))\n")
+    known = weights.gap_tokens
+    assert known is not None
+    special = [token for token in ids if weights.kind(token) == "control"]
+    assert special[-3:] == [known.before, known.after, known.gap]
+    assert special[:-3] == ([weights.bos] if weights.adds_bos else [])
+    assert ids[-1] == known.gap
+    assert texts_of(weights, ids)[-3:] == ["def f(x):\n    return ", "\n\nprint(f(1))\n", ""]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("", "end"), ("begin", ""), ("x", ")"), ("a\n", "\nb"), ("  x", "  y"), ("é日", "🦙")],
+)
+def test_no_character_is_added_or_lost(weights: Weights, before: str, after: str) -> None:
+    assert texts_of(weights, tokens(weights, before, after))[-3:] == [before, after, ""]
+
+
+def test_what_was_written_of_the_gap_goes_after_it(weights: Weights) -> None:
+    assert texts_of(weights, tokens(weights, "a", "b", "half of"))[-3:] == ["a", "b", "half of"]
+
+
+@pytest.mark.parametrize("hostile", [*MARKS.values(), "<|endoftext|>", "<s>", "<|im_end|>"])
+def test_a_text_cannot_write_a_control_token(weights: Weights, hostile: str) -> None:
+    ids = tokens(weights, f"x = '{hostile}'\n", f"# {hostile}{hostile}")
+    harmless = tokens(weights, "x", "y")
+    special = [token for token in ids if weights.kind(token) == "control"]
+    assert special == [token for token in harmless if weights.kind(token) == "control"]
+    assert texts_of(weights, ids)[-3:] == [f"x = '{hostile}'\n", f"# {hostile}{hostile}", ""]
+
+
+def test_the_gap_is_filled(model: Path) -> None:
+    engine = LocalEngine(model, n_threads=1)
+    request = Request(
+        prompt=Prompt(text="The river ", suffix=" the night."),
+        sampling=Sampling(temperature=0, max_tokens=5),
+    )
+    *pieces, end = engine.stream([request])
+    engine.close()
+    assert isinstance(end, Finished) and end.usage.completion_tokens == 5
+    assert "".join(piece.text for piece in pieces if isinstance(piece, Token))
+
+
+@pytest.mark.parametrize("kind", ["plain", "spm"])
+def test_a_model_without_such_tokens_says_so(tiny_model: Callable[..., Path], kind: str) -> None:
+    engine = LocalEngine(tiny_model(kind), n_threads=1)
+    (event,) = engine.stream([Request(prompt=Prompt(text="a", suffix="b"))])
+    engine.close()
+    assert isinstance(event, Failed) and isinstance(event.error, UsageError)
+    assert "fill in the middle" in str(event.error)

@@ -1,0 +1,69 @@
+"""Languages of code: every spelling, and the nearest of what is none."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmtool.errors import UsageError
+from llmtool.text.code_languages import (
+    NAMES,
+    CodeLanguage,
+    find_language,
+    known_language,
+    language_of_file,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "language"),
+    [
+        ("py", "python"), ("Python", "python"), (" python3 ", "python"), (".py", "python"),
+        ("js", "javascript"), ("jsx", "javascript"), ("ts", "typescript"), ("tsx", "tsx"),
+        ("sh", "bash"), ("shell", "bash"), ("zsh", "bash"), ("rs", "rust"), ("c++", "cpp"),
+        ("C", "c"), ("h", "c"), ("C#", "csharp"), ("golang", "go"), ("yml", "yaml"),
+        ("htm", "html"), ("sqlite", "sql"), ("make", "makefile"), ("md", "markdown"),
+    ],
+)  # fmt: skip
+def test_a_language_goes_by_many_names(name: str, language: str) -> None:
+    assert find_language(name) is CodeLanguage(language)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("pyton", "python"), ("javascrit", "javascript"), ("rsut", "rust")]
+)
+def test_an_unknown_language_is_refused_with_the_nearest(name: str, nearest: str) -> None:
+    with pytest.raises(UsageError, match=f"unknown language '{name}': the nearest .*{nearest}"):
+        find_language(name)
+
+
+def test_what_is_like_none_is_told_all() -> None:
+    with pytest.raises(UsageError, match="there are bash, c, cpp"):
+        find_language("qqqqqqqq")
+    assert known_language("") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "language"),
+    [
+        ("a/b.py", "python"),
+        ("X.PYI", "python"),
+        ("Makefile", "makefile"),
+        ("docker/Dockerfile", "dockerfile"),
+        ("lib.d.ts", "typescript"),
+        ("c++.h++", "cpp"),
+    ],
+)
+def test_a_file_says_its_language(path: str, language: str) -> None:
+    found = language_of_file(path)
+    assert found is not None and found.value == language
+
+
+@pytest.mark.parametrize("path", ["README", "a.unknown", "py", "", ".py"])
+def test_other_files_say_none(path: str) -> None:
+    assert language_of_file(path) is None
+
+
+@pytest.mark.parametrize("language", CodeLanguage, ids=lambda each: each.value)
+def test_every_language_is_found_by_itself_and_by_its_suffix(language: CodeLanguage) -> None:
+    assert NAMES[language.value] is language
+    assert language_of_file(f"x{language.suffix}") is language
