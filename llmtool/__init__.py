@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from llmtool.engine.types import Token, TokenLogprob
     from llmtool.errors import ContractError, LlmtoolError
-    from llmtool.tasks.options import ClassifyOptions, GenerateOptions
+    from llmtool.tasks.coding.results import Code, CommitMessage, Finding, Fix, Review
+    from llmtool.tasks.options import ClassifyOptions, CodeOptions, GenerateOptions
     from llmtool.tasks.results import Choice, Classification, Generation
     from llmtool.tasks.run import CaseValues
     from llmtool.tasks.scoring.labels import Labels
@@ -29,9 +30,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Choice",
     "Classification",
+    "Code",
+    "CommitMessage",
     "ContractError",
+    "Finding",
+    "Fix",
     "Generation",
     "LlmtoolError",
+    "Review",
     "Token",
     "TokenLogprob",
     "Toolbox",
@@ -39,19 +45,32 @@ __all__ = [
     "agenerate",
     "arun",
     "astream_generate",
+    "awrite_code",
     "classify",
+    "commit_message",
+    "complete_code",
+    "explain_code",
+    "fix_code",
     "generate",
+    "review_code",
     "run",
     "run_each",
     "stream_generate",
+    "write_code",
+    "write_tests",
 ]
 
 _HOMES = {
     "Choice": "llmtool.tasks.results",
     "Classification": "llmtool.tasks.results",
+    "Code": "llmtool.tasks.coding.results",
+    "CommitMessage": "llmtool.tasks.coding.results",
     "ContractError": "llmtool.errors",
+    "Finding": "llmtool.tasks.coding.results",
+    "Fix": "llmtool.tasks.coding.results",
     "Generation": "llmtool.tasks.results",
     "LlmtoolError": "llmtool.errors",
+    "Review": "llmtool.tasks.coding.results",
     "Token": "llmtool.engine.types",
     "TokenLogprob": "llmtool.engine.types",
     "Toolbox": "llmtool.toolbox",
@@ -207,6 +226,73 @@ def run_each(
 ) -> Iterator[Generation | Classification | LlmtoolError]:
     """Like `run` on many cases, but a case that fails yields its error and the rest goes on."""
     return _default_toolbox().run_each(template, cases, options=options, **inputs)
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def write_code(request: str, **options: Unpack[CodeOptions]) -> Code: ...
+    @overload
+    def write_code(request: Iterator[str], **options: Unpack[CodeOptions]) -> Iterator[Code]: ...
+    @overload
+    def write_code(
+        request: list[str] | tuple[str, ...], **options: Unpack[CodeOptions]
+    ) -> list[Code]: ...
+
+
+def write_code(request: Any, **options: Any) -> Any:
+    """Write code from words, or for each of several requests, and see to it that it parses.
+
+    Takes the options of `Toolbox.write_code` (`language`, `check`, `repair`, `format`, `input`,
+    `run_tests`, and sampling) and raises what it raises. Returns a `Code`, a list of them for a
+    sequence, or an iterator for an iterator; `str()` of one is the code. Nothing is run.
+
+    Example:
+        >>> llmtool.write_code("a function is_even(n)", language="py").status    # doctest: +SKIP
+        'ok'
+    """
+    return _default_toolbox().write_code(request, **options)
+
+
+async def awrite_code(request: Any, **options: Any) -> Any:
+    """`write_code` for asyncio, of one request or a list."""
+    return await _default_toolbox().awrite_code(request, **options)
+
+
+def complete_code(
+    before: str, after: str = "", *, language: str | None = None, **sampling: Any
+) -> Code:
+    """Fill the gap between two texts, with the model's own tokens for that."""
+    return _default_toolbox().complete_code(before, after, language=language, **sampling)
+
+
+def explain_code(code: str, **options: Unpack[GenerateOptions]) -> Generation:
+    """Say in words what some code does."""
+    return _default_toolbox().explain_code(code, **options)
+
+
+def fix_code(
+    code: str, error: str | None = None, *, file: str = "code", **options: Unpack[CodeOptions]
+) -> Fix:
+    """Mend code that fails: the result has it, and a patch that leads to it."""
+    return _default_toolbox().fix_code(code, error, file=file, **options)
+
+
+def review_code(diff: str, **options: Unpack[GenerateOptions]) -> Review:
+    """Say what is wrong in a unified diff, and in which lines."""
+    return _default_toolbox().review_code(diff, **options)
+
+
+def write_tests(code: str, *, framework: str | None = None, **options: Unpack[CodeOptions]) -> Code:
+    """Write tests for code; they are not run."""
+    return _default_toolbox().write_tests(code, framework=framework, **options)
+
+
+def commit_message(
+    diff: str, *, body: bool = False, **options: Unpack[GenerateOptions]
+) -> CommitMessage:
+    """Write a commit message, `type(scope): what`, for a unified diff."""
+    return _default_toolbox().commit_message(diff, body=body, **options)
 
 
 def __getattr__(name: str) -> Any:
