@@ -20,6 +20,13 @@ _llmtool() {
             ' sum') command="sum" ;;
             ' translate') command="translate" ;;
             ' code') command="code" ;;
+            'code text') command="code text" ;;
+            'code explain') command="code explain" ;;
+            'code review') command="code review" ;;
+            'code fix') command="code fix" ;;
+            'code complete') command="code complete" ;;
+            'code tests') command="code tests" ;;
+            'code commit') command="code commit" ;;
             ' models') command="models" ;;
             'models ls') command="models ls" ;;
             'models info') command="models info" ;;
@@ -82,7 +89,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--system -s --template -t --param -p --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --resume --overwrite --limit --jsonl --samples -n --schema --grammar --regex --logprobs --prefill --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--system -s --template -t --param -p --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --resume --overwrite --limit --jsonl --samples -n --schema --grammar --regex --logprobs --prefill --extract -x --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
         "run")
             case "$prev" in
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -116,7 +123,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--param -p --system -s --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --resume --overwrite --limit --jsonl --samples -n --schema --grammar --regex --logprobs --prefill --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--param -p --system -s --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --resume --overwrite --limit --jsonl --samples -n --schema --grammar --regex --logprobs --prefill --extract -x --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
         "prompts")
             case "$prev" in
             esac
@@ -312,6 +319,11 @@ _llmtool() {
             options='--to --from --format --glossary --bilingual --strict --template -t --param -p --system -s --think --no-think --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --resume --overwrite --limit --jsonl --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
         "code")
             case "$prev" in
+            esac
+            words='text explain review fix complete tests commit'
+            options='--help -h' ;;
+        "code text")
+            case "$prev" in
                 --language|-l) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --repair) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --run-tests) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -343,6 +355,161 @@ _llmtool() {
             esac
             words=''
             options='--language -l --check --no-check --repair --format --no-format --strict --run-tests --test-timeout --template -t --system -s --param -p --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --resume --overwrite --limit --jsonl --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+        "code explain")
+            case "$prev" in
+                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--template -t --system -s --param -p --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --output -o --json --stats --dry-run --no-stream --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+        "code review")
+            case "$prev" in
+                --fail-on) COMPREPLY=($(compgen -W 'error warning note' -- "$cur")); return ;;
+                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
+                --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--staged --fail-on --sarif --template -t --system -s --param -p --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --file -f --no-stdin --errors --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+        "code fix")
+            case "$prev" in
+                --error|-e) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --language|-l) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --repair) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --run-tests) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --test-timeout) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--error -e --write --language -l --check --no-check --repair --format --no-format --strict --run-tests --test-timeout --template -t --system -s --param -p --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+        "code complete")
+            case "$prev" in
+                --language|-l) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--language -l --strict --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+        "code tests")
+            case "$prev" in
+                --framework) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --language|-l) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --repair) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --run-tests) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --test-timeout) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--framework --language -l --check --no-check --repair --format --no-format --strict --run-tests --test-timeout --template -t --system -s --param -p --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+        "code commit")
+            case "$prev" in
+                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--body --hook --template -t --system -s --param -p --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
         "models")
             case "$prev" in
             esac

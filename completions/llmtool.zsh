@@ -77,6 +77,8 @@ _llmtool_gen() {
         '*--regex[A regular expression that the whole reply matches]:TEXT:' \
         '*--logprobs[Tell each token'\''s log-probability, and those of the N likeliest]:N:' \
         '*--prefill[How the reply begins; not printed]:TEXT:' \
+        '*--extract[Print the code of the reply alone; 17 without any]' \
+        '*-x[Print the code of the reply alone; 17 without any]' \
         '*--think[Let a thinking model think; the thought goes to stderr]' \
         '*--no-think[Let a thinking model think; the thought goes to stderr]' \
         '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
@@ -135,6 +137,8 @@ _llmtool_run() {
         '*--regex[A regular expression that the whole reply matches]:TEXT:' \
         '*--logprobs[Tell each token'\''s log-probability, and those of the N likeliest]:N:' \
         '*--prefill[How the reply begins; not printed]:TEXT:' \
+        '*--extract[Print the code of the reply alone; 17 without any]' \
+        '*-x[Print the code of the reply alone; 17 without any]' \
         '*--think[Let a thinking model think; the thought goes to stderr]' \
         '*--no-think[Let a thinking model think; the thought goes to stderr]' \
         '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
@@ -559,6 +563,38 @@ _llmtool_translate() {
 }
 
 _llmtool_code() {
+    local line state
+    _arguments -s -S \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '1: :->command' \
+        '*:: :->rest'
+    case $state in
+    command)
+        local -a commands=(
+            'text:Write code that parses; explain, review, mend and complete it'
+            'explain:Say in words what some code does'
+            'review:Review a diff\: what is wrong, and in which line'
+            'fix:Mend code that fails\: print a patch, and change nothing unless --write says so'
+            'complete:Fill a gap in a file, by the model'\''s own tokens for that'
+            'tests:Write tests for some code; they are printed and not run'
+            'commit:Write a message for what git has staged\: type(scope)\: subject, in 72 characters'
+        )
+        _describe command commands ;;
+    rest)
+        case $line[1] in
+        text) _llmtool_code_text ;;
+        explain) _llmtool_code_explain ;;
+        review) _llmtool_code_review ;;
+        fix) _llmtool_code_fix ;;
+        complete) _llmtool_code_complete ;;
+        tests) _llmtool_code_tests ;;
+        commit) _llmtool_code_commit ;;
+        esac ;;
+    esac
+}
+
+_llmtool_code_text() {
     _arguments -s -S \
         '*--language[python, js, ts, sh, rs, sql, … ]:LANG:' \
         '*-l[python, js, ts, sh, rs, sql, … ]:LANG:' \
@@ -601,6 +637,285 @@ _llmtool_code() {
         '*--overwrite[Replace what -o FILE holds of an earlier batch]' \
         '*--limit[Only the first N records of a batch]:N:' \
         '*--jsonl[Write a batch as JSON lines]' \
+        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
+        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--parallel[Replies written together, at most (32)]:N:' \
+        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
+        '*--offline[Use no network]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_code_explain() {
+    _arguments -s -S \
+        '*--template[The prompt template]:NAME|PATH:_files' \
+        '*-t[The prompt template]:NAME|PATH:_files' \
+        '*--system[The system prompt]:TEXT:' \
+        '*-s[The system prompt]:TEXT:' \
+        '*--param[A value for the template]:KEY=VALUE:' \
+        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--think[Let a thinking model think; the thought goes to stderr]' \
+        '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
+        '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
+        '*--top-p[Nucleus]:P:' \
+        '*--top-k[Only the K likeliest; 0 is off]:K:' \
+        '*--min-p[Drop what is rarer than P x the likeliest]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
+        '*--stop[End the reply before this text; may be repeated]:TEXT:' \
+        '*--output[Write the result there, not to stdout]:FILE:_files' \
+        '*-o[Write the result there, not to stdout]:FILE:_files' \
+        '*--json[Print the whole result as JSON]' \
+        '*--stats[Say on stderr where the time went]' \
+        '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
+        '*--no-stream[Print the reply when it is complete]' \
+        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
+        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--parallel[Replies written together, at most (32)]:N:' \
+        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
+        '*--offline[Use no network]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_code_review() {
+    _arguments -s -S \
+        '*--staged[Review what git has staged here]' \
+        '*--fail-on[End in 15 if there is a finding as bad as this, or worse]: :(error warning note)' \
+        '*--sarif[Print SARIF 2.1.0, for CI]' \
+        '*--template[The prompt template]:NAME|PATH:_files' \
+        '*-t[The prompt template]:NAME|PATH:_files' \
+        '*--system[The system prompt]:TEXT:' \
+        '*-s[The system prompt]:TEXT:' \
+        '*--param[A value for the template]:KEY=VALUE:' \
+        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--think[Let a thinking model think; the thought goes to stderr]' \
+        '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
+        '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
+        '*--top-p[Nucleus]:P:' \
+        '*--top-k[Only the K likeliest; 0 is off]:K:' \
+        '*--min-p[Drop what is rarer than P x the likeliest]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
+        '*--stop[End the reply before this text; may be repeated]:TEXT:' \
+        '*--file[Material; may be repeated]:FILE:_files' \
+        '*-f[Material; may be repeated]:FILE:_files' \
+        '*--no-stdin[Do not look at standard input]' \
+        '*--errors[What to do with input that is not UTF-8]: :(strict replace)' \
+        '*--output[Write the result there, not to stdout]:FILE:_files' \
+        '*-o[Write the result there, not to stdout]:FILE:_files' \
+        '*--json[Print the whole result as JSON]' \
+        '*--stats[Say on stderr where the time went]' \
+        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
+        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--parallel[Replies written together, at most (32)]:N:' \
+        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
+        '*--offline[Use no network]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_code_fix() {
+    _arguments -s -S \
+        '*--error[How it fails; - is stdin]:TEXT:' \
+        '*-e[How it fails; - is stdin]:TEXT:' \
+        '*--write[Change FILE; the old one stays as FILE.orig]' \
+        '*--language[python, js, ts, sh, rs, sql, … ]:LANG:' \
+        '*-l[python, js, ts, sh, rs, sql, … ]:LANG:' \
+        '*--check[Look at the syntax of what was written]' \
+        '*--no-check[Look at the syntax of what was written]' \
+        '*--repair[Rounds of repair at most]:N:' \
+        '*--format[Lay it out with what is on PATH]' \
+        '*--no-format[Lay it out with what is on PATH]' \
+        '*--strict[Print nothing rather than code with an error]' \
+        '*--run-tests[Run CMD on the code; {} is its file]:CMD:' \
+        '*--test-timeout[Stop CMD after that]:SECONDS:' \
+        '*--template[The prompt template]:NAME|PATH:_files' \
+        '*-t[The prompt template]:NAME|PATH:_files' \
+        '*--system[The system prompt]:TEXT:' \
+        '*-s[The system prompt]:TEXT:' \
+        '*--param[A value for the template]:KEY=VALUE:' \
+        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--think[Let a thinking model think; the thought goes to stderr]' \
+        '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
+        '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
+        '*--top-p[Nucleus]:P:' \
+        '*--top-k[Only the K likeliest; 0 is off]:K:' \
+        '*--min-p[Drop what is rarer than P x the likeliest]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
+        '*--stop[End the reply before this text; may be repeated]:TEXT:' \
+        '*--output[Write the result there, not to stdout]:FILE:_files' \
+        '*-o[Write the result there, not to stdout]:FILE:_files' \
+        '*--json[Print the whole result as JSON]' \
+        '*--stats[Say on stderr where the time went]' \
+        '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
+        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
+        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--parallel[Replies written together, at most (32)]:N:' \
+        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
+        '*--offline[Use no network]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_code_complete() {
+    _arguments -s -S \
+        '*--language[python, js, ts, sh, rs, sql, … ]:LANG:' \
+        '*-l[python, js, ts, sh, rs, sql, … ]:LANG:' \
+        '*--strict[Print nothing rather than code with an error]' \
+        '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
+        '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
+        '*--top-p[Nucleus]:P:' \
+        '*--top-k[Only the K likeliest; 0 is off]:K:' \
+        '*--min-p[Drop what is rarer than P x the likeliest]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
+        '*--stop[End the reply before this text; may be repeated]:TEXT:' \
+        '*--output[Write the result there, not to stdout]:FILE:_files' \
+        '*-o[Write the result there, not to stdout]:FILE:_files' \
+        '*--json[Print the whole result as JSON]' \
+        '*--stats[Say on stderr where the time went]' \
+        '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
+        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
+        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--parallel[Replies written together, at most (32)]:N:' \
+        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
+        '*--offline[Use no network]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_code_tests() {
+    _arguments -s -S \
+        '*--framework[What runs the tests]:NAME:' \
+        '*--language[python, js, ts, sh, rs, sql, … ]:LANG:' \
+        '*-l[python, js, ts, sh, rs, sql, … ]:LANG:' \
+        '*--check[Look at the syntax of what was written]' \
+        '*--no-check[Look at the syntax of what was written]' \
+        '*--repair[Rounds of repair at most]:N:' \
+        '*--format[Lay it out with what is on PATH]' \
+        '*--no-format[Lay it out with what is on PATH]' \
+        '*--strict[Print nothing rather than code with an error]' \
+        '*--run-tests[Run CMD on the code; {} is its file]:CMD:' \
+        '*--test-timeout[Stop CMD after that]:SECONDS:' \
+        '*--template[The prompt template]:NAME|PATH:_files' \
+        '*-t[The prompt template]:NAME|PATH:_files' \
+        '*--system[The system prompt]:TEXT:' \
+        '*-s[The system prompt]:TEXT:' \
+        '*--param[A value for the template]:KEY=VALUE:' \
+        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--think[Let a thinking model think; the thought goes to stderr]' \
+        '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
+        '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
+        '*--top-p[Nucleus]:P:' \
+        '*--top-k[Only the K likeliest; 0 is off]:K:' \
+        '*--min-p[Drop what is rarer than P x the likeliest]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
+        '*--stop[End the reply before this text; may be repeated]:TEXT:' \
+        '*--output[Write the result there, not to stdout]:FILE:_files' \
+        '*-o[Write the result there, not to stdout]:FILE:_files' \
+        '*--json[Print the whole result as JSON]' \
+        '*--stats[Say on stderr where the time went]' \
+        '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
+        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
+        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--parallel[Replies written together, at most (32)]:N:' \
+        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
+        '*--offline[Use no network]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_code_commit() {
+    _arguments -s -S \
+        '*--body[Write points below the subject]' \
+        '*--hook[Print a prepare-commit-msg hook, and run no model]' \
+        '*--template[The prompt template]:NAME|PATH:_files' \
+        '*-t[The prompt template]:NAME|PATH:_files' \
+        '*--system[The system prompt]:TEXT:' \
+        '*-s[The system prompt]:TEXT:' \
+        '*--param[A value for the template]:KEY=VALUE:' \
+        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--think[Let a thinking model think; the thought goes to stderr]' \
+        '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
+        '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
+        '*--top-p[Nucleus]:P:' \
+        '*--top-k[Only the K likeliest; 0 is off]:K:' \
+        '*--min-p[Drop what is rarer than P x the likeliest]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
+        '*--stop[End the reply before this text; may be repeated]:TEXT:' \
+        '*--output[Write the result there, not to stdout]:FILE:_files' \
+        '*-o[Write the result there, not to stdout]:FILE:_files' \
+        '*--json[Print the whole result as JSON]' \
+        '*--stats[Say on stderr where the time went]' \
         '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*--ctx-size[Context in tokens; sized by need if left out]:N:' \

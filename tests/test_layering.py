@@ -23,6 +23,7 @@ ROOMS = [
     "doctor",
     "bench",
     "testing",
+    "functions",
     "toolbox",
     "tasks",
     "prompts",

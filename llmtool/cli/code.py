@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from llmtool.cli import code_verbs
 from llmtool.cli import groups as g
 from llmtool.cli import options as o
 from llmtool.cli.code_options import CodeGroup, TellGroup
@@ -68,3 +69,6 @@ def write(
         engine=engine,
         common=common,
     )
+
+
+code_verbs.register(app)

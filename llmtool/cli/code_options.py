@@ -54,3 +54,12 @@ class TellGroup:
     system: o.SystemOption = None
     param: o.ParamOption = None
     think: o.ThinkOption = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportGroup:
+    """Where a result goes that is made from several replies."""
+
+    output: o.OutputOption = None
+    json: o.JsonOption = False
+    stats: o.StatsOption = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from llmtool.cli import batch as batches
 from llmtool.cli import groups as g
 from llmtool.cli import inputs, output, session, show
@@ -114,12 +116,18 @@ class _Shown:
 
     def __init__(self, code: CodeGroup, language: CodeLanguage | None, file: str | None) -> None:
         assert code.run_tests is not None
+        self._file = file
+        name = os.path.basename(file) if file else f"code{language.suffix if language else ''}"
         self._command = TestCommand(
             inputs.read_argument(code.run_tests, name="--run-tests"),
-            file=file,
-            suffix=language.suffix if language else "",
+            name=name,
+            write=None if file is None else self._write,
             timeout_seconds=code.test_timeout,
         )
+
+    def _write(self, code: str) -> None:
+        with open_sink(self._file) as sink:
+            sink.write(code)
 
     def __call__(self, code: str) -> TestRun:
         output.note(f"running {self._command.command}")

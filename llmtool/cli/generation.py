@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from llmtool.cli import batch as batches
 from llmtool.cli import contracts, inputs, session, show
 from llmtool.cli import groups as g
+from llmtool.engine.types import Token
+from llmtool.errors import UsageError
+from llmtool.tasks.coding.extracting import only_code
 from llmtool.tasks.each import Binding, fill
 from llmtool.tasks.options import GenerateOptions
 from llmtool.tasks.prepare import Preparation
+from llmtool.tasks.results import Generation
 
 
 def read_options(
@@ -54,6 +60,8 @@ def command(
 
     `text` is the command's argument.
     """
+    if reply.extract and (batch.each is not None or view.json or reply.logprobs):
+        raise UsageError("-x prints code alone: it goes without --each, --json and --logprobs")
     folders, settings = session.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
@@ -91,11 +99,15 @@ def command(
 
         labels_show.one(box, prepared, case, view=view)
     else:
+        events: Iterator[Token | Generation] = box.stream_prepared(prepared, case, started=started)
+        if reply.extract:
+            opened = prepared.template.prefill + (options.get("prefill") or "")
+            events = only_code(events, opened=opened)
         show.generation(
-            box.stream_prepared(prepared, case, started=started),
+            events,
             to_file=view.output,
             as_json=view.json,
-            stream=not view.no_stream,
+            stream=not view.no_stream and not reply.extract,
             think=bool(reply.think),
             logprobs=reply.logprobs > 0,
             has_contract=prepared.contract is not None,

@@ -71,6 +71,7 @@ class ReplyGroup:
     regex: o.RegexOption = None
     logprobs: o.LogprobsOption = 0
     prefill: o.PrefillOption = ""
+    extract: o.ExtractOption = False
     think: o.ThinkOption = None
 
 

@@ -189,6 +189,9 @@ SamplesOption = Annotated[
     int, Option("--samples", "-n", min=1, metavar="N", help="How many replies to write.")
 ]
 PrefillOption = Annotated[str, Option(metavar="TEXT", help="How the reply begins; not printed.")]
+ExtractOption = Annotated[
+    bool, Option("--extract", "-x", help="Print the code of the reply alone; 17 without any.")
+]
 EachOption = Annotated[
     EachMode | None,
     Option("--each", help="A batch: one call for each line, JSON line, CSV row or file."),

@@ -16,7 +16,7 @@ from llmtool.tasks.coding.writing import Writing
 from llmtool.tasks.options import CodeOptions, GenerateOptions, SamplingOptions
 from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Generation
-from llmtool.text.code_languages import find_language
+from llmtool.text.code_languages import CodeLanguage, find_language
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -24,6 +24,18 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 EXPLAIN, REVIEW, FIX, TESTS = "code-explain", "review-hunk", "code-fix", "code-tests"
 COMMIT, COMMIT_MERGE, COMMIT_BODY = "commit", "commit-merge", "commit-body"
+
+FRAMEWORKS = {
+    CodeLanguage.bash: "bats",
+    CodeLanguage.c: "assert.h",
+    CodeLanguage.cpp: "GoogleTest",
+    CodeLanguage.go: "the package testing",
+    CodeLanguage.java: "JUnit 5",
+    CodeLanguage.javascript: "node:test",
+    CodeLanguage.rust: "#[test]",
+    CodeLanguage.tsx: "vitest",
+    CodeLanguage.typescript: "vitest",
+}  # those that differ from the template's
 
 
 class CodeVerbs(CodeTask):
@@ -101,7 +113,7 @@ class CodeVerbs(CodeTask):
         # Its layout is the author's: a formatter would hide the change among others.
         writing = self.prepare_code({"template": FIX, "format": False, **options})
         told = error_of(code, error, writing.language)
-        outcome = self._one(writing, Case(variables={"code": code, "error": told}))
+        outcome = self.write_one(writing, Case(variables={"code": code, "error": told}))
         return make_fix(outcome, code, file=file)
 
     def write_tests(
@@ -111,16 +123,22 @@ class CodeVerbs(CodeTask):
 
         Args:
             code: what to test.
-            framework: what runs the tests; None takes the template's, pytest.
+            framework: what runs the tests; None takes the usual one of the language.
 
         Example:
             >>> box.write_tests("def half(n): return n / 2", language="py")   # doctest: +SKIP
         """
         writing = self.prepare_code({"template": TESTS, **options})
-        told = {"framework": framework} if framework else {}
-        return self._one(writing, Case(variables={"code": code, **told}))
+        return self.write_one(writing, self.tests_case(writing, code, framework=framework))
 
-    def _one(self, writing: Writing, case: Case) -> Code:
+    def tests_case(self, writing: Writing, code: str, *, framework: str | None) -> Case:
+        """Return what a template that writes tests is given."""
+        usual = FRAMEWORKS.get(writing.language) if writing.language else None
+        told = {"framework": framework or usual} if framework or usual else {}
+        return Case(variables={"code": code, **told})
+
+    def write_one(self, writing: Writing, case: Case) -> Code:
+        """Write the code of one case, with options that `prepare_code` has checked."""
         (outcome,) = writing.outcomes(self.engine, [case])
         if isinstance(outcome, Failed):
             raise outcome.error

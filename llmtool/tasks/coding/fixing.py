@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from llmtool.errors import ContractError, UsageError
+import shutil
+from pathlib import Path
+
+from llmtool.errors import ContractError, OutputError, UsageError
 from llmtool.tasks.coding.diffs import unified
 from llmtool.tasks.coding.results import Code, Fix
 from llmtool.text import syntax
 from llmtool.text.code_languages import CodeLanguage
+
+_BOM = "\ufeff"
 
 
 def error_of(code: str, error: str | None, language: CodeLanguage | None) -> str:
@@ -45,9 +50,31 @@ def as_written(code: str, original: str) -> str:
         'a\\r\\nb'
     """
     code = code.replace("\r\n", "\n")
+    if original.startswith(_BOM):
+        code = _BOM + code.removeprefix(_BOM)
     if original and not original.endswith("\n"):
         code = code.rstrip("\n")
     n_lines = original.count("\n")
     if n_lines and original.count("\r\n") * 2 > n_lines:
         code = code.replace("\n", "\r\n")
     return code
+
+
+def back_up(path: Path) -> Path:
+    """Copy a file beside itself, under a name that is free, and return that of the copy.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    for number in range(1, 1000):
+        copy = path.with_name(f"{path.name}.orig{'' if number == 1 else number}")
+        try:
+            with open(copy, "xb") as file, open(path, "rb") as original:
+                shutil.copyfileobj(original, file)
+            shutil.copystat(path, copy)
+        except FileExistsError:
+            continue
+        except OSError as exc:
+            raise OutputError(f"{copy}: cannot be written: {exc.strerror}") from exc
+        return copy
+    raise OutputError(f"{path}: there are a thousand copies of it already")

@@ -16,6 +16,7 @@ _STAGED = (
     "--unified=3", "--src-prefix=a/", "--dst-prefix=b/",
 )  # fmt: skip
 _TIMEOUT_SECONDS = 60.0
+_NO_REPOSITORY = 129
 
 
 def staged_diff(folder: str | None = None) -> str:
@@ -38,6 +39,8 @@ def staged_diff(folder: str | None = None) -> str:
         raise UsageError("git is not installed, and --staged asks it for the changes") from exc
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise UsageError(f"git could not be run: {type(exc).__name__}") from exc
+    if done.returncode == _NO_REPOSITORY:  # git diff then compares files, and knows no --staged
+        raise UsageError("this folder is in no git repository")
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
         reason = next((line for line in said if line.startswith(("fatal:", "error:"))), said[0])

@@ -8,10 +8,10 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from llmtool.errors import UsageError
-from llmtool.files import write_atomically
 from llmtool.tasks.coding.results import TestRun
 
 PLACE = "{}"  # in a command, where the file of the code goes
@@ -22,8 +22,8 @@ _MAX_OUTPUT = 4000  # characters, of the end
 class TestCommand:
     """A command that tests code, for `write_code(run_tests=...)`.
 
-    `{}` in it stands for a temporary file with the code. Without it the code is written to `file`
-    before each run, and the tests find it there.
+    `{}` in it stands for a temporary file with the code, called `name`. Without it `write` is
+    called with the code before each run, and puts it where the tests find it.
 
     Raises:
         UsageError: neither is there.
@@ -35,26 +35,25 @@ class TestCommand:
         self,
         command: str,
         *,
-        file: str | None = None,
-        suffix: str = "",
+        name: str = "code",
+        write: Callable[[str], None] | None = None,
         timeout_seconds: float = DEFAULT_SECONDS,
     ) -> None:
-        if PLACE not in command and file is None:
+        if PLACE not in command and write is None:
             raise UsageError(
                 "the tests need to find the code: write {} for its file, or name one with -o"
             )
-        self.command, self._file = command, file
-        self._suffix, self._timeout_seconds = suffix, timeout_seconds
+        self.command, self._name, self._write = command, name, write
+        self._timeout_seconds = timeout_seconds
 
     def __call__(self, code: str) -> TestRun:
         """Run the tests on code, in the current folder, and say what came of it."""
         if PLACE not in self.command:
-            assert self._file is not None
-            write_atomically(Path(self._file), code.encode("utf-8", "replace"))
+            assert self._write is not None
+            self._write(code)
             return run(self.command, timeout_seconds=self._timeout_seconds)
-        name = Path(self._file).name if self._file else f"code{self._suffix}"
         with tempfile.TemporaryDirectory(prefix="llmtool-") as folder:
-            path = Path(folder, name)
+            path = Path(folder, self._name)
             path.write_bytes(code.encode("utf-8", "replace"))
             filled = self.command.replace(PLACE, shlex.quote(str(path)))
             return run(filled, timeout_seconds=self._timeout_seconds)

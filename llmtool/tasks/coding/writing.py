@@ -13,6 +13,7 @@ from llmtool.engine.types import Engine, Failed, FinishReason, Request, Usage
 from llmtool.errors import ContextOverflow, ContractError, UsageError
 from llmtool.tasks.coding import rounds
 from llmtool.tasks.coding.candidates import Candidate, loops, numbered, take_code
+from llmtool.tasks.coding.extracting import NO_CODE
 from llmtool.tasks.coding.formatting import format_code
 from llmtool.tasks.coding.results import Code, TestRun
 from llmtool.tasks.prepare import Case, Preparation, identify
@@ -228,7 +229,7 @@ class _Job:
     def _finish(self) -> Code | Failed:
         best = self._best
         if best is None:
-            return Failed(self.id, ContractError("the reply has no code in it (no fenced block)"))
+            return Failed(self.id, ContractError(NO_CODE))
         if best.is_cut and not best.is_good:
             best = without_unfinished_end(best, self._language)
         warnings = dict.fromkeys(self._notes)

@@ -1,0 +1,226 @@
+"""`code fix`, `complete`, `tests` and `commit`: what is written for files that are there."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+from llmtool.cli import code_write, inputs, output, session, show
+from llmtool.cli import groups as g
+from llmtool.cli.code_options import CodeGroup, ReportGroup, TellGroup
+from llmtool.cli.code_read import read_options, read_source, tell_left_out
+from llmtool.cli.result_file import open_sink
+from llmtool.errors import ContractError, InputError, UsageError
+from llmtool.tasks.coding import completing
+from llmtool.tasks.coding.fixing import back_up, error_of, make_fix
+from llmtool.tasks.coding.gap import parse_place, split_at
+from llmtool.tasks.coding.git import staged_diff
+from llmtool.tasks.coding.results import Fix
+from llmtool.tasks.coding.writing import broken
+from llmtool.tasks.prepare import Case
+from llmtool.text.code_languages import find_language, language_of_file
+
+_BOM = b"\xef\xbb\xbf"
+_HOOK = """\
+#!/bin/sh
+# Begins an empty commit message with one that a local model writes. Git calls it with the
+# message's file and where the message comes from; what somebody has written stays as it is.
+case "$2" in "" | template) ;; *) exit 0 ;; esac
+message=$(llmtool code commit --quiet{options}) || exit 0
+{{ printf '%s\\n' "$message"; cat "$1"; }} > "$1.llmtool" && mv "$1.llmtool" "$1"
+"""
+
+
+def fix(
+    file: str,
+    *,
+    error: str | None,
+    write: bool,
+    code: CodeGroup,
+    template: str,
+    tell: TellGroup,
+    sampling: g.SamplingGroup,
+    view: g.PrintGroup,
+    engine: g.EngineGroup,
+    common: g.CommonGroup,
+) -> None:
+    """Print the patch that mends a file; with `write` change the file, and keep the old one.
+
+    Raises:
+        ContractError: the mended code has an error; then nothing is written.
+        UsageError, LlmtoolError: as mending says.
+    """
+    folders, settings = session.start(
+        color=common.color.value, quiet=common.quiet, offline=engine.offline
+    )
+    if write and file == "-":
+        raise UsageError("--write changes a file, and - is none")
+    if file == "-" and error == "-":
+        raise UsageError("standard input is named twice (-)")
+    _, text = read_source(file)
+    before = b"" if file == "-" else Path(file).read_bytes()
+    original = ("\ufeff" if before.startswith(_BOM) else "") + text
+    told = inputs.read_stdin() if error == "-" else error
+    if told is not None and error != "-":
+        told = inputs.read_argument(told, name="--error")
+    options = code_write.read_options(code, tell, sampling, view=view, file=file)
+    options["template"] = template
+    options["format"] = False  # its layout is the author's
+    reason = error_of(
+        text, told, language_of_file(file) if not code.language else find_language(code.language)
+    )
+    box = session.open_toolbox(folders, settings, engine)
+    writing = box.prepare_code(options)
+    case = Case(variables={"code": text, "error": reason})
+    if view.dry_run:
+        show.prompt(box, writing.request(case), as_json=view.json)
+        return
+    result = make_fix(box.write_one(writing, case), original, file=os.path.relpath(file))
+    is_broken = result.status == "error"
+    if view.json or not (code.strict and is_broken):
+        with open_sink(view.output) as sink:
+            if view.json:
+                output.write_json(result.to_dict(), sink)
+            else:
+                sink.write(result.diff)
+    for warning in result.warnings:
+        output.note(warning)
+    if view.stats:
+        code_write.statistics(result)
+    if is_broken:
+        raise broken(result)
+    if write:
+        change(Path(file), before, result)
+
+
+def change(path: Path, before: bytes, result: Fix) -> None:
+    """Write mended code into its file, and keep the old one beside it.
+
+    Raises:
+        InputError: the file has changed meanwhile.
+        OutputError: it cannot be written.
+    """
+    if path.read_bytes() != before:
+        raise InputError(f"{path}: was changed meanwhile, and is left as it is")
+    copy = back_up(path)
+    with open_sink(str(path)) as sink:
+        sink.write(result.text)
+    output.note(f"{path} is mended; {copy} is the old one")
+
+
+def complete(
+    place: str,
+    *,
+    language: str | None,
+    strict: bool,
+    sampling: g.SamplingGroup,
+    view: g.PrintGroup,
+    engine: g.EngineGroup,
+    common: g.CommonGroup,
+) -> None:
+    """Print what goes into a gap.
+
+    Raises:
+        ContractError: the file does not parse with it, and `strict` is set.
+        UsageError: the model cannot do it, or there is no such place.
+    """
+    folders, settings = session.start(
+        color=common.color.value, quiet=common.quiet, offline=engine.offline
+    )
+    file, line, column = parse_place(place)
+    before, after = split_at(inputs.read_file(file), line, column, file=file)
+    known = find_language(language) if language else language_of_file(file)
+    box = session.open_toolbox(folders, settings, engine)
+    prepared = completing.prepare(box.engine, before, after, sampling.options())
+    if view.dry_run:
+        show.prompt(box, prepared.request, as_json=view.json)
+        return
+    result = completing.complete(
+        box.engine, prepared, before, after, language=known, model=box.model_name
+    )
+    is_broken = result.status == "error"
+    if view.json or not (strict and is_broken):
+        with open_sink(view.output) as sink:
+            if view.json:
+                output.write_json(result.to_dict(), sink)
+            else:
+                sink.write(result.text)  # to the byte: an editor puts it there as it is
+                if sink.is_terminal:
+                    sink.end_line()
+    for warning in result.warnings:
+        output.note(warning)
+    if view.stats:
+        code_write.statistics(result)
+    if is_broken and strict:
+        raise ContractError(f"the file has an error with it: {result.diagnostics[0]}")
+    if is_broken:
+        output.note(f"the file has an error with it: {result.diagnostics[0]}")
+
+
+def tests(
+    file: str,
+    *,
+    framework: str | None,
+    code: CodeGroup,
+    template: str,
+    tell: TellGroup,
+    sampling: g.SamplingGroup,
+    view: g.PrintGroup,
+    engine: g.EngineGroup,
+    common: g.CommonGroup,
+) -> None:
+    """Print tests for a file.
+
+    Raises:
+        ContractError: they have an error.
+    """
+    folders, settings = session.start(
+        color=common.color.value, quiet=common.quiet, offline=engine.offline
+    )
+    _, text = read_source(file)
+    options = code_write.read_options(code, tell, sampling, view=view, file=file)
+    options["template"] = template
+    if framework is not None:
+        framework = inputs.read_argument(framework, name="--framework")
+    box = session.open_toolbox(folders, settings, engine)
+    writing = box.prepare_code(options)
+    case = box.tests_case(writing, text, framework=framework)
+    code_write.one(box, writing, case, view=view, strict=code.strict)
+
+
+def commit(
+    *,
+    body: bool,
+    hook: bool,
+    template: str,
+    tell: TellGroup,
+    sampling: g.SamplingGroup,
+    report: ReportGroup,
+    engine: g.EngineGroup,
+    common: g.CommonGroup,
+) -> None:
+    """Print a message for what is staged, or the hook that asks for one."""
+    folders, settings = session.start(
+        color=common.color.value, quiet=common.quiet, offline=engine.offline
+    )
+    if hook:
+        chosen = ["-m", engine.model] if engine.model else []
+        options = "".join(f" {shlex.quote(word)}" for word in [*chosen, *(["--body"] * body)])
+        with open_sink(report.output) as sink:
+            sink.write(_HOOK.format(options=options))
+        return
+    diff = staged_diff()
+    box = session.open_toolbox(folders, settings, engine)
+    result = box.commit_message(diff, body=body, **read_options(template, tell, sampling))
+    with open_sink(report.output) as sink:
+        if report.json:
+            output.write_json(result.to_dict(), sink)
+        else:
+            sink.write(result.text)
+            sink.end_line()
+    tell_left_out(result.left_out)
+    for warning in result.warnings:
+        output.note(warning)
+    if report.stats:
+        output.note(f"{result.seconds:.3f} s, {result.usage.prompt_tokens} prompt tokens")

@@ -1,0 +1,177 @@
+"""`code explain` and `code review`: what is said of code, and how it looks."""
+
+from __future__ import annotations
+
+import os
+
+from llmtool import __version__
+from llmtool.cli import groups as g
+from llmtool.cli import inputs, output, session, show
+from llmtool.cli.code_options import ReportGroup, TellGroup
+from llmtool.cli.result_file import open_sink
+from llmtool.errors import InputError, LowConfidence, UsageError
+from llmtool.tasks.coding.gap import parse_range, take_lines
+from llmtool.tasks.coding.git import staged_diff
+from llmtool.tasks.coding.results import SEVERITIES, LeftOut, Review
+from llmtool.tasks.coding.sarif import sarif
+from llmtool.tasks.options import GenerateOptions
+from llmtool.tasks.prepare import Case
+
+_MAX_TOLD = 10  # files left out that are told one by one
+
+
+def read_options(template: str, tell: TellGroup, sampling: g.SamplingGroup) -> GenerateOptions:
+    """Return the options of `generate` for a verb."""
+    system = tell.system
+    chosen = sampling.options()
+    options: GenerateOptions = {
+        **chosen,  # type: ignore[typeddict-item]  # its keys are among the others
+        "system": system if system is None else inputs.read_argument(system, name="--system"),
+        "thinking": tell.think,
+        "template": template,
+        "variables": session.parse_params(tell.param or []),
+    }
+    return options
+
+
+def read_source(argument: str) -> tuple[str, str]:
+    """Return (file, text) of `FILE[:A-B]`; a file whose own name looks like that is meant first.
+
+    Raises:
+        UsageError: there are no such lines.
+        InputError: the file cannot be read, or is empty.
+    """
+    file, first, last = argument, None, None
+    if not os.path.isfile(argument):
+        file, first, last = parse_range(argument)
+    text = inputs.read_file(file)
+    if first is not None and last is not None:
+        text = take_lines(text, first, last, file=file)
+    if not text.strip():
+        raise InputError(f"{file}: is empty")
+    return file, text
+
+
+def explain(
+    place: str,
+    *,
+    started: float,
+    template: str,
+    tell: TellGroup,
+    sampling: g.SamplingGroup,
+    view: g.ShowGroup,
+    engine: g.EngineGroup,
+    common: g.CommonGroup,
+) -> None:
+    """Print an explanation of a file, or of lines of it, as it comes."""
+    folders, settings = session.start(
+        color=common.color.value, quiet=common.quiet, offline=engine.offline
+    )
+    _, text = read_source(place)
+    options = read_options(template, tell, sampling)
+    box = session.open_toolbox(folders, settings, engine)
+    prepared = box.prepare(options)
+    case = Case(variables={prepared.template.find_material() or "code": text})
+    if view.dry_run:
+        show.prompt(box, prepared.request(case), as_json=view.json)
+        return
+    show.generation(
+        box.stream_prepared(prepared, case, started=started),
+        to_file=view.output,
+        as_json=view.json,
+        stream=not view.no_stream,
+        think=bool(tell.think),
+        logprobs=False,
+        has_contract=prepared.contract is not None,
+        stats=view.stats,
+        started=started,
+    )
+
+
+def review(
+    *,
+    staged: bool,
+    fail_on: str | None,
+    as_sarif: bool,
+    template: str,
+    tell: TellGroup,
+    sampling: g.SamplingGroup,
+    source: g.SourceGroup,
+    report: ReportGroup,
+    engine: g.EngineGroup,
+    common: g.CommonGroup,
+) -> None:
+    """Print what a model finds in a diff.
+
+    Raises:
+        LowConfidence: a finding is as bad as `fail_on`, or worse; all are printed before.
+        LlmtoolError: as reviewing says.
+    """
+    folders, settings = session.start(
+        color=common.color.value, quiet=common.quiet, offline=engine.offline
+    )
+    if as_sarif and report.json:
+        raise UsageError("--sarif and --json exclude each other")
+    if staged and source.file:
+        raise UsageError("--staged and -f exclude each other")
+    options = read_options(template, tell, sampling)
+    if staged:
+        diff: str | None = staged_diff()
+    else:
+        _, diff = inputs.gather(
+            None, source.file or [], no_stdin=source.no_stdin, errors=source.errors.value
+        )
+    box = session.open_toolbox(folders, settings, engine)
+    result = box.review_code(diff or "", **options)
+    with open_sink(report.output) as sink:
+        if as_sarif:
+            output.write_json(sarif(result, version=__version__), sink)
+        elif report.json:
+            output.write_json(result.to_dict(), sink)
+        elif sink.is_terminal and result.findings:
+            table(result)
+        else:
+            sink.write(result.text)
+    tell_left_out(result.left_out)
+    for warning in result.warnings:
+        output.note(warning)
+    if not result.findings:
+        output.note("nothing was found")
+    if report.stats:
+        parts = f"{result.n_parts} part{'s' * (result.n_parts != 1)}"
+        output.note(f"{result.seconds:.3f} s, {parts}, {result.usage.prompt_tokens} prompt tokens")
+    judge(result, fail_on)
+
+
+def tell_left_out(files: tuple[LeftOut, ...]) -> None:
+    """Say which files no model was shown."""
+    for file in files[:_MAX_TOLD]:
+        output.note(f"left out: {file.path} ({file.reason})")
+    if len(files) > _MAX_TOLD:
+        output.note(f"left out: {len(files) - _MAX_TOLD} more files")
+
+
+def table(result: Review) -> None:
+    """Draw findings, those of a file below one another."""
+    output.table(
+        ["place", "severity", "finding"],
+        [(f"{f.path}:{f.line}", f.severity, f.message) for f in result.findings],
+    )
+
+
+def judge(result: Review, fail_on: str | None) -> None:
+    """Raise for findings that the caller asked to fail on.
+
+    Raises:
+        LowConfidence: there is one.
+    """
+    if fail_on is None:
+        return
+    limit = [str(severity) for severity in SEVERITIES].index(fail_on)
+    bad = [f for f in result.findings if SEVERITIES.index(f.severity) <= limit]
+    if bad:
+        n = len(bad)
+        raise LowConfidence(
+            f"{n} finding{'s' * (n > 1)} of severity {fail_on} or worse; the first: "
+            f"{bad[0].path}:{bad[0].line}"
+        )
