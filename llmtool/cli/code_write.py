@@ -11,7 +11,7 @@ from llmtool.cli.code_options import CodeGroup, TellGroup
 from llmtool.cli.result_file import open_sink
 from llmtool.engine.types import Failed
 from llmtool.errors import ContractError, UsageError
-from llmtool.tasks.coding.results import Code, TestRun
+from llmtool.tasks.coding.results import Code, RanTests
 from llmtool.tasks.coding.run_tests import TestCommand
 from llmtool.tasks.coding.writing import Writing, broken
 from llmtool.tasks.each import Binding, fill
@@ -129,7 +129,7 @@ class _Shown:
         with open_sink(self._file) as sink:
             sink.write(code)
 
-    def __call__(self, code: str) -> TestRun:
+    def __call__(self, code: str) -> RanTests:
         output.note(f"running {self._command.command}")
         run = self._command(code)
         if not run.passed:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
-    from llmtool.tasks.coding.results import TestRun
+    from llmtool.tasks.coding.results import RanTests
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -98,7 +98,7 @@ class CodeOptions(SamplingOptions, total=False):
     check: bool
     repair: int
     format: bool
-    run_tests: Callable[[str], TestRun] | None
+    run_tests: Callable[[str], RanTests] | None
     input: str | None
     system: str | None
     thinking: bool | None

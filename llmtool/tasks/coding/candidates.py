@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from llmtool.tasks.coding.results import TestRun
+from llmtool.tasks.coding.results import RanTests
 from llmtool.text.code_blocks import choose, find_blocks
 from llmtool.text.code_languages import CodeLanguage, known_language
 from llmtool.text.syntax import Check, Diagnostic
@@ -20,7 +20,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     check: Check
     formatter: str | None = None
-    tests: TestRun | None = None
+    tests: RanTests | None = None
     is_cut: bool = False
     n_dropped: int = 0  # lines of an unfinished end that were left out
 

@@ -42,9 +42,14 @@ def prepare(engine: Engine, before: str, after: str, options: Mapping[str, Any])
         return len(engine.tokenize(Prompt(text=line, suffix="")).token_ids) - frame
 
     room = engine.info.n_ctx - (sampling.max_tokens or 1) - frame
-    around = fit(before, after, max_tokens=max(room, 0), count=count)
-    prompt = Prompt(text=around.before, suffix=around.after)
-    n_prompt = len(engine.tokenize(prompt).token_ids)
+    while True:
+        around = fit(before, after, max_tokens=max(room, 0), count=count)
+        prompt = Prompt(text=around.before, suffix=around.after)
+        n_prompt = len(engine.tokenize(prompt).token_ids)
+        over = n_prompt + (sampling.max_tokens or 1) - engine.info.n_ctx
+        if over <= 0 or room <= 0:
+            break
+        room -= over  # joined lines can take other tokens than each alone
     engine.fit(n_prompt, sampling.max_tokens)
     return Completing(
         request=Request(prompt=prompt, sampling=sampling), n_left_out=around.n_left_out

@@ -102,25 +102,27 @@ def fit(before: str, after: str, *, max_tokens: int, count: CountTokens) -> Arou
     """
     upwards = before.splitlines(keepends=True)[::-1]
     downwards = after.splitlines(keepends=True)
-    wanted_after = _take(downwards, max_tokens, count)
-    room_before = max(int(max_tokens * _BEFORE), max_tokens - sum(wanted_after))
-    taken_before = _take(upwards, room_before, count)
-    taken_after = _take(downwards, max_tokens - sum(taken_before), count)
-    n_up, n_down = len(taken_before), len(taken_after)
+    nearest = sum(count(line) for line in (*upwards[:1], *downwards[:1]))
+    room = max(max_tokens - nearest, 0)
+    wanted_after = _take(downwards[1:], room, count)
+    room_before = max(int(room * _BEFORE), room - sum(wanted_after))
+    taken_before = _take(upwards[1:], room_before, count)
+    taken_after = _take(downwards[1:], room - sum(taken_before), count)
+    n_up, n_down = 1 + len(taken_before), 1 + len(taken_after)
     return Around(
         before="".join(upwards[:n_up][::-1]),
         after="".join(downwards[:n_down]),
-        n_left_out=len(upwards) - n_up + len(downwards) - n_down,
+        n_left_out=len(upwards[n_up:]) + len(downwards[n_down:]),
     )
 
 
 def _take(lines: Iterable[str], max_tokens: int, count: CountTokens) -> list[int]:
-    """Return the tokens of the first lines that fit together, of one at least."""
+    """Return the tokens of the first lines that fit together."""
     taken: list[int] = []
-    total = 0
+    left = max_tokens
     for line in lines:
-        total += (n := count(line))
-        if total > max_tokens and taken:
+        left -= (n := count(line))
+        if left < 0:
             break
         taken.append(n)
     return taken

@@ -14,7 +14,7 @@ Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")  # the worst first
 
 
-class TestRun(msgspec.Struct, frozen=True, kw_only=True):
+class RanTests(msgspec.Struct, frozen=True, kw_only=True):
     """A command of the user's that was run on written code; `output` is the end of what it said.
 
     `exit_code` is None where it was stopped because it took too long.
@@ -51,7 +51,7 @@ class Code(Result, frozen=True, kw_only=True):
     rounds: int = 0
     diagnostics: tuple[Diagnostic, ...] = ()
     formatter: str | None = None
-    tests: TestRun | None = None
+    tests: RanTests | None = None
     model: str
     usage: Usage
     seconds: float

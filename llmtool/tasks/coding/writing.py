@@ -15,7 +15,7 @@ from llmtool.tasks.coding import rounds
 from llmtool.tasks.coding.candidates import Candidate, loops, numbered, take_code
 from llmtool.tasks.coding.extracting import NO_CODE
 from llmtool.tasks.coding.formatting import format_code
-from llmtool.tasks.coding.results import Code, TestRun
+from llmtool.tasks.coding.results import Code, RanTests
 from llmtool.tasks.prepare import Case, Preparation, identify
 from llmtool.tasks.results import Generation
 from llmtool.text import syntax
@@ -54,7 +54,7 @@ class Writing:
         check: bool = True,
         repair: int = 2,
         format: bool = True,
-        run_tests: Callable[[str], TestRun] | None = None,
+        run_tests: Callable[[str], RanTests] | None = None,
         strict: bool = False,
     ) -> None:
         if not 0 <= repair <= 10:
@@ -109,7 +109,7 @@ class Writing:
         tests = self._test(code) if check.status != "error" else None
         return Candidate(code=code, check=check, formatter=formatter, tests=tests, is_cut=is_cut)
 
-    def _test(self, code: str) -> TestRun | None:
+    def _test(self, code: str) -> RanTests | None:
         return self.run_tests(code) if self.run_tests else None
 
     def conclude(self, id: int, result: Code) -> Code | Failed:
