@@ -9,7 +9,6 @@ from llmtool.cli import contracts, inputs, session, show
 from llmtool.cli import groups as g
 from llmtool.engine.types import Token
 from llmtool.errors import UsageError
-from llmtool.tasks.coding.extracting import only_code
 from llmtool.tasks.each import Binding, fill
 from llmtool.tasks.options import GenerateOptions
 from llmtool.tasks.prepare import Preparation
@@ -101,6 +100,8 @@ def command(
     else:
         events: Iterator[Token | Generation] = box.stream_prepared(prepared, case, started=started)
         if reply.extract:
+            from llmtool.tasks.coding.extracting import only_code
+
             opened = prepared.template.prefill + (options.get("prefill") or "")
             events = only_code(events, opened=opened)
         show.generation(

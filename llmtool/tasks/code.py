@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, cast, overload
 from llmtool.engine.types import Failed
 from llmtool.errors import UsageError
 from llmtool.tasks.base import Tools
-from llmtool.tasks.coding.results import Code
-from llmtool.tasks.coding.writing import LANGUAGE_INPUT, Writing, told_language
 from llmtool.tasks.options import CodeOptions, GenerateOptions, SamplingOptions
 from llmtool.tasks.prepare import Case
-from llmtool.text.code_languages import find_language, known_language
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from llmtool.tasks.coding.results import Code
+    from llmtool.tasks.coding.writing import Writing
 
 DEFAULT = "code"
 REPAIR = "code-repair"
@@ -113,6 +113,9 @@ class CodeTask(Tools):
         Raises:
             UsageError, TemplateError: as `write_code` says.
         """
+        from llmtool.tasks.coding.writing import LANGUAGE_INPUT, Writing, told_language
+        from llmtool.text.code_languages import find_language, known_language
+
         unknown = [name for name in options if name not in CodeOptions.__annotations__]
         if unknown and unknown[0] not in SamplingOptions.__annotations__:
             raise UsageError(f"unknown option {unknown[0]!r}")

@@ -7,34 +7,31 @@ from typing import TYPE_CHECKING, TypeVar
 
 from llmtool.engine.types import Failed, Token
 from llmtool.tasks.code import CodeTask
-from llmtool.tasks.coding import completing
-from llmtool.tasks.coding.committing import Committing
-from llmtool.tasks.coding.fixing import error_of, make_fix
-from llmtool.tasks.coding.results import Code, CommitMessage, Fix, Review
-from llmtool.tasks.coding.reviewing import review
-from llmtool.tasks.coding.writing import Writing
 from llmtool.tasks.options import CodeOptions, GenerateOptions, SamplingOptions
 from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Generation
-from llmtool.text.code_languages import CodeLanguage, find_language
 
+# What the verbs need is imported by them: every command makes a toolbox.
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from llmtool.tasks.coding.results import Code, CommitMessage, Fix, Review
+    from llmtool.tasks.coding.writing import Writing
 
 R = TypeVar("R")
 EXPLAIN, REVIEW, FIX, TESTS = "code-explain", "review-hunk", "code-fix", "code-tests"
 COMMIT, COMMIT_MERGE, COMMIT_BODY = "commit", "commit-merge", "commit-body"
 
 FRAMEWORKS = {
-    CodeLanguage.bash: "bats",
-    CodeLanguage.c: "assert.h",
-    CodeLanguage.cpp: "GoogleTest",
-    CodeLanguage.go: "the package testing",
-    CodeLanguage.java: "JUnit 5",
-    CodeLanguage.javascript: "node:test",
-    CodeLanguage.rust: "#[test]",
-    CodeLanguage.tsx: "vitest",
-    CodeLanguage.typescript: "vitest",
+    "bash": "bats",
+    "c": "assert.h",
+    "cpp": "GoogleTest",
+    "go": "the package testing",
+    "java": "JUnit 5",
+    "javascript": "node:test",
+    "rust": "#[test]",
+    "tsx": "vitest",
+    "typescript": "vitest",
 }  # those that differ from the template's
 
 
@@ -78,6 +75,8 @@ class CodeVerbs(CodeTask):
             >>> box.review_code(diff).findings[0].line    # doctest: +SKIP
             12
         """
+        from llmtool.tasks.coding.reviewing import review
+
         prepared = self.prepare({"template": REVIEW, **options})
         return review(self.engine, prepared, diff)
 
@@ -110,6 +109,8 @@ class CodeVerbs(CodeTask):
             @@ -1 +1,2 @@
             ...
         """
+        from llmtool.tasks.coding.fixing import error_of, make_fix
+
         # Its layout is the author's: a formatter would hide the change among others.
         writing = self.prepare_code({"template": FIX, "format": False, **options})
         told = error_of(code, error, writing.language)
@@ -133,7 +134,7 @@ class CodeVerbs(CodeTask):
 
     def tests_case(self, writing: Writing, code: str, *, framework: str | None) -> Case:
         """Return what a template that writes tests is given."""
-        usual = FRAMEWORKS.get(writing.language) if writing.language else None
+        usual = FRAMEWORKS.get(writing.language.name) if writing.language else None
         told = {"framework": framework or usual} if framework or usual else {}
         return Case(variables={"code": code, **told})
 
@@ -167,6 +168,9 @@ class CodeVerbs(CodeTask):
             >>> box.complete_code("def add(a, b):\\n    return ", "\\n").text   # doctest: +SKIP
             'a + b'
         """
+        from llmtool.tasks.coding import completing
+        from llmtool.text.code_languages import find_language
+
         known = find_language(language) if language else None
         prepared = completing.prepare(self.engine, before, after, sampling)
         return completing.complete(
@@ -190,6 +194,8 @@ class CodeVerbs(CodeTask):
             >>> box.commit_message(diff).subject    # doctest: +SKIP
             'fix(mail): wait 30 seconds for the server'
         """
+        from llmtool.tasks.coding.committing import Committing
+
         of_all: GenerateOptions = {**options}
         of_all.pop("template", None)
         of_all.pop("variables", None)
