@@ -1,0 +1,430 @@
+"""`llmtool code` and its verbs: code alone on stdout, exit codes, nothing written unasked."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import error_line, linux
+from tiny_vocabulary import TokenType, bpe_vocabulary
+
+Done = subprocess.CompletedProcess[bytes]
+GREEDY = ("--temperature", "0", "--threads", "1")
+BROKEN = "def add(a, b)\n    return a + b\n"
+
+
+@pytest.fixture
+def code(run_llmtool: Callable[..., Any], starter: Path) -> Callable[..., Done]:
+    def run(*args: str | Path, **options: Any) -> Done:
+        return run_llmtool("code", *args, "-m", starter, *GREEDY, **options)  # type: ignore[no-any-return]
+
+    return run
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository with one staged change."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "-q")
+    (folder / "mail.py").write_text("timeout = 1\nprint(timeout)\n")
+    git(folder, "add", "-A")
+    git(folder, "-c", "user.name=x", "-c", "user.email=x@y", "commit", "-qm", "begin")
+    (folder / "mail.py").write_text("timeout = 30\nprint(timeout)\n")
+    (folder / "uv.lock").write_text("x\n")
+    git(folder, "add", "-A")
+    return folder
+
+
+def git(folder: Path, *args: str) -> bytes:
+    return subprocess.run(["git", *args], cwd=folder, check=True, capture_output=True).stdout
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and ".git" not in path.parts
+    }
+
+
+# Writing
+
+
+def test_stdout_is_code_and_nothing_else(code: Callable[..., Done]) -> None:
+    done = code("a function is_even(n)", "-l", "py")
+    assert (done.returncode, done.stderr) == (0, b"")
+    text = done.stdout.decode()
+    assert "```" not in text and text.endswith("\n")
+    assert [n.name for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)] == ["is_even"]
+
+
+def test_the_request_may_come_from_a_pipe(code: Callable[..., Done]) -> None:
+    piped = code("-l", "py", input=b"a function is_even(n)")
+    assert piped.stdout == code("a function is_even(n)", "-l", "py").stdout
+
+
+def test_json_tells_everything(code: Callable[..., Done]) -> None:
+    told = json.loads(code("a function is_even(n)", "-l", "python3", "--json").stdout)
+    assert list(told) == [
+        "code", "language", "status", "rounds", "diagnostics", "formatter", "tests", "model",
+        "usage", "seconds", "finish_reason", "seed", "warnings",
+    ]  # fmt: skip
+    assert (told["language"], told["status"], told["rounds"]) == ("python", "ok", 0)
+
+
+def test_the_name_of_the_output_says_the_language(
+    code: Callable[..., Done], tmp_path: Path
+) -> None:
+    file = tmp_path / "add.js"
+    done = code("a function that adds two numbers", "-o", file)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert re.search(r"function|=>", file.read_text())
+
+
+BROKEN_JSON = ("the number 1 and a story", "-l", "json", "--max-tokens", "12", "--repair", "1")
+
+
+def test_code_with_an_error_is_printed_and_ends_in_17(code: Callable[..., Done]) -> None:
+    done = code(*BROKEN_JSON)
+    assert done.returncode == 17 and done.stdout
+    last = done.stderr.decode().splitlines()[-1]
+    assert re.match(r"llmtool: the code has an error: line \d+, column \d+: ", last)
+    told = code(*BROKEN_JSON, "--json")
+    assert told.returncode == 17 and json.loads(told.stdout)["status"] == "error"
+
+
+def test_strict_prints_and_writes_nothing_then(code: Callable[..., Done], tmp_path: Path) -> None:
+    done = code(*BROKEN_JSON, "--strict", "--quiet")
+    assert "the code has an error" in error_line(done, 17)
+    code(*BROKEN_JSON, "--strict", "-o", tmp_path / "x.json")
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_without_a_check_it_is_printed_as_it_is(code: Callable[..., Done]) -> None:
+    done = code(*BROKEN_JSON, "--no-check", "--quiet")
+    assert (done.returncode, done.stderr) == (0, b"") and done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (["x", "-l", "pyton"], "unknown language 'pyton': the nearest"),
+        (["x", "--run-tests", "pytest"], "name one with -o"),
+        (["x", "--limit", "3"], "belongs to a batch"),
+        (["--each", "line", "--run-tests", "cat {}"], "without --each"),
+        (["x", "--repair", "11"], "0<=x<=10"),
+        (["review", "--sarif", "--json"], "exclude each other"),
+        (["review", "--staged", "-f", "x"], "exclude each other"),
+        (["complete", "x.py"], "FILE:LINE"),
+        (["fix", "-", "--write"], "- is none"),
+        (["commit"], "no git repository"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_makes_no_sense_is_a_usage_error(
+    code: Callable[..., Done], args: list[str], reason: str
+) -> None:
+    assert reason in error_line(code(*args, input=b"x\n"), 2)
+
+
+def test_a_dry_run_shows_the_prompt(code: Callable[..., Done]) -> None:
+    done = code("sort a list", "-l", "rs", "--dry-run")
+    assert done.returncode == 0 and b"Write rust code: sort a list" in done.stdout
+
+
+def test_a_batch_has_a_row_for_each_request(code: Callable[..., Done]) -> None:
+    requests = b"a function is_even(n)\na function half(n)\n"
+    done = code("--each", "line", "-l", "py", "--jsonl", input=requests)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0 and [row["status"] for row in rows] == ["ok", "ok"]
+    assert "def is_even" in rows[0]["code"] and "def half" in rows[1]["code"]
+
+
+def test_a_record_whose_code_has_an_error_fails_alone(code: Callable[..., Done]) -> None:
+    args = ("--each", "jsonl", "-l", "json", "--max-tokens", "12", "--repair", "0")
+    records = b'{"text": "the number 1 and a story"}\n{"text": ""}\n'
+    done = code(*args, input=records)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 3 and [row["exit_code"] for row in rows] == [17, 14]
+    assert rows[0]["status"] == "error" and rows[0]["code"]
+
+
+# Tests of the user's
+
+
+@linux
+def test_the_users_tests_run_on_the_code_and_are_shown(code: Callable[..., Done]) -> None:
+    done = code("a function is_even(n)", "-l", "py", "--run-tests", "grep -q is_even {}")
+    assert done.returncode == 0 and b"llmtool: running grep -q is_even {}\n" in done.stderr
+
+
+@linux
+def test_tests_that_fail_end_in_17(code: Callable[..., Done]) -> None:
+    args = ("a function is_even(n)", "-l", "py", "--repair", "0", "--json")
+    done = code(*args, "--run-tests", "echo no; exit 4 # {}")
+    told = json.loads(done.stdout)
+    assert done.returncode == 17 and told["status"] == "error"
+    assert (told["tests"]["exit_code"], told["tests"]["output"]) == (4, "no\n")
+
+
+@linux
+def test_the_tests_find_the_file_of_the_output(code: Callable[..., Done], tmp_path: Path) -> None:
+    (tmp_path / "even.py").write_text("old")
+    (tmp_path / "even.py").chmod(0o640)
+    command = "python3 -c 'from even import is_even; assert is_even(2) and not is_even(3)'"
+    done = code(
+        "a function is_even(n)", "-o", "even.py", "--run-tests", command, "--repair", "0",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert stat.S_IMODE((tmp_path / "even.py").stat().st_mode) == 0o640
+
+
+def test_nothing_is_run_and_nothing_written_unless_asked(
+    code: Callable[..., Done], tmp_path: Path, repository: Path
+) -> None:
+    (repository / "add.py").write_text(BROKEN)
+    before = files_of(repository)
+    for args in (
+        ["write a file called x with the text y in Python", "-l", "py", "--max-tokens", "40"],
+        ["fix", "add.py"],
+        ["tests", "add.py", "--max-tokens", "40"],
+        ["explain", "add.py", "--max-tokens", "8"],
+        ["review", "--staged", "--max-tokens", "60"],
+        ["commit"],
+        ["commit", "--hook"],
+    ):
+        code(*args, cwd=repository)
+        assert files_of(repository) == before, args
+
+
+# The verbs
+
+
+def test_a_fix_is_a_patch_that_git_applies(code: Callable[..., Done], repository: Path) -> None:
+    (repository / "add.py").write_text(BROKEN)
+    done = code("fix", "add.py", cwd=repository)
+    assert done.returncode == 0 and (repository / "add.py").read_text() == BROKEN
+    subprocess.run(["git", "apply", "-"], input=done.stdout, cwd=repository, check=True)
+    ast.parse((repository / "add.py").read_text())
+
+
+def test_a_fix_is_written_when_asked_and_the_old_file_kept(
+    code: Callable[..., Done], tmp_path: Path
+) -> None:
+    file = tmp_path / "add.py"
+    file.write_text(BROKEN)
+    file.chmod(0o755)
+    done = code("fix", file, "--write", "--error", "-", input=b"SyntaxError: expected ':'\n")
+    assert done.returncode == 0 and done.stdout.startswith(b"--- a/")
+    ast.parse(file.read_text())
+    assert (tmp_path / "add.py.orig").read_text() == BROKEN
+    assert stat.S_IMODE(file.stat().st_mode) == 0o755
+
+
+def test_a_fix_that_does_not_parse_is_not_written(
+    code: Callable[..., Done], tmp_path: Path
+) -> None:
+    file = tmp_path / "x.json"
+    file.write_text("{")
+    done = code("fix", file, "--write", "--max-tokens", "3", "--repair", "0")
+    assert done.returncode == 17 and file.read_text() == "{"
+    assert [path.name for path in tmp_path.glob("x.json*")] == ["x.json"]
+
+
+def test_a_file_without_an_error_needs_to_be_told_one(
+    code: Callable[..., Done], tmp_path: Path
+) -> None:
+    (tmp_path / "ok.py").write_text("x = 1\n")
+    assert "--error" in error_line(code("fix", tmp_path / "ok.py"), 2)
+
+
+def test_lines_of_a_file_are_explained(code: Callable[..., Done], tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    file.write_text("secret = 1\ndef area(r):\n    return 3.14 * r * r\n")
+    shown = code("explain", f"{file}:2-3", "--dry-run").stdout.decode()
+    assert "def area(r)" in shown and "secret" not in shown
+    done = code("explain", file, "--max-tokens", "30")
+    assert done.returncode == 0 and done.stdout.strip()
+    assert "has 3 lines" in error_line(code("explain", f"{file}:2-9"), 2)
+    assert "is empty" in error_line(code("explain", "-", input=b" \n"), 14)
+
+
+def test_tests_are_written_for_a_file(code: Callable[..., Done], tmp_path: Path) -> None:
+    file = tmp_path / "half.py"
+    file.write_text("def half(n):\n    return n / 2\n")
+    done = code("tests", file)
+    assert done.returncode == 0 and b"def test_" in done.stdout
+    shown = code("tests", file, "-l", "js", "--dry-run").stdout
+    assert b"Write tests with node:test" in shown
+
+
+def test_a_review_is_of_lines_in_the_diff(code: Callable[..., Done], repository: Path) -> None:
+    done = code("review", "--staged", "--json", cwd=repository)
+    told = json.loads(done.stdout)
+    assert done.returncode == 0 and told["n_parts"] == 1
+    assert told["left_out"] == [{"path": "uv.lock", "reason": "a lock file"}]
+    assert all(f["path"] == "mail.py" and f["line"] in (1, 2) for f in told["findings"])
+    assert b"left out: uv.lock (a lock file)" in done.stderr
+
+
+def test_a_review_fails_on_what_it_is_told_to(code: Callable[..., Done], repository: Path) -> None:
+    diff = git(repository, "diff", "--staged")
+    done = code("review", "--sarif", "--fail-on", "note", input=diff)
+    results = json.loads(done.stdout)["runs"][0]["results"]
+    assert done.returncode == (15 if results else 0)
+    none = code("review", "-f", "-", "--fail-on", "error", input=diff)
+    lines = none.stdout.decode().splitlines()
+    assert none.returncode == (15 if any(": error: " in line for line in lines) else 0)
+
+
+def test_no_diff_is_no_review(code: Callable[..., Done]) -> None:
+    assert "no change to review" in error_line(code("review", input=b"hello\n"), 14)
+
+
+def test_a_commit_message_has_its_form(code: Callable[..., Done], repository: Path) -> None:
+    done = code("commit", cwd=repository)
+    assert done.returncode == 0
+    subject = done.stdout.decode().removesuffix("\n")
+    assert re.fullmatch(r"[a-z]+(\([a-z0-9._/-]+\))?: [a-z].+", subject) and len(subject) <= 72
+    told = json.loads(code("commit", "--body", "--json", cwd=repository).stdout)
+    assert told["text"] == f"{told['subject']}\n\n{told['body']}"
+    assert all(len(line) <= 72 for line in told["text"].splitlines())
+
+
+def test_nothing_staged_is_nothing_to_tell(code: Callable[..., Done], repository: Path) -> None:
+    git(repository, "reset", "-q", "--hard")
+    assert "nothing is staged" in error_line(code("commit", cwd=repository), 14)
+
+
+@linux
+def test_a_repository_cannot_make_git_run_its_programs(
+    code: Callable[..., Done], repository: Path
+) -> None:
+    mark = repository / "was-run"
+    program = repository / "evil"
+    program.write_text(f'#!/bin/sh\ntouch {mark}\ncat "$1" 2>/dev/null\n')
+    program.chmod(0o755)
+    git(repository, "config", "diff.external", str(program))
+    git(repository, "config", "diff.evil.textconv", str(program))
+    git(repository, "config", "core.fsmonitor", str(program))
+    git(repository, "config", "core.pager", str(program))
+    (repository / ".git" / "info" / "attributes").write_text("* diff=evil\n")
+    assert code("commit", cwd=repository).returncode == 0
+    assert not mark.exists()
+
+
+@linux
+def test_the_hook_begins_an_empty_message_and_no_other(
+    code: Callable[..., Done], repository: Path, tmp_path: Path
+) -> None:
+    hook = code("commit", "--hook").stdout
+    script, message = tmp_path / "hook", tmp_path / "message"
+    script.write_bytes(hook)
+    fake = tmp_path / "bin" / "llmtool"
+    fake.parent.mkdir()
+    fake.write_text('#!/bin/sh\necho "fix: $3 $5"\n')
+    fake.chmod(0o755)
+
+    def run(*source: str) -> str:
+        message.write_text("# comment\n")
+        path = f"{fake.parent}:/usr/bin:/bin"
+        subprocess.run(["sh", script, message, *source], env={"PATH": path}, check=True)
+        return message.read_text()
+
+    model = re.search(r"-m (\S+)\)", hook.decode())
+    assert model is not None
+    assert run() == f"fix: --quiet {model[1]}\n# comment\n"
+    assert run("message") == "# comment\n"
+    fake.write_text("#!/bin/sh\nexit 14\n")
+    assert run() == "# comment\n"
+
+
+# Gaps
+
+
+@pytest.fixture(scope="module")
+def filler(tiny_model: Callable[..., Path]) -> Path:
+    vocabulary = bpe_vocabulary()
+    for name in ("prefix", "suffix", "middle"):
+        text = f"<|fim_{name}|>"  # llama.cpp knows them by their names
+        vocabulary.add(text, text.encode(), TokenType.CONTROL)
+    return tiny_model("plain", vocabulary=vocabulary, printable=True, n_ctx=256)
+
+
+def test_a_gap_is_filled_to_the_byte(
+    run_llmtool: Callable[..., Done], filler: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("The river rose\nduring the night\n")
+    args = ("code", "complete", f"{file}:1:5", "-m", filler, *GREEDY, "--max-tokens", "5")
+    shown = run_llmtool(*args, "--dry-run").stdout.decode()
+    assert shown.startswith(
+        "<|fim_prefix|>The <|fim_suffix|>river rose\nduring the night\n<|fim_middle|>"
+    )
+    told = json.loads(run_llmtool(*args, "--json").stdout)
+    done = run_llmtool(*args)
+    assert done.returncode == 0 and done.stdout.decode() == told["code"] != ""
+    assert b"\n" not in done.stdout[-1:] or told["code"].endswith("\n")
+    assert told["usage"]["completion_tokens"] == 5
+
+
+def test_a_long_file_is_fitted_around_its_gap(
+    run_llmtool: Callable[..., Done], filler: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("".join(f"line {i}\n" for i in range(200)))
+    done = run_llmtool(
+        "code", "complete", f"{file}:100", "-m", filler, *GREEDY, "--max-tokens", "5"
+    )
+    assert done.returncode == 0 and b"the model did not see" in done.stderr
+
+
+def test_a_completion_that_breaks_the_file_is_told(
+    run_llmtool: Callable[..., Done], filler: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.py"
+    file.write_text("x = (\n")
+    args = ("code", "complete", f"{file}:1", "-m", filler, *GREEDY, "--max-tokens", "3")
+    done = run_llmtool(*args)
+    assert done.returncode == 0 and b"the file has an error with it: line 1" in done.stderr
+    strict = run_llmtool(*args, "--strict", "--quiet")
+    assert "the file has an error" in error_line(strict, 17)
+
+
+def test_a_model_without_the_tokens_is_told_so(code: Callable[..., Done], tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("x = 1\n")
+    assert "no tokens to fill in" in error_line(code("complete", f"{tmp_path / 'a.py'}:1"), 2)
+
+
+# gen -x
+
+
+def test_gen_prints_the_code_of_a_reply_alone(
+    run_llmtool: Callable[..., Done], starter: Path
+) -> None:
+    args = ("gen", "-m", starter, *GREEDY)
+    done = run_llmtool(*args, "-x", "Write a Python function add(a, b) in a code block.")
+    assert done.returncode == 0 and done.stdout.startswith(b"def add") and b"```" not in done.stdout
+
+
+def test_gen_without_code_prints_nothing(run_llmtool: Callable[..., Done], starter: Path) -> None:
+    done = run_llmtool("gen", "-m", starter, *GREEDY, "-x", "Say hello.", "--max-tokens", "8")
+    assert "no code in it" in error_line(done, 17)
+
+
+@pytest.mark.parametrize("option", [["--json"], ["--each", "line"], ["--logprobs", "2"]], ids=str)
+def test_gen_extracts_from_one_plain_reply(
+    run_llmtool: Callable[..., Done], tiny: Path, option: list[str]
+) -> None:
+    assert "-x prints code alone" in error_line(
+        run_llmtool("gen", "-m", tiny, "-x", "hi", *option), 2
+    )
