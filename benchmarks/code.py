@@ -11,9 +11,9 @@ greedy:
     fence           the template `code` and the fence scanner, without a check
     checked         `code` as it is: checked, a cut reply goes on, repaired at most twice
 
-`parses` is the share that is well-formed, `named` the share that parses and has in it what was asked
-for by its name, `whole` the share of these whose reply was not cut. Nothing is run: whether the code
-is right is another question.
+`parses` is the share that is well-formed, `named` the share that parses and has in it what was
+asked for by its name, `whole` the share of these whose reply was not cut. Nothing is run: whether
+the code is right is another question.
 """
 
 from __future__ import annotations
