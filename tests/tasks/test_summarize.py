@@ -147,6 +147,13 @@ def test_a_reply_that_was_cut_ends_with_a_whole_sentence() -> None:
     assert result.text == "One two three."
 
 
+def test_the_number_of_a_point_that_did_not_come_is_left_out() -> None:
+    toolbox = box(tell_codes, lambda prompt: "These are the points of it.\n1.")
+    assert str(toolbox.summarize("Text here. More.", length="6 words")) == (
+        "These are the points of it."
+    )
+
+
 # Facts and lengths
 
 

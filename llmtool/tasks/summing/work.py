@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol
@@ -17,6 +18,7 @@ from llmtool.text.sections import Chunk
 
 Strategy = Literal["stuff", "map-reduce", "refine"]
 _TRIES = 2  # of the last call
+_OPEN_ITEM = re.compile(r"\s+(?:\d{1,3}[.)]|[-*•])$")  # the number of a point that did not come
 
 
 class SummaryText(msgspec.Struct, frozen=True, kw_only=True):
@@ -278,7 +280,7 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
 
 def whole_sentences(text: str, finish_reason: FinishReason) -> str:
     """Return a reply without a sentence that was cut at its end, unless there is no other."""
-    text = text.strip()
+    text = _OPEN_ITEM.sub("", text.strip())
     sentences = split_sentences(text)
     if finish_reason == "stop" or len(sentences) < 2 or text[-1:] in '.!?…。！？"”»':
         return text
