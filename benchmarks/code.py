@@ -12,8 +12,8 @@ greedy:
     checked         `code` as it is: checked, a cut reply goes on, repaired at most twice
 
 `parses` is the share that is well-formed, `named` the share that parses and has in it what was
-asked for by its name, `whole` the share of these whose reply was not cut. Nothing is run: whether
-the code is right is another question.
+asked for by its name, `whole` the share that does and whose reply was not cut. Nothing is run:
+whether the code is right is another question.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from llmtool.tasks.prepare import Case
 from llmtool.text import syntax
 from llmtool.text.code_languages import find_language
 
+MAX_TOKENS = 300
 FIRST_FENCE = re.compile(r"```[^\n]*\n(.*?)```", re.DOTALL)
 
 
@@ -104,7 +105,7 @@ def plain(box: Toolbox, tasks: list[Task]) -> list[Outcome]:
         for t in tasks
     ]
     found = []
-    replies = box.generate(prompts, temperature=0, max_tokens=800)
+    replies = box.generate(prompts, temperature=0, max_tokens=MAX_TOKENS)
     for task, reply in zip(tasks, replies, strict=True):
         block = FIRST_FENCE.search(reply.text)
         code = block[1] if block else reply.text
@@ -115,7 +116,12 @@ def plain(box: Toolbox, tasks: list[Task]) -> list[Outcome]:
 def written(box: Toolbox, tasks: list[Task], **options: object) -> list[Outcome]:
     found: dict[int, Outcome] = {}
     for language in dict.fromkeys(task.language for task in tasks):
-        given: CodeOptions = {"language": language, "format": False, **options}  # type: ignore
+        given: CodeOptions = {
+            "language": language,
+            "format": False,
+            "max_tokens": MAX_TOKENS,
+            **options,
+        }  # type: ignore
         writing = box.prepare_code(given)
         cases = [
             Case(id=i, prompt=task.request)
@@ -157,6 +163,7 @@ def main() -> None:
     parser.add_argument("--model", default="starter")
     parser.add_argument("--split", choices=("tune", "test"), default="test")
     parser.add_argument("--repair", type=int, default=2)
+    parser.add_argument("--ways", default="plain,fence,checked")
     parser.add_argument("--show", action="store_true", help="print what does not parse")
     args = parser.parse_args()
     tasks = split_of(args.split)
@@ -170,7 +177,8 @@ def main() -> None:
         "fence": lambda: written(box, tasks, check=False),
         "checked": lambda: written(box, tasks, repair=args.repair),
     }
-    for name, way in ways.items():
+    for name in args.ways.split(","):
+        way = ways[name]
         started = time.perf_counter()
         found = way()
         print(row(name, tasks, found, time.perf_counter() - started), flush=True)

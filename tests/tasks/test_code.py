@@ -144,13 +144,13 @@ def test_a_reply_that_was_cut_goes_on_first(tmp_path: Path) -> None:
     whole = "def f(a, b):\n    return (a + b)\n"
 
     def reply(prompt: str) -> str:
-        return whole[len(prompt.split("```\n")[-1]) :]
+        return whole[len(prompt.split("```python\n")[-1]) :]
 
     box, engine = make(tmp_path, reply)
     result = box.write_code("f", language="py", max_tokens=4)
     assert (result.text, result.status, result.rounds) == (whole, "ok", 0)
     assert (result.finish_reason, len(engine.prompts)) == ("stop", 2)
-    assert engine.prompts[1].endswith("```\ndef f(a, b):\n    return")
+    assert engine.prompts[1].endswith("```python\ndef f(a, b):\n    return")
 
 
 def test_going_on_has_an_end(tmp_path: Path) -> None:
@@ -163,9 +163,23 @@ def test_going_on_has_an_end(tmp_path: Path) -> None:
 
 
 def test_a_loop_does_not_go_on(tmp_path: Path) -> None:
-    box, engine = make(tmp_path, "f(1)\n" * 40)
+    box, engine = make(tmp_path, "f(11)\n" * 40)
     result = box.write_code("f", language="py", max_tokens=20)
     assert len(engine.prompts) == 1 and result.finish_reason == "length"
+
+
+def test_a_reply_in_circles_is_asked_for_again_and_not_mended(tmp_path: Path) -> None:
+    box, engine = make(tmp_path, ["x = (1, " + "f(lambda: " * 30, "x = 1\n"])
+    result = box.write_code("f", language="py", max_tokens=25)
+    assert (result.text, result.rounds) == ("x = 1\n", 1)
+    assert engine.prompts[1] == engine.prompts[0]
+
+
+def test_the_fence_names_the_language(tmp_path: Path) -> None:
+    for language, fence in (("sh", "```bash\n"), ("c++", "```cpp\n")):
+        box, engine = make(tmp_path, "x")
+        box.write_code("f", language=language, repair=0)
+        assert engine.prompts[0].endswith(fence)
 
 
 def test_an_unfinished_end_is_left_out_and_told(tmp_path: Path) -> None:
@@ -383,10 +397,28 @@ def test_a_command_that_cannot_find_the_code_is_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a\n" * 3, True), ("a\n" * 2, False), ("a\nb\n" * 3, True), ("a\nb\nc\n", False),
-        ("x\n" + "a\nb\n" * 3, True), ("\n" * 10, False), ("a\n" * 3 + "half", True), ("", False),
+        ("a = f(1)\n" * 20, True),
+        ("begin\n" + "a = f(1)\nb = 2\n" * 10 + "a = f(", True),
+        ("x = " + "f(lambda: " * 20, True),
+        ("x = " + "f(lambda: " * 5, False),
+        ("a = f(1)\n" * 20 + "and then something else\n", False),
+        ("".join(f"x{i} = {i * i}\n" for i in range(90)), False),
+        ("x = 1\n" + "-" * 79, False),
+        ("\n" * 500, False),
+        ("", False),
     ],
-)  # fmt: skip
+    ids=[
+        "a line",
+        "two lines",
+        "in a line",
+        "too short",
+        "over",
+        "rows",
+        "a ruler",
+        "blank",
+        "none",
+    ],
+)
 def test_loops_are_seen(text: str, expected: bool) -> None:
     assert loops(text) is expected
 

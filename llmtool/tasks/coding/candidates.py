@@ -10,8 +10,9 @@ from llmtool.text.code_languages import CodeLanguage, known_language
 from llmtool.text.syntax import Check, Diagnostic
 
 _AROUND = 3  # lines before and after an error that are shown with their numbers
-_LOOPS = 3  # times that lines come one after another before they are called a loop
-_MAX_PERIOD = 24  # lines of a loop
+_LOOPS = 3  # times that something comes one after another before it is called a loop
+_MIN_LOOP = 100  # characters that a loop fills at least: rulers and rows of a table are none
+_LOOKED_AT = 1200  # characters of the end
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,19 +91,23 @@ def numbered(code: str, line: int | None) -> str:
 
 
 def loops(text: str) -> bool:
-    """Whether the end of a text says the same lines again and again: going on would not help.
+    """Whether the end of a text says the same again and again: going on would not help.
+
+    It does where the last characters are one piece three times or more (found by the borders of
+    Knuth, Morris and Pratt).
 
     Example:
-        >>> loops("x\\n" + "a()\\nb()\\n" * 3), loops("a\\nb\\n")
+        >>> loops("x\n" + "a(1)\nb(2)\n" * 12), loops("a\nb\n" * 12 + "the end of it")
         (True, False)
     """
-    lines = text.splitlines()
-    if text and not text.endswith("\n"):
-        lines = lines[:-1]  # the last one is not finished
-    for period in range(1, _MAX_PERIOD + 1):
-        tail = lines[-period * _LOOPS :]
-        if len(tail) < period * _LOOPS:
-            return False
-        if any(line.strip() for line in tail) and tail == tail[-period:] * _LOOPS:
+    tail = text.rstrip()[-_LOOKED_AT:][::-1]  # the last character first: any start of it may count
+    border = [0] * len(tail)
+    k = 0
+    for i in range(1, len(tail)):
+        while k and tail[i] != tail[k]:
+            k = border[k - 1]
+        k += tail[i] == tail[k]
+        border[i] = k
+        if i + 1 >= _MIN_LOOP and (i + 1 - k) * _LOOPS <= i + 1:
             return True
     return False

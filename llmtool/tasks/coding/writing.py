@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MAX_CONTINUED = 2  # times that a reply which was cut goes on
 LANGUAGE_INPUT = "language"  # a template with such an input is told which language is wanted
+_AGAINST_LOOPS = 1.15  # repeat penalty
+_OPEN = "```\n"  # of a prefill
 _TOLD = {CodeLanguage.cpp: "C++", CodeLanguage.csharp: "C#"}
 
 
@@ -81,7 +83,7 @@ class Writing:
 
     def request(self, case: Case) -> Request:
         """Render the template into the first request of a case."""
-        return self._prepared.request(case)
+        return with_language(self._prepared.request(case), self.language)
 
     def outcomes(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
@@ -169,8 +171,9 @@ class _Job:
         if self._rounds >= self._writing.repair or not improved:
             return self._finish()
         self._rounds += 1
+        went_in_circles = is_cut and loops(self._reply)
         self._reply, self._n_continued = "", 0
-        self._request = self._mend(self._best)
+        self._request = self._again() if went_in_circles else self._mend(self._best)
         return self._request
 
     def _count(self, outcome: Generation) -> None:
@@ -211,6 +214,14 @@ class _Job:
         text, prefill = self._request.prompt.text, self._writing.template.prefill
         return prefill if text is not None and prefill and text.endswith(prefill) else ""
 
+    def _again(self) -> Request:
+        """Ask the same with repetition discouraged: there is nothing to mend in a circle."""
+        sampling = self._request.sampling
+        penalty = max(sampling.repeat_penalty, _AGAINST_LOOPS)
+        sampling = msgspec.structs.replace(sampling, repeat_penalty=penalty, repeat_last_n=256)
+        request = self._writing.request(self._case)
+        return msgspec.structs.replace(request, sampling=sampling)
+
     def _mend(self, best: Candidate) -> Request:
         first = best.diagnostics[0] if best.diagnostics else None
         told: dict[str, Any] = {
@@ -222,9 +233,8 @@ class _Job:
         }
         known = self._writing.repairing.template.inputs
         variables = {name: value for name, value in told.items() if name in known}
-        return self._writing.repairing.request(
-            Case(id=self.id, variables=variables, seed=self._case.seed)
-        )
+        case = Case(id=self.id, variables=variables, seed=self._case.seed)
+        return with_language(self._writing.repairing.request(case), self._language)
 
     def _finish(self) -> Code | Failed:
         best = self._best
@@ -278,6 +288,15 @@ def without_unfinished_end(candidate: Candidate, language: CodeLanguage | None) 
                 candidate, code=code, check=check, n_dropped=len(lines) - n_kept
             )
     return candidate
+
+
+def with_language(request: Request, language: CodeLanguage | None) -> Request:
+    """Name the language in the fence that a template opens for the reply."""
+    prompt = request.prompt
+    if language is None or not prompt.prefill.endswith(_OPEN):
+        return request
+    prefill = f"{prompt.prefill[:-1]}{language.value}\n"
+    return msgspec.structs.replace(request, prompt=msgspec.structs.replace(prompt, prefill=prefill))
 
 
 def told_language(language: CodeLanguage | None) -> str:
