@@ -27,6 +27,7 @@ ROOMS = [
     "toolbox",
     "tasks",
     "prompts",
+    "sessions",
     "records",
     "documents",
     "text",

@@ -1,0 +1,1 @@
+"""Conversations on disk: kept, found again, searched and exported."""

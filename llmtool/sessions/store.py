@@ -1,0 +1,187 @@
+"""Sessions as files of one folder: `NAME.jsonl`, whose first line is all but the turns."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+
+from llmtool import files
+from llmtool.errors import InputError, LlmtoolError, LockedError, UsageError
+from llmtool.models.nearest import name_nearest
+from llmtool.sessions.types import VERSION, Session, Turn
+
+_SUFFIX = ".jsonl"
+_NAME = re.compile(r"\w[\w.-]{0,99}")
+
+
+class Sessions:
+    """The sessions of a user.
+
+    Example:
+        >>> sessions = Sessions(folders.data / "sessions")            # doctest: +SKIP
+        >>> with sessions.hold("work"):                               # doctest: +SKIP
+        ...     sessions.save(Session(name="work", turns=(turn,)))
+        >>> sessions.load("work").turns[0].reply                      # doctest: +SKIP
+        'Hello!'
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Use `folder`, which need not exist."""
+        self.folder = folder
+
+    def path(self, name: str) -> Path:
+        """Return the file of a session.
+
+        Raises:
+            UsageError: the name has other characters than letters, digits, `_`, `-` and `.`.
+        """
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"{name!r} is no name of a session: it is made of letters, digits, - _ and ., "
+                "at most 100, and begins with a letter or a digit"
+            )
+        return self.folder / f"{name}{_SUFFIX}"
+
+    def exists(self, name: str) -> bool:
+        return self.path(name).exists()
+
+    def names(self) -> list[str]:
+        """Return the names of all sessions, the last saved first."""
+        found = []
+        with contextlib.suppress(OSError):
+            for path in self.folder.glob(f"*{_SUFFIX}"):
+                name = path.name.removesuffix(_SUFFIX)
+                with contextlib.suppress(OSError):
+                    if _NAME.fullmatch(name) and path.is_file():
+                        found.append((-path.stat().st_mtime_ns, name))
+        return [name for _, name in sorted(found)]
+
+    def load(self, name: str) -> Session:
+        """Return a session.
+
+        Raises:
+            UsageError: there is none of this name (the nearest is named).
+            InputError: its file is damaged; the line is told.
+        """
+        path = self.path(name)
+        try:
+            lines = path.read_bytes().splitlines()
+        except FileNotFoundError:
+            raise UsageError(f"no session {name!r}{self._advise(name)}") from None
+        except OSError as exc:
+            raise InputError(f"{path}: cannot be read: {exc.strerror}") from exc
+        try:
+            head = msgspec.json.decode(lines[0] if lines else b"", type=Session)
+        except msgspec.DecodeError as exc:
+            raise InputError(f"{path}: no session of llmtool: line 1: {exc}") from exc
+        if head.version > VERSION:
+            raise InputError(f"{path}: written by a newer llmtool (format {head.version})")
+        turns = []
+        for number, line in enumerate(lines[1:], 2):
+            try:
+                turns.append(msgspec.json.decode(line, type=Turn))
+            except msgspec.DecodeError as exc:
+                raise InputError(f"{path}: line {number} is damaged: {exc}") from exc
+        # The file's name counts: it may have been renamed or copied.
+        return msgspec.structs.replace(
+            head, name=name, turns=tuple(turns), n_left_out=min(head.n_left_out, len(turns))
+        )
+
+    def _advise(self, name: str) -> str:
+        names = self.names()
+        near = name_nearest(name, names)
+        if near:
+            return f": {near}"
+        return " (`llmtool sessions ls` lists them)" if names else ": there are none yet"
+
+    def save(self, session: Session) -> None:
+        """Write a session, whole or not at all, for its owner alone (0600).
+
+        Raises:
+            OutputError: it cannot be written; what was there stays.
+        """
+        head = msgspec.to_builtins(session)
+        del head["turns"]
+        lines = [head, *session.turns]
+        data = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+        files.write_atomically(self.path(session.name), data)
+
+    def remove(self, name: str) -> None:
+        """Remove a session.
+
+        Raises:
+            UsageError: there is none of this name.
+            LockedError: it is open in another process.
+            OutputError: its file cannot be removed.
+        """
+        path = self.path(name)
+        if not path.exists():
+            raise UsageError(f"no session {name!r}{self._advise(name)}")
+        with self.hold(name), files.write_errors(str(path)):
+            path.unlink()
+        with contextlib.suppress(OSError):
+            Path(f"{path}.lock").unlink()
+
+    @contextlib.contextmanager
+    def hold(self, name: str) -> Iterator[None]:
+        """Keep other processes from writing a session.
+
+        Raises:
+            LockedError: another process has it open.
+        """
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(files.lock(self.path(name), timeout_seconds=0))
+            except LockedError:
+                raise LockedError(
+                    f"session {name!r} is open in another process (close it there, "
+                    "or choose another name with --session)"
+                ) from None
+            yield
+
+    def last_of(self, folder: str) -> str | None:
+        """Return the name of the session of a working directory that was saved last."""
+        for name in self.names():
+            with contextlib.suppress(LlmtoolError, OSError):
+                if self.load_head(name).folder == folder:
+                    return name
+        return None
+
+    def load_head(self, name: str) -> Session:
+        """Return a session without its turns; costs one line.
+
+        Raises:
+            InputError: its file cannot be read, or is none of ours.
+        """
+        path = self.path(name)
+        try:
+            with path.open("rb") as file:
+                return msgspec.json.decode(file.readline(), type=Session)
+        except OSError as exc:
+            raise InputError(f"{path}: cannot be read: {exc.strerror}") from exc
+        except msgspec.DecodeError as exc:
+            raise InputError(f"{path}: no session of llmtool: line 1: {exc}") from exc
+
+    def free_name(self, wanted: str) -> str:
+        """Return a name that no session has: `wanted`, or with -2, -3, … behind it."""
+        name, number = wanted, 1
+        while self.exists(name):
+            number += 1
+            name = f"{wanted[:95]}-{number}"
+        return name
+
+
+def new_name(now: float | None = None) -> str:
+    """Return a name made of the time, such as `2026-11-26-1040`."""
+    return time.strftime("%Y-%m-%d-%H%M", time.localtime(now))
+
+
+def timestamp(now: float | None = None) -> str:
+    """Return a time as sessions hold it, in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))

@@ -1,0 +1,165 @@
+"""Sessions on disk: whole or not at all, private, one writer each."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from llmtool.errors import InputError, LockedError, OutputError, UsageError
+from llmtool.sessions.store import Sessions, new_name, timestamp
+from llmtool.sessions.types import Attachment, Session, Turn
+
+TURN = Turn(
+    text="¿Qué?\nsecond line",
+    files=(Attachment(name="a.txt", text="x\r\ny"),),
+    reply="雨\u2028🌧",
+    thought="hm",
+    finish_reason="interrupted",
+    model="m",
+    seed=0,
+    completion_tokens=3,
+    created_at="2026-11-26T10:40:18Z",
+)
+SESSION = Session(
+    name="work",
+    folder="/tmp/here",
+    created_at="2026-11-26T10:40:18Z",
+    model="starter",
+    system="Be brief.",
+    options={"temperature": 0.5, "stop": ["x"]},
+    turns=(TURN, Turn(text="again")),
+    n_left_out=1,
+    summary="They said hello.",
+)
+
+
+@pytest.fixture
+def sessions(tmp_path: Path) -> Sessions:
+    return Sessions(tmp_path / "data" / "sessions")
+
+
+def test_a_session_comes_back_as_it_was(sessions: Sessions) -> None:
+    sessions.save(SESSION)
+    assert sessions.load("work") == SESSION
+    assert sessions.load_head("work") == msgspec.structs.replace(SESSION, turns=())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no modes")
+def test_it_is_its_owners_alone_whatever_the_umask(sessions: Sessions) -> None:
+    old = os.umask(0)
+    try:
+        sessions.save(SESSION)
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(sessions.path("work").stat().st_mode) == 0o600
+    assert stat.S_IMODE(sessions.folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("step", ["write", "fsync", "replace"])
+def test_a_failed_save_leaves_what_was_there(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    sessions.save(SESSION)
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    if step == "write":
+        monkeypatch.setattr("os.fdopen", fail)
+    else:
+        monkeypatch.setattr(f"os.{step}", fail)
+    with pytest.raises(OutputError, match="No space left"):
+        sessions.save(msgspec.structs.replace(SESSION, turns=()))
+    monkeypatch.undo()
+    assert sessions.load("work") == SESSION
+    assert [p.name for p in sessions.folder.iterdir()] == ["work.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["", "..", ".x", "a/b", "a b", "-x", "x" * 101, "a\n", "a\\b"])
+def test_a_name_is_no_path(sessions: Sessions, name: str) -> None:
+    with pytest.raises(UsageError, match="no name of a session"):
+        sessions.load(name)
+
+
+def test_a_name_may_be_in_any_script(sessions: Sessions) -> None:
+    sessions.save(msgspec.structs.replace(SESSION, name="工作-1"))
+    assert sessions.names() == ["工作-1"]
+
+
+def test_an_unknown_session_is_told_with_the_nearest(sessions: Sessions) -> None:
+    with pytest.raises(UsageError, match="there are none yet"):
+        sessions.load("work")
+    sessions.save(SESSION)
+    with pytest.raises(UsageError, match="the nearest is work"):
+        sessions.load("wrok")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "line 1"),
+        (b"<html>", "line 1"),
+        (b'{"name": "work", "version": 99}\n', "newer llmtool"),
+        (b'{"name": "work"}\n{"text": "a"}\n{"text": "b', "line 3 is damaged"),
+        (b'{"name": "work"}\n{"text": 7}\n', "line 2 is damaged"),
+    ],
+    ids=["empty", "html", "newer", "torn", "type"],
+)
+def test_a_damaged_file_is_told_with_its_line(
+    sessions: Sessions, content: bytes, said: str
+) -> None:
+    sessions.folder.mkdir(parents=True)
+    sessions.path("work").write_bytes(content)
+    with pytest.raises(InputError, match=said):
+        sessions.load("work")
+
+
+def test_the_last_of_a_directory_is_found(sessions: Sessions) -> None:
+    for name, folder, when in [("a", "/x", 1), ("b", "/y", 3), ("c", "/x", 2)]:
+        sessions.save(msgspec.structs.replace(SESSION, name=name, folder=folder))
+        os.utime(sessions.path(name), (when, when))
+    sessions.path("broken").write_bytes(b"nothing")
+    assert sessions.last_of("/x") == "c"
+    assert sessions.last_of("/z") is None
+    assert sessions.names() == ["broken", "b", "c", "a"]
+
+
+def test_two_processes_do_not_hold_one_session(sessions: Sessions) -> None:
+    program = (
+        "import sys; from pathlib import Path; from llmtool.sessions.store import Sessions\n"
+        "with Sessions(Path(sys.argv[1])).hold('work'):\n"
+        "    print('held', flush=True); sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(sessions.folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout is not None and other.stdin is not None
+        other.stdout.readline()
+        with pytest.raises(LockedError, match="open in another process"), sessions.hold("work"):
+            pass
+        sessions.save(SESSION)
+        with pytest.raises(LockedError):
+            sessions.remove("work")
+        other.stdin.close()
+    sessions.remove("work")
+    assert list(sessions.folder.iterdir()) == []
+
+
+def test_a_free_name_counts_on(sessions: Sessions) -> None:
+    assert sessions.free_name("work") == "work"
+    sessions.save(SESSION)
+    sessions.save(msgspec.structs.replace(SESSION, name="work-2"))
+    assert sessions.free_name("work") == "work-3"
+
+
+def test_times() -> None:
+    assert timestamp(0) == "1970-01-01T00:00:00Z"
+    assert len(new_name()) == len("2026-11-26-1040")
