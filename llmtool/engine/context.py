@@ -129,6 +129,7 @@ class Context:
             advice = " (shorten the input or the reply)" if "memory" in reason else ""
             raise EngineError(f"a context of {n_ctx} tokens cannot be made: {reason}{advice}")
         self._memory = lib.llama_get_memory(self._ctx)
+        self.was_interrupted = False  # whether a `decode` failed, and left who knows what
         self.n_ctx = int(lib.llama_n_ctx(self._ctx))
         self.n_batch = int(lib.llama_n_batch(self._ctx))
         self.batch = Batch(weights, self.n_batch)
@@ -145,7 +146,7 @@ class Context:
         """Append the tokens of `batch` to their sequences and compute the rows asked for.
 
         Raises:
-            Cancelled: stopped from outside; what the memory holds is undefined until `clear`.
+            Cancelled: stopped from outside; what the sequences of the batch hold is undefined.
             EngineError: llama.cpp failed.
         """
         self.batch.native.n_tokens = self.batch.n_tokens
@@ -153,6 +154,7 @@ class Context:
             code = self._lib.llama_decode(self._ctx, self.batch.native)
         if code == 0:
             return
+        self.was_interrupted = True
         if code == 2:
             raise Cancelled("stopped before it was done", reason=self._cancellation.reason)
         raise EngineError(f"llama.cpp could not decode (code {code}) {last_error()}".rstrip())

@@ -11,6 +11,7 @@ import msgspec
 
 from llmtool.engine.binding import Binding
 from llmtool.engine.jobs import Run, Share
+from llmtool.engine.prompt_tokens import rejoin
 from llmtool.engine.reply import Reply
 from llmtool.engine.sampler import Sampler
 from llmtool.engine.sequences import Sequences
@@ -46,8 +47,11 @@ class Generating:
     def __init__(self, engine: LocalEngine, request: Request) -> None:
         self.id, self.request, self.engine = request.id, request, engine
         self.cancellation = request.cancellation
+        self.keeps = request.keep and request.n == 1
         self.prompt = engine.tokenize(request.prompt)
         self.ids, self.n_fixed = self.prompt.token_ids, self.prompt.n_fixed
+        if self.keeps and engine.room.sequences is not None:
+            self.ids = rejoin(self.ids, engine.room.sequences.spoken, engine.weights)
         self.max_tokens, _ = engine.fit(len(self.ids), request.sampling.max_tokens)
         self.constraint = engine.compile(request.sampling.constraint)
         self.runs: list[Run] = []
@@ -151,6 +155,9 @@ class Generating:
         # Memory first: whoever reads the events may take its time.
         self.runs.remove(run)
         del self._choices[run]
+        if self.keeps:
+            spoken = (*self.ids, *choice.tokens)
+            self.sequences.adopt(run.seq, spoken, n_held=run.pos + run.at)
         self.sequences.give_back(run.seq)
         self.sequences.release(self.max_tokens)
         self._end_if_done()
@@ -170,6 +177,7 @@ class _Choice:
         self.job, self.index, self.seed = job, index, seed
         self.finish_reason: FinishReason | None = None
         self.token, self.n_tokens = -1, 0
+        self.tokens: list[int] = []  # of a reply that is kept
         self.prefill_seconds = self.began = 0.0
         self._logprob: TokenLogprob | None = None
         self._sampler = Sampler(job.engine.weights, request.sampling, seed=seed)
@@ -217,6 +225,8 @@ class _Choice:
             self.finish_reason = "stop"
             return
         self.n_tokens += 1
+        if self.job.keeps:
+            self.tokens.append(self.token)
         if self._binding is not None:
             self._binding.accept(self.token)
         mark = self.token in self.job.engine.mark_tokens

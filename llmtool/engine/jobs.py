@@ -42,7 +42,7 @@ class Job(Protocol):
 
     `ids` are the tokens of its prompt, shape (n_tokens,), of which the first `n_fixed` are the
     template's. It needs `n_cells` cells beyond its prompt and `n_seq` sequences to begin, and asks
-    for up to `n_outputs` rows of logits at once.
+    for up to `n_outputs` rows of logits at once. One that `keeps` leaves them in sequence 0.
     """
 
     id: int
@@ -50,6 +50,7 @@ class Job(Protocol):
     n_fixed: int
     n_seq: int
     n_outputs: int
+    keeps: bool
     runs: list[Run]
     cancellation: Cancellation | None
 

@@ -220,6 +220,22 @@ class LocalEngine:
             advice = "shorten the input, or use a model with a longer context"
         return f"the input needs {n_prompt} tokens{reply}, {limit} are available: {advice}"
 
+    def remember(self, prompt: Prompt) -> None:
+        """Put the state of a kept conversation on disk. See `Engine.remember`.
+
+        Raises:
+            Cancelled: the cancellation was set.
+            EngineError: this thread has not finished an earlier stream.
+        """
+        tokenized = self.tokenize(prompt)
+        if tokenized.n_fixed:
+            self._take_turn()
+            try:
+                self.room.remember(tokenized.token_ids[: tokenized.n_fixed])
+            finally:
+                self._turn_of = 0
+                self._turn.release()
+
     @cached_property
     def softmax(self) -> LogSoftmax:
         return LogSoftmax(self.weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import msgspec
@@ -65,6 +66,8 @@ class PromptTokens:
 
     def _count_fixed(self, prompt: Prompt, ids: tuple[int, ...]) -> int:
         """Return how many tokens another input begins with as well, 0 if they are too few."""
+        if prompt.n_fixed is not None:
+            return min(prompt.n_fixed, len(ids)) if prompt.n_fixed >= _MIN_FIXED else 0
         if prompt.probe:
             other = Prompt(
                 messages=prompt.probe, thinking=prompt.thinking, languages=prompt.languages
@@ -94,3 +97,26 @@ class PromptTokens:
                         available=self._n_ctx,
                     )
         return self.chat_prompt.tokenize(prompt)
+
+
+def rejoin(ids: Sequence[int], held: Sequence[int], weights: Weights) -> tuple[int, ...]:
+    """Return the ids of a prompt, spelled as `held` where the text is the same.
+
+    What a model wrote need not be what its tokeniser makes of the text; with the tokens that it
+    wrote, a conversation goes on from the memory as it is. Control tokens are never put in.
+    """
+    ids, held = tuple(ids), tuple(held)
+    while True:
+        at = common_length([ids, held])
+        stop = at
+        while stop < len(held) and weights.kind(held[stop]) == "ordinary":
+            stop += 1
+        spoken = b"".join(weights.render_piece(token, special=True) for token in held[at:stop])
+        wanted = spoken.decode("utf-8", "replace").encode()  # as it stands in the conversation
+        text, end = b"", at
+        while len(text) < len(wanted) and end < len(ids):
+            text += weights.render_piece(ids[end], special=True)
+            end += 1
+        if not wanted or text != wanted or end == len(ids):
+            return ids
+        ids = held[:stop] + ids[end:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Sequence
 from functools import cached_property
@@ -11,7 +12,7 @@ from llmtool.engine.devices import devices
 from llmtool.engine.jobs import Job
 from llmtool.engine.machine import memory_bytes
 from llmtool.engine.prefix_states import PrefixStates
-from llmtool.engine.sequences import Sequences
+from llmtool.engine.sequences import Sequences, common_length
 from llmtool.engine.types import Cancellation, KVType
 from llmtool.engine.weights import Weights
 from llmtool.errors import EngineError
@@ -24,6 +25,11 @@ CTX_STEP = 256  # contexts are made in steps, so that a batch of like prompts sh
 _KV_BYTES = 4 << 30  # at the most, for requests that run together; one alone may take more
 _SPARE_CELLS = 4096  # for requests that are still to come
 _STATE_BYTES = 1 << 30  # of recurrent layers, which have one for each sequence
+_CHECKPOINTS = 6  # of such a model's states: a conversation goes back three turns at once
+_MAX_MISSING = 256  # tokens that are computed to put a longer state on disk
+
+# The sequences of an earlier context, and the state of their prefix.
+_Carried = tuple[Sequences, ctypes.Array[ctypes.c_uint8]]
 
 
 class Room:
@@ -47,7 +53,6 @@ class Room:
         self._weights, self._prefixes = weights, prefixes
         self._n_threads, self._max_parallel, self._kv_type = n_threads, max_parallel, kv_type
         self._cancellation = cancellation
-        self._n_kept = 0  # tokens of the shared prefix that are a template's
         self._max_cells: int | None = None  # what memory was found to be too short for
 
     def close(self) -> None:
@@ -68,8 +73,11 @@ class Room:
         n_cells, n_seq = self._plan(waiting, is_all=is_all)
         n_outputs = max(n_seq, *(job.n_outputs for job in waiting))
         swa_full = self._weights.has_window and (
-            len(waiting) > 1 or not is_all or any(job.n_fixed or job.n_seq > 1 for job in waiting)
+            len(waiting) > 1
+            or not is_all
+            or any(job.n_fixed or job.n_seq > 1 or job.keeps for job in waiting)
         )
+        carried = None
         if self.sequences is not None:
             have = self.sequences.context
             if have.is_long and n_cells <= (self._weights.n_ctx_rope or 0):
@@ -84,11 +92,15 @@ class Room:
             else:  # what comes may be like what was
                 n_seq, n_outputs = max(n_seq, have.n_seq), max(n_outputs, have.n_outputs)
                 n_cells, swa_full = max(n_cells, have.n_ctx), swa_full or have.swa_full
+                carried = self._carry(swa_full)
                 self.close()
+        if any(job.keeps for job in waiting):  # it will be longer next time
+            n_more = min(_SPARE_CELLS, n_cells, (self._weights.n_ctx_rope or 1 << 30) - n_cells)
+            n_cells += max(0, n_more)
         least_cells, least_seq = _round_up(need(waiting[0])), 1 + waiting[0].n_seq
         while True:
             try:
-                return self._make_context(n_cells, n_seq, n_outputs, swa_full)
+                return self._make_context(n_cells, n_seq, n_outputs, swa_full, carried)
             except EngineError:
                 if n_cells <= least_cells and n_seq <= least_seq:
                     raise
@@ -114,6 +126,8 @@ class Room:
             n_more = self._max_parallel - n_parallel
             n_cells += min(_SPARE_CELLS, n_more * n_cells // n_parallel)
             n_seq += n_more
+        if any(job.keeps for job in waiting):
+            n_seq += _CHECKPOINTS * self._weights.keeps_whole_states
         n_cells = min(n_cells, self._weights.n_ctx_rope or n_cells, self._max_cells or n_cells)
         if n_cells >= LARGE_CTX:
             n_cells = min(n_cells, self._limit())
@@ -130,7 +144,21 @@ class Room:
         step_bytes = kv_bytes(self._header, CTX_STEP, self._kv_type, self._kv_type)
         return share * CTX_STEP // max(1, step_bytes)
 
-    def _make_context(self, n_cells: int, n_seq: int, n_outputs: int, swa_full: bool) -> Sequences:
+    def _carry(self, swa_full: bool) -> _Carried | None:
+        """Return what the present context keeps, for a larger one to begin with."""
+        sequences = self.sequences
+        if sequences is None or not sequences.prefix or sequences.context.swa_full != swa_full:
+            return None
+        return sequences, sequences.context.save(0)
+
+    def _make_context(
+        self,
+        n_cells: int,
+        n_seq: int,
+        n_outputs: int,
+        swa_full: bool,
+        carried: _Carried | None = None,
+    ) -> Sequences:
         if n_cells >= LARGE_CTX:
             self._check_memory(n_cells, swa_full)
         started = time.perf_counter()
@@ -146,7 +174,10 @@ class Room:
         )
         self.context_seconds = time.perf_counter() - started
         self.sequences = Sequences(context)
-        self._n_kept = 0
+        if carried is not None:
+            before, state = carried
+            if before.context.is_long == context.is_long:
+                self.sequences.go_on_from(before, state)
         return self.sequences
 
     def _check_memory(self, n_ctx: int, swa_full: bool) -> None:
@@ -168,11 +199,12 @@ class Room:
                 f"the weights, {available / 1e9:.1f} GB are free: shorten the input or the reply"
             )
 
-    def fill_prefix(self, wanted: tuple[int, ...], *, n_fixed: int) -> int:
+    def fill_prefix(self, wanted: tuple[int, ...], *, n_fixed: int, keep: bool = False) -> int:
         """Compute the shared prefix, alone; return how many of its tokens came for nothing.
 
         The first `n_fixed` tokens are a template's and come from the prefix cache, or go there.
-        They are computed in batches of their own, so that a hit and a miss give the same text.
+        They are computed in batches of their own, so that a hit and a miss give the same text, and
+        stay for the next stream, as the whole prefix does to `keep`.
         """
         sequences = self.sequences
         assert sequences is not None
@@ -185,20 +217,26 @@ class Room:
             else:
                 sequences.extend_to(head)
                 self._prefixes.store(head, sequences.context)
+        sequences.n_kept = len(wanted) if keep else min(n_fixed, len(wanted))
         sequences.extend_to(wanted)
-        self._n_kept = min(n_fixed, len(wanted))
+        if keep:
+            sequences.mark()
         return cached
 
-    def leave(self, *, is_intact: bool) -> None:
-        """Keep nothing in the memory but a template's prefix, for the next stream."""
-        if self.sequences is None:
+    def remember(self, head: tuple[int, ...]) -> None:
+        """Put the state of a kept beginning on disk, unless too much of it is missing."""
+        sequences = self.sequences
+        if sequences is None or len(head) - common_length([sequences.prefix, head]) > _MAX_MISSING:
             return
-        if not is_intact:
-            self.sequences.clear()
-        elif self._n_kept:
-            self.sequences.begin_with(self.sequences.prefix[: self._n_kept])
-        else:
-            self.sequences.forget_prefix()
+        if sequences.begin_with(head) < len(head):
+            sequences.extend_to(head)
+        sequences.n_kept = len(head)
+        self._prefixes.store(head, sequences.context)
+
+    def leave(self) -> None:
+        """Keep nothing in the memory but what is to be kept, for the next stream."""
+        if self.sequences is not None:
+            self.sequences.leave()
 
 
 def need(job: Job) -> int:

@@ -19,7 +19,7 @@ from llmtool.engine.room import need
 from llmtool.engine.scoring import Scoring
 from llmtool.engine.sequences import Sequences, common_length
 from llmtool.engine.types import Event, Failed, Request, ScoreRequest, Scores
-from llmtool.errors import Cancelled, EngineError, InputError, LlmtoolError
+from llmtool.errors import Cancelled, InputError, LlmtoolError
 
 if TYPE_CHECKING:
     from llmtool.engine.local import LocalEngine
@@ -40,9 +40,6 @@ def serve(
     scheduler = Scheduler(engine, requests)
     try:
         yield from scheduler.run()
-    except (Cancelled, EngineError):
-        scheduler.stop(is_intact=False)
-        raise
     finally:
         scheduler.stop()
 
@@ -72,13 +69,13 @@ class Scheduler:
                 time.sleep(_IDLE_SECONDS)
             self._engine.cancellation.check()
 
-    def stop(self, *, is_intact: bool = True) -> None:
-        """Give back everything. After an interrupted decode nothing in the memory is trusted."""
+    def stop(self) -> None:
+        """Give back everything."""
         for job in self._jobs:
             job.stop()
         self._jobs.clear()
         self._waiting.clear()
-        self._engine.room.leave(is_intact=is_intact)
+        self._engine.room.leave()
 
     def _take_in(self) -> Iterator[Failed]:
         """Read requests ahead, as many as can run: to admit them at once, and to compare them."""
@@ -175,6 +172,8 @@ class Scheduler:
         """
         began = time.perf_counter()
         old, wanted = sequences.prefix, self._find_prefix(sequences, job)
+        if wanted == old and job.keeps:
+            sequences.n_kept = len(old)
         if not wanted or wanted == old:
             return Share(len(wanted), len(wanted), began)
         kept = common_length([old, wanted])
@@ -182,14 +181,16 @@ class Scheduler:
             return None
         if sequences.n_free + len(old) - kept < need(job) - kept:
             return None if self._jobs else Share(0, 0, began)
-        cached = self._engine.room.fill_prefix(wanted, n_fixed=job.n_fixed)
+        cached = self._engine.room.fill_prefix(wanted, n_fixed=job.n_fixed, keep=job.keeps)
         return Share(len(wanted), cached, began)
 
     def _find_prefix(self, sequences: Sequences, job: Job) -> tuple[int, ...]:
         """Return what sequence 0 should hold for this job and those that wait behind it."""
         old, ids = sequences.prefix, job.ids
+        if job.keeps:
+            return ids[:-1]  # one token is left to compute
         best = old if len(old) < len(ids) and ids[: len(old)] == old else ()
-        group = [each.ids[:-1] for each in self._waiting]  # one token is left to compute
+        group = [each.ids[:-1] for each in self._waiting]
         common = common_length(group) if len(group) > 1 else 0
         common = max(common, min(job.n_fixed, len(ids) - 1))
         return ids[:common] if common - len(best) >= _MIN_SHARED else best

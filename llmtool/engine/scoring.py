@@ -79,6 +79,7 @@ class Scoring:
     """
 
     n_outputs = 64
+    keeps = False
 
     def __init__(self, engine: LocalEngine, request: ScoreRequest) -> None:
         self.id, self.request, self.engine = request.id, request, engine

@@ -101,6 +101,9 @@ class ScriptedEngine:
             )
         return max_tokens or min(DEFAULT_MAX_TOKENS, self._n_ctx - n_prompt), self._n_ctx
 
+    def remember(self, prompt: Prompt) -> None:
+        """There is no state to keep."""
+
     def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
         for request in requests:
             if request is None:

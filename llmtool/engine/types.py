@@ -106,8 +106,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     the reply, which the model continues. `thinking` turns a thinking model's thought on or off
     where its chat template can do that. `probe` are the messages, or `probe_text` the text, as they
     would be for another input: where the two begin alike, the prompt is worth keeping in the prefix
-    cache. `languages` are the codes of those that a text is translated from and to, for chat
-    templates that ask for them.
+    cache. `n_fixed` says so outright: the prompt's first tokens that are worth it. `languages` are
+    the codes of those that a text is translated from and to, for chat templates that ask for them.
     """
 
     messages: tuple[Message, ...] = ()
@@ -117,6 +117,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     thinking: bool = False
     probe: tuple[Message, ...] = ()
     probe_text: str = ""
+    n_fixed: int | None = None
     languages: tuple[str, str] | None = None
 
 
@@ -131,12 +132,15 @@ class GapTokens(msgspec.Struct, frozen=True, kw_only=True):
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A prompt, how to sample from it, and how many choices to make (choice i: seed + i).
 
-    `cancellation` stops this request alone, which then fails with `Cancelled`.
+    `keep` leaves prompt and reply in the memory, for the next request that begins like them: a
+    conversation that goes on. `cancellation` stops this request alone, which then fails with
+    `Cancelled`.
     """
 
     prompt: Prompt
     sampling: Sampling = Sampling()
     n: Annotated[int, Meta(ge=1)] = 1
+    keep: bool = False
     id: int = 0
     cancellation: Cancellation | None = None
 
@@ -293,6 +297,10 @@ class Engine(Protocol):
 
     def fit(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
         """Return (max_tokens, n_ctx) for `n_prompt` tokens, or raise `ContextOverflow`."""
+        ...
+
+    def remember(self, prompt: Prompt) -> None:
+        """Put the state of a prompt's first `n_fixed` tokens on disk, if most of it is there."""
         ...
 
     def close(self) -> None: ...
