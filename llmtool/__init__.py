@@ -19,6 +19,7 @@ from llmtool.functions import (
     asummarize,
     atranslate,
     awrite_code,
+    chat,
     classify,
     commit_message,
     complete_code,
@@ -42,6 +43,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from llmtool.engine.types import Token, TokenLogprob
     from llmtool.errors import ContractError, LlmtoolError
+    from llmtool.sessions.types import Session, Turn
+    from llmtool.tasks.chat import Chat, ChatNote
     from llmtool.tasks.coding.results import Code, CommitMessage, Finding, Fix, Review
     from llmtool.tasks.results import Choice, Classification, Generation, Summary, Translation
     from llmtool.tasks.summing.work import SummaryProgress, SummaryText
@@ -49,6 +52,8 @@ if TYPE_CHECKING:
     from llmtool.toolbox import Toolbox
 
 __all__ = [
+    "Chat",
+    "ChatNote",
     "Choice",
     "Classification",
     "Code",
@@ -60,6 +65,7 @@ __all__ = [
     "LlmtoolError",
     "Passage",
     "Review",
+    "Session",
     "Summary",
     "SummaryProgress",
     "SummaryText",
@@ -67,6 +73,7 @@ __all__ = [
     "TokenLogprob",
     "Toolbox",
     "Translation",
+    "Turn",
     "aclassify",
     "agenerate",
     "arun",
@@ -74,6 +81,7 @@ __all__ = [
     "asummarize",
     "atranslate",
     "awrite_code",
+    "chat",
     "classify",
     "commit_message",
     "complete_code",
@@ -93,6 +101,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Chat": "llmtool.tasks.chat",
+    "ChatNote": "llmtool.tasks.chat",
     "Choice": "llmtool.tasks.results",
     "Classification": "llmtool.tasks.results",
     "Code": "llmtool.tasks.coding.results",
@@ -104,6 +114,7 @@ _HOMES = {
     "LlmtoolError": "llmtool.errors",
     "Passage": "llmtool.tasks.translating.documents",
     "Review": "llmtool.tasks.coding.results",
+    "Session": "llmtool.sessions.types",
     "Summary": "llmtool.tasks.results",
     "SummaryProgress": "llmtool.tasks.summing.work",
     "SummaryText": "llmtool.tasks.summing.work",
@@ -111,6 +122,7 @@ _HOMES = {
     "TokenLogprob": "llmtool.engine.types",
     "Toolbox": "llmtool.toolbox",
     "Translation": "llmtool.tasks.results",
+    "Turn": "llmtool.sessions.types",
 }
 
 

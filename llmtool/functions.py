@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from llmtool.engine.types import Token
     from llmtool.errors import LlmtoolError
+    from llmtool.tasks.chat import Chat
     from llmtool.tasks.coding.results import Code, CommitMessage, Fix, Review
     from llmtool.tasks.options import (
         ClassifyOptions,
@@ -330,6 +331,11 @@ def commit_message(
 ) -> CommitMessage:
     """Write a commit message, `type(scope): what`, for a unified diff."""
     return _default_toolbox().commit_message(diff, body=body, **options)
+
+
+def chat(**options: Any) -> Chat:
+    """Begin a conversation with the configured model; see `Toolbox.chat`."""
+    return _default_toolbox().chat(**options)
 
 
 def _default_toolbox() -> Toolbox:

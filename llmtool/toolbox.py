@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmtool import config
 from llmtool.engine.types import (
@@ -36,6 +36,7 @@ from llmtool.tasks.turns import Turns
 
 if TYPE_CHECKING:
     from llmtool.prompts.library import Library
+    from llmtool.tasks.chat import Chat
 
 NO_MODEL = (
     "no model chosen and the starter model is not installed: name one with -m "
@@ -229,6 +230,18 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
             cancellation=self.cancellation,
             on_progress=self.on_load_progress,
         )
+
+    def chat(self, *, session: str | None = None, keep: bool | None = None, **options: Any) -> Chat:
+        """Begin a conversation, or go on with the session of a name, which is kept on disk.
+
+        Takes the options of `Chat`. `keep` keeps a conversation without a name as well, or none.
+        """
+        from llmtool.sessions.store import Sessions
+        from llmtool.tasks.chat import Chat
+
+        is_kept = session is not None if keep is None else keep
+        store = Sessions(self.folders.data / "sessions") if is_kept else None
+        return Chat(self, session=session, store=store, **options)
 
     def tokenize(self, request: Request) -> Tokenized:
         """Return the prompt of a request as the model would see it."""

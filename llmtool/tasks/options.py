@@ -45,6 +45,15 @@ class GenerateOptions(SamplingOptions, total=False):
     logprobs: int
 
 
+class ChatOptions(SamplingOptions, total=False):
+    """The options of `Chat`, which describes them."""
+
+    system: str | None
+    template: str | None
+    thinking: bool | None
+    variables: Mapping[str, Any] | None
+
+
 class ClassifyOptions(TypedDict, total=False):
     """The options of `Toolbox.classify`, which describes them."""
 
