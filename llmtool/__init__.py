@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from llmtool.engine.types import Token, TokenLogprob
     from llmtool.errors import ContractError, LlmtoolError
     from llmtool.sessions.types import Session, Turn
-    from llmtool.tasks.chat import Chat, ChatNote
+    from llmtool.tasks.chat import Chat
+    from llmtool.tasks.chatting.answering import ChatNote
     from llmtool.tasks.coding.results import Code, CommitMessage, Finding, Fix, Review
     from llmtool.tasks.results import Choice, Classification, Generation, Summary, Translation
     from llmtool.tasks.summing.work import SummaryProgress, SummaryText
@@ -102,7 +103,7 @@ __all__ = [
 
 _HOMES = {
     "Chat": "llmtool.tasks.chat",
-    "ChatNote": "llmtool.tasks.chat",
+    "ChatNote": "llmtool.tasks.chatting.answering",
     "Choice": "llmtool.tasks.results",
     "Classification": "llmtool.tasks.results",
     "Code": "llmtool.tasks.coding.results",

@@ -219,9 +219,11 @@ def say(text: str) -> None:
 
 def status(text: str) -> None:
     """Show a passing status on a terminal's last line; an empty text takes it away."""
-    if _quiet or not is_terminal(STDERR) or os.environ.get("TERM") == "dumb":
-        return
     global _has_status
+    if not (text or _has_status) or _quiet or not is_terminal(STDERR):
+        return
+    if os.environ.get("TERM") == "dumb":
+        return
     _has_status = bool(text)
     with contextlib.suppress(OSError):
         # What is wider than the terminal would go on in a second line, which nothing takes away.
@@ -278,12 +280,17 @@ def draw(renderable: object) -> None:
     _write_all(captured.get().encode())
 
 
-def make_console() -> Console:
+def draw_text(text: str) -> None:
+    """Write to a terminal what was drawn for it already."""
+    _write_all(text.encode("utf-8", "replace"))
+
+
+def make_console(width: int | None = None) -> Console:
     """Return rich's console for stdout: our colours, any width, no markup read from data."""
     from rich.console import Console
 
     colored = use_color(STDOUT)
-    width = _terminal_width()
+    width = width or _terminal_width()
     return Console(
         force_terminal=colored,
         no_color=not colored,
@@ -302,6 +309,15 @@ def _terminal_width() -> int:
         return os.get_terminal_size(STDOUT).columns or 80
     except OSError:
         return 80
+
+
+def terminal_size() -> tuple[int, int]:
+    """Return the columns and lines of the terminal on stdout."""
+    try:
+        size = os.get_terminal_size(STDOUT)
+    except OSError:
+        return 80, 24
+    return size.columns or 80, size.lines or 24
 
 
 def finish() -> None:

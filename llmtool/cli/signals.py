@@ -14,13 +14,14 @@ from llmtool.errors import Cancelled
 
 _cancellation: Cancellation | None = None
 _waiting = False
+_enduring = False
 _received: set[int] = set()
 
 
-def install() -> Cancellation:
+def install(cancellation: Cancellation | None = None) -> Cancellation:
     """Let SIGINT, SIGTERM and SIGHUP set the flag of the cancellation that is returned."""
     global _cancellation
-    _cancellation = Cancellation()
+    _cancellation = cancellation or Cancellation()
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays in force
             signal.signal(number, _handle)
@@ -29,13 +30,41 @@ def install() -> Cancellation:
 
 def _handle(number: int, _frame: FrameType | None) -> None:
     assert _cancellation is not None
-    if number in _received:
+    if number in _received and not (_enduring and number == signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
     _received.add(number)
     _cancellation.cancel(number)
     if _waiting:
         raise stopped(number)
+
+
+def endure() -> None:
+    """Let Ctrl-C stop what runs as often as it comes, and never the process."""
+    global _enduring
+    _enduring = True
+
+
+def reinstall() -> None:
+    """Take the stop signals back from who had them meanwhile."""
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _handle)
+
+
+def forget_interrupt() -> None:
+    """Take Ctrl-C back, when what it was for has stopped.
+
+    Raises:
+        Cancelled: another stop signal has come, which ends the process.
+    """
+    if _cancellation is None:
+        return
+    others = _received - {int(signal.SIGINT)}
+    if others:
+        raise stopped(max(others))
+    _received.clear()
+    _cancellation.reset()
 
 
 def received() -> int | None:
@@ -54,6 +83,9 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         _waiting = False
+
+
+_enduring = False
 
 
 def stopped(number: int | None) -> Cancelled:

@@ -131,7 +131,7 @@ class Chat:
         Raises:
             UsageError: there is no turn yet.
         """
-        last = self._find(len(self.turns))
+        last = self.find(len(self.turns))
         seed = self.session.options.get("seed")
         if seed is not None and last.seed is not None:
             seed = (last.seed + 1) % (MAX_SEED + 1)
@@ -146,7 +146,7 @@ class Chat:
         Raises:
             UsageError: there is no such turn.
         """
-        turn = self._model.turn(text, self._find(number).files)
+        turn = self._model.turn(text, self.find(number).files)
         yield from self._ask(self._shortened(number - 1, turn))
 
     def edit_reply(self, number: int, text: str) -> None:
@@ -155,7 +155,7 @@ class Chat:
         Raises:
             UsageError: there is no such turn.
         """
-        turn = msgspec.structs.replace(self._find(number), reply=text)
+        turn = msgspec.structs.replace(self.find(number), reply=text)
         self._keeper.keep(self._shortened(number - 1, turn, *self.turns[number:]))
 
     def undo(self) -> Turn:
@@ -164,7 +164,7 @@ class Chat:
         Raises:
             UsageError: there is no turn yet.
         """
-        last = self._find(len(self.turns))
+        last = self.find(len(self.turns))
         self._keeper.keep(self._shortened(len(self.turns) - 1))
         return last
 
@@ -205,6 +205,15 @@ class Chat:
         self._keeper.move(msgspec.structs.replace(self.session, name=name), is_new=True)
         return name
 
+    def keep(self, name: str, store: Sessions) -> None:
+        """Keep the conversation under a name from here on.
+
+        Raises:
+            UsageError: there is a session of this name.
+        """
+        self._keeper.store = self._keeper.store or store
+        self.fork(name)
+
     def begin(self, name: str | None = None) -> str:
         """Begin anew under another name, with the same options; return the name.
 
@@ -241,7 +250,12 @@ class Chat:
         """
         self._model.remember(self.session)
 
-    def _find(self, number: int) -> Turn:
+    def find(self, number: int) -> Turn:
+        """Return a turn by its number, from 1.
+
+        Raises:
+            UsageError: there is no such turn.
+        """
         if not self.turns:
             raise UsageError("there is no turn yet")
         if not 1 <= number <= len(self.turns):
@@ -261,11 +275,14 @@ class Chat:
         session = yield from self._model.make_room(session, policy=self.overflow)
         *turns, turn = session.turns
 
+        name = self.tools.model_name
+
         def keep(last: Turn) -> None:
-            self._keeper.keep(msgspec.structs.replace(session, turns=(*turns, last)))
+            kept = msgspec.structs.replace(session, turns=(*turns, last), model=name)
+            self._keeper.keep(kept)
 
         keep(turn)
-        pieces = Pieces(turn, model=self.tools.model_name)
+        pieces = Pieces(turn, model=name)
         try:
             for event in self._model.stream(session, seed=seed):
                 if isinstance(event, Token):

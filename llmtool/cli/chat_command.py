@@ -1,0 +1,156 @@
+"""What `chat` does with its options: a conversation at a terminal, or one in a pipe."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from llmtool.cli import chat_show as show
+from llmtool.cli import documents_input, inputs, output, session, signals
+from llmtool.cli import groups as g
+from llmtool.errors import InputError, UsageError
+from llmtool.records.lines import LineSource
+from llmtool.records.text import Errors, decode
+from llmtool.sessions.store import Sessions
+from llmtool.sessions.types import Attachment, Turn
+from llmtool.tasks.chat import Chat
+from llmtool.tasks.options import ChatOptions
+
+if TYPE_CHECKING:
+    from llmtool.tasks.chat import Told
+
+
+def chat(
+    text: str | None,
+    *,
+    system: str | None,
+    template: str | None,
+    param: list[str] | None,
+    name: str | None,
+    goes_on: bool,
+    no_save: bool,
+    overflow: str,
+    each_line: bool,
+    json: bool,
+    think: bool | None,
+    source: g.SourceGroup,
+    sampling: g.SamplingGroup,
+    engine: g.EngineGroup,
+    common: g.CommonGroup,
+) -> None:
+    """Converse.
+
+    Raises:
+        LlmtoolError: as the conversation does.
+    """
+    if sum((name is not None, goes_on, no_save)) > 1:
+        raise UsageError("--session, --continue and --no-save exclude each other")
+    piped = not inputs.stdin_is_terminal()
+    if each_line and not piped:
+        raise UsageError("--each line is for lines from a pipe; at a terminal every line is one")
+    folders, settings = session.start(
+        color=common.color.value, quiet=common.quiet, offline=engine.offline
+    )
+    store = Sessions(folders.data / "sessions")
+    if goes_on:
+        name = store.last_of(os.getcwd())
+        if name is None:
+            raise UsageError(
+                "no session was begun in this directory (`llmtool sessions ls` lists all)"
+            )
+    options: ChatOptions = {
+        **sampling.options(),
+        "system": system if system is None else inputs.read_argument(system, name="--system"),
+        "template": template,
+        "thinking": think,
+        "variables": session.parse_params(param or []) or None,
+    }
+    files = [_attach(path, source) for path in source.file or []]
+    first = None if text is None or text == "-" else inputs.read_argument(text)
+    talks = not piped and not json and (first is None or output.is_terminal(output.STDOUT))
+    said = None if talks or each_line else _gather(first, text, source, piped=piped)
+    if name is not None and engine.model is None and store.exists(name):
+        engine = replace(engine, model=store.load_head(name).model)
+    keeps = name is not None or (talks and not no_save)
+    box = session.open_toolbox(folders, settings, engine)
+    with Chat(
+        box,
+        session=name,
+        store=store if keeps else None,
+        overflow="drop" if overflow == "drop" else "summarize",
+        **options,
+    ) as conversation:
+        for file in files:
+            conversation.read(file.name, file.text)
+        if talks:
+            from llmtool.cli.chat_loop import Loop
+
+            loop = Loop(
+                conversation, box, folders=folders, settings=settings, engine=engine, keeps=keeps
+            )
+            loop.run(first)
+            return
+        tell: Callable[[Iterator[Told]], Turn] = show.json_lines if json else show.plain
+        messages = _lines(first, source) if each_line else iter([said])
+        for message in messages:
+            if message is None:
+                continue
+            words, material = message
+            if material is not None:
+                conversation.read("standard input", material)
+            _report(tell(conversation.stream(words)))
+        if keeps:
+            conversation.remember()
+
+
+Message = tuple[str, str | None]  # what is asked, and what it is about
+
+
+def _attach(path: str, source: g.SourceGroup) -> Attachment:
+    if path == "-":
+        raise UsageError("-f -: standard input is the message itself (give a file's name)")
+    text = documents_input.read_document(path, errors=source.errors.value)
+    return Attachment(name=path, text=text)
+
+
+def _gather(
+    first: str | None, text: str | None, source: g.SourceGroup, *, piped: bool
+) -> Message | None:
+    """Return the one message of a pipe: the argument, and what it is about."""
+    errors: Errors = source.errors.value
+    if first is not None:
+        material = None if source.no_stdin else inputs.read_optional_stdin(errors=errors)
+        return first, material
+    if source.no_stdin or output.STDIN in output.closed or (not piped and text != "-"):
+        raise UsageError("nothing to say: give a message as an argument or on standard input")
+    said = inputs.read_stdin(errors=errors)
+    if not said.strip():
+        raise InputError("the input is empty")
+    return said.strip("\n"), None
+
+
+def _lines(first: str | None, source: g.SourceGroup) -> Iterator[Message]:
+    """Yield the argument and the lines of standard input, each when it is there."""
+    if first is not None:
+        yield first, None
+    if source.no_stdin or output.STDIN in output.closed:
+        return
+    for line in LineSource("-"):
+        if line is None:  # a slow pipe
+            with signals.interruptible():
+                select.select([output.STDIN], [], [])
+            continue
+        if line.is_too_long:
+            raise InputError(f"standard input: line {line.number} is longer than any context")
+        where = f"line {line.number} of standard input"
+        text = decode(line.data, source=where, errors=source.errors.value).rstrip("\r")
+        if text.strip():
+            yield text, None
+
+
+def _report(turn: Turn) -> None:
+    if turn.finish_reason == "length":
+        output.note(f"the reply was cut at {turn.completion_tokens} tokens (raise --max-tokens)")

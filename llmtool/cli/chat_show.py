@@ -1,0 +1,144 @@
+"""A reply on its way to the reader: drawn on a terminal, plain in a pipe, or as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from llmtool.cli import output
+from llmtool.engine.types import Token
+from llmtool.sessions.types import Turn
+from llmtool.tasks.chatting.answering import ChatNote
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from llmtool.cli.chat_markdown import MarkdownStream
+    from llmtool.tasks.chat import Told
+
+_DIM = "2"
+
+
+class ReplyView:
+    """Shows events; an unfinished reply is ended by `end`, whatever has ended it."""
+
+    def __init__(self, *, draws: bool) -> None:
+        """`draws` says that stdout is a terminal that can be drawn on."""
+        self._markdown = _open_markdown() if draws else None
+        self._n_thought = 0
+        self._thought_began = 0.0
+
+    def show(self, events: Iterator[Told]) -> Turn:
+        """Show a reply as it comes, and return its turn.
+
+        Raises:
+            As the events do; what has come is shown.
+        """
+        output.status("...")
+        turn: Turn | None = None
+        try:
+            for event in events:
+                if isinstance(event, Token):
+                    self._take(event)
+                elif isinstance(event, ChatNote):
+                    output.note(event.text)
+                    output.status("...")
+                else:
+                    turn = event
+        finally:
+            output.status("")
+            self._fold_thought()
+            self._end()
+        assert turn is not None
+        return turn
+
+    def replay(self, text: str) -> None:
+        """Show a reply that is complete."""
+        self._write(text)
+        self._end()
+
+    def _take(self, token: Token) -> None:
+        if token.thought:
+            self._n_thought += 1
+            self._thought_began = self._thought_began or time.perf_counter()
+            output.status(f"thinking: {self._n_thought} tokens")
+            return
+        self._fold_thought()
+        self._write(token.text)
+
+    def _fold_thought(self) -> None:
+        if self._n_thought:
+            seconds = time.perf_counter() - self._thought_began
+            output.status("")
+            output.note(f"thought for {seconds:.1f} s (/thought shows it)")
+            self._n_thought, self._thought_began = 0, 0.0
+
+    def _write(self, text: str) -> None:
+        if self._markdown is None:
+            output.stdout.write(text)
+        elif text:
+            output.status("")
+            self._markdown.push(text)
+
+    def _end(self) -> None:
+        if self._markdown is not None:
+            self._markdown.end()
+        output.stdout.end_line()
+
+
+def _open_markdown() -> MarkdownStream:
+    from llmtool.cli.chat_markdown import MarkdownStream
+
+    return MarkdownStream(output.draw_text, size=output.terminal_size, console=_console)
+
+
+def _console(columns: int) -> Console:
+    return output.make_console(columns)
+
+
+def can_draw() -> bool:
+    """Whether stdout is a terminal on which rows can be taken back."""
+    return output.is_terminal(output.STDOUT) and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def plain(events: Iterator[Told]) -> Turn:
+    """Write a reply to a pipe as it comes, a line end behind it; return its turn."""
+    turn: Turn | None = None
+    try:
+        for event in events:
+            if isinstance(event, Token):
+                if not event.thought:
+                    output.stdout.write(event.text)
+            elif isinstance(event, ChatNote):
+                output.note(event.text)
+            else:
+                turn = event
+    finally:
+        output.stdout.end_line()
+    assert turn is not None
+    return turn
+
+
+def json_lines(events: Iterator[Told]) -> Turn:
+    """Write each event as a line of JSON: `token`, `thought`, `note`, and `turn` at the end."""
+    turn: Turn | None = None
+    for event in events:
+        if isinstance(event, Token):
+            _line({"event": "thought" if event.thought else "token", "text": event.text})
+        elif isinstance(event, ChatNote):
+            _line({"event": "note", "text": event.text})
+        else:
+            turn = event
+            told = {name: getattr(turn, name) for name in turn.__struct_fields__}
+            _line({"event": "turn", **msgspec.to_builtins(told)})
+    assert turn is not None
+    return turn
+
+
+def _line(value: dict[str, object]) -> None:
+    output.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
