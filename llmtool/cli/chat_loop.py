@@ -225,7 +225,7 @@ class Loop:
 
     def _greet(self) -> None:
         kept = f", session {self.chat.session.name!r}" if self.keeps else ", not kept"
-        output.note(f"{self.box.model_name}{kept}; /help says what there is, Ctrl-D leaves")
+        output.note(f"{self.box.model_name}{kept} (/help, Ctrl-D leaves)")
 
     def _status(self, columns: int) -> str:
         parts = [self.box.model_name]
@@ -233,7 +233,7 @@ class Loop:
         if turns and turns[-1].completion_tokens:
             n_ctx = self.box.engine.info.n_ctx
             parts.append(f"{self._used or _tokens(turns[-1]):,}/{n_ctx:,} tokens")
-            parts.append(_speed(turns[-1]))
+            parts += [_speed(turns[-1])] if turns[-1].decode_seconds else []
         if self.chat.files:
             parts.append(f"{len(self.chat.files)} file{'s' * (len(self.chat.files) > 1)}")
         while len(parts) > 1 and len(" · ".join(parts)) > columns:
@@ -259,7 +259,9 @@ def _tokens(turn: Turn) -> int:
 
 
 def _speed(turn: Turn) -> str:
-    return f"{turn.completion_tokens / turn.seconds:.0f} tok/s" if turn.seconds else "-"
+    """Return how fast a reply was written, once the prompt was read."""
+    n_tokens = turn.completion_tokens - 1  # the first one comes with the prompt
+    return f"{n_tokens / turn.decode_seconds:.0f} tok/s" if turn.decode_seconds else "-"
 
 
 def _bar(n_tokens: int, budget: Budget) -> str:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmtool.cli import output
+from llmtool.cli import output, signals, terminal
 from llmtool.engine.types import Token
+from llmtool.errors import Cancelled
 from llmtool.sessions.types import Turn
 from llmtool.tasks.chatting.answering import ChatNote
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from llmtool.cli.chat_markdown import MarkdownStream
     from llmtool.tasks.chat import Told
-
-_DIM = "2"
 
 
 class ReplyView:
@@ -40,22 +39,36 @@ class ReplyView:
             As the events do; what has come is shown.
         """
         output.status("...")
-        turn: Turn | None = None
         try:
-            for event in events:
-                if isinstance(event, Token):
-                    self._take(event)
-                elif isinstance(event, ChatNote):
-                    output.note(event.text)
-                    output.status("...")
-                else:
-                    turn = event
-        finally:
-            output.status("")
-            self._fold_thought()
-            self._end()
+            with terminal.silent_keys():
+                turn = self._follow(events)
+        except Cancelled:
+            signals.forget_interrupt()  # nothing can be written before
+            self._close()
+            raise
+        except BaseException:
+            self._close()
+            raise
+        self._close()
+        return turn
+
+    def _follow(self, events: Iterator[Told]) -> Turn:
+        turn: Turn | None = None
+        for event in events:
+            if isinstance(event, Token):
+                self._take(event)
+            elif isinstance(event, ChatNote):
+                output.note(event.text)
+                output.status("...")
+            else:
+                turn = event
         assert turn is not None
         return turn
+
+    def _close(self) -> None:
+        output.status("")
+        self._fold_thought()
+        self._end()
 
     def replay(self, text: str) -> None:
         """Show a reply that is complete."""

@@ -45,7 +45,7 @@ def run(loop: Loop, line: str) -> None:
         near = name_nearest(name, [*COMMANDS, *_ALIASES])
         advice = near.replace("the nearest is ", "the nearest is /") or "/help lists them"
         raise UsageError(
-            f"there is no command /{name}: {advice} (a space before the slash makes it a message)"
+            f"no command /{name}: {advice} (with a space before it, it is a message)"
         )
     argument = argument.strip()
     if argument and not command.argument:
@@ -234,11 +234,15 @@ def _model(loop: Loop, argument: str) -> None:
     loop.switch_model(inputs.read_argument(argument, name="/model"))
 
 
-_KEYS = (
-    "\nAlt-Enter begins a new line; text in triple quotation marks has as many as it likes.\n"
-    "Ctrl-X Ctrl-E or /compose opens $EDITOR, Ctrl-R looks in the history, Tab completes.\n"
-    "Ctrl-C stops a reply, Ctrl-D leaves.\n"
-)
+_KEYS = """
+Alt-Enter           a new line; text in triple quotation
+                    marks has as many as it likes
+Ctrl-X Ctrl-E       write the message in $EDITOR
+Ctrl-R              look in the history
+Tab                 complete a command, a name, a file
+Ctrl-C              stop the reply
+Ctrl-D              leave
+"""
 _ALIASES = {"bye": "exit", "quit": "exit", "q": "exit", "?": "help"}
 COMMANDS = {
     "help": Slash("[COMMAND]", "What there is, or what one command does.", _help),

@@ -23,7 +23,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `text` is as it was typed, `sent` what a template made of it ("" where it made nothing).
     `thought` is a thinking model's, which the model does not see again. `created_at` is the time of
-    the answer, in UTC (`2026-11-26T10:40:18Z`). The counts are those of `Usage`.
+    the answer, in UTC (`2026-11-26T10:40:18Z`). The counts are those of `Usage`; `decode_seconds`
+    of the `seconds` began with the first token.
     """
 
     text: str
@@ -38,6 +39,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cached_tokens: Natural = 0
     completion_tokens: Natural = 0
     seconds: float = 0.0
+    decode_seconds: float = 0.0
     created_at: str = ""
 
 

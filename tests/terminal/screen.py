@@ -39,6 +39,8 @@ class Terminal:
         self.raw = b""
         self._screen = pyte.Screen(columns or 80, lines or 24)
         self._stream = pyte.ByteStream(self._screen)
+        # A terminal answers when it is asked where its cursor is.
+        self._screen.write_process_input = lambda data: self._child.send(data)
         self._child = pexpect.spawn(
             "/bin/sh",
             ["-c", _redirected(stdin, stdout, stderr), "sh", *map(str, argv)],

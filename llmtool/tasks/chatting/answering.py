@@ -208,6 +208,7 @@ def answered(turn: Turn, result: Generation) -> Turn:
         cached_tokens=result.usage.cached_tokens,
         completion_tokens=result.usage.completion_tokens,
         seconds=round(result.seconds, 3),
+        decode_seconds=round(result.timing.decode, 3),
         created_at=timestamp(),
     )
 
