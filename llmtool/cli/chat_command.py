@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -93,7 +93,9 @@ def chat(
             )
             loop.run(first)
             return
-        tell: Callable[[Iterator[Told]], Turn] = show.json_lines if json else show.plain
+        tell: Callable[[Generator[Told, None, None]], Turn] = (
+            show.json_lines if json else show.plain
+        )
         messages = _lines(first, source) if each_line else iter([said])
         for message in messages:
             if message is None:

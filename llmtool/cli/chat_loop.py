@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -117,7 +117,7 @@ class Loop:
         else:
             output.note("stopped")
 
-    def answer(self, events: Iterator[Told]) -> None:
+    def answer(self, events: Generator[Told, None, None]) -> None:
         """Show a reply."""
         turn = self._view.show(events)
         self._used = turn.prompt_tokens + turn.completion_tokens

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -32,7 +33,7 @@ class ReplyView:
         self._n_thought = 0
         self._thought_began = 0.0
 
-    def show(self, events: Iterator[Told]) -> Turn:
+    def show(self, events: Generator[Told, None, None]) -> Turn:
         """Show a reply as it comes, and return its turn.
 
         Raises:
@@ -40,7 +41,7 @@ class ReplyView:
         """
         output.status("...")
         try:
-            with terminal.silent_keys():
+            with terminal.silent_keys(), closing(events):  # what was said is kept by then
                 turn = self._follow(events)
         except Cancelled:
             signals.forget_interrupt()  # nothing can be written before
@@ -52,7 +53,7 @@ class ReplyView:
         self._close()
         return turn
 
-    def _follow(self, events: Iterator[Told]) -> Turn:
+    def _follow(self, events: Generator[Told, None, None]) -> Turn:
         turn: Turn | None = None
         for event in events:
             if isinstance(event, Token):
@@ -119,10 +120,10 @@ def can_draw() -> bool:
     return output.is_terminal(output.STDOUT) and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def plain(events: Iterator[Told]) -> Turn:
+def plain(events: Generator[Told, None, None]) -> Turn:
     """Write a reply to a pipe as it comes, a line end behind it; return its turn."""
     turn: Turn | None = None
-    try:
+    with closing(events):
         for event in events:
             if isinstance(event, Token):
                 if not event.thought:
@@ -131,24 +132,24 @@ def plain(events: Iterator[Told]) -> Turn:
                 output.note(event.text)
             else:
                 turn = event
-    finally:
-        output.stdout.end_line()
+    output.stdout.end_line()
     assert turn is not None
     return turn
 
 
-def json_lines(events: Iterator[Told]) -> Turn:
+def json_lines(events: Generator[Told, None, None]) -> Turn:
     """Write each event as a line of JSON: `token`, `thought`, `note`, and `turn` at the end."""
     turn: Turn | None = None
-    for event in events:
-        if isinstance(event, Token):
-            _line({"event": "thought" if event.thought else "token", "text": event.text})
-        elif isinstance(event, ChatNote):
-            _line({"event": "note", "text": event.text})
-        else:
-            turn = event
-            told = {name: getattr(turn, name) for name in turn.__struct_fields__}
-            _line({"event": "turn", **msgspec.to_builtins(told)})
+    with closing(events):
+        for event in events:
+            if isinstance(event, Token):
+                _line({"event": "thought" if event.thought else "token", "text": event.text})
+            elif isinstance(event, ChatNote):
+                _line({"event": "note", "text": event.text})
+            else:
+                turn = event
+                told = {name: getattr(turn, name) for name in turn.__struct_fields__}
+                _line({"event": "turn", **msgspec.to_builtins(told)})
     assert turn is not None
     return turn
 

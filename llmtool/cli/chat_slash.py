@@ -44,9 +44,7 @@ def run(loop: Loop, line: str) -> None:
     if command is None:
         near = name_nearest(name, [*COMMANDS, *_ALIASES])
         advice = near.replace("the nearest is ", "the nearest is /") or "/help lists them"
-        raise UsageError(
-            f"no command /{name}: {advice} (with a space before it, it is a message)"
-        )
+        raise UsageError(f"no command /{name}: {advice} (with a space before it, it is a message)")
     argument = argument.strip()
     if argument and not command.argument:
         raise UsageError(f"/{name} takes nothing behind it")

@@ -1,0 +1,79 @@
+"""A conversation at the terminal with a scripted engine, for tests of the loop around it.
+
+Usage: scripted_chat.py FOLDER SCRIPT, where SCRIPT is JSON: `replies` (a list, or one text),
+`delay` (seconds before each token), `n_ctx`, `session`, `keeps`, `first`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from llmtool.cli import output, signals
+from llmtool.cli.chat_loop import Loop
+from llmtool.cli.groups import EngineGroup
+from llmtool.config import Folders, Settings
+from llmtool.engine.scripted import ScriptedEngine
+from llmtool.engine.text_stream import ThoughtMarks
+from llmtool.engine.types import Event, Failed, Request
+from llmtool.errors import Cancelled, LlmtoolError
+from llmtool.sessions.store import Sessions
+from llmtool.tasks.chat import Chat
+from llmtool.toolbox import Toolbox
+
+
+class SlowEngine(ScriptedEngine):
+    """Takes its time before each event."""
+
+    delay = 0.0
+
+    def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
+        for event in super().stream(requests):
+            time.sleep(self.delay)
+            yield event
+
+
+def main(folder: Path, script: dict[str, Any]) -> None:
+    folders = Folders(
+        config=folder / "config",
+        data=folder / "data",
+        cache=folder / "cache",
+        hub_cache=folder / "hub",
+    )
+    cancellation = signals.install()
+    engine = SlowEngine(
+        script.get("replies", "fine"),
+        n_ctx=script.get("n_ctx", 4096),
+        marks=ThoughtMarks(start="<think>", end="</think>") if script.get("thinks") else None,
+        cancellation=cancellation,
+    )
+    engine.delay = script.get("delay", 0.0)
+    settings = Settings()
+    box = Toolbox(
+        engine=engine, model="scripted", folders=folders, settings=settings,
+        cancellation=cancellation,
+    )  # fmt: skip
+    keeps = script.get("keeps", True)
+    store = Sessions(folders.data / "sessions") if keeps else None
+    with Chat(box, session=script.get("session", "work"), store=store) as chat:
+        loop = Loop(
+            chat, box, folders=folders, settings=settings, engine=EngineGroup(), keeps=keeps
+        )
+        loop.run(script.get("first"))
+
+
+if __name__ == "__main__":
+    output.guard_standard_streams()
+    try:
+        main(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    except Cancelled as exc:
+        output.end_by_signal(exc.reason or signals.received())
+    except LlmtoolError as exc:
+        output.error(str(exc))
+        os._exit(int(exc.exit_code))
+    os._exit(0)

@@ -1,0 +1,411 @@
+"""A conversation as a user sees it: typed, drawn, stopped, resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import LLMTOOL
+from terminal.screen import Terminal
+
+from llmtool.sessions.store import Sessions
+
+SCRIPT = Path(__file__).with_name("scripted_chat.py")
+LONG = " ".join(f"word{i}" for i in range(400))
+
+Start = Callable[..., Terminal]
+
+
+@pytest.fixture
+def sessions(tmp_path: Path) -> Sessions:
+    return Sessions(tmp_path / "data" / "sessions")
+
+
+@pytest.fixture
+def chat(env: dict[str, str], tmp_path: Path) -> Start:
+    """Return `chat(replies, **script)`: a conversation with the scripted engine."""
+
+    def start(
+        replies: Any = "fine",
+        *,
+        columns: int = 80,
+        lines: int = 24,
+        variables: dict[str, str] | None = None,
+        **script: Any,
+    ) -> Terminal:
+        argv = [sys.executable, SCRIPT, tmp_path, json.dumps({"replies": replies, **script})]
+        variables = {"TERM": "xterm-256color", **(variables or {})}
+        return Terminal(argv, {**env, **variables}, columns=columns, lines=lines, cwd=tmp_path)
+
+    return start
+
+
+def wait_for_prompt(terminal: Terminal, n: int = 1) -> None:
+    """Wait until the n-th prompt is there: prompt_toolkit asks for keys with bracketed paste."""
+    terminal.wait_until(lambda: terminal.raw.count(b"\x1b[?2004h") >= n, what=f"prompt number {n}")
+
+
+def say(terminal: Terminal, text: str, answer: str, n: int) -> None:
+    terminal.send(text + "\r")
+    terminal.wait_for(answer)
+    wait_for_prompt(terminal, n)
+
+
+def test_a_conversation(chat: Start, sessions: Sessions) -> None:
+    with chat(["Hello, I am here.", "Still here."]) as terminal:
+        wait_for_prompt(terminal)
+        say(terminal, "Hi", "Hello, I am here.", 2)
+        say(terminal, "And now?", "Still here.", 3)
+        terminal.send("\x04")
+        assert terminal.exit_status == 0
+    assert [turn.text for turn in sessions.load("work").turns] == ["Hi", "And now?"]
+
+
+def test_the_status_line_tells_model_and_tokens(chat: Start) -> None:
+    with chat("one two three") as terminal:
+        wait_for_prompt(terminal)
+        say(terminal, "Hi", "one two three", 2)
+        terminal.wait_for("scripted · 5/4,096 tokens")
+
+
+@pytest.mark.parametrize("columns", [20, 7, 200])
+def test_any_width_works(chat: Start, columns: int, sessions: Sessions) -> None:
+    with chat("# Hi\n\n- a **bold** item of several words\n\n```py\nx = 1\n```\n字字字字字字字",
+              columns=columns) as terminal:  # fmt: skip
+        wait_for_prompt(terminal)
+        terminal.send("x\r")
+        wait_for_prompt(terminal, 2)
+        terminal.send("\x04")
+        assert terminal.exit_status == 0
+    assert len(sessions.load("work").turns) == 1
+
+
+def test_markdown_is_drawn(chat: Start) -> None:
+    reply = "# Title\n\nSome **bold** text.\n\n- one\n- two\n\n```python\nx = 1\n```\n"
+    with chat(reply) as terminal:
+        wait_for_prompt(terminal)
+        say(terminal, "x", "• two", 2)
+        rows = terminal.screen()
+        start = rows.index("> x") + 1
+        assert rows[start : start + 10] == [
+            "Title", "", "Some bold text.", "", "• one", "• two", "", "```python", "x = 1", "```",
+        ]  # fmt: skip
+        assert b"\x1b[" in terminal.raw
+
+
+def test_nothing_of_a_long_reply_is_lost_to_the_scrollback(chat: Start) -> None:
+    reply = "\n".join(f"line {i}" for i in range(60))
+    with chat(reply, lines=10) as terminal:
+        wait_for_prompt(terminal)
+        say(terminal, "x", "line 59", 2)
+        text = terminal.raw.decode()
+        assert all(f"line {i}" in text for i in range(60))
+
+
+def test_no_color_means_no_colour(chat: Start) -> None:
+    with chat("# Hi\n\n```py\nx = 1\n```", variables={"NO_COLOR": "1"}) as terminal:
+        wait_for_prompt(terminal)
+        say(terminal, "x", "x = 1", 2)
+        colours = [b"\x1b[3%dm" % n for n in range(8)] + [b"\x1b[38;5;", b"\x1b[9"]
+        assert not any(colour in terminal.raw for colour in colours)
+
+
+def test_a_dumb_terminal_is_read_and_written_plainly(chat: Start) -> None:
+    with chat(["**one**", "two"], variables={"TERM": "dumb"}) as terminal:
+        terminal.wait_for("> ")
+        terminal.send("a\n")
+        terminal.wait_for("**one**")
+        terminal.send("/undo\n")
+        terminal.wait_for("taken back")
+        terminal.send("/exit\n")
+        assert terminal.exit_status == 0
+        assert b"\x1b" not in terminal.raw
+
+
+def test_control_sequences_are_shown_and_not_obeyed(chat: Start) -> None:
+    with chat("a\x1b[2Jb \x1b]0;title\x07 \x9b31m c\u202ed") as terminal:
+        wait_for_prompt(terminal)
+        say(terminal, "x", "␛[2Jb", 2)
+        assert b"\x1b[2J" not in terminal.raw.split(b"> x")[-1]
+        assert b"\x1b]0;" not in terminal.raw
+
+
+def test_a_thought_is_folded(chat: Start) -> None:
+    with chat("<think>secret plan</think>The answer.", thinks=True) as terminal:
+        wait_for_prompt(terminal)
+        say(terminal, "x", "The answer.", 2)
+        assert "secret plan" not in "\n".join(terminal.screen())
+        terminal.wait_for("thought for")
+        say(terminal, "/thought", "secret plan", 3)
+
+
+class TestStopping:
+    def test_ctrl_c_stops_the_reply_and_keeps_what_was_said(
+        self, chat: Start, sessions: Sessions
+    ) -> None:
+        with chat([LONG, "short"], delay=0.02) as terminal:
+            wait_for_prompt(terminal)
+            terminal.send("go\r")
+            terminal.wait_for("word5")
+            terminal.send("\x03")
+            began = time.monotonic()
+            terminal.wait_for("stopped")
+            assert time.monotonic() - began < 2  # 0.3 s are shown in benchmarks, not here
+            wait_for_prompt(terminal, 2)
+            turn = sessions.load("work").turns[0]
+            assert turn.reply.startswith("word0 word1") and "word399" not in turn.reply
+            say(terminal, "on", "short", 3)
+
+    def test_many_of_them_do_not_end_the_session(self, chat: Start) -> None:
+        with chat([LONG, "short"], delay=0.02) as terminal:
+            wait_for_prompt(terminal)
+            terminal.send("go\r")
+            terminal.wait_for("word5")
+            for _ in range(4):
+                terminal.send("\x03")
+            terminal.wait_for("stopped")
+            wait_for_prompt(terminal, 2)
+            terminal.send("\x03\x03")
+            wait_for_prompt(terminal, 3)
+            say(terminal, "on", "short", 4)
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["TERM", "HUP"])
+    @pytest.mark.parametrize("moment", ["reply", "prompt"])
+    def test_a_signal_ends_it_with_everything_saved(
+        self, chat: Start, sessions: Sessions, number: signal.Signals, moment: str
+    ) -> None:
+        with chat([LONG], delay=0.02) as terminal:
+            wait_for_prompt(terminal)
+            if moment == "reply":
+                terminal.send("go\r")
+                terminal.wait_for("word9")
+            terminal.signal(number)
+            assert terminal.exit_status == 128 + number
+        if moment == "reply":
+            assert sessions.load("work").turns[0].reply.startswith("word0 word1")
+
+    def test_a_killed_one_loses_the_reply_in_flight_alone(
+        self, chat: Start, sessions: Sessions
+    ) -> None:
+        with chat(["first", LONG], delay=0.02) as terminal:
+            wait_for_prompt(terminal)
+            say(terminal, "a", "first", 2)
+            terminal.send("b\r")
+            terminal.wait_for("word5")
+            terminal.signal(signal.SIGKILL)
+            assert terminal.exit_status == 128 + signal.SIGKILL
+        assert [(t.text, t.reply) for t in sessions.load("work").turns] == [
+            ("a", "first"),
+            ("b", ""),
+        ]
+        with chat(["again"]) as terminal:
+            terminal.wait_for("it was not answered: /retry asks again")
+            wait_for_prompt(terminal)
+            say(terminal, "/retry", "again", 2)
+
+    def test_keys_typed_meanwhile_come_to_the_next_line(self, chat: Start) -> None:
+        with chat([" ".join(["w"] * 40), "second"], delay=0.03) as terminal:
+            wait_for_prompt(terminal)
+            terminal.send("go\r")
+            terminal.wait_for("w w w")
+            terminal.send("typed ahead\r")
+            terminal.wait_for("second")
+            text = "\n".join(terminal.screen())
+            assert "> typed ahead" in text
+            assert "w typed" not in text
+
+
+class TestCommands:
+    def test_an_unknown_one_is_told_with_the_nearest(self, chat: Start) -> None:
+        with chat() as terminal:
+            wait_for_prompt(terminal)
+            say(terminal, "/rety", "the nearest is /retry", 2)
+
+    def test_a_space_makes_it_a_message(self, chat: Start, sessions: Sessions) -> None:
+        with chat("answered") as terminal:
+            wait_for_prompt(terminal)
+            say(terminal, " /etc/hosts?", "answered", 2)
+        assert sessions.load("work").turns[0].text == " /etc/hosts?"
+
+    def test_help_lists_all_and_explains_one(self, chat: Start) -> None:
+        with chat(lines=60) as terminal:
+            wait_for_prompt(terminal)
+            say(terminal, "/help", "/export md|json|html", 2)
+            say(terminal, "/help retry", "Answer the last message once more.", 3)
+
+    def test_tab_completes_commands(self, chat: Start) -> None:
+        with chat("one two") as terminal:
+            wait_for_prompt(terminal)
+            terminal.send("/tok\t\r")
+            terminal.wait_for("set aside for a reply")
+
+    def test_undo_offers_the_message_again(self, chat: Start, sessions: Sessions) -> None:
+        with chat(["one", "two"]) as terminal:
+            wait_for_prompt(terminal)
+            say(terminal, "first try", "one", 2)
+            terminal.send("/undo\r")
+            wait_for_prompt(terminal, 3)
+            terminal.send(" better\r")
+            terminal.wait_for("two")
+            wait_for_prompt(terminal, 4)
+        assert [turn.text for turn in sessions.load("work").turns] == ["first try better"]
+
+    def test_retry_and_fork(self, chat: Start, sessions: Sessions) -> None:
+        with chat(["one", "two", "three"]) as terminal:
+            wait_for_prompt(terminal)
+            say(terminal, "a", "one", 2)
+            say(terminal, "/fork other", "'other' goes on", 3)
+            say(terminal, "/retry", "two", 4)
+        assert sessions.load("work").turns[0].reply == "one"
+        assert sessions.load("other").turns[0].reply == "two"
+
+    def test_edit_opens_the_editor_and_keeps_what_was_before(
+        self, chat: Start, sessions: Sessions, tmp_path: Path
+    ) -> None:
+        editor = tmp_path / "editor"
+        editor.write_text('#!/bin/sh\necho "in other words" > "$1"\n')
+        editor.chmod(0o755)
+        with chat(["one", "two", "three"], variables={"EDITOR": str(editor)}) as terminal:
+            wait_for_prompt(terminal)
+            say(terminal, "a", "one", 2)
+            say(terminal, "b", "two", 3)
+            say(terminal, "/edit 1", "three", 4)
+        assert [t.text for t in sessions.load("work").turns] == ["in other words"]
+        assert [t.text for t in sessions.load("work-before").turns] == ["a", "b"]
+
+    def test_a_file_is_read_and_a_missing_one_told(
+        self, chat: Start, sessions: Sessions, tmp_path: Path
+    ) -> None:
+        (tmp_path / "notes.txt").write_text("Boats are red.\n")
+        with chat("so they are") as terminal:
+            wait_for_prompt(terminal)
+            say(terminal, "/read none.txt", "no such file", 2)
+            say(terminal, "/read notes.txt", "goes with your next message", 3)
+            say(terminal, "What colour?", "so they are", 4)
+        assert sessions.load("work").turns[0].files[0].text == "Boats are red.\n"
+
+    def test_options_are_set(self, chat: Start, sessions: Sessions) -> None:
+        with chat() as terminal:
+            wait_for_prompt(terminal)
+            say(terminal, "/set temperature hot", "it is a number", 2)
+            say(terminal, "/set temperatur 1", "the nearest is temperature", 3)
+            terminal.send("/set temperature 0.5\r")
+            wait_for_prompt(terminal, 4)
+            say(terminal, "x", "fine", 5)
+        assert sessions.load("work").options == {"temperature": 0.5}
+
+    def test_another_session_is_loaded(self, chat: Start, sessions: Sessions) -> None:
+        with chat(["kept reply"], session="old") as terminal:
+            wait_for_prompt(terminal)
+            say(terminal, "a", "kept reply", 2)
+            terminal.send("/exit\r")
+            assert terminal.exit_status == 0
+        with chat(["new reply"], session="new") as terminal:
+            wait_for_prompt(terminal)
+            say(terminal, "b", "new reply", 2)
+            say(terminal, "/load old", "kept reply", 3)
+            say(terminal, "/load odl", "the nearest is old", 4)
+
+    def test_save_gives_a_name(self, chat: Start, sessions: Sessions) -> None:
+        with chat(session="2026-01-01-1200") as terminal:
+            wait_for_prompt(terminal)
+            say(terminal, "a", "fine", 2)
+            say(terminal, "/save trip", "kept as 'trip'", 3)
+        assert sessions.names() == ["trip"]
+
+    @pytest.mark.parametrize("kind", ["md", "json", "html"])
+    def test_export_writes_a_file(self, chat: Start, tmp_path: Path, kind: str) -> None:
+        with chat("fine words") as terminal:
+            wait_for_prompt(terminal)
+            say(terminal, "a", "fine words", 2)
+            say(terminal, f"/export {kind}", f"written to work.{kind}", 3)
+            say(terminal, f"/export {kind}", "is there already", 4)
+        assert "fine words" in (tmp_path / f"work.{kind}").read_text()
+
+
+def test_several_lines_are_one_message(chat: Start, sessions: Sessions) -> None:
+    with chat() as terminal:
+        wait_for_prompt(terminal)
+        terminal.send('"""\rone\rtwo"""\r')
+        terminal.wait_for("fine")
+        wait_for_prompt(terminal, 2)
+        terminal.send("three\x1b\rfour\r")
+        wait_for_prompt(terminal, 3)
+    assert [turn.text for turn in sessions.load("work").turns] == ["one\ntwo", "three\nfour"]
+
+
+def test_history_lasts_and_is_private(chat: Start, tmp_path: Path) -> None:
+    with chat() as terminal:
+        wait_for_prompt(terminal)
+        say(terminal, "remember me", "fine", 2)
+        terminal.send("\x04")
+        assert terminal.exit_status == 0
+    history = tmp_path / "data" / "chat_history"
+    assert stat.S_IMODE(history.stat().st_mode) == 0o600
+    with chat(session="other") as terminal:
+        wait_for_prompt(terminal)
+        terminal.send("\x1b[A")
+        terminal.wait_until(lambda: "> remember me" in terminal.screen(), what="old line")
+
+
+def test_nothing_is_kept_where_nothing_is_to_be(chat: Start, tmp_path: Path) -> None:
+    with chat(keeps=False) as terminal:
+        wait_for_prompt(terminal)
+        say(terminal, "secret", "fine", 2)
+        terminal.send("\x04")
+        assert terminal.exit_status == 0
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(b"secret" in path.read_bytes() for path in files)
+
+
+def test_a_second_process_is_told(chat: Start) -> None:
+    with chat() as first:
+        wait_for_prompt(first)
+        with chat() as second:
+            assert second.exit_status == 18
+            assert "open in another process" in "\n".join(second.screen())
+
+
+def test_a_full_context_is_handled_aloud(chat: Start) -> None:
+    with chat("yes", n_ctx=200) as terminal:
+        wait_for_prompt(terminal)
+        for n in range(2, 5):
+            terminal.send(f"turn{n} " + "w " * 60 + "\r")
+            wait_for_prompt(terminal, n)
+        terminal.wait_for("to make room")
+
+
+def test_stopping_and_going_on_as_a_job(chat: Start) -> None:
+    with chat(LONG, delay=0.01) as terminal:
+        wait_for_prompt(terminal)
+        terminal.send("go\r")
+        terminal.wait_for("word5")
+        terminal.signal(signal.SIGSTOP)
+        time.sleep(0.2)
+        terminal.signal(signal.SIGCONT)
+        terminal.wait_for("word399", timeout=60)
+
+
+def test_the_real_command_with_the_starter_model(
+    env: dict[str, str], tmp_path: Path, starter: Path
+) -> None:
+    argv = [*LLMTOOL, "chat", "-m", "starter", "--max-tokens", "12", "--temperature", "0"]
+    with Terminal([*argv, "Name a river."], {**env, "TERM": "xterm"}, cwd=tmp_path) as terminal:
+        wait_for_prompt(terminal)
+        say(terminal, "/stats", "starter", 2)
+        terminal.send("\x04")
+        assert terminal.exit_status == 0
+    with Terminal([*argv, "-c"], {**env, "TERM": "xterm"}, cwd=tmp_path) as terminal:
+        terminal.wait_for("> Name a river.")
+        wait_for_prompt(terminal)
+        say(terminal, "And another?", "cut at", 2)
+        say(terminal, "/stats", "of which", 3)
+    assert os.listdir(env["LLMTOOL_DATA_DIR"])
