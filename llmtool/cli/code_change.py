@@ -66,12 +66,12 @@ def fix(
         told = inputs.read_argument(told, name="--error")
     options = code_write.read_options(code, tell, sampling, view=view, file=file)
     options["template"] = template
-    options["format"] = False  # its layout is the author's
+    options["format"] = False  # a formatter would hide the change among others
     reason = error_of(
         text, told, language_of_file(file) if not code.language else find_language(code.language)
     )
     box = session.open_toolbox(folders, settings, engine)
-    writing = box.prepare_code(options)
+    writing = box.prepare_fix(text, options)
     case = Case(variables={"code": text, "error": reason})
     if view.dry_run:
         show.prompt(box, writing.request(case), as_json=view.json)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import GAP, ScriptedEngine
-from llmtool.errors import ContractError, InputError, UsageError
+from llmtool.errors import ContextOverflow, ContractError, InputError, UsageError
 from llmtool.prompts.library import Library
 from llmtool.tasks.coding.committing import whole_words
 from llmtool.tasks.coding.diffs import parse_diff, parts_of, unified, with_numbers
@@ -312,6 +312,27 @@ def test_a_fix_needs_an_error_and_a_change(tmp_path: Path) -> None:
         make(tmp_path, "x = 1")[0].fix_code("x = 1\n", language="py")
     with pytest.raises(ContractError, match="changed nothing"):
         make(tmp_path, "x = 1")[0].fix_code("x = 1\n", "it is slow", language="py")
+
+
+LONG = "".join(f"def f{i}(n):\n    return n + {i}\n" for i in range(200))
+
+
+def test_a_fix_has_room_for_the_whole_file(tmp_path: Path) -> None:
+    box, _ = make(tmp_path, LONG)
+    result = box.fix_code(LONG.replace("f7(n):", "f7(n)"), language="py")
+    assert result.text == LONG and result.diff.count("\n+") == 2
+
+
+@pytest.mark.parametrize("repair", [0, 2])
+def test_a_fix_that_was_cut_is_none(tmp_path: Path, repair: int) -> None:
+    # What parses after its unfinished end is left out would still lose the end of the file.
+    words = re.findall(r"\s*\S+", LONG)  # a token each
+    replies = ["".join(words[i:]) for i in range(0, 270, 90)]
+    box, _ = make(tmp_path, replies)
+    with pytest.raises(ContractError, match="lose the rest"):
+        box.fix_code("x = (\n" + LONG, language="py", max_tokens=90, repair=repair)
+    with pytest.raises(ContextOverflow):
+        make(tmp_path, LONG, n_ctx=700)[0].fix_code("x = (\n" + LONG, language="py")
 
 
 @pytest.mark.parametrize(
