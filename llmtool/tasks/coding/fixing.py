@@ -40,7 +40,7 @@ def make_fix(result: Code, original: str, *, file: str) -> Fix:
     """Return the patch from the original to mended code, in the line ends of the original.
 
     Raises:
-        ContractError: nothing was changed, or the reply was cut: its patch would take away the rest.
+        ContractError: nothing was changed, or the reply was cut and its patch loses the rest.
     """
     if result.finish_reason == "length":
         raise ContractError(
