@@ -58,7 +58,9 @@ def fix(
         raise UsageError("--write changes a file, and - is none")
     if file == "-" and error == "-":
         raise UsageError("standard input is named twice (-)")
-    _, text = read_source(file)
+    text = inputs.read_file(file)  # a patch is of a whole file: no lines of it are named
+    if not text.strip():
+        raise InputError(f"{file}: is empty")
     before = b"" if file == "-" else Path(file).read_bytes()
     original = ("\ufeff" if before.startswith(_BOM) else "") + text
     told = inputs.read_stdin() if error == "-" else error
@@ -178,7 +180,7 @@ def tests(
     folders, settings = session.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
-    _, text = read_source(file)
+    file, text = read_source(file)
     options = code_write.read_options(code, tell, sampling, view=view, file=file)
     options["template"] = template
     if framework is not None:

@@ -267,6 +267,33 @@ def test_tests_are_written_for_a_file(code: Callable[..., Done], tmp_path: Path)
     assert b"Write tests with node:test" in shown
 
 
+def test_lines_of_a_file_are_tested_in_its_language(
+    code: Callable[..., Done], tmp_path: Path
+) -> None:
+    file = tmp_path / "half.ts"
+    file.write_text("let a = 1\nfunction half(n) { return n / 2 }\n")
+    shown = code("tests", f"{file}:2", "--dry-run").stdout
+    assert b"Write tests with vitest" in shown and b"let a" not in shown
+
+
+@pytest.mark.parametrize("verb", ["explain", "fix", "tests", "complete"])
+def test_a_file_that_cannot_be_read_ends_in_14_and_names_no_option(
+    code: Callable[..., Done], tmp_path: Path, verb: str
+) -> None:
+    file = tmp_path / "latin.py"
+    file.write_bytes(b"x = 'caf\xe9'\n")
+    place = f"{file}:1" if verb == "complete" else file
+    assert error_line(code(verb, place), 14).endswith("byte 8 (0xe9) is not UTF-8")
+    assert "cannot be read" in error_line(code(verb, f"{file}x:1"), 14)
+
+
+def test_a_patch_is_of_a_whole_file(code: Callable[..., Done], tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(BROKEN)
+    assert "cannot be read" in error_line(code("fix", f"{tmp_path / 'a.py'}:1"), 14)
+    (tmp_path / "b.py").write_text("\n")
+    assert "is empty" in error_line(code("fix", tmp_path / "b.py"), 14)
+
+
 def test_a_review_is_of_lines_in_the_diff(code: Callable[..., Done], repository: Path) -> None:
     done = code("review", "--staged", "--json", cwd=repository)
     told = json.loads(done.stdout)

@@ -113,7 +113,11 @@ def test_a_generated_file_says_so_itself() -> None:
     assert parse_diff(diff)[0].left_out == "generated"
 
 
-LINES = st.lists(st.sampled_from(["a", "b", "-", "+", "--- a/x", "@@ -1 +1 @@", "", " c"]))
+LINES = st.lists(
+    st.sampled_from(
+        ["a", "b", "-", "+", "a\x0cb", "\x0c", "\u2028", "c\rd", "--- a/x", "@@ -1 +1 @@", "", " c"]
+    )
+)
 
 
 @given(LINES, LINES)
@@ -171,7 +175,7 @@ def test_git_applies_our_patches(tmp_path: Path, old: str, new: str) -> None:
 # Gaps
 
 
-@given(st.text(alphabet="ab\n\ré", max_size=40), st.integers(1, 9), st.integers(1, 9))
+@given(st.text(alphabet="ab\n\ré\x0c", max_size=40), st.integers(1, 9), st.integers(1, 9))
 def test_what_is_before_and_after_a_place_is_the_whole(text: str, line: int, column: int) -> None:
     try:
         before, after = split_at(text, line, column, file="x")
@@ -190,6 +194,9 @@ def test_places_and_ranges_are_read() -> None:
     assert parse_place("C:\\a.py:12:5") == ("C:\\a.py", 12, 5)
     assert parse_range("a:b.py:3-9") == ("a:b.py", 3, 9)
     assert take_lines("a\nb\nc\n", 2, 3, file="x") == "b\nc\n"
+    assert take_lines("a\n\x0c\nb\u2028\nc\n", 3, 3, file="x") == "b\u2028\n"
+    with pytest.raises(UsageError, match="end before they begin"):
+        take_lines("a\nb\n", 2, 1, file="x")
     with pytest.raises(UsageError):
         parse_place("a.py")
     with pytest.raises(UsageError):

@@ -78,8 +78,8 @@ def numbered(code: str, line: int | None) -> str:
         > 2 | b
           3 | c
     """
-    lines = code.splitlines()
-    if not lines:
+    lines = code.removesuffix("\n").split("\n")
+    if not code:
         return ""
     at = min(max(line or 1, 1), len(lines))
     first, last = max(1, at - _AROUND), min(len(lines), at + _AROUND)

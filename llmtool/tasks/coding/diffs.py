@@ -177,7 +177,7 @@ def parts_of(file: FileDiff, *, fits: Fits) -> Iterator[FileDiff]:
 
 
 def _pieces(hunk: Hunk, path: str, fits: Fits) -> Iterator[Hunk]:
-    lines = hunk.body.splitlines(keepends=True)
+    lines = lines_of(hunk.body)
     if len(lines) < 2 or fits(FileDiff(path=path, hunks=(hunk,))):
         yield hunk
         return
@@ -199,7 +199,7 @@ def with_numbers(file: FileDiff) -> str:
     for hunk in file.hunks:
         number = hunk.first
         shown.append("")
-        for line in hunk.body.splitlines():
+        for line in hunk.body.split("\n")[:-1]:
             if line.startswith("\\"):
                 continue
             if line.startswith("-"):
@@ -221,12 +221,14 @@ def unified(path: str, old: str, new: str) -> str:
         -a
         +b
     """
-    lines = difflib.unified_diff(_lines(old), _lines(new), fromfile=f"a/{path}", tofile=f"b/{path}")
+    lines = difflib.unified_diff(
+        lines_of(old), lines_of(new), fromfile=f"a/{path}", tofile=f"b/{path}"
+    )
     return "".join(
         line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
     )
 
 
-def _lines(text: str) -> list[str]:
-    """Return lines as patches count them: at newlines alone."""
+def lines_of(text: str) -> list[str]:
+    """Return lines as patches and editors count them: at newlines, and not at form feeds."""
     return re.findall(r"[^\n]*\n|[^\n]+\Z", text)
