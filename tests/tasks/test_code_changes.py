@@ -79,9 +79,23 @@ def test_a_diff_is_read_into_files_and_hunks() -> None:
         ("--- x.py\n+++ x.py\n@@ -1 +1 @@\n-a\n+b\n\\ No newline at end of file\n", "x.py"),
         ("diff --git a/o.py b/n.py\nrename from o.py\nrename to n.py\n", "n.py"),
         ('--- "a/\\303\\251.py"\n+++ "b/é.py"\n@@ -1 +1 @@\n-a\n+b\n', "é.py"),
+        ('--- a/x\n+++ "b/\\303\\251\\t\\"x"\n@@ -1 +1 @@\n-a\n+b\n', 'é\t"x'),
+        ('diff --git "a/\\303\\251 o.py" "b/\\303\\251 n.py"\nrename from o\n', "é n.py"),
+        ('diff --git "a/\\303\\251.png" "b/\\303\\251.png"\nBinary files differ\n', "é.png"),
+        ('--- "a/bad\\377.py"\n+++ "b/bad\\377.py"\n@@ -1 +1 @@\n-a\n+b\n', "bad\ufffd.py"),
+        ("diff --git i/x.py w/x.py\n--- i/x.py\n+++ w/x.py\n@@ -1 +1 @@\n-a\n+b\n", "x.py"),
+        ("diff --git i/x.py w/x.py\n--- /dev/null\n+++ w/x.py\n@@ -0,0 +1 @@\n+b\n", "x.py"),
+        ("diff --git c/x.py i/x.py\n--- c/x.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-b\n", "x.py"),
+        ("diff --git src/x.py src/x.py\nold mode 100644\nnew mode 100755\n", "src/x.py"),
+        ("diff --git a/x.py b/x.py\nold mode 100644\nnew mode 100755\n", "x.py"),
     ],
-    ids=["time stamps", "a new file", "a removed file", "no prefix", "a rename", "quotes"],
-)
+    ids=[
+        "time stamps", "a new file", "a removed file", "no prefix", "a rename", "quotes",
+        "octal numbers", "a quoted rename", "a quoted binary", "a name that is no UTF-8",
+        "prefixes of git's own", "a new file with them", "a removed file with them",
+        "a mode without prefix", "a mode alone",
+    ],
+)  # fmt: skip
 def test_every_kind_of_header_names_its_file(diff: str, path: str) -> None:
     assert [file.path for file in parse_diff(diff)] == [path]
 
@@ -263,6 +277,27 @@ def test_a_finding_that_is_not_in_the_diff_is_none(tmp_path: Path) -> None:
     assert [f.line for f in make(tmp_path, reply)[0].review_code(DIFF).findings] == [4]
 
 
+def test_what_is_only_taken_away_has_no_line_to_speak_of(tmp_path: Path) -> None:
+    gone = "--- a/gone.py\n+++ /dev/null\n@@ -1,2 +0,0 @@\n-a\n-b\n"
+    bare = "--- a/x.py\n+++ b/x.py\n@@ -3 +2,0 @@\n-a\n@@ -9 +8 @@\n-b\n+c\n"
+    box, engine = make(tmp_path, findings((1, "note", "is gone now"), (2, "note", "is not shown")))
+    result = box.review_code(gone + bare)
+    assert result.findings == () and len(engine.prompts) == 1 and "gone.py" not in engine.prompts[0]
+    assert [(f.path, f.reason) for f in result.left_out] == [("gone.py", "only removed lines")]
+    box, engine = make(tmp_path, "fix: remove a file")
+    box.commit_message(gone)  # which is to be told, though
+    assert "-a\n-b\n" in engine.prompts[0]
+
+
+def test_a_long_removal_beside_a_change_is_told_as_not_reviewed(tmp_path: Path) -> None:
+    removed = "".join(f"-a line that goes {i}\n" for i in range(40))
+    diff = f"--- a/x.py\n+++ b/x.py\n@@ -3,40 +2,0 @@\n{removed}@@ -90 +49 @@\n-b\n+c\n"
+    box, engine = make(tmp_path, findings((49, "note", "is another name")), n_ctx=220)
+    result = box.review_code(diff, max_tokens=30)
+    assert [f.line for f in result.findings] == [49] and len(engine.prompts) == 1
+    assert "not reviewed: x.py, from line 2: only removed lines" in result.warnings
+
+
 def test_a_large_file_is_read_hunk_by_hunk_and_said_once(tmp_path: Path) -> None:
     reply = findings((1, "error", "the same remark"), (41, "error", "the same remark"))
     box, engine = make(tmp_path, reply, n_ctx=105)
@@ -413,6 +448,12 @@ def test_a_body_goes_below_a_blank_line(tmp_path: Path) -> None:
     result = box.commit_message(DIFF, body=True)
     assert result.text == "fix: wait longer\n\n- waits for 30 seconds"
     assert '"fix: wait longer"' in engine.prompts[1]
+
+
+def test_a_mode_is_a_change_to_tell_of(tmp_path: Path) -> None:
+    box, engine = make(tmp_path, "chore: make it run")
+    box.commit_message("diff --git a/o.sh b/o.sh\nold mode 100644\nnew mode 100755\n")
+    assert "old mode 100644\nnew mode 100755\n" in engine.prompts[0]
 
 
 def test_a_rename_is_a_change_to_tell_of(tmp_path: Path) -> None:

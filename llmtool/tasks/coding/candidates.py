@@ -97,7 +97,7 @@ def loops(text: str) -> bool:
     Knuth, Morris and Pratt).
 
     Example:
-        >>> loops("x\n" + "a(1)\nb(2)\n" * 12), loops("a\nb\n" * 12 + "the end of it")
+        >>> loops("x\\n" + "a(1)\\nb(2)\\n" * 12), loops("a\\nb\\n" * 12 + "the end of it")
         (True, False)
     """
     tail = text.rstrip()[-_LOOKED_AT:][::-1]  # the last character first: any start of it may count
