@@ -79,7 +79,8 @@ def test_a_diff_is_read_into_files_and_hunks() -> None:
         ("--- x.py\n+++ x.py\n@@ -1 +1 @@\n-a\n+b\n\\ No newline at end of file\n", "x.py"),
         ("diff --git a/o.py b/n.py\nrename from o.py\nrename to n.py\n", "n.py"),
         ('--- "a/\\303\\251.py"\n+++ "b/é.py"\n@@ -1 +1 @@\n-a\n+b\n', "é.py"),
-        ('--- a/x\n+++ "b/\\303\\251\\t\\"x"\n@@ -1 +1 @@\n-a\n+b\n', 'é\t"x'),
+        ('--- a/x\n+++ "b/\\303\\251\\t\\"x"\n@@ -1 +1 @@\n-a\n+b\n', 'é\\t"x'),
+        ('--- a/x\n+++ "b/x\\n\\033\\012y"\n@@ -1 +1 @@\n-a\n+b\n', "x\\n\\033\\012y"),
         ('diff --git "a/\\303\\251 o.py" "b/\\303\\251 n.py"\nrename from o\n', "é n.py"),
         ('diff --git "a/\\303\\251.png" "b/\\303\\251.png"\nBinary files differ\n', "é.png"),
         ('--- "a/bad\\377.py"\n+++ "b/bad\\377.py"\n@@ -1 +1 @@\n-a\n+b\n', "bad\ufffd.py"),
@@ -91,7 +92,7 @@ def test_a_diff_is_read_into_files_and_hunks() -> None:
     ],
     ids=[
         "time stamps", "a new file", "a removed file", "no prefix", "a rename", "quotes",
-        "octal numbers", "a quoted rename", "a quoted binary", "a name that is no UTF-8",
+        "octal numbers", "control characters", "a quoted rename", "a quoted binary", "a name that is no UTF-8",
         "prefixes of git's own", "a new file with them", "a removed file with them",
         "a mode without prefix", "a mode alone",
     ],

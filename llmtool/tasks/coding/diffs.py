@@ -28,9 +28,6 @@ _GENERATED_LINE = re.compile(
 
 _QUOTED_END = re.compile(r'"(?:[^"\\]|\\.)*"\Z')
 _ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
-_ESCAPES = {
-    b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v",
-}  # fmt: skip
 
 
 class Hunk(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,7 +171,7 @@ def _name(text: str, known: str = "") -> str:
 
 
 def _unquoted(name: str) -> str:
-    """Return a path as it is, which git quotes like a string of C.
+    """Return a path as it is, which git quotes like a string of C; control characters stay so.
 
     Example:
         >>> _unquoted('"caf\\\\303\\\\251.py"'), _unquoted("a b.py")
@@ -185,7 +182,10 @@ def _unquoted(name: str) -> str:
 
     def plain(found: re.Match[bytes]) -> bytes:
         code = found[1]
-        return bytes([int(code, 8) & 255]) if code.isdigit() else _ESCAPES.get(code, code)
+        if code in b'\\"':
+            return code
+        byte = int(code, 8) & 255 if code.isdigit() else 0
+        return bytes([byte]) if byte >= 32 else found[0]
 
     return _ESCAPE.sub(plain, name[1:-1].encode()).decode("utf-8", "replace")
 
