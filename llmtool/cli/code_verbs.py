@@ -252,6 +252,6 @@ _VERBS = {
     "commit": (
         commit,
         '  git commit -m "$(llmtool code commit)"\n'
-        "  llmtool code commit --hook > .git/hooks/prepare-commit-msg",
+        "  llmtool code commit --hook -o .git/hooks/prepare-commit-msg",
     ),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import stat
 import subprocess
@@ -188,6 +189,36 @@ def test_the_tests_find_the_file_of_the_output(code: Callable[..., Done], tmp_pa
     assert stat.S_IMODE((tmp_path / "even.py").stat().st_mode) == 0o640
 
 
+@linux
+def test_strict_leaves_the_file_as_it_was_where_the_tests_fail(
+    code: Callable[..., Done], tmp_path: Path
+) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "even.py").write_text("old")
+    args = ("a function is_even(n)", "--run-tests", "false", "--repair", "0")
+    for name in ("even.py", "new.py"):
+        done = code(*args, "--strict", "-o", name, cwd=folder)
+        assert done.returncode == 17 and files_of(folder) == {"even.py": b"old"}
+    assert code(*args, "-o", "even.py", cwd=folder).returncode == 17
+    assert b"def is_even" in (folder / "even.py").read_bytes()
+
+
+def test_the_tests_of_a_patch_do_not_run_on_it(code: Callable[..., Done], tmp_path: Path) -> None:
+    (tmp_path / "add.py").write_text(BROKEN)
+    done = code("fix", "add.py", "--run-tests", "true", "-o", "x.patch", cwd=tmp_path)
+    assert "write {} for its file" in error_line(done, 2)
+    assert not (tmp_path / "x.patch").exists()
+
+
+@linux
+def test_git_runs_the_hook_that_was_written(code: Callable[..., Done], repository: Path) -> None:
+    hook = repository / ".git" / "hooks" / "prepare-commit-msg"
+    done = code("commit", "--hook", "-o", hook, "--offline", "--stop", "a b", cwd=repository)
+    assert done.returncode == 0 and os.access(hook, os.X_OK)
+    assert "--offline --temperature=0.0 '--stop=a b'" in hook.read_text()
+
+
 def test_nothing_is_run_and_nothing_written_unless_asked(
     code: Callable[..., Done], tmp_path: Path, repository: Path
 ) -> None:
@@ -367,7 +398,7 @@ def test_the_hook_begins_an_empty_message_and_no_other(
         subprocess.run(["sh", script, message, *source], env={"PATH": path}, check=True)
         return message.read_text()
 
-    model = re.search(r"-m (\S+)\)", hook.decode())
+    model = re.search(r"-m (\S+)", hook.decode())
     assert model is not None
     assert run() == f"fix: --quiet {model[1]}\n# comment\n"
     assert run("message") == "# comment\n"

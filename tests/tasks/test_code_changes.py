@@ -92,7 +92,8 @@ def test_a_diff_is_read_into_files_and_hunks() -> None:
     ],
     ids=[
         "time stamps", "a new file", "a removed file", "no prefix", "a rename", "quotes",
-        "octal numbers", "control characters", "a quoted rename", "a quoted binary", "a name that is no UTF-8",
+        "octal numbers", "control characters", "a quoted rename", "a quoted binary",
+        "a name that is no UTF-8",
         "prefixes of git's own", "a new file with them", "a removed file with them",
         "a mode without prefix", "a mode alone",
     ],
