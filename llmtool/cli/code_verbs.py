@@ -83,7 +83,8 @@ def review(
     """Review a diff: what is wrong, and in which line.
 
     The diff comes from standard input, -f or --staged. Lock files, generated files and binaries
-    are left out. Each finding is on a line of the diff.
+    are left out. Each finding is on a line of the diff. With --fail-on it ends in 3 where a part
+    could not be reviewed.
     """
     from llmtool.cli import code_read
 

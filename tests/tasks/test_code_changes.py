@@ -13,9 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmtool.cli.code_read import judge
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import GAP, ScriptedEngine
-from llmtool.errors import ContextOverflow, ContractError, InputError, UsageError
+from llmtool.errors import (
+    ContextOverflow,
+    ContractError,
+    InputError,
+    LowConfidence,
+    RecordsFailed,
+    UsageError,
+)
 from llmtool.prompts.library import Library
 from llmtool.tasks.coding.committing import whole_words
 from llmtool.tasks.coding.diffs import parse_diff, parts_of, unified, with_numbers
@@ -315,7 +323,12 @@ def test_a_part_that_fails_is_told_and_the_rest_counts(tmp_path: Path) -> None:
         return "no JSON" if "b.py" in prompt else findings((2, "note", "all is well"))
 
     result = make(tmp_path, reply)[0].review_code(two)
-    assert len(result.findings) == 1
+    assert len(result.findings) == 1 and (result.n_parts, result.n_failed) == (2, 1)
+    with pytest.raises(LowConfidence, match=r"mail\.py:2"):
+        judge(result, "note")
+    with pytest.raises(RecordsFailed, match="1 of 2 parts"):
+        judge(result, "warning")
+    judge(result, None)
     assert [w for w in result.warnings if w.startswith("not reviewed: b.py, from line 1")]
     with pytest.raises(ContractError):
         make(tmp_path, "no JSON")[0].review_code(two)

@@ -63,6 +63,7 @@ def review(engine: Engine, prepared: Preparation, diff: str) -> Review:
         findings=findings,
         left_out=left_out,
         n_parts=len(parts),
+        n_failed=len(failed),
         model=prepared.model,
         usage=total(outcome.usage for _, outcome in done),
         seconds=time.perf_counter() - started,
