@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llmtool.cli import batch as batches
 from llmtool.cli import groups as g
-from llmtool.cli import inputs, output, session, show
+from llmtool.cli import inputs, output, session, show, signals
 from llmtool.cli.code_options import CodeGroup, TellGroup
 from llmtool.cli.result_file import open_sink
 from llmtool.engine.types import Failed
@@ -155,7 +155,8 @@ class _Shown:
 
     def __call__(self, code: str) -> RanTests:
         output.note(f"running {self._command.command}")
-        run = self._command(code)
+        with signals.interruptible():
+            run = self._command(code)
         if not run.passed:
             output.note(run.reason)
         return run

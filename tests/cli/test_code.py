@@ -6,8 +6,10 @@ import ast
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -187,6 +189,28 @@ def test_the_tests_find_the_file_of_the_output(code: Callable[..., Done], tmp_pa
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert stat.S_IMODE((tmp_path / "even.py").stat().st_mode) == 0o640
+
+
+@linux
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_tests_that_hang(
+    start_llmtool: Callable[..., Any], starter: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    pid, file = tmp_path / "pid", tmp_path / "even.py"
+    file.write_text("old")
+    command = f"echo $$ > {pid}.new; mv {pid}.new {pid}; exec sleep 500"
+    process = start_llmtool(
+        "code", "a function is_even(n)", "-m", starter, *GREEDY, "-o", file,
+        "--run-tests", command, "--test-timeout", "400",
+    )  # fmt: skip
+    while not pid.exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(number)
+    assert process.wait(100) == -number  # before they would have ended
+    assert file.read_text() == "old"
+    with pytest.raises(ProcessLookupError):
+        os.killpg(int(pid.read_text()), 0)
 
 
 @linux
