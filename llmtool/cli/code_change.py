@@ -12,6 +12,7 @@ from llmtool.cli.code_options import CodeGroup, ReportGroup, TellGroup
 from llmtool.cli.code_read import read_options, read_source, tell_left_out
 from llmtool.cli.result_file import open_sink
 from llmtool.errors import ContractError, InputError, UsageError
+from llmtool.tasks.code_verbs import COMMIT
 from llmtool.tasks.coding import completing
 from llmtool.tasks.coding.fixing import back_up, error_of, make_fix
 from llmtool.tasks.coding.gap import parse_place, split_at
@@ -24,6 +25,7 @@ from llmtool.text.code_languages import find_language, language_of_file
 _BOM = b"\xef\xbb\xbf"
 _HOOK = """\
 #!/bin/sh
+# .git/hooks/prepare-commit-msg, to be executable (chmod +x).
 # Begins an empty commit message with one that a local model writes. Git calls it with the
 # message's file and where the message comes from; what somebody has written stays as it is.
 case "$2" in "" | template) ;; *) exit 0 ;; esac
@@ -58,20 +60,22 @@ def fix(
         raise UsageError("--write changes a file, and - is none")
     if file == "-" and error == "-":
         raise UsageError("standard input is named twice (-)")
-    _, text = read_source(file)
+    text = inputs.read_file(file)  # a patch is of a whole file: no lines of it are named
+    if not text.strip():
+        raise InputError(f"{file}: is empty")
     before = b"" if file == "-" else Path(file).read_bytes()
     original = ("\ufeff" if before.startswith(_BOM) else "") + text
     told = inputs.read_stdin() if error == "-" else error
     if told is not None and error != "-":
         told = inputs.read_argument(told, name="--error")
-    options = code_write.read_options(code, tell, sampling, view=view, file=file)
+    options = code_write.read_options(code, tell, sampling, view=view, file=file, is_patch=True)
     options["template"] = template
-    options["format"] = False  # its layout is the author's
+    options["format"] = False  # a formatter would hide the change among others
     reason = error_of(
         text, told, language_of_file(file) if not code.language else find_language(code.language)
     )
     box = session.open_toolbox(folders, settings, engine)
-    writing = box.prepare_code(options)
+    writing = box.prepare_fix(text, options)
     case = Case(variables={"code": text, "error": reason})
     if view.dry_run:
         show.prompt(box, writing.request(case), as_json=view.json)
@@ -178,7 +182,7 @@ def tests(
     folders, settings = session.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
-    _, text = read_source(file)
+    file, text = read_source(file)
     options = code_write.read_options(code, tell, sampling, view=view, file=file)
     options["template"] = template
     if framework is not None:
@@ -205,10 +209,19 @@ def commit(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     if hook:
-        chosen = ["-m", engine.model] if engine.model else []
-        options = "".join(f" {shlex.quote(word)}" for word in [*chosen, *(["--body"] * body)])
+        words = ["-m", engine.model] if engine.model else []
+        words += ["--body"] * body + ["--offline"] * engine.offline
+        if template != COMMIT:
+            words += ["-t", os.path.abspath(template) if os.path.isfile(template) else template]
+        for name, value in sampling.options().items():
+            values = value if isinstance(value, (list, tuple)) else [value]
+            words += [f"--{name.replace('_', '-')}={v}" for v in values if v is not None]
+        options = "".join(f" {shlex.quote(word)}" for word in words)
         with open_sink(report.output) as sink:
             sink.write(_HOOK.format(options=options))
+        if report.output and os.path.isfile(report.output):
+            path = Path(report.output)
+            path.chmod(path.stat().st_mode | 0o111)  # git passes over others
         return
     diff = staged_diff()
     box = session.open_toolbox(folders, settings, engine)

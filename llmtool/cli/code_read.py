@@ -9,7 +9,7 @@ from llmtool.cli import groups as g
 from llmtool.cli import inputs, output, session, show
 from llmtool.cli.code_options import ReportGroup, TellGroup
 from llmtool.cli.result_file import open_sink
-from llmtool.errors import InputError, LowConfidence, UsageError
+from llmtool.errors import InputError, LowConfidence, RecordsFailed, UsageError
 from llmtool.tasks.coding.gap import parse_range, take_lines
 from llmtool.tasks.coding.git import staged_diff
 from llmtool.tasks.coding.results import SEVERITIES, LeftOut, Review
@@ -105,6 +105,7 @@ def review(
 
     Raises:
         LowConfidence: a finding is as bad as `fail_on`, or worse; all are printed before.
+        RecordsFailed: none is, but some parts were not reviewed, and `fail_on` is set.
         LlmtoolError: as reviewing says.
     """
     folders, settings = session.start(
@@ -164,6 +165,7 @@ def judge(result: Review, fail_on: str | None) -> None:
 
     Raises:
         LowConfidence: there is one.
+        RecordsFailed: there is none, but parts were not reviewed.
     """
     if fail_on is None:
         return
@@ -175,3 +177,5 @@ def judge(result: Review, fail_on: str | None) -> None:
             f"{n} finding{'s' * (n > 1)} of severity {fail_on} or worse; the first: "
             f"{bad[0].path}:{bad[0].line}"
         )
+    if result.n_failed:
+        raise RecordsFailed(f"{result.n_failed} of {result.n_parts} parts were not reviewed")

@@ -83,7 +83,8 @@ def review(
     """Review a diff: what is wrong, and in which line.
 
     The diff comes from standard input, -f or --staged. Lock files, generated files and binaries
-    are left out. Each finding is on a line of the diff.
+    are left out. Each finding is on a line of the diff. With --fail-on it ends in 3 where a part
+    could not be reviewed.
     """
     from llmtool.cli import code_read
 
@@ -252,6 +253,6 @@ _VERBS = {
     "commit": (
         commit,
         '  git commit -m "$(llmtool code commit)"\n'
-        "  llmtool code commit --hook > .git/hooks/prepare-commit-msg",
+        "  llmtool code commit --hook -o .git/hooks/prepare-commit-msg",
     ),
 }

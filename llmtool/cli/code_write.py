@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from llmtool.cli import batch as batches
 from llmtool.cli import groups as g
-from llmtool.cli import inputs, output, session, show
+from llmtool.cli import inputs, output, session, show, signals
 from llmtool.cli.code_options import CodeGroup, TellGroup
 from llmtool.cli.result_file import open_sink
 from llmtool.engine.types import Failed
 from llmtool.errors import ContractError, UsageError
 from llmtool.tasks.coding.results import Code, RanTests
-from llmtool.tasks.coding.run_tests import TestCommand
+from llmtool.tasks.coding.run_tests import PLACE, TestCommand
 from llmtool.tasks.coding.writing import Writing, broken
 from llmtool.tasks.each import Binding, fill
 from llmtool.tasks.options import CodeOptions
@@ -85,12 +86,17 @@ def read_options(
     *,
     view: g.PrintGroup,
     file: str | None = None,
+    is_patch: bool = False,
 ) -> CodeOptions:
     """Return the options of `write_code`; `file` is one whose name says the language.
+
+    With `is_patch` the output is a patch, and no place where tests find the code.
 
     Raises:
         UsageError: the language is unknown, or the tests would not find the code.
     """
+    if is_patch and code.run_tests is not None and PLACE not in code.run_tests:
+        raise UsageError("the tests need to find the mended code: write {} for its file")
     language = find_language(code.language) if code.language else None
     for path in (file, view.output):
         language = language or (language_of_file(path) if path else None)
@@ -107,7 +113,7 @@ def read_options(
         "variables": session.parse_params(tell.param or []),
     }
     if code.run_tests is not None:
-        options["run_tests"] = _Shown(code, language, view.output)
+        options["run_tests"] = _Shown(code, language, None if is_patch else view.output)
     return options
 
 
@@ -117,6 +123,8 @@ class _Shown:
     def __init__(self, code: CodeGroup, language: CodeLanguage | None, file: str | None) -> None:
         assert code.run_tests is not None
         self._file = file
+        self._before: bytes | None = None  # what the file held
+        self._has_written = False
         name = os.path.basename(file) if file else f"code{language.suffix if language else ''}"
         self._command = TestCommand(
             inputs.read_argument(code.run_tests, name="--run-tests"),
@@ -126,12 +134,29 @@ class _Shown:
         )
 
     def _write(self, code: str) -> None:
+        path = Path(self._file or "")
+        if not self._has_written and path.is_file():
+            self._before = path.read_bytes()
+        self._has_written = True
         with open_sink(self._file) as sink:
             sink.write(code)
 
+    def undo(self) -> None:
+        """Give the file back what it held before the tests needed it."""
+        if not self._has_written or self._file is None:
+            return
+        path = Path(self._file)
+        if not path.is_file():
+            return
+        if self._before is None:
+            path.unlink()
+        else:
+            path.write_bytes(self._before)
+
     def __call__(self, code: str) -> RanTests:
         output.note(f"running {self._command.command}")
-        run = self._command(code)
+        with signals.interruptible():
+            run = self._command(code)
         if not run.passed:
             output.note(run.reason)
         return run
@@ -148,10 +173,17 @@ def one(
     if view.dry_run:
         show.prompt(box, writing.request(case), as_json=view.json)
         return
-    (outcome,) = writing.outcomes(box.engine, [case])
-    if isinstance(outcome, Failed):
-        raise outcome.error
-    code(outcome, view=view, strict=strict)
+    try:
+        (outcome,) = writing.outcomes(box.engine, [case])
+        if isinstance(outcome, Failed):
+            raise outcome.error
+        code(outcome, view=view, strict=strict)
+    except BaseException as exc:
+        # What is not strict has put the best version there; in JSON, the result.
+        is_there = isinstance(exc, ContractError) and (not strict or view.json)
+        if isinstance(writing.run_tests, _Shown) and not is_there:
+            writing.run_tests.undo()
+        raise
 
 
 def code(result: Code, *, view: g.PrintGroup, strict: bool = False) -> None:

@@ -20,8 +20,8 @@ def read_argument(text: str, *, errors: Errors = "strict", name: str = "the prom
     return decode(os.fsencode(text), source=name, errors=errors)
 
 
-def read_file(path: str, *, errors: Errors = "strict") -> str:
-    """Return a file's text; `-` is standard input.
+def read_file(path: str, *, errors: Errors | None = None) -> str:
+    """Return a file's text; `-` is standard input. Without `errors` it is strict.
 
     Raises:
         InputError: it cannot be read, or is not UTF-8.

@@ -11,11 +11,12 @@ MAX_BYTES = 16 * 2**20  # more than any context holds: refused before it is read
 Errors = Literal["strict", "replace"]
 
 
-def decode(data: bytes, *, source: str, errors: Errors = "strict", offset: int = 0) -> str:
+def decode(data: bytes, *, source: str, errors: Errors | None = "strict", offset: int = 0) -> str:
     """Decode UTF-8; nothing is changed, a byte order mark at the start of a source taken off.
 
     Args:
         source: what the bytes are called in messages.
+        errors: None is strict where there is no option to choose, and none is named.
         offset: where they begin in their source, in bytes.
 
     Raises:
@@ -26,10 +27,10 @@ def decode(data: bytes, *, source: str, errors: Errors = "strict", offset: int =
         'café'
     """
     try:
-        text = data.decode("utf-8", errors)
+        text = data.decode("utf-8", errors or "strict")
     except UnicodeDecodeError as exc:
+        hint = " (--errors replace goes on)" if errors else ""
         raise InputError(
-            f"{source}: byte {offset + exc.start} (0x{data[exc.start]:02x}) is not UTF-8 "
-            "(--errors replace goes on)"
+            f"{source}: byte {offset + exc.start} (0x{data[exc.start]:02x}) is not UTF-8{hint}"
         ) from exc
     return text.removeprefix("\ufeff") if offset == 0 else text

@@ -99,7 +99,8 @@ class CodeVerbs(CodeTask):
             A `Fix`: `code`, and `diff`, which `patch -p1` applies. Nothing is written.
 
         Raises:
-            ContractError: the reply has no code in it, or changes nothing.
+            ContractError: the reply has no code in it, changes nothing, or was cut.
+            ContextOverflow: the file and its mended form do not fit into the window.
             UsageError: there is no error to be seen, and none is told.
 
         Example:
@@ -111,11 +112,23 @@ class CodeVerbs(CodeTask):
         """
         from llmtool.tasks.coding.fixing import error_of, make_fix
 
-        # Its layout is the author's: a formatter would hide the change among others.
-        writing = self.prepare_code({"template": FIX, "format": False, **options})
+        writing = self.prepare_fix(code, options)
         told = error_of(code, error, writing.language)
         outcome = self.write_one(writing, Case(variables={"code": code, "error": told}))
         return make_fix(outcome, code, file=file)
+
+    def prepare_fix(self, code: str, options: CodeOptions) -> Writing:
+        """Load the templates that mend a file, with room for all of it in the reply."""
+        from llmtool.tasks.coding.fixing import tokens_for
+
+        # Its layout is the author's: a formatter would hide the change among others.
+        all_options: CodeOptions = {"template": FIX, "format": False, **options}
+        writing = self.prepare_code(all_options)
+        if options.get("max_tokens") is None and self.settings.max_tokens is None:
+            needed = tokens_for(self.engine, code)
+            if needed > (writing.max_tokens or needed):
+                return self.prepare_code({**all_options, "max_tokens": needed})
+        return writing
 
     def write_tests(
         self, code: str, *, framework: str | None = None, **options: Unpack[CodeOptions]

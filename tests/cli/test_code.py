@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import signal
 import stat
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -188,6 +191,58 @@ def test_the_tests_find_the_file_of_the_output(code: Callable[..., Done], tmp_pa
     assert stat.S_IMODE((tmp_path / "even.py").stat().st_mode) == 0o640
 
 
+@linux
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_tests_that_hang(
+    start_llmtool: Callable[..., Any], starter: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    pid, file = tmp_path / "pid", tmp_path / "even.py"
+    file.write_text("old")
+    command = f"echo $$ > {pid}.new; mv {pid}.new {pid}; exec sleep 500"
+    process = start_llmtool(
+        "code", "a function is_even(n)", "-m", starter, *GREEDY, "-o", file,
+        "--run-tests", command, "--test-timeout", "400",
+    )  # fmt: skip
+    while not pid.exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(number)
+    assert process.wait(100) == -number  # before they would have ended
+    assert file.read_text() == "old"
+    with pytest.raises(ProcessLookupError):
+        os.killpg(int(pid.read_text()), 0)
+
+
+@linux
+def test_strict_leaves_the_file_as_it_was_where_the_tests_fail(
+    code: Callable[..., Done], tmp_path: Path
+) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "even.py").write_text("old")
+    args = ("a function is_even(n)", "--run-tests", "false", "--repair", "0")
+    for name in ("even.py", "new.py"):
+        done = code(*args, "--strict", "-o", name, cwd=folder)
+        assert done.returncode == 17 and files_of(folder) == {"even.py": b"old"}
+    assert code(*args, "-o", "even.py", cwd=folder).returncode == 17
+    assert b"def is_even" in (folder / "even.py").read_bytes()
+
+
+def test_the_tests_of_a_patch_do_not_run_on_it(code: Callable[..., Done], tmp_path: Path) -> None:
+    (tmp_path / "add.py").write_text(BROKEN)
+    done = code("fix", "add.py", "--run-tests", "true", "-o", "x.patch", cwd=tmp_path)
+    assert "write {} for its file" in error_line(done, 2)
+    assert not (tmp_path / "x.patch").exists()
+
+
+@linux
+def test_git_runs_the_hook_that_was_written(code: Callable[..., Done], repository: Path) -> None:
+    hook = repository / ".git" / "hooks" / "prepare-commit-msg"
+    done = code("commit", "--hook", "-o", hook, "--offline", "--stop", "a b", cwd=repository)
+    assert done.returncode == 0 and os.access(hook, os.X_OK)
+    assert "--offline --temperature=0.0 '--stop=a b'" in hook.read_text()
+
+
 def test_nothing_is_run_and_nothing_written_unless_asked(
     code: Callable[..., Done], tmp_path: Path, repository: Path
 ) -> None:
@@ -267,6 +322,33 @@ def test_tests_are_written_for_a_file(code: Callable[..., Done], tmp_path: Path)
     assert b"Write tests with node:test" in shown
 
 
+def test_lines_of_a_file_are_tested_in_its_language(
+    code: Callable[..., Done], tmp_path: Path
+) -> None:
+    file = tmp_path / "half.ts"
+    file.write_text("let a = 1\nfunction half(n) { return n / 2 }\n")
+    shown = code("tests", f"{file}:2", "--dry-run").stdout
+    assert b"Write tests with vitest" in shown and b"let a" not in shown
+
+
+@pytest.mark.parametrize("verb", ["explain", "fix", "tests", "complete"])
+def test_a_file_that_cannot_be_read_ends_in_14_and_names_no_option(
+    code: Callable[..., Done], tmp_path: Path, verb: str
+) -> None:
+    file = tmp_path / "latin.py"
+    file.write_bytes(b"x = 'caf\xe9'\n")
+    place = f"{file}:1" if verb == "complete" else file
+    assert error_line(code(verb, place), 14).endswith("byte 8 (0xe9) is not UTF-8")
+    assert "cannot be read" in error_line(code(verb, f"{file}x:1"), 14)
+
+
+def test_a_patch_is_of_a_whole_file(code: Callable[..., Done], tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(BROKEN)
+    assert "cannot be read" in error_line(code("fix", f"{tmp_path / 'a.py'}:1"), 14)
+    (tmp_path / "b.py").write_text("\n")
+    assert "is empty" in error_line(code("fix", tmp_path / "b.py"), 14)
+
+
 def test_a_review_is_of_lines_in_the_diff(code: Callable[..., Done], repository: Path) -> None:
     done = code("review", "--staged", "--json", cwd=repository)
     told = json.loads(done.stdout)
@@ -340,7 +422,7 @@ def test_the_hook_begins_an_empty_message_and_no_other(
         subprocess.run(["sh", script, message, *source], env={"PATH": path}, check=True)
         return message.read_text()
 
-    model = re.search(r"-m (\S+)\)", hook.decode())
+    model = re.search(r"-m (\S+)", hook.decode())
     assert model is not None
     assert run() == f"fix: --quiet {model[1]}\n# comment\n"
     assert run("message") == "# comment\n"

@@ -13,9 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmtool.cli.code_read import judge
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import GAP, ScriptedEngine
-from llmtool.errors import ContractError, InputError, UsageError
+from llmtool.errors import (
+    ContextOverflow,
+    ContractError,
+    InputError,
+    LowConfidence,
+    RecordsFailed,
+    UsageError,
+)
 from llmtool.prompts.library import Library
 from llmtool.tasks.coding.committing import whole_words
 from llmtool.tasks.coding.diffs import parse_diff, parts_of, unified, with_numbers
@@ -79,9 +87,25 @@ def test_a_diff_is_read_into_files_and_hunks() -> None:
         ("--- x.py\n+++ x.py\n@@ -1 +1 @@\n-a\n+b\n\\ No newline at end of file\n", "x.py"),
         ("diff --git a/o.py b/n.py\nrename from o.py\nrename to n.py\n", "n.py"),
         ('--- "a/\\303\\251.py"\n+++ "b/é.py"\n@@ -1 +1 @@\n-a\n+b\n', "é.py"),
+        ('--- a/x\n+++ "b/\\303\\251\\t\\"x"\n@@ -1 +1 @@\n-a\n+b\n', 'é\\t"x'),
+        ('--- a/x\n+++ "b/x\\n\\033\\012y"\n@@ -1 +1 @@\n-a\n+b\n', "x\\n\\033\\012y"),
+        ('diff --git "a/\\303\\251 o.py" "b/\\303\\251 n.py"\nrename from o\n', "é n.py"),
+        ('diff --git "a/\\303\\251.png" "b/\\303\\251.png"\nBinary files differ\n', "é.png"),
+        ('--- "a/bad\\377.py"\n+++ "b/bad\\377.py"\n@@ -1 +1 @@\n-a\n+b\n', "bad\ufffd.py"),
+        ("diff --git i/x.py w/x.py\n--- i/x.py\n+++ w/x.py\n@@ -1 +1 @@\n-a\n+b\n", "x.py"),
+        ("diff --git i/x.py w/x.py\n--- /dev/null\n+++ w/x.py\n@@ -0,0 +1 @@\n+b\n", "x.py"),
+        ("diff --git c/x.py i/x.py\n--- c/x.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-b\n", "x.py"),
+        ("diff --git src/x.py src/x.py\nold mode 100644\nnew mode 100755\n", "src/x.py"),
+        ("diff --git a/x.py b/x.py\nold mode 100644\nnew mode 100755\n", "x.py"),
     ],
-    ids=["time stamps", "a new file", "a removed file", "no prefix", "a rename", "quotes"],
-)
+    ids=[
+        "time stamps", "a new file", "a removed file", "no prefix", "a rename", "quotes",
+        "octal numbers", "control characters", "a quoted rename", "a quoted binary",
+        "a name that is no UTF-8",
+        "prefixes of git's own", "a new file with them", "a removed file with them",
+        "a mode without prefix", "a mode alone",
+    ],
+)  # fmt: skip
 def test_every_kind_of_header_names_its_file(diff: str, path: str) -> None:
     assert [file.path for file in parse_diff(diff)] == [path]
 
@@ -113,7 +137,11 @@ def test_a_generated_file_says_so_itself() -> None:
     assert parse_diff(diff)[0].left_out == "generated"
 
 
-LINES = st.lists(st.sampled_from(["a", "b", "-", "+", "--- a/x", "@@ -1 +1 @@", "", " c"]))
+LINES = st.lists(
+    st.sampled_from(
+        ["a", "b", "-", "+", "a\x0cb", "\x0c", "\u2028", "c\rd", "--- a/x", "@@ -1 +1 @@", "", " c"]
+    )
+)
 
 
 @given(LINES, LINES)
@@ -171,7 +199,7 @@ def test_git_applies_our_patches(tmp_path: Path, old: str, new: str) -> None:
 # Gaps
 
 
-@given(st.text(alphabet="ab\n\ré", max_size=40), st.integers(1, 9), st.integers(1, 9))
+@given(st.text(alphabet="ab\n\ré\x0c", max_size=40), st.integers(1, 9), st.integers(1, 9))
 def test_what_is_before_and_after_a_place_is_the_whole(text: str, line: int, column: int) -> None:
     try:
         before, after = split_at(text, line, column, file="x")
@@ -190,6 +218,9 @@ def test_places_and_ranges_are_read() -> None:
     assert parse_place("C:\\a.py:12:5") == ("C:\\a.py", 12, 5)
     assert parse_range("a:b.py:3-9") == ("a:b.py", 3, 9)
     assert take_lines("a\nb\nc\n", 2, 3, file="x") == "b\nc\n"
+    assert take_lines("a\n\x0c\nb\u2028\nc\n", 3, 3, file="x") == "b\u2028\n"
+    with pytest.raises(UsageError, match="end before they begin"):
+        take_lines("a\nb\n", 2, 1, file="x")
     with pytest.raises(UsageError):
         parse_place("a.py")
     with pytest.raises(UsageError):
@@ -256,6 +287,27 @@ def test_a_finding_that_is_not_in_the_diff_is_none(tmp_path: Path) -> None:
     assert [f.line for f in make(tmp_path, reply)[0].review_code(DIFF).findings] == [4]
 
 
+def test_what_is_only_taken_away_has_no_line_to_speak_of(tmp_path: Path) -> None:
+    gone = "--- a/gone.py\n+++ /dev/null\n@@ -1,2 +0,0 @@\n-a\n-b\n"
+    bare = "--- a/x.py\n+++ b/x.py\n@@ -3 +2,0 @@\n-a\n@@ -9 +8 @@\n-b\n+c\n"
+    box, engine = make(tmp_path, findings((1, "note", "is gone now"), (2, "note", "is not shown")))
+    result = box.review_code(gone + bare)
+    assert result.findings == () and len(engine.prompts) == 1 and "gone.py" not in engine.prompts[0]
+    assert [(f.path, f.reason) for f in result.left_out] == [("gone.py", "only removed lines")]
+    box, engine = make(tmp_path, "fix: remove a file")
+    box.commit_message(gone)  # which is to be told, though
+    assert "-a\n-b\n" in engine.prompts[0]
+
+
+def test_a_long_removal_beside_a_change_is_told_as_not_reviewed(tmp_path: Path) -> None:
+    removed = "".join(f"-a line that goes {i}\n" for i in range(40))
+    diff = f"--- a/x.py\n+++ b/x.py\n@@ -3,40 +2,0 @@\n{removed}@@ -90 +49 @@\n-b\n+c\n"
+    box, engine = make(tmp_path, findings((49, "note", "is another name")), n_ctx=220)
+    result = box.review_code(diff, max_tokens=30)
+    assert [f.line for f in result.findings] == [49] and len(engine.prompts) == 1
+    assert "not reviewed: x.py, from line 2: only removed lines" in result.warnings
+
+
 def test_a_large_file_is_read_hunk_by_hunk_and_said_once(tmp_path: Path) -> None:
     reply = findings((1, "error", "the same remark"), (41, "error", "the same remark"))
     box, engine = make(tmp_path, reply, n_ctx=105)
@@ -271,7 +323,12 @@ def test_a_part_that_fails_is_told_and_the_rest_counts(tmp_path: Path) -> None:
         return "no JSON" if "b.py" in prompt else findings((2, "note", "all is well"))
 
     result = make(tmp_path, reply)[0].review_code(two)
-    assert len(result.findings) == 1
+    assert len(result.findings) == 1 and (result.n_parts, result.n_failed) == (2, 1)
+    with pytest.raises(LowConfidence, match=r"mail\.py:2"):
+        judge(result, "note")
+    with pytest.raises(RecordsFailed, match="1 of 2 parts"):
+        judge(result, "warning")
+    judge(result, None)
     assert [w for w in result.warnings if w.startswith("not reviewed: b.py, from line 1")]
     with pytest.raises(ContractError):
         make(tmp_path, "no JSON")[0].review_code(two)
@@ -312,6 +369,27 @@ def test_a_fix_needs_an_error_and_a_change(tmp_path: Path) -> None:
         make(tmp_path, "x = 1")[0].fix_code("x = 1\n", language="py")
     with pytest.raises(ContractError, match="changed nothing"):
         make(tmp_path, "x = 1")[0].fix_code("x = 1\n", "it is slow", language="py")
+
+
+LONG = "".join(f"def f{i}(n):\n    return n + {i}\n" for i in range(200))
+
+
+def test_a_fix_has_room_for_the_whole_file(tmp_path: Path) -> None:
+    box, _ = make(tmp_path, LONG)
+    result = box.fix_code(LONG.replace("f7(n):", "f7(n)"), language="py")
+    assert result.text == LONG and result.diff.count("\n+") == 2
+
+
+@pytest.mark.parametrize("repair", [0, 2])
+def test_a_fix_that_was_cut_is_none(tmp_path: Path, repair: int) -> None:
+    # What parses after its unfinished end is left out would still lose the end of the file.
+    words = re.findall(r"\s*\S+", LONG)  # a token each
+    replies = ["".join(words[i:]) for i in range(0, 270, 90)]
+    box, _ = make(tmp_path, replies)
+    with pytest.raises(ContractError, match="lose the rest"):
+        box.fix_code("x = (\n" + LONG, language="py", max_tokens=90, repair=repair)
+    with pytest.raises(ContextOverflow):
+        make(tmp_path, LONG, n_ctx=700)[0].fix_code("x = (\n" + LONG, language="py")
 
 
 @pytest.mark.parametrize(
@@ -385,6 +463,12 @@ def test_a_body_goes_below_a_blank_line(tmp_path: Path) -> None:
     result = box.commit_message(DIFF, body=True)
     assert result.text == "fix: wait longer\n\n- waits for 30 seconds"
     assert '"fix: wait longer"' in engine.prompts[1]
+
+
+def test_a_mode_is_a_change_to_tell_of(tmp_path: Path) -> None:
+    box, engine = make(tmp_path, "chore: make it run")
+    box.commit_message("diff --git a/o.sh b/o.sh\nold mode 100644\nnew mode 100755\n")
+    assert "old mode 100644\nnew mode 100755\n" in engine.prompts[0]
 
 
 def test_a_rename_is_a_change_to_tell_of(tmp_path: Path) -> None:

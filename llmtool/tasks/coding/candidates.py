@@ -78,8 +78,8 @@ def numbered(code: str, line: int | None) -> str:
         > 2 | b
           3 | c
     """
-    lines = code.splitlines()
-    if not lines:
+    lines = code.removesuffix("\n").split("\n")
+    if not code:
         return ""
     at = min(max(line or 1, 1), len(lines))
     first, last = max(1, at - _AROUND), min(len(lines), at + _AROUND)
@@ -97,7 +97,7 @@ def loops(text: str) -> bool:
     Knuth, Morris and Pratt).
 
     Example:
-        >>> loops("x\n" + "a(1)\nb(2)\n" * 12), loops("a\nb\n" * 12 + "the end of it")
+        >>> loops("x\\n" + "a(1)\\nb(2)\\n" * 12), loops("a\\nb\\n" * 12 + "the end of it")
         (True, False)
     """
     tail = text.rstrip()[-_LOOKED_AT:][::-1]  # the last character first: any start of it may count

@@ -10,7 +10,10 @@ from pathlib import PurePosixPath
 import msgspec
 
 _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
-_NOTES = ("new file mode", "deleted file mode", "rename from", "rename to", "copy from", "copy to")
+_NOTES = (
+    "new file mode", "deleted file mode", "old mode ", "new mode ",
+    "rename from", "rename to", "copy from", "copy to",
+)  # fmt: skip
 _LOCK_NAMES = frozenset(
     "package-lock.json npm-shrinkwrap.json pnpm-lock.yaml bun.lockb go.sum Gopkg.lock "
     "packages.lock.json gradle.lockfile flake.lock mix.lock Package.resolved".split()
@@ -23,9 +26,15 @@ _GENERATED_LINE = re.compile(
     r"^[+ ].{0,20}(?:@generated|code generated .{0,60}do not edit)", re.IGNORECASE | re.MULTILINE
 )
 
+_QUOTED_END = re.compile(r'"(?:[^"\\]|\\.)*"\Z')
+_ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
+
 
 class Hunk(msgspec.Struct, frozen=True, kw_only=True):
-    """Some changed lines with those around them; `first` and `last` are lines of the new file."""
+    """Some changed lines with those around them.
+
+    `first` and `last` are lines of the new file; `last` is less where it shows none of them.
+    """
 
     header: str
     body: str
@@ -35,6 +44,10 @@ class Hunk(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         return f"{self.header}\n{self.body}"
+
+    @property
+    def only_removes(self) -> bool:
+        return self.last < self.first
 
 
 class FileDiff(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,9 +102,9 @@ def parse_diff(text: str) -> tuple[FileDiff, ...]:
             if file.hunks:  # of a diff that is not git's
                 found += file.close()
                 file = _Open()
-            old = _name(line[4:])
+            old = _name(line[4:], file.path)
         elif line.startswith("+++ "):
-            file.path = _name(line[4:]) or old
+            file.path = _name(line[4:], file.path) or old
         elif line.startswith(("Binary files ", "GIT binary patch")):
             file.reason = "binary"
         elif line.startswith(_NOTES):
@@ -130,26 +143,51 @@ def _read_hunk(lines: list[str], at: int, header: re.Match[str]) -> tuple[Hunk, 
         at += 1
     first = max(int(header[2]), 1)  # 0 where the new file is empty
     body = "".join(f"{line}\n" for line in lines[start:at])
-    last = max(first, first + n_new - 1)
-    return Hunk(header=lines[start - 1], body=body, first=first, last=last), at
+    return Hunk(header=lines[start - 1], body=body, first=first, last=first + n_new - 1), at
 
 
 def _path_of(line: str) -> str:
     """Return the path of `diff --git a/x b/x`, where both halves are alike or the last counts."""
     rest = line[len("diff --git ") :]
     half = (len(rest) - 1) // 2
-    if rest[half : half + 1] == " " and rest[2:half] == rest[half + 3 :]:
-        return rest[2:half]
-    return _name(rest.rpartition(" ")[2])
+    first, last = rest[:half], rest[half + 1 :]
+    if rest[half : half + 1] == " " and first == last:  # diff.noprefix
+        return _unquoted(first)
+    quoted = '"' * rest.startswith('"')
+    n = len(quoted) + 2
+    if rest[half : half + 1] == " " and first[n:] == last[n:] and first[n - 1 : n] == "/":
+        return _unquoted(quoted + first[n:])
+    return _name(_QUOTED_END.findall(rest)[0] if rest.endswith('"') else rest.rpartition(" ")[2])
 
 
-def _name(text: str) -> str:
-    name = text.split("\t")[0].strip()
-    if name.startswith('"') and name.endswith('"'):
-        name = name[1:-1]
+def _name(text: str, known: str = "") -> str:
+    """Return a path without its prefix: a/ or b/, or any that makes it the one that is known."""
+    name = _unquoted(text.split("\t")[0].strip())
     if name == "/dev/null":
         return ""
+    if known and name[1:] == f"/{known}":  # diff.mnemonicPrefix: i/, w/, c/, o/
+        return known
     return name[2:] if name[:2] in ("a/", "b/") else name
+
+
+def _unquoted(name: str) -> str:
+    """Return a path as it is, which git quotes like a string of C; control characters stay so.
+
+    Example:
+        >>> _unquoted('"caf\\\\303\\\\251.py"'), _unquoted("a b.py")
+        ('café.py', 'a b.py')
+    """
+    if len(name) < 2 or not (name.startswith('"') and name.endswith('"')):
+        return name
+
+    def plain(found: re.Match[bytes]) -> bytes:
+        code = found[1]
+        if code in b'\\"':
+            return code
+        byte = int(code, 8) & 255 if code.isdigit() else 0
+        return bytes([byte]) if byte >= 32 else found[0]
+
+    return _ESCAPE.sub(plain, name[1:-1].encode()).decode("utf-8", "replace")
 
 
 def _why_not(file: FileDiff) -> str:
@@ -177,17 +215,17 @@ def parts_of(file: FileDiff, *, fits: Fits) -> Iterator[FileDiff]:
 
 
 def _pieces(hunk: Hunk, path: str, fits: Fits) -> Iterator[Hunk]:
-    lines = hunk.body.splitlines(keepends=True)
+    lines = lines_of(hunk.body)
     if len(lines) < 2 or fits(FileDiff(path=path, hunks=(hunk,))):
         yield hunk
         return
     middle = len(lines) // 2
     n_before = sum(not line.startswith(("-", "\\")) for line in lines[:middle])
-    cut = hunk.first + n_before
-    first_half = (hunk.first, max(hunk.first, cut - 1), "".join(lines[:middle]))
+    cut = hunk.first + n_before  # what only removes lines is said to be at the next one
+    first_half = (hunk.first, max(min(hunk.first, hunk.last), cut - 1), "".join(lines[:middle]))
     for first, last, body in (
         first_half,
-        (min(cut, hunk.last), hunk.last, "".join(lines[middle:])),
+        (cut if hunk.only_removes else min(cut, hunk.last), hunk.last, "".join(lines[middle:])),
     ):
         header = f"@@ +{first},{last - first + 1} @@"
         yield from _pieces(Hunk(header=header, body=body, first=first, last=last), path, fits)
@@ -199,7 +237,7 @@ def with_numbers(file: FileDiff) -> str:
     for hunk in file.hunks:
         number = hunk.first
         shown.append("")
-        for line in hunk.body.splitlines():
+        for line in hunk.body.split("\n")[:-1]:
             if line.startswith("\\"):
                 continue
             if line.startswith("-"):
@@ -221,12 +259,14 @@ def unified(path: str, old: str, new: str) -> str:
         -a
         +b
     """
-    lines = difflib.unified_diff(_lines(old), _lines(new), fromfile=f"a/{path}", tofile=f"b/{path}")
+    lines = difflib.unified_diff(
+        lines_of(old), lines_of(new), fromfile=f"a/{path}", tofile=f"b/{path}"
+    )
     return "".join(
         line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
     )
 
 
-def _lines(text: str) -> list[str]:
-    """Return lines as patches count them: at newlines alone."""
+def lines_of(text: str) -> list[str]:
+    """Return lines as patches and editors count them: at newlines, and not at form feeds."""
     return re.findall(r"[^\n]*\n|[^\n]+\Z", text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from llmtool.engine.types import Engine, Prompt
 from llmtool.errors import ContractError, OutputError, UsageError
 from llmtool.tasks.coding.diffs import unified
 from llmtool.tasks.coding.results import Code, Fix
@@ -12,6 +13,7 @@ from llmtool.text import syntax
 from llmtool.text.code_languages import CodeLanguage
 
 _BOM = "\ufeff"
+_MORE = 256  # tokens that a mended file may have more, beside an eighth
 
 
 def error_of(code: str, error: str | None, language: CodeLanguage | None) -> str:
@@ -28,12 +30,24 @@ def error_of(code: str, error: str | None, language: CodeLanguage | None) -> str
     return str(found.diagnostics[0])
 
 
+def tokens_for(engine: Engine, code: str) -> int:
+    """Return how many tokens a reply may take that writes the whole of a file anew."""
+    n = len(engine.tokenize(Prompt(text=code)).token_ids)
+    return n + n // 8 + _MORE
+
+
 def make_fix(result: Code, original: str, *, file: str) -> Fix:
     """Return the patch from the original to mended code, in the line ends of the original.
 
     Raises:
-        ContractError: nothing was changed.
+        ContractError: nothing was changed, or the reply was cut and its patch loses the rest.
     """
+    if result.finish_reason == "length":
+        raise ContractError(
+            "the reply was cut, and a patch of it would lose the rest of the file "
+            "(raise --max-tokens)",
+            result=result,
+        )
     new = as_written(result.text, original)
     diff = unified(file, original, new)
     if not diff:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from llmtool.errors import UsageError
+from llmtool.tasks.coding.diffs import lines_of
 
 CountTokens = Callable[[str], int]
 _PLACE = re.compile(r"(.+?):(\d+)(?::(\d+))?")
@@ -59,7 +60,9 @@ def take_lines(text: str, first: int, last: int, *, file: str) -> str:
     Raises:
         UsageError: there are no such lines.
     """
-    lines = text.splitlines(keepends=True)
+    lines = lines_of(text)
+    if first > last:
+        raise UsageError(f"{file}: lines {first} to {last} end before they begin")
     if not 1 <= first <= last <= len(lines):
         raise UsageError(f"{file} has {len(lines)} lines, and not {first} to {last}")
     return "".join(lines[first - 1 : last])
@@ -78,7 +81,7 @@ def split_at(text: str, line: int, column: int | None, *, file: str) -> tuple[st
         >>> split_at("ab\\ncd\\n", 2, 2, file="x"), split_at("ab\\ncd\\n", 1, None, file="x")
         (('ab\\nc', 'd\\n'), ('ab', '\\ncd\\n'))
     """
-    lines = text.splitlines(keepends=True)
+    lines = lines_of(text)
     if not text or text.endswith("\n"):
         lines.append("")
     if not 1 <= line <= len(lines):
@@ -100,8 +103,8 @@ def fit(before: str, after: str, *, max_tokens: int, count: CountTokens) -> Arou
     Three quarters of the room go to what stands before, and what one side does not need to the
     other. The lines that hold the gap always stay, whatever they take.
     """
-    upwards = before.splitlines(keepends=True)[::-1]
-    downwards = after.splitlines(keepends=True)
+    upwards = lines_of(before)[::-1]
+    downwards = lines_of(after)
     nearest = sum(count(line) for line in (*upwards[:1], *downwards[:1]))
     room = max(max_tokens - nearest, 0)
     wanted_after = _take(downwards[1:], room, count)

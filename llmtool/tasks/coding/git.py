@@ -13,6 +13,7 @@ from llmtool.errors import InputError, UsageError
 _STAGED = (
     "git", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "--no-pager",
     "diff", "--staged", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative",
+    "--submodule=short",
     "--unified=3", "--src-prefix=a/", "--dst-prefix=b/",
 )  # fmt: skip
 _TIMEOUT_SECONDS = 60.0

@@ -107,12 +107,13 @@ class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
 class Review(Result, frozen=True, kw_only=True):
     """What `review_code` returns: `findings` by file and line; `text` has one a line.
 
-    `n_parts` is how many pieces the diff was read in.
+    `n_parts` is how many pieces the diff was read in, `n_failed` how many could not be reviewed.
     """
 
     findings: tuple[Finding, ...]
     left_out: tuple[LeftOut, ...] = ()
     n_parts: int
+    n_failed: int = 0
     model: str
     usage: Usage
     seconds: float

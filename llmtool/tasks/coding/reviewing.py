@@ -16,6 +16,7 @@ from llmtool.tasks.coding.results import SEVERITIES, Finding, LeftOut, Review
 from llmtool.tasks.contract import make_contract
 from llmtool.tasks.prepare import Case, Preparation
 
+_ONLY_REMOVED = "only removed lines"
 MAX_PROMPT = 2048  # tokens of one part: a model finds more in what it can oversee
 
 
@@ -30,11 +31,11 @@ def review(engine: Engine, prepared: Preparation, diff: str) -> Review:
         LlmtoolError: no part could be reviewed.
     """
     started = time.perf_counter()
-    files = parse_diff(diff)
+    files = tuple(map(_without_the_removed, parse_diff(diff)))
     if not files:
         raise InputError("there is no change to review (a unified diff is needed)")
     left_out = tuple(LeftOut(path=f.path, reason=f.left_out) for f in files if f.left_out)
-    parts = [
+    all_parts = [
         part
         for file in files
         if not file.left_out and file.hunks
@@ -42,6 +43,7 @@ def review(engine: Engine, prepared: Preparation, diff: str) -> Review:
             file, fits=lambda p: has_room(engine, _request(prepared, p, 0), at_most=MAX_PROMPT)
         )
     ]
+    parts = [part for part in all_parts if not _only_removes(part)]
     requests = [_request(prepared, part, i) for i, part in enumerate(parts)]
     outcomes = ask(engine, prepared, requests)
     failed = [each for each in outcomes if isinstance(each, Failed)]
@@ -50,21 +52,34 @@ def review(engine: Engine, prepared: Preparation, diff: str) -> Review:
     done = [(p, o) for p, o in zip(parts, outcomes, strict=True) if not isinstance(o, Failed)]
     findings = _merge(found for part, outcome in done for found in _read(part, outcome.value))
     warnings = dict.fromkeys(w for _, outcome in done for w in outcome.warnings)
-    for part, outcome in zip(parts, outcomes, strict=True):
-        if isinstance(outcome, Failed):
-            hunk = part.hunks[0]
-            place = f"{part.path}, from line {hunk.first}"
-            warnings[f"not reviewed: {place}: {outcome.error}"] = None
+    why_not = [
+        (p, str(o.error)) for p, o in zip(parts, outcomes, strict=True) if isinstance(o, Failed)
+    ]
+    why_not += [(part, _ONLY_REMOVED) for part in all_parts if _only_removes(part)]
+    for part, reason in why_not:
+        warnings[f"not reviewed: {part.path}, from line {part.hunks[0].first}: {reason}"] = None
     return Review(
         text="".join(f"{finding}\n" for finding in findings),
         findings=findings,
         left_out=left_out,
         n_parts=len(parts),
+        n_failed=len(failed),
         model=prepared.model,
         usage=total(outcome.usage for _, outcome in done),
         seconds=time.perf_counter() - started,
         warnings=tuple(warnings),
     )
+
+
+def _without_the_removed(file: FileDiff) -> FileDiff:
+    """Leave a file out that shows no line which a finding could be about."""
+    if file.left_out or not file.hunks or not _only_removes(file):
+        return file
+    return msgspec.structs.replace(file, left_out=_ONLY_REMOVED)
+
+
+def _only_removes(part: FileDiff) -> bool:
+    return all(hunk.only_removes for hunk in part.hunks)
 
 
 def _request(prepared: Preparation, part: FileDiff, id: int) -> Request:
@@ -86,11 +101,14 @@ def narrowed(schema: Any, hunks: tuple[Hunk, ...]) -> Any:
         >>> narrowed({"properties": {"line": {"type": "integer"}}}, (hunk,))
         {'properties': {'line': {'type': 'integer', 'minimum': 3, 'maximum': 9}}}
     """
+    shown = [hunk for hunk in hunks if not hunk.only_removes]
+    if not shown:
+        return schema
     if isinstance(schema, list):
         return [narrowed(each, hunks) for each in schema]
     if not isinstance(schema, Mapping):
         return schema
-    ranges = [{"type": "integer", "minimum": h.first, "maximum": h.last} for h in hunks]
+    ranges = [{"type": "integer", "minimum": h.first, "maximum": h.last} for h in shown]
     lines = ranges[0] if len(ranges) == 1 else {"anyOf": ranges}
     return {
         key: {**value, "line": lines}

@@ -71,6 +71,11 @@ class Writing:
         return self._prepared.template
 
     @property
+    def max_tokens(self) -> int | None:
+        """How many tokens the first reply may take."""
+        return self._prepared.sampling.max_tokens
+
+    @property
     def columns(self) -> list[str]:
         """The names of what `Code.row` holds."""
         return ["code", "language", "status", "rounds"]
