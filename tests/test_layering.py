@@ -65,6 +65,7 @@ ONE_IMPORTER = {
     "polib": "documents/catalogs.py",
     "pypdf": "documents/readable.py",
     "tree_sitter": "text/grammars.py",
+    "sqlite3": "sessions/search.py",
 }
 HEAVY = {"rich", "pydantic", "numpy", "jinja2", "llama_cpp", "huggingface_hub", "yaml", "asyncio"}
 
