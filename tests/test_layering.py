@@ -60,7 +60,7 @@ ONE_IMPORTER = {
     "tomllib": "toml.py",
     "py3langid": "text/languages.py",
     "semantic_text_splitter": "text/chunks.py",
-    "markdown_it": "documents/markdown.py",
+    "markdown_it": "documents/markdown",
     "srt": "documents/subtitles.py",
     "polib": "documents/catalogs.py",
     "pypdf": "documents/readable.py",

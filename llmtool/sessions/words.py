@@ -24,6 +24,7 @@ _VOICED = "\u3099\u309a\uff9e\uff9f"  # marks of kana, which are letters when ha
 _ACCENTS = re.compile("[\u0300-\u036f]+")
 _SPACE = re.compile(r"\s+")
 _QUERY = re.compile(r'"([^"]*)"|([^\s"]+)')
+_ASCII_WORD = re.compile("[a-z0-9]+")
 _ASCII_SIGNS = re.compile(r"[\x00-/:-@\[-`{-\x7f]+")
 _MAX_WORD = 200  # characters that are compared; what is longer is a number or a picture as text
 _SNIPPET, _BEFORE = 160, 48  # characters of a snippet, and of them before its first hit
@@ -42,6 +43,8 @@ def find_words(text: str) -> Iterator[tuple[str, Span]]:
 
 def join_words(text: str) -> str:
     """Return the words of a text with a space between them."""
+    if text.isascii():  # the same, many times as fast
+        return " ".join(word[:_MAX_WORD] for word in _ASCII_WORD.findall(text.lower()))
     return " ".join(word for word, _ in find_words(text))
 
 

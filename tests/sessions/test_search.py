@@ -161,6 +161,11 @@ def test_a_snippet_holds_what_its_spans_say(text: str, pairs: list[tuple[int, in
         assert any(each.startswith(snippet[start:end].rstrip()) for each in shown)
 
 
+@given(st.text(st.characters(max_codepoint=127), max_size=300))
+def test_plain_text_has_the_same_words_the_short_way(text: str) -> None:
+    assert words.join_words(text) == " ".join(word for word, _ in words.find_words(text))
+
+
 # A letter, a digit or a symbol of no ASCII makes a word; what has none of them is punctuation.
 WORD = st.text(
     st.one_of(st.characters(exclude_categories=("Cs",)), st.sampled_from("aé雨ก🌧\"'*(:^-")),
