@@ -27,6 +27,12 @@ _llmtool() {
             'code complete') command="code complete" ;;
             'code tests') command="code tests" ;;
             'code commit') command="code commit" ;;
+            ' sessions') command="sessions" ;;
+            'sessions ls') command="sessions ls" ;;
+            'sessions show') command="sessions show" ;;
+            'sessions rm') command="sessions rm" ;;
+            'sessions export') command="sessions export" ;;
+            'sessions search') command="sessions search" ;;
             ' models') command="models" ;;
             'models ls') command="models ls" ;;
             'models info') command="models info" ;;
@@ -53,7 +59,7 @@ _llmtool() {
         "")
             case "$prev" in
             esac
-            words='gen run prompts classify sum translate code models cache config bench doctor completions'
+            words='gen run prompts classify sum translate code sessions models cache config bench doctor completions'
             options='--version --help -h' ;;
         "gen")
             case "$prev" in
@@ -510,6 +516,44 @@ _llmtool() {
             esac
             words=''
             options='--body --hook --template -t --system -s --param -p --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+        "sessions")
+            case "$prev" in
+            esac
+            words='ls show rm export search'
+            options='--help -h' ;;
+        "sessions ls")
+            case "$prev" in
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--here --json --color --quiet -q --debug --help -h' ;;
+        "sessions show")
+            case "$prev" in
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--json --color --quiet -q --debug --help -h' ;;
+        "sessions rm")
+            case "$prev" in
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--dry-run --json --color --quiet -q --debug --help -h' ;;
+        "sessions export")
+            case "$prev" in
+                --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --format) COMPREPLY=($(compgen -W 'md json html' -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--output -o --format --color --quiet -q --debug --help -h' ;;
+        "sessions search")
+            case "$prev" in
+                --limit) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--limit --json --color --quiet -q --debug --help -h' ;;
         "models")
             case "$prev" in
             esac

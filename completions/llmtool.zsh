@@ -19,6 +19,7 @@ _llmtool() {
             'sum:Summarize files or standard input, however long'
             'translate:Translate a text or a document; what is not language stays as it is'
             'code:Write code that parses; explain, review, mend and complete it'
+            'sessions:List, show, search, export and remove kept conversations'
             'models:List models, look into them, fetch and remove them'
             'cache:List the prompts kept for reuse, and throw them away'
             'config:Show the settings and change them'
@@ -36,6 +37,7 @@ _llmtool() {
         sum) _llmtool_sum ;;
         translate) _llmtool_translate ;;
         code) _llmtool_code ;;
+        sessions) _llmtool_sessions ;;
         models) _llmtool_models ;;
         cache) _llmtool_cache ;;
         config) _llmtool_config ;;
@@ -926,6 +928,99 @@ _llmtool_code_commit() {
         '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
         '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
         '*--offline[Use no network]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_sessions() {
+    local line state
+    _arguments -s -S \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '1: :->command' \
+        '*:: :->rest'
+    case $state in
+    command)
+        local -a commands=(
+            'ls:List the sessions, the last used first'
+            'show:Show a session\: what was asked, and what was answered'
+            'rm:Remove sessions, all of them or none; 18 when one is open in another process'
+            'export:Write a session as Markdown, as JSON, or as a page of HTML that needs nothing else'
+            'search:Find words in all sessions\: in what was asked, in replies and in attached files'
+        )
+        _describe command commands ;;
+    rest)
+        case $line[1] in
+        ls) _llmtool_sessions_ls ;;
+        show) _llmtool_sessions_show ;;
+        rm) _llmtool_sessions_rm ;;
+        export) _llmtool_sessions_export ;;
+        search) _llmtool_sessions_search ;;
+        esac ;;
+    esac
+}
+
+_llmtool_sessions_ls() {
+    _arguments -s -S \
+        '*--here[Only those that were begun in this directory]' \
+        '*--json[Print the whole result as JSON]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_sessions_show() {
+    _arguments -s -S \
+        '*--json[Print the whole result as JSON]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_sessions_rm() {
+    _arguments -s -S \
+        '*--dry-run[Say what would be removed, and remove nothing]' \
+        '*--json[Print the whole result as JSON]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_sessions_export() {
+    _arguments -s -S \
+        '*--output[Write the result there, not to stdout]:FILE:_files' \
+        '*-o[Write the result there, not to stdout]:FILE:_files' \
+        '*--format[As which; else by the name of FILE, or md]: :(md json html)' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_sessions_search() {
+    _arguments -s -S \
+        '*--limit[Hits that are shown, at most]:N:' \
+        '*--json[Print the whole result as JSON]' \
         '*--color[When to colour]: :(auto always never)' \
         '*--quiet[No notes on stderr, only errors]' \
         '*-q[No notes on stderr, only errors]' \

@@ -1,7 +1,7 @@
 """The words of a text as search compares them, and where a query's words stand in it.
 
 Scripts that put no space between words (Chinese, Japanese, Thai, …) have each character as a word,
-so that a query of several of them is a phrase. Case, width and accents make no difference.
+so that a query of several of them is a phrase. Case, width and accents make no difference, nor do a terminal's colours.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ _VOICED = "\u3099\u309a\uff9e\uff9f"  # marks of kana, which are letters when ha
 _ACCENTS = re.compile("[\u0300-\u036f]+")
 _SPACE = re.compile(r"\s+")
 _QUERY = re.compile(r'"([^"]*)"|([^\s"]+)')
-_ASCII_WORD = re.compile("[a-z0-9]+")
+_ESC = "\x1b"
+_COLOUR = r"\x1b\[[0-?]*[@-~]"  # what a terminal obeys, in output that somebody pasted
+_ASCII_WORD = re.compile(f"{_COLOUR}|[a-z0-9]+")
 _ASCII_SIGNS = re.compile(r"[\x00-/:-@\[-`{-\x7f]+")
 _MAX_WORD = 200  # characters that are compared; what is longer is a number or a picture as text
 _SNIPPET, _BEFORE = 160, 48  # characters of a snippet, and of them before its first hit
@@ -38,13 +40,15 @@ def find_words(text: str) -> Iterator[tuple[str, Span]]:
         ['the', 'cafe', 's', '雨', 'c', '🌧']
     """
     for found in _pattern().finditer(text):
-        yield _fold(found[0]), found.span()
+        if found[0][0] != _ESC:
+            yield _fold(found[0]), found.span()
 
 
 def join_words(text: str) -> str:
     """Return the words of a text with a space between them."""
     if text.isascii():  # the same, many times as fast
-        return " ".join(word[:_MAX_WORD] for word in _ASCII_WORD.findall(text.lower()))
+        found = _ASCII_WORD.findall(text.lower())
+        return " ".join(word[:_MAX_WORD] for word in found if word[0] != _ESC)
     return " ".join(word for word, _ in find_words(text))
 
 
@@ -141,7 +145,9 @@ def _pattern() -> re.Pattern[str]:
     marks, symbols = _ranges("M"), _ranges("S", "Co", "Cn")
     unspaced = f"[{_UNSPACED}][{marks}{_VOICED}]*"
     spaced = f"(?:(?![{_UNSPACED}])[^\\W_])(?:(?![{_UNSPACED}])[^\\W_{_VOICED}]|[{marks}])*"
-    return re.compile(f"{unspaced}|{spaced}|[{symbols}\U00040000-\U000dffff\U000f0000-\U0010ffff]")
+    return re.compile(
+        f"{_COLOUR}|{unspaced}|{spaced}|[{symbols}\U00040000-\U000dffff\U000f0000-\U0010ffff]"
+    )
 
 
 def _ranges(*categories: str) -> str:

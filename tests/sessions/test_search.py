@@ -68,6 +68,7 @@ TEXTS = {
     "fr": "Un café crème à la Gare de l'Est",
     "de": "Die STRASSE ist naß",
     "mix": "用GPU加速推理 🚀🌧 rain",
+    "log": "\x1b[1;31merror\x1b[0m: disk \x1b[Kfull, ärger",
     "query": 'NEAR(rain, 3) OR "x" AND NOT *',
 }
 
@@ -108,6 +109,9 @@ TEXTS = {
         ("加速", "mix"),
         ("🌧", "mix"),
         ("🌈", ""),
+        ("error", "log"),
+        ('"disk full"', "log"),
+        ("31merror", ""),
         ("near(", "query"),
         ("OR", "query"),
         ("rain OR ducks", ""),
