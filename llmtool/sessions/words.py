@@ -1,7 +1,8 @@
 """The words of a text as search compares them, and where a query's words stand in it.
 
 Scripts that put no space between words (Chinese, Japanese, Thai, …) have each character as a word,
-so that a query of several of them is a phrase. Case, width and accents make no difference, nor do a terminal's colours.
+so that a query of several of them is a phrase. Case, width and accents make no difference, nor do
+the colours of a terminal.
 """
 
 from __future__ import annotations
