@@ -83,6 +83,8 @@ _llmtool_gen() {
         '*-x[Print the code of the reply alone; 17 without any]' \
         '*--think[Let a thinking model think; the thought goes to stderr]' \
         '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--log[Keep prompt and reply in a session, log-YEAR-MONTH]' \
+        '*--no-log[Keep prompt and reply in a session, log-YEAR-MONTH]' \
         '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Nucleus]:P:' \
@@ -143,6 +145,8 @@ _llmtool_run() {
         '*-x[Print the code of the reply alone; 17 without any]' \
         '*--think[Let a thinking model think; the thought goes to stderr]' \
         '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--log[Keep prompt and reply in a session, log-YEAR-MONTH]' \
+        '*--no-log[Keep prompt and reply in a session, log-YEAR-MONTH]' \
         '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Nucleus]:P:' \
@@ -1192,7 +1196,7 @@ _llmtool_cache() {
     command)
         local -a commands=(
             'ls:List the beginnings of prompts that are kept, the last used first'
-            'clear:Remove all kept states, replies of tests, notes and scores; the next runs are slower once'
+            'clear:Remove all that is kept for reuse; the next runs are slower once'
         )
         _describe command commands ;;
     rest)

@@ -35,10 +35,10 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A session, as `sessio
 def _open(*, color: str, quiet: bool) -> tuple[Sessions, Path]:
     """Return the sessions of this user, and the file of their index."""
     from llmtool.cli import session
-    from llmtool.sessions.store import Sessions
+    from llmtool.sessions.store import INDEX_NAME, Sessions
 
     folders, _ = session.start(color=color, quiet=quiet)
-    return Sessions(folders.data / "sessions"), folders.cache / "sessions.db"
+    return Sessions(folders.data / "sessions"), folders.cache / INDEX_NAME
 
 
 @app.command("ls", context_settings=_HELP, epilog="Example: llmtool sessions ls --here")

@@ -20,7 +20,6 @@ from llmtool.sessions import words
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Session, Turn
 
-FILE_NAME = "sessions.db"
 _APPLICATION, _VERSION = 0x6C6C6D74, 1  # what the file says of itself; another one is made anew
 _SCHEMA = f"""
 CREATE TABLE sessions (name TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER);
@@ -76,7 +75,7 @@ def search(sessions: Sessions, query: str, *, index: Path, limit: int = 20) -> F
         LockedError: another process does not let go of the index.
 
     Example:
-        >>> search(sessions, 'mill "old river"', index=cache / FILE_NAME)  # doctest: +SKIP
+        >>> search(sessions, 'mill "old river"', index=cache / INDEX_NAME)  # doctest: +SKIP
         Found(hits=(Hit(session='walks', turn=3, ...),), total=1, warnings=())
     """
     _check_fts5()

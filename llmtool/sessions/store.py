@@ -16,6 +16,7 @@ from llmtool.errors import InputError, LlmtoolError, LockedError, UsageError
 from llmtool.models.nearest import name_nearest
 from llmtool.sessions.types import VERSION, Session, Turn
 
+INDEX_NAME = "sessions.db"  # what `search` keeps in the cache folder
 _SUFFIX = ".jsonl"
 _NAME = re.compile(r"\w[\w.-]{0,99}")
 
