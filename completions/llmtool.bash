@@ -27,6 +27,13 @@ _llmtool() {
             'code complete') command="code complete" ;;
             'code tests') command="code tests" ;;
             'code commit') command="code commit" ;;
+            ' chat') command="chat" ;;
+            ' sessions') command="sessions" ;;
+            'sessions ls') command="sessions ls" ;;
+            'sessions show') command="sessions show" ;;
+            'sessions rm') command="sessions rm" ;;
+            'sessions export') command="sessions export" ;;
+            'sessions search') command="sessions search" ;;
             ' models') command="models" ;;
             'models ls') command="models ls" ;;
             'models info') command="models info" ;;
@@ -53,7 +60,7 @@ _llmtool() {
         "")
             case "$prev" in
             esac
-            words='gen run prompts classify sum translate code models cache config bench doctor completions'
+            words='gen run prompts classify sum translate code chat sessions models cache config bench doctor completions'
             options='--version --help -h' ;;
         "gen")
             case "$prev" in
@@ -89,7 +96,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--system -s --template -t --param -p --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --resume --overwrite --limit --jsonl --samples -n --schema --grammar --regex --logprobs --prefill --extract -x --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--system -s --template -t --param -p --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --resume --overwrite --limit --jsonl --samples -n --schema --grammar --regex --logprobs --prefill --extract -x --think --no-think --log --no-log --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
         "run")
             case "$prev" in
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -123,7 +130,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--param -p --system -s --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --resume --overwrite --limit --jsonl --samples -n --schema --grammar --regex --logprobs --prefill --extract -x --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--param -p --system -s --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --resume --overwrite --limit --jsonl --samples -n --schema --grammar --regex --logprobs --prefill --extract -x --think --no-think --log --no-log --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
         "prompts")
             case "$prev" in
             esac
@@ -510,6 +517,72 @@ _llmtool() {
             esac
             words=''
             options='--body --hook --template -t --system -s --param -p --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+        "chat")
+            case "$prev" in
+                --session) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --overflow) COMPREPLY=($(compgen -W 'summarize drop' -- "$cur")); return ;;
+                --each) COMPREPLY=($(compgen -W 'line' -- "$cur")); return ;;
+                --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
+                --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --n-gpu-layers|-ngl) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --parallel) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--session --continue -c --no-save --system -s --template -t --param -p --overflow --each --json --think --no-think --file -f --no-stdin --errors --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+        "sessions")
+            case "$prev" in
+            esac
+            words='ls show rm export search'
+            options='--help -h' ;;
+        "sessions ls")
+            case "$prev" in
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--here --json --color --quiet -q --debug --help -h' ;;
+        "sessions show")
+            case "$prev" in
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--json --color --quiet -q --debug --help -h' ;;
+        "sessions rm")
+            case "$prev" in
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--dry-run --json --color --quiet -q --debug --help -h' ;;
+        "sessions export")
+            case "$prev" in
+                --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --format) COMPREPLY=($(compgen -W 'md json html' -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--output -o --format --color --quiet -q --debug --help -h' ;;
+        "sessions search")
+            case "$prev" in
+                --limit) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
+            esac
+            words=''
+            options='--limit --json --color --quiet -q --debug --help -h' ;;
         "models")
             case "$prev" in
             esac

@@ -19,6 +19,8 @@ _llmtool() {
             'sum:Summarize files or standard input, however long'
             'translate:Translate a text or a document; what is not language stays as it is'
             'code:Write code that parses; explain, review, mend and complete it'
+            'chat:Converse with a model, at the terminal or through a pipe'
+            'sessions:List, show, search, export and remove kept conversations'
             'models:List models, look into them, fetch and remove them'
             'cache:List the prompts kept for reuse, and throw them away'
             'config:Show the settings and change them'
@@ -36,6 +38,8 @@ _llmtool() {
         sum) _llmtool_sum ;;
         translate) _llmtool_translate ;;
         code) _llmtool_code ;;
+        chat) _llmtool_chat ;;
+        sessions) _llmtool_sessions ;;
         models) _llmtool_models ;;
         cache) _llmtool_cache ;;
         config) _llmtool_config ;;
@@ -81,6 +85,8 @@ _llmtool_gen() {
         '*-x[Print the code of the reply alone; 17 without any]' \
         '*--think[Let a thinking model think; the thought goes to stderr]' \
         '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--log[Keep prompt and reply in a session, log-YEAR-MONTH]' \
+        '*--no-log[Keep prompt and reply in a session, log-YEAR-MONTH]' \
         '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Nucleus]:P:' \
@@ -141,6 +147,8 @@ _llmtool_run() {
         '*-x[Print the code of the reply alone; 17 without any]' \
         '*--think[Let a thinking model think; the thought goes to stderr]' \
         '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--log[Keep prompt and reply in a session, log-YEAR-MONTH]' \
+        '*--no-log[Keep prompt and reply in a session, log-YEAR-MONTH]' \
         '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Nucleus]:P:' \
@@ -935,6 +943,147 @@ _llmtool_code_commit() {
         '*: :_files'
 }
 
+_llmtool_chat() {
+    _arguments -s -S \
+        '*--session[Begin this session, or go on with it]:NAME:' \
+        '*--continue[Go on with the last session of this directory]' \
+        '*-c[Go on with the last session of this directory]' \
+        '*--no-save[Keep nothing of this conversation]' \
+        '*--system[The system prompt]:TEXT:' \
+        '*-s[The system prompt]:TEXT:' \
+        '*--template[The prompt template]:NAME|PATH:_files' \
+        '*-t[The prompt template]:NAME|PATH:_files' \
+        '*--param[A value for the template]:KEY=VALUE:' \
+        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--overflow[What becomes of the oldest turns in a full context]: :(summarize drop)' \
+        '*--each[Every line of standard input is a message of its own]: :(line)' \
+        '*--json[Print events as JSON lines; the last is the turn]' \
+        '*--think[Let a thinking model think; it is folded away]' \
+        '*--no-think[Let a thinking model think; it is folded away]' \
+        '*--file[Material; may be repeated]:FILE:_files' \
+        '*-f[Material; may be repeated]:FILE:_files' \
+        '*--no-stdin[Do not look at standard input]' \
+        '*--errors[What to do with input that is not UTF-8]: :(strict replace)' \
+        '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
+        '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
+        '*--top-p[Nucleus]:P:' \
+        '*--top-k[Only the K likeliest; 0 is off]:K:' \
+        '*--min-p[Drop what is rarer than P x the likeliest]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
+        '*--stop[End the reply before this text; may be repeated]:TEXT:' \
+        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
+        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
+        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--parallel[Replies written together, at most (32)]:N:' \
+        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
+        '*--offline[Use no network]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_sessions() {
+    local line state
+    _arguments -s -S \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '1: :->command' \
+        '*:: :->rest'
+    case $state in
+    command)
+        local -a commands=(
+            'ls:List the sessions, the last used first'
+            'show:Show a session\: what was asked, and what was answered'
+            'rm:Remove sessions, all of them or none; 18 when one is open in another process'
+            'export:Write a session as Markdown, as JSON, or as a page of HTML that needs nothing else'
+            'search:Find words in all sessions\: in what was asked, in replies and in attached files'
+        )
+        _describe command commands ;;
+    rest)
+        case $line[1] in
+        ls) _llmtool_sessions_ls ;;
+        show) _llmtool_sessions_show ;;
+        rm) _llmtool_sessions_rm ;;
+        export) _llmtool_sessions_export ;;
+        search) _llmtool_sessions_search ;;
+        esac ;;
+    esac
+}
+
+_llmtool_sessions_ls() {
+    _arguments -s -S \
+        '*--here[Only those that were begun in this directory]' \
+        '*--json[Print the whole result as JSON]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_sessions_show() {
+    _arguments -s -S \
+        '*--json[Print the whole result as JSON]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_sessions_rm() {
+    _arguments -s -S \
+        '*--dry-run[Say what would be removed, and remove nothing]' \
+        '*--json[Print the whole result as JSON]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_sessions_export() {
+    _arguments -s -S \
+        '*--output[Write the result there, not to stdout]:FILE:_files' \
+        '*-o[Write the result there, not to stdout]:FILE:_files' \
+        '*--format[As which; else by the name of FILE, or md]: :(md json html)' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
+_llmtool_sessions_search() {
+    _arguments -s -S \
+        '*--limit[Hits that are shown, at most]:N:' \
+        '*--json[Print the whole result as JSON]' \
+        '*--color[When to colour]: :(auto always never)' \
+        '*--quiet[No notes on stderr, only errors]' \
+        '*-q[No notes on stderr, only errors]' \
+        '*--debug[Log and show tracebacks on stderr]' \
+        '*--help[Show the help and exit]' \
+        '*-h[Show the help and exit]' \
+        '*: :_files'
+}
+
 _llmtool_models() {
     local line state
     _arguments -s -S \
@@ -1097,7 +1246,7 @@ _llmtool_cache() {
     command)
         local -a commands=(
             'ls:List the beginnings of prompts that are kept, the last used first'
-            'clear:Remove all kept states, replies of tests, notes and scores; the next runs are slower once'
+            'clear:Remove all that is kept for reuse; the next runs are slower once'
         )
         _describe command commands ;;
     rest)

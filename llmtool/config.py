@@ -60,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     offline: bool = False
     color: Literal["auto", "always", "never"] = "auto"
     prefix_cache_mb: NaturalInt = 512
+    log: bool = False
     aliases: dict[str, str] = {}
 
 
@@ -177,7 +178,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def _parse_variable(variable: str, text: str, field: str) -> Any:
     kind = next(f.type for f in msgspec.structs.fields(Settings) if f.name == field)
     try:
-        if field == "offline" and text.lower() in ("yes", "on", "no", "off"):
+        if field in ("offline", "log") and text.lower() in ("yes", "on", "no", "off"):
             return text.lower() in ("yes", "on")
         return msgspec.convert(text, kind, strict=False)
     except msgspec.ValidationError as exc:

@@ -60,11 +60,12 @@ ONE_IMPORTER = {
     "tomllib": "toml.py",
     "py3langid": "text/languages.py",
     "semantic_text_splitter": "text/chunks.py",
-    "markdown_it": "documents/markdown.py",
+    "markdown_it": "documents/markdown",
     "srt": "documents/subtitles.py",
     "polib": "documents/catalogs.py",
     "pypdf": "documents/readable.py",
     "tree_sitter": "text/grammars.py",
+    "sqlite3": "sessions/search.py",
 }
 HEAVY = {"rich", "pydantic", "numpy", "jinja2", "llama_cpp", "huggingface_hub", "yaml", "asyncio"}
 

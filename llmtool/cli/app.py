@@ -27,6 +27,7 @@ COMMANDS = {
     "translate": "Translate a text or a document; what is not language stays as it is.",
     "code": "Write code that parses; explain, review, mend and complete it.",
     "chat": "Converse with a model, at the terminal or through a pipe.",
+    "sessions": "List, show, search, export and remove kept conversations.",
     "models": "List models, look into them, fetch and remove them.",
     "cache": "List the prompts kept for reuse, and throw them away.",
     "config": "Show the settings and change them.",

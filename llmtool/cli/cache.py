@@ -93,8 +93,12 @@ def clear(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Remove all kept states, replies of tests, notes and scores; the next runs are slower once."""
+    """Remove all that is kept for reuse; the next runs are slower once.
+
+    That is states, replies of tests, notes, scores and the index of sessions, which stay themselves.
+    """
     from llmtool.cli import output
+    from llmtool.sessions.store import INDEX_NAME
     from llmtool.tasks.kept import Kept
     from llmtool.testing import reply_cache
 
@@ -105,6 +109,13 @@ def clear(
         reply_cache.clear(folder / reply_cache.FOLDER, dry_run=dry_run),
         *(Kept(folder / name).clear(dry_run=dry_run) for name in ("notes", "anchors")),
     ]
+    index = folder / INDEX_NAME
+    if index.exists():
+        from llmtool.sessions.search import forget
+
+        cleared.append((1, index.stat().st_size))
+        if not dry_run:
+            forget(index)
     n_files, size = (sum(each) for each in zip(*cleared, strict=True))
     if json:
         output.write_json({"files": n_files, "size_bytes": size})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 from llmtool.cli import batch as batches
@@ -61,6 +62,8 @@ def command(
     """
     if reply.extract and (batch.each is not None or view.json or reply.logprobs):
         raise UsageError("-x prints code alone: it goes without --each, --json and --logprobs")
+    if reply.log and batch.each is not None:
+        raise UsageError("--log keeps single replies: it goes without --each (-o keeps a batch)")
     folders, settings = session.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
@@ -93,12 +96,25 @@ def command(
     case = fill(prepared.template, prompt=prompt, input=material, given=given)
     if view.dry_run:
         show.prompt(box, prepared.request(case), as_json=view.json)
-    elif not isinstance(prepared, Preparation):
-        from llmtool.cli import labels_show
+        return
+    with contextlib.ExitStack() as stack:
+        log = None
+        if settings.log if reply.log is None else reply.log:
+            from llmtool.cli import reply_log
 
-        labels_show.one(box, prepared, case, view=view)
-    else:
+            made = reply_log.read_sent(prepared.request(case)) if name != "gen" else ""
+            asked = reply_log.read_asked(prompt, material, sources=source.file or [], sent=made)
+            log = stack.enter_context(reply_log.keeping(folders, asked, model=box.model_name))
+        if not isinstance(prepared, Preparation):
+            from llmtool.cli import labels_show
+
+            label = labels_show.one(box, prepared, case, view=view)
+            if log is not None:
+                log.take(label)
+            return
         events: Iterator[Token | Generation] = box.stream_prepared(prepared, case, started=started)
+        if log is not None:
+            events = log.watch(events)
         if reply.extract:
             from llmtool.tasks.coding.extracting import only_code
 

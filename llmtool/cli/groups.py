@@ -73,6 +73,7 @@ class ReplyGroup:
     prefill: o.PrefillOption = ""
     extract: o.ExtractOption = False
     think: o.ThinkOption = None
+    log: o.LogOption = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -167,6 +167,10 @@ ThinkOption = Annotated[
 ]
 NoStreamOption = Annotated[bool, Option("--no-stream", help="Print the reply when it is complete.")]
 StatsOption = Annotated[bool, Option("--stats", help="Say on stderr where the time went.")]
+LogOption = Annotated[
+    bool | None,
+    Option("--log/--no-log", help="Keep prompt and reply in a session, log-YEAR-MONTH."),
+]
 DryRunOption = Annotated[
     bool, Option("--dry-run", help="Print the rendered prompt and its token count; run nothing.")
 ]

@@ -1,4 +1,4 @@
-"""Markdown: the words of its blocks; the only importer of markdown_it.
+"""Markdown: the words of its blocks; with `markdown_html` the only importer of markdown_it.
 
 CommonMark with tables, strikethrough, front matter, task lists, footnotes and formulas. A block
 that cannot be found in the source as it was parsed is left alone.

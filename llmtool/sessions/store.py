@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from llmtool.errors import InputError, LlmtoolError, LockedError, UsageError
 from llmtool.models.nearest import name_nearest
 from llmtool.sessions.types import VERSION, Session, Turn
 
+INDEX_NAME = "sessions.db"  # what `search` keeps in the cache folder
 _SUFFIX = ".jsonl"
 _NAME = re.compile(r"\w[\w.-]{0,99}")
 
@@ -50,6 +51,17 @@ class Sessions:
 
     def exists(self, name: str) -> bool:
         return self.path(name).exists()
+
+    def find(self, name: str) -> Path:
+        """Return the file of a session that there is.
+
+        Raises:
+            UsageError: there is none of this name (the nearest is named).
+        """
+        path = self.path(name)
+        if not path.exists():
+            raise UsageError(f"no session {name!r}{self._advise(name)}")
+        return path
 
     def names(self) -> list[str]:
         """Return the names of all sessions, the last saved first."""
@@ -120,13 +132,28 @@ class Sessions:
             LockedError: it is open in another process.
             OutputError: its file cannot be removed.
         """
-        path = self.path(name)
-        if not path.exists():
-            raise UsageError(f"no session {name!r}{self._advise(name)}")
+        path = self.find(name)
         with self.hold(name), files.write_errors(str(path)):
             path.unlink()
         with contextlib.suppress(OSError):
             Path(f"{path}.lock").unlink()
+
+    def remove_all(self, names: Iterable[str], *, dry_run: bool = False) -> list[str]:
+        """Remove sessions, once it is known that each is there and free; return their names.
+
+        Raises:
+            UsageError, LockedError: of the first that cannot be removed; all are still there.
+            OutputError: a file cannot be removed.
+        """
+        chosen = list(dict.fromkeys(names))
+        for name in chosen:
+            self.find(name)
+        for name in chosen:
+            with self.hold(name):
+                pass
+        for name in () if dry_run else chosen:
+            self.remove(name)
+        return chosen
 
     @contextlib.contextmanager
     def hold(self, name: str) -> Iterator[None]:

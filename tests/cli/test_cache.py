@@ -12,6 +12,8 @@ import pytest
 from command import error_line
 
 from llmtool.engine.prefix_cache import PrefixCache
+from llmtool.sessions.store import Sessions
+from llmtool.sessions.types import Session, Turn
 
 Run = Callable[..., Any]
 A, B = "a" * 64, "b" * 64
@@ -85,6 +87,19 @@ def test_a_dry_run_removes_nothing(run_llmtool: Run, cache: PrefixCache) -> None
     result = run_llmtool("cache", "clear", "--dry-run")
     assert (out(result), result.stderr) == ("", b"llmtool: would free 3.0 MB: 2 files\n")
     assert len(cache.entries()) == 2
+
+
+def test_clear_removes_the_index_of_sessions_and_no_session(
+    run_llmtool: Run, env: dict[str, str]
+) -> None:
+    sessions = Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
+    sessions.save(Session(name="work", turns=(Turn(text="heron"),)))
+    assert out(run_llmtool("sessions", "search", "heron"))
+    index = Path(env["LLMTOOL_CACHE_DIR"], "sessions.db")
+    assert b"would free" in run_llmtool("cache", "clear", "--dry-run").stderr
+    assert index.exists()
+    assert json.loads(out(run_llmtool("cache", "clear", "--json")))["files"] == 1
+    assert not index.exists() and sessions.names() == ["work"]
 
 
 @pytest.mark.parametrize("flags", [[], ["--dry-run"]], ids=["run", "dry-run"])

@@ -1,0 +1,184 @@
+"""`llmtool sessions`: the conversations that are kept."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llmtool.cli import options as o
+
+if TYPE_CHECKING:
+    from llmtool.sessions.store import Sessions
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="List, show, search, export and remove kept conversations.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+
+class Format(Enum):
+    md = "md"
+    json = "json"
+    html = "html"
+
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A session, as `sessions ls` lists it.")]
+
+
+def _open(*, color: str, quiet: bool) -> tuple[Sessions, Path]:
+    """Return the sessions of this user, and the file of their index."""
+    from llmtool.cli import session
+    from llmtool.sessions.store import INDEX_NAME, Sessions
+
+    folders, _ = session.start(color=color, quiet=quiet)
+    return Sessions(folders.data / "sessions"), folders.cache / INDEX_NAME
+
+
+@app.command("ls", context_settings=_HELP, epilog="Example: llmtool sessions ls --here")
+def ls(
+    here: Annotated[
+        bool, typer.Option("--here", help="Only those that were begun in this directory.")
+    ] = False,
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """List the sessions, the last used first."""
+    from llmtool.cli import output, sessions_show
+
+    sessions, _ = _open(color=color.value, quiet=quiet)
+    entries = sessions_show.entries(sessions, here=here)
+    if json:
+        output.write_json(entries)
+        return
+    output.table(
+        ["name", "turns", "model", "last used", "folder"],
+        sessions_show.rows(entries),
+        right=["turns"],
+    )
+    if not entries:
+        output.note("no sessions of this directory" if here else "no sessions")
+
+
+@app.command("show", context_settings=_HELP, epilog="Example: llmtool sessions show work")
+def show(
+    name: Name,
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Show a session: what was asked, and what was answered."""
+    from llmtool.cli import output, sessions_show
+
+    sessions, _ = _open(color=color.value, quiet=quiet)
+    shown = sessions.load(name)
+    if json:
+        output.write_json(sessions_show.to_dict(shown))
+    else:
+        sessions_show.conversation(shown)
+
+
+@app.command("rm", context_settings=_HELP, epilog="Example: llmtool sessions rm work --dry-run")
+def rm(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="The sessions to remove.")],
+    dry_run: o.DryRemovalOption = False,
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Remove sessions, all of them or none; 18 when one is open in another process."""
+    from llmtool.cli import output
+
+    sessions, index = _open(color=color.value, quiet=quiet)
+    removed = sessions.remove_all(names, dry_run=dry_run)
+    if not dry_run and index.exists():
+        from llmtool.sessions.search import forget
+
+        forget(index)  # it holds their words
+    if json:
+        output.write_json(removed)
+        return
+    verb = "would remove" if dry_run else "removed"
+    output.note(f"{verb} {', '.join(removed)}")
+
+
+@app.command(
+    "export",
+    context_settings=_HELP,
+    epilog="""Examples:
+
+\b
+  llmtool sessions export work > work.md
+  llmtool sessions export work -o work.html""",
+)
+def export(
+    name: Name,
+    to_file: o.OutputOption = None,
+    format: Annotated[
+        Format | None,
+        typer.Option("--format", help="As which; else by the name of FILE, or md."),
+    ] = None,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Write a session as Markdown, as JSON, or as a page of HTML that needs nothing else."""
+    from llmtool.cli import sessions_show
+    from llmtool.cli.result_file import open_sink
+    from llmtool.sessions import export as exporting
+
+    chosen = sessions_show.choose_format(to_file, format.value if format else None)
+    sessions, _ = _open(color=color.value, quiet=quiet)
+    text = exporting.export(sessions.load(name), chosen)
+    with open_sink(to_file) as sink:
+        sink.write(text)
+
+
+@app.command(
+    "search",
+    context_settings=_HELP,
+    epilog="""Examples:
+
+\b
+  llmtool sessions search regex groups
+  llmtool sessions search '"exactly these words"' --json | jq -r '.hits[].session'""",
+)
+def search(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="WORDS...", help='What a text must hold; "these words" in quotes are a phrase.'
+        ),
+    ],
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, metavar="N", help="Hits that are shown, at most.")
+    ] = 20,
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Find words in all sessions: in what was asked, in replies and in attached files.
+
+    A text is found that holds all of the words, whole, in any order. Case and accents make no
+    difference.
+    """
+    from llmtool.cli import inputs, output, sessions_show
+    from llmtool.sessions import search as searching
+
+    query = " ".join(inputs.read_argument(word, name="WORDS") for word in words)
+    sessions, index = _open(color=color.value, quiet=quiet)
+    found = searching.search(sessions, query, index=index, limit=limit)
+    for warning in found.warnings:
+        output.note(warning)
+    sessions_show.hits(found, as_json=json)

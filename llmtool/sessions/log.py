@@ -1,0 +1,37 @@
+"""The log of single replies: a session for each month, which nobody has to open by hand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import msgspec
+
+from llmtool import files
+from llmtool.sessions.store import Sessions, timestamp
+from llmtool.sessions.types import Session, Turn
+
+WAIT_SECONDS = 5.0  # for others that append at the same time; each takes milliseconds
+
+
+def log_name(now: float | None = None) -> str:
+    """Return the name of the log's session of a time, such as `log-2026-11`."""
+    return time.strftime("log-%Y-%m", time.localtime(now))
+
+
+def append(sessions: Sessions, turns: Iterable[Turn], *, now: float | None = None) -> None:
+    """Add turns to the log of this month.
+
+    Raises:
+        LockedError: another process has it open for longer than `WAIT_SECONDS`.
+        InputError: what is there is damaged.
+        OutputError: it cannot be written.
+    """
+    name, written_at = log_name(now), timestamp(now)
+    new = [msgspec.structs.replace(turn, created_at=written_at) for turn in turns]
+    with files.lock(sessions.path(name), timeout_seconds=WAIT_SECONDS):
+        if sessions.exists(name):
+            log = sessions.load(name)
+        else:
+            log = Session(name=name, created_at=written_at)
+        sessions.save(msgspec.structs.replace(log, turns=(*log.turns, *new)))

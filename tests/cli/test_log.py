@@ -1,0 +1,164 @@
+"""`--log`: replies of `gen` and `run` that are kept, where it is asked for and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import INFINITE, error_line, read_exactly
+
+from llmtool.sessions.store import Sessions
+from llmtool.sessions.types import Turn
+
+Run = Callable[..., Any]
+LABELS = """\
+llmtool: 1
+name: mood
+description: Says the mood.
+task: classify
+inputs: {text: {type: text}}
+prompt: "Mood of: {{ text }}"
+output: {labels: [good, bad]}
+"""
+
+
+@pytest.fixture
+def sessions(env: dict[str, str]) -> Sessions:
+    return Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
+
+
+def turns(sessions: Sessions) -> tuple[Turn, ...]:
+    (name,) = sessions.names()
+    assert re.fullmatch(r"log-\d{4}-\d\d", name)
+    return sessions.load(name).turns
+
+
+@pytest.mark.parametrize(
+    ("args", "given"),
+    [
+        ([], {}),
+        (["--no-log"], {"LLMTOOL_LOG": "true"}),
+        (["--log", "--dry-run"], {}),
+        ([], {"LLMTOOL_LOG": "0"}),
+        (["--each", "line"], {"LLMTOOL_LOG": "1"}),
+    ],
+    ids=["unasked", "--no-log", "dry run", "LLMTOOL_LOG=0", "batch"],
+)
+def test_nothing_is_kept_unasked(
+    gen: Run, sessions: Sessions, args: list[str], given: dict[str, str]
+) -> None:
+    assert gen("The river", *args, input=b"and the hill\n", env=given).returncode == 0
+    assert not sessions.folder.exists()
+
+
+def test_a_reply_is_kept_with_what_was_asked(gen: Run, sessions: Sessions) -> None:
+    result = gen("The river", "--log", "--seed", "7", "--json", input=b"and the hill")
+    said = json.loads(result.stdout)
+    (turn,) = turns(sessions)
+    assert (turn.text, turn.sent, turn.reply) == ("The river", "", said["text"])
+    assert [(file.name, file.text) for file in turn.files] == [("standard input", "and the hill")]
+    assert (turn.model, turn.seed, turn.finish_reason) == (said["model"], 7, said["finish_reason"])
+    assert turn.prompt_tokens == said["usage"]["prompt_tokens"]
+    assert turn.completion_tokens == said["usage"]["completion_tokens"] > 0
+    assert turn.seconds > 0 and turn.created_at
+    assert stat.S_IMODE(sessions.path(sessions.names()[0]).stat().st_mode) == 0o600
+
+
+def test_replies_follow_one_another(gen: Run, sessions: Sessions, tmp_path: Path) -> None:
+    plain = gen("The river", "--no-stdin")
+    logged = gen("The river", "--no-stdin", env={"LLMTOOL_LOG": "yes"})
+    assert (logged.stdout, logged.stderr) == (plain.stdout, plain.stderr)
+    (tmp_path / "hill.txt").write_text("the hill")
+    gen("-f", tmp_path / "hill.txt", "--log")
+    gen("Tell of it", "-f", tmp_path / "hill.txt", "-n", "2", "--log", "--no-stdin")
+    kept = turns(sessions)
+    assert [turn.text for turn in kept] == ["The river", "the hill", "Tell of it", "Tell of it"]
+    assert [len(turn.files) for turn in kept] == [0, 0, 1, 1]
+    assert kept[2].files[0].name == str(tmp_path / "hill.txt")
+    assert kept[0].reply == plain.stdout.decode().removesuffix("\n")
+    assert kept[2].completion_tokens > 0 == kept[3].completion_tokens
+
+
+def test_run_keeps_what_the_template_made_and_the_label(
+    run_llmtool: Run, tiny: Path, sessions: Sessions, tmp_path: Path
+) -> None:
+    (tmp_path / "mood.yaml").write_text(LABELS)
+    args = ("run", tmp_path / "mood.yaml", "The river", "-m", tiny, "--no-stdin", "--log")
+    label = run_llmtool(*args, "--json")
+    assert label.returncode == 0, label.stderr
+    (turn,) = turns(sessions)
+    assert turn.reply == json.loads(label.stdout)["label"]
+    assert (turn.text, turn.sent) == ("The river", "Mood of: The river")
+
+
+def test_a_reply_that_breaks_its_contract_is_kept(gen: Run, sessions: Sessions) -> None:
+    result = gen("The river", "--schema", "name, year int", "--max-tokens", "2", "--log")
+    assert result.returncode == 17
+    (turn,) = turns(sessions)
+    assert turn.finish_reason == "length" and turn.completion_tokens == 2
+
+
+def test_a_batch_has_no_log(gen: Run) -> None:
+    assert "--each" in error_line(gen("--each", "line", "--log", input=b"a\n"), 2)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_reply_that_was_stopped_is_kept_as_far_as_it_came(
+    start_llmtool: Run, tiny_model: Callable[..., Path], sessions: Sessions
+) -> None:
+    process = start_llmtool(
+        *("gen", "Go on", "-m", tiny_model("plain", **INFINITE), "--max-tokens", "60000"),
+        *("--threads", "1", "--ctx-size", "65536", "--log"),
+        stdin=subprocess.DEVNULL,
+    )
+    begin = read_exactly(process.stdout.fileno(), 10)
+    process.send_signal(signal.SIGINT)
+    rest = process.stdout.read()
+    assert process.wait(30) == -signal.SIGINT
+    (turn,) = turns(sessions)
+    assert turn.finish_reason == "interrupted"
+    shown = (begin + rest).decode().removesuffix("\n")
+    assert turn.reply.startswith(shown)  # the last token may have come and not been written
+
+
+@pytest.mark.parametrize("what", ["folder", "damaged"])
+def test_a_log_that_fails_loses_no_reply(
+    gen: Run, sessions: Sessions, env: dict[str, str], what: str
+) -> None:
+    plain = gen("The river", "--no-stdin", "--log")
+    if what == "folder":  # a file stands where the folder would
+        env["LLMTOOL_DATA_DIR"] = str(sessions.path(sessions.names()[0]))
+    else:
+        sessions.path(sessions.names()[0]).write_bytes(b"{")
+    result = gen("The river", "--no-stdin", "--log", "--quiet")
+    assert (result.returncode, result.stdout) == (0, plain.stdout)
+    assert result.stderr.startswith(b"llmtool: the reply is not in the log: ")
+    assert result.stderr.count(b"\n") == 1
+
+
+def test_the_setting_is_one_of_config(run_llmtool: Run, gen: Run, sessions: Sessions) -> None:
+    assert run_llmtool("config", "set", "log", "true").returncode == 0
+    assert b"log\ttrue" in run_llmtool("config", "show").stdout
+    gen("The river", "--no-stdin")
+    assert len(turns(sessions)) == 1
+    assert b"log=maybe" in run_llmtool("config", "set", "log", "maybe").stderr
+
+
+def test_what_a_model_said_is_found_again(
+    run_llmtool: Run, starter: Path, sessions: Sessions
+) -> None:
+    question = "What is the capital of France? Answer in one short sentence."
+    args = ("-m", starter, "--temperature", "0", "--max-tokens", "24", "--no-stdin", "--log")
+    said = run_llmtool("gen", question, *args).stdout.decode().strip()
+    assert "Paris" in said
+    found = json.loads(run_llmtool("sessions", "search", "paris", "--json").stdout)
+    (hit,) = [hit for hit in found["hits"] if hit["role"] == "reply"]
+    assert hit["session"] == sessions.names()[0] and hit["snippet"] == " ".join(said.split())

@@ -1,0 +1,252 @@
+"""`llmtool sessions`: the conversations that are kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import LLMTOOL, error_line
+from terminal.screen import Terminal
+
+from llmtool.sessions.store import Sessions
+from llmtool.sessions.types import Attachment, Session, Turn
+
+Run = Callable[..., Any]
+BIRDS = Session(
+    name="birds",
+    folder="/home/me/birds",
+    created_at="2026-11-26T10:40:18Z",
+    model="starter",
+    turns=(
+        Turn(
+            text="What is a heron?\nBriefly.",
+            files=(Attachment(name="pond.txt", text="A heron stood in the pond."),),
+            reply="A \x1b[31mwading\x1b[0m bird.",
+            thought="Birds.",
+            model="tiny",
+            created_at="2026-11-26T10:41:00Z",
+        ),
+        Turn(text="More?", reply="It ea", finish_reason="interrupted", model="tiny"),
+    ),
+)
+
+
+def out(result: Any) -> str:
+    assert result.returncode == 0, result.stderr.decode()
+    text: str = result.stdout.decode()
+    return text
+
+
+@pytest.fixture
+def sessions(env: dict[str, str], tmp_path: Path) -> Sessions:
+    """The sessions of the isolated user: `birds`, and `tea`, which was used after it."""
+    made = Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
+    made.save(BIRDS)
+    made.save(Session(name="tea", folder=str(tmp_path / "cwd"), turns=(Turn(text="Green tea?"),)))
+    for name, when in (("birds", 1_750_000_000), ("tea", 1_750_000_060)):
+        os.utime(made.path(name), (when, when))
+    return made
+
+
+def test_ls_lists_the_last_used_first(sessions: Sessions, run_llmtool: Run) -> None:
+    rows = [row.split("\t") for row in out(run_llmtool("sessions", "ls")).splitlines()]
+    assert [row[:3] for row in rows] == [["tea", "1", "-"], ["birds", "2", "tiny"]]
+    assert rows[1][4] == "/home/me/birds"
+    entries = json.loads(out(run_llmtool("sessions", "ls", "--json")))
+    assert entries[1] == {
+        "name": "birds",
+        "turns": 2,
+        "model": "tiny",
+        "folder": "/home/me/birds",
+        "created_at": "2026-11-26T10:40:18Z",
+        "last_used": "2025-06-15T15:06:40Z",
+        "path": str(sessions.path("birds")),
+    }
+
+
+def test_ls_here_lists_those_of_this_directory(sessions: Sessions, run_llmtool: Run) -> None:
+    assert out(run_llmtool("sessions", "ls", "--here")).split("\t")[0] == "tea"
+    result = run_llmtool("sessions", "ls", "--here", cwd="/")
+    assert out(result) == "" and b"no sessions of this directory" in result.stderr
+
+
+def test_ls_of_a_new_user_creates_nothing(run_llmtool: Run, env: dict[str, str]) -> None:
+    result = run_llmtool("sessions", "ls")
+    assert out(result) == "" and result.stderr == b"llmtool: no sessions\n"
+    assert json.loads(out(run_llmtool("sessions", "ls", "--json"))) == []
+    assert not Path(env["LLMTOOL_DATA_DIR"]).exists()
+
+
+def test_a_damaged_session_hides_no_other(sessions: Sessions, run_llmtool: Run) -> None:
+    sessions.path("birds").write_bytes(b'{"name": "birds"}\n{"te')
+    result = run_llmtool("sessions", "ls")
+    assert out(result).split("\t")[0] == "tea"
+    assert b"birds.jsonl: line 2 is damaged" in result.stderr
+    assert "line 2 is damaged" in error_line(run_llmtool("sessions", "show", "birds"), 14)
+    assert "birds.jsonl" in run_llmtool("sessions", "search", "tea").stderr.decode()
+    assert out(run_llmtool("sessions", "rm", "birds")) == ""
+    assert sessions.names() == ["tea"]
+
+
+def test_show_is_plain_in_a_pipe(sessions: Sessions, run_llmtool: Run) -> None:
+    shown = out(run_llmtool("sessions", "show", "birds", env={"TZ": "UTC"}))
+    assert shown == (
+        "birds · starter · 2026-11-26 10:40 · /home/me/birds\n"
+        "\n> What is a heron?\n> Briefly.\n"
+        "[pond.txt: 26 characters; --json shows them]\n"
+        "\nBirds.\n"
+        "\nA \x1b[31mwading\x1b[0m bird.\n"
+        "\n> More?\n\nIt ea\n(interrupted)\n"
+    )
+    value = json.loads(out(run_llmtool("sessions", "show", "birds", "--json")))
+    assert value["turns"][0]["files"][0]["text"] == "A heron stood in the pond."
+    assert value["turns"][1]["thought"] == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")
+def test_a_terminal_shows_control_characters_and_marks_hits(
+    sessions: Sessions, env: dict[str, str]
+) -> None:
+    with Terminal([*LLMTOOL, "sessions", "show", "birds"], env, columns=100) as terminal:
+        assert terminal.exit_status == 0
+        assert any("A ␛[31mwading␛[0m bird." in row for row in terminal.screen())
+    with Terminal([*LLMTOOL, "sessions", "search", "wading"], env, columns=100) as terminal:
+        assert terminal.exit_status == 0
+        screen = terminal.screen()
+        assert any(row.startswith("birds  turn 1, reply, 2026-11-26") for row in screen)
+        assert "\x1b[1;4mwading\x1b[0m" in terminal.raw.decode()
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["show", "brids"], 2, "the nearest is birds"),
+        (["show", "-"], 2, "no name of a session"),
+        (["show", "../tea"], 2, "no name of a session"),
+        (["rm", "tea", "nothing"], 2, "no session 'nothing'"),
+        (["rm"], 2, "NAME"),
+        (["export", "brids"], 2, "the nearest is birds"),
+        (["export", "birds", "-o", "talk.txt"], 2, ".md, .json, .html"),
+        (["export", "birds", "--format", "pdf"], 2, "pdf"),
+        (["search"], 2, "WORDS"),
+        (["search", "x", "--limit", "0"], 2, "limit"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_does_not_work_is_one_line(
+    sessions: Sessions, run_llmtool: Run, args: list[str], code: int, said: str
+) -> None:
+    assert said in error_line(run_llmtool("sessions", *args), code)
+    assert sessions.names() == ["tea", "birds"]
+
+
+def test_rm_removes_sessions_and_what_the_index_knows_of_them(
+    sessions: Sessions, run_llmtool: Run, env: dict[str, str]
+) -> None:
+    assert out(run_llmtool("sessions", "search", "heron")).count("birds\t") == 2
+    index = Path(env["LLMTOOL_CACHE_DIR"], "sessions.db")
+    assert b"heron" in index.read_bytes()
+    result = run_llmtool("sessions", "rm", "birds", "tea", "--dry-run")
+    assert out(result) == "" and b"would remove birds, tea" in result.stderr
+    assert sessions.names() == ["tea", "birds"] and index.exists()
+    assert json.loads(out(run_llmtool("sessions", "rm", "birds", "birds", "--json"))) == ["birds"]
+    assert sessions.names() == ["tea"]
+    assert not index.exists()
+    assert out(run_llmtool("sessions", "search", "heron")) == ""
+
+
+def test_an_open_session_is_not_removed_nor_any_other(sessions: Sessions, run_llmtool: Run) -> None:
+    with sessions.hold("tea"):
+        line = error_line(run_llmtool("sessions", "rm", "birds", "tea"), 18)
+        assert "'tea' is open in another process" in line
+        assert out(run_llmtool("sessions", "show", "tea")).startswith("tea")
+    assert sessions.names() == ["tea", "birds"]
+
+
+@pytest.mark.parametrize(
+    ("args", "begins"),
+    [
+        ([], "# birds"),
+        (["--format", "json"], '{\n  "name": "birds"'),
+        (["--format", "html"], "<!DOCTYPE html>"),
+        (["-o", "-"], "# birds"),
+        (["-o", "/dev/stdout", "--format", "json"], "{"),
+    ],
+    ids=["default", "json", "html", "stdout", "device"],
+)
+def test_export_writes_to_a_pipe(
+    sessions: Sessions, run_llmtool: Run, args: list[str], begins: str
+) -> None:
+    assert out(run_llmtool("sessions", "export", "birds", *args)).startswith(begins)
+
+
+@pytest.mark.parametrize(
+    ("file", "args", "begins"),
+    [
+        ("a.md", [], "# birds"),
+        ("a.json", [], "{"),
+        ("a.html", [], "<!DOCTYPE"),
+        ("a.html", ["--format", "md"], "# birds"),
+        ("a.txt", ["--format", "md"], "# birds"),
+        ("plain", [], "# birds"),
+    ],
+)
+def test_export_takes_the_format_from_the_files_name(
+    sessions: Sessions, run_llmtool: Run, tmp_path: Path, file: str, args: list[str], begins: str
+) -> None:
+    assert out(run_llmtool("sessions", "export", "birds", "-o", tmp_path / file, *args)) == ""
+    assert (tmp_path / file).read_text().startswith(begins)
+
+
+def test_search_gives_rows_and_json(sessions: Sessions, run_llmtool: Run) -> None:
+    rows = out(run_llmtool("sessions", "search", "HERON", "pond")).splitlines()
+    assert rows == ["birds\t1\tfile\t2026-11-26T10:41:00Z\tA heron stood in the pond."]
+    found = json.loads(out(run_llmtool("sessions", "search", "heron", "--json", "--limit", "1")))
+    assert (found["total"], len(found["hits"])) == (2, 1)
+    (hit,) = json.loads(out(run_llmtool("sessions", "search", "pond", "--json")))["hits"]
+    assert hit == {
+        "session": "birds",
+        "turn": 1,
+        "role": "file",
+        "file": "pond.txt",
+        "snippet": "A heron stood in the pond.",
+        "spans": [[21, 25]],
+        "model": "tiny",
+        "created_at": "2026-11-26T10:41:00Z",
+    }
+
+
+def test_a_search_that_finds_more_says_so(sessions: Sessions, run_llmtool: Run) -> None:
+    result = run_llmtool("sessions", "search", "heron", "--limit", "1")
+    assert len(out(result).splitlines()) == 1
+    assert b"1 of 2 shown" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["nothing"], ["-"], ["--", "-x"], ['"'], ["NEAR(", "*"], ["heron OR tea"], [""]]
+)
+def test_a_search_without_hits_is_no_error(
+    sessions: Sessions, run_llmtool: Run, words: list[str]
+) -> None:
+    result = run_llmtool("sessions", "search", *words)
+    assert out(result) == ""
+    assert result.stderr.startswith(b"llmtool: nothing found")
+
+
+def test_a_search_by_a_new_user_finds_nothing(run_llmtool: Run) -> None:
+    assert json.loads(out(run_llmtool("sessions", "search", "x", "--json"))) == {
+        "total": 0,
+        "hits": [],
+    }
+
+
+def test_searching_needs_no_place_to_write(
+    sessions: Sessions, run_llmtool: Run, env: dict[str, str]
+) -> None:
+    result = run_llmtool("sessions", "search", "heron", env={"LLMTOOL_CACHE_DIR": "/dev/null/x"})
+    assert out(result).count("birds\t") == 2

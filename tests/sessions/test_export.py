@@ -1,0 +1,258 @@
+"""Sessions as Markdown, JSON and HTML: all there, and nothing in them breaks or runs."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from llmtool.documents.markdown_html import close_blocks, to_html
+from llmtool.errors import UsageError
+from llmtool.sessions.export import export, find_format
+from llmtool.sessions.types import Attachment, Session, Turn
+
+SESSION = Session(
+    name="work",
+    folder="/home/me",
+    created_at="2026-11-26T10:40:18Z",
+    model="starter",
+    system="Be brief.",
+    options={"temperature": 0.5},
+    summary="They said hello.",
+    turns=(
+        Turn(
+            text="What is this?\nSay it.",
+            files=(Attachment(name="a.py", text='print("```")'),),
+            reply="A *program*:\n\n```py\nprint(1)\n```",
+            thought="hm",
+            model="m",
+            created_at="2026-11-26T10:41:00Z",
+        ),
+        Turn(text="Again", reply="It pr", finish_reason="interrupted"),
+    ),
+)
+MARKDOWN = """\
+# work
+
+- begun: 2026-11-26T10:40:18Z
+- model: starter
+- folder: /home/me
+- options: temperature 0.5
+
+## System prompt
+
+> Be brief.
+
+## Summary
+
+> They said hello.
+
+## Turn 1
+
+> What is this?
+> Say it.
+
+File a.py:
+
+````
+print("```")
+````
+
+Thought:
+
+> hm
+
+A *program*:
+
+```py
+print(1)
+```
+
+## Turn 2
+
+> Again
+
+It pr
+
+*(interrupted)*
+"""
+
+
+def test_as_markdown() -> None:
+    assert export(SESSION, "md") == MARKDOWN
+
+
+def test_as_json_everything_comes_back() -> None:
+    text = export(SESSION, "json")
+    assert msgspec.json.decode(text, type=Session) == SESSION
+    assert json.loads(text)["turns"][1] == {
+        **dict.fromkeys(("sent", "thought", "model", "created_at"), ""),
+        **dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "seconds"), 0),
+        "text": "Again",
+        "files": [],
+        "reply": "It pr",
+        "finish_reason": "interrupted",
+        "seed": None,
+    }
+
+
+def headings(markdown: str) -> list[str]:
+    """Return the headings at the top level of a document, as CommonMark reads it."""
+    tokens = MarkdownIt("commonmark").parse(markdown)
+    return [
+        inline.content
+        for opened, inline in zip(tokens, tokens[1:], strict=False)
+        if opened.type == "heading_open" and opened.level == 0
+    ]
+
+
+OPEN = [
+    "```py\nprint(1)",
+    "```py\nprint(1)\n",
+    "~~~~\nx\n~~~",
+    "  ```\nx\n    ```",
+    "- a\n\n  ```\n  x",
+    "> ```\n> x",
+    "1. a\n   ```\nx",
+    "text <!-- never closed",
+    "<!-- never closed",
+    "<script>\n\nx",
+    "<pre>\n\n```",
+    "<![CDATA[\n\nx",
+    "<?php\n\n```",
+    "```\r\nx",
+    "```\rx",
+    "```",
+    "`````\n```\n````",
+    "a\n===\n\n    ```",
+    "[x]: <",
+    "\\",
+    "<div>",
+    "* * *\n- ",
+    "| a |\n|---|\n| `",
+]
+
+
+@pytest.mark.parametrize("text", OPEN)
+def test_what_a_text_leaves_open_ends_with_it(text: str) -> None:
+    file = Attachment(name="- # a`b\n1. <!--", text=text)
+    turn = Turn(text=text, files=(file,), reply=text, thought=text, finish_reason="length")
+    session = Session(name="a_b", system=text, summary=text, turns=(turn, turn))
+    found = [each for each in headings(export(session, "md")) if not each.startswith("a\n")]
+    expected = ["System prompt", "Summary", "Turn 1", "Turn 2"]
+    assert [each for each in found if each in expected] == expected
+    assert found[0] == "a\\_b"
+
+
+@given(
+    st.lists(st.sampled_from(["```", "~~~", "````", "\n", "\n", "  ", "> ", "- ", "<!--", "-->"]))
+)
+def test_a_reply_that_is_closed_is_whole_and_ends(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    closed = close_blocks(text)
+    assert text in closed
+    assert headings(f"{closed}\n\n# after\n")[-1:] == ["after"]
+    assert close_blocks(closed) == closed
+
+
+class Page(HTMLParser):
+    """What a page consists of: its tags, its addresses, its visible text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.names: set[str] = set()
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.names |= {name for name, _ in attrs}
+        self.links += [value or "" for name, value in attrs if name in ("href", "src")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+HOSTILE = (
+    "<script>alert(1)</script> <img src=x onerror=alert(1)> \"'></pre></div><!-- &amp; "
+    "![p](https://e.org/p.png) [j](javascript:alert(1)) [d](data:text/html,x) [r](/etc/passwd) "
+    '[w](https://e.org/"onclick=) <https://e.org/a> [m](mailto:a@e.org) [F](FILE:///x)\n\n'
+    "```html\n</code><script>\n```\n\n| a |\n|---|\n| <b>x</b> |\n"
+)
+
+
+def test_a_page_runs_nothing_and_fetches_nothing() -> None:
+    turn = Turn(
+        text=HOSTILE,
+        files=(Attachment(name=HOSTILE, text=HOSTILE),),
+        reply=HOSTILE,
+        thought=HOSTILE,
+        model=HOSTILE,
+        created_at=HOSTILE,
+    )
+    session = Session(
+        name=HOSTILE,
+        folder=HOSTILE,
+        created_at=HOSTILE,
+        model=HOSTILE,
+        system=HOSTILE,
+        options={HOSTILE: HOSTILE},
+        summary=HOSTILE,
+        turns=(turn,),
+    )
+    page = Page(export(session, "html"))
+    known = (
+        "html head meta title style body h1 h2 dl dt dd div section details summary pre code p a"
+    )
+    assert page.tags <= {*known.split(), *"table thead tbody tr th td".split()}
+    attributes = {"charset", "name", "content", "http-equiv", "id", "class", "href", "rel"}
+    assert page.names <= attributes
+    assert all(link.startswith(("https://e.org/", "mailto:a@e.org")) for link in page.links)
+    assert len(page.links) == 4
+    assert "url(" not in page.text and "@import" not in page.text
+    assert page.text.count("<script>alert(1)</script>") >= 10
+
+
+def test_a_page_shows_all_that_was_said() -> None:
+    text = export(SESSION, "html")
+    page = Page(text)
+    for words in ["Be brief.", "They said hello.", "What is this?\nSay it.", 'print("```")', "hm"]:
+        assert words in page.text
+    assert "<em>program</em>" in text and '<code class="language-py">print(1)\n</code>' in text
+    assert "(interrupted)" in page.text and "prefers-color-scheme: dark" in text
+
+
+@pytest.mark.parametrize("mark", [">", "- ", "> - ", "1. "])
+@pytest.mark.parametrize("depth", [5, 25, 58, 70])
+def test_nothing_is_lost_however_deep_it_stands(mark: str, depth: int) -> None:
+    assert "heron" in to_html(f"{mark * depth} heron")
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",)), max_size=200))
+def test_any_text_makes_a_page_of_known_tags(text: str) -> None:
+    turn = Turn(text=text, reply=text, thought=text)
+    page = Page(export(Session(name="a", turns=(turn,)), "html"))
+    assert not page.tags & {"script", "img", "iframe", "link", "object", "svg", "form"}
+    assert not any(name.startswith("on") for name in page.names)
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [("a.md", "md"), ("a.MARKDOWN", "md"), ("x/a.json", "json"), ("a.htm", "html"), ("a", None),
+     ("md", None), ("a.txt", None), (".html", "html"), ("a.md/b", None)],
+)  # fmt: skip
+def test_a_files_name_asks_for_a_format(name: str, format: str | None) -> None:
+    assert find_format(name) == format
+
+
+def test_an_unknown_format_is_an_error() -> None:
+    with pytest.raises(UsageError, match="md, json, html"):
+        export(SESSION, "pdf")

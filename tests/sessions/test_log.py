@@ -1,0 +1,70 @@
+"""The log of single replies: appended to, never lost, never by two at once."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from llmtool.errors import InputError, LockedError
+from llmtool.sessions import log
+from llmtool.sessions.store import Sessions
+from llmtool.sessions.types import Turn
+
+
+@pytest.fixture
+def sessions(tmp_path: Path) -> Sessions:
+    return Sessions(tmp_path / "sessions")
+
+
+def at(text: str) -> float:
+    return time.mktime(time.strptime(text, "%Y-%m-%d %H:%M"))
+
+
+def test_each_month_has_its_log(sessions: Sessions) -> None:
+    log.append(sessions, [Turn(text="a"), Turn(text="b")], now=at("2026-10-31 23:59"))
+    log.append(sessions, [Turn(text="c")], now=at("2026-10-31 23:59"))
+    log.append(sessions, [Turn(text="d")], now=at("2026-11-01 00:01"))
+    assert sorted(sessions.names()) == ["log-2026-10", "log-2026-11"]
+    turns = sessions.load("log-2026-10").turns
+    assert [turn.text for turn in turns] == ["a", "b", "c"]
+    assert all(re.fullmatch(r"2026-1\d-\d\dT\d\d:\d\d:\d\dZ", turn.created_at) for turn in turns)
+
+
+def test_processes_that_log_at_once_lose_nothing(sessions: Sessions) -> None:
+    program = (
+        "import sys; from pathlib import Path; from llmtool.sessions.log import append\n"
+        "from llmtool.sessions.store import Sessions; from llmtool.sessions.types import Turn\n"
+        "for n in range(5):\n"
+        "    append(Sessions(Path(sys.argv[1])), [Turn(text=f'{sys.argv[2]}-{n}')], now=0)\n"
+    )
+    running = [
+        subprocess.Popen([sys.executable, "-c", program, str(sessions.folder), str(number)])
+        for number in range(4)
+    ]
+    assert [process.wait() for process in running] == [0] * 4
+    kept = [turn.text for turn in sessions.load(log.log_name(0)).turns]
+    assert sorted(kept) == sorted(f"{number}-{n}" for number in range(4) for n in range(5))
+
+
+def test_a_log_that_is_open_elsewhere_is_waited_for(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "WAIT_SECONDS", 0.1)
+    with sessions.hold(log.log_name(0)), pytest.raises(LockedError):
+        log.append(sessions, [Turn(text="a")], now=0)
+    log.append(sessions, [Turn(text="a")], now=0)
+
+
+def test_a_damaged_log_is_left_as_it_is(sessions: Sessions) -> None:
+    log.append(sessions, [Turn(text="a")], now=0)
+    path = sessions.path(log.log_name(0))
+    path.write_bytes(path.read_bytes()[:-9])
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="line 2 is damaged"):
+        log.append(sessions, [Turn(text="b")], now=0)
+    assert path.read_bytes() == before

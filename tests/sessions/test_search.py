@@ -1,0 +1,359 @@
+"""Search over sessions: what is found, what a query cannot do, and an index that mends itself."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmtool.errors import UsageError
+from llmtool.sessions import search as searching
+from llmtool.sessions import words
+from llmtool.sessions.search import Found, forget, search
+from llmtool.sessions.store import Sessions
+from llmtool.sessions.types import Attachment, Session, Turn
+
+
+class Kept:
+    """The sessions of a user, and where their index is."""
+
+    def __init__(self, folder: Path) -> None:
+        self.sessions = Sessions(folder / "data" / "sessions")
+        self.index = folder / "cache" / "sessions.db"
+
+    def save(self, name: str, *turns: Turn) -> None:
+        self.sessions.save(Session(name=name, turns=turns))
+
+    def find(self, query: str, limit: int = 20) -> Found:
+        return search(self.sessions, query, index=self.index, limit=limit)
+
+    def places(self, query: str) -> list[tuple[str, int, str]]:
+        return sorted((hit.session, hit.turn, hit.role) for hit in self.find(query).hits)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Kept:
+    return Kept(tmp_path)
+
+
+def test_a_text_is_found_where_it_stands(kept: Kept) -> None:
+    letter = Attachment(name="letter.txt", text="The heron stood in the river.")
+    kept.save(
+        "birds",
+        Turn(text="What is a heron?", reply="A wading bird.", model="m", created_at="2026-01-02"),
+        Turn(text="And here?", files=(letter,), reply="It is fishing."),
+    )
+    kept.save("other", Turn(text="What is a kettle?", reply="A pot."))
+    assert kept.places("heron") == [("birds", 1, "user"), ("birds", 2, "file")]
+    assert kept.places("wading") == [("birds", 1, "reply")]
+    (hit,) = kept.find("wading").hits
+    assert (hit.model, hit.created_at, hit.file) == ("m", "2026-01-02", "")
+    assert kept.find("river").hits[0].file == "letter.txt"
+
+
+TEXTS = {
+    "en": "Don't feed the Old Mill's ducks — see docs/mill_notes.md (v2.0), $5",
+    "zh": "我在图书馆学习中文，天气很好。",
+    "ja": "図書館でデータベースの勉強をしています。",
+    "th": "ฉันชอบกินข้าวผัดที่ร้านนี้",
+    "ko": "학교에서 공부했습니다.",
+    "hi": "हिन्दी में किताब पढ़ो।",
+    "fr": "Un café crème à la Gare de l'Est",
+    "de": "Die STRASSE ist naß",
+    "mix": "用GPU加速推理 🚀🌧 rain",
+    "log": "\x1b[1;31merror\x1b[0m: disk \x1b[Kfull, ärger",
+    "query": 'NEAR(rain, 3) OR "x" AND NOT *',
+}
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("mill ducks", "en"),
+        ("MILL", "en"),
+        ("ducks mill", "en"),
+        ('"old mill"', "en"),
+        ('"mill old"', ""),
+        ("mill heron", ""),
+        ("don't", "en"),
+        ("don t", "en"),
+        ("mill_notes.md", "en"),
+        ("v2.0", "en"),
+        ("duc", ""),
+        ("duc*", ""),
+        ("-ducks", "en"),
+        ("图书馆", "zh"),
+        ("书馆学", "zh"),
+        ("馆书", ""),
+        ("中文 天气", "zh"),
+        ("図書館", "ja"),
+        ("データ", "ja"),
+        ("ﾃﾞｰﾀ", "ja"),
+        ("ข้าวผัด", "th"),
+        ("ผัดข้าว", ""),
+        ("학교", "ko"),
+        ("किताब", "hi"),
+        ("कताब", ""),
+        ("cafe creme", "fr"),
+        ("CAFÉ", "fr"),
+        ("cafe\u0301", "fr"),
+        ("straße nass", "de"),
+        ("ＧＰＵ", "mix"),
+        ("加速", "mix"),
+        ("🌧", "mix"),
+        ("🌈", ""),
+        ("error", "log"),
+        ('"disk full"', "log"),
+        ("31merror", ""),
+        ("near(", "query"),
+        ("OR", "query"),
+        ("rain OR ducks", ""),
+        ("text:mill", ""),
+        ("mill AND ducks", ""),
+        ("NOT *", "query"),
+        ('"mill', "en"),
+        ('""', ""),
+        ("", ""),
+        ("* - ^ ( )", ""),
+    ],
+)
+def test_a_query_is_words_and_nothing_else(kept: Kept, query: str, found: str) -> None:
+    for name, text in TEXTS.items():
+        kept.save(name, Turn(text=text))
+    assert [hit.session for hit in kept.find(query).hits] == ([found] if found else [])
+
+
+def test_the_best_comes_first_and_the_rest_is_counted(kept: Kept) -> None:
+    kept.save("far", *[Turn(text=f"rain {'and many other words ' * n}") for n in range(1, 9)])
+    kept.save("near", Turn(text="rain rain"))
+    found = kept.find("rain", limit=3)
+    assert [(hit.session, hit.turn) for hit in found.hits] == [("near", 1), ("far", 1), ("far", 2)]
+    assert found.total == 9
+
+
+def test_a_snippet_shows_the_hits_on_one_line(kept: Kept) -> None:
+    kept.save("a", Turn(text=f"{'long ago ' * 90}the old\n\tmill by the Rïver {'flows on ' * 90}"))
+    (hit,) = kept.find('river "old mill"').hits
+    assert hit.snippet.startswith("…") and hit.snippet.endswith("…") and "\n" not in hit.snippet
+    assert [hit.snippet[start:end] for start, end in hit.spans] == ["old mill", "Rïver"]
+    assert len(hit.snippet) < 200
+
+
+@given(
+    st.text(max_size=400),
+    st.lists(st.tuples(st.integers(0, 399), st.integers(1, 90)), max_size=8),
+)
+def test_a_snippet_holds_what_its_spans_say(text: str, pairs: list[tuple[int, int]]) -> None:
+    found = list(words.find_words(text))
+    phrases = [
+        tuple(word for word, _ in found[at : at + n]) for at, n in pairs if found[at : at + n]
+    ]
+    hits = words.find_phrases(text, phrases)
+    assert bool(hits) == bool(phrases)
+    snippet, spans = words.cut_snippet(text, hits)
+    assert all(0 <= start < end <= len(snippet) for start, end in spans)
+    assert bool(spans) == bool(hits)
+    shown = {" ".join(text[start:end].split()) for start, end in hits}
+    for start, end in spans:
+        assert any(each.startswith(snippet[start:end].rstrip()) for each in shown)
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=300))
+def test_plain_text_has_the_same_words_the_short_way(text: str) -> None:
+    assert words.join_words(text) == " ".join(word for word, _ in words.find_words(text))
+
+
+# A letter, a digit or a symbol of no ASCII makes a word; what has none of them is punctuation.
+WORD = st.text(
+    st.one_of(st.characters(exclude_categories=("Cs",)), st.sampled_from("aé雨ก🌧\"'*(:^-")),
+    min_size=1,
+    max_size=12,
+).filter(lambda text: not any(map(str.isspace, text)) and words.join_words(text))
+QUERIES = st.one_of(
+    st.text(max_size=40),
+    st.lists(
+        st.sampled_from(['"', "NEAR(", "rain", "OR", "AND", "NOT", "*", "text:", "^", "{", "}"])
+    ).map(" ".join),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    turns=st.lists(st.lists(WORD, min_size=1, max_size=6), min_size=1, max_size=3),
+    queries=st.lists(QUERIES, max_size=8),
+)
+def test_each_word_of_a_turn_is_found_and_no_query_raises(
+    tmp_path_factory: pytest.TempPathFactory, turns: list[list[str]], queries: list[str]
+) -> None:
+    kept = Kept(tmp_path_factory.mktemp("kept"))
+    kept.save("a", *[Turn(text=" ".join(turn)) for turn in turns])
+    for number, turn in enumerate(turns, 1):
+        for word in [*turn, " ".join(turn).replace('"', " ")]:
+            found = kept.find(word)
+            hits = [hit for hit in found.hits if (hit.turn, hit.role) == (number, "user")]
+            assert len(hits) == 1 and hits[0].spans, word
+    for query in queries:
+        kept.find(query)
+
+
+@pytest.mark.parametrize("n", [300, 5000])
+def test_a_query_may_be_long(kept: Kept, n: int) -> None:
+    text = " ".join(f"w{number}" for number in range(n))
+    kept.save("a", Turn(text=text))
+    assert kept.find(text).total == 1
+    assert kept.find(f'"{text}"').total == 1
+    assert kept.find(f"{text} other").total == 0
+
+
+def test_what_has_changed_is_found_as_it_is_now(kept: Kept) -> None:
+    kept.save("a", Turn(text="heron"), Turn(text="kettle"))
+    kept.save("b", Turn(text="heron"))
+    assert kept.places("heron") == [("a", 1, "user"), ("b", 1, "user")]
+    kept.save("a", Turn(text="crane"), Turn(text="kettle"))
+    kept.sessions.remove("b")
+    assert kept.places("heron") == []
+    assert kept.places("crane") == [("a", 1, "user")]
+    assert kept.places("kettle") == [("a", 2, "user")]
+
+
+def test_what_has_not_changed_is_not_read_again(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.save("a", Turn(text="heron"))
+    kept.save("b", Turn(text="kettle"))
+    kept.find("heron")
+    kept.save("b", Turn(text="kettles"))
+    read: list[str] = []
+    load = Sessions.load
+    monkeypatch.setattr(Sessions, "load", lambda self, name: read.append(name) or load(self, name))
+    assert kept.places("heron") == [("a", 1, "user")]
+    assert read == ["b"]
+
+
+def test_what_was_taken_back_is_not_in_the_index(kept: Kept) -> None:
+    kept.save("a", Turn(text=f"password xyzzy{'y' * 50}"))
+    kept.find("password")
+    assert b"xyzzy" in kept.index.read_bytes()
+    forget(kept.index)
+    assert not kept.index.exists()
+    forget(kept.index)
+
+
+def test_a_damaged_session_is_left_out_and_named(kept: Kept) -> None:
+    kept.save("good", Turn(text="heron"))
+    kept.save("bad", Turn(text="heron"))
+    assert len(kept.find("heron").hits) == 2
+    with kept.sessions.path("bad").open("ab") as file:
+        file.write(b'{"text": "he')
+    for _ in range(2):
+        found = kept.find("heron")
+        assert [hit.session for hit in found.hits] == ["good"]
+        (warning,) = found.warnings
+        assert "bad.jsonl" in warning and "line 3" in warning
+
+
+def damage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[4096:] = b"\xa5" * (len(data) - 4096)
+    path.write_bytes(data)
+
+
+def make_foreign(path: Path) -> None:
+    path.unlink()
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE words (text)")
+    other.close()
+
+
+def make_older(path: Path) -> None:
+    with sqlite3.connect(path) as old:
+        old.execute("PRAGMA user_version = 0")
+    old.close()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        damage,
+        make_foreign,
+        make_older,
+        lambda path: path.write_bytes(b"no database at all, but a text" * 99),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:5000]),
+    ],
+    ids=["damaged", "foreign", "other version", "text", "empty", "torn"],
+)
+def test_an_index_that_is_broken_is_made_anew(kept: Kept, spoil: object) -> None:
+    kept.save("a", Turn(text="heron"))
+    kept.find("heron")
+    assert callable(spoil)
+    spoil(kept.index)
+    assert kept.places("heron") == [("a", 1, "user")]
+    with sqlite3.connect(kept.index) as database:
+        assert database.execute("SELECT name FROM sessions").fetchall() == [("a",)]
+    database.close()
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="modes bind neither")
+def test_a_cache_that_cannot_be_written_does_not_matter(kept: Kept) -> None:
+    kept.save("a", Turn(text="heron"))
+    kept.index.parent.mkdir()
+    kept.index.parent.chmod(0o500)
+    try:
+        assert kept.places("heron") == [("a", 1, "user")]
+    finally:
+        kept.index.parent.chmod(0o700)
+    assert list(kept.index.parent.iterdir()) == []
+
+
+def test_a_folder_in_the_place_of_the_index_does_not_matter(kept: Kept) -> None:
+    kept.save("a", Turn(text="heron"))
+    kept.index.mkdir(parents=True)
+    assert kept.places("heron") == [("a", 1, "user")]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no modes")
+def test_the_index_is_its_owners_alone(kept: Kept) -> None:
+    kept.save("a", Turn(text="heron"))
+    old = os.umask(0)
+    try:
+        kept.find("heron")
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(kept.index.stat().st_mode) == 0o600
+    assert stat.S_IMODE(kept.index.parent.stat().st_mode) == 0o700
+
+
+def test_searches_at_once_all_find(kept: Kept) -> None:
+    for number in range(30):
+        kept.save(f"s{number}", *[Turn(text=f"heron {n} {'water ' * 50}") for n in range(20)])
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from llmtool.sessions.search import search; from llmtool.sessions.store import Sessions\n"
+        "found = search(Sessions(Path(sys.argv[1])), 'heron', index=Path(sys.argv[2]))\n"
+        "print(found.total)\n"
+    )
+    args = [sys.executable, "-c", program, str(kept.sessions.folder), str(kept.index)]
+    running = [subprocess.Popen(args, stdout=subprocess.PIPE) for _ in range(4)]
+    assert [process.communicate()[0].strip() for process in running] == [b"600"] * 4
+
+
+def test_a_python_without_full_text_search_says_so(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Old(sqlite3.Connection):
+        def execute(self, sql: str, *args: object) -> sqlite3.Cursor:
+            if "fts5" in sql:
+                raise sqlite3.OperationalError("no such module: fts5")
+            return super().execute(sql, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(searching.sqlite3, "connect", lambda path: Old(path))
+    with pytest.raises(UsageError, match="no full-text search"):
+        kept.find("heron")
