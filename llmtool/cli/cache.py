@@ -95,7 +95,7 @@ def clear(
 ) -> None:
     """Remove all that is kept for reuse; the next runs are slower once.
 
-    That is states, replies of tests, notes, scores and the index of sessions, which stay themselves.
+    That is states, replies of tests, notes, scores and the index of sessions. Sessions stay.
     """
     from llmtool.cli import output
     from llmtool.sessions.store import INDEX_NAME

@@ -93,6 +93,7 @@ def test_as_json_everything_comes_back() -> None:
     assert json.loads(text)["turns"][1] == {
         **dict.fromkeys(("sent", "thought", "model", "created_at"), ""),
         **dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "seconds"), 0),
+        "decode_seconds": 0,
         "text": "Again",
         "files": [],
         "reply": "It pr",

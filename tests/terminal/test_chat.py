@@ -244,7 +244,9 @@ class TestCommands:
     def test_tab_completes_commands(self, chat: Start) -> None:
         with chat("one two") as terminal:
             wait_for_prompt(terminal)
-            terminal.send("/tok\t\r")
+            terminal.send("/tok\t")
+            terminal.wait_for("/tokens")
+            terminal.send("\t\r")
             terminal.wait_for("set aside for a reply")
 
     def test_undo_offers_the_message_again(self, chat: Start, sessions: Sessions) -> None:
@@ -375,12 +377,12 @@ def test_a_second_process_is_told(chat: Start) -> None:
 
 
 def test_a_full_context_is_handled_aloud(chat: Start) -> None:
-    with chat("yes", n_ctx=200) as terminal:
+    with chat("yes", n_ctx=500) as terminal:
         wait_for_prompt(terminal)
-        for n in range(2, 5):
+        for n in range(2, 9):
             terminal.send(f"turn{n} " + "w " * 60 + "\r")
             wait_for_prompt(terminal, n)
-        terminal.wait_for("to make room")
+        terminal.wait_for("replaced by a summary, to make room")
 
 
 def test_stopping_and_going_on_as_a_job(chat: Start) -> None:
