@@ -16,6 +16,7 @@ import msgspec
 
 from llmtool.documents.inline import normalize, split_inline
 from llmtool.documents.lines import is_wide, width, wrap
+from llmtool.documents.nesting import find_nesting_fault
 from llmtool.documents.types import Mask, Part, Segment
 from llmtool.errors import InputError
 
@@ -73,7 +74,7 @@ class Markdown:
         place = self._places[segment.start]
         before, after = self._block(place, segment.parts), self._block(place, tuple(parts))
         if before == after:
-            return None
+            return find_nesting_fault(segment.parts, parts)
         if before[0] != after[0]:
             return "would be read as another kind of block"
         return "has another number of links, images, code, tags or line breaks"

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from llmtool.documents.lines import balance, join
+from llmtool.documents.nesting import find_nesting_fault
 from llmtool.documents.placeholders import split_parts
 from llmtool.documents.types import Format, Mask, Part, Segment
 from llmtool.errors import InputError
@@ -59,7 +60,7 @@ class Subtitles:
             return "empty"
         if text.strip().isdecimal() and not segment.text.strip().isdecimal():
             return "a number alone"
-        return None
+        return find_nesting_fault(segment.parts, parts)
 
     def compare(self, output: str) -> str | None:
         before, after = _times(self.source, self.format), _times(output, self.format)

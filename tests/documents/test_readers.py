@@ -158,6 +158,34 @@ def test_translations_are_written(format: Format, text: str, new: list[str], wri
     assert rewrite(document, {i: (each,) for i, each in enumerate(new)}) == written
 
 
+ORDERS: dict[str, tuple[Format, str, list[int], bool]] = {
+    "pairs change places": ("html", "<p>a <b>x</b> and <i>y</i> z</p>", [2, 3, 0, 1], True),
+    "an end before its begin": ("html", "<p>a <b>x</b> and y</p>", [1, 0], False),
+    "tags that cross": ("html", "<p>a <b>x <i>y</i> z</b> w</p>", [0, 1, 3, 2], False),
+    "an empty tag anywhere": ("html", "<p>a <b>x</b> and<br>y</p>", [2, 0, 1], True),
+    "pairs in a paragraph": ("md", "a <b>x</b> and <i>y</i> z\n", [2, 3, 0, 1], True),
+    "an end before its begin in a paragraph": ("md", "a <b>x</b> and y\n", [1, 0], False),
+    "code that spells a tag": ("md", "a `</b>` x `<b>` and y\n", [1, 0], True),
+    "pairs in a subtitle": (
+        "srt", "1\n00:00:01,000 --> 00:00:02,000\nA <b>x</b> and y\n", [1, 0], False,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("format", "text", "order", "is_right"), ORDERS.values(), ids=ORDERS)
+def test_tags_change_places_as_long_as_they_pair(
+    format: Format, text: str, order: list[int], is_right: bool
+) -> None:
+    document = parse(text, format)
+    (segment,) = document.segments
+    masks = [part for part in segment.parts if isinstance(part, Mask)]
+    places = iter(order)
+    parts = [masks[next(places)] if isinstance(p, Mask) else p for p in segment.parts]
+    fault = document.find_fault(segment, parts)
+    assert (fault is None) is is_right, fault
+    assert document.compare(rewrite(document, {0: parts})) is None
+
+
 @pytest.mark.parametrize(
     ("text", "kept"),
     [
