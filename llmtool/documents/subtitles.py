@@ -152,6 +152,13 @@ def _segment(run: list[tuple[int, str]]) -> Iterator[Segment]:
             parts.append(Mask(piece))
         else:
             parts.extend(split_parts(piece) if piece else ())
+    for outward in (parts, parts[::-1]):
+        for part in outward:
+            if isinstance(part, Mask) and _TAGS.fullmatch(part.source) and part.source[0] != "&":
+                at = next(i for i, each in enumerate(parts) if each is part)
+                parts[at] = Mask(part.source, is_fixed=True)
+            elif not isinstance(part, str) or part.strip():
+                break
     if any(isinstance(part, str) and any(map(str.isalpha, part)) for part in parts):
         yield Segment(start=start, end=last_start + len(last.rstrip()), parts=tuple(parts))
 

@@ -140,7 +140,7 @@ PIECES = [
     "# Title\n", "words here. ", "More words!\n", "\n\n", "- item\n", "> quote\n", "`code`",
     "| a | b |\n|--|--|\n| c d | e |\n", "```\nx y\n```\n", "**bold** ", "{name} ", "图书馆。",
     "[a](b)", "<b>tag</b> ", "\\* ", "&amp; ", "![alt text](c) ", "1. one\n", "\r\n", "\t", "---\n",
-    "  \n", "$x$ ",
+    "  \n", "$x$ ", "[^1]: ", "[x] ",
 ]  # fmt: skip
 
 

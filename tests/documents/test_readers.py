@@ -44,6 +44,11 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
     "cells": ("md", "| a b | `c` |\n|--|--|\n| d \\| e | 5 |\n", ["a b", "d ‹\\|› e"]),
     "task": ("md", "- [x] done it\n", ["‹[x]› done it"]),
     "untouched": ("md", "---\nt: x\n---\n```\ncode\n```\n\n    code\n\n<p>html</p>\n", []),
+    "notes": (
+        "md",
+        "[^1]: First note\n  goes on.\n[^b]: Second note.\n",
+        ["‹[^1]:› First note goes on.", "‹[^b]:› Second note."],
+    ),
     "math, entity, tag": (
         "md",
         "$x^2$ is &copy; <b>big</b>\n",
@@ -316,6 +321,8 @@ MARKDOWN = [
     "{x}",
     "~~",
     "===\n",
+    "[^1]: ",
+    "[x] ",
 ]
 HTML = [
     "<p>",

@@ -86,7 +86,7 @@ def test_a_reply_has_every_mark_once_or_is_none(reply: str, parts: tuple[Part, .
 
 
 TEXTS = st.text(alphabet="ab{}<>1 \n.[]", max_size=6)
-MASKS = st.builds(Mask, st.text("xy{1", min_size=1, max_size=4))
+MASKS = st.builds(Mask, st.text("xy{1", min_size=1, max_size=4), is_fixed=st.booleans())
 PARTS = st.lists(st.one_of(TEXTS, MASKS), max_size=8)
 
 
@@ -95,7 +95,7 @@ def test_the_text_itself_reads_back_as_the_parts(parts: list[Part]) -> None:
     m = mark(parts)
     read = m.read(m.text)
     assert read is not None
-    assert merged((m.lead, *read, m.trail)) == merged(parts)
+    assert merged((*m.lead, *read, *m.trail)) == merged(parts)
 
 
 @given(PARTS)
@@ -188,6 +188,25 @@ def test_masks_go_where_the_model_puts_them() -> None:
     assert str(box(known).translate("Open {file} and read it.", "German")) == (
         "Lies {file} und öffne es vorher."
     )
+
+
+@pytest.mark.parametrize(
+    ("format", "text", "shown"),
+    [
+        ("md", "- [x] Good {} day\n", "Good {1} day"),
+        ("md", "[^1]: Good {} day\n[^2]: `ls` is good\n", "Good {1} day"),
+        ("vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Bob><i>Good {} day</i>\n", "Good {1} day"),
+        ("srt", "1\n00:00:01,000 --> 00:00:02,000\n{\\an8} Good {} day\n", "Good {1} day"),
+    ],
+    ids=["task", "note", "voice", "position"],
+)
+def test_what_has_to_stay_at_an_end_is_not_put_to_the_model(
+    format: str, text: str, shown: str
+) -> None:
+    toolbox = box(lambda passage: passage.replace("Good", "Bad").replace("good", "bad"))
+    result = toolbox.translate(text, "English", source="en", format=format)
+    assert asked(toolbox.engine.prompts[0]) == shown  # type: ignore[attr-defined]
+    assert result.text == text.replace("Good", "Bad").replace("good", "bad")
 
 
 def test_a_bad_reply_is_asked_for_again_and_held_to_its_marks() -> None:
