@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmtool import Toolbox
 from llmtool.engine.scripted import ScriptedEngine
@@ -15,8 +17,9 @@ from llmtool.errors import ContextOverflow, EngineError, InputError, UsageError
 from llmtool.tasks.kept import Kept
 from llmtool.tasks.results import Summary
 from llmtool.tasks.summing import facts
-from llmtool.tasks.summing.lengths import parse_length
-from llmtool.tasks.summing.work import SummaryProgress, SummaryText, without_repeats
+from llmtool.tasks.summing.lengths import Style, parse_length
+from llmtool.tasks.summing.repeats import Unrepeated, without_repeats
+from llmtool.tasks.summing.work import SummaryProgress, SummaryText
 
 IS_NOTE = "Write down the facts"
 IS_REFINED = "Write new notes"
@@ -113,7 +116,7 @@ def test_a_note_that_lost_its_part_is_replaced_by_sentences_of_it() -> None:
     toolbox = box(lambda prompt: "Something happened.", lambda prompt: "")
     result = toolbox.summarize(text, chunk_tokens=100, strategy="map-reduce")
     assert result.n_quoted_notes == sum(IS_NOTE in prompt for prompt in prompts(toolbox))
-    assert result.fallback == "empty" and "crowns" in result.text
+    assert result.fallback == "is empty" and "crowns" in result.text
 
 
 def test_a_summary_that_loses_its_notes_is_tried_again_and_then_replaced() -> None:
@@ -139,6 +142,34 @@ def test_no_sentence_stands_twice() -> None:
     toolbox = box(tell_codes, lambda prompt: "It rains. It pours. It rains. It rains!")
     assert str(toolbox.summarize("Rain. " * 9, length="3 sentences")) == "It rains. It pours."
     assert without_repeats("A b. C d.\n\nA b.") == "A b. C d."
+
+
+def test_no_sentence_is_told_twice_as_it_is_written() -> None:
+    told = "It rains. It pours. It rains. It rained. It pours!"
+    toolbox = box(tell_codes, lambda prompt: told)
+    *events, result = toolbox.stream_summarize("Rain. " * 9)
+    assert isinstance(result, Summary) and result.text == "It rains. It pours. It rained."
+    pieces = [event.text for event in events if isinstance(event, SummaryText)]
+    assert len(pieces) > 3 and "".join(pieces).rstrip() == result.text
+
+
+@given(st.lists(st.sampled_from(["It rains", ". ", "! ", "it ", "rains.", "\n\n", "雨。", "- "])))
+def test_pieces_tell_what_the_whole_would(pieces: list[str]) -> None:
+    told = Unrepeated()
+    text = "".join([*(told.add(piece) for piece in pieces), told.end()])
+    assert text.rstrip() == without_repeats("".join(pieces))
+
+
+@pytest.mark.parametrize(
+    ("length", "style"),
+    [("medium", "paragraph"), ("2 bullets", "bullets"), ("10 words", "headline")],
+    ids=["live", "points", "headline"],
+)
+def test_a_reply_that_was_cut_is_told(length: str, style: Style) -> None:
+    toolbox = box(tell_codes, lambda prompt: "- One two\n- three four five six seven")
+    result = toolbox.summarize("Text here. More.", length=length, style=style, max_tokens=5)
+    assert result.finish_reason == "length"
+    assert result.warnings[0].startswith("the summary was cut at its limit of tokens")
 
 
 def test_a_reply_that_was_cut_ends_with_a_whole_sentence() -> None:

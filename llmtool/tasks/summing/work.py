@@ -12,12 +12,15 @@ import msgspec
 from llmtool.engine.types import FinishReason, Request, Token
 from llmtool.tasks.summing import facts
 from llmtool.tasks.summing.lengths import Length, Style
+from llmtool.tasks.summing.repeats import Unrepeated, without_repeats
 from llmtool.tasks.together import Call, Reply, Work
 from llmtool.text.chunks import split, split_sentences
 from llmtool.text.sections import Chunk
 
 Strategy = Literal["stuff", "map-reduce", "refine"]
 _TRIES = 2  # of the last call
+_CUT = "was cut at its limit of tokens"
+_ENDS = '.!?…。！？"”»'  # of a sentence
 _OPEN_ITEM = re.compile(r"\s+(?:\d{1,3}[.)]|[-*•])$")  # the number of a point that did not come
 
 
@@ -94,6 +97,7 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
         self._read: set[int] = set()
         self._told = -1
         self._written = ""
+        self._live = Unrepeated()
 
     @property
     def is_complete(self) -> bool:
@@ -129,7 +133,8 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
             self._have_read(call.about)
             yield from self.news()
             return
-        text = token.text if self._written else token.text.lstrip()
+        text = self._live.add(token.text)
+        text = text if self._written else text.lstrip()
         if text:
             self._written += text
             yield SummaryText(id=self.id, text=text)
@@ -240,14 +245,17 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
         length, style = self._asking.length, self._asking.style
         self.seed, self.finish_reason = reply.seed, "stop"
         if self._written:  # it has been told as it came
-            self.text = self._written.rstrip()
+            self.text = (self._written + self._live.end()).rstrip()
             self.finish_reason = reply.finish_reason
+            if reply.finish_reason == "length":
+                self.warnings.append(f"the summary {_CUT} (--max-tokens sets another)")
         else:
             text = reply.text.strip()
             if style == "paragraph":
                 text = whole_sentences(text, reply.finish_reason)
             text = without_repeats(length.cut(text))
-            fault = self._find_fault(text)
+            is_cut = reply.finish_reason == "length" and text[-1:] not in _ENDS
+            fault = _CUT if is_cut else self._find_fault(text)
             if fault is not None and n_try + 1 < _TRIES:
                 yield self._finish(self._material, n_try + 1)
                 return
@@ -255,13 +263,14 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
                 self.fallback = fault
                 text = self._from_notes()
             elif fault is not None:
-                self.warnings.append(fault)
+                self.finish_reason = "length" if is_cut else "stop"
+                self.warnings.append(f"the summary {fault}")
             self.text = text
         self._n_done = self.plan.n_tokens
 
     def _find_fault(self, text: str) -> str | None:
         if not text:
-            return "empty"
+            return "is empty"
         if self._asking.style in ("paragraph", "bullets") and self.notes:
             fault = facts.find_fault(text, self.notes, n_words=self._asking.length.n_words)
             if fault is not None:
@@ -282,24 +291,6 @@ def whole_sentences(text: str, finish_reason: FinishReason) -> str:
     """Return a reply without a sentence that was cut at its end, unless there is no other."""
     text = _OPEN_ITEM.sub("", text.strip())
     sentences = split_sentences(text)
-    if finish_reason == "stop" or len(sentences) < 2 or text[-1:] in '.!?…。！？"”»':
+    if finish_reason == "stop" or len(sentences) < 2 or text[-1:] in _ENDS:
         return text
     return "".join(sentences[:-1]).rstrip()
-
-
-def without_repeats(text: str) -> str:
-    """Return a text in which no sentence stands twice.
-
-    Example:
-        >>> without_repeats("It rains. It pours. It rains!  So what?")
-        'It rains. It pours. So what?'
-    """
-    seen: set[str] = set()
-    kept = []
-    for sentence in split_sentences(text):
-        key = "".join(c for c in sentence.casefold() if c.isalnum())
-        if key and key in seen:
-            continue
-        seen.add(key)
-        kept.append(sentence)
-    return "".join(kept).rstrip()
