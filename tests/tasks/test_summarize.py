@@ -142,6 +142,7 @@ def test_no_sentence_stands_twice() -> None:
     toolbox = box(tell_codes, lambda prompt: "It rains. It pours. It rains. It rains!")
     assert str(toolbox.summarize("Rain. " * 9, length="3 sentences")) == "It rains. It pours."
     assert without_repeats("A b. C d.\n\nA b.") == "A b. C d."
+    assert without_repeats("- A b\n- C d\n- A b\n- E") == "- A b\n- C d\n- E"
 
 
 def test_no_sentence_is_told_twice_as_it_is_written() -> None:
@@ -153,7 +154,13 @@ def test_no_sentence_is_told_twice_as_it_is_written() -> None:
     assert len(pieces) > 3 and "".join(pieces).rstrip() == result.text
 
 
-@given(st.lists(st.sampled_from(["It rains", ". ", "! ", "it ", "rains.", "\n\n", "雨。", "- "])))
+@given(
+    st.lists(
+        st.sampled_from(
+            ["It rains", ". ", "! ", "it ", "rains.", "\n", "\n\n", "雨。", "- ", "-", "\n1", "1. "]
+        )
+    )
+)
 def test_pieces_tell_what_the_whole_would(pieces: list[str]) -> None:
     told = Unrepeated()
     text = "".join([*(told.add(piece) for piece in pieces), told.end()])

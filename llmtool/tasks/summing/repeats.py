@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from llmtool.text.chunks import split_sentences
+
+_ITEM = re.compile(r"\n(?=[ \t]*(?:[-*•]|\d{1,3}[.)])[ \t])")  # before an item of a list
+_BEGIN = re.compile(r"\n[ \t]*(?:[-*•]|\d{1,3}[.)]?)?\Z")  # what may become one
 
 
 class Unrepeated:
@@ -26,14 +31,16 @@ class Unrepeated:
 
     def add(self, piece: str) -> str:
         """Return what can be told now."""
-        *ended, last = split_sentences(self._open + piece) or [""]
+        *ended, last = _split(self._open + piece) or [""]
         told = "".join(self._close(sentence) for sentence in ended)
         self._open = last
         key = _key(last)
         if not self._n_told and any(seen.startswith(key) for seen in self._seen):
             return told
-        told += last[self._n_told :]
-        self._n_told = len(last)
+        begin = _BEGIN.search(last)
+        end = max(self._n_told, begin.start() if begin else len(last))
+        told += last[self._n_told : end]
+        self._n_told = end
         return told
 
     def end(self) -> str:
@@ -58,6 +65,15 @@ def without_repeats(text: str) -> str:
     """
     told = Unrepeated()
     return (told.add(text) + told.end()).rstrip()
+
+
+def _split(text: str) -> list[str]:
+    """Return the sentences of a text; an item of a list is one whatever it ends with."""
+    found = []
+    for sentence in split_sentences(text):
+        cuts = [0, *(item.end() for item in _ITEM.finditer(sentence)), len(sentence)]
+        found += [sentence[a:b] for a, b in zip(cuts, cuts[1:], strict=False) if b > a]
+    return found
 
 
 def _key(sentence: str) -> str:
