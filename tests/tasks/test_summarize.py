@@ -230,6 +230,20 @@ def test_lengths(length: str, style: str, told: str, n_words: int) -> None:
     assert (found.told, found.n_words) == (told, n_words)
 
 
+@pytest.mark.parametrize(
+    ("text", "chosen"),
+    [
+        ("# Part 7\n\n```\nx = 5\n```\n\nIt costs 40 euros.\n", "It costs 40 euros."),
+        ("It costs 40 euros.\n\n~~~py\nx = 5, 6, 7\n", "It costs 40 euros."),
+        ("```\nx = 5\n```\n", "``` x = 5 ```"),
+        ("# Part 7\n", "# Part 7"),
+    ],
+    ids=["fence", "unclosed", "code alone", "heading alone"],
+)
+def test_sentences_that_stand_for_a_note_are_no_code(text: str, chosen: str) -> None:
+    assert facts.choose_sentences([text], 20) == chosen
+
+
 @pytest.mark.parametrize("length", ["", "many", "0 words", "-3 words", "1e9 words", "3 pages"])
 def test_what_is_no_length_is_a_usage_error(length: str) -> None:
     with pytest.raises(UsageError, match="is no length"):
