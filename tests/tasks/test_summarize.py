@@ -88,6 +88,16 @@ def test_refining_goes_part_by_part() -> None:
     assert all(f"Q{i}" in result.text for i in range(8))
 
 
+@pytest.mark.parametrize(
+    "note", ["", "Something else, by Smith of Acme in 1712."], ids=["empty", "lost"]
+)
+def test_refining_that_loses_its_part_goes_on_with_sentences_of_it(note: str) -> None:
+    toolbox = box(lambda prompt: note, lambda prompt: "It was told.")
+    result = toolbox.summarize(report(8), strategy="refine", chunk_tokens=200)
+    assert result.n_quoted_notes == len(result.chunks)
+    assert "1712" not in prompts(toolbox)[-1] and "Q7" in prompts(toolbox)[-1]
+
+
 def test_a_short_text_is_read_as_a_whole_and_told_as_it_is_written() -> None:
     toolbox = box(lambda prompt: "never", lambda prompt: "It rains a lot.")
     events = list(toolbox.stream_summarize("Rain is expected. All week."))

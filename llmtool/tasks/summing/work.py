@@ -167,18 +167,20 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
 
     def _take_note(self, request: Request, place: _Note, reply: Reply) -> Iterator[Call]:
         source = self._inputs[place.level][place.index]
-        note = without_repeats(whole_sentences(reply.text, reply.finish_reason))
-        if not note.strip() or facts.find_fault(note, [source]) is not None:
-            # The text's own sentences stand for what the model could not note.
-            note = facts.choose_sentences([source], max(12, self.plan.note_tokens // 3))
-            self.n_quoted_notes += 1
-        note = self._fitting(note)
+        note = self._fitting(self._checked(reply, [source]), self.plan.reduce_tokens // 2 - 4)
         self._asking.save_note(request, note)
         yield from self._have_note(place, note)
 
-    def _fitting(self, note: str) -> str:
-        """Return a note, or as many of its sentences as leave room for others beside it."""
-        room = self.plan.reduce_tokens // 2 - 4
+    def _checked(self, reply: Reply, sources: list[str]) -> str:
+        """Return a note, or the sources' own sentences for what the model could not note."""
+        note = without_repeats(whole_sentences(reply.text, reply.finish_reason))
+        if note.strip() and facts.find_fault(note, sources) is None:
+            return note
+        self.n_quoted_notes += 1
+        return facts.choose_sentences(sources, max(12, self.plan.note_tokens // 3))
+
+    def _fitting(self, note: str, room: int) -> str:
+        """Return a note, or as many of its sentences as there is room for."""
         if self._asking.count(note) <= room:
             return note
         return split(note, max_tokens=max(room, 1), count=self._asking.count)[0].strip()
@@ -222,9 +224,10 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
     # Refining
 
     def _refine(self, index: int, reply: Reply) -> Iterator[Call]:
-        summary = without_repeats(whole_sentences(reply.text, reply.finish_reason))
-        self.levels.append([summary])
         chunks = self.plan.chunks
+        summary = self._checked(reply, [*self.notes, chunks[index].text])
+        summary = self._fitting(summary, self.plan.note_tokens)
+        self.levels.append([summary])
         self._n_done += chunks[index].n_tokens
         if index + 1 < len(chunks):
             request = self._asking.ask_refined(summary, chunks[index + 1])
