@@ -29,6 +29,7 @@ _STRUCTURE = re.compile(
     r"#{1,6}(?:\s|$)|[-+*](?:\s|$)|\d{1,9}[.)](?:\s|$)|>|\||=+\s*$|-+\s*$|`{3}|~{3}|<[/!?a-zA-Z]"
     r"|\[[^\]]*\]:|[*_-](?:[ \t]*[*_-]){2,}\s*$|:?-+:?\s*\|"
 )
+_ALONE = re.compile(r"\[![A-Za-z]+\][+-]?|:{3,}.*")  # an alert's kind, a container's fence
 _NOTE = re.compile(r"^\[\^[^\]\s]+\]:|\A\[[ xX]\]\s", re.MULTILINE)  # and a task's box
 _MAX_OPEN_TARGETS, _MAX_OPEN_BRACKETS = 1000, 20_000
 _MIN_COLUMNS = 40
@@ -158,8 +159,14 @@ class Markdown:
                 return
             spans.append((starts[number] + column, starts[number] + column + len(body)))
         columns = max(width(lines[n]) for n in range(first, first + len(wanted)))
-        cuts = [n for n, text in enumerate(wanted) if n and _NOTE.match(text.lstrip(" \t"))]
+        bodies = [text.strip(" \t") for text in wanted]
+        alone = [bool(_ALONE.fullmatch(text)) for text in bodies]
+        cuts = [
+            n for n in range(1, len(bodies)) if alone[n] or alone[n - 1] or _NOTE.match(bodies[n])
+        ]
         for begin, end in zip([0, *cuts], [*cuts, len(spans)], strict=True):
+            if alone[begin]:
+                continue
             second = starts[first + begin + 1] if end > begin + 1 else 0
             is_last = end == len(spans)
             yield from self._passage(kind, spans[begin:end], second, columns, is_last=is_last)
@@ -262,6 +269,7 @@ def _skeleton(tokens: Sequence[Token]) -> list[tuple[object, ...]]:
 def _inline(token: Token) -> Counter[str]:
     """Count what has to stay of a block's inside."""
     counted = Counter(found[0].strip() for found in _NOTE.finditer(token.content))
+    counted.update(line for line in token.content.split("\n") if _ALONE.fullmatch(line))
     for child in token.children or ():
         if child.type == "link_open":
             counted[f"link {child.attrGet('href')} {child.attrGet('title')}"] += 1

@@ -49,6 +49,11 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
         "[^1]: First note\n  goes on.\n[^b]: Second note.\n",
         ["‹[^1]:› First note goes on.", "‹[^b]:› Second note."],
     ),
+    "alerts and containers": (
+        "md",
+        "> [!NOTE]\n> Watch\n> out.\n\n::: warning\nBe careful.\n:::\n",
+        ["Watch out.", "Be careful."],
+    ),
     "math, entity, tag": (
         "md",
         "$x^2$ is &copy; <b>big</b>\n",
@@ -93,6 +98,11 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
         "json",
         '{"k": "Two words", "u": "https://x.org", "id": "a_b", "n": 1}',
         ["Two words"],
+    ),
+    "plurals of a value": (
+        "json",
+        '{"a": "{n, plural, one {# file} other {# files}}", "b": "Hi {name} there"}',
+        ["Hi ‹{name}› there"],
     ),
     "lines of text": ("txt", "- One.\n- Two.\n\n  Three.\n42\n", ["One.", "Two.", "Three."]),
     "wrapped text": (
