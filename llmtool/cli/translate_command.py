@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from llmtool.cli import batch as batches
 from llmtool.cli import groups as g
@@ -11,6 +13,7 @@ from llmtool.cli import inputs, output, session, show
 from llmtool.cli.result_file import open_sink
 from llmtool.errors import ContractError, InputError, UsageError
 from llmtool.records.readers import Reader
+from llmtool.records.text import Errors
 from llmtool.tasks.each import Binding
 from llmtool.tasks.options import TranslateOptions
 from llmtool.tasks.prepare import Case
@@ -84,16 +87,17 @@ def translate(
             batches.run(box, translator, binding, reader, batch=batch, view=view, seed=seed)
         return
     case = Case(variables={translator.material: material}, name=name)
-    if view.dry_run:
-        show.prompt(box, translator.request(case), as_json=view.json)
-        return
-    result = write(
-        box.stream_translation(translator, case),
-        to_file=view.output,
-        as_json=view.json,
-        is_live=not (view.no_stream or strict),
-        ends_line=text not in (None, "-"),
-    )
+    with _named(name):
+        if view.dry_run:
+            show.prompt(box, translator.request(case), as_json=view.json)
+            return
+        result = write(
+            box.stream_translation(translator, case),
+            to_file=view.output,
+            as_json=view.json,
+            is_live=not (view.no_stream or strict),
+            ends_line=text not in (None, "-"),
+        )
     for warning in result.warnings:
         output.note(warning)
     if view.stats:
@@ -200,17 +204,45 @@ def read_glossary(path: str, to: str) -> list[tuple[str, str]]:
 
 
 def _gather(text: str | None, source: g.SourceGroup) -> tuple[str | None, str]:
-    """Return the name of the document's file, if it has one, and its text."""
+    """Return the name of the document's file, if it has one, and its text.
+
+    Raises:
+        UsageError: there is none, or more than one.
+        InputError: it cannot be read, is empty, or no text.
+    """
     files = source.file or []
     if len(files) > 1:
         raise UsageError("one document at a time; several are a batch: --each file -f A -f B")
-    beside = text is not None and text != "-"
-    if beside and files:
+    if text is not None and files:
         raise UsageError("a text and a file exclude each other: one document at a time")
-    prompt, material = inputs.gather(
-        text,
-        files,
-        no_stdin=source.no_stdin or beside,
-        errors=source.errors.value,
-    )
-    return (files[0] if files and files[0] != "-" else None), str(material or prompt)
+    errors: Errors = source.errors.value
+    if text is not None and text != "-":
+        material = inputs.read_argument(text, errors=errors, name="the text")
+        if os.path.isfile(text):
+            output.note(f"the text names a file and is taken as it is; -f {text} reads it")
+        if not material.strip():
+            raise InputError("the text is empty")
+        return None, material
+    path = files[0] if files else "-"
+    if path == "-" and source.no_stdin and (text or files):
+        raise UsageError("- and --no-stdin contradict each other")
+    is_asked = bool(text or files)
+    if not is_asked and (
+        source.no_stdin or output.STDIN in output.closed or inputs.stdin_is_terminal()
+    ):
+        raise UsageError("no text: give one as an argument, in a file (-f) or on standard input")
+    material = inputs.read_file(path, errors=errors)
+    if not material.strip():
+        raise InputError(f"{'standard input' if path == '-' else path}: is empty")
+    return (None if path == "-" else path), material
+
+
+@contextmanager
+def _named(name: str | None) -> Iterator[None]:
+    """Say of a file that is wrong which it is."""
+    try:
+        yield
+    except InputError as exc:
+        if name is None or str(exc).startswith(f"{name}: "):
+            raise
+        raise InputError(f"{name}: {exc}") from exc

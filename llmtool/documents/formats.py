@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import cast, get_args
 
 from llmtool.documents.types import Document, Format
-from llmtool.errors import UsageError
+from llmtool.errors import InputError, UsageError
 
 _READERS: dict[Format, str] = {
     "txt": "plain",
@@ -28,6 +28,7 @@ _CODE = frozenset(
     ".py .pyi .js .jsx .ts .tsx .mjs .c .h .cc .cpp .hpp .cs .go .rs .java .kt .swift .rb .php .pl"
     " .sh .bash .zsh .sql .css .scss .lua .r .scala .toml .yaml .yml .ini .xml .ipynb".split()
 )
+_TABLES = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _SRT = re.compile(r"\s*\d+[ \t]*\r?\n\s*\d+:\d{1,2}:\d{1,2}[,.]\d{1,3}[ \t]*-->")
 _PO = re.compile(r'^msgid[ \t]+"', re.MULTILINE)
 _HTML = re.compile(r"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.DOTALL)
@@ -65,13 +66,21 @@ def detect(name: str | None, text: str) -> Format:
     """Return the format of a text by the name of its file, else by what it looks like.
 
     Raises:
-        UsageError: it is code, which is left alone.
+        UsageError: it is code, which is left alone, or a table, whose columns nobody named.
+        InputError: it is a PDF.
 
     Example:
         >>> detect("page.md", ""), detect(None, "WEBVTT\\n"), detect(None, "5 * 3 is 15.")
         ('md', 'vtt', 'txt')
     """
     suffix = PurePath(name).suffix.lower() if name else ""
+    if text.startswith("%PDF-"):
+        raise InputError("a PDF is not translated: its text can be (pdftotext FILE - | …)")
+    if suffix in _TABLES:
+        raise UsageError(
+            f"{name}: a table is a batch (--each {_TABLES[suffix]} --field NAME; "
+            "--format txt takes it as a text)"
+        )
     if suffix in _CODE:
         raise UsageError(f"{name}: code is not translated (--format txt takes it as a text)")
     return _SUFFIXES.get(suffix) or _detect_by_content(text)

@@ -14,6 +14,7 @@ from typing import Literal
 
 import msgspec
 
+from llmtool.documents.nesting import VOID, find_nesting_fault
 from llmtool.documents.placeholders import split_parts
 from llmtool.documents.types import Mask, Part, Segment
 from llmtool.errors import InputError
@@ -23,9 +24,6 @@ _INLINE = frozenset(
     " small span strike strong sub sup time tt u wbr".split()
 )
 _UNTOUCHED = frozenset("code kbd samp var pre script style textarea svg math template tt".split())
-_VOID = frozenset(
-    "area base br col embed hr img input link meta source track wbr param keygen".split()
-)
 _READ = r"alt|title|placeholder|aria-label|summary|content"
 _ATTRIBUTE = re.compile(rf"""(?<=\s)({_READ})(\s*=\s*)("([^"]*)"|'([^']*)')""", re.IGNORECASE)
 _META = re.compile(r"""\b(?:name|property)\s*=\s*["']?(?:description|og:title|og:description)\b""")
@@ -70,8 +68,8 @@ class Html:
         return text
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
-        """Text is escaped, so that it cannot become a tag."""
-        return None
+        """Text is escaped, so that it cannot become a tag; tags may change places in pairs."""
+        return find_nesting_fault(segment.parts, parts)
 
     def compare(self, output: str) -> str | None:
         before, after = list(_skeleton(self.source)), list(_skeleton(output))
@@ -225,7 +223,7 @@ def _marked(source: str) -> Iterator[tuple[_Piece, bool]]:
                 open_tags.pop()
             yield piece, True
             continue
-        begins = piece.kind == "start" and not piece.is_closed and piece.tag not in _VOID
+        begins = piece.kind == "start" and not piece.is_closed and piece.tag not in VOID
         if begins and (piece.tag in _UNTOUCHED or _NO.search(source[piece.start : piece.end])):
             open_tags.append(piece.tag)
             yield piece, True
@@ -247,8 +245,12 @@ def _escape(text: str) -> str:
 
 
 def _skeleton(source: str) -> Iterator[tuple[int, str]]:
-    """Yield the line and the text of all that no translation may change."""
+    """Yield the line and the text of all that no translation may change.
+
+    Within a passage its order may change: other languages have other ones.
+    """
     line, at = 1, 0
+    run: list[tuple[int, str]] = []
     for piece, is_untouched in _marked(source):
         line, at = line + source.count("\n", at, piece.start), piece.start
         text = source[piece.start : piece.end]
@@ -256,4 +258,16 @@ def _skeleton(source: str) -> Iterator[tuple[int, str]]:
             continue
         if piece.kind == "start" and not is_untouched:
             text = _ATTRIBUTE.sub(r"\1\2", text)
+        if is_untouched or piece.kind == "other" or piece.tag in _INLINE:
+            run.append((line, text))
+            continue
+        yield from _in_any_order(run)
+        run = []
         yield line, text
+    yield from _in_any_order(run)
+
+
+def _in_any_order(run: Sequence[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Yield the texts of a run sorted; the lines stay, for what is told of them."""
+    texts = sorted(text for _, text in run)
+    yield from ((line, text) for (line, _), text in zip(run, texts, strict=True))

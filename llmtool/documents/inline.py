@@ -28,6 +28,8 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+_FIXED = re.compile(r"\[\^[^\]\s]+\]:|\[[ xX]\]\s")
+
 
 def split_inline(text: str, labels: Container[str] = ()) -> Iterator[Part]:
     """Yield the parts of a paragraph's source.
@@ -44,7 +46,7 @@ def split_inline(text: str, labels: Container[str] = ()) -> Iterator[Part]:
     for start, end in _kept(text, labels):
         if start > at:
             yield from split_parts(text[at:start])
-        yield Mask(text[start:end])
+        yield Mask(text[start:end], is_fixed=not start and bool(_FIXED.match(text)))
         at = end
     if at < len(text):
         yield from split_parts(text[at:])

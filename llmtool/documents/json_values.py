@@ -13,6 +13,7 @@ from llmtool.errors import InputError
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 # Values that are single tokens of a machine: names, dates, numbers, colours, paths.
 _IS_TOKEN = re.compile(r"\S*[\d_/\\@#=<>]\S*|\S+\.\w{1,5}|[a-z]+(?:[A-Z-]\S*)+|[A-Z]{2,}")
+_PLURAL = re.compile(r"\{\s*\w+\s*,\s*(?:plural|select|selectordinal)\s*,")  # ICU's messages
 _MAX_DEPTH = 400
 
 
@@ -109,6 +110,8 @@ def _is_language(text: str, path: list[str | int]) -> bool:
         return False
     if not text.isprintable() and any("\ud800" <= c <= "\udfff" for c in text):
         return False  # half a character, which no file can hold
+    if _PLURAL.search(text):
+        return False  # its branches are a language of their own
     words = text.split()
     if len(words) == 1 and _IS_TOKEN.fullmatch(words[0]):
         return False

@@ -16,6 +16,7 @@ import msgspec
 
 from llmtool.documents.inline import normalize, split_inline
 from llmtool.documents.lines import is_wide, width, wrap
+from llmtool.documents.nesting import find_nesting_fault
 from llmtool.documents.types import Mask, Part, Segment
 from llmtool.errors import InputError
 
@@ -28,6 +29,8 @@ _STRUCTURE = re.compile(
     r"#{1,6}(?:\s|$)|[-+*](?:\s|$)|\d{1,9}[.)](?:\s|$)|>|\||=+\s*$|-+\s*$|`{3}|~{3}|<[/!?a-zA-Z]"
     r"|\[[^\]]*\]:|[*_-](?:[ \t]*[*_-]){2,}\s*$|:?-+:?\s*\|"
 )
+_ALONE = re.compile(r"\[![A-Za-z]+\][+-]?|:{3,}.*")  # an alert's kind, a container's fence
+_NOTE = re.compile(r"^\[\^[^\]\s]+\]:|\A\[[ xX]\]\s", re.MULTILINE)  # and a task's box
 _MAX_OPEN_TARGETS, _MAX_OPEN_BRACKETS = 1000, 20_000
 _MIN_COLUMNS = 40
 _FIRST_MASK = 0xF0000  # a private character stands for each mask while a line is broken
@@ -40,6 +43,7 @@ class _Place(msgspec.Struct, frozen=True, kw_only=True):
     kind: str  # heading, underlined heading, paragraph, cell, or cell that begins a line
     columns: int = 0
     prefix: str = ""  # before each line but the first
+    is_followed: bool = False  # by a note in the same paragraph
 
 
 class Markdown:
@@ -73,7 +77,7 @@ class Markdown:
         place = self._places[segment.start]
         before, after = self._block(place, segment.parts), self._block(place, tuple(parts))
         if before == after:
-            return None
+            return find_nesting_fault(segment.parts, parts)
         if before[0] != after[0]:
             return "would be read as another kind of block"
         return "has another number of links, images, code, tags or line breaks"
@@ -94,7 +98,7 @@ class Markdown:
         text = self._write(place, parts)
         if place.prefix:
             text = text.replace(f"{self._newline}{place.prefix}", "\n")
-        text = text.replace("\r\n", "\n").lstrip()
+        text = text.replace("\r\n", "\n").lstrip() + "\n[^x]: x" * place.is_followed
         if place.kind == "heading":
             text = "# " + " ".join(text.split("\n"))
         elif place.kind == "underlined heading":
@@ -121,16 +125,14 @@ class Markdown:
             if previous.type in ("th_open", "td_open"):
                 if first != row or not cells:
                     row, cells = first, _cells(lines[first])
-                segment = self._cell(starts[first], cells, token.content)
+                yield from self._cell(starts[first], cells, token.content)
             else:
                 kind = "paragraph"
                 if previous.type == "heading_open":
                     kind = "heading" if previous.markup.startswith("#") else "underlined heading"
-                segment = self._lines(kind, starts, lines, first, last, token.content)
-            if segment is not None:
-                yield segment
+                yield from self._lines(kind, starts, lines, first, last, token.content)
 
-    def _cell(self, start: int, cells: list[tuple[int, str]], content: str) -> Segment | None:
+    def _cell(self, start: int, cells: list[tuple[int, str]], content: str) -> Iterator[Segment]:
         while cells:
             column, text = cells.pop(0)
             if text.replace("\\|", "|") == content:
@@ -138,24 +140,50 @@ class Markdown:
                 begins = not self.source[start:begin].strip(" \t>")
                 kind = "cell that begins a line" if begins else "cell"
                 self._places[begin] = _Place(kind=kind)
-                return self._segment(begin, begin + len(text), [text])
-        return None
+                yield from self._segment(begin, begin + len(text), [text])
+                return
 
     def _lines(
         self, kind: str, starts: list[int], lines: list[str], first: int, last: int, content: str
-    ) -> Segment | None:
-        """Find the lines of a block's content in the source; None where they are not there."""
+    ) -> Iterator[Segment]:
+        """Find the lines of a block's content in the source; nothing where they are not there."""
         wanted = content.split("\n")
         if len(wanted) > last - first:
-            return None
+            return
         spans: list[tuple[int, int]] = []
         for number, text in enumerate(wanted, first):
             body = text.strip(" \t")
             line = lines[number]
             column = line.find(body) if kind == "heading" else len(line.rstrip()) - len(body)
             if column < 0 or line[column : column + len(body)] != body:
-                return None
+                return
             spans.append((starts[number] + column, starts[number] + column + len(body)))
+        columns = max(width(lines[n]) for n in range(first, first + len(wanted)))
+        bodies = [text.strip(" \t") for text in wanted]
+        alone = [bool(_ALONE.fullmatch(text)) for text in bodies]
+        cuts = [
+            n for n in range(1, len(bodies)) if alone[n] or alone[n - 1] or _NOTE.match(bodies[n])
+        ]
+        for begin, end in zip([0, *cuts], [*cuts, len(spans)], strict=True):
+            if alone[begin]:
+                continue
+            second = starts[first + begin + 1] if end > begin + 1 else 0
+            is_last = end == len(spans)
+            yield from self._passage(kind, spans[begin:end], second, columns, is_last=is_last)
+
+    def _passage(
+        self,
+        kind: str,
+        spans: list[tuple[int, int]],
+        second: int,
+        columns: int,
+        *,
+        is_last: bool,
+    ) -> Iterator[Segment]:
+        """Yield the passage of a block's lines, or of a note among them.
+
+        `second` is where the second of its lines starts.
+        """
         pieces = [self.source[a:b] for a, b in spans]
         joined: list[str | Mask] = [pieces[0]]
         for (_, end), (begin, _), piece in zip(spans, spans[1:], pieces[1:], strict=False):
@@ -170,22 +198,19 @@ class Markdown:
                 wide = bool(last_piece and piece and is_wide(last_piece[-1]) and is_wide(piece[0]))
                 joined[-1] = last_piece + ("" if wide else " ") + piece
         begin, end = spans[0][0], spans[-1][1]
-        place = _Place(kind=kind)
+        place = _Place(kind=kind, is_followed=not is_last)
         if len(spans) > 1:
-            columns = max(width(lines[n]) for n in range(first, first + len(wanted)))
-            line_start = starts[first + 1]
-            prefix = self.source[line_start : spans[1][0]]
-            place = _Place(kind=kind, columns=columns, prefix=prefix)
+            prefix = self.source[second : spans[1][0]]
+            place = msgspec.structs.replace(place, columns=columns, prefix=prefix)
         self._places[begin] = place
-        return self._segment(begin, end, joined)
+        yield from self._segment(begin, end, joined)
 
-    def _segment(self, start: int, end: int, pieces: Sequence[str | Mask]) -> Segment | None:
+    def _segment(self, start: int, end: int, pieces: Sequence[str | Mask]) -> Iterator[Segment]:
         parts: list[Part] = []
         for piece in pieces:
             parts += [piece] if isinstance(piece, Mask) else split_inline(piece, self._labels)
-        if not any(isinstance(part, str) and any(map(str.isalpha, part)) for part in parts):
-            return None
-        return Segment(start=start, end=end, parts=tuple(parts))
+        if any(isinstance(part, str) and any(map(str.isalpha, part)) for part in parts):
+            yield Segment(start=start, end=end, parts=tuple(parts))
 
 
 def parse(text: str) -> Markdown:
@@ -243,7 +268,8 @@ def _skeleton(tokens: Sequence[Token]) -> list[tuple[object, ...]]:
 
 def _inline(token: Token) -> Counter[str]:
     """Count what has to stay of a block's inside."""
-    counted: Counter[str] = Counter()
+    counted = Counter(found[0].strip() for found in _NOTE.finditer(token.content))
+    counted.update(line for line in token.content.split("\n") if _ALONE.fullmatch(line))
     for child in token.children or ():
         if child.type == "link_open":
             counted[f"link {child.attrGet('href')} {child.attrGet('title')}"] += 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 
 from llmtool.documents.types import Mask, Part
 
@@ -25,6 +27,8 @@ _KEPT = re.compile(
     """.replace("INSIDE", _INSIDE).replace("LAST", _LAST),
     re.VERBOSE,
 )
+# Those that take the next value: they mean another one in another order.
+_NEXT = re.compile(r"\{(?:[:!][^{}]*)?\}|%(?!\d+\$|\()[-#0+ ]*\d*(?:\.\d+)?[hlLzjt]*[a-zA-Z@]")
 
 
 def split_parts(text: str) -> tuple[Part, ...]:
@@ -44,3 +48,30 @@ def split_parts(text: str) -> tuple[Part, ...]:
     if at < len(text):
         parts.append(text[at:])
     return tuple(parts)
+
+
+def find_placeholder_fault(before: Sequence[Part], after: Sequence[Part]) -> str | None:
+    """Return what is wrong with a translation's placeholders whose masks are all there.
+
+    Example:
+        >>> find_placeholder_fault(["Mail for ", Mask("%s")], ["Post für ", Mask("%s"), " {x}"])
+        'has a placeholder, an address or a tag of its own'
+        >>> s, d = Mask("%s"), Mask("%d")
+        >>> find_placeholder_fault([s, " has ", d, " files"], [d, " Dateien hat ", s])
+        'has %s and the like in another order'
+    """
+    if _in_text(after) - _in_text(before):
+        return "has a placeholder, an address or a tag of its own"
+    if _in_turn(before) != _in_turn(after):
+        return "has %s and the like in another order"
+    return None
+
+
+def _in_text(parts: Sequence[Part]) -> Counter[str]:
+    texts = (part for part in parts if isinstance(part, str))
+    return Counter(p.source for text in texts for p in split_parts(text) if isinstance(p, Mask))
+
+
+def _in_turn(parts: Sequence[Part]) -> list[str]:
+    masks = (part.source.replace("%%", "") for part in parts if isinstance(part, Mask))
+    return [found for mask in masks if mask[:1] != "`" for found in _NEXT.findall(mask)]

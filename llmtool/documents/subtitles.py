@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from llmtool.documents.lines import balance, join
+from llmtool.documents.nesting import find_nesting_fault
 from llmtool.documents.placeholders import split_parts
 from llmtool.documents.types import Format, Mask, Part, Segment
 from llmtool.errors import InputError
@@ -59,7 +60,7 @@ class Subtitles:
             return "empty"
         if text.strip().isdecimal() and not segment.text.strip().isdecimal():
             return "a number alone"
-        return None
+        return find_nesting_fault(segment.parts, parts)
 
     def compare(self, output: str) -> str | None:
         before, after = _times(self.source, self.format), _times(output, self.format)
@@ -151,6 +152,13 @@ def _segment(run: list[tuple[int, str]]) -> Iterator[Segment]:
             parts.append(Mask(piece))
         else:
             parts.extend(split_parts(piece) if piece else ())
+    for outward in (parts, parts[::-1]):
+        for part in outward:
+            if isinstance(part, Mask) and _TAGS.fullmatch(part.source) and part.source[0] != "&":
+                at = next(i for i, each in enumerate(parts) if each is part)
+                parts[at] = Mask(part.source, is_fixed=True)
+            elif not isinstance(part, str) or part.strip():
+                break
     if any(isinstance(part, str) and any(map(str.isalpha, part)) for part in parts):
         yield Segment(start=start, end=last_start + len(last.rstrip()), parts=tuple(parts))
 

@@ -14,13 +14,15 @@ import msgspec
 Format = Literal["txt", "md", "html", "srt", "vtt", "po", "json"]
 
 
-class Mask(msgspec.Struct, frozen=True):
+class Mask(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """A piece of a segment that no translation may change: `source` as it stands in the document.
 
-    Code, a link's target, a tag, a placeholder.
+    Code, a link's target, a tag, a placeholder. One that is fixed stays at its end of the segment:
+    the box of a task, the name of a note, tags around a subtitle.
     """
 
     source: str
+    is_fixed: bool = False
 
 
 Part = str | Mask

@@ -37,6 +37,15 @@ NAMES = {
     "uk": "Ukrainian", "ur": "Urdu", "uz": "Uzbek", "vi": "Vietnamese", "zh": "Chinese",
     "zu": "Zulu",
 }  # fmt: skip
+_OWN_NAMES = {
+    "العربية": "ar", "български": "bg", "català": "ca", "čeština": "cs", "dansk": "da",
+    "deutsch": "de", "ελληνικά": "el", "español": "es", "castellano": "es", "suomi": "fi",
+    "français": "fr", "francais": "fr", "עברית": "he", "हिन्दी": "hi", "hrvatski": "hr",
+    "magyar": "hu", "bahasa indonesia": "id", "italiano": "it", "日本語": "ja", "한국어": "ko",
+    "lietuvių": "lt", "nederlands": "nl", "norsk": "no", "polski": "pl", "português": "pt",
+    "română": "ro", "русский": "ru", "slovenčina": "sk", "slovenščina": "sl", "svenska": "sv",
+    "türkçe": "tr", "українська": "uk", "tiếng việt": "vi", "中文": "zh", "farsi": "fa",
+}  # fmt: skip
 _OTHER_CODES = {"nb": "no", "nn": "no", "iw": "he", "in": "id", "fil": "tl", "cmn": "zh"}
 _VARIETIES = {
     "pt-br": "Brazilian Portuguese", "pt-pt": "European Portuguese", "en-gb": "British English",
@@ -63,7 +72,7 @@ class Language(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_language(word: str) -> Language:
-    """Return a language by its English name or code.
+    """Return a language by its English or own name, or its code.
 
     Raises:
         UsageError: it is unknown; the nearest name is given.
@@ -95,7 +104,7 @@ def _spell(code: str) -> str:
 
 
 def find_code(name: str) -> str | None:
-    """Return the code of a language by its English name or code, a region left out.
+    """Return the code of a language by its English or own name or its code, a region left out.
 
     Example:
         >>> find_code("pt-BR"), find_code("german"), find_code("Klingon")
@@ -106,6 +115,8 @@ def find_code(name: str) -> str | None:
     code = _OTHER_CODES.get(code, code)
     if code in NAMES:
         return code
+    if word in _OWN_NAMES:
+        return _OWN_NAMES[word]
     return next((code for code, known in NAMES.items() if known.lower() == word), None)
 
 

@@ -158,6 +158,10 @@ def test_a_glossary_is_told_where_its_terms_occur(
         (("hello", "--to", "fr", "--from", "xx"), None, 2, "'xx' is no language"),
         (("--to", "fr"), b" \n", 14, "empty"),
         (("--to", "fr"), b"\xff\xfe", 14, "UTF-8"),
+        (("--to", "fr"), b"\0\1\2 Hello, my dear friends!", 14, "binary"),
+        (("--to", "fr"), b"%PDF-1.4 Hello, my dear friends!", 14, "PDF"),
+        (("", "--to", "fr"), None, 14, "the text is empty"),
+        (("--to", "fr", "--no-stdin"), None, 2, "no text: give one"),
         (("--to", "fr", "-f", "nothing.md"), None, 14, "nothing.md"),
         (("--to", "fr", "-f", "a", "-f", "b"), None, 2, "--each file"),
         (("hello", "--to", "fr", "--each", "line"), None, 2, "exclude"),
@@ -167,8 +171,8 @@ def test_a_glossary_is_told_where_its_terms_occur(
         (("--to", "fr", "--bilingual", "--format", "json"), b'{"a": "It rains"}', 2, "srt"),
     ],
     ids=[
-        "language", "no language", "source", "empty", "binary", "file", "two files", "each",
-        "glossary", "json", "srt", "bilingual",
+        "language", "no language", "source", "empty", "not utf-8", "binary", "pdf",
+        "no text", "nothing", "file", "two files", "each", "glossary", "json", "srt", "bilingual",
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line(
@@ -183,3 +187,34 @@ def test_what_is_wrong_is_one_line(
         "translate", *args, "-m", starter, input=input
     )
     assert message in error_line(done, code)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code", "message"),
+    [
+        ("a.json", b'{"a": ', 14, "a.json: line 1, column 7: not JSON"),
+        ("a.srt", b"no subtitles\n", 14, "a.srt: line 1: there is no timing"),
+        ("a.txt", b" \n", 14, "a.txt: is empty"),
+        ("a.bin", b"text\0\1", 14, "a.bin: is a binary file, and no text"),
+        ("a.csv", b"a,b\nx y,z\n", 2, "a.csv: a table is a batch (--each csv --field NAME"),
+    ],
+    ids=["json", "srt", "empty", "binary", "table"],
+)
+@pytest.mark.parametrize("each", [(), ("--each", "file")], ids=["one", "batch"])
+def test_what_is_wrong_with_a_file_is_told_with_its_name(
+    translate: Callable[..., Any],
+    tmp_path: Path,
+    each: tuple[str, ...],
+    name: str,
+    content: bytes,
+    code: int,
+    message: str,
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    done = translate(*each, "-f", name, cwd=tmp_path)
+    if not each:
+        assert message in error_line(done, code)
+        return
+    row = json.loads(done.stdout)
+    assert (row["file"], row["exit_code"]) == (name, code)
+    assert message.removeprefix(f"{name}: ") in row["error"]

@@ -102,11 +102,21 @@ def test_an_identity_translation_gives_back_the_bytes(path: Path) -> None:
     assert result.text == text
 
 
+_MARK = re.compile(r"[{<\[⟦]\d+[}>\]⟧]")
+
+
+def with_marks_backwards(text: str) -> str:
+    marks = iter(reversed(_MARK.findall(text)))
+    return _MARK.sub(lambda _: next(marks), text)
+
+
 ADVERSARIES: dict[str, Callable[[str], str]] = {
     "nothing": lambda text: "",
     "echo of the instruction": lambda text: f"Translate from English to English: {text}",
     "marks dropped": lambda text: re.sub(r"[{<\[⟦]\d+[}>\]⟧]", "", text),
     "marks twice": lambda text: text + text,
+    "marks backwards": with_marks_backwards,
+    "words backwards": lambda text: " ".join(reversed(text.split(" "))),
     "more lines": lambda text: text + "\n\nNote: I hope that this helps you.",
     "another language": lambda text: "Voici une phrase en français qui ne dit rien du tout ici.",
     "markup": lambda text: f"# **{text}** | [x](y) <b> `c` -->",
@@ -130,7 +140,7 @@ PIECES = [
     "# Title\n", "words here. ", "More words!\n", "\n\n", "- item\n", "> quote\n", "`code`",
     "| a | b |\n|--|--|\n| c d | e |\n", "```\nx y\n```\n", "**bold** ", "{name} ", "图书馆。",
     "[a](b)", "<b>tag</b> ", "\\* ", "&amp; ", "![alt text](c) ", "1. one\n", "\r\n", "\t", "---\n",
-    "  \n", "$x$ ",
+    "  \n", "$x$ ", "[^1]: ", "[x] ",
 ]  # fmt: skip
 
 

@@ -44,6 +44,16 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
     "cells": ("md", "| a b | `c` |\n|--|--|\n| d \\| e | 5 |\n", ["a b", "d ‹\\|› e"]),
     "task": ("md", "- [x] done it\n", ["‹[x]› done it"]),
     "untouched": ("md", "---\nt: x\n---\n```\ncode\n```\n\n    code\n\n<p>html</p>\n", []),
+    "notes": (
+        "md",
+        "[^1]: First note\n  goes on.\n[^b]: Second note.\n",
+        ["‹[^1]:› First note goes on.", "‹[^b]:› Second note."],
+    ),
+    "alerts and containers": (
+        "md",
+        "> [!NOTE]\n> Watch\n> out.\n\n::: warning\nBe careful.\n:::\n",
+        ["Watch out.", "Be careful."],
+    ),
     "math, entity, tag": (
         "md",
         "$x^2$ is &copy; <b>big</b>\n",
@@ -88,6 +98,11 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
         "json",
         '{"k": "Two words", "u": "https://x.org", "id": "a_b", "n": 1}',
         ["Two words"],
+    ),
+    "plurals of a value": (
+        "json",
+        '{"a": "{n, plural, one {# file} other {# files}}", "b": "Hi {name} there"}',
+        ["Hi ‹{name}› there"],
     ),
     "lines of text": ("txt", "- One.\n- Two.\n\n  Three.\n42\n", ["One.", "Two.", "Three."]),
     "wrapped text": (
@@ -156,6 +171,34 @@ WRITTEN: dict[str, tuple[Format, str, list[str], str]] = {
 def test_translations_are_written(format: Format, text: str, new: list[str], written: str) -> None:
     document = parse(text, format)
     assert rewrite(document, {i: (each,) for i, each in enumerate(new)}) == written
+
+
+ORDERS: dict[str, tuple[Format, str, list[int], bool]] = {
+    "pairs change places": ("html", "<p>a <b>x</b> and <i>y</i> z</p>", [2, 3, 0, 1], True),
+    "an end before its begin": ("html", "<p>a <b>x</b> and y</p>", [1, 0], False),
+    "tags that cross": ("html", "<p>a <b>x <i>y</i> z</b> w</p>", [0, 1, 3, 2], False),
+    "an empty tag anywhere": ("html", "<p>a <b>x</b> and<br>y</p>", [2, 0, 1], True),
+    "pairs in a paragraph": ("md", "a <b>x</b> and <i>y</i> z\n", [2, 3, 0, 1], True),
+    "an end before its begin in a paragraph": ("md", "a <b>x</b> and y\n", [1, 0], False),
+    "code that spells a tag": ("md", "a `</b>` x `<b>` and y\n", [1, 0], True),
+    "pairs in a subtitle": (
+        "srt", "1\n00:00:01,000 --> 00:00:02,000\nA <b>x</b> and y\n", [1, 0], False,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("format", "text", "order", "is_right"), ORDERS.values(), ids=ORDERS)
+def test_tags_change_places_as_long_as_they_pair(
+    format: Format, text: str, order: list[int], is_right: bool
+) -> None:
+    document = parse(text, format)
+    (segment,) = document.segments
+    masks = [part for part in segment.parts if isinstance(part, Mask)]
+    places = iter(order)
+    parts = [masks[next(places)] if isinstance(p, Mask) else p for p in segment.parts]
+    fault = document.find_fault(segment, parts)
+    assert (fault is None) is is_right, fault
+    assert document.compare(rewrite(document, {0: parts})) is None
 
 
 @pytest.mark.parametrize(
@@ -288,6 +331,8 @@ MARKDOWN = [
     "{x}",
     "~~",
     "===\n",
+    "[^1]: ",
+    "[x] ",
 ]
 HTML = [
     "<p>",

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmtool import Toolbox
 from llmtool.engine.scripted import ScriptedEngine
@@ -15,8 +17,9 @@ from llmtool.errors import ContextOverflow, EngineError, InputError, UsageError
 from llmtool.tasks.kept import Kept
 from llmtool.tasks.results import Summary
 from llmtool.tasks.summing import facts
-from llmtool.tasks.summing.lengths import parse_length
-from llmtool.tasks.summing.work import SummaryProgress, SummaryText, without_repeats
+from llmtool.tasks.summing.lengths import Style, parse_length
+from llmtool.tasks.summing.repeats import Unrepeated, without_repeats
+from llmtool.tasks.summing.work import SummaryProgress, SummaryText
 
 IS_NOTE = "Write down the facts"
 IS_REFINED = "Write new notes"
@@ -85,6 +88,16 @@ def test_refining_goes_part_by_part() -> None:
     assert all(f"Q{i}" in result.text for i in range(8))
 
 
+@pytest.mark.parametrize(
+    "note", ["", "Something else, by Smith of Acme in 1712."], ids=["empty", "lost"]
+)
+def test_refining_that_loses_its_part_goes_on_with_sentences_of_it(note: str) -> None:
+    toolbox = box(lambda prompt: note, lambda prompt: "It was told.")
+    result = toolbox.summarize(report(8), strategy="refine", chunk_tokens=200)
+    assert result.n_quoted_notes == len(result.chunks)
+    assert "1712" not in prompts(toolbox)[-1] and "Q7" in prompts(toolbox)[-1]
+
+
 def test_a_short_text_is_read_as_a_whole_and_told_as_it_is_written() -> None:
     toolbox = box(lambda prompt: "never", lambda prompt: "It rains a lot.")
     events = list(toolbox.stream_summarize("Rain is expected. All week."))
@@ -113,7 +126,7 @@ def test_a_note_that_lost_its_part_is_replaced_by_sentences_of_it() -> None:
     toolbox = box(lambda prompt: "Something happened.", lambda prompt: "")
     result = toolbox.summarize(text, chunk_tokens=100, strategy="map-reduce")
     assert result.n_quoted_notes == sum(IS_NOTE in prompt for prompt in prompts(toolbox))
-    assert result.fallback == "empty" and "crowns" in result.text
+    assert result.fallback == "is empty" and "crowns" in result.text
 
 
 def test_a_summary_that_loses_its_notes_is_tried_again_and_then_replaced() -> None:
@@ -139,6 +152,41 @@ def test_no_sentence_stands_twice() -> None:
     toolbox = box(tell_codes, lambda prompt: "It rains. It pours. It rains. It rains!")
     assert str(toolbox.summarize("Rain. " * 9, length="3 sentences")) == "It rains. It pours."
     assert without_repeats("A b. C d.\n\nA b.") == "A b. C d."
+    assert without_repeats("- A b\n- C d\n- A b\n- E") == "- A b\n- C d\n- E"
+
+
+def test_no_sentence_is_told_twice_as_it_is_written() -> None:
+    told = "It rains. It pours. It rains. It rained. It pours!"
+    toolbox = box(tell_codes, lambda prompt: told)
+    *events, result = toolbox.stream_summarize("Rain. " * 9)
+    assert isinstance(result, Summary) and result.text == "It rains. It pours. It rained."
+    pieces = [event.text for event in events if isinstance(event, SummaryText)]
+    assert len(pieces) > 3 and "".join(pieces).rstrip() == result.text
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["It rains", ". ", "! ", "it ", "rains.", "\n", "\n\n", "雨。", "- ", "-", "\n1", "1. "]
+        )
+    )
+)
+def test_pieces_tell_what_the_whole_would(pieces: list[str]) -> None:
+    told = Unrepeated()
+    text = "".join([*(told.add(piece) for piece in pieces), told.end()])
+    assert text.rstrip() == without_repeats("".join(pieces))
+
+
+@pytest.mark.parametrize(
+    ("length", "style"),
+    [("medium", "paragraph"), ("2 bullets", "bullets"), ("10 words", "headline")],
+    ids=["live", "points", "headline"],
+)
+def test_a_reply_that_was_cut_is_told(length: str, style: Style) -> None:
+    toolbox = box(tell_codes, lambda prompt: "- One two\n- three four five six seven")
+    result = toolbox.summarize("Text here. More.", length=length, style=style, max_tokens=5)
+    assert result.finish_reason == "length"
+    assert result.warnings[0].startswith("the summary was cut at its limit of tokens")
 
 
 def test_a_reply_that_was_cut_ends_with_a_whole_sentence() -> None:
@@ -190,6 +238,20 @@ def test_what_a_summary_lost_or_invented(summary: str, fault: str | None) -> Non
 def test_lengths(length: str, style: str, told: str, n_words: int) -> None:
     found = parse_length(length, style)  # type: ignore[arg-type]
     assert (found.told, found.n_words) == (told, n_words)
+
+
+@pytest.mark.parametrize(
+    ("text", "chosen"),
+    [
+        ("# Part 7\n\n```\nx = 5\n```\n\nIt costs 40 euros.\n", "It costs 40 euros."),
+        ("It costs 40 euros.\n\n~~~py\nx = 5, 6, 7\n", "It costs 40 euros."),
+        ("```\nx = 5\n```\n", "``` x = 5 ```"),
+        ("# Part 7\n", "# Part 7"),
+    ],
+    ids=["fence", "unclosed", "code alone", "heading alone"],
+)
+def test_sentences_that_stand_for_a_note_are_no_code(text: str, chosen: str) -> None:
+    assert facts.choose_sentences([text], 20) == chosen
 
 
 @pytest.mark.parametrize("length", ["", "many", "0 words", "-3 words", "1e9 words", "3 pages"])

@@ -86,7 +86,7 @@ def test_a_reply_has_every_mark_once_or_is_none(reply: str, parts: tuple[Part, .
 
 
 TEXTS = st.text(alphabet="ab{}<>1 \n.[]", max_size=6)
-MASKS = st.builds(Mask, st.text("xy{1", min_size=1, max_size=4))
+MASKS = st.builds(Mask, st.text("xy{1", min_size=1, max_size=4), is_fixed=st.booleans())
 PARTS = st.lists(st.one_of(TEXTS, MASKS), max_size=8)
 
 
@@ -95,7 +95,7 @@ def test_the_text_itself_reads_back_as_the_parts(parts: list[Part]) -> None:
     m = mark(parts)
     read = m.read(m.text)
     assert read is not None
-    assert merged((m.lead, *read, m.trail)) == merged(parts)
+    assert merged((*m.lead, *read, *m.trail)) == merged(parts)
 
 
 @given(PARTS)
@@ -115,13 +115,17 @@ def test_a_text_follows_its_own_expression(parts: list[Part]) -> None:
         ("Die Bibliothek ist montags geschlossen.", None),
         ("", "empty"),
         ("Die Bibliothek\nist montags geschlossen.", "another number of lines"),
-        ("The library is closed on Mondays, as always.", "not in German"),
+        ("The town library is closed on Mondays, as always.", "not in German"),
         ("Zu.", "much shorter than its source"),
         ("Die Bibliothek ist montags geschlossen. " * 12, "much longer than its source"),
         ("Die Bibliothek ist\x1b[2J montags geschlossen.", "holds control characters"),
+        (
+            "The library is closed on Mondays. Die Bibliothek ist montags geschlossen.",
+            "repeats its source",
+        ),
         ("Bitte translate this text into the German language.", "repeats the instruction"),
     ],
-    ids=["good", "empty", "lines", "language", "short", "long", "controls", "echo"],
+    ids=["good", "empty", "lines", "language", "short", "long", "controls", "source", "echo"],
 )
 def test_faults_of_a_reply(reply: str, fault: str | None) -> None:
     found = find_fault(
@@ -190,11 +194,52 @@ def test_masks_go_where_the_model_puts_them() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("format", "text", "shown"),
+    [
+        ("md", "- [x] Good {} day\n", "Good {1} day"),
+        ("md", "[^1]: Good {} day\n[^2]: `ls` is good\n", "Good {1} day"),
+        ("vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Bob><i>Good {} day</i>\n", "Good {1} day"),
+        ("srt", "1\n00:00:01,000 --> 00:00:02,000\n{\\an8} Good {} day\n", "Good {1} day"),
+    ],
+    ids=["task", "note", "voice", "position"],
+)
+def test_what_has_to_stay_at_an_end_is_not_put_to_the_model(
+    format: str, text: str, shown: str
+) -> None:
+    toolbox = box(lambda passage: passage.replace("Good", "Bad").replace("good", "bad"))
+    result = toolbox.translate(text, "English", source="en", format=format)
+    assert asked(toolbox.engine.prompts[0]) == shown  # type: ignore[attr-defined]
+    assert result.text == text.replace("Good", "Bad").replace("good", "bad")
+
+
 def test_a_bad_reply_is_asked_for_again_and_held_to_its_marks() -> None:
     replies = iter(["Lies es und öffne es vorher.", GERMAN["Open {1} and read it."]])
     toolbox = box(lambda text: next(replies))
     result = toolbox.translate("Open {file} and read it.", "German")
     assert (result.text, result.n_retried) == ("Lies {file} und öffne es vorher.", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "reply", "reason"),
+    [
+        ("%s has %d mails.", "{2} Mails hat {1}.", "in another order"),
+        ("{} has {} mails of {}.", "{3} hat {2} Mails {1}.", None),
+        ("%1$s has %2$d mails.", "{2} Mails hat {1}.", None),
+        ("{name} has {n} mails.", "{2} Mails hat {1}.", None),
+        ("You have new mails.", "%s hat neue Mails.", "of its own"),
+        ("You have 5% off.", "Sie haben 5% Rabatt.", None),
+        ("You have {n} mails.", "Sie haben {1} Mails, siehe www.x.org.", "of its own"),
+    ],
+    ids=["order", "same", "numbered", "named", "invented", "percent", "address"],
+)
+def test_placeholders_keep_their_order_and_are_not_invented(
+    text: str, reply: str, reason: str | None
+) -> None:
+    result = box(lambda _: reply).translate(text, "German", source="en", format="txt")
+    reasons = [kept.reason for kept in result.kept]
+    assert len(reasons) == (reason is not None)
+    assert all(each.endswith(str(reason)) for each in reasons)
 
 
 def test_then_sentence_by_sentence_and_at_last_the_source_stays_and_is_told() -> None:

@@ -47,7 +47,17 @@ def test_a_text_without_letters_is_in_no_language(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("de", "de"), ("pt-BR", "pt"), ("zh_Hans", "zh"), ("Dutch", "nl"), ("nb", "no"), ("x", None)],
+    [
+        ("de", "de"),
+        ("pt-BR", "pt"),
+        ("zh_Hans", "zh"),
+        ("Dutch", "nl"),
+        ("nb", "no"),
+        ("x", None),
+        ("Deutsch", "de"),
+        ("日本語", "ja"),
+        ("Français", "fr"),
+    ],
 )
 def test_a_language_is_known_by_code_or_name(name: str, code: str | None) -> None:
     assert find_code(name) == code

@@ -17,6 +17,9 @@ _WORD = re.compile(r"[\w’'-]+")
 # Of the facts that there is room for, the share that a summary has at least.
 _LEAST_SHARE = 0.6
 _HEADING = re.compile(r"^ {0,3}#{1,6} .*\n?", re.MULTILINE)
+_FENCE = re.compile(
+    r"^ {0,3}(`{3,}|~{3,}).*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
+)
 _FEW = 4  # facts; of fewer nothing can be told
 
 
@@ -67,11 +70,15 @@ def find_fault(summary: str, sources: Sequence[str], *, n_words: int = 0) -> str
 def choose_sentences(notes: Sequence[str], n_words: int) -> str:
     """Return the sentences of notes that hold most, in their order, up to so many words.
 
+    Code and headings are none.
+
     Example:
         >>> choose_sentences(["It was nice. The bus costs 40 euros."], 6)
         'The bus costs 40 euros.'
     """
-    texts = [_HEADING.sub("", note) for note in notes]
+    texts = [_FENCE.sub("\n\n", _HEADING.sub("", note)) for note in notes]
+    if not any(text.strip() for text in texts):
+        texts = list(notes)  # nothing but headings and code
     sentences = [" ".join(part.split()) for text in texts for part in split_sentences(text)]
     unique = [each for each in dict.fromkeys(sentences) if each]
     told: set[str] = set()

@@ -97,6 +97,7 @@ class Gathering:
         n_all = sum(len(self._sections[work.id].text) for work in self._done)
         n_read = sum(span.end - span.start for span in spans)
         strategies = {work.plan.strategy for work in self._done}
+        reasons = [work.finish_reason for work in self._done]
         fallbacks = [work.fallback for work in self._done if work.fallback]
         return Summary(
             text=text,
@@ -107,7 +108,7 @@ class Gathering:
             n_cached_notes=sum(work.n_cached_notes for work in self._done),
             n_quoted_notes=sum(work.n_quoted_notes for work in self._done),
             fallback=fallbacks[0] if fallbacks else None,
-            finish_reason=first.finish_reason,
+            finish_reason=next((r for r in reasons if r == "length"), first.finish_reason),
             seed=first.seed,
             model=model,
             usage=_sum_usage([work.usage for work in self._done]),

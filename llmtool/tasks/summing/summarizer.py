@@ -23,6 +23,7 @@ from llmtool.text.sections import Chunk, Section, split_sections
 CHUNK_TOKENS = 1024  # of a part; small models overlook much of longer ones
 _TOKENS_A_WORD = 1.8  # that a reply may take for each word that was asked for
 _AGAIN_TEMPERATURE = 0.4
+_SAMPLE = 4096  # characters that tell text from other files
 
 Told = SummaryText | SummaryProgress
 
@@ -174,6 +175,8 @@ class Summarizer(msgspec.Struct, frozen=True, kw_only=True):
         text = case.variables.get(self.material)
         if not isinstance(text, str) or not text.strip():
             raise InputError("the text is empty")
+        if "\0" in text[:_SAMPLE]:
+            raise InputError("is a binary file, and no text")
         return text
 
 

@@ -12,12 +12,15 @@ import msgspec
 from llmtool.engine.types import FinishReason, Request, Token
 from llmtool.tasks.summing import facts
 from llmtool.tasks.summing.lengths import Length, Style
+from llmtool.tasks.summing.repeats import Unrepeated, without_repeats
 from llmtool.tasks.together import Call, Reply, Work
 from llmtool.text.chunks import split, split_sentences
 from llmtool.text.sections import Chunk
 
 Strategy = Literal["stuff", "map-reduce", "refine"]
 _TRIES = 2  # of the last call
+_CUT = "was cut at its limit of tokens"
+_ENDS = '.!?…。！？"”»'  # of a sentence
 _OPEN_ITEM = re.compile(r"\s+(?:\d{1,3}[.)]|[-*•])$")  # the number of a point that did not come
 
 
@@ -94,6 +97,7 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
         self._read: set[int] = set()
         self._told = -1
         self._written = ""
+        self._live = Unrepeated()
 
     @property
     def is_complete(self) -> bool:
@@ -129,7 +133,8 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
             self._have_read(call.about)
             yield from self.news()
             return
-        text = token.text if self._written else token.text.lstrip()
+        text = self._live.add(token.text)
+        text = text if self._written else text.lstrip()
         if text:
             self._written += text
             yield SummaryText(id=self.id, text=text)
@@ -162,18 +167,20 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
 
     def _take_note(self, request: Request, place: _Note, reply: Reply) -> Iterator[Call]:
         source = self._inputs[place.level][place.index]
-        note = without_repeats(whole_sentences(reply.text, reply.finish_reason))
-        if not note.strip() or facts.find_fault(note, [source]) is not None:
-            # The text's own sentences stand for what the model could not note.
-            note = facts.choose_sentences([source], max(12, self.plan.note_tokens // 3))
-            self.n_quoted_notes += 1
-        note = self._fitting(note)
+        note = self._fitting(self._checked(reply, [source]), self.plan.reduce_tokens // 2 - 4)
         self._asking.save_note(request, note)
         yield from self._have_note(place, note)
 
-    def _fitting(self, note: str) -> str:
-        """Return a note, or as many of its sentences as leave room for others beside it."""
-        room = self.plan.reduce_tokens // 2 - 4
+    def _checked(self, reply: Reply, sources: list[str]) -> str:
+        """Return a note, or the sources' own sentences for what the model could not note."""
+        note = without_repeats(whole_sentences(reply.text, reply.finish_reason))
+        if note.strip() and facts.find_fault(note, sources) is None:
+            return note
+        self.n_quoted_notes += 1
+        return facts.choose_sentences(sources, max(12, self.plan.note_tokens // 3))
+
+    def _fitting(self, note: str, room: int) -> str:
+        """Return a note, or as many of its sentences as there is room for."""
         if self._asking.count(note) <= room:
             return note
         return split(note, max_tokens=max(room, 1), count=self._asking.count)[0].strip()
@@ -217,9 +224,10 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
     # Refining
 
     def _refine(self, index: int, reply: Reply) -> Iterator[Call]:
-        summary = without_repeats(whole_sentences(reply.text, reply.finish_reason))
-        self.levels.append([summary])
         chunks = self.plan.chunks
+        summary = self._checked(reply, [*self.notes, chunks[index].text])
+        summary = self._fitting(summary, self.plan.note_tokens)
+        self.levels.append([summary])
         self._n_done += chunks[index].n_tokens
         if index + 1 < len(chunks):
             request = self._asking.ask_refined(summary, chunks[index + 1])
@@ -240,14 +248,17 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
         length, style = self._asking.length, self._asking.style
         self.seed, self.finish_reason = reply.seed, "stop"
         if self._written:  # it has been told as it came
-            self.text = self._written.rstrip()
+            self.text = (self._written + self._live.end()).rstrip()
             self.finish_reason = reply.finish_reason
+            if reply.finish_reason == "length":
+                self.warnings.append(f"the summary {_CUT} (--max-tokens sets another)")
         else:
             text = reply.text.strip()
             if style == "paragraph":
                 text = whole_sentences(text, reply.finish_reason)
             text = without_repeats(length.cut(text))
-            fault = self._find_fault(text)
+            is_cut = reply.finish_reason == "length" and text[-1:] not in _ENDS
+            fault = _CUT if is_cut else self._find_fault(text)
             if fault is not None and n_try + 1 < _TRIES:
                 yield self._finish(self._material, n_try + 1)
                 return
@@ -255,13 +266,14 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
                 self.fallback = fault
                 text = self._from_notes()
             elif fault is not None:
-                self.warnings.append(fault)
+                self.finish_reason = "length" if is_cut else "stop"
+                self.warnings.append(f"the summary {fault}")
             self.text = text
         self._n_done = self.plan.n_tokens
 
     def _find_fault(self, text: str) -> str | None:
         if not text:
-            return "empty"
+            return "is empty"
         if self._asking.style in ("paragraph", "bullets") and self.notes:
             fault = facts.find_fault(text, self.notes, n_words=self._asking.length.n_words)
             if fault is not None:
@@ -282,24 +294,6 @@ def whole_sentences(text: str, finish_reason: FinishReason) -> str:
     """Return a reply without a sentence that was cut at its end, unless there is no other."""
     text = _OPEN_ITEM.sub("", text.strip())
     sentences = split_sentences(text)
-    if finish_reason == "stop" or len(sentences) < 2 or text[-1:] in '.!?…。！？"”»':
+    if finish_reason == "stop" or len(sentences) < 2 or text[-1:] in _ENDS:
         return text
     return "".join(sentences[:-1]).rstrip()
-
-
-def without_repeats(text: str) -> str:
-    """Return a text in which no sentence stands twice.
-
-    Example:
-        >>> without_repeats("It rains. It pours. It rains!  So what?")
-        'It rains. It pours. So what?'
-    """
-    seen: set[str] = set()
-    kept = []
-    for sentence in split_sentences(text):
-        key = "".join(c for c in sentence.casefold() if c.isalnum())
-        if key and key in seen:
-            continue
-        seen.add(key)
-        kept.append(sentence)
-    return "".join(kept).rstrip()

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from llmtool.documents.placeholders import find_placeholder_fault
 from llmtool.documents.types import Document, Format, Part
 from llmtool.engine.types import FinishReason, Request
 from llmtool.tasks.results import KeptPassage
@@ -137,7 +138,9 @@ class DocumentWork(Work[Passage]):
             fault = "lost what must stay: code, a link, a tag or a placeholder"
         if fault is None and parts is not None:
             segment = self.document.segments[self._index[work.root]]
-            fault = self.document.find_fault(segment, work.with_candidate(parts))
+            fault = find_placeholder_fault(work.parts, parts) or self.document.find_fault(
+                segment, work.with_candidate(parts)
+            )
         if fault is None and parts is not None:
             self._settle(work, parts)
         elif work.tries < _TRIES and not work.is_sentence:

@@ -63,6 +63,8 @@ def find_fault(
         return "much longer than its source"
     if text * _RATIO + _SLACK / _RATIO < source:
         return "much shorter than its source"
+    if _holds(reply, marked.text):
+        return "repeats its source"
     if _echoes(instruction, reply, marked.text):
         return "repeats the instruction"
     letters = sum(map(str.isalpha, reply))
@@ -84,7 +86,20 @@ def _echoes(instruction: str, reply: str, source: str) -> bool:
     return bool(told & _runs(reply) - _runs(source))
 
 
+def _holds(reply: str, source: str) -> bool:
+    """Whether a reply has the whole source in it, beside something else."""
+    words, told = _words(source), _words(reply)
+    n = len(words)
+    return _ECHO_WORDS <= n < len(told) and any(
+        told[i : i + n] == words for i in range(len(told) - n + 1)
+    )
+
+
+def _words(text: str) -> list[str]:
+    return [word.casefold() for word in _WORD.findall(text)]
+
+
 def _runs(text: str) -> set[tuple[str, ...]]:
     """Return the runs of a few words that a text has."""
-    words = [word.casefold() for word in _WORD.findall(text)]
+    words = _words(text)
     return {tuple(words[i : i + _ECHO_WORDS]) for i in range(len(words) - _ECHO_WORDS + 1)}

@@ -23,15 +23,15 @@ _SPACE_AROUND = re.compile(r"(\s*)(.*?)(\s*)", re.DOTALL)
 class Marked(msgspec.Struct, frozen=True, kw_only=True):
     """A passage as a model sees it: `text`, in which marks stand for `masks` (mark 1 is masks[0]).
 
-    `lead` and `trail` are the white space around it, which no model has to keep.
+    `lead` and `trail` are the white space and fixed masks around it, which no model has to keep.
     """
 
     text: str
     masks: tuple[Mask, ...]
     opens: str
     closes: str
-    lead: str = ""
-    trail: str = ""
+    lead: tuple[Part, ...] = ()
+    trail: tuple[Part, ...] = ()
 
     @property
     def plain(self) -> str:
@@ -99,11 +99,16 @@ class Marked(msgspec.Struct, frozen=True, kw_only=True):
 def mark(parts: Sequence[Part]) -> Marked:
     """Return a passage with marks for its masks; neighbours, and what is between them, share one.
 
+    Fixed masks at its ends have none.
+
     Example:
         >>> mark(("Run ", Mask("`ls`"), " in ", Mask("{dir}"), "!")).text
         'Run {1} in {2}!'
     """
     parts = merged(parts)
+    fixed, parts = _cut_fixed(parts)
+    ending, backwards = _cut_fixed(parts[::-1])
+    parts = backwards[::-1]
     text = "".join(part for part in parts if isinstance(part, str))
     opens, closes = next(
         ((o, c) for o, c in _BRACKETS if o not in text and c not in text), _BRACKETS[-1]
@@ -120,8 +125,31 @@ def mark(parts: Sequence[Part]) -> Marked:
     assert around is not None
     lead, inner, trail = around.groups()
     return Marked(
-        text=inner, masks=tuple(masks), opens=opens, closes=closes, lead=lead, trail=trail
+        text=inner,
+        masks=tuple(masks),
+        opens=opens,
+        closes=closes,
+        lead=(*fixed, lead),
+        trail=(trail, *ending[::-1]),
     )
+
+
+def _cut_fixed(parts: list[Part]) -> tuple[list[Part], list[Part]]:
+    """Return the fixed masks that parts begin with, with the space before them, and the rest."""
+    n = 0
+    for i, part in enumerate(parts):
+        if isinstance(part, Mask) and part.is_fixed:
+            n = i + 1
+        elif isinstance(part, Mask) or part.strip():
+            break
+    return parts[:n], parts[n:]
+
+
+def _joined(mask: Mask, between: str, other: Mask) -> list[Part]:
+    """Return two masks as one, unless only one of them is fixed."""
+    if mask.is_fixed != other.is_fixed:
+        return [mask, between, other] if between else [mask, other]
+    return [Mask(mask.source + between + other.source, is_fixed=mask.is_fixed)]
 
 
 def merged(parts: Sequence[Part]) -> list[Part]:
@@ -134,11 +162,11 @@ def merged(parts: Sequence[Part]) -> list[Part]:
         if isinstance(part, str):
             found[-1:] = [last + part] if isinstance(last, str) else [last, part]
         elif isinstance(last, Mask):
-            found[-1] = Mask(last.source + part.source)
+            found[-1:] = _joined(last, "", part)
         elif len(found) > 1 and not last.strip():
             before = found[-2]
             assert isinstance(before, Mask)  # two texts are one
-            found[-2:] = [Mask(before.source + last + part.source)]
+            found[-2:] = _joined(before, last, part)
         else:
             found.append(part)
     return found

@@ -67,12 +67,12 @@ class PassageWork:
         return [leaf for child in self.children for leaf in child.leaves()]
 
     def read(self, reply: str) -> tuple[Part, ...] | None:
-        """Return the parts of a reply with the white space of the source; None for lost marks."""
+        """Return the parts of a reply with the ends of the source; None for lost marks."""
         found = self.marked.read(reply)
         if found is None:
             return None
         m = self.marked
-        return tuple(merged((m.lead, *found, m.trail)))
+        return tuple(merged((*m.lead, *found, *m.trail)))
 
     def with_candidate(self, parts: Sequence[Part]) -> tuple[Part, ...]:
         """Return the whole passage as it would be with these parts in this place."""
@@ -100,9 +100,9 @@ class PassageWork:
         runs = self.marked.cut(texts)
         lead, trail = self.marked.lead, self.marked.trail
         if lead:
-            runs[0] = (lead, *runs[0])
+            runs[0] = (*lead, *runs[0])
         if trail:
-            runs[-1] = (*runs[-1], trail)
+            runs[-1] = (*runs[-1], *trail)
         self.children = [PassageWork(run, parent=self, is_sentence=is_sentence) for run in runs]
 
 

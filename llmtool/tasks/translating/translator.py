@@ -93,6 +93,8 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         text = case.variables.get(self.material)
         if not isinstance(text, str) or not text.strip():
             raise InputError("the text is empty")
+        if "\0" in text[:_SAMPLE]:
+            raise InputError("is a binary file, and no text")
         format = self.format or detect(case.name, text)
         document: Document = parse(text, format)
         source = self.source or _guess_source(document)
