@@ -14,7 +14,7 @@ from llmtool.cli.result_file import check, open_sink
 from llmtool.errors import ContractError, InputError, UsageError
 from llmtool.tasks.code_verbs import COMMIT
 from llmtool.tasks.coding import completing
-from llmtool.tasks.coding.fixing import back_up, error_of, make_fix
+from llmtool.tasks.coding.fixing import back_up, error_of, make_fix, name_in_patch
 from llmtool.tasks.coding.gap import parse_place, split_at
 from llmtool.tasks.coding.git import staged_diff
 from llmtool.tasks.coding.results import Fix
@@ -83,7 +83,8 @@ def fix(
     if view.dry_run:
         show.prompt(box, writing.request(case), as_json=view.json)
         return
-    result = make_fix(box.write_one(writing, case), original, file=os.path.relpath(file))
+    named = "-" if file == "-" else name_in_patch(file)
+    result = make_fix(box.write_one(writing, case), original, file=named)
     is_broken = result.status == "error"
     if view.json or not (code.strict and is_broken):
         with open_sink(view.output) as sink:

@@ -272,6 +272,33 @@ def test_a_fix_is_a_patch_that_git_applies(code: Callable[..., Done], repository
     ast.parse((repository / "add.py").read_text())
 
 
+@pytest.mark.parametrize("place", [".", "sub", "other"])
+def test_a_patch_of_a_file_in_a_folder_is_applied_at_the_root_and_beside_it(
+    code: Callable[..., Done], repository: Path, place: str
+) -> None:
+    for folder in ("sub", "other"):
+        (repository / folder).mkdir()
+    file = repository / "sub" / "add.py"
+    file.write_text(BROKEN)
+    named = os.path.relpath(file, repository / place)
+    done = code("fix", named, cwd=repository / place)
+    assert done.stdout.startswith(b"--- a/sub/add.py\n+++ b/sub/add.py\n")
+    for where in {".", place} - {"other"}:
+        file.write_text(BROKEN)
+        apply = ["git", "apply", "-"]
+        subprocess.run(apply, input=done.stdout, cwd=repository / where, check=True)
+        ast.parse(file.read_text())
+
+
+def test_a_patch_never_names_a_file_by_way_of_a_folder_above(
+    code: Callable[..., Done], tmp_path: Path
+) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "add.py").write_text(BROKEN)
+    done = code("fix", "../add.py", cwd=tmp_path / "work")
+    assert done.stdout.startswith(b"--- a/add.py\n+++ b/add.py\n")
+
+
 def test_a_fix_is_written_when_asked_and_the_old_file_kept(
     code: Callable[..., Done], tmp_path: Path
 ) -> None:

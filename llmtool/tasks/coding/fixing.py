@@ -56,6 +56,20 @@ def make_fix(result: Code, original: str, *, file: str) -> Fix:
     return Fix(**{**fields, "text": new, "diff": diff})
 
 
+def name_in_patch(file: str | Path) -> str:
+    """Return what a patch calls a file: its path from the root of the repository that it is in.
+
+    `git apply` finds that at the root and in the file's own folder, `patch -p1` at the root.
+    Elsewhere it is the path from the current folder, or from the file's own where it is outside.
+    """
+    path = Path(file).resolve()
+    for folder in path.parents:
+        if (folder / ".git").exists():
+            return path.relative_to(folder).as_posix()
+    here = Path.cwd().resolve()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
+
+
 def as_written(code: str, original: str) -> str:
     """Return code with the line ends of a file, and a last one where the file has one.
 
