@@ -199,6 +199,37 @@ def tests(
     code_write.one(box, writing, case, view=view, strict=code.strict)
 
 
+def hook_words(
+    body: bool, template: str, tell: TellGroup, sampling: g.SamplingGroup, engine: g.EngineGroup
+) -> list[str]:
+    """Return the options with which a hook, which runs elsewhere, asks for the same message."""
+    words = ["-m", _from_anywhere(engine.model)] if engine.model else []
+    words += ["--body"] * body + ["--offline"] * engine.offline + ["--no-cache"] * engine.no_cache
+    if template != COMMIT:
+        words += ["-t", _from_anywhere(template)]
+    if tell.think is not None:
+        words.append("--think" if tell.think else "--no-think")
+    kv_type = engine.kv_type.value
+    values: dict[str, object] = {
+        **sampling.options(),
+        "system": tell.system,
+        "param": tell.param,
+        "ctx_size": engine.ctx_size,
+        "threads": engine.threads,
+        "n_gpu_layers": engine.n_gpu_layers,
+        "parallel": engine.parallel,
+        "kv_type": kv_type if kv_type != g.EngineGroup().kv_type.value else None,
+    }
+    for name, value in values.items():
+        given = value if isinstance(value, (list, tuple)) else [value]
+        words += [f"--{name.replace('_', '-')}={each}" for each in given if each is not None]
+    return words
+
+
+def _from_anywhere(name: str) -> str:
+    return os.path.abspath(name) if os.path.isfile(name) else name
+
+
 def commit(
     *,
     body: bool,
@@ -216,13 +247,9 @@ def commit(
     )
     check(report.output)
     if hook:
-        words = ["-m", engine.model] if engine.model else []
-        words += ["--body"] * body + ["--offline"] * engine.offline
-        if template != COMMIT:
-            words += ["-t", os.path.abspath(template) if os.path.isfile(template) else template]
-        for name, value in sampling.options().items():
-            values = value if isinstance(value, (list, tuple)) else [value]
-            words += [f"--{name.replace('_', '-')}={v}" for v in values if v is not None]
+        if report.json or report.stats:
+            raise UsageError("a hook begins a message: --hook goes without --json and --stats")
+        words = hook_words(body, template, tell, sampling, engine)
         options = "".join(f" {shlex.quote(word)}" for word in words)
         with open_sink(report.output) as sink:
             sink.write(_HOOK.format(options=options))

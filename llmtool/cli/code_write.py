@@ -98,8 +98,11 @@ def read_options(
     """
     if is_patch and code.run_tests is not None and PLACE not in code.run_tests:
         raise UsageError("the tests need to find the mended code: write {} for its file")
+    if view.json and view.output and code.run_tests is not None and PLACE not in code.run_tests:
+        raise UsageError("with --json the file of -o is no code to test: write {} for its file")
+    output_file = None if view.json else view.output  # else it holds JSON, whatever is written
     language = find_language(code.language) if code.language else None
-    for path in (file, view.output):
+    for path in (file, output_file):
         language = language or (language_of_file(path) if path else None)
     system = tell.system
     chosen = sampling.options()
@@ -114,7 +117,7 @@ def read_options(
         "variables": session.parse_params(tell.param or []),
     }
     if code.run_tests is not None:
-        options["run_tests"] = _Shown(code, language, None if is_patch else view.output)
+        options["run_tests"] = _Shown(code, language, None if is_patch else output_file)
     return options
 
 

@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import shlex
 import signal
 import stat
 import subprocess
@@ -121,6 +122,8 @@ def test_without_a_check_it_is_printed_as_it_is(code: Callable[..., Done]) -> No
     [
         (["x", "-l", "pyton"], "unknown language 'pyton': the nearest"),
         (["x", "--run-tests", "pytest"], "name one with -o"),
+        (["x", "--run-tests", "pytest", "--json", "-o", "x.py"], "write {} for its file"),
+        (["commit", "--hook", "--json"], "without --json"),
         (["x", "--limit", "3"], "belongs to a batch"),
         (["--each", "line", "--run-tests", "cat {}"], "without --each"),
         (["x", "--repair", "11"], "0<=x<=10"),
@@ -241,6 +244,31 @@ def test_git_runs_the_hook_that_was_written(code: Callable[..., Done], repositor
     done = code("commit", "--hook", "-o", hook, "--offline", "--stop", "a b", cwd=repository)
     assert done.returncode == 0 and os.access(hook, os.X_OK)
     assert "--offline --temperature=0.0 '--stop=a b'" in hook.read_text()
+
+
+def test_a_hook_asks_as_it_was_asked_for(run_llmtool: Callable[..., Any], repository: Path) -> None:
+    (repository / "m.gguf").write_bytes(b"")
+    options = (
+        "--system", "be brief", "-p", "a=b c", "-p", "d=e", "--no-think", "--ctx-size", "2048",
+        "--threads", "3", "-ngl", "all", "--parallel", "4", "--kv-type", "q8_0", "--no-cache",
+    )  # fmt: skip
+    hook = run_llmtool("code", "commit", "--hook", "-m", "m.gguf", *options, cwd=repository)
+    (command,) = re.findall(r"llmtool code commit --quiet(.*)\) \|\|", hook.stdout.decode())
+    assert shlex.split(command) == [
+        "-m", str(repository / "m.gguf"), "--no-cache", "--no-think", "--system=be brief",
+        "--param=a=b c", "--param=d=e", "--ctx-size=2048", "--threads=3", "--n-gpu-layers=all",
+        "--parallel=4", "--kv-type=q8_0",
+    ]  # fmt: skip
+    again = run_llmtool("code", "commit", "--hook", *shlex.split(command), cwd=repository)
+    assert again.stdout == hook.stdout
+
+
+def test_json_in_a_file_says_nothing_of_the_language(
+    code: Callable[..., Done], tmp_path: Path
+) -> None:
+    args = ("a function is_even(n)", "--json", "-o", "told.json", "--max-tokens", "60")
+    code(*args, cwd=tmp_path)
+    assert json.loads((tmp_path / "told.json").read_text())["language"] != "json"
 
 
 def test_nothing_is_run_and_nothing_written_unless_asked(
