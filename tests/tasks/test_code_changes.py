@@ -316,6 +316,47 @@ def test_a_large_file_is_read_hunk_by_hunk_and_said_once(tmp_path: Path) -> None
     assert [f.line for f in result.findings] == [1]
 
 
+class Looping(ScriptedEngine):
+    """Goes round in a circle unless repeating is penalized."""
+
+    def __init__(self, reply: str, *, can_stop: bool) -> None:
+        super().__init__(lambda prompt: reply if self.varied[-1] and can_stop else '{"a ' * 99)
+        self.varied: list[bool] = []
+
+    def stream(self, requests: Any) -> Any:
+        def watched() -> Any:
+            for request in requests:
+                self.varied.append(request.sampling.dry_multiplier > 0)
+                yield request
+
+        return super().stream(watched())
+
+
+@pytest.mark.parametrize(
+    ("can_stop", "options", "varied"),
+    [
+        (True, {}, [False, True]),
+        (False, {}, [False, True]),
+        (False, {"dry_multiplier": 0.5}, [True]),
+    ],
+    ids=["breaks the loop", "loops again", "was penalized before"],
+)
+def test_a_reply_that_loops_is_asked_for_once_more(
+    tmp_path: Path, can_stop: bool, options: dict[str, Any], varied: list[bool]
+) -> None:
+    box, _ = make(tmp_path, "")
+    engine = Looping(findings((2, "note", "all is well")), can_stop=can_stop)
+    box = Toolbox(engine=engine, folders=box.folders, settings=Settings(), environ={})
+    one = DIFF.split("diff --git a/uv")[0]
+    if can_stop:
+        result = box.review_code(one, max_tokens=40, **options)
+        assert ([f.line for f in result.findings], result.n_failed) == ([2], 0)
+    else:
+        with pytest.raises(ContractError, match="cut"):
+            box.review_code(one, max_tokens=40, **options)
+    assert engine.varied == varied
+
+
 def test_a_part_that_fails_is_told_and_the_rest_counts(tmp_path: Path) -> None:
     two = DIFF.split("diff --git a/uv")[0] + "--- a/b.py\n+++ b/b.py\n@@ -1 +1 @@\n-a\n+b\n"
 

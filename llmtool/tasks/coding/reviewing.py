@@ -9,14 +9,17 @@ from typing import Any
 import msgspec
 
 from llmtool.engine.types import Engine, Failed, Request
-from llmtool.errors import InputError
+from llmtool.errors import ContractError, InputError
 from llmtool.tasks.coding.asking import ask, has_room, total
 from llmtool.tasks.coding.diffs import FileDiff, Hunk, parse_diff, parts_of, with_numbers
 from llmtool.tasks.coding.results import SEVERITIES, Finding, LeftOut, Review
 from llmtool.tasks.contract import make_contract
 from llmtool.tasks.prepare import Case, Preparation
+from llmtool.tasks.results import Generation
 
 _ONLY_REMOVED = "only removed lines"
+# Runs of fewer tokens are JSON's own: the names of a finding's fields.
+_VARIED: dict[str, Any] = {"dry_multiplier": 0.8, "dry_allowed_length": 6}
 MAX_PROMPT = 2048  # tokens of one part: a model finds more in what it can oversee
 
 
@@ -24,7 +27,8 @@ def review(engine: Engine, prepared: Preparation, diff: str) -> Review:
     """Return what a model finds in a diff; each finding's line is in the part that it is about.
 
     The constraint of a part allows no line but its own, and what a model says twice is told once.
-    A part whose reply fails is told in the warnings; if all fail, the first error is raised.
+    A part whose reply is cut is asked for once more; one whose reply fails is told in the warnings.
+    If all fail, the first error is raised.
 
     Raises:
         InputError: the diff changes nothing.
@@ -45,7 +49,7 @@ def review(engine: Engine, prepared: Preparation, diff: str) -> Review:
     ]
     parts = [part for part in all_parts if not _only_removes(part)]
     requests = [_request(prepared, part, i) for i, part in enumerate(parts)]
-    outcomes = ask(engine, prepared, requests)
+    outcomes = _ask(engine, prepared, requests)
     failed = [each for each in outcomes if isinstance(each, Failed)]
     if failed and len(failed) == len(outcomes):
         raise failed[0].error
@@ -69,6 +73,36 @@ def review(engine: Engine, prepared: Preparation, diff: str) -> Review:
         seconds=time.perf_counter() - started,
         warnings=tuple(warnings),
     )
+
+
+def _ask(
+    engine: Engine, prepared: Preparation, requests: list[Request]
+) -> list[Generation | Failed]:
+    """Return the outcome of each request; one that ran into its limit is asked once more.
+
+    What does not end goes round in a circle as a rule, which a penalty on long runs breaks.
+    """
+    outcomes = ask(engine, prepared, requests)
+    cut = [
+        i
+        for i, outcome in enumerate(outcomes)
+        if _is_cut(outcome) and not requests[i].sampling.dry_multiplier
+    ]
+    varied = (
+        msgspec.structs.replace(
+            requests[i], sampling=msgspec.structs.replace(requests[i].sampling, **_VARIED)
+        )
+        for i in cut
+    )
+    for i, outcome in zip(cut, ask(engine, prepared, varied) if cut else (), strict=True):
+        outcomes[i] = outcome
+    return outcomes
+
+
+def _is_cut(outcome: Generation | Failed) -> bool:
+    error = outcome.error if isinstance(outcome, Failed) else None
+    reply = error.result if isinstance(error, ContractError) else None
+    return isinstance(reply, Generation) and reply.finish_reason == "length"
 
 
 def _without_the_removed(file: FileDiff) -> FileDiff:
