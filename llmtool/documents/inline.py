@@ -17,6 +17,9 @@ _TOKEN = re.compile(
   | (?P<auto><(?:[A-Za-z][A-Za-z0-9+.-]{1,31}:[^\s<>]*|[\w.!\#$%&'*+/=?^`{|}~-]+@[\w.-]+)>)
   | (?P<comment><!--.{0,4000}?-->)
   | (?P<tag></?[A-Za-z][A-Za-z0-9-]*(?:\s[^<>]*)?/?>)
+  | (?P<wiki>!?\[\[[^\[\]\n]{1,400}\]\](?![(\[]))
+  | (?P<emoji>(?<![\w:]):(?:[a-z][a-z0-9_+-]*|[+-]1):(?![\w:]))
+  | (?P<definition>\A:(?=[ \t]))
   | (?P<note>\[\^[^\]\s]+\]:?)
   | (?P<task>\A\[[ xX]\](?=\s))
   | (?P<target>(?<=\])\()
@@ -28,14 +31,15 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
-_FIXED = re.compile(r"\[\^[^\]\s]+\]:|\[[ xX]\]\s")
+_FIXED = re.compile(r"\[\^[^\]\s]+\]:|\[[ xX]\]\s|:[ \t]")
 
 
 def split_inline(text: str, labels: Container[str] = ()) -> Iterator[Part]:
     """Yield the parts of a paragraph's source.
 
-    Code, targets of links and images, references, tags, entities, escapes, notes and formulas are
-    masks; emphasis and the brackets of a link stay in the text, since models keep them well.
+    Code, targets of links and images, references, links of a wiki, tags, entities, escapes, names
+    of emoji, the colon of a definition, notes and formulas are masks; emphasis and the brackets of
+    a link stay in the text, since models keep them well.
     `labels` are those of the document's references, normalized: `[label]` alone is a link to one.
 
     Example:

@@ -1,6 +1,6 @@
 """Markdown: the words of its blocks; with `markdown_html` the only importer of markdown_it.
 
-CommonMark with tables, strikethrough, front matter, task lists, footnotes and formulas. A block
+CommonMark with tables, strikethrough, front matter, tasks, notes, definitions and formulas. A block
 that cannot be found in the source as it was parsed is left alone.
 """
 
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 _FRONT_MATTER = re.compile(r"\ufeff?(---|\+\+\+)[ \t]*\n.*?^\1[ \t]*(?:\n|\Z)", re.S | re.M)
 _STRUCTURE = re.compile(
     r"#{1,6}(?:\s|$)|[-+*](?:\s|$)|\d{1,9}[.)](?:\s|$)|>|\||=+\s*$|-+\s*$|`{3}|~{3}|<[/!?a-zA-Z]"
-    r"|\[[^\]]*\]:|[*_-](?:[ \t]*[*_-]){2,}\s*$|:?-+:?\s*\|"
+    r"|:\s|\[[^\]]*\]:|[*_-](?:[ \t]*[*_-]){2,}\s*$|:?-+:?\s*\|"
 )
 _ALONE = re.compile(r"\[![A-Za-z]+\][+-]?|:{3,}.*")  # an alert's kind, a container's fence
-_NOTE = re.compile(r"^\[\^[^\]\s]+\]:|\A\[[ xX]\]\s", re.MULTILINE)  # and a task's box
+# And a definition's colon, and a task's box.
+_NOTE = re.compile(r"^\[\^[^\]\s]+\]:|^:[ \t]|\A\[[ xX]\]\s", re.MULTILINE)
 _MAX_OPEN_TARGETS, _MAX_OPEN_BRACKETS = 1000, 20_000
 _MIN_COLUMNS = 40
 _FIRST_MASK = 0xF0000  # a private character stands for each mask while a line is broken

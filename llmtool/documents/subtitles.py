@@ -20,6 +20,7 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 # Tags, karaoke times, positions, entities.
 _TAGS = re.compile(r"(<[^<>\n]*>|\{\\[^{}\n]*\}|&(?:\w+|#\d+);)")
 _SPEAKER = re.compile(r"[ \t]*(?:<[^<>\n]*>|\{\\[^{}\n]*\})*[ \t]*[-–—‐][ \t]*")
+_NEXT_SPEAKER = re.compile(_SPEAKER.pattern + r"(?:(?<=[ \t])\S|[^\d\s])")  # and not "-5"
 _FIRST_MASK = 0xF0000  # a private character stands for each mask while lines are broken
 
 
@@ -131,13 +132,23 @@ def _segments(cue: list[tuple[int, str]]) -> Iterator[Segment]:
         elif runs[-1]:
             runs.append([])
     for run in runs:
-        speakers = [_SPEAKER.match(line) for _, line in run]
-        if len(run) > 1 and all(speakers):
-            for (start, line), speaker in zip(run, speakers, strict=True):
-                assert speaker is not None
-                yield from _segment([(start + speaker.end(), line[speaker.end() :])])
-        else:
-            yield from _segment(run)
+        turns = _turns(run)
+        for turn in turns:
+            (start, line), *rest = turn
+            dash = _SPEAKER.match(line) if len(turns) > 1 else None
+            at = dash.end() if dash else 0
+            yield from _segment([(start + at, line[at:]), *rest])
+
+
+def _turns(run: list[tuple[int, str]]) -> list[list[tuple[int, str]]]:
+    """Return the lines of each speaker: a dash begins another one's."""
+    turns: list[list[tuple[int, str]]] = []
+    everyone = all(_SPEAKER.match(line) for _, line in run)
+    for start, line in run:
+        if not turns or everyone or _NEXT_SPEAKER.match(line):
+            turns.append([])
+        turns[-1].append((start, line))
+    return turns
 
 
 def _segment(run: list[tuple[int, str]]) -> Iterator[Segment]:

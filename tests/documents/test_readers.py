@@ -25,6 +25,7 @@ def shown(document: Document) -> list[str]:
     ]
 
 
+AT = "1\n00:00:01,000 --> 00:00:02,000\n"
 SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
     "heading": ("md", "## Big *news* ##\n", ["Big *news*"]),
     "paragraph of two lines": ("md", "one\ntwo\n", ["one two"]),
@@ -49,6 +50,25 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
         "[^1]: First note\n  goes on.\n[^b]: Second note.\n",
         ["‹[^1]:› First note goes on.", "‹[^b]:› Second note."],
     ),
+    "definitions": (
+        "md",
+        "Term\n: The first\n  meaning\n: The other\n\nAnother\n\n: One alone\n",
+        ["Term", "‹:› The first meaning", "‹:› The other", "Another", "‹:› One alone"],
+    ),
+    "links of a wiki, names of emoji": (
+        "md",
+        "See [[Home page|home]] and ![[a b.png]] :smile: at 10:30:45 :+1: [[x]](u)\n",
+        ["See ‹[[Home page|home]]› and ‹![[a b.png]]› ‹:smile:› at 10:30:45 ‹:+1:› [[x]]‹(u)›"],
+    ),
+    "a second speaker": (
+        "srt",
+        f"{AT}Hello there.\n- How\nare you?\n",
+        ["Hello there.", "How are you?"],
+    ),
+    "two speakers": ("srt", f"{AT}- Hello\nthere.\n– Hi.\n", ["Hello there.", "Hi."]),
+    "a number below zero": ("srt", f"{AT}It fell to\n-5 degrees.\n", ["It fell to -5 degrees."]),
+    "counting": ("srt", f"{AT}-5 pears\n-6 apples\n", ["5 pears", "6 apples"]),
+    "a number said": ("srt", f"{AT}How many?\n- 5 apples.\n", ["How many?", "5 apples."]),
     "alerts and containers": (
         "md",
         "> [!NOTE]\n> Watch\n> out.\n\n::: warning\nBe careful.\n:::\n",
