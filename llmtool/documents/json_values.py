@@ -23,7 +23,10 @@ class JsonValues:
     def __init__(self, source: str) -> None:
         self.source = source
         self._is_ascii = source.isascii() and "\\u" in source
-        self.segments: tuple[Segment, ...] = tuple(_segments(source))
+        values = tuple(_segments(source))
+        self.segments: tuple[Segment, ...] = tuple(s for s in values if not _is_plural(s))
+        # Values with plurals of ICU, whose branches are a language of their own: left as they are.
+        self.left_alone: tuple[Segment, ...] = tuple(filter(_is_plural, values))
 
     def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
         if tuple(parts) == segment.parts:
@@ -111,12 +114,16 @@ def _is_language(text: str, path: list[str | int]) -> bool:
     if not text.isprintable() and any("\ud800" <= c <= "\udfff" for c in text):
         return False  # half a character, which no file can hold
     if _PLURAL.search(text):
-        return False  # its branches are a language of their own
+        return True  # for those who tell what is left alone
     words = text.split()
     if len(words) == 1 and _IS_TOKEN.fullmatch(words[0]):
         return False
     parts = split_parts(text)
     return any(isinstance(part, str) and any(map(str.isalpha, part)) for part in parts)
+
+
+def _is_plural(segment: Segment) -> bool:
+    return bool(_PLURAL.search(segment.source))
 
 
 def _skeleton(value: object) -> object:

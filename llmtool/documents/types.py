@@ -47,6 +47,11 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
         """The text alone, as for telling its language."""
         return "".join(part if isinstance(part, str) else " " for part in self.parts)
 
+    @property
+    def source(self) -> str:
+        """The text with what stays in it."""
+        return "".join(part if isinstance(part, str) else part.source for part in self.parts)
+
 
 class Document(Protocol):
     """A source that was parsed; `segments` are in its order and do not overlap."""

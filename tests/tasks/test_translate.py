@@ -257,6 +257,22 @@ def test_then_sentence_by_sentence_and_at_last_the_source_stays_and_is_told() ->
     ]  # fmt: skip
 
 
+def test_a_value_with_plurals_is_left_alone_and_told() -> None:
+    plural = "{n, plural, one {# file} other {# files}}"
+    source = f'{{\n"a": "Good morning, everybody!",\n"b": "{plural}"\n}}'
+    made = box(known)
+    result = made.translate(source, to="de", source="en", format="json")
+    assert result.text == source.replace("Good morning, everybody!", "Guten Morgen zusammen!")
+    assert [(k.line, k.reason, k.text) for k in result.kept] == [
+        (3, "has plurals or choices of ICU", plural)
+    ]
+    assert result.warnings == (
+        "1 of 2 passages was not translated (line 3: has plurals or choices of ICU)",
+    )
+    with pytest.raises(ContractError, match="plurals"):
+        made.translate(source, to="de", source="en", format="json", strict=True)
+
+
 def test_strict_makes_a_kept_passage_an_error_that_has_the_result() -> None:
     with pytest.raises(
         ContractError, match=r"1 of 1 passage was not translated \(line 1: "

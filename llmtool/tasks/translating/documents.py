@@ -9,8 +9,9 @@ from typing import Protocol
 
 import msgspec
 
+from llmtool.documents.json_values import JsonValues
 from llmtool.documents.placeholders import find_placeholder_fault
-from llmtool.documents.types import Document, Format, Part
+from llmtool.documents.types import Document, Format, Part, Segment
 from llmtool.engine.types import FinishReason, Request
 from llmtool.tasks.results import KeptPassage
 from llmtool.tasks.together import Call, Reply, Work
@@ -100,17 +101,31 @@ class DocumentWork(Work[Passage]):
             yield Passage(id=self.id, text=text, n_done=self.n_done, n_segments=len(self.works))
 
     def kept(self) -> tuple[KeptPassage, ...]:
-        source = self.document.source
-        return tuple(
-            KeptPassage(
-                line=source.count("\n", 0, self.document.segments[index].start) + 1,
-                reason=leaf.reason,
-                text=leaf.marked.plain,
-            )
-            for index, work in enumerate(self.works)
+        """What stayed in its language, and why: by its faults, or left alone by the reader."""
+        found = [
+            (segment, leaf.reason, leaf.marked.plain)
+            for segment, work in zip(self.document.segments, self.works, strict=True)
             for leaf in work.leaves()
             if leaf.reason
+        ]
+        found += [
+            (segment, "has plurals or choices of ICU", segment.source)
+            for segment in self._left_alone
+        ]
+        source = self.document.source
+        return tuple(
+            KeptPassage(line=source.count("\n", 0, segment.start) + 1, reason=reason, text=text)
+            for segment, reason, text in sorted(found, key=lambda each: each[0].start)
         )
+
+    @property
+    def n_passages(self) -> int:
+        """How many there are, with those that no model is asked about."""
+        return len(self.works) + len(self._left_alone)
+
+    @property
+    def _left_alone(self) -> tuple[Segment, ...]:
+        return self.document.left_alone if isinstance(self.document, JsonValues) else ()
 
     def _begin(self, work: PassageWork) -> Iterator[Call]:
         text = work.marked.text

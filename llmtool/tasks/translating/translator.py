@@ -186,7 +186,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
             warnings=tuple(self._warnings(work, text, kept)),
         )
         if kept and self.strict:
-            return Failed(work.id, ContractError(_told(kept, len(work.works)), result=result))
+            return Failed(work.id, ContractError(_told(kept, work.n_passages), result=result))
         difference = work.document.compare(text)
         if difference is not None:
             message = f"the structure is not that of the source: {difference}"
@@ -196,10 +196,10 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
     def _warnings(
         self, work: DocumentWork, text: str, kept: tuple[KeptPassage, ...]
     ) -> Iterator[str]:
-        if not work.works:
+        if not work.n_passages:
             yield "there is nothing to translate"
         if kept:
-            yield _told(kept, len(work.works))
+            yield _told(kept, work.n_passages)
         if work.source and work.source.base == self.to.base and work.source.code == self.to.code:
             yield f"the text seems to be in {self.to.name} already"
         folded = text.casefold()
