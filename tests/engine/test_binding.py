@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_model import CHATML
 
 from llmtool.constraints import Constraint
 from llmtool.constraints.compiler import ConstraintCompiler
 from llmtool.engine.binding import Binding
+from llmtool.engine.local import LocalEngine
 from llmtool.engine.reply import Reply
 from llmtool.engine.text_stream import ThoughtMarks
+from llmtool.engine.types import Message, Prompt, Request, Sampling, Token
 
 THINK = ThoughtMarks("<think>", "</think>")
 CHANNELS = ThoughtMarks("<|c|>analysis<|m|>", "<|s|><|c|>final<|m|>", "<|c|>final<|m|>")
@@ -120,3 +125,40 @@ def test_an_answer_that_breaks_the_constraint_is_bent_to_it() -> None:
         "<think>hm</think>yes",
         "<think>hm</think>no",
     )
+
+
+@pytest.mark.parametrize(
+    ("named", "thinking", "may_think"),
+    [
+        ("<|channel|>analysis", None, True),
+        ("<|channel|>analysis", False, True),
+        ("<think>", True, True),
+        ("<think>", False, False),
+    ],
+    ids=["channels", "channels, unasked", "thought", "thought, unasked"],
+)
+def test_who_marks_its_answer_may_begin_with_a_mark_though_nobody_asks_for_a_thought(
+    tiny_model: Callable[..., Path], named: str, thinking: bool | None, may_think: bool
+) -> None:
+    template = f"{{# {named} #}}{CHATML}"
+    engine = LocalEngine(tiny_model("plain", chat_template=template, printable=True), n_threads=1)
+    requests = [
+        Request(
+            id=id,
+            prompt=Prompt(messages=(Message("user", "hello"),), thinking=thinking),
+            n=32,
+            sampling=Sampling(
+                temperature=100,  # all that is allowed is about as likely
+                top_k=0,
+                top_p=1,
+                min_p=0,
+                seed=100 * id,
+                max_tokens=30,
+                constraint=Constraint("regex", "yes|no"),
+            ),
+        )
+        for id in range(32)
+    ]
+    events = [event for event in engine.stream(requests) if isinstance(event, Token)]
+    engine.close()
+    assert any(event.thought for event in events) is may_think

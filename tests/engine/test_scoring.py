@@ -11,7 +11,7 @@ import pytest
 from llmtool.engine.context import Context
 from llmtool.engine.local import LocalEngine
 from llmtool.engine.logits import LogSoftmax
-from llmtool.engine.scoring import MAX_BRANCHES, make_tree
+from llmtool.engine.scoring import MAX_BRANCHES, Scoring, make_tree
 from llmtool.engine.types import (
     Cancellation,
     Failed,
@@ -180,6 +180,20 @@ def test_the_tree_shares_what_candidates_begin_with() -> None:
     assert (tree.n_tokens, tree.n_branches) == (2, 1)
     ending = make_tree([(1, 2, 3), (1, 2, 4), (5,)], end=True)
     assert (ending.n_tokens, ending.n_branches) == (5, 3)
+
+
+@pytest.mark.parametrize(
+    ("end", "n_seq"), [(False, 1), (True, MAX_BRANCHES + 1)], ids=["alone", "with their ends"]
+)
+def test_labels_of_one_token_take_turns_where_their_ends_are_scored(
+    engine: LocalEngine, end: bool, n_seq: int
+) -> None:
+    # Without its end a label of one token is read off the prompt's own row.
+    ids = {engine.tokenize_continuation(chr(c)): chr(c) for c in range(0x21, 0x7F)}
+    labels = tuple(text for tokens, text in ids.items() if len(tokens) == 1)[: 2 * MAX_BRANCHES]
+    assert len(labels) > MAX_BRANCHES
+    job = Scoring(engine, ScoreRequest(prompt=Prompt(text=PROMPT), candidates=labels, end=end))
+    assert job.n_seq == n_seq
 
 
 def generate_with_logprobs(engine: LocalEngine, **sampling: object) -> list[TokenLogprob]:
