@@ -275,14 +275,14 @@ class Chat:
         session = yield from self._model.make_room(session, policy=self.overflow)
         *turns, turn = session.turns
 
-        name = self.tools.model_name
+        reference = self.tools.model_reference
 
         def keep(last: Turn) -> None:
-            kept = msgspec.structs.replace(session, turns=(*turns, last), model=name)
+            kept = msgspec.structs.replace(session, turns=(*turns, last), model=reference)
             self._keeper.keep(kept)
 
         keep(turn)
-        pieces = Pieces(turn, model=name)
+        pieces = Pieces(turn, model=self.tools.model_name)
         try:
             for event in self._model.stream(session, seed=seed):
                 if isinstance(event, Token):
