@@ -102,6 +102,7 @@ class ReplyView:
     def _end(self) -> None:
         if self._markdown is not None:
             self._markdown.end()
+            output.draw_text("\n")
         output.stdout.end_line()
 
 
