@@ -86,6 +86,11 @@ class Chat:
         return self.session.turns
 
     @property
+    def is_kept(self) -> bool:
+        """Whether the conversation is on disk, or will be after its first turn."""
+        return self._keeper.store is not None
+
+    @property
     def unsaved(self) -> str | None:
         """Why the last change is not on disk; None where it is, or is to be nowhere."""
         return self._keeper.unsaved

@@ -396,6 +396,22 @@ def test_stopping_and_going_on_as_a_job(chat: Start) -> None:
         terminal.wait_for("word399", timeout=60)
 
 
+def test_where_nothing_can_be_kept_one_can_talk_all_the_same(
+    env: dict[str, str], tmp_path: Path, starter: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    argv = [*LLMTOOL, "chat", "-m", "starter", "--max-tokens", "4"]
+    variables = {**env, "TERM": "xterm", "LLMTOOL_DATA_DIR": str(tmp_path / "file" / "data")}
+    with Terminal(argv, variables, cwd=tmp_path) as terminal:
+        terminal.wait_for("this conversation is not kept")
+        wait_for_prompt(terminal)
+        say(terminal, "Hello", "cut at 4 tokens", 2)
+        terminal.send("\x04")
+        assert terminal.exit_status == 0
+    with Terminal([*argv, "--session", "s", "Hi"], variables, cwd=tmp_path) as terminal:
+        assert terminal.exit_status == 1
+
+
 def test_the_real_command_with_the_starter_model(
     env: dict[str, str], tmp_path: Path, starter: Path
 ) -> None:
