@@ -330,6 +330,8 @@ class TestCommands:
             say(terminal, "a", "fine words", 2)
             say(terminal, f"/export {kind}", f"written to work.{kind}", 3)
             say(terminal, f"/export {kind}", "is there already", 4)
+            say(terminal, f"/export {kind} none/x.{kind}", "none is no folder", 5)
+        assert not (tmp_path / "none").exists()
         assert "fine words" in (tmp_path / f"work.{kind}").read_text()
 
 
