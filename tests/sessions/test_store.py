@@ -81,7 +81,9 @@ def test_a_failed_save_leaves_what_was_there(
     assert [p.name for p in sessions.folder.iterdir()] == ["work.jsonl"]
 
 
-@pytest.mark.parametrize("name", ["", "..", ".x", "a/b", "a b", "-x", "x" * 101, "a\n", "a\\b"])
+@pytest.mark.parametrize(
+    "name", ["", "..", ".x", "a/b", "a b", "-x", "x" * 101, "a\n", "a\\b", "a\x1b[31m", "a\u202eb"]
+)
 def test_a_name_is_no_path(sessions: Sessions, name: str) -> None:
     with pytest.raises(UsageError, match="no name of a session"):
         sessions.load(name)
