@@ -20,7 +20,7 @@ from pathlib import Path
 from llmtool.cli.chat_line import open_history
 history = open_history(Path(sys.argv[1]))
 for n in range(20):
-    history.store_string(f"{sys.argv[2]} {n}" + chr(10) + "word " * 6000)
+    history.store_string(f"{sys.argv[2]} {n}" + chr(10) + ("word" + chr(10)) * 6000)
 """
 ADD_A_TURN = """
 import sys, time
@@ -67,7 +67,7 @@ def test_eight_writers_of_the_configuration(
 def test_eight_writers_of_the_history_of_chat(tmp_path: Path) -> None:
     run_all(REMEMBER, tmp_path / "data" / "chat_history")
     kept = list(open_history(tmp_path / "data" / "chat_history").load_history_strings())
-    expected = [f"w{i} {n}\n" + "word " * 6000 for i in WRITERS for n in range(20)]
+    expected = [f"w{i} {n}\n" + "word\n" * 6000 for i in WRITERS for n in range(20)]
     assert sorted(kept) == sorted(expected)
 
 
