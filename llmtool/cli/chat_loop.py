@@ -13,7 +13,7 @@ from llmtool.cli import chat_slash, output, session, signals
 from llmtool.cli.chat_line import EditedReader, LineReader, PlainReader
 from llmtool.cli.chat_show import ReplyView, can_draw
 from llmtool.cli.groups import EngineGroup
-from llmtool.errors import Cancelled, LlmtoolError
+from llmtool.errors import Cancelled, ContextOverflow, LlmtoolError
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Turn
 from llmtool.tasks.chatting.budget import Budget
@@ -106,6 +106,8 @@ class Loop:
             self._say_stopped()
         except LlmtoolError as exc:
             output.error(str(exc))
+            if isinstance(exc, ContextOverflow) and self.chat.files:
+                output.note("/read - takes the files back that go with your next message")
         signals.forget_interrupt()
         if self.chat.unsaved:
             output.note(f"not saved: {self.chat.unsaved}")
@@ -194,7 +196,7 @@ class Loop:
         """Keep the session under a name; one that nobody has chosen goes."""
         old = self.chat.session.name
         self.chat.keep(name, self._store)
-        if self.keeps and _AUTOMATIC.fullmatch(old) and self._store.exists(old):
+        if self.keeps and name != old and _AUTOMATIC.fullmatch(old) and self._store.exists(old):
             self._store.remove(old)
         self.keeps = True
         output.note(f"kept as {name!r}")
