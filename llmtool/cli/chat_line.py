@@ -6,6 +6,7 @@ The only importer of prompt_toolkit.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterable
@@ -155,10 +156,15 @@ def _make_session(
     def is_command() -> bool:
         return session.default_buffer.text.startswith("/")
 
+    class Remembering(FileHistory):
+        def store_string(self, string: str) -> None:
+            with contextlib.suppress(OSError):  # a full disk; the line is remembered for this time
+                super().store_string(string)
+
     colored = output.use_color(output.STDOUT)
     session: PromptSession[str] = PromptSession(
         [("class:prompt", _PROMPT)],
-        history=InMemoryHistory() if history is None else FileHistory(_private(history)),
+        history=InMemoryHistory() if history is None else Remembering(_private(history)),
         completer=_completer(complete),
         complete_while_typing=is_command,
         bottom_toolbar=lambda: [("class:bottom-toolbar.text", toolbar())],

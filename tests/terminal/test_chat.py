@@ -389,6 +389,26 @@ def test_a_session_may_be_saved_under_its_own_name(chat: Start, sessions: Sessio
     assert sessions.names() == [name]
 
 
+def test_a_conversation_goes_on_where_nothing_can_be_written(chat: Start, tmp_path: Path) -> None:
+    with chat(["one reply", "another"]) as terminal:
+        wait_for_prompt(terminal)
+        data = tmp_path / "data"
+        for name in ("sessions", "chat_history"):  # no file can be written any more
+            (data / name).rename(data / f"{name}-away")
+        (data / "sessions").write_text("in the way")
+        (data / "chat_history").mkdir()
+        say(terminal, "Hi", "this turn is not saved", 2)
+        say(terminal, "And now?", "another", 3)
+        shown = "\n".join(terminal.screen())
+        assert shown.count("one reply") == 1
+        assert "one replyllmtool" not in terminal.raw.decode()
+        terminal.send("\x04")
+        terminal.wait_for("not kept:")
+        assert "kept as" not in terminal.raw.decode()
+        assert terminal.exit_status == 0
+    assert b"Press ENTER" not in terminal.raw
+
+
 def test_nothing_is_kept_where_nothing_is_to_be(chat: Start, tmp_path: Path) -> None:
     with chat(keeps=False) as terminal:
         wait_for_prompt(terminal)
