@@ -6,6 +6,7 @@ The only importer of prompt_toolkit.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterable
@@ -217,7 +218,8 @@ def open_history(path: Path) -> History:
 
         def store_string(self, string: str) -> None:
             lines = "".join(f"+{line}\n" for line in string.split("\n"))
-            with open(name, "ab", buffering=0) as file:
+            # On a full disk the line is remembered for this time alone.
+            with contextlib.suppress(OSError), open(name, "ab", buffering=0) as file:
                 file.write(f"\n# {datetime.now()}\n{lines}".encode("utf-8", "replace"))
 
     return WholeEntries(name)
