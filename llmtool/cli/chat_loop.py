@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmtool.cli import chat_slash, output, session, signals
+from llmtool.cli import cells, chat_slash, output, session, signals
 from llmtool.cli.chat_line import EditedReader, LineReader, PlainReader
 from llmtool.cli.chat_show import ReplyView, can_draw
 from llmtool.cli.groups import EngineGroup
@@ -241,9 +241,9 @@ class Loop:
             parts += [_speed(turns[-1])] if turns[-1].decode_seconds else []
         if self.chat.files:
             parts.append(f"{len(self.chat.files)} file{'s' * (len(self.chat.files) > 1)}")
-        while len(parts) > 1 and len(" · ".join(parts)) > columns:
+        while len(parts) > 1 and cells.width(" · ".join(parts)) > columns:
             parts.pop(0)
-        return " · ".join(parts)[:columns]
+        return cells.fit(" · ".join(parts), columns)
 
     def _leave(self) -> None:
         try:
