@@ -212,7 +212,7 @@ def test_a_file_of_the_name_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("content", "error", "reason"),
     [
-        (None, InputError, "there is no such file"),
+        (None, InputError, "no such file"),
         (b"\xff\xfe", InputError, "not UTF-8 at byte 0"),
         (b" " * ((1 << 20) + 1), InputError, "larger than 1 MiB"),
         (b'{"type": 3}', UsageError, "$.type"),

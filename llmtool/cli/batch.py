@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -12,6 +13,7 @@ from llmtool.cli import groups as g
 from llmtool.cli import output, show, signals
 from llmtool.cli.batch_rows import END, Rows, Tally
 from llmtool.cli.progress import count
+from llmtool.cli.result_file import check
 from llmtool.engine.types import Failed, Request, ScoreRequest
 from llmtool.errors import (
     Cancelled,
@@ -96,6 +98,8 @@ def open_reader(batch: g.BatchGroup, source: g.SourceGroup, view: g.PrintGroup) 
     reader = Reader(format, source.file or (), errors=source.errors.value)
     if view.output is not None and reader.reads(view.output):
         raise UsageError(f"{view.output}: is read and cannot be written at the same time")
+    if view.output is not None and not os.path.isfile(view.output):
+        check(view.output)  # what is there already is a journal, which is written in its place
     for _ in reader.read_header():
         with signals.interruptible():
             time.sleep(_POLL_SECONDS)

@@ -10,7 +10,7 @@ from llmtool.cli import code_write, inputs, output, session, show
 from llmtool.cli import groups as g
 from llmtool.cli.code_options import CodeGroup, ReportGroup, TellGroup
 from llmtool.cli.code_read import read_options, read_source, tell_left_out
-from llmtool.cli.result_file import open_sink
+from llmtool.cli.result_file import check, open_sink
 from llmtool.errors import ContractError, InputError, UsageError
 from llmtool.tasks.code_verbs import COMMIT
 from llmtool.tasks.coding import completing
@@ -60,10 +60,13 @@ def fix(
         raise UsageError("--write changes a file, and - is none")
     if file == "-" and error == "-":
         raise UsageError("standard input is named twice (-)")
+    check(view.output, reads=[file])
     text = inputs.read_file(file)  # a patch is of a whole file: no lines of it are named
     if not text.strip():
         raise InputError(f"{file}: is empty")
     before = b"" if file == "-" else Path(file).read_bytes()
+    if write:
+        check(file)
     original = ("\ufeff" if before.startswith(_BOM) else "") + text
     told = inputs.read_stdin() if error == "-" else error
     if told is not None and error != "-":
@@ -133,6 +136,7 @@ def complete(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     file, line, column = parse_place(place)
+    check(view.output, reads=[file])
     before, after = split_at(inputs.read_file(file), line, column, file=file)
     known = find_language(language) if language else language_of_file(file)
     box = session.open_toolbox(folders, settings, engine)
@@ -183,6 +187,7 @@ def tests(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     file, text = read_source(file)
+    check(view.output, reads=[file])
     options = code_write.read_options(code, tell, sampling, view=view, file=file)
     options["template"] = template
     if framework is not None:
@@ -208,6 +213,7 @@ def commit(
     folders, settings = session.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
+    check(report.output)
     if hook:
         words = ["-m", engine.model] if engine.model else []
         words += ["--body"] * body + ["--offline"] * engine.offline

@@ -8,7 +8,7 @@ from llmtool import __version__
 from llmtool.cli import groups as g
 from llmtool.cli import inputs, output, session, show
 from llmtool.cli.code_options import ReportGroup, TellGroup
-from llmtool.cli.result_file import open_sink
+from llmtool.cli.result_file import check, open_sink
 from llmtool.errors import InputError, LowConfidence, RecordsFailed, UsageError
 from llmtool.tasks.coding.gap import parse_range, take_lines
 from llmtool.tasks.coding.git import staged_diff
@@ -67,7 +67,8 @@ def explain(
     folders, settings = session.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
-    _, text = read_source(place)
+    file, text = read_source(place)
+    check(view.output, reads=[file])
     options = read_options(template, tell, sampling)
     box = session.open_toolbox(folders, settings, engine)
     prepared = box.prepare(options)
@@ -115,6 +116,7 @@ def review(
         raise UsageError("--sarif and --json exclude each other")
     if staged and source.file:
         raise UsageError("--staged and -f exclude each other")
+    check(report.output, reads=source.file or [])
     options = read_options(template, tell, sampling)
     if staged:
         diff: str | None = staged_diff()

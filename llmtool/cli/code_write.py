@@ -9,7 +9,7 @@ from llmtool.cli import batch as batches
 from llmtool.cli import groups as g
 from llmtool.cli import inputs, output, session, show, signals
 from llmtool.cli.code_options import CodeGroup, TellGroup
-from llmtool.cli.result_file import open_sink
+from llmtool.cli.result_file import check, open_sink
 from llmtool.engine.types import Failed
 from llmtool.errors import ContractError, UsageError
 from llmtool.tasks.coding.results import Code, RanTests
@@ -54,6 +54,7 @@ def write(
         prompt = None if request is None else inputs.read_argument(request)
     else:
         batches.refuse(batch)
+        check(view.output, reads=source.file or [])
         prompt, material = inputs.gather(
             request, source.file or [], no_stdin=source.no_stdin, errors=source.errors.value
         )

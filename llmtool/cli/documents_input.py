@@ -13,8 +13,8 @@ def read_documents(paths: list[str], *, no_stdin: bool, errors: Errors) -> list[
     """Return the name and the text of each file, or of standard input where none is named.
 
     Raises:
-        UsageError: there is nothing to read, or a name is no file.
-        InputError: a file cannot be read, is empty, or is no text.
+        UsageError: there is nothing to read.
+        InputError: a file is not there, cannot be read, is empty, or is no text.
     """
     if not paths:
         if no_stdin or output.STDIN in output.closed or inputs.stdin_is_terminal():
@@ -31,13 +31,13 @@ def read_document(path: str, *, errors: Errors) -> str:
     """Return the text of one file; `-` is standard input.
 
     Raises:
-        UsageError, InputError: as `read_documents` says.
+        InputError: as `read_documents` says.
     """
     from llmtool.documents.readable import read
 
     name = "standard input" if path == "-" else path
     if path != "-" and not os.path.lexists(path):
-        raise UsageError(f"{path}: there is no such file (a text goes in by a pipe)")
+        raise InputError(f"{path}: no such file (a text goes in by a pipe)")
     content = inputs.read_bytes(path)
     try:
         found = read(None if path == "-" else path, content)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from llmtool.cli import batch as batches
 from llmtool.cli import contracts, inputs, session, show
 from llmtool.cli import groups as g
+from llmtool.cli.result_file import check
 from llmtool.engine.types import Token
 from llmtool.errors import UsageError
 from llmtool.tasks.each import Binding, fill
@@ -77,6 +78,7 @@ def command(
         options["variables"] = {**(options.get("variables") or {}), **fixed}
     else:
         batches.refuse(batch)
+        check(view.output, reads=source.file or [])
         prompt, material = inputs.gather(
             text,
             source.file or [],

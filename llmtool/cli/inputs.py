@@ -46,6 +46,8 @@ def read_bytes(path: str) -> bytes:
             raise InputError(f"{path}: is a directory")
         with open(path, "rb") as file:
             return _read_all(file.fileno(), path)
+    except FileNotFoundError as exc:
+        raise InputError(f"{path}: no such file") from exc
     except OSError as exc:
         where = source if path == "-" else f"{path}:"
         raise InputError(f"{where} cannot be read: {exc.strerror}") from exc

@@ -11,6 +11,7 @@ from llmtool.cli import groups as g
 from llmtool.cli import inputs, labels_show, output, session, show
 from llmtool.cli.labels_input import read_labelled, read_options
 from llmtool.cli.progress import RecordProgress
+from llmtool.cli.result_file import check
 from llmtool.errors import (
     ContextOverflow,
     LlmtoolError,
@@ -92,6 +93,7 @@ def classify(
         reader = batches.open_reader(batch, source, view)
     else:
         batches.refuse(batch)
+        check(view.output, reads=source.file or [])
         if labels.calibrate is not None and text is None and not source.file:
             material = None if source.no_stdin else inputs.read_optional_stdin()
             fits_only = material is None

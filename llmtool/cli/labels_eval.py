@@ -10,7 +10,7 @@ import msgspec
 from llmtool.cli import groups as g
 from llmtool.cli import labels_command, labels_input, labels_plot, labels_show, output, session
 from llmtool.cli.progress import RecordProgress
-from llmtool.cli.result_file import open_sink
+from llmtool.cli.result_file import check, open_sink
 from llmtool.errors import UsageError
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.scoring import evaluate as measure
@@ -49,6 +49,7 @@ def run(
         data
     ):
         raise UsageError("the texts that are measured must not be those of --calibrate")
+    check(view.output, reads=[data])
     folders, settings = session.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )

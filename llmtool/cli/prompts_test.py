@@ -196,6 +196,7 @@ def read_baseline(path: str | None, *, update: bool) -> Baseline:
         UsageError: there is nothing to update.
         InputError: the file cannot be read.
     """
+    from llmtool.cli.result_file import check
     from llmtool.errors import UsageError
     from llmtool.testing import baseline
 
@@ -203,6 +204,8 @@ def read_baseline(path: str | None, *, update: bool) -> Baseline:
         if update:
             raise UsageError("--update-baseline needs a file: --baseline FILE")
         return baseline.Baseline()
+    if update:
+        check(path)  # before the models run
     if update and not Path(path).exists():
         return baseline.Baseline()
     return baseline.read(Path(path))

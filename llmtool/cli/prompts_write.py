@@ -157,7 +157,7 @@ def _read(file: str) -> tuple[str, str, str]:
         if not path.is_file():
             raise InputError(f"{file}: there is no system.md in this folder")
     if not path.is_file():
-        raise InputError(f"{file}: there is no such file")
+        raise InputError(f"{file}: no such file")
     if path.name == "system.md" and path.with_name("user.md").is_file():
         user = read_text(path.with_name("user.md"))
     return read_text(path), user, str(path.resolve() if path.name == "system.md" else path)

@@ -5,11 +5,32 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from llmtool.cli import output
-from llmtool.errors import OutputError
+from llmtool.errors import OutputError, UsageError
+
+_DESCRIPTOR = re.compile(r"-|/dev/stdout|/dev/stderr|/(?:dev|proc/self)/fd/(\d+)")
+
+
+def check(path: str | None, *, reads: Iterable[str] = ()) -> None:
+    """Refuse a result file that could not be written, before anything is made for it.
+
+    Raises:
+        UsageError: it is one of the files that the command reads.
+        OutputError: its folder is not there, or takes no files.
+    """
+    if path is None or _DESCRIPTOR.fullmatch(path):
+        return
+    file = Path(path)
+    if file.exists() and not file.is_file():
+        if file.is_dir():
+            raise OutputError(f"{path}: cannot be written: is a directory")
+        return  # a FIFO: to open it would tell its reader that something comes
+    if file.exists() and any(os.path.isfile(each) and file.samefile(each) for each in reads):
+        raise UsageError(f"{path}: is read and cannot be written at the same time")
+    FileResult(path).discard()
 
 
 @contextlib.contextmanager
@@ -41,9 +62,10 @@ class FileResult(output.Result):
             self._fd = self._open(path)
         except OSError as exc:
             raise OutputError(f"{path}: cannot be written: {exc.strerror}") from exc
+        self._is_open = True
 
     def _open(self, path: str) -> int:
-        descriptor = re.fullmatch(r"-|/dev/stdout|/dev/stderr|/(?:dev|proc/self)/fd/(\d+)", path)
+        descriptor = _DESCRIPTOR.fullmatch(path)
         if descriptor:
             number = descriptor[1] or {"/dev/stderr": output.STDERR}.get(path, output.STDOUT)
             return os.dup(int(number))
@@ -77,12 +99,17 @@ class FileResult(output.Result):
                 os.fsync(self._fd)
                 os.replace(self._temporary, self._path)
                 self._temporary = None
+            self._is_open = False
             os.close(self._fd)
         except OSError as exc:
             raise OutputError(f"{self._path}: write error: {exc.strerror}") from exc
 
     def discard(self) -> None:
         """Leave no part of a result behind."""
+        if self._is_open:
+            self._is_open = False
+            with contextlib.suppress(OSError):
+                os.close(self._fd)
         if self._temporary:
             with contextlib.suppress(OSError):
                 os.unlink(self._temporary)

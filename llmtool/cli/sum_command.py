@@ -9,7 +9,7 @@ from llmtool.cli import batch as batches
 from llmtool.cli import groups as g
 from llmtool.cli import inputs, output, session, show
 from llmtool.cli.documents_input import read_documents
-from llmtool.cli.result_file import open_sink
+from llmtool.cli.result_file import check, open_sink
 from llmtool.errors import UsageError
 from llmtool.tasks.each import Binding
 from llmtool.tasks.options import SummarizeOptions
@@ -76,6 +76,7 @@ def summarize(
         reader = batches.open_reader(batch, source.reading(paths), view)
     else:
         batches.refuse(batch)
+        check(view.output, reads=paths)
         texts = read_documents(paths, no_stdin=source.no_stdin, errors=source.errors.value)
         if together and len(texts) > 1:
             texts = [("all files", str(inputs.join(texts)))]

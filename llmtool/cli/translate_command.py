@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from llmtool.cli import batch as batches
 from llmtool.cli import groups as g
 from llmtool.cli import inputs, output, session, show
-from llmtool.cli.result_file import open_sink
+from llmtool.cli.result_file import check, open_sink
 from llmtool.errors import ContractError, InputError, UsageError
 from llmtool.records.readers import Reader
 from llmtool.records.text import Errors
@@ -73,6 +73,7 @@ def translate(
         reader = batches.open_reader(batch, source, view)
     else:
         batches.refuse(batch)
+        check(view.output, reads=[*(source.file or []), *([glossary] if glossary else [])])
         name, material = _gather(text, source)
     find_language(to)  # before a model is looked for
     box = session.open_toolbox(folders, settings, engine)

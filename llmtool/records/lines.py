@@ -47,6 +47,8 @@ class LineSource:
         self._fd, self._ended = -1, False
         try:
             self.info = os.fstat(0) if path == "-" else os.stat(path)
+        except FileNotFoundError as exc:
+            raise InputError(f"{self.name}: no such file") from exc
         except OSError as exc:
             raise InputError(f"{self.name}: cannot be read: {exc.strerror}") from exc
         if stat.S_ISDIR(self.info.st_mode):
@@ -127,6 +129,8 @@ def read_file(path: str) -> bytes:
             raise InputError(f"{path}: is a directory")
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError as exc:
+        raise InputError(f"{path}: no such file") from exc
     except OSError as exc:
         raise InputError(f"{path}: cannot be read: {exc.strerror}") from exc
     if len(data) > MAX_BYTES:

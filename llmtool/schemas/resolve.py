@@ -53,7 +53,7 @@ def from_argument(argument: str) -> Schema:
         is_file = False
     if not is_file:
         if argument.endswith(".json"):
-            raise InputError(f"{argument}: there is no such file")
+            raise InputError(f"{argument}: no such file")
         return _from_text(argument)
     try:
         with path.open("rb") as file:

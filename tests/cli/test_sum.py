@@ -147,7 +147,7 @@ def test_a_batch_of_files_takes_their_names(summarize: Callable[..., Any], tmp_p
         ((), b" \n", 14, "empty"),
         ((), b"\xff", 14, "UTF-8"),
         ((), b"ab\0cd", 14, "binary"),
-        (("The town library is closed.",), None, 2, "no such file"),
+        (("The town library is closed.",), None, 14, "no such file (a text goes in by a pipe)"),
         (("--length", "3 pages"), b"x", 2, "is no length"),
         (("--style", "haiku"), b"x", 2, "haiku"),
         (("--together", "--each", "line"), b"x", 2, "--each"),
