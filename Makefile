@@ -19,7 +19,7 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-# Fuzzing and soak tests, about ten minutes.
+# Fuzzing and soak tests, about half an hour.
 long: $(READY)
 	$(BIN)/python -m pytest -m long --timeout 1800
 

@@ -361,7 +361,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--language -l --check --no-check --repair --format --no-format --strict --run-tests --test-timeout --template -t --system -s --param -p --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --resume --overwrite --limit --jsonl --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --template -t --system -s --param -p --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --resume --overwrite --limit --jsonl --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
         "code explain")
             case "$prev" in
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -441,7 +441,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--error -e --write --language -l --check --no-check --repair --format --no-format --strict --run-tests --test-timeout --template -t --system -s --param -p --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--error -e --write --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --template -t --system -s --param -p --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
         "code complete")
             case "$prev" in
                 --language|-l) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -492,7 +492,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--framework --language -l --check --no-check --repair --format --no-format --strict --run-tests --test-timeout --template -t --system -s --param -p --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--framework --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --template -t --system -s --param -p --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
         "code commit")
             case "$prev" in
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;

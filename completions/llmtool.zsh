@@ -609,8 +609,8 @@ _llmtool_code_text() {
         '*--check[Look at the syntax of what was written]' \
         '*--no-check[Look at the syntax of what was written]' \
         '*--repair[Rounds of repair at most]:N:' \
-        '*--format[Lay it out with what is on PATH]' \
-        '*--no-format[Lay it out with what is on PATH]' \
+        '*--tidy[Lay it out with what is on PATH]' \
+        '*--no-tidy[Lay it out with what is on PATH]' \
         '*--strict[Print nothing rather than code with an error]' \
         '*--run-tests[Run CMD on the code; {} is its file]:CMD:' \
         '*--test-timeout[Stop CMD after that]:SECONDS:' \
@@ -765,8 +765,8 @@ _llmtool_code_fix() {
         '*--check[Look at the syntax of what was written]' \
         '*--no-check[Look at the syntax of what was written]' \
         '*--repair[Rounds of repair at most]:N:' \
-        '*--format[Lay it out with what is on PATH]' \
-        '*--no-format[Lay it out with what is on PATH]' \
+        '*--tidy[Lay it out with what is on PATH]' \
+        '*--no-tidy[Lay it out with what is on PATH]' \
         '*--strict[Print nothing rather than code with an error]' \
         '*--run-tests[Run CMD on the code; {} is its file]:CMD:' \
         '*--test-timeout[Stop CMD after that]:SECONDS:' \
@@ -855,8 +855,8 @@ _llmtool_code_tests() {
         '*--check[Look at the syntax of what was written]' \
         '*--no-check[Look at the syntax of what was written]' \
         '*--repair[Rounds of repair at most]:N:' \
-        '*--format[Lay it out with what is on PATH]' \
-        '*--no-format[Lay it out with what is on PATH]' \
+        '*--tidy[Lay it out with what is on PATH]' \
+        '*--no-tidy[Lay it out with what is on PATH]' \
         '*--strict[Print nothing rather than code with an error]' \
         '*--run-tests[Run CMD on the code; {} is its file]:CMD:' \
         '*--test-timeout[Stop CMD after that]:SECONDS:' \

@@ -168,6 +168,14 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
     def model_name(self) -> str:
         return self._reference or "scripted" if self._scripted else self.find_model().name
 
+    @property
+    def model_reference(self) -> str:
+        """What finds the model again, from any directory."""
+        if self._scripted:
+            return self.model_name
+        model = self.find_model()
+        return str(model.path.absolute()) if model.source == "path" else model.name
+
     @cached_property
     def model_identity(self) -> str:
         """The model's name and a hash of its file: another file gives other results."""

@@ -6,7 +6,7 @@ import json
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmtool.errors import TemplateError
@@ -177,6 +177,18 @@ def test_json_is_read_as_json(value: object) -> None:
 @given(st.text(alphabet="ab:-?[]{}\n\t \"'|>&*!#%~1.,", max_size=80))
 @pytest.mark.filterwarnings("ignore")
 def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        load(text, source="f")
+    except TemplateError as exc:
+        assert str(exc).startswith("f:")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@settings(max_examples=50_000, deadline=None)
+@given(st.text(alphabet="ab:-?[]{}\n\t \"'|>&*!#%~1.,\\\r\x00\x85\u2028é", max_size=300))
+@pytest.mark.filterwarnings("ignore")
+def test_any_text_is_read_or_refused_for_long(text: str) -> None:
     try:
         load(text, source="f")
     except TemplateError as exc:

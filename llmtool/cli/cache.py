@@ -18,6 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="List the prompts kept for reuse, and throw them away.",
+    epilog="Example: llmtool cache ls",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _HELP = {"help_option_names": ["-h", "--help"]}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from llmtool.cli import chat_show as show
 from llmtool.cli import documents_input, inputs, output, session, signals
 from llmtool.cli import groups as g
-from llmtool.errors import InputError, UsageError
+from llmtool.errors import InputError, OutputError, UsageError
 from llmtool.records.lines import LineSource
 from llmtool.records.text import Errors, decode
 from llmtool.sessions.store import Sessions
@@ -76,13 +76,19 @@ def chat(
         engine = replace(engine, model=store.load_head(name).model)
     keeps = name is not None or (talks and not no_save)
     box = session.open_toolbox(folders, settings, engine)
-    with Chat(
-        box,
-        session=name,
-        store=store if keeps else None,
-        overflow="drop" if overflow == "drop" else "summarize",
-        **options,
-    ) as conversation:
+    conversation = _open(
+        lambda store: Chat(
+            box,
+            session=name,
+            store=store,
+            overflow="drop" if overflow == "drop" else "summarize",
+            **options,
+        ),
+        store if keeps else None,
+        is_asked=name is not None,
+    )
+    keeps = conversation.is_kept
+    with conversation:
         for file in files:
             conversation.read(file.name, file.text)
         if talks:
@@ -106,6 +112,23 @@ def chat(
             _report(tell(conversation.stream(words)))
         if keeps:
             conversation.remember()
+
+
+def _open(
+    begin: Callable[[Sessions | None], Chat], store: Sessions | None, *, is_asked: bool
+) -> Chat:
+    """Begin a conversation, unkept where it cannot be kept and nobody has asked for that.
+
+    Raises:
+        OutputError: the session that was asked for cannot be written.
+    """
+    try:
+        return begin(store)
+    except OutputError as exc:
+        if is_asked:
+            raise
+        output.note(f"this conversation is not kept: {exc}")
+        return begin(None)
 
 
 Message = tuple[str, str | None]  # what is asked, and what it is about

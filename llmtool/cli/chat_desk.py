@@ -128,6 +128,8 @@ def export(session: Session, kind: str, path: str) -> str:
     target = Path(path).expanduser() if path else Path(f"{session.name}.{kind}")
     if target.exists():
         raise UsageError(f"{target} is there already: give another name")
+    if not target.parent.is_dir():
+        raise UsageError(f"{target.parent} is no folder")
     text = exporting.export(session, kind)
     files.write_atomically(target, text.encode())
     return f"written to {target}"

@@ -6,6 +6,7 @@ The only importer of prompt_toolkit.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.completion import Completion
     from prompt_toolkit.document import Document
+    from prompt_toolkit.history import History
 
 QUOTES = '"""'
 _PROMPT = "> "
@@ -136,7 +138,7 @@ def _make_session(
 ) -> PromptSession[str]:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.filters import Condition
-    from prompt_toolkit.history import FileHistory, InMemoryHistory
+    from prompt_toolkit.history import InMemoryHistory
     from prompt_toolkit.key_binding import KeyBindings
     from prompt_toolkit.output import ColorDepth
     from prompt_toolkit.styles import Style
@@ -158,7 +160,7 @@ def _make_session(
     colored = output.use_color(output.STDOUT)
     session: PromptSession[str] = PromptSession(
         [("class:prompt", _PROMPT)],
-        history=InMemoryHistory() if history is None else FileHistory(_private(history)),
+        history=InMemoryHistory() if history is None else open_history(history),
         completer=_completer(complete),
         complete_while_typing=is_command,
         bottom_toolbar=lambda: [("class:bottom-toolbar.text", toolbar())],
@@ -201,6 +203,26 @@ def _completer(complete: Complete) -> Any:
                     yield Completion(word, start_position=-len(words[-1]))
 
     return WordCompleter()
+
+
+def open_history(path: Path) -> History:
+    """Return the lines of all conversations, which several processes may add to at once."""
+    from datetime import datetime
+
+    from prompt_toolkit.history import FileHistory
+
+    name = _private(path)
+
+    class WholeEntries(FileHistory):
+        """Writes an entry in one piece, so that no other stands in the middle of it."""
+
+        def store_string(self, string: str) -> None:
+            lines = "".join(f"+{line}\n" for line in string.split("\n"))
+            # On a full disk the line is remembered for this time alone.
+            with contextlib.suppress(OSError), open(name, "ab", buffering=0) as file:
+                file.write(f"\n# {datetime.now()}\n{lines}".encode("utf-8", "replace"))
+
+    return WholeEntries(name)
 
 
 def _private(path: Path) -> str:

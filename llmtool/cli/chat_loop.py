@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmtool.cli import chat_slash, output, session, signals
+from llmtool.cli import cells, chat_slash, output, session, signals
 from llmtool.cli.chat_line import EditedReader, LineReader, PlainReader
 from llmtool.cli.chat_show import ReplyView, can_draw
 from llmtool.cli.groups import EngineGroup
-from llmtool.errors import Cancelled, LlmtoolError
+from llmtool.errors import Cancelled, ContextOverflow, LlmtoolError
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Turn
 from llmtool.tasks.chatting.budget import Budget
@@ -46,6 +46,7 @@ class Loop:
         self._offered = ""
         self._view = ReplyView(draws=can_draw())
         self._reader = self._open_reader()
+        self._has_told = False  # that the last change is not saved
         self._used = 0  # tokens of the context, as the last turn told
 
     def _open_reader(self) -> LineReader:
@@ -99,6 +100,7 @@ class Loop:
 
     def _guarded(self, act: Callable[[], None]) -> None:
         """Do something that may fail without ending the conversation."""
+        self._has_told = False
         try:
             act()
         except Cancelled:
@@ -106,8 +108,10 @@ class Loop:
             self._say_stopped()
         except LlmtoolError as exc:
             output.error(str(exc))
+            if isinstance(exc, ContextOverflow) and self.chat.files:
+                output.note("/read - takes the files back that go with your next message")
         signals.forget_interrupt()
-        if self.chat.unsaved:
+        if self.chat.unsaved and not self._has_told:
             output.note(f"not saved: {self.chat.unsaved}")
 
     def _say_stopped(self) -> None:
@@ -120,6 +124,7 @@ class Loop:
     def answer(self, events: Generator[Told, None, None]) -> None:
         """Show a reply."""
         turn = self._view.show(events)
+        self._has_told = True  # a turn that is not saved says so itself
         self._used = turn.prompt_tokens + turn.completion_tokens
         if turn.finish_reason == "length":
             output.note(f"the reply was cut at {turn.completion_tokens} tokens (/set max_tokens N)")
@@ -194,7 +199,7 @@ class Loop:
         """Keep the session under a name; one that nobody has chosen goes."""
         old = self.chat.session.name
         self.chat.keep(name, self._store)
-        if self.keeps and _AUTOMATIC.fullmatch(old) and self._store.exists(old):
+        if self.keeps and name != old and _AUTOMATIC.fullmatch(old) and self._store.exists(old):
             self._store.remove(old)
         self.keeps = True
         output.note(f"kept as {name!r}")
@@ -236,9 +241,9 @@ class Loop:
             parts += [_speed(turns[-1])] if turns[-1].decode_seconds else []
         if self.chat.files:
             parts.append(f"{len(self.chat.files)} file{'s' * (len(self.chat.files) > 1)}")
-        while len(parts) > 1 and len(" · ".join(parts)) > columns:
+        while len(parts) > 1 and cells.width(" · ".join(parts)) > columns:
             parts.pop(0)
-        return " · ".join(parts)[:columns]
+        return cells.fit(" · ".join(parts), columns)
 
     def _leave(self) -> None:
         try:
@@ -248,7 +253,9 @@ class Loop:
             signals.forget_interrupt()
         except LlmtoolError as exc:  # it costs time at the next start, and nothing else
             output.note(str(exc))
-        if self.keeps and self.chat.turns:
+        if self.keeps and self.chat.unsaved:
+            output.error(f"not kept: {self.chat.unsaved}")
+        elif self.keeps and self.chat.turns:
             name = self.chat.session.name
             output.note(f"kept as {name!r} (llmtool chat -c goes on)")
         self.chat.close()

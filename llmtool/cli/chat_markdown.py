@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from llmtool.cli import output
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.markdown import Markdown
     from rich.text import Text
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})\s*([\w+#.-]*)[^`]*$")
@@ -165,7 +167,6 @@ def _begins_anew(line: str, block: list[str]) -> bool:
 
 
 def _render(lines: list[str]) -> RenderableType:
-    from rich.markdown import Markdown
     from rich.padding import Padding
     from rich.rule import Rule
     from rich.table import Table
@@ -185,8 +186,28 @@ def _render(lines: list[str]) -> RenderableType:
         grid.add_row(bullet, _inline("\n".join(rest)))
         return Padding(grid, (0, 0, 0, min(len(item[1]), 12)), expand=False)
     if lines[0].lstrip().startswith(("|", ">")):
-        return Markdown(_literal_html("\n".join(lines)), hyperlinks=False)
+        return _whole_cells()(_literal_html("\n".join(lines)), hyperlinks=False)
     return _inline("\n".join(lines))
+
+
+@lru_cache(maxsize=1)
+def _whole_cells() -> type[Markdown]:
+    """Return rich's Markdown, but for words wider than their cell, which go on below: uncut."""
+    from rich.markdown import Markdown, TableElement
+    from rich.table import Table
+
+    class WholeCells(TableElement):
+        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+            for part in super().__rich_console__(console, options):
+                if isinstance(part, Table):
+                    for column in part.columns:
+                        column.overflow = "fold"
+                yield part
+
+    class MarkdownOfWholeCells(Markdown):
+        elements = {**Markdown.elements, "table_open": WholeCells}
+
+    return MarkdownOfWholeCells
 
 
 def _inline(text: str, *, style: str = "none") -> RenderableType:

@@ -32,6 +32,8 @@ class ReplyView:
         self._markdown = _open_markdown() if draws else None
         self._n_thought = 0
         self._thought_began = 0.0
+        self._has_text = False
+        self._late: list[str] = []  # notes that came behind text, which would cut its line
 
     def show(self, events: Generator[Told, None, None]) -> Turn:
         """Show a reply as it comes, and return its turn.
@@ -58,6 +60,8 @@ class ReplyView:
         for event in events:
             if isinstance(event, Token):
                 self._take(event)
+            elif isinstance(event, ChatNote) and self._has_text:
+                self._late.append(event.text)
             elif isinstance(event, ChatNote):
                 output.note(event.text)
                 output.status("...")
@@ -70,6 +74,9 @@ class ReplyView:
         output.status("")
         self._fold_thought()
         self._end()
+        for text in self._late:
+            output.note(text)
+        self._late, self._has_text = [], False
 
     def replay(self, text: str) -> None:
         """Show a reply that is complete."""
@@ -83,6 +90,7 @@ class ReplyView:
             output.status(f"thinking: {self._n_thought} tokens")
             return
         self._fold_thought()
+        self._has_text = self._has_text or bool(token.text)
         self._write(token.text)
 
     def _fold_thought(self) -> None:
@@ -102,6 +110,7 @@ class ReplyView:
     def _end(self) -> None:
         if self._markdown is not None:
             self._markdown.end()
+            output.draw_text("\n")
         output.stdout.end_line()
 
 

@@ -186,6 +186,10 @@ def _sessions(loop: Loop, argument: str) -> None:
 
 
 def _read(loop: Loop, argument: str) -> None:
+    if argument == "-":
+        n_files, loop.chat.files = len(loop.chat.files), ()
+        output.note("no file goes with your next message" + (" any more" if n_files else ""))
+        return
     path, text = desk.read_document(argument)
     loop.chat.read(path, text)
     n = len(text.splitlines())
@@ -247,7 +251,7 @@ COMMANDS = {
     "retry": Slash("", "Answer the last message once more.", _retry),
     "undo": Slash("", "Take the last message and its reply back.", _undo),
     "edit": Slash("[N] [reply]", "Change message N (the last) and ask again, or its reply.", _edit),
-    "read": Slash("FILE", "Send a file with the next message; it is data.", _read),
+    "read": Slash("FILE", "Send a file with the next message, as data; - takes it back.", _read),
     "compose": Slash("", "Write a message in $EDITOR.", _compose),
     "system": Slash("[TEXT]", "Show or set the system prompt; - takes it back.", _system),
     "template": Slash("[NAME]", "Show or choose the prompt template; - takes it back.", _template),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from llmtool import config
-from llmtool.cli import output, signals
+from llmtool.cli import cells, output, signals
 from llmtool.errors import LlmtoolError
 from llmtool.models import catalogue
 from llmtool.models.found import find_starter
@@ -33,9 +33,10 @@ def ask(settings: config.Settings) -> str | None:
     if len(rows) < 2:
         return None
     output.say("llmtool: no model is chosen yet. These fit this machine:\n\n")
-    width = max(len(name) for name, _ in rows)
+    width = max(cells.width(name) for name, _ in rows)
     for number, (name, why) in enumerate(rows, 1):
-        output.say(f"  {number}  {name:{width}}  {why}\n")
+        padding = " " * (width - cells.width(name))
+        output.say(f"  {number}  {name}{padding}  {why}\n")
     output.say("\n")
     while True:
         output.say("Which one? A number, or any org/name[:QUANT] or FILE.gguf [1]: ")

@@ -30,7 +30,7 @@ class CodeGroup:
         int, typer.Option("--repair", min=0, max=10, metavar="N", help="Rounds of repair at most.")
     ] = 2
     format: Annotated[
-        bool, typer.Option("--format/--no-format", help="Lay it out with what is on PATH.")
+        bool, typer.Option("--tidy/--no-tidy", help="Lay it out with what is on PATH.")
     ] = True
     strict: StrictOption = False
     run_tests: Annotated[

@@ -147,13 +147,13 @@ class CommonGroup:
 
 def grouped(function: Callable[..., None]) -> Callable[..., None]:
     """Return a command that has the options of a function's groups, each as its own parameter."""
-    hints = get_type_hints(function, include_extras=True)
     groups: dict[str, Any] = {}
     parameters: list[inspect.Parameter] = []
-    for name, parameter in inspect.signature(function).parameters.items():
-        kind = hints[name]
+    # Not get_type_hints: for a default of None, Python 3.10's hides the option's declaration.
+    for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+        kind = parameter.annotation
         if not is_dataclass(kind):
-            parameters.append(parameter.replace(annotation=kind))
+            parameters.append(parameter)
             continue
         groups[name] = kind
         inner = get_type_hints(kind, include_extras=True)

@@ -20,6 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="List models, look into them, fetch and remove them.",
+    epilog="Example: llmtool models recommend",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _HELP = {"help_option_names": ["-h", "--help"]}

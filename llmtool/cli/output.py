@@ -1,18 +1,17 @@
-"""Everything the command prints: results on stdout, all else on stderr.
-
-The only importer of rich, which is loaded when there is a terminal to draw on.
-"""
+"""Everything the command prints: results on stdout, all else on stderr."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NoReturn
 
+from llmtool.cli import cells
 from llmtool.errors import OutputError
 
 if TYPE_CHECKING:
@@ -227,8 +226,9 @@ def status(text: str) -> None:
     _has_status = bool(text)
     with contextlib.suppress(OSError):
         # What is wider than the terminal would go on in a second line, which nothing takes away.
-        width = os.get_terminal_size(STDERR).columns or len(text) + 1
-        os.write(STDERR, f"\r\x1b[K{text[: width - 1]}".encode())
+        n_cells = (os.get_terminal_size(STDERR).columns or 80) - 1
+        shown = cells.fit(show_controls(re.sub(r"[\r\n\t]", " ", text)), n_cells)
+        os.write(STDERR, f"\r\x1b[K{shown}".encode("utf-8", "replace"))
 
 
 def table(

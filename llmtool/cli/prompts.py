@@ -14,6 +14,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="List, show, write, check, import and test prompt templates.",
+    epilog="Example: llmtool prompts ls",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _HELP = {"help_option_names": ["-h", "--help"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from llmtool.cli import output
+from llmtool.cli import cells, output
 from llmtool.errors import ContractError
 from llmtool.testing import Outcome
 
@@ -118,4 +118,4 @@ def _details(outcome: Outcome) -> Iterator[str]:
 def _line(text: str) -> str:
     """Return text as one line that a terminal shows and does not obey."""
     text = output.show_controls(text.strip().replace("\n", "⏎").replace("\t", " "))
-    return text if len(text) <= _LENGTH else text[: _LENGTH - 1] + "…"
+    return text if cells.width(text) <= _LENGTH else cells.fit(text, _LENGTH - 1) + "…"

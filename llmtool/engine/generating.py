@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -50,8 +50,6 @@ class Generating:
         self.keeps = request.keep and request.n == 1
         self.prompt = engine.tokenize(request.prompt)
         self.ids, self.n_fixed = self.prompt.token_ids, self.prompt.n_fixed
-        if self.keeps and engine.room.sequences is not None:
-            self.ids = rejoin(self.ids, engine.room.sequences.spoken, engine.weights)
         self.max_tokens, _ = engine.fit(len(self.ids), request.sampling.max_tokens)
         self.constraint = engine.compile(request.sampling.constraint)
         self.runs: list[Run] = []
@@ -71,6 +69,11 @@ class Generating:
     @property
     def is_waiting(self) -> bool:
         return bool(self._waiting)
+
+    def respell(self, held: Sequence[int]) -> None:
+        ids = rejoin(self.ids, held, self.engine.weights)
+        if len(ids) + self.max_tokens <= self.engine.info.n_ctx:
+            self.ids = ids
 
     def start(self, sequences: Sequences, share: Share) -> None:
         shared = share.n_tokens

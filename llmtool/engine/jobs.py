@@ -67,6 +67,10 @@ class Job(Protocol):
         """Whether a part of it waits for sequences or cells."""
         ...
 
+    def respell(self, held: Sequence[int]) -> None:
+        """Spell the prompt as what is held, where the text is the same; it `keeps`."""
+        ...
+
     def start(self, sequences: Sequences, share: Share) -> None:
         """Begin with what is left of the prompt."""
         ...

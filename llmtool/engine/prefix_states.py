@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from llmtool.engine.context import Context
 from llmtool.engine.prefix_cache import PrefixCache
 from llmtool.engine.prefix_key import identify, make_key
 from llmtool.engine.weights import Weights
+
+_SIZE = struct.Struct("<Q")  # of the tokens before a state, in bytes
 
 
 class PrefixStates:
@@ -46,7 +50,31 @@ class PrefixStates:
             note: dict[str, str | int] = {"model": self._name, "n_tokens": len(ids)}
             self._cache.store(self._key(ids, context), context.save(0), note=note)
 
-    def _key(self, ids: Sequence[int], context: Context) -> str:
+    def recall(
+        self, ids: Sequence[int], context: Context
+    ) -> tuple[tuple[int, ...], bytearray] | None:
+        """Return a conversation as its model has spelled it, and its state, by its usual ids."""
+        if self._cache is None:
+            return None
+        payload = self._cache.load(self._key(ids, context, spelled=True))
+        if payload is None:
+            return None
+        (n_bytes,) = _SIZE.unpack_from(payload)
+        end = _SIZE.size + n_bytes
+        spelled = array("i", bytes(payload[_SIZE.size : end]))
+        return tuple(spelled), payload[end:]
+
+    def remember(self, ids: Sequence[int], spelled: Sequence[int], context: Context) -> None:
+        """Keep the state of sequence 0, which holds a conversation, as `recall` returns it."""
+        if self._cache is not None:
+            note: dict[str, str | int] = {"model": self._name, "n_tokens": len(spelled)}
+            tokens = array("i", spelled).tobytes()
+            payload = b"".join((_SIZE.pack(len(tokens)), tokens, context.save(0)))
+            self._cache.store(self._key(ids, context, spelled=True), payload, note=note)
+
+    def _key(self, ids: Sequence[int], context: Context, *, spelled: bool = False) -> str:
         # Batches are not in it: a prefix that is shorter than a small context's is one batch.
         params = {**self._params, "swa_full": context.swa_full, "long": context.is_long}
+        if spelled:
+            params["spelled"] = True
         return make_key(model=self._model, build=library_version(), params=params, tokens=ids)

@@ -12,6 +12,7 @@ from llmtool.engine.devices import devices
 from llmtool.engine.jobs import Job
 from llmtool.engine.machine import memory_bytes
 from llmtool.engine.prefix_states import PrefixStates
+from llmtool.engine.prompt_tokens import rejoin
 from llmtool.engine.sequences import Sequences, common_length
 from llmtool.engine.types import Cancellation, KVType
 from llmtool.engine.weights import Weights
@@ -223,15 +224,28 @@ class Room:
             sequences.mark()
         return cached
 
-    def remember(self, head: tuple[int, ...]) -> None:
-        """Put the state of a kept beginning on disk, unless too much of it is missing."""
+    def recall(self, head: tuple[int, ...]) -> None:
+        """Fill the shared prefix, where nothing is in it, with a conversation from disk."""
         sequences = self.sequences
-        if sequences is None or len(head) - common_length([sequences.prefix, head]) > _MAX_MISSING:
+        if sequences is None or sequences.prefix or not head:
             return
-        if sequences.begin_with(head) < len(head):
-            sequences.extend_to(head)
-        sequences.n_kept = len(head)
-        self._prefixes.store(head, sequences.context)
+        found = self._prefixes.recall(head, sequences.context)
+        if found is not None and sequences.restore(*found):
+            sequences.n_kept = len(sequences.prefix)
+            sequences.mark()
+
+    def remember(self, head: tuple[int, ...]) -> None:
+        """Put a kept conversation on disk for `recall`, unless too much of it is missing."""
+        sequences = self.sequences
+        if sequences is None:
+            return
+        spelled = rejoin(head, sequences.spoken, self._weights)
+        if len(spelled) - common_length([sequences.prefix, spelled]) > _MAX_MISSING:
+            return
+        if sequences.begin_with(spelled) < len(spelled):
+            sequences.extend_to(spelled)
+        sequences.n_kept = len(spelled)
+        self._prefixes.remember(head, spelled, sequences.context)
 
     def leave(self) -> None:
         """Keep nothing in the memory but what is to be kept, for the next stream."""

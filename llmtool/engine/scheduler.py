@@ -136,7 +136,7 @@ class Scheduler:
 
     def _try_to_start(self, job: Job) -> bool:
         """Start a job if there is room; False while it has to wait for others to end."""
-        engine, needed = self._engine, need(job)
+        engine = self._engine
         if self._jobs:
             sequences = engine.room.sequences
             if sequences is None or len(self._jobs) >= engine.max_parallel:
@@ -147,6 +147,11 @@ class Scheduler:
                 return False
         else:
             sequences = engine.room.make(list(self._waiting), is_all=self._exhausted)
+            if job.keeps:
+                engine.room.recall(job.ids[: job.n_fixed])
+                job.respell(sequences.spoken)  # which may make it longer
+                sequences = engine.room.make(list(self._waiting), is_all=self._exhausted)
+        needed = need(job)
         if sequences.n_idle < job.n_seq or sequences.context.n_ctx < needed:
             return False
         share = self._share(sequences, job)

@@ -117,6 +117,9 @@ class Scoring:
     def is_waiting(self) -> bool:
         return False
 
+    def respell(self, held: Sequence[int]) -> None:
+        """Nothing of it is kept."""
+
     def start(self, sequences: Sequences, share: Share) -> None:
         shared = share.n_tokens
         self.sequences, self._cached = sequences, share.n_cached

@@ -12,13 +12,15 @@ from pathlib import Path
 import msgspec
 
 from llmtool import files
-from llmtool.errors import InputError, LlmtoolError, LockedError, UsageError
+from llmtool.errors import InputError, LlmtoolError, LockedError, OutputError, UsageError
 from llmtool.models.nearest import name_nearest
 from llmtool.sessions.types import VERSION, Session, Turn
 
 INDEX_NAME = "sessions.db"  # what `search` keeps in the cache folder
 _SUFFIX = ".jsonl"
-_NAME = re.compile(r"\w[\w.-]{0,99}")
+_NAME = re.compile(r"\w[\w.-]*")
+_MAX_LENGTH = 100
+_MAX_BYTES = 200  # of a name, which with what is put around it is one of a file
 
 
 class Sessions:
@@ -42,10 +44,10 @@ class Sessions:
         Raises:
             UsageError: the name has other characters than letters, digits, `_`, `-` and `.`.
         """
-        if not _NAME.fullmatch(name):
+        if not _is_name(name):
             raise UsageError(
                 f"{name!r} is no name of a session: it is made of letters, digits, - _ and ., "
-                "at most 100, and begins with a letter or a digit"
+                "at most 100 (fewer beyond ASCII), and begins with a letter or a digit"
             )
         return self.folder / f"{name}{_SUFFIX}"
 
@@ -70,7 +72,7 @@ class Sessions:
             for path in self.folder.glob(f"*{_SUFFIX}"):
                 name = path.name.removesuffix(_SUFFIX)
                 with contextlib.suppress(OSError):
-                    if _NAME.fullmatch(name) and path.is_file():
+                    if _is_name(name) and path.is_file():
                         found.append((-path.stat().st_mtime_ns, name))
         return [name for _, name in sorted(found)]
 
@@ -196,12 +198,35 @@ class Sessions:
             raise InputError(f"{path}: no session of llmtool: line 1: {exc}") from exc
 
     def free_name(self, wanted: str) -> str:
-        """Return a name that no session has: `wanted`, or with -2, -3, … behind it."""
-        name, number = wanted, 1
-        while self.exists(name):
+        """Return a name that no session has: `wanted`, or with -2, -3, … behind it.
+
+        A session that another process has begun, with nothing in it yet, has its name as well.
+        """
+        name, number = _cut(wanted), 1
+        while self.exists(name) or self._is_held(name):
             number += 1
-            name = f"{wanted[:95]}-{number}"
+            name = f"{_cut(wanted, less=5)}-{number}"
         return name
+
+    def _is_held(self, name: str) -> bool:
+        try:
+            with self.hold(name):
+                return False
+        except LockedError:
+            return True
+        except OutputError:  # nothing can be locked here, which saving will tell
+            return False
+
+
+def _is_name(text: str) -> bool:
+    is_short = len(text) <= _MAX_LENGTH and len(text.encode("utf-8", "replace")) <= _MAX_BYTES
+    return is_short and _NAME.fullmatch(text) is not None
+
+
+def _cut(name: str, *, less: int = 0) -> str:
+    """Return the beginning of a name, as long as a name may be, or by `less` shorter."""
+    beginning = name[: _MAX_LENGTH - less].encode()[: _MAX_BYTES - less]
+    return beginning.decode("utf-8", "ignore")
 
 
 def new_name(now: float | None = None) -> str:

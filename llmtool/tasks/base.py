@@ -34,6 +34,9 @@ class Tools(Protocol):
     def model_name(self) -> str: ...
 
     @property
+    def model_reference(self) -> str: ...
+
+    @property
     def model_identity(self) -> str: ...
 
     def prepare(self, options: GenerateOptions) -> Preparation:

@@ -86,6 +86,11 @@ class Chat:
         return self.session.turns
 
     @property
+    def is_kept(self) -> bool:
+        """Whether the conversation is on disk, or will be after its first turn."""
+        return self._keeper.store is not None
+
+    @property
     def unsaved(self) -> str | None:
         """Why the last change is not on disk; None where it is, or is to be nowhere."""
         return self._keeper.unsaved
@@ -275,14 +280,14 @@ class Chat:
         session = yield from self._model.make_room(session, policy=self.overflow)
         *turns, turn = session.turns
 
-        name = self.tools.model_name
+        reference = self.tools.model_reference
 
         def keep(last: Turn) -> None:
-            kept = msgspec.structs.replace(session, turns=(*turns, last), model=name)
+            kept = msgspec.structs.replace(session, turns=(*turns, last), model=reference)
             self._keeper.keep(kept)
 
         keep(turn)
-        pieces = Pieces(turn, model=name)
+        pieces = Pieces(turn, model=self.tools.model_name)
         try:
             for event in self._model.stream(session, seed=seed):
                 if isinstance(event, Token):

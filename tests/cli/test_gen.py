@@ -191,3 +191,11 @@ def test_the_starter_model_reads_what_is_piped(run_llmtool: Run) -> None:
         input=b"The release moves from Tuesday to Thursday because the payment tests still fail.",
     )
     assert b"payment tests" in result.stdout
+
+
+@pytest.mark.parametrize("seed", [0, 2**32 - 2])
+def test_the_first_and_the_last_seed_make_a_run_repeatable(gen: Run, seed: int) -> None:
+    args = (QUESTION, "--json", "--temperature", "1.5", "--seed", str(seed))
+    first, second = (json.loads(reply(gen(*args))) for _ in range(2))
+    assert first["seed"] == second["seed"] == seed
+    assert first["text"] == second["text"]

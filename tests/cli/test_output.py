@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from llmtool.cli import output
 
@@ -33,3 +37,30 @@ def test_a_line_end_that_is_split_over_two_pieces_is_one(monkeypatch: pytest.Mon
         result.write(piece)
     result.end_line()
     assert b"".join(written).decode() == "a\nb\u240dc\u240d\n"
+
+
+def check_shown(text: str) -> None:
+    shown = output.show_controls(text)
+    left = {char for char in shown if unicodedata.category(char) == "Cc"}
+    assert left <= {"\n", "\t"}
+    assert not any(unicodedata.bidirectional(char) in BIDI for char in shown)
+    assert output.show_controls(shown) == shown
+
+
+BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+HOSTILE = st.text(
+    st.sampled_from("\x1b[]0;31m\x07\x9b\x9d\u202e\u2066\r\n\t a\x7f\x00") | st.characters()
+)
+
+
+@given(HOSTILE)
+def test_no_text_steers_a_terminal(text: str) -> None:
+    check_shown(text)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@settings(max_examples=100_000, deadline=None)
+@given(HOSTILE)
+def test_no_text_steers_a_terminal_for_long(text: str) -> None:
+    check_shown(text)

@@ -186,6 +186,7 @@ def test_a_context_that_memory_cannot_hold_is_an_error(
         ["--temperature", "-1"],
         ["--seed", "-1"],
         ["--seed", str(2**32 - 1)],
+        ["--seed", str(2**32)],
         ["--ctx-size", "0"],
         ["--threads", "0"],
         ["--top-p", "2"],

@@ -156,7 +156,7 @@ def test_a_turn_that_was_taken_back_leaves_what_was_before(
 def test_it_goes_on_in_a_larger_memory(start: Callable[..., Talk], kind: str) -> None:
     talk = start(kind)
     sizes, n_went_on = set(), 0
-    for i in range(16):
+    for i in range(14):
         text = f"hello {i} " + "the quick brown fox " * 6
         held, ids = talk.held, talk.ids(text)
         n_computed = talk.say(text)[1]
@@ -165,7 +165,7 @@ def test_it_goes_on_in_a_larger_memory(start: Callable[..., Talk], kind: str) ->
         if kind not in WHOLE_STATES or n_alike == len(held):  # no control token was in the reply
             assert n_computed <= len(ids) - n_alike + N_REPLY
             n_went_on += 1
-    assert n_went_on >= 10
+    assert n_went_on >= 8
     assert len(sizes) == 3  # each twice as large as the one before
 
 
@@ -220,11 +220,13 @@ def test_a_conversation_comes_back_from_disk(
     x, y = (talk.engine.tokenize(talk.prompt(each)).token_ids for each in "xy")
     n_fixed = common_length([x, y])
     assert n_fixed >= 64
+    is_canonical = x[:n_fixed] == talk.ids("x")[:n_fixed]
+    assert not is_canonical  # its model spells what it writes as no tokeniser does
     talk.engine.remember(talk.prompt("x", n_fixed=n_fixed))
     later = start(kind, prefix_folder=tmp_path)
     later.messages = list(talk.messages)
     reply, n_computed = later.say("a lazy dog", n_fixed=n_fixed)
-    assert n_computed <= later.n_tokens("") - n_fixed + 40
+    assert n_computed <= len(talk.ids("a lazy dog")) - len(talk.ids("x")) + 12 + N_REPLY
     assert reply == talk.say("a lazy dog")[0]
 
 

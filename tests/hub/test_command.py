@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from command import LLMTOOL, error_line
-from hub.conftest import REPO
-from hub.hub_server import FakeHub
+from hub.conftest import REPO, TOKEN
+from hub.hub_server import FakeHub, wait_until
 from terminal.screen import Terminal
 
 Run = Callable[..., Any]
@@ -72,3 +76,93 @@ def test_a_download_shows_a_bar_on_a_terminal(
     assert rows[0].startswith(f"llmtool: fetching {TINY}: ")
     assert "tiny-Q4_K_M.gguf" in "".join(rows)
     assert "%" not in "".join(rows), "the bar goes away when it is done"
+
+
+SHORT = ("--max-tokens", "4", "--threads", "1")
+CALLS = {
+    "gen": ("gen", "hello", *SHORT),
+    "run": ("run", "title", *SHORT),
+    "classify": ("classify", "hello", "-l", "good,bad"),
+    "sum": ("sum", "-", *SHORT),
+    "translate": ("translate", "hello", "--to", "de", *SHORT),
+    "code": ("code", "a list", "-l", "python", *SHORT),
+    "chat": ("chat", "hello", *SHORT),
+    "bench": ("bench", "--quick"),
+}
+GUARD = """import os, sys
+def refuse(event, args):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto", "socket.bind"):
+        os.write(2, b"a socket was used")
+        os._exit(99)
+sys.addaudithook(refuse)
+"""
+
+
+@pytest.fixture
+def guarded(env: dict[str, str], tmp_path: Path) -> dict[str, str | None]:
+    """Variables of a child that ends in 99 when it uses a socket."""
+    (tmp_path / "guard").mkdir()
+    (tmp_path / "guard" / "sitecustomize.py").write_text(GUARD)
+    return {"PYTHONPATH": f"{tmp_path / 'guard'}:{env['PYTHONPATH']}"}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_command_on_a_cached_model_connects_to_nobody(
+    run_llmtool: Run,
+    hub: FakeHub,
+    tiny: Path,
+    guarded: dict[str, str | None],
+    call: tuple[str, ...],
+) -> None:
+    hub.add(TINY, {"tiny-Q4_K_M.gguf": tiny.read_bytes()})
+    pulling = run_llmtool("models", "pull", TINY, env={**online(hub), **guarded})
+    assert pulling.returncode == 99, "the guard sees what a download does"
+    assert run_llmtool("models", "pull", TINY, env=online(hub)).returncode == 0
+    seen = len(hub.seen)
+    done = run_llmtool(*call, "-m", TINY, input=b"The river rose.", env={**online(hub), **guarded})
+    assert done.returncode in (0, 17), done.stderr.decode()
+    assert b"a socket was used" not in done.stderr
+    assert len(hub.seen) == seen
+
+
+@pytest.mark.parametrize("call", [("models", "pull"), *CALLS.values()], ids=["pull", *CALLS])
+def test_a_signal_ends_a_download(
+    start_llmtool: Run, hub: FakeHub, env: dict[str, str], call: tuple[str, ...]
+) -> None:
+    merged = {**env, **{k: v for k, v in online(hub).items() if v is not None}}
+    del merged["HF_HUB_OFFLINE"]
+    reference = (REPO,) if call[0] == "models" else ("-m", REPO)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        hub.fail("cdn", "stall", after=600_000)
+        before = hub.count("cdn")
+        process = start_llmtool(*call, *reference, env=merged, stdin=subprocess.PIPE)
+        process.stdin.write(b"The river rose.")
+        process.stdin.close()
+        process.stdin = None
+        wait_until(lambda before=before: hub.count("cdn") > before)
+        time.sleep(0.2)
+        process.send_signal(number)
+        out, error = process.communicate(timeout=10)
+        assert (process.returncode, out) == (-number, b""), error.decode()
+        assert b"Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"), [("rejected", 16), ("gated", 16), ("missing", 10), ("corrupt", 16)]
+)
+def test_a_token_is_shown_by_no_failure(
+    run_llmtool: Run, hub: FakeHub, tmp_path: Path, fault: str, code: int
+) -> None:
+    if fault == "rejected":
+        hub.bad_tokens.add(TOKEN)
+    elif fault == "corrupt":
+        hub.fail("cdn", "corrupt", times=9)
+    hub.add("org/gated", {"a-Q4_K_M.gguf": b"GGUF"}, gated=True, allowed=())
+    name = {"gated": "org/gated", "missing": "org/none"}.get(fault, REPO)
+    variables = {**online(hub), "HF_TOKEN": TOKEN}
+    done = run_llmtool("models", "pull", name, "--debug", env=variables)
+    assert done.returncode == code, done.stderr.decode()
+    assert b"Traceback" in done.stderr, "--debug shows where it failed"
+    assert TOKEN.encode() not in done.stdout + done.stderr
+    for path in (path for path in tmp_path.rglob("*") if path.is_file()):
+        assert TOKEN.encode() not in path.read_bytes()

@@ -81,7 +81,9 @@ def test_a_failed_save_leaves_what_was_there(
     assert [p.name for p in sessions.folder.iterdir()] == ["work.jsonl"]
 
 
-@pytest.mark.parametrize("name", ["", "..", ".x", "a/b", "a b", "-x", "x" * 101, "a\n", "a\\b"])
+@pytest.mark.parametrize(
+    "name", ["", "..", ".x", "a/b", "a b", "-x", "x" * 101, "a\n", "a\\b", "a\x1b[31m", "a\u202eb"]
+)
 def test_a_name_is_no_path(sessions: Sessions, name: str) -> None:
     with pytest.raises(UsageError, match="no name of a session"):
         sessions.load(name)
@@ -158,6 +160,27 @@ def test_a_free_name_counts_on(sessions: Sessions) -> None:
     sessions.save(SESSION)
     sessions.save(msgspec.structs.replace(SESSION, name="work-2"))
     assert sessions.free_name("work") == "work-3"
+
+
+def test_a_name_is_not_free_while_another_has_it_open(sessions: Sessions) -> None:
+    with sessions.hold("work"):
+        assert sessions.free_name("work") == "work-2"
+    assert sessions.free_name("work") == "work"
+
+
+@pytest.mark.parametrize("name", ["x" * 100, "字" * 66], ids=["ascii", "wide"])
+def test_a_long_name_is_cut_to_be_free(sessions: Sessions, name: str) -> None:
+    sessions.save(msgspec.structs.replace(SESSION, name=name))
+    free = sessions.free_name(name)
+    assert free.endswith("-2")
+    sessions.save(msgspec.structs.replace(SESSION, name=free))
+    copied = sessions.free_name(f"{name}-before")
+    assert not sessions.exists(copied)
+
+
+def test_a_name_that_no_file_can_have_is_refused(sessions: Sessions) -> None:
+    with pytest.raises(UsageError, match="at most 100"):
+        sessions.path("字" * 100)
 
 
 def test_times() -> None:

@@ -93,6 +93,21 @@ def test_tokens_stream_and_the_turn_comes_last(open_chat: Open) -> None:
     assert isinstance(turn, Turn)
 
 
+def test_two_conversations_may_begin_in_the_same_minute(open_chat: Open, store: Sessions) -> None:
+    first = open_chat(store=store)
+    second = open_chat(store=store)
+    assert second.session.name != first.session.name
+    assert second.begin() not in (first.session.name, "")
+    for chat in (first, second):
+        chat.say("Hi")
+    assert set(store.names()) == {first.session.name, second.session.name}
+
+
+def test_an_empty_name_is_none(open_chat: Open, store: Sessions) -> None:
+    with pytest.raises(UsageError, match="no name of a session"):
+        open_chat(store=store, session="")
+
+
 def test_an_empty_message_is_refused(open_chat: Open) -> None:
     chat = open_chat()
     with pytest.raises(InputError, match="empty"):

@@ -101,6 +101,27 @@ def test_markdown_is_drawn(chat: Start) -> None:
         assert b"\x1b[" in terminal.raw
 
 
+def test_words_wider_than_their_cell_go_on_below(chat: Start) -> None:
+    sentence = "这是一个很长的没有空格的中文句子" * 3 + "尾"
+    table = f"| 名称 | 说明 |\n|---|---|\n| 甲 | {sentence} |\n\nDone."
+    with chat(table, columns=40) as terminal:
+        wait_for_prompt(terminal)
+        say(terminal, "Hi", "Done.", 2)
+        shown = "".join(terminal.screen()).replace(" ", "")
+    assert sentence in shown.replace("甲", "")
+    assert "…" not in shown
+
+
+def test_a_file_that_is_too_long_can_be_taken_back(chat: Start, tmp_path: Path) -> None:
+    (tmp_path / "long.txt").write_text("many words " * 500)
+    with chat("fine", n_ctx=300) as terminal:
+        wait_for_prompt(terminal)
+        say(terminal, "/read long.txt", "goes with your next message", 2)
+        say(terminal, "Hi", "/read - takes the files back", 3)
+        say(terminal, "/read -", "no file goes with your next message any more", 4)
+        say(terminal, "Hi", "fine", 5)
+
+
 def test_nothing_of_a_long_reply_is_lost_to_the_scrollback(chat: Start) -> None:
     reply = "\n".join(f"line {i}" for i in range(60))
     with chat(reply, lines=10) as terminal:
@@ -330,6 +351,8 @@ class TestCommands:
             say(terminal, "a", "fine words", 2)
             say(terminal, f"/export {kind}", f"written to work.{kind}", 3)
             say(terminal, f"/export {kind}", "is there already", 4)
+            say(terminal, f"/export {kind} none/x.{kind}", "none is no folder", 5)
+        assert not (tmp_path / "none").exists()
         assert "fine words" in (tmp_path / f"work.{kind}").read_text()
 
 
@@ -356,6 +379,36 @@ def test_history_lasts_and_is_private(chat: Start, tmp_path: Path) -> None:
         wait_for_prompt(terminal)
         terminal.send("\x1b[A")
         terminal.wait_until(lambda: "> remember me" in terminal.screen(), what="old line")
+
+
+def test_a_session_may_be_saved_under_its_own_name(chat: Start, sessions: Sessions) -> None:
+    name = "2026-11-26-1040"  # as a session is called that nobody has named
+    with chat("fine", session=name) as terminal:
+        wait_for_prompt(terminal)
+        say(terminal, "Hi", "fine", 2)
+        say(terminal, f"/save {name}", f"kept as '{name}'", 3)
+        assert "another process" not in terminal.raw.decode()
+    assert sessions.names() == [name]
+
+
+def test_a_conversation_goes_on_where_nothing_can_be_written(chat: Start, tmp_path: Path) -> None:
+    with chat(["one reply", "another"]) as terminal:
+        wait_for_prompt(terminal)
+        data = tmp_path / "data"
+        for name in ("sessions", "chat_history"):  # no file can be written any more
+            (data / name).rename(data / f"{name}-away")
+        (data / "sessions").write_text("in the way")
+        (data / "chat_history").mkdir()
+        say(terminal, "Hi", "this turn is not saved", 2)
+        say(terminal, "And now?", "another", 3)
+        shown = "\n".join(terminal.screen())
+        assert shown.count("one reply") == 1
+        assert "one replyllmtool" not in terminal.raw.decode()
+        terminal.send("\x04")
+        terminal.wait_for("not kept:")
+        assert "kept as" not in terminal.raw.decode()
+        assert terminal.exit_status == 0
+    assert b"Press ENTER" not in terminal.raw
 
 
 def test_nothing_is_kept_where_nothing_is_to_be(chat: Start, tmp_path: Path) -> None:
@@ -394,6 +447,22 @@ def test_stopping_and_going_on_as_a_job(chat: Start) -> None:
         time.sleep(0.2)
         terminal.signal(signal.SIGCONT)
         terminal.wait_for("word399", timeout=60)
+
+
+def test_where_nothing_can_be_kept_one_can_talk_all_the_same(
+    env: dict[str, str], tmp_path: Path, starter: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    argv = [*LLMTOOL, "chat", "-m", "starter", "--max-tokens", "4"]
+    variables = {**env, "TERM": "xterm", "LLMTOOL_DATA_DIR": str(tmp_path / "file" / "data")}
+    with Terminal(argv, variables, cwd=tmp_path) as terminal:
+        terminal.wait_for("this conversation is not kept")
+        wait_for_prompt(terminal)
+        say(terminal, "Hello", "cut at 4 tokens", 2)
+        terminal.send("\x04")
+        assert terminal.exit_status == 0
+    with Terminal([*argv, "--session", "s", "Hi"], variables, cwd=tmp_path) as terminal:
+        assert terminal.exit_status == 1
 
 
 def test_the_real_command_with_the_starter_model(

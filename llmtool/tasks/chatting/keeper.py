@@ -24,7 +24,10 @@ class Keeper:
         self.store = store
         self.unsaved: str | None = None
         self._held = ExitStack()
-        name = session.name if isinstance(session, Session) else session or self.free_name()
+        if session is None:
+            name = self.free_name()
+        else:
+            name = session.name if isinstance(session, Session) else session
         if store is not None:
             self._held.enter_context(store.hold(name))
         try:

@@ -1,0 +1,222 @@
+"""`llmtool chat` in pipes and scripts: one message or one a line, and nothing but replies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import INFINITE, error_line, linux, read_exactly
+
+from llmtool.sessions.store import Sessions
+
+SYSTEM = "Be brief and kind, and say where what you know comes from, in a few words. " * 2
+Run = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture(scope="session")
+def words(tiny_model: Callable[..., Path]) -> Path:
+    return tiny_model("plain", printable=True)
+
+
+@pytest.fixture
+def chat(run_llmtool: Run, words: Path) -> Run:
+    """Return `chat(*args, input=…)`: greedy replies of a few tokens."""
+
+    def run(*args: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        fixed = ["-m", words, "--max-tokens", "6", "--temperature", "0", "--threads", "1"]
+        return run_llmtool("chat", *fixed, *args, **options)
+
+    return run
+
+
+@pytest.fixture
+def sessions(env: dict[str, str]) -> Sessions:
+    return Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
+
+
+def test_a_pipe_is_one_message_and_its_reply_is_all_that_is_printed(
+    chat: Run, sessions: Sessions
+) -> None:
+    result = chat("-q", input=b"Hello\nthere\n")
+    assert result.returncode == 0
+    assert result.stdout.endswith(b"\n") and b"\x1b" not in result.stdout
+    assert result.stderr == b"" or b"cut at 6 tokens" in result.stderr
+    assert sessions.names() == []  # nothing is kept unasked
+
+
+def test_every_line_is_a_turn_of_one_conversation(chat: Run, sessions: Sessions) -> None:
+    result = chat("--each", "line", "--session", "s", input=b"one\n\ntwo\r\nthree")
+    assert result.returncode == 0
+    turns = sessions.load("s").turns
+    assert [turn.text for turn in turns] == ["one", "two", "three"]
+    assert result.stdout.decode() == "".join(turn.reply + "\n" for turn in turns)
+    assert [turn.cached_tokens > 0 for turn in turns] == [False, True, True]
+
+
+def test_a_line_is_answered_before_the_next_one_comes(
+    start_llmtool: Callable[..., Any], words: Path
+) -> None:
+    process = start_llmtool("chat", "--each", "line", "-m", words, "--max-tokens", "6")
+    for text in (b"one\n", b"two\n"):
+        process.stdin.write(text)
+        process.stdin.flush()
+        read_exactly(process.stdout.fileno(), 1)
+    process.stdin.close()
+    assert process.wait(30) == 0
+
+
+def test_events_are_lines_of_json(chat: Run) -> None:
+    events = [json.loads(line) for line in chat("--json", input=b"Hi").stdout.splitlines()]
+    *tokens, turn = events
+    assert {event["event"] for event in tokens} == {"token"}
+    assert turn["event"] == "turn"
+    assert turn["reply"] == "".join(event["text"] for event in tokens)
+    assert (turn["text"], turn["finish_reason"], turn["completion_tokens"]) == ("Hi", "length", 6)
+
+
+def test_an_argument_is_asked_about_what_is_piped(chat: Run, sessions: Sessions) -> None:
+    chat("What is it?", "--session", "s", input=b"Boats.\n")
+    (turn,) = sessions.load("s").turns
+    assert (turn.text, turn.files[0].name, turn.files[0].text) == (
+        "What is it?",
+        "standard input",
+        "Boats.\n",
+    )
+
+
+def test_files_go_with_the_first_message(chat: Run, sessions: Sessions, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("<p>Boats are <b>red</b>.</p>")
+    chat("--session", "s", "--each", "line", "-f", page, input=b"a\nb\n")
+    first, second = sessions.load("s").turns
+    assert "Boats are red." in first.files[0].text
+    assert second.files == ()
+
+
+def test_a_session_goes_on_by_name_and_by_directory(
+    chat: Run, sessions: Sessions, tmp_path: Path
+) -> None:
+    assert chat("a", "--session", "s", "-s", SYSTEM).returncode == 0
+    assert chat("b", "--session", "s").returncode == 0
+    assert chat("c", "-c").returncode == 0
+    session = sessions.load("s")
+    assert [turn.text for turn in session.turns] == ["a", "b", "c"]
+    assert session.system == SYSTEM
+    assert session.turns[1].cached_tokens > 20  # from the state on disk
+    (tmp_path / "elsewhere").mkdir()
+    result = chat("d", "-c", cwd=tmp_path / "elsewhere")
+    assert "no session was begun in this directory" in error_line(result, 2)
+
+
+def test_a_session_goes_on_with_its_own_model(run_llmtool: Run, chat: Run) -> None:
+    chat("a", "--session", "s")
+    result = run_llmtool("chat", "b", "--session", "s", "--max-tokens", "2", "--json")
+    assert json.loads(result.stdout.splitlines()[-1])["model"] == "tiny-plain.gguf"
+
+
+@pytest.mark.parametrize(
+    ("args", "stdin", "code", "said"),
+    [
+        ([], b"", 14, "empty"),
+        ([], b" \n", 14, "empty"),
+        ([], b"a\xff", 14, "not UTF-8"),
+        (["--no-stdin"], b"", 2, "nothing to say"),
+        (["--session", "../x"], b"a", 2, "no name of a session"),
+        (["--session", "s", "-c"], b"a", 2, "exclude each other"),
+        (["-c"], b"a", 2, "no session was begun"),
+        (["-t", "nonesuch"], b"a", 12, "nonesuch"),
+        (["-f", "none.txt"], b"a", None, "no such file"),
+        (["--temperature", "7x"], b"a", 2, "7x"),
+        (["--overflow", "cut"], b"a", 2, "overflow"),
+        (["--max-tokens", "100000000"], b"a", 13, "100000000"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_what_is_wrong_is_told_in_one_line(
+    chat: Run, args: list[str], stdin: bytes, code: int | None, said: str
+) -> None:
+    result = chat(*args, input=stdin)
+    assert said in error_line(result, code or result.returncode)
+    assert result.returncode in ((code,) if code else (2, 14))
+
+
+def test_lines_need_a_pipe(env: dict[str, str], tmp_path: Path) -> None:
+    from command import LLMTOOL
+    from terminal.screen import Terminal
+
+    with Terminal([*LLMTOOL, "chat", "--each", "line"], env, cwd=tmp_path) as terminal:
+        assert terminal.exit_status == 2
+        assert "--each line is for lines" in "\n".join(terminal.screen())
+
+
+def test_an_open_session_is_refused(chat: Run, sessions: Sessions) -> None:
+    with sessions.hold("s"):
+        assert "open in another process" in error_line(chat("a", "--session", "s"), 18)
+
+
+def test_a_damaged_session_is_told_and_left_alone(chat: Run, sessions: Sessions) -> None:
+    chat("a", "--session", "s")
+    path = sessions.path("s")
+    path.write_bytes(path.read_bytes() + b'{"text": ')
+    before = path.read_bytes()
+    assert "line 3 is damaged" in error_line(chat("b", "--session", "s"), 14)
+    assert path.read_bytes() == before
+
+
+@linux
+def test_a_full_disk_is_an_error(chat: Run) -> None:
+    with open("/dev/full", "wb") as full:
+        result = chat("a", stdout=full, stderr=subprocess.PIPE)
+    assert result.returncode == 1
+    assert b"write error" in result.stderr
+
+
+@pytest.fixture
+def talking(
+    start_llmtool: Callable[..., Any], tiny_model: Callable[..., Path]
+) -> Callable[..., Any]:
+    """Return `start(*args)`: a conversation in the middle of an endless reply."""
+
+    def start(*args: str) -> Any:
+        process = start_llmtool(
+            *("chat", "Go on", "-m", tiny_model("plain", **INFINITE), "--max-tokens", "60000"),
+            *("--ctx-size", "65536", "--threads", "1", *args),
+            stdin=subprocess.DEVNULL,
+        )
+        read_exactly(process.stdout.fileno(), 10)
+        return process
+
+    return start
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_pipe_and_what_was_said_is_kept(
+    talking: Callable[..., Any], sessions: Sessions, number: signal.Signals
+) -> None:
+    process = talking("--session", "s")
+    process.send_signal(number)
+    process.stdout.read()
+    assert process.wait(10) == -number
+    (turn,) = sessions.load("s").turns
+    assert turn.finish_reason == "interrupted"
+    assert len(turn.reply) >= 9
+
+
+def test_a_closed_reader_ends_it(talking: Callable[..., Any], sessions: Sessions) -> None:
+    process = talking("--session", "s")
+    process.stdout.close()
+    assert process.wait(10) == -signal.SIGPIPE
+    assert sessions.load("s").turns[0].reply
+
+
+def test_nothing_is_connected_and_no_secret_is_kept(chat: Run, env: dict[str, str]) -> None:
+    chat("a", "--session", "s", env={"HF_TOKEN": "hf_secret"})
+    for folder, _, names in os.walk(env["HOME"]):
+        for name in names:
+            assert b"hf_secret" not in Path(folder, name).read_bytes()

@@ -1,0 +1,103 @@
+"""The options of all commands together: one meaning for a name, an example in every help."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+
+from llmtool.cli.app import COMMANDS, app, load_command
+from llmtool.cli.completions import walk
+
+# `-l` is what a command is about: its labels, or its language. No command has both.
+TWO_MEANINGS = {"-l": {"--label", "--language"}}
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Yield every command by its words, as Typer has it."""
+    yield "llmtool", typer.main.get_command(app)
+    for name in COMMANDS:
+        command = load_command(name)
+        yield name, command
+        for child, each in getattr(command, "commands", {}).items():
+            yield f"{name} {child}", each
+
+
+def options() -> Iterator[tuple[str, Any]]:
+    for name, command in commands():
+        for param in command.params:
+            if param.opts[0].startswith("-"):
+                yield name, param
+
+
+def test_all_commands_are_walked() -> None:
+    """The walk that the completions are made of sees the same commands."""
+    walked = {" ".join(command.words) or "llmtool" for command in walk()}
+    assert walked == {name for name, _ in commands()}
+    assert len(walked) > 40
+
+
+def test_a_short_flag_means_one_thing() -> None:
+    meanings = defaultdict(set)
+    for _, param in options():
+        long = [name for name in param.opts if name.startswith("--")]
+        for short in (name for name in param.opts if not name.startswith("--")):
+            assert long, f"{short} has no long name"
+            meanings[short].update(long)
+    assert "-m" in meanings
+    ambiguous = {short: names for short, names in meanings.items() if len(names) > 1}
+    assert ambiguous == TWO_MEANINGS
+
+
+def test_an_option_has_its_short_flag_in_every_command() -> None:
+    shorts = defaultdict(set)
+    for _, param in options():
+        shorts[param.opts[0]].add(tuple(sorted(param.opts)))
+    assert {name: sorted(found) for name, found in shorts.items() if len(found) > 1} == {}
+
+
+def test_a_long_name_is_a_switch_or_takes_a_value_everywhere() -> None:
+    kinds = defaultdict(lambda: defaultdict(list))
+    for command, param in options():
+        for name in (*param.opts, *param.secondary_opts):
+            kinds[name]["switch" if param.is_flag else "value"].append(command)
+    assert {name: dict(kind) for name, kind in kinds.items() if len(kind) > 1} == {}
+
+
+def test_what_is_described_alike_takes_the_same_value() -> None:
+    values = defaultdict(set)
+    for _, param in options():
+        if not param.is_flag:
+            values[param.opts[0], param.help].add(param.metavar or param.type.name.upper())
+    assert {name: sorted(found) for name, found in values.items() if len(found) > 1} == {}
+
+
+def test_an_option_is_taken_back_by_no() -> None:
+    for command, param in options():
+        for name in param.secondary_opts:
+            assert name == f"--no-{param.opts[0][2:]}", f"{command} {name}"
+
+
+def test_names_are_lower_case_words() -> None:
+    for command, param in options():
+        for name in (*param.opts, *param.secondary_opts):
+            assert name.strip("-").replace("-", "").isalnum(), f"{command} {name}"
+            assert name == name.lower(), f"{command} {name}"
+
+
+def test_every_option_is_explained() -> None:
+    silent = [f"{command} {p.opts[0]}" for command, p in options() if not p.help]
+    assert silent == []
+
+
+@pytest.mark.parametrize("name", [name for name, _ in commands()])
+def test_every_help_has_an_example_of_its_command(name: str) -> None:
+    command = dict(commands())[name]
+    shown = getattr(command, "default", command)  # a group that does something by itself
+    epilog = shown.epilog or ""
+    words = name.removesuffix(" text").removeprefix("llmtool")
+    assert epilog.startswith(("Example: ", "Examples:\n"))
+    assert f"llmtool {words}".strip() in epilog

@@ -1,0 +1,198 @@
+"""A stop signal ends every command in whatever it does: loading, reading, writing, scoring."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import INFINITE, linux, wait_until_mapped
+
+ENDINGS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+WIDE = ("--ctx-size", "65536")
+LONG_REPLY = ("--max-tokens", "60000", *WIDE)
+SHORT_REPLY = ("--max-tokens", "4", *WIDE)
+PAGES = ("--strategy", "map-reduce", "--chunk-tokens", "200")
+
+TEMPLATE = """llmtool: 1
+name: ask
+inputs: {text: {type: text}}
+prompt: "{{ text }}"
+tests:
+"""
+TEST = "- vars: {{text: Go on {}}}\n  assert: [{{type: contains, value: river}}]\n"
+
+LOADING = {
+    "gen": ("gen", "Go on"),
+    "run": ("run", "./ask.yaml", "Go on"),
+    "classify": ("classify", "Go on", "-l", "good,bad"),
+    "classify eval": ("classify", "eval", "rows.jsonl", "-l", "good,bad"),
+    "sum": ("sum", "short.txt"),
+    "translate": ("translate", "-f", "short.txt", "--to", "de"),
+    "code": ("code", "a list", "-l", "python"),
+    "code explain": ("code", "explain", "app.py"),
+    "code review": ("code", "review", "-f", "app.diff"),
+    "code fix": ("code", "fix", "app.py", "--error", "it fails"),
+    "code complete": ("code", "complete", "app.py:1:3"),
+    "code tests": ("code", "tests", "app.py"),
+    "code commit": ("code", "commit"),
+    "chat": ("chat", "Go on"),
+    "bench": ("bench", "--quick"),
+    "prompts test": ("prompts", "test", "./ask.yaml"),
+}
+DECODING = {
+    "gen": ("gen", "Go on", *LONG_REPLY),
+    "gen --no-stream": ("gen", "Go on", "--no-stream", *LONG_REPLY),
+    "gen -n": ("gen", "Go on", "-n", "3", *LONG_REPLY),
+    "run": ("run", "./ask.yaml", "Go on", *LONG_REPLY),
+    "sum": ("sum", "short.txt", "--strategy", "stuff", *LONG_REPLY),
+    "translate": ("translate", "-f", "short.txt", "--to", "de", *LONG_REPLY),
+    "code": ("code", "a list", "-l", "python", *LONG_REPLY),
+    "code explain": ("code", "explain", "app.py", *LONG_REPLY),
+    "code fix": ("code", "fix", "app.py", "--error", "it fails", *LONG_REPLY),
+    "code tests": ("code", "tests", "app.py", *LONG_REPLY),
+    "chat": ("chat", "Go on", *LONG_REPLY),
+    "chat --json": ("chat", "Go on", "--json", *LONG_REPLY),
+    "bench": ("bench", "-r", "50"),
+    "prompts test": ("prompts", "test", "./ask.yaml", "--no-cache", *WIDE),
+}
+PREFILLING = {
+    "gen": ("gen", "-f", "long.txt", *SHORT_REPLY),
+    "run": ("run", "./ask.yaml", "-f", "long.txt", *SHORT_REPLY),
+    "classify": ("classify", "-f", "long.txt", "-l", "good,bad", *WIDE),
+    "sum": ("sum", "long.txt", "--strategy", "stuff", *SHORT_REPLY),
+    "code": ("code", "a list", "-l", "python", "-f", "long.txt", *SHORT_REPLY),
+    "code explain": ("code", "explain", "long.py", *SHORT_REPLY),
+    "chat": ("chat", "Go on", "-f", "long.txt", *SHORT_REPLY),
+}
+MANY = {
+    "gen, batch": ("gen", "--each", "line", "-f", "lines.txt", "--max-tokens", "40"),
+    "run, batch": ("run", "./ask.yaml", "--each", "line", "-f", "lines.txt", "--max-tokens", "40"),
+    "classify, batch": ("classify", "--each", "line", "-f", "lines.txt", "-l", "good,bad"),
+    "classify, scores of labels": ("classify", "-f", "book.txt", "-l", "good,bad")
+    + ("--overflow", "chunk", "--ctx-size", "512"),
+    "classify eval": ("classify", "eval", "rows.jsonl", "-l", "good,bad"),
+    "sum, batch": ("sum", "--each", "line", "-f", "lines.txt", "--max-tokens", "40"),
+    "sum, notes": ("sum", "book.txt", *PAGES),
+    "translate, batch": ("translate", "--each", "line", "--to", "de", "-f", "lines.txt"),
+    "translate, passages": ("translate", "-f", "book.txt", "--to", "de"),
+    "code, batch": ("code", "--each", "line", "-l", "python", "-f", "lines.txt")
+    + ("--max-tokens", "40"),
+    "code review, hunks": ("code", "review", "-f", "app.diff", *LONG_REPLY),
+    "code commit, parts": ("code", "commit", "--ctx-size", "1024"),
+    "chat, lines": ("chat", "--each", "line", *LONG_REPLY),
+}
+
+
+@pytest.fixture(scope="session")
+def endless(tiny_model: Callable[..., Path]) -> Path:
+    return tiny_model("plain", **INFINITE)
+
+
+@pytest.fixture(scope="session")
+def deep(tiny_model: Callable[..., Path]) -> Path:
+    """A model that takes a while to load: hundreds of layers."""
+    return tiny_model("plain", n_layer=400, n_embd=32)
+
+
+@pytest.fixture
+def begin(
+    start_llmtool: Callable[..., Any], env: dict[str, str], tmp_path: Path
+) -> Callable[..., Any]:
+    """Return `begin(args, model)`: the command in a folder with something of everything."""
+    here = tmp_path / "here"
+    here.mkdir()
+    page = "The river rose during the night. Nobody saw it from the hill.\n\n"
+    code = "".join(f"def f{i}(x):\n    return x + {i}\n\n" for i in range(4000))
+    files = {
+        "ask.yaml": TEMPLATE + "".join(map(TEST.format, range(400))),
+        "short.txt": page * 2,
+        "long.txt": "the river and the hill " * 8_000,
+        "long.py": "x = 1  # the river and the hill\n" * 2_000,
+        "book.txt": "".join(f"{i}. {page}" for i in range(3_000)),
+        "lines.txt": "".join(f"The river rose, {i} times\n" for i in range(20_000)),
+        "rows.jsonl": '{"text": "The river rose", "label": "good"}\n' * 20_000,
+        "app.py": "def f(x):\n    return x\n",
+        "big.py": code,
+    }
+    for name, text in files.items():
+        (here / name).write_text(text)
+    for command in (["init", "-q"], ["add", "-A"]):
+        subprocess.run(["git", *command], cwd=here, env=env, check=True)
+    diff = subprocess.run(
+        ["git", "diff", "--staged", "big.py"], cwd=here, env=env, check=True, capture_output=True
+    )
+    (here / "app.diff").write_bytes(diff.stdout)
+    lines = (here / "lines.txt").read_bytes()
+
+    def start(args: tuple[str, ...], model: Path) -> subprocess.Popen[bytes]:
+        piped = "chat" in args and "--each" in args
+        process: subprocess.Popen[bytes] = start_llmtool(
+            *args,
+            *("-m", model, "--threads", "1"),
+            stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            cwd=here,
+        )
+        if piped:
+            assert process.stdin
+            process.stdin.write(lines[:4000])
+            process.stdin.close()
+            process.stdin = None
+        return process
+
+    return start
+
+
+def assert_ended(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """The command has ended as the shell expects it to, and has nothing to complain of."""
+    _, error = process.communicate(timeout=10)
+    assert process.returncode == -number, (number, error.decode()[-1000:])
+    assert b"Traceback" not in error
+    assert b"Error" not in error
+
+
+@linux
+@pytest.mark.parametrize("call", LOADING.values(), ids=LOADING)
+def test_a_signal_ends_loading(begin: Any, deep: Path, call: tuple[str, ...]) -> None:
+    for number in ENDINGS:
+        process = begin(call, deep)
+        wait_until_mapped(process, deep.name)
+        process.send_signal(number)
+        assert_ended(process, number)
+
+
+def stop_each(begin: Any, model: Path, call: tuple[str, ...]) -> None:
+    """Start the command once for each signal, and send it when all of them are at work."""
+    processes = [begin(call, model) for _ in ENDINGS]
+    for process in processes:
+        wait_until_mapped(process, model.name)
+    time.sleep(0.7)
+    for process, number in zip(processes, ENDINGS, strict=True):
+        assert process.poll() is None, process.stderr.read().decode()[-1000:]
+        process.send_signal(number)
+        assert_ended(process, number)
+
+
+@linux
+@pytest.mark.parametrize("call", PREFILLING.values(), ids=PREFILLING)
+def test_a_signal_ends_the_reading_of_a_long_text(
+    begin: Any, endless: Path, call: tuple[str, ...]
+) -> None:
+    stop_each(begin, endless, call)
+
+
+@linux
+@pytest.mark.parametrize("call", DECODING.values(), ids=DECODING)
+def test_a_signal_ends_a_reply(begin: Any, endless: Path, call: tuple[str, ...]) -> None:
+    stop_each(begin, endless, call)
+
+
+@linux
+@pytest.mark.parametrize("call", MANY.values(), ids=MANY)
+def test_a_signal_ends_work_of_many_calls(begin: Any, endless: Path, call: tuple[str, ...]) -> None:
+    stop_each(begin, endless, call)

@@ -1,0 +1,143 @@
+"""Long runs: what they hold of memory, files, threads and disk does not grow with their length."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from command import linux
+
+from llmtool.config import Folders, Settings
+from llmtool.sessions.store import Sessions
+from llmtool.tasks.chat import Chat, ChatNote, Turn
+from llmtool.toolbox import Toolbox
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800), linux]
+
+RECORDS, TURNS = 10_200, 210
+PORTION = 200  # lines that a pipe holds in either direction
+CACHE_MB = 1
+
+
+class Held(NamedTuple):
+    """What a process holds."""
+
+    rss_mb: float
+    n_descriptors: int
+    n_threads: int
+
+
+def held_by(pid: int | str = "self") -> Held:
+    """Return what a process holds, as the system counts it."""
+    process = Path("/proc", str(pid))
+    status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+    rss_kb = int(status["VmRSS"].split()[0])
+    listed = os.listdir(process / "fd")
+    return Held(rss_kb / 1024, len(listed) - (pid == "self"), int(status["Threads"]))
+
+
+def batch(process: subprocess.Popen[bytes], first: int, last: int) -> list[dict[str, object]]:
+    """Ask records and wait for all their rows, so that nothing is on its way afterwards."""
+    assert process.stdin is not None and process.stdout is not None
+    rows = []
+    for begin in range(first, last, PORTION):
+        lines = [f"parcel {n} arrived\n" for n in range(begin, min(begin + PORTION, last))]
+        process.stdin.write("".join(lines).encode())
+        process.stdin.flush()
+        rows += [json.loads(process.stdout.readline()) for _ in lines]
+    return rows
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["gen", "--max-tokens", "3", "--temperature", "0", "Repeat this."],
+        ["classify", "-l", "late,early,lost"],
+    ],
+    ids=lambda args: args[0],
+)
+def test_a_batch_of_ten_thousand_holds_no_more_than_a_third_of_it(
+    start_llmtool: Callable[..., subprocess.Popen[bytes]],
+    tiny: Path,
+    tmp_path: Path,
+    args: list[str],
+) -> None:
+    errors = tmp_path / "errors"
+    with errors.open("wb") as stderr:
+        process = start_llmtool(
+            *args, "-q", "--each", "line", "--jsonl", "-m", tiny, "--threads", "1", stderr=stderr
+        )
+        rows = batch(process, 0, RECORDS // 3)
+        warm = held_by(process.pid)
+        rows += batch(process, RECORDS // 3, RECORDS)
+        end = held_by(process.pid)
+        process.communicate(timeout=60)
+    assert (process.returncode, errors.read_bytes()) == (0, b"")
+    assert len(rows) == RECORDS
+    assert not [row for row in rows if row.get("error")]
+    assert end.n_descriptors == warm.n_descriptors
+    assert end.n_threads == warm.n_threads
+    assert end.rss_mb - warm.rss_mb < 8
+
+
+@pytest.mark.parametrize("overflow", ["drop", "summarize"])
+@pytest.mark.parametrize("kind", ["plain", "swa", "recurrent", "hybrid"])
+def test_a_chat_of_two_hundred_turns_holds_no_more_than_a_third_of_it(
+    tiny_model: Callable[..., Path],
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+    kind: str,
+    overflow: str,
+) -> None:
+    model = tiny_model(kind, printable=True)
+    folders = Folders(
+        **{name: tmp_path / name for name in ("config", "data", "cache", "hub_cache")}
+    )
+    settings = Settings(prefix_cache_mb=CACHE_MB)
+    notes: list[str] = []
+    cached = 0
+    before = held_by()
+    with Toolbox(
+        model, n_ctx=1024, n_threads=2, folders=folders, settings=settings, environ={}
+    ) as box:
+        store = Sessions(tmp_path / "sessions")
+        with Chat(box, store=store, session="soak", overflow=overflow, max_tokens=24) as chat:  # type: ignore[arg-type]
+            for n in range(TURNS):
+                if n == TURNS // 3:
+                    warm = held()
+                for event in chat.stream(f"Parcel {n} came with {n % 7} letters and a small box."):
+                    if isinstance(event, ChatNote):
+                        notes.append(event.text)
+                    elif isinstance(event, Turn):
+                        cached += event.cached_tokens or 0
+                if n % 5 == 0:
+                    chat.remember()
+                    assert size_of(folders.cache / "prefix") <= CACHE_MB * 10**6
+            end = held()
+            assert len(store.load("soak").turns) == TURNS
+    record_property("held", f"{warm} -> {end}, {len(notes)} overflows")
+    assert len(notes) >= 10
+    assert any("summary" in note for note in notes) == (overflow == "summarize")
+    assert not [note for note in notes if "not saved" in note or "no summary" in note]
+    assert cached > TURNS
+    assert end.n_descriptors == warm.n_descriptors
+    assert end.n_threads == warm.n_threads
+    assert end.rss_mb - warm.rss_mb < 8
+    after = held()
+    assert after.n_descriptors <= before.n_descriptors
+    assert after.n_threads <= before.n_threads + 1  # OpenMP keeps its own for the next model
+
+
+def held() -> Held:
+    gc.collect()
+    return held_by()
+
+
+def size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
