@@ -54,11 +54,14 @@ def to_lark(source: str, *, lenient: bool = False, lead: bool = True) -> str:
     if not isinstance(schema, dict):
         raise UsageError("JSON Schema: expected an object")
     options = {"whitespace_pattern": _WHITE_SPACE, "lenient": lenient}
-    schema = close_objects(schema)
-    _name_single_numbers(schema)
-    if lenient:
-        _forget_counts(schema)
-    text = msgspec.json.encode({**schema, "x-guidance": options}).decode()
+    try:  # what the decoder lets through may be too deep for the interpreter
+        schema = close_objects(schema)
+        _name_single_numbers(schema)
+        if lenient:
+            _forget_counts(schema)
+        text = msgspec.json.encode({**schema, "x-guidance": options}).decode()
+    except RecursionError as exc:
+        raise UsageError("JSON Schema: nested too deeply") from exc
     return f"start: LEAD? body\n{_LEAD}\nbody: %json {text}\n" if lead else f"start: %json {text}\n"
 
 
