@@ -7,7 +7,7 @@
     ├── ModelUnreadable        11  the file is not a model that can be loaded
     ├── TemplateError          12  a prompt template or chat template is invalid
     ├── ContextOverflow        13  the input is longer than the context
-    ├── InputError             14  the input is empty or undecodable
+    ├── InputError             14  the input is missing, empty or undecodable
     ├── LowConfidence          15  below the asked confidence, or a fail-on label was met
     ├── DownloadError          16  a download or its checksum failed
     ├── ContractError          17  the output broke its contract (schema, syntax, length)
