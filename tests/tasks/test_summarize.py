@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmtool import Toolbox
@@ -171,6 +171,7 @@ def test_no_sentence_is_told_twice_as_it_is_written() -> None:
         )
     )
 )
+@example(["It rains", ". ", "It rains", "\n1", ". "])
 def test_pieces_tell_what_the_whole_would(pieces: list[str]) -> None:
     told = Unrepeated()
     text = "".join([*(told.add(piece) for piece in pieces), told.end()])

@@ -34,11 +34,11 @@ class Unrepeated:
         *ended, last = _split(self._open + piece) or [""]
         told = "".join(self._close(sentence) for sentence in ended)
         self._open = last
-        key = _key(last)
-        if not self._n_told and any(seen.startswith(key) for seen in self._seen):
-            return told
         begin = _BEGIN.search(last)
         end = max(self._n_told, begin.start() if begin else len(last))
+        key = _key(last[:end])
+        if not self._n_told and any(seen.startswith(key) for seen in self._seen):
+            return told
         told += last[self._n_told : end]
         self._n_told = end
         return told
