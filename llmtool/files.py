@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
     try:
         path = Path(os.path.realpath(path))
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(path.parent)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -36,6 +37,21 @@ def write_atomically(path: Path, data: bytes) -> None:
             raise
     except OSError as exc:
         raise OutputError(f"{path}: cannot be written: {exc.strerror}") from exc
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, for their owner alone; what is there stays as it is.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+    for path in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+            path.chmod(0o700)  # a umask may open or close too much
+    if not folder.is_dir():
+        raise FileExistsError(errno.EEXIST, "it is no folder", str(folder))
 
 
 @contextlib.contextmanager
@@ -62,7 +78,7 @@ def lock(path: Path, *, timeout_seconds: float = 30) -> Iterator[None]:
     import filelock
 
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(path.parent)
         with filelock.FileLock(f"{path}.lock", timeout=timeout_seconds, mode=0o600):
             yield
     except filelock.Timeout as exc:

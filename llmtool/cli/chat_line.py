@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from llmtool import files
 from llmtool.cli import output, signals
 from llmtool.errors import Cancelled
 
@@ -149,6 +150,21 @@ def _make_session(
     def _(event: Any) -> None:
         event.current_buffer.insert_text("\n")
 
+    completer = _completer(complete)
+
+    @keys.add("tab")
+    def _(event: Any) -> None:
+        # A menu may not be there yet when the key is: what has one continuation gets it at once.
+        buffer = event.current_buffer
+        found = list(completer.get_completions(buffer.document, None))
+        if len(found) == 1:
+            buffer.cancel_completion()
+            buffer.apply_completion(found[0])
+        elif buffer.complete_state:
+            buffer.complete_next()
+        else:
+            buffer.start_completion(insert_common_part=True)
+
     @Condition
     def has_more() -> bool:
         return is_open(session.default_buffer.text)
@@ -161,7 +177,7 @@ def _make_session(
     session: PromptSession[str] = PromptSession(
         [("class:prompt", _PROMPT)],
         history=InMemoryHistory() if history is None else open_history(history),
-        completer=_completer(complete),
+        completer=completer,
         complete_while_typing=is_command,
         bottom_toolbar=lambda: [("class:bottom-toolbar.text", toolbar())],
         key_bindings=keys,
@@ -228,7 +244,7 @@ def open_history(path: Path) -> History:
 def _private(path: Path) -> str:
     """Make a file that is its owner's alone, if it is not there; return its name."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        files.make_folder(path.parent)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
         return str(path)
     except OSError:

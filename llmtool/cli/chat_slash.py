@@ -107,6 +107,8 @@ def _set(loop: Loop, argument: str) -> None:
         raise UsageError(f"write it as /set {name} VALUE; the value `default` takes it back")
     options_: ChatOptions = {name: _value(name, text.strip())}  # type: ignore[misc]
     loop.chat.set(**options_)
+    value = loop.chat.session.options.get(name)
+    output.note(f"{name}: {'taken back' if value is None else json.dumps(value)}")
 
 
 def _value(name: str, text: str) -> object:
@@ -129,6 +131,7 @@ def _system(loop: Loop, argument: str) -> None:
         output.stdout.write((loop.chat.session.system or "(the template's own)") + "\n")
         return
     loop.chat.set(system=None if argument == "-" else argument)
+    output.note("the system prompt is set from here on")
 
 
 def _template(loop: Loop, argument: str) -> None:
@@ -136,6 +139,7 @@ def _template(loop: Loop, argument: str) -> None:
         output.stdout.write((loop.chat.session.template or "chat") + "\n")
         return
     loop.chat.set(template=None if argument == "-" else argument)
+    output.note(f"template {loop.chat.session.template or 'chat'!r} from here on")
 
 
 def _clear(loop: Loop, argument: str) -> None:

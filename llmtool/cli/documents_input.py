@@ -24,11 +24,14 @@ def read_documents(paths: list[str], *, no_stdin: bool, errors: Errors) -> list[
         raise UsageError("standard input is named twice (-)")
     if "-" in paths and no_stdin:
         raise UsageError("- and --no-stdin contradict each other")
-    return [(path, read_document(path, errors=errors)) for path in paths]
+    advice = " (a text goes in by a pipe)"  # it may have been typed in a file's place
+    return [(path, read_document(path, errors=errors, advice=advice)) for path in paths]
 
 
-def read_document(path: str, *, errors: Errors) -> str:
+def read_document(path: str, *, errors: Errors, advice: str = "") -> str:
     """Return the text of one file; `-` is standard input.
+
+    `advice` goes with the error of a file that is not there.
 
     Raises:
         InputError: as `read_documents` says.
@@ -37,7 +40,7 @@ def read_document(path: str, *, errors: Errors) -> str:
 
     name = "standard input" if path == "-" else path
     if path != "-" and not os.path.lexists(path):
-        raise InputError(f"{path}: no such file (a text goes in by a pipe)")
+        raise InputError(f"{path}: no such file{advice}")
     content = inputs.read_bytes(path)
     try:
         found = read(None if path == "-" else path, content)

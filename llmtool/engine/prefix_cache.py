@@ -238,11 +238,7 @@ def _mark_used(descriptor: int, path: Path) -> None:
 
 def _make_private(folder: Path) -> None:
     """Make a folder that is ours alone, and its parents; a umask may open or close too much."""
-    missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
-    for path in reversed(missing):
-        with contextlib.suppress(FileExistsError):
-            path.mkdir(mode=0o700)
-            path.chmod(0o700)
+    files.make_folder(folder)
     mode = folder.lstat().st_mode
     if stat.S_ISDIR(mode) and mode & 0o777 != 0o700:
         with contextlib.suppress(OSError):  # it is another's, or its disk knows no modes

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from llmtool import files
 from llmtool.engine.types import Cancellation
 from llmtool.errors import LlmtoolError, ModelUnreadable
 from llmtool.models import gguf
@@ -50,7 +51,7 @@ def ensure_loadable(
         _load_in_child(path, cancellation)
     if mark is not None:
         with contextlib.suppress(OSError):  # a read-only cache only costs the check each time
-            mark.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            files.make_folder(mark.parent)
             mark.touch(mode=0o600)
 
 

@@ -53,7 +53,7 @@ def import_file(
     on_progress(0, total)
     folder = store.imported_folder
     with files.write_errors("the store"):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        files.make_folder(folder)
         with _make_temporary(store) as temporary:
             taken = []
             for index, part in enumerate(parts, 1):

@@ -137,8 +137,6 @@ class Sessions:
         path = self.find(name)
         with self.hold(name), files.write_errors(str(path)):
             path.unlink()
-        with contextlib.suppress(OSError):
-            Path(f"{path}.lock").unlink()
 
     def remove_all(self, names: Iterable[str], *, dry_run: bool = False) -> list[str]:
         """Remove sessions, once it is known that each is there and free; return their names.
@@ -172,7 +170,12 @@ class Sessions:
                     f"session {name!r} is open in another process (close it there, "
                     "or choose another name with --session)"
                 ) from None
-            yield
+            try:
+                yield
+            finally:
+                if not self.path(name).exists():  # nothing was said
+                    with contextlib.suppress(OSError):
+                        Path(f"{self.path(name)}.lock").unlink()
 
     def last_of(self, folder: str) -> str | None:
         """Return the name of the session of a working directory that was saved last."""

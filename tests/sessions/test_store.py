@@ -58,7 +58,8 @@ def test_it_is_its_owners_alone_whatever_the_umask(sessions: Sessions) -> None:
     finally:
         os.umask(old)
     assert stat.S_IMODE(sessions.path("work").stat().st_mode) == 0o600
-    assert stat.S_IMODE(sessions.folder.stat().st_mode) == 0o700
+    for folder in (sessions.folder, sessions.folder.parent):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("step", ["write", "fsync", "replace"])
@@ -152,6 +153,12 @@ def test_two_processes_do_not_hold_one_session(sessions: Sessions) -> None:
             sessions.remove("work")
         other.stdin.close()
     sessions.remove("work")
+    assert list(sessions.folder.iterdir()) == []
+
+
+def test_nothing_is_left_of_a_session_in_which_nothing_was_said(sessions: Sessions) -> None:
+    with sessions.hold("work"):
+        pass
     assert list(sessions.folder.iterdir()) == []
 
 

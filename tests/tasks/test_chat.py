@@ -348,6 +348,22 @@ class TestOptions:
         chat.say("so")
         assert asked(chat)[-1] == "user: Ahoy: hi\nassistant: fine\nuser: so"
 
+    def test_a_template_that_needs_more_than_a_message_is_refused_at_once(
+        self, open_chat: Open, folders: Folders
+    ) -> None:
+        folders.prompts.mkdir(parents=True)
+        (folders.prompts / "guide.yaml").write_text(
+            "llmtool: 1\nname: guide\ninputs:\n  prompt: {type: text}\n"
+            "  city: {type: string, required: true}\nprompt: '{{ city }}: {{ prompt }}'\n"
+        )
+        chat = open_chat()
+        with pytest.raises(UsageError, match="city"):
+            chat.set(template="guide")
+        assert chat.session.template is None
+        chat.set(template="guide", variables={"city": "Bath"})
+        chat.say("hi")
+        assert asked(chat)[-1] == "user: Bath: hi"
+
     def test_another_model_goes_on(self, open_chat: Open) -> None:
         chat, other = open_chat("one"), open_chat("two")
         chat.say("a")

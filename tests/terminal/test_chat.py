@@ -265,10 +265,24 @@ class TestCommands:
     def test_tab_completes_commands(self, chat: Start) -> None:
         with chat("one two") as terminal:
             wait_for_prompt(terminal)
-            terminal.send("/tok\t")
-            terminal.wait_for("/tokens")
-            terminal.send("\t\r")
+            terminal.send("/tok\t\r")  # at once, before a menu can be there
             terminal.wait_for("set aside for a reply")
+
+    def test_tab_completes_names_and_files(
+        self, chat: Start, sessions: Sessions, tmp_path: Path
+    ) -> None:
+        (tmp_path / "notes.txt").write_text("Boats are red.\n")
+        with chat("kept", session="harbour") as terminal:
+            wait_for_prompt(terminal)
+            say(terminal, "a", "kept", 2)
+            terminal.send("\x04")
+            assert terminal.exit_status == 0
+        with chat("fine") as terminal:
+            wait_for_prompt(terminal)
+            say(terminal, "/read no\t", "notes.txt (1 line)", 2)
+            say(terminal, "/set temper\t 0.5", "temperature: 0.5", 3)
+            say(terminal, "/template ge\t", "template 'gen'", 4)
+            say(terminal, "/load harb\t", "session 'harbour'", 5)
 
     def test_undo_offers_the_message_again(self, chat: Start, sessions: Sessions) -> None:
         with chat(["one", "two"]) as terminal:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -57,11 +56,8 @@ class Answering:
         if self._prepared.template.form == "completion":
             name = self._prepared.template.name
             raise UsageError(f"template {name!r} completes text and does not converse")
-
-    @cached_property
-    def head(self) -> tuple[Message, ...]:
-        """What stands before the conversation: the system prompt, examples."""
-        return self._render("x").messages[:-1]
+        # What stands before the conversation: the system prompt, examples.
+        self.head = self._render("x").messages[:-1]
 
     def _render(self, text: str) -> Prompt:
         prepared = self._prepared
