@@ -55,3 +55,19 @@ def seconds_to_end(process: subprocess.Popen[bytes], timeout: float = 30) -> flo
 
 
 LLMTOOL = [sys.executable, "-m", "llmtool"]
+# Every command that reads a file, told to read `in.txt`.
+READERS: dict[str, tuple[str, ...]] = {
+    "gen": ("gen", "-f", "in.txt"),
+    "run": ("run", "gen", "-f", "in.txt"),
+    "classify": ("classify", "--label", "a", "--label", "b", "-f", "in.txt"),
+    "classify eval": ("classify", "eval", "in.txt"),
+    "sum": ("sum", "in.txt"),
+    "translate": ("translate", "--to", "fr", "-f", "in.txt"),
+    "code": ("code", "sort", "-f", "in.txt"),
+    "code explain": ("code", "explain", "in.txt:1"),
+    "code review": ("code", "review", "-f", "in.txt"),
+    "code fix": ("code", "fix", "in.txt", "-e", "fails"),
+    "code complete": ("code", "complete", "in.txt:1"),
+    "code tests": ("code", "tests", "in.txt"),
+    "a batch": ("gen", "--each", "csv", "-f", "in.txt"),
+}

@@ -8,8 +8,9 @@ import typer
 
 from llmtool.cli import options as o
 from llmtool.cli.groups import EngineGroup
+from llmtool.cli.new_app import HELP, new_app
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = new_app()
 
 
 def _sizes(value: str) -> tuple[int, ...]:
@@ -24,7 +25,7 @@ def _sizes(value: str) -> tuple[int, ...]:
 
 @app.command(
     "bench",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP,
     epilog="""Examples:
 
 \b

@@ -5,23 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import typer
-
 from llmtool.cli import options as o
+from llmtool.cli.new_app import HELP, new_app
 from llmtool.sizes import format_bytes
 
 if TYPE_CHECKING:
     from llmtool.engine.prefix_cache import PrefixCache
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help="List the prompts kept for reuse, and throw them away.",
-    epilog="Example: llmtool cache ls",
-    context_settings={"help_option_names": ["-h", "--help"]},
+app = new_app(
+    "List the prompts kept for reuse, and throw them away.", epilog="Example: llmtool cache ls"
 )
-_HELP = {"help_option_names": ["-h", "--help"]}
 _EMPTY = "nothing in the prefix cache"
 
 
@@ -33,7 +26,7 @@ def _open(*, color: str, quiet: bool) -> PrefixCache:
     return PrefixCache(folders.cache / "prefix", limit_bytes=settings.prefix_cache_mb * 10**6)
 
 
-@app.command("ls", context_settings=_HELP, epilog="Example: llmtool cache ls --json")
+@app.command("ls", context_settings=HELP, epilog="Example: llmtool cache ls --json")
 def ls(
     json: o.JsonOption = False,
     color: o.ColorOption = o.ColorMode.auto,
@@ -86,7 +79,7 @@ def ls(
     output.note(said if entries or not cache.limit_bytes else _EMPTY)
 
 
-@app.command("clear", context_settings=_HELP, epilog="Example: llmtool cache clear --dry-run")
+@app.command("clear", context_settings=HELP, epilog="Example: llmtool cache clear --dry-run")
 def clear(
     dry_run: o.DryRemovalOption = False,
     json: o.JsonOption = False,

@@ -9,8 +9,9 @@ import typer
 
 from llmtool.cli import groups as g
 from llmtool.cli import options as o
+from llmtool.cli.new_app import HELP, new_app
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = new_app()
 
 
 class Overflow(Enum):
@@ -24,7 +25,7 @@ class Each(Enum):
 
 @app.command(
     "chat",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP,
     epilog="""Examples:
 
 \b

@@ -9,15 +9,9 @@ import typer
 from llmtool.cli import groups as g
 from llmtool.cli import options as o
 from llmtool.cli.default_group import DefaultGroup
+from llmtool.cli.new_app import HELP, new_app
 
-app = typer.Typer(
-    cls=DefaultGroup,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help="Say which label fits a text, with a score for each.",
-)
-_HELP = {"help_option_names": ["-h", "--help"]}
+app = new_app("Say which label fits a text, with a score for each.", cls=DefaultGroup)
 
 TextArgument = Annotated[
     str | None, typer.Argument(metavar="[TEXT]", help="What to classify; - reads it from stdin.")
@@ -26,7 +20,7 @@ TextArgument = Annotated[
 
 @app.command(
     "text",
-    context_settings=_HELP,
+    context_settings=HELP,
     epilog="""Examples:
 
 \b
@@ -119,7 +113,7 @@ def classify(
 
 @app.command(
     "eval",
-    context_settings=_HELP,
+    context_settings=HELP,
     epilog="""Examples:
 
 \b

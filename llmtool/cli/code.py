@@ -11,20 +11,14 @@ from llmtool.cli import groups as g
 from llmtool.cli import options as o
 from llmtool.cli.code_options import CodeGroup, TellGroup
 from llmtool.cli.default_group import DefaultGroup
+from llmtool.cli.new_app import HELP, new_app
 
-app = typer.Typer(
-    cls=DefaultGroup,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help="Write code that parses; explain, review, mend and complete it.",
-)
-_HELP = {"help_option_names": ["-h", "--help"]}
+app = new_app("Write code that parses; explain, review, mend and complete it.", cls=DefaultGroup)
 
 
 @app.command(
     "text",
-    context_settings=_HELP,
+    context_settings=HELP,
     epilog="""Examples:
 
 \b

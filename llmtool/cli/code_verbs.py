@@ -17,8 +17,7 @@ from llmtool.cli.code_options import (
     StrictOption,
     TellGroup,
 )
-
-_HELP = {"help_option_names": ["-h", "--help"]}
+from llmtool.cli.new_app import HELP
 
 
 class SeverityMode(Enum):
@@ -30,7 +29,7 @@ class SeverityMode(Enum):
 def register(app: Any) -> None:
     """Give the app its subcommands."""
     for name, (function, epilog) in _VERBS.items():
-        app.command(name, context_settings=_HELP, epilog=f"Examples:\n\n\b\n{epilog}")(function)
+        app.command(name, context_settings=HELP, epilog=f"Examples:\n\n\b\n{epilog}")(function)
 
 
 @g.grouped

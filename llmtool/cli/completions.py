@@ -12,7 +12,9 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+from llmtool.cli.new_app import HELP, new_app
+
+app = new_app()
 
 HEADER = "# llmtool completion for {shell}, made by `llmtool completions {shell}`."
 
@@ -25,7 +27,7 @@ class Shell(Enum):
 
 @app.command(
     "completions",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP,
     epilog="Example: llmtool completions bash > ~/.local/share/bash-completion/completions/llmtool",
 )
 def completions(

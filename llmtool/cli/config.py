@@ -7,20 +7,15 @@ from typing import Annotated
 import typer
 
 from llmtool.cli import options as o
+from llmtool.cli.new_app import HELP, new_app
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help="Show the settings and change them.",
-    epilog="Example: llmtool config set model starter",
-    context_settings={"help_option_names": ["-h", "--help"]},
+app = new_app(
+    "Show the settings and change them.", epilog="Example: llmtool config set model starter"
 )
-_HELP = {"help_option_names": ["-h", "--help"]}
 Key = Annotated[str, typer.Argument(metavar="KEY", help="A setting, or aliases.NAME.")]
 
 
-@app.command("show", context_settings=_HELP, epilog="Example: llmtool config show --json")
+@app.command("show", context_settings=HELP, epilog="Example: llmtool config show --json")
 def show(
     json: o.JsonOption = False,
     color: o.ColorOption = o.ColorMode.auto,
@@ -47,7 +42,7 @@ def show(
     output.fields([*lines, ("path", str(folders.config_file))])
 
 
-@app.command("set", context_settings=_HELP, epilog="Example: llmtool config set model starter")
+@app.command("set", context_settings=HELP, epilog="Example: llmtool config set model starter")
 def set_(
     key: Key,
     value: Annotated[str, typer.Argument(metavar="VALUE", help="What to set it to.")],
@@ -65,7 +60,7 @@ def set_(
     set_value(folders.config_file, key, value)
 
 
-@app.command("unset", context_settings=_HELP, epilog="Example: llmtool config unset model")
+@app.command("unset", context_settings=HELP, epilog="Example: llmtool config unset model")
 def unset(
     key: Key,
     quiet: o.QuietOption = False,

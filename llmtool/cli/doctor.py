@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import typer
-
 from llmtool.cli import options as o
+from llmtool.cli.new_app import HELP, new_app
 from llmtool.sizes import format_bytes
 
 if TYPE_CHECKING:
     from llmtool.doctor import Report
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = new_app()
 
 
 @app.command(
     "doctor",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP,
     epilog="Example: llmtool doctor --json | jq .advice",
 )
 def doctor(

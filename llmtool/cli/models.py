@@ -9,21 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmtool.cli import options as o
+from llmtool.cli.new_app import HELP, new_app
 from llmtool.sizes import format_bytes
 
 if TYPE_CHECKING:
     from llmtool.models.store import Store
     from llmtool.models.upkeep import Removal
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help="List models, look into them, fetch and remove them.",
+app = new_app(
+    "List models, look into them, fetch and remove them.",
     epilog="Example: llmtool models recommend",
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
-_HELP = {"help_option_names": ["-h", "--help"]}
 _REF = "starter, FILE.gguf, org/name[:QUANT|:FILE][@REV], an alias."
 Ref = Annotated[str, typer.Argument(metavar="REF", help=_REF)]
 OptionalRef = Annotated[str | None, typer.Argument(metavar="[REF]", help=_REF)]
@@ -38,7 +34,7 @@ def _open(**flags: Any) -> Store:
     return Store(folders, settings.aliases, offline=settings.offline, endpoint=endpoint)
 
 
-@app.command("ls", context_settings=_HELP, epilog="Example: llmtool models ls | cut -f1")
+@app.command("ls", context_settings=HELP, epilog="Example: llmtool models ls | cut -f1")
 def ls(
     json: o.JsonOption = False,
     color: o.ColorOption = o.ColorMode.auto,
@@ -64,7 +60,7 @@ def ls(
         output.note("no models here (`llmtool models recommend` names some that fit)")
 
 
-@app.command("info", context_settings=_HELP, epilog="Example: llmtool models info starter")
+@app.command("info", context_settings=HELP, epilog="Example: llmtool models info starter")
 def info(
     model: Ref,
     ctx_size: o.CtxSizeOption = None,
@@ -88,7 +84,7 @@ def info(
 
 @app.command(
     "pull",
-    context_settings=_HELP,
+    context_settings=HELP,
     epilog="Example: llmtool models pull unsloth/Qwen3.5-2B-GGUF:Q4_K_M",
 )
 def pull(
@@ -129,7 +125,7 @@ def pull(
         output.stdout.write(f"{found.path}\n")
 
 
-@app.command("rm", context_settings=_HELP, epilog="Example: llmtool models rm big --dry-run")
+@app.command("rm", context_settings=HELP, epilog="Example: llmtool models rm big --dry-run")
 def rm(
     model: Ref,
     dry_run: o.DryRemovalOption = False,
@@ -143,7 +139,7 @@ def rm(
     _show_removals(removed, dry_run=dry_run, as_json=json)
 
 
-@app.command("prune", context_settings=_HELP, epilog="Example: llmtool models prune --dry-run")
+@app.command("prune", context_settings=HELP, epilog="Example: llmtool models prune --dry-run")
 def prune(
     dry_run: o.DryRemovalOption = False,
     json: o.JsonOption = False,
@@ -173,7 +169,7 @@ def _show_removals(removed: list[Removal], *, dry_run: bool, as_json: bool) -> N
     output.note(f"{'would free' if dry_run else 'freed'} {total}")
 
 
-@app.command("verify", context_settings=_HELP, epilog="Example: llmtool models verify")
+@app.command("verify", context_settings=HELP, epilog="Example: llmtool models verify")
 def verify(
     model: OptionalRef = None,
     json: o.JsonOption = False,
@@ -216,7 +212,7 @@ def verify(
 
 
 @app.command(
-    "import", context_settings=_HELP, epilog="Example: llmtool models import big.gguf --name big"
+    "import", context_settings=HELP, epilog="Example: llmtool models import big.gguf --name big"
 )
 def import_file(
     file: Annotated[str, typer.Argument(metavar="FILE.gguf", help="The model file to take.")],
@@ -248,7 +244,7 @@ def import_file(
 
 
 @app.command(
-    "alias", context_settings=_HELP, epilog="Example: llmtool models alias small org/name:Q4_K_M"
+    "alias", context_settings=HELP, epilog="Example: llmtool models alias small org/name:Q4_K_M"
 )
 def alias(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The alias.")] = None,
@@ -278,7 +274,7 @@ def alias(
         output.table(["alias", "model"], sorted(aliases.items()))
 
 
-@app.command("recommend", context_settings=_HELP, epilog="Example: llmtool models recommend")
+@app.command("recommend", context_settings=HELP, epilog="Example: llmtool models recommend")
 def recommend(
     json: o.JsonOption = False,
     color: o.ColorOption = o.ColorMode.auto,

@@ -8,19 +8,15 @@ import typer
 
 from llmtool.cli import options as o
 from llmtool.cli import prompts_lint, prompts_test, prompts_write
+from llmtool.cli.new_app import HELP, new_app
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help="List, show, write, check, import and test prompt templates.",
+app = new_app(
+    "List, show, write, check, import and test prompt templates.",
     epilog="Example: llmtool prompts ls",
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
-_HELP = {"help_option_names": ["-h", "--help"]}
 
 
-@app.command("ls", context_settings=_HELP, epilog="Example: llmtool prompts ls | cut -f1")
+@app.command("ls", context_settings=HELP, epilog="Example: llmtool prompts ls | cut -f1")
 def ls(
     json: o.JsonOption = False,
     color: o.ColorOption = o.ColorMode.auto,
@@ -41,7 +37,7 @@ def ls(
 
 @app.command(
     "show",
-    context_settings=_HELP,
+    context_settings=HELP,
     epilog="""Examples:
 
 \b
@@ -99,7 +95,7 @@ def show(
 
 @app.command(
     "schema",
-    context_settings=_HELP,
+    context_settings=HELP,
     epilog="Example: llmtool prompts schema > llmtool-prompt.schema.json",
 )
 def schema(debug: o.DebugOption = False) -> None:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmtool.cli import options as o
+from llmtool.cli.new_app import HELP
 
 if TYPE_CHECKING:
     from llmtool.config import Folders
     from llmtool.prompts.library import Library
 
-_HELP = {"help_option_names": ["-h", "--help"]}
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
 
 
@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
     """Make `new` and `import` commands of a group."""
     app.command(
         "new",
-        context_settings=_HELP,
+        context_settings=HELP,
         epilog="""Examples:
 
 \b
@@ -49,7 +49,7 @@ def register(app: typer.Typer) -> None:
     )(new)
     app.command(
         "import",
-        context_settings=_HELP,
+        context_settings=HELP,
         epilog="""Examples:
 
 \b

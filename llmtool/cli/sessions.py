@@ -8,20 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llmtool.cli import groups as g
 from llmtool.cli import options as o
+from llmtool.cli.new_app import HELP, new_app
 
 if TYPE_CHECKING:
     from llmtool.sessions.store import Sessions
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help="List, show, search, export and remove kept conversations.",
+app = new_app(
+    "List, show, search, export and remove kept conversations.",
     epilog="Example: llmtool sessions ls --here",
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
-_HELP = {"help_option_names": ["-h", "--help"]}
 
 
 class Format(Enum):
@@ -33,29 +30,29 @@ class Format(Enum):
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A session, as `sessions ls` lists it.")]
 
 
-def _open(*, color: str, quiet: bool) -> tuple[Sessions, Path]:
+def _open(common: g.CommonGroup) -> tuple[Sessions, Path]:
     """Return the sessions of this user, and the file of their index."""
     from llmtool.cli import session
     from llmtool.sessions.store import INDEX_NAME, Sessions
 
-    folders, _ = session.start(color=color, quiet=quiet)
+    folders, _ = session.start(color=common.color.value, quiet=common.quiet)
     return Sessions(folders.data / "sessions"), folders.cache / INDEX_NAME
 
 
-@app.command("ls", context_settings=_HELP, epilog="Example: llmtool sessions ls --here")
+@app.command("ls", context_settings=HELP, epilog="Example: llmtool sessions ls --here")
+@g.grouped
 def ls(
+    *,
     here: Annotated[
         bool, typer.Option("--here", help="Only those that were begun in this directory.")
     ] = False,
     json: o.JsonOption = False,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    common: g.CommonGroup,
 ) -> None:
     """List the sessions, the last used first."""
     from llmtool.cli import output, sessions_show
 
-    sessions, _ = _open(color=color.value, quiet=quiet)
+    sessions, _ = _open(common)
     entries = sessions_show.entries(sessions, here=here)
     if json:
         output.write_json(entries)
@@ -69,18 +66,18 @@ def ls(
         output.note("no sessions of this directory" if here else "no sessions")
 
 
-@app.command("show", context_settings=_HELP, epilog="Example: llmtool sessions show work")
+@app.command("show", context_settings=HELP, epilog="Example: llmtool sessions show work")
+@g.grouped
 def show(
+    *,
     name: Name,
     json: o.JsonOption = False,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    common: g.CommonGroup,
 ) -> None:
     """Show a session: what was asked, and what was answered."""
     from llmtool.cli import output, sessions_show
 
-    sessions, _ = _open(color=color.value, quiet=quiet)
+    sessions, _ = _open(common)
     shown = sessions.load(name)
     if json:
         output.write_json(sessions_show.to_dict(shown))
@@ -88,19 +85,19 @@ def show(
         sessions_show.conversation(shown)
 
 
-@app.command("rm", context_settings=_HELP, epilog="Example: llmtool sessions rm work --dry-run")
+@app.command("rm", context_settings=HELP, epilog="Example: llmtool sessions rm work --dry-run")
+@g.grouped
 def rm(
+    *,
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="The sessions to remove.")],
     dry_run: o.DryRemovalOption = False,
     json: o.JsonOption = False,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    common: g.CommonGroup,
 ) -> None:
     """Remove sessions, all of them or none; 18 when one is open in another process."""
     from llmtool.cli import output
 
-    sessions, index = _open(color=color.value, quiet=quiet)
+    sessions, index = _open(common)
     removed = sessions.remove_all(names, dry_run=dry_run)
     if not dry_run and index.exists():
         from llmtool.sessions.search import forget
@@ -115,23 +112,23 @@ def rm(
 
 @app.command(
     "export",
-    context_settings=_HELP,
+    context_settings=HELP,
     epilog="""Examples:
 
 \b
   llmtool sessions export work > work.md
   llmtool sessions export work -o work.html""",
 )
+@g.grouped
 def export(
+    *,
     name: Name,
     to_file: o.OutputOption = None,
     format: Annotated[
         Format | None,
         typer.Option("--format", help="As which; else by the name of FILE, or md."),
     ] = None,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    common: g.CommonGroup,
 ) -> None:
     """Write a session as Markdown, as JSON, or as a page of HTML that needs nothing else."""
     from llmtool.cli import sessions_show
@@ -139,7 +136,7 @@ def export(
     from llmtool.sessions import export as exporting
 
     chosen = sessions_show.choose_format(to_file, format.value if format else None)
-    sessions, _ = _open(color=color.value, quiet=quiet)
+    sessions, _ = _open(common)
     text = exporting.export(sessions.load(name), chosen)
     with open_sink(to_file) as sink:
         sink.write(text)
@@ -147,14 +144,16 @@ def export(
 
 @app.command(
     "search",
-    context_settings=_HELP,
+    context_settings=HELP,
     epilog="""Examples:
 
 \b
   llmtool sessions search regex groups
   llmtool sessions search '"exactly these words"' --json | jq -r '.hits[].session'""",
 )
+@g.grouped
 def search(
+    *,
     words: Annotated[
         list[str],
         typer.Argument(
@@ -165,9 +164,7 @@ def search(
         int, typer.Option("--limit", min=1, metavar="N", help="Hits that are shown, at most.")
     ] = 20,
     json: o.JsonOption = False,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    common: g.CommonGroup,
 ) -> None:
     """Find words in all sessions: in what was asked, in replies and in attached files.
 
@@ -178,7 +175,7 @@ def search(
     from llmtool.sessions import search as searching
 
     query = " ".join(inputs.read_argument(word, name="WORDS") for word in words)
-    sessions, index = _open(color=color.value, quiet=quiet)
+    sessions, index = _open(common)
     found = searching.search(sessions, query, index=index, limit=limit)
     for warning in found.warnings:
         output.note(warning)

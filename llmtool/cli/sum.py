@@ -9,8 +9,9 @@ import typer
 
 from llmtool.cli import groups as g
 from llmtool.cli import options as o
+from llmtool.cli.new_app import HELP, new_app
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = new_app()
 
 
 class StyleMode(Enum):
@@ -29,7 +30,7 @@ class StrategyMode(Enum):
 
 @app.command(
     "sum",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP,
     epilog="""Examples:
 
 \b

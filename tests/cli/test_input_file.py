@@ -6,24 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from command import error_line
+from command import READERS, error_line
 
-COMMANDS: dict[str, tuple[str, ...]] = {
-    "gen": ("gen", "-f", "in.txt"),
-    "run": ("run", "gen", "-f", "in.txt"),
-    "classify": ("classify", "--label", "a", "--label", "b", "-f", "in.txt"),
-    "classify eval": ("classify", "eval", "in.txt"),
-    "sum": ("sum", "in.txt"),
-    "translate": ("translate", "--to", "fr", "-f", "in.txt"),
+COMMANDS = {
+    **READERS,
     "glossary": ("translate", "hello", "--to", "fr", "--glossary", "in.txt"),
-    "code": ("code", "sort", "-f", "in.txt"),
-    "code explain": ("code", "explain", "in.txt:1"),
-    "code review": ("code", "review", "-f", "in.txt"),
-    "code fix": ("code", "fix", "in.txt", "-e", "fails"),
-    "code complete": ("code", "complete", "in.txt:1"),
-    "code tests": ("code", "tests", "in.txt"),
     "lines": ("gen", "--each", "line", "-f", "in.txt"),
-    "rows": ("gen", "--each", "csv", "-f", "in.txt"),
 }
 
 

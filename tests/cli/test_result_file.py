@@ -7,25 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import error_line
+from command import READERS, error_line
 
 TEXT = "text,label\nIt rains today.,a\nThe sun shines.,b\n"
-COMMANDS: dict[str, tuple[str, ...]] = {
-    "gen": ("gen", "-f", "in.txt"),
-    "run": ("run", "gen", "-f", "in.txt"),
-    "classify": ("classify", "--label", "a", "--label", "b", "-f", "in.txt"),
-    "classify eval": ("classify", "eval", "in.txt"),
-    "sum": ("sum", "in.txt"),
-    "translate": ("translate", "--to", "fr", "-f", "in.txt"),
-    "code": ("code", "sort", "-f", "in.txt"),
-    "code explain": ("code", "explain", "in.txt:1"),
-    "code review": ("code", "review", "-f", "in.txt"),
-    "code fix": ("code", "fix", "in.txt", "-e", "fails"),
-    "code complete": ("code", "complete", "in.txt:1"),
-    "code tests": ("code", "tests", "in.txt"),
-    "a batch": ("gen", "--each", "csv", "-f", "in.txt"),
-}
-each_command = pytest.mark.parametrize("args", COMMANDS.values(), ids=COMMANDS)
+each_command = pytest.mark.parametrize("args", READERS.values(), ids=READERS)
 
 
 @pytest.fixture
