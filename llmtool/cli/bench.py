@@ -63,15 +63,15 @@ def bench(
     one: pp512 is a prompt of 512 tokens, tg64 @ d100 a reply of 64 tokens after 100.
     """
     from llmtool.bench import QUICK, Plan
-    from llmtool.cli import bench_plot, bench_show, output, session, signals
+    from llmtool.cli import bench_plot, bench_show, output, setup, signals
 
     if plot is not None:
         bench_plot.check(plot, n_parallel)
-    folders, settings = session.start(color=color.value, quiet=quiet, offline=offline)
+    folders, settings = setup.start(color=color.value, quiet=quiet, offline=offline)
     plan = QUICK if quick else Plan()
     plan = bench_show.change(plan, n_parallel=n_parallel, repetitions=repetitions)
     engine = EngineGroup(model=model, threads=threads, n_gpu_layers=n_gpu_layers)
-    box = session.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine)
     report = bench_show.run(box, plan)
     if plot is not None:
         with signals.interruptible():

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from llmtool import __version__, bench
-from llmtool.cli import output, signals
+from llmtool.cli import drawing, output, signals
 from llmtool.engine import devices, machine
 from llmtool.engine.bindings import library_version
 from llmtool.engine.footprint import OtherPrograms, processor_name
@@ -142,7 +142,7 @@ def table(report: Report) -> None:
     """Print the rows: a table on a terminal, tab-separated in a pipe."""
     output.note(report.title)
     output.note(report.place)
-    output.table(
+    drawing.table(
         ["what", "median", "unit", "min", "max", "times 1", "test"],
         [
             (

@@ -19,10 +19,10 @@ _EMPTY = "nothing in the prefix cache"
 
 
 def _open(*, color: str, quiet: bool) -> PrefixCache:
-    from llmtool.cli import session
+    from llmtool.cli import setup
     from llmtool.engine.prefix_cache import PrefixCache
 
-    folders, settings = session.start(color=color, quiet=quiet)
+    folders, settings = setup.start(color=color, quiet=quiet)
     return PrefixCache(folders.cache / "prefix", limit_bytes=settings.prefix_cache_mb * 10**6)
 
 
@@ -34,7 +34,7 @@ def ls(
     debug: o.DebugOption = False,
 ) -> None:
     """List the beginnings of prompts that are kept, the last used first."""
-    from llmtool.cli import output
+    from llmtool.cli import drawing, output
 
     cache = _open(color=color.value, quiet=quiet)
     entries = cache.entries()
@@ -60,7 +60,7 @@ def ls(
             }
         )
         return
-    output.table(
+    drawing.table(
         ["model", "tokens", "size", "last used"],
         [
             (

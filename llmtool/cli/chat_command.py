@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmtool.cli import chat_show as show
-from llmtool.cli import documents_input, inputs, output, session, signals
+from llmtool.cli import documents_input, inputs, output, setup, signals
 from llmtool.cli import groups as g
 from llmtool.errors import InputError, OutputError, UsageError
 from llmtool.records.lines import LineSource
@@ -51,7 +51,7 @@ def chat(
     piped = not inputs.stdin_is_terminal()
     if each_line and not piped:
         raise UsageError("--each line is for lines from a pipe; at a terminal every line is one")
-    folders, settings = session.start(
+    folders, settings = setup.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     store = Sessions(folders.data / "sessions")
@@ -66,7 +66,7 @@ def chat(
         "system": system if system is None else inputs.read_argument(system, name="--system"),
         "template": template,
         "thinking": think,
-        "variables": session.parse_params(param or []) or None,
+        "variables": setup.parse_params(param or []) or None,
     }
     files = [_attach(path, source) for path in source.file or []]
     first = None if text is None or text == "-" else inputs.read_argument(text)
@@ -75,7 +75,7 @@ def chat(
     if name is not None and engine.model is None and store.exists(name):
         engine = replace(engine, model=store.load_head(name).model)
     keeps = name is not None or (talks and not no_save)
-    box = session.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine)
     conversation = _open(
         lambda store: Chat(
             box,

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from llmtool import files
-from llmtool.cli import documents_input, output, signals
+from llmtool.cli import documents_input, drawing, output, signals
 from llmtool.errors import UsageError
 from llmtool.sessions.types import Session
 
@@ -98,7 +98,7 @@ def copy(text: str) -> str:
     encoded = base64.b64encode(text.encode()).decode()
     if not output.is_terminal(output.STDOUT) or len(encoded) > _MAX_OSC_BYTES:
         raise UsageError("no clipboard: install wl-copy or xclip, or use /export")
-    output.draw_text(f"\x1b]52;c;{encoded}\x07")
+    drawing.draw_text(f"\x1b]52;c;{encoded}\x07")
     return f"handed {len(text)} characters to the terminal's clipboard"
 
 

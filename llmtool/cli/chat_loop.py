@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmtool.cli import cells, chat_slash, output, session, signals
+from llmtool.cli import cells, chat_slash, drawing, output, setup, signals
 from llmtool.cli.chat_line import EditedReader, LineReader, PlainReader
 from llmtool.cli.chat_show import ReplyView, can_draw
 from llmtool.cli.groups import EngineGroup
@@ -152,7 +152,7 @@ class Loop:
     def show_budget(self) -> None:
         """Show who takes how many tokens of the context."""
         budget = self.chat.budget()
-        output.table(
+        drawing.table(
             ["part", "tokens", ""],
             [
                 *((each.label, f"{each.n_tokens:,}", _bar(each.n_tokens, budget))
@@ -174,7 +174,7 @@ class Loop:
             return
         turn = self.chat.turns[-1]
         new = turn.prompt_tokens - turn.cached_tokens
-        output.fields(
+        drawing.fields(
             [
                 ("model", turn.model),
                 ("prompt", f"{turn.prompt_tokens:,} tokens, of which {new:,} were computed"),
@@ -216,7 +216,7 @@ class Loop:
         old = self.box
         engine = dataclasses.replace(self._engine, model=reference)
         try:
-            new = session.open_toolbox(self._folders, self._settings, engine)
+            new = setup.open_toolbox(self._folders, self._settings, engine)
             old.close()  # two at once may not fit
             _ = new.engine
             self.chat.use(new)

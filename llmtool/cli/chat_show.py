@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmtool.cli import output, signals, terminal
+from llmtool.cli import drawing, output, signals, terminal
 from llmtool.engine.types import Token
 from llmtool.errors import Cancelled
 from llmtool.sessions.types import Turn
@@ -110,18 +110,18 @@ class ReplyView:
     def _end(self) -> None:
         if self._markdown is not None:
             self._markdown.end()
-            output.draw_text("\n")
+            drawing.draw_text("\n")
         output.stdout.end_line()
 
 
 def _open_markdown() -> MarkdownStream:
     from llmtool.cli.chat_markdown import MarkdownStream
 
-    return MarkdownStream(output.draw_text, size=output.terminal_size, console=_console)
+    return MarkdownStream(drawing.draw_text, size=drawing.terminal_size, console=_console)
 
 
 def _console(columns: int) -> Console:
-    return output.make_console(columns)
+    return drawing.make_console(columns)
 
 
 def can_draw() -> bool:

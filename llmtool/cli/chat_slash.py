@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from llmtool.cli import chat_desk as desk
-from llmtool.cli import inputs, output
+from llmtool.cli import drawing, inputs, output
 from llmtool.errors import LlmtoolError, UsageError
 from llmtool.models.nearest import name_nearest
 from llmtool.tasks.options import ChatOptions, SamplingOptions
@@ -84,7 +84,7 @@ def _help(loop: Loop, argument: str) -> None:
     for name in names:
         if name not in COMMANDS:
             raise UsageError(f"there is no command /{name}: /help lists them")
-    output.fields((f"/{name} {COMMANDS[name].argument}".strip(), COMMANDS[name].help)
+    drawing.fields((f"/{name} {COMMANDS[name].argument}".strip(), COMMANDS[name].help)
                   for name in names)  # fmt: skip
     if not argument:
         output.stdout.write(_KEYS)
@@ -98,7 +98,7 @@ def _set(loop: Loop, argument: str) -> None:
     name, _, text = argument.partition(" ")
     if not name:
         options = loop.chat.session.options
-        output.fields((key, json.dumps(options.get(key))) for key in _SETTABLE)
+        drawing.fields((key, json.dumps(options.get(key))) for key in _SETTABLE)
         return
     if name not in _SETTABLE:
         near = name_nearest(name, _SETTABLE)

@@ -6,7 +6,7 @@ import os
 import shlex
 from pathlib import Path
 
-from llmtool.cli import code_write, inputs, output, session, show
+from llmtool.cli import code_write, inputs, output, setup, show
 from llmtool.cli import groups as g
 from llmtool.cli.code_options import CodeGroup, ReportGroup, TellGroup
 from llmtool.cli.code_read import read_options, read_source, tell_left_out
@@ -53,7 +53,7 @@ def fix(
         ContractError: the mended code has an error; then nothing is written.
         UsageError, LlmtoolError: as mending says.
     """
-    folders, settings = session.start(
+    folders, settings = setup.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     if write and file == "-":
@@ -77,7 +77,7 @@ def fix(
     reason = error_of(
         text, told, language_of_file(file) if not code.language else find_language(code.language)
     )
-    box = session.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine)
     writing = box.prepare_fix(text, options)
     case = Case(variables={"code": text, "error": reason})
     if view.dry_run:
@@ -133,14 +133,14 @@ def complete(
         ContractError: the file does not parse with it, and `strict` is set.
         UsageError: the model cannot do it, or there is no such place.
     """
-    folders, settings = session.start(
+    folders, settings = setup.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     file, line, column = parse_place(place)
     check(view.output, reads=[file])
     before, after = split_at(inputs.read_file(file), line, column, file=file)
     known = find_language(language) if language else language_of_file(file)
-    box = session.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine)
     prepared = completing.prepare(box.engine, before, after, sampling.options())
     if view.dry_run:
         show.prompt(box, prepared.request, as_json=view.json)
@@ -184,7 +184,7 @@ def tests(
     Raises:
         ContractError: they have an error.
     """
-    folders, settings = session.start(
+    folders, settings = setup.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     file, text = read_source(file)
@@ -193,7 +193,7 @@ def tests(
     options["template"] = template
     if framework is not None:
         framework = inputs.read_argument(framework, name="--framework")
-    box = session.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine)
     writing = box.prepare_code(options)
     case = box.tests_case(writing, text, framework=framework)
     code_write.one(box, writing, case, view=view, strict=code.strict)
@@ -242,7 +242,7 @@ def commit(
     common: g.CommonGroup,
 ) -> None:
     """Print a message for what is staged, or the hook that asks for one."""
-    folders, settings = session.start(
+    folders, settings = setup.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     check(report.output)
@@ -258,7 +258,7 @@ def commit(
             path.chmod(path.stat().st_mode | 0o111)  # git passes over others
         return
     diff = staged_diff()
-    box = session.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine)
     result = box.commit_message(diff, body=body, **read_options(template, tell, sampling))
     with open_sink(report.output) as sink:
         if report.json:

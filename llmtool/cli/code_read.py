@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from llmtool import __version__
+from llmtool.cli import drawing, inputs, output, setup, show
 from llmtool.cli import groups as g
-from llmtool.cli import inputs, output, session, show
 from llmtool.cli.code_options import ReportGroup, TellGroup
 from llmtool.cli.result_file import check, open_sink
 from llmtool.errors import InputError, LowConfidence, RecordsFailed, UsageError
@@ -29,7 +29,7 @@ def read_options(template: str, tell: TellGroup, sampling: g.SamplingGroup) -> G
         "system": system if system is None else inputs.read_argument(system, name="--system"),
         "thinking": tell.think,
         "template": template,
-        "variables": session.parse_params(tell.param or []),
+        "variables": setup.parse_params(tell.param or []),
     }
     return options
 
@@ -64,13 +64,13 @@ def explain(
     common: g.CommonGroup,
 ) -> None:
     """Print an explanation of a file, or of lines of it, as it comes."""
-    folders, settings = session.start(
+    folders, settings = setup.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     file, text = read_source(place)
     check(view.output, reads=[file])
     options = read_options(template, tell, sampling)
-    box = session.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine)
     prepared = box.prepare(options)
     case = Case(variables={prepared.template.find_material() or "code": text})
     if view.dry_run:
@@ -109,7 +109,7 @@ def review(
         RecordsFailed: none is, but some parts were not reviewed, and `fail_on` is set.
         LlmtoolError: as reviewing says.
     """
-    folders, settings = session.start(
+    folders, settings = setup.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     if as_sarif and report.json:
@@ -124,7 +124,7 @@ def review(
         _, diff = inputs.gather(
             None, source.file or [], no_stdin=source.no_stdin, errors=source.errors.value
         )
-    box = session.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine)
     result = box.review_code(diff or "", **options)
     with open_sink(report.output) as sink:
         if as_sarif:
@@ -156,7 +156,7 @@ def tell_left_out(files: tuple[LeftOut, ...]) -> None:
 
 def table(result: Review) -> None:
     """Draw findings, those of a file below one another."""
-    output.table(
+    drawing.table(
         ["place", "severity", "finding"],
         [(f"{f.path}:{f.line}", f.severity, f.message) for f in result.findings],
     )

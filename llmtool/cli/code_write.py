@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llmtool.cli import batch as batches
 from llmtool.cli import groups as g
-from llmtool.cli import inputs, output, session, show, signals
+from llmtool.cli import inputs, output, setup, show, signals
 from llmtool.cli.code_options import CodeGroup, TellGroup
 from llmtool.cli.result_file import check, open_sink
 from llmtool.engine.types import Failed
@@ -41,7 +41,7 @@ def write(
         ContractError: the code has an error; it is printed before, unless that was refused.
         LlmtoolError: as writing says.
     """
-    folders, settings = session.start(
+    folders, settings = setup.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     if batch.each is not None and code.run_tests is not None:
@@ -60,7 +60,7 @@ def write(
         )
         if prompt is None:
             prompt, material = material, None  # what stands alone is the request
-    box = session.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine)
     writing = box.prepare_code(options, strict=batch.each is not None)
     if batch.each is not None:
         alone = prompt is None and {"prompt", "input"} <= writing.template.inputs.keys()
@@ -114,7 +114,7 @@ def read_options(
         "format": code.format,
         "system": system if system is None else inputs.read_argument(system, name="--system"),
         "thinking": tell.think,
-        "variables": session.parse_params(tell.param or []),
+        "variables": setup.parse_params(tell.param or []),
     }
     if code.run_tests is not None:
         options["run_tests"] = _Shown(code, language, None if is_patch else output_file)

@@ -25,9 +25,9 @@ def show(
     """Show every setting as it is in force: variables win over config.toml."""
     import msgspec
 
-    from llmtool.cli import output, session
+    from llmtool.cli import drawing, output, setup
 
-    folders, settings = session.start(color=color.value, quiet=quiet)
+    folders, settings = setup.start(color=color.value, quiet=quiet)
     values = msgspec.to_builtins(settings)
     if json:
         output.write_json({**values, "path": str(folders.config_file)})
@@ -39,7 +39,7 @@ def show(
         for name, value in values.items()
     ]
     lines += [(f"aliases.{name}", value) for name, value in aliases.items()]
-    output.fields([*lines, ("path", str(folders.config_file))])
+    drawing.fields([*lines, ("path", str(folders.config_file))])
 
 
 @app.command("set", context_settings=HELP, epilog="Example: llmtool config set model starter")
@@ -50,11 +50,11 @@ def set_(
     debug: o.DebugOption = False,
 ) -> None:
     """Set a key of config.toml; comments and other keys stay."""
-    from llmtool.cli import session
+    from llmtool.cli import setup
     from llmtool.config import set_value
     from llmtool.models.reference import check_name
 
-    folders = session.find_folders()
+    folders = setup.find_folders()
     if key.startswith("aliases."):
         check_name(key.removeprefix("aliases."))
     set_value(folders.config_file, key, value)
@@ -67,7 +67,7 @@ def unset(
     debug: o.DebugOption = False,
 ) -> None:
     """Take a key out of config.toml, so that its default is in force."""
-    from llmtool.cli import session
+    from llmtool.cli import setup
     from llmtool.config import set_value
 
-    set_value(session.find_folders().config_file, key, None)
+    set_value(setup.find_folders().config_file, key, None)

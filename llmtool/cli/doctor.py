@@ -27,14 +27,14 @@ def doctor(
     debug: o.DebugOption = False,
 ) -> None:
     """Say what is installed, what this machine offers, and what to change."""
-    from llmtool.cli import output, session
+    from llmtool.cli import drawing, output, setup
     from llmtool.doctor import examine
 
-    report = examine(*session.start(color=color.value, quiet=quiet))
+    report = examine(*setup.start(color=color.value, quiet=quiet))
     if json:
         output.write_json(report.to_dict())
     else:
-        output.fields(describe(report))
+        drawing.fields(describe(report))
 
 
 def describe(report: Report) -> Iterator[tuple[str, str]]:

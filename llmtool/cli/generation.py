@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from llmtool.cli import batch as batches
-from llmtool.cli import contracts, inputs, session, show
+from llmtool.cli import contracts, inputs, setup, show
 from llmtool.cli import groups as g
 from llmtool.cli.result_file import check
 from llmtool.engine.types import Token
@@ -40,7 +40,7 @@ def read_options(
         "prefill": inputs.read_argument(reply.prefill, name="--prefill"),
         "thinking": reply.think,
         "template": template,
-        "variables": session.parse_params(param or []),
+        "variables": setup.parse_params(param or []),
     }
     return options
 
@@ -65,12 +65,12 @@ def command(
         raise UsageError("-x prints code alone: it goes without --each, --json and --logprobs")
     if reply.log and batch.each is not None:
         raise UsageError("--log keeps single replies: it goes without --each (-o keeps a batch)")
-    folders, settings = session.start(
+    folders, settings = setup.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     name = options["template"]
     given = frozenset(options.get("variables") or ())
-    template = session.open_library(folders).load(name)
+    template = setup.open_library(folders).load(name)
     if batch.each is not None:
         reader = batches.open_reader(batch, source, view)
         prompt = None if text is None else inputs.read_argument(text, errors=source.errors.value)
@@ -86,7 +86,7 @@ def command(
             errors=source.errors.value,
             required=template.needs_text(given),
         )
-    box = session.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine)
     prepared = box.prepare_run(name, options, {})
     if batch.each is not None:
         if view.dry_run:

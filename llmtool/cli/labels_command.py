@@ -8,7 +8,7 @@ from typing import Any
 
 from llmtool.cli import batch as batches
 from llmtool.cli import groups as g
-from llmtool.cli import inputs, labels_show, output, session, show
+from llmtool.cli import inputs, labels_show, output, setup, show
 from llmtool.cli.labels_input import read_labelled, read_options
 from llmtool.cli.progress import RecordProgress
 from llmtool.cli.result_file import check
@@ -66,7 +66,7 @@ def classify(
             the result is printed before.
         LlmtoolError: as classifying says.
     """
-    folders, settings = session.start(
+    folders, settings = setup.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     if wanted.explain and (labels.multi or batch.each is not None):
@@ -99,7 +99,7 @@ def classify(
             fits_only = material is None
         else:
             prompt, material = _gather(text, source)
-    box = session.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine)
     labelling = box.prepare_labels(names, options)
     for name in (*wanted.fail_on, *wanted.expect):
         _check_label(labelling, name)

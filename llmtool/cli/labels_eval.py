@@ -7,8 +7,16 @@ from typing import Any
 
 import msgspec
 
+from llmtool.cli import (
+    drawing,
+    labels_command,
+    labels_input,
+    labels_plot,
+    labels_show,
+    output,
+    setup,
+)
 from llmtool.cli import groups as g
-from llmtool.cli import labels_command, labels_input, labels_plot, labels_show, output, session
 from llmtool.cli.progress import RecordProgress
 from llmtool.cli.result_file import check, open_sink
 from llmtool.errors import UsageError
@@ -50,7 +58,7 @@ def run(
     ):
         raise UsageError("the texts that are measured must not be those of --calibrate")
     check(view.output, reads=[data])
-    folders, settings = session.start(
+    folders, settings = setup.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     names, options = labels_input.read_options(
@@ -62,7 +70,7 @@ def run(
     texts = Texts(tuple(row["text"] for row in rows), tuple(row["label"] for row in rows))
     if names is None and labels.template is None:
         names = dict.fromkeys(sorted(set(texts.labels)), "")
-    box = session.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine)
     labelling = box.prepare_labels(names, options)
     if labels.calibrate is not None:
         labels_command.calibrate(
@@ -135,10 +143,10 @@ def _figures(found: Evaluation) -> list[tuple[str, str]]:
 
 
 def _draw(found: Evaluation, others: list[Baseline]) -> None:
-    output.fields(_figures(found))
+    drawing.fields(_figures(found))
     if others:
         output.stdout.write("\n")
-        output.table(
+        drawing.table(
             ["other ways", "accuracy", "macro-F1", "no label", "per second"],
             [
                 (
@@ -159,7 +167,7 @@ def _draw(found: Evaluation, others: list[Baseline]) -> None:
         output.note("too many labels for a matrix here: --plot FILE and --json have it")
     if found.mistakes:
         output.stdout.write("\n")
-        output.table(
+        drawing.table(
             ["score", "label", "expected", "surest mistakes"],
             [
                 (f"{each.score:.2f}", each.label, each.expected, " ".join(each.text.split())[:300])
@@ -176,4 +184,4 @@ def _confusion(found: Evaluation) -> None:
     for number, name, counts in zip(numbers, found.labels, found.confusion, strict=True):
         right = counts[int(number) - 1] / max(sum(counts), 1)
         rows.append((f"{number} {name}", *map(str, counts), labels_show.bar(right, 10)))
-    output.table(["is, got", *numbers, "right"], rows, right=numbers)
+    drawing.table(["is, got", *numbers, "right"], rows, right=numbers)

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from llmtool.cli import groups as g
-from llmtool.cli import inputs, session
+from llmtool.cli import inputs, setup
 from llmtool.errors import InputError, UsageError
 from llmtool.records.readers import Reader, Record
 from llmtool.tasks.options import ClassifyOptions
@@ -39,7 +39,7 @@ def read_options(
     system = labels.system
     options: ClassifyOptions = {
         "system": system if system is None else inputs.read_argument(system, name="--system"),
-        "variables": session.parse_params(labels.param or []),
+        "variables": setup.parse_params(labels.param or []),
         "prior": read_prior(labels.prior),
         "calibrate": _calibrate(labels),
         "form": labels.form.value if labels.form else None,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from llmtool.cli import drawing, output
 from llmtool.cli import groups as g
-from llmtool.cli import output
 from llmtool.cli.result_file import open_sink
 from llmtool.engine.types import Failed
 from llmtool.tasks.prepare import Case
@@ -86,7 +86,7 @@ def ranked(result: Classification) -> list[tuple[str, float]]:
 def table(result: Classification, *, top: int | None = None) -> None:
     """Draw labels with their scores as bars, the best first."""
     fitting = result.text.splitlines() if result.labels is not None else []
-    output.table(
+    drawing.table(
         ["label", "score", ""],
         [
             (name, f"{score:.2f}", bar(score) + (" fits" if name in fitting else ""))
@@ -99,7 +99,7 @@ def table(result: Classification, *, top: int | None = None) -> None:
 def sentences(weights: tuple[SentenceWeight, ...]) -> None:
     """Draw how much each sentence speaks for the label, or against it."""
     most = max(max(abs(each.weight) for each in weights), 1e-9)
-    output.table(
+    drawing.table(
         ["weight", "", "sentence"],
         [
             (

@@ -26,10 +26,10 @@ OptionalRef = Annotated[str | None, typer.Argument(metavar="[REF]", help=_REF)]
 
 
 def _open(**flags: Any) -> Store:
-    from llmtool.cli import session
+    from llmtool.cli import setup
     from llmtool.models.store import Store
 
-    folders, settings = session.start(**flags)
+    folders, settings = setup.start(**flags)
     endpoint = os.environ.get("HF_ENDPOINT")
     return Store(folders, settings.aliases, offline=settings.offline, endpoint=endpoint)
 
@@ -42,13 +42,13 @@ def ls(
     debug: o.DebugOption = False,
 ) -> None:
     """List the models that are here: the starter model, the Hub's cache, imported files."""
-    from llmtool.cli import models_show, output
+    from llmtool.cli import drawing, models_show, output
 
     models = _open(color=color.value, quiet=quiet).list()
     if json:
         output.write_json([models_show.to_dict(model) for model in models])
         return
-    output.table(
+    drawing.table(
         ["name", "quant", "size", "source", "path"],
         [
             (m.name, m.quant or "-", format_bytes(m.size_bytes), m.source, str(m.path))
@@ -70,7 +70,7 @@ def info(
     debug: o.DebugOption = False,
 ) -> None:
     """Say what a model is: architecture, size, context, template, and whether it fits in memory."""
-    from llmtool.cli import models_show, output
+    from llmtool.cli import drawing, models_show, output
     from llmtool.models import gguf
 
     found = _open(color=color.value, quiet=quiet).find(model)
@@ -79,7 +79,7 @@ def info(
     if json:
         output.write_json(facts)
     else:
-        output.fields(models_show.describe(facts, found, header))
+        drawing.fields(models_show.describe(facts, found, header))
 
 
 @app.command(
@@ -99,7 +99,7 @@ def pull(
     debug: o.DebugOption = False,
 ) -> None:
     """Fetch a model from the Hub: resumed where it was cut, verified, in the Hub's own cache."""
-    from llmtool.cli import models_show, output, signals
+    from llmtool.cli import drawing, models_show, output, signals
     from llmtool.cli.progress import DownloadProgress
 
     store = _open(color=color.value, quiet=quiet, offline=offline)
@@ -109,7 +109,7 @@ def pull(
         if json:
             output.write_json(models_show.plan_to_dict(plan))
         else:
-            output.fields(models_show.describe_plan(plan))
+            drawing.fields(models_show.describe_plan(plan))
         return
     models_show.warn_of_memory(plan)
     with DownloadProgress(model, quiet=quiet) as progress:
@@ -153,14 +153,14 @@ def prune(
 
 
 def _show_removals(removed: list[Removal], *, dry_run: bool, as_json: bool) -> None:
-    from llmtool.cli import output
+    from llmtool.cli import drawing, output
 
     if as_json:
         output.write_json(
             [{"path": str(r.path), "size_bytes": r.size_bytes, "reason": r.reason} for r in removed]
         )
         return
-    output.table(
+    drawing.table(
         ["size", "path", "reason"],
         [(format_bytes(r.size_bytes), str(r.path), r.reason) for r in removed],
         right=["size"],
@@ -178,7 +178,7 @@ def verify(
     debug: o.DebugOption = False,
 ) -> None:
     """Compare the hashes of one model's files, or of all; 16 when one is wrong."""
-    from llmtool.cli import output, signals
+    from llmtool.cli import drawing, output, signals
     from llmtool.cli.progress import DownloadProgress
     from llmtool.errors import DownloadError
 
@@ -192,7 +192,7 @@ def verify(
         ):
             results.append(result)
     if not json:
-        output.table(
+        drawing.table(
             ["result", "name", "reason", "path"],
             [(words[r.is_sound], r.name, r.reason, str(r.path)) for r in results],
         )
@@ -256,7 +256,7 @@ def alias(
     debug: o.DebugOption = False,
 ) -> None:
     """Give a model another name; without arguments, list the aliases."""
-    from llmtool.cli import output
+    from llmtool.cli import drawing, output
     from llmtool.errors import UsageError
 
     store = _open(color=color.value, quiet=quiet)
@@ -271,7 +271,7 @@ def alias(
     if json:
         output.write_json(aliases)
     else:
-        output.table(["alias", "model"], sorted(aliases.items()))
+        drawing.table(["alias", "model"], sorted(aliases.items()))
 
 
 @app.command("recommend", context_settings=HELP, epilog="Example: llmtool models recommend")
@@ -282,9 +282,9 @@ def recommend(
     debug: o.DebugOption = False,
 ) -> None:
     """Name the models that fit this machine, best first, and say why."""
-    from llmtool.cli import models_show, output, session
+    from llmtool.cli import drawing, models_show, output, setup
 
-    session.start(color=color.value, quiet=quiet)
+    setup.start(color=color.value, quiet=quiet)
     choices = models_show.recommended()
     if json:
         output.write_json(
@@ -301,7 +301,9 @@ def recommend(
             ]
         )
         return
-    output.table(["name", "runs on", "why"], [(c.entry.name, c.runs_on, c.reason) for c in choices])
+    drawing.table(
+        ["name", "runs on", "why"], [(c.entry.name, c.runs_on, c.reason) for c in choices]
+    )
     if choices:
         output.note(f"fetch one with `llmtool models pull {choices[0].entry.name}`")
     else:

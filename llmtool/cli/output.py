@@ -8,21 +8,20 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, NoReturn
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NoReturn
 
 from llmtool.cli import cells
 from llmtool.errors import OutputError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    pass
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 closed: set[int] = set()  # those of the three that the caller had closed
 _color = "auto"
 _quiet = False
 _has_status = False
-_NARROW = 60  # columns; a table of five needs more
 
 
 class ReaderGone(Exception):
@@ -140,7 +139,7 @@ class Result:
         self._write_bytes(text.encode("utf-8", "replace"))
 
     def _write_bytes(self, data: bytes) -> None:
-        _write_all(data)
+        write_all(data)
 
     @property
     def is_mid_line(self) -> bool:
@@ -161,7 +160,8 @@ class Result:
 stdout = Result()
 
 
-def _write_all(data: bytes) -> None:
+def write_all(data: bytes) -> None:
+    """Write bytes to stdout, all of them."""
     from llmtool.cli import signals
 
     view = memoryview(data)
@@ -229,95 +229,6 @@ def status(text: str) -> None:
         n_cells = (os.get_terminal_size(STDERR).columns or 80) - 1
         shown = cells.fit(show_controls(re.sub(r"[\r\n\t]", " ", text)), n_cells)
         os.write(STDERR, f"\r\x1b[K{shown}".encode("utf-8", "replace"))
-
-
-def table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
-) -> None:
-    """Write rows: a table on a terminal, tab-separated without a heading in a pipe."""
-    if not is_terminal(STDOUT):
-        for row in rows:
-            stdout.write("\t".join(" ".join(cell.split()) for cell in row) + "\n")
-        return
-    from rich.table import Table
-    from rich.text import Text
-
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    if _terminal_width() < _NARROW:  # the last column is the longest: below, under its name
-        fields(pair for row in rows for pair in [*zip(columns, row, strict=True), ("", "")])
-        return
-    for name in columns:
-        is_right = name in right
-        justify: Literal["left", "right"] = "right" if is_right else "left"
-        grid.add_column(name, justify=justify, no_wrap=is_right, overflow="fold")
-    for row in rows:
-        grid.add_row(*(Text(show_controls(cell)) for cell in row))
-    draw(grid)
-
-
-def fields(pairs: Iterable[tuple[str, str]]) -> None:
-    """Write name and value lines: aligned on a terminal, tab-separated in a pipe."""
-    if not is_terminal(STDOUT):
-        for name, value in pairs:
-            stdout.write(f"{name}\t{' '.join(value.split())}\n")
-        return
-    from rich.table import Table
-    from rich.text import Text
-
-    grid = Table(box=None, show_header=False, pad_edge=False)
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, value in pairs:
-        grid.add_row(name, Text(show_controls(value)))
-    draw(grid)
-
-
-def draw(renderable: object) -> None:
-    """Write something of rich's to stdout."""
-    console = make_console()
-    with console.capture() as captured:
-        console.print(renderable)
-    _write_all(captured.get().encode())
-
-
-def draw_text(text: str) -> None:
-    """Write to a terminal what was drawn for it already."""
-    _write_all(text.encode("utf-8", "replace"))
-
-
-def make_console(width: int | None = None) -> Console:
-    """Return rich's console for stdout: our colours, any width, no markup read from data."""
-    from rich.console import Console
-
-    colored = use_color(STDOUT)
-    width = width or _terminal_width()
-    return Console(
-        force_terminal=colored,
-        no_color=not colored,
-        color_system="standard" if colored else None,
-        width=max(width, 20),
-        markup=False,
-        emoji=False,
-        highlight=False,
-    )
-
-
-def _terminal_width() -> int:
-    if os.environ.get("COLUMNS", "").isdigit() and int(os.environ["COLUMNS"]) > 0:
-        return int(os.environ["COLUMNS"])
-    try:
-        return os.get_terminal_size(STDOUT).columns or 80
-    except OSError:
-        return 80
-
-
-def terminal_size() -> tuple[int, int]:
-    """Return the columns and lines of the terminal on stdout."""
-    try:
-        size = os.get_terminal_size(STDOUT)
-    except OSError:
-        return 80, 24
-    return size.columns or 80, size.lines or 24
 
 
 def finish() -> None:

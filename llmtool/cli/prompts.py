@@ -24,15 +24,15 @@ def ls(
     debug: o.DebugOption = False,
 ) -> None:
     """List the templates: your own, and the built-in ones that they do not hide."""
-    from llmtool.cli import output, prompts_show, session
+    from llmtool.cli import drawing, output, prompts_show, setup
 
-    folders, _ = session.start(color=color.value, quiet=quiet)
-    library = session.open_library(folders)
+    folders, _ = setup.start(color=color.value, quiet=quiet)
+    library = setup.open_library(folders)
     entries = prompts_show.entries(library)
     if json:
         output.write_json(entries)
         return
-    output.table(["name", "task", "from", "description"], prompts_show.rows(entries))
+    drawing.table(["name", "task", "from", "description"], prompts_show.rows(entries))
 
 
 @app.command(
@@ -69,15 +69,15 @@ def show(
 
     Values, files and a system prompt ask for the rendered form.
     """
-    from llmtool.cli import output, prompts_show, session
+    from llmtool.cli import output, prompts_show, setup
     from llmtool.prompts.library import read_text
 
-    folders, settings = session.start(color=color.value, quiet=quiet, offline=offline)
-    library = session.open_library(folders)
+    folders, settings = setup.start(color=color.value, quiet=quiet, offline=offline)
+    library = setup.open_library(folders)
     if rendered or tokens or param or file or system is not None:
         chosen = prompts_show.render_for_people(
             library.load(name),
-            session.parse_params(param or []),
+            setup.parse_params(param or []),
             files=file or [],
             no_stdin=no_stdin,
             errors=errors.value,

@@ -41,12 +41,12 @@ def lint(
 
     A line for each finding on standard output; 12 when a template is broken.
     """
-    from llmtool.cli import output, session
+    from llmtool.cli import output, setup
     from llmtool.errors import ExitCode
     from llmtool.tasks.lint import lint as check
 
-    folders, _ = session.start(color=color.value, quiet=quiet)
-    library = session.open_library(folders)
+    folders, _ = setup.start(color=color.value, quiet=quiet)
+    library = setup.open_library(folders)
     chosen = list(names or library.users())
     findings = [finding for name in chosen for finding in check(library, name)]
     if json:

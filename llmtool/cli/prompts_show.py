@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from llmtool.cli import inputs, output, session
+from llmtool.cli import inputs, output, setup
 from llmtool.cli.groups import EngineGroup
 from llmtool.config import Folders, Settings
 from llmtool.engine.types import Prompt
@@ -153,7 +153,7 @@ def count(
     folders: Folders, settings: Settings, reference: str | None, rendered: Rendered
 ) -> Counts:
     """Count tokens as a model has them."""
-    box = session.open_toolbox(folders, settings, EngineGroup(model=reference))
+    box = setup.open_toolbox(folders, settings, EngineGroup(model=reference))
     whole = len(box.engine.tokenize(rendered.prompt()).token_ids)
     # A text alone may get marks before and behind it, which are no part of it.
     marks = len(box.engine.tokenize(Prompt(text="a")).token_ids) - 1

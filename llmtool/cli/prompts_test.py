@@ -85,14 +85,14 @@ def test(
     what is new.
     """
     from llmtool.cli import prompts_test_show as show
-    from llmtool.cli import session
+    from llmtool.cli import setup
     from llmtool.cli.result_file import open_sink
     from llmtool.testing.junit import write_junit
 
     started = time.perf_counter()
-    folders, settings = session.start(color=common.color.value, quiet=common.quiet, offline=offline)
+    folders, settings = setup.start(color=common.color.value, quiet=common.quiet, offline=offline)
     before = read_baseline(baseline, update=update_baseline)
-    plans = make_plans(session.open_library(folders), templates or [], split=split)
+    plans = make_plans(setup.open_library(folders), templates or [], split=split)
     models = list(dict.fromkeys(model or []))
     check_models(folders, settings, models)
     references: list[str | None] = [*models] or [None]
@@ -109,7 +109,7 @@ def test(
                 parallel=parallel,
                 no_cache=no_cache,
             )
-            with session.open_toolbox(folders, settings, engine) as box:
+            with setup.open_toolbox(folders, settings, engine) as box:
                 for plan in plans:
                     found = run(box, plan, folders, cached=not no_cache)
                     compared = (before.compare(each, tolerance=tolerance) for each in found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from llmtool.cli import cells, output
+from llmtool.cli import cells, drawing, output
 from llmtool.errors import ContractError
 from llmtool.testing import Outcome
 
@@ -78,7 +78,7 @@ def _table(outcomes: Sequence[Outcome]) -> None:
     from rich.text import Text
 
     first = outcomes[0]
-    output.draw(Text(output.show_controls(f"{first.template} on {first.model}"), style="bold"))
+    drawing.draw(Text(output.show_controls(f"{first.template} on {first.model}"), style="bold"))
     grid = Table(box=None, show_header=False, pad_edge=False)
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
@@ -86,7 +86,7 @@ def _table(outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         mark, style = _MARKS[outcome.status]
         grid.add_row(Text(mark, style=style), Text(_line(outcome.name)), Text(_told(outcome)))
-    output.draw(grid)
+    drawing.draw(grid)
     for outcome in outcomes:
         if outcome.is_bad:
             for line in _details(outcome):

@@ -71,12 +71,12 @@ def new(
     debug: o.DebugOption = False,
 ) -> None:
     """Write a template to start from into your folder, and print its path."""
-    from llmtool.cli import output, session
+    from llmtool.cli import output, setup
     from llmtool.prompts.starting import starting_text
 
-    folders, _ = session.start(quiet=quiet)
+    folders, _ = setup.start(quiet=quiet)
     path = _new_path(folders, name, force=force)
-    library = session.open_library(folders)
+    library = setup.open_library(folders)
     above = None if parent is None else library.load(parent)
     _write(path, starting_text(name, task=task.value, parent=above), force=force)
     output.stdout.write(f"{path}\n")
@@ -111,10 +111,10 @@ def import_(
     What our format cannot hold is told on standard error.
     """
     from llmtool.cli import output as out
-    from llmtool.cli import session
+    from llmtool.cli import setup
     from llmtool.prompts.foreign import convert
 
-    folders, _ = session.start(quiet=quiet)
+    folders, _ = setup.start(quiet=quiet)
     text, user, source = _read(file)
     made = convert(
         text, source=source, user=user, name=name, format=format.value if format else None
@@ -132,7 +132,7 @@ def import_(
     _write(path, made.text(), force=force)
     out.stdout.write(f"{path}\n")
     if output is None:
-        _tell_what_it_hides(session.open_library(folders), path)
+        _tell_what_it_hides(setup.open_library(folders), path)
 
 
 def _tell_what_it_hides(library: Library, path: Path) -> None:

@@ -32,10 +32,10 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A session, as `sessio
 
 def _open(common: g.CommonGroup) -> tuple[Sessions, Path]:
     """Return the sessions of this user, and the file of their index."""
-    from llmtool.cli import session
+    from llmtool.cli import setup
     from llmtool.sessions.store import INDEX_NAME, Sessions
 
-    folders, _ = session.start(color=common.color.value, quiet=common.quiet)
+    folders, _ = setup.start(color=common.color.value, quiet=common.quiet)
     return Sessions(folders.data / "sessions"), folders.cache / INDEX_NAME
 
 
@@ -50,14 +50,14 @@ def ls(
     common: g.CommonGroup,
 ) -> None:
     """List the sessions, the last used first."""
-    from llmtool.cli import output, sessions_show
+    from llmtool.cli import drawing, output, sessions_show
 
     sessions, _ = _open(common)
     entries = sessions_show.entries(sessions, here=here)
     if json:
         output.write_json(entries)
         return
-    output.table(
+    drawing.table(
         ["name", "turns", "model", "last used", "folder"],
         sessions_show.rows(entries),
         right=["turns"],

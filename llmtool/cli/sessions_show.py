@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from llmtool.cli import output
+from llmtool.cli import drawing, output
 from llmtool.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def hits(found: Found, *, as_json: bool) -> None:
     if as_json:
         output.write_json(msgspec.to_builtins({"total": found.total, "hits": found.hits}))
     elif not output.stdout.is_terminal:
-        output.table(
+        drawing.table(
             [],
             [
                 (hit.session, str(hit.turn), hit.role, hit.created_at, hit.snippet)

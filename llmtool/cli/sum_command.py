@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from llmtool.cli import batch as batches
 from llmtool.cli import groups as g
-from llmtool.cli import inputs, output, session, show
+from llmtool.cli import inputs, output, setup, show
 from llmtool.cli.documents_input import read_documents
 from llmtool.cli.result_file import check, open_sink
 from llmtool.errors import UsageError
@@ -48,7 +48,7 @@ def summarize(
     Raises:
         LlmtoolError: as summarizing says.
     """
-    folders, settings = session.start(
+    folders, settings = setup.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     if length.strip().isdigit():
@@ -63,7 +63,7 @@ def summarize(
         "chunk_tokens": chunk_tokens,
         "template": template,
         "system": system if system is None else inputs.read_argument(system, name="--system"),
-        "variables": session.parse_params(param or []),
+        "variables": setup.parse_params(param or []),
         "thinking": think,
     }
     SummarizeTask.check_summarize(options)  # before a model is looked for
@@ -80,7 +80,7 @@ def summarize(
         texts = read_documents(paths, no_stdin=source.no_stdin, errors=source.errors.value)
         if together and len(texts) > 1:
             texts = [("all files", str(inputs.join(texts)))]
-    box = session.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine)
     summarizer = box.prepare_summarize(options)
     if reader is not None:
         given = frozenset(options.get("variables") or ()) | {"length", "focus", "place"}

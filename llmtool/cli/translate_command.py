@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from llmtool.cli import batch as batches
 from llmtool.cli import groups as g
-from llmtool.cli import inputs, output, session, show
+from llmtool.cli import inputs, output, setup, show
 from llmtool.cli.result_file import check, open_sink
 from llmtool.errors import ContractError, InputError, UsageError
 from llmtool.records.readers import Reader
@@ -51,7 +51,7 @@ def translate(
         ContractError: a passage stayed in its language, and `strict` is set.
         LlmtoolError: as translating says.
     """
-    folders, settings = session.start(
+    folders, settings = setup.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     options: TranslateOptions = {
@@ -63,7 +63,7 @@ def translate(
         "strict": strict,
         "template": template,
         "system": system if system is None else inputs.read_argument(system, name="--system"),
-        "variables": session.parse_params(param or []),
+        "variables": setup.parse_params(param or []),
         "thinking": think,
     }
     reader = name = material = None
@@ -76,7 +76,7 @@ def translate(
         check(view.output, reads=[*(source.file or []), *([glossary] if glossary else [])])
         name, material = _gather(text, source)
     find_language(to)  # before a model is looked for
-    box = session.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine)
     translator = box.prepare_translate(to, options)
     if reader is not None:
         given = frozenset(options.get("variables") or ()) | {"to", "source", "terms", "marks"}

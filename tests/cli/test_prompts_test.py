@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 from command import error_line
 
-from llmtool.cli import output, session
+from llmtool.cli import output, setup
 from llmtool.cli import prompts_test_show as show
 from llmtool.cli.app import load_command
 from llmtool.cli.groups import EngineGroup
@@ -81,7 +81,7 @@ def run(
         box.file = file
         return box
 
-    monkeypatch.setattr(session, "open_toolbox", open_toolbox)
+    monkeypatch.setattr(setup, "open_toolbox", open_toolbox)
 
     def run(*args: str | Path) -> Done:
         capfd.readouterr()
