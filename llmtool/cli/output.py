@@ -9,13 +9,10 @@ import re
 import signal
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from llmtool.cli import cells
 from llmtool.errors import OutputError
-
-if TYPE_CHECKING:
-    pass
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 closed: set[int] = set()  # those of the three that the caller had closed
