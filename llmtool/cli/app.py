@@ -11,9 +11,9 @@ import traceback
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 from llmtool import __version__
+from llmtool.cli.new_app import Group, new_app
 from llmtool.errors import Cancelled, ExitCode, LlmtoolError
 
 # Each command lives in llmtool/cli/<name>.py as `app`; its summary stands here, so that --help
@@ -37,7 +37,7 @@ COMMANDS = {
 }
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(Group):
     """Imports a command's module when it is called, not before."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -50,9 +50,8 @@ class LazyGroup(TyperGroup):
         self.commands: Any = COMMANDS  # the names that a mistyped one is compared with
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+    def summaries(self, ctx: Any) -> list[tuple[str, str]]:
+        return list(COMMANDS.items())
 
 
 def load_command(name: str) -> Any:
@@ -67,18 +66,14 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-app = typer.Typer(
-    cls=LazyGroup,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-@app.callback(
+app = new_app(
+    "Local language models in the shell: one-liners, pipes, batches.",
     epilog="Example: git diff | llmtool gen 'Describe this change in one sentence'",
+    cls=LazyGroup,
 )
+
+
+@app.callback()
 def root(
     version: Annotated[
         bool,
@@ -86,8 +81,7 @@ def root(
             "--version", callback=_print_version, is_eager=True, help="Print the version."
         ),
     ] = False,
-) -> None:
-    """Local language models in the shell: one-liners, pipes, batches."""
+) -> None: ...
 
 
 def main() -> NoReturn:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from typer.core import TyperGroup
+from llmtool.cli.new_app import Group
 
 DEFAULT = "text"
 
 
-class DefaultGroup(TyperGroup):
+class DefaultGroup(Group):
     """Runs its command `text` unless the first argument names another one.
 
     So `llmtool classify "I like it"` classifies, and `llmtool classify eval` is a subcommand. The
@@ -47,10 +47,7 @@ class DefaultGroup(TyperGroup):
 
         def write(ctx: Any, formatter: Any) -> None:
             with formatter.section("Subcommands"):
-                rows = [
-                    (name, self.commands[name].get_short_help_str(60)) for name in self._others()
-                ]
-                formatter.write_dl(rows)
+                formatter.write_dl(self.summaries(ctx))
             original(command, ctx, formatter)
 
         return write
