@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check long clean
+.PHONY: demo test check long manual tour clean
 
 demo: $(READY)
 	@./scripts/demo $(BIN)/llmtool
@@ -22,6 +22,14 @@ check: $(READY)
 # Fuzzing and soak tests, about half an hour.
 long: $(READY)
 	$(BIN)/python -m pytest -m long --timeout 1800
+
+# Completions, man pages, docs/commands.md and blocks of the READMEs, after a command has changed.
+manual: $(READY)
+	$(BIN)/python scripts/manual.py
+
+# The READMEs' tour again, on the starter model.
+tour: $(READY)
+	$(BIN)/python scripts/tour.py
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \

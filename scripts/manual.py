@@ -1,0 +1,257 @@
+#!/usr/bin/env python3
+"""Write what is made from the commands themselves: man pages, the list of commands, blocks of the
+READMEs and the completion scripts.
+
+    .venv/bin/python scripts/manual.py          # writes what has changed, and names it
+
+A test compares the files with what would be written, so that none of them goes stale.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import typer
+
+from llmtool import __version__
+from llmtool.cli.app import COMMANDS, app, load_command
+from llmtool.cli.completions import script
+from llmtool.cli.default_group import DefaultGroup
+from llmtool.config import Settings
+from llmtool.models import catalogue
+from llmtool.sizes import format_bytes
+
+ROOT = Path(__file__).resolve().parent.parent
+READMES = ("README.md", "README.zh-CN.md")
+SHELLS = ("bash", "zsh", "fish")
+WIDTH = 80
+
+
+class Command(NamedTuple):
+    """A command by its whole name; `of` is what typer made of it, without subcommands."""
+
+    name: str
+    of: Any
+    children: tuple[Command, ...] = ()
+
+    @property
+    def paragraphs(self) -> list[str]:
+        return [" ".join(part.split()) for part in (self.of.help or "").split("\n\n")]
+
+    @property
+    def context(self) -> Any:
+        return typer.Context(self.of, info_name=self.name, **self.of.context_settings)
+
+    @property
+    def examples(self) -> list[str]:
+        lines = (self.of.epilog or "").replace("\b", "").splitlines()
+        lines[0] = lines[0].removeprefix("Examples:").removeprefix("Example:")
+        return [line.strip() for line in lines if line.strip()]
+
+
+def all_commands() -> tuple[Command, ...]:
+    """Return the root and every command, each with its subcommands."""
+    root = Command("llmtool", typer.main.get_command(app))
+    return (root, *(_with_children(f"llmtool {name}", load_command(name)) for name in COMMANDS))
+
+
+def _with_children(name: str, found: Any) -> Command:
+    if isinstance(found, DefaultGroup):  # it is shown as the command that it is without a name
+        others = found.list_commands(typer.Context(found))
+        children = {each: found.commands[each] for each in others}
+        found = found.default
+    else:
+        children = getattr(found, "commands", {})
+    return Command(name, found, tuple(Command(f"{name} {c}", of) for c, of in children.items()))
+
+
+def outputs() -> Iterator[tuple[Path, str]]:
+    """Yield every generated file with what belongs in it."""
+    commands = all_commands()
+    for shell in SHELLS:
+        yield ROOT / "completions" / f"llmtool.{shell}", script(shell)
+    yield ROOT / "docs" / "commands.md", commands_page(commands)
+    for command in commands:
+        page = command.name.replace(" ", "-") + ".1"
+        yield ROOT / "docs" / "man" / page, man_page(command, commands)
+    blocks = {"help": _console("llmtool --help", _help(commands[0])), "models": models_table()}
+    for name in READMES:
+        path = ROOT / name
+        yield path, fill(path.read_text(encoding="utf-8"), blocks)
+
+
+def fill(text: str, blocks: dict[str, str]) -> str:
+    """Return a text with each `<!-- NAME -->`…`<!-- end -->` filled by the block of that name."""
+
+    def block(found: re.Match[str]) -> str:
+        return f"<!-- {found[1]} -->\n{blocks[found[1]]}<!-- end -->"
+
+    names = "|".join(blocks)
+    return re.sub(rf"<!-- ({names}) -->\n.*?<!-- end -->", block, text, flags=re.DOTALL)
+
+
+def commands_page(commands: tuple[Command, ...]) -> str:
+    """Return docs/commands.md: the help of every command."""
+    parts = [
+        "# Commands\n\nThe help of every command, written by `scripts/manual.py`. "
+        "The same is in the man pages of `docs/man`.\n"
+    ]
+    for command in commands:
+        parts.append(
+            f"\n## {command.name}\n\n" + _console(f"{command.name} --help", _help(command))
+        )
+        for child in command.children:
+            parts.append(f"\n### {child.name}\n\n" + _console(f"{child.name} --help", _help(child)))
+    return "".join(parts)
+
+
+def models_table() -> str:
+    """Return the catalogue's models as rows: the smallest first."""
+    rows = ["| memory | model | file | good at |\n|---|---|---|---|\n"]
+    for model in sorted(catalogue.load(), key=lambda model: model.gb):
+        size = f"{'about ' if model.approximate else ''}{format_bytes(model.size_bytes)}"
+        rows.append(f"| {_memory(model)} GB | `{model.name}` | {size} | {model.good_at} |\n")
+    return "".join(rows)
+
+
+def _memory(model: catalogue.Entry) -> int:
+    """Return the usual size of memory on which it is recommended, with 2 GB for all else."""
+    for gigabytes in (4, 8, 12, 16, 24, 32, 48, 64, 96, 128):
+        if model in (choice.entry for choice in catalogue.recommend((gigabytes - 2) * 10**9)):
+            return gigabytes
+    raise ValueError(f"{model.name} is recommended nowhere")
+
+
+def _console(command: str, output: str) -> str:
+    return f"```console\n$ {command}\n{output}```\n"
+
+
+def _help(command: Command) -> str:
+    """Return a help text as it is printed in a terminal of 80 columns."""
+    done = subprocess.run(
+        [sys.executable, "-m", "llmtool", *command.name.split()[1:], "--help"],
+        capture_output=True, text=True, check=True, encoding="utf-8",
+        env={"COLUMNS": str(WIDTH), "PATH": "", "HOME": "/nonexistent"},
+    )  # fmt: skip
+    return done.stdout
+
+
+# Man pages
+
+
+def man_page(command: Command, commands: tuple[Command, ...]) -> str:
+    """Return a man page (troff, man macros)."""
+    page = command.name.replace(" ", "-")
+    lines = [
+        f'.TH {page.upper()} 1 "" "llmtool {__version__}" "llmtool"',
+        ".SH NAME",
+        f"{_troff(page)} \\- {_troff(_lower(command.paragraphs[0].rstrip('.')))}",
+        ".SH SYNOPSIS",
+        *_synopsis(command),
+        *(line for child in command.children for line in (".br", *_synopsis(child))),
+        ".SH DESCRIPTION",
+        *_paragraphs(command.paragraphs),
+    ]
+    if command.of.name is None or command is commands[0]:
+        lines += [".SH COMMANDS", *_terms(COMMANDS.items())]
+    lines += _parameters(command, ".SH")
+    for child in command.children:
+        lines += [f'.SH "{_troff(child.name.removeprefix("llmtool ").upper())}"']
+        lines += [*_paragraphs(child.paragraphs), *_parameters(child, ".SS"), *_examples(child)]
+    lines += _examples(command)
+    if command is commands[0]:
+        lines += _root_sections(commands)
+    else:
+        lines += [".SH SEE ALSO", r"\fBllmtool\fR(1), which has the exit codes and the variables"]
+    return "\n".join(lines) + "\n"
+
+
+def _root_sections(commands: tuple[Command, ...]) -> list[str]:
+    fields = [name for name in Settings.__struct_fields__ if name != "aliases"]
+    variables = [
+        (f"LLMTOOL_{name.upper()}", f"Wins over {name} of config.toml.") for name in fields
+    ] + [
+        ("LLMTOOL_PROMPTS", "Folders of templates, before those of the configuration folder."),
+        ("LLMTOOL_CONFIG_DIR, LLMTOOL_DATA_DIR, LLMTOOL_CACHE_DIR", "Where files are kept."),
+        ("HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE", "As the Hub's library."),
+        ("NO_COLOR, FORCE_COLOR, CLICOLOR, TERM", "Whether to colour, after --color."),
+        ("VISUAL, EDITOR", "The editor that chat opens."),
+    ]
+    pages = [f"\\fB{each.name.replace(' ', '-')}\\fR(1)" for each in commands[1:]]
+    return [
+        ".SH EXIT STATUS",
+        *_terms(exit_codes()),
+        ".SH ENVIRONMENT",
+        *_terms(variables),
+        ".SH FILES",
+        "\\fBllmtool doctor\\fR names the folders: configuration (config.toml, prompts/), data",
+        "(sessions, imported models) and cache (evaluated prompts, summaries, the Hub's models).",
+        ".SH SEE ALSO",
+        ",\n".join(pages),
+    ]
+
+
+def exit_codes() -> list[tuple[str, str]]:
+    """Return the rows of README's table of exit codes."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("| code | meaning |\n|---|---|\n")[2].partition("\n\n")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
+    return [(code, meaning.replace("`", "")) for code, meaning in rows]
+
+
+def _synopsis(command: Command) -> list[str]:
+    words = command.of.collect_usage_pieces(command.context)
+    return [f"\\fB{_troff(command.name)}\\fR {_troff(' '.join(words))}"]
+
+
+def _parameters(command: Command, macro: str) -> list[str]:
+    context = command.context
+    lines: list[str] = []
+    for title, kind in (("ARGUMENTS", "argument"), ("OPTIONS", "option")):
+        params = [p for p in command.of.get_params(context) if p.param_type_name == kind]
+        records = [record for p in params if (record := p.get_help_record(context))]
+        lines += [f"{macro} {title}", *_terms(records)] if records else []
+    return lines
+
+
+def _examples(command: Command) -> list[str]:
+    return [".SH EXAMPLES" if not command.name.count(" ") > 1 else ".SS EXAMPLES", ".EX",
+            *(_troff(line) for line in command.examples), ".EE"]  # fmt: skip
+
+
+def _terms(pairs: Any) -> list[str]:
+    return [line for term, text in pairs
+            for line in (".TP", f"\\fB{_troff(term)}\\fR", _troff(text) or "\\&")]  # fmt: skip
+
+
+def _paragraphs(paragraphs: list[str]) -> list[str]:
+    return [line for text in paragraphs for line in (".PP", _troff(text))]
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _troff(text: str) -> str:
+    """Return a text that troff prints as it is."""
+    text = " ".join(text.split()) if "\n" in text else text
+    text = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").replace("^", "\\(ha")
+    text = text.replace("~", "\\(ti").replace("`", "\\(ga").replace("…", "\\[u2026]")
+    return "\\&" + text if text.startswith((".", "'")) else text
+
+
+def main() -> None:
+    for path, text in outputs():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            sys.stdout.write(f"{path.relative_to(ROOT)}\n")
+
+
+if __name__ == "__main__":
+    main()
