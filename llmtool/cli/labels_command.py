@@ -157,7 +157,7 @@ def _check_label(labelling: Labelling, name: str) -> None:
         from llmtool.prompts.nearest import nearest
 
         hint = nearest(name, labelling.names) or f" (there are: {', '.join(labelling.names)})"
-        raise UsageError(f"{name!r} is none of the labels{hint}")
+        raise UsageError(f"{name!r} is not one of the labels{hint}")
 
 
 def calibrate(
