@@ -56,8 +56,8 @@ _llmtool_gen() {
         '*-s[The system prompt]:TEXT:' \
         '*--template[The prompt template]:NAME|PATH:_files' \
         '*-t[The prompt template]:NAME|PATH:_files' \
-        '*--param[A value for the template]:KEY=VALUE:' \
-        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
+        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
         '*--file[Material; may be repeated]:FILE:_files' \
         '*-f[Material; may be repeated]:FILE:_files' \
         '*--no-stdin[Do not look at standard input]' \
@@ -89,18 +89,18 @@ _llmtool_gen() {
         '*--no-log[Keep prompt and reply in a session, log-YEAR-MONTH]' \
         '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Nucleus]:P:' \
-        '*--top-k[Only the K likeliest; 0 is off]:K:' \
-        '*--min-p[Drop what is rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
+        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
+        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
         '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
         '*--stop[End the reply before this text; may be repeated]:TEXT:' \
         '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
-        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--threads[Processor threads; as suits the machine if left out]:N:' \
+        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
+        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
         '*--parallel[Replies written together, at most (32)]:N:' \
         '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
         '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
@@ -116,8 +116,8 @@ _llmtool_gen() {
 
 _llmtool_run() {
     _arguments -s -S \
-        '*--param[A value for the template]:KEY=VALUE:' \
-        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
+        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
         '*--system[The system prompt]:TEXT:' \
         '*-s[The system prompt]:TEXT:' \
         '*--file[Material; may be repeated]:FILE:_files' \
@@ -151,18 +151,18 @@ _llmtool_run() {
         '*--no-log[Keep prompt and reply in a session, log-YEAR-MONTH]' \
         '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Nucleus]:P:' \
-        '*--top-k[Only the K likeliest; 0 is off]:K:' \
-        '*--min-p[Drop what is rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
+        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
+        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
         '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
         '*--stop[End the reply before this text; may be repeated]:TEXT:' \
         '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
-        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--threads[Processor threads; as suits the machine if left out]:N:' \
+        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
+        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
         '*--parallel[Replies written together, at most (32)]:N:' \
         '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
         '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
@@ -224,8 +224,8 @@ _llmtool_prompts_show() {
     _arguments -s -S \
         '*--rendered[Show the messages; what is not given is <name>]' \
         '*--tokens[Count the tokens of the messages as well]' \
-        '*--param[A value for the template]:KEY=VALUE:' \
-        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
+        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
         '*--system[The system prompt]:TEXT:' \
         '*-s[The system prompt]:TEXT:' \
         '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
@@ -302,12 +302,12 @@ _llmtool_prompts_test() {
         '*--junit[Write a report for a CI system there]:FILE:_files' \
         '*--baseline[What failed there may fail again]:FILE:_files' \
         '*--update-baseline[Write the outcomes to the baseline]' \
-        '*--tolerance[How much a metric may fall (0.02)]:X:' \
+        '*--tolerance[How much a metric may fall below the baseline]:X:' \
         '*--parallel[Replies written together, at most (32)]:N:' \
         '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
-        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--threads[Processor threads; as suits the machine if left out]:N:' \
+        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
+        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
         '*--no-cache[Keep no replies on disk, and read none]' \
         '*--json[Print the whole result as JSON]' \
         '*--offline[Use no network]' \
@@ -348,8 +348,8 @@ _llmtool_classify_text() {
         '*-l[Labels; may be repeated]:A,B|NAME=TEXT|@FILE:_files' \
         '*--template[A template with labels (sentiment, …)]:NAME|PATH:_files' \
         '*-t[A template with labels (sentiment, …)]:NAME|PATH:_files' \
-        '*--param[A value for the template]:KEY=VALUE:' \
-        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
+        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
         '*--system[The system prompt]:TEXT:' \
         '*-s[The system prompt]:TEXT:' \
         '*--examples[Labelled texts to learn from\: .jsonl or .csv]:FILE:_files' \
@@ -365,8 +365,8 @@ _llmtool_classify_text() {
         '*--min-confidence[No label below this score; ends in 15 but in a batch]:P:' \
         '*--min-margin[The same, of the best score less the second]:M:' \
         '*--min-coverage[The same, of what the model gives all labels together]:Z:' \
-        '*--fail-on[End in 15 if this is the label]:LABEL:' \
-        '*--expect[End in 15 if this is not the label]:LABEL:' \
+        '*--fail-on[End in 15 if this is the label; may be repeated]:LABEL:' \
+        '*--expect[End in 15 if this is not the label; may be repeated]:LABEL:' \
         '*--explain[Show which sentences speak for the label]' \
         '*--overflow[A text longer than the context\: an error, or in parts]: :(error chunk)' \
         '*--file[Material; may be repeated]:FILE:_files' \
@@ -387,9 +387,9 @@ _llmtool_classify_text() {
         '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
-        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--threads[Processor threads; as suits the machine if left out]:N:' \
+        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
+        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
         '*--parallel[Replies written together, at most (32)]:N:' \
         '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
         '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
@@ -412,8 +412,8 @@ _llmtool_classify_eval() {
         '*-l[Labels; may be repeated]:A,B|NAME=TEXT|@FILE:_files' \
         '*--template[A template with labels (sentiment, …)]:NAME|PATH:_files' \
         '*-t[A template with labels (sentiment, …)]:NAME|PATH:_files' \
-        '*--param[A value for the template]:KEY=VALUE:' \
-        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
+        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
         '*--system[The system prompt]:TEXT:' \
         '*-s[The system prompt]:TEXT:' \
         '*--examples[Labelled texts to learn from\: .jsonl or .csv]:FILE:_files' \
@@ -435,9 +435,9 @@ _llmtool_classify_eval() {
         '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
-        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--threads[Processor threads; as suits the machine if left out]:N:' \
+        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
+        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
         '*--parallel[Replies written together, at most (32)]:N:' \
         '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
         '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
@@ -459,11 +459,11 @@ _llmtool_sum() {
         '*--sections[One summary for each top-level section]' \
         '*--together[One summary of all files, not one for each]' \
         '*--strategy[As a whole, by notes on all parts, or part by part]: :(auto stuff map-reduce refine)' \
-        '*--chunk-tokens[The longest part, in tokens]:N:' \
+        '*--chunk-tokens[The longest part, in tokens (1024)]:N:' \
         '*--template[The prompt of the summary]:NAME|PATH:_files' \
         '*-t[The prompt of the summary]:NAME|PATH:_files' \
-        '*--param[A value for the template]:KEY=VALUE:' \
-        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
+        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
         '*--system[The system prompt]:TEXT:' \
         '*-s[The system prompt]:TEXT:' \
         '*--think[Let a thinking model think; the thought goes to stderr]' \
@@ -486,18 +486,18 @@ _llmtool_sum() {
         '*--jsonl[Write a batch as JSON lines]' \
         '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Nucleus]:P:' \
-        '*--top-k[Only the K likeliest; 0 is off]:K:' \
-        '*--min-p[Drop what is rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
+        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
+        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
         '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
         '*--stop[End the reply before this text; may be repeated]:TEXT:' \
         '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
-        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--threads[Processor threads; as suits the machine if left out]:N:' \
+        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
+        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
         '*--parallel[Replies written together, at most (32)]:N:' \
         '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
         '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
@@ -521,8 +521,8 @@ _llmtool_translate() {
         '*--strict[End in 17, with no output, if a passage stays as it was]' \
         '*--template[The prompt template]:NAME|PATH:_files' \
         '*-t[The prompt template]:NAME|PATH:_files' \
-        '*--param[A value for the template]:KEY=VALUE:' \
-        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
+        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
         '*--system[The system prompt]:TEXT:' \
         '*-s[The system prompt]:TEXT:' \
         '*--think[Let a thinking model think; the thought goes to stderr]' \
@@ -545,18 +545,18 @@ _llmtool_translate() {
         '*--jsonl[Write a batch as JSON lines]' \
         '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Nucleus]:P:' \
-        '*--top-k[Only the K likeliest; 0 is off]:K:' \
-        '*--min-p[Drop what is rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
+        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
+        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
         '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
         '*--stop[End the reply before this text; may be repeated]:TEXT:' \
         '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
-        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--threads[Processor threads; as suits the machine if left out]:N:' \
+        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
+        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
         '*--parallel[Replies written together, at most (32)]:N:' \
         '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
         '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
@@ -609,25 +609,25 @@ _llmtool_code_text() {
         '*--check[Look at the syntax of what was written]' \
         '*--no-check[Look at the syntax of what was written]' \
         '*--repair[Rounds of repair at most]:N:' \
-        '*--tidy[Lay it out with what is on PATH]' \
-        '*--no-tidy[Lay it out with what is on PATH]' \
+        '*--tidy[Lay it out with a formatter on PATH]' \
+        '*--no-tidy[Lay it out with a formatter on PATH]' \
         '*--strict[Print nothing rather than code with an error]' \
         '*--run-tests[Run CMD on the code; {} is its file]:CMD:' \
-        '*--test-timeout[Stop CMD after that]:SECONDS:' \
+        '*--test-timeout[Stop CMD after so long]:SECONDS:' \
         '*--template[The prompt template]:NAME|PATH:_files' \
         '*-t[The prompt template]:NAME|PATH:_files' \
         '*--system[The system prompt]:TEXT:' \
         '*-s[The system prompt]:TEXT:' \
-        '*--param[A value for the template]:KEY=VALUE:' \
-        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
+        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
         '*--think[Let a thinking model think; the thought goes to stderr]' \
         '*--no-think[Let a thinking model think; the thought goes to stderr]' \
         '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Nucleus]:P:' \
-        '*--top-k[Only the K likeliest; 0 is off]:K:' \
-        '*--min-p[Drop what is rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
+        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
+        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
         '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
         '*--stop[End the reply before this text; may be repeated]:TEXT:' \
         '*--file[Material; may be repeated]:FILE:_files' \
@@ -648,9 +648,9 @@ _llmtool_code_text() {
         '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
-        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--threads[Processor threads; as suits the machine if left out]:N:' \
+        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
+        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
         '*--parallel[Replies written together, at most (32)]:N:' \
         '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
         '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
@@ -670,16 +670,16 @@ _llmtool_code_explain() {
         '*-t[The prompt template]:NAME|PATH:_files' \
         '*--system[The system prompt]:TEXT:' \
         '*-s[The system prompt]:TEXT:' \
-        '*--param[A value for the template]:KEY=VALUE:' \
-        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
+        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
         '*--think[Let a thinking model think; the thought goes to stderr]' \
         '*--no-think[Let a thinking model think; the thought goes to stderr]' \
         '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Nucleus]:P:' \
-        '*--top-k[Only the K likeliest; 0 is off]:K:' \
-        '*--min-p[Drop what is rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
+        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
+        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
         '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
         '*--stop[End the reply before this text; may be repeated]:TEXT:' \
         '*--output[Write the result there, not to stdout]:FILE:_files' \
@@ -691,9 +691,9 @@ _llmtool_code_explain() {
         '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
-        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--threads[Processor threads; as suits the machine if left out]:N:' \
+        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
+        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
         '*--parallel[Replies written together, at most (32)]:N:' \
         '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
         '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
@@ -716,16 +716,16 @@ _llmtool_code_review() {
         '*-t[The prompt template]:NAME|PATH:_files' \
         '*--system[The system prompt]:TEXT:' \
         '*-s[The system prompt]:TEXT:' \
-        '*--param[A value for the template]:KEY=VALUE:' \
-        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
+        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
         '*--think[Let a thinking model think; the thought goes to stderr]' \
         '*--no-think[Let a thinking model think; the thought goes to stderr]' \
         '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Nucleus]:P:' \
-        '*--top-k[Only the K likeliest; 0 is off]:K:' \
-        '*--min-p[Drop what is rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
+        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
+        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
         '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
         '*--stop[End the reply before this text; may be repeated]:TEXT:' \
         '*--file[Material; may be repeated]:FILE:_files' \
@@ -739,9 +739,9 @@ _llmtool_code_review() {
         '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
-        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--threads[Processor threads; as suits the machine if left out]:N:' \
+        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
+        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
         '*--parallel[Replies written together, at most (32)]:N:' \
         '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
         '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
@@ -765,25 +765,25 @@ _llmtool_code_fix() {
         '*--check[Look at the syntax of what was written]' \
         '*--no-check[Look at the syntax of what was written]' \
         '*--repair[Rounds of repair at most]:N:' \
-        '*--tidy[Lay it out with what is on PATH]' \
-        '*--no-tidy[Lay it out with what is on PATH]' \
+        '*--tidy[Lay it out with a formatter on PATH]' \
+        '*--no-tidy[Lay it out with a formatter on PATH]' \
         '*--strict[Print nothing rather than code with an error]' \
         '*--run-tests[Run CMD on the code; {} is its file]:CMD:' \
-        '*--test-timeout[Stop CMD after that]:SECONDS:' \
+        '*--test-timeout[Stop CMD after so long]:SECONDS:' \
         '*--template[The prompt template]:NAME|PATH:_files' \
         '*-t[The prompt template]:NAME|PATH:_files' \
         '*--system[The system prompt]:TEXT:' \
         '*-s[The system prompt]:TEXT:' \
-        '*--param[A value for the template]:KEY=VALUE:' \
-        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
+        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
         '*--think[Let a thinking model think; the thought goes to stderr]' \
         '*--no-think[Let a thinking model think; the thought goes to stderr]' \
         '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Nucleus]:P:' \
-        '*--top-k[Only the K likeliest; 0 is off]:K:' \
-        '*--min-p[Drop what is rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
+        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
+        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
         '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
         '*--stop[End the reply before this text; may be repeated]:TEXT:' \
         '*--output[Write the result there, not to stdout]:FILE:_files' \
@@ -794,9 +794,9 @@ _llmtool_code_fix() {
         '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
-        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--threads[Processor threads; as suits the machine if left out]:N:' \
+        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
+        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
         '*--parallel[Replies written together, at most (32)]:N:' \
         '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
         '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
@@ -817,10 +817,10 @@ _llmtool_code_complete() {
         '*--strict[Print nothing rather than code with an error]' \
         '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Nucleus]:P:' \
-        '*--top-k[Only the K likeliest; 0 is off]:K:' \
-        '*--min-p[Drop what is rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
+        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
+        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
         '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
         '*--stop[End the reply before this text; may be repeated]:TEXT:' \
         '*--output[Write the result there, not to stdout]:FILE:_files' \
@@ -831,9 +831,9 @@ _llmtool_code_complete() {
         '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
-        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--threads[Processor threads; as suits the machine if left out]:N:' \
+        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
+        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
         '*--parallel[Replies written together, at most (32)]:N:' \
         '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
         '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
@@ -849,31 +849,31 @@ _llmtool_code_complete() {
 
 _llmtool_code_tests() {
     _arguments -s -S \
-        '*--framework[What runs the tests]:NAME:' \
+        '*--framework[What runs the tests, such as pytest]:NAME:' \
         '*--language[python, js, ts, sh, rs, sql, … ]:LANG:' \
         '*-l[python, js, ts, sh, rs, sql, … ]:LANG:' \
         '*--check[Look at the syntax of what was written]' \
         '*--no-check[Look at the syntax of what was written]' \
         '*--repair[Rounds of repair at most]:N:' \
-        '*--tidy[Lay it out with what is on PATH]' \
-        '*--no-tidy[Lay it out with what is on PATH]' \
+        '*--tidy[Lay it out with a formatter on PATH]' \
+        '*--no-tidy[Lay it out with a formatter on PATH]' \
         '*--strict[Print nothing rather than code with an error]' \
         '*--run-tests[Run CMD on the code; {} is its file]:CMD:' \
-        '*--test-timeout[Stop CMD after that]:SECONDS:' \
+        '*--test-timeout[Stop CMD after so long]:SECONDS:' \
         '*--template[The prompt template]:NAME|PATH:_files' \
         '*-t[The prompt template]:NAME|PATH:_files' \
         '*--system[The system prompt]:TEXT:' \
         '*-s[The system prompt]:TEXT:' \
-        '*--param[A value for the template]:KEY=VALUE:' \
-        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
+        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
         '*--think[Let a thinking model think; the thought goes to stderr]' \
         '*--no-think[Let a thinking model think; the thought goes to stderr]' \
         '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Nucleus]:P:' \
-        '*--top-k[Only the K likeliest; 0 is off]:K:' \
-        '*--min-p[Drop what is rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
+        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
+        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
         '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
         '*--stop[End the reply before this text; may be repeated]:TEXT:' \
         '*--output[Write the result there, not to stdout]:FILE:_files' \
@@ -884,9 +884,9 @@ _llmtool_code_tests() {
         '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
-        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--threads[Processor threads; as suits the machine if left out]:N:' \
+        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
+        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
         '*--parallel[Replies written together, at most (32)]:N:' \
         '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
         '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
@@ -908,16 +908,16 @@ _llmtool_code_commit() {
         '*-t[The prompt template]:NAME|PATH:_files' \
         '*--system[The system prompt]:TEXT:' \
         '*-s[The system prompt]:TEXT:' \
-        '*--param[A value for the template]:KEY=VALUE:' \
-        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
+        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
         '*--think[Let a thinking model think; the thought goes to stderr]' \
         '*--no-think[Let a thinking model think; the thought goes to stderr]' \
         '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Nucleus]:P:' \
-        '*--top-k[Only the K likeliest; 0 is off]:K:' \
-        '*--min-p[Drop what is rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
+        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
+        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
         '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
         '*--stop[End the reply before this text; may be repeated]:TEXT:' \
         '*--output[Write the result there, not to stdout]:FILE:_files' \
@@ -927,9 +927,9 @@ _llmtool_code_commit() {
         '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
-        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--threads[Processor threads; as suits the machine if left out]:N:' \
+        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
+        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
         '*--parallel[Replies written together, at most (32)]:N:' \
         '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
         '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
@@ -953,8 +953,8 @@ _llmtool_chat() {
         '*-s[The system prompt]:TEXT:' \
         '*--template[The prompt template]:NAME|PATH:_files' \
         '*-t[The prompt template]:NAME|PATH:_files' \
-        '*--param[A value for the template]:KEY=VALUE:' \
-        '*-p[A value for the template]:KEY=VALUE:' \
+        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
+        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
         '*--overflow[What becomes of the oldest turns in a full context]: :(summarize drop)' \
         '*--each[Every line of standard input is a message of its own]: :(line)' \
         '*--json[Print events as JSON lines; the last is the turn]' \
@@ -966,18 +966,18 @@ _llmtool_chat() {
         '*--errors[What to do with input that is not UTF-8]: :(strict replace)' \
         '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Nucleus]:P:' \
-        '*--top-k[Only the K likeliest; 0 is off]:K:' \
-        '*--min-p[Drop what is rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
+        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
+        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
         '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
         '*--stop[End the reply before this text; may be repeated]:TEXT:' \
         '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
-        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--threads[Processor threads; as suits the machine if left out]:N:' \
+        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
+        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
         '*--parallel[Replies written together, at most (32)]:N:' \
         '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
         '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
@@ -1343,12 +1343,12 @@ _llmtool_bench() {
         '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
         '*--quick[A few seconds instead of a minute; rougher]' \
-        '*--n-parallel[Replies at once (1,2,4,8,16,32)]:N,N:' \
-        '*--repetitions[(3)]:N:' \
-        '*-r[(3)]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers on the GPU]:auto|all|N:' \
-        '*-ngl[Layers on the GPU]:auto|all|N:' \
+        '*--n-parallel[Replies at once (1,2,4,8,16,32; fewer with --quick)]:N,N:' \
+        '*--repetitions[How often each figure is measured (3; 1 with --quick)]:N:' \
+        '*-r[How often each figure is measured (3; 1 with --quick)]:N:' \
+        '*--threads[Processor threads; as suits the machine if left out]:N:' \
+        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
+        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
         '*--plot[Draw speed over replies at once\: .svg, .png or .pdf]:FILE:_files' \
         '*--json[Print the whole result as JSON]' \
         '*--offline[Use no network]' \

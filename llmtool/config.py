@@ -119,7 +119,46 @@ def load_settings(environ: Mapping[str, str], config_file: Path) -> Settings:
     try:
         return msgspec.convert(values, Settings)
     except msgspec.ValidationError as exc:
+        for name, value in values.items():
+            _check(name, value, f"{config_file}: {name}")
         raise UsageError(f"{config_file}: {exc}") from exc
+
+
+def _check(field: str, value: Any, told: str, *, is_text: bool = False) -> Any:
+    """Return a value as a setting has it; `told` is what the error calls it.
+
+    Raises:
+        UsageError: it is none; the text says what would be.
+    """
+    kind = next(each.type for each in msgspec.structs.fields(Settings) if each.name == field)
+    try:
+        return msgspec.convert(value, kind, strict=not is_text)
+    except msgspec.ValidationError as exc:
+        found = value if is_text else msgspec.json.encode(value).decode()
+        raise UsageError(f"{told} must be {_wanted(kind)}, not {found}") from exc
+
+
+def _wanted(kind: Any) -> str:
+    """Say which values a type has: 'auto, all or a whole number, at least 0'."""
+    from msgspec import inspect
+
+    info = inspect.type_info(kind)
+    kinds = info.types if isinstance(info, inspect.UnionType) else (info,)
+    words: list[str] = []
+    for each in kinds:
+        if isinstance(each, inspect.LiteralType):
+            words += sorted(map(str, each.values), key=lambda word: (word != "auto", word))
+        elif isinstance(each, inspect.BoolType):
+            words += ["true", "false"]
+        elif isinstance(each, (inspect.IntType, inspect.FloatType)):
+            number = "a whole number" if isinstance(each, inspect.IntType) else "a number"
+            least = f", at least {each.ge}" if each.le is None else f" from {each.ge} to {each.le}"
+            words.append(number + least)
+        elif isinstance(each, inspect.StrType):
+            words.append("a text")
+        elif isinstance(each, inspect.DictType):
+            words.append("a table of names and models")
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def set_value(config_file: Path, key: str, text: str | None) -> None:
@@ -171,25 +210,21 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return {}
     except OSError as exc:
         raise UsageError(f"{path}: cannot read the configuration: {exc.strerror}") from exc
-    except (toml.DecodeError, UnicodeDecodeError) as exc:
-        raise UsageError(f"{path}: not valid TOML: {exc}") from exc
+    except UnicodeDecodeError as exc:
+        raise UsageError(f"{path}: not UTF-8 at byte {exc.start}") from exc
+    except toml.DecodeError as exc:
+        reason = " ".join(str(exc).split())
+        raise UsageError(f"{path}: not valid TOML: {reason[:1].lower()}{reason[1:]}") from exc
 
 
 def _parse_variable(variable: str, text: str, field: str) -> Any:
-    kind = next(f.type for f in msgspec.structs.fields(Settings) if f.name == field)
-    try:
-        if field in ("offline", "log") and text.lower() in ("yes", "on", "no", "off"):
-            return text.lower() in ("yes", "on")
-        return msgspec.convert(text, kind, strict=False)
-    except msgspec.ValidationError as exc:
-        if field == "color":
-            raise UsageError(f"{variable}={text}: it is auto, always or never") from exc
-        if field == "n_gpu_layers":
-            raise UsageError(f"{variable}={text}: it is auto, all or a number") from exc
-        reason = str(exc).replace("`", "").replace(" | null", "")
-        raise UsageError(f"{variable}={text}: {reason[0].lower()}{reason[1:]}") from exc
+    if field in ("offline", "log") and text.lower() in ("yes", "on", "no", "off"):
+        return text.lower() in ("yes", "on")
+    return _check(field, text, variable, is_text=True)
 
 
 def _nearest(key: str) -> str:
     near = difflib.get_close_matches(key, Settings.__struct_fields__, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    return (
+        f" (did you mean {near[0]!r}?)" if near else f" (there are: {', '.join(_keys())}, aliases)"
+    )

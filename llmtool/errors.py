@@ -53,6 +53,19 @@ class LlmtoolError(Exception):
     exit_code: ExitCode = ExitCode.ERROR
 
 
+def why_not_json(exc: Exception) -> str:
+    """Return what a decoder of JSON found wrong, in plain words.
+
+    Example:
+        >>> why_not_json(ValueError("JSON is malformed: invalid number (byte 6)"))
+        'invalid number (byte 6)'
+    """
+    if isinstance(exc, RecursionError):
+        return "nested too deeply"
+    reason = str(exc).removeprefix("JSON is malformed: ")
+    return "it ends too early" if "truncated" in reason else reason
+
+
 class UsageError(LlmtoolError):
     exit_code = ExitCode.USAGE
 

@@ -105,7 +105,9 @@ def load_document(text: str, *, source: str) -> Document:
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         reason = " ".join((exc.problem or exc.context or "not YAML").split())
-        raise TemplateError(f"{source}:{mark.line + 1 if mark else 1}: {reason}") from exc
+        raise TemplateError(
+            f"{source}:{mark.line + 1 if mark else 1}: not valid YAML: {reason}"
+        ) from exc
     except (yaml.reader.ReaderError, UnicodeEncodeError) as exc:
         position = exc.start if isinstance(exc, UnicodeEncodeError) else exc.position
         line = text.count("\n", 0, position) + 1

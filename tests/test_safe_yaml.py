@@ -94,8 +94,8 @@ REFUSED = {
     "a list as key": ("? [1, 2]\n: 3", "f:1: a key must be a text"),
     "an empty key": ("? \n: 3", "f:1: a key is missing"),
     "two documents": ("a: 1\n---\nb: 2", "f:2: more than one document"),
-    "a tab": ("a:\n\t- b", "f:2: found character that cannot start any token"),
-    "an open bracket": ("a: [1,\n", "f:2: did not find expected node content"),
+    "a tab": ("a:\n\t- b", "f:2: not valid YAML: found character that cannot start any token"),
+    "an open bracket": ("a: [1,\n", "f:2: not valid YAML: did not find expected node content"),
     "a control character": ("a: 1\nb: \x07", "f:2: a character that YAML does not allow"),
     "half a surrogate pair": ("a: \ud800", "f:1: a character that YAML does not allow"),
 }

@@ -140,10 +140,11 @@ def _log_to_stderr() -> None:
 
 def describe_usage_error(exc: typer.TyperException) -> str:
     """Return one line: what is wrong, and where help is."""
+    from llmtool.cli.usage_errors import in_our_words
+
     context = getattr(exc, "ctx", None)
-    command = context.command_path if context is not None else "llmtool"
-    message = exc.format_message().rstrip(".")
-    message = message[:1].lower() + message[1:]
-    if "unexpected extra argument" in message:
-        message += "; text of several words needs quotes"
-    return f"{message} (see '{command} --help')"
+    if context is not None:
+        command = context.command_path
+    else:  # an option without its value
+        command = " ".join(["llmtool", *[word for word in sys.argv[1:2] if word in COMMANDS]])
+    return f"{in_our_words(exc.format_message())} (see '{command} --help')"

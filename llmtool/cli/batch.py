@@ -6,14 +6,15 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Protocol
 
 from llmtool.cli import groups as g
 from llmtool.cli import output, show, signals
 from llmtool.cli.batch_rows import END, Rows, Tally
 from llmtool.cli.progress import count
-from llmtool.cli.result_file import check
+from llmtool.cli.result_file import check, refuse_read
 from llmtool.engine.types import Failed, Request, ScoreRequest
 from llmtool.errors import (
     Cancelled,
@@ -21,7 +22,7 @@ from llmtool.errors import (
     LlmtoolError,
     UsageError,
 )
-from llmtool.records.journal import key_of
+from llmtool.records.journal import key_of, look
 from llmtool.records.readers import Format, Reader, Record
 from llmtool.records.writers import (
     ERROR,
@@ -76,12 +77,18 @@ def refuse(batch: g.BatchGroup) -> None:
             raise UsageError(f"{name} belongs to a batch (--each line, jsonl, csv or file)")
 
 
-def open_reader(batch: g.BatchGroup, source: g.SourceGroup, view: g.PrintGroup) -> Reader:
+def open_reader(
+    batch: g.BatchGroup, source: g.SourceGroup, view: g.PrintGroup, *, reads: Iterable[str] = ()
+) -> Reader:
     """Return the reader of a batch's records, before any model is looked for.
 
+    `reads` are files that the command reads beside the records.
+
     Raises:
-        UsageError: options contradict each other, or there is nothing to read.
+        UsageError: options contradict each other, there is nothing to read, or the output file
+            has content that nothing is said about.
         InputError: a source cannot be opened, or a CSV has no header.
+        LockedError, OutputError: the output file cannot be written.
     """
     assert batch.each is not None
     format: Format = batch.each.value
@@ -98,8 +105,12 @@ def open_reader(batch: g.BatchGroup, source: g.SourceGroup, view: g.PrintGroup) 
     reader = Reader(format, source.file or (), errors=source.errors.value)
     if view.output is not None and reader.reads(view.output):
         raise UsageError(f"{view.output}: is read and cannot be written at the same time")
-    if view.output is not None and not os.path.isfile(view.output):
-        check(view.output)  # what is there already is a journal, which is written in its place
+    if view.output is not None:
+        refuse_read(view.output, reads)
+        if not os.path.isfile(view.output):
+            check(view.output)
+        elif not view.dry_run:  # a journal, which is written in its place
+            look(Path(view.output), resume=batch.resume, overwrite=batch.overwrite)
     for _ in reader.read_header():
         with signals.interruptible():
             time.sleep(_POLL_SECONDS)

@@ -19,7 +19,7 @@ def _sizes(value: str) -> tuple[int, ...]:
     except ValueError:
         raise typer.BadParameter(f"{value!r} is not a list of numbers such as 1,4,16") from None
     if not all(1 <= size <= 256 for size in sizes):
-        raise typer.BadParameter(f"{value!r}: each number is between 1 and 256")
+        raise typer.BadParameter(f"{value!r}: each number must be between 1 and 256")
     return sizes
 
 
@@ -40,10 +40,22 @@ def bench(
     ] = False,
     n_parallel: Annotated[
         Any | None,
-        typer.Option(parser=_sizes, metavar="N,N", help="Replies at once (1,2,4,8,16,32)."),
+        typer.Option(
+            parser=_sizes,
+            metavar="N,N",
+            help="Replies at once (1,2,4,8,16,32; fewer with --quick).",
+        ),
     ] = None,
     repetitions: Annotated[
-        int | None, typer.Option("--repetitions", "-r", min=1, max=1000, metavar="N", help="(3)")
+        int | None,
+        typer.Option(
+            "--repetitions",
+            "-r",
+            min=1,
+            max=1000,
+            metavar="N",
+            help="How often each figure is measured (3; 1 with --quick).",
+        ),
     ] = None,
     threads: o.ThreadsOption = None,
     n_gpu_layers: o.GpuLayersOption = None,

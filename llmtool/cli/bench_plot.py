@@ -21,7 +21,7 @@ def check(path: str, n_parallel: tuple[int, ...] | None) -> None:
         OutputError: there is no such folder.
     """
     if n_parallel is not None and max(n_parallel) == 1:
-        raise UsageError("--plot needs more than 1 in --n-parallel")
+        raise UsageError("--plot needs a number above 1 in --n-parallel, such as 1,4,16")
     figures.check(path)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 app = new_app(
     "List the prompts kept for reuse, and throw them away.", epilog="Example: llmtool cache ls"
 )
-_EMPTY = "nothing in the prefix cache"
+_EMPTY = "no prompts are kept for reuse"
 
 
 def _open(*, color: str, quiet: bool) -> PrefixCache:
@@ -75,7 +75,7 @@ def ls(
     )
     said = f"{format_bytes(total)} of at most {format_bytes(cache.limit_bytes)}"
     if not cache.limit_bytes:
-        said = f"{format_bytes(total)}; the prefix cache is switched off (prefix_cache_mb = 0)"
+        said = f"{format_bytes(total)}; keeping prompts is switched off (prefix_cache_mb = 0)"
     output.note(said if entries or not cache.limit_bytes else _EMPTY)
 
 

@@ -118,12 +118,12 @@ def _value(name: str, text: str) -> object:
         return [text]
     if name == "thinking":
         if text not in ("on", "off", "true", "false"):
-            raise UsageError("thinking is on or off")
+            raise UsageError("thinking must be on or off")
         return text in ("on", "true")
     try:
         return json.loads(text)
     except ValueError:
-        raise UsageError(f"{name} is {text!r}: it is a number") from None
+        raise UsageError(f"{name} is {text!r}; it must be a number") from None
 
 
 def _system(loop: Loop, argument: str) -> None:

@@ -60,11 +60,15 @@ def classify(
     ] = None,
     fail_on: Annotated[
         list[str] | None,
-        typer.Option("--fail-on", metavar="LABEL", help="End in 15 if this is the label."),
+        typer.Option(
+            "--fail-on", metavar="LABEL", help="End in 15 if this is the label; may be repeated."
+        ),
     ] = None,
     expect: Annotated[
         list[str] | None,
-        typer.Option("--expect", metavar="LABEL", help="End in 15 if this is not the label."),
+        typer.Option(
+            "--expect", metavar="LABEL", help="End in 15 if this is not the label; may be repeated."
+        ),
     ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show which sentences speak for the label.")

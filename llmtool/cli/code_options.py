@@ -30,7 +30,7 @@ class CodeGroup:
         int, typer.Option("--repair", min=0, max=10, metavar="N", help="Rounds of repair at most.")
     ] = 2
     format: Annotated[
-        bool, typer.Option("--tidy/--no-tidy", help="Lay it out with what is on PATH.")
+        bool, typer.Option("--tidy/--no-tidy", help="Lay it out with a formatter on PATH.")
     ] = True
     strict: StrictOption = False
     run_tests: Annotated[
@@ -43,7 +43,7 @@ class CodeGroup:
     ] = None
     test_timeout: Annotated[
         float,
-        typer.Option("--test-timeout", min=0.1, metavar="SECONDS", help="Stop CMD after that."),
+        typer.Option("--test-timeout", min=0.1, metavar="SECONDS", help="Stop CMD after so long."),
     ] = 60.0
 
 

@@ -176,7 +176,8 @@ def tests(
     *,
     file: Annotated[str, typer.Argument(metavar="FILE", help="The code to test; - is stdin.")],
     framework: Annotated[
-        str | None, typer.Option("--framework", metavar="NAME", help="What runs the tests.")
+        str | None,
+        typer.Option("--framework", metavar="NAME", help="What runs the tests, such as pytest."),
     ] = None,
     code: CodeGroup,
     template: o.TemplateOption = "code-tests",

@@ -28,10 +28,13 @@ class Shell(Enum):
 @app.command(
     "completions",
     context_settings=HELP,
-    epilog="Example: llmtool completions bash > ~/.local/share/bash-completion/completions/llmtool",
+    epilog="""Examples:
+
+\b
+  llmtool completions bash > ~/.local/share/bash-completion/completions/llmtool""",
 )
 def completions(
-    shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.")],
+    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
 ) -> None:
     """Print the completion script of a shell."""
     from llmtool.cli import output

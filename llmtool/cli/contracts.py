@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llmtool.cli import inputs
+from llmtool.errors import UsageError
 from llmtool.tasks.options import GenerateOptions
 
 
@@ -15,6 +16,12 @@ def read(schema: str | None, grammar: str | None, regex: str | None) -> Generate
     """
     if schema is None and grammar is None and regex is None:
         return {}
+    named = (("--schema", schema), ("--grammar", grammar), ("--regex", regex))
+    given = [name for name, value in named if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other: give one of them")
+    if regex == "":
+        raise UsageError("--regex is empty, and only an empty reply would match it")
     from llmtool.schemas import from_argument
     from llmtool.tasks.contract import make_contract
 
@@ -25,7 +32,12 @@ def read(schema: str | None, grammar: str | None, regex: str | None) -> Generate
         options["grammar"] = inputs.read_file(grammar)
     if regex is not None:
         options["regex"] = inputs.read_argument(regex, name="--regex")
-    make_contract(
-        schema=options.get("schema"), grammar=options.get("grammar"), regex=options.get("regex")
-    )
+    try:
+        make_contract(
+            schema=options.get("schema"), grammar=options.get("grammar"), regex=options.get("regex")
+        )
+    except UsageError as exc:
+        if grammar is None:
+            raise
+        raise UsageError(f"{'standard input' if grammar == '-' else grammar}: {exc}") from exc
     return options

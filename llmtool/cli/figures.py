@@ -37,7 +37,8 @@ def check(path: str) -> None:
         OutputError: there is no such folder.
     """
     if Path(path).suffix.lower().lstrip(".") not in FORMATS:
-        raise UsageError(f"--plot {path}: the name ends in .{', .'.join(FORMATS)}")
+        known = ", ".join(f".{name}" for name in FORMATS[:-1]) + f" or .{FORMATS[-1]}"
+        raise UsageError(f"--plot {path}: the name must end in {known}")
     if importlib.util.find_spec("matplotlib") is None:
         raise UsageError("--plot needs matplotlib: pip install 'llmtool[plot]'")
     if not Path(path).parent.is_dir():

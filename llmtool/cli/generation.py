@@ -11,6 +11,7 @@ from llmtool.cli import groups as g
 from llmtool.cli.result_file import check
 from llmtool.engine.types import Token
 from llmtool.errors import UsageError
+from llmtool.prompts.library import is_path
 from llmtool.tasks.each import Binding, fill
 from llmtool.tasks.options import GenerateOptions
 from llmtool.tasks.prepare import Preparation
@@ -71,14 +72,15 @@ def command(
     name = options["template"]
     given = frozenset(options.get("variables") or ())
     template = setup.open_library(folders).load(name)
+    reads = [*reply.reads, *([name] if is_path(name) else [])]
     if batch.each is not None:
-        reader = batches.open_reader(batch, source, view)
+        reader = batches.open_reader(batch, source, view, reads=reads)
         prompt = None if text is None else inputs.read_argument(text, errors=source.errors.value)
         binding, fixed = Binding.make(template, prompt=prompt, field=batch.field, given=given)
         options["variables"] = {**(options.get("variables") or {}), **fixed}
     else:
         batches.refuse(batch)
-        check(view.output, reads=source.file or [])
+        check(view.output, reads=[*(source.file or []), *reads])
         prompt, material = inputs.gather(
             text,
             source.file or [],

@@ -75,6 +75,11 @@ class ReplyGroup:
     think: o.ThinkOption = None
     log: o.LogOption = None
 
+    @property
+    def reads(self) -> list[str]:
+        """The files that are read for it, where there are such files."""
+        return [name for name in (self.schema, self.grammar) if name]
+
 
 @dataclass(frozen=True, kw_only=True)
 class BatchGroup:
@@ -134,6 +139,12 @@ class LabelsGroup:
     no_fit: o.NoFitOption = False
     balanced: o.BalancedOption = False
     form: o.FormOption = None
+
+    @property
+    def reads(self) -> list[str]:
+        """The files that are read for it, where there are such files."""
+        lists = [text[1:] for text in self.label or () if text.startswith("@")]
+        return [*filter(None, (self.examples, self.calibrate)), *lists]
 
 
 @dataclass(frozen=True, kw_only=True)

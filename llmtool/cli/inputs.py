@@ -15,8 +15,8 @@ from llmtool.records.text import MAX_BYTES, Errors, decode
 IDLE_SECONDS = 3.0
 
 
-def read_argument(text: str, *, errors: Errors = "strict", name: str = "the prompt") -> str:
-    """Return an argument as text; the bytes that the shell passed must be UTF-8."""
+def read_argument(text: str, *, errors: Errors | None = None, name: str = "the prompt") -> str:
+    """Return an argument as text; without `errors` the bytes that came must be UTF-8."""
     return decode(os.fsencode(text), source=name, errors=errors)
 
 
@@ -113,7 +113,7 @@ def gather(
         UsageError: there is neither, and standard input is a terminal or refused.
         InputError, ContextOverflow: what there is cannot be used.
     """
-    if prompt == "-" and "-" in files:
+    if [prompt, *files].count("-") > 1:
         raise UsageError("standard input is named twice (-)")
     if (prompt == "-" or "-" in files) and no_stdin:
         raise UsageError("- and --no-stdin contradict each other")

@@ -90,10 +90,10 @@ def classify(
     if batch.each is not None:
         if text is not None:
             raise UsageError("a text and --each exclude each other: a batch brings its own texts")
-        reader = batches.open_reader(batch, source, view)
+        reader = batches.open_reader(batch, source, view, reads=labels.reads)
     else:
         batches.refuse(batch)
-        check(view.output, reads=source.file or [])
+        check(view.output, reads=[*(source.file or []), *labels.reads])
         if labels.calibrate is not None and text is None and not source.file:
             material = None if source.no_stdin else inputs.read_optional_stdin()
             fits_only = material is None
@@ -157,7 +157,7 @@ def _check_label(labelling: Labelling, name: str) -> None:
         from llmtool.prompts.nearest import nearest
 
         hint = nearest(name, labelling.names) or f" (there are: {', '.join(labelling.names)})"
-        raise UsageError(f"{name!r} is none of the labels{hint}")
+        raise UsageError(f"{name!r} is not one of the labels{hint}")
 
 
 def calibrate(

@@ -57,7 +57,7 @@ def run(
         data
     ):
         raise UsageError("the texts that are measured must not be those of --calibrate")
-    check(view.output, reads=[data])
+    check(view.output, reads=[data, *labels.reads])
     folders, settings = setup.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )

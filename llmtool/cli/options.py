@@ -90,16 +90,26 @@ TemperatureOption = Annotated[
     float | None,
     Option(min=0, max=100, metavar="T", help="Randomness; 0 always takes the likeliest."),
 ]
-TopPOption = Annotated[float | None, Option("--top-p", min=0, max=1, metavar="P", help="Nucleus.")]
+TopPOption = Annotated[
+    float | None,
+    Option(
+        "--top-p",
+        min=0,
+        max=1,
+        metavar="P",
+        help="Only the likeliest tokens that make up P together.",
+    ),
+]
 TopKOption = Annotated[
-    int | None, Option("--top-k", min=0, metavar="K", help="Only the K likeliest; 0 is off.")
+    int | None, Option("--top-k", min=0, metavar="K", help="Only the K likeliest tokens; 0 is off.")
 ]
 MinPOption = Annotated[
     float | None,
-    Option("--min-p", min=0, max=1, metavar="P", help="Drop what is rarer than P x the likeliest."),
+    Option("--min-p", min=0, max=1, metavar="P", help="Drop tokens rarer than P x the likeliest."),
 ]
 RepeatPenaltyOption = Annotated[
-    float | None, Option(min=0.01, metavar="R", help="Above 1 discourages repetition.")
+    float | None,
+    Option(min=0.01, metavar="R", help="Above 1 discourages repetition, below 1 invites it."),
 ]
 SeedOption = Annotated[
     Any | None,
@@ -153,12 +163,23 @@ CtxSizeOption = Annotated[
     Option("--ctx-size", min=1, metavar="N", help="Context in tokens; sized by need if left out."),
 ]
 ThreadsOption = Annotated[
-    int | None, Option("--threads", min=1, max=512, metavar="N", help="Processor threads.")
+    int | None,
+    Option(
+        "--threads",
+        min=1,
+        max=512,
+        metavar="N",
+        help="Processor threads; as suits the machine if left out.",
+    ),
 ]
 GpuLayersOption = Annotated[
     Any | None,
     Option(
-        "--n-gpu-layers", "-ngl", parser=_layers, metavar="auto|all|N", help="Layers on the GPU."
+        "--n-gpu-layers",
+        "-ngl",
+        parser=_layers,
+        metavar="auto|all|N",
+        help="Layers on the GPU; auto if left out.",
     ),
 ]
 ThinkOption = Annotated[
@@ -187,7 +208,7 @@ QuietOption = Annotated[bool, Option("--quiet", "-q", help="No notes on stderr, 
 DebugOption = Annotated[bool, Option("--debug", help="Log and show tracebacks on stderr.")]
 ParamOption = Annotated[
     list[str] | None,
-    Option("--param", "-p", metavar="KEY=VALUE", help="A value for the template."),
+    Option("--param", "-p", metavar="KEY=VALUE", help="A value for the template; may be repeated."),
 ]
 SamplesOption = Annotated[
     int, Option("--samples", "-n", min=1, metavar="N", help="How many replies to write.")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _SHOW_SECONDS = 0.2
+_RATE_SECONDS = 1.0  # what is done in less says nothing about the rest
 _QUIET_SECONDS = 15.0  # between two lines where nobody watches a bar
 
 
@@ -44,14 +45,30 @@ class RecordProgress:
     def show(self, done: int, total: float | None, *, n_before: int = 0, n_failed: int = 0) -> None:
         """Show how many came; `n_before` are of an earlier run, and none knows a total of None."""
         self._shown = time.monotonic()
-        rate = done / (self._shown - self._started)
-        parts = [f"{self._what}{count(n_before + done)}", f"{rate:.1f}/s"]
-        if n_failed:
-            parts.append(f"{n_failed:,} failed")
-        if total is not None:
-            left = int(max(0.0, total - n_before - done) / rate)
-            parts.append(f"{left // 60}:{left % 60:02} left")
-        output.status(", ".join(parts))
+        seconds = self._shown - self._started
+        told = how_far(done, total, seconds=seconds, n_before=n_before, n_failed=n_failed)
+        output.status(self._what + told)
+
+
+def how_far(
+    done: int, total: float | None, *, seconds: float, n_before: int = 0, n_failed: int = 0
+) -> str:
+    """Return how many records came; how fast and how long still where there is time to judge by.
+
+    Example:
+        >>> how_far(10, 40, seconds=2.0)
+        '10 records, 5.0/s, 0:06 left'
+    """
+    parts = [count(n_before + done)]
+    rate = done / seconds if seconds >= _RATE_SECONDS else 0.0
+    if rate:
+        parts.append(f"{rate:.1f}/s")
+    if n_failed:
+        parts.append(f"{n_failed:,} failed")
+    if rate and total is not None:
+        left = int(max(0.0, total - n_before - done) / rate)
+        parts.append(f"{left // 60}:{left % 60:02} left")
+    return ", ".join(parts)
 
 
 class DownloadProgress:

@@ -66,7 +66,9 @@ def test(
     ] = False,
     tolerance: Annotated[
         float,
-        typer.Option(min=0, max=1, metavar="X", help="How much a metric may fall (0.02)."),
+        typer.Option(
+            min=0, max=1, metavar="X", help="How much a metric may fall below the baseline."
+        ),
     ] = 0.02,
     parallel: o.ParallelOption = None,
     ctx_size: o.CtxSizeOption = None,

@@ -28,9 +28,19 @@ def check(path: str | None, *, reads: Iterable[str] = ()) -> None:
         if file.is_dir():
             raise OutputError(f"{path}: cannot be written: is a directory")
         return  # a FIFO: to open it would tell its reader that something comes
+    refuse_read(path, reads)
+    FileResult(path).discard()
+
+
+def refuse_read(path: str, reads: Iterable[str]) -> None:
+    """Refuse a result file that is one of those that the command reads, under whatever name.
+
+    Raises:
+        UsageError: it is.
+    """
+    file = Path(path)
     if file.exists() and any(os.path.isfile(each) and file.samefile(each) for each in reads):
         raise UsageError(f"{path}: is read and cannot be written at the same time")
-    FileResult(path).discard()
 
 
 @contextlib.contextmanager

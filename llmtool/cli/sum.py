@@ -70,7 +70,9 @@ def summarize(
     ] = StrategyMode.auto,
     chunk_tokens: Annotated[
         int | None,
-        typer.Option("--chunk-tokens", min=64, metavar="N", help="The longest part, in tokens."),
+        typer.Option(
+            "--chunk-tokens", min=64, metavar="N", help="The longest part, in tokens (1024)."
+        ),
     ] = None,
     template: Annotated[
         str | None,

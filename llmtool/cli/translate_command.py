@@ -66,14 +66,15 @@ def translate(
         "variables": setup.parse_params(param or []),
         "thinking": think,
     }
+    terms = [glossary] if glossary else []
     reader = name = material = None
     if batch.each is not None:
         if text is not None:
             raise UsageError("a text and --each exclude each other: a batch brings its own texts")
-        reader = batches.open_reader(batch, source, view)
+        reader = batches.open_reader(batch, source, view, reads=terms)
     else:
         batches.refuse(batch)
-        check(view.output, reads=[*(source.file or []), *([glossary] if glossary else [])])
+        check(view.output, reads=[*(source.file or []), *terms])
         name, material = _gather(text, source)
     find_language(to)  # before a model is looked for
     box = setup.open_toolbox(folders, settings, engine)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import re
 import sys
 from functools import lru_cache
 from types import ModuleType
@@ -15,6 +16,7 @@ from llmtool.errors import EngineError
 # llama.cpp's levels as Python's. Its warnings speak to developers, so they are information here.
 _LOG_LEVELS = {1: 10, 2: 10, 3: 20, 4: 30}
 _recent_errors: list[str] = []
+_FUNCTION = re.compile(r"^[a-z]+(_[a-z0-9]+)+: +")  # where in llama.cpp, which users do not know
 
 
 @lru_cache(maxsize=1)
@@ -89,4 +91,5 @@ def last_error() -> str:
         _, mark, reason = line.partition("error loading model: ")
         if mark:
             return reason
-    return _recent_errors[0] if _recent_errors else ""
+    reason = _recent_errors[0] if _recent_errors else ""
+    return " ".join(_FUNCTION.sub("", reason, count=1).split())

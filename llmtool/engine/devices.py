@@ -72,7 +72,7 @@ def parse_layers(choice: int | str) -> int | None:
     try:
         return -1 if choice == "all" else int(choice)
     except ValueError:
-        raise UsageError(f"n_gpu_layers is {choice!r}; it is auto, all or a number") from None
+        raise UsageError(f"n_gpu_layers is {choice!r}; it must be auto, all or a number") from None
 
 
 def fit_layers(path: Path, size_bytes: int, found: Sequence[Device]) -> int:

@@ -47,8 +47,8 @@ class SignalWatch:
             self._cancellation.forget_signal()
             signal.signal(signal.SIGINT, self._handle)
         if sys.platform != "win32":  # there the wakeup descriptor has to be a socket
-            if self._writer < 0:
-                self._start()
+            if self._writer < 0 and not self._start():
+                return
             self._previous = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
 
     def __exit__(
@@ -78,10 +78,18 @@ class SignalWatch:
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         self._cancellation.cancel(number)
 
-    def _start(self) -> None:
-        reader, self._writer = os.pipe()
-        os.set_blocking(self._writer, False)
-        threading.Thread(target=self._read, args=(reader,), daemon=True).start()
+    def _start(self) -> bool:
+        """Start the thread; without the memory for one, signals wait for the native code's end."""
+        reader, writer = os.pipe()
+        try:
+            threading.Thread(target=self._read, args=(reader,), daemon=True).start()
+        except RuntimeError:
+            os.close(reader)
+            os.close(writer)
+            return False
+        os.set_blocking(writer, False)
+        self._writer = writer
+        return True
 
     def _read(self, reader: int) -> None:
         while received := os.read(reader, 1):

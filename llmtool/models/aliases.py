@@ -30,7 +30,7 @@ def set_alias(store: Store, name: str, reference: str | None) -> None:
         known = registry.load(store.registry_file)
         aliases = {key: value for key, value in known.aliases.items() if key != name}
         if reference is None and name not in known.aliases:
-            raise ModelNotFound(f"there is no alias {name}")
+            raise ModelNotFound(f"there is no alias {name!r}")
         if reference is not None:
             aliases[name] = reference
             path = store.resolve(reference, {**aliases}).path

@@ -210,4 +210,4 @@ def describe_start(start: bytes, size: int) -> str:
         return "is a ZIP or PyTorch file; fetch the model's GGUF version"
     if start[:4] in (b"lmgg", b"fmgg", b"tjgg", b"algg"):
         return "is in the old GGML format; fetch the model's GGUF version"
-    return f"is not a GGUF file: it begins with {start[:4]!r}"
+    return f"is not a GGUF file: it begins with {start[:4].decode('latin-1')!r}"

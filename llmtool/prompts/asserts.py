@@ -26,7 +26,7 @@ from functools import lru_cache
 
 import msgspec
 
-from llmtool.errors import ContractError
+from llmtool.errors import ContractError, why_not_json
 from llmtool.prompts.schema import Assertion
 from llmtool.schemas import Schema, resolve
 
@@ -101,7 +101,7 @@ def _is_json(_assertion: Assertion, reply: Reply, _inputs: Mapping[str, object])
     try:
         msgspec.json.decode(reply.text.strip())
     except (msgspec.DecodeError, RecursionError) as exc:
-        return f"is not JSON: {exc}"
+        return f"is not JSON: {why_not_json(exc)}"
     return None
 
 

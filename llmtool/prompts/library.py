@@ -12,7 +12,7 @@ from pathlib import Path
 
 from llmtool.errors import TemplateError
 from llmtool.prompts.draft import Draft, read_draft
-from llmtool.prompts.schema import NAME
+from llmtool.prompts.schema import NAME, OF_NAMES
 from llmtool.prompts.template import Template, build
 from llmtool.safe_yaml import MAX_CHARACTERS
 
@@ -86,7 +86,7 @@ class Library:
     def _find(self, name: str, folders: Sequence[Path]) -> Path:
         if not re.fullmatch(NAME, name):
             raise TemplateError(
-                f"{name!r} is no name of a template ({NAME}); "
+                f"{name!r} cannot be a template name: {OF_NAMES}; "
                 "a path to one has a / or ends in .yaml"
             )
         for folder in folders:

@@ -11,6 +11,7 @@ from llmtool.engine.types import Sampling
 from llmtool.prompts.draft import FORMAT
 
 NAME = r"[a-z0-9][a-z0-9_-]*"
+OF_NAMES = "small letters, digits, - and _, a letter or digit first"
 
 Form = Literal["chat", "completion"]
 Task = Literal["gen", "sum", "classify", "translate", "code", "chat"]

@@ -35,6 +35,23 @@ class Done(msgspec.Struct, frozen=True):
     has_failed: bool
 
 
+def look(path: Path, *, resume: bool, overwrite: bool) -> None:
+    """See that a file that is there can become a journal, before anything is made for it.
+
+    Raises:
+        UsageError, LockedError, OutputError: as `Journal` would.
+    """
+    try:
+        file = os.open(path, os.O_RDWR)
+    except OSError as exc:
+        raise OutputError(f"{path}: cannot be written: {exc.strerror}") from exc
+    try:
+        _lock(file, path)
+        _refuse_content(file, path, is_told=resume or overwrite)
+    finally:
+        os.close(file)
+
+
 class Journal:
     """An output file that rows are appended to.
 
@@ -82,12 +99,8 @@ class Journal:
         self._is_regular = self.path.is_file()
 
     def _prepare(self, *, resume: bool, overwrite: bool) -> None:
-        size = os.fstat(self._file).st_size
-        if size and not resume and not overwrite:
-            raise UsageError(
-                f"{self.path}: is there already (--resume goes on with it, --overwrite replaces it)"
-            )
-        if size and resume:
+        _refuse_content(self._file, self.path, is_told=resume or overwrite)
+        if os.fstat(self._file).st_size and resume:
             self._end = self._find_end()
             self._check_beginning()
 
@@ -203,6 +216,18 @@ def _decode(line: str) -> object:
         return msgspec.json.decode(line)
     except (msgspec.DecodeError, RecursionError):
         return None
+
+
+def _refuse_content(file: int, path: Path, *, is_told: bool) -> None:
+    """Leave a file alone that has content, unless it is told what becomes of it.
+
+    Raises:
+        UsageError: it has.
+    """
+    if os.fstat(file).st_size and not is_told:
+        raise UsageError(
+            f"{path}: is there already (--resume goes on with it, --overwrite replaces it)"
+        )
 
 
 def _lock(file: int, path: Path) -> None:

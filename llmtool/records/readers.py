@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from llmtool.errors import InputError, LlmtoolError, UsageError
+from llmtool.errors import InputError, LlmtoolError, UsageError, why_not_json
 from llmtool.records.lines import Line, LineSource, read_file, too_long
 from llmtool.records.text import MAX_BYTES, Errors, decode
 
@@ -169,7 +169,7 @@ class Reader:
         try:
             value = msgspec.json.decode(text)
         except msgspec.DecodeError as exc:
-            raise InputError(f"{place}: not JSON: {exc}") from exc
+            raise InputError(f"{place}: not JSON: {why_not_json(exc)}") from exc
         except RecursionError:
             raise InputError(f"{place}: nested too deeply") from None
         if isinstance(value, str):
@@ -236,7 +236,9 @@ class _CsvFile:
                 yield _record(place, data, fields=self._guess(data), error=cells)
             elif len(cells) != len(self.columns):
                 n, wanted = len(cells), len(self.columns)
-                error = InputError(f"{place}: {n} cells where the header has {wanted}")
+                error = InputError(
+                    f"{place}: {n} cell{'s' * (n != 1)} where the header has {wanted}"
+                )
                 yield _record(place, data, fields=self._named(cells), error=error)
             else:
                 yield _record(place, data, fields=self._named(cells))

@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 
-from llmtool.errors import ContractError, InputError, UsageError
+from llmtool.errors import ContractError, InputError, UsageError, why_not_json
 from llmtool.schemas.schema import Schema
 from llmtool.schemas.short_form import read_short_form
 
 MAX_FILE_BYTES = 1 << 20
+_PATHS = ("/", "./", "../")  # how no field begins
 
 
 def resolve(schema: object) -> Schema:
@@ -52,7 +53,9 @@ def from_argument(argument: str) -> Schema:
     except (OSError, ValueError):
         is_file = False
     if not is_file:
-        if argument.endswith(".json"):
+        if path.is_dir() and argument.startswith(_PATHS):
+            raise InputError(f"{argument}: is a directory")
+        if argument.endswith(".json") or argument.startswith(_PATHS):
             raise InputError(f"{argument}: no such file")
         return _from_text(argument)
     try:
@@ -89,7 +92,7 @@ def _from_text(text: str) -> Schema:
         return _checked(msgspec.json.decode(bare, type=dict[str, Any]))
     except (msgspec.DecodeError, RecursionError) as exc:
         if bare[1:].lstrip()[:1] in ('"', "}", ""):
-            raise UsageError(f"JSON Schema: not JSON: {exc}") from exc
+            raise UsageError(f"JSON Schema: not JSON: {why_not_json(exc)}") from exc
     return Schema(read_short_form(bare))
 
 

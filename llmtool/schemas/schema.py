@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from llmtool.constraints import Constraint
-from llmtool.errors import ContractError, UsageError
+from llmtool.errors import ContractError, UsageError, why_not_json
 
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError
@@ -54,7 +54,7 @@ class Schema:
             value = msgspec.json.decode(text.strip())
         except (msgspec.DecodeError, RecursionError) as exc:
             cut = " (it may have been cut: --max-tokens)" if "truncated" in str(exc) else ""
-            raise ContractError(f"the reply is not JSON: {exc}{cut}") from exc
+            raise ContractError(f"the reply is not JSON: {why_not_json(exc)}{cut}") from exc
         errors = list(_first(self._validator.iter_errors(value)))
         if errors:
             raise ContractError(f"the reply breaks its schema: {_told(errors)}")

@@ -46,8 +46,8 @@ class Sessions:
         """
         if not _is_name(name):
             raise UsageError(
-                f"{name!r} is no name of a session: it is made of letters, digits, - _ and ., "
-                "at most 100 (fewer beyond ASCII), and begins with a letter or a digit"
+                f"{name!r} cannot be a session name: letters, digits, -, _ and ., at most 100 "
+                "(fewer beyond ASCII), a letter or digit first"
             )
         return self.folder / f"{name}{_SUFFIX}"
 

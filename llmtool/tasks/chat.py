@@ -63,7 +63,7 @@ class Chat:
         **options: Unpack[ChatOptions],
     ) -> None:
         if overflow not in ("summarize", "drop"):
-            raise UsageError(f"overflow is {overflow!r}: it is summarize or drop")
+            raise UsageError(f"overflow is {overflow!r}; it must be summarize or drop")
         self.tools, self.overflow = tools, overflow
         self.files: tuple[Attachment, ...] = ()
         self._keeper = Keeper(store, session)

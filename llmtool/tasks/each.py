@@ -18,6 +18,7 @@ from llmtool.tasks.prepare import SCHEMA_INPUT, Case
 from llmtool.tasks.results import Result
 
 _TEXT_FIELDS = ("text", "input")
+_ONE_TEXT = "takes one text alone, for {!r}, an argument or material and not both"
 
 
 class Prepared(Protocol):
@@ -185,7 +186,7 @@ def fill(
     free.sort(key=lambda name: not inputs[name].required)
     places = [*([material] if material else []), *free]
     if len(places) < len(texts):
-        what = "takes no text" if not places else f"takes one text alone, for {places[0]!r}"
+        what = "takes no text" if not places else _ONE_TEXT.format(places[0])
         raise UsageError(f"template {template.name!r} {what}; its values: -p NAME=VALUE")
     return Case(variables=dict(zip(places, texts, strict=False)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import hashlib
 import io
 import json
@@ -297,6 +298,35 @@ def test_what_is_there_already_is_kept(batch: Callable[..., Any], tmp_path: Path
     assert "is not the output of a batch" in error_line(
         batch("jsonl", "-o", out, "--resume", input=b'"a"\n'), 2
     )
+    assert out.read_text() == "precious\n"
+
+
+BATCHES: dict[str, tuple[str, ...]] = {
+    "gen": ("gen", "Say", "--jsonl"),
+    "run": ("run", "gen", "--jsonl"),
+    "classify": ("classify", "-l", "a,b", "--jsonl"),
+    "sum": ("sum", "--jsonl"),
+    "translate": ("translate", "--to", "fr", "--jsonl"),
+    "code": ("code", "-l", "python", "--jsonl"),
+    "lines": ("gen", "Say"),
+}
+
+
+@pytest.mark.parametrize("args", BATCHES.values(), ids=BATCHES)
+def test_what_is_there_already_is_told_before_a_model_is_looked_for(
+    run_llmtool: Callable[..., Any], tmp_path: Path, args: tuple[str, ...]
+) -> None:
+    out = tmp_path / "out"
+    out.write_text("precious\n")
+    command = (*args, "--each", "line", "-m", "none.gguf", "-o", out)
+    line = error_line(run_llmtool(*command, input=b"a\n"), 2)
+    assert line.startswith(f"llmtool: {out}: is there already (--resume ")
+    with out.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for way in ((), ("--overwrite",)):
+            line = error_line(run_llmtool(*command, *way, input=b"a\n"), 18)
+            assert line == f"llmtool: {out}: another process writes it; wait for its end"
+    error_line(run_llmtool(*command, "--dry-run", input=b"a\n"), 10)
     assert out.read_text() == "precious\n"
 
 

@@ -94,8 +94,8 @@ def test_a_terminal_sees_a_table(env: dict[str, str], tiny: Path) -> None:
     [
         (["--n-parallel", "x"], "1,4,16"),
         (["--n-parallel", "4,0"], "between 1 and 256"),
-        (["--plot", "scaling.jpeg"], ".svg, .png, .pdf"),
-        (["--plot", "scaling.svg", "--n-parallel", "1"], "more than 1 in --n-parallel"),
+        (["--plot", "scaling.jpeg"], ".svg, .png or .pdf"),
+        (["--plot", "scaling.svg", "--n-parallel", "1"], "a number above 1 in --n-parallel"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

@@ -113,9 +113,9 @@ def test_clear_as_json(run_llmtool: Run, cache: PrefixCache, flags: list[str]) -
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["ls"], "nothing in the prefix cache"),
-        (["clear"], "nothing in the prefix cache"),
-        (["clear", "--dry-run"], "nothing in the prefix cache"),
+        (["ls"], "no prompts are kept for reuse"),
+        (["clear"], "no prompts are kept for reuse"),
+        (["clear", "--dry-run"], "no prompts are kept for reuse"),
     ],
     ids=" ".join,
 )

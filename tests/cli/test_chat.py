@@ -127,7 +127,7 @@ def test_a_session_goes_on_with_its_own_model(run_llmtool: Run, chat: Run) -> No
         ([], b" \n", 14, "empty"),
         ([], b"a\xff", 14, "not UTF-8"),
         (["--no-stdin"], b"", 2, "nothing to say"),
-        (["--session", "../x"], b"a", 2, "no name of a session"),
+        (["--session", "../x"], b"a", 2, "cannot be a session name"),
         (["--session", "s", "-c"], b"a", 2, "exclude each other"),
         (["-c"], b"a", 2, "no session was begun"),
         (["-t", "nonesuch"], b"a", 12, "nonesuch"),

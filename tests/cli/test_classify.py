@@ -109,9 +109,9 @@ def test_ci_gets_exit_codes_with_the_json_on_stdout(
         (["-l", "a,A"], "are the same"),
         (["-l", "a,,b"], "a label is empty"),
         ([], "no labels"),
-        (["-t", "topic", "--expect", "sport"], "'sport' is none of the labels (did you mean"),
+        (["-t", "topic", "--expect", "sport"], "'sport' is not one of the labels (did you mean"),
         (["-l", "a,b", "--prior", "a"], "LABEL=NUMBER"),
-        (["-l", "a,b", "--prior", "a=1"], "'b' is missing"),
+        (["-l", "a,b", "--prior", "a=1"], "prior: the label 'b' is missing"),
         (["-l", "a,b", "--explain", "--multi"], "--explain is about one text"),
         (["-l", "a,b", "--multi", "--prior", "a=1,b=1"], "each asked apart"),
         (["-l", "a,b", "--limit", "3"], "belongs to a batch"),
@@ -223,7 +223,7 @@ def test_a_fit_is_kept_and_used_from_then_on(
     assert again["calibrated"] is False
     assert again["bias"] == before["bias"]
     file.write_text(json.dumps(TUNED[0]) + "\n")
-    assert "are too few" in error_line(classify("-t", "topic", "--calibrate", file), 2)
+    assert "too few labelled texts" in error_line(classify("-t", "topic", "--calibrate", file), 2)
 
 
 def test_examples_from_a_file(classify: Callable[..., Any], tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_examples_from_a_file(classify: Callable[..., Any], tmp_path: Path) -> N
         'Text: "hello"\nLabel:\n'
     )
     file.write_text("text,label\nx,c\n")
-    assert "'c' is none of the labels" in error_line(
+    assert "'c' is not one of the labels" in error_line(
         classify("hello", "-l", "a,b", "--examples", file), 2
     )
     file.write_text("words,label\nx,a\n,b\n")
@@ -291,8 +291,8 @@ def test_eval_measures(classify: Callable[..., Any], data: Path, tmp_path: Path)
         (["--label-field", "nope"], 14, "no text under 'nope'"),
         (["--split", "nope"], 14, "of split 'nope'"),
         (["--multi"], 2, "--multi"),
-        (["--plot", "x.txt"], 2, ".svg, .png, .pdf"),
-        (["-t", "sentiment"], 2, "is none of the labels"),
+        (["--plot", "x.txt"], 2, ".svg, .png or .pdf"),
+        (["-t", "sentiment"], 2, "is not one of the labels"),
     ],
 )
 def test_eval_refuses(

@@ -126,7 +126,7 @@ def test_without_a_check_it_is_printed_as_it_is(code: Callable[..., Done]) -> No
         (["commit", "--hook", "--json"], "without --json"),
         (["x", "--limit", "3"], "belongs to a batch"),
         (["--each", "line", "--run-tests", "cat {}"], "without --each"),
-        (["x", "--repair", "11"], "0<=x<=10"),
+        (["x", "--repair", "11"], "not between 0 and 10"),
         (["review", "--sarif", "--json"], "exclude each other"),
         (["review", "--staged", "-f", "x"], "exclude each other"),
         (["complete", "x.py"], "FILE:LINE"),

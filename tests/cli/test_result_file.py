@@ -20,7 +20,7 @@ def run(run_llmtool: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
     folder.mkdir()
     (folder / "in.txt").write_text(TEXT)
     (folder / "none.gguf").write_bytes(b"no model")
-    return lambda *args: run_llmtool(*args, "-m", "none.gguf", cwd=folder)
+    return lambda *args, **options: run_llmtool(*args, "-m", "none.gguf", cwd=folder, **options)
 
 
 @each_command
@@ -54,3 +54,36 @@ def test_the_look_leaves_nothing_behind(run: Callable[..., Any], tmp_path: Path)
     assert run("gen", "hello", "-o", "old.txt").returncode == 11
     assert sorted(path.name for path in folder.iterdir()) == ["in.txt", "none.gguf", "old.txt"]
     assert (folder / "old.txt").read_text() == "old"
+
+
+# What an option names, and what is in that file; `{}` is the file of `-o` too.
+OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "schema": ('{"type": "object"}', ("gen", "hello", "--schema", "{}")),
+    "grammar": ('root ::= "a"', ("gen", "hello", "--grammar", "{}")),
+    "template": ("llmtool: 1\nname: read\nprompt: hello\n", ("run", "./{}")),
+    "examples": (TEXT, ("classify", "hello", "-l", "a,b", "--examples", "{}")),
+    "calibrate": (TEXT, ("classify", "hello", "-l", "a,b", "--calibrate", "{}")),
+    "labels": ("a\nb\n", ("classify", "hello", "-l", "@{}")),
+    "eval examples": (TEXT, ("classify", "eval", "in.txt", "--examples", "{}")),
+    "eval calibrate": (TEXT, ("classify", "eval", "in.txt", "--calibrate", "{}")),
+    "glossary": (TEXT, ("translate", "hello", "--to", "fr", "--glossary", "{}")),
+}
+BATCH = ("--each", "line", "--jsonl", "--overwrite")
+
+
+@pytest.mark.parametrize(("content", "args"), OPTIONS.values(), ids=OPTIONS)
+def test_the_file_of_an_option_is_not_written(
+    run: Callable[..., Any], tmp_path: Path, content: str, args: tuple[str, ...]
+) -> None:
+    name = "read.yaml" if "./{}" in args else "read.csv"
+    file = tmp_path / "work" / name
+    file.write_text(content)
+    named = [each.format(name) for each in args]
+    ways = [named]
+    if "eval" not in args:
+        instruction = ["hello"] if "gen" in args else []
+        ways.append([*(each for each in named if each != "hello"), *instruction, *BATCH])
+    for way in ways:
+        line = error_line(run(*way, "-o", name, input=b"a\n"), 2)
+        assert line == f"llmtool: {name}: is read and cannot be written at the same time"
+        assert file.read_text() == content

@@ -126,8 +126,8 @@ def test_a_terminal_shows_control_characters_and_marks_hits(
     ("args", "code", "said"),
     [
         (["show", "brids"], 2, "the nearest is birds"),
-        (["show", "-"], 2, "no name of a session"),
-        (["show", "../tea"], 2, "no name of a session"),
+        (["show", "-"], 2, "cannot be a session name"),
+        (["show", "../tea"], 2, "cannot be a session name"),
         (["rm", "tea", "nothing"], 2, "no session 'nothing'"),
         (["rm"], 2, "NAME"),
         (["export", "brids"], 2, "the nearest is birds"),

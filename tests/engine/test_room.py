@@ -16,14 +16,15 @@ from llmtool.errors import EngineError
 from llmtool.models.memory import state_bytes
 from llmtool.models.reader import read_header
 
-# 16 requests of 30,000 tokens each, in a process that may take so many more MB.
+# 16 requests of 60,000 tokens each, 60 MB, in a process that may take so many more MB. Threads and
+# arenas take 16 MB more or less of them from run to run: the limits are that far from any edge.
 PROGRAM = """
 import resource, sys
 from pathlib import Path
 from llmtool.engine.local import LocalEngine
 from llmtool.engine.types import Failed, Finished, Prompt, Request, Sampling
 engine = LocalEngine(Path(sys.argv[1]), n_threads=1, n_parallel=16)
-sampling = Sampling(max_tokens=30_000, temperature=0, stop=("e",))
+sampling = Sampling(max_tokens=60_000, temperature=0, stop=("e",))
 requests = [Request(id=i, prompt=Prompt(text="hello"), sampling=sampling) for i in range(16)]
 taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 limit = taken + (int(sys.argv[2]) << 20)
@@ -32,7 +33,7 @@ events = list(engine.stream(requests))
 sequences = engine.room.sequences
 print(sum(isinstance(each, Finished) for each in events),
       sum(isinstance(each, Failed) for each in events),
-      sequences.context.n_ctx // 30_000 if sequences else 0)
+      sequences.context.n_ctx // 60_000 if sequences else 0)
 for each in events:
     if isinstance(each, Failed):
         print(each.error)
@@ -41,7 +42,7 @@ for each in events:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(
-    ("megabytes", "finished", "parallel"), [(2000, 16, 16), (200, 16, 8), (20, 0, 1)]
+    ("megabytes", "finished", "parallel"), [(2000, 16, 16), (200, 16, 8), (40, 0, 1)]
 )
 def test_where_memory_is_short_fewer_run_at_once(
     megabytes: int, finished: int, parallel: int, tiny_model: Callable[..., Path]
@@ -55,7 +56,7 @@ def test_where_memory_is_short_fewer_run_at_once(
     assert (ended, failed) == (finished, 16 - finished)
     assert (width >= parallel) == (parallel > 8), "room for as many at once"
     assert (width > 0) == (finished > 0)
-    assert all("memory" in error and "\n" not in error for error in errors)
+    assert all("made: insufficient memory (attempted" in error for error in errors)
 
 
 def serve(engine: LocalEngine, n: int, **sampling: int) -> None:

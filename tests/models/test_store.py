@@ -174,7 +174,7 @@ def test_an_alias_is_kept_and_can_be_taken_away(store, cached):
     assert store.find("work").name == "org/name:Q8_0"
     assert store.aliases() == {"work": "org/name:Q8_0"}
     store.set_alias("work", None)
-    with pytest.raises(ModelNotFound, match="there is no alias work"):
+    with pytest.raises(ModelNotFound, match="there is no alias 'work'"):
         store.set_alias("work", None)
 
 

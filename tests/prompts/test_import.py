@@ -219,7 +219,7 @@ def test_nothing_is_dropped_silently(text: str, note: str) -> None:
 
 
 REFUSED = {
-    "not YAML": ("x.yaml", "prompt: [", "x.yaml:2: did not find"),
+    "not YAML": ("x.yaml", "prompt: [", "x.yaml:2: not valid YAML: did not find"),
     "an alias": ("x.yaml", "prompt: *a", "x.yaml:1: aliases are not allowed"),
     "no prompt": ("x.yaml", "options: {}", "x.yaml:1: there is neither a prompt nor a system"),
     "one of ours": ("x.yaml", "llmtool: 1", "x.yaml:1: this is a template of llmtool"),

@@ -68,7 +68,7 @@ def test_an_unknown_name_brings_the_nearest(user: Path) -> None:
     "name", ["", ".", "..", "Gen", "-gen", "a b", "gen\n", "a.b", "~", "C:gen", "gen\0"]
 )
 def test_a_name_is_no_path(name: str, user: Path) -> None:
-    with pytest.raises(TemplateError, match="is no name of a template"):
+    with pytest.raises(TemplateError, match="cannot be a template name"):
         Library(user_folders=[user]).load(name)
 
 

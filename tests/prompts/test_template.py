@@ -103,7 +103,10 @@ REFUSED = {
     "a list": ("- a", "f:1: a template is a mapping with `llmtool: 1` at its top"),
     "no format": ("name: x", "f:1: a template begins with `llmtool: 1`, its format"),
     "a later format": ("llmtool: 2", "f:1: this version of llmtool reads templates of format 1"),
-    "YAML errors": ("llmtool: 1\nname: @x", "f:2: found character that cannot start any token"),
+    "YAML errors": (
+        "llmtool: 1\nname: @x",
+        "f:2: not valid YAML: found character that cannot start any token",
+    ),
     "no name": ("llmtool: 1\nprompt: a", "f:1: name is missing"),
     "no prompt": ("llmtool: 1\nname: a", "f:1: prompt is missing"),
     "an extended template": (

@@ -120,7 +120,7 @@ def test_tabs_separate_where_the_header_has_tabs(read: Any) -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (b"1", "1 cells where the header has 2"),
+        (b"1", "1 cell where the header has 2"),
         (b"1,2,3", "3 cells where the header has 2"),
         (b'1,"a"b', "not CSV"),
         (b"1,\xff", "byte 10 (0xff) is not UTF-8"),

@@ -86,7 +86,7 @@ def test_a_failed_save_leaves_what_was_there(
     "name", ["", "..", ".x", "a/b", "a b", "-x", "x" * 101, "a\n", "a\\b", "a\x1b[31m", "a\u202eb"]
 )
 def test_a_name_is_no_path(sessions: Sessions, name: str) -> None:
-    with pytest.raises(UsageError, match="no name of a session"):
+    with pytest.raises(UsageError, match="cannot be a session name"):
         sessions.load(name)
 
 

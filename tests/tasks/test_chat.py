@@ -104,7 +104,7 @@ def test_two_conversations_may_begin_in_the_same_minute(open_chat: Open, store: 
 
 
 def test_an_empty_name_is_none(open_chat: Open, store: Sessions) -> None:
-    with pytest.raises(UsageError, match="no name of a session"):
+    with pytest.raises(UsageError, match="cannot be a session name"):
         open_chat(store=store, session="")
 
 

@@ -180,13 +180,13 @@ def test_labels_that_cannot_serve_are_refused(labels: object, reason: str) -> No
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"prior": {"a": 1}}, "'b' is missing"),
+        ({"prior": {"a": 1}}, "prior: the label 'b' is missing"),
         ({"prior": {"a": 1, "b": 0}}, "above 0"),
         ({"prior": {"a": 1, "b": math.nan}}, "above 0"),
         ({"prior": {"a": 1, "b": math.inf}}, "above 0"),
         ({"minconf": 1}, "unknown option 'minconf'"),
         ({"examples": [{"label": "a", "other": 1}]}, "has no text"),
-        ({"prior": {"a": 1, "b": 1, "c": 1}}, "'c' is none of the labels"),
+        ({"prior": {"a": 1, "b": 1, "c": 1}}, "'c' is not one of the labels"),
         ({"min_confidence": 1.5}, "between 0 and 1"),
         ({"min_margin": -0.1}, "min_margin is -0.1"),
         ({"min_coverage": math.nan}, "min_coverage is nan"),
@@ -195,7 +195,7 @@ def test_labels_that_cannot_serve_are_refused(labels: object, reason: str) -> No
         ({"multi": True, "calibrate": "balanced"}, "cannot be balanced"),
         ({"multi": True, "min_margin": 0.1}, "min_margin does not go with"),
         ({"calibrate": "maybe"}, "auto, anchors, balanced, none"),
-        ({"examples": [("x", "c")]}, "'c' is none of the labels"),
+        ({"examples": [("x", "c")]}, "'c' is not one of the labels"),
         ({"examples": ["x"]}, "pair of a text and its label"),
     ],
 )

@@ -332,7 +332,7 @@ class TestCommands:
     def test_options_are_set(self, chat: Start, sessions: Sessions) -> None:
         with chat() as terminal:
             wait_for_prompt(terminal)
-            say(terminal, "/set temperature hot", "it is a number", 2)
+            say(terminal, "/set temperature hot", "it must be a number", 2)
             say(terminal, "/set temperatur 1", "the nearest is temperature", 3)
             terminal.send("/set temperature 0.5\r")
             wait_for_prompt(terminal, 4)

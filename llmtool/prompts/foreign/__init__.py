@@ -10,7 +10,7 @@ from typing import Literal
 
 from llmtool.errors import TemplateError, UsageError
 from llmtool.prompts.foreign.common import Imported
-from llmtool.prompts.schema import NAME
+from llmtool.prompts.schema import NAME, OF_NAMES
 from llmtool.prompts.template import parse_template
 from llmtool.prompts.writing import to_yaml
 
@@ -49,7 +49,7 @@ def convert(
         made = read_fabric(text, user, source=source)
     named = name or slug(made.name)
     if not re.fullmatch(NAME, named):
-        raise UsageError(f"{named!r} is no name of a template ({NAME}); give one with --name")
+        raise UsageError(f"{named!r} cannot be a template name: {OF_NAMES} (--name gives another)")
     made.values = {"llmtool": 1, "name": named, **made.values}
     try:
         parse_template(made.text(), source=source)

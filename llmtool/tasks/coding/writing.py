@@ -60,7 +60,7 @@ class Writing:
         strict: bool = False,
     ) -> None:
         if not 0 <= repair <= 10:
-            raise UsageError(f"repair is {repair}; it is between 0 and 10 rounds")
+            raise UsageError(f"repair is {repair}; it must be between 0 and 10 rounds")
         self._prepared, self.repairing = prepared, repairing
         self.language, self.checks, self.formats = language, check, format
         self.repair = repair if check else 0

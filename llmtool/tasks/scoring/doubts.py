@@ -51,5 +51,5 @@ def read_doubts(options: ClassifyOptions) -> Doubts:
     )
     for name, value in msgspec.structs.asdict(found).items():
         if not 0 <= value <= 1:
-            raise UsageError(f"{name} is {value}; it is between 0 and 1")
+            raise UsageError(f"{name} is {value}; it must be between 0 and 1")
     return found

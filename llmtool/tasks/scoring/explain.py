@@ -48,7 +48,7 @@ def explain(
     if not 2 <= len(sentences) <= MAX_SENTENCES:
         raise InputError(
             f"the text has {len(sentences)} sentence{'s' * (len(sentences) != 1)}; "
-            f"2 to {MAX_SENTENCES} can be told apart"
+            f"to explain a label takes 2 to {MAX_SENTENCES}"
         )
     texts = [text] + [
         "".join(sentences[:i] + sentences[i + 1 :]).strip() for i in range(len(sentences))

@@ -69,7 +69,7 @@ class Labelling:
         form = options.get("form")
         if form is not None:
             if form not in ("chat", "completion"):
-                raise UsageError(f"form is {form!r}; it is chat or completion")
+                raise UsageError(f"form is {form!r}; it must be chat or completion")
             template = msgspec.structs.replace(template, form=form)
         given = options.get("examples")
         if given is None:
@@ -93,7 +93,8 @@ class Labelling:
         self._doubts = read_doubts(options)
         calibrate = options.get("calibrate", "auto")
         if calibrate not in CALIBRATIONS:
-            raise UsageError(f"calibrate is {calibrate!r}; it is one of {', '.join(CALIBRATIONS)}")
+            known = ", ".join(CALIBRATIONS)
+            raise UsageError(f"calibrate is {calibrate!r}; it must be one of {known}")
         if calibrate == "balanced" and options.get("prior"):
             raise UsageError("a balanced batch has labels that are all as frequent: no prior")
         unknown = [name for name in options if name not in ClassifyOptions.__annotations__]
@@ -101,7 +102,7 @@ class Labelling:
             known = ", ".join(ClassifyOptions.__annotations__)
             raise UsageError(f"unknown option {unknown[0]!r} (there are: {known})")
         if options.get("overflow", "error") not in ("error", "chunk"):
-            raise UsageError("overflow is error or chunk")
+            raise UsageError("overflow must be error or chunk")
         self.scales = Scales(
             n_labels=len(labels),
             n_questions=len(questions),
@@ -243,7 +244,7 @@ class Labelling:
         """
         if len(texts) < MIN_FIT:
             raise UsageError(
-                f"{len(texts)} labelled texts are too few to calibrate; {MIN_FIT} are needed"
+                f"too few labelled texts to calibrate: there are {len(texts)} of {MIN_FIT}"
             )
         truth = [self.number_of(label) for _, label in texts]
         missing = sorted(set(range(len(self.labels))) - set(truth))

@@ -87,7 +87,7 @@ def name_of(label: object, labels: Iterable[Label]) -> str:
 
     names = [each.name for each in labels]
     hint = nearest(str(label), names) or f" (there are: {', '.join(names)})"
-    raise UsageError(f"{label!r} is none of the labels{hint}")
+    raise UsageError(f"{label!r} is not one of the labels{hint}")
 
 
 def _each(labels: Any) -> Iterable[Label]:
@@ -96,7 +96,7 @@ def _each(labels: Any) -> Iterable[Label]:
     if isinstance(labels, type) and issubclass(labels, enum.Enum):
         return (Label(m.value if isinstance(m.value, str) else m.name, value=m) for m in labels)
     if isinstance(labels, str) or not isinstance(labels, Iterable):
-        raise UsageError("labels are a list of texts, a mapping, an Enum or bool")
+        raise UsageError("labels must be a list of texts, a mapping, an Enum or bool")
     if isinstance(labels, Mapping):
         return (Label(str(name), text or "", str(name)) for name, text in labels.items())
     return (Label(str(name), "", str(name)) for name in labels)
@@ -133,9 +133,9 @@ def read_prior(prior: Mapping[Any, float] | None, labels: Sequence[Label]) -> li
     shares = {name_of(label, labels): number for label, number in prior.items()}
     missing = [label.name for label in labels if label.name not in shares]
     if missing:
-        raise UsageError(f"prior: {missing[0]!r} is missing")
-    for number in shares.values():
+        raise UsageError(f"prior: the label {missing[0]!r} is missing")
+    for label, number in shares.items():
         if not isinstance(number, (int, float)) or not 0 < number < math.inf:
-            raise UsageError(f"prior: {number!r} is not a number above 0")
+            raise UsageError(f"prior: {label!r} is {number!r}; it must be a number above 0")
     total = math.fsum(shares.values())
     return [math.log(shares[label.name] / total) for label in labels]

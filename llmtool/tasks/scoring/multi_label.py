@@ -75,7 +75,7 @@ class MultiLabelling(Labelling):
             ],
         )
         if not 0 <= self._threshold <= 1:
-            raise UsageError(f"min_confidence is {self._threshold}; it is between 0 and 1")
+            raise UsageError(f"min_confidence is {self._threshold}; it must be between 0 and 1")
         self._asked = labels
         self.names = [label.name for label in labels]
 

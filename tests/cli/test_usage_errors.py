@@ -1,0 +1,62 @@
+"""Arguments that the parser refuses: one line, in the words of every other error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from command import error_line
+
+CASES = {
+    "no number": (("gen", "--max-tokens", "abc"), "'abc' is not a whole number"),
+    "no fraction": (("gen", "--temperature", "hot"), "'hot' is not a number"),
+    "a fraction": (("gen", "--max-tokens", "1.5"), "'1.5' is not a whole number"),
+    "too small": (("gen", "--max-tokens", "0"), "0 is less than 1"),
+    "too large": (("gen", "--top-p", "3"), "3 is not between 0 and 1"),
+    "with decimals": (("gen", "--top-p", "1.25"), "1.25 is not between 0 and 1"),
+    "one of": (("gen", "--each", "xml"), "'xml' is not one of 'line', 'jsonl', 'csv', 'file'"),
+}
+LINES = {
+    "misspelt option": (
+        ("gen", "--max-token", "3"),
+        "no such option: --max-token (did you mean --max-tokens?) (see 'llmtool gen --help')",
+    ),
+    "misspelt command": (
+        ("models", "lss"),
+        "no such command 'lss' (did you mean 'ls'?) (see 'llmtool models --help')",
+    ),
+    "no value": (
+        ("gen", "--max-tokens"),
+        "option '--max-tokens' needs a value (see 'llmtool gen --help')",
+    ),
+    "too many": (
+        ("gen", "hello", "out", "there"),
+        "unexpected argument: out there (text of several words needs quotes)"
+        " (see 'llmtool gen --help')",
+    ),
+    "minus": (
+        ("config", "set", "temperature", "-1"),
+        "no such option: -1 (a value that begins with - goes after --)"
+        " (see 'llmtool config set --help')",
+    ),
+    "no shell": (
+        ("completions",),
+        "missing argument 'SHELL' (one of bash, zsh, fish) (see 'llmtool completions --help')",
+    ),
+}
+
+
+@pytest.mark.parametrize(("args", "reason"), CASES.values(), ids=CASES)
+def test_a_value_is_told_with_its_option(
+    run_llmtool: Callable[..., Any], args: tuple[str, ...], reason: str
+) -> None:
+    line = error_line(run_llmtool(*args), 2)
+    assert line == f"llmtool: invalid value for '{args[1]}': {reason} (see 'llmtool gen --help')"
+
+
+@pytest.mark.parametrize(("args", "line"), LINES.values(), ids=LINES)
+def test_the_line_says_what_to_do(
+    run_llmtool: Callable[..., Any], args: tuple[str, ...], line: str
+) -> None:
+    assert error_line(run_llmtool(*args), 2) == f"llmtool: {line}"

@@ -1,0 +1,27 @@
+"""Signals while native code runs, where there is no memory for the thread that sees them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from llmtool.engine.interrupts import SignalWatch
+from llmtool.engine.types import Cancellation
+
+
+def test_without_a_thread_a_signal_acts_after_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    n_open = len(os.listdir("/dev/fd"))
+    watch = SignalWatch(Cancellation())
+    with watch:
+        pass
+    with pytest.raises(KeyboardInterrupt), watch:
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert len(os.listdir("/dev/fd")) == n_open
