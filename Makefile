@@ -19,7 +19,7 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-# Fuzzing and soak tests, about half an hour.
+# Fuzzing and soak tests, less than half an hour (the table at the end of tests/README.md has times).
 long: $(READY)
 	$(BIN)/python -m pytest -m long --timeout 1800
 

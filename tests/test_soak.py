@@ -23,12 +23,16 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1800), linux]
 RECORDS, TURNS = 10_200, 210
 PORTION = 200  # lines that a pipe holds in either direction
 CACHE_MB = 1
+MORE_MB_OF_BATCH = 0.3  # 46 bytes a record; 0.00 to 0.03 was measured
+# Of 140 turns: 0 to 0.45 was measured, the session itself among it, and once a single step of 1.0,
+# as large as what Python's allocator asks of the system at once.
+MORE_MB_OF_CHAT = 2.0
 
 
 class Held(NamedTuple):
     """What a process holds."""
 
-    rss_mb: float
+    anonymous_mb: float  # pages of files come and go as the system likes
     n_descriptors: int
     n_threads: int
 
@@ -37,17 +41,20 @@ def held_by(pid: int | str = "self") -> Held:
     """Return what a process holds, as the system counts it."""
     process = Path("/proc", str(pid))
     status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-    rss_kb = int(status["VmRSS"].split()[0])
+    anonymous_kb = int(status["RssAnon"].split()[0])
     listed = os.listdir(process / "fd")
-    return Held(rss_kb / 1024, len(listed) - (pid == "self"), int(status["Threads"]))
+    return Held(anonymous_kb / 1024, len(listed) - (pid == "self"), int(status["Threads"]))
 
 
 def batch(process: subprocess.Popen[bytes], first: int, last: int) -> list[dict[str, object]]:
-    """Ask records and wait for all their rows, so that nothing is on its way afterwards."""
+    """Ask records and wait for all their rows, so that nothing is on its way afterwards.
+
+    All are as long, because a context grows with the longest.
+    """
     assert process.stdin is not None and process.stdout is not None
     rows = []
     for begin in range(first, last, PORTION):
-        lines = [f"parcel {n} arrived\n" for n in range(begin, min(begin + PORTION, last))]
+        lines = [f"parcel {n:05} arrived\n" for n in range(begin, min(begin + PORTION, last))]
         process.stdin.write("".join(lines).encode())
         process.stdin.flush()
         rows += [json.loads(process.stdout.readline()) for _ in lines]
@@ -66,6 +73,7 @@ def test_a_batch_of_ten_thousand_holds_no_more_than_a_third_of_it(
     start_llmtool: Callable[..., subprocess.Popen[bytes]],
     tiny: Path,
     tmp_path: Path,
+    record_property: Callable[[str, object], None],
     args: list[str],
 ) -> None:
     errors = tmp_path / "errors"
@@ -78,12 +86,13 @@ def test_a_batch_of_ten_thousand_holds_no_more_than_a_third_of_it(
         rows += batch(process, RECORDS // 3, RECORDS)
         end = held_by(process.pid)
         process.communicate(timeout=60)
+    record_property("held", f"{warm} -> {end}")
     assert (process.returncode, errors.read_bytes()) == (0, b"")
     assert len(rows) == RECORDS
     assert not [row for row in rows if row.get("error")]
     assert end.n_descriptors == warm.n_descriptors
     assert end.n_threads == warm.n_threads
-    assert end.rss_mb - warm.rss_mb < 8
+    assert end.anonymous_mb - warm.anonymous_mb < MORE_MB_OF_BATCH
 
 
 @pytest.mark.parametrize("overflow", ["drop", "summarize"])
@@ -103,15 +112,20 @@ def test_a_chat_of_two_hundred_turns_holds_no_more_than_a_third_of_it(
     notes: list[str] = []
     cached = 0
     before = held_by()
+    n_threads = 2 if kind == "plain" else 1  # two are slow on a busy machine, with a model so small
     with Toolbox(
-        model, n_ctx=1024, n_threads=2, folders=folders, settings=settings, environ={}
+        model, n_ctx=1024, n_threads=n_threads, folders=folders, settings=settings, environ={}
     ) as box:
+        # Replies decide when turns to be summarized are longer than the context for the first time.
+        box.summarize("A parcel came with letters and a small box. " * 60, length="long")
         store = Sessions(tmp_path / "sessions")
         with Chat(box, store=store, session="soak", overflow=overflow, max_tokens=24) as chat:  # type: ignore[arg-type]
             for n in range(TURNS):
                 if n == TURNS // 3:
                     warm = held()
-                for event in chat.stream(f"Parcel {n} came with {n % 7} letters and a small box."):
+                for event in chat.stream(
+                    f"Parcel {n:03} came with {n % 7} letters and a small box."
+                ):
                     if isinstance(event, ChatNote):
                         notes.append(event.text)
                     elif isinstance(event, Turn):
@@ -128,7 +142,7 @@ def test_a_chat_of_two_hundred_turns_holds_no_more_than_a_third_of_it(
     assert cached > TURNS
     assert end.n_descriptors == warm.n_descriptors
     assert end.n_threads == warm.n_threads
-    assert end.rss_mb - warm.rss_mb < 8
+    assert end.anonymous_mb - warm.anonymous_mb < MORE_MB_OF_CHAT
     after = held()
     assert after.n_descriptors <= before.n_descriptors
     assert after.n_threads <= before.n_threads + 1  # OpenMP keeps its own for the next model

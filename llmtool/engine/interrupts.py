@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import TypeVar
+from weakref import WeakSet
 
 from llmtool.engine.types import Cancellation
 
@@ -98,7 +99,7 @@ class SignalWatch:
         os.close(reader)
 
 
-_left_behind: list[threading.Thread] = []
+_left_behind: WeakSet[threading.Thread] = WeakSet()  # Python holds those that run
 
 
 def is_work_left_behind() -> bool:
@@ -126,7 +127,7 @@ def run_cancellable(work: Callable[[], T], cancellation: Cancellation) -> T:
     while thread.is_alive():
         thread.join(_POLL_SECONDS)
         if thread.is_alive() and cancellation.cancelled:
-            _left_behind.append(thread)
+            _left_behind.add(thread)
             cancellation.check()
     if failed:
         raise failed[0]

@@ -1,0 +1,84 @@
+"""What streams and conversations hold does not grow with their length (the long run: test_soak)."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Iterator
+from itertools import count, islice
+from pathlib import Path
+
+import pytest
+
+from llmtool.config import Folders, Settings
+from llmtool.tasks.chat import Chat
+from llmtool.toolbox import Toolbox
+
+ROUND = 160  # records; a multiple of the requests that are read at once, so that rounds are alike
+
+
+@pytest.fixture
+def open_box(tiny_model: Callable[..., Path], tmp_path: Path) -> Iterator[Callable[..., Toolbox]]:
+    folders = Folders(
+        **{name: tmp_path / name for name in ("config", "data", "cache", "hub_cache")}
+    )
+    opened: list[Toolbox] = []
+
+    def open_(kind: str = "plain", **options: int) -> Toolbox:
+        model = tiny_model(kind, printable=True)
+        box = Toolbox(
+            model, n_threads=1, folders=folders, settings=Settings(), environ={}, **options
+        )
+        opened.append(box)
+        return box
+
+    yield open_
+    for box in opened:
+        box.close()
+
+
+def texts() -> Iterator[str]:
+    return (f"parcel {n:05} arrived" for n in count())
+
+
+def blocks() -> int:
+    """Return how many pieces of memory Python has given out: objects, texts, what tables need."""
+    gc.collect()
+    return sys.getallocatedblocks()
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        pytest.param(
+            lambda box: box.generate(texts(), max_tokens=2, temperature=0, seed=1), id="generate"
+        ),
+        pytest.param(lambda box: box.classify(texts(), ["late", "early", "lost"]), id="classify"),
+    ],
+)
+def test_a_stream_keeps_nothing_of_a_record_that_is_done(
+    open_box: Callable[..., Toolbox], begin: Callable[[Toolbox], Iterator[object]]
+) -> None:
+    results = begin(open_box())
+    held = []
+    for _ in range(4):
+        assert sum(1 for _ in islice(results, ROUND)) == ROUND
+        held.append(blocks())
+    assert held[3] - held[1] < ROUND  # less than one for two records
+
+
+@pytest.mark.parametrize(("kind", "overflow"), [("plain", "summarize"), ("hybrid", "drop")])
+def test_a_conversation_keeps_its_turns_and_no_object_of_the_engine(
+    open_box: Callable[..., Toolbox], kind: str, overflow: str
+) -> None:
+    box = open_box(kind, n_ctx=768)
+    box.summarize("A parcel came with letters. " * 60, length="long")  # what it imports stays
+    held, turns = [], 16
+    with Chat(box, overflow=overflow, max_tokens=4) as chat:  # type: ignore[arg-type]
+        for _ in range(3):
+            for n in range(turns):
+                chat.say(f"Parcel {n:03} came with a letter and a small box.")
+            gc.collect()
+            held.append(len(gc.get_objects()))
+        assert chat.session.n_left_out > turns
+    assert held[2] - held[1] < turns
