@@ -1,4 +1,4 @@
-"""Names, titles and metadata of others on a terminal: shown, never obeyed, no markup read in them."""
+"""Names, titles and metadata of others on a terminal: shown, never obeyed, and no markup."""
 
 from __future__ import annotations
 
