@@ -1,4 +1,4 @@
-"""kill -9 at moments that a seed chooses: what was acknowledged is there, and what follows goes on."""
+"""kill -9 at moments that a seed chooses: what was acknowledged is there, and the rest goes on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from command import linux
