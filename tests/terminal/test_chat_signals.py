@@ -139,18 +139,22 @@ def test_while_the_model_is_loaded_it_ends(
 
 
 @linux
-@pytest.mark.parametrize("is_asking", [False, True], ids=["before the prompt", "at the prompt"])
+@pytest.mark.parametrize("delay", [0, 0.01, 0.025, 0.05, None])
 def test_an_interrupt_while_the_model_is_loaded_keeps_the_conversation(
-    env: dict[str, str], tiny_model: Callable[..., Path], is_asking: bool
+    env: dict[str, str], tiny_model: Callable[..., Path], delay: float | None
 ) -> None:
     deep = tiny_model("plain", n_layer=150, n_embd=32, printable=True)
     args = ["-m", deep, "--max-tokens", "3", "--temperature", "0", "--threads", "1"]
     with Terminal([*LLMTOOL, "chat", *args, "--session", "work"], env) as terminal:
         wait_until_loading(terminal, deep)
-        if is_asking:
+        if delay is None:
             wait_for_prompt(terminal)
+        else:  # before there is one
+            time.sleep(delay)
+        seen = terminal.raw.count(PASTE_ON)
         terminal.signal(signal.SIGINT)
-        wait_for_prompt(terminal, 1 + is_asking)
+        wait_for_prompt(terminal, seen + 1)
+        time.sleep(0.3)  # the signal has come to it by now, whatever the prompt was
         terminal.send("hello\r")
         terminal.wait_for("cut at 3 tokens")
         assert "stopped" not in terminal.raw.decode()
