@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from command import INFINITE, linux, wait_until_mapped
+from tiny_vocabulary import TokenType, bpe_vocabulary
 
 ENDINGS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 WIDE = ("--ctx-size", "65536")
@@ -56,6 +57,7 @@ DECODING = {
     "code": ("code", "a list", "-l", "python", *LONG_REPLY),
     "code explain": ("code", "explain", "app.py", *LONG_REPLY),
     "code fix": ("code", "fix", "app.py", "--error", "it fails", *LONG_REPLY),
+    "code complete": ("code", "complete", "app.py:1:3", *LONG_REPLY),
     "code tests": ("code", "tests", "app.py", *LONG_REPLY),
     "chat": ("chat", "Go on", *LONG_REPLY),
     "chat --json": ("chat", "Go on", "--json", *LONG_REPLY),
@@ -96,7 +98,11 @@ MANY = {
 
 @pytest.fixture(scope="session")
 def endless(tiny_model: Callable[..., Path]) -> Path:
-    return tiny_model("plain", **INFINITE)
+    vocabulary = bpe_vocabulary()
+    for name in ("prefix", "suffix", "middle"):  # for `code complete`
+        text = f"<|fim_{name}|>"
+        vocabulary.add(text, text.encode(), TokenType.CONTROL)
+    return tiny_model("plain", **INFINITE, vocabulary=vocabulary)
 
 
 @pytest.fixture(scope="session")
