@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from llmtool.errors import LockedError, OutputError
+from llmtool.errors import Cancelled, LockedError, OutputError
+
+_POLL_SECONDS = 0.1
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -68,20 +71,38 @@ def write_errors(what: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def lock(path: Path, *, timeout_seconds: float = 30) -> Iterator[None]:
+def lock(
+    path: Path,
+    *,
+    timeout_seconds: float = 30,
+    cancelled: Callable[[], bool] | None = None,
+) -> Iterator[None]:
     """Hold the lock of a file, so that two writers do not undo each other.
 
     Raises:
         LockedError: another process holds it for longer than `timeout_seconds`.
+        Cancelled: `cancelled` became true while it was waited for.
         OutputError: its folder cannot be written.
     """
     import filelock
 
+    limit = time.monotonic() + timeout_seconds
     try:
         make_folder(path.parent)
-        with filelock.FileLock(f"{path}.lock", timeout=timeout_seconds, mode=0o600):
+        guard = filelock.FileLock(f"{path}.lock", mode=0o600)
+        while True:
+            left = max(0.0, limit - time.monotonic())
+            try:
+                guard.acquire(timeout=min(left, _POLL_SECONDS))
+                break
+            except filelock.Timeout as exc:
+                if cancelled is not None and cancelled():
+                    raise Cancelled(f"{path}: stopped while waiting for its lock") from None
+                if left <= _POLL_SECONDS:
+                    raise LockedError(f"{path}: another process holds the lock; try again") from exc
+        try:
             yield
-    except filelock.Timeout as exc:
-        raise LockedError(f"{path}: another process holds the lock; try again") from exc
+        finally:
+            guard.release()
     except OSError as exc:
         raise OutputError(f"{path}: cannot be locked: {exc.strerror}") from exc

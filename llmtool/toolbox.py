@@ -21,7 +21,7 @@ from llmtool.engine.types import (
     Request,
     Tokenized,
 )
-from llmtool.errors import ModelNotFound
+from llmtool.errors import Cancelled, ModelNotFound
 from llmtool.models.found import Model, find_starter
 from llmtool.models.progress import OnNote, no_note, no_progress
 from llmtool.models.progress import OnProgress as OnDownload
@@ -192,7 +192,9 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
         if self._engine is None:
             with self._lock:
                 failed, self._failed = self._failed, None
-                if failed is not None:
+                # A stop that was taken back, as a conversation does, is no failure: load again.
+                is_over = isinstance(failed, Cancelled) and not self.cancellation.cancelled
+                if failed is not None and not is_over:
                     raise failed
                 self._engine = self._engine or self._load()
         return self._engine

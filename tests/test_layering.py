@@ -67,6 +67,11 @@ ONE_IMPORTER = {
     "tree_sitter": "text/grammars.py",
     "sqlite3": "sessions/search.py",
 }
+# What reads data by running what the data says.
+UNPICKLERS = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dbm", "dill", "cloudpickle"}
+UNPICKLERS |= {"joblib", "diskcache", "copyreg", "torch"}
+RUNNERS = {"eval", "exec", "compile", "__import__"}
+UNSAFE_YAML = {"load", "load_all", "full_load", "full_load_all", "unsafe_load", "unsafe_load_all"}
 HEAVY = {"rich", "pydantic", "numpy", "jinja2", "llama_cpp", "huggingface_hub", "yaml", "asyncio"}
 
 
@@ -134,6 +139,78 @@ def test_the_library_does_not_print_exit_or_read_the_environment(path: Path) -> 
     exempt = ("toolbox.py", "engine/safety.py", "models/hub.py", "engine/bindings.py")
     if name(path) not in exempt:
         assert "os.environ" not in source and "sys.exit" not in source
+
+
+def dangers(source: str) -> list[str]:
+    """Return what in a source runs data: an unpickler, a loader of objects, text as code."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [each.name for each in node.names if each.name.split(".")[0] in UNPICKLERS]
+        elif isinstance(node, ast.ImportFrom):
+            if (node.module or "").split(".")[0] in UNPICKLERS:
+                found.append(node.module or "")
+            if node.module == "yaml":
+                found += [each.name for each in node.names if is_unsafe_in_yaml(each.name)]
+        elif isinstance(node, ast.Attribute):
+            if isinstance(node.value, ast.Name) and node.value.id == "yaml":
+                found += [f"yaml.{node.attr}"] * is_unsafe_in_yaml(node.attr)
+            found += [node.attr] * (node.attr in ("read_pickle", "LlamaDiskCache"))
+        elif isinstance(node, ast.Call):
+            name = node.func.id if isinstance(node.func, ast.Name) else ""
+            found += [name] * (name in RUNNERS)
+            for word in node.keywords:
+                is_off = isinstance(word.value, ast.Constant) and word.value.value is False
+                found += ["allow_pickle"] * (word.arg == "allow_pickle" and not is_off)
+            first = node.args[0] if node.args else None
+            if "import_module" in ast.unparse(node.func) and isinstance(first, ast.Constant):
+                found += [str(first.value)] * (str(first.value).split(".")[0] in UNPICKLERS)
+    return found
+
+
+def is_unsafe_in_yaml(attribute: str) -> bool:
+    loader = attribute.endswith("Loader") and "Safe" not in attribute and attribute != "BaseLoader"
+    return attribute in UNSAFE_YAML or loader
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle",
+        "from marshal import loads",
+        "import importlib\nimportlib.import_module('shelve')",
+        "__import__('dill')",
+        "numpy.load(path, allow_pickle=True)",
+        "numpy.load(path, allow_pickle=trusted)",
+        "yaml.load(text, Loader=yaml.Loader)",
+        "yaml.unsafe_load(text)",
+        "from yaml import UnsafeLoader",
+        "from yaml import CFullLoader as Reader",
+        "eval(text)",
+        "exec(compile(text, name, 'exec'))",
+        "llama_cpp.LlamaDiskCache()",
+    ],
+)
+def test_what_runs_data_is_recognized(source: str) -> None:
+    assert dangers(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import json, re\nre.compile('a')",
+        "yaml.compose(text, Loader=yaml.SafeLoader)",
+        "yaml.safe_load(text)",
+        "numpy.load(path, allow_pickle=False)",
+    ],
+)
+def test_what_only_reads_is_not(source: str) -> None:
+    assert dangers(source) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_no_data_is_run(path: Path) -> None:
+    assert dangers(path.read_text()) == []
 
 
 def modules_after(*args: str) -> set[str]:

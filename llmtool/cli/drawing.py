@@ -60,7 +60,7 @@ def draw(renderable: object) -> None:
     console = make_console()
     with console.capture() as captured:
         console.print(renderable)
-    output.write_all(captured.get().encode())
+    draw_text(captured.get())
 
 
 def draw_text(text: str) -> None:

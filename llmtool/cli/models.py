@@ -205,9 +205,9 @@ def verify(
         )
     bad = [r for r in results if r.is_sound is False]
     if bad:
+        reason = bad[0].reason.removeprefix(f"{bad[0].path}: ")
         raise DownloadError(
-            f"{len(bad)} of {len(results)} files are damaged, first {bad[0].path}: "
-            f"`llmtool models rm {bad[0].name}` and fetch it again"
+            f"{len(bad)} of {len(results)} files are damaged, first {bad[0].path}: {reason}"
         )
 
 

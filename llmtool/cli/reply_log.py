@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from llmtool.cli import output
+from llmtool.cli import output, signals
 from llmtool.config import Folders
 from llmtool.engine.types import Request, ScoreRequest, Token
-from llmtool.errors import ContractError, LlmtoolError
+from llmtool.errors import Cancelled, ContractError, LlmtoolError
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Attachment, Turn
 from llmtool.tasks.results import Classification, Generation
@@ -49,8 +49,15 @@ def keeping(folders: Folders, asked: Turn, *, model: str) -> Iterator[ReplyLog]:
 
         turns = log.turns()
         if turns:
+            before = signals.received()  # what was cut off by a signal is kept, too
             try:
-                append(Sessions(folders.data / "sessions"), turns)
+                append(
+                    Sessions(folders.data / "sessions"),
+                    turns,
+                    cancelled=lambda: signals.received() != before,
+                )
+            except Cancelled:
+                raise
             except LlmtoolError as exc:
                 output.error(f"the reply is not in the log: {exc}")
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from llmtool.engine.interrupts import STOP_SIGNALS
+from llmtool.engine.interrupts import STOP_SIGNALS, end_faults_with
 from llmtool.engine.types import Cancellation
-from llmtool.errors import Cancelled
+from llmtool.errors import Cancelled, ExitCode
 
 _cancellation: Cancellation | None = None
 _waiting = False
@@ -25,7 +25,19 @@ def install(cancellation: Cancellation | None = None) -> Cancellation:
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays in force
             signal.signal(number, _handle)
+    end_faults_with(_end_by_fault)
     return _cancellation
+
+
+def _end_by_fault() -> None:
+    """End the process, whose main thread cannot go on: a page of the model's file is gone."""
+    from llmtool.cli import output, result_file
+
+    result_file.discard_all()
+    output.error(
+        "the model's file was cut off while it was in use, or its disk failed: fetch it again"
+    )
+    os._exit(ExitCode.MODEL_UNREADABLE)
 
 
 def _handle(number: int, _frame: FrameType | None) -> None:

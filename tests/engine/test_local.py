@@ -57,6 +57,22 @@ def test_max_tokens_is_exact(engine: LocalEngine) -> None:
         assert (end.finish_reason == "length") == (end.usage.completion_tokens == wanted)
 
 
+LEADS = [bytes([byte]) for byte in range(0xC2, 0xF5)]  # each begins a character that never comes
+
+
+def test_endless_lead_bytes_are_as_many_tokens_as_were_asked_for(
+    tiny_model: Callable[..., Path],
+) -> None:
+    model = tiny_model("plain", printable=True, favour=dict.fromkeys(LEADS, 50.0))
+    engine = LocalEngine(model, n_threads=1)
+    for temperature in (0.0, 1.0):
+        sampling = {"max_tokens": 5, "temperature": temperature, "seed": 1}
+        (text,), (end,) = run(engine, **sampling)
+        assert text == "\ufffd" * 5
+        assert (end.usage.completion_tokens, end.finish_reason) == (5, "length")
+    engine.close()
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(start=st.integers(0, 30), length=st.integers(1, 6), seed=st.integers(0, 3))
 def test_a_stop_string_ends_the_reply_before_it(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -166,3 +168,42 @@ def test_a_token_is_shown_by_no_failure(
     assert TOKEN.encode() not in done.stdout + done.stderr
     for path in (path for path in tmp_path.rglob("*") if path.is_file()):
         assert TOKEN.encode() not in path.read_bytes()
+
+
+TELEMETRY = """import sys
+from huggingface_hub.utils import _telemetry, send_telemetry
+send_telemetry("llmtool/test")
+if _telemetry._TELEMETRY_THREAD is not None:
+    _telemetry._TELEMETRY_QUEUE.join()
+"""
+
+
+@pytest.mark.parametrize("is_ours", [True, False], ids=["with llmtool", "the library alone"])
+@pytest.mark.parametrize("wish", [None, "0"])
+def test_the_librarys_telemetry_is_off(
+    hub: FakeHub, env: dict[str, str], is_ours: bool, wish: str | None
+) -> None:
+    merged = {**env, **{k: v for k, v in online(hub).items() if v is not None}}
+    del merged["HF_HUB_OFFLINE"]
+    if wish is not None:
+        merged["HF_HUB_DISABLE_TELEMETRY"] = wish
+    first = "from llmtool.models.hub import load_library; load_library()\n" if is_ours else ""
+    done = subprocess.run(
+        [sys.executable, "-c", first + TELEMETRY], env=merged, capture_output=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    asked = {seen.path for seen in hub.seen}
+    assert asked == set() if is_ours else "/api/telemetry/llmtool/test" in asked
+
+
+def test_a_pull_asks_for_the_model_and_tells_nothing_else(
+    run_llmtool: Run, hub: FakeHub, tiny: Path
+) -> None:
+    hub.add(TINY, {"tiny-Q4_K_M.gguf": tiny.read_bytes(), "README.md": b"# Tiny"})
+    telling = {"HF_HUB_DISABLE_TELEMETRY": "0", "HF_HUB_USER_AGENT_ORIGIN": None}
+    done = run_llmtool("models", "pull", TINY, env={**online(hub), **telling})
+    assert done.returncode == 0, done.stderr.decode()
+    wanted = rf"/api/models/{TINY}(\?|/revision/).*|/{TINY}/resolve/.*\.gguf"
+    for seen in hub.seen:
+        assert seen.where == "cdn" or re.fullmatch(wanted, seen.path), seen.path
+        assert re.fullmatch(r"llmtool/[\d.]+; hf_hub/\S+; python/\S+", seen.headers["user-agent"])

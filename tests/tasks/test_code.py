@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import ContextOverflow, ContractError, EngineError, UsageError
 from llmtool.tasks.coding import formatting
 from llmtool.tasks.coding.candidates import Candidate, loops, numbered, take_code
+from llmtool.tasks.coding.programs import find_program
 from llmtool.tasks.coding.results import RanTests
 from llmtool.tasks.coding.run_tests import TestCommand
 from llmtool.tasks.coding.writing import without_unfinished_end
@@ -41,7 +43,7 @@ def make(tmp_path: Path, replies: Replies, **options: Any) -> tuple[Toolbox, Scr
 
 @pytest.fixture(autouse=True)
 def no_formatter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formatting.shutil, "which", lambda name: None)
+    monkeypatch.setattr(formatting, "find_program", lambda name: None)
 
 
 def test_code_that_parses_is_done(tmp_path: Path) -> None:
@@ -301,7 +303,7 @@ def test_a_formatter_lays_out_what_parses(tmp_path: Path, monkeypatch: pytest.Mo
     program = tmp_path / "ruff"
     program.write_text("#!/bin/sh\nsed 's/  *= */ = /'\n")
     program.chmod(0o755)
-    monkeypatch.setattr(formatting.shutil, "which", lambda name: str(program))
+    monkeypatch.setattr(formatting, "find_program", lambda name: str(program))
     result = make(tmp_path, "x   =1")[0].write_code("x", language="py")
     assert (result.text, result.formatter) == ("x = 1\n", "ruff")
     assert (
@@ -320,7 +322,7 @@ def test_a_formatter_is_never_a_reason_to_fail(
     program = tmp_path / "ruff"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
-    monkeypatch.setattr(formatting.shutil, "which", lambda name: str(program))
+    monkeypatch.setattr(formatting, "find_program", lambda name: str(program))
     monkeypatch.setattr(formatting, "_TIMEOUT_SECONDS", 0.2)
     result = make(tmp_path, "x   =1")[0].write_code("x", language="py")
     assert (result.text, result.status, result.formatter) == ("x   =1\n", "ok", None)
@@ -329,8 +331,16 @@ def test_a_formatter_is_never_a_reason_to_fail(
 def test_a_formatter_in_the_current_folder_is_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(formatting.shutil, "which", lambda name: "./ruff")
-    assert formatting.format_code(PYTHON, "x  = 1\n") is None
+    program = tmp_path / "ruff"
+    program.write_text("#!/bin/sh\necho 'x = \"run\"'\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(formatting, "find_program", find_program)
+    monkeypatch.chdir(tmp_path)
+    for path in (".", "", f"{os.pathsep}.{os.pathsep}no/such/place"):
+        monkeypatch.setenv("PATH", path)
+        assert formatting.format_code(PYTHON, "x  = 1\n") is None
+    monkeypatch.setenv("PATH", f".{os.pathsep}{tmp_path}")  # named in full, it is the user's own
+    assert formatting.format_code(PYTHON, "x  = 1\n") == ('x = "run"\n', "ruff")
 
 
 # The user's tests

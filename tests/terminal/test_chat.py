@@ -159,6 +159,17 @@ def test_control_sequences_are_shown_and_not_obeyed(chat: Start) -> None:
         assert b"\x1b]0;" not in terminal.raw
 
 
+def test_markup_of_the_drawing_library_is_literal(chat: Start, sessions: Sessions) -> None:
+    said = "[red]x[/red] :smile: [bold and [link=here]y[/link] [/]"
+    with chat([said, f"- {said}\n"]) as terminal:
+        wait_for_prompt(terminal)
+        say(terminal, said, f"{said}\r\n", 2)
+        say(terminal, "again", f"• {said}", 3)
+        terminal.send("\x04")
+        assert terminal.exit_status == 0
+    assert sessions.load("work").turns[0].reply == said
+
+
 def test_a_thought_is_folded(chat: Start) -> None:
     with chat("<think>secret plan</think>The answer.", thinks=True) as terminal:
         wait_for_prompt(terminal)

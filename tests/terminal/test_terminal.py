@@ -183,6 +183,27 @@ def test_what_a_model_says_does_not_steer_the_terminal(
         assert steering.encode() not in raw, f"{steering!r} reached the terminal"
 
 
+def test_markup_that_a_model_writes_is_literal(
+    env: dict[str, str], tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    marks = ["[red]x[/red]", " :smile:", "[link=http://a.b]", "[/]", "[bold"]
+    vocabulary = bpe_vocabulary(extra=[mark.encode() for mark in marks])
+    loud = dict.fromkeys(marks, 4.0)
+    model = tiny_model("plain", vocabulary=vocabulary, printable=True, favour=loud)
+    file = tmp_path / "piped"
+    for verb in (["gen", PROMPT], ["chat", PROMPT]):
+        command = [*LLMTOOL, *verb, "-m", model, "--max-tokens", "60", "--temperature", "0"]
+        command += ["--threads", "1"]
+        with Terminal(command, env, stdout=file) as terminal:
+            assert terminal.exit_status == 0
+        said = file.read_text()
+        assert all(mark in said for mark in marks[:3]), "the model does not say what it should"
+        if verb[0] == "gen":  # a chat on a terminal is a conversation: see test_chat
+            with Terminal(command, env, columns=500) as terminal:
+                assert terminal.exit_status == 0
+                assert said in shown(terminal.raw)
+
+
 def test_a_name_in_an_error_does_not_steer_the_terminal(gen: Callable[..., Terminal]) -> None:
     with gen(PROMPT, "-m", "\x1b]0;title\x07\x1b[2Jname", "--color", "never") as terminal:
         assert terminal.exit_status == 10

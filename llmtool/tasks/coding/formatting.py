@@ -6,11 +6,10 @@ and a project's own taste is applied by the project.
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import tempfile
 
+from llmtool.tasks.coding.programs import find_program
 from llmtool.text.code_languages import CodeLanguage
 
 _TIMEOUT_SECONDS = 10.0
@@ -44,9 +43,8 @@ def format_code(
     The caller checks the result: a formatter is no part of this program.
     """
     command = _COMMANDS.get(language)
-    program = shutil.which(command[0]) if command else None
-    # A relative place on PATH would run a file of the current folder.
-    if command is None or program is None or not os.path.isabs(program):
+    program = find_program(command[0]) if command else None
+    if command is None or program is None:
         return None
     try:
         with tempfile.TemporaryDirectory(prefix="llmtool-") as folder:

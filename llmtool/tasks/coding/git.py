@@ -9,9 +9,10 @@ from __future__ import annotations
 import subprocess
 
 from llmtool.errors import InputError, UsageError
+from llmtool.tasks.coding.programs import find_program
 
 _STAGED = (
-    "git", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "--no-pager",
+    "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "--no-pager",
     "diff", "--staged", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative",
     "--submodule=short",
     "--unified=3", "--src-prefix=a/", "--dst-prefix=b/",
@@ -27,17 +28,18 @@ def staged_diff(folder: str | None = None) -> str:
         UsageError: git is not installed, or the folder is in no repository.
         InputError: nothing is staged.
     """
+    program = find_program("git")
+    if program is None:
+        raise UsageError("git is not installed, and --staged asks it for the changes")
     try:
         done = subprocess.run(
-            _STAGED,
+            (program, *_STAGED),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_TIMEOUT_SECONDS,
             check=False,
         )
-    except FileNotFoundError as exc:
-        raise UsageError("git is not installed, and --staged asks it for the changes") from exc
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise UsageError(f"git could not be run: {type(exc).__name__}") from exc
     if done.returncode == _NO_REPOSITORY:  # git diff then compares files, and knows no --staged

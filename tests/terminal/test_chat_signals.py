@@ -1,0 +1,164 @@
+"""Signals that come to a conversation from outside: at its prompt, in a reply, while it loads."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import LLMTOOL, linux
+from terminal.screen import Terminal
+
+from llmtool.sessions.store import Sessions
+
+SCRIPT = Path(__file__).with_name("scripted_chat.py")
+LONG = " ".join(f"word{i}" for i in range(400))
+ENDINGS = [signal.SIGTERM, signal.SIGHUP]
+PASTE_ON, PASTE_OFF = b"\x1b[?2004h", b"\x1b[?2004l"
+
+Start = Callable[..., Terminal]
+
+
+@pytest.fixture
+def sessions(tmp_path: Path) -> Sessions:
+    return Sessions(tmp_path / "data" / "sessions")
+
+
+@pytest.fixture
+def chat(env: dict[str, str], tmp_path: Path) -> Start:
+    """Return `chat(replies, **script)`: a conversation with the scripted engine."""
+
+    def start(replies: Any = "fine", **script: Any) -> Terminal:
+        argv = [sys.executable, SCRIPT, tmp_path, json.dumps({"replies": replies, **script})]
+        return Terminal(argv, env, cwd=tmp_path)
+
+    return start
+
+
+def wait_for_prompt(terminal: Terminal, n: int = 1) -> None:
+    terminal.wait_until(lambda: terminal.raw.count(PASTE_ON) >= n, what=f"prompt number {n}")
+
+
+def say(terminal: Terminal, text: str, answer: str, n: int) -> None:
+    terminal.send(text + "\r")
+    terminal.wait_for(answer)
+    wait_for_prompt(terminal, n)
+
+
+def assert_ended(terminal: Terminal, number: signal.Signals) -> None:
+    begin = time.monotonic()
+    assert terminal.wait(10) == 128 + number
+    assert time.monotonic() - begin < 3
+    assert b"Traceback" not in terminal.raw and b"rror" not in terminal.raw
+    assert terminal.raw.rfind(PASTE_OFF) >= terminal.raw.rfind(PASTE_ON), (
+        "the terminal is as it was"
+    )
+
+
+@pytest.mark.parametrize("number", ENDINGS)
+def test_at_the_prompt_it_ends_and_all_is_kept(
+    chat: Start, sessions: Sessions, number: signal.Signals
+) -> None:
+    with chat(["one", "two"]) as terminal:
+        wait_for_prompt(terminal)
+        say(terminal, "a", "one", 2)
+        terminal.send("half typed")
+        terminal.wait_for("half typed")
+        terminal.signal(number)
+        assert_ended(terminal, number)
+    assert [(turn.text, turn.reply) for turn in sessions.load("work").turns] == [("a", "one")]
+
+
+@pytest.mark.parametrize("number", ENDINGS)
+def test_in_a_reply_it_ends_and_what_came_is_kept(
+    chat: Start, sessions: Sessions, number: signal.Signals
+) -> None:
+    with chat(["one", LONG], delay=0.02) as terminal:
+        wait_for_prompt(terminal)
+        say(terminal, "a", "one", 2)
+        terminal.send("b\r")
+        terminal.wait_for("word5")
+        terminal.signal(number)
+        assert_ended(terminal, number)
+    first, last = sessions.load("work").turns
+    assert (first.reply, last.text, last.finish_reason) == ("one", "b", "interrupted")
+    assert last.reply.startswith("word0 word1 word2")
+
+
+def test_an_interrupt_at_the_prompt_takes_the_line_back_alone(
+    chat: Start, sessions: Sessions
+) -> None:
+    with chat(["one", "two"]) as terminal:
+        wait_for_prompt(terminal)
+        say(terminal, "a", "one", 2)
+        terminal.send("half typed")
+        terminal.wait_for("half typed")
+        terminal.signal(signal.SIGINT)
+        wait_for_prompt(terminal, 3)
+        say(terminal, "b", "two", 4)
+        terminal.send("\x04")
+        assert terminal.exit_status == 0
+    assert [turn.text for turn in sessions.load("work").turns] == ["a", "b"]
+
+
+def test_an_interrupt_in_a_reply_stops_the_reply_alone(chat: Start, sessions: Sessions) -> None:
+    with chat([LONG, "two"], delay=0.02) as terminal:
+        wait_for_prompt(terminal)
+        terminal.send("a\r")
+        terminal.wait_for("word5")
+        terminal.signal(signal.SIGINT)
+        wait_for_prompt(terminal, 2)
+        say(terminal, "b", "two", 3)
+        terminal.send("\x04")
+        assert terminal.exit_status == 0
+    assert [turn.finish_reason for turn in sessions.load("work").turns] == ["interrupted", "stop"]
+
+
+def wait_until_loading(terminal: Terminal, model: Path) -> None:
+    limit = time.monotonic() + 30
+    while model.name not in Path(f"/proc/{terminal.pid}/maps").read_text():
+        assert time.monotonic() < limit
+        time.sleep(0.001)
+
+
+@linux
+@pytest.mark.parametrize("number", ENDINGS)
+def test_while_the_model_is_loaded_it_ends(
+    env: dict[str, str], tiny_model: Callable[..., Path], number: signal.Signals
+) -> None:
+    deep = tiny_model("plain", n_layer=400, n_embd=32)
+    with Terminal([*LLMTOOL, "chat", "-m", deep], env) as terminal:
+        wait_until_loading(terminal, deep)
+        terminal.signal(number)
+        assert_ended(terminal, number)
+
+
+@linux
+@pytest.mark.parametrize("delay", [0, 0.01, 0.025, 0.05, None])
+def test_an_interrupt_while_the_model_is_loaded_keeps_the_conversation(
+    env: dict[str, str], tiny_model: Callable[..., Path], delay: float | None
+) -> None:
+    deep = tiny_model("plain", n_layer=150, n_embd=32, printable=True)
+    args = ["-m", deep, "--max-tokens", "3", "--temperature", "0", "--threads", "1"]
+    with Terminal([*LLMTOOL, "chat", *args, "--session", "work"], env) as terminal:
+        wait_until_loading(terminal, deep)
+        if delay is None:
+            wait_for_prompt(terminal)
+        else:  # before there is one
+            time.sleep(delay)
+        seen = terminal.raw.count(PASTE_ON)
+        terminal.signal(signal.SIGINT)
+        wait_for_prompt(terminal, seen + 1)
+        time.sleep(0.3)  # the signal has come to it by now, whatever the prompt was
+        terminal.send("hello\r")
+        terminal.wait_for("cut at 3 tokens")
+        assert "stopped" not in terminal.raw.decode()
+        terminal.send("\x04")
+        assert terminal.exit_status == 0
+    (turn,) = Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions")).load("work").turns
+    assert (turn.text, turn.finish_reason) == ("hello", "length")
