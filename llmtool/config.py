@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +22,9 @@ PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 Parallel = Annotated[int, msgspec.Meta(ge=1, le=64)]
 Threads = Annotated[int, msgspec.Meta(ge=1, le=512)]  # llama.cpp aborts above
 GpuLayers = Literal["auto", "all"] | Annotated[int, msgspec.Meta(ge=0)]
+
+# The home of a user who has none: no HOME is set and no account is known, as in a container.
+NO_HOME = Path("/nonexistent")
 
 
 class Folders(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,25 +77,34 @@ def find_folders(environ: Mapping[str, str]) -> Folders:
     """
     import platformdirs
 
-    def folder(variable: str, default: str) -> Path:
-        return Path(environ.get(variable) or default).expanduser()
+    def folder(variable: str, find: Callable[[str, Literal[False]], str]) -> Path:
+        if given := environ.get(variable):
+            return _expanded(given)
+        try:
+            return Path(find("llmtool", False)).expanduser()
+        except RuntimeError:
+            return NO_HOME / "llmtool"
 
-    home = environ.get("HOME") or str(Path("~").expanduser())
-    hf_home = environ.get("HF_HOME") or str(
-        Path(environ.get("XDG_CACHE_HOME") or Path(home, ".cache"), "huggingface")
-    )
+    home = environ.get("HOME") or os.path.expanduser("~")
+    cache = environ.get("XDG_CACHE_HOME") or Path(NO_HOME if home == "~" else home, ".cache")
+    hf_home = environ.get("HF_HOME") or str(Path(cache, "huggingface"))
     hub = environ.get("HF_HUB_CACHE") or environ.get("HUGGINGFACE_HUB_CACHE")
     return Folders(
-        config=folder("LLMTOOL_CONFIG_DIR", platformdirs.user_config_dir("llmtool", False)),
-        data=folder("LLMTOOL_DATA_DIR", platformdirs.user_data_dir("llmtool", False)),
-        cache=folder("LLMTOOL_CACHE_DIR", platformdirs.user_cache_dir("llmtool", False)),
-        hub_cache=Path(hub).expanduser() if hub else Path(hf_home).expanduser() / "hub",
+        config=folder("LLMTOOL_CONFIG_DIR", platformdirs.user_config_dir),
+        data=folder("LLMTOOL_DATA_DIR", platformdirs.user_data_dir),
+        cache=folder("LLMTOOL_CACHE_DIR", platformdirs.user_cache_dir),
+        hub_cache=_expanded(hub) if hub else _expanded(hf_home) / "hub",
         more_prompts=tuple(
-            Path(path).expanduser()
-            for path in environ.get("LLMTOOL_PROMPTS", "").split(os.pathsep)
-            if path
+            _expanded(path) for path in environ.get("LLMTOOL_PROMPTS", "").split(os.pathsep) if path
         ),
     )
+
+
+def _expanded(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UsageError(f"{text}: there is no such home folder") from None
 
 
 def load_settings(environ: Mapping[str, str], config_file: Path) -> Settings:

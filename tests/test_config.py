@@ -102,6 +102,25 @@ def test_the_hub_cache_is_where_the_hub_library_has_it(
     assert find_folders(environ).hub_cache == Path(expected)
 
 
+def test_a_user_without_a_home_has_folders_that_are_not_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No HOME, and no account: a container that runs under any number."""
+    for name in ["HOME", *(name for name in os.environ if name.startswith("XDG_"))]:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 2)
+    folders = find_folders({})
+    ours = Path("/nonexistent/llmtool")
+    assert (folders.config, folders.data, folders.cache) == (ours, ours, ours)
+    assert folders.hub_cache == Path("/nonexistent/.cache/huggingface/hub")
+
+
+@pytest.mark.parametrize("variable", ["LLMTOOL_CACHE_DIR", "LLMTOOL_PROMPTS", "HF_HOME"])
+def test_a_home_that_nobody_has_is_a_usage_error(variable: str) -> None:
+    with pytest.raises(UsageError, match="^~nobody-has-this/x: there is no such home folder$"):
+        find_folders({"HOME": "/h", variable: "~nobody-has-this/x"})
+
+
 def test_our_folders_follow_their_variables() -> None:
     folders = find_folders(
         {"LLMTOOL_CONFIG_DIR": "/a", "LLMTOOL_DATA_DIR": "/b", "LLMTOOL_CACHE_DIR": "/c"}

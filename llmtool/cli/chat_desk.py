@@ -125,7 +125,7 @@ def export(session: Session, kind: str, path: str) -> str:
     """
     from llmtool.sessions import export as exporting
 
-    target = Path(path).expanduser() if path else Path(f"{session.name}.{kind}")
+    target = Path(os.path.expanduser(path)) if path else Path(f"{session.name}.{kind}")
     if target.exists():
         raise UsageError(f"{target} is there already: give another name")
     if not target.parent.is_dir():

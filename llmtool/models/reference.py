@@ -8,6 +8,7 @@ starter, or a path to a .gguf file
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -86,7 +87,7 @@ def _parse(
         if text.startswith(prefix):
             return _parse_repo(text[len(prefix) :], text)
     if _is_path(text, aliases):
-        return Reference(kind="path", path=Path(text).expanduser())
+        return Reference(kind="path", path=Path(os.path.expanduser(text)))
     if "/" in text.partition(":")[0]:
         return _parse_repo(text, text)
     return _parse_alias(text, aliases, endpoint, seen)

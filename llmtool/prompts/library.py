@@ -23,10 +23,8 @@ SUFFIXES = (".yaml", ".yml")
 def built_in_folder() -> Path:
     """Return the folder of the templates that ship: in the package, or beside it in a checkout."""
     package = Path(__file__).resolve().parent.parent
-    checkout = package.parent / "prompts"
-    if (package.parent / "pyproject.toml").is_file() and checkout.is_dir():
-        return checkout
-    return package / "_prompts"
+    shipped = package / "_prompts"
+    return shipped if shipped.is_dir() else package.parent / "prompts"
 
 
 class Library:

@@ -65,7 +65,10 @@ def test_an_error_about_a_strange_name_is_utf8(gen: Run) -> None:
     assert "日本" in error_line(gen(PROMPT, "-m", "日本.gguf", env=locale), 10)
 
 
-@pytest.mark.parametrize("name", ["no-such-model", "./missing.gguf", "/no/folder/missing.gguf"])
+@pytest.mark.parametrize(
+    "name",
+    ["no-such-model", "./missing.gguf", "/no/folder/missing.gguf", "~nobody-has-this/x.gguf"],
+)
 def test_an_unknown_model_is_not_found(gen: Run, name: str) -> None:
     assert name.removeprefix("./") in error_line(gen(PROMPT, "-m", name), 10)
 

@@ -163,8 +163,8 @@ def test_a_file_is_read(tmp_path: Path) -> None:
 
 
 def test_a_template_that_fails_on_its_values_says_where() -> None:
-    broken = template("inputs: {a: {type: int, default: 0}}", prompt="|\n  x\n  {{ 1 // a }}")
-    with pytest.raises(TemplateError, match=r"^t\.yaml:5: integer division or modulo by zero"):
+    broken = template("inputs: {a: {type: int, default: 0}}", prompt="|\n  x\n  {{ 1 / a }}")
+    with pytest.raises(TemplateError, match=r"^t\.yaml:5: division by zero"):
         render(broken, {})
 
 

@@ -45,8 +45,8 @@ ERRORS = {
         "5: examples.1: its answer does not match its output",
     ),
     "a test that cannot be rendered": (
-        "inputs: {n: {type: int}}\nprompt: '{{ 1 // n }}'\ntests: [{vars: {n: 0}}]",
-        "4: integer division or modulo by zero",
+        "inputs: {n: {type: int}}\nprompt: '{{ 1 / n }}'\ntests: [{vars: {n: 0}}]",
+        "4: division by zero",
     ),
 }  # fmt: skip
 

@@ -1,0 +1,98 @@
+"""What the wheel and the sdist hold, and what they say of themselves."""
+
+from __future__ import annotations
+
+import email
+import tarfile
+import zipfile
+from collections.abc import Iterable
+from email.message import Message
+
+import pytest
+from packages.conftest import ROOT, Packages
+
+import llmtool
+
+INFO = f"llmtool-{llmtool.__version__}.dist-info"
+FOLDERS = ["llmtool", "prompts", "completions", "scripts", "tests", "benchmarks"]
+FILES = ["README.md", "CHANGELOG.md", "ARCHITECTURE.md", "LICENSE", "Makefile", "pyproject.toml"]
+ADDED = {"PKG-INFO", ".gitignore"}
+
+
+def tree(folders: Iterable[str]) -> dict[str, bytes]:
+    """Return what is in folders of this tree and is no cache, by path."""
+    return {
+        str(path.relative_to(ROOT)): path.read_bytes()
+        for folder in folders
+        for path in ROOT.joinpath(folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+@pytest.fixture(scope="module")
+def wheel(packages: Packages) -> dict[str, bytes]:
+    with zipfile.ZipFile(packages.wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.fixture(scope="module")
+def sdist(packages: Packages) -> dict[str, bytes]:
+    held = {}
+    with tarfile.open(packages.sdist) as archive:
+        for member in archive:
+            file = archive.extractfile(member)
+            assert file is not None, f"{member.name} is no regular file"
+            held[member.name.removeprefix(f"llmtool-{llmtool.__version__}/")] = file.read()
+    return held
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: dict[str, bytes]) -> Message:
+    return email.message_from_bytes(wheel[f"{INFO}/METADATA"])
+
+
+def test_the_wheel_is_the_package_with_its_templates(wheel: dict[str, bytes]) -> None:
+    package = tree(["llmtool"])
+    templates = {f"llmtool/_{path}": data for path, data in tree(["prompts"]).items()}
+    assert "llmtool/py.typed" in package and "llmtool/_prompts/gen.yaml" in templates
+    inside = {name: data for name, data in wheel.items() if not name.startswith(f"{INFO}/")}
+    assert sorted(inside) == sorted({**package, **templates})
+    assert inside == {**package, **templates}
+
+
+def test_the_wheel_says_how_it_is_run_and_licensed(wheel: dict[str, bytes]) -> None:
+    said = {name.removeprefix(f"{INFO}/") for name in wheel if name.startswith(f"{INFO}/")}
+    assert said == {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
+    assert wheel[f"{INFO}/licenses/LICENSE"] == (ROOT / "LICENSE").read_bytes()
+    entry_points = wheel[f"{INFO}/entry_points.txt"].decode().split("\n")
+    assert [line for line in entry_points if line] == [
+        "[console_scripts]",
+        "llmtool = llmtool.__main__:main",
+    ]
+    assert b"Root-Is-Purelib: true\nTag: py3-none-any\n" in wheel[f"{INFO}/WHEEL"]
+
+
+def test_the_sdist_is_the_tree_with_its_tests(sdist: dict[str, bytes]) -> None:
+    expected = tree(FOLDERS) | {name: ROOT.joinpath(name).read_bytes() for name in FILES}
+    held = {name: data for name, data in sdist.items() if name not in ADDED}
+    assert sorted(held) == sorted(expected)
+    assert held == expected
+
+
+def test_the_sdist_builds_the_same_wheel(packages: Packages) -> None:
+    assert packages.wheel_of_sdist.name == packages.wheel.name
+    assert packages.wheel_of_sdist.read_bytes() == packages.wheel.read_bytes()
+
+
+def test_the_metadata_is_what_an_index_shows(metadata: Message) -> None:
+    assert (metadata["Name"], metadata["Version"]) == ("llmtool", llmtool.__version__)
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata.get_all("License-File") == ["LICENSE"]
+    assert metadata["Requires-Python"] == ">=3.10"
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    description = metadata.get_payload(decode=True)
+    assert description == (ROOT / "README.md").read_bytes()
+
+
+def test_the_sdist_says_the_same(sdist: dict[str, bytes], wheel: dict[str, bytes]) -> None:
+    assert sdist["PKG-INFO"] == wheel[f"{INFO}/METADATA"]
