@@ -14,8 +14,15 @@ from packages.conftest import ROOT, Packages
 import llmtool
 
 INFO = f"llmtool-{llmtool.__version__}.dist-info"
-FOLDERS = ["llmtool", "prompts", "completions", "scripts", "tests", "benchmarks"]
-FILES = ["README.md", "CHANGELOG.md", "ARCHITECTURE.md", "LICENSE", "Makefile", "pyproject.toml"]
+SHARE = f"llmtool-{llmtool.__version__}.data/data/share"
+FOLDERS = ["llmtool", "prompts", "completions", "docs", "scripts", "tests", "benchmarks"]
+FILES = ["README.md", "README.zh-CN.md", "CHANGELOG.md", "ARCHITECTURE.md", "LICENSE", "Makefile",
+         "pyproject.toml"]  # fmt: skip
+SHELLS = {
+    "bash-completion/completions/llmtool": "completions/llmtool.bash",
+    "zsh/site-functions/_llmtool": "completions/llmtool.zsh",
+    "fish/vendor_completions.d/llmtool.fish": "completions/llmtool.fish",
+}
 ADDED = {"PKG-INFO", ".gitignore"}
 
 
@@ -55,9 +62,21 @@ def test_the_wheel_is_the_package_with_its_templates(wheel: dict[str, bytes]) ->
     package = tree(["llmtool"])
     templates = {f"llmtool/_{path}": data for path, data in tree(["prompts"]).items()}
     assert "llmtool/py.typed" in package and "llmtool/_prompts/gen.yaml" in templates
-    inside = {name: data for name, data in wheel.items() if not name.startswith(f"{INFO}/")}
+    outside = (f"{INFO}/", f"{SHARE}/")
+    inside = {name: data for name, data in wheel.items() if not name.startswith(outside)}
     assert sorted(inside) == sorted({**package, **templates})
     assert inside == {**package, **templates}
+
+
+def test_the_wheel_brings_man_pages_and_completions(wheel: dict[str, bytes]) -> None:
+    pages = {
+        path.replace("docs/man", "man/man1"): data for path, data in tree(["docs/man"]).items()
+    }
+    scripts = {name: (ROOT / path).read_bytes() for name, path in SHELLS.items()}
+    prefix = f"{SHARE}/"
+    shared = {n.removeprefix(prefix): d for n, d in wheel.items() if n.startswith(prefix)}
+    assert len(pages) > 10
+    assert shared == {**pages, **scripts}
 
 
 def test_the_wheel_says_how_it_is_run_and_licensed(wheel: dict[str, bytes]) -> None:
