@@ -79,7 +79,7 @@ def _is_scalar(field):
     return field.types[0].name != "ARRAY" and not field.name.startswith("GGUF.")
 
 
-def test_a_vocabulary_of_152_000_tokens_is_read_within_100_ms(write):
+def test_a_vocabulary_of_152_000_tokens_is_passed_over(write):
     tokens = [f"token {i}" for i in range(152_000)]
     changes = {
         "tokenizer.ggml.tokens": ("[str]", tokens),
@@ -87,12 +87,15 @@ def test_a_vocabulary_of_152_000_tokens_is_read_within_100_ms(write):
         "tokenizer.ggml.token_type": ("[i32]", [1] * len(tokens)),
     }
     path = write(build(changes))
-    times = []
+    ours, by_token = [], []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         assert read_header(path).n_vocab == 152_000
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.1
+        ours.append(time.process_time() - start)
+        start = time.process_time()
+        assert [token.encode().decode() for token in tokens + tokens][-1] == "token 151999"
+        by_token.append(time.process_time() - start)
+    assert min(ours) < min(by_token) * 2  # 0.7; a string made of each token takes 3
 
 
 BAD = {
