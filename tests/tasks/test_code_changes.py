@@ -287,6 +287,14 @@ def test_a_finding_that_is_not_in_the_diff_is_none(tmp_path: Path) -> None:
     assert [f.line for f in make(tmp_path, reply)[0].review_code(DIFF).findings] == [4]
 
 
+def test_a_finding_that_repeats_the_instructions_is_none(tmp_path: Path) -> None:
+    echo = "The numbers are those of the lines. Name real mistakes alone: wrong results, crashes"
+    box, _ = make(tmp_path, findings((2, "error", echo), (4, "error", "the timeout is too long")))
+    result = box.review_code(DIFF)
+    assert [f.line for f in result.findings] == [4]
+    assert any("repeat the instructions" in warning for warning in result.warnings)
+
+
 def test_what_is_only_taken_away_has_no_line_to_speak_of(tmp_path: Path) -> None:
     gone = "--- a/gone.py\n+++ /dev/null\n@@ -1,2 +0,0 @@\n-a\n-b\n"
     bare = "--- a/x.py\n+++ b/x.py\n@@ -3 +2,0 @@\n-a\n@@ -9 +8 @@\n-b\n+c\n"

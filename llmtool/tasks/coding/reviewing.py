@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,6 +21,7 @@ from llmtool.tasks.results import Generation
 _ONLY_REMOVED = "only removed lines"
 # Runs of fewer tokens are JSON's own: the names of a finding's fields.
 _VARIED: dict[str, Any] = {"dry_multiplier": 0.8, "dry_allowed_length": 6}
+_FEW = 5  # runs of three words that any remark may have in common with the instructions
 MAX_PROMPT = 2048  # tokens of one part: a model finds more in what it can oversee
 
 
@@ -54,8 +56,12 @@ def review(engine: Engine, prepared: Preparation, diff: str) -> Review:
     if failed and len(failed) == len(outcomes):
         raise failed[0].error
     done = [(p, o) for p, o in zip(parts, outcomes, strict=True) if not isinstance(o, Failed)]
-    findings = _merge(found for part, outcome in done for found in _read(part, outcome.value))
+    all_found = [found for part, outcome in done for found in _read(part, outcome.value)]
+    told = prepared.template.prompt.text
+    findings = _merge(found for found in all_found if not repeats(found.message, told))
     warnings = dict.fromkeys(w for _, outcome in done for w in outcome.warnings)
+    if any(repeats(found.message, told) for found in all_found):
+        warnings["findings that only repeat the instructions are left out"] = None
     why_not = [
         (p, str(o.error)) for p, o in zip(parts, outcomes, strict=True) if isinstance(o, Failed)
     ]
@@ -163,6 +169,26 @@ def _read(part: FileDiff, value: Any) -> Iterator[Finding]:
         if any(hunk.first <= finding.line <= hunk.last for hunk in part.hunks):
             message = " ".join(finding.message.split())
             yield msgspec.structs.replace(finding, message=message)
+
+
+def repeats(message: str, instructions: str) -> bool:
+    """Whether most of a message is taken from the instructions, as small models do it.
+
+    Example:
+        >>> told = "Name real mistakes alone: crashes, lost data. Reply in JSON."
+        >>> repeats("Name real mistakes alone: crashes, and lost data", told)
+        True
+        >>> repeats("lost data", told)
+        False
+    """
+    said, told = _runs(message), _runs(instructions)
+    return len(said) >= _FEW and sum(run in told for run in said) * 2 >= len(said)
+
+
+def _runs(text: str) -> list[tuple[str, ...]]:
+    """Return all runs of three words of a text, without case and marks."""
+    words = re.findall(r"\w+", text.casefold())
+    return list(zip(words, words[1:], words[2:], strict=False))
 
 
 def _merge(findings: Iterator[Finding]) -> tuple[Finding, ...]:
