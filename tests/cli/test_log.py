@@ -149,7 +149,7 @@ def test_the_setting_is_one_of_config(run_llmtool: Run, gen: Run, sessions: Sess
     assert b"log\ttrue" in run_llmtool("config", "show").stdout
     gen("The river", "--no-stdin")
     assert len(turns(sessions)) == 1
-    assert b"log=maybe" in run_llmtool("config", "set", "log", "maybe").stderr
+    assert b"true or false, not maybe" in run_llmtool("config", "set", "log", "maybe").stderr
 
 
 def test_what_a_model_said_is_found_again(

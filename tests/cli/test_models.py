@@ -118,8 +118,8 @@ def test_config_mends_a_file_with_an_unknown_key(run_llmtool: Run, env: dict[str
     ("key", "value", "reason"),
     [
         ("modle", "x", "did you mean 'model'"),
-        ("threads", "two", "threads=two"),
-        ("temperature", "-1", "temperature=-1"),
+        ("threads", "two", "from 1 to 512, not two"),
+        ("temperature", "-1", "from 0 to 100, not -1"),
         ("aliases", "x", "unknown key"),
         ("aliases.starter", "/x.gguf", "starter"),
         ("aliases.x y", "/x.gguf", "x y"),

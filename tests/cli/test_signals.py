@@ -191,7 +191,7 @@ def test_a_signal_that_was_ignored_stays_ignored(
 
 
 def test_a_stopped_command_goes_on(decoding: Callable[..., Process]) -> None:
-    process = decoding()
+    process = decoding(preexec_fn=os.setpgrp)  # a group without a parent ignores the signal
     process.send_signal(signal.SIGTSTP)
     _, status = os.waitpid(process.pid, os.WUNTRACED)
     assert os.WIFSTOPPED(status)
