@@ -24,10 +24,27 @@ from llmtool.cli.completions import script
 from llmtool.cli.default_group import DefaultGroup
 from llmtool.config import Settings
 from llmtool.models import catalogue
-from llmtool.sizes import format_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
-READMES = ("README.md", "README.zh-CN.md")
+# A README's words for the table of models; what is not there is as in the catalogue.
+READMES: dict[str, dict[str, str]] = {
+    "README.md": {},
+    "README.zh-CN.md": {
+        "memory": "内存",
+        "model": "模型",
+        "file": "文件",
+        "good at": "擅长",
+        "about {} GB": "约 {} GB",
+        "qwen3.5-0.8b": "简单分类，非常快",
+        "qwen3.5-2b": "小机器上的分类和短摘要",
+        "qwen3-4b-2507": "不带思考的简短回答",
+        "qwen3.5-4b": "同等大小中最好；长输入、代码，可以思考",
+        "gemma-4-e2b": "多语言，速度相当于 2B 模型",
+        "gemma-4-e4b": "多语言、翻译",
+        "gpt-oss-20b": "推理和代码；混合专家，速度相当于 4B 模型",
+        "qwen3-30b-a3b": "这里最强的；混合专家，速度相当于 3B 模型",
+    },
+}
 SHELLS = ("bash", "zsh", "fish")
 WIDTH = 80
 
@@ -79,9 +96,10 @@ def outputs() -> Iterator[tuple[Path, str]]:
     for command in commands:
         page = command.name.replace(" ", "-") + ".1"
         yield ROOT / "docs" / "man" / page, man_page(command, commands)
-    blocks = {"help": _console("llmtool --help", _help(commands[0])), "models": models_table()}
-    for name in READMES:
+    shown = _console("llmtool --help", _help(commands[0]))
+    for name, words in READMES.items():
         path = ROOT / name
+        blocks = {"help": shown, "models": models_table(words)}
         yield path, fill(path.read_text(encoding="utf-8"), blocks)
 
 
@@ -99,8 +117,10 @@ def commands_page(commands: tuple[Command, ...]) -> str:
     """Return docs/commands.md: the help of every command."""
     parts = [
         "# Commands\n\nThe help of every command, written by `scripts/manual.py`. "
-        "The same is in the man pages of `docs/man`.\n"
+        "The same is in the man pages of `docs/man`.\n\n"
     ]
+    names = (name for each in commands for name in (each.name, *(c.name for c in each.children)))
+    parts += [f"- [{name}](#{name.replace(' ', '-')})\n" for name in names]
     for command in commands:
         parts.append(
             f"\n## {command.name}\n\n" + _console(f"{command.name} --help", _help(command))
@@ -110,12 +130,15 @@ def commands_page(commands: tuple[Command, ...]) -> str:
     return "".join(parts)
 
 
-def models_table() -> str:
-    """Return the catalogue's models as rows: the smallest first."""
-    rows = ["| memory | model | file | good at |\n|---|---|---|---|\n"]
+def models_table(words: dict[str, str]) -> str:
+    """Return the catalogue's models as rows, the smallest first, in the words of a README."""
+    heads = [words.get(head, head) for head in ("memory", "model", "file", "good at")]
+    rows = [f"| {' | '.join(heads)} |\n|---|---|---|---|\n"]
     for model in sorted(catalogue.load(), key=lambda model: model.gb):
-        size = f"{'about ' if model.approximate else ''}{format_bytes(model.size_bytes)}"
-        rows.append(f"| {_memory(model)} GB | `{model.name}` | {size} | {model.good_at} |\n")
+        form = words.get("about {} GB", "about {} GB") if model.approximate else "{} GB"
+        good_at = words.get(model.name, model.good_at)
+        size = form.format(f"{model.gb:g}")
+        rows.append(f"| {_memory(model)} GB | `{model.name}` | {size} | {good_at} |\n")
     return "".join(rows)
 
 

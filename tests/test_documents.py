@@ -171,6 +171,12 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target.partition("#")[0]).exists(), target
 
 
+def test_each_module_says_in_its_first_line_what_it_holds() -> None:
+    modules = [*(ROOT / "llmtool").rglob("*.py"), *(ROOT / "scripts").glob("*.py")]
+    silent = [str(m) for m in modules if not ast.get_docstring(ast.parse(m.read_text("utf-8")))]
+    assert len(modules) > 200 and silent == []
+
+
 def test_the_exit_codes_are_all_told() -> None:
     codes = [int(code) for row, _ in load_script("manual").exit_codes() for code in row.split(", ")]
     assert codes == [int(code) for code in ExitCode]

@@ -1,0 +1,1 @@
+"""Model files: named, found, fetched, checked, removed."""

@@ -1,0 +1,1 @@
+"""Labels by their probabilities: asked, corrected for what a model favours, measured."""
