@@ -217,7 +217,8 @@ def test_an_interrupted_run_keeps_its_notes(
     text = "\n\n".join(f"{LIBRARY} This is page {i}." for i in range(40))
     (tmp_path / "long.txt").write_text(text)
     call = (tmp_path / "long.txt", "--chunk-tokens", "150", "--strategy", "map-reduce")
-    process = start_llmtool("sum", *call, "-m", starter, stdin=subprocess.DEVNULL)
+    few = ("--parallel", "2")  # so that the first notes are there soon
+    process = start_llmtool("sum", *call, *few, "-m", starter, stdin=subprocess.DEVNULL)
     notes = Path(env["LLMTOOL_CACHE_DIR"]) / "notes"
     limit = time.monotonic() + 60
     while time.monotonic() < limit and not (notes.is_dir() and list(notes.glob("*.json"))):

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from llmtool.engine.local import LocalEngine
 from llmtool.engine.types import Message, Prompt, Request, Sampling, Token
 
@@ -51,6 +53,7 @@ json.dump(out, sys.stdout)
 """
 
 
+@pytest.mark.timeout(600)  # forty replies of the starter model, on a machine in use
 def test_twenty_greedy_replies_equal_llama_cpps_own(starter: Path) -> None:
     engine = LocalEngine(starter, n_threads=2, n_ctx=512)
     prompts = [Prompt(messages=(Message("user", text),)) for text in PROMPTS]
