@@ -68,9 +68,9 @@ def explain(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     file, text = read_source(place)
-    check(view.output, reads=[file])
+    check(view.output, reads=setup.reads(folders, template, file))
     options = read_options(template, tell, sampling)
-    box = setup.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
     prepared = box.prepare(options)
     case = Case(variables={prepared.template.find_material() or "code": text})
     if view.dry_run:
@@ -116,7 +116,7 @@ def review(
         raise UsageError("--sarif and --json exclude each other")
     if staged and source.file:
         raise UsageError("--staged and -f exclude each other")
-    check(report.output, reads=source.file or [])
+    check(report.output, reads=setup.reads(folders, template, *(source.file or [])))
     options = read_options(template, tell, sampling)
     if staged:
         diff: str | None = staged_diff()
@@ -124,7 +124,7 @@ def review(
         _, diff = inputs.gather(
             None, source.file or [], no_stdin=source.no_stdin, errors=source.errors.value
         )
-    box = setup.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine, writes=report.output)
     result = box.review_code(diff or "", **options)
     with open_sink(report.output) as sink:
         if as_sarif:

@@ -49,18 +49,19 @@ def write(
     options = read_options(code, tell, sampling, view=view)
     options["template"] = template
     given = frozenset(options.get("variables") or ())
+    reads = setup.reads(folders, template, *(source.file or []))
     if batch.each is not None:
-        reader = batches.open_reader(batch, source, view)
+        reader = batches.open_reader(batch, source, view, reads=reads)
         prompt = None if request is None else inputs.read_argument(request)
     else:
         batches.refuse(batch)
-        check(view.output, reads=source.file or [])
+        check(view.output, reads=reads)
         prompt, material = inputs.gather(
             request, source.file or [], no_stdin=source.no_stdin, errors=source.errors.value
         )
         if prompt is None:
             prompt, material = material, None  # what stands alone is the request
-    box = setup.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
     writing = box.prepare_code(options, strict=batch.each is not None)
     if batch.each is not None:
         alone = prompt is None and {"prompt", "input"} <= writing.template.inputs.keys()

@@ -85,21 +85,22 @@ def classify(
         "min_coverage": wanted.min_coverage,
         "overflow": overflow,
     }
+    reads = setup.reads(folders, labels.template, *labels.reads, *(source.file or []))
     fits_only = False
     prompt = material = reader = None
     if batch.each is not None:
         if text is not None:
             raise UsageError("a text and --each exclude each other: a batch brings its own texts")
-        reader = batches.open_reader(batch, source, view, reads=labels.reads)
+        reader = batches.open_reader(batch, source, view, reads=reads)
     else:
         batches.refuse(batch)
-        check(view.output, reads=[*(source.file or []), *labels.reads])
+        check(view.output, reads=reads)
         if labels.calibrate is not None and text is None and not source.file:
             material = None if source.no_stdin else inputs.read_optional_stdin()
             fits_only = material is None
         else:
             prompt, material = _gather(text, source)
-    box = setup.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
     labelling = box.prepare_labels(names, options)
     for name in (*wanted.fail_on, *wanted.expect):
         _check_label(labelling, name)

@@ -68,19 +68,20 @@ def summarize(
     }
     SummarizeTask.check_summarize(options)  # before a model is looked for
     paths = [*files, *(source.file or [])]
+    reads = setup.reads(folders, template, *paths)
     texts: list[tuple[str, str]] = []
     reader = None
     if batch.each is not None:
         if together:
             raise UsageError("--together and --each contradict each other")
-        reader = batches.open_reader(batch, source.reading(paths), view)
+        reader = batches.open_reader(batch, source.reading(paths), view, reads=reads)
     else:
         batches.refuse(batch)
-        check(view.output, reads=paths)
+        check(view.output, reads=reads)
         texts = read_documents(paths, no_stdin=source.no_stdin, errors=source.errors.value)
         if together and len(texts) > 1:
             texts = [("all files", str(inputs.join(texts)))]
-    box = setup.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
     summarizer = box.prepare_summarize(options)
     if reader is not None:
         given = frozenset(options.get("variables") or ()) | {"length", "focus", "place"}
