@@ -222,6 +222,7 @@ class Loop:
             self.chat.use(new)
         except BaseException:
             signals.install(old.cancellation)
+            signals.name_model(old.model_name)
             raise
         self.box = new
         output.note(f"{new.model_name} goes on")

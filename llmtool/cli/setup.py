@@ -89,9 +89,10 @@ def open_toolbox(
     box.on_load_progress = _LoadStatus()
     with DownloadProgress(model or settings.model or "starter", quiet=output.is_quiet()) as bar:
         box.on_download_progress, box.on_note = bar, bar.note
-        model_files = box.find_model().parts
+        found = box.find_model()
     if writes is not None:
-        refuse_read(writes, map(str, model_files))
+        refuse_read(writes, map(str, found.parts))
+    signals.name_model(found.name)
     if asked is not None:
         choose.remember(folders, asked)
     if box.uses_starter_unasked:
