@@ -10,6 +10,7 @@ from llmtool.cli import groups as g
 from llmtool.cli.code_options import ReportGroup, TellGroup
 from llmtool.cli.result_file import check, open_sink
 from llmtool.errors import InputError, LowConfidence, RecordsFailed, UsageError
+from llmtool.sizes import format_count
 from llmtool.tasks.coding.gap import parse_range, take_lines
 from llmtool.tasks.coding.git import staged_diff
 from llmtool.tasks.coding.results import SEVERITIES, LeftOut, Review
@@ -141,7 +142,7 @@ def review(
     if not result.findings:
         output.note("nothing was found")
     if report.stats:
-        parts = f"{result.n_parts} part{'s' * (result.n_parts != 1)}"
+        parts = format_count(result.n_parts, "part")
         output.note(f"{result.seconds:.3f} s, {parts}, {result.usage.prompt_tokens} prompt tokens")
     judge(result, fail_on)
 
@@ -174,9 +175,8 @@ def judge(result: Review, fail_on: str | None) -> None:
     limit = [str(severity) for severity in SEVERITIES].index(fail_on)
     bad = [f for f in result.findings if SEVERITIES.index(f.severity) <= limit]
     if bad:
-        n = len(bad)
         raise LowConfidence(
-            f"{n} finding{'s' * (n > 1)} of severity {fail_on} or worse; the first: "
+            f"{format_count(len(bad), 'finding')} of severity {fail_on} or worse; the first: "
             f"{bad[0].path}:{bad[0].line}"
         )
     if result.n_failed:

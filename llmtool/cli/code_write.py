@@ -12,6 +12,7 @@ from llmtool.cli.code_options import CodeGroup, TellGroup
 from llmtool.cli.result_file import check, open_sink
 from llmtool.engine.types import Failed
 from llmtool.errors import ContractError, UsageError
+from llmtool.sizes import format_count
 from llmtool.tasks.coding.results import Code, RanTests
 from llmtool.tasks.coding.run_tests import PLACE, TestCommand
 from llmtool.tasks.coding.writing import Writing, broken
@@ -222,5 +223,5 @@ def statistics(result: Code) -> None:
     output.note(
         f"{result.seconds:.3f} s, {usage.prompt_tokens} prompt tokens "
         f"({usage.cached_tokens} from the cache), {usage.completion_tokens} written, "
-        f"{result.rounds} round{'s' * (result.rounds != 1)} of repair"
+        f"{format_count(result.rounds, 'round')} of repair"
     )

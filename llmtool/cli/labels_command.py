@@ -19,6 +19,7 @@ from llmtool.errors import (
     UsageError,
 )
 from llmtool.records.readers import Reader, Record
+from llmtool.sizes import format_count
 from llmtool.tasks.each import Binding, fill
 from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Classification, Result
@@ -212,10 +213,9 @@ def _run_batch(
     if failed is not None:
         raise failed
     if tally.n_unwanted:
-        n = tally.n_unwanted
         raise LowConfidence(
-            f"{n} record{'s' * (n > 1)} with a label that --fail-on names, or none that --expect "
-            f"does; the first: {tally.first_unwanted}"
+            f"{format_count(tally.n_unwanted, 'record')} with a label that --fail-on names, "
+            f"or none that --expect does; the first: {tally.first_unwanted}"
         )
 
 

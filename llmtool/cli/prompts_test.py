@@ -12,6 +12,7 @@ import typer
 
 from llmtool.cli import groups as g
 from llmtool.cli import options as o
+from llmtool.sizes import format_count
 
 if TYPE_CHECKING:
     from llmtool.config import Folders, Settings
@@ -234,5 +235,5 @@ def write_baseline(path: str, before: Baseline, outcomes: Sequence[Outcome]) -> 
         sink.write(encode(before.updated(outcomes)))
     known = [accepted(outcome) for outcome in outcomes]
     n = sum(outcome.status == "known" for outcome in known)
-    output.note(f"{path}: written, with {n} known failure{'' if n == 1 else 's'}")
+    output.note(f"{path}: written, with {format_count(n, 'known failure')}")
     return known

@@ -11,6 +11,7 @@ from llmtool.cli import inputs, output, setup, show
 from llmtool.cli.documents_input import read_documents
 from llmtool.cli.result_file import check, open_sink
 from llmtool.errors import UsageError
+from llmtool.sizes import format_count
 from llmtool.tasks.each import Binding
 from llmtool.tasks.options import SummarizeOptions
 from llmtool.tasks.prepare import Case
@@ -166,9 +167,9 @@ class _Progress:
 
 def _statistics(result: Summary) -> None:
     n, kept = len(result.chunks), result.n_cached_notes
-    how = f"{result.strategy} in {n} part{'s' * (n > 1)}"
+    how = f"{result.strategy} in {format_count(n, 'part')}"
     if result.n_rounds:
-        how += f" and {result.n_rounds} round{'s' * (result.n_rounds > 1)} of notes"
+        how += f" and {format_count(result.n_rounds, 'round')} of notes"
     if kept:
         how += f" ({kept} kept from before)"
     usage, rate = result.usage, result.usage.completion_tokens / max(result.seconds, 1e-9)
