@@ -147,6 +147,7 @@ def _check(field: str, value: Any, told: str, *, is_text: bool = False) -> Any:
         return msgspec.convert(value, kind, strict=not is_text)
     except msgspec.ValidationError as exc:
         found = value if is_text else msgspec.json.encode(value).decode()
+        found = repr(value) if found == "null" else found  # nan and inf, which JSON has not
         raise UsageError(f"{told} must be {_wanted(kind)}, not {found}") from exc
 
 

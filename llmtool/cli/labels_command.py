@@ -25,6 +25,7 @@ from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Classification, Result
 from llmtool.tasks.scoring.balanced import BalancedLabelling
 from llmtool.tasks.scoring.labelling import Labelling
+from llmtool.tasks.scoring.labels import no_such_label
 from llmtool.toolbox import Toolbox
 
 _MAX_NUMBERS = 12  # labels whose counts are told after a batch
@@ -104,7 +105,8 @@ def classify(
     box = setup.open_toolbox(folders, settings, engine, writes=view.output)
     labelling = box.prepare_labels(names, options)
     for name in (*wanted.fail_on, *wanted.expect):
-        _check_label(labelling, name)
+        if name not in labelling.names:
+            raise no_such_label(name, labelling.names)
     if labels.calibrate is not None:
         calibrate(box, labelling, labels.calibrate)
         if fits_only:
@@ -152,14 +154,6 @@ def _gather(text: str | None, source: g.SourceGroup) -> tuple[str | None, str | 
         no_stdin=source.no_stdin or beside,
         errors=source.errors.value,
     )
-
-
-def _check_label(labelling: Labelling, name: str) -> None:
-    if name not in labelling.names:
-        from llmtool.prompts.nearest import nearest
-
-        hint = nearest(name, labelling.names) or f" (there are: {', '.join(labelling.names)})"
-        raise UsageError(f"{name!r} is not one of the labels{hint}")
 
 
 def calibrate(
