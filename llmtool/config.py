@@ -147,6 +147,7 @@ def _check(field: str, value: Any, told: str, *, is_text: bool = False) -> Any:
         return msgspec.convert(value, kind, strict=not is_text)
     except msgspec.ValidationError as exc:
         found = value if is_text else msgspec.json.encode(value).decode()
+        found = repr(value) if found == "null" else found  # nan and inf, which JSON has not
         raise UsageError(f"{told} must be {_wanted(kind)}, not {found}") from exc
 
 
@@ -173,7 +174,13 @@ def _wanted(kind: Any) -> str:
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
-def set_value(config_file: Path, key: str, text: str | None) -> None:
+def set_value(
+    config_file: Path,
+    key: str,
+    text: str | None,
+    *,
+    cancelled: Callable[[], bool] | None = None,
+) -> None:
     """Set a key of config.toml to what `text` says, or take it out (None); comments stay.
 
     `aliases.NAME` sets an alias.
@@ -181,6 +188,7 @@ def set_value(config_file: Path, key: str, text: str | None) -> None:
     Raises:
         UsageError: the key is unknown or the value does not fit it; nothing is written.
         OutputError, LockedError: the file cannot be written.
+        Cancelled: `cancelled` became true while the file's lock was waited for.
 
     Example:
         >>> set_value(Path("config.toml"), "threads", "4")  # doctest: +SKIP
@@ -197,7 +205,7 @@ def set_value(config_file: Path, key: str, text: str | None) -> None:
     if text is not None and not text.strip():
         raise UsageError(f"{key} needs a value (`llmtool config unset {key}` takes it out)")
     value = None if text is None else text if table else _parse_variable(key, text, name)
-    with files.lock(config_file):
+    with files.lock(config_file, cancelled=cancelled):
         _read_toml(config_file)  # a file that is no TOML is told as ever
         try:
             document = tomlkit.parse(config_file.read_text(encoding="utf-8-sig"))

@@ -87,9 +87,9 @@ def lock(
     import filelock
 
     limit = time.monotonic() + timeout_seconds
-    try:
+    guard = filelock.FileLock(f"{path}.lock", mode=0o600)
+    try:  # not around what is done under the lock, which fails in its own words
         make_folder(path.parent)
-        guard = filelock.FileLock(f"{path}.lock", mode=0o600)
         while True:
             left = max(0.0, limit - time.monotonic())
             try:
@@ -100,9 +100,9 @@ def lock(
                     raise Cancelled(f"{path}: stopped while waiting for its lock") from None
                 if left <= _POLL_SECONDS:
                     raise LockedError(f"{path}: another process holds the lock; try again") from exc
-        try:
-            yield
-        finally:
-            guard.release()
     except OSError as exc:
         raise OutputError(f"{path}: cannot be locked: {exc.strerror}") from exc
+    try:
+        yield
+    finally:
+        guard.release()

@@ -10,3 +10,8 @@ def format_bytes(n: float) -> str:
             return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
         n /= 1000
     raise AssertionError
+
+
+def format_count(n: int, what: str) -> str:
+    """Return how many there are of something: 1 record, 1,200 records."""
+    return f"{n:,} {what}{'s' * (n != 1)}"

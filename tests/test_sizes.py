@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmtool.sizes import format_bytes
+from llmtool.sizes import format_bytes, format_count
 
 
 @pytest.mark.parametrize(
@@ -10,3 +10,10 @@ from llmtool.sizes import format_bytes
 )
 def test_sizes_are_written_for_people(n: float, text: str) -> None:
     assert format_bytes(n) == text
+
+
+@pytest.mark.parametrize(
+    ("n", "text"), [(0, "0 records"), (1, "1 record"), (2, "2 records"), (1200, "1,200 records")]
+)
+def test_a_count_has_its_plural(n: int, text: str) -> None:
+    assert format_count(n, "record") == text

@@ -13,7 +13,6 @@ from typing import Protocol
 from llmtool.cli import groups as g
 from llmtool.cli import output, show, signals
 from llmtool.cli.batch_rows import END, Rows, Tally
-from llmtool.cli.progress import count
 from llmtool.cli.result_file import check, refuse_read
 from llmtool.engine.types import Failed, Request, ScoreRequest
 from llmtool.errors import (
@@ -36,6 +35,7 @@ from llmtool.records.writers import (
     TextLines,
     rename,
 )
+from llmtool.sizes import format_count
 from llmtool.tasks.each import Binding, Prepared, answer_each
 from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Result
@@ -157,7 +157,9 @@ def run(
                     on_outcome(record, outcome)
         except Cancelled:
             if view.output is not None and rows.can_resume and tally.n_rows:
-                output.note(f"{view.output} holds {count(tally.n_rows)}; --resume goes on")
+                output.note(
+                    f"{view.output} holds {format_count(tally.n_rows, 'record')}; --resume goes on"
+                )
             raise
         finally:
             output.status("")

@@ -10,11 +10,12 @@ from typing import Any
 
 from llmtool.cli import groups as g
 from llmtool.cli import output
-from llmtool.cli.progress import RecordProgress, count
+from llmtool.cli.progress import RecordProgress
 from llmtool.errors import ContractError, LlmtoolError, RecordsFailed, UsageError
 from llmtool.records.journal import Journal, key_of
 from llmtool.records.readers import Reader, Record
 from llmtool.records.writers import KEY, RESULT, OutputFormat, RowWriter, rename
+from llmtool.sizes import format_count
 from llmtool.tasks.each import row_of
 from llmtool.tasks.results import Result
 
@@ -134,8 +135,9 @@ class Tally:
     def statistics(self) -> None:
         """Say on stderr how fast it went."""
         seconds = max(time.monotonic() - self._started, 1e-9)
+        records = format_count(self.n_done, "record")
         output.note(
-            f"{count(self.n_done)} in {seconds:.1f} s, {self.n_done / seconds:.1f}/s; "
+            f"{records} in {seconds:.1f} s, {self.n_done / seconds:.1f}/s; "
             f"{self._n_prompt} prompt tokens ({self._n_cached} from the cache), "
             f"{self._n_completion} written, {self._n_completion / seconds:.0f} tok/s"
         )
@@ -148,18 +150,17 @@ class Tally:
         """
         if self._reader.n_skipped:
             n = self._reader.n_skipped
-            output.note(f"{n} blank line{'s' * (n > 1)} skipped")
+            output.note(f"{format_count(n, 'blank line')} skipped")
         for warning, n in self._warnings.most_common(3):
-            output.note(f"{count(n)}: {warning}")
+            output.note(f"{format_count(n, 'record')}: {warning}")
         if self._first_failure is not None:
             first = told(*self._first_failure)
-            raise RecordsFailed(
-                f"{self.n_failed} of {count(self.n_done)} failed; the first: {first}"
-            )
+            records = format_count(self.n_done, "record")
+            raise RecordsFailed(f"{self.n_failed} of {records} failed; the first: {first}")
         if self._rows.n_failed:
+            records = format_count(self.n_rows, "record")
             raise RecordsFailed(
-                f"{self._rows.n_failed} of {count(self.n_rows)} failed in an earlier run; "
-                "their rows say why"
+                f"{self._rows.n_failed} of {records} failed in an earlier run; their rows say why"
             )
         if not self.n_rows:
             output.note("there were no records")

@@ -16,7 +16,7 @@ from llmtool.engine.footprint import OtherPrograms, processor_name
 from llmtool.engine.local import LocalEngine
 from llmtool.engine.types import Engine
 from llmtool.models.reader import read_header
-from llmtool.sizes import format_bytes
+from llmtool.sizes import format_bytes, format_count
 from llmtool.toolbox import Toolbox
 
 _BUSY = 0.2  # processors that others may use before the figures are in doubt
@@ -49,7 +49,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def place(self) -> str:
         """The machine in a few words."""
         m = self.machine
-        threads = f"{m['n_threads']} thread{'s' if m['n_threads'] > 1 else ''}"
+        threads = format_count(m["n_threads"], "thread")
         gpus = [f"{m['n_gpu_layers']} layers on {gpu}" for gpu in m["gpus"] if m["n_gpu_layers"]]
         return ", ".join([f"{m['processor']}, {threads}", *gpus, f"llama.cpp {m['llama.cpp']}"])
 
@@ -158,7 +158,7 @@ def table(report: Report) -> None:
         right=["median", "min", "max", "times 1"],
     )
     times = report.plan.repetitions
-    output.note(f"{report.seconds:.0f} s, {times} repetition{'s' if times > 1 else ''}")
+    output.note(f"{report.seconds:.0f} s, {format_count(times, 'repetition')}")
 
 
 def _spread(row: bench.Row) -> tuple[str, str]:

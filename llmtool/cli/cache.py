@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from llmtool.cli import options as o
 from llmtool.cli.new_app import HELP, new_app
-from llmtool.sizes import format_bytes
+from llmtool.sizes import format_bytes, format_count
 
 if TYPE_CHECKING:
     from llmtool.engine.prefix_cache import PrefixCache
@@ -115,6 +115,6 @@ def clear(
         output.write_json({"files": n_files, "size_bytes": size})
     elif n_files:
         freed = "would free" if dry_run else "freed"
-        output.note(f"{freed} {format_bytes(size)}: {n_files} file{'s' * (n_files > 1)}")
+        output.note(f"{freed} {format_bytes(size)}: {format_count(n_files, 'file')}")
     else:
         output.note(_EMPTY)

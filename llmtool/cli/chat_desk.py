@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from llmtool import files
 from llmtool.cli import documents_input, drawing, output, signals
 from llmtool.errors import UsageError
 from llmtool.sessions.types import Session
+from llmtool.tasks.coding.programs import find_program
 
 _CLIPBOARDS = (
     ("pbcopy",),
@@ -45,28 +45,35 @@ def edit(text: str) -> str | None:
     Raises:
         UsageError: there is no editor.
     """
-    command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or _find_editor()
-    if not command:
-        raise UsageError("set EDITOR to the editor that you like")
+    editor = _find_editor()
     with tempfile.TemporaryDirectory(prefix="llmtool-") as folder:
         path = Path(folder, "message.md")
         path.write_text(text + "\n", encoding="utf-8")
         path.chmod(0o600)
         try:
-            code = subprocess.call([*shlex.split(command), str(path)])
+            code = subprocess.call([*editor, str(path)])
         except OSError as exc:
-            raise UsageError(f"{command}: cannot be run: {exc.strerror}") from exc
+            raise UsageError(f"{editor[0]}: cannot be run: {exc.strerror}") from exc
         finally:
             signals.reinstall()
         if code != 0:
-            output.note(f"{command} ended with {code}")
+            output.note(f"{editor[0]} ended with {code}")
             return None
         return path.read_text(encoding="utf-8", errors="replace").rstrip("\n")
 
 
-def _find_editor() -> str | None:
-    names = ("notepad",) if sys.platform == "win32" else ("nano", "vi")
-    return next((name for name in names if shutil.which(name)), None)
+def _find_editor() -> list[str]:
+    """Return the words that run the editor: $VISUAL, $EDITOR, or one that is here."""
+    words = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "")
+    if words and os.path.dirname(words[0]):
+        return words
+    defaults = ("notepad",) if sys.platform == "win32" else ("nano", "vi")
+    for name in words[:1] or defaults:
+        if program := find_program(name):
+            return [program, *words[1:]]
+    if words:
+        raise UsageError(f"{words[0]}: cannot be run: there is no such program on PATH")
+    raise UsageError("set EDITOR to the editor that you like")
 
 
 def read_document(path: str) -> tuple[str, str]:
@@ -81,11 +88,11 @@ def read_document(path: str) -> tuple[str, str]:
 
 def copy(text: str) -> str:
     """Put text on the clipboard and say how; over ssh and in tmux the terminal is asked to."""
-    for command in _CLIPBOARDS:
-        if shutil.which(command[0]):
+    for name, *options in _CLIPBOARDS:
+        if program := find_program(name):
             try:
                 subprocess.run(
-                    command,
+                    [program, *options],
                     input=text.encode(),
                     check=True,
                     timeout=5,

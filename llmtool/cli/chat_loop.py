@@ -16,6 +16,7 @@ from llmtool.cli.groups import EngineGroup
 from llmtool.errors import Cancelled, ContextOverflow, LlmtoolError
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Turn
+from llmtool.sizes import format_count
 from llmtool.tasks.chatting.budget import Budget
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Loop:
         if not n:
             return
         last = self.chat.turns[-1]
-        more = f"{n - 1} turn{'s' * (n > 2)} before" if n > 1 else "one turn"
+        more = f"{format_count(n - 1, 'turn')} before" if n > 1 else "one turn"
         output.note(f"session {self.chat.session.name!r}, {more}:")
         output.stdout.write(f"> {last.text}\n")
         if last.reply:
@@ -165,7 +166,7 @@ class Loop:
         )  # fmt: skip
         if budget.n_left_out:
             n = budget.n_left_out
-            output.note(f"the model does not see the first {n} turn{'s' * (n > 1)} any more")
+            output.note(f"the model does not see the first {format_count(n, 'turn')} any more")
 
     def show_stats(self) -> None:
         """Show how the last reply came about."""
@@ -222,6 +223,7 @@ class Loop:
             self.chat.use(new)
         except BaseException:
             signals.install(old.cancellation)
+            signals.name_model(old.model_name)
             raise
         self.box = new
         output.note(f"{new.model_name} goes on")
@@ -240,7 +242,7 @@ class Loop:
             parts.append(f"{self._used or _tokens(turns[-1]):,}/{n_ctx:,} tokens")
             parts += [_speed(turns[-1])] if turns[-1].decode_seconds else []
         if self.chat.files:
-            parts.append(f"{len(self.chat.files)} file{'s' * (len(self.chat.files) > 1)}")
+            parts.append(format_count(len(self.chat.files), "file"))
         while len(parts) > 1 and cells.width(" · ".join(parts)) > columns:
             parts.pop(0)
         return cells.fit(" · ".join(parts), columns)

@@ -10,6 +10,7 @@ from llmtool.cli import chat_desk as desk
 from llmtool.cli import drawing, inputs, output
 from llmtool.errors import LlmtoolError, UsageError
 from llmtool.models.nearest import name_nearest
+from llmtool.sizes import format_count
 from llmtool.tasks.options import ChatOptions, SamplingOptions
 
 if TYPE_CHECKING:
@@ -196,8 +197,8 @@ def _read(loop: Loop, argument: str) -> None:
         return
     path, text = desk.read_document(argument)
     loop.chat.read(path, text)
-    n = len(text.splitlines())
-    output.note(f"{path} ({n} line{'s' * (n != 1)}) goes with your next message")
+    lines = format_count(len(text.splitlines()), "line")
+    output.note(f"{path} ({lines}) goes with your next message")
 
 
 def _copy(loop: Loop, argument: str) -> None:

@@ -58,7 +58,12 @@ def ask(settings: config.Settings) -> str | None:
 
 def remember(folders: config.Folders, model: str) -> None:
     """Write the choice to config.toml, now that the model has been found."""
-    config.set_value(folders.config_file, "model", model)
+    config.set_value(
+        folders.config_file,
+        "model",
+        model,
+        cancelled=lambda: signals.received() is not None,
+    )
     output.note(f"remembered in {folders.config_file}; `llmtool config set model REF` changes it")
 
 

@@ -60,7 +60,7 @@ def fix(
         raise UsageError("--write changes a file, and - is none")
     if file == "-" and error == "-":
         raise UsageError("standard input is named twice (-)")
-    check(view.output, reads=[file])
+    check(view.output, reads=setup.reads(folders, template, file))
     text = inputs.read_file(file)  # a patch is of a whole file: no lines of it are named
     if not text.strip():
         raise InputError(f"{file}: is empty")
@@ -77,7 +77,7 @@ def fix(
     reason = error_of(
         text, told, language_of_file(file) if not code.language else find_language(code.language)
     )
-    box = setup.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
     writing = box.prepare_fix(text, options)
     case = Case(variables={"code": text, "error": reason})
     if view.dry_run:
@@ -140,7 +140,7 @@ def complete(
     check(view.output, reads=[file])
     before, after = split_at(inputs.read_file(file), line, column, file=file)
     known = find_language(language) if language else language_of_file(file)
-    box = setup.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
     prepared = completing.prepare(box.engine, before, after, sampling.options())
     if view.dry_run:
         show.prompt(box, prepared.request, as_json=view.json)
@@ -188,12 +188,12 @@ def tests(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     file, text = read_source(file)
-    check(view.output, reads=[file])
+    check(view.output, reads=setup.reads(folders, template, file))
     options = code_write.read_options(code, tell, sampling, view=view, file=file)
     options["template"] = template
     if framework is not None:
         framework = inputs.read_argument(framework, name="--framework")
-    box = setup.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
     writing = box.prepare_code(options)
     case = box.tests_case(writing, text, framework=framework)
     code_write.one(box, writing, case, view=view, strict=code.strict)
@@ -245,7 +245,8 @@ def commit(
     folders, settings = setup.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
-    check(report.output)
+    own = engine.model if hook else None  # a hook names it, and does not open it
+    check(report.output, reads=setup.reads(folders, template, own))
     if hook:
         if report.json or report.stats:
             raise UsageError("a hook begins a message: --hook goes without --json and --stats")
@@ -258,7 +259,7 @@ def commit(
             path.chmod(path.stat().st_mode | 0o111)  # git passes over others
         return
     diff = staged_diff()
-    box = setup.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine, writes=report.output)
     result = box.commit_message(diff, body=body, **read_options(template, tell, sampling))
     with open_sink(report.output) as sink:
         if report.json:

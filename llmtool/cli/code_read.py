@@ -10,6 +10,7 @@ from llmtool.cli import groups as g
 from llmtool.cli.code_options import ReportGroup, TellGroup
 from llmtool.cli.result_file import check, open_sink
 from llmtool.errors import InputError, LowConfidence, RecordsFailed, UsageError
+from llmtool.sizes import format_count
 from llmtool.tasks.coding.gap import parse_range, take_lines
 from llmtool.tasks.coding.git import staged_diff
 from llmtool.tasks.coding.results import SEVERITIES, LeftOut, Review
@@ -68,9 +69,9 @@ def explain(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     file, text = read_source(place)
-    check(view.output, reads=[file])
+    check(view.output, reads=setup.reads(folders, template, file))
     options = read_options(template, tell, sampling)
-    box = setup.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
     prepared = box.prepare(options)
     case = Case(variables={prepared.template.find_material() or "code": text})
     if view.dry_run:
@@ -116,7 +117,7 @@ def review(
         raise UsageError("--sarif and --json exclude each other")
     if staged and source.file:
         raise UsageError("--staged and -f exclude each other")
-    check(report.output, reads=source.file or [])
+    check(report.output, reads=setup.reads(folders, template, *(source.file or [])))
     options = read_options(template, tell, sampling)
     if staged:
         diff: str | None = staged_diff()
@@ -124,7 +125,7 @@ def review(
         _, diff = inputs.gather(
             None, source.file or [], no_stdin=source.no_stdin, errors=source.errors.value
         )
-    box = setup.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine, writes=report.output)
     result = box.review_code(diff or "", **options)
     with open_sink(report.output) as sink:
         if as_sarif:
@@ -141,7 +142,7 @@ def review(
     if not result.findings:
         output.note("nothing was found")
     if report.stats:
-        parts = f"{result.n_parts} part{'s' * (result.n_parts != 1)}"
+        parts = format_count(result.n_parts, "part")
         output.note(f"{result.seconds:.3f} s, {parts}, {result.usage.prompt_tokens} prompt tokens")
     judge(result, fail_on)
 
@@ -174,9 +175,8 @@ def judge(result: Review, fail_on: str | None) -> None:
     limit = [str(severity) for severity in SEVERITIES].index(fail_on)
     bad = [f for f in result.findings if SEVERITIES.index(f.severity) <= limit]
     if bad:
-        n = len(bad)
         raise LowConfidence(
-            f"{n} finding{'s' * (n > 1)} of severity {fail_on} or worse; the first: "
+            f"{format_count(len(bad), 'finding')} of severity {fail_on} or worse; the first: "
             f"{bad[0].path}:{bad[0].line}"
         )
     if result.n_failed:

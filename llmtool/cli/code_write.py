@@ -12,6 +12,7 @@ from llmtool.cli.code_options import CodeGroup, TellGroup
 from llmtool.cli.result_file import check, open_sink
 from llmtool.engine.types import Failed
 from llmtool.errors import ContractError, UsageError
+from llmtool.sizes import format_count
 from llmtool.tasks.coding.results import Code, RanTests
 from llmtool.tasks.coding.run_tests import PLACE, TestCommand
 from llmtool.tasks.coding.writing import Writing, broken
@@ -49,18 +50,19 @@ def write(
     options = read_options(code, tell, sampling, view=view)
     options["template"] = template
     given = frozenset(options.get("variables") or ())
+    reads = setup.reads(folders, template, *(source.file or []))
     if batch.each is not None:
-        reader = batches.open_reader(batch, source, view)
+        reader = batches.open_reader(batch, source, view, reads=reads)
         prompt = None if request is None else inputs.read_argument(request)
     else:
         batches.refuse(batch)
-        check(view.output, reads=source.file or [])
+        check(view.output, reads=reads)
         prompt, material = inputs.gather(
             request, source.file or [], no_stdin=source.no_stdin, errors=source.errors.value
         )
         if prompt is None:
             prompt, material = material, None  # what stands alone is the request
-    box = setup.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
     writing = box.prepare_code(options, strict=batch.each is not None)
     if batch.each is not None:
         alone = prompt is None and {"prompt", "input"} <= writing.template.inputs.keys()
@@ -221,5 +223,5 @@ def statistics(result: Code) -> None:
     output.note(
         f"{result.seconds:.3f} s, {usage.prompt_tokens} prompt tokens "
         f"({usage.cached_tokens} from the cache), {usage.completion_tokens} written, "
-        f"{result.rounds} round{'s' * (result.rounds != 1)} of repair"
+        f"{format_count(result.rounds, 'round')} of repair"
     )

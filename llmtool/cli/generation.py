@@ -11,7 +11,6 @@ from llmtool.cli import groups as g
 from llmtool.cli.result_file import check
 from llmtool.engine.types import Token
 from llmtool.errors import UsageError
-from llmtool.prompts.library import is_path
 from llmtool.tasks.each import Binding, fill
 from llmtool.tasks.options import GenerateOptions
 from llmtool.tasks.prepare import Preparation
@@ -72,7 +71,7 @@ def command(
     name = options["template"]
     given = frozenset(options.get("variables") or ())
     template = setup.open_library(folders).load(name)
-    reads = [*reply.reads, *([name] if is_path(name) else [])]
+    reads = setup.reads(folders, name, *reply.reads, *(source.file or []))
     if batch.each is not None:
         reader = batches.open_reader(batch, source, view, reads=reads)
         prompt = None if text is None else inputs.read_argument(text, errors=source.errors.value)
@@ -80,7 +79,7 @@ def command(
         options["variables"] = {**(options.get("variables") or {}), **fixed}
     else:
         batches.refuse(batch)
-        check(view.output, reads=[*(source.file or []), *reads])
+        check(view.output, reads=reads)
         prompt, material = inputs.gather(
             text,
             source.file or [],
@@ -88,7 +87,7 @@ def command(
             errors=source.errors.value,
             required=template.needs_text(given),
         )
-    box = setup.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
     prepared = box.prepare_run(name, options, {})
     if batch.each is not None:
         if view.dry_run:

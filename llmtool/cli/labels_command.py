@@ -19,11 +19,13 @@ from llmtool.errors import (
     UsageError,
 )
 from llmtool.records.readers import Reader, Record
+from llmtool.sizes import format_count
 from llmtool.tasks.each import Binding, fill
 from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Classification, Result
 from llmtool.tasks.scoring.balanced import BalancedLabelling
 from llmtool.tasks.scoring.labelling import Labelling
+from llmtool.tasks.scoring.labels import no_such_label
 from llmtool.toolbox import Toolbox
 
 _MAX_NUMBERS = 12  # labels whose counts are told after a batch
@@ -85,24 +87,26 @@ def classify(
         "min_coverage": wanted.min_coverage,
         "overflow": overflow,
     }
+    reads = setup.reads(folders, labels.template, *labels.reads, *(source.file or []))
     fits_only = False
     prompt = material = reader = None
     if batch.each is not None:
         if text is not None:
             raise UsageError("a text and --each exclude each other: a batch brings its own texts")
-        reader = batches.open_reader(batch, source, view, reads=labels.reads)
+        reader = batches.open_reader(batch, source, view, reads=reads)
     else:
         batches.refuse(batch)
-        check(view.output, reads=[*(source.file or []), *labels.reads])
+        check(view.output, reads=reads)
         if labels.calibrate is not None and text is None and not source.file:
             material = None if source.no_stdin else inputs.read_optional_stdin()
             fits_only = material is None
         else:
             prompt, material = _gather(text, source)
-    box = setup.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
     labelling = box.prepare_labels(names, options)
     for name in (*wanted.fail_on, *wanted.expect):
-        _check_label(labelling, name)
+        if name not in labelling.names:
+            raise no_such_label(name, labelling.names)
     if labels.calibrate is not None:
         calibrate(box, labelling, labels.calibrate)
         if fits_only:
@@ -150,14 +154,6 @@ def _gather(text: str | None, source: g.SourceGroup) -> tuple[str | None, str | 
         no_stdin=source.no_stdin or beside,
         errors=source.errors.value,
     )
-
-
-def _check_label(labelling: Labelling, name: str) -> None:
-    if name not in labelling.names:
-        from llmtool.prompts.nearest import nearest
-
-        hint = nearest(name, labelling.names) or f" (there are: {', '.join(labelling.names)})"
-        raise UsageError(f"{name!r} is not one of the labels{hint}")
 
 
 def calibrate(
@@ -211,10 +207,9 @@ def _run_batch(
     if failed is not None:
         raise failed
     if tally.n_unwanted:
-        n = tally.n_unwanted
         raise LowConfidence(
-            f"{n} record{'s' * (n > 1)} with a label that --fail-on names, or none that --expect "
-            f"does; the first: {tally.first_unwanted}"
+            f"{format_count(tally.n_unwanted, 'record')} with a label that --fail-on names, "
+            f"or none that --expect does; the first: {tally.first_unwanted}"
         )
 
 

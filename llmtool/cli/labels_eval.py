@@ -57,10 +57,10 @@ def run(
         data
     ):
         raise UsageError("the texts that are measured must not be those of --calibrate")
-    check(view.output, reads=[data, *labels.reads])
     folders, settings = setup.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
+    check(view.output, reads=setup.reads(folders, labels.template, data, *labels.reads))
     names, options = labels_input.read_options(
         labels, text_field=text_field, label_field=label_field
     )
@@ -70,7 +70,7 @@ def run(
     texts = Texts(tuple(row["text"] for row in rows), tuple(row["label"] for row in rows))
     if names is None and labels.template is None:
         names = dict.fromkeys(sorted(set(texts.labels)), "")
-    box = setup.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
     labelling = box.prepare_labels(names, options)
     if labels.calibrate is not None:
         labels_command.calibrate(

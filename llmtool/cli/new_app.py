@@ -24,16 +24,16 @@ class Group(TyperGroup):
 
 
 def new_app(help: str | None = None, *, epilog: str | None = None, cls: Any = Group) -> typer.Typer:
-    """Return typer's app for a command, or with `help` for one that has subcommands.
+    """Return typer's app for a command, or with `help` for one that has subcommands, a `cls`.
 
     Rich-rendered help costs 100 ms; exceptions become exit codes in `app.main`.
     """
-    more: dict[str, Any] = {} if help is None else {"help": help, "cls": cls}
     return typer.Typer(
+        help=help,
+        cls=cls,
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         epilog=epilog,
         context_settings=HELP,
-        **more,
     )

@@ -238,6 +238,13 @@ def finish() -> None:
         raise OutputError(f"write error: {exc.strerror}") from exc
 
 
+def leave_line() -> None:
+    """End the line that a reply on a terminal was cut in."""
+    if stdout.is_mid_line and is_terminal(STDOUT):
+        with contextlib.suppress(OSError):
+            os.write(STDOUT, b"\n")
+
+
 def flush_quietly() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
@@ -246,9 +253,8 @@ def flush_quietly() -> None:
 
 def end_by_signal(number: int | None) -> NoReturn:
     """End the way the signal ends a program, so that shell loops stop as well."""
-    if number == signal.SIGINT and stdout.is_mid_line and is_terminal(STDOUT):
-        with contextlib.suppress(OSError):
-            os.write(STDOUT, b"\n")
+    if number == signal.SIGINT:
+        leave_line()
     flush_quietly()
     if number is None or not hasattr(signal, "raise_signal"):
         os._exit(1)

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from llmtool.cli import output
-from llmtool.sizes import format_bytes
+from llmtool.sizes import format_bytes, format_count
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 _SHOW_SECONDS = 0.2
 _RATE_SECONDS = 1.0  # what is done in less says nothing about the rest
 _QUIET_SECONDS = 15.0  # between two lines where nobody watches a bar
-
-
-def count(n: int) -> str:
-    return f"{n:,} record{'s' * (n != 1)}"
 
 
 class RecordProgress:
@@ -59,7 +55,7 @@ def how_far(
         >>> how_far(10, 40, seconds=2.0)
         '10 records, 5.0/s, 0:06 left'
     """
-    parts = [count(n_before + done)]
+    parts = [format_count(n_before + done, "record")]
     rate = done / seconds if seconds >= _RATE_SECONDS else 0.0
     if rate:
         parts.append(f"{rate:.1f}/s")

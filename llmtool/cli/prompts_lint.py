@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from llmtool.cli import options as o
+from llmtool.sizes import format_count
 
 Name = Annotated[str, typer.Argument(metavar="NAME|PATH", help="A template by name, or a path.")]
 
@@ -55,11 +56,11 @@ def lint(
         for finding in findings:
             output.stdout.write(f"{' '.join(str(finding).split())}\n")
     broken = {finding.file for finding in findings if strict or finding.level == "error"}
-    one = len(chosen) == 1
+    templates = format_count(len(chosen), "template")
     if not chosen:
         output.note("you have no templates (`llmtool prompts new NAME` writes one)")
     elif broken:
-        output.note(f"{len(broken)} of {len(chosen)} template{'s' * (not one)} failed")
+        output.note(f"{len(broken)} of {templates} failed")
         raise typer.Exit(ExitCode.TEMPLATE)
     else:
-        output.note(f"{len(chosen)} template{'s' * (not one)} can be used")
+        output.note(f"{templates} can be used")

@@ -20,6 +20,7 @@ from llmtool.prompts.preview import preview
 from llmtool.prompts.render import Rendered
 from llmtool.prompts.template import Template
 from llmtool.records.text import Errors
+from llmtool.sizes import format_count
 
 
 def entries(library: Library) -> list[dict[str, Any]]:
@@ -193,20 +194,19 @@ def messages(rendered: Rendered, counts: Counts | None, *, as_json: bool) -> Non
         _write_turns(rendered, counts)
     if counts is not None:
         how = "" if rendered.text is not None else ", with the marks of the chat template"
-        output.note(f"{_tokens(counts.prompt)} of {counts.model} as a whole{how}")
+        output.note(f"{format_count(counts.prompt, 'token')} of {counts.model} as a whole{how}")
 
 
 def _write_turns(rendered: Rendered, counts: Counts | None) -> None:
     heads: list[str] = [message.role for message in rendered.messages]
     if counts is not None:
-        heads = [f"{role} ({_tokens(n)})" for role, n in zip(heads, counts.messages, strict=True)]
+        heads = [
+            f"{role} ({format_count(n, 'token')})"
+            for role, n in zip(heads, counts.messages, strict=True)
+        ]
     texts = [message.content for message in rendered.messages]
     if rendered.prefill:
         heads, texts = [*heads, "assistant"], [*texts, rendered.prefill]
     for index, (head, text) in enumerate(zip(heads, texts, strict=True)):
         output.stdout.write(f"{'' if index == 0 else chr(10)}{head}:\n{text}")
         output.stdout.end_line()
-
-
-def _tokens(n: int) -> str:
-    return f"{n} token{'s' * (n != 1)}"

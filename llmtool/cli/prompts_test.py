@@ -12,6 +12,7 @@ import typer
 
 from llmtool.cli import groups as g
 from llmtool.cli import options as o
+from llmtool.sizes import format_count
 
 if TYPE_CHECKING:
     from llmtool.config import Folders, Settings
@@ -88,13 +89,15 @@ def test(
     """
     from llmtool.cli import prompts_test_show as show
     from llmtool.cli import setup
-    from llmtool.cli.result_file import open_sink
+    from llmtool.cli.result_file import check, open_sink
     from llmtool.testing.junit import write_junit
 
     started = time.perf_counter()
     folders, settings = setup.start(color=common.color.value, quiet=common.quiet, offline=offline)
     before = read_baseline(baseline, update=update_baseline)
-    plans = make_plans(setup.open_library(folders), templates or [], split=split)
+    library = setup.open_library(folders)
+    plans = make_plans(library, templates or [], split=split)
+    check(junit, reads=list_files(library, plans, baseline))
     models = list(dict.fromkeys(model or []))
     check_models(folders, settings, models)
     references: list[str | None] = [*models] or [None]
@@ -111,7 +114,7 @@ def test(
                 parallel=parallel,
                 no_cache=no_cache,
             )
-            with setup.open_toolbox(folders, settings, engine) as box:
+            with setup.open_toolbox(folders, settings, engine, writes=junit) as box:
                 for plan in plans:
                     found = run(box, plan, folders, cached=not no_cache)
                     compared = (before.compare(each, tolerance=tolerance) for each in found)
@@ -148,6 +151,15 @@ def make_plans(library: Library, names: Sequence[str], *, split: str | None) -> 
         whose = "these templates have" if names else "no template of yours has"
         raise UsageError(f"nothing to test: {whose} {'no ' if names else ''}tests")
     return plans
+
+
+def list_files(library: Library, plans: Sequence[Plan], baseline: str | None) -> Iterator[str]:
+    """Yield the files that tests are read from: templates, their datasets, the baseline."""
+    if baseline is not None:
+        yield baseline
+    for plan in plans:
+        yield from (str(path) for path, _ in library.lineage(plan.reference))
+        yield from map(str, plan.datasets())
 
 
 def check_models(folders: Folders, settings: Settings, references: Sequence[str]) -> None:
@@ -223,5 +235,5 @@ def write_baseline(path: str, before: Baseline, outcomes: Sequence[Outcome]) -> 
         sink.write(encode(before.updated(outcomes)))
     known = [accepted(outcome) for outcome in outcomes]
     n = sum(outcome.status == "known" for outcome in known)
-    output.note(f"{path}: written, with {n} known failure{'' if n == 1 else 's'}")
+    output.note(f"{path}: written, with {format_count(n, 'known failure')}")
     return known

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from llmtool.cli import cells, drawing, output
 from llmtool.errors import ContractError
+from llmtool.sizes import format_count
 from llmtool.testing import Outcome
 
 _MARKS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "error": ("✗", "red")}
@@ -52,16 +53,12 @@ def summary(outcomes: Sequence[Outcome], *, seconds: float, as_json: bool) -> No
         )
     if n_bad:
         errors = f", {counts['error']} of them by an error" if counts["error"] else ""
-        raise ContractError(f"{n_bad} of {_tests(len(outcomes))} failed{errors}")
+        raise ContractError(f"{n_bad} of {format_count(len(outcomes), 'test')} failed{errors}")
     if not as_json:
         known = f", {counts['known']} failed as known" if counts["known"] else ""
         kept = all(outcome.n_cached == outcome.n for outcome in outcomes)
         how = "all replies kept from before" if kept else f"{seconds:.1f} s"
-        output.note(f"{_tests(counts['passed'])} passed{known} ({how})")
-
-
-def _tests(n: int) -> str:
-    return f"{n} test{'' if n == 1 else 's'}"
+        output.note(f"{format_count(counts['passed'], 'test')} passed{known} ({how})")
 
 
 def _cells(outcome: Outcome) -> Iterator[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from llmtool.cli import output
 from llmtool.errors import OutputError, UsageError
 
-_open: set[FileResult] = set()
+_unfinished: set[FileResult] = set()
 _DESCRIPTOR = re.compile(r"-|/dev/stdout|/dev/stderr|/(?:dev|proc/self)/fd/(\d+)")
 
 
@@ -60,7 +60,7 @@ def open_sink(path: str | None) -> Iterator[output.Result]:
 
 def discard_all() -> None:
     """Leave no part of any result behind, when the process cannot go on."""
-    for file in list(_open):
+    for file in list(_unfinished):
         file.discard()
 
 
@@ -80,7 +80,7 @@ class FileResult(output.Result):
         except OSError as exc:
             raise OutputError(f"{path}: cannot be written: {exc.strerror}") from exc
         self._is_open = True
-        _open.add(self)
+        _unfinished.add(self)
 
     def _open(self, path: str) -> int:
         descriptor = _DESCRIPTOR.fullmatch(path)
@@ -124,7 +124,7 @@ class FileResult(output.Result):
 
     def discard(self) -> None:
         """Leave no part of a result behind."""
-        _open.discard(self)
+        _unfinished.discard(self)
         if self._is_open:
             self._is_open = False
             with contextlib.suppress(OSError):

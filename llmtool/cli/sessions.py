@@ -132,12 +132,13 @@ def export(
 ) -> None:
     """Write a session as Markdown, as JSON, or as a page of HTML that needs nothing else."""
     from llmtool.cli import sessions_show
-    from llmtool.cli.result_file import open_sink
+    from llmtool.cli.result_file import check, open_sink
     from llmtool.sessions import export as exporting
 
     chosen = sessions_show.choose_format(to_file, format.value if format else None)
     sessions, _ = _open(common)
     text = exporting.export(sessions.load(name), chosen)
+    check(to_file, reads=[str(sessions.path(name))])
     with open_sink(to_file) as sink:
         sink.write(text)
 

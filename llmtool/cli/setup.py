@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,6 +13,7 @@ from llmtool import config
 from llmtool.cli import choose, inputs, output, signals
 from llmtool.cli.groups import EngineGroup
 from llmtool.cli.progress import DownloadProgress
+from llmtool.cli.result_file import refuse_read
 from llmtool.errors import UsageError
 from llmtool.toolbox import Toolbox
 
@@ -45,10 +47,29 @@ def open_library(folders: config.Folders) -> Library:
     return Library(user_folders=folders.prompt_folders)
 
 
+def reads(folders: config.Folders, template: str | None, *others: str | None) -> Iterator[str]:
+    """Yield the files that a command reads: a template's, those that it extends, and others.
+
+    The model's are not among them: `open_toolbox`, which finds it, looks at those.
+    """
+    yield from filter(None, others)
+    if template is not None:
+        yield from (str(path) for path, _ in open_library(folders).lineage(template))
+
+
 def open_toolbox(
-    folders: config.Folders, settings: config.Settings, engine: EngineGroup
+    folders: config.Folders,
+    settings: config.Settings,
+    engine: EngineGroup,
+    *,
+    writes: str | None = None,
 ) -> Toolbox:
-    """Return a toolbox on the chosen model, found or fetched, that signals can stop."""
+    """Return a toolbox on the chosen model, found or fetched, that signals can stop.
+
+    Raises:
+        UsageError: the file that the command `writes` is one of the model's.
+        LlmtoolError: as finding and fetching the model say.
+    """
     model = engine.model
     asked = None
     if model is None and settings.model is None and choose.can_ask():
@@ -68,7 +89,10 @@ def open_toolbox(
     box.on_load_progress = _LoadStatus()
     with DownloadProgress(model or settings.model or "starter", quiet=output.is_quiet()) as bar:
         box.on_download_progress, box.on_note = bar, bar.note
-        box.find_model()
+        found = box.find_model()
+    if writes is not None:
+        refuse_read(writes, map(str, found.parts))
+    signals.name_model(found.name)
     if asked is not None:
         choose.remember(folders, asked)
     if box.uses_starter_unasked:

@@ -16,6 +16,7 @@ _cancellation: Cancellation | None = None
 _waiting = False
 _enduring = False
 _received: set[int] = set()
+_model = ""
 
 
 def install(cancellation: Cancellation | None = None) -> Cancellation:
@@ -29,15 +30,28 @@ def install(cancellation: Cancellation | None = None) -> Cancellation:
     return _cancellation
 
 
+def name_model(name: str) -> None:
+    """Say which model is in use from now on, for the error that its file is gone."""
+    global _model
+    _model = name
+
+
 def _end_by_fault() -> None:
-    """End the process, whose main thread cannot go on: a page of the model's file is gone."""
+    """End the process, whose main thread cannot go on: a page of the model's file is gone.
+
+    A `kill -BUS` from outside looks the same, and is told as that.
+    """
     from llmtool.cli import output, result_file
 
-    result_file.discard_all()
-    output.error(
-        "the model's file was cut off while it was in use, or its disk failed: fetch it again"
-    )
-    os._exit(ExitCode.MODEL_UNREADABLE)
+    try:
+        result_file.discard_all()
+        output.leave_line()
+        output.error(
+            f"the file of the model {_model} was cut off while it was in use, or its disk failed: "
+            "fetch it again"
+        )
+    finally:  # or the main thread would meet the fault for ever
+        os._exit(ExitCode.MODEL_UNREADABLE)
 
 
 def _handle(number: int, _frame: FrameType | None) -> None:
@@ -95,9 +109,6 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         _waiting = False
-
-
-_enduring = False
 
 
 def stopped(number: int | None) -> Cancelled:

@@ -11,6 +11,7 @@ from llmtool.cli import inputs, output, setup, show
 from llmtool.cli.documents_input import read_documents
 from llmtool.cli.result_file import check, open_sink
 from llmtool.errors import UsageError
+from llmtool.sizes import format_count
 from llmtool.tasks.each import Binding
 from llmtool.tasks.options import SummarizeOptions
 from llmtool.tasks.prepare import Case
@@ -68,19 +69,20 @@ def summarize(
     }
     SummarizeTask.check_summarize(options)  # before a model is looked for
     paths = [*files, *(source.file or [])]
+    reads = setup.reads(folders, template, *paths)
     texts: list[tuple[str, str]] = []
     reader = None
     if batch.each is not None:
         if together:
             raise UsageError("--together and --each contradict each other")
-        reader = batches.open_reader(batch, source.reading(paths), view)
+        reader = batches.open_reader(batch, source.reading(paths), view, reads=reads)
     else:
         batches.refuse(batch)
-        check(view.output, reads=paths)
+        check(view.output, reads=reads)
         texts = read_documents(paths, no_stdin=source.no_stdin, errors=source.errors.value)
         if together and len(texts) > 1:
             texts = [("all files", str(inputs.join(texts)))]
-    box = setup.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
     summarizer = box.prepare_summarize(options)
     if reader is not None:
         given = frozenset(options.get("variables") or ()) | {"length", "focus", "place"}
@@ -165,9 +167,9 @@ class _Progress:
 
 def _statistics(result: Summary) -> None:
     n, kept = len(result.chunks), result.n_cached_notes
-    how = f"{result.strategy} in {n} part{'s' * (n > 1)}"
+    how = f"{result.strategy} in {format_count(n, 'part')}"
     if result.n_rounds:
-        how += f" and {result.n_rounds} round{'s' * (result.n_rounds > 1)} of notes"
+        how += f" and {format_count(result.n_rounds, 'round')} of notes"
     if kept:
         how += f" ({kept} kept from before)"
     usage, rate = result.usage, result.usage.completion_tokens / max(result.seconds, 1e-9)

@@ -66,18 +66,18 @@ def translate(
         "variables": setup.parse_params(param or []),
         "thinking": think,
     }
-    terms = [glossary] if glossary else []
+    reads = setup.reads(folders, template, glossary, *(source.file or []))
     reader = name = material = None
     if batch.each is not None:
         if text is not None:
             raise UsageError("a text and --each exclude each other: a batch brings its own texts")
-        reader = batches.open_reader(batch, source, view, reads=terms)
+        reader = batches.open_reader(batch, source, view, reads=reads)
     else:
         batches.refuse(batch)
-        check(view.output, reads=[*(source.file or []), *terms])
+        check(view.output, reads=reads)
         name, material = _gather(text, source)
     find_language(to)  # before a model is looked for
-    box = setup.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
     translator = box.prepare_translate(to, options)
     if reader is not None:
         given = frozenset(options.get("variables") or ()) | {"to", "source", "terms", "marks"}

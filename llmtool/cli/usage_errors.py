@@ -30,7 +30,9 @@ def in_our_words(message: str) -> str:
         >>> in_our_words("Invalid value for '--limit': 0 is not in the range x>=1.")
         "invalid value for '--limit': 0 is less than 1"
     """
-    message = " ".join(message.split()).rstrip(".")
+    message = " ".join(message.split())
+    if not message.startswith("No such option"):  # which ends with what was typed
+        message = message.removesuffix(".")
     for pattern, words in _WORDS:
         message = re.sub(pattern, words, message)
     message = re.sub(r"(\d)\.0 is (not between|less|more)", r"\1 is \2", message)

@@ -6,7 +6,7 @@ between the spans stays as it was, so that a document without a translation is i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -79,16 +79,3 @@ class Document(Protocol):
     def compare(self, output: str) -> str | None:
         """Return in what the structure of a whole output differs from the source's, or None."""
         ...
-
-
-def rewrite(document: Document, translations: Mapping[int, Sequence[Part]]) -> str:
-    """Return the source with translations, by the index of their segment, in their places."""
-    written, at = [], 0
-    for index, segment in enumerate(document.segments):
-        if index not in translations:
-            continue
-        written.append(document.source[at : segment.start])
-        written.append(document.encode(segment, translations[index]))
-        at = segment.end
-    written.append(document.source[at:])
-    return "".join(written)

@@ -24,15 +24,16 @@ STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 # The kernel's answer to a look at a part of a mapped file that is not there any more.
-_FAULT = getattr(signal, "SIGBUS", None)
-_on_fault: Callable[[], object] | None = None
+_FAULT_SIGNAL = getattr(signal, "SIGBUS", None)
+_on_fault: Callable[[], object] | None = None  # of the process: SIGBUS does not say whose watch
 
 
 def end_faults_with(end: Callable[[], object]) -> None:
     """Call `end`, which has to end the process, when a model's file is cut off while in use.
 
-    Without it the process ends by SIGBUS. Native code that the main thread runs is what it works
-    for: the fault comes again and again there, until another thread has called `end`.
+    There is one for the whole process, the last that was given; without any the process ends by
+    SIGBUS. Native code that the main thread runs is what it works for: the fault comes again and
+    again there, until another thread has called `end`.
     """
     global _on_fault
     _on_fault = end
@@ -64,10 +65,10 @@ class SignalWatch:
             if self._writer < 0 and not self._start():
                 return
             self._previous = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-            if _on_fault is not None and _FAULT is not None:
-                self._faults = signal.getsignal(_FAULT) == signal.SIG_DFL
+            if _on_fault is not None and _FAULT_SIGNAL is not None:
+                self._faults = signal.getsignal(_FAULT_SIGNAL) == signal.SIG_DFL
                 if self._faults:
-                    signal.signal(_FAULT, _wait_for_the_end)
+                    signal.signal(_FAULT_SIGNAL, _wait_for_the_end)
 
     def __exit__(
         self,
@@ -78,9 +79,9 @@ class SignalWatch:
         if not self._entered:
             return
         self._entered = False
-        if self._faults and _FAULT is not None:
+        if self._faults and _FAULT_SIGNAL is not None:
             self._faults = False
-            signal.signal(_FAULT, signal.SIG_DFL)
+            signal.signal(_FAULT_SIGNAL, signal.SIG_DFL)
         if self._writer >= 0:
             signal.set_wakeup_fd(self._previous, warn_on_full_buffer=False)
         if self._replaced:
@@ -114,7 +115,7 @@ class SignalWatch:
 
     def _read(self, reader: int) -> None:
         while received := os.read(reader, 1):
-            if received[0] == _FAULT and _on_fault is not None:
+            if received[0] == _FAULT_SIGNAL and _on_fault is not None:
                 _on_fault()
             if received[0] in STOP_SIGNALS and self._entered:
                 self._cancellation.cancel(received[0])

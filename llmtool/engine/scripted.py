@@ -10,6 +10,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from llmtool.engine.reply import Reply
 from llmtool.engine.text_stream import ThoughtMarks
@@ -31,6 +32,8 @@ from llmtool.engine.types import (
 )
 from llmtool.errors import ContextOverflow, LlmtoolError
 
+R = TypeVar("R", Request, ScoreRequest)
+E = TypeVar("E")
 GAP = "<gap>"  # how a prompt with a gap is written in `prompts`
 _IDLE_SECONDS = 0.001
 _WORD = re.compile(r"\s*\S+|\s+")
@@ -105,38 +108,18 @@ class ScriptedEngine:
         """There is no state to keep."""
 
     def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
-        for request in requests:
-            if request is None:
-                time.sleep(_IDLE_SECONDS)
-                continue
-            if isinstance(request, Failed):
-                yield request
-                continue
-            try:
-                yield from self._serve(request)
-            except LlmtoolError as exc:
-                yield Failed(request.id, exc)
+        return _answer(requests, self._serve)
 
     def score(self, requests: Iterable[ScoreRequest | Failed | None]) -> Iterator[Scores | Failed]:
-        for request in requests:
-            if request is None:
-                time.sleep(_IDLE_SECONDS)
-                continue
-            if isinstance(request, Failed):
-                yield request
-                continue
-            try:
-                self.cancellation.check()
-                yield self._score(request)
-            except LlmtoolError as exc:
-                yield Failed(request.id, exc)
+        return _answer(requests, self._score)
 
-    def _score(self, request: ScoreRequest) -> Scores:
+    def _score(self, request: ScoreRequest) -> Iterator[Scores]:
+        self.cancellation.check()
         prompt = self.tokenize(request.prompt)
         self.prompts.append(prompt.text)
         self.fit(len(prompt.token_ids), 1)
         alike = -math.log(len(request.candidates))
-        return Scores(
+        yield Scores(
             id=request.id,
             logprobs=tuple(
                 (self._scores(prompt.text, text) if self._scores else alike,)
@@ -186,3 +169,20 @@ class ScriptedEngine:
         if callable(self._replies):
             return self._replies(prompt)
         return self._replies[(self._served - 1) % len(self._replies)]
+
+
+def _answer(
+    requests: Iterable[R | Failed | None], serve: Callable[[R], Iterator[E]]
+) -> Iterator[E | Failed]:
+    """Serve requests one after another; one that fails, or has failed before, is told as such."""
+    for request in requests:
+        if request is None:
+            time.sleep(_IDLE_SECONDS)
+            continue
+        if isinstance(request, Failed):
+            yield request
+            continue
+        try:
+            yield from serve(request)
+        except LlmtoolError as exc:
+            yield Failed(request.id, exc)

@@ -76,10 +76,6 @@ class Weights:
         return int(self._lib.llama_vocab_n_tokens(self._vocab))
 
     @cached_property
-    def n_layer(self) -> int:
-        return int(self._lib.llama_model_n_layer(self._model))
-
-    @cached_property
     def size_bytes(self) -> int:
         return int(self._lib.llama_model_size(self._model))
 

@@ -144,16 +144,6 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         return self.text("tokenizer.chat_template")
 
     @property
-    def chat_templates(self) -> dict[str, str]:
-        """Every chat template by its name; the main one is `default`."""
-        prefix = "tokenizer.chat_template"
-        found = {"default": self.chat_template} if self.chat_template else {}
-        for key, value in self.metadata.items():
-            if key.startswith(f"{prefix}.") and isinstance(value, str):
-                found[key[len(prefix) + 1 :]] = value
-        return found
-
-    @property
     def special_tokens(self) -> dict[str, int]:
         """Roles (`bos`, `eos`, `eot`, `padding`, …) and their token ids."""
         prefix, suffix = "tokenizer.ggml.", "_token_id"

@@ -81,9 +81,8 @@ def import_file(
 def _make_temporary(store: Store, cancelled: Callable[[], bool]) -> Iterator[Path]:
     """Make a folder for the files of an import, and hold it."""
     with contextlib.ExitStack() as stack:
-        with files.lock(
-            store.registry_file, cancelled=cancelled
-        ):  # so that nobody sees it before it is held
+        # Under the lock, so that nobody sees it before it is held.
+        with files.lock(store.registry_file, cancelled=cancelled):
             made = tempfile.TemporaryDirectory(
                 prefix=_TEMPORARY_PREFIX,
                 dir=store.imported_folder,
@@ -91,8 +90,7 @@ def _make_temporary(store: Store, cancelled: Callable[[], bool]) -> Iterator[Pat
             )
             folder = Path(stack.enter_context(made))
             stack.enter_context(hold(folder))
-        with files.write_errors("the store"):  # or the lock would take them for its own
-            yield folder
+        yield folder
 
 
 def list_temporary(store: Store) -> list[Path]:

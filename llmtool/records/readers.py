@@ -15,6 +15,7 @@ import msgspec
 from llmtool.errors import InputError, LlmtoolError, UsageError, why_not_json
 from llmtool.records.lines import Line, LineSource, read_file, too_long
 from llmtool.records.text import MAX_BYTES, Errors, decode
+from llmtool.sizes import format_count
 
 Format = Literal["line", "jsonl", "csv", "file"]
 
@@ -236,9 +237,8 @@ class _CsvFile:
                 yield _record(place, data, fields=self._guess(data), error=cells)
             elif len(cells) != len(self.columns):
                 n, wanted = len(cells), len(self.columns)
-                error = InputError(
-                    f"{place}: {n} cell{'s' * (n != 1)} where the header has {wanted}"
-                )
+                told = f"{place}: {format_count(n, 'cell')} where the header has {wanted}"
+                error = InputError(told)
                 yield _record(place, data, fields=self._named(cells), error=error)
             else:
                 yield _record(place, data, fields=self._named(cells))

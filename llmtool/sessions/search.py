@@ -87,7 +87,7 @@ def search(sessions: Sessions, query: str, *, index: Path, limit: int = 20) -> F
                 with contextlib.suppress(sqlite3.DatabaseError, OSError):
                     return _search(_open(index), sessions, phrases, limit)
                 _discard(index)
-    except OutputError:
+    except (OutputError, OSError):
         pass  # a cache that cannot be written
     return _search(sqlite3.connect(":memory:"), sessions, phrases, limit)
 

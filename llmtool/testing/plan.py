@@ -41,6 +41,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     template: Template
     tests: tuple[Planned, ...]
 
+    def datasets(self) -> list[Path]:
+        """Return the files of its datasets."""
+        return [_dataset_of(each.test) for each in self.tests if each.kind == "dataset"]
+
 
 def make_plan(library: Library, reference: str, *, split: str | None = None) -> Plan:
     """Return the tests of a template, with the rows of their datasets.
@@ -97,10 +101,13 @@ def _plan(test: PlacedTest, template: Template, split: str | None) -> Planned:
     )
 
 
-def _read(test: PlacedTest, template: Template, split: str | None) -> list[Sample]:
+def _dataset_of(test: PlacedTest) -> Path:
     assert test.dataset is not UNSET
-    folder = Path(test.file).parent
-    path = folder / test.dataset
+    return Path(test.file).parent / test.dataset
+
+
+def _read(test: PlacedTest, template: Template, split: str | None) -> list[Sample]:
+    folder, path = Path(test.file).parent, _dataset_of(test)
     if not path.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"{path}: leads out of the template's folder")
     samples = read_dataset(path, inputs=template.inputs, output=template.output, split=split)

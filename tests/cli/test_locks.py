@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import error_line, seconds_to_end
+from command import LLMTOOL, error_line, seconds_to_end
+from terminal.screen import Terminal
 
 from llmtool import config, files
 from llmtool.config import Folders
@@ -99,6 +100,39 @@ def test_each_kind_of_lock_is_18_and_nothing_is_changed(
         act(folders, sessions, store)
     assert caught.value.exit_code == ExitCode.LOCKED
     assert contents(folders) == before
+
+
+def test_what_fails_under_a_lock_is_no_failure_of_the_lock(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError) as caught, files.lock(tmp_path / "file"):
+        raise PermissionError(13, "Permission denied", "another")
+    assert caught.value.filename == "another"
+    with files.lock(tmp_path / "file", timeout_seconds=0):
+        pass
+
+
+def test_an_index_that_cannot_be_thrown_away_is_left_alone(
+    folders: Folders, sessions: Sessions
+) -> None:
+    index = folders.cache / INDEX_NAME
+    (index / "folder").mkdir(parents=True)
+    assert search.search(sessions, "hello", index=index).total == 1
+    assert (index / "folder").is_dir()
+
+
+def test_a_signal_ends_the_wait_to_remember_an_answer(
+    env: dict[str, str], locked: Callable[[str], None], tiny: Path
+) -> None:
+    """The one wait that begins at a terminal; those of other commands are below."""
+    locked("config")
+    del env["HF_HUB_OFFLINE"]  # without a network nothing is there to choose from
+    with Terminal([*LLMTOOL, "gen", "Go on", "--max-tokens", "2"], env) as terminal:
+        terminal.wait_for("Which one?")
+        terminal.send(f"{tiny}\r")
+        time.sleep(1.5)
+        begin = time.monotonic()
+        terminal.send("\x03")
+        assert terminal.exit_status == 130
+        assert time.monotonic() - begin < 1
 
 
 COMMANDS = {

@@ -75,7 +75,9 @@ def run(
     file = tmp_path / "model.gguf"
     file.write_bytes(b"GGUF")
 
-    def open_toolbox(folders: Any, settings: Any, group: EngineGroup) -> Toolbox:
+    def open_toolbox(
+        folders: Any, settings: Any, group: EngineGroup, *, writes: str | None
+    ) -> Toolbox:
         name = group.model or "scripted"
         box = Scripted(name, engine=engine, folders=folders, settings=settings)
         box.file = file

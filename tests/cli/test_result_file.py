@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,3 +89,129 @@ def test_the_file_of_an_option_is_not_written(
         line = error_line(run(*way, "-o", name, input=b"a\n"), 2)
         assert line == f"llmtool: {name}: is read and cannot be written at the same time"
         assert file.read_text() == content
+
+
+SAID = "{}: is read and cannot be written at the same time"
+TEMPLATE = """\
+llmtool: 1
+name: read
+inputs: {text: {type: text}}
+prompt: hello {{ text }}
+tests: [{dataset: d.csv, assert: [{type: contains, value: a}]}]
+"""
+MANY = ("--each", "line", "-f", "in.txt", "--jsonl", "--overwrite")
+# Every command that takes a model and writes a file.
+WRITERS: dict[str, tuple[str, ...]] = {
+    **{name: args for name, args in READERS.items() if name != "a batch"},
+    "classify eval": ("classify", "eval", "d.csv"),
+    "code commit": ("code", "commit"),
+    "code commit --hook": ("code", "commit", "--hook"),
+    "many: sum": ("sum", *MANY),
+    "many: translate": ("translate", "--to", "fr", *MANY),
+    "many: classify": ("classify", "-l", "a,b", *MANY),
+    "many: code": ("code", *MANY),
+    "many: gen": ("gen", "go on", *MANY),
+}
+# `run` is given its template as an argument; what goes into a gap has none.
+TEMPLATED = {name: args for name, args in WRITERS.items() if name not in ("run", "code complete")}
+
+
+@pytest.fixture
+def folder(run: Callable[..., Any], tmp_path: Path, tiny: Path) -> Path:
+    """Return the command's folder: with a model, a template, and something staged for git."""
+    folder = tmp_path / "work"
+    shutil.copy(tiny, folder / "m.gguf")
+    (folder / "read.yaml").write_text(TEMPLATE)
+    (folder / "d.csv").write_text("text,label\nhello,a\n")
+    (folder / "base.json").write_text('{"llmtool_baseline": 1, "tests": []}')
+    for words in (["init", "-q"], ["add", "in.txt"]):
+        subprocess.run(["git", *words], cwd=folder, check=True, timeout=60)
+    return folder
+
+
+@pytest.mark.parametrize("args", WRITERS.values(), ids=WRITERS)
+def test_the_model_is_not_written(
+    run_llmtool: Callable[..., Any], folder: Path, args: tuple[str, ...], tiny: Path
+) -> None:
+    line = error_line(run_llmtool(*args, "-m", "m.gguf", "-o", "m.gguf", cwd=folder), 2)
+    assert line.endswith(SAID.format("m.gguf"))
+    assert (folder / "m.gguf").read_bytes() == tiny.read_bytes()
+
+
+@pytest.mark.parametrize("args", TEMPLATED.values(), ids=TEMPLATED)
+def test_the_template_is_not_written(
+    run: Callable[..., Any], folder: Path, args: tuple[str, ...]
+) -> None:
+    line = error_line(run(*args, "-t", "./read.yaml", "-o", "read.yaml"), 2)
+    assert line.endswith(SAID.format("read.yaml"))
+    assert (folder / "read.yaml").read_text() == TEMPLATE
+
+
+@pytest.mark.parametrize("name", ["alias", "store", "setting", "second part"])
+def test_a_model_that_is_named_otherwise_is_not_written(
+    run_llmtool: Callable[..., Any],
+    folder: Path,
+    env: dict[str, str],
+    name: str,
+) -> None:
+    from llmtool.config import find_folders
+    from llmtool.models.store import Store
+
+    file, words, more = folder / "m.gguf", ("-m", "big"), {}
+    store = Store(find_folders(env))
+    if name == "alias":
+        store.set_alias("big", str(file))
+    elif name == "store":
+        file = store.import_file(file, name="big").path
+    elif name == "setting":
+        words, more = (), {"LLMTOOL_MODEL": str(file)}
+    else:
+        first = folder / "m-00001-of-00002.gguf"
+        file = folder / "m-00002-of-00002.gguf"
+        shutil.copy(folder / "m.gguf", first)
+        shutil.copy(folder / "m.gguf", file)
+        words = ("-m", str(first))
+    before = file.read_bytes()
+    line = error_line(run_llmtool("gen", "hello", *words, "-o", file, cwd=folder, env=more), 2)
+    assert line.endswith(SAID.format(file))
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("target", ["child.yaml", "parent.yaml"])
+def test_a_template_of_the_user_and_what_it_extends_are_not_written(
+    run: Callable[..., Any], env: dict[str, str], target: str
+) -> None:
+    prompts = Path(env["LLMTOOL_CONFIG_DIR"], "prompts")
+    prompts.mkdir(parents=True)
+    (prompts / "parent.yaml").write_text("llmtool: 1\nname: parent\nprompt: hello\n")
+    (prompts / "child.yaml").write_text("llmtool: 1\nname: child\nextends: parent\n")
+    file = prompts / target
+    before = file.read_text()
+    assert error_line(run("run", "child", "-o", file), 2).endswith(SAID.format(file))
+    assert file.read_text() == before
+
+
+@pytest.mark.parametrize("name", ["read.yaml", "d.csv", "base.json", "m.gguf"])
+def test_what_tests_read_is_not_their_report(
+    run_llmtool: Callable[..., Any], folder: Path, name: str
+) -> None:
+    before = (folder / name).read_bytes()
+    words = ("./read.yaml", "-m", "m.gguf", "--baseline", "base.json", "--junit", name)
+    line = error_line(run_llmtool("prompts", "test", *words, cwd=folder), 2)
+    assert line.endswith(SAID.format(name))
+    assert (folder / name).read_bytes() == before
+
+
+def test_a_session_is_not_written_over_by_its_export(
+    run_llmtool: Callable[..., Any], env: dict[str, str]
+) -> None:
+    from llmtool.sessions.store import Sessions
+    from llmtool.sessions.types import Session, Turn
+
+    sessions = Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
+    sessions.save(Session(name="work", turns=(Turn(text="hello", reply="there"),)))
+    file = sessions.path("work")
+    before = file.read_bytes()
+    result = run_llmtool("sessions", "export", "work", "--format", "md", "-o", file)
+    assert error_line(result, 2).endswith(SAID.format(file))
+    assert file.read_bytes() == before

@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import INFINITE, linux, read_exactly, wait_until_mapped
+from command import INFINITE, LLMTOOL, linux, read_exactly, wait_until_mapped
+from terminal.screen import Terminal
+
+from llmtool.cli import output, result_file, signals
 
 Process = subprocess.Popen[bytes]
 LONG = ("--max-tokens", "60000", "--ctx-size", "65536", "--threads")
@@ -71,6 +74,34 @@ def test_it_is_told_in_the_middle_of_a_reply(
     read_exactly(process.stdout.fileno(), 10)
     cut(model)
     assert_told(process)
+
+
+@linux
+def test_on_a_terminal_it_is_told_in_a_line_of_its_own(env: dict[str, str], model: Path) -> None:
+    with Terminal([*LLMTOOL, "gen", "Go on", "-m", model, *LONG, "1"], env) as terminal:
+        terminal.wait_until(lambda: len(terminal.raw) > 50)
+        cut(model)
+        assert terminal.exit_status == 11
+    *_, last = terminal.raw.splitlines()
+    told = f"llmtool: the file of the model {model.name} was cut off while"
+    assert last.startswith(told.encode()), last
+
+
+@pytest.mark.parametrize(
+    ("where", "name"), [(result_file, "discard_all"), (output, "error")], ids=["discard", "tell"]
+)
+def test_the_process_ends_even_if_it_cannot_be_told(
+    monkeypatch: pytest.MonkeyPatch, where: Any, name: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    codes: list[int] = []
+    monkeypatch.setattr(where, name, fail)
+    monkeypatch.setattr(os, "_exit", codes.append)
+    with pytest.raises(MemoryError):
+        signals._end_by_fault()
+    assert codes == [11]
 
 
 @linux

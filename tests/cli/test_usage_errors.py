@@ -22,6 +22,10 @@ LINES = {
         ("gen", "--max-token", "3"),
         "no such option: --max-token (did you mean --max-tokens?) (see 'llmtool gen --help')",
     ),
+    "an option with dots": (
+        ("gen", "--none..."),
+        "no such option: --none... (see 'llmtool gen --help')",
+    ),
     "misspelt command": (
         ("models", "lss"),
         "no such command 'lss' (did you mean 'ls'?) (see 'llmtool models --help')",

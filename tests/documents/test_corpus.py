@@ -10,12 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from documents.rewriting import rewrite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmtool import Toolbox
 from llmtool.documents.formats import detect, parse
-from llmtool.documents.types import Document, Mask, Part, Segment, rewrite
+from llmtool.documents.types import Document, Mask, Part, Segment
 from llmtool.engine.scripted import ScriptedEngine
 
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())

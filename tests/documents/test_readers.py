@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from documents.rewriting import rewrite
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from llmtool.documents.formats import detect, parse
 from llmtool.documents.lines import balance, join, width, wrap
 from llmtool.documents.placeholders import split_parts
 from llmtool.documents.readable import html_text
-from llmtool.documents.types import Document, Format, Mask, Part, rewrite
+from llmtool.documents.types import Document, Format, Mask, Part
 from llmtool.errors import InputError, UsageError
 
 

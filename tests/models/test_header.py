@@ -31,7 +31,7 @@ def test_reads_what_a_header_says(write):
     assert (header.block_count, header.context_length, header.embedding_length) == (2, 512, 64)
     assert (header.head_count, header.head_count_kv) == ((4, 4), (2, 2))
     assert (header.key_length, header.value_length) == (16, 16)
-    assert header.chat_templates == {"default": "{{ messages }}"}
+    assert header.chat_template == "{{ messages }}"
     assert header.special_tokens == {"bos": 1, "eos": 2}
     assert header.n_params == 64 * 5 + 64
     assert header.weights_bytes == 4 * header.n_params
@@ -47,12 +47,6 @@ def test_reads_the_strings_of_an_array_on_request(write):
 def test_head_counts_may_be_a_list(write):
     changes = {"llama.attention.head_count_kv": ("[u32]", [2, 0])}
     assert read_header(write(build(changes))).head_count_kv == (2, 0)
-
-
-def test_named_chat_templates(write):
-    changes = {"tokenizer.chat_template.tool_use": ("str", "tools")}
-    templates = read_header(write(build(changes))).chat_templates
-    assert templates == {"default": "{{ messages }}", "tool_use": "tools"}
 
 
 def test_long_arrays_stay_in_the_file(write):

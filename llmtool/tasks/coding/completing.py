@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from llmtool.engine.types import Engine, Failed, Prompt, Request
+from llmtool.sizes import format_count
 from llmtool.tasks.coding.gap import fit
 from llmtool.tasks.coding.results import Code
 from llmtool.tasks.collect import stream_outcomes
@@ -74,9 +75,8 @@ def complete(
     check = syntax.check(language, before + reply.text + after)
     warnings = list(reply.warnings)
     if completing.n_left_out:
-        n = completing.n_left_out
-        lines = "line" if n == 1 else "lines"
-        warnings.append(f"the model did not see {n} {lines} furthest from the gap (--ctx-size)")
+        lines = format_count(completing.n_left_out, "line")
+        warnings.append(f"the model did not see {lines} furthest from the gap (--ctx-size)")
     if check.note:
         warnings.append(f"not checked: {check.note}")
     return Code(

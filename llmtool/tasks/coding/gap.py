@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from llmtool.errors import UsageError
+from llmtool.sizes import format_count
 from llmtool.tasks.coding.diffs import lines_of
 
 CountTokens = Callable[[str], int]
@@ -64,7 +65,9 @@ def take_lines(text: str, first: int, last: int, *, file: str) -> str:
     if first > last:
         raise UsageError(f"{file}: lines {first} to {last} end before they begin")
     if not 1 <= first <= last <= len(lines):
-        raise UsageError(f"{file} has {_lines(len(lines))}, and not {first} to {last}")
+        raise UsageError(
+            f"{file} has {format_count(len(lines), 'line')}, and not {first} to {last}"
+        )
     return "".join(lines[first - 1 : last])
 
 
@@ -85,7 +88,7 @@ def split_at(text: str, line: int, column: int | None, *, file: str) -> tuple[st
     if not text or text.endswith("\n"):
         lines.append("")
     if not 1 <= line <= len(lines):
-        raise UsageError(f"{file} has {_lines(len(lines))}, and no line {line}")
+        raise UsageError(f"{file} has {format_count(len(lines), 'line')}, and no line {line}")
     content = lines[line - 1].rstrip("\r\n")
     if column is None:
         column = len(content) + 1
@@ -95,10 +98,6 @@ def split_at(text: str, line: int, column: int | None, *, file: str) -> tuple[st
         )
     at = sum(map(len, lines[: line - 1])) + column - 1
     return text[:at], text[at:]
-
-
-def _lines(n: int) -> str:
-    return f"{n} line{'s' * (n != 1)}"
 
 
 def fit(before: str, after: str, *, max_tokens: int, count: CountTokens) -> Around:

@@ -123,11 +123,6 @@ class Review(Result, frozen=True, kw_only=True):
         """Return `findings`."""
         return {"findings": msgspec.to_builtins(self.findings)}
 
-    def worst(self) -> Severity | None:
-        """Return the severity of the worst finding, None without any."""
-        found = {finding.severity for finding in self.findings}
-        return next((severity for severity in SEVERITIES if severity in found), None)
-
 
 class CommitMessage(Result, frozen=True, kw_only=True):
     """What `commit_message` returns: `text` is the subject and, where asked for, the body."""

@@ -11,6 +11,7 @@ import msgspec
 
 from llmtool.engine.types import Engine, Failed, FinishReason, Request, Usage
 from llmtool.errors import ContextOverflow, ContractError, UsageError
+from llmtool.sizes import format_count
 from llmtool.tasks.coding import rounds
 from llmtool.tasks.coding.candidates import Candidate, loops, numbered, take_code
 from llmtool.tasks.coding.extracting import NO_CODE
@@ -252,7 +253,7 @@ class _Job:
             warnings["the reply was cut before its end (raise --max-tokens)"] = None
         if best.n_dropped:
             n = best.n_dropped
-            warnings[f"its last {n} line{'s' * (n > 1)}, unfinished, left out"] = None
+            warnings[f"its last {format_count(n, 'line')}, unfinished, left out"] = None
         if best.check.note:
             warnings[f"not checked: {best.check.note}"] = None
         status = best.check.status

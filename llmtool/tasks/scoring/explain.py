@@ -8,6 +8,7 @@ import msgspec
 
 from llmtool.engine.types import Engine, Failed
 from llmtool.errors import InputError
+from llmtool.sizes import format_count
 from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Classification
 from llmtool.tasks.scoring.labelling import Labelling
@@ -47,7 +48,7 @@ def explain(
     sentences = split_sentences(text)
     if not 2 <= len(sentences) <= MAX_SENTENCES:
         raise InputError(
-            f"the text has {len(sentences)} sentence{'s' * (len(sentences) != 1)}; "
+            f"the text has {format_count(len(sentences), 'sentence')}; "
             f"to explain a label takes 2 to {MAX_SENTENCES}"
         )
     texts = [text] + [

@@ -83,11 +83,15 @@ def name_of(label: object, labels: Iterable[Label]) -> str:
     for each in labels:
         if label is each.value or (isinstance(label, str) and same_as(label) == same_as(each.name)):
             return each.name
+    raise no_such_label(label, [each.name for each in labels])
+
+
+def no_such_label(label: object, names: Sequence[str]) -> UsageError:
+    """Return the error for a label that is not among those of these names."""
     from llmtool.prompts.nearest import nearest
 
-    names = [each.name for each in labels]
     hint = nearest(str(label), names) or f" (there are: {', '.join(names)})"
-    raise UsageError(f"{label!r} is not one of the labels{hint}")
+    return UsageError(f"{label!r} is not one of the labels{hint}")
 
 
 def _each(labels: Any) -> Iterable[Label]:

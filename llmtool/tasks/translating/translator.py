@@ -14,6 +14,7 @@ from llmtool.documents.types import Document, Format
 from llmtool.engine.types import Engine, Failed, FinishReason, Prompt, Request
 from llmtool.errors import ContractError, InputError, UsageError
 from llmtool.prompts.template import Template
+from llmtool.sizes import format_count
 from llmtool.tasks.prepare import Case, Preparation, each_or_failed, identify
 from llmtool.tasks.results import KeptPassage, Translation
 from llmtool.tasks.together import Together
@@ -265,6 +266,4 @@ def _told(kept: tuple[KeptPassage, ...], n_passages: int) -> str:
     more = "; …" if len(kept) > _MAX_TOLD else ""
     n = len(kept)
     were = "were" if n > 1 else "was"
-    return (
-        f"{n} of {n_passages} passage{'s' * (n_passages > 1)} {were} not translated ({told}{more})"
-    )
+    return f"{n} of {format_count(n_passages, 'passage')} {were} not translated ({told}{more})"

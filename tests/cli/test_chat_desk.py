@@ -1,0 +1,62 @@
+"""The programs that `chat` runs for its user: none of the current folder, whatever PATH says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from llmtool.cli import chat_desk as desk
+from llmtool.errors import UsageError
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="programs without an ending")
+CLIPBOARD = "#!/bin/sh\n/bin/cat > ran.txt\n"
+EDITOR = '#!/bin/sh\necho ran > ran.txt\necho new > "$1"\n'
+PROGRAMS = {
+    **dict.fromkeys(("pbcopy", "wl-copy", "xclip", "xsel", "clip.exe"), CLIPBOARD),
+    **dict.fromkeys(("nano", "vi", "ed2"), EDITOR),
+}
+HERE = [".", "", f"{os.pathsep}.", f".{os.pathsep}/no/such/place"]
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make the current folder one with programs of such names, each of which leaves a mark."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    for name, script in PROGRAMS.items():
+        (folder / name).write_text(script)
+        (folder / name).chmod(0o755)
+    monkeypatch.chdir(folder)
+    for name in ("VISUAL", "EDITOR"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+@pytest.mark.parametrize("places", HERE, ids=["dot", "empty", "empty and dot", "dot first"])
+def test_no_program_of_the_current_folder_is_run(
+    programs: Path, monkeypatch: pytest.MonkeyPatch, places: str
+) -> None:
+    monkeypatch.setenv("PATH", places)
+    with pytest.raises(UsageError, match="no clipboard"):
+        desk.copy("a secret")
+    with pytest.raises(UsageError, match="set EDITOR"):
+        desk.edit("a text")
+    monkeypatch.setenv("EDITOR", "ed2 --wait")
+    with pytest.raises(UsageError, match="ed2: cannot be run"):
+        desk.edit("a text")
+    assert not (programs / "ran.txt").exists()
+
+
+def test_a_program_of_a_place_that_is_named_in_full_is_run(
+    programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f".{os.pathsep}{programs}")
+    (programs / "pbcopy").write_text("#!/bin/sh\nexit 1\n")  # then the next one is asked
+    assert desk.copy("a word") == "copied 6 characters"
+    assert (programs / "ran.txt").read_text() == "a word"
+    for editor in (None, "ed2", f"'{programs}/ed2'", "./ed2"):
+        if editor is not None:
+            monkeypatch.setenv("EDITOR", editor)
+        assert desk.edit("a text") == "new"
