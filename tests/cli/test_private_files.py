@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from command import LLMTOOL
 from terminal.screen import Terminal
+from terminal.talk import wait_for_prompt
 
-PROMPT_ON = b"\x1b[?2004h"  # what a prompt asks a terminal for
 TEMPLATE = """llmtool: 1
 name: own
 inputs: {{text: {{type: text}}}}
@@ -78,9 +78,9 @@ def test_what_was_typed_in_a_chat_is_its_owners_alone(
 ) -> None:
     line = ["sh", "-c", 'umask 000; exec "$@"', "sh", *LLMTOOL, "chat", "-m", tiny]
     with Terminal([*line, "--max-tokens", "3"], env) as terminal:
-        terminal.wait_until(lambda: PROMPT_ON in terminal.raw)
+        wait_for_prompt(terminal)
         terminal.send("hello\r")
-        terminal.wait_until(lambda: terminal.raw.count(PROMPT_ON) == 2)
+        wait_for_prompt(terminal, 2)
         terminal.send("\x04")
         assert terminal.exit_status == 0
     assert_private(home, "data/chat_history")
