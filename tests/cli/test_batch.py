@@ -381,9 +381,7 @@ def test_each_record_is_answered_without_waiting_for_the_next(
     assert process.wait(30) == 0
 
 
-def test_a_reader_that_leaves_ends_the_batch_quietly(
-    env: dict[str, str], tiny: Path, tmp_path: Path
-) -> None:
+def test_a_reader_that_leaves_ends_the_batch_quietly(env: dict[str, str], tiny: Path) -> None:
     command = " ".join(map(str, [*LLMTOOL, "gen", "--each line --jsonl --max-tokens 3 -m", tiny]))
     script = f"(while :; do echo hello; done) | {command} | head -1; echo ${{PIPESTATUS[1]}}"
     done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, timeout=60)

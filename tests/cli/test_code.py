@@ -272,7 +272,7 @@ def test_json_in_a_file_says_nothing_of_the_language(
 
 
 def test_nothing_is_run_and_nothing_written_unless_asked(
-    code: Callable[..., Done], tmp_path: Path, repository: Path
+    code: Callable[..., Done], repository: Path
 ) -> None:
     (repository / "add.py").write_text(BROKEN)
     before = files_of(repository)
