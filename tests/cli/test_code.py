@@ -195,7 +195,7 @@ def test_the_tests_find_the_file_of_the_output(code: Callable[..., Done], tmp_pa
 
 
 @linux
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_tests_that_hang(
     start_llmtool: Callable[..., Any], starter: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
