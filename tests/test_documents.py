@@ -42,9 +42,11 @@ def blocks(page: Path, *kinds: str) -> Iterator[str]:
 
 
 def test_what_is_generated_is_current() -> None:
+    outputs = dict(load_script("manual").outputs())
+    assert len(outputs) > 10
     stale = [
         str(path.relative_to(ROOT))
-        for path, text in load_script("manual").outputs()
+        for path, text in outputs.items()
         if not path.exists() or path.read_text(encoding="utf-8") != text
     ]
     assert stale == [], "run: python scripts/manual.py"
@@ -59,7 +61,9 @@ def test_there_are_no_pages_of_commands_that_are_gone() -> None:
 
 @pytest.mark.skipif(not shutil.which("groff"), reason="no groff here")
 def test_man_pages_are_understood() -> None:
-    for page in sorted((ROOT / "docs" / "man").iterdir()):
+    pages = sorted((ROOT / "docs" / "man").iterdir())
+    assert len(pages) > 10
+    for page in pages:
         done = subprocess.run(
             ["groff", "-man", "-ww", "-Tutf8", page], capture_output=True, check=True
         )
@@ -143,7 +147,9 @@ def test_a_wrong_option_is_noticed() -> None:
     "page", [README, CHINESE, ROOT / "docs" / "guide.md"], ids=lambda p: p.name
 )
 def test_python_that_is_shown_names_what_there_is(page: Path) -> None:
-    for text in blocks(page, "python"):
+    shown = list(blocks(page, "python"))
+    assert shown
+    for text in shown:
         tree = ast.parse(textwrap.dedent(text))
         names = [
             node.attr
@@ -160,11 +166,13 @@ def test_python_that_is_shown_names_what_there_is(page: Path) -> None:
 )
 def test_links_lead_somewhere(page: Path) -> None:
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
     heads = {
         re.sub(r"[^\w\- ]", "", head).lower().replace(" ", "-")
         for head in re.findall(r"^#+ (.+)$", text, re.M)
     }
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+    assert heads and (links or page not in (README, CHINESE))
+    for target in links:
         if target.startswith("#"):
             assert target[1:] in heads, target
         elif "://" not in target:

@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1800), linux]
 RECORDS, TURNS = 10_200, 210
 PORTION = 200  # lines that a pipe holds in either direction
 CACHE_MB = 1
+RULE = "You repeat what you are told, word for word. "  # often, so that its state is kept
 MORE_MB_OF_BATCH = 0.3  # 46 bytes a record; 0.00 to 0.03 was measured
 # Of 140 turns: 0 to 0.45 was measured, the session itself among it, and once a single step of 1.0,
 # as large as what Python's allocator asks of the system at once.
@@ -64,7 +65,7 @@ def batch(process: subprocess.Popen[bytes], first: int, last: int) -> list[dict[
 @pytest.mark.parametrize(
     "args",
     [
-        ["gen", "--max-tokens", "3", "--temperature", "0", "Repeat this."],
+        ["gen", "--max-tokens", "3", "--temperature", "0", "Repeat this.", "-s", RULE * 8],
         ["classify", "-l", "late,early,lost"],
     ],
     ids=lambda args: args[0],
@@ -72,27 +73,31 @@ def batch(process: subprocess.Popen[bytes], first: int, last: int) -> list[dict[
 def test_a_batch_of_ten_thousand_holds_no_more_than_a_third_of_it(
     start_llmtool: Callable[..., subprocess.Popen[bytes]],
     tiny: Path,
+    env: dict[str, str],
     tmp_path: Path,
     record_property: Callable[[str, object], None],
     args: list[str],
 ) -> None:
+    cache = Path(env["LLMTOOL_CACHE_DIR"])
+    env["LLMTOOL_PREFIX_CACHE_MB"] = str(CACHE_MB)
     errors = tmp_path / "errors"
     with errors.open("wb") as stderr:
         process = start_llmtool(
             *args, "-q", "--each", "line", "--jsonl", "-m", tiny, "--threads", "1", stderr=stderr
         )
         rows = batch(process, 0, RECORDS // 3)
-        warm = held_by(process.pid)
+        warm, warm_bytes = held_by(process.pid), size_of(cache)
         rows += batch(process, RECORDS // 3, RECORDS)
-        end = held_by(process.pid)
+        end, end_bytes = held_by(process.pid), size_of(cache)
         process.communicate(timeout=60)
-    record_property("held", f"{warm} -> {end}")
+    record_property("held", f"{warm} -> {end}, cache {warm_bytes} -> {end_bytes}")
     assert (process.returncode, errors.read_bytes()) == (0, b"")
     assert len(rows) == RECORDS
     assert not [row for row in rows if row.get("error")]
     assert end.n_descriptors == warm.n_descriptors
     assert end.n_threads == warm.n_threads
     assert end.anonymous_mb - warm.anonymous_mb < MORE_MB_OF_BATCH
+    assert 0 < warm_bytes == end_bytes <= CACHE_MB * 10**6
 
 
 @pytest.mark.parametrize("overflow", ["drop", "summarize"])
@@ -154,4 +159,4 @@ def held() -> Held:
 
 
 def size_of(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir())
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -16,8 +16,8 @@ _WORDS = (
     (r"\. Choose from:\s*(.*)", r" (one of \1)"),
     (r"^Option '(.*)' requires an argument", r"option '\1' needs a value"),
     (
-        r"^Got unexpected extra argument\(s\) \((.*)\)",
-        r"unexpected argument: \1 (text of several words needs quotes)",
+        r"^Got unexpected extra argument\(s\) \(.*\)",  # they can be the words of a prompt
+        "too many arguments (text of several words needs quotes)",
     ),
     (r"^(No such option: -\d.*)", r"\1 (a value that begins with - goes after --)"),
 )

@@ -153,12 +153,15 @@ class Expressions:
         if type(node.arg).__name__ == "Slice":
             return self._slice(target, node.arg)  # type: ignore[arg-type]
         key_of = self.expr(node.arg)
+        is_written = type(node.arg).__name__ == "Const"
 
         def evaluate(frame: Frame) -> object:
             value, key = target(frame), key_of(frame)
             found = item_of(value, key, frame.state)
             if isinstance(found, Undefined) and isinstance(key, str):
-                return attribute(value, key, frame.state)
+                found = attribute(value, key, frame.state)
+                if isinstance(found, Undefined) and not is_written:  # an input can be the key
+                    return frame.state.missing(f"{kind(value)} has no such element")
             return found
 
         return evaluate

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -61,6 +62,7 @@ def run(
     out: Path,
     *,
     seed: int | None = 1,
+    template: Path | str = "gen",
     **batch: Any,
 ) -> int:
     """Run a batch of `gen` in this process and return how many records failed."""
@@ -68,7 +70,7 @@ def run(
     prompt = batch.pop("prompt", "Say")
     group = g.BatchGroup(each=o.EachMode(each), **batch)
     reader = batches.open_reader(group, g.SourceGroup(file=[str(source)]), view)
-    prepared = box.prepare({"seed": seed, "max_tokens": 50})
+    prepared = box.prepare({"seed": seed, "max_tokens": 50, "template": str(template)})
     binding = Binding(template=prepared.template, field=group.field, prompt=prompt)
     try:
         batches.run(box, prepared, binding, reader, batch=group, view=view, seed=seed)
@@ -130,17 +132,25 @@ def test_a_seed_makes_one_of_each_record_whatever_its_place(box: Toolbox, tmp_pa
     assert once != seeds("a\nb\nc\n", seed=2)
 
 
-@pytest.mark.parametrize("change", ["input", "model", "seed", "shorter", "prompt", "format"])
+@pytest.mark.parametrize(
+    "change", ["input", "model", "seed", "shorter", "prompt", "format", "template"]
+)
 def test_what_changed_is_not_resumed(tmp_path: Path, box: Toolbox, change: str) -> None:
-    source, out = tmp_path / "in", tmp_path / "out"
+    source, out, template = tmp_path / "in", tmp_path / "out", tmp_path / "own.yaml"
     source.write_text("a\nb\nc\n")
-    run(box, "line", source, out, jsonl=True)
+    template.write_text(
+        "llmtool: 1\nname: own\ninputs: {prompt: {type: text}, input: {type: text}}\n"
+        "prompt: '{{ prompt }}: {{ input }}'\n"
+    )
+    run(box, "line", source, out, jsonl=True, template=template)
     out.write_text("".join(out.read_text().splitlines(keepends=True)[:2]))
     before = out.read_bytes()
     if change == "input":
         source.write_text("a\nB\nc\n")
     if change == "shorter":
         source.write_text("a\n")
+    if change == "template":
+        template.write_text(template.read_text().replace("}}: {{", "}} - {{"))
     other = Toolbox("other", engine=ScriptedEngine(answer), folders=box.folders, environ={})
     with pytest.raises(UsageError, match="row [12] is of another input, prompt"):
         run(
@@ -150,10 +160,24 @@ def test_what_changed_is_not_resumed(tmp_path: Path, box: Toolbox, change: str) 
             out,
             jsonl=True,
             resume=True,
+            template=template,
             seed=2 if change == "seed" else 1,
             prompt="Shout" if change == "prompt" else "Say",
         )
     assert out.read_bytes() == before
+
+
+def test_what_did_not_change_is_resumed(tmp_path: Path, box: Toolbox) -> None:
+    source, out, template = tmp_path / "in", tmp_path / "out", tmp_path / "own.yaml"
+    source.write_text("a\nb\nc\n")
+    template.write_text(
+        "llmtool: 1\nname: own\ninputs: {input: {type: text}}\nprompt: 'Say {{ input }}'\n"
+    )
+    run(box, "line", source, out, jsonl=True, template=template, prompt=None)
+    whole = out.read_bytes()
+    out.write_bytes(b"".join(whole.splitlines(keepends=True)[:2]))
+    run(box, "line", source, out, jsonl=True, template=template, prompt=None, resume=True)
+    assert out.read_bytes() == whole
 
 
 def test_other_columns_of_the_same_bytes_are_not_resumed(tmp_path: Path, box: Toolbox) -> None:
@@ -357,9 +381,7 @@ def test_each_record_is_answered_without_waiting_for_the_next(
     assert process.wait(30) == 0
 
 
-def test_a_reader_that_leaves_ends_the_batch_quietly(
-    env: dict[str, str], tiny: Path, tmp_path: Path
-) -> None:
+def test_a_reader_that_leaves_ends_the_batch_quietly(env: dict[str, str], tiny: Path) -> None:
     command = " ".join(map(str, [*LLMTOOL, "gen", "--each line --jsonl --max-tokens 3 -m", tiny]))
     script = f"(while :; do echo hello; done) | {command} | head -1; echo ${{PIPESTATUS[1]}}"
     done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, timeout=60)
@@ -396,6 +418,44 @@ def test_a_stopped_run_goes_on_to_the_same_end(
     assert out.read_bytes() == whole.read_bytes()
 
 
+def test_cold_warm_reordered_and_resumed_give_the_same_rows(
+    run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path
+) -> None:
+    template, straight, reversed_ = tmp_path / "long.yaml", tmp_path / "in", tmp_path / "reversed"
+    preface = "the quick brown fox jumps over a lazy dog " * 6
+    template.write_text(
+        "llmtool: 1\nname: long\ninputs: {text: {type: text}}\n"
+        f"prompt: '{preface}{{{{ text }}}}'\n"
+    )
+    lines = [f"record {i}\n" for i in range(20)]
+    straight.write_text("".join(lines))
+    reversed_.write_text("".join(lines[::-1]))
+
+    def rows(name: str, source: Path, *args: str) -> tuple[list[dict[str, Any]], int]:
+        """Return the rows, and how many tokens of prompts came from the cache."""
+        done = run_llmtool(
+            *("run", template, "--each", "line", "--jsonl", "-f", source, "-o", tmp_path / name),
+            *("--temperature", "1.5", "--seed", "3", "--parallel", "1", "--threads", "1"),
+            *("--max-tokens", "8", "-m", tiny, "--stats", *args),
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        found = re.search(r"\((\d+) from the cache\)", done.stderr.decode())
+        written = (tmp_path / name).read_text().splitlines()
+        return [json.loads(line) for line in written], int(found[1]) if found else 0
+
+    cold, n_cold = rows("cold", straight)
+    warm, n_warm = rows("warm", straight)
+    assert n_warm > n_cold, "the state on disk serves the first record too"
+    assert warm == cold == rows("uncached", straight, "--no-cache")[0]
+    assert len({row["reply"] for row in cold}) > 15, "they are sampled, each with its own seed"
+    assert rows("reordered", reversed_)[0] == cold[::-1]
+    whole = (tmp_path / "cold").read_bytes()
+    for cut in (len(whole) // 2, whole.index(b"\n") + 1):
+        (tmp_path / "cut").write_bytes(whole[:cut])
+        assert rows("cut", straight, "--resume")[0] == cold
+        assert (tmp_path / "cut").read_bytes() == whole
+
+
 def test_a_second_writer_is_refused(
     start_llmtool: Callable[..., Any], run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path
 ) -> None:
@@ -416,6 +476,28 @@ def test_a_full_disk_is_told(batch: Callable[..., Any]) -> None:
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full here")
     assert "No space left" in error_line(batch("line", "-o", "/dev/full", input=b"a\n"), 1)
+
+
+@pytest.mark.parametrize("room", [1, 700, 1400], ids=lambda n: f"{n} bytes")
+def test_a_disk_that_fills_up_keeps_the_rows_and_resume_gives_the_rest(
+    batch: Callable[..., Any], tmp_path: Path, room: int
+) -> None:
+    source, out, whole = tmp_path / "in", tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
+    source.write_text("".join(f"record {i}\n" for i in range(20)))
+    common = ("line", "--jsonl", "-f", source, "--parallel", "1", "-q")
+    assert batch(*common, "-o", whole).returncode == 0
+    expected = whole.read_bytes()
+    assert len(expected) > 1400
+
+    def fill_up() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+
+    line = error_line(batch(*common, "-o", out, preexec_fn=fill_up), 1)
+    assert "File too large" in line and "out.jsonl" in line
+    assert expected.startswith(out.read_bytes())
+    assert len(out.read_bytes()) <= room
+    assert batch(*common, "-o", out, "--resume").returncode == 0
+    assert out.read_bytes() == expected
 
 
 def test_control_characters_in_a_row_stay_data_in_json(batch: Callable[..., Any]) -> None:

@@ -195,7 +195,7 @@ def test_the_tests_find_the_file_of_the_output(code: Callable[..., Done], tmp_pa
 
 
 @linux
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_tests_that_hang(
     start_llmtool: Callable[..., Any], starter: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -272,7 +272,7 @@ def test_json_in_a_file_says_nothing_of_the_language(
 
 
 def test_nothing_is_run_and_nothing_written_unless_asked(
-    code: Callable[..., Done], tmp_path: Path, repository: Path
+    code: Callable[..., Done], repository: Path
 ) -> None:
     (repository / "add.py").write_text(BROKEN)
     before = files_of(repository)

@@ -120,30 +120,38 @@ def test_a_template_of_ones_own_takes_parameters(gen: Run, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("yaml", "reason"),
+    ("yaml", "place", "reason"),
     [
-        ("llmtool: 1\nname: x\ntask: gen\nprompt: '{{ open('", "prompt"),
-        ("llmtool: 1\nname: x\ntask: gen\npromt: hi", "promt"),
-        ("a: [", "line"),
+        ("llmtool: 1\nname: x\ntask: gen\nprompt: '{{ open('", 4, "unexpected 'end of template'"),
+        ("llmtool: 1\nname: x\ntask: gen\npromt: hi", 4, "unknown key 'promt' (did you mean 'prom"),
+        ("a: [", 2, "not valid YAML: "),
     ],
     ids=["jinja", "key", "yaml"],
 )
 def test_a_broken_template_is_12_and_says_where(
-    gen: Run, tmp_path: Path, yaml: str, reason: str
+    gen: Run, tmp_path: Path, yaml: str, place: int, reason: str
 ) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(yaml)
     line = error_line(gen(QUESTION, "-t", path), 12)
-    assert "bad.yaml" in line
+    assert f"bad.yaml:{place}: {reason}" in line
 
 
 def test_an_unknown_template_is_12_and_the_nearest_is_named(gen: Run) -> None:
     assert "gen" in error_line(gen(QUESTION, "-t", "gne"), 12)
 
 
-def test_a_broken_chat_template_is_12(gen: Run, tiny_model: Callable[..., Path]) -> None:
+def test_a_broken_chat_template_is_12_unless_none_is_needed(
+    gen: Run, tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
     broken = tiny_model("plain", chat_template="{% for m in messages %}")
-    error_line(gen(QUESTION, "-m", broken), 12)
+    own, completion = tmp_path / "own.yaml", tmp_path / "completion.yaml"
+    own.write_text("llmtool: 1\nname: own\ninputs: {t: {type: text}}\nprompt: '{{ t }}'\n")
+    completion.write_text(own.read_text() + "form: completion\n")
+    for args in ((), ("-t", own)):
+        line = error_line(gen(QUESTION, "-m", broken, *args), 12)
+        assert "the model's chat template:1: " in line and "'endfor'" in line
+    assert reply(gen(QUESTION, "-m", broken, "-t", completion))
 
 
 def test_a_thought_stays_out_of_stdout(gen: Run, tiny_model: Callable[..., Path]) -> None:

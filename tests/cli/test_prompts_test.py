@@ -169,7 +169,7 @@ def test_a_dataset_has_metrics_in_its_line(run: Run, folder: Path) -> None:
     assert "d.csv (y)\taccuracy=0.000" in run("say", "--split", "y").out
 
 
-def test_every_model_has_its_tests(run: Run, folder: Path, tmp_path: Path) -> None:
+def test_every_model_has_its_tests(run: Run, folder: Path) -> None:
     (folder / "say.yaml").write_text(HEAD + "tests: [{vars: {text: hi}}]\n")
     done = run("say", "-m", "starter", "-m", "starter")
     assert done.out == "passed\tsay\tstarter\thi\t\t\n"

@@ -19,6 +19,7 @@ ENDINGS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 WIDE = ("--ctx-size", "65536")
 LONG_REPLY = ("--max-tokens", "60000", *WIDE)
 SHORT_REPLY = ("--max-tokens", "4", *WIDE)
+WORK_SECONDS = 0.3  # of a processor, after the model is there
 PAGES = ("--strategy", "map-reduce", "--chunk-tokens", "200")
 
 TEMPLATE = """llmtool: 1
@@ -73,6 +74,9 @@ PREFILLING = {
     "sum": ("sum", "long.txt", "--strategy", "stuff", *SHORT_REPLY),
     "code": ("code", "a list", "-l", "python", "-f", "long.txt", *SHORT_REPLY),
     "code explain": ("code", "explain", "long.py", *SHORT_REPLY),
+    "code fix": ("code", "fix", "long.py", "--error", "it fails", *SHORT_REPLY),
+    "code tests": ("code", "tests", "long.py", *SHORT_REPLY),
+    "code complete": ("code", "complete", "long.py:1000:3", *SHORT_REPLY),
     "chat": ("chat", "Go on", "-f", "long.txt", *SHORT_REPLY),
     "gen --schema": ("gen", "-f", "long.txt", "--schema", "./many.json", *SHORT_REPLY),
     "prompts test": ("prompts", "test", "./long.yaml", "--no-cache", *WIDE),
@@ -180,13 +184,27 @@ def test_a_signal_ends_loading(begin: Any, deep: Path, call: tuple[str, ...]) ->
         assert_ended(process, number)
 
 
+def computed_seconds(process: subprocess.Popen[bytes]) -> float:
+    """Return how much of a processor a child has used."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def stop_each(begin: Any, model: Path, call: tuple[str, ...]) -> None:
-    """Start the command once for each signal, and send it when all of them are at work."""
+    """Start the command once for each signal, and send it when all of them are at work.
+
+    A tiny model is loaded in no time: what is computed after that is the work itself.
+    """
     processes = [begin(call, model) for _ in ENDINGS]
+    loading = []
     for process in processes:
         wait_until_mapped(process, model.name)
-    time.sleep(0.7)
-    for process, number in zip(processes, ENDINGS, strict=True):
+        loading.append(computed_seconds(process))
+    limit = time.monotonic() + 60
+    for process, number, before in zip(processes, ENDINGS, loading, strict=True):
+        while process.poll() is None and computed_seconds(process) < before + WORK_SECONDS:
+            assert time.monotonic() < limit, "it does nothing"
+            time.sleep(0.01)
         assert process.poll() is None, process.stderr.read().decode()[-1000:]
         process.send_signal(number)
         assert_ended(process, number)

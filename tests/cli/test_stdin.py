@@ -70,8 +70,7 @@ def test_no_stdin_at_all_is_nothing_beside_a_prompt(
     closed = subprocess.run([*line, PROMPT], env=env, capture_output=True)
     assert (closed.returncode, closed.stdout) == (0, expected.stdout)
     nothing = subprocess.run(line, env=env, capture_output=True)
-    assert nothing.returncode in (2, 14)
-    error_line(nothing, nothing.returncode)
+    assert "no prompt" in error_line(nothing, 2)
 
 
 def test_an_idle_open_pipe_does_not_hang(
@@ -256,7 +255,9 @@ def test_errors_replace_goes_on(rendered: Callable[..., str]) -> None:
 @pytest.mark.parametrize(
     ("input", "seen"),
     [
-        (b"a\r\nb\r\n", "a\r\nb"),
+        (b"a\r\nb\r\n", "a\r\nb\r\n"),
+        (b"one newline\n", "one newline\n"),
+        (b"two newlines\n\n", "two newlines\n\n"),
         (b"a\0b", "a\0b"),
         (b"no newline", "no newline"),
         ("日本 🦙 é".encode(), "日本 🦙 é"),
@@ -264,11 +265,15 @@ def test_errors_replace_goes_on(rendered: Callable[..., str]) -> None:
         (b"  indented", "  indented"),
         (b"a\x0cb\x1cc\xc2\x85d\xe2\x80\xa8e", "a\x0cb\x1cc\x85d\u2028e"),
     ],
-    ids=["CRLF", "NUL", "no newline", "not ASCII", "tab", "indent", "separators"],
+    ids=[
+        *("CRLF", "one newline", "two newlines", "NUL", "no newline", "not ASCII", "tab"),
+        *("indent", "separators"),
+    ],
 )
 def test_text_survives_as_it_is(rendered: Callable[..., str], input: bytes, seen: str) -> None:
-    assert seen in rendered(input=input)
-    assert seen in rendered("Instruction", input=input)
+    assert f"<|im_start|>user\n{seen}<|im_end|>" in rendered(input=input)
+    fenced = f'Instruction\n\n"""\n{seen}\n"""<|im_end|>'
+    assert fenced in rendered("Instruction", input=input)
 
 
 def test_a_byte_order_mark_is_stripped(rendered: Callable[..., str], tmp_path: Path) -> None:
@@ -328,7 +333,10 @@ def test_an_empty_argument_is_no_prompt(gen: Run) -> None:
     assert "empty" in error_line(gen(""), 14)
 
 
-@pytest.mark.parametrize("route", ["argument", "stdin", "file", "system", "variable", "prefill"])
+@pytest.mark.parametrize(
+    "route",
+    ["argument", "stdin", "file", "system", "variable", "prefill", "record", "csv"],
+)
 def test_text_of_a_control_token_is_only_text(gen: Run, tmp_path: Path, route: str) -> None:
     special = {*CONTROL, "<think>", "</think>", "<tool>"}
     tokens = bpe_vocabulary().tokens
@@ -348,9 +356,17 @@ def test_text_of_a_control_token_is_only_text(gen: Run, tmp_path: Path, route: s
             "system": ["-s", text, "x"],
             "variable": ["-t", template, "-p", f"words={text}", "--no-stdin"],
             "prefill": ["--prefill", text, "x"],
+            "record": ["--each", "jsonl"],
+            "csv": ["--each", "csv", "--field", "words"],
         }
-        input = text.encode() if route == "stdin" else b""
+        given = {
+            "stdin": text,
+            "record": json.dumps({"text": text, "more": text}),
+            "csv": f'words,more\n"{text}",{text.splitlines()[0]}\n',
+        }
+        input = given.get(route, "").encode()
         result = gen(*args[route], "--dry-run", "--json", input=input)
+        assert text in json.loads(result.stdout)["prompt"]
         ids = json.loads(result.stdout)["token_ids"]
         return [tokens[token] for token in ids if tokens[token] in special]
 

@@ -124,9 +124,7 @@ def test_statistics_tell_replies_that_are_written_together(gen: Run) -> None:
     assert "from the cache" not in error
 
 
-def test_the_cache_is_told_and_can_be_switched_off(
-    gen: Run, env: dict[str, str], tmp_path: Path
-) -> None:
+def test_the_cache_is_told_and_can_be_switched_off(gen: Run, env: dict[str, str]) -> None:
     system = ("-s", "You answer in one short sentence, whatever comes. " * 12)
     folder = Path(env["LLMTOOL_CACHE_DIR"]) / "prefix"
     options = (*system, "--stats", QUESTION)

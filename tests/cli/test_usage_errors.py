@@ -36,8 +36,7 @@ LINES = {
     ),
     "too many": (
         ("gen", "hello", "out", "there"),
-        "unexpected argument: out there (text of several words needs quotes)"
-        " (see 'llmtool gen --help')",
+        "too many arguments (text of several words needs quotes) (see 'llmtool gen --help')",
     ),
     "minus": (
         ("config", "set", "temperature", "-1"),

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine.answers import run
 
 from llmtool.engine.context import Context
 from llmtool.engine.local import LocalEngine
 from llmtool.engine.prefix_cache import PrefixCache
 from llmtool.engine.prefix_states import PrefixStates
-from llmtool.engine.types import Cancellation, Failed, Finished, Prompt, Request, Sampling, Token
+from llmtool.engine.types import Cancellation, Finished, Prompt, Request, Sampling
 from llmtool.engine.weights import Weights
 from llmtool.errors import Cancelled
 
@@ -103,19 +104,6 @@ def ask(beginning: str, end: str = "z", **sampling: Any) -> Request:
     options = {"max_tokens": 8, "temperature": 0, **sampling}
     prompt = Prompt(text=beginning + end, probe_text=beginning + "k")
     return Request(prompt=prompt, sampling=Sampling(**options))
-
-
-def run(engine: LocalEngine, request: Request) -> tuple[str, int]:
-    """Return (text, cached tokens)."""
-    text, cached = "", -1
-    for event in engine.stream([request]):
-        if isinstance(event, Failed):
-            raise event.error
-        if isinstance(event, Token):
-            text += event.text
-        if isinstance(event, Finished):
-            cached = event.usage.cached_tokens
-    return text, cached
 
 
 @pytest.fixture

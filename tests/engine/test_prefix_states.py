@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine.answers import run
 
 from llmtool.engine.local import LocalEngine
-from llmtool.engine.types import Failed, Finished, Message, Prompt, Request, Sampling, Token
+from llmtool.engine.types import Finished, Message, Prompt, Request, Sampling, Token
 
 PREFACE = "the quick brown fox jumps over a lazy dog " * 6
 
@@ -22,19 +23,6 @@ def ask(word: str = "hello", preface: str = PREFACE, id: int = 0, **sampling: An
     options = {"max_tokens": 12, "temperature": 1.5, "seed": 3, **sampling}
     prompt = Prompt(messages=messages(word), probe=messages("zq"))
     return Request(id=id, prompt=prompt, sampling=Sampling(**options))
-
-
-def run(engine: LocalEngine, request: Request) -> tuple[str, int]:
-    """Return (text, cached tokens)."""
-    text, cached = "", -1
-    for event in engine.stream([request]):
-        if isinstance(event, Failed):
-            raise event.error
-        if isinstance(event, Token):
-            text += event.text
-        if isinstance(event, Finished):
-            cached = event.usage.cached_tokens
-    return text, cached
 
 
 @pytest.fixture
@@ -78,9 +66,7 @@ def test_a_hit_serves_other_inputs_and_batches(start: Callable[..., LocalEngine]
     assert min(usage.cached_tokens for usage in usages) >= cached
 
 
-def test_the_template_stays_in_memory_between_streams(
-    start: Callable[..., LocalEngine], tmp_path: Path
-) -> None:
+def test_the_template_stays_in_memory_between_streams(start: Callable[..., LocalEngine]) -> None:
     engine = start(prefix_folder=None)
     assert [run(engine, ask(word))[1] > 64 for word in ("hello", "fox", "dog")] == [0, 1, 1]
     again = run(engine, ask("hello"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -128,6 +129,22 @@ def test_a_command_on_a_cached_model_connects_to_nobody(
 
 
 @pytest.mark.parametrize("call", [("models", "pull"), *CALLS.values()], ids=["pull", *CALLS])
+def test_offline_asks_nobody(
+    run_llmtool: Run,
+    hub: FakeHub,
+    tiny: Path,
+    guarded: dict[str, str | None],
+    call: tuple[str, ...],
+) -> None:
+    hub.add(TINY, {"tiny-Q4_K_M.gguf": tiny.read_bytes()})
+    named = (TINY,) if call[0] == "models" else ("-m", TINY)
+    variables = {**online(hub), **guarded}
+    done = run_llmtool(*call, *named, "--offline", input=b"The river rose.", env=variables)
+    assert TINY in error_line(done, 10)
+    assert hub.seen == []
+
+
+@pytest.mark.parametrize("call", [("models", "pull"), *CALLS.values()], ids=["pull", *CALLS])
 def test_a_signal_ends_a_download(
     start_llmtool: Run, hub: FakeHub, env: dict[str, str], call: tuple[str, ...]
 ) -> None:
@@ -149,20 +166,50 @@ def test_a_signal_ends_a_download(
         assert b"Traceback" not in error
 
 
+# What goes wrong at the server, as often as it is asked, that the command ends in 16.
+FAULTS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "corrupt": ("cdn", "corrupt", {}),
+    "too short": ("cdn", "short", {}),
+    "too long": ("cdn", "long", {}),
+    "cut": ("cdn", "cut", {"after": 0}),
+    "reset": ("cdn", "reset", {"after": 0}),
+    "closed": ("resolve", "close", {}),
+    "no hub": ("api", "html", {}),
+    "signed URL refused": ("cdn", "status", {"status": 403}),
+    "circle": ("api", "status", {"status": 307, "headers": {"Location": f"/api/models/{REPO}"}}),
+    "elsewhere": ("resolve", "status", {"status": 302, "headers": {"Location": "file:///etc/x"}}),
+    **{
+        f"{status} of {where}": (where, "status", {"status": status, "headers": headers})
+        for where in ("api", "resolve", "cdn")
+        for status, headers in ((429, {"Retry-After": "3600"}), (503, {"Retry-After": "0"}))
+    },
+}
+
+
 @pytest.mark.parametrize(
-    ("fault", "code"), [("rejected", 16), ("gated", 16), ("missing", 10), ("corrupt", 16)]
+    ("fault", "code"),
+    [("rejected", 16), ("gated", 16), ("missing", 10), ("full disk", 16)]
+    + [(fault, 16) for fault in FAULTS],
 )
 def test_a_token_is_shown_by_no_failure(
     run_llmtool: Run, hub: FakeHub, tmp_path: Path, fault: str, code: int
 ) -> None:
     if fault == "rejected":
         hub.bad_tokens.add(TOKEN)
-    elif fault == "corrupt":
-        hub.fail("cdn", "corrupt", times=9)
+    elif fault in FAULTS:
+        where, kind, fields = FAULTS[fault]
+        hub.fail(where, kind, times=99, **fields)
     hub.add("org/gated", {"a-Q4_K_M.gguf": b"GGUF"}, gated=True, allowed=())
     name = {"gated": "org/gated", "missing": "org/none"}.get(fault, REPO)
     variables = {**online(hub), "HF_TOKEN": TOKEN}
-    done = run_llmtool("models", "pull", name, "--debug", env=variables)
+    size = 1_500_000 if fault == "full disk" else resource.RLIM_INFINITY
+
+    def make_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    done = run_llmtool(
+        "models", "pull", name, "--debug", env=variables, preexec_fn=make_room, timeout=120
+    )
     assert done.returncode == code, done.stderr.decode()
     assert b"Traceback" in done.stderr, "--debug shows where it failed"
     assert TOKEN.encode() not in done.stdout + done.stderr

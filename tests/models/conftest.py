@@ -13,6 +13,18 @@ COMMIT, OTHER = "a" * 40, "b" * 40
 
 
 @pytest.fixture
+def write(tmp_path):
+    """Return `write(content, name)`: a file of these bytes."""
+
+    def write(content, name="m.gguf"):
+        path = tmp_path / name
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+@pytest.fixture
 def folders(tmp_path):
     return Folders(
         config=tmp_path / "config",

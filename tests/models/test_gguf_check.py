@@ -9,16 +9,6 @@ from llmtool.errors import ModelNotFound, ModelUnreadable
 from llmtool.models.gguf import check, list_parts
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write(content, name="m.gguf"):
-        path = tmp_path / name
-        path.write_bytes(content)
-        return path
-
-    return write
-
-
 def test_sound_models_pass(write, tiny_model, starter):
     assert check(write(build())).architecture == "llama"
     assert check(starter).architecture == "llama"

@@ -13,16 +13,6 @@ from llmtool.models.header import Array
 from llmtool.models.reader import read_header, read_strings
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write(content, name="m.gguf"):
-        path = tmp_path / name
-        path.write_bytes(content)
-        return path
-
-    return write
-
-
 def test_reads_what_a_header_says(write):
     header = read_header(write(build()))
     assert header.architecture == "llama"

@@ -219,6 +219,8 @@ ERRORS = {
     "an open tag": ("{{ a", "t:1: unexpected end of template, expected 'end of print statement'."),
     "a missing variable": ("one\n\n{{ name }}{{ nope }}", "t:3: 'nope' is undefined"),
     "a missing key": ("{{ table.nope }}", "t:1: dict has no attribute 'nope'"),
+    "a missing key in brackets": ("{{ table['nope'] }}", "t:1: dict has no attribute 'nope'"),
+    "a value as the key": ("{{ table[name] }}", "t:1: dict has no such element"),
     "a test of a missing variable": ("{% if nope %}{% endif %}", "t:1: 'nope' is undefined"),
     "an unknown filter": (
         "a\n{{ name|uper }}",

@@ -376,7 +376,7 @@ def test_code_that_does_not_parse_is_not_tested(tmp_path: Path) -> None:
     assert make(tmp_path, BAD)[0].write_code("f", language="py", run_tests=run).status == "error"
 
 
-def test_a_command_finds_the_code_in_a_temporary_file(tmp_path: Path) -> None:
+def test_a_command_finds_the_code_in_a_temporary_file() -> None:
     run = TestCommand("cat {}; echo; basename {}; test -f {}", name="it's.py")("x = 1")
     assert (run.exit_code, run.output) == (0, "x = 1\nit's.py\n")
     assert not Path(run.command.split("'")[1]).exists()

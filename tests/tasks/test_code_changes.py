@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +28,7 @@ from llmtool.errors import (
     UsageError,
 )
 from llmtool.prompts.library import Library
+from llmtool.tasks.code_verbs import CodeVerbs
 from llmtool.tasks.coding.committing import whole_words
 from llmtool.tasks.coding.diffs import parse_diff, parts_of, unified, with_numbers
 from llmtool.tasks.coding.fixing import as_written, back_up
@@ -536,3 +540,59 @@ def test_a_rename_is_a_change_to_tell_of(tmp_path: Path) -> None:
 )
 def test_a_line_that_is_full_ends_with_a_whole_word(text: str, limit: int, whole: str) -> None:
     assert whole_words(text, limit) == whole
+
+
+# asyncio
+
+VERBS: dict[str, tuple[str | list[str], tuple[str, ...], dict[str, Any]]] = {
+    "explain_code": ("Sets x to y.", ("x = y or 0",), {"max_tokens": 30, "seed": 7}),
+    "review_code": (findings((2, "error", "never sent again")), (DIFF,), {"seed": 7}),
+    "fix_code": (
+        "def f(x):\n    return x",
+        ("def f(x)\n    return x\n", "it does not parse"),
+        {"file": "f.py", "language": "py", "seed": 7},
+    ),
+    "write_tests": (
+        "def test_half():\n    assert half(4) == 2",
+        ("def half(n): return n / 2",),
+        {"framework": "unittest", "language": "py", "seed": 7},
+    ),
+    "complete_code": (
+        "a + b",
+        ("def add(a, b):\n    return ", "\n"),
+        {"language": "py", "max_tokens": 20, "seed": 7},
+    ),
+    "commit_message": (
+        ["fix(mail): wait 30 seconds", "- wait longer\n- do not try again"],
+        (DIFF,),
+        {"body": True, "seed": 7},
+    ),
+}
+
+
+def without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        of_time = ("timing", "timings", "seconds")
+        return {name: without_times(each) for name, each in value.items() if name not in of_time}
+    return [*map(without_times, value)] if isinstance(value, (list, tuple)) else value
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_for_asyncio_gives_what_its_twin_gives(tmp_path: Path, verb: str) -> None:
+    reply, args, options = VERBS[verb]
+    box, engine = make(tmp_path, reply)
+    expected = getattr(box, verb)(*args, **options)
+    later_box, later_engine = make(tmp_path, reply)
+    result = asyncio.run(getattr(later_box, f"a{verb}")(*args, **options))
+    assert type(result) is type(expected) and str(result) == str(expected)
+    told = without_times(msgspec.to_builtins(result))
+    assert told and told == without_times(msgspec.to_builtins(expected))
+    assert later_engine.prompts == engine.prompts != []
+
+
+def test_every_verb_for_asyncio_has_its_twin() -> None:
+    names = {name for name in vars(CodeVerbs) if not name.startswith("_")}
+    assert {f"a{verb}" for verb in VERBS} == {name for name in names if name[1:] in names}
+    for verb in VERBS:
+        sync = signature(getattr(CodeVerbs, verb)).parameters
+        assert signature(getattr(CodeVerbs, f"a{verb}")).parameters == sync

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from llmtool import Toolbox
 from llmtool.engine.scripted import ScriptedEngine
+from llmtool.engine.types import Prompt, Tokenized
 from llmtool.errors import ContextOverflow, EngineError, InputError, UsageError
 from llmtool.tasks.kept import Kept
 from llmtool.tasks.results import Summary
@@ -47,6 +48,14 @@ def tell_codes(prompt: str) -> str:
     return "It tells of " + ", ".join(dict.fromkeys(re.findall(r"Q\d+", prompt))) + "."
 
 
+class OfCharacters(ScriptedEngine):
+    """Its tokens are characters, so that a gap between words has many."""
+
+    def tokenize(self, prompt: Prompt) -> Tokenized:
+        text = super().tokenize(prompt).text
+        return Tokenized(token_ids=tuple(map(ord, text)), text=text)
+
+
 def report(n_pages: int = 100, n_facts: int = 100) -> str:
     """A document of so many pages, with a fact on each."""
     filler = "The committee met again and talked about the weather in the valley. " * 8
@@ -67,6 +76,20 @@ def test_a_fact_on_every_page_reaches_the_notes_and_every_note_a_summary() -> No
     assert set(re.findall(r"Q\d+", last)) == {f"Q{i}" for i in range(100)}
     assert result.coverage == 1.0 and result.strategy == "map-reduce"
     assert [span.start for span in result.chunks[1:]] == [span.end for span in result.chunks[:-1]]
+    assert result.chunks[-1].end == len(text)
+
+
+@pytest.mark.parametrize("strategy", ["map-reduce", "refine"])
+@pytest.mark.parametrize("gap", ["before", "between", "after"])
+def test_a_long_gap_is_no_part_to_take_notes_of(strategy: str, gap: str) -> None:
+    parts = ["The code is Q1. " * 100, "The code is Q2. " * 100]
+    parts.insert(["before", "between", "after"].index(gap), "\n" * 3000)
+    engine = OfCharacters(tell_codes, n_ctx=6000)
+    toolbox = Toolbox(engine=engine, model="scripted")
+    text = "".join(parts)
+    result = toolbox.summarize(text, chunk_tokens=900, strategy=strategy)  # type: ignore[arg-type]
+    assert not all(text[span.start : span.end].strip() for span in result.chunks), "a gap"
+    assert result.text == "It tells of Q1, Q2." and result.coverage == 1.0
     assert result.chunks[-1].end == len(text)
 
 

@@ -67,6 +67,16 @@ class Terminal:
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
+    def hang_up(self, timeout: float = 10) -> int:
+        """Close the terminal, as a closed window does; return the exit status as `wait` does."""
+        process = self._child.ptyproc
+        process.fileobj.close()
+        process.closed = self._child.closed = True
+        try:
+            return self._wait_for_end(time.monotonic() + timeout, timeout)
+        finally:
+            process.terminate(force=True)
+
     def resize(self, *, columns: int, lines: int) -> None:
         self._child.setwinsize(lines, columns)
         self._screen.resize(lines, columns)
@@ -98,6 +108,9 @@ class Terminal:
         limit = time.monotonic() + timeout
         while self._read(limit - time.monotonic()):
             pass
+        return self._wait_for_end(limit, timeout)
+
+    def _wait_for_end(self, limit: float, timeout: float) -> int:
         while self._child.isalive():
             if time.monotonic() > limit:
                 raise AssertionError(f"still running after {timeout} s")

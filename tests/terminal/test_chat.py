@@ -2,61 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import stat
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from command import LLMTOOL
 from terminal.screen import Terminal
+from terminal.talk import LONG, Start, say, wait_for_prompt
 
 from llmtool.sessions.store import Sessions
-
-SCRIPT = Path(__file__).with_name("scripted_chat.py")
-LONG = " ".join(f"word{i}" for i in range(400))
-
-Start = Callable[..., Terminal]
-
-
-@pytest.fixture
-def sessions(tmp_path: Path) -> Sessions:
-    return Sessions(tmp_path / "data" / "sessions")
-
-
-@pytest.fixture
-def chat(env: dict[str, str], tmp_path: Path) -> Start:
-    """Return `chat(replies, **script)`: a conversation with the scripted engine."""
-
-    def start(
-        replies: Any = "fine",
-        *,
-        columns: int = 80,
-        lines: int = 24,
-        variables: dict[str, str] | None = None,
-        **script: Any,
-    ) -> Terminal:
-        argv = [sys.executable, SCRIPT, tmp_path, json.dumps({"replies": replies, **script})]
-        variables = {"TERM": "xterm-256color", **(variables or {})}
-        return Terminal(argv, {**env, **variables}, columns=columns, lines=lines, cwd=tmp_path)
-
-    return start
-
-
-def wait_for_prompt(terminal: Terminal, n: int = 1) -> None:
-    """Wait until the n-th prompt is there: prompt_toolkit asks for keys with bracketed paste."""
-    terminal.wait_until(lambda: terminal.raw.count(b"\x1b[?2004h") >= n, what=f"prompt number {n}")
-
-
-def say(terminal: Terminal, text: str, answer: str, n: int) -> None:
-    terminal.send(text + "\r")
-    terminal.wait_for(answer)
-    wait_for_prompt(terminal, n)
 
 
 def test_a_conversation(chat: Start, sessions: Sessions) -> None:

@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from command import LLMTOOL, linux
 from terminal.screen import Terminal
+from terminal.talk import LONG, PASTE_OFF, PASTE_ON, Start, say, wait_for_prompt
 
 from llmtool.sessions.store import Sessions
 
-SCRIPT = Path(__file__).with_name("scripted_chat.py")
-LONG = " ".join(f"word{i}" for i in range(400))
 ENDINGS = [signal.SIGTERM, signal.SIGHUP]
-PASTE_ON, PASTE_OFF = b"\x1b[?2004h", b"\x1b[?2004l"
-
-Start = Callable[..., Terminal]
-
-
-@pytest.fixture
-def sessions(tmp_path: Path) -> Sessions:
-    return Sessions(tmp_path / "data" / "sessions")
-
-
-@pytest.fixture
-def chat(env: dict[str, str], tmp_path: Path) -> Start:
-    """Return `chat(replies, **script)`: a conversation with the scripted engine."""
-
-    def start(replies: Any = "fine", **script: Any) -> Terminal:
-        argv = [sys.executable, SCRIPT, tmp_path, json.dumps({"replies": replies, **script})]
-        return Terminal(argv, env, cwd=tmp_path)
-
-    return start
-
-
-def wait_for_prompt(terminal: Terminal, n: int = 1) -> None:
-    terminal.wait_until(lambda: terminal.raw.count(PASTE_ON) >= n, what=f"prompt number {n}")
-
-
-def say(terminal: Terminal, text: str, answer: str, n: int) -> None:
-    terminal.send(text + "\r")
-    terminal.wait_for(answer)
-    wait_for_prompt(terminal, n)
 
 
 def assert_ended(terminal: Terminal, number: signal.Signals) -> None:

@@ -233,6 +233,12 @@ def test_control_c_stops_a_loop(env: dict[str, str], endless: list[str]) -> None
 def test_closing_the_terminal_ends_the_command(env: dict[str, str], endless: list[str]) -> None:
     with Terminal([*LLMTOOL, *endless], env) as terminal:
         terminal.wait_for(".")
+        assert terminal.hang_up() == 129
+
+
+def test_a_hangup_that_is_sent_ends_the_command(env: dict[str, str], endless: list[str]) -> None:
+    with Terminal([*LLMTOOL, *endless], env) as terminal:
+        terminal.wait_for(".")
         terminal.signal(signal.SIGHUP)
         assert terminal.exit_status == 129
 

@@ -111,11 +111,12 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
         if self.plan.strategy == "stuff":
             yield self._finish(self.source, 0)
         elif self.plan.strategy == "refine":
-            first = self.plan.chunks[0]
+            index = self._pass_blanks(0)
+            first = self.plan.chunks[index]
             request = self._asking.ask_note(
                 first.text, path=first.path, max_tokens=self.plan.note_tokens
             )
-            yield Call(request=request, about=_Refined(0))
+            yield Call(request=request, about=_Refined(index))
         else:
             yield from self._take_notes([chunk.text for chunk in self.plan.chunks])
 
@@ -156,6 +157,9 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
         self._inputs.append(inputs)
         self.levels.append([None] * len(inputs))
         for index, text in enumerate(inputs):
+            if not text.strip():  # a long gap in a text can be a part of its own
+                yield from self._have_note(_Note(level, index), "")
+                continue
             path = self.plan.chunks[index].path if level == 0 else ()
             request = self._asking.ask_note(text, path=path, max_tokens=self.plan.note_tokens)
             kept = self._asking.load_note(request)
@@ -229,11 +233,20 @@ class SummaryWork(Work["SummaryText | SummaryProgress"]):
         summary = self._fitting(summary, self.plan.note_tokens)
         self.levels.append([summary])
         self._n_done += chunks[index].n_tokens
-        if index + 1 < len(chunks):
-            request = self._asking.ask_refined(summary, chunks[index + 1])
-            yield Call(request=request, about=_Refined(index + 1))
+        index = self._pass_blanks(index + 1)
+        if index < len(chunks):
+            request = self._asking.ask_refined(summary, chunks[index])
+            yield Call(request=request, about=_Refined(index))
         else:
             yield self._finish(summary, 0)
+
+    def _pass_blanks(self, index: int) -> int:
+        """Return the place of the first chunk from `index` on that has something in it."""
+        chunks = self.plan.chunks
+        while index < len(chunks) and not chunks[index].text.strip():
+            self._n_done += chunks[index].n_tokens
+            index += 1
+        return index
 
     # The end
 

@@ -1,0 +1,52 @@
+"""Files are whole on the disk before they have their names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from llmtool import files
+from llmtool.errors import OutputError
+
+
+def test_what_is_written_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "kept.json"
+    path.write_bytes(b"old")
+    seen: list[tuple[str, object]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def note_fsync(descriptor: int) -> None:
+        seen.append(("fsync", os.pread(descriptor, 100, 0)))
+        fsync(descriptor)
+
+    def note_replace(source: str, target: Path) -> None:
+        seen.append(("replace", (Path(source).read_bytes(), path.read_bytes())))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(os, "replace", note_replace)
+    files.write_atomically(path, b"new and longer")
+    assert seen == [
+        ("fsync", b"new and longer"),
+        ("replace", (b"new and longer", b"old")),
+    ]
+    assert path.read_bytes() == b"new and longer"
+
+
+def test_what_cannot_be_brought_to_the_disk_gets_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "kept.json"
+    path.write_bytes(b"old")
+
+    def fail(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OutputError, match="kept.json: cannot be written: Input/output error"):
+        files.write_atomically(path, b"new")
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"old"]
