@@ -101,7 +101,6 @@ ERRORS = {
     "a file to import": (("models", "import", f"./{EVIL}.gguf"), 11),
     "an option": (("gen", f"--{EVIL}"), 2),
     "a command": ((EVIL,), 2),
-    "an argument": (("models", "ls", EVIL), 2),
     "a value": (("gen", "x", "--threads", EVIL), 2),
     "a parameter": (("gen", "x", "-p", EVIL), 2),
     "a schema": (("gen", "x", "--schema", f"./no {EVIL}.json"), 14),
