@@ -72,8 +72,8 @@ def endure() -> None:
 
 
 def reinstall() -> None:
-    """Take the stop signals back from who had them meanwhile."""
-    for number in STOP_SIGNALS:
+    """Take the stop signals back from who had them meanwhile, where they were taken before."""
+    for number in STOP_SIGNALS if _cancellation is not None else ():
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _handle)
 
