@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli.calls import ASKING
 from command import INFINITE, linux, wait_until_mapped
 from tiny_vocabulary import TokenType, bpe_vocabulary
 
@@ -30,24 +31,6 @@ tests:
 """
 TEST = "- vars: {{text: Go on {}}}\n  assert: [{{type: contains, value: river}}]\n"
 
-LOADING = {
-    "gen": ("gen", "Go on"),
-    "run": ("run", "./ask.yaml", "Go on"),
-    "classify": ("classify", "Go on", "-l", "good,bad"),
-    "classify eval": ("classify", "eval", "rows.jsonl", "-l", "good,bad"),
-    "sum": ("sum", "short.txt"),
-    "translate": ("translate", "-f", "short.txt", "--to", "de"),
-    "code": ("code", "a list", "-l", "python"),
-    "code explain": ("code", "explain", "app.py"),
-    "code review": ("code", "review", "-f", "app.diff"),
-    "code fix": ("code", "fix", "app.py", "--error", "it fails"),
-    "code complete": ("code", "complete", "app.py:1:3"),
-    "code tests": ("code", "tests", "app.py"),
-    "code commit": ("code", "commit"),
-    "chat": ("chat", "Go on"),
-    "bench": ("bench", "--quick"),
-    "prompts test": ("prompts", "test", "./ask.yaml"),
-}
 DECODING = {
     "gen": ("gen", "Go on", *LONG_REPLY),
     "gen --no-stream": ("gen", "Go on", "--no-stream", *LONG_REPLY),
@@ -175,7 +158,7 @@ def assert_ended(process: subprocess.Popen[bytes], number: signal.Signals) -> No
 
 
 @linux
-@pytest.mark.parametrize("call", LOADING.values(), ids=LOADING)
+@pytest.mark.parametrize("call", ASKING.values(), ids=ASKING)
 def test_a_signal_ends_loading(begin: Any, deep: Path, call: tuple[str, ...]) -> None:
     for number in ENDINGS:
         process = begin(call, deep)
