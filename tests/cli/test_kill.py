@@ -39,12 +39,14 @@ def kill(process: subprocess.Popen[bytes], seconds: float) -> bytes:
     return said
 
 
-def wait_for_growth(path: Path, process: subprocess.Popen[bytes]) -> None:
+def wait_for_growth(path: Path, process: subprocess.Popen[bytes], n_bytes: int = 1) -> None:
+    """Wait until a file has grown by so much: what is there then is no question of speed."""
+
     def size() -> int:
         return path.stat().st_size if path.exists() else 0
 
-    before, limit = size(), time.monotonic() + 30
-    while size() <= before and process.poll() is None and time.monotonic() < limit:
+    enough, limit = size() + n_bytes, time.monotonic() + 30
+    while size() < enough and process.poll() is None and time.monotonic() < limit:
         time.sleep(0.002)
 
 
@@ -57,7 +59,7 @@ def test_a_batch_goes_on_to_the_end_of_an_unbroken_one(
 ) -> None:
     chance = random.Random(seed)
     source, out, whole = tmp_path / "in", tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
-    source.write_text("".join(f"record {i}\n" for i in range(500)))
+    source.write_text("".join(f"record {i}\n" for i in range(1500)))
     common = ["gen", "--each", "line", "--jsonl", "-f", source, "--seed", "3", "-m", tiny]
     common += ["--max-tokens", "4", *GREEDY, "--parallel", "1", "-q"]
     unbroken = start_llmtool(*common, "-o", whole, stdin=subprocess.DEVNULL)
@@ -67,10 +69,10 @@ def test_a_batch_goes_on_to_the_end_of_an_unbroken_one(
     for n in range(KILLS):
         process = start_llmtool(*common, "-o", out, "--resume", stdin=subprocess.DEVNULL)
         if n % 4:  # the others may end before anything is written
-            wait_for_growth(out, process)
-            kill(process, chance.uniform(0, 0.06))
+            wait_for_growth(out, process, chance.randint(1, len(expected) // 20))
+            kill(process, 0)
         else:
-            kill(process, chance.uniform(0, 0.6))
+            kill(process, chance.uniform(0, 0.4))
         left = out.read_bytes() if out.exists() else b""
         assert expected.startswith(left), "every byte that is there is one of the unbroken run"
         grew += 0 < len(left) < len(expected)
@@ -106,12 +108,13 @@ def test_a_conversation_holds_whole_turns(
     assert unbroken.wait(60) == 0, unbroken.stderr.read()
     expected = [(turn.text, turn.reply) for turn in sessions.load("unbroken").turns]
     assert [text for text, _ in expected] == texts
+    size = sessions.path("unbroken").stat().st_size
     kept = 0
     for n in range(KILLS):
         name = f"killed-{n}"
         process = start(name)
-        wait_for_growth(sessions.path(name), process)
-        said = kill(process, chance.uniform(0, 0.15)).decode()
+        wait_for_growth(sessions.path(name), process, chance.randint(1, size // 3))
+        said = kill(process, 0).decode()
         turns = [(turn.text, turn.reply) for turn in sessions.load(name).turns]
         whole = turns if turns[-1][1] else turns[:-1]
         assert whole == expected[: len(whole)]
