@@ -85,6 +85,8 @@ def test_json_tells_what_is_there_of_a_broken_reply(gen: Run, tmp_path: Path) ->
         (["--regex", ""], 2, "--regex is empty"),
         (["--schema", "/"], 14, "/: is a directory"),
         (["--schema", "./none"], 14, "./none: no such file"),
+        (["--schema", "none.txt"], 14, "none.txt: no such file"),
+        (["--schema", "schemas/none"], 14, "schemas/none: no such file"),
         (["--regex", "a", "--schema", "a"], 2, "--schema and --regex exclude each other"),
         (["--logprobs", "101"], 2, "--logprobs"),
         (["--parallel", "0"], 2, "--parallel"),
