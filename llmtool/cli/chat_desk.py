@@ -43,7 +43,7 @@ def edit(text: str) -> str | None:
     """Let the user change a text in $VISUAL or $EDITOR; None where the editor fails.
 
     Raises:
-        UsageError: there is no editor.
+        UsageError: there is no editor, or its variable cannot be read as words.
     """
     editor = _find_editor()
     with tempfile.TemporaryDirectory(prefix="llmtool-") as folder:
@@ -64,7 +64,11 @@ def edit(text: str) -> str | None:
 
 def _find_editor() -> list[str]:
     """Return the words that run the editor: $VISUAL, $EDITOR, or one that is here."""
-    words = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "")
+    variable = "VISUAL" if os.environ.get("VISUAL") else "EDITOR"
+    try:
+        words = shlex.split(os.environ.get(variable, ""))
+    except ValueError as exc:
+        raise UsageError(f"{variable}: cannot be read as words: {exc}") from exc
     if words and os.path.dirname(words[0]):
         return words
     defaults = ("notepad",) if sys.platform == "win32" else ("nano", "vi")

@@ -49,6 +49,15 @@ def test_no_program_of_the_current_folder_is_run(
     assert not (programs / "ran.txt").exists()
 
 
+@pytest.mark.parametrize("variable", ["VISUAL", "EDITOR"])
+def test_an_editor_with_an_open_quote_is_told(
+    programs: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "ed2 'a")
+    with pytest.raises(UsageError, match=f"{variable}: cannot be read as words: No closing quot"):
+        desk.edit("a text")
+
+
 def test_a_program_of_a_place_that_is_named_in_full_is_run(
     programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
