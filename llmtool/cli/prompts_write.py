@@ -184,10 +184,10 @@ def _is_writable(folder: Path) -> bool:
 
 
 def _refuse_to_replace(path: Path, *, force: bool) -> None:
-    from llmtool.errors import OutputError
+    from llmtool.errors import UsageError
 
     if path.exists() and not force:
-        raise OutputError(f"{path}: is there already (--force replaces it)")
+        raise UsageError(f"{path}: is there already (--force replaces it)")
 
 
 def _write(path: Path, text: str, *, force: bool) -> None:

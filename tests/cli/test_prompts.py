@@ -160,7 +160,7 @@ def test_a_new_template_from_another_is_as_the_other(run_llmtool: Run) -> None:
 
 def test_new_replaces_nothing_unless_told(run_llmtool: Run, mine: Path) -> None:
     before = (mine / "greet.yaml").read_text()
-    assert "--force" in error_line(run_llmtool("prompts", "new", "greet"), 1)
+    assert "--force" in error_line(run_llmtool("prompts", "new", "greet"), 2)
     assert (mine / "greet.yaml").read_text() == before
     out(run_llmtool("prompts", "new", "greet", "--force"))
     assert (mine / "greet.yaml").read_text() != before
@@ -241,7 +241,7 @@ def test_import_writes_a_template_that_can_be_shown(
     shown = run_llmtool("prompts", "show", "recipe", "--rendered", "-p", "what=leek", "--no-stdin")
     assert out(shown).startswith("user:\nCook leek for $5")
     assert "--force" in error_line(
-        run_llmtool("prompts", "import", "-q", tmp_path / "recipe.yaml"), 1
+        run_llmtool("prompts", "import", "-q", tmp_path / "recipe.yaml"), 2
     )
 
 
