@@ -77,7 +77,9 @@ def translate(
         check(view.output, reads=reads)
         name, material = _gather(text, source)
     find_language(to)  # before a model is looked for
-    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
+    box = setup.open_toolbox(folders, settings, engine, view.output)
+    if box.find_model().source == "starter":
+        output.note("the starter model hardly knows languages: do not rely on its translations")
     translator = box.prepare_translate(to, options)
     if reader is not None:
         given = frozenset(options.get("variables") or ()) | {"to", "source", "terms", "marks"}

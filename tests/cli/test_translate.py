@@ -139,6 +139,20 @@ def test_the_prompt_of_the_first_passage_is_shown(translate: Callable[..., Any])
     assert b"to French: Open {1} and read it." in done.stdout
 
 
+@pytest.mark.parametrize("more", [(), ("--each", "line")], ids=["text", "batch"])
+def test_what_the_starter_model_translates_comes_with_a_warning(
+    run_llmtool: Callable[..., Any], tiny: Path, more: tuple[str, ...]
+) -> None:
+    def notes(model: object) -> bytes:
+        args = ("translate", "--to", "French", *more, "--dry-run", "-m", model)
+        stderr: bytes = run_llmtool(*args, input=b"Hello!\n").stderr
+        return stderr
+
+    warning = b"llmtool: the starter model hardly knows languages"
+    assert notes("starter").startswith(warning)
+    assert warning not in notes(tiny)
+
+
 def test_a_glossary_is_told_where_its_terms_occur(
     translate: Callable[..., Any], tmp_path: Path
 ) -> None:
