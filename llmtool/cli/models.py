@@ -13,6 +13,7 @@ from llmtool.cli.new_app import HELP, new_app
 from llmtool.sizes import format_bytes
 
 if TYPE_CHECKING:
+    from llmtool.models.found import Model
     from llmtool.models.store import Store
     from llmtool.models.upkeep import Removal
 
@@ -103,6 +104,9 @@ def pull(
     from llmtool.cli.progress import DownloadProgress
 
     store = _open(color=color.value, quiet=quiet, offline=offline)
+    if store.resolve(model).kind != "hub":  # starter, a file: nothing to plan
+        _show_pulled(store.pull(model, on_note=output.note), as_json=json)
+        return
     cancellation = signals.install()
     plan = store.plan(model, on_note=output.note, cancelled=lambda: cancellation.cancelled)
     if dry_run:
@@ -119,7 +123,13 @@ def pull(
             on_note=progress.note,
             cancelled=lambda: cancellation.cancelled,
         )
-    if json:
+    _show_pulled(found, as_json=json)
+
+
+def _show_pulled(found: Model, *, as_json: bool) -> None:
+    from llmtool.cli import models_show, output
+
+    if as_json:
         output.write_json(models_show.to_dict(found))
     else:
         output.stdout.write(f"{found.path}\n")

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmtool.config import Folders
-from llmtool.errors import ModelNotFound, ModelUnreadable, UsageError
+from llmtool.errors import ModelNotFound, ModelUnreadable
 from llmtool.models import registry
-from llmtool.models.found import Model, describe_starter, imported_folder, list_models
+from llmtool.models.found import Model, imported_folder, list_models
 from llmtool.models.lookup import find_model
 from llmtool.models.progress import OnNote, OnProgress, Patience, never, no_note, no_progress
 from llmtool.models.reference import Reference, parse
@@ -136,7 +136,7 @@ class Store:
         patience: Patience | None = None,
         free_bytes: Callable[[Path], int] | None = None,
     ) -> Model:
-        """Bring a model up to date from the Hub and return it.
+        """Bring a model up to date from the Hub and return it; what is no model of it, as it is.
 
         Args:
             on_progress: is called with (done, total) bytes, at first with what is here already.
@@ -149,6 +149,10 @@ class Store:
         """
         from llmtool.models import pull
 
+        if self.resolve(text).kind != "hub":
+            found = self.find(text)
+            on_note(f"{text} does not come from the Hub: there is nothing to fetch")
+            return found
         hub = self._connect(text, patience, on_note, cancelled)
         return pull.pull(
             self,
@@ -219,11 +223,7 @@ class Store:
         on_note: OnNote,
         cancelled: Callable[[], bool],
     ) -> Hub:
-        reference = self.resolve(text)
-        if reference.kind == "starter":
-            describe_starter()
-            raise UsageError("starter is here already: it comes with a package, not from the Hub")
-        if reference.kind == "path":
+        if self.resolve(text).kind != "hub":
             raise ModelNotFound(f"{text} is no model of the Hub; only those can be fetched")
         if self.offline:
             raise ModelNotFound(

@@ -81,6 +81,20 @@ def test_offline_a_model_of_the_hub_is_10_and_the_command_is_named(run_llmtool: 
     assert "llmtool models pull org/name:Q4_K_M" in line
 
 
+@pytest.mark.parametrize("more", [(), ("--dry-run",), ("--offline",)], ids=" ".join)
+def test_pull_of_what_is_here_without_the_hub_says_where(
+    run_llmtool: Run, tiny: Path, more: tuple[str, ...]
+) -> None:
+    for model in ("starter", str(tiny)):
+        result = run_llmtool("models", "pull", model, *more)
+        assert Path(out(result).strip()).is_file()
+        said = f"llmtool: {model} does not come from the Hub: there is nothing to fetch\n"
+        assert result.stderr.decode() == said
+    found = json.loads(out(run_llmtool("models", "pull", "starter", "--json", "-q", *more)))
+    assert (found["name"], found["source"]) == ("starter", "starter")
+    assert "no such file" in error_line(run_llmtool("models", "pull", "./none.gguf", *more), 10)
+
+
 @pytest.mark.parametrize("command", ["models", "config"])
 def test_a_group_without_a_command_is_a_usage_error(run_llmtool: Run, command: str) -> None:
     assert f"llmtool {command} --help" in error_line(run_llmtool(command), 2)

@@ -198,11 +198,10 @@ def test_a_listed_file_that_is_not_there_names_those_near(hub, client):
     assert "org/odd has no file m-Q4_0.gguf; the nearest is m-Q8_0.gguf" in result["message"]
 
 
-@pytest.mark.parametrize("call", ["pull", "plan"])
-def test_the_starter_needs_no_fetching(hub, client, call):
-    result = client.run(call, "starter")
-    assert result["code"] == 2
-    assert result["message"].startswith("starter is here already")
+def test_there_is_no_plan_for_the_starter(hub, client):
+    result = client.run("plan", "starter")
+    assert result["code"] == 10
+    assert result["message"] == "starter is no model of the Hub; only those can be fetched"
     assert hub.seen == []
 
 

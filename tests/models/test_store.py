@@ -56,14 +56,16 @@ def test_fetching_a_starter_that_is_not_here(folders, monkeypatch, offline):
         Store(folders, offline=offline).pull("starter")
 
 
-def test_fetching_a_file_or_an_imported_model(store, tmp_path):
+def test_what_does_not_come_from_the_hub_is_here_already(store, tmp_path):
     (tmp_path / "m.gguf").write_bytes(build())
-    store.import_file(tmp_path / "m.gguf", name="mine")
+    imported = store.import_file(tmp_path / "m.gguf", name="mine")
+    notes = []
     for text in ("mine", str(tmp_path / "m.gguf")):
-        with pytest.raises(
-            ModelNotFound, match="is no model of the Hub; only those can be fetched"
-        ):
-            store.pull(text)
+        assert store.pull(text, on_note=notes.append).path.is_file()
+        with pytest.raises(ModelNotFound, match="only those can be fetched"):
+            store.plan(text)
+    assert store.pull("mine").path == imported.path
+    assert [note.partition(" does not ")[0] for note in notes] == ["mine", str(tmp_path / "m.gguf")]
 
 
 @pytest.mark.parametrize(
