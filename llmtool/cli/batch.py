@@ -36,7 +36,7 @@ from llmtool.records.writers import (
     rename,
 )
 from llmtool.sizes import format_count
-from llmtool.tasks.each import Binding, Prepared, answer_each
+from llmtool.tasks.each import Binding, Prepared, answer_each, check_field
 from llmtool.tasks.prepare import Case
 from llmtool.tasks.results import Result
 from llmtool.toolbox import Toolbox
@@ -85,8 +85,8 @@ def open_reader(
     `reads` are files that the command reads beside the records.
 
     Raises:
-        UsageError: options contradict each other, there is nothing to read, or the output file
-            has content that nothing is said about.
+        UsageError: options contradict each other, there is nothing to read, a CSV has no such
+            column, or the output file has content that nothing is said about.
         InputError: a source cannot be opened, or a CSV has no header.
         LockedError, OutputError: the output file cannot be written.
     """
@@ -110,10 +110,13 @@ def open_reader(
         if not os.path.isfile(view.output):
             check(view.output)
         elif not view.dry_run:  # a journal, which is written in its place
-            look(Path(view.output), resume=batch.resume, overwrite=batch.overwrite)
+            told = {"resume": batch.resume, "overwrite": batch.overwrite}
+            look(Path(view.output), _format_of(batch, view), **told)
     for _ in reader.read_header():
         with signals.interruptible():
             time.sleep(_POLL_SECONDS)
+    if format == "csv":
+        check_field(batch.field, reader.columns)
     return reader
 
 

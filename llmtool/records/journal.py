@@ -35,7 +35,7 @@ class Done(msgspec.Struct, frozen=True):
     has_failed: bool
 
 
-def look(path: Path, *, resume: bool, overwrite: bool) -> None:
+def look(path: Path, format: OutputFormat, *, resume: bool, overwrite: bool) -> None:
     """See that a file that is there can become a journal, before anything is made for it.
 
     Raises:
@@ -47,7 +47,7 @@ def look(path: Path, *, resume: bool, overwrite: bool) -> None:
         raise OutputError(f"{path}: cannot be written: {exc.strerror}") from exc
     try:
         _lock(file, path)
-        _refuse_content(file, path, is_told=resume or overwrite)
+        _refuse_content(file, path, format, is_told=resume or overwrite)
     finally:
         os.close(file)
 
@@ -99,7 +99,7 @@ class Journal:
         self._is_regular = self.path.is_file()
 
     def _prepare(self, *, resume: bool, overwrite: bool) -> None:
-        _refuse_content(self._file, self.path, is_told=resume or overwrite)
+        _refuse_content(self._file, self.path, self._format, is_told=resume or overwrite)
         if os.fstat(self._file).st_size and resume:
             self._end = self._find_end()
             self._check_beginning()
@@ -218,16 +218,15 @@ def _decode(line: str) -> object:
         return None
 
 
-def _refuse_content(file: int, path: Path, *, is_told: bool) -> None:
+def _refuse_content(file: int, path: Path, format: OutputFormat, *, is_told: bool) -> None:
     """Leave a file alone that has content, unless it is told what becomes of it.
 
     Raises:
         UsageError: it has.
     """
     if os.fstat(file).st_size and not is_told:
-        raise UsageError(
-            f"{path}: is there already (--resume goes on with it, --overwrite replaces it)"
-        )
+        resume = "" if format == "text" else "--resume goes on with it, "
+        raise UsageError(f"{path}: is there already ({resume}--overwrite replaces it)")
 
 
 def _lock(file: int, path: Path) -> None:

@@ -32,6 +32,16 @@ class Prepared(Protocol):
     ) -> Generator[Token | Result | Failed, None, None]: ...
 
 
+def check_field(field: str | None, columns: list[str]) -> None:
+    """See that a field that was named is a column.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if field is not None and field not in columns:
+        raise UsageError(f"there is no column {field!r} (there are: {', '.join(columns)})")
+
+
 class Binding(msgspec.Struct, frozen=True, kw_only=True):
     """How a record fills the inputs of a template.
 
@@ -53,8 +63,7 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             UsageError: the text's column is not there, or nobody knows which it is.
         """
-        if self.field is not None and self.field not in columns:
-            raise UsageError(f"there is no column {self.field!r} (there are: {', '.join(columns)})")
+        check_field(self.field, columns)
         if self._text_field(columns) is None and not self._is_filled(columns):
             raise UsageError(
                 f"which column is the text? --field NAME (there are: {', '.join(columns)})"

@@ -315,6 +315,13 @@ def test_what_makes_no_sense_is_a_usage_error(
     assert reason in error_line(gen(*args, input=b"a,b\n1,2\n"), 2)
 
 
+def test_a_missing_column_is_told_before_a_model_is_looked_for(
+    run_llmtool: Callable[..., Any],
+) -> None:
+    args = ("gen", "Say", "--each", "csv", "--field", "nope", "-m", "none.gguf")
+    assert "there is no column 'nope'" in error_line(run_llmtool(*args, input=b"a,b\n1,2\n"), 2)
+
+
 def test_what_is_there_already_is_kept(batch: Callable[..., Any], tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     out.write_text("precious\n")
@@ -344,7 +351,8 @@ def test_what_is_there_already_is_told_before_a_model_is_looked_for(
     out.write_text("precious\n")
     command = (*args, "--each", "line", "-m", "none.gguf", "-o", out)
     line = error_line(run_llmtool(*command, input=b"a\n"), 2)
-    assert line.startswith(f"llmtool: {out}: is there already (--resume ")
+    told = "" if args == BATCHES["lines"] else "--resume goes on with it, "
+    assert line == f"llmtool: {out}: is there already ({told}--overwrite replaces it)"
     with out.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         for way in ((), ("--overwrite",)):
