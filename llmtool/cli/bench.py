@@ -83,7 +83,7 @@ def bench(
     plan = QUICK if quick else Plan()
     plan = bench_show.change(plan, n_parallel=n_parallel, repetitions=repetitions)
     engine = EngineGroup(model=model, threads=threads, n_gpu_layers=n_gpu_layers)
-    box = setup.open_toolbox(folders, settings, engine)
+    box = setup.open_toolbox(folders, settings, engine, plot)
     report = bench_show.run(box, plan)
     if plot is not None:
         with signals.interruptible():

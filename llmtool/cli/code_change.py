@@ -77,7 +77,7 @@ def fix(
     reason = error_of(
         text, told, language_of_file(file) if not code.language else find_language(code.language)
     )
-    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
+    box = setup.open_toolbox(folders, settings, engine, view.output)
     writing = box.prepare_fix(text, options)
     case = Case(variables={"code": text, "error": reason})
     if view.dry_run:
@@ -140,7 +140,7 @@ def complete(
     check(view.output, reads=[file])
     before, after = split_at(inputs.read_file(file), line, column, file=file)
     known = find_language(language) if language else language_of_file(file)
-    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
+    box = setup.open_toolbox(folders, settings, engine, view.output)
     prepared = completing.prepare(box.engine, before, after, sampling.options())
     if view.dry_run:
         show.prompt(box, prepared.request, as_json=view.json)
@@ -193,7 +193,7 @@ def tests(
     options["template"] = template
     if framework is not None:
         framework = inputs.read_argument(framework, name="--framework")
-    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
+    box = setup.open_toolbox(folders, settings, engine, view.output)
     writing = box.prepare_code(options)
     case = box.tests_case(writing, text, framework=framework)
     code_write.one(box, writing, case, view=view, strict=code.strict)
@@ -259,7 +259,7 @@ def commit(
             path.chmod(path.stat().st_mode | 0o111)  # git passes over others
         return
     diff = staged_diff()
-    box = setup.open_toolbox(folders, settings, engine, writes=report.output)
+    box = setup.open_toolbox(folders, settings, engine, report.output)
     result = box.commit_message(diff, body=body, **read_options(template, tell, sampling))
     with open_sink(report.output) as sink:
         if report.json:

@@ -71,7 +71,7 @@ def explain(
     file, text = read_source(place)
     check(view.output, reads=setup.reads(folders, template, file))
     options = read_options(template, tell, sampling)
-    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
+    box = setup.open_toolbox(folders, settings, engine, view.output)
     prepared = box.prepare(options)
     case = Case(variables={prepared.template.find_material() or "code": text})
     if view.dry_run:
@@ -125,7 +125,7 @@ def review(
         _, diff = inputs.gather(
             None, source.file or [], no_stdin=source.no_stdin, errors=source.errors.value
         )
-    box = setup.open_toolbox(folders, settings, engine, writes=report.output)
+    box = setup.open_toolbox(folders, settings, engine, report.output)
     result = box.review_code(diff or "", **options)
     with open_sink(report.output) as sink:
         if as_sarif:

@@ -62,7 +62,7 @@ def write(
         )
         if prompt is None:
             prompt, material = material, None  # what stands alone is the request
-    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
+    box = setup.open_toolbox(folders, settings, engine, view.output)
     writing = box.prepare_code(options, strict=batch.each is not None)
     if batch.each is not None:
         alone = prompt is None and {"prompt", "input"} <= writing.template.inputs.keys()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from llmtool.cli.result_file import refuse_read
 from llmtool.errors import OutputError, UsageError
 
 FORMATS = ("svg", "png", "pdf")
@@ -29,11 +30,12 @@ _STYLE: Any = {
 }
 
 
-def check(path: str) -> None:
+def check(path: str, *, reads: Iterable[str] = ()) -> None:
     """See that a plot can be written there, before a minute is spent on measuring.
 
     Raises:
-        UsageError: the name ends in no format that is drawn, or matplotlib is not installed.
+        UsageError: the name ends in no format that is drawn, matplotlib is not installed, or the
+            file is one of those that the command reads.
         OutputError: there is no such folder.
     """
     if Path(path).suffix.lower().lstrip(".") not in FORMATS:
@@ -43,6 +45,7 @@ def check(path: str) -> None:
         raise UsageError("--plot needs matplotlib: pip install 'llmtool[plot]'")
     if not Path(path).parent.is_dir():
         raise OutputError(f"{path}: there is no folder {Path(path).parent}")
+    refuse_read(path, reads)
 
 
 def save(

@@ -87,7 +87,7 @@ def command(
             errors=source.errors.value,
             required=template.needs_text(given),
         )
-    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
+    box = setup.open_toolbox(folders, settings, engine, view.output)
     prepared = box.prepare_run(name, options, {})
     if batch.each is not None:
         if view.dry_run:

@@ -102,7 +102,7 @@ def classify(
             fits_only = material is None
         else:
             prompt, material = _gather(text, source)
-    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
+    box = setup.open_toolbox(folders, settings, engine, view.output)
     labelling = box.prepare_labels(names, options)
     for name in (*wanted.fail_on, *wanted.expect):
         if name not in labelling.names:

@@ -51,8 +51,6 @@ def run(
     """
     if labels.multi:
         raise UsageError("eval measures one label a text, and not --multi")
-    if plot is not None:
-        labels_plot.check(plot)
     if labels.calibrate is not None and os.path.realpath(labels.calibrate) == os.path.realpath(
         data
     ):
@@ -60,7 +58,10 @@ def run(
     folders, settings = setup.start(
         color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
-    check(view.output, reads=setup.reads(folders, labels.template, data, *labels.reads))
+    reads = tuple(setup.reads(folders, labels.template, data, *labels.reads))
+    check(view.output, reads=reads)
+    if plot is not None:
+        labels_plot.check(plot, reads=reads)
     names, options = labels_input.read_options(
         labels, text_field=text_field, label_field=label_field
     )
@@ -70,7 +71,7 @@ def run(
     texts = Texts(tuple(row["text"] for row in rows), tuple(row["label"] for row in rows))
     if names is None and labels.template is None:
         names = dict.fromkeys(sorted(set(texts.labels)), "")
-    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
+    box = setup.open_toolbox(folders, settings, engine, view.output, plot)
     labelling = box.prepare_labels(names, options)
     if labels.calibrate is not None:
         labels_command.calibrate(

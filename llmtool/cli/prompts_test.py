@@ -114,7 +114,7 @@ def test(
                 parallel=parallel,
                 no_cache=no_cache,
             )
-            with setup.open_toolbox(folders, settings, engine, writes=junit) as box:
+            with setup.open_toolbox(folders, settings, engine, junit) as box:
                 for plan in plans:
                     found = run(box, plan, folders, cached=not no_cache)
                     compared = (before.compare(each, tolerance=tolerance) for each in found)

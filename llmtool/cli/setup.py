@@ -61,13 +61,12 @@ def open_toolbox(
     folders: config.Folders,
     settings: config.Settings,
     engine: EngineGroup,
-    *,
-    writes: str | None = None,
+    *writes: str | None,
 ) -> Toolbox:
     """Return a toolbox on the chosen model, found or fetched, that signals can stop.
 
     Raises:
-        UsageError: the file that the command `writes` is one of the model's.
+        UsageError: a file that the command `writes` is one of the model's.
         LlmtoolError: as finding and fetching the model say.
     """
     model = engine.model
@@ -90,8 +89,8 @@ def open_toolbox(
     with DownloadProgress(model or settings.model or "starter", quiet=output.is_quiet()) as bar:
         box.on_download_progress, box.on_note = bar, bar.note
         found = box.find_model()
-    if writes is not None:
-        refuse_read(writes, map(str, found.parts))
+    for path in filter(None, writes):
+        refuse_read(path, map(str, found.parts))
     signals.name_model(found.name)
     if asked is not None:
         choose.remember(folders, asked)

@@ -82,7 +82,7 @@ def summarize(
         texts = read_documents(paths, no_stdin=source.no_stdin, errors=source.errors.value)
         if together and len(texts) > 1:
             texts = [("all files", str(inputs.join(texts)))]
-    box = setup.open_toolbox(folders, settings, engine, writes=view.output)
+    box = setup.open_toolbox(folders, settings, engine, view.output)
     summarizer = box.prepare_summarize(options)
     if reader is not None:
         given = frozenset(options.get("variables") or ()) | {"length", "focus", "place"}

@@ -147,6 +147,31 @@ def test_the_template_is_not_written(
     assert (folder / "read.yaml").read_text() == TEMPLATE
 
 
+@pytest.mark.parametrize(
+    "args",
+    [("classify", "eval", "d.svg"), ("classify", "eval", "d.csv", "--examples", "d.svg")],
+    ids=["data", "examples"],
+)
+def test_a_plot_does_not_replace_what_is_read(
+    run: Callable[..., Any], folder: Path, args: tuple[str, ...]
+) -> None:
+    pytest.importorskip("matplotlib")
+    (folder / "d.svg").write_text(TEXT)
+    assert error_line(run(*args, "--plot", "d.svg"), 2).endswith(SAID.format("d.svg"))
+    assert (folder / "d.svg").read_text() == TEXT
+
+
+@pytest.mark.parametrize("args", [("bench",), ("classify", "eval", "d.csv")], ids=" ".join)
+def test_a_plot_does_not_replace_the_model(
+    run_llmtool: Callable[..., Any], folder: Path, args: tuple[str, ...]
+) -> None:
+    pytest.importorskip("matplotlib")
+    model = shutil.copy(folder / "m.gguf", folder / "m.svg")
+    line = error_line(run_llmtool(*args, "-m", "./m.svg", "--plot", "m.svg", cwd=folder), 2)
+    assert line.endswith(SAID.format("m.svg"))
+    assert Path(model).read_bytes() == (folder / "m.gguf").read_bytes()
+
+
 @pytest.mark.parametrize("name", ["alias", "store", "setting", "second part"])
 def test_a_model_that_is_named_otherwise_is_not_written(
     run_llmtool: Callable[..., Any],
