@@ -1,7 +1,8 @@
 """The memory and the compute buffers of a model: batches of tokens in, rows of logits out.
 
-Nothing here knows about prompts, requests or text. All sequences share one pool of cells
-(`kv_unified`), so that copying a sequence copies no keys or values.
+Nothing here knows about prompts, requests or text. Sequences share one pool of cells
+(`kv_unified`), so that copying one copies no keys or values, or stand `apart`, so that attention
+passes over no cells of others.
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ class Context:
         n_ctx: cells of the memory: tokens of all sequences together, shared ones counted once.
         n_threads: threads for decoding and for prompts.
         n_seq: how many sequences there can be; their ids are 0 to n_seq - 1.
+        apart: whether each sequence has n_ctx // n_seq cells of its own. Copying one copies its
+            keys and values then, and llama.cpp computes together what has ids side by side.
         n_batch: tokens per `decode` at the most.
         n_outputs: rows of logits per `decode` at the most.
         swa_full: whether layers with a sliding window keep all tokens. Sequences that share a
@@ -96,6 +99,7 @@ class Context:
         n_ctx: int,
         n_threads: int,
         n_seq: int = 1,
+        apart: bool = False,
         n_batch: int = 512,
         n_outputs: int = 1,
         kv_type: KVType = "f16",
@@ -111,7 +115,8 @@ class Context:
         params.n_outputs_max = self.n_outputs = max(n_outputs, n_seq)  # llama.cpp aborts below
         params.n_threads = params.n_threads_batch = n_threads
         params.type_k = params.type_v = _GGML_TYPES[kv_type]
-        params.kv_unified = True
+        self.apart = apart
+        params.kv_unified = not apart
         params.no_perf = True
         params.swa_full = self.swa_full = swa_full
         self._cancellation = cancellation
@@ -131,10 +136,11 @@ class Context:
         self._memory = lib.llama_get_memory(self._ctx)
         self.was_interrupted = False  # whether a `decode` failed, and left who knows what
         self.n_ctx = int(lib.llama_n_ctx(self._ctx))
+        self.n_ctx_seq = int(lib.llama_n_ctx_seq(self._ctx))  # what one sequence may come to
         self.n_batch = int(lib.llama_n_batch(self._ctx))
         self.batch = Batch(weights, self.n_batch)
         # A model with two sets of rope factors uses the one for long contexts here.
-        self.is_long = weights.n_ctx_rope is not None and self.n_ctx > weights.n_ctx_rope
+        self.is_long = weights.n_ctx_rope is not None and self.n_ctx_seq > weights.n_ctx_rope
 
     def close(self) -> None:
         if self._ctx:

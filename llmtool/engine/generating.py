@@ -70,6 +70,10 @@ class Generating:
     def is_waiting(self) -> bool:
         return bool(self._waiting)
 
+    @property
+    def may_stand_apart(self) -> bool:
+        return self.request.n == 1 and not self.keeps
+
     def respell(self, held: Sequence[int]) -> None:
         ids = rejoin(self.ids, held, self.engine.weights)
         if len(ids) + self.max_tokens <= self.engine.info.n_ctx:

@@ -67,6 +67,11 @@ class Job(Protocol):
         """Whether a part of it waits for sequences or cells."""
         ...
 
+    @property
+    def may_stand_apart(self) -> bool:
+        """Whether it needs one sequence from its beginning to its end."""
+        ...
+
     def respell(self, held: Sequence[int]) -> None:
         """Spell the prompt as what is held, where the text is the same; it `keeps`."""
         ...

@@ -26,6 +26,9 @@ CTX_STEP = 256  # contexts are made in steps, so that a batch of like prompts sh
 _KV_BYTES = 4 << 30  # at the most, for requests that run together; one alone may take more
 _SPARE_CELLS = 4096  # for requests that are still to come
 _STATE_BYTES = 1 << 30  # of recurrent layers, which have one for each sequence
+_FEWEST_APART = 4  # sequences
+_CELLS_APART = 4096  # of prompts, beyond what they share
+_UNEVEN = 3  # how many times the cells that are needed may be taken
 _CHECKPOINTS = 6  # of such a model's states: a conversation goes back three turns at once
 _MAX_MISSING = 256  # tokens that are computed to put a longer state on disk
 
@@ -71,6 +74,11 @@ class Room:
         Raises:
             EngineError: not even the first job has room.
         """
+        apart = self._plan_apart(waiting, is_all=is_all)
+        if apart is not None:
+            found = self._make_apart(apart)
+            if found is not None:
+                return found
         n_cells, n_seq = self._plan(waiting, is_all=is_all)
         n_outputs = max(n_seq, *(job.n_outputs for job in waiting))
         swa_full = self._weights.has_window and (
@@ -81,8 +89,8 @@ class Room:
         carried = None
         if self.sequences is not None:
             have = self.sequences.context
-            if have.is_long and n_cells <= (self._weights.n_ctx_rope or 0):
-                self.close()  # short requests have rope factors of their own
+            if have.apart or self._is_too_long(have, n_cells):
+                self.close()
             elif (
                 have.n_ctx >= n_cells
                 and have.n_seq >= n_seq
@@ -107,6 +115,55 @@ class Room:
                     raise
             n_cells = self._max_cells = max(least_cells, _round_up(n_cells // 2))
             n_seq = max(least_seq, n_seq // 2)
+
+    def _plan_apart(self, waiting: Sequence[Job], *, is_all: bool) -> tuple[int, int] | None:
+        """Return (cells of a sequence, sequences) where they had better stand apart.
+
+        That is where prompts are long beyond what they share: attention passes over the cells of
+        all sequences of a pool, and takes longer over them than the batch saves.
+        """
+        jobs = waiting[: self._max_parallel]
+        if len(jobs) < _FEWEST_APART or self._weights.keeps_whole_states or self._has_gpu:
+            return None
+        if not all(job.may_stand_apart for job in jobs):
+            return None
+        shared = common_length([job.ids for job in jobs])
+        if sum(len(job.ids) - shared for job in jobs) < _CELLS_APART:
+            return None
+        needs = [need(job) for job in jobs]
+        longest = max(needs)
+        spare = 0 if is_all else longest // 4  # for those that are still to come
+        rope = self._weights.n_ctx_rope
+        if rope is not None and longest <= rope:
+            spare = min(spare, rope // CTX_STEP * CTX_STEP - longest)
+        n_cells = _round_up(longest + max(0, spare))
+        n_seq = 1 + (len(jobs) if is_all else self._max_parallel)
+        n_seq = min(n_seq, self._weights.max_sequences, self._limit() // n_cells)
+        if n_seq <= _FEWEST_APART or n_cells * len(jobs) > _UNEVEN * sum(needs):
+            return None
+        return n_cells, n_seq
+
+    def _make_apart(self, plan: tuple[int, int]) -> Sequences | None:
+        """Return sequences that stand apart, or None if memory is short."""
+        n_cells, n_seq = plan
+        if self.sequences is not None:
+            have = self.sequences.context
+            fits = have.n_ctx_seq >= n_cells and have.n_seq >= n_seq
+            if have.apart and fits and not self._is_too_long(have, n_cells):
+                return self.sequences
+            self.close()
+        try:
+            return self._make_context(n_cells * n_seq, n_seq, 1, True, apart=True)
+        except EngineError:
+            return None
+
+    def _is_too_long(self, have: Context, n_cells: int) -> bool:
+        """Whether a context has rope factors for long requests, and short ones are to come."""
+        return have.is_long and n_cells <= (self._weights.n_ctx_rope or 0)
+
+    @cached_property
+    def _has_gpu(self) -> bool:
+        return any(device.kind == "gpu" for device in devices())
 
     @cached_property
     def _header(self) -> Header:
@@ -159,6 +216,8 @@ class Room:
         n_outputs: int,
         swa_full: bool,
         carried: _Carried | None = None,
+        *,
+        apart: bool = False,
     ) -> Sequences:
         if n_cells >= LARGE_CTX:
             self._check_memory(n_cells, swa_full)
@@ -168,6 +227,7 @@ class Room:
             n_ctx=n_cells,
             n_threads=self._n_threads,
             n_seq=n_seq,
+            apart=apart,
             n_outputs=n_outputs,
             kv_type=self._kv_type,
             swa_full=swa_full,
@@ -188,7 +248,7 @@ class Room:
             EngineError: with what is needed and what is there.
         """
         _, available = memory_bytes()
-        if available is None or any(device.kind == "gpu" for device in devices()):
+        if available is None or self._has_gpu:
             return
         memory = estimate(
             self._header, n_ctx=n_ctx, type_k=self._kv_type, type_v=self._kv_type, swa_full=swa_full

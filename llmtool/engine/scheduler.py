@@ -141,6 +141,8 @@ class Scheduler:
             sequences = engine.room.sequences
             if sequences is None or len(self._jobs) >= engine.max_parallel:
                 return False
+            if sequences.context.apart and not job.may_stand_apart:
+                return False
             # The next batch is full. What waits in the memory meanwhile only slows attention down,
             # which looks at the cells of all sequences.
             if self._backlog >= sequences.context.n_batch:
@@ -152,7 +154,7 @@ class Scheduler:
                 job.respell(sequences.spoken)  # which may make it longer
                 sequences = engine.room.make(list(self._waiting), is_all=self._exhausted)
         needed = need(job)
-        if sequences.n_idle < job.n_seq or sequences.context.n_ctx < needed:
+        if sequences.n_idle < job.n_seq or sequences.context.n_ctx_seq < needed:
             return False
         share = self._share(sequences, job)
         if share is None:
@@ -205,6 +207,8 @@ class Scheduler:
         sequences = self._engine.room.sequences
         assert sequences is not None
         context = sequences.context
+        if context.apart:
+            self._close_gaps(sequences)
         batch = context.batch
         batch.clear()
         fed: list[tuple[Job, Run, range]] = []
@@ -225,13 +229,20 @@ class Scheduler:
                 yield from self._guarded(job, job.receive(run, rows))
         self._forget_done()
 
+    def _close_gaps(self, sequences: Sequences) -> None:
+        """Let what runs have the first ids: only neighbours are computed together."""
+        runs = [run for job in self._jobs for run in job.runs]
+        for run in sorted(runs, key=lambda run: run.seq, reverse=True):
+            if run.seq <= len(runs):
+                return
+            run.seq = sequences.move(run.seq)
+
     def _in_order(self) -> Iterator[tuple[Job, Run]]:
-        """Yield what is to be computed: single tokens first, then prompts, oldest first."""
-        for single in (True, False):
-            for job in self._jobs:
-                for run in job.runs:
-                    if (len(run.tokens) == 1) is single:
-                        yield job, run
+        """Yield what is to be computed: single tokens first, by sequence, then prompts, by age."""
+        runs = [(job, run) for job in self._jobs for run in job.runs]
+        singles = [each for each in runs if len(each[1].tokens) == 1]
+        yield from sorted(singles, key=lambda each: each[1].seq)
+        yield from (each for each in runs if len(each[1].tokens) != 1)
 
     def _guarded(self, job: Job, events: Iterator[Event | Scores]) -> Iterator[Event | Scores]:
         """Let a failing job fail alone."""

@@ -117,6 +117,10 @@ class Scoring:
     def is_waiting(self) -> bool:
         return False
 
+    @property
+    def may_stand_apart(self) -> bool:
+        return False
+
     def respell(self, held: Sequence[int]) -> None:
         """Nothing of it is kept."""
 

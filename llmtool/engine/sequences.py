@@ -17,7 +17,7 @@ class Sequences:
 
     `prefix` are the tokens of sequence 0, of which the first `n_kept` stay there when the requests
     that shared them are gone. `spoken` goes on with the last token of a reply, which was chosen and
-    not computed. `n_free` counts the cells that nobody has reserved.
+    not computed.
     """
 
     def __init__(self, context: Context) -> None:
@@ -32,7 +32,8 @@ class Sequences:
 
     @property
     def n_free(self) -> int:
-        return self.context.n_ctx - self._reserved
+        """How many cells nobody has reserved; where sequences stand apart, those of one of them."""
+        return self.context.n_ctx_seq - (0 if self.context.apart else self._reserved)
 
     @property
     def n_idle(self) -> int:
@@ -42,12 +43,21 @@ class Sequences:
     def take(self) -> int:
         if not self._free:
             self._forget_checkpoint()
-        return self._free.pop()
+        seq = min(self._free)
+        self._free.remove(seq)
+        return seq
 
     def give_back(self, seq: int) -> None:
         """Forget what a sequence holds; its cells that others share stay."""
         self.context.drop(seq)
         self._free.append(seq)
+
+    def move(self, seq: int) -> int:
+        """Let the first free sequence hold what another one held; return it."""
+        target = self.take()
+        self.context.copy(seq, target)
+        self.give_back(seq)
+        return target
 
     def reserve(self, n_cells: int) -> None:
         self._reserved += n_cells

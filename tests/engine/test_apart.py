@@ -1,0 +1,306 @@
+"""Long prompts together: each in cells of its own, with the probabilities that it has alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from llmtool.engine import room
+from llmtool.engine.context import Context
+from llmtool.engine.local import LocalEngine
+from llmtool.engine.types import (
+    Cancellation,
+    Failed,
+    Finished,
+    Prompt,
+    Request,
+    Sampling,
+    ScoreRequest,
+    Scores,
+    Token,
+)
+from llmtool.errors import Cancelled, EngineError
+
+KINDS = ["plain", "swa"]
+
+
+def ask(id: int, n_prompt: int = 400, max_tokens: int = 6, **more: Any) -> Request:
+    """Return a request whose prompt has so many tokens: a letter is one."""
+    text = "".join("qzwk"[(id >> i % 5) % 4] for i in range(n_prompt))
+    sampling = Sampling(temperature=0, max_tokens=max_tokens, logprobs=1)
+    return Request(id=id, prompt=Prompt(text=text), sampling=sampling, **more)
+
+
+@pytest.fixture(scope="module")
+def engines(tiny_model: Callable[..., Path]) -> Iterator[Callable[[str, int], LocalEngine]]:
+    made: dict[tuple[str, int], LocalEngine] = {}
+
+    def get(kind: str, n_parallel: int) -> LocalEngine:
+        if (kind, n_parallel) not in made:
+            model = tiny_model(kind, printable=True)
+            made[kind, n_parallel] = LocalEngine(model, n_threads=1, n_parallel=n_parallel)
+        return made[kind, n_parallel]
+
+    yield get
+    for engine in made.values():
+        engine.close()
+
+
+def stands_apart(engine: LocalEngine) -> bool:
+    assert engine.room.sequences is not None
+    return engine.room.sequences.context.apart
+
+
+def assert_nothing_is_left(engine: LocalEngine) -> None:
+    sequences = engine.room.sequences
+    assert sequences is not None
+    context = sequences.context
+    assert sequences.n_free == context.n_ctx_seq
+    assert sequences.n_idle == context.n_seq - 1
+    assert [context.length(seq) for seq in range(context.n_seq)] == [0] * context.n_seq
+
+
+@dataclass
+class Reply:
+    tokens: list[str] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    n_cached: int = 0
+
+
+def replies(engine: LocalEngine, requests: Sequence[Request]) -> dict[int, Reply]:
+    found = {each.id: Reply() for each in requests}
+    for event in engine.stream(requests):
+        if isinstance(event, Failed):
+            raise event.error
+        reply = found[event.id]
+        if isinstance(event, Token):
+            assert event.logprob is not None
+            reply.tokens.append(event.text)
+            reply.logprobs.append(event.logprob.logprob)
+        else:
+            reply.n_cached = event.usage.cached_tokens
+    return found
+
+
+def assert_as_alone(
+    alone: LocalEngine, requests: Sequence[Request], found: dict[int, Reply]
+) -> None:
+    """Compare replies with those of an engine that has one request at a time.
+
+    Flash attention adds in half precision, in an order that depends on the batch: where two tokens
+    are nearly as likely, either may come, and what follows cannot be compared.
+    """
+    n_same = n_all = 0
+    for request in requests:
+        reply, expected = found[request.id], replies(alone, [request])[request.id]
+        assert len(reply.tokens) == len(expected.tokens) == request.sampling.max_tokens
+        alike = [a == b for a, b in zip(reply.tokens, expected.tokens, strict=True)]
+        n = alike.index(False) if False in alike else len(alike)
+        assert reply.logprobs[:n] == pytest.approx(expected.logprobs[:n], abs=0.05)
+        n_same, n_all = n_same + n, n_all + len(alike)
+    assert n_same > 0.8 * n_all
+
+
+@pytest.mark.parametrize("n_parallel", [5, 16], ids=["in turn", "all at once"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_reply_has_the_probabilities_that_it_has_alone(
+    engines: Callable[[str, int], LocalEngine], kind: str, n_parallel: int
+) -> None:
+    engine, alone = engines(kind, n_parallel), engines(kind, 1)
+    # They end one by one, in an order of their own, and leave gaps.
+    requests = [ask(id, 900 + 20 * id, max_tokens=4 + 5 * id % 17) for id in range(12)]
+    found = replies(engine, requests)
+    assert stands_apart(engine)
+    assert_nothing_is_left(engine)
+    assert_as_alone(alone, requests, found)
+
+
+def test_what_runs_stands_side_by_side(
+    engines: Callable[[str, int], LocalEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode, computed = Context.decode, []
+
+    def watch(self: Context) -> None:
+        computed.append(sorted(set(self.batch._sequences[: self.batch.n_tokens])))
+        decode(self)
+
+    monkeypatch.setattr(Context, "decode", watch)
+    replies(engines("plain", 16), [ask(id, 600, max_tokens=2 + 5 * id % 17) for id in range(12)])
+    widths = {len(sequences) for sequences in computed if len(sequences) > 1}
+    assert len(widths) > 5, "one after the other ends"
+    assert all(each == list(range(1, len(each) + 1)) for each in computed if len(each) > 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_they_begin_with_alike_is_computed_once(
+    engines: Callable[[str, int], LocalEngine], kind: str
+) -> None:
+    engine, alone = engines(kind, 5), engines(kind, 1)
+    beginning = "qzwk" * 50
+    requests = [
+        Request(
+            id=id,
+            prompt=Prompt(text=beginning + (ask(id, 1000).prompt.text or "")),
+            sampling=Sampling(temperature=0, max_tokens=4, logprobs=1),
+        )
+        for id in range(9)
+    ]
+    found = replies(engine, requests)
+    assert stands_apart(engine)
+    assert sum(each.n_cached for each in found.values()) == (len(requests) - 1) * len(beginning)
+    assert_as_alone(alone, requests, found)
+
+
+SHORT = [ask(id, 40) for id in range(12)]
+LONG = [ask(id, 600) for id in range(12)]
+POOLED: dict[str, list[Request]] = {
+    "short prompts": SHORT,
+    "a few long ones": LONG[:3],
+    "alike": [ask(1, 1000) for _ in range(12)],
+    "choices": [*LONG[:11], ask(11, 600, n=3)],
+    "one that is kept": [*LONG[:11], ask(11, 600, keep=True)],
+    "one much longer than the rest": [*(ask(id, 300) for id in range(14)), ask(14, 1900)],
+}
+
+
+@pytest.mark.parametrize("requests", POOLED.values(), ids=POOLED)
+def test_others_share_a_pool(
+    engines: Callable[[str, int], LocalEngine], requests: list[Request]
+) -> None:
+    engine = engines("plain", 15)
+    assert sum(isinstance(event, Finished) for event in engine.stream(requests)) >= len(requests)
+    assert not stands_apart(engine)
+
+
+@pytest.mark.parametrize("kind", ["recurrent", "hybrid"])
+def test_states_that_are_kept_as_a_whole_share_a_pool(
+    engines: Callable[[str, int], LocalEngine], kind: str
+) -> None:
+    engine = engines(kind, 16)
+    assert sum(isinstance(event, Finished) for event in engine.stream(LONG)) == len(LONG)
+    assert not stands_apart(engine)
+
+
+def test_what_cannot_stand_apart_waits_for_the_others(
+    engines: Callable[[str, int], LocalEngine],
+) -> None:
+    engine = engines("plain", 5)
+
+    def arrive() -> Iterator[Request | ScoreRequest]:
+        yield from (ask(id, 900) for id in range(6))
+        yield ask(6, 600, n=2)
+        yield ScoreRequest(id=7, prompt=Prompt(text="hello"), candidates=("a", "b"))
+        yield ask(8, 1700)  # longer than what there is room for
+        yield from (ask(id, 900) for id in range(9, 15))
+
+    modes: dict[int, bool] = {}
+    for event in engine._begin(arrive()):
+        assert not isinstance(event, Failed)
+        if isinstance(event, (Finished, Scores)):
+            modes[event.id] = stands_apart(engine)
+    assert sorted(modes) == list(range(15))
+    assert all(modes[id] for id in range(5)) and not modes[6] and not modes[7]
+    assert_nothing_is_left(engine)
+
+
+@pytest.mark.parametrize("short_of", ["memory", "the share of it"])
+def test_where_memory_is_short_they_share_a_pool(
+    short_of: str, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = LocalEngine(tiny, n_threads=1, n_parallel=16)
+    make = engine.room._make_context
+
+    def make_small(*args: Any, apart: bool = False, **more: Any) -> Any:
+        if apart:
+            raise EngineError("no memory")
+        return make(*args, **more)
+
+    if short_of == "memory":
+        monkeypatch.setattr(engine.room, "_make_context", make_small)
+    else:
+        monkeypatch.setattr(room, "_KV_BYTES", 1 << 20)
+    assert sum(isinstance(event, Finished) for event in engine.stream(LONG)) == len(LONG)
+    assert not stands_apart(engine)
+    engine.close()
+
+
+def test_a_longer_rope_is_no_reason_to_take_it(tiny_model: Callable[..., Path]) -> None:
+    metadata = {"llama.rope.scaling.original_context_length": 768}
+    engine = LocalEngine(tiny_model("plain", metadata=metadata), n_threads=1, n_parallel=8)
+    for n_prompt, is_long in ((600, False), (900, True), (600, False)):
+        assert len(list(engine.stream([ask(id, n_prompt) for id in range(8)]))) > 8
+        assert engine.room.sequences is not None
+        context = engine.room.sequences.context
+        assert (context.apart, context.is_long) == (True, is_long)
+        assert (context.n_ctx_seq > 768) == is_long
+    engine.close()
+
+
+def test_a_sequence_moves_with_all_that_it_holds(tiny: Path) -> None:
+    from llmtool.engine.sequences import Sequences
+    from llmtool.engine.weights import Weights
+
+    weights = Weights(tiny, n_gpu_layers=0, cancellation=Cancellation())
+    context = Context(
+        weights, n_ctx=1024, n_threads=1, n_seq=4, apart=True, cancellation=Cancellation()
+    )
+    sequences = Sequences(context)
+    taken = [sequences.take() for _ in range(3)]
+    assert taken == [1, 2, 3] and sequences.n_free == context.n_ctx_seq == 256
+    context.prefill(b"some text", seq=3)
+    sequences.give_back(1)
+    assert sequences.move(3) == 1
+    assert [context.length(seq) for seq in range(4)] == [0, 9, 0, 0]
+    assert sequences.n_idle == 1
+    context.close()
+    weights.close()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    plan=st.lists(
+        st.tuples(st.integers(1, 400), st.integers(1, 20), st.sampled_from([1, 1, 1, 3]),
+                  st.none() | st.integers(0, 40), st.integers(0, 2)),
+        min_size=1, max_size=14,
+    ),
+    n_parallel=st.sampled_from([2, 5, 16]),
+    kind=st.sampled_from(KINDS),
+)  # fmt: skip
+def test_whatever_comes_ends_and_leaves_nothing(
+    engines: Callable[[str, int], LocalEngine],
+    plan: list[tuple[int, int, int, int | None, int]],
+    n_parallel: int,
+    kind: str,
+) -> None:
+    engine = engines(kind, n_parallel)
+    requests = [
+        ask(id, n_prompt, max_tokens, n=n, cancellation=Cancellation())
+        for id, (n_prompt, max_tokens, n, _, _) in enumerate(plan)
+    ]
+
+    def arrive() -> Iterator[Request | None]:
+        for request, (*_, late) in zip(requests, plan, strict=True):
+            yield from [None] * late
+            yield request
+
+    ends = {id: 0 for id in range(len(plan))}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room, "_CELLS_APART", 100)
+        patch.setattr(room, "_FEWEST_APART", 2)
+        for n_events, event in enumerate(engine.stream(arrive())):
+            if isinstance(event, Failed):
+                assert isinstance(event.error, Cancelled)
+                ends[event.id] = requests[event.id].n
+            ends[event.id] += isinstance(event, Finished)
+            for request, (*_, cancel_after, _late) in zip(requests, plan, strict=True):
+                if cancel_after == n_events and request.cancellation:
+                    request.cancellation.cancel()
+    assert all(ends[request.id] >= request.n for request in requests)
+    if engine.room.sequences is not None:
+        assert_nothing_is_left(engine)
