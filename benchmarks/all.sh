@@ -51,7 +51,7 @@ speed)
 quality)
     keep labels labels.py
     keep code code.py
-    keep summaries summaries.py
+    keep summaries summaries.py --half test
     keep summaries-lengths summaries.py --lengths
     keep summaries-loops summaries.py --loops
     keep translate-marks translate.py --marks

@@ -23,13 +23,13 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import msgspec
 import yaml
 
 from llmtool import Toolbox
 from llmtool.engine.local import LocalEngine
-from llmtool.engine.types import Engine, Finished, Prompt, Request
+from llmtool.engine.types import Engine, Finished, Prompt, Request, Token
 from llmtool.tasks.prepare import Case
-from llmtool.tasks.results import Summary
 from llmtool.tasks.summing.calls import Calls
 from llmtool.tasks.summing.facts import count_words
 from llmtool.tasks.summing.work import SummaryWork
@@ -117,18 +117,31 @@ def measure_lengths(box: Toolbox) -> None:
 def measure_loops(box: Toolbox) -> None:
     cases = yaml.safe_load((CASES.parent / "prompts.yaml").read_text(encoding="utf-8"))["texts"]
     texts = [case["text"] for case in (*read_cases("all"), *cases["tuning"], *cases["test"])][:20]
-    for name, options in (
-        ("as it is", {}),
-        ("no control", {"dry_multiplier": 0.0, "repeat_penalty": 1.0}),
+    without = {"dry_multiplier": 0.0, "repeat_penalty": 1.0}
+    printed = [r.text for r in box.summarize(texts, length="long", strategy="stuff")]
+    for name, replies in (
+        ("printed", printed),
+        ("written", _write(box, texts)),
+        ("written without DRY and penalty", _write(box, texts, **without)),
     ):
-        results = box.summarize(texts, length="long", strategy="stuff", **options)
-        twice = [_repeats(result) for result in results]
+        twice = [_repeats(text) for text in replies]
         n_texts = sum(n > 0 for n in twice)
         print(f"{name}: {n_texts} of {len(texts)} texts with a sentence twice; {sum(twice)} in all")
 
 
-def _repeats(result: Summary) -> int:
-    sentences = ["".join(filter(str.isalnum, s.casefold())) for s in split_sentences(result.text)]
+def _write(box: Toolbox, texts: list[str], **options: float) -> list[str]:
+    """Return what the model writes, before a sentence that stands there twice is taken out."""
+    summarizer = box.prepare_summarize({"length": "long", "strategy": "stuff", **options})
+    asked = [summarizer.request(Case(variables={"text": text})) for text in texts]
+    replies = [""] * len(texts)
+    for event in box.engine.stream(msgspec.structs.replace(r, id=i) for i, r in enumerate(asked)):
+        if isinstance(event, Token):
+            replies[event.id] += event.text
+    return replies
+
+
+def _repeats(text: str) -> int:
+    sentences = ["".join(filter(str.isalnum, s.casefold())) for s in split_sentences(text)]
     return len(sentences) - len(set(sentences))
 
 
@@ -159,8 +172,6 @@ def measure_together(model: Path, n_tokens: int, share: int) -> None:
 def _rate(engine: LocalEngine, runs: list[list[Request]]) -> tuple[float, float]:
     """Return the tokens per second that were written, and all."""
     started, written, read, next_id = time.perf_counter(), 0, 0, 0
-    import msgspec
-
     for requests in runs:
         numbered = [msgspec.structs.replace(each, id=i) for i, each in enumerate(requests, next_id)]
         for event in engine.stream(numbered):
