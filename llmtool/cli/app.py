@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from llmtool import __version__
+from llmtool.cli.help_page import lay_out
 from llmtool.cli.new_app import Group, new_app
 from llmtool.errors import Cancelled, ExitCode, LlmtoolError
 
@@ -57,7 +58,7 @@ class LazyGroup(Group):
 def load_command(name: str) -> Any:
     """Return a command, ready to run, with its subcommands."""
     app = importlib.import_module(f"llmtool.cli.{name}").app
-    return typer.main.get_command(app)
+    return lay_out(typer.main.get_command(app))
 
 
 def _print_version(wanted: bool) -> None:
@@ -94,7 +95,10 @@ def main() -> NoReturn:
         _log_to_stderr()
     code: int = ExitCode.ERROR
     try:
-        code = typer.main.get_command(app).main(prog_name="llmtool", standalone_mode=False) or 0
+        code = (
+            lay_out(typer.main.get_command(app)).main(prog_name="llmtool", standalone_mode=False)
+            or 0
+        )
         output.finish()
     except typer.Exit as exc:
         code = exc.exit_code

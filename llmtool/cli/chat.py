@@ -31,7 +31,7 @@ class Each(Enum):
 \b
   llmtool chat
   llmtool chat -c
-  llmtool chat --session recipes -s "You are a patient cook" "What is for dinner?"
+  llmtool chat --session recipes -s "You are a cook" "What is for dinner?"
   llmtool chat -f report.pdf "What does it say about costs?"
   printf 'Hello\\nWhat did I say?\\n' | llmtool chat --each line""",
 )

@@ -25,8 +25,8 @@ TextArgument = Annotated[
 
 \b
   llmtool classify "I was charged twice" -l billing,bug,account
-  llmtool classify -l "billing=invoices and refunds" -l "bug=it is broken" < mail.txt
-  git log -1 --format=%B | llmtool classify -l fix,feature,chore --expect fix
+  llmtool classify -l "bill=invoices and refunds" -l "bug=it fails" < in.txt
+  git log -1 --format=%B | llmtool classify -l fix,feat,chore --expect fix
   llmtool classify -t sentiment --each csv --field review < in.csv > out.csv""",
 )
 @g.grouped
@@ -122,7 +122,7 @@ def classify(
 
 \b
   llmtool classify eval reviews.jsonl -t sentiment
-  llmtool classify eval mails.csv --text-field body --label-field kind --plot report.svg""",
+  llmtool classify eval mails.csv --text-field body --label-field kind""",
 )
 @g.grouped
 def evaluate(

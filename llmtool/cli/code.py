@@ -24,7 +24,7 @@ app = new_app("Write code that parses; explain, review, mend and complete it.", 
 \b
   llmtool code "a function that reverses a list" -l python > reverse.py
   llmtool code "parse this log into JSON" -l js -f sample.log -o parse.js
-  llmtool code "slugify a title" -o slug.py --run-tests "python -m pytest -q test_slug.py"
+  llmtool code "slugify a title" -o slug.py --run-tests "pytest test_slug.py"
   llmtool code --each line -l sql --jsonl < requests.txt""",
 )
 @g.grouped

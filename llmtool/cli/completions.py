@@ -31,7 +31,7 @@ class Shell(Enum):
     epilog="""Examples:
 
 \b
-  llmtool completions bash > ~/.local/share/bash-completion/completions/llmtool""",
+  llmtool completions bash >~/.local/share/bash-completion/completions/llmtool""",
 )
 def completions(
     shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],

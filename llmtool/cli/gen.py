@@ -18,10 +18,10 @@ app = new_app()
 
 \b
   llmtool gen "Write a haiku about rain"
-  git log --oneline | head -20 | llmtool gen "Write one sentence about what changed"
+  git log --oneline | head -20 | llmtool gen "Sum up what changed"
   llmtool gen -f notes.txt "List the open questions" --json | jq -r .text
-  llmtool gen --schema "name, year int, city" "Extract the person" < bio.txt | jq .year
-  llmtool gen --each csv --field body "Summarize in five words" < mails.csv > out.csv""",
+  llmtool gen --schema "name, year int" "Extract the person" < bio.txt
+  llmtool gen --each csv --field body "Name the topic" < in.csv > out.csv""",
 )
 @g.grouped
 def gen(

@@ -32,8 +32,8 @@ def register(app: typer.Typer) -> None:
 \b
   llmtool prompts test
   llmtool prompts test triage -m starter -m qwen3.5-2b --split test
-  llmtool prompts test ./triage.yaml --junit report.xml --baseline baseline.json
-  llmtool prompts test ./triage.yaml --baseline baseline.json --update-baseline""",
+  llmtool prompts test ./triage.yaml --junit report.xml
+  llmtool prompts test triage --baseline baseline.json --update-baseline""",
     )(test)
 
 

@@ -22,7 +22,7 @@ app = new_app()
 \b
   llmtool run title < article.txt
   llmtool run qa "When does it start?" < programme.txt
-  llmtool run ./triage.yaml -p product=mail --each jsonl -f tickets.jsonl -o triaged.jsonl""",
+  llmtool run ./triage.yaml -p app=mail --each jsonl < in.jsonl > out.jsonl""",
 )
 @g.grouped
 def run(

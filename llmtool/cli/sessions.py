@@ -150,7 +150,7 @@ def export(
 
 \b
   llmtool sessions search regex groups
-  llmtool sessions search '"exactly these words"' --json | jq -r '.hits[].session'""",
+  llmtool sessions search '"exactly these words"' --json""",
 )
 @g.grouped
 def search(

@@ -34,7 +34,7 @@ class FormatMode(Enum):
   llmtool translate "Good morning" --to French
   llmtool translate --to de < README.md > LIESMICH.md
   llmtool translate -f film.srt --to pt-BR --bilingual -o film.pt.srt
-  llmtool translate -f messages.po --to ja --glossary terms.csv --strict -o ja.po
+  llmtool translate -f messages.po --to ja --glossary terms.csv -o ja.po
   tail -f news.txt | llmtool translate --to English --each line""",
 )
 @g.grouped

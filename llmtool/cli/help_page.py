@@ -1,0 +1,126 @@
+"""How help is laid out: whole words in any width, and examples that can be copied."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import typer
+
+_Formatter: Any = typer.Context.formatter_class
+
+_WIDEST = 80  # columns that are used of a terminal
+_MARGIN = 2  # of them stay free where there are enough
+_NARROWEST = 20
+_NAME_COLUMN = 30
+_BESIDE = 30  # columns that a description needs to stand beside its name
+
+
+class HelpPage(_Formatter):  # type: ignore[misc]
+    """Writes a help text for the terminal as wide as it is, which typer does from 52 columns on."""
+
+    def __init__(self, **_: Any) -> None:
+        self.columns = max(min(shutil.get_terminal_size().columns, _WIDEST), _NARROWEST)
+        super().__init__(width=min(self.columns, _WIDEST - _MARGIN))
+
+    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
+        head = f"{prefix or 'Usage: '}{prog} "
+        indent = len(head) if self.width - len(head) >= 20 else 4
+        self._fill(head + args, "", " " * indent)
+
+    def write_text(self, text: str) -> None:
+        paragraphs = text.split("\n\n")
+        for at, paragraph in enumerate(paragraphs):
+            if at:
+                self.write("\n")
+            indent = " " * self.current_indent
+            lines = paragraph.strip("\n").splitlines()
+            if lines[:1] == ["\b"]:
+                self._examples(indent + line for line in lines[1:])
+            elif paragraph.startswith("Example: "):
+                self._examples([indent + paragraph])
+            else:
+                self._fill(paragraph, indent, indent)
+
+    def write_dl(
+        self, rows: Sequence[tuple[str, str]], col_max: int = _NAME_COLUMN, col_spacing: int = 2
+    ) -> None:
+        rows = list(rows)
+        column = min(max(len(name) for name, _ in rows), col_max) + col_spacing
+        left = " " * self.current_indent
+        is_beside = self.width - self.current_indent - column >= _BESIDE
+        for name, text in rows:
+            if is_beside and text and len(name) <= column - col_spacing:
+                self._fill(text, f"{left}{name:<{column}}", left + " " * column)
+                continue
+            self._fill(name, left, left + "  ")
+            below = left + " " * (column if is_beside else 4)
+            self._fill(text, below, below)
+
+    def _fill(self, text: str, first: str, others: str) -> None:
+        """Write a paragraph; a word that is longer than a line stays whole."""
+        import textwrap
+
+        for line in textwrap.wrap(
+            " ".join(text.split()),
+            self.width,
+            initial_indent=first,
+            subsequent_indent=others,
+            break_long_words=False,
+            break_on_hyphens=False,
+        ):
+            self.write(f"{line}\n")
+
+    def _examples(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            for part in wrap_command(line, self.columns):
+                self.write(f"{part}\n")
+
+
+class HelpContext(typer.Context):
+    """A call whose help is laid out so."""
+
+    formatter_class = HelpPage
+
+
+def lay_out(command: Any) -> Any:
+    """Return a command of typer, which lays out its help and that of its subcommands so."""
+    for each in (command, *getattr(command, "commands", {}).values()):
+        each.context_class = HelpContext
+    return command
+
+
+def wrap_command(line: str, columns: int) -> Iterator[str]:
+    """Yield a line of shell as lines that are the same command, those after the first indented.
+
+    A break within quotation marks is one of the text; any other has a backslash before it.
+
+    Example:
+        >>> list(wrap_command("gen 'Say a word' < in.txt", 14))
+        ["gen 'Say a", "    word' \\\\", '    < in.txt']
+    """
+    if len(line) <= columns:
+        yield line
+        return
+    indent = " " * (len(line) - len(line.lstrip()))
+    first, *rest = line.split()
+    part, quote = indent + first, _quote_after(first, "")
+    for word in rest:
+        if len(part) + 1 + len(word) + len(" \\") > columns:
+            yield part if quote else f"{part} \\"
+            part = f"{indent}    {word}"
+        else:
+            part += f" {word}"
+        quote = _quote_after(word, quote)
+    yield part
+
+
+def _quote_after(word: str, quote: str) -> str:
+    """Return the quotation mark that is open behind a word, or none."""
+    for character in word:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "\"'":
+            quote = character
+    return quote
