@@ -173,7 +173,9 @@ def _edit(loop: Loop, argument: str) -> None:
 
 def _fork(loop: Loop, argument: str) -> None:
     old = loop.chat.session.name
-    output.note(f"{loop.chat.fork(argument or None)!r} goes on; {old!r} stays as it is")
+    name = loop.chat.fork(argument or None)
+    stays = f"{old!r} stays as it is" if loop.keeps else "nothing is kept (/save NAME keeps it)"
+    output.note(f"{name!r} goes on; {stays}")
 
 
 def _load(loop: Loop, argument: str) -> None:

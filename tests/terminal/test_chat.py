@@ -272,6 +272,13 @@ class TestCommands:
         assert sessions.load("work").turns[0].reply == "one"
         assert sessions.load("other").turns[0].reply == "two"
 
+    def test_a_fork_of_what_is_not_kept_says_so(self, chat: Start) -> None:
+        with chat(["one"], keeps=False) as terminal:
+            wait_for_prompt(terminal)
+            say(terminal, "a", "one", 2)
+            say(terminal, "/fork other", "'other' goes on; nothing is kept", 3)
+            assert "stays as it is" not in "".join(terminal.screen())
+
     def test_edit_opens_the_editor_and_keeps_what_was_before(
         self, chat: Start, sessions: Sessions, tmp_path: Path
     ) -> None:
