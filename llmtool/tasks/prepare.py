@@ -182,6 +182,8 @@ def make_sampling(params: Mapping[str, Any]) -> Sampling:
     """
     unknown = [name for name in params if name not in _SAMPLING]
     if unknown:
+        if unknown[0] == "model":
+            raise UsageError("a function takes no model: llmtool.Toolbox(MODEL) has one of its own")
         known = ", ".join(_SAMPLING)
         raise UsageError(f"unknown sampling option {unknown[0]!r} (there are: {known})")
     values = dict(params)
