@@ -76,7 +76,7 @@ def run(
     file.write_bytes(b"GGUF")
 
     def open_toolbox(
-        folders: Any, settings: Any, group: EngineGroup, *, writes: str | None
+        folders: Any, settings: Any, group: EngineGroup, *writes: str | None
     ) -> Toolbox:
         name = group.model or "scripted"
         box = Scripted(name, engine=engine, folders=folders, settings=settings)
