@@ -148,6 +148,8 @@ def _one(*args: Any, **options: Any) -> Classification:
 def _gather(text: str | None, source: g.SourceGroup) -> tuple[str | None, str | None]:
     """Return an argument, or material; standard input is left alone beside an argument."""
     beside = text is not None and text != "-"
+    if beside and not source.no_stdin:
+        inputs.note_unread("the text")
     return inputs.gather(
         text,
         source.file or [],
