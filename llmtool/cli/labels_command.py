@@ -9,7 +9,7 @@ from typing import Any
 from llmtool.cli import batch as batches
 from llmtool.cli import groups as g
 from llmtool.cli import inputs, labels_show, output, setup, show
-from llmtool.cli.labels_input import read_labelled, read_options
+from llmtool.cli.labels_input import read_labelled, read_options, tell_left_out
 from llmtool.cli.progress import RecordProgress
 from llmtool.cli.result_file import check
 from llmtool.errors import (
@@ -102,6 +102,7 @@ def classify(
             fits_only = material is None
         else:
             prompt, material = _gather(text, source)
+    tell_left_out(folders, labels, names)
     box = setup.open_toolbox(folders, settings, engine, view.output)
     labelling = box.prepare_labels(names, options)
     for name in (*wanted.fail_on, *wanted.expect):

@@ -332,6 +332,14 @@ def test_a_missing_column_is_told_before_a_model_is_looked_for(
     assert "there is no column 'nope'" in error_line(run_llmtool(*args, input=b"a,b\n1,2\n"), 2)
 
 
+def test_a_header_with_another_separator_is_told(run_llmtool: Callable[..., Any]) -> None:
+    args = ("gen", "Say", "--each", "csv", "--field", "a", "-m", "none.gguf")
+    line = error_line(run_llmtool(*args, input=b"a;b\n1;2\n"), 2)
+    assert line == (
+        "llmtool: there is no column 'a' (there are: a;b; columns are separated by commas, not ;)"
+    )
+
+
 def test_what_is_there_already_is_kept(batch: Callable[..., Any], tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     out.write_text("precious\n")

@@ -72,6 +72,12 @@ LINES = {
 }
 
 
+@pytest.mark.parametrize("option", ["temperature", "top-p", "min-p", "repeat-penalty"])
+def test_what_is_no_number_is_told_plainly(run_llmtool: Callable[..., Any], option: str) -> None:
+    line = error_line(run_llmtool("gen", "hi", f"--{option}", "nan", "-m", "starter"), 2)
+    assert line == f"llmtool: {option.replace('-', '_')} is nan, which is no number"
+
+
 @pytest.mark.parametrize(("args", "reason"), CASES.values(), ids=CASES)
 def test_a_value_is_told_with_its_option(
     run_llmtool: Callable[..., Any], args: tuple[str, ...], reason: str
