@@ -452,3 +452,17 @@ def test_a_standard_input_that_is_not_meant_is_not_told(
         assert b"standard input" not in error
     os.close(reading)
     os.close(writing)
+
+
+@pytest.mark.parametrize("source", [pytest.param("pipe", marks=linux), "file"])
+def test_nothing_is_told_of_the_lines_of_a_loop(
+    env: dict[str, str], tiny: Path, tmp_path: Path, source: str
+) -> None:
+    lines = tmp_path / "lines"
+    lines.write_text("a\nb\nc\n")
+    loop = 'while read -r line; do "$@" "$line"; done'
+    loop = f"cat '{lines}' | {loop}" if source == "pipe" else f"{loop} < '{lines}'"
+    command = [*LLMTOOL, "classify", "-l", "a,b", "-m", str(tiny), "--dry-run"]
+    result = subprocess.run(["bash", "-c", loop, "bash", *command], env=env, capture_output=True)
+    assert result.returncode == 0 and result.stdout
+    assert b"standard input" not in result.stderr
