@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from typing import Any
 
@@ -47,9 +48,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return value
 
 
-def examine(folders: Folders, settings: Settings) -> Report:
-    """Look at this machine. Loads llama.cpp, but no model."""
-    advice: list[str] = []
+def examine(folders: Folders, settings: Settings, advice: Iterable[str] = ()) -> Report:
+    """Look at this machine. Loads llama.cpp, but no model.
+
+    `advice` is what is to be changed in the settings; the report has it first.
+    """
+    advice = list(advice)
     try:
         backends, found, version = (
             devices.build_features(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -190,6 +191,8 @@ def make_sampling(params: Mapping[str, Any]) -> Sampling:
     if isinstance(values.get("stop"), str):
         values["stop"] = (values["stop"],)
     for name, value in values.items():
+        if isinstance(value, float) and math.isnan(value):
+            raise UsageError(f"{name} is nan, which is no number")
         kind = next(f.type for f in msgspec.structs.fields(Sampling) if f.name == name)
         try:
             values[name] = msgspec.convert(value, kind)
