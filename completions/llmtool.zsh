@@ -87,7 +87,7 @@ _llmtool_gen() {
         '*--no-think[Let a thinking model think; the thought goes to stderr]' \
         '*--log[Keep prompt and reply in a session, log-YEAR-MONTH]' \
         '*--no-log[Keep prompt and reply in a session, log-YEAR-MONTH]' \
-        '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
+        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Only the likeliest tokens that make up P together]:P:' \
         '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
@@ -149,7 +149,7 @@ _llmtool_run() {
         '*--no-think[Let a thinking model think; the thought goes to stderr]' \
         '*--log[Keep prompt and reply in a session, log-YEAR-MONTH]' \
         '*--no-log[Keep prompt and reply in a session, log-YEAR-MONTH]' \
-        '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
+        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Only the likeliest tokens that make up P together]:P:' \
         '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
@@ -484,7 +484,7 @@ _llmtool_sum() {
         '*--overwrite[Replace what -o FILE holds of an earlier batch]' \
         '*--limit[Only the first N records of a batch]:N:' \
         '*--jsonl[Write a batch as JSON lines]' \
-        '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
+        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Only the likeliest tokens that make up P together]:P:' \
         '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
@@ -543,7 +543,7 @@ _llmtool_translate() {
         '*--overwrite[Replace what -o FILE holds of an earlier batch]' \
         '*--limit[Only the first N records of a batch]:N:' \
         '*--jsonl[Write a batch as JSON lines]' \
-        '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
+        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Only the likeliest tokens that make up P together]:P:' \
         '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
@@ -622,7 +622,7 @@ _llmtool_code_text() {
         '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
         '*--think[Let a thinking model think; the thought goes to stderr]' \
         '*--no-think[Let a thinking model think; the thought goes to stderr]' \
-        '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
+        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Only the likeliest tokens that make up P together]:P:' \
         '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
@@ -674,7 +674,7 @@ _llmtool_code_explain() {
         '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
         '*--think[Let a thinking model think; the thought goes to stderr]' \
         '*--no-think[Let a thinking model think; the thought goes to stderr]' \
-        '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
+        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Only the likeliest tokens that make up P together]:P:' \
         '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
@@ -720,7 +720,7 @@ _llmtool_code_review() {
         '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
         '*--think[Let a thinking model think; the thought goes to stderr]' \
         '*--no-think[Let a thinking model think; the thought goes to stderr]' \
-        '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
+        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Only the likeliest tokens that make up P together]:P:' \
         '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
@@ -778,7 +778,7 @@ _llmtool_code_fix() {
         '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
         '*--think[Let a thinking model think; the thought goes to stderr]' \
         '*--no-think[Let a thinking model think; the thought goes to stderr]' \
-        '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
+        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Only the likeliest tokens that make up P together]:P:' \
         '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
@@ -815,7 +815,7 @@ _llmtool_code_complete() {
         '*--language[python, js, ts, sh, rs, sql, … ]:LANG:' \
         '*-l[python, js, ts, sh, rs, sql, … ]:LANG:' \
         '*--strict[Print nothing rather than code with an error]' \
-        '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
+        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Only the likeliest tokens that make up P together]:P:' \
         '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
@@ -868,7 +868,7 @@ _llmtool_code_tests() {
         '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
         '*--think[Let a thinking model think; the thought goes to stderr]' \
         '*--no-think[Let a thinking model think; the thought goes to stderr]' \
-        '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
+        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Only the likeliest tokens that make up P together]:P:' \
         '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
@@ -912,7 +912,7 @@ _llmtool_code_commit() {
         '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
         '*--think[Let a thinking model think; the thought goes to stderr]' \
         '*--no-think[Let a thinking model think; the thought goes to stderr]' \
-        '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
+        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Only the likeliest tokens that make up P together]:P:' \
         '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
@@ -964,7 +964,7 @@ _llmtool_chat() {
         '*-f[Material; may be repeated]:FILE:_files' \
         '*--no-stdin[Do not look at standard input]' \
         '*--errors[What to do with input that is not UTF-8]: :(strict replace)' \
-        '*--max-tokens[Tokens of the reply at the most (512)]:N:' \
+        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Only the likeliest tokens that make up P together]:P:' \
         '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \

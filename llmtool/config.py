@@ -200,7 +200,8 @@ def set_value(
     table, _, name = key.rpartition(".")
     if table not in ("", "aliases") or (not table and name in ("", "aliases")):
         raise UsageError(f"unknown key {key!r} (there are: {', '.join(_keys())}, aliases.NAME)")
-    if text is not None and not table and name not in Settings.__struct_fields__:
+    is_known = bool(table) or name in Settings.__struct_fields__
+    if not is_known and (text is not None or name not in _read_toml(config_file)):
         raise UsageError(f"unknown key {key!r}{_nearest(key)}")
     if text is not None and not text.strip():
         raise UsageError(f"{key} needs a value (`llmtool config unset {key}` takes it out)")

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from typing import Any
 
@@ -20,6 +21,8 @@ from llmtool.models.store import Store
 
 # SIMD that each kind of processor has had for ten years: without it, the build is a generic one.
 _EXPECTED = {"x86_64": "AVX2", "amd64": "AVX2", "aarch64": "NEON", "arm64": "NEON"}
+# Without --no-cache-dir pip takes an earlier build from its cache, whatever CMAKE_ARGS say.
+_BUILD_AGAIN = "pip install --force-reinstall --no-deps --no-cache-dir llama-cpp-python"
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,9 +50,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return value
 
 
-def examine(folders: Folders, settings: Settings) -> Report:
-    """Look at this machine. Loads llama.cpp, but no model."""
-    advice: list[str] = []
+def examine(folders: Folders, settings: Settings, advice: Iterable[str] = ()) -> Report:
+    """Look at this machine. Loads llama.cpp, but no model.
+
+    `advice` is what is to be changed in the settings; the report has it first.
+    """
+    advice = list(advice)
     try:
         backends, found, version = (
             devices.build_features(),
@@ -135,16 +141,16 @@ def _advise_on_build(
     if expected and cpu and expected not in cpu:
         advice.append(
             f"llama.cpp was built without {expected}, which makes it many times slower: "
-            "reinstall with `pip install --force-reinstall --no-binary :all: llama-cpp-python`"
+            f"reinstall with `{_BUILD_AGAIN}`"
         )
     if any(device.kind in ("gpu", "igpu") for device in found):
         return
     if sys.platform == "darwin":
-        advice.append("no Metal: reinstall llama-cpp-python with CMAKE_ARGS='-DGGML_METAL=on'")
+        advice.append(f"no Metal: `CMAKE_ARGS=-DGGML_METAL=on {_BUILD_AGAIN}`")
     elif shutil.which("nvidia-smi"):
         advice.append(
             "an NVIDIA GPU is here, but llama.cpp was built without CUDA: "
-            "reinstall llama-cpp-python with CMAKE_ARGS='-DGGML_CUDA=on'"
+            f"`CMAKE_ARGS=-DGGML_CUDA=on {_BUILD_AGAIN}`"
         )
 
 

@@ -151,4 +151,5 @@ def describe_usage_error(exc: typer.TyperException) -> str:
         command = context.command_path
     else:  # an option without its value
         command = " ".join(["llmtool", *[word for word in sys.argv[1:2] if word in COMMANDS]])
-    return f"{in_our_words(exc.format_message())} (see '{command} --help')"
+    message = in_our_words(exc.format_message(), getattr(context, "command", None))
+    return f"{message} (see '{command} --help')"

@@ -78,11 +78,16 @@ def refuse(batch: g.BatchGroup) -> None:
 
 
 def open_reader(
-    batch: g.BatchGroup, source: g.SourceGroup, view: g.PrintGroup, *, reads: Iterable[str] = ()
+    batch: g.BatchGroup,
+    source: g.SourceGroup,
+    view: g.PrintGroup,
+    *,
+    reads: Iterable[str] = (),
+    n: int = 1,
 ) -> Reader:
     """Return the reader of a batch's records, before any model is looked for.
 
-    `reads` are files that the command reads beside the records.
+    `reads` are files that the command reads beside the records, `n` replies go into each row.
 
     Raises:
         UsageError: options contradict each other, there is nothing to read, a CSV has no such
@@ -98,6 +103,10 @@ def open_reader(
         raise UsageError("--resume and --overwrite exclude each other")
     if batch.resume and _format_of(batch, view) == "text":
         raise UsageError("lines of text cannot be resumed: --jsonl writes rows that can")
+    if n > 1 and _format_of(batch, view) == "text":
+        raise UsageError(
+            f"-n {n} with --each {format} needs --jsonl: a line of text holds one reply"
+        )
     if not source.file and (source.no_stdin or output.STDIN in output.closed):
         raise UsageError("no records: name files with -f, or give them on standard input")
     if not source.file and output.is_terminal(output.STDIN):

@@ -61,6 +61,8 @@ def fix(
     if file == "-" and error == "-":
         raise UsageError("standard input is named twice (-)")
     check(view.output, reads=setup.reads(folders, template, file))
+    if "-" not in (file, error):
+        inputs.note_unread("FILE")
     text = inputs.read_file(file)  # a patch is of a whole file: no lines of it are named
     if not text.strip():
         raise InputError(f"{file}: is empty")

@@ -45,6 +45,8 @@ def read_source(argument: str) -> tuple[str, str]:
     file, first, last = argument, None, None
     if not os.path.isfile(argument):
         file, first, last = parse_range(argument)
+    if file != "-":
+        inputs.note_unread("FILE")
     text = inputs.read_file(file)
     if first is not None and last is not None:
         text = take_lines(text, first, last, file=file)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import contextlib
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llmtool.cli import options as o
 from llmtool.cli.new_app import HELP, new_app
+
+if TYPE_CHECKING:
+    from llmtool.config import Folders
 
 app = new_app(
     "Show the settings and change them.", epilog="Example: llmtool config set model starter"
@@ -50,14 +54,17 @@ def set_(
     debug: o.DebugOption = False,
 ) -> None:
     """Set a key of config.toml; comments and other keys stay."""
-    from llmtool.cli import setup
+    from llmtool.cli import output, setup
     from llmtool.config import set_value
     from llmtool.models.reference import check_name
 
+    output.configure(quiet=quiet)
     folders = setup.find_folders()
     if key.startswith("aliases."):
         check_name(key.removeprefix("aliases."))
     set_value(folders.config_file, key, value)
+    if key == "model" or key.startswith("aliases."):
+        _doubt(folders, value)
 
 
 @app.command("unset", context_settings=HELP, epilog="Example: llmtool config unset model")
@@ -71,3 +78,18 @@ def unset(
     from llmtool.config import set_value
 
     set_value(setup.find_folders().config_file, key, None)
+
+
+def _doubt(folders: Folders, model: str) -> None:
+    """Say so where a name was set that no model has."""
+    from llmtool import config
+    from llmtool.cli import output
+    from llmtool.errors import LlmtoolError, ModelNotFound
+    from llmtool.models.store import Store
+
+    with contextlib.suppress(LlmtoolError):  # what else is wrong is told where it is used
+        settings = config.load_settings({}, folders.config_file)
+        try:
+            Store(folders, settings.aliases, offline=True).resolve(model)
+        except ModelNotFound as exc:
+            output.note(f"set, but {exc}")

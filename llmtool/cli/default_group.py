@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import typer
+
 from llmtool.cli.new_app import Group
+from llmtool.cli.usage_errors import is_too_many
 
 DEFAULT = "text"
+_NEAR_ENOUGH = 0.8  # for a word that can be meant as it is
 
 
 class DefaultGroup(Group):
@@ -27,7 +34,11 @@ class DefaultGroup(Group):
         # In the place of the group, so that usage lines name the group alone.
         command = self.default
         command.format_epilog = self._format_epilog(command)
-        with command.make_context(ctx.info_name, list(ctx.args), parent=ctx.parent) as inner:
+        args = list(ctx.args)
+        with self._misspelt(ctx, args):
+            made = command.make_context(ctx.info_name, list(args), parent=ctx.parent)
+        with made as inner:
+            self._doubt(inner)
             return command.invoke(inner)
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -40,6 +51,29 @@ class DefaultGroup(Group):
 
     def _others(self) -> list[str]:
         return [name for name in self.commands if name != DEFAULT]
+
+    @contextmanager
+    def _misspelt(self, ctx: Any, args: list[str]) -> Iterator[None]:
+        """Take too many arguments for those of a subcommand, where the first is near its name."""
+        try:
+            yield
+        except typer.TyperException as exc:
+            near = difflib.get_close_matches(args[0], self._others(), n=1) if args else []
+            if near and is_too_many(exc.format_message()):
+                ctx.fail(f"there is no subcommand {args[0]!r} (did you mean {near[0]!r}?)")
+            raise
+
+    def _doubt(self, ctx: Any) -> None:
+        """Say so where the only argument may be meant as a subcommand."""
+        from llmtool.cli import output
+
+        name = next(each.name for each in self.default.params if each.param_type_name == "argument")
+        word = ctx.params[name]
+        near = difflib.get_close_matches(word or "", self._others(), n=1, cutoff=_NEAR_ENOUGH)
+        if near and not ctx.params["quiet"]:
+            output.note(
+                f"{word!r} is taken as the {name}; did you mean the subcommand {near[0]!r}?"
+            )
 
     def _format_epilog(self, command: Any) -> Any:
         """Return the epilog's writer, which lists the subcommands before the examples."""

@@ -30,7 +30,8 @@ def doctor(
     from llmtool.cli import drawing, output, setup
     from llmtool.doctor import examine
 
-    report = examine(*setup.start(color=color.value, quiet=quiet))
+    folders, settings, wrong = setup.start_anyway(color=color.value, quiet=quiet)
+    report = examine(folders, settings, wrong)
     if json:
         output.write_json(report.to_dict())
     else:

@@ -20,6 +20,8 @@ def read_documents(paths: list[str], *, no_stdin: bool, errors: Errors) -> list[
         if no_stdin or output.STDIN in output.closed or inputs.stdin_is_terminal():
             raise UsageError("nothing to read: name files, or pipe a text in")
         paths = ["-"]
+    elif "-" not in paths and not no_stdin:
+        inputs.note_unread("the files")
     if paths.count("-") > 1:
         raise UsageError("standard input is named twice (-)")
     if "-" in paths and no_stdin:

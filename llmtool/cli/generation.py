@@ -73,7 +73,7 @@ def command(
     template = setup.open_library(folders).load(name)
     reads = setup.reads(folders, name, *reply.reads, *(source.file or []))
     if batch.each is not None:
-        reader = batches.open_reader(batch, source, view, reads=reads)
+        reader = batches.open_reader(batch, source, view, reads=reads, n=reply.samples)
         prompt = None if text is None else inputs.read_argument(text, errors=source.errors.value)
         binding, fixed = Binding.make(template, prompt=prompt, field=batch.field, given=given)
         options["variables"] = {**(options.get("variables") or {}), **fixed}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 
 from llmtool.cli import output, signals
 from llmtool.cli.output import STDIN
@@ -83,6 +84,32 @@ def read_optional_stdin(*, errors: Errors = "strict") -> str | None:
     return read_stdin(errors=errors) or None
 
 
+def note_unread(beside: str) -> None:
+    """Say that what waits on standard input is not read, as it is named `beside` what is.
+
+    Nothing is said of a terminal, of what is empty or silent as yet, or of the calling shell's own.
+    """
+    if _is_waiting() and not is_shared(STDIN):
+        output.note(f"standard input is not read beside {beside}")
+
+
+def _is_waiting() -> bool:
+    """Whether standard input holds something now; nothing is read, and nothing waited for."""
+    found = os.fstat(STDIN)
+    if stat.S_ISREG(found.st_mode):
+        return found.st_size > os.lseek(STDIN, 0, os.SEEK_CUR)
+    if not (stat.S_ISFIFO(found.st_mode) or stat.S_ISSOCK(found.st_mode)):
+        return False
+    try:
+        import fcntl
+        import termios
+
+        count = fcntl.ioctl(STDIN, termios.FIONREAD, bytes(4))
+    except (ImportError, OSError):
+        return False
+    return int.from_bytes(count, sys.byteorder) > 0
+
+
 def stdin_is_terminal() -> bool:
     return output.is_terminal(STDIN)
 
@@ -136,6 +163,8 @@ def gather(
             raise UsageError(
                 "no prompt: give one as an argument, in a file (-f) or on standard input"
             )
+    if prompt is None and files and "-" not in files and not no_stdin:
+        note_unread("-f")
     names = ["-"] if prompt == "-" else []
     if not names and not files:
         names = ["-"]

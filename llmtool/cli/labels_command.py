@@ -9,7 +9,7 @@ from typing import Any
 from llmtool.cli import batch as batches
 from llmtool.cli import groups as g
 from llmtool.cli import inputs, labels_show, output, setup, show
-from llmtool.cli.labels_input import read_labelled, read_options
+from llmtool.cli.labels_input import read_labelled, read_options, tell_left_out
 from llmtool.cli.progress import RecordProgress
 from llmtool.cli.result_file import check
 from llmtool.errors import (
@@ -102,6 +102,7 @@ def classify(
             fits_only = material is None
         else:
             prompt, material = _gather(text, source)
+    tell_left_out(folders, labels, names)
     box = setup.open_toolbox(folders, settings, engine, view.output)
     labelling = box.prepare_labels(names, options)
     for name in (*wanted.fail_on, *wanted.expect):
@@ -148,6 +149,8 @@ def _one(*args: Any, **options: Any) -> Classification:
 def _gather(text: str | None, source: g.SourceGroup) -> tuple[str | None, str | None]:
     """Return an argument, or material; standard input is left alone beside an argument."""
     beside = text is not None and text != "-"
+    if beside and not source.no_stdin:
+        inputs.note_unread("the text")
     return inputs.gather(
         text,
         source.file or [],

@@ -71,6 +71,7 @@ def run(
     texts = Texts(tuple(row["text"] for row in rows), tuple(row["label"] for row in rows))
     if names is None and labels.template is None:
         names = dict.fromkeys(sorted(set(texts.labels)), "")
+    labels_input.tell_left_out(folders, labels, names)
     box = setup.open_toolbox(folders, settings, engine, view.output, plot)
     labelling = box.prepare_labels(names, options)
     if labels.calibrate is not None:

@@ -8,10 +8,13 @@ from collections import Counter
 from typing import Any
 
 from llmtool.cli import groups as g
-from llmtool.cli import inputs, setup
+from llmtool.cli import inputs, output, setup
+from llmtool.config import Folders
 from llmtool.errors import InputError, UsageError
 from llmtool.records.readers import Reader, Record
+from llmtool.sizes import format_count
 from llmtool.tasks.options import ClassifyOptions
+from llmtool.tasks.scoring.labels import same_as
 
 
 def read_options(
@@ -52,6 +55,20 @@ def read_options(
             labels.examples, text_field=text_field, label_field=label_field
         )
     return read_labels(labels.label or []), options
+
+
+def tell_left_out(folders: Folders, labels: g.LabelsGroup, names: dict[str, str] | None) -> None:
+    """Say how many examples of a template are of labels that others were named for."""
+    if names is None or labels.template is None or labels.examples is not None:
+        return
+    template = setup.open_library(folders).load(labels.template)
+    spellings = {same_as(name) for name in names}
+    n = sum(same_as(each.output) not in spellings for each in template.examples)
+    if n:
+        output.note(
+            f"{n} of the {format_count(len(template.examples), 'example')} of {template.name!r} "
+            "are of labels that -l replaces: left out"
+        )
 
 
 def _calibrate(labels: g.LabelsGroup) -> str:

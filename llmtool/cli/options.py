@@ -84,7 +84,8 @@ OutputOption = Annotated[
 ]
 JsonOption = Annotated[bool, Option("--json", help="Print the whole result as JSON.")]
 MaxTokensOption = Annotated[
-    int | None, Option(min=1, metavar="N", help="Tokens of the reply at the most (512).")
+    int | None,
+    Option(min=1, metavar="N", help="Tokens of the reply at the most; left out, as the task says."),
 ]
 TemperatureOption = Annotated[
     float | None,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llmtool.cli import options as o
 from llmtool.sizes import format_count
+
+if TYPE_CHECKING:
+    from llmtool.prompts.library import Library
+    from llmtool.tasks.lint import Finding
 
 Name = Annotated[str, typer.Argument(metavar="NAME|PATH", help="A template by name, or a path.")]
 
@@ -44,12 +48,12 @@ def lint(
     """
     from llmtool.cli import output, setup
     from llmtool.errors import ExitCode
-    from llmtool.tasks.lint import lint as check
 
     folders, _ = setup.start(color=color.value, quiet=quiet)
     library = setup.open_library(folders)
     chosen = list(names or library.users())
-    findings = [finding for name in chosen for finding in check(library, name)]
+    alone = len(chosen) == 1
+    findings = [finding for name in chosen for finding in find(library, name, alone=alone)]
     if json:
         output.write_json([finding.to_dict() for finding in findings])
     else:
@@ -64,3 +68,22 @@ def lint(
         raise typer.Exit(ExitCode.TEMPLATE)
     else:
         output.note(f"{templates} can be used")
+
+
+def find(library: Library, name: str, *, alone: bool) -> list[Finding]:
+    """Return what is wrong or weak in a template; that there is none is a finding among others.
+
+    Raises:
+        TemplateError: there is none, and no other was named.
+    """
+    from llmtool.errors import TemplateError
+    from llmtool.tasks.lint import Finding
+    from llmtool.tasks.lint import lint as check
+
+    try:
+        return check(library, name)
+    except TemplateError as exc:
+        if alone:
+            raise
+        reason = str(exc).removeprefix(f"{name}: ")
+        return [Finding(file=name, line=1, level="error", reason=reason)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -132,15 +133,22 @@ def make_plans(library: Library, names: Sequence[str], *, split: str | None) -> 
 
     Raises:
         UsageError: none has.
+        TemplateError: one is not there, or is wrong.
     """
     from llmtool.cli import output
-    from llmtool.errors import UsageError
-    from llmtool.prompts.library import built_in_folder
+    from llmtool.errors import TemplateError, UsageError
+    from llmtool.prompts.library import built_in_folder, is_path
     from llmtool.testing import make_plan
 
     chosen = list(dict.fromkeys(names)) or [
         name for name in library.names() if library.find(name).parent != built_in_folder()
     ]
+    known = library.names()
+    gone = [
+        name for name in chosen if not (os.path.isfile(name) if is_path(name) else name in known)
+    ]
+    if len(gone) > 1:  # of one its own error says more
+        raise TemplateError(f"there are no such templates: {', '.join(gone)}")
     plans = [make_plan(library, name, split=split) for name in chosen]
     if names:
         for plan in plans:

@@ -75,6 +75,8 @@ class FileResult(output.Result):
         self.is_terminal = False
         self._path = Path(path)
         self._temporary: str | None = None
+        if path.endswith(("/", os.sep)) and not os.path.isdir(path):
+            raise OutputError(f"{path}: there is no such folder")
         try:
             self._fd = self._open(path)
         except OSError as exc:

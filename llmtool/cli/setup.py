@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -38,6 +39,23 @@ def start(
         settings = msgspec.structs.replace(settings, offline=True)
     output.configure(color=settings.color if color == "auto" else color, quiet=quiet)
     return folders, settings
+
+
+def start_anyway(*, color: str, quiet: bool) -> tuple[config.Folders, config.Settings, list[str]]:
+    """Do the same, and return what is wrong with the settings; then only those of variables count.
+
+    Where a variable is wrong, none does.
+    """
+    folders, settings = find_folders(), config.Settings()
+    wrong: list[str] = []
+    for file in (folders.config_file, Path(os.devnull)):
+        try:
+            settings = config.load_settings(os.environ, file)
+            break
+        except UsageError as exc:
+            wrong.append(str(exc))
+    output.configure(color=settings.color if color == "auto" else color, quiet=quiet)
+    return folders, settings, list(dict.fromkeys(wrong))
 
 
 def open_library(folders: config.Folders) -> Library:

@@ -67,6 +67,8 @@ def summarize(
         "variables": setup.parse_params(param or []),
         "thinking": think,
     }
+    if together and sections:
+        raise UsageError("--sections and --together contradict each other")
     SummarizeTask.check_summarize(options)  # before a model is looked for
     paths = [*files, *(source.file or [])]
     reads = setup.reads(folders, template, *paths)

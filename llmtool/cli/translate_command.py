@@ -220,6 +220,8 @@ def _gather(text: str | None, source: g.SourceGroup) -> tuple[str | None, str]:
     if text is not None and files:
         raise UsageError("a text and a file exclude each other: one document at a time")
     errors: Errors = source.errors.value
+    if (text or files) and "-" not in (text, *files) and not source.no_stdin:
+        inputs.note_unread("-f" if files else "the text")
     if text is not None and text != "-":
         material = inputs.read_argument(text, errors=errors, name="the text")
         if os.path.isfile(text):

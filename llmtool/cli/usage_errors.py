@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 # Where typer speaks of its types and ranges: a pattern, and what is said instead.
 _WORDS = (
@@ -15,21 +16,21 @@ _WORDS = (
     (r"\. Did you mean (.*)\?", r" (did you mean \1?)"),
     (r"\. Choose from:\s*(.*)", r" (one of \1)"),
     (r"^Option '(.*)' requires an argument", r"option '\1' needs a value"),
-    (
-        r"^Got unexpected extra argument\(s\) \(.*\)",  # they can be the words of a prompt
-        "too many arguments (text of several words needs quotes)",
-    ),
     (r"^(No such option: -\d.*)", r"\1 (a value that begins with - goes after --)"),
 )
+_TOO_MANY = "Got unexpected extra argument"
+_READS = {"review": "it reads a diff on standard input or with -f"}
 
 
-def in_our_words(message: str) -> str:
-    """Return the message of a usage error of typer as we would say it.
+def in_our_words(message: str, command: Any = None) -> str:
+    """Return the message of a usage error of typer as we would say it, of a command of typer's.
 
     Example:
         >>> in_our_words("Invalid value for '--limit': 0 is not in the range x>=1.")
         "invalid value for '--limit': 0 is less than 1"
     """
+    if is_too_many(message):
+        return f"too many arguments ({_why_too_many(command)})"
     message = " ".join(message.split())
     if not message.startswith("No such option"):  # which ends with what was typed
         message = message.removesuffix(".")
@@ -37,3 +38,15 @@ def in_our_words(message: str) -> str:
         message = re.sub(pattern, words, message)
     message = re.sub(r"(\d)\.0 is (not between|less|more)", r"\1 is \2", message)
     return message[:1].lower() + message[1:]
+
+
+def is_too_many(message: str) -> bool:
+    """Whether typer says that there are more arguments than a command takes."""
+    return message.startswith(_TOO_MANY)
+
+
+def _why_too_many(command: Any) -> str:
+    """Say it without the arguments, which can be the words of a prompt."""
+    if command is None or any(each.param_type_name == "argument" for each in command.params):
+        return "text of several words needs quotes"
+    return _READS.get(command.name, "this command takes none")

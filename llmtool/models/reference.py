@@ -113,7 +113,8 @@ def _parse_alias(
     if name not in aliases:
         if name == STARTER and not chosen and not revision:
             return Reference(kind="starter")
-        raise ModelNotFound(f"no model is called {name!r}{suggest(name, [*aliases, STARTER])}")
+        near = _told_of_file(text) or suggest(name, [*aliases, STARTER])
+        raise ModelNotFound(f"no model is called {name!r}{near}")
     target = _parse(aliases[name], aliases, endpoint, (*seen, name))
     if not chosen and not revision:
         return target
@@ -124,6 +125,18 @@ def _parse_alias(
         is_file = chosen.lower().endswith(".gguf")
         changes |= {"file": chosen if is_file else None, "quant": None if is_file else chosen}
     return msgspec.structs.replace(target, **changes)
+
+
+def _told_of_file(name: str) -> str:
+    """Return what to add to "not found" where there is a file of that name; else nothing."""
+    if not os.path.isfile(name):
+        return ""
+    try:
+        with open(name, "rb") as file:
+            is_gguf = file.read(4) == b"GGUF"
+    except OSError:
+        return ""
+    return f"; ./{name} is the file" if is_gguf else ", and the file of that name is no GGUF file"
 
 
 def suggest(name: str, names: Collection[str]) -> str:

@@ -60,13 +60,18 @@ class _Syntax:
     tags = frozenset({"break", "continue", "generation"})
 
     def __init__(self) -> None:
-        lexer, self._nodes, _ = _modules()
-        self.lexer = lexer.get_lexer(self)
+        self._lexing, self._nodes, _ = _modules()
+        self.lexer = self._lexing.get_lexer(self)
 
     def _tokenize(
         self, source: str, name: str | None, filename: str | None, state: str | None
     ) -> Any:
-        return self.lexer.tokenize(source, name, filename, state)
+        """Return all tokens, read at once: a generator that is at work where the stack ends would
+        print a traceback of its own when it is thrown away.
+        """
+        raw = list(self.lexer.tokeniter(source, name, filename, state))
+        tokens = list(self.lexer.wrap(raw, name, filename))
+        return self._lexing.TokenStream(tokens, name, filename)
 
     def iter_extensions(self) -> Iterator[_Syntax]:
         return iter((self,))

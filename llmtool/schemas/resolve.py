@@ -14,7 +14,7 @@ from llmtool.schemas.short_form import read_short_form
 
 MAX_FILE_BYTES = 1 << 20
 _PATHS = ("/", "./", "../")  # how no field begins
-_FILE_NAME = re.compile(r"[^\s,:{}\[\]]*[./][^\s,:{}\[\]]*")  # a lone word that is no field
+_LONE_WORD = re.compile(r"[^\s,:{}\[\]]*[./][^\s,:{}\[\]]*")  # a lone word that is no field
 
 
 def resolve(schema: object) -> Schema:
@@ -57,7 +57,11 @@ def from_argument(argument: str) -> Schema:
     if not is_file:
         if path.is_dir() and argument.startswith(_PATHS):
             raise InputError(f"{argument}: is a directory")
-        if _FILE_NAME.fullmatch(argument):
+        if (
+            _LONE_WORD.fullmatch(argument)
+            or argument.endswith(".json")
+            or argument.startswith(_PATHS)
+        ):
             raise InputError(f"{argument}: no such file")
         return _from_text(argument)
     try:

@@ -39,7 +39,10 @@ def check_field(field: str | None, columns: list[str]) -> None:
         UsageError: it is none.
     """
     if field is not None and field not in columns:
-        raise UsageError(f"there is no column {field!r} (there are: {', '.join(columns)})")
+        names = ", ".join(columns)
+        if len(columns) == 1 and ";" in names:
+            names += "; columns are separated by commas, not ;"
+        raise UsageError(f"there is no column {field!r} (there are: {names})")
 
 
 class Binding(msgspec.Struct, frozen=True, kw_only=True):

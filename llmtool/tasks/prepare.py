@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -182,12 +183,16 @@ def make_sampling(params: Mapping[str, Any]) -> Sampling:
     """
     unknown = [name for name in params if name not in _SAMPLING]
     if unknown:
+        if unknown[0] == "model":
+            raise UsageError("a function takes no model: llmtool.Toolbox(MODEL) has one of its own")
         known = ", ".join(_SAMPLING)
         raise UsageError(f"unknown sampling option {unknown[0]!r} (there are: {known})")
     values = dict(params)
     if isinstance(values.get("stop"), str):
         values["stop"] = (values["stop"],)
     for name, value in values.items():
+        if isinstance(value, float) and math.isnan(value):
+            raise UsageError(f"{name} is nan, which is no number")
         kind = next(f.type for f in msgspec.structs.fields(Sampling) if f.name == name)
         try:
             values[name] = msgspec.convert(value, kind)

@@ -315,11 +315,29 @@ def test_what_makes_no_sense_is_a_usage_error(
     assert reason in error_line(gen(*args, input=b"a,b\n1,2\n"), 2)
 
 
+@pytest.mark.parametrize("command", [("gen",), ("run", "gen")], ids=["gen", "run"])
+def test_several_replies_have_no_place_in_a_line_of_text(
+    run_llmtool: Callable[..., Any], command: tuple[str, ...]
+) -> None:
+    args = (*command, "-m", "nothere", "--each", "line", "-n", "2")
+    line = error_line(run_llmtool(*args, input=b"a\n"), 2)
+    assert line == "llmtool: -n 2 with --each line needs --jsonl: a line of text holds one reply"
+    error_line(run_llmtool(*args, "--jsonl", input=b"a\n"), 10)  # it gets as far as the model
+
+
 def test_a_missing_column_is_told_before_a_model_is_looked_for(
     run_llmtool: Callable[..., Any],
 ) -> None:
     args = ("gen", "Say", "--each", "csv", "--field", "nope", "-m", "none.gguf")
     assert "there is no column 'nope'" in error_line(run_llmtool(*args, input=b"a,b\n1,2\n"), 2)
+
+
+def test_a_header_with_another_separator_is_told(run_llmtool: Callable[..., Any]) -> None:
+    args = ("gen", "Say", "--each", "csv", "--field", "a", "-m", "none.gguf")
+    line = error_line(run_llmtool(*args, input=b"a;b\n1;2\n"), 2)
+    assert line == (
+        "llmtool: there is no column 'a' (there are: a;b; columns are separated by commas, not ;)"
+    )
 
 
 def test_what_is_there_already_is_kept(batch: Callable[..., Any], tmp_path: Path) -> None:

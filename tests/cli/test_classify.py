@@ -102,6 +102,23 @@ def test_ci_gets_exit_codes_with_the_json_on_stdout(
 
 
 @pytest.mark.parametrize(
+    ("labels", "note"),
+    [
+        ("a,b", "8 of the 8 examples of 'sentiment' are of labels that -l replaces: left out"),
+        ("positive,other", "4 of the 8 examples of 'sentiment' are of labels that -l replaces"),
+        ("Positive,negative", None),
+    ],
+    ids=["others", "one of them", "the same"],
+)
+def test_examples_of_labels_that_are_replaced_are_told(
+    classify: Callable[..., Any], labels: str, note: str | None
+) -> None:
+    error = classify("It rains", "-t", "sentiment", "-l", labels, "--dry-run").stderr.decode()
+    told = [line for line in error.splitlines() if "examples" in line]
+    assert [line.startswith(f"llmtool: {note}") for line in told] == [True] * (note is not None)
+
+
+@pytest.mark.parametrize(
     ("args", "reason"),
     [
         (["-l", "one"], "at least two labels"),

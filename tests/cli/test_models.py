@@ -149,6 +149,50 @@ def test_a_wrong_setting_is_refused_and_nothing_is_written(
     assert not (Path(env["LLMTOOL_CONFIG_DIR"]) / "config.toml").exists()
 
 
+def test_a_model_that_nobody_knows_is_set_and_told(run_llmtool: Run, env: dict[str, str]) -> None:
+    result = run_llmtool("config", "set", "model", "nothere")
+    assert result.returncode == 0
+    assert result.stderr.startswith(b"llmtool: set, but no model is called 'nothere'; ")
+    assert result.stderr.count(b"\n") == 1
+    assert run_llmtool("config", "set", "aliases.x", "nothere").stderr == result.stderr
+    assert run_llmtool("config", "set", "model", "nothere", "-q").stderr == b""
+    text = (Path(env["LLMTOOL_CONFIG_DIR"]) / "config.toml").read_text()
+    assert 'model = "nothere"\n' in text
+
+
+@pytest.mark.parametrize("model", ["starter", "qwen3-4b-2507", "org/name", "/none.gguf", "x"])
+def test_a_model_that_is_known_is_set_without_a_word(run_llmtool: Run, model: str) -> None:
+    out(run_llmtool("config", "set", "aliases.x", "starter"))
+    assert run_llmtool("config", "set", "model", model).stderr == b""
+
+
+def test_an_unknown_key_cannot_be_unset(run_llmtool: Run, env: dict[str, str]) -> None:
+    line = error_line(run_llmtool("config", "unset", "modle"), 2)
+    assert line == "llmtool: unknown key 'modle' (did you mean 'model'?)"
+    assert not Path(env["LLMTOOL_CONFIG_DIR"]).exists()
+    assert run_llmtool("config", "unset", "model").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("model =\n", "not valid TOML"), ('modle = "x"\n', "unknown key 'modle'")],
+    ids=["no TOML", "unknown key"],
+)
+def test_doctor_tells_a_broken_configuration_among_the_rest(
+    run_llmtool: Run, env: dict[str, str], text: str, reason: str
+) -> None:
+    path = Path(env["LLMTOOL_CONFIG_DIR"]) / "config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    told = run_llmtool("doctor", "--json", env={"LLMTOOL_MODEL": "nothere"})
+    report = json.loads(out(told))
+    assert report["versions"]["llama-cpp-python"] and report["default_model"] == "nothere"
+    assert report["advice"][0].startswith(f"{path}: {reason}")
+    path.unlink()
+    wrong = json.loads(out(run_llmtool("doctor", "--json", env={"LLMTOOL_THREADS": "two"})))
+    assert wrong["advice"][0].startswith("LLMTOOL_THREADS must be ")
+
+
 def test_doctor_reports_the_machine(run_llmtool: Run) -> None:
     report = json.loads(out(run_llmtool("doctor", "--json")))
     assert report["versions"]["llama-cpp-python"] and report["backends"]["CPU"]

@@ -231,6 +231,18 @@ def test_lint_of_what_is_not_there_is_an_error(run_llmtool: Run) -> None:
     assert (out(result), result.stderr.count(b"\n")) == ("", 1)
 
 
+def test_lint_tells_what_is_not_there_among_the_others(
+    run_llmtool: Run, mine: Path, tmp_path: Path
+) -> None:
+    result = run_llmtool("prompts", "lint", "gone.yaml", "broken", "nothing")
+    assert result.returncode == 12
+    gone, broken, nothing = result.stdout.decode().splitlines()
+    assert gone == "gone.yaml:1: there is no such template file"
+    assert broken.startswith(f"{mine}/broken.yaml:3: ")
+    assert nothing.startswith("nothing:1: there is no template 'nothing'")
+    assert result.stderr == b"llmtool: 3 of 3 templates failed\n"
+
+
 def test_import_writes_a_template_that_can_be_shown(
     run_llmtool: Run, env: dict[str, str], tmp_path: Path
 ) -> None:

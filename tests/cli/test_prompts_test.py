@@ -76,7 +76,7 @@ def run(
     file.write_bytes(b"GGUF")
 
     def open_toolbox(
-        folders: Any, settings: Any, group: EngineGroup, *, writes: str | None
+        folders: Any, settings: Any, group: EngineGroup, *writes: str | None
     ) -> Toolbox:
         name = group.model or "scripted"
         box = Scripted(name, engine=engine, folders=folders, settings=settings)
@@ -291,3 +291,12 @@ def test_the_tiny_model_is_tested(
         assert result.returncode == 0, result.stderr
         assert result.stdout.startswith(b"passed\tsay\t")
     assert b"all replies kept from before" in result.stderr
+
+
+def test_all_that_is_not_there_is_told_before_a_model_is_looked_for(
+    run_llmtool: Callable[..., Any],
+) -> None:
+    args = ("prompts", "test", "sentiment", "nothing", "gone.yaml", "-m", "none.gguf")
+    line = error_line(run_llmtool(*args), 12)
+    assert line == "llmtool: there are no such templates: nothing, gone.yaml"
+    assert "there is no template 'nothing'" in error_line(run_llmtool(*args[:4], *args[5:]), 12)

@@ -49,6 +49,15 @@ def test_what_cannot_be_written_is_told_before_the_model_is_loaded(
     assert line.lower() == f"llmtool: {target}: cannot be written: {reason}".lower()
 
 
+@each_command
+def test_a_folder_that_is_not_there_is_no_file(
+    run: Callable[..., Any], tmp_path: Path, args: tuple[str, ...]
+) -> None:
+    line = error_line(run(*args, "-o", "newdir/"), 1)
+    assert line == "llmtool: newdir/: there is no such folder"
+    assert not (tmp_path / "work" / "newdir").exists()
+
+
 def test_the_look_leaves_nothing_behind(run: Callable[..., Any], tmp_path: Path) -> None:
     folder = tmp_path / "work"
     (folder / "old.txt").write_text("old")

@@ -390,3 +390,79 @@ def test_an_option_that_is_not_utf_8_is_told_without_advice(
 ) -> None:
     line = error_line(run_llmtool("gen", "-m", "none.gguf", "hello", option, b"\xff"), 14)
     assert line == f"llmtool: {option}: byte 0 (0xff) is not UTF-8"
+
+
+ARGUMENTS = {
+    "a text to classify": (("classify", "-l", "a,b", "Go on"), "the text"),
+    "a file to classify": (("classify", "-l", "a,b", "-f", "in.txt"), "-f"),
+    "a text to translate": (("translate", "Go on", "--to", "fr"), "the text"),
+    "a file to translate": (("translate", "-f", "in.txt", "--to", "fr"), "-f"),
+    "a file to summarize": (("sum", "in.txt"), "the files"),
+    "a file as a prompt": (("gen", "-f", "in.txt"), "-f"),
+    "code to explain": (("code", "explain", "in.txt"), "FILE"),
+    "code to mend": (("code", "fix", "in.txt", "-e", "it fails"), "FILE"),
+    "code to test": (("code", "tests", "in.txt"), "FILE"),
+}
+
+
+@pytest.fixture
+def dry(run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path) -> Callable[..., bytes]:
+    """Return `dry(*args, **options)`: what stderr holds after a dry run."""
+    (tmp_path / "cwd" / "in.txt").write_text("The river rose\n")
+
+    def run(*args: str, **options: Any) -> bytes:
+        result = run_llmtool(*args, "-m", tiny, "--dry-run", **options)
+        assert result.returncode == 0, result.stderr
+        return bytes(result.stderr)
+
+    return run
+
+
+@pytest.mark.parametrize(("args", "beside"), ARGUMENTS.values(), ids=ARGUMENTS)
+def test_what_waits_beside_an_argument_is_told_and_not_read(
+    dry: Callable[..., bytes], tmp_path: Path, args: tuple[str, ...], beside: str
+) -> None:
+    note = f"llmtool: standard input is not read beside {beside}\n".encode()
+    assert note in dry(*args, input=b"piped\n")
+    assert note not in dry(*args, "-q", input=b"piped\n")
+    piped = tmp_path / "piped.txt"
+    piped.write_text("piped\n")
+    with piped.open("rb") as file:
+        assert note in dry(*args, stdin=file)
+        assert os.lseek(file.fileno(), 0, os.SEEK_CUR) == 0
+
+
+@pytest.mark.parametrize("source", ["empty", "/dev/null", "silent", "begun", "--no-stdin"])
+def test_a_standard_input_that_is_not_meant_is_not_told(
+    dry: Callable[..., bytes], tmp_path: Path, source: str
+) -> None:
+    (tmp_path / "two.txt").write_text("a\nb\n")
+    reading, writing = os.pipe()
+    args: tuple[str, ...] = ("sum", "in.txt")
+    with open(tmp_path / "two.txt", "rb") as file, open(os.devnull, "rb") as null:
+        os.lseek(file.fileno(), 2, os.SEEK_SET)
+        options: dict[str, Any] = {
+            "empty": {"input": b""},
+            "/dev/null": {"stdin": null},
+            "silent": {"stdin": reading},  # its writer is there and says nothing
+            "begun": {"stdin": file},  # as by the shell, in a loop
+            "--no-stdin": {"input": b"piped\n"},
+        }[source]
+        error = dry(*args, *([source] if source == "--no-stdin" else []), **options)
+        assert b"standard input" not in error
+    os.close(reading)
+    os.close(writing)
+
+
+@pytest.mark.parametrize("source", [pytest.param("pipe", marks=linux), "file"])
+def test_nothing_is_told_of_the_lines_of_a_loop(
+    env: dict[str, str], tiny: Path, tmp_path: Path, source: str
+) -> None:
+    lines = tmp_path / "lines"
+    lines.write_text("a\nb\nc\n")
+    loop = 'while read -r line; do "$@" "$line"; done'
+    loop = f"cat '{lines}' | {loop}" if source == "pipe" else f"{loop} < '{lines}'"
+    command = [*LLMTOOL, "classify", "-l", "a,b", "-m", str(tiny), "--dry-run"]
+    result = subprocess.run(["bash", "-c", loop, "bash", *command], env=env, capture_output=True)
+    assert result.returncode == 0 and result.stdout
+    assert b"standard input" not in result.stderr

@@ -151,6 +151,7 @@ def test_a_batch_of_files_takes_their_names(summarize: Callable[..., Any], tmp_p
         (("--length", "3 pages"), b"x", 2, "is no length"),
         (("--style", "haiku"), b"x", 2, "haiku"),
         (("--together", "--each", "line"), b"x", 2, "--each"),
+        (("--together", "--sections"), b"x", 2, "--sections and --together"),
         (("--strategy", "stuff", "--ctx-size", "512"), LIBRARY.encode() * 20, 13, "map-reduce"),
         (("-t", "nothing"), b"x", 12, "nothing"),
         (("-", "-"), b"x", 2, "twice"),
@@ -158,8 +159,8 @@ def test_a_batch_of_files_takes_their_names(summarize: Callable[..., Any], tmp_p
         (("--resume",), b"x", 2, "belongs to a batch"),
     ],
     ids=[
-        "empty", "not UTF-8", "binary", "no file", "length", "style", "together", "too long",
-        "template", "stdin twice", "nothing", "resume",
+        "empty", "not UTF-8", "binary", "no file", "length", "style", "together", "sections of all",
+        "too long", "template", "stdin twice", "nothing", "resume",
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line(

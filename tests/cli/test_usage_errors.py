@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,6 +39,27 @@ LINES = {
         ("gen", "hello", "out", "there"),
         "too many arguments (text of several words needs quotes) (see 'llmtool gen --help')",
     ),
+    "too many, where there is no place for text": (
+        ("config", "show", "foo"),
+        "too many arguments (this command takes none) (see 'llmtool config show --help')",
+    ),
+    "a file for review": (
+        ("code", "review", "app.py"),
+        "too many arguments (it reads a diff on standard input or with -f)"
+        " (see 'llmtool code review --help')",
+    ),
+    "misspelt subcommand": (
+        ("classify", "evla", "reviews.csv"),
+        "there is no subcommand 'evla' (did you mean 'eval'?) (see 'llmtool classify --help')",
+    ),
+    "misspelt subcommand with options": (
+        ("code", "exlpain", "-m", "nothere", "app.py"),
+        "there is no subcommand 'exlpain' (did you mean 'explain'?) (see 'llmtool code --help')",
+    ),
+    "words beside a text": (
+        ("code", "sort", "a", "list"),
+        "too many arguments (text of several words needs quotes) (see 'llmtool code --help')",
+    ),
     "minus": (
         ("config", "set", "temperature", "-1"),
         "no such option: -1 (a value that begins with - goes after --)"
@@ -48,6 +70,12 @@ LINES = {
         "missing argument 'SHELL' (one of bash, zsh, fish) (see 'llmtool completions --help')",
     ),
 }
+
+
+@pytest.mark.parametrize("option", ["temperature", "top-p", "min-p", "repeat-penalty"])
+def test_what_is_no_number_is_told_plainly(run_llmtool: Callable[..., Any], option: str) -> None:
+    line = error_line(run_llmtool("gen", "hi", f"--{option}", "nan", "-m", "starter"), 2)
+    assert line == f"llmtool: {option.replace('-', '_')} is nan, which is no number"
 
 
 @pytest.mark.parametrize(("args", "reason"), CASES.values(), ids=CASES)
@@ -63,3 +91,22 @@ def test_the_line_says_what_to_do(
     run_llmtool: Callable[..., Any], args: tuple[str, ...], line: str
 ) -> None:
     assert error_line(run_llmtool(*args), 2) == f"llmtool: {line}"
+
+
+@pytest.mark.parametrize(
+    ("args", "note"),
+    [
+        (("exlpain",), "'exlpain' is taken as the request; did you mean the subcommand 'explain'?"),
+        (("exlpain", "-q"), None),
+        (("quicksort",), None),
+        (("explain a list",), None),
+    ],
+    ids=["near", "quiet", "another word", "several words"],
+)
+def test_a_request_that_is_near_a_subcommand_is_told(
+    run_llmtool: Callable[..., Any], tiny: Path, args: tuple[str, ...], note: str | None
+) -> None:
+    result = run_llmtool("code", *args, "-m", tiny, "--dry-run")
+    assert result.returncode == 0
+    told = [line for line in result.stderr.decode().splitlines() if "subcommand" in line]
+    assert told == ([] if note is None else [f"llmtool: {note}"])

@@ -169,6 +169,16 @@ def test_an_unknown_name_names_the_nearest():
         parse("qwen3-2b", ALIASES)
 
 
+def test_an_unknown_name_that_is_a_file_tells_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("n1.md").write_text("# Notes\n")
+    Path("weights").write_bytes(b"GGUF\3\0\0\0")
+    with pytest.raises(ModelNotFound, match=r"^no model is called 'n1.md', .* is no GGUF file$"):
+        parse("n1.md", ALIASES)
+    with pytest.raises(ModelNotFound, match=r"^no model is called 'weights'; \./weights is the fi"):
+        parse("weights", ALIASES)
+
+
 def test_a_name_that_is_a_file_and_an_alias_is_the_alias(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("fast").touch()

@@ -123,6 +123,7 @@ def test_a_stream_gives_the_tokens_before_it_raises() -> None:
         ({"grammar": "root"}, "line 1"),
         ({"grammar": "root ::= other"}, "other"),
         ({"constraint": "a"}, "unknown sampling option"),
+        ({"model": "big"}, r"llmtool.Toolbox\(MODEL\) has one of its own"),
         ({"logprobs": -1}, "logprobs"),
     ],
     ids=str,

@@ -257,6 +257,12 @@ def test_then_sentence_by_sentence_and_at_last_the_source_stays_and_is_told() ->
     ]  # fmt: skip
 
 
+def test_what_stays_is_told_as_it_stands() -> None:
+    source = "A branch of the `tree` is *{name}*."
+    result = box(lambda _: "???").translate(source, "German", source="en", format="md")
+    assert [kept.text for kept in result.kept] == [source]
+
+
 def test_a_value_with_plurals_is_left_alone_and_told() -> None:
     plural = "{n, plural, one {# file} other {# files}}"
     source = f'{{\n"a": "Good morning, everybody!",\n"b": "{plural}"\n}}'

@@ -41,7 +41,7 @@ def make_labels(labels: Labels, *, at_least: int = 2) -> tuple[Label, ...]:
     made = tuple(_each(labels))
     if len(made) < at_least:
         n = "two labels are" if at_least == 2 else "one label is"
-        raise UsageError(f"at least {n} needed: -l positive,negative")
+        raise UsageError(f"at least {n} needed, such as positive,negative")
     if len(made) > MAX_LABELS:
         raise UsageError(f"{len(made)} labels are too many; {MAX_LABELS} can be told apart")
     seen: dict[str, str] = {}

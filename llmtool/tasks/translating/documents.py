@@ -103,7 +103,7 @@ class DocumentWork(Work[Passage]):
     def kept(self) -> tuple[KeptPassage, ...]:
         """What stayed in its language, and why: by its faults, or left alone by the reader."""
         found = [
-            (segment, leaf.reason, leaf.marked.plain)
+            (segment, leaf.reason, leaf.marked.source)
             for segment, work in zip(self.document.segments, self.works, strict=True)
             for leaf in work.leaves()
             if leaf.reason

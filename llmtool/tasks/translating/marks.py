@@ -39,6 +39,11 @@ class Marked(msgspec.Struct, frozen=True, kw_only=True):
         return self._pattern.sub(" ", self.text) if self.masks else self.text
 
     @property
+    def source(self) -> str:
+        """The text as it stands in the document, with what the marks stand for."""
+        return self._pattern.sub(lambda mark: self.masks[int(mark[1]) - 1].source, self.text)
+
+    @property
     def marks(self) -> list[str]:
         return [f"{self.opens}{n}{self.closes}" for n in range(1, len(self.masks) + 1)]
 
