@@ -15,12 +15,10 @@ _llmtool() {
             'prompts lint') command="prompts lint" ;;
             'prompts test') command="prompts test" ;;
             ' classify') command="classify" ;;
-            'classify text') command="classify text" ;;
             'classify eval') command="classify eval" ;;
             ' sum') command="sum" ;;
             ' translate') command="translate" ;;
             ' code') command="code" ;;
-            'code text') command="code text" ;;
             'code explain') command="code explain" ;;
             'code review') command="code review" ;;
             'code fix') command="code fix" ;;
@@ -196,11 +194,6 @@ _llmtool() {
             options='--model -m --split --junit --baseline --update-baseline --tolerance --parallel --ctx-size --threads --n-gpu-layers -ngl --no-cache --json --offline --color --quiet -q --debug --help -h' ;;
         "classify")
             case "$prev" in
-            esac
-            words='text eval'
-            options='--help -h' ;;
-        "classify text")
-            case "$prev" in
                 --label|-l) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -230,7 +223,7 @@ _llmtool() {
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
-            words=''
+            words='eval'
             options='--label -l --template -t --param -p --system -s --examples --multi --prior --calibrate --raw --no-fit --balanced --form --top --scores --min-confidence --min-margin --min-coverage --fail-on --expect --explain --overflow --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --resume --overwrite --limit --jsonl --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
         "classify eval")
             case "$prev" in
@@ -326,11 +319,6 @@ _llmtool() {
             options='--to --from --format --glossary --bilingual --strict --template -t --param -p --system -s --think --no-think --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --resume --overwrite --limit --jsonl --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
         "code")
             case "$prev" in
-            esac
-            words='text explain review fix complete tests commit'
-            options='--help -h' ;;
-        "code text")
-            case "$prev" in
                 --language|-l) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --repair) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --run-tests) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -360,7 +348,7 @@ _llmtool() {
                 --kv-type) COMPREPLY=($(compgen -W 'f16 q8_0' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
-            words=''
+            words='explain review fix complete tests commit'
             options='--language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --template -t --system -s --param -p --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --resume --overwrite --limit --jsonl --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
         "code explain")
             case "$prev" in

@@ -323,27 +323,6 @@ _llmtool_prompts_test() {
 _llmtool_classify() {
     local line state
     _arguments -s -S \
-        '*--help[Show the help and exit]' \
-        '*-h[Show the help and exit]' \
-        '1: :->command' \
-        '*:: :->rest'
-    case $state in
-    command)
-        local -a commands=(
-            'text:Say which label fits a text, with a score for each'
-            'eval:Measure how well texts are classified\: accuracy, macro-F1, calibration, mistakes'
-        )
-        _describe command commands ;;
-    rest)
-        case $line[1] in
-        text) _llmtool_classify_text ;;
-        eval) _llmtool_classify_eval ;;
-        esac ;;
-    esac
-}
-
-_llmtool_classify_text() {
-    _arguments -s -S \
         '*--label[Labels; may be repeated]:A,B|NAME=TEXT|@FILE:_files' \
         '*-l[Labels; may be repeated]:A,B|NAME=TEXT|@FILE:_files' \
         '*--template[A template with labels (sentiment, …)]:NAME|PATH:_files' \
@@ -400,7 +379,19 @@ _llmtool_classify_text() {
         '*--debug[Log and show tracebacks on stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
-        '*: :_files'
+        '1: :->command' \
+        '*:: :->rest'
+    case $state in
+    command)
+        local -a commands=(
+            'eval:Measure how well texts are classified\: accuracy, macro-F1, calibration, mistakes'
+        )
+        _describe command commands ;;
+    rest)
+        case $line[1] in
+        eval) _llmtool_classify_eval ;;
+        esac ;;
+    esac
 }
 
 _llmtool_classify_eval() {
@@ -573,37 +564,6 @@ _llmtool_translate() {
 _llmtool_code() {
     local line state
     _arguments -s -S \
-        '*--help[Show the help and exit]' \
-        '*-h[Show the help and exit]' \
-        '1: :->command' \
-        '*:: :->rest'
-    case $state in
-    command)
-        local -a commands=(
-            'text:Write code that parses; explain, review, mend and complete it'
-            'explain:Say in words what some code does'
-            'review:Review a diff\: what is wrong, and in which line'
-            'fix:Mend code that fails\: print a patch, and change nothing unless --write says so'
-            'complete:Fill a gap in a file, by the model'\''s own tokens for that'
-            'tests:Write tests for some code; they are printed and not run'
-            'commit:Write a message for what git has staged\: type(scope)\: subject, in 72 characters'
-        )
-        _describe command commands ;;
-    rest)
-        case $line[1] in
-        text) _llmtool_code_text ;;
-        explain) _llmtool_code_explain ;;
-        review) _llmtool_code_review ;;
-        fix) _llmtool_code_fix ;;
-        complete) _llmtool_code_complete ;;
-        tests) _llmtool_code_tests ;;
-        commit) _llmtool_code_commit ;;
-        esac ;;
-    esac
-}
-
-_llmtool_code_text() {
-    _arguments -s -S \
         '*--language[python, js, ts, sh, rs, sql, … ]:LANG:' \
         '*-l[python, js, ts, sh, rs, sql, … ]:LANG:' \
         '*--check[Look at the syntax of what was written]' \
@@ -661,7 +621,29 @@ _llmtool_code_text() {
         '*--debug[Log and show tracebacks on stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
-        '*: :_files'
+        '1: :->command' \
+        '*:: :->rest'
+    case $state in
+    command)
+        local -a commands=(
+            'explain:Say in words what some code does'
+            'review:Review a diff\: what is wrong, and in which line'
+            'fix:Mend code that fails\: print a patch, and change nothing unless --write says so'
+            'complete:Fill a gap in a file, by the model'\''s own tokens for that'
+            'tests:Write tests for some code; they are printed and not run'
+            'commit:Write a message for what git has staged\: type(scope)\: subject, in 72 characters'
+        )
+        _describe command commands ;;
+    rest)
+        case $line[1] in
+        explain) _llmtool_code_explain ;;
+        review) _llmtool_code_review ;;
+        fix) _llmtool_code_fix ;;
+        complete) _llmtool_code_complete ;;
+        tests) _llmtool_code_tests ;;
+        commit) _llmtool_code_commit ;;
+        esac ;;
+    esac
 }
 
 _llmtool_code_explain() {

@@ -99,7 +99,7 @@ def _set(loop: Loop, argument: str) -> None:
     name, _, text = argument.partition(" ")
     if not name:
         options = loop.chat.session.options
-        drawing.fields((key, json.dumps(options.get(key))) for key in _SETTABLE)
+        drawing.fields((key, _told(options.get(key))) for key in _SETTABLE)
         return
     if name not in _SETTABLE:
         near = name_nearest(name, _SETTABLE)
@@ -110,6 +110,10 @@ def _set(loop: Loop, argument: str) -> None:
     loop.chat.set(**options_)
     value = loop.chat.session.options.get(name)
     output.note(f"{name}: {'taken back' if value is None else json.dumps(value)}")
+
+
+def _told(value: object) -> str:
+    return "default" if value is None else json.dumps(value)
 
 
 def _value(name: str, text: str) -> object:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from llmtool.cli.default_group import DEFAULT, DefaultGroup
 from llmtool.cli.new_app import HELP, new_app
 
 app = new_app()
@@ -79,7 +80,9 @@ def walk() -> Iterator[Command]:
     yield _describe((), group, tuple(COMMANDS), "")
     for name, summary in COMMANDS.items():
         command = load_command(name)
-        children = getattr(command, "commands", {})
+        children = dict(getattr(command, "commands", {}))
+        if isinstance(command, DefaultGroup):
+            command = children.pop(DEFAULT)
         yield _describe((name,), command, tuple(children), summary)
         for child, each in children.items():
             yield _describe((name, child), each, (), each.get_short_help_str(200))

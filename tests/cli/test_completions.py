@@ -60,6 +60,9 @@ def complete(*words: str) -> list[str]:
         (["llmtool", "gen", "-f", "llmtool.b"], ["llmtool.bash"]),
         (["llmtool", "gen", "--seed", ""], []),
         (["llmtool", "models", "info", "--js"], ["--json"]),
+        (["llmtool", "classify", "--mul"], ["--multi"]),
+        (["llmtool", "classify", "e"], ["eval"]),
+        (["llmtool", "code", "te"], ["tests"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

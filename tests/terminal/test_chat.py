@@ -248,9 +248,10 @@ class TestCommands:
         with chat("fine") as terminal:
             wait_for_prompt(terminal)
             say(terminal, "/read no\t", "notes.txt (1 line)", 2)
-            say(terminal, "/set temper\t 0.5", "temperature: 0.5", 3)
-            say(terminal, "/template ge\t", "template 'gen'", 4)
-            say(terminal, "/load harb\t", "session 'harbour'", 5)
+            say(terminal, "/set", "max_tokens          default", 3)
+            say(terminal, "/set temper\t 0.5", "temperature: 0.5", 4)
+            say(terminal, "/template ge\t", "template 'gen'", 5)
+            say(terminal, "/load harb\t", "session 'harbour'", 6)
 
     def test_undo_offers_the_message_again(self, chat: Start, sessions: Sessions) -> None:
         with chat(["one", "two"]) as terminal:
