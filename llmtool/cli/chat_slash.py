@@ -88,7 +88,8 @@ def _help(loop: Loop, argument: str) -> None:
     drawing.fields((f"/{name} {COMMANDS[name].argument}".strip(), COMMANDS[name].help)
                   for name in names)  # fmt: skip
     if not argument:
-        output.stdout.write(_KEYS)
+        output.stdout.write("\n")
+        drawing.fields(_KEYS)
 
 
 def _leave(loop: Loop, argument: str) -> None:
@@ -247,15 +248,14 @@ def _model(loop: Loop, argument: str) -> None:
     loop.switch_model(inputs.read_argument(argument, name="/model"))
 
 
-_KEYS = """
-Alt-Enter           a new line; text in triple quotation
-                    marks has as many as it likes
-Ctrl-X Ctrl-E       write the message in $EDITOR
-Ctrl-R              look in the history
-Tab                 complete a command, a name, a file
-Ctrl-C              stop the reply
-Ctrl-D              leave
-"""
+_KEYS = (
+    ("Alt-Enter", "A new line; text in triple quotation marks has as many as it likes."),
+    ("Ctrl-X Ctrl-E", "Write the message in $EDITOR."),
+    ("Ctrl-R", "Look in the history."),
+    ("Tab", "Complete a command, a name, a file."),
+    ("Ctrl-C", "Stop the reply."),
+    ("Ctrl-D", "Leave."),
+)
 _ALIASES = {"bye": "exit", "quit": "exit", "q": "exit", "?": "help"}
 COMMANDS = {
     "help": Slash("[COMMAND]", "What there is, or what one command does.", _help),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _NARROW = 60  # columns; a table of five needs more
+_BESIDE = 24  # columns that a value needs to stand beside its name
 
 
 def table(
@@ -39,19 +40,32 @@ def table(
 
 
 def fields(pairs: Iterable[tuple[str, str]]) -> None:
-    """Write name and value lines: aligned on a terminal, tab-separated in a pipe."""
+    """Write names and values: side by side on a terminal, one under the other where it is narrow,
+    tab-separated in a pipe.
+    """
+    pairs = list(pairs)
     if not output.is_terminal(output.STDOUT):
         for name, value in pairs:
             output.stdout.write(f"{name}\t{' '.join(value.split())}\n")
         return
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
+    longest = max((len(name) for name, _ in pairs), default=0)
+    is_narrow = make_console().width - longest < _BESIDE
     grid = Table(box=None, show_header=False, pad_edge=False)
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column(overflow="fold")
+    grid.add_column(style="bold", no_wrap=not is_narrow, overflow="fold")
+    if not is_narrow:
+        grid.add_column(overflow="fold")
     for name, value in pairs:
-        grid.add_row(name, Text(output.show_controls(value)))
+        text = Text(output.show_controls(value))
+        if is_narrow:
+            grid.add_row(name)
+            if value:
+                grid.add_row(Padding(text, (0, 0, 0, 2)), style="not bold")
+        else:
+            grid.add_row(name, text)
     draw(grid)
 
 

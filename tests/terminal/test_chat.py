@@ -470,3 +470,13 @@ def test_the_real_command_with_the_starter_model(
         say(terminal, "And another?", "cut at", 2)
         say(terminal, "/stats", "of which", 3)
     assert os.listdir(env["LLMTOOL_DATA_DIR"])
+
+
+def test_help_stands_in_lines_of_whole_words_where_the_terminal_is_narrow(chat: Start) -> None:
+    with chat("fine", columns=40, lines=80) as terminal:
+        wait_for_prompt(terminal)
+        say(terminal, "/help", "Ctrl-D         Leave.", 2)
+        rows = terminal.screen()
+    at = rows.index("/system [TEXT]")
+    assert rows[at + 1 : at + 3] == ["  Show or set the system prompt; - takes", "  it back."]
+    assert "  Go on under another name; this session" in rows
