@@ -139,7 +139,7 @@ def test_offline_asks_nobody(
     hub.add(TINY, {"tiny-Q4_K_M.gguf": tiny.read_bytes()})
     named = (TINY,) if call[0] == "models" else ("-m", TINY)
     variables = {**online(hub), **guarded}
-    done = run_llmtool(*call, *named, "--offline", input=b"The river rose.", env=variables)
+    done = run_llmtool(*call, *named, "--offline", "-q", input=b"The river rose.", env=variables)
     assert TINY in error_line(done, 10)
     assert hub.seen == []
 
