@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 from llmtool.cli.completions import walk
-from llmtool.cli.default_group import DEFAULT
 
 LABELS = ("-l", "good,bad")
 ASK = """llmtool: 1
@@ -105,8 +104,11 @@ for _without in ("classify eval", "code complete", "bench"):
 
 def names_of_all() -> set[str]:
     """Return the words of every command that there is; that of a default verb is its group's."""
-    leaves = (" ".join(each.words) for each in walk() if each.words and not each.subcommands)
-    return {name.removesuffix(f" {DEFAULT}") for name in leaves}
+    return {
+        " ".join(each.words)
+        for each in walk()
+        if each.words and (not each.subcommands or len(each.flags) > 1)  # a bare group has --help
+    }
 
 
 def stage(folder: Path, env: dict[str, str]) -> None:
