@@ -19,8 +19,9 @@ from llmtool.engine.logits import LogSoftmax
 from llmtool.engine.machine import default_threads, give_freed_memory_back
 from llmtool.engine.prefix_states import PrefixStates
 from llmtool.engine.prompt_tokens import PromptTokens
-from llmtool.engine.room import CTX_STEP, Room
+from llmtool.engine.room import Room
 from llmtool.engine.scheduler import serve
+from llmtool.engine.shape import CTX_STEP
 from llmtool.engine.text_stream import ThoughtMarks
 from llmtool.engine.types import (
     DEFAULT_MAX_TOKENS,

@@ -75,6 +75,8 @@ class PrefixStates:
     def _key(self, ids: Sequence[int], context: Context, *, spelled: bool = False) -> str:
         # Batches are not in it: a prefix that is shorter than a small context's is one batch.
         params = {**self._params, "swa_full": context.swa_full, "long": context.is_long}
+        if context.apart:  # llama.cpp takes a state for as many pools as it was saved among
+            params["pools"] = context.n_seq
         if spelled:
             params["spelled"] = True
         return make_key(model=self._model, build=library_version(), params=params, tokens=ids)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from llmtool.engine.generating import Generating
 from llmtool.engine.jobs import Job, Run, Share
-from llmtool.engine.room import need
 from llmtool.engine.scoring import Scoring
 from llmtool.engine.sequences import Sequences, common_length
+from llmtool.engine.shape import need
 from llmtool.engine.types import Event, Failed, Request, ScoreRequest, Scores
 from llmtool.errors import Cancelled, InputError, LlmtoolError
 

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llmtool.engine import room
+from llmtool.engine import shape
 from llmtool.engine.context import Context
 from llmtool.engine.local import LocalEngine
+from llmtool.engine.sequences import Sequences
 from llmtool.engine.types import (
     Cancellation,
     Failed,
@@ -25,6 +26,7 @@ from llmtool.engine.types import (
     Scores,
     Token,
 )
+from llmtool.engine.weights import Weights
 from llmtool.errors import Cancelled, EngineError
 
 KINDS = ["plain", "swa"]
@@ -209,24 +211,47 @@ def test_what_cannot_stand_apart_waits_for_the_others(
     assert_nothing_is_left(engine)
 
 
-@pytest.mark.parametrize("short_of", ["memory", "the share of it"])
-def test_where_memory_is_short_they_share_a_pool(
-    short_of: str, tiny: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("n_cells", [5000, 2000], ids=["for fewer", "for none"])
+def test_where_memory_is_short_fewer_stand_apart_or_none(
+    n_cells: int, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = LocalEngine(tiny, n_threads=1, n_parallel=16)
-    make = engine.room._make_context
+    make, tried = engine.room._make_context, []
 
-    def make_small(*args: Any, apart: bool = False, **more: Any) -> Any:
-        if apart:
+    def make_small(wanted: shape.Shape, *others: Any) -> Sequences:
+        tried.append(wanted.n_cells)
+        if wanted.n_cells > n_cells:
             raise EngineError("no memory")
-        return make(*args, **more)
+        return make(wanted, *others)
 
-    if short_of == "memory":
-        monkeypatch.setattr(engine.room, "_make_context", make_small)
-    else:
-        monkeypatch.setattr(room, "_KV_BYTES", 1 << 20)
+    monkeypatch.setattr(engine.room, "_make_context", make_small)
+    assert sum(isinstance(event, Finished) for event in engine.stream(LONG)) == len(LONG)
+    assert stands_apart(engine) == (n_cells == 5000)
+    before = len(tried)
+    assert sum(isinstance(event, Finished) for event in engine.stream(LONG)) == len(LONG)
+    assert all(n <= n_cells for n in tried[before:]), "what was too much is not tried again"
+    engine.close()
+
+
+def test_requests_that_share_memory_take_a_part_of_it(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shape, "_KV_BYTES", 1 << 20)
+    engine = LocalEngine(tiny, n_threads=1, n_parallel=16)
     assert sum(isinstance(event, Finished) for event in engine.stream(LONG)) == len(LONG)
     assert not stands_apart(engine)
+    engine.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_conversation_outlasts_a_batch(kind: str, tiny_model: Callable[..., Path]) -> None:
+    engine = LocalEngine(tiny_model(kind, printable=True), n_threads=1, n_parallel=16)
+    said = ask(1, 150, keep=True)
+    (reply,) = replies(engine, [said]).values()
+    assert len(replies(engine, LONG)) == len(LONG) and stands_apart(engine)
+    text = (said.prompt.text or "") + "".join(reply.tokens) + "qzwk"
+    again = Request(id=1, prompt=Prompt(text=text), sampling=said.sampling, keep=True)
+    assert replies(engine, [again])[1].n_cached >= 150
     engine.close()
 
 
@@ -243,9 +268,6 @@ def test_a_longer_rope_is_no_reason_to_take_it(tiny_model: Callable[..., Path]) 
 
 
 def test_a_sequence_moves_with_all_that_it_holds(tiny: Path) -> None:
-    from llmtool.engine.sequences import Sequences
-    from llmtool.engine.weights import Weights
-
     weights = Weights(tiny, n_gpu_layers=0, cancellation=Cancellation())
     context = Context(
         weights, n_ctx=1024, n_threads=1, n_seq=4, apart=True, cancellation=Cancellation()
@@ -291,8 +313,8 @@ def test_whatever_comes_ends_and_leaves_nothing(
 
     ends = {id: 0 for id in range(len(plan))}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "_CELLS_APART", 100)
-        patch.setattr(room, "_FEWEST_APART", 2)
+        patch.setattr(shape, "_CELLS_APART", 100)
+        patch.setattr(shape, "_FEWEST_APART", 2)
         for n_events, event in enumerate(engine.stream(arrive())):
             if isinstance(event, Failed):
                 assert isinstance(event.error, Cancelled)

@@ -66,6 +66,22 @@ def test_a_hit_serves_other_inputs_and_batches(start: Callable[..., LocalEngine]
     assert min(usage.cached_tokens for usage in usages) >= cached
 
 
+def test_a_batch_that_stands_apart_leaves_the_others_their_states(
+    start: Callable[..., LocalEngine],
+) -> None:
+    def serve_long() -> list[int]:
+        engine = start(n_parallel=8)
+        requests = [ask("qzwk"[id % 4] * 900, id=id, max_tokens=2) for id in range(8)]
+        found = [e.usage for e in engine.stream(requests) if isinstance(e, Finished)]
+        assert engine.room.sequences is not None and engine.room.sequences.context.apart
+        return [usage.cached_tokens for usage in found]
+
+    first, again = serve_long(), serve_long()
+    assert first[0] == 0 and min(again) > 64
+    assert [run(start(), ask())[1] > 64 for _ in range(2)] == [False, True]
+    assert min(serve_long()) > 64
+
+
 def test_the_template_stays_in_memory_between_streams(start: Callable[..., LocalEngine]) -> None:
     engine = start(prefix_folder=None)
     assert [run(engine, ask(word))[1] > 64 for word in ("hello", "fox", "dog")] == [0, 1, 1]

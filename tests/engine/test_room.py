@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from llmtool.engine import room
+from llmtool.engine import shape
 from llmtool.engine.local import LocalEngine
+from llmtool.engine.sequences import Sequences
 from llmtool.engine.types import Failed, Finished, Prompt, Request, Sampling
 from llmtool.errors import EngineError
 from llmtool.models.memory import state_bytes
@@ -21,7 +23,9 @@ from llmtool.models.reader import read_header
 PROGRAM = """
 import resource, sys
 from pathlib import Path
+from typing import Any
 from llmtool.engine.local import LocalEngine
+from llmtool.engine.sequences import Sequences
 from llmtool.engine.types import Failed, Finished, Prompt, Request, Sampling
 engine = LocalEngine(Path(sys.argv[1]), n_threads=1, n_parallel=16)
 sampling = Sampling(max_tokens=60_000, temperature=0, stop=("e",))
@@ -150,11 +154,11 @@ def test_what_memory_was_too_short_for_is_not_tried_again(
     engine = LocalEngine(tiny, n_threads=1, n_parallel=8)
     make, tried = engine.room._make_context, []
 
-    def make_small(n_cells: int, *others: object) -> object:
-        tried.append(n_cells)
-        if n_cells > 600:
+    def make_small(wanted: shape.Shape, *others: Any) -> Sequences:
+        tried.append(wanted.n_cells)
+        if wanted.n_cells > 600:
             raise EngineError("no memory")
-        return make(n_cells, *others)  # type: ignore[arg-type]
+        return make(wanted, *others)
 
     monkeypatch.setattr(engine.room, "_make_context", make_small)
     serve(engine, 8, max_tokens=200)
@@ -171,7 +175,7 @@ def test_recurrent_states_take_so_much_memory_and_no_more(
 ) -> None:
     engine = LocalEngine(tiny_model("recurrent"), n_threads=1, n_parallel=8)
     one = state_bytes(read_header(tiny_model("recurrent")))
-    monkeypatch.setattr(room, "_STATE_BYTES", 3 * one)
+    monkeypatch.setattr(shape, "_STATE_BYTES", 3 * one)
     serve(engine, 8, max_tokens=8)
     assert engine.room.sequences is not None
     assert engine.room.sequences.context.n_seq == 3
