@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -58,9 +57,9 @@ class DefaultGroup(Group):
         try:
             yield
         except typer.TyperException as exc:
-            near = difflib.get_close_matches(args[0], self._others(), n=1) if args else []
+            near = self._nearest(args[0]) if args else None
             if near and is_too_many(exc.format_message()):
-                ctx.fail(f"there is no subcommand {args[0]!r} (did you mean {near[0]!r}?)")
+                ctx.fail(f"there is no subcommand {args[0]!r} (did you mean {near!r}?)")
             raise
 
     def _doubt(self, ctx: Any) -> None:
@@ -69,11 +68,16 @@ class DefaultGroup(Group):
 
         name = next(each.name for each in self.default.params if each.param_type_name == "argument")
         word = ctx.params[name]
-        near = difflib.get_close_matches(word or "", self._others(), n=1, cutoff=_NEAR_ENOUGH)
+        near = self._nearest(word or "", cutoff=_NEAR_ENOUGH)
         if near and not ctx.params["quiet"]:
-            output.note(
-                f"{word!r} is taken as the {name}; did you mean the subcommand {near[0]!r}?"
-            )
+            output.note(f"{word!r} is taken as the {name}; did you mean the subcommand {near!r}?")
+
+    def _nearest(self, word: str, *, cutoff: float = 0.6) -> str | None:
+        """Return the subcommand that is most like a word."""
+        import difflib
+
+        near = difflib.get_close_matches(word, self._others(), n=1, cutoff=cutoff)
+        return near[0] if near else None
 
     def _format_epilog(self, command: Any) -> Any:
         """Return the epilog's writer, which lists the subcommands before the examples."""

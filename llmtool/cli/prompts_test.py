@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -137,16 +136,13 @@ def make_plans(library: Library, names: Sequence[str], *, split: str | None) -> 
     """
     from llmtool.cli import output
     from llmtool.errors import TemplateError, UsageError
-    from llmtool.prompts.library import built_in_folder, is_path
+    from llmtool.prompts.library import built_in_folder
     from llmtool.testing import make_plan
 
     chosen = list(dict.fromkeys(names)) or [
         name for name in library.names() if library.find(name).parent != built_in_folder()
     ]
-    known = library.names()
-    gone = [
-        name for name in chosen if not (os.path.isfile(name) if is_path(name) else name in known)
-    ]
+    gone = [name for name in chosen if not library.has(name)]
     if len(gone) > 1:  # of one its own error says more
         raise TemplateError(f"there are no such templates: {', '.join(gone)}")
     plans = [make_plan(library, name, split=split) for name in chosen]

@@ -63,6 +63,13 @@ class Library:
             return Path(name_or_path)
         return self._find(name_or_path, self.folders)
 
+    def has(self, name_or_path: str) -> bool:
+        """Whether there is a file of a template."""
+        try:
+            return self.find(name_or_path).is_file()
+        except TemplateError:
+            return False
+
     def names(self) -> list[str]:
         """Return the names of all templates, sorted."""
         return sorted({path.stem for folder in self.folders for path in _files(folder)})
