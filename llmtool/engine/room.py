@@ -25,7 +25,8 @@ _Aside = tuple[Sequences, ctypes.Array[ctypes.c_uint8]]
 class Room:
     """Makes contexts and remembers the present one, for a loaded model.
 
-    `context_seconds` is what making it took.
+    `max_parallel` is how many sequences are decoded together, and `context_seconds` what making
+    the present context took.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Room:
         prefixes: PrefixStates,
         cancellation: Cancellation,
     ) -> None:
+        self.max_parallel = max_parallel
         self.sequences: Sequences | None = None
         self.context_seconds = 0.0
         self._weights, self._prefixes = weights, prefixes

@@ -59,12 +59,12 @@ class Talk:
 
     @property
     def held(self) -> tuple[int, ...]:
-        sequences = self.engine.room.sequences
+        sequences = self.engine.contexts.sequences
         return () if sequences is None else sequences.spoken
 
     def ids(self, text: str) -> tuple[int, ...]:
         ids = self.engine.tokenize(self.prompt(text)).token_ids
-        return rejoin(ids, self.held, self.engine.weights)
+        return rejoin(ids, self.held, self.engine.model.weights)
 
     def n_tokens(self, text: str) -> int:
         return len(self.ids(text))
@@ -119,8 +119,8 @@ def test_it_says_what_it_would_say_to_the_whole_conversation(
     going_on, anew = start(kind), start(kind)
     for text in ("hello there", "how are you", "the quick brown fox"):
         anew.messages = list(going_on.messages)
-        if anew.engine.room.sequences is not None:
-            anew.engine.room.sequences.clear()
+        if anew.engine.contexts.sequences is not None:
+            anew.engine.contexts.sequences.clear()
         assert going_on.say(text)[0] == anew.say(text)[0]
         # Their own words are nobody's spelling; these are tokens whoever writes them.
         going_on.messages[-1] = Message("assistant", "hello, a lazy dog")
