@@ -1,0 +1,294 @@
+"""A request for text: its prompt once, then its choices, each in a sequence of its own."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from llmtool.engine.llama.constrained_sampler import Binding
+from llmtool.engine.llama.context import Context
+from llmtool.engine.llama.job import Run, Share
+from llmtool.engine.llama.loaded_model import LoadedModel
+from llmtool.engine.llama.sampler import Sampler
+from llmtool.engine.llama.slots import Sequences
+from llmtool.engine.llama.tokenizer import rejoin
+from llmtool.engine.reply import Reply
+from llmtool.engine.types import (
+    MAX_SEED,
+    Event,
+    Finished,
+    FinishReason,
+    Request,
+    Timings,
+    Token,
+    TokenLogprob,
+    Usage,
+)
+
+if TYPE_CHECKING:
+    from llmtool.structured.compiler import CompiledConstraint
+
+
+class Generating:
+    """A `Job` that writes `request.n` choices.
+
+    All choices take their first token from the same logits, so that choice i of n equals a single
+    one with seed + i. Those that find no sequence wait beside a copy of the prompt.
+
+    Raises:
+        LlmtoolError: the prompt, the lengths or the constraint cannot be served.
+    """
+
+    n_outputs = 1
+
+    def __init__(self, model: LoadedModel, request: Request) -> None:
+        self.id, self.request, self._model = request.id, request, model
+        self.cancellation = request.cancellation
+        self.keeps = request.keep and request.n == 1
+        prompt = model.tokenize(request.prompt)
+        self.ids, self.n_fixed = prompt.token_ids, prompt.n_fixed
+        self._in_thought = prompt.in_thought
+        self.max_tokens, _ = model.fit(len(self.ids), request.sampling.max_tokens)
+        self._constraint = model.compile(request.sampling.constraint)
+        self.runs: list[Run] = []
+        self.n_seq = 1 if request.n == 1 else 2
+        self._choices: dict[Run, _Choice] = {}
+        self._waiting: list[_Choice] = []
+        self._parked: int | None = None
+
+    @property
+    def n_cells(self) -> int:
+        return self.max_tokens
+
+    @property
+    def n_choices(self) -> int:
+        return self.request.n
+
+    @property
+    def is_waiting(self) -> bool:
+        return bool(self._waiting)
+
+    @property
+    def may_stand_apart(self) -> bool:
+        return self.request.n == 1 and not self.keeps
+
+    def respell(self, held: Sequence[int]) -> None:
+        ids = rejoin(self.ids, held, self._model.weights)
+        if len(ids) + self.max_tokens <= self._model.n_ctx:
+            self.ids = ids
+
+    def start(self, sequences: Sequences, share: Share) -> None:
+        shared = share.n_tokens
+        self.sequences, self._shared, self._cached = sequences, shared, share.n_cached
+        self._began = share.began
+        seq = sequences.take()
+        if self.request.n > 1:
+            self._parked = sequences.take()
+        if shared:
+            sequences.context.copy(0, seq)
+        sequences.reserve(len(self.ids) - shared + self.max_tokens)
+        self.runs = [Run(self.ids[shared:], seq=seq, pos=shared)]
+
+    def resume(self) -> Iterator[Event]:
+        while self._waiting and self.sequences.n_idle and self.sequences.n_free >= self.max_tokens:
+            assert self._parked is not None
+            seq = self.sequences.take()
+            self.sequences.context.copy(self._parked, seq)
+            self.sequences.reserve(self.max_tokens)
+            yield from self._begin(self._waiting.pop(0), seq)
+        if not self._waiting and self._parked is not None:
+            self.sequences.give_back(self._parked)
+            self._parked = None
+            self._end_if_done()
+
+    def receive(self, run: Run, rows: range) -> Iterator[Event]:
+        choice = self._choices.get(run)
+        if choice is None:
+            yield from self._begin_all(run, rows[0])
+            return
+        top = self._read_top(rows[0]) if choice.reports_logprobs else []
+        choice.sample(self.sequences.context, rows[0], top)
+        yield from self._emit(choice, run)
+
+    def stop(self) -> None:
+        for run in self.runs:
+            self.sequences.give_back(run.seq)
+            self.sequences.release(self.max_tokens)
+        if self._parked is not None:
+            self.sequences.give_back(self._parked)
+        for choice in [*self._choices.values(), *self._waiting]:
+            choice.close()
+        if self.runs or self._parked is not None:
+            self.sequences.release(len(self.ids) - self._shared)
+        self.runs, self._choices, self._waiting, self._parked = [], {}, [], None
+
+    def _begin_all(self, prompt: Run, row: int) -> Iterator[Event]:
+        n = self.request.n
+        seed = self.request.sampling.seed
+        if seed is None:
+            seed = secrets.randbelow(MAX_SEED + 1)
+        self._waiting = [self._new_choice(i, (seed + i) % (MAX_SEED + 1)) for i in range(n)]
+        top = self._read_top(row)  # once for all: they share the row
+        for choice in self._waiting:
+            choice.sample(self.sequences.context, row, top if choice.reports_logprobs else [])
+            choice.prefill_seconds = 0.0 if choice.index else time.perf_counter() - self._began
+        if self._parked is not None:
+            self.sequences.context.copy(prompt.seq, self._parked)
+        self.runs.remove(prompt)
+        yield from self._begin(self._waiting.pop(0), prompt.seq)
+        yield from self.resume()
+
+    def _new_choice(self, index: int, seed: int) -> _Choice:
+        return _Choice(
+            self._model,
+            self.request,
+            index,
+            seed=seed,
+            max_tokens=self.max_tokens,
+            constraint=self._constraint,
+            in_thought=self._in_thought,
+        )
+
+    def _read_top(self, row: int) -> list[tuple[int, float]]:
+        k = self.request.sampling.logprobs
+        if not k:
+            return []
+        self._model.softmax.read(self.sequences.context, row)
+        return self._model.softmax.top(k)
+
+    def _begin(self, choice: _Choice, seq: int) -> Iterator[Event]:
+        choice.began = time.perf_counter()
+        run = Run((), seq=seq, pos=len(self.ids))
+        self._choices[run] = choice
+        self.runs.append(run)
+        yield from self._emit(choice, run)
+
+    def _emit(self, choice: _Choice, run: Run) -> Iterator[Event]:
+        yield from choice.push()
+        if choice.finish_reason is None:
+            run.pos += run.at
+            run.tokens, run.at = (choice.token,), 0
+            return
+        # Memory first: whoever reads the events may take its time.
+        self.runs.remove(run)
+        del self._choices[run]
+        if self.keeps:
+            spoken = (*self.ids, *choice.tokens)
+            self.sequences.adopt(run.seq, spoken, n_held=run.pos + run.at)
+        self.sequences.give_back(run.seq)
+        self.sequences.release(self.max_tokens)
+        self._end_if_done()
+        choice.close()
+        yield from choice.finish(len(self.ids), self._cached)
+
+    def _end_if_done(self) -> None:
+        if not self.runs and self._parked is None:
+            self.sequences.release(len(self.ids) - self._shared)
+
+
+class _Choice:
+    """One reply in progress."""
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        request: Request,
+        index: int,
+        *,
+        seed: int,
+        max_tokens: int,
+        constraint: CompiledConstraint | None,
+        in_thought: bool,
+    ) -> None:
+        self.index = index
+        self.finish_reason: FinishReason | None = None
+        self.token = -1
+        self.tokens: list[int] = []
+        self.prefill_seconds = self.began = 0.0
+        self._model, self._id, self._seed, self._max_tokens = model, request.id, seed, max_tokens
+        self._wants_logprobs = bool(request.sampling.logprobs)
+        self._logprob: TokenLogprob | None = None
+        self._sampler = Sampler(model.weights, request.sampling, seed=seed)
+        marks = model.reasoning_tags
+        self._reply = Reply(
+            request.id, index, stop=request.sampling.stop, marks=marks, in_thought=in_thought
+        )
+        self._binding = None
+        if constraint is not None:
+            # A model that tags its answer too begins with a tag even if it does not reason.
+            may_think = marks is not None and (request.prompt.thinking or bool(marks.answer))
+            self._binding = Binding(
+                constraint,
+                self._reply,
+                marks=marks if may_think else None,
+                weights=model.weights,
+            )
+
+    def close(self) -> None:
+        self._sampler.close()
+        if self._binding is not None:
+            self._binding.close()
+
+    @property
+    def reports_logprobs(self) -> bool:
+        """Whether the next token is reported with its alternatives."""
+        return self._wants_logprobs and not self._reply.in_thought
+
+    def sample(self, context: Context, row: int, top: list[tuple[int, float]]) -> None:
+        """Choose the next token from a row of logits; `top` are the alternatives to report."""
+        if self._binding is None:
+            self.token = self._sampler.sample(context, row)
+        else:
+            self.token = self._binding.draw(self._sampler, context, row)
+        self._logprob = self._model.token_logprob(self.token, top) if top else None
+
+    def push(self) -> Iterator[Event]:
+        """Append the chosen token to the reply."""
+        weights = self._model.weights
+        if weights.is_end(self.token):
+            self.finish_reason = "stop"
+            return
+        self.tokens.append(self.token)
+        if self._binding is not None:
+            self._binding.accept(self.token)
+        if self.token in self._model.reasoning_tag_tokens:
+            piece = weights.render_piece(self.token, special=True)
+        else:
+            piece = weights.piece(self.token)
+        yield from self._with_logprob(self._reply.push(piece))
+        if self._reply.stopped or (self._binding is not None and self._binding.finished):
+            self.finish_reason = "stop"
+        elif len(self.tokens) == self._max_tokens:
+            self.finish_reason = "length"
+
+    def finish(self, n_prompt: int, cached_tokens: int) -> Iterator[Event]:
+        yield from self._reply.finish()
+        assert self.finish_reason is not None
+        yield Finished(
+            id=self._id,
+            choice=self.index,
+            finish_reason=self.finish_reason,
+            usage=Usage(
+                prompt_tokens=n_prompt,
+                cached_tokens=n_prompt if self.index else cached_tokens,
+                completion_tokens=len(self.tokens),
+            ),
+            timings=Timings(
+                prefill_seconds=self.prefill_seconds,
+                decode_seconds=time.perf_counter() - self.began,
+                first_token_at=self.began,
+            ),
+            seed=self._seed,
+        )
+
+    def _with_logprob(self, events: list[Token]) -> list[Token]:
+        if self._logprob is None or self._reply.in_thought:
+            return events
+        *others, last = events or [Token(self._id, self.index, "")]
+        if last.thought:
+            return events
+        return [*others, msgspec.structs.replace(last, logprob=self._logprob)]
