@@ -22,7 +22,7 @@ from llmtool import config
 from llmtool.engine.types import Token
 from llmtool.errors import Cancelled
 from llmtool.sessions.store import Sessions
-from llmtool.tasks.chat import Chat
+from llmtool.tasks.chat.chat import Chat
 from llmtool.toolbox import Toolbox
 
 WORDS = "river market lantern bridge winter kitchen letter harbour garden engine".split()

@@ -31,7 +31,7 @@ from typing import NamedTuple
 
 from contestants import LLM, find_model
 
-from llmtool.models.found import find_starter
+from llmtool.models.installed import find_starter
 
 LABELS = ("sport", "weather", "money", "health", "travel")
 EXAMPLES = (
@@ -59,7 +59,7 @@ OURS = """
 import json, os, sys, time
 os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 from pathlib import Path
-from llmtool.engine.local import LocalEngine
+from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.types import Prompt, ScoreRequest
 path, shown, labels, texts = json.loads(sys.argv[1])
 engine = LocalEngine(Path(path))

@@ -30,7 +30,7 @@ from llmtool import Toolbox
 from llmtool.engine.types import Failed
 from llmtool.errors import LlmtoolError
 from llmtool.tasks.options import CodeOptions
-from llmtool.tasks.prepare import Case
+from llmtool.tasks.pipeline.prepare import Case
 from llmtool.text import syntax
 from llmtool.text.code_languages import find_language
 

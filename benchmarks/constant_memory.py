@@ -17,8 +17,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from llmtool.engine.footprint import resident_bytes
-from llmtool.engine.local import LocalEngine
+from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.memory_usage import resident_bytes
 from llmtool.engine.types import (
     Failed,
     Finished,

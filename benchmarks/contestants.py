@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from llmtool.models.found import find_starter
+from llmtool.models.installed import find_starter
 
 PROMPT = "Write a short story about a lighthouse keeper."
 

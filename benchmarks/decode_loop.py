@@ -24,8 +24,8 @@ from contestants import find_model
 
 os.environ.setdefault("GOMP_SPINCOUNT", "4000")  # as the command sets it: the same for both sides
 
-from llmtool.engine.bindings import bindings
-from llmtool.engine.local import LocalEngine
+from llmtool.engine.llama.bindings import bindings
+from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.types import Finished, Prompt, Request, Sampling
 
 TEXT = "The river rose during the night, and by morning the lower meadow was under water. "

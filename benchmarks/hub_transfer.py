@@ -31,8 +31,8 @@ PULL = """
 import json, os, sys, time
 from pathlib import Path
 from llmtool.config import find_folders
-from llmtool.models import pull
-from llmtool.models.hub import Hub
+from llmtool.models import download
+from llmtool.models.hub.client import Hub
 from llmtool.models.store import Store
 store = Store(find_folders(os.environ))
 hub, reference = Hub(), store.resolve("org/big")

@@ -31,11 +31,11 @@ from pathlib import Path
 from llmtool import Toolbox
 from llmtool.config import Folders
 from llmtool.engine.types import Failed
-from llmtool.tasks.prepare import Case
+from llmtool.tasks.classify import evaluate
+from llmtool.tasks.classify.classifier import Classifier
+from llmtool.tasks.classify.evaluate import Texts
+from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Classification
-from llmtool.tasks.scoring import evaluate
-from llmtool.tasks.scoring.evaluate import Texts
-from llmtool.tasks.scoring.labelling import Labelling
 
 DATA = Path(__file__).resolve().parent.parent / "tests" / "data"
 SETS = "sentiment,spam,urgency,topic,intent"
@@ -48,7 +48,7 @@ def load(name: str, split: str) -> Texts:
     return Texts(tuple(row["text"] for row in rows), tuple(row["label"] for row in rows))
 
 
-def results(box: Toolbox, labelling: Labelling, texts: Sequence[str]) -> list[Classification]:
+def results(box: Toolbox, labelling: Classifier, texts: Sequence[str]) -> list[Classification]:
     cases = [Case(id=i, variables={"text": text}) for i, text in enumerate(texts)]
     found = []
     for outcome in labelling.outcomes(box.engine, cases):
@@ -124,7 +124,7 @@ def skewed(box: Toolbox, name: str, split: str, calibrate: str) -> tuple[float, 
     return statistics.mean(right), statistics.mean(there), statistics.mean(here)
 
 
-def correct(box: Toolbox, labelling: Labelling, data: Texts, batch: Sequence[int]) -> list[bool]:
+def correct(box: Toolbox, labelling: Classifier, data: Texts, batch: Sequence[int]) -> list[bool]:
     found = results(box, labelling, [data.texts[i] for i in batch])
     return [each.text == data.labels[i] for i, each in zip(batch, found, strict=True)]
 

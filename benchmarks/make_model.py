@@ -24,17 +24,17 @@ from typing import Any
 import gguf
 import numpy as np
 
-from llmtool.engine.bindings import bindings
-from llmtool.models.found import find_starter
-from llmtool.models.header import Array, Header
-from llmtool.models.reader import read_header, read_strings
+from llmtool.engine.llama.bindings import bindings
+from llmtool.models.gguf.header import Array, Header
+from llmtool.models.gguf.reader import read_header, read_strings
+from llmtool.models.installed import find_starter
 
 QUANTS = {"F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_K_M": 17, "Q4_K_M": 15, "Q6_K": 18}
 CONTROL = 3  # in tokenizer.ggml.token_type
 
 
 @dataclass(frozen=True)
-class Shape:
+class ContextSize:
     """The numbers of an architecture that its speed depends on."""
 
     architecture: str
@@ -50,9 +50,9 @@ class Shape:
 
 
 SHAPES = {
-    "135M": Shape("llama", 30, 576, 9, 3, 1536, 49_152, 8192, 1e5),  # SmolLM2-135M
-    "0.5B": Shape("qwen2", 24, 896, 14, 2, 4864, 151_936, 32_768, 1e6, True),  # Qwen2.5-0.5B
-    "1.5B": Shape("qwen2", 28, 1536, 12, 2, 8960, 151_936, 32_768, 1e6, True),  # Qwen2.5-1.5B
+    "135M": ContextSize("llama", 30, 576, 9, 3, 1536, 49_152, 8192, 1e5),  # SmolLM2-135M
+    "0.5B": ContextSize("qwen2", 24, 896, 14, 2, 4864, 151_936, 32_768, 1e6, True),  # Qwen2.5-0.5B
+    "1.5B": ContextSize("qwen2", 28, 1536, 12, 2, 8960, 151_936, 32_768, 1e6, True),  # Qwen2.5-1.5B
 }
 
 
@@ -90,7 +90,7 @@ def _quantise(source: Path, target: Path, quant: str) -> None:
     part.rename(target)
 
 
-def _write_random(path: Path, shape: Shape, *, name: str, vocabulary_of: Path) -> None:
+def _write_random(path: Path, shape: ContextSize, *, name: str, vocabulary_of: Path) -> None:
     words = _vocabulary(vocabulary_of, shape.n_vocab)
     writer = gguf.GGUFWriter(path, shape.architecture)
     writer.add_name(name)
@@ -154,7 +154,7 @@ def _integers(path: Path, header: Header, key: str) -> list[int]:
     return [int(v) for v in values]
 
 
-def _tensors(shape: Shape, silent: list[int]) -> Iterator[tuple[str, np.ndarray]]:
+def _tensors(shape: ContextSize, silent: list[int]) -> Iterator[tuple[str, np.ndarray]]:
     """Yield names and weights. Tokens in `silent` have a logit of 0: greedy never takes them."""
     head = shape.n_embd // shape.n_head
     kv = shape.n_head_kv * head

@@ -34,7 +34,7 @@ OURS = """
 import os
 import llmtool.cli.app
 show("the command line's frame")
-from llmtool.engine import bindings, context, local
+from llmtool.engine.llama import bindings, context, engine
 exit_now, load, make = os._exit, local.Weights.__init__, context.Context.__init__
 def loading(self, *args, **options):
     show("all imports, while it loads")

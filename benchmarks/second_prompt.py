@@ -43,7 +43,7 @@ CHILD = """
 import json, os, sys, time
 os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 from pathlib import Path
-from llmtool.engine.local import LocalEngine
+from llmtool.engine.llama.engine import LocalEngine
 from llmtool.toolbox import Toolbox
 path, template, text, cache = sys.argv[1:]
 engine = LocalEngine(Path(path), prefix_folder=Path(cache))

@@ -124,8 +124,8 @@ def timed(call: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def llguidance_constraint(weights: Any, schema: object, engine: str) -> tuple[Any, float]:
-    from llmtool.constraints import Constraint
-    from llmtool.constraints.compiler import ConstraintCompiler
+    from llmtool.structured.compiler import ConstraintCompiler
+    from llmtool.structured.constraint import Constraint
 
     vocabulary = Bigger(weights) if engine.endswith("150k") else weights
     compiler = ConstraintCompiler(vocabulary)
@@ -216,10 +216,10 @@ class Bigger:
 
 
 def load(model: Path) -> Any:
+    from llmtool.engine.llama.model import LlamaModel
     from llmtool.engine.types import Cancellation
-    from llmtool.engine.weights import Weights
 
-    return Weights(model, n_gpu_layers=0, vocab_only=True, cancellation=Cancellation())
+    return LlamaModel(model, n_gpu_layers=0, vocab_only=True, cancellation=Cancellation())
 
 
 def starter() -> Path:

@@ -27,13 +27,13 @@ import msgspec
 import yaml
 
 from llmtool import Toolbox
-from llmtool.engine.local import LocalEngine
+from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.types import Engine, Finished, Prompt, Request, Token
-from llmtool.tasks.prepare import Case
-from llmtool.tasks.summing.calls import Calls
-from llmtool.tasks.summing.facts import count_words
-from llmtool.tasks.summing.work import SummaryWork
-from llmtool.tasks.together import Together
+from llmtool.tasks.pipeline.prepare import Case
+from llmtool.tasks.pipeline.workflow import WorkflowRunner
+from llmtool.tasks.summarize.facts import count_words
+from llmtool.tasks.summarize.map_reduce import SummaryWork
+from llmtool.tasks.summarize.planner import Calls
 from llmtool.text.chunks import split, split_sentences
 
 CASES = Path(__file__).with_name("summaries.yaml")
@@ -59,7 +59,7 @@ def work_of(box: Toolbox, text: str, **options: Any) -> SummaryWork:
     summarizer = box.prepare_summarize(options)
     calls = Calls(summarizer, box.engine)
     works = [SummaryWork(1, text, calls.plan(text), calls)]
-    return next(e for e in Together(box.engine, works).events() if isinstance(e, SummaryWork))
+    return next(e for e in WorkflowRunner(box.engine, works).events() if isinstance(e, SummaryWork))
 
 
 def measure_facts(box: Toolbox, half: str, chunk_tokens: int, *, show: bool) -> None:

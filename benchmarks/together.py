@@ -34,7 +34,7 @@ CHILD = """
 import json, os, sys, time
 os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 from pathlib import Path
-from llmtool.engine.local import LocalEngine
+from llmtool.engine.llama.engine import LocalEngine
 from llmtool.toolbox import Toolbox
 path, batch, n_parallel, max_tokens, things = json.loads(sys.argv[1])
 engine = LocalEngine(Path(path), n_parallel=n_parallel)

@@ -26,10 +26,10 @@ import msgspec
 from contestants import find_model
 
 from llmtool.documents.types import Mask, Part
-from llmtool.engine.local import LocalEngine
+from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.types import Finished, Prompt, Request
-from llmtool.tasks.prepare import Case
-from llmtool.tasks.translating import marks
+from llmtool.tasks.pipeline.prepare import Case
+from llmtool.tasks.translate import placeholders
 from llmtool.toolbox import Toolbox
 
 WHO = "The teacher,A baker,My neighbour,The old captain,Her sister,The new doctor,A painter".split(
@@ -127,8 +127,8 @@ def measure(model: Path, n_tokens: int, share: int) -> None:
 def count_marks() -> None:
     box = Toolbox("starter")
     for brackets in (("{", "}"), ("<", ">"), ("[", "]"), ("⟦", "⟧"), ("__", "__"), ("<x", "/>")):
-        marks._BRACKETS = (brackets,)
-        passages = [marks.mark(_parts(sentence)) for sentence in WITH_MARKS] * 3
+        placeholders._BRACKETS = (brackets,)
+        passages = [placeholders.mark(_parts(sentence)) for sentence in WITH_MARKS] * 3
         for is_told in (False, True):
             prompts = []
             for i, passage in enumerate(passages):

@@ -42,14 +42,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from llmtool.engine.types import Token, TokenLogprob
-    from llmtool.errors import ContractError, LlmtoolError
+    from llmtool.errors import LlmtoolError, OutputValidationError
     from llmtool.sessions.types import Session, Turn
-    from llmtool.tasks.chat import Chat
-    from llmtool.tasks.chatting.answering import ChatNote
-    from llmtool.tasks.coding.results import Code, CommitMessage, Finding, Fix, Review
+    from llmtool.tasks.chat.chat import Chat
+    from llmtool.tasks.chat.responder import ChatNote
+    from llmtool.tasks.code.results import Code, CommitMessage, Finding, Fix, Review
     from llmtool.tasks.results import Choice, Classification, Generation, Summary, Translation
-    from llmtool.tasks.summing.work import SummaryProgress, SummaryText
-    from llmtool.tasks.translating.documents import Passage
+    from llmtool.tasks.summarize.map_reduce import SummaryProgress, SummaryText
+    from llmtool.tasks.translate.document import Passage
     from llmtool.toolbox import Toolbox
 
 __all__ = [
@@ -59,7 +59,7 @@ __all__ = [
     "Classification",
     "Code",
     "CommitMessage",
-    "ContractError",
+    "OutputValidationError",
     "Finding",
     "Fix",
     "Generation",
@@ -102,23 +102,23 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Chat": "llmtool.tasks.chat",
-    "ChatNote": "llmtool.tasks.chatting.answering",
+    "Chat": "llmtool.tasks.chat.chat",
+    "ChatNote": "llmtool.tasks.chat.responder",
     "Choice": "llmtool.tasks.results",
     "Classification": "llmtool.tasks.results",
-    "Code": "llmtool.tasks.coding.results",
-    "CommitMessage": "llmtool.tasks.coding.results",
-    "ContractError": "llmtool.errors",
-    "Finding": "llmtool.tasks.coding.results",
-    "Fix": "llmtool.tasks.coding.results",
+    "Code": "llmtool.tasks.code.results",
+    "CommitMessage": "llmtool.tasks.code.results",
+    "OutputValidationError": "llmtool.errors",
+    "Finding": "llmtool.tasks.code.results",
+    "Fix": "llmtool.tasks.code.results",
     "Generation": "llmtool.tasks.results",
     "LlmtoolError": "llmtool.errors",
-    "Passage": "llmtool.tasks.translating.documents",
-    "Review": "llmtool.tasks.coding.results",
+    "Passage": "llmtool.tasks.translate.document",
+    "Review": "llmtool.tasks.code.results",
     "Session": "llmtool.sessions.types",
     "Summary": "llmtool.tasks.results",
-    "SummaryProgress": "llmtool.tasks.summing.work",
-    "SummaryText": "llmtool.tasks.summing.work",
+    "SummaryProgress": "llmtool.tasks.summarize.map_reduce",
+    "SummaryText": "llmtool.tasks.summarize.map_reduce",
     "Token": "llmtool.engine.types",
     "TokenLogprob": "llmtool.engine.types",
     "Toolbox": "llmtool.toolbox",

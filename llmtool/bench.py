@@ -13,16 +13,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from llmtool.engine.footprint import Buffers, peak_bytes, resident_bytes
-from llmtool.engine.types import (
-    Engine,
-    Failed,
-    Finished,
-    Message,
-    Prompt,
-    Request,
-    Sampling,
-)
+from llmtool.engine.llama.memory_usage import Buffers, peak_bytes, resident_bytes
+from llmtool.engine.types import Engine, Failed, Finished, Message, Prompt, Request, Sampling
 from llmtool.errors import ContextOverflow, EngineError
 
 Kind = Literal["load", "first", "prompt", "reply", "together", "memory"]

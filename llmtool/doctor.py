@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from llmtool import __version__
+from llmtool import __version__, machine
 from llmtool.config import Folders, Settings
-from llmtool.engine import devices, machine
-from llmtool.engine.bindings import library_version
+from llmtool.engine.llama import devices
+from llmtool.engine.llama.bindings import library_version
 from llmtool.errors import EngineError, LlmtoolError
 from llmtool.models.store import Store
 

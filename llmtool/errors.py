@@ -10,7 +10,7 @@
     ├── InputError             14  the input is missing, empty or undecodable
     ├── LowConfidence          15  below the asked confidence, or a fail-on label was met
     ├── DownloadError          16  a download or its checksum failed
-    ├── ContractError          17  the output broke its contract (schema, syntax, length)
+    ├── OutputValidationError          17  the output broke its contract (schema, syntax, length)
     ├── LockedError            18  another process holds the lock, or the server failed
     ├── EngineError             1  llama.cpp could not decode or allocate
     ├── OutputError             1  the result could not be written
@@ -109,7 +109,7 @@ class DownloadError(LlmtoolError):
     exit_code = ExitCode.DOWNLOAD
 
 
-class ContractError(LlmtoolError):
+class OutputValidationError(LlmtoolError):
     """What came out is not what was asked for; `result` is the task's result, if there is one."""
 
     exit_code = ExitCode.CONTRACT

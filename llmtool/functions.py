@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
     from llmtool.engine.types import Token
     from llmtool.errors import LlmtoolError
-    from llmtool.tasks.chat import Chat
-    from llmtool.tasks.coding.results import Code, CommitMessage, Fix, Review
+    from llmtool.tasks.chat.chat import Chat
+    from llmtool.tasks.classify.labels import Labels
+    from llmtool.tasks.code.results import Code, CommitMessage, Fix, Review
+    from llmtool.tasks.generate.template import CaseValues
     from llmtool.tasks.options import (
         ClassifyOptions,
         CodeOptions,
@@ -24,10 +26,8 @@ if TYPE_CHECKING:
         TranslateOptions,
     )
     from llmtool.tasks.results import Classification, Generation, Summary, Translation
-    from llmtool.tasks.run import CaseValues
-    from llmtool.tasks.scoring.labels import Labels
-    from llmtool.tasks.summing.work import SummaryProgress, SummaryText
-    from llmtool.tasks.translating.documents import Passage
+    from llmtool.tasks.summarize.map_reduce import SummaryProgress, SummaryText
+    from llmtool.tasks.translate.document import Passage
     from llmtool.toolbox import Toolbox
 
 _default: Toolbox | None = None

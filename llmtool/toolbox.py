@@ -13,30 +13,23 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from llmtool import config
-from llmtool.engine.types import (
-    Cancellation,
-    Engine,
-    KVType,
-    OnProgress,
-    Request,
-    Tokenized,
-)
+from llmtool.engine.types import Cancellation, Engine, KVType, OnProgress, Request, Tokenized
 from llmtool.errors import Cancelled, ModelNotFound
-from llmtool.models.found import Model, find_starter
-from llmtool.models.progress import OnNote, no_note, no_progress
-from llmtool.models.progress import OnProgress as OnDownload
+from llmtool.models.hub.callbacks import OnNote, no_note, no_progress
+from llmtool.models.hub.callbacks import OnProgress as OnDownload
+from llmtool.models.installed import Model, find_starter
 from llmtool.models.store import Store
-from llmtool.tasks.code_verbs import CodeVerbs
-from llmtool.tasks.generate import GenerateTask
-from llmtool.tasks.kept import Kept
-from llmtool.tasks.run import RunTask
-from llmtool.tasks.summarize import SummarizeTask
-from llmtool.tasks.translate import TranslateTask
-from llmtool.tasks.turns import Turns
+from llmtool.tasks.code.subtasks import CodeVerbs
+from llmtool.tasks.generate.task import GenerateTask
+from llmtool.tasks.generate.template import RunTask
+from llmtool.tasks.pipeline.async_streams import Turns
+from llmtool.tasks.pipeline.disk_cache import Kept
+from llmtool.tasks.summarize.task import SummarizeTask
+from llmtool.tasks.translate.task import TranslateTask
 
 if TYPE_CHECKING:
     from llmtool.prompts.library import Library
-    from llmtool.tasks.chat import Chat
+    from llmtool.tasks.chat.chat import Chat
 
 NO_MODEL = (
     "no model chosen and the starter model is not installed: name one with -m "
@@ -217,9 +210,9 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
     def _load(self) -> Engine:
         self.cancellation.check()
         model = self.find_model()
-        from llmtool.engine.devices import parse_layers
-        from llmtool.engine.local import LocalEngine
-        from llmtool.engine.safety import ensure_loadable
+        from llmtool.engine.llama.devices import parse_layers
+        from llmtool.engine.llama.engine import LocalEngine
+        from llmtool.engine.llama.preflight import ensure_loadable
 
         ensure_loadable(
             model.path,
@@ -247,7 +240,7 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
         Takes the options of `Chat`. `keep` keeps a conversation without a name as well, or none.
         """
         from llmtool.sessions.store import Sessions
-        from llmtool.tasks.chat import Chat
+        from llmtool.tasks.chat.chat import Chat
 
         is_kept = session is not None if keep is None else keep
         store = Sessions(self.folders.data / "sessions") if is_kept else None

@@ -20,8 +20,8 @@ import typer
 
 from llmtool import __version__
 from llmtool.cli.app import COMMANDS, app, load_command
-from llmtool.cli.completions import script
-from llmtool.cli.default_group import DefaultGroup
+from llmtool.cli.framework.completion import script
+from llmtool.cli.framework.default_group import DefaultGroup
 from llmtool.config import Settings
 from llmtool.models import catalogue
 

@@ -18,7 +18,7 @@ import pytest
 
 import llmtool
 from llmtool.cli.app import load_command
-from llmtool.cli.default_group import DEFAULT, DefaultGroup
+from llmtool.cli.framework.default_group import DEFAULT, DefaultGroup
 from llmtool.errors import ExitCode
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtool.cli.completions import walk
+from llmtool.cli.framework.completion import walk
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "llmtool"
@@ -22,19 +22,21 @@ ROOMS = [
     "cli",
     "doctor",
     "bench",
-    "testing",
+    "evals",
     "functions",
     "toolbox",
     "tasks",
     "prompts",
     "sessions",
-    "records",
+    "batch",
     "documents",
     "text",
-    "schemas",
     "engine",
-    "constraints",
+    "machine",
+    "structured",
     "models",
+    "encoding",
+    "suggest",
     "sandbox",
     "safe_yaml",
     "config",
@@ -44,19 +46,19 @@ ROOMS = [
     "errors",
 ]
 ONE_IMPORTER = {
-    "llama_cpp": "engine/bindings.py",
-    "huggingface_hub": "models/hub.py",
+    "llama_cpp": "engine/llama/bindings.py",
+    "huggingface_hub": "models/hub/client.py",
     "rich": "cli/",
     "typer": "cli/",
     "prompt_toolkit": "cli/",
     "jinja2": "sandbox/",
-    "llguidance": "constraints/guidance.py",
-    "jsonschema_rs": "schemas/schema.py",
+    "llguidance": "structured/guidance.py",
+    "jsonschema_rs": "structured/schema.py",
     "matplotlib": "cli/",
     "yaml": "safe_yaml.py",
     "platformdirs": "config.py",
     "tomlkit": "config.py",
-    "httpx2": "models/hub.py",
+    "httpx2": "models/hub/client.py",
     "tomllib": "toml.py",
     "py3langid": "text/languages.py",
     "semantic_text_splitter": "text/chunks.py",
@@ -136,7 +138,12 @@ def test_the_library_does_not_print_exit_or_read_the_environment(path: Path) -> 
     assert "print" not in names
     # The default toolbox reads the user's environment, a check runs in a child process, and native
     # libraries are told there what they read when they are loaded.
-    exempt = ("toolbox.py", "engine/safety.py", "models/hub.py", "engine/bindings.py")
+    exempt = (
+        "toolbox.py",
+        "engine/llama/preflight.py",
+        "models/hub/client.py",
+        "engine/llama/bindings.py",
+    )
     if name(path) not in exempt:
         assert "os.environ" not in source and "sys.exit" not in source
 

@@ -15,7 +15,7 @@ from command import linux
 
 from llmtool.config import Folders, Settings
 from llmtool.sessions.store import Sessions
-from llmtool.tasks.chat import Chat, ChatNote, Turn
+from llmtool.tasks.chat.chat import Chat, ChatNote, Turn
 from llmtool.toolbox import Toolbox
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800), linux]

@@ -12,7 +12,7 @@ import pytest
 
 import llmtool
 from llmtool.engine.scripted import ScriptedEngine
-from llmtool.engine.text_stream import ThoughtMarks
+from llmtool.engine.text_stream import ReasoningTags
 from llmtool.engine.types import Token
 from llmtool.errors import (
     ContextOverflow,
@@ -84,7 +84,7 @@ def test_a_cut_reply_is_said_in_the_warnings() -> None:
 
 
 def test_a_thought_is_kept_apart() -> None:
-    marks = ThoughtMarks("<think>", "</think>")
+    marks = ReasoningTags("<think>", "</think>")
     box, _ = toolbox("<think> hm </think> Yes.", marks=marks)
     result = box.generate("Well?")
     assert (result.text, result.choices[0].thought) == ("Yes.", "hm")

@@ -13,12 +13,11 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from llmtool import __version__
-from llmtool.cli.help_page import lay_out
-from llmtool.cli.new_app import Group, new_app
+from llmtool.cli.framework.app_factory import Group, new_app
+from llmtool.cli.framework.help import lay_out
 from llmtool.errors import Cancelled, ExitCode, LlmtoolError
 
-# Each command lives in llmtool/cli/<name>.py as `app`; its summary stands here, so that --help
-# imports none of them. A test compares the two.
+# The summary of each command, so that --help imports none of them. A test compares the two.
 COMMANDS = {
     "gen": "Generate text from a prompt, with standard input or files as material.",
     "run": "Run a prompt template: a reply, a value or a label.",
@@ -35,6 +34,20 @@ COMMANDS = {
     "bench": "Measure how fast a model loads, reads and writes here.",
     "doctor": "Say what is installed, what this machine offers, and what to change.",
     "completions": "Print the completion script of a shell.",
+}
+
+# Where a command is found, unless it is `commands/<name>.py`.
+MODULES = {
+    "prompts": "commands.prompts.command",
+    "classify": "commands.classify.command",
+    "sum": "commands.summarize.command",
+    "translate": "commands.translate.command",
+    "code": "commands.code.command",
+    "chat": "commands.chat.command",
+    "sessions": "commands.sessions.command",
+    "models": "commands.models.command",
+    "bench": "commands.bench.command",
+    "completions": "framework.completion",
 }
 
 
@@ -57,7 +70,7 @@ class LazyGroup(Group):
 
 def load_command(name: str) -> Any:
     """Return a command, ready to run, with its subcommands."""
-    app = importlib.import_module(f"llmtool.cli.{name}").app
+    app = importlib.import_module(f"llmtool.cli.{MODULES.get(name, f'commands.{name}')}").app
     return lay_out(typer.main.get_command(app))
 
 
@@ -87,9 +100,9 @@ def root(
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
-    from llmtool.cli import output, signals
+    from llmtool.cli.terminal import console, signals
 
-    output.guard_standard_streams()
+    console.guard_standard_streams()
     debug = "--debug" in sys.argv[1:]
     if debug:
         _log_to_stderr()
@@ -99,38 +112,38 @@ def main() -> NoReturn:
             lay_out(typer.main.get_command(app)).main(prog_name="llmtool", standalone_mode=False)
             or 0
         )
-        output.finish()
+        console.finish()
     except typer.Exit as exc:
         code = exc.exit_code
     except SystemExit:  # typer's way to say that nobody reads its help text
-        output.end_by_signal(getattr(signal, "SIGPIPE", None))
+        console.end_by_signal(getattr(signal, "SIGPIPE", None))
     except typer.TyperException as exc:  # what typer found wrong with the arguments
-        output.error(describe_usage_error(exc))
+        console.error(describe_usage_error(exc))
         code = exc.exit_code
     except Cancelled as exc:
-        output.end_by_signal(exc.reason or signals.received())
+        console.end_by_signal(exc.reason or signals.received())
     except KeyboardInterrupt:
-        output.end_by_signal(signal.SIGINT)
-    except output.ReaderGone:
-        output.end_by_signal(getattr(signal, "SIGPIPE", None))
+        console.end_by_signal(signal.SIGINT)
+    except console.ReaderGone:
+        console.end_by_signal(getattr(signal, "SIGPIPE", None))
     except LlmtoolError as exc:
         code = exc.exit_code
         if debug:
             traceback.print_exc()
-        output.error(str(exc))
+        console.error(str(exc))
     except OSError as exc:
         # Typer prints help texts itself; everything else that touches files has its own error.
         if exc.errno == errno.EPIPE:
-            output.end_by_signal(getattr(signal, "SIGPIPE", None))
+            console.end_by_signal(getattr(signal, "SIGPIPE", None))
         what = f"{exc.filename}: " if exc.filename else "write error: "
-        output.error(f"{what}{exc.strerror}")
+        console.error(f"{what}{exc.strerror}")
     except MemoryError:
-        output.error("out of memory (try a smaller --ctx-size or a smaller model)")
+        console.error("out of memory (try a smaller --ctx-size or a smaller model)")
     except Exception as exc:
         if debug:
             raise
-        output.error(f"unexpected {type(exc).__name__} (run again with --debug for the details)")
-    output.flush_quietly()
+        console.error(f"unexpected {type(exc).__name__} (run again with --debug for the details)")
+    console.flush_quietly()
     # The process ends here: unloading weights and interpreter would only take time.
     os._exit(int(code))
 
@@ -144,7 +157,7 @@ def _log_to_stderr() -> None:
 
 def describe_usage_error(exc: typer.TyperException) -> str:
     """Return one line: what is wrong, and where help is."""
-    from llmtool.cli.usage_errors import in_our_words
+    from llmtool.cli.framework.usage_errors import in_our_words
 
     context = getattr(exc, "ctx", None)
     if context is not None:

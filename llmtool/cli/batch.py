@@ -10,20 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from llmtool.cli import groups as g
-from llmtool.cli import output, show, signals
-from llmtool.cli.batch_rows import END, Rows, Tally
-from llmtool.cli.result_file import check, refuse_read
-from llmtool.engine.types import Failed, Request, ScoreRequest
-from llmtool.errors import (
-    Cancelled,
-    InputError,
-    LlmtoolError,
-    UsageError,
-)
-from llmtool.records.journal import key_of, look
-from llmtool.records.readers import Format, Reader, Record
-from llmtool.records.writers import (
+from llmtool.batch.journal import key_of, look
+from llmtool.batch.readers import Format, Reader, Record
+from llmtool.batch.writers import (
     ERROR,
     ERROR_CODE,
     KEY,
@@ -35,9 +24,16 @@ from llmtool.records.writers import (
     TextLines,
     rename,
 )
+from llmtool.cli.options import groups as g
+from llmtool.cli.render import result as show
+from llmtool.cli.render.batch import END, Rows, Tally
+from llmtool.cli.terminal import console, signals
+from llmtool.cli.terminal.output_file import check, refuse_read
+from llmtool.engine.types import Failed, Request, ScoreRequest
+from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
 from llmtool.sizes import format_count
-from llmtool.tasks.each import Binding, Prepared, answer_each, check_field
-from llmtool.tasks.prepare import Case
+from llmtool.tasks.pipeline.prepare import Case
+from llmtool.tasks.pipeline.records import Binding, Prepared, answer_each, check_field
 from llmtool.tasks.results import Result
 from llmtool.toolbox import Toolbox
 
@@ -107,9 +103,9 @@ def open_reader(
         raise UsageError(
             f"-n {n} with --each {format} needs --jsonl: a line of text holds one reply"
         )
-    if not source.file and (source.no_stdin or output.STDIN in output.closed):
+    if not source.file and (source.no_stdin or console.STDIN in console.closed):
         raise UsageError("no records: name files with -f, or give them on standard input")
-    if not source.file and output.is_terminal(output.STDIN):
+    if not source.file and console.is_terminal(console.STDIN):
         raise UsageError("no records: name files with -f, or pipe them in")
     reader = Reader(format, source.file or (), errors=source.errors.value)
     if view.output is not None and reader.reads(view.output):
@@ -169,12 +165,12 @@ def run(
                     on_outcome(record, outcome)
         except Cancelled:
             if view.output is not None and rows.can_resume and tally.n_rows:
-                output.note(
+                console.note(
                     f"{view.output} holds {format_count(tally.n_rows, 'record')}; --resume goes on"
                 )
             raise
         finally:
-            output.status("")
+            console.status("")
     if view.stats:
         tally.statistics()
     tally.conclude()

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from llmtool.cli import output, signals
+from llmtool.cli.terminal import console, signals
 from llmtool.config import Folders
 from llmtool.engine.types import Request, ScoreRequest, Token
-from llmtool.errors import Cancelled, ContractError, LlmtoolError
+from llmtool.errors import Cancelled, LlmtoolError, OutputValidationError
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Attachment, Turn
 from llmtool.tasks.results import Classification, Generation
@@ -59,7 +59,7 @@ def keeping(folders: Folders, asked: Turn, *, model: str) -> Iterator[ReplyLog]:
             except Cancelled:
                 raise
             except LlmtoolError as exc:
-                output.error(f"the reply is not in the log: {exc}")
+                console.error(f"the reply is not in the log: {exc}")
 
 
 class ReplyLog:
@@ -81,7 +81,7 @@ class ReplyLog:
                 elif not event.choice:
                     (self._thought if event.thought else self._text).append(event.text)
                 yield event
-        except ContractError as exc:  # it is a reply all the same
+        except OutputValidationError as exc:  # it is a reply all the same
             self._result = exc.result if isinstance(exc.result, Generation) else None
             raise
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtool.engine.text_stream import StopStrings, ThoughtMarks, ThoughtSplitter, Utf8Stream
+from llmtool.engine.text_stream import ReasoningTags, StopStrings, ThoughtSplitter, Utf8Stream
 from llmtool.engine.types import Token
 
 
@@ -18,7 +18,7 @@ class Reply:
         choice: int,
         *,
         stop: tuple[str, ...] = (),
-        marks: ThoughtMarks | None = None,
+        marks: ReasoningTags | None = None,
         in_thought: bool = False,
     ) -> None:
         self._id, self._choice = request_id, choice

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from llmtool.engine.reply import Reply
-from llmtool.engine.text_stream import ThoughtMarks
+from llmtool.engine.text_stream import ReasoningTags
 from llmtool.engine.types import (
     DEFAULT_MAX_TOKENS,
     Cancellation,
@@ -59,7 +59,7 @@ class ScriptedEngine:
         replies: str | Sequence[str] | Callable[[str], str] = "",
         *,
         n_ctx: int = 4096,
-        marks: ThoughtMarks | None = None,
+        marks: ReasoningTags | None = None,
         scores: Callable[[str, str], float] | None = None,
         cancellation: Cancellation | None = None,
     ) -> None:

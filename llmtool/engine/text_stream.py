@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 
-class ThoughtMarks(NamedTuple):
+class ReasoningTags(NamedTuple):
     """How a model marks its thought; `answer` may open a reply that has none."""
 
     start: str
@@ -22,18 +22,18 @@ class ThoughtMarks(NamedTuple):
 # The first whose key stands in the chat template is taken. Sources: the templates of gpt-oss,
 # Gemma 4, Magistral, and of Qwen3, DeepSeek-R1 and most others.
 _KNOWN_MARKS = {
-    "<|channel|>analysis": ThoughtMarks(
+    "<|channel|>analysis": ReasoningTags(
         "<|channel|>analysis<|message|>",
         "<|start|>assistant<|channel|>final<|message|>",
         "<|channel|>final<|message|>",
     ),
-    "<|channel>thought": ThoughtMarks("<|channel>thought", "<channel|>"),
-    "[THINK]": ThoughtMarks("[THINK]", "[/THINK]"),
-    "<think>": ThoughtMarks("<think>", "</think>"),
+    "<|channel>thought": ReasoningTags("<|channel>thought", "<channel|>"),
+    "[THINK]": ReasoningTags("[THINK]", "[/THINK]"),
+    "<think>": ReasoningTags("<think>", "</think>"),
 }
 
 
-def thought_marks(chat_template: str) -> ThoughtMarks | None:
+def thought_marks(chat_template: str) -> ReasoningTags | None:
     """Return how a model with this chat template marks its thought, or None if it does not."""
     return next((m for key, m in _KNOWN_MARKS.items() if key in chat_template), None)
 
@@ -92,7 +92,7 @@ class ThoughtSplitter:
     white space around them belong to neither.
     """
 
-    def __init__(self, marks: ThoughtMarks, *, in_thought: bool = False) -> None:
+    def __init__(self, marks: ReasoningTags, *, in_thought: bool = False) -> None:
         self._start, self._end, self._answer = marks
         self._state = "thought" if in_thought else "before"
         self._held = ""

@@ -13,8 +13,8 @@ from typing import Annotated, Literal, Protocol
 import msgspec
 from msgspec import Meta
 
-from llmtool.constraints import Constraint
 from llmtool.errors import Cancelled, LlmtoolError
+from llmtool.structured.constraint import Constraint
 
 MAX_SEED = 2**32 - 2  # llama.cpp takes 2^32-1 for "choose one"
 DEFAULT_MAX_TOKENS = 512

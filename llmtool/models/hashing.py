@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from llmtool.errors import Cancelled
-from llmtool.models.progress import OnProgress, never, no_progress
+from llmtool.models.hub.callbacks import OnProgress, never, no_progress
 
 BLOCK_BYTES: Final = 1024 * 1024
 _QUEUE = 8

@@ -14,8 +14,8 @@ from typing import Literal
 import msgspec
 
 from llmtool.errors import ModelNotFound
-from llmtool.models.nearest import name_nearest
 from llmtool.sizes import format_bytes
+from llmtool.suggest import name_nearest
 
 DEFAULT_ORDER = (
     "Q4_K_M UD-Q4_K_M UD-Q4_K_XL Q4_K_XL Q4_K_L Q4_K_S IQ4_XS IQ4_NL Q4_0 Q4 MXFP4 MXFP4_MOE "

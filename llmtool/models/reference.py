@@ -17,7 +17,7 @@ from typing import Literal
 import msgspec
 
 from llmtool.errors import ModelNotFound, UsageError
-from llmtool.models.nearest import name_nearest
+from llmtool.suggest import name_nearest
 
 STARTER = "starter"
 HUB_HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})

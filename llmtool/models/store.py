@@ -13,15 +13,22 @@ from typing import TYPE_CHECKING
 from llmtool.config import Folders
 from llmtool.errors import ModelNotFound, ModelUnreadable
 from llmtool.models import registry
-from llmtool.models.found import Model, imported_folder, list_models
-from llmtool.models.lookup import find_model
-from llmtool.models.progress import OnNote, OnProgress, Patience, never, no_note, no_progress
+from llmtool.models.find import find_model
+from llmtool.models.hub.callbacks import (
+    OnNote,
+    OnProgress,
+    Patience,
+    never,
+    no_note,
+    no_progress,
+)
+from llmtool.models.installed import Model, imported_folder, list_models
 from llmtool.models.reference import Reference, parse
 
 if TYPE_CHECKING:
-    from llmtool.models.hub import Hub
-    from llmtool.models.pull import Plan
-    from llmtool.models.upkeep import Removal
+    from llmtool.models.cleanup import Removal
+    from llmtool.models.download import Plan
+    from llmtool.models.hub.client import Hub
     from llmtool.models.verify import Verified
 
 
@@ -121,10 +128,10 @@ class Store:
         cancelled: Callable[[], bool] = never,
     ) -> Plan:
         """Say what `pull` would fetch: files, sizes, what is here already, free disk."""
-        from llmtool.models import pull
+        from llmtool.models import download
 
         hub = self._connect(text, patience, on_note, cancelled)
-        return pull.plan(self, self.resolve(text), hub)[0]
+        return download.plan(self, self.resolve(text), hub)[0]
 
     def pull(
         self,
@@ -147,30 +154,30 @@ class Store:
             DownloadError: the transfer failed; what came is kept for the next run.
             Cancelled: `cancelled` became true.
         """
-        from llmtool.models import pull
+        from llmtool.models import download
 
         if self.resolve(text).kind != "hub":
             found = self.find(text)
             on_note(f"{text} does not come from the Hub: there is nothing to fetch")
             return found
         hub = self._connect(text, patience, on_note, cancelled)
-        return pull.pull(
+        return download.pull(
             self,
             self.resolve(text),
             hub,
             on_progress=on_progress,
             on_note=on_note,
             cancelled=cancelled,
-            free_bytes=free_bytes or pull.find_free_bytes,
+            free_bytes=free_bytes or download.find_free_bytes,
         )
 
     def remove(self, text: str, *, dry_run: bool = False) -> list[Removal]:
         """Remove a model; without a revision, from every commit. Return what was (or would be)."""
-        from llmtool.models import upkeep
+        from llmtool.models import cleanup
 
         model = self._find(text, check_sizes=False)
         every = self.resolve(text).revision is None
-        return upkeep.remove(self, model, every_revision=every, dry_run=dry_run)
+        return cleanup.remove(self, model, every_revision=every, dry_run=dry_run)
 
     def verify(
         self,
@@ -187,9 +194,9 @@ class Store:
 
     def prune(self, *, dry_run: bool = False) -> list[Removal]:
         """Remove cut transfers, unused blobs, dangling links, and records of what is gone."""
-        from llmtool.models import upkeep
+        from llmtool.models import cleanup
 
-        return upkeep.prune(self, dry_run=dry_run)
+        return cleanup.prune(self, dry_run=dry_run)
 
     def import_file(
         self,
@@ -200,7 +207,7 @@ class Store:
         cancelled: Callable[[], bool] = never,
     ) -> Model:
         """Take a GGUF file into the store under a name of its own."""
-        from llmtool.models import importing
+        from llmtool.models import import_file as importing
 
         return importing.import_file(
             self, path, name=name, on_progress=on_progress, cancelled=cancelled
@@ -230,7 +237,7 @@ class Store:
                 f"offline, so {text} cannot be fetched; `llmtool models pull {text}` "
                 f"without --offline does it"
             )
-        from llmtool.models.hub import Hub
+        from llmtool.models.hub.client import Hub
 
         return Hub(
             patience=patience or Patience(),
@@ -240,7 +247,8 @@ class Store:
         )
 
     def _known_repos(self) -> set[str]:
-        from llmtool.models import cache, catalogue
+        from llmtool.models import catalogue
+        from llmtool.models.hub import cache
 
         repos = {repo for repo, _ in cache.list_repos(self.folders.hub_cache)}
         fetched = {r.name for r in self.load_registry().models if r.source == "hub"}

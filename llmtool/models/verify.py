@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmtool.errors import Cancelled, LlmtoolError
-from llmtool.models import cache, gguf, registry
-from llmtool.models.found import Model
+from llmtool.models import registry
+from llmtool.models.gguf import check
 from llmtool.models.hashing import hash_file
-from llmtool.models.progress import OnProgress, never, no_progress
+from llmtool.models.hub import cache
+from llmtool.models.hub.callbacks import OnProgress, never, no_progress
+from llmtool.models.installed import Model
 
 if TYPE_CHECKING:
     from llmtool.models.store import Store
@@ -69,7 +71,7 @@ def _verify_file(
     try:
         if digest is None:
             if part == model.path:
-                gguf.check(part)
+                check.check(part)
             return found(None, "no hash is known; the header is sound")
         actual = hash_file(part, digest, on_progress=on_progress, cancelled=cancelled)
     except Cancelled:

@@ -94,7 +94,7 @@ def _regex(assertion: Assertion, _inputs: Mapping[str, Input]) -> Assertion:
 
 
 def _schema(assertion: Assertion, _inputs: Mapping[str, Input]) -> Assertion:
-    from llmtool.schemas import resolve
+    from llmtool.structured.resolve import resolve
 
     if not isinstance(assertion.value, (str, dict)):
         raise ValueError("an assertion of type schema needs a JSON Schema or its short form")

@@ -26,9 +26,10 @@ from functools import lru_cache
 
 import msgspec
 
-from llmtool.errors import ContractError, why_not_json
+from llmtool.errors import OutputValidationError, why_not_json
 from llmtool.prompts.schema import Assertion
-from llmtool.schemas import Schema, resolve
+from llmtool.structured.resolve import resolve
+from llmtool.structured.schema import Schema
 
 METRICS = ("accuracy", "macro-f1")
 _SHOWN = 60  # characters of a value in a reason
@@ -108,7 +109,7 @@ def _is_json(_assertion: Assertion, reply: Reply, _inputs: Mapping[str, object])
 def _schema(assertion: Assertion, reply: Reply, _inputs: Mapping[str, object]) -> str | None:
     try:
         _resolved(msgspec.json.encode(assertion.value)).parse(reply.text)
-    except ContractError as exc:
+    except OutputValidationError as exc:
         return str(exc).removeprefix("the reply ")
     return None
 

@@ -15,12 +15,7 @@ from llmtool.errors import TemplateError
 from llmtool.prompts.cases import Example, PlacedTest, check_example, check_test, convert
 from llmtool.prompts.draft import Draft, Place, read_draft
 from llmtool.prompts.output import Output, check_output, given
-from llmtool.prompts.schema import (
-    NAME,
-    Form,
-    Input,
-    TemplateFile,
-)
+from llmtool.prompts.schema import NAME, Form, Input, TemplateFile
 from llmtool.sandbox import Template as Compiled
 from llmtool.sandbox import compile_template
 

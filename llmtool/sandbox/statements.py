@@ -17,14 +17,7 @@ from llmtool.sandbox.output import Run, call_body, capture, write
 from llmtool.sandbox.survey import reclaim
 from llmtool.sandbox.syntax import SyntaxFault
 from llmtool.sandbox.targets import Assign, Targets
-from llmtool.sandbox.values import (
-    Callee,
-    Frame,
-    Loop,
-    State,
-    sequence_of,
-    text_of,
-)
+from llmtool.sandbox.values import Callee, Frame, Loop, State, sequence_of, text_of
 
 if TYPE_CHECKING:
     from jinja2 import nodes

@@ -13,8 +13,8 @@ import msgspec
 
 from llmtool import files
 from llmtool.errors import InputError, LlmtoolError, LockedError, OutputError, UsageError
-from llmtool.models.nearest import name_nearest
 from llmtool.sessions.types import VERSION, Session, Turn
+from llmtool.suggest import name_nearest
 
 INDEX_NAME = "sessions.db"  # what `search` keeps in the cache folder
 _SUFFIX = ".jsonl"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
-    from llmtool.tasks.coding.results import RanTests
+    from llmtool.tasks.code.results import RanTests
 
 
 class SamplingOptions(TypedDict, total=False):

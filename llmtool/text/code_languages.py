@@ -122,7 +122,7 @@ def find_language(name: str) -> CodeLanguage:
     found = known_language(name)
     if found is not None:
         return found
-    from llmtool.models.nearest import name_nearest
+    from llmtool.suggest import name_nearest
 
     known = ", ".join(language.value for language in CodeLanguage)
     hint = name_nearest(name.strip(), NAMES) or f"there are {known}"

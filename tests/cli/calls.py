@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from llmtool.cli.completions import walk
+from llmtool.cli.framework.completion import walk
 
 LABELS = ("-l", "good,bad")
 ASK = """llmtool: 1

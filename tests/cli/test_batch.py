@@ -21,12 +21,12 @@ import pytest
 from command import LLMTOOL, error_line, linux, read_exactly
 
 from llmtool.cli import batch as batches
-from llmtool.cli import groups as g
-from llmtool.cli import options as o
+from llmtool.cli.options import groups as g
+from llmtool.cli.options import types as o
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import ContextOverflow, RecordsFailed, UsageError
-from llmtool.tasks.each import Binding
+from llmtool.tasks.pipeline.records import Binding
 from llmtool.toolbox import Toolbox
 
 ROWS = [

@@ -15,7 +15,7 @@ import pytest
 from command import LLMTOOL, error_line, linux, seconds_to_end, wait_until_mapped
 from terminal.screen import Terminal
 
-from llmtool.cli import bench_plot
+from llmtool.cli.commands.bench import plot
 from llmtool.errors import UsageError
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
@@ -108,7 +108,7 @@ def test_a_wrong_value_is_told_before_anything_is_measured(
 def test_the_plot_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UsageError, match=r"pip install 'llmtool\[plot\]'"):
-        bench_plot.check("scaling.svg", None)
+        plot.check("scaling.svg", None)
 
 
 def test_a_plot_needs_a_folder_that_is_there(bench: Run) -> None:

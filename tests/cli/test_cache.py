@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from command import error_line
 
-from llmtool.engine.prefix_cache import PrefixCache
+from llmtool.engine.llama.prompt_cache.store import PrefixCache
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Session, Turn
 

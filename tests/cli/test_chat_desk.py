@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtool.cli import chat_desk as desk
+from llmtool.cli.commands.chat import actions as desk
 from llmtool.errors import UsageError
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="programs without an ending")

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from command import error_line
 
-from llmtool.cli import labels_plot
-from llmtool.tasks.scoring.evaluate import Bin, Evaluation
+from llmtool.cli.commands.classify import plot as labels_plot
+from llmtool.tasks.classify.evaluate import Bin, Evaluation
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 TUNED = [json.loads(line) for line in (DATA / "topic.jsonl").read_text().splitlines()]

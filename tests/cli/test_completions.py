@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtool.cli.completions import script
+from llmtool.cli.framework.completion import script
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "completions"
 

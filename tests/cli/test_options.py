@@ -10,8 +10,8 @@ import pytest
 import typer
 
 from llmtool.cli.app import COMMANDS, app, load_command
-from llmtool.cli.completions import walk
-from llmtool.cli.default_group import DEFAULT
+from llmtool.cli.framework.completion import walk
+from llmtool.cli.framework.default_group import DEFAULT
 
 # `-l` is what a command is about: its labels, or its language. No command has both.
 TWO_MEANINGS = {"-l": {"--label", "--language"}}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmtool.cli import output
+from llmtool.cli.terminal import console
 
 
 @pytest.mark.parametrize(
@@ -25,13 +25,13 @@ from llmtool.cli import output
     ids=["plain", "colour", "title", "c1", "bidi", "delete", "wide"],
 )
 def test_steering_characters_are_shown_and_not_obeyed(text: str, shown: str) -> None:
-    assert output.show_controls(text) == shown
+    assert console.show_controls(text) == shown
 
 
 def test_a_line_end_that_is_split_over_two_pieces_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[bytes] = []
-    monkeypatch.setattr(output, "is_terminal", lambda fd: True)
-    result = output.Result()
+    monkeypatch.setattr(console, "is_terminal", lambda fd: True)
+    result = console.Result()
     monkeypatch.setattr(result, "_write_bytes", written.append)
     for piece in ("a\r", "\nb\r", "c\r"):
         result.write(piece)
@@ -40,11 +40,11 @@ def test_a_line_end_that_is_split_over_two_pieces_is_one(monkeypatch: pytest.Mon
 
 
 def check_shown(text: str) -> None:
-    shown = output.show_controls(text)
+    shown = console.show_controls(text)
     left = {char for char in shown if unicodedata.category(char) == "Cc"}
     assert left <= {"\n", "\t"}
     assert not any(unicodedata.bidirectional(char) in BIDI for char in shown)
-    assert output.show_controls(shown) == shown
+    assert console.show_controls(shown) == shown
 
 
 BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmtool.cli.progress import how_far
+from llmtool.cli.terminal.progress import how_far
 
 CASES = {
     "at once": (how_far(3, 90, seconds=0.000005), "3 records"),

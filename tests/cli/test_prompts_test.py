@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 import pytest
 from command import error_line
 
-from llmtool.cli import output, setup
-from llmtool.cli import prompts_test_show as show
+from llmtool.cli import bootstrap
 from llmtool.cli.app import load_command
-from llmtool.cli.groups import EngineGroup
+from llmtool.cli.commands.prompts import render as show
+from llmtool.cli.options.groups import EngineGroup
+from llmtool.cli.terminal import console
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import LlmtoolError
-from llmtool.models.found import Model
-from llmtool.testing import Miss, Outcome
+from llmtool.evals import Miss, Outcome
+from llmtool.models.installed import Model
 from llmtool.toolbox import Toolbox
 
 HEAD = "llmtool: 1\nname: say\ninputs: {text: {type: text}}\nprompt: '{{ text }}'\n"
@@ -83,7 +84,7 @@ def run(
         box.file = file
         return box
 
-    monkeypatch.setattr(setup, "open_toolbox", open_toolbox)
+    monkeypatch.setattr(bootstrap, "open_toolbox", open_toolbox)
 
     def run(*args: str | Path) -> Done:
         capfd.readouterr()
@@ -96,7 +97,7 @@ def run(
         return Done(code, out, err + error)
 
     yield run
-    output.configure()
+    console.configure()
 
 
 Run = Callable[..., Done]
@@ -242,8 +243,8 @@ def outcome(status: Any, name: str, **more: Any) -> Outcome:
 def test_a_terminal_gets_a_table_and_obeys_no_reply(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(output, "is_terminal", lambda fd: fd == output.STDOUT)
-    monkeypatch.setattr(output.stdout, "is_terminal", True)
+    monkeypatch.setattr(console, "is_terminal", lambda fd: fd == console.STDOUT)
+    monkeypatch.setattr(console.stdout, "is_terminal", True)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
     miss = Miss(case="bye", got="\x1b[2Jtwo\nlines", reason="does not contain 'hello'")

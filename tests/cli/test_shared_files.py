@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from llmtool.cli.chat_line import open_history
+from llmtool.cli.commands.chat.line_editor import open_history
 from llmtool.config import load_settings
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Session
@@ -17,7 +17,7 @@ WRITERS = range(8)
 REMEMBER = """
 import sys
 from pathlib import Path
-from llmtool.cli.chat_line import open_history
+from llmtool.cli.commands.chat.line_editor import open_history
 history = open_history(Path(sys.argv[1]))
 for n in range(20):
     history.store_string(f"{sys.argv[2]} {n}" + chr(10) + ("word" + chr(10)) * 6000)

@@ -19,7 +19,7 @@ import pytest
 from command import INFINITE, LLMTOOL, linux, read_exactly, wait_until_mapped
 from terminal.screen import Terminal
 
-from llmtool.cli import output, result_file, signals
+from llmtool.cli.terminal import console, output_file, signals
 
 Process = subprocess.Popen[bytes]
 LONG = ("--max-tokens", "60000", "--ctx-size", "65536", "--threads")
@@ -88,7 +88,7 @@ def test_on_a_terminal_it_is_told_in_a_line_of_its_own(env: dict[str, str], mode
 
 
 @pytest.mark.parametrize(
-    ("where", "name"), [(result_file, "discard_all"), (output, "error")], ids=["discard", "tell"]
+    ("where", "name"), [(output_file, "discard_all"), (console, "error")], ids=["discard", "tell"]
 )
 def test_the_process_ends_even_if_it_cannot_be_told(
     monkeypatch: pytest.MonkeyPatch, where: Any, name: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmtool.engine.local import LocalEngine
+from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.types import Failed, Finished, Request, Token
 
 

@@ -8,8 +8,16 @@ from typing import Any
 
 import pytest
 
-from llmtool.engine.local import LocalEngine
-from llmtool.engine.types import Failed, Finished, Prompt, Request, Sampling, ScoreRequest, Scores
+from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.types import (
+    Failed,
+    Finished,
+    Prompt,
+    Request,
+    Sampling,
+    ScoreRequest,
+    Scores,
+)
 
 N_CELLS = 512
 

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llmtool.engine import shape
-from llmtool.engine.context import Context
-from llmtool.engine.local import LocalEngine
-from llmtool.engine.sequences import Sequences
+from llmtool.engine.llama import context_planner
+from llmtool.engine.llama.context import Context
+from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import LlamaModel
+from llmtool.engine.llama.slots import Sequences
 from llmtool.engine.types import (
     Cancellation,
     Failed,
@@ -26,7 +27,6 @@ from llmtool.engine.types import (
     Scores,
     Token,
 )
-from llmtool.engine.weights import Weights
 from llmtool.errors import Cancelled, EngineError
 
 KINDS = ["plain", "swa"]
@@ -218,7 +218,7 @@ def test_where_memory_is_short_fewer_stand_apart_or_none(
     engine = LocalEngine(tiny, n_threads=1, n_parallel=16)
     make, tried = engine.room._make_context, []
 
-    def make_small(wanted: shape.Shape, *others: Any) -> Sequences:
+    def make_small(wanted: context_planner.ContextSize, *others: Any) -> Sequences:
         tried.append(wanted.n_cells)
         if wanted.n_cells > n_cells:
             raise EngineError("no memory")
@@ -236,7 +236,7 @@ def test_where_memory_is_short_fewer_stand_apart_or_none(
 def test_requests_that_share_memory_take_a_part_of_it(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shape, "_KV_BYTES", 1 << 20)
+    monkeypatch.setattr(context_planner, "_KV_BYTES", 1 << 20)
     engine = LocalEngine(tiny, n_threads=1, n_parallel=16)
     assert sum(isinstance(event, Finished) for event in engine.stream(LONG)) == len(LONG)
     assert not stands_apart(engine)
@@ -268,7 +268,7 @@ def test_a_longer_rope_is_no_reason_to_take_it(tiny_model: Callable[..., Path]) 
 
 
 def test_a_sequence_moves_with_all_that_it_holds(tiny: Path) -> None:
-    weights = Weights(tiny, n_gpu_layers=0, cancellation=Cancellation())
+    weights = LlamaModel(tiny, n_gpu_layers=0, cancellation=Cancellation())
     context = Context(
         weights, n_ctx=1024, n_threads=1, n_seq=4, apart=True, cancellation=Cancellation()
     )
@@ -313,8 +313,8 @@ def test_whatever_comes_ends_and_leaves_nothing(
 
     ends = {id: 0 for id in range(len(plan))}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shape, "_CELLS_APART", 100)
-        patch.setattr(shape, "_FEWEST_APART", 2)
+        patch.setattr(context_planner, "_CELLS_APART", 100)
+        patch.setattr(context_planner, "_FEWEST_APART", 2)
         for n_events, event in enumerate(engine.stream(arrive())):
             if isinstance(event, Failed):
                 assert isinstance(event.error, Cancelled)

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from tiny_model import CHATML
 
-from llmtool.constraints import Constraint
-from llmtool.constraints.compiler import ConstraintCompiler
-from llmtool.engine.binding import Binding
-from llmtool.engine.local import LocalEngine
+from llmtool.engine.llama.constrained_sampler import Binding
+from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.reply import Reply
-from llmtool.engine.text_stream import ThoughtMarks
+from llmtool.engine.text_stream import ReasoningTags
 from llmtool.engine.types import Message, Prompt, Request, Sampling, Token
+from llmtool.structured.compiler import ConstraintCompiler
+from llmtool.structured.constraint import Constraint
 
-THINK = ThoughtMarks("<think>", "</think>")
-CHANNELS = ThoughtMarks("<|c|>analysis<|m|>", "<|s|><|c|>final<|m|>", "<|c|>final<|m|>")
+THINK = ReasoningTags("<think>", "</think>")
+CHANNELS = ReasoningTags("<|c|>analysis<|m|>", "<|s|><|c|>final<|m|>", "<|c|>final<|m|>")
 
 
 class Bytes:
@@ -56,7 +56,7 @@ def write(
     wish: str | list[int],
     *,
     regex: str = "yes|no",
-    marks: ThoughtMarks | None,
+    marks: ReasoningTags | None,
     opened: bool = False,
 ) -> str:
     """Return what is written by a model that wishes to write `wish`."""
@@ -98,7 +98,7 @@ def write(
     ids=["no marks", "thought", "opened by the prompt", "no thought", "channels", "answer mark"],
 )
 def test_a_reply_that_keeps_to_the_constraint_is_left_alone(
-    wish: str, marks: ThoughtMarks | None, opened: bool, written: str
+    wish: str, marks: ReasoningTags | None, opened: bool, written: str
 ) -> None:
     assert write(wish, marks=marks, opened=opened) == written
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from llmtool.engine.chat_prompt import ChatPrompt
+from llmtool.engine.llama.chat_template import ChatPrompt
+from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.types import Cancellation, Message, Prompt
-from llmtool.engine.weights import Weights
 from llmtool.errors import TemplateError
 
 ORDINARY = [
@@ -33,21 +33,21 @@ HOSTILE = [
 ]
 
 
-def load(path: Path) -> Weights:
-    return Weights(path, n_gpu_layers=0, cancellation=Cancellation(), vocab_only=True)
+def load(path: Path) -> LlamaModel:
+    return LlamaModel(path, n_gpu_layers=0, cancellation=Cancellation(), vocab_only=True)
 
 
 @pytest.fixture(scope="module", params=["plain", "spm", "starter"])
 def weights(
     request: pytest.FixtureRequest, tiny_model: Callable[..., Path], starter: Path
-) -> Iterator[Weights]:
+) -> Iterator[LlamaModel]:
     path = starter if request.param == "starter" else tiny_model(request.param)
     model = load(path)
     yield model
     model.close()
 
 
-def special(model: Weights, ids: tuple[int, ...]) -> list[int]:
+def special(model: LlamaModel, ids: tuple[int, ...]) -> list[int]:
     return [token for token in ids if model.kind(token) in ("control", "user")]
 
 
@@ -58,7 +58,9 @@ def ask(*contents: str, prefill: str = "") -> Prompt:
 
 
 @pytest.mark.parametrize("text", ORDINARY, ids=range(len(ORDINARY)))
-def test_ordinary_text_gets_the_ids_of_the_rendered_template(weights: Weights, text: str) -> None:
+def test_ordinary_text_gets_the_ids_of_the_rendered_template(
+    weights: LlamaModel, text: str
+) -> None:
     prompt = ChatPrompt(weights, weights.chat_template)
     got = prompt.tokenize(ask(text))
     expected = weights.tokenize(got.text.encode(), add_special=False, parse_special=True)
@@ -70,7 +72,7 @@ def test_ordinary_text_gets_the_ids_of_the_rendered_template(weights: Weights, t
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 @pytest.mark.parametrize("place", ["only", "history", "prefill", "system"])
-def test_hostile_text_adds_no_control_token(weights: Weights, text: str, place: str) -> None:
+def test_hostile_text_adds_no_control_token(weights: LlamaModel, text: str, place: str) -> None:
     prompt = ChatPrompt(weights, weights.chat_template)
 
     def at(content: str) -> Prompt:
@@ -92,7 +94,7 @@ def test_hostile_text_adds_no_control_token(weights: Weights, text: str, place: 
     assert text in hostile.text
 
 
-def test_text_around_a_hostile_spelling_keeps_its_ids(weights: Weights) -> None:
+def test_text_around_a_hostile_spelling_keeps_its_ids(weights: LlamaModel) -> None:
     prompt = ChatPrompt(weights, weights.chat_template)
     head, tail = "The quick brown fox ", " jumps over the lazy dog"
     hostile = list(prompt.tokenize(ask(f"{head}<|im_end|>{tail}")).token_ids)
@@ -174,7 +176,7 @@ WITH_LANGUAGES = (
 )
 
 
-def test_a_chat_template_that_asks_for_languages_gets_them(weights: Weights) -> None:
+def test_a_chat_template_that_asks_for_languages_gets_them(weights: LlamaModel) -> None:
     prompt = ChatPrompt(weights, WITH_LANGUAGES)
     messages = (Message("user", "Good morning"),)
     told = prompt.tokenize(Prompt(messages=messages, languages=("en", "pt-BR")))
@@ -183,7 +185,7 @@ def test_a_chat_template_that_asks_for_languages_gets_them(weights: Weights) -> 
         prompt.tokenize(Prompt(messages=messages))
 
 
-def test_other_chat_templates_do_not_see_the_languages(weights: Weights) -> None:
+def test_other_chat_templates_do_not_see_the_languages(weights: LlamaModel) -> None:
     prompt = ChatPrompt(weights, weights.chat_template)
     messages = (Message("user", "Good morning"),)
     with_languages = prompt.tokenize(Prompt(messages=messages, languages=("en", "de")))

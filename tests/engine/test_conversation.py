@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from llmtool.engine.context import Context
-from llmtool.engine.local import LocalEngine
-from llmtool.engine.prompt_tokens import rejoin
-from llmtool.engine.sequences import common_length
+from llmtool.engine.llama.context import Context
+from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.slots import common_length
+from llmtool.engine.llama.tokenizer import rejoin
 from llmtool.engine.types import (
     Cancellation,
     Failed,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from llmtool.engine import devices
-from llmtool.engine.devices import Device, fit_layers
-from llmtool.models.memory import kv_bytes
-from llmtool.models.reader import read_header
+from llmtool.engine.llama import devices
+from llmtool.engine.llama.devices import Device, fit_layers
+from llmtool.models.gguf.memory import kv_bytes
+from llmtool.models.gguf.reader import read_header
 
 GB = 10**9
 

@@ -8,10 +8,18 @@ from pathlib import Path
 import pytest
 from tiny_vocabulary import TokenType, Vocabulary, bpe_vocabulary, spm_vocabulary
 
-from llmtool.engine.chat_prompt import ChatPrompt
-from llmtool.engine.local import LocalEngine
-from llmtool.engine.types import Cancellation, Failed, Finished, Prompt, Request, Sampling, Token
-from llmtool.engine.weights import Weights
+from llmtool.engine.llama.chat_template import ChatPrompt
+from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import LlamaModel
+from llmtool.engine.types import (
+    Cancellation,
+    Failed,
+    Finished,
+    Prompt,
+    Request,
+    Sampling,
+    Token,
+)
 from llmtool.errors import UsageError
 
 MARKS = {"fim_pre": "<|fim_prefix|>", "fim_suf": "<|fim_suffix|>", "fim_mid": "<|fim_middle|>"}
@@ -31,18 +39,18 @@ def model(request: pytest.FixtureRequest, tiny_model: Callable[..., Path]) -> Pa
 
 
 @pytest.fixture(scope="module")
-def weights(model: Path) -> Iterator[Weights]:
-    loaded = Weights(model, n_gpu_layers=0, cancellation=Cancellation(), vocab_only=True)
+def weights(model: Path) -> Iterator[LlamaModel]:
+    loaded = LlamaModel(model, n_gpu_layers=0, cancellation=Cancellation(), vocab_only=True)
     yield loaded
     loaded.close()
 
 
-def tokens(weights: Weights, before: str, after: str, prefill: str = "") -> list[int]:
+def tokens(weights: LlamaModel, before: str, after: str, prefill: str = "") -> list[int]:
     chat = ChatPrompt(weights, weights.chat_template)
     return list(chat.tokenize(Prompt(text=before, suffix=after, prefill=prefill)).token_ids)
 
 
-def texts_of(weights: Weights, ids: list[int]) -> list[str]:
+def texts_of(weights: LlamaModel, ids: list[int]) -> list[str]:
     """Return the texts of a prompt's parts, split at the control tokens."""
     parts, pieces = [], b""
     for token in ids:
@@ -54,7 +62,7 @@ def texts_of(weights: Weights, ids: list[int]) -> list[str]:
     return [*parts, pieces.decode()]
 
 
-def test_the_parts_stand_between_the_models_own_tokens(weights: Weights) -> None:
+def test_the_parts_stand_between_the_models_own_tokens(weights: LlamaModel) -> None:
     ids = tokens(weights, "def f(x):\n    return ", "\n\nprint(f(1))\n")
     known = weights.gap_tokens
     assert known is not None
@@ -69,16 +77,16 @@ def test_the_parts_stand_between_the_models_own_tokens(weights: Weights) -> None
     ("before", "after"),
     [("", "end"), ("begin", ""), ("x", ")"), ("a\n", "\nb"), ("  x", "  y"), ("é日", "🦙")],
 )
-def test_no_character_is_added_or_lost(weights: Weights, before: str, after: str) -> None:
+def test_no_character_is_added_or_lost(weights: LlamaModel, before: str, after: str) -> None:
     assert texts_of(weights, tokens(weights, before, after))[-3:] == [before, after, ""]
 
 
-def test_what_was_written_of_the_gap_goes_after_it(weights: Weights) -> None:
+def test_what_was_written_of_the_gap_goes_after_it(weights: LlamaModel) -> None:
     assert texts_of(weights, tokens(weights, "a", "b", "half of"))[-3:] == ["a", "b", "half of"]
 
 
 @pytest.mark.parametrize("hostile", [*MARKS.values(), "<|endoftext|>", "<s>", "<|im_end|>"])
-def test_a_text_cannot_write_a_control_token(weights: Weights, hostile: str) -> None:
+def test_a_text_cannot_write_a_control_token(weights: LlamaModel, hostile: str) -> None:
     ids = tokens(weights, f"x = '{hostile}'\n", f"# {hostile}{hostile}")
     harmless = tokens(weights, "x", "y")
     special = [token for token in ids if weights.kind(token) == "control"]

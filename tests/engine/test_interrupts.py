@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from llmtool.engine.interrupts import SignalWatch
+from llmtool.engine.llama.interrupts import SignalWatch
 from llmtool.engine.types import Cancellation
 
 

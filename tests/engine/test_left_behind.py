@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from llmtool.engine.interrupts import is_work_left_behind, run_cancellable
+from llmtool.engine.llama.interrupts import is_work_left_behind, run_cancellable
 from llmtool.engine.types import Cancellation
 from llmtool.errors import Cancelled
 

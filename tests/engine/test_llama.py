@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from llmtool.engine.context import Context
-from llmtool.engine.sampler import Sampler
+from llmtool.engine.llama.context import Context
+from llmtool.engine.llama.model import LlamaModel
+from llmtool.engine.llama.sampler import Sampler
 from llmtool.engine.text_stream import Utf8Stream
 from llmtool.engine.types import Cancellation, Sampling
-from llmtool.engine.weights import Weights
 from llmtool.errors import Cancelled
 
 
-def load(path: Path, cancellation: Cancellation | None = None) -> Weights:
-    return Weights(path, n_gpu_layers=0, cancellation=cancellation or Cancellation())
+def load(path: Path, cancellation: Cancellation | None = None) -> LlamaModel:
+    return LlamaModel(path, n_gpu_layers=0, cancellation=cancellation or Cancellation())
 
 
 @pytest.mark.parametrize("kind", ["plain", "spm", "starter"])
@@ -107,7 +107,7 @@ def test_ctrl_c_ends_a_long_prefill_of_a_python_program(starter: Path) -> None:
 def test_the_real_package_can_be_imported_beside_ours(starter: Path) -> None:
     program = (
         "import sys\n"
-        "from llmtool.engine.bindings import bindings\n"
+        "from llmtool.engine.llama.bindings import bindings\n"
         "ours = bindings()\n"
         "assert 'llama_cpp' not in sys.modules, 'the bare package is taken out again'\n"
         "assert 'numpy' not in sys.modules\n"
@@ -122,7 +122,7 @@ def test_the_real_package_can_be_imported_beside_ours(starter: Path) -> None:
 def test_the_bindings_can_be_imported_while_another_thread_imports() -> None:
     program = (
         "import sys, threading, types\n"
-        "from llmtool.engine.bindings import bindings\n"
+        "from llmtool.engine.llama.bindings import bindings\n"
         "sys.setswitchinterval(1e-6)\n"
         "def churn():\n"
         "    while True:\n"

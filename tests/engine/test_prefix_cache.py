@@ -21,8 +21,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmtool.engine.prefix_cache import PrefixCache
-from llmtool.engine.prefix_key import identify, make_key
+from llmtool.engine.llama.prompt_cache.key import identify, make_key
+from llmtool.engine.llama.prompt_cache.store import PrefixCache
 from llmtool.errors import OutputError
 
 A, B, C, D = ("abcd"[i] * 64 for i in range(4))
@@ -447,7 +447,7 @@ def test_processes_share_a_folder_without_locks(cache: PrefixCache) -> None:
 def test_a_killed_writer_leaves_the_old_state(cache: PrefixCache, stored: Path) -> None:
     program = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from llmtool.engine.prefix_cache import PrefixCache\n"
+        "from llmtool.engine.llama.prompt_cache.store import PrefixCache\n"
         "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "PrefixCache(Path(sys.argv[1]), limit_bytes=10**6).store('a' * 64, b'new', note={})"
     )

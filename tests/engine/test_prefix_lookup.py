@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from engine.answers import run
 
-from llmtool.engine.context import Context
-from llmtool.engine.local import LocalEngine
-from llmtool.engine.prefix_cache import PrefixCache
-from llmtool.engine.prefix_states import PrefixStates
+from llmtool.engine.llama.context import Context
+from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import LlamaModel
+from llmtool.engine.llama.prompt_cache.states import PrefixStates
+from llmtool.engine.llama.prompt_cache.store import PrefixCache
 from llmtool.engine.types import Cancellation, Finished, Prompt, Request, Sampling
-from llmtool.engine.weights import Weights
 from llmtool.errors import Cancelled
 
 QS = tuple(b"q" * 80)  # ids of a byte-level vocabulary
@@ -22,14 +22,14 @@ LIMIT_BYTES = 1 << 30
 
 
 @pytest.fixture(scope="module")
-def weights(tiny_model: Callable[..., Path]) -> Iterator[Weights]:
-    made = Weights(tiny_model("swa"), n_gpu_layers=0, cancellation=Cancellation())
+def weights(tiny_model: Callable[..., Path]) -> Iterator[LlamaModel]:
+    made = LlamaModel(tiny_model("swa"), n_gpu_layers=0, cancellation=Cancellation())
     yield made
     made.close()
 
 
 @pytest.fixture
-def make_context(weights: Weights) -> Iterator[Callable[..., Context]]:
+def make_context(weights: LlamaModel) -> Iterator[Callable[..., Context]]:
     made: list[Context] = []
 
     def make(**options: Any) -> Context:
@@ -44,7 +44,7 @@ def make_context(weights: Weights) -> Iterator[Callable[..., Context]]:
 
 @pytest.fixture
 def find(
-    weights: Weights, make_context: Callable[..., Context], tmp_path: Path
+    weights: LlamaModel, make_context: Callable[..., Context], tmp_path: Path
 ) -> Callable[..., bytearray | None]:
     """Return `find(**changes)`: looks for the state of 80 tokens, with something changed."""
 
@@ -96,7 +96,7 @@ def test_a_state_is_not_found_where_anything_differs(
 def test_a_state_of_another_build_of_llama_cpp_is_not_found(
     find: Callable[..., bytearray | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llmtool.engine.prefix_states.library_version", lambda: "b1")
+    monkeypatch.setattr("llmtool.engine.llama.prompt_cache.states.library_version", lambda: "b1")
     assert find() is None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from engine.answers import run
 
-from llmtool.engine.local import LocalEngine
+from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.types import Finished, Message, Prompt, Request, Sampling, Token
 
 PREFACE = "the quick brown fox jumps over a lazy dog " * 6

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from llmtool.engine import shape
-from llmtool.engine.local import LocalEngine
-from llmtool.engine.sequences import Sequences
+from llmtool.engine.llama import context_planner
+from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.slots import Sequences
 from llmtool.engine.types import Failed, Finished, Prompt, Request, Sampling
 from llmtool.errors import EngineError
-from llmtool.models.memory import state_bytes
-from llmtool.models.reader import read_header
+from llmtool.models.gguf.memory import state_bytes
+from llmtool.models.gguf.reader import read_header
 
 # 16 requests of 60,000 tokens each, 60 MB, in a process that may take so many more MB. Threads and
 # arenas take 16 MB more or less of them from run to run: the limits are that far from any edge.
@@ -24,8 +24,8 @@ PROGRAM = """
 import resource, sys
 from pathlib import Path
 from typing import Any
-from llmtool.engine.local import LocalEngine
-from llmtool.engine.sequences import Sequences
+from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.slots import Sequences
 from llmtool.engine.types import Failed, Finished, Prompt, Request, Sampling
 engine = LocalEngine(Path(sys.argv[1]), n_threads=1, n_parallel=16)
 sampling = Sampling(max_tokens=60_000, temperature=0, stop=("e",))
@@ -154,7 +154,7 @@ def test_what_memory_was_too_short_for_is_not_tried_again(
     engine = LocalEngine(tiny, n_threads=1, n_parallel=8)
     make, tried = engine.room._make_context, []
 
-    def make_small(wanted: shape.Shape, *others: Any) -> Sequences:
+    def make_small(wanted: context_planner.ContextSize, *others: Any) -> Sequences:
         tried.append(wanted.n_cells)
         if wanted.n_cells > 600:
             raise EngineError("no memory")
@@ -175,7 +175,7 @@ def test_recurrent_states_take_so_much_memory_and_no_more(
 ) -> None:
     engine = LocalEngine(tiny_model("recurrent"), n_threads=1, n_parallel=8)
     one = state_bytes(read_header(tiny_model("recurrent")))
-    monkeypatch.setattr(shape, "_STATE_BYTES", 3 * one)
+    monkeypatch.setattr(context_planner, "_STATE_BYTES", 3 * one)
     serve(engine, 8, max_tokens=8)
     assert engine.room.sequences is not None
     assert engine.room.sequences.context.n_seq == 3

@@ -8,27 +8,27 @@ from typing import Any
 
 import pytest
 
-from llmtool.constraints import Constraint
-from llmtool.constraints.compiler import CompiledConstraint, ConstraintCompiler, Matcher
-from llmtool.engine.binding import Binding
-from llmtool.engine.context import Context
+from llmtool.engine.llama.constrained_sampler import Binding
+from llmtool.engine.llama.context import Context
+from llmtool.engine.llama.model import LlamaModel
+from llmtool.engine.llama.sampler import Sampler
 from llmtool.engine.reply import Reply
-from llmtool.engine.sampler import Sampler
 from llmtool.engine.types import Cancellation, Sampling
-from llmtool.engine.weights import Weights
+from llmtool.structured.compiler import CompiledConstraint, ConstraintCompiler, Matcher
+from llmtool.structured.constraint import Constraint
 
 LETTERS = Constraint("regex", "[a-f ]{60}")  # few of the words that the model prefers
 
 
 @pytest.fixture(scope="module")
-def weights(tiny: Path) -> Iterator[Weights]:
-    made = Weights(tiny, n_gpu_layers=0, cancellation=Cancellation())
+def weights(tiny: Path) -> Iterator[LlamaModel]:
+    made = LlamaModel(tiny, n_gpu_layers=0, cancellation=Cancellation())
     yield made
     made.close()
 
 
 @pytest.fixture
-def context(weights: Weights) -> Iterator[Context]:
+def context(weights: LlamaModel) -> Iterator[Context]:
     made = Context(weights, n_ctx=256, n_threads=1, cancellation=Cancellation())
     made.prefill(weights.tokenize(b"hello", add_special=True, parse_special=False))
     yield made
@@ -72,7 +72,7 @@ def test_the_likeliest_allowed_token_is_chosen_after_the_penalties(
     chain: dict[str, Any],
     penalty: float,
     last_n: int,
-    weights: Weights,
+    weights: LlamaModel,
     context: Context,
 ) -> None:
     compiled = constraint and ConstraintCompiler(weights).compile(constraint)
@@ -95,7 +95,7 @@ def test_the_likeliest_allowed_token_is_chosen_after_the_penalties(
 
 
 def start(
-    weights: Weights, compiled: CompiledConstraint | None, sampler: Sampler
+    weights: LlamaModel, compiled: CompiledConstraint | None, sampler: Sampler
 ) -> Callable[[Context], int]:
     """Return `draw(context)`, as a reply's tokens are drawn."""
     if compiled is None:

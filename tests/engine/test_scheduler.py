@@ -16,8 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llmtool.constraints import Constraint
-from llmtool.engine.local import LocalEngine
+from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.types import (
     Cancellation,
     Failed,
@@ -30,6 +29,7 @@ from llmtool.engine.types import (
     Token,
 )
 from llmtool.errors import Cancelled, ContextOverflow, UsageError
+from llmtool.structured.constraint import Constraint
 
 KINDS = ["plain", "swa", "recurrent", "hybrid"]
 WORDS = "the quick brown fox jumps over a lazy dog and hello there how are you".split()

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from llmtool.engine.context import Context
-from llmtool.engine.local import LocalEngine
-from llmtool.engine.logits import LogSoftmax
-from llmtool.engine.scoring import MAX_BRANCHES, Scoring, make_tree
+from llmtool.engine.llama.context import Context
+from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.logprobs import LogSoftmax
+from llmtool.engine.llama.model import LlamaModel
+from llmtool.engine.llama.scoring_job import MAX_BRANCHES, Scoring, make_tree
 from llmtool.engine.types import (
     Cancellation,
     Failed,
@@ -23,7 +24,6 @@ from llmtool.engine.types import (
     Token,
     TokenLogprob,
 )
-from llmtool.engine.weights import Weights
 from llmtool.errors import ContextOverflow, UsageError
 
 PROMPT = "the quick brown fox jumps over a lazy"
@@ -45,7 +45,7 @@ def log_softmax(logits: Sequence[float]) -> list[float]:
     return [each - total for each in logits]
 
 
-def full_rows(weights: Weights, prompt: Sequence[int], tail: Sequence[int]) -> list[list[float]]:
+def full_rows(weights: LlamaModel, prompt: Sequence[int], tail: Sequence[int]) -> list[list[float]]:
     """Return the log-probabilities after the prompt and after each token of the tail.
 
     One batch for the prompt and one for the tail, all of it by llama.cpp's own calls.
@@ -231,7 +231,7 @@ def test_logprobs_of_a_reply_are_those_of_full_logits(
 
 
 def test_the_softmax_of_a_row_is_exact(starter: Path) -> None:
-    weights = Weights(starter, n_gpu_layers=0, cancellation=Cancellation())
+    weights = LlamaModel(starter, n_gpu_layers=0, cancellation=Cancellation())
     context = Context(weights, n_ctx=64, n_threads=2, cancellation=Cancellation())
     softmax = LogSoftmax(weights)
     row = context.prefill(weights.tokenize(b"The sky is", add_special=True, parse_special=False))

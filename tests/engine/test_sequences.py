@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from llmtool.engine.context import Context
-from llmtool.engine.sequences import Sequences
+from llmtool.engine.llama.context import Context
+from llmtool.engine.llama.model import LlamaModel
+from llmtool.engine.llama.slots import Sequences
 from llmtool.engine.types import Cancellation
-from llmtool.engine.weights import Weights
 
 QS = tuple(b"q" * 40)  # ids of a byte-level vocabulary
 
@@ -29,7 +29,7 @@ class Fragile(Context):
 
 @pytest.fixture(params=["plain", "swa", "recurrent", "hybrid"])
 def context(request: pytest.FixtureRequest, tiny_model: Callable[..., Path]) -> Iterator[Fragile]:
-    weights = Weights(tiny_model(request.param), n_gpu_layers=0, cancellation=Cancellation())
+    weights = LlamaModel(tiny_model(request.param), n_gpu_layers=0, cancellation=Cancellation())
     cancellation = Cancellation()
     made = Fragile(weights, n_ctx=256, n_threads=1, n_seq=3, n_batch=16, cancellation=cancellation)
     yield made

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtool.engine.text_stream import (
+    ReasoningTags,
     StopStrings,
-    ThoughtMarks,
     ThoughtSplitter,
     Utf8Stream,
     thought_marks,
 )
 
-THINK = ThoughtMarks("<think>", "</think>")
+THINK = ReasoningTags("<think>", "</think>")
 
 
 def in_pieces(data: bytes, cuts: list[int]) -> list[bytes]:

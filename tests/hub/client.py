@@ -15,7 +15,7 @@ import traceback
 
 from llmtool.config import find_folders
 from llmtool.errors import LlmtoolError
-from llmtool.models.progress import Patience
+from llmtool.models.hub.callbacks import Patience
 from llmtool.models.store import Store
 
 PATIENCE = {

@@ -234,7 +234,9 @@ def test_the_librarys_telemetry_is_off(
     del merged["HF_HUB_OFFLINE"]
     if wish is not None:
         merged["HF_HUB_DISABLE_TELEMETRY"] = wish
-    first = "from llmtool.models.hub import load_library; load_library()\n" if is_ours else ""
+    first = (
+        "from llmtool.models.hub.client import load_library; load_library()\n" if is_ours else ""
+    )
     done = subprocess.run(
         [sys.executable, "-c", first + TELEMETRY], env=merged, capture_output=True, timeout=60
     )

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from llmtool.config import Folders
-from llmtool.models import found
+from llmtool.models import installed
 from llmtool.models.store import Store
 
 COMMIT, OTHER = "a" * 40, "b" * 40
@@ -36,7 +36,7 @@ def folders(tmp_path):
 
 @pytest.fixture
 def store(folders, monkeypatch):
-    monkeypatch.setattr(found, "find_starter", lambda: None)
+    monkeypatch.setattr(installed, "find_starter", lambda: None)
     return Store(folders)
 
 

@@ -6,7 +6,7 @@ import pytest
 from models.gguf_bytes import build, item
 
 from llmtool.errors import ModelNotFound, ModelUnreadable
-from llmtool.models.gguf import check, list_parts
+from llmtool.models.gguf.check import check, list_parts
 
 
 def test_sound_models_pass(write, tiny_model, starter):
@@ -203,8 +203,8 @@ def flip_and_load(model, folder, *, count):
     import random
 
     from llmtool.errors import LlmtoolError
-    from llmtool.models.header import Array
-    from llmtool.models.reader import read_header
+    from llmtool.models.gguf.header import Array
+    from llmtool.models.gguf.reader import read_header
 
     rng = random.Random(count)
     good, header = model.read_bytes(), read_header(model)

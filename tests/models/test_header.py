@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from models.gguf_bytes import METADATA, VOCABULARY, build, item, tensor, text
 
 from llmtool.errors import LlmtoolError, ModelNotFound, ModelUnreadable
-from llmtool.models.gguf import check
-from llmtool.models.header import Array
-from llmtool.models.reader import read_header, read_strings
+from llmtool.models.gguf.check import check
+from llmtool.models.gguf.header import Array
+from llmtool.models.gguf.reader import read_header, read_strings
 
 
 def test_reads_what_a_header_says(write):

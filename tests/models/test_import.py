@@ -4,7 +4,7 @@ import pytest
 from models.gguf_bytes import build
 
 from llmtool.errors import Cancelled, ModelUnreadable, OutputError, UsageError
-from llmtool.models import importing
+from llmtool.models import import_file
 from llmtool.models.store import Store
 
 
@@ -110,7 +110,7 @@ def test_a_registry_that_cannot_be_written_leaves_nothing(store, model_file, mon
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(importing.registry, "save", fail)
+    monkeypatch.setattr(import_file.registry, "save", fail)
     with pytest.raises(Exception, match="No space left"):
         store.import_file(model_file())
     assert names_in(store.imported_folder) == []
@@ -147,7 +147,7 @@ def test_a_name_that_another_takes_meanwhile(store, folders, model_file):
 
 
 def test_a_disk_that_is_too_small(store, model_file, no_links, monkeypatch):
-    monkeypatch.setattr(importing, "find_free_bytes", lambda folder: 1000)
+    monkeypatch.setattr(import_file, "find_free_bytes", lambda folder: 1000)
     with pytest.raises(Exception, match=r"has 1\.0 kB free; make room"):
         store.import_file(model_file())
     assert names_in(store.imported_folder) == []

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from llmtool.errors import UsageError
-from llmtool.models import memory
-from llmtool.models.reader import read_header
+from llmtool.models.gguf import memory
+from llmtool.models.gguf.reader import read_header
 
 MEASURE = """
 import ctypes, json, re, sys

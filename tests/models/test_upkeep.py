@@ -9,8 +9,8 @@ from models.conftest import COMMIT, OTHER
 from models.gguf_bytes import build
 
 from llmtool.errors import ModelNotFound, UsageError
-from llmtool.models import importing, registry
-from llmtool.models.blob_lock import lock_blob
+from llmtool.models import import_file, registry
+from llmtool.models.hub.blob_lock import lock_blob
 from llmtool.models.store import Store
 
 
@@ -31,7 +31,7 @@ def is_locked(hub_cache, repo, digest):
     """Ask from another process whether a blob's lock is held."""
     code = (
         "import sys; from pathlib import Path\n"
-        "from llmtool.models.blob_lock import lock_blob\n"
+        "from llmtool.models.hub.blob_lock import lock_blob\n"
         "with lock_blob(Path(sys.argv[1]), *sys.argv[2:], cancelled=lambda: True): pass"
     )
     command = [sys.executable, "-c", code, str(hub_cache), repo, digest]
@@ -213,7 +213,7 @@ class TestPrune:
                     link.symlink_to(target)
                 yield
 
-        monkeypatch.setattr("llmtool.models.blob_lock.lock_blob", another_first)
+        monkeypatch.setattr("llmtool.models.hub.blob_lock.lock_blob", another_first)
         assert store.prune() == []
         assert link.read_bytes() == b"GGUF"
 
@@ -301,14 +301,14 @@ class TestPruneOfImports:
 
     def test_a_folder_is_held_before_prune_may_look(self, store, tmp_path, monkeypatch):
         (tmp_path / "m.gguf").write_bytes(build())
-        hold, pruned = importing.hold, []
+        hold, pruned = import_file.hold, []
 
         def prune_first(folder):
-            monkeypatch.setattr(importing, "hold", hold)
+            monkeypatch.setattr(import_file, "hold", hold)
             pruned.append((folder.is_dir(), store.prune(dry_run=True)))
             return hold(folder)
 
-        monkeypatch.setattr(importing, "hold", prune_first)
+        monkeypatch.setattr(import_file, "hold", prune_first)
         store.import_file(tmp_path / "m.gguf")
         assert pruned == [(True, [])]
 

@@ -1,6 +1,6 @@
 import pytest
 
-from llmtool.models.waiting import announce
+from llmtool.models.hub.retry import announce
 
 
 @pytest.mark.parametrize(

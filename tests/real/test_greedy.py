@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtool.engine.local import LocalEngine
+from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.types import Message, Prompt, Request, Sampling, Token
 
 PROMPTS = [

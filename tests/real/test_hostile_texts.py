@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from llmtool.config import find_folders
-from llmtool.engine.local import LocalEngine
+from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.types import Prompt
-from llmtool.tasks.prepare import Case
+from llmtool.tasks.pipeline.prepare import Case
 from llmtool.toolbox import Toolbox
 
 HOSTILE = [

@@ -23,8 +23,8 @@ from llmtool.errors import (
 )
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Attachment, Session, Turn
-from llmtool.tasks.chat import Chat, ChatNote
-from llmtool.tasks.chatting.view import see, user_text
+from llmtool.tasks.chat.chat import Chat, ChatNote
+from llmtool.tasks.chat.messages import see, user_text
 from llmtool.toolbox import Toolbox
 
 Open = Callable[..., Chat]

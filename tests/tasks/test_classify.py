@@ -11,12 +11,17 @@ from pathlib import Path
 import pytest
 
 from llmtool.config import Folders, Settings
-from llmtool.engine.local import LocalEngine
+from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import ContextOverflow, InputError, UsageError
-from llmtool.tasks.scoring import balanced
-from llmtool.tasks.scoring.calibration import NEUTRAL, bias_of_balanced, bias_of_neutral, softmax
-from llmtool.tasks.scoring.labels import candidates, make_labels
+from llmtool.tasks.classify import balanced
+from llmtool.tasks.classify.calibration import (
+    NEUTRAL,
+    bias_of_balanced,
+    bias_of_neutral,
+    softmax,
+)
+from llmtool.tasks.classify.labels import candidates, make_labels
 from llmtool.toolbox import Toolbox
 
 

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
-from llmtool.errors import ContextOverflow, ContractError, EngineError, UsageError
-from llmtool.tasks.coding import formatting
-from llmtool.tasks.coding.candidates import Candidate, loops, numbered, take_code
-from llmtool.tasks.coding.programs import find_program
-from llmtool.tasks.coding.results import RanTests
-from llmtool.tasks.coding.run_tests import TestCommand
-from llmtool.tasks.coding.writing import without_unfinished_end
+from llmtool.errors import ContextOverflow, EngineError, OutputValidationError, UsageError
+from llmtool.tasks.code import format
+from llmtool.tasks.code.candidates import Candidate, loops, numbered, take_code
+from llmtool.tasks.code.executables import find_program
+from llmtool.tasks.code.generate import without_unfinished_end
+from llmtool.tasks.code.results import RanTests
+from llmtool.tasks.code.run_tests import TestCommand
 from llmtool.text import syntax
 from llmtool.text.code_languages import CodeLanguage
 from llmtool.toolbox import Toolbox
@@ -43,7 +43,7 @@ def make(tmp_path: Path, replies: Replies, **options: Any) -> tuple[Toolbox, Scr
 
 @pytest.fixture(autouse=True)
 def no_formatter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formatting, "find_program", lambda name: None)
+    monkeypatch.setattr(format, "find_program", lambda name: None)
 
 
 def test_code_that_parses_is_done(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_the_block_of_the_language_is_taken_by_any_of_its_names() -> None:
 
 
 def test_an_empty_reply_has_no_code(tmp_path: Path) -> None:
-    with pytest.raises(ContractError, match="no code in it"):
+    with pytest.raises(OutputValidationError, match="no code in it"):
         make(tmp_path, "```\n")[0].write_code("x")
 
 
@@ -270,7 +270,7 @@ def test_the_first_request_that_fails_raises(tmp_path: Path) -> None:
         iter(["the first", "the second"]), language="py"
     )
     assert next(results).text == GOOD
-    with pytest.raises(ContractError):
+    with pytest.raises(OutputValidationError):
         next(results)
 
 
@@ -303,7 +303,7 @@ def test_a_formatter_lays_out_what_parses(tmp_path: Path, monkeypatch: pytest.Mo
     program = tmp_path / "ruff"
     program.write_text("#!/bin/sh\nsed 's/  *= */ = /'\n")
     program.chmod(0o755)
-    monkeypatch.setattr(formatting, "find_program", lambda name: str(program))
+    monkeypatch.setattr(format, "find_program", lambda name: str(program))
     result = make(tmp_path, "x   =1")[0].write_code("x", language="py")
     assert (result.text, result.formatter) == ("x = 1\n", "ruff")
     assert (
@@ -322,8 +322,8 @@ def test_a_formatter_is_never_a_reason_to_fail(
     program = tmp_path / "ruff"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
-    monkeypatch.setattr(formatting, "find_program", lambda name: str(program))
-    monkeypatch.setattr(formatting, "_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(format, "find_program", lambda name: str(program))
+    monkeypatch.setattr(format, "_TIMEOUT_SECONDS", 0.2)
     result = make(tmp_path, "x   =1")[0].write_code("x", language="py")
     assert (result.text, result.status, result.formatter) == ("x   =1\n", "ok", None)
 
@@ -334,13 +334,13 @@ def test_a_formatter_in_the_current_folder_is_not_run(
     program = tmp_path / "ruff"
     program.write_text("#!/bin/sh\necho 'x = \"run\"'\n")
     program.chmod(0o755)
-    monkeypatch.setattr(formatting, "find_program", find_program)
+    monkeypatch.setattr(format, "find_program", find_program)
     monkeypatch.chdir(tmp_path)
     for path in (".", "", f"{os.pathsep}.{os.pathsep}no/such/place"):
         monkeypatch.setenv("PATH", path)
-        assert formatting.format_code(PYTHON, "x  = 1\n") is None
+        assert format.format_code(PYTHON, "x  = 1\n") is None
     monkeypatch.setenv("PATH", f".{os.pathsep}{tmp_path}")  # named in full, it is the user's own
-    assert formatting.format_code(PYTHON, "x  = 1\n") == ('x = "run"\n', "ruff")
+    assert format.format_code(PYTHON, "x  = 1\n") == ('x = "run"\n', "ruff")
 
 
 # The user's tests

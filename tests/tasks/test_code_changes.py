@@ -16,24 +16,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtool.cli.code_read import judge
+from llmtool.cli.commands.code.review import judge
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import GAP, ScriptedEngine
 from llmtool.errors import (
     ContextOverflow,
-    ContractError,
     InputError,
     LowConfidence,
+    OutputValidationError,
     RecordsFailed,
     UsageError,
 )
 from llmtool.prompts.library import Library
-from llmtool.tasks.code_verbs import CodeVerbs
-from llmtool.tasks.coding.committing import whole_words
-from llmtool.tasks.coding.diffs import parse_diff, parts_of, unified, with_numbers
-from llmtool.tasks.coding.fixing import as_written, back_up
-from llmtool.tasks.coding.gap import fit, parse_place, parse_range, split_at, take_lines
-from llmtool.tasks.coding.sarif import sarif
+from llmtool.tasks.code.commit_message import whole_words
+from llmtool.tasks.code.cursor import fit, parse_place, parse_range, split_at, take_lines
+from llmtool.tasks.code.diffs import parse_diff, parts_of, unified, with_numbers
+from llmtool.tasks.code.fix import as_written, back_up
+from llmtool.tasks.code.sarif import sarif
+from llmtool.tasks.code.subtasks import CodeVerbs
 from llmtool.toolbox import Toolbox
 
 DIFF = """\
@@ -364,7 +364,7 @@ def test_a_reply_that_loops_is_asked_for_once_more(
         result = box.review_code(one, max_tokens=40, **options)
         assert ([f.line for f in result.findings], result.n_failed) == ([2], 0)
     else:
-        with pytest.raises(ContractError, match="cut"):
+        with pytest.raises(OutputValidationError, match="cut"):
             box.review_code(one, max_tokens=40, **options)
     assert engine.varied == varied
 
@@ -383,7 +383,7 @@ def test_a_part_that_fails_is_told_and_the_rest_counts(tmp_path: Path) -> None:
         judge(result, "warning")
     judge(result, None)
     assert [w for w in result.warnings if w.startswith("not reviewed: b.py, from line 1")]
-    with pytest.raises(ContractError):
+    with pytest.raises(OutputValidationError):
         make(tmp_path, "no JSON")[0].review_code(two)
 
 
@@ -420,7 +420,7 @@ def test_a_fix_is_a_patch_and_changes_nothing(tmp_path: Path) -> None:
 def test_a_fix_needs_an_error_and_a_change(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--error"):
         make(tmp_path, "x = 1")[0].fix_code("x = 1\n", language="py")
-    with pytest.raises(ContractError, match="changed nothing"):
+    with pytest.raises(OutputValidationError, match="changed nothing"):
         make(tmp_path, "x = 1")[0].fix_code("x = 1\n", "it is slow", language="py")
 
 
@@ -439,7 +439,7 @@ def test_a_fix_that_was_cut_is_none(tmp_path: Path, repair: int) -> None:
     words = re.findall(r"\s*\S+", LONG)  # a token each
     replies = ["".join(words[i:]) for i in range(0, 270, 90)]
     box, _ = make(tmp_path, replies)
-    with pytest.raises(ContractError, match="lose the rest"):
+    with pytest.raises(OutputValidationError, match="lose the rest"):
         box.fix_code("x = (\n" + LONG, language="py", max_tokens=90, repair=repair)
     with pytest.raises(ContextOverflow):
         make(tmp_path, LONG, n_ctx=700)[0].fix_code("x = (\n" + LONG, language="py")

@@ -24,10 +24,10 @@ from llmtool.engine.types import (
     Usage,
 )
 from llmtool.errors import ContextOverflow, InputError
-from llmtool.tasks.collect import stream_generations
-from llmtool.tasks.in_order import MAX_AHEAD
+from llmtool.tasks.pipeline.collect import stream_generations
+from llmtool.tasks.pipeline.ordering import MAX_AHEAD
+from llmtool.tasks.pipeline.token_logprobs import tokens_of
 from llmtool.tasks.results import Generation
-from llmtool.tasks.token_text import tokens_of
 from llmtool.toolbox import Toolbox
 
 USAGE = Usage(prompt_tokens=3, cached_tokens=0, completion_tokens=2)

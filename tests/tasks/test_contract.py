@@ -11,10 +11,10 @@ import pydantic
 import pytest
 
 from llmtool.engine.scripted import ScriptedEngine
-from llmtool.errors import ContractError, UsageError
-from llmtool.tasks.contract import make_contract
+from llmtool.errors import OutputValidationError, UsageError
+from llmtool.structured.describe import describe
+from llmtool.tasks.pipeline.contract import make_contract
 from llmtool.tasks.results import Generation
-from llmtool.tasks.schema_text import describe
 from llmtool.toolbox import Toolbox
 
 SHORT = "name, year int"
@@ -37,9 +37,9 @@ def toolbox(replies: Any = GOOD) -> tuple[Toolbox, ScriptedEngine]:
     return Toolbox("scripted", engine=engine, environ={}), engine
 
 
-def broken(replies: Any, **options: Any) -> ContractError:
+def broken(replies: Any, **options: Any) -> OutputValidationError:
     box, _ = toolbox(replies)
-    with pytest.raises(ContractError) as caught:
+    with pytest.raises(OutputValidationError) as caught:
         box.generate("Who?", **options)
     return caught.value
 
@@ -105,7 +105,7 @@ def test_each_of_several_replies_is_checked() -> None:
 def test_a_stream_gives_the_tokens_before_it_raises() -> None:
     box, _ = toolbox("Ada, 1815")
     texts = []
-    with pytest.raises(ContractError):
+    with pytest.raises(OutputValidationError):
         for event in box.stream_generate("Who?", schema=SHORT):
             texts.append(event.text)
     assert texts == ["Ada,", " 1815"]
@@ -185,7 +185,7 @@ def test_the_output_of_a_template_is_a_contract(
     path.write_text(text)
     box, _ = toolbox([good, bad])
     assert box.generate("Go", template=str(path)).value == value
-    with pytest.raises(ContractError):
+    with pytest.raises(OutputValidationError):
         box.generate("Go", template=str(path))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from llmtool.config import Folders, Settings
-from llmtool.tasks.chat import Chat
+from llmtool.tasks.chat.chat import Chat
 from llmtool.toolbox import Toolbox
 
 ROUND = 160  # records; a multiple of the requests that are read at once, so that rounds are alike

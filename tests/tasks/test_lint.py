@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from llmtool.errors import TemplateError
+from llmtool.evals.lint import lint
 from llmtool.prompts.library import Library
-from llmtool.tasks.lint import lint
 
 HEAD = "llmtool: 1\nname: x\n"
 TESTED = "tests: [{vars: {text: Hi}}]\n"

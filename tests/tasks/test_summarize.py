@@ -15,12 +15,12 @@ from llmtool import Toolbox
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.types import Prompt, Tokenized
 from llmtool.errors import ContextOverflow, EngineError, InputError, UsageError
-from llmtool.tasks.kept import Kept
+from llmtool.tasks.pipeline.disk_cache import Kept
 from llmtool.tasks.results import Summary
-from llmtool.tasks.summing import facts
-from llmtool.tasks.summing.lengths import Style, parse_length
-from llmtool.tasks.summing.repeats import Unrepeated, without_repeats
-from llmtool.tasks.summing.work import SummaryProgress, SummaryText
+from llmtool.tasks.summarize import facts
+from llmtool.tasks.summarize.dedupe import RepetitionFilter, without_repeats
+from llmtool.tasks.summarize.length import Style, parse_length
+from llmtool.tasks.summarize.map_reduce import SummaryProgress, SummaryText
 
 IS_NOTE = "Write down the facts"
 IS_REFINED = "Write new notes"
@@ -196,7 +196,7 @@ def test_no_sentence_is_told_twice_as_it_is_written() -> None:
 )
 @example(["It rains", ". ", "It rains", "\n1", ". "])
 def test_pieces_tell_what_the_whole_would(pieces: list[str]) -> None:
-    told = Unrepeated()
+    told = RepetitionFilter()
     text = "".join([*(told.add(piece) for piece in pieces), told.end()])
     assert text.rstrip() == without_repeats("".join(pieces))
 
@@ -320,7 +320,7 @@ def test_texts_give_a_list_in_their_order_whatever_their_length() -> None:
 
 
 def test_a_text_that_fails_leaves_the_others_alone() -> None:
-    from llmtool.tasks.prepare import Case
+    from llmtool.tasks.pipeline.prepare import Case
 
     def reply(prompt: str) -> str:
         if "bomb" in prompt:

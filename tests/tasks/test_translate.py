@@ -14,12 +14,12 @@ from llmtool import Toolbox
 from llmtool.documents.types import Mask, Part
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.types import Failed
-from llmtool.errors import ContractError, InputError, UsageError
-from llmtool.tasks.prepare import Case
+from llmtool.errors import InputError, OutputValidationError, UsageError
+from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Translation
-from llmtool.tasks.translating.faults import find_fault, tidy
-from llmtool.tasks.translating.glossary import Glossary
-from llmtool.tasks.translating.marks import mark, merged
+from llmtool.tasks.translate.checks import find_fault, tidy
+from llmtool.tasks.translate.glossary import Glossary
+from llmtool.tasks.translate.placeholders import mark, merged
 from llmtool.text.languages import find_language
 
 GERMAN = {
@@ -275,13 +275,13 @@ def test_a_value_with_plurals_is_left_alone_and_told() -> None:
     assert result.warnings == (
         "1 of 2 passages was not translated (line 3: has plurals or choices of ICU)",
     )
-    with pytest.raises(ContractError, match="plurals"):
+    with pytest.raises(OutputValidationError, match="plurals"):
         made.translate(source, to="de", source="en", format="json", strict=True)
 
 
 def test_strict_makes_a_kept_passage_an_error_that_has_the_result() -> None:
     with pytest.raises(
-        ContractError, match=r"1 of 1 passage was not translated \(line 1: "
+        OutputValidationError, match=r"1 of 1 passage was not translated \(line 1: "
     ) as info:
         box(lambda text: "").translate("Good morning, everybody!", "German", strict=True)
     assert isinstance(info.value.result, Translation)

@@ -14,16 +14,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from llmtool.cli import output, signals
-from llmtool.cli.chat_loop import Loop
-from llmtool.cli.groups import EngineGroup
+from llmtool.cli.commands.chat.loop import Loop
+from llmtool.cli.options.groups import EngineGroup
+from llmtool.cli.terminal import console, signals
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
-from llmtool.engine.text_stream import ThoughtMarks
+from llmtool.engine.text_stream import ReasoningTags
 from llmtool.engine.types import Event, Failed, Request
 from llmtool.errors import Cancelled, LlmtoolError
 from llmtool.sessions.store import Sessions
-from llmtool.tasks.chat import Chat
+from llmtool.tasks.chat.chat import Chat
 from llmtool.toolbox import Toolbox
 
 
@@ -49,7 +49,7 @@ def main(folder: Path, script: dict[str, Any]) -> None:
     engine = SlowEngine(
         script.get("replies", "fine"),
         n_ctx=script.get("n_ctx", 4096),
-        marks=ThoughtMarks(start="<think>", end="</think>") if script.get("thinks") else None,
+        marks=ReasoningTags(start="<think>", end="</think>") if script.get("thinks") else None,
         cancellation=cancellation,
     )
     engine.delay = script.get("delay", 0.0)
@@ -68,12 +68,12 @@ def main(folder: Path, script: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    output.guard_standard_streams()
+    console.guard_standard_streams()
     try:
         main(Path(sys.argv[1]), json.loads(sys.argv[2]))
     except Cancelled as exc:
-        output.end_by_signal(exc.reason or signals.received())
+        console.end_by_signal(exc.reason or signals.received())
     except LlmtoolError as exc:
-        output.error(str(exc))
+        console.error(str(exc))
         os._exit(int(exc.exit_code))
     os._exit(0)

@@ -12,8 +12,8 @@ from command import LLMTOOL
 from terminal.screen import Terminal
 
 from llmtool.cli.app import COMMANDS, app, load_command
-from llmtool.cli.default_group import DEFAULT, DefaultGroup
-from llmtool.cli.help_page import lay_out
+from llmtool.cli.framework.default_group import DEFAULT, DefaultGroup
+from llmtool.cli.framework.help import lay_out
 
 Show = Callable[[tuple[str, ...], int], str]
 WIDTHS = [80, 60, 40, 30, 20]

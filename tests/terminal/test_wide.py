@@ -12,7 +12,7 @@ from command import LLMTOOL
 from rich.cells import cell_len
 from terminal.screen import Terminal
 
-from llmtool.cli import cells
+from llmtool.cli.terminal import cells
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Session, Turn
 
@@ -20,8 +20,8 @@ NAME = "会议记录摘要与后续行动"
 COLUMNS = [pytest.param(80, id="80"), pytest.param(30, id="30")]
 PROGRESS = """
 import sys, time
-from llmtool.cli import output
-from llmtool.cli.progress import RecordProgress
+from llmtool.cli.terminal import console
+from llmtool.cli.terminal.progress import RecordProgress
 with RecordProgress(sys.argv[1]) as progress:
     for done in (1, 2, 3):
         progress.show(done, 9)

@@ -1,0 +1,150 @@
+"""What every command that runs a model sets up: signals, notes, the toolbox."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from llmtool import config
+from llmtool.cli import first_run
+from llmtool.cli.options.groups import EngineGroup
+from llmtool.cli.terminal import console, inputs, signals
+from llmtool.cli.terminal.output_file import refuse_read
+from llmtool.cli.terminal.progress import DownloadProgress
+from llmtool.errors import UsageError
+from llmtool.toolbox import Toolbox
+
+if TYPE_CHECKING:
+    from llmtool.prompts.library import Library
+
+_SLOW_LOAD_SECONDS = 0.7
+
+
+def find_folders() -> config.Folders:
+    """Return the folders of this user; reads no settings, which may be what is to be mended."""
+    return config.find_folders(os.environ)
+
+
+def start(
+    *, color: str = "auto", quiet: bool = False, offline: bool = False
+) -> tuple[config.Folders, config.Settings]:
+    """Return the folders and the settings of this user, flags applied, and set the output up."""
+    folders = find_folders()
+    settings = config.load_settings(os.environ, folders.config_file)
+    if offline:
+        settings = msgspec.structs.replace(settings, offline=True)
+    console.configure(color=settings.color if color == "auto" else color, quiet=quiet)
+    return folders, settings
+
+
+def start_anyway(*, color: str, quiet: bool) -> tuple[config.Folders, config.Settings, list[str]]:
+    """Do the same, and return what is wrong with the settings; then only those of variables count.
+
+    Where a variable is wrong, none does.
+    """
+    folders, settings = find_folders(), config.Settings()
+    wrong: list[str] = []
+    for file in (folders.config_file, Path(os.devnull)):
+        try:
+            settings = config.load_settings(os.environ, file)
+            break
+        except UsageError as exc:
+            wrong.append(str(exc))
+    console.configure(color=settings.color if color == "auto" else color, quiet=quiet)
+    return folders, settings, list(dict.fromkeys(wrong))
+
+
+def open_library(folders: config.Folders) -> Library:
+    """Return the templates of this user and the built-in ones."""
+    from llmtool.prompts.library import Library
+
+    return Library(user_folders=folders.prompt_folders)
+
+
+def reads(folders: config.Folders, template: str | None, *others: str | None) -> Iterator[str]:
+    """Yield the files that a command reads: a template's, those that it extends, and others.
+
+    The model's are not among them: `open_toolbox`, which finds it, looks at those.
+    """
+    yield from filter(None, others)
+    if template is not None:
+        yield from (str(path) for path, _ in open_library(folders).lineage(template))
+
+
+def open_toolbox(
+    folders: config.Folders,
+    settings: config.Settings,
+    engine: EngineGroup,
+    *writes: str | None,
+) -> Toolbox:
+    """Return a toolbox on the chosen model, found or fetched, that signals can stop.
+
+    Raises:
+        UsageError: a file that the command `writes` is one of the model's.
+        LlmtoolError: as finding and fetching the model say.
+    """
+    model = engine.model
+    asked = None
+    if model is None and settings.model is None and first_run.can_ask():
+        model = asked = first_run.ask(settings)
+    box = Toolbox(
+        model,
+        n_ctx=engine.ctx_size,
+        n_threads=engine.threads,
+        n_gpu_layers=engine.n_gpu_layers,
+        n_parallel=engine.parallel,
+        kv_type=engine.kv_type.value,
+        prefix_cache=not engine.no_cache,
+        settings=settings,
+        folders=folders,
+        cancellation=signals.install(),
+    )
+    box.on_load_progress = _LoadStatus()
+    with DownloadProgress(model or settings.model or "starter", quiet=console.is_quiet()) as bar:
+        box.on_download_progress, box.on_note = bar, bar.note
+        found = box.find_model()
+    for path in filter(None, writes):
+        refuse_read(path, map(str, found.parts))
+    signals.name_model(found.name)
+    if asked is not None:
+        first_run.remember(folders, asked)
+    if box.uses_starter_unasked:
+        console.note(
+            "no model chosen: using the starter model, which is small and weak "
+            "(choose one with -m or `llmtool config set model`)"
+        )
+    box.warm_up()
+    return box
+
+
+def parse_params(pairs: list[str]) -> dict[str, Any]:
+    """Return the values of `-p KEY=VALUE`; a value is text, whatever it looks like."""
+    values = {}
+    for pair in pairs:
+        key, mark, value = pair.partition("=")
+        if not mark or not key:
+            raise UsageError(f"-p {pair}: write it as KEY=VALUE")
+        values[key] = inputs.read_argument(value, name=f"-p {key}")
+    return values
+
+
+class _LoadStatus:
+    """Shows how far loading is, on a terminal, when it takes long."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._shown = False
+
+    def __call__(self, done: float, total: float) -> None:
+        if time.perf_counter() - self._started < _SLOW_LOAD_SECONDS:
+            return
+        if done < total:
+            console.status(f"loading the model {done / total:4.0%}")
+            self._shown = True
+        elif self._shown:
+            console.status("")

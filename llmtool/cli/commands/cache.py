@@ -1,0 +1,121 @@
+"""`llmtool cache`: what is kept of earlier prompts, and throwing it away."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from llmtool.cli.framework.app_factory import HELP, new_app
+from llmtool.cli.options import types as o
+from llmtool.sizes import format_bytes, format_count
+
+if TYPE_CHECKING:
+    from llmtool.engine.llama.prompt_cache.store import PrefixCache
+
+app = new_app(
+    "List the prompts kept for reuse, and throw them away.", epilog="Example: llmtool cache ls"
+)
+_EMPTY = "no prompts are kept for reuse"
+
+
+def _open(*, color: str, quiet: bool) -> PrefixCache:
+    from llmtool.cli import bootstrap
+    from llmtool.engine.llama.prompt_cache.store import PrefixCache
+
+    folders, settings = bootstrap.start(color=color, quiet=quiet)
+    return PrefixCache(folders.cache / "prefix", limit_bytes=settings.prefix_cache_mb * 10**6)
+
+
+@app.command("ls", context_settings=HELP, epilog="Example: llmtool cache ls --json")
+def ls(
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """List the beginnings of prompts that are kept, the last used first."""
+    from llmtool.cli.render import tables
+    from llmtool.cli.terminal import console
+
+    cache = _open(color=color.value, quiet=quiet)
+    entries = cache.entries()
+    total = sum(entry.size_bytes for entry in entries)
+    if json:
+        console.write_json(
+            {
+                "path": str(cache.folder),
+                "size_bytes": total,
+                "limit_bytes": cache.limit_bytes,
+                "entries": [
+                    {
+                        "key": entry.key,
+                        "model": entry.note.get("model"),
+                        "n_tokens": entry.note.get("n_tokens"),
+                        "size_bytes": entry.size_bytes,
+                        "last_used": time.strftime(
+                            "%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry.used_at)
+                        ),
+                    }
+                    for entry in entries
+                ],
+            }
+        )
+        return
+    tables.table(
+        ["model", "tokens", "size", "last used"],
+        [
+            (
+                str(entry.note.get("model", "-")),
+                str(entry.note.get("n_tokens", "-")),
+                format_bytes(entry.size_bytes),
+                time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used_at)),
+            )
+            for entry in entries
+        ],
+        right=["tokens", "size"],
+    )
+    said = f"{format_bytes(total)} of at most {format_bytes(cache.limit_bytes)}"
+    if not cache.limit_bytes:
+        said = f"{format_bytes(total)}; keeping prompts is switched off (prefix_cache_mb = 0)"
+    console.note(said if entries or not cache.limit_bytes else _EMPTY)
+
+
+@app.command("clear", context_settings=HELP, epilog="Example: llmtool cache clear --dry-run")
+def clear(
+    dry_run: o.DryRemovalOption = False,
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Remove all that is kept for reuse; the next runs are slower once.
+
+    That is states, replies of tests, notes, scores and the index of sessions. Sessions stay.
+    """
+    from llmtool.cli.terminal import console
+    from llmtool.evals import reply_cache
+    from llmtool.sessions.store import INDEX_NAME
+    from llmtool.tasks.pipeline.disk_cache import Kept
+
+    cache = _open(color=color.value, quiet=quiet)
+    folder = cache.folder.parent
+    cleared = [
+        cache.clear(dry_run=dry_run),
+        reply_cache.clear(folder / reply_cache.FOLDER, dry_run=dry_run),
+        *(Kept(folder / name).clear(dry_run=dry_run) for name in ("notes", "anchors")),
+    ]
+    index = folder / INDEX_NAME
+    if index.exists():
+        from llmtool.sessions.search import forget
+
+        cleared.append((1, index.stat().st_size))
+        if not dry_run:
+            forget(index)
+    n_files, size = (sum(each) for each in zip(*cleared, strict=True))
+    if json:
+        console.write_json({"files": n_files, "size_bytes": size})
+    elif n_files:
+        freed = "would free" if dry_run else "freed"
+        console.note(f"{freed} {format_bytes(size)}: {format_count(n_files, 'file')}")
+    else:
+        console.note(_EMPTY)

@@ -1,0 +1,251 @@
+"""Lines from a person: with history, editing and completion, or as plain as the terminal is.
+
+The only importer of prompt_toolkit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from llmtool import files
+from llmtool.cli.terminal import console, signals
+from llmtool.errors import Cancelled
+
+if TYPE_CHECKING:
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.completion import Completion
+    from prompt_toolkit.document import Document
+    from prompt_toolkit.history import History
+
+QUOTES = '"""'
+_PROMPT = "> "
+_MORE = ". "
+# What comes after the words so far: candidates for the last of them, None for file names.
+Complete = Callable[[list[str]], Iterable[str] | None]
+
+
+class LineReader(Protocol):
+    def read(self, default: str = "") -> str:
+        """Return what was typed; text in triple quotation marks may have several lines.
+
+        Raises:
+            EOFError: Ctrl-D, or the input has ended.
+            KeyboardInterrupt: Ctrl-C; what was typed is given up.
+            Cancelled: another stop signal came.
+        """
+        ...
+
+
+def is_open(text: str) -> bool:
+    """Whether text has begun with triple quotation marks that are not closed yet."""
+    start = text.lstrip()
+    if not start.startswith(QUOTES):
+        return False
+    rest = start[len(QUOTES) :].rstrip()
+    return not rest.endswith(QUOTES)
+
+
+def unquote(text: str) -> str:
+    """Return what stands within triple quotation marks, where they are all around it."""
+    start = text.strip()
+    if len(start) >= 2 * len(QUOTES) and start.startswith(QUOTES) and start.endswith(QUOTES):
+        return start[len(QUOTES) : -len(QUOTES)].strip("\n")
+    return text
+
+
+class PlainReader:
+    """Reads lines as the terminal gives them, prompts on stderr: for `TERM=dumb` and the like."""
+
+    def read(self, default: str = "") -> str:
+        if default:
+            console.say(f"{default}\n")
+        lines = [self._read_line(_PROMPT)]
+        while is_open("\n".join(lines)):
+            try:
+                lines.append(self._read_line(_MORE))
+            except EOFError:
+                break
+        return unquote("\n".join(lines))
+
+    def _read_line(self, prompt: str) -> str:
+        console.say(prompt)
+        line = b""
+        try:
+            with signals.interruptible():
+                while not line.endswith(b"\n"):
+                    byte = os.read(console.STDIN, 1)
+                    if not byte:
+                        break
+                    line += byte
+        except Cancelled as exc:
+            console.say("\n")
+            if exc.reason == signal.SIGINT:
+                raise KeyboardInterrupt from None
+            raise
+        if not line:
+            console.say("\n")
+            raise EOFError
+        return line.decode("utf-8", "replace").rstrip("\r\n")
+
+
+class EditedReader:
+    """Reads with prompt_toolkit.
+
+    Args:
+        history: a private file of earlier lines; None remembers them for this time alone.
+        complete: what may follow.
+        status: the line at the foot of the terminal, for a width in columns.
+    """
+
+    def __init__(
+        self, *, history: Path | None, complete: Complete, status: Callable[[int], str]
+    ) -> None:
+        self._status = status
+        self._session = _make_session(history, complete, self._toolbar)
+
+    def _toolbar(self) -> str:
+        return self._status(self._session.output.get_size().columns)
+
+    def read(self, default: str = "") -> str:
+        try:
+            text = self._session.prompt(default=default, pre_run=self._watch_signals)
+        finally:
+            signals.reinstall()
+        return unquote(str(text))
+
+    def _watch_signals(self) -> None:
+        """Let the signals that end us end the prompt first, which gives the terminal back."""
+        app = self._session.app
+        loop = asyncio.get_running_loop()
+
+        def stop(number: int) -> None:
+            if not app.is_done:
+                app.exit(exception=signals.stopped(number))
+
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, stop, number)
+
+
+def _make_session(
+    history: Path | None, complete: Complete, toolbar: Callable[[], str]
+) -> PromptSession[str]:
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.filters import Condition
+    from prompt_toolkit.history import InMemoryHistory
+    from prompt_toolkit.key_binding import KeyBindings
+    from prompt_toolkit.output import ColorDepth
+    from prompt_toolkit.styles import Style
+
+    keys = KeyBindings()
+
+    @keys.add("escape", "enter")
+    def _(event: Any) -> None:
+        event.current_buffer.insert_text("\n")
+
+    completer = _completer(complete)
+
+    @keys.add("tab")
+    def _(event: Any) -> None:
+        # A menu may not be there yet when the key is: what has one continuation gets it at once.
+        buffer = event.current_buffer
+        found = list(completer.get_completions(buffer.document, None))
+        if len(found) == 1:
+            buffer.cancel_completion()
+            buffer.apply_completion(found[0])
+        elif buffer.complete_state:
+            buffer.complete_next()
+        else:
+            buffer.start_completion(insert_common_part=True)
+
+    @Condition
+    def has_more() -> bool:
+        return is_open(session.default_buffer.text)
+
+    @Condition
+    def is_command() -> bool:
+        return session.default_buffer.text.startswith("/")
+
+    colored = console.use_color(console.STDOUT)
+    session: PromptSession[str] = PromptSession(
+        [("class:prompt", _PROMPT)],
+        history=InMemoryHistory() if history is None else open_history(history),
+        completer=completer,
+        complete_while_typing=is_command,
+        bottom_toolbar=lambda: [("class:bottom-toolbar.text", toolbar())],
+        key_bindings=keys,
+        multiline=has_more,
+        prompt_continuation=_MORE,
+        enable_open_in_editor=True,
+        tempfile_suffix=".md",
+        reserve_space_for_menu=4,
+        color_depth=None if colored else ColorDepth.DEPTH_1_BIT,
+        style=Style(
+            [
+                ("prompt", "bold"),
+                ("bottom-toolbar", "noreverse fg:ansibrightblack" if colored else "noreverse"),
+            ]
+        ),
+    )
+    return session
+
+
+def _completer(complete: Complete) -> Any:
+    from prompt_toolkit.completion import Completer, Completion, PathCompleter
+    from prompt_toolkit.document import Document
+
+    paths = PathCompleter(expanduser=True)
+
+    class WordCompleter(Completer):
+        def get_completions(self, document: Document, event: Any) -> Iterable[Completion]:
+            text = document.text_before_cursor
+            if not text.startswith("/") or "\n" in text:
+                return
+            words = text.split(" ")
+            found = complete(words)
+            if found is None:
+                rest = Document(words[-1])
+                yield from paths.get_completions(rest, event)
+                return
+            for word in found:
+                if word.startswith(words[-1]):
+                    yield Completion(word, start_position=-len(words[-1]))
+
+    return WordCompleter()
+
+
+def open_history(path: Path) -> History:
+    """Return the lines of all conversations, which several processes may add to at once."""
+    from datetime import datetime
+
+    from prompt_toolkit.history import FileHistory
+
+    name = _private(path)
+
+    class WholeEntries(FileHistory):
+        """Writes an entry in one piece, so that no other stands in the middle of it."""
+
+        def store_string(self, string: str) -> None:
+            lines = "".join(f"+{line}\n" for line in string.split("\n"))
+            # On a full disk the line is remembered for this time alone.
+            with contextlib.suppress(OSError), open(name, "ab", buffering=0) as file:
+                file.write(f"\n# {datetime.now()}\n{lines}".encode("utf-8", "replace"))
+
+    return WholeEntries(name)
+
+
+def _private(path: Path) -> str:
+    """Make a file that is its owner's alone, if it is not there; return its name."""
+    try:
+        files.make_folder(path.parent)
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        return str(path)
+    except OSError:
+        return os.devnull  # the chat goes on; lines are remembered for this time alone

@@ -1,0 +1,195 @@
+"""`llmtool classify eval`: labelled texts in, figures, mistakes and a plot out."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import msgspec
+
+from llmtool.cli import bootstrap
+from llmtool.cli.commands.classify import (
+    labels as labels_input,
+)
+from llmtool.cli.commands.classify import (
+    plot as labels_plot,
+)
+from llmtool.cli.commands.classify import (
+    render,
+)
+from llmtool.cli.commands.classify import (
+    run as labels_command,
+)
+from llmtool.cli.options import groups as g
+from llmtool.cli.render import tables
+from llmtool.cli.terminal import console
+from llmtool.cli.terminal.output_file import check, open_sink
+from llmtool.cli.terminal.progress import RecordProgress
+from llmtool.errors import UsageError
+from llmtool.tasks.classify import evaluate as measure
+from llmtool.tasks.classify.balanced import BalancedLabelling
+from llmtool.tasks.classify.evaluate import Baseline, Evaluation, Texts
+from llmtool.tasks.options import ClassifyOptions
+from llmtool.toolbox import Toolbox
+
+_SHOWN_MISTAKES, _SHOWN_LABELS = 5, 12
+
+
+def run(
+    data: str,
+    *,
+    text_field: str | None,
+    label_field: str,
+    split: str | None,
+    labels: g.LabelsGroup,
+    baselines: bool,
+    compare: bool,
+    plot: str | None,
+    view: g.PrintGroup,
+    engine: g.EngineGroup,
+    common: g.CommonGroup,
+) -> None:
+    """Print how well labelled texts are classified.
+
+    Raises:
+        UsageError: an option or a label does not fit.
+        InputError: the data are broken.
+    """
+    if labels.multi:
+        raise UsageError("eval measures one label a text, and not --multi")
+    if labels.calibrate is not None and os.path.realpath(labels.calibrate) == os.path.realpath(
+        data
+    ):
+        raise UsageError("the texts that are measured must not be those of --calibrate")
+    folders, settings = bootstrap.start(
+        color=common.color.value, quiet=common.quiet, offline=engine.offline
+    )
+    reads = tuple(bootstrap.reads(folders, labels.template, data, *labels.reads))
+    check(view.output, reads=reads)
+    if plot is not None:
+        labels_plot.check(plot, reads=reads)
+    names, options = labels_input.read_options(
+        labels, text_field=text_field, label_field=label_field
+    )
+    rows = labels_input.read_labelled(
+        data, text_field=text_field, label_field=label_field, split=split
+    )
+    texts = Texts(tuple(row["text"] for row in rows), tuple(row["label"] for row in rows))
+    if names is None and labels.template is None:
+        names = dict.fromkeys(sorted(set(texts.labels)), "")
+    labels_input.tell_left_out(folders, labels, names)
+    box = bootstrap.open_toolbox(folders, settings, engine, view.output, plot)
+    labelling = box.prepare_labels(names, options)
+    if labels.calibrate is not None:
+        labels_command.calibrate(
+            box, labelling, labels.calibrate, text_field=text_field, label_field=label_field
+        )
+    with RecordProgress() as progress:
+        if isinstance(labelling, BalancedLabelling):
+            labelling.on_scored = lambda n: progress(n, len(rows))
+            found = measure.evaluate(box, labelling, texts)
+            console.note("scored as if each label were about as frequent as another in these texts")
+        else:
+            found = measure.evaluate(box, labelling, texts, on_progress=progress)
+    others: list[Baseline] = []
+    if compare:
+        others += _compare(box, names, options, texts)
+    if baselines:
+        for generation in (measure.constrained_generation, measure.free_generation):
+            with RecordProgress("written: ") as progress:
+                others.append(generation(box, labelling.names, texts, on_progress=progress))
+    if plot is not None:
+        labels_plot.draw(found, plot, title=f"{labelling.template.name} on {labelling.model}")
+    with open_sink(view.output) as sink:
+        if view.json:
+            told = {**msgspec.to_builtins(found), "others": msgspec.to_builtins(others)}
+            console.write_json(told, sink)
+        elif sink.is_terminal:
+            _draw(found, others)
+        else:
+            for name, value in _figures(found):
+                sink.write(f"{name}\t{value}\n")
+            for each in others:
+                sink.write(f"{each.name}\t{each.accuracy:.3f}\t{each.macro_f1:.3f}\n")
+
+
+def _compare(
+    box: Toolbox,
+    names: dict[str, str] | None,
+    options: ClassifyOptions,
+    texts: Texts,
+) -> list[Baseline]:
+    """Return the same texts under the other ways to score labels."""
+    compared = []
+    for form in ("completion", "chat"):
+        for calibrate in ("auto", "none"):
+            changed: ClassifyOptions = {**options, "form": form, "calibrate": calibrate}
+            labelling = box.prepare_labels(names, changed)
+            with RecordProgress(f"as a {form}: ") as progress:
+                other = measure.evaluate(box, labelling, texts, on_progress=progress)
+            what = "what the model favours taken out" if calibrate == "auto" else "raw"
+            compared.append(
+                Baseline(
+                    name=f"scored as a {form}, {what}",
+                    accuracy=other.accuracy,
+                    macro_f1=other.macro_f1,
+                    texts_per_second=other.texts_per_second,
+                )
+            )
+    return compared
+
+
+def _figures(found: Evaluation) -> list[tuple[str, str]]:
+    return [
+        ("texts", str(found.n_texts)),
+        ("accuracy", f"{found.accuracy:.3f}"),
+        ("macro-F1", f"{found.macro_f1:.3f}"),
+        ("expected calibration error", f"{found.ece:.3f}"),
+        ("calibrated on labelled texts", "yes" if found.calibrated else "no"),
+        ("texts per second", f"{found.texts_per_second:.1f}"),
+    ]
+
+
+def _draw(found: Evaluation, others: list[Baseline]) -> None:
+    tables.fields(_figures(found))
+    if others:
+        console.stdout.write("\n")
+        tables.table(
+            ["other ways", "accuracy", "macro-F1", "no label", "per second"],
+            [
+                (
+                    each.name,
+                    f"{each.accuracy:.3f}",
+                    f"{each.macro_f1:.3f}",
+                    str(each.n_unclear),
+                    f"{each.texts_per_second:.1f}",
+                )
+                for each in others
+            ],
+            right=["accuracy", "macro-F1", "no label", "per second"],
+        )
+    if len(found.labels) <= _SHOWN_LABELS:
+        console.stdout.write("\n")
+        _confusion(found)
+    else:
+        console.note("too many labels for a matrix here: --plot FILE and --json have it")
+    if found.mistakes:
+        console.stdout.write("\n")
+        tables.table(
+            ["score", "label", "expected", "surest mistakes"],
+            [
+                (f"{each.score:.2f}", each.label, each.expected, " ".join(each.text.split())[:300])
+                for each in found.mistakes[:_SHOWN_MISTAKES]
+            ],
+            right=["score"],
+        )
+
+
+def _confusion(found: Evaluation) -> None:
+    """Draw how many texts of each label got which; columns are numbered like the rows."""
+    numbers = [str(i + 1) for i in range(len(found.labels))]
+    rows: list[tuple[Any, ...]] = []
+    for number, name, counts in zip(numbers, found.labels, found.confusion, strict=True):
+        right = counts[int(number) - 1] / max(sum(counts), 1)
+        rows.append((f"{number} {name}", *map(str, counts), render.bar(right, 10)))
+    tables.table(["is, got", *numbers, "right"], rows, right=numbers)

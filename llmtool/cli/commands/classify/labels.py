@@ -1,0 +1,172 @@
+"""Labels, their options and labelled texts, as they come from a command line and from files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from typing import Any
+
+from llmtool.batch.readers import Reader, Record
+from llmtool.cli import bootstrap
+from llmtool.cli.options import groups as g
+from llmtool.cli.terminal import console, inputs
+from llmtool.config import Folders
+from llmtool.errors import InputError, UsageError
+from llmtool.sizes import format_count
+from llmtool.tasks.classify.labels import same_as
+from llmtool.tasks.options import ClassifyOptions
+
+
+def read_options(
+    labels: g.LabelsGroup, *, text_field: str | None = None, label_field: str = "label"
+) -> tuple[dict[str, str] | None, ClassifyOptions]:
+    """Return the labels with their descriptions, None for the template's, and the options.
+
+    Raises:
+        UsageError, InputError: an option or a file is wrong.
+    """
+    if labels.calibrate is not None and labels.multi:
+        raise UsageError("--calibrate is for one label a text, and not for --multi")
+    if labels.calibrate is not None and (labels.raw or labels.no_fit):
+        raise UsageError("--calibrate and --raw or --no-fit contradict each other")
+    if labels.balanced:
+        for name, value in (
+            ("--calibrate", labels.calibrate),
+            ("--raw", labels.raw),
+            ("--no-fit", labels.no_fit),
+            ("--prior", labels.prior),
+            ("--multi", labels.multi),
+        ):
+            if value:
+                raise UsageError(f"--balanced and {name} contradict each other")
+    system = labels.system
+    options: ClassifyOptions = {
+        "system": system if system is None else inputs.read_argument(system, name="--system"),
+        "variables": bootstrap.parse_params(labels.param or []),
+        "prior": read_prior(labels.prior),
+        "calibrate": _calibrate(labels),
+        "form": labels.form.value if labels.form else None,
+        "multi": labels.multi,
+    }
+    if labels.template is not None:
+        options["template"] = labels.template
+    if labels.examples is not None:
+        options["examples"] = read_labelled(
+            labels.examples, text_field=text_field, label_field=label_field
+        )
+    return read_labels(labels.label or []), options
+
+
+def tell_left_out(folders: Folders, labels: g.LabelsGroup, names: dict[str, str] | None) -> None:
+    """Say how many examples of a template are of labels that others were named for."""
+    if names is None or labels.template is None or labels.examples is not None:
+        return
+    template = bootstrap.open_library(folders).load(labels.template)
+    spellings = {same_as(name) for name in names}
+    n = sum(same_as(each.output) not in spellings for each in template.examples)
+    if n:
+        console.note(
+            f"{n} of the {format_count(len(template.examples), 'example')} of {template.name!r} "
+            "are of labels that -l replaces: left out"
+        )
+
+
+def _calibrate(labels: g.LabelsGroup) -> str:
+    if labels.balanced:
+        return "balanced"
+    return "none" if labels.raw else "anchors" if labels.no_fit else "auto"
+
+
+def read_labels(arguments: list[str]) -> dict[str, str] | None:
+    """Return names with descriptions from `a,b`, `name=description` and `@file`; None from nothing.
+
+    Raises:
+        UsageError: a name is there twice or empty.
+        InputError: a file cannot be read.
+    """
+    if not arguments:
+        return None
+    found: list[tuple[str, str]] = []
+    for argument in arguments:
+        text = inputs.read_argument(argument, name="--label")
+        if text.startswith("@"):
+            lines = inputs.read_file(text[1:]).splitlines()
+            found += [_label(line) for line in lines if line.strip()]
+        elif "=" in text:
+            if re.search(r",\s*[\w-]+\s*=", text):
+                raise UsageError(f"--label {text}: a label with a description needs its own -l")
+            found.append(_label(text))
+        else:
+            found += [(name.strip(), "") for name in text.split(",")]
+    names = Counter(name for name, _ in found)
+    twice = [name for name, n in names.items() if n > 1]
+    if twice:
+        raise UsageError(f"the label {twice[0]!r} is there twice")
+    return dict(found)
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, _, description = text.partition("=")
+    return name.strip(), description.strip()
+
+
+def read_prior(text: str | None) -> dict[str, float] | None:
+    """Return shares from `a=9,b=1`.
+
+    Raises:
+        UsageError: it is not of that form.
+    """
+    if text is None:
+        return None
+    prior = {}
+    for part in inputs.read_argument(text, name="--prior").split(","):
+        name, mark, number = part.rpartition("=")
+        try:
+            prior[name.strip()] = float(number)
+        except ValueError:
+            mark = ""
+        if not mark:
+            raise UsageError(f"--prior {part}: write it as LABEL=NUMBER")
+    return prior
+
+
+def read_labelled(
+    path: str,
+    *,
+    text_field: str | None = None,
+    label_field: str = "label",
+    split: str | None = None,
+) -> list[dict[str, Any]]:
+    """Return the labelled texts of a JSONL or CSV file, as `text` and `label`.
+
+    Raises:
+        InputError: the file or a row of it is broken, or has no text or label.
+    """
+    reader = Reader("csv" if path.lower().endswith((".csv", ".tsv")) else "jsonl", [path])
+    found = []
+    for record in filter(None, reader):
+        if record.error is not None:
+            raise record.error
+        if split is not None and record.fields.get("split") != split:
+            continue
+        field = text_field or _text_field(record, label_field)
+        values = {}
+        for name in (field, label_field):
+            value = record.fields.get(name)
+            if isinstance(value, (bool, int)):
+                value = json.dumps(value)
+            if not isinstance(value, str) or not value.strip():
+                known = ", ".join(record.fields) or "none"
+                raise InputError(f"{record.place}: no text under {name!r} (there are: {known})")
+            values[name] = value
+        found.append({"text": values[field], "label": values[label_field].strip()})
+    if not found:
+        what = f" of split {split!r}" if split else ""
+        raise InputError(f"{path}: there are no labelled texts{what}")
+    return found
+
+
+def _text_field(record: Record, label_field: str) -> str:
+    others = [name for name in record.fields if name not in (label_field, "split")]
+    return others[0] if len(others) == 1 else "text"

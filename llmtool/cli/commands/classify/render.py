@@ -1,0 +1,135 @@
+"""What a classification looks like: a table with bars on a terminal, the label in a pipe."""
+
+from __future__ import annotations
+
+from llmtool.cli.options import groups as g
+from llmtool.cli.render import tables
+from llmtool.cli.terminal import console
+from llmtool.cli.terminal.output_file import open_sink
+from llmtool.engine.types import Failed
+from llmtool.tasks.classify.classifier import Classifier
+from llmtool.tasks.classify.explain import SentenceWeight
+from llmtool.tasks.classify.explain import explain as weigh
+from llmtool.tasks.pipeline.prepare import Case
+from llmtool.tasks.results import Classification
+from llmtool.toolbox import Toolbox
+
+_BAR_WIDTH = 20
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def one(
+    box: Toolbox,
+    labelling: Classifier,
+    case: Case,
+    *,
+    view: g.PrintGroup,
+    top: int | None = None,
+    scores: bool = False,
+    explain: bool = False,
+) -> Classification:
+    """Classify one text, print the outcome and return it.
+
+    Raises:
+        LlmtoolError: it failed.
+    """
+    weights: tuple[SentenceWeight, ...] = ()
+    if explain:
+        result, weights = weigh(labelling, box.engine, case)
+    else:
+        (outcome,) = labelling.outcomes(box.engine, [case])
+        if isinstance(outcome, Failed):
+            raise outcome.error
+        result = outcome
+    with open_sink(view.output) as sink:
+        if view.json:
+            _write_json(sink, result, weights)
+        elif sink.is_terminal:
+            table(result, top=top)
+            if weights:
+                console.stdout.write("\n")
+                sentences(weights)
+        else:
+            sink.write("".join(_lines(result, top=top, scores=scores)))
+            for each in weights:
+                sink.write(f"{each.weight:+.2f}\t{' '.join(each.text.split())}\n")
+    for warning in result.warnings:
+        console.note(warning)
+    if view.stats:
+        statistics(result)
+    return result
+
+
+def _write_json(
+    sink: console.Result, result: Classification, weights: tuple[SentenceWeight, ...]
+) -> None:
+    import msgspec
+
+    told = result.to_dict()
+    if weights:
+        told["explanation"] = msgspec.to_builtins(weights)
+    console.write_json(told, sink)
+
+
+def _lines(result: Classification, *, top: int | None, scores: bool) -> list[str]:
+    """Return the lines of a pipe: the label, or each of the best with its score behind a tab."""
+    if not scores and top is None:
+        return [result.text + "\n"]
+    shown = ranked(result)[:top] if top is not None else ranked(result)
+    return [f"{name}\t{score:.4f}\n" if scores else f"{name}\n" for name, score in shown]
+
+
+def ranked(result: Classification) -> list[tuple[str, float]]:
+    """Return labels and scores, the best first; the order of the labels decides between equals."""
+    return sorted(result.scores.items(), key=lambda each: -each[1])
+
+
+def table(result: Classification, *, top: int | None = None) -> None:
+    """Draw labels with their scores as bars, the best first."""
+    fitting = result.text.splitlines() if result.labels is not None else []
+    tables.table(
+        ["label", "score", ""],
+        [
+            (name, f"{score:.2f}", bar(score) + (" fits" if name in fitting else ""))
+            for name, score in ranked(result)[:top]
+        ],
+        right=["score"],
+    )
+
+
+def sentences(weights: tuple[SentenceWeight, ...]) -> None:
+    """Draw how much each sentence speaks for the label, or against it."""
+    most = max(max(abs(each.weight) for each in weights), 1e-9)
+    tables.table(
+        ["weight", "", "sentence"],
+        [
+            (
+                f"{each.weight:+.2f}",
+                ("+" if each.weight > 0 else "-") * round(abs(each.weight) / most * 8),
+                " ".join(each.text.split()),
+            )
+            for each in weights
+        ],
+        right=["weight"],
+    )
+
+
+def statistics(result: Classification) -> None:
+    """Say on stderr what it took."""
+    usage = result.usage
+    console.note(
+        f"{result.seconds:.3f} s, {usage.prompt_tokens} prompt tokens "
+        f"({usage.cached_tokens} from the cache)"
+    )
+
+
+def bar(share: float, width: int = _BAR_WIDTH) -> str:
+    """Return a bar in eighths of a character.
+
+    Example:
+        >>> bar(0.5, 4)
+        '██'
+    """
+    eighths = round(share * width * 8)
+    whole, rest = divmod(eighths, 8)
+    return "█" * whole + (_EIGHTHS[rest] if rest else "")

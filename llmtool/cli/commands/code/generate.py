@@ -1,0 +1,231 @@
+"""What `code` does with its options: one request or a batch, code on stdout, exit codes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from llmtool.cli import batch as batches
+from llmtool.cli import bootstrap
+from llmtool.cli.commands.code.options import CodeGroup, TellGroup
+from llmtool.cli.options import groups as g
+from llmtool.cli.render import result as show
+from llmtool.cli.terminal import console, inputs, signals
+from llmtool.cli.terminal.output_file import check, open_sink
+from llmtool.engine.types import Failed
+from llmtool.errors import OutputValidationError, UsageError
+from llmtool.sizes import format_count
+from llmtool.tasks.code.generate import Writing, broken
+from llmtool.tasks.code.results import Code, RanTests
+from llmtool.tasks.code.run_tests import PLACE, TestCommand
+from llmtool.tasks.options import CodeOptions
+from llmtool.tasks.pipeline.prepare import Case
+from llmtool.tasks.pipeline.records import Binding, fill
+from llmtool.text.code_languages import CodeLanguage, find_language, language_of_file
+from llmtool.toolbox import Toolbox
+
+
+def write(
+    request: str | None,
+    *,
+    template: str,
+    code: CodeGroup,
+    tell: TellGroup,
+    sampling: g.SamplingGroup,
+    source: g.SourceGroup,
+    view: g.PrintGroup,
+    batch: g.BatchGroup,
+    engine: g.EngineGroup,
+    common: g.CommonGroup,
+) -> None:
+    """Print the code that a request asks for, or the rows of a batch.
+
+    Raises:
+        OutputValidationError: the code has an error; it is printed before, unless that was refused.
+        LlmtoolError: as writing says.
+    """
+    folders, settings = bootstrap.start(
+        color=common.color.value, quiet=common.quiet, offline=engine.offline
+    )
+    if batch.each is not None and code.run_tests is not None:
+        raise UsageError("--run-tests is about one request, without --each")
+    options = read_options(code, tell, sampling, view=view)
+    options["template"] = template
+    given = frozenset(options.get("variables") or ())
+    reads = bootstrap.reads(folders, template, *(source.file or []))
+    if batch.each is not None:
+        reader = batches.open_reader(batch, source, view, reads=reads)
+        prompt = None if request is None else inputs.read_argument(request)
+    else:
+        batches.refuse(batch)
+        check(view.output, reads=reads)
+        prompt, material = inputs.gather(
+            request, source.file or [], no_stdin=source.no_stdin, errors=source.errors.value
+        )
+        if prompt is None:
+            prompt, material = material, None  # what stands alone is the request
+    box = bootstrap.open_toolbox(folders, settings, engine, view.output)
+    writing = box.prepare_code(options, strict=batch.each is not None)
+    if batch.each is not None:
+        alone = prompt is None and {"prompt", "input"} <= writing.template.inputs.keys()
+        binding, _ = Binding.make(
+            writing.template,
+            prompt=prompt,
+            field=batch.field,
+            given=given | {"input"} if alone else given,
+        )
+        if view.dry_run:
+            batches.preview(box, writing, binding, reader, view=view)
+            return
+        seed = sampling.seed
+        batches.run(box, writing, binding, reader, batch=batch, view=view, seed=seed)
+        return
+    case = fill(writing.template, prompt=prompt, input=material, given=given)
+    one(box, writing, case, view=view, strict=code.strict)
+
+
+def read_options(
+    code: CodeGroup,
+    tell: TellGroup,
+    sampling: g.SamplingGroup,
+    *,
+    view: g.PrintGroup,
+    file: str | None = None,
+    is_patch: bool = False,
+) -> CodeOptions:
+    """Return the options of `write_code`; `file` is one whose name says the language.
+
+    With `is_patch` the output is a patch, and no place where tests find the code.
+
+    Raises:
+        UsageError: the language is unknown, or the tests would not find the code.
+    """
+    if is_patch and code.run_tests is not None and PLACE not in code.run_tests:
+        raise UsageError("the tests need to find the mended code: write {} for its file")
+    if view.json and view.output and code.run_tests is not None and PLACE not in code.run_tests:
+        raise UsageError("with --json the file of -o is no code to test: write {} for its file")
+    output_file = None if view.json else view.output  # else it holds JSON, whatever is written
+    language = find_language(code.language) if code.language else None
+    for path in (file, output_file):
+        language = language or (language_of_file(path) if path else None)
+    system = tell.system
+    chosen = sampling.options()
+    options: CodeOptions = {
+        **chosen,  # type: ignore[typeddict-item]  # its keys are among the others
+        "language": language.value if language else None,
+        "check": code.check,
+        "repair": code.repair,
+        "format": code.format,
+        "system": system if system is None else inputs.read_argument(system, name="--system"),
+        "thinking": tell.think,
+        "variables": bootstrap.parse_params(tell.param or []),
+    }
+    if code.run_tests is not None:
+        options["run_tests"] = _Shown(code, language, None if is_patch else output_file)
+    return options
+
+
+class _Shown:
+    """The user's tests, told on stderr before they run."""
+
+    def __init__(self, code: CodeGroup, language: CodeLanguage | None, file: str | None) -> None:
+        assert code.run_tests is not None
+        self._file = file
+        self._before: bytes | None = None  # what the file held
+        self._has_written = False
+        name = os.path.basename(file) if file else f"code{language.suffix if language else ''}"
+        self._command = TestCommand(
+            inputs.read_argument(code.run_tests, name="--run-tests"),
+            name=name,
+            write=None if file is None else self._write,
+            timeout_seconds=code.test_timeout,
+        )
+
+    def _write(self, code: str) -> None:
+        path = Path(self._file or "")
+        if not self._has_written and path.is_file():
+            self._before = path.read_bytes()
+        self._has_written = True
+        with open_sink(self._file) as sink:
+            sink.write(code)
+
+    def undo(self) -> None:
+        """Give the file back what it held before the tests needed it."""
+        if not self._has_written or self._file is None:
+            return
+        path = Path(self._file)
+        if not path.is_file():
+            return
+        if self._before is None:
+            path.unlink()
+        else:
+            path.write_bytes(self._before)
+
+    def __call__(self, code: str) -> RanTests:
+        console.note(f"running {self._command.command}")
+        with signals.interruptible():
+            run = self._command(code)
+        if not run.passed:
+            console.note(run.reason)
+        return run
+
+
+def one(
+    box: Toolbox, writing: Writing, case: Case, *, view: g.PrintGroup, strict: bool = False
+) -> None:
+    """Write the code of one case and print it.
+
+    Raises:
+        OutputValidationError: it has an error; the best version is printed before, unless `strict`.
+    """
+    if view.dry_run:
+        show.prompt(box, writing.request(case), as_json=view.json)
+        return
+    try:
+        (outcome,) = writing.outcomes(box.engine, [case])
+        if isinstance(outcome, Failed):
+            raise outcome.error
+        code(outcome, view=view, strict=strict)
+    except BaseException as exc:
+        # What is not strict has put the best version there; in JSON, the result.
+        is_there = isinstance(exc, OutputValidationError) and (not strict or view.json)
+        if isinstance(writing.run_tests, _Shown) and not is_there:
+            writing.run_tests.undo()
+        raise
+
+
+def code(result: Code, *, view: g.PrintGroup, strict: bool = False) -> None:
+    """Print code and nothing else, or the whole result as JSON; say on stderr what is to be said.
+
+    Raises:
+        OutputValidationError: it has an error, or was cut and `strict` is set.
+    """
+    is_broken = result.status == "error"
+    is_cut = strict and result.finish_reason == "length"
+    if view.json or not (strict and (is_broken or is_cut)):
+        with open_sink(view.output) as sink:
+            if view.json:
+                console.write_json(result.to_dict(), sink)
+            else:
+                sink.write(result.text)
+                sink.end_line()
+    for warning in result.warnings:
+        console.note(warning)
+    if view.stats:
+        statistics(result)
+    if is_broken:
+        raise broken(result)
+    if is_cut:
+        raise OutputValidationError(
+            "the reply was cut, and --strict takes whole code alone", result=result
+        )
+
+
+def statistics(result: Code) -> None:
+    """Say on stderr what it took."""
+    usage = result.usage
+    console.note(
+        f"{result.seconds:.3f} s, {usage.prompt_tokens} prompt tokens "
+        f"({usage.cached_tokens} from the cache), {usage.completion_tokens} written, "
+        f"{format_count(result.rounds, 'round')} of repair"
+    )

@@ -1,0 +1,188 @@
+"""`code explain` and `code review`: what is said of code, and how it looks."""
+
+from __future__ import annotations
+
+import os
+
+from llmtool import __version__
+from llmtool.cli import bootstrap
+from llmtool.cli.commands.code.options import ReportGroup, TellGroup
+from llmtool.cli.options import groups as g
+from llmtool.cli.render import result as show
+from llmtool.cli.render import tables
+from llmtool.cli.terminal import console, inputs
+from llmtool.cli.terminal.output_file import check, open_sink
+from llmtool.errors import InputError, LowConfidence, RecordsFailed, UsageError
+from llmtool.sizes import format_count
+from llmtool.tasks.code.cursor import parse_range, take_lines
+from llmtool.tasks.code.git import staged_diff
+from llmtool.tasks.code.results import SEVERITIES, LeftOut, Review
+from llmtool.tasks.code.sarif import sarif
+from llmtool.tasks.options import GenerateOptions
+from llmtool.tasks.pipeline.prepare import Case
+
+_MAX_TOLD = 10  # files left out that are told one by one
+
+
+def read_options(template: str, tell: TellGroup, sampling: g.SamplingGroup) -> GenerateOptions:
+    """Return the options of `generate` for a verb."""
+    system = tell.system
+    chosen = sampling.options()
+    options: GenerateOptions = {
+        **chosen,  # type: ignore[typeddict-item]  # its keys are among the others
+        "system": system if system is None else inputs.read_argument(system, name="--system"),
+        "thinking": tell.think,
+        "template": template,
+        "variables": bootstrap.parse_params(tell.param or []),
+    }
+    return options
+
+
+def read_source(argument: str) -> tuple[str, str]:
+    """Return (file, text) of `FILE[:A-B]`; a file whose own name looks like that is meant first.
+
+    Raises:
+        UsageError: there are no such lines.
+        InputError: the file cannot be read, or is empty.
+    """
+    file, first, last = argument, None, None
+    if not os.path.isfile(argument):
+        file, first, last = parse_range(argument)
+    if file != "-":
+        inputs.note_unread("FILE")
+    text = inputs.read_file(file)
+    if first is not None and last is not None:
+        text = take_lines(text, first, last, file=file)
+    if not text.strip():
+        raise InputError(f"{file}: is empty")
+    return file, text
+
+
+def explain(
+    place: str,
+    *,
+    started: float,
+    template: str,
+    tell: TellGroup,
+    sampling: g.SamplingGroup,
+    view: g.ShowGroup,
+    engine: g.EngineGroup,
+    common: g.CommonGroup,
+) -> None:
+    """Print an explanation of a file, or of lines of it, as it comes."""
+    folders, settings = bootstrap.start(
+        color=common.color.value, quiet=common.quiet, offline=engine.offline
+    )
+    file, text = read_source(place)
+    check(view.output, reads=bootstrap.reads(folders, template, file))
+    options = read_options(template, tell, sampling)
+    box = bootstrap.open_toolbox(folders, settings, engine, view.output)
+    prepared = box.prepare(options)
+    case = Case(variables={prepared.template.find_material() or "code": text})
+    if view.dry_run:
+        show.prompt(box, prepared.request(case), as_json=view.json)
+        return
+    show.generation(
+        box.stream_prepared(prepared, case, started=started),
+        to_file=view.output,
+        as_json=view.json,
+        stream=not view.no_stream,
+        think=bool(tell.think),
+        logprobs=False,
+        has_contract=prepared.contract is not None,
+        stats=view.stats,
+        started=started,
+    )
+
+
+def review(
+    *,
+    staged: bool,
+    fail_on: str | None,
+    as_sarif: bool,
+    template: str,
+    tell: TellGroup,
+    sampling: g.SamplingGroup,
+    source: g.SourceGroup,
+    report: ReportGroup,
+    engine: g.EngineGroup,
+    common: g.CommonGroup,
+) -> None:
+    """Print what a model finds in a diff.
+
+    Raises:
+        LowConfidence: a finding is as bad as `fail_on`, or worse; all are printed before.
+        RecordsFailed: none is, but some parts were not reviewed, and `fail_on` is set.
+        LlmtoolError: as reviewing says.
+    """
+    folders, settings = bootstrap.start(
+        color=common.color.value, quiet=common.quiet, offline=engine.offline
+    )
+    if as_sarif and report.json:
+        raise UsageError("--sarif and --json exclude each other")
+    if staged and source.file:
+        raise UsageError("--staged and -f exclude each other")
+    check(report.output, reads=bootstrap.reads(folders, template, *(source.file or [])))
+    options = read_options(template, tell, sampling)
+    if staged:
+        diff: str | None = staged_diff()
+    else:
+        _, diff = inputs.gather(
+            None, source.file or [], no_stdin=source.no_stdin, errors=source.errors.value
+        )
+    box = bootstrap.open_toolbox(folders, settings, engine, report.output)
+    result = box.review_code(diff or "", **options)
+    with open_sink(report.output) as sink:
+        if as_sarif:
+            console.write_json(sarif(result, version=__version__), sink)
+        elif report.json:
+            console.write_json(result.to_dict(), sink)
+        elif sink.is_terminal and result.findings:
+            table(result)
+        else:
+            sink.write(result.text)
+    tell_left_out(result.left_out)
+    for warning in result.warnings:
+        console.note(warning)
+    if not result.findings:
+        console.note("nothing was found")
+    if report.stats:
+        parts = format_count(result.n_parts, "part")
+        console.note(f"{result.seconds:.3f} s, {parts}, {result.usage.prompt_tokens} prompt tokens")
+    judge(result, fail_on)
+
+
+def tell_left_out(files: tuple[LeftOut, ...]) -> None:
+    """Say which files no model was shown."""
+    for file in files[:_MAX_TOLD]:
+        console.note(f"left out: {file.path} ({file.reason})")
+    if len(files) > _MAX_TOLD:
+        console.note(f"left out: {len(files) - _MAX_TOLD} more files")
+
+
+def table(result: Review) -> None:
+    """Draw findings, those of a file below one another."""
+    tables.table(
+        ["place", "severity", "finding"],
+        [(f"{f.path}:{f.line}", f.severity, f.message) for f in result.findings],
+    )
+
+
+def judge(result: Review, fail_on: str | None) -> None:
+    """Raise for findings that the caller asked to fail on.
+
+    Raises:
+        LowConfidence: there is one.
+        RecordsFailed: there is none, but parts were not reviewed.
+    """
+    if fail_on is None:
+        return
+    limit = [str(severity) for severity in SEVERITIES].index(fail_on)
+    bad = [f for f in result.findings if SEVERITIES.index(f.severity) <= limit]
+    if bad:
+        raise LowConfidence(
+            f"{format_count(len(bad), 'finding')} of severity {fail_on} or worse; the first: "
+            f"{bad[0].path}:{bad[0].line}"
+        )
+    if result.n_failed:
+        raise RecordsFailed(f"{result.n_failed} of {result.n_parts} parts were not reviewed")

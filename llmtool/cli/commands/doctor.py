@@ -1,0 +1,70 @@
+"""`llmtool doctor`: what is installed, what this machine offers, what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from llmtool.cli.framework.app_factory import HELP, new_app
+from llmtool.cli.options import types as o
+from llmtool.sizes import format_bytes
+
+if TYPE_CHECKING:
+    from llmtool.doctor import Report
+
+app = new_app()
+
+
+@app.command(
+    "doctor",
+    context_settings=HELP,
+    epilog="Example: llmtool doctor --json | jq .advice",
+)
+def doctor(
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Say what is installed, what this machine offers, and what to change."""
+    from llmtool.cli import bootstrap
+    from llmtool.cli.render import tables
+    from llmtool.cli.terminal import console
+    from llmtool.doctor import examine
+
+    folders, settings, wrong = bootstrap.start_anyway(color=color.value, quiet=quiet)
+    report = examine(folders, settings, wrong)
+    if json:
+        console.write_json(report.to_dict())
+    else:
+        tables.fields(describe(report))
+
+
+def describe(report: Report) -> Iterator[tuple[str, str]]:
+    """Yield the report as lines for a person."""
+
+    def size(n: int | None) -> str:
+        return "unknown" if n is None else format_bytes(n)
+
+    yield "versions", ", ".join(f"{name} {v}" for name, v in report.versions.items())
+    for backend, features in report.backends.items():
+        yield backend, " ".join(features)
+    for device in report.devices:
+        memory = f"{size(device.free_bytes)} of {size(device.total_bytes)} free"
+        if device.kind != "cpu":
+            yield f"{device.kind} {device.name}", f"{device.description}, {memory}"
+    if not any(device.kind in ("gpu", "igpu") for device in report.devices):
+        yield "gpu", "none that llama.cpp can use"
+    limit = f", cgroup quota {report.cgroup_cpus:.1f}" if report.cgroup_cpus else ""
+    cores = f", {report.physical_cores} cores" if report.physical_cores else ""
+    yield "processors", f"{report.cpus}{cores}{limit}: {report.threads} threads"
+    if report.load_average is not None:
+        yield "load", f"{report.load_average:.2f}"
+    yield "memory", f"{size(report.available_bytes)} of {size(report.memory_bytes)} available"
+    yield "disk", f"{size(report.free_disk_bytes)} free"
+    yield from report.folders.items()
+    yield "default model", report.default_model or "none"
+    for model in report.models:
+        yield "model", f"{model['name']} ({size(model['size_bytes'])}, {model['source']})"
+    for line in report.advice or ["nothing to change"]:
+        yield "advice", line

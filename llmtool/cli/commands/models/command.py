@@ -1,0 +1,332 @@
+"""`llmtool models`: the models there are, what is in them, and getting more."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llmtool.cli.framework.app_factory import HELP, new_app
+from llmtool.cli.options import types as o
+from llmtool.sizes import format_bytes
+
+if TYPE_CHECKING:
+    from llmtool.models.cleanup import Removal
+    from llmtool.models.installed import Model
+    from llmtool.models.store import Store
+
+app = new_app(
+    "List models, look into them, fetch and remove them.",
+    epilog="Example: llmtool models recommend",
+)
+_REF = "starter, FILE.gguf, org/name[:QUANT|:FILE][@REV], an alias."
+Ref = Annotated[str, typer.Argument(metavar="REF", help=_REF)]
+OptionalRef = Annotated[str | None, typer.Argument(metavar="[REF]", help=_REF)]
+
+
+def _open(**flags: Any) -> Store:
+    from llmtool.cli import bootstrap
+    from llmtool.models.store import Store
+
+    folders, settings = bootstrap.start(**flags)
+    endpoint = os.environ.get("HF_ENDPOINT")
+    return Store(folders, settings.aliases, offline=settings.offline, endpoint=endpoint)
+
+
+@app.command("ls", context_settings=HELP, epilog="Example: llmtool models ls | cut -f1")
+def ls(
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """List the models that are here: the starter model, the Hub's cache, imported files."""
+    from llmtool.cli.commands.models import render
+    from llmtool.cli.render import tables
+    from llmtool.cli.terminal import console
+
+    models = _open(color=color.value, quiet=quiet).list()
+    if json:
+        console.write_json([render.to_dict(model) for model in models])
+        return
+    tables.table(
+        ["name", "quant", "size", "source", "path"],
+        [
+            (m.name, m.quant or "-", format_bytes(m.size_bytes), m.source, str(m.path))
+            for m in models
+        ],
+        right=["size"],
+    )
+    if not models:
+        console.note("no models here (`llmtool models recommend` names some that fit)")
+
+
+@app.command("info", context_settings=HELP, epilog="Example: llmtool models info starter")
+def info(
+    model: Ref,
+    ctx_size: o.CtxSizeOption = None,
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Say what a model is: architecture, size, context, template, and whether it fits in memory."""
+    from llmtool.cli.commands.models import render
+    from llmtool.cli.render import tables
+    from llmtool.cli.terminal import console
+    from llmtool.models.gguf import check
+
+    found = _open(color=color.value, quiet=quiet).find(model)
+    header = check.check(found.path)
+    facts = render.facts(found, header, ctx_size)
+    if json:
+        console.write_json(facts)
+    else:
+        tables.fields(render.describe(facts, found, header))
+
+
+@app.command(
+    "pull",
+    context_settings=HELP,
+    epilog="Example: llmtool models pull unsloth/Qwen3.5-2B-GGUF:Q4_K_M",
+)
+def pull(
+    model: Ref,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be fetched, and fetch nothing.")
+    ] = False,
+    json: o.JsonOption = False,
+    offline: o.OfflineOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Fetch a model from the Hub: resumed where it was cut, verified, in the Hub's own cache."""
+    from llmtool.cli.commands.models import render
+    from llmtool.cli.render import tables
+    from llmtool.cli.terminal import console, signals
+    from llmtool.cli.terminal.progress import DownloadProgress
+
+    store = _open(color=color.value, quiet=quiet, offline=offline)
+    if store.resolve(model).kind != "hub":  # starter, a file: nothing to plan
+        _show_pulled(store.pull(model, on_note=console.note), as_json=json)
+        return
+    cancellation = signals.install()
+    plan = store.plan(model, on_note=console.note, cancelled=lambda: cancellation.cancelled)
+    if dry_run:
+        if json:
+            console.write_json(render.plan_to_dict(plan))
+        else:
+            tables.fields(render.describe_plan(plan))
+        return
+    render.warn_of_memory(plan)
+    with DownloadProgress(model, quiet=quiet) as progress:
+        found = store.pull(
+            model,
+            on_progress=progress,
+            on_note=progress.note,
+            cancelled=lambda: cancellation.cancelled,
+        )
+    _show_pulled(found, as_json=json)
+
+
+def _show_pulled(found: Model, *, as_json: bool) -> None:
+    from llmtool.cli.commands.models import render
+    from llmtool.cli.terminal import console
+
+    if as_json:
+        console.write_json(render.to_dict(found))
+    else:
+        console.stdout.write(f"{found.path}\n")
+
+
+@app.command("rm", context_settings=HELP, epilog="Example: llmtool models rm big --dry-run")
+def rm(
+    model: Ref,
+    dry_run: o.DryRemovalOption = False,
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Remove a model's files; without @REV, from every revision."""
+    removed = _open(color=color.value, quiet=quiet).remove(model, dry_run=dry_run)
+    _show_removals(removed, dry_run=dry_run, as_json=json)
+
+
+@app.command("prune", context_settings=HELP, epilog="Example: llmtool models prune --dry-run")
+def prune(
+    dry_run: o.DryRemovalOption = False,
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Remove what nothing uses: cut downloads, blobs without a name, dangling links."""
+    removed = _open(color=color.value, quiet=quiet).prune(dry_run=dry_run)
+    _show_removals(removed, dry_run=dry_run, as_json=json)
+
+
+def _show_removals(removed: list[Removal], *, dry_run: bool, as_json: bool) -> None:
+    from llmtool.cli.render import tables
+    from llmtool.cli.terminal import console
+
+    if as_json:
+        console.write_json(
+            [{"path": str(r.path), "size_bytes": r.size_bytes, "reason": r.reason} for r in removed]
+        )
+        return
+    tables.table(
+        ["size", "path", "reason"],
+        [(format_bytes(r.size_bytes), str(r.path), r.reason) for r in removed],
+        right=["size"],
+    )
+    total = format_bytes(sum(r.size_bytes for r in removed))
+    console.note(f"{'would free' if dry_run else 'freed'} {total}")
+
+
+@app.command("verify", context_settings=HELP, epilog="Example: llmtool models verify")
+def verify(
+    model: OptionalRef = None,
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Compare the hashes of one model's files, or of all; 16 when one is wrong."""
+    from llmtool.cli.render import tables
+    from llmtool.cli.terminal import console, signals
+    from llmtool.cli.terminal.progress import DownloadProgress
+    from llmtool.errors import DownloadError
+
+    store = _open(color=color.value, quiet=quiet)
+    cancellation = signals.install()
+    results = []
+    words = {True: "ok", False: "bad", None: "unknown"}
+    with DownloadProgress(model or "all models", verb="checking", quiet=quiet) as progress:
+        for result in store.verify(
+            model, on_progress=progress, cancelled=lambda: cancellation.cancelled
+        ):
+            results.append(result)
+    if not json:
+        tables.table(
+            ["result", "name", "reason", "path"],
+            [(words[r.is_sound], r.name, r.reason, str(r.path)) for r in results],
+        )
+    if json:
+        console.write_json(
+            [
+                {"name": r.name, "path": str(r.path), "sound": r.is_sound, "reason": r.reason}
+                for r in results
+            ]
+        )
+    bad = [r for r in results if r.is_sound is False]
+    if bad:
+        reason = bad[0].reason.removeprefix(f"{bad[0].path}: ")
+        raise DownloadError(
+            f"{len(bad)} of {len(results)} files are damaged, first {bad[0].path}: {reason}"
+        )
+
+
+@app.command(
+    "import", context_settings=HELP, epilog="Example: llmtool models import big.gguf --name big"
+)
+def import_file(
+    file: Annotated[str, typer.Argument(metavar="FILE.gguf", help="The model file to take.")],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Its name; the file's without .gguf.")
+    ] = None,
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Take a model file into the data folder, under a name of its own."""
+    from llmtool.cli.commands.models import render
+    from llmtool.cli.terminal import console, signals
+    from llmtool.cli.terminal.progress import DownloadProgress
+
+    store = _open(color=color.value, quiet=quiet)
+    cancellation = signals.install()
+    with DownloadProgress(file, verb="copying", quiet=quiet) as progress:
+        found = store.import_file(
+            Path(file),
+            name=name,
+            on_progress=progress,
+            cancelled=lambda: cancellation.cancelled,
+        )
+    if json:
+        console.write_json(render.to_dict(found))
+    else:
+        console.stdout.write(f"{found.name}\n")
+
+
+@app.command(
+    "alias", context_settings=HELP, epilog="Example: llmtool models alias small org/name:Q4_K_M"
+)
+def alias(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The alias.")] = None,
+    model: OptionalRef = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the alias away.")] = False,
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Give a model another name; without arguments, list the aliases."""
+    from llmtool.cli.render import tables
+    from llmtool.cli.terminal import console
+    from llmtool.errors import UsageError
+
+    store = _open(color=color.value, quiet=quiet)
+    if name is not None:
+        if remove == (model is not None):
+            raise UsageError("give NAME and REF, or NAME and --remove")
+        store.set_alias(name, model)
+        return
+    if remove:
+        raise UsageError("--remove needs the NAME of an alias")
+    aliases = store.aliases()
+    if json:
+        console.write_json(aliases)
+    else:
+        tables.table(["alias", "model"], sorted(aliases.items()))
+
+
+@app.command("recommend", context_settings=HELP, epilog="Example: llmtool models recommend")
+def recommend(
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Name the models that fit this machine, best first, and say why."""
+    from llmtool.cli import bootstrap
+    from llmtool.cli.commands.models import render
+    from llmtool.cli.render import tables
+    from llmtool.cli.terminal import console
+
+    bootstrap.start(color=color.value, quiet=quiet)
+    choices = render.recommended()
+    if json:
+        console.write_json(
+            [
+                {
+                    "name": c.entry.name,
+                    "repo": c.entry.repo,
+                    "size_bytes": c.entry.size_bytes,
+                    "runs_on": c.runs_on,
+                    "licence": c.entry.licence,
+                    "reason": c.reason,
+                }
+                for c in choices
+            ]
+        )
+        return
+    tables.table(["name", "runs on", "why"], [(c.entry.name, c.runs_on, c.reason) for c in choices])
+    if choices:
+        console.note(f"fetch one with `llmtool models pull {choices[0].entry.name}`")
+    else:
+        console.note("not even the smallest model of the catalogue fits; the starter model does")

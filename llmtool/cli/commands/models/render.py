@@ -1,0 +1,153 @@
+"""Models as people and programs read them: facts, plans, recommendations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from llmtool.cli.terminal import console
+from llmtool.machine import memory_bytes
+from llmtool.models.gguf import memory
+from llmtool.sizes import format_bytes
+
+if TYPE_CHECKING:
+    from llmtool.models.catalogue import Choice
+    from llmtool.models.download import Plan
+    from llmtool.models.gguf.header import Header
+    from llmtool.models.installed import Model
+
+_SHOWN_CTX = 4096
+
+
+def to_dict(model: Model) -> dict[str, Any]:
+    """Return a model as `models ls --json` prints it."""
+    value = msgspec.structs.asdict(model)
+    return {**value, "path": str(model.path), "parts": [str(part) for part in model.parts]}
+
+
+def facts(found: Model, header: Header, n_ctx: int | None) -> dict[str, Any]:
+    """Return what `models info --json` prints."""
+    n_ctx = n_ctx or min(header.context_length or _SHOWN_CTX, _SHOWN_CTX)
+    need = memory.estimate(header, n_ctx=n_ctx, weights_bytes=found.size_bytes)
+    _, available = memory_bytes()
+    return {
+        **to_dict(found),
+        "architecture": header.architecture,
+        "title": header.name,
+        "parameters": header.n_params,
+        "quant": found.quant or header.quant,
+        "context_length": header.context_length,
+        "layers": header.block_count,
+        "vocabulary": header.n_vocab,
+        "licence": header.licence,
+        "special_tokens": header.special_tokens,
+        "chat_template": header.chat_template,
+        "memory_bytes": {
+            "n_ctx": n_ctx,
+            "weights": need.weights,
+            "kv": need.kv + need.state,
+            "compute": need.compute,
+            "total": need.total,
+            "available": available,
+        },
+        "fits": None if available is None else need.total <= available,
+    }
+
+
+def describe(facts: dict[str, Any], found: Model, header: Header) -> list[tuple[str, str]]:
+    """Return the facts as lines for a person."""
+    need = facts["memory_bytes"]
+    fits = {None: "unknown", True: "fits", False: "does not fit"}[facts["fits"]]
+    available = "" if need["available"] is None else f" of {format_bytes(need['available'])} free"
+    template = header.chat_template
+    return [
+        ("name", found.name),
+        ("title", header.name or "-"),
+        ("path", str(found.path)),
+        ("size", format_bytes(found.size_bytes)),
+        ("architecture", header.architecture),
+        ("parameters", f"{header.n_params / 1e6:,.0f} million"),
+        ("quant", facts["quant"] or "-"),
+        ("context", f"{header.context_length or 0:,} tokens"),
+        ("layers", str(header.block_count or "-")),
+        ("vocabulary", f"{header.n_vocab or 0:,} tokens"),
+        ("special tokens", ", ".join(f"{k} {v}" for k, v in header.special_tokens.items()) or "-"),
+        ("chat template", f"{len(template):,} characters" if template else "none (a base model)"),
+        ("licence", header.licence or "-"),
+        (
+            "memory",
+            f"{format_bytes(need['total'])}{available}, {fits}: weights "
+            f"{format_bytes(need['weights'])}, KV {format_bytes(need['kv'])} for "
+            f"{need['n_ctx']:,} tokens, compute {format_bytes(need['compute'])}",
+        ),
+    ]
+
+
+def plan_to_dict(plan: Plan) -> dict[str, Any]:
+    """Return what `models pull --dry-run --json` prints."""
+    _, available = memory_bytes()
+    return {
+        "name": plan.name,
+        "repo": plan.repo,
+        "commit": plan.commit,
+        "quant": plan.quant,
+        "files": [msgspec.structs.asdict(file) for file in plan.files],
+        "size_bytes": plan.size_bytes,
+        "missing_bytes": plan.missing_bytes,
+        "free_bytes": plan.free_bytes,
+        "fits_disk": plan.fits_disk,
+        "memory_bytes": plan.memory_bytes,
+        "fits_memory": None if available is None else plan.memory_bytes <= available,
+    }
+
+
+def describe_plan(plan: Plan) -> list[tuple[str, str]]:
+    """Return the plan as lines for a person."""
+    _, available = memory_bytes()
+    disk = "fits" if plan.fits_disk else "does not fit"
+    lines = [
+        ("model", plan.name),
+        ("commit", plan.commit),
+        ("quant", plan.quant or "-"),
+    ]
+    for file in plan.files:
+        here = f", {format_bytes(file.here_bytes)} are here" if file.here_bytes else ""
+        lines.append(("file", f"{file.path} ({format_bytes(file.size_bytes)}{here})"))
+    lines += [
+        ("to fetch", format_bytes(plan.missing_bytes)),
+        ("disk", f"{format_bytes(plan.free_bytes)} free, {disk}"),
+        ("memory", f"about {format_bytes(plan.memory_bytes)}{_of_memory(plan, available)}"),
+    ]
+    return lines
+
+
+def warn_of_memory(plan: Plan) -> None:
+    """Say so when a model will hardly run here; it is fetched all the same."""
+    _, available = memory_bytes()
+    if available is not None and plan.memory_bytes > available:
+        console.note(
+            f"it needs about {format_bytes(plan.memory_bytes)} of memory to run, "
+            f"{format_bytes(available)} are free"
+        )
+
+
+def _of_memory(plan: Plan, available: int | None) -> str:
+    if available is None:
+        return ""
+    fits = "fits" if plan.memory_bytes <= available else "does not fit"
+    return f" of {format_bytes(available)} free, {fits}"
+
+
+def recommended() -> list[Choice]:
+    """Return the catalogue's models that fit this machine, best first."""
+    from llmtool.engine.llama.devices import devices
+    from llmtool.errors import EngineError
+    from llmtool.models.catalogue import recommend
+
+    try:
+        gpu = max((d.free_bytes for d in devices() if d.kind == "gpu"), default=0)
+    except EngineError:
+        gpu = 0
+    total, available = memory_bytes()
+    return recommend(available or total or 0, gpu)

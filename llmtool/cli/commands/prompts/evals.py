@@ -1,0 +1,245 @@
+"""`llmtool prompts test`: do the tests of templates hold, on one model or several?"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llmtool.cli.options import groups as g
+from llmtool.cli.options import types as o
+from llmtool.sizes import format_count
+
+if TYPE_CHECKING:
+    from llmtool.config import Folders, Settings
+    from llmtool.evals import Outcome, Plan
+    from llmtool.evals.baseline import Baseline
+    from llmtool.prompts.library import Library
+    from llmtool.toolbox import Toolbox
+
+
+def register(app: typer.Typer) -> None:
+    """Make `test` a command of a group."""
+    app.command(
+        "test",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog="""Examples:
+
+\b
+  llmtool prompts test
+  llmtool prompts test triage -m starter -m qwen3.5-2b --split test
+  llmtool prompts test ./triage.yaml --junit report.xml
+  llmtool prompts test triage --baseline baseline.json --update-baseline""",
+    )(test)
+
+
+@g.grouped
+def test(
+    *,
+    templates: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME|PATH]...", help="Templates; without any, all of yours that have tests."
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", metavar="REF", help="A model to test on; may be repeated."),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", metavar="NAME", help="Only rows of a dataset with this split."),
+    ] = None,
+    junit: Annotated[
+        str | None,
+        typer.Option("--junit", metavar="FILE", help="Write a report for a CI system there."),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", metavar="FILE", help="What failed there may fail again."),
+    ] = None,
+    update_baseline: Annotated[
+        bool, typer.Option("--update-baseline", help="Write the outcomes to the baseline.")
+    ] = False,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, metavar="X", help="How much a metric may fall below the baseline."
+        ),
+    ] = 0.02,
+    parallel: o.ParallelOption = None,
+    ctx_size: o.CtxSizeOption = None,
+    threads: o.ThreadsOption = None,
+    n_gpu_layers: o.GpuLayersOption = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Keep no replies on disk, and read none.")
+    ] = False,
+    json: o.JsonOption = False,
+    offline: o.OfflineOption = False,
+    common: g.CommonGroup,
+) -> None:
+    """Run the tests of templates on one model or several; 17 when one fails.
+
+    Replies are greedy unless a test says otherwise. They are kept, so that a second run asks only
+    what is new.
+    """
+    from llmtool.cli import bootstrap
+    from llmtool.cli.commands.prompts import render as show
+    from llmtool.cli.terminal.output_file import check, open_sink
+    from llmtool.evals.junit import write_junit
+
+    started = time.perf_counter()
+    folders, settings = bootstrap.start(
+        color=common.color.value, quiet=common.quiet, offline=offline
+    )
+    before = read_baseline(baseline, update=update_baseline)
+    library = bootstrap.open_library(folders)
+    plans = make_plans(library, templates or [], split=split)
+    check(junit, reads=list_files(library, plans, baseline))
+    models = list(dict.fromkeys(model or []))
+    check_models(folders, settings, models)
+    references: list[str | None] = [*models] or [None]
+    outcomes: list[Outcome] = []
+    with contextlib.ExitStack() as stack:
+        # Opened now: a file that cannot be written is told before the models run.
+        report = None if junit is None else stack.enter_context(open_sink(junit))
+        for reference in references:
+            engine = g.EngineGroup(
+                model=reference,
+                ctx_size=ctx_size,
+                threads=threads,
+                n_gpu_layers=n_gpu_layers,
+                parallel=parallel,
+                no_cache=no_cache,
+            )
+            with bootstrap.open_toolbox(folders, settings, engine, junit) as box:
+                for plan in plans:
+                    found = run(box, plan, folders, cached=not no_cache)
+                    compared = (before.compare(each, tolerance=tolerance) for each in found)
+                    outcomes += show.live(compared, as_json=json)
+        seconds = time.perf_counter() - started
+        if report is not None:
+            report.write(write_junit(outcomes, seconds=seconds))
+    if baseline is not None and update_baseline:
+        outcomes = write_baseline(baseline, before, outcomes)
+    show.summary(outcomes, seconds=seconds, as_json=json)
+
+
+def make_plans(library: Library, names: Sequence[str], *, split: str | None) -> list[Plan]:
+    """Return the plans of the templates that are named, or of the user's; say which have no tests.
+
+    Raises:
+        UsageError: none has.
+        TemplateError: one is not there, or is wrong.
+    """
+    from llmtool.cli.terminal import console
+    from llmtool.errors import TemplateError, UsageError
+    from llmtool.evals import make_plan
+    from llmtool.prompts.library import built_in_folder
+
+    chosen = list(dict.fromkeys(names)) or [
+        name for name in library.names() if library.find(name).parent != built_in_folder()
+    ]
+    gone = [name for name in chosen if not library.has(name)]
+    if len(gone) > 1:  # of one its own error says more
+        raise TemplateError(f"there are no such templates: {', '.join(gone)}")
+    plans = [make_plan(library, name, split=split) for name in chosen]
+    if names:
+        for plan in plans:
+            if not plan.tests:
+                console.note(f"template {plan.template.name!r} has no tests")
+    plans = [plan for plan in plans if plan.tests]
+    if not plans:
+        whose = "these templates have" if names else "no template of yours has"
+        raise UsageError(f"nothing to test: {whose} {'no ' if names else ''}tests")
+    return plans
+
+
+def list_files(library: Library, plans: Sequence[Plan], baseline: str | None) -> Iterator[str]:
+    """Yield the files that tests are read from: templates, their datasets, the baseline."""
+    if baseline is not None:
+        yield baseline
+    for plan in plans:
+        yield from (str(path) for path, _ in library.lineage(plan.reference))
+        yield from map(str, plan.datasets())
+
+
+def check_models(folders: Folders, settings: Settings, references: Sequence[str]) -> None:
+    """Find out whether every model can be had, before the first of several has done its work.
+
+    Raises:
+        ModelNotFound, ModelUnreadable: one cannot.
+    """
+    from llmtool.errors import ModelNotFound, ModelUnreadable
+    from llmtool.toolbox import Toolbox
+
+    if len(references) < 2:
+        return
+    store = Toolbox(settings=settings, folders=folders).store
+    for reference in references:
+        try:
+            store.find(reference)
+        except (ModelNotFound, ModelUnreadable):
+            if store.offline or store.resolve(reference).kind != "hub":
+                raise
+
+
+def run(box: Toolbox, plan: Plan, folders: Folders, *, cached: bool) -> Iterator[Outcome]:
+    """Yield the outcomes of a plan; a terminal on stderr is told how far it is."""
+    from llmtool.cli.terminal import console
+    from llmtool.engine.llama.prompt_cache.key import identify
+    from llmtool.evals import run_tests
+    from llmtool.evals.reply_cache import FOLDER, ReplyCache
+
+    cache = None
+    if cached:
+        model = [identify(path) for path in box.find_model().parts]
+        cache = ReplyCache(folders.cache / FOLDER, model=model)
+
+    def progress(done: int, total: int) -> None:
+        console.status(f"{plan.template.name} on {box.model_name}: {done} of {total}")
+
+    try:
+        yield from run_tests(box, plan, cache=cache, on_progress=progress)
+    finally:
+        console.status("")
+
+
+def read_baseline(path: str | None, *, update: bool) -> Baseline:
+    """Return what is in a baseline file; nothing where there is none and one is to be written.
+
+    Raises:
+        UsageError: there is nothing to update.
+        InputError: the file cannot be read.
+    """
+    from llmtool.cli.terminal.output_file import check
+    from llmtool.errors import UsageError
+    from llmtool.evals import baseline
+
+    if path is None:
+        if update:
+            raise UsageError("--update-baseline needs a file: --baseline FILE")
+        return baseline.Baseline()
+    if update:
+        check(path)  # before the models run
+    if update and not Path(path).exists():
+        return baseline.Baseline()
+    return baseline.read(Path(path))
+
+
+def write_baseline(path: str, before: Baseline, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Write what the tests came to, and return it as it is known from now on."""
+    from llmtool.cli.terminal import console
+    from llmtool.cli.terminal.output_file import open_sink
+    from llmtool.evals.baseline import accepted, encode
+
+    with open_sink(path) as sink:
+        sink.write(encode(before.updated(outcomes)))
+    known = [accepted(outcome) for outcome in outcomes]
+    n = sum(outcome.status == "known" for outcome in known)
+    console.note(f"{path}: written, with {format_count(n, 'known failure')}")
+    return known

@@ -1,0 +1,90 @@
+"""`llmtool prompts lint`: what is wrong or weak in templates, without a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llmtool.cli.options import types as o
+from llmtool.sizes import format_count
+
+if TYPE_CHECKING:
+    from llmtool.evals.lint import Finding
+    from llmtool.prompts.library import Library
+
+Name = Annotated[str, typer.Argument(metavar="NAME|PATH", help="A template by name, or a path.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Make `lint` a command of a group."""
+    app.command(
+        "lint",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog="""Examples:
+
+\b
+  llmtool prompts lint
+  llmtool prompts lint --strict ./prompts/*.yaml""",
+    )(lint)
+
+
+def lint(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME|PATH]...", help="Templates; without any, all of yours."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Let warnings fail as errors do.")
+    ] = False,
+    json: o.JsonOption = False,
+    color: o.ColorOption = o.ColorMode.auto,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Check templates: what is wrong in a file and where, and what could be better.
+
+    A line for each finding on standard output; 12 when a template is broken.
+    """
+    from llmtool.cli import bootstrap
+    from llmtool.cli.terminal import console
+    from llmtool.errors import ExitCode
+
+    folders, _ = bootstrap.start(color=color.value, quiet=quiet)
+    library = bootstrap.open_library(folders)
+    chosen = list(names or library.users())
+    alone = len(chosen) == 1
+    findings = [finding for name in chosen for finding in find(library, name, alone=alone)]
+    if json:
+        console.write_json([finding.to_dict() for finding in findings])
+    else:
+        for finding in findings:
+            console.stdout.write(f"{' '.join(str(finding).split())}\n")
+    broken = {finding.file for finding in findings if strict or finding.level == "error"}
+    templates = format_count(len(chosen), "template")
+    if not chosen:
+        console.note("you have no templates (`llmtool prompts new NAME` writes one)")
+    elif broken:
+        console.note(f"{len(broken)} of {templates} failed")
+        raise typer.Exit(ExitCode.TEMPLATE)
+    else:
+        console.note(f"{templates} can be used")
+
+
+def find(library: Library, name: str, *, alone: bool) -> list[Finding]:
+    """Return what is wrong or weak in a template; that there is none is a finding among others.
+
+    Raises:
+        TemplateError: there is none, and no other was named.
+    """
+    from llmtool.errors import TemplateError
+    from llmtool.evals.lint import Finding
+    from llmtool.evals.lint import lint as check
+
+    try:
+        return check(library, name)
+    except TemplateError as exc:
+        if alone:
+            raise
+        reason = str(exc).removeprefix(f"{name}: ")
+        return [Finding(file=name, line=1, level="error", reason=reason)]

@@ -1,0 +1,121 @@
+"""The outcomes of tests: a table for each template on a terminal, lines in a pipe, JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from llmtool.cli.render import tables
+from llmtool.cli.terminal import cells, console
+from llmtool.errors import OutputValidationError
+from llmtool.evals import Outcome
+from llmtool.sizes import format_count
+
+_MARKS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "error": ("✗", "red")}
+_MARKS |= {"known": ("~", "yellow")}
+_SHOWN_MISSES = 5
+_LENGTH = 200
+
+
+def live(outcomes: Iterable[Outcome], *, as_json: bool) -> list[Outcome]:
+    """Show the outcomes of one template on one model as they come, and return them.
+
+    A pipe gets a line for each at once, a terminal the table when it is complete.
+    """
+    seen = []
+    for outcome in outcomes:
+        seen.append(outcome)
+        if not as_json and not console.stdout.is_terminal:
+            console.stdout.write("\t".join(_cells(outcome)) + "\n")
+    console.status("")
+    if seen and not as_json and console.stdout.is_terminal:
+        _table(seen)
+    return seen
+
+
+def summary(outcomes: Sequence[Outcome], *, seconds: float, as_json: bool) -> None:
+    """End the run: all of it as JSON, or how many passed on stderr.
+
+    Raises:
+        OutputValidationError: a test failed.
+    """
+    counts = {
+        status: sum(outcome.status == status for outcome in outcomes)
+        for status in ("passed", "failed", "error", "known")
+    }
+    n_bad = counts["failed"] + counts["error"]
+    if as_json:
+        console.write_json(
+            {
+                "passed": not n_bad,
+                "counts": counts,
+                "seconds": round(seconds, 3),
+                "tests": [outcome.to_dict() for outcome in outcomes],
+            }
+        )
+    if n_bad:
+        errors = f", {counts['error']} of them by an error" if counts["error"] else ""
+        raise OutputValidationError(
+            f"{n_bad} of {format_count(len(outcomes), 'test')} failed{errors}"
+        )
+    if not as_json:
+        known = f", {counts['known']} failed as known" if counts["known"] else ""
+        kept = all(outcome.n_cached == outcome.n for outcome in outcomes)
+        how = "all replies kept from before" if kept else f"{seconds:.1f} s"
+        console.note(f"{format_count(counts['passed'], 'test')} passed{known} ({how})")
+
+
+def _cells(outcome: Outcome) -> Iterator[str]:
+    """Yield the columns of a line: status, template, model, test, metrics, reason."""
+    metrics = " ".join(f"{name}={value:.3f}" for name, value in outcome.metrics.items())
+    for cell in (
+        outcome.status, outcome.template, outcome.model, outcome.name, metrics, outcome.reason,
+    ):  # fmt: skip
+        yield " ".join(cell.split())
+
+
+def _table(outcomes: Sequence[Outcome]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    first = outcomes[0]
+    tables.draw(Text(console.show_controls(f"{first.template} on {first.model}"), style="bold"))
+    grid = Table(box=None, show_header=False, pad_edge=False)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_column(overflow="fold")
+    for outcome in outcomes:
+        mark, style = _MARKS[outcome.status]
+        grid.add_row(Text(mark, style=style), Text(_line(outcome.name)), Text(_told(outcome)))
+    tables.draw(grid)
+    for outcome in outcomes:
+        if outcome.is_bad:
+            for line in _details(outcome):
+                console.stdout.write(line + "\n")
+
+
+def _told(outcome: Outcome) -> str:
+    metrics = ", ".join(f"{name} {value:.3f}" for name, value in outcome.metrics.items())
+    n = f"{outcome.n} replies" if outcome.n > 1 else ""
+    return "; ".join(filter(None, [metrics, n, _line(outcome.reason)]))
+
+
+def _details(outcome: Outcome) -> Iterator[str]:
+    """Yield what was expected and what came, for the first replies that are not right."""
+    shown = [miss for miss in outcome.misses if miss.got is not None or outcome.n > 1]
+    if shown:
+        yield f"  {_line(outcome.name)}  ({outcome.file}:{outcome.line})"
+    for miss in shown[:_SHOWN_MISSES]:
+        if outcome.n > 1:
+            yield f"    {_line(miss.case)}: {_line(miss.reason)}"
+        if miss.expected is not None:
+            yield f"      expected: {_line(miss.expected)}"
+        if miss.got is not None:
+            yield f"      got:      {_line(miss.got)}"
+    if outcome.n_failed > _SHOWN_MISSES:
+        yield f"    and {outcome.n_failed - _SHOWN_MISSES} more (--json and --junit tell 20)"
+
+
+def _line(text: str) -> str:
+    """Return text as one line that a terminal shows and does not obey."""
+    text = console.show_controls(text.strip().replace("\n", "⏎").replace("\t", " "))
+    return text if cells.width(text) <= _LENGTH else cells.fit(text, _LENGTH - 1) + "…"

@@ -1,0 +1,213 @@
+"""What `llmtool prompts` prints: the list, a template as data, its messages and their tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from llmtool.cli import bootstrap
+from llmtool.cli.options.groups import EngineGroup
+from llmtool.cli.terminal import console, inputs
+from llmtool.config import Folders, Settings
+from llmtool.encoding import Errors
+from llmtool.engine.types import Prompt
+from llmtool.errors import ModelNotFound, TemplateError, UsageError
+from llmtool.models.store import Store
+from llmtool.prompts.library import Library, is_path
+from llmtool.prompts.preview import preview
+from llmtool.prompts.render import Rendered
+from llmtool.prompts.template import Template
+from llmtool.sizes import format_count
+
+
+def entries(library: Library) -> list[dict[str, Any]]:
+    """Return what `ls --json` prints: a record for each template, broken ones with their error."""
+    found = []
+    for name in library.names():
+        path = library.find(name)
+        entry: dict[str, Any] = {"name": name, "task": None, "description": ""}
+        error = None
+        try:
+            template = library.load(name)
+            entry |= {"task": template.task, "description": template.description}
+        except TemplateError as exc:
+            error = str(exc)
+        hidden = library.hides(path)
+        found.append(
+            {
+                **entry,
+                "built_in": library.is_built_in(path),
+                "path": str(path),
+                "hides": None if hidden is None else str(hidden),
+                "error": error,
+            }
+        )
+    return found
+
+
+def rows(found: list[dict[str, Any]]) -> list[tuple[str, str, str, str]]:
+    """Return the lines of `ls`: name, task, where from, and what it is for or what is wrong."""
+    lines = []
+    for entry in found:
+        folder = str(Path(entry["path"]).parent)
+        where = "built-in" if entry["built_in"] else folder
+        if entry["hides"] is not None:
+            where += ", hides another"
+        broken = entry["error"] is not None
+        about = entry["description"]
+        if broken:
+            about = f"broken: {entry['error'].removeprefix(folder + '/')}"
+        lines.append((entry["name"], "-" if broken else entry["task"], where, about))
+    return lines
+
+
+def to_dict(library: Library, name: str) -> dict[str, Any]:
+    """Return a checked template as data."""
+    (path, _), *parents = library.lineage(name)
+    template = library.load(name)
+    hidden = None if is_path(name) else library.hides(path)
+    return {
+        "name": template.name,
+        "description": template.description,
+        "task": template.task,
+        "path": str(path),
+        "built_in": library.is_built_in(path),
+        "hides": None if hidden is None else str(hidden),
+        "extends": [{"name": parent.stem, "path": str(parent)} for parent, _ in parents],
+        "inputs": {
+            key: {
+                "type": spec.type,
+                "description": spec.description,
+                "required": spec.required,
+                "default": None if spec.default is UNSET else spec.default,
+                "enum": list(spec.enum),
+                "max_tokens": spec.max_tokens,
+            }
+            for key, spec in template.inputs.items()
+        },
+        "system": template.system.text if template.system else None,
+        "prompt": template.prompt.text,
+        "prefill": template.prefill,
+        "form": template.form,
+        "examples": msgspec.to_builtins(template.examples),
+        "output": _output(template),
+        "model": {"prefer": list(template.prefer), "params": dict(template.params)},
+        "variants": [pattern for pattern, _ in template.variants],
+        "tests": len(template.tests),
+    }
+
+
+def _output(template: Template) -> dict[str, Any]:
+    kind = template.output.kind
+    return {"kind": kind, **({} if kind == "text" else {kind: getattr(template.output, kind)})}
+
+
+def model_name(folders: Folders, settings: Settings, reference: str | None) -> str | None:
+    """Return the name of a model by which variants are chosen; it need not be here."""
+    if reference is None:
+        return None
+    try:
+        return Store(folders, settings.aliases, offline=True).find(reference).name
+    except ModelNotFound:
+        return reference
+
+
+def render_for_people(
+    template: Template,
+    variables: Mapping[str, Any],
+    *,
+    files: list[str],
+    no_stdin: bool,
+    errors: Errors,
+    system: str | None,
+    model_name: str | None,
+) -> Rendered:
+    """Return what would be asked with these values; the material comes from files or stdin.
+
+    Raises:
+        UsageError: there is material, and the template takes none.
+    """
+    values = dict(variables)
+    chosen = template.for_model(model_name)
+    _, text = inputs.gather(None, files, no_stdin=no_stdin, errors=errors, required=False)
+    if text is not None:
+        material = chosen.find_material(values)
+        if material is None:
+            raise UsageError(f"template {template.name!r} takes no text from a file or a pipe")
+        values[material] = text
+    instead = system if system is None else inputs.read_argument(system, name="--system")
+    return preview(chosen, values, system=instead)
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """The tokens of each message's text, and of the prompt that the chat template makes of all."""
+
+    messages: tuple[int, ...]
+    prompt: int
+    model: str
+
+
+def count(
+    folders: Folders, settings: Settings, reference: str | None, rendered: Rendered
+) -> Counts:
+    """Count tokens as a model has them."""
+    box = bootstrap.open_toolbox(folders, settings, EngineGroup(model=reference))
+    whole = len(box.engine.tokenize(rendered.prompt()).token_ids)
+    # A text alone may get marks before and behind it, which are no part of it.
+    marks = len(box.engine.tokenize(Prompt(text="a")).token_ids) - 1
+    texts = [message.content for message in rendered.messages]
+    counted = tuple(
+        max(len(box.engine.tokenize(Prompt(text=text)).token_ids) - marks, 0) if text else 0
+        for text in texts
+    )
+    return Counts(messages=counted, prompt=whole, model=box.model_name)
+
+
+def messages(rendered: Rendered, counts: Counts | None, *, as_json: bool) -> None:
+    """Print a conversation role by role, with its tokens if they were counted."""
+    if as_json:
+        each = counts.messages if counts is not None else [None] * len(rendered.messages)
+        console.write_json(
+            {
+                "messages": [
+                    {
+                        "role": message.role,
+                        "content": message.content,
+                        **({} if n is None else {"tokens": n}),
+                    }
+                    for message, n in zip(rendered.messages, each, strict=True)
+                ],
+                "text": rendered.text,
+                "prefill": rendered.prefill,
+                "params": rendered.params,
+                **({} if counts is None else {"tokens": counts.prompt, "model": counts.model}),
+            }
+        )
+        return
+    if rendered.text is not None:
+        console.stdout.write(rendered.text)
+        console.stdout.end_line()
+    else:
+        _write_turns(rendered, counts)
+    if counts is not None:
+        how = "" if rendered.text is not None else ", with the marks of the chat template"
+        console.note(f"{format_count(counts.prompt, 'token')} of {counts.model} as a whole{how}")
+
+
+def _write_turns(rendered: Rendered, counts: Counts | None) -> None:
+    heads: list[str] = [message.role for message in rendered.messages]
+    if counts is not None:
+        heads = [
+            f"{role} ({format_count(n, 'token')})"
+            for role, n in zip(heads, counts.messages, strict=True)
+        ]
+    texts = [message.content for message in rendered.messages]
+    if rendered.prefill:
+        heads, texts = [*heads, "assistant"], [*texts, rendered.prefill]
+    for index, (head, text) in enumerate(zip(heads, texts, strict=True)):
+        console.stdout.write(f"{'' if index == 0 else chr(10)}{head}:\n{text}")
+        console.stdout.end_line()

@@ -1,0 +1,198 @@
+"""`llmtool prompts new` and `import`: templates of one's own."""
+
+from __future__ import annotations
+
+import os
+import re
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llmtool.cli.framework.app_factory import HELP
+from llmtool.cli.options import types as o
+
+if TYPE_CHECKING:
+    from llmtool.config import Folders
+    from llmtool.prompts.library import Library
+
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
+
+
+class TaskName(Enum):
+    gen = "gen"
+    sum = "sum"
+    classify = "classify"
+    translate = "translate"
+    code = "code"
+    chat = "chat"
+
+
+class ForeignFormat(Enum):
+    llm = "llm"
+    fabric = "fabric"
+    prompty = "prompty"
+
+
+def register(app: typer.Typer) -> None:
+    """Make `new` and `import` commands of a group."""
+    app.command(
+        "new",
+        context_settings=HELP,
+        epilog="""Examples:
+
+\b
+  llmtool prompts new letter
+  llmtool prompts new mood --from sentiment
+  "$EDITOR" "$(llmtool prompts new triage --task classify)\"""",
+    )(new)
+    app.command(
+        "import",
+        context_settings=HELP,
+        epilog="""Examples:
+
+\b
+  llmtool prompts import summarize.yaml
+  llmtool prompts import ~/.config/fabric/patterns/extract_wisdom
+  llmtool prompts import chat.prompty -o -""",
+    )(import_)
+
+
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The new template's name.")],
+    parent: Annotated[
+        str | None,
+        typer.Option("--from", metavar="NAME", help="Extend this template; it may be its own."),
+    ] = None,
+    task: Annotated[TaskName, typer.Option("--task", help="What it is for.")] = TaskName.gen,
+    force: Force = False,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Write a template to start from into your folder, and print its path."""
+    from llmtool.cli import bootstrap
+    from llmtool.cli.terminal import console
+    from llmtool.prompts.starting import starting_text
+
+    folders, _ = bootstrap.start(quiet=quiet)
+    path = _new_path(folders, name, force=force)
+    library = bootstrap.open_library(folders)
+    above = None if parent is None else library.load(parent)
+    _write(path, starting_text(name, task=task.value, parent=above), force=force)
+    console.stdout.write(f"{path}\n")
+    if parent != name:
+        _tell_what_it_hides(library, path)
+    console.note(
+        f"try it with `llmtool run {name}`, and `llmtool prompts lint {name}` after changes"
+    )
+
+
+def import_(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A file, or the folder of a pattern; - is stdin.")
+    ],
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="The new template's name.")
+    ] = None,
+    format: Annotated[
+        ForeignFormat | None,
+        typer.Option("--format", help="What FILE is; found out if left out."),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write it there; - is stdout."),
+    ] = None,
+    force: Force = False,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Take in a template of llm, fabric or prompty, and print the new file's path.
+
+    What our format cannot hold is told on standard error.
+    """
+    from llmtool.cli import bootstrap
+    from llmtool.cli.terminal import console as out
+    from llmtool.prompts.foreign import convert
+
+    folders, _ = bootstrap.start(quiet=quiet)
+    text, user, source = _read(file)
+    made = convert(
+        text, source=source, user=user, name=name, format=format.value if format else None
+    )
+    for each in made.notes:
+        out.note(" ".join(each.split()))
+    if output == "-":
+        out.stdout.write(made.text())
+        return
+    path = (
+        _new_path(folders, str(made.values["name"]), force=force)
+        if output is None
+        else Path(output)
+    )
+    _write(path, made.text(), force=force)
+    out.stdout.write(f"{path}\n")
+    if output is None:
+        _tell_what_it_hides(bootstrap.open_library(folders), path)
+
+
+def _tell_what_it_hides(library: Library, path: Path) -> None:
+    from llmtool.cli.terminal import console
+
+    hidden = library.hides(path)
+    if hidden is not None:
+        console.note(f"{path.stem} comes before {hidden}, which it hides")
+
+
+def _read(file: str) -> tuple[str, str, str]:
+    """Return the text of a file or pattern, that of a pattern's `user.md`, and its name."""
+    from llmtool.cli.terminal import inputs
+    from llmtool.errors import InputError
+    from llmtool.prompts.library import read_text
+
+    if file == "-":
+        return inputs.read_stdin(), "", "standard input"
+    path, user = Path(file), ""
+    if path.is_dir():
+        path = path / "system.md"
+        if not path.is_file():
+            raise InputError(f"{file}: there is no system.md in this folder")
+    if not path.is_file():
+        raise InputError(f"{file}: no such file")
+    if path.name == "system.md" and path.with_name("user.md").is_file():
+        user = read_text(path.with_name("user.md"))
+    return read_text(path), user, str(path.resolve() if path.name == "system.md" else path)
+
+
+def _new_path(folders: Folders, name: str, *, force: bool) -> Path:
+    """Return where a template of the user's own goes: the first folder that can be written."""
+    from llmtool.errors import UsageError
+    from llmtool.prompts.schema import NAME, OF_NAMES
+
+    if not re.fullmatch(NAME, name):
+        raise UsageError(f"{name!r} cannot be a template name: {OF_NAMES}")
+    folder = next(filter(_is_writable, folders.prompt_folders), folders.prompts)
+    path = folder / f"{name}.yaml"
+    _refuse_to_replace(path, force=force)
+    _refuse_to_replace(path.with_suffix(".yml"), force=False)
+    return path
+
+
+def _is_writable(folder: Path) -> bool:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK)
+
+
+def _refuse_to_replace(path: Path, *, force: bool) -> None:
+    from llmtool.errors import UsageError
+
+    if path.exists() and not force:
+        raise UsageError(f"{path}: is there already (--force replaces it)")
+
+
+def _write(path: Path, text: str, *, force: bool) -> None:
+    from llmtool.files import write_atomically
+
+    _refuse_to_replace(path, force=force)
+    write_atomically(path, text.encode())

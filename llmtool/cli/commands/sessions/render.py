@@ -1,0 +1,179 @@
+"""Sessions as people and programs read them: a list, a conversation, what a search found."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from llmtool.cli.render import tables
+from llmtool.cli.terminal import console
+from llmtool.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from llmtool.sessions.search import Found, Hit
+    from llmtool.sessions.store import Sessions
+    from llmtool.sessions.types import Session, Turn
+
+_BOLD, _FAINT, _HIT = "1", "2", "1;4"
+_ENDS = {"interrupted": "interrupted", "length": "cut off: --max-tokens was reached"}
+_ROLES = {"user": "asked", "reply": "reply", "file": "file"}
+
+
+def entries(sessions: Sessions, *, here: bool) -> list[dict[str, Any]]:
+    """Return what `sessions ls --json` prints; a damaged session is said on stderr."""
+    from llmtool.sessions.store import timestamp
+
+    found = []
+    for name in sessions.names():
+        try:
+            session = sessions.load(name)
+            used_at = sessions.path(name).stat().st_mtime
+        except InputError as exc:
+            console.note(f"left out: {exc}")
+            continue
+        except (UsageError, OSError):
+            continue  # removed in this moment
+        if here and session.folder != os.getcwd():
+            continue
+        used = next((turn.model for turn in reversed(session.turns) if turn.model), None)
+        found.append(
+            {
+                "name": name,
+                "turns": len(session.turns),
+                "model": used or session.model,
+                "folder": session.folder,
+                "created_at": session.created_at,
+                "last_used": timestamp(used_at),
+                "path": str(sessions.path(name)),
+            }
+        )
+    return found
+
+
+def rows(entries: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Return the entries as a table's rows."""
+    return [
+        (
+            entry["name"],
+            str(entry["turns"]),
+            entry["model"] or "-",
+            _local(entry["last_used"]),
+            _short(entry["folder"]) or "-",
+        )
+        for entry in entries
+    ]
+
+
+def to_dict(session: Session) -> dict[str, Any]:
+    """Return a session as `sessions show --json` prints it: with every field."""
+    value: dict[str, Any] = msgspec.to_builtins(session)
+    turns = [msgspec.to_builtins(msgspec.structs.asdict(turn)) for turn in session.turns]
+    return {**value, "turns": turns}
+
+
+def conversation(session: Session) -> None:
+    """Write a session for a person: what was asked with `> ` before it, and the replies."""
+    facts = [session.name, session.model, _local(session.created_at), _short(session.folder)]
+    _write(" · ".join(fact for fact in facts if fact) + "\n", _FAINT)
+    for name, text in (("system", session.system), ("summary", session.summary)):
+        if text:
+            _write(f"\n{name}: {text.strip()}\n", _FAINT)
+    for number, turn in enumerate(session.turns, 1):
+        if number == session.n_left_out + 1 and session.n_left_out:
+            _write(
+                f"\n(the model does not see what is above, {session.n_left_out} turns)\n", _FAINT
+            )
+        _turn(turn)
+
+
+def _turn(turn: Turn) -> None:
+    quoted = "\n".join(f"> {line}".rstrip() for line in turn.text.split("\n"))
+    _write(f"\n{quoted}\n", _BOLD)
+    for file in turn.files:
+        _write(f"[{file.name}: {len(file.text):,} characters; --json shows them]\n", _FAINT)
+    if turn.thought.strip():
+        _write(f"\n{turn.thought.strip()}\n", _FAINT)
+    console.stdout.write("\n" + turn.reply)
+    console.stdout.end_line()
+    if turn.finish_reason in _ENDS:
+        _write(f"({_ENDS[turn.finish_reason]})\n", _FAINT)
+
+
+def choose_format(to_file: str | None, asked: str | None) -> str:
+    """Return the format of an export: what is asked for, else what the file's name says, else md.
+
+    Raises:
+        UsageError: the name says another format than ours.
+    """
+    from llmtool.sessions.export import FORMATS, find_format
+
+    if asked is not None:
+        return asked
+    found = find_format(to_file) if to_file else "md"
+    if found is None and to_file and Path(to_file).suffix:
+        raise UsageError(
+            f"-o {to_file}: the name ends in none of .{', .'.join(FORMATS)}; choose with --format"
+        )
+    return found or "md"
+
+
+def hits(found: Found, *, as_json: bool) -> None:
+    """Write what a search found: with the words marked on a terminal, as rows in a pipe."""
+    if as_json:
+        console.write_json(msgspec.to_builtins({"total": found.total, "hits": found.hits}))
+    elif not console.stdout.is_terminal:
+        tables.table(
+            [],
+            [
+                (hit.session, str(hit.turn), hit.role, hit.created_at, hit.snippet)
+                for hit in found.hits
+            ],
+        )
+    else:
+        for number, hit in enumerate(found.hits):
+            console.stdout.write("\n" if number else "")
+            _hit(hit)
+    if not found.total:
+        console.note("nothing found (a text is found that holds all of the words)")
+    elif found.total > len(found.hits):
+        console.note(f"{len(found.hits)} of {found.total} shown (--limit shows more)")
+
+
+def _hit(hit: Hit) -> None:
+    _write(hit.session, _BOLD)
+    role = _ROLES[hit.role] + (f" {hit.file}" if hit.file else "")
+    facts = [f"turn {hit.turn}", role, _local(hit.created_at), hit.model]
+    _write(f"  {', '.join(fact for fact in facts if fact)}\n", _FAINT)
+    at = 0
+    for start, end in hit.spans:
+        console.stdout.write(hit.snippet[at:start])
+        _write(hit.snippet[start:end], _HIT)
+        at = end
+    console.stdout.write(hit.snippet[at:])
+    console.stdout.end_line()
+
+
+def _write(text: str, style: str) -> None:
+    console.stdout.write(text, style=style if console.use_color(console.STDOUT) else "")
+
+
+def _local(timestamp: str) -> str:
+    """Return a time of a session as the user's clock has it; what is no time, as it is."""
+    import calendar
+
+    with contextlib.suppress(ValueError, OverflowError):
+        seconds = calendar.timegm(time.strptime(timestamp, "%Y-%m-%dT%H:%M:%SZ"))
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+    return timestamp
+
+
+def _short(folder: str) -> str:
+    """Return a folder with ~ for the home directory."""
+    home = os.path.expanduser("~")
+    inside = folder == home or folder.startswith(home.rstrip(os.sep) + os.sep)
+    return f"~{folder[len(home) :]}" if inside and home != os.sep else folder

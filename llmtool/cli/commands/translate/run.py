@@ -1,0 +1,256 @@
+"""What `translate` does with its options: one document, written as it grows, or a batch."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from llmtool.batch.readers import Reader
+from llmtool.cli import batch as batches
+from llmtool.cli import bootstrap
+from llmtool.cli.options import groups as g
+from llmtool.cli.render import result as show
+from llmtool.cli.terminal import console, inputs
+from llmtool.cli.terminal.output_file import check, open_sink
+from llmtool.encoding import Errors
+from llmtool.errors import InputError, OutputValidationError, UsageError
+from llmtool.tasks.options import TranslateOptions
+from llmtool.tasks.pipeline.prepare import Case
+from llmtool.tasks.pipeline.records import Binding
+from llmtool.tasks.results import Translation
+from llmtool.tasks.translate.document import Passage
+from llmtool.text.languages import find_code, find_language
+
+_SHOW_SECONDS = 0.2
+_HEADERS = ("term", "source", "word")
+
+
+def translate(
+    text: str | None,
+    *,
+    to: str,
+    source_language: str,
+    format: str,
+    glossary: str | None,
+    bilingual: bool,
+    strict: bool,
+    template: str,
+    param: list[str] | None,
+    system: str | None,
+    think: bool | None,
+    source: g.SourceGroup,
+    view: g.ShowGroup,
+    batch: g.BatchGroup,
+    sampling: g.SamplingGroup,
+    engine: g.EngineGroup,
+    common: g.CommonGroup,
+) -> None:
+    """Print a document's translation, or the rows of a batch.
+
+    Raises:
+        OutputValidationError: a passage stayed in its language, and `strict` is set.
+        LlmtoolError: as translating says.
+    """
+    folders, settings = bootstrap.start(
+        color=common.color.value, quiet=common.quiet, offline=engine.offline
+    )
+    options: TranslateOptions = {
+        **sampling.options(),
+        "source": source_language,
+        "format": format,
+        "glossary": None if glossary is None else read_glossary(glossary, to),
+        "bilingual": bilingual,
+        "strict": strict,
+        "template": template,
+        "system": system if system is None else inputs.read_argument(system, name="--system"),
+        "variables": bootstrap.parse_params(param or []),
+        "thinking": think,
+    }
+    reads = bootstrap.reads(folders, template, glossary, *(source.file or []))
+    reader = name = material = None
+    if batch.each is not None:
+        if text is not None:
+            raise UsageError("a text and --each exclude each other: a batch brings its own texts")
+        reader = batches.open_reader(batch, source, view, reads=reads)
+    else:
+        batches.refuse(batch)
+        check(view.output, reads=reads)
+        name, material = _gather(text, source)
+    find_language(to)  # before a model is looked for
+    box = bootstrap.open_toolbox(folders, settings, engine, view.output)
+    if box.find_model().source == "starter":
+        console.note("the starter model hardly knows languages: do not rely on its translations")
+    translator = box.prepare_translate(to, options)
+    if reader is not None:
+        given = frozenset(options.get("variables") or ()) | {"to", "source", "terms", "marks"}
+        binding = Binding(template=translator.template, field=batch.field, given=given)
+        if view.dry_run:
+            batches.preview(box, translator, binding, reader, view=view)
+        else:
+            seed = options.get("seed")
+            batches.run(box, translator, binding, reader, batch=batch, view=view, seed=seed)
+        return
+    case = Case(variables={translator.material: material}, name=name)
+    with _named(name):
+        if view.dry_run:
+            show.prompt(box, translator.request(case), as_json=view.json)
+            return
+        result = write(
+            box.stream_translation(translator, case),
+            to_file=view.output,
+            as_json=view.json,
+            is_live=not (view.no_stream or strict),
+            ends_line=text not in (None, "-"),
+        )
+    for warning in result.warnings:
+        console.note(warning)
+    if view.stats:
+        rate = result.usage.completion_tokens / max(result.seconds, 1e-9)
+        console.note(
+            f"{result.n_segments} passages in {result.seconds:.1f} s, {result.n_retried} asked "
+            f"again; {result.usage.prompt_tokens} prompt tokens ({result.usage.cached_tokens} from "
+            f"the cache), {result.usage.completion_tokens} written, {rate:.0f} tok/s"
+        )
+
+
+def write(
+    events: Iterator[Passage | Translation],
+    *,
+    to_file: str | None,
+    as_json: bool,
+    is_live: bool,
+    ends_line: bool,
+) -> Translation:
+    """Write a translation and return it; live, each passage as it is there.
+
+    Raises:
+        OutputValidationError: it is not what was asked for; JSON is written all the same.
+    """
+    is_live = is_live and not as_json
+    with open_sink(to_file) as sink:
+        progress = _Progress(is_shown=not (is_live and sink.is_terminal))
+        result: Translation | None = None
+        try:
+            for event in events:
+                if isinstance(event, Translation):
+                    result = event
+                    break
+                progress(event.n_done, event.n_segments)
+                if is_live:
+                    sink.write(event.text)
+        except OutputValidationError as exc:
+            if as_json and isinstance(exc.result, Translation):
+                console.write_json(exc.result.to_dict(), sink)
+                sink.close()
+            raise
+        finally:
+            console.status("")
+        assert result is not None
+        if as_json:
+            console.write_json(result.to_dict(), sink)
+            return result
+        if not is_live:
+            sink.write(result.text)
+        if ends_line or sink.is_terminal:
+            sink.end_line()
+        return result
+
+
+class _Progress:
+    """How far a document is, on a terminal that nothing else is written to."""
+
+    def __init__(self, *, is_shown: bool) -> None:
+        self._is_shown = is_shown
+        self._started = self._said = time.monotonic()
+
+    def __call__(self, n_done: int, n_all: int) -> None:
+        now = time.monotonic()
+        if not self._is_shown or not n_done or now - self._said < _SHOW_SECONDS:
+            return
+        self._said = now
+        left = int((now - self._started) * (n_all - n_done) / n_done)
+        console.status(f"{n_done:,} of {n_all:,} passages, {left // 60}:{left % 60:02} left")
+
+
+def read_glossary(path: str, to: str) -> list[tuple[str, str]]:
+    """Return the terms of a CSV file and their translations.
+
+    They are the first two columns, or, where a column is called after the language, that one. A
+    first row that names no language is a pair itself.
+
+    Raises:
+        InputError: it cannot be read, or has one column.
+    """
+    reader = Reader("csv", [path])
+    for _ in reader.read_header():
+        pass
+    columns = reader.columns
+    if len(columns) < 2:
+        raise InputError(f"{path}: a glossary has two columns, a term and its translation")
+    language = find_language(to)
+    called = {language.code.lower(), language.base, language.name.lower()}
+    named = [name for name in columns if name.strip().lower() in called]
+    target = named[0] if named else columns[1]
+    term = next(name for name in columns if name != target)
+    has_header = named or columns[0].strip().lower() in _HEADERS or find_code(columns[0])
+    pairs = [] if has_header else [(term, target)]
+    for record in reader:
+        if record is None:
+            continue
+        if record.error is not None:
+            raise record.error
+        pair = str(record.fields[term] or "").strip(), str(record.fields[target] or "").strip()
+        if all(pair):
+            pairs.append(pair)
+        elif any(pair) and not named:
+            raise InputError(f"{record.place}: a term without its translation, or the other way")
+    return pairs
+
+
+def _gather(text: str | None, source: g.SourceGroup) -> tuple[str | None, str]:
+    """Return the name of the document's file, if it has one, and its text.
+
+    Raises:
+        UsageError: there is none, or more than one.
+        InputError: it cannot be read, is empty, or no text.
+    """
+    files = source.file or []
+    if len(files) > 1:
+        raise UsageError("one document at a time; several are a batch: --each file -f A -f B")
+    if text is not None and files:
+        raise UsageError("a text and a file exclude each other: one document at a time")
+    errors: Errors = source.errors.value
+    if (text or files) and "-" not in (text, *files) and not source.no_stdin:
+        inputs.note_unread("-f" if files else "the text")
+    if text is not None and text != "-":
+        material = inputs.read_argument(text, errors=errors, name="the text")
+        if os.path.isfile(text):
+            console.note(f"the text names a file and is taken as it is; -f {text} reads it")
+        if not material.strip():
+            raise InputError("the text is empty")
+        return None, material
+    path = files[0] if files else "-"
+    if path == "-" and source.no_stdin and (text or files):
+        raise UsageError("- and --no-stdin contradict each other")
+    is_asked = bool(text or files)
+    if not is_asked and (
+        source.no_stdin or console.STDIN in console.closed or inputs.stdin_is_terminal()
+    ):
+        raise UsageError("no text: give one as an argument, in a file (-f) or on standard input")
+    material = inputs.read_file(path, errors=errors)
+    if not material.strip():
+        raise InputError(f"{'standard input' if path == '-' else path}: is empty")
+    return (None if path == "-" else path), material
+
+
+@contextmanager
+def _named(name: str | None) -> Iterator[None]:
+    """Say of a file that is wrong which it is."""
+    try:
+        yield
+    except InputError as exc:
+        if name is None or str(exc).startswith(f"{name}: "):
+            raise
+        raise InputError(f"{name}: {exc}") from exc

@@ -1,0 +1,80 @@
+"""The first question: which model? Asked once, on a terminal, and remembered."""
+
+from __future__ import annotations
+
+import os
+
+from llmtool import config
+from llmtool.cli.terminal import cells, console, signals
+from llmtool.errors import LlmtoolError
+from llmtool.models import catalogue
+from llmtool.models.installed import find_starter
+from llmtool.models.reference import parse
+from llmtool.sizes import format_bytes
+
+_MOST_SUGGESTIONS = 5
+
+
+def can_ask() -> bool:
+    """Whether a person is there to answer."""
+    return (
+        not console.is_quiet()
+        and console.is_terminal(console.STDIN)
+        and console.is_terminal(console.STDERR)
+    )
+
+
+def ask(settings: config.Settings) -> str | None:
+    """Show what fits this machine and return what was chosen.
+
+    Returns None when there is nothing to choose from or no answer.
+    """
+    rows = _suggestions(offline=settings.offline)
+    if len(rows) < 2:
+        return None
+    console.say("llmtool: no model is chosen yet. These fit this machine:\n\n")
+    width = max(cells.width(name) for name, _ in rows)
+    for number, (name, why) in enumerate(rows, 1):
+        padding = " " * (width - cells.width(name))
+        console.say(f"  {number}  {name}{padding}  {why}\n")
+    console.say("\n")
+    while True:
+        console.say("Which one? A number, or any org/name[:QUANT] or FILE.gguf [1]: ")
+        with signals.interruptible():
+            line = os.read(console.STDIN, 4096)
+        if not line:
+            console.say("\n")
+            return None
+        answer = line.decode("utf-8", "replace").strip() or "1"
+        if answer.isdecimal() and 1 <= int(answer) <= len(rows):
+            return rows[int(answer) - 1][0]
+        try:
+            reference = parse(answer, {**settings.aliases, **catalogue.names()})
+        except LlmtoolError as exc:
+            console.error(str(exc))
+            continue
+        return str(reference.path.absolute()) if reference.path is not None else answer
+
+
+def remember(folders: config.Folders, model: str) -> None:
+    """Write the choice to config.toml, now that the model has been found."""
+    config.set_value(
+        folders.config_file,
+        "model",
+        model,
+        cancelled=lambda: signals.received() is not None,
+    )
+    console.note(f"remembered in {folders.config_file}; `llmtool config set model REF` changes it")
+
+
+def _suggestions(*, offline: bool) -> list[tuple[str, str]]:
+    rows = []
+    starter = find_starter()
+    if starter is not None:
+        size = format_bytes(starter.stat().st_size)
+        rows.append(("starter", f"{size}, here already; small and weak, to try things out"))
+    if not offline:
+        from llmtool.cli.commands.models.render import recommended
+
+        rows += [(c.entry.name, c.reason.split(";")[0]) for c in recommended()]
+    return rows[:_MOST_SUGGESTIONS]

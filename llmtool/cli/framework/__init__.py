@@ -1,0 +1,1 @@
+"""Our layer over Typer: groups, help, usage errors, completion."""

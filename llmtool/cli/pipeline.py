@@ -1,0 +1,139 @@
+"""What the commands share that let a model write: options for the library, one reply shown."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from llmtool.cli import batch as batches
+from llmtool.cli import bootstrap
+from llmtool.cli.options import groups as g
+from llmtool.cli.options import structured
+from llmtool.cli.render import result
+from llmtool.cli.terminal import inputs
+from llmtool.cli.terminal.output_file import check
+from llmtool.engine.types import Token
+from llmtool.errors import UsageError
+from llmtool.tasks.options import GenerateOptions
+from llmtool.tasks.pipeline.prepare import PreparedTask
+from llmtool.tasks.pipeline.records import Binding, fill
+from llmtool.tasks.results import Generation
+
+
+def read_options(
+    *,
+    template: str,
+    system: str | None,
+    param: list[str] | None,
+    reply: g.ReplyGroup,
+    sampling: g.SamplingGroup,
+) -> GenerateOptions:
+    """Return the options of `generate`; what is broken among them is found before a model is.
+
+    Raises:
+        UsageError: a schema, grammar or expression is broken, or `-p` is no KEY=VALUE.
+        InputError: an argument is not UTF-8, or a file cannot be read.
+    """
+    options: GenerateOptions = {
+        **structured.read(reply.schema, reply.grammar, reply.regex),
+        **sampling.options(),
+        "system": system if system is None else inputs.read_argument(system, name="--system"),
+        "n": reply.samples,
+        "logprobs": reply.logprobs,
+        "prefill": inputs.read_argument(reply.prefill, name="--prefill"),
+        "thinking": reply.think,
+        "template": template,
+        "variables": bootstrap.parse_params(param or []),
+    }
+    return options
+
+
+def command(
+    text: str | None,
+    options: GenerateOptions,
+    *,
+    started: float,
+    source: g.SourceGroup,
+    view: g.ShowGroup,
+    batch: g.BatchGroup,
+    reply: g.ReplyGroup,
+    engine: g.EngineGroup,
+    common: g.CommonGroup,
+) -> None:
+    """Print what a template gives: a reply or label, the rows of a batch, or the prompt alone.
+
+    `text` is the command's argument.
+    """
+    if reply.extract and (batch.each is not None or view.json or reply.logprobs):
+        raise UsageError("-x prints code alone: it goes without --each, --json and --logprobs")
+    if reply.log and batch.each is not None:
+        raise UsageError("--log keeps single replies: it goes without --each (-o keeps a batch)")
+    folders, settings = bootstrap.start(
+        color=common.color.value, quiet=common.quiet, offline=engine.offline
+    )
+    name = options["template"]
+    given = frozenset(options.get("variables") or ())
+    template = bootstrap.open_library(folders).load(name)
+    reads = bootstrap.reads(folders, name, *reply.reads, *(source.file or []))
+    if batch.each is not None:
+        reader = batches.open_reader(batch, source, view, reads=reads, n=reply.samples)
+        prompt = None if text is None else inputs.read_argument(text, errors=source.errors.value)
+        binding, fixed = Binding.make(template, prompt=prompt, field=batch.field, given=given)
+        options["variables"] = {**(options.get("variables") or {}), **fixed}
+    else:
+        batches.refuse(batch)
+        check(view.output, reads=reads)
+        prompt, material = inputs.gather(
+            text,
+            source.file or [],
+            no_stdin=source.no_stdin,
+            errors=source.errors.value,
+            required=template.needs_text(given),
+        )
+    box = bootstrap.open_toolbox(folders, settings, engine, view.output)
+    prepared = box.prepare_run(name, options, {})
+    if batch.each is not None:
+        if view.dry_run:
+            batches.preview(box, prepared, binding, reader, view=view)
+            return
+        seed = options.get("seed")
+        batches.run(box, prepared, binding, reader, batch=batch, view=view, seed=seed)
+        return
+    case = fill(prepared.template, prompt=prompt, input=material, given=given)
+    if view.dry_run:
+        result.prompt(box, prepared.request(case), as_json=view.json)
+        return
+    with contextlib.ExitStack() as stack:
+        log = None
+        if settings.log if reply.log is None else reply.log:
+            from llmtool.cli import reply_log
+
+            made = reply_log.read_sent(prepared.request(case)) if name != "gen" else ""
+            asked = reply_log.read_asked(prompt, material, sources=source.file or [], sent=made)
+            log = stack.enter_context(reply_log.keeping(folders, asked, model=box.model_name))
+        if not isinstance(prepared, PreparedTask):
+            from llmtool.cli.commands.classify import render
+
+            label = render.one(box, prepared, case, view=view)
+            if log is not None:
+                log.take(label)
+            return
+        events: Iterator[Token | Generation] = box.stream_prepared(prepared, case, started=started)
+        if log is not None:
+            events = log.watch(events)
+        if reply.extract:
+            from llmtool.tasks.code.extract import only_code
+
+            opened = prepared.template.prefill + (options.get("prefill") or "")
+            events = only_code(events, opened=opened)
+        result.generation(
+            events,
+            to_file=view.output,
+            as_json=view.json,
+            stream=not view.no_stream and not reply.extract,
+            think=bool(reply.think),
+            logprobs=reply.logprobs > 0,
+            has_contract=prepared.contract is not None,
+            stats=view.stats,
+            started=started,
+        )

@@ -1,0 +1,1 @@
+"""Results as tables, Markdown, JSON and plots."""

@@ -1,0 +1,195 @@
+"""What the user hands in: arguments, files and standard input, as text."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+from llmtool.batch.lines import too_long
+from llmtool.cli.terminal import console, signals
+from llmtool.cli.terminal.console import STDIN
+from llmtool.cli.terminal.shared_stdin import is_shared
+from llmtool.encoding import MAX_BYTES, Errors, decode
+from llmtool.errors import InputError, UsageError
+
+IDLE_SECONDS = 3.0
+
+
+def read_argument(text: str, *, errors: Errors | None = None, name: str = "the prompt") -> str:
+    """Return an argument as text; without `errors` the bytes that came must be UTF-8."""
+    return decode(os.fsencode(text), source=name, errors=errors)
+
+
+def read_file(path: str, *, errors: Errors | None = None) -> str:
+    """Return a file's text; `-` is standard input. Without `errors` it is strict.
+
+    Raises:
+        InputError: it cannot be read, or is not UTF-8.
+        ContextOverflow: it is larger than any context.
+    """
+    source = "standard input" if path == "-" else path
+    return decode(read_bytes(path), source=source, errors=errors)
+
+
+def read_bytes(path: str) -> bytes:
+    """Return what a file holds; `-` is standard input.
+
+    Raises:
+        InputError: it cannot be read.
+        ContextOverflow: it is larger than any context.
+    """
+    source = "standard input" if path == "-" else path
+    try:
+        if path == "-":
+            return _read_all(STDIN, source)
+        if stat.S_ISDIR(os.stat(path).st_mode):
+            raise InputError(f"{path}: is a directory")
+        with open(path, "rb") as file:
+            return _read_all(file.fileno(), path)
+    except FileNotFoundError as exc:
+        raise InputError(f"{path}: no such file") from exc
+    except OSError as exc:
+        where = source if path == "-" else f"{path}:"
+        raise InputError(f"{where} cannot be read: {exc.strerror}") from exc
+
+
+def read_stdin(*, errors: Errors = "strict") -> str:
+    return read_file("-", errors=errors)
+
+
+def read_optional_stdin(*, errors: Errors = "strict") -> str | None:
+    """Return standard input where it is meant for us beside an argument; else None.
+
+    It is not ours when it is a terminal, closed or /dev/null; when it is shared with the calling
+    shell, as in a `while read` loop, whose lines we would take; or when nothing comes for
+    `IDLE_SECONDS`, as with the pipe of a program that started us and never writes. The last two
+    are said on stderr; `-` as an argument reads in every case.
+    """
+    mode = os.fstat(STDIN).st_mode
+    if stat.S_ISCHR(mode):
+        return None
+    if is_shared(STDIN):
+        console.note(
+            "standard input belongs to the calling shell and is not read (- reads it, "
+            "--no-stdin silences this)"
+        )
+        return None
+    if (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)) and not _ready(IDLE_SECONDS):
+        console.note(
+            f"nothing came on standard input for {IDLE_SECONDS:.0f} s; going on without it "
+            "(- waits for it, --no-stdin does not look)"
+        )
+        return None
+    return read_stdin(errors=errors) or None
+
+
+def note_unread(beside: str) -> None:
+    """Say that what waits on standard input is not read, as it is named `beside` what is.
+
+    Nothing is said of a terminal, of what is empty or silent as yet, or of the calling shell's own.
+    """
+    if _is_waiting() and not is_shared(STDIN):
+        console.note(f"standard input is not read beside {beside}")
+
+
+def _is_waiting() -> bool:
+    """Whether standard input holds something now; nothing is read, and nothing waited for."""
+    found = os.fstat(STDIN)
+    if stat.S_ISREG(found.st_mode):
+        return found.st_size > os.lseek(STDIN, 0, os.SEEK_CUR)
+    if not (stat.S_ISFIFO(found.st_mode) or stat.S_ISSOCK(found.st_mode)):
+        return False
+    try:
+        import fcntl
+        import termios
+
+        count = fcntl.ioctl(STDIN, termios.FIONREAD, bytes(4))
+    except (ImportError, OSError):
+        return False
+    return int.from_bytes(count, sys.byteorder) > 0
+
+
+def stdin_is_terminal() -> bool:
+    return console.is_terminal(STDIN)
+
+
+def join(files: list[tuple[str, str]]) -> str | None:
+    """Return the texts of several sources as one, each under its name if there are several."""
+    if not files:
+        return None
+    if len(files) == 1:
+        return files[0][1]
+    return "\n\n".join(f"==> {name} <==\n{text}" for name, text in files)
+
+
+def gather(
+    prompt: str | None,
+    files: list[str],
+    *,
+    no_stdin: bool,
+    errors: Errors,
+    required: bool = True,
+) -> tuple[str | None, str | None]:
+    """Return (prompt, input) of a command that takes an instruction and material.
+
+    Both may be None unless one is `required`; then standard input is looked at like that of a
+    command with an argument.
+
+    Raises:
+        UsageError: there is neither, and standard input is a terminal or refused.
+        InputError, ContextOverflow: what there is cannot be used.
+    """
+    if [prompt, *files].count("-") > 1:
+        raise UsageError("standard input is named twice (-)")
+    if (prompt == "-" or "-" in files) and no_stdin:
+        raise UsageError("- and --no-stdin contradict each other")
+    if prompt is not None and prompt != "-":
+        instruction = read_argument(prompt, errors=errors)
+        sources = [(path, read_file(path, errors=errors)) for path in files]
+        if not no_stdin and "-" not in files:
+            piped = read_optional_stdin(errors=errors)
+            if piped is not None:
+                sources.append(("standard input", piped))
+        if os.path.isfile(prompt):
+            console.note(f"the prompt names a file and is taken as text; -f {prompt} reads it")
+        if not instruction.strip() and not sources:
+            raise InputError("the prompt is empty")
+        return instruction, join(sources)
+    if prompt is None and not files and not required:
+        return None, None if no_stdin else read_optional_stdin(errors=errors)
+    if prompt is None and not files:
+        if no_stdin or STDIN in console.closed or stdin_is_terminal():
+            raise UsageError(
+                "no prompt: give one as an argument, in a file (-f) or on standard input"
+            )
+    if prompt is None and files and "-" not in files and not no_stdin:
+        note_unread("-f")
+    names = ["-"] if prompt == "-" else []
+    if not names and not files:
+        names = ["-"]
+    text = join([(path, read_file(path, errors=errors)) for path in [*names, *files]])
+    if not (text or "").strip():
+        raise InputError("the input is empty")
+    return None, text
+
+
+def _read_all(fd: int, source: str) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        with signals.interruptible():
+            chunk = os.read(fd, 1 << 16)
+        if not chunk:
+            return b"".join(chunks)
+        size += len(chunk)
+        if size > MAX_BYTES:
+            raise too_long(source)
+        chunks.append(chunk)
+
+
+def _ready(seconds: float) -> bool:
+    import select
+
+    with signals.interruptible():
+        return bool(select.select([STDIN], [], [], seconds)[0])

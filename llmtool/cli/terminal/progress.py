@@ -1,0 +1,147 @@
+"""How far it is: a bar for a download, a line for records; on a terminal's stderr."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from llmtool.cli.terminal import console
+from llmtool.sizes import format_bytes, format_count
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_SHOW_SECONDS = 0.2
+_RATE_SECONDS = 1.0  # what is done in less says nothing about the rest
+_QUIET_SECONDS = 15.0  # between two lines where nobody watches a bar
+
+
+class RecordProgress:
+    """Shows records that are done as a passing status: how many, their rate, the time left."""
+
+    def __init__(self, what: str = "") -> None:
+        self._what = what
+        self._started = self._shown = time.monotonic()
+
+    def __enter__(self) -> RecordProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        console.status("")
+
+    def __call__(self, done: int, total: float | None) -> None:
+        if self.is_due:
+            self.show(done, total)
+
+    @property
+    def is_due(self) -> bool:
+        return time.monotonic() - self._shown >= _SHOW_SECONDS
+
+    def show(self, done: int, total: float | None, *, n_before: int = 0, n_failed: int = 0) -> None:
+        """Show how many came; `n_before` are of an earlier run, and none knows a total of None."""
+        self._shown = time.monotonic()
+        seconds = self._shown - self._started
+        told = how_far(done, total, seconds=seconds, n_before=n_before, n_failed=n_failed)
+        console.status(self._what + told)
+
+
+def how_far(
+    done: int, total: float | None, *, seconds: float, n_before: int = 0, n_failed: int = 0
+) -> str:
+    """Return how many records came; how fast and how long still where there is time to judge by.
+
+    Example:
+        >>> how_far(10, 40, seconds=2.0)
+        '10 records, 5.0/s, 0:06 left'
+    """
+    parts = [format_count(n_before + done, "record")]
+    rate = done / seconds if seconds >= _RATE_SECONDS else 0.0
+    if rate:
+        parts.append(f"{rate:.1f}/s")
+    if n_failed:
+        parts.append(f"{n_failed:,} failed")
+    if rate and total is not None:
+        left = int(max(0.0, total - n_before - done) / rate)
+        parts.append(f"{left // 60}:{left % 60:02} left")
+    return ", ".join(parts)
+
+
+class DownloadProgress:
+    """Shows `(done, total)` bytes: rate, time left, and what was here already."""
+
+    def __init__(self, title: str, *, verb: str = "fetching", quiet: bool = False) -> None:
+        self._title = f"{verb} {title}"
+        self._quiet = quiet
+        self._says_so = verb == "fetching"
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._resumed: int | None = None
+        self._started = self._said = time.monotonic()
+
+    def __enter__(self) -> DownloadProgress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._quiet:
+            return
+        if self._resumed is None:
+            self._resumed = done
+            if done < total and self._says_so:
+                here = f", {format_bytes(done)} are here" if done else ""
+                console.note(f"{self._title}: {format_bytes(total)}{here}")
+        if console.is_terminal(console.STDERR):
+            self._draw(done, total)
+        elif time.monotonic() - self._said >= _QUIET_SECONDS and done < total:
+            self._said = time.monotonic()
+            seconds = max(self._said - self._started, 1e-6)
+            rate = (done - self._resumed) / seconds
+            left = f", {(total - done) / rate:.0f} s left" if rate > 0 else ""
+            console.note(
+                f"{done / total:.0%} of {format_bytes(total)}, {format_bytes(rate)}/s{left}"
+            )
+
+    def _draw(self, done: int, total: int) -> None:
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                DownloadColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+                TransferSpeedColumn,
+            )
+
+            colored = console.use_color(console.STDERR)
+            self._bar = Progress(
+                TextColumn("{task.percentage:>3.0f}%"),
+                BarColumn(bar_width=None),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True, no_color=not colored, markup=False, emoji=False),
+                transient=True,
+                expand=True,
+            )
+            self._task = self._bar.add_task("", total=total, completed=done)
+            self._bar.start()
+        assert self._task is not None
+        self._bar.update(self._task, completed=done, total=total)
+
+    def note(self, text: str) -> None:
+        """Say something in between: resuming, waiting, trying again."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+        console.note(text)

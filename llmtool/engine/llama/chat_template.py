@@ -1,0 +1,279 @@
+"""Messages to tokens, by the model's own chat template; input is data.
+
+Whatever a message contains, the control tokens of the prompt are those that the template writes
+for a harmless message. Ordinary text gets exactly the ids of llama.cpp's own tokenisation of the
+rendered template. Where a message spells a control token, the spelling is broken: a control
+character goes into it before the tokeniser sees it, and its ids are taken out afterwards, so that
+all text around it keeps its ids and the template sees the message in its place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from llmtool.engine.text_stream import ReasoningTags, thought_marks
+from llmtool.engine.types import GapTokens, Prompt, Tokenized, TokenKind
+from llmtool.errors import TemplateError, UsageError
+
+if TYPE_CHECKING:
+    from llmtool.sandbox import Template
+
+_ASKS_FOR_LANGUAGES = "source_lang_code"
+# C0 controls: no tokeniser merges them with a neighbour, and no text needs them.
+_BREAKERS = "\x01\x02\x03\x04\x05\x06\x0e\x0f\x10\x11\x12\x13"
+_MARKS = "\n:x\x01"
+_HTML = re.compile(r"</?(table|caption|thead|tbody|tfoot|tr|th|td|h[1-6]|blockquote|strong|em|b|i"
+                   r"|u|s|sub|sup|code|pre|a|img|p|br|hr|ul|ol|li|div|span)>")  # fmt: skip
+
+
+class Vocabulary(Protocol):
+    """The part of a model that this module needs; `llama.Weights` is one."""
+
+    @property
+    def bos(self) -> int: ...
+    @property
+    def eos(self) -> int: ...
+    @property
+    def adds_bos(self) -> bool: ...
+    @property
+    def gap_tokens(self) -> GapTokens | None: ...
+    def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]: ...
+    def token_text(self, token: int) -> str: ...
+    def kind(self, token: int) -> TokenKind: ...
+    def render_piece(self, token: int, *, special: bool) -> bytes: ...
+
+
+class ChatPrompt:
+    """Turns prompts into tokens for one model.
+
+    Args:
+        vocabulary: its tokeniser.
+        chat_template: the template's source, or None for a base model, which completes text.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, chat_template: str | None) -> None:
+        self._vocabulary = vocabulary
+        self._source = chat_template
+        self._compiled: Template | None = None
+        self._structural: dict[int, str] = {}
+        self.marks: ReasoningTags | None = thought_marks(chat_template or "")
+
+    def tokenize(self, prompt: Prompt) -> Tokenized:
+        """Return the rendered prompt and its ids.
+
+        Raises:
+            TemplateError: the chat template is broken, or lets a message form control tokens.
+            UsageError: the prompt has a gap, and the model has no tokens for that.
+        """
+        if prompt.suffix is not None:
+            return self._tokenize_gap(prompt)
+        if prompt.text is not None or self._source is None:
+            return self._tokenize_text(prompt)
+        contents = [message.content for message in prompt.messages]
+        benign = ["x" if text.strip() else text for text in contents]
+        allowed = self._control_tokens(
+            self._encode(self._render(prompt, benign, "x" if prompt.prefill else ""))
+        )
+
+        def encode(texts: Sequence[str]) -> tuple[str, list[int]]:
+            rendered = self._render(prompt, texts[:-1], texts[-1])
+            return rendered, self._encode(rendered)
+
+        text, ids = self._encode_safely([*contents, prompt.prefill], encode, allowed)
+        head = text[: len(text) - len(prompt.prefill)].rstrip()
+        opened = self.marks is not None and head.endswith(self.marks.start)
+        return Tokenized(text=text, token_ids=tuple(ids), in_thought=opened)
+
+    def _tokenize_text(self, prompt: Prompt) -> Tokenized:
+        text = prompt.text
+        if text is None:
+            text = "\n\n".join(message.content for message in prompt.messages)
+        allowed = self._control_tokens(self._encode("x"))
+
+        def encode(texts: Sequence[str]) -> tuple[str, list[int]]:
+            return texts[0], self._encode(texts[0])
+
+        text, ids = self._encode_safely([text + prompt.prefill], encode, allowed)
+        return Tokenized(text=text, token_ids=tuple(ids))
+
+    def _tokenize_gap(self, prompt: Prompt) -> Tokenized:
+        """Put the model's own tokens around what is before the gap and after it, in this order.
+
+        Source: Bavarian et al., "Efficient training of language models to fill in the middle"
+        (2022), the mode PSM. But: no other files of a repository go before the text.
+        """
+        vocabulary = self._vocabulary
+        tokens = vocabulary.gap_tokens
+        if tokens is None:
+            raise UsageError(
+                "this model has no tokens to fill in the middle with: use one that was taught to, "
+                "such as Qwen2.5-Coder or StarCoder2 (-m)"
+            )
+        ids = [vocabulary.bos] if vocabulary.adds_bos else []
+        rendered = vocabulary.token_text(vocabulary.bos) if ids else ""
+        parts = (prompt.text or "", prompt.suffix or "", prompt.prefill)
+        for token, part in zip((tokens.before, tokens.after, tokens.gap), parts, strict=True):
+            text, part_ids = self._encode_safely([part], self._encode_middle, [])
+            ids += [token, *part_ids]
+            rendered += vocabulary.token_text(token) + text
+        return Tokenized(text=rendered, token_ids=tuple(ids))
+
+    def _encode_middle(self, texts: Sequence[str]) -> tuple[str, list[int]]:
+        """Tokenise text that goes on: without the space that SentencePiece begins a text with."""
+
+        def encode(text: str) -> list[int]:
+            raw = text.encode()
+            return self._vocabulary.tokenize(raw, add_special=False, parse_special=True)
+
+        (text,) = texts
+        ids = encode(text)
+        pieces = b"".join(self._vocabulary.render_piece(t, special=True) for t in ids)
+        if pieces == b" " + text.encode():
+            for mark in _MARKS:  # one that forms no token with the text behind it
+                marked, mark_ids = encode(mark + text), encode(mark)
+                if marked[: len(mark_ids)] == mark_ids:
+                    return text, marked[len(mark_ids) :]
+        return text, ids
+
+    def _encode_safely(
+        self,
+        texts: list[str],
+        encode: Callable[[Sequence[str]], tuple[str, list[int]]],
+        allowed: list[int],
+    ) -> tuple[str, list[int]]:
+        """Encode texts so that no control token comes from them; try the cheapest way first."""
+        spelled = [self._spelled_tokens(text) for text in texts]
+        text, ids = encode(texts)
+        if not any(spelled) and self._control_tokens(ids) == allowed:
+            return text, ids
+        for breaker in _BREAKERS:
+            if any(breaker in t for t in texts):
+                continue
+            broken = [self._break(t, breaker) for t in texts]
+            # Edges as well, where a message and the template's own text form a token together.
+            for attempt in (broken, [_break_edges(t, breaker) for t in broken]):
+                rendered, with_breaks = encode(attempt)
+                without = self._remove(with_breaks, breaker, rendered)
+                if without is not None and self._control_tokens(without) == allowed:
+                    return rendered.replace(breaker, ""), without
+        raise TemplateError(
+            "the model's chat template lets a message form control tokens; "
+            "the prompt was not sent (use --dry-run to look at it, or another model)"
+        )
+
+    def _break(self, text: str, breaker: str) -> str:
+        # Breaking one spelling can leave another (<|a<|b|>|>), so look again until none is left.
+        for _ in range(100):
+            spelled = self._spelled_tokens(text)
+            if not spelled:
+                return text
+            pattern = "|".join(re.escape(t) for t in sorted(spelled, key=len, reverse=True))
+            text = re.sub(pattern, lambda m: m[0][0] + breaker + m[0][1:], text)
+        return breaker.join(text)
+
+    def _spelled_tokens(self, text: str) -> set[str]:
+        """Return the control tokens that stand in `text`, as they are written."""
+        if not text:
+            return set()
+        ids = self._vocabulary.tokenize(text.encode(), add_special=False, parse_special=True)
+        special = (t for t in set(ids) if self._vocabulary.kind(t) != "ordinary")
+        found = {self._control_text(t) or self._unknown_text(t) for t in special}
+        return {t for t in found if len(t) > 1 and t in text}
+
+    def _remove(self, ids: list[int], breaker: str, rendered: str) -> list[int] | None:
+        """Take the breaker's ids out; None when it did not stay a token of its own."""
+        rest, joined = [], b""
+        for token in ids:
+            piece = self._vocabulary.render_piece(token, special=True)
+            if piece.strip() != breaker.encode() or self._control_text(token):
+                rest.append(token)
+                joined += piece
+        # SentencePiece adds a space after a control token, so spaces do not count here.
+        wanted = rendered.replace(breaker, "").replace(" ", "").encode()
+        return rest if joined.replace(b" ", b"").endswith(wanted) else None
+
+    def _encode(self, rendered: str) -> list[int]:
+        """Tokenise as llama.cpp does: special tokens are parsed, one BOS, no EOS."""
+        vocabulary = self._vocabulary
+        ids = vocabulary.tokenize(rendered.encode(), add_special=False, parse_special=True)
+        if vocabulary.adds_bos and ids[:1] != [vocabulary.bos]:
+            ids.insert(0, vocabulary.bos)
+        return ids
+
+    def _control_tokens(self, ids: list[int]) -> list[int]:
+        return [token for token in ids if self._control_text(token)]
+
+    def _control_text(self, token: int) -> str:
+        """Return the spelling of a token that structures a prompt, or "" for ordinary ones."""
+        text = self._structural.get(token)
+        if text is None:
+            kind = self._vocabulary.kind(token)
+            text = self._vocabulary.token_text(token) if kind in ("control", "user") else ""
+            if kind == "user" and _is_ordinary(text):
+                text = ""
+            self._structural[token] = text
+        return text
+
+    def _unknown_text(self, token: int) -> str:
+        unknown = self._vocabulary.kind(token) == "unknown"
+        return self._vocabulary.token_text(token) if unknown else ""
+
+    def _render(self, prompt: Prompt, contents: Sequence[str], prefill: str) -> str:
+        messages: list[dict[str, object]] = [
+            {"role": message.role, "content": content}
+            for message, content in zip(prompt.messages, contents, strict=True)
+        ]
+        if prompt.languages is not None and _ASKS_FOR_LANGUAGES in (self._source or ""):
+            _tell_languages(messages, *prompt.languages)
+        try:
+            return self._apply(messages, thinking=prompt.thinking) + prefill
+        except TemplateError:
+            # Templates without a system role (Gemma 2) raise: its text then opens the first turn.
+            if len(messages) < 2 or messages[0]["role"] != "system":
+                raise
+            system, first, *others = messages
+            merged = {**first, "content": f"{system['content']}\n\n{first['content']}"}
+            return self._apply([merged, *others], thinking=prompt.thinking) + prefill
+
+    def _apply(self, messages: list[dict[str, object]], *, thinking: bool) -> str:
+        if self._compiled is None:
+            from llmtool.sandbox import compile_template
+
+            self._compiled = compile_template(
+                self._source or "", name="the model's chat template", chat=True
+            )
+        vocabulary = self._vocabulary
+        return self._compiled.render(
+            messages=messages,
+            add_generation_prompt=True,
+            enable_thinking=thinking,
+            reasoning_effort="medium" if thinking else "low",
+            bos_token=vocabulary.token_text(vocabulary.bos) if vocabulary.bos >= 0 else "",
+            eos_token=vocabulary.token_text(vocabulary.eos) if vocabulary.eos >= 0 else "",
+            tools=None,
+        )
+
+
+def _tell_languages(messages: list[dict[str, object]], source: str, target: str) -> None:
+    """Give the turns of a user the shape of TranslateGemma, whose template writes the task."""
+    for message in messages:
+        if message["role"] == "user":
+            text = {"type": "text", "text": message["content"]}
+            codes = {"source_lang_code": source, "target_lang_code": target}
+            message["content"] = [{**text, **codes}]
+
+
+def _is_ordinary(text: str) -> bool:
+    """Whether a USER_DEFINED token is plain text: white space, a word, an HTML tag."""
+    word = text.replace("\u2581", " ").strip()
+    return not word or word.isalnum() or _HTML.fullmatch(word) is not None
+
+
+def _break_edges(text: str, breaker: str) -> str:
+    core = text.strip()
+    if not core:
+        return text
+    start = text.index(core)
+    return text[:start] + breaker + core + breaker + text[start + len(core) :]

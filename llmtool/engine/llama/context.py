@@ -1,0 +1,219 @@
+"""The memory and the compute buffers of a model: batches of tokens in, rows of logits out.
+
+Nothing here knows about prompts, requests or text. Sequences share one pool of cells
+(`kv_unified`), so that copying one copies no keys or values, or stand `apart`, so that attention
+passes over no cells of others.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Sequence
+
+from llmtool.engine.llama.bindings import forget_errors, last_error
+from llmtool.engine.llama.interrupts import SignalWatch
+from llmtool.engine.llama.model import LlamaModel
+from llmtool.engine.types import Cancellation, KVType
+from llmtool.errors import Cancelled, EngineError
+
+_GGML_TYPES = {"f16": 1, "q8_0": 8}
+
+
+class Batch:
+    """The tokens of one `decode`, up to `size` of them, each in a sequence at a position."""
+
+    def __init__(self, weights: LlamaModel, size: int) -> None:
+        lib = weights._lib
+        self.size = size
+        self.n_tokens = self.n_outputs = 0
+        self._tokens = (ctypes.c_int32 * size)()
+        self._positions = (ctypes.c_int32 * size)()
+        self._sequences = (ctypes.c_int32 * size)()
+        self._outputs = (ctypes.c_int8 * size)()
+        self._counts = (ctypes.c_int32 * size)(*[1] * size)
+        pointer = ctypes.POINTER(ctypes.c_int32)
+        start = ctypes.addressof(self._sequences)
+        self._pointers = (pointer * (size + 1))(
+            *[ctypes.cast(start + 4 * i, pointer) for i in range(size)]
+        )
+        self.native = lib.llama_batch(
+            n_tokens=0,
+            token=self._tokens,
+            embd=None,
+            pos=self._positions,
+            n_seq_id=self._counts,
+            seq_id=self._pointers,
+            logits=ctypes.cast(self._outputs, ctypes.POINTER(ctypes.c_int8)),
+        )
+
+    @property
+    def room(self) -> int:
+        return self.size - self.n_tokens
+
+    def clear(self) -> None:
+        self.n_tokens = self.n_outputs = 0
+
+    def add(self, tokens: Sequence[int], *, seq: int, pos: int, n_outputs: int) -> range:
+        """Append tokens of one sequence from position `pos`; the last `n_outputs` give logits.
+
+        Returns:
+            The rows of those logits.
+        """
+        at, n = self.n_tokens, len(tokens)
+        end = at + n
+        self._tokens[at:end] = list(tokens)
+        self._positions[at:end] = list(range(pos, pos + n))
+        self._sequences[at:end] = [seq] * n
+        outputs = bytes(n - n_outputs) + b"\1" * n_outputs
+        self._outputs[at:end] = list(outputs)
+        self.n_tokens = end
+        self.n_outputs += n_outputs
+        return range(end - n_outputs, end)
+
+
+class Context:
+    """The memory of `n_seq` sequences, and what is needed to compute with it.
+
+    Args:
+        n_ctx: cells of the memory: tokens of all sequences together, shared ones counted once.
+        n_threads: threads for decoding and for prompts.
+        n_seq: how many sequences there can be; their ids are 0 to n_seq - 1.
+        apart: whether each sequence has n_ctx // n_seq cells of its own. Copying one copies its
+            keys and values then, and llama.cpp computes together what has ids side by side.
+        n_batch: tokens per `decode` at the most.
+        n_outputs: rows of logits per `decode` at the most.
+        swa_full: whether layers with a sliding window keep all tokens. Sequences that share a
+            prefix need it, because shared cells are never taken again.
+        kv_type: how keys and values are kept; q8_0 takes half the memory and time to unpack.
+        cancellation: ends a running `decode` between two nodes of the graph.
+
+    Raises:
+        EngineError: there is not enough memory.
+    """
+
+    def __init__(
+        self,
+        weights: LlamaModel,
+        *,
+        n_ctx: int,
+        n_threads: int,
+        n_seq: int = 1,
+        apart: bool = False,
+        n_batch: int = 512,
+        n_outputs: int = 1,
+        kv_type: KVType = "f16",
+        swa_full: bool = True,
+        cancellation: Cancellation,
+    ) -> None:
+        lib = self._lib = weights._lib
+        self.weights = weights
+        params = lib.llama_context_default_params()
+        params.n_ctx = n_ctx
+        params.n_batch = params.n_ubatch = n_batch
+        params.n_seq_max = self.n_seq = n_seq
+        params.n_outputs_max = self.n_outputs = max(n_outputs, n_seq)  # llama.cpp aborts below
+        params.n_threads = params.n_threads_batch = n_threads
+        params.type_k = params.type_v = _GGML_TYPES[kv_type]
+        self.apart = apart
+        params.kv_unified = not apart
+        params.no_perf = True
+        params.swa_full = self.swa_full = swa_full
+        self._cancellation = cancellation
+        self._watch = SignalWatch(cancellation)
+        # strlen(flag) is the abort callback: 0 while the flag is an empty string. A Python
+        # callback runs 515 times per token on a 30-layer model and costs about 4 %.
+        self._flag = (ctypes.c_char * 2).from_buffer(cancellation.flag)
+        params.abort_callback = ctypes.cast(_c_library().strlen, lib.ggml_abort_callback)
+        params.abort_callback_data = ctypes.addressof(self._flag)
+        forget_errors()
+        self._ctx = lib.llama_init_from_model(weights._model, params)
+        if not self._ctx:
+            self._watch.close()
+            reason = last_error() or "there is no memory for it"
+            advice = " (shorten the input or the reply)" if "memory" in reason else ""
+            raise EngineError(f"a context of {n_ctx} tokens cannot be made: {reason}{advice}")
+        self._memory = lib.llama_get_memory(self._ctx)
+        self.was_interrupted = False  # whether a `decode` failed, and left who knows what
+        self.n_ctx = int(lib.llama_n_ctx(self._ctx))
+        self.n_ctx_seq = int(lib.llama_n_ctx_seq(self._ctx))  # what one sequence may come to
+        self.n_batch = int(lib.llama_n_batch(self._ctx))
+        self.batch = Batch(weights, self.n_batch)
+        # A model with two sets of rope factors uses the one for long contexts here.
+        self.is_long = weights.n_ctx_rope is not None and self.n_ctx_seq > weights.n_ctx_rope
+
+    def close(self) -> None:
+        if self._ctx:
+            self._lib.llama_free(self._ctx)
+            self._ctx = None
+            self._watch.close()
+
+    def decode(self) -> None:
+        """Append the tokens of `batch` to their sequences and compute the rows asked for.
+
+        Raises:
+            Cancelled: stopped from outside; what the sequences of the batch hold is undefined.
+            EngineError: llama.cpp failed.
+        """
+        self.batch.native.n_tokens = self.batch.n_tokens
+        with self._watch:
+            code = self._lib.llama_decode(self._ctx, self.batch.native)
+        if code == 0:
+            return
+        self.was_interrupted = True
+        if code == 2:
+            raise Cancelled("stopped before it was done", reason=self._cancellation.reason)
+        raise EngineError(f"llama.cpp could not decode (code {code}) {last_error()}".rstrip())
+
+    def prefill(self, tokens: Sequence[int], *, seq: int = 0, pos: int = 0) -> int:
+        """Append tokens to one sequence, in batches of their own; return the last row.
+
+        Raises:
+            As `decode`.
+        """
+        row = -1
+        for at in range(0, len(tokens), self.n_batch):
+            self._cancellation.check()
+            piece = tokens[at : at + self.n_batch]
+            self.batch.clear()
+            (row,) = self.batch.add(piece, seq=seq, pos=pos + at, n_outputs=1)
+            self.decode()
+        return row
+
+    def length(self, seq: int) -> int:
+        """Return the number of tokens that a sequence has come to."""
+        return int(self._lib.llama_memory_seq_pos_max(self._memory, seq)) + 1
+
+    def copy(self, source: int, target: int) -> None:
+        """Let an empty sequence begin with all that another one holds."""
+        self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+
+    def truncate(self, seq: int, length: int) -> bool:
+        """Forget what follows `length` tokens; False where the memory cannot do that."""
+        return bool(self._lib.llama_memory_seq_rm(self._memory, seq, length, -1))
+
+    def drop(self, seq: int) -> None:
+        """Forget a sequence."""
+        self._lib.llama_memory_seq_rm(self._memory, seq, -1, -1)
+
+    def clear(self) -> None:
+        self._lib.llama_memory_clear(self._memory, False)
+
+    def save(self, seq: int) -> ctypes.Array[ctypes.c_uint8]:
+        """Return the state of a sequence as bytes, for `restore`."""
+        size = int(self._lib.llama_state_seq_get_size(self._ctx, seq))
+        state = (ctypes.c_uint8 * size)()
+        self._lib.llama_state_seq_get_data(self._ctx, state, size, seq)
+        return state
+
+    def restore(self, seq: int, state: bytearray | ctypes.Array[ctypes.c_uint8]) -> bool:
+        """Fill an empty sequence with a saved state; False, and still empty, if it is refused."""
+        native = (ctypes.c_uint8 * len(state)).from_buffer(state)
+        done = self._lib.llama_state_seq_set_data(self._ctx, native, len(state), seq)
+        if not done:
+            self.drop(seq)
+        return bool(done)
+
+
+def _c_library() -> ctypes.CDLL:
+    return ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)

@@ -1,0 +1,112 @@
+"""What llama.cpp was built with, and the devices that it found on this machine."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from llmtool.engine.llama.bindings import bindings
+from llmtool.errors import UsageError
+from llmtool.models.gguf.memory import kv_bytes
+from llmtool.models.gguf.reader import read_header
+
+_SPARE_BYTES = 10**9
+_USUAL_CTX = 4096
+
+
+class Device(msgspec.Struct, frozen=True):
+    """A device that llama.cpp can compute on; memory in bytes, 0 where it does not say."""
+
+    name: str
+    description: str
+    kind: Literal["cpu", "gpu", "igpu", "accelerator"]
+    free_bytes: int
+    total_bytes: int
+
+
+_DEVICE_KINDS: tuple[Literal["cpu", "gpu", "igpu", "accelerator"], ...] = (
+    "cpu",
+    "gpu",
+    "igpu",
+    "accelerator",
+)
+
+
+def devices() -> list[Device]:
+    """Return what llama.cpp was built for and found on this machine."""
+    ggml = bindings()._lib  # libllama exports the symbols of the libggml that it is linked with
+    ggml.ggml_backend_dev_count.restype = ctypes.c_size_t
+    ggml.ggml_backend_dev_get.restype = ctypes.c_void_p
+    for name in ("ggml_backend_dev_name", "ggml_backend_dev_description"):
+        getattr(ggml, name).restype = ctypes.c_char_p
+    found = []
+    for index in range(ggml.ggml_backend_dev_count()):
+        device = ctypes.c_void_p(ggml.ggml_backend_dev_get(ctypes.c_size_t(index)))
+        free, total = ctypes.c_size_t(0), ctypes.c_size_t(0)
+        ggml.ggml_backend_dev_memory(device, ctypes.byref(free), ctypes.byref(total))
+        kind = ggml.ggml_backend_dev_type(device)
+        found.append(
+            Device(
+                ggml.ggml_backend_dev_name(device).decode("utf-8", "replace"),
+                ggml.ggml_backend_dev_description(device).decode("utf-8", "replace"),
+                _DEVICE_KINDS[kind] if kind < len(_DEVICE_KINDS) else "accelerator",
+                free.value,
+                total.value,
+            )
+        )
+    return found
+
+
+def parse_layers(choice: int | str) -> int | None:
+    """Return what `LocalEngine` takes for "auto", "all" or a number: None, -1 or the number.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    if choice == "auto":
+        return None
+    try:
+        return -1 if choice == "all" else int(choice)
+    except ValueError:
+        raise UsageError(f"n_gpu_layers is {choice!r}; it must be auto, all or a number") from None
+
+
+def fit_layers(path: Path, size_bytes: int, found: Sequence[Device]) -> int:
+    """Return how many layers of a model go on the GPUs: -1 for all, 0 without one.
+
+    A gigabyte is left for compute buffers; a layer counts with its KV cache for 4,096 tokens.
+
+    Example:
+        >>> fit_layers(Path("any.gguf"), 10**9, [])
+        0
+    """
+    free = sum(device.free_bytes for device in found if device.kind in ("gpu", "igpu"))
+    if free == 0:
+        return 0
+    if size_bytes * 1.1 + _SPARE_BYTES <= free:
+        return -1
+    header = read_header(path)
+    layers = header.block_count or 1
+    per_layer = size_bytes / (layers + 1) + kv_bytes(header, _USUAL_CTX) / layers
+    return max(0, min(layers, int((free - _SPARE_BYTES) / per_layer)))
+
+
+def build_features() -> dict[str, list[str]]:
+    """Return what each backend was built with: {"CPU": ["SSE3", "AVX2", ...], ...}."""
+    text = bindings().llama_print_system_info().decode("utf-8", "replace")
+    features: dict[str, list[str]] = {}
+    backend = ""
+    for item in text.split("|"):
+        name, _, value = item.strip().rpartition("=")
+        if ":" in name:
+            backend, _, name = (part.strip() for part in name.partition(":"))
+        name, value = name.strip(), value.strip()
+        if name and backend:
+            listed = features.setdefault(backend, [])
+            if value != "0":
+                listed.append(name if value == "1" else f"{name}={value}")
+    return features

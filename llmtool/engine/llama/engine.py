@@ -1,0 +1,326 @@
+"""The local engine: a GGUF model in this process, served by llama.cpp."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from weakref import ref
+
+import msgspec
+
+from llmtool.engine.llama.context_manager import ContextManager
+from llmtool.engine.llama.context_planner import CTX_STEP
+from llmtool.engine.llama.devices import devices, fit_layers
+from llmtool.engine.llama.interrupts import is_work_left_behind
+from llmtool.engine.llama.logprobs import LogSoftmax
+from llmtool.engine.llama.model import LlamaModel
+from llmtool.engine.llama.prompt_cache.states import PrefixStates
+from llmtool.engine.llama.scheduler import serve
+from llmtool.engine.llama.tokenizer import PromptTokens
+from llmtool.engine.text_stream import ReasoningTags
+from llmtool.engine.types import (
+    DEFAULT_MAX_TOKENS,
+    Cancellation,
+    EngineInfo,
+    Event,
+    Failed,
+    KVType,
+    OnProgress,
+    Prompt,
+    Request,
+    ScoreRequest,
+    Scores,
+    Tokenized,
+    TokenLogprob,
+)
+from llmtool.errors import ContextOverflow, EngineError, ModelUnreadable
+from llmtool.machine import default_threads, give_freed_memory_back
+from llmtool.models.gguf.check import list_parts
+from llmtool.structured.constraint import Constraint
+
+if TYPE_CHECKING:
+    from llmtool.structured.compiler import CompiledConstraint, ConstraintCompiler
+
+MAX_PARALLEL = 32  # sequences; from four on batching pays, 16 to 32 is best
+_POLL_SECONDS = 0.05
+
+
+class LocalEngine:
+    """Answers requests with a model file.
+
+    Args:
+        path: the model, already checked (`models.gguf.check`).
+        n_ctx: what one request may use, in tokens; None is what the model was made for. Memory is
+            taken for what the requests need, which costs the least.
+        n_threads: None takes the cores that this process may use.
+        n_gpu_layers: layers on the GPU, -1 for all; None fits them to its free memory. Without a
+            GPU backend it changes nothing.
+        n_parallel: how many sequences are decoded together; None chooses.
+        kv_type: how keys and values are kept.
+        prefix_folder: where states of templates' beginnings are kept; None keeps none.
+        prefix_bytes: of all of them together.
+        cancellation: stops loading, prefill and decoding.
+        on_progress: called with (done, 1.0) while the model is loaded.
+
+    Raises:
+        ModelUnreadable: llama.cpp refuses the file, or it is an encoder that cannot write.
+
+    Example:
+        engine = LocalEngine(path)
+        for event in engine.stream([Request(prompt=Prompt(text="Once upon a"))]):
+            if isinstance(event, Token):
+                text += event.text
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        n_ctx: int | None = None,
+        n_threads: int | None = None,
+        n_gpu_layers: int | None = None,
+        n_parallel: int | None = None,
+        kv_type: KVType = "f16",
+        prefix_folder: Path | None = None,
+        prefix_bytes: int = 512_000_000,
+        cancellation: Cancellation | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        self.cancellation = cancellation or Cancellation()
+        self._n_ctx = n_ctx
+        self._turn, self._turn_of = threading.Lock(), 0
+        self._live: ref[Generator[Any, None, None]] | None = None
+        self._closed = False
+        self._n_threads = n_threads or default_threads()
+        self._compiler: ConstraintCompiler | None = None
+        self.max_parallel = n_parallel or MAX_PARALLEL
+        started = time.perf_counter()
+        parts = list_parts(path)
+        if n_gpu_layers is None:
+            size_bytes = sum(part.stat().st_size for part in parts)
+            n_gpu_layers = fit_layers(path, size_bytes, devices())
+        self._n_gpu_layers = n_gpu_layers
+        self.weights = LlamaModel(
+            path,
+            n_gpu_layers=n_gpu_layers,
+            cancellation=self.cancellation,
+            on_progress=on_progress,
+        )
+        give_freed_memory_back()
+        self._load_seconds = time.perf_counter() - started
+        prefixes = PrefixStates(
+            prefix_folder,
+            self.weights,
+            limit_bytes=prefix_bytes,
+            parts=parts,
+            params={"threads": self._n_threads, "gpu": n_gpu_layers, "kv": kv_type},
+        )
+        self.room = ContextManager(
+            self.weights,
+            n_threads=self._n_threads,
+            max_parallel=self.max_parallel,
+            kv_type=kv_type,
+            prefixes=prefixes,
+            cancellation=self.cancellation,
+        )
+        self.prompt_tokens = PromptTokens(
+            self.weights, n_ctx=n_ctx or self.weights.n_ctx_train, cancellation=self.cancellation
+        )
+        if self.weights.is_encoder:
+            self.close()
+            raise ModelUnreadable(
+                f"{path}: an encoder model, which cannot write text (use a text generation model)"
+            )
+
+    def close(self) -> None:
+        """Free the model. A stream that is open ends here; one in another thread is cancelled."""
+        live, self._closed = None if self._live is None else self._live(), True
+        if live is not None:
+            self._end(live)
+        if is_work_left_behind():
+            return  # it reads the vocabulary; its memory goes with the process
+        self.room.close()
+        if "softmax" in self.__dict__:
+            self.softmax.close()
+        self.weights.close()
+
+    def _end(self, live: Generator[Any, None, None]) -> None:
+        try:
+            live.close()
+        except ValueError:  # it is running, in another thread
+            if self._turn_of == threading.get_ident():
+                raise EngineError("a stream cannot close the engine that serves it") from None
+            self.cancellation.cancel()
+            with self._turn:
+                self.cancellation.reset()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EngineError("the model was closed")
+
+    @property
+    def info(self) -> EngineInfo:
+        return EngineInfo(
+            n_ctx=self._n_ctx or self.weights.n_ctx_train,
+            n_cells=self.room.sequences.context.n_ctx if self.room.sequences else 0,
+            n_ctx_train=self.weights.n_ctx_train,
+            n_threads=self._n_threads,
+            n_gpu_layers=self._n_gpu_layers,
+            load_seconds=self._load_seconds,
+            context_seconds=self.room.context_seconds,
+        )
+
+    @property
+    def marks(self) -> ReasoningTags | None:
+        return self.prompt_tokens.chat_prompt.marks
+
+    @cached_property
+    def mark_tokens(self) -> frozenset[int]:
+        """Control tokens that mark a thought: the reply shows them to its splitter."""
+        text = "".join(self.marks or ())
+        ids = self.weights.tokenize(text.encode(), add_special=False, parse_special=True)
+        return frozenset(t for t in ids if self.weights.kind(t) == "control")
+
+    def tokenize(self, prompt: Prompt) -> Tokenized:
+        """Return the prompt as the model sees it. See `PromptTokens.tokenize`."""
+        self._check_open()
+        return self.prompt_tokens.tokenize(prompt)
+
+    def tokenize_continuation(self, text: str) -> tuple[int, ...]:
+        """Return the ids of text that goes on after a prompt; shape (n_tokens,)."""
+        self._check_open()
+        return self.prompt_tokens.continuation(text)
+
+    def fit(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
+        """Return (max_tokens, n_ctx) for a prompt of `n_prompt` tokens.
+
+        Raises:
+            ContextOverflow: prompt and reply do not fit; nothing is shortened.
+        """
+        limit = self._n_ctx or self.weights.n_ctx_train
+        needed = n_prompt + (max_tokens or 1)
+        if needed > limit:
+            raise ContextOverflow(
+                self._overflow(n_prompt, max_tokens, limit), needed=needed, available=limit
+            )
+        reply = max_tokens or min(DEFAULT_MAX_TOKENS, limit - n_prompt)
+        n_ctx = -(-(n_prompt + reply) // CTX_STEP) * CTX_STEP
+        return reply, self._n_ctx or min(n_ctx, max(limit, CTX_STEP))
+
+    def _overflow(self, n_prompt: int, max_tokens: int | None, limit: int) -> str:
+        reply = f" and {max_tokens} for the reply" if max_tokens else " and room for a reply"
+        if self._n_ctx and self._n_ctx < self.weights.n_ctx_train:
+            advice = f"raise --ctx-size, up to {self.weights.n_ctx_train} for this model"
+        elif max_tokens and n_prompt < limit:
+            advice = f"lower --max-tokens to {limit - n_prompt} or less, or shorten the input"
+        else:
+            advice = "shorten the input, or use a model with a longer context"
+        return f"the input needs {n_prompt} tokens{reply}, {limit} are available: {advice}"
+
+    def remember(self, prompt: Prompt) -> None:
+        """Put the state of a kept conversation on disk. See `Engine.remember`.
+
+        Raises:
+            Cancelled: the cancellation was set.
+            EngineError: this thread has not finished an earlier stream.
+        """
+        tokenized = self.tokenize(prompt)
+        if tokenized.n_fixed:
+            self._take_turn()
+            try:
+                self.room.remember(tokenized.token_ids[: tokenized.n_fixed])
+            finally:
+                self._turn_of = 0
+                self._turn.release()
+
+    @cached_property
+    def softmax(self) -> LogSoftmax:
+        return LogSoftmax(self.weights)
+
+    def describe(self, token: int, top: Sequence[tuple[int, float]]) -> TokenLogprob:
+        """Return a token with its log-probability in the row that `softmax` has read."""
+
+        def record(token: int, logprob: float) -> TokenLogprob:
+            piece = self.weights.render_piece(token, special=True)
+            text = piece.decode("utf-8", "replace")
+            return TokenLogprob(token=text, bytes=tuple(piece), logprob=logprob)
+
+        (logprob,) = self.softmax.of([token])
+        alternatives = tuple(record(*each) for each in top)
+        return msgspec.structs.replace(record(token, logprob), top=alternatives)
+
+    def compile(self, constraint: Constraint | None) -> CompiledConstraint | None:
+        """Return a constraint made ready for this model.
+
+        Raises:
+            UsageError: it is no valid schema, expression or grammar.
+        """
+        if constraint is None:
+            return None
+        if self._compiler is None:
+            from llmtool.structured.compiler import ConstraintCompiler
+
+            self._compiler = ConstraintCompiler(self.weights)
+        return self._compiler.compile(constraint)
+
+    def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
+        """Answer requests together. See `Engine.stream`. Threads take turns.
+
+        Raises:
+            Cancelled: the cancellation was set.
+            EngineError: this thread has not finished an earlier stream.
+        """
+        return cast("Iterator[Event]", self._begin(requests))
+
+    def score(self, requests: Iterable[ScoreRequest | Failed | None]) -> Iterator[Scores | Failed]:
+        """Say how likely the candidates of each request are. See `Engine.score`.
+
+        Raises:
+            As `stream`.
+
+        Example:
+            engine = LocalEngine(path)
+            request = ScoreRequest(prompt=Prompt(text="Text: ..."), candidates=(" yes", " no"))
+            for scores in engine.score([request]):
+                yes, no = scores.totals
+        """
+        return cast("Iterator[Scores | Failed]", self._begin(requests))
+
+    def _begin(
+        self, requests: Iterable[Request | ScoreRequest | Failed | None]
+    ) -> Generator[Event | Scores, None, None]:
+        # Weak, so that a stream which nobody holds any more ends, and gives its turn back.
+        live: list[ref[Generator[Any, None, None]]] = []
+
+        def run() -> Generator[Event | Scores, None, None]:
+            self._check_open()
+            self.cancellation.check()
+            self._take_turn()
+            try:
+                self._check_open()  # it may have been closed while this waited
+                self._live = live[0]
+                yield from serve(self, requests)
+            finally:
+                self._live, self._turn_of = None, 0
+                self._turn.release()
+
+        events = run()
+        live.append(ref(events))
+        return events
+
+    def _take_turn(self) -> None:
+        """Wait until no other thread streams: there is one context, and one thread decodes.
+
+        Raises:
+            EngineError: this thread has a stream that is not finished, so waiting had no end.
+        """
+        if not self._turn.acquire(blocking=False):
+            if self._turn_of == threading.get_ident():
+                raise EngineError("a reply is still being streamed: finish or close it first")
+            while not self._turn.acquire(timeout=_POLL_SECONDS):
+                self.cancellation.check()
+        self._turn_of = threading.get_ident()

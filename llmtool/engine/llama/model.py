@@ -1,0 +1,209 @@
+"""A loaded model as a typed handle: its weights, its vocabulary, its metadata."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import cached_property
+from pathlib import Path
+
+from llmtool.engine.llama.bindings import bindings, forget_errors, last_error
+from llmtool.engine.llama.interrupts import SignalWatch
+from llmtool.engine.types import Cancellation, GapTokens, OnProgress, TokenKind
+from llmtool.errors import ModelUnreadable
+
+
+class LlamaModel:
+    """A loaded model: its weights, its vocabulary and its metadata.
+
+    Args:
+        path: the GGUF file, or the first part of a split one; checked by the caller.
+        n_gpu_layers: layers to put on the GPU; -1 is all of them.
+        on_progress: called with (done, 1.0) while tensors are loaded.
+
+    Raises:
+        ModelUnreadable: llama.cpp refuses the file.
+        Cancelled: `cancellation` was set meanwhile.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        n_gpu_layers: int = -1,
+        cancellation: Cancellation,
+        on_progress: OnProgress | None = None,
+        vocab_only: bool = False,
+    ) -> None:
+        lib = self._lib = bindings()
+        self.path = path
+        params = lib.llama_model_default_params()
+        params.n_gpu_layers = n_gpu_layers
+        params.vocab_only = vocab_only
+
+        def go_on(done: float, _data: object) -> bool:
+            if on_progress is not None:
+                on_progress(done, 1.0)
+            return not cancellation.cancelled
+
+        params.progress_callback = callback = lib.llama_progress_callback(go_on)
+        forget_errors()
+        watch = SignalWatch(cancellation)
+        try:
+            with watch:
+                self._model = lib.llama_model_load_from_file(os.fsencode(path), params)
+        finally:
+            watch.close()
+            del callback
+        if not self._model:
+            cancellation.check()
+            reason = last_error() or "llama.cpp refused it"
+            raise ModelUnreadable(f"{path}: cannot be loaded: {reason}")
+        self._vocab = lib.llama_model_get_vocab(self._model)
+        self._pieces: dict[int, bytes] = {}
+
+    def close(self) -> None:
+        if self._model:
+            self._lib.llama_model_free(self._model)
+            self._model = None
+
+    @cached_property
+    def n_ctx_train(self) -> int:
+        return int(self._lib.llama_model_n_ctx_train(self._model))
+
+    @cached_property
+    def n_vocab(self) -> int:
+        return int(self._lib.llama_vocab_n_tokens(self._vocab))
+
+    @cached_property
+    def size_bytes(self) -> int:
+        return int(self._lib.llama_model_size(self._model))
+
+    def metadata(self, key: str) -> str | None:
+        """Return a value of the file's metadata as text, or None."""
+        buffer = ctypes.create_string_buffer(256)
+        n = self._lib.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
+        return None if n < 0 else buffer.value.decode("utf-8", "replace")
+
+    @cached_property
+    def is_encoder(self) -> bool:
+        """Whether it cannot write from left to right: BERT, T5, embedding and diffusion models."""
+        lib = self._lib
+        if lib.llama_model_has_encoder(self._model) or lib.llama_model_is_diffusion(self._model):
+            return True
+        architecture = self.metadata("general.architecture") or ""
+        if architecture.endswith("-embedding"):
+            return True
+        return self.metadata(f"{architecture}.attention.causal") == "false"
+
+    @cached_property
+    def n_ctx_rope(self) -> int | None:
+        """The context size up to which short positions are used, where a model has two sets.
+
+        llama.cpp chooses by the size of the whole context: several short requests together must
+        not come to the set for long ones.
+        """
+        architecture = self.metadata("general.architecture")
+        value = self.metadata(f"{architecture}.rope.scaling.original_context_length")
+        return int(value) if value and value.isdigit() else None
+
+    @cached_property
+    def keeps_whole_states(self) -> bool:
+        """Whether its memory cannot forget a part: recurrent and hybrid models."""
+        lib = self._lib
+        return bool(
+            lib.llama_model_is_recurrent(self._model) or lib.llama_model_is_hybrid(self._model)
+        )
+
+    @cached_property
+    def has_window(self) -> bool:
+        """Whether some layers see only the last tokens (sliding-window attention)."""
+        return int(self._lib.llama_model_n_swa(self._model)) > 0
+
+    @cached_property
+    def chat_template(self) -> str | None:
+        """The template's source as it stands in the file; None for a base model."""
+        source = self._lib.llama_model_chat_template(self._model, None)
+        return None if source is None else bytes(source).decode("utf-8", "replace")
+
+    @cached_property
+    def bos(self) -> int:
+        """The id of the beginning-of-sequence token, or -1."""
+        return int(self._lib.llama_vocab_bos(self._vocab))
+
+    @cached_property
+    def eos(self) -> int:
+        return int(self._lib.llama_vocab_eos(self._vocab))
+
+    @cached_property
+    def adds_bos(self) -> bool:
+        return bool(self._lib.llama_vocab_get_add_bos(self._vocab)) and self.bos >= 0
+
+    @cached_property
+    def gap_tokens(self) -> GapTokens | None:
+        """The tokens of a model that was taught to fill in the middle; None for others."""
+        lib, vocab = self._lib, self._vocab
+        before, after, gap = (
+            int(find(vocab))
+            for find in (lib.llama_vocab_fim_pre, lib.llama_vocab_fim_suf, lib.llama_vocab_fim_mid)
+        )
+        return (
+            None if min(before, after, gap) < 0 else GapTokens(before=before, after=after, gap=gap)
+        )
+
+    def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Return the ids of UTF-8 `text`, as `llama_tokenize` does; shape (n_tokens,)."""
+        size = len(text) + 8
+        while True:
+            ids = (ctypes.c_int32 * size)()
+            n = self._lib.llama_tokenize(
+                self._vocab, text, len(text), ids, size, add_special, parse_special
+            )
+            if n >= 0:
+                return ids[:n]
+            size = -n
+
+    def token_text(self, token: int) -> str:
+        """Return a token as it is written in the vocabulary, control tokens included."""
+        raw = self._lib.llama_vocab_get_text(self._vocab, token)
+        return bytes(raw or b"").decode("utf-8", "replace")
+
+    def kind(self, token: int) -> TokenKind:
+        lib = self._lib
+        attributes = lib.llama_vocab_get_attr(self._vocab, token)
+        if attributes & lib.LLAMA_TOKEN_ATTR_CONTROL:
+            return "control"
+        if attributes & lib.LLAMA_TOKEN_ATTR_USER_DEFINED:
+            return "user"
+        return "unknown" if attributes & lib.LLAMA_TOKEN_ATTR_UNKNOWN else "ordinary"
+
+    @cached_property
+    def end_tokens(self) -> tuple[int, ...]:
+        """The ids at which a reply ends."""
+        return tuple(token for token in range(self.n_vocab) if self.is_end(token))
+
+    @cached_property
+    def max_sequences(self) -> int:
+        """How many sequences one context can hold."""
+        return int(self._lib.llama_max_parallel_sequences())
+
+    def is_end(self, token: int) -> bool:
+        """Whether a reply ends at this token (end of sequence, turn or message)."""
+        return bool(self._lib.llama_vocab_is_eog(self._vocab, token))
+
+    def piece(self, token: int) -> bytes:
+        """Return the bytes that a token adds to a text; control tokens add none."""
+        piece = self._pieces.get(token)
+        if piece is None:
+            piece = self._pieces[token] = self.render_piece(token, special=False)
+        return piece
+
+    def render_piece(self, token: int, *, special: bool) -> bytes:
+        """Return a token's bytes; `special` writes control tokens out as text."""
+        size = 64
+        while True:
+            buffer = ctypes.create_string_buffer(size)  # threads must not share one
+            n = self._lib.llama_token_to_piece(self._vocab, token, buffer, size, 0, special)
+            if n >= 0:
+                return buffer.raw[:n]
+            size = -n

@@ -1,0 +1,119 @@
+"""A model file is checked before llama.cpp maps it in this process.
+
+A corrupt header can abort the process and a truncated tensor kills it with SIGBUS (llama.cpp
+asserts where it should refuse). So a file that was never loaded before is read by our own header
+reader, then loaded and run for one token in a child process. What passed is remembered by size and
+time of change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from llmtool import files
+from llmtool.engine.types import Cancellation
+from llmtool.errors import LlmtoolError, ModelUnreadable
+from llmtool.models.gguf import check
+
+_POLL_SECONDS = 0.05
+_CHILD = "import sys; sys.path[:] = {path!r}; from llmtool.engine.llama.preflight import run; run()"
+_FORMAT = 1  # raise it when the checks change
+
+
+def ensure_loadable(
+    path: Path,
+    parts: tuple[Path, ...],
+    *,
+    cache_folder: Path,
+    cancellation: Cancellation,
+    trusted: bool = False,
+) -> None:
+    """Check a model once; later calls for the unchanged file cost a `stat`.
+
+    `trusted` leaves the child process out, for a file that ships with a package.
+
+    Raises:
+        ModelNotFound, ModelUnreadable: with the reason.
+        Cancelled: `cancellation` was set meanwhile.
+    """
+    mark = _mark(parts, cache_folder)
+    if mark is not None and mark.exists():
+        return
+    check.check(path)
+    if not trusted:
+        _load_in_child(path, cancellation)
+    if mark is not None:
+        with contextlib.suppress(OSError):  # a read-only cache only costs the check each time
+            files.make_folder(mark.parent)
+            mark.touch(mode=0o600)
+
+
+def _mark(parts: tuple[Path, ...], cache_folder: Path) -> Path | None:
+    state = [str(_FORMAT)]
+    try:
+        for part in parts:
+            real = os.path.realpath(part)
+            stat = os.stat(real)
+            state.append(f"{real}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ino}")
+    except OSError:
+        return None
+    digest = hashlib.sha256("\0".join(state).encode("utf-8", "surrogateescape")).hexdigest()
+    return cache_folder / "checked" / digest
+
+
+def _load_in_child(path: Path, cancellation: Cancellation) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-I", "-c", _CHILD.format(path=sys.path), os.fspath(path)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    while True:
+        try:
+            _, said = child.communicate(timeout=_POLL_SECONDS)
+            break
+        except subprocess.TimeoutExpired:
+            if cancellation.cancelled:
+                child.kill()
+                child.communicate()
+                cancellation.check()
+        except BaseException:
+            child.kill()
+            raise
+    cancellation.check()
+    if child.returncode == 0:
+        return
+    lines = said.decode("utf-8", "replace").strip().splitlines()
+    reason = lines[-1] if lines else "llama.cpp gave no reason"
+    if child.returncode < 0:
+        if -child.returncode == signal.SIGINT:  # a terminal's Ctrl-C reaches the child as well
+            raise KeyboardInterrupt
+        name = signal.Signals(-child.returncode).name
+        raise ModelUnreadable(f"{path}: damaged: llama.cpp crashed on it ({name}: {reason})")
+    raise ModelUnreadable(reason)
+
+
+def run() -> NoReturn:
+    """Load the model that the command line names, run it for a token, and end the process."""
+    from llmtool.engine.llama.context import Context
+    from llmtool.engine.llama.model import LlamaModel
+
+    code = 0
+    cancellation = Cancellation()
+    try:
+        weights = LlamaModel(Path(sys.argv[1]), n_gpu_layers=0, cancellation=cancellation)
+        if not weights.is_encoder:
+            context = Context(weights, n_ctx=64, n_threads=1, n_batch=8, cancellation=cancellation)
+            context.prefill([max(0, weights.bos)])
+    except LlmtoolError as exc:
+        sys.stderr.write(f"{exc}\n")
+        code = int(exc.exit_code)
+    sys.stderr.flush()
+    os._exit(code)  # freeing gigabytes of weights one by one would only take time

@@ -1,0 +1,1 @@
+"""Evaluated prompt prefixes on disk."""

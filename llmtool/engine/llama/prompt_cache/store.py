@@ -1,0 +1,249 @@
+"""States of evaluated prompts on disk, so that a prefix is computed once for all runs.
+
+A file holds one state under its key. It is written without fsync, because losing it costs only
+time; what a power cut or a stranger left in its place is caught by the checks of `load`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from llmtool import files
+from llmtool.engine.llama.prompt_cache import format
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_SUFFIX: Final = ".prefix"
+_TEMPORARY_SUFFIX: Final = ".part"
+_LEFTOVER_SECONDS: Final = 3600
+_CREATE_FLAGS: Final = (
+    os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+)
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored prefix; `note` is what its writer said of it, `used_at` in seconds since 1970."""
+
+    key: str
+    path: Path
+    size_bytes: int
+    used_at: float
+    note: dict[str, str | int] = {}
+
+
+class PrefixCache:
+    """A folder of states, the least recently used of which make room for new ones.
+
+    Any number of processes may use one folder: files appear by rename and are never changed.
+
+    Example:
+        >>> cache = PrefixCache(folder, limit_bytes=512_000_000)  # doctest: +SKIP
+        >>> cache.store(key, state, note={"model": "starter", "n_tokens": 70})  # doctest: +SKIP
+        True
+        >>> cache.load(key) == state  # doctest: +SKIP
+        True
+    """
+
+    def __init__(self, folder: Path, *, limit_bytes: int) -> None:
+        """Use `folder`, which need not exist; a limit of 0 switches the cache off."""
+        self.folder = folder
+        self.limit_bytes = limit_bytes
+
+    def load(self, key: str | bytes) -> bytearray | None:
+        """Return what was stored under a key of `make_key`, or None; a bad file is removed.
+
+        The buffer is fresh and writable: `(c_uint8 * len(b)).from_buffer(b)` copies nothing.
+        """
+        name = _hex(key)
+        if self.limit_bytes <= 0:
+            return None
+        path = self.folder / f"{name}{_SUFFIX}"
+        try:
+            with format.open_own(path) as (descriptor, state):
+                if state is None:
+                    return None
+                if state.st_size > self.limit_bytes:
+                    raise format.Damaged("longer than the limit")
+                payload = format.read_payload(descriptor, state.st_size, bytes.fromhex(name))
+                _mark_used(descriptor, path)
+                return payload
+        except format.Damaged as exc:
+            _log(f"{path}: removed: {exc}")
+            with contextlib.suppress(OSError):
+                path.unlink()
+        except FileNotFoundError:
+            pass
+        except (OSError, MemoryError) as exc:
+            _log(f"{path}: cannot be read: {exc}")
+        return None
+
+    def store(self, key: str | bytes, payload: Buffer, *, note: Mapping[str, str | int]) -> bool:
+        """Keep a state; say whether it was written.
+
+        Args:
+            payload: contiguous bytes of any type that has a buffer.
+            note: what `llmtool cache ls` shows: `model` and `n_tokens`.
+        """
+        name = _hex(key)
+        content = memoryview(payload)
+        if content.itemsize != 1 or content.ndim != 1:
+            content = content.cast("B")
+        about = format.encode_note(note)
+        size = format.HEADER_BYTES + len(about) + len(content)
+        if size > self.limit_bytes:
+            _log(f"{size} bytes are not cached: the limit is {self.limit_bytes}")
+            return False
+        header = format.make_header(bytes.fromhex(name), about, content)
+        try:
+            _make_private(self.folder)
+            self._write(name, (header, about, content))
+            self._drop_leftovers()
+            self._make_room()
+        except OSError as exc:
+            _log(f"{self.folder}: not cached: {exc}")
+            return False
+        return True
+
+    def _write(self, name: str, pieces: Sequence[bytes | memoryview]) -> None:
+        temporary = self.folder / f".{name}.{os.urandom(8).hex()}{_TEMPORARY_SUFFIX}"
+        descriptor = os.open(temporary, _CREATE_FLAGS, 0o600)
+        try:
+            try:
+                if hasattr(os, "fchmod"):  # a umask may have taken our own rights away
+                    with contextlib.suppress(OSError):  # a disk that knows no modes
+                        os.fchmod(descriptor, 0o600)
+                for piece in pieces:
+                    rest = memoryview(piece)
+                    while rest:
+                        rest = rest[os.write(descriptor, rest) :]
+                _mark_used(descriptor, temporary)  # to the nanosecond, where disks round
+            finally:
+                os.close(descriptor)
+            os.replace(temporary, self.folder / f"{name}{_SUFFIX}")
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+
+    def _drop_leftovers(self) -> None:
+        """Remove what killed writers left; a running one is not an hour old."""
+        for path, state in self._list_temporary():
+            if time.time() - state.st_mtime > _LEFTOVER_SECONDS:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+    def _make_room(self) -> None:
+        entries = self.entries()
+        total = sum(entry.size_bytes for entry in entries)
+        for entry in reversed(entries):
+            if total <= self.limit_bytes:
+                return
+            with contextlib.suppress(OSError):
+                entry.path.unlink()
+                total -= entry.size_bytes
+
+    def entries(self) -> list[Entry]:
+        """Return what is stored, the last used first; files that are not ours are left out."""
+        found = []
+        for item in _scan(self.folder):
+            name = item.name.removesuffix(_SUFFIX)
+            if name == item.name or not _is_key(name):
+                continue
+            path = self.folder / item.name
+            with contextlib.suppress(OSError), format.open_own(path) as (descriptor, state):
+                head = os.read(descriptor, format.HEAD_BYTES) if state else b""
+                if state is None or not format.is_ours(head):
+                    continue
+                found.append(
+                    Entry(
+                        key=name,
+                        path=path,
+                        size_bytes=state.st_size,
+                        used_at=state.st_mtime_ns / 1e9,
+                        note=format.decode_note(head),
+                    )
+                )
+        return sorted(found, key=lambda entry: (-entry.used_at, entry.key))
+
+    def clear(self, *, dry_run: bool = False) -> tuple[int, int]:
+        """Remove all that is stored, and what killed writers left; return files and bytes.
+
+        Raises:
+            OutputError: a file cannot be removed.
+        """
+        sizes = [(entry.path, entry.size_bytes) for entry in self.entries()]
+        sizes += [(path, state.st_size) for path, state in self._list_temporary()]
+        gone = []
+        with files.write_errors(str(self.folder)):
+            for path, size in sizes:
+                with contextlib.suppress(FileNotFoundError):  # another process was faster
+                    if not dry_run:
+                        path.unlink()
+                    gone.append(size)
+        return len(gone), sum(gone)
+
+    def _list_temporary(self) -> list[tuple[Path, os.stat_result]]:
+        found = []
+        for item in _scan(self.folder):
+            parts = item.name.split(".")
+            if len(parts) != 4 or parts[0] or f".{parts[3]}" != _TEMPORARY_SUFFIX:
+                continue
+            path = self.folder / item.name
+            if not _is_key(parts[1]):
+                continue
+            with contextlib.suppress(OSError), format.open_own(path) as (descriptor, state):
+                if state is not None and format.is_ours(os.read(descriptor, format.HEADER_BYTES)):
+                    found.append((path, state))
+        return found
+
+
+def _hex(key: str | bytes) -> str:
+    name = key if isinstance(key, str) else key.hex()
+    if not _is_key(name):
+        raise ValueError(f"{key!r} is no key of make_key")
+    return name
+
+
+def _is_key(name: str) -> bool:
+    return len(name) == 64 and set(name) <= set("0123456789abcdef")
+
+
+def _scan(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as items:
+            return list(items)
+    except OSError:
+        return []
+
+
+def _mark_used(descriptor: int, path: Path) -> None:
+    """Set the time of change to now: times of access are not kept on many disks."""
+    now = time.time_ns()
+    target = descriptor if os.utime in os.supports_fd else path
+    with contextlib.suppress(OSError):  # a read-only folder
+        os.utime(target, ns=(now, now))
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder that is ours alone, and its parents; a umask may open or close too much."""
+    files.make_folder(folder)
+    mode = folder.lstat().st_mode
+    if stat.S_ISDIR(mode) and mode & 0o777 != 0o700:
+        with contextlib.suppress(OSError):  # it is another's, or its disk knows no modes
+            folder.chmod(0o700)
+
+
+def _log(text: str) -> None:
+    logging = sys.modules.get("logging")  # not imported: nobody listens, and 7 ms saved
+    if logging is not None:
+        logging.getLogger("llmtool").debug("prefix cache: %s", text)

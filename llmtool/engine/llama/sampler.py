@@ -1,0 +1,95 @@
+"""llama.cpp's sampler chain for one sequence: a row of logits in, a token id out."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING
+
+from llmtool.engine.llama.context import Context
+from llmtool.engine.llama.model import LlamaModel
+from llmtool.engine.types import DEFAULT_MAX_TOKENS, Sampling
+
+if TYPE_CHECKING:
+    from llmtool.structured.compiler import Matcher
+
+
+# A run of tokens does not go on over these, in DRY's count: llama.cpp's own defaults.
+_DRY_BREAKERS = (b"\n", b":", b'"', b"*")
+
+
+class Sampler:
+    """llama.cpp's chain: penalties, DRY, top-k, top-p, min-p, temperature, a draw with the seed.
+
+    Penalties look at the reply alone, not at the prompt: a summary may use its source's words.
+    """
+
+    def __init__(self, weights: LlamaModel, sampling: Sampling, *, seed: int) -> None:
+        lib = self._lib = weights._lib
+        params = lib.llama_sampler_chain_default_params()
+        params.no_perf = True
+        self._chain = lib.llama_sampler_chain_init(params)
+        self._penalizes = sampling.repeat_penalty != 1.0 or sampling.dry_multiplier > 0
+        # llama.cpp has no number for "all", and takes memory for as many as it is told.
+        longest, last_n = sampling.max_tokens or DEFAULT_MAX_TOKENS, sampling.repeat_last_n
+        last_n = longest if last_n < 0 else min(last_n, longest)
+
+        def add(step: object) -> None:
+            lib.llama_sampler_chain_add(self._chain, step)
+
+        if sampling.repeat_penalty != 1.0:
+            add(
+                lib.llama_sampler_init_penalties(
+                    weights.n_vocab, last_n, sampling.repeat_penalty, 0.0, 0.0
+                )
+            )
+        if sampling.dry_multiplier > 0:
+            breakers = (ctypes.c_char_p * len(_DRY_BREAKERS))(*_DRY_BREAKERS)
+            add(
+                lib.llama_sampler_init_dry(
+                    weights._vocab,
+                    sampling.dry_multiplier,
+                    sampling.dry_base,
+                    sampling.dry_allowed_length,
+                    longest,
+                    ctypes.cast(breakers, ctypes.POINTER(ctypes.c_char_p)),
+                    len(_DRY_BREAKERS),
+                )
+            )
+        if sampling.temperature == 0:
+            add(lib.llama_sampler_init_greedy())
+            return
+        if sampling.top_k:
+            add(lib.llama_sampler_init_top_k(sampling.top_k))
+        if sampling.top_p < 1:
+            add(lib.llama_sampler_init_top_p(sampling.top_p, 1))
+        if sampling.min_p > 0:
+            add(lib.llama_sampler_init_min_p(sampling.min_p, 1))
+        add(lib.llama_sampler_init_temp(sampling.temperature))
+        add(lib.llama_sampler_init_dist(seed))
+
+    def sample(self, context: Context, row: int = -1, matcher: Matcher | None = None) -> int:
+        """Choose a token from a row of the last batch, and remember it.
+
+        A matcher is asked about the choice first: the rest of the vocabulary is looked at only
+        after a veto, which is rare, and much dearer. Penalties would remember a vetoed token.
+        """
+        if matcher is None:
+            return self._draw(context, row)
+        if not self._penalizes:
+            token = self._draw(context, row)
+            if matcher.allows(token):
+                return token
+        logits = self._lib.llama_get_logits_ith(context._ctx, row)
+        kept = ctypes.string_at(logits, 4 * context.weights.n_vocab)  # others may share the row
+        matcher.mask_logits(logits)
+        token = self._draw(context, row)
+        ctypes.memmove(logits, kept, len(kept))
+        return token
+
+    def _draw(self, context: Context, row: int) -> int:
+        return int(self._lib.llama_sampler_sample(self._chain, context._ctx, row))
+
+    def close(self) -> None:
+        if self._chain:
+            self._lib.llama_sampler_free(self._chain)
+            self._chain = None

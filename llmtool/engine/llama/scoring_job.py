@@ -1,0 +1,233 @@
+"""A request for log-probabilities: what candidates share is computed once.
+
+The tokens of all candidates form a tree under the prompt. A chain without branches is one run of
+tokens in one sequence; where the tree branches, the sequence is copied. That needs no partial
+removal, so that it serves memory of every kind.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from llmtool.engine.llama.job import Run, Share
+from llmtool.engine.llama.slots import Sequences
+from llmtool.engine.types import ScoreRequest, Scores, Timings, Usage
+from llmtool.errors import UsageError
+
+if TYPE_CHECKING:
+    from llmtool.engine.llama.engine import LocalEngine
+
+MAX_BRANCHES = 16  # sequences of one request at a time; more candidates take turns
+
+
+class Node:
+    """A token of the tree; `needs_row` says whether something asks what follows it."""
+
+    __slots__ = ("children", "ends", "logprob", "logprob_of_end", "token")
+
+    def __init__(self, token: int) -> None:
+        self.token = token
+        self.children: dict[int, Node] = {}
+        self.logprob = self.logprob_of_end = math.nan
+        self.ends = False
+
+    @property
+    def needs_row(self) -> bool:
+        return bool(self.children) or self.ends
+
+    @property
+    def inner(self) -> list[Node]:
+        """The children that have to be computed themselves."""
+        return [child for child in self.children.values() if child.needs_row]
+
+    def needed(self) -> Iterator[Node]:
+        """Yield the nodes below this one that have to be computed."""
+        below = self.inner
+        while below:
+            node = below.pop()
+            yield node
+            below += node.inner
+
+    @property
+    def n_branches(self) -> int:
+        return max(1, sum(not node.inner for node in self.needed()))
+
+    @property
+    def n_tokens(self) -> int:
+        return sum(1 for _ in self.needed())
+
+
+def make_tree(candidates: Sequence[Sequence[int]], *, end: bool) -> Node:
+    """Return the root over all candidates, each of shape (n_tokens,)."""
+    root = Node(-1)
+    for tokens in candidates:
+        node = root
+        for token in tokens:
+            node = node.children.setdefault(token, Node(token))
+        node.ends = node.ends or end
+    return root
+
+
+class Scoring:
+    """A `Job` that reads the probabilities of its candidates.
+
+    Raises:
+        LlmtoolError: the prompt does not fit, or a candidate has no tokens.
+    """
+
+    n_outputs = 64
+    keeps = False
+
+    def __init__(self, engine: LocalEngine, request: ScoreRequest) -> None:
+        self.id, self.request, self.engine = request.id, request, engine
+        self.cancellation = request.cancellation
+        prompt = engine.tokenize(request.prompt)
+        self.ids, self.n_fixed = prompt.token_ids, prompt.n_fixed
+        self._candidates = [engine.tokenize_continuation(text) for text in request.candidates]
+        if not all(self._candidates):
+            raise UsageError("a candidate is empty: there is nothing to score")
+        self._groups = self._make_groups()
+        self._roots = [make_tree(group, end=request.end) for group in self._groups]
+        self.n_cells = max(root.n_tokens for root in self._roots)
+        engine.fit(len(self.ids), max(map(len, self._candidates)))
+        n_branches = max(root.n_branches for root in self._roots)
+        self.n_seq = n_branches + (len(self._roots) > 1)
+        self.runs: list[Run] = []
+        self._found: dict[tuple[int, ...], tuple[float, ...]] = {}
+        self._chains: dict[Run, list[Node]] = {}
+        self._spare: list[int] = []
+        self._parked: list[int] = []
+
+    def _make_groups(self) -> list[list[tuple[int, ...]]]:
+        # Sorted, so that those with common beginnings come together.
+        ordered = sorted(set(self._candidates))
+        tree = make_tree(ordered, end=self.request.end)
+        if tree.n_branches <= MAX_BRANCHES:
+            return [ordered]
+        return [ordered[i : i + MAX_BRANCHES] for i in range(0, len(ordered), MAX_BRANCHES)]
+
+    @property
+    def n_choices(self) -> int:
+        return 1
+
+    @property
+    def is_waiting(self) -> bool:
+        return False
+
+    @property
+    def may_stand_apart(self) -> bool:
+        return False
+
+    def respell(self, held: Sequence[int]) -> None:
+        """Nothing of it is kept."""
+
+    def start(self, sequences: Sequences, share: Share) -> None:
+        shared = share.n_tokens
+        self.sequences, self._cached = sequences, share.n_cached
+        self._began = self._prefilled = share.began
+        self._spare = [sequences.take() for _ in range(self.n_seq)]
+        self._reserved = len(self.ids) - shared + self.n_cells
+        sequences.reserve(self._reserved)
+        seq = self._spare.pop()
+        if shared:
+            sequences.context.copy(0, seq)
+        self.runs = [Run(self.ids[shared:], seq=seq, pos=shared)]
+
+    def resume(self) -> Iterator[Scores]:
+        return iter(())
+
+    def receive(self, run: Run, rows: range) -> Iterator[Scores]:
+        self._chains_done(run, rows)
+        while not self.runs and self._roots:
+            self._collect(self._roots.pop(0), self._groups.pop(0))
+            if self._roots:
+                self._branch(self._roots[0], self._prompt_seq, len(self.ids), keep=True)
+        if not self.runs:
+            self.stop()
+            yield self._scores()
+
+    def stop(self) -> None:
+        for seq in [*self._spare, *(run.seq for run in self.runs), *self._parked]:
+            self.sequences.give_back(seq)
+        self.sequences.release(self._reserved)
+        self.runs, self._chains, self._spare, self._parked = [], {}, [], []
+        self._reserved = 0
+
+    def _chains_done(self, run: Run, rows: range) -> None:
+        chain = self._chains.pop(run, None)
+        if chain is None:
+            self._prefilled = time.perf_counter()
+            self.runs.remove(run)
+            self._read(self._roots, rows[0])
+            keep = len(self._roots) > 1
+            if keep:
+                self._prompt_seq = run.seq
+                self._parked = [run.seq]
+            self._branch(self._roots[0], run.seq, len(self.ids), keep=keep)
+            return
+        for node, row in zip(chain[run.at - len(rows) : run.at], rows, strict=True):
+            self._read([node], row)
+        if run.at < len(run.tokens):
+            self._chains[run] = chain
+            return
+        self.runs.remove(run)
+        self._branch(chain[-1], run.seq, run.pos + len(chain))
+
+    def _branch(self, node: Node, seq: int, pos: int, *, keep: bool = False) -> None:
+        """Begin a run for each child that has to be computed, the first in the node's sequence."""
+        sequences = [] if keep else [seq]
+        for child in node.inner:
+            if not sequences:
+                sequences.append(self._spare.pop())
+                self.sequences.context.copy(seq, sequences[0])
+            chain = [child]
+            while len(chain[-1].inner) == 1:
+                chain += chain[-1].inner
+            tokens = tuple(each.token for each in chain)
+            run = Run(tokens, seq=sequences.pop(), pos=pos, every=True)
+            self.runs.append(run)
+            self._chains[run] = chain
+        for idle in sequences:
+            self.sequences.context.drop(idle)
+            self._spare.append(idle)
+
+    def _read(self, nodes: Sequence[Node], row: int) -> None:
+        """Take the probabilities of all that may follow nodes which share one row."""
+        softmax = self.engine.softmax
+        softmax.read(self.sequences.context, row)
+        for node in nodes:
+            children = list(node.children.values())
+            for child, logprob in zip(children, softmax.of(node.children), strict=True):
+                child.logprob = logprob
+            if node.ends:
+                ends = softmax.of(self.engine.weights.end_tokens)
+                total = math.fsum(map(math.exp, ends))
+                node.logprob_of_end = math.log(total) if total else -math.inf
+
+    def _collect(self, root: Node, group: list[tuple[int, ...]]) -> None:
+        for tokens in group:
+            node, path = root, []
+            for token in tokens:
+                node = node.children[token]
+                path.append(node.logprob)
+            self._found[tokens] = (*path, node.logprob_of_end) if node.ends else tuple(path)
+
+    def _scores(self) -> Scores:
+        computed = sum(len(each) for each in self._candidates)
+        return Scores(
+            id=self.id,
+            logprobs=tuple(self._found[each] for each in self._candidates),
+            usage=Usage(
+                prompt_tokens=len(self.ids),
+                cached_tokens=self._cached,
+                completion_tokens=computed,
+            ),
+            timings=Timings(
+                prefill_seconds=self._prefilled - self._began,
+                decode_seconds=time.perf_counter() - self._prefilled,
+                first_token_at=self._prefilled,
+            ),
+        )

@@ -1,0 +1,157 @@
+"""The tests of a template as what a model is asked; datasets are read, no model is needed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import msgspec
+from msgspec import UNSET
+
+from llmtool.errors import InputError
+from llmtool.evals.dataset import Sample, read_dataset
+from llmtool.evals.results import Kind
+from llmtool.prompts.asserts import METRICS
+from llmtool.prompts.cases import PlacedTest
+from llmtool.prompts.library import Library
+from llmtool.prompts.output import given
+from llmtool.prompts.template import Template
+from llmtool.tasks.options import GenerateOptions
+
+_NAME_LENGTH = 60
+
+
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """A test, what it asks and how; `id` and `name` are of the case, not of its place."""
+
+    id: str
+    name: str
+    kind: Kind
+    test: PlacedTest
+    samples: tuple[Sample, ...]
+    options: GenerateOptions
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """The tests of one template, which is known to its library by `reference`."""
+
+    reference: str
+    template: Template
+    tests: tuple[Planned, ...]
+
+    def datasets(self) -> list[Path]:
+        """Return the files of its datasets."""
+        return [_dataset_of(each.test) for each in self.tests if each.kind == "dataset"]
+
+
+def make_plan(library: Library, reference: str, *, split: str | None = None) -> Plan:
+    """Return the tests of a template, with the rows of their datasets.
+
+    Raises:
+        TemplateError: there is no such template, or it is wrong.
+        InputError: a dataset cannot be read, or is wrong.
+
+    Example:
+        >>> plan = make_plan(library, "triage.yaml", split="test")  # doctest: +SKIP
+        >>> [(test.kind, len(test.samples)) for test in plan.tests]  # doctest: +SKIP
+        [('vars', 1), ('dataset', 120), ('invariant', 2)]
+    """
+    template = library.load(reference)
+    names: dict[str, int] = {}
+    ids: dict[str, int] = {}
+    tests = []
+    for test in template.tests:
+        planned = _plan(test, template, split)
+        tests.append(
+            msgspec.structs.replace(
+                planned,
+                id=_numbered(planned.id, ids, "{}-{}"),
+                name=_numbered(planned.name, names, "{} ({})"),
+            )
+        )
+    return Plan(reference=reference, template=template, tests=tuple(tests))
+
+
+def _plan(test: PlacedTest, template: Template, split: str | None) -> Planned:
+    kind: Kind
+    content: object
+    if test.vars is not UNSET:
+        kind, content, name = "vars", test.vars, describe(test.vars)
+        samples = [Sample(name=name, variables=test.vars)]
+    elif test.dataset is not UNSET:
+        kind, content = "dataset", [test.dataset, split]
+        name = test.dataset if split is None else f"{test.dataset} ({split})"
+        samples = _read(test, template, split)
+    else:
+        assert test.invariant is not UNSET
+        rows = zip(*test.invariant.values(), strict=True)
+        cases = [dict(zip(test.invariant, row, strict=True)) for row in rows]
+        kind, content = "invariant", test.invariant
+        samples = [Sample(name=describe(case), variables=case) for case in cases]
+        name = f"invariant: {samples[0].name}"
+    return Planned(
+        id=hash_of([kind, content])[:12],
+        name=name,
+        kind=kind,
+        test=test,
+        samples=tuple(samples),
+        options=_options(test, template),
+    )
+
+
+def _dataset_of(test: PlacedTest) -> Path:
+    assert test.dataset is not UNSET
+    return Path(test.file).parent / test.dataset
+
+
+def _read(test: PlacedTest, template: Template, split: str | None) -> list[Sample]:
+    folder, path = Path(test.file).parent, _dataset_of(test)
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{path}: leads out of the template's folder")
+    samples = read_dataset(path, inputs=template.inputs, output=template.output, split=split)
+    if any(each.type.removeprefix("not-") in METRICS for each in test.assertions):
+        for sample in samples:
+            if sample.expected is None:
+                place = folder / sample.name
+                raise InputError(f"{place}: the answer is missing (a column `expected` or `label`)")
+    return samples
+
+
+def _options(test: PlacedTest, template: Template) -> GenerateOptions:
+    """Return how to ask: greedy, with one seed and the template's own limit, or as the test says.
+
+    Labels are scored, and nothing is sampled for them.
+    """
+    told = given(test.params)
+    if template.output.kind == "labels":
+        return cast("GenerateOptions", told)
+    limit = {k: v for k, v in template.params.items() if k == "max_tokens"}
+    return cast("GenerateOptions", {"temperature": 0.0, "seed": 0, **limit, **told})
+
+
+def describe(variables: Mapping[str, object]) -> str:
+    """Return a case in a few words: its only value, or all of them by name.
+
+    Example:
+        >>> describe({"text": "Hello\\nthere"}), describe({"text": "Hello", "lang": "de"})
+        ('Hello there', 'text=Hello lang=de')
+    """
+    if len(variables) == 1:
+        words = " ".join(str(*variables.values()).split())
+    else:
+        words = " ".join(f"{name}={value}" for name, value in variables.items())
+    words = " ".join(words.split()) or "no variables"
+    return words if len(words) <= _NAME_LENGTH else words[: _NAME_LENGTH - 1] + "…"
+
+
+def hash_of(value: object) -> str:
+    """Return the SHA-256, in hex, of a plain value as JSON; the order of keys does not count."""
+    # A text without quotes in a template file is one of a class of its own.
+    return hashlib.sha256(msgspec.json.encode(value, order="sorted", enc_hook=str)).hexdigest()
+
+
+def _numbered(word: str, seen: dict[str, int], form: str) -> str:
+    seen[word] = seen.get(word, 0) + 1
+    return word if seen[word] == 1 else form.format(word, seen[word])

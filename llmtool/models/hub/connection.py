@@ -1,0 +1,95 @@
+"""Read one connection into a file and its hash, in a thread that can be left behind."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Final
+
+from llmtool.models.hashing import Hasher
+from llmtool.models.hub.source import Body, Source
+
+_SYNC_BYTES: Final = 64 * 1024 * 1024
+
+
+class WrongContent(Exception):
+    """What came is not the file; `str()` says what came instead."""
+
+
+class Connection:
+    """A thread that reads one connection into the file and the hash.
+
+    A stuck one can be left behind: it has its own descriptor, writes each byte to its own place,
+    and stops before the next write.
+    """
+
+    def __init__(self, source: Source, file: int, done: int, size: int, hasher: Hasher) -> None:
+        self.source, self.file, self.done, self.size = source, file, done, size
+        self.hasher, self.syncer = hasher, _Syncer(file)
+        self.error: BaseException | None = None
+        self.stopped = False
+        self.ended = threading.Event()
+        threading.Thread(target=self.run, name="llmtool-download", daemon=True).start()
+
+    def run(self) -> None:
+        try:
+            with self.source(self.done) as body:
+                self.copy(body)
+        except BaseException as exc:  # noqa: BLE001 - it is raised again by the other thread
+            self.error = exc
+        finally:
+            self.syncer.join()
+            self.error = self.error or self.syncer.error
+            os.close(self.file)
+            self.ended.set()
+
+    def copy(self, body: Body) -> None:
+        if body.length is not None and body.start + body.length != self.size:
+            raise WrongContent(f"{body.start + body.length} of {self.size} bytes")
+        if body.start > self.done:
+            raise WrongContent("the server answered with another range")
+        skip = self.done - body.start  # a server that ignores ranges starts at 0 again
+        for chunk in body.chunks:
+            if skip:
+                dropped = min(skip, len(chunk))
+                chunk, skip = chunk[dropped:], skip - dropped
+            if self.stopped:
+                return
+            if self.done + len(chunk) > self.size:
+                raise WrongContent(f"more than {self.size} bytes")
+            self.hasher.update(chunk)
+            self.write(chunk)
+            self.syncer.sync_behind(self.done)
+
+    def write(self, chunk: bytes) -> None:
+        view = memoryview(chunk)
+        while view:
+            written = os.pwrite(self.file, view, self.done)
+            view = view[written:]
+            self.done += written
+
+
+class _Syncer:
+    """Sends what is written to the disk meanwhile, so that little is left for the last sync."""
+
+    def __init__(self, file: int) -> None:
+        self.file, self.next = file, _SYNC_BYTES
+        self.thread: threading.Thread | None = None
+        self.error: OSError | None = None
+
+    def sync_behind(self, done: int) -> None:
+        if done < self.next or (self.thread and self.thread.is_alive()):
+            return
+        self.next = done + _SYNC_BYTES
+        self.thread = threading.Thread(target=self.run, name="llmtool-sync", daemon=True)
+        self.thread.start()
+
+    def run(self) -> None:
+        try:
+            getattr(os, "fdatasync", os.fsync)(self.file)
+        except OSError as exc:
+            self.error = exc
+
+    def join(self) -> None:
+        if self.thread:
+            self.thread.join()

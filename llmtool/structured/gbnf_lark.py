@@ -1,0 +1,86 @@
+"""Write the rules of a GBNF grammar as a Lark grammar in llguidance's dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from llmtool.structured.gbnf import Characters, Choice, Node, Reference, Repeat, Sequence
+
+
+def to_lark(rules: dict[str, Node]) -> str:
+    """Return a Lark grammar whose language is that of `root`.
+
+    Without recursion every rule becomes a part of one regular expression: Lark's names in capitals.
+
+    Example:
+        >>> print(to_lark(parse('root ::= [ab]+')))
+        start: R0
+        R0: (/[\\x{61}\\x{62}]/)+
+    """
+    used, recursive = _survey(rules)
+    letter = "r" if recursive else "R"
+    names = {rule: f"{letter}{index}" for index, rule in enumerate(used)}
+    lines = [f"start: {names['root']}"]
+    lines += [f"{name}: {_write(rules[rule], names)}" for rule, name in names.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _survey(rules: dict[str, Node]) -> tuple[list[str], bool]:
+    """Return the rules that `root` reaches, and whether one of them reaches itself."""
+    open_rules: set[str] = {"root"}
+    seen: dict[str, None] = {"root": None}
+    stack = [("root", _references(rules["root"]))]
+    recursive = False
+    while stack:
+        rule, rest = stack[-1]
+        following = next(rest, None)
+        if following is None:
+            open_rules.discard(rule)
+            stack.pop()
+        elif following in open_rules:
+            recursive = True
+        elif following not in seen:
+            seen[following] = None
+            open_rules.add(following)
+            stack.append((following, _references(rules[following])))
+    return list(seen), recursive
+
+
+def _references(node: Node) -> Iterator[str]:
+    if isinstance(node, Reference):
+        yield node.rule
+    elif isinstance(node, Repeat):
+        yield from _references(node.item)
+    elif isinstance(node, Sequence):
+        for item in node.items:
+            yield from _references(item)
+    elif isinstance(node, Choice):
+        for alternative in node.alternatives:
+            yield from _references(alternative)
+
+
+def _write(node: Node, names: dict[str, str]) -> str:
+    if isinstance(node, Characters):
+        return f"/{_class(node)}/"
+    if isinstance(node, Reference):
+        return names[node.rule]
+    if isinstance(node, Repeat):
+        return f"({_write(node.item, names)}){_times(node)}"
+    if isinstance(node, Choice):
+        return "(" + " | ".join(_write(item, names) for item in node.alternatives) + ")"
+    return " ".join(f"{_write(item, names)}" for item in node.items) or '""'
+
+
+def _times(node: Repeat) -> str:
+    if node.most is None:
+        return {0: "*", 1: "+"}.get(node.least, f"{{{node.least},}}")
+    return "?" if (node.least, node.most) == (0, 1) else f"{{{node.least},{node.most}}}"
+
+
+def _class(node: Characters) -> str:
+    # Hexadecimal throughout: no character can then mean anything to Lark or to the expression.
+    ranges = (
+        f"\\x{{{low:x}}}" if low == high else f"\\x{{{low:x}}}-\\x{{{high:x}}}"
+        for low, high in node.ranges
+    )
+    return f"[{'^' if node.negated else ''}{''.join(ranges)}]"

@@ -1,0 +1,237 @@
+"""How well labels are chosen on labelled texts, and how well other ways would choose them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from llmtool.engine.types import Failed, Token
+from llmtool.tasks.classify.calibration import expected_calibration_error
+from llmtool.tasks.classify.labels import same_as
+from llmtool.tasks.classify.metrics import accuracy, macro_f1
+from llmtool.tasks.options import GenerateOptions
+from llmtool.tasks.pipeline.prepare import Case
+from llmtool.tasks.results import Generation
+
+if TYPE_CHECKING:
+    from llmtool.tasks.classify.classifier import Classifier
+    from llmtool.tasks.pipeline.context import Tools
+
+N_MISTAKES = 10
+_REPLY_TOKENS = 12
+OnProgress = Callable[[int, int], None]  # texts that are done, and all of them
+
+
+def _nothing(_done: int, _total: int) -> None:
+    return None
+
+
+class Texts(msgspec.Struct, frozen=True):
+    """Labelled texts: what is classified, and the right label of each."""
+
+    texts: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+class Mistake(msgspec.Struct, frozen=True, kw_only=True):
+    """A text with a wrong label, and how sure the model was of it."""
+
+    text: str
+    expected: str
+    label: str
+    score: float
+
+
+class Bin(msgspec.Struct, frozen=True, kw_only=True):
+    """Texts with a score between two bounds: how many, how sure, and how often right."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float
+    accuracy: float
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of labelled texts.
+
+    `confusion[i][j]` counts texts of label i that got label j, shape (n_labels, n_labels); `ece` is
+    the expected calibration error; `mistakes` are the surest ones.
+    """
+
+    n_texts: int
+    accuracy: float
+    macro_f1: float
+    ece: float
+    labels: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    bins: tuple[Bin, ...]
+    mistakes: tuple[Mistake, ...]
+    texts_per_second: float
+    calibrated: bool
+
+
+class Baseline(msgspec.Struct, frozen=True, kw_only=True):
+    """What another way makes of the same texts; `n_unclear` replies named no label."""
+
+    name: str
+    accuracy: float
+    macro_f1: float
+    n_unclear: int = 0
+    texts_per_second: float
+
+
+def evaluate(
+    box: Tools, labelling: Classifier, data: Texts, *, on_progress: OnProgress = _nothing
+) -> Evaluation:
+    """Classify labelled texts and compare.
+
+    Raises:
+        UsageError: a label is none of the labelling's.
+        LlmtoolError: of the first text that fails.
+    """
+    names = labelling.names
+    truth = [labelling.number_of(label) for label in data.labels]
+    material = labelling.material or "text"
+    cases = [Case(id=i, variables={material: text}) for i, text in enumerate(data.texts)]
+    started = time.perf_counter()
+    rows = []
+    for outcome in labelling.outcomes(box.engine, cases):
+        if isinstance(outcome, Failed):
+            raise outcome.error
+        rows.append([outcome.scores[name] for name in names])
+        on_progress(len(rows), len(cases))
+    seconds = time.perf_counter() - started
+    chosen = [max(range(len(row)), key=row.__getitem__) for row in rows]
+    confusion = [[0] * len(names) for _ in names]
+    for expected, found in zip(truth, chosen, strict=True):
+        confusion[expected][found] += 1
+    expected_names, found_names = [names[i] for i in truth], [names[i] for i in chosen]
+    wrong = [
+        Mistake(text=text, expected=e, label=f, score=round(max(row), 4))
+        for text, e, f, row in zip(data.texts, expected_names, found_names, rows, strict=True)
+        if e != f
+    ]
+    return Evaluation(
+        n_texts=len(rows),
+        accuracy=accuracy(expected_names, found_names),
+        macro_f1=macro_f1(expected_names, found_names, names),
+        ece=expected_calibration_error(rows, truth),
+        labels=tuple(names),
+        confusion=tuple(map(tuple, confusion)),
+        bins=reliability(rows, truth),
+        mistakes=tuple(sorted(wrong, key=lambda each: -each.score)[:N_MISTAKES]),
+        texts_per_second=len(rows) / seconds,
+        calibrated=labelling.scales.fitted is not None,
+    )
+
+
+def reliability(
+    rows: Sequence[Sequence[float]], truth: Sequence[int], *, n_bins: int = 10
+) -> tuple[Bin, ...]:
+    """Return the bins of a reliability curve that are not empty.
+
+    Example:
+        >>> [(b.low, b.n, b.accuracy) for b in reliability([[0.9, 0.1], [0.95, 0.05]], [0, 1])]
+        [(0.9, 2, 0.5)]
+    """
+    members: list[list[tuple[float, bool]]] = [[] for _ in range(n_bins)]
+    for row, label in zip(rows, truth, strict=True):
+        best = max(range(len(row)), key=row.__getitem__)
+        members[min(int(row[best] * n_bins), n_bins - 1)].append((row[best], best == label))
+    return tuple(
+        Bin(
+            low=i / n_bins,
+            high=(i + 1) / n_bins,
+            n=len(found),
+            confidence=sum(score for score, _ in found) / len(found),
+            accuracy=sum(right for _, right in found) / len(found),
+        )
+        for i, found in enumerate(members)
+        if found
+    )
+
+
+def free_generation(
+    box: Tools, names: Sequence[str], data: Texts, *, on_progress: OnProgress = _nothing
+) -> Baseline:
+    """Ask for the label in a chat and look for its name in the reply: the usual way."""
+    replies, seconds = _ask(box, names, data, {}, on_progress)
+    found = [find_label(reply, names) for reply in replies]
+    return _baseline("written freely, name looked for", names, found, data, seconds)
+
+
+def constrained_generation(
+    box: Tools, names: Sequence[str], data: Texts, *, on_progress: OnProgress = _nothing
+) -> Baseline:
+    """Ask for the label in a chat and let the model write nothing but a label."""
+    import re
+
+    expression = "|".join(re.escape(name) for name in names)
+    replies, seconds = _ask(box, names, data, {"regex": f"({expression})"}, on_progress)
+    return _baseline("written under a grammar", names, replies, data, seconds)
+
+
+def find_label(reply: str, names: Sequence[str]) -> str | None:
+    """Return the label that a reply names first, the longer one where two begin alike.
+
+    Example:
+        >>> find_label("I think it's Sports.", ["sport", "sports", "news"])
+        'sports'
+    """
+    import re
+
+    text = reply.casefold()
+    found = [
+        (match.start(), -len(name), name)
+        for name in names
+        if (match := re.search(rf"(?<!\w){re.escape(name.casefold())}(?!\w)", text))
+    ]
+    return min(found, default=(0, 0, None))[2]
+
+
+def _ask(
+    box: Tools,
+    names: Sequence[str],
+    data: Texts,
+    contract: GenerateOptions,
+    on_progress: OnProgress,
+) -> tuple[list[str], float]:
+    prompt = (
+        f"Classify the text as one of these: {', '.join(names)}. "
+        "Answer with the label and nothing else."
+    )
+    longest = max(len(name.encode()) for name in names)  # a token has a byte at least
+    max_tokens = max(_REPLY_TOKENS, longest + 4)
+    prepared = box.prepare({"temperature": 0.0, "max_tokens": max_tokens, **contract})
+    cases = [Case(id=i, prompt=prompt, input=text) for i, text in enumerate(data.texts)]
+    started = time.perf_counter()
+    replies = []
+    for outcome in prepared.outcomes(box.engine, cases):
+        if isinstance(outcome, Token):
+            continue
+        result: object = outcome
+        if isinstance(outcome, Failed):
+            result = getattr(outcome.error, "result", None)
+            if not isinstance(result, Generation):
+                raise outcome.error
+        replies.append(str(result))
+        on_progress(len(replies), len(cases))
+    return replies, time.perf_counter() - started
+
+
+def _baseline(
+    way: str, names: Sequence[str], found: Sequence[str | None], data: Texts, seconds: float
+) -> Baseline:
+    spelled = {same_as(name): name for name in names}
+    expected = [spelled.get(same_as(label), label) for label in data.labels]
+    return Baseline(
+        name=way,
+        accuracy=accuracy(expected, found),
+        macro_f1=macro_f1(expected, found, names),
+        n_unclear=sum(each not in names for each in found),
+        texts_per_second=len(found) / seconds,
+    )

@@ -1,0 +1,69 @@
+"""Examples of labels: those that are shown to the model, and those held back to calibrate it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from llmtool.errors import UsageError
+from llmtool.prompts.cases import Example
+from llmtool.tasks.classify.labels import Label, name_of
+
+
+def split_examples(
+    given: Iterable[Any], labels: Sequence[Label], *, material: str
+) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """Return the examples that are shown, the first of each label, and those held back.
+
+    Of the latter there are as many of each label; none where a label has none.
+
+    Args:
+        given: a template's examples, pairs of a text and its label, or mappings with "text" and
+            "label".
+        material: the input that takes a text.
+
+    Raises:
+        UsageError: an example is neither, or has a label that is none.
+
+    Example:
+        >>> shown, held_back = split_examples(
+        ...     [("a", "x"), ("b", "y"), ("c", "X"), ("d", "y")],
+        ...     make_labels(["x", "y"]),
+        ...     material="text",
+        ... )
+        >>> [example.output for example in shown], len(held_back)
+        (['x', 'y'], 2)
+    """
+    names = [label.name for label in labels]
+    shown: dict[str, Example] = {}
+    rest: dict[str, list[Example]] = {name: [] for name in names}
+    for each in given:
+        example = _as_example(each, labels, material)
+        if shown.setdefault(example.output, example) is not example:
+            rest[example.output].append(example)
+    n = min(map(len, rest.values()))
+    held_back = tuple(rest[name][i] for i in range(n) for name in names)
+    return tuple(shown.values()), held_back  # in their own order: that of the labels is free
+
+
+def _as_example(example: Any, labels: Sequence[Label], material: str) -> Example:
+    """Return an example that is a pair of a text and its label, or a mapping with both.
+
+    Raises:
+        UsageError: it is neither, or the label is none.
+    """
+    if isinstance(example, Example):
+        variables, label = example.variables, example.output
+    elif isinstance(example, Mapping) and "label" in example:
+        variables = {str(name): value for name, value in example.items() if name != "label"}
+        if "text" in variables:
+            variables = {material: variables["text"]}
+        label = example["label"]
+    elif isinstance(example, (tuple, list)) and len(example) == 2:
+        variables, label = {material: example[0]}, example[1]
+    else:
+        raise UsageError('an example is a pair of a text and its label, or has "text" and "label"')
+    text = variables.get(material)
+    if not isinstance(text, str) or not text.strip():
+        raise UsageError(f"an example has no text ({material})")
+    return Example(variables, name_of(label, labels))

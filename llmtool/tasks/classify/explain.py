@@ -1,0 +1,81 @@
+"""Which sentences of a text carried a classification: each is left out once, all in one batch."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from llmtool.engine.types import Engine, Failed
+from llmtool.errors import InputError
+from llmtool.sizes import format_count
+from llmtool.tasks.classify.classifier import Classifier
+from llmtool.tasks.pipeline.prepare import Case
+from llmtool.tasks.results import Classification
+from llmtool.text.chunks import split_sentences
+
+MAX_SENTENCES = 200
+
+
+class SentenceWeight(msgspec.Struct, frozen=True, kw_only=True):
+    """A sentence, its place in characters, and how much it speaks for the label.
+
+    `weight` is by how much the log-odds of the label fall when the sentence is left out; below 0 it
+    speaks against it.
+    """
+
+    text: str
+    start: int
+    end: int
+    weight: float
+
+
+def explain(
+    labelling: Classifier, engine: Engine, case: Case
+) -> tuple[Classification, tuple[SentenceWeight, ...]]:
+    """Classify a text, and return the weights of its sentences in their order as well.
+
+    Leaving one out tells what a sentence adds to the others; two that say the same hide each other.
+
+    Raises:
+        InputError: there are fewer than two sentences, or more than `MAX_SENTENCES`.
+        LlmtoolError: of the text itself.
+    """
+    name = labelling.material
+    text = case.variables.get(name or "")
+    if not isinstance(text, str):
+        raise InputError("there is no text to explain")
+    sentences = split_sentences(text)
+    if not 2 <= len(sentences) <= MAX_SENTENCES:
+        raise InputError(
+            f"the text has {format_count(len(sentences), 'sentence')}; "
+            f"to explain a label takes 2 to {MAX_SENTENCES}"
+        )
+    texts = [text] + [
+        "".join(sentences[:i] + sentences[i + 1 :]).strip() for i in range(len(sentences))
+    ]
+    cases = [
+        msgspec.structs.replace(case, id=i, variables={**case.variables, str(name): each})
+        for i, each in enumerate(texts)
+    ]
+    results = []
+    for outcome in labelling.outcomes(engine, cases):
+        if isinstance(outcome, Failed):
+            raise outcome.error
+        results.append(outcome)
+    whole, *without = results
+    best = max(whole.scores, key=whole.scores.__getitem__)
+    weights, start = [], 0
+    for sentence, other in zip(sentences, without, strict=True):
+        weight = _log_odds(whole.scores[best]) - _log_odds(other.scores[best])
+        end = start + len(sentence)
+        weights.append(
+            SentenceWeight(text=sentence.strip(), start=start, end=end, weight=round(weight, 4))
+        )
+        start = end
+    return whole, tuple(weights)
+
+
+def _log_odds(p: float) -> float:
+    p = min(max(p, 1e-9), 1 - 1e-9)
+    return math.log(p / (1 - p))

@@ -1,0 +1,121 @@
+"""Any number of labels: each is asked apart, yes against no, after the text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from llmtool.engine.types import Engine
+from llmtool.errors import UsageError
+from llmtool.tasks.classify.calibration import Fit
+from llmtool.tasks.classify.classifier import Classifier, said_of_parts
+from llmtool.tasks.classify.labels import Label, make_labels
+from llmtool.tasks.classify.scores import Timed, total_usage
+from llmtool.tasks.options import ClassifyOptions
+from llmtool.tasks.pipeline.disk_cache import Kept
+from llmtool.tasks.pipeline.prepare import Case
+from llmtool.tasks.results import Classification
+
+if TYPE_CHECKING:
+    from llmtool.prompts.template import Template
+
+THRESHOLD = 0.5
+_INPUTS = ("label", "description")
+
+
+class MultiLabelling(Classifier):
+    """Asks of each label whether it fits a text.
+
+    A label's score is the sigmoid of how much likelier yes is than no, less the same of sentences
+    that speak for no label. Scores of different labels do not add up to 1; those of at least
+    `min_confidence` (0.5) fit.
+
+    Args:
+        template: has the inputs `label` and `description`, and the outputs yes and no.
+
+    Raises:
+        UsageError: the template has no such inputs, or an option does not go with several labels.
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        labels: tuple[Label, ...],
+        options: ClassifyOptions,
+        *,
+        model: str,
+        model_identity: str,
+        anchors: Kept | None = None,
+        fits: Kept | None = None,
+    ) -> None:
+        if "label" not in template.inputs:
+            raise UsageError(f"template {template.name!r} has no input 'label' to ask about")
+        for name in ("examples", "prior", "min_margin", "min_coverage"):
+            if options.get(name):
+                raise UsageError(f"{name} does not go with several labels, each asked apart")
+        if options.get("calibrate") == "balanced":
+            raise UsageError("several labels, each asked apart, cannot be balanced")
+        threshold = options.get("min_confidence")
+        self._threshold = THRESHOLD if threshold is None else threshold
+        super().__init__(
+            template,
+            make_labels(["yes", "no"]),
+            {**options, "min_confidence": None},
+            model=model,
+            model_identity=model_identity,
+            anchors=anchors,
+            questions=[
+                {
+                    name: value
+                    for name, value in zip(_INPUTS, (each.name, each.description), strict=True)
+                    if name in template.inputs
+                }
+                for each in labels
+            ],
+        )
+        if not 0 <= self._threshold <= 1:
+            raise UsageError(f"min_confidence is {self._threshold}; it must be between 0 and 1")
+        self._asked = labels
+        self.names = [label.name for label in labels]
+
+    def fit(self, engine: Engine, texts: Sequence[tuple[Case, str]]) -> Fit:
+        raise UsageError(
+            "calibration on labelled texts is for one label a text, and not for several"
+        )
+
+    @property
+    def columns(self) -> list[str]:
+        return ["labels", "scores"]
+
+    def classify(self, answers: Sequence[Timed]) -> Classification:
+        """Return all labels that fit; the answers come label by label, each for all parts."""
+        n_parts = len(answers) // len(self._asked)
+        groups = [answers[i * n_parts : (i + 1) * n_parts] for i in range(len(self._asked))]
+        scores = [self.mean_probabilities(group, question=i)[0] for i, group in enumerate(groups)]
+        fitting = [
+            label
+            for label, score in sorted(zip(self._asked, scores, strict=True), key=lambda x: -x[1])
+            if score >= self._threshold
+        ]
+        values = tuple(label.name if label.value is None else label.value for label in fitting)
+        raw = [group[0].scores.totals for group in groups]
+        return Classification(
+            text="\n".join(label.name for label in fitting),
+            label=None,
+            labels=values,
+            score=max(scores),
+            scores=dict(zip(self.names, scores, strict=True)),
+            logprobs={n: row[0] - row[1] for n, row in zip(self.names, raw, strict=True)},
+            bias={
+                name: self.scales.of(i).bias[0] - self.scales.of(i).bias[1]
+                for i, name in enumerate(self.names)
+            },
+            coverage=min(sum(map(math.exp, row)) for row in raw),
+            form=self.template.form,
+            reason=None if fitting else f"no label has a score of {self._threshold:g} or more",
+            model=self.model,
+            usage=total_usage(answers),
+            seconds=max(each.seconds for each in answers),
+            warnings=said_of_parts(n_parts),
+        )

@@ -1,0 +1,1 @@
+"""`generate`: replies to prompts, and `run`: any template."""

@@ -1,0 +1,1 @@
+"""What the tasks share: preparing requests, collecting replies, workflows, records."""

@@ -1,0 +1,211 @@
+"""The engine's events to results: every token as it comes, each `Generation` in its turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from llmtool.engine.types import Engine, Failed, Finished, Request, Token, TokenLogprob, Usage
+from llmtool.errors import EngineError, OutputValidationError
+from llmtool.tasks.pipeline.ordering import OrderedResults
+from llmtool.tasks.pipeline.token_logprobs import tokens_of
+from llmtool.tasks.results import Choice, Generation, Timing
+
+if TYPE_CHECKING:
+    from llmtool.tasks.pipeline.contract import OutputSpec
+
+
+def stream_generations(
+    engine: Engine,
+    requests: Iterable[Request],
+    *,
+    model: str,
+    contract: OutputSpec | None = None,
+    started: float | None = None,
+) -> Generator[Token | Generation, None, None]:
+    """`stream_outcomes` of requests that must all succeed.
+
+    Raises:
+        LlmtoolError: of the first request, in their order, that fails; what is under way stops.
+    """
+    events = stream_outcomes(engine, requests, model=model, contract=contract, started=started)
+    with closing(events):
+        for event in events:
+            if isinstance(event, Failed):
+                raise event.error
+            yield event
+
+
+def stream_outcomes(
+    engine: Engine,
+    requests: Iterable[Request | Failed | None],
+    *,
+    model: str,
+    contract: OutputSpec | None = None,
+    started: float | None = None,
+) -> Generator[Token | Generation | Failed, None, None]:
+    """Answer requests together; yield tokens as they come, and outcomes in the requests' order.
+
+    Requests are read as they are needed, so that their number does not matter; their ids differ.
+    What fails, before or in the engine or by its contract, is a `Failed` in its place. `started`
+    is the `time.perf_counter()` that `seconds` counts from; None counts each from when it was read.
+    """
+    line = OrderedResults[Request, _Answer](requests, lambda request: _Answer(request, started))
+    events = engine.stream(line.read())
+    try:
+        for event in events:
+            if isinstance(event, Failed):
+                line.fail(event)
+            elif isinstance(event, Token):
+                line.answer(event.id).take(event)
+                yield event
+            else:
+                line.answer(event.id).end(event)
+            for done in line.leave():
+                yield done if isinstance(done, Failed) else done.outcome(engine, model, contract)
+        if len(line):
+            raise EngineError("the model was closed before the reply was complete")
+    finally:
+        # The engine serves nobody else before this, however long an error keeps its frames.
+        close = getattr(events, "close", None)
+        if close is not None:
+            close()
+
+
+class _Answer:
+    """What has come for one request."""
+
+    def __init__(self, request: Request, started: float | None) -> None:
+        self.request = request
+        self._started = time.perf_counter() if started is None else started
+        self._first_token: float | None = None
+        self._seconds = 0.0
+        self._parts = [_Parts() for _ in range(request.n)]
+        self._ends: dict[int, Finished] = {}
+
+    @property
+    def is_complete(self) -> bool:
+        return len(self._ends) == self.request.n
+
+    def take(self, token: Token) -> None:
+        if self._first_token is None:
+            self._first_token = time.perf_counter() - self._started
+        parts = self._parts[token.choice]
+        (parts.thought if token.thought else parts.text).append(token.text)
+        if token.logprob is not None:
+            parts.logprobs.append(token.logprob)
+
+    def end(self, event: Finished) -> None:
+        self._ends[event.choice] = event
+        self._seconds = time.perf_counter() - self._started
+
+    def outcome(
+        self, engine: Engine, model: str, contract: OutputSpec | None
+    ) -> Generation | Failed:
+        """Return the result, or the error that a broken contract is."""
+        wants_logprobs = self.request.sampling.logprobs > 0
+        ends = [self._ends[i] for i in range(self.request.n)]
+        choices = tuple(
+            parts.choice(end, contract, logprobs=wants_logprobs)
+            for parts, end in zip(self._parts, ends, strict=True)
+        )
+        generation = Generation(
+            text=choices[0].text,
+            value=choices[0].value,
+            choices=choices,
+            model=model,
+            usage=Usage(
+                prompt_tokens=ends[0].usage.prompt_tokens,
+                cached_tokens=ends[0].usage.cached_tokens,
+                completion_tokens=sum(end.usage.completion_tokens for end in ends),
+            ),
+            seconds=self._seconds,
+            timing=_timing(engine, ends, self._seconds, self._first_token),
+            finish_reason=ends[0].finish_reason,
+            seed=ends[0].seed,
+            warnings=tuple(_warnings(engine, ends, choices, contract)),
+        )
+        error = _broken_contract(generation)
+        return generation if error is None else Failed(self.request.id, error)
+
+
+class _Parts:
+    """The pieces of one choice."""
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.thought: list[str] = []
+        self.logprobs: list[TokenLogprob] = []
+
+    def choice(self, end: Finished, contract: OutputSpec | None, *, logprobs: bool) -> Choice:
+        text = "".join(self.text)
+        value, error = None, None
+        if contract is not None:
+            try:
+                value = contract.check(text, end)
+            except OutputValidationError as exc:
+                error = str(exc)
+        return Choice(
+            text=text,
+            value=value,
+            error=error,
+            thought="".join(self.thought) or None,
+            finish_reason=end.finish_reason,
+            seed=end.seed,
+            logprobs=tokens_of(text, self.logprobs) if logprobs else None,
+        )
+
+
+def _broken_contract(generation: Generation) -> OutputValidationError | None:
+    broken = [(i, each.error) for i, each in enumerate(generation.choices, 1) if each.error]
+    if not broken:
+        return None
+    number, error = broken[0]
+    n = len(generation.choices)
+    if n > 1:
+        error = f"{len(broken)} of {n} replies fail; reply {number}: {error}"
+    return OutputValidationError(error, result=generation)
+
+
+def _timing(
+    engine: Engine, ends: list[Finished], seconds: float, first_token: float | None
+) -> Timing:
+    info = engine.info
+    prefill = sum(end.timings.prefill_seconds for end in ends)
+    # Choices that are decoded together share their seconds.
+    spans = [
+        (t.first_token_at, t.first_token_at + t.decode_seconds)
+        for t in (end.timings for end in ends)
+    ]
+    decode = max(end for _, end in spans) - min(begin for begin, _ in spans)
+    known = info.load_seconds + info.context_seconds + prefill + decode
+    return Timing(
+        setup=max(0.0, seconds - known),
+        load=info.load_seconds,
+        context=info.context_seconds,
+        prefill=prefill,
+        decode=decode,
+        first_token=first_token,
+    )
+
+
+def _warnings(
+    engine: Engine, ends: list[Finished], choices: tuple[Choice, ...], contract: OutputSpec | None
+) -> Iterator[str]:
+    cut = [end for end in ends if end.finish_reason == "length"]
+    if cut:
+        used = cut[0].usage.completion_tokens
+        which = f"{len(cut)} of {len(ends)} replies were" if len(ends) > 1 else "the reply was"
+        yield f"{which} cut at {used} tokens (raise --max-tokens)"
+    if any(each.thought and not each.text for each in choices):
+        yield "the model thought and gave no answer (raise --max-tokens)"
+    if contract is not None and contract.unenforced:
+        yield f"checked in the finished reply alone: {contract.unenforced}"
+    info = engine.info
+    if info.n_ctx > info.n_ctx_train:
+        yield (
+            f"a context of {info.n_ctx} tokens is longer than the {info.n_ctx_train} that the "
+            "model was made for"
+        )

@@ -1,0 +1,127 @@
+"""What a reply must be: told to the model, held while it writes, checked when it has written."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from llmtool.engine.types import Finished
+from llmtool.errors import OutputValidationError, UsageError
+from llmtool.prompts.output import Output
+from llmtool.structured.constraint import Constraint
+from llmtool.structured.describe import describe
+from llmtool.structured.resolve import resolve
+from llmtool.structured.schema import Schema
+
+if TYPE_CHECKING:
+    from llmtool.structured.compiler import ConstraintCompiler
+
+
+class OutputSpec:
+    """A constraint and, for JSON, the schema that it comes from.
+
+    `unenforced` names what is found by the check alone, and not held while the model writes.
+
+    Raises:
+        UsageError: the schema, expression or grammar is broken, before any model is loaded.
+
+    Example:
+        >>> contract = Contract(Constraint("regex", "yes|no"))
+        >>> contract.matches("yes"), contract.matches("maybe")
+        (True, False)
+    """
+
+    def __init__(self, constraint: Constraint, schema: Schema | None = None) -> None:
+        self.constraint = constraint
+        self._schema = schema
+        self._compiled = _compiler().compile(constraint)
+        self.unenforced = self._compiled.unenforced
+
+    @property
+    def description(self) -> str:
+        """What JSON is wanted, in one line for the model; empty for others."""
+        return describe(self._schema.json_schema) if self._schema else ""
+
+    def check(self, text: str, end: Finished) -> Any:
+        """Return the value of a finished answer: what its JSON says, None for other contracts.
+
+        Raises:
+            OutputValidationError: it was cut or violates the spec; the text says where.
+        """
+        if end.finish_reason == "length":
+            raise OutputValidationError(
+                f"the reply was cut at {end.usage.completion_tokens} tokens and is incomplete "
+                "(raise --max-tokens)"
+            )
+        if self._schema is not None:
+            return self._schema.parse(text)
+        if not self.matches(text):
+            what = "expression" if self.constraint.kind == "regex" else "grammar"
+            raise OutputValidationError(f"the reply does not match its {what}")
+        return None
+
+    def matches(self, text: str) -> bool:
+        """Whether the constraint allows a text as a whole."""
+        matcher = self._compiled.start()
+        for byte in text.encode():
+            if not matcher.allows(byte):
+                return False
+            matcher.accept(byte)
+        return matcher.complete
+
+
+def make_contract(
+    *, schema: object = None, grammar: str | None = None, regex: str | None = None
+) -> OutputSpec | None:
+    """Return the contract that a caller asks for, None where it asks for none.
+
+    Raises:
+        UsageError: more than one is given, or the one is broken.
+    """
+    given = [
+        name
+        for name, value in (("schema", schema), ("grammar", grammar), ("regex", regex))
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other: give one of them")
+    if schema is not None:
+        resolved = resolve(schema)
+        return OutputSpec(resolved.constraint, resolved)
+    if grammar is not None:
+        return OutputSpec(Constraint("gbnf", grammar))
+    return None if regex is None else OutputSpec(Constraint("regex", regex))
+
+
+def contract_of(output: Output) -> OutputSpec | None:
+    """Return the contract of a template's `output`.
+
+    Raises:
+        UsageError: it is broken.
+    """
+    return make_contract(schema=output.json, grammar=output.grammar, regex=output.regex)
+
+
+@lru_cache(maxsize=1)
+def _compiler() -> ConstraintCompiler:
+    from llmtool.structured.compiler import ConstraintCompiler
+
+    return ConstraintCompiler(_Bytes())
+
+
+class _Bytes:
+    """A vocabulary in which every byte is a token: texts can be checked without a model."""
+
+    n_vocab = 257
+
+    def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]:
+        return list(text)
+
+    def render_piece(self, token: int, *, special: bool) -> bytes:
+        return bytes([token]) if token < 256 else b""
+
+    def kind(self, token: int) -> str:
+        return "ordinary" if token < 256 else "control"
+
+    def is_end(self, token: int) -> bool:
+        return token == 256

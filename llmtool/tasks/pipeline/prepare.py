@@ -1,0 +1,216 @@
+"""A template and options in, requests for the engine out."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import msgspec
+
+from llmtool.engine.types import Engine, Failed, Request, Sampling, Token
+from llmtool.errors import InputError, LlmtoolError, UsageError
+from llmtool.tasks.options import GenerateOptions, SamplingOptions
+
+if TYPE_CHECKING:
+    from llmtool.prompts.library import Library
+    from llmtool.prompts.template import Template
+    from llmtool.tasks.pipeline.contract import OutputSpec
+    from llmtool.tasks.results import Generation
+
+R = TypeVar("R")
+SCHEMA_INPUT = "schema"  # a template with such an input is told what JSON is wanted
+_SAMPLING = [name for name in Sampling.__struct_fields__ if name != "constraint"]
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """What differs between the calls that one preparation serves.
+
+    `prompt` and `input` are texts for the template's inputs of these names; `variables` are values
+    for any of them. `seed` takes the place of the options' own. `name` is that of the file which
+    the text was read from.
+    """
+
+    id: int = 0
+    prompt: str | None = None
+    input: str | None = None
+    variables: Mapping[str, Any] = {}
+    seed: int | None = None
+    name: str | None = None
+
+
+class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
+    """A template and checked options: all that requests of one call have in common."""
+
+    template: Template
+    options: GenerateOptions
+    sampling: Sampling
+    contract: OutputSpec | None
+    model: str
+
+    def request(self, case: Case) -> Request:
+        """Render the template into a request.
+
+        Raises:
+            InputError: there is neither a prompt nor an input, and the template takes them.
+            UsageError: a variable is unknown or missing.
+            TemplateError: the template fails.
+        """
+        from llmtool.prompts.render import render
+
+        options = self.options
+        rendered = render(
+            self.template, self._values(case), model_name=self.model, system=options.get("system")
+        )
+        thinking = options.get("thinking")
+        if thinking is None:
+            thinking = bool(rendered.params.get("thinking", False))
+        sampling = self.sampling
+        if case.seed is not None:
+            sampling = msgspec.structs.replace(sampling, seed=case.seed)
+        return Request(
+            id=case.id,
+            prompt=rendered.prompt(prefill=options.get("prefill") or "", thinking=thinking),
+            sampling=sampling,
+            n=options.get("n", 1),
+        )
+
+    def outcomes(
+        self, engine: Engine, cases: Iterable[Case | Failed | None], *, started: float | None = None
+    ) -> Generator[Token | Generation | Failed, None, None]:
+        """Answer cases together: tokens as they come, and outcomes in the order of the cases.
+
+        A case that cannot be rendered fails alone. `None` says that the next is not there yet.
+        """
+        from llmtool.tasks.pipeline.collect import stream_outcomes
+
+        requests = each_or_failed(self.request, cases)
+        return stream_outcomes(
+            engine, requests, model=self.model, contract=self.contract, started=started
+        )
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of what `Generation.row` can hold for these options."""
+        several = self.options.get("n", 1) > 1
+        has_value = self.contract is not None and bool(self.contract.description)
+        more = [*(["replies"] if several else []), *(["value"] if has_value else [])]
+        return ["reply", *more, "finish_reason", "seed"]
+
+    def identity(self) -> bytes:
+        """Return a hash of all that shapes the results, but for the cases and the seed's record."""
+        options = {
+            name: value
+            for name, value in self.options.items()
+            if name in ("system", "prefill", "thinking", "n", "variables", "input")
+        }
+        return identify(self.template, self.model, options, self.sampling)
+
+    def _values(self, case: Case) -> dict[str, Any]:
+        options, inputs = self.options, self.template.inputs
+        values = {**(options.get("variables") or {}), **case.variables}
+        material = options.get("input") if case.input is None else case.input
+        given = {"prompt": case.prompt, "input": material}
+        values |= {name: text for name, text in given.items() if text and text.strip()}
+        if not values and given.keys() & inputs.keys():
+            raise InputError("the prompt is empty")
+        if self.contract is not None and self.contract.description and SCHEMA_INPUT in inputs:
+            values.setdefault(SCHEMA_INPUT, self.contract.description)
+        return values
+
+
+def identify(template: Template, *parts: object) -> bytes:
+    """Return a hash of a template's content and of plain values."""
+    t = template
+    sources = [None if source is None else source.text for source in (t.system, t.prompt)]
+    told = [t.name, t.inputs, sources, t.prefill, t.form, t.examples, t.output, t.params, *parts]
+    return hashlib.sha256(msgspec.json.encode(told, enc_hook=repr, order="sorted")).digest()
+
+
+def each_or_failed(
+    make: Callable[[Case], R], cases: Iterable[Case | Failed | None]
+) -> Iterator[R | Failed | None]:
+    """Yield what `make` makes of each case, or the failure that it is."""
+    for case in cases:
+        if not isinstance(case, Case):
+            yield case
+            continue
+        try:
+            yield make(case)
+        except LlmtoolError as exc:
+            yield Failed(case.id, exc)
+
+
+def prepare(
+    library: Library, options: GenerateOptions, *, model: str, defaults: SamplingOptions
+) -> PreparedTask:
+    """Check options and load their template, once for all prompts of a call.
+
+    Sampling options come from `options`, then `defaults` (the user's settings), then the template;
+    None counts as not given. A schema, grammar or expression takes the place of the template's.
+
+    Raises:
+        UsageError: an option is unknown or out of its range, or a schema is broken.
+        TemplateError: there is no such template, or it is broken.
+    """
+    n = options.get("n", 1)
+    if n < 1:
+        raise UsageError(f"n is {n}; it must be at least 1")
+    template = library.load(options.get("template", "gen")).for_model(model)
+    contract = _contract(options, template)
+    params = {name: value for name, value in template.params.items() if name != "thinking"}
+    sampling = {
+        name: value
+        for name, value in options.items()
+        if name not in GenerateOptions.__annotations__ or name in _SAMPLING
+    }
+    for chosen in (cast("Mapping[str, Any]", defaults), sampling):
+        params.update({name: value for name, value in chosen.items() if value is not None})
+    checked = make_sampling(params)
+    if contract is not None:
+        checked = msgspec.structs.replace(checked, constraint=contract.constraint)
+    return PreparedTask(
+        template=template, options=options, sampling=checked, contract=contract, model=model
+    )
+
+
+def make_sampling(params: Mapping[str, Any]) -> Sampling:
+    """Check sampling options.
+
+    Raises:
+        UsageError: one is unknown or out of its range.
+    """
+    unknown = [name for name in params if name not in _SAMPLING]
+    if unknown:
+        if unknown[0] == "model":
+            raise UsageError("a function takes no model: llmtool.Toolbox(MODEL) has one of its own")
+        known = ", ".join(_SAMPLING)
+        raise UsageError(f"unknown sampling option {unknown[0]!r} (there are: {known})")
+    values = dict(params)
+    if isinstance(values.get("stop"), str):
+        values["stop"] = (values["stop"],)
+    for name, value in values.items():
+        if isinstance(value, float) and math.isnan(value):
+            raise UsageError(f"{name} is nan, which is no number")
+        kind = next(f.type for f in msgspec.structs.fields(Sampling) if f.name == name)
+        try:
+            values[name] = msgspec.convert(value, kind)
+        except msgspec.ValidationError as exc:
+            reason = str(exc).replace("`", "")
+            raise UsageError(f"{name} is {value!r}: {reason[0].lower()}{reason[1:]}") from exc
+    return Sampling(**values)
+
+
+def _contract(options: GenerateOptions, template: Template) -> OutputSpec | None:
+    """Return what the reply must be, by the options or else by the template."""
+    schema, grammar, regex = (options.get(name) for name in ("schema", "grammar", "regex"))
+    if schema is None and grammar is None and regex is None:
+        if template.output.kind not in ("json", "grammar", "regex"):
+            return None  # the compiler is not imported for nothing
+        from llmtool.tasks.pipeline.contract import contract_of
+
+        return contract_of(template.output)
+    from llmtool.tasks.pipeline.contract import make_contract
+
+    return make_contract(schema=schema, grammar=cast("str", grammar), regex=cast("str", regex))

@@ -1,0 +1,115 @@
+"""How long a summary is asked to be, and how a text is held to it."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import msgspec
+
+from llmtool.errors import UsageError
+from llmtool.tasks.summarize.facts import count_words
+from llmtool.text.chunks import split_sentences
+
+Style = Literal["paragraph", "bullets", "headline", "tldr"]
+Unit = Literal["words", "sentences", "points"]
+
+STYLES: tuple[Style, ...] = ("paragraph", "bullets", "headline", "tldr")
+_NAMED: dict[str, dict[Style, tuple[str, int]]] = {
+    # What the prompt says, and about how many words that is.
+    "short": {
+        "paragraph": ("two sentences", 40), "bullets": ("three short lines", 45),
+        "headline": ("at most six words", 6), "tldr": ("one short sentence", 15),
+    },
+    "medium": {
+        "paragraph": ("four sentences", 80), "bullets": ("five short lines", 75),
+        "headline": ("at most ten words", 10), "tldr": ("one sentence", 25),
+    },
+    "long": {
+        "paragraph": ("ten sentences", 200), "bullets": ("ten lines", 160),
+        "headline": ("at most fifteen words", 15), "tldr": ("two sentences", 45),
+    },
+}  # fmt: skip
+_COUNTED = re.compile(r"(\d{1,5})\s*(words?|sentences?|bullets?|points?|lines?|w|s)", re.IGNORECASE)
+_LOW, _HIGH = 0.7, 1.3  # of the words that were asked for
+_WORDS_A_SENTENCE = 18
+
+
+class Length(msgspec.Struct, frozen=True, kw_only=True):
+    """A length: `told` is what the prompt says, `n_words` about how much that is.
+
+    `n` and `unit` are there where a number was given, which is then held.
+    """
+
+    told: str
+    n_words: int
+    n: int | None = None
+    unit: Unit | None = None
+
+    def expression(self, style: Style) -> str | None:
+        """Return a regular expression for replies that are long enough, where one can say it."""
+        if style == "bullets" and self.n is not None and self.unit != "words":
+            return rf"- [^\n]{{10,240}}(\n- [^\n]{{10,240}}){{{self.n - 1}}}"
+        if style == "paragraph" and self.unit == "words" and self.n is not None:
+            least = int(self.n * (_LOW + 0.1))
+            return rf"([^\s]+[ \n]+){{{max(1, least)}}}[^\s][\s\S]*[.!?…。！？]"
+        return None
+
+    def cut(self, text: str) -> str:
+        """Return a text without the sentences that are too many for the length, the last ones.
+
+        Example:
+            >>> parse_length("4 words", "paragraph").cut("One two three four. Five six seven.")
+            'One two three four.'
+        """
+        if self.n is None or self.unit == "points":
+            return text
+        kept, n = "", 0
+        for sentence in split_sentences(text):
+            n += 1 if self.unit == "sentences" else count_words(sentence)
+            if n > (self.n if self.unit == "sentences" else self.n * _HIGH) and kept:
+                break
+            kept += sentence
+        return kept.rstrip()
+
+    def is_met(self, text: str) -> bool:
+        """Whether a text is as long as was asked for: within 30 % of a number of words."""
+        if self.n is None:
+            return True
+        if self.unit == "words":
+            return self.n * _LOW <= count_words(text) <= self.n * _HIGH
+        if self.unit == "points":
+            return len([line for line in text.splitlines() if line.strip()]) == self.n
+        return len(split_sentences(text)) == self.n
+
+
+def parse_length(length: str, style: Style) -> Length:
+    """Return a length from `short`, `medium`, `long` or a number of words, sentences or points.
+
+    Raises:
+        UsageError: it is none of these.
+
+    Example:
+        >>> parse_length("100 words", "paragraph").n_words, parse_length("short", "tldr").told
+        (100, 'one short sentence')
+    """
+    word = length.strip().lower()
+    if word in _NAMED:
+        told, n_words = _NAMED[word][style]
+        return Length(told=told, n_words=n_words)
+    found = _COUNTED.fullmatch(word)
+    if found is None or not int(found[1]):
+        raise UsageError(
+            f"{length!r} is no length (short, medium, long, or a number: '100 words', "
+            "'3 sentences', '5 bullets')"
+        )
+    n, unit = int(found[1]), found[2][0]
+    if unit == "w":
+        return Length(told=f"about {n} words", n_words=n, n=n, unit="words")
+    if unit == "s" and style != "bullets":
+        told = "one sentence" if n == 1 else f"{n} sentences"
+        return Length(told=told, n_words=n * _WORDS_A_SENTENCE, n=n, unit="sentences")
+    if style not in ("bullets", "paragraph"):
+        raise UsageError(f"a {style} has no points: --style bullets")
+    told = "one short line" if n == 1 else f"{n} short lines"
+    return Length(told=told, n_words=n * _WORDS_A_SENTENCE, n=n, unit="points")

@@ -1,0 +1,186 @@
+"""Summarize texts of any length: as a whole, or in parts whose notes are summarized."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, cast, overload
+
+from llmtool.engine.types import Failed
+from llmtool.errors import UsageError
+from llmtool.tasks.options import GenerateOptions, SummarizeOptions
+from llmtool.tasks.pipeline.context import Tools
+from llmtool.tasks.pipeline.prepare import Case
+from llmtool.tasks.results import Summary
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from llmtool.tasks.summarize.length import Length, Style
+    from llmtool.tasks.summarize.map_reduce import Strategy
+    from llmtool.tasks.summarize.summarizer import Summarizer, Told
+
+_OWN = ("length", "style", "focus", "sections", "strategy", "chunk_tokens", "template")
+_TEMPLATES = {
+    "paragraph": "sum",
+    "bullets": "sum-bullets",
+    "headline": "sum-headline",
+    "tldr": "sum-tldr",
+}
+_STRATEGIES = ("auto", "stuff", "map-reduce", "refine")
+_MIN_CHUNK = 64
+
+
+class SummarizeTask(Tools):
+    """`summarize` and its forms."""
+
+    @overload
+    def summarize(self, text: str, **options: Unpack[SummarizeOptions]) -> Summary: ...
+    @overload
+    def summarize(
+        self, text: Iterator[str], **options: Unpack[SummarizeOptions]
+    ) -> Iterator[Summary]: ...
+    @overload
+    def summarize(
+        self, text: list[str] | tuple[str, ...], **options: Unpack[SummarizeOptions]
+    ) -> list[Summary]: ...
+    def summarize(
+        self, text: str | Iterable[str], **options: Unpack[SummarizeOptions]
+    ) -> Summary | Iterator[Summary] | list[Summary]:
+        """Summarize a text of any length, or several.
+
+        A text that is too long to be read well as a whole is cut at its structure; notes on all
+        parts are written together, and summarized, in as many rounds as it takes. A summary that
+        loses what its notes held, or has numbers that they do not have, is written once more, and
+        then replaced by sentences of the notes (`Summary.fallback`). A sequence gives a list; an
+        iterator, which is read as the results need it, gives an iterator; both in the texts' order.
+
+        Args:
+            text: what to summarize, or several.
+            length: "short", "medium", "long", "100 words", "3 sentences" or "5 bullets". A number
+                of words is kept to within 30 %.
+            style: "paragraph", "bullets", "headline" or "tldr".
+            focus: what it is about first of all.
+            sections: whether each section under the top headings has a summary of its own.
+            strategy: "auto", "stuff" (as a whole), "map-reduce" or "refine" (part by part).
+            chunk_tokens: how long the parts are at most; None takes 1,024.
+            template: a prompt template for the summary, by name or path.
+            variables: values for that template's other inputs.
+
+        Raises:
+            UsageError: an option is wrong.
+            ContextOverflow: the strategy is "stuff", and a text is longer than the context.
+            InputError: a text is empty.
+
+        Example:
+            >>> box.summarize(report, length="100 words").text             # doctest: +SKIP
+            'The library of Marbury closes for repairs from March to June. …'
+        """
+        summarizer = self.prepare_summarize(options)
+        if isinstance(text, str):
+            return next(self._summarize_each(summarizer, [text]))
+        results = self._summarize_each(summarizer, text)
+        return results if isinstance(text, Iterator) else list(results)
+
+    def stream_summarize(
+        self, text: str, **options: Unpack[SummarizeOptions]
+    ) -> Generator[Told | Summary, None, None]:
+        """Like `summarize` for one text, but yield progress and pieces, then the `Summary`.
+
+        The texts of the `SummaryText` events, joined, are the summary's. They come as they are
+        written where the text was read as a whole, else when what was written has been checked.
+        """
+        summarizer = self.prepare_summarize(options)
+        yield from self.stream_summary(summarizer, Case(variables={summarizer.material: text}))
+
+    def stream_summary(
+        self, summarizer: Summarizer, case: Case
+    ) -> Generator[Told | Summary, None, None]:
+        """`stream_summarize` of one case, with options that `prepare_summarize` has checked."""
+        for event in summarizer.stream(self.engine, [case]):
+            if isinstance(event, Failed):
+                raise event.error
+            yield event
+
+    @overload
+    async def asummarize(self, text: str, **options: Unpack[SummarizeOptions]) -> Summary: ...
+    @overload
+    async def asummarize(
+        self, text: list[str] | tuple[str, ...], **options: Unpack[SummarizeOptions]
+    ) -> list[Summary]: ...
+    async def asummarize(
+        self, text: str | list[str] | tuple[str, ...], **options: Unpack[SummarizeOptions]
+    ) -> Summary | list[Summary]:
+        """`summarize` for asyncio: runs in a thread; cancelling the task stops it."""
+        texts = [text] if isinstance(text, str) else text
+        found = [each async for each in self.asummarize_each(texts, **options)]
+        return found[0] if isinstance(text, str) else found
+
+    def asummarize_each(
+        self, texts: Iterable[str], **options: Unpack[SummarizeOptions]
+    ) -> AsyncIterator[Summary]:
+        """`summarize` of many texts for asyncio: results as they are there, in their order."""
+        return self.turns.stream(
+            lambda: self._summarize_each(self.prepare_summarize(options), texts)
+        )
+
+    @staticmethod
+    def check_summarize(options: SummarizeOptions) -> tuple[Style, Length, Strategy | None]:
+        """Return the style, the length and the strategy of a call, None where one is to be chosen.
+
+        Raises:
+            UsageError: one is unknown.
+        """
+        from llmtool.tasks.summarize.length import STYLES, parse_length
+
+        style = options.get("style") or "paragraph"
+        if style not in STYLES:
+            raise UsageError(f"unknown style {style!r} (there are: {', '.join(STYLES)})")
+        strategy = options.get("strategy") or "auto"
+        if strategy not in _STRATEGIES:
+            known = ", ".join(_STRATEGIES)
+            raise UsageError(f"unknown strategy {strategy!r} (there are: {known})")
+        length = parse_length(options.get("length") or "medium", style)
+        return style, length, None if strategy == "auto" else cast("Strategy", strategy)
+
+    def prepare_summarize(self, options: SummarizeOptions) -> Summarizer:
+        """Check the options of a call and load its templates, once for all its texts.
+
+        Raises:
+            UsageError, TemplateError: as `summarize` says.
+        """
+        from llmtool.tasks.summarize.summarizer import CHUNK_TOKENS, Summarizer
+
+        style, length, strategy = self.check_summarize(options)
+        chunk_tokens = options.get("chunk_tokens") or CHUNK_TOKENS
+        if chunk_tokens < _MIN_CHUNK:
+            raise UsageError(f"chunk_tokens is {chunk_tokens}; it must be at least {_MIN_CHUNK}")
+        rest = {name: value for name, value in options.items() if name not in _OWN}
+        rest["template"] = options.get("template") or _TEMPLATES[style]
+        of_notes = {
+            name: value for name, value in rest.items() if name not in ("variables", "max_tokens")
+        }
+        return Summarizer(
+            prepared=self.prepare(cast("GenerateOptions", rest)),
+            notes=self.prepare(cast("GenerateOptions", {**of_notes, "template": "sum-map"})),
+            refined=self.prepare(cast("GenerateOptions", {**of_notes, "template": "sum-refine"})),
+            length=length,
+            style=style,
+            focus=options.get("focus"),
+            strategy=strategy,
+            by_section=options.get("sections", False),
+            chunk_tokens=chunk_tokens,
+            model_identity=self.model_identity,
+            kept=self.summaries,
+        )
+
+    def _summarize_each(
+        self, summarizer: Summarizer, texts: Iterable[str]
+    ) -> Generator[Summary, None, None]:
+        if isinstance(texts, Mapping):
+            raise UsageError("texts are a sequence or an iterator")
+        name = summarizer.material
+        cases = (Case(id=i, variables={name: text}) for i, text in enumerate(texts))
+        for outcome in summarizer.outcomes(self.engine, cases):
+            if isinstance(outcome, Failed):
+                raise outcome.error
+            yield outcome

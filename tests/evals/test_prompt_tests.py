@@ -1,0 +1,580 @@
+"""Tests of templates: plans, datasets, metrics, outcomes, the cache, baselines, JUnit."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from llmtool.engine.scripted import ScriptedEngine
+from llmtool.engine.types import Usage
+from llmtool.errors import (
+    Cancelled,
+    ContextOverflow,
+    EngineError,
+    InputError,
+    LlmtoolError,
+    ModelUnreadable,
+    OutputValidationError,
+)
+from llmtool.evals import Outcome, Plan, make_plan, run_tests
+from llmtool.evals import baseline as baselines
+from llmtool.evals.baseline import Baseline
+from llmtool.evals.junit import write_junit
+from llmtool.evals.reply_cache import ReplyCache, clear
+from llmtool.prompts.library import Library
+from llmtool.tasks.classify.metrics import accuracy, macro_f1, normalized
+from llmtool.tasks.options import GenerateOptions
+from llmtool.toolbox import Toolbox
+
+TRIAGE = """\
+llmtool: 1
+name: triage
+task: classify
+inputs: {text: {type: text, required: true}, n: {type: int}}
+prompt: "{{ text }}"
+output: {labels: [account, billing, bug]}
+tests:
+"""
+SAY = """\
+llmtool: 1
+name: say
+inputs: {text: {type: text}}
+prompt: "{{ text }}"
+model: {params: {temperature: 0.7, max_tokens: 40}}
+tests:
+"""
+
+
+class Said(msgspec.Struct, kw_only=True):
+    """A result of a task, with what a test looks at."""
+
+    text: str
+    usage: Usage = Usage(prompt_tokens=5, cached_tokens=0, completion_tokens=3)
+    seconds: float = 0.25
+
+
+class Sorted_(Said, kw_only=True):
+    """A classification."""
+
+    label: str | None
+    score: float
+    scores: dict[str, float]
+
+
+def sorted_(label: str | None, score: float = 0.8) -> Sorted_:
+    scores = {} if label is None else {label: score}
+    return Sorted_(text=label or "", label=label, score=score, scores=scores)
+
+
+class Fake:
+    """What runs templates: `reply` is given the text of each case."""
+
+    model_name = "fake-1.gguf"
+
+    def __init__(self, reply: Callable[[str], Any]) -> None:
+        self._reply = reply
+        self.asked: list[str] = []
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+
+    def run_each(
+        self,
+        template: str,
+        cases: Iterable[Mapping[str, object]],
+        *,
+        options: GenerateOptions | None = None,
+    ) -> Iterator[object]:
+        self.calls.append((template, dict(options or {})))
+        for case in cases:
+            self.asked.append(str(case.get("text")))
+            try:
+                yield self._reply(self.asked[-1])
+            except LlmtoolError as exc:
+                yield exc
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Return `write(tests, head, **files)`: a template and the files beside it."""
+
+    def write(tests: str, head: str = SAY, **others: str) -> Path:
+        for name, text in others.items():
+            (tmp_path / name.replace("__", ".")).write_text(text)
+        path = tmp_path / ("triage.yaml" if head == TRIAGE else "say.yaml")
+        path.write_text(head + tests)
+        return path
+
+    return write
+
+
+def plan_of(path: Path, split: str | None = None) -> Plan:
+    return make_plan(Library(), str(path), split=split)
+
+
+def outcomes(path: Path, reply: Callable[[str], Any], **options: Any) -> list[Outcome]:
+    return list(run_tests(Fake(reply), plan_of(path), **options))
+
+
+def test_metrics_of_an_example_worked_by_hand() -> None:
+    expected = ["bug", "bug", "bug", "bill", "bill", "acc"]
+    answers = ["bug", "bug", "bill", "bill", None, "bug"]
+    # bug: 2 hits, 3 expected, 3 answered: 4/6. bill: 1, 2, 2: 2/4. acc: 0, 1, 0: 0.
+    assert accuracy(expected, answers) == 3 / 6
+    assert macro_f1(expected, answers) == pytest.approx((4 / 6 + 2 / 4 + 0) / 3)
+
+
+def test_a_label_that_was_answered_and_never_expected_is_a_class_and_a_stray_text_is_none() -> None:
+    # a: 1 hit, 2 expected, 1 answered: 2/3.
+    assert macro_f1(["a", "a"], ["a", "b"], labels=["a", "b", "c"]) == pytest.approx(
+        (2 / 3 + 0) / 2
+    )
+    assert macro_f1(["a", "a"], ["a", "b"]) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("text", ["Paris", " paris.\n", "PARIS"])
+def test_texts_are_compared_by_their_words(text: str) -> None:
+    assert normalized(text) == "paris"
+    assert normalized("e\u0301a  b") == "\xe9a b"
+
+
+def test_a_case_passes_or_says_why_it_does_not(write: Callable[..., Path]) -> None:
+    path = write(
+        "  - vars: {text: hello}\n    assert: [{type: contains, value: hi}]\n"
+        "  - vars: {text: bye}\n    assert: [{type: contains, value: hi}, {type: is-json}]\n"
+    )
+    first, second = outcomes(path, lambda text: Said(text="hi" if text == "hello" else "\x1b[1mno"))
+    assert (first.status, first.name, first.n, first.seconds) == ("passed", "hello", 1, 0.25)
+    assert (first.template, first.model, first.line) == ("say", "fake-1.gguf", 7)
+    assert second.status == "failed" and second.is_bad
+    assert second.reason.startswith("does not contain 'hi'; is not JSON")
+    assert [miss.got for miss in second.misses] == ["\x1b[1mno"]
+
+
+def test_a_test_without_assertions_asks_for_a_reply_that_keeps_its_contract(
+    write: Callable[..., Path],
+) -> None:
+    def reply(text: str) -> Said:
+        if text == "broken":
+            raise OutputValidationError("the reply is not JSON", result=Said(text="{"))
+        return Said(text="fine")
+
+    path = write("  - vars: {text: sound}\n  - vars: {text: broken}\n")
+    sound, broken = outcomes(path, reply)
+    assert (sound.status, broken.status) == ("passed", "failed")
+    assert broken.reason == "the reply is not JSON" and broken.misses[0].got == "{"
+
+
+def test_an_error_of_a_case_is_an_error_and_the_others_go_on(write: Callable[..., Path]) -> None:
+    def reply(text: str) -> Said:
+        if text == "long":
+            raise ContextOverflow("too long", needed=9, available=8)
+        return Said(text="fine")
+
+    path = write("  - vars: {text: long}\n  - vars: {text: short}\n")
+    assert [(o.status, o.reason) for o in outcomes(path, reply)] == [
+        ("error", "too long"),
+        ("passed", ""),
+    ]
+
+
+@pytest.mark.parametrize("error", [Cancelled("stop"), ModelUnreadable("no model")], ids=str)
+def test_an_error_of_the_model_or_a_stop_ends_the_run(
+    write: Callable[..., Path], error: LlmtoolError
+) -> None:
+    def reply(text: str) -> Said:
+        raise error
+
+    with pytest.raises(type(error)):
+        outcomes(write("  - vars: {text: a}\n"), reply)
+
+
+def test_too_few_answers_are_no_pass(write: Callable[..., Path]) -> None:
+    class Short(Fake):
+        def run_each(self, *args: Any, **options: Any) -> Iterator[object]:
+            return iter(())
+
+    with pytest.raises(EngineError, match="before all tests were answered"):
+        list(run_tests(Short(str), plan_of(write("  - vars: {text: a}\n"))))
+
+
+def test_a_run_is_greedy_unless_the_test_says_otherwise(write: Callable[..., Path]) -> None:
+    path = write(
+        "  - vars: {text: a}\n"
+        "  - vars: {text: b}\n    params: {temperature: 1.5, max_tokens: 9, stop: [end]}\n"
+        "  - vars: {text: c}\n"
+    )
+    fake = Fake(lambda text: Said(text=text))
+    names = [outcome.name for outcome in run_tests(fake, plan_of(path))]
+    assert names == ["a", "c", "b"]
+    assert fake.calls == [
+        (str(path), {"temperature": 0.0, "seed": 0, "max_tokens": 40}),
+        (str(path), {"temperature": 1.5, "seed": 0, "max_tokens": 9, "stop": ("end",)}),
+    ]
+    labels = write("  - vars: {text: a}\n", TRIAGE)
+    scored = Fake(lambda text: sorted_("bug"))
+    list(run_tests(scored, plan_of(labels)))
+    assert scored.calls == [(str(labels), {})]
+
+
+def test_labels_and_scores(write: Callable[..., Path]) -> None:
+    path = write(
+        "  - vars: {text: a}\n"
+        "    assert: [{type: label, value: bug}, {type: score, min: 0.9}]\n"
+        "  - vars: {text: b}\n    assert: [{type: not-label, value: account}]\n",
+        TRIAGE,
+    )
+    first, second = outcomes(path, lambda text: sorted_("bug"))
+    assert first.reason == "the score of bug 0.800 is below 0.9"
+    assert second.status == "passed"
+
+
+def test_equal_cases_are_asked_once_and_have_names_of_their_own(write: Callable[..., Path]) -> None:
+    path = write(
+        "  - vars: {text: a}\n    assert: [{type: contains, value: A}]\n"
+        "  - vars: {text: a}\n    assert: [{type: contains, value: B}]\n"
+    )
+    fake = Fake(lambda text: Said(text="A"))
+    first, second = run_tests(fake, plan_of(path))
+    assert fake.asked == ["a"]
+    assert (first.name, second.name) == ("a", "a (2)") and first.id != second.id
+    assert (first.status, second.status) == ("passed", "failed")
+
+
+def test_an_invariant_asks_for_one_answer(write: Callable[..., Path]) -> None:
+    test = "  - invariant: {text: [Maria, Ahmed, Li]}\n"
+    (same,) = outcomes(write(test, TRIAGE), lambda text: sorted_("bug"))
+    assert (same.status, same.n, same.name) == ("passed", 3, "invariant: Maria")
+    (other,) = outcomes(
+        write(test, TRIAGE), lambda text: sorted_("bug" if text == "Ahmed" else "account")
+    )
+    assert other.reason == "1 of 3: differs from the answer to 'Maria'"
+    (miss,) = other.misses
+    assert (miss.case, miss.expected, miss.got) == ("Ahmed", "account", "bug")
+    (texts,) = outcomes(write(test), lambda text: Said(text="Yes." if text == "Li" else " yes"))
+    assert texts.status == "passed"
+
+
+ROWS = (
+    "text,label,split,id\n"
+    "no login,account,train,1\ncharged twice,billing,test,2\ncrash,bug,test,3\n"
+)
+MEASURED = "  - dataset: d.csv\n    assert: [{type: accuracy, min: 0.9}]\n"
+
+
+def test_a_dataset_is_measured(write: Callable[..., Path]) -> None:
+    answers = {"no login": "account", "charged twice": "billing", "crash": "billing"}
+    path = write(MEASURED, TRIAGE, d__csv=ROWS)
+    (outcome,) = outcomes(path, lambda text: sorted_(answers[text]))
+    assert outcome.metrics["accuracy"] == pytest.approx(2 / 3)
+    # account 1, billing 2/3, bug 0
+    assert outcome.metrics["macro-f1"] == pytest.approx((1 + 2 / 3 + 0) / 3)
+    assert (outcome.status, outcome.n) == ("failed", 3)
+    assert outcome.reason == "accuracy 0.667 is below 0.9"
+    assert [(m.case, m.expected, m.got) for m in outcome.misses] == [
+        ("d.csv:4 crash", "bug", "billing")
+    ]
+
+
+def test_a_split_is_a_part_of_a_dataset(write: Callable[..., Path]) -> None:
+    path = write(MEASURED, TRIAGE, d__csv=ROWS)
+    (test,) = plan_of(path, "test").tests
+    assert test.name == "d.csv (test)"
+    assert [sample.variables["text"] for sample in test.samples] == ["charged twice", "crash"]
+    with pytest.raises(InputError, match=r"no row is of split 'dev' \(there are: test, train\)"):
+        plan_of(path, "dev")
+
+
+def test_other_assertions_are_about_every_row(write: Callable[..., Path]) -> None:
+    rows = '{"text": "a", "expected": "A"}\n\n{"text": "b", "expected": "B"}\n{"text": "c"}\n'
+    path = write(
+        "  - dataset: d.jsonl\n    assert: [{type: regex, value: '^[AB]$'}]\n", d__jsonl=rows
+    )
+    (outcome,) = outcomes(path, lambda text: Said(text=text.upper()))
+    assert outcome.status == "failed" and outcome.metrics == {}
+    assert outcome.reason == "1 of 3: does not match '^[AB]$'"
+    assert [miss.case for miss in outcome.misses] == ["d.jsonl:4 c"]
+
+
+def test_a_text_is_right_by_its_words_and_a_broken_contract_is_a_wrong_answer(
+    write: Callable[..., Path],
+) -> None:
+    def reply(text: str) -> Said:
+        if text == "b":
+            raise OutputValidationError("cut", result=Said(text="B"))
+        return Said(text=f" {text}. ")
+
+    rows = '{"text": "a", "expected": "A"}\n{"text": "b", "expected": "B"}\n'
+    path = write("  - dataset: d.jsonl\n    assert: [{type: accuracy, max: 0.5}]\n", d__jsonl=rows)
+    (outcome,) = outcomes(path, reply)
+    assert (outcome.status, outcome.metrics["accuracy"]) == ("passed", 0.5)
+
+
+BROKEN = {
+    "no file": ({}, "d.csv: cannot be read (No such file or directory)"),
+    "no rows": ({"d__csv": "text,label\n"}, "d.csv: there are no rows"),
+    "an unknown label": (
+        {"d__csv": "text,label\na,bgu\n"},
+        "d.csv:2: 'bgu' is not among the labels (did you mean 'bug'?)",
+    ),
+    "no answer": (
+        {"d__csv": "text,label\na,bug\nb,\n"},
+        "d.csv:3: the answer is missing (a column `expected` or `label`)",
+    ),
+    "no input": ({"d__csv": "txt,label\na,bug\n"}, "d.csv:2: the required input 'text' is missing"),
+    "no number": ({"d__csv": "text,n,label\na,x,bug\n"}, "d.csv:2: n: expected a whole number"),
+    "a cell too many": (
+        {"d__csv": "text,label\na,bug,x\n"},
+        "d.csv:2: 3 cells where the header has 2",
+    ),
+    "a column twice": (
+        {"d__csv": "text,text\n"},
+        "d.csv:1: the columns of a CSV need names that differ",
+    ),
+    "an open quote": (
+        {"d__csv": 'text,label\n"a,bug\n'},
+        "d.csv:2: a quote is opened and never closed",
+    ),
+}
+
+
+@pytest.mark.parametrize(("files", "reason"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_dataset_is_told_before_a_model_runs(
+    write: Callable[..., Path], tmp_path: Path, files: dict[str, str], reason: str
+) -> None:
+    path = write(MEASURED, TRIAGE, **files)
+    with pytest.raises(InputError) as caught:
+        plan_of(path)
+    assert str(caught.value) == f"{tmp_path}/{reason}"
+
+
+def test_a_dataset_that_is_a_link_out_of_the_folder_is_refused(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside.csv"
+    outside.write_text(ROWS)
+    (tmp_path / "inner").mkdir()
+    path = write(MEASURED, TRIAGE).rename(tmp_path / "inner" / "triage.yaml")
+    (tmp_path / "inner" / "d.csv").symlink_to(outside)
+    with pytest.raises(InputError, match="leads out of the template's folder"):
+        plan_of(path)
+
+
+def test_a_dataset_is_beside_the_file_that_names_it(tmp_path: Path) -> None:
+    base, mine = tmp_path / "base", tmp_path / "mine"
+    for folder in (base, mine):
+        folder.mkdir()
+    (base / "triage.yaml").write_text(TRIAGE + MEASURED)
+    (base / "d.csv").write_text(ROWS)
+    (mine / "own.yaml").write_text("llmtool: 1\nname: own\nextends: triage\n")
+    library = Library(user_folders=[mine, base])
+    (test,) = make_plan(library, "own").tests
+    assert len(test.samples) == 3
+
+
+IDENTITY = [("/m.gguf", 1, 2, 3)]
+
+
+def test_kept_replies_are_not_asked_again(write: Callable[..., Path], tmp_path: Path) -> None:
+    path = write("  - vars: {text: a}\n    assert: [{type: contains, value: A}]\n")
+    cache = ReplyCache(tmp_path / "kept", model=IDENTITY)
+    progress: list[tuple[int, int]] = []
+    first = Fake(lambda text: Said(text="A"))
+    (asked,) = run_tests(first, plan_of(path), cache=cache)
+    again = Fake(lambda text: Said(text="other"))
+    (kept,) = run_tests(
+        again, plan_of(path), cache=cache, on_progress=lambda *at: progress.append(at)
+    )
+    assert again.calls == [] and progress == [(0, 1), (1, 1)]
+    assert (kept.status, kept.n_cached, asked.n_cached) == ("passed", 1, 0)
+    (file,) = (tmp_path / "kept").iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    # Another assertion needs no model either; another template, model or option does.
+    write("  - vars: {text: a}\n    assert: [{type: contains, value: B}]\n")
+    (judged,) = run_tests(again, plan_of(path), cache=cache)
+    assert (judged.status, again.calls) == ("failed", [])
+    other = ReplyCache(tmp_path / "kept", model=[("/m.gguf", 1, 2, 4)])
+    list(run_tests(again, plan_of(path), cache=other))
+    write("  - vars: {text: a}\n    params: {seed: 5}\n")
+    list(run_tests(again, plan_of(path), cache=cache))
+    write("  - vars: {text: a}\n", SAY.replace('"{{ text }}"', '"{{ text }}!"'))
+    list(run_tests(again, plan_of(path), cache=cache))
+    assert len(again.calls) == 3
+
+
+def test_what_came_before_a_stop_is_kept_and_errors_are_not(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    def reply(text: str) -> Said:
+        if text == "b":
+            raise ContextOverflow("too long", needed=2, available=1)
+        if text == "c":
+            raise Cancelled("stop")
+        return Said(text=text)
+
+    path = write("".join(f"  - vars: {{text: {text}}}\n" for text in "abc"))
+    cache = ReplyCache(tmp_path / "kept", model=IDENTITY)
+    with pytest.raises(Cancelled):
+        list(run_tests(Fake(reply), plan_of(path), cache=cache))
+    fake = Fake(lambda text: Said(text=text))
+    list(run_tests(fake, plan_of(path), cache=cache))
+    assert fake.asked == ["b", "c"]
+
+
+def test_a_damaged_cache_is_an_empty_one_and_its_size_is_bounded(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = write("  - vars: {text: a}\n")
+    cache = ReplyCache(tmp_path / "kept", model=IDENTITY, limit_bytes=400)
+    for number in range(8):
+        text = f"  - vars: {{text: a}}\n    params: {{seed: {number}}}\n"
+        write(text)
+        list(run_tests(Fake(lambda text: Said(text="x" * 30)), plan_of(path), cache=cache))
+    files = list((tmp_path / "kept").iterdir())
+    assert 1 < len(files) < 8 and sum(file.stat().st_size for file in files) <= 400
+    for file in files:
+        file.write_text("{")
+    fake = Fake(lambda text: Said(text="x"))
+    list(run_tests(fake, plan_of(path), cache=cache))
+    assert fake.asked == ["a"]
+    assert clear(tmp_path / "kept")[0] == len(files) and not list((tmp_path / "kept").iterdir())
+
+
+def outcome(
+    status: Any = "passed", *, id: str = "1", reason: str = "", **metrics: float
+) -> Outcome:
+    return Outcome(
+        template="t", model="m.gguf", id=id, name=f"case {id}", kind="vars", status=status,
+        reason=reason, metrics=metrics, n=1, file="t.yaml", line=7,
+    )  # fmt: skip
+
+
+BEFORE = Baseline().updated([outcome("passed"), outcome("failed", id="2", accuracy=0.8)])
+
+
+@pytest.mark.parametrize(
+    ("now", "status", "reason"),
+    [
+        (outcome("passed"), "passed", ""),
+        (outcome("failed", reason="x"), "failed", "passed before; x"),
+        (outcome("error", reason="x"), "error", "x"),
+        (outcome("failed", id="2", reason="x", accuracy=0.8), "known", "x"),
+        (outcome("failed", id="2", reason="x", accuracy=0.78), "known", "x"),
+        (
+            outcome("failed", id="2", reason="x", accuracy=0.77),
+            "failed",
+            "accuracy fell from 0.800 to 0.770; x",
+        ),
+        (outcome("passed", id="2", accuracy=0.5), "failed", "accuracy fell from 0.800 to 0.500"),
+        (outcome("error", id="2", reason="x"), "error", "x"),
+        (outcome("failed", id="3", reason="x"), "failed", "x"),
+    ],
+    ids=[
+        "still passes", "a regression", "an error", "known", "within the tolerance", "worse",
+        "passes and is worse", "an error where a failure is known", "new",
+    ],
+)  # fmt: skip
+def test_a_baseline_tells_known_from_new(now: Outcome, status: str, reason: str) -> None:
+    compared = BEFORE.compare(now)
+    assert (compared.status, compared.reason) == (status, reason)
+
+
+def test_the_tolerance_can_be_chosen() -> None:
+    now = outcome("passed", id="2", accuracy=0.75)
+    assert BEFORE.compare(now, tolerance=0.05).status == "passed"
+
+
+def test_a_baseline_comes_back_from_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    path.write_text(baselines.encode(BEFORE))
+    assert baselines.read(path) == BEFORE
+    assert '"accuracy": 0.8' in path.read_text() and path.read_text().endswith("}\n")
+
+
+def test_an_update_keeps_other_models_and_forgets_tests_that_are_gone() -> None:
+    other = msgspec.structs.replace(outcome("failed"), model="other")
+    updated = BEFORE.updated([other]).updated([outcome("failed", id="3"), outcome("error", id="2")])
+    assert [(entry.model, entry.id, entry.passed) for entry in updated.tests] == [
+        ("m.gguf", "2", False),
+        ("m.gguf", "3", False),
+        ("other", "1", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (None, "cannot be read: No such file or directory; --update-baseline writes it"),
+        ("[]", "no baseline: Expected `object`, got `array`"),
+        ('{"llmtool_baseline": 2}', "no baseline: Expected `int` <= 1"),
+    ],
+)
+def test_a_file_that_is_no_baseline_is_refused(
+    tmp_path: Path, text: str | None, reason: str
+) -> None:
+    path = tmp_path / "b.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        baselines.read(path)
+    assert str(caught.value).startswith(f"{path}: {reason}")
+
+
+def test_junit_has_suites_counts_and_reasons() -> None:
+    document = write_junit(
+        [
+            outcome("passed", accuracy=0.875),
+            outcome("failed", id="2", reason="is <not> \x1b[31m\ud800 'x'"),
+            outcome("error", id="3", reason="too long"),
+            outcome("known", id="4", reason="as ever"),
+        ],
+        seconds=1.5,
+    )
+    root = ET.fromstring(document.encode())
+    assert root.attrib == {
+        "name": "llmtool", "tests": "4", "failures": "1", "errors": "1", "time": "1.500",
+    }  # fmt: skip
+    (suite,) = root
+    assert suite.get("name") == "t [m.gguf]" and suite.get("skipped") == "1"
+    cases = list(suite)
+    assert cases[0].attrib == {
+        "name": "case 1", "classname": "t.m_gguf", "file": "t.yaml", "line": "7", "time": "0.000",
+    }  # fmt: skip
+    assert cases[0].findtext("system-out") == "accuracy = 0.8750"
+    failure = cases[1].find("failure")
+    assert failure is not None
+    assert failure.get("message") == "is <not> \ufffd[31m\ufffd 'x'"
+    assert [case[0].tag for case in cases[1:]] == ["failure", "error", "skipped"]
+
+
+def test_a_toolbox_runs_the_tests_of_labels(write: Callable[..., Path]) -> None:
+    words = {"login": "account", "charged": "billing", "crash": "bug"}
+
+    def score(prompt: str, candidate: str) -> float:
+        asked = [label for word, label in words.items() if word in prompt]
+        return -0.1 if asked == [candidate.strip()] else -3.0
+
+    path = write(
+        "  - vars: {text: login fails}\n"
+        "    assert: [{type: label, value: account}, {type: score, min: 0.5}]\n"
+        "  - dataset: d.csv\n    assert: [{type: accuracy, min: 1}]\n",
+        TRIAGE,
+        d__csv="text,label\ncharged twice,billing\ncrash,bug\n",
+    )
+    box = Toolbox("scripted", engine=ScriptedEngine(scores=score), environ={})
+    first, second = run_tests(box, plan_of(path))
+    assert (first.status, first.reason) == ("passed", "")
+    assert (second.status, second.metrics) == ("passed", {"accuracy": 1.0, "macro-f1": 1.0})
+
+
+def test_a_toolbox_runs_the_tests_of_texts(write: Callable[..., Path]) -> None:
+    path = write(
+        "  - vars: {text: one two}\n    assert: [{type: max-tokens, value: 2}]\n"
+        "  - vars: {text: one two three}\n    assert: [{type: max-tokens, value: 2}]\n"
+    )
+    engine = ScriptedEngine(lambda prompt: prompt.removeprefix("user: "))
+    first, second = run_tests(Toolbox("scripted", engine=engine, environ={}), plan_of(path))
+    assert (first.status, second.reason) == ("passed", "took 3 tokens, more than 2")

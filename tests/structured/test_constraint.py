@@ -1,0 +1,572 @@
+"""Replies that follow a schema, a regular expression or a grammar, whatever the model prefers."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import math
+import random
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from llmtool.engine.llama.context import Context
+from llmtool.engine.llama.model import LlamaModel
+from llmtool.engine.types import Cancellation
+from llmtool.errors import UsageError
+from llmtool.structured.compiler import ConstraintCompiler, Matcher
+from llmtool.structured.constraint import Constraint
+from llmtool.structured.json_grammar import close_objects
+from llmtool.structured.json_numbers import NumberLength
+from llmtool.structured.resolve import resolve
+from llmtool.structured.token_mask import allowed_tokens, apply_mask
+from llmtool.tasks.pipeline.contract import make_contract
+
+ARITHMETIC = r"""
+# sums of numbers
+root ::= term (" + " term)*
+term ::= number | "(" root ")"
+number ::= [1-9] [0-9]{0,3}
+"""
+MINUS_INFINITY = float("-inf")
+
+
+@pytest.fixture(scope="module")
+def weights(tiny_model: Callable[..., Path]) -> LlamaModel:
+    return load(tiny_model("plain"))
+
+
+@pytest.fixture(scope="module")
+def compiler(weights: LlamaModel) -> ConstraintCompiler:
+    return ConstraintCompiler(weights)
+
+
+def load(path: Path) -> LlamaModel:
+    return LlamaModel(path, n_gpu_layers=0, vocab_only=True, cancellation=Cancellation())
+
+
+def json_schema(schema: object) -> Constraint:
+    return Constraint("json_schema", json.dumps(schema))
+
+
+def refused_at(weights: LlamaModel, matcher: Matcher, text: str) -> bytes | None:
+    """Return what was accepted of a text before a token was refused, or None if all was."""
+    accepted = b""
+    for token in weights.tokenize(text.encode(), add_special=False, parse_special=False):
+        if not matcher.allows(token):
+            return accepted
+        matcher.accept(token)
+        accepted += weights.piece(token)
+    return None
+
+
+def accepts(
+    weights: LlamaModel, compiler: ConstraintCompiler, constraint: Constraint, text: str
+) -> bool:
+    matcher = compiler.compile(constraint).start()
+    return refused_at(weights, matcher, text) is None and matcher.complete
+
+
+def sample(weights: LlamaModel, matcher: Matcher, seed: int, *, steps: int = 3000) -> str:
+    """Let a model of random taste write until it is finished; later it likes to close things."""
+    rng = random.Random(seed)
+    closing = {t for t in range(weights.n_vocab) if set(weights.piece(t)) & set(b'"]}')}
+    written = b""
+    for step in range(steps):
+        token = rng.randrange(weights.n_vocab)
+        if not matcher.allows(token):
+            logits = (ctypes.c_float * weights.n_vocab)()
+            matcher.mask_logits(ctypes.cast(logits, ctypes.POINTER(ctypes.c_float)))
+            allowed = [token for token, logit in enumerate(logits) if logit == 0]
+            ends = [token for token in allowed if token in closing or weights.is_end(token)]
+            token = rng.choice(ends if ends and rng.random() < step / 20 else allowed)
+            assert matcher.allows(token)
+        matcher.accept(token)
+        if weights.is_end(token):
+            return written.decode()
+        written += weights.piece(token)
+        if matcher.finished:
+            return written.decode()
+    pytest.fail(f"no end after {steps} tokens: {written[:200]!r}")
+
+
+NAMES = st.sampled_from(["a", "b", "name", "größe", "日本", 'a"b', "x y", "z\\"])
+NUMBERS = st.integers(-1000, 1000)
+
+
+def bounded(least: str, most: str, limits: st.SearchStrategy[int]) -> st.SearchStrategy[Any]:
+    return st.tuples(limits, limits).map(lambda two: {least: min(two), most: max(two)})
+
+
+LEAVES = st.one_of(
+    st.sampled_from([{"type": "null"}, {"type": "boolean"}, {"type": "number"}, {}]),
+    st.just({"type": "integer"}),
+    bounded("minimum", "maximum", NUMBERS).map(lambda b: {"type": "integer", **b}),
+    bounded("minimum", "maximum", NUMBERS).map(lambda b: {"type": "number", **b}),
+    bounded("minLength", "maxLength", st.integers(0, 12)).map(lambda b: {"type": "string", **b}),
+    st.sampled_from(["date", "time", "date-time", "uuid", "ipv4", "email", "uri"]).map(
+        lambda name: {"type": "string", "format": name}
+    ),
+    st.sampled_from(["^[a-z]{2,5}$", "^(ja|nein)$", "^\\d{3}$", "^[^x]{0,4}$", "é+$"]).map(
+        lambda pattern: {"type": "string", "pattern": pattern, "maxLength": 8}
+    ),
+    st.lists(st.one_of(NAMES, NUMBERS, st.none(), st.booleans()), min_size=1, max_size=4).map(
+        lambda values: {"enum": values}
+    ),
+    st.one_of(NAMES, NUMBERS, st.just([1, {"a": None}])).map(lambda value: {"const": value}),
+)
+
+
+def deeper(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    def as_object(parts: tuple[dict[str, Any], list[str], bool | None]) -> dict[str, Any]:
+        properties, required, additional = parts
+        schema = {"type": "object", "properties": properties}
+        schema["required"] = [name for name in required if name in properties]
+        return schema if additional is None else {**schema, "additionalProperties": additional}
+
+    return st.one_of(
+        st.tuples(
+            st.dictionaries(NAMES, inner, max_size=4),
+            st.lists(NAMES, unique=True, max_size=4),
+            st.sampled_from([None, False, True]),
+        ).map(as_object),
+        st.tuples(inner, bounded("minItems", "maxItems", st.integers(0, 4))).map(
+            lambda parts: {"type": "array", "items": parts[0], **parts[1]}
+        ),
+        st.lists(inner, min_size=1, max_size=3).map(
+            lambda items: {
+                "type": "array",
+                "prefixItems": items,
+                "items": False,
+                "minItems": len(items),
+            }
+        ),
+        st.lists(inner, min_size=1, max_size=3).map(lambda options: {"anyOf": options}),
+        inner.map(lambda one: {"$defs": {}, "type": ["object", "null"], "properties": {"v": one}}),
+    )
+
+
+SCHEMAS = st.recursive(LEAVES, deeper, max_leaves=6)
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(schema=SCHEMAS, seed=st.integers(0, 2**32))
+def test_what_is_sampled_under_a_schema_satisfies_it(
+    weights: LlamaModel, compiler: ConstraintCompiler, schema: dict[str, Any], seed: int
+) -> None:
+    text = sample(weights, compiler.compile(json_schema(schema)).start(), seed)
+    if '"format"' in json.dumps(schema):
+        schema = json.loads(json.dumps(schema), object_hook=_without_format)
+    resolve(schema).parse(text)
+
+
+def _without_format(node: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in node.items() if key != "format"}
+
+
+@pytest.mark.parametrize("kind", ["spm", "base"])
+@pytest.mark.parametrize("seed", range(3))
+def test_every_kind_of_vocabulary_can_follow_a_schema(
+    kind: str, seed: int, tiny_model: Callable[..., Path]
+) -> None:
+    weights = load(tiny_model(kind))
+    schema = resolve("name, größe int, tags list, size small|large, born {year int, place?}")
+    matcher = ConstraintCompiler(weights).compile(schema.constraint).start()
+    schema.parse(sample(weights, matcher, seed))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "regex",
+    ["yes|no", r"\d{3}-\d{4}", "^[a-f]{1,9}$", "(ab?)*c", "é{2,3}日?", r"[^\n]{1,20}\.", "", "a*"],
+)
+def test_a_reply_under_a_regular_expression_is_a_full_match(
+    weights: LlamaModel, compiler: ConstraintCompiler, regex: str, seed: int
+) -> None:
+    text = sample(weights, compiler.compile(Constraint("regex", regex)).start(), seed)
+    assert re.fullmatch(regex, text), text
+
+
+def test_digits_of_a_regular_expression_are_those_of_ascii(
+    weights: LlamaModel, compiler: ConstraintCompiler
+) -> None:
+    assert accepts(weights, compiler, Constraint("regex", r"\d/ü"), "3/ü")
+    assert not accepts(weights, compiler, Constraint("regex", r"\d/ü"), "٣/ü")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_reply_under_a_grammar_file_is_in_its_language(
+    weights: LlamaModel, compiler: ConstraintCompiler, seed: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "sum.gbnf"
+    path.write_text(ARITHMETIC)
+    matcher = compiler.compile(Constraint("gbnf", path.read_text())).start()
+    text = sample(weights, matcher, seed, steps=2000) if seed < 3 else "7 + (12 + 345)"
+    assert isinstance(eval(text), int)
+    assert accepts(weights, compiler, Constraint("gbnf", ARITHMETIC), text)
+
+
+@pytest.mark.parametrize(
+    ("grammar", "good", "bad"),
+    [
+        ('root ::= word "s"\nword ::= [a-z]+', ["cats", "ss"], ["cat", "s", ""]),
+        ('root ::= "a" root "b" | ""', ["", "ab", "aaabbb"], ["aab", "ba"]),
+        ('root ::= root "+" [0-9] | [0-9]', ["1", "1+2+3"], ["1+", "+1"]),
+        ('root ::= ([^"\\\\] | "\\\\" .)* "\\""', ['a"', '\\""', '日"'], ["a", '"a']),
+        ("root ::= [\\x41-\\u00e9]{2,}", ["AZ", "Aé"], ["A", "A1"]),
+        ('root ::= (\n  "x" | # one\n  "y"\n)+ "\\t"?', ["xy", "x\t"], ["", "\t"]),
+        ('root ::= "a"{2} | "b"{0,1} | "c"{1,}', ["aa", "", "b", "cc"], ["a", "bb", "aaa"]),
+        ("root ::= [\\U0001F600-\\U0001F602]", ["😀", "😂"], ["😅", "a"]),
+        ('root ::= e e e "x"\ne ::= "y"?', ["x", "yyyx"], ["yyyyx", "y"]),
+        ("root ::= [a\\]-]", ["a", "-", "]"], ["b"]),
+    ],
+)
+def test_a_grammar_has_the_language_that_llama_cpp_gives_it(
+    weights: LlamaModel, compiler: ConstraintCompiler, grammar: str, good: list[str], bad: list[str]
+) -> None:
+    constraint = Constraint("gbnf", grammar)
+    assert [text for text in good if not accepts(weights, compiler, constraint, text)] == []
+    assert [text for text in bad if accepts(weights, compiler, constraint, text)] == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "good", "bad"),
+    [
+        ({"type": "integer"}, ["0", "-12", "\n\n7", " 7"], ["01", "1.5", "\n\n\n7", "7 "]),
+        ({"type": "number"}, ["1.5e-9", "0." + "3" * 22], ["0." + "3" * 23, "1e100", "1e"]),
+        ({"const": [1, 2]}, ["[1, 2]", "[1,2]", "[\n  1,\n  2\n]"], ["[1,  2]", "[1,2,3]"]),
+        ({"properties": {"a": {}}}, ['{"a": 1}', "{}"], ['{"b": 1}', "3"]),
+        (
+            {"properties": {"a": {}}, "additionalProperties": True},
+            ['{"a": 1, "b": 2}', '{"b": 1}'],
+            [],
+        ),
+        (
+            {"allOf": [{"properties": {"a": {}}}, {"properties": {"b": {}}}], "type": "object"},
+            ['{"a": 1, "b": 2}'],
+            [],
+        ),
+        (
+            {"properties": {"b": {}, "a": {}}, "required": ["a", "b"]},
+            ['{"b": 1, "a": 1}'],
+            ['{"a": 1, "b": 1}', '{"b": 1}'],
+        ),
+        ({"type": "array", "uniqueItems": True}, ["[1, 1]"], ["{}"]),
+        ({"pattern": "b+", "type": "string"}, ['"abbc"'], ['"ac"']),
+        ({"type": "string"}, ['"日本é😀"', '"\\n"'], ['"\n"', '"a']),
+    ],
+)
+def test_a_schema_lets_its_values_through_and_no_others(
+    weights: LlamaModel,
+    compiler: ConstraintCompiler,
+    schema: dict[str, Any],
+    good: list[str],
+    bad: list[str],
+) -> None:
+    constraint = json_schema(schema)
+    assert [text for text in good if not accepts(weights, compiler, constraint, text)] == []
+    assert [text for text in bad if accepts(weights, compiler, constraint, text)] == []
+
+
+def test_what_a_grammar_cannot_hold_is_named(compiler: ConstraintCompiler) -> None:
+    held = compiler.compile(json_schema({"type": "array"}))
+    passed_over = compiler.compile(json_schema({"type": "array", "uniqueItems": True}))
+    assert held.unenforced == ""
+    assert "uniqueItems" in passed_over.unenforced
+
+
+DEEP = '{"items":' * 5000 + "{}" + "}" * 5000
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "reason"),
+    [
+        ("json_schema", "{", "JSON Schema: not JSON"),
+        ("json_schema", "3", "JSON Schema: expected an object"),
+        ("json_schema", '{"type": "objekt"}', "Invalid type: objekt"),
+        ("json_schema", '{"$ref": "#/$defs/no"}', "'/$defs/no' does not exist"),
+        ("json_schema", '{"$ref": "#"}', "nothing satisfies it"),
+        ("json_schema", '{"$ref": "http://127.0.0.1:9/"}', "does not fetch"),
+        ("json_schema", '{"minimum": 5, "maximum": 3, "type": "integer"}', "minimum (5) is"),
+        ("json_schema", '{"enum": []}', "Unsatisfiable"),
+        ("json_schema", '{"pattern": "(?=a)b", "type": "string"}', "look-around"),
+        ("json_schema", DEEP, "JSON Schema: "),
+        ("regex", "[a", "[a: unclosed character class"),
+        ("regex", r"(a)\1", "backreferences are not supported"),
+        ("regex", "(" * 50_000 + ")" * 50_000, "over 65536 characters"),
+        ("regex", "(" * 5000 + ")" * 5000, "maximum number of nested parentheses"),
+        ("regex", "[^\\x00-\\U0010FFFF]", "nothing satisfies it"),
+        ("gbnf", "", "line 1, column 1: there is no rule named root"),
+        ("gbnf", 'root ::= "a', "line 1, column 10: expected the end of this text"),
+        ("gbnf", "root ::= x\nx ::= [a", "line 2, column 7: expected ] for this ["),
+        ("gbnf", 'root ::= "a"\n  foo', "line 2, column 6: expected ::="),
+        ("gbnf", "root ::= foo | bar", "line 1, column 10: there is no rule named foo"),
+        ("gbnf", 'root ::= "a" "b"{3,1}', "line 1, column 17: 1 is less than 3"),
+        ("gbnf", 'root ::= "a"{999999}', "more than 100000 repetitions"),
+        ("gbnf", "root ::= " + "(" * 50_000, "nested deeper than 64"),
+        ("gbnf", 'root ::= "\\ud800"', "not a Unicode character"),
+        ("gbnf", 'root ::= "\\q"', "unknown escape"),
+        ("gbnf", "root ::= <|im_end|>", "references to tokens are not supported"),
+        ("gbnf", "root ::= root", "nothing satisfies it"),
+        ("gbnf", 'root ::= "a"\nroot ::= "b"', "line 2, column 1: rule root is defined twice"),
+        ("gbnf", "\n".join(f"r{i} ::= r{i + 1}" for i in range(3000)), "more than 1000 rules"),
+    ],
+)
+def test_a_broken_constraint_says_what_is_wrong_and_where(
+    compiler: ConstraintCompiler, kind: Any, source: str, reason: str
+) -> None:
+    for _ in range(2):  # the second time from memory
+        with pytest.raises(UsageError) as caught:
+            compiler.compile(Constraint(kind, source))
+        assert reason in str(caught.value)
+        assert len(str(caught.value)) < 500 and "\n" not in str(caught.value)
+
+
+HOSTILE = {
+    "exponential alternatives": "root ::= a0\n"
+    + "\n".join(f'a{i} ::= a{i + 1} "x" | a{i + 1} "y"' for i in range(40))
+    + '\na40 ::= "x"',
+    "chain of rules": "root ::= a0 root | a0\n"
+    + "\n".join(f'a{i} ::= "y"? a{i + 1}' for i in range(900))
+    + '\na900 ::= "x"',
+    "nested repetitions": 'root ::= (("a"{1,1000}){1,1000}){1,1000}',
+    "ambiguous": 'root ::= s\ns ::= "a" s s | "a" s | ""',
+    "many optionals": "root ::= " + '"a"? ' * 2000,
+    "left recursion": 'root ::= root root | "a"',
+    "stars": 'root ::= (("a"*)*)*',
+}
+
+
+@pytest.mark.parametrize("grammar", HOSTILE.values(), ids=list(HOSTILE))
+def test_a_hostile_grammar_ends_soon(
+    weights: LlamaModel, compiler: ConstraintCompiler, grammar: str
+) -> None:
+    begin = time.monotonic()
+    try:
+        refused_at(weights, compiler.compile(Constraint("gbnf", grammar)).start(), "ax" + "a" * 60)
+        logits = (ctypes.c_float * weights.n_vocab)()
+        compiler.compile(Constraint("gbnf", grammar)).start().mask_logits(logits)
+    except UsageError as exc:
+        assert len(str(exc)) < 500
+    assert time.monotonic() - begin < 10
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    kind=st.sampled_from(["gbnf", "regex", "json_schema"]),
+    source=st.one_of(
+        st.text(max_size=60),
+        st.lists(
+            st.sampled_from(
+                ["root ::= ", "x ::= ", "root", "x", '"a"', "[a-z]", "[^", "]", "(", ")", "|", "*"]
+                + ["+", "?", "{1,3}", "{2}", "\n", "\\x41", '"', "#", ".", "::=", "é", " ", "\\"]
+            ),
+            max_size=20,
+        ).map("".join),
+    ),
+)
+def test_no_text_does_worse_than_a_usage_error(
+    weights: LlamaModel, compiler: ConstraintCompiler, kind: Any, source: str
+) -> None:
+    logits = (ctypes.c_float * weights.n_vocab)()
+    try:
+        compiler.compile(Constraint(kind, source)).start().mask_logits(logits)
+    except UsageError as exc:
+        assert str(exc)
+
+
+def test_control_tokens_and_markup_are_no_part_of_a_text(
+    weights: LlamaModel, compiler: ConstraintCompiler
+) -> None:
+    matcher = compiler.compile(Constraint("regex", "[^x]*")).start()
+    for token in range(weights.n_vocab):
+        text = weights.token_text(token)
+        if text.startswith("<|") or text in ("<think>", "</think>", "<tool>"):
+            assert matcher.allows(token) == weights.is_end(token), text
+
+
+def test_every_end_token_is_allowed_exactly_where_the_constraint_can_end(
+    weights: LlamaModel, compiler: ConstraintCompiler
+) -> None:
+    ends = [token for token in range(weights.n_vocab) if weights.is_end(token)]
+    matcher = compiler.compile(Constraint("regex", "ab?")).start()
+    assert len(ends) > 1 and not any(map(matcher.allows, ends))
+    assert refused_at(weights, matcher, "a") is None
+    assert all(map(matcher.allows, ends)) and not matcher.finished
+    logits = (ctypes.c_float * weights.n_vocab)()
+    matcher.mask_logits(logits)
+    assert all(logits[end] == 0 for end in ends)
+    matcher.accept(ends[1])
+    assert matcher.finished and not any(map(matcher.allows, range(weights.n_vocab)))
+
+
+def test_a_character_may_come_in_several_tokens(
+    weights: LlamaModel, compiler: ConstraintCompiler
+) -> None:
+    matcher = compiler.compile(Constraint("regex", "🦙")).start()
+    parts = [t for t in range(weights.n_vocab) if weights.piece(t) in (b"\xf0\x9f", b"\xa6\x99")]
+    first, second = sorted(parts, key=weights.piece, reverse=True)[:2]
+    assert matcher.allows(first) and not matcher.allows(second)
+    matcher.accept(first)
+    assert not matcher.complete
+    matcher.accept(second)
+    assert matcher.finished
+
+
+def test_a_token_that_is_not_allowed_is_not_accepted(
+    weights: LlamaModel, compiler: ConstraintCompiler
+) -> None:
+    matcher = compiler.compile(Constraint("regex", "a")).start()
+    (b,) = weights.tokenize(b"b", add_special=False, parse_special=False)
+    with pytest.raises(UsageError, match="constraint: "):
+        matcher.accept(b)
+
+
+def test_matchers_side_by_side_do_not_disturb_each_other(
+    weights: LlamaModel, compiler: ConstraintCompiler
+) -> None:
+    compiled = compiler.compile(json_schema({"enum": ["red", "green", "blue"]}))
+    matchers = [compiled.start() for _ in range(3)]
+    texts = ['"red"', '"green"', '"blue"']
+    tokens = [
+        weights.tokenize(text.encode(), add_special=False, parse_special=False) for text in texts
+    ]
+    for step in range(max(map(len, tokens))):
+        for matcher, ids in zip(matchers, tokens, strict=True):
+            if step < len(ids):
+                matcher.accept(ids[step])
+    matchers[0].close()
+    assert [matcher.finished for matcher in matchers[1:]] == [True, True]
+    assert not compiled.start().complete
+
+
+def test_a_constraint_is_compiled_once(compiler: ConstraintCompiler) -> None:
+    constraint = json_schema({"enum": [f"value {i}" for i in range(5000)]})
+    first = compiler.compile(constraint)
+    assert compiler.compile(json_schema({"enum": [f"value {i}" for i in range(5000)]})) is first
+
+
+def test_the_veto_and_the_mask_agree(weights: LlamaModel, compiler: ConstraintCompiler) -> None:
+    # Where text is certain, a mask may hold its canonical tokens alone.
+    constraint = Constraint("regex", '[a-z ]{2,9}"')
+    matcher = compiler.compile(constraint).start()
+    for _ in range(3):
+        logits = (ctypes.c_float * weights.n_vocab)()
+        matcher.mask_logits(logits)
+        allowed = [t for t in range(weights.n_vocab) if logits[t] == 0]
+        assert allowed == [t for t in range(weights.n_vocab) if matcher.allows(t)]
+        matcher.accept(next(t for t in allowed if len(weights.piece(t)) == 2))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.999])
+def test_a_mask_keeps_the_logits_of_allowed_tokens_to_the_bit(share: float) -> None:
+    rng, n = random.Random(1), 50_003
+    mask = bytes(sum((rng.random() < share) << bit for bit in range(8)) for _ in range(n // 8 + 1))
+    before = [rng.gauss(0, 10) for _ in range(n)]
+    logits = (ctypes.c_float * n)(*before)
+    rounded = list(logits)
+    apply_mask(mask, ctypes.addressof(logits), n)
+    allowed = set(allowed_tokens(mask))
+    wrong = [t for t in range(n) if logits[t] != (rounded[t] if t in allowed else MINUS_INFINITY)]
+    assert wrong == []
+
+
+def test_numbers_end_and_strings_do_not() -> None:
+    numbers = NumberLength()
+    assert numbers.push(b'{"12345678901234567890123456789\\"0000": [-1.5e-9, true, ')
+    assert numbers.push(b"9" * 24) and not numbers.fits(b"9") and numbers.fits(b", 1")
+    assert not numbers.push(b"9")
+
+
+@pytest.mark.parametrize(
+    ("schema", "closed"),
+    [
+        ({"properties": {"a": {}}}, True),
+        ({"properties": {"a": {}}, "additionalProperties": True}, False),
+        ({"properties": {"a": {}}, "required": ["b"]}, False),
+        ({"properties": {"a": {}}, "patternProperties": {"b": {}}}, False),
+        ({"properties": {"a": {}}, "anyOf": [{"required": ["b"]}]}, False),
+        ({"type": "object"}, False),
+    ],
+)
+def test_objects_are_closed_where_nothing_else_describes_them(
+    schema: dict[str, Any], closed: bool
+) -> None:
+    assert (close_objects(schema).get("additionalProperties") is False) == closed
+
+
+def test_definitions_that_an_all_of_uses_stay_open() -> None:
+    part = {"properties": {"a": {}}}
+    schema = {
+        "allOf": [{"$ref": "#/$defs/base"}, {"properties": {"b": {}}}],
+        "$defs": {"base": part, "other": part},
+    }
+    definitions = close_objects(schema)["$defs"]
+    assert "additionalProperties" not in definitions["base"]
+    assert definitions["other"]["additionalProperties"] is False
+
+
+def test_branches_of_an_any_of_are_closed_when_it_stands_alone() -> None:
+    branch = {"type": "object", "properties": {"a": {}}}
+    alone = close_objects({"description": "d", "anyOf": [branch, {"type": "null"}]})
+    beside = close_objects({"anyOf": [branch], "properties": {"b": {}}})
+    assert alone["anyOf"][0]["additionalProperties"] is False
+    assert "additionalProperties" not in beside["anyOf"][0]
+
+
+def test_the_real_package_can_be_imported_beside_ours_and_numpy_is_not_needed() -> None:
+    program = (
+        "import sys\n"
+        "from llmtool.structured.guidance import library\n"
+        "ours = library()\n"
+        "assert 'numpy' not in sys.modules and 'importlib.metadata' not in sys.modules\n"
+        "import llguidance\n"
+        "print(llguidance.LLMatcher is ours.LLMatcher)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "True", done.stderr
+
+
+def most_likely(logits: Any, n_vocab: int) -> int:
+    values = logits[:n_vocab]
+    return values.index(max(values))
+
+
+def test_the_starter_model_writes_what_it_must(starter: Path) -> None:
+    weights = LlamaModel(starter, n_gpu_layers=0, cancellation=Cancellation())
+    context = Context(weights, n_ctx=512, n_threads=2, cancellation=Cancellation())
+    schema = resolve("city, country, inhabitants int")
+    matcher = ConstraintCompiler(weights).compile(schema.constraint).start()
+    prompt = b"Paris as JSON with the keys city, country and inhabitants:\n"
+    ids = weights.tokenize(prompt, add_special=True, parse_special=False)
+    written = b""
+    while not matcher.finished:
+        context.prefill(ids, pos=context.length(0))
+        logits = weights._lib.llama_get_logits_ith(context._ctx, -1)
+        token = most_likely(logits, weights.n_vocab)
+        if not matcher.allows(token):
+            matcher.mask_logits(logits)
+            token = most_likely(logits, weights.n_vocab)
+        matcher.accept(token)
+        written += weights.piece(token)
+        ids = [token]
+    assert math.isfinite(schema.parse(written.decode())["inhabitants"])
+
+
+def test_a_range_of_one_negative_number_beside_the_same_constant_compiles() -> None:
+    one = {"type": "number", "minimum": -10, "maximum": -10}
+    contract = make_contract(schema={"anyOf": [one, {"const": -10}]})
+    assert contract is not None
+    assert (contract.matches("-10"), contract.matches("10")) == (True, False)

@@ -1,0 +1,250 @@
+"""Schemas from what callers have, and replies checked against them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from datetime import date
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+import msgspec
+import pydantic
+import pytest
+
+from llmtool.errors import InputError, OutputValidationError, UsageError
+from llmtool.structured.resolve import from_argument, resolve
+
+
+class Size(Enum):
+    SMALL = "small"
+    LARGE = "large"
+
+
+@dataclass
+class Pet:
+    name: str
+
+
+@dataclass
+class Person:
+    name: str
+    born: date
+    size: Size
+    pets: list[Pet] = field(default_factory=list)
+    score: Annotated[int, msgspec.Meta(ge=0, le=9)] | None = None
+
+
+class Owner(pydantic.BaseModel):
+    name: str
+    age: int = pydantic.Field(ge=0)
+    pets: list[Pet] = []
+
+    @pydantic.field_validator("name")
+    @classmethod
+    def capital(cls, name: str) -> str:
+        if not name[:1].isupper():
+            raise ValueError("no capital")
+        return name
+
+
+class Point(TypedDict):
+    x: int
+    y: int
+
+
+def shape(text: str) -> dict[str, Any]:
+    return resolve(text).json_schema["properties"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("name", {"name": {"type": "string"}}),
+        ("name, age int", {"name": {"type": "string"}, "age": {"type": "integer"}}),
+        ("a float, b bool", {"a": {"type": "number"}, "b": {"type": "boolean"}}),
+        ("name: full name", {"name": {"type": "string", "description": "full name"}}),
+        ("age int: years: whole", {"age": {"type": "integer", "description": "years: whole"}}),
+        ("a: one, two\nb int", {"a": {"type": "string", "description": "one, two"}}),
+        ("tags list", {"tags": {"type": "array", "items": {"type": "string"}}}),
+        ("n list[list[int]]", {"n": {"type": "array", "items": {"type": "array"}}}),
+        ("size small|large", {"size": {"enum": ["small", "large"]}}),
+        ("born date", {"born": {"type": "string", "format": "date"}}),
+        ("größe int", {"größe": {"type": "integer"}}),
+        ("a {b int, c {d}}", {"a": {"type": "object", "required": ["b", "c"]}}),
+        ("a list[{b int}]: some", {"a": {"type": "array", "description": "some"}}),
+        ("{\n  a int,\n  b\n}", {"a": {"type": "integer"}, "b": {"type": "string"}}),
+    ],
+    ids=lambda value: value.replace("\n", "/") if isinstance(value, str) else "",
+)
+def test_the_short_form_says_what_a_field_is(text: str, expected: dict[str, Any]) -> None:
+    properties = shape(text)
+    for name, part in expected.items():
+        assert part.items() <= properties[name].items() or "items" in part
+        if "items" in part:
+            assert part["items"].items() <= properties[name]["items"].items()
+
+
+def test_fields_keep_their_order_and_are_required_unless_marked() -> None:
+    schema = resolve("z, a?, m int").json_schema
+    assert list(schema["properties"]) == ["z", "a", "m"]
+    assert schema["required"] == ["z", "m"]
+    assert schema["additionalProperties"] is False
+
+
+def test_a_short_form_in_square_brackets_is_a_list_of_objects() -> None:
+    assert resolve("[name, age int]").parse('[{"name": "A", "age": 1}]') == [
+        {"name": "A", "age": 1}
+    ]
+
+
+def test_the_short_form_of_the_llm_command_gives_its_schema() -> None:
+    utils = pytest.importorskip("llm.utils")
+    text = "name: full name, age int, height float, alive bool, note str"
+    ours = {k: v for k, v in resolve(text).json_schema.items() if k != "additionalProperties"}
+    assert ours == utils.schema_dsl(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "there is no field"),
+        ("name strng", "field 'name' has the unknown type 'strng'"),
+        ("name, name", "field 'name' is there twice"),
+        (": text", "a field needs a name first"),
+        ("a {b", "brackets do not match"),
+        ("a x|", "unknown type"),
+        ("a " + "{a " * 40 + "}" * 40, "nested deeper than 16"),
+        ("a list[" * 1 + "list[" * 40 + "]" * 41, "nested deeper than 16"),
+        ('{"type": "object"', "not JSON"),
+        ('{"type": "objekt"}', '$.type: "objekt" is not valid'),
+        ('{"properties": {"a": {"minLength": -1}}}', "$.properties.a.minLength: -1 is less"),
+        ('{"$ref": "#/$defs/no"}', "'/$defs/no' does not exist"),
+        ('{"$ref": "file:///etc/passwd"}', "references to other documents are not followed"),
+        ('{"$ref": "http://127.0.0.1:9/x"}', "references to other documents are not followed"),
+        ('{"pattern": "[a"}', "$.pattern"),
+        ('{"a":' * 5000 + "1" + "}" * 5000, "JSON Schema: "),
+    ],
+)
+def test_a_broken_schema_says_what_is_wrong_and_where(text: str, reason: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve(text)
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("what", [3, None, object(), Person("A", date.today(), Size.SMALL)])
+def test_what_is_no_schema_is_refused(what: object) -> None:
+    with pytest.raises(UsageError, match="expected a JSON Schema"):
+        resolve(what)
+
+
+def test_a_type_that_json_cannot_hold_is_refused() -> None:
+    @dataclass
+    class Odd:
+        run: Path
+
+    with pytest.raises(UsageError, match="Odd cannot be described"):
+        resolve(Odd)
+
+
+def test_a_dictionary_that_is_no_json_is_refused() -> None:
+    with pytest.raises(UsageError, match="cannot be written as JSON"):
+        resolve({"const": object()})
+
+
+def test_a_dataclass_comes_back_as_an_instance() -> None:
+    reply = '{"name": "Ada", "born": "1815-12-10", "size": "small", "pets": [{"name": "Rex"}]}'
+    assert resolve(Person).parse(reply) == Person(
+        "Ada", date(1815, 12, 10), Size.SMALL, [Pet("Rex")]
+    )
+
+
+def test_a_pydantic_model_comes_back_as_an_instance() -> None:
+    owner = resolve(Owner).parse('\n{"name": "Ada", "age": 36, "pets": [{"name": "Rex"}]}\n')
+    assert owner == Owner(name="Ada", age=36, pets=[Pet("Rex")])
+
+
+def test_a_list_of_typed_dictionaries_is_a_schema() -> None:
+    assert resolve(list[Point]).parse('[{"x": 1, "y": 2}]') == [{"x": 1, "y": 2}]
+
+
+@pytest.mark.parametrize(
+    ("schema", "reply", "reason"),
+    [
+        ("a int", '{"a": "x"}', '$.a: "x" is not of type "integer"'),
+        ("a int", '{"b": 1, "a": 1}', "$: Additional properties are not allowed ('b'"),
+        ("a, b", '{"a": "x"}', '$: "b" is a required property'),
+        ("a list[int]", '{"a": [1, 2, "x"]}', "$.a[2]: "),
+        ("d date", '{"d": "2023-02-30"}', '$.d: "2023-02-30" is not a "date"'),
+        ({"uniqueItems": True}, "[1, 1]", "non-unique"),
+        ({"type": "integer"}, "1e400", "not JSON"),
+        ({}, '{"a": ', "not JSON"),
+        ({}, '{"a": "b', "it may have been cut"),
+        ({}, "{} {}", "not JSON"),
+        ({}, "NaN", "not JSON"),
+        ({}, "", "not JSON"),
+        ({}, "[" * 100_000, "not JSON"),
+        (Person, '{"name": "A", "born": "1815-12-10", "size": "tiny"}', "$.size: "),
+        (Owner, '{"name": "ada", "age": 1}', "no Owner: $.name: Value error, no capital"),
+        (Owner, '{"name": "Ada", "age": -1}', "$.age: -1 is less than the minimum of 0"),
+    ],
+)
+def test_a_reply_that_breaks_its_contract_says_what_does_not_hold(
+    schema: object, reply: str, reason: str
+) -> None:
+    with pytest.raises(OutputValidationError) as caught:
+        resolve(schema).parse(reply)
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
+
+
+def test_a_file_of_the_name_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "person.json").write_text('\ufeff{"type": "integer"}', encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert from_argument("person.json").json_schema == {"type": "integer"}
+    assert from_argument("name, age int").json_schema["required"] == ["name", "age"]
+    assert from_argument('{"type": "null"}').json_schema == {"type": "null"}
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "reason"),
+    [
+        (None, InputError, "no such file"),
+        (b"\xff\xfe", InputError, "not UTF-8 at byte 0"),
+        (b" " * ((1 << 20) + 1), InputError, "larger than 1 MiB"),
+        (b'{"type": 3}', UsageError, "$.type"),
+    ],
+)
+def test_a_bad_file_is_named(
+    tmp_path: Path, content: bytes | None, error: type[Exception], reason: str
+) -> None:
+    path = tmp_path / "s.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(error) as caught:
+        from_argument(str(path))
+    assert reason in str(caught.value) and "s.json" in str(caught.value)
+
+
+def test_the_constraint_is_the_schema_as_text() -> None:
+    schema = {"type": "object", "properties": {"z": {}, "a": {}}}
+    constraint = resolve(schema).constraint
+    assert constraint.kind == "json_schema"
+    assert list(json.loads(constraint.source)["properties"]) == ["z", "a"]
+
+
+def test_schemas_import_neither_pydantic_nor_a_validator_until_a_reply_is_checked() -> None:
+    program = (
+        "import sys\n"
+        "from llmtool.structured.resolve import resolve\n"
+        "schema = resolve('name, age int')\n"
+        "schema.constraint\n"
+        "assert not {'pydantic', 'jsonschema_rs', 'llguidance'} & set(sys.modules)\n"
+        'print(schema.parse(\'{"name": "A", "age": 1}\'))\n'
+        "assert 'pydantic' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "{'name': 'A', 'age': 1}\n", done.stderr
