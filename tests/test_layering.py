@@ -117,6 +117,17 @@ def test_imports_run_one_way(path: Path) -> None:
             assert ROOMS.index(parts[1]) >= ROOMS.index(here), f"{here} imports {module}"
 
 
+def test_tasks_import_nothing_of_the_engine_but_its_types() -> None:
+    offenders = {
+        f"{name(path)} imports {module}"
+        for path in FILES
+        if room(path) in ("tasks", "prompts", "evals", "sessions", "batch", "documents", "text")
+        for module, _ in imports(path)
+        if module.startswith("llmtool.engine") and not module.startswith("llmtool.engine.types.")
+    }
+    assert offenders == set()
+
+
 @pytest.mark.parametrize(("library", "importer"), ONE_IMPORTER.items(), ids=list(ONE_IMPORTER))
 def test_a_foreign_library_has_one_importer(library: str, importer: str) -> None:
     for path in FILES:

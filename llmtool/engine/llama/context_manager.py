@@ -17,9 +17,9 @@ from llmtool.engine.llama.context_planner import (
 from llmtool.engine.llama.job import Job
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.prompt_cache.states import PrefixStates
-from llmtool.engine.llama.slots import Sequences, common_length
+from llmtool.engine.llama.slots import Sequences
 from llmtool.engine.llama.tokenizer import rejoin
-from llmtool.engine.types import Cancellation, KVType
+from llmtool.engine.types import Cancellation, KVType, common_prefix_length
 from llmtool.errors import EngineError
 
 _MAX_MISSING = 256  # tokens that are computed to put a longer state on disk
@@ -193,7 +193,7 @@ class ContextManager:
         if sequences is None:
             return
         spelled = rejoin(head, sequences.spoken, self._weights)
-        if len(spelled) - common_length([sequences.prefix, spelled]) > _MAX_MISSING:
+        if len(spelled) - common_prefix_length([sequences.prefix, spelled]) > _MAX_MISSING:
             return
         if sequences.begin_with(spelled) < len(spelled):
             sequences.extend_to(spelled)

@@ -18,8 +18,8 @@ from llmtool.engine.llama.generation_job import Generating
 from llmtool.engine.llama.job import Job, Run, Share
 from llmtool.engine.llama.loaded_model import LoadedModel
 from llmtool.engine.llama.scoring_job import Scoring
-from llmtool.engine.llama.slots import Sequences, common_length
-from llmtool.engine.types import Event, Failed, Request, ScoreRequest, Scores
+from llmtool.engine.llama.slots import Sequences
+from llmtool.engine.types import Event, Failed, Request, ScoreRequest, Scores, common_prefix_length
 from llmtool.errors import Cancelled, InputError, LlmtoolError
 
 _MIN_SHARED = 16  # tokens; computing fewer alone saves nothing
@@ -186,7 +186,7 @@ class Scheduler:
             sequences.n_kept = len(old)
         if not wanted or wanted == old:
             return Share(len(wanted), len(wanted), began)
-        kept = common_length([old, wanted])
+        kept = common_prefix_length([old, wanted])
         if kept < len(old) and self._jobs:
             return None
         if sequences.n_free + len(old) - kept < need(job) - kept:
@@ -201,7 +201,7 @@ class Scheduler:
             return ids[:-1]  # one token is left to compute
         best = old if len(old) < len(ids) and ids[: len(old)] == old else ()
         group = [each.ids[:-1] for each in self._waiting]
-        common = common_length(group) if len(group) > 1 else 0
+        common = common_prefix_length(group) if len(group) > 1 else 0
         common = max(common, min(job.n_fixed, len(ids) - 1))
         return ids[:common] if common - len(best) >= _MIN_SHARED else best
 
