@@ -112,10 +112,7 @@ def main() -> NoReturn:
         _log_to_stderr()
     code: int = ExitCode.ERROR
     try:
-        code = (
-            lay_out(root_command()).main(prog_name="llmtool", standalone_mode=False)
-            or 0
-        )
+        code = lay_out(root_command()).main(prog_name="llmtool", standalone_mode=False) or 0
         console.finish()
     except typer.Exit as exc:
         code = exc.exit_code
