@@ -86,7 +86,7 @@ def main() -> None:
             ):
                 for i in range(args.turns):
                     first, computed, total = ask(kept, question(i))
-                    sequences = other.engine.room.sequences
+                    sequences = other.engine.contexts.sequences
                     if sequences is not None:
                         sequences.clear()
                     slow, _, _ = ask(anew, question(i))

@@ -13,6 +13,22 @@ from llmtool.errors import Cancelled, LockedError, OutputError
 
 _POLL_SECONDS = 0.1
 
+FileIdentity = tuple[str, int, int, int]
+"""Real path, size in bytes, time of change in nanoseconds, inode."""
+
+
+def identify(path: Path) -> FileIdentity:
+    """Return what tells this version of a file from others.
+
+    Raises:
+        OSError: the file does not exist.
+    """
+    real = os.path.realpath(path)
+    state = os.stat(real)
+    # A file name may hold any bytes; Latin-1 maps each of them to a character.
+    name = os.fsencode(real).decode("latin-1")
+    return name, state.st_size, state.st_mtime_ns, state.st_ino
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a private file (0600) by a temporary one beside it, fsync and rename.

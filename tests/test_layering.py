@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from llmtool.cli.app import root_command
 from llmtool.cli.framework.completion import walk
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -115,6 +116,17 @@ def test_imports_run_one_way(path: Path) -> None:
         parts = module.split(".")
         if parts[0] == "llmtool" and len(parts) > 1 and parts[1] in ROOMS:
             assert ROOMS.index(parts[1]) >= ROOMS.index(here), f"{here} imports {module}"
+
+
+def test_tasks_import_nothing_of_the_engine_but_its_types() -> None:
+    offenders = {
+        f"{name(path)} imports {module}"
+        for path in FILES
+        if room(path) in ("tasks", "prompts", "evals", "sessions", "batch", "documents", "text")
+        for module, _ in imports(path)
+        if module.startswith("llmtool.engine") and not module.startswith("llmtool.engine.types.")
+    }
+    assert offenders == set()
 
 
 @pytest.mark.parametrize(("library", "importer"), ONE_IMPORTER.items(), ids=list(ONE_IMPORTER))
@@ -234,7 +246,7 @@ def modules_after(*args: str) -> set[str]:
     return {module.split(".")[0] for module in done.stderr.split()}
 
 
-COMMANDS = [" ".join(command.words) for command in walk()]
+COMMANDS = [" ".join(command.words) for command in walk(root_command())]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ reply, then one `Finished` per choice, or one `Failed` for a request that cannot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Literal, Protocol
 
 import msgspec
@@ -272,6 +272,20 @@ class Tokenized(msgspec.Struct, frozen=True, kw_only=True):
     token_ids: tuple[int, ...]
     in_thought: bool = False
     n_fixed: int = 0
+
+
+def common_prefix_length(sequences: Sequence[tuple[int, ...]]) -> int:
+    """Return how many first items all sequences share.
+
+    Example:
+        >>> common_prefix_length([(1, 2, 3), (1, 2, 4), (1, 2)])
+        2
+    """
+    shortest, longest = min(sequences), max(sequences)
+    for i, item in enumerate(shortest):
+        if i >= len(longest) or item != longest[i]:
+            return i
+    return len(shortest)
 
 
 class Engine(Protocol):

@@ -17,7 +17,6 @@ import msgspec
 
 from llmtool import files
 from llmtool._version import __version__
-from llmtool.engine.llama.prompt_cache.key import ModelIdentity
 from llmtool.errors import OutputError
 from llmtool.evals.answers import Answer
 from llmtool.evals.plan import hash_of
@@ -38,12 +37,13 @@ class ReplyCache:
         model: one identity for each file of the model.
 
     Example:
-        >>> cache = ReplyCache(folders.cache / FOLDER, model=[identify(path)])  # doctest: +SKIP
+        >>> model = [files.identify(path)]  # doctest: +SKIP
+        >>> cache = ReplyCache(folders.cache / FOLDER, model=model)  # doctest: +SKIP
         >>> replies = cache.load(template, {"seed": 0})  # doctest: +SKIP
     """
 
     def __init__(
-        self, folder: Path, *, model: Sequence[ModelIdentity], limit_bytes: int = LIMIT_BYTES
+        self, folder: Path, *, model: Sequence[files.FileIdentity], limit_bytes: int = LIMIT_BYTES
     ) -> None:
         self.folder = folder
         self._model = list(model)

@@ -55,12 +55,12 @@ def engines(tiny_model: Callable[..., Path]) -> Iterator[Callable[[str, int], Lo
 
 
 def stands_apart(engine: LocalEngine) -> bool:
-    assert engine.room.sequences is not None
-    return engine.room.sequences.context.apart
+    assert engine.contexts.sequences is not None
+    return engine.contexts.sequences.context.apart
 
 
 def assert_nothing_is_left(engine: LocalEngine) -> None:
-    sequences = engine.room.sequences
+    sequences = engine.contexts.sequences
     assert sequences is not None
     context = sequences.context
     assert sequences.n_free == context.n_ctx_seq
@@ -216,7 +216,7 @@ def test_where_memory_is_short_fewer_stand_apart_or_none(
     n_cells: int, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = LocalEngine(tiny, n_threads=1, n_parallel=16)
-    make, tried = engine.room._make_context, []
+    make, tried = engine.contexts._make_context, []
 
     def make_small(wanted: context_planner.ContextSize, *others: Any) -> Sequences:
         tried.append(wanted.n_cells)
@@ -224,7 +224,7 @@ def test_where_memory_is_short_fewer_stand_apart_or_none(
             raise EngineError("no memory")
         return make(wanted, *others)
 
-    monkeypatch.setattr(engine.room, "_make_context", make_small)
+    monkeypatch.setattr(engine.contexts, "_make_context", make_small)
     assert sum(isinstance(event, Finished) for event in engine.stream(LONG)) == len(LONG)
     assert stands_apart(engine) == (n_cells == 5000)
     before = len(tried)
@@ -260,8 +260,8 @@ def test_a_longer_rope_is_no_reason_to_take_it(tiny_model: Callable[..., Path]) 
     engine = LocalEngine(tiny_model("plain", metadata=metadata), n_threads=1, n_parallel=8)
     for n_prompt, is_long in ((600, False), (900, True), (600, False)):
         assert len(list(engine.stream([ask(id, n_prompt) for id in range(8)]))) > 8
-        assert engine.room.sequences is not None
-        context = engine.room.sequences.context
+        assert engine.contexts.sequences is not None
+        context = engine.contexts.sequences.context
         assert (context.apart, context.is_long) == (True, is_long)
         assert (context.n_ctx_seq > 768) == is_long
     engine.close()
@@ -324,5 +324,5 @@ def test_whatever_comes_ends_and_leaves_nothing(
                 if cancel_after == n_events and request.cancellation:
                     request.cancellation.cancel()
     assert all(ends[request.id] >= request.n for request in requests)
-    if engine.room.sequences is not None:
+    if engine.contexts.sequences is not None:
         assert_nothing_is_left(engine)

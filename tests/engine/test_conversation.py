@@ -10,7 +10,6 @@ import pytest
 
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.engine import LocalEngine
-from llmtool.engine.llama.slots import common_length
 from llmtool.engine.llama.tokenizer import rejoin
 from llmtool.engine.types import (
     Cancellation,
@@ -21,6 +20,7 @@ from llmtool.engine.types import (
     Request,
     Sampling,
     Token,
+    common_prefix_length,
 )
 from llmtool.errors import Cancelled
 
@@ -59,12 +59,12 @@ class Talk:
 
     @property
     def held(self) -> tuple[int, ...]:
-        sequences = self.engine.room.sequences
+        sequences = self.engine.contexts.sequences
         return () if sequences is None else sequences.spoken
 
     def ids(self, text: str) -> tuple[int, ...]:
         ids = self.engine.tokenize(self.prompt(text)).token_ids
-        return rejoin(ids, self.held, self.engine.weights)
+        return rejoin(ids, self.held, self.engine.model.weights)
 
     def n_tokens(self, text: str) -> int:
         return len(self.ids(text))
@@ -105,7 +105,7 @@ def test_each_turn_computes_only_what_is_new(start: Callable[..., Talk], kind: s
     talk = start(kind)
     for text in ("hello there", "how are you", "the quick brown fox", "and a lazy dog"):
         held, ids = talk.held, talk.ids(text)
-        new = len(ids) - common_length([held, ids])
+        new = len(ids) - common_prefix_length([held, ids])
         _, n_computed = talk.say(text)
         # A reply's last token is chosen and not computed: the next turn does that.
         assert n_computed <= new + N_REPLY
@@ -119,8 +119,8 @@ def test_it_says_what_it_would_say_to_the_whole_conversation(
     going_on, anew = start(kind), start(kind)
     for text in ("hello there", "how are you", "the quick brown fox"):
         anew.messages = list(going_on.messages)
-        if anew.engine.room.sequences is not None:
-            anew.engine.room.sequences.clear()
+        if anew.engine.contexts.sequences is not None:
+            anew.engine.contexts.sequences.clear()
         assert going_on.say(text)[0] == anew.say(text)[0]
         # Their own words are nobody's spelling; these are tokens whoever writes them.
         going_on.messages[-1] = Message("assistant", "hello, a lazy dog")
@@ -161,7 +161,7 @@ def test_it_goes_on_in_a_larger_memory(start: Callable[..., Talk], kind: str) ->
         held, ids = talk.held, talk.ids(text)
         n_computed = talk.say(text)[1]
         sizes.add(talk.engine.info.n_cells)
-        n_alike = common_length([held, ids])
+        n_alike = common_prefix_length([held, ids])
         if kind not in WHOLE_STATES or n_alike == len(held):  # no control token was in the reply
             assert n_computed <= len(ids) - n_alike + N_REPLY
             n_went_on += 1
@@ -218,7 +218,7 @@ def test_a_conversation_comes_back_from_disk(
     for text in ("hello there", "how are you", "the quick brown fox"):
         talk.say(text)
     x, y = (talk.engine.tokenize(talk.prompt(each)).token_ids for each in "xy")
-    n_fixed = common_length([x, y])
+    n_fixed = common_prefix_length([x, y])
     assert n_fixed >= 64
     is_canonical = x[:n_fixed] == talk.ids("x")[:n_fixed]
     assert not is_canonical  # its model spells what it writes as no tokeniser does

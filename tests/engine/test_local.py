@@ -232,7 +232,6 @@ def test_closing_the_engine_ends_its_open_stream(tiny: Path) -> None:
     for use in (
         lambda: list(engine.stream([LONG])),
         lambda: engine.tokenize(HELLO),
-        lambda: engine.tokenize_continuation(" a"),
     ):
         with pytest.raises(EngineError, match="closed"):
             use()

@@ -21,8 +21,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmtool.engine.llama.prompt_cache.key import identify, make_key
-from llmtool.engine.llama.prompt_cache.store import PrefixCache
+from llmtool import files
+from llmtool.engine.llama.prompt_cache.store import PrefixCache, make_key
 from llmtool.errors import OutputError
 
 A, B, C, D = ("abcd"[i] * 64 for i in range(4))
@@ -503,7 +503,7 @@ class TestKey:
         path = tmp_path / "m\udcff.gguf"
         path.write_bytes(b"model")
         (tmp_path / "link").symlink_to(path)
-        assert identify(tmp_path / "link") == identify(path)
-        key = make_key(**self.PARTS | {"model": [identify(path)]})
+        assert files.identify(tmp_path / "link") == files.identify(path)
+        key = make_key(**self.PARTS | {"model": [files.identify(path)]})
         path.write_bytes(b"other model")
-        assert make_key(**self.PARTS | {"model": [identify(path)]}) != key
+        assert make_key(**self.PARTS | {"model": [files.identify(path)]}) != key

@@ -174,7 +174,7 @@ def test_after_an_interrupted_decode_the_template_is_still_there(
         for _ in engine.stream([ask("q" * 80, max_tokens=50)]):
             cancellation.cancel()
     cancellation.reset()
-    sequences = engine.room.sequences
+    sequences = engine.contexts.sequences
     assert sequences is not None and sequences.n_free == sequences.context.n_ctx - 80
     assert [sequences.context.length(seq) for seq in range(sequences.context.n_seq)] == [80, 0]
     assert run(engine, ask("q" * 80)) == (good, 80)

@@ -73,7 +73,7 @@ def test_a_batch_that_stands_apart_leaves_the_others_their_states(
         engine = start(n_parallel=8)
         requests = [ask("qzwk"[id % 4] * 900, id=id, max_tokens=2) for id in range(8)]
         found = [e.usage for e in engine.stream(requests) if isinstance(e, Finished)]
-        assert engine.room.sequences is not None and engine.room.sequences.context.apart
+        assert engine.contexts.sequences is not None and engine.contexts.sequences.context.apart
         return [usage.cached_tokens for usage in found]
 
     first, again = serve_long(), serve_long()

@@ -34,7 +34,7 @@ taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpages
 limit = taken + (int(sys.argv[2]) << 20)
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 events = list(engine.stream(requests))
-sequences = engine.room.sequences
+sequences = engine.contexts.sequences
 print(sum(isinstance(each, Finished) for each in events),
       sum(isinstance(each, Failed) for each in events),
       sequences.context.n_ctx // 60_000 if sequences else 0)
@@ -88,11 +88,11 @@ def test_short_requests_together_keep_to_the_short_rope_factors(
 def test_a_context_is_kept_while_it_is_large_enough(tiny: Path) -> None:
     engine = LocalEngine(tiny, n_threads=1)
     serve(engine, 8, max_tokens=100)
-    first = engine.room.sequences
+    first = engine.contexts.sequences
     serve(engine, 3, max_tokens=50)
-    assert engine.room.sequences is first
+    assert engine.contexts.sequences is first
     serve(engine, 8, max_tokens=300)
-    assert engine.room.sequences is not first
+    assert engine.contexts.sequences is not first
     engine.close()
 
 
@@ -144,7 +144,7 @@ def test_layers_with_a_window_take_little_where_nothing_is_shared(
 ) -> None:
     engine = LocalEngine(tiny_model("swa"), n_threads=1)
     assert list(engine.stream([ask(1, BEGINNING)]))
-    assert engine.room.sequences and not engine.room.sequences.context.swa_full
+    assert engine.contexts.sequences and not engine.contexts.sequences.context.swa_full
     engine.close()
 
 
@@ -152,7 +152,7 @@ def test_what_memory_was_too_short_for_is_not_tried_again(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = LocalEngine(tiny, n_threads=1, n_parallel=8)
-    make, tried = engine.room._make_context, []
+    make, tried = engine.contexts._make_context, []
 
     def make_small(wanted: context_planner.ContextSize, *others: Any) -> Sequences:
         tried.append(wanted.n_cells)
@@ -160,11 +160,11 @@ def test_what_memory_was_too_short_for_is_not_tried_again(
             raise EngineError("no memory")
         return make(wanted, *others)
 
-    monkeypatch.setattr(engine.room, "_make_context", make_small)
+    monkeypatch.setattr(engine.contexts, "_make_context", make_small)
     serve(engine, 8, max_tokens=200)
     assert tried[0] > 600 and sum(n > 600 for n in tried) < len(tried)
     before = len(tried)
-    engine.room.close()
+    engine.contexts.close()
     serve(engine, 8, max_tokens=200)
     assert all(n <= 600 for n in tried[before:])
     engine.close()
@@ -177,6 +177,6 @@ def test_recurrent_states_take_so_much_memory_and_no_more(
     one = state_bytes(read_header(tiny_model("recurrent")))
     monkeypatch.setattr(context_planner, "_STATE_BYTES", 3 * one)
     serve(engine, 8, max_tokens=8)
-    assert engine.room.sequences is not None
-    assert engine.room.sequences.context.n_seq == 3
+    assert engine.contexts.sequences is not None
+    assert engine.contexts.sequences.context.n_seq == 3
     engine.close()

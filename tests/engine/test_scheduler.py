@@ -54,7 +54,7 @@ def answers(engine: LocalEngine, requests: Sequence[Request]) -> dict[tuple[int,
 
 
 def assert_nothing_is_left(engine: LocalEngine) -> None:
-    sequences = engine.room.sequences
+    sequences = engine.contexts.sequences
     if sequences is None:  # all requests failed before any was started
         return
     context = sequences.context
@@ -326,15 +326,17 @@ class Traps:
     def close(self) -> None: ...
 
 
-class Trapped(LocalEngine):
-    def compile(self, constraint: Constraint | None) -> Any:
-        return None if constraint is None else Traps(int(constraint.source))
+def compile_trap(constraint: Constraint | None) -> Traps | None:
+    return None if constraint is None else Traps(int(constraint.source))
 
 
 @pytest.mark.parametrize("n", [0, 1, 5])
 @pytest.mark.parametrize("choices", [1, 3])
-def test_a_constraint_that_fails_on_the_way_fails_alone(tiny: Path, n: int, choices: int) -> None:
-    engine = Trapped(tiny, n_threads=1, n_parallel=4)
+def test_a_constraint_that_fails_midway_fails_alone(
+    tiny: Path, n: int, choices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = LocalEngine(tiny, n_threads=1, n_parallel=4)
+    monkeypatch.setattr(engine.model, "compile", compile_trap)
     trap = Constraint("regex", str(n))
     requests = [
         say("fox", 1, max_tokens=9, temperature=0),
@@ -377,8 +379,8 @@ def test_a_late_request_does_not_wait_for_a_long_one(tiny: Path) -> None:
 
 def count_decodes(engine: LocalEngine, requests: list[Request]) -> int:
     list(engine.stream(requests[:1]))
-    assert engine.room.sequences is not None
-    context, n = engine.room.sequences.context, 0
+    assert engine.contexts.sequences is not None
+    context, n = engine.contexts.sequences.context, 0
     decode = context.decode
 
     def counted() -> None:
@@ -388,7 +390,7 @@ def count_decodes(engine: LocalEngine, requests: list[Request]) -> int:
 
     context.decode = counted  # type: ignore[method-assign]
     list(engine.stream(requests))
-    assert engine.room.sequences.context is context
+    assert engine.contexts.sequences.context is context
     context.decode = decode  # type: ignore[method-assign]
     return n
 
@@ -450,7 +452,7 @@ def test_like_streams_share_a_context(tiny: Path) -> None:
     for i in range(6):
         n, tokens = (8, 20) if i % 2 else (1, 600)
         list(engine.stream([say("hello", j, max_tokens=tokens, stop=("e",)) for j in range(n)]))
-        kept.add(engine.room.sequences)
+        kept.add(engine.contexts.sequences)
     assert len(kept) <= 2
     engine.close()
 

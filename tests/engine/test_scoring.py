@@ -80,9 +80,9 @@ def score(engine: LocalEngine, *candidates: str, prompt: str = PROMPT, end: bool
 @pytest.mark.parametrize("label", LABELS)
 def test_scores_are_those_of_full_logits(engine: LocalEngine, label: str) -> None:
     prompt = engine.tokenize(Prompt(text=PROMPT)).token_ids
-    tail = engine.tokenize_continuation(label)
-    rows = full_rows(engine.weights, prompt, tail)
-    ends = math.fsum(math.exp(rows[-1][token]) for token in engine.weights.end_tokens)
+    tail = engine.model.tokenize_continuation(label)
+    rows = full_rows(engine.model.weights, prompt, tail)
+    ends = math.fsum(math.exp(rows[-1][token]) for token in engine.model.weights.end_tokens)
     expected = [row[token] for row, token in zip(rows, tail, strict=False)] + [math.log(ends)]
     (found,) = score(engine, label, end=True).logprobs
     assert found == pytest.approx(expected, abs=1e-4)
@@ -97,14 +97,14 @@ def test_candidates_together_score_as_they_do_alone(engine: LocalEngine) -> None
 
 def test_more_candidates_than_sequences_take_turns(engine: LocalEngine) -> None:
     many = [f" {a} {b}{c}" for a in "abcdef" for b in "klmnop" for c in ("", " x", " y")]
-    ids = [engine.tokenize_continuation(text) for text in many]
+    ids = [engine.model.tokenize_continuation(text) for text in many]
     assert make_tree(ids, end=True).n_branches > 3 * MAX_BRANCHES
     together = score(engine, *many, end=True)
     for text, tokens, found in list(zip(many, ids, together.logprobs, strict=True))[::7]:
         (alone,) = score(engine, text, end=True).logprobs
         assert len(found) == len(alone) == len(tokens) + 1
         assert found == pytest.approx(alone, abs=0.02)
-    sequences = engine.room.sequences
+    sequences = engine.contexts.sequences
     assert sequences is not None and sequences.n_free == sequences.context.n_ctx
 
 
@@ -129,7 +129,7 @@ def test_the_usage_of_scores_counts_all_candidates_and_what_was_there(
     for cached in (0, 79):
         (scores,) = engine.score([request])
         assert isinstance(scores, Scores)
-        n_tokens = sum(len(engine.tokenize_continuation(text)) for text in candidates)
+        n_tokens = sum(len(engine.model.tokenize_continuation(text)) for text in candidates)
         usage = scores.usage
         assert (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens) == (
             80, cached, n_tokens,
@@ -139,7 +139,7 @@ def test_the_usage_of_scores_counts_all_candidates_and_what_was_there(
 def test_candidates_sum_to_what_is_left_for_others(engine: LocalEngine) -> None:
     # All continuations by one token are everything there is.
     prompt = engine.tokenize(Prompt(text=PROMPT)).token_ids
-    (row,) = full_rows(engine.weights, prompt, [])
+    (row,) = full_rows(engine.model.weights, prompt, [])
     assert math.fsum(map(math.exp, row)) == pytest.approx(1, abs=1e-6)
     singles = [" dog", " fox", " over"]
     assert 0 < math.fsum(map(math.exp, score(engine, *singles).totals)) < 1
@@ -168,9 +168,9 @@ def test_a_request_to_score_fails_alone(tiny: Path) -> None:
 
 def test_a_continuation_of_sentencepiece_has_no_space_of_its_own(tiny_spm: Path) -> None:
     engine = LocalEngine(tiny_spm, n_threads=1)
-    whole = engine.weights.tokenize(b"hello there", add_special=False, parse_special=False)
-    head = engine.weights.tokenize(b"hello", add_special=False, parse_special=False)
-    assert [*head, *engine.tokenize_continuation(" there")] == whole
+    whole = engine.model.weights.tokenize(b"hello there", add_special=False, parse_special=False)
+    head = engine.model.weights.tokenize(b"hello", add_special=False, parse_special=False)
+    assert [*head, *engine.model.tokenize_continuation(" there")] == whole
     engine.close()
 
 
@@ -189,10 +189,12 @@ def test_labels_of_one_token_take_turns_where_their_ends_are_scored(
     engine: LocalEngine, end: bool, n_seq: int
 ) -> None:
     # Without its end a label of one token is read off the prompt's own row.
-    ids = {engine.tokenize_continuation(chr(c)): chr(c) for c in range(0x21, 0x7F)}
+    ids = {engine.model.tokenize_continuation(chr(c)): chr(c) for c in range(0x21, 0x7F)}
     labels = tuple(text for tokens, text in ids.items() if len(tokens) == 1)[: 2 * MAX_BRANCHES]
     assert len(labels) > MAX_BRANCHES
-    job = Scoring(engine, ScoreRequest(prompt=Prompt(text=PROMPT), candidates=labels, end=end))
+    job = Scoring(
+        engine.model, ScoreRequest(prompt=Prompt(text=PROMPT), candidates=labels, end=end)
+    )
     assert job.n_seq == n_seq
 
 
@@ -211,14 +213,15 @@ def test_logprobs_of_a_reply_are_those_of_full_logits(
 ) -> None:
     found = generate_with_logprobs(engine, **sampling)
     assert len(found) == 8
-    context = Context(engine.weights, n_ctx=512, n_threads=1, cancellation=Cancellation())
+    context = Context(engine.model.weights, n_ctx=512, n_threads=1, cancellation=Cancellation())
     context.prefill(engine.tokenize(Prompt(text=PROMPT)).token_ids)
     pieces = {
-        engine.weights.render_piece(t, special=True): t for t in range(engine.weights.n_vocab)
+        engine.model.weights.render_piece(t, special=True): t
+        for t in range(engine.model.weights.n_vocab)
     }
     for each in found:
-        logits = engine.weights._lib.llama_get_logits_ith(context._ctx, -1)
-        row = log_softmax(logits[: engine.weights.n_vocab])
+        logits = engine.model.weights._lib.llama_get_logits_ith(context._ctx, -1)
+        row = log_softmax(logits[: engine.model.weights.n_vocab])
         token = pieces[bytes(each.bytes)]
         assert each.logprob == pytest.approx(row[token], abs=1e-4)
         best = sorted(row, reverse=True)[:3]

@@ -72,7 +72,7 @@ def test_twenty_greedy_replies_equal_llama_cpps_own(starter: Path) -> None:
             if isinstance(event, Token):
                 texts[event.id] += event.text
     expected = [
-        b"".join(map(engine.weights.piece, made)).decode("utf-8", "replace")
+        b"".join(map(engine.model.weights.piece, made)).decode("utf-8", "replace")
         for made in json.loads(reference.stdout)
     ]
     assert list(texts.values()) == expected

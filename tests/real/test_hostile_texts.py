@@ -29,7 +29,7 @@ def control_tokens(box: Toolbox, prompt: Prompt) -> list[int]:
     engine = box.engine
     assert isinstance(engine, LocalEngine)
     ids = engine.tokenize(prompt).token_ids
-    return [token for token in ids if engine.weights.kind(token) != "ordinary"]
+    return [token for token in ids if engine.model.weights.kind(token) != "ordinary"]
 
 
 @pytest.mark.parametrize("form", ["completion", "chat"])

@@ -17,9 +17,9 @@ from llmtool.engine.llama.context_planner import (
 from llmtool.engine.llama.job import Job
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.prompt_cache.states import PrefixStates
-from llmtool.engine.llama.slots import Sequences, common_length
+from llmtool.engine.llama.slots import Sequences
 from llmtool.engine.llama.tokenizer import rejoin
-from llmtool.engine.types import Cancellation, KVType
+from llmtool.engine.types import Cancellation, KVType, common_prefix_length
 from llmtool.errors import EngineError
 
 _MAX_MISSING = 256  # tokens that are computed to put a longer state on disk
@@ -31,7 +31,8 @@ _Aside = tuple[Sequences, ctypes.Array[ctypes.c_uint8]]
 class ContextManager:
     """Makes contexts and remembers the present one, for a loaded model.
 
-    `context_seconds` is what making it took.
+    `max_parallel` is how many sequences are decoded together, and `context_seconds` what making
+    the present context took.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class ContextManager:
         prefixes: PrefixStates,
         cancellation: Cancellation,
     ) -> None:
+        self.max_parallel = max_parallel
         self.sequences: Sequences | None = None
         self.context_seconds = 0.0
         self._weights, self._prefixes = weights, prefixes
@@ -191,7 +193,7 @@ class ContextManager:
         if sequences is None:
             return
         spelled = rejoin(head, sequences.spoken, self._weights)
-        if len(spelled) - common_length([sequences.prefix, spelled]) > _MAX_MISSING:
+        if len(spelled) - common_prefix_length([sequences.prefix, spelled]) > _MAX_MISSING:
             return
         if sequences.begin_with(spelled) < len(spelled):
             sequences.extend_to(spelled)

@@ -10,8 +10,7 @@ import msgspec
 from llmtool.engine.llama.devices import devices
 from llmtool.engine.llama.job import Job
 from llmtool.engine.llama.model import LlamaModel
-from llmtool.engine.llama.slots import common_length
-from llmtool.engine.types import KVType
+from llmtool.engine.types import KVType, common_prefix_length
 from llmtool.errors import EngineError
 from llmtool.machine import memory_bytes
 from llmtool.models.gguf.header import Header
@@ -70,7 +69,7 @@ class ContextPlanner:
             return None
         if not all(job.may_stand_apart for job in jobs):
             return None
-        shared = common_length([job.ids for job in jobs])
+        shared = common_prefix_length([job.ids for job in jobs])
         if sum(len(job.ids) - shared for job in jobs) < _CELLS_APART:
             return None
         needs = [need(job) for job in jobs]

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from weakref import ref
 
-import msgspec
-
 from llmtool.engine.llama.context_manager import ContextManager
-from llmtool.engine.llama.context_planner import CTX_STEP
 from llmtool.engine.llama.devices import devices, fit_layers
 from llmtool.engine.llama.interrupts import is_work_left_behind
-from llmtool.engine.llama.logprobs import LogSoftmax
-from llmtool.engine.llama.model import LlamaModel
+from llmtool.engine.llama.loaded_model import LoadedModel
 from llmtool.engine.llama.prompt_cache.states import PrefixStates
 from llmtool.engine.llama.scheduler import serve
-from llmtool.engine.llama.tokenizer import PromptTokens
-from llmtool.engine.text_stream import ReasoningTags
 from llmtool.engine.types import (
-    DEFAULT_MAX_TOKENS,
     Cancellation,
     EngineInfo,
     Event,
@@ -35,15 +27,13 @@ from llmtool.engine.types import (
     ScoreRequest,
     Scores,
     Tokenized,
-    TokenLogprob,
 )
-from llmtool.errors import ContextOverflow, EngineError, ModelUnreadable
+from llmtool.errors import EngineError
 from llmtool.machine import default_threads, give_freed_memory_back
 from llmtool.models.gguf.check import list_parts
-from llmtool.structured.constraint import Constraint
 
 if TYPE_CHECKING:
-    from llmtool.structured.compiler import CompiledConstraint, ConstraintCompiler
+    pass
 
 MAX_PARALLEL = 32  # sequences; from four on batching pays, 16 to 32 is best
 _POLL_SECONDS = 0.05
@@ -91,21 +81,19 @@ class LocalEngine:
         on_progress: OnProgress | None = None,
     ) -> None:
         self.cancellation = cancellation or Cancellation()
-        self._n_ctx = n_ctx
         self._turn, self._turn_of = threading.Lock(), 0
         self._live: ref[Generator[Any, None, None]] | None = None
         self._closed = False
         self._n_threads = n_threads or default_threads()
-        self._compiler: ConstraintCompiler | None = None
-        self.max_parallel = n_parallel or MAX_PARALLEL
         started = time.perf_counter()
         parts = list_parts(path)
         if n_gpu_layers is None:
             size_bytes = sum(part.stat().st_size for part in parts)
             n_gpu_layers = fit_layers(path, size_bytes, devices())
         self._n_gpu_layers = n_gpu_layers
-        self.weights = LlamaModel(
+        self.model = LoadedModel(
             path,
+            n_ctx=n_ctx,
             n_gpu_layers=n_gpu_layers,
             cancellation=self.cancellation,
             on_progress=on_progress,
@@ -114,27 +102,19 @@ class LocalEngine:
         self._load_seconds = time.perf_counter() - started
         prefixes = PrefixStates(
             prefix_folder,
-            self.weights,
+            self.model.weights,
             limit_bytes=prefix_bytes,
             parts=parts,
             params={"threads": self._n_threads, "gpu": n_gpu_layers, "kv": kv_type},
         )
-        self.room = ContextManager(
-            self.weights,
+        self.contexts = ContextManager(
+            self.model.weights,
             n_threads=self._n_threads,
-            max_parallel=self.max_parallel,
+            max_parallel=n_parallel or MAX_PARALLEL,
             kv_type=kv_type,
             prefixes=prefixes,
             cancellation=self.cancellation,
         )
-        self.prompt_tokens = PromptTokens(
-            self.weights, n_ctx=n_ctx or self.weights.n_ctx_train, cancellation=self.cancellation
-        )
-        if self.weights.is_encoder:
-            self.close()
-            raise ModelUnreadable(
-                f"{path}: an encoder model, which cannot write text (use a text generation model)"
-            )
 
     def close(self) -> None:
         """Free the model. A stream that is open ends here; one in another thread is cancelled."""
@@ -143,10 +123,8 @@ class LocalEngine:
             self._end(live)
         if is_work_left_behind():
             return  # it reads the vocabulary; its memory goes with the process
-        self.room.close()
-        if "softmax" in self.__dict__:
-            self.softmax.close()
-        self.weights.close()
+        self.contexts.close()
+        self.model.close()
 
     def _end(self, live: Generator[Any, None, None]) -> None:
         try:
@@ -164,62 +142,25 @@ class LocalEngine:
 
     @property
     def info(self) -> EngineInfo:
+        sequences = self.contexts.sequences
         return EngineInfo(
-            n_ctx=self._n_ctx or self.weights.n_ctx_train,
-            n_cells=self.room.sequences.context.n_ctx if self.room.sequences else 0,
-            n_ctx_train=self.weights.n_ctx_train,
+            n_ctx=self.model.n_ctx,
+            n_cells=sequences.context.n_ctx if sequences else 0,
+            n_ctx_train=self.model.weights.n_ctx_train,
             n_threads=self._n_threads,
             n_gpu_layers=self._n_gpu_layers,
             load_seconds=self._load_seconds,
-            context_seconds=self.room.context_seconds,
+            context_seconds=self.contexts.context_seconds,
         )
-
-    @property
-    def marks(self) -> ReasoningTags | None:
-        return self.prompt_tokens.chat_prompt.marks
-
-    @cached_property
-    def mark_tokens(self) -> frozenset[int]:
-        """Control tokens that mark a thought: the reply shows them to its splitter."""
-        text = "".join(self.marks or ())
-        ids = self.weights.tokenize(text.encode(), add_special=False, parse_special=True)
-        return frozenset(t for t in ids if self.weights.kind(t) == "control")
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
         """Return the prompt as the model sees it. See `PromptTokens.tokenize`."""
         self._check_open()
-        return self.prompt_tokens.tokenize(prompt)
-
-    def tokenize_continuation(self, text: str) -> tuple[int, ...]:
-        """Return the ids of text that goes on after a prompt; shape (n_tokens,)."""
-        self._check_open()
-        return self.prompt_tokens.continuation(text)
+        return self.model.tokenize(prompt)
 
     def fit(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
-        """Return (max_tokens, n_ctx) for a prompt of `n_prompt` tokens.
-
-        Raises:
-            ContextOverflow: prompt and reply do not fit; nothing is shortened.
-        """
-        limit = self._n_ctx or self.weights.n_ctx_train
-        needed = n_prompt + (max_tokens or 1)
-        if needed > limit:
-            raise ContextOverflow(
-                self._overflow(n_prompt, max_tokens, limit), needed=needed, available=limit
-            )
-        reply = max_tokens or min(DEFAULT_MAX_TOKENS, limit - n_prompt)
-        n_ctx = -(-(n_prompt + reply) // CTX_STEP) * CTX_STEP
-        return reply, self._n_ctx or min(n_ctx, max(limit, CTX_STEP))
-
-    def _overflow(self, n_prompt: int, max_tokens: int | None, limit: int) -> str:
-        reply = f" and {max_tokens} for the reply" if max_tokens else " and room for a reply"
-        if self._n_ctx and self._n_ctx < self.weights.n_ctx_train:
-            advice = f"raise --ctx-size, up to {self.weights.n_ctx_train} for this model"
-        elif max_tokens and n_prompt < limit:
-            advice = f"lower --max-tokens to {limit - n_prompt} or less, or shorten the input"
-        else:
-            advice = "shorten the input, or use a model with a longer context"
-        return f"the input needs {n_prompt} tokens{reply}, {limit} are available: {advice}"
+        """Return (max_tokens, n_ctx). See `LoadedModel.fit`."""
+        return self.model.fit(n_prompt, max_tokens)
 
     def remember(self, prompt: Prompt) -> None:
         """Put the state of a kept conversation on disk. See `Engine.remember`.
@@ -232,40 +173,10 @@ class LocalEngine:
         if tokenized.n_fixed:
             self._take_turn()
             try:
-                self.room.remember(tokenized.token_ids[: tokenized.n_fixed])
+                self.contexts.remember(tokenized.token_ids[: tokenized.n_fixed])
             finally:
                 self._turn_of = 0
                 self._turn.release()
-
-    @cached_property
-    def softmax(self) -> LogSoftmax:
-        return LogSoftmax(self.weights)
-
-    def describe(self, token: int, top: Sequence[tuple[int, float]]) -> TokenLogprob:
-        """Return a token with its log-probability in the row that `softmax` has read."""
-
-        def record(token: int, logprob: float) -> TokenLogprob:
-            piece = self.weights.render_piece(token, special=True)
-            text = piece.decode("utf-8", "replace")
-            return TokenLogprob(token=text, bytes=tuple(piece), logprob=logprob)
-
-        (logprob,) = self.softmax.of([token])
-        alternatives = tuple(record(*each) for each in top)
-        return msgspec.structs.replace(record(token, logprob), top=alternatives)
-
-    def compile(self, constraint: Constraint | None) -> CompiledConstraint | None:
-        """Return a constraint made ready for this model.
-
-        Raises:
-            UsageError: it is no valid schema, expression or grammar.
-        """
-        if constraint is None:
-            return None
-        if self._compiler is None:
-            from llmtool.structured.compiler import ConstraintCompiler
-
-            self._compiler = ConstraintCompiler(self.weights)
-        return self._compiler.compile(constraint)
 
     def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
         """Answer requests together. See `Engine.stream`. Threads take turns.
@@ -303,7 +214,7 @@ class LocalEngine:
             try:
                 self._check_open()  # it may have been closed while this waited
                 self._live = live[0]
-                yield from serve(self, requests)
+                yield from serve(self.model, self.contexts, requests)
             finally:
                 self._live, self._turn_of = None, 0
                 self._turn.release()

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmtool.engine.llama.constrained_sampler import Binding
+from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.job import Run, Share
+from llmtool.engine.llama.loaded_model import LoadedModel
 from llmtool.engine.llama.sampler import Sampler
 from llmtool.engine.llama.slots import Sequences
 from llmtool.engine.llama.tokenizer import rejoin
 from llmtool.engine.reply import Reply
-from llmtool.engine.text_stream import ReasoningTags
 from llmtool.engine.types import (
     MAX_SEED,
     Event,
@@ -29,7 +30,7 @@ from llmtool.engine.types import (
 )
 
 if TYPE_CHECKING:
-    from llmtool.engine.llama.engine import LocalEngine
+    from llmtool.structured.compiler import CompiledConstraint
 
 
 class Generating:
@@ -44,14 +45,15 @@ class Generating:
 
     n_outputs = 1
 
-    def __init__(self, engine: LocalEngine, request: Request) -> None:
-        self.id, self.request, self.engine = request.id, request, engine
+    def __init__(self, model: LoadedModel, request: Request) -> None:
+        self.id, self.request, self._model = request.id, request, model
         self.cancellation = request.cancellation
         self.keeps = request.keep and request.n == 1
-        self.prompt = engine.tokenize(request.prompt)
-        self.ids, self.n_fixed = self.prompt.token_ids, self.prompt.n_fixed
-        self.max_tokens, _ = engine.fit(len(self.ids), request.sampling.max_tokens)
-        self.constraint = engine.compile(request.sampling.constraint)
+        prompt = model.tokenize(request.prompt)
+        self.ids, self.n_fixed = prompt.token_ids, prompt.n_fixed
+        self._in_thought = prompt.in_thought
+        self.max_tokens, _ = model.fit(len(self.ids), request.sampling.max_tokens)
+        self._constraint = model.compile(request.sampling.constraint)
         self.runs: list[Run] = []
         self.n_seq = 1 if request.n == 1 else 2
         self._choices: dict[Run, _Choice] = {}
@@ -75,8 +77,8 @@ class Generating:
         return self.request.n == 1 and not self.keeps
 
     def respell(self, held: Sequence[int]) -> None:
-        ids = rejoin(self.ids, held, self.engine.weights)
-        if len(ids) + self.max_tokens <= self.engine.info.n_ctx:
+        ids = rejoin(self.ids, held, self._model.weights)
+        if len(ids) + self.max_tokens <= self._model.n_ctx:
             self.ids = ids
 
     def start(self, sequences: Sequences, share: Share) -> None:
@@ -108,7 +110,8 @@ class Generating:
         if choice is None:
             yield from self._begin_all(run, rows[0])
             return
-        choice.sample(rows[0])
+        top = self._read_top(rows[0]) if choice.reports_logprobs else []
+        choice.sample(self.sequences.context, rows[0], top)
         yield from self._emit(choice, run)
 
     def stop(self) -> None:
@@ -128,10 +131,10 @@ class Generating:
         seed = self.request.sampling.seed
         if seed is None:
             seed = secrets.randbelow(MAX_SEED + 1)
-        self._waiting = [_Choice(self, i, (seed + i) % (MAX_SEED + 1)) for i in range(n)]
-        top = self._read_top(row)
+        self._waiting = [self._new_choice(i, (seed + i) % (MAX_SEED + 1)) for i in range(n)]
+        top = self._read_top(row)  # once for all: they share the row
         for choice in self._waiting:
-            choice.sample(row, top)
+            choice.sample(self.sequences.context, row, top if choice.reports_logprobs else [])
             choice.prefill_seconds = 0.0 if choice.index else time.perf_counter() - self._began
         if self._parked is not None:
             self.sequences.context.copy(prompt.seq, self._parked)
@@ -139,12 +142,23 @@ class Generating:
         yield from self._begin(self._waiting.pop(0), prompt.seq)
         yield from self.resume()
 
+    def _new_choice(self, index: int, seed: int) -> _Choice:
+        return _Choice(
+            self._model,
+            self.request,
+            index,
+            seed=seed,
+            max_tokens=self.max_tokens,
+            constraint=self._constraint,
+            in_thought=self._in_thought,
+        )
+
     def _read_top(self, row: int) -> list[tuple[int, float]]:
         k = self.request.sampling.logprobs
         if not k:
             return []
-        self.engine.softmax.read(self.sequences.context, row)
-        return self.engine.softmax.top(k)
+        self._model.softmax.read(self.sequences.context, row)
+        return self._model.softmax.top(k)
 
     def _begin(self, choice: _Choice, seq: int) -> Iterator[Event]:
         choice.began = time.perf_counter()
@@ -169,7 +183,7 @@ class Generating:
         self.sequences.release(self.max_tokens)
         self._end_if_done()
         choice.close()
-        yield from choice.finish(self._cached)
+        yield from choice.finish(len(self.ids), self._cached)
 
     def _end_if_done(self) -> None:
         if not self.runs and self._parked is None:
@@ -177,100 +191,104 @@ class Generating:
 
 
 class _Choice:
-    """One reply in the making."""
+    """One reply in progress."""
 
-    def __init__(self, job: Generating, index: int, seed: int) -> None:
-        request = job.request
-        self.job, self.index, self.seed = job, index, seed
+    def __init__(
+        self,
+        model: LoadedModel,
+        request: Request,
+        index: int,
+        *,
+        seed: int,
+        max_tokens: int,
+        constraint: CompiledConstraint | None,
+        in_thought: bool,
+    ) -> None:
+        self.index = index
         self.finish_reason: FinishReason | None = None
-        self.token, self.n_tokens = -1, 0
-        self.tokens: list[int] = []  # of a reply that is kept
+        self.token = -1
+        self.tokens: list[int] = []
         self.prefill_seconds = self.began = 0.0
+        self._model, self._id, self._seed, self._max_tokens = model, request.id, seed, max_tokens
+        self._wants_logprobs = bool(request.sampling.logprobs)
         self._logprob: TokenLogprob | None = None
-        self._sampler = Sampler(job.engine.weights, request.sampling, seed=seed)
+        self._sampler = Sampler(model.weights, request.sampling, seed=seed)
+        marks = model.reasoning_tags
         self._reply = Reply(
-            request.id,
-            index,
-            stop=request.sampling.stop,
-            marks=job.engine.marks,
-            in_thought=job.prompt.in_thought,
+            request.id, index, stop=request.sampling.stop, marks=marks, in_thought=in_thought
         )
-        self._binding = self._bind(job, marks=job.engine.marks)
-
-    def _bind(self, job: Generating, *, marks: ReasoningTags | None) -> Binding | None:
-        if job.constraint is None:
-            return None
-        # Who marks its answer, too, begins with one of the marks even if it does not think.
-        may_think = marks is not None and (job.request.prompt.thinking or bool(marks.answer))
-        return Binding(
-            job.constraint,
-            self._reply,
-            marks=marks if may_think else None,
-            weights=job.engine.weights,
-        )
+        self._binding = None
+        if constraint is not None:
+            # A model that tags its answer too begins with a tag even if it does not reason.
+            may_think = marks is not None and (request.prompt.thinking or bool(marks.answer))
+            self._binding = Binding(
+                constraint,
+                self._reply,
+                marks=marks if may_think else None,
+                weights=model.weights,
+            )
 
     def close(self) -> None:
         self._sampler.close()
         if self._binding is not None:
             self._binding.close()
 
-    def sample(self, row: int, top: list[tuple[int, float]] | None = None) -> None:
-        """Choose the next token from a row of logits."""
-        context, engine = self.job.sequences.context, self.job.engine
-        if self.job.request.sampling.logprobs and not self._reply.in_thought:
-            top = self.job._read_top(row) if top is None else top
+    @property
+    def reports_logprobs(self) -> bool:
+        """Whether the next token is reported with its alternatives."""
+        return self._wants_logprobs and not self._reply.in_thought
+
+    def sample(self, context: Context, row: int, top: list[tuple[int, float]]) -> None:
+        """Choose the next token from a row of logits; `top` are the alternatives to report."""
         if self._binding is None:
             self.token = self._sampler.sample(context, row)
         else:
             self.token = self._binding.draw(self._sampler, context, row)
-        self._logprob = engine.describe(self.token, top) if top else None
+        self._logprob = self._model.token_logprob(self.token, top) if top else None
 
     def push(self) -> Iterator[Event]:
-        """Take the chosen token into the reply."""
-        weights = self.job.engine.weights
+        """Append the chosen token to the reply."""
+        weights = self._model.weights
         if weights.is_end(self.token):
             self.finish_reason = "stop"
             return
-        self.n_tokens += 1
-        if self.job.keeps:
-            self.tokens.append(self.token)
+        self.tokens.append(self.token)
         if self._binding is not None:
             self._binding.accept(self.token)
-        mark = self.token in self.job.engine.mark_tokens
-        piece = (
-            weights.render_piece(self.token, special=True) if mark else weights.piece(self.token)
-        )
+        if self.token in self._model.reasoning_tag_tokens:
+            piece = weights.render_piece(self.token, special=True)
+        else:
+            piece = weights.piece(self.token)
         yield from self._with_logprob(self._reply.push(piece))
         if self._reply.stopped or (self._binding is not None and self._binding.finished):
             self.finish_reason = "stop"
-        elif self.n_tokens == self.job.max_tokens:
+        elif len(self.tokens) == self._max_tokens:
             self.finish_reason = "length"
 
-    def finish(self, cached_tokens: int) -> Iterator[Event]:
+    def finish(self, n_prompt: int, cached_tokens: int) -> Iterator[Event]:
         yield from self._reply.finish()
         assert self.finish_reason is not None
-        n = len(self.job.ids)
         yield Finished(
-            id=self.job.id,
+            id=self._id,
             choice=self.index,
             finish_reason=self.finish_reason,
             usage=Usage(
-                prompt_tokens=n,
-                cached_tokens=n if self.index else cached_tokens,
-                completion_tokens=self.n_tokens,
+                prompt_tokens=n_prompt,
+                cached_tokens=n_prompt if self.index else cached_tokens,
+                completion_tokens=len(self.tokens),
             ),
             timings=Timings(
                 prefill_seconds=self.prefill_seconds,
                 decode_seconds=time.perf_counter() - self.began,
                 first_token_at=self.began,
             ),
-            seed=self.seed,
+            seed=self._seed,
         )
 
     def _with_logprob(self, events: list[Token]) -> list[Token]:
         if self._logprob is None or self._reply.in_thought:
             return events
-        *others, last = events or [Token(self.job.id, self.index, "")]
+        *others, last = events or [Token(self._id, self.index, "")]
         if last.thought:
             return events
         return [*others, msgspec.structs.replace(last, logprob=self._logprob)]

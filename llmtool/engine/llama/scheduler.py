@@ -11,25 +11,25 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
+from llmtool.engine.llama.context_manager import ContextManager
 from llmtool.engine.llama.context_planner import need
 from llmtool.engine.llama.generation_job import Generating
 from llmtool.engine.llama.job import Job, Run, Share
+from llmtool.engine.llama.loaded_model import LoadedModel
 from llmtool.engine.llama.scoring_job import Scoring
-from llmtool.engine.llama.slots import Sequences, common_length
-from llmtool.engine.types import Event, Failed, Request, ScoreRequest, Scores
+from llmtool.engine.llama.slots import Sequences
+from llmtool.engine.types import Event, Failed, Request, ScoreRequest, Scores, common_prefix_length
 from llmtool.errors import Cancelled, InputError, LlmtoolError
-
-if TYPE_CHECKING:
-    from llmtool.engine.llama.engine import LocalEngine
 
 _MIN_SHARED = 16  # tokens; computing fewer alone saves nothing
 _IDLE_SECONDS = 0.02  # between two questions to a source that has nothing yet
 
 
 def serve(
-    engine: LocalEngine, requests: Iterable[Request | ScoreRequest | Failed | None]
+    model: LoadedModel,
+    contexts: ContextManager,
+    requests: Iterable[Request | ScoreRequest | Failed | None],
 ) -> Iterator[Event | Scores]:
     """Answer requests; one that cannot be served yields `Failed`, and the others go on.
 
@@ -37,7 +37,7 @@ def serve(
         Cancelled: a stop was asked for.
         EngineError: llama.cpp failed at a batch.
     """
-    scheduler = Scheduler(engine, requests)
+    scheduler = Scheduler(model, contexts, requests)
     try:
         yield from scheduler.run()
     finally:
@@ -45,12 +45,15 @@ def serve(
 
 
 class Scheduler:
-    """One stream of requests through an engine's context."""
+    """One stream of requests through the contexts of a model."""
 
     def __init__(
-        self, engine: LocalEngine, requests: Iterable[Request | ScoreRequest | Failed | None]
+        self,
+        model: LoadedModel,
+        contexts: ContextManager,
+        requests: Iterable[Request | ScoreRequest | Failed | None],
     ) -> None:
-        self._engine = engine
+        self._model, self._contexts = model, contexts
         self._source = iter(requests)
         self._exhausted = False
         self._waiting: deque[Job] = deque()
@@ -67,7 +70,7 @@ class Scheduler:
                 return
             elif not self._waiting:
                 time.sleep(_IDLE_SECONDS)
-            self._engine.cancellation.check()
+            self._model.cancellation.check()
 
     def stop(self) -> None:
         """Give back everything."""
@@ -75,11 +78,11 @@ class Scheduler:
             job.stop()
         self._jobs.clear()
         self._waiting.clear()
-        self._engine.room.leave()
+        self._contexts.leave()
 
     def _take_in(self) -> Iterator[Failed]:
         """Read requests ahead, as many as can run: to admit them at once, and to compare them."""
-        while not self._exhausted and self._n_waiting < max(2, self._engine.max_parallel):
+        while not self._exhausted and self._n_waiting < max(2, self._contexts.max_parallel):
             try:
                 request = next(self._source)
             except StopIteration:
@@ -92,9 +95,9 @@ class Scheduler:
                 continue
             try:
                 if isinstance(request, ScoreRequest):
-                    self._waiting.append(Scoring(self._engine, request))
+                    self._waiting.append(Scoring(self._model, request))
                 else:
-                    self._waiting.append(Generating(self._engine, request))
+                    self._waiting.append(Generating(self._model, request))
             except UnicodeEncodeError as exc:
                 error = InputError(f"the text is not Unicode that can be encoded: {exc.reason}")
                 error.__cause__ = exc
@@ -136,10 +139,10 @@ class Scheduler:
 
     def _try_to_start(self, job: Job) -> bool:
         """Start a job if there is room; False while it has to wait for others to end."""
-        engine = self._engine
+        contexts = self._contexts
         if self._jobs:
-            sequences = engine.room.sequences
-            if sequences is None or len(self._jobs) >= engine.max_parallel:
+            sequences = contexts.sequences
+            if sequences is None or len(self._jobs) >= contexts.max_parallel:
                 return False
             if sequences.context.apart and not job.may_stand_apart:
                 return False
@@ -148,11 +151,11 @@ class Scheduler:
             if self._backlog >= sequences.context.n_batch:
                 return False
         else:
-            sequences = engine.room.make(list(self._waiting), is_all=self._exhausted)
+            sequences = contexts.make(list(self._waiting), is_all=self._exhausted)
             if job.keeps:
-                engine.room.recall(job.ids[: job.n_fixed])
+                contexts.recall(job.ids[: job.n_fixed])
                 job.respell(sequences.spoken)  # which may make it longer
-                sequences = engine.room.make(list(self._waiting), is_all=self._exhausted)
+                sequences = contexts.make(list(self._waiting), is_all=self._exhausted)
         needed = need(job)
         if sequences.n_idle < job.n_seq or sequences.context.n_ctx_seq < needed:
             return False
@@ -183,12 +186,12 @@ class Scheduler:
             sequences.n_kept = len(old)
         if not wanted or wanted == old:
             return Share(len(wanted), len(wanted), began)
-        kept = common_length([old, wanted])
+        kept = common_prefix_length([old, wanted])
         if kept < len(old) and self._jobs:
             return None
         if sequences.n_free + len(old) - kept < need(job) - kept:
             return None if self._jobs else Share(0, 0, began)
-        cached = self._engine.room.fill_prefix(wanted, n_fixed=job.n_fixed, keep=job.keeps)
+        cached = self._contexts.fill_prefix(wanted, n_fixed=job.n_fixed, keep=job.keeps)
         return Share(len(wanted), cached, began)
 
     def _find_prefix(self, sequences: Sequences, job: Job) -> tuple[int, ...]:
@@ -198,13 +201,13 @@ class Scheduler:
             return ids[:-1]  # one token is left to compute
         best = old if len(old) < len(ids) and ids[: len(old)] == old else ()
         group = [each.ids[:-1] for each in self._waiting]
-        common = common_length(group) if len(group) > 1 else 0
+        common = common_prefix_length(group) if len(group) > 1 else 0
         common = max(common, min(job.n_fixed, len(ids) - 1))
         return ids[:common] if common - len(best) >= _MIN_SHARED else best
 
     def _step(self) -> Iterator[Event | Scores]:
         """Decode one batch and hand its rows to the jobs."""
-        sequences = self._engine.room.sequences
+        sequences = self._contexts.sequences
         assert sequences is not None
         context = sequences.context
         if context.apart:
@@ -255,7 +258,7 @@ class Scheduler:
 
     def _raise_if_stopped(self, exc: LlmtoolError) -> None:
         """Raise a `Cancelled` that concerns the whole stream."""
-        if isinstance(exc, Cancelled) and self._engine.cancellation.cancelled:
+        if isinstance(exc, Cancelled) and self._model.cancellation.cancelled:
             raise exc
 
     def _forget_done(self) -> None:

@@ -10,15 +10,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from llmtool.engine.llama.job import Run, Share
+from llmtool.engine.llama.loaded_model import LoadedModel
 from llmtool.engine.llama.slots import Sequences
 from llmtool.engine.types import ScoreRequest, Scores, Timings, Usage
 from llmtool.errors import UsageError
-
-if TYPE_CHECKING:
-    from llmtool.engine.llama.engine import LocalEngine
 
 MAX_BRANCHES = 16  # sequences of one request at a time; more candidates take turns
 
@@ -81,18 +78,18 @@ class Scoring:
     n_outputs = 64
     keeps = False
 
-    def __init__(self, engine: LocalEngine, request: ScoreRequest) -> None:
-        self.id, self.request, self.engine = request.id, request, engine
+    def __init__(self, model: LoadedModel, request: ScoreRequest) -> None:
+        self.id, self.request, self._model = request.id, request, model
         self.cancellation = request.cancellation
-        prompt = engine.tokenize(request.prompt)
+        prompt = model.tokenize(request.prompt)
         self.ids, self.n_fixed = prompt.token_ids, prompt.n_fixed
-        self._candidates = [engine.tokenize_continuation(text) for text in request.candidates]
+        self._candidates = [model.tokenize_continuation(text) for text in request.candidates]
         if not all(self._candidates):
             raise UsageError("a candidate is empty: there is nothing to score")
         self._groups = self._make_groups()
         self._roots = [make_tree(group, end=request.end) for group in self._groups]
         self.n_cells = max(root.n_tokens for root in self._roots)
-        engine.fit(len(self.ids), max(map(len, self._candidates)))
+        model.fit(len(self.ids), max(map(len, self._candidates)))
         n_branches = max(root.n_branches for root in self._roots)
         self.n_seq = n_branches + (len(self._roots) > 1)
         self.runs: list[Run] = []
@@ -196,14 +193,14 @@ class Scoring:
 
     def _read(self, nodes: Sequence[Node], row: int) -> None:
         """Take the probabilities of all that may follow nodes which share one row."""
-        softmax = self.engine.softmax
+        softmax = self._model.softmax
         softmax.read(self.sequences.context, row)
         for node in nodes:
             children = list(node.children.values())
             for child, logprob in zip(children, softmax.of(node.children), strict=True):
                 child.logprob = logprob
             if node.ends:
-                ends = softmax.of(self.engine.weights.end_tokens)
+                ends = softmax.of(self._model.weights.end_tokens)
                 total = math.fsum(map(math.exp, ends))
                 node.logprob_of_end = math.log(total) if total else -math.inf
 

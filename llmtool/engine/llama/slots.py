@@ -10,6 +10,7 @@ import ctypes
 from collections.abc import Sequence
 
 from llmtool.engine.llama.context import Context
+from llmtool.engine.types import common_prefix_length
 
 
 class Sequences:
@@ -70,7 +71,7 @@ class Sequences:
 
         Where the memory keeps whole states only, it goes back to the last checkpoint within.
         """
-        length = common_length([self.prefix, prefix])
+        length = common_prefix_length([self.prefix, prefix])
         if length < len(self.prefix):
             while self._checkpoints and self._checkpoints[-1][0] > length:
                 self._forget_checkpoint(last=True)
@@ -196,17 +197,3 @@ class Sequences:
     def _set(self, prefix: tuple[int, ...]) -> None:
         self._reserved += len(prefix) - len(self.prefix)
         self.prefix = self.spoken = prefix
-
-
-def common_length(sequences: Sequence[tuple[int, ...]]) -> int:
-    """Return how many first items all sequences share.
-
-    Example:
-        >>> common_length([(1, 2, 3), (1, 2, 4), (1, 2)])
-        2
-    """
-    shortest, longest = min(sequences), max(sequences)
-    for i, item in enumerate(shortest):
-        if i >= len(longest) or item != longest[i]:
-            return i
-    return len(shortest)

@@ -10,8 +10,7 @@ import msgspec
 from llmtool.engine.llama.chat_template import ChatPrompt
 from llmtool.engine.llama.interrupts import run_cancellable
 from llmtool.engine.llama.model import LlamaModel
-from llmtool.engine.llama.slots import common_length
-from llmtool.engine.types import Cancellation, Prompt, Tokenized
+from llmtool.engine.types import Cancellation, Prompt, Tokenized, common_prefix_length
 from llmtool.errors import ContextOverflow, InputError
 
 _LARGE_TEXT = 1 << 16  # bytes; smaller texts are tokenised within milliseconds
@@ -78,7 +77,7 @@ class PromptTokens:
             return 0
         if self._probe is None or self._probe[0] != other:  # a batch has one probe
             self._probe = other, self.chat_prompt.tokenize(other).token_ids
-        n = common_length([ids, self._probe[1]])
+        n = common_prefix_length([ids, self._probe[1]])
         return n if n >= _MIN_FIXED else 0
 
     def _tokenize_large(self, prompt: Prompt, texts: list[str]) -> Tokenized:
@@ -107,7 +106,7 @@ def rejoin(ids: Sequence[int], held: Sequence[int], weights: LlamaModel) -> tupl
     """
     ids, held = tuple(ids), tuple(held)
     while True:
-        at = common_length([ids, held])
+        at = common_prefix_length([ids, held])
         stop = at
         while stop < len(held) and weights.kind(held[stop]) == "ordinary":
             stop += 1

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmtool.engine.llama.slots import common_length
-from llmtool.engine.types import Message, Prompt, Token
+from llmtool.engine.types import Message, Prompt, Token, common_prefix_length
 from llmtool.errors import ContextOverflow, EngineError, OutputValidationError, UsageError
 from llmtool.sessions.store import timestamp
 from llmtool.sessions.types import Attachment, Session, Turn
@@ -162,7 +161,7 @@ class Answering:
         engine = self.tools.engine
         others = ("x", ":")
         prompts = [Prompt(messages=(*before, Message("user", other))) for other in others]
-        return common_length([engine.tokenize(prompt).token_ids for prompt in prompts])
+        return common_prefix_length([engine.tokenize(prompt).token_ids for prompt in prompts])
 
     def remember(self, session: Session) -> None:
         """Put what the model has computed of a session on disk, if it was in use here.

@@ -190,14 +190,14 @@ def check_models(folders: Folders, settings: Settings, references: Sequence[str]
 
 def run(box: Toolbox, plan: Plan, folders: Folders, *, cached: bool) -> Iterator[Outcome]:
     """Yield the outcomes of a plan; a terminal on stderr is told how far it is."""
+    from llmtool import files
     from llmtool.cli.terminal import console
-    from llmtool.engine.llama.prompt_cache.key import identify
     from llmtool.evals import run_tests
     from llmtool.evals.reply_cache import FOLDER, ReplyCache
 
     cache = None
     if cached:
-        model = [identify(path) for path in box.find_model().parts]
+        model = [files.identify(path) for path in box.find_model().parts]
         cache = ReplyCache(folders.cache / FOLDER, model=model)
 
     def progress(done: int, total: int) -> None:

@@ -7,11 +7,11 @@ from array import array
 from collections.abc import Sequence
 from pathlib import Path
 
+from llmtool import files
 from llmtool.engine.llama.bindings import library_version
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.model import LlamaModel
-from llmtool.engine.llama.prompt_cache.key import identify, make_key
-from llmtool.engine.llama.prompt_cache.store import PrefixCache
+from llmtool.engine.llama.prompt_cache.store import PrefixCache, make_key
 
 _SIZE = struct.Struct("<Q")  # of the tokens before a state, in bytes
 
@@ -36,7 +36,7 @@ class PrefixStates:
         params: dict[str, str | int],
     ) -> None:
         self._cache = None if folder is None else PrefixCache(folder, limit_bytes=limit_bytes)
-        self._model = [identify(part) for part in parts]
+        self._model = [files.identify(part) for part in parts]
         self._name = weights.path.stem
         self._params = params
 

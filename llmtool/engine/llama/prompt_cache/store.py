@@ -207,6 +207,30 @@ class PrefixCache:
         return found
 
 
+def make_key(
+    *,
+    model: Sequence[files.FileIdentity],
+    build: str,
+    params: Mapping[str, str | int | float | bool | None],
+    tokens: Sequence[int],
+) -> str:
+    """Return the key of a prefix: SHA-256, in hex, over all that its state depends on, as JSON.
+
+    Args:
+        model: the identity of each of its files.
+        build: of llama.cpp.
+        params: of the context, those that change the state; their order does not matter.
+
+    Example:
+        >>> make_key(model=[("/m", 9, 8, 7)], build="b1", params={"n": 1}, tokens=[1, 2])[:8]
+        '55b04c6c'
+    """
+    import hashlib
+
+    parts = [list(model), build, sorted(params.items()), list(tokens)]
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
 def _hex(key: str | bytes) -> str:
     name = key if isinstance(key, str) else key.hex()
     if not _is_key(name):

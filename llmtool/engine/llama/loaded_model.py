@@ -1,0 +1,151 @@
+"""A model in memory, and what all requests to it share: tokens, limits, constraints, softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from llmtool.engine.llama.context_planner import CTX_STEP, round_up
+from llmtool.engine.llama.logprobs import LogSoftmax
+from llmtool.engine.llama.model import LlamaModel
+from llmtool.engine.llama.tokenizer import PromptTokens
+from llmtool.engine.text_stream import ReasoningTags
+from llmtool.engine.types import (
+    DEFAULT_MAX_TOKENS,
+    Cancellation,
+    OnProgress,
+    Prompt,
+    Tokenized,
+    TokenLogprob,
+)
+from llmtool.errors import ContextOverflow, ModelUnreadable
+from llmtool.structured.constraint import Constraint
+
+if TYPE_CHECKING:
+    from llmtool.structured.compiler import CompiledConstraint, ConstraintCompiler
+
+
+class LoadedModel:
+    """A loaded model: its weights, tokenizer, reasoning tags, constraint compiler and limits.
+
+    Args:
+        path: the model file, already checked.
+        n_ctx: tokens that one request may use; None is the length the model was trained with.
+        n_gpu_layers: layers on the GPU; -1 is all of them.
+        cancellation: stops loading, and tokenizing long texts.
+        on_progress: called with (done, 1.0) while tensors are loaded.
+
+    Raises:
+        ModelUnreadable: llama.cpp rejects the file, or the model is an encoder.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        n_ctx: int | None,
+        n_gpu_layers: int,
+        cancellation: Cancellation,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        self.cancellation = cancellation
+        self.weights = LlamaModel(
+            path, n_gpu_layers=n_gpu_layers, cancellation=cancellation, on_progress=on_progress
+        )
+        if self.weights.is_encoder:
+            self.weights.close()
+            raise ModelUnreadable(
+                f"{path}: an encoder model, which cannot write text (use a text generation model)"
+            )
+        self._n_ctx_option = n_ctx
+        self.n_ctx = n_ctx or self.weights.n_ctx_train
+        self._tokenizer = PromptTokens(self.weights, n_ctx=self.n_ctx, cancellation=cancellation)
+        self._compiler: ConstraintCompiler | None = None
+
+    def close(self) -> None:
+        """Free the model; nothing may use it afterwards."""
+        if "softmax" in self.__dict__:
+            self.softmax.close()
+        self.weights.close()
+
+    def tokenize(self, prompt: Prompt) -> Tokenized:
+        """Return the prompt as the model sees it. See `PromptTokens.tokenize`."""
+        return self._tokenizer.tokenize(prompt)
+
+    def tokenize_continuation(self, text: str) -> tuple[int, ...]:
+        """Return the ids of text that continues a prompt; shape (n_tokens,)."""
+        return self._tokenizer.continuation(text)
+
+    @property
+    def reasoning_tags(self) -> ReasoningTags | None:
+        """The tags around the model's reasoning, or None if its chat template has none."""
+        return self._tokenizer.chat_prompt.marks
+
+    @cached_property
+    def reasoning_tag_tokens(self) -> frozenset[int]:
+        """The control tokens in the reasoning tags; a reply needs their text to find the tags."""
+        text = "".join(self.reasoning_tags or ())
+        ids = self.weights.tokenize(text.encode(), add_special=False, parse_special=True)
+        return frozenset(t for t in ids if self.weights.kind(t) == "control")
+
+    def fit(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
+        """Return (max_tokens, n_ctx) for a prompt of `n_prompt` tokens.
+
+        Raises:
+            ContextOverflow: prompt and reply do not fit; nothing is shortened.
+        """
+        needed = n_prompt + (max_tokens or 1)
+        if needed > self.n_ctx:
+            raise ContextOverflow(
+                self._describe_overflow(n_prompt, max_tokens), needed=needed, available=self.n_ctx
+            )
+        reply = max_tokens or min(DEFAULT_MAX_TOKENS, self.n_ctx - n_prompt)
+        n_ctx = min(round_up(n_prompt + reply), max(self.n_ctx, CTX_STEP))
+        return reply, self._n_ctx_option or n_ctx
+
+    def _describe_overflow(self, n_prompt: int, max_tokens: int | None) -> str:
+        reply = f" and {max_tokens} for the reply" if max_tokens else " and room for a reply"
+        if self.n_ctx < self.weights.n_ctx_train:
+            advice = f"raise --ctx-size, up to {self.weights.n_ctx_train} for this model"
+        elif max_tokens and n_prompt < self.n_ctx:
+            advice = f"lower --max-tokens to {self.n_ctx - n_prompt} or less, or shorten the input"
+        else:
+            advice = "shorten the input, or use a model with a longer context"
+        return f"the input needs {n_prompt} tokens{reply}, {self.n_ctx} are available: {advice}"
+
+    @cached_property
+    def softmax(self) -> LogSoftmax:
+        return LogSoftmax(self.weights)
+
+    def token_logprob(self, token: int, top: Sequence[tuple[int, float]]) -> TokenLogprob:
+        """Return a token with its log-probability in the row that `softmax` has read.
+
+        `top` are the alternatives to report with it: (token, log-probability) pairs.
+        """
+
+        def record(token: int, logprob: float) -> TokenLogprob:
+            piece = self.weights.render_piece(token, special=True)
+            text = piece.decode("utf-8", "replace")
+            return TokenLogprob(token=text, bytes=tuple(piece), logprob=logprob)
+
+        (logprob,) = self.softmax.of([token])
+        alternatives = tuple(record(*each) for each in top)
+        return msgspec.structs.replace(record(token, logprob), top=alternatives)
+
+    def compile(self, constraint: Constraint | None) -> CompiledConstraint | None:
+        """Return a constraint compiled for this model's vocabulary.
+
+        Raises:
+            UsageError: the schema, expression or grammar is not valid.
+        """
+        if constraint is None:
+            return None
+        if self._compiler is None:
+            from llmtool.structured.compiler import ConstraintCompiler
+
+            self._compiler = ConstraintCompiler(self.weights)
+        return self._compiler.compile(constraint)
