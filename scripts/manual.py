@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import typer
 
-from llmtool import __version__
-from llmtool.cli.app import COMMANDS, app, load_command
+from llmtool._version import __version__
+from llmtool.cli.app import COMMANDS, app, load_command, root_command
 from llmtool.cli.framework.completion import script
 from llmtool.cli.framework.default_group import DefaultGroup
 from llmtool.config import Settings
@@ -91,7 +91,7 @@ def outputs() -> Iterator[tuple[Path, str]]:
     """Yield every generated file with what belongs in it."""
     commands = all_commands()
     for shell in SHELLS:
-        yield ROOT / "completions" / f"llmtool.{shell}", script(shell)
+        yield ROOT / "completions" / f"llmtool.{shell}", script(shell, root_command())
     yield ROOT / "docs" / "commands.md", commands_page(commands)
     for command in commands:
         page = command.name.replace(" ", "-") + ".1"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from llmtool.cli.app import root_command
 from llmtool.cli.framework.completion import walk
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,6 +45,7 @@ ROOMS = [
     "files",
     "sizes",
     "errors",
+    "_version",
 ]
 ONE_IMPORTER = {
     "llama_cpp": "engine/llama/bindings.py",
@@ -244,7 +246,7 @@ def modules_after(*args: str) -> set[str]:
     return {module.split(".")[0] for module in done.stderr.split()}
 
 
-COMMANDS = [" ".join(command.words) for command in walk()]
+COMMANDS = [" ".join(command.words) for command in walk(root_command())]
 
 
 @pytest.mark.parametrize(

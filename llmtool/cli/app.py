@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from llmtool import __version__
+from llmtool._version import __version__
 from llmtool.cli.framework.app_factory import Group, new_app
 from llmtool.cli.framework.help import lay_out
 from llmtool.errors import Cancelled, ExitCode, LlmtoolError
@@ -47,7 +47,6 @@ MODULES = {
     "sessions": "commands.sessions.command",
     "models": "commands.models.command",
     "bench": "commands.bench.command",
-    "completions": "framework.completion",
 }
 
 
@@ -98,6 +97,11 @@ def root(
 ) -> None: ...
 
 
+def root_command() -> Any:
+    """Return the command group that holds all commands."""
+    return typer.main.get_command(app)
+
+
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
     from llmtool.cli.terminal import console, signals
@@ -108,10 +112,7 @@ def main() -> NoReturn:
         _log_to_stderr()
     code: int = ExitCode.ERROR
     try:
-        code = (
-            lay_out(typer.main.get_command(app)).main(prog_name="llmtool", standalone_mode=False)
-            or 0
-        )
+        code = lay_out(root_command()).main(prog_name="llmtool", standalone_mode=False) or 0
         console.finish()
     except typer.Exit as exc:
         code = exc.exit_code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from llmtool.cli.app import root_command
 from llmtool.cli.framework.completion import walk
 
 LABELS = ("-l", "good,bad")
@@ -106,7 +107,7 @@ def names_of_all() -> set[str]:
     """Return the words of every command that there is; that of a default verb is its group's."""
     return {
         " ".join(each.words)
-        for each in walk()
+        for each in walk(root_command())
         if each.words and (not each.subcommands or len(each.flags) > 1)  # a bare group has --help
     }
 

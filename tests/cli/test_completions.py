@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from llmtool.cli.app import root_command
 from llmtool.cli.framework.completion import script
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "completions"
@@ -16,7 +17,7 @@ FOLDER = Path(__file__).resolve().parent.parent.parent / "completions"
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_scripts_in_the_repository_are_current(shell: str) -> None:
     written = (FOLDER / f"llmtool.{shell}").read_text()
-    assert written == script(shell), (
+    assert written == script(shell, root_command()), (
         f"run: llmtool completions {shell} > completions/llmtool.{shell}"
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from llmtool.cli.app import COMMANDS, app, load_command
+from llmtool.cli.app import COMMANDS, app, load_command, root_command
 from llmtool.cli.framework.completion import walk
 from llmtool.cli.framework.default_group import DEFAULT
 
@@ -36,7 +36,7 @@ def options() -> Iterator[tuple[str, Any]]:
 
 def test_all_commands_are_walked() -> None:
     """The walk that the completions are made of sees the same commands."""
-    walked = {" ".join(command.words) or "llmtool" for command in walk()}
+    walked = {" ".join(command.words) or "llmtool" for command in walk(root_command())}
     assert walked == {name for name, _ in commands() if not name.endswith(f" {DEFAULT}")}
     assert len(walked) > 40
 

@@ -1,46 +1,17 @@
-"""`llmtool completions SHELL`: static scripts, made from the commands themselves.
+"""Completion scripts for bash, zsh and fish, generated from the commands.
 
-Static, because a shell that starts Python at every TAB is slow; what they complete beyond names is
-left to the shell (files).
+The scripts are static, because a shell that starts Python at every TAB is slow. They complete
+names and choices; the shell completes files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import Enum
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import typer
-
-from llmtool.cli.framework.app_factory import HELP, new_app
 from llmtool.cli.framework.default_group import DEFAULT, DefaultGroup
 
-app = new_app()
-
 HEADER = "# llmtool completion for {shell}, made by `llmtool completions {shell}`."
-
-
-class Shell(Enum):
-    bash = "bash"
-    zsh = "zsh"
-    fish = "fish"
-
-
-@app.command(
-    "completions",
-    context_settings=HELP,
-    epilog="""Examples:
-
-\b
-  llmtool completions bash >~/.local/share/bash-completion/completions/llmtool""",
-)
-def completions(
-    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
-) -> None:
-    """Print the completion script of a shell."""
-    from llmtool.cli.terminal import console
-
-    console.stdout.write(script(shell.value))
 
 
 class Flag(NamedTuple):
@@ -62,24 +33,21 @@ class Command(NamedTuple):
     subcommands: tuple[str, ...]
 
 
-def script(shell: str) -> str:
-    """Return the script of a shell, ending in a newline."""
-    commands = list(walk())
+def script(shell: str, root: Any) -> str:
+    """Return the completion script of a shell for the command group `root`."""
+    commands = list(walk(root))
     lines = {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](commands)
     at = 1 if shell == "zsh" else 0  # zsh reads its first line
     lines.insert(at, HEADER.format(shell=shell))
     return "\n".join(lines) + "\n"
 
 
-def walk() -> Iterator[Command]:
-    """Yield every command, the root first."""
-    from llmtool.cli.app import COMMANDS, load_command
-    from llmtool.cli.app import app as root
-
-    group = typer.main.get_command(root)
-    yield _describe((), group, tuple(COMMANDS), "")
-    for name, summary in COMMANDS.items():
-        command = load_command(name)
+def walk(root: Any) -> Iterator[Command]:
+    """Yield the command group `root`, its commands and their subcommands."""
+    summaries = root.summaries(None)
+    yield _describe((), root, tuple(name for name, _ in summaries), "")
+    for name, summary in summaries:
+        command = root.get_command(None, name)
         children = dict(getattr(command, "commands", {}))
         if isinstance(command, DefaultGroup):
             command = children.pop(DEFAULT)
