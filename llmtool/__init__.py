@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from llmtool._version import __version__
 from llmtool.functions import (
     aclassify,
     agenerate,
@@ -37,8 +38,6 @@ from llmtool.functions import (
     write_code,
     write_tests,
 )
-
-__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from llmtool.engine.types import Token, TokenLogprob
@@ -75,6 +74,7 @@ __all__ = [
     "Toolbox",
     "Translation",
     "Turn",
+    "__version__",
     "aclassify",
     "agenerate",
     "arun",
@@ -136,4 +136,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return __all__

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from llmtool import __version__, machine
+from llmtool import machine
+from llmtool._version import __version__
 from llmtool.config import Folders, Settings
 from llmtool.engine.llama import devices
 from llmtool.engine.llama.bindings import library_version

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import typer
 
-from llmtool import __version__
+from llmtool._version import __version__
 from llmtool.cli.app import COMMANDS, app, load_command, root_command
 from llmtool.cli.framework.completion import script
 from llmtool.cli.framework.default_group import DefaultGroup

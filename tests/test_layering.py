@@ -45,6 +45,7 @@ ROOMS = [
     "files",
     "sizes",
     "errors",
+    "_version",
 ]
 ONE_IMPORTER = {
     "llama_cpp": "engine/llama/bindings.py",

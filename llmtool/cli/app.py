@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from llmtool import __version__
+from llmtool._version import __version__
 from llmtool.cli.framework.app_factory import Group, new_app
 from llmtool.cli.framework.help import lay_out
 from llmtool.errors import Cancelled, ExitCode, LlmtoolError

@@ -59,13 +59,13 @@ class ScriptedEngine:
         replies: str | Sequence[str] | Callable[[str], str] = "",
         *,
         n_ctx: int = 4096,
-        marks: ReasoningTags | None = None,
+        reasoning_tags: ReasoningTags | None = None,
         scores: Callable[[str, str], float] | None = None,
         cancellation: Cancellation | None = None,
     ) -> None:
         self._replies = replies
         self._n_ctx = n_ctx
-        self._marks = marks
+        self._reasoning_tags = reasoning_tags
         self._scores = scores
         self._served = 0
         self.cancellation = cancellation or Cancellation()
@@ -139,7 +139,7 @@ class ScriptedEngine:
         max_tokens, _ = self.fit(len(prompt.token_ids), request.sampling.max_tokens)
         for choice in range(request.n):
             words = _WORD.findall(self._next_reply(prompt.text))
-            reply = Reply(request.id, choice, stop=request.sampling.stop, marks=self._marks)
+            reply = Reply(request.id, choice, stop=request.sampling.stop, tags=self._reasoning_tags)
             used = 0
             for word in words[:max_tokens]:
                 self.cancellation.check()

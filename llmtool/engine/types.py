@@ -103,7 +103,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
     Exactly one of `messages` and `text` is given. With a `suffix`, `text` is what stands before a
     gap and `suffix` what stands after it: the reply fills the gap. `prefill` is the beginning of
-    the reply, which the model continues. `thinking` turns a thinking model's thought on or off
+    the reply, which the model continues. `thinking` turns a model's reasoning on or off
     where its chat template can do that. `probe` are the messages, or `probe_text` the text, as they
     would be for another input: where the two begin alike, the prompt is worth keeping in the prefix
     cache. `n_fixed` says so outright: the prompt's first tokens that are worth it. `languages` are
@@ -196,14 +196,14 @@ class TokenLogprob(msgspec.Struct, frozen=True, kw_only=True):
 class Token(msgspec.Struct, frozen=True):
     """A piece of reply text, which may be empty while a character or a stop string is undecided.
 
-    `thought` marks a thinking model's thought, which is no part of the answer. `logprob` is there
-    where it was asked for: every token of the answer then comes with one event.
+    `reasoning` says that the text is reasoning and not part of the answer. `logprob` is present
+    where it was requested: every token of the answer then comes with one event.
     """
 
     id: int
     choice: int
     text: str
-    thought: bool = False
+    reasoning: bool = False
     logprob: TokenLogprob | None = None
 
 
@@ -270,7 +270,7 @@ class Tokenized(msgspec.Struct, frozen=True, kw_only=True):
 
     text: str
     token_ids: tuple[int, ...]
-    in_thought: bool = False
+    in_reasoning: bool = False
     n_fixed: int = 0
 
 

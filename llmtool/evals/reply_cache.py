@@ -15,7 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from llmtool import __version__, files
+from llmtool import files
+from llmtool._version import __version__
 from llmtool.errors import OutputError
 from llmtool.evals.answers import Answer
 from llmtool.evals.plan import hash_of

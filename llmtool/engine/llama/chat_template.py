@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from llmtool.engine.text_stream import ReasoningTags, thought_marks
+from llmtool.engine.text_stream import find_reasoning_tags
 from llmtool.engine.types import GapTokens, Prompt, Tokenized, TokenKind
 from llmtool.errors import TemplateError, UsageError
 
@@ -58,7 +58,7 @@ class ChatPrompt:
         self._source = chat_template
         self._compiled: Template | None = None
         self._structural: dict[int, str] = {}
-        self.marks: ReasoningTags | None = thought_marks(chat_template or "")
+        self.reasoning_tags = find_reasoning_tags(chat_template or "")
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
         """Return the rendered prompt and its ids.
@@ -83,8 +83,8 @@ class ChatPrompt:
 
         text, ids = self._encode_safely([*contents, prompt.prefill], encode, allowed)
         head = text[: len(text) - len(prompt.prefill)].rstrip()
-        opened = self.marks is not None and head.endswith(self.marks.start)
-        return Tokenized(text=text, token_ids=tuple(ids), in_thought=opened)
+        opened = self.reasoning_tags is not None and head.endswith(self.reasoning_tags.start)
+        return Tokenized(text=text, token_ids=tuple(ids), in_reasoning=opened)
 
     def _tokenize_text(self, prompt: Prompt) -> Tokenized:
         text = prompt.text

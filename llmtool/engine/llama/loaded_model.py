@@ -83,7 +83,7 @@ class LoadedModel:
     @property
     def reasoning_tags(self) -> ReasoningTags | None:
         """The tags around the model's reasoning, or None if its chat template has none."""
-        return self._tokenizer.chat_prompt.marks
+        return self._tokenizer.chat_prompt.reasoning_tags
 
     @cached_property
     def reasoning_tag_tokens(self) -> frozenset[int]:

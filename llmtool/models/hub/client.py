@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
-from llmtool import __version__
+from llmtool._version import __version__
 from llmtool.errors import DownloadError, ModelNotFound, UsageError
 from llmtool.models.hub import cache
 from llmtool.models.hub.callbacks import OnNote, Patience, never, no_note

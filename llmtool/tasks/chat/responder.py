@@ -197,7 +197,7 @@ def answered(turn: Turn, result: Generation) -> Turn:
     return msgspec.structs.replace(
         turn,
         reply=choice.text,
-        thought=choice.thought or "",
+        reasoning=choice.reasoning or "",
         finish_reason=choice.finish_reason,
         model=result.model,
         seed=choice.seed,
@@ -216,19 +216,19 @@ class Pieces:
     def __init__(self, turn: Turn, *, model: str) -> None:
         self._turn, self._model, self._began = turn, model, time.perf_counter()
         self._text: list[str] = []
-        self._thought: list[str] = []
+        self._reasoning: list[str] = []
 
     def take(self, token: Token) -> None:
-        (self._thought if token.thought else self._text).append(token.text)
+        (self._reasoning if token.reasoning else self._text).append(token.text)
 
     def interrupted(self) -> Turn:
         return msgspec.structs.replace(
             self._turn,
             reply="".join(self._text).rstrip(),
-            thought="".join(self._thought),
+            reasoning="".join(self._reasoning),
             finish_reason="interrupted",
             model=self._model,
-            completion_tokens=len(self._text) + len(self._thought),
+            completion_tokens=len(self._text) + len(self._reasoning),
             seconds=round(time.perf_counter() - self._began, 3),
             created_at=timestamp(),
         )

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from llmtool import __version__, bench, machine
+from llmtool import bench, machine
+from llmtool._version import __version__
 from llmtool.cli.render import tables
 from llmtool.cli.terminal import console, signals
 from llmtool.engine.llama import devices

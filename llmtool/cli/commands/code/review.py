@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from llmtool import __version__
+from llmtool._version import __version__
 from llmtool.cli import bootstrap
 from llmtool.cli.commands.code.options import ReportGroup, TellGroup
 from llmtool.cli.options import groups as g
