@@ -15,6 +15,8 @@ import typer
 from llmtool._version import __version__
 from llmtool.cli.framework.app_factory import Group, new_app
 from llmtool.cli.framework.help import lay_out
+from llmtool.cli.terminal.console import BrokenPipe, Console, ensure_std_fds
+from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.errors import Cancelled, ExitCode, LlmtoolError
 
 # The summary of each command, so that --help imports none of them. A test compares the two.
@@ -105,8 +107,6 @@ def root_command() -> Any:
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
-    from llmtool.cli.terminal.console import BrokenPipe, Console, ensure_std_fds
-    from llmtool.cli.terminal.interrupts import Interrupts
     from llmtool.cli.terminal.signals import end_by_signal
 
     console = Console(Interrupts(), closed=ensure_std_fds())

@@ -27,7 +27,7 @@ from llmtool.batch.writers import (
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import result as show
 from llmtool.cli.render.batch import END, Rows, Tally
-from llmtool.cli.terminal import console, signals
+from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check, refuse_read
 from llmtool.engine.types import Failed, Request, ScoreRequest
 from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
@@ -74,6 +74,7 @@ def refuse(batch: g.BatchGroup) -> None:
 
 
 def open_reader(
+    console: Console,
     batch: g.BatchGroup,
     source: g.SourceGroup,
     view: g.PrintGroup,
@@ -103,9 +104,9 @@ def open_reader(
         raise UsageError(
             f"-n {n} with --each {format} needs --jsonl: a line of text holds one reply"
         )
-    if not source.file and (source.no_stdin or console.STDIN in console.closed):
+    if not source.file and (source.no_stdin or console.stdin_is_closed):
         raise UsageError("no records: name files with -f, or give them on standard input")
-    if not source.file and console.is_terminal(console.STDIN):
+    if not source.file and console.stdin_is_terminal:
         raise UsageError("no records: name files with -f, or pipe them in")
     reader = Reader(format, source.file or (), errors=source.errors.value)
     if view.output is not None and reader.reads(view.output):
@@ -118,7 +119,7 @@ def open_reader(
             told = {"resume": batch.resume, "overwrite": batch.overwrite}
             look(Path(view.output), _format_of(batch, view), **told)
     for _ in reader.read_header():
-        with signals.interruptible():
+        with console.interrupts.interruptible():
             time.sleep(_POLL_SECONDS)
     if format == "csv":
         check_field(batch.field, reader.columns)
@@ -126,6 +127,7 @@ def open_reader(
 
 
 def run(
+    console: Console,
     box: Toolbox,
     task: Task,
     binding: Binding,
@@ -151,9 +153,9 @@ def run(
     identity = task.identity() + repr([box.model_identity, binding.prompt, *told]).encode()
     records = iter(reader)
     with Rows(
-        writer, format, view, batch, reserved=frozenset((*task.columns, *OF_EVERY_ROW))
+        console, writer, format, view, batch, reserved=frozenset((*task.columns, *OF_EVERY_ROW))
     ) as rows:
-        tally = Tally(reader, rows, limit=batch.limit)
+        tally = Tally(console, reader, rows, limit=batch.limit)
         limit = None if batch.limit is None else batch.limit - rows.n_done
         wanted = itertools.chain(rows.skip(records, identity), _limited(records, limit))
         answers = answer_each(task, box.engine, wanted, binding, seed=seed)
@@ -177,6 +179,7 @@ def run(
 
 
 def preview(
+    console: Console,
     box: Toolbox,
     prepared: Asked,
     binding: Binding,
@@ -197,7 +200,7 @@ def preview(
     case = binding.case(record)
     if isinstance(case, Failed):
         raise case.error
-    show.prompt(box, prepared.request(case), as_json=view.json)
+    show.prompt(console, box, prepared.request(case), as_json=view.json)
 
 
 def _format_of(batch: g.BatchGroup, view: g.PrintGroup) -> OutputFormat:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from llmtool.cli.framework.app_factory import HELP, new_app
+from llmtool.cli.terminal.console import Console
 
 app = new_app()
 
@@ -31,7 +32,7 @@ def completions(
     shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
 ) -> None:
     """Print the completion script of a shell."""
+    console: Console = ctx.obj
     from llmtool.cli.framework.completion import script
-    from llmtool.cli.terminal import console
 
     console.stdout.write(script(shell.value, ctx.find_root().command))

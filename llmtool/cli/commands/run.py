@@ -10,6 +10,7 @@ import typer
 from llmtool.cli.framework.app_factory import HELP, new_app
 from llmtool.cli.options import groups as g
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
 
 app = new_app()
 
@@ -26,6 +27,7 @@ app = new_app()
 )
 @g.grouped
 def run(
+    ctx: typer.Context,
     *,
     template: Annotated[
         str, typer.Argument(metavar="TEMPLATE", help="A template by name, or a path to one.")
@@ -49,12 +51,14 @@ def run(
     The text goes to the template's material: an argument, standard input or files. With both, the
     argument goes to the template's next input, such as the question about a document.
     """
+    console: Console = ctx.obj
     from llmtool.cli import pipeline
 
     pipeline.command(
+        console,
         text,
         pipeline.read_options(
-            template=template, system=system, param=param, reply=reply, sampling=sampling
+            console, template=template, system=system, param=param, reply=reply, sampling=sampling
         ),
         started=time.perf_counter(),
         source=source,

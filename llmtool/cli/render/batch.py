@@ -12,7 +12,7 @@ from llmtool.batch.journal import Journal, key_of
 from llmtool.batch.readers import Reader, Record
 from llmtool.batch.writers import KEY, RESULT, OutputFormat, RowWriter, rename
 from llmtool.cli.options import groups as g
-from llmtool.cli.terminal import console
+from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.progress import RecordProgress
 from llmtool.errors import LlmtoolError, OutputValidationError, RecordsFailed, UsageError
 from llmtool.sizes import format_count
@@ -28,6 +28,7 @@ class Rows:
 
     def __init__(
         self,
+        console: Console,
         writer: RowWriter,
         format: OutputFormat,
         view: g.PrintGroup,
@@ -35,6 +36,7 @@ class Rows:
         *,
         reserved: frozenset[str],
     ) -> None:
+        self._console = console
         self._writer, self._reserved, self._whole = writer, reserved, view.json
         self._journal: Journal | None = None
         self.can_resume = format != "text"  # and a row says what failed
@@ -64,7 +66,7 @@ class Rows:
         """
         if self._journal is None:
             if self._writer.header:
-                console.stdout.write(self._writer.header.decode())
+                self._console.stdout.write(self._writer.header.decode())
             return
         for number, done in enumerate(self._journal.rows(), 1):
             while (record := next(records, END)) is None:
@@ -90,16 +92,17 @@ class Rows:
         if self._journal is not None:
             self._journal.append(data)
         else:
-            console.stdout.write(data.decode("utf-8", "replace"))
+            self._console.stdout.write(data.decode("utf-8", "replace"))
 
 
 class Tally:
     """Counts records, shows how far the batch is, and says how it ended."""
 
-    def __init__(self, reader: Reader, rows: Rows, *, limit: int | None) -> None:
+    def __init__(self, console: Console, reader: Reader, rows: Rows, *, limit: int | None) -> None:
+        self._console = console
         self._reader, self._rows, self._limit = reader, rows, limit
         self._started = time.monotonic()
-        self._progress = RecordProgress()
+        self._progress = RecordProgress(console)
         self._first_failure: tuple[Record, LlmtoolError] | None = None
         self.n_done = self.n_failed = 0
         self._n_prompt = self._n_cached = self._n_completion = 0
@@ -130,13 +133,13 @@ class Tally:
         self.n_failed += 1
         self._first_failure = self._first_failure or (record, error)
         if not self._rows.can_resume and self.n_failed <= _MAX_TOLD:  # the row itself is empty
-            console.note(told(record, error))
+            self._console.note(told(record, error))
 
     def statistics(self) -> None:
         """Say on stderr how fast it went."""
         seconds = max(time.monotonic() - self._started, 1e-9)
         records = format_count(self.n_done, "record")
-        console.note(
+        self._console.note(
             f"{records} in {seconds:.1f} s, {self.n_done / seconds:.1f}/s; "
             f"{self._n_prompt} prompt tokens ({self._n_cached} from the cache), "
             f"{self._n_completion} written, {self._n_completion / seconds:.0f} tok/s"
@@ -150,9 +153,9 @@ class Tally:
         """
         if self._reader.n_skipped:
             n = self._reader.n_skipped
-            console.note(f"{format_count(n, 'blank line')} skipped")
+            self._console.note(f"{format_count(n, 'blank line')} skipped")
         for warning, n in self._warnings.most_common(3):
-            console.note(f"{format_count(n, 'record')}: {warning}")
+            self._console.note(f"{format_count(n, 'record')}: {warning}")
         if self._first_failure is not None:
             first = told(*self._first_failure)
             records = format_count(self.n_done, "record")
@@ -163,7 +166,7 @@ class Tally:
                 f"{self._rows.n_failed} of {records} failed in an earlier run; their rows say why"
             )
         if not self.n_rows:
-            console.note("there were no records")
+            self._console.note("there were no records")
 
 
 def told(record: Record, error: LlmtoolError) -> str:

@@ -16,7 +16,11 @@ _MIN_VALUE_WIDTH = 24  # columns that a value needs beside its name
 
 
 def table(
-    console: Console, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
+    console: Console,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: Sequence[str] = (),
 ) -> None:
     """Write rows: a table on a terminal, tab-separated without a heading in a pipe."""
     if not console.stdout.is_terminal:
@@ -28,7 +32,9 @@ def table(
 
     grid = Table(box=None, pad_edge=False, header_style="bold")
     if console.width < _MIN_TABLE_WIDTH:  # the last column is the longest: below, under its name
-        fields(console, (pair for row in rows for pair in [*zip(columns, row, strict=True), ("", "")]))
+        fields(
+            console, (pair for row in rows for pair in [*zip(columns, row, strict=True), ("", "")])
+        )
         return
     for name in columns:
         is_right = name in right

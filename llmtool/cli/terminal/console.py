@@ -75,6 +75,9 @@ class Sink:
         if self.is_mid_line:
             self.write("\n")
 
+    def close(self) -> None:
+        """Complete the result; a file gets its name."""
+
     def _write_bytes(self, data: bytes) -> None:
         raise NotImplementedError
 

@@ -74,9 +74,7 @@ def read_optional_stdin(console: Console, *, errors: Errors = "strict") -> str |
             "--no-stdin silences this)"
         )
         return None
-    if (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)) and not console.wait_for_input(
-        IDLE_SECONDS
-    ):
+    if (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)) and not console.wait_for_input(IDLE_SECONDS):
         console.note(
             f"nothing came on standard input for {IDLE_SECONDS:.0f} s; going on without it "
             "(- waits for it, --no-stdin does not look)"

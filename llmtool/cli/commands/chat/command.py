@@ -10,6 +10,7 @@ import typer
 from llmtool.cli.framework.app_factory import HELP, new_app
 from llmtool.cli.options import groups as g
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
 
 app = new_app()
 
@@ -37,6 +38,7 @@ class Each(Enum):
 )
 @g.grouped
 def chat(
+    ctx: typer.Context,
     *,
     message: Annotated[
         str | None, typer.Argument(metavar="[MESSAGE]", help="What to say first.")
@@ -84,9 +86,11 @@ def chat(
     lists them). Standard input that is no terminal is one message, and its reply is all that is
     printed; nothing of it is kept unless --session names it.
     """
+    console: Console = ctx.obj
     from llmtool.cli.commands.chat import run
 
     run.chat(
+        console,
         message,
         system=system,
         template=template,

@@ -10,6 +10,7 @@ from llmtool.cli.framework.app_factory import HELP, new_app
 from llmtool.cli.framework.default_group import DefaultGroup
 from llmtool.cli.options import groups as g
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
 
 app = new_app("Say which label fits a text, with a score for each.", cls=DefaultGroup)
 
@@ -31,6 +32,7 @@ TextArgument = Annotated[
 )
 @g.grouped
 def classify(
+    ctx: typer.Context,
     *,
     text: TextArgument = None,
     labels: g.LabelsGroup,
@@ -91,9 +93,11 @@ def classify(
     --balanced assumes that all labels are about as frequent in a batch (--each), and is wrong where
     they are not. It prints nothing before the input has ended, and cannot be resumed.
     """
+    console: Console = ctx.obj
     from llmtool.cli.commands.classify import run
 
     run.classify(
+        console,
         text,
         labels=labels,
         wanted=run.Wanted(
@@ -126,6 +130,7 @@ def classify(
 )
 @g.grouped
 def evaluate(
+    ctx: typer.Context,
     *,
     data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled texts: .jsonl or .csv.")],
     text_field: Annotated[
@@ -154,9 +159,11 @@ def evaluate(
     common: g.CommonGroup,
 ) -> None:
     """Measure how well texts are classified: accuracy, macro-F1, calibration, mistakes."""
+    console: Console = ctx.obj
     from llmtool.cli.commands.classify import evaluate as labels_eval
 
     labels_eval.run(
+        console,
         data,
         text_field=text_field,
         label_field=label_field,

@@ -12,6 +12,7 @@ from llmtool.cli.framework.app_factory import HELP, new_app
 from llmtool.cli.framework.default_group import DefaultGroup
 from llmtool.cli.options import groups as g
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
 
 app = new_app("Write code that parses; explain, review, mend and complete it.", cls=DefaultGroup)
 
@@ -29,6 +30,7 @@ app = new_app("Write code that parses; explain, review, mend and complete it.", 
 )
 @g.grouped
 def write(
+    ctx: typer.Context,
     *,
     request: Annotated[
         str | None,
@@ -49,9 +51,11 @@ def write(
     Standard output is code and nothing else. It is checked, sent back with its error where it does
     not parse, and laid out. What still has an error is printed and ends in 17. Nothing is run.
     """
+    console: Console = ctx.obj
     from llmtool.cli.commands.code import generate
 
     generate.write(
+        console,
         request,
         template=template,
         code=code,

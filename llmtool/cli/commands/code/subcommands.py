@@ -18,6 +18,7 @@ from llmtool.cli.commands.code.options import (
 from llmtool.cli.framework.app_factory import HELP
 from llmtool.cli.options import groups as g
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
 
 
 class SeverityMode(Enum):
@@ -34,6 +35,7 @@ def register(app: Any) -> None:
 
 @g.grouped
 def explain(
+    ctx: typer.Context,
     *,
     place: Annotated[
         str, typer.Argument(metavar="FILE[:A-B]", help="The code, or some lines of it; - is stdin.")
@@ -46,9 +48,11 @@ def explain(
     common: g.CommonGroup,
 ) -> None:
     """Say in words what some code does."""
+    console: Console = ctx.obj
     from llmtool.cli.commands.code import review as code_read
 
     code_read.explain(
+        console,
         place,
         started=time.perf_counter(),
         template=template,
@@ -62,6 +66,7 @@ def explain(
 
 @g.grouped
 def review(
+    ctx: typer.Context,
     *,
     staged: Annotated[
         bool, typer.Option("--staged", help="Review what git has staged here.")
@@ -85,9 +90,11 @@ def review(
     are left out. Each finding is on a line of the diff. With --fail-on it ends in 3 where a part
     could not be reviewed.
     """
+    console: Console = ctx.obj
     from llmtool.cli.commands.code import review as code_read
 
     code_read.review(
+        console,
         staged=staged,
         fail_on=None if fail_on is None else fail_on.value,
         as_sarif=sarif,
@@ -103,6 +110,7 @@ def review(
 
 @g.grouped
 def fix(
+    ctx: typer.Context,
     *,
     file: Annotated[str, typer.Argument(metavar="FILE", help="The code that fails.")],
     error: Annotated[
@@ -123,9 +131,11 @@ def fix(
     common: g.CommonGroup,
 ) -> None:
     """Mend code that fails: print a patch, and change nothing unless --write says so."""
+    console: Console = ctx.obj
     from llmtool.cli.commands.code import edit
 
     edit.fix(
+        console,
         file,
         error=error,
         write=write,
@@ -141,6 +151,7 @@ def fix(
 
 @g.grouped
 def complete(
+    ctx: typer.Context,
     *,
     place: Annotated[
         str,
@@ -158,9 +169,11 @@ def complete(
     Prints what goes into the gap, to the byte. What the window has no room for is left out from
     the ends of the file. A model without such tokens is refused.
     """
+    console: Console = ctx.obj
     from llmtool.cli.commands.code import edit
 
     edit.complete(
+        console,
         place,
         language=language,
         strict=strict,
@@ -173,6 +186,7 @@ def complete(
 
 @g.grouped
 def tests(
+    ctx: typer.Context,
     *,
     file: Annotated[str, typer.Argument(metavar="FILE", help="The code to test; - is stdin.")],
     framework: Annotated[
@@ -188,9 +202,11 @@ def tests(
     common: g.CommonGroup,
 ) -> None:
     """Write tests for some code; they are printed and not run."""
+    console: Console = ctx.obj
     from llmtool.cli.commands.code import edit
 
     edit.tests(
+        console,
         file,
         framework=framework,
         code=code,
@@ -205,6 +221,7 @@ def tests(
 
 @g.grouped
 def commit(
+    ctx: typer.Context,
     *,
     body: Annotated[bool, typer.Option("--body", help="Write points below the subject.")] = False,
     hook: Annotated[
@@ -218,9 +235,11 @@ def commit(
     common: g.CommonGroup,
 ) -> None:
     """Write a message for what git has staged: type(scope): subject, in 72 characters."""
+    console: Console = ctx.obj
     from llmtool.cli.commands.code import edit
 
     edit.commit(
+        console,
         body=body,
         hook=hook,
         template=template,

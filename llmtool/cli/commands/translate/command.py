@@ -10,6 +10,7 @@ import typer
 from llmtool.cli.framework.app_factory import HELP, new_app
 from llmtool.cli.options import groups as g
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
 
 app = new_app()
 
@@ -39,6 +40,7 @@ class FormatMode(Enum):
 )
 @g.grouped
 def translate(
+    ctx: typer.Context,
     *,
     text: Annotated[
         str | None,
@@ -83,9 +85,11 @@ def translate(
     Code, links, tags, placeholders, timings and keys are kept, and checked. A passage that the
     model cannot translate without breaking them stays in its language, and is told on stderr.
     """
+    console: Console = ctx.obj
     from llmtool.cli.commands.translate import run
 
     run.translate(
+        console,
         text,
         to=to,
         source_language=source_language,
