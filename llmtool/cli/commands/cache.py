@@ -38,9 +38,9 @@ def ls(
     debug: o.DebugOption = False,
 ) -> None:
     """List the beginnings of prompts that are kept, the last used first."""
-    console: Console = ctx.obj
     from llmtool.cli.render import tables
 
+    console: Console = ctx.obj
     cache = _open(console, color=color.value, quiet=quiet)
     entries = cache.entries()
     total = sum(entry.size_bytes for entry in entries)
@@ -98,11 +98,11 @@ def clear(
 
     That is states, replies of tests, notes, scores and the index of sessions. Sessions stay.
     """
-    console: Console = ctx.obj
     from llmtool.evals import reply_cache
     from llmtool.sessions.store import INDEX_NAME
     from llmtool.tasks.pipeline.disk_cache import Kept
 
+    console: Console = ctx.obj
     cache = _open(console, color=color.value, quiet=quiet)
     folder = cache.folder.parent
     cleared = [

@@ -32,7 +32,7 @@ def completions(
     shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
 ) -> None:
     """Print the completion script of a shell."""
-    console: Console = ctx.obj
     from llmtool.cli.framework.completion import script
 
+    console: Console = ctx.obj
     console.stdout.write(script(shell.value, ctx.find_root().command))

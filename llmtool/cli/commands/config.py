@@ -29,12 +29,12 @@ def show(
     debug: o.DebugOption = False,
 ) -> None:
     """Show every setting as it is in force: variables win over config.toml."""
-    console: Console = ctx.obj
     import msgspec
 
     from llmtool.cli import bootstrap
     from llmtool.cli.render import tables
 
+    console: Console = ctx.obj
     folders, settings = bootstrap.start(console, color=color.value, quiet=quiet)
     values = msgspec.to_builtins(settings)
     if json:
@@ -59,11 +59,11 @@ def set_(
     debug: o.DebugOption = False,
 ) -> None:
     """Set a key of config.toml; comments and other keys stay."""
-    console: Console = ctx.obj
     from llmtool.cli import bootstrap
     from llmtool.config import set_value
     from llmtool.models.reference import check_name
 
+    console: Console = ctx.obj
     console.configure(quiet=quiet)
     folders = bootstrap.find_folders()
     if key.startswith("aliases."):

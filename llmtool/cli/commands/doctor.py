@@ -31,11 +31,11 @@ def doctor(
     debug: o.DebugOption = False,
 ) -> None:
     """Say what is installed, what this machine offers, and what to change."""
-    console: Console = ctx.obj
     from llmtool.cli import bootstrap
     from llmtool.cli.render import tables
     from llmtool.doctor import examine
 
+    console: Console = ctx.obj
     folders, settings, wrong = bootstrap.start_anyway(console, color=color.value, quiet=quiet)
     report = examine(folders, settings, wrong)
     if json:

@@ -47,9 +47,9 @@ def gen(
     An argument is the instruction; what comes on standard input or from -f is the material it is
     about. Without an argument the material is the prompt itself.
     """
-    console: Console = ctx.obj
     from llmtool.cli import pipeline
 
+    console: Console = ctx.obj
     pipeline.command(
         console,
         prompt,

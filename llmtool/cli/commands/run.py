@@ -51,9 +51,9 @@ def run(
     The text goes to the template's material: an argument, standard input or files. With both, the
     argument goes to the template's next input, such as the question about a document.
     """
-    console: Console = ctx.obj
     from llmtool.cli import pipeline
 
+    console: Console = ctx.obj
     pipeline.command(
         console,
         text,

@@ -76,12 +76,12 @@ def bench(
     Prints medians with the least and the greatest value. The names are llama-bench's where it has
     one: pp512 is a prompt of 512 tokens, tg64 @ d100 a reply of 64 tokens after 100.
     """
-    console: Console = ctx.obj
     from llmtool.bench import QUICK, Plan
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.bench import plot as bench_plot
     from llmtool.cli.commands.bench import render
 
+    console: Console = ctx.obj
     if plot is not None:
         bench_plot.check(plot, n_parallel)
     folders, settings = bootstrap.start(console, color=color.value, quiet=quiet, offline=offline)

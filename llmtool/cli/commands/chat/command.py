@@ -86,9 +86,9 @@ def chat(
     lists them). Standard input that is no terminal is one message, and its reply is all that is
     printed; nothing of it is kept unless --session names it.
     """
-    console: Console = ctx.obj
     from llmtool.cli.commands.chat import run
 
+    console: Console = ctx.obj
     run.chat(
         console,
         message,

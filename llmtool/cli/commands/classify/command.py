@@ -93,9 +93,9 @@ def classify(
     --balanced assumes that all labels are about as frequent in a batch (--each), and is wrong where
     they are not. It prints nothing before the input has ended, and cannot be resumed.
     """
-    console: Console = ctx.obj
     from llmtool.cli.commands.classify import run
 
+    console: Console = ctx.obj
     run.classify(
         console,
         text,
@@ -159,9 +159,9 @@ def evaluate(
     common: g.CommonGroup,
 ) -> None:
     """Measure how well texts are classified: accuracy, macro-F1, calibration, mistakes."""
-    console: Console = ctx.obj
     from llmtool.cli.commands.classify import evaluate as labels_eval
 
+    console: Console = ctx.obj
     labels_eval.run(
         console,
         data,

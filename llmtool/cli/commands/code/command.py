@@ -51,9 +51,9 @@ def write(
     Standard output is code and nothing else. It is checked, sent back with its error where it does
     not parse, and laid out. What still has an error is printed and ends in 17. Nothing is run.
     """
-    console: Console = ctx.obj
     from llmtool.cli.commands.code import generate
 
+    console: Console = ctx.obj
     generate.write(
         console,
         request,

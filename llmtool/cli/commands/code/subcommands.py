@@ -48,9 +48,9 @@ def explain(
     common: g.CommonGroup,
 ) -> None:
     """Say in words what some code does."""
-    console: Console = ctx.obj
     from llmtool.cli.commands.code import review as code_read
 
+    console: Console = ctx.obj
     code_read.explain(
         console,
         place,
@@ -90,9 +90,9 @@ def review(
     are left out. Each finding is on a line of the diff. With --fail-on it ends in 3 where a part
     could not be reviewed.
     """
-    console: Console = ctx.obj
     from llmtool.cli.commands.code import review as code_read
 
+    console: Console = ctx.obj
     code_read.review(
         console,
         staged=staged,
@@ -131,9 +131,9 @@ def fix(
     common: g.CommonGroup,
 ) -> None:
     """Mend code that fails: print a patch, and change nothing unless --write says so."""
-    console: Console = ctx.obj
     from llmtool.cli.commands.code import edit
 
+    console: Console = ctx.obj
     edit.fix(
         console,
         file,
@@ -169,9 +169,9 @@ def complete(
     Prints what goes into the gap, to the byte. What the window has no room for is left out from
     the ends of the file. A model without such tokens is refused.
     """
-    console: Console = ctx.obj
     from llmtool.cli.commands.code import edit
 
+    console: Console = ctx.obj
     edit.complete(
         console,
         place,
@@ -202,9 +202,9 @@ def tests(
     common: g.CommonGroup,
 ) -> None:
     """Write tests for some code; they are printed and not run."""
-    console: Console = ctx.obj
     from llmtool.cli.commands.code import edit
 
+    console: Console = ctx.obj
     edit.tests(
         console,
         file,
@@ -235,9 +235,9 @@ def commit(
     common: g.CommonGroup,
 ) -> None:
     """Write a message for what git has staged: type(scope): subject, in 72 characters."""
-    console: Console = ctx.obj
     from llmtool.cli.commands.code import edit
 
+    console: Console = ctx.obj
     edit.commit(
         console,
         body=body,

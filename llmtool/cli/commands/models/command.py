@@ -10,7 +10,9 @@ import typer
 
 from llmtool.cli.framework.app_factory import HELP, new_app
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal import signals
 from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.progress import DownloadProgress
 from llmtool.sizes import format_bytes
 
 if TYPE_CHECKING:
@@ -45,10 +47,10 @@ def ls(
     debug: o.DebugOption = False,
 ) -> None:
     """List the models that are here: the starter model, the Hub's cache, imported files."""
-    console: Console = ctx.obj
     from llmtool.cli.commands.models import render
     from llmtool.cli.render import tables
 
+    console: Console = ctx.obj
     models = _open(console, color=color.value, quiet=quiet).list()
     if json:
         console.stdout.write_json([render.to_dict(model) for model in models])
@@ -77,11 +79,11 @@ def info(
     debug: o.DebugOption = False,
 ) -> None:
     """Say what a model is: architecture, size, context, template, and whether it fits in memory."""
-    console: Console = ctx.obj
     from llmtool.cli.commands.models import render
     from llmtool.cli.render import tables
     from llmtool.models.gguf import check
 
+    console: Console = ctx.obj
     found = _open(console, color=color.value, quiet=quiet).find(model)
     header = check.check(found.path)
     facts = render.facts(found, header, ctx_size)
@@ -109,12 +111,10 @@ def pull(
     debug: o.DebugOption = False,
 ) -> None:
     """Fetch a model from the Hub: resumed where it was cut, verified, in the Hub's own cache."""
-    console: Console = ctx.obj
     from llmtool.cli.commands.models import render
     from llmtool.cli.render import tables
-    from llmtool.cli.terminal import signals
-    from llmtool.cli.terminal.progress import DownloadProgress
 
+    console: Console = ctx.obj
     store = _open(console, color=color.value, quiet=quiet, offline=offline)
     if store.resolve(model).kind != "hub":  # starter, a file: nothing to plan
         _show_pulled(console, store.pull(model, on_note=console.note), as_json=json)
@@ -208,12 +208,10 @@ def verify(
     debug: o.DebugOption = False,
 ) -> None:
     """Compare the hashes of one model's files, or of all; 16 when one is wrong."""
-    console: Console = ctx.obj
     from llmtool.cli.render import tables
-    from llmtool.cli.terminal import signals
-    from llmtool.cli.terminal.progress import DownloadProgress
     from llmtool.errors import DownloadError
 
+    console: Console = ctx.obj
     store = _open(console, color=color.value, quiet=quiet)
     cancellation = signals.install(console.interrupts)
     results = []
@@ -259,11 +257,9 @@ def import_file(
     debug: o.DebugOption = False,
 ) -> None:
     """Take a model file into the data folder, under a name of its own."""
-    console: Console = ctx.obj
     from llmtool.cli.commands.models import render
-    from llmtool.cli.terminal import signals
-    from llmtool.cli.terminal.progress import DownloadProgress
 
+    console: Console = ctx.obj
     store = _open(console, color=color.value, quiet=quiet)
     cancellation = signals.install(console.interrupts)
     with DownloadProgress(console, file, verb="copying") as progress:
@@ -293,10 +289,10 @@ def alias(
     debug: o.DebugOption = False,
 ) -> None:
     """Give a model another name; without arguments, list the aliases."""
-    console: Console = ctx.obj
     from llmtool.cli.render import tables
     from llmtool.errors import UsageError
 
+    console: Console = ctx.obj
     store = _open(console, color=color.value, quiet=quiet)
     if name is not None:
         if remove == (model is not None):
@@ -321,11 +317,11 @@ def recommend(
     debug: o.DebugOption = False,
 ) -> None:
     """Name the models that fit this machine, best first, and say why."""
-    console: Console = ctx.obj
     from llmtool.cli import bootstrap
     from llmtool.cli.render import tables
     from llmtool.doctor import recommend_models
 
+    console: Console = ctx.obj
     bootstrap.start(console, color=color.value, quiet=quiet)
     choices = recommend_models()
     if json:

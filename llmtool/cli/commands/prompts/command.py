@@ -26,11 +26,11 @@ def ls(
     debug: o.DebugOption = False,
 ) -> None:
     """List the templates: your own, and the built-in ones that they do not hide."""
-    console: Console = ctx.obj
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.prompts import show as prompts_show
     from llmtool.cli.render import tables
 
+    console: Console = ctx.obj
     folders, _ = bootstrap.start(console, color=color.value, quiet=quiet)
     library = bootstrap.open_library(folders)
     entries = prompts_show.entries(library)
@@ -75,11 +75,11 @@ def show(
 
     Values, files and a system prompt ask for the rendered form.
     """
-    console: Console = ctx.obj
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.prompts import show as prompts_show
     from llmtool.prompts.library import read_text
 
+    console: Console = ctx.obj
     folders, settings = bootstrap.start(console, color=color.value, quiet=quiet, offline=offline)
     library = bootstrap.open_library(folders)
     if rendered or tokens or param or file or system is not None:
@@ -109,9 +109,9 @@ def show(
 )
 def schema(ctx: typer.Context, debug: o.DebugOption = False) -> None:
     """Print the JSON Schema of template files, for editors."""
-    console: Console = ctx.obj
     from llmtool.prompts.schema import schema_text
 
+    console: Console = ctx.obj
     console.stdout.write(schema_text())
 
 

@@ -89,12 +89,12 @@ def test(
     Replies are greedy unless a test says otherwise. They are kept, so that a second run asks only
     what is new.
     """
-    console: Console = ctx.obj
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.prompts import render as show
     from llmtool.cli.terminal.output_file import check, open_sink
     from llmtool.evals.junit import write_junit
 
+    console: Console = ctx.obj
     started = time.perf_counter()
     folders, settings = bootstrap.start(
         console, color=common.color.value, quiet=common.quiet, offline=offline

@@ -48,10 +48,10 @@ def lint(
 
     A line for each finding on standard output; 12 when a template is broken.
     """
-    console: Console = ctx.obj
     from llmtool.cli import bootstrap
     from llmtool.errors import ExitCode
 
+    console: Console = ctx.obj
     folders, _ = bootstrap.start(console, color=color.value, quiet=quiet)
     library = bootstrap.open_library(folders)
     chosen = list(names or library.users())

@@ -73,10 +73,10 @@ def new(
     debug: o.DebugOption = False,
 ) -> None:
     """Write a template to start from into your folder, and print its path."""
-    console: Console = ctx.obj
     from llmtool.cli import bootstrap
     from llmtool.prompts.starting import starting_text
 
+    console: Console = ctx.obj
     folders, _ = bootstrap.start(console, quiet=quiet)
     path = _new_path(folders, name, force=force)
     library = bootstrap.open_library(folders)
@@ -114,10 +114,10 @@ def import_(
 
     What our format cannot hold is told on standard error.
     """
-    console: Console = ctx.obj
     from llmtool.cli import bootstrap
     from llmtool.prompts.foreign import convert
 
+    console: Console = ctx.obj
     folders, _ = bootstrap.start(console, quiet=quiet)
     text, user, source = _read(console, file)
     made = convert(

@@ -52,10 +52,10 @@ def ls(
     common: g.CommonGroup,
 ) -> None:
     """List the sessions, the last used first."""
-    console: Console = ctx.obj
     from llmtool.cli.commands.sessions import render
     from llmtool.cli.render import tables
 
+    console: Console = ctx.obj
     sessions, _ = _open(console, common)
     entries = render.entries(console, sessions, here=here)
     if json:
@@ -81,9 +81,9 @@ def show(
     common: g.CommonGroup,
 ) -> None:
     """Show a session: what was asked, and what was answered."""
-    console: Console = ctx.obj
     from llmtool.cli.commands.sessions import render
 
+    console: Console = ctx.obj
     sessions, _ = _open(console, common)
     shown = sessions.load(name)
     if json:
@@ -140,11 +140,11 @@ def export(
     common: g.CommonGroup,
 ) -> None:
     """Write a session as Markdown, as JSON, or as a page of HTML that needs nothing else."""
-    console: Console = ctx.obj
     from llmtool.cli.commands.sessions import render
     from llmtool.cli.terminal.output_file import check, open_sink
     from llmtool.sessions import export as exporting
 
+    console: Console = ctx.obj
     chosen = render.choose_format(to_file, format.value if format else None)
     sessions, _ = _open(console, common)
     text = exporting.export(sessions.load(name), chosen)
@@ -183,11 +183,11 @@ def search(
     A text is found that holds all of the words, whole, in any order. Case and accents make no
     difference.
     """
-    console: Console = ctx.obj
     from llmtool.cli.commands.sessions import render
     from llmtool.cli.terminal import inputs
     from llmtool.sessions import search as searching
 
+    console: Console = ctx.obj
     query = " ".join(inputs.read_argument(word, name="WORDS") for word in words)
     sessions, index = _open(console, common)
     found = searching.search(sessions, query, index=index, limit=limit)

@@ -96,9 +96,9 @@ def summarize(
     the same text in another length, or after an interruption, takes less. A summary that loses the
     numbers and names of its notes is replaced by sentences of them.
     """
-    console: Console = ctx.obj
     from llmtool.cli.commands.summarize import run
 
+    console: Console = ctx.obj
     run.summarize(
         console,
         files or [],

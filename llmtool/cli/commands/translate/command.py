@@ -85,9 +85,9 @@ def translate(
     Code, links, tags, placeholders, timings and keys are kept, and checked. A passage that the
     model cannot translate without breaking them stays in its language, and is told on stderr.
     """
-    console: Console = ctx.obj
     from llmtool.cli.commands.translate import run
 
+    console: Console = ctx.obj
     run.translate(
         console,
         text,
