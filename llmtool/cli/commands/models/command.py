@@ -110,11 +110,14 @@ def pull(
     from llmtool.cli.terminal.progress import DownloadProgress
 
     store = _open(color=color.value, quiet=quiet, offline=offline)
-    if store.resolve(model).kind != "hub":  # starter, a file: nothing to plan
-        _show_pulled(store.pull(model, on_note=console.note), as_json=json)
+    reference = store.resolve(model)
+    if reference.kind != "hub":
+        found = store.find(reference)
+        console.note(f"{model} does not come from the Hub: there is nothing to fetch")
+        _show_pulled(found, as_json=json)
         return
     cancellation = signals.install()
-    plan = store.plan(model, on_note=console.note, cancelled=lambda: cancellation.cancelled)
+    plan = store.plan(reference, on_note=console.note, cancelled=lambda: cancellation.cancelled)
     if dry_run:
         if json:
             console.write_json(render.plan_to_dict(plan))
@@ -123,8 +126,8 @@ def pull(
         return
     render.warn_of_memory(plan)
     with DownloadProgress(model, quiet=quiet) as progress:
-        found = store.pull(
-            model,
+        found = store.fetch(
+            plan,
             on_progress=progress,
             on_note=progress.note,
             cancelled=lambda: cancellation.cancelled,
