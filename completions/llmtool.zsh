@@ -83,8 +83,8 @@ _llmtool_gen() {
         '*--prefill[How the reply begins; not printed]:TEXT:' \
         '*--extract[Print the code of the reply alone; 17 without any]' \
         '*-x[Print the code of the reply alone; 17 without any]' \
-        '*--think[Let a thinking model think; the thought goes to stderr]' \
-        '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--think[Let a reasoning model think; its reasoning goes to stderr]' \
+        '*--no-think[Let a reasoning model think; its reasoning goes to stderr]' \
         '*--log[Keep prompt and reply in a session, log-YEAR-MONTH]' \
         '*--no-log[Keep prompt and reply in a session, log-YEAR-MONTH]' \
         '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
@@ -145,8 +145,8 @@ _llmtool_run() {
         '*--prefill[How the reply begins; not printed]:TEXT:' \
         '*--extract[Print the code of the reply alone; 17 without any]' \
         '*-x[Print the code of the reply alone; 17 without any]' \
-        '*--think[Let a thinking model think; the thought goes to stderr]' \
-        '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--think[Let a reasoning model think; its reasoning goes to stderr]' \
+        '*--no-think[Let a reasoning model think; its reasoning goes to stderr]' \
         '*--log[Keep prompt and reply in a session, log-YEAR-MONTH]' \
         '*--no-log[Keep prompt and reply in a session, log-YEAR-MONTH]' \
         '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
@@ -457,8 +457,8 @@ _llmtool_sum() {
         '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
         '*--system[The system prompt]:TEXT:' \
         '*-s[The system prompt]:TEXT:' \
-        '*--think[Let a thinking model think; the thought goes to stderr]' \
-        '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--think[Let a reasoning model think; its reasoning goes to stderr]' \
+        '*--no-think[Let a reasoning model think; its reasoning goes to stderr]' \
         '*--file[Material; may be repeated]:FILE:_files' \
         '*-f[Material; may be repeated]:FILE:_files' \
         '*--no-stdin[Do not look at standard input]' \
@@ -516,8 +516,8 @@ _llmtool_translate() {
         '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
         '*--system[The system prompt]:TEXT:' \
         '*-s[The system prompt]:TEXT:' \
-        '*--think[Let a thinking model think; the thought goes to stderr]' \
-        '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--think[Let a reasoning model think; its reasoning goes to stderr]' \
+        '*--no-think[Let a reasoning model think; its reasoning goes to stderr]' \
         '*--file[Material; may be repeated]:FILE:_files' \
         '*-f[Material; may be repeated]:FILE:_files' \
         '*--no-stdin[Do not look at standard input]' \
@@ -580,8 +580,8 @@ _llmtool_code() {
         '*-s[The system prompt]:TEXT:' \
         '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
         '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*--think[Let a thinking model think; the thought goes to stderr]' \
-        '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--think[Let a reasoning model think; its reasoning goes to stderr]' \
+        '*--no-think[Let a reasoning model think; its reasoning goes to stderr]' \
         '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Only the likeliest tokens that make up P together]:P:' \
@@ -654,8 +654,8 @@ _llmtool_code_explain() {
         '*-s[The system prompt]:TEXT:' \
         '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
         '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*--think[Let a thinking model think; the thought goes to stderr]' \
-        '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--think[Let a reasoning model think; its reasoning goes to stderr]' \
+        '*--no-think[Let a reasoning model think; its reasoning goes to stderr]' \
         '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Only the likeliest tokens that make up P together]:P:' \
@@ -700,8 +700,8 @@ _llmtool_code_review() {
         '*-s[The system prompt]:TEXT:' \
         '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
         '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*--think[Let a thinking model think; the thought goes to stderr]' \
-        '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--think[Let a reasoning model think; its reasoning goes to stderr]' \
+        '*--no-think[Let a reasoning model think; its reasoning goes to stderr]' \
         '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Only the likeliest tokens that make up P together]:P:' \
@@ -758,8 +758,8 @@ _llmtool_code_fix() {
         '*-s[The system prompt]:TEXT:' \
         '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
         '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*--think[Let a thinking model think; the thought goes to stderr]' \
-        '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--think[Let a reasoning model think; its reasoning goes to stderr]' \
+        '*--no-think[Let a reasoning model think; its reasoning goes to stderr]' \
         '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Only the likeliest tokens that make up P together]:P:' \
@@ -848,8 +848,8 @@ _llmtool_code_tests() {
         '*-s[The system prompt]:TEXT:' \
         '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
         '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*--think[Let a thinking model think; the thought goes to stderr]' \
-        '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--think[Let a reasoning model think; its reasoning goes to stderr]' \
+        '*--no-think[Let a reasoning model think; its reasoning goes to stderr]' \
         '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Only the likeliest tokens that make up P together]:P:' \
@@ -892,8 +892,8 @@ _llmtool_code_commit() {
         '*-s[The system prompt]:TEXT:' \
         '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
         '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*--think[Let a thinking model think; the thought goes to stderr]' \
-        '*--no-think[Let a thinking model think; the thought goes to stderr]' \
+        '*--think[Let a reasoning model think; its reasoning goes to stderr]' \
+        '*--no-think[Let a reasoning model think; its reasoning goes to stderr]' \
         '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
         '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
         '*--top-p[Only the likeliest tokens that make up P together]:P:' \

@@ -1,4 +1,4 @@
-"""What is installed, what this machine offers, and what to change."""
+"""Report what is installed and what this machine offers; recommend settings and models."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from llmtool.config import Folders, Settings
 from llmtool.engine.llama import devices
 from llmtool.engine.llama.bindings import library_version
 from llmtool.errors import EngineError, LlmtoolError
+from llmtool.models import catalogue
 from llmtool.models.store import Store
 
 # SIMD that each kind of processor has had for ten years: without it, the build is a generic one.
@@ -105,6 +106,21 @@ def examine(folders: Folders, settings: Settings, advice: Iterable[str] = ()) ->
         models=models,
         advice=advice,
     )
+
+
+def recommend_models() -> list[catalogue.Choice]:
+    """Return the models of the catalogue that fit this machine, best first.
+
+    Example:
+        >>> recommend_models()[0].entry.name    # doctest: +SKIP
+        'qwen3.5-4b'
+    """
+    try:
+        gpu = max((d.free_bytes for d in devices.devices() if d.kind == "gpu"), default=0)
+    except EngineError:
+        gpu = 0
+    total, available = machine.memory_bytes()
+    return catalogue.recommend(available or total or 0, gpu)
 
 
 def _models(

@@ -51,7 +51,7 @@ def test_to_dict_is_ready_for_json_and_has_the_documented_keys() -> None:
     (choice,) = value["choices"]
     assert choice["text"] == "Hello there!" and choice["seed"] == 5
     assert list(choice) == [
-        "text", "value", "error", "thought", "finish_reason", "seed", "logprobs",
+        "text", "value", "error", "reasoning", "finish_reason", "seed", "logprobs",
     ]  # fmt: skip
     assert list(value["usage"]) == ["prompt_tokens", "cached_tokens", "completion_tokens"]
 
@@ -83,11 +83,11 @@ def test_a_cut_reply_is_said_in_the_warnings() -> None:
     assert result.warnings == ("the reply was cut at 2 tokens (raise --max-tokens)",)
 
 
-def test_a_thought_is_kept_apart() -> None:
-    marks = ReasoningTags("<think>", "</think>")
-    box, _ = toolbox("<think> hm </think> Yes.", marks=marks)
+def test_reasoning_is_separated_from_the_answer() -> None:
+    tags = ReasoningTags("<think>", "</think>")
+    box, _ = toolbox("<think> hm </think> Yes.", reasoning_tags=tags)
     result = box.generate("Well?")
-    assert (result.text, result.choices[0].thought) == ("Yes.", "hm")
+    assert (result.text, result.choices[0].reasoning) == ("Yes.", "hm")
 
 
 @pytest.mark.parametrize(

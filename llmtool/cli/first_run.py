@@ -74,7 +74,7 @@ def _suggestions(*, offline: bool) -> list[tuple[str, str]]:
         size = format_bytes(starter.stat().st_size)
         rows.append(("starter", f"{size}, here already; small and weak, to try things out"))
     if not offline:
-        from llmtool.cli.commands.models.render import recommended
+        from llmtool.doctor import recommend_models
 
-        rows += [(c.entry.name, c.reason.split(";")[0]) for c in recommended()]
+        rows += [(c.entry.name, c.reason.split(";")[0]) for c in recommend_models()]
     return rows[:_MOST_SUGGESTIONS]

@@ -112,9 +112,10 @@ def command(
             asked = reply_log.read_asked(prompt, material, sources=source.file or [], sent=made)
             log = stack.enter_context(reply_log.keeping(folders, asked, model=box.model_name))
         if not isinstance(prepared, PreparedTask):
-            from llmtool.cli.commands.classify import render
+            from llmtool.cli.render.classification import classification
 
-            label = render.one(box, prepared, case, view=view)
+            label = prepared.classify_one(box.engine, case)
+            classification(label, view=view)
             if log is not None:
                 log.take(label)
             return

@@ -70,7 +70,7 @@ class ReplyLog:
         self._started = time.perf_counter()
         self._result: Generation | Classification | None = None
         self._text: list[str] = []
-        self._thought: list[str] = []
+        self._reasoning: list[str] = []
 
     def watch(self, events: Iterator[Token | Generation]) -> Iterator[Token | Generation]:
         """Yield the events of a generation, and remember what they say."""
@@ -79,7 +79,7 @@ class ReplyLog:
                 if isinstance(event, Generation):
                     self._result = event
                 elif not event.choice:
-                    (self._thought if event.thought else self._text).append(event.text)
+                    (self._reasoning if event.reasoning else self._text).append(event.text)
                 yield event
         except OutputValidationError as exc:  # it is a reply all the same
             self._result = exc.result if isinstance(exc.result, Generation) else None
@@ -97,13 +97,13 @@ class ReplyLog:
         """Return a turn for each reply; one that was cut off is there as far as it came."""
         result, asked = self._result, self._asked
         if result is None:
-            if not (self._text or self._thought):
+            if not (self._text or self._reasoning):
                 return []
             return [
                 msgspec.structs.replace(
                     asked,
                     reply="".join(self._text),
-                    thought="".join(self._thought),
+                    reasoning="".join(self._reasoning),
                     finish_reason="interrupted",
                     model=self._model,
                     seconds=round(time.perf_counter() - self._started, 3),
@@ -126,7 +126,7 @@ class ReplyLog:
             msgspec.structs.replace(
                 other if number else first,
                 reply=choice.text,
-                thought=choice.thought or "",
+                reasoning=choice.reasoning or "",
                 finish_reason=choice.finish_reason,
                 seed=choice.seed,
             )

@@ -1,7 +1,6 @@
-"""From token bytes to reply text: UTF-8 across tokens, stop strings, and a model's thought.
+"""From token bytes to reply text: incremental UTF-8, stop strings, reasoning and answer.
 
-Each step is fed pieces as they come and gives out what is certain; `finish` gives out the rest.
-Joining what came out is, by construction, the whole text.
+Each step takes pieces as they arrive and returns what is certain; `finish` returns the rest.
 """
 
 from __future__ import annotations
@@ -12,16 +11,16 @@ from typing import NamedTuple
 
 
 class ReasoningTags(NamedTuple):
-    """How a model marks its thought; `answer` may open a reply that has none."""
+    """The tags around a model's reasoning; `answer` may open a reply without reasoning."""
 
     start: str
     end: str
     answer: str = ""
 
 
-# The first whose key stands in the chat template is taken. Sources: the templates of gpt-oss,
+# The first key that the chat template contains decides. Sources: the templates of gpt-oss,
 # Gemma 4, Magistral, and of Qwen3, DeepSeek-R1 and most others.
-_KNOWN_MARKS = {
+_KNOWN_TAGS = {
     "<|channel|>analysis": ReasoningTags(
         "<|channel|>analysis<|message|>",
         "<|start|>assistant<|channel|>final<|message|>",
@@ -33,13 +32,13 @@ _KNOWN_MARKS = {
 }
 
 
-def thought_marks(chat_template: str) -> ReasoningTags | None:
-    """Return how a model with this chat template marks its thought, or None if it does not."""
-    return next((m for key, m in _KNOWN_MARKS.items() if key in chat_template), None)
+def find_reasoning_tags(chat_template: str) -> ReasoningTags | None:
+    """Return the reasoning tags of a model with this chat template, or None if it has none."""
+    return next((tags for key, tags in _KNOWN_TAGS.items() if key in chat_template), None)
 
 
 class Utf8Stream:
-    """Bytes to text: a character that is split over pieces waits, a bad byte becomes U+FFFD."""
+    """Decodes UTF-8 across pieces; an invalid byte becomes U+FFFD."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -52,7 +51,7 @@ class Utf8Stream:
 
 
 class StopStrings:
-    """Passes text on until the first of `stop` appears; never a part of one.
+    """Passes text through until the first of `stop` appears, and never part of a stop string.
 
     Example:
         >>> s = StopStrings(["END"])
@@ -62,7 +61,7 @@ class StopStrings:
 
     def __init__(self, stop: Sequence[str]) -> None:
         self._stop = [s for s in stop if s]
-        self._held = ""
+        self._pending = ""
         self.stopped = False
 
     def push(self, text: str) -> str:
@@ -70,93 +69,92 @@ class StopStrings:
             return ""
         if not self._stop:
             return text
-        text = self._held + text
+        text = self._pending + text
         starts = [at for at in (text.find(s) for s in self._stop) if at >= 0]
         if starts:
-            self.stopped, self._held = True, ""
+            self.stopped, self._pending = True, ""
             return text[: min(starts)]
-        keep = max(overlap(text, s) for s in self._stop)
-        self._held = text[len(text) - keep :]
-        return text[: len(text) - keep]
+        n = max(overlap(text, s) for s in self._stop)
+        self._pending = text[len(text) - n :]
+        return text[: len(text) - n]
 
     def finish(self) -> str:
-        rest, self._held = self._held, ""
+        rest, self._pending = self._pending, ""
         return rest
 
 
-class ThoughtSplitter:
-    """Tells a model's thought from its answer.
+class ReasoningSplitter:
+    """Separates a model's reasoning from its answer.
 
-    A thought is what stands between its marks at the very beginning of a reply (or from its first
-    byte, when the prompt already opened it); later marks are ordinary text. The marks and the
-    white space around them belong to neither.
+    Only tags at the beginning of the reply count, or an end tag if the prompt opened the
+    reasoning; later ones are ordinary text. The tags and the white space around them are dropped.
     """
 
-    def __init__(self, marks: ReasoningTags, *, in_thought: bool = False) -> None:
-        self._start, self._end, self._answer = marks
-        self._state = "thought" if in_thought else "before"
-        self._held = ""
-        self._strip = in_thought
+    def __init__(self, tags: ReasoningTags, *, in_reasoning: bool = False) -> None:
+        self._start, self._end, self._answer = tags
+        self._state = "reasoning" if in_reasoning else "undecided"
+        self._pending = ""
+        self._strip = in_reasoning
 
     @property
-    def in_thought(self) -> bool:
-        return self._state == "thought"
+    def in_reasoning(self) -> bool:
+        return self._state == "reasoning"
 
     @property
     def undecided(self) -> bool:
-        return self._state == "before"
+        return self._state == "undecided"
 
     def push(self, text: str) -> list[tuple[str, bool]]:
-        """Return the pieces that are certain, each with whether it is thought."""
+        """Return the pieces that are certain, each with whether it is reasoning."""
         out: list[tuple[str, bool]] = []
-        self._held += text
-        if self._state == "before":
-            begun = self._held.lstrip()
+        self._pending += text
+        if self.undecided:
+            begun = self._pending.lstrip()
             if begun.startswith(self._start):
-                self._state, self._strip = "thought", True
-                self._held = begun[len(self._start) :]
+                self._state, self._strip = "reasoning", True
+                self._pending = begun[len(self._start) :]
             elif self._answer and begun.startswith(self._answer):
                 self._state, self._strip = "answer", True
-                self._held = begun[len(self._answer) :]
+                self._pending = begun[len(self._answer) :]
             elif not self._start.startswith(begun) and not self._answer.startswith(begun):
                 self._state = "answer"
-        if self._state == "thought":
-            self._split_thought(out)
+        if self._state == "reasoning":
+            self._split(out)
         if self._state == "answer":
-            self._emit(out, self._held, thought=False)
-            self._held = ""
+            self._emit(out, self._pending, reasoning=False)
+            self._pending = ""
         return out
 
     def finish(self) -> list[tuple[str, bool]]:
-        """Return what was held back."""
+        """Return the pending text."""
         out: list[tuple[str, bool]] = []
-        self._emit(out, self._held, thought=self.in_thought)
-        self._held = ""
+        self._emit(out, self._pending, reasoning=self.in_reasoning)
+        self._pending = ""
         return out
 
-    def _split_thought(self, out: list[tuple[str, bool]]) -> None:
-        thought, mark, rest = self._held.partition(self._end)
-        if mark:
-            self._emit(out, thought.rstrip(), thought=True)
-            self._state, self._strip, self._held = "answer", True, rest
+    def _split(self, out: list[tuple[str, bool]]) -> None:
+        before, tag, after = self._pending.partition(self._end)
+        if tag:
+            self._emit(out, before.rstrip(), reasoning=True)
+            self._state, self._strip, self._pending = "answer", True, after
             return
-        # White space before the end mark is dropped with it, so it waits as well.
-        keep = overlap(self._held, self._end)
-        sure = self._held[: len(self._held) - keep].rstrip()
-        self._emit(out, sure, thought=True)
-        self._held = self._held[len(sure) :]
+        # White space before the end tag is dropped with it, so it stays pending as well.
+        n = overlap(self._pending, self._end)
+        certain = self._pending[: len(self._pending) - n].rstrip()
+        self._emit(out, certain, reasoning=True)
+        self._pending = self._pending[len(certain) :]
 
-    def _emit(self, out: list[tuple[str, bool]], text: str, *, thought: bool) -> None:
+    def _emit(self, out: list[tuple[str, bool]], text: str, *, reasoning: bool) -> None:
         if self._strip:
             text = text.lstrip()
         if text:
             self._strip = False
-            out.append((text, thought))
+            out.append((text, reasoning))
 
 
-def overlap(text: str, mark: str) -> int:
-    """Return how many characters at the end of `text` begin `mark` (less than all of it)."""
-    for n in range(min(len(mark) - 1, len(text)), 0, -1):
-        if text.endswith(mark[:n]):
+def overlap(text: str, word: str) -> int:
+    """Return the length of the longest suffix of `text` that is a proper prefix of `word`."""
+    for n in range(min(len(word) - 1, len(text)), 0, -1):
+        if text.endswith(word[:n]):
             return n
     return 0

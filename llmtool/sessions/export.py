@@ -84,7 +84,7 @@ def to_markdown(session: Session) -> str:
         parts += [
             f"File {_plain(each.name)}:\n\n{markdown.fence(each.text)}" for each in turn.files
         ]
-        parts += ["Thought:", _quote(turn.thought)] if turn.thought.strip() else []
+        parts += ["Reasoning:", _quote(turn.reasoning)] if turn.reasoning.strip() else []
         parts += [markdown.close_blocks(turn.reply)] if turn.reply.strip() else [_NO_REPLY]
         parts += [f"*{each}*" for each in _end(turn)]
     return "\n\n".join(parts) + "\n"
@@ -118,7 +118,7 @@ def to_html(session: Session) -> str:
 def _turn_as_html(turn: Turn) -> list[str]:
     parts = [f'<div class="asked words">{escape(turn.text)}</div>']
     folded = [(each.name, each.text) for each in turn.files]
-    folded += [("Thought", turn.thought)] if turn.thought.strip() else []
+    folded += [("Reasoning", turn.reasoning)] if turn.reasoning.strip() else []
     parts += [
         f"<details><summary>{escape(name)}</summary><pre>{escape(text)}</pre></details>"
         for name, text in folded

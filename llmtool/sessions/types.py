@@ -22,7 +22,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was asked, and what was answered.
 
     `text` is as it was typed, `sent` what a template made of it ("" where it made nothing).
-    `thought` is a thinking model's, which the model does not see again. `created_at` is the time of
+    `reasoning` is not sent to the model again. `created_at` is the time of
     the answer, in UTC (`2026-11-26T10:40:18Z`). The counts are those of `Usage`; `decode_seconds`
     of the `seconds` began with the first token.
     """
@@ -31,7 +31,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sent: str = ""
     files: tuple[Attachment, ...] = ()
     reply: str = ""
-    thought: str = ""
+    reasoning: str = ""
     finish_reason: EndReason = "stop"
     model: str = ""
     seed: int | None = None

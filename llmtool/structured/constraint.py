@@ -1,4 +1,4 @@
-"""What a reply must follow, as a value; `constraints.compiler` (14 ms to import) makes it work."""
+"""A constraint on replies, as a value; `compiler` (14 ms to import) compiles it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 class Constraint(msgspec.Struct, frozen=True):
     """What a reply must follow: the text of a JSON Schema, a regular expression, or a grammar.
 
-    It holds for the answer, not for a thinking model's thought before it.
+    It applies to the answer, not to the reasoning before it.
     """
 
     kind: Literal["json_schema", "regex", "gbnf"]

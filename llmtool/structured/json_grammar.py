@@ -19,7 +19,7 @@ MAX_CHARACTERS = 1 << 20
 Schema = dict[str, Any]
 
 _WHITE_SPACE = r" |\n {0,16}"
-_LEAD = 'LEAD: " " | /\\n{1,2}/'  # what models like to write first, after a thought above all
+_LEAD = 'LEAD: " " | /\\n{1,2}/'  # what models like to write first, above all after their reasoning
 _IN_PLACE = ("allOf", "anyOf", "oneOf", "$ref", "not", "if", "then", "else", "dependentSchemas")
 _SHAPES_OBJECTS = frozenset(
     ("additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames")

@@ -40,7 +40,7 @@ def _plain(value: object) -> object:
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the replies to a prompt; `thought` is a thinking model's, None where it had none.
+    """One of the replies to a prompt; `reasoning` is None where there was none.
 
     `value` is what the text says, where a schema was given, and `error` what does not hold of it.
     `logprobs` are the tokens of the text, where they were asked for.
@@ -49,7 +49,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     value: Any = None
     error: str | None = None
-    thought: str | None
+    reasoning: str | None
     finish_reason: FinishReason
     seed: int
     logprobs: tuple[TokenLogprob, ...] | None = None

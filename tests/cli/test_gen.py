@@ -154,16 +154,16 @@ def test_a_broken_chat_template_is_12_unless_none_is_needed(
     assert reply(gen(QUESTION, "-m", broken, "-t", completion))
 
 
-def test_a_thought_stays_out_of_stdout(gen: Run, tiny_model: Callable[..., Path]) -> None:
+def test_reasoning_stays_out_of_stdout(gen: Run, tiny_model: Callable[..., Path]) -> None:
     template = "{{ messages[0].content }}{% if enable_thinking %}<think>\n{% endif %}"
     thinker = tiny_model("plain", chat_template=template)
     silent = gen(QUESTION, "-m", thinker, "--think", "--json")
     value = json.loads(reply(silent))
-    assert value["text"] == "" and value["choices"][0]["thought"]
+    assert value["text"] == "" and value["choices"][0]["reasoning"]
     assert any("gave no answer" in warning for warning in value["warnings"])
     shown = gen(QUESTION, "-m", thinker, "--think")
     assert reply(shown) == ""
-    assert value["choices"][0]["thought"].strip() in shown.stderr.decode()
+    assert value["choices"][0]["reasoning"].strip() in shown.stderr.decode()
     assert json.loads(reply(gen(QUESTION, "-m", thinker, "--json")))["text"]
 
 

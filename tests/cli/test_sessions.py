@@ -27,7 +27,7 @@ BIRDS = Session(
             text="What is a heron?\nBriefly.",
             files=(Attachment(name="pond.txt", text="A heron stood in the pond."),),
             reply="A \x1b[31mwading\x1b[0m bird.",
-            thought="Birds.",
+            reasoning="Birds.",
             model="tiny",
             created_at="2026-11-26T10:41:00Z",
         ),
@@ -105,7 +105,7 @@ def test_show_is_plain_in_a_pipe(sessions: Sessions, run_llmtool: Run) -> None:
     )
     value = json.loads(out(run_llmtool("sessions", "show", "birds", "--json")))
     assert value["turns"][0]["files"][0]["text"] == "A heron stood in the pond."
-    assert value["turns"][1]["thought"] == ""
+    assert value["turns"][1]["reasoning"] == ""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")

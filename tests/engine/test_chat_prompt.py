@@ -160,11 +160,11 @@ def test_a_broken_template_is_an_error_and_never_another_format(tiny: Path) -> N
         ChatPrompt(load(tiny), "{% for m in messages %}").tokenize(ask("hi"))
 
 
-def test_a_template_that_opens_a_thought_says_so(tiny: Path) -> None:
+def test_a_prompt_that_opens_the_reasoning_is_recognized(tiny: Path) -> None:
     source = "{{ messages[0].content }}{% if enable_thinking %}<think>\n{% endif %}"
     prompt = ChatPrompt(load(tiny), source)
     question = (Message("user", "hi <think>"),)
-    assert prompt.tokenize(Prompt(messages=question, thinking=True)).in_thought
+    assert prompt.tokenize(Prompt(messages=question, thinking=True)).in_reasoning
     assert not prompt.tokenize(Prompt(messages=question)).token_ids == ()
 
 

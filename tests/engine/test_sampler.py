@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llmtool.engine.llama.constrained_sampler import Binding
+from llmtool.engine.llama.constrained_sampler import ConstrainedSampler
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.sampler import Sampler
@@ -97,15 +97,14 @@ def test_the_likeliest_allowed_token_is_chosen_after_the_penalties(
 def start(
     weights: LlamaModel, compiled: CompiledConstraint | None, sampler: Sampler
 ) -> Callable[[Context], int]:
-    """Return `draw(context)`, as a reply's tokens are drawn."""
+    """Return `sample(context)`, as a reply's tokens are sampled."""
     if compiled is None:
         return sampler.sample
-    reply = Reply(0, 0, marks=None, in_thought=False)
-    binding = Binding(compiled, reply, marks=None, weights=weights)
+    constrained = ConstrainedSampler(sampler, compiled, Reply(0, 0), tags=None, weights=weights)
 
-    def draw(context: Context) -> int:
-        token = binding.draw(sampler, context, -1)
-        binding.accept(token)
+    def sample(context: Context) -> int:
+        token = constrained.sample(context, -1)
+        constrained.accept(token)
         return token
 
-    return draw
+    return sample

@@ -1,4 +1,4 @@
-"""Bytes to text: characters over tokens, stop strings, thoughts."""
+"""Bytes to text: characters over tokens, stop strings, reasoning."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtool.engine.text_stream import (
+    ReasoningSplitter,
     ReasoningTags,
     StopStrings,
-    ThoughtSplitter,
     Utf8Stream,
-    thought_marks,
+    find_reasoning_tags,
 )
 
 THINK = ReasoningTags("<think>", "</think>")
@@ -67,7 +67,7 @@ def test_part_of_a_stop_string_is_held_back_until_it_is_decided() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "thought", "answer"),
+    ("reply", "reasoning", "answer"),
     [
         ("<think>\nhm, so\n</think>\n\nHello", "hm, so", "Hello"),
         ("Hello <think>no</think>", "", "Hello <think>no</think>"),
@@ -78,32 +78,32 @@ def test_part_of_a_stop_string_is_held_back_until_it_is_decided() -> None:
     ],
 )
 @pytest.mark.parametrize("size", [1, 3, 100])
-def test_a_thought_at_the_beginning_is_kept_apart(
-    reply: str, thought: str, answer: str, size: int
+def test_reasoning_at_the_beginning_is_separated_from_the_answer(
+    reply: str, reasoning: str, answer: str, size: int
 ) -> None:
-    splitter = ThoughtSplitter(THINK)
+    splitter = ReasoningSplitter(THINK)
     pieces = [reply[i : i + size] for i in range(0, len(reply), size)]
     out = [pair for piece in pieces for pair in splitter.push(piece)] + splitter.finish()
-    assert "".join(text for text, is_thought in out if is_thought) == thought
-    assert "".join(text for text, is_thought in out if not is_thought) == answer
+    assert "".join(text for text, is_reasoning in out if is_reasoning) == reasoning
+    assert "".join(text for text, is_reasoning in out if not is_reasoning) == answer
 
 
-def test_a_prompt_that_opens_the_thought_needs_no_start_mark() -> None:
-    splitter = ThoughtSplitter(THINK, in_thought=True)
+def test_a_prompt_that_opens_the_reasoning_needs_no_start_tag() -> None:
+    splitter = ReasoningSplitter(THINK, in_reasoning=True)
     assert splitter.push("\nwell</think>yes") == [("well", True), ("yes", False)]
 
 
-def test_channels_of_gpt_oss_are_split_by_their_marks() -> None:
-    marks = thought_marks("… <|channel|>analysis …")
-    assert marks is not None
-    splitter = ThoughtSplitter(marks)
+def test_channels_of_gpt_oss_are_split_by_their_tags() -> None:
+    tags = find_reasoning_tags("… <|channel|>analysis …")
+    assert tags is not None
+    splitter = ReasoningSplitter(tags)
     reply = (
         "<|channel|>analysis<|message|>let me see<|start|>assistant<|channel|>final<|message|>Paris"
     )
     assert splitter.push(reply) == [("let me see", True), ("Paris", False)]
-    direct = ThoughtSplitter(marks)
+    direct = ReasoningSplitter(tags)
     assert direct.push("<|channel|>final<|message|>Paris") == [("Paris", False)]
 
 
-def test_a_template_without_thoughts_has_no_marks() -> None:
-    assert thought_marks("{{ messages }}") is None
+def test_a_template_without_reasoning_has_no_tags() -> None:
+    assert find_reasoning_tags("{{ messages }}") is None

@@ -29,7 +29,7 @@ SESSION = Session(
             text="What is this?\nSay it.",
             files=(Attachment(name="a.py", text='print("```")'),),
             reply="A *program*:\n\n```py\nprint(1)\n```",
-            thought="hm",
+            reasoning="hm",
             model="m",
             created_at="2026-11-26T10:41:00Z",
         ),
@@ -63,7 +63,7 @@ File a.py:
 print("```")
 ````
 
-Thought:
+Reasoning:
 
 > hm
 
@@ -91,7 +91,7 @@ def test_as_json_everything_comes_back() -> None:
     text = export(SESSION, "json")
     assert msgspec.json.decode(text, type=Session) == SESSION
     assert json.loads(text)["turns"][1] == {
-        **dict.fromkeys(("sent", "thought", "model", "created_at"), ""),
+        **dict.fromkeys(("sent", "reasoning", "model", "created_at"), ""),
         **dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "seconds"), 0),
         "decode_seconds": 0,
         "text": "Again",
@@ -142,7 +142,7 @@ OPEN = [
 @pytest.mark.parametrize("text", OPEN)
 def test_what_a_text_leaves_open_ends_with_it(text: str) -> None:
     file = Attachment(name="- # a`b\n1. <!--", text=text)
-    turn = Turn(text=text, files=(file,), reply=text, thought=text, finish_reason="length")
+    turn = Turn(text=text, files=(file,), reply=text, reasoning=text, finish_reason="length")
     session = Session(name="a_b", system=text, summary=text, turns=(turn, turn))
     found = [each for each in headings(export(session, "md")) if not each.startswith("a\n")]
     expected = ["System prompt", "Summary", "Turn 1", "Turn 2"]
@@ -195,7 +195,7 @@ def test_a_page_runs_nothing_and_fetches_nothing() -> None:
         text=HOSTILE,
         files=(Attachment(name=HOSTILE, text=HOSTILE),),
         reply=HOSTILE,
-        thought=HOSTILE,
+        reasoning=HOSTILE,
         model=HOSTILE,
         created_at=HOSTILE,
     )
@@ -239,7 +239,7 @@ def test_nothing_is_lost_however_deep_it_stands(mark: str, depth: int) -> None:
 
 @given(st.text(st.characters(exclude_categories=("Cs",)), max_size=200))
 def test_any_text_makes_a_page_of_known_tags(text: str) -> None:
-    turn = Turn(text=text, reply=text, thought=text)
+    turn = Turn(text=text, reply=text, reasoning=text)
     page = Page(export(Session(name="a", turns=(turn,)), "html"))
     assert not page.tags & {"script", "img", "iframe", "link", "object", "svg", "form"}
     assert not any(name.startswith("on") for name in page.names)

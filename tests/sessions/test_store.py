@@ -19,7 +19,7 @@ TURN = Turn(
     text="¿Qué?\nsecond line",
     files=(Attachment(name="a.txt", text="x\r\ny"),),
     reply="雨\u2028🌧",
-    thought="hm",
+    reasoning="hm",
     finish_reason="interrupted",
     model="m",
     seed=0,

@@ -211,13 +211,13 @@ def test_the_tokens_of_a_reply_have_its_bytes_and_probabilities(tiny: Path, stop
         assert box.generate("hello there", **options).choices[0].logprobs is None
 
 
-def test_a_constraint_and_probabilities_begin_after_the_thought(
+def test_a_constraint_and_probabilities_begin_after_the_reasoning(
     tiny_model: Callable[..., Path],
 ) -> None:
     template = "{{ messages[0].content }}{% if enable_thinking %}<think>\n{% endif %}"
     thinker = tiny_model("plain", chat_template=template, printable=True, favour={"</think>": 2.2})
     with Toolbox(thinker, n_threads=1, prefix_cache=False) as box:
-        thoughts = set()
+        reasoning = set()
         for seed in range(4):
             options: dict[str, Any] = {"thinking": True, "seed": seed, "max_tokens": 300}
             result = box.generate("go", regex="(yes|no) [0-9]{3}", logprobs=1, **options)
@@ -226,5 +226,5 @@ def test_a_constraint_and_probabilities_begin_after_the_thought(
             assert choice.logprobs is not None
             joined = b"".join(bytes(token.bytes) for token in choice.logprobs)
             assert joined.decode() == choice.text
-            thoughts.add(choice.thought)
-        assert any(thoughts), "the model did not think"
+            reasoning.add(choice.reasoning)
+        assert any(reasoning), "the model did not reason"

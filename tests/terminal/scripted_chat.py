@@ -49,7 +49,7 @@ def main(folder: Path, script: dict[str, Any]) -> None:
     engine = SlowEngine(
         script.get("replies", "fine"),
         n_ctx=script.get("n_ctx", 4096),
-        marks=ReasoningTags(start="<think>", end="</think>") if script.get("thinks") else None,
+        reasoning_tags=ReasoningTags("<think>", "</think>") if script.get("thinks") else None,
         cancellation=cancellation,
     )
     engine.delay = script.get("delay", 0.0)

@@ -127,13 +127,13 @@ def test_markup_of_the_drawing_library_is_literal(chat: Start, sessions: Session
     assert sessions.load("work").turns[0].reply == said
 
 
-def test_a_thought_is_folded(chat: Start) -> None:
+def test_reasoning_is_folded(chat: Start) -> None:
     with chat("<think>secret plan</think>The answer.", thinks=True) as terminal:
         wait_for_prompt(terminal)
         say(terminal, "x", "The answer.", 2)
         assert "secret plan" not in "\n".join(terminal.screen())
         terminal.wait_for("thought for")
-        say(terminal, "/thought", "secret plan", 3)
+        say(terminal, "/reasoning", "secret plan", 3)
 
 
 class TestStopping:

@@ -185,7 +185,7 @@ GpuLayersOption = Annotated[
 ]
 ThinkOption = Annotated[
     bool | None,
-    Option("--think/--no-think", help="Let a thinking model think; the thought goes to stderr."),
+    Option("--think/--no-think", help="Let a reasoning model think; its reasoning goes to stderr."),
 ]
 NoStreamOption = Annotated[bool, Option("--no-stream", help="Print the reply when it is complete.")]
 StatsOption = Annotated[bool, Option("--stats", help="Say on stderr where the time went.")]

@@ -75,21 +75,21 @@ def _write_choice(sink: console.Result, choice: Choice, *, logprobs: bool) -> No
 
 
 class _Live:
-    """What is shown while replies are written: a thought on stderr, the first reply's text."""
+    """Shows replies as they are written: reasoning on stderr, and the first reply's text."""
 
     def __init__(self, sink: console.Result, *, think: bool, text: bool) -> None:
         self._sink = sink
-        self._shows_thought, self._shows_text = think, text
-        self._in_thought = False
+        self._shows_reasoning, self._shows_text = think, text
+        self._in_reasoning = False
         self._least = 0.0  # the log-probability of the least likely token not shown yet
 
     def take(self, token: Token) -> None:
         if token.choice:
             return
-        if token.thought:
+        if token.reasoning:
             self._least = 0.0
-            if self._shows_thought:
-                self._in_thought = True
+            if self._shows_reasoning:
+                self._in_reasoning = True
                 console.say(token.text)
             return
         if not self._shows_text:
@@ -104,7 +104,7 @@ class _Live:
             self._least = 0.0
 
     def end(self) -> None:
-        """End the thought, if one is open."""
-        if self._in_thought:
-            self._in_thought = False
+        """End the reasoning, if it is open."""
+        if self._in_reasoning:
+            self._in_reasoning = False
             console.say("\n\n")

@@ -1,7 +1,7 @@
-"""When a constraint holds: in the answer, and not in a thought before it.
+"""Sampling under a constraint that applies to the answer, not to the reasoning before it.
 
-A thinking model may begin its reply with a thought's mark, which can be one token or several. Until
-that is decided tokens are drawn freely; then the constraint takes over, from its beginning.
+A reasoning model may begin its reply with a reasoning tag, of one token or several. Until that is
+decided tokens are sampled freely; then the constraint applies, from its beginning.
 """
 
 from __future__ import annotations
@@ -18,53 +18,56 @@ if TYPE_CHECKING:
     from llmtool.structured.compiler import CompiledConstraint
 
 
-class Binding:
-    """Draws the tokens of one reply under a constraint.
+class ConstrainedSampler:
+    """Samples the tokens of one reply under a constraint.
 
     Args:
-        marks: of a thought that the model may begin with; None where it must not.
+        reply: the reply so far, which knows whether it is in the reasoning.
+        tags: the tags that the reply may begin with; None where it must not reason.
     """
 
     def __init__(
         self,
+        sampler: Sampler,
         constraint: CompiledConstraint,
         reply: Reply,
         *,
-        marks: ReasoningTags | None,
+        tags: ReasoningTags | None,
         weights: LlamaModel,
     ) -> None:
-        self._constraint, self._reply, self._weights = constraint, reply, weights
-        self._marks = [mark for mark in (marks.start, marks.answer) if mark] if marks else []
+        self._sampler, self._constraint = sampler, constraint
+        self._reply, self._weights = reply, weights
+        self._tags = [tag for tag in (tags.start, tags.answer) if tag] if tags else []
         self._matcher = constraint.start()
-        self._held: list[int] = []  # tokens that may come to be a mark
-        self._is_bound = False
+        self._held: list[int] = []  # tokens that may be the beginning of a tag
+        self._is_constrained = False
 
-    def draw(self, sampler: Sampler, context: Context, row: int) -> int:
+    def sample(self, context: Context, row: int) -> int:
         """Choose the next token from a row of logits."""
-        self._is_bound = False
-        if self._reply.in_thought:
-            return sampler.sample(context, row)
-        if self._marks and self._reply.undecided:
-            token = sampler.sample(context, row)
-            if self._begins_mark([*self._held, token]):
+        self._is_constrained = False
+        if self._reply.in_reasoning:
+            return self._sampler.sample(context, row)
+        if self._tags and self._reply.undecided:
+            token = self._sampler.sample(context, row)
+            if self._begins_tag([*self._held, token]):
                 self._held.append(token)
                 return token
-            if self._held and not self._bind_held():
-                self._held.append(self._next_of_mark())
+            if self._held and not self._constrain_held():
+                self._held.append(self._next_of_tag())
                 return self._held[-1]
-            self._marks = []
-        self._is_bound = True
-        return sampler.sample(context, row, self._matcher)
+            self._tags = []
+        self._is_constrained = True
+        return self._sampler.sample(context, row, self._matcher)
 
     def accept(self, token: int) -> None:
-        """Take a drawn token that is no end."""
-        if self._is_bound:
+        """Advance by a sampled token that does not end the reply."""
+        if self._is_constrained:
             self._matcher.accept(token)
 
     @property
     def finished(self) -> bool:
-        """Whether nothing but the end may follow."""
-        return self._is_bound and self._matcher.finished
+        """Whether nothing but the end of the reply may follow."""
+        return self._is_constrained and self._matcher.finished
 
     def close(self) -> None:
         self._matcher.close()
@@ -73,12 +76,12 @@ class Binding:
         pieces = [self._weights.render_piece(token, special=True) for token in tokens]
         return b"".join(pieces).decode("utf-8", "replace").lstrip()
 
-    def _begins_mark(self, tokens: list[int]) -> bool:
+    def _begins_tag(self, tokens: list[int]) -> bool:
         text = self._text(tokens)
-        return bool(text) and any(m.startswith(text) or text.startswith(m) for m in self._marks)
+        return bool(text) and any(t.startswith(text) or text.startswith(t) for t in self._tags)
 
-    def _bind_held(self) -> bool:
-        """Take what looked like a mark for the answer's beginning, if the constraint allows it."""
+    def _constrain_held(self) -> bool:
+        """Take the held tokens as the beginning of the answer, if the constraint allows them."""
         matcher = self._constraint.start()
         for token in self._held:
             if not matcher.allows(token):
@@ -89,8 +92,8 @@ class Binding:
         self._matcher = matcher
         return True
 
-    def _next_of_mark(self) -> int:
-        """Return the token that goes on with the mark, which nothing else can follow any more."""
+    def _next_of_tag(self) -> int:
+        """Return the token that continues the tag, as nothing else can follow."""
         text = self._text(self._held)
-        rest = next(mark for mark in self._marks if mark.startswith(text))[len(text) :]
+        rest = next(tag for tag in self._tags if tag.startswith(text))[len(text) :]
         return self._weights.tokenize(rest.encode(), add_special=False, parse_special=True)[0]

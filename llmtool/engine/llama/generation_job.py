@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmtool.engine.llama.constrained_sampler import Binding
+from llmtool.engine.llama.constrained_sampler import ConstrainedSampler
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.job import Run, Share
 from llmtool.engine.llama.loaded_model import LoadedModel
@@ -51,8 +51,8 @@ class Generating:
         self.keeps = request.keep and request.n == 1
         prompt = model.tokenize(request.prompt)
         self.ids, self.n_fixed = prompt.token_ids, prompt.n_fixed
-        self._in_thought = prompt.in_thought
-        self.max_tokens, _ = model.fit(len(self.ids), request.sampling.max_tokens)
+        self._in_reasoning = prompt.in_reasoning
+        self.max_tokens, _ = model.check_length(len(self.ids), request.sampling.max_tokens)
         self._constraint = model.compile(request.sampling.constraint)
         self.runs: list[Run] = []
         self.n_seq = 1 if request.n == 1 else 2
@@ -150,7 +150,7 @@ class Generating:
             seed=seed,
             max_tokens=self.max_tokens,
             constraint=self._constraint,
-            in_thought=self._in_thought,
+            in_reasoning=self._in_reasoning,
         )
 
     def _read_top(self, row: int) -> list[tuple[int, float]]:
@@ -202,7 +202,7 @@ class _Choice:
         seed: int,
         max_tokens: int,
         constraint: CompiledConstraint | None,
-        in_thought: bool,
+        in_reasoning: bool,
     ) -> None:
         self.index = index
         self.finish_reason: FinishReason | None = None
@@ -213,37 +213,35 @@ class _Choice:
         self._wants_logprobs = bool(request.sampling.logprobs)
         self._logprob: TokenLogprob | None = None
         self._sampler = Sampler(model.weights, request.sampling, seed=seed)
-        marks = model.reasoning_tags
+        tags = model.reasoning_tags
         self._reply = Reply(
-            request.id, index, stop=request.sampling.stop, marks=marks, in_thought=in_thought
+            request.id, index, stop=request.sampling.stop, tags=tags, in_reasoning=in_reasoning
         )
-        self._binding = None
+        self._constrained: ConstrainedSampler | None = None
         if constraint is not None:
             # A model that tags its answer too begins with a tag even if it does not reason.
-            may_think = marks is not None and (request.prompt.thinking or bool(marks.answer))
-            self._binding = Binding(
+            may_begin_with_tag = tags is not None and (request.prompt.thinking or tags.answer)
+            self._constrained = ConstrainedSampler(
+                self._sampler,
                 constraint,
                 self._reply,
-                marks=marks if may_think else None,
+                tags=tags if may_begin_with_tag else None,
                 weights=model.weights,
             )
 
     def close(self) -> None:
         self._sampler.close()
-        if self._binding is not None:
-            self._binding.close()
+        if self._constrained is not None:
+            self._constrained.close()
 
     @property
     def reports_logprobs(self) -> bool:
         """Whether the next token is reported with its alternatives."""
-        return self._wants_logprobs and not self._reply.in_thought
+        return self._wants_logprobs and not self._reply.in_reasoning
 
     def sample(self, context: Context, row: int, top: list[tuple[int, float]]) -> None:
         """Choose the next token from a row of logits; `top` are the alternatives to report."""
-        if self._binding is None:
-            self.token = self._sampler.sample(context, row)
-        else:
-            self.token = self._binding.draw(self._sampler, context, row)
+        self.token = (self._constrained or self._sampler).sample(context, row)
         self._logprob = self._model.token_logprob(self.token, top) if top else None
 
     def push(self) -> Iterator[Event]:
@@ -253,14 +251,14 @@ class _Choice:
             self.finish_reason = "stop"
             return
         self.tokens.append(self.token)
-        if self._binding is not None:
-            self._binding.accept(self.token)
+        if self._constrained is not None:
+            self._constrained.accept(self.token)
         if self.token in self._model.reasoning_tag_tokens:
             piece = weights.render_piece(self.token, special=True)
         else:
             piece = weights.piece(self.token)
         yield from self._with_logprob(self._reply.push(piece))
-        if self._reply.stopped or (self._binding is not None and self._binding.finished):
+        if self._reply.stopped or (self._constrained is not None and self._constrained.finished):
             self.finish_reason = "stop"
         elif len(self.tokens) == self._max_tokens:
             self.finish_reason = "length"
@@ -286,9 +284,9 @@ class _Choice:
         )
 
     def _with_logprob(self, events: list[Token]) -> list[Token]:
-        if self._logprob is None or self._reply.in_thought:
+        if self._logprob is None or self._reply.in_reasoning:
             return events
         *others, last = events or [Token(self._id, self.index, "")]
-        if last.thought:
+        if last.reasoning:
             return events
         return [*others, msgspec.structs.replace(last, logprob=self._logprob)]

@@ -83,7 +83,7 @@ class LoadedModel:
     @property
     def reasoning_tags(self) -> ReasoningTags | None:
         """The tags around the model's reasoning, or None if its chat template has none."""
-        return self._tokenizer.chat_prompt.marks
+        return self._tokenizer.chat_prompt.reasoning_tags
 
     @cached_property
     def reasoning_tag_tokens(self) -> frozenset[int]:
@@ -92,7 +92,7 @@ class LoadedModel:
         ids = self.weights.tokenize(text.encode(), add_special=False, parse_special=True)
         return frozenset(t for t in ids if self.weights.kind(t) == "control")
 
-    def fit(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
+    def check_length(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
         """Return (max_tokens, n_ctx) for a prompt of `n_prompt` tokens.
 
         Raises:

@@ -140,7 +140,7 @@ class Chat:
         seed = self.session.options.get("seed")
         if seed is not None and last.seed is not None:
             seed = (last.seed + 1) % (MAX_SEED + 1)
-        turn = msgspec.structs.replace(last, reply="", thought="")
+        turn = msgspec.structs.replace(last, reply="", reasoning="")
         yield from self._ask(self._shortened(len(self.turns) - 1, turn), seed=seed)
 
     def edit(self, number: int, text: str) -> Generator[Told, None, None]:

@@ -15,7 +15,7 @@ def see(session: Session, head: Sequence[Message]) -> tuple[Message, ...]:
 
     Turns that were left out are not among them; their summary opens the first user message. What
     was asked and not answered is asked together with what follows it, because chat templates want
-    turns to alternate. Thoughts are not shown again.
+    turns to alternate. Reasoning is not sent again.
 
     Example:
         >>> turns = (Turn(text="Hi", reply="Hello!"), Turn(text="Wait"), Turn(text="How are you?"))

@@ -92,7 +92,7 @@ class Answering:
         alone = msgspec.structs.replace(session, turns=session.turns[-1:], n_left_out=0, summary="")
         n_alone = token_usage.count(engine, see(alone, self.head))
         if n_alone > room:
-            engine.fit(n_alone, self.reply_tokens)  # says what is needed, and what helps
+            engine.check_length(n_alone, self.reply_tokens)  # says what is needed, and what helps
             raise ContextOverflow(
                 f"the message needs {n_alone} tokens, {room} are available",
                 needed=n_alone,
@@ -174,7 +174,7 @@ class Answering:
         messages = see(session, self.head)
         before = messages[:-1] if messages[-1].role == "user" else messages
         prompt = Prompt(messages=(*before, _EMPTY), n_fixed=self._count_fixed(before))
-        self.tools.engine.remember(prompt)
+        self.tools.engine.save_state(prompt)
 
     def share_out(self, session: Session) -> token_usage.Budget:
         """Return what a session takes of the context, turn by turn."""
@@ -197,7 +197,7 @@ def answered(turn: Turn, result: Generation) -> Turn:
     return msgspec.structs.replace(
         turn,
         reply=choice.text,
-        thought=choice.thought or "",
+        reasoning=choice.reasoning or "",
         finish_reason=choice.finish_reason,
         model=result.model,
         seed=choice.seed,
@@ -216,19 +216,19 @@ class Pieces:
     def __init__(self, turn: Turn, *, model: str) -> None:
         self._turn, self._model, self._began = turn, model, time.perf_counter()
         self._text: list[str] = []
-        self._thought: list[str] = []
+        self._reasoning: list[str] = []
 
     def take(self, token: Token) -> None:
-        (self._thought if token.thought else self._text).append(token.text)
+        (self._reasoning if token.reasoning else self._text).append(token.text)
 
     def interrupted(self) -> Turn:
         return msgspec.structs.replace(
             self._turn,
             reply="".join(self._text).rstrip(),
-            thought="".join(self._thought),
+            reasoning="".join(self._reasoning),
             finish_reason="interrupted",
             model=self._model,
-            completion_tokens=len(self._text) + len(self._thought),
+            completion_tokens=len(self._text) + len(self._reasoning),
             seconds=round(time.perf_counter() - self._began, 3),
             created_at=timestamp(),
         )

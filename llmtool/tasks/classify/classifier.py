@@ -134,6 +134,17 @@ class Classifier:
                 Failed(id, answers.error) if isinstance(answers, Failed) else self.classify(answers)
             )
 
+    def classify_one(self, engine: Engine, case: Case) -> Classification:
+        """Classify a single case.
+
+        Raises:
+            LlmtoolError: the case failed.
+        """
+        (outcome,) = self.outcomes(engine, [case])
+        if isinstance(outcome, Failed):
+            raise outcome.error
+        return outcome
+
     def answers(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
     ) -> Generator[tuple[int, list[Timed] | Failed], None, None]:

@@ -17,7 +17,7 @@ NO_CODE = "the reply has no code in it (no fenced block)"
 def only_code(
     events: Iterable[Token | Generation], *, opened: str = ""
 ) -> Generator[Token | Generation, None, None]:
-    """Yield a generation whose replies are the code that they have in a fence, and its thoughts.
+    """Yield a generation whose replies are the code in their first fence, and its reasoning.
 
     `opened` is how the replies begin without saying so: a fence may have been opened there.
 
@@ -26,7 +26,7 @@ def only_code(
     """
     for event in events:
         if isinstance(event, Token):
-            if event.thought:
+            if event.reasoning:
                 yield event
             continue
         choices = []

@@ -45,7 +45,7 @@ class GenerateTask(Tools):
             system: the system prompt; None takes the template's, or the model's own.
             n: how many replies to make; they share one prefill, reply i uses seed + i.
             prefill: how the reply begins; the model goes on from there.
-            thinking: whether a thinking model thinks first; the thought is kept apart.
+            thinking: whether a reasoning model reasons first; `reasoning` has that text.
             template: a prompt template by name or path.
             variables: values for the template's other inputs.
             schema: the JSON that the reply must be: a JSON Schema, the short form
@@ -106,7 +106,7 @@ class GenerateTask(Tools):
 
         Example:
             for event in box.stream_generate("Tell me a story"):
-                if isinstance(event, Token) and not event.thought:
+                if isinstance(event, Token) and not event.reasoning:
                     print(event.text, end="", flush=True)
         """
         started = time.perf_counter() if started is None else started

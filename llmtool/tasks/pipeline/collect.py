@@ -93,7 +93,7 @@ class _Answer:
         if self._first_token is None:
             self._first_token = time.perf_counter() - self._started
         parts = self._parts[token.choice]
-        (parts.thought if token.thought else parts.text).append(token.text)
+        (parts.reasoning if token.reasoning else parts.text).append(token.text)
         if token.logprob is not None:
             parts.logprobs.append(token.logprob)
 
@@ -136,7 +136,7 @@ class _Parts:
 
     def __init__(self) -> None:
         self.text: list[str] = []
-        self.thought: list[str] = []
+        self.reasoning: list[str] = []
         self.logprobs: list[TokenLogprob] = []
 
     def choice(self, end: Finished, contract: OutputSpec | None, *, logprobs: bool) -> Choice:
@@ -151,7 +151,7 @@ class _Parts:
             text=text,
             value=value,
             error=error,
-            thought="".join(self.thought) or None,
+            reasoning="".join(self.reasoning) or None,
             finish_reason=end.finish_reason,
             seed=end.seed,
             logprobs=tokens_of(text, self.logprobs) if logprobs else None,
@@ -199,8 +199,8 @@ def _warnings(
         used = cut[0].usage.completion_tokens
         which = f"{len(cut)} of {len(ends)} replies were" if len(ends) > 1 else "the reply was"
         yield f"{which} cut at {used} tokens (raise --max-tokens)"
-    if any(each.thought and not each.text for each in choices):
-        yield "the model thought and gave no answer (raise --max-tokens)"
+    if any(each.reasoning and not each.text for each in choices):
+        yield "the model reasoned and gave no answer (raise --max-tokens)"
     if contract is not None and contract.unenforced:
         yield f"checked in the finished reply alone: {contract.unenforced}"
     info = engine.info

@@ -1,4 +1,4 @@
-"""Which tokens of a reply make its text, once stop strings and a thought's marks are taken off."""
+"""Which tokens of a reply make its text, without stop strings and reasoning tags."""
 
 from __future__ import annotations
 

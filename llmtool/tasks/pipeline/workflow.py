@@ -91,7 +91,7 @@ class WorkflowRunner(Generic[W, N]):
                 if event.id in self._open:
                     work, call = self._open[event.id]
                     if isinstance(event, Token):
-                        if not event.thought:
+                        if not event.reasoning:
                             self._texts[event.id].append(event.text)
                         if call.is_live:
                             yield from work.hear(call, event)

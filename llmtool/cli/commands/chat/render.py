@@ -31,8 +31,8 @@ class ReplyView:
     def __init__(self, *, draws: bool) -> None:
         """`draws` says that stdout is a terminal that can be drawn on."""
         self._markdown = _open_markdown() if draws else None
-        self._n_thought = 0
-        self._thought_began = 0.0
+        self._n_reasoning = 0
+        self._reasoning_began = 0.0
         self._has_text = False
         self._late: list[str] = []  # notes that came behind text, which would cut its line
 
@@ -73,7 +73,7 @@ class ReplyView:
 
     def _close(self) -> None:
         console.status("")
-        self._fold_thought()
+        self._fold_reasoning()
         self._end()
         for text in self._late:
             console.note(text)
@@ -85,21 +85,21 @@ class ReplyView:
         self._end()
 
     def _take(self, token: Token) -> None:
-        if token.thought:
-            self._n_thought += 1
-            self._thought_began = self._thought_began or time.perf_counter()
-            console.status(f"thinking: {self._n_thought} tokens")
+        if token.reasoning:
+            self._n_reasoning += 1
+            self._reasoning_began = self._reasoning_began or time.perf_counter()
+            console.status(f"thinking: {self._n_reasoning} tokens")
             return
-        self._fold_thought()
+        self._fold_reasoning()
         self._has_text = self._has_text or bool(token.text)
         self._write(token.text)
 
-    def _fold_thought(self) -> None:
-        if self._n_thought:
-            seconds = time.perf_counter() - self._thought_began
+    def _fold_reasoning(self) -> None:
+        if self._n_reasoning:
+            seconds = time.perf_counter() - self._reasoning_began
             console.status("")
-            console.note(f"thought for {seconds:.1f} s (/thought shows it)")
-            self._n_thought, self._thought_began = 0, 0.0
+            console.note(f"thought for {seconds:.1f} s (/reasoning shows it)")
+            self._n_reasoning, self._reasoning_began = 0, 0.0
 
     def _write(self, text: str) -> None:
         if self._markdown is None:
@@ -136,7 +136,7 @@ def plain(events: Generator[Told, None, None]) -> Turn:
     with closing(events):
         for event in events:
             if isinstance(event, Token):
-                if not event.thought:
+                if not event.reasoning:
                     console.stdout.write(event.text)
             elif isinstance(event, ChatNote):
                 console.note(event.text)
@@ -148,12 +148,12 @@ def plain(events: Generator[Told, None, None]) -> Turn:
 
 
 def json_lines(events: Generator[Told, None, None]) -> Turn:
-    """Write each event as a line of JSON: `token`, `thought`, `note`, and `turn` at the end."""
+    """Write each event as a line of JSON: `token`, `reasoning`, `note`, and `turn` at the end."""
     turn: Turn | None = None
     with closing(events):
         for event in events:
             if isinstance(event, Token):
-                _line({"event": "thought" if event.thought else "token", "text": event.text})
+                _line({"event": "reasoning" if event.reasoning else "token", "text": event.text})
             elif isinstance(event, ChatNote):
                 _line({"event": "note", "text": event.text})
             else:

@@ -227,9 +227,9 @@ def _export(loop: Loop, argument: str) -> None:
     console.note(desk.export(loop.chat.session, kind, path.strip()))
 
 
-def _thought(loop: Loop, argument: str) -> None:
-    thought = loop.chat.turns[-1].thought if loop.chat.turns else ""
-    console.stdout.write((thought.strip() or "(there was no thought)") + "\n")
+def _reasoning(loop: Loop, argument: str) -> None:
+    reasoning = loop.chat.turns[-1].reasoning if loop.chat.turns else ""
+    console.stdout.write((reasoning.strip() or "(no reasoning)") + "\n")
 
 
 def _retry(loop: Loop, argument: str) -> None:
@@ -271,7 +271,7 @@ COMMANDS = {
     "set": Slash("[NAME VALUE]", "Show or set temperature, max_tokens, seed, thinking, …", _set),
     "tokens": Slash("", "What takes how much of the context.", lambda loop, _: loop.show_budget()),
     "stats": Slash("", "How fast the last reply was.", lambda loop, _: loop.show_stats()),
-    "thought": Slash("", "What the model thought before its last reply.", _thought),
+    "reasoning": Slash("", "Show the reasoning before the last reply.", _reasoning),
     "copy": Slash("[code]", "Copy the last reply, or its last code block.", _copy),
     "export": Slash("md|json|html [FILE]", "Write the conversation to a file.", _export),
     "fork": Slash("[NAME]", "Go on under another name; this session stays as it is.", _fork),

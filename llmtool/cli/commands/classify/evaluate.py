@@ -15,13 +15,11 @@ from llmtool.cli.commands.classify import (
     plot as labels_plot,
 )
 from llmtool.cli.commands.classify import (
-    render,
-)
-from llmtool.cli.commands.classify import (
     run as labels_command,
 )
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import tables
+from llmtool.cli.render.classification import bar
 from llmtool.cli.terminal import console
 from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.cli.terminal.progress import RecordProgress
@@ -191,5 +189,5 @@ def _confusion(found: Evaluation) -> None:
     rows: list[tuple[Any, ...]] = []
     for number, name, counts in zip(numbers, found.labels, found.confusion, strict=True):
         right = counts[int(number) - 1] / max(sum(counts), 1)
-        rows.append((f"{number} {name}", *map(str, counts), render.bar(right, 10)))
+        rows.append((f"{number} {name}", *map(str, counts), bar(right, 10)))
     tables.table(["is, got", *numbers, "right"], rows, right=numbers)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 from llmtool.batch.readers import Reader, Record
 from llmtool.cli import batch as batches
 from llmtool.cli import bootstrap
-from llmtool.cli.commands.classify import render
 from llmtool.cli.commands.classify.labels import read_labelled, read_options, tell_left_out
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import result as show
+from llmtool.cli.render.classification import classification
 from llmtool.cli.terminal import console, inputs
 from llmtool.cli.terminal.output_file import check
 from llmtool.cli.terminal.progress import RecordProgress
@@ -20,6 +19,7 @@ from llmtool.errors import ContextOverflow, LlmtoolError, LowConfidence, UsageEr
 from llmtool.sizes import format_count
 from llmtool.tasks.classify.balanced import BalancedLabelling
 from llmtool.tasks.classify.classifier import Classifier
+from llmtool.tasks.classify.explain import SentenceWeight, explain
 from llmtool.tasks.classify.labels import no_such_label
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import Binding, fill
@@ -119,23 +119,20 @@ def classify(
         first = Case(variables={**case.variables, **labelling.questions[0]})
         show.prompt(box, labelling.request(first), as_json=view.json)
         return
-    result = _one(
-        box,
-        labelling,
-        case,
-        view=view,
-        top=wanted.top,
-        scores=wanted.scores,
-        explain=wanted.explain,
-    )
+    result, weights = _classify(box, labelling, case, with_weights=wanted.explain)
+    classification(result, view=view, top=wanted.top, scores=wanted.scores, weights=weights)
     if result.reason and not wanted.may_abstain and view.output is None:
         console.note(f"no label: {result.reason}")
     _judge(result, wanted)
 
 
-def _one(*args: Any, **options: Any) -> Classification:
+def _classify(
+    box: Toolbox, classifier: Classifier, case: Case, *, with_weights: bool
+) -> tuple[Classification, tuple[SentenceWeight, ...]]:
     try:
-        return render.one(*args, **options)
+        if with_weights:
+            return explain(classifier, box.engine, case)
+        return classifier.classify_one(box.engine, case), ()
     except ContextOverflow as exc:
         raise ContextOverflow(
             f"{exc} (--overflow chunk scores it in parts)",

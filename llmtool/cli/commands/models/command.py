@@ -307,12 +307,12 @@ def recommend(
 ) -> None:
     """Name the models that fit this machine, best first, and say why."""
     from llmtool.cli import bootstrap
-    from llmtool.cli.commands.models import render
     from llmtool.cli.render import tables
     from llmtool.cli.terminal import console
+    from llmtool.doctor import recommend_models
 
     bootstrap.start(color=color.value, quiet=quiet)
-    choices = render.recommended()
+    choices = recommend_models()
     if json:
         console.write_json(
             [

@@ -12,7 +12,6 @@ from llmtool.models.gguf import memory
 from llmtool.sizes import format_bytes
 
 if TYPE_CHECKING:
-    from llmtool.models.catalogue import Choice
     from llmtool.models.download import DownloadPlan
     from llmtool.models.gguf.header import Header
     from llmtool.models.installed import Model
@@ -137,17 +136,3 @@ def _of_memory(plan: DownloadPlan, available: int | None) -> str:
         return ""
     fits = "fits" if plan.memory_bytes <= available else "does not fit"
     return f" of {format_bytes(available)} free, {fits}"
-
-
-def recommended() -> list[Choice]:
-    """Return the catalogue's models that fit this machine, best first."""
-    from llmtool.engine.llama.devices import devices
-    from llmtool.errors import EngineError
-    from llmtool.models.catalogue import recommend
-
-    try:
-        gpu = max((d.free_bytes for d in devices() if d.kind == "gpu"), default=0)
-    except EngineError:
-        gpu = 0
-    total, available = memory_bytes()
-    return recommend(available or total or 0, gpu)

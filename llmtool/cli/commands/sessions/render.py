@@ -96,8 +96,8 @@ def _turn(turn: Turn) -> None:
     _write(f"\n{quoted}\n", _BOLD)
     for file in turn.files:
         _write(f"[{file.name}: {len(file.text):,} characters; --json shows them]\n", _FAINT)
-    if turn.thought.strip():
-        _write(f"\n{turn.thought.strip()}\n", _FAINT)
+    if turn.reasoning.strip():
+        _write(f"\n{turn.reasoning.strip()}\n", _FAINT)
     console.stdout.write("\n" + turn.reply)
     console.stdout.end_line()
     if turn.finish_reason in _ENDS:

@@ -1,4 +1,4 @@
-"""What a classification looks like: a table with bars on a terminal, the label in a pipe."""
+"""Show a classification: a table with bars on a terminal, the label in a pipe."""
 
 from __future__ import annotations
 
@@ -6,41 +6,22 @@ from llmtool.cli.options import groups as g
 from llmtool.cli.render import tables
 from llmtool.cli.terminal import console
 from llmtool.cli.terminal.output_file import open_sink
-from llmtool.engine.types import Failed
-from llmtool.tasks.classify.classifier import Classifier
 from llmtool.tasks.classify.explain import SentenceWeight
-from llmtool.tasks.classify.explain import explain as weigh
-from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Classification
-from llmtool.toolbox import Toolbox
 
 _BAR_WIDTH = 20
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
-def one(
-    box: Toolbox,
-    labelling: Classifier,
-    case: Case,
+def classification(
+    result: Classification,
     *,
     view: g.PrintGroup,
     top: int | None = None,
     scores: bool = False,
-    explain: bool = False,
-) -> Classification:
-    """Classify one text, print the outcome and return it.
-
-    Raises:
-        LlmtoolError: it failed.
-    """
-    weights: tuple[SentenceWeight, ...] = ()
-    if explain:
-        result, weights = weigh(labelling, box.engine, case)
-    else:
-        (outcome,) = labelling.outcomes(box.engine, [case])
-        if isinstance(outcome, Failed):
-            raise outcome.error
-        result = outcome
+    weights: tuple[SentenceWeight, ...] = (),
+) -> None:
+    """Print the classification of one text; `weights` explain it sentence by sentence."""
     with open_sink(view.output) as sink:
         if view.json:
             _write_json(sink, result, weights)
@@ -57,7 +38,6 @@ def one(
         console.note(warning)
     if view.stats:
         statistics(result)
-    return result
 
 
 def _write_json(

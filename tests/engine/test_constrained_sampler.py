@@ -1,4 +1,4 @@
-"""A constraint holds in the answer: a thought before it is free, whatever its mark is made of."""
+"""A constraint applies to the answer and not to the reasoning, however its tags are tokenized."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tiny_model import CHATML
 
-from llmtool.engine.llama.constrained_sampler import Binding
+from llmtool.engine.llama.constrained_sampler import ConstrainedSampler
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.reply import Reply
 from llmtool.engine.text_stream import ReasoningTags
@@ -22,7 +22,7 @@ CHANNELS = ReasoningTags("<|c|>analysis<|m|>", "<|s|><|c|>final<|m|>", "<|c|>fin
 
 
 class Bytes:
-    """A vocabulary of bytes, with one token for a whole mark."""
+    """A vocabulary of bytes, with one token for a whole tag."""
 
     n_vocab = 258
 
@@ -40,7 +40,7 @@ class Bytes:
 
 
 class Wishes:
-    """A sampler that wants to write a text, and takes what the constraint allows instead."""
+    """A sampler that writes a given text, or else the first token that the constraint allows."""
 
     def __init__(self, tokens: list[int]) -> None:
         self.tokens = tokens
@@ -56,32 +56,32 @@ def write(
     wish: str | list[int],
     *,
     regex: str = "yes|no",
-    marks: ReasoningTags | None,
+    tags: ReasoningTags | None,
     opened: bool = False,
 ) -> str:
-    """Return what is written by a model that wishes to write `wish`."""
+    """Return what a model writes that would write `wish` without a constraint."""
     tokens = list(wish.encode()) if isinstance(wish, str) else list(wish)
     words = Bytes()
-    reply = Reply(0, 0, marks=marks, in_thought=opened)
+    reply = Reply(0, 0, tags=tags, in_reasoning=opened)
     constraint = ConstraintCompiler(words).compile(Constraint("regex", regex))
-    binding = Binding(constraint, reply, marks=marks, weights=words)  # type: ignore[arg-type]
     sampler, written = Wishes(tokens), b""
-    while sampler.tokens and not binding.finished:
-        token = binding.draw(sampler, None, 0)  # type: ignore[arg-type]
+    constrained = ConstrainedSampler(sampler, constraint, reply, tags=tags, weights=words)  # type: ignore[arg-type]
+    while sampler.tokens and not constrained.finished:
+        token = constrained.sample(None, 0)  # type: ignore[arg-type]
         if token == sampler.tokens[0]:
             sampler.tokens.pop(0)
         if token == 256:
             break
-        binding.accept(token)
+        constrained.accept(token)
         piece = words.render_piece(token, special=True)
         written += piece
         reply.push(piece)
-    binding.close()
+    constrained.close()
     return written.decode()
 
 
 @pytest.mark.parametrize(
-    ("wish", "marks", "opened", "written"),
+    ("wish", "tags", "opened", "written"),
     [
         ("yes", None, False, "yes"),
         ("<think>hm, what</think>yes", THINK, False, "<think>hm, what</think>yes"),
@@ -95,33 +95,33 @@ def write(
         ),
         ("<|c|>final<|m|>no", CHANNELS, False, "<|c|>final<|m|>no"),
     ],
-    ids=["no marks", "thought", "opened by the prompt", "no thought", "channels", "answer mark"],
+    ids=["no tags", "reasoning", "opened by the prompt", "no reasoning", "channels", "answer tag"],
 )
-def test_a_reply_that_keeps_to_the_constraint_is_left_alone(
-    wish: str, marks: ReasoningTags | None, opened: bool, written: str
+def test_a_reply_that_satisfies_the_constraint_is_unchanged(
+    wish: str, tags: ReasoningTags | None, opened: bool, written: str
 ) -> None:
-    assert write(wish, marks=marks, opened=opened) == written
+    assert write(wish, tags=tags, opened=opened) == written
 
 
-def test_a_mark_of_one_token_begins_a_thought() -> None:
-    assert write([257, *b"hm</think>yes"], marks=THINK) == "<think>hm</think>yes"
+def test_a_tag_of_one_token_begins_the_reasoning() -> None:
+    assert write([257, *b"hm</think>yes"], tags=THINK) == "<think>hm</think>yes"
 
 
-def test_white_space_does_not_begin_a_thought() -> None:
-    assert write("\n\nyes", marks=THINK).strip("\n") in ("yes", "no")
-    assert "\n" not in write("\n\nyes", marks=THINK)
+def test_white_space_does_not_begin_the_reasoning() -> None:
+    assert write("\n\nyes", tags=THINK).strip("\n") in ("yes", "no")
+    assert "\n" not in write("\n\nyes", tags=THINK)
 
 
-def test_a_mark_that_was_begun_is_gone_on_with_where_nothing_else_may_follow() -> None:
-    assert write("<yes", marks=THINK).startswith("<think>")
+def test_a_partial_tag_is_completed_where_nothing_else_may_follow() -> None:
+    assert write("<yes", tags=THINK).startswith("<think>")
 
 
-def test_what_looked_like_a_mark_can_be_the_answer() -> None:
-    assert write("<thing>", regex="<th[a-z]+>", marks=THINK) == "<thing>"
+def test_a_partial_tag_can_be_the_beginning_of_the_answer() -> None:
+    assert write("<thing>", regex="<th[a-z]+>", tags=THINK) == "<thing>"
 
 
-def test_an_answer_that_breaks_the_constraint_is_bent_to_it() -> None:
-    assert write("<think>hm</think>maybe", marks=THINK) in (
+def test_an_answer_that_violates_the_constraint_is_replaced() -> None:
+    assert write("<think>hm</think>maybe", tags=THINK) in (
         "<think>hm</think>yes",
         "<think>hm</think>no",
     )
@@ -135,9 +135,9 @@ def test_an_answer_that_breaks_the_constraint_is_bent_to_it() -> None:
         ("<think>", True, True),
         ("<think>", False, False),
     ],
-    ids=["channels", "channels, unasked", "thought", "thought, unasked"],
+    ids=["channels", "channels, unasked", "reasoning", "reasoning, unasked"],
 )
-def test_who_marks_its_answer_may_begin_with_a_mark_though_nobody_asks_for_a_thought(
+def test_a_model_that_tags_its_answer_may_begin_with_a_tag_without_reasoning(
     tiny_model: Callable[..., Path], named: str, thinking: bool | None, may_think: bool
 ) -> None:
     template = f"{{# {named} #}}{CHATML}"
@@ -161,4 +161,4 @@ def test_who_marks_its_answer_may_begin_with_a_mark_though_nobody_asks_for_a_tho
     ]
     events = [event for event in engine.stream(requests) if isinstance(event, Token)]
     engine.close()
-    assert any(event.thought for event in events) is may_think
+    assert any(event.reasoning for event in events) is may_think
