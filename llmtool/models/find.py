@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llmtool.config import Folders
 from llmtool.errors import ModelNotFound, ModelUnreadable
 from llmtool.models import quants, registry
 from llmtool.models.gguf.check import list_parts
@@ -12,18 +11,19 @@ from llmtool.models.hub import cache
 from llmtool.models.installed import (
     Model,
     describe_cached,
+    describe_downloaded,
     describe_imported,
     describe_starter,
-    imported_folder,
     list_models,
 )
+from llmtool.models.layout import Layout
 from llmtool.models.reference import Reference
 from llmtool.suggest import name_nearest
 
 
 def find_model(
     reference: Reference,
-    folders: Folders,
+    layout: Layout,
     known: registry.Registry,
     *,
     check_sizes: bool,
@@ -42,18 +42,18 @@ def find_model(
     if reference.kind == "starter":
         return describe_starter()
     if reference.path is not None:
-        return _find_path(reference.path, folders, known, check_sizes)
-    model = _find_registered(reference, folders, known, check_sizes)
-    model = model or _find_cached(reference, folders)
+        return _find_path(reference.path, layout, known, check_sizes)
+    model = _find_registered(reference, layout, known, check_sizes)
+    model = model or _find_cached(reference, layout)
     if model is None:
-        raise ModelNotFound(_describe_missing(reference, list_models(folders, known), offline))
+        raise ModelNotFound(_describe_missing(reference, list_models(layout, known), offline))
     return model
 
 
-def _find_path(path: Path, folders: Folders, known: registry.Registry, check_sizes: bool) -> Model:
+def _find_path(path: Path, layout: Layout, known: registry.Registry, check_sizes: bool) -> Model:
     for record in known.models:
-        if record.source == "imported" and path == imported_folder(folders) / record.files[0].path:
-            model = describe_imported(folders, record)
+        if record.source == "imported" and path == layout.imported_folder / record.files[0].path:
+            model = describe_imported(layout, record)
             if check_sizes:
                 remedy = f"`llmtool models rm {record.name}`, then import it again"
                 _check_sizes(record, model.parts, remedy)
@@ -71,18 +71,12 @@ def _find_path(path: Path, folders: Folders, known: registry.Registry, check_siz
 
 
 def _find_registered(
-    reference: Reference, folders: Folders, known: registry.Registry, check_sizes: bool
+    reference: Reference, layout: Layout, known: registry.Registry, check_sizes: bool
 ) -> Model | None:
     record = known.find(reference)
     if record is None or record.commit is None:
         return None
-    choice = quants.Choice(
-        files=tuple(file.path for file in record.files),
-        quant=record.quant,
-        count=len(record.files),
-        size_bytes=record.size_bytes,
-    )
-    model = describe_cached(folders, record.name, record.commit, reference.revision, choice)
+    model = describe_downloaded(layout, record, reference.revision)
     if not all(part.exists() for part in model.parts):
         return None
     if check_sizes:
@@ -90,9 +84,9 @@ def _find_registered(
     return model
 
 
-def _find_cached(reference: Reference, folders: Folders) -> Model | None:
+def _find_cached(reference: Reference, layout: Layout) -> Model | None:
     repo = reference.repo or ""
-    folder = cache.repo_folder(folders.hub_cache, repo)
+    folder = cache.repo_folder(layout.hub_cache, repo)
     commit = cache.find_commit(folder, reference.revision)
     if commit is None:
         return None
@@ -106,7 +100,7 @@ def _find_cached(reference: Reference, folders: Folders) -> Model | None:
         if exc.reason == "pick-one" and not reference.file:
             raise ModelNotFound(f"{reference}: in the cache, {exc}") from exc
         return None
-    return describe_cached(folders, repo, commit, reference.revision, choice)
+    return describe_cached(layout, repo, commit, reference.revision, choice)
 
 
 def _describe_missing(reference: Reference, models: list[Model], offline: bool) -> str:

@@ -1,10 +1,11 @@
-"""models.json: what was fetched and imported, with sizes and hashes, and the aliases.
+"""models.json: the downloaded and imported models, with sizes and hashes, and the aliases.
 
-It makes the quant that a user chose stay chosen, and lets `verify` work without a network.
+A later download of a repository reads the chosen quant here, and `verify` needs no network.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -96,5 +97,23 @@ def load(path: Path) -> Registry:
 
 
 def save(path: Path, registry: Registry) -> None:
-    """Write models.json whole or not at all; call under `files.lock`."""
+    """Write models.json atomically. Call it under `files.lock`, or call `update`."""
     files.write_atomically(path, msgspec.json.format(msgspec.json.encode(registry), indent=1))
+
+
+def update(
+    path: Path,
+    change: Callable[[Registry], Registry],
+    *,
+    cancelled: Callable[[], bool] | None = None,
+) -> None:
+    """Replace the registry by `change(registry)` under its lock; write it only if it differs.
+
+    Raises:
+        As `load` and `files.lock` do.
+    """
+    with files.lock(path, cancelled=cancelled):
+        known = load(path)
+        changed = change(known)
+        if changed != known:
+            save(path, changed)

@@ -65,7 +65,7 @@ def test_prune_removes_a_cut_transfer(hub, client):
 
 def test_prune_leaves_a_running_transfer_alone(hub, client):
     hub.fail("cdn", "stall", after=1_000_000)
-    child = client.start("pull", patience={"stall_seconds": 30})
+    child = client.start("pull", retry={"stall_seconds": 30})
     wait_until(lambda: bool(client.parts()) and hub.bytes_sent >= 1_000_000)
     assert client.run("prune")["removed"] == []
     child.send_signal(signal.SIGTERM)

@@ -61,7 +61,7 @@ def prompt(
     tokenized = box.engine.tokenize(request.prompt)
     n = len(tokenized.token_ids)
     wanted = request.sampling.max_tokens if isinstance(request, Request) else None
-    max_tokens, n_ctx = box.engine.fit(n, wanted)
+    max_tokens, n_ctx = box.engine.check_length(n, wanted)
     if as_json:
         console.stdout.write_json(
             {

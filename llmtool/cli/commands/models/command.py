@@ -10,6 +10,7 @@ import typer
 
 from llmtool.cli.framework.app_factory import HELP, new_app
 from llmtool.cli.options import types as o
+from llmtool.cli.render import tables
 from llmtool.cli.terminal import signals
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.progress import DownloadProgress
@@ -48,7 +49,6 @@ def ls(
 ) -> None:
     """List the models that are here: the starter model, the Hub's cache, imported files."""
     from llmtool.cli.commands.models import render
-    from llmtool.cli.render import tables
 
     console: Console = ctx.obj
     models = _open(console, color=color.value, quiet=quiet).list()
@@ -80,7 +80,6 @@ def info(
 ) -> None:
     """Say what a model is: architecture, size, context, template, and whether it fits in memory."""
     from llmtool.cli.commands.models import render
-    from llmtool.cli.render import tables
     from llmtool.models.gguf import check
 
     console: Console = ctx.obj
@@ -112,15 +111,17 @@ def pull(
 ) -> None:
     """Fetch a model from the Hub: resumed where it was cut, verified, in the Hub's own cache."""
     from llmtool.cli.commands.models import render
-    from llmtool.cli.render import tables
 
     console: Console = ctx.obj
     store = _open(console, color=color.value, quiet=quiet, offline=offline)
-    if store.resolve(model).kind != "hub":  # starter, a file: nothing to plan
-        _show_pulled(console, store.pull(model, on_note=console.note), as_json=json)
+    reference = store.resolve(model)
+    if reference.kind != "hub":
+        found = store.find(reference)
+        console.note(f"{model} does not come from the Hub: there is nothing to fetch")
+        _show_pulled(console, found, as_json=json)
         return
     cancellation = signals.install(console.interrupts)
-    plan = store.plan(model, on_note=console.note, cancelled=lambda: cancellation.cancelled)
+    plan = store.plan(reference, on_note=console.note, cancelled=lambda: cancellation.cancelled)
     if dry_run:
         if json:
             console.stdout.write_json(render.plan_to_dict(plan))
@@ -129,8 +130,8 @@ def pull(
         return
     render.warn_of_memory(console, plan)
     with DownloadProgress(console, model) as progress:
-        found = store.pull(
-            model,
+        found = store.fetch(
+            plan,
             on_progress=progress,
             on_note=progress.note,
             cancelled=lambda: cancellation.cancelled,
@@ -181,7 +182,6 @@ def prune(
 def _show_removals(
     console: Console, removed: list[Removal], *, dry_run: bool, as_json: bool
 ) -> None:
-    from llmtool.cli.render import tables
 
     if as_json:
         console.stdout.write_json(
@@ -208,7 +208,6 @@ def verify(
     debug: o.DebugOption = False,
 ) -> None:
     """Compare the hashes of one model's files, or of all; 16 when one is wrong."""
-    from llmtool.cli.render import tables
     from llmtool.errors import DownloadError
 
     console: Console = ctx.obj
@@ -289,7 +288,6 @@ def alias(
     debug: o.DebugOption = False,
 ) -> None:
     """Give a model another name; without arguments, list the aliases."""
-    from llmtool.cli.render import tables
     from llmtool.errors import UsageError
 
     console: Console = ctx.obj
@@ -318,7 +316,6 @@ def recommend(
 ) -> None:
     """Name the models that fit this machine, best first, and say why."""
     from llmtool.cli import bootstrap
-    from llmtool.cli.render import tables
     from llmtool.doctor import recommend_models
 
     console: Console = ctx.obj
