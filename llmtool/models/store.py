@@ -173,7 +173,7 @@ class Store:
         return cleanup.remove(self.layout, model, every_revision=every_revision, dry_run=dry_run)
 
     def prune(self, *, dry_run: bool = False) -> list[Removal]:
-        """Remove interrupted transfers, unused blobs, dangling links, records without files."""
+        """Remove interrupted downloads and imports, unused blobs, dangling links, stale records."""
         from llmtool.models import cleanup
 
         return cleanup.prune(self.layout, dry_run=dry_run)
@@ -231,7 +231,7 @@ class Store:
                 if path is not None and not path.is_absolute():
                     aliases[name] = os.path.abspath(path)
             elif name not in known.aliases:
-                raise ModelNotFound(f"there is no alias {name!r}")
+                raise ModelNotFound(f"unknown alias {name!r}")
             return msgspec.structs.replace(known, aliases=aliases)
 
         registry.update(self.layout.registry_file, change)

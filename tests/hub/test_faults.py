@@ -51,7 +51,7 @@ def test_no_progress_ends_and_keeps_the_part(hub, client):
     hub.fail("cdn", "close", times=50)
     result = client.pull()
     assert result["code"] == 16
-    assert "tries without progress); 1.0 MB are kept, run again to resume" in result["message"]
+    assert "tries without progress); 1.0 MB saved, run again to resume" in result["message"]
     assert_as_before(client)
     assert [part.stat().st_size for part in client.parts()] == [1_000_000]
 

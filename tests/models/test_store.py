@@ -174,7 +174,7 @@ def test_an_alias_is_kept_and_can_be_taken_away(store, cached):
     assert store.find("work").name == "org/name:Q8_0"
     assert store.aliases() == {"work": "org/name:Q8_0"}
     store.set_alias("work", None)
-    with pytest.raises(ModelNotFound, match="there is no alias 'work'"):
+    with pytest.raises(ModelNotFound, match="unknown alias 'work'"):
         store.set_alias("work", None)
 
 
@@ -199,10 +199,10 @@ def test_an_alias_that_cannot_be(store, name, reference, error):
     assert store.aliases() == {}
 
 
-def test_aliases_that_run_in_a_circle(store):
+def test_aliases_that_form_a_cycle(store):
     store.set_alias("one", "org/name")
     store.set_alias("two", "one")
-    with pytest.raises(UsageError, match="circle"):
+    with pytest.raises(UsageError, match="refers to itself"):
         store.set_alias("one", "two")
 
 

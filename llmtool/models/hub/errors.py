@@ -13,7 +13,7 @@ import msgspec
 
 from llmtool.errors import DownloadError, ModelNotFound
 from llmtool.models.hub.source import TransientError
-from llmtool.suggest import name_nearest
+from llmtool.suggest import suggest
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
@@ -98,12 +98,12 @@ def _find_client_error(
         return ModelNotFound(f"{repo} has no revision {context.revision!r}{there}")
     if code == "EntryNotFound":
         others = [name for name in context.files if name != context.file]
-        hint = name_nearest(context.file or "", others) or f"see {page}/tree/main"
+        hint = suggest(context.file or "", others) or f"see {page}/tree/main"
         return ModelNotFound(f"{repo} has no file {context.file}; {hint}")
     if code == "RepoNotFound" or status in (401, 404):
         hint = "check the token's rights" if context.with_token else "a private one needs HF_TOKEN"
         others = [name for name in context.list_repos() if name != repo]
-        near = name_nearest(repo, others, cutoff=0.75)
+        near = suggest(repo, others, cutoff=0.75)
         return ModelNotFound(f"{repo} is not on {host}, or private; {near and f'{near}; '}{hint}")
     if status == 403:
         return DownloadError(f"{repo}: not allowed (HTTP 403); check the token's rights")

@@ -11,7 +11,7 @@ from llmtool.cli.render import tables
 from llmtool.cli.terminal import inputs
 from llmtool.errors import LlmtoolError, UsageError
 from llmtool.sizes import format_count
-from llmtool.suggest import name_nearest
+from llmtool.suggest import suggest
 from llmtool.tasks.options import ChatOptions, SamplingOptions
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def run(loop: Loop, line: str) -> None:
     name, _, argument = line[1:].strip().partition(" ")
     command = COMMANDS.get(_ALIASES.get(name, name))
     if command is None:
-        near = name_nearest(name, [*COMMANDS, *_ALIASES])
+        near = suggest(name, [*COMMANDS, *_ALIASES])
         advice = near.replace("the nearest is ", "the nearest is /") or "/help lists them"
         raise UsageError(f"no command /{name}: {advice} (with a space before it, it is a message)")
     argument = argument.strip()
@@ -104,7 +104,7 @@ def _set(loop: Loop, argument: str) -> None:
         tables.fields(loop.console, ((key, _told(options.get(key))) for key in _SETTABLE))
         return
     if name not in _SETTABLE:
-        near = name_nearest(name, _SETTABLE)
+        near = suggest(name, _SETTABLE)
         raise UsageError(f"there is no option {name!r}: {near or ', '.join(_SETTABLE)}")
     if not text.strip():
         raise UsageError(f"write it as /set {name} VALUE; the value `default` takes it back")

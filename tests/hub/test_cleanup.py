@@ -59,7 +59,7 @@ def test_prune_removes_a_cut_transfer(hub, client):
     hub.fail("cdn", "cut", after=1_000_000)
     hub.fail("cdn", "close", times=4)
     client.pull()
-    assert client.run("prune")["removed"] == [["cut transfer", 1_000_000]]
+    assert client.run("prune")["removed"] == [["interrupted download", 1_000_000]]
     assert client.parts() == []
 
 

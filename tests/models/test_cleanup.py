@@ -173,8 +173,8 @@ class TestPrune:
         dangling = cached("org/name", "m-Q8_0.gguf", b"gone")
         dangling.resolve().unlink()
         assert sorted(r.reason for r in store.prune(dry_run=True)) == [
-            "cut transfer",
             "dangling link",
+            "interrupted download",
             "unused blob",
         ]
         assert dangling.is_symlink()
@@ -275,7 +275,7 @@ class TestPruneOfImports:
         held = sum(p.stat().st_size for p in left.iterdir())
         freed = 0 if way == "linked" else held
         (dry,) = store.prune(dry_run=True)
-        assert (dry.path, dry.reason, dry.size_bytes) == (left, "cut import", freed)
+        assert (dry.path, dry.reason, dry.size_bytes) == (left, "interrupted import", freed)
         assert left.is_dir()
         assert store.prune() == [dry]
         assert list(store.layout.imported_folder.iterdir()) == []
@@ -284,7 +284,7 @@ class TestPruneOfImports:
     def test_an_import_that_is_running_is_left_alone(self, store, start_import):
         start_import("dead.gguf", end="killed").wait()
         live = start_import("live.gguf")
-        assert [removal.reason for removal in store.prune()] == ["cut import"]
+        assert [removal.reason for removal in store.prune()] == ["interrupted import"]
         assert store.prune() == []
         live.communicate("\n" * 100, timeout=30)
         assert live.returncode == 0
@@ -337,4 +337,4 @@ class TestPruneOfImports:
             holder.stdout.readline()
             assert store.prune(dry_run=True) == []
             holder.communicate("\n")
-        assert [removal.reason for removal in store.prune()] == ["cut import"]
+        assert [removal.reason for removal in store.prune()] == ["interrupted import"]
