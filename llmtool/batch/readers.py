@@ -14,7 +14,7 @@ import msgspec
 
 from llmtool.batch.lines import Line, LineSource, read_file, too_long
 from llmtool.encoding import MAX_BYTES, Errors, decode
-from llmtool.errors import InputError, LlmtoolError, UsageError, why_not_json
+from llmtool.errors import InputError, LlmtoolError, UsageError, format_json_error
 from llmtool.sizes import format_count
 
 Format = Literal["line", "jsonl", "csv", "file"]
@@ -171,7 +171,7 @@ class Reader:
         try:
             value = msgspec.json.decode(text)
         except msgspec.DecodeError as exc:
-            raise InputError(f"{place}: not JSON: {why_not_json(exc)}") from exc
+            raise InputError(f"{place}: not JSON: {format_json_error(exc)}") from exc
         except RecursionError:
             raise InputError(f"{place}: nested too deeply") from None
         if isinstance(value, str):

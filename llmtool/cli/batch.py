@@ -16,7 +16,7 @@ from llmtool.batch.writers import OutputFormat
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import result as show
 from llmtool.cli.render.batch import Tally
-from llmtool.cli.terminal import console, signals
+from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check, refuse_read
 from llmtool.engine.types import Failed, Request, ScoreRequest
 from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
@@ -54,6 +54,7 @@ def refuse(batch: g.BatchGroup) -> None:
 
 
 def open_reader(
+    console: Console,
     batch: g.BatchGroup,
     source: g.SourceGroup,
     view: g.PrintGroup,
@@ -83,9 +84,9 @@ def open_reader(
         raise UsageError(
             f"-n {n} with --each {format} needs --jsonl: a line of text holds one reply"
         )
-    if not source.file and (source.no_stdin or console.STDIN in console.closed):
+    if not source.file and (source.no_stdin or console.stdin_is_closed):
         raise UsageError("no records: name files with -f, or give them on standard input")
-    if not source.file and console.is_terminal(console.STDIN):
+    if not source.file and console.stdin_is_terminal:
         raise UsageError("no records: name files with -f, or pipe them in")
     reader = Reader(format, source.file or (), errors=source.errors.value)
     if view.output is not None and reader.reads(view.output):
@@ -98,7 +99,7 @@ def open_reader(
             told = {"resume": batch.resume, "overwrite": batch.overwrite}
             check_writable(Path(view.output), _format_of(batch, view), **told)
     for _ in reader.read_header():
-        with signals.interruptible():
+        with console.interrupts.interruptible():
             time.sleep(_POLL_SECONDS)
     if format == "csv":
         check_field(batch.field, reader.columns)
@@ -106,6 +107,7 @@ def open_reader(
 
 
 def run(
+    console: Console,
     box: Toolbox,
     task: BatchTask,
     binding: Binding,
@@ -132,7 +134,7 @@ def run(
         full_results=view.json,
     )
     runner = make_batch(box, task, binding, reader, options, seed=seed)
-    tally = Tally(reader, runner, options)
+    tally = Tally(console, reader, runner, options)
     try:
         with contextlib.closing(runner.run()) as rows:
             header = runner.header if view.output is None else b""
@@ -157,6 +159,7 @@ def run(
 
 
 def preview(
+    console: Console,
     box: Toolbox,
     prepared: Asked,
     binding: Binding,
@@ -177,7 +180,7 @@ def preview(
     case = binding.case(record)
     if isinstance(case, Failed):
         raise case.error
-    show.prompt(box, prepared.request(case), as_json=view.json)
+    show.prompt(console, box, prepared.request(case), as_json=view.json)
 
 
 def _format_of(batch: g.BatchGroup, view: g.PrintGroup) -> OutputFormat:

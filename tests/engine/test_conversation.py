@@ -222,7 +222,7 @@ def test_a_conversation_comes_back_from_disk(
     assert n_fixed >= 64
     is_canonical = x[:n_fixed] == talk.ids("x")[:n_fixed]
     assert not is_canonical  # its model spells what it writes as no tokeniser does
-    talk.engine.remember(talk.prompt("x", n_fixed=n_fixed))
+    talk.engine.save_state(talk.prompt("x", n_fixed=n_fixed))
     later = start(kind, prefix_folder=tmp_path)
     later.messages = list(talk.messages)
     reply, n_computed = later.say("a lazy dog", n_fixed=n_fixed)

@@ -7,7 +7,7 @@ from collections import Counter
 
 from llmtool.batch.readers import Reader, Record
 from llmtool.batch.runner import BatchOptions, BatchRunner
-from llmtool.cli.terminal import console
+from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.progress import RecordProgress
 from llmtool.errors import LlmtoolError, RecordsFailed
 from llmtool.sizes import format_count
@@ -19,10 +19,17 @@ _MAX_TOLD = 20  # failures that are told one by one
 class Tally:
     """The counts of a running batch."""
 
-    def __init__(self, reader: Reader, runner: BatchRunner[Result], options: BatchOptions) -> None:
+    def __init__(
+        self,
+        console: Console,
+        reader: Reader,
+        runner: BatchRunner[Result],
+        options: BatchOptions,
+    ) -> None:
+        self._console = console
         self._reader, self._runner, self._options = reader, runner, options
         self._started = time.monotonic()
-        self._progress = RecordProgress()
+        self._progress = RecordProgress(console)
         self._first_failure: tuple[Record, LlmtoolError] | None = None
         self.n_done = self.n_failed = 0
         self._n_prompt = self._n_cached = self._n_completion = 0
@@ -53,13 +60,13 @@ class Tally:
         self.n_failed += 1
         self._first_failure = self._first_failure or (record, error)
         if self._options.format == "text" and self.n_failed <= _MAX_TOLD:  # its row is empty
-            console.note(told(record, error))
+            self._console.note(told(record, error))
 
     def statistics(self) -> None:
         """Say on stderr how fast it went."""
         seconds = max(time.monotonic() - self._started, 1e-9)
         records = format_count(self.n_done, "record")
-        console.note(
+        self._console.note(
             f"{records} in {seconds:.1f} s, {self.n_done / seconds:.1f}/s; "
             f"{self._n_prompt} prompt tokens ({self._n_cached} from the cache), "
             f"{self._n_completion} written, {self._n_completion / seconds:.0f} tok/s"
@@ -73,9 +80,9 @@ class Tally:
         """
         if self._reader.n_skipped:
             n = self._reader.n_skipped
-            console.note(f"{format_count(n, 'blank line')} skipped")
+            self._console.note(f"{format_count(n, 'blank line')} skipped")
         for warning, n in self._warnings.most_common(3):
-            console.note(f"{format_count(n, 'record')}: {warning}")
+            self._console.note(f"{format_count(n, 'record')}: {warning}")
         if self._first_failure is not None:
             first = told(*self._first_failure)
             records = format_count(self.n_done, "record")
@@ -85,7 +92,7 @@ class Tally:
             n = self._runner.n_resumed_failures
             raise RecordsFailed(f"{n} of {records} failed in an earlier run; their rows say why")
         if not self.n_rows:
-            console.note("there were no records")
+            self._console.note("there were no records")
 
 
 def told(record: Record, error: LlmtoolError) -> str:

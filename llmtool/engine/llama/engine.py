@@ -158,12 +158,12 @@ class LocalEngine:
         self._check_open()
         return self.model.tokenize(prompt)
 
-    def fit(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
-        """Return (max_tokens, n_ctx). See `LoadedModel.fit`."""
-        return self.model.fit(n_prompt, max_tokens)
+    def check_length(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
+        """Return (max_tokens, n_ctx). See `LoadedModel.check_length`."""
+        return self.model.check_length(n_prompt, max_tokens)
 
-    def remember(self, prompt: Prompt) -> None:
-        """Put the state of a kept conversation on disk. See `Engine.remember`.
+    def save_state(self, prompt: Prompt) -> None:
+        """Save the state of a conversation to disk. See `Engine.save_state`.
 
         Raises:
             Cancelled: the cancellation was set.

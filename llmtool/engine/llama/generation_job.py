@@ -52,7 +52,7 @@ class Generating:
         prompt = model.tokenize(request.prompt)
         self.ids, self.n_fixed = prompt.token_ids, prompt.n_fixed
         self._in_reasoning = prompt.in_reasoning
-        self.max_tokens, _ = model.fit(len(self.ids), request.sampling.max_tokens)
+        self.max_tokens, _ = model.check_length(len(self.ids), request.sampling.max_tokens)
         self._constraint = model.compile(request.sampling.constraint)
         self.runs: list[Run] = []
         self.n_seq = 1 if request.n == 1 else 2

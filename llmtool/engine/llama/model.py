@@ -9,7 +9,7 @@ from pathlib import Path
 
 from llmtool.engine.llama.bindings import bindings, forget_errors, last_error
 from llmtool.engine.llama.interrupts import SignalWatch
-from llmtool.engine.types import Cancellation, GapTokens, OnProgress, TokenKind
+from llmtool.engine.types import Cancellation, FimTokens, OnProgress, TokenKind
 from llmtool.errors import ModelUnreadable
 
 
@@ -140,16 +140,16 @@ class LlamaModel:
         return bool(self._lib.llama_vocab_get_add_bos(self._vocab)) and self.bos >= 0
 
     @cached_property
-    def gap_tokens(self) -> GapTokens | None:
-        """The tokens of a model that was taught to fill in the middle; None for others."""
+    def fim_tokens(self) -> FimTokens | None:
+        """The tokens of a model trained to fill in the middle; None for others."""
         lib, vocab = self._lib, self._vocab
-        before, after, gap = (
+        prefix, suffix, middle = (
             int(find(vocab))
             for find in (lib.llama_vocab_fim_pre, lib.llama_vocab_fim_suf, lib.llama_vocab_fim_mid)
         )
-        return (
-            None if min(before, after, gap) < 0 else GapTokens(before=before, after=after, gap=gap)
-        )
+        if min(prefix, suffix, middle) < 0:
+            return None
+        return FimTokens(prefix=prefix, suffix=suffix, middle=middle)
 
     def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]:
         """Return the ids of UTF-8 `text`, as `llama_tokenize` does; shape (n_tokens,)."""

@@ -89,7 +89,7 @@ class Scoring:
         self._groups = self._make_groups()
         self._roots = [make_tree(group, end=request.end) for group in self._groups]
         self.n_cells = max(root.n_tokens for root in self._roots)
-        model.fit(len(self.ids), max(map(len, self._candidates)))
+        model.check_length(len(self.ids), max(map(len, self._candidates)))
         n_branches = max(root.n_branches for root in self._roots)
         self.n_seq = n_branches + (len(self._roots) > 1)
         self.runs: list[Run] = []

@@ -36,7 +36,7 @@ class PromptTokens:
             ContextOverflow: a text is so long that no context of this model holds it; this is
                 seen by counting, before the passes that look for control tokens in it.
             InputError: there is nothing in it.
-            UsageError: it has a gap, and the model has no tokens for that.
+            UsageError: it has a suffix, and the model has no tokens to fill in the middle.
             Cancelled: the cancellation was set while a long text was tokenised.
         """
         texts = [prompt.text or "", prompt.suffix or "", *(m.content for m in prompt.messages)]
