@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from llmtool.cli.terminal import console, signals
+from llmtool.cli.terminal.console import Console
 from llmtool.config import Folders
 from llmtool.engine.types import Request, ScoreRequest, Token
 from llmtool.errors import Cancelled, LlmtoolError, OutputValidationError
@@ -36,7 +36,7 @@ def read_sent(request: Request | ScoreRequest) -> str:
 
 
 @contextlib.contextmanager
-def keeping(folders: Folders, asked: Turn, *, model: str) -> Iterator[ReplyLog]:
+def keeping(console: Console, folders: Folders, asked: Turn, *, model: str) -> Iterator[ReplyLog]:
     """Give a log for the replies to a prompt; at the end they are in it, however it came.
 
     A log that cannot be written is said on stderr and changes nothing else.
@@ -49,12 +49,12 @@ def keeping(folders: Folders, asked: Turn, *, model: str) -> Iterator[ReplyLog]:
 
         turns = log.turns()
         if turns:
-            before = signals.received()  # what was cut off by a signal is kept, too
+            before = console.interrupts.received  # what was cut off by a signal is kept, too
             try:
                 append(
                     Sessions(folders.data / "sessions"),
                     turns,
-                    cancelled=lambda: signals.received() != before,
+                    cancelled=lambda: console.interrupts.received != before,
                 )
             except Cancelled:
                 raise
