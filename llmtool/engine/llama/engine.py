@@ -154,7 +154,7 @@ class LocalEngine:
         )
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
-        """Return the prompt as the model sees it. See `PromptTokens.tokenize`."""
+        """Return the rendered prompt and its ids. See `Tokenizer.tokenize`."""
         self._check_open()
         return self.model.tokenize(prompt)
 
