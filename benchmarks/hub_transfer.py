@@ -31,13 +31,14 @@ PULL = """
 import json, os, sys, time
 from pathlib import Path
 from llmtool.config import find_folders
-from llmtool.models import download
+from llmtool.models.download import fetch, plan_download
 from llmtool.models.hub.client import Hub
+from llmtool.models.registry import Registry
 from llmtool.models.store import Store
 store = Store(find_folders(os.environ))
 hub, reference = Hub(), store.resolve("org/big")
 start = time.perf_counter()
-pull.pull(store, reference, hub)
+fetch(store.layout, plan_download(store.layout, reference, hub, Registry()), hub)
 print(time.perf_counter() - start)
 """
 

@@ -1,7 +1,7 @@
-"""An engine that says what it is told: for tests of everything above the engine, and for users'.
+"""An engine with scripted replies, for tests of everything above the engine.
 
-It has no model. Tokens are words with the white space before them; replies come from a function of
-the prompt's text, so that a test can look at what was asked and decide what is answered.
+It has no model. Tokens are words with the white space before them; a function of the prompt's text
+may give the replies.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from llmtool.errors import ContextOverflow, LlmtoolError
 
 R = TypeVar("R", Request, ScoreRequest)
 E = TypeVar("E")
-GAP = "<gap>"  # how a prompt with a gap is written in `prompts`
+CURSOR = "<cursor>"  # stands in `prompts` between a prompt's text and its suffix
 _IDLE_SECONDS = 0.001
 _WORD = re.compile(r"\s*\S+|\s+")
 
 
 class ScriptedEngine:
-    """Replies with `replies`: one text for all, a list used in turn, or a function of the prompt.
+    """Answers with `replies`: one text for all, a list used in turn, or a function of the prompt.
 
     A function may raise an `LlmtoolError`, which becomes a `Failed` event. `scores` gives the
-    log-probability of a candidate after a prompt; without it all are alike. `prompts` keeps what
-    was asked.
+    log-probability of a candidate after a prompt; by default all are equal. `prompts` records the
+    prompts.
 
     Example:
         >>> from llmtool.engine.types import Message
@@ -90,11 +90,11 @@ class ScriptedEngine:
         if text is None:
             text = "\n".join(f"{m.role}: {m.content}" for m in prompt.messages)
         if prompt.suffix is not None:
-            text += GAP + prompt.suffix
+            text += CURSOR + prompt.suffix
         text += prompt.prefill
         return Tokenized(text=text, token_ids=tuple(range(len(_WORD.findall(text)))))
 
-    def fit(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
+    def check_length(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
         needed = n_prompt + (max_tokens or 1)
         if needed > self._n_ctx:
             raise ContextOverflow(
@@ -104,8 +104,8 @@ class ScriptedEngine:
             )
         return max_tokens or min(DEFAULT_MAX_TOKENS, self._n_ctx - n_prompt), self._n_ctx
 
-    def remember(self, prompt: Prompt) -> None:
-        """There is no state to keep."""
+    def save_state(self, prompt: Prompt) -> None:
+        """Do nothing: there is no state."""
 
     def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
         return _answer(requests, self._serve)
@@ -117,12 +117,12 @@ class ScriptedEngine:
         self.cancellation.check()
         prompt = self.tokenize(request.prompt)
         self.prompts.append(prompt.text)
-        self.fit(len(prompt.token_ids), 1)
-        alike = -math.log(len(request.candidates))
+        self.check_length(len(prompt.token_ids), 1)
+        uniform = -math.log(len(request.candidates))
         yield Scores(
             id=request.id,
             logprobs=tuple(
-                (self._scores(prompt.text, text) if self._scores else alike,)
+                (self._scores(prompt.text, text) if self._scores else uniform,)
                 for text in request.candidates
             ),
             usage=Usage(
@@ -136,7 +136,7 @@ class ScriptedEngine:
     def _serve(self, request: Request) -> Iterator[Event]:
         prompt = self.tokenize(request.prompt)
         self.prompts.append(prompt.text)
-        max_tokens, _ = self.fit(len(prompt.token_ids), request.sampling.max_tokens)
+        max_tokens, _ = self.check_length(len(prompt.token_ids), request.sampling.max_tokens)
         for choice in range(request.n):
             words = _WORD.findall(self._next_reply(prompt.text))
             reply = Reply(request.id, choice, stop=request.sampling.stop, tags=self._reasoning_tags)
@@ -174,7 +174,7 @@ class ScriptedEngine:
 def _answer(
     requests: Iterable[R | Failed | None], serve: Callable[[R], Iterator[E]]
 ) -> Iterator[E | Failed]:
-    """Serve requests one after another; one that fails, or has failed before, is told as such."""
+    """Serve requests one after another; yield a `Failed` for one that fails or has failed."""
     for request in requests:
         if request is None:
             time.sleep(_IDLE_SECONDS)

@@ -1,8 +1,8 @@
-"""What goes into an engine and what comes out of it.
+"""The engine protocol, its requests and its events.
 
-A `Request` asks for text; the engine answers with a stream of events: `Token` for every piece of a
-reply, then one `Finished` per choice, or one `Failed` for a request that cannot be served. A
-`ScoreRequest` asks how likely given continuations are, and is answered with `Scores`.
+A `Request` asks for text; the engine answers with a stream of events: a `Token` for each piece of a
+reply, then one `Finished` per choice, or one `Failed` if the request cannot be served. A
+`ScoreRequest` asks for the probabilities of given continuations; the answer is `Scores`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from msgspec import Meta
 from llmtool.errors import Cancelled, LlmtoolError
 from llmtool.structured.constraint import Constraint
 
-MAX_SEED = 2**32 - 2  # llama.cpp takes 2^32-1 for "choose one"
+MAX_SEED = 2**32 - 2  # for llama.cpp 2^32-1 means a random seed
 DEFAULT_MAX_TOKENS = 512
 MAX_LOGPROBS = 100
 
@@ -28,10 +28,9 @@ OnProgress = Callable[[float, float], None]
 
 
 class Cancellation:
-    """A flag that stops an engine while it loads, between tokens and inside a decode.
+    """A flag that stops an engine while it loads, between tokens and during a decode.
 
-    `flag` is one byte and a zero that native code can read as a C string: empty while the work
-    may go on.
+    `flag` is two bytes that native code reads as a C string, which is empty until `cancel`.
     """
 
     def __init__(self) -> None:
@@ -39,7 +38,7 @@ class Cancellation:
         self.reason: int | None = None
 
     def cancel(self, reason: int | None = None) -> None:
-        """Ask for a stop; `reason` is the number of the signal, if one did it."""
+        """Request a stop; `reason` is the signal number, if a signal caused it."""
         self.reason = reason
         self.flag[0] = 1
 
@@ -48,17 +47,17 @@ class Cancellation:
         return self.flag[0] != 0
 
     def reset(self) -> None:
-        """Take the stop back, when what it was for has stopped."""
+        """Clear the flag, once the work has stopped."""
         self.reason = None
         self.flag[0] = 0
 
     def forget_signal(self) -> None:
-        """Take a signal's stop back, and leave one that the program asked for."""
+        """Clear a stop that a signal requested, and leave one that the program requested."""
         if self.reason is not None:
             self.reset()
 
     def check(self) -> None:
-        """Raise `Cancelled` when a stop was asked for."""
+        """Raise `Cancelled` if a stop was requested."""
         if self.cancelled:
             raise Cancelled("stopped before it was done", reason=self.reason)
 
@@ -71,15 +70,15 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
-    """How tokens are chosen. The chain is llama.cpp's own, applied in the order of the fields.
+    """How tokens are sampled: llama.cpp's sampler chain, in the order of the fields.
 
-    `temperature` 0 is greedy; `top_k` 0, `top_p` 1, `min_p` 0 and `repeat_penalty` 1 switch a step
-    off; `repeat_last_n` -1 penalizes what the whole reply has. `dry_multiplier` penalizes a token
-    that would go on with a run that the reply has already, the more the longer the run is beyond
-    `dry_allowed_length` tokens; 0 does not. `max_tokens` None means: up to `DEFAULT_MAX_TOKENS`,
-    fewer where the context ends; a number must fit. `seed` None means: choose one and report it. A
-    reply ends before the first of the `stop` strings, and keeps to the `constraint`. `logprobs` is
-    the number of alternatives that every token is reported with; 0 reports none.
+    `temperature` 0 is greedy; `top_k` 0, `top_p` 1, `min_p` 0 and `repeat_penalty` 1 disable a
+    step; `repeat_last_n` -1 covers the whole reply. `dry_multiplier` penalizes a token that would
+    extend a repetition in the reply, more the longer the repetition is beyond `dry_allowed_length`
+    tokens; 0 disables it. `max_tokens` None allows up to `DEFAULT_MAX_TOKENS`, or fewer where the
+    context ends; a number must fit. `seed` None picks a seed and reports it. A reply ends before
+    the first of the `stop` strings and satisfies the `constraint`. `logprobs` is the number of
+    alternatives to report with each token; 0 reports none.
     """
 
     repeat_penalty: Annotated[float, Meta(gt=0)] = 1.0
@@ -99,15 +98,14 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model is asked: a conversation, or plain text to go on with.
+    """A conversation, or plain text to continue.
 
-    Exactly one of `messages` and `text` is given. With a `suffix`, `text` is what stands before a
-    gap and `suffix` what stands after it: the reply fills the gap. `prefill` is the beginning of
-    the reply, which the model continues. `thinking` turns a model's reasoning on or off
-    where its chat template can do that. `probe` are the messages, or `probe_text` the text, as they
-    would be for another input: where the two begin alike, the prompt is worth keeping in the prefix
-    cache. `n_fixed` says so outright: the prompt's first tokens that are worth it. `languages` are
-    the codes of those that a text is translated from and to, for chat templates that ask for them.
+    Exactly one of `messages` and `text` is given. With a `suffix`, the reply goes between `text`
+    and `suffix` (fill in the middle). `prefill` is the beginning of the reply, which the model
+    continues. `thinking` turns reasoning on or off where the chat template supports it. `probe`,
+    or `probe_text`, is the prompt as it would be for another input: what both begin with goes to
+    the prefix cache. `n_fixed` gives the number of those tokens instead. `languages` are the codes
+    of the source and target language, for chat templates that take them.
     """
 
     messages: tuple[Message, ...] = ()
@@ -121,20 +119,19 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     languages: tuple[str, str] | None = None
 
 
-class GapTokens(msgspec.Struct, frozen=True, kw_only=True):
-    """A model's own control tokens around the parts of a text with a gap, by id."""
+class FimTokens(msgspec.Struct, frozen=True, kw_only=True):
+    """A model's control tokens for filling in the middle, by id."""
 
-    before: int
-    after: int
-    gap: int
+    prefix: int
+    suffix: int
+    middle: int
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A prompt, how to sample from it, and how many choices to make (choice i: seed + i).
+    """A prompt, how to sample from it, and how many choices to return (choice i: seed + i).
 
-    `keep` leaves prompt and reply in the memory, for the next request that begins like them: a
-    conversation that goes on. `cancellation` stops this request alone, which then fails with
-    `Cancelled`.
+    `keep` leaves prompt and reply in the context, for the next turn of a conversation.
+    `cancellation` stops this request alone, which then fails with `Cancelled`.
     """
 
     prompt: Prompt
@@ -146,10 +143,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScoreRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A prompt and the texts that may follow it.
+    """A prompt and the candidates that may follow it.
 
-    `end` asks for the probability that the reply ends after each candidate as well, which keeps
-    `sport` and `sports` apart.
+    `end` includes the probability that the reply ends after the candidate, which distinguishes
+    `sport` from `sports`.
     """
 
     prompt: Prompt
@@ -160,7 +157,7 @@ class ScoreRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Token counts: of the prompt, of those the ones that were not computed anew, of the reply."""
+    """Token counts: the prompt, the part of it that came from a cache, and the reply."""
 
     prompt_tokens: int
     cached_tokens: int
@@ -171,7 +168,7 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     """Wall-clock seconds of one choice: its prefill, and its decoding after the first token.
 
     Sequences that are decoded together share their seconds. `first_token_at` is a
-    `time.perf_counter()`, which tells how choices overlap.
+    `time.perf_counter()` value, which shows how choices overlap.
     """
 
     prefill_seconds: float
@@ -182,9 +179,9 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
 class TokenLogprob(msgspec.Struct, frozen=True, kw_only=True):
     """A token of a reply and the natural logarithm of its probability.
 
-    The probability is the model's own, before temperature, penalties and constraints. `top` holds
-    the likeliest tokens at this place, likeliest first, each without a `top` of its own. `bytes`
-    are what the token adds; `token` is their text, with U+FFFD for a part of a character.
+    The probability is the model's, before temperature, penalties and constraints. `top` holds the
+    likeliest tokens at this position, likeliest first, each without a `top`. `bytes` are the
+    token's bytes; `token` is their text, with U+FFFD for an incomplete character.
     """
 
     token: str
@@ -194,10 +191,10 @@ class TokenLogprob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A piece of reply text, which may be empty while a character or a stop string is undecided.
+    """A piece of reply text, empty while a character or a stop string is incomplete.
 
     `reasoning` says that the text is reasoning and not part of the answer. `logprob` is present
-    where it was requested: every token of the answer then comes with one event.
+    where it was requested: every token of the answer then has one event.
     """
 
     id: int
@@ -208,7 +205,7 @@ class Token(msgspec.Struct, frozen=True):
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
-    """The end of one choice. `seed` is the one that was used."""
+    """The end of one choice, with the seed that was used."""
 
     id: int
     choice: int
@@ -219,17 +216,17 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """A request that could not be served; the others go on."""
+    """A request that could not be served; the others continue."""
 
     id: int
     error: LlmtoolError
 
 
 class Scores(msgspec.Struct, frozen=True, kw_only=True):
-    """How likely each candidate is after the prompt, in the order of the request.
+    """The log-probabilities of the candidates, in the order of the request.
 
     `logprobs` has one tuple per candidate: the natural logarithms of the probabilities of its
-    tokens, each given those before it, and of the end if that was asked for.
+    tokens, each given those before it, and of the end if that was requested.
     """
 
     id: int
@@ -247,10 +244,10 @@ Event = Token | Finished | Failed
 
 
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What an engine runs on, and what it cost to get there.
+    """An engine's limits, its devices and the time it took to load.
 
-    `n_ctx` is what one request may use; `n_cells` are the tokens that its memory holds at present,
-    of all sequences together.
+    `n_ctx` is the limit of one request in tokens; `n_cells` is the size of the current context,
+    which all sequences share.
     """
 
     n_ctx: int
@@ -263,9 +260,9 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tokenized(msgspec.Struct, frozen=True, kw_only=True):
-    """A prompt as the model sees it: the rendered text and its token ids, shape (n_tokens,).
+    """A rendered prompt and its token ids, shape (n_tokens,).
 
-    The first `n_fixed` tokens are the template's, whatever the input.
+    The first `n_fixed` tokens come from the template and are the same for any input.
     """
 
     text: str
@@ -275,7 +272,7 @@ class Tokenized(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def common_prefix_length(sequences: Sequence[tuple[int, ...]]) -> int:
-    """Return how many first items all sequences share.
+    """Return the length of the longest common prefix of all sequences.
 
     Example:
         >>> common_prefix_length([(1, 2, 3), (1, 2, 4), (1, 2)])
@@ -289,32 +286,36 @@ def common_prefix_length(sequences: Sequence[tuple[int, ...]]) -> int:
 
 
 class Engine(Protocol):
-    """A model that is ready to answer: llama.cpp, or a scripted one for tests."""
+    """A model that is ready to answer: one in llama.cpp, or a scripted one for tests."""
 
     @property
     def info(self) -> EngineInfo: ...
 
     def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
-        """Answer requests with events.
+        """Yield the events of requests that run together.
 
-        Requests are pulled lazily and answered together, so that events of several interleave.
-        None says that the next request is not there yet: the engine goes on with those that it
-        has, and asks again. A `Failed` among them comes back as it is, at once.
+        Requests are read lazily, and the events of several interleave. None means that no request
+        is available yet: the engine continues with those it has, and polls again. A `Failed` in
+        `requests` is yielded unchanged, at once.
         """
         ...
 
     def score(self, requests: Iterable[ScoreRequest | Failed | None]) -> Iterator[Scores | Failed]:
-        """Say how likely the candidates of each request are, in the order they are done."""
+        """Yield the scores of each request, in the order they finish."""
         ...
 
     def tokenize(self, prompt: Prompt) -> Tokenized: ...
 
-    def fit(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
-        """Return (max_tokens, n_ctx) for `n_prompt` tokens, or raise `ContextOverflow`."""
+    def check_length(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
+        """Return (max_tokens, n_ctx) for a prompt of `n_prompt` tokens.
+
+        Raises:
+            ContextOverflow: prompt and reply do not fit.
+        """
         ...
 
-    def remember(self, prompt: Prompt) -> None:
-        """Put the state of a prompt's first `n_fixed` tokens on disk, if most of it is there."""
+    def save_state(self, prompt: Prompt) -> None:
+        """Save the state of a prompt's first `n_fixed` tokens to disk, if it is mostly there."""
         ...
 
     def close(self) -> None: ...

@@ -1,58 +1,58 @@
-"""Bring a model of the Hub into the Hub's cache: plan, fetch, verify, link, register.
+"""Download a model of the Hub into the Hub's cache: plan, fetch, verify, link, register.
 
-A file becomes visible by one rename after its hash was checked. The cache is at every moment as it
-was before or right, and readable by huggingface_hub, transformers and llama.cpp.
+A file becomes visible by one rename after its hash was checked. The cache is valid at every moment,
+and readable by huggingface_hub, transformers and llama.cpp.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from llmtool import files
-from llmtool.errors import DownloadError, ModelNotFound
+from llmtool.errors import DownloadError
 from llmtool.models import quants, registry
-from llmtool.models.hub import cache
-from llmtool.models.hub.callbacks import OnNote, OnProgress, never, no_note, no_progress
-from llmtool.models.hub.transfer import fetch
+from llmtool.models.hub import cache, transfer
+from llmtool.models.hub.blob_lock import lock_blob
+from llmtool.models.hub.callbacks import Callbacks, add_offset
+from llmtool.models.hub.client import Hub
+from llmtool.models.hub.listing import Listing, RemoteFile
+from llmtool.models.installed import Model, describe_downloaded
+from llmtool.models.layout import PART_SUFFIX, SPARE_BYTES, Layout, find_free_bytes
 from llmtool.models.reference import Reference
 from llmtool.sizes import format_bytes
-
-if TYPE_CHECKING:
-    from llmtool.models.hub.client import Hub
-    from llmtool.models.hub.listing import Listing, RemoteFile
-    from llmtool.models.installed import Model
-    from llmtool.models.store import Store
-
-SPARE_BYTES: Final = 64 * 1024 * 1024
-PART_SUFFIX: Final = ".llmtool.incomplete"
-FreeBytes = Callable[[Path], int]
 
 
 class PlannedFile(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     size_bytes: int
     digest: str
-    here_bytes: int  # all of them when it is in the cache, some when a transfer was cut
+    here_bytes: int  # all of them when it is in the cache, some when a transfer was interrupted
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What pulling a model would do. `memory_bytes` is a guess: weights and a small context."""
+class DownloadPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """The files of a model in the Hub's listing, and what of them is here.
+
+    `repo` is the name that the user gave, `listing.repo` the present one. `folder` is the
+    repository's folder in the cache, `free_bytes` the free space of its disk.
+    """
 
     name: str
     repo: str
     revision: str | None
-    commit: str
+    listing: Listing
     quant: str | None
     files: tuple[PlannedFile, ...]
     folder: Path
     free_bytes: int
+
+    @property
+    def commit(self) -> str:
+        return self.listing.commit
 
     @property
     def size_bytes(self) -> int:
@@ -68,105 +68,93 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def memory_bytes(self) -> int:
+        """A rough estimate of the memory to run the model: weights and a small context."""
         return self.size_bytes + self.size_bytes // 10 + 256 * 1024 * 1024
 
 
-def find_free_bytes(folder: Path) -> int:
-    """Return the free space where `folder` is or would be made."""
-    for existing in (folder, *folder.parents):
-        with contextlib.suppress(OSError):
-            return shutil.disk_usage(existing).free
-    return 0
+def plan_download(
+    layout: Layout, reference: Reference, hub: Hub, known: registry.Registry
+) -> DownloadPlan:
+    """List a repository, choose the files of the model, and look which of them are here.
 
+    Without a quant or file in the reference, the one chosen in an earlier download is chosen again.
 
-def plan(
-    store: Store, reference: Reference, hub: Hub, *, free_bytes: FreeBytes = find_free_bytes
-) -> tuple[Plan, Listing]:
-    """Ask the Hub what a reference stands for, and look at what of it is here."""
-    if reference.repo is None:
-        raise ModelNotFound(f"{reference} is no model of the Hub; only those can be fetched")
-    listing = hub.list_repo(reference.repo, reference.revision)
-    choice = _choose(store, reference, listing)
-    folder = cache.repo_folder(store.folders.hub_cache, reference.repo)
-    files = []
-    for path in choice.files:
-        file = hub.complete(listing, listing.files[path])
-        files.append(
-            PlannedFile(
-                path=path,
-                size_bytes=file.size_bytes,
-                digest=file.digest,
-                here_bytes=_count_here(folder, listing.commit, file),
-            )
-        )
+    Raises:
+        ModelNotFound: the repository, revision, file or quant does not exist.
+        DownloadError: the Hub cannot be reached.
+        Cancelled: the hub's `cancelled` returned true.
+    """
+    repo = reference.repo or ""
+    listing = hub.list_repo(repo, reference.revision)
+    choice = _choose(reference, listing, known)
+    folder = cache.repo_folder(layout.hub_cache, repo)
+    files = (hub.complete(listing, listing.files[path]) for path in choice.files)
     name = Reference(
         kind="hub",
-        repo=reference.repo,
+        repo=repo,
         quant=None if reference.file else choice.quant,
         file=reference.file or (None if choice.quant else choice.file),
         revision=reference.revision,
     )
-    return (
-        Plan(
-            name=str(name),
-            repo=reference.repo,
-            revision=reference.revision,
-            commit=listing.commit,
-            quant=choice.quant,
-            files=tuple(files),
-            folder=folder,
-            free_bytes=free_bytes(store.folders.hub_cache),
-        ),
-        listing,
+    return DownloadPlan(
+        name=str(name),
+        repo=repo,
+        revision=reference.revision,
+        listing=listing,
+        quant=choice.quant,
+        files=tuple(_plan_file(folder, listing.commit, file) for file in files),
+        folder=folder,
+        free_bytes=find_free_bytes(layout.hub_cache),
     )
 
 
-def pull(
-    store: Store,
-    reference: Reference,
-    hub: Hub,
-    *,
-    on_progress: OnProgress = no_progress,
-    on_note: OnNote = no_note,
-    cancelled: Callable[[], bool] = never,
-    free_bytes: FreeBytes = find_free_bytes,
-) -> Model:
-    """Fetch what is missing of a model, verify it, and register it.
-
-    `on_progress(done, total)` counts the bytes of all files, with what was here already.
+def fetch(layout: Layout, plan: DownloadPlan, hub: Hub) -> Model:
+    """Download the missing files of a plan, verify and register them, and return the model.
 
     Raises:
-        DownloadError, ModelNotFound: as the table of faults says; what came so far is kept.
-        Cancelled: `cancelled` became true.
+        DownloadError: the disk is too small, or the transfer failed; the next call resumes it.
+        Cancelled: the hub's `cancelled` returned true.
     """
-    made, listing = plan(store, reference, hub, free_bytes=free_bytes)
-    if listing.repo.lower() != made.repo.lower():
-        on_note(f"{made.repo} is now called {listing.repo}")
-    if not made.fits_disk:
+    callbacks = hub.callbacks
+    if plan.listing.repo.lower() != plan.repo.lower():
+        callbacks.on_note(f"{plan.repo} is now called {plan.listing.repo}")
+    if not plan.fits_disk:
         raise DownloadError(
-            f"{made.name} needs {format_bytes(made.missing_bytes)} and "
-            f"{format_bytes(SPARE_BYTES)} to spare, but {store.folders.hub_cache} has "
-            f"{format_bytes(made.free_bytes)} free; make room, or set HF_HUB_CACHE to another disk"
+            f"{plan.name} needs {format_bytes(plan.missing_bytes)} and "
+            f"{format_bytes(SPARE_BYTES)} to spare, but {layout.hub_cache} has "
+            f"{format_bytes(plan.free_bytes)} free; make room, or set HF_HUB_CACHE to another disk"
         )
     done = 0
-    for file in made.files:
-        earlier = done
-
-        def report(count: int, size: int, earlier: int = earlier) -> None:
-            on_progress(earlier + count, made.size_bytes)
-
-        _bring(store, made, listing, file, hub, report, on_note, cancelled)
+    for file in plan.files:
+        on_progress = add_offset(callbacks.on_progress, done, plan.size_bytes)
+        of_file = msgspec.structs.replace(callbacks, on_progress=on_progress)
+        _fetch_file(layout, plan, file, hub, of_file)
         done += file.size_bytes
-    _write_ref(made)
-    _register(store, made, cancelled)
-    return store.find(str(reference))
+    _write_ref(plan)
+    record = registry.Record(
+        source="hub",
+        name=plan.repo,
+        quant=plan.quant,
+        revision=plan.revision,
+        commit=plan.commit,
+        files=tuple(
+            registry.FileRecord(path=file.path, size_bytes=file.size_bytes, digest=file.digest)
+            for file in plan.files
+        ),
+    )
+    registry.update(
+        layout.registry_file,
+        lambda known: known.with_record(record),
+        cancelled=callbacks.cancelled,
+    )
+    return describe_downloaded(layout, record, plan.revision)
 
 
-def _choose(store: Store, reference: Reference, listing: Listing) -> quants.Choice:
+def _choose(reference: Reference, listing: Listing, known: registry.Registry) -> quants.ModelFiles:
     sizes: dict[str, int | None] = {path: f.size_bytes for path, f in listing.files.items()}
     quant, file = reference.quant, reference.file
     if quant is None and file is None:
-        earlier = store.load_registry().find(reference)
+        earlier = known.find(reference)
         if earlier and all(f.path in sizes for f in earlier.files):
             file = earlier.files[0].path
     try:
@@ -175,57 +163,54 @@ def _choose(store: Store, reference: Reference, listing: Listing) -> quants.Choi
         raise quants.ChoiceError(f"{reference.repo}: {exc}", reason=exc.reason) from exc
 
 
-def _count_here(folder: Path, commit: str, file: RemoteFile | PlannedFile) -> int:
+def _plan_file(folder: Path, commit: str, file: RemoteFile) -> PlannedFile:
     blob = folder / "blobs" / file.digest
-    for path in (folder / "snapshots" / commit / file.path, blob):
-        if _size(path) == file.size_bytes:
-            return file.size_bytes
-    part = _size(_part(blob))
-    return part if part is not None and part <= file.size_bytes else 0
+    here = _size(_part(blob)) or 0
+    if file.size_bytes in (_size(folder / "snapshots" / commit / file.path), _size(blob)):
+        here = file.size_bytes
+    return PlannedFile(
+        path=file.path,
+        size_bytes=file.size_bytes,
+        digest=file.digest,
+        here_bytes=here if here <= file.size_bytes else 0,
+    )
 
 
-def _bring(
-    store: Store,
-    made: Plan,
-    listing: Listing,
-    file: PlannedFile,
-    hub: Hub,
-    on_progress: OnProgress,
-    on_note: OnNote,
-    cancelled: Callable[[], bool],
+def _fetch_file(
+    layout: Layout, plan: DownloadPlan, file: PlannedFile, hub: Hub, callbacks: Callbacks
 ) -> None:
-    from llmtool.models.hub.blob_lock import lock_blob
-
-    blob = made.folder / "blobs" / file.digest
-    pointer = made.folder / "snapshots" / made.commit / file.path
+    blob = plan.folder / "blobs" / file.digest
+    pointer = plan.folder / "snapshots" / plan.commit / file.path
     if _size(pointer) == file.size_bytes:
-        on_progress(file.size_bytes, file.size_bytes)
+        callbacks.on_progress(file.size_bytes, file.size_bytes)
         return
     locked = lock_blob(
-        store.folders.hub_cache, made.repo, file.digest, on_note=on_note, cancelled=cancelled
+        layout.hub_cache,
+        plan.repo,
+        file.digest,
+        on_note=callbacks.on_note,
+        cancelled=callbacks.cancelled,
     )
-    with locked, _disk_errors(made.folder):
+    with locked, _disk_errors(plan.folder):
         blob.parent.mkdir(parents=True, exist_ok=True)
         if _size(blob) != file.size_bytes:
-            fetch(
-                hub.source(listing, listing.files[file.path]),
+            transfer.fetch(
+                functools.partial(hub.open_file, plan.listing, file.path),
                 _part(blob),
                 size=file.size_bytes,
                 checksum=file.digest,
                 label=file.path,
-                patience=hub.patience,
-                on_progress=on_progress,
-                on_note=on_note,
-                cancelled=cancelled,
+                retry=hub.retry,
+                callbacks=callbacks,
             )
             os.replace(_part(blob), blob)
             _sync_folder(blob.parent)
-        on_progress(file.size_bytes, file.size_bytes)
+        callbacks.on_progress(file.size_bytes, file.size_bytes)
         _link(blob, pointer)
 
 
 def _link(blob: Path, pointer: Path) -> None:
-    """Make the snapshot's file point to its blob, in place of a dangling or wrong one."""
+    """Point the snapshot's file to its blob, replacing a dangling or wrong link."""
     pointer.parent.mkdir(parents=True, exist_ok=True)
     temporary = pointer.with_name(f".{pointer.name}.{os.getpid()}.tmp")
     with contextlib.suppress(FileNotFoundError):
@@ -238,34 +223,16 @@ def _link(blob: Path, pointer: Path) -> None:
     os.replace(temporary, pointer)
 
 
-def _write_ref(made: Plan) -> None:
-    revision = made.revision or "main"
-    if revision == made.commit:
+def _write_ref(plan: DownloadPlan) -> None:
+    revision = plan.revision or "main"
+    if revision == plan.commit:
         return
-    path = made.folder / "refs" / revision
-    with _disk_errors(made.folder):
+    path = plan.folder / "refs" / revision
+    with _disk_errors(plan.folder):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        temporary.write_text(made.commit, encoding="ascii")
+        temporary.write_text(plan.commit, encoding="ascii")
         os.replace(temporary, path)
-
-
-def _register(store: Store, made: Plan, cancelled: Callable[[], bool]) -> None:
-    record = registry.Record(
-        source="hub",
-        name=made.repo,
-        quant=made.quant,
-        revision=made.revision,
-        commit=made.commit,
-        files=tuple(
-            registry.FileRecord(path=file.path, size_bytes=file.size_bytes, digest=file.digest)
-            for file in made.files
-        ),
-    )
-    with files.lock(store.registry_file, cancelled=cancelled):
-        known = registry.load(store.registry_file)
-        if known.models[-1:] != (record,):
-            registry.save(store.registry_file, known.with_record(record))
 
 
 def _part(blob: Path) -> Path:

@@ -1,10 +1,9 @@
-"""From a reference to the model on this machine that it names, or to why there is none."""
+"""Find the model on this machine that a reference names."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from llmtool.config import Folders
 from llmtool.errors import ModelNotFound, ModelUnreadable
 from llmtool.models import quants, registry
 from llmtool.models.gguf.check import list_parts
@@ -12,55 +11,56 @@ from llmtool.models.hub import cache
 from llmtool.models.installed import (
     Model,
     describe_cached,
+    describe_downloaded,
     describe_imported,
     describe_starter,
-    imported_folder,
     list_models,
 )
+from llmtool.models.layout import Layout
 from llmtool.models.reference import Reference
-from llmtool.suggest import name_nearest
+from llmtool.suggest import suggest
 
 
 def find_model(
     reference: Reference,
-    folders: Folders,
+    layout: Layout,
     known: registry.Registry,
     *,
     check_sizes: bool,
     offline: bool,
 ) -> Model:
-    """Look among the files, the models that were fetched or imported, and the Hub's cache.
+    """Search files, downloaded and imported models, and the Hub's cache.
 
     Args:
-        check_sizes: whether the files must be as long as they were when they were fetched.
-        offline: words the hint of what fetches a missing model.
+        check_sizes: raise `ModelUnreadable` if a file's size differs from its record.
+        offline: whether the hint for a missing model mentions `--offline`.
 
     Raises:
-        ModelNotFound: it is not here; the message holds the command that fetches it.
-        ModelUnreadable: a file is not as long as it was.
+        ModelNotFound: the model is not here; the message holds the command that downloads it.
+        ModelUnreadable: the size of a file changed.
     """
     if reference.kind == "starter":
         return describe_starter()
     if reference.path is not None:
-        return _find_path(reference.path, folders, known, check_sizes)
-    model = _find_registered(reference, folders, known, check_sizes)
-    model = model or _find_cached(reference, folders)
+        return _find_path(reference.path, layout, known, check_sizes)
+    model = _find_registered(reference, layout, known, check_sizes)
+    model = model or _find_cached(reference, layout)
     if model is None:
-        raise ModelNotFound(_describe_missing(reference, list_models(folders, known), offline))
+        raise ModelNotFound(_describe_missing(reference, list_models(layout, known), offline))
     return model
 
 
-def _find_path(path: Path, folders: Folders, known: registry.Registry, check_sizes: bool) -> Model:
+def _find_path(path: Path, layout: Layout, known: registry.Registry, check_sizes: bool) -> Model:
     for record in known.models:
-        if record.source == "imported" and path == imported_folder(folders) / record.files[0].path:
-            model = describe_imported(folders, record)
+        if record.source == "imported" and path == layout.imported_folder / record.files[0].path:
+            model = describe_imported(layout, record)
             if check_sizes:
                 remedy = f"`llmtool models rm {record.name}`, then import it again"
                 _check_sizes(record, model.parts, remedy)
             return model
     parts = list_parts(path)
     if not path.exists() and not path.is_symlink():
-        near = name_nearest(path.name, (p.name for p in path.parent.glob("*.gguf")))
+        near = suggest(path.name, (p.name for p in path.parent.glob("*.gguf")))
         hint = f"; in {path.parent} {near}" if near else ""
         raise ModelNotFound(f"{path}: no such file{hint}; `llmtool models ls` shows the models")
     size = sum(part.stat().st_size for part in parts if part.exists())
@@ -71,18 +71,12 @@ def _find_path(path: Path, folders: Folders, known: registry.Registry, check_siz
 
 
 def _find_registered(
-    reference: Reference, folders: Folders, known: registry.Registry, check_sizes: bool
+    reference: Reference, layout: Layout, known: registry.Registry, check_sizes: bool
 ) -> Model | None:
     record = known.find(reference)
     if record is None or record.commit is None:
         return None
-    choice = quants.Choice(
-        files=tuple(file.path for file in record.files),
-        quant=record.quant,
-        count=len(record.files),
-        size_bytes=record.size_bytes,
-    )
-    model = describe_cached(folders, record.name, record.commit, reference.revision, choice)
+    model = describe_downloaded(layout, record, reference.revision)
     if not all(part.exists() for part in model.parts):
         return None
     if check_sizes:
@@ -90,9 +84,9 @@ def _find_registered(
     return model
 
 
-def _find_cached(reference: Reference, folders: Folders) -> Model | None:
+def _find_cached(reference: Reference, layout: Layout) -> Model | None:
     repo = reference.repo or ""
-    folder = cache.repo_folder(folders.hub_cache, repo)
+    folder = cache.repo_folder(layout.hub_cache, repo)
     commit = cache.find_commit(folder, reference.revision)
     if commit is None:
         return None
@@ -106,7 +100,7 @@ def _find_cached(reference: Reference, folders: Folders) -> Model | None:
         if exc.reason == "pick-one" and not reference.file:
             raise ModelNotFound(f"{reference}: in the cache, {exc}") from exc
         return None
-    return describe_cached(folders, repo, commit, reference.revision, choice)
+    return describe_cached(layout, repo, commit, reference.revision, choice)
 
 
 def _describe_missing(reference: Reference, models: list[Model], offline: bool) -> str:
@@ -116,7 +110,7 @@ def _describe_missing(reference: Reference, models: list[Model], offline: bool) 
         message += f" (there is {', '.join(m.name for m in here[:5])})"
     else:
         repos = {m.repo for m in models if m.repo}
-        if near := name_nearest(reference.repo or "", repos, cutoff=0.75):
+        if near := suggest(reference.repo or "", repos, cutoff=0.75):
             message += f" ({near})"
     without = " without --offline" if offline else ""
     return f"{message}; `llmtool models pull {reference}`{without} fetches it"
@@ -127,7 +121,7 @@ def _check_sizes(record: registry.Record, parts: tuple[Path, ...], remedy: str) 
         try:
             size = part.stat().st_size
         except OSError as exc:
-            raise ModelNotFound(f"{part}: is gone; {remedy}") from exc
+            raise ModelNotFound(f"{part}: no longer exists; {remedy}") from exc
         if size != file.size_bytes:
             raise ModelUnreadable(
                 f"{part}: has {size} bytes of {file.size_bytes}: truncated; {remedy}"

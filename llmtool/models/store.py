@@ -1,202 +1,199 @@
-"""The models of one user: find, fetch, list, verify, remove and import them.
+"""The models of one user: find, download, list, verify, import and remove them.
 
-Finding one uses no network, reads a few small files and takes about 10 ms: neither huggingface_hub
-nor a catalogue is imported for it.
+Finding a model uses no network, reads a few small files and takes about 10 ms. It imports neither
+huggingface_hub nor the catalogue.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from llmtool.config import Folders
 from llmtool.errors import ModelNotFound, ModelUnreadable
 from llmtool.models import registry
 from llmtool.models.find import find_model
 from llmtool.models.hub.callbacks import (
+    Callbacks,
     OnNote,
     OnProgress,
-    Patience,
     never,
     no_note,
     no_progress,
 )
-from llmtool.models.installed import Model, imported_folder, list_models
-from llmtool.models.reference import Reference, parse
+from llmtool.models.hub.retry import RetryPolicy
+from llmtool.models.installed import Model, list_models, list_repos
+from llmtool.models.layout import Layout
+from llmtool.models.reference import Reference, check_name, parse
 
 if TYPE_CHECKING:
     from llmtool.models.cleanup import Removal
-    from llmtool.models.download import Plan
+    from llmtool.models.download import DownloadPlan
     from llmtool.models.hub.client import Hub
-    from llmtool.models.verify import Verified
+    from llmtool.models.verify import VerifiedFile
 
 
 class Store:
-    """The models of one user. Construction reads nothing.
+    """The models of one user. The constructor reads nothing.
+
+    Methods take a reference as the user typed it, or parsed by `resolve`.
 
     Args:
-        endpoint: the value of HF_ENDPOINT, so that its URLs are taken for references, too.
+        aliases: the configured names of models; they win over those that `set_alias` saved.
+        offline: make no connection to the Hub.
+        endpoint: the value of HF_ENDPOINT; its URLs are accepted as references.
+        retry: the timeouts and retries of requests to the Hub.
     """
 
     def __init__(
         self,
         folders: Folders,
         aliases: Mapping[str, str] | None = None,
+        *,
         offline: bool = False,
         endpoint: str | None = None,
+        retry: RetryPolicy = RetryPolicy(),
     ) -> None:
-        self.folders = folders
+        self.layout = Layout(data=folders.data, hub_cache=folders.hub_cache)
         self.offline = offline
         self._aliases = dict(aliases or {})
         self._endpoint = endpoint or ""
+        self._retry = retry
 
-    @property
-    def registry_file(self) -> Path:
-        return self.folders.data / "models.json"
-
-    @property
-    def imported_folder(self) -> Path:
-        return imported_folder(self.folders)
-
-    def load_registry(self) -> registry.Registry:
-        return registry.load(self.registry_file)
-
-    def resolve(self, text: str, more: Mapping[str, str] | None = None) -> Reference:
-        """Parse a reference with this user's aliases, imported names and the catalogue.
-
-        Args:
-            more: aliases that are not saved yet.
+    def resolve(self, reference: str | Reference) -> Reference:
+        """Parse a reference with this user's aliases, imported models and the catalogue.
 
         Raises:
-            UsageError: it is no reference.
-            ModelNotFound: a bare name that nobody gave; the nearest ones are named.
+            UsageError: the text is not a valid reference.
+            ModelNotFound: the text is an unknown name; the message suggests similar ones.
         """
-        return self._parse(text, {**self._names(self.load_registry()), **(more or {})})
+        return self._resolve(reference, self._load_registry())
 
-    def _parse(self, text: str, names: Mapping[str, str]) -> Reference:
-        try:
-            return parse(text, names, endpoint=self._endpoint)
-        except ModelNotFound:  # only now is the catalogue read
-            from llmtool.models import catalogue
-
-            return parse(text, {**catalogue.names(), **names}, endpoint=self._endpoint)
-
-    def find(self, text: str) -> Model:
-        """Return the model that a reference names, if it is on this machine.
+    def find(self, reference: str | Reference) -> Model:
+        """Return a model that is on this machine.
 
         Raises:
-            UsageError: the text is no reference.
-            ModelNotFound: it is not here; the message holds the command that fetches it.
-            ModelUnreadable: its files are not as long as they were when they were fetched.
+            UsageError: the text is not a valid reference.
+            ModelNotFound: the model is not here; the message holds the command that downloads it.
+            ModelUnreadable: the size of a file changed since it was downloaded or imported.
         """
-        return self._find(text, check_sizes=True)
-
-    def _find(self, text: str, *, check_sizes: bool) -> Model:
-        known = self.load_registry()
-        reference = self._parse(text, self._names(known))
-        return find_model(
-            reference, self.folders, known, check_sizes=check_sizes, offline=self.offline
-        )
+        known = self._load_registry()
+        return self._find(self._resolve(reference, known), known)
 
     def get(
         self,
-        text: str,
+        reference: str | Reference,
         *,
         on_progress: OnProgress = no_progress,
         on_note: OnNote = no_note,
         cancelled: Callable[[], bool] = never,
     ) -> Model:
-        """Return a model, fetching it first if it is on the Hub and not here.
+        """Return a model, downloading it first if it is on the Hub and not here.
 
         Raises:
-            As `find` and `pull` do; offline, `ModelNotFound` for what is not here.
+            As `find`, `plan` and `fetch` do. Offline, `find` alone is called.
         """
+        known = self._load_registry()
+        reference = self._resolve(reference, known)
         try:
-            return self.find(text)
+            return self._find(reference, known)
         except (ModelNotFound, ModelUnreadable):
-            if self.offline or self.resolve(text).kind != "hub":
+            if self.offline or reference.kind != "hub":
                 raise
-        return self.pull(text, on_progress=on_progress, on_note=on_note, cancelled=cancelled)
+        plan = self.plan(reference, on_note=on_note, cancelled=cancelled)
+        return self.fetch(plan, on_progress=on_progress, on_note=on_note, cancelled=cancelled)
 
     def plan(
         self,
-        text: str,
+        reference: str | Reference,
         *,
-        patience: Patience | None = None,
         on_note: OnNote = no_note,
         cancelled: Callable[[], bool] = never,
-    ) -> Plan:
-        """Say what `pull` would fetch: files, sizes, what is here already, free disk."""
-        from llmtool.models import download
-
-        hub = self._connect(text, patience, on_note, cancelled)
-        return download.plan(self, self.resolve(text), hub)[0]
-
-    def pull(
-        self,
-        text: str,
-        *,
-        on_progress: OnProgress = no_progress,
-        on_note: OnNote = no_note,
-        cancelled: Callable[[], bool] = never,
-        patience: Patience | None = None,
-        free_bytes: Callable[[Path], int] | None = None,
-    ) -> Model:
-        """Bring a model up to date from the Hub and return it; what is no model of it, as it is.
+    ) -> DownloadPlan:
+        """List a repository of the Hub and return what `fetch` would download from it.
 
         Args:
-            on_progress: is called with (done, total) bytes, at first with what is here already.
-            on_note: is called with one line of text: resuming, waiting, trying again.
+            on_note: receives one line of text for each retry.
 
         Raises:
-            ModelNotFound: offline, or no such repository, revision, file or quant.
-            DownloadError: the transfer failed; what came is kept for the next run.
-            Cancelled: `cancelled` became true.
+            UsageError: the text is not a valid reference.
+            ModelNotFound: offline, or the repository, revision, file or quant does not exist.
+            DownloadError: the Hub cannot be reached.
+            Cancelled: `cancelled` returned true.
         """
         from llmtool.models import download
 
-        if self.resolve(text).kind != "hub":
-            found = self.find(text)
-            on_note(f"{text} does not come from the Hub: there is nothing to fetch")
-            return found
-        hub = self._connect(text, patience, on_note, cancelled)
-        return download.pull(
-            self,
-            self.resolve(text),
-            hub,
-            on_progress=on_progress,
-            on_note=on_note,
-            cancelled=cancelled,
-            free_bytes=free_bytes or download.find_free_bytes,
-        )
+        known = self._load_registry()
+        reference = self._resolve(reference, known)
+        if reference.kind != "hub":
+            raise ModelNotFound(f"{reference} does not come from the Hub: nothing to fetch")
+        if self.offline:
+            raise ModelNotFound(
+                f"offline, so {reference} cannot be fetched; `llmtool models pull {reference}` "
+                f"without --offline does it"
+            )
+        hub = self._connect(Callbacks(on_note=on_note, cancelled=cancelled))
+        return download.plan_download(self.layout, reference, hub, known)
 
-    def remove(self, text: str, *, dry_run: bool = False) -> list[Removal]:
-        """Remove a model; without a revision, from every commit. Return what was (or would be)."""
+    def fetch(
+        self,
+        plan: DownloadPlan,
+        *,
+        on_progress: OnProgress = no_progress,
+        on_note: OnNote = no_note,
+        cancelled: Callable[[], bool] = never,
+    ) -> Model:
+        """Download the missing files of a plan, verify and register them, and return the model.
+
+        Args:
+            on_progress: receives (done, total) bytes of all files, first with what is here already.
+            on_note: receives one line of text: resuming, waiting, retrying.
+
+        Raises:
+            DownloadError: the disk is too small, or the transfer failed; the next call resumes it.
+            Cancelled: `cancelled` returned true.
+        """
+        from llmtool.models import download
+
+        callbacks = Callbacks(on_progress=on_progress, on_note=on_note, cancelled=cancelled)
+        return download.fetch(self.layout, plan, self._connect(callbacks))
+
+    def remove(self, reference: str | Reference, *, dry_run: bool = False) -> list[Removal]:
+        """Remove a model and return its removed files; without a revision, from every commit."""
         from llmtool.models import cleanup
 
-        model = self._find(text, check_sizes=False)
-        every = self.resolve(text).revision is None
-        return cleanup.remove(self, model, every_revision=every, dry_run=dry_run)
+        known = self._load_registry()
+        reference = self._resolve(reference, known)
+        model = self._find(reference, known, check_sizes=False)
+        every_revision = reference.revision is None
+        return cleanup.remove(self.layout, model, every_revision=every_revision, dry_run=dry_run)
+
+    def prune(self, *, dry_run: bool = False) -> list[Removal]:
+        """Remove interrupted downloads and imports, unused blobs, dangling links, stale records."""
+        from llmtool.models import cleanup
+
+        return cleanup.prune(self.layout, dry_run=dry_run)
 
     def verify(
         self,
-        text: str | None = None,
+        reference: str | Reference | None = None,
         *,
         on_progress: OnProgress = no_progress,
         cancelled: Callable[[], bool] = never,
-    ) -> Iterator[Verified]:
-        """Compare the hashes of one model's files, or of all models'; yields one result a file."""
+    ) -> Iterator[VerifiedFile]:
+        """Hash the files of a model, or of all models, and yield one result per file."""
         from llmtool.models.verify import verify
 
-        models = self.list() if text is None else [self._find(text, check_sizes=False)]
-        return verify(self, models, on_progress=on_progress, cancelled=cancelled)
-
-    def prune(self, *, dry_run: bool = False) -> list[Removal]:
-        """Remove cut transfers, unused blobs, dangling links, and records of what is gone."""
-        from llmtool.models import cleanup
-
-        return cleanup.prune(self, dry_run=dry_run)
+        known = self._load_registry()
+        if reference is None:
+            models = list_models(self.layout, known)
+        else:
+            models = [self._find(self._resolve(reference, known), known, check_sizes=False)]
+        return verify(self.layout, known, models, on_progress=on_progress, cancelled=cancelled)
 
     def import_file(
         self,
@@ -206,62 +203,76 @@ class Store:
         on_progress: OnProgress = no_progress,
         cancelled: Callable[[], bool] = never,
     ) -> Model:
-        """Take a GGUF file into the store under a name of its own."""
-        from llmtool.models import import_file as importing
+        """Copy or link a GGUF file into the data folder, under a name of its own."""
+        from llmtool.models.import_file import import_file
 
-        return importing.import_file(
-            self, path, name=name, on_progress=on_progress, cancelled=cancelled
+        return import_file(
+            self.layout, path, name=name, on_progress=on_progress, cancelled=cancelled
         )
-
-    def set_alias(self, name: str, reference: str | None) -> None:
-        """Give a reference another name, or take the name away (None)."""
-        from llmtool.models import aliases
-
-        aliases.set_alias(self, name, reference)
 
     def aliases(self) -> dict[str, str]:
-        """Return all aliases: the saved ones, and those of the configuration, which win."""
-        return {**self.load_registry().aliases, **self._aliases}
+        """Return all aliases: the saved ones, and the configured ones, which win."""
+        return {**self._load_registry().aliases, **self._aliases}
 
-    def _connect(
-        self,
-        text: str,
-        patience: Patience | None,
-        on_note: OnNote,
-        cancelled: Callable[[], bool],
-    ) -> Hub:
-        if self.resolve(text).kind != "hub":
-            raise ModelNotFound(f"{text} is no model of the Hub; only those can be fetched")
-        if self.offline:
-            raise ModelNotFound(
-                f"offline, so {text} cannot be fetched; `llmtool models pull {text}` "
-                f"without --offline does it"
-            )
-        from llmtool.models.hub.client import Hub
+    def set_alias(self, name: str, reference: str | None) -> None:
+        """Save another name for a model, or remove it (None). A relative path is made absolute.
 
-        return Hub(
-            patience=patience or Patience(),
-            on_note=on_note,
-            cancelled=cancelled,
-            known_repos=self._known_repos,
-        )
+        Raises:
+            UsageError: the name is not valid, or the aliases would form a cycle.
+            ModelNotFound: the reference is an unknown name, or the alias does not exist.
+        """
+        check_name(name)
 
-    def _known_repos(self) -> set[str]:
-        from llmtool.models import catalogue
-        from llmtool.models.hub import cache
+        def change(known: registry.Registry) -> registry.Registry:
+            aliases = {key: value for key, value in known.aliases.items() if key != name}
+            if reference is not None:
+                aliases[name] = reference
+                path = self._parse(reference, {**self._names(known), **aliases}).path
+                if path is not None and not path.is_absolute():
+                    aliases[name] = os.path.abspath(path)
+            elif name not in known.aliases:
+                raise ModelNotFound(f"unknown alias {name!r}")
+            return msgspec.structs.replace(known, aliases=aliases)
 
-        repos = {repo for repo, _ in cache.list_repos(self.folders.hub_cache)}
-        fetched = {r.name for r in self.load_registry().models if r.source == "hub"}
-        return repos | fetched | set(catalogue.names().values())
+        registry.update(self.layout.registry_file, change)
 
     def list(self) -> list[Model]:
         """Return every model on this machine: starter, imported ones, the Hub's cache by name."""
-        return list_models(self.folders, self.load_registry())
+        return list_models(self.layout, self._load_registry())
+
+    def _load_registry(self) -> registry.Registry:
+        return registry.load(self.layout.registry_file)
+
+    def _resolve(self, reference: str | Reference, known: registry.Registry) -> Reference:
+        if isinstance(reference, Reference):
+            return reference
+        return self._parse(reference, self._names(known))
+
+    def _parse(self, text: str, names: Mapping[str, str]) -> Reference:
+        try:
+            return parse(text, names, endpoint=self._endpoint)
+        except ModelNotFound:  # read the catalogue only now
+            from llmtool.models import catalogue
+
+            return parse(text, {**catalogue.names(), **names}, endpoint=self._endpoint)
 
     def _names(self, known: registry.Registry) -> dict[str, str]:
         imported = {
-            r.name: str(self.imported_folder / r.files[0].path)
+            r.name: str(self.layout.imported_folder / r.files[0].path)
             for r in known.models
             if r.source == "imported"
         }
         return {**imported, **known.aliases, **self._aliases}
+
+    def _find(
+        self, reference: Reference, known: registry.Registry, *, check_sizes: bool = True
+    ) -> Model:
+        return find_model(
+            reference, self.layout, known, check_sizes=check_sizes, offline=self.offline
+        )
+
+    def _connect(self, callbacks: Callbacks) -> Hub:
+        from llmtool.models.hub.client import Hub
+
+        layout = self.layout
+        return Hub(retry=self._retry, callbacks=callbacks, known_repos=lambda: list_repos(layout))

@@ -1,4 +1,4 @@
-"""Tell whether the files of models are what they were: every byte against a known hash."""
+"""Verify the files of models: hash every byte and compare with a known hash."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import contextlib
 import importlib.metadata
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,15 +15,13 @@ from llmtool.models import registry
 from llmtool.models.gguf import check
 from llmtool.models.hashing import hash_file
 from llmtool.models.hub import cache
-from llmtool.models.hub.callbacks import OnProgress, never, no_progress
+from llmtool.models.hub.callbacks import OnProgress, add_offset, never, no_progress
 from llmtool.models.installed import Model
-
-if TYPE_CHECKING:
-    from llmtool.models.store import Store
+from llmtool.models.layout import Layout
 
 
-class Verified(msgspec.Struct, frozen=True, kw_only=True):
-    """What a look at one file found: `is_sound` is None when no hash of it is known."""
+class VerifiedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of one file; `is_sound` is None when no hash of the file is known."""
 
     name: str
     path: Path
@@ -33,28 +30,30 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verify(
-    store: Store,
+    layout: Layout,
+    known: registry.Registry,
     models: list[Model],
     *,
     on_progress: OnProgress = no_progress,
     cancelled: Callable[[], bool] = never,
-) -> Iterator[Verified]:
-    """Read every byte of these models and compare the hashes; needs no network.
+) -> Iterator[VerifiedFile]:
+    """Hash the files of these models and yield one result per file. Needs no network.
 
-    The hash of a file in the Hub's cache is its blob's name, an imported file's is in models.json,
-    the starter's in the record of its package. Other files get the check before a load.
+    The expected hash of a file in the Hub's cache is its blob's name, an imported file's is in
+    models.json, the starter's in the metadata of its package. Of other files the header is checked.
+
+    Args:
+        on_progress: receives (done, total) bytes of all models.
+
+    Raises:
+        Cancelled: `cancelled` returned true.
     """
-    known = store.load_registry()
     total, done = sum(model.size_bytes for model in models), 0
     for model in models:
         for part in model.parts:
-            earlier = done
-
-            def report(count: int, size: int, earlier: int = earlier) -> None:
-                on_progress(min(earlier + count, total), total)
-
-            digest = _find_digest(store, known, model, part)
-            yield _verify_file(model, part, digest, report, cancelled)
+            digest = _find_digest(layout, known, model, part)
+            of_file = add_offset(on_progress, done, total)
+            yield _verify_file(model, part, digest, of_file, cancelled)
             done += part.stat().st_size if part.exists() else 0
 
 
@@ -64,9 +63,9 @@ def _verify_file(
     digest: str | None,
     on_progress: OnProgress,
     cancelled: Callable[[], bool],
-) -> Verified:
-    def found(is_sound: bool | None, reason: str) -> Verified:
-        return Verified(name=model.name, path=part, is_sound=is_sound, reason=reason)
+) -> VerifiedFile:
+    def found(is_sound: bool | None, reason: str) -> VerifiedFile:
+        return VerifiedFile(name=model.name, path=part, is_sound=is_sound, reason=reason)
 
     try:
         if digest is None:
@@ -84,7 +83,7 @@ def _verify_file(
     return found(False, f"damaged: hash {actual[:12]}…, not {digest[:12]}…; {remedy}")
 
 
-def _find_digest(store: Store, known: registry.Registry, model: Model, part: Path) -> str | None:
+def _find_digest(layout: Layout, known: registry.Registry, model: Model, part: Path) -> str | None:
     if model.source == "starter":
         return _find_packaged_digest(part)
     if model.source == "hub":
@@ -93,7 +92,7 @@ def _find_digest(store: Store, known: registry.Registry, model: Model, part: Pat
             return target.name
     for record in known.models:
         for file in record.files:
-            if record.source == "imported" and part == store.imported_folder / file.path:
+            if record.source == "imported" and part == layout.imported_folder / file.path:
                 return file.digest
             if record.name == model.repo and record.commit == model.commit:
                 if part.as_posix().endswith(f"/{record.commit}/{file.path}"):

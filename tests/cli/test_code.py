@@ -539,7 +539,7 @@ def test_a_completion_that_breaks_the_file_is_told(
 
 def test_a_model_without_the_tokens_is_told_so(code: Callable[..., Done], tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("x = 1\n")
-    assert "no tokens to fill in" in error_line(code("complete", f"{tmp_path / 'a.py'}:1"), 2)
+    assert "cannot fill in the middle" in error_line(code("complete", f"{tmp_path / 'a.py'}:1"), 2)
 
 
 # gen -x

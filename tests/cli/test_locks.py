@@ -49,7 +49,7 @@ def locked(folders: Folders, sessions: Sessions, store: Store) -> Iterator[Calla
     """Return `locked(kind)`: from now on another holder has the lock of that kind of file."""
     places = {
         "config": folders.config_file,
-        "models": store.registry_file,
+        "models": store.layout.registry_file,
         "index": folders.cache / INDEX_NAME,
         "log": sessions.path(log.log_name()),
         "session": sessions.path("work"),

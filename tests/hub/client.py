@@ -1,4 +1,4 @@
-"""The client under test: one call of the store in a process of its own, told and answering in JSON.
+"""The client under test: one call of the store in a process of its own, in JSON.
 
     python client.py '{"call": "pull", "reference": "org/name", ...}'
 
@@ -13,12 +13,14 @@ import sys
 import threading
 import traceback
 
+import msgspec
+
 from llmtool.config import find_folders
 from llmtool.errors import LlmtoolError
-from llmtool.models.hub.callbacks import Patience
+from llmtool.models.hub.retry import RetryPolicy
 from llmtool.models.store import Store
 
-PATIENCE = {
+RETRY = {
     "connect_seconds": 2,
     "answer_seconds": 1,
     "stall_seconds": 1,
@@ -43,25 +45,26 @@ def main() -> None:
         if task.get("live"):
             say({"event": "note", "text": text})
 
-    store = Store(find_folders(os.environ), task.get("aliases"), task.get("offline", False))
-    patience = Patience(**{**PATIENCE, **task.get("patience", {})})
-    options = {"patience": patience, "on_note": on_note}
+    store = Store(
+        find_folders(os.environ),
+        task.get("aliases"),
+        offline=task.get("offline", False),
+        retry=RetryPolicy(**{**RETRY, **task.get("retry", {})}),
+    )
     result = {"notes": notes}
     if task.get("no_sockets"):
         sys.addaudithook(refuse_sockets)
     try:
         if task["call"] == "pull":
-            free = task.get("free_bytes")
-            model = store.pull(
-                task["reference"],
-                on_progress=on_progress,
-                cancelled=stopped.is_set,
-                free_bytes=None if free is None else lambda folder: free,
-                **options,
+            plan = store.plan(task["reference"], on_note=on_note, cancelled=stopped.is_set)
+            if "free_bytes" in task:
+                plan = msgspec.structs.replace(plan, free_bytes=task["free_bytes"])
+            model = store.fetch(
+                plan, on_progress=on_progress, on_note=on_note, cancelled=stopped.is_set
             )
             result |= {"path": str(model.path), "parts": len(model.parts), "name": model.name}
         elif task["call"] == "plan":
-            plan = store.plan(task["reference"], cancelled=stopped.is_set, **options)
+            plan = store.plan(task["reference"], on_note=on_note, cancelled=stopped.is_set)
             result |= {
                 "name": plan.name,
                 "size": plan.size_bytes,

@@ -56,6 +56,11 @@ def test_a_dry_run_says_what_would_be_fetched(run_llmtool: Run, hub: FakeHub) ->
     assert not [seen for seen in hub.seen if seen.where == "cdn"]
 
 
+def test_a_pull_lists_the_repository_once(run_llmtool: Run, hub: FakeHub) -> None:
+    assert run_llmtool("models", "pull", REPO, env=online(hub)).returncode == 0
+    assert [seen.where for seen in hub.seen] == ["api", "resolve", "cdn"]
+
+
 def test_a_url_of_the_configured_hub_is_a_reference(run_llmtool: Run, hub: FakeHub) -> None:
     url = f"{hub.url}/{REPO}"
     result = run_llmtool("models", "pull", url, "--dry-run", "--json", env=online(hub))

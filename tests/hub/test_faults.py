@@ -51,7 +51,7 @@ def test_no_progress_ends_and_keeps_the_part(hub, client):
     hub.fail("cdn", "close", times=50)
     result = client.pull()
     assert result["code"] == 16
-    assert "tries without progress); 1.0 MB are kept, run again to resume" in result["message"]
+    assert "tries without progress); 1.0 MB saved, run again to resume" in result["message"]
     assert_as_before(client)
     assert [part.stat().st_size for part in client.parts()] == [1_000_000]
 
@@ -202,7 +202,7 @@ def test_json_of_something_else_is_no_hub(hub, client, body):
 @pytest.mark.parametrize("where", ["api", "resolve", "cdn"])
 def test_a_silent_server(hub, client, where):
     hub.fail(where, "silent", times=50)
-    result = client.pull(patience={"answer_seconds": 0.3, "stall_seconds": 0.3})
+    result = client.pull(retry={"answer_seconds": 0.3, "stall_seconds": 0.3})
     assert result["code"] == 16
     assert "went silent" in result["message"]
     assert_as_before(client)
@@ -275,7 +275,7 @@ def test_kill_9_and_resume(hub, client):
 
 def test_a_signal_stops_it_at_once_and_keeps_the_part(hub, client):
     hub.fail("cdn", "stall", after=1_000_000)
-    child = client.start("pull", patience={"stall_seconds": 30})
+    child = client.start("pull", retry={"stall_seconds": 30})
     wait_until(lambda: hub.bytes_sent >= 1_000_000)
     time.sleep(0.2)
     start = time.monotonic()

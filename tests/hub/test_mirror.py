@@ -47,7 +47,7 @@ def test_a_question_that_always_fails(mirror, client, kind, says):
 @pytest.mark.parametrize("call", ["pull", "plan"])
 def test_a_question_that_waits_can_be_cancelled(mirror, client, call):
     mirror.fail("resolve", "silent", times=50, method="HEAD")
-    child = client.start(call, MIRRORED, patience={"answer_seconds": 30})
+    child = client.start(call, MIRRORED, retry={"answer_seconds": 30})
     wait_until(lambda: mirror.count("resolve", "HEAD") == 1)
     start = time.monotonic()
     child.send_signal(signal.SIGTERM)

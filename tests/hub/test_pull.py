@@ -201,7 +201,7 @@ def test_a_listed_file_that_is_not_there_names_those_near(hub, client):
 def test_there_is_no_plan_for_the_starter(hub, client):
     result = client.run("plan", "starter")
     assert result["code"] == 10
-    assert result["message"] == "starter is no model of the Hub; only those can be fetched"
+    assert result["message"] == "starter does not come from the Hub: nothing to fetch"
     assert hub.seen == []
 
 

@@ -23,7 +23,7 @@ def test_a_missing_file(tmp_path):
 
 def test_a_dangling_link(tmp_path):
     (tmp_path / "m.gguf").symlink_to("gone")
-    with pytest.raises(ModelNotFound, match="whose target is gone"):
+    with pytest.raises(ModelNotFound, match="a dangling link"):
         check(tmp_path / "m.gguf")
 
 

@@ -4,7 +4,7 @@ import pytest
 from models.gguf_bytes import build
 
 from llmtool.errors import Cancelled, ModelUnreadable, OutputError, UsageError
-from llmtool.models import import_file
+from llmtool.models import import_file, registry
 from llmtool.models.store import Store
 
 
@@ -63,7 +63,7 @@ def test_it_stays_when_the_original_goes(store, model_file, either_way):
     model = store.import_file(path, name="mine")
     path.unlink()
     assert store.find("mine").path.read_bytes() == content
-    assert names_in(store.imported_folder) == ["mine.gguf"]
+    assert names_in(store.layout.imported_folder) == ["mine.gguf"]
     assert [result.is_sound for result in store.verify("mine")] == [True]
     assert model.size_bytes == len(content)
 
@@ -92,8 +92,8 @@ def test_a_cancelled_import_leaves_nothing(store, model_file, either_way):
             on_progress=lambda done, total: seen.append(done),
             cancelled=lambda: len(seen) > 2,
         )
-    assert names_in(store.imported_folder) == []
-    assert store.load_registry().models == ()
+    assert names_in(store.layout.imported_folder) == []
+    assert registry.load(store.layout.registry_file).models == ()
 
 
 def test_an_interrupt_leaves_nothing(store, model_file, either_way):
@@ -103,17 +103,17 @@ def test_an_interrupt_leaves_nothing(store, model_file, either_way):
 
     with pytest.raises(KeyboardInterrupt):
         store.import_file(model_file(), on_progress=interrupt)
-    assert names_in(store.imported_folder) == []
+    assert names_in(store.layout.imported_folder) == []
 
 
 def test_a_registry_that_cannot_be_written_leaves_nothing(store, model_file, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(import_file.registry, "save", fail)
+    monkeypatch.setattr(registry, "save", fail)
     with pytest.raises(Exception, match="No space left"):
         store.import_file(model_file())
-    assert names_in(store.imported_folder) == []
+    assert names_in(store.layout.imported_folder) == []
 
 
 def test_a_full_disk_is_told_with_the_file_that_did_not_fit(store, model_file, either_way):
@@ -123,7 +123,7 @@ def test_a_full_disk_is_told_with_the_file_that_did_not_fit(store, model_file, e
 
     with pytest.raises(OutputError, match=r"^m\.gguf: No space left on device$"):
         store.import_file(model_file(), on_progress=fail)
-    assert names_in(store.imported_folder) == []
+    assert names_in(store.layout.imported_folder) == []
 
 
 def test_a_taken_name(store, model_file):
@@ -150,11 +150,11 @@ def test_a_disk_that_is_too_small(store, model_file, no_links, monkeypatch):
     monkeypatch.setattr(import_file, "find_free_bytes", lambda folder: 1000)
     with pytest.raises(Exception, match=r"has 1\.0 kB free; make room"):
         store.import_file(model_file())
-    assert names_in(store.imported_folder) == []
+    assert names_in(store.layout.imported_folder) == []
 
 
 def test_a_file_that_is_no_model_is_not_taken(store, tmp_path):
     (tmp_path / "m.gguf").write_bytes(b"<html>")
     with pytest.raises(ModelUnreadable):
         store.import_file(tmp_path / "m.gguf")
-    assert not store.imported_folder.exists()
+    assert not store.layout.imported_folder.exists()

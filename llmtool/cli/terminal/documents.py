@@ -4,36 +4,39 @@ from __future__ import annotations
 
 import os
 
-from llmtool.cli.terminal import console, inputs
+from llmtool.cli.terminal import inputs
+from llmtool.cli.terminal.console import Console
 from llmtool.encoding import Errors, decode
 from llmtool.errors import InputError, UsageError
 
 
-def read_documents(paths: list[str], *, no_stdin: bool, errors: Errors) -> list[tuple[str, str]]:
-    """Return the name and the text of each file, or of standard input where none is named.
+def read_documents(
+    console: Console, paths: list[str], *, no_stdin: bool, errors: Errors
+) -> list[tuple[str, str]]:
+    """Return the name and the text of each file, or of standard input if none is named.
 
     Raises:
         UsageError: there is nothing to read.
-        InputError: a file is not there, cannot be read, is empty, or is no text.
+        InputError: a file does not exist, cannot be read, is empty, or is not text.
     """
     if not paths:
-        if no_stdin or console.STDIN in console.closed or inputs.stdin_is_terminal():
+        if no_stdin or console.stdin_is_closed or console.stdin_is_terminal:
             raise UsageError("nothing to read: name files, or pipe a text in")
         paths = ["-"]
     elif "-" not in paths and not no_stdin:
-        inputs.note_unread("the files")
+        inputs.note_unread(console, "the files")
     if paths.count("-") > 1:
         raise UsageError("standard input is named twice (-)")
     if "-" in paths and no_stdin:
         raise UsageError("- and --no-stdin contradict each other")
     advice = " (a text goes in by a pipe)"  # it may have been typed in a file's place
-    return [(path, read_document(path, errors=errors, advice=advice)) for path in paths]
+    return [(path, read_document(console, path, errors=errors, advice=advice)) for path in paths]
 
 
-def read_document(path: str, *, errors: Errors, advice: str = "") -> str:
+def read_document(console: Console, path: str, *, errors: Errors, advice: str = "") -> str:
     """Return the text of one file; `-` is standard input.
 
-    `advice` goes with the error of a file that is not there.
+    `advice` is added to the error for a missing file.
 
     Raises:
         InputError: as `read_documents` says.
@@ -43,7 +46,7 @@ def read_document(path: str, *, errors: Errors, advice: str = "") -> str:
     name = "standard input" if path == "-" else path
     if path != "-" and not os.path.lexists(path):
         raise InputError(f"{path}: no such file{advice}")
-    content = inputs.read_bytes(path)
+    content = inputs.read_bytes(console, path)
     try:
         found = read(None if path == "-" else path, content)
     except InputError as exc:

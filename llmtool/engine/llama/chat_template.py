@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from llmtool.engine.text_stream import find_reasoning_tags
-from llmtool.engine.types import GapTokens, Prompt, Tokenized, TokenKind
+from llmtool.engine.types import FimTokens, Prompt, Tokenized, TokenKind
 from llmtool.errors import TemplateError, UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Vocabulary(Protocol):
     @property
     def adds_bos(self) -> bool: ...
     @property
-    def gap_tokens(self) -> GapTokens | None: ...
+    def fim_tokens(self) -> FimTokens | None: ...
     def tokenize(self, text: bytes, *, add_special: bool, parse_special: bool) -> list[int]: ...
     def token_text(self, token: int) -> str: ...
     def kind(self, token: int) -> TokenKind: ...
@@ -65,10 +65,10 @@ class ChatPrompt:
 
         Raises:
             TemplateError: the chat template is broken, or lets a message form control tokens.
-            UsageError: the prompt has a gap, and the model has no tokens for that.
+            UsageError: the prompt has a suffix, and the model has no tokens to fill in the middle.
         """
         if prompt.suffix is not None:
-            return self._tokenize_gap(prompt)
+            return self._tokenize_fim(prompt)
         if prompt.text is not None or self._source is None:
             return self._tokenize_text(prompt)
         contents = [message.content for message in prompt.messages]
@@ -98,23 +98,23 @@ class ChatPrompt:
         text, ids = self._encode_safely([text + prompt.prefill], encode, allowed)
         return Tokenized(text=text, token_ids=tuple(ids))
 
-    def _tokenize_gap(self, prompt: Prompt) -> Tokenized:
-        """Put the model's own tokens around what is before the gap and after it, in this order.
+    def _tokenize_fim(self, prompt: Prompt) -> Tokenized:
+        """Join prefix, suffix and prefill with the model's tokens for filling in the middle.
 
         Source: Bavarian et al., "Efficient training of language models to fill in the middle"
-        (2022), the mode PSM. But: no other files of a repository go before the text.
+        (2022), PSM mode. Left out: other files of the repository before the prefix.
         """
         vocabulary = self._vocabulary
-        tokens = vocabulary.gap_tokens
+        tokens = vocabulary.fim_tokens
         if tokens is None:
             raise UsageError(
-                "this model has no tokens to fill in the middle with: use one that was taught to, "
-                "such as Qwen2.5-Coder or StarCoder2 (-m)"
+                "this model cannot fill in the middle: use one trained for it, such as "
+                "Qwen2.5-Coder or StarCoder2 (-m)"
             )
         ids = [vocabulary.bos] if vocabulary.adds_bos else []
         rendered = vocabulary.token_text(vocabulary.bos) if ids else ""
         parts = (prompt.text or "", prompt.suffix or "", prompt.prefill)
-        for token, part in zip((tokens.before, tokens.after, tokens.gap), parts, strict=True):
+        for token, part in zip((tokens.prefix, tokens.suffix, tokens.middle), parts, strict=True):
             text, part_ids = self._encode_safely([part], self._encode_middle, [])
             ids += [token, *part_ids]
             rendered += vocabulary.token_text(token) + text

@@ -92,7 +92,7 @@ class LoadedModel:
         ids = self.weights.tokenize(text.encode(), add_special=False, parse_special=True)
         return frozenset(t for t in ids if self.weights.kind(t) == "control")
 
-    def fit(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
+    def check_length(self, n_prompt: int, max_tokens: int | None) -> tuple[int, int]:
         """Return (max_tokens, n_ctx) for a prompt of `n_prompt` tokens.
 
         Raises:

@@ -36,7 +36,7 @@ class PromptTokens:
             ContextOverflow: a text is so long that no context of this model holds it; this is
                 seen by counting, before the passes that look for control tokens in it.
             InputError: there is nothing in it.
-            UsageError: it has a gap, and the model has no tokens for that.
+            UsageError: it has a suffix, and the model has no tokens to fill in the middle.
             Cancelled: the cancellation was set while a long text was tokenised.
         """
         texts = [prompt.text or "", prompt.suffix or "", *(m.content for m in prompt.messages)]
@@ -98,7 +98,9 @@ class PromptTokens:
         return self.chat_prompt.tokenize(prompt)
 
 
-def rejoin(ids: Sequence[int], held: Sequence[int], weights: LlamaModel) -> tuple[int, ...]:
+def reuse_cached_tokens(
+    ids: Sequence[int], held: Sequence[int], weights: LlamaModel
+) -> tuple[int, ...]:
     """Return the ids of a prompt, spelled as `held` where the text is the same.
 
     What a model wrote need not be what its tokeniser makes of the text; with the tokens that it

@@ -25,7 +25,15 @@ def lock_blob(
     on_note: OnNote = no_note,
     cancelled: Callable[[], bool] = never,
 ) -> Iterator[None]:
-    """Hold the lock that `hf_hub_download` takes for this blob; say so when we wait for it."""
+    """Hold the lock that `hf_hub_download` takes for this blob.
+
+    Args:
+        on_note: receives one line of text before a wait.
+
+    Raises:
+        DownloadError: the lock file cannot be written.
+        Cancelled: `cancelled` returned true while another process holds the lock.
+    """
     import filelock
 
     library = load_library()

@@ -1,4 +1,4 @@
-"""What a long transfer tells its caller, and how patient it is."""
+"""Callbacks of long transfers: progress, notes, cancellation."""
 
 from __future__ import annotations
 
@@ -7,19 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 OnProgress = Callable[[int, int], None]  # (done, total) bytes
-OnNote = Callable[[str], None]  # one line: resuming, waiting, trying again
-
-
-class Patience(msgspec.Struct, frozen=True, kw_only=True):
-    """How long to wait, in seconds, and how often to try again without any progress."""
-
-    connect_seconds: float = 10
-    answer_seconds: float = 10
-    stall_seconds: float = 30
-    backoff_seconds: float = 0.5
-    longest_wait_seconds: float = 120
-    tries: int = 4
-    server_error_tries: int = 3
+OnNote = Callable[[str], None]  # one line: resuming, waiting, retrying
 
 
 def no_progress(done: int, total: int) -> None:
@@ -32,3 +20,16 @@ def no_note(text: str) -> None:
 
 def never() -> bool:
     return False
+
+
+class Callbacks(msgspec.Struct, frozen=True, kw_only=True):
+    """What a download calls while it runs; `cancelled` is polled ten times a second."""
+
+    on_progress: OnProgress = no_progress
+    on_note: OnNote = no_note
+    cancelled: Callable[[], bool] = never
+
+
+def add_offset(on_progress: OnProgress, offset: int, total: int) -> OnProgress:
+    """Return the callback of one file of several: it starts at byte `offset` of `total`."""
+    return lambda done, size: on_progress(min(offset + done, total), total)

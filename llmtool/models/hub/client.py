@@ -1,7 +1,7 @@
 """The Hub: listings and downloads. The only importer of huggingface_hub.
 
-We use its session, authentication, error mapping and locks. Redirects are followed here, one by
-one, because the token may go to exactly one origin: the endpoint's scheme, host and port.
+Uses its session, authentication and locks. Redirects are followed here, one by one, because the
+token may be sent to one origin only: the endpoint's scheme, host and port.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
@@ -19,12 +19,19 @@ from urllib.parse import quote, urljoin, urlsplit
 from llmtool._version import __version__
 from llmtool.errors import DownloadError, ModelNotFound, UsageError
 from llmtool.models.hub import cache
-from llmtool.models.hub.callbacks import OnNote, Patience, never, no_note
-from llmtool.models.hub.errors import Asked, explain, no_hub, no_names
+from llmtool.models.hub.callbacks import Callbacks
+from llmtool.models.hub.errors import (
+    DEFAULT_PORTS,
+    RequestContext,
+    find_error,
+    find_host,
+    find_origin,
+    no_names,
+    not_a_hub,
+)
 from llmtool.models.hub.listing import Listing, RemoteFile, read_listing, read_refs
-from llmtool.models.hub.retry import ask
-from llmtool.models.hub.source import Body, Interrupted, RangeRefused, Source
-from llmtool.models.hub.urls import DEFAULT_PORTS, find_host, find_origin, is_final
+from llmtool.models.hub.retry import RetryPolicy, with_retries
+from llmtool.models.hub.source import Body, RangeNotSatisfiable, TransientError
 
 if TYPE_CHECKING:
     import httpx2
@@ -49,14 +56,13 @@ class Hub:
     def __init__(
         self,
         *,
-        patience: Patience = Patience(),  # noqa: B008
-        on_note: OnNote = no_note,
-        cancelled: Callable[[], bool] = never,
+        retry: RetryPolicy = RetryPolicy(),
+        callbacks: Callbacks = Callbacks(),
         known_repos: Callable[[], Collection[str]] = no_names,
     ) -> None:
         library = load_library()
         self.known_repos = known_repos
-        self.patience, self.on_note, self.cancelled = patience, on_note, cancelled
+        self.retry, self.callbacks = retry, callbacks
         self.endpoint: str = importlib.import_module("huggingface_hub.constants").ENDPOINT
         self.session: httpx2.Client = library.get_session()
         self.headers: dict[str, str] = library.build_hf_headers(
@@ -76,51 +82,50 @@ class Hub:
         """Return the files of a repository with sizes and digests, in one request.
 
         Raises:
-            ModelNotFound: no such repository or revision, or no right to see it.
-            DownloadError: the endpoint does not answer, or is no Hub.
+            ModelNotFound: the repository or revision does not exist, or may not be read.
+            DownloadError: the endpoint cannot be reached, or is not a Hub.
         """
         url = f"{self.endpoint}/api/models/{repo}"
         if revision:
             url += f"/revision/{quote(revision, safe='')}"
-        body = self._ask(repo, lambda: self._get_json(f"{url}?blobs=true", repo, revision))
+        body = self._retry(repo, lambda: self._get_json(f"{url}?blobs=true", repo, revision))
         return read_listing(body, repo, self.endpoint)
 
     def complete(self, listing: Listing, file: RemoteFile) -> RemoteFile:
-        """Return the file with its size and digest, asked for if the listing lacked them.
+        """Return the file with size and digest; request them if the listing lacks them.
 
         Raises:
             As `list_repo` does.
         """
         if not cache.DIGEST.fullmatch(file.digest):
-            found = self._ask(listing.repo, lambda: self._get_headers(listing, file))
+            found = self._retry(listing.repo, lambda: self._get_headers(listing, file.path))
             tag = found.get("X-Linked-Etag") or found.get("ETag") or ""
             size = found.get("X-Linked-Size") or found.get("Content-Length") or ""
             digest = tag.removeprefix("W/").strip('"').lower()
             if not cache.DIGEST.fullmatch(digest) or not size.isdigit():
-                raise no_hub(self.endpoint)
+                raise not_a_hub(self.endpoint)
             file = RemoteFile(path=file.path, size_bytes=int(size), digest=digest)
         return file
 
-    def source(self, listing: Listing, file: RemoteFile) -> Source:
-        """Return the function that opens a file at an offset, by a fresh signed URL each time."""
-
-        def open_at(offset: int) -> AbstractContextManager[Body]:
-            return self._open(listing, file, offset)
-
-        return open_at
-
     @contextlib.contextmanager
-    def _open(self, listing: Listing, file: RemoteFile, offset: int) -> Iterator[Body]:
+    def open_file(self, listing: Listing, path: str, offset: int) -> Iterator[Body]:
+        """Open a file of a repository at an offset in bytes, by a new signed URL.
+
+        Raises:
+            TransientError: a retry may succeed.
+            RangeNotSatisfiable: the file is shorter than the offset.
+            ModelNotFound, DownloadError: the Hub refuses the request.
+        """
         headers = {"Accept-Encoding": "identity"}
         if offset:
             headers["Range"] = f"bytes={offset}-"
-        url = self._resolve(listing, file)
+        url = self._file_url(listing, path)
         with self._follow("GET", url, listing.repo, headers, stall=True) as response:
             if response.status_code == 416:
-                raise RangeRefused
-            self._raise_for_status(response, listing.repo, file.path, files=listing.files)
+                raise RangeNotSatisfiable
+            self._raise_for_status(response, listing.repo, path, files=listing.files)
             if response.headers.get("Content-Type", "").startswith("text/html"):
-                raise no_hub(self.endpoint)
+                raise not_a_hub(self.endpoint)
             start = 0
             if response.status_code == 206:
                 match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
@@ -129,10 +134,10 @@ class Hub:
             yield Body(start, length, self._chunks(response, length))
 
     def _chunks(self, response: httpx2.Response, length: int | None = None) -> Iterator[bytes]:
-        """Yield a body; with a known length in large pieces, straight from the connection.
+        """Yield a body; if its length is known, read large chunks straight from the connection.
 
-        The HTTP library hands over 64 KiB at a time through several copies, which is slower than
-        the hash. Behind its first piece nothing of the body is left in its buffers.
+        The HTTP library returns 64 KiB at a time through several copies, which is slower than the
+        hash. After the first chunk none of the body is left in its buffers.
         """
         host = find_host(str(response.url))
         with self._mapped(host):
@@ -146,33 +151,31 @@ class Hub:
         left = length - len(first) if first else 0
         while left > 0:
             try:
-                data = stream.read(min(left, _READ_BYTES), timeout=self.patience.stall_seconds)
+                data = stream.read(min(left, _READ_BYTES), timeout=self.retry.stall_seconds)
             except Exception as exc:  # noqa: BLE001 - it is the transport's own, by any name
                 silent = "Timeout" in type(exc).__name__
-                raise Interrupted(
+                raise TransientError(
                     f"{host} went silent" if silent else f"the connection to {host} was cut"
                 ) from None
             if not data:
-                raise Interrupted(f"the connection to {host} was cut")
+                raise TransientError(f"the connection to {host} was cut")
             left -= len(data)
             yield data
 
-    def _resolve(self, listing: Listing, file: RemoteFile) -> str:
-        return f"{self.endpoint}/{listing.repo}/resolve/{listing.commit}/{quote(file.path)}"
+    def _file_url(self, listing: Listing, path: str) -> str:
+        return f"{self.endpoint}/{listing.repo}/resolve/{listing.commit}/{quote(path)}"
 
-    def _ask(self, repo: str, call: Callable[[], T]) -> T:
-        return ask(
-            call, repo, patience=self.patience, on_note=self.on_note, cancelled=self.cancelled
-        )
+    def _retry(self, repo: str, call: Callable[[], T]) -> T:
+        return with_retries(call, repo, retry=self.retry, callbacks=self.callbacks)
 
     def _get_json(self, url: str, repo: str, revision: str | None) -> bytes:
         with self._follow("GET", url, repo) as response:
             self._raise_for_status(response, repo, None, revision)
             return self._read_json(response)
 
-    def _get_headers(self, listing: Listing, file: RemoteFile) -> Mapping[str, str]:
-        with self._follow("HEAD", self._resolve(listing, file), listing.repo) as response:
-            self._raise_for_status(response, listing.repo, file.path, files=listing.files)
+    def _get_headers(self, listing: Listing, path: str) -> Mapping[str, str]:
+        with self._follow("HEAD", self._file_url(listing, path), listing.repo) as response:
+            self._raise_for_status(response, listing.repo, path, files=listing.files)
             return response.headers
 
     def _read_json(self, response: httpx2.Response) -> bytes:
@@ -183,9 +186,9 @@ class Hub:
                 bytearray(),
                 bytearray(b"{"),
             ):
-                raise no_hub(self.endpoint)
+                raise not_a_hub(self.endpoint)
         if not body:
-            raise no_hub(self.endpoint)
+            raise not_a_hub(self.endpoint)
         return bytes(body)
 
     @contextlib.contextmanager
@@ -201,11 +204,11 @@ class Hub:
         """Send a request and follow redirects; the token goes to the endpoint's origin alone."""
         import httpx2
 
-        patience = self.patience
+        retry = self.retry
         timeout = httpx2.Timeout(
-            patience.answer_seconds,
-            connect=patience.connect_seconds,
-            read=patience.stall_seconds if stall else patience.answer_seconds,
+            retry.answer_seconds,
+            connect=retry.connect_seconds,
+            read=retry.stall_seconds if stall else retry.answer_seconds,
         )
         for _ in range(_MAX_REDIRECTS):
             sent = {**self.headers, **(headers or {})}
@@ -219,17 +222,17 @@ class Hub:
                         )
                     )
                 location = response.headers.get("Location")
-                if not response.is_redirect or location is None or is_final(method, url, location):
+                if not response.is_redirect or location is None or _is_final(method, url, location):
                     yield response
                     return
             url = urljoin(url, location)
             if urlsplit(url).scheme not in DEFAULT_PORTS:
-                raise no_hub(self.endpoint)
+                raise not_a_hub(self.endpoint)
         raise DownloadError(f"{repo}: {self.host} redirects in a circle; check HF_ENDPOINT")
 
     @contextlib.contextmanager
     def _mapped(self, host: str) -> Iterator[None]:
-        """Turn the HTTP library's exceptions into ours; their texts may hold URLs and headers."""
+        """Map the HTTP library's exceptions to ours, whose texts hold no URL and no header."""
         import httpx2
         from huggingface_hub.errors import OfflineModeIsEnabled
 
@@ -240,11 +243,11 @@ class Hub:
                 "offline mode is on (HF_HUB_OFFLINE): nothing can be fetched; unset it"
             ) from None
         except httpx2.ConnectTimeout:
-            raise Interrupted(f"{host} cannot be reached (timeout)") from None
+            raise TransientError(f"{host} cannot be reached (timeout)") from None
         except httpx2.TimeoutException:
-            raise Interrupted(f"{host} went silent") from None
+            raise TransientError(f"{host} went silent") from None
         except httpx2.ProxyError:
-            raise Interrupted("the proxy refused the connection (HTTPS_PROXY)") from None
+            raise TransientError("the proxy refused the connection (HTTPS_PROXY)") from None
         except httpx2.ConnectError as exc:
             text = str(exc).lower()
             if "certificate" in text or "ssl" in text:
@@ -252,9 +255,9 @@ class Hub:
                     f"{host}: its certificate is not trusted; a proxy may be in between "
                     f"(SSL_CERT_FILE names its certificate)"
                 ) from None
-            raise Interrupted(f"cannot connect to {host}") from None
+            raise TransientError(f"cannot connect to {host}") from None
         except (httpx2.NetworkError, httpx2.RemoteProtocolError, OSError):
-            raise Interrupted(f"the connection to {host} was cut") from None
+            raise TransientError(f"the connection to {host} was cut") from None
         except httpx2.HTTPError as exc:
             raise DownloadError(f"{host}: the request failed ({type(exc).__name__})") from None
 
@@ -266,7 +269,7 @@ class Hub:
         revision: str | None = None,
         files: Collection[str] = (),
     ) -> None:
-        asked = Asked(
+        context = RequestContext(
             endpoint=self.endpoint,
             repo=repo,
             file=file,
@@ -276,7 +279,7 @@ class Hub:
             list_refs=lambda: self._list_refs(repo),
             list_repos=self.known_repos,
         )
-        error = explain(response.status_code, str(response.url), response.headers, asked)
+        error = find_error(response.status_code, str(response.url), response.headers, context)
         if error is not None:
             raise error
 
@@ -288,8 +291,13 @@ class Hub:
         return []
 
 
+def _is_final(method: str, url: str, location: str) -> bool:
+    """Tell whether a HEAD is done: a redirect to another origin already has the file's size."""
+    return method == "HEAD" and find_origin(urljoin(url, location)) != find_origin(url)
+
+
 def _content_length(headers: Mapping[str, str]) -> int | None:
-    """Return how long the body is as it is stored; a compressed one does not say."""
+    """Return the length of the stored body in bytes, or None if it is compressed."""
     text = headers.get("Content-Length", "")
     is_plain = headers.get("Content-Encoding", "identity") == "identity"
     return int(text) if text.isdigit() and is_plain else None

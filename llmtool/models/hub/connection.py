@@ -1,4 +1,4 @@
-"""Read one connection into a file and its hash, in a thread that can be left behind."""
+"""Read one connection into a file and its hash, in a thread that can be abandoned."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from llmtool.models.hub.source import Body, Source
 _SYNC_BYTES: Final = 64 * 1024 * 1024
 
 
-class WrongContent(Exception):
-    """What came is not the file; `str()` says what came instead."""
+class ContentMismatch(Exception):
+    """The received bytes are not those of the file; `str()` says how they differ."""
 
 
 class Connection:
     """A thread that reads one connection into the file and the hash.
 
-    A stuck one can be left behind: it has its own descriptor, writes each byte to its own place,
+    A stuck one can be abandoned: it has its own descriptor, writes each byte at its own offset,
     and stops before the next write.
     """
 
@@ -45,9 +45,9 @@ class Connection:
 
     def copy(self, body: Body) -> None:
         if body.length is not None and body.start + body.length != self.size:
-            raise WrongContent(f"{body.start + body.length} of {self.size} bytes")
+            raise ContentMismatch(f"{body.start + body.length} of {self.size} bytes")
         if body.start > self.done:
-            raise WrongContent("the server answered with another range")
+            raise ContentMismatch("the server answered with another range")
         skip = self.done - body.start  # a server that ignores ranges starts at 0 again
         for chunk in body.chunks:
             if skip:
@@ -56,7 +56,7 @@ class Connection:
             if self.stopped:
                 return
             if self.done + len(chunk) > self.size:
-                raise WrongContent(f"more than {self.size} bytes")
+                raise ContentMismatch(f"more than {self.size} bytes")
             self.hasher.update(chunk)
             self.write(chunk)
             self.syncer.sync_behind(self.done)
@@ -70,7 +70,7 @@ class Connection:
 
 
 class _Syncer:
-    """Sends what is written to the disk meanwhile, so that little is left for the last sync."""
+    """Syncs the file in the background, so that the final sync is short."""
 
     def __init__(self, file: int) -> None:
         self.file, self.next = file, _SYNC_BYTES

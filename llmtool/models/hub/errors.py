@@ -1,4 +1,4 @@
-"""What it means, in words, when the Hub or its storage refuses a request."""
+"""Map HTTP errors of the Hub and its storage to exceptions with a remedy."""
 
 from __future__ import annotations
 
@@ -6,24 +6,39 @@ import contextlib
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
+from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 
 from llmtool.errors import DownloadError, ModelNotFound
-from llmtool.models.hub.source import Interrupted
-from llmtool.models.hub.urls import find_host, find_origin
-from llmtool.suggest import name_nearest
+from llmtool.models.hub.source import TransientError
+from llmtool.suggest import suggest
+
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+def find_origin(url: str) -> tuple[str, str, int]:
+    """Return scheme, host and port: the token is sent to the endpoint's origin only."""
+    parts = urlsplit(url)
+    port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
+    return parts.scheme, (parts.hostname or "").lower(), port
+
+
+def find_host(url: str) -> str:
+    """Return host and port without credentials: messages hold no other part of a URL."""
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def no_names() -> Collection[str]:
     return ()
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for, of which endpoint, and what else there is.
+class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request was for, and the names to suggest if it does not exist.
 
-    `files` are those of the listing; `list_refs` names the revisions of the repository and
-    `list_repos` the repositories that are known here, each called only when it is needed.
+    `files` are those of the listing. `list_refs` returns the revisions of the repository,
+    `list_repos` the repositories known on this machine; each is called only when needed.
     """
 
     endpoint: str
@@ -36,62 +51,67 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     list_repos: Callable[[], Collection[str]] = no_names
 
 
-def explain(status: int, url: str, headers: Mapping[str, str], asked: Asked) -> Exception | None:
-    """Return the error that an answer stands for, or None when it is none.
+def find_error(
+    status: int, url: str, headers: Mapping[str, str], context: RequestContext
+) -> Exception | None:
+    """Return the exception for a response, or None for a status below 400.
 
     Args:
-        url: where the answer came from in the end, after redirects.
+        url: the URL of the response, after redirects.
     """
     if status < 400:
         return None
-    host, is_foreign = find_host(url), find_origin(url) != find_origin(asked.endpoint)
+    host, is_foreign = find_host(url), find_origin(url) != find_origin(context.endpoint)
     if status == 429 or status == 408 or status >= 500:
         reason = "too many requests" if status == 429 else f"HTTP {status}"
-        return Interrupted(
+        return TransientError(
             f"{reason} from {host}",
             retry_after=find_retry_after(headers),
             is_server_error=status != 429,
         )
     if is_foreign and status in (401, 403, 404, 410):
-        return Interrupted(f"{host} refused a signed URL (HTTP {status})")
+        return TransientError(f"{host} refused a signed URL (HTTP {status})")
     if is_foreign:
-        return DownloadError(f"{asked.repo}: HTTP {status} from {host}; try again later")
-    return _explain_refusal(status, headers, asked)
+        return DownloadError(f"{context.repo}: HTTP {status} from {host}; try again later")
+    return _find_client_error(status, headers, context)
 
 
-def _explain_refusal(status: int, headers: Mapping[str, str], asked: Asked) -> Exception:
-    """Say what a 4xx of the Hub means, by the codes that huggingface_hub maps, too."""
-    repo, host, page = asked.repo, find_host(asked.endpoint), f"{asked.endpoint}/{asked.repo}"
+def _find_client_error(
+    status: int, headers: Mapping[str, str], context: RequestContext
+) -> Exception:
+    """Return the exception for a 4xx of the Hub, by the codes that huggingface_hub maps."""
+    repo, host = context.repo, find_host(context.endpoint)
+    page = f"{context.endpoint}/{repo}"
     code = headers.get("X-Error-Code", "")
     message = headers.get("X-Error-Message", "")
-    if asked.with_token and status == 401 and message.startswith("Invalid"):
+    if context.with_token and status == 401 and message.startswith("Invalid"):
         return DownloadError(
             f"{host} rejected the token (HF_TOKEN or the saved token); make a new one or unset it"
         )
-    if code == "GatedRepo" and not asked.with_token:
+    if code == "GatedRepo" and not context.with_token:
         return DownloadError(f"{repo} is gated: accept its licence at {page} and set HF_TOKEN")
     if code == "GatedRepo":
         return DownloadError(f"{repo} is gated, also for this token: ask for access at {page}")
     if code == "RevisionNotFound":
-        names = list(asked.list_refs())
+        names = list(context.list_refs())
         there = f"; there are {', '.join(names[:10])}" if names else ""
-        return ModelNotFound(f"{repo} has no revision {asked.revision!r}{there}")
+        return ModelNotFound(f"{repo} has no revision {context.revision!r}{there}")
     if code == "EntryNotFound":
-        others = [name for name in asked.files if name != asked.file]
-        near = name_nearest(asked.file or "", others)
-        return ModelNotFound(f"{repo} has no file {asked.file}; {near or f'see {page}/tree/main'}")
+        others = [name for name in context.files if name != context.file]
+        hint = suggest(context.file or "", others) or f"see {page}/tree/main"
+        return ModelNotFound(f"{repo} has no file {context.file}; {hint}")
     if code == "RepoNotFound" or status in (401, 404):
-        hint = "check the token's rights" if asked.with_token else "a private one needs HF_TOKEN"
-        others = [name for name in asked.list_repos() if name != repo]
-        near = name_nearest(repo, others, cutoff=0.75)
+        hint = "check the token's rights" if context.with_token else "a private one needs HF_TOKEN"
+        others = [name for name in context.list_repos() if name != repo]
+        near = suggest(repo, others, cutoff=0.75)
         return ModelNotFound(f"{repo} is not on {host}, or private; {near and f'{near}; '}{hint}")
     if status == 403:
         return DownloadError(f"{repo}: not allowed (HTTP 403); check the token's rights")
     return DownloadError(f"{repo}: HTTP {status} from {host}; see {page}")
 
 
-def no_hub(endpoint: str) -> DownloadError:
-    """Return the error for an endpoint that answers with something else than the Hub does."""
+def not_a_hub(endpoint: str) -> DownloadError:
+    """Return the error for an endpoint whose response is not the Hub's."""
     return DownloadError(
         f"{endpoint} is not a Hub endpoint: it answered with another page; "
         f"log in to the network, or check HF_ENDPOINT and the proxy"
@@ -99,6 +119,7 @@ def no_hub(endpoint: str) -> DownloadError:
 
 
 def find_retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds to wait, from Retry-After or RateLimit."""
     text = headers.get("Retry-After", "").strip()
     if text.isdigit():
         return float(text)

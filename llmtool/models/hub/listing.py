@@ -1,4 +1,4 @@
-"""What the Hub lists of a repository, checked where it enters."""
+"""Decode and validate the Hub's listing of a repository."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 from llmtool.errors import DownloadError
 from llmtool.models.hub import cache
-from llmtool.models.hub.errors import no_hub
+from llmtool.models.hub.errors import not_a_hub
 
 
 class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,17 +53,17 @@ class _Refs(msgspec.Struct):
 
 
 def read_listing(body: bytes, repo: str, endpoint: str) -> Listing:
-    """Read the answer of `/api/models/{repo}?blobs=true`.
+    """Decode the response of `/api/models/{repo}?blobs=true`.
 
     Raises:
-        DownloadError: it is no such answer, or a file has an unsafe name.
+        DownloadError: the response is not a listing, or a file has an unsafe name.
     """
     try:
         info = msgspec.json.decode(body, type=_Info)
     except msgspec.DecodeError as exc:
-        raise no_hub(endpoint) from exc
+        raise not_a_hub(endpoint) from exc
     if not cache.COMMIT.fullmatch(info.sha) or cache.CONTROL.search(info.id):
-        raise no_hub(endpoint)
+        raise not_a_hub(endpoint)
     files = {}
     for sibling in info.siblings:
         _check_file_name(repo, sibling.rfilename)
@@ -76,7 +76,7 @@ def read_listing(body: bytes, repo: str, endpoint: str) -> Listing:
 
 
 def read_refs(body: bytes) -> list[str]:
-    """Read the answer of `/api/models/{repo}/refs`: branches, then tags."""
+    """Decode the response of `/api/models/{repo}/refs`: branches, then tags."""
     refs = msgspec.json.decode(body, type=_Refs)
     names = [ref.name for ref in (*refs.branches, *refs.tags)]
     return [name for name in names if not cache.CONTROL.search(name)]

@@ -1,4 +1,4 @@
-"""Wait for time to pass or for an answer, while somebody may cancel."""
+"""Retry requests with exponential backoff, cancellable at any time."""
 
 from __future__ import annotations
 
@@ -9,24 +9,38 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar, cast
 
+import msgspec
+
 from llmtool.errors import Cancelled, DownloadError
-from llmtool.models.hub.callbacks import OnNote, Patience
-from llmtool.models.hub.source import Interrupted
+from llmtool.models.hub.callbacks import Callbacks
+from llmtool.models.hub.source import TransientError
 
 T = TypeVar("T")
 POLL_SECONDS: Final = 0.1
 
 
-def announce(seconds: float) -> str:
-    """Return what is said before another try: `trying again in 4 s`."""
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Timeouts in seconds, and the number of tries without progress."""
+
+    connect_seconds: float = 10
+    answer_seconds: float = 10
+    stall_seconds: float = 30
+    backoff_seconds: float = 0.5
+    longest_wait_seconds: float = 120
+    tries: int = 4
+    server_error_tries: int = 3
+
+
+def describe_wait(seconds: float) -> str:
+    """Return the note before another try: `trying again in 4 s`."""
     return "trying again" if seconds < 1 else f"trying again in {seconds:.0f} s"
 
 
 def pause(seconds: float, cancelled: Callable[[], bool]) -> None:
-    """Sleep, unless cancelled.
+    """Sleep.
 
     Raises:
-        Cancelled: `cancelled` became true.
+        Cancelled: `cancelled` returned true.
     """
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
@@ -36,7 +50,7 @@ def pause(seconds: float, cancelled: Callable[[], bool]) -> None:
 
 
 def run_cancellable(call: Callable[[], T], cancelled: Callable[[], bool]) -> T:
-    """Return `call()`, made in a thread that is left behind when `cancelled` becomes true."""
+    """Return `call()`, run in a thread that is abandoned when `cancelled` returns true."""
     answer: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(1)
 
     def run() -> None:
@@ -56,31 +70,26 @@ def run_cancellable(call: Callable[[], T], cancelled: Callable[[], bool]) -> T:
             raise Cancelled("stopped while asking the Hub")
 
 
-def ask(
-    call: Callable[[], T],
-    label: str,
-    *,
-    patience: Patience,
-    on_note: OnNote,
-    cancelled: Callable[[], bool],
+def with_retries(
+    call: Callable[[], T], label: str, *, retry: RetryPolicy, callbacks: Callbacks
 ) -> T:
-    """Return `call()`; 5xx, 429 and failed connections are tried again.
+    """Return `call()`; retry it on 5xx, 429 and failed connections.
 
     Raises:
-        DownloadError: it failed each time, or the server asks for a longer wait than we have.
-        Cancelled: `cancelled` became true.
+        DownloadError: every try failed, or the server asks to wait too long.
+        Cancelled: `callbacks.cancelled` returned true.
     """
-    for attempt in range(1, patience.server_error_tries + 1):
+    for attempt in range(1, retry.server_error_tries + 1):
         try:
-            return run_cancellable(call, cancelled)
-        except Interrupted as exc:
-            wait = max(patience.backoff_seconds * 2 ** (attempt - 1), exc.retry_after or 0)
-            if wait > patience.longest_wait_seconds:
+            return run_cancellable(call, callbacks.cancelled)
+        except TransientError as exc:
+            wait = max(retry.backoff_seconds * 2 ** (attempt - 1), exc.retry_after or 0)
+            if wait > retry.longest_wait_seconds:
                 raise DownloadError(
                     f"{label}: {exc}: it asks to wait {wait:.0f} s; try again then"
                 ) from None
-            if attempt == patience.server_error_tries:
+            if attempt == retry.server_error_tries:
                 raise DownloadError(f"{label}: {exc} ({attempt} tries); try again later") from None
-            on_note(f"{label}: {exc}, {announce(wait)}")
-            pause(wait, cancelled)
+            callbacks.on_note(f"{label}: {exc}, {describe_wait(wait)}")
+            pause(wait, callbacks.cancelled)
     raise AssertionError("unreachable")

@@ -1,4 +1,4 @@
-"""What a transfer reads from: a file that can be opened at an offset, and how that may fail."""
+"""The source of a transfer: a file that can be opened at an offset, and its errors."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager
 import msgspec
 
 
-class Interrupted(Exception):
-    """The connection failed in a way that may pass; `str()` is the reason as a phrase.
+class TransientError(Exception):
+    """A request failed in a way that a retry may fix; `str()` is the reason as a phrase.
 
-    `retry_after` is what the server asked for, `is_server_error` counts against its own limit.
+    `retry_after` is in seconds, as the server asked. `is_server_error` has a limit of its own.
     """
 
     def __init__(
@@ -22,12 +22,12 @@ class Interrupted(Exception):
         self.is_server_error = is_server_error
 
 
-class RangeRefused(Exception):
-    """The server has no such offset: what is here is not a beginning of its file."""
+class RangeNotSatisfiable(Exception):
+    """The server's file is shorter than the offset: the partial file is not a beginning of it."""
 
 
 class Body(msgspec.Struct, frozen=True):
-    """An open transfer: the offset of its first byte, the bytes it claims to have, the chunks."""
+    """An open transfer: the offset of its first byte, its declared length in bytes, its chunks."""
 
     start: int
     length: int | None

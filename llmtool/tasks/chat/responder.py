@@ -92,7 +92,7 @@ class Answering:
         alone = msgspec.structs.replace(session, turns=session.turns[-1:], n_left_out=0, summary="")
         n_alone = token_usage.count(engine, see(alone, self.head))
         if n_alone > room:
-            engine.fit(n_alone, self.reply_tokens)  # says what is needed, and what helps
+            engine.check_length(n_alone, self.reply_tokens)  # says what is needed, and what helps
             raise ContextOverflow(
                 f"the message needs {n_alone} tokens, {room} are available",
                 needed=n_alone,
@@ -174,7 +174,7 @@ class Answering:
         messages = see(session, self.head)
         before = messages[:-1] if messages[-1].role == "user" else messages
         prompt = Prompt(messages=(*before, _EMPTY), n_fixed=self._count_fixed(before))
-        self.tools.engine.remember(prompt)
+        self.tools.engine.save_state(prompt)
 
     def share_out(self, session: Session) -> token_usage.Budget:
         """Return what a session takes of the context, turn by turn."""

@@ -51,7 +51,7 @@ def prepare(engine: Engine, before: str, after: str, options: Mapping[str, Any])
         if over <= 0 or room <= 0:
             break
         room -= over  # joined lines can take other tokens than each alone
-    engine.fit(n_prompt, sampling.max_tokens)
+    engine.check_length(n_prompt, sampling.max_tokens)
     return Completing(
         request=Request(prompt=prompt, sampling=sampling), n_left_out=around.n_left_out
     )

@@ -23,7 +23,7 @@ def has_room(engine: Engine, request: Request, *, at_most: int | None = None) ->
     """Whether a prompt and its reply fit into the window, the prompt in `at_most` tokens."""
     try:
         n_prompt = len(engine.tokenize(request.prompt).token_ids)
-        engine.fit(n_prompt, request.sampling.max_tokens)
+        engine.check_length(n_prompt, request.sampling.max_tokens)
     except ContextOverflow:
         return False
     return at_most is None or n_prompt <= at_most

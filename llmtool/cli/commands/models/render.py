@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from llmtool.cli.terminal import console
+from llmtool.cli.terminal.console import Console
 from llmtool.machine import memory_bytes
 from llmtool.models.gguf import memory
 from llmtool.sizes import format_bytes
 
 if TYPE_CHECKING:
-    from llmtool.models.download import Plan
+    from llmtool.models.download import DownloadPlan
     from llmtool.models.gguf.header import Header
     from llmtool.models.installed import Model
 
@@ -83,7 +83,7 @@ def describe(facts: dict[str, Any], found: Model, header: Header) -> list[tuple[
     ]
 
 
-def plan_to_dict(plan: Plan) -> dict[str, Any]:
+def plan_to_dict(plan: DownloadPlan) -> dict[str, Any]:
     """Return what `models pull --dry-run --json` prints."""
     _, available = memory_bytes()
     return {
@@ -101,7 +101,7 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
     }
 
 
-def describe_plan(plan: Plan) -> list[tuple[str, str]]:
+def describe_plan(plan: DownloadPlan) -> list[tuple[str, str]]:
     """Return the plan as lines for a person."""
     _, available = memory_bytes()
     disk = "fits" if plan.fits_disk else "does not fit"
@@ -121,7 +121,7 @@ def describe_plan(plan: Plan) -> list[tuple[str, str]]:
     return lines
 
 
-def warn_of_memory(plan: Plan) -> None:
+def warn_of_memory(console: Console, plan: DownloadPlan) -> None:
     """Say so when a model will hardly run here; it is fetched all the same."""
     _, available = memory_bytes()
     if available is not None and plan.memory_bytes > available:
@@ -131,7 +131,7 @@ def warn_of_memory(plan: Plan) -> None:
         )
 
 
-def _of_memory(plan: Plan, available: int | None) -> str:
+def _of_memory(plan: DownloadPlan, available: int | None) -> str:
     if available is None:
         return ""
     fits = "fits" if plan.memory_bytes <= available else "does not fit"

@@ -59,13 +59,13 @@ def test_prune_removes_a_cut_transfer(hub, client):
     hub.fail("cdn", "cut", after=1_000_000)
     hub.fail("cdn", "close", times=4)
     client.pull()
-    assert client.run("prune")["removed"] == [["cut transfer", 1_000_000]]
+    assert client.run("prune")["removed"] == [["interrupted download", 1_000_000]]
     assert client.parts() == []
 
 
 def test_prune_leaves_a_running_transfer_alone(hub, client):
     hub.fail("cdn", "stall", after=1_000_000)
-    child = client.start("pull", patience={"stall_seconds": 30})
+    child = client.start("pull", retry={"stall_seconds": 30})
     wait_until(lambda: bool(client.parts()) and hub.bytes_sent >= 1_000_000)
     assert client.run("prune")["removed"] == []
     child.send_signal(signal.SIGTERM)

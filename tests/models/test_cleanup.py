@@ -24,7 +24,7 @@ def record(store, cached, name, content):
     cached("org/name", name, content)
     files = (registry.FileRecord(path=name, size_bytes=len(content)),)
     made = registry.Record(source="hub", name="org/name", files=files, commit=COMMIT)
-    registry.save(store.registry_file, store.load_registry().with_record(made))
+    registry.update(store.layout.registry_file, lambda known: known.with_record(made))
 
 
 def is_locked(hub_cache, repo, digest):
@@ -120,7 +120,8 @@ class TestRemove:
         record(store, cached, "Q4/model.gguf", b"four")
         record(store, cached, "Q8/model.gguf", b"eight")
         store.remove("org/name:Q4/model.gguf")
-        kept = [file.path for r in store.load_registry().models for file in r.files]
+        records = registry.load(store.layout.registry_file).models
+        kept = [file.path for record in records for file in record.files]
         assert kept == ["Q8/model.gguf"]
 
     def test_what_others_keep_in_the_repositorys_folder_stays(self, store, cached, folders):
@@ -159,7 +160,7 @@ class TestRemove:
         store.import_file(tmp_path / "m.gguf")
         store.remove("m")
         assert (tmp_path / "m.gguf").exists()
-        assert store.load_registry().models == ()
+        assert registry.load(store.layout.registry_file).models == ()
 
 
 class TestPrune:
@@ -172,8 +173,8 @@ class TestPrune:
         dangling = cached("org/name", "m-Q8_0.gguf", b"gone")
         dangling.resolve().unlink()
         assert sorted(r.reason for r in store.prune(dry_run=True)) == [
-            "cut transfer",
             "dangling link",
+            "interrupted download",
             "unused blob",
         ]
         assert dangling.is_symlink()
@@ -221,7 +222,7 @@ class TestPrune:
         (tmp_path / "m.gguf").write_bytes(build())
         store.import_file(tmp_path / "m.gguf").path.unlink()
         store.prune()
-        assert store.load_registry().models == ()
+        assert registry.load(store.layout.registry_file).models == ()
 
 
 IMPORT = """
@@ -270,25 +271,25 @@ class TestPruneOfImports:
     @pytest.mark.parametrize("way", ["linked", "copied"])
     def test_what_a_killed_import_left_goes(self, store, start_import, way):
         start_import(way=way, end="killed").wait()
-        (left,) = store.imported_folder.iterdir()
+        (left,) = store.layout.imported_folder.iterdir()
         held = sum(p.stat().st_size for p in left.iterdir())
         freed = 0 if way == "linked" else held
         (dry,) = store.prune(dry_run=True)
-        assert (dry.path, dry.reason, dry.size_bytes) == (left, "cut import", freed)
+        assert (dry.path, dry.reason, dry.size_bytes) == (left, "interrupted import", freed)
         assert left.is_dir()
         assert store.prune() == [dry]
-        assert list(store.imported_folder.iterdir()) == []
+        assert list(store.layout.imported_folder.iterdir()) == []
         assert store.prune() == []
 
     def test_an_import_that_is_running_is_left_alone(self, store, start_import):
         start_import("dead.gguf", end="killed").wait()
         live = start_import("live.gguf")
-        assert [removal.reason for removal in store.prune()] == ["cut import"]
+        assert [removal.reason for removal in store.prune()] == ["interrupted import"]
         assert store.prune() == []
         live.communicate("\n" * 100, timeout=30)
         assert live.returncode == 0
         assert [result.is_sound for result in store.verify("live")] == [True]
-        assert [p.name for p in store.imported_folder.iterdir()] == ["live.gguf"]
+        assert [p.name for p in store.layout.imported_folder.iterdir()] == ["live.gguf"]
 
     def test_an_import_of_this_very_process_is_left_alone(self, store, tmp_path):
         (tmp_path / "m.gguf").write_bytes(build())
@@ -299,41 +300,41 @@ class TestPruneOfImports:
         assert pruned and not any(pruned)
         assert [result.is_sound for result in store.verify("m")] == [True]
 
-    def test_a_folder_is_held_before_prune_may_look(self, store, tmp_path, monkeypatch):
+    def test_a_folder_is_locked_before_prune_may_look(self, store, tmp_path, monkeypatch):
         (tmp_path / "m.gguf").write_bytes(build())
-        hold, pruned = import_file.hold, []
+        lock, pruned = import_file.lock_import, []
 
         def prune_first(folder):
-            monkeypatch.setattr(import_file, "hold", hold)
+            monkeypatch.setattr(import_file, "lock_import", lock)
             pruned.append((folder.is_dir(), store.prune(dry_run=True)))
-            return hold(folder)
+            return lock(folder)
 
-        monkeypatch.setattr(import_file, "hold", prune_first)
+        monkeypatch.setattr(import_file, "lock_import", prune_first)
         store.import_file(tmp_path / "m.gguf")
         assert pruned == [(True, [])]
 
     def test_only_folders_of_imports_go(self, store, tmp_path):
-        store.imported_folder.mkdir(parents=True)
+        store.layout.imported_folder.mkdir(parents=True)
         others = [".import-file", "import-x", ".imported"]
         for name in others:
-            (store.imported_folder / name).touch()
+            (store.layout.imported_folder / name).touch()
         (tmp_path / "elsewhere").mkdir()
-        (store.imported_folder / ".import-link").symlink_to(tmp_path / "elsewhere")
+        (store.layout.imported_folder / ".import-link").symlink_to(tmp_path / "elsewhere")
         assert store.prune() == []
-        assert len(list(store.imported_folder.iterdir())) == 4
+        assert len(list(store.layout.imported_folder.iterdir())) == 4
         assert (tmp_path / "elsewhere").is_dir()
 
     def test_a_folder_made_before_its_import_holds_it_is_left_alone(self, store, folders):
-        (store.imported_folder / ".import-new").mkdir(parents=True)
+        (store.layout.imported_folder / ".import-new").mkdir(parents=True)
         program = (
             "import sys; from pathlib import Path; from llmtool import files\n"
             "with files.lock(Path(sys.argv[1])):\n"
             "    print(flush=True); sys.stdin.readline()"
         )
-        command = [sys.executable, "-c", program, str(store.registry_file)]
+        command = [sys.executable, "-c", program, str(store.layout.registry_file)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         with subprocess.Popen(command, **pipes) as holder:
             holder.stdout.readline()
             assert store.prune(dry_run=True) == []
             holder.communicate("\n")
-        assert [removal.reason for removal in store.prune()] == ["cut import"]
+        assert [removal.reason for removal in store.prune()] == ["interrupted import"]

@@ -1,4 +1,4 @@
-"""Texts with a gap: the model's own tokens around them, and none from the text."""
+"""Fill in the middle: control tokens separate the parts, and none come from the text."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from llmtool.engine.types import (
 )
 from llmtool.errors import UsageError
 
-MARKS = {"fim_pre": "<|fim_prefix|>", "fim_suf": "<|fim_suffix|>", "fim_mid": "<|fim_middle|>"}
+FIM = {"fim_pre": "<|fim_prefix|>", "fim_suf": "<|fim_suffix|>", "fim_mid": "<|fim_middle|>"}
 
 
-def with_gap(vocabulary: Vocabulary) -> Vocabulary:
-    for role, text in MARKS.items():
+def with_fim_tokens(vocabulary: Vocabulary) -> Vocabulary:
+    for role, text in FIM.items():
         vocabulary.add(text, text.encode(), TokenType.CONTROL)
         vocabulary.special[role] = text
     return vocabulary
@@ -35,7 +35,7 @@ def with_gap(vocabulary: Vocabulary) -> Vocabulary:
 @pytest.fixture(scope="module", params=["plain", "spm", "base"])
 def model(request: pytest.FixtureRequest, tiny_model: Callable[..., Path]) -> Path:
     make = spm_vocabulary if request.param == "spm" else bpe_vocabulary
-    return tiny_model(request.param, vocabulary=with_gap(make()), printable=True)
+    return tiny_model(request.param, vocabulary=with_fim_tokens(make()), printable=True)
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +62,14 @@ def texts_of(weights: LlamaModel, ids: list[int]) -> list[str]:
     return [*parts, pieces.decode()]
 
 
-def test_the_parts_stand_between_the_models_own_tokens(weights: LlamaModel) -> None:
+def test_the_models_tokens_separate_the_parts(weights: LlamaModel) -> None:
     ids = tokens(weights, "def f(x):\n    return ", "\n\nprint(f(1))\n")
-    known = weights.gap_tokens
+    known = weights.fim_tokens
     assert known is not None
     special = [token for token in ids if weights.kind(token) == "control"]
-    assert special[-3:] == [known.before, known.after, known.gap]
+    assert special[-3:] == [known.prefix, known.suffix, known.middle]
     assert special[:-3] == ([weights.bos] if weights.adds_bos else [])
-    assert ids[-1] == known.gap
+    assert ids[-1] == known.middle
     assert texts_of(weights, ids)[-3:] == ["def f(x):\n    return ", "\n\nprint(f(1))\n", ""]
 
 
@@ -81,11 +81,11 @@ def test_no_character_is_added_or_lost(weights: LlamaModel, before: str, after: 
     assert texts_of(weights, tokens(weights, before, after))[-3:] == [before, after, ""]
 
 
-def test_what_was_written_of_the_gap_goes_after_it(weights: LlamaModel) -> None:
+def test_the_prefill_follows_the_middle_token(weights: LlamaModel) -> None:
     assert texts_of(weights, tokens(weights, "a", "b", "half of"))[-3:] == ["a", "b", "half of"]
 
 
-@pytest.mark.parametrize("hostile", [*MARKS.values(), "<|endoftext|>", "<s>", "<|im_end|>"])
+@pytest.mark.parametrize("hostile", [*FIM.values(), "<|endoftext|>", "<s>", "<|im_end|>"])
 def test_a_text_cannot_write_a_control_token(weights: LlamaModel, hostile: str) -> None:
     ids = tokens(weights, f"x = '{hostile}'\n", f"# {hostile}{hostile}")
     harmless = tokens(weights, "x", "y")
@@ -94,7 +94,7 @@ def test_a_text_cannot_write_a_control_token(weights: LlamaModel, hostile: str) 
     assert texts_of(weights, ids)[-3:] == [f"x = '{hostile}'\n", f"# {hostile}{hostile}", ""]
 
 
-def test_the_gap_is_filled(model: Path) -> None:
+def test_the_middle_is_generated(model: Path) -> None:
     engine = LocalEngine(model, n_threads=1)
     request = Request(
         prompt=Prompt(text="The river ", suffix=" the night."),
@@ -107,7 +107,9 @@ def test_the_gap_is_filled(model: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["plain", "spm"])
-def test_a_model_without_such_tokens_says_so(tiny_model: Callable[..., Path], kind: str) -> None:
+def test_a_model_without_fim_tokens_fails_with_a_usage_error(
+    tiny_model: Callable[..., Path], kind: str
+) -> None:
     engine = LocalEngine(tiny_model(kind), n_threads=1)
     (event,) = engine.stream([Request(prompt=Prompt(text="a", suffix="b"))])
     engine.close()

@@ -1,6 +1,6 @@
 import pytest
 
-from llmtool.models.hub.retry import announce
+from llmtool.models.hub.retry import describe_wait
 
 
 @pytest.mark.parametrize(
@@ -15,4 +15,4 @@ from llmtool.models.hub.retry import announce
     ],
 )
 def test_a_wait_of_a_moment_is_not_counted_in_seconds(seconds, text):
-    assert announce(seconds) == text
+    assert describe_wait(seconds) == text

@@ -1,0 +1,55 @@
+"""Where the models of a user are on disk: folders, free space, folders of running imports."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from llmtool import files
+
+SPARE_BYTES: Final = 64 * 1024 * 1024  # left free on a disk that receives a model
+PART_SUFFIX: Final = ".llmtool.incomplete"  # of a blob whose download was interrupted
+IMPORT_PREFIX: Final = ".import-"  # of the temporary folder of an import
+
+
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
+    """The two folders that hold models: the user's data folder and the Hub's cache."""
+
+    data: Path
+    hub_cache: Path
+
+    @property
+    def registry_file(self) -> Path:
+        return self.data / "models.json"
+
+    @property
+    def imported_folder(self) -> Path:
+        return self.data / "models"
+
+
+def find_free_bytes(folder: Path) -> int:
+    """Return the free space of the disk that holds `folder`, or will hold it."""
+    for existing in (folder, *folder.parents):
+        with contextlib.suppress(OSError):
+            return shutil.disk_usage(existing).free
+    return 0
+
+
+def list_import_folders(layout: Layout) -> list[Path]:
+    """Return the temporary folders of imports that are running or were killed."""
+    folders = sorted(layout.imported_folder.glob(f"{IMPORT_PREFIX}*"))
+    return [folder for folder in folders if folder.is_dir() and not folder.is_symlink()]
+
+
+def lock_import(folder: Path) -> AbstractContextManager[None]:
+    """Lock the temporary folder of an import. Call it under the lock of the registry.
+
+    Raises:
+        LockedError: on entry, while the import is running.
+    """
+    return files.lock(folder / "import", timeout_seconds=0)
