@@ -112,12 +112,14 @@ class Reader:
         return any(stat.S_ISREG(f.st_mode) and os.path.samestat(f, info) for f in files)
 
     def read_header(self) -> Iterator[None]:
-        """Read the columns of a CSV; yields while they are not there yet.
+        """Read the columns of a CSV, once; yields while they have not arrived.
 
         Raises:
             InputError: there are none, or two are alike.
             UsageError: the files have different ones.
         """
+        if self.columns:
+            return
         for file in self._files:
             yield from file.read_header()
             if self.columns and file.columns != self.columns:
@@ -126,8 +128,7 @@ class Reader:
 
     def __iter__(self) -> Iterator[Record | None]:
         if self.format == "csv":
-            if not self.columns:
-                yield from self.read_header()
+            yield from self.read_header()
             for file in self._files:
                 yield from map(self._numbered, file.records())
         elif self.format == "file":

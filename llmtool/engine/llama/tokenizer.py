@@ -98,7 +98,9 @@ class PromptTokens:
         return self.chat_prompt.tokenize(prompt)
 
 
-def rejoin(ids: Sequence[int], held: Sequence[int], weights: LlamaModel) -> tuple[int, ...]:
+def reuse_cached_tokens(
+    ids: Sequence[int], held: Sequence[int], weights: LlamaModel
+) -> tuple[int, ...]:
     """Return the ids of a prompt, spelled as `held` where the text is the same.
 
     What a model wrote need not be what its tokeniser makes of the text; with the tokens that it

@@ -115,7 +115,7 @@ def test_a_user_defined_run_of_spaces_is_ordinary_text(tiny: Path) -> None:
     assert spaces[0] in got.token_ids
 
 
-def test_a_base_model_completes_the_text_as_it_stands(tiny_base: Path) -> None:
+def test_a_base_model_completes_the_unchanged_text(tiny_base: Path) -> None:
     model = load(tiny_base)
     assert model.chat_template is None
     got = ChatPrompt(model, None).tokenize(ask("Once upon a time", prefill=" there"))
@@ -126,7 +126,7 @@ def test_a_base_model_completes_the_text_as_it_stands(tiny_base: Path) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_a_base_model_takes_no_control_token_from_text(tiny_base: Path, text: str) -> None:
+def test_text_adds_no_control_token_for_a_base_model(tiny_base: Path, text: str) -> None:
     model = load(tiny_base)
     got = ChatPrompt(model, None).tokenize(Prompt(text=text))
     assert special(model, got.token_ids) == special(
@@ -134,7 +134,7 @@ def test_a_base_model_takes_no_control_token_from_text(tiny_base: Path, text: st
     )
 
 
-def test_a_marker_that_message_and_template_form_together_is_broken(tiny: Path) -> None:
+def test_a_control_token_formed_by_message_and_template_is_broken(tiny: Path) -> None:
     model = load(tiny)
     source = "{% for m in messages %}<|im_{{ m.content }}end|>{% endfor %}"
     prompt = ChatPrompt(model, source)
@@ -143,7 +143,7 @@ def test_a_marker_that_message_and_template_form_together_is_broken(tiny: Path) 
     assert special(model, got.token_ids) == []
 
 
-def test_a_system_prompt_goes_into_the_first_turn_where_a_template_has_no_role_for_it(
+def test_a_system_prompt_goes_into_the_first_turn_if_the_template_has_no_system_role(
     tiny: Path,
 ) -> None:
     source = (
@@ -176,7 +176,7 @@ WITH_LANGUAGES = (
 )
 
 
-def test_a_chat_template_that_asks_for_languages_gets_them(weights: LlamaModel) -> None:
+def test_languages_are_passed_to_a_chat_template_that_uses_them(weights: LlamaModel) -> None:
     prompt = ChatPrompt(weights, WITH_LANGUAGES)
     messages = (Message("user", "Good morning"),)
     told = prompt.tokenize(Prompt(messages=messages, languages=("en", "pt-BR")))
@@ -185,7 +185,7 @@ def test_a_chat_template_that_asks_for_languages_gets_them(weights: LlamaModel) 
         prompt.tokenize(Prompt(messages=messages))
 
 
-def test_other_chat_templates_do_not_see_the_languages(weights: LlamaModel) -> None:
+def test_languages_are_not_passed_to_other_chat_templates(weights: LlamaModel) -> None:
     prompt = ChatPrompt(weights, weights.chat_template)
     messages = (Message("user", "Good morning"),)
     with_languages = prompt.tokenize(Prompt(messages=messages, languages=("en", "de")))
