@@ -280,7 +280,9 @@ class Hub:
             list_refs=lambda: self._list_refs(repo),
             list_repos=self.known_repos,
         )
-        error = error_for_response(response.status_code, str(response.url), response.headers, context)
+        error = error_for_response(
+            response.status_code, str(response.url), response.headers, context
+        )
         if error is not None:
             raise error
 

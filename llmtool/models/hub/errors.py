@@ -89,9 +89,7 @@ def error_for_response(
     return _client_error(status, headers, context)
 
 
-def _client_error(
-    status: int, headers: Mapping[str, str], context: RequestContext
-) -> Exception:
+def _client_error(status: int, headers: Mapping[str, str], context: RequestContext) -> Exception:
     """Return the exception for a 4xx of the Hub, by the codes that huggingface_hub maps."""
     repo, host = context.repo, find_host(context.endpoint)
     page = f"{context.endpoint}/{repo}"
