@@ -146,7 +146,7 @@ class Hub:
             if length is None or stream is None or response.http_version != "HTTP/1.1":
                 yield from response.iter_bytes()
                 return
-            beginning = response.iter_raw()  # kept: it closes the response when it goes
+            beginning = response.iter_raw()  # referenced: its destruction closes the response
             first = next(beginning, b"")
             yield first
         left = length - len(first) if first else 0
