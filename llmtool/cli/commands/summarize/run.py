@@ -102,7 +102,10 @@ def summarize(
                 console, box, summarizer, binding, reader, batch=batch, view=view, seed=seed
             )
         return
-    cases = [Case(id=i, variables={summarizer.material: text}) for i, (_, text) in enumerate(texts)]
+    cases = [
+        Case(id=i, variables={summarizer.prompts.text_input: text})
+        for i, (_, text) in enumerate(texts)
+    ]
     if view.dry_run:
         show.prompt(console, box, summarizer.first_request(box.engine, cases[0]), as_json=view.json)
         return
