@@ -1,9 +1,10 @@
-"""What the commands share that let a model write: options for the library, one reply shown."""
+"""Run a template from the options of `gen` or `run`: one reply, or a batch."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from llmtool.cli import batch as batches
 from llmtool.cli import bootstrap
@@ -13,12 +14,16 @@ from llmtool.cli.render import result
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check
+from llmtool.config import Folders
 from llmtool.engine.types import Token
-from llmtool.errors import UsageError
+from llmtool.errors import Cancelled, LlmtoolError, UsageError
 from llmtool.tasks.options import GenerateOptions
 from llmtool.tasks.pipeline.prepare import PreparedTask
 from llmtool.tasks.pipeline.records import Binding, fill
 from llmtool.tasks.results import Generation
+
+if TYPE_CHECKING:
+    from llmtool.tasks.generate.reply_log import ReplyLog
 
 
 def read_options(
@@ -110,20 +115,19 @@ def command(
     with contextlib.ExitStack() as stack:
         log = None
         if settings.log if reply.log is None else reply.log:
-            from llmtool.cli import reply_log
+            from llmtool.tasks.generate import reply_log
 
-            made = reply_log.read_sent(prepared.request(case)) if name != "gen" else ""
-            asked = reply_log.read_asked(prompt, material, sources=source.file or [], sent=made)
-            log = stack.enter_context(
-                reply_log.keeping(console, folders, asked, model=box.model_name)
-            )
+            sent = reply_log.last_message(prepared.request(case)) if name != "gen" else ""
+            turn = reply_log.make_turn(prompt, material, sources=source.file or [], sent=sent)
+            log = reply_log.ReplyLog(turn, model=box.model_name)
+            stack.callback(_save, console, folders, log)
         if not isinstance(prepared, PreparedTask):
             from llmtool.cli.render.classification import classification
 
             label = prepared.classify_one(box.engine, case)
             classification(console, label, view=view)
             if log is not None:
-                log.take(label)
+                log.add(label)
             return
         events: Iterator[Token | Generation] = box.stream_prepared(prepared, case, started=started)
         if log is not None:
@@ -145,3 +149,27 @@ def command(
             stats=view.stats,
             started=started,
         )
+
+
+def _save(console: Console, folders: Folders, log: ReplyLog) -> None:
+    """Save the replies of a prompt, those that a signal interrupted as well.
+
+    A log that cannot be written is an error on stderr and changes nothing else.
+    """
+    from llmtool.sessions.log import append
+    from llmtool.sessions.store import Sessions
+
+    turns = log.turns()
+    if not turns:
+        return
+    received = console.interrupts.received
+    try:
+        append(
+            Sessions(folders.data / "sessions"),
+            turns,
+            cancelled=lambda: console.interrupts.received != received,
+        )
+    except Cancelled:
+        raise
+    except LlmtoolError as exc:
+        console.error(f"the reply is not in the log: {exc}")

@@ -21,7 +21,7 @@ from llmtool.tasks.options import TranslateOptions
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import Binding
 from llmtool.tasks.results import Translation
-from llmtool.tasks.translate.document import Passage
+from llmtool.tasks.translate.document import TranslationText
 from llmtool.text.languages import find_code, find_language
 
 _SHOW_SECONDS = 0.2
@@ -96,7 +96,7 @@ def translate(
                 console, box, translator, binding, reader, batch=batch, view=view, seed=seed
             )
         return
-    case = Case(variables={translator.material: material}, name=name)
+    case = Case(variables={translator.prompts.text_input: material}, name=name)
     with _named(name):
         if view.dry_run:
             show.prompt(console, box, translator.request(case), as_json=view.json)
@@ -122,7 +122,7 @@ def translate(
 
 def write(
     console: Console,
-    events: Iterator[Passage | Translation],
+    events: Iterator[TranslationText | Translation],
     *,
     to_file: str | None,
     as_json: bool,
