@@ -103,6 +103,7 @@ def run(console: Console, box: Toolbox, plan: bench.Plan) -> Report:
             n_parallel=n_parallel,
             prefix_folder=cache,
             cancellation=box.cancellation,
+            on_fault=box.on_fault,
         )
 
     rows = list(bench.measure(open_engine, plan, memory=memory, on_step=step, on_note=warn))
