@@ -88,7 +88,7 @@ def main() -> None:
                     first, computed, total = ask(kept, question(i))
                     sequences = other.engine.contexts.sequences
                     if sequences is not None:
-                        sequences.clear()
+                        sequences.reset()
                     slow, _, _ = ask(anew, question(i))
                     rows.append((i + 1, total, computed, first, slow))
                 kept.set(max_tokens=2000)

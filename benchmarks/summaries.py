@@ -32,8 +32,9 @@ from llmtool.engine.types import Engine, Finished, Prompt, Request, Token
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.workflow import WorkflowRunner
 from llmtool.tasks.summarize.facts import count_words
-from llmtool.tasks.summarize.map_reduce import SummaryWork
-from llmtool.tasks.summarize.planner import Calls
+from llmtool.tasks.summarize.map_reduce import SummaryWorkflow
+from llmtool.tasks.summarize.planner import SummaryPlan, SummaryPlanner
+from llmtool.tasks.summarize.summarizer import Summarizer
 from llmtool.text.chunks import split, split_sentences
 
 CASES = Path(__file__).with_name("summaries.yaml")
@@ -54,12 +55,29 @@ def count(engine: Engine, text: str) -> int:
     return len(engine.tokenize(Prompt(text=text)).token_ids) if text else 0
 
 
-def work_of(box: Toolbox, text: str, **options: Any) -> SummaryWork:
-    """Return a document's work when it is done, with its notes and its summary."""
+def plan_of(summarizer: Summarizer, engine: Engine, text: str) -> SummaryPlan:
+    return SummaryPlanner(
+        prompts=summarizer.prompts,
+        engine=engine,
+        strategy=summarizer.strategy,
+        chunk_tokens=summarizer.chunk_tokens,
+    ).plan(text)
+
+
+def run_workflow(box: Toolbox, text: str, **options: Any) -> SummaryWorkflow:
+    """Summarize a document and return its workflow, which has its notes and its summary."""
     summarizer = box.prepare_summarize(options)
-    calls = Calls(summarizer, box.engine)
-    works = [SummaryWork(1, text, calls.plan(text), calls)]
-    return next(e for e in WorkflowRunner(box.engine, works).events() if isinstance(e, SummaryWork))
+    workflow = SummaryWorkflow(
+        1,
+        text,
+        plan_of(summarizer, box.engine, text),
+        summarizer.prompts,
+        count=lambda part: count(box.engine, part),
+        note_cache=summarizer.note_cache,
+    )
+    for _ in WorkflowRunner(box.engine, [workflow]).run():
+        pass
+    return workflow
 
 
 def measure_facts(box: Toolbox, half: str, chunk_tokens: int, *, show: bool) -> None:
@@ -70,8 +88,10 @@ def measure_facts(box: Toolbox, half: str, chunk_tokens: int, *, show: bool) -> 
         text, facts = case["text"], case["facts"]
         first = split(text, max_tokens=chunk_tokens, count=lambda t: count(box.engine, t))[0]
         cut = box.summarize(first, length="long", strategy="stuff")
-        work = work_of(box, text, length="long", strategy="map-reduce", chunk_tokens=chunk_tokens)
-        notes = "\n".join(note or "" for note in work.levels[0])
+        work = run_workflow(
+            box, text, length="long", strategy="map-reduce", chunk_tokens=chunk_tokens
+        )
+        notes = "\n".join(note or "" for note in work.rounds[0])
         wrote = box.summarize("\n\n".join(work.notes), length="long", strategy="stuff")
         row = [
             len(work.plan.chunks),
@@ -152,10 +172,10 @@ def measure_together(model: Path, n_tokens: int, share: int) -> None:
     box = Toolbox(engine=engine, model=model.name)
     text, total = document(engine, n_tokens)
     summarizer = box.prepare_summarize({"strategy": "map-reduce"})
-    calls = Calls(summarizer, engine)
-    plan = calls.plan(summarizer.text_of(Case(variables={"text": text})))
+    plan = plan_of(summarizer, engine, text)
     requests = [
-        calls.ask_note(chunk.text, path=(), max_tokens=plan.note_tokens) for chunk in plan.chunks
+        summarizer.prompts.note_request(chunk.text, max_tokens=plan.note_tokens)
+        for chunk in plan.chunks
     ]
     print(f"{model.name}: {total:,} tokens in {len(requests)} parts")
     some = requests[::share]

@@ -25,11 +25,12 @@ from pathlib import Path
 import msgspec
 from contestants import find_model
 
+from llmtool.documents.formats import parse
 from llmtool.documents.types import Mask, Part
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.types import Finished, Prompt, Request
-from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.translate import placeholders
+from llmtool.tasks.translate.segment import SegmentJob
 from llmtool.toolbox import Toolbox
 
 WHO = "The teacher,A baker,My neighbour,The old captain,Her sister,The new doctor,A painter".split(
@@ -88,11 +89,12 @@ def count(engine: LocalEngine, text: str) -> int:
 def requests_of(box: Toolbox, engine: LocalEngine, text: str) -> list[Request]:
     """Return what `translate` asks for each passage, with as many tokens as the passage has."""
     translator = box.prepare_translate("French", {"source": "English", "format": "txt"})
-    work = translator.open(Case(variables={"text": text}))
+    document = parse(text, "txt")
     asked = []
-    for i, passage in enumerate(work.works):
-        request = translator.ask(work, passage, is_again=False)
-        n = count(engine, passage.marked.text)
+    for i, segment in enumerate(document.segments):
+        job = SegmentJob(segment.parts)
+        request = translator.prompts.request(job, source=translator.source, is_retry=False)
+        n = count(engine, job.marked.text)
         sampling = msgspec.structs.replace(request.sampling, max_tokens=n)
         asked.append(msgspec.structs.replace(request, id=i, sampling=sampling))
     return asked

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from llmtool.tasks.code.results import Code, CommitMessage, Finding, Fix, Review
     from llmtool.tasks.results import Choice, Classification, Generation, Summary, Translation
     from llmtool.tasks.summarize.map_reduce import SummaryProgress, SummaryText
-    from llmtool.tasks.translate.document import Passage
+    from llmtool.tasks.translate.document import TranslationText
     from llmtool.toolbox import Toolbox
 
 __all__ = [
@@ -63,7 +63,7 @@ __all__ = [
     "Fix",
     "Generation",
     "LlmtoolError",
-    "Passage",
+    "TranslationText",
     "Review",
     "Session",
     "Summary",
@@ -113,7 +113,7 @@ _HOMES = {
     "Fix": "llmtool.tasks.code.results",
     "Generation": "llmtool.tasks.results",
     "LlmtoolError": "llmtool.errors",
-    "Passage": "llmtool.tasks.translate.document",
+    "TranslationText": "llmtool.tasks.translate.document",
     "Review": "llmtool.tasks.code.results",
     "Session": "llmtool.sessions.types",
     "Summary": "llmtool.tasks.results",

@@ -108,7 +108,7 @@ def examine(folders: Folders, settings: Settings, advice: Iterable[str] = ()) ->
     )
 
 
-def recommend_models() -> list[catalogue.Choice]:
+def recommend_models() -> list[catalogue.Recommendation]:
     """Return the models of the catalogue that fit this machine, best first.
 
     Example:

@@ -53,11 +53,11 @@ class LlmtoolError(Exception):
     exit_code: ExitCode = ExitCode.ERROR
 
 
-def why_not_json(exc: Exception) -> str:
+def format_json_error(exc: Exception) -> str:
     """Return what a decoder of JSON found wrong, in plain words.
 
     Example:
-        >>> why_not_json(ValueError("JSON is malformed: invalid number (byte 6)"))
+        >>> format_json_error(ValueError("JSON is malformed: invalid number (byte 6)"))
         'invalid number (byte 6)'
     """
     if isinstance(exc, RecursionError):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
     from llmtool.tasks.results import Classification, Generation, Summary, Translation
     from llmtool.tasks.summarize.map_reduce import SummaryProgress, SummaryText
-    from llmtool.tasks.translate.document import Passage
+    from llmtool.tasks.translate.document import TranslationText
     from llmtool.toolbox import Toolbox
 
 _default: Toolbox | None = None
@@ -256,8 +256,8 @@ def translate(text: Any, to: str, **options: Any) -> Any:
 
 def stream_translate(
     text: str, to: str, **options: Unpack[TranslateOptions]
-) -> Iterator[Passage | Translation]:
-    """Like `translate` for one text, but yield each `Passage`, then the `Translation`."""
+) -> Iterator[TranslationText | Translation]:
+    """Like `translate` for one text, but yield each `TranslationText`, then the `Translation`."""
     return _default_toolbox().stream_translate(text, to, **options)
 
 

@@ -1,15 +1,17 @@
-"""Name what somebody may have meant."""
+"""Suggest the name that a user may have meant."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 
-def name_nearest(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """Return a phrase with the names most like this one, in any case; empty when none is.
+def suggest(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Return a phrase with the known names most similar to `name`, or an empty string.
+
+    Case does not matter. `cutoff` is difflib's least similarity, from 0 to 1.
 
     Example:
-        >>> name_nearest("qwen3-2b", ["qwen3.5-2b", "gemma"])
+        >>> suggest("qwen3-2b", ["qwen3.5-2b", "gemma"])
         'the nearest is qwen3.5-2b'
     """
     import difflib

@@ -142,7 +142,7 @@ def models_table(words: dict[str, str]) -> str:
     return "".join(rows)
 
 
-def _memory(model: catalogue.Entry) -> int:
+def _memory(model: catalogue.CatalogueEntry) -> int:
     """Return the usual size of memory on which it is recommended, with 2 GB for all else."""
     for gigabytes in (4, 8, 12, 16, 24, 32, 48, 64, 96, 128):
         if model in (choice.entry for choice in catalogue.recommend((gigabytes - 2) * 10**9)):

@@ -14,9 +14,18 @@ import pytest
 from command import LLMTOOL
 from tiny_model import write_tiny_model
 
+from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.interrupts import Interrupts
+
 ROOT = Path(__file__).resolve().parent.parent
 GREEDY = ("--temperature", "0", "--threads", "1")
 KEPT = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "COVERAGE_PROCESS_START")
+
+
+@pytest.fixture
+def console() -> Console:
+    """The streams of this process."""
+    return Console(Interrupts())
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ _SYNC_ROWS = 200
 _BLOCK_BYTES = 1 << 20
 
 
-def key_of(identity: bytes, digest: bytes) -> str:
+def record_key(identity: bytes, digest: bytes) -> str:
     """Return the key of a record; `identity` is a hash of the template, model and options."""
     return hashlib.sha256(identity + digest).hexdigest()[:16]
 
@@ -35,8 +35,8 @@ class Done(msgspec.Struct, frozen=True):
     has_failed: bool
 
 
-def look(path: Path, format: OutputFormat, *, resume: bool, overwrite: bool) -> None:
-    """See that a file that is there can become a journal, before anything is made for it.
+def check_writable(path: Path, format: OutputFormat, *, resume: bool, overwrite: bool) -> None:
+    """Check that an existing file can become a journal, before any work is done.
 
     Raises:
         UsageError, LockedError, OutputError: as `Journal` would.

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from llmtool.batch.lines import Line, LineSource, read_file, too_long
-from llmtool.encoding import MAX_BYTES, Errors, decode
-from llmtool.errors import InputError, LlmtoolError, UsageError, why_not_json
+from llmtool.batch.lines import Line, LineSource, read_file
+from llmtool.encoding import MAX_BYTES, Errors, decode, too_long
+from llmtool.errors import InputError, LlmtoolError, UsageError, format_json_error
 from llmtool.sizes import format_count
 
 Format = Literal["line", "jsonl", "csv", "file"]
@@ -112,12 +112,14 @@ class Reader:
         return any(stat.S_ISREG(f.st_mode) and os.path.samestat(f, info) for f in files)
 
     def read_header(self) -> Iterator[None]:
-        """Read the columns of a CSV; yields while they are not there yet.
+        """Read the columns of a CSV, once; yields while they have not arrived.
 
         Raises:
             InputError: there are none, or two are alike.
             UsageError: the files have different ones.
         """
+        if self.columns:
+            return
         for file in self._files:
             yield from file.read_header()
             if self.columns and file.columns != self.columns:
@@ -126,8 +128,7 @@ class Reader:
 
     def __iter__(self) -> Iterator[Record | None]:
         if self.format == "csv":
-            if not self.columns:
-                yield from self.read_header()
+            yield from self.read_header()
             for file in self._files:
                 yield from map(self._numbered, file.records())
         elif self.format == "file":
@@ -170,7 +171,7 @@ class Reader:
         try:
             value = msgspec.json.decode(text)
         except msgspec.DecodeError as exc:
-            raise InputError(f"{place}: not JSON: {why_not_json(exc)}") from exc
+            raise InputError(f"{place}: not JSON: {format_json_error(exc)}") from exc
         except RecursionError:
             raise InputError(f"{place}: nested too deeply") from None
         if isinstance(value, str):

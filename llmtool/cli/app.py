@@ -15,6 +15,8 @@ import typer
 from llmtool._version import __version__
 from llmtool.cli.framework.app_factory import Group, new_app
 from llmtool.cli.framework.help import lay_out
+from llmtool.cli.terminal.console import BrokenPipe, Console, ensure_std_fds
+from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.errors import Cancelled, ExitCode, LlmtoolError
 
 # The summary of each command, so that --help imports none of them. A test compares the two.
@@ -73,9 +75,10 @@ def load_command(name: str) -> Any:
     return lay_out(typer.main.get_command(app))
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(ctx: typer.Context, wanted: bool) -> None:
     if wanted:
-        sys.stdout.write(f"llmtool {__version__}\n")
+        console: Console = ctx.obj
+        console.stdout.write(f"llmtool {__version__}\n")
         raise typer.Exit
 
 
@@ -104,38 +107,37 @@ def root_command() -> Any:
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
-    from llmtool.cli.terminal import console, signals
+    from llmtool.cli.terminal.signals import end_by_signal
 
-    console.guard_standard_streams()
+    console = Console(Interrupts(), closed=ensure_std_fds())
     debug = "--debug" in sys.argv[1:]
     if debug:
         _log_to_stderr()
     code: int = ExitCode.ERROR
     try:
-        code = lay_out(root_command()).main(prog_name="llmtool", standalone_mode=False) or 0
-        console.finish()
+        command = lay_out(root_command())
+        code = command.main(prog_name="llmtool", standalone_mode=False, obj=console) or 0
+        console.flush()
     except typer.Exit as exc:
         code = exc.exit_code
-    except SystemExit:  # typer's way to say that nobody reads its help text
-        console.end_by_signal(getattr(signal, "SIGPIPE", None))
     except typer.TyperException as exc:  # what typer found wrong with the arguments
         console.error(describe_usage_error(exc))
         code = exc.exit_code
     except Cancelled as exc:
-        console.end_by_signal(exc.reason or signals.received())
+        end_by_signal(console, exc.reason or console.interrupts.received)
     except KeyboardInterrupt:
-        console.end_by_signal(signal.SIGINT)
-    except console.ReaderGone:
-        console.end_by_signal(getattr(signal, "SIGPIPE", None))
+        end_by_signal(console, signal.SIGINT)
+    except (BrokenPipe, SystemExit):  # typer exits when nobody reads its help text
+        end_by_signal(console, getattr(signal, "SIGPIPE", None))
     except LlmtoolError as exc:
         code = exc.exit_code
         if debug:
-            traceback.print_exc()
+            console.say(traceback.format_exc())
         console.error(str(exc))
     except OSError as exc:
         # Typer prints help texts itself; everything else that touches files has its own error.
         if exc.errno == errno.EPIPE:
-            console.end_by_signal(getattr(signal, "SIGPIPE", None))
+            end_by_signal(console, getattr(signal, "SIGPIPE", None))
         what = f"{exc.filename}: " if exc.filename else "write error: "
         console.error(f"{what}{exc.strerror}")
     except MemoryError:
@@ -158,12 +160,12 @@ def _log_to_stderr() -> None:
 
 def describe_usage_error(exc: typer.TyperException) -> str:
     """Return one line: what is wrong, and where help is."""
-    from llmtool.cli.framework.usage_errors import in_our_words
+    from llmtool.cli.framework.usage_errors import rewrite_usage_error
 
     context = getattr(exc, "ctx", None)
     if context is not None:
         command = context.command_path
     else:  # an option without its value
         command = " ".join(["llmtool", *[word for word in sys.argv[1:2] if word in COMMANDS]])
-    message = in_our_words(exc.format_message(), getattr(context, "command", None))
+    message = rewrite_usage_error(exc.format_message(), getattr(context, "command", None))
     return f"{message} (see '{command} --help')"

@@ -1,53 +1,33 @@
-"""Batches: records in, rows out, in their order; what fails is told and does not stop the rest."""
+"""Run a batch from the options of a command: check them, show progress, print rows."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
-from llmtool.batch.journal import key_of, look
+from llmtool.batch.journal import check_writable
 from llmtool.batch.readers import Format, Reader, Record
-from llmtool.batch.writers import (
-    ERROR,
-    ERROR_CODE,
-    KEY,
-    OF_EVERY_ROW,
-    CsvRows,
-    JsonLines,
-    OutputFormat,
-    RowWriter,
-    TextLines,
-    rename,
-)
+from llmtool.batch.runner import BatchOptions
+from llmtool.batch.writers import OutputFormat
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import result as show
-from llmtool.cli.render.batch import END, Rows, Tally
-from llmtool.cli.terminal import console, signals
+from llmtool.cli.render.batch import Tally
+from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check, refuse_read
 from llmtool.engine.types import Failed, Request, ScoreRequest
 from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
 from llmtool.sizes import format_count
 from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import Binding, Prepared, answer_each, check_field
+from llmtool.tasks.pipeline.records import BatchTask, Binding, check_field, make_batch
 from llmtool.tasks.results import Result
 from llmtool.toolbox import Toolbox
 
 _POLL_SECONDS = 0.02
 OnOutcome = Callable[[Record, Result | LlmtoolError], None]
-
-
-class Task(Prepared, Protocol):
-    """A prepared task that can also say what its rows hold, and a hash of what shapes them."""
-
-    @property
-    def columns(self) -> list[str]: ...
-
-    def identity(self) -> bytes: ...
 
 
 class Asked(Protocol):
@@ -74,6 +54,7 @@ def refuse(batch: g.BatchGroup) -> None:
 
 
 def open_reader(
+    console: Console,
     batch: g.BatchGroup,
     source: g.SourceGroup,
     view: g.PrintGroup,
@@ -103,9 +84,9 @@ def open_reader(
         raise UsageError(
             f"-n {n} with --each {format} needs --jsonl: a line of text holds one reply"
         )
-    if not source.file and (source.no_stdin or console.STDIN in console.closed):
+    if not source.file and (source.no_stdin or console.stdin_is_closed):
         raise UsageError("no records: name files with -f, or give them on standard input")
-    if not source.file and console.is_terminal(console.STDIN):
+    if not source.file and console.stdin_is_terminal:
         raise UsageError("no records: name files with -f, or pipe them in")
     reader = Reader(format, source.file or (), errors=source.errors.value)
     if view.output is not None and reader.reads(view.output):
@@ -116,9 +97,9 @@ def open_reader(
             check(view.output)
         elif not view.dry_run:  # a journal, which is written in its place
             told = {"resume": batch.resume, "overwrite": batch.overwrite}
-            look(Path(view.output), _format_of(batch, view), **told)
+            check_writable(Path(view.output), _format_of(batch, view), **told)
     for _ in reader.read_header():
-        with signals.interruptible():
+        with console.interrupts.interruptible():
             time.sleep(_POLL_SECONDS)
     if format == "csv":
         check_field(batch.field, reader.columns)
@@ -126,8 +107,9 @@ def open_reader(
 
 
 def run(
+    console: Console,
     box: Toolbox,
-    task: Task,
+    task: BatchTask,
     binding: Binding,
     reader: Reader,
     *,
@@ -143,40 +125,41 @@ def run(
         UsageError: the column of the text is missing, or what is to be resumed does not fit.
         LlmtoolError: the batch as a whole had to stop; the rows until then are whole.
     """
-    if reader.format == "csv":
-        binding.check(reader.columns)
-    format = _format_of(batch, view)
-    writer = _make_writer(format, task, reader, with_key=view.output is not None)
-    told = [batch.each, batch.field, reader.errors, reader.columns, format, view.json, seed]
-    identity = task.identity() + repr([box.model_identity, binding.prompt, *told]).encode()
-    records = iter(reader)
-    with Rows(
-        writer, format, view, batch, reserved=frozenset((*task.columns, *OF_EVERY_ROW))
-    ) as rows:
-        tally = Tally(reader, rows, limit=batch.limit)
-        limit = None if batch.limit is None else batch.limit - rows.n_done
-        wanted = itertools.chain(rows.skip(records, identity), _limited(records, limit))
-        answers = answer_each(task, box.engine, wanted, binding, seed=seed)
-        try:
-            with contextlib.closing(answers):
-                for record, outcome in answers:
-                    rows.write(record, outcome, key_of(identity, record.digest))
-                    tally.count(record, outcome)
-                    on_outcome(record, outcome)
-        except Cancelled:
-            if view.output is not None and rows.can_resume and tally.n_rows:
-                console.note(
-                    f"{view.output} holds {format_count(tally.n_rows, 'record')}; --resume goes on"
-                )
-            raise
-        finally:
-            console.status("")
+    options = BatchOptions(
+        output=None if view.output is None else Path(view.output),
+        format=_format_of(batch, view),
+        resume=batch.resume,
+        overwrite=batch.overwrite,
+        limit=batch.limit,
+        full_results=view.json,
+    )
+    runner = make_batch(box, task, binding, reader, options, seed=seed)
+    tally = Tally(console, reader, runner, options)
+    try:
+        with contextlib.closing(runner.run()) as rows:
+            header = runner.header if view.output is None else b""
+            for row in rows:
+                if view.output is None:
+                    console.stdout.write((header + row.line).decode("utf-8", "replace"))
+                    header = b""
+                tally.count(row.record, row.outcome)
+                on_outcome(row.record, row.outcome)
+            console.stdout.write(header.decode())
+    except Cancelled:
+        if view.output is not None and options.format != "text" and tally.n_rows:
+            console.note(
+                f"{view.output} holds {format_count(tally.n_rows, 'record')}; --resume goes on"
+            )
+        raise
+    finally:
+        console.status("")
     if view.stats:
         tally.statistics()
     tally.conclude()
 
 
 def preview(
+    console: Console,
     box: Toolbox,
     prepared: Asked,
     binding: Binding,
@@ -197,7 +180,7 @@ def preview(
     case = binding.case(record)
     if isinstance(case, Failed):
         raise case.error
-    show.prompt(box, prepared.request(case), as_json=view.json)
+    show.prompt(console, box, prepared.request(case), as_json=view.json)
 
 
 def _format_of(batch: g.BatchGroup, view: g.PrintGroup) -> OutputFormat:
@@ -206,23 +189,3 @@ def _format_of(batch: g.BatchGroup, view: g.PrintGroup) -> OutputFormat:
         return "jsonl"
     formats: dict[str, OutputFormat] = {"line": "text", "csv": "csv"}
     return formats.get(batch.each.value, "jsonl")
-
-
-def _make_writer(format: OutputFormat, task: Task, reader: Reader, *, with_key: bool) -> RowWriter:
-    if format == "text":
-        return TextLines(task.columns[0])
-    if format == "jsonl":
-        return JsonLines()
-    result = [*task.columns, ERROR, ERROR_CODE, *([KEY] if with_key else [])]
-    return CsvRows([*rename(reader.columns, {*task.columns, *OF_EVERY_ROW}).values(), *result])
-
-
-def _limited(records: Iterator[Record | None], limit: int | None) -> Iterator[Record | None]:
-    """Yield so many records, and the moments in which there is none yet."""
-    while limit is None or limit > 0:
-        record = next(records, END)
-        if record is END:
-            return
-        if limit is not None and record is not None:
-            limit -= 1
-        yield record

@@ -13,7 +13,8 @@ import msgspec
 from llmtool import config
 from llmtool.cli import first_run
 from llmtool.cli.options.groups import EngineGroup
-from llmtool.cli.terminal import console, inputs, signals
+from llmtool.cli.terminal import inputs, signals
+from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import refuse_read
 from llmtool.cli.terminal.progress import DownloadProgress
 from llmtool.errors import UsageError
@@ -31,7 +32,7 @@ def find_folders() -> config.Folders:
 
 
 def start(
-    *, color: str = "auto", quiet: bool = False, offline: bool = False
+    console: Console, *, color: str = "auto", quiet: bool = False, offline: bool = False
 ) -> tuple[config.Folders, config.Settings]:
     """Return the folders and the settings of this user, flags applied, and set the output up."""
     folders = find_folders()
@@ -42,7 +43,9 @@ def start(
     return folders, settings
 
 
-def start_anyway(*, color: str, quiet: bool) -> tuple[config.Folders, config.Settings, list[str]]:
+def start_anyway(
+    console: Console, *, color: str, quiet: bool
+) -> tuple[config.Folders, config.Settings, list[str]]:
     """Do the same, and return what is wrong with the settings; then only those of variables count.
 
     Where a variable is wrong, none does.
@@ -77,6 +80,7 @@ def reads(folders: config.Folders, template: str | None, *others: str | None) ->
 
 
 def open_toolbox(
+    console: Console,
     folders: config.Folders,
     settings: config.Settings,
     engine: EngineGroup,
@@ -90,8 +94,8 @@ def open_toolbox(
     """
     model = engine.model
     asked = None
-    if model is None and settings.model is None and first_run.can_ask():
-        model = asked = first_run.ask(settings)
+    if model is None and settings.model is None and first_run.can_ask(console):
+        model = asked = first_run.ask(console, settings)
     box = Toolbox(
         model,
         n_ctx=engine.ctx_size,
@@ -102,17 +106,17 @@ def open_toolbox(
         prefix_cache=not engine.no_cache,
         settings=settings,
         folders=folders,
-        cancellation=signals.install(),
+        cancellation=signals.install(console.interrupts),
     )
-    box.on_load_progress = _LoadStatus()
-    with DownloadProgress(model or settings.model or "starter", quiet=console.is_quiet()) as bar:
+    box.on_load_progress = _LoadStatus(console)
+    with DownloadProgress(console, model or settings.model or "starter") as bar:
         box.on_download_progress, box.on_note = bar, bar.note
         found = box.find_model()
     for path in filter(None, writes):
         refuse_read(path, map(str, found.parts))
-    signals.name_model(found.name)
+    signals.report_faults(console, found.name)
     if asked is not None:
-        first_run.remember(folders, asked)
+        first_run.remember(console, folders, asked)
     if box.uses_starter_unasked:
         console.note(
             "no model chosen: using the starter model, which is small and weak "
@@ -136,7 +140,8 @@ def parse_params(pairs: list[str]) -> dict[str, Any]:
 class _LoadStatus:
     """Shows how far loading is, on a terminal, when it takes long."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console) -> None:
+        self._console = console
         self._started = time.perf_counter()
         self._shown = False
 
@@ -144,7 +149,7 @@ class _LoadStatus:
         if time.perf_counter() - self._started < _SLOW_LOAD_SECONDS:
             return
         if done < total:
-            console.status(f"loading the model {done / total:4.0%}")
+            self._console.status(f"loading the model {done / total:4.0%}")
             self._shown = True
         elif self._shown:
-            console.status("")
+            self._console.status("")

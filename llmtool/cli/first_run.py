@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from llmtool import config
-from llmtool.cli.terminal import cells, console, signals
+from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.text import cell_width
 from llmtool.errors import LlmtoolError
 from llmtool.models import catalogue
 from llmtool.models.installed import find_starter
@@ -15,16 +14,12 @@ from llmtool.sizes import format_bytes
 _MOST_SUGGESTIONS = 5
 
 
-def can_ask() -> bool:
+def can_ask(console: Console) -> bool:
     """Whether a person is there to answer."""
-    return (
-        not console.is_quiet()
-        and console.is_terminal(console.STDIN)
-        and console.is_terminal(console.STDERR)
-    )
+    return not console.quiet and console.stdin_is_terminal and console.stderr_is_terminal
 
 
-def ask(settings: config.Settings) -> str | None:
+def ask(console: Console, settings: config.Settings) -> str | None:
     """Show what fits this machine and return what was chosen.
 
     Returns None when there is nothing to choose from or no answer.
@@ -33,15 +28,14 @@ def ask(settings: config.Settings) -> str | None:
     if len(rows) < 2:
         return None
     console.say("llmtool: no model is chosen yet. These fit this machine:\n\n")
-    width = max(cells.width(name) for name, _ in rows)
+    width = max(cell_width(name) for name, _ in rows)
     for number, (name, why) in enumerate(rows, 1):
-        padding = " " * (width - cells.width(name))
+        padding = " " * (width - cell_width(name))
         console.say(f"  {number}  {name}{padding}  {why}\n")
     console.say("\n")
     while True:
         console.say("Which one? A number, or any org/name[:QUANT] or FILE.gguf [1]: ")
-        with signals.interruptible():
-            line = os.read(console.STDIN, 4096)
+        line = console.read(4096)
         if not line:
             console.say("\n")
             return None
@@ -56,13 +50,13 @@ def ask(settings: config.Settings) -> str | None:
         return str(reference.path.absolute()) if reference.path is not None else answer
 
 
-def remember(folders: config.Folders, model: str) -> None:
+def remember(console: Console, folders: config.Folders, model: str) -> None:
     """Write the choice to config.toml, now that the model has been found."""
     config.set_value(
         folders.config_file,
         "model",
         model,
-        cancelled=lambda: signals.received() is not None,
+        cancelled=lambda: console.interrupts.received is not None,
     )
     console.note(f"remembered in {folders.config_file}; `llmtool config set model REF` changes it")
 

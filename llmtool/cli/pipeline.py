@@ -1,9 +1,10 @@
-"""What the commands share that let a model write: options for the library, one reply shown."""
+"""Run a template from the options of `gen` or `run`: one reply, or a batch."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from llmtool.cli import batch as batches
 from llmtool.cli import bootstrap
@@ -11,16 +12,22 @@ from llmtool.cli.options import groups as g
 from llmtool.cli.options import structured
 from llmtool.cli.render import result
 from llmtool.cli.terminal import inputs
+from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check
+from llmtool.config import Folders
 from llmtool.engine.types import Token
-from llmtool.errors import UsageError
+from llmtool.errors import Cancelled, LlmtoolError, UsageError
 from llmtool.tasks.options import GenerateOptions
 from llmtool.tasks.pipeline.prepare import PreparedTask
 from llmtool.tasks.pipeline.records import Binding, fill
 from llmtool.tasks.results import Generation
 
+if TYPE_CHECKING:
+    from llmtool.tasks.generate.reply_log import ReplyLog
+
 
 def read_options(
+    console: Console,
     *,
     template: str,
     system: str | None,
@@ -35,7 +42,7 @@ def read_options(
         InputError: an argument is not UTF-8, or a file cannot be read.
     """
     options: GenerateOptions = {
-        **structured.read(reply.schema, reply.grammar, reply.regex),
+        **structured.read(console, reply.schema, reply.grammar, reply.regex),
         **sampling.options(),
         "system": system if system is None else inputs.read_argument(system, name="--system"),
         "n": reply.samples,
@@ -49,6 +56,7 @@ def read_options(
 
 
 def command(
+    console: Console,
     text: str | None,
     options: GenerateOptions,
     *,
@@ -69,14 +77,14 @@ def command(
     if reply.log and batch.each is not None:
         raise UsageError("--log keeps single replies: it goes without --each (-o keeps a batch)")
     folders, settings = bootstrap.start(
-        color=common.color.value, quiet=common.quiet, offline=engine.offline
+        console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     name = options["template"]
     given = frozenset(options.get("variables") or ())
     template = bootstrap.open_library(folders).load(name)
     reads = bootstrap.reads(folders, name, *reply.reads, *(source.file or []))
     if batch.each is not None:
-        reader = batches.open_reader(batch, source, view, reads=reads, n=reply.samples)
+        reader = batches.open_reader(console, batch, source, view, reads=reads, n=reply.samples)
         prompt = None if text is None else inputs.read_argument(text, errors=source.errors.value)
         binding, fixed = Binding.make(template, prompt=prompt, field=batch.field, given=given)
         options["variables"] = {**(options.get("variables") or {}), **fixed}
@@ -84,40 +92,42 @@ def command(
         batches.refuse(batch)
         check(view.output, reads=reads)
         prompt, material = inputs.gather(
+            console,
             text,
             source.file or [],
             no_stdin=source.no_stdin,
             errors=source.errors.value,
             required=template.needs_text(given),
         )
-    box = bootstrap.open_toolbox(folders, settings, engine, view.output)
+    box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
     prepared = box.prepare_run(name, options, {})
     if batch.each is not None:
         if view.dry_run:
-            batches.preview(box, prepared, binding, reader, view=view)
+            batches.preview(console, box, prepared, binding, reader, view=view)
             return
         seed = options.get("seed")
-        batches.run(box, prepared, binding, reader, batch=batch, view=view, seed=seed)
+        batches.run(console, box, prepared, binding, reader, batch=batch, view=view, seed=seed)
         return
     case = fill(prepared.template, prompt=prompt, input=material, given=given)
     if view.dry_run:
-        result.prompt(box, prepared.request(case), as_json=view.json)
+        result.prompt(console, box, prepared.request(case), as_json=view.json)
         return
     with contextlib.ExitStack() as stack:
         log = None
         if settings.log if reply.log is None else reply.log:
-            from llmtool.cli import reply_log
+            from llmtool.tasks.generate import reply_log
 
-            made = reply_log.read_sent(prepared.request(case)) if name != "gen" else ""
-            asked = reply_log.read_asked(prompt, material, sources=source.file or [], sent=made)
-            log = stack.enter_context(reply_log.keeping(folders, asked, model=box.model_name))
+            sent = reply_log.last_message(prepared.request(case)) if name != "gen" else ""
+            turn = reply_log.make_turn(prompt, material, sources=source.file or [], sent=sent)
+            log = reply_log.ReplyLog(turn, model=box.model_name)
+            stack.callback(_save, console, folders, log)
         if not isinstance(prepared, PreparedTask):
             from llmtool.cli.render.classification import classification
 
             label = prepared.classify_one(box.engine, case)
-            classification(label, view=view)
+            classification(console, label, view=view)
             if log is not None:
-                log.take(label)
+                log.add(label)
             return
         events: Iterator[Token | Generation] = box.stream_prepared(prepared, case, started=started)
         if log is not None:
@@ -128,6 +138,7 @@ def command(
             opened = prepared.template.prefill + (options.get("prefill") or "")
             events = only_code(events, opened=opened)
         result.generation(
+            console,
             events,
             to_file=view.output,
             as_json=view.json,
@@ -138,3 +149,27 @@ def command(
             stats=view.stats,
             started=started,
         )
+
+
+def _save(console: Console, folders: Folders, log: ReplyLog) -> None:
+    """Save the replies of a prompt, those that a signal interrupted as well.
+
+    A log that cannot be written is an error on stderr and changes nothing else.
+    """
+    from llmtool.sessions.log import append
+    from llmtool.sessions.store import Sessions
+
+    turns = log.turns()
+    if not turns:
+        return
+    received = console.interrupts.received
+    try:
+        append(
+            Sessions(folders.data / "sessions"),
+            turns,
+            cancelled=lambda: console.interrupts.received != received,
+        )
+    except Cancelled:
+        raise
+    except LlmtoolError as exc:
+        console.error(f"the reply is not in the log: {exc}")

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from llmtool.errors import InputError, why_not_json
+from llmtool.errors import InputError, format_json_error
 from llmtool.evals.results import Outcome
 
 FORMAT = 1
@@ -107,7 +107,7 @@ def read(path: Path) -> Baseline:
     try:
         return msgspec.json.decode(data, type=Baseline)
     except (msgspec.DecodeError, RecursionError) as exc:
-        raise InputError(f"{path}: no baseline: {why_not_json(exc)}") from exc
+        raise InputError(f"{path}: no baseline: {format_json_error(exc)}") from exc
 
 
 def encode(baseline: Baseline) -> str:

@@ -1,4 +1,4 @@
-"""Remove models, and what no model needs any more."""
+"""Remove models, and files that no model uses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from llmtool.models.layout import PART_SUFFIX, Layout, list_import_folders, lock
 
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True):
-    """A file or link that was or would be removed, the bytes that frees, and why."""
+    """A removed file or link, the bytes that this frees, and the reason."""
 
     path: Path
     size_bytes: int
@@ -27,10 +27,15 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def remove(layout: Layout, model: Model, *, every_revision: bool, dry_run: bool) -> list[Removal]:
-    """Remove a model of the cache or an imported one; a blob goes when no snapshot needs it.
+    """Remove a downloaded or imported model, and its blobs that no other snapshot uses.
 
     Args:
-        every_revision: remove these files from all commits, not only from the model's own.
+        every_revision: remove the files from all commits, not only from the model's own.
+        dry_run: remove nothing, but return what would be removed.
+
+    Raises:
+        UsageError: the model was neither downloaded nor imported.
+        OutputError: a file cannot be removed.
     """
     if model.source not in ("hub", "imported"):
         if model.source == "starter":
@@ -38,7 +43,7 @@ def remove(layout: Layout, model: Model, *, every_revision: bool, dry_run: bool)
         raise UsageError(f"{model.name} was neither fetched nor imported: delete the file")
     if dry_run:
         return _remove_files(layout, model, every_revision, dry_run=True)
-    with files.lock(layout.registry_file):  # first: no file goes whose record could not go
+    with files.lock(layout.registry_file):  # first, so that files and records are removed together
         removals = _remove_files(layout, model, every_revision, dry_run=False)
         _forget(layout, model, every_revision)
     return removals
@@ -60,7 +65,7 @@ def _remove_files(
 def _remove_cached(
     layout: Layout, model: Model, every_revision: bool, dry_run: bool
 ) -> list[Removal]:
-    """Remove links and then their blobs; the links are told only when no blob goes with them."""
+    """Remove links and then their blobs; report the links only if no blob is removed."""
     repo = model.repo or ""
     folder = cache.repo_folder(layout.hub_cache, repo)
     root = folder / "snapshots"
@@ -68,13 +73,13 @@ def _remove_cached(
     names = _inner_paths(layout, model)
     paths = [c / name for c in commits for name in names if os.path.lexists(c / name)]
     links = [_removal(path, "snapshot") for path in paths]
-    kept = {p.resolve() for p in root.rglob("*") if p.is_file() and p not in paths}
-    unused = {p.resolve() for p in paths if p.is_symlink() and p.exists()} - kept
+    used = {p.resolve() for p in root.rglob("*") if p.is_file() and p not in paths}
+    unused = {p.resolve() for p in paths if p.is_symlink() and p.exists()} - used
     blobs = [_removal(blob, "blob") for blob in sorted(unused)]
     if not dry_run:
         for path in paths:
             path.unlink(missing_ok=True)
-        blobs = [blob for blob in blobs if _unlink_unneeded(layout, repo, blob.path)]
+        blobs = [blob for blob in blobs if _remove_unused(layout, repo, blob.path)]
         _drop_empty(layout, repo, [*paths, *(blob.path for blob in blobs)])
     return [removal for removal in links if removal.size_bytes] + blobs or links
 
@@ -87,10 +92,10 @@ def _inner_paths(layout: Layout, model: Model) -> list[str]:
 
 
 def _drop_empty(layout: Layout, repo: str, gone: list[Path]) -> None:
-    """Remove the folders that these files leave empty, and the refs to commits without files.
+    """Remove the folders that these files left empty, and the refs to commits without files.
 
-    Another download may have made a folder and be about to fill it: while one holds a lock of the
-    repository, all folders stay.
+    Another download may have made a folder that it has not filled yet, so all folders stay while
+    a blob of the repository is locked.
     """
     folder = cache.repo_folder(layout.hub_cache, repo)
     root, refs = folder / "snapshots", folder / "refs"
@@ -121,10 +126,10 @@ def _drop(folder: Path) -> bool:
 
 
 def _forget(layout: Layout, model: Model, every_revision: bool) -> None:
-    """Take the record of a model away; call it under the lock of the registry."""
+    """Remove the record of a model. Call it under the lock of the registry."""
     paths = set(_inner_paths(layout, model)) if model.source == "hub" else set()
 
-    def is_gone(record: registry.Record) -> bool:
+    def is_removed(record: registry.Record) -> bool:
         if model.source == "imported":
             return record.source == "imported" and record.name == model.name
         return (
@@ -135,36 +140,39 @@ def _forget(layout: Layout, model: Model, every_revision: bool) -> None:
         )
 
     known = registry.load(layout.registry_file)
-    kept = tuple(record for record in known.models if not is_gone(record))
-    if kept != known.models:
-        registry.save(layout.registry_file, msgspec.structs.replace(known, models=kept))
+    left = tuple(record for record in known.models if not is_removed(record))
+    if left != known.models:
+        registry.save(layout.registry_file, msgspec.structs.replace(known, models=left))
 
 
 def prune(layout: Layout, *, dry_run: bool) -> list[Removal]:
-    """Remove what no model needs: cut transfers and imports, unused blobs, dangling links, records.
+    """Remove interrupted downloads and imports, unused blobs, dangling links and stale records.
 
-    Files that another process holds the lock of are left alone.
+    Files that another process has locked stay.
+
+    Raises:
+        OutputError: a file cannot be removed.
     """
     removals: list[Removal] = []
     with files.write_errors("the store"):
         for repo, folder in cache.list_repos(layout.hub_cache):
             found = []
-            for path, reason in _find_unneeded(folder):
+            for path, reason in _find_unused(folder):
                 with contextlib.suppress(FileNotFoundError):
                     removal = _removal(path, reason)
-                    if _unlink_unneeded(layout, repo, path, dry_run=dry_run):
+                    if _remove_unused(layout, repo, path, dry_run=dry_run):
                         found.append(removal)
             if found and not dry_run:
                 _drop_empty(layout, repo, [removal.path for removal in found])
             removals += found
         removals += _prune_imports(layout, dry_run=dry_run)
         if not dry_run:
-            _forget_lost(layout)
+            _forget_missing(layout)
     return removals
 
 
 def _prune_imports(layout: Layout, *, dry_run: bool) -> list[Removal]:
-    """Remove what killed imports left; a running one holds its folder."""
+    """Remove the temporary folders of killed imports; a running import has locked its own."""
     removals: list[Removal] = []
     if not list_import_folders(layout):
         return removals
@@ -177,33 +185,33 @@ def _prune_imports(layout: Layout, *, dry_run: bool) -> list[Removal]:
 
 
 def _remove_import(folder: Path, *, dry_run: bool) -> Removal:
-    """Remove an import's folder; a hard link frees nothing, for the imported file stays."""
+    """Remove an import's folder; a hard link frees nothing, because the original file stays."""
     states = [path.lstat() for path in folder.iterdir()]
     size = sum(state.st_size for state in states if state.st_nlink == 1)
     if not dry_run:
         shutil.rmtree(folder)
-    return Removal(path=folder, size_bytes=size, reason="cut import")
+    return Removal(path=folder, size_bytes=size, reason="interrupted import")
 
 
-def _find_unneeded(folder: Path) -> list[tuple[Path, str]]:
-    """Return the files of a repository that no model needs, and why."""
+def _find_unused(folder: Path) -> list[tuple[Path, str]]:
+    """Return the files of a repository that no model uses, with the reason."""
     links = sorted((folder / "snapshots").rglob("*"))
     found = [(p, "dangling link") for p in links if p.is_symlink() and not p.exists()]
     used = {path.resolve() for path in links if path.is_file()}
     for path in sorted((folder / "blobs").glob("*")):
         if path.name.endswith(PART_SUFFIX):
-            found.append((path, "cut transfer"))
+            found.append((path, "interrupted download"))
         elif cache.DIGEST.fullmatch(path.name) and path.resolve() not in used:
             found.append((path, "unused blob"))
     return found
 
 
-def _unlink_unneeded(layout: Layout, repo: str, path: Path, *, dry_run: bool = False) -> bool:
-    """Remove a file under its blob's lock, if it is still not needed then; say whether."""
+def _remove_unused(layout: Layout, repo: str, path: Path, *, dry_run: bool = False) -> bool:
+    """Remove a file under its blob's lock, unless it is used by then; return whether."""
     blob = Path(os.readlink(path)) if path.is_symlink() else path
-    with _try_lock(layout, repo, blob.name.removesuffix(PART_SUFFIX)) as is_held:
+    with _try_lock(layout, repo, blob.name.removesuffix(PART_SUFFIX)) as got_lock:
         folder = cache.repo_folder(layout.hub_cache, repo)
-        if not is_held or path not in (unneeded for unneeded, _ in _find_unneeded(folder)):
+        if not got_lock or path not in (unused for unused, _ in _find_unused(folder)):
             return False
         if not dry_run:
             path.unlink(missing_ok=True)
@@ -212,29 +220,29 @@ def _unlink_unneeded(layout: Layout, repo: str, path: Path, *, dry_run: bool = F
 
 @contextlib.contextmanager
 def _try_lock(layout: Layout, repo: str, digest: str) -> Iterator[bool]:
-    """Hold the lock of a blob, or yield False when another process holds it."""
+    """Lock a blob and yield True, or yield False if another process has locked it."""
     with contextlib.ExitStack() as stack:
-        is_held = True
+        got_lock = True
         if cache.DIGEST.fullmatch(digest):
             lock = blob_lock.lock_blob(layout.hub_cache, repo, digest, cancelled=lambda: True)
             try:
                 stack.enter_context(lock)
             except Cancelled:
-                is_held = False
-        yield is_held
+                got_lock = False
+        yield got_lock
 
 
 def _is_in_use(layout: Layout, repo: str) -> bool:
     hub_cache = layout.hub_cache
     locks = hub_cache / ".locks" / cache.repo_folder(hub_cache, repo).name
     for path in sorted(locks.glob("*.lock")):
-        with _try_lock(layout, repo, path.stem) as is_held:
-            if not is_held:
+        with _try_lock(layout, repo, path.stem) as got_lock:
+            if not got_lock:
                 return True
     return False
 
 
-def _forget_lost(layout: Layout) -> None:
+def _forget_missing(layout: Layout) -> None:
     def is_here(record: registry.Record) -> bool:
         if record.source == "imported":
             root = layout.imported_folder

@@ -150,7 +150,7 @@ def fetch(layout: Layout, plan: DownloadPlan, hub: Hub) -> Model:
     return describe_downloaded(layout, record, plan.revision)
 
 
-def _choose(reference: Reference, listing: Listing, known: registry.Registry) -> quants.Choice:
+def _choose(reference: Reference, listing: Listing, known: registry.Registry) -> quants.ModelFiles:
     sizes: dict[str, int | None] = {path: f.size_bytes for path, f in listing.files.items()}
     quant, file = reference.quant, reference.file
     if quant is None and file is None:

@@ -1,4 +1,4 @@
-"""From a reference to the model on this machine that it names, or to why there is none."""
+"""Find the model on this machine that a reference names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from llmtool.models.installed import (
 )
 from llmtool.models.layout import Layout
 from llmtool.models.reference import Reference
-from llmtool.suggest import name_nearest
+from llmtool.suggest import suggest
 
 
 def find_model(
@@ -29,15 +29,15 @@ def find_model(
     check_sizes: bool,
     offline: bool,
 ) -> Model:
-    """Look among the files, the models that were fetched or imported, and the Hub's cache.
+    """Search files, downloaded and imported models, and the Hub's cache.
 
     Args:
-        check_sizes: whether the files must be as long as they were when they were fetched.
-        offline: words the hint of what fetches a missing model.
+        check_sizes: raise `ModelUnreadable` if a file's size differs from its record.
+        offline: whether the hint for a missing model mentions `--offline`.
 
     Raises:
-        ModelNotFound: it is not here; the message holds the command that fetches it.
-        ModelUnreadable: a file is not as long as it was.
+        ModelNotFound: the model is not here; the message holds the command that downloads it.
+        ModelUnreadable: the size of a file changed.
     """
     if reference.kind == "starter":
         return describe_starter()
@@ -60,7 +60,7 @@ def _find_path(path: Path, layout: Layout, known: registry.Registry, check_sizes
             return model
     parts = list_parts(path)
     if not path.exists() and not path.is_symlink():
-        near = name_nearest(path.name, (p.name for p in path.parent.glob("*.gguf")))
+        near = suggest(path.name, (p.name for p in path.parent.glob("*.gguf")))
         hint = f"; in {path.parent} {near}" if near else ""
         raise ModelNotFound(f"{path}: no such file{hint}; `llmtool models ls` shows the models")
     size = sum(part.stat().st_size for part in parts if part.exists())
@@ -110,7 +110,7 @@ def _describe_missing(reference: Reference, models: list[Model], offline: bool) 
         message += f" (there is {', '.join(m.name for m in here[:5])})"
     else:
         repos = {m.repo for m in models if m.repo}
-        if near := name_nearest(reference.repo or "", repos, cutoff=0.75):
+        if near := suggest(reference.repo or "", repos, cutoff=0.75):
             message += f" ({near})"
     without = " without --offline" if offline else ""
     return f"{message}; `llmtool models pull {reference}`{without} fetches it"
@@ -121,7 +121,7 @@ def _check_sizes(record: registry.Record, parts: tuple[Path, ...], remedy: str) 
         try:
             size = part.stat().st_size
         except OSError as exc:
-            raise ModelNotFound(f"{part}: is gone; {remedy}") from exc
+            raise ModelNotFound(f"{part}: no longer exists; {remedy}") from exc
         if size != file.size_bytes:
             raise ModelUnreadable(
                 f"{part}: has {size} bytes of {file.size_bytes}: truncated; {remedy}"

@@ -1,4 +1,4 @@
-"""Hash a file's bytes in a thread of its own, as the Hub names them."""
+"""Hash files in a thread, with the digests that the Hub uses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SAMPLES, _SAMPLE_BYTES = 64, 4096
 
 
 class Hasher:
-    """A hash in a thread of its own, chosen by the length of the expected digest."""
+    """A hash that runs in its own thread; the length of `checksum` selects the algorithm."""
 
     def __init__(self, checksum: str, size: int) -> None:
         if len(checksum) == 64:
@@ -53,10 +53,14 @@ def hash_file(
     cancelled: Callable[[], bool] = never,
     copy_to: BinaryIO | None = None,
 ) -> str:
-    """Return the digest of a file, of the kind that `checksum` is.
+    """Return the digest of a file: SHA-256, or a Git blob's SHA-1 if `checksum` is one.
 
     Args:
-        copy_to: where every block that was read is written, too.
+        on_progress: receives (done, total) bytes.
+        copy_to: receives a copy of every block.
+
+    Raises:
+        Cancelled: `cancelled` returned true.
     """
     size, done = path.stat().st_size, 0
     hasher = Hasher(checksum, size)
@@ -76,10 +80,10 @@ def hash_file(
 
 
 def fingerprint(paths: Sequence[Path]) -> str:
-    """Return a hash of samples of files: it tells models apart without reading them whole.
+    """Return a hash of samples of files, which distinguishes models without reading them whole.
 
-    Other weights differ all over a file, so that 64 blocks and the size are enough; a hash of all
-    bytes would take a second for each gigabyte.
+    Different weights differ all over a file, so 64 blocks of 4 KiB and the size are enough; hashing
+    all bytes would take a second per gigabyte.
     """
     digest = hashlib.sha256()
     for path in paths:

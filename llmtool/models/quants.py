@@ -1,8 +1,8 @@
 """Choose the model file in a listing of names: no network, no disk.
 
 A quant label is `[UD-]` and one of Q<n>_{K|0|1}[_S|_M|_L|_XL|_4_4], IQ<n>_{XXS|XS|S|M|NL},
-TQ<n>_0, MXFP4[_MOE], NVFP4, BF16, F16 (FP16), F32 (FP32) or a bare Q<n>, in any case, with `-` for
-`_`. The last label of the file's stem counts, else the last one of its folder.
+TQ<n>_0, MXFP4[_MOE], NVFP4, BF16, F16 (FP16), F32 (FP32) or a bare Q<n>, in any case, with `-` or
+`_`. The quant of a file is the last label in its stem, else the last one in its folder's name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 
 from llmtool.errors import ModelNotFound
 from llmtool.sizes import format_bytes
-from llmtool.suggest import name_nearest
+from llmtool.suggest import suggest
 
 DEFAULT_ORDER = (
     "Q4_K_M UD-Q4_K_M UD-Q4_K_XL Q4_K_XL Q4_K_L Q4_K_S IQ4_XS IQ4_NL Q4_0 Q4 MXFP4 MXFP4_MOE "
@@ -51,19 +51,19 @@ Reason = Literal[
 
 
 class ChoiceError(ModelNotFound):
-    """No file of the listing can be chosen; `reason` says why in one word."""
+    """No file of the listing can be chosen; `reason` is the cause in one word."""
 
     def __init__(self, message: str, *, reason: Reason) -> None:
         super().__init__(message)
         self.reason = reason
 
 
-class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """One model of a listing: its files in order (one, or all parts of a split) and its label."""
+class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """The files of one model in a listing, all parts of a split one in order, and its quant."""
 
     files: tuple[str, ...]
     quant: str | None
-    count: int = 1  # the parts that there should be
+    count: int = 1  # of parts, as the names say
     size_bytes: int | None = None
 
     @property
@@ -76,7 +76,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def normalize(label: str) -> str | None:
-    """Return the one spelling of a quant label, or None for what is no label.
+    """Return the canonical spelling of a quant label, or None if it is not one.
 
     Example:
         >>> normalize("ud-q4-k-xl"), normalize("fp16"), normalize("best")
@@ -97,7 +97,7 @@ def find_label(path: str) -> str | None:
     return None
 
 
-def find_models(files: Mapping[str, int | None] | Iterable[str]) -> list[Choice]:
+def find_models(files: Mapping[str, int | None] | Iterable[str]) -> list[ModelFiles]:
     """Return every model of a listing, split ones as one, in the listing's order."""
     sizes: dict[str, int | None] = (
         dict(files) if isinstance(files, Mapping) else dict.fromkeys(files)
@@ -118,7 +118,7 @@ def find_models(files: Mapping[str, int | None] | Iterable[str]) -> list[Choice]
         known = [size for name in names if (size := sizes[name]) is not None]
         if names:
             models.append(
-                Choice(
+                ModelFiles(
                     files=names,
                     quant=find_label(names[0]),
                     count=max(count, 1),
@@ -128,15 +128,14 @@ def find_models(files: Mapping[str, int | None] | Iterable[str]) -> list[Choice]
     return models
 
 
-def choose(files: Mapping[str, int | None] | Iterable[str], quant: str | None = None) -> Choice:
-    """Choose the model of a listing that has this label, or the usual one when none is asked for.
+def choose(files: Mapping[str, int | None] | Iterable[str], quant: str | None = None) -> ModelFiles:
+    """Choose the model of a listing with this quant; without one, by `DEFAULT_ORDER`.
 
     Args:
-        files: paths inside the repository, with their sizes in bytes where they are known (shown
-            in errors).
+        files: paths inside the repository, with sizes in bytes if known (shown in errors).
 
     Raises:
-        ChoiceError: none or more than one fits; the message lists what there is.
+        ChoiceError: no model matches, or more than one; the message lists the models.
     """
     names = list(files)
     models = find_models(files)
@@ -159,16 +158,16 @@ def choose(files: Mapping[str, int | None] | Iterable[str], quant: str | None = 
     raise ChoiceError("it holds no GGUF model", reason="no-gguf")
 
 
-def choose_file(files: Mapping[str, int | None] | Iterable[str], name: str) -> Choice:
-    """Choose the model that this file belongs to: by its path, or by its name if that is unique.
+def choose_file(files: Mapping[str, int | None] | Iterable[str], name: str) -> ModelFiles:
+    """Choose the model that contains this file, given by path, or by name if that is unique.
 
     Raises:
-        ChoiceError: there is no such file, it is no model, or parts of it are missing.
+        ChoiceError: the file does not exist, is not a model, or parts of it are missing.
     """
     names = list(files)
     paths = [n for n in names if n == name] or [n for n in names if n.rpartition("/")[2] == name]
     if len(paths) == 1 and _is_other(paths[0]):
-        raise ChoiceError(f"{name} is no model by its name", reason="not-a-model")
+        raise ChoiceError(f"{name} is not a model, judging by its name", reason="not-a-model")
     models = find_models(files)
     found = [m for m in models if len(paths) == 1 and paths[0] in m.files]
     if found:
@@ -178,12 +177,12 @@ def choose_file(files: Mapping[str, int | None] | Iterable[str], name: str) -> C
             f"{name} is there {len(paths)} times: {', '.join(paths)}; give the path",
             reason="pick-one",
         )
-    near = name_nearest(name, (m.file for m in models), cutoff=0.4)
+    near = suggest(name, (m.file for m in models), cutoff=0.4)
     there = near or f"there is {_list(models) or 'no GGUF model'}"
     raise ChoiceError(f"it has no file {name}; {there}", reason="no-such-file")
 
 
-def _choose_label(models: list[Choice], pieces: list[str], quant: str) -> Choice:
+def _choose_label(models: list[ModelFiles], pieces: list[str], quant: str) -> ModelFiles:
     label = normalize(quant)
     for wanted in (label, f"UD-{label}"):
         found = [m for m in models if label and m.quant == wanted]
@@ -199,7 +198,7 @@ def _choose_label(models: list[Choice], pieces: list[str], quant: str) -> Choice
     raise ChoiceError(f"it has no {quant}; there are {_list(models)}", reason="no-such-quant")
 
 
-def _only(found: list[Choice], asked: str) -> Choice:
+def _only(found: list[ModelFiles], asked: str) -> ModelFiles:
     complete = [m for m in found if m.complete]
     if not complete:
         model = found[0]
@@ -224,7 +223,7 @@ def _byte_split(name: str) -> ChoiceError:
     )
 
 
-def _list(models: list[Choice]) -> str:
+def _list(models: list[ModelFiles]) -> str:
     shown = sorted(models, key=lambda m: m.size_bytes or 0)[:_MAX_LISTED]
     texts = [
         (m.quant or m.file) + (f" ({format_bytes(m.size_bytes)})" if m.size_bytes else "")

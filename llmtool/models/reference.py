@@ -17,13 +17,13 @@ from typing import Literal
 import msgspec
 
 from llmtool.errors import ModelNotFound, UsageError
-from llmtool.suggest import name_nearest
+from llmtool.suggest import suggest
 
 STARTER = "starter"
 HUB_HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
 _REPO = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}/[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]{0,199}")
-# What the Hub makes of a URL's path, in which these revisions alone may have slashes.
+# In a URL's path the Hub accepts slashes in these revisions only.
 _SPECIAL_REVISION = re.compile(r"(refs/(?:pr/[0-9]+|convert/[A-Za-z0-9_.-]+))(?:/(.*))?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,95}")
 _MAX_ALIASES = 16
@@ -50,12 +50,12 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 def parse(text: str, aliases: Mapping[str, str] | None = None, *, endpoint: str = "") -> Reference:
     """Parse a model reference; an alias may point to another alias.
 
-    A name that is both a file and an alias is the file only if it holds a path separator or ends
-    in `.gguf`. `endpoint` is the URL of the Hub that is asked, if it is another than the usual one.
+    A name that is both a file and an alias is the file only if it contains a path separator or
+    ends in `.gguf`. `endpoint` is the URL of the Hub if it is not the default one.
 
     Raises:
-        UsageError: the text is no reference, or the aliases run in a circle.
-        ModelNotFound: a bare name that is no alias; the nearest ones are named.
+        UsageError: the text is not a reference, or the aliases form a cycle.
+        ModelNotFound: the text is an unknown name; the message suggests similar ones.
 
     Example:
         >>> parse("hf.co/Qwen/Qwen3-0.6B-GGUF:q8_0@main").repo
@@ -65,7 +65,11 @@ def parse(text: str, aliases: Mapping[str, str] | None = None, *, endpoint: str 
 
 
 def check_name(name: str) -> str:
-    """Return `name` if an alias may have it, else raise `UsageError`."""
+    """Return `name` if it is a valid name of a model.
+
+    Raises:
+        UsageError: the name is not valid.
+    """
     if not _NAME.fullmatch(name) or name == STARTER or name.endswith(".gguf"):
         raise UsageError(
             f"{name!r} cannot be a model name: letters, digits, '.', '_', '-', '+', "
@@ -79,7 +83,7 @@ def _parse(
 ) -> Reference:
     if not text.strip() or "\0" in text or "\n" in text:
         raise UsageError(
-            f"{text!r} is no model reference: give org/name, a name or a path to a .gguf file"
+            f"{text!r} is not a model reference: give org/name, a name or a path to a .gguf file"
         )
     if "://" in text:
         return _parse_url(text, endpoint)
@@ -108,13 +112,13 @@ def _parse_alias(
 ) -> Reference:
     name, chosen, revision = (text, "", "") if text in aliases else _split_suffix(text)
     if name in seen or len(seen) >= _MAX_ALIASES:
-        circle = " -> ".join([*seen, name])
-        raise UsageError(f"the alias {seen[0]!r} runs in a circle: {circle}; set it anew")
+        cycle = " -> ".join([*seen, name])
+        raise UsageError(f"the alias {seen[0]!r} refers to itself: {cycle}; set it again")
     if name not in aliases:
         if name == STARTER and not chosen and not revision:
             return Reference(kind="starter")
-        near = _told_of_file(text) or suggest(name, [*aliases, STARTER])
-        raise ModelNotFound(f"no model is called {name!r}{near}")
+        hint = _file_hint(text) or _name_hint(name, [*aliases, STARTER])
+        raise ModelNotFound(f"no model is called {name!r}{hint}")
     target = _parse(aliases[name], aliases, endpoint, (*seen, name))
     if not chosen and not revision:
         return target
@@ -127,8 +131,8 @@ def _parse_alias(
     return msgspec.structs.replace(target, **changes)
 
 
-def _told_of_file(name: str) -> str:
-    """Return what to add to "not found" where there is a file of that name; else nothing."""
+def _file_hint(name: str) -> str:
+    """Return a hint for "not found" if a file has this name, else an empty string."""
     if not os.path.isfile(name):
         return ""
     try:
@@ -136,18 +140,20 @@ def _told_of_file(name: str) -> str:
             is_gguf = file.read(4) == b"GGUF"
     except OSError:
         return ""
-    return f"; ./{name} is the file" if is_gguf else ", and the file of that name is no GGUF file"
+    return (
+        f"; ./{name} is the file" if is_gguf else ", and the file of that name is not a GGUF file"
+    )
 
 
-def suggest(name: str, names: Collection[str]) -> str:
-    """Return what to add to "not found": the nearest names, or the way to ask for any."""
-    if near := name_nearest(name, names):
+def _name_hint(name: str, names: Collection[str]) -> str:
+    """Return a hint for "not found": similar names, or the valid forms."""
+    if near := suggest(name, names):
         return f"; {near}"
     return "; give org/name, a path to a .gguf file, or a name that `llmtool models ls` shows"
 
 
 def _split_suffix(text: str) -> tuple[str, str, str]:
-    """Split `name[:chosen][@revision]`; an `@` inside a file name stays there."""
+    """Split `name[:chosen][@revision]`; an `@` inside a file name is part of it."""
     rest, at, revision = text.rpartition("@")
     if not at or revision.lower().endswith(".gguf"):
         rest, revision, at = text, "", ""
@@ -165,14 +171,14 @@ def _parse_repo(text: str, whole: str) -> Reference:
 def _hub(whole: str, repo: str, chosen: str, revision: str) -> Reference:
     repo = repo.removesuffix(".git")
     if not _REPO.fullmatch(repo) or "--" in repo or ".." in repo:
-        raise UsageError(f"{whole!r}: {repo!r} is no repository; expected org/name")
+        raise UsageError(f"{whole!r}: {repo!r} is not a repository; expected org/name")
     if revision and (not _REVISION.fullmatch(revision) or ".." in revision):
-        raise UsageError(f"{whole!r}: {revision!r} is no revision")
+        raise UsageError(f"{whole!r}: {revision!r} is not a valid revision")
     is_file = chosen.lower().endswith(".gguf")
     parts = chosen.split("/")
     is_safe = "\\" not in chosen and chosen.isprintable() and all(p.strip(".") for p in parts)
     if is_file and not is_safe:
-        raise UsageError(f"{whole!r}: {chosen!r} is no file of a repository")
+        raise UsageError(f"{whole!r}: {chosen!r} is not a valid file name")
     if not is_file and "/" in chosen:
         raise UsageError(f"{whole!r}: {chosen!r} is neither a quant label nor a .gguf file")
     return Reference(
@@ -190,7 +196,7 @@ def _parse_url(text: str, endpoint: str) -> Reference:
     try:
         url = urlsplit(text)
     except ValueError as exc:
-        raise UsageError(f"{text!r} is no URL: {exc}") from exc
+        raise UsageError(f"{text!r} is not a valid URL: {exc}") from exc
     if url.scheme == "hf":
         # hf://org/name[@rev][/file.gguf] as the Hub's own tools write it, or with :QUANT
         org, _, rest = text[len("hf://") :].partition("/")
@@ -209,7 +215,7 @@ def _parse_url(text: str, endpoint: str) -> Reference:
         path = url.path
     else:
         raise UsageError(
-            f"{text!r} is no Hub URL; fetch the file and `llmtool models import FILE` it"
+            f"{text!r} is not a URL of the Hub; fetch the file and `llmtool models import FILE` it"
         )
     parts = [unquote(part) for part in path.strip("/").split("/")]
     repo, rest_parts = "/".join(parts[:2]), parts[2:]
@@ -219,13 +225,13 @@ def _parse_url(text: str, endpoint: str) -> Reference:
     revision, file = _split_revision(rest_parts[1:])
     if kind not in ("tree", "blob", "resolve", "raw") or (file and not file.endswith(".gguf")):
         raise UsageError(
-            f"{text!r} is no page of a model; give org/name or the URL of a .gguf file"
+            f"{text!r} is not the page of a model; give org/name or the URL of a .gguf file"
         )
     return _hub(text, repo, file, revision)
 
 
 def _split_revision(parts: list[str]) -> tuple[str, str]:
-    """Split the end of a URL's path into a revision and a file, either of which may be empty."""
+    """Split the end of a URL's path into revision and file; either may be empty."""
     if match := _SPECIAL_REVISION.fullmatch("/".join(parts)):
         return match[1], match[2] or ""
     return "".join(parts[:1]), "/".join(parts[1:])

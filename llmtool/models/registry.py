@@ -38,14 +38,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Registry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole file; records are in the order in which they were made, newest last."""
+    """The whole file; the newest record is the last."""
 
     version: Literal[1] = 1
     models: tuple[Record, ...] = ()
     aliases: dict[str, str] = {}
 
     def find(self, reference: Reference) -> Record | None:
-        """Return the newest record of a Hub reference; without a quant, the one last chosen."""
+        """Return the newest record that matches a reference of the Hub."""
         for record in reversed(self.models):
             if (
                 record.source == "hub"
@@ -62,13 +62,9 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return next(found, None)
 
     def with_record(self, record: Record) -> Registry:
-        """Return a registry with this record last, in place of the one for the same model."""
-        kept = tuple(r for r in self.models if not _same(r, record))
-        return msgspec.structs.replace(self, models=(*kept, record))
-
-    def without(self, record: Record) -> Registry:
-        kept = tuple(r for r in self.models if not _same(r, record))
-        return msgspec.structs.replace(self, models=kept)
+        """Return a registry with this record last, replacing the one of the same model."""
+        others = tuple(r for r in self.models if not _same(r, record))
+        return msgspec.structs.replace(self, models=(*others, record))
 
 
 def _same(one: Record, other: Record) -> bool:
@@ -81,10 +77,10 @@ def _same(one: Record, other: Record) -> bool:
 
 
 def load(path: Path) -> Registry:
-    """Read models.json; a missing file is an empty one.
+    """Read models.json; a missing file is an empty registry.
 
     Raises:
-        UsageError: the file is not ours or damaged; it can be removed, no model is lost.
+        UsageError: the file is damaged or unreadable; it can be removed, no model is lost.
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=Registry)

@@ -26,7 +26,7 @@ from functools import lru_cache
 
 import msgspec
 
-from llmtool.errors import OutputValidationError, why_not_json
+from llmtool.errors import OutputValidationError, format_json_error
 from llmtool.prompts.schema import Assertion
 from llmtool.structured.resolve import resolve
 from llmtool.structured.schema import Schema
@@ -102,7 +102,7 @@ def _is_json(_assertion: Assertion, reply: Reply, _inputs: Mapping[str, object])
     try:
         msgspec.json.decode(reply.text.strip())
     except (msgspec.DecodeError, RecursionError) as exc:
-        return f"is not JSON: {why_not_json(exc)}"
+        return f"is not JSON: {format_json_error(exc)}"
     return None
 
 

@@ -14,7 +14,7 @@ import msgspec
 from llmtool import files
 from llmtool.errors import InputError, LlmtoolError, LockedError, OutputError, UsageError
 from llmtool.sessions.types import VERSION, Session, Turn
-from llmtool.suggest import name_nearest
+from llmtool.suggest import suggest
 
 INDEX_NAME = "sessions.db"  # what `search` keeps in the cache folder
 _SUFFIX = ".jsonl"
@@ -109,7 +109,7 @@ class Sessions:
 
     def _advise(self, name: str) -> str:
         names = self.names()
-        near = name_nearest(name, names)
+        near = suggest(name, names)
         if near:
             return f": {near}"
         return " (`llmtool sessions ls` lists them)" if names else ": there are none yet"

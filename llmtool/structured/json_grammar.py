@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
-from llmtool.errors import UsageError, why_not_json
+from llmtool.errors import UsageError, format_json_error
 
 MAX_CHARACTERS = 1 << 20
 
@@ -46,7 +46,7 @@ def to_lark(source: str, *, lenient: bool = False, lead: bool = True) -> str:
     try:
         schema = msgspec.json.decode(source)
     except msgspec.DecodeError as exc:
-        raise UsageError(f"JSON Schema: not JSON: {why_not_json(exc)}") from exc
+        raise UsageError(f"JSON Schema: not JSON: {format_json_error(exc)}") from exc
     except RecursionError as exc:
         raise UsageError("JSON Schema: nested too deeply") from exc
     if schema is True:

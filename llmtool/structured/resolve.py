@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from llmtool.errors import InputError, OutputValidationError, UsageError, why_not_json
+from llmtool.errors import InputError, OutputValidationError, UsageError, format_json_error
 from llmtool.structured.schema import Schema
 from llmtool.structured.short_form import read_short_form
 
@@ -98,7 +98,7 @@ def _from_text(text: str) -> Schema:
         return _checked(msgspec.json.decode(bare, type=dict[str, Any]))
     except (msgspec.DecodeError, RecursionError) as exc:
         if bare[1:].lstrip()[:1] in ('"', "}", ""):
-            raise UsageError(f"JSON Schema: not JSON: {why_not_json(exc)}") from exc
+            raise UsageError(f"JSON Schema: not JSON: {format_json_error(exc)}") from exc
     return Schema(read_short_form(bare))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from llmtool.errors import OutputValidationError, UsageError, why_not_json
+from llmtool.errors import OutputValidationError, UsageError, format_json_error
 from llmtool.structured.constraint import Constraint
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ class Schema:
             value = msgspec.json.decode(text.strip())
         except (msgspec.DecodeError, RecursionError) as exc:
             cut = " (it may have been cut: --max-tokens)" if "truncated" in str(exc) else ""
-            raise OutputValidationError(f"the reply is not JSON: {why_not_json(exc)}{cut}") from exc
+            raise OutputValidationError(
+                f"the reply is not JSON: {format_json_error(exc)}{cut}"
+            ) from exc
         errors = list(_first(self._validator.iter_errors(value)))
         if errors:
             raise OutputValidationError(f"the reply breaks its schema: {_told(errors)}")

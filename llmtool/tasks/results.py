@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from llmtool.engine.types import FinishReason, TokenLogprob, Usage
+
+NO_USAGE = Usage(prompt_tokens=0, cached_tokens=0, completion_tokens=0)
+
+
+def total_usage(usages: Iterable[Usage]) -> Usage:
+    """Return the sum of token counts."""
+    prompt = cached = completion = 0
+    for usage in usages:
+        prompt += usage.prompt_tokens
+        cached += usage.cached_tokens
+        completion += usage.completion_tokens
+    return Usage(prompt_tokens=prompt, cached_tokens=cached, completion_tokens=completion)
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,8 +180,8 @@ class Summary(Result, frozen=True, kw_only=True):
         return {"summary": self.text, "chunks": len(self.chunks)}
 
 
-class KeptPassage(msgspec.Struct, frozen=True, kw_only=True):
-    """A passage, or some of one, that stayed in its language: the line it begins in, and why."""
+class KeptSegment(msgspec.Struct, frozen=True, kw_only=True):
+    """A segment of a document, or a part of one, that was not translated: its line, and why."""
 
     line: int
     reason: str
@@ -187,7 +200,7 @@ class Translation(Result, frozen=True, kw_only=True):
     source: str | None
     to: str
     format: str
-    kept: tuple[KeptPassage, ...]
+    kept: tuple[KeptSegment, ...]
     n_segments: int
     n_retried: int
     model: str

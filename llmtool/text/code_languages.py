@@ -122,10 +122,10 @@ def find_language(name: str) -> CodeLanguage:
     found = known_language(name)
     if found is not None:
         return found
-    from llmtool.suggest import name_nearest
+    from llmtool.suggest import suggest
 
     known = ", ".join(language.value for language in CodeLanguage)
-    hint = name_nearest(name.strip(), NAMES) or f"there are {known}"
+    hint = suggest(name.strip(), NAMES) or f"there are {known}"
     raise UsageError(f"unknown language {name!r}: {hint}")
 
 

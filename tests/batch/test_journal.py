@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtool.batch.journal import Journal, key_of
+from llmtool.batch.journal import Journal, record_key
 from llmtool.batch.writers import CsvRows, JsonLines, TextLines, rename
 from llmtool.errors import LockedError, OutputError, UsageError
 
@@ -107,7 +107,7 @@ def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
 
 
 def test_keys_tell_records_and_settings_apart() -> None:
-    keys = {key_of(identity, digest) for identity in (b"a", b"b") for digest in (b"1", b"2")}
+    keys = {record_key(identity, digest) for identity in (b"a", b"b") for digest in (b"1", b"2")}
     assert len(keys) == 4
 
 

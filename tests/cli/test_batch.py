@@ -23,6 +23,8 @@ from command import LLMTOOL, error_line, linux, read_exactly
 from llmtool.cli import batch as batches
 from llmtool.cli.options import groups as g
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import ContextOverflow, RecordsFailed, UsageError
@@ -66,14 +68,14 @@ def run(
     **batch: Any,
 ) -> int:
     """Run a batch of `gen` in this process and return how many records failed."""
-    view = g.ShowGroup(output=str(out))
+    console, view = Console(Interrupts()), g.ShowGroup(output=str(out))
     prompt = batch.pop("prompt", "Say")
     group = g.BatchGroup(each=o.EachMode(each), **batch)
-    reader = batches.open_reader(group, g.SourceGroup(file=[str(source)]), view)
+    reader = batches.open_reader(console, group, g.SourceGroup(file=[str(source)]), view)
     prepared = box.prepare({"seed": seed, "max_tokens": 50, "template": str(template)})
     binding = Binding(template=prepared.template, field=group.field, prompt=prompt)
     try:
-        batches.run(box, prepared, binding, reader, batch=group, view=view, seed=seed)
+        batches.run(console, box, prepared, binding, reader, batch=group, view=view, seed=seed)
     except RecordsFailed as exc:
         return int(str(exc).split()[0])
     return 0

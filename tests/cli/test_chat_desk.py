@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from llmtool.cli.commands.chat import actions as desk
+from llmtool.cli.terminal.console import Console
 from llmtool.errors import UsageError
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="programs without an ending")
@@ -36,36 +37,36 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("places", HERE, ids=["dot", "empty", "empty and dot", "dot first"])
 def test_no_program_of_the_current_folder_is_run(
-    programs: Path, monkeypatch: pytest.MonkeyPatch, places: str
+    programs: Path, monkeypatch: pytest.MonkeyPatch, console: Console, places: str
 ) -> None:
     monkeypatch.setenv("PATH", places)
     with pytest.raises(UsageError, match="no clipboard"):
-        desk.copy("a secret")
+        desk.copy(console, "a secret")
     with pytest.raises(UsageError, match="set EDITOR"):
-        desk.edit("a text")
+        desk.edit(console, "a text")
     monkeypatch.setenv("EDITOR", "ed2 --wait")
     with pytest.raises(UsageError, match="ed2: cannot be run"):
-        desk.edit("a text")
+        desk.edit(console, "a text")
     assert not (programs / "ran.txt").exists()
 
 
 @pytest.mark.parametrize("variable", ["VISUAL", "EDITOR"])
 def test_an_editor_with_an_open_quote_is_told(
-    programs: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+    programs: Path, monkeypatch: pytest.MonkeyPatch, console: Console, variable: str
 ) -> None:
     monkeypatch.setenv(variable, "ed2 'a")
     with pytest.raises(UsageError, match=f"{variable}: cannot be read as words: No closing quot"):
-        desk.edit("a text")
+        desk.edit(console, "a text")
 
 
 def test_a_program_of_a_place_that_is_named_in_full_is_run(
-    programs: Path, monkeypatch: pytest.MonkeyPatch
+    programs: Path, monkeypatch: pytest.MonkeyPatch, console: Console
 ) -> None:
     monkeypatch.setenv("PATH", f".{os.pathsep}{programs}")
     (programs / "pbcopy").write_text("#!/bin/sh\nexit 1\n")  # then the next one is asked
-    assert desk.copy("a word") == "copied 6 characters"
+    assert desk.copy(console, "a word") == "copied 6 characters"
     assert (programs / "ran.txt").read_text() == "a word"
     for editor in (None, "ed2", f"'{programs}/ed2'", "./ed2"):
         if editor is not None:
             monkeypatch.setenv("EDITOR", editor)
-        assert desk.edit("a text") == "new"
+        assert desk.edit(console, "a text") == "new"

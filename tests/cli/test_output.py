@@ -1,4 +1,4 @@
-"""What a terminal is shown."""
+"""Text and results on a terminal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmtool.cli.terminal import console
+from llmtool.cli.terminal.interrupts import Interrupts
+from llmtool.cli.terminal.text import escape_control_chars
 
 
 @pytest.mark.parametrize(
@@ -24,27 +26,26 @@ from llmtool.cli.terminal import console
     ],
     ids=["plain", "colour", "title", "c1", "bidi", "delete", "wide"],
 )
-def test_steering_characters_are_shown_and_not_obeyed(text: str, shown: str) -> None:
-    assert console.show_controls(text) == shown
+def test_control_characters_become_visible(text: str, shown: str) -> None:
+    assert escape_control_chars(text) == shown
 
 
-def test_a_line_end_that_is_split_over_two_pieces_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crlf_split_over_two_writes_is_one_line_end(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[bytes] = []
-    monkeypatch.setattr(console, "is_terminal", lambda fd: True)
-    result = console.Result()
-    monkeypatch.setattr(result, "_write_bytes", written.append)
+    stdout = console.Stdout(console.StatusLine(), Interrupts(), is_terminal=True)
+    monkeypatch.setattr(stdout, "_write_bytes", written.append)
     for piece in ("a\r", "\nb\r", "c\r"):
-        result.write(piece)
-    result.end_line()
+        stdout.write(piece)
+    stdout.end_line()
     assert b"".join(written).decode() == "a\nb\u240dc\u240d\n"
 
 
 def check_shown(text: str) -> None:
-    shown = console.show_controls(text)
+    shown = escape_control_chars(text)
     left = {char for char in shown if unicodedata.category(char) == "Cc"}
     assert left <= {"\n", "\t"}
     assert not any(unicodedata.bidirectional(char) in BIDI for char in shown)
-    assert console.show_controls(shown) == shown
+    assert escape_control_chars(shown) == shown
 
 
 BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from llmtool.cli.terminal.progress import how_far
+from llmtool.cli.terminal.progress import describe_progress
 
 CASES = {
-    "at once": (how_far(3, 90, seconds=0.000005), "3 records"),
-    "soon": (how_far(300, 900, seconds=0.5, n_failed=2), "300 records, 2 failed"),
-    "none yet": (how_far(0, 9, seconds=4), "0 records"),
-    "after a second": (how_far(1, 3, seconds=1), "1 record, 1.0/s, 0:02 left"),
-    "no end known": (how_far(1200, None, seconds=10), "1,200 records, 120.0/s"),
+    "at once": (describe_progress(3, 90, seconds=0.000005), "3 records"),
+    "soon": (describe_progress(300, 900, seconds=0.5, n_failed=2), "300 records, 2 failed"),
+    "none yet": (describe_progress(0, 9, seconds=4), "0 records"),
+    "after a second": (describe_progress(1, 3, seconds=1), "1 record, 1.0/s, 0:02 left"),
+    "no end known": (describe_progress(1200, None, seconds=10), "1,200 records, 120.0/s"),
     "gone on": (
-        how_far(10, 80, seconds=2, n_before=40, n_failed=1),
+        describe_progress(10, 80, seconds=2, n_before=40, n_failed=1),
         "50 records, 5.0/s, 1 failed, 0:06 left",
     ),
-    "more than expected": (how_far(20, 10, seconds=2), "20 records, 10.0/s, 0:00 left"),
+    "more than expected": (describe_progress(20, 10, seconds=2), "20 records, 10.0/s, 0:00 left"),
 }
 
 

@@ -15,7 +15,8 @@ from llmtool.cli import bootstrap
 from llmtool.cli.app import load_command
 from llmtool.cli.commands.prompts import render as show
 from llmtool.cli.options.groups import EngineGroup
-from llmtool.cli.terminal import console
+from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import LlmtoolError
 from llmtool.evals import Miss, Outcome
@@ -77,7 +78,7 @@ def run(
     file.write_bytes(b"GGUF")
 
     def open_toolbox(
-        folders: Any, settings: Any, group: EngineGroup, *writes: str | None
+        console: Any, folders: Any, settings: Any, group: EngineGroup, *writes: str | None
     ) -> Toolbox:
         name = group.model or "scripted"
         box = Scripted(name, engine=engine, folders=folders, settings=settings)
@@ -90,14 +91,15 @@ def run(
         capfd.readouterr()
         code, error = 0, ""
         try:
-            load_command("prompts").main(["test", *map(str, args)], standalone_mode=False)
+            load_command("prompts").main(
+                ["test", *map(str, args)], standalone_mode=False, obj=Console(Interrupts())
+            )
         except LlmtoolError as exc:
             code, error = int(exc.exit_code), f"llmtool: {exc}\n"
         out, err = capfd.readouterr()
         return Done(code, out, err + error)
 
-    yield run
-    console.configure()
+    return run
 
 
 Run = Callable[..., Done]
@@ -243,12 +245,13 @@ def outcome(status: Any, name: str, **more: Any) -> Outcome:
 def test_a_terminal_gets_a_table_and_obeys_no_reply(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(console, "is_terminal", lambda fd: fd == console.STDOUT)
-    monkeypatch.setattr(console.stdout, "is_terminal", True)
+    console = Console(Interrupts())
+    console.stdout.is_terminal = True
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
     miss = Miss(case="bye", got="\x1b[2Jtwo\nlines", reason="does not contain 'hello'")
     show.live(
+        console,
         [
             outcome("passed", "hello", metrics={"accuracy": 0.875}),
             outcome("failed", "bye", reason=miss.reason, misses=(miss,), n_failed=1),

@@ -19,7 +19,9 @@ import pytest
 from command import INFINITE, LLMTOOL, linux, read_exactly, wait_until_mapped
 from terminal.screen import Terminal
 
-from llmtool.cli.terminal import console, output_file, signals
+from llmtool.cli.terminal import signals
+from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.interrupts import Interrupts
 
 Process = subprocess.Popen[bytes]
 LONG = ("--max-tokens", "60000", "--ctx-size", "65536", "--threads")
@@ -87,20 +89,22 @@ def test_on_a_terminal_it_is_told_in_a_line_of_its_own(env: dict[str, str], mode
     assert last.startswith(told.encode()), last
 
 
-@pytest.mark.parametrize(
-    ("where", "name"), [(output_file, "discard_all"), (console, "error")], ids=["discard", "tell"]
-)
-def test_the_process_ends_even_if_it_cannot_be_told(
-    monkeypatch: pytest.MonkeyPatch, where: Any, name: str
+@pytest.mark.parametrize("name", ["run_cleanups", "error"])
+def test_the_process_ends_even_if_the_fault_cannot_be_reported(
+    monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     def fail(*_: object) -> None:
         raise MemoryError
 
     codes: list[int] = []
-    monkeypatch.setattr(where, name, fail)
+    handlers: list[Callable[[], object]] = []
+    console = Console(Interrupts())
+    monkeypatch.setattr(console, name, fail)
     monkeypatch.setattr(os, "_exit", codes.append)
+    monkeypatch.setattr(signals, "end_faults_with", handlers.append)
+    signals.report_faults(console, "model.gguf")
     with pytest.raises(MemoryError):
-        signals._end_by_fault()
+        handlers[0]()
     assert codes == [11]
 
 

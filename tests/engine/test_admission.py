@@ -59,7 +59,7 @@ def test_a_letter_is_a_token(engine: LocalEngine) -> None:
     [(0, [2, 3, 1]), (1, [1, 2, 3]), (20, [1, 2, 3])],
     ids=["fits", "a cell is missing", "it would take the cells of what runs"],
 )
-def test_a_longer_beginning_is_shared_where_it_fits_beside_what_runs(
+def test_a_longer_prefix_is_shared_if_it_fits_with_the_running_requests(
     n_missing: int, order: list[int], n_shared: int, engine: LocalEngine
 ) -> None:
     first = ask(1, "q" * n_shared + "z" * 10, 200)
@@ -68,7 +68,7 @@ def test_a_longer_beginning_is_shared_where_it_fits_beside_what_runs(
     assert serve(engine, [first, *others]) == order
 
 
-def test_another_beginning_is_shared_when_those_that_hold_the_old_one_have_ended(
+def test_another_prefix_is_shared_once_the_users_of_the_old_one_end(
     engine: LocalEngine,
 ) -> None:
     def source() -> Iterator[Request | None]:
@@ -81,7 +81,7 @@ def test_another_beginning_is_shared_when_those_that_hold_the_old_one_have_ended
     assert serve(engine, source()) == [2, 1, 3, 4]
 
 
-def test_a_prompt_that_others_begin_with_is_answered_beside_them(engine: LocalEngine) -> None:
+def test_a_prompt_that_is_a_prefix_of_others_runs_with_them(engine: LocalEngine) -> None:
     def source() -> Iterator[Request | None]:
         yield ask(1, "q" * 100 + "z", 200)
         yield ask(2, "q" * 100 + "k", 1)
@@ -105,7 +105,7 @@ SHORT = tuple(f"{a}{b}" for a in "ab" for b in "cdefghijk")
 
 
 @pytest.mark.parametrize("candidates", [(LONG,), (*SHORT, LONG)], ids=["together", "in turns"])
-def test_candidates_have_their_cells_to_themselves(
+def test_candidates_reserve_their_own_cells(
     candidates: tuple[str, ...], engine: LocalEngine
 ) -> None:
     prompt = Prompt(text="z" * 50)
@@ -113,7 +113,7 @@ def test_candidates_have_their_cells_to_themselves(
     assert serve(engine, [scored, ask(2, "w" * 180, 10), ask(3, "k" * 150, 10)]) == [1, 2, 3]
 
 
-def test_a_prompt_waits_where_candidates_take_all_rows_of_a_batch(engine: LocalEngine) -> None:
+def test_a_prompt_waits_while_candidates_use_all_rows_of_a_batch(engine: LocalEngine) -> None:
     def source() -> Iterator[ScoreRequest | None]:
         yield ScoreRequest(id=1, prompt=Prompt(text="z" * 10), candidates=(LONG,))
         yield from [None] * 2

@@ -10,7 +10,7 @@ import pytest
 
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.engine import LocalEngine
-from llmtool.engine.llama.tokenizer import rejoin
+from llmtool.engine.llama.tokenizer import reuse_cached_tokens
 from llmtool.engine.types import (
     Cancellation,
     Failed,
@@ -60,11 +60,11 @@ class Talk:
     @property
     def held(self) -> tuple[int, ...]:
         sequences = self.engine.contexts.sequences
-        return () if sequences is None else sequences.spoken
+        return () if sequences is None else sequences.token_history
 
     def ids(self, text: str) -> tuple[int, ...]:
         ids = self.engine.tokenize(self.prompt(text)).token_ids
-        return rejoin(ids, self.held, self.engine.model.weights)
+        return reuse_cached_tokens(ids, self.held, self.engine.model.weights)
 
     def n_tokens(self, text: str) -> int:
         return len(self.ids(text))
@@ -113,23 +113,21 @@ def test_each_turn_computes_only_what_is_new(start: Callable[..., Talk], kind: s
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_says_what_it_would_say_to_the_whole_conversation(
+def test_a_turn_gets_the_reply_that_the_whole_conversation_would_get(
     start: Callable[..., Talk], kind: str
 ) -> None:
     going_on, anew = start(kind), start(kind)
     for text in ("hello there", "how are you", "the quick brown fox"):
         anew.messages = list(going_on.messages)
         if anew.engine.contexts.sequences is not None:
-            anew.engine.contexts.sequences.clear()
+            anew.engine.contexts.sequences.reset()
         assert going_on.say(text)[0] == anew.say(text)[0]
         # Their own words are nobody's spelling; these are tokens whoever writes them.
         going_on.messages[-1] = Message("assistant", "hello, a lazy dog")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_turn_that_is_asked_again_computes_no_prompt(
-    start: Callable[..., Talk], kind: str
-) -> None:
+def test_a_repeated_turn_computes_no_prompt(start: Callable[..., Talk], kind: str) -> None:
     talk = start(kind)
     talk.say("hello there")
     first = talk.say("how are you")[0]
@@ -140,7 +138,7 @@ def test_a_turn_that_is_asked_again_computes_no_prompt(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_turn_that_was_taken_back_leaves_what_was_before(
+def test_an_undone_turn_leaves_the_earlier_ones_cached(
     start: Callable[..., Talk], kind: str
 ) -> None:
     talk = start(kind)
@@ -153,7 +151,9 @@ def test_a_turn_that_was_taken_back_leaves_what_was_before(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_goes_on_in_a_larger_memory(start: Callable[..., Talk], kind: str) -> None:
+def test_a_conversation_continues_in_a_larger_context(
+    start: Callable[..., Talk], kind: str
+) -> None:
     talk = start(kind)
     sizes, n_went_on = set(), 0
     for i in range(14):
@@ -170,7 +170,7 @@ def test_it_goes_on_in_a_larger_memory(start: Callable[..., Talk], kind: str) ->
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_reply_that_was_stopped_spoils_nothing(start: Callable[..., Talk], kind: str) -> None:
+def test_a_stopped_reply_leaves_the_cache_valid(start: Callable[..., Talk], kind: str) -> None:
     cancellation = Cancellation()
     talk, other = start(kind, cancellation=cancellation), start(kind)
     for each in (talk, other):
@@ -189,7 +189,7 @@ def test_a_reply_that_was_stopped_spoils_nothing(start: Callable[..., Talk], kin
         assert n_computed <= N_REPLY
 
 
-def test_an_aborted_prompt_leaves_the_turns_before(
+def test_an_aborted_prompt_leaves_the_earlier_turns_cached(
     start: Callable[..., Talk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cancellation = Cancellation()
@@ -211,7 +211,7 @@ def test_an_aborted_prompt_leaves_the_turns_before(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_conversation_comes_back_from_disk(
+def test_a_conversation_is_restored_from_disk(
     start: Callable[..., Talk], kind: str, tmp_path: Path
 ) -> None:
     talk = start(kind, prefix_folder=tmp_path)

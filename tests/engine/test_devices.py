@@ -27,14 +27,14 @@ def gpu(free_bytes: int) -> Device:
     ],
     ids=["no-gpu", "all"],
 )
-def test_whole_models_and_missing_cards_need_no_header(
+def test_the_header_is_not_read_without_a_gpu_or_if_all_layers_fit(
     size: int, free: int | None, layers: int
 ) -> None:
     found = [] if free is None else [gpu(free)]
     assert fit_layers(Path("is-not-read.gguf"), size, found) == layers
 
 
-def test_a_part_of_the_layers_goes_where_the_rest_does_not_fit(
+def test_some_layers_go_on_the_gpu_if_not_all_fit(
     tiny_model: Callable[..., Path],
 ) -> None:
     path = tiny_model("plain", n_layer=4)
@@ -48,7 +48,7 @@ def test_a_part_of_the_layers_goes_where_the_rest_does_not_fit(
     assert fit_layers(path, size, [gpu(int(GB + per_layer * 4 + 1000))]) == 4
 
 
-def test_this_machine_has_a_processor_that_llama_cpp_can_use() -> None:
+def test_llama_cpp_finds_the_cpu_of_this_machine() -> None:
     found = devices.devices()
     assert any(device.kind == "cpu" and device.total_bytes > 0 for device in found)
     features = devices.build_features()

@@ -12,7 +12,9 @@ from llmtool.engine.llama.interrupts import SignalWatch
 from llmtool.engine.types import Cancellation
 
 
-def test_without_a_thread_a_signal_acts_after_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_thread_a_signal_is_handled_after_the_block(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def start(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 

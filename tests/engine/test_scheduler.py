@@ -58,8 +58,8 @@ def assert_nothing_is_left(engine: LocalEngine) -> None:
     if sequences is None:  # all requests failed before any was started
         return
     context = sequences.context
-    assert sequences.n_free == context.n_ctx
-    assert sequences.n_idle == context.n_seq - 1
+    assert sequences.n_free_cells == context.n_ctx
+    assert sequences.n_free == context.n_seq - 1
     assert [context.length(seq) for seq in range(context.n_seq)] == [0] * context.n_seq
 
 
@@ -165,7 +165,7 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 @settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
 @given(plan=st.lists(cases(), min_size=1, max_size=12), n_parallel=st.sampled_from([1, 2, 5, 16]))
-def test_every_request_gets_exactly_its_own(
+def test_every_request_gets_exactly_its_own_reply(
     engines: Callable[..., LocalEngine], plan: list[Case], n_parallel: int
 ) -> None:
     check_a_stream(engines("recurrent", n_parallel), engines("recurrent", 1), plan)
@@ -174,14 +174,14 @@ def test_every_request_gets_exactly_its_own(
 @pytest.mark.long
 @settings(max_examples=1500, deadline=None, suppress_health_check=SLOW)
 @given(plan=st.lists(cases(), min_size=1, max_size=40), n_parallel=st.sampled_from([1, 2, 5, 16]))
-def test_every_request_gets_exactly_its_own_for_long(
+def test_every_request_gets_exactly_its_own_reply_long(
     engines: Callable[..., LocalEngine], plan: list[Case], n_parallel: int
 ) -> None:
     check_a_stream(engines("recurrent", n_parallel), engines("recurrent", 1), plan)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_company_changes_nothing_where_the_batch_size_is_the_same(
+def test_other_requests_change_nothing_at_the_same_batch_size(
     kind: str, engines: Callable[..., LocalEngine]
 ) -> None:
     # As long as each other, and too short to share a beginning.
@@ -205,7 +205,7 @@ def test_company_changes_nothing_where_the_batch_size_is_the_same(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_more_choices_than_sequences_are_made_in_turn(
+def test_more_choices_than_sequences_run_in_turn(
     kind: str, engines: Callable[..., LocalEngine]
 ) -> None:
     sampling = {"temperature": 1.5, "max_tokens": 8}
@@ -218,7 +218,7 @@ def test_more_choices_than_sequences_are_made_in_turn(
     assert_nothing_is_left(engines(kind, 1))
 
 
-def test_requests_are_read_no_further_than_they_can_run(
+def test_no_more_requests_are_read_than_can_run(
     engines: Callable[..., LocalEngine],
 ) -> None:
     read, ended, ahead = 0, 0, []
@@ -237,7 +237,7 @@ def test_requests_are_read_no_further_than_they_can_run(
     assert max(ahead) <= 2 * 4
 
 
-def test_a_source_that_has_nothing_yet_holds_nobody_up(
+def test_an_idle_source_does_not_block_running_requests(
     engines: Callable[..., LocalEngine],
 ) -> None:
     ended: list[int] = []
@@ -260,7 +260,7 @@ def test_a_sequence_that_ends_is_replaced_at_once(engines: Callable[..., LocalEn
     assert order == [1, 2, 3, 4, 5, 0]
 
 
-def test_what_requests_begin_with_alike_is_computed_once(
+def test_the_common_prefix_of_requests_is_computed_once(
     engines: Callable[..., LocalEngine],
 ) -> None:
     preface = "the quick brown fox jumps over a lazy dog " * 6
@@ -273,7 +273,7 @@ def test_what_requests_begin_with_alike_is_computed_once(
     assert_nothing_is_left(engines("plain", 4))
 
 
-def test_choices_and_scores_can_be_asked_for_of_one_engine(
+def test_one_engine_generates_and_scores(
     engines: Callable[..., LocalEngine],
 ) -> None:
     engine = engines("hybrid", 4)
@@ -283,7 +283,7 @@ def test_choices_and_scores_can_be_asked_for_of_one_engine(
     assert answers(engine, [say("hello", temperature=0, max_tokens=5)]) == before
 
 
-def test_a_stream_that_is_left_leaves_nothing(engines: Callable[..., LocalEngine]) -> None:
+def test_an_abandoned_stream_releases_everything(engines: Callable[..., LocalEngine]) -> None:
     engine = engines("plain", 4)
     events = engine.stream([say(word, i, n=2, max_tokens=30) for i, word in enumerate(WORDS)])
     for _ in range(9):
@@ -292,7 +292,7 @@ def test_a_stream_that_is_left_leaves_nothing(engines: Callable[..., LocalEngine
     assert_nothing_is_left(engine)
 
 
-def test_a_request_that_is_cancelled_while_it_waits_never_starts(
+def test_a_request_cancelled_while_waiting_never_starts(
     engines: Callable[..., LocalEngine],
 ) -> None:
     cancellation = Cancellation()
@@ -350,7 +350,7 @@ def test_a_constraint_that_fails_midway_fails_alone(
     engine.close()
 
 
-def test_choices_under_a_constraint_are_those_of_single_runs(
+def test_constrained_choices_equal_single_runs(
     engines: Callable[..., LocalEngine],
 ) -> None:
     constraint = Constraint("regex", "[a-c]{2}[x-z]{2}")
@@ -395,7 +395,7 @@ def count_decodes(engine: LocalEngine, requests: list[Request]) -> int:
     return n
 
 
-def test_nothing_is_computed_for_a_request_that_was_cancelled_before(tiny: Path) -> None:
+def test_a_request_cancelled_before_it_starts_computes_nothing(tiny: Path) -> None:
     cancellation = Cancellation()
     cancellation.cancel()
     first = say("hello " * 300, 1, max_tokens=5, temperature=0)
@@ -405,7 +405,7 @@ def test_nothing_is_computed_for_a_request_that_was_cancelled_before(tiny: Path)
     engine.close()
 
 
-def test_a_prompt_that_is_cancelled_is_computed_no_further(tiny: Path) -> None:
+def test_a_cancelled_prompt_is_computed_no_further(tiny: Path) -> None:
     cancellation = Cancellation()
     engine = LocalEngine(tiny, n_threads=1)
     long = msgspec.structs.replace(say("fox " * 600, 1, max_tokens=5), cancellation=cancellation)
@@ -435,7 +435,7 @@ def test_a_prompt_that_is_cancelled_is_computed_no_further(tiny: Path) -> None:
     ],
     ids=["empty", "surrogate", "surrogate in chat", "surrogate in a constraint", "candidate"],
 )
-def test_texts_that_are_none_fail_alone(bad: Any, tiny_base: Path, tiny: Path) -> None:
+def test_invalid_texts_fail_alone(bad: Any, tiny_base: Path, tiny: Path) -> None:
     engine = LocalEngine(tiny_base if bad.prompt.text == "" else tiny, n_threads=1)
     good = say("hello", 1, max_tokens=3)
     events = list(engine._begin([good, bad, msgspec.structs.replace(good, id=3)]))
@@ -446,7 +446,7 @@ def test_texts_that_are_none_fail_alone(bad: Any, tiny_base: Path, tiny: Path) -
     engine.close()
 
 
-def test_like_streams_share_a_context(tiny: Path) -> None:
+def test_similar_streams_share_a_context(tiny: Path) -> None:
     engine = LocalEngine(tiny, n_threads=1)
     kept = set()
     for i in range(6):
@@ -457,7 +457,7 @@ def test_like_streams_share_a_context(tiny: Path) -> None:
     engine.close()
 
 
-def test_where_cells_are_few_choices_and_prefixes_wait_for_them(
+def test_choices_and_prefixes_wait_for_free_cells(
     tiny_model: Callable[..., Path],
 ) -> None:
     # One context of 512 cells for all: a short limit of positions keeps it from growing.
@@ -476,7 +476,7 @@ def test_where_cells_are_few_choices_and_prefixes_wait_for_them(
     engine.close()
 
 
-def test_a_failure_among_the_requests_comes_back_at_once(tiny: Path) -> None:
+def test_a_failed_request_in_the_source_is_yielded_at_once(tiny: Path) -> None:
     engine = LocalEngine(tiny, n_threads=1)
     broken = Failed(7, UsageError("broken before it came here"))
 

@@ -12,7 +12,7 @@ from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.logprobs import LogSoftmax
 from llmtool.engine.llama.model import LlamaModel
-from llmtool.engine.llama.scoring_job import MAX_BRANCHES, Scoring, make_tree
+from llmtool.engine.llama.scoring_job import MAX_BRANCHES, ScoringJob, make_tree
 from llmtool.engine.types import (
     Cancellation,
     Failed,
@@ -78,7 +78,7 @@ def score(engine: LocalEngine, *candidates: str, prompt: str = PROMPT, end: bool
 
 
 @pytest.mark.parametrize("label", LABELS)
-def test_scores_are_those_of_full_logits(engine: LocalEngine, label: str) -> None:
+def test_scores_equal_those_of_full_logits(engine: LocalEngine, label: str) -> None:
     prompt = engine.tokenize(Prompt(text=PROMPT)).token_ids
     tail = engine.model.tokenize_continuation(label)
     rows = full_rows(engine.model.weights, prompt, tail)
@@ -88,14 +88,14 @@ def test_scores_are_those_of_full_logits(engine: LocalEngine, label: str) -> Non
     assert found == pytest.approx(expected, abs=1e-4)
 
 
-def test_candidates_together_score_as_they_do_alone(engine: LocalEngine) -> None:
+def test_candidates_together_have_the_scores_they_have_alone(engine: LocalEngine) -> None:
     together = score(engine, *LABELS, end=True)
     alone = [score(engine, label, end=True).totals[0] for label in LABELS]
     # Batches of other sizes, so that attention adds up in another order.
     assert together.totals == pytest.approx(alone, abs=0.02)
 
 
-def test_more_candidates_than_sequences_take_turns(engine: LocalEngine) -> None:
+def test_more_candidates_than_sequences_run_in_turn(engine: LocalEngine) -> None:
     many = [f" {a} {b}{c}" for a in "abcdef" for b in "klmnop" for c in ("", " x", " y")]
     ids = [engine.model.tokenize_continuation(text) for text in many]
     assert make_tree(ids, end=True).n_branches > 3 * MAX_BRANCHES
@@ -105,10 +105,10 @@ def test_more_candidates_than_sequences_take_turns(engine: LocalEngine) -> None:
         assert len(found) == len(alone) == len(tokens) + 1
         assert found == pytest.approx(alone, abs=0.02)
     sequences = engine.contexts.sequences
-    assert sequences is not None and sequences.n_free == sequences.context.n_ctx
+    assert sequences is not None and sequences.n_free_cells == sequences.context.n_ctx
 
 
-def test_texts_together_score_as_they_do_alone(engine: LocalEngine) -> None:
+def test_texts_together_have_the_scores_they_have_alone(engine: LocalEngine) -> None:
     texts = [f"{PROMPT} {word}" for word in ("dog", "fox", "hello there how are you", "a", "over")]
     requests = [
         ScoreRequest(id=i, prompt=Prompt(text=text), candidates=LABELS)
@@ -120,7 +120,7 @@ def test_texts_together_score_as_they_do_alone(engine: LocalEngine) -> None:
         assert together[i].totals == pytest.approx(alone.totals, abs=0.02)
 
 
-def test_the_usage_of_scores_counts_all_candidates_and_what_was_there(
+def test_the_usage_of_scores_counts_candidates_and_cached_tokens(
     engine: LocalEngine,
 ) -> None:
     prompt = Prompt(text="q" * 80, probe_text="q" * 79 + "k")
@@ -136,7 +136,7 @@ def test_the_usage_of_scores_counts_all_candidates_and_what_was_there(
         )  # fmt: skip
 
 
-def test_candidates_sum_to_what_is_left_for_others(engine: LocalEngine) -> None:
+def test_probabilities_of_all_candidates_sum_to_one(engine: LocalEngine) -> None:
     # All continuations by one token are everything there is.
     prompt = engine.tokenize(Prompt(text=PROMPT)).token_ids
     (row,) = full_rows(engine.model.weights, prompt, [])
@@ -152,7 +152,7 @@ def test_a_candidate_may_be_as_long_as_the_context(tiny: Path) -> None:
     engine.close()
 
 
-def test_a_request_to_score_fails_alone(tiny: Path) -> None:
+def test_a_failing_score_request_fails_alone(tiny: Path) -> None:
     engine = LocalEngine(tiny, n_threads=1)
     requests = [
         ScoreRequest(id=1, prompt=Prompt(text=PROMPT), candidates=(" a", "")),
@@ -166,7 +166,7 @@ def test_a_request_to_score_fails_alone(tiny: Path) -> None:
     engine.close()
 
 
-def test_a_continuation_of_sentencepiece_has_no_space_of_its_own(tiny_spm: Path) -> None:
+def test_a_sentencepiece_continuation_gets_no_extra_space(tiny_spm: Path) -> None:
     engine = LocalEngine(tiny_spm, n_threads=1)
     whole = engine.model.weights.tokenize(b"hello there", add_special=False, parse_special=False)
     head = engine.model.weights.tokenize(b"hello", add_special=False, parse_special=False)
@@ -174,7 +174,7 @@ def test_a_continuation_of_sentencepiece_has_no_space_of_its_own(tiny_spm: Path)
     engine.close()
 
 
-def test_the_tree_shares_what_candidates_begin_with() -> None:
+def test_the_tree_shares_common_prefixes() -> None:
     # 1 2 3, 1 2 4 and 5: the tokens 1 and 2 are computed once, the leaves not at all.
     tree = make_tree([(1, 2, 3), (1, 2, 4), (5,)], end=False)
     assert (tree.n_tokens, tree.n_branches) == (2, 1)
@@ -185,14 +185,14 @@ def test_the_tree_shares_what_candidates_begin_with() -> None:
 @pytest.mark.parametrize(
     ("end", "n_seq"), [(False, 1), (True, MAX_BRANCHES + 1)], ids=["alone", "with their ends"]
 )
-def test_labels_of_one_token_take_turns_where_their_ends_are_scored(
+def test_single_token_labels_run_in_turn_if_their_ends_are_scored(
     engine: LocalEngine, end: bool, n_seq: int
 ) -> None:
     # Without its end a label of one token is read off the prompt's own row.
     ids = {engine.model.tokenize_continuation(chr(c)): chr(c) for c in range(0x21, 0x7F)}
     labels = tuple(text for tokens, text in ids.items() if len(tokens) == 1)[: 2 * MAX_BRANCHES]
     assert len(labels) > MAX_BRANCHES
-    job = Scoring(
+    job = ScoringJob(
         engine.model, ScoreRequest(prompt=Prompt(text=PROMPT), candidates=labels, end=end)
     )
     assert job.n_seq == n_seq
@@ -208,7 +208,7 @@ def generate_with_logprobs(engine: LocalEngine, **sampling: object) -> list[Toke
 
 
 @pytest.mark.parametrize("sampling", [{"temperature": 0}, {"temperature": 2, "seed": 3}], ids=str)
-def test_logprobs_of_a_reply_are_those_of_full_logits(
+def test_reply_logprobs_equal_those_of_full_logits(
     engine: LocalEngine, sampling: dict[str, float]
 ) -> None:
     found = generate_with_logprobs(engine, **sampling)

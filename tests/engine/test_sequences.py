@@ -9,7 +9,7 @@ import pytest
 
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.model import LlamaModel
-from llmtool.engine.llama.slots import Sequences
+from llmtool.engine.llama.sequences import Sequences
 from llmtool.engine.types import Cancellation
 
 QS = tuple(b"q" * 40)  # ids of a byte-level vocabulary
@@ -39,16 +39,16 @@ def context(request: pytest.FixtureRequest, tiny_model: Callable[..., Path]) -> 
 
 def assert_agree(sequences: Sequences) -> None:
     assert sequences.context.length(0) == len(sequences.prefix)
-    assert sequences.n_free == sequences.context.n_ctx - len(sequences.prefix)
+    assert sequences.n_free_cells == sequences.context.n_ctx - len(sequences.prefix)
 
 
 @pytest.mark.parametrize("n_alike", [0, 25, 40])
-def test_a_prefix_is_shortened_in_the_memory_as_well(context: Context, n_alike: int) -> None:
+def test_trimming_a_prefix_truncates_the_memory(context: Context, n_alike: int) -> None:
     sequences = Sequences(context)
     sequences.extend_to(QS)
     wanted = QS[:n_alike] + tuple(b"wwwww")
-    kept = sequences.begin_with(wanted)
-    assert kept == (n_alike if n_alike == 40 or not context.weights.keeps_whole_states else 0)
+    kept = sequences.trim_to_common(wanted)
+    assert kept == (n_alike if n_alike == 40 or not context.weights.requires_full_snapshots else 0)
     assert sequences.prefix == wanted[:kept]
     assert_agree(sequences)
     sequences.extend_to(wanted)
@@ -56,42 +56,42 @@ def test_a_prefix_is_shortened_in_the_memory_as_well(context: Context, n_alike: 
 
 
 @pytest.mark.parametrize("n_wanted", [39, 40, 41])
-def test_a_state_of_another_length_is_refused(context: Context, n_wanted: int) -> None:
+def test_a_state_of_another_length_is_rejected(context: Context, n_wanted: int) -> None:
     sequences = Sequences(context)
     sequences.extend_to(QS)
     state = bytearray(context.save(0))
-    sequences.forget_prefix()
+    sequences.drop_prefix()
     wanted = (*QS, ord("q"))[:n_wanted]
     assert sequences.restore(wanted, state) == (n_wanted == 40)
     assert sequences.prefix == (wanted if n_wanted == 40 else ())
     assert_agree(sequences)
 
 
-def test_an_interrupted_prefix_is_as_it_was_or_forgotten(context: Fragile) -> None:
+def test_an_interrupted_prefix_is_unchanged_or_dropped(context: Fragile) -> None:
     sequences = Sequences(context)
     sequences.extend_to(QS[:5])
     context.n_decodes = 2
     with pytest.raises(KeyboardInterrupt):
         sequences.extend_to(QS)
-    assert sequences.prefix == (() if context.weights.keeps_whole_states else QS[:5])
+    assert sequences.prefix == (() if context.weights.requires_full_snapshots else QS[:5])
     assert_agree(sequences)
 
 
-def test_a_sequence_that_is_given_back_is_empty(context: Context) -> None:
+def test_a_freed_sequence_is_empty(context: Context) -> None:
     sequences = Sequences(context)
-    seq = sequences.take()
+    seq = sequences.acquire()
     context.prefill(QS, seq=seq)
-    sequences.give_back(seq)
-    assert (sequences.n_idle, context.length(seq)) == (2, 0)
+    sequences.free(seq)
+    assert (sequences.n_free, context.length(seq)) == (2, 0)
 
 
-def test_nothing_is_left_after_clearing(context: Context) -> None:
+def test_reset_drops_everything(context: Context) -> None:
     sequences = Sequences(context)
     sequences.extend_to(QS)
-    context.prefill(QS, seq=sequences.take())
-    sequences.reserve(60)
-    sequences.clear()
+    context.prefill(QS, seq=sequences.acquire())
+    sequences.reserve_cells(60)
+    sequences.reset()
     assert sequences.prefix == ()
-    assert sequences.n_idle == 2
+    assert sequences.n_free == 2
     assert [context.length(seq) for seq in range(3)] == [0, 0, 0]
     assert_agree(sequences)

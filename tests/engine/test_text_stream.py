@@ -23,7 +23,7 @@ def in_pieces(data: bytes, cuts: list[int]) -> list[bytes]:
 
 
 @given(st.binary(max_size=60), st.lists(st.integers(0, 100)))
-def test_streamed_bytes_give_the_text_of_the_whole(data: bytes, cuts: list[int]) -> None:
+def test_streamed_bytes_decode_to_the_whole_text(data: bytes, cuts: list[int]) -> None:
     stream = Utf8Stream()
     text = "".join(stream.push(piece) for piece in in_pieces(data, cuts)) + stream.finish()
     assert text == data.decode("utf-8", "replace")
@@ -34,7 +34,7 @@ def test_a_split_character_waits_for_its_last_byte() -> None:
     assert [stream.push(bytes([byte])) for byte in "🙂".encode()] == ["", "", "", "🙂"]
 
 
-def test_a_bad_byte_does_not_take_what_follows_with_it() -> None:
+def test_an_invalid_byte_does_not_affect_what_follows() -> None:
     stream = Utf8Stream()
     assert stream.push(b"\xff") + stream.push("漢".encode()) + stream.finish() == "\ufffd漢"
 
@@ -60,7 +60,7 @@ def test_a_reply_ends_before_the_first_stop_string(
     assert stream.stopped == bool(places)
 
 
-def test_part_of_a_stop_string_is_held_back_until_it_is_decided() -> None:
+def test_a_partial_stop_string_is_held_back() -> None:
     stream = StopStrings(["STOP"])
     assert [stream.push(p) for p in ("a S", "TO", "x S", "T")] == ["a ", "", "STOx ", ""]
     assert stream.finish() == "ST"

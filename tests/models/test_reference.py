@@ -108,34 +108,34 @@ def test_parses(text, expected):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "no model reference"),
-        ("  ", "no model reference"),
-        ("a\0b", "no model reference"),
+        ("", "not a model reference"),
+        ("  ", "not a model reference"),
+        ("a\0b", "not a model reference"),
         ("org/name:", "nothing follows ':'"),
         ("org/name@", "nothing follows '@'"),
         ("org/name/more", "expected org/name"),
         ("org/", "expected org/name"),
         ("org/na me", "expected org/name"),
         ("org/..", "expected org/name"),
-        ("org/name@../../x", "no revision"),
-        ("org/name:../../x.gguf", "no file of a repository"),
-        ("org/name:a\\..\\x.gguf", "no file of a repository"),
-        ("org/name:/etc/x.gguf", "no file of a repository"),
+        ("org/name@../../x", "not a valid revision"),
+        ("org/name:../../x.gguf", "not a valid file name"),
+        ("org/name:a\\..\\x.gguf", "not a valid file name"),
+        ("org/name:/etc/x.gguf", "not a valid file name"),
         ("org/name:a/b", "neither a quant label nor a .gguf file"),
-        ("https://example.org/org/name", "no Hub URL"),
-        ("https://[huggingface.co/org/name", "is no URL"),
+        ("https://example.org/org/name", "not a URL of the Hub"),
+        ("https://[huggingface.co/org/name", "is not a valid URL"),
         ("https://huggingface.co/org%2Fname/x", "expected org/name"),
-        ("https://huggingface.co/a/b/resolve/main/x%0A.gguf", "no file of a repository"),
-        ("https://huggingface.co/a/b/resolve/main/..%2Fx.gguf", "no file of a repository"),
-        ("org/name:a\tb.gguf", "no file of a repository"),
-        ("ftp://huggingface.co/org/name", "no Hub URL"),
-        ("https://huggingface.co/org/name/discussions/1", "no page of a model"),
-        ("a", "circle: a -> b -> a"),
-        ("self", "circle: self -> self"),
+        ("https://huggingface.co/a/b/resolve/main/x%0A.gguf", "not a valid file name"),
+        ("https://huggingface.co/a/b/resolve/main/..%2Fx.gguf", "not a valid file name"),
+        ("org/name:a\tb.gguf", "not a valid file name"),
+        ("ftp://huggingface.co/org/name", "not a URL of the Hub"),
+        ("https://huggingface.co/org/name/discussions/1", "not the page of a model"),
+        ("a", "refers to itself: a -> b -> a"),
+        ("self", "refers to itself: self -> self"),
         ("mine:Q4_0", "takes no quant"),
     ],
 )
-def test_refuses(text, complaint):
+def test_rejects(text, complaint):
     with pytest.raises(UsageError, match=complaint.replace("(", r"\(")):
         parse(text, ALIASES)
 
@@ -159,21 +159,21 @@ def test_a_url_of_the_configured_endpoint(endpoint, rest, expected):
     "url",
     ["http://127.0.0.1/hub/a/b", "http://127.0.0.1:80801/hub/a/b", "http://127.0.0.1:8080/a/b"],
 )
-def test_a_url_of_another_place_than_the_endpoint(url):
-    with pytest.raises(UsageError, match="no Hub URL"):
+def test_rejects_a_url_of_another_origin(url):
+    with pytest.raises(UsageError, match="not a URL of the Hub"):
         parse(url, endpoint="http://127.0.0.1:8080/hub")
 
 
-def test_an_unknown_name_names_the_nearest():
+def test_an_unknown_name_suggests_similar_ones():
     with pytest.raises(ModelNotFound, match=r"no model is called 'qwen3-2b'; .*qwen3.5-2b"):
         parse("qwen3-2b", ALIASES)
 
 
-def test_an_unknown_name_that_is_a_file_tells_of_the_file(tmp_path, monkeypatch):
+def test_an_unknown_name_mentions_a_file_of_that_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("n1.md").write_text("# Notes\n")
     Path("weights").write_bytes(b"GGUF\3\0\0\0")
-    with pytest.raises(ModelNotFound, match=r"^no model is called 'n1.md', .* is no GGUF file$"):
+    with pytest.raises(ModelNotFound, match=r"^no model is called 'n1.md', .* is not a GGUF file$"):
         parse("n1.md", ALIASES)
     with pytest.raises(ModelNotFound, match=r"^no model is called 'weights'; \./weights is the fi"):
         parse("weights", ALIASES)
@@ -195,11 +195,11 @@ def test_an_existing_file_below_a_folder_is_a_path(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["org/name", "org/name:Q4_K_M@v1", "org/name:f.gguf", "starter"])
-def test_a_reference_prints_as_it_is_written(text):
+def test_str_is_the_reference(text):
     assert str(parse(text)) == text
 
 
 @pytest.mark.parametrize("name", ["starter", "", "a/b", "x.gguf", "-x", "a:b", "a" * 97])
-def test_names_that_no_alias_may_have(name):
+def test_rejects_invalid_alias_names(name):
     with pytest.raises(UsageError, match="cannot be a model name"):
         check_name(name)

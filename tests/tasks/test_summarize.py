@@ -249,7 +249,7 @@ def test_what_a_summary_lost_or_invented(summary: str, fault: str | None) -> Non
 
 
 @pytest.mark.parametrize(
-    ("length", "style", "told", "n_words"),
+    ("length", "style", "phrase", "n_words"),
     [
         ("short", "paragraph", "two sentences", 40),
         ("100 words", "paragraph", "about 100 words", 100),
@@ -259,9 +259,9 @@ def test_what_a_summary_lost_or_invented(summary: str, fault: str | None) -> Non
         ("5 points", "bullets", "5 short lines", 90),
     ],
 )
-def test_lengths(length: str, style: str, told: str, n_words: int) -> None:
+def test_lengths(length: str, style: str, phrase: str, n_words: int) -> None:
     found = parse_length(length, style)  # type: ignore[arg-type]
-    assert (found.told, found.n_words) == (told, n_words)
+    assert (found.phrase, found.n_words) == (phrase, n_words)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,9 @@ from typing import Any
 
 from llmtool.cli.commands.chat.loop import Loop
 from llmtool.cli.options.groups import EngineGroup
-from llmtool.cli.terminal import console, signals
+from llmtool.cli.terminal import signals
+from llmtool.cli.terminal.console import Console, ensure_std_fds
+from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.text_stream import ReasoningTags
@@ -38,14 +40,14 @@ class SlowEngine(ScriptedEngine):
             yield event
 
 
-def main(folder: Path, script: dict[str, Any]) -> None:
+def main(console: Console, folder: Path, script: dict[str, Any]) -> None:
     folders = Folders(
         config=folder / "config",
         data=folder / "data",
         cache=folder / "cache",
         hub_cache=folder / "hub",
     )
-    cancellation = signals.install()
+    cancellation = signals.install(console.interrupts)
     engine = SlowEngine(
         script.get("replies", "fine"),
         n_ctx=script.get("n_ctx", 4096),
@@ -62,17 +64,23 @@ def main(folder: Path, script: dict[str, Any]) -> None:
     store = Sessions(folders.data / "sessions") if keeps else None
     with Chat(box, session=script.get("session", "work"), store=store) as chat:
         loop = Loop(
-            chat, box, folders=folders, settings=settings, engine=EngineGroup(), keeps=keeps
+            console,
+            chat,
+            box,
+            folders=folders,
+            settings=settings,
+            engine=EngineGroup(),
+            keeps=keeps,
         )
         loop.run(script.get("first"))
 
 
 if __name__ == "__main__":
-    console.guard_standard_streams()
+    console = Console(Interrupts(), closed=ensure_std_fds())
     try:
-        main(Path(sys.argv[1]), json.loads(sys.argv[2]))
+        main(console, Path(sys.argv[1]), json.loads(sys.argv[2]))
     except Cancelled as exc:
-        console.end_by_signal(exc.reason or signals.received())
+        signals.end_by_signal(console, exc.reason or console.interrupts.received)
     except LlmtoolError as exc:
         console.error(str(exc))
         os._exit(int(exc.exit_code))

@@ -12,7 +12,7 @@ from command import LLMTOOL
 from rich.cells import cell_len
 from terminal.screen import Terminal
 
-from llmtool.cli.terminal import cells
+from llmtool.cli.terminal.text import truncate_to_width
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Session, Turn
 
@@ -20,13 +20,15 @@ NAME = "会议记录摘要与后续行动"
 COLUMNS = [pytest.param(80, id="80"), pytest.param(30, id="30")]
 PROGRESS = """
 import sys, time
-from llmtool.cli.terminal import console
+from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.cli.terminal.progress import RecordProgress
-with RecordProgress(sys.argv[1]) as progress:
+console = Console(Interrupts())
+with RecordProgress(console, sys.argv[1]) as progress:
     for done in (1, 2, 3):
         progress.show(done, 9)
         time.sleep(0.2)
-output.say("done\\n")
+console.say("done\\n")
 """
 
 
@@ -64,7 +66,7 @@ def cell_of(row: str, word: str) -> int:
     ],
 )
 def test_text_is_cut_by_cells(text: str, n_cells: int, shown: str) -> None:
-    assert cells.fit(text, n_cells) == shown
+    assert truncate_to_width(text, n_cells) == shown
 
 
 @pytest.mark.parametrize("columns", COLUMNS)

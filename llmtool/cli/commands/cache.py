@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import typer
+
 from llmtool.cli.framework.app_factory import HELP, new_app
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
 from llmtool.sizes import format_bytes, format_count
 
 if TYPE_CHECKING:
@@ -18,16 +21,17 @@ app = new_app(
 _EMPTY = "no prompts are kept for reuse"
 
 
-def _open(*, color: str, quiet: bool) -> PrefixCache:
+def _open(console: Console, *, color: str, quiet: bool) -> PrefixCache:
     from llmtool.cli import bootstrap
     from llmtool.engine.llama.prompt_cache.store import PrefixCache
 
-    folders, settings = bootstrap.start(color=color, quiet=quiet)
+    folders, settings = bootstrap.start(console, color=color, quiet=quiet)
     return PrefixCache(folders.cache / "prefix", limit_bytes=settings.prefix_cache_mb * 10**6)
 
 
 @app.command("ls", context_settings=HELP, epilog="Example: llmtool cache ls --json")
 def ls(
+    ctx: typer.Context,
     json: o.JsonOption = False,
     color: o.ColorOption = o.ColorMode.auto,
     quiet: o.QuietOption = False,
@@ -35,13 +39,13 @@ def ls(
 ) -> None:
     """List the beginnings of prompts that are kept, the last used first."""
     from llmtool.cli.render import tables
-    from llmtool.cli.terminal import console
 
-    cache = _open(color=color.value, quiet=quiet)
+    console: Console = ctx.obj
+    cache = _open(console, color=color.value, quiet=quiet)
     entries = cache.entries()
     total = sum(entry.size_bytes for entry in entries)
     if json:
-        console.write_json(
+        console.stdout.write_json(
             {
                 "path": str(cache.folder),
                 "size_bytes": total,
@@ -62,6 +66,7 @@ def ls(
         )
         return
     tables.table(
+        console,
         ["model", "tokens", "size", "last used"],
         [
             (
@@ -82,6 +87,7 @@ def ls(
 
 @app.command("clear", context_settings=HELP, epilog="Example: llmtool cache clear --dry-run")
 def clear(
+    ctx: typer.Context,
     dry_run: o.DryRemovalOption = False,
     json: o.JsonOption = False,
     color: o.ColorOption = o.ColorMode.auto,
@@ -92,12 +98,12 @@ def clear(
 
     That is states, replies of tests, notes, scores and the index of sessions. Sessions stay.
     """
-    from llmtool.cli.terminal import console
     from llmtool.evals import reply_cache
     from llmtool.sessions.store import INDEX_NAME
     from llmtool.tasks.pipeline.disk_cache import Kept
 
-    cache = _open(color=color.value, quiet=quiet)
+    console: Console = ctx.obj
+    cache = _open(console, color=color.value, quiet=quiet)
     folder = cache.folder.parent
     cleared = [
         cache.clear(dry_run=dry_run),
@@ -113,7 +119,7 @@ def clear(
             forget(index)
     n_files, size = (sum(each) for each in zip(*cleared, strict=True))
     if json:
-        console.write_json({"files": n_files, "size_bytes": size})
+        console.stdout.write_json({"files": n_files, "size_bytes": size})
     elif n_files:
         freed = "would free" if dry_run else "freed"
         console.note(f"{freed} {format_bytes(size)}: {format_count(n_files, 'file')}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from llmtool.cli.framework.app_factory import HELP, new_app
+from llmtool.cli.terminal.console import Console
 
 app = new_app()
 
@@ -32,6 +33,6 @@ def completions(
 ) -> None:
     """Print the completion script of a shell."""
     from llmtool.cli.framework.completion import script
-    from llmtool.cli.terminal import console
 
+    console: Console = ctx.obj
     console.stdout.write(script(shell.value, ctx.find_root().command))

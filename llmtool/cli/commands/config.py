@@ -9,6 +9,7 @@ import typer
 
 from llmtool.cli.framework.app_factory import HELP, new_app
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
 
 if TYPE_CHECKING:
     from llmtool.config import Folders
@@ -21,6 +22,7 @@ Key = Annotated[str, typer.Argument(metavar="KEY", help="A setting, or aliases.N
 
 @app.command("show", context_settings=HELP, epilog="Example: llmtool config show --json")
 def show(
+    ctx: typer.Context,
     json: o.JsonOption = False,
     color: o.ColorOption = o.ColorMode.auto,
     quiet: o.QuietOption = False,
@@ -31,12 +33,12 @@ def show(
 
     from llmtool.cli import bootstrap
     from llmtool.cli.render import tables
-    from llmtool.cli.terminal import console
 
-    folders, settings = bootstrap.start(color=color.value, quiet=quiet)
+    console: Console = ctx.obj
+    folders, settings = bootstrap.start(console, color=color.value, quiet=quiet)
     values = msgspec.to_builtins(settings)
     if json:
-        console.write_json({**values, "path": str(folders.config_file)})
+        console.stdout.write_json({**values, "path": str(folders.config_file)})
         return
     aliases = values.pop("aliases")
     words = {None: "-", True: "true", False: "false"}
@@ -45,11 +47,12 @@ def show(
         for name, value in values.items()
     ]
     lines += [(f"aliases.{name}", value) for name, value in aliases.items()]
-    tables.fields([*lines, ("path", str(folders.config_file))])
+    tables.fields(console, [*lines, ("path", str(folders.config_file))])
 
 
 @app.command("set", context_settings=HELP, epilog="Example: llmtool config set model starter")
 def set_(
+    ctx: typer.Context,
     key: Key,
     value: Annotated[str, typer.Argument(metavar="VALUE", help="What to set it to.")],
     quiet: o.QuietOption = False,
@@ -57,17 +60,17 @@ def set_(
 ) -> None:
     """Set a key of config.toml; comments and other keys stay."""
     from llmtool.cli import bootstrap
-    from llmtool.cli.terminal import console
     from llmtool.config import set_value
     from llmtool.models.reference import check_name
 
+    console: Console = ctx.obj
     console.configure(quiet=quiet)
     folders = bootstrap.find_folders()
     if key.startswith("aliases."):
         check_name(key.removeprefix("aliases."))
     set_value(folders.config_file, key, value)
     if key == "model" or key.startswith("aliases."):
-        _doubt(folders, value)
+        _doubt(console, folders, value)
 
 
 @app.command("unset", context_settings=HELP, epilog="Example: llmtool config unset model")
@@ -83,10 +86,9 @@ def unset(
     set_value(bootstrap.find_folders().config_file, key, None)
 
 
-def _doubt(folders: Folders, model: str) -> None:
+def _doubt(console: Console, folders: Folders, model: str) -> None:
     """Say so where a name was set that no model has."""
     from llmtool import config
-    from llmtool.cli.terminal import console
     from llmtool.errors import LlmtoolError, ModelNotFound
     from llmtool.models.store import Store
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import typer
+
 from llmtool.cli.framework.app_factory import HELP, new_app
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
 from llmtool.sizes import format_bytes
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ app = new_app()
     epilog="Example: llmtool doctor --json | jq .advice",
 )
 def doctor(
+    ctx: typer.Context,
     json: o.JsonOption = False,
     color: o.ColorOption = o.ColorMode.auto,
     quiet: o.QuietOption = False,
@@ -29,15 +33,15 @@ def doctor(
     """Say what is installed, what this machine offers, and what to change."""
     from llmtool.cli import bootstrap
     from llmtool.cli.render import tables
-    from llmtool.cli.terminal import console
     from llmtool.doctor import examine
 
-    folders, settings, wrong = bootstrap.start_anyway(color=color.value, quiet=quiet)
+    console: Console = ctx.obj
+    folders, settings, wrong = bootstrap.start_anyway(console, color=color.value, quiet=quiet)
     report = examine(folders, settings, wrong)
     if json:
-        console.write_json(report.to_dict())
+        console.stdout.write_json(report.to_dict())
     else:
-        tables.fields(describe(report))
+        tables.fields(console, describe(report))
 
 
 def describe(report: Report) -> Iterator[tuple[str, str]]:

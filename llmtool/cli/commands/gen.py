@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 
+import typer
+
 from llmtool.cli.framework.app_factory import HELP, new_app
 from llmtool.cli.options import groups as g
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
 
 app = new_app()
 
@@ -25,6 +28,7 @@ app = new_app()
 )
 @g.grouped
 def gen(
+    ctx: typer.Context,
     *,
     prompt: o.PromptArgument = None,
     system: o.SystemOption = None,
@@ -45,10 +49,12 @@ def gen(
     """
     from llmtool.cli import pipeline
 
+    console: Console = ctx.obj
     pipeline.command(
+        console,
         prompt,
         pipeline.read_options(
-            template=template, system=system, param=param, reply=reply, sampling=sampling
+            console, template=template, system=system, param=param, reply=reply, sampling=sampling
         ),
         started=time.perf_counter(),
         source=source,

@@ -10,6 +10,7 @@ import typer
 from llmtool.cli.framework.app_factory import HELP, new_app
 from llmtool.cli.options import groups as g
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
 
 app = new_app()
 
@@ -26,6 +27,7 @@ app = new_app()
 )
 @g.grouped
 def run(
+    ctx: typer.Context,
     *,
     template: Annotated[
         str, typer.Argument(metavar="TEMPLATE", help="A template by name, or a path to one.")
@@ -51,10 +53,12 @@ def run(
     """
     from llmtool.cli import pipeline
 
+    console: Console = ctx.obj
     pipeline.command(
+        console,
         text,
         pipeline.read_options(
-            template=template, system=system, param=param, reply=reply, sampling=sampling
+            console, template=template, system=system, param=param, reply=reply, sampling=sampling
         ),
         started=time.perf_counter(),
         source=source,

@@ -63,14 +63,12 @@ class DefaultGroup(Group):
             raise
 
     def _doubt(self, ctx: Any) -> None:
-        """Say so where the only argument may be meant as a subcommand."""
-        from llmtool.cli.terminal import console
-
+        """Report an argument that may be meant as a subcommand."""
         name = next(each.name for each in self.default.params if each.param_type_name == "argument")
         word = ctx.params[name]
         near = self._nearest(word or "", cutoff=_NEAR_ENOUGH)
         if near and not ctx.params["quiet"]:
-            console.note(f"{word!r} is taken as the {name}; did you mean the subcommand {near!r}?")
+            ctx.obj.note(f"{word!r} is taken as the {name}; did you mean the subcommand {near!r}?")
 
     def _nearest(self, word: str, *, cutoff: float = 0.6) -> str | None:
         """Return the subcommand that is most like a word."""

@@ -1,11 +1,11 @@
-"""What typer finds wrong with arguments, in the words of our own errors."""
+"""Typer's usage errors, reworded like our own."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-# Where typer speaks of its types and ranges: a pattern, and what is said instead.
+# Patterns in typer's messages about types and ranges, and their replacements.
 _WORDS = (
     (r"'(.*)' is not a valid int(?:eger)?(?: range)?", r"'\1' is not a whole number"),
     (r"'(.*)' is not a valid float(?: range)?", r"'\1' is not a number"),
@@ -22,11 +22,11 @@ _TOO_MANY = "Got unexpected extra argument"
 _READS = {"review": "it reads a diff on standard input or with -f"}
 
 
-def in_our_words(message: str, command: Any = None) -> str:
-    """Return the message of a usage error of typer as we would say it, of a command of typer's.
+def rewrite_usage_error(message: str, command: Any = None) -> str:
+    """Return the message of one of typer's usage errors in our own wording.
 
     Example:
-        >>> in_our_words("Invalid value for '--limit': 0 is not in the range x>=1.")
+        >>> rewrite_usage_error("Invalid value for '--limit': 0 is not in the range x>=1.")
         "invalid value for '--limit': 0 is less than 1"
     """
     if is_too_many(message):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from llmtool.cli.terminal import inputs
+from llmtool.cli.terminal.console import Console
 from llmtool.errors import UsageError
 from llmtool.tasks.options import GenerateOptions
 
 
-def read(schema: str | None, grammar: str | None, regex: str | None) -> GenerateOptions:
+def read(
+    console: Console, schema: str | None, grammar: str | None, regex: str | None
+) -> GenerateOptions:
     """Return the options of `generate` for `--schema`, `--grammar` and `--regex`.
 
     Raises:
@@ -29,7 +32,7 @@ def read(schema: str | None, grammar: str | None, regex: str | None) -> Generate
     if schema is not None:
         options["schema"] = from_argument(inputs.read_argument(schema, name="--schema"))
     if grammar is not None:
-        options["grammar"] = inputs.read_file(grammar)
+        options["grammar"] = inputs.read_file(console, grammar)
     if regex is not None:
         options["regex"] = inputs.read_argument(regex, name="--regex")
     try:

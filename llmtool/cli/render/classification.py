@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import tables
-from llmtool.cli.terminal import console
+from llmtool.cli.terminal.console import Console, Sink
 from llmtool.cli.terminal.output_file import open_sink
 from llmtool.tasks.classify.explain import SentenceWeight
 from llmtool.tasks.results import Classification
@@ -14,6 +14,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def classification(
+    console: Console,
     result: Classification,
     *,
     view: g.PrintGroup,
@@ -22,14 +23,14 @@ def classification(
     weights: tuple[SentenceWeight, ...] = (),
 ) -> None:
     """Print the classification of one text; `weights` explain it sentence by sentence."""
-    with open_sink(view.output) as sink:
+    with open_sink(console, view.output) as sink:
         if view.json:
             _write_json(sink, result, weights)
         elif sink.is_terminal:
-            table(result, top=top)
+            table(console, result, top=top)
             if weights:
                 console.stdout.write("\n")
-                sentences(weights)
+                sentences(console, weights)
         else:
             sink.write("".join(_lines(result, top=top, scores=scores)))
             for each in weights:
@@ -37,18 +38,16 @@ def classification(
     for warning in result.warnings:
         console.note(warning)
     if view.stats:
-        statistics(result)
+        statistics(console, result)
 
 
-def _write_json(
-    sink: console.Result, result: Classification, weights: tuple[SentenceWeight, ...]
-) -> None:
+def _write_json(sink: Sink, result: Classification, weights: tuple[SentenceWeight, ...]) -> None:
     import msgspec
 
     told = result.to_dict()
     if weights:
         told["explanation"] = msgspec.to_builtins(weights)
-    console.write_json(told, sink)
+    sink.write_json(told)
 
 
 def _lines(result: Classification, *, top: int | None, scores: bool) -> list[str]:
@@ -64,10 +63,11 @@ def ranked(result: Classification) -> list[tuple[str, float]]:
     return sorted(result.scores.items(), key=lambda each: -each[1])
 
 
-def table(result: Classification, *, top: int | None = None) -> None:
+def table(console: Console, result: Classification, *, top: int | None = None) -> None:
     """Draw labels with their scores as bars, the best first."""
     fitting = result.text.splitlines() if result.labels is not None else []
     tables.table(
+        console,
         ["label", "score", ""],
         [
             (name, f"{score:.2f}", bar(score) + (" fits" if name in fitting else ""))
@@ -77,10 +77,11 @@ def table(result: Classification, *, top: int | None = None) -> None:
     )
 
 
-def sentences(weights: tuple[SentenceWeight, ...]) -> None:
+def sentences(console: Console, weights: tuple[SentenceWeight, ...]) -> None:
     """Draw how much each sentence speaks for the label, or against it."""
     most = max(max(abs(each.weight) for each in weights), 1e-9)
     tables.table(
+        console,
         ["weight", "", "sentence"],
         [
             (
@@ -94,7 +95,7 @@ def sentences(weights: tuple[SentenceWeight, ...]) -> None:
     )
 
 
-def statistics(result: Classification) -> None:
+def statistics(console: Console, result: Classification) -> None:
     """Say on stderr what it took."""
     usage = result.usage
     console.note(

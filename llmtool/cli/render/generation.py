@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from llmtool.cli.render import logprobs as marks
-from llmtool.cli.terminal import console
+from llmtool.cli.terminal.console import Console, Sink
 from llmtool.engine.types import Token
 from llmtool.errors import OutputValidationError
 from llmtool.tasks.results import Choice, Generation
@@ -14,7 +14,8 @@ SEPARATOR = "---"
 
 
 def write(
-    sink: console.Result,
+    console: Console,
+    sink: Sink,
     events: Iterator[Token | Generation],
     *,
     as_json: bool,
@@ -31,7 +32,7 @@ def write(
         OutputValidationError: a reply is not what was asked for.
     """
     live = live and not as_json
-    shown = _Live(sink, think=think and not as_json, text=live)
+    shown = _Live(console, sink, think=think and not as_json, text=live)
     try:
         for event in events:
             if isinstance(event, Generation):
@@ -42,33 +43,33 @@ def write(
     except OutputValidationError as exc:
         shown.end()
         if as_json and isinstance(exc.result, Generation):
-            console.write_json(exc.result.to_dict(), sink)
+            sink.write_json(exc.result.to_dict())
             sink.close()
         elif live:
             sink.end_line()
         raise
     shown.end()
     if as_json:
-        console.write_json(event.to_dict(), sink)
+        sink.write_json(event.to_dict())
         return event
     for number, choice in enumerate(event.choices):
         if number:
             sink.end_line()
             sink.write(SEPARATOR + "\n")
         if number or not live:
-            _write_choice(sink, choice, logprobs=logprobs)
+            _write_choice(console, sink, choice, logprobs=logprobs)
     sink.end_line()
     if logprobs and sink.is_terminal:
-        console.note(marks.legend())
+        console.note(marks.legend(console))
     return event
 
 
-def _write_choice(sink: console.Result, choice: Choice, *, logprobs: bool) -> None:
+def _write_choice(console: Console, sink: Sink, choice: Choice, *, logprobs: bool) -> None:
     if not logprobs:
         sink.write(choice.text)
     elif sink.is_terminal:
         for token in choice.logprobs or ():
-            marks.write(sink, token.token, token.logprob)
+            marks.write(console, sink, token.token, token.logprob)
     else:
         for token in choice.logprobs or ():
             sink.write(marks.row(token))
@@ -77,7 +78,8 @@ def _write_choice(sink: console.Result, choice: Choice, *, logprobs: bool) -> No
 class _Live:
     """Shows replies as they are written: reasoning on stderr, and the first reply's text."""
 
-    def __init__(self, sink: console.Result, *, think: bool, text: bool) -> None:
+    def __init__(self, console: Console, sink: Sink, *, think: bool, text: bool) -> None:
+        self._console = console
         self._sink = sink
         self._shows_reasoning, self._shows_text = think, text
         self._in_reasoning = False
@@ -90,7 +92,7 @@ class _Live:
             self._least = 0.0
             if self._shows_reasoning:
                 self._in_reasoning = True
-                console.say(token.text)
+                self._console.say(token.text)
             return
         if not self._shows_text:
             return
@@ -100,11 +102,11 @@ class _Live:
             return
         self._least = min(self._least, token.logprob.logprob)
         if token.text:
-            marks.write(self._sink, token.text, self._least)
+            marks.write(self._console, self._sink, token.text, self._least)
             self._least = 0.0
 
     def end(self) -> None:
         """End the reasoning, if it is open."""
         if self._in_reasoning:
             self._in_reasoning = False
-            console.say("\n\n")
+            self._console.say("\n\n")

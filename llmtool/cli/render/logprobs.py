@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from llmtool.cli.terminal import console
+from llmtool.cli.terminal.console import Console, Sink
 from llmtool.engine.types import TokenLogprob
 
 # Below which probability a token is marked: with which style, or between which brackets.
@@ -12,7 +12,7 @@ _LEVELS = ((0.05, "4;31", "«", "»"), (0.25, "33", "‹", "›"))
 _ESCAPED = {"\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
-def write(sink: console.Result, text: str, logprob: float) -> None:
+def write(console: Console, sink: Sink, text: str, logprob: float) -> None:
     """Write a piece of a reply to a terminal, marked if the model held it for unlikely.
 
     The white space around a word stays unmarked.
@@ -25,16 +25,16 @@ def write(sink: console.Result, text: str, logprob: float) -> None:
     _, style, before, after = level
     at = text.index(core)
     sink.write(text[:at])
-    if console.use_color(console.STDOUT):
+    if console.stdout_color:
         sink.write(core, style=style)
     else:
         sink.write(before + core + after)
     sink.write(text[at + len(core) :])
 
 
-def legend() -> str:
+def legend(console: Console) -> str:
     """Return what the marks mean, and what they do not."""
-    if console.use_color(console.STDOUT):
+    if console.stdout_color:
         marks = ["underlined red under {:.0%}", "yellow under {:.0%}"]
     else:
         marks = [f"{before}under {{:.0%}}{after}" for _, _, before, after in _LEVELS]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from llmtool.cli.terminal import console as output
+from llmtool.cli.terminal.text import escape_control_chars
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -58,7 +58,7 @@ class MarkdownStream:
         """Show the next piece of a reply."""
         text = (self._held + text).replace("\r\n", "\n")
         self._held = "\r" if text.endswith("\r") else ""
-        text = output.show_controls(text.removesuffix("\r")).replace("\t", _TAB)
+        text = escape_control_chars(text.removesuffix("\r")).replace("\t", _TAB)
         *lines, rest = text.split("\n")
         for line in lines:
             self._out += line + "\n"
@@ -72,8 +72,8 @@ class MarkdownStream:
         """Draw what is left; the cursor is at the beginning of a line afterwards."""
         if self._held:
             self._held = ""
-            self._out += output.show_controls("\r")
-            self._line += output.show_controls("\r")
+            self._out += escape_control_chars("\r")
+            self._line += escape_control_chars("\r")
         if self._line:
             self._out += "\n"
             self._take(self._line)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llmtool.cli.render import generation as replies
-from llmtool.cli.terminal import console
+from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import open_sink
 from llmtool.engine.types import Request, ScoreRequest, Token
 from llmtool.sizes import format_bytes
@@ -18,6 +18,7 @@ from llmtool.toolbox import Toolbox
 
 
 def generation(
+    console: Console,
     events: Iterator[Token | Generation],
     *,
     to_file: str | None,
@@ -37,8 +38,9 @@ def generation(
         OutputValidationError: a reply is invalid; a file is then written for JSON only.
     """
     in_pipe = not console.stdout.is_terminal
-    with open_sink(to_file) as sink:
+    with open_sink(console, to_file) as sink:
         result = replies.write(
+            console,
             sink,
             events,
             as_json=as_json,
@@ -49,17 +51,19 @@ def generation(
     for warning in result.warnings:
         console.note(warning)
     if stats:
-        statistics(result, started=started)
+        statistics(console, result, started=started)
 
 
-def prompt(box: Toolbox, request: Request | ScoreRequest, *, as_json: bool) -> None:
+def prompt(
+    console: Console, box: Toolbox, request: Request | ScoreRequest, *, as_json: bool
+) -> None:
     """Print what the model would get, and how many tokens that is."""
     tokenized = box.engine.tokenize(request.prompt)
     n = len(tokenized.token_ids)
     wanted = request.sampling.max_tokens if isinstance(request, Request) else None
     max_tokens, n_ctx = box.engine.check_length(n, wanted)
     if as_json:
-        console.write_json(
+        console.stdout.write_json(
             {
                 "prompt": tokenized.text,
                 "prompt_tokens": n,
@@ -78,7 +82,7 @@ def prompt(box: Toolbox, request: Request | ScoreRequest, *, as_json: bool) -> N
         console.note(f"{n} tokens, with {max_tokens} for the reply in a context of {n_ctx}")
 
 
-def statistics(result: Generation, *, started: float) -> None:
+def statistics(console: Console, result: Generation, *, started: float) -> None:
     """Say on stderr where the time went; `started` is the clock that `result` counts from."""
     t, usage = result.timing, result.usage
     age = process_age()

@@ -1,4 +1,4 @@
-"""Everything the command prints: results on stdout, all else on stderr."""
+"""The standard streams of the command: results on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -6,31 +6,27 @@ import contextlib
 import errno
 import os
 import re
-import signal
 import sys
-from collections.abc import Mapping
-from typing import NoReturn
+from collections.abc import Callable, Iterator
 
-from llmtool.cli.terminal import cells
+from llmtool.cli.terminal.interrupts import Interrupts
+from llmtool.cli.terminal.text import escape_control_chars, paint, truncate_to_width
 from llmtool.errors import OutputError
 
 STDIN, STDOUT, STDERR = 0, 1, 2
-closed: set[int] = set()  # those of the three that the caller had closed
-_color = "auto"
-_quiet = False
-_has_status = False
 
 
-class ReaderGone(Exception):
-    """Whoever read our standard output has closed it."""
+class BrokenPipe(Exception):
+    """The reader of our standard output has closed it."""
 
 
-def guard_standard_streams() -> None:
-    """Give the numbers 0 to 2 to somebody, so that no file opened later is taken for a stream.
+def ensure_std_fds() -> frozenset[int]:
+    """Open the standard streams that the caller closed, and return their descriptors.
 
-    A closed stdout becomes one that cannot be written, which is an error; a closed stderr
-    swallows what it gets; a closed stdin is remembered as such.
+    Without this, a file opened later would get the number of a stream. A closed stdout becomes one
+    that cannot be written, which is an error; a closed stderr discards its text.
     """
+    closed = set()
     for fd, flags in ((STDIN, os.O_RDONLY), (STDOUT, os.O_RDONLY), (STDERR, os.O_WRONLY)):
         try:
             os.fstat(fd)
@@ -46,97 +42,29 @@ def guard_standard_streams() -> None:
             stream = os.fdopen(fd, "w", closefd=False)
             setattr(sys, name, stream)
         stream.reconfigure(encoding="utf-8", errors="replace")
+    return frozenset(closed)
 
 
-def configure(*, color: str = "auto", quiet: bool = False) -> None:
-    """Set what `--color` and `--quiet` ask for."""
-    global _color, _quiet
-    _color, _quiet = color, quiet
+class Sink:
+    """Where the text of a result goes: stdout or a file."""
 
-
-def is_quiet() -> bool:
-    return _quiet
-
-
-def is_terminal(fd: int) -> bool:
-    try:
-        return os.isatty(fd)
-    except OSError:
-        return False
-
-
-def use_color(fd: int, environ: Mapping[str, str] | None = None) -> bool:
-    """Whether to colour what goes to `fd`.
-
-    Order of precedence: `--color`, NO_COLOR, FORCE_COLOR and CLICOLOR_FORCE, TERM=dumb and
-    CLICOLOR=0, then whether it is a terminal. An empty variable counts as unset.
-    """
-    environ = os.environ if environ is None else environ
-    if _color != "auto":
-        return _color == "always"
-    if environ.get("NO_COLOR"):
-        return False
-    for name in ("FORCE_COLOR", "CLICOLOR_FORCE"):
-        if environ.get(name, "") not in ("", "0"):
-            return True
-    if environ.get("TERM") == "dumb" or environ.get("CLICOLOR") == "0":
-        return False
-    return is_terminal(fd)
-
-
-def show_controls(text: str) -> str:
-    """Return text that a terminal shows and does not obey.
-
-    Control characters but newline and tab, DEL, C1 controls and bidirectional overrides become
-    visible: ESC turns into U+241B, the others into U+2400 + code or <U+XXXX>.
-
-    Example:
-        >>> show_controls("a\\x1b[31m")
-        'a\\u241b[31m'
-    """
-    return text.translate(_SHOWN)
-
-
-_SHOWN: dict[int, str | None] = {code: chr(0x2400 + code) for code in range(0x20)}
-_SHOWN |= {0x7F: "\u2421"}
-_SHOWN |= {code: f"<U+{code:04X}>" for code in range(0x80, 0xA0)}
-_SHOWN |= {
-    code: f"<U+{code:04X}>"
-    for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-}
-for _allowed in (0x0A, 0x09):
-    del _SHOWN[_allowed]
-
-
-def paint(text: str, style: str) -> str:
-    """Return text in a style, which is given by its numbers: `4;31` is underlined and red."""
-    return f"\x1b[{style}m{text}\x1b[0m"
-
-
-class Result:
-    """Standard output as text: a pipe gets control characters, a terminal shows them."""
+    is_terminal = False
 
     def __init__(self) -> None:
         self._ends_with_newline = True
-        self.is_terminal = is_terminal(STDOUT)
-        self._held = ""  # a CR that may be the first half of a line end
 
     def write(self, text: str, *, style: str = "") -> None:
-        """Write text; `style` is the numbers of a terminal's style (`4;31`), for a terminal."""
-        if not text:
-            return
-        self._ends_with_newline = text.endswith("\n")
-        if _has_status:
-            status("")
-        if self.is_terminal:
-            text = (self._held + text).replace("\r\n", "\n")
-            self._held = "\r" if text.endswith("\r") else ""
-            text = show_controls(text.removesuffix("\r"))
-            text = paint(text, style) if style else text
-        self._write_bytes(text.encode("utf-8", "replace"))
+        """Write text; a terminal gets it in `style`, SGR numbers such as `4;31`."""
+        if text:
+            self._ends_with_newline = text.endswith("\n")
+            self._write_bytes(text.encode("utf-8", "replace"))
 
-    def _write_bytes(self, data: bytes) -> None:
-        write_all(data)
+    def write_json(self, value: object) -> None:
+        """Write a JSON document and a newline: indented on a terminal, else on one line."""
+        import json
+
+        indent = 2 if self.is_terminal else None
+        self.write(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
 
     @property
     def is_mid_line(self) -> bool:
@@ -144,120 +72,240 @@ class Result:
 
     def end_line(self) -> None:
         """Write a newline unless the text ends with one."""
-        if self._held:
-            self._held = ""
-            self._write_bytes(show_controls("\r").encode())
-        if not self._ends_with_newline:
+        if self.is_mid_line:
             self.write("\n")
 
     def close(self) -> None:
-        """Make the result final, where it is a file."""
+        """Complete the result; a file gets its name."""
+
+    def _write_bytes(self, data: bytes) -> None:
+        raise NotImplementedError
 
 
-stdout = Result()
+class StatusLine:
+    """A temporary line at the bottom of the terminal on stderr."""
+
+    def __init__(self) -> None:
+        self._is_shown = False
+
+    def show(self, text: str) -> None:
+        """Replace the line; empty text removes it."""
+        if not (text or self._is_shown):
+            return
+        self._is_shown = bool(text)
+        with contextlib.suppress(OSError):
+            # A wider line would wrap, and the wrapped part would stay.
+            n_cells = (os.get_terminal_size(STDERR).columns or 80) - 1
+            line = escape_control_chars(re.sub(r"[\r\n\t]", " ", text))
+            line = truncate_to_width(line, n_cells)
+            os.write(STDERR, f"\r\x1b[K{line}".encode("utf-8", "replace"))
+
+    def clear(self) -> None:
+        self.show("")
 
 
-def write_all(data: bytes) -> None:
-    """Write bytes to stdout, all of them."""
-    from llmtool.cli.terminal import signals
+class Stdout(Sink):
+    """Standard output: control characters reach a pipe unchanged and are escaped on a terminal."""
 
-    view = memoryview(data)
-    while view:
-        try:
-            with signals.interruptible():
-                view = view[os.write(STDOUT, view) :]
-        except BrokenPipeError:
-            raise ReaderGone from None
-        except OSError as exc:
-            if exc.errno == errno.EAGAIN:  # a non-blocking pipe that is full
-                import select
+    def __init__(
+        self, status_line: StatusLine, interrupts: Interrupts, *, is_terminal: bool
+    ) -> None:
+        super().__init__()
+        self._status_line, self._interrupts = status_line, interrupts
+        self.is_terminal = is_terminal
+        self._held = ""  # a CR that may be the first half of a line end
 
-                with signals.interruptible():
+    def write(self, text: str, *, style: str = "") -> None:
+        if not text:
+            return
+        self._status_line.clear()
+        self._ends_with_newline = text.endswith("\n")
+        if self.is_terminal:
+            text = (self._held + text).replace("\r\n", "\n")
+            self._held = "\r" if text.endswith("\r") else ""
+            text = escape_control_chars(text.removesuffix("\r"))
+            text = paint(text, style) if style else text
+        self.write_raw(text)
+
+    def write_raw(self, text: str) -> None:
+        """Write text that was made for the terminal, with its escape sequences."""
+        self._write_bytes(text.encode("utf-8", "replace"))
+
+    def end_line(self) -> None:
+        if self._held:
+            self._held = ""
+            self.write_raw(escape_control_chars("\r"))
+        super().end_line()
+
+    def break_line(self) -> None:
+        """End the line of a reply on a terminal that was interrupted; ignore errors."""
+        if self.is_mid_line and self.is_terminal:
+            with contextlib.suppress(OSError):
+                os.write(STDOUT, b"\n")
+
+    def _write_bytes(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            try:
+                with self._interrupts.interruptible():
+                    view = view[os.write(STDOUT, view) :]
+            except BrokenPipeError:
+                raise BrokenPipe from None
+            except OSError as exc:
+                if exc.errno != errno.EAGAIN:
+                    raise OutputError(f"write error: {exc.strerror}") from exc
+                import select  # for a non-blocking pipe that is full
+
+                with self._interrupts.interruptible():
                     select.select([], [STDOUT], [])
-                continue
+
+
+class Console:
+    """The streams of the process, and how to write to them.
+
+    The command line makes one at start-up and passes it to everything that reads or writes.
+
+    Args:
+        interrupts: the signals that may end a blocking read or write.
+        closed: the descriptors that the caller had closed, as `ensure_std_fds` returns them.
+    """
+
+    def __init__(self, interrupts: Interrupts, *, closed: frozenset[int] = frozenset()) -> None:
+        self.interrupts = interrupts
+        self.stdin_is_closed = STDIN in closed
+        self.stdin_is_terminal = _is_terminal(STDIN)
+        self.stderr_is_terminal = _is_terminal(STDERR)
+        self.quiet = False
+        self._color = "auto"
+        self._status_line = StatusLine()
+        self._cleanups: set[Callable[[], object]] = set()
+        self.stdout = Stdout(self._status_line, interrupts, is_terminal=_is_terminal(STDOUT))
+
+    def configure(self, *, color: str = "auto", quiet: bool = False) -> None:
+        """Apply `--color` and `--quiet`."""
+        self._color, self.quiet = color, quiet
+
+    @property
+    def stdout_color(self) -> bool:
+        """Whether to colour what goes to stdout."""
+        return self._use_color(is_terminal=self.stdout.is_terminal)
+
+    @property
+    def stderr_color(self) -> bool:
+        """Whether to colour what goes to stderr."""
+        return self._use_color(is_terminal=self.stderr_is_terminal)
+
+    def _use_color(self, *, is_terminal: bool) -> bool:
+        """Decide by `--color`, NO_COLOR, FORCE_COLOR or CLICOLOR_FORCE, TERM=dumb or CLICOLOR=0,
+        and whether it is a terminal, in this order. An empty variable counts as unset.
+        """
+        if self._color != "auto":
+            return self._color == "always"
+        if os.environ.get("NO_COLOR"):
+            return False
+        for name in ("FORCE_COLOR", "CLICOLOR_FORCE"):
+            if os.environ.get(name, "") not in ("", "0"):
+                return True
+        if os.environ.get("TERM") == "dumb" or os.environ.get("CLICOLOR") == "0":
+            return False
+        return is_terminal
+
+    @property
+    def width(self) -> int:
+        """The columns of stdout: $COLUMNS, the terminal's, or 80."""
+        columns = os.environ.get("COLUMNS", "")
+        return int(columns) if columns.isdigit() and int(columns) > 0 else self.size[0]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The columns and lines of the terminal on stdout."""
+        try:
+            size = os.get_terminal_size(STDOUT)
+        except OSError:
+            return 80, 24
+        return size.columns or 80, size.lines or 24
+
+    def read(self, n_bytes: int) -> bytes:
+        """Read at most `n_bytes` from stdin; none at its end.
+
+        Raises:
+            Cancelled: a signal stopped the wait.
+        """
+        with self.interrupts.interruptible():
+            return os.read(STDIN, n_bytes)
+
+    def wait_for_input(self, seconds: float | None = None) -> bool:
+        """Wait until stdin can be read, at most `seconds`, and return whether it can.
+
+        Raises:
+            Cancelled: a signal stopped the wait.
+        """
+        import select
+
+        with self.interrupts.interruptible():
+            return bool(select.select([STDIN], [], [], seconds)[0])
+
+    def note(self, text: str) -> None:
+        """Write a message to stderr that is not an error, unless `--quiet` is given."""
+        if not self.quiet:
+            self.say(f"llmtool: {text}\n")
+
+    def error(self, text: str) -> None:
+        """Write an error to stderr, on one line."""
+        self.say(f"llmtool: {' '.join(text.split())}\n")
+
+    def say(self, text: str) -> None:
+        """Write text to stderr; ignore that it is closed or full."""
+        self._status_line.clear()
+        # File names carry bytes that are not text in the locale as surrogates.
+        data = text.encode("utf-8", "surrogateescape")
+        if self.stderr_is_terminal:
+            data = escape_control_chars(data.decode("utf-8", "replace")).encode()
+        with contextlib.suppress(OSError):
+            os.write(STDERR, data)
+
+    def status(self, text: str) -> None:
+        """Show a temporary status on the terminal's last line; empty text removes it."""
+        if not self.quiet and self.stderr_is_terminal and os.environ.get("TERM") != "dumb":
+            self._status_line.show(text)
+
+    @contextlib.contextmanager
+    def on_abort(self, cleanup: Callable[[], object]) -> Iterator[None]:
+        """Let `run_cleanups` call `cleanup` during the block."""
+        self._cleanups.add(cleanup)
+        try:
+            yield
+        finally:
+            self._cleanups.discard(cleanup)
+
+    def run_cleanups(self) -> None:
+        """Clean up before the process ends without unwinding its stack."""
+        for cleanup in list(self._cleanups):
+            cleanup()
+
+    def flush(self) -> None:
+        """Flush what typer printed (help texts).
+
+        Raises:
+            BrokenPipe: nobody reads it.
+            OutputError: it cannot be written, as on a full disk.
+        """
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise BrokenPipe from None
+        except OSError as exc:
             raise OutputError(f"write error: {exc.strerror}") from exc
 
-
-def write_json(value: object, sink: Result | None = None) -> None:
-    """Write one JSON document and a newline: indented on a terminal, on one line elsewhere."""
-    import json
-
-    indent = 2 if sink in (None, stdout) and is_terminal(STDOUT) else None
-    (sink or stdout).write(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
+    def flush_quietly(self) -> None:
+        """Flush both streams and ignore errors."""
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
 
 
-def note(text: str) -> None:
-    """Say something on stderr that is no error; `--quiet` leaves it out."""
-    if not _quiet:
-        _say(f"llmtool: {text}")
-
-
-def error(text: str) -> None:
-    """Say on stderr, in one line, what went wrong."""
-    _say(f"llmtool: {' '.join(text.split())}")
-
-
-def _say(line: str) -> None:
-    say(line + "\n")
-
-
-def say(text: str) -> None:
-    """Write text to stderr; a closed or full one changes nothing on stdout."""
-    if _has_status:
-        status("")
-    # File names keep the bytes that are no text in the locale as surrogates.
-    data = text.encode("utf-8", "surrogateescape")
-    if is_terminal(STDERR):
-        data = show_controls(data.decode("utf-8", "replace")).encode()
-    with contextlib.suppress(OSError):
-        os.write(STDERR, data)
-
-
-def status(text: str) -> None:
-    """Show a passing status on a terminal's last line; an empty text takes it away."""
-    global _has_status
-    if not (text or _has_status) or _quiet or not is_terminal(STDERR):
-        return
-    if os.environ.get("TERM") == "dumb":
-        return
-    _has_status = bool(text)
-    with contextlib.suppress(OSError):
-        # What is wider than the terminal would go on in a second line, which nothing takes away.
-        n_cells = (os.get_terminal_size(STDERR).columns or 80) - 1
-        shown = cells.fit(show_controls(re.sub(r"[\r\n\t]", " ", text)), n_cells)
-        os.write(STDERR, f"\r\x1b[K{shown}".encode("utf-8", "replace"))
-
-
-def finish() -> None:
-    """Flush what typer printed (help texts), so that a full disk or a closed pipe is noticed."""
+def _is_terminal(fd: int) -> bool:
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise ReaderGone from None
-    except OSError as exc:
-        raise OutputError(f"write error: {exc.strerror}") from exc
-
-
-def leave_line() -> None:
-    """End the line that a reply on a terminal was cut in."""
-    if stdout.is_mid_line and is_terminal(STDOUT):
-        with contextlib.suppress(OSError):
-            os.write(STDOUT, b"\n")
-
-
-def flush_quietly() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-
-
-def end_by_signal(number: int | None) -> NoReturn:
-    """End the way the signal ends a program, so that shell loops stop as well."""
-    if number == signal.SIGINT:
-        leave_line()
-    flush_quietly()
-    if number is None or not hasattr(signal, "raise_signal"):
-        os._exit(1)
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
-    os._exit(128 + number)
+        return os.isatty(fd)
+    except OSError:
+        return False

@@ -1,4 +1,4 @@
-"""What the user hands in: arguments, files and standard input, as text."""
+"""Input as text: arguments, files and standard input."""
 
 from __future__ import annotations
 
@@ -6,34 +6,32 @@ import os
 import stat
 import sys
 
-from llmtool.batch.lines import too_long
-from llmtool.cli.terminal import console, signals
-from llmtool.cli.terminal.console import STDIN
+from llmtool.cli.terminal.console import STDIN, Console
 from llmtool.cli.terminal.shared_stdin import is_shared
-from llmtool.encoding import MAX_BYTES, Errors, decode
+from llmtool.encoding import MAX_BYTES, Errors, decode, too_long
 from llmtool.errors import InputError, UsageError
 
 IDLE_SECONDS = 3.0
 
 
 def read_argument(text: str, *, errors: Errors | None = None, name: str = "the prompt") -> str:
-    """Return an argument as text; without `errors` the bytes that came must be UTF-8."""
+    """Return an argument as text; without `errors` its bytes must be UTF-8."""
     return decode(os.fsencode(text), source=name, errors=errors)
 
 
-def read_file(path: str, *, errors: Errors | None = None) -> str:
+def read_file(console: Console, path: str, *, errors: Errors | None = None) -> str:
     """Return a file's text; `-` is standard input. Without `errors` it is strict.
 
     Raises:
-        InputError: it cannot be read, or is not UTF-8.
+        InputError: it cannot be read or is not UTF-8.
         ContextOverflow: it is larger than any context.
     """
     source = "standard input" if path == "-" else path
-    return decode(read_bytes(path), source=source, errors=errors)
+    return decode(read_bytes(console, path), source=source, errors=errors)
 
 
-def read_bytes(path: str) -> bytes:
-    """Return what a file holds; `-` is standard input.
+def read_bytes(console: Console, path: str) -> bytes:
+    """Return the content of a file; `-` is standard input.
 
     Raises:
         InputError: it cannot be read.
@@ -42,11 +40,11 @@ def read_bytes(path: str) -> bytes:
     source = "standard input" if path == "-" else path
     try:
         if path == "-":
-            return _read_all(STDIN, source)
+            return _read_all(console, STDIN, source)
         if stat.S_ISDIR(os.stat(path).st_mode):
             raise InputError(f"{path}: is a directory")
         with open(path, "rb") as file:
-            return _read_all(file.fileno(), path)
+            return _read_all(console, file.fileno(), path)
     except FileNotFoundError as exc:
         raise InputError(f"{path}: no such file") from exc
     except OSError as exc:
@@ -54,17 +52,57 @@ def read_bytes(path: str) -> bytes:
         raise InputError(f"{where} cannot be read: {exc.strerror}") from exc
 
 
-def read_stdin(*, errors: Errors = "strict") -> str:
-    return read_file("-", errors=errors)
+def read_documents(
+    console: Console, paths: list[str], *, no_stdin: bool, errors: Errors
+) -> list[tuple[str, str]]:
+    """Return the name and the text of each document, or of standard input if none is named.
+
+    Raises:
+        UsageError: there is nothing to read.
+        InputError: a file does not exist, cannot be read, is empty, or is not text.
+    """
+    if not paths:
+        if no_stdin or console.stdin_is_closed or console.stdin_is_terminal:
+            raise UsageError("nothing to read: name files, or pipe a text in")
+        paths = ["-"]
+    elif "-" not in paths and not no_stdin:
+        note_unread(console, "the files")
+    if paths.count("-") > 1:
+        raise UsageError("standard input is named twice (-)")
+    if "-" in paths and no_stdin:
+        raise UsageError("- and --no-stdin contradict each other")
+    for path in paths:
+        if path != "-" and not os.path.lexists(path):  # perhaps a text in a file's place
+            raise InputError(f"{path}: no such file (a text goes in by a pipe)")
+    return [(path, read_document(console, path, errors=errors)) for path in paths]
 
 
-def read_optional_stdin(*, errors: Errors = "strict") -> str | None:
-    """Return standard input where it is meant for us beside an argument; else None.
+def read_document(console: Console, path: str, *, errors: Errors) -> str:
+    """Return the text of one document, whatever its format; `-` is standard input.
 
-    It is not ours when it is a terminal, closed or /dev/null; when it is shared with the calling
-    shell, as in a `while read` loop, whose lines we would take; or when nothing comes for
-    `IDLE_SECONDS`, as with the pipe of a program that started us and never writes. The last two
-    are said on stderr; `-` as an argument reads in every case.
+    Raises:
+        InputError: as `read_documents` says.
+    """
+    from llmtool.documents.readable import read_document as read
+
+    name = "standard input" if path == "-" else path
+    document = read(read_bytes(console, path), name=name, errors=errors)
+    for note in document.notes:
+        console.note(f"{name}: {note}")
+    return document.text
+
+
+def read_stdin(console: Console, *, errors: Errors = "strict") -> str:
+    return read_file(console, "-", errors=errors)
+
+
+def read_optional_stdin(console: Console, *, errors: Errors = "strict") -> str | None:
+    """Return standard input if it is meant as input beside an argument, else None.
+
+    It is not read when it is a terminal, closed or /dev/null; when it is shared with the calling
+    shell, as in a `while read` loop, whose lines it would consume; or when nothing arrives within
+    `IDLE_SECONDS`, as from a program that started us with a pipe and never writes. The last two
+    are reported on stderr. `-` as an argument always reads.
     """
     mode = os.fstat(STDIN).st_mode
     if stat.S_ISCHR(mode):
@@ -75,26 +113,26 @@ def read_optional_stdin(*, errors: Errors = "strict") -> str | None:
             "--no-stdin silences this)"
         )
         return None
-    if (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)) and not _ready(IDLE_SECONDS):
+    if (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)) and not console.wait_for_input(IDLE_SECONDS):
         console.note(
             f"nothing came on standard input for {IDLE_SECONDS:.0f} s; going on without it "
             "(- waits for it, --no-stdin does not look)"
         )
         return None
-    return read_stdin(errors=errors) or None
+    return read_stdin(console, errors=errors) or None
 
 
-def note_unread(beside: str) -> None:
-    """Say that what waits on standard input is not read, as it is named `beside` what is.
+def note_unread(console: Console, beside: str) -> None:
+    """Report that waiting standard input is not read, because `beside` is read instead.
 
-    Nothing is said of a terminal, of what is empty or silent as yet, or of the calling shell's own.
+    A terminal, empty or silent input, and the calling shell's own input are not reported.
     """
     if _is_waiting() and not is_shared(STDIN):
         console.note(f"standard input is not read beside {beside}")
 
 
 def _is_waiting() -> bool:
-    """Whether standard input holds something now; nothing is read, and nothing waited for."""
+    """Whether standard input has data now; does not read or wait."""
     found = os.fstat(STDIN)
     if stat.S_ISREG(found.st_mode):
         return found.st_size > os.lseek(STDIN, 0, os.SEEK_CUR)
@@ -110,12 +148,8 @@ def _is_waiting() -> bool:
     return int.from_bytes(count, sys.byteorder) > 0
 
 
-def stdin_is_terminal() -> bool:
-    return console.is_terminal(STDIN)
-
-
 def join(files: list[tuple[str, str]]) -> str | None:
-    """Return the texts of several sources as one, each under its name if there are several."""
+    """Join the texts of several sources, each under its name if there are several."""
     if not files:
         return None
     if len(files) == 1:
@@ -124,6 +158,7 @@ def join(files: list[tuple[str, str]]) -> str | None:
 
 
 def gather(
+    console: Console,
     prompt: str | None,
     files: list[str],
     *,
@@ -131,14 +166,14 @@ def gather(
     errors: Errors,
     required: bool = True,
 ) -> tuple[str | None, str | None]:
-    """Return (prompt, input) of a command that takes an instruction and material.
+    """Return (prompt, input) for a command that takes an instruction and material.
 
-    Both may be None unless one is `required`; then standard input is looked at like that of a
+    Unless one is `required`, both may be None; standard input is then treated like that of a
     command with an argument.
 
     Raises:
         UsageError: there is neither, and standard input is a terminal or refused.
-        InputError, ContextOverflow: what there is cannot be used.
+        InputError, ContextOverflow: the input cannot be used.
     """
     if [prompt, *files].count("-") > 1:
         raise UsageError("standard input is named twice (-)")
@@ -146,9 +181,9 @@ def gather(
         raise UsageError("- and --no-stdin contradict each other")
     if prompt is not None and prompt != "-":
         instruction = read_argument(prompt, errors=errors)
-        sources = [(path, read_file(path, errors=errors)) for path in files]
+        sources = [(path, read_file(console, path, errors=errors)) for path in files]
         if not no_stdin and "-" not in files:
-            piped = read_optional_stdin(errors=errors)
+            piped = read_optional_stdin(console, errors=errors)
             if piped is not None:
                 sources.append(("standard input", piped))
         if os.path.isfile(prompt):
@@ -157,28 +192,28 @@ def gather(
             raise InputError("the prompt is empty")
         return instruction, join(sources)
     if prompt is None and not files and not required:
-        return None, None if no_stdin else read_optional_stdin(errors=errors)
+        return None, None if no_stdin else read_optional_stdin(console, errors=errors)
     if prompt is None and not files:
-        if no_stdin or STDIN in console.closed or stdin_is_terminal():
+        if no_stdin or console.stdin_is_closed or console.stdin_is_terminal:
             raise UsageError(
                 "no prompt: give one as an argument, in a file (-f) or on standard input"
             )
     if prompt is None and files and "-" not in files and not no_stdin:
-        note_unread("-f")
+        note_unread(console, "-f")
     names = ["-"] if prompt == "-" else []
     if not names and not files:
         names = ["-"]
-    text = join([(path, read_file(path, errors=errors)) for path in [*names, *files]])
+    text = join([(path, read_file(console, path, errors=errors)) for path in [*names, *files]])
     if not (text or "").strip():
         raise InputError("the input is empty")
     return None, text
 
 
-def _read_all(fd: int, source: str) -> bytes:
+def _read_all(console: Console, fd: int, source: str) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:
-        with signals.interruptible():
+        with console.interrupts.interruptible():
             chunk = os.read(fd, 1 << 16)
         if not chunk:
             return b"".join(chunks)
@@ -186,10 +221,3 @@ def _read_all(fd: int, source: str) -> bytes:
         if size > MAX_BYTES:
             raise too_long(source)
         chunks.append(chunk)
-
-
-def _ready(seconds: float) -> bool:
-    import select
-
-    with signals.interruptible():
-        return bool(select.select([STDIN], [], [], seconds)[0])

@@ -1,4 +1,4 @@
-"""A result that goes to a file: there whole, or not at all."""
+"""A result that goes to a file: written whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from llmtool.cli.terminal import console
+from llmtool.cli.terminal.console import STDERR, STDOUT, BrokenPipe, Console, Sink
 from llmtool.errors import OutputError, UsageError
 
-_unfinished: set[FileResult] = set()
 _DESCRIPTOR = re.compile(r"-|/dev/stdout|/dev/stderr|/(?:dev|proc/self)/fd/(\d+)")
 
 
 def check(path: str | None, *, reads: Iterable[str] = ()) -> None:
-    """Refuse a result file that could not be written, before anything is made for it.
+    """Check that a result file can be written, before any work is done for it.
 
     Raises:
         UsageError: it is one of the files that the command reads.
-        OutputError: its folder is not there, or takes no files.
+        OutputError: its directory does not exist or is not writable.
     """
     if path is None or _DESCRIPTOR.fullmatch(path):
         return
@@ -28,16 +27,16 @@ def check(path: str | None, *, reads: Iterable[str] = ()) -> None:
     if file.exists() and not file.is_file():
         if file.is_dir():
             raise OutputError(f"{path}: cannot be written: is a directory")
-        return  # a FIFO: to open it would tell its reader that something comes
+        return  # a FIFO: opening it would unblock its reader
     refuse_read(path, reads)
-    FileResult(path).discard()
+    FileSink(path).discard()
 
 
 def refuse_read(path: str, reads: Iterable[str]) -> None:
-    """Refuse a result file that is one of those that the command reads, under whatever name.
+    """Check that a result file is none of those that the command reads, under any name.
 
     Raises:
-        UsageError: it is.
+        UsageError: it is one.
     """
     file = Path(path)
     if file.exists() and any(os.path.isfile(each) and file.samefile(each) for each in reads):
@@ -45,34 +44,28 @@ def refuse_read(path: str, reads: Iterable[str]) -> None:
 
 
 @contextlib.contextmanager
-def open_sink(path: str | None) -> Iterator[console.Result]:
-    """Give standard output, or the file of that name, which is there when all went well."""
+def open_sink(console: Console, path: str | None) -> Iterator[Sink]:
+    """Give stdout, or a file of that name, which appears when the block ends without an error."""
     if path is None:
         yield console.stdout
         return
-    file = FileResult(path)
-    try:
-        yield file
-        file.close()
-    finally:
-        file.discard()
+    file = FileSink(path)
+    with console.on_abort(file.discard):
+        try:
+            yield file
+            file.close()
+        finally:
+            file.discard()
 
 
-def discard_all() -> None:
-    """Leave no part of any result behind, when the process cannot go on."""
-    for file in list(_unfinished):
-        file.discard()
+class FileSink(Sink):
+    """A result file: a temporary file in the same directory, renamed when it is complete.
 
-
-class FileResult(console.Result):
-    """A result file: a temporary file in the same folder, renamed when it is complete.
-
-    What is no file (a FIFO, /dev/stdout, a descriptor) is written to as it is.
+    A path that is not a regular file (a FIFO, /dev/stdout, a descriptor) is written directly.
     """
 
     def __init__(self, path: str) -> None:
         super().__init__()
-        self.is_terminal = False
         self._path = Path(path)
         self._temporary: str | None = None
         if path.endswith(("/", os.sep)) and not os.path.isdir(path):
@@ -82,12 +75,11 @@ class FileResult(console.Result):
         except OSError as exc:
             raise OutputError(f"{path}: cannot be written: {exc.strerror}") from exc
         self._is_open = True
-        _unfinished.add(self)
 
     def _open(self, path: str) -> int:
         descriptor = _DESCRIPTOR.fullmatch(path)
         if descriptor:
-            number = descriptor[1] or {"/dev/stderr": console.STDERR}.get(path, console.STDOUT)
+            number = descriptor[1] or {"/dev/stderr": STDERR}.get(path, STDOUT)
             return os.dup(int(number))
         if self._path.exists() and not self._path.is_file():
             return os.open(self._path, os.O_WRONLY)
@@ -108,12 +100,12 @@ class FileResult(console.Result):
             while view:
                 view = view[os.write(self._fd, view) :]
         except BrokenPipeError:
-            raise console.ReaderGone from None
+            raise BrokenPipe from None
         except OSError as exc:
             raise OutputError(f"{self._path}: write error: {exc.strerror}") from exc
 
     def close(self) -> None:
-        """Make the result visible under its name."""
+        """Give the file its name, complete."""
         try:
             if self._temporary:
                 os.fsync(self._fd)
@@ -125,8 +117,7 @@ class FileResult(console.Result):
             raise OutputError(f"{self._path}: write error: {exc.strerror}") from exc
 
     def discard(self) -> None:
-        """Leave no part of a result behind."""
-        _unfinished.discard(self)
+        """Remove the file unless it is complete."""
         if self._is_open:
             self._is_open = False
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""How far it is: a bar for a download, a line for records; on a terminal's stderr."""
+"""Progress on a terminal's stderr: a bar for downloads, a line for records."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from llmtool.cli.terminal import console
+from llmtool.cli.terminal.console import Console
 from llmtool.sizes import format_bytes, format_count
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _SHOW_SECONDS = 0.2
-_RATE_SECONDS = 1.0  # what is done in less says nothing about the rest
-_QUIET_SECONDS = 15.0  # between two lines where nobody watches a bar
+_RATE_SECONDS = 1.0  # a shorter time gives no useful rate
+_LOG_SECONDS = 15.0  # between two lines where stderr is not a terminal
 
 
 class RecordProgress:
-    """Shows records that are done as a passing status: how many, their rate, the time left."""
+    """Shows the number of records done, their rate and the time left as a temporary status."""
 
-    def __init__(self, what: str = "") -> None:
-        self._what = what
+    def __init__(self, console: Console, what: str = "") -> None:
+        self._console, self._what = console, what
         self._started = self._shown = time.monotonic()
 
     def __enter__(self) -> RecordProgress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        console.status("")
+        self._console.status("")
 
     def __call__(self, done: int, total: float | None) -> None:
         if self.is_due:
@@ -39,20 +39,20 @@ class RecordProgress:
         return time.monotonic() - self._shown >= _SHOW_SECONDS
 
     def show(self, done: int, total: float | None, *, n_before: int = 0, n_failed: int = 0) -> None:
-        """Show how many came; `n_before` are of an earlier run, and none knows a total of None."""
+        """Show the progress; `n_before` records are from an earlier run, `total` may be unknown."""
         self._shown = time.monotonic()
         seconds = self._shown - self._started
-        told = how_far(done, total, seconds=seconds, n_before=n_before, n_failed=n_failed)
-        console.status(self._what + told)
+        text = describe_progress(done, total, seconds=seconds, n_before=n_before, n_failed=n_failed)
+        self._console.status(self._what + text)
 
 
-def how_far(
+def describe_progress(
     done: int, total: float | None, *, seconds: float, n_before: int = 0, n_failed: int = 0
 ) -> str:
-    """Return how many records came; how fast and how long still where there is time to judge by.
+    """Return the number of records, and their rate and the time left once a rate is meaningful.
 
     Example:
-        >>> how_far(10, 40, seconds=2.0)
+        >>> describe_progress(10, 40, seconds=2.0)
         '10 records, 5.0/s, 0:06 left'
     """
     parts = [format_count(n_before + done, "record")]
@@ -68,12 +68,12 @@ def how_far(
 
 
 class DownloadProgress:
-    """Shows `(done, total)` bytes: rate, time left, and what was here already."""
+    """Shows `(done, total)` bytes: rate, time left, and the size of what is already present."""
 
-    def __init__(self, title: str, *, verb: str = "fetching", quiet: bool = False) -> None:
+    def __init__(self, console: Console, title: str, *, verb: str = "fetching") -> None:
+        self._console = console
         self._title = f"{verb} {title}"
-        self._quiet = quiet
-        self._says_so = verb == "fetching"
+        self._announces = verb == "fetching"
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._resumed: int | None = None
@@ -93,27 +93,27 @@ class DownloadProgress:
             self._bar = None
 
     def __call__(self, done: int, total: int) -> None:
-        if self._quiet:
+        if self._console.quiet:
             return
         if self._resumed is None:
             self._resumed = done
-            if done < total and self._says_so:
+            if done < total and self._announces:
                 here = f", {format_bytes(done)} are here" if done else ""
-                console.note(f"{self._title}: {format_bytes(total)}{here}")
-        if console.is_terminal(console.STDERR):
+                self._console.note(f"{self._title}: {format_bytes(total)}{here}")
+        if self._console.stderr_is_terminal:
             self._draw(done, total)
-        elif time.monotonic() - self._said >= _QUIET_SECONDS and done < total:
+        elif time.monotonic() - self._said >= _LOG_SECONDS and done < total:
             self._said = time.monotonic()
             seconds = max(self._said - self._started, 1e-6)
             rate = (done - self._resumed) / seconds
             left = f", {(total - done) / rate:.0f} s left" if rate > 0 else ""
-            console.note(
+            self._console.note(
                 f"{done / total:.0%} of {format_bytes(total)}, {format_bytes(rate)}/s{left}"
             )
 
     def _draw(self, done: int, total: int) -> None:
         if self._bar is None:
-            from rich.console import Console
+            from rich.console import Console as RichConsole
             from rich.progress import (
                 BarColumn,
                 DownloadColumn,
@@ -123,14 +123,14 @@ class DownloadProgress:
                 TransferSpeedColumn,
             )
 
-            colored = console.use_color(console.STDERR)
+            colored = self._console.stderr_color
             self._bar = Progress(
                 TextColumn("{task.percentage:>3.0f}%"),
                 BarColumn(bar_width=None),
                 DownloadColumn(),
                 TransferSpeedColumn(),
                 TimeRemainingColumn(),
-                console=Console(stderr=True, no_color=not colored, markup=False, emoji=False),
+                console=RichConsole(stderr=True, no_color=not colored, markup=False, emoji=False),
                 transient=True,
                 expand=True,
             )
@@ -140,8 +140,8 @@ class DownloadProgress:
         self._bar.update(self._task, completed=done, total=total)
 
     def note(self, text: str) -> None:
-        """Say something in between: resuming, waiting, trying again."""
+        """Report a change of state: resuming, waiting, trying again."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-        console.note(text)
+        self._console.note(text)

@@ -5,31 +5,31 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from llmtool.cli.terminal import console
+from llmtool.cli.terminal.console import STDIN
 
 
 @contextlib.contextmanager
-def silent_keys() -> Iterator[None]:
-    """Do not show what is typed meanwhile: it would stand in the middle of what is drawn.
+def disable_echo() -> Iterator[None]:
+    """Hide typed keys during the block, where they would appear inside what is drawn.
 
-    It is read afterwards; Ctrl-C and Ctrl-Z work as ever.
+    They can be read afterwards. Ctrl-C and Ctrl-Z still work.
     """
     try:
         import termios
-    except ImportError:  # Windows shows no keys that nobody reads
+    except ImportError:  # Windows does not echo keys that nobody reads
         yield
         return
     try:
-        before = termios.tcgetattr(console.STDIN)
-    except termios.error:  # no terminal
+        before = termios.tcgetattr(STDIN)
+    except termios.error:  # not a terminal
         yield
         return
     silent = list(before)
     silent[3] = int(silent[3]) & ~termios.ECHO
     try:
-        with contextlib.suppress(termios.error):  # it belongs to another job
-            termios.tcsetattr(console.STDIN, termios.TCSANOW, silent)
+        with contextlib.suppress(termios.error):  # the terminal belongs to another job
+            termios.tcsetattr(STDIN, termios.TCSANOW, silent)
         yield
     finally:
         with contextlib.suppress(termios.error):
-            termios.tcsetattr(console.STDIN, termios.TCSANOW, before)
+            termios.tcsetattr(STDIN, termios.TCSANOW, before)

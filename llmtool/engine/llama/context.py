@@ -1,8 +1,8 @@
-"""The memory and the compute buffers of a model: batches of tokens in, rows of logits out.
+"""A llama.cpp context: batches of tokens in, rows of logits out.
 
 Nothing here knows about prompts, requests or text. Sequences share one pool of cells
-(`kv_unified`), so that copying one copies no keys or values, or stand `apart`, so that attention
-passes over no cells of others.
+(`kv_unified`), so that copying one copies no keys or values, or use separate streams, so that
+attention does not scan the cells of the others.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import ctypes
 import sys
 from collections.abc import Sequence
 
-from llmtool.engine.llama.bindings import forget_errors, last_error
+from llmtool.engine.llama.bindings import clear_errors, last_error
 from llmtool.engine.llama.interrupts import SignalWatch
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.types import Cancellation, KVType
@@ -21,7 +21,7 @@ _GGML_TYPES = {"f16": 1, "q8_0": 8}
 
 
 class Batch:
-    """The tokens of one `decode`, up to `size` of them, each in a sequence at a position."""
+    """The tokens of one `decode`, at most `size`, each with its sequence and position."""
 
     def __init__(self, weights: LlamaModel, size: int) -> None:
         lib = weights._lib
@@ -48,17 +48,16 @@ class Batch:
         )
 
     @property
-    def room(self) -> int:
+    def n_free(self) -> int:
         return self.size - self.n_tokens
 
     def clear(self) -> None:
         self.n_tokens = self.n_outputs = 0
 
     def add(self, tokens: Sequence[int], *, seq: int, pos: int, n_outputs: int) -> range:
-        """Append tokens of one sequence from position `pos`; the last `n_outputs` give logits.
+        """Append tokens of one sequence from position `pos`; return the rows of their logits.
 
-        Returns:
-            The rows of those logits.
+        The last `n_outputs` tokens give a row each.
         """
         at, n = self.n_tokens, len(tokens)
         end = at + n
@@ -73,19 +72,19 @@ class Batch:
 
 
 class Context:
-    """The memory of `n_seq` sequences, and what is needed to compute with it.
+    """The memory of `n_seq` sequences and the buffers to compute with it.
 
     Args:
-        n_ctx: cells of the memory: tokens of all sequences together, shared ones counted once.
+        n_ctx: cells: tokens of all sequences together, shared ones counted once.
         n_threads: threads for decoding and for prompts.
-        n_seq: how many sequences there can be; their ids are 0 to n_seq - 1.
-        apart: whether each sequence has n_ctx // n_seq cells of its own. Copying one copies its
-            keys and values then, and llama.cpp computes together what has ids side by side.
-        n_batch: tokens per `decode` at the most.
-        n_outputs: rows of logits per `decode` at the most.
-        swa_full: whether layers with a sliding window keep all tokens. Sequences that share a
-            prefix need it, because shared cells are never taken again.
-        kv_type: how keys and values are kept; q8_0 takes half the memory and time to unpack.
+        n_seq: number of sequences; their ids are 0 to n_seq - 1.
+        separate_streams: whether each sequence has n_ctx // n_seq cells of its own. Copying one
+            then copies its keys and values, and llama.cpp batches only neighbouring ids.
+        n_batch: maximum number of tokens per `decode`.
+        n_outputs: maximum number of rows of logits per `decode`.
+        swa_full: whether layers with a sliding window store all tokens. Sequences that share a
+            prefix need it, because shared cells are never reused.
+        kv_type: type of keys and values; q8_0 halves the memory and takes time to unpack.
         cancellation: ends a running `decode` between two nodes of the graph.
 
     Raises:
@@ -99,7 +98,7 @@ class Context:
         n_ctx: int,
         n_threads: int,
         n_seq: int = 1,
-        apart: bool = False,
+        separate_streams: bool = False,
         n_batch: int = 512,
         n_outputs: int = 1,
         kv_type: KVType = "f16",
@@ -112,11 +111,11 @@ class Context:
         params.n_ctx = n_ctx
         params.n_batch = params.n_ubatch = n_batch
         params.n_seq_max = self.n_seq = n_seq
-        params.n_outputs_max = self.n_outputs = max(n_outputs, n_seq)  # llama.cpp aborts below
+        params.n_outputs_max = self.n_outputs = max(n_outputs, n_seq)  # llama.cpp aborts otherwise
         params.n_threads = params.n_threads_batch = n_threads
         params.type_k = params.type_v = _GGML_TYPES[kv_type]
-        self.apart = apart
-        params.kv_unified = not apart
+        self.separate_streams = separate_streams
+        params.kv_unified = not separate_streams
         params.no_perf = True
         params.swa_full = self.swa_full = swa_full
         self._cancellation = cancellation
@@ -126,21 +125,21 @@ class Context:
         self._flag = (ctypes.c_char * 2).from_buffer(cancellation.flag)
         params.abort_callback = ctypes.cast(_c_library().strlen, lib.ggml_abort_callback)
         params.abort_callback_data = ctypes.addressof(self._flag)
-        forget_errors()
+        clear_errors()
         self._ctx = lib.llama_init_from_model(weights._model, params)
         if not self._ctx:
             self._watch.close()
             reason = last_error() or "there is no memory for it"
             advice = " (shorten the input or the reply)" if "memory" in reason else ""
-            raise EngineError(f"a context of {n_ctx} tokens cannot be made: {reason}{advice}")
+            raise EngineError(f"a context of {n_ctx} tokens cannot be created: {reason}{advice}")
         self._memory = lib.llama_get_memory(self._ctx)
-        self.was_interrupted = False  # whether a `decode` failed, and left who knows what
+        self.was_interrupted = False  # whether a `decode` failed and left an undefined state
         self.n_ctx = int(lib.llama_n_ctx(self._ctx))
-        self.n_ctx_seq = int(lib.llama_n_ctx_seq(self._ctx))  # what one sequence may come to
+        self.n_ctx_seq = int(lib.llama_n_ctx_seq(self._ctx))  # limit of one sequence
         self.n_batch = int(lib.llama_n_batch(self._ctx))
         self.batch = Batch(weights, self.n_batch)
         # A model with two sets of rope factors uses the one for long contexts here.
-        self.is_long = weights.n_ctx_rope is not None and self.n_ctx_seq > weights.n_ctx_rope
+        self.uses_long_rope = weights.n_ctx_rope is not None and self.n_ctx_seq > weights.n_ctx_rope
 
     def close(self) -> None:
         if self._ctx:
@@ -149,10 +148,10 @@ class Context:
             self._watch.close()
 
     def decode(self) -> None:
-        """Append the tokens of `batch` to their sequences and compute the rows asked for.
+        """Append the tokens of `batch` to their sequences and compute the requested rows.
 
         Raises:
-            Cancelled: stopped from outside; what the sequences of the batch hold is undefined.
+            Cancelled: a stop was requested; the state of the batch's sequences is undefined.
             EngineError: llama.cpp failed.
         """
         self.batch.native.n_tokens = self.batch.n_tokens
@@ -181,19 +180,19 @@ class Context:
         return row
 
     def length(self, seq: int) -> int:
-        """Return the number of tokens that a sequence has come to."""
+        """Return the number of tokens of a sequence."""
         return int(self._lib.llama_memory_seq_pos_max(self._memory, seq)) + 1
 
     def copy(self, source: int, target: int) -> None:
-        """Let an empty sequence begin with all that another one holds."""
+        """Copy a sequence to an empty one."""
         self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
 
     def truncate(self, seq: int, length: int) -> bool:
-        """Forget what follows `length` tokens; False where the memory cannot do that."""
+        """Drop what follows `length` tokens; return False if the memory does not support that."""
         return bool(self._lib.llama_memory_seq_rm(self._memory, seq, length, -1))
 
     def drop(self, seq: int) -> None:
-        """Forget a sequence."""
+        """Empty a sequence."""
         self._lib.llama_memory_seq_rm(self._memory, seq, -1, -1)
 
     def clear(self) -> None:
@@ -207,7 +206,7 @@ class Context:
         return state
 
     def restore(self, seq: int, state: bytearray | ctypes.Array[ctypes.c_uint8]) -> bool:
-        """Fill an empty sequence with a saved state; False, and still empty, if it is refused."""
+        """Load a saved state into an empty sequence; return False if llama.cpp rejects it."""
         native = (ctypes.c_uint8 * len(state)).from_buffer(state)
         done = self._lib.llama_state_seq_set_data(self._ctx, native, len(state), seq)
         if not done:

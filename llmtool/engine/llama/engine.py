@@ -1,4 +1,4 @@
-"""The local engine: a GGUF model in this process, served by llama.cpp."""
+"""The local engine: a GGUF model in this process, run by llama.cpp."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llmtool.engine.llama.devices import devices, fit_layers
 from llmtool.engine.llama.interrupts import is_work_left_behind
 from llmtool.engine.llama.loaded_model import LoadedModel
 from llmtool.engine.llama.prompt_cache.states import PrefixStates
-from llmtool.engine.llama.scheduler import serve
+from llmtool.engine.llama.scheduler import Scheduler
 from llmtool.engine.types import (
     Cancellation,
     EngineInfo,
@@ -29,13 +29,13 @@ from llmtool.engine.types import (
     Tokenized,
 )
 from llmtool.errors import EngineError
-from llmtool.machine import default_threads, give_freed_memory_back
+from llmtool.machine import default_threads, trim_heap
 from llmtool.models.gguf.check import list_parts
 
 if TYPE_CHECKING:
     pass
 
-MAX_PARALLEL = 32  # sequences; from four on batching pays, 16 to 32 is best
+MAX_PARALLEL = 32  # sequences; batching pays from four on, and 16 to 32 is best
 _POLL_SECONDS = 0.05
 
 
@@ -44,20 +44,20 @@ class LocalEngine:
 
     Args:
         path: the model, already checked (`models.gguf.check`).
-        n_ctx: what one request may use, in tokens; None is what the model was made for. Memory is
-            taken for what the requests need, which costs the least.
-        n_threads: None takes the cores that this process may use.
+        n_ctx: tokens that one request may use; None is the length the model was trained with.
+            Memory is allocated for what the requests need.
+        n_threads: None uses the cores available to this process.
         n_gpu_layers: layers on the GPU, -1 for all; None fits them to its free memory. Without a
-            GPU backend it changes nothing.
-        n_parallel: how many sequences are decoded together; None chooses.
-        kv_type: how keys and values are kept.
-        prefix_folder: where states of templates' beginnings are kept; None keeps none.
-        prefix_bytes: of all of them together.
+            GPU backend it has no effect.
+        n_parallel: how many sequences are decoded together; None is `MAX_PARALLEL`.
+        kv_type: type of keys and values.
+        prefix_folder: folder of the prefix cache; None disables it.
+        prefix_bytes: size limit of the prefix cache.
         cancellation: stops loading, prefill and decoding.
         on_progress: called with (done, 1.0) while the model is loaded.
 
     Raises:
-        ModelUnreadable: llama.cpp refuses the file, or it is an encoder that cannot write.
+        ModelUnreadable: llama.cpp rejects the file, or the model is an encoder.
 
     Example:
         engine = LocalEngine(path)
@@ -98,7 +98,7 @@ class LocalEngine:
             cancellation=self.cancellation,
             on_progress=on_progress,
         )
-        give_freed_memory_back()
+        trim_heap()
         self._load_seconds = time.perf_counter() - started
         prefixes = PrefixStates(
             prefix_folder,
@@ -117,19 +117,19 @@ class LocalEngine:
         )
 
     def close(self) -> None:
-        """Free the model. A stream that is open ends here; one in another thread is cancelled."""
+        """Free the model. An open stream ends; one in another thread is cancelled."""
         live, self._closed = None if self._live is None else self._live(), True
         if live is not None:
             self._end(live)
         if is_work_left_behind():
-            return  # it reads the vocabulary; its memory goes with the process
+            return  # it still reads the vocabulary; the memory is freed with the process
         self.contexts.close()
         self.model.close()
 
     def _end(self, live: Generator[Any, None, None]) -> None:
         try:
             live.close()
-        except ValueError:  # it is running, in another thread
+        except ValueError:  # another thread is running it
             if self._turn_of == threading.get_ident():
                 raise EngineError("a stream cannot close the engine that serves it") from None
             self.cancellation.cancel()
@@ -154,7 +154,7 @@ class LocalEngine:
         )
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
-        """Return the prompt as the model sees it. See `PromptTokens.tokenize`."""
+        """Return the rendered prompt and its ids. See `Tokenizer.tokenize`."""
         self._check_open()
         return self.model.tokenize(prompt)
 
@@ -173,13 +173,13 @@ class LocalEngine:
         if tokenized.n_fixed:
             self._take_turn()
             try:
-                self.contexts.remember(tokenized.token_ids[: tokenized.n_fixed])
+                self.contexts.save_state(tokenized.token_ids[: tokenized.n_fixed])
             finally:
                 self._turn_of = 0
                 self._turn.release()
 
     def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
-        """Answer requests together. See `Engine.stream`. Threads take turns.
+        """Yield the events of requests. See `Engine.stream`. Streams of several threads take turns.
 
         Raises:
             Cancelled: the cancellation was set.
@@ -188,7 +188,7 @@ class LocalEngine:
         return cast("Iterator[Event]", self._begin(requests))
 
     def score(self, requests: Iterable[ScoreRequest | Failed | None]) -> Iterator[Scores | Failed]:
-        """Say how likely the candidates of each request are. See `Engine.score`.
+        """Yield the scores of requests. See `Engine.score`.
 
         Raises:
             As `stream`.
@@ -204,7 +204,7 @@ class LocalEngine:
     def _begin(
         self, requests: Iterable[Request | ScoreRequest | Failed | None]
     ) -> Generator[Event | Scores, None, None]:
-        # Weak, so that a stream which nobody holds any more ends, and gives its turn back.
+        # Weak, so that an abandoned stream ends and releases its turn.
         live: list[ref[Generator[Any, None, None]]] = []
 
         def run() -> Generator[Event | Scores, None, None]:
@@ -214,7 +214,7 @@ class LocalEngine:
             try:
                 self._check_open()  # it may have been closed while this waited
                 self._live = live[0]
-                yield from serve(self.model, self.contexts, requests)
+                yield from Scheduler(self.model, self.contexts, requests).run()
             finally:
                 self._live, self._turn_of = None, 0
                 self._turn.release()
@@ -224,10 +224,10 @@ class LocalEngine:
         return events
 
     def _take_turn(self) -> None:
-        """Wait until no other thread streams: there is one context, and one thread decodes.
+        """Wait until no other thread streams: there is one context, and one thread may decode.
 
         Raises:
-            EngineError: this thread has a stream that is not finished, so waiting had no end.
+            EngineError: this thread has an unfinished stream, so that waiting would never end.
         """
         if not self._turn.acquire(blocking=False):
             if self._turn_of == threading.get_ident():

@@ -1,4 +1,4 @@
-"""A request for text: its prompt once, then its choices, each in a sequence of its own."""
+"""A request for text: one prompt, then each choice in a sequence of its own."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import msgspec
 
 from llmtool.engine.llama.constrained_sampler import ConstrainedSampler
 from llmtool.engine.llama.context import Context
-from llmtool.engine.llama.job import Run, Share
+from llmtool.engine.llama.job import PrefixMatch, TokenRun
 from llmtool.engine.llama.loaded_model import LoadedModel
 from llmtool.engine.llama.sampler import Sampler
-from llmtool.engine.llama.slots import Sequences
-from llmtool.engine.llama.tokenizer import rejoin
+from llmtool.engine.llama.sequences import Sequences
+from llmtool.engine.llama.tokenizer import reuse_cached_tokens
 from llmtool.engine.reply import Reply
 from llmtool.engine.types import (
     MAX_SEED,
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from llmtool.structured.compiler import CompiledConstraint
 
 
-class Generating:
-    """A `Job` that writes `request.n` choices.
+class GenerationJob:
+    """A `Job` that generates `request.n` choices.
 
-    All choices take their first token from the same logits, so that choice i of n equals a single
-    one with seed + i. Those that find no sequence wait beside a copy of the prompt.
+    All choices sample their first token from the same logits, so that choice i of n equals a single
+    one with seed + i. Choices without a free sequence wait, and a copy of the prompt with them.
 
     Raises:
-        LlmtoolError: the prompt, the lengths or the constraint cannot be served.
+        LlmtoolError: the prompt, its length or the constraint cannot be served.
     """
 
     n_outputs = 1
@@ -48,15 +48,15 @@ class Generating:
     def __init__(self, model: LoadedModel, request: Request) -> None:
         self.id, self.request, self._model = request.id, request, model
         self.cancellation = request.cancellation
-        self.keeps = request.keep and request.n == 1
+        self.keep = request.keep and request.n == 1
         prompt = model.tokenize(request.prompt)
         self.ids, self.n_fixed = prompt.token_ids, prompt.n_fixed
         self._in_reasoning = prompt.in_reasoning
         self.max_tokens, _ = model.check_length(len(self.ids), request.sampling.max_tokens)
         self._constraint = model.compile(request.sampling.constraint)
-        self.runs: list[Run] = []
+        self.runs: list[TokenRun] = []
         self.n_seq = 1 if request.n == 1 else 2
-        self._choices: dict[Run, _Choice] = {}
+        self._choices: dict[TokenRun, _Choice] = {}
         self._waiting: list[_Choice] = []
         self._parked: int | None = None
 
@@ -73,39 +73,43 @@ class Generating:
         return bool(self._waiting)
 
     @property
-    def may_stand_apart(self) -> bool:
-        return self.request.n == 1 and not self.keeps
+    def can_use_own_stream(self) -> bool:
+        return self.request.n == 1 and not self.keep
 
-    def respell(self, held: Sequence[int]) -> None:
-        ids = rejoin(self.ids, held, self._model.weights)
+    def reuse_cached_tokens(self, cached: Sequence[int]) -> None:
+        ids = reuse_cached_tokens(self.ids, cached, self._model.weights)
         if len(ids) + self.max_tokens <= self._model.n_ctx:
             self.ids = ids
 
-    def start(self, sequences: Sequences, share: Share) -> None:
-        shared = share.n_tokens
-        self.sequences, self._shared, self._cached = sequences, shared, share.n_cached
-        self._began = share.began
-        seq = sequences.take()
+    def start(self, sequences: Sequences, match: PrefixMatch) -> None:
+        shared = match.n_tokens
+        self.sequences, self._shared, self._cached = sequences, shared, match.n_cached
+        self._began = match.began
+        seq = sequences.acquire()
         if self.request.n > 1:
-            self._parked = sequences.take()
+            self._parked = sequences.acquire()
         if shared:
             sequences.context.copy(0, seq)
-        sequences.reserve(len(self.ids) - shared + self.max_tokens)
-        self.runs = [Run(self.ids[shared:], seq=seq, pos=shared)]
+        sequences.reserve_cells(len(self.ids) - shared + self.max_tokens)
+        self.runs = [TokenRun(self.ids[shared:], seq=seq, pos=shared)]
 
     def resume(self) -> Iterator[Event]:
-        while self._waiting and self.sequences.n_idle and self.sequences.n_free >= self.max_tokens:
+        while (
+            self._waiting
+            and self.sequences.n_free
+            and self.sequences.n_free_cells >= self.max_tokens
+        ):
             assert self._parked is not None
-            seq = self.sequences.take()
+            seq = self.sequences.acquire()
             self.sequences.context.copy(self._parked, seq)
-            self.sequences.reserve(self.max_tokens)
+            self.sequences.reserve_cells(self.max_tokens)
             yield from self._begin(self._waiting.pop(0), seq)
         if not self._waiting and self._parked is not None:
-            self.sequences.give_back(self._parked)
+            self.sequences.free(self._parked)
             self._parked = None
             self._end_if_done()
 
-    def receive(self, run: Run, rows: range) -> Iterator[Event]:
+    def receive(self, run: TokenRun, rows: range) -> Iterator[Event]:
         choice = self._choices.get(run)
         if choice is None:
             yield from self._begin_all(run, rows[0])
@@ -116,23 +120,23 @@ class Generating:
 
     def stop(self) -> None:
         for run in self.runs:
-            self.sequences.give_back(run.seq)
-            self.sequences.release(self.max_tokens)
+            self.sequences.free(run.seq)
+            self.sequences.release_cells(self.max_tokens)
         if self._parked is not None:
-            self.sequences.give_back(self._parked)
+            self.sequences.free(self._parked)
         for choice in [*self._choices.values(), *self._waiting]:
             choice.close()
         if self.runs or self._parked is not None:
-            self.sequences.release(len(self.ids) - self._shared)
+            self.sequences.release_cells(len(self.ids) - self._shared)
         self.runs, self._choices, self._waiting, self._parked = [], {}, [], None
 
-    def _begin_all(self, prompt: Run, row: int) -> Iterator[Event]:
+    def _begin_all(self, prompt: TokenRun, row: int) -> Iterator[Event]:
         n = self.request.n
         seed = self.request.sampling.seed
         if seed is None:
             seed = secrets.randbelow(MAX_SEED + 1)
         self._waiting = [self._new_choice(i, (seed + i) % (MAX_SEED + 1)) for i in range(n)]
-        top = self._read_top(row)  # once for all: they share the row
+        top = self._read_top(row)  # all choices share the row
         for choice in self._waiting:
             choice.sample(self.sequences.context, row, top if choice.reports_logprobs else [])
             choice.prefill_seconds = 0.0 if choice.index else time.perf_counter() - self._began
@@ -162,32 +166,32 @@ class Generating:
 
     def _begin(self, choice: _Choice, seq: int) -> Iterator[Event]:
         choice.began = time.perf_counter()
-        run = Run((), seq=seq, pos=len(self.ids))
+        run = TokenRun((), seq=seq, pos=len(self.ids))
         self._choices[run] = choice
         self.runs.append(run)
         yield from self._emit(choice, run)
 
-    def _emit(self, choice: _Choice, run: Run) -> Iterator[Event]:
+    def _emit(self, choice: _Choice, run: TokenRun) -> Iterator[Event]:
         yield from choice.push()
         if choice.finish_reason is None:
             run.pos += run.at
             run.tokens, run.at = (choice.token,), 0
             return
-        # Memory first: whoever reads the events may take its time.
+        # Free the memory first: the consumer of the events may be slow.
         self.runs.remove(run)
         del self._choices[run]
-        if self.keeps:
-            spoken = (*self.ids, *choice.tokens)
-            self.sequences.adopt(run.seq, spoken, n_held=run.pos + run.at)
-        self.sequences.give_back(run.seq)
-        self.sequences.release(self.max_tokens)
+        if self.keep:
+            tokens = (*self.ids, *choice.tokens)
+            self.sequences.promote(run.seq, tokens, n_computed=run.pos + run.at)
+        self.sequences.free(run.seq)
+        self.sequences.release_cells(self.max_tokens)
         self._end_if_done()
         choice.close()
         yield from choice.finish(len(self.ids), self._cached)
 
     def _end_if_done(self) -> None:
         if not self.runs and self._parked is None:
-            self.sequences.release(len(self.ids) - self._shared)
+            self.sequences.release_cells(len(self.ids) - self._shared)
 
 
 class _Choice:

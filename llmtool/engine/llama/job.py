@@ -1,4 +1,4 @@
-"""What the scheduler sees of a request: tokens that are to be computed, rows that come back."""
+"""The scheduler's view of a request: tokens to compute, and rows of logits that come back."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from typing import Protocol
 
 import msgspec
 
-from llmtool.engine.llama.slots import Sequences
+from llmtool.engine.llama.sequences import Sequences
 from llmtool.engine.types import Cancellation, Event, Scores
 
 
-class Run:
-    """Tokens on their way into a sequence.
+class TokenRun:
+    """Tokens to append to a sequence from position `pos`; `at` counts those already computed.
 
-    `every` asks for the logits after each token, otherwise after the last one alone. `at` counts
-    the tokens that are computed.
+    With `every`, each token gives a row of logits; otherwise only the last one does.
     """
 
     __slots__ = ("at", "every", "pos", "seq", "tokens")
@@ -25,11 +24,11 @@ class Run:
         self.at = 0
 
 
-class Share(msgspec.Struct, frozen=True):
-    """What the shared prefix gives a request.
+class PrefixMatch(msgspec.Struct, frozen=True):
+    """The part of a prompt that the shared prefix holds.
 
-    `n_tokens` of its prompt are there, of which `n_cached` were not computed for it; `began` is the
-    `time.perf_counter()` at which its prefill began.
+    It has `n_tokens` tokens, of which `n_cached` were not computed for this request; `began` is
+    the `time.perf_counter()` at which its prefill began.
     """
 
     n_tokens: int
@@ -38,11 +37,11 @@ class Share(msgspec.Struct, frozen=True):
 
 
 class Job(Protocol):
-    """A request that has been read: what it needs, and what is running for it.
+    """A validated request and its state while it runs.
 
-    `ids` are the tokens of its prompt, shape (n_tokens,), of which the first `n_fixed` are the
-    template's. It needs `n_cells` cells beyond its prompt and `n_seq` sequences to begin, and asks
-    for up to `n_outputs` rows of logits at once. One that `keeps` leaves them in sequence 0.
+    `ids` are the tokens of its prompt, shape (n_tokens,); the first `n_fixed` come from the
+    template. It needs `n_cells` cells beyond its prompt, `n_seq` sequences to start, and up to
+    `n_outputs` rows of logits per batch. With `keep`, prompt and reply stay in sequence 0.
     """
 
     id: int
@@ -50,8 +49,8 @@ class Job(Protocol):
     n_fixed: int
     n_seq: int
     n_outputs: int
-    keeps: bool
-    runs: list[Run]
+    keep: bool
+    runs: list[TokenRun]
     cancellation: Cancellation | None
 
     @property
@@ -59,7 +58,7 @@ class Job(Protocol):
 
     @property
     def n_choices(self) -> int:
-        """How many sequences it can keep busy."""
+        """How many sequences it can use at once."""
         ...
 
     @property
@@ -68,26 +67,26 @@ class Job(Protocol):
         ...
 
     @property
-    def may_stand_apart(self) -> bool:
-        """Whether it needs one sequence from its beginning to its end."""
+    def can_use_own_stream(self) -> bool:
+        """Whether one sequence, with cells of its own, is all that it needs."""
         ...
 
-    def respell(self, held: Sequence[int]) -> None:
-        """Spell the prompt as what is held, where the text is the same; it `keeps`."""
+    def reuse_cached_tokens(self, cached: Sequence[int]) -> None:
+        """Replace the prompt's ids by cached ones of the same text; called for jobs that `keep`."""
         ...
 
-    def start(self, sequences: Sequences, share: Share) -> None:
-        """Begin with what is left of the prompt."""
+    def start(self, sequences: Sequences, match: PrefixMatch) -> None:
+        """Start with the part of the prompt that the shared prefix does not hold."""
         ...
 
     def resume(self) -> Iterator[Event | Scores]:
-        """Begin what has waited, as far as there is room."""
+        """Start the parts that wait, as far as sequences and cells allow."""
         ...
 
-    def receive(self, run: Run, rows: range) -> Iterator[Event | Scores]:
-        """Take the logits of the last tokens of a run; what is next is in `runs`."""
+    def receive(self, run: TokenRun, rows: range) -> Iterator[Event | Scores]:
+        """Use the logits of a run's last tokens, and update `runs`."""
         ...
 
     def stop(self) -> None:
-        """Give back all that it holds."""
+        """Release all its sequences and cells."""
         ...

@@ -1,4 +1,4 @@
-"""A loaded model as a typed handle: its weights, its vocabulary, its metadata."""
+"""A model in llama.cpp as a typed handle: weights, vocabulary and metadata."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import os
 from functools import cached_property
 from pathlib import Path
 
-from llmtool.engine.llama.bindings import bindings, forget_errors, last_error
+from llmtool.engine.llama.bindings import bindings, clear_errors, last_error
 from llmtool.engine.llama.interrupts import SignalWatch
 from llmtool.engine.types import Cancellation, FimTokens, OnProgress, TokenKind
 from llmtool.errors import ModelUnreadable
 
 
 class LlamaModel:
-    """A loaded model: its weights, its vocabulary and its metadata.
+    """A llama.cpp model: its weights, vocabulary and metadata.
 
     Args:
         path: the GGUF file, or the first part of a split one; checked by the caller.
-        n_gpu_layers: layers to put on the GPU; -1 is all of them.
+        n_gpu_layers: layers on the GPU; -1 is all of them.
         on_progress: called with (done, 1.0) while tensors are loaded.
 
     Raises:
-        ModelUnreadable: llama.cpp refuses the file.
-        Cancelled: `cancellation` was set meanwhile.
+        ModelUnreadable: llama.cpp rejects the file.
+        Cancelled: `cancellation` was set while loading.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class LlamaModel:
             return not cancellation.cancelled
 
         params.progress_callback = callback = lib.llama_progress_callback(go_on)
-        forget_errors()
+        clear_errors()
         watch = SignalWatch(cancellation)
         try:
             with watch:
@@ -57,7 +57,7 @@ class LlamaModel:
             del callback
         if not self._model:
             cancellation.check()
-            reason = last_error() or "llama.cpp refused it"
+            reason = last_error() or "llama.cpp rejected it"
             raise ModelUnreadable(f"{path}: cannot be loaded: {reason}")
         self._vocab = lib.llama_model_get_vocab(self._model)
         self._pieces: dict[int, bytes] = {}
@@ -80,14 +80,14 @@ class LlamaModel:
         return int(self._lib.llama_model_size(self._model))
 
     def metadata(self, key: str) -> str | None:
-        """Return a value of the file's metadata as text, or None."""
+        """Return a metadata value of the file as text, or None."""
         buffer = ctypes.create_string_buffer(256)
         n = self._lib.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
         return None if n < 0 else buffer.value.decode("utf-8", "replace")
 
     @cached_property
     def is_encoder(self) -> bool:
-        """Whether it cannot write from left to right: BERT, T5, embedding and diffusion models."""
+        """Whether it cannot generate text: BERT, T5, embedding and diffusion models."""
         lib = self._lib
         if lib.llama_model_has_encoder(self._model) or lib.llama_model_is_diffusion(self._model):
             return True
@@ -98,31 +98,31 @@ class LlamaModel:
 
     @cached_property
     def n_ctx_rope(self) -> int | None:
-        """The context size up to which short positions are used, where a model has two sets.
+        """The longest context with the RoPE factors for short ones, if there are two sets.
 
         llama.cpp chooses by the size of the whole context: several short requests together must
-        not come to the set for long ones.
+        not select the factors for long ones.
         """
         architecture = self.metadata("general.architecture")
         value = self.metadata(f"{architecture}.rope.scaling.original_context_length")
         return int(value) if value and value.isdigit() else None
 
     @cached_property
-    def keeps_whole_states(self) -> bool:
-        """Whether its memory cannot forget a part: recurrent and hybrid models."""
+    def requires_full_snapshots(self) -> bool:
+        """Whether a state cannot be truncated: recurrent and hybrid models."""
         lib = self._lib
         return bool(
             lib.llama_model_is_recurrent(self._model) or lib.llama_model_is_hybrid(self._model)
         )
 
     @cached_property
-    def has_window(self) -> bool:
-        """Whether some layers see only the last tokens (sliding-window attention)."""
+    def has_sliding_window(self) -> bool:
+        """Whether some layers use sliding-window attention."""
         return int(self._lib.llama_model_n_swa(self._model)) > 0
 
     @cached_property
     def chat_template(self) -> str | None:
-        """The template's source as it stands in the file; None for a base model."""
+        """The source of the chat template; None for a base model."""
         source = self._lib.llama_model_chat_template(self._model, None)
         return None if source is None else bytes(source).decode("utf-8", "replace")
 
@@ -164,7 +164,7 @@ class LlamaModel:
             size = -n
 
     def token_text(self, token: int) -> str:
-        """Return a token as it is written in the vocabulary, control tokens included."""
+        """Return a token as the vocabulary spells it, control tokens included."""
         raw = self._lib.llama_vocab_get_text(self._vocab, token)
         return bytes(raw or b"").decode("utf-8", "replace")
 
@@ -179,27 +179,27 @@ class LlamaModel:
 
     @cached_property
     def end_tokens(self) -> tuple[int, ...]:
-        """The ids at which a reply ends."""
+        """The ids that end a reply."""
         return tuple(token for token in range(self.n_vocab) if self.is_end(token))
 
     @cached_property
     def max_sequences(self) -> int:
-        """How many sequences one context can hold."""
+        """The maximum number of sequences of one context."""
         return int(self._lib.llama_max_parallel_sequences())
 
     def is_end(self, token: int) -> bool:
-        """Whether a reply ends at this token (end of sequence, turn or message)."""
+        """Whether this token ends a reply (end of sequence, turn or message)."""
         return bool(self._lib.llama_vocab_is_eog(self._vocab, token))
 
     def piece(self, token: int) -> bytes:
-        """Return the bytes that a token adds to a text; control tokens add none."""
+        """Return the bytes that a token adds to the text; control tokens add none."""
         piece = self._pieces.get(token)
         if piece is None:
             piece = self._pieces[token] = self.render_piece(token, special=False)
         return piece
 
     def render_piece(self, token: int, *, special: bool) -> bytes:
-        """Return a token's bytes; `special` writes control tokens out as text."""
+        """Return a token's bytes; with `special`, control tokens are rendered as text."""
         size = 64
         while True:
             buffer = ctypes.create_string_buffer(size)  # threads must not share one

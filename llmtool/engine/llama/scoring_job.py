@@ -1,8 +1,8 @@
-"""A request for log-probabilities: what candidates share is computed once.
+"""A request for log-probabilities: the tokens that candidates share are computed once.
 
 The tokens of all candidates form a tree under the prompt. A chain without branches is one run of
-tokens in one sequence; where the tree branches, the sequence is copied. That needs no partial
-removal, so that it serves memory of every kind.
+tokens in one sequence; where the tree branches, the sequence is copied. No sequence is truncated,
+so that this works with every kind of memory.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 
-from llmtool.engine.llama.job import Run, Share
+from llmtool.engine.llama.job import PrefixMatch, TokenRun
 from llmtool.engine.llama.loaded_model import LoadedModel
-from llmtool.engine.llama.slots import Sequences
+from llmtool.engine.llama.sequences import Sequences
 from llmtool.engine.types import ScoreRequest, Scores, Timings, Usage
 from llmtool.errors import UsageError
 
-MAX_BRANCHES = 16  # sequences of one request at a time; more candidates take turns
+MAX_BRANCHES = 16  # sequences of one request at a time; more candidates run in groups
 
 
 class Node:
-    """A token of the tree; `needs_row` says whether something asks what follows it."""
+    """A token of the tree; it `needs_row` if the logits after it are used."""
 
     __slots__ = ("children", "ends", "logprob", "logprob_of_end", "token")
 
@@ -37,11 +37,11 @@ class Node:
 
     @property
     def inner(self) -> list[Node]:
-        """The children that have to be computed themselves."""
+        """The children that must be computed."""
         return [child for child in self.children.values() if child.needs_row]
 
     def needed(self) -> Iterator[Node]:
-        """Yield the nodes below this one that have to be computed."""
+        """Yield the nodes below this one that must be computed."""
         below = self.inner
         while below:
             node = below.pop()
@@ -68,15 +68,15 @@ def make_tree(candidates: Sequence[Sequence[int]], *, end: bool) -> Node:
     return root
 
 
-class Scoring:
-    """A `Job` that reads the probabilities of its candidates.
+class ScoringJob:
+    """A `Job` that computes the probabilities of its candidates.
 
     Raises:
-        LlmtoolError: the prompt does not fit, or a candidate has no tokens.
+        LlmtoolError: the prompt does not fit, or a candidate is empty.
     """
 
     n_outputs = 64
-    keeps = False
+    keep = False
 
     def __init__(self, model: LoadedModel, request: ScoreRequest) -> None:
         self.id, self.request, self._model = request.id, request, model
@@ -85,21 +85,21 @@ class Scoring:
         self.ids, self.n_fixed = prompt.token_ids, prompt.n_fixed
         self._candidates = [model.tokenize_continuation(text) for text in request.candidates]
         if not all(self._candidates):
-            raise UsageError("a candidate is empty: there is nothing to score")
+            raise UsageError("a candidate is empty: nothing to score")
         self._groups = self._make_groups()
         self._roots = [make_tree(group, end=request.end) for group in self._groups]
         self.n_cells = max(root.n_tokens for root in self._roots)
         model.check_length(len(self.ids), max(map(len, self._candidates)))
         n_branches = max(root.n_branches for root in self._roots)
         self.n_seq = n_branches + (len(self._roots) > 1)
-        self.runs: list[Run] = []
+        self.runs: list[TokenRun] = []
         self._found: dict[tuple[int, ...], tuple[float, ...]] = {}
-        self._chains: dict[Run, list[Node]] = {}
+        self._chains: dict[TokenRun, list[Node]] = {}
         self._spare: list[int] = []
         self._parked: list[int] = []
 
     def _make_groups(self) -> list[list[tuple[int, ...]]]:
-        # Sorted, so that those with common beginnings come together.
+        # Sorted, so that candidates with a common prefix are in one group.
         ordered = sorted(set(self._candidates))
         tree = make_tree(ordered, end=self.request.end)
         if tree.n_branches <= MAX_BRANCHES:
@@ -115,28 +115,28 @@ class Scoring:
         return False
 
     @property
-    def may_stand_apart(self) -> bool:
+    def can_use_own_stream(self) -> bool:
         return False
 
-    def respell(self, held: Sequence[int]) -> None:
-        """Nothing of it is kept."""
+    def reuse_cached_tokens(self, cached: Sequence[int]) -> None:
+        """Do nothing: a scoring job keeps no state."""
 
-    def start(self, sequences: Sequences, share: Share) -> None:
-        shared = share.n_tokens
-        self.sequences, self._cached = sequences, share.n_cached
-        self._began = self._prefilled = share.began
-        self._spare = [sequences.take() for _ in range(self.n_seq)]
+    def start(self, sequences: Sequences, match: PrefixMatch) -> None:
+        shared = match.n_tokens
+        self.sequences, self._cached = sequences, match.n_cached
+        self._began = self._prefilled = match.began
+        self._spare = [sequences.acquire() for _ in range(self.n_seq)]
         self._reserved = len(self.ids) - shared + self.n_cells
-        sequences.reserve(self._reserved)
+        sequences.reserve_cells(self._reserved)
         seq = self._spare.pop()
         if shared:
             sequences.context.copy(0, seq)
-        self.runs = [Run(self.ids[shared:], seq=seq, pos=shared)]
+        self.runs = [TokenRun(self.ids[shared:], seq=seq, pos=shared)]
 
     def resume(self) -> Iterator[Scores]:
         return iter(())
 
-    def receive(self, run: Run, rows: range) -> Iterator[Scores]:
+    def receive(self, run: TokenRun, rows: range) -> Iterator[Scores]:
         self._chains_done(run, rows)
         while not self.runs and self._roots:
             self._collect(self._roots.pop(0), self._groups.pop(0))
@@ -148,12 +148,12 @@ class Scoring:
 
     def stop(self) -> None:
         for seq in [*self._spare, *(run.seq for run in self.runs), *self._parked]:
-            self.sequences.give_back(seq)
-        self.sequences.release(self._reserved)
+            self.sequences.free(seq)
+        self.sequences.release_cells(self._reserved)
         self.runs, self._chains, self._spare, self._parked = [], {}, [], []
         self._reserved = 0
 
-    def _chains_done(self, run: Run, rows: range) -> None:
+    def _chains_done(self, run: TokenRun, rows: range) -> None:
         chain = self._chains.pop(run, None)
         if chain is None:
             self._prefilled = time.perf_counter()
@@ -174,7 +174,7 @@ class Scoring:
         self._branch(chain[-1], run.seq, run.pos + len(chain))
 
     def _branch(self, node: Node, seq: int, pos: int, *, keep: bool = False) -> None:
-        """Begin a run for each child that has to be computed, the first in the node's sequence."""
+        """Start a run for each child that must be computed, the first in the node's sequence."""
         sequences = [] if keep else [seq]
         for child in node.inner:
             if not sequences:
@@ -184,7 +184,7 @@ class Scoring:
             while len(chain[-1].inner) == 1:
                 chain += chain[-1].inner
             tokens = tuple(each.token for each in chain)
-            run = Run(tokens, seq=sequences.pop(), pos=pos, every=True)
+            run = TokenRun(tokens, seq=sequences.pop(), pos=pos, every=True)
             self.runs.append(run)
             self._chains[run] = chain
         for idle in sequences:
@@ -192,7 +192,7 @@ class Scoring:
             self._spare.append(idle)
 
     def _read(self, nodes: Sequence[Node], row: int) -> None:
-        """Take the probabilities of all that may follow nodes which share one row."""
+        """Read the probabilities of the children of nodes that share one row."""
         softmax = self._model.softmax
         softmax.read(self.sequences.context, row)
         for node in nodes:

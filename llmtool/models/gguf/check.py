@@ -1,8 +1,8 @@
-"""Decide whether a GGUF file can be given to llama.cpp, and say why not.
+"""Check whether llama.cpp can load a GGUF file safely.
 
-llama.cpp ends the process on some damaged headers (failed assertions, divisions by zero) and on a
-mapped file that is shorter than its header says; whatever it refuses with an error of its own is
-left to it. `read_header` has checked the layout before these checks of the values.
+llama.cpp aborts on some damaged headers (failed assertions, divisions by zero) and on a mapped file
+that is shorter than its header says. Errors that it reports itself are left to it. `read_header`
+checks the layout first; the checks here are of the values.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _PART = re.compile(r"(?P<stem>.*)-(?P<index>\d{5})-of-(?P<count>\d{5})\.gguf")
 
 
 def list_parts(path: Path) -> tuple[Path, ...]:
-    """Return every part of a split model in order, whichever of them is given, or the file alone.
+    """Return all parts of a split model in order, given any of them, or the file itself.
 
-    None of them needs to exist.
+    The parts need not exist.
     """
     match = _PART.fullmatch(path.name)
     if not match or not 1 <= int(match["count"]) <= 1000:
@@ -42,14 +42,13 @@ def list_parts(path: Path) -> tuple[Path, ...]:
 
 
 def check(path: Path) -> Header:
-    """Check a model before llama.cpp sees it; return the header of its first part.
+    """Check a model file and return the header of its first part.
 
-    Never blocks on a FIFO, never reads more than the header, takes 15 to 100 ms by the size of the
-    vocabulary.
+    Reads the header only, never blocks on a FIFO, and takes 15 to 100 ms, by vocabulary size.
 
     Raises:
-        ModelNotFound: there is no such file, or parts of a split model are missing.
-        ModelUnreadable: it is damaged, truncated, or no language model; the message says why.
+        ModelNotFound: the file does not exist, or parts of a split model are missing.
+        ModelUnreadable: it is damaged, truncated, or not a language model; the message says why.
     """
     header = read_header(path)
     parts = list_parts(path)
@@ -79,10 +78,10 @@ def check(path: Path) -> Header:
 
 
 def find_problem(header: Header) -> str | None:
-    """Return what in the header's values llama.cpp could not survive, or None."""
+    """Return the first value of the header on which llama.cpp would abort, or None."""
     architecture = header.architecture
     if not architecture:
-        return "does not name its architecture: damaged, or no language model"
+        return "does not name its architecture: damaged, or not a language model"
     kind = header.text("general.type") or ""
     if architecture == "clip" or kind in _OTHER_KINDS:
         return f"is {_OTHER_KINDS.get(kind, _OTHER_KINDS['mmproj'])}, not a language model"
@@ -153,7 +152,7 @@ def _find_bad_heads(header: Header) -> str | None:
 def _find_bad_tokenizer(header: Header) -> str | None:
     model = header.text("tokenizer.ggml.model")
     if model is None:
-        return "has no tokenizer: damaged, or no language model"
+        return "has no tokenizer: damaged, or not a language model"
     if model in ("no_vocab", "none"):
         return "has no vocabulary, so it cannot read text"
     tokens = header.metadata.get("tokenizer.ggml.tokens")
@@ -167,7 +166,7 @@ def _find_bad_tensor(header: Header) -> str | None:
         needs_f32 = tensor.name.endswith(("norm.weight", ".bias"))
         allowed = {"F32"} if needs_f32 else _VECTOR_TYPES
         if len(tensor.shape) == 1 and tensor.type not in allowed:
-            return f"keeps the vector {tensor.name!r} as {tensor.type}: damaged"
+            return f"stores the vector {tensor.name!r} as {tensor.type}: damaged"
     return None
 
 
@@ -175,7 +174,7 @@ def _find_double_token(path: Path, header: Header) -> str | None:
     tokens = header.metadata["tokenizer.ggml.tokens"]
     if not isinstance(tokens, Array) or tokens.end - tokens.offset > 1 << 28:
         return None
-    # llama.cpp asserts that every text is there once, and names empty ones [EMPTY_n]
+    # llama.cpp asserts that texts are unique, and names empty ones [EMPTY_n]
     texts = read_strings(path, tokens)
     if b"\0" in b"".join(texts):  # C strings end there
         texts = [text.partition(b"\0")[0] for text in texts]

@@ -23,8 +23,8 @@ def open_model(path: Path) -> BinaryIO:
     """Open a regular file for reading; never blocks on a FIFO or a device.
 
     Raises:
-        ModelNotFound: there is no such file.
-        ModelUnreadable: it is a directory or a device, or reading it is not allowed.
+        ModelNotFound: the file does not exist.
+        ModelUnreadable: it is a directory or a device, or may not be read.
     """
     try:
         mode = os.stat(path).st_mode
@@ -35,7 +35,7 @@ def open_model(path: Path) -> BinaryIO:
                 return file
             file.close()
     except (FileNotFoundError, NotADirectoryError) as exc:
-        link = " (a link whose target is gone)" if os.path.islink(path) else ""
+        link = " (a dangling link)" if os.path.islink(path) else ""
         raise ModelNotFound(f"{path}: no such file{link}") from exc
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or "not a file name"
@@ -45,7 +45,7 @@ def open_model(path: Path) -> BinaryIO:
 
 
 class Cursor:
-    """A place in the first bytes of a file; the window grows as they are asked for."""
+    """A position in the first bytes of a file; the window grows on demand."""
 
     def __init__(self, file: BinaryIO, size: int, path: Path) -> None:
         self.file, self.size, self.path = file, size, path
@@ -55,11 +55,15 @@ class Cursor:
         return ModelUnreadable(f"{self.path}: {reason}")
 
     def reach(self, end: int) -> None:
-        """Have the bytes up to `end` in the window."""
+        """Extend the window to `end`.
+
+        Raises:
+            ModelUnreadable: the file is shorter, or the header too long.
+        """
         if end <= len(self.window):
             return
         if end > self.size:
-            raise self.fail(f"is truncated: the header goes on past its {self.size} bytes")
+            raise self.fail(f"is truncated: the header continues past its {self.size} bytes")
         if end > MAX_HEADER_BYTES:
             raise self.fail(f"has a header of more than {MAX_HEADER_BYTES >> 20} MiB: damaged")
         wanted = min(max(end, 2 * len(self.window), _WINDOW), self.size, MAX_HEADER_BYTES)
@@ -85,7 +89,7 @@ class Cursor:
         return text.decode("utf-8", "replace")
 
     def skip_strings(self, count: int) -> None:
-        """Step over strings. The hot loop: 300,000 steps for a 152,000-token vocabulary."""
+        """Skip strings. The hot loop: 300,000 steps for a 152,000-token vocabulary."""
         position, left, unpack = self.position, count, U64.unpack_from
         while left:
             window = self.window

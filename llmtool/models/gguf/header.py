@@ -1,4 +1,4 @@
-"""What a GGUF file says about itself: its metadata, its tensors, and what follows from them."""
+"""The header of a GGUF file: metadata, tensors, and values derived from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FILE_TYPES = {
 
 
 class Array(msgspec.Struct, frozen=True, kw_only=True):
-    """An array of the metadata. `values` is None when it is long: see `read_strings`."""
+    """An array of the metadata. `values` is None if it is long; see `read_strings`."""
 
     is_text: bool
     count: int
@@ -29,7 +29,7 @@ Value = int | float | bool | str | Array
 
 
 class Tensor(msgspec.Struct, frozen=True):
-    """A tensor's place: `offset` counts from the start of the data, `shape` is innermost first."""
+    """A tensor: `offset` is in bytes from the start of the data, `shape` innermost first."""
 
     name: str
     shape: tuple[int, ...]
@@ -46,7 +46,7 @@ class Tensor(msgspec.Struct, frozen=True):
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What one GGUF file says about itself."""
+    """The header of one GGUF file."""
 
     version: int
     metadata: dict[str, Value]
@@ -60,7 +60,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     def per_layer(self, key: str) -> tuple[int, ...] | None:
-        """Return a key that is one number for all layers or a list with one for each."""
+        """Return the values of a key per layer; the file has one for all, or a list."""
         value = self.metadata.get(f"{self.architecture}.{key}")
         if isinstance(value, Array):
             return tuple(int(v) for v in value.values or () if not isinstance(v, str))
@@ -130,7 +130,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def quant(self) -> str | None:
-        """The label of the file's type, else the type that most of its weights have."""
+        """The quant label of the file's type, else the most frequent type of its weights."""
         number = self.metadata.get("general.file_type")
         if isinstance(number, int) and number in _FILE_TYPES:
             return _FILE_TYPES[number]

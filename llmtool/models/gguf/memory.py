@@ -1,4 +1,4 @@
-"""How much memory a model takes: weights, KV cache, recurrent state, compute buffers.
+"""Estimate the memory of a model: weights, KV cache, recurrent state, compute buffers.
 
 Follows llama.cpp's own sizes (llama-kv-cache*.cpp, llama-hparams.cpp). The compute buffers are a
 rough figure; the others are exact for plain, sliding-window and hybrid attention. But: the
@@ -15,7 +15,7 @@ import msgspec
 from llmtool.errors import UsageError
 from llmtool.models.gguf.header import Array, Header
 
-# bytes per value of the KV types that llama.cpp takes
+# bytes per value, by llama.cpp's KV cache type
 KV_TYPES: Final = {
     "f32": 4.0,
     "f16": 2.0,
@@ -28,7 +28,7 @@ KV_TYPES: Final = {
     "iq4_nl": 18 / 32,
 }
 _PAD = 256  # llama.cpp rounds a context up to this
-# architecture -> every n-th layer sees the whole context, the others a window
+# architecture -> every n-th layer has full attention, the others a sliding window
 _WINDOW_PERIODS: Final = {
     "gemma2": 2,
     "gemma3": 6,
@@ -43,7 +43,7 @@ _FULL_ATTENTION_INTERVAL: Final = {"qwen35": 4, "qwen35moe": 4, "qwen3next": 4}
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes that a loaded model takes."""
+    """The memory of a loaded model in bytes."""
 
     weights: int
     kv: int
@@ -66,11 +66,14 @@ def estimate(
     n_ubatch: int = 512,
     swa_full: bool = True,
 ) -> Memory:
-    """Estimate what a model takes with a context of `n_ctx` tokens.
+    """Estimate the memory of a model with a context of `n_ctx` tokens.
 
     Args:
         weights_bytes: the weights of all parts, for a split model.
-        swa_full: as llama.cpp's parameter of that name: layers with a window keep all keys.
+        swa_full: llama.cpp's parameter: layers with a sliding window store all keys.
+
+    Raises:
+        UsageError: unknown KV type.
     """
     return Memory(
         weights=header.weights_bytes if weights_bytes is None else weights_bytes,
@@ -104,7 +107,7 @@ def kv_bytes(
         8,192 tokens x 30 layers x 3 heads x (64 + 64) values x 2 bytes = 188,743,680.
 
     Raises:
-        UsageError: an unknown KV type.
+        UsageError: unknown KV type.
     """
     for name in (type_k, type_v):
         if name not in KV_TYPES:
@@ -136,7 +139,7 @@ def _kv_heads(header: Header) -> tuple[int, ...]:
 
 
 def windowed_layers(header: Header) -> frozenset[int]:
-    """Return the layers that keep a sliding window only."""
+    """Return the layers with sliding-window attention."""
     if not header.integer("attention.sliding_window"):
         return frozenset()
     blocks = header.block_count or 0
@@ -152,7 +155,7 @@ def windowed_layers(header: Header) -> frozenset[int]:
 
 
 def recurrent_layers(header: Header) -> frozenset[int]:
-    """Return the layers that keep a state of fixed size and no keys."""
+    """Return the layers with a recurrent state instead of keys and values."""
     blocks = header.block_count or 0
     given = header.per_layer("attention.recurrent_layers")
     if given and len(given) == blocks:
@@ -169,7 +172,7 @@ def recurrent_layers(header: Header) -> frozenset[int]:
 
 
 def state_bytes(header: Header) -> int:
-    """Return the bytes of one sequence's recurrent state (kept in f32)."""
+    """Return the bytes of one sequence's recurrent state, which is f32."""
     inner = header.integer("ssm.inner_size") or 0
     state = header.integer("ssm.state_size") or 0
     groups = header.integer("ssm.group_count") or 0

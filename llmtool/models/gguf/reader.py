@@ -1,8 +1,7 @@
-"""Read the header of a GGUF file by hand, within bounds, before llama.cpp maps it.
+"""Read the header of a GGUF file, within bounds, before llama.cpp maps it.
 
-The layout is the one of the GGUF specification (versions 2 and 3, little-endian), read as strictly
-as llama.cpp's own reader does. But: large arrays (the vocabulary) are walked and not kept; their
-strings are read on request.
+Follows the GGUF specification (versions 2 and 3, little-endian) as strictly as llama.cpp's reader.
+But: large arrays (the vocabulary) are skipped; `read_strings` reads them on request.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ MAX_KEYS: Final = 65_536
 MAX_TENSORS: Final = 262_144
 MAX_KEY_BYTES: Final = 65_535
 MAX_STRING_BYTES: Final = 16 * 1024 * 1024
-MAX_KEPT_VALUES: Final = 4096  # longer arrays stay in the file
+MAX_LOADED_VALUES: Final = 4096  # longer arrays stay in the file
 _MAX_NAME_BYTES = 63
 
 _STRING, _ARRAY, _BOOL = 8, 9, 7
@@ -50,8 +49,8 @@ def read_header(path: Path) -> Header:
     """Read and check the header of a GGUF file.
 
     Raises:
-        ModelNotFound: there is no such file.
-        ModelUnreadable: it is not a whole, well-formed GGUF file; the message says why.
+        ModelNotFound: the file does not exist.
+        ModelUnreadable: the file is not a complete, well-formed GGUF file; the message says why.
     """
     with open_model(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -59,7 +58,11 @@ def read_header(path: Path) -> Header:
 
 
 def read_strings(path: Path, array: Array) -> list[bytes]:
-    """Read the strings of an array that `read_header` found in this file, as they are stored."""
+    """Read the strings of an array that `read_header` found in this file, undecoded.
+
+    Raises:
+        ModelUnreadable: the file changed since.
+    """
     with open_model(path) as file:
         file.seek(array.offset)
         body = file.read(array.end - array.offset)
@@ -113,7 +116,7 @@ def _read_header(cursor: Cursor) -> Header:
 def _find_alignment(cursor: Cursor, metadata: dict[str, Value]) -> int:
     value = metadata.get("general.alignment", 32)
     if not isinstance(value, int) or value <= 0 or value & (value - 1) or value > 1 << 30:
-        raise cursor.fail(f"has alignment {value!r}, which is no power of two: damaged")
+        raise cursor.fail(f"has alignment {value!r}, which is not a power of two: damaged")
     return value
 
 
@@ -150,14 +153,14 @@ def _read_array(cursor: Cursor, key: str) -> Array:
     values: tuple[int | float | str, ...] | None = None
     if kind == _STRING:
         cursor.skip_strings(count)
-        if count <= 64 and cursor.position - start <= MAX_KEPT_VALUES:
+        if count <= 64 and cursor.position - start <= MAX_LOADED_VALUES:
             end, cursor.position = cursor.position, start
             values = tuple(cursor.string(MAX_STRING_BYTES, key) for _ in range(count))
             cursor.position = end
     else:
         cursor.position += count * width
         cursor.reach(cursor.position)
-        if count <= MAX_KEPT_VALUES:
+        if count <= MAX_LOADED_VALUES:
             body = cursor.window[start : cursor.position]
             values = tuple(v for (v,) in _SCALARS[kind].iter_unpack(body))
     return Array(
@@ -194,7 +197,7 @@ def _read_tensors(cursor: Cursor, count: int, alignment: int) -> Iterator[Tensor
 
 
 def describe_start(start: bytes, size: int) -> str:
-    """Say what a file is that does not begin with GGUF, from its first bytes."""
+    """Describe a file that does not begin with GGUF by its first bytes."""
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if size == 0:
         return "is empty; fetch it again"

@@ -1,6 +1,6 @@
-"""Read the Hub's cache folder, which llama.cpp, transformers and we share, without its library.
+"""Read the Hub's cache folder, shared with llama.cpp and transformers, without its library.
 
-models--org--name/refs/<revision>            the commit that a branch or tag stood for
+models--org--name/refs/<revision>            the commit of a branch or tag
 models--org--name/snapshots/<commit>/<file>  a link into blobs/
 models--org--name/blobs/<sha256>             the bytes
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # in no name that we take or show
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # rejected in names
 DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")  # names a blob: a SHA-256, or Git's SHA-1
 
 
@@ -22,7 +22,7 @@ def repo_folder(hub_cache: Path, repo: str) -> Path:
 
 
 def find_commit(folder: Path, revision: str | None) -> str | None:
-    """Return the commit that a revision (None: main) stood for when it was last fetched."""
+    """Return the cached commit of a revision (None: main), or None."""
     if revision and COMMIT.fullmatch(revision):
         return revision if (folder / "snapshots" / revision).is_dir() else None
     try:
@@ -33,9 +33,9 @@ def find_commit(folder: Path, revision: str | None) -> str | None:
 
 
 def list_files(folder: Path, commit: str) -> dict[str, int]:
-    """Return the files of a snapshot that are really there, with their sizes.
+    """Return the files of a snapshot with their sizes in bytes.
 
-    A link whose target is gone counts as not there, and so does a name with control characters.
+    Dangling links and names with control characters are left out.
     """
     root = folder / "snapshots" / commit
     found: dict[str, int] = {}
@@ -53,7 +53,7 @@ def list_files(folder: Path, commit: str) -> dict[str, int]:
 
 
 def list_repos(hub_cache: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the model repositories of the cache with their folders, sorted by name."""
+    """Yield the names and folders of the cached model repositories, sorted by name."""
     try:
         names = sorted(os.listdir(hub_cache))
     except OSError:
@@ -66,7 +66,7 @@ def list_repos(hub_cache: Path) -> Iterator[tuple[str, Path]]:
 
 
 def list_commits(folder: Path) -> dict[str, list[str]]:
-    """Return the commits that have a snapshot, with the revisions that point to each."""
+    """Return the commits that have a snapshot, with the revisions of each."""
     try:
         found: dict[str, list[str]] = {
             name: []

@@ -15,9 +15,9 @@ from pathlib import Path
 from llmtool.errors import Cancelled, DownloadError
 from llmtool.models.hashing import BLOCK_BYTES, Hasher
 from llmtool.models.hub.callbacks import Callbacks
-from llmtool.models.hub.connection import Connection, ContentMismatch
+from llmtool.models.hub.connection import Connection, ContentMismatch, Source
+from llmtool.models.hub.errors import RangeNotSatisfiable, TransientError
 from llmtool.models.hub.retry import POLL_SECONDS, RetryPolicy, describe_wait, pause
-from llmtool.models.hub.source import RangeNotSatisfiable, Source, TransientError
 from llmtool.sizes import format_bytes
 
 
@@ -56,7 +56,7 @@ def fetch(
             part.unlink()
         if is_last:
             raise DownloadError(
-                f"{label}: wrong content twice ({reason}); nothing was kept; a proxy may change "
+                f"{label}: wrong content twice ({reason}); nothing was saved; a proxy may change "
                 f"what passes, try another network or mirror"
             )
         callbacks.on_note(f"{label}: wrong content ({reason}), fetching it once more")
@@ -153,18 +153,18 @@ class _Transfer:
             self.callbacks.on_progress(done, self.size)
 
     def wait_or_raise(self, exc: TransientError, failures: int, server_errors: int) -> None:
-        kept = f"; {format_bytes(self.done)} are kept, run again to resume" if self.done else ""
+        saved = f"; {format_bytes(self.done)} saved, run again to resume" if self.done else ""
         wait = self.retry.backoff_seconds * 2 ** (failures - 1)
         if exc.retry_after is not None:
             wait = max(exc.retry_after, wait)
             if wait > self.retry.longest_wait_seconds:
                 raise DownloadError(
-                    f"{self.label}: {exc}: it asks to wait {wait:.0f} s; try again then{kept}"
+                    f"{self.label}: {exc}: it asks to wait {wait:.0f} s; try again then{saved}"
                 ) from exc
         if failures >= self.retry.tries or server_errors >= self.retry.server_error_tries:
             raise DownloadError(
                 f"{self.label}: {exc} ({failures} tries without progress)"
-                f"{kept or '; try again later'}"
+                f"{saved or '; try again later'}"
             ) from exc
         self.callbacks.on_note(f"{self.label}: {exc}, {describe_wait(wait)}")
         pause(wait, self.callbacks.cancelled)
@@ -177,6 +177,6 @@ class _Transfer:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             return DownloadError(
                 f"{self.label}: the disk is full at {self.part.parent}; "
-                f"{format_bytes(self.done)} are kept, make room and run again to resume"
+                f"{format_bytes(self.done)} saved, make room and run again to resume"
             )
         return DownloadError(f"{self.part}: cannot be written: {exc.strerror}")

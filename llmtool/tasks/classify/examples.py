@@ -26,6 +26,7 @@ def split_examples(
         UsageError: an example is neither, or has a label that is none.
 
     Example:
+        >>> from llmtool.tasks.classify.labels import make_labels
         >>> shown, held_back = split_examples(
         ...     [("a", "x"), ("b", "y"), ("c", "X"), ("d", "y")],
         ...     make_labels(["x", "y"]),

@@ -12,7 +12,7 @@ import msgspec
 
 from llmtool.engine.types import Engine, Failed, ScoreRequest, Scores, Usage
 from llmtool.errors import EngineError
-from llmtool.tasks.pipeline.ordering import OrderedResults
+from llmtool.tasks.pipeline.ordering import OrderedResults, closing_stream
 from llmtool.tasks.pipeline.prepare import Case
 
 Cases = Iterable[Case | Failed | None]
@@ -29,22 +29,17 @@ def stream_scores(
     engine: Engine, requests: Iterable[ScoreRequest | Failed | None]
 ) -> Generator[Timed | Failed, None, None]:
     """Yield what the engine says of each request, in their order; they are read as needed."""
-    line = OrderedResults[ScoreRequest, _Answer](requests, _Answer)
-    events = engine.score(line.read())
-    try:
+    results = OrderedResults[ScoreRequest, _Answer](requests, _Answer)
+    with closing_stream(engine.score(results.requests())) as events:
         for event in events:
             if isinstance(event, Failed):
-                line.fail(event)
+                results.fail(event)
             else:
-                line.answer(event.id).end(event)
-            for done in line.leave():
+                results.answer(event.id).end(event)
+            for done in results.pop_complete():
                 yield done if isinstance(done, Failed) else done.timed()
-        if len(line):
+        if results:
             raise EngineError("the model was closed before the texts were classified")
-    finally:
-        close = getattr(events, "close", None)
-        if close is not None:
-            close()
 
 
 def stream_groups(

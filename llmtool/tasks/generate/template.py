@@ -10,9 +10,11 @@ from llmtool.errors import LlmtoolError, UsageError
 from llmtool.tasks.classify.task import ClassifyTask
 from llmtool.tasks.options import ClassifyOptions, GenerateOptions, SamplingOptions
 from llmtool.tasks.pipeline.prepare import Case, PreparedTask
-from llmtool.tasks.results import Classification, Generation
+from llmtool.tasks.results import Classification, Generation, Result
 
 if TYPE_CHECKING:
+    from llmtool.batch.readers import Reader
+    from llmtool.batch.runner import BatchOptions, BatchRunner
     from llmtool.tasks.classify.classifier import Classifier
 
 # What a template of labels takes of a generation's options; the seed changes nothing there.
@@ -103,6 +105,43 @@ class RunTask(ClassifyTask):
         prepared = self.prepare_run(template, options, inputs)
         for outcome in self._outcomes(prepared, cases):
             yield outcome.error if isinstance(outcome, Failed) else outcome
+
+    def prepare_batch(
+        self,
+        template: str,
+        reader: Reader,
+        output: BatchOptions,
+        *,
+        field: str | None = None,
+        options: GenerateOptions | None = None,
+        **inputs: Any,
+    ) -> BatchRunner[Result]:
+        """Prepare a batch: a template run on records, with rows in a file that can be resumed.
+
+        Nothing is written before the runner's `run`. A record that fails gets a row with its error.
+
+        Args:
+            field: the field of a record that is the text; None takes the only one, or `text`.
+            options: those of `generate`; `seed` and a record's content give each its own seed.
+            inputs: values for the template's other inputs.
+
+        Raises:
+            TemplateError, UsageError: as `run` does, or the records have no such field.
+            InputError: a CSV has no header.
+
+        Example:
+            >>> reader = Reader("jsonl", ["reviews.jsonl"])                     # doctest: +SKIP
+            >>> output = BatchOptions(output=Path("out.jsonl"), resume=True)    # doctest: +SKIP
+            >>> batch = box.prepare_batch("sentiment", reader, output)          # doctest: +SKIP
+            >>> [str(row.outcome) for row in batch.run()]                       # doctest: +SKIP
+            ['positive', 'negative']
+        """
+        from llmtool.tasks.pipeline.records import Binding, make_batch
+
+        task = self.prepare_run(template, options, inputs)
+        given = frozenset(task.options.get("variables") or ())
+        binding = Binding(template=task.template, field=field, given=given)
+        return make_batch(self, task, binding, reader, output, seed=(options or {}).get("seed"))
 
     @overload
     async def arun(

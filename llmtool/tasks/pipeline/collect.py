@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from llmtool.engine.types import Engine, Failed, Finished, Request, Token, TokenLogprob, Usage
 from llmtool.errors import EngineError, OutputValidationError
-from llmtool.tasks.pipeline.ordering import OrderedResults
+from llmtool.tasks.pipeline.ordering import OrderedResults, closing_stream
 from llmtool.tasks.pipeline.token_logprobs import tokens_of
 from llmtool.tasks.results import Choice, Generation, Timing
 
@@ -52,26 +52,20 @@ def stream_outcomes(
     What fails, before or in the engine or by its contract, is a `Failed` in its place. `started`
     is the `time.perf_counter()` that `seconds` counts from; None counts each from when it was read.
     """
-    line = OrderedResults[Request, _Answer](requests, lambda request: _Answer(request, started))
-    events = engine.stream(line.read())
-    try:
+    results = OrderedResults[Request, _Answer](requests, lambda request: _Answer(request, started))
+    with closing_stream(engine.stream(results.requests())) as events:
         for event in events:
             if isinstance(event, Failed):
-                line.fail(event)
+                results.fail(event)
             elif isinstance(event, Token):
-                line.answer(event.id).take(event)
+                results.answer(event.id).take(event)
                 yield event
             else:
-                line.answer(event.id).end(event)
-            for done in line.leave():
+                results.answer(event.id).end(event)
+            for done in results.pop_complete():
                 yield done if isinstance(done, Failed) else done.outcome(engine, model, contract)
-        if len(line):
+        if results:
             raise EngineError("the model was closed before the reply was complete")
-    finally:
-        # The engine serves nobody else before this, however long an error keeps its frames.
-        close = getattr(events, "close", None)
-        if close is not None:
-            close()
 
 
 class _Answer:

@@ -26,8 +26,8 @@ class OutputSpec:
         UsageError: the schema, expression or grammar is broken, before any model is loaded.
 
     Example:
-        >>> contract = Contract(Constraint("regex", "yes|no"))
-        >>> contract.matches("yes"), contract.matches("maybe")
+        >>> spec = OutputSpec(Constraint("regex", "yes|no"))
+        >>> spec.matches("yes"), spec.matches("maybe")
         (True, False)
     """
 

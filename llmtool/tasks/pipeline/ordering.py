@@ -1,15 +1,16 @@
-"""Requests under way: read as they are needed, answered in any order, left in their own."""
+"""Return answers in the order of their requests, whatever order the engine completes them in."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
 from llmtool.engine.types import Failed
 
-# How many requests may be under way, so that one long reply does not make the results behind it
-# pile up; more than any engine runs at once.
+# How many requests may be unfinished, so that results do not pile up behind one long reply; more
+# than any engine runs at once.
 MAX_AHEAD = 256
 
 
@@ -19,43 +20,47 @@ class _Identified(Protocol):
 
 
 class _Answer(Protocol):
-    """What has come for one request."""
-
     @property
     def is_complete(self) -> bool: ...
 
 
+E = TypeVar("E")
 R = TypeVar("R", bound=_Identified)
 A = TypeVar("A", bound=_Answer)
 
 
 class OrderedResults(Generic[R, A]):
-    """The line of requests between a source and an engine.
+    """The unfinished requests of one engine stream, in order, and their answers so far.
 
-    `read` is what the engine gets: it hands on the source's requests, its `None` (nothing there
-    yet) and its `Failed`. `begin` makes the answer of a request; `leave` yields the answers that
-    are complete and have nobody before them. Ids of requests under way differ.
+    Pass `requests()` to the engine, record what it returns in `answer(id)` or with `fail`, and
+    take complete answers from `pop_complete()`. Requests are read only as the engine needs them;
+    `None` (not available yet) and `Failed` among them are passed on. Ids of unfinished requests
+    must differ.
+
+    Args:
+        make_answer: returns the empty answer of a request.
     """
 
-    def __init__(self, requests: Iterable[R | Failed | None], begin: Callable[[R], A]) -> None:
-        self._requests, self._begin = requests, begin
-        self._line: deque[tuple[int, A | None]] = deque()
+    def __init__(
+        self, requests: Iterable[R | Failed | None], make_answer: Callable[[R], A]
+    ) -> None:
+        self._requests, self._make_answer = requests, make_answer
+        self._order: deque[int] = deque()
         self._answers: dict[int, A] = {}
         self._failed: dict[int, Failed] = {}
 
-    def read(self) -> Iterator[R | Failed | None]:
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def requests(self) -> Iterator[R | Failed | None]:
         for request in self._requests:
-            while len(self._line) >= MAX_AHEAD:
+            while len(self._order) >= MAX_AHEAD:
                 yield None
             if request is not None:
-                answer = None if isinstance(request, Failed) else self._begin(request)
-                if answer is not None:
-                    self._answers[request.id] = answer
-                self._line.append((request.id, answer))
+                self._order.append(request.id)
+                if not isinstance(request, Failed):
+                    self._answers[request.id] = self._make_answer(request)
             yield request
-
-    def __len__(self) -> int:
-        return len(self._line)
 
     def answer(self, id: int) -> A:
         return self._answers[id]
@@ -63,16 +68,27 @@ class OrderedResults(Generic[R, A]):
     def fail(self, event: Failed) -> None:
         self._failed[event.id] = event
 
-    def leave(self) -> Iterator[A | Failed]:
-        """Yield what is done at the head of the line."""
-        while self._line:
-            id, answer = self._line[0]
-            failed = self._failed.pop(id, None)
+    def pop_complete(self) -> Iterator[A | Failed]:
+        """Yield the complete answers that no unfinished request precedes."""
+        while self._order:
+            id = self._order[0]
+            failed, answer = self._failed.pop(id, None), self._answers.get(id)
             if failed is None and (answer is None or not answer.is_complete):
                 return
-            self._line.popleft()
+            self._order.popleft()
             self._answers.pop(id, None)
             if failed is not None:
                 yield failed
             elif answer is not None:
                 yield answer
+
+
+@contextmanager
+def closing_stream(events: Iterator[E]) -> Generator[Iterator[E], None, None]:
+    """Close an engine's stream on exit: the engine serves nobody else before that."""
+    try:
+        yield events
+    finally:
+        close = getattr(events, "close", None)
+        if close is not None:
+            close()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
-from llmtool.engine.types import Engine, Failed, Request, Sampling, Token
+from llmtool.engine.types import Engine, Failed, Prompt, Request, Sampling, Token
 from llmtool.errors import InputError, LlmtoolError, UsageError
 from llmtool.tasks.options import GenerateOptions, SamplingOptions
 
@@ -140,6 +140,15 @@ def each_or_failed(
             yield make(case)
         except LlmtoolError as exc:
             yield Failed(case.id, exc)
+
+
+def token_counter(engine: Engine) -> Callable[[str], int]:
+    """Return a function that counts the tokens of a text on its own."""
+
+    def count(text: str) -> int:
+        return len(engine.tokenize(Prompt(text=text)).token_ids) if text else 0
+
+    return count
 
 
 def prepare(

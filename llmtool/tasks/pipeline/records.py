@@ -3,29 +3,44 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import deque
 from collections.abc import Container, Generator, Iterable, Iterator
 from contextlib import closing
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from llmtool.batch.readers import Record
 from llmtool.engine.types import MAX_SEED, Engine, Failed, Token
 from llmtool.errors import InputError, LlmtoolError, UsageError
 from llmtool.prompts.template import Template
+from llmtool.tasks.pipeline.context import Tools
 from llmtool.tasks.pipeline.prepare import SCHEMA_INPUT, Case
 from llmtool.tasks.results import Result
 
+if TYPE_CHECKING:
+    from llmtool.batch.readers import Reader, Record
+    from llmtool.batch.runner import BatchOptions, BatchRunner
+
+_POLL_SECONDS = 0.02
 _TEXT_FIELDS = ("text", "input")
 _ONE_TEXT = "takes one text alone, for {!r}, an argument or material and not both"
 
 
-class Prepared(Protocol):
+class BatchTask(Protocol):
     """A task on one template, ready for any number of cases."""
 
     @property
     def template(self) -> Template: ...
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of what a result's `row` can hold."""
+        ...
+
+    def identity(self) -> bytes:
+        """Return a hash of all that shapes a result but its case."""
+        ...
 
     def outcomes(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
@@ -203,8 +218,39 @@ def fill(
     return Case(variables=dict(zip(places, texts, strict=False)))
 
 
+def make_batch(
+    context: Tools,
+    task: BatchTask,
+    binding: Binding,
+    reader: Reader,
+    options: BatchOptions,
+    *,
+    seed: int | None = None,
+) -> BatchRunner[Result]:
+    """Return a batch of a task, which answers records and writes their rows when it is run.
+
+    Raises:
+        UsageError: the records have no column for the text.
+        InputError: a CSV has no header.
+    """
+    from llmtool.batch.runner import BatchRunner
+
+    for _ in reader.read_header():
+        time.sleep(_POLL_SECONDS)
+    if reader.format == "csv":
+        binding.check(reader.columns)
+    shape = [context.model_identity, binding.prompt, binding.field, seed]
+    return BatchRunner(
+        reader,
+        lambda records: answer_each(task, context.engine, records, binding, seed=seed),
+        options,
+        columns=task.columns,
+        identity=task.identity() + repr(shape).encode(),
+    )
+
+
 def answer_each(
-    prepared: Prepared,
+    task: BatchTask,
     engine: Engine,
     records: Iterable[Record | None],
     binding: Binding,
@@ -229,7 +275,7 @@ def answer_each(
             waiting.append(record)
             yield binding.case(record, seed=seed)
 
-    with closing(prepared.outcomes(engine, cases())) as outcomes:
+    with closing(task.outcomes(engine, cases())) as outcomes:
         for event in outcomes:
             if isinstance(event, Failed):
                 yield waiting.popleft(), event.error
@@ -241,15 +287,6 @@ def derive_seed(seed: int, digest: bytes) -> int:
     """Return the seed of a record: its place and its company do not change it."""
     mixed = hashlib.sha256(b"%d:" % seed + digest).digest()
     return int.from_bytes(mixed[:8], "big") % (MAX_SEED + 1)
-
-
-def row_of(outcome: Result | LlmtoolError) -> dict[str, Any]:
-    """Return what a row says of an outcome; a broken contract's reply is told as well."""
-    if isinstance(outcome, Result):
-        return outcome.row()
-    result = getattr(outcome, "result", None)
-    told = result.row() if isinstance(result, Result) else {}
-    return {**told, "error": str(outcome), "exit_code": int(outcome.exit_code)}
 
 
 def _value(record: Record, name: str, value: object) -> object:

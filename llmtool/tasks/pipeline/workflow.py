@@ -1,4 +1,4 @@
-"""Works of several requests each, some of which wait for replies to others, decoded together."""
+"""Run workflows: jobs of several requests, where some requests depend on replies to others."""
 
 from __future__ import annotations
 
@@ -9,197 +9,216 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from llmtool.engine.types import Engine, Failed, Finished, FinishReason, Request, Token, Usage
+from llmtool.engine.types import Engine, Failed, Finished, FinishReason, Request, Token
 from llmtool.errors import Cancelled, EngineError, LlmtoolError
-from llmtool.tasks.pipeline.ordering import MAX_AHEAD
+from llmtool.tasks.pipeline.ordering import MAX_AHEAD, closing_stream
+from llmtool.tasks.results import NO_USAGE, total_usage
 
-N = TypeVar("N")  # what a work tells while it is under way
+E = TypeVar("E")  # the events that a workflow reports while it runs
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """A request of a work; `about` is what it is for, `is_live` whether its tokens are told."""
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One request of a workflow; `target` says what the reply is for.
+
+    Tokens of a step with `is_live` reach `Workflow.on_token`.
+    """
 
     request: Request
-    about: Any
+    target: Any = None
     is_live: bool = False
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """What came for a call."""
+    """The answer to a step, without its reasoning; `has_reasoning` says whether there was any."""
 
     text: str
     finish_reason: FinishReason
     seed: int
+    has_reasoning: bool = False
 
 
-class Work(ABC, Generic[N]):
-    """Something that takes several requests: a document, for example.
+class Workflow(ABC, Generic[E]):
+    """A job of several requests, such as the translation of a document.
 
-    `usage` sums what its requests took; `error` ends it.
+    The runner adds up `usage`. An `LlmtoolError` that a method raises ends the workflow and is
+    stored in `error`.
     """
 
     def __init__(self, id: int) -> None:
         self.id = id
         self.error: LlmtoolError | None = None
-        self.usage = Usage(prompt_tokens=0, cached_tokens=0, completion_tokens=0)
+        self.usage = NO_USAGE
 
     @property
     @abstractmethod
     def is_complete(self) -> bool: ...
 
     @abstractmethod
-    def begin(self) -> Iterator[Call]:
-        """Yield what can be asked from the start; read as the engine has room."""
+    def start(self) -> Iterator[Step]:
+        """Yield the first steps; the runner reads them when the engine has capacity."""
 
     @abstractmethod
-    def take(self, call: Call, reply: Reply) -> Iterator[Call]:
-        """Take a reply, and yield what is to be asked because of it."""
+    def on_reply(self, step: Step, reply: Reply) -> Iterator[Step]:
+        """Process a reply and yield the steps that follow from it."""
 
-    def news(self) -> Iterator[N]:
-        """Yield what can be told since the last time."""
+    def on_error(self, step: Step, error: LlmtoolError) -> Iterator[Step]:
+        """Handle a failed step and yield the steps that follow; by default the workflow fails."""
+        raise error
+
+    def on_token(self, step: Step, token: Token) -> Iterator[E]:
+        """Yield the events that a token of a live step causes."""
         return iter(())
 
-    def hear(self, call: Call, token: Token) -> Iterator[N]:
-        """Yield what a token of a live call tells."""
+    def drain_events(self) -> Iterator[E]:
+        """Yield the events that have accumulated since the last call."""
         return iter(())
 
 
-W = TypeVar("W", bound=Work[Any])
+W = TypeVar("W", bound=Workflow[Any])
 
 
-class WorkflowRunner(Generic[W, N]):
-    """The works on their way through an engine.
+class WorkflowRunner(Generic[W, E]):
+    """Runs many workflows over one engine stream, so that the engine is never idle.
 
-    `events` yields news as they come, of all works, and each work when it is done, in the order in
-    which the works came; one that failed is a `Failed` in its place. Works are read as the engine
-    has room for their requests; `None` among them says that the next is not there yet.
+    Workflows are read when the engine has capacity for their requests. `None` among them means
+    that the next one is not available yet; a `Failed` takes its place in the output.
     """
 
-    def __init__(self, engine: Engine, works: Iterable[W | Failed | None]) -> None:
-        self._engine, self._works = engine, works
-        self._line: deque[W | Failed] = deque()
-        self._later: deque[tuple[W, Call]] = deque()
-        self._open: dict[int, tuple[W, Call]] = {}
-        self._texts: dict[int, list[str]] = {}
+    def __init__(self, engine: Engine, workflows: Iterable[W | Failed | None]) -> None:
+        self._engine, self._workflows = engine, workflows
+        self._unfinished: deque[W | Failed] = deque()  # in the order of the output
+        self._ready: deque[tuple[W, Step]] = deque()
+        self._running: dict[int, _Running[W]] = {}  # by request id
         self._next_id = 0
 
-    def events(self) -> Generator[N | W | Failed, None, None]:
-        events = self._engine.stream(self._read())
-        try:
-            for event in events:
-                work = None
-                if event.id in self._open:
-                    work, call = self._open[event.id]
-                    if isinstance(event, Token):
-                        if not event.reasoning:
-                            self._texts[event.id].append(event.text)
-                        if call.is_live:
-                            yield from work.hear(call, event)
-                        continue
-                    self._take(work, call, event)
-                yield from self._leave(work)
-            if self._line:
-                raise EngineError("the model was closed before all was complete")
-        finally:
-            # The engine serves nobody else before this, however long an error keeps its frames.
-            close = getattr(events, "close", None)
-            if close is not None:
-                close()
+    def run(self) -> Generator[E | W | Failed, None, None]:
+        """Yield events of all workflows as they occur, and each workflow when it is complete.
 
-    def _read(self) -> Iterator[Request | Failed | None]:
-        """Yield requests as the engine wants them: what follows from replies before what is new."""
-        new = self._new()
-        is_done = False
+        Complete workflows come in their original order, failed ones as a `Failed`.
+        """
+        with closing_stream(self._engine.stream(self._requests())) as events:
+            for event in events:
+                running = self._running.get(event.id)
+                if isinstance(event, Token):
+                    if running is not None:
+                        yield from running.add(event)
+                    continue
+                if running is not None:
+                    del self._running[event.id]
+                    self._finish(running, event)
+                yield from self._output(running.workflow if running is not None else None)
+            if self._unfinished:
+                raise EngineError("the model was closed before all was complete")
+
+    def _requests(self) -> Iterator[Request | Failed | None]:
+        """Yield requests as the engine asks for them: follow-up steps first, then new ones."""
+        new = self._first_steps()
+        is_exhausted = False
         while True:
-            if self._later:
-                yield self._register(*self._later.popleft())
-            elif is_done and not self._open:
+            if self._ready:
+                yield self._register(*self._ready.popleft())
+            elif is_exhausted and not self._running:
                 return
-            elif is_done or max(len(self._open), len(self._line)) >= MAX_AHEAD:
+            elif is_exhausted or max(len(self._running), len(self._unfinished)) >= MAX_AHEAD:
                 yield None
             else:
                 item = next(new, _END)
                 if item is _END:
-                    is_done = True
+                    is_exhausted = True
                 elif isinstance(item, tuple):
                     yield self._register(*item)
                 else:
                     yield item
 
-    def _new(self) -> Iterator[tuple[W, Call] | Failed | None]:
-        for work in self._works:
-            if work is None:
+    def _first_steps(self) -> Iterator[tuple[W, Step] | Failed | None]:
+        for workflow in self._workflows:
+            if workflow is None:
                 yield None
                 continue
-            self._line.append(work)
-            if not isinstance(work, Failed):
+            self._unfinished.append(workflow)
+            if not isinstance(workflow, Failed):
                 try:
-                    for call in work.begin():
-                        yield work, call
-                        if work.error is not None:
+                    for step in workflow.start():
+                        yield workflow, step
+                        if workflow.error is not None:
                             break
                 except LlmtoolError as exc:
-                    self._fail(work, exc)
-            yield _wake_up()
+                    _fail(workflow, exc)
+            # The engine returns this at once, so that finished workflows are output without delay.
+            yield Failed(-1, EngineError("wake-up"))
 
-    def _register(self, work: W, call: Call) -> Request | None:
-        if work.error is not None:
+    def _register(self, workflow: W, step: Step) -> Request | None:
+        if workflow.error is not None:
             return None
         self._next_id += 1
-        self._open[self._next_id] = work, call
-        self._texts[self._next_id] = []
-        return msgspec.structs.replace(call.request, id=self._next_id)
+        self._running[self._next_id] = _Running(workflow, step)
+        return msgspec.structs.replace(step.request, id=self._next_id)
 
-    def _take(self, work: W, call: Call, event: Finished | Failed) -> None:
-        del self._open[event.id]
-        text = "".join(self._texts.pop(event.id))
-        if isinstance(event, Failed):
-            self._fail(work, event.error)
+    def _finish(self, running: _Running[W], event: Finished | Failed) -> None:
+        workflow, step = running.workflow, running.step
+        if isinstance(event, Finished):
+            workflow.usage = total_usage((workflow.usage, event.usage))
+        if workflow.error is not None:
             return
-        work.usage = _sum(work.usage, event.usage)
-        if work.error is not None:
-            return
-        reply = Reply(text=text, finish_reason=event.finish_reason, seed=event.seed)
         try:
-            self._later.extend((work, each) for each in work.take(call, reply))
+            if isinstance(event, Failed):
+                if isinstance(event.error, Cancelled):
+                    raise event.error
+                steps = workflow.on_error(step, event.error)
+            else:
+                steps = workflow.on_reply(step, running.reply(event))
+            self._ready.extend((workflow, each) for each in steps)
         except LlmtoolError as exc:
-            self._fail(work, exc)
+            _fail(workflow, exc)
 
-    def _leave(self, work: W | None) -> Iterator[N | W | Failed]:
-        told = [work] if work is not None else [w for w in self._line if not isinstance(w, Failed)]
-        for each in told:
-            if each.error is None:
-                yield from each.news()
-        while self._line:
-            first = self._line[0]
+    def _output(self, changed: W | None) -> Iterator[E | W | Failed]:
+        """Yield new events, then the workflows at the head of the line that are complete."""
+        candidates = self._unfinished if changed is None else [changed]
+        for each in list(candidates):
+            if not isinstance(each, Failed) and each.error is None:
+                yield from each.drain_events()
+        while self._unfinished:
+            first = self._unfinished[0]
             if isinstance(first, Failed):
-                yield self._line.popleft()
+                yield first
             elif first.error is not None:
-                self._line.popleft()
                 yield Failed(first.id, first.error)
             elif first.is_complete:
-                self._line.popleft()
                 yield first
             else:
                 return
+            self._unfinished.popleft()
 
-    def _fail(self, work: W, error: LlmtoolError) -> None:
-        if isinstance(error, Cancelled):
-            raise error
-        work.error = work.error or error
+
+class _Running(Generic[W]):
+    """A step that the engine is processing, with the text of its reply so far."""
+
+    def __init__(self, workflow: W, step: Step) -> None:
+        self.workflow, self.step = workflow, step
+        self._text: list[str] = []
+        self._has_reasoning = False
+
+    def add(self, token: Token) -> Iterator[Any]:
+        if token.reasoning:
+            self._has_reasoning = True
+        else:
+            self._text.append(token.text)
+        if self.step.is_live:
+            yield from self.workflow.on_token(self.step, token)
+
+    def reply(self, event: Finished) -> Reply:
+        return Reply(
+            text="".join(self._text),
+            finish_reason=event.finish_reason,
+            seed=event.seed,
+            has_reasoning=self._has_reasoning,
+        )
 
 
 _END: Any = object()
 
 
-def _wake_up() -> Failed:
-    """Return an event that the engine gives back at once, so that what is done can leave."""
-    return Failed(-1, EngineError("nothing to do"))
-
-
-def _sum(a: Usage, b: Usage) -> Usage:
-    return Usage(
-        prompt_tokens=a.prompt_tokens + b.prompt_tokens,
-        cached_tokens=a.cached_tokens + b.cached_tokens,
-        completion_tokens=a.completion_tokens + b.completion_tokens,
-    )
+def _fail(workflow: Workflow[Any], error: LlmtoolError) -> None:
+    if isinstance(error, Cancelled):
+        raise error
+    workflow.error = workflow.error or error

@@ -17,7 +17,7 @@ class RepetitionFilter:
     the two differ.
 
     Example:
-        >>> text = Unrepeated()
+        >>> text = RepetitionFilter()
         >>> [text.add(piece) for piece in ("It rains. It", " pours. ", "It rains.", " So what?")]
         ['It rains. ', 'It pours. ', '', 'So what?']
         >>> text.end()

@@ -36,12 +36,12 @@ _WORDS_A_SENTENCE = 18
 
 
 class Length(msgspec.Struct, frozen=True, kw_only=True):
-    """A length: `told` is what the prompt says, `n_words` about how much that is.
+    """A length: `phrase` is how the prompt states it, `n_words` about how much that is.
 
     `n` and `unit` are there where a number was given, which is then held.
     """
 
-    told: str
+    phrase: str
     n_words: int
     n: int | None = None
     unit: Unit | None = None
@@ -90,13 +90,13 @@ def parse_length(length: str, style: Style) -> Length:
         UsageError: it is none of these.
 
     Example:
-        >>> parse_length("100 words", "paragraph").n_words, parse_length("short", "tldr").told
+        >>> parse_length("100 words", "paragraph").n_words, parse_length("short", "tldr").phrase
         (100, 'one short sentence')
     """
     word = length.strip().lower()
     if word in _NAMED:
-        told, n_words = _NAMED[word][style]
-        return Length(told=told, n_words=n_words)
+        phrase, n_words = _NAMED[word][style]
+        return Length(phrase=phrase, n_words=n_words)
     found = _COUNTED.fullmatch(word)
     if found is None or not int(found[1]):
         raise UsageError(
@@ -105,11 +105,11 @@ def parse_length(length: str, style: Style) -> Length:
         )
     n, unit = int(found[1]), found[2][0]
     if unit == "w":
-        return Length(told=f"about {n} words", n_words=n, n=n, unit="words")
+        return Length(phrase=f"about {n} words", n_words=n, n=n, unit="words")
     if unit == "s" and style != "bullets":
-        told = "one sentence" if n == 1 else f"{n} sentences"
-        return Length(told=told, n_words=n * _WORDS_A_SENTENCE, n=n, unit="sentences")
+        phrase = "one sentence" if n == 1 else f"{n} sentences"
+        return Length(phrase=phrase, n_words=n * _WORDS_A_SENTENCE, n=n, unit="sentences")
     if style not in ("bullets", "paragraph"):
         raise UsageError(f"a {style} has no points: --style bullets")
-    told = "one short line" if n == 1 else f"{n} short lines"
-    return Length(told=told, n_words=n * _WORDS_A_SENTENCE, n=n, unit="points")
+    phrase = "one short line" if n == 1 else f"{n} short lines"
+    return Length(phrase=phrase, n_words=n * _WORDS_A_SENTENCE, n=n, unit="points")

@@ -1,109 +1,99 @@
-"""How a text is read within the context of a model, and what its works ask."""
+"""Plan a summary: choose its strategy, and split the text into chunks that fit into the context."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import msgspec
 
-from llmtool.engine.types import Engine, Prompt, Request
+from llmtool.engine.types import Engine, Request
 from llmtool.errors import ContextOverflow
-from llmtool.tasks.summarize.map_reduce import Plan
+from llmtool.tasks.pipeline.prepare import token_counter
+from llmtool.tasks.summarize.prompts import SummaryPrompts
 from llmtool.text.chunks import count_long
 from llmtool.text.sections import Chunk, split_document
 
-if TYPE_CHECKING:
-    from llmtool.tasks.summarize.summarizer import Summarizer
+Strategy = Literal["stuff", "map-reduce", "refine"]
 
-STUFF_TOKENS = 3072  # a text up to here is read as a whole, if it fits
-_MARGIN = 16  # tokens; texts join differently than they are counted
-_MIN_ROOM = 64
-_NOTE_TOKENS = (32, 220)  # of a note, at least and at most
-_NOTE_SHARE = 3  # notes that a call with notes has room for, at least
+STUFF_TOKENS = 3072  # a text of up to this length is read as a whole, if it fits
+_MARGIN = 16  # tokens; joined texts can take more tokens than each alone
+_MIN_CHUNK_TOKENS = 64
+_MIN_NOTE_TOKENS, _MAX_NOTE_TOKENS = 32, 220
+_MIN_NOTES_PER_REQUEST = 3
 
 
-class Calls:
-    """What the works ask through an engine, and the notes that are kept."""
+class SummaryPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """How to summarize a text.
 
-    def __init__(self, summarizer: Summarizer, engine: Engine) -> None:
-        self._summarizer, self._engine = summarizer, engine
-        self.length, self.style = summarizer.length, summarizer.style
-        self._note_tokens = _NOTE_TOKENS[1]
+    `note_tokens` is the limit of a note, `reduce_tokens` that of the notes in one request.
+    """
 
-    def ask_note(self, text: str, *, path: Sequence[str], max_tokens: int) -> Request:
-        return self._summarizer.ask_note(text, path=path, max_tokens=max_tokens)
+    strategy: Strategy
+    chunks: tuple[Chunk, ...]
+    n_tokens: int
+    note_tokens: int = 0
+    reduce_tokens: int = 0
 
-    def ask_refined(self, summary: str, chunk: Chunk) -> Request:
-        return self._summarizer.ask_refined(summary, chunk, max_tokens=self._note_tokens)
 
-    def ask_summary(self, text: str, *, n_try: int) -> Request:
-        return self._summarizer.ask_summary(text, n_try=n_try)
+class SummaryPlanner(msgspec.Struct, frozen=True, kw_only=True):
+    """Plans the summaries of one call; `strategy` None chooses by the length of each text."""
 
-    def count(self, text: str) -> int:
-        return len(self._engine.tokenize(Prompt(text=text)).token_ids) if text else 0
+    prompts: SummaryPrompts
+    engine: Engine
+    strategy: Strategy | None
+    chunk_tokens: int
 
-    def load_note(self, request: Request) -> str | None:
-        kept = self._summarizer.kept
-        return None if kept is None else kept.load(self._key(request), str)
-
-    def save_note(self, request: Request, note: str) -> None:
-        if self._summarizer.kept is not None:
-            self._summarizer.kept.try_to_save(self._key(request), note)
-
-    def plan(self, text: str) -> Plan:
-        """Return how a text is summarized within the context of the model.
+    def plan(self, text: str) -> SummaryPlan:
+        """Return how to summarize a text within the context of the model.
 
         Raises:
-            ContextOverflow: it is to be read as a whole and does not fit, or nothing does.
+            ContextOverflow: the strategy is "stuff" and the text does not fit, or not even a chunk
+                of it does.
         """
-        s = self._summarizer
-        n_ctx = self._engine.info.n_ctx
-        n_tokens = count_long(text, self.count)
-        last = s.ask_summary("x", n_try=0)
-        reply = last.sampling.max_tokens or 0
-        room = n_ctx - self._tokens(last) - reply - _MARGIN
-        whole = Chunk(text=text, start=0, end=len(text), n_tokens=n_tokens)
-        if s.strategy == "stuff" or (
-            s.strategy is None and n_tokens <= min(room, max(STUFF_TOKENS, s.chunk_tokens))
-        ):
-            if n_tokens > room:
-                needed = n_tokens + n_ctx - room
+        count = token_counter(self.engine)
+        n_ctx = self.engine.info.n_ctx
+        n_tokens = count_long(text, count)
+        final = self.prompts.summary_request("x")
+        available = n_ctx - self._n_tokens(final) - (final.sampling.max_tokens or 0) - _MARGIN
+        stuff_tokens = min(available, max(STUFF_TOKENS, self.chunk_tokens))
+        if self.strategy == "stuff" or (self.strategy is None and n_tokens <= stuff_tokens):
+            if n_tokens > available:
+                needed = n_tokens + n_ctx - available
                 raise ContextOverflow(
                     f"the text needs {needed} tokens, {n_ctx} are available "
                     "(--strategy map-reduce reads it in parts)",
                     needed=needed,
                     available=n_ctx,
                 )
-            return Plan(strategy="stuff", chunks=(whole,), n_tokens=n_tokens)
-        notes = min(room, max(STUFF_TOKENS, s.chunk_tokens))
-        note = min(_NOTE_TOKENS[1], notes // (_NOTE_SHARE + 1), s.chunk_tokens // 2)
-        around = self._tokens(s.ask_note("x", path=("x " * 20,), max_tokens=1))
-        if s.strategy == "refine":
-            part = Chunk(text="x", start=0, end=1, n_tokens=1)
-            around = self._tokens(s.ask_refined("x " * note, part, max_tokens=1))
-        part_tokens = min(s.chunk_tokens, n_ctx - around - note - _MARGIN)
-        if note < _NOTE_TOKENS[0] or part_tokens < _MIN_ROOM:
+            whole = Chunk(text=text, start=0, end=len(text), n_tokens=n_tokens)
+            return SummaryPlan(strategy="stuff", chunks=(whole,), n_tokens=n_tokens)
+        note_tokens = min(
+            _MAX_NOTE_TOKENS, stuff_tokens // (_MIN_NOTES_PER_REQUEST + 1), self.chunk_tokens // 2
+        )
+        overhead = self._n_tokens(self._largest_note_request(note_tokens))
+        chunk_tokens = min(self.chunk_tokens, n_ctx - overhead - note_tokens - _MARGIN)
+        if note_tokens < _MIN_NOTE_TOKENS or chunk_tokens < _MIN_CHUNK_TOKENS:
             raise ContextOverflow(
                 f"a context of {n_ctx} tokens has no room for a part of the text "
                 "(a larger --ctx-size, or a shorter --length)",
-                needed=around + note + _MIN_ROOM + _MARGIN,
+                needed=overhead + note_tokens + _MIN_CHUNK_TOKENS + _MARGIN,
                 available=n_ctx,
             )
-        self._note_tokens = note
-        chunks = split_document(text, max_tokens=part_tokens, count=self.count)
-        return Plan(
-            strategy=s.strategy or "map-reduce",
+        chunks = split_document(text, max_tokens=chunk_tokens, count=count)
+        return SummaryPlan(
+            strategy=self.strategy or "map-reduce",
             chunks=tuple(chunks),
             n_tokens=sum(chunk.n_tokens for chunk in chunks),
-            note_tokens=note,
-            reduce_tokens=notes,
+            note_tokens=note_tokens,
+            reduce_tokens=stuff_tokens,
         )
 
-    def _tokens(self, request: Request) -> int:
-        return len(self._engine.tokenize(request.prompt).token_ids)
+    def _largest_note_request(self, note_tokens: int) -> Request:
+        """Return a request for notes whose prompt has no chunk, but all else at its longest."""
+        if self.strategy == "refine":
+            chunk = Chunk(text="x", start=0, end=1, n_tokens=1)
+            return self.prompts.refine_request("x " * note_tokens, chunk, max_tokens=1)
+        return self.prompts.note_request("x", path=("x " * 20,), max_tokens=1)
 
-    def _key(self, request: Request) -> str:
-        asked = msgspec.json.encode([request.prompt, request.sampling])
-        return hashlib.sha256(self._summarizer.model_identity.encode() + asked).hexdigest()
+    def _n_tokens(self, request: Request) -> int:
+        return len(self.engine.tokenize(request.prompt).token_ids)

@@ -1,125 +1,132 @@
-"""The summaries of a text's sections, gathered into the summary of the text."""
+"""Summarize a text section by section, and assemble the summary of the text."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from llmtool.engine.types import Failed, Usage
+import msgspec
+
+from llmtool.engine.types import Token
+from llmtool.tasks.pipeline.workflow import Reply, Step, Workflow
 from llmtool.tasks.results import ChunkSpan, Summary
-from llmtool.tasks.summarize.map_reduce import SummaryProgress, SummaryText, SummaryWork
+from llmtool.tasks.summarize.map_reduce import (
+    SummaryEvent,
+    SummaryProgress,
+    SummaryText,
+    SummaryWorkflow,
+)
 from llmtool.text.sections import Section
 
 
-class SectionAssembler:
-    """One text: what is told of it, and its result when all its sections are done."""
+class SectionAssembler(Workflow[SummaryEvent]):
+    """The summary of one text: a workflow for each section, whose pieces are emitted in order.
 
-    def __init__(self, id: int) -> None:
-        self.id = id
-        self._sections: dict[int, Section] = {}  # by the id of their works, in order
-        self._waiting: list[int] = []
-        self._held: dict[int, list[str]] = {}
-        self._read: dict[int, int] = {}
-        self._n_tokens = 0
-        self._done: list[SummaryWork] = []
-        self._error: Failed | None = None
-        self._began: set[int] = set()
+    A text without sections has one workflow, and no headings.
+    """
+
+    def __init__(self, id: int, parts: Sequence[tuple[Section, SummaryWorkflow]]) -> None:
+        super().__init__(id)
+        self._sections = [section for section, _ in parts]
+        self._workflows = [workflow for _, workflow in parts]
+        self._current = 0  # the section whose pieces are emitted; those of later ones are held
+        self._held = [""] * len(parts)
+        self._n_read = [0] * len(parts)
+        self._pending_heading = self._heading(0)
         self._started = time.perf_counter()
 
-    def expect(self, work_id: int, section: Section, *, n_tokens: int) -> None:
-        self._sections[work_id] = section
-        self._waiting.append(work_id)
-        self._n_tokens += n_tokens
+    @property
+    def is_complete(self) -> bool:
+        return self._current == len(self._workflows)
 
-    def tell(self, event: SummaryText | SummaryProgress) -> Iterator[SummaryText | SummaryProgress]:
-        """Yield what an event of a work says of the text; pieces wait for the sections before."""
-        if isinstance(event, SummaryProgress):
-            self._read[event.id] = event.n_done
-            n_done = sum(self._read.values())
-            yield SummaryProgress(id=self.id, n_done=n_done, n_tokens=self._n_tokens)
-        elif self._waiting and event.id == self._waiting[0]:
-            yield from self._piece(event.id, event.text)
-        else:
-            self._held.setdefault(event.id, []).append(event.text)
+    def start(self) -> Iterator[Step]:
+        for index, workflow in enumerate(self._workflows):
+            yield from _targeted(index, workflow.start())
 
-    def take(
-        self, outcome: SummaryWork | Failed, *, model: str
-    ) -> Iterator[SummaryText | SummaryProgress | Summary | Failed]:
-        """Take a section that is done, or failed; the last one of a text gives its outcome."""
-        if not self._sections:
-            assert isinstance(outcome, Failed)
-            yield Failed(self.id, outcome.error)
-            return
-        self._waiting.remove(outcome.id)
-        if isinstance(outcome, Failed):
-            self._error = self._error or Failed(self.id, outcome.error)
-        else:
-            self._done.append(outcome)
-            if self._waiting:
-                yield from self._piece(
-                    self._waiting[0], "".join(self._held.pop(self._waiting[0], ()))
-                )
-        if not self._waiting:
-            yield self._error or self._result(model)
+    def on_reply(self, step: Step, reply: Reply) -> Iterator[Step]:
+        index, target = step.target
+        inner = msgspec.structs.replace(step, target=target)
+        yield from _targeted(index, self._workflows[index].on_reply(inner, reply))
 
-    def _piece(self, work_id: int, text: str) -> Iterator[SummaryText]:
-        if not text:
-            return
-        if work_id not in self._began:
-            self._began.add(work_id)
-            text = self._before(work_id) + text
-        yield SummaryText(id=self.id, text=text)
+    def on_token(self, step: Step, token: Token) -> Iterator[SummaryEvent]:
+        index, target = step.target
+        inner = msgspec.structs.replace(step, target=target)
+        for event in self._workflows[index].on_token(inner, token):
+            yield from self._merge(index, event)
 
-    def _before(self, work_id: int) -> str:
-        """Return what stands before the summary of a section: its heading, if there are several."""
-        if len(self._sections) == 1:
-            return ""
-        heading = self._sections[work_id].heading
-        gap = "\n\n" if len(self._began) > 1 else ""
-        return f"{gap}## {heading}\n\n" if heading else gap
+    def drain_events(self) -> Iterator[SummaryEvent]:
+        for index, workflow in enumerate(self._workflows):
+            for event in workflow.drain_events():
+                yield from self._merge(index, event)
+        while not self.is_complete and self._workflows[self._current].is_complete:
+            yield from self._emit("")  # the heading of a section without a summary
+            self._current += 1
+            if not self.is_complete:
+                self._pending_heading = self._heading(self._current)
+                if self._held[self._current]:
+                    yield from self._emit(self._held[self._current])
 
-    def _result(self, model: str) -> Summary:
-        text = ""
-        self._began.clear()
-        for work in self._done:
-            self._began.add(work.id)
-            text += self._before(work.id) + (work.text or "")
-        first = self._done[0]
+    def result(self, *, model: str) -> Summary:
+        workflows = self._workflows
         spans = tuple(
             ChunkSpan(
-                start=self._sections[work.id].start + chunk.start,
-                end=self._sections[work.id].start + chunk.end,
+                start=section.start + chunk.start,
+                end=section.start + chunk.end,
                 n_tokens=chunk.n_tokens,
             )
-            for work in self._done
-            for chunk in work.plan.chunks
+            for section, workflow in zip(self._sections, workflows, strict=True)
+            for chunk in workflow.plan.chunks
         )
-        n_all = sum(len(self._sections[work.id].text) for work in self._done)
+        n_characters = sum(len(section.text) for section in self._sections)
         n_read = sum(span.end - span.start for span in spans)
-        strategies = {work.plan.strategy for work in self._done}
-        reasons = [work.finish_reason for work in self._done]
-        fallbacks = [work.fallback for work in self._done if work.fallback]
+        strategies = {workflow.plan.strategy for workflow in workflows}
+        is_truncated = any(workflow.finish_reason == "length" for workflow in workflows)
         return Summary(
-            text=text,
+            text="".join(
+                self._heading(index) + (workflow.text or "")
+                for index, workflow in enumerate(workflows)
+            ),
             strategy=strategies.pop() if len(strategies) == 1 else "mixed",
             chunks=spans,
-            coverage=n_read / n_all if n_all else 1.0,
-            n_rounds=max(len(work.levels) for work in self._done),
-            n_cached_notes=sum(work.n_cached_notes for work in self._done),
-            n_quoted_notes=sum(work.n_quoted_notes for work in self._done),
-            fallback=fallbacks[0] if fallbacks else None,
-            finish_reason=next((r for r in reasons if r == "length"), first.finish_reason),
-            seed=first.seed,
+            coverage=n_read / n_characters if n_characters else 1.0,
+            n_rounds=max(len(workflow.rounds) for workflow in workflows),
+            n_cached_notes=sum(workflow.n_cached_notes for workflow in workflows),
+            n_quoted_notes=sum(workflow.n_quoted_notes for workflow in workflows),
+            fallback=next((each.fallback for each in workflows if each.fallback), None),
+            finish_reason="length" if is_truncated else "stop",
+            seed=workflows[0].seed,
             model=model,
-            usage=_sum_usage([work.usage for work in self._done]),
+            usage=self.usage,
             seconds=time.perf_counter() - self._started,
-            warnings=tuple(dict.fromkeys(w for work in self._done for w in work.warnings)),
+            warnings=tuple(dict.fromkeys(w for workflow in workflows for w in workflow.warnings)),
         )
 
+    def _merge(self, index: int, event: SummaryEvent) -> Iterator[SummaryEvent]:
+        """Turn an event of a section into events of the text."""
+        if isinstance(event, SummaryProgress):
+            self._n_read[index] = event.n_done
+            n_tokens = sum(workflow.plan.n_tokens for workflow in self._workflows)
+            yield SummaryProgress(id=self.id, n_done=sum(self._n_read), n_tokens=n_tokens)
+        elif index == self._current:
+            yield from self._emit(event.text)
+        else:
+            self._held[index] += event.text
 
-def _sum_usage(all: list[Usage]) -> Usage:
-    return Usage(
-        prompt_tokens=sum(each.prompt_tokens for each in all),
-        cached_tokens=sum(each.cached_tokens for each in all),
-        completion_tokens=sum(each.completion_tokens for each in all),
-    )
+    def _emit(self, text: str) -> Iterator[SummaryText]:
+        text = self._pending_heading + text
+        self._pending_heading = ""
+        if text:
+            yield SummaryText(id=self.id, text=text)
+
+    def _heading(self, index: int) -> str:
+        """Return what precedes the summary of a section."""
+        if len(self._sections) == 1:
+            return ""
+        heading = self._sections[index].heading
+        return ("\n\n" if index else "") + (f"## {heading}\n\n" if heading else "")
+
+
+def _targeted(index: int, steps: Iterator[Step]) -> Iterator[Step]:
+    """Mark the steps of a section with its index, so that their replies find it."""
+    for step in steps:
+        yield msgspec.structs.replace(step, target=(index, step.target))

@@ -1,237 +1,116 @@
-"""Templates, a length and a strategy, ready to summarize any number of documents."""
+"""Summarize any number of texts with the options of one call."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable
+from contextlib import closing
 
 import msgspec
 
 from llmtool.engine.types import Engine, Failed, Request
-from llmtool.errors import InputError, LlmtoolError
 from llmtool.prompts.template import Template
-from llmtool.structured.constraint import Constraint
-from llmtool.tasks.pipeline.disk_cache import Kept
-from llmtool.tasks.pipeline.prepare import Case, PreparedTask, identify
+from llmtool.tasks.pipeline.prepare import Case, each_or_failed, token_counter
 from llmtool.tasks.pipeline.workflow import WorkflowRunner
 from llmtool.tasks.results import Summary
-from llmtool.tasks.summarize.length import Length, Style
-from llmtool.tasks.summarize.map_reduce import (
-    Strategy,
-    SummaryProgress,
-    SummaryText,
-    SummaryWork,
-)
-from llmtool.tasks.summarize.planner import Calls
+from llmtool.tasks.summarize.map_reduce import NoteCache, SummaryEvent, SummaryWorkflow
+from llmtool.tasks.summarize.planner import Strategy, SummaryPlanner
+from llmtool.tasks.summarize.prompts import SummaryPrompts
 from llmtool.tasks.summarize.sections import SectionAssembler
-from llmtool.text.sections import Chunk, Section, split_sections
+from llmtool.text.sections import Section, split_sections
 
-CHUNK_TOKENS = 1024  # of a part; small models overlook much of longer ones
-_TOKENS_A_WORD = 1.8  # that a reply may take for each word that was asked for
-_AGAIN_TEMPERATURE = 0.4
-_SAMPLE = 4096  # characters that tell text from other files
-
-Told = SummaryText | SummaryProgress
+CHUNK_TOKENS = 1024  # small models overlook much of longer chunks
 
 
 class Summarizer(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the summaries of one call have in common."""
+    """The options of one call, ready for any number of texts.
 
-    prepared: PreparedTask
-    notes: PreparedTask
-    refined: PreparedTask
-    length: Length
-    style: Style
-    focus: str | None
+    `by_section` summarizes each section of a text on its own.
+    """
+
+    prompts: SummaryPrompts
     strategy: Strategy | None
     by_section: bool
     chunk_tokens: int
-    model_identity: str
-    kept: Kept | None
+    note_cache: NoteCache
 
     @property
     def template(self) -> Template:
-        return self.prepared.template
-
-    @property
-    def material(self) -> str:
-        """The input that takes the text."""
-        return self.template.find_material() or "text"
+        return self.prompts.final.template
 
     @property
     def columns(self) -> list[str]:
-        """The names of what `Summary.row` holds."""
+        """The columns of `Summary.row`."""
         return ["summary", "chunks"]
 
     def outcomes(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
     ) -> Generator[Summary | Failed, None, None]:
-        """Summarize the texts of cases together; outcomes in the order of the cases."""
+        """Summarize the texts of cases together; yield results in the order of the cases."""
         for event in self.stream(engine, cases):
             if isinstance(event, (Summary, Failed)):
                 yield event
 
     def stream(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
-    ) -> Generator[Told | Summary | Failed, None, None]:
-        """`outcomes`, and pieces of summaries and how far each text has been read."""
-        line = _Line(self, engine)
-        events = WorkflowRunner[SummaryWork, Told](engine, line.works(cases)).events()
-        try:
+    ) -> Generator[SummaryEvent | Summary | Failed, None, None]:
+        """Like `outcomes`, but yield pieces and progress of all texts as well."""
+        workflows = each_or_failed(lambda case: self._workflow(engine, case), cases)
+        runner = WorkflowRunner[SectionAssembler, SummaryEvent](engine, workflows)
+        with closing(runner.run()) as events:
             for event in events:
-                yield from line.tell(event)
-        finally:
-            events.close()
+                if isinstance(event, SectionAssembler):
+                    yield event.result(model=self.prompts.final.model)
+                else:
+                    yield event
 
     def request(self, case: Case) -> Request:
-        """Return what a text as a whole is asked with.
+        """Return the request for the summary of a text as a whole.
 
         Raises:
-            InputError: it is empty.
+            InputError: the text is empty.
         """
-        return self.ask_summary(self.text_of(case), n_try=0)
+        return self.prompts.summary_request(self.prompts.text_of(case))
 
     def first_request(self, engine: Engine, case: Case) -> Request:
-        """Return what is asked first of a text: the whole of it, or its first part.
+        """Return the first request of a text: for its summary, or for notes on its first chunk.
 
         Raises:
-            InputError, ContextOverflow: it is empty, or does not fit.
+            InputError, ContextOverflow: the text is empty, or does not fit.
         """
-        text = self.text_of(case)
-        plan = Calls(self, engine).plan(text)
-        first = plan.chunks[0]
+        plan = self._planner(engine).plan(self.prompts.text_of(case))
         if plan.strategy == "stuff":
             return self.request(case)
-        return self.ask_note(first.text, path=first.path, max_tokens=plan.note_tokens)
-
-    def ask_note(self, text: str, *, path: Sequence[str], max_tokens: int) -> Request:
-        """Return what a part of a text, or a group of notes, is asked with."""
-        words = max(12, int(max_tokens / _TOKENS_A_WORD))
-        values = {
-            "text": text,
-            "length": f"at most {words} words",
-            "focus": self.focus,
-            "place": " > ".join(path),
-        }
-        return self._ask(self.notes, values, max_tokens=max_tokens)
-
-    def ask_refined(self, summary: str, chunk: Chunk, max_tokens: int) -> Request:
-        words = max(12, int(max_tokens / _TOKENS_A_WORD))
-        values = {
-            "text": chunk.text,
-            "summary": summary,
-            "length": f"at most {words} words",
-            "focus": self.focus,
-            "place": " > ".join(chunk.path),
-        }
-        return self._ask(self.refined, values, max_tokens=max_tokens)
-
-    def ask_summary(self, text: str, *, n_try: int) -> Request:
-        """Return what gives the summary itself; another try is drawn, and not greedy."""
-        values = {self.material: text, "length": self.length.told, "focus": self.focus}
-        request = self._ask(self.prepared, values)
-        sampling = request.sampling
-        if self.prepared.options.get("max_tokens") is None:
-            room = int(self.length.n_words * 1.3 * _TOKENS_A_WORD) + 40
-            sampling = msgspec.structs.replace(sampling, max_tokens=room)
-        expression = self.length.expression(self.style)
-        if expression is not None:
-            sampling = msgspec.structs.replace(
-                sampling, constraint=Constraint("regex", expression), stop=()
-            )
-        if n_try:
-            sampling = msgspec.structs.replace(
-                sampling,
-                temperature=sampling.temperature or _AGAIN_TEMPERATURE,
-                seed=(sampling.seed or 0) + n_try,
-            )
-        return msgspec.structs.replace(request, sampling=sampling)
+        first = plan.chunks[0]
+        return self.prompts.note_request(first.text, path=first.path, max_tokens=plan.note_tokens)
 
     def identity(self) -> bytes:
-        """Return a hash of all that shapes the results, but for the texts."""
-        p = self.prepared
-        options = {name: p.options.get(name) for name in ("system", "thinking", "variables")}
-        told = [self.length, self.style, self.focus, self.strategy, self.by_section]
-        others = [
-            identify(each.template, each.sampling).hex() for each in (self.notes, self.refined)
+        """Return a hash of everything that affects the results, except the texts."""
+        return self.prompts.identity(self.strategy, self.by_section, self.chunk_tokens)
+
+    def _planner(self, engine: Engine) -> SummaryPlanner:
+        return SummaryPlanner(
+            prompts=self.prompts,
+            engine=engine,
+            strategy=self.strategy,
+            chunk_tokens=self.chunk_tokens,
+        )
+
+    def _workflow(self, engine: Engine, case: Case) -> SectionAssembler:
+        text = self.prompts.text_of(case)
+        sections = split_sections(text) if self.by_section else []
+        sections = [section for section in sections if section.text.strip()]
+        if len(sections) < 2:
+            sections = [Section(heading=None, text=text, start=0)]
+        planner, count = self._planner(engine), token_counter(engine)
+        parts = [
+            SummaryWorkflow(
+                case.id,
+                section.text,
+                planner.plan(section.text),
+                self.prompts,
+                count=count,
+                note_cache=self.note_cache,
+            )
+            for section in sections
         ]
-        return identify(p.template, p.model, options, p.sampling, told, others, self.chunk_tokens)
-
-    def _ask(
-        self,
-        prepared: PreparedTask,
-        values: Mapping[str, object],
-        *,
-        max_tokens: int | None = None,
-    ) -> Request:
-        inputs = prepared.template.inputs
-        variables = {name: value for name, value in values.items() if name in inputs and value}
-        request = prepared.request(Case(variables=variables))
-        if max_tokens is not None:
-            sampling = msgspec.structs.replace(request.sampling, max_tokens=max_tokens)
-            request = msgspec.structs.replace(request, sampling=sampling)
-        return request
-
-    def text_of(self, case: Case) -> str:
-        """Return the text of a case.
-
-        Raises:
-            InputError: it is empty.
-        """
-        text = case.variables.get(self.material)
-        if not isinstance(text, str) or not text.strip():
-            raise InputError("the text is empty")
-        if "\0" in text[:_SAMPLE]:
-            raise InputError("is a binary file, and no text")
-        return text
-
-
-class _Line:
-    """The texts under way, each as a work or as one for each of its sections."""
-
-    def __init__(self, summarizer: Summarizer, engine: Engine) -> None:
-        self._summarizer = summarizer
-        self._calls = Calls(summarizer, engine)
-        self._of_work: dict[int, SectionAssembler] = {}
-        self._next_id = 0
-
-    def works(self, cases: Iterable[Case | Failed | None]) -> Iterator[SummaryWork | Failed | None]:
-        for case in cases:
-            if case is None:
-                yield None
-            elif isinstance(case, Failed):
-                yield Failed(self._expect(SectionAssembler(case.id)), case.error)
-            else:
-                yield from self._works_of(case)
-
-    def tell(self, event: Told | SummaryWork | Failed) -> Iterator[Told | Summary | Failed]:
-        """Yield what an event of a work says of its text."""
-        gathering = self._of_work[event.id]
-        if isinstance(event, (SummaryText, SummaryProgress)):
-            yield from gathering.tell(event)
-            return
-        del self._of_work[event.id]
-        yield from gathering.take(event, model=self._summarizer.prepared.model)
-
-    def _works_of(self, case: Case) -> Iterator[SummaryWork | Failed]:
-        gathering = SectionAssembler(case.id)
-        try:
-            text = self._summarizer.text_of(case)
-            sections = split_sections(text) if self._summarizer.by_section else []
-            sections = [section for section in sections if section.text.strip()]
-            if len(sections) < 2:
-                sections = [Section(heading=None, text=text, start=0)]
-            plans = [self._calls.plan(section.text) for section in sections]
-        except LlmtoolError as exc:
-            yield Failed(self._expect(gathering), exc)
-            return
-        works = []
-        for section, plan in zip(sections, plans, strict=True):
-            id = self._expect(gathering)
-            gathering.expect(id, section, n_tokens=plan.n_tokens)
-            works.append(SummaryWork(id, section.text, plan, self._calls))
-        yield from works
-
-    def _expect(self, gathering: SectionAssembler) -> int:
-        self._next_id += 1
-        self._of_work[self._next_id] = gathering
-        return self._next_id
+        return SectionAssembler(case.id, list(zip(sections, parts, strict=True)))

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from llmtool.tasks.summarize.length import Length, Style
-    from llmtool.tasks.summarize.map_reduce import Strategy
-    from llmtool.tasks.summarize.summarizer import Summarizer, Told
+    from llmtool.tasks.summarize.map_reduce import SummaryEvent
+    from llmtool.tasks.summarize.planner import Strategy
+    from llmtool.tasks.summarize.summarizer import Summarizer
 
 _OWN = ("length", "style", "focus", "sections", "strategy", "chunk_tokens", "template")
 _TEMPLATES = {
@@ -83,18 +84,20 @@ class SummarizeTask(Tools):
 
     def stream_summarize(
         self, text: str, **options: Unpack[SummarizeOptions]
-    ) -> Generator[Told | Summary, None, None]:
+    ) -> Generator[SummaryEvent | Summary, None, None]:
         """Like `summarize` for one text, but yield progress and pieces, then the `Summary`.
 
         The texts of the `SummaryText` events, joined, are the summary's. They come as they are
         written where the text was read as a whole, else when what was written has been checked.
         """
         summarizer = self.prepare_summarize(options)
-        yield from self.stream_summary(summarizer, Case(variables={summarizer.material: text}))
+        yield from self.stream_summary(
+            summarizer, Case(variables={summarizer.prompts.text_input: text})
+        )
 
     def stream_summary(
         self, summarizer: Summarizer, case: Case
-    ) -> Generator[Told | Summary, None, None]:
+    ) -> Generator[SummaryEvent | Summary, None, None]:
         """`stream_summarize` of one case, with options that `prepare_summarize` has checked."""
         for event in summarizer.stream(self.engine, [case]):
             if isinstance(event, Failed):
@@ -148,29 +151,35 @@ class SummarizeTask(Tools):
         Raises:
             UsageError, TemplateError: as `summarize` says.
         """
+        from llmtool.tasks.summarize.map_reduce import NoteCache
+        from llmtool.tasks.summarize.prompts import SummaryPrompts
         from llmtool.tasks.summarize.summarizer import CHUNK_TOKENS, Summarizer
 
         style, length, strategy = self.check_summarize(options)
         chunk_tokens = options.get("chunk_tokens") or CHUNK_TOKENS
         if chunk_tokens < _MIN_CHUNK:
             raise UsageError(f"chunk_tokens is {chunk_tokens}; it must be at least {_MIN_CHUNK}")
-        rest = {name: value for name, value in options.items() if name not in _OWN}
-        rest["template"] = options.get("template") or _TEMPLATES[style]
-        of_notes = {
-            name: value for name, value in rest.items() if name not in ("variables", "max_tokens")
+        final = {name: value for name, value in options.items() if name not in _OWN}
+        final["template"] = options.get("template") or _TEMPLATES[style]
+        notes = {
+            name: value for name, value in final.items() if name not in ("variables", "max_tokens")
         }
-        return Summarizer(
-            prepared=self.prepare(cast("GenerateOptions", rest)),
-            notes=self.prepare(cast("GenerateOptions", {**of_notes, "template": "sum-map"})),
-            refined=self.prepare(cast("GenerateOptions", {**of_notes, "template": "sum-refine"})),
+        prompts = SummaryPrompts(
+            final=self.prepare(cast("GenerateOptions", final)),
+            notes=self.prepare(cast("GenerateOptions", {**notes, "template": "sum-map"})),
+            refined_notes=self.prepare(
+                cast("GenerateOptions", {**notes, "template": "sum-refine"})
+            ),
             length=length,
             style=style,
             focus=options.get("focus"),
+        )
+        return Summarizer(
+            prompts=prompts,
             strategy=strategy,
             by_section=options.get("sections", False),
             chunk_tokens=chunk_tokens,
-            model_identity=self.model_identity,
-            kept=self.summaries,
+            note_cache=NoteCache(self.summaries, self.model_identity),
         )
 
     def _summarize_each(
@@ -178,7 +187,7 @@ class SummarizeTask(Tools):
     ) -> Generator[Summary, None, None]:
         if isinstance(texts, Mapping):
             raise UsageError("texts are a sequence or an iterator")
-        name = summarizer.material
+        name = summarizer.prompts.text_input
         cases = (Case(id=i, variables={name: text}) for i, text in enumerate(texts))
         for outcome in summarizer.outcomes(self.engine, cases):
             if isinstance(outcome, Failed):

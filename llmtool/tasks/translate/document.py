@@ -1,29 +1,29 @@
-"""Documents under way: what is asked of each passage, how it is judged, how far it can be told."""
+"""Translate one document: request each segment, check the replies, and emit the output in order."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 import msgspec
 
 from llmtool.documents.json_values import JsonValues
 from llmtool.documents.placeholders import find_placeholder_fault
 from llmtool.documents.types import Document, Format, Part, Segment
-from llmtool.engine.types import FinishReason, Request
-from llmtool.tasks.pipeline.workflow import Call, Reply, Work
-from llmtool.tasks.results import KeptPassage
+from llmtool.engine.types import Prompt
+from llmtool.tasks.pipeline.workflow import Reply, Step, Workflow
+from llmtool.tasks.results import KeptSegment
+from llmtool.tasks.translate.prompts import TranslationPrompts
 from llmtool.tasks.translate.segment import SegmentJob
 from llmtool.text.chunks import CountTokens
 from llmtool.text.languages import Language
 
-_TRIES = 2  # of a passage as a whole; a sentence of one has one more
+_MAX_ATTEMPTS = 2  # at a segment as a whole; each of its sentences gets one more
 
 
-class Passage(msgspec.Struct, frozen=True, kw_only=True):
-    """The next piece of an output, and how many of the document's passages are done."""
+class TranslationText(msgspec.Struct, frozen=True, kw_only=True):
+    """The next piece of a translation, and how many of the document's segments are done."""
 
     id: int
     text: str
@@ -31,26 +31,21 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
     n_segments: int
 
 
-class Asking(Protocol):
-    """How a passage is put to the model, and what a reply to it must be."""
+class _Piece(msgspec.Struct, frozen=True):
+    """The target of a step: a leaf of one of the document's segments."""
 
-    def ask(self, document: DocumentWork, work: SegmentJob, *, is_again: bool) -> Request: ...
-
-    def find_fault(
-        self, work: SegmentJob, reply: str, finish_reason: FinishReason
-    ) -> tuple[str, str | None]:
-        """Return the reply, tidied, and what is wrong with it."""
-        ...
+    segment: int
+    job: SegmentJob
 
 
-class DocumentWork(Work[Passage]):
-    """One document: its passages as works, and its output as far as it is known."""
+class DocumentWorkflow(Workflow[TranslationText]):
+    """The translation of one document, whose output is emitted as far as it is known."""
 
     def __init__(
         self,
         id: int,
         document: Document,
-        asking: Asking,
+        prompts: TranslationPrompts,
         *,
         format: Format,
         source: Language | None,
@@ -58,132 +53,136 @@ class DocumentWork(Work[Passage]):
     ) -> None:
         super().__init__(id)
         self.document, self.format, self.source = document, format, source
-        self._asking, self._count = asking, count
-        self.works = [SegmentJob(segment.parts) for segment in document.segments]
-        self._index = {work: i for i, work in enumerate(self.works)}
+        self._prompts, self._count = prompts, count
+        self.jobs = [SegmentJob(segment.parts) for segment in document.segments]
         self.n_done = self.n_retried = 0
         self.started = time.perf_counter()
-        # The same text is asked for once; the others wait for its reply.
-        self._waiting: dict[str, list[SegmentJob]] = defaultdict(list)
-        self._replies: dict[str, Reply] = {}
-        self._at = self._next = 0
-        self.written: list[str] = []
+        # Each text is requested once; equal ones wait for its reply.
+        self._waiting: dict[str, list[_Piece]] = defaultdict(list)
+        self._replies: dict[str, tuple[Prompt, Reply]] = {}
+        self._source_end = self._n_emitted = 0
+        self.pieces: list[str] = []
 
     @property
     def is_complete(self) -> bool:
-        return self.n_done == len(self.works)
+        return self.n_done == len(self.jobs)
 
     @property
     def text(self) -> str:
-        """The text of all passages."""
-        return "\n".join(work.marked.plain for work in self.works)
+        """The source text of all segments."""
+        return "\n".join(job.marked.plain for job in self.jobs)
 
-    def begin(self) -> Iterator[Call]:
-        for work in self.works:
-            if work.is_language:
-                work.divide(self._count)
-            for leaf in work.leaves():
-                yield from self._begin(leaf)
+    def start(self) -> Iterator[Step]:
+        for index, job in enumerate(self.jobs):
+            if job.is_language:
+                job.split(self._count)
+            for leaf in job.leaves():
+                yield from self._start_piece(_Piece(index, leaf))
 
-    def take(self, call: Call, reply: Reply) -> Iterator[Call]:
-        work: SegmentJob = call.about
-        text = work.marked.text
-        self._replies.setdefault(text, reply)
-        yield from self._judge(work, reply)
+    def on_reply(self, step: Step, reply: Reply) -> Iterator[Step]:
+        piece: _Piece = step.target
+        text, prompt = piece.job.marked.text, step.request.prompt
+        first_reply = self._replies.setdefault(text, (prompt, reply))
+        yield from self._evaluate(piece, prompt, reply)
         for other in self._waiting.pop(text, ()):
-            other.asked = work.asked
-            yield from self._judge(other, self._replies[text])
+            yield from self._evaluate(other, *first_reply)
 
-    def news(self) -> Iterator[Passage]:
-        text = self._take_output()
+    def drain_events(self) -> Iterator[TranslationText]:
+        text = self._next_output()
         if text:
-            self.written.append(text)
-            yield Passage(id=self.id, text=text, n_done=self.n_done, n_segments=len(self.works))
+            self.pieces.append(text)
+            yield TranslationText(
+                id=self.id, text=text, n_done=self.n_done, n_segments=len(self.jobs)
+            )
 
-    def kept(self) -> tuple[KeptPassage, ...]:
-        """What stayed in its language, and why: by its faults, or left alone by the reader."""
+    def kept(self) -> tuple[KeptSegment, ...]:
+        """Return what was not translated, and why."""
         found = [
             (segment, leaf.reason, leaf.marked.source)
-            for segment, work in zip(self.document.segments, self.works, strict=True)
-            for leaf in work.leaves()
+            for segment, job in zip(self.document.segments, self.jobs, strict=True)
+            for leaf in job.leaves()
             if leaf.reason
         ]
         found += [
             (segment, "has plurals or choices of ICU", segment.source)
-            for segment in self._left_alone
+            for segment in self._skipped_segments
         ]
         source = self.document.source
         return tuple(
-            KeptPassage(line=source.count("\n", 0, segment.start) + 1, reason=reason, text=text)
+            KeptSegment(line=source.count("\n", 0, segment.start) + 1, reason=reason, text=text)
             for segment, reason, text in sorted(found, key=lambda each: each[0].start)
         )
 
     @property
-    def n_passages(self) -> int:
-        """How many there are, with those that no model is asked about."""
-        return len(self.works) + len(self._left_alone)
+    def n_segments(self) -> int:
+        """The number of segments, with those that are never requested."""
+        return len(self.jobs) + len(self._skipped_segments)
 
     @property
-    def _left_alone(self) -> tuple[Segment, ...]:
+    def _skipped_segments(self) -> tuple[Segment, ...]:
         return self.document.left_alone if isinstance(self.document, JsonValues) else ()
 
-    def _begin(self, work: SegmentJob) -> Iterator[Call]:
-        text = work.marked.text
-        if not work.is_language:
-            self._settle(work, work.parts)
+    def _start_piece(self, piece: _Piece) -> Iterator[Step]:
+        text = piece.job.marked.text
+        if not piece.job.is_language:
+            self._settle(piece, piece.job.parts)
         elif text in self._replies:
-            yield from self._judge(work, self._replies[text])
+            yield from self._evaluate(piece, *self._replies[text])
         elif text in self._waiting:
-            self._waiting[text].append(work)
+            self._waiting[text].append(piece)
         else:
             self._waiting[text] = []
-            yield self._ask(work, is_again=False)
+            yield self._step(piece, is_retry=False)
 
-    def _ask(self, work: SegmentJob, *, is_again: bool) -> Call:
-        request = self._asking.ask(self, work, is_again=is_again)
-        work.asked = request.prompt
-        return Call(request=request, about=work)
+    def _step(self, piece: _Piece, *, is_retry: bool) -> Step:
+        request = self._prompts.request(piece.job, source=self.source, is_retry=is_retry)
+        return Step(request=request, target=piece)
 
-    def _judge(self, work: SegmentJob, reply: Reply) -> Iterator[Call]:
-        """Settle a passage by a reply, or ask again: held to its marks, then by its sentences."""
-        work.tries += 1
-        text, fault = self._asking.find_fault(work, reply.text, reply.finish_reason)
-        parts = work.read(text)
+    def _evaluate(self, piece: _Piece, prompt: Prompt, reply: Reply) -> Iterator[Step]:
+        """Settle a piece by a reply, or retry: under a constraint, then sentence by sentence."""
+        job, root = piece.job, self.jobs[piece.segment]
+        job.n_attempts += 1
+        text, fault = self._prompts.check(job, prompt, reply)
+        parts = job.read(text)
         if fault is None and parts is None:
             fault = "lost what must stay: code, a link, a tag or a placeholder"
         if fault is None and parts is not None:
-            segment = self.document.segments[self._index[work.root]]
-            fault = find_placeholder_fault(work.parts, parts) or self.document.find_fault(
-                segment, work.with_candidate(parts)
+            segment = self.document.segments[piece.segment]
+            fault = find_placeholder_fault(job.parts, parts) or self.document.find_fault(
+                segment, root.with_candidate(job, parts)
             )
         if fault is None and parts is not None:
-            self._settle(work, parts)
-        elif work.tries < _TRIES and not work.is_sentence:
+            self._settle(piece, parts)
+        elif job.n_attempts < _MAX_ATTEMPTS and not job.is_sentence:
             self.n_retried += 1
-            yield self._ask(work, is_again=True)
-        elif work.divide_into_sentences():
-            for child in work.children:
+            yield self._step(piece, is_retry=True)
+        elif job.split_into_sentences():
+            for child in job.children:
+                sentence = _Piece(piece.segment, child)
                 if child.is_language:
-                    yield self._ask(child, is_again=True)
+                    yield self._step(sentence, is_retry=True)
                 else:
-                    self._settle(child, child.parts)
+                    self._settle(sentence, child.parts)
         else:
-            self._settle(work, work.parts, fault)
+            self._settle(piece, job.parts, fault)
 
-    def _settle(self, work: SegmentJob, parts: Sequence[Part], reason: str | None = None) -> None:
-        if work.settle(parts, reason):
+    def _settle(self, piece: _Piece, parts: Sequence[Part], reason: str | None = None) -> None:
+        piece.job.settle(parts, reason)
+        if self.jobs[piece.segment].result is not None:
             self.n_done += 1
 
-    def _take_output(self) -> str:
-        """Return what of the output has become known."""
+    def _next_output(self) -> str:
+        """Return the output that has become known since the last call."""
         source, segments = self.document.source, self.document.segments
         pieces = []
-        while self._next < len(segments) and self.works[self._next].result is not None:
-            segment, result = segments[self._next], self.works[self._next].result
-            pieces.append(source[self._at : segment.start])
-            pieces.append(self.document.encode(segment, result or ()))
-            self._at, self._next = segment.end, self._next + 1
-        if self._next == len(segments):
-            pieces.append(source[self._at :])
-            self._at = len(source)
+        while self._n_emitted < len(segments):
+            segment, result = segments[self._n_emitted], self.jobs[self._n_emitted].result
+            if result is None:
+                break
+            pieces.append(source[self._source_end : segment.start])
+            pieces.append(self.document.encode(segment, result))
+            self._source_end, self._n_emitted = segment.end, self._n_emitted + 1
+        if self._n_emitted == len(segments):
+            pieces.append(source[self._source_end :])
+            self._source_end = len(source)
         return "".join(pieces)

@@ -74,8 +74,8 @@ class Placeholders(msgspec.Struct, frozen=True, kw_only=True):
         """Return a regular expression for replies with the same lines and every mark in its turn.
 
         Example:
-            >>> mark(("Run ", Mask("`ls`"))).expression()
-            '([^\\s<>][^\\n<>]*)?<1>[^\\n<>]*'
+            >>> print(mark(("Run ", Mask("`ls`"), "!")).expression())
+            ([^\\s\\{\\}][^\\n\\{\\}]*)?\\{1\\}[^\\n\\{\\}]*
         """
         brackets = re.escape(self.opens + self.closes) if self.masks else ""
         lines, number = [], 0

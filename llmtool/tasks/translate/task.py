@@ -15,7 +15,7 @@ from llmtool.tasks.results import Translation
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from llmtool.tasks.translate.document import Passage
+    from llmtool.tasks.translate.document import TranslationText
     from llmtool.tasks.translate.translator import Translator
 
 DEFAULT = "translate"
@@ -74,18 +74,18 @@ class TranslateTask(Tools):
 
     def stream_translate(
         self, text: str, to: str, **options: Unpack[TranslateOptions]
-    ) -> Generator[Passage | Translation, None, None]:
-        """Like `translate` for one text, but yield each `Passage`, then the `Translation`.
+    ) -> Generator[TranslationText | Translation, None, None]:
+        """Like `translate` for one text, but yield each `TranslationText`, then the `Translation`.
 
         The texts of the passages, joined, are the translation's; they come in its order.
         """
         translator = self.prepare_translate(to, options)
-        case = Case(variables={translator.material: text})
+        case = Case(variables={translator.prompts.text_input: text})
         yield from self.stream_translation(translator, case)
 
     def stream_translation(
         self, translator: Translator, case: Case
-    ) -> Generator[Passage | Translation, None, None]:
+    ) -> Generator[TranslationText | Translation, None, None]:
         """`stream_translate` of one case, with options that `prepare_translate` has checked."""
         for event in translator.stream(self.engine, [case]):
             if isinstance(event, Failed):
@@ -145,7 +145,7 @@ class TranslateTask(Tools):
     ) -> Generator[Translation, None, None]:
         if isinstance(texts, Mapping):
             raise UsageError("texts are a sequence or an iterator")
-        name = translator.material
+        name = translator.prompts.text_input
         cases = (Case(id=i, variables={name: text}) for i, text in enumerate(texts))
         for outcome in translator.outcomes(self.engine, cases):
             if isinstance(outcome, Failed):

@@ -9,6 +9,7 @@ import typer
 from llmtool.cli.framework.app_factory import HELP, new_app
 from llmtool.cli.options import types as o
 from llmtool.cli.options.groups import EngineGroup
+from llmtool.cli.terminal.console import Console
 
 app = new_app()
 
@@ -34,6 +35,7 @@ def _sizes(value: str) -> tuple[int, ...]:
   llmtool bench --quick --json | jq '.rows[] | {test, median, unit}'""",
 )
 def bench(
+    ctx: typer.Context,
     model: o.ModelOption = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="A few seconds instead of a minute; rougher.")
@@ -78,20 +80,20 @@ def bench(
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.bench import plot as bench_plot
     from llmtool.cli.commands.bench import render
-    from llmtool.cli.terminal import console, signals
 
+    console: Console = ctx.obj
     if plot is not None:
         bench_plot.check(plot, n_parallel)
-    folders, settings = bootstrap.start(color=color.value, quiet=quiet, offline=offline)
+    folders, settings = bootstrap.start(console, color=color.value, quiet=quiet, offline=offline)
     plan = QUICK if quick else Plan()
     plan = render.change(plan, n_parallel=n_parallel, repetitions=repetitions)
     engine = EngineGroup(model=model, threads=threads, n_gpu_layers=n_gpu_layers)
-    box = bootstrap.open_toolbox(folders, settings, engine, plot)
-    report = render.run(box, plan)
+    box = bootstrap.open_toolbox(console, folders, settings, engine, plot)
+    report = render.run(console, box, plan)
     if plot is not None:
-        with signals.interruptible():
+        with console.interrupts.interruptible():
             bench_plot.draw(report, plot)
     if json:
-        console.write_json(report.to_dict())
+        console.stdout.write_json(report.to_dict())
     else:
-        render.table(report)
+        render.table(console, report)

@@ -11,7 +11,7 @@ import msgspec
 from llmtool import bench, machine
 from llmtool._version import __version__
 from llmtool.cli.render import tables
-from llmtool.cli.terminal import console, signals
+from llmtool.cli.terminal.console import Console
 from llmtool.engine.llama import devices
 from llmtool.engine.llama.bindings import library_version
 from llmtool.engine.llama.engine import LocalEngine
@@ -72,7 +72,7 @@ def change(
     )
 
 
-def run(box: Toolbox, plan: bench.Plan) -> Report:
+def run(console: Console, box: Toolbox, plan: bench.Plan) -> Report:
     """Measure the model of a toolbox, and tell on stderr how far it is and what is amiss."""
     warnings: list[str] = []
 
@@ -85,7 +85,7 @@ def run(box: Toolbox, plan: bench.Plan) -> Report:
     info = engine.info
     box.close()
     others = OtherPrograms()
-    with signals.interruptible():
+    with console.interrupts.interruptible():
         time.sleep(_LOOK_SECONDS)
     before = others.processors()
     if before is not None and before > _BUSY:
@@ -140,11 +140,12 @@ def run(box: Toolbox, plan: bench.Plan) -> Report:
     )
 
 
-def table(report: Report) -> None:
+def table(console: Console, report: Report) -> None:
     """Print the rows: a table on a terminal, tab-separated in a pipe."""
     console.note(report.title)
     console.note(report.place)
     tables.table(
+        console,
         ["what", "median", "unit", "min", "max", "times 1", "test"],
         [
             (

@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 
 from llmtool import files
-from llmtool.cli.render import tables
-from llmtool.cli.terminal import console, documents, signals
+from llmtool.cli.terminal import inputs, signals
+from llmtool.cli.terminal.console import Console
 from llmtool.errors import UsageError
 from llmtool.sessions.types import Session
 from llmtool.tasks.code.executables import find_program
@@ -40,7 +40,7 @@ def parse_turn(text: str, *, n_turns: int) -> tuple[int, str]:
     return number, what
 
 
-def edit(text: str) -> str | None:
+def edit(console: Console, text: str) -> str | None:
     """Let the user change a text in $VISUAL or $EDITOR; None where the editor fails.
 
     Raises:
@@ -56,7 +56,7 @@ def edit(text: str) -> str | None:
         except OSError as exc:
             raise UsageError(f"{editor[0]}: cannot be run: {exc.strerror}") from exc
         finally:
-            signals.reinstall()
+            signals.reinstall(console.interrupts)
         if code != 0:
             console.note(f"{editor[0]} ended with {code}")
             return None
@@ -81,17 +81,17 @@ def _find_editor() -> list[str]:
     raise UsageError("set EDITOR to the editor that you like")
 
 
-def read_document(path: str) -> tuple[str, str]:
+def read_document(console: Console, path: str) -> tuple[str, str]:
     """Return a file's name and its text: HTML, e-mail and PDF as what a reader sees.
 
     Raises:
         InputError: it cannot be read, is empty, or is no text.
     """
     path = os.path.expanduser(path.strip("'\""))
-    return path, documents.read_document(path, errors="strict")
+    return path, inputs.read_document(console, path, errors="strict")
 
 
-def copy(text: str) -> str:
+def copy(console: Console, text: str) -> str:
     """Put text on the clipboard and say how; over ssh and in tmux the terminal is asked to."""
     for name, *options in _CLIPBOARDS:
         if program := find_program(name):
@@ -108,9 +108,9 @@ def copy(text: str) -> str:
             except (OSError, subprocess.SubprocessError):
                 continue
     encoded = base64.b64encode(text.encode()).decode()
-    if not console.is_terminal(console.STDOUT) or len(encoded) > _MAX_OSC_BYTES:
+    if not console.stdout.is_terminal or len(encoded) > _MAX_OSC_BYTES:
         raise UsageError("no clipboard: install wl-copy or xclip, or use /export")
-    tables.draw_text(f"\x1b]52;c;{encoded}\x07")
+    console.stdout.write_raw(f"\x1b]52;c;{encoded}\x07")
     return f"handed {len(text)} characters to the terminal's clipboard"
 
 

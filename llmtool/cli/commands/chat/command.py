@@ -10,6 +10,7 @@ import typer
 from llmtool.cli.framework.app_factory import HELP, new_app
 from llmtool.cli.options import groups as g
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
 
 app = new_app()
 
@@ -37,6 +38,7 @@ class Each(Enum):
 )
 @g.grouped
 def chat(
+    ctx: typer.Context,
     *,
     message: Annotated[
         str | None, typer.Argument(metavar="[MESSAGE]", help="What to say first.")
@@ -86,7 +88,9 @@ def chat(
     """
     from llmtool.cli.commands.chat import run
 
+    console: Console = ctx.obj
     run.chat(
+        console,
         message,
         system=system,
         template=template,

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmtool import files
-from llmtool.cli.terminal import console, signals
+from llmtool.cli.terminal import signals
+from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.interrupts import stopped
 from llmtool.errors import Cancelled
 
 if TYPE_CHECKING:
@@ -62,9 +64,12 @@ def unquote(text: str) -> str:
 class PlainReader:
     """Reads lines as the terminal gives them, prompts on stderr: for `TERM=dumb` and the like."""
 
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
     def read(self, default: str = "") -> str:
         if default:
-            console.say(f"{default}\n")
+            self._console.say(f"{default}\n")
         lines = [self._read_line(_PROMPT)]
         while is_open("\n".join(lines)):
             try:
@@ -74,22 +79,21 @@ class PlainReader:
         return unquote("\n".join(lines))
 
     def _read_line(self, prompt: str) -> str:
-        console.say(prompt)
+        self._console.say(prompt)
         line = b""
         try:
-            with signals.interruptible():
-                while not line.endswith(b"\n"):
-                    byte = os.read(console.STDIN, 1)
-                    if not byte:
-                        break
-                    line += byte
+            while not line.endswith(b"\n"):
+                byte = self._console.read(1)
+                if not byte:
+                    break
+                line += byte
         except Cancelled as exc:
-            console.say("\n")
+            self._console.say("\n")
             if exc.reason == signal.SIGINT:
                 raise KeyboardInterrupt from None
             raise
         if not line:
-            console.say("\n")
+            self._console.say("\n")
             raise EOFError
         return line.decode("utf-8", "replace").rstrip("\r\n")
 
@@ -104,10 +108,16 @@ class EditedReader:
     """
 
     def __init__(
-        self, *, history: Path | None, complete: Complete, status: Callable[[int], str]
+        self,
+        console: Console,
+        *,
+        history: Path | None,
+        complete: Complete,
+        status: Callable[[int], str],
     ) -> None:
+        self._console = console
         self._status = status
-        self._session = _make_session(history, complete, self._toolbar)
+        self._session = _make_session(console, history, complete, self._toolbar)
 
     def _toolbar(self) -> str:
         return self._status(self._session.output.get_size().columns)
@@ -116,7 +126,7 @@ class EditedReader:
         try:
             text = self._session.prompt(default=default, pre_run=self._watch_signals)
         finally:
-            signals.reinstall()
+            signals.reinstall(self._console.interrupts)
         return unquote(str(text))
 
     def _watch_signals(self) -> None:
@@ -126,7 +136,7 @@ class EditedReader:
 
         def stop(number: int) -> None:
             if not app.is_done:
-                app.exit(exception=signals.stopped(number))
+                app.exit(exception=stopped(number))
 
         for name in ("SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)
@@ -135,7 +145,7 @@ class EditedReader:
 
 
 def _make_session(
-    history: Path | None, complete: Complete, toolbar: Callable[[], str]
+    console: Console, history: Path | None, complete: Complete, toolbar: Callable[[], str]
 ) -> PromptSession[str]:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.filters import Condition
@@ -173,7 +183,7 @@ def _make_session(
     def is_command() -> bool:
         return session.default_buffer.text.startswith("/")
 
-    colored = console.use_color(console.STDOUT)
+    colored = console.stdout_color
     session: PromptSession[str] = PromptSession(
         [("class:prompt", _PROMPT)],
         history=InMemoryHistory() if history is None else open_history(history),

@@ -15,7 +15,9 @@ from llmtool.cli.commands.chat.line_editor import EditedReader, LineReader, Plai
 from llmtool.cli.commands.chat.render import ReplyView, can_draw
 from llmtool.cli.options.groups import EngineGroup
 from llmtool.cli.render import tables
-from llmtool.cli.terminal import cells, console, signals
+from llmtool.cli.terminal import signals
+from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.text import cell_width, truncate_to_width
 from llmtool.errors import Cancelled, ContextOverflow, LlmtoolError
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Turn
@@ -36,6 +38,7 @@ class Loop:
 
     def __init__(
         self,
+        console: Console,
         chat: Chat,
         box: Toolbox,
         *,
@@ -44,19 +47,21 @@ class Loop:
         engine: EngineGroup,
         keeps: bool,
     ) -> None:
+        self.console = console
         self.chat, self.box, self.keeps = chat, box, keeps
         self._folders, self._settings, self._engine = folders, settings, engine
         self._store = Sessions(folders.data / "sessions")
         self._offered = ""
-        self._view = ReplyView(draws=can_draw())
+        self._view = ReplyView(console, draws=can_draw(console))
         self._reader = self._open_reader()
         self._has_told = False  # that the last change is not saved
         self._used = 0  # tokens of the context, as the last turn told
 
     def _open_reader(self) -> LineReader:
-        if not can_draw() or not console.is_terminal(console.STDIN):
-            return PlainReader()
+        if not can_draw(self.console) or not self.console.stdin_is_terminal:
+            return PlainReader(self.console)
         return EditedReader(
+            self.console,
             history=self._folders.data / "chat_history" if self.keeps else None,
             complete=lambda words: slash_commands.complete(self, words),
             status=self._status,
@@ -68,7 +73,7 @@ class Loop:
         Raises:
             Cancelled: a signal ends the process; everything said is kept.
         """
-        signals.endure()
+        self.console.interrupts.ignore_repeated_signals()
         self._greet()
         if self.chat.turns:
             self.show_last()
@@ -87,9 +92,9 @@ class Loop:
         try:
             line = self._reader.read(offered)
         except KeyboardInterrupt:
-            signals.forget_interrupt()
+            self.console.interrupts.clear()
             return None
-        signals.forget_interrupt()
+        self.console.interrupts.clear()
         return line if line.strip() else None
 
     def _do(self, line: str) -> None:
@@ -108,22 +113,24 @@ class Loop:
         try:
             act()
         except Cancelled:
-            signals.forget_interrupt()  # raises for the signals that end us
+            self.console.interrupts.clear()  # raises for the signals that end us
             self._say_stopped()
         except LlmtoolError as exc:
-            console.error(str(exc))
+            self.console.error(str(exc))
             if isinstance(exc, ContextOverflow) and self.chat.files:
-                console.note("/read - takes the files back that go with your next message")
-        signals.forget_interrupt()
+                self.console.note("/read - takes the files back that go with your next message")
+        self.console.interrupts.clear()
         if self.chat.unsaved and not self._has_told:
-            console.note(f"not saved: {self.chat.unsaved}")
+            self.console.note(f"not saved: {self.chat.unsaved}")
 
     def _say_stopped(self) -> None:
         turns = self.chat.turns
         if turns and turns[-1].finish_reason == "interrupted" and not turns[-1].reply:
-            console.note("stopped before anything was said; /retry asks again, /undo takes it back")
+            self.console.note(
+                "stopped before anything was said; /retry asks again, /undo takes it back"
+            )
         else:
-            console.note("stopped")
+            self.console.note("stopped")
 
     def answer(self, events: Generator[Told, None, None]) -> None:
         """Show a reply."""
@@ -131,7 +138,7 @@ class Loop:
         self._has_told = True  # a turn that is not saved says so itself
         self._used = turn.prompt_tokens + turn.completion_tokens
         if turn.finish_reason == "length":
-            console.note(
+            self.console.note(
                 f"the reply was cut at {turn.completion_tokens} tokens (/set max_tokens N)"
             )
 
@@ -148,17 +155,17 @@ class Loop:
             return
         last = self.chat.turns[-1]
         more = f"{format_count(n - 1, 'turn')} before" if n > 1 else "one turn"
-        console.note(f"session {self.chat.session.name!r}, {more}:")
-        console.stdout.write(f"> {last.text}\n")
+        self.console.note(f"session {self.chat.session.name!r}, {more}:")
+        self.console.stdout.write(f"> {last.text}\n")
         if last.reply:
             self._view.replay(last.reply)
         else:
-            console.note("it was not answered: /retry asks again")
+            self.console.note("it was not answered: /retry asks again")
 
     def show_budget(self) -> None:
         """Show who takes how many tokens of the context."""
         budget = self.chat.budget()
-        tables.table(
+        tables.table(self.console, 
             ["part", "tokens", ""],
             [
                 *((each.label, f"{each.n_tokens:,}", _bar(each.n_tokens, budget))
@@ -171,16 +178,18 @@ class Loop:
         )  # fmt: skip
         if budget.n_left_out:
             n = budget.n_left_out
-            console.note(f"the model does not see the first {format_count(n, 'turn')} any more")
+            self.console.note(
+                f"the model does not see the first {format_count(n, 'turn')} any more"
+            )
 
     def show_stats(self) -> None:
         """Show how the last reply came about."""
         if not self.chat.turns:
-            console.note("there is no reply yet")
+            self.console.note("there is no reply yet")
             return
         turn = self.chat.turns[-1]
         new = turn.prompt_tokens - turn.cached_tokens
-        tables.fields(
+        tables.fields(self.console, 
             [
                 ("model", turn.model),
                 ("prompt", f"{turn.prompt_tokens:,} tokens, of which {new:,} were computed"),
@@ -208,36 +217,36 @@ class Loop:
         if self.keeps and name != old and _AUTOMATIC.fullmatch(old) and self._store.exists(old):
             self._store.remove(old)
         self.keeps = True
-        console.note(f"kept as {name!r}")
+        self.console.note(f"kept as {name!r}")
 
     def keep_copy(self) -> None:
         """Keep the conversation as it is under another name, because turns will be taken back."""
         if self.keeps:
             name = self._store.free_name(f"{self.chat.session.name}-before")
             self._store.save(msgspec.structs.replace(self.chat.session, name=name))
-            console.note(f"the conversation as it was is kept as {name!r}")
+            self.console.note(f"the conversation as it was is kept as {name!r}")
 
     def switch_model(self, reference: str) -> None:
         """Go on with another model; where it cannot be loaded, the present one stays."""
         old = self.box
         engine = dataclasses.replace(self._engine, model=reference)
         try:
-            new = bootstrap.open_toolbox(self._folders, self._settings, engine)
+            new = bootstrap.open_toolbox(self.console, self._folders, self._settings, engine)
             old.close()  # two at once may not fit
             _ = new.engine
             self.chat.use(new)
         except BaseException:
-            signals.install(old.cancellation)
-            signals.name_model(old.model_name)
+            signals.install(self.console.interrupts, old.cancellation)
+            signals.report_faults(self.console, old.model_name)
             raise
         self.box = new
-        console.note(f"{new.model_name} goes on")
+        self.console.note(f"{new.model_name} goes on")
 
     # What stands around it
 
     def _greet(self) -> None:
         kept = f", session {self.chat.session.name!r}" if self.keeps else ", not kept"
-        console.note(f"{self.box.model_name}{kept} (/help, Ctrl-D leaves)")
+        self.console.note(f"{self.box.model_name}{kept} (/help, Ctrl-D leaves)")
 
     def _status(self, columns: int) -> str:
         parts = [self.box.model_name]
@@ -248,23 +257,23 @@ class Loop:
             parts += [_speed(turns[-1])] if turns[-1].decode_seconds else []
         if self.chat.files:
             parts.append(format_count(len(self.chat.files), "file"))
-        while len(parts) > 1 and cells.width(" · ".join(parts)) > columns:
+        while len(parts) > 1 and cell_width(" · ".join(parts)) > columns:
             parts.pop(0)
-        return cells.fit(" · ".join(parts), columns)
+        return truncate_to_width(" · ".join(parts), columns)
 
     def _leave(self) -> None:
         try:
             if self.keeps:
                 self.chat.remember()
         except Cancelled:
-            signals.forget_interrupt()
+            self.console.interrupts.clear()
         except LlmtoolError as exc:  # it costs time at the next start, and nothing else
-            console.note(str(exc))
+            self.console.note(str(exc))
         if self.keeps and self.chat.unsaved:
-            console.error(f"not kept: {self.chat.unsaved}")
+            self.console.error(f"not kept: {self.chat.unsaved}")
         elif self.keeps and self.chat.turns:
             name = self.chat.session.name
-            console.note(f"kept as {name!r} (llmtool chat -c goes on)")
+            self.console.note(f"kept as {name!r} (llmtool chat -c goes on)")
         self.chat.close()
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import select
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,8 @@ from llmtool.batch.lines import LineSource
 from llmtool.cli import bootstrap
 from llmtool.cli.commands.chat import render as show
 from llmtool.cli.options import groups as g
-from llmtool.cli.terminal import console, documents, inputs, signals
+from llmtool.cli.terminal import inputs
+from llmtool.cli.terminal.console import Console
 from llmtool.encoding import Errors, decode
 from llmtool.errors import InputError, OutputError, UsageError
 from llmtool.sessions.store import Sessions
@@ -21,10 +21,11 @@ from llmtool.tasks.chat.chat import Chat
 from llmtool.tasks.options import ChatOptions
 
 if TYPE_CHECKING:
-    from llmtool.tasks.chat.chat import Told
+    pass
 
 
 def chat(
+    console: Console,
     text: str | None,
     *,
     system: str | None,
@@ -49,11 +50,11 @@ def chat(
     """
     if sum((name is not None, goes_on, no_save)) > 1:
         raise UsageError("--session, --continue and --no-save exclude each other")
-    piped = not inputs.stdin_is_terminal()
+    piped = not console.stdin_is_terminal
     if each_line and not piped:
         raise UsageError("--each line is for lines from a pipe; at a terminal every line is one")
     folders, settings = bootstrap.start(
-        color=common.color.value, quiet=common.quiet, offline=engine.offline
+        console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     store = Sessions(folders.data / "sessions")
     if goes_on:
@@ -69,15 +70,16 @@ def chat(
         "thinking": think,
         "variables": bootstrap.parse_params(param or []) or None,
     }
-    files = [_attach(path, source) for path in source.file or []]
+    files = [_attach(console, path, source) for path in source.file or []]
     first = None if text is None or text == "-" else inputs.read_argument(text)
-    talks = not piped and not json and (first is None or console.is_terminal(console.STDOUT))
-    said = None if talks or each_line else _gather(first, text, source, piped=piped)
+    talks = not piped and not json and (first is None or console.stdout.is_terminal)
+    said = None if talks or each_line else _gather(console, first, text, source, piped=piped)
     if name is not None and engine.model is None and store.exists(name):
         engine = replace(engine, model=store.load_head(name).model)
     keeps = name is not None or (talks and not no_save)
-    box = bootstrap.open_toolbox(folders, settings, engine)
+    box = bootstrap.open_toolbox(console, folders, settings, engine)
     conversation = _open(
+        console,
         lambda store: Chat(
             box,
             session=name,
@@ -96,27 +98,35 @@ def chat(
             from llmtool.cli.commands.chat.loop import Loop
 
             loop = Loop(
-                conversation, box, folders=folders, settings=settings, engine=engine, keeps=keeps
+                console,
+                conversation,
+                box,
+                folders=folders,
+                settings=settings,
+                engine=engine,
+                keeps=keeps,
             )
             loop.run(first)
             return
-        tell: Callable[[Generator[Told, None, None]], Turn] = (
-            show.json_lines if json else show.plain
-        )
-        messages = _lines(first, source) if each_line else iter([said])
+        tell = show.json_lines if json else show.plain
+        messages = _lines(console, first, source) if each_line else iter([said])
         for message in messages:
             if message is None:
                 continue
             words, material = message
             if material is not None:
                 conversation.read("standard input", material)
-            _report(tell(conversation.stream(words)))
+            _report(console, tell(console, conversation.stream(words)))
         if keeps:
             conversation.remember()
 
 
 def _open(
-    begin: Callable[[Sessions | None], Chat], store: Sessions | None, *, is_asked: bool
+    console: Console,
+    begin: Callable[[Sessions | None], Chat],
+    store: Sessions | None,
+    *,
+    is_asked: bool,
 ) -> Chat:
     """Begin a conversation, unkept where it cannot be kept and nobody has asked for that.
 
@@ -135,39 +145,38 @@ def _open(
 Message = tuple[str, str | None]  # what is asked, and what it is about
 
 
-def _attach(path: str, source: g.SourceGroup) -> Attachment:
+def _attach(console: Console, path: str, source: g.SourceGroup) -> Attachment:
     if path == "-":
         raise UsageError("-f -: standard input is the message itself (give a file's name)")
-    text = documents.read_document(path, errors=source.errors.value)
+    text = inputs.read_document(console, path, errors=source.errors.value)
     return Attachment(name=path, text=text)
 
 
 def _gather(
-    first: str | None, text: str | None, source: g.SourceGroup, *, piped: bool
+    console: Console, first: str | None, text: str | None, source: g.SourceGroup, *, piped: bool
 ) -> Message | None:
     """Return the one message of a pipe: the argument, and what it is about."""
     errors: Errors = source.errors.value
     if first is not None:
-        material = None if source.no_stdin else inputs.read_optional_stdin(errors=errors)
+        material = None if source.no_stdin else inputs.read_optional_stdin(console, errors=errors)
         return first, material
-    if source.no_stdin or console.STDIN in console.closed or (not piped and text != "-"):
+    if source.no_stdin or console.stdin_is_closed or (not piped and text != "-"):
         raise UsageError("nothing to say: give a message as an argument or on standard input")
-    said = inputs.read_stdin(errors=errors)
+    said = inputs.read_stdin(console, errors=errors)
     if not said.strip():
         raise InputError("the input is empty")
     return said.strip("\n"), None
 
 
-def _lines(first: str | None, source: g.SourceGroup) -> Iterator[Message]:
+def _lines(console: Console, first: str | None, source: g.SourceGroup) -> Iterator[Message]:
     """Yield the argument and the lines of standard input, each when it is there."""
     if first is not None:
         yield first, None
-    if source.no_stdin or console.STDIN in console.closed:
+    if source.no_stdin or console.stdin_is_closed:
         return
     for line in LineSource("-"):
         if line is None:  # a slow pipe
-            with signals.interruptible():
-                select.select([console.STDIN], [], [])
+            console.wait_for_input()
             continue
         if line.is_too_long:
             raise InputError(f"standard input: line {line.number} is longer than any context")
@@ -177,6 +186,6 @@ def _lines(first: str | None, source: g.SourceGroup) -> Iterator[Message]:
             yield text, None
 
 
-def _report(turn: Turn) -> None:
+def _report(console: Console, turn: Turn) -> None:
     if turn.finish_reason == "length":
         console.note(f"the reply was cut at {turn.completion_tokens} tokens (raise --max-tokens)")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from llmtool.cli.commands.chat import actions as desk
 from llmtool.cli.render import tables
-from llmtool.cli.terminal import console, inputs
+from llmtool.cli.terminal import inputs
 from llmtool.errors import LlmtoolError, UsageError
 from llmtool.sizes import format_count
-from llmtool.suggest import name_nearest
+from llmtool.suggest import suggest
 from llmtool.tasks.options import ChatOptions, SamplingOptions
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def run(loop: Loop, line: str) -> None:
     name, _, argument = line[1:].strip().partition(" ")
     command = COMMANDS.get(_ALIASES.get(name, name))
     if command is None:
-        near = name_nearest(name, [*COMMANDS, *_ALIASES])
+        near = suggest(name, [*COMMANDS, *_ALIASES])
         advice = near.replace("the nearest is ", "the nearest is /") or "/help lists them"
         raise UsageError(f"no command /{name}: {advice} (with a space before it, it is a message)")
     argument = argument.strip()
@@ -86,11 +86,11 @@ def _help(loop: Loop, argument: str) -> None:
     for name in names:
         if name not in COMMANDS:
             raise UsageError(f"there is no command /{name}: /help lists them")
-    tables.fields((f"/{name} {COMMANDS[name].argument}".strip(), COMMANDS[name].help)
-                  for name in names)  # fmt: skip
+    tables.fields(loop.console, ((f"/{name} {COMMANDS[name].argument}".strip(), COMMANDS[name].help)
+                  for name in names))  # fmt: skip
     if not argument:
-        console.stdout.write("\n")
-        tables.fields(_KEYS)
+        loop.console.stdout.write("\n")
+        tables.fields(loop.console, _KEYS)
 
 
 def _leave(loop: Loop, argument: str) -> None:
@@ -101,17 +101,17 @@ def _set(loop: Loop, argument: str) -> None:
     name, _, text = argument.partition(" ")
     if not name:
         options = loop.chat.session.options
-        tables.fields((key, _told(options.get(key))) for key in _SETTABLE)
+        tables.fields(loop.console, ((key, _told(options.get(key))) for key in _SETTABLE))
         return
     if name not in _SETTABLE:
-        near = name_nearest(name, _SETTABLE)
+        near = suggest(name, _SETTABLE)
         raise UsageError(f"there is no option {name!r}: {near or ', '.join(_SETTABLE)}")
     if not text.strip():
         raise UsageError(f"write it as /set {name} VALUE; the value `default` takes it back")
     options_: ChatOptions = {name: _value(name, text.strip())}  # type: ignore[misc]
     loop.chat.set(**options_)
     value = loop.chat.session.options.get(name)
-    console.note(f"{name}: {'taken back' if value is None else json.dumps(value)}")
+    loop.console.note(f"{name}: {'taken back' if value is None else json.dumps(value)}")
 
 
 def _told(value: object) -> str:
@@ -135,30 +135,30 @@ def _value(name: str, text: str) -> object:
 
 def _system(loop: Loop, argument: str) -> None:
     if not argument:
-        console.stdout.write((loop.chat.session.system or "(the template's own)") + "\n")
+        loop.console.stdout.write((loop.chat.session.system or "(the template's own)") + "\n")
         return
     loop.chat.set(system=None if argument == "-" else argument)
-    console.note("the system prompt is set from here on")
+    loop.console.note("the system prompt is set from here on")
 
 
 def _template(loop: Loop, argument: str) -> None:
     if not argument:
-        console.stdout.write((loop.chat.session.template or "chat") + "\n")
+        loop.console.stdout.write((loop.chat.session.template or "chat") + "\n")
         return
     loop.chat.set(template=None if argument == "-" else argument)
-    console.note(f"template {loop.chat.session.template or 'chat'!r} from here on")
+    loop.console.note(f"template {loop.chat.session.template or 'chat'!r} from here on")
 
 
 def _clear(loop: Loop, argument: str) -> None:
     old = loop.chat.session
     name = loop.chat.begin()
     kept = f"; {old.name!r} is kept" if old.turns and loop.keeps else ""
-    console.note(f"a new conversation, {name!r}{kept}")
+    loop.console.note(f"a new conversation, {name!r}{kept}")
 
 
 def _undo(loop: Loop, argument: str) -> None:
     turn = loop.chat.undo()
-    console.note(f"taken back: turn {len(loop.chat.turns) + 1}")
+    loop.console.note(f"taken back: turn {len(loop.chat.turns) + 1}")
     loop.offer(turn.text)
 
 
@@ -166,9 +166,9 @@ def _edit(loop: Loop, argument: str) -> None:
     number, what = desk.parse_turn(argument, n_turns=len(loop.chat.turns))
     turn = loop.chat.find(number)
     old = turn.reply if what == "reply" else turn.text
-    text = desk.edit(old)
+    text = desk.edit(loop.console, old)
     if text is None or text == old:
-        console.note("nothing was changed")
+        loop.console.note("nothing was changed")
     elif what == "reply":
         loop.chat.edit_reply(number, text)
     else:
@@ -181,7 +181,7 @@ def _fork(loop: Loop, argument: str) -> None:
     old = loop.chat.session.name
     name = loop.chat.fork(argument or None)
     stays = f"{old!r} stays as it is" if loop.keeps else "nothing is kept (/save NAME keeps it)"
-    console.note(f"{name!r} goes on; {stays}")
+    loop.console.note(f"{name!r} goes on; {stays}")
 
 
 def _load(loop: Loop, argument: str) -> None:
@@ -193,20 +193,20 @@ def _sessions(loop: Loop, argument: str) -> None:
     names = loop.session_names()
     for name in names[:20]:
         mark = "*" if name == loop.chat.session.name else " "
-        console.stdout.write(f"{mark} {name}\n")
+        loop.console.stdout.write(f"{mark} {name}\n")
     if len(names) > 20:
-        console.note(f"{len(names) - 20} older ones: `llmtool sessions ls`")
+        loop.console.note(f"{len(names) - 20} older ones: `llmtool sessions ls`")
 
 
 def _read(loop: Loop, argument: str) -> None:
     if argument == "-":
         n_files, loop.chat.files = len(loop.chat.files), ()
-        console.note("no file goes with your next message" + (" any more" if n_files else ""))
+        loop.console.note("no file goes with your next message" + (" any more" if n_files else ""))
         return
-    path, text = desk.read_document(argument)
+    path, text = desk.read_document(loop.console, argument)
     loop.chat.read(path, text)
     lines = format_count(len(text.splitlines()), "line")
-    console.note(f"{path} ({lines}) goes with your next message")
+    loop.console.note(f"{path} ({lines}) goes with your next message")
 
 
 def _copy(loop: Loop, argument: str) -> None:
@@ -217,19 +217,19 @@ def _copy(loop: Loop, argument: str) -> None:
         raise UsageError("write it as /copy or /copy code")
     if argument == "code":
         text = desk.last_code(text)
-    console.note(desk.copy(text))
+    loop.console.note(desk.copy(loop.console, text))
 
 
 def _export(loop: Loop, argument: str) -> None:
     kind, _, path = argument.partition(" ")
     if kind not in FORMATS:
         raise UsageError(f"write it as /export {'|'.join(FORMATS)} [FILE]")
-    console.note(desk.export(loop.chat.session, kind, path.strip()))
+    loop.console.note(desk.export(loop.chat.session, kind, path.strip()))
 
 
 def _reasoning(loop: Loop, argument: str) -> None:
     reasoning = loop.chat.turns[-1].reasoning if loop.chat.turns else ""
-    console.stdout.write((reasoning.strip() or "(no reasoning)") + "\n")
+    loop.console.stdout.write((reasoning.strip() or "(no reasoning)") + "\n")
 
 
 def _retry(loop: Loop, argument: str) -> None:
@@ -237,14 +237,14 @@ def _retry(loop: Loop, argument: str) -> None:
 
 
 def _compose(loop: Loop, argument: str) -> None:
-    text = desk.edit("")
+    text = desk.edit(loop.console, "")
     if text and text.strip():
         loop.send(text)
 
 
 def _model(loop: Loop, argument: str) -> None:
     if not argument:
-        console.stdout.write(loop.chat.tools.model_name + "\n")
+        loop.console.stdout.write(loop.chat.tools.model_name + "\n")
         return
     loop.switch_model(inputs.read_argument(argument, name="/model"))
 

@@ -10,6 +10,7 @@ from llmtool.cli.framework.app_factory import HELP, new_app
 from llmtool.cli.framework.default_group import DefaultGroup
 from llmtool.cli.options import groups as g
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
 
 app = new_app("Say which label fits a text, with a score for each.", cls=DefaultGroup)
 
@@ -31,6 +32,7 @@ TextArgument = Annotated[
 )
 @g.grouped
 def classify(
+    ctx: typer.Context,
     *,
     text: TextArgument = None,
     labels: g.LabelsGroup,
@@ -93,7 +95,9 @@ def classify(
     """
     from llmtool.cli.commands.classify import run
 
+    console: Console = ctx.obj
     run.classify(
+        console,
         text,
         labels=labels,
         wanted=run.Wanted(
@@ -126,6 +130,7 @@ def classify(
 )
 @g.grouped
 def evaluate(
+    ctx: typer.Context,
     *,
     data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled texts: .jsonl or .csv.")],
     text_field: Annotated[
@@ -156,7 +161,9 @@ def evaluate(
     """Measure how well texts are classified: accuracy, macro-F1, calibration, mistakes."""
     from llmtool.cli.commands.classify import evaluate as labels_eval
 
+    console: Console = ctx.obj
     labels_eval.run(
+        console,
         data,
         text_field=text_field,
         label_field=label_field,

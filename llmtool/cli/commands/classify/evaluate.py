@@ -20,7 +20,7 @@ from llmtool.cli.commands.classify import (
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import tables
 from llmtool.cli.render.classification import bar
-from llmtool.cli.terminal import console
+from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.cli.terminal.progress import RecordProgress
 from llmtool.errors import UsageError
@@ -34,6 +34,7 @@ _SHOWN_MISTAKES, _SHOWN_LABELS = 5, 12
 
 
 def run(
+    console: Console,
     data: str,
     *,
     text_field: str | None,
@@ -60,14 +61,14 @@ def run(
     ):
         raise UsageError("the texts that are measured must not be those of --calibrate")
     folders, settings = bootstrap.start(
-        color=common.color.value, quiet=common.quiet, offline=engine.offline
+        console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     reads = tuple(bootstrap.reads(folders, labels.template, data, *labels.reads))
     check(view.output, reads=reads)
     if plot is not None:
         labels_plot.check(plot, reads=reads)
     names, options = labels_input.read_options(
-        labels, text_field=text_field, label_field=label_field
+        console, labels, text_field=text_field, label_field=label_field
     )
     rows = labels_input.read_labelled(
         data, text_field=text_field, label_field=label_field, split=split
@@ -75,14 +76,19 @@ def run(
     texts = Texts(tuple(row["text"] for row in rows), tuple(row["label"] for row in rows))
     if names is None and labels.template is None:
         names = dict.fromkeys(sorted(set(texts.labels)), "")
-    labels_input.tell_left_out(folders, labels, names)
-    box = bootstrap.open_toolbox(folders, settings, engine, view.output, plot)
+    labels_input.tell_left_out(console, folders, labels, names)
+    box = bootstrap.open_toolbox(console, folders, settings, engine, view.output, plot)
     labelling = box.prepare_labels(names, options)
     if labels.calibrate is not None:
         labels_command.calibrate(
-            box, labelling, labels.calibrate, text_field=text_field, label_field=label_field
+            console,
+            box,
+            labelling,
+            labels.calibrate,
+            text_field=text_field,
+            label_field=label_field,
         )
-    with RecordProgress() as progress:
+    with RecordProgress(console) as progress:
         if isinstance(labelling, BalancedLabelling):
             labelling.on_scored = lambda n: progress(n, len(rows))
             found = measure.evaluate(box, labelling, texts)
@@ -91,19 +97,19 @@ def run(
             found = measure.evaluate(box, labelling, texts, on_progress=progress)
     others: list[Baseline] = []
     if compare:
-        others += _compare(box, names, options, texts)
+        others += _compare(console, box, names, options, texts)
     if baselines:
         for generation in (measure.constrained_generation, measure.free_generation):
-            with RecordProgress("written: ") as progress:
+            with RecordProgress(console, "written: ") as progress:
                 others.append(generation(box, labelling.names, texts, on_progress=progress))
     if plot is not None:
         labels_plot.draw(found, plot, title=f"{labelling.template.name} on {labelling.model}")
-    with open_sink(view.output) as sink:
+    with open_sink(console, view.output) as sink:
         if view.json:
             told = {**msgspec.to_builtins(found), "others": msgspec.to_builtins(others)}
-            console.write_json(told, sink)
+            sink.write_json(told)
         elif sink.is_terminal:
-            _draw(found, others)
+            _draw(console, found, others)
         else:
             for name, value in _figures(found):
                 sink.write(f"{name}\t{value}\n")
@@ -112,6 +118,7 @@ def run(
 
 
 def _compare(
+    console: Console,
     box: Toolbox,
     names: dict[str, str] | None,
     options: ClassifyOptions,
@@ -123,7 +130,7 @@ def _compare(
         for calibrate in ("auto", "none"):
             changed: ClassifyOptions = {**options, "form": form, "calibrate": calibrate}
             labelling = box.prepare_labels(names, changed)
-            with RecordProgress(f"as a {form}: ") as progress:
+            with RecordProgress(console, f"as a {form}: ") as progress:
                 other = measure.evaluate(box, labelling, texts, on_progress=progress)
             what = "what the model favours taken out" if calibrate == "auto" else "raw"
             compared.append(
@@ -148,11 +155,12 @@ def _figures(found: Evaluation) -> list[tuple[str, str]]:
     ]
 
 
-def _draw(found: Evaluation, others: list[Baseline]) -> None:
-    tables.fields(_figures(found))
+def _draw(console: Console, found: Evaluation, others: list[Baseline]) -> None:
+    tables.fields(console, _figures(found))
     if others:
         console.stdout.write("\n")
         tables.table(
+            console,
             ["other ways", "accuracy", "macro-F1", "no label", "per second"],
             [
                 (
@@ -168,12 +176,13 @@ def _draw(found: Evaluation, others: list[Baseline]) -> None:
         )
     if len(found.labels) <= _SHOWN_LABELS:
         console.stdout.write("\n")
-        _confusion(found)
+        _confusion(console, found)
     else:
         console.note("too many labels for a matrix here: --plot FILE and --json have it")
     if found.mistakes:
         console.stdout.write("\n")
         tables.table(
+            console,
             ["score", "label", "expected", "surest mistakes"],
             [
                 (f"{each.score:.2f}", each.label, each.expected, " ".join(each.text.split())[:300])
@@ -183,11 +192,11 @@ def _draw(found: Evaluation, others: list[Baseline]) -> None:
         )
 
 
-def _confusion(found: Evaluation) -> None:
+def _confusion(console: Console, found: Evaluation) -> None:
     """Draw how many texts of each label got which; columns are numbered like the rows."""
     numbers = [str(i + 1) for i in range(len(found.labels))]
     rows: list[tuple[Any, ...]] = []
     for number, name, counts in zip(numbers, found.labels, found.confusion, strict=True):
         right = counts[int(number) - 1] / max(sum(counts), 1)
         rows.append((f"{number} {name}", *map(str, counts), bar(right, 10)))
-    tables.table(["is, got", *numbers, "right"], rows, right=numbers)
+    tables.table(console, ["is, got", *numbers, "right"], rows, right=numbers)

@@ -10,7 +10,8 @@ from typing import Any
 from llmtool.batch.readers import Reader, Record
 from llmtool.cli import bootstrap
 from llmtool.cli.options import groups as g
-from llmtool.cli.terminal import console, inputs
+from llmtool.cli.terminal import inputs
+from llmtool.cli.terminal.console import Console
 from llmtool.config import Folders
 from llmtool.errors import InputError, UsageError
 from llmtool.sizes import format_count
@@ -19,7 +20,11 @@ from llmtool.tasks.options import ClassifyOptions
 
 
 def read_options(
-    labels: g.LabelsGroup, *, text_field: str | None = None, label_field: str = "label"
+    console: Console,
+    labels: g.LabelsGroup,
+    *,
+    text_field: str | None = None,
+    label_field: str = "label",
 ) -> tuple[dict[str, str] | None, ClassifyOptions]:
     """Return the labels with their descriptions, None for the template's, and the options.
 
@@ -55,10 +60,12 @@ def read_options(
         options["examples"] = read_labelled(
             labels.examples, text_field=text_field, label_field=label_field
         )
-    return read_labels(labels.label or []), options
+    return read_labels(console, labels.label or []), options
 
 
-def tell_left_out(folders: Folders, labels: g.LabelsGroup, names: dict[str, str] | None) -> None:
+def tell_left_out(
+    console: Console, folders: Folders, labels: g.LabelsGroup, names: dict[str, str] | None
+) -> None:
     """Say how many examples of a template are of labels that others were named for."""
     if names is None or labels.template is None or labels.examples is not None:
         return
@@ -78,7 +85,7 @@ def _calibrate(labels: g.LabelsGroup) -> str:
     return "none" if labels.raw else "anchors" if labels.no_fit else "auto"
 
 
-def read_labels(arguments: list[str]) -> dict[str, str] | None:
+def read_labels(console: Console, arguments: list[str]) -> dict[str, str] | None:
     """Return names with descriptions from `a,b`, `name=description` and `@file`; None from nothing.
 
     Raises:
@@ -91,7 +98,7 @@ def read_labels(arguments: list[str]) -> dict[str, str] | None:
     for argument in arguments:
         text = inputs.read_argument(argument, name="--label")
         if text.startswith("@"):
-            lines = inputs.read_file(text[1:]).splitlines()
+            lines = inputs.read_file(console, text[1:]).splitlines()
             found += [_label(line) for line in lines if line.strip()]
         elif "=" in text:
             if re.search(r",\s*[\w-]+\s*=", text):

@@ -12,7 +12,8 @@ from llmtool.cli.commands.classify.labels import read_labelled, read_options, te
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import result as show
 from llmtool.cli.render.classification import classification
-from llmtool.cli.terminal import console, inputs
+from llmtool.cli.terminal import inputs
+from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check
 from llmtool.cli.terminal.progress import RecordProgress
 from llmtool.errors import ContextOverflow, LlmtoolError, LowConfidence, UsageError
@@ -48,6 +49,7 @@ class Wanted:
 
 
 def classify(
+    console: Console,
     text: str | None,
     *,
     labels: g.LabelsGroup,
@@ -67,7 +69,7 @@ def classify(
         LlmtoolError: as classifying says.
     """
     folders, settings = bootstrap.start(
-        color=common.color.value, quiet=common.quiet, offline=engine.offline
+        console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     if wanted.explain and (labels.multi or batch.each is not None):
         raise UsageError("--explain is about one text and one label, without --each or --multi")
@@ -77,7 +79,7 @@ def classify(
         raise UsageError("--calibrate runs the model, which --dry-run does not")
     if labels.balanced and (batch.each is None or batch.resume):
         raise UsageError("--balanced is for a batch as a whole: with --each, and without --resume")
-    names, options = read_options(labels)
+    names, options = read_options(console, labels)
     options = {
         **options,
         "min_confidence": wanted.min_confidence,
@@ -91,36 +93,38 @@ def classify(
     if batch.each is not None:
         if text is not None:
             raise UsageError("a text and --each exclude each other: a batch brings its own texts")
-        reader = batches.open_reader(batch, source, view, reads=reads)
+        reader = batches.open_reader(console, batch, source, view, reads=reads)
     else:
         batches.refuse(batch)
         check(view.output, reads=reads)
         if labels.calibrate is not None and text is None and not source.file:
-            material = None if source.no_stdin else inputs.read_optional_stdin()
+            material = None if source.no_stdin else inputs.read_optional_stdin(console)
             fits_only = material is None
         else:
-            prompt, material = _gather(text, source)
-    tell_left_out(folders, labels, names)
-    box = bootstrap.open_toolbox(folders, settings, engine, view.output)
+            prompt, material = _gather(console, text, source)
+    tell_left_out(console, folders, labels, names)
+    box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
     labelling = box.prepare_labels(names, options)
     for name in (*wanted.fail_on, *wanted.expect):
         if name not in labelling.names:
             raise no_such_label(name, labelling.names)
     if labels.calibrate is not None:
-        calibrate(box, labelling, labels.calibrate)
+        calibrate(console, box, labelling, labels.calibrate)
         if fits_only:
             return
     given = frozenset(options.get("variables") or ())
     if reader is not None:
-        _run_batch(box, labelling, reader, given, batch=batch, view=view, wanted=wanted)
+        _run_batch(console, box, labelling, reader, given, batch=batch, view=view, wanted=wanted)
         return
     case = fill(labelling.template, prompt=prompt, input=material, given=given)
     if view.dry_run:
         first = Case(variables={**case.variables, **labelling.questions[0]})
-        show.prompt(box, labelling.request(first), as_json=view.json)
+        show.prompt(console, box, labelling.request(first), as_json=view.json)
         return
     result, weights = _classify(box, labelling, case, with_weights=wanted.explain)
-    classification(result, view=view, top=wanted.top, scores=wanted.scores, weights=weights)
+    classification(
+        console, result, view=view, top=wanted.top, scores=wanted.scores, weights=weights
+    )
     if result.reason and not wanted.may_abstain and view.output is None:
         console.note(f"no label: {result.reason}")
     _judge(result, wanted)
@@ -141,12 +145,15 @@ def _classify(
         ) from exc
 
 
-def _gather(text: str | None, source: g.SourceGroup) -> tuple[str | None, str | None]:
+def _gather(
+    console: Console, text: str | None, source: g.SourceGroup
+) -> tuple[str | None, str | None]:
     """Return an argument, or material; standard input is left alone beside an argument."""
     beside = text is not None and text != "-"
     if beside and not source.no_stdin:
-        inputs.note_unread("the text")
+        inputs.note_unread(console, "the text")
     return inputs.gather(
+        console,
         text,
         source.file or [],
         no_stdin=source.no_stdin or beside,
@@ -155,6 +162,7 @@ def _gather(text: str | None, source: g.SourceGroup) -> tuple[str | None, str | 
 
 
 def calibrate(
+    console: Console,
     box: Toolbox,
     labelling: Classifier,
     path: str,
@@ -179,6 +187,7 @@ def calibrate(
 
 
 def _run_batch(
+    console: Console,
     box: Toolbox,
     labelling: Classifier,
     reader: Reader,
@@ -190,15 +199,17 @@ def _run_batch(
 ) -> None:
     binding = Binding(template=labelling.template, field=batch.field, given=given)
     if view.dry_run:
-        batches.preview(box, labelling, binding, reader, view=view)
+        batches.preview(console, box, labelling, binding, reader, view=view)
         return
     if isinstance(labelling, BalancedLabelling):
-        progress = RecordProgress("scored: ")
+        progress = RecordProgress(console, "scored: ")
         labelling.on_scored = lambda n: progress(n, batch.limit or reader.n_expected)
-    tally = _Tally(wanted)
+    tally = _Tally(console, wanted)
     failed: LlmtoolError | None = None
     try:
-        batches.run(box, labelling, binding, reader, batch=batch, view=view, on_outcome=tally.count)
+        batches.run(
+            console, box, labelling, binding, reader, batch=batch, view=view, on_outcome=tally.count
+        )
     except LlmtoolError as exc:
         failed = exc
     tally.conclude()
@@ -214,7 +225,8 @@ def _run_batch(
 class _Tally:
     """How often each label came, for the summary of a batch."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, console: Console, wanted: Wanted) -> None:
+        self._console = console
         self._wanted = wanted
         self._labels: Counter[str] = Counter()
         self._scores: list[float] = [0.0, 0.0]  # sum, number
@@ -244,7 +256,7 @@ class _Tally:
             parts.append(f"{len(self._labels) - len(shown)} more labels")
         if self._n_abstained:
             parts.append(f"no label {self._n_abstained}")
-        console.note(f"{', '.join(parts)}; mean score {total / n:.2f}")
+        self._console.note(f"{', '.join(parts)}; mean score {total / n:.2f}")
 
 
 def _is_unwanted(names: list[str], wanted: Wanted) -> bool:

@@ -12,6 +12,7 @@ from llmtool.cli.framework.app_factory import HELP, new_app
 from llmtool.cli.framework.default_group import DefaultGroup
 from llmtool.cli.options import groups as g
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
 
 app = new_app("Write code that parses; explain, review, mend and complete it.", cls=DefaultGroup)
 
@@ -29,6 +30,7 @@ app = new_app("Write code that parses; explain, review, mend and complete it.", 
 )
 @g.grouped
 def write(
+    ctx: typer.Context,
     *,
     request: Annotated[
         str | None,
@@ -51,7 +53,9 @@ def write(
     """
     from llmtool.cli.commands.code import generate
 
+    console: Console = ctx.obj
     generate.write(
+        console,
         request,
         template=template,
         code=code,

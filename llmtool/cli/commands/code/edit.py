@@ -12,7 +12,8 @@ from llmtool.cli.commands.code.options import CodeGroup, ReportGroup, TellGroup
 from llmtool.cli.commands.code.review import read_options, read_source, tell_left_out
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import result as show
-from llmtool.cli.terminal import console, inputs
+from llmtool.cli.terminal import inputs
+from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.errors import InputError, OutputValidationError, UsageError
 from llmtool.tasks.code import fill_in_middle
@@ -38,6 +39,7 @@ message=$(llmtool code commit --quiet{options}) || exit 0
 
 
 def fix(
+    console: Console,
     file: str,
     *,
     error: str | None,
@@ -57,7 +59,7 @@ def fix(
         UsageError, LlmtoolError: as mending says.
     """
     folders, settings = bootstrap.start(
-        color=common.color.value, quiet=common.quiet, offline=engine.offline
+        console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     if write and file == "-":
         raise UsageError("--write changes a file, and - is none")
@@ -65,49 +67,51 @@ def fix(
         raise UsageError("standard input is named twice (-)")
     check(view.output, reads=bootstrap.reads(folders, template, file))
     if "-" not in (file, error):
-        inputs.note_unread("FILE")
-    text = inputs.read_file(file)  # a patch is of a whole file: no lines of it are named
+        inputs.note_unread(console, "FILE")
+    text = inputs.read_file(console, file)  # a patch is of a whole file: no lines of it are named
     if not text.strip():
         raise InputError(f"{file}: is empty")
     before = b"" if file == "-" else Path(file).read_bytes()
     if write:
         check(file)
     original = ("\ufeff" if before.startswith(_BOM) else "") + text
-    told = inputs.read_stdin() if error == "-" else error
+    told = inputs.read_stdin(console) if error == "-" else error
     if told is not None and error != "-":
         told = inputs.read_argument(told, name="--error")
-    options = generate.read_options(code, tell, sampling, view=view, file=file, is_patch=True)
+    options = generate.read_options(
+        console, code, tell, sampling, view=view, file=file, is_patch=True
+    )
     options["template"] = template
     options["format"] = False  # a formatter would hide the change among others
     reason = error_of(
         text, told, language_of_file(file) if not code.language else find_language(code.language)
     )
-    box = bootstrap.open_toolbox(folders, settings, engine, view.output)
+    box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
     writing = box.prepare_fix(text, options)
     case = Case(variables={"code": text, "error": reason})
     if view.dry_run:
-        show.prompt(box, writing.request(case), as_json=view.json)
+        show.prompt(console, box, writing.request(case), as_json=view.json)
         return
     named = "-" if file == "-" else name_in_patch(file)
     result = make_fix(box.write_one(writing, case), original, file=named)
     is_broken = result.status == "error"
     if view.json or not (code.strict and is_broken):
-        with open_sink(view.output) as sink:
+        with open_sink(console, view.output) as sink:
             if view.json:
-                console.write_json(result.to_dict(), sink)
+                sink.write_json(result.to_dict())
             else:
                 sink.write(result.diff)
     for warning in result.warnings:
         console.note(warning)
     if view.stats:
-        generate.statistics(result)
+        generate.statistics(console, result)
     if is_broken:
         raise broken(result)
     if write:
-        change(Path(file), before, result)
+        change(console, Path(file), before, result)
 
 
-def change(path: Path, before: bytes, result: Fix) -> None:
+def change(console: Console, path: Path, before: bytes, result: Fix) -> None:
     """Write mended code into its file, and keep the old one beside it.
 
     Raises:
@@ -117,12 +121,13 @@ def change(path: Path, before: bytes, result: Fix) -> None:
     if path.read_bytes() != before:
         raise InputError(f"{path}: was changed meanwhile, and is left as it is")
     copy = back_up(path)
-    with open_sink(str(path)) as sink:
+    with open_sink(console, str(path)) as sink:
         sink.write(result.text)
     console.note(f"{path} is mended; {copy} is the old one")
 
 
 def complete(
+    console: Console,
     place: str,
     *,
     language: str | None,
@@ -139,25 +144,25 @@ def complete(
         UsageError: the model cannot do it, or there is no such place.
     """
     folders, settings = bootstrap.start(
-        color=common.color.value, quiet=common.quiet, offline=engine.offline
+        console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     file, line, column = parse_place(place)
     check(view.output, reads=[file])
-    before, after = split_at(inputs.read_file(file), line, column, file=file)
+    before, after = split_at(inputs.read_file(console, file), line, column, file=file)
     known = find_language(language) if language else language_of_file(file)
-    box = bootstrap.open_toolbox(folders, settings, engine, view.output)
+    box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
     prepared = fill_in_middle.prepare(box.engine, before, after, sampling.options())
     if view.dry_run:
-        show.prompt(box, prepared.request, as_json=view.json)
+        show.prompt(console, box, prepared.request, as_json=view.json)
         return
     result = fill_in_middle.complete(
         box.engine, prepared, before, after, language=known, model=box.model_name
     )
     is_broken = result.status == "error"
     if view.json or not (strict and is_broken):
-        with open_sink(view.output) as sink:
+        with open_sink(console, view.output) as sink:
             if view.json:
-                console.write_json(result.to_dict(), sink)
+                sink.write_json(result.to_dict())
             else:
                 sink.write(result.text)  # to the byte: an editor puts it there as it is
                 if sink.is_terminal:
@@ -165,7 +170,7 @@ def complete(
     for warning in result.warnings:
         console.note(warning)
     if view.stats:
-        generate.statistics(result)
+        generate.statistics(console, result)
     if is_broken and strict:
         raise OutputValidationError(f"the file has an error with it: {result.diagnostics[0]}")
     if is_broken:
@@ -173,6 +178,7 @@ def complete(
 
 
 def tests(
+    console: Console,
     file: str,
     *,
     framework: str | None,
@@ -190,18 +196,18 @@ def tests(
         OutputValidationError: they have an error.
     """
     folders, settings = bootstrap.start(
-        color=common.color.value, quiet=common.quiet, offline=engine.offline
+        console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
-    file, text = read_source(file)
+    file, text = read_source(console, file)
     check(view.output, reads=bootstrap.reads(folders, template, file))
-    options = generate.read_options(code, tell, sampling, view=view, file=file)
+    options = generate.read_options(console, code, tell, sampling, view=view, file=file)
     options["template"] = template
     if framework is not None:
         framework = inputs.read_argument(framework, name="--framework")
-    box = bootstrap.open_toolbox(folders, settings, engine, view.output)
+    box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
     writing = box.prepare_code(options)
     case = box.tests_case(writing, text, framework=framework)
-    generate.one(box, writing, case, view=view, strict=code.strict)
+    generate.one(console, box, writing, case, view=view, strict=code.strict)
 
 
 def hook_words(
@@ -236,6 +242,7 @@ def _from_anywhere(name: str) -> str:
 
 
 def commit(
+    console: Console,
     *,
     body: bool,
     hook: bool,
@@ -248,7 +255,7 @@ def commit(
 ) -> None:
     """Print a message for what is staged, or the hook that asks for one."""
     folders, settings = bootstrap.start(
-        color=common.color.value, quiet=common.quiet, offline=engine.offline
+        console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     own = engine.model if hook else None  # a hook names it, and does not open it
     check(report.output, reads=bootstrap.reads(folders, template, own))
@@ -257,22 +264,22 @@ def commit(
             raise UsageError("a hook begins a message: --hook goes without --json and --stats")
         words = hook_words(body, template, tell, sampling, engine)
         options = "".join(f" {shlex.quote(word)}" for word in words)
-        with open_sink(report.output) as sink:
+        with open_sink(console, report.output) as sink:
             sink.write(_HOOK.format(options=options))
         if report.output and os.path.isfile(report.output):
             path = Path(report.output)
             path.chmod(path.stat().st_mode | 0o111)  # git passes over others
         return
     diff = staged_diff()
-    box = bootstrap.open_toolbox(folders, settings, engine, report.output)
+    box = bootstrap.open_toolbox(console, folders, settings, engine, report.output)
     result = box.commit_message(diff, body=body, **read_options(template, tell, sampling))
-    with open_sink(report.output) as sink:
+    with open_sink(console, report.output) as sink:
         if report.json:
-            console.write_json(result.to_dict(), sink)
+            sink.write_json(result.to_dict())
         else:
             sink.write(result.text)
             sink.end_line()
-    tell_left_out(result.left_out)
+    tell_left_out(console, result.left_out)
     for warning in result.warnings:
         console.note(warning)
     if report.stats:

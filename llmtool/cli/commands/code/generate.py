@@ -10,7 +10,8 @@ from llmtool.cli import bootstrap
 from llmtool.cli.commands.code.options import CodeGroup, TellGroup
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import result as show
-from llmtool.cli.terminal import console, inputs, signals
+from llmtool.cli.terminal import inputs
+from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.engine.types import Failed
 from llmtool.errors import OutputValidationError, UsageError
@@ -26,6 +27,7 @@ from llmtool.toolbox import Toolbox
 
 
 def write(
+    console: Console,
     request: str | None,
     *,
     template: str,
@@ -45,26 +47,30 @@ def write(
         LlmtoolError: as writing says.
     """
     folders, settings = bootstrap.start(
-        color=common.color.value, quiet=common.quiet, offline=engine.offline
+        console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     if batch.each is not None and code.run_tests is not None:
         raise UsageError("--run-tests is about one request, without --each")
-    options = read_options(code, tell, sampling, view=view)
+    options = read_options(console, code, tell, sampling, view=view)
     options["template"] = template
     given = frozenset(options.get("variables") or ())
     reads = bootstrap.reads(folders, template, *(source.file or []))
     if batch.each is not None:
-        reader = batches.open_reader(batch, source, view, reads=reads)
+        reader = batches.open_reader(console, batch, source, view, reads=reads)
         prompt = None if request is None else inputs.read_argument(request)
     else:
         batches.refuse(batch)
         check(view.output, reads=reads)
         prompt, material = inputs.gather(
-            request, source.file or [], no_stdin=source.no_stdin, errors=source.errors.value
+            console,
+            request,
+            source.file or [],
+            no_stdin=source.no_stdin,
+            errors=source.errors.value,
         )
         if prompt is None:
             prompt, material = material, None  # what stands alone is the request
-    box = bootstrap.open_toolbox(folders, settings, engine, view.output)
+    box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
     writing = box.prepare_code(options, strict=batch.each is not None)
     if batch.each is not None:
         alone = prompt is None and {"prompt", "input"} <= writing.template.inputs.keys()
@@ -75,16 +81,17 @@ def write(
             given=given | {"input"} if alone else given,
         )
         if view.dry_run:
-            batches.preview(box, writing, binding, reader, view=view)
+            batches.preview(console, box, writing, binding, reader, view=view)
             return
         seed = sampling.seed
-        batches.run(box, writing, binding, reader, batch=batch, view=view, seed=seed)
+        batches.run(console, box, writing, binding, reader, batch=batch, view=view, seed=seed)
         return
     case = fill(writing.template, prompt=prompt, input=material, given=given)
-    one(box, writing, case, view=view, strict=code.strict)
+    one(console, box, writing, case, view=view, strict=code.strict)
 
 
 def read_options(
+    console: Console,
     code: CodeGroup,
     tell: TellGroup,
     sampling: g.SamplingGroup,
@@ -121,14 +128,17 @@ def read_options(
         "variables": bootstrap.parse_params(tell.param or []),
     }
     if code.run_tests is not None:
-        options["run_tests"] = _Shown(code, language, None if is_patch else output_file)
+        options["run_tests"] = _Shown(console, code, language, None if is_patch else output_file)
     return options
 
 
 class _Shown:
     """The user's tests, told on stderr before they run."""
 
-    def __init__(self, code: CodeGroup, language: CodeLanguage | None, file: str | None) -> None:
+    def __init__(
+        self, console: Console, code: CodeGroup, language: CodeLanguage | None, file: str | None
+    ) -> None:
+        self._console = console
         assert code.run_tests is not None
         self._file = file
         self._before: bytes | None = None  # what the file held
@@ -146,7 +156,7 @@ class _Shown:
         if not self._has_written and path.is_file():
             self._before = path.read_bytes()
         self._has_written = True
-        with open_sink(self._file) as sink:
+        with open_sink(self._console, self._file) as sink:
             sink.write(code)
 
     def undo(self) -> None:
@@ -162,16 +172,22 @@ class _Shown:
             path.write_bytes(self._before)
 
     def __call__(self, code: str) -> RanTests:
-        console.note(f"running {self._command.command}")
-        with signals.interruptible():
+        self._console.note(f"running {self._command.command}")
+        with self._console.interrupts.interruptible():
             run = self._command(code)
         if not run.passed:
-            console.note(run.reason)
+            self._console.note(run.reason)
         return run
 
 
 def one(
-    box: Toolbox, writing: Writing, case: Case, *, view: g.PrintGroup, strict: bool = False
+    console: Console,
+    box: Toolbox,
+    writing: Writing,
+    case: Case,
+    *,
+    view: g.PrintGroup,
+    strict: bool = False,
 ) -> None:
     """Write the code of one case and print it.
 
@@ -179,13 +195,13 @@ def one(
         OutputValidationError: it has an error; the best version is printed before, unless `strict`.
     """
     if view.dry_run:
-        show.prompt(box, writing.request(case), as_json=view.json)
+        show.prompt(console, box, writing.request(case), as_json=view.json)
         return
     try:
         (outcome,) = writing.outcomes(box.engine, [case])
         if isinstance(outcome, Failed):
             raise outcome.error
-        code(outcome, view=view, strict=strict)
+        code(console, outcome, view=view, strict=strict)
     except BaseException as exc:
         # What is not strict has put the best version there; in JSON, the result.
         is_there = isinstance(exc, OutputValidationError) and (not strict or view.json)
@@ -194,7 +210,7 @@ def one(
         raise
 
 
-def code(result: Code, *, view: g.PrintGroup, strict: bool = False) -> None:
+def code(console: Console, result: Code, *, view: g.PrintGroup, strict: bool = False) -> None:
     """Print code and nothing else, or the whole result as JSON; say on stderr what is to be said.
 
     Raises:
@@ -203,16 +219,16 @@ def code(result: Code, *, view: g.PrintGroup, strict: bool = False) -> None:
     is_broken = result.status == "error"
     is_cut = strict and result.finish_reason == "length"
     if view.json or not (strict and (is_broken or is_cut)):
-        with open_sink(view.output) as sink:
+        with open_sink(console, view.output) as sink:
             if view.json:
-                console.write_json(result.to_dict(), sink)
+                sink.write_json(result.to_dict())
             else:
                 sink.write(result.text)
                 sink.end_line()
     for warning in result.warnings:
         console.note(warning)
     if view.stats:
-        statistics(result)
+        statistics(console, result)
     if is_broken:
         raise broken(result)
     if is_cut:
@@ -221,7 +237,7 @@ def code(result: Code, *, view: g.PrintGroup, strict: bool = False) -> None:
         )
 
 
-def statistics(result: Code) -> None:
+def statistics(console: Console, result: Code) -> None:
     """Say on stderr what it took."""
     usage = result.usage
     console.note(

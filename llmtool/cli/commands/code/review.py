@@ -10,7 +10,8 @@ from llmtool.cli.commands.code.options import ReportGroup, TellGroup
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import result as show
 from llmtool.cli.render import tables
-from llmtool.cli.terminal import console, inputs
+from llmtool.cli.terminal import inputs
+from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.errors import InputError, LowConfidence, RecordsFailed, UsageError
 from llmtool.sizes import format_count
@@ -38,7 +39,7 @@ def read_options(template: str, tell: TellGroup, sampling: g.SamplingGroup) -> G
     return options
 
 
-def read_source(argument: str) -> tuple[str, str]:
+def read_source(console: Console, argument: str) -> tuple[str, str]:
     """Return (file, text) of `FILE[:A-B]`; a file whose own name looks like that is meant first.
 
     Raises:
@@ -49,8 +50,8 @@ def read_source(argument: str) -> tuple[str, str]:
     if not os.path.isfile(argument):
         file, first, last = parse_range(argument)
     if file != "-":
-        inputs.note_unread("FILE")
-    text = inputs.read_file(file)
+        inputs.note_unread(console, "FILE")
+    text = inputs.read_file(console, file)
     if first is not None and last is not None:
         text = take_lines(text, first, last, file=file)
     if not text.strip():
@@ -59,6 +60,7 @@ def read_source(argument: str) -> tuple[str, str]:
 
 
 def explain(
+    console: Console,
     place: str,
     *,
     started: float,
@@ -71,18 +73,19 @@ def explain(
 ) -> None:
     """Print an explanation of a file, or of lines of it, as it comes."""
     folders, settings = bootstrap.start(
-        color=common.color.value, quiet=common.quiet, offline=engine.offline
+        console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
-    file, text = read_source(place)
+    file, text = read_source(console, place)
     check(view.output, reads=bootstrap.reads(folders, template, file))
     options = read_options(template, tell, sampling)
-    box = bootstrap.open_toolbox(folders, settings, engine, view.output)
+    box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
     prepared = box.prepare(options)
     case = Case(variables={prepared.template.find_material() or "code": text})
     if view.dry_run:
-        show.prompt(box, prepared.request(case), as_json=view.json)
+        show.prompt(console, box, prepared.request(case), as_json=view.json)
         return
     show.generation(
+        console,
         box.stream_prepared(prepared, case, started=started),
         to_file=view.output,
         as_json=view.json,
@@ -96,6 +99,7 @@ def explain(
 
 
 def review(
+    console: Console,
     *,
     staged: bool,
     fail_on: str | None,
@@ -116,7 +120,7 @@ def review(
         LlmtoolError: as reviewing says.
     """
     folders, settings = bootstrap.start(
-        color=common.color.value, quiet=common.quiet, offline=engine.offline
+        console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     if as_sarif and report.json:
         raise UsageError("--sarif and --json exclude each other")
@@ -128,20 +132,20 @@ def review(
         diff: str | None = staged_diff()
     else:
         _, diff = inputs.gather(
-            None, source.file or [], no_stdin=source.no_stdin, errors=source.errors.value
+            console, None, source.file or [], no_stdin=source.no_stdin, errors=source.errors.value
         )
-    box = bootstrap.open_toolbox(folders, settings, engine, report.output)
+    box = bootstrap.open_toolbox(console, folders, settings, engine, report.output)
     result = box.review_code(diff or "", **options)
-    with open_sink(report.output) as sink:
+    with open_sink(console, report.output) as sink:
         if as_sarif:
-            console.write_json(sarif(result, version=__version__), sink)
+            sink.write_json(sarif(result, version=__version__))
         elif report.json:
-            console.write_json(result.to_dict(), sink)
+            sink.write_json(result.to_dict())
         elif sink.is_terminal and result.findings:
-            table(result)
+            table(console, result)
         else:
             sink.write(result.text)
-    tell_left_out(result.left_out)
+    tell_left_out(console, result.left_out)
     for warning in result.warnings:
         console.note(warning)
     if not result.findings:
@@ -152,7 +156,7 @@ def review(
     judge(result, fail_on)
 
 
-def tell_left_out(files: tuple[LeftOut, ...]) -> None:
+def tell_left_out(console: Console, files: tuple[LeftOut, ...]) -> None:
     """Say which files no model was shown."""
     for file in files[:_MAX_TOLD]:
         console.note(f"left out: {file.path} ({file.reason})")
@@ -160,9 +164,10 @@ def tell_left_out(files: tuple[LeftOut, ...]) -> None:
         console.note(f"left out: {len(files) - _MAX_TOLD} more files")
 
 
-def table(result: Review) -> None:
+def table(console: Console, result: Review) -> None:
     """Draw findings, those of a file below one another."""
     tables.table(
+        console,
         ["place", "severity", "finding"],
         [(f"{f.path}:{f.line}", f.severity, f.message) for f in result.findings],
     )

@@ -18,6 +18,7 @@ from llmtool.cli.commands.code.options import (
 from llmtool.cli.framework.app_factory import HELP
 from llmtool.cli.options import groups as g
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
 
 
 class SeverityMode(Enum):
@@ -34,6 +35,7 @@ def register(app: Any) -> None:
 
 @g.grouped
 def explain(
+    ctx: typer.Context,
     *,
     place: Annotated[
         str, typer.Argument(metavar="FILE[:A-B]", help="The code, or some lines of it; - is stdin.")
@@ -48,7 +50,9 @@ def explain(
     """Say in words what some code does."""
     from llmtool.cli.commands.code import review as code_read
 
+    console: Console = ctx.obj
     code_read.explain(
+        console,
         place,
         started=time.perf_counter(),
         template=template,
@@ -62,6 +66,7 @@ def explain(
 
 @g.grouped
 def review(
+    ctx: typer.Context,
     *,
     staged: Annotated[
         bool, typer.Option("--staged", help="Review what git has staged here.")
@@ -87,7 +92,9 @@ def review(
     """
     from llmtool.cli.commands.code import review as code_read
 
+    console: Console = ctx.obj
     code_read.review(
+        console,
         staged=staged,
         fail_on=None if fail_on is None else fail_on.value,
         as_sarif=sarif,
@@ -103,6 +110,7 @@ def review(
 
 @g.grouped
 def fix(
+    ctx: typer.Context,
     *,
     file: Annotated[str, typer.Argument(metavar="FILE", help="The code that fails.")],
     error: Annotated[
@@ -125,7 +133,9 @@ def fix(
     """Mend code that fails: print a patch, and change nothing unless --write says so."""
     from llmtool.cli.commands.code import edit
 
+    console: Console = ctx.obj
     edit.fix(
+        console,
         file,
         error=error,
         write=write,
@@ -141,6 +151,7 @@ def fix(
 
 @g.grouped
 def complete(
+    ctx: typer.Context,
     *,
     place: Annotated[
         str,
@@ -160,7 +171,9 @@ def complete(
     """
     from llmtool.cli.commands.code import edit
 
+    console: Console = ctx.obj
     edit.complete(
+        console,
         place,
         language=language,
         strict=strict,
@@ -173,6 +186,7 @@ def complete(
 
 @g.grouped
 def tests(
+    ctx: typer.Context,
     *,
     file: Annotated[str, typer.Argument(metavar="FILE", help="The code to test; - is stdin.")],
     framework: Annotated[
@@ -190,7 +204,9 @@ def tests(
     """Write tests for some code; they are printed and not run."""
     from llmtool.cli.commands.code import edit
 
+    console: Console = ctx.obj
     edit.tests(
+        console,
         file,
         framework=framework,
         code=code,
@@ -205,6 +221,7 @@ def tests(
 
 @g.grouped
 def commit(
+    ctx: typer.Context,
     *,
     body: Annotated[bool, typer.Option("--body", help="Write points below the subject.")] = False,
     hook: Annotated[
@@ -220,7 +237,9 @@ def commit(
     """Write a message for what git has staged: type(scope): subject, in 72 characters."""
     from llmtool.cli.commands.code import edit
 
+    console: Console = ctx.obj
     edit.commit(
+        console,
         body=body,
         hook=hook,
         template=template,

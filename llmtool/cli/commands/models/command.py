@@ -10,6 +10,10 @@ import typer
 
 from llmtool.cli.framework.app_factory import HELP, new_app
 from llmtool.cli.options import types as o
+from llmtool.cli.render import tables
+from llmtool.cli.terminal import signals
+from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.progress import DownloadProgress
 from llmtool.sizes import format_bytes
 
 if TYPE_CHECKING:
@@ -26,17 +30,18 @@ Ref = Annotated[str, typer.Argument(metavar="REF", help=_REF)]
 OptionalRef = Annotated[str | None, typer.Argument(metavar="[REF]", help=_REF)]
 
 
-def _open(**flags: Any) -> Store:
+def _open(console: Console, **flags: Any) -> Store:
     from llmtool.cli import bootstrap
     from llmtool.models.store import Store
 
-    folders, settings = bootstrap.start(**flags)
+    folders, settings = bootstrap.start(console, **flags)
     endpoint = os.environ.get("HF_ENDPOINT")
     return Store(folders, settings.aliases, offline=settings.offline, endpoint=endpoint)
 
 
 @app.command("ls", context_settings=HELP, epilog="Example: llmtool models ls | cut -f1")
 def ls(
+    ctx: typer.Context,
     json: o.JsonOption = False,
     color: o.ColorOption = o.ColorMode.auto,
     quiet: o.QuietOption = False,
@@ -44,14 +49,14 @@ def ls(
 ) -> None:
     """List the models that are here: the starter model, the Hub's cache, imported files."""
     from llmtool.cli.commands.models import render
-    from llmtool.cli.render import tables
-    from llmtool.cli.terminal import console
 
-    models = _open(color=color.value, quiet=quiet).list()
+    console: Console = ctx.obj
+    models = _open(console, color=color.value, quiet=quiet).list()
     if json:
-        console.write_json([render.to_dict(model) for model in models])
+        console.stdout.write_json([render.to_dict(model) for model in models])
         return
     tables.table(
+        console,
         ["name", "quant", "size", "source", "path"],
         [
             (m.name, m.quant or "-", format_bytes(m.size_bytes), m.source, str(m.path))
@@ -65,6 +70,7 @@ def ls(
 
 @app.command("info", context_settings=HELP, epilog="Example: llmtool models info starter")
 def info(
+    ctx: typer.Context,
     model: Ref,
     ctx_size: o.CtxSizeOption = None,
     json: o.JsonOption = False,
@@ -74,17 +80,16 @@ def info(
 ) -> None:
     """Say what a model is: architecture, size, context, template, and whether it fits in memory."""
     from llmtool.cli.commands.models import render
-    from llmtool.cli.render import tables
-    from llmtool.cli.terminal import console
     from llmtool.models.gguf import check
 
-    found = _open(color=color.value, quiet=quiet).find(model)
+    console: Console = ctx.obj
+    found = _open(console, color=color.value, quiet=quiet).find(model)
     header = check.check(found.path)
     facts = render.facts(found, header, ctx_size)
     if json:
-        console.write_json(facts)
+        console.stdout.write_json(facts)
     else:
-        tables.fields(render.describe(facts, found, header))
+        tables.fields(console, render.describe(facts, found, header))
 
 
 @app.command(
@@ -93,6 +98,7 @@ def info(
     epilog="Example: llmtool models pull unsloth/Qwen3.5-2B-GGUF:Q4_K_M",
 )
 def pull(
+    ctx: typer.Context,
     model: Ref,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be fetched, and fetch nothing.")
@@ -105,48 +111,46 @@ def pull(
 ) -> None:
     """Fetch a model from the Hub: resumed where it was cut, verified, in the Hub's own cache."""
     from llmtool.cli.commands.models import render
-    from llmtool.cli.render import tables
-    from llmtool.cli.terminal import console, signals
-    from llmtool.cli.terminal.progress import DownloadProgress
 
-    store = _open(color=color.value, quiet=quiet, offline=offline)
+    console: Console = ctx.obj
+    store = _open(console, color=color.value, quiet=quiet, offline=offline)
     reference = store.resolve(model)
     if reference.kind != "hub":
         found = store.find(reference)
         console.note(f"{model} does not come from the Hub: there is nothing to fetch")
-        _show_pulled(found, as_json=json)
+        _show_pulled(console, found, as_json=json)
         return
-    cancellation = signals.install()
+    cancellation = signals.install(console.interrupts)
     plan = store.plan(reference, on_note=console.note, cancelled=lambda: cancellation.cancelled)
     if dry_run:
         if json:
-            console.write_json(render.plan_to_dict(plan))
+            console.stdout.write_json(render.plan_to_dict(plan))
         else:
-            tables.fields(render.describe_plan(plan))
+            tables.fields(console, render.describe_plan(plan))
         return
-    render.warn_of_memory(plan)
-    with DownloadProgress(model, quiet=quiet) as progress:
+    render.warn_of_memory(console, plan)
+    with DownloadProgress(console, model) as progress:
         found = store.fetch(
             plan,
             on_progress=progress,
             on_note=progress.note,
             cancelled=lambda: cancellation.cancelled,
         )
-    _show_pulled(found, as_json=json)
+    _show_pulled(console, found, as_json=json)
 
 
-def _show_pulled(found: Model, *, as_json: bool) -> None:
+def _show_pulled(console: Console, found: Model, *, as_json: bool) -> None:
     from llmtool.cli.commands.models import render
-    from llmtool.cli.terminal import console
 
     if as_json:
-        console.write_json(render.to_dict(found))
+        console.stdout.write_json(render.to_dict(found))
     else:
         console.stdout.write(f"{found.path}\n")
 
 
 @app.command("rm", context_settings=HELP, epilog="Example: llmtool models rm big --dry-run")
 def rm(
+    ctx: typer.Context,
     model: Ref,
     dry_run: o.DryRemovalOption = False,
     json: o.JsonOption = False,
@@ -155,12 +159,14 @@ def rm(
     debug: o.DebugOption = False,
 ) -> None:
     """Remove a model's files; without @REV, from every revision."""
-    removed = _open(color=color.value, quiet=quiet).remove(model, dry_run=dry_run)
-    _show_removals(removed, dry_run=dry_run, as_json=json)
+    console: Console = ctx.obj
+    removed = _open(console, color=color.value, quiet=quiet).remove(model, dry_run=dry_run)
+    _show_removals(console, removed, dry_run=dry_run, as_json=json)
 
 
 @app.command("prune", context_settings=HELP, epilog="Example: llmtool models prune --dry-run")
 def prune(
+    ctx: typer.Context,
     dry_run: o.DryRemovalOption = False,
     json: o.JsonOption = False,
     color: o.ColorOption = o.ColorMode.auto,
@@ -168,20 +174,22 @@ def prune(
     debug: o.DebugOption = False,
 ) -> None:
     """Remove what nothing uses: cut downloads, blobs without a name, dangling links."""
-    removed = _open(color=color.value, quiet=quiet).prune(dry_run=dry_run)
-    _show_removals(removed, dry_run=dry_run, as_json=json)
+    console: Console = ctx.obj
+    removed = _open(console, color=color.value, quiet=quiet).prune(dry_run=dry_run)
+    _show_removals(console, removed, dry_run=dry_run, as_json=json)
 
 
-def _show_removals(removed: list[Removal], *, dry_run: bool, as_json: bool) -> None:
-    from llmtool.cli.render import tables
-    from llmtool.cli.terminal import console
+def _show_removals(
+    console: Console, removed: list[Removal], *, dry_run: bool, as_json: bool
+) -> None:
 
     if as_json:
-        console.write_json(
+        console.stdout.write_json(
             [{"path": str(r.path), "size_bytes": r.size_bytes, "reason": r.reason} for r in removed]
         )
         return
     tables.table(
+        console,
         ["size", "path", "reason"],
         [(format_bytes(r.size_bytes), str(r.path), r.reason) for r in removed],
         right=["size"],
@@ -192,6 +200,7 @@ def _show_removals(removed: list[Removal], *, dry_run: bool, as_json: bool) -> N
 
 @app.command("verify", context_settings=HELP, epilog="Example: llmtool models verify")
 def verify(
+    ctx: typer.Context,
     model: OptionalRef = None,
     json: o.JsonOption = False,
     color: o.ColorOption = o.ColorMode.auto,
@@ -199,27 +208,26 @@ def verify(
     debug: o.DebugOption = False,
 ) -> None:
     """Compare the hashes of one model's files, or of all; 16 when one is wrong."""
-    from llmtool.cli.render import tables
-    from llmtool.cli.terminal import console, signals
-    from llmtool.cli.terminal.progress import DownloadProgress
     from llmtool.errors import DownloadError
 
-    store = _open(color=color.value, quiet=quiet)
-    cancellation = signals.install()
+    console: Console = ctx.obj
+    store = _open(console, color=color.value, quiet=quiet)
+    cancellation = signals.install(console.interrupts)
     results = []
     words = {True: "ok", False: "bad", None: "unknown"}
-    with DownloadProgress(model or "all models", verb="checking", quiet=quiet) as progress:
+    with DownloadProgress(console, model or "all models", verb="checking") as progress:
         for result in store.verify(
             model, on_progress=progress, cancelled=lambda: cancellation.cancelled
         ):
             results.append(result)
     if not json:
         tables.table(
+            console,
             ["result", "name", "reason", "path"],
             [(words[r.is_sound], r.name, r.reason, str(r.path)) for r in results],
         )
     if json:
-        console.write_json(
+        console.stdout.write_json(
             [
                 {"name": r.name, "path": str(r.path), "sound": r.is_sound, "reason": r.reason}
                 for r in results
@@ -237,6 +245,7 @@ def verify(
     "import", context_settings=HELP, epilog="Example: llmtool models import big.gguf --name big"
 )
 def import_file(
+    ctx: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE.gguf", help="The model file to take.")],
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Its name; the file's without .gguf.")
@@ -248,12 +257,11 @@ def import_file(
 ) -> None:
     """Take a model file into the data folder, under a name of its own."""
     from llmtool.cli.commands.models import render
-    from llmtool.cli.terminal import console, signals
-    from llmtool.cli.terminal.progress import DownloadProgress
 
-    store = _open(color=color.value, quiet=quiet)
-    cancellation = signals.install()
-    with DownloadProgress(file, verb="copying", quiet=quiet) as progress:
+    console: Console = ctx.obj
+    store = _open(console, color=color.value, quiet=quiet)
+    cancellation = signals.install(console.interrupts)
+    with DownloadProgress(console, file, verb="copying") as progress:
         found = store.import_file(
             Path(file),
             name=name,
@@ -261,7 +269,7 @@ def import_file(
             cancelled=lambda: cancellation.cancelled,
         )
     if json:
-        console.write_json(render.to_dict(found))
+        console.stdout.write_json(render.to_dict(found))
     else:
         console.stdout.write(f"{found.name}\n")
 
@@ -270,6 +278,7 @@ def import_file(
     "alias", context_settings=HELP, epilog="Example: llmtool models alias small org/name:Q4_K_M"
 )
 def alias(
+    ctx: typer.Context,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The alias.")] = None,
     model: OptionalRef = None,
     remove: Annotated[bool, typer.Option("--remove", help="Take the alias away.")] = False,
@@ -279,11 +288,10 @@ def alias(
     debug: o.DebugOption = False,
 ) -> None:
     """Give a model another name; without arguments, list the aliases."""
-    from llmtool.cli.render import tables
-    from llmtool.cli.terminal import console
     from llmtool.errors import UsageError
 
-    store = _open(color=color.value, quiet=quiet)
+    console: Console = ctx.obj
+    store = _open(console, color=color.value, quiet=quiet)
     if name is not None:
         if remove == (model is not None):
             raise UsageError("give NAME and REF, or NAME and --remove")
@@ -293,13 +301,14 @@ def alias(
         raise UsageError("--remove needs the NAME of an alias")
     aliases = store.aliases()
     if json:
-        console.write_json(aliases)
+        console.stdout.write_json(aliases)
     else:
-        tables.table(["alias", "model"], sorted(aliases.items()))
+        tables.table(console, ["alias", "model"], sorted(aliases.items()))
 
 
 @app.command("recommend", context_settings=HELP, epilog="Example: llmtool models recommend")
 def recommend(
+    ctx: typer.Context,
     json: o.JsonOption = False,
     color: o.ColorOption = o.ColorMode.auto,
     quiet: o.QuietOption = False,
@@ -307,14 +316,13 @@ def recommend(
 ) -> None:
     """Name the models that fit this machine, best first, and say why."""
     from llmtool.cli import bootstrap
-    from llmtool.cli.render import tables
-    from llmtool.cli.terminal import console
     from llmtool.doctor import recommend_models
 
-    bootstrap.start(color=color.value, quiet=quiet)
+    console: Console = ctx.obj
+    bootstrap.start(console, color=color.value, quiet=quiet)
     choices = recommend_models()
     if json:
-        console.write_json(
+        console.stdout.write_json(
             [
                 {
                     "name": c.entry.name,
@@ -328,7 +336,9 @@ def recommend(
             ]
         )
         return
-    tables.table(["name", "runs on", "why"], [(c.entry.name, c.runs_on, c.reason) for c in choices])
+    tables.table(
+        console, ["name", "runs on", "why"], [(c.entry.name, c.runs_on, c.reason) for c in choices]
+    )
     if choices:
         console.note(f"fetch one with `llmtool models pull {choices[0].entry.name}`")
     else:

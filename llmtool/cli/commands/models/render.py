@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from llmtool.cli.terminal import console
+from llmtool.cli.terminal.console import Console
 from llmtool.machine import memory_bytes
 from llmtool.models.gguf import memory
 from llmtool.sizes import format_bytes
@@ -121,7 +121,7 @@ def describe_plan(plan: DownloadPlan) -> list[tuple[str, str]]:
     return lines
 
 
-def warn_of_memory(plan: DownloadPlan) -> None:
+def warn_of_memory(console: Console, plan: DownloadPlan) -> None:
     """Say so when a model will hardly run here; it is fetched all the same."""
     _, available = memory_bytes()
     if available is not None and plan.memory_bytes > available:

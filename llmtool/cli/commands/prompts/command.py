@@ -9,6 +9,7 @@ import typer
 from llmtool.cli.commands.prompts import evals, lint, write
 from llmtool.cli.framework.app_factory import HELP, new_app
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
 
 app = new_app(
     "List, show, write, check, import and test prompt templates.",
@@ -18,6 +19,7 @@ app = new_app(
 
 @app.command("ls", context_settings=HELP, epilog="Example: llmtool prompts ls | cut -f1")
 def ls(
+    ctx: typer.Context,
     json: o.JsonOption = False,
     color: o.ColorOption = o.ColorMode.auto,
     quiet: o.QuietOption = False,
@@ -27,15 +29,15 @@ def ls(
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.prompts import show as prompts_show
     from llmtool.cli.render import tables
-    from llmtool.cli.terminal import console
 
-    folders, _ = bootstrap.start(color=color.value, quiet=quiet)
+    console: Console = ctx.obj
+    folders, _ = bootstrap.start(console, color=color.value, quiet=quiet)
     library = bootstrap.open_library(folders)
     entries = prompts_show.entries(library)
     if json:
-        console.write_json(entries)
+        console.stdout.write_json(entries)
         return
-    tables.table(["name", "task", "from", "description"], prompts_show.rows(entries))
+    tables.table(console, ["name", "task", "from", "description"], prompts_show.rows(entries))
 
 
 @app.command(
@@ -49,6 +51,7 @@ def ls(
   llmtool prompts show ./triage.yaml --tokens -m starter < ticket.txt""",
 )
 def show(
+    ctx: typer.Context,
     name: lint.Name,
     rendered: Annotated[
         bool, typer.Option("--rendered", help="Show the messages; what is not given is <name>.")
@@ -74,13 +77,14 @@ def show(
     """
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.prompts import show as prompts_show
-    from llmtool.cli.terminal import console
     from llmtool.prompts.library import read_text
 
-    folders, settings = bootstrap.start(color=color.value, quiet=quiet, offline=offline)
+    console: Console = ctx.obj
+    folders, settings = bootstrap.start(console, color=color.value, quiet=quiet, offline=offline)
     library = bootstrap.open_library(folders)
     if rendered or tokens or param or file or system is not None:
         chosen = prompts_show.render_for_people(
+            console,
             library.load(name),
             bootstrap.parse_params(param or []),
             files=file or [],
@@ -89,10 +93,10 @@ def show(
             system=system,
             model_name=prompts_show.model_name(folders, settings, model),
         )
-        counts = prompts_show.count(folders, settings, model, chosen) if tokens else None
-        prompts_show.messages(chosen, counts, as_json=json)
+        counts = prompts_show.count(console, folders, settings, model, chosen) if tokens else None
+        prompts_show.messages(console, chosen, counts, as_json=json)
     elif json:
-        console.write_json(prompts_show.to_dict(library, name))
+        console.stdout.write_json(prompts_show.to_dict(library, name))
     else:
         console.stdout.write(read_text(library.find(name)))
         console.stdout.end_line()
@@ -103,11 +107,11 @@ def show(
     context_settings=HELP,
     epilog="Example: llmtool prompts schema > llmtool-prompt.schema.json",
 )
-def schema(debug: o.DebugOption = False) -> None:
+def schema(ctx: typer.Context, debug: o.DebugOption = False) -> None:
     """Print the JSON Schema of template files, for editors."""
-    from llmtool.cli.terminal import console
     from llmtool.prompts.schema import schema_text
 
+    console: Console = ctx.obj
     console.stdout.write(schema_text())
 
 

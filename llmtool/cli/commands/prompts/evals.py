@@ -12,6 +12,7 @@ import typer
 
 from llmtool.cli.options import groups as g
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
 from llmtool.sizes import format_count
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def register(app: typer.Typer) -> None:
 
 @g.grouped
 def test(
+    ctx: typer.Context,
     *,
     templates: Annotated[
         list[str] | None,
@@ -92,13 +94,14 @@ def test(
     from llmtool.cli.terminal.output_file import check, open_sink
     from llmtool.evals.junit import write_junit
 
+    console: Console = ctx.obj
     started = time.perf_counter()
     folders, settings = bootstrap.start(
-        color=common.color.value, quiet=common.quiet, offline=offline
+        console, color=common.color.value, quiet=common.quiet, offline=offline
     )
     before = read_baseline(baseline, update=update_baseline)
     library = bootstrap.open_library(folders)
-    plans = make_plans(library, templates or [], split=split)
+    plans = make_plans(console, library, templates or [], split=split)
     check(junit, reads=list_files(library, plans, baseline))
     models = list(dict.fromkeys(model or []))
     check_models(folders, settings, models)
@@ -106,7 +109,7 @@ def test(
     outcomes: list[Outcome] = []
     with contextlib.ExitStack() as stack:
         # Opened now: a file that cannot be written is told before the models run.
-        report = None if junit is None else stack.enter_context(open_sink(junit))
+        report = None if junit is None else stack.enter_context(open_sink(console, junit))
         for reference in references:
             engine = g.EngineGroup(
                 model=reference,
@@ -116,27 +119,28 @@ def test(
                 parallel=parallel,
                 no_cache=no_cache,
             )
-            with bootstrap.open_toolbox(folders, settings, engine, junit) as box:
+            with bootstrap.open_toolbox(console, folders, settings, engine, junit) as box:
                 for plan in plans:
-                    found = run(box, plan, folders, cached=not no_cache)
+                    found = run(console, box, plan, folders, cached=not no_cache)
                     compared = (before.compare(each, tolerance=tolerance) for each in found)
-                    outcomes += show.live(compared, as_json=json)
+                    outcomes += show.live(console, compared, as_json=json)
         seconds = time.perf_counter() - started
         if report is not None:
             report.write(write_junit(outcomes, seconds=seconds))
     if baseline is not None and update_baseline:
-        outcomes = write_baseline(baseline, before, outcomes)
-    show.summary(outcomes, seconds=seconds, as_json=json)
+        outcomes = write_baseline(console, baseline, before, outcomes)
+    show.summary(console, outcomes, seconds=seconds, as_json=json)
 
 
-def make_plans(library: Library, names: Sequence[str], *, split: str | None) -> list[Plan]:
+def make_plans(
+    console: Console, library: Library, names: Sequence[str], *, split: str | None
+) -> list[Plan]:
     """Return the plans of the templates that are named, or of the user's; say which have no tests.
 
     Raises:
         UsageError: none has.
         TemplateError: one is not there, or is wrong.
     """
-    from llmtool.cli.terminal import console
     from llmtool.errors import TemplateError, UsageError
     from llmtool.evals import make_plan
     from llmtool.prompts.library import built_in_folder
@@ -188,10 +192,11 @@ def check_models(folders: Folders, settings: Settings, references: Sequence[str]
                 raise
 
 
-def run(box: Toolbox, plan: Plan, folders: Folders, *, cached: bool) -> Iterator[Outcome]:
+def run(
+    console: Console, box: Toolbox, plan: Plan, folders: Folders, *, cached: bool
+) -> Iterator[Outcome]:
     """Yield the outcomes of a plan; a terminal on stderr is told how far it is."""
     from llmtool import files
-    from llmtool.cli.terminal import console
     from llmtool.evals import run_tests
     from llmtool.evals.reply_cache import FOLDER, ReplyCache
 
@@ -231,13 +236,14 @@ def read_baseline(path: str | None, *, update: bool) -> Baseline:
     return baseline.read(Path(path))
 
 
-def write_baseline(path: str, before: Baseline, outcomes: Sequence[Outcome]) -> list[Outcome]:
+def write_baseline(
+    console: Console, path: str, before: Baseline, outcomes: Sequence[Outcome]
+) -> list[Outcome]:
     """Write what the tests came to, and return it as it is known from now on."""
-    from llmtool.cli.terminal import console
     from llmtool.cli.terminal.output_file import open_sink
     from llmtool.evals.baseline import accepted, encode
 
-    with open_sink(path) as sink:
+    with open_sink(console, path) as sink:
         sink.write(encode(before.updated(outcomes)))
     known = [accepted(outcome) for outcome in outcomes]
     n = sum(outcome.status == "known" for outcome in known)

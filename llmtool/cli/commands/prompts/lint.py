@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
 from llmtool.sizes import format_count
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def register(app: typer.Typer) -> None:
 
 
 def lint(
+    ctx: typer.Context,
     names: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAME|PATH]...", help="Templates; without any, all of yours."),
@@ -47,16 +49,16 @@ def lint(
     A line for each finding on standard output; 12 when a template is broken.
     """
     from llmtool.cli import bootstrap
-    from llmtool.cli.terminal import console
     from llmtool.errors import ExitCode
 
-    folders, _ = bootstrap.start(color=color.value, quiet=quiet)
+    console: Console = ctx.obj
+    folders, _ = bootstrap.start(console, color=color.value, quiet=quiet)
     library = bootstrap.open_library(folders)
     chosen = list(names or library.users())
     alone = len(chosen) == 1
     findings = [finding for name in chosen for finding in find(library, name, alone=alone)]
     if json:
-        console.write_json([finding.to_dict() for finding in findings])
+        console.stdout.write_json([finding.to_dict() for finding in findings])
     else:
         for finding in findings:
             console.stdout.write(f"{' '.join(str(finding).split())}\n")

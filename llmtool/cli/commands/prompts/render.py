@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from llmtool.cli.render import tables
-from llmtool.cli.terminal import cells, console
+from llmtool.cli.terminal.console import Console
+from llmtool.cli.terminal.text import cell_width, escape_control_chars, truncate_to_width
 from llmtool.errors import OutputValidationError
 from llmtool.evals import Outcome
 from llmtool.sizes import format_count
@@ -16,7 +17,7 @@ _SHOWN_MISSES = 5
 _LENGTH = 200
 
 
-def live(outcomes: Iterable[Outcome], *, as_json: bool) -> list[Outcome]:
+def live(console: Console, outcomes: Iterable[Outcome], *, as_json: bool) -> list[Outcome]:
     """Show the outcomes of one template on one model as they come, and return them.
 
     A pipe gets a line for each at once, a terminal the table when it is complete.
@@ -28,11 +29,13 @@ def live(outcomes: Iterable[Outcome], *, as_json: bool) -> list[Outcome]:
             console.stdout.write("\t".join(_cells(outcome)) + "\n")
     console.status("")
     if seen and not as_json and console.stdout.is_terminal:
-        _table(seen)
+        _table(console, seen)
     return seen
 
 
-def summary(outcomes: Sequence[Outcome], *, seconds: float, as_json: bool) -> None:
+def summary(
+    console: Console, outcomes: Sequence[Outcome], *, seconds: float, as_json: bool
+) -> None:
     """End the run: all of it as JSON, or how many passed on stderr.
 
     Raises:
@@ -44,7 +47,7 @@ def summary(outcomes: Sequence[Outcome], *, seconds: float, as_json: bool) -> No
     }
     n_bad = counts["failed"] + counts["error"]
     if as_json:
-        console.write_json(
+        console.stdout.write_json(
             {
                 "passed": not n_bad,
                 "counts": counts,
@@ -73,12 +76,14 @@ def _cells(outcome: Outcome) -> Iterator[str]:
         yield " ".join(cell.split())
 
 
-def _table(outcomes: Sequence[Outcome]) -> None:
+def _table(console: Console, outcomes: Sequence[Outcome]) -> None:
     from rich.table import Table
     from rich.text import Text
 
     first = outcomes[0]
-    tables.draw(Text(console.show_controls(f"{first.template} on {first.model}"), style="bold"))
+    tables.draw(
+        console, Text(escape_control_chars(f"{first.template} on {first.model}"), style="bold")
+    )
     grid = Table(box=None, show_header=False, pad_edge=False)
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
@@ -86,7 +91,7 @@ def _table(outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         mark, style = _MARKS[outcome.status]
         grid.add_row(Text(mark, style=style), Text(_line(outcome.name)), Text(_told(outcome)))
-    tables.draw(grid)
+    tables.draw(console, grid)
     for outcome in outcomes:
         if outcome.is_bad:
             for line in _details(outcome):
@@ -117,5 +122,5 @@ def _details(outcome: Outcome) -> Iterator[str]:
 
 def _line(text: str) -> str:
     """Return text as one line that a terminal shows and does not obey."""
-    text = console.show_controls(text.strip().replace("\n", "⏎").replace("\t", " "))
-    return text if cells.width(text) <= _LENGTH else cells.fit(text, _LENGTH - 1) + "…"
+    text = escape_control_chars(text.strip().replace("\n", "⏎").replace("\t", " "))
+    return text if cell_width(text) <= _LENGTH else truncate_to_width(text, _LENGTH - 1) + "…"

@@ -11,7 +11,8 @@ from msgspec import UNSET
 
 from llmtool.cli import bootstrap
 from llmtool.cli.options.groups import EngineGroup
-from llmtool.cli.terminal import console, inputs
+from llmtool.cli.terminal import inputs
+from llmtool.cli.terminal.console import Console
 from llmtool.config import Folders, Settings
 from llmtool.encoding import Errors
 from llmtool.engine.types import Prompt
@@ -117,6 +118,7 @@ def model_name(folders: Folders, settings: Settings, reference: str | None) -> s
 
 
 def render_for_people(
+    console: Console,
     template: Template,
     variables: Mapping[str, Any],
     *,
@@ -133,7 +135,7 @@ def render_for_people(
     """
     values = dict(variables)
     chosen = template.for_model(model_name)
-    _, text = inputs.gather(None, files, no_stdin=no_stdin, errors=errors, required=False)
+    _, text = inputs.gather(console, None, files, no_stdin=no_stdin, errors=errors, required=False)
     if text is not None:
         material = chosen.find_material(values)
         if material is None:
@@ -152,10 +154,14 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def count(
-    folders: Folders, settings: Settings, reference: str | None, rendered: Rendered
+    console: Console,
+    folders: Folders,
+    settings: Settings,
+    reference: str | None,
+    rendered: Rendered,
 ) -> Counts:
     """Count tokens as a model has them."""
-    box = bootstrap.open_toolbox(folders, settings, EngineGroup(model=reference))
+    box = bootstrap.open_toolbox(console, folders, settings, EngineGroup(model=reference))
     whole = len(box.engine.tokenize(rendered.prompt()).token_ids)
     # A text alone may get marks before and behind it, which are no part of it.
     marks = len(box.engine.tokenize(Prompt(text="a")).token_ids) - 1
@@ -167,11 +173,11 @@ def count(
     return Counts(messages=counted, prompt=whole, model=box.model_name)
 
 
-def messages(rendered: Rendered, counts: Counts | None, *, as_json: bool) -> None:
+def messages(console: Console, rendered: Rendered, counts: Counts | None, *, as_json: bool) -> None:
     """Print a conversation role by role, with its tokens if they were counted."""
     if as_json:
         each = counts.messages if counts is not None else [None] * len(rendered.messages)
-        console.write_json(
+        console.stdout.write_json(
             {
                 "messages": [
                     {
@@ -192,13 +198,13 @@ def messages(rendered: Rendered, counts: Counts | None, *, as_json: bool) -> Non
         console.stdout.write(rendered.text)
         console.stdout.end_line()
     else:
-        _write_turns(rendered, counts)
+        _write_turns(console, rendered, counts)
     if counts is not None:
         how = "" if rendered.text is not None else ", with the marks of the chat template"
         console.note(f"{format_count(counts.prompt, 'token')} of {counts.model} as a whole{how}")
 
 
-def _write_turns(rendered: Rendered, counts: Counts | None) -> None:
+def _write_turns(console: Console, rendered: Rendered, counts: Counts | None) -> None:
     heads: list[str] = [message.role for message in rendered.messages]
     if counts is not None:
         heads = [

@@ -12,6 +12,7 @@ import typer
 
 from llmtool.cli.framework.app_factory import HELP
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
 
 if TYPE_CHECKING:
     from llmtool.config import Folders
@@ -60,6 +61,7 @@ def register(app: typer.Typer) -> None:
 
 
 def new(
+    ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The new template's name.")],
     parent: Annotated[
         str | None,
@@ -72,23 +74,24 @@ def new(
 ) -> None:
     """Write a template to start from into your folder, and print its path."""
     from llmtool.cli import bootstrap
-    from llmtool.cli.terminal import console
     from llmtool.prompts.starting import starting_text
 
-    folders, _ = bootstrap.start(quiet=quiet)
+    console: Console = ctx.obj
+    folders, _ = bootstrap.start(console, quiet=quiet)
     path = _new_path(folders, name, force=force)
     library = bootstrap.open_library(folders)
     above = None if parent is None else library.load(parent)
     _write(path, starting_text(name, task=task.value, parent=above), force=force)
     console.stdout.write(f"{path}\n")
     if parent != name:
-        _tell_what_it_hides(library, path)
+        _tell_what_it_hides(console, library, path)
     console.note(
         f"try it with `llmtool run {name}`, and `llmtool prompts lint {name}` after changes"
     )
 
 
 def import_(
+    ctx: typer.Context,
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="A file, or the folder of a pattern; - is stdin.")
     ],
@@ -112,18 +115,18 @@ def import_(
     What our format cannot hold is told on standard error.
     """
     from llmtool.cli import bootstrap
-    from llmtool.cli.terminal import console as out
     from llmtool.prompts.foreign import convert
 
-    folders, _ = bootstrap.start(quiet=quiet)
-    text, user, source = _read(file)
+    console: Console = ctx.obj
+    folders, _ = bootstrap.start(console, quiet=quiet)
+    text, user, source = _read(console, file)
     made = convert(
         text, source=source, user=user, name=name, format=format.value if format else None
     )
     for each in made.notes:
-        out.note(" ".join(each.split()))
+        console.note(" ".join(each.split()))
     if output == "-":
-        out.stdout.write(made.text())
+        console.stdout.write(made.text())
         return
     path = (
         _new_path(folders, str(made.values["name"]), force=force)
@@ -131,27 +134,25 @@ def import_(
         else Path(output)
     )
     _write(path, made.text(), force=force)
-    out.stdout.write(f"{path}\n")
+    console.stdout.write(f"{path}\n")
     if output is None:
-        _tell_what_it_hides(bootstrap.open_library(folders), path)
+        _tell_what_it_hides(console, bootstrap.open_library(folders), path)
 
 
-def _tell_what_it_hides(library: Library, path: Path) -> None:
-    from llmtool.cli.terminal import console
-
+def _tell_what_it_hides(console: Console, library: Library, path: Path) -> None:
     hidden = library.hides(path)
     if hidden is not None:
         console.note(f"{path.stem} comes before {hidden}, which it hides")
 
 
-def _read(file: str) -> tuple[str, str, str]:
+def _read(console: Console, file: str) -> tuple[str, str, str]:
     """Return the text of a file or pattern, that of a pattern's `user.md`, and its name."""
     from llmtool.cli.terminal import inputs
     from llmtool.errors import InputError
     from llmtool.prompts.library import read_text
 
     if file == "-":
-        return inputs.read_stdin(), "", "standard input"
+        return inputs.read_stdin(console), "", "standard input"
     path, user = Path(file), ""
     if path.is_dir():
         path = path / "system.md"

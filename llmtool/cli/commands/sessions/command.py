@@ -11,6 +11,7 @@ import typer
 from llmtool.cli.framework.app_factory import HELP, new_app
 from llmtool.cli.options import groups as g
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
 
 if TYPE_CHECKING:
     from llmtool.sessions.store import Sessions
@@ -30,18 +31,19 @@ class Format(Enum):
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A session, as `sessions ls` lists it.")]
 
 
-def _open(common: g.CommonGroup) -> tuple[Sessions, Path]:
+def _open(console: Console, common: g.CommonGroup) -> tuple[Sessions, Path]:
     """Return the sessions of this user, and the file of their index."""
     from llmtool.cli import bootstrap
     from llmtool.sessions.store import INDEX_NAME, Sessions
 
-    folders, _ = bootstrap.start(color=common.color.value, quiet=common.quiet)
+    folders, _ = bootstrap.start(console, color=common.color.value, quiet=common.quiet)
     return Sessions(folders.data / "sessions"), folders.cache / INDEX_NAME
 
 
 @app.command("ls", context_settings=HELP, epilog="Example: llmtool sessions ls --here")
 @g.grouped
 def ls(
+    ctx: typer.Context,
     *,
     here: Annotated[
         bool, typer.Option("--here", help="Only those that were begun in this directory.")
@@ -52,14 +54,15 @@ def ls(
     """List the sessions, the last used first."""
     from llmtool.cli.commands.sessions import render
     from llmtool.cli.render import tables
-    from llmtool.cli.terminal import console
 
-    sessions, _ = _open(common)
-    entries = render.entries(sessions, here=here)
+    console: Console = ctx.obj
+    sessions, _ = _open(console, common)
+    entries = render.entries(console, sessions, here=here)
     if json:
-        console.write_json(entries)
+        console.stdout.write_json(entries)
         return
     tables.table(
+        console,
         ["name", "turns", "model", "last used", "folder"],
         render.rows(entries),
         right=["turns"],
@@ -71,6 +74,7 @@ def ls(
 @app.command("show", context_settings=HELP, epilog="Example: llmtool sessions show work")
 @g.grouped
 def show(
+    ctx: typer.Context,
     *,
     name: Name,
     json: o.JsonOption = False,
@@ -78,19 +82,20 @@ def show(
 ) -> None:
     """Show a session: what was asked, and what was answered."""
     from llmtool.cli.commands.sessions import render
-    from llmtool.cli.terminal import console
 
-    sessions, _ = _open(common)
+    console: Console = ctx.obj
+    sessions, _ = _open(console, common)
     shown = sessions.load(name)
     if json:
-        console.write_json(render.to_dict(shown))
+        console.stdout.write_json(render.to_dict(shown))
     else:
-        render.conversation(shown)
+        render.conversation(console, shown)
 
 
 @app.command("rm", context_settings=HELP, epilog="Example: llmtool sessions rm work --dry-run")
 @g.grouped
 def rm(
+    ctx: typer.Context,
     *,
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="The sessions to remove.")],
     dry_run: o.DryRemovalOption = False,
@@ -98,16 +103,16 @@ def rm(
     common: g.CommonGroup,
 ) -> None:
     """Remove sessions, all of them or none; 18 when one is open in another process."""
-    from llmtool.cli.terminal import console
+    console: Console = ctx.obj
 
-    sessions, index = _open(common)
+    sessions, index = _open(console, common)
     removed = sessions.remove_all(names, dry_run=dry_run)
     if not dry_run and index.exists():
         from llmtool.sessions.search import forget
 
         forget(index)  # it holds their words
     if json:
-        console.write_json(removed)
+        console.stdout.write_json(removed)
         return
     verb = "would remove" if dry_run else "removed"
     console.note(f"{verb} {', '.join(removed)}")
@@ -124,6 +129,7 @@ def rm(
 )
 @g.grouped
 def export(
+    ctx: typer.Context,
     *,
     name: Name,
     to_file: o.OutputOption = None,
@@ -138,11 +144,12 @@ def export(
     from llmtool.cli.terminal.output_file import check, open_sink
     from llmtool.sessions import export as exporting
 
+    console: Console = ctx.obj
     chosen = render.choose_format(to_file, format.value if format else None)
-    sessions, _ = _open(common)
+    sessions, _ = _open(console, common)
     text = exporting.export(sessions.load(name), chosen)
     check(to_file, reads=[str(sessions.path(name))])
-    with open_sink(to_file) as sink:
+    with open_sink(console, to_file) as sink:
         sink.write(text)
 
 
@@ -157,6 +164,7 @@ def export(
 )
 @g.grouped
 def search(
+    ctx: typer.Context,
     *,
     words: Annotated[
         list[str],
@@ -176,12 +184,13 @@ def search(
     difference.
     """
     from llmtool.cli.commands.sessions import render
-    from llmtool.cli.terminal import console, inputs
+    from llmtool.cli.terminal import inputs
     from llmtool.sessions import search as searching
 
+    console: Console = ctx.obj
     query = " ".join(inputs.read_argument(word, name="WORDS") for word in words)
-    sessions, index = _open(common)
+    sessions, index = _open(console, common)
     found = searching.search(sessions, query, index=index, limit=limit)
     for warning in found.warnings:
         console.note(warning)
-    render.hits(found, as_json=json)
+    render.hits(console, found, as_json=json)

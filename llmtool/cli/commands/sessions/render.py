@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from llmtool.cli.render import tables
-from llmtool.cli.terminal import console
+from llmtool.cli.terminal.console import Console
 from llmtool.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _ENDS = {"interrupted": "interrupted", "length": "cut off: --max-tokens was reac
 _ROLES = {"user": "asked", "reply": "reply", "file": "file"}
 
 
-def entries(sessions: Sessions, *, here: bool) -> list[dict[str, Any]]:
+def entries(console: Console, sessions: Sessions, *, here: bool) -> list[dict[str, Any]]:
     """Return what `sessions ls --json` prints; a damaged session is said on stderr."""
     from llmtool.sessions.store import timestamp
 
@@ -76,32 +76,36 @@ def to_dict(session: Session) -> dict[str, Any]:
     return {**value, "turns": turns}
 
 
-def conversation(session: Session) -> None:
+def conversation(console: Console, session: Session) -> None:
     """Write a session for a person: what was asked with `> ` before it, and the replies."""
     facts = [session.name, session.model, _local(session.created_at), _short(session.folder)]
-    _write(" · ".join(fact for fact in facts if fact) + "\n", _FAINT)
+    _write(console, " · ".join(fact for fact in facts if fact) + "\n", _FAINT)
     for name, text in (("system", session.system), ("summary", session.summary)):
         if text:
-            _write(f"\n{name}: {text.strip()}\n", _FAINT)
+            _write(console, f"\n{name}: {text.strip()}\n", _FAINT)
     for number, turn in enumerate(session.turns, 1):
         if number == session.n_left_out + 1 and session.n_left_out:
             _write(
-                f"\n(the model does not see what is above, {session.n_left_out} turns)\n", _FAINT
+                console,
+                f"\n(the model does not see what is above, {session.n_left_out} turns)\n",
+                _FAINT,
             )
-        _turn(turn)
+        _turn(console, turn)
 
 
-def _turn(turn: Turn) -> None:
+def _turn(console: Console, turn: Turn) -> None:
     quoted = "\n".join(f"> {line}".rstrip() for line in turn.text.split("\n"))
-    _write(f"\n{quoted}\n", _BOLD)
+    _write(console, f"\n{quoted}\n", _BOLD)
     for file in turn.files:
-        _write(f"[{file.name}: {len(file.text):,} characters; --json shows them]\n", _FAINT)
+        _write(
+            console, f"[{file.name}: {len(file.text):,} characters; --json shows them]\n", _FAINT
+        )
     if turn.reasoning.strip():
-        _write(f"\n{turn.reasoning.strip()}\n", _FAINT)
+        _write(console, f"\n{turn.reasoning.strip()}\n", _FAINT)
     console.stdout.write("\n" + turn.reply)
     console.stdout.end_line()
     if turn.finish_reason in _ENDS:
-        _write(f"({_ENDS[turn.finish_reason]})\n", _FAINT)
+        _write(console, f"({_ENDS[turn.finish_reason]})\n", _FAINT)
 
 
 def choose_format(to_file: str | None, asked: str | None) -> str:
@@ -122,12 +126,13 @@ def choose_format(to_file: str | None, asked: str | None) -> str:
     return found or "md"
 
 
-def hits(found: Found, *, as_json: bool) -> None:
+def hits(console: Console, found: Found, *, as_json: bool) -> None:
     """Write what a search found: with the words marked on a terminal, as rows in a pipe."""
     if as_json:
-        console.write_json(msgspec.to_builtins({"total": found.total, "hits": found.hits}))
+        console.stdout.write_json(msgspec.to_builtins({"total": found.total, "hits": found.hits}))
     elif not console.stdout.is_terminal:
         tables.table(
+            console,
             [],
             [
                 (hit.session, str(hit.turn), hit.role, hit.created_at, hit.snippet)
@@ -137,29 +142,29 @@ def hits(found: Found, *, as_json: bool) -> None:
     else:
         for number, hit in enumerate(found.hits):
             console.stdout.write("\n" if number else "")
-            _hit(hit)
+            _hit(console, hit)
     if not found.total:
         console.note("nothing found (a text is found that holds all of the words)")
     elif found.total > len(found.hits):
         console.note(f"{len(found.hits)} of {found.total} shown (--limit shows more)")
 
 
-def _hit(hit: Hit) -> None:
-    _write(hit.session, _BOLD)
+def _hit(console: Console, hit: Hit) -> None:
+    _write(console, hit.session, _BOLD)
     role = _ROLES[hit.role] + (f" {hit.file}" if hit.file else "")
     facts = [f"turn {hit.turn}", role, _local(hit.created_at), hit.model]
-    _write(f"  {', '.join(fact for fact in facts if fact)}\n", _FAINT)
+    _write(console, f"  {', '.join(fact for fact in facts if fact)}\n", _FAINT)
     at = 0
     for start, end in hit.spans:
         console.stdout.write(hit.snippet[at:start])
-        _write(hit.snippet[start:end], _HIT)
+        _write(console, hit.snippet[start:end], _HIT)
         at = end
     console.stdout.write(hit.snippet[at:])
     console.stdout.end_line()
 
 
-def _write(text: str, style: str) -> None:
-    console.stdout.write(text, style=style if console.use_color(console.STDOUT) else "")
+def _write(console: Console, text: str, style: str) -> None:
+    console.stdout.write(text, style=style if console.stdout_color else "")
 
 
 def _local(timestamp: str) -> str:

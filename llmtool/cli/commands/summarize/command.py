@@ -10,6 +10,7 @@ import typer
 from llmtool.cli.framework.app_factory import HELP, new_app
 from llmtool.cli.options import groups as g
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
 
 app = new_app()
 
@@ -43,6 +44,7 @@ class StrategyMode(Enum):
 )
 @g.grouped
 def summarize(
+    ctx: typer.Context,
     *,
     files: Annotated[
         list[str] | None,
@@ -96,7 +98,9 @@ def summarize(
     """
     from llmtool.cli.commands.summarize import run
 
+    console: Console = ctx.obj
     run.summarize(
+        console,
         files or [],
         length=length,
         style=style.value,

@@ -9,8 +9,8 @@ from llmtool.cli import batch as batches
 from llmtool.cli import bootstrap
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import result as show
-from llmtool.cli.terminal import console, inputs
-from llmtool.cli.terminal.documents import read_documents
+from llmtool.cli.terminal import inputs
+from llmtool.cli.terminal.console import Console, Sink
 from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.errors import UsageError
 from llmtool.sizes import format_count
@@ -26,6 +26,7 @@ Event = SummaryText | SummaryProgress | Summary
 
 
 def summarize(
+    console: Console,
     files: list[str],
     *,
     length: str,
@@ -52,7 +53,7 @@ def summarize(
         LlmtoolError: as summarizing says.
     """
     folders, settings = bootstrap.start(
-        color=common.color.value, quiet=common.quiet, offline=engine.offline
+        console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     if length.strip().isdigit():
         length = f"{length} {'bullets' if style == 'bullets' else 'words'}"
@@ -79,33 +80,41 @@ def summarize(
     if batch.each is not None:
         if together:
             raise UsageError("--together and --each contradict each other")
-        reader = batches.open_reader(batch, source.reading(paths), view, reads=reads)
+        reader = batches.open_reader(console, batch, source.reading(paths), view, reads=reads)
     else:
         batches.refuse(batch)
         check(view.output, reads=reads)
-        texts = read_documents(paths, no_stdin=source.no_stdin, errors=source.errors.value)
+        texts = inputs.read_documents(
+            console, paths, no_stdin=source.no_stdin, errors=source.errors.value
+        )
         if together and len(texts) > 1:
             texts = [("all files", str(inputs.join(texts)))]
-    box = bootstrap.open_toolbox(folders, settings, engine, view.output)
+    box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
     summarizer = box.prepare_summarize(options)
     if reader is not None:
         given = frozenset(options.get("variables") or ()) | {"length", "focus", "place"}
         binding = Binding(template=summarizer.template, field=batch.field, given=given)
         if view.dry_run:
-            batches.preview(box, summarizer, binding, reader, view=view)
+            batches.preview(console, box, summarizer, binding, reader, view=view)
         else:
             seed = options.get("seed")
-            batches.run(box, summarizer, binding, reader, batch=batch, view=view, seed=seed)
+            batches.run(
+                console, box, summarizer, binding, reader, batch=batch, view=view, seed=seed
+            )
         return
-    cases = [Case(id=i, variables={summarizer.material: text}) for i, (_, text) in enumerate(texts)]
+    cases = [
+        Case(id=i, variables={summarizer.prompts.text_input: text})
+        for i, (_, text) in enumerate(texts)
+    ]
     if view.dry_run:
-        show.prompt(box, summarizer.first_request(box.engine, cases[0]), as_json=view.json)
+        show.prompt(console, box, summarizer.first_request(box.engine, cases[0]), as_json=view.json)
         return
-    with open_sink(view.output) as sink:
+    with open_sink(console, view.output) as sink:
         for number, ((name, _), case) in enumerate(zip(texts, cases, strict=True)):
             if len(texts) > 1 and not view.json:
                 sink.write(f"{chr(10) if number else ''}==> {name} <==\n")
             result = _write(
+                console,
                 sink,
                 box.stream_summary(summarizer, case),
                 name=name if len(texts) > 1 else None,
@@ -115,11 +124,12 @@ def summarize(
             for warning in result.warnings:
                 console.note(f"{name}: {warning}" if len(texts) > 1 else warning)
             if view.stats:
-                _statistics(result)
+                _statistics(console, result)
 
 
 def _write(
-    sink: console.Result,
+    console: Console,
+    sink: Sink,
     events: Iterator[Event],
     *,
     name: str | None,
@@ -127,7 +137,7 @@ def _write(
     is_live: bool,
 ) -> Summary:
     """Write a summary and return it; live, as its pieces come."""
-    progress = _Progress(name)
+    progress = _Progress(console, name)
     is_live = is_live and not as_json
     result: Summary | None = None
     try:
@@ -143,7 +153,7 @@ def _write(
     assert result is not None
     if as_json:
         told = result.to_dict()
-        console.write_json(told if name is None else {"file": name, **told}, sink)
+        sink.write_json(told if name is None else {"file": name, **told})
         return result
     if not is_live:
         sink.write(result.text)
@@ -154,7 +164,8 @@ def _write(
 class _Progress:
     """How much of a long text has been read, as a passing status on a terminal."""
 
-    def __init__(self, name: str | None) -> None:
+    def __init__(self, console: Console, name: str | None) -> None:
+        self._console = console
         self._name = f"{name}: " if name else ""
         self._started = self._shown = time.monotonic()
 
@@ -164,12 +175,12 @@ class _Progress:
             return
         self._shown = now
         left = int((now - self._started) * (n_tokens - n_done) / n_done)
-        console.status(
+        self._console.status(
             f"{self._name}{n_done:,} of {n_tokens:,} tokens read, {left // 60}:{left % 60:02} left"
         )
 
 
-def _statistics(result: Summary) -> None:
+def _statistics(console: Console, result: Summary) -> None:
     n, kept = len(result.chunks), result.n_cached_notes
     how = f"{result.strategy} in {format_count(n, 'part')}"
     if result.n_rounds:

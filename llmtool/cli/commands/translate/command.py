@@ -10,6 +10,7 @@ import typer
 from llmtool.cli.framework.app_factory import HELP, new_app
 from llmtool.cli.options import groups as g
 from llmtool.cli.options import types as o
+from llmtool.cli.terminal.console import Console
 
 app = new_app()
 
@@ -39,6 +40,7 @@ class FormatMode(Enum):
 )
 @g.grouped
 def translate(
+    ctx: typer.Context,
     *,
     text: Annotated[
         str | None,
@@ -85,7 +87,9 @@ def translate(
     """
     from llmtool.cli.commands.translate import run
 
+    console: Console = ctx.obj
     run.translate(
+        console,
         text,
         to=to,
         source_language=source_language,

@@ -12,7 +12,8 @@ from llmtool.cli import batch as batches
 from llmtool.cli import bootstrap
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import result as show
-from llmtool.cli.terminal import console, inputs
+from llmtool.cli.terminal import inputs
+from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.encoding import Errors
 from llmtool.errors import InputError, OutputValidationError, UsageError
@@ -20,7 +21,7 @@ from llmtool.tasks.options import TranslateOptions
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import Binding
 from llmtool.tasks.results import Translation
-from llmtool.tasks.translate.document import Passage
+from llmtool.tasks.translate.document import TranslationText
 from llmtool.text.languages import find_code, find_language
 
 _SHOW_SECONDS = 0.2
@@ -28,6 +29,7 @@ _HEADERS = ("term", "source", "word")
 
 
 def translate(
+    console: Console,
     text: str | None,
     *,
     to: str,
@@ -54,7 +56,7 @@ def translate(
         LlmtoolError: as translating says.
     """
     folders, settings = bootstrap.start(
-        color=common.color.value, quiet=common.quiet, offline=engine.offline
+        console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     options: TranslateOptions = {
         **sampling.options(),
@@ -73,13 +75,13 @@ def translate(
     if batch.each is not None:
         if text is not None:
             raise UsageError("a text and --each exclude each other: a batch brings its own texts")
-        reader = batches.open_reader(batch, source, view, reads=reads)
+        reader = batches.open_reader(console, batch, source, view, reads=reads)
     else:
         batches.refuse(batch)
         check(view.output, reads=reads)
-        name, material = _gather(text, source)
+        name, material = _gather(console, text, source)
     find_language(to)  # before a model is looked for
-    box = bootstrap.open_toolbox(folders, settings, engine, view.output)
+    box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
     if box.find_model().source == "starter":
         console.note("the starter model hardly knows languages: do not rely on its translations")
     translator = box.prepare_translate(to, options)
@@ -87,17 +89,20 @@ def translate(
         given = frozenset(options.get("variables") or ()) | {"to", "source", "terms", "marks"}
         binding = Binding(template=translator.template, field=batch.field, given=given)
         if view.dry_run:
-            batches.preview(box, translator, binding, reader, view=view)
+            batches.preview(console, box, translator, binding, reader, view=view)
         else:
             seed = options.get("seed")
-            batches.run(box, translator, binding, reader, batch=batch, view=view, seed=seed)
+            batches.run(
+                console, box, translator, binding, reader, batch=batch, view=view, seed=seed
+            )
         return
-    case = Case(variables={translator.material: material}, name=name)
+    case = Case(variables={translator.prompts.text_input: material}, name=name)
     with _named(name):
         if view.dry_run:
-            show.prompt(box, translator.request(case), as_json=view.json)
+            show.prompt(console, box, translator.request(case), as_json=view.json)
             return
         result = write(
+            console,
             box.stream_translation(translator, case),
             to_file=view.output,
             as_json=view.json,
@@ -116,7 +121,8 @@ def translate(
 
 
 def write(
-    events: Iterator[Passage | Translation],
+    console: Console,
+    events: Iterator[TranslationText | Translation],
     *,
     to_file: str | None,
     as_json: bool,
@@ -129,8 +135,8 @@ def write(
         OutputValidationError: it is not what was asked for; JSON is written all the same.
     """
     is_live = is_live and not as_json
-    with open_sink(to_file) as sink:
-        progress = _Progress(is_shown=not (is_live and sink.is_terminal))
+    with open_sink(console, to_file) as sink:
+        progress = _Progress(console, is_shown=not (is_live and sink.is_terminal))
         result: Translation | None = None
         try:
             for event in events:
@@ -142,14 +148,14 @@ def write(
                     sink.write(event.text)
         except OutputValidationError as exc:
             if as_json and isinstance(exc.result, Translation):
-                console.write_json(exc.result.to_dict(), sink)
+                sink.write_json(exc.result.to_dict())
                 sink.close()
             raise
         finally:
             console.status("")
         assert result is not None
         if as_json:
-            console.write_json(result.to_dict(), sink)
+            sink.write_json(result.to_dict())
             return result
         if not is_live:
             sink.write(result.text)
@@ -161,7 +167,8 @@ def write(
 class _Progress:
     """How far a document is, on a terminal that nothing else is written to."""
 
-    def __init__(self, *, is_shown: bool) -> None:
+    def __init__(self, console: Console, *, is_shown: bool) -> None:
+        self._console = console
         self._is_shown = is_shown
         self._started = self._said = time.monotonic()
 
@@ -171,7 +178,7 @@ class _Progress:
             return
         self._said = now
         left = int((now - self._started) * (n_all - n_done) / n_done)
-        console.status(f"{n_done:,} of {n_all:,} passages, {left // 60}:{left % 60:02} left")
+        self._console.status(f"{n_done:,} of {n_all:,} passages, {left // 60}:{left % 60:02} left")
 
 
 def read_glossary(path: str, to: str) -> list[tuple[str, str]]:
@@ -209,7 +216,7 @@ def read_glossary(path: str, to: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def _gather(text: str | None, source: g.SourceGroup) -> tuple[str | None, str]:
+def _gather(console: Console, text: str | None, source: g.SourceGroup) -> tuple[str | None, str]:
     """Return the name of the document's file, if it has one, and its text.
 
     Raises:
@@ -223,7 +230,7 @@ def _gather(text: str | None, source: g.SourceGroup) -> tuple[str | None, str]:
         raise UsageError("a text and a file exclude each other: one document at a time")
     errors: Errors = source.errors.value
     if (text or files) and "-" not in (text, *files) and not source.no_stdin:
-        inputs.note_unread("-f" if files else "the text")
+        inputs.note_unread(console, "-f" if files else "the text")
     if text is not None and text != "-":
         material = inputs.read_argument(text, errors=errors, name="the text")
         if os.path.isfile(text):
@@ -235,11 +242,9 @@ def _gather(text: str | None, source: g.SourceGroup) -> tuple[str | None, str]:
     if path == "-" and source.no_stdin and (text or files):
         raise UsageError("- and --no-stdin contradict each other")
     is_asked = bool(text or files)
-    if not is_asked and (
-        source.no_stdin or console.STDIN in console.closed or inputs.stdin_is_terminal()
-    ):
+    if not is_asked and (source.no_stdin or console.stdin_is_closed or console.stdin_is_terminal):
         raise UsageError("no text: give one as an argument, in a file (-f) or on standard input")
-    material = inputs.read_file(path, errors=errors)
+    material = inputs.read_file(console, path, errors=errors)
     if not material.strip():
         raise InputError(f"{'standard input' if path == '-' else path}: is empty")
     return (None if path == "-" else path), material

@@ -1,4 +1,4 @@
-"""The prefix cache as one loaded model sees it: token ids to states and back."""
+"""The prefix cache for one loaded model: from token ids to states and back."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _SIZE = struct.Struct("<Q")  # of the tokens before a state, in bytes
 
 
 class PrefixStates:
-    """Saves and finds the states of prefixes on disk.
+    """Stores the states of prefixes on disk and loads them.
 
     Args:
-        folder: where they are kept; None keeps none.
-        limit_bytes: of all states together; the ones not used for longest go first.
+        folder: the cache folder; None disables the cache.
+        limit_bytes: limit of all states together; the least recently used ones are removed first.
         parts: the files of the model.
-        params: what else changes a state: threads, devices, the type of keys and values.
+        params: what else a state depends on: threads, devices, the type of keys and values.
     """
 
     def __init__(
@@ -41,42 +41,47 @@ class PrefixStates:
         self._params = params
 
     def load(self, ids: Sequence[int], context: Context) -> bytearray | None:
-        """Return the state of a prefix, or None where there is none."""
+        """Return the state of a prefix, or None if there is none."""
         return None if self._cache is None else self._cache.load(self._key(ids, context))
 
     def store(self, ids: Sequence[int], context: Context) -> None:
-        """Keep the state of sequence 0, which holds `ids`."""
+        """Store the state of sequence 0, which holds `ids`."""
         if self._cache is not None:
             note: dict[str, str | int] = {"model": self._name, "n_tokens": len(ids)}
             self._cache.store(self._key(ids, context), context.save(0), note=note)
 
-    def recall(
+    def load_conversation(
         self, ids: Sequence[int], context: Context
     ) -> tuple[tuple[int, ...], bytearray] | None:
-        """Return a conversation as its model has spelled it, and its state, by its usual ids."""
+        """Return the tokens of a conversation and its state.
+
+        `ids` are the tokens of its text; the model may have written it with other tokens.
+        """
         if self._cache is None:
             return None
-        payload = self._cache.load(self._key(ids, context, spelled=True))
+        payload = self._cache.load(self._key(ids, context, is_conversation=True))
         if payload is None:
             return None
         (n_bytes,) = _SIZE.unpack_from(payload)
         end = _SIZE.size + n_bytes
-        spelled = array("i", bytes(payload[_SIZE.size : end]))
-        return tuple(spelled), payload[end:]
+        tokens = array("i", bytes(payload[_SIZE.size : end]))
+        return tuple(tokens), payload[end:]
 
-    def remember(self, ids: Sequence[int], spelled: Sequence[int], context: Context) -> None:
-        """Keep the state of sequence 0, which holds a conversation, as `recall` returns it."""
+    def store_conversation(
+        self, ids: Sequence[int], tokens: Sequence[int], context: Context
+    ) -> None:
+        """Store the state of sequence 0, which holds `tokens`, for `load_conversation`."""
         if self._cache is not None:
-            note: dict[str, str | int] = {"model": self._name, "n_tokens": len(spelled)}
-            tokens = array("i", spelled).tobytes()
-            payload = b"".join((_SIZE.pack(len(tokens)), tokens, context.save(0)))
-            self._cache.store(self._key(ids, context, spelled=True), payload, note=note)
+            note: dict[str, str | int] = {"model": self._name, "n_tokens": len(tokens)}
+            raw = array("i", tokens).tobytes()
+            payload = b"".join((_SIZE.pack(len(raw)), raw, context.save(0)))
+            self._cache.store(self._key(ids, context, is_conversation=True), payload, note=note)
 
-    def _key(self, ids: Sequence[int], context: Context, *, spelled: bool = False) -> str:
-        # Batches are not in it: a prefix that is shorter than a small context's is one batch.
-        params = {**self._params, "swa_full": context.swa_full, "long": context.is_long}
-        if context.apart:  # llama.cpp takes a state for as many pools as it was saved among
-            params["pools"] = context.n_seq
-        if spelled:
-            params["spelled"] = True
+    def _key(self, ids: Sequence[int], context: Context, *, is_conversation: bool = False) -> str:
+        # The batch size is left out: a prefix shorter than any context's batch is one batch.
+        params = {**self._params, "swa_full": context.swa_full, "long": context.uses_long_rope}
+        if context.separate_streams:  # a state loads only into a context with as many streams
+            params["streams"] = context.n_seq
+        if is_conversation:
+            params["conversation"] = True
         return make_key(model=self._model, build=library_version(), params=params, tokens=ids)

@@ -25,7 +25,7 @@ def load(path: Path, cancellation: Cancellation | None = None) -> LlamaModel:
 
 
 @pytest.mark.parametrize("kind", ["plain", "spm", "starter"])
-def test_every_token_streams_to_the_text_of_the_whole(
+def test_every_token_streams_to_the_whole_text(
     kind: str, tiny: Path, tiny_spm: Path, starter: Path
 ) -> None:
     model = load({"plain": tiny, "spm": tiny_spm, "starter": starter}[kind])
@@ -53,7 +53,7 @@ def test_control_tokens_add_nothing_to_a_text(tiny: Path) -> None:
     assert all(model.render_piece(t, special=True) for t in controls)
 
 
-def test_the_same_seed_draws_the_same_tokens(tiny: Path) -> None:
+def test_the_same_seed_samples_the_same_tokens(tiny: Path) -> None:
     model = load(tiny)
 
     def draw(seed: int) -> list[int]:
@@ -71,7 +71,7 @@ def test_the_same_seed_draws_the_same_tokens(tiny: Path) -> None:
     assert draw(0) != draw(1)
 
 
-def test_a_set_flag_ends_a_decode(tiny: Path) -> None:
+def test_the_cancellation_flag_ends_a_decode(tiny: Path) -> None:
     cancellation = Cancellation()
     context = Context(load(tiny), n_ctx=512, n_threads=1, cancellation=cancellation)
     cancellation.cancel()
@@ -82,7 +82,7 @@ def test_a_set_flag_ends_a_decode(tiny: Path) -> None:
     context.prefill([1] * 200)
 
 
-def test_a_set_flag_ends_loading(starter: Path) -> None:
+def test_the_cancellation_flag_ends_loading(starter: Path) -> None:
     cancellation = Cancellation()
     cancellation.cancel()
     with pytest.raises(Cancelled):
@@ -104,7 +104,7 @@ def test_ctrl_c_ends_a_long_prefill_of_a_python_program(starter: Path) -> None:
     assert time.perf_counter() - begin < whole * 0.25 + 0.3
 
 
-def test_the_real_package_can_be_imported_beside_ours(starter: Path) -> None:
+def test_the_real_llama_cpp_package_can_still_be_imported(starter: Path) -> None:
     program = (
         "import sys\n"
         "from llmtool.engine.llama.bindings import bindings\n"

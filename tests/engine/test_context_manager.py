@@ -12,7 +12,7 @@ import pytest
 
 from llmtool.engine.llama import context_planner
 from llmtool.engine.llama.engine import LocalEngine
-from llmtool.engine.llama.slots import Sequences
+from llmtool.engine.llama.sequences import Sequences
 from llmtool.engine.types import Failed, Finished, Prompt, Request, Sampling
 from llmtool.errors import EngineError
 from llmtool.models.gguf.memory import state_bytes
@@ -25,7 +25,7 @@ import resource, sys
 from pathlib import Path
 from typing import Any
 from llmtool.engine.llama.engine import LocalEngine
-from llmtool.engine.llama.slots import Sequences
+from llmtool.engine.llama.sequences import Sequences
 from llmtool.engine.types import Failed, Finished, Prompt, Request, Sampling
 engine = LocalEngine(Path(sys.argv[1]), n_threads=1, n_parallel=16)
 sampling = Sampling(max_tokens=60_000, temperature=0, stop=("e",))
@@ -48,7 +48,7 @@ for each in events:
 @pytest.mark.parametrize(
     ("megabytes", "finished", "parallel"), [(2000, 16, 16), (200, 16, 8), (40, 0, 1)]
 )
-def test_where_memory_is_short_fewer_run_at_once(
+def test_fewer_requests_run_at_once_where_memory_is_short(
     megabytes: int, finished: int, parallel: int, tiny_model: Callable[..., Path]
 ) -> None:
     model = tiny_model("plain", n_ctx=65536)
@@ -60,7 +60,7 @@ def test_where_memory_is_short_fewer_run_at_once(
     assert (ended, failed) == (finished, 16 - finished)
     assert (width >= parallel) == (parallel > 8), "room for as many at once"
     assert (width > 0) == (finished > 0)
-    assert all("made: insufficient memory (attempted" in error for error in errors)
+    assert all("created: insufficient memory (attempted" in error for error in errors)
 
 
 def serve(engine: LocalEngine, n: int, **sampling: int) -> None:
@@ -73,7 +73,7 @@ def serve(engine: LocalEngine, n: int, **sampling: int) -> None:
     assert not any(isinstance(event, Failed) for event in events)
 
 
-def test_short_requests_together_keep_to_the_short_rope_factors(
+def test_short_requests_together_use_the_short_rope_factors(
     tiny_model: Callable[..., Path],
 ) -> None:
     metadata = {"llama.rope.scaling.original_context_length": 512}
@@ -85,7 +85,7 @@ def test_short_requests_together_keep_to_the_short_rope_factors(
     engine.close()
 
 
-def test_a_context_is_kept_while_it_is_large_enough(tiny: Path) -> None:
+def test_a_context_is_reused_while_it_is_large_enough(tiny: Path) -> None:
     engine = LocalEngine(tiny, n_threads=1)
     serve(engine, 8, max_tokens=100)
     first = engine.contexts.sequences
@@ -129,7 +129,7 @@ SHARING: dict[str, list[list[Request | None]]] = {
 
 
 @pytest.mark.parametrize("streams", SHARING.values(), ids=SHARING)
-def test_layers_with_a_window_have_room_for_what_is_shared(
+def test_sliding_window_layers_store_all_shared_tokens(
     streams: list[list[Request | None]], tiny_model: Callable[..., Path]
 ) -> None:
     engine = LocalEngine(tiny_model("swa"), n_threads=1, n_parallel=4)
@@ -139,7 +139,7 @@ def test_layers_with_a_window_have_room_for_what_is_shared(
     engine.close()
 
 
-def test_layers_with_a_window_take_little_where_nothing_is_shared(
+def test_sliding_window_layers_store_few_tokens_if_nothing_is_shared(
     tiny_model: Callable[..., Path],
 ) -> None:
     engine = LocalEngine(tiny_model("swa"), n_threads=1)
@@ -148,11 +148,11 @@ def test_layers_with_a_window_take_little_where_nothing_is_shared(
     engine.close()
 
 
-def test_what_memory_was_too_short_for_is_not_tried_again(
+def test_a_size_that_did_not_fit_is_not_tried_again(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = LocalEngine(tiny, n_threads=1, n_parallel=8)
-    make, tried = engine.contexts._make_context, []
+    make, tried = engine.contexts._create_context, []
 
     def make_small(wanted: context_planner.ContextSize, *others: Any) -> Sequences:
         tried.append(wanted.n_cells)
@@ -160,7 +160,7 @@ def test_what_memory_was_too_short_for_is_not_tried_again(
             raise EngineError("no memory")
         return make(wanted, *others)
 
-    monkeypatch.setattr(engine.contexts, "_make_context", make_small)
+    monkeypatch.setattr(engine.contexts, "_create_context", make_small)
     serve(engine, 8, max_tokens=200)
     assert tried[0] > 600 and sum(n > 600 for n in tried) < len(tried)
     before = len(tried)
@@ -170,7 +170,7 @@ def test_what_memory_was_too_short_for_is_not_tried_again(
     engine.close()
 
 
-def test_recurrent_states_take_so_much_memory_and_no_more(
+def test_recurrent_states_stay_within_their_memory_limit(
     tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = LocalEngine(tiny_model("recurrent"), n_threads=1, n_parallel=8)

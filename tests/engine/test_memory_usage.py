@@ -26,7 +26,7 @@ def tell(*lines: str) -> None:
         LOGGER.info("llama.cpp: %s", line)
 
 
-def test_buffers_are_added_up_by_what_they_hold() -> None:
+def test_buffers_are_summed_by_kind() -> None:
     with Buffers() as buffers:
         tell(
             "load_tensors:   CPU_Mapped model buffer size =    85.50 MiB",
@@ -43,13 +43,13 @@ def test_buffers_are_added_up_by_what_they_hold() -> None:
     assert buffers.on_host
 
 
-def test_a_device_s_buffer_is_not_on_the_host() -> None:
+def test_a_device_buffer_is_not_counted_on_the_host() -> None:
     with Buffers() as buffers:
         tell("load_tensors:        CUDA0 model buffer size =    85.50 MiB")
     assert not buffers.on_host
 
 
-def test_nothing_is_heard_afterwards_and_the_level_is_as_before() -> None:
+def test_the_log_handler_is_removed_and_the_level_restored() -> None:
     level = LOGGER.level
     with Buffers() as buffers:
         pass
@@ -68,7 +68,7 @@ def test_memory_in_use_grows_with_what_is_written() -> None:
 
 
 @linux
-def test_a_busy_neighbour_is_counted() -> None:
+def test_other_busy_programs_are_counted() -> None:
     neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         others = OtherPrograms()

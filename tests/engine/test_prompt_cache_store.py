@@ -54,7 +54,7 @@ def mode(path: Path) -> int:
 
 
 class TestLoad:
-    def test_what_was_stored_comes_back_in_a_buffer_that_ctypes_takes_as_it_is(
+    def test_a_stored_state_is_loaded_into_a_buffer_for_ctypes(
         self, cache: PrefixCache, stored: Path
     ) -> None:
         payload = cache.load(A)
@@ -82,15 +82,15 @@ class TestLoad:
         assert cache.load(bytes.fromhex(A)) == PAYLOAD
 
     @pytest.mark.parametrize("key", ["", "../" + A, A.upper(), A[1:], b"short"], ids=repr)
-    def test_what_is_no_key_is_refused(self, cache: PrefixCache, key: str | bytes) -> None:
-        with pytest.raises(ValueError, match="is no key"):
+    def test_an_invalid_key_is_rejected(self, cache: PrefixCache, key: str | bytes) -> None:
+        with pytest.raises(ValueError, match="not a key"):
             cache.load(key)
 
     def test_an_unknown_key_and_a_missing_folder_are_misses(self, cache: PrefixCache) -> None:
         assert cache.load(A) is None
         assert not cache.folder.exists()
 
-    def test_a_limit_of_0_switches_it_off(self, cache: PrefixCache, stored: Path) -> None:
+    def test_a_limit_of_0_disables_the_cache(self, cache: PrefixCache, stored: Path) -> None:
         off = PrefixCache(cache.folder, limit_bytes=0)
         assert not off.store(B, b"", note={})
         assert off.load(A) is None
@@ -146,7 +146,7 @@ def test_a_bad_file_is_a_miss_and_is_removed(
     assert cache.store(A, PAYLOAD, note=NOTE) and cache.load(A) == PAYLOAD
 
 
-def test_a_file_under_the_name_of_another_key_is_bad(cache: PrefixCache, stored: Path) -> None:
+def test_a_file_named_after_another_key_is_a_miss(cache: PrefixCache, stored: Path) -> None:
     other = stored.with_name(stored.name.replace(A, B))
     stored.rename(other)
     assert cache.load(B) is None
@@ -212,7 +212,7 @@ def _socket(path: Path, aside: Path) -> None:
 
 @pytest.mark.parametrize("put", [_link, _dangling_link, _circle, _fifo, _folder, _socket])
 @pytest.mark.timeout(20)
-def test_what_is_no_file_is_a_miss_and_stays(
+def test_a_non_regular_file_is_a_miss_and_stays(
     cache: PrefixCache, stored: Path, tmp_path: Path, put: Callable[[Path, Path], None]
 ) -> None:
     put(stored, tmp_path / "aside")
@@ -258,7 +258,7 @@ def test_a_read_only_folder_is_read_and_not_written(cache: PrefixCache, stored: 
 
 
 @pytest.mark.parametrize("where", ["cache", "cache/prefix"])
-def test_a_file_where_a_folder_should_be_is_left_alone(
+def test_a_file_in_place_of_the_folder_is_left_alone(
     cache: PrefixCache, tmp_path: Path, where: str
 ) -> None:
     path = tmp_path / where
@@ -270,7 +270,7 @@ def test_a_file_where_a_folder_should_be_is_left_alone(
     assert (path.read_text(), mode(path)) == ("mine", 0o644)
 
 
-def test_a_full_disk_costs_nothing_but_the_hit(cache: PrefixCache, stored: Path) -> None:
+def test_a_full_disk_costs_only_the_hit(cache: PrefixCache, stored: Path) -> None:
     pid = os.fork()
     if pid == 0:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
@@ -280,7 +280,7 @@ def test_a_full_disk_costs_nothing_but_the_hit(cache: PrefixCache, stored: Path)
     assert cache.load(A) == PAYLOAD
 
 
-def test_why_nothing_was_stored_is_in_the_log(
+def test_the_reason_for_not_storing_is_logged(
     cache: PrefixCache, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", "llmtool")
@@ -305,14 +305,14 @@ def test_files_and_folders_are_private_whatever_the_umask(cache: PrefixCache, um
     assert cache.load(A) == PAYLOAD
 
 
-def test_a_folder_that_was_opened_is_closed_again(cache: PrefixCache, stored: Path) -> None:
+def test_a_folder_made_accessible_is_made_private_again(cache: PrefixCache, stored: Path) -> None:
     cache.folder.chmod(0o755)
     cache.store(B, b"", note={})
     assert mode(cache.folder) == 0o700
 
 
 class TestRoom:
-    def test_the_least_recently_used_go_first(self, cache: PrefixCache) -> None:
+    def test_the_least_recently_used_are_removed_first(self, cache: PrefixCache) -> None:
         small = PrefixCache(cache.folder, limit_bytes=3500)
         for key in (A, B, C):
             assert small.store(key, bytes(1000), note={})
@@ -322,15 +322,13 @@ class TestRoom:
         small.store(B, bytes(2000), note={})
         assert [entry.key for entry in small.entries()] == [B, D]
 
-    def test_a_use_is_marked_where_times_of_access_are_not_kept(
-        self, cache: PrefixCache, stored: Path
-    ) -> None:
+    def test_a_use_is_recorded_without_access_times(self, cache: PrefixCache, stored: Path) -> None:
         os.utime(stored, (0, 0))
         cache.load(A)
         assert abs(stored.stat().st_mtime - time.time()) < 60
 
     @pytest.mark.parametrize(("spare", "is_stored"), [(0, True), (-1, False)])
-    def test_a_state_may_fill_the_limit_and_no_more(
+    def test_a_state_may_be_as_large_as_the_limit(
         self, cache: PrefixCache, spare: int, is_stored: bool
     ) -> None:
         cache.store(A, bytes(1000), note=NOTE)
@@ -340,17 +338,19 @@ class TestRoom:
         assert exact.store(A, bytes(1000), note=NOTE) is is_stored
         assert (exact.load(A) is not None) is is_stored
 
-    def test_too_large_a_state_leaves_the_others(self, cache: PrefixCache, stored: Path) -> None:
+    def test_a_state_over_the_limit_leaves_the_others(
+        self, cache: PrefixCache, stored: Path
+    ) -> None:
         assert not cache.store(B, bytes(LIMIT), note={})
         assert names(cache) == [stored.name]
 
-    def test_a_lower_limit_holds_from_the_next_store_on(self, cache: PrefixCache) -> None:
+    def test_a_lower_limit_applies_at_the_next_store(self, cache: PrefixCache) -> None:
         for key in (A, B, C):
             cache.store(key, bytes(1000), note={})
         PrefixCache(cache.folder, limit_bytes=1500).store(D, bytes(1000), note={})
         assert [entry.key for entry in cache.entries()] == [D]
 
-    def test_files_of_others_are_not_counted_and_stay(self, cache: PrefixCache) -> None:
+    def test_foreign_files_are_not_counted_and_stay(self, cache: PrefixCache) -> None:
         cache.folder.mkdir(parents=True)
         foreign = cache.folder / f"{B}.prefix"
         foreign.write_bytes(b"X" * 5000)
@@ -361,7 +361,7 @@ class TestRoom:
         assert names(cache) == [f"{A}.prefix", f"{B}.prefix", f"{C}.prefix", "notes.txt"]
 
     @pytest.mark.parametrize(("age", "stays"), [(3500, True), (3700, False)])
-    def test_leftovers_of_killed_writers_go_after_an_hour(
+    def test_leftovers_of_killed_writers_are_removed_after_an_hour(
         self, cache: PrefixCache, stored: Path, age: int, stays: bool
     ) -> None:
         leftover = cache.folder / f".{B}.{'0' * 16}.part"
@@ -373,7 +373,7 @@ class TestRoom:
 
 
 class TestClear:
-    def test_entries_say_what_they_are(self, cache: PrefixCache, stored: Path) -> None:
+    def test_entries_have_their_notes(self, cache: PrefixCache, stored: Path) -> None:
         (entry,) = cache.entries()
         assert (entry.key, entry.note) == (A, NOTE)
         assert entry.size_bytes == stored.stat().st_size
@@ -391,13 +391,13 @@ class TestClear:
     @pytest.mark.parametrize(
         "change", [flip(60), flip(17), lambda data: data[:70], lambda data: bytes(99)]
     )
-    def test_a_damaged_note_is_an_empty_one(
+    def test_a_damaged_note_reads_as_empty(
         self, cache: PrefixCache, stored: Path, change: Callable[[bytes], bytes]
     ) -> None:
         stored.write_bytes(change(stored.read_bytes()))
         assert [(entry.key, entry.note) for entry in cache.entries()] == [(A, {})]
 
-    def test_all_of_ours_goes_and_nothing_else(self, cache: PrefixCache, stored: Path) -> None:
+    def test_clear_removes_our_files_only(self, cache: PrefixCache, stored: Path) -> None:
         (cache.folder / f".{B}.{'0' * 16}.part").write_bytes(stored.read_bytes()[:100])
         (cache.folder / f"{C}.prefix").write_bytes(b"")
         others = ["notes.txt", f"{D}.prefix", f".{D}.0.part", f"{A}.prefix.bak", "x.prefix"]
@@ -492,14 +492,14 @@ class TestKey:
         ],
         ids=str,
     )
-    def test_every_part_counts_and_none_runs_into_the_next(self, changes: dict[str, Any]) -> None:
+    def test_every_part_changes_the_key(self, changes: dict[str, Any]) -> None:
         assert make_key(**self.PARTS | changes) != make_key(**self.PARTS)
 
     def test_the_order_of_parameters_does_not_matter(self) -> None:
         turned = dict(reversed(self.PARTS["params"].items()))
         assert make_key(**self.PARTS | {"params": turned}) == make_key(**self.PARTS)
 
-    def test_a_model_is_its_file_whatever_path_leads_there(self, tmp_path: Path) -> None:
+    def test_a_model_is_identified_by_its_file_not_its_path(self, tmp_path: Path) -> None:
         path = tmp_path / "m\udcff.gguf"
         path.write_bytes(b"model")
         (tmp_path / "link").symlink_to(path)

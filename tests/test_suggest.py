@@ -1,6 +1,6 @@
 import pytest
 
-from llmtool.suggest import name_nearest
+from llmtool.suggest import suggest
 
 
 @pytest.mark.parametrize(
@@ -12,5 +12,5 @@ from llmtool.suggest import name_nearest
         ("a", [], ""),
     ],
 )
-def test_the_nearest_names(name, names, expected):
-    assert name_nearest(name, names) == expected
+def test_suggests_similar_names(name, names, expected):
+    assert suggest(name, names) == expected

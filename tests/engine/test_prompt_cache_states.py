@@ -45,7 +45,7 @@ def states(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("kind", ["plain", "swa", "recurrent", "hybrid"])
-def test_a_hit_gives_what_a_miss_gives(kind: str, start: Callable[..., LocalEngine]) -> None:
+def test_a_hit_gives_the_text_of_a_miss(kind: str, start: Callable[..., LocalEngine]) -> None:
     missed, none = run(start(kind), ask())
     hit, some = run(start(kind), ask())
     never, _ = run(start(kind, prefix_folder=None), ask())
@@ -66,14 +66,17 @@ def test_a_hit_serves_other_inputs_and_batches(start: Callable[..., LocalEngine]
     assert min(usage.cached_tokens for usage in usages) >= cached
 
 
-def test_a_batch_that_stands_apart_leaves_the_others_their_states(
+def test_a_batch_with_separate_streams_leaves_the_states_of_others(
     start: Callable[..., LocalEngine],
 ) -> None:
     def serve_long() -> list[int]:
         engine = start(n_parallel=8)
         requests = [ask("qzwk"[id % 4] * 900, id=id, max_tokens=2) for id in range(8)]
         found = [e.usage for e in engine.stream(requests) if isinstance(e, Finished)]
-        assert engine.contexts.sequences is not None and engine.contexts.sequences.context.apart
+        assert (
+            engine.contexts.sequences is not None
+            and engine.contexts.sequences.context.separate_streams
+        )
         return [usage.cached_tokens for usage in found]
 
     first, again = serve_long(), serve_long()
@@ -82,7 +85,9 @@ def test_a_batch_that_stands_apart_leaves_the_others_their_states(
     assert min(serve_long()) > 64
 
 
-def test_the_template_stays_in_memory_between_streams(start: Callable[..., LocalEngine]) -> None:
+def test_the_template_stays_in_the_context_between_streams(
+    start: Callable[..., LocalEngine],
+) -> None:
     engine = start(prefix_folder=None)
     assert [run(engine, ask(word))[1] > 64 for word in ("hello", "fox", "dog")] == [0, 1, 1]
     again = run(engine, ask("hello"))
@@ -92,7 +97,7 @@ def test_the_template_stays_in_memory_between_streams(start: Callable[..., Local
 @pytest.mark.parametrize(
     "change", [{"n_threads": 2}, {"kv_type": "q8_0"}], ids=["threads", "kv type"]
 )
-def test_a_state_serves_only_what_it_was_made_for(
+def test_a_state_serves_only_its_own_prefix(
     change: dict[str, Any], tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:
     path = tiny_model("plain", n_head=2, n_head_kv=2)  # heads of 32 values, a block of q8_0
@@ -105,7 +110,7 @@ def test_a_state_serves_only_what_it_was_made_for(
     assert all(run(start(**each), ask())[1] > 0 for each in ({}, change)), "each keeps its own"
 
 
-def test_a_hit_gives_what_a_miss_gives_where_requests_share_more(
+def test_a_hit_gives_the_text_of_a_miss_if_requests_share_more(
     start: Callable[..., LocalEngine],
 ) -> None:
     def together(engine: LocalEngine) -> dict[int, str]:
@@ -121,7 +126,7 @@ def test_a_hit_gives_what_a_miss_gives_where_requests_share_more(
     run(start(), ask())
 
 
-def test_a_state_of_long_positions_serves_no_short_context(
+def test_a_state_with_long_rope_is_not_used_in_a_short_context(
     tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:
     metadata = {"llama.rope.scaling.original_context_length": 512}
@@ -136,7 +141,7 @@ def test_a_state_of_long_positions_serves_no_short_context(
     assert [cached(900), cached(20), cached(20), cached(900)] == [False, False, True, True]
 
 
-def test_a_short_request_after_a_long_one_has_its_own_positions(
+def test_a_short_request_after_a_long_one_uses_the_short_rope(
     tiny_model: Callable[..., Path],
 ) -> None:
     metadata = {"llama.rope.scaling.original_context_length": 512}
@@ -147,12 +152,12 @@ def test_a_short_request_after_a_long_one_has_its_own_positions(
     engine.close()
 
 
-def test_a_short_beginning_is_not_kept(start: Callable[..., LocalEngine], tmp_path: Path) -> None:
+def test_a_short_prefix_is_not_cached(start: Callable[..., LocalEngine], tmp_path: Path) -> None:
     run(start(), ask(preface="be brief"))
     assert states(tmp_path) == []
 
 
-def test_an_input_that_begins_like_the_probe_is_no_template(
+def test_an_input_that_begins_like_the_probe_is_not_cached(
     start: Callable[..., LocalEngine],
 ) -> None:
     one, _ = run(start(), ask("zq zq zq"))
@@ -212,7 +217,7 @@ def test_a_bad_state_costs_only_time(
     assert run(start(), ask())[0] == good
 
 
-def test_a_state_of_another_prompt_is_refused(
+def test_a_state_of_another_prompt_is_rejected(
     start: Callable[..., LocalEngine], tmp_path: Path
 ) -> None:
     good, _ = run(start(), ask())
@@ -231,7 +236,7 @@ def test_a_read_only_folder_costs_only_time(
     assert run(start(), ask())[1] == run(start(), ask())[1] == 0
 
 
-def test_a_file_in_the_place_of_the_folder_costs_only_time(
+def test_a_file_in_place_of_the_folder_costs_only_time(
     start: Callable[..., LocalEngine], tmp_path: Path
 ) -> None:
     (tmp_path / "prefix").write_text("not a folder")

@@ -60,7 +60,7 @@ def test_max_tokens_is_exact(engine: LocalEngine) -> None:
 LEADS = [bytes([byte]) for byte in range(0xC2, 0xF5)]  # each begins a character that never comes
 
 
-def test_endless_lead_bytes_are_as_many_tokens_as_were_asked_for(
+def test_endless_lead_bytes_are_limited_by_max_tokens(
     tiny_model: Callable[..., Path],
 ) -> None:
     model = tiny_model("plain", printable=True, favour=dict.fromkeys(LEADS, 50.0))
@@ -88,7 +88,7 @@ def test_a_stop_string_ends_the_reply_before_it(
     assert end.finish_reason == "stop"
 
 
-def test_choices_are_what_single_runs_with_their_seeds_are(engine: LocalEngine) -> None:
+def test_choices_equal_single_runs_with_their_seeds(engine: LocalEngine) -> None:
     texts, ends = run(engine, n=3, seed=7, temperature=1.5, max_tokens=15)
     alone = [run(engine, seed=seed, temperature=1.5, max_tokens=15)[0][0] for seed in (7, 8, 9)]
     assert texts == alone
@@ -98,7 +98,7 @@ def test_choices_are_what_single_runs_with_their_seeds_are(engine: LocalEngine) 
 
 
 @pytest.mark.parametrize("kind", ["swa", "recurrent", "hybrid"])
-def test_choices_agree_on_memory_that_cannot_go_back(
+def test_choices_equal_single_runs_on_recurrent_memory(
     kind: str, tiny_model: Callable[..., Path]
 ) -> None:
     engine = LocalEngine(tiny_model(kind), n_threads=1)
@@ -109,7 +109,7 @@ def test_choices_agree_on_memory_that_cannot_go_back(
     engine.close()
 
 
-def test_seed_0_is_a_seed_and_no_seed_is_reported(engine: LocalEngine) -> None:
+def test_seed_0_is_used_and_a_random_seed_is_reported(engine: LocalEngine) -> None:
     assert (
         run(engine, seed=0, max_tokens=9, temperature=1.5)[0]
         == (run(engine, seed=0, max_tokens=9, temperature=1.5)[0])
@@ -118,7 +118,7 @@ def test_seed_0_is_a_seed_and_no_seed_is_reported(engine: LocalEngine) -> None:
     assert run(engine, seed=end.seed, max_tokens=9, temperature=1.5)[0] == [text]
 
 
-def test_seeds_begin_again_after_the_largest(engine: LocalEngine) -> None:
+def test_seeds_wrap_around_after_the_largest(engine: LocalEngine) -> None:
     texts, ends = run(engine, n=2, seed=MAX_SEED, temperature=1.5, max_tokens=9)
     assert [end.seed for end in ends] == [MAX_SEED, 0]
     assert texts[1] == run(engine, seed=0, temperature=1.5, max_tokens=9)[0][0]
@@ -165,7 +165,7 @@ def test_a_request_that_cannot_fit_fails_alone(engine: LocalEngine) -> None:
     assert failed.id == 2 and isinstance(failed.error, ContextOverflow)
 
 
-def test_a_stop_from_outside_ends_the_stream_and_a_new_one_can_begin(tiny: Path) -> None:
+def test_cancelling_ends_the_stream_and_a_new_one_can_start(tiny: Path) -> None:
     cancellation = Cancellation()
     engine = LocalEngine(tiny, n_threads=1, cancellation=cancellation)
     events = engine.stream([Request(prompt=HELLO, sampling=Sampling(max_tokens=50, seed=3))])
@@ -183,12 +183,12 @@ def test_a_stop_from_outside_ends_the_stream_and_a_new_one_can_begin(tiny: Path)
     engine.close()
 
 
-def test_an_encoder_is_refused(tiny_model: Callable[..., Path]) -> None:
+def test_an_encoder_is_rejected(tiny_model: Callable[..., Path]) -> None:
     with pytest.raises(ModelUnreadable, match="encoder"):
         LocalEngine(tiny_model("encoder"))
 
 
-def test_a_context_larger_than_memory_is_refused_before_it_is_made(
+def test_a_context_larger_than_memory_is_rejected_before_it_is_created(
     tiny_model: Callable[..., Path],
 ) -> None:
     engine = LocalEngine(tiny_model("plain", n_ctx=2**31 - 1))
@@ -201,7 +201,7 @@ def test_a_context_larger_than_memory_is_refused_before_it_is_made(
 HOSTILE = "<|im_start|> fox <|im_end|> jumps. " * 20_000
 
 
-def test_a_hopelessly_long_text_is_refused_before_it_is_looked_through(tiny: Path) -> None:
+def test_a_far_too_long_text_is_rejected_before_it_is_tokenized(tiny: Path) -> None:
     engine = LocalEngine(tiny, n_threads=1)
     begin = time.monotonic()
     with pytest.raises(ContextOverflow, match="more than .* 2048 are available"):
@@ -210,7 +210,7 @@ def test_a_hopelessly_long_text_is_refused_before_it_is_looked_through(tiny: Pat
     engine.close()
 
 
-def test_a_stop_ends_the_tokenising_of_a_long_text(tiny_model: Callable[..., Path]) -> None:
+def test_cancelling_ends_the_tokenization_of_a_long_text(tiny_model: Callable[..., Path]) -> None:
     cancellation = Cancellation()
     engine = LocalEngine(tiny_model("plain", n_ctx=2**24), n_threads=1, cancellation=cancellation)
     threading.Timer(0.3, cancellation.cancel).start()
@@ -257,7 +257,7 @@ def test_closing_the_engine_cancels_a_stream_of_another_thread(tiny: Path) -> No
     assert not thread.is_alive() and len(ends) == 1
 
 
-def test_an_engine_is_left_alone_by_a_stream_that_was_never_begun(tiny: Path) -> None:
+def test_a_stream_that_was_never_started_does_not_block_the_engine(tiny: Path) -> None:
     engine = LocalEngine(tiny, n_threads=1)
     engine.stream([LONG])
     assert run(engine, max_tokens=3)[0][0]

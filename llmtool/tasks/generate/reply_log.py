@@ -1,26 +1,26 @@
-"""The log of `gen` and `run`, where it is asked for: what was asked, and what came of it."""
+"""Turn the events of a reply into session turns, for the log of single replies."""
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterator
 
 import msgspec
 
-from llmtool.cli.terminal import console, signals
-from llmtool.config import Folders
 from llmtool.engine.types import Request, ScoreRequest, Token
-from llmtool.errors import Cancelled, LlmtoolError, OutputValidationError
-from llmtool.sessions.store import Sessions
+from llmtool.errors import OutputValidationError
 from llmtool.sessions.types import Attachment, Turn
 from llmtool.tasks.results import Classification, Generation
 
 
-def read_asked(text: str | None, material: str | None, *, sources: list[str], sent: str) -> Turn:
-    """Return a turn with what was asked alone: an argument, and material that was not it.
+def make_turn(text: str | None, material: str | None, *, sources: list[str], sent: str) -> Turn:
+    """Return a turn without a reply.
 
-    `sources` are the files that the material is from, `sent` is what a template made of it.
+    Args:
+        text: the prompt; without one, the material is it.
+        material: the text of the input files.
+        sources: the names of these files, `-` for standard input.
+        sent: what a template made of both, "" if nothing.
     """
     if text is None:
         return Turn(text=material or "", sent=sent)
@@ -29,51 +29,40 @@ def read_asked(text: str | None, material: str | None, *, sources: list[str], se
     return Turn(text=text, sent=sent, files=tuple(files))
 
 
-def read_sent(request: Request | ScoreRequest) -> str:
-    """Return what a template made: its last message."""
+def last_message(request: Request | ScoreRequest) -> str:
+    """Return the last message of a prompt, or its text if it has no messages."""
     messages = request.prompt.messages
     return messages[-1].content if messages else request.prompt.text or ""
 
 
-@contextlib.contextmanager
-def keeping(folders: Folders, asked: Turn, *, model: str) -> Iterator[ReplyLog]:
-    """Give a log for the replies to a prompt; at the end they are in it, however it came.
-
-    A log that cannot be written is said on stderr and changes nothing else.
-    """
-    log = ReplyLog(asked, model)
-    try:
-        yield log
-    finally:
-        from llmtool.sessions.log import append
-
-        turns = log.turns()
-        if turns:
-            before = signals.received()  # what was cut off by a signal is kept, too
-            try:
-                append(
-                    Sessions(folders.data / "sessions"),
-                    turns,
-                    cancelled=lambda: signals.received() != before,
-                )
-            except Cancelled:
-                raise
-            except LlmtoolError as exc:
-                console.error(f"the reply is not in the log: {exc}")
-
-
 class ReplyLog:
-    """What has come for one prompt."""
+    """Collects the replies to a prompt, finished or interrupted.
 
-    def __init__(self, asked: Turn, model: str) -> None:
-        self._asked, self._model = asked, model
+    Args:
+        turn: the prompt, as `make_turn` returns it.
+
+    Example:
+        >>> from llmtool import Toolbox
+        >>> from llmtool.engine.scripted import ScriptedEngine
+        >>> log = ReplyLog(Turn(text="Say hello"), model="scripted")
+        >>> box = Toolbox(engine=ScriptedEngine("Hello!"))
+        >>> for event in log.watch(box.stream_generate("Say hello")):
+        ...     pass
+        >>> [turn.reply for turn in log.turns()]
+        ['Hello!']
+
+    `sessions.log.append` saves the turns.
+    """
+
+    def __init__(self, turn: Turn, *, model: str) -> None:
+        self._turn, self._model = turn, model
         self._started = time.perf_counter()
         self._result: Generation | Classification | None = None
         self._text: list[str] = []
         self._reasoning: list[str] = []
 
     def watch(self, events: Iterator[Token | Generation]) -> Iterator[Token | Generation]:
-        """Yield the events of a generation, and remember what they say."""
+        """Yield the events of a generation and collect its replies."""
         try:
             for event in events:
                 if isinstance(event, Generation):
@@ -81,7 +70,7 @@ class ReplyLog:
                 elif not event.choice:
                     (self._reasoning if event.reasoning else self._text).append(event.text)
                 yield event
-        except OutputValidationError as exc:  # it is a reply all the same
+        except OutputValidationError as exc:  # an invalid reply is a reply, too
             self._result = exc.result if isinstance(exc.result, Generation) else None
             raise
         finally:
@@ -89,13 +78,13 @@ class ReplyLog:
             if close is not None:
                 close()
 
-    def take(self, result: Classification) -> None:
-        """Remember a label, which came at once."""
+    def add(self, result: Classification) -> None:
+        """Add a label."""
         self._result = result
 
     def turns(self) -> list[Turn]:
-        """Return a turn for each reply; one that was cut off is there as far as it came."""
-        result, asked = self._result, self._asked
+        """Return a turn for each reply, an interrupted one included."""
+        result, asked = self._result, self._turn
         if result is None:
             if not (self._text or self._reasoning):
                 return []
@@ -120,7 +109,7 @@ class ReplyLog:
         )
         if isinstance(result, Classification):
             return [first]
-        # The counts are those of all replies together, and stand with the first.
+        # The counts sum over all replies; the first turn has them.
         other = msgspec.structs.replace(asked, model=result.model)
         return [
             msgspec.structs.replace(

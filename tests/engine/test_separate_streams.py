@@ -15,7 +15,7 @@ from llmtool.engine.llama import context_planner
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.model import LlamaModel
-from llmtool.engine.llama.slots import Sequences
+from llmtool.engine.llama.sequences import Sequences
 from llmtool.engine.types import (
     Cancellation,
     Failed,
@@ -56,15 +56,15 @@ def engines(tiny_model: Callable[..., Path]) -> Iterator[Callable[[str, int], Lo
 
 def stands_apart(engine: LocalEngine) -> bool:
     assert engine.contexts.sequences is not None
-    return engine.contexts.sequences.context.apart
+    return engine.contexts.sequences.context.separate_streams
 
 
 def assert_nothing_is_left(engine: LocalEngine) -> None:
     sequences = engine.contexts.sequences
     assert sequences is not None
     context = sequences.context
-    assert sequences.n_free == context.n_ctx_seq
-    assert sequences.n_idle == context.n_seq - 1
+    assert sequences.n_free_cells == context.n_ctx_seq
+    assert sequences.n_free == context.n_seq - 1
     assert [context.length(seq) for seq in range(context.n_seq)] == [0] * context.n_seq
 
 
@@ -111,7 +111,7 @@ def assert_as_alone(
 
 @pytest.mark.parametrize("n_parallel", [5, 16], ids=["in turn", "all at once"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_reply_has_the_probabilities_that_it_has_alone(
+def test_a_reply_has_the_probabilities_it_has_alone(
     engines: Callable[[str, int], LocalEngine], kind: str, n_parallel: int
 ) -> None:
     engine, alone = engines(kind, n_parallel), engines(kind, 1)
@@ -123,7 +123,7 @@ def test_a_reply_has_the_probabilities_that_it_has_alone(
     assert_as_alone(alone, requests, found)
 
 
-def test_what_runs_stands_side_by_side(
+def test_running_sequences_have_neighbouring_ids(
     engines: Callable[[str, int], LocalEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decode, computed = Context.decode, []
@@ -140,7 +140,7 @@ def test_what_runs_stands_side_by_side(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_they_begin_with_alike_is_computed_once(
+def test_the_common_prefix_is_computed_once(
     engines: Callable[[str, int], LocalEngine], kind: str
 ) -> None:
     engine, alone = engines(kind, 5), engines(kind, 1)
@@ -172,7 +172,7 @@ POOLED: dict[str, list[Request]] = {
 
 
 @pytest.mark.parametrize("requests", POOLED.values(), ids=POOLED)
-def test_others_share_a_pool(
+def test_other_prompts_share_a_pool(
     engines: Callable[[str, int], LocalEngine], requests: list[Request]
 ) -> None:
     engine = engines("plain", 15)
@@ -181,7 +181,7 @@ def test_others_share_a_pool(
 
 
 @pytest.mark.parametrize("kind", ["recurrent", "hybrid"])
-def test_states_that_are_kept_as_a_whole_share_a_pool(
+def test_recurrent_models_share_a_pool(
     engines: Callable[[str, int], LocalEngine], kind: str
 ) -> None:
     engine = engines(kind, 16)
@@ -189,7 +189,7 @@ def test_states_that_are_kept_as_a_whole_share_a_pool(
     assert not stands_apart(engine)
 
 
-def test_what_cannot_stand_apart_waits_for_the_others(
+def test_a_request_without_a_stream_of_its_own_waits(
     engines: Callable[[str, int], LocalEngine],
 ) -> None:
     engine = engines("plain", 5)
@@ -212,11 +212,11 @@ def test_what_cannot_stand_apart_waits_for_the_others(
 
 
 @pytest.mark.parametrize("n_cells", [5000, 2000], ids=["for fewer", "for none"])
-def test_where_memory_is_short_fewer_stand_apart_or_none(
+def test_fewer_streams_or_a_pool_where_memory_is_short(
     n_cells: int, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = LocalEngine(tiny, n_threads=1, n_parallel=16)
-    make, tried = engine.contexts._make_context, []
+    make, tried = engine.contexts._create_context, []
 
     def make_small(wanted: context_planner.ContextSize, *others: Any) -> Sequences:
         tried.append(wanted.n_cells)
@@ -224,7 +224,7 @@ def test_where_memory_is_short_fewer_stand_apart_or_none(
             raise EngineError("no memory")
         return make(wanted, *others)
 
-    monkeypatch.setattr(engine.contexts, "_make_context", make_small)
+    monkeypatch.setattr(engine.contexts, "_create_context", make_small)
     assert sum(isinstance(event, Finished) for event in engine.stream(LONG)) == len(LONG)
     assert stands_apart(engine) == (n_cells == 5000)
     before = len(tried)
@@ -233,7 +233,7 @@ def test_where_memory_is_short_fewer_stand_apart_or_none(
     engine.close()
 
 
-def test_requests_that_share_memory_take_a_part_of_it(
+def test_requests_that_run_together_stay_within_the_memory_limit(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(context_planner, "_KV_BYTES", 1 << 20)
@@ -244,7 +244,9 @@ def test_requests_that_share_memory_take_a_part_of_it(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_conversation_outlasts_a_batch(kind: str, tiny_model: Callable[..., Path]) -> None:
+def test_a_conversation_stays_cached_over_a_batch(
+    kind: str, tiny_model: Callable[..., Path]
+) -> None:
     engine = LocalEngine(tiny_model(kind, printable=True), n_threads=1, n_parallel=16)
     said = ask(1, 150, keep=True)
     (reply,) = replies(engine, [said]).values()
@@ -255,31 +257,36 @@ def test_a_conversation_outlasts_a_batch(kind: str, tiny_model: Callable[..., Pa
     engine.close()
 
 
-def test_a_longer_rope_is_no_reason_to_take_it(tiny_model: Callable[..., Path]) -> None:
+def test_streams_do_not_select_the_long_rope(tiny_model: Callable[..., Path]) -> None:
     metadata = {"llama.rope.scaling.original_context_length": 768}
     engine = LocalEngine(tiny_model("plain", metadata=metadata), n_threads=1, n_parallel=8)
-    for n_prompt, is_long in ((600, False), (900, True), (600, False)):
+    for n_prompt, uses_long_rope in ((600, False), (900, True), (600, False)):
         assert len(list(engine.stream([ask(id, n_prompt) for id in range(8)]))) > 8
         assert engine.contexts.sequences is not None
         context = engine.contexts.sequences.context
-        assert (context.apart, context.is_long) == (True, is_long)
-        assert (context.n_ctx_seq > 768) == is_long
+        assert (context.separate_streams, context.uses_long_rope) == (True, uses_long_rope)
+        assert (context.n_ctx_seq > 768) == uses_long_rope
     engine.close()
 
 
-def test_a_sequence_moves_with_all_that_it_holds(tiny: Path) -> None:
+def test_a_sequence_moves_with_its_state(tiny: Path) -> None:
     weights = LlamaModel(tiny, n_gpu_layers=0, cancellation=Cancellation())
     context = Context(
-        weights, n_ctx=1024, n_threads=1, n_seq=4, apart=True, cancellation=Cancellation()
+        weights,
+        n_ctx=1024,
+        n_threads=1,
+        n_seq=4,
+        separate_streams=True,
+        cancellation=Cancellation(),
     )
     sequences = Sequences(context)
-    taken = [sequences.take() for _ in range(3)]
-    assert taken == [1, 2, 3] and sequences.n_free == context.n_ctx_seq == 256
+    taken = [sequences.acquire() for _ in range(3)]
+    assert taken == [1, 2, 3] and sequences.n_free_cells == context.n_ctx_seq == 256
     context.prefill(b"some text", seq=3)
-    sequences.give_back(1)
+    sequences.free(1)
     assert sequences.move(3) == 1
     assert [context.length(seq) for seq in range(4)] == [0, 9, 0, 0]
-    assert sequences.n_idle == 1
+    assert sequences.n_free == 1
     context.close()
     weights.close()
 
@@ -294,7 +301,7 @@ def test_a_sequence_moves_with_all_that_it_holds(tiny: Path) -> None:
     n_parallel=st.sampled_from([2, 5, 16]),
     kind=st.sampled_from(KINDS),
 )  # fmt: skip
-def test_whatever_comes_ends_and_leaves_nothing(
+def test_any_mix_of_requests_ends_and_releases_everything(
     engines: Callable[[str, int], LocalEngine],
     plan: list[tuple[int, int, int, int | None, int]],
     n_parallel: int,
@@ -313,8 +320,8 @@ def test_whatever_comes_ends_and_leaves_nothing(
 
     ends = {id: 0 for id in range(len(plan))}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(context_planner, "_CELLS_APART", 100)
-        patch.setattr(context_planner, "_FEWEST_APART", 2)
+        patch.setattr(context_planner, "_MIN_STREAM_CELLS", 100)
+        patch.setattr(context_planner, "_MIN_STREAMS", 2)
         for n_events, event in enumerate(engine.stream(arrive())):
             if isinstance(event, Failed):
                 assert isinstance(event.error, Cancelled)

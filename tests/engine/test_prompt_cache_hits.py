@@ -69,7 +69,7 @@ def find(
     return find
 
 
-def test_a_state_is_found_again(find: Callable[..., bytearray | None]) -> None:
+def test_a_stored_state_is_found(find: Callable[..., bytearray | None]) -> None:
     assert find() and find(params={"kv": "f16", "gpu": 0, "threads": 1})
 
 
@@ -87,7 +87,7 @@ def test_a_state_is_found_again(find: Callable[..., bytearray | None]) -> None:
     ],
     ids=["shorter", "longer", "other ids", "window", "threads", "gpu", "kv", "model"],
 )
-def test_a_state_is_not_found_where_anything_differs(
+def test_a_state_is_not_found_if_anything_differs(
     changes: dict[str, Any], find: Callable[..., bytearray | None]
 ) -> None:
     assert find(**changes) is None
@@ -129,7 +129,7 @@ def test_layers_on_a_gpu_have_states_of_their_own(start: Callable[..., LocalEngi
 
 
 @pytest.mark.parametrize("n_other", [70, 90])
-def test_a_state_that_is_shorter_or_longer_than_its_key_says_is_not_used(
+def test_a_state_of_another_length_than_its_key_is_not_used(
     n_other: int, start: Callable[..., LocalEngine], tmp_path: Path
 ) -> None:
     cache = PrefixCache(tmp_path / "prefix", limit_bytes=LIMIT_BYTES)
@@ -142,7 +142,7 @@ def test_a_state_that_is_shorter_or_longer_than_its_key_says_is_not_used(
     assert run(start(), ask("q" * 80)) == (good, 0)
 
 
-def test_what_requests_share_beyond_the_template_is_not_cached(
+def test_only_the_template_part_of_a_shared_prefix_is_cached(
     start: Callable[..., LocalEngine],
 ) -> None:
     run(start(), ask("q" * 80))
@@ -155,7 +155,7 @@ def test_what_requests_share_beyond_the_template_is_not_cached(
     assert cached == {0: 80, 1: 120}
 
 
-def test_an_input_that_ends_where_the_template_does_is_answered(
+def test_an_empty_input_is_answered(
     start: Callable[..., LocalEngine],
 ) -> None:
     never, _ = run(start(prefix_folder=None), ask("q" * 80, end=""))
@@ -163,7 +163,7 @@ def test_an_input_that_ends_where_the_template_does_is_answered(
     assert run(start(), ask("q" * 80, end="")) == (never, 79)
 
 
-def test_after_an_interrupted_decode_the_template_is_still_there(
+def test_the_template_stays_cached_after_an_interrupted_decode(
     start: Callable[..., LocalEngine],
 ) -> None:
     cancellation = Cancellation()
@@ -175,6 +175,6 @@ def test_after_an_interrupted_decode_the_template_is_still_there(
             cancellation.cancel()
     cancellation.reset()
     sequences = engine.contexts.sequences
-    assert sequences is not None and sequences.n_free == sequences.context.n_ctx - 80
+    assert sequences is not None and sequences.n_free_cells == sequences.context.n_ctx - 80
     assert [sequences.context.length(seq) for seq in range(sequences.context.n_seq)] == [80, 0]
     assert run(engine, ask("q" * 80)) == (good, 80)

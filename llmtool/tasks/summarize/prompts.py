@@ -1,0 +1,116 @@
+"""Build the requests of a summary: notes on parts, refined notes, and the summary itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from llmtool.engine.types import Request
+from llmtool.errors import InputError
+from llmtool.structured.constraint import Constraint
+from llmtool.tasks.pipeline.prepare import Case, PreparedTask, identify
+from llmtool.tasks.summarize.length import Length, Style
+from llmtool.text.sections import Chunk
+
+_TOKENS_PER_WORD = 1.8  # that a reply may need for each word it was asked for
+_MIN_NOTE_WORDS = 12
+_RETRY_TEMPERATURE = 0.4
+_SAMPLE_CHARACTERS = 4096  # that tell text from binary files
+
+
+class SummaryPrompts(msgspec.Struct, frozen=True, kw_only=True):
+    """The templates of one `summarize` call, with the length, style and focus that it asks for."""
+
+    final: PreparedTask
+    notes: PreparedTask
+    refined_notes: PreparedTask
+    length: Length
+    style: Style
+    focus: str | None
+
+    @property
+    def text_input(self) -> str:
+        """The input of the final template that takes the text."""
+        return self.final.template.find_material() or "text"
+
+    def text_of(self, case: Case) -> str:
+        """Return the text of a case.
+
+        Raises:
+            InputError: it is empty or binary.
+        """
+        text = case.variables.get(self.text_input)
+        if not isinstance(text, str) or not text.strip():
+            raise InputError("the text is empty")
+        if "\0" in text[:_SAMPLE_CHARACTERS]:
+            raise InputError("is a binary file, and no text")
+        return text
+
+    def note_request(self, text: str, *, path: Sequence[str] = (), max_tokens: int) -> Request:
+        """Return the request for notes on a part of a text, or on a group of notes.
+
+        `path` are the headings above the part.
+        """
+        values = {**self._note_values(path, max_tokens), "text": text}
+        return _request(self.notes, values, max_tokens=max_tokens)
+
+    def refine_request(self, notes: str, chunk: Chunk, *, max_tokens: int) -> Request:
+        """Return the request that adds a chunk to the notes on all chunks before it."""
+        values = {**self._note_values(chunk.path, max_tokens), "text": chunk.text, "summary": notes}
+        return _request(self.refined_notes, values, max_tokens=max_tokens)
+
+    def summary_request(self, text: str, *, attempt: int = 0) -> Request:
+        """Return the request for the summary of a text; attempts after the first are sampled."""
+        values = {self.text_input: text, "length": self.length.phrase, "focus": self.focus}
+        request = _request(self.final, values)
+        sampling = request.sampling
+        if self.final.options.get("max_tokens") is None:
+            max_tokens = int(self.length.n_words * 1.3 * _TOKENS_PER_WORD) + 40
+            sampling = msgspec.structs.replace(sampling, max_tokens=max_tokens)
+        expression = self.length.expression(self.style)
+        if expression is not None:
+            sampling = msgspec.structs.replace(
+                sampling, constraint=Constraint("regex", expression), stop=()
+            )
+        if attempt:
+            sampling = msgspec.structs.replace(
+                sampling,
+                temperature=sampling.temperature or _RETRY_TEMPERATURE,
+                seed=(sampling.seed or 0) + attempt,
+            )
+        return msgspec.structs.replace(request, sampling=sampling)
+
+    def identity(self, *parts: object) -> bytes:
+        """Return a hash of the templates, the options and `parts`."""
+        final = self.final
+        options = {name: final.options.get(name) for name in ("system", "thinking", "variables")}
+        others = [
+            identify(each.template, each.sampling).hex()
+            for each in (self.notes, self.refined_notes)
+        ]
+        wanted = [self.length, self.style, self.focus]
+        return identify(
+            final.template, final.model, options, final.sampling, wanted, others, *parts
+        )
+
+    def _note_values(self, path: Sequence[str], max_tokens: int) -> dict[str, object]:
+        n_words = max(_MIN_NOTE_WORDS, int(max_tokens / _TOKENS_PER_WORD))
+        return {
+            "length": f"at most {n_words} words",
+            "focus": self.focus,
+            "place": " > ".join(path),
+        }
+
+
+def _request(
+    prepared: PreparedTask, values: Mapping[str, object], *, max_tokens: int | None = None
+) -> Request:
+    """Render a template with those of the values that it has inputs for."""
+    inputs = prepared.template.inputs
+    variables = {name: value for name, value in values.items() if name in inputs and value}
+    request = prepared.request(Case(variables=variables))
+    if max_tokens is not None:
+        sampling = msgspec.structs.replace(request.sampling, max_tokens=max_tokens)
+        request = msgspec.structs.replace(request, sampling=sampling)
+    return request

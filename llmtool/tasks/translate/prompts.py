@@ -1,0 +1,83 @@
+"""Build the requests of a translation, and check the replies to them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from llmtool.engine.types import Prompt, Request
+from llmtool.structured.constraint import Constraint
+from llmtool.tasks.pipeline.prepare import Case, PreparedTask
+from llmtool.tasks.pipeline.workflow import Reply
+from llmtool.tasks.translate import checks
+from llmtool.tasks.translate.glossary import Glossary
+from llmtool.tasks.translate.segment import SegmentJob
+from llmtool.text.languages import Language, likeliest
+
+# Limit of a reply, in tokens per byte of its source and on top: four to six times what English
+# takes, because some scripts take several tokens for a letter.
+_TOKENS_PER_BYTE, _EXTRA_TOKENS = 1.25, 48
+_RETRY_TEMPERATURE = 0.3  # a greedy model would repeat its reply
+_FALLBACK_LANGUAGE = "en"  # for chat templates that need the name of the source language
+
+
+class TranslationPrompts(msgspec.Struct, frozen=True, kw_only=True):
+    """The template of one `translate` call, with its target language and glossary."""
+
+    prepared: PreparedTask
+    to: Language
+    glossary: Glossary
+
+    @property
+    def text_input(self) -> str:
+        """The input of the template that takes the text."""
+        return self.prepared.template.find_material() or "text"
+
+    def request(self, job: SegmentJob, *, source: Language | None, is_retry: bool) -> Request:
+        """Return the request for a segment; a retry is constrained to its placeholders and lines.
+
+        Raises:
+            TemplateError: the template fails.
+        """
+        text, inputs = job.marked.text, self.prepared.template.inputs
+        known = {
+            "to": self.to.name,
+            "to_code": self.to.code,
+            "source": source.name if source else "",
+            "source_code": source.code if source else "",
+            "marks": job.marked.marks,
+            "terms": [f"{term} = {word}" for term, word in self.glossary.terms_in(text)],
+        }
+        variables = {name: value for name, value in known.items() if name in inputs and value}
+        request = self.prepared.request(Case(variables={self.text_input: text, **variables}))
+        sampling = request.sampling
+        if sampling.max_tokens is None:
+            max_tokens = int(len(text.encode()) * _TOKENS_PER_BYTE) + _EXTRA_TOKENS
+            sampling = msgspec.structs.replace(sampling, max_tokens=max_tokens)
+        if is_retry:
+            sampling = msgspec.structs.replace(
+                sampling,
+                constraint=Constraint("regex", job.marked.expression()),
+                temperature=sampling.temperature or _RETRY_TEMPERATURE,
+                seed=sampling.seed or 0,
+            )
+        code = source.code if source else likeliest(text) or _FALLBACK_LANGUAGE
+        prompt = msgspec.structs.replace(request.prompt, languages=(code, self.to.code))
+        return msgspec.structs.replace(request, prompt=prompt, sampling=sampling)
+
+    def check(self, job: SegmentJob, prompt: Prompt, reply: Reply) -> tuple[str, str | None]:
+        """Return the tidied text of a reply, and why it is not a translation, if it is not."""
+        text = checks.tidy(job.marked.text, reply.text)
+        fault = checks.find_fault(
+            job.marked,
+            text,
+            finish_reason=reply.finish_reason,
+            instruction=_instruction(prompt, job.marked.text),
+            to=self.to,
+        )
+        return text, fault
+
+
+def _instruction(prompt: Prompt, text: str) -> str:
+    """Return what a prompt says around the text to translate."""
+    content = prompt.text or (prompt.messages[-1].content if prompt.messages else "")
+    return content.replace(text, "\n")
