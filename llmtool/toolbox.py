@@ -212,9 +212,9 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
         model = self.find_model()
         from llmtool.engine.llama.devices import parse_layers
         from llmtool.engine.llama.engine import LocalEngine
-        from llmtool.engine.llama.preflight import ensure_loadable
+        from llmtool.engine.llama.preflight import preflight
 
-        ensure_loadable(
+        preflight(
             model.path,
             model.parts,
             cache_folder=self.folders.cache,

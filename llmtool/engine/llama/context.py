@@ -11,7 +11,7 @@ import ctypes
 import sys
 from collections.abc import Sequence
 
-from llmtool.engine.llama.bindings import forget_errors, last_error
+from llmtool.engine.llama.bindings import clear_errors, last_error
 from llmtool.engine.llama.interrupts import SignalWatch
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.types import Cancellation, KVType
@@ -125,7 +125,7 @@ class Context:
         self._flag = (ctypes.c_char * 2).from_buffer(cancellation.flag)
         params.abort_callback = ctypes.cast(_c_library().strlen, lib.ggml_abort_callback)
         params.abort_callback_data = ctypes.addressof(self._flag)
-        forget_errors()
+        clear_errors()
         self._ctx = lib.llama_init_from_model(weights._model, params)
         if not self._ctx:
             self._watch.close()

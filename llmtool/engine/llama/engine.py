@@ -29,7 +29,7 @@ from llmtool.engine.types import (
     Tokenized,
 )
 from llmtool.errors import EngineError
-from llmtool.machine import default_threads, give_freed_memory_back
+from llmtool.machine import default_threads, trim_heap
 from llmtool.models.gguf.check import list_parts
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class LocalEngine:
             cancellation=self.cancellation,
             on_progress=on_progress,
         )
-        give_freed_memory_back()
+        trim_heap()
         self._load_seconds = time.perf_counter() - started
         prefixes = PrefixStates(
             prefix_folder,
@@ -154,7 +154,7 @@ class LocalEngine:
         )
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
-        """Return the prompt as the model sees it. See `PromptTokens.tokenize`."""
+        """Return the rendered prompt and its ids. See `Tokenizer.tokenize`."""
         self._check_open()
         return self.model.tokenize(prompt)
 

@@ -12,7 +12,7 @@ import msgspec
 from llmtool.engine.llama.context_planner import CTX_STEP, round_up
 from llmtool.engine.llama.logprobs import LogSoftmax
 from llmtool.engine.llama.model import LlamaModel
-from llmtool.engine.llama.tokenizer import PromptTokens
+from llmtool.engine.llama.tokenizer import Tokenizer
 from llmtool.engine.text_stream import ReasoningTags
 from llmtool.engine.types import (
     DEFAULT_MAX_TOKENS,
@@ -63,7 +63,7 @@ class LoadedModel:
             )
         self._n_ctx_option = n_ctx
         self.n_ctx = n_ctx or self.weights.n_ctx_train
-        self._tokenizer = PromptTokens(self.weights, n_ctx=self.n_ctx, cancellation=cancellation)
+        self._tokenizer = Tokenizer(self.weights, n_ctx=self.n_ctx, cancellation=cancellation)
         self._compiler: ConstraintCompiler | None = None
 
     def close(self) -> None:
@@ -73,7 +73,7 @@ class LoadedModel:
         self.weights.close()
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
-        """Return the prompt as the model sees it. See `PromptTokens.tokenize`."""
+        """Return the rendered prompt and its ids. See `Tokenizer.tokenize`."""
         return self._tokenizer.tokenize(prompt)
 
     def tokenize_continuation(self, text: str) -> tuple[int, ...]:
@@ -83,7 +83,7 @@ class LoadedModel:
     @property
     def reasoning_tags(self) -> ReasoningTags | None:
         """The tags around the model's reasoning, or None if its chat template has none."""
-        return self._tokenizer.chat_prompt.reasoning_tags
+        return self._tokenizer.chat_template.reasoning_tags
 
     @cached_property
     def reasoning_tag_tokens(self) -> frozenset[int]:

@@ -7,7 +7,7 @@ import os
 from functools import cached_property
 from pathlib import Path
 
-from llmtool.engine.llama.bindings import bindings, forget_errors, last_error
+from llmtool.engine.llama.bindings import bindings, clear_errors, last_error
 from llmtool.engine.llama.interrupts import SignalWatch
 from llmtool.engine.types import Cancellation, FimTokens, OnProgress, TokenKind
 from llmtool.errors import ModelUnreadable
@@ -47,7 +47,7 @@ class LlamaModel:
             return not cancellation.cancelled
 
         params.progress_callback = callback = lib.llama_progress_callback(go_on)
-        forget_errors()
+        clear_errors()
         watch = SignalWatch(cancellation)
         try:
             with watch:
