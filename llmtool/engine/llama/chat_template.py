@@ -18,7 +18,7 @@ from llmtool.engine.types import FimTokens, Prompt, Tokenized, TokenKind
 from llmtool.errors import TemplateError, UsageError
 
 if TYPE_CHECKING:
-    from llmtool.sandbox import Template
+    from llmtool.templating import Template
 
 _TAKES_LANGUAGES = "source_lang_code"
 # C0 controls: no tokenizer merges them with a neighbour, and no text needs them.
@@ -239,7 +239,7 @@ class ChatTemplate:
 
     def _apply(self, messages: list[dict[str, object]], *, thinking: bool) -> str:
         if self._compiled is None:
-            from llmtool.sandbox import compile_template
+            from llmtool.templating import compile_template
 
             self._compiled = compile_template(
                 self._source or "", name="the model's chat template", chat=True
