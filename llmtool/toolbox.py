@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llmtool import config
 from llmtool.engine.types import Cancellation, Engine, KVType, OnProgress, Request, Tokenized
@@ -28,8 +28,12 @@ from llmtool.tasks.summarize.task import SummarizeTask
 from llmtool.tasks.translate.task import TranslateTask
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from llmtool.prompts.library import Library
     from llmtool.tasks.chat.chat import Chat
+    from llmtool.tasks.chat.truncation import Overflow
+    from llmtool.tasks.keywords import ChatKeywords
 
 NO_MODEL = (
     "no model chosen and the starter model is not installed: name one with -m "
@@ -239,7 +243,14 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
             on_fault=self.on_fault,
         )
 
-    def chat(self, *, session: str | None = None, keep: bool | None = None, **options: Any) -> Chat:
+    def chat(
+        self,
+        *,
+        session: str | None = None,
+        keep: bool | None = None,
+        overflow: Overflow = "summarize",
+        **options: Unpack[ChatKeywords],
+    ) -> Chat:
         """Begin a conversation, or go on with the session of a name, which is kept on disk.
 
         Takes the options of `Chat`. `keep` keeps a conversation without a name as well, or none.
@@ -249,7 +260,7 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
 
         is_kept = session is not None if keep is None else keep
         store = Sessions(self.folders.data / "sessions") if is_kept else None
-        return Chat(self, session=session, store=store, **options)
+        return Chat(self, session=session, store=store, overflow=overflow, **options)
 
     def tokenize(self, request: Request) -> Tokenized:
         """Return the prompt of a request as the model would see it."""

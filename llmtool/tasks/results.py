@@ -211,3 +211,26 @@ class Translation(Result, frozen=True, kw_only=True):
     def row(self) -> dict[str, Any]:
         """Return `translation`, `source` and `kept`, the number of passages that were kept."""
         return {"translation": self.text, "source": self.source, "kept": len(self.kept)}
+
+
+class RanTests(msgspec.Struct, frozen=True, kw_only=True):
+    """A command of the user's that was run on written code; `output` is the end of what it said.
+
+    `exit_code` is None where it was stopped because it took too long.
+    """
+
+    command: str
+    exit_code: int | None
+    output: str
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        return self.exit_code == 0
+
+    @property
+    def reason(self) -> str:
+        """Why it counts as failed."""
+        if self.exit_code is None:
+            return f"the tests were stopped after {self.seconds:.0f} s"
+        return f"the tests ended with exit code {self.exit_code}"

@@ -23,6 +23,7 @@ from llmtool.tasks.classify.calibration import (
 )
 from llmtool.tasks.classify.labelled_texts import read_labelled_texts
 from llmtool.tasks.classify.labels import candidates, make_labels
+from llmtool.tasks.options import ClassifyOptions
 from llmtool.toolbox import Toolbox
 
 
@@ -143,7 +144,7 @@ def test_a_balanced_batch_is_held_in_memory_to_a_bound(
     monkeypatch.setattr(balanced, "MAX_TEXTS", 3)
     box = make_box(tmp_path, lambda prompt, label: -1.0)
     assert len(box.classify(["x"] * 3, ["a", "b"], calibrate="balanced")) == 3
-    labelling = box.prepare_labels(["a", "b"], {"calibrate": "balanced"})
+    labelling = box.prepare_labels(["a", "b"], ClassifyOptions(calibrate="balanced"))
     assert isinstance(labelling, balanced.BalancedLabelling)
     told: list[int] = []
     labelling.on_scored = told.append

@@ -21,8 +21,8 @@ from llmtool.tasks.code import format
 from llmtool.tasks.code.candidates import Candidate, loops, numbered, take_code
 from llmtool.tasks.code.executables import find_program
 from llmtool.tasks.code.generate import without_unfinished_end
-from llmtool.tasks.code.results import RanTests
 from llmtool.tasks.code.run_tests import TestCommand
+from llmtool.tasks.results import RanTests
 from llmtool.text import syntax
 from llmtool.text.code_languages import CodeLanguage
 from llmtool.toolbox import Toolbox

@@ -15,11 +15,12 @@ from llmtool.tasks.chat.persistence import Keeper
 from llmtool.tasks.chat.responder import Answering, ChatNote, Pieces, answered
 from llmtool.tasks.chat.token_usage import Budget
 from llmtool.tasks.chat.truncation import Overflow
+from llmtool.tasks.options import ChatOptions, keywords_of, make_options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from llmtool.tasks.options import ChatOptions
+    from llmtool.tasks.keywords import ChatKeywords
     from llmtool.tasks.summarize.task import SummarizeTask
 
 Told = Token | ChatNote | Turn
@@ -60,7 +61,7 @@ class Chat:
         session: Session | str | None = None,
         store: Sessions | None = None,
         overflow: Overflow = "summarize",
-        **options: Unpack[ChatOptions],
+        **options: Unpack[ChatKeywords],
     ) -> None:
         if overflow not in ("summarize", "drop"):
             raise UsageError(f"overflow is {overflow!r}; it must be summarize or drop")
@@ -68,7 +69,7 @@ class Chat:
         self.files: tuple[Attachment, ...] = ()
         self._keeper = Keeper(store, session)
         try:
-            given = {name: value for name, value in options.items() if value is not None}
+            given = keywords_of(make_options(ChatOptions, options))
             changed = _with_options(self.session, given)
             self._model = Answering(tools, changed)
             self._keeper.keep(changed)
@@ -177,12 +178,13 @@ class Chat:
         """Add a file to what is asked next; it is data, whatever it says."""
         self.files = (*self.files, Attachment(name=name, text=text))
 
-    def set(self, **options: Unpack[ChatOptions]) -> None:
+    def set(self, **options: Unpack[ChatKeywords]) -> None:
         """Change options from here on; None takes an option back.
 
         Raises:
             UsageError: an option is unknown or out of its range; nothing is changed.
         """
+        make_options(ChatOptions, options)
         session = _with_options(self.session, options)
         self._model = Answering(self.tools, session)
         self._keeper.keep(session)

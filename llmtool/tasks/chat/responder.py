@@ -14,6 +14,7 @@ from llmtool.sessions.store import timestamp
 from llmtool.sessions.types import Attachment, Session, Turn
 from llmtool.tasks.chat import token_usage, truncation
 from llmtool.tasks.chat.messages import see
+from llmtool.tasks.options import GenerateOptions, SamplingOptions, make_options
 from llmtool.tasks.pipeline.collect import stream_generations
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import fill
@@ -21,7 +22,6 @@ from llmtool.tasks.results import Generation
 
 if TYPE_CHECKING:
     from llmtool.tasks.chat.truncation import Overflow
-    from llmtool.tasks.options import GenerateOptions
     from llmtool.tasks.summarize.task import SummarizeTask
 
 TEMPLATE = "chat"
@@ -46,11 +46,8 @@ class Answering:
     def __init__(self, tools: SummarizeTask, session: Session) -> None:
         self.tools = tools
         self._is_cold = True  # nothing of this conversation was computed here
-        options: GenerateOptions = {
-            **session.options,  # type: ignore[typeddict-item]
-            "template": session.template or TEMPLATE,
-            "system": session.system,
-        }
+        fixed = {"template": session.template or TEMPLATE, "system": session.system}
+        options = make_options(GenerateOptions, {**session.options, **fixed})
         self._prepared = tools.prepare(options)
         if self._prepared.template.form == "completion":
             name = self._prepared.template.name
@@ -60,7 +57,7 @@ class Answering:
 
     def _render(self, text: str) -> Prompt:
         prepared = self._prepared
-        given = frozenset(prepared.options.get("variables") or ())
+        given = frozenset(prepared.options.variables)
         case = fill(prepared.template, prompt=text, input=None, given=given)
         return prepared.request(case).prompt
 
@@ -117,7 +114,11 @@ class Answering:
         """Return what turns have said; those that are longer than the context are read in parts."""
         tools = self.tools
         max_tokens = min(truncation.SUMMARY_TOKENS, max(64, tools.engine.info.n_ctx // 8))
-        prepared = tools.prepare({"template": SUMMARY_TEMPLATE, "max_tokens": max_tokens})
+        prepared = tools.prepare(
+            GenerateOptions(
+                template=SUMMARY_TEMPLATE, sampling=SamplingOptions(max_tokens=max_tokens)
+            )
+        )
         request = prepared.request(Case(variables={"conversation": text}))
         n_tokens = len(tools.engine.tokenize(request.prompt).token_ids)
         if n_tokens + max_tokens > tools.engine.info.n_ctx:

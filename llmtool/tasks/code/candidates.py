@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from llmtool.tasks.code.results import RanTests
+from llmtool.tasks.results import RanTests
 from llmtool.text.code_blocks import choose, find_blocks
 from llmtool.text.code_languages import CodeLanguage, known_language
 from llmtool.text.syntax import Check, Diagnostic

@@ -16,9 +16,9 @@ from llmtool.tasks.code import repair as rounds
 from llmtool.tasks.code.candidates import Candidate, loops, numbered, take_code
 from llmtool.tasks.code.extract import NO_CODE
 from llmtool.tasks.code.format import format_code
-from llmtool.tasks.code.results import Code, RanTests
+from llmtool.tasks.code.results import Code
 from llmtool.tasks.pipeline.prepare import Case, PreparedTask, identify
-from llmtool.tasks.results import Generation
+from llmtool.tasks.results import Generation, RanTests
 from llmtool.text import syntax
 from llmtool.text.code_languages import CodeLanguage
 

@@ -7,34 +7,11 @@ from typing import Any, Literal
 import msgspec
 
 from llmtool.engine.types import FinishReason, Usage
-from llmtool.tasks.results import Result
+from llmtool.tasks.results import RanTests, Result
 from llmtool.text.syntax import Diagnostic, Status
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")  # the worst first
-
-
-class RanTests(msgspec.Struct, frozen=True, kw_only=True):
-    """A command of the user's that was run on written code; `output` is the end of what it said.
-
-    `exit_code` is None where it was stopped because it took too long.
-    """
-
-    command: str
-    exit_code: int | None
-    output: str
-    seconds: float
-
-    @property
-    def passed(self) -> bool:
-        return self.exit_code == 0
-
-    @property
-    def reason(self) -> str:
-        """Why it counts as failed."""
-        if self.exit_code is None:
-            return f"the tests were stopped after {self.seconds:.0f} s"
-        return f"the tests ended with exit code {self.exit_code}"
 
 
 class Code(Result, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from llmtool.config import Settings
 from llmtool.engine.types import Engine
-from llmtool.tasks.options import GenerateOptions
+from llmtool.tasks.options import GenerateOptions, SamplingOptions
 from llmtool.tasks.pipeline.async_streams import Turns
 from llmtool.tasks.pipeline.prepare import PreparedTask, prepare
 
@@ -45,8 +45,7 @@ class Tools(Protocol):
             self.library,
             options,
             model=self.model_name,
-            defaults={
-                "max_tokens": self.settings.max_tokens,
-                "temperature": self.settings.temperature,
-            },
+            defaults=SamplingOptions(
+                max_tokens=self.settings.max_tokens, temperature=self.settings.temperature
+            ),
         )

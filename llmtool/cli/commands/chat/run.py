@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmtool.batch.lines import LineSource
 from llmtool.cli import bootstrap
@@ -18,7 +18,6 @@ from llmtool.errors import InputError, OutputError, UsageError
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Attachment, Turn
 from llmtool.tasks.chat.chat import Chat
-from llmtool.tasks.options import ChatOptions
 
 if TYPE_CHECKING:
     pass
@@ -63,7 +62,7 @@ def chat(
             raise UsageError(
                 "no session was begun in this directory (`llmtool sessions ls` lists all)"
             )
-    options: ChatOptions = {
+    given_options: dict[str, Any] = {
         **sampling.options(),
         "system": system if system is None else inputs.read_argument(system, name="--system"),
         "template": template,
@@ -85,7 +84,7 @@ def chat(
             session=name,
             store=store,
             overflow="drop" if overflow == "drop" else "summarize",
-            **options,
+            **given_options,
         ),
         store if keeps else None,
         is_asked=name is not None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmtool.cli.commands.chat import actions as desk
 from llmtool.cli.render import tables
@@ -12,13 +12,13 @@ from llmtool.cli.terminal import inputs
 from llmtool.errors import LlmtoolError, UsageError
 from llmtool.sizes import format_count
 from llmtool.suggest import suggest
-from llmtool.tasks.options import ChatOptions, SamplingOptions
+from llmtool.tasks.options import SamplingOptions
 
 if TYPE_CHECKING:
     from llmtool.cli.commands.chat.loop import Loop
 
 FORMATS = ("md", "json", "html")
-_SETTABLE = (*SamplingOptions.__annotations__, "thinking")
+_SETTABLE = (*SamplingOptions.__struct_fields__, "thinking")
 
 
 class Leave(Exception):
@@ -108,8 +108,7 @@ def _set(loop: Loop, argument: str) -> None:
         raise UsageError(f"there is no option {name!r}: {near or ', '.join(_SETTABLE)}")
     if not text.strip():
         raise UsageError(f"write it as /set {name} VALUE; the value `default` takes it back")
-    options_: ChatOptions = {name: _value(name, text.strip())}  # type: ignore[misc]
-    loop.chat.set(**options_)
+    loop.chat.set(**{name: _value(name, text.strip())})
     value = loop.chat.session.options.get(name)
     loop.console.note(f"{name}: {'taken back' if value is None else json.dumps(value)}")
 
@@ -118,7 +117,7 @@ def _told(value: object) -> str:
     return "default" if value is None else json.dumps(value)
 
 
-def _value(name: str, text: str) -> object:
+def _value(name: str, text: str) -> Any:
     if text in ("default", "none"):
         return None
     if name == "stop":

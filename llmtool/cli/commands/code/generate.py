@@ -17,11 +17,12 @@ from llmtool.engine.types import Failed
 from llmtool.errors import OutputValidationError, UsageError
 from llmtool.sizes import format_count
 from llmtool.tasks.code.generate import Writing, broken
-from llmtool.tasks.code.results import Code, RanTests
+from llmtool.tasks.code.results import Code
 from llmtool.tasks.code.run_tests import PLACE, TestCommand
-from llmtool.tasks.options import CodeOptions
+from llmtool.tasks.options import CodeOptions, make_options
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import Binding, fill
+from llmtool.tasks.results import RanTests
 from llmtool.text.code_languages import CodeLanguage, find_language, language_of_file
 from llmtool.toolbox import Toolbox
 
@@ -51,9 +52,8 @@ def write(
     )
     if batch.each is not None and code.run_tests is not None:
         raise UsageError("--run-tests is about one request, without --each")
-    options = read_options(console, code, tell, sampling, view=view)
-    options["template"] = template
-    given = frozenset(options.get("variables") or ())
+    options = read_options(console, code, tell, sampling, view=view, template=template)
+    given = frozenset(options.variables)
     reads = bootstrap.reads(folders, template, *(source.file or []))
     if batch.each is not None:
         reader = batches.open_reader(console, batch, source, view, reads=reads)
@@ -97,6 +97,7 @@ def read_options(
     sampling: g.SamplingGroup,
     *,
     view: g.PrintGroup,
+    template: str,
     file: str | None = None,
     is_patch: bool = False,
 ) -> CodeOptions:
@@ -117,8 +118,9 @@ def read_options(
         language = language or (language_of_file(path) if path else None)
     system = tell.system
     chosen = sampling.options()
-    options: CodeOptions = {
-        **chosen,  # type: ignore[typeddict-item]  # its keys are among the others
+    options = {
+        **chosen,
+        "template": template,
         "language": language.value if language else None,
         "check": code.check,
         "repair": code.repair,
@@ -129,7 +131,7 @@ def read_options(
     }
     if code.run_tests is not None:
         options["run_tests"] = _Shown(console, code, language, None if is_patch else output_file)
-    return options
+    return make_options(CodeOptions, options)
 
 
 class _Shown:
