@@ -119,6 +119,7 @@ def run(
             n_parallel=n_parallel,
             prefix_folder=cache,
             cancellation=box.cancellation,
+            on_fault=box.on_fault,
         )
 
     rows = list(measure(open_engine, plan, memory=memory, on_step=on_step, on_note=warn))

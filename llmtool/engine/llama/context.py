@@ -119,7 +119,7 @@ class Context:
         params.no_perf = True
         params.swa_full = self.swa_full = swa_full
         self._cancellation = cancellation
-        self._watch = SignalWatch(cancellation)
+        self._watch = SignalWatch(cancellation, on_fault=weights.on_fault)
         # strlen(flag) is the abort callback: 0 while the flag is an empty string. A Python
         # callback runs 515 times per token on a 30-layer model and costs about 4 %.
         self._flag = (ctypes.c_char * 2).from_buffer(cancellation.flag)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +38,7 @@ class LoadedModel:
         n_gpu_layers: layers on the GPU; -1 is all of them.
         cancellation: stops loading, and tokenizing long texts.
         on_progress: called with (done, 1.0) while tensors are loaded.
+        on_fault: see `SignalWatch`.
 
     Raises:
         ModelUnreadable: llama.cpp rejects the file, or the model is an encoder.
@@ -51,10 +52,15 @@ class LoadedModel:
         n_gpu_layers: int,
         cancellation: Cancellation,
         on_progress: OnProgress | None = None,
+        on_fault: Callable[[], object] | None = None,
     ) -> None:
         self.cancellation = cancellation
         self.weights = LlamaModel(
-            path, n_gpu_layers=n_gpu_layers, cancellation=cancellation, on_progress=on_progress
+            path,
+            n_gpu_layers=n_gpu_layers,
+            cancellation=cancellation,
+            on_progress=on_progress,
+            on_fault=on_fault,
         )
         if self.weights.is_encoder:
             self.weights.close()
@@ -67,7 +73,12 @@ class LoadedModel:
         self._compiler: ConstraintCompiler | None = None
 
     def close(self) -> None:
-        """Free the model; nothing may use it afterwards."""
+        """Free the model; nothing may use it afterwards.
+
+        While abandoned work still reads the vocabulary, the memory stays until the process ends.
+        """
+        if self._tokenizer.is_busy:
+            return
         if "softmax" in self.__dict__:
             self.softmax.close()
         self.weights.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -24,6 +25,13 @@ class Tokenizer:
     def __init__(self, weights: LlamaModel, *, n_ctx: int, cancellation: Cancellation) -> None:
         self._weights, self._n_ctx, self._cancellation = weights, n_ctx, cancellation
         self._probe: tuple[Prompt, tuple[int, ...]] | None = None
+        self._abandoned: list[threading.Thread] = []
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the tokenization of a cancelled text is still running."""
+        self._abandoned = [thread for thread in self._abandoned if thread.is_alive()]
+        return bool(self._abandoned)
 
     @cached_property
     def chat_template(self) -> ChatTemplate:
@@ -44,7 +52,9 @@ class Tokenizer:
             tokenized = self.chat_template.tokenize(prompt)
         else:
             tokenized = run_cancellable(
-                lambda: self._tokenize_large(prompt, texts), self._cancellation
+                lambda: self._tokenize_large(prompt, texts),
+                self._cancellation,
+                on_abandon=self._abandoned.append,
             )
         if not tokenized.token_ids:
             raise InputError("the prompt is empty")
