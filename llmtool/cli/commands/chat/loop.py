@@ -141,7 +141,6 @@ def _switch_model(context: ChatContext, reference: str, open_toolbox: OpenToolbo
         context.chat.use(new)
     except BaseException:
         signals.install(console.interrupts, old.cancellation)
-        signals.report_faults(console, old.model_name)
         raise
     context.box = new
     console.note(f"{new.model_name} goes on")
