@@ -239,16 +239,17 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
             on_fault=self.on_fault,
         )
 
-    def chat(self, *, session: str | None = None, keep: bool | None = None, **options: Any) -> Chat:
-        """Begin a conversation, or go on with the session of a name, which is kept on disk.
+    def chat(self, *, session: str | None = None, save: bool | None = None, **options: Any) -> Chat:
+        """Start a conversation, or continue the saved session of a name.
 
-        Takes the options of `Chat`. `keep` keeps a conversation without a name as well, or none.
+        Takes the options of `Chat`. `save` says whether to save the session to disk, by default
+        only one with a name.
         """
         from llmtool.sessions.store import Sessions
         from llmtool.tasks.chat.chat import Chat
 
-        is_kept = session is not None if keep is None else keep
-        store = Sessions(self.folders.data / "sessions") if is_kept else None
+        is_saved = session is not None if save is None else save
+        store = Sessions(self.folders.data / "sessions") if is_saved else None
         return Chat(self, session=session, store=store, **options)
 
     def tokenize(self, request: Request) -> Tokenized:

@@ -43,23 +43,23 @@ def start(
     return folders, settings
 
 
-def start_anyway(
+def start_lenient(
     console: Console, *, color: str, quiet: bool
 ) -> tuple[config.Folders, config.Settings, list[str]]:
-    """Do the same, and return what is wrong with the settings; then only those of variables count.
+    """Return the same and the errors of the settings, for `doctor`.
 
-    Where a variable is wrong, none does.
+    An invalid file leaves the settings of the environment variables; an invalid variable none.
     """
     folders, settings = find_folders(), config.Settings()
-    wrong: list[str] = []
+    errors: list[str] = []
     for file in (folders.config_file, Path(os.devnull)):
         try:
             settings = config.load_settings(os.environ, file)
             break
         except UsageError as exc:
-            wrong.append(str(exc))
+            errors.append(str(exc))
     console.configure(color=settings.color if color == "auto" else color, quiet=quiet)
-    return folders, settings, list(dict.fromkeys(wrong))
+    return folders, settings, list(dict.fromkeys(errors))
 
 
 def open_library(folders: config.Folders) -> Library:

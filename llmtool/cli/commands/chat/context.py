@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from llmtool.cli.terminal.console import Console
     from llmtool.sessions.store import Sessions
-    from llmtool.tasks.chat.chat import Chat, Told
+    from llmtool.tasks.chat.chat import Chat, ChatEvent
     from llmtool.toolbox import Toolbox
 
 
@@ -30,7 +30,7 @@ class ChatContext:
 class ShowReply:
     """Show a reply while it is generated."""
 
-    events: Generator[Told, None, None]
+    events: Generator[ChatEvent, None, None]
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from llmtool.cli.terminal.console import Console
 from llmtool.engine.types import Token
 from llmtool.errors import Cancelled
 from llmtool.sessions.types import Turn
-from llmtool.tasks.chat.responder import ChatNote
+from llmtool.tasks.chat.truncation import ChatNote
 
 if TYPE_CHECKING:
     from llmtool.cli.render.markdown import MarkdownStream
-    from llmtool.tasks.chat.chat import Told
+    from llmtool.tasks.chat.chat import ChatEvent
 
 
 class ReplyView:
@@ -35,7 +35,7 @@ class ReplyView:
         self._has_text = False
         self._late: list[str] = []  # notes that came behind text, which would cut its line
 
-    def show(self, events: Generator[Told, None, None]) -> Turn:
+    def show(self, events: Generator[ChatEvent, None, None]) -> Turn:
         """Show a reply while it is generated, and return its turn.
 
         Raises:
@@ -116,7 +116,7 @@ def can_draw(console: Console) -> bool:
     return console.stdout.is_terminal and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def plain(console: Console, events: Generator[Told, None, None]) -> Turn:
+def plain(console: Console, events: Generator[ChatEvent, None, None]) -> Turn:
     """Write a reply to a pipe while it is generated, and a newline; return its turn."""
 
     def write(event: Token | ChatNote) -> None:
@@ -130,7 +130,7 @@ def plain(console: Console, events: Generator[Told, None, None]) -> Turn:
     return turn
 
 
-def json_lines(console: Console, events: Generator[Told, None, None]) -> Turn:
+def json_lines(console: Console, events: Generator[ChatEvent, None, None]) -> Turn:
     """Write each event as a line of JSON: `token`, `reasoning`, `note`, and `turn` at the end."""
 
     def write(event: Token | ChatNote) -> None:
@@ -145,7 +145,9 @@ def json_lines(console: Console, events: Generator[Told, None, None]) -> Turn:
     return turn
 
 
-def _consume(events: Generator[Told, None, None], show: Callable[[Token | ChatNote], None]) -> Turn:
+def _consume(
+    events: Generator[ChatEvent, None, None], show: Callable[[Token | ChatNote], None]
+) -> Turn:
     """Show all events but the last, the turn, which is returned."""
     turn: Turn | None = None
     with closing(events):

@@ -88,7 +88,7 @@ def chat(
     )
     with conversation:
         for file in files:
-            conversation.read(file.name, file.text)
+            conversation.attach(file.name, file.text)
         if talks:
             from llmtool.cli.commands.chat import loop
             from llmtool.cli.commands.chat.context import ChatContext
@@ -96,7 +96,7 @@ def chat(
             loop.run(
                 ChatContext(console, conversation, box, store),
                 first,
-                history=folders.data / "chat_history" if conversation.is_kept else None,
+                history=folders.data / "chat_history" if conversation.is_saved else None,
                 open_toolbox=lambda reference: bootstrap.open_toolbox(
                     console, folders, settings, replace(engine, model=reference)
                 ),
@@ -109,10 +109,10 @@ def chat(
                 continue
             words, material = message
             if material is not None:
-                conversation.read("standard input", material)
+                conversation.attach("standard input", material)
             _report(console, tell(console, conversation.stream(words)))
-        if conversation.is_kept:
-            conversation.remember()
+        if conversation.is_saved:
+            conversation.save_state()
 
 
 def _open(
