@@ -1,4 +1,4 @@
-"""A reply on its way to the reader: drawn on a terminal, plain in a pipe, or as JSON lines."""
+"""Replies while they are generated: as Markdown on a terminal, as plain text or JSON lines."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ReplyView:
         self._n_reasoning = 0
         self._reasoning_began = 0.0
         self._has_text = False
-        self._late: list[str] = []  # notes that came behind text, which would cut its line
+        self._late: list[str] = []  # notes to show after the text
 
     def show(self, events: Generator[ChatEvent, None, None]) -> Turn:
         """Show a reply while it is generated, and return its turn.
@@ -112,7 +112,7 @@ def _open_markdown(console: Console) -> MarkdownStream:
 
 
 def can_draw(console: Console) -> bool:
-    """Whether stdout is a terminal on which rows can be taken back."""
+    """Return whether stdout is a terminal that can move the cursor."""
     return console.stdout.is_terminal and os.environ.get("TERM", "dumb") != "dumb"
 
 
