@@ -9,8 +9,6 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from llmtool.cli.render import tables
 from llmtool.cli.terminal import tty
 from llmtool.cli.terminal.console import Console
@@ -133,6 +131,8 @@ def plain(console: Console, events: Generator[ChatEvent, None, None]) -> Turn:
 def json_lines(console: Console, events: Generator[ChatEvent, None, None]) -> Turn:
     """Write each event as a line of JSON: `token`, `reasoning`, `note`, and `turn` at the end."""
 
+    from llmtool.sessions.export import turn_to_dict
+
     def write(event: Token | ChatNote) -> None:
         kind = (
             "note" if isinstance(event, ChatNote) else "reasoning" if event.reasoning else "token"
@@ -140,8 +140,7 @@ def json_lines(console: Console, events: Generator[ChatEvent, None, None]) -> Tu
         _write_line(console, {"event": kind, "text": event.text})
 
     turn = _consume(events, write)
-    fields = msgspec.to_builtins(msgspec.structs.asdict(turn))  # with the default values
-    _write_line(console, {"event": "turn", **fields})
+    _write_line(console, {"event": "turn", **turn_to_dict(turn)})
     return turn
 
 

@@ -58,7 +58,7 @@ def chat(
     )
     store = Sessions(folders.data / "sessions")
     if continue_last:
-        name = store.last_of(os.getcwd())
+        name = store.latest_in(os.getcwd())
         if name is None:
             raise UsageError(
                 "no session was begun in this directory (`llmtool sessions ls` lists all)"
@@ -79,7 +79,7 @@ def chat(
     elif not is_interactive:
         messages = [_read_message(console, first, text, source, piped=piped)]
     if name is not None and engine.model is None and store.exists(name):
-        engine = replace(engine, model=store.load_head(name).model)
+        engine = replace(engine, model=store.load_header(name).model)
     box = bootstrap.open_toolbox(console, folders, settings, engine)
 
     def start(store: Sessions | None) -> Chat:
