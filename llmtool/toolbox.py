@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from llmtool.prompts.library import Library
     from llmtool.tasks.chat.chat import Chat
-    from llmtool.tasks.chat.truncation import Overflow
+    from llmtool.tasks.chat.truncation import OverflowPolicy
     from llmtool.tasks.keywords import ChatKeywords
 
 NO_MODEL = (
@@ -60,6 +60,9 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
         cancellation: stops what is running, from a signal handler or another thread.
         on_fault: called from another thread when the model's file was truncated while in use; it
             must end the process, which SIGBUS does otherwise.
+        on_load_progress: called with `(done, total)` while the model loads.
+        on_download_progress: called with `(done, total)` bytes while the model is downloaded.
+        on_note: called with messages about a download.
 
     Example:
         >>> from llmtool.engine.scripted import ScriptedEngine
@@ -84,6 +87,9 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
         engine: Engine | None = None,
         cancellation: Cancellation | None = None,
         on_fault: Callable[[], object] | None = None,
+        on_load_progress: OnProgress | None = None,
+        on_download_progress: OnDownload = no_progress,
+        on_note: OnNote = no_note,
     ) -> None:
         environ = os.environ if environ is None else environ
         self.folders = folders or config.find_folders(environ)
@@ -110,9 +116,8 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
         self.summaries = (
             Kept(self.folders.cache / "notes", limit=5000) if prefix_cache and not engine else None
         )
-        self.on_load_progress: OnProgress | None = None
-        self.on_download_progress: OnDownload = no_progress
-        self.on_note: OnNote = no_note
+        self._on_load_progress = on_load_progress
+        self._on_download_progress, self._on_note = on_download_progress, on_note
 
     def close(self) -> None:
         """Free the model. The toolbox loads it again when it is used again."""
@@ -159,8 +164,8 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
                 raise ModelNotFound(NO_MODEL)
             self._model = self.store.get(
                 reference or "starter",
-                on_progress=self.on_download_progress,
-                on_note=self.on_note,
+                on_progress=self._on_download_progress,
+                on_note=self._on_note,
                 cancelled=lambda: self.cancellation.cancelled,
             )
         return self._model
@@ -239,7 +244,7 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
             prefix_folder=self.folders.cache / "prefix" if self._prefix_bytes else None,
             prefix_bytes=self._prefix_bytes,
             cancellation=self.cancellation,
-            on_progress=self.on_load_progress,
+            on_progress=self._on_load_progress,
             on_fault=self.on_fault,
         )
 
@@ -247,19 +252,20 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
         self,
         *,
         session: str | None = None,
-        keep: bool | None = None,
-        overflow: Overflow = "summarize",
+        save: bool | None = None,
+        overflow: OverflowPolicy = "summarize",
         **options: Unpack[ChatKeywords],
     ) -> Chat:
-        """Begin a conversation, or go on with the session of a name, which is kept on disk.
+        """Start a conversation, or continue the saved session of a name.
 
-        Takes the options of `Chat`. `keep` keeps a conversation without a name as well, or none.
+        Takes the options of `Chat`. `save` says whether to save the session to disk, by default
+        only one with a name.
         """
         from llmtool.sessions.store import Sessions
         from llmtool.tasks.chat.chat import Chat
 
-        is_kept = session is not None if keep is None else keep
-        store = Sessions(self.folders.data / "sessions") if is_kept else None
+        is_saved = session is not None if save is None else save
+        store = Sessions(self.folders.data / "sessions") if is_saved else None
         return Chat(self, session=session, store=store, overflow=overflow, **options)
 
     def tokenize(self, request: Request) -> Tokenized:
