@@ -32,11 +32,14 @@ import json, os, sys, time
 from pathlib import Path
 from llmtool.config import find_folders
 from llmtool.models.download import fetch, plan_download
+from llmtool.models.hub.callbacks import Callbacks
 from llmtool.models.hub.client import Hub
+from llmtool.models.hub.retry import RetryPolicy
 from llmtool.models.registry import Registry
 from llmtool.models.store import Store
 store = Store(find_folders(os.environ))
-hub, reference = Hub(), store.resolve("org/big")
+hub = Hub(retry=RetryPolicy(), callbacks=Callbacks(), known_repos=set)
+reference = store.resolve("org/big")
 start = time.perf_counter()
 fetch(store.layout, plan_download(store.layout, reference, hub, Registry()), hub)
 print(time.perf_counter() - start)

@@ -33,7 +33,7 @@ from llmtool.config import Folders
 from llmtool.engine.types import Failed
 from llmtool.tasks.classify import evaluate
 from llmtool.tasks.classify.classifier import Classifier
-from llmtool.tasks.classify.evaluate import Texts
+from llmtool.tasks.classify.labelled_texts import LabelledText, read_labelled_texts
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Classification
 
@@ -42,10 +42,8 @@ SETS = "sentiment,spam,urgency,topic,intent"
 DRAWS = 4  # skewed batches of each label
 
 
-def load(name: str, split: str) -> Texts:
-    rows = [json.loads(line) for line in (DATA / f"{name}.jsonl").open()]
-    rows = [row for row in rows if row["split"] == split]
-    return Texts(tuple(row["text"] for row in rows), tuple(row["label"] for row in rows))
+def load(name: str, split: str) -> list[LabelledText]:
+    return read_labelled_texts(str(DATA / f"{name}.jsonl"), text_field="text", split=split)
 
 
 def results(box: Toolbox, labelling: Classifier, texts: Sequence[str]) -> list[Classification]:
@@ -61,7 +59,7 @@ def results(box: Toolbox, labelling: Classifier, texts: Sequence[str]) -> list[C
 def measure(box: Toolbox, name: str, split: str) -> dict[str, tuple[float, float, float]]:
     """Return (accuracy, macro-F1, expected calibration error) of each way; nan where none."""
     data = load(name, split)
-    names = sorted(set(data.labels))
+    names = sorted({label for _, label in data})
     free = evaluate.free_generation(box, names, data)
     bound = evaluate.constrained_generation(box, names, data)
     result = {
@@ -78,8 +76,7 @@ def measure(box: Toolbox, name: str, split: str) -> dict[str, tuple[float, float
     ):
         found = evaluate.evaluate(box, labelling, data)
         result[way] = (found.accuracy, found.macro_f1, found.ece)
-    pairs = zip(tuned.texts, tuned.labels, strict=True)
-    fitted.fit(box.engine, [(Case(variables={"text": text}), label) for text, label in pairs])
+    fitted.fit(box.engine, tuned)
     found = evaluate.evaluate(box, fitted, data)
     result["fitted"] = (found.accuracy, found.macro_f1, found.ece)
     (box.folders.data / "calibrations").rename(box.folders.data / f"calibrations-{name}")
@@ -91,10 +88,11 @@ def changes(box: Toolbox, name: str, split: str) -> tuple[float, float, float]:
     data = load(name, split)
     labels = box.library.load(name).output.labels
     labelling = box.prepare_labels(labels, {"template": name})
-    usual = results(box, labelling, data.texts)
+    texts = [text for text, _ in data]
+    usual = results(box, labelling, texts)
     turned = box.prepare_labels(dict(reversed(labels.items())), {"template": name})
-    reversed_ = results(box, turned, data.texts)
-    alone = [results(box, labelling, [text])[0] for text in data.texts]
+    reversed_ = results(box, turned, texts)
+    alone = [results(box, labelling, [text])[0] for text in texts]
     return (
         statistics.mean(a.text != b.text for a, b in zip(usual, reversed_, strict=True)),
         statistics.mean(a.text != b.text for a, b in zip(usual, alone, strict=True)),
@@ -110,12 +108,12 @@ def skewed(box: Toolbox, name: str, split: str, calibrate: str) -> tuple[float, 
     """Return the accuracy on the half, and of texts of skewed batches: in the half, and so."""
     data = load(name, split)
     labelling = box.prepare_labels(None, {"template": name, "calibrate": calibrate})
-    right = correct(box, labelling, data, range(len(data.texts)))
+    right = correct(box, labelling, data, range(len(data)))
     rng = random.Random(0)
     there, here = [], []
     for favourite in labelling.names:
-        many = [i for i, label in enumerate(data.labels) if label == favourite]
-        few = [i for i, label in enumerate(data.labels) if label != favourite]
+        many = [i for i, (_, label) in enumerate(data) if label == favourite]
+        few = [i for i, (_, label) in enumerate(data) if label != favourite]
         for _ in range(DRAWS):
             batch = many + rng.sample(few, round(len(many) * 15 / 85))
             rng.shuffle(batch)
@@ -124,9 +122,11 @@ def skewed(box: Toolbox, name: str, split: str, calibrate: str) -> tuple[float, 
     return statistics.mean(right), statistics.mean(there), statistics.mean(here)
 
 
-def correct(box: Toolbox, labelling: Classifier, data: Texts, batch: Sequence[int]) -> list[bool]:
-    found = results(box, labelling, [data.texts[i] for i in batch])
-    return [each.text == data.labels[i] for i, each in zip(batch, found, strict=True)]
+def correct(
+    box: Toolbox, labelling: Classifier, data: Sequence[LabelledText], batch: Sequence[int]
+) -> list[bool]:
+    found = results(box, labelling, [data[i].text for i in batch])
+    return [each.text == data[i].label for i, each in zip(batch, found, strict=True)]
 
 
 def hostile(box: Toolbox, name: str) -> tuple[int, int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from llmtool.errors import InputError
+from llmtool.errors import ContextOverflow, InputError
 
 MAX_BYTES = 16 * 2**20  # more than any context holds: refused before it is read
 
@@ -34,3 +34,13 @@ def decode(data: bytes, *, source: str, errors: Errors | None = "strict", offset
             f"{source}: byte {offset + exc.start} (0x{data[exc.start]:02x}) is not UTF-8{hint}"
         ) from exc
     return text.removeprefix("\ufeff") if offset == 0 else text
+
+
+def too_long(source: str) -> ContextOverflow:
+    """Return the error for a text that no context can hold."""
+    return ContextOverflow(
+        f"{source} is longer than {MAX_BYTES // 2**20} MiB, which needs more tokens than any "
+        "context has; give a part of it, or split it",
+        needed=MAX_BYTES // 16,
+        available=MAX_BYTES // 16,
+    )

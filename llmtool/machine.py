@@ -1,4 +1,4 @@
-"""What this machine offers: processors and memory, as far as this process may use them."""
+"""The CPUs and the memory that this process may use."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def usable_cpus() -> int:
-    """Return how many processors the affinity mask leaves to this process."""
+    """Return the number of CPUs in this process's affinity mask."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0)) or 1
     return os.cpu_count() or 1
 
 
 def cgroup_cpus(root: Path = _CGROUP) -> float | None:
-    """Return the cgroup's CPU quota in processors, or None where there is no limit."""
+    """Return the cgroup's quota in CPUs, or None without a limit."""
     try:
         quota, period = (root / "cpu.max").read_text().split()
         return None if quota == "max" else int(quota) / int(period)
@@ -33,9 +33,9 @@ def cgroup_cpus(root: Path = _CGROUP) -> float | None:
 
 
 def physical_cores() -> int | None:
-    """Return how many cores the usable processors belong to, or None where unknown."""
+    """Return the number of cores of the usable CPUs, or None if unknown."""
     if sys.platform == "darwin":
-        # Efficiency cores slow a decode down: every step waits for its slowest thread.
+        # Efficiency cores slow a decode down: each step waits for the slowest thread.
         return _sysctl("hw.perflevel0.physicalcpu") or _sysctl("hw.physicalcpu")
     if not hasattr(os, "sched_getaffinity"):
         return None
@@ -50,10 +50,10 @@ def physical_cores() -> int | None:
 
 
 def default_threads() -> int:
-    """Return the threads for a decode: cores we may use, within the cgroup's quota.
+    """Return the number of threads for a decode: usable cores, within the cgroup's quota.
 
-    Hyper-threads share their core's vector units, so a core counts once, except on machines of
-    four processors or fewer, where llama.cpp uses them all too.
+    Hyper-threads share their core's vector units, so a core counts once, except on machines with
+    at most four CPUs, where llama.cpp also uses them all.
     """
     cpus = usable_cpus()
     threads = cpus if cpus <= 4 else min(cpus, physical_cores() or cpus)
@@ -64,7 +64,7 @@ def default_threads() -> int:
 
 
 def memory_bytes() -> tuple[int | None, int | None]:
-    """Return (total, available) memory for this process in bytes, None where unknown."""
+    """Return (total, available) memory of this process in bytes; None if unknown."""
     if sys.platform == "darwin":
         return _sysctl("hw.memsize"), None
     total = available = None
@@ -110,11 +110,8 @@ def _sysctl(name: str) -> int | None:
     return None if failed else int(value.value)
 
 
-def give_freed_memory_back() -> None:
-    """Return to the system what was freed and kept for later, where that can be asked for (glibc).
-
-    After a model was loaded that is 2 MB and more, and takes a fifth of a millisecond.
-    """
+def trim_heap() -> None:
+    """Return freed memory to the system (glibc): 2 MB or more after loading a model, in 0.2 ms."""
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:

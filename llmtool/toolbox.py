@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,8 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
         environ: the environment to read; None is the process's own.
         engine: an engine that is ready, such as `ScriptedEngine`; `model` is then only a name.
         cancellation: stops what is running, from a signal handler or another thread.
+        on_fault: called from another thread when the model's file was truncated while in use; it
+            must end the process, which SIGBUS does otherwise.
 
     Example:
         >>> from llmtool.engine.scripted import ScriptedEngine
@@ -77,6 +79,7 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
         environ: Mapping[str, str] | None = None,
         engine: Engine | None = None,
         cancellation: Cancellation | None = None,
+        on_fault: Callable[[], object] | None = None,
     ) -> None:
         environ = os.environ if environ is None else environ
         self.folders = folders or config.find_folders(environ)
@@ -95,6 +98,7 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
         self._lock = threading.Lock()
         self._failed: BaseException | None = None
         self.cancellation = cancellation or Cancellation()
+        self.on_fault = on_fault
         self.turns = Turns(self.cancellation)
         # What a scripted engine says is not the model's, and not worth keeping.
         self.anchors = Kept(self.folders.cache / "anchors") if prefix_cache and not engine else None
@@ -212,9 +216,9 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
         model = self.find_model()
         from llmtool.engine.llama.devices import parse_layers
         from llmtool.engine.llama.engine import LocalEngine
-        from llmtool.engine.llama.preflight import ensure_loadable
+        from llmtool.engine.llama.preflight import preflight
 
-        ensure_loadable(
+        preflight(
             model.path,
             model.parts,
             cache_folder=self.folders.cache,
@@ -232,6 +236,7 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
             prefix_bytes=self._prefix_bytes,
             cancellation=self.cancellation,
             on_progress=self.on_load_progress,
+            on_fault=self.on_fault,
         )
 
     def chat(self, *, session: str | None = None, keep: bool | None = None, **options: Any) -> Chat:

@@ -38,7 +38,7 @@ ROOMS = [
     "models",
     "encoding",
     "suggest",
-    "sandbox",
+    "templating",
     "safe_yaml",
     "config",
     "toml",
@@ -53,7 +53,7 @@ ONE_IMPORTER = {
     "rich": "cli/",
     "typer": "cli/",
     "prompt_toolkit": "cli/",
-    "jinja2": "sandbox/",
+    "jinja2": "templating/",
     "llguidance": "structured/guidance.py",
     "jsonschema_rs": "structured/schema.py",
     "matplotlib": "cli/",
@@ -136,11 +136,6 @@ def test_a_foreign_library_has_one_importer(library: str, importer: str) -> None
         if re.search(rf'import_module\("{library}', path.read_text()):
             uses.append(library)
         assert not uses or name(path).startswith(importer), f"{name(path)} imports {uses}"
-
-
-@pytest.mark.parametrize("path", FILES, ids=name)
-def test_a_file_is_one_idea(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 350
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if room(p) != "cli"], ids=name)

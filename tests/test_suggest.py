@@ -12,5 +12,5 @@ from llmtool.suggest import suggest
         ("a", [], ""),
     ],
 )
-def test_the_nearest_names(name, names, expected):
+def test_suggests_similar_names(name, names, expected):
     assert suggest(name, names) == expected

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from llmtool.encoding import MAX_BYTES
-from llmtool.errors import ContextOverflow, InputError
+from llmtool.encoding import MAX_BYTES, too_long
+from llmtool.errors import InputError
 
 _CHUNK_BYTES = 1 << 16
 
@@ -136,13 +136,3 @@ def read_file(path: str) -> bytes:
     if len(data) > MAX_BYTES:
         raise too_long(path)
     return data
-
-
-def too_long(source: str) -> ContextOverflow:
-    """Return the error for a text that no context can hold."""
-    return ContextOverflow(
-        f"{source} is longer than {MAX_BYTES // 2**20} MiB, which needs more tokens than any "
-        "context has; give a part of it, or split it",
-        needed=MAX_BYTES // 16,
-        available=MAX_BYTES // 16,
-    )

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from llmtool.batch.lines import Line, LineSource, read_file, too_long
-from llmtool.encoding import MAX_BYTES, Errors, decode
+from llmtool.batch.lines import Line, LineSource, read_file
+from llmtool.encoding import MAX_BYTES, Errors, decode, too_long
 from llmtool.errors import InputError, LlmtoolError, UsageError, format_json_error
 from llmtool.sizes import format_count
 

@@ -120,8 +120,6 @@ def main() -> NoReturn:
         console.flush()
     except typer.Exit as exc:
         code = exc.exit_code
-    except SystemExit:  # typer found that nobody reads its help text
-        end_by_signal(console, getattr(signal, "SIGPIPE", None))
     except typer.TyperException as exc:  # what typer found wrong with the arguments
         console.error(describe_usage_error(exc))
         code = exc.exit_code
@@ -129,7 +127,7 @@ def main() -> NoReturn:
         end_by_signal(console, exc.reason or console.interrupts.received)
     except KeyboardInterrupt:
         end_by_signal(console, signal.SIGINT)
-    except BrokenPipe:
+    except (BrokenPipe, SystemExit):  # typer exits when nobody reads its help text
         end_by_signal(console, getattr(signal, "SIGPIPE", None))
     except LlmtoolError as exc:
         code = exc.exit_code

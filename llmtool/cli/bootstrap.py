@@ -107,6 +107,7 @@ def open_toolbox(
         settings=settings,
         folders=folders,
         cancellation=signals.install(console.interrupts),
+        on_fault=lambda: signals.end_by_fault(console, box.model_name),
     )
     box.on_load_progress = _LoadStatus(console)
     with DownloadProgress(console, model or settings.model or "starter") as bar:
@@ -114,7 +115,6 @@ def open_toolbox(
         found = box.find_model()
     for path in filter(None, writes):
         refuse_read(path, map(str, found.parts))
-    signals.report_faults(console, found.name)
     if asked is not None:
         first_run.remember(console, folders, asked)
     if box.uses_starter_unasked:

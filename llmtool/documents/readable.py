@@ -1,4 +1,4 @@
-"""The text of a file of any kind that people read; the only importer of pypdf."""
+"""Read documents as plain text: HTML, PDF, e-mail and text; the only importer of pypdf."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Literal
 
 import msgspec
 
+from llmtool.encoding import Errors, decode
 from llmtool.errors import InputError, UsageError
 
 Kind = Literal["text", "html", "pdf", "email"]
 
-MAX_CHARACTERS = 64 << 20  # of what a file unfolds to
+MAX_CHARACTERS = 64 << 20  # of the text of a PDF
+_PROBE_CHARACTERS = 4096  # where a NUL shows that a file is binary
 _HIDDEN = frozenset("script style template svg math head nav noscript iframe select".split())
 _BLOCKS = frozenset(
     "p div section article main aside header footer address blockquote figure figcaption pre form"
@@ -24,32 +26,51 @@ _MANY_NEWLINES = re.compile(r"\n(?:[ \t]*\n)+")
 _HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
 
 
-class Readable(msgspec.Struct, frozen=True, kw_only=True):
-    """A file as text; `notes` tell what of it is not there, such as attachments."""
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """A document as plain text; `notes` say what it leaves out, such as attachments."""
 
     text: str
     kind: Kind = "text"
     notes: tuple[str, ...] = ()
 
 
-def read(name: str | None, content: bytes) -> Readable | None:
-    """Return the text of an HTML, PDF or e-mail file; None for what is text as it is.
+def read_document(content: bytes, *, name: str, errors: Errors = "strict") -> Document:
+    """Return the text of a document, as a reader sees it.
+
+    Args:
+        content: an HTML, PDF, e-mail or text file.
+        name: the name of the file; its suffix helps to tell the kind, and errors begin with it.
+        errors: how to decode text that is not UTF-8.
 
     Raises:
-        InputError: it is encrypted, broken, or has no text.
+        InputError: it is encrypted, broken, binary or empty.
         UsageError: it is a PDF, and the extra `pdf` is not installed.
 
     Example:
-        >>> read("a.html", b"<h1>Hi</h1><p>One <b>two</b>").text
+        >>> read_document(b"<h1>Hi</h1><p>One <b>two</b>", name="a.html").text
         '# Hi\\n\\nOne two'
     """
-    suffix = PurePath(name or "").suffix.lower()
+    try:
+        document = _read_markup(content, PurePath(name).suffix.lower())
+    except InputError as exc:
+        raise InputError(f"{name}: {exc}") from exc
+    if document is None:
+        document = Document(text=decode(content, source=name, errors=errors))
+    if "\0" in document.text[:_PROBE_CHARACTERS]:
+        raise InputError(f"{name}: is a binary file, and no text")
+    if not document.text.strip():
+        raise InputError(f"{name}: is empty")
+    return document
+
+
+def _read_markup(content: bytes, suffix: str) -> Document | None:
+    """Return an HTML, PDF or e-mail file as text, None for plain text."""
     if content.startswith(b"%PDF-") or suffix == ".pdf":
         return _read_pdf(content)
     if suffix == ".eml":
         return _read_email(content)
     if suffix in (".html", ".htm", ".xhtml") or _HTML.match(content[:2000]):
-        return Readable(text=html_text(_decode(content)), kind="html")
+        return Document(text=html_text(_decode(content)), kind="html")
     return None
 
 
@@ -107,7 +128,7 @@ class _Reader(HTMLParser):
         self.pieces.append(text)
 
 
-def _read_email(content: bytes) -> Readable:
+def _read_email(content: bytes) -> Document:
     import email
     from email import policy
 
@@ -126,10 +147,10 @@ def _read_email(content: bytes) -> Readable:
         raise InputError("the e-mail has no text")
     names = [part.get_filename() or part.get_content_type() for part in message.iter_attachments()]
     notes = (f"attachments are not read: {', '.join(names)}",) if names else ()
-    return Readable(text="\n".join([*lines, "", text.strip()]), kind="email", notes=notes)
+    return Document(text="\n".join([*lines, "", text.strip()]), kind="email", notes=notes)
 
 
-def _read_pdf(content: bytes) -> Readable:
+def _read_pdf(content: bytes) -> Document:
     try:
         import pypdf
     except ImportError as exc:
@@ -157,7 +178,7 @@ def _read_pdf(content: bytes) -> Readable:
         raise InputError("the PDF has no text: it may be a scan")
     empty = sum(not page.strip() for page in pages)
     notes = (f"{empty} of {len(pages)} pages have no text",) if empty else ()
-    return Readable(text=text, kind="pdf", notes=notes)
+    return Document(text=text, kind="pdf", notes=notes)
 
 
 def _decode(content: bytes) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
@@ -34,6 +33,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
 
 def find_free_bytes(folder: Path) -> int:
     """Return the free space of the disk that holds `folder`, or will hold it."""
+    import shutil
+
     for existing in (folder, *folder.parents):
         with contextlib.suppress(OSError):
             return shutil.disk_usage(existing).free

@@ -63,8 +63,8 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def with_record(self, record: Record) -> Registry:
         """Return a registry with this record last, replacing the one of the same model."""
-        kept = tuple(r for r in self.models if not _same(r, record))
-        return msgspec.structs.replace(self, models=(*kept, record))
+        others = tuple(r for r in self.models if not _same(r, record))
+        return msgspec.structs.replace(self, models=(*others, record))
 
 
 def _same(one: Record, other: Record) -> bool:

@@ -25,7 +25,6 @@ from llmtool.models.hub.callbacks import (
     no_note,
     no_progress,
 )
-from llmtool.models.hub.retry import RetryPolicy
 from llmtool.models.installed import Model, list_models, list_repos
 from llmtool.models.layout import Layout
 from llmtool.models.reference import Reference, check_name, parse
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from llmtool.models.cleanup import Removal
     from llmtool.models.download import DownloadPlan
     from llmtool.models.hub.client import Hub
+    from llmtool.models.hub.retry import RetryPolicy
     from llmtool.models.verify import VerifiedFile
 
 
@@ -56,7 +56,7 @@ class Store:
         *,
         offline: bool = False,
         endpoint: str | None = None,
-        retry: RetryPolicy = RetryPolicy(),
+        retry: RetryPolicy | None = None,
     ) -> None:
         self.layout = Layout(data=folders.data, hub_cache=folders.hub_cache)
         self.offline = offline
@@ -273,6 +273,11 @@ class Store:
 
     def _connect(self, callbacks: Callbacks) -> Hub:
         from llmtool.models.hub.client import Hub
+        from llmtool.models.hub.retry import RetryPolicy
 
         layout = self.layout
-        return Hub(retry=self._retry, callbacks=callbacks, known_repos=lambda: list_repos(layout))
+        return Hub(
+            retry=self._retry or RetryPolicy(),
+            callbacks=callbacks,
+            known_repos=lambda: list_repos(layout),
+        )

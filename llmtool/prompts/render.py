@@ -13,7 +13,7 @@ from llmtool.errors import InputError, UsageError
 from llmtool.prompts import values
 from llmtool.prompts.output import Output
 from llmtool.prompts.template import Source, Template, compiled
-from llmtool.sandbox import Budget
+from llmtool.templating import Budget
 
 
 class Rendered(msgspec.Struct, frozen=True, kw_only=True):

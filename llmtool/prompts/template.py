@@ -16,8 +16,8 @@ from llmtool.prompts.cases import Example, PlacedTest, check_example, check_test
 from llmtool.prompts.draft import Draft, Place, read_draft
 from llmtool.prompts.output import Output, check_output, given
 from llmtool.prompts.schema import NAME, Form, Input, TemplateFile
-from llmtool.sandbox import Template as Compiled
-from llmtool.sandbox import compile_template
+from llmtool.templating import Template as Compiled
+from llmtool.templating import compile_template
 
 # A variant is a template of its own: what all of them hold together is bounded, and so is the time.
 MAX_VALUES = 200_000

@@ -97,14 +97,11 @@ def test_the_process_ends_even_if_the_fault_cannot_be_reported(
         raise MemoryError
 
     codes: list[int] = []
-    handlers: list[Callable[[], object]] = []
     console = Console(Interrupts())
     monkeypatch.setattr(console, name, fail)
     monkeypatch.setattr(os, "_exit", codes.append)
-    monkeypatch.setattr(signals, "end_faults_with", handlers.append)
-    signals.report_faults(console, "model.gguf")
     with pytest.raises(MemoryError):
-        handlers[0]()
+        signals.end_by_fault(console, "model.gguf")
     assert codes == [11]
 
 

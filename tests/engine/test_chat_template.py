@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtool.engine.llama.chat_template import ChatPrompt
+from llmtool.engine.llama.chat_template import ChatTemplate
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.types import Cancellation, Message, Prompt
 from llmtool.errors import TemplateError
@@ -61,8 +61,8 @@ def ask(*contents: str, prefill: str = "") -> Prompt:
 def test_ordinary_text_gets_the_ids_of_the_rendered_template(
     weights: LlamaModel, text: str
 ) -> None:
-    prompt = ChatPrompt(weights, weights.chat_template)
-    got = prompt.tokenize(ask(text))
+    template = ChatTemplate(weights, weights.chat_template)
+    got = template.tokenize(ask(text))
     expected = weights.tokenize(got.text.encode(), add_special=False, parse_special=True)
     if weights.adds_bos and expected[0] != weights.bos:
         expected.insert(0, weights.bos)
@@ -73,7 +73,7 @@ def test_ordinary_text_gets_the_ids_of_the_rendered_template(
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 @pytest.mark.parametrize("place", ["only", "history", "prefill", "system"])
 def test_hostile_text_adds_no_control_token(weights: LlamaModel, text: str, place: str) -> None:
-    prompt = ChatPrompt(weights, weights.chat_template)
+    template = ChatTemplate(weights, weights.chat_template)
 
     def at(content: str) -> Prompt:
         if place == "history":
@@ -84,8 +84,8 @@ def test_hostile_text_adds_no_control_token(weights: LlamaModel, text: str, plac
             return Prompt(messages=(Message("system", content), Message("user", "hi")))
         return ask(content)
 
-    harmless = prompt.tokenize(at("harmless"))
-    hostile = prompt.tokenize(at(text))
+    harmless = template.tokenize(at("harmless"))
+    hostile = template.tokenize(at(text))
     assert special(weights, hostile.token_ids) == special(weights, harmless.token_ids)
     # Nothing is lost: the tokens still spell the whole prompt, the hostile text included.
     spelled = b"".join(weights.render_piece(t, special=True) for t in hostile.token_ids)
@@ -95,9 +95,9 @@ def test_hostile_text_adds_no_control_token(weights: LlamaModel, text: str, plac
 
 
 def test_text_around_a_hostile_spelling_keeps_its_ids(weights: LlamaModel) -> None:
-    prompt = ChatPrompt(weights, weights.chat_template)
+    template = ChatTemplate(weights, weights.chat_template)
     head, tail = "The quick brown fox ", " jumps over the lazy dog"
-    hostile = list(prompt.tokenize(ask(f"{head}<|im_end|>{tail}")).token_ids)
+    hostile = list(template.tokenize(ask(f"{head}<|im_end|>{tail}")).token_ids)
     for part in (head.strip(), tail):
         ids = weights.tokenize(part.encode(), add_special=False, parse_special=False)
         inner = ids[1:]  # the first may join with what stands before it
@@ -111,14 +111,14 @@ def test_a_user_defined_run_of_spaces_is_ordinary_text(tiny: Path) -> None:
     runs = [t for t in range(model.n_vocab) if model.kind(t) == "user"]
     spaces = [t for t in runs if not model.token_text(t).strip()]
     assert spaces, "the tiny model has such a token"
-    got = ChatPrompt(model, model.chat_template).tokenize(ask("a" + model.token_text(spaces[0])))
+    got = ChatTemplate(model, model.chat_template).tokenize(ask("a" + model.token_text(spaces[0])))
     assert spaces[0] in got.token_ids
 
 
 def test_a_base_model_completes_the_unchanged_text(tiny_base: Path) -> None:
     model = load(tiny_base)
     assert model.chat_template is None
-    got = ChatPrompt(model, None).tokenize(ask("Once upon a time", prefill=" there"))
+    got = ChatTemplate(model, None).tokenize(ask("Once upon a time", prefill=" there"))
     assert got.text == "Once upon a time there"
     assert list(got.token_ids) == model.tokenize(
         got.text.encode(), add_special=True, parse_special=True
@@ -128,7 +128,7 @@ def test_a_base_model_completes_the_unchanged_text(tiny_base: Path) -> None:
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_text_adds_no_control_token_for_a_base_model(tiny_base: Path, text: str) -> None:
     model = load(tiny_base)
-    got = ChatPrompt(model, None).tokenize(Prompt(text=text))
+    got = ChatTemplate(model, None).tokenize(Prompt(text=text))
     assert special(model, got.token_ids) == special(
         model, tuple(model.tokenize(b"x", add_special=True, parse_special=True))
     )
@@ -137,9 +137,9 @@ def test_text_adds_no_control_token_for_a_base_model(tiny_base: Path, text: str)
 def test_a_control_token_formed_by_message_and_template_is_broken(tiny: Path) -> None:
     model = load(tiny)
     source = "{% for m in messages %}<|im_{{ m.content }}end|>{% endfor %}"
-    prompt = ChatPrompt(model, source)
-    assert special(model, prompt.tokenize(ask("")).token_ids), "the template's own token"
-    got = prompt.tokenize(ask("start|>x<|im_"))
+    template = ChatTemplate(model, source)
+    assert special(model, template.tokenize(ask("")).token_ids), "the template's own token"
+    got = template.tokenize(ask("start|>x<|im_"))
     assert special(model, got.token_ids) == []
 
 
@@ -150,22 +150,24 @@ def test_a_system_prompt_goes_into_the_first_turn_if_the_template_has_no_system_
         "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
         "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
     )
-    prompt = ChatPrompt(load(tiny), source)
-    got = prompt.tokenize(Prompt(messages=(Message("system", "Be brief."), Message("user", "Hi"))))
+    template = ChatTemplate(load(tiny), source)
+    got = template.tokenize(
+        Prompt(messages=(Message("system", "Be brief."), Message("user", "Hi")))
+    )
     assert got.text == "[user]Be brief.\n\nHi"
 
 
 def test_a_broken_template_is_an_error_and_never_another_format(tiny: Path) -> None:
     with pytest.raises(TemplateError):
-        ChatPrompt(load(tiny), "{% for m in messages %}").tokenize(ask("hi"))
+        ChatTemplate(load(tiny), "{% for m in messages %}").tokenize(ask("hi"))
 
 
 def test_a_prompt_that_opens_the_reasoning_is_recognized(tiny: Path) -> None:
     source = "{{ messages[0].content }}{% if enable_thinking %}<think>\n{% endif %}"
-    prompt = ChatPrompt(load(tiny), source)
+    template = ChatTemplate(load(tiny), source)
     question = (Message("user", "hi <think>"),)
-    assert prompt.tokenize(Prompt(messages=question, thinking=True)).in_reasoning
-    assert not prompt.tokenize(Prompt(messages=question)).token_ids == ()
+    assert template.tokenize(Prompt(messages=question, thinking=True)).in_reasoning
+    assert not template.tokenize(Prompt(messages=question)).token_ids == ()
 
 
 # The shape that TranslateGemma's template asks for, which writes the instruction itself.
@@ -177,16 +179,16 @@ WITH_LANGUAGES = (
 
 
 def test_languages_are_passed_to_a_chat_template_that_uses_them(weights: LlamaModel) -> None:
-    prompt = ChatPrompt(weights, WITH_LANGUAGES)
+    template = ChatTemplate(weights, WITH_LANGUAGES)
     messages = (Message("user", "Good morning"),)
-    told = prompt.tokenize(Prompt(messages=messages, languages=("en", "pt-BR")))
+    told = template.tokenize(Prompt(messages=messages, languages=("en", "pt-BR")))
     assert told.text == "From en to pt-BR: Good morning"
     with pytest.raises(TemplateError, match="no languages"):
-        prompt.tokenize(Prompt(messages=messages))
+        template.tokenize(Prompt(messages=messages))
 
 
 def test_languages_are_not_passed_to_other_chat_templates(weights: LlamaModel) -> None:
-    prompt = ChatPrompt(weights, weights.chat_template)
+    template = ChatTemplate(weights, weights.chat_template)
     messages = (Message("user", "Good morning"),)
-    with_languages = prompt.tokenize(Prompt(messages=messages, languages=("en", "de")))
-    assert with_languages == prompt.tokenize(Prompt(messages=messages))
+    with_languages = template.tokenize(Prompt(messages=messages, languages=("en", "de")))
+    assert with_languages == template.tokenize(Prompt(messages=messages))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tiny_vocabulary import TokenType, Vocabulary, bpe_vocabulary, spm_vocabulary
 
-from llmtool.engine.llama.chat_template import ChatPrompt
+from llmtool.engine.llama.chat_template import ChatTemplate
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.types import (
@@ -46,7 +46,7 @@ def weights(model: Path) -> Iterator[LlamaModel]:
 
 
 def tokens(weights: LlamaModel, before: str, after: str, prefill: str = "") -> list[int]:
-    chat = ChatPrompt(weights, weights.chat_template)
+    chat = ChatTemplate(weights, weights.chat_template)
     return list(chat.tokenize(Prompt(text=before, suffix=after, prefill=prefill)).token_ids)
 
 

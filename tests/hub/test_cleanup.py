@@ -26,7 +26,7 @@ def test_a_cached_run_uses_no_socket(hub, pulled, call):
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-def test_a_cached_run_opens_no_socket_as_the_kernel_sees_it(hub, pulled, tmp_path):
+def test_a_cached_run_makes_no_socket_call(hub, pulled, tmp_path):
     from hub.conftest import CLIENT
 
     log = tmp_path / "strace.log"
@@ -55,7 +55,7 @@ def test_remove_leaves_nothing_and_find_says_how_to_get_it_back(hub, pulled):
     assert json.loads((pulled.data / "models.json").read_text())["models"] == []
 
 
-def test_prune_removes_a_cut_transfer(hub, client):
+def test_prune_removes_an_interrupted_download(hub, client):
     hub.fail("cdn", "cut", after=1_000_000)
     hub.fail("cdn", "close", times=4)
     client.pull()
@@ -63,7 +63,7 @@ def test_prune_removes_a_cut_transfer(hub, client):
     assert client.parts() == []
 
 
-def test_prune_leaves_a_running_transfer_alone(hub, client):
+def test_prune_keeps_a_running_download(hub, client):
     hub.fail("cdn", "stall", after=1_000_000)
     child = client.start("pull", retry={"stall_seconds": 30})
     wait_until(lambda: bool(client.parts()) and hub.bytes_sent >= 1_000_000)
@@ -73,6 +73,6 @@ def test_prune_leaves_a_running_transfer_alone(hub, client):
     assert len(client.parts()) == 1
 
 
-def test_the_folders_are_the_users_own(hub, pulled):
+def test_files_and_folders_are_private(hub, pulled):
     assert (pulled.data / "models.json").stat().st_mode & 0o777 == 0o600
     assert pulled.data.stat().st_mode & 0o777 == 0o700

@@ -46,7 +46,7 @@ def test_a_named_model_is_fetched_used_and_found_again(
     assert listed["repo"] == TINY and listed["quant"] == "Q4_K_M"
 
 
-def test_a_dry_run_says_what_would_be_fetched(run_llmtool: Run, hub: FakeHub) -> None:
+def test_a_dry_run_prints_the_plan(run_llmtool: Run, hub: FakeHub) -> None:
     result = run_llmtool("models", "pull", REPO, "--dry-run", "--json", env=online(hub))
     plan = json.loads(result.stdout)
     assert (plan["missing_bytes"], plan["fits_disk"]) == (3_000_000, True)
@@ -115,7 +115,7 @@ def guarded(env: dict[str, str], tmp_path: Path) -> dict[str, str | None]:
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_a_command_on_a_cached_model_connects_to_nobody(
+def test_a_command_on_a_cached_model_opens_no_connection(
     run_llmtool: Run,
     hub: FakeHub,
     tiny: Path,
@@ -134,7 +134,7 @@ def test_a_command_on_a_cached_model_connects_to_nobody(
 
 
 @pytest.mark.parametrize("call", [("models", "pull"), *CALLS.values()], ids=["pull", *CALLS])
-def test_offline_asks_nobody(
+def test_offline_makes_no_request(
     run_llmtool: Run,
     hub: FakeHub,
     tiny: Path,
@@ -196,7 +196,7 @@ FAULTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     [("rejected", 16), ("gated", 16), ("missing", 10), ("full disk", 16)]
     + [(fault, 16) for fault in FAULTS],
 )
-def test_a_token_is_shown_by_no_failure(
+def test_no_error_shows_the_token(
     run_llmtool: Run, hub: FakeHub, tmp_path: Path, fault: str, code: int
 ) -> None:
     if fault == "rejected":
@@ -250,7 +250,7 @@ def test_the_librarys_telemetry_is_off(
     assert asked == set() if is_ours else "/api/telemetry/llmtool/test" in asked
 
 
-def test_a_pull_asks_for_the_model_and_tells_nothing_else(
+def test_a_pull_sends_only_the_expected_requests(
     run_llmtool: Run, hub: FakeHub, tiny: Path
 ) -> None:
     hub.add(TINY, {"tiny-Q4_K_M.gguf": tiny.read_bytes(), "README.md": b"# Tiny"})

@@ -28,7 +28,7 @@ def assert_as_before(client, before=None):
     [("cut", 1), ("cut", 3), ("reset", 4), ("stall", 1), ("close", 1)],
     ids=lambda value: str(value),
 )
-def test_a_broken_connection_goes_on_where_it_was(hub, client, kind, times):
+def test_resumes_a_broken_connection(hub, client, kind, times):
     hub.fail("cdn", kind, times=times, after=600_000)
     result = client.pull()
     assert "path" in result, result
@@ -46,7 +46,7 @@ def test_a_server_that_ignores_ranges_still_makes_progress(hub, client):
     assert_right(client)
 
 
-def test_no_progress_ends_and_keeps_the_part(hub, client):
+def test_gives_up_without_progress_and_keeps_the_part(hub, client):
     hub.fail("cdn", "cut", after=1_000_000)
     hub.fail("cdn", "close", times=50)
     result = client.pull()
@@ -56,7 +56,7 @@ def test_no_progress_ends_and_keeps_the_part(hub, client):
     assert [part.stat().st_size for part in client.parts()] == [1_000_000]
 
 
-def test_the_next_run_resumes_and_says_so(hub, client):
+def test_the_next_run_resumes(hub, client):
     hub.fail("cdn", "cut", after=1_000_000)
     hub.fail("cdn", "close", times=4)
     assert client.pull()["code"] == 16
@@ -67,7 +67,7 @@ def test_the_next_run_resumes_and_says_so(hub, client):
     assert_right(client)
 
 
-def test_what_is_here_is_counted_before_resuming_is_announced(hub, client):
+def test_progress_is_reported_before_the_resume_note(hub, client):
     hub.fail("cdn", "cut", after=1_000_000)
     hub.fail("cdn", "close", times=4)
     assert client.pull()["code"] == 16
@@ -79,7 +79,7 @@ def test_what_is_here_is_counted_before_resuming_is_announced(hub, client):
 
 
 @pytest.mark.parametrize("kind", ["corrupt", "short", "long"])
-def test_wrong_content_is_fetched_once_more(hub, client, kind):
+def test_wrong_content_is_downloaded_again(hub, client, kind):
     hub.fail("cdn", kind)
     result = client.pull()
     assert "path" in result, result
@@ -88,7 +88,7 @@ def test_wrong_content_is_fetched_once_more(hub, client, kind):
 
 
 @pytest.mark.parametrize("kind", ["corrupt", "short", "long"])
-def test_wrong_content_twice_is_an_error_and_nothing_stays(hub, client, kind):
+def test_wrong_content_twice_is_an_error_and_leaves_nothing(hub, client, kind):
     hub.fail("cdn", kind, times=2)
     result = client.pull()
     assert result["code"] == 16
@@ -126,14 +126,14 @@ def test_a_range_that_the_server_does_not_have(hub, client):
 @pytest.mark.parametrize(
     ("where", "status"), [("api", 500), ("resolve", 502), ("cdn", 503), ("cdn", 504)]
 )
-def test_a_server_error_passes(hub, client, where, status):
+def test_a_passing_server_error_is_retried(hub, client, where, status):
     hub.fail(where, "status", status=status, times=2)
     assert "path" in client.pull()
     assert_right(client)
 
 
 @pytest.mark.parametrize("where", ["api", "resolve", "cdn"])
-def test_a_server_error_that_stays_is_named_with_its_host(hub, client, where):
+def test_a_lasting_server_error_names_the_host(hub, client, where):
     hub.fail(where, "status", status=503, times=50)
     result = client.pull()
     assert result["code"] == 16
@@ -153,14 +153,14 @@ def test_retry_after_is_honoured(hub, client, where):
 
 
 @pytest.mark.parametrize("where", ["api", "cdn"])
-def test_a_long_retry_after_is_told_and_not_waited_for(hub, client, where):
+def test_a_long_retry_after_is_an_error(hub, client, where):
     hub.fail(where, "status", status=429, headers={"Retry-After": "3600"}, times=9)
     result = client.pull()
     assert result["code"] == 16
     assert "it asks to wait 3600 s; try again then" in result["message"]
 
 
-def test_a_signed_url_that_expires_is_asked_for_again(hub, client):
+def test_an_expired_signed_url_is_requested_again(hub, client):
     hub.signature_uses = 1
     hub.fail("cdn", "cut", after=600_000, times=2)
     assert "path" in client.pull()
@@ -182,7 +182,7 @@ def test_a_signed_url_is_never_shown(hub, client):
 
 
 @pytest.mark.parametrize("where", ["api", "resolve", "cdn"])
-def test_a_login_page_is_no_hub(hub, client, where):
+def test_a_login_page_is_not_a_hub(hub, client, where):
     hub.fail(where, "html", times=50)
     result = client.pull()
     assert result["code"] == 16
@@ -193,7 +193,7 @@ def test_a_login_page_is_no_hub(hub, client, where):
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b'{"id": 1}', b'{"id": "a/b", "sha": "main", "siblings": []}', b"{" * 99]
 )
-def test_json_of_something_else_is_no_hub(hub, client, body):
+def test_other_json_is_not_a_hub(hub, client, body):
     hub.fail("api", "status", status=200, body=body)
     result = client.pull()
     assert (result["code"], "is not a Hub endpoint" in result["message"]) == (16, True)
@@ -215,18 +215,18 @@ def test_a_refused_connection(hub, client):
     assert "cannot connect to 127.0.0.1:9 (3 tries)" in result["message"]
 
 
-def test_a_redirect_in_a_circle(hub, client):
+def test_a_redirect_loop(hub, client):
     where = f"{hub.url}/api/models/{REPO}"
     hub.fail("api", "status", status=307, headers={"Location": where}, times=50)
     assert "redirects in a circle" in client.pull()["message"]
 
 
-def test_a_redirect_to_another_kind_of_address(hub, client):
+def test_a_redirect_to_another_scheme(hub, client):
     hub.fail("resolve", "status", status=302, headers={"Location": "file:///etc/passwd"}, times=9)
     assert "not a Hub endpoint" in client.pull()["message"]
 
 
-def test_a_disk_that_is_too_small_is_noticed_before_the_first_byte(hub, client):
+def test_a_disk_that_is_too_small_fails_before_the_download(hub, client):
     result = client.pull(free_bytes=64 * 1024 * 1024 + SIZE - 1)
     assert result["code"] == 16
     assert "needs 3.0 MB and 67.1 MB to spare" in result["message"]
@@ -234,7 +234,7 @@ def test_a_disk_that_is_too_small_is_noticed_before_the_first_byte(hub, client):
     assert "path" in client.pull(free_bytes=64 * 1024 * 1024 + SIZE)
 
 
-def test_a_disk_that_fills_up_keeps_the_part(hub, client):
+def test_a_full_disk_keeps_the_part(hub, client):
     import resource
 
     child = client.start("pull", live=True)
@@ -273,7 +273,7 @@ def test_kill_9_and_resume(hub, client):
     assert_right(client)
 
 
-def test_a_signal_stops_it_at_once_and_keeps_the_part(hub, client):
+def test_a_signal_stops_at_once_and_keeps_the_part(hub, client):
     hub.fail("cdn", "stall", after=1_000_000)
     child = client.start("pull", retry={"stall_seconds": 30})
     wait_until(lambda: hub.bytes_sent >= 1_000_000)
@@ -288,7 +288,7 @@ def test_a_signal_stops_it_at_once_and_keeps_the_part(hub, client):
 
 
 @pytest.mark.parametrize("count", [2, 4])
-def test_processes_at_once_fetch_one_file_once(hub, client, count):
+def test_concurrent_processes_download_a_file_once(hub, client, count):
     hub.fail("cdn", "slow", after=500_000)
     children = [client.start("pull") for _ in range(count)]
     results = [client.finish(child) for child in children]
@@ -301,7 +301,7 @@ def test_processes_at_once_fetch_one_file_once(hub, client, count):
     assert len(records) == 1
 
 
-def test_two_processes_with_two_models_keep_both_records(hub, client):
+def test_two_processes_save_both_records(hub, client):
     for name in ("org/one", "org/two"):
         hub.add(name, {FILE: content(200_000, seed=len(name) + ord(name[-1]))})
     children = [client.start("pull", name) for name in ("org/one", "org/two")]
@@ -326,7 +326,7 @@ def test_hf_hub_download_at_the_same_time(hub, client):
     assert_right(client)
 
 
-def test_a_truncated_file_in_the_cache_is_noticed_and_mended(hub, client):
+def test_a_truncated_cached_file_is_replaced(hub, client):
     path = client.pull()["path"]
     os.truncate(path, SIZE - 1)
     result = client.run("find")
@@ -336,7 +336,7 @@ def test_a_truncated_file_in_the_cache_is_noticed_and_mended(hub, client):
     assert_right(client)
 
 
-def test_a_dangling_link_counts_as_not_there_and_is_mended(hub, client):
+def test_a_dangling_link_is_replaced(hub, client):
     path = client.pull()["path"]
     os.unlink(os.path.realpath(path))
     assert client.run("find")["code"] == 10
@@ -344,7 +344,7 @@ def test_a_dangling_link_counts_as_not_there_and_is_mended(hub, client):
     assert_right(client)
 
 
-def test_a_failed_update_leaves_the_old_commit_as_it_was(hub, client):
+def test_a_failed_update_keeps_the_old_commit(hub, client):
     client.pull()
     before = client.visible()
     hub.add(REPO, {FILE: content(SIZE, seed=2)}, revisions={"main": "b" * 40})

@@ -24,7 +24,7 @@ def test_a_listing_without_digests(mirror, client):
 
 
 @pytest.mark.parametrize("kind", ["status", "close", "silent"])
-def test_a_question_that_fails_is_asked_again(mirror, client, kind):
+def test_a_failed_request_is_retried(mirror, client, kind):
     mirror.fail("resolve", kind, status=503, times=2, method="HEAD")
     result = client.pull(MIRRORED)
     assert "path" in result, result
@@ -36,7 +36,7 @@ def test_a_question_that_fails_is_asked_again(mirror, client, kind):
     ("kind", "says"),
     [("status", "HTTP 503 from"), ("close", "was cut"), ("silent", "went silent")],
 )
-def test_a_question_that_always_fails(mirror, client, kind, says):
+def test_a_request_that_always_fails(mirror, client, kind, says):
     mirror.fail("resolve", kind, status=503, times=50, method="HEAD")
     result = client.pull(MIRRORED)
     assert (result["error"], result["code"]) == ("DownloadError", 16)
@@ -45,7 +45,7 @@ def test_a_question_that_always_fails(mirror, client, kind, says):
 
 
 @pytest.mark.parametrize("call", ["pull", "plan"])
-def test_a_question_that_waits_can_be_cancelled(mirror, client, call):
+def test_a_waiting_request_can_be_cancelled(mirror, client, call):
     mirror.fail("resolve", "silent", times=50, method="HEAD")
     child = client.start(call, MIRRORED, retry={"answer_seconds": 30})
     wait_until(lambda: mirror.count("resolve", "HEAD") == 1)

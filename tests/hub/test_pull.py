@@ -11,7 +11,7 @@ from hub.conftest import BIG, FILE, REPO, TOKEN, Client, content
 COMMIT = "a" * 40
 
 
-def test_a_pull_brings_the_file_and_says_how_far_it_is(hub, client):
+def test_a_pull_downloads_the_file_and_reports_progress(hub, client):
     result = client.pull()
     assert result["name"] == f"{REPO}:Q4_K_M"
     assert result["path"].endswith(f"snapshots/{COMMIT}/{FILE}")
@@ -43,7 +43,7 @@ def test_other_tools_read_the_result(hub, client):
     assert json.loads(out.stdout) == [True, [REPO], 0, len(BIG)], out.stderr
 
 
-def test_what_hf_hub_download_fetched_is_found_and_not_fetched_again(hub, client):
+def test_a_file_of_hf_hub_download_is_found_and_not_downloaded_again(hub, client):
     code = f"from huggingface_hub import hf_hub_download; hf_hub_download({REPO!r}, {FILE!r})"
     subprocess.run([sys.executable, "-c", code], env=client.env, check=True, capture_output=True)
     sent = hub.count("cdn")
@@ -52,14 +52,14 @@ def test_what_hf_hub_download_fetched_is_found_and_not_fetched_again(hub, client
     assert hub.count("cdn") == sent
 
 
-def test_a_second_pull_fetches_nothing(hub, client):
+def test_a_second_pull_downloads_nothing(hub, client):
     client.pull()
     sent = hub.count("cdn") + hub.count("resolve")
     assert client.pull()["progress"][-1] == [len(BIG), len(BIG)]
     assert hub.count("cdn") + hub.count("resolve") == sent
 
 
-def test_the_token_goes_to_the_hub_and_to_nobody_else(hub, client):
+def test_the_token_is_sent_to_the_hub_only(hub, client):
     hub.add("org/private", {FILE: BIG}, private=True, allowed=(TOKEN,))
     client.pull("org/private")
     by_origin = {(seen.where, seen.headers.get("authorization")) for seen in hub.seen}
@@ -70,7 +70,7 @@ def test_the_token_goes_to_the_hub_and_to_nobody_else(hub, client):
     }
 
 
-def test_a_hub_that_redirects_to_another_hub_does_not_pass_the_token_on(hub, client):
+def test_the_token_is_not_sent_after_a_redirect_to_another_hub(hub, client):
     """Port 80 is a prefix of port 8080: origins are compared, not texts."""
     where = f"{hub.cdn_url}/api/models/{REPO}"
     hub.fail("api", "status", times=9, status=307, headers={"Location": where})
@@ -88,7 +88,7 @@ def test_all_parts_of_a_split_model_are_one_download(hub, client):
     assert client.run("find", "org/split")["path"].endswith("Q8_0/big-Q8_0-00001-of-00003.gguf")
 
 
-def test_a_small_file_that_is_no_lfs_object(hub, client):
+def test_a_small_file_without_lfs(hub, client):
     hub.add("org/small", {"m-Q8_0.gguf": b"GGUF" + b"x" * 500})
     client.pull("org/small")
     assert hub.count("cdn") == 0
@@ -111,7 +111,7 @@ def test_a_pinned_revision(hub, client):
     assert client.run("find", REPO)["code"] == 10
 
 
-def test_a_new_commit_with_the_same_file_moves_the_link_alone(hub, client):
+def test_a_new_commit_with_the_same_file_only_moves_the_link(hub, client):
     client.pull()
     sent = hub.count("cdn")
     hub.repos[REPO].revisions = {"main": "c" * 40}
@@ -128,7 +128,7 @@ def test_a_renamed_repository_is_followed_with_its_new_name(hub, client):
     assert client.run("find", "old/name-GGUF")["path"].endswith(FILE)
 
 
-def test_the_chosen_quant_stays_chosen(hub, client):
+def test_a_later_pull_keeps_the_chosen_quant(hub, client):
     hub.add("org/two", {"m-Q4_K_M.gguf": content(5000), "m-Q8_0.gguf": content(6000)})
     client.pull("org/two:Q8_0")
     client.pull("org/two")
@@ -136,7 +136,7 @@ def test_the_chosen_quant_stays_chosen(hub, client):
     assert sum("m-Q4" in name for name in client.visible()) == 0
 
 
-def test_a_plan_shows_sizes_and_what_is_missing_and_writes_nothing(hub, client):
+def test_a_plan_has_sizes_and_writes_nothing(hub, client):
     plan = client.run("plan")
     assert (plan["size"], plan["missing"], plan["files"]) == (len(BIG), len(BIG), [FILE])
     assert plan["fits_disk"]
@@ -145,7 +145,7 @@ def test_a_plan_shows_sizes_and_what_is_missing_and_writes_nothing(hub, client):
     assert client.run("plan")["missing"] == 0
 
 
-def test_get_fetches_what_is_not_here(hub, client):
+def test_get_downloads_a_missing_model(hub, client):
     assert client.run("get")["path"].endswith(FILE)
     sent = len(hub.seen)
     assert client.run("get")["path"].endswith(FILE)
@@ -168,7 +168,7 @@ def test_a_cached_model_is_found_without_huggingface_hub(hub, client):
         ("org/model-GGUF@v9", 10, "has no revision 'v9'; there are main"),
     ],
 )
-def test_what_is_not_there(hub, client, reference, code, says):
+def test_a_missing_quant_file_repository_or_revision(hub, client, reference, code, says):
     result = client.pull(reference)
     assert (result["code"], "\n" in result["message"]) == (code, False)
     assert says in result["message"]
@@ -184,14 +184,14 @@ def test_what_is_not_there(hub, client, reference, code, says):
     ],
     ids=["of the cache", "of the catalogue", "none"],
 )
-def test_a_repository_that_is_not_there_names_those_near(hub, client, reference, near):
+def test_a_missing_repository_suggests_similar_ones(hub, client, reference, near):
     client.pull()
     message = client.pull(reference)["message"]
     assert f"{reference} is not on 127.0.0.1" in message
     assert (near in message) if near else ("nearest" not in message)
 
 
-def test_a_listed_file_that_is_not_there_names_those_near(hub, client):
+def test_a_missing_listed_file_suggests_similar_ones(hub, client):
     hub.add("org/odd", {"m-Q8_0.gguf": BIG}, listed=("m-Q4_0.gguf",))
     result = client.pull("org/odd:m-Q4_0.gguf")
     assert result["code"] == 10
@@ -205,7 +205,7 @@ def test_there_is_no_plan_for_the_starter(hub, client):
     assert hub.seen == []
 
 
-def test_offline_says_which_command_fetches_it(hub, client):
+def test_the_offline_error_names_the_command(hub, client):
     result = client.pull(offline=True)
     assert result["code"] == 10
     assert "`llmtool models pull org/model-GGUF` without --offline" in result["message"]
@@ -229,7 +229,7 @@ def test_offline_says_which_command_fetches_it(hub, client):
         "notes\u2028.txt",
     ],
 )
-def test_a_listing_with_an_unsafe_name_is_refused(hub, client, bad):
+def test_rejects_a_listing_with_an_unsafe_name(hub, client, bad):
     hub.repos[REPO].listed = (bad,)
     result = client.pull()
     assert result["code"] == 16

@@ -14,5 +14,5 @@ from llmtool.models.hub.retry import describe_wait
         (120, "trying again in 120 s"),
     ],
 )
-def test_a_wait_of_a_moment_is_not_counted_in_seconds(seconds, text):
+def test_describes_a_wait(seconds, text):
     assert describe_wait(seconds) == text

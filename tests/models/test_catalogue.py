@@ -26,12 +26,12 @@ def test_every_entry_is_a_repository_with_a_free_licence():
         (16 * GB, 24 * GB, "qwen3-30b-a3b", "gpu"),
     ],
 )
-def test_the_best_that_fits_comes_first(memory, gpu, first, runs_on):
+def test_the_best_model_that_fits_comes_first(memory, gpu, first, runs_on):
     choice = catalogue.recommend(memory, gpu)[0]
     assert (choice.entry.name, choice.runs_on) == (first, runs_on)
 
 
-def test_the_reason_holds_size_place_and_use():
+def test_the_reason_names_size_device_and_use():
     choice = next(c for c in catalogue.recommend(8 * GB) if c.entry.name == "qwen3.5-4b")
     assert choice.reason.startswith("2.7 GB, fits in memory (8.0 GB); ")
     about = next(c for c in catalogue.recommend(8 * GB) if c.entry.approximate)

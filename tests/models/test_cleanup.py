@@ -48,11 +48,11 @@ class TestVerify:
         assert found["m-Q8_0.gguf"].is_sound is False
         assert "damaged: hash" in found["m-Q8_0.gguf"].reason
 
-    def test_the_starter_is_compared_with_its_packages_record(self, folders, starter):
+    def test_the_starter_is_compared_with_its_package_metadata(self, folders, starter):
         (result,) = Store(folders).verify("starter")
         assert (result.is_sound, result.reason) == (True, "the hash is right")
 
-    def test_a_file_without_a_known_hash_gets_the_check_of_a_load(self, store, tmp_path):
+    def test_without_a_known_hash_the_header_is_checked(self, store, tmp_path):
         path = tmp_path / "m.gguf"
         path.write_bytes(build())
         (result,) = store.verify(str(path))
@@ -61,7 +61,7 @@ class TestVerify:
         (result,) = store.verify(str(path))
         assert result.is_sound is False and "truncated" in result.reason
 
-    def test_an_imported_file_that_changed(self, store, tmp_path):
+    def test_a_changed_imported_file_is_damaged(self, store, tmp_path):
         (tmp_path / "m.gguf").write_bytes(build())
         model = store.import_file(tmp_path / "m.gguf")
         assert [r.is_sound for r in store.verify("m")] == [True]
@@ -70,7 +70,7 @@ class TestVerify:
             file.write(b"x")
         assert [r.is_sound for r in store.verify("m")] == [False]
 
-    def test_progress_runs_over_all_models(self, store, cached):
+    def test_progress_covers_all_models(self, store, cached):
         cached("org/one", "m-Q4_K_M.gguf", b"x" * 100)
         cached("org/two", "m-Q4_K_M.gguf", b"y" * 50)
         seen = []
@@ -79,7 +79,7 @@ class TestVerify:
 
 
 class TestRemove:
-    def test_a_model_goes_with_its_blob_and_its_repository(self, store, cached, folders):
+    def test_removes_link_blob_and_repository_folder(self, store, cached, folders):
         cached("org/name", "m-Q4_K_M.gguf")
         removed = store.remove("org/name")
         assert [(r.reason, r.size_bytes) for r in removed] == [("blob", 4)]
@@ -93,30 +93,30 @@ class TestRemove:
         assert [r.size_bytes for r in store.remove("org/name", dry_run=True)] == [4]
         assert files_of(folders.hub_cache) == before
 
-    def test_other_quants_stay(self, store, cached):
+    def test_keeps_other_quants(self, store, cached):
         cached("org/name", "m-Q4_K_M.gguf", b"four")
         cached("org/name", "m-Q8_0.gguf", b"eight")
         store.remove("org/name:Q4_K_M")
         assert store.find("org/name").quant == "Q8_0"
 
-    def test_a_blob_that_another_file_needs_stays(self, store, cached):
+    def test_keeps_a_blob_that_another_file_uses(self, store, cached):
         cached("org/name", "m-Q4_K_M.gguf", b"same")
         other = cached("org/name", "copy-Q8_0.gguf", b"same")
         assert [r.reason for r in store.remove("org/name:Q4_K_M")] == ["snapshot"]
         assert other.read_bytes() == b"same"
 
-    def test_without_a_revision_it_goes_from_every_commit(self, store, cached, folders):
+    def test_without_a_revision_removes_from_every_commit(self, store, cached, folders):
         cached("org/name", "m-Q4_K_M.gguf")
         cached("org/name", "m-Q4_K_M.gguf", b"new", commit=OTHER, revision="v1")
         assert sorted(r.size_bytes for r in store.remove("org/name")) == [3, 4]
         assert files_of(folders.hub_cache) == []
 
-    def test_one_blob_of_two_commits_is_one_removal(self, store, cached):
+    def test_reports_a_blob_of_two_commits_once(self, store, cached):
         cached("org/name", "m-Q4_K_M.gguf")
         cached("org/name", "m-Q4_K_M.gguf", commit=OTHER, revision="v1")
         assert [(r.reason, r.size_bytes) for r in store.remove("org/name")] == [("blob", 4)]
 
-    def test_files_of_one_name_in_two_folders_are_two_models(self, store, cached):
+    def test_equal_file_names_in_two_folders_are_two_models(self, store, cached):
         record(store, cached, "Q4/model.gguf", b"four")
         record(store, cached, "Q8/model.gguf", b"eight")
         store.remove("org/name:Q4/model.gguf")
@@ -124,7 +124,7 @@ class TestRemove:
         kept = [file.path for record in records for file in record.files]
         assert kept == ["Q8/model.gguf"]
 
-    def test_what_others_keep_in_the_repositorys_folder_stays(self, store, cached, folders):
+    def test_keeps_files_of_other_tools(self, store, cached, folders):
         cached("org/name", "m-Q4_K_M.gguf")
         folder = folders.hub_cache / "models--org--name"
         (folder / ".no_exist").mkdir()
@@ -132,13 +132,13 @@ class TestRemove:
         store.remove("org/name")
         assert files_of(folder) == [".no_exist/config.json"]
 
-    def test_a_repository_that_is_being_fetched_keeps_its_folders(self, store, cached, folders):
+    def test_keeps_folders_during_a_download(self, store, cached, folders):
         cached("org/name", "m-Q4_K_M.gguf")
         with lock_blob(folders.hub_cache, "org/name", "f" * 64):
             store.remove("org/name")
         assert (folders.hub_cache / "models--org--name" / "blobs").is_dir()
 
-    def test_with_a_revision_it_goes_from_that_commit(self, store, cached):
+    def test_with_a_revision_removes_from_that_commit(self, store, cached):
         cached("org/name", "m-Q4_K_M.gguf")
         cached("org/name", "m-Q4_K_M.gguf", b"new", commit=OTHER, revision="v1")
         store.remove("org/name@v1")
@@ -146,7 +146,7 @@ class TestRemove:
         with pytest.raises(ModelNotFound):
             store.find("org/name@v1")
 
-    def test_what_is_not_ours_is_not_removed(self, folders, tmp_path, starter):
+    def test_rejects_the_starter_and_plain_files(self, folders, tmp_path, starter):
         path = tmp_path / "m.gguf"
         path.touch()
         with pytest.raises(UsageError, match="delete the file"):
@@ -155,7 +155,7 @@ class TestRemove:
             Store(folders).remove("starter")
         assert path.exists() and starter.exists()
 
-    def test_an_imported_model(self, store, tmp_path):
+    def test_removes_an_imported_model(self, store, tmp_path):
         (tmp_path / "m.gguf").write_bytes(build())
         store.import_file(tmp_path / "m.gguf")
         store.remove("m")
@@ -164,7 +164,7 @@ class TestRemove:
 
 
 class TestPrune:
-    def test_only_what_no_model_needs_goes(self, store, cached, folders):
+    def test_removes_unused_files_only(self, store, cached, folders):
         kept = cached("org/name", "m-Q4_K_M.gguf", b"kept")
         blobs = folders.hub_cache / "models--org--name" / "blobs"
         (blobs / ("1" * 64)).write_bytes(b"unused")
@@ -183,12 +183,12 @@ class TestPrune:
         assert sorted(p.name[:1] for p in blobs.iterdir() if p != kept.resolve()) == ["3"]
         assert store.prune() == []
 
-    def test_a_repository_that_it_did_not_touch_stays(self, store, folders):
+    def test_keeps_an_empty_repository_folder(self, store, folders):
         (folders.hub_cache / "models--org--new" / "blobs").mkdir(parents=True)
         store.prune()
         assert (folders.hub_cache / "models--org--new" / "blobs").is_dir()
 
-    def test_a_blob_stays_locked_while_it_is_unlinked(self, store, cached, folders, monkeypatch):
+    def test_holds_the_lock_while_it_removes_a_blob(self, store, cached, folders, monkeypatch):
         blob = cached("org/name", "m-Q4_K_M.gguf").resolve()
         (folders.hub_cache / f"models--org--name/snapshots/{COMMIT}/m-Q4_K_M.gguf").unlink()
         held, unlink = [], Path.unlink
@@ -202,7 +202,7 @@ class TestPrune:
         assert [r.reason for r in store.prune()] == ["unused blob"]
         assert held == [True] and not blob.exists()
 
-    def test_a_blob_that_was_linked_meanwhile_stays(self, store, cached, folders, monkeypatch):
+    def test_keeps_a_blob_that_was_linked_meanwhile(self, store, cached, folders, monkeypatch):
         link = cached("org/name", "m-Q4_K_M.gguf")
         target = os.readlink(link)
         link.unlink()
@@ -218,7 +218,7 @@ class TestPrune:
         assert store.prune() == []
         assert link.read_bytes() == b"GGUF"
 
-    def test_records_of_what_is_gone(self, store, tmp_path):
+    def test_removes_records_without_files(self, store, tmp_path):
         (tmp_path / "m.gguf").write_bytes(build())
         store.import_file(tmp_path / "m.gguf").path.unlink()
         store.prune()
@@ -269,7 +269,7 @@ def start_import(tmp_path):
 
 class TestPruneOfImports:
     @pytest.mark.parametrize("way", ["linked", "copied"])
-    def test_what_a_killed_import_left_goes(self, store, start_import, way):
+    def test_removes_the_folder_of_a_killed_import(self, store, start_import, way):
         start_import(way=way, end="killed").wait()
         (left,) = store.layout.imported_folder.iterdir()
         held = sum(p.stat().st_size for p in left.iterdir())
@@ -281,7 +281,7 @@ class TestPruneOfImports:
         assert list(store.layout.imported_folder.iterdir()) == []
         assert store.prune() == []
 
-    def test_an_import_that_is_running_is_left_alone(self, store, start_import):
+    def test_keeps_a_running_import(self, store, start_import):
         start_import("dead.gguf", end="killed").wait()
         live = start_import("live.gguf")
         assert [removal.reason for removal in store.prune()] == ["interrupted import"]
@@ -291,7 +291,7 @@ class TestPruneOfImports:
         assert [result.is_sound for result in store.verify("live")] == [True]
         assert [p.name for p in store.layout.imported_folder.iterdir()] == ["live.gguf"]
 
-    def test_an_import_of_this_very_process_is_left_alone(self, store, tmp_path):
+    def test_keeps_an_import_of_the_same_process(self, store, tmp_path):
         (tmp_path / "m.gguf").write_bytes(build())
         pruned = []
         store.import_file(
@@ -300,7 +300,7 @@ class TestPruneOfImports:
         assert pruned and not any(pruned)
         assert [result.is_sound for result in store.verify("m")] == [True]
 
-    def test_a_folder_is_locked_before_prune_may_look(self, store, tmp_path, monkeypatch):
+    def test_an_import_locks_its_folder_before_prune_sees_it(self, store, tmp_path, monkeypatch):
         (tmp_path / "m.gguf").write_bytes(build())
         lock, pruned = import_file.lock_import, []
 
@@ -313,7 +313,7 @@ class TestPruneOfImports:
         store.import_file(tmp_path / "m.gguf")
         assert pruned == [(True, [])]
 
-    def test_only_folders_of_imports_go(self, store, tmp_path):
+    def test_removes_import_folders_only(self, store, tmp_path):
         store.layout.imported_folder.mkdir(parents=True)
         others = [".import-file", "import-x", ".imported"]
         for name in others:
@@ -324,7 +324,7 @@ class TestPruneOfImports:
         assert len(list(store.layout.imported_folder.iterdir())) == 4
         assert (tmp_path / "elsewhere").is_dir()
 
-    def test_a_folder_made_before_its_import_holds_it_is_left_alone(self, store, folders):
+    def test_keeps_a_folder_that_its_import_has_not_locked_yet(self, store, folders):
         (store.layout.imported_folder / ".import-new").mkdir(parents=True)
         program = (
             "import sys; from pathlib import Path; from llmtool import files\n"

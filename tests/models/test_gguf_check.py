@@ -54,7 +54,7 @@ def test_no_permission(write):
         check(path)
 
 
-def test_a_name_that_no_file_can_have(tmp_path):
+def test_an_invalid_file_name(tmp_path):
     with pytest.raises(ModelUnreadable, match="cannot be read"):
         check(tmp_path / ("x" * 300))
 
@@ -113,7 +113,7 @@ BAD_VALUES = {
 
 
 @pytest.mark.parametrize(("changes", "says"), BAD_VALUES.values(), ids=BAD_VALUES)
-def test_values_that_would_crash_llama_cpp_are_refused(write, changes, says):
+def test_rejects_values_that_would_crash_llama_cpp(write, changes, says):
     with pytest.raises(ModelUnreadable, match=says):
         check(write(build(changes)))
 
@@ -132,7 +132,7 @@ def split(write, count=3, *, keep=None, numbers=None):
     return paths
 
 
-def test_a_split_model_is_all_its_parts(write):
+def test_a_split_model_needs_all_parts(write):
     first = split(write)[0]
     assert check(first).split_count == 3
     assert [part.name[2:7] for part in list_parts(first)] == ["00001", "00002", "00003"]
@@ -145,12 +145,12 @@ def test_a_missing_part(write):
         check(first)
 
 
-def test_a_later_part_is_no_model(write):
+def test_rejects_a_later_part(write):
     with pytest.raises(ModelUnreadable, match="give its first part, m-00001-of-00003.gguf"):
         check(split(write)[1])
 
 
-def test_a_part_in_the_wrong_place(write):
+def test_rejects_a_part_with_the_wrong_number(write):
     with pytest.raises(ModelUnreadable, match="is not part 2 of 3"):
         check(split(write, numbers=[0, 2, 1])[0])
 
@@ -187,7 +187,7 @@ for line in sys.stdin:
 
 
 @pytest.mark.parametrize("kind", ["plain", "spm", "swa", "recurrent", "hybrid"])
-def test_what_passes_does_not_crash_llama_cpp(tmp_path, tiny_model, kind):
+def test_accepted_files_do_not_crash_llama_cpp(tmp_path, tiny_model, kind):
     flip_and_load(tiny_model(kind), tmp_path, count=60)
 
 

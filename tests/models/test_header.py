@@ -13,7 +13,7 @@ from llmtool.models.gguf.header import Array
 from llmtool.models.gguf.reader import read_header, read_strings
 
 
-def test_reads_what_a_header_says(write):
+def test_reads_a_header(write):
     header = read_header(write(build()))
     assert header.architecture == "llama"
     assert header.name == "Hand made"
@@ -39,7 +39,7 @@ def test_head_counts_may_be_a_list(write):
     assert read_header(write(build(changes))).head_count_kv == (2, 0)
 
 
-def test_long_arrays_stay_in_the_file(write):
+def test_long_arrays_are_not_loaded(write):
     changes = {"x.scores": ("[f32]", [0.0] * 5000), "x.few": ("[i32]", [1, -2])}
     metadata = read_header(write(build(changes))).metadata
     assert isinstance(metadata["x.scores"], Array)
@@ -63,7 +63,7 @@ def _is_scalar(field):
     return field.types[0].name != "ARRAY" and not field.name.startswith("GGUF.")
 
 
-def test_a_vocabulary_of_152_000_tokens_is_passed_over(write):
+def test_skips_a_vocabulary_of_152_000_tokens(write):
     tokens = [f"token {i}" for i in range(152_000)]
     changes = {
         "tokenizer.ggml.tokens": ("[str]", tokens),
@@ -137,20 +137,20 @@ BAD = {
 
 
 @pytest.mark.parametrize(("content", "says"), BAD.values(), ids=BAD)
-def test_a_bad_file_is_refused_with_its_reason(write, content, says):
+def test_rejects_a_bad_file_with_the_reason(write, content, says):
     with pytest.raises(ModelUnreadable, match=says) as caught:
         read_header(write(content))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("share", range(1, 100, 7))
-def test_a_file_cut_anywhere_is_refused(write, share):
+def test_rejects_a_file_truncated_anywhere(write, share):
     whole = build()
     with pytest.raises(ModelUnreadable):
         read_header(write(whole[: len(whole) * share // 100]))
 
 
-def test_random_bytes_after_the_magic_are_refused_quickly(write):
+def test_rejects_random_bytes_quickly(write):
     rng = random.Random(7)
     for _ in range(50):
         with pytest.raises(LlmtoolError):
@@ -166,7 +166,7 @@ SOUND = build()
         st.tuples(st.integers(4, len(SOUND) - 1537), st.integers(0, 255)), min_size=1, max_size=6
     )
 )
-def test_flips_in_a_header_raise_our_errors_or_nothing(tmp_path_factory, flips):
+def test_bit_flips_raise_our_errors_or_nothing(tmp_path_factory, flips):
     content = bytearray(SOUND)
     for place, value in flips:
         content[place] = value

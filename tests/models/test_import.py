@@ -52,12 +52,12 @@ def test_a_file_gets_a_name_and_a_quant(store, model_file, file, name, quant):
     assert store.find(name).path == model.path
 
 
-def test_the_header_knows_the_quant_where_the_name_does_not(store, tmp_path):
+def test_takes_the_quant_from_the_header_if_the_name_has_none(store, tmp_path):
     (tmp_path / "m.gguf").write_bytes(build({"general.file_type": ("u32", 7)}))
     assert store.import_file(tmp_path / "m.gguf").quant == "Q8_0"
 
 
-def test_it_stays_when_the_original_goes(store, model_file, either_way):
+def test_the_import_survives_removal_of_the_original(store, model_file, either_way):
     path = model_file()
     content = path.read_bytes()
     model = store.import_file(path, name="mine")
@@ -76,7 +76,7 @@ def test_all_parts_of_a_split_model(store, tmp_path):
     assert (model.name, len(model.parts)) == ("big", 2)
 
 
-def test_progress_begins_at_nothing_and_ends_at_all(store, model_file, either_way):
+def test_progress_runs_from_zero_to_the_size(store, model_file, either_way):
     path, seen = model_file(), []
     store.import_file(path, on_progress=lambda done, total: seen.append((done, total)))
     size = path.stat().st_size
@@ -116,7 +116,7 @@ def test_a_registry_that_cannot_be_written_leaves_nothing(store, model_file, mon
     assert names_in(store.layout.imported_folder) == []
 
 
-def test_a_full_disk_is_told_with_the_file_that_did_not_fit(store, model_file, either_way):
+def test_a_full_disk_error_names_the_file(store, model_file, either_way):
     def fail(done, total):
         if done:
             raise OSError(28, "No space left on device", "m.gguf")
@@ -132,7 +132,7 @@ def test_a_taken_name(store, model_file):
         store.import_file(model_file())
 
 
-def test_a_name_that_another_takes_meanwhile(store, folders, model_file):
+def test_a_name_that_another_import_took_meanwhile(store, folders, model_file):
     first, second = model_file("first.gguf"), model_file("second.gguf")
     first.write_bytes(build())
     calls = []
@@ -153,7 +153,7 @@ def test_a_disk_that_is_too_small(store, model_file, no_links, monkeypatch):
     assert names_in(store.layout.imported_folder) == []
 
 
-def test_a_file_that_is_no_model_is_not_taken(store, tmp_path):
+def test_rejects_a_file_that_is_not_a_model(store, tmp_path):
     (tmp_path / "m.gguf").write_bytes(b"<html>")
     with pytest.raises(ModelUnreadable):
         store.import_file(tmp_path / "m.gguf")

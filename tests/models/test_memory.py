@@ -73,7 +73,7 @@ def test_generated_models(tiny_model, model, kind):
 
 
 @pytest.mark.parametrize("n_seq", [1, 4])
-def test_a_sliding_window_that_keeps_no_more_than_it_needs(tiny_model, n_seq):
+def test_a_sliding_window_limits_the_cache(tiny_model, n_seq):
     path = tiny_model("swa", n_embd=128, n_ctx=8192)
     need = memory.estimate(read_header(path), 8192, n_parallel=n_seq, swa_full=False)
     assert_close(need.kv, measure(path, 8192, n_seq=n_seq, swa_full=False)["kv"])

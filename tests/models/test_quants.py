@@ -52,7 +52,7 @@ def test_the_label_of_a_file(path, label):
     ("asked", "label"),
     [("q4-k-m", "Q4_K_M"), ("fp16", "F16"), ("UD_Q4_K_XL", "UD-Q4_K_XL"), ("best", None)],
 )
-def test_one_spelling_for_a_label(asked, label):
+def test_normalizes_a_label(asked, label):
     assert normalize(asked) == label
 
 
@@ -67,7 +67,7 @@ def test_one_spelling_for_a_label(asked, label):
         (["m-IQ4_XS.gguf", "m-Q4_0.gguf"], None, "m-IQ4_XS.gguf"),
     ],
 )
-def test_the_choice(files, want, file):
+def test_chooses_the_quant(files, want, file):
     assert choose(files, want).file == file
 
 
@@ -82,7 +82,7 @@ def test_the_choice(files, want, file):
         (["m-Q4_0-00002-of-00002.gguf"], "Q4_0", "split-incomplete", "1 of 2 parts"),
     ],
 )
-def test_a_refusal_says_what_there_is(files, want, reason, says):
+def test_an_error_lists_the_models(files, want, reason, says):
     with pytest.raises(ChoiceError, match=says) as caught:
         choose(files, want)
     assert caught.value.reason == reason
@@ -106,19 +106,19 @@ def test_a_file_is_found_by_path_or_by_its_unique_name():
         ([], "m.gguf", "no-such-file"),
     ],
 )
-def test_a_file_that_cannot_be_chosen(files, name, reason):
+def test_rejects_a_file(files, name, reason):
     with pytest.raises(ChoiceError) as caught:
         choose_file(files, name)
     assert caught.value.reason == reason
 
 
-def test_sizes_are_worded_as_everywhere():
+def test_sizes_are_formatted_as_elsewhere():
     sizes = {"m-Q4_K_M.gguf": 98_400_000, "m-Q8_0.gguf": 2_700_000_000}
     with pytest.raises(ChoiceError, match=r"Q4_K_M \(98\.4 MB\), Q8_0 \(2\.7 GB\)"):
         choose(sizes, "Q6_K")
 
 
-def test_one_near_file_is_the_nearest():
+def test_suggests_one_similar_file():
     with pytest.raises(
         ChoiceError, match="^it has no file model-Q8.gguf; the nearest is model-Q8_0.gguf$"
     ):

@@ -135,7 +135,7 @@ def test_parses(text, expected):
         ("mine:Q4_0", "takes no quant"),
     ],
 )
-def test_refuses(text, complaint):
+def test_rejects(text, complaint):
     with pytest.raises(UsageError, match=complaint.replace("(", r"\(")):
         parse(text, ALIASES)
 
@@ -159,17 +159,17 @@ def test_a_url_of_the_configured_endpoint(endpoint, rest, expected):
     "url",
     ["http://127.0.0.1/hub/a/b", "http://127.0.0.1:80801/hub/a/b", "http://127.0.0.1:8080/a/b"],
 )
-def test_a_url_of_another_place_than_the_endpoint(url):
+def test_rejects_a_url_of_another_origin(url):
     with pytest.raises(UsageError, match="not a URL of the Hub"):
         parse(url, endpoint="http://127.0.0.1:8080/hub")
 
 
-def test_an_unknown_name_names_the_nearest():
+def test_an_unknown_name_suggests_similar_ones():
     with pytest.raises(ModelNotFound, match=r"no model is called 'qwen3-2b'; .*qwen3.5-2b"):
         parse("qwen3-2b", ALIASES)
 
 
-def test_an_unknown_name_that_is_a_file_tells_of_the_file(tmp_path, monkeypatch):
+def test_an_unknown_name_mentions_a_file_of_that_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("n1.md").write_text("# Notes\n")
     Path("weights").write_bytes(b"GGUF\3\0\0\0")
@@ -195,11 +195,11 @@ def test_an_existing_file_below_a_folder_is_a_path(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["org/name", "org/name:Q4_K_M@v1", "org/name:f.gguf", "starter"])
-def test_a_reference_prints_as_it_is_written(text):
+def test_str_is_the_reference(text):
     assert str(parse(text)) == text
 
 
 @pytest.mark.parametrize("name", ["starter", "", "a/b", "x.gguf", "-x", "a:b", "a" * 97])
-def test_names_that_no_alias_may_have(name):
+def test_rejects_invalid_alias_names(name):
     with pytest.raises(UsageError, match="cannot be a model name"):
         check_name(name)

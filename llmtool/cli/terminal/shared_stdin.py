@@ -1,9 +1,8 @@
-"""Is standard input ours, or is the calling shell reading it line by line?
+"""Detect whether the calling shell reads our standard input line by line.
 
-In `while read -r line; do llmtool gen "…$line"; done` the command inherits the loop's input, and
-reading it would take the loop's lines away. In `cat notes | { llmtool gen "…"; }` or inside a
-script it inherits it just the same, and is meant to read it. The two differ in what the shell
-itself does with that input, as far as the system lets us see it.
+In `while read -r line; do llmtool gen "…$line"; done` the command inherits the loop's input and
+would consume its lines. In `cat notes | { llmtool gen "…"; }` or inside a script it also inherits
+its input, but is meant to read it. Whether the shell itself reads that input tells them apart.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from pathlib import Path
 
 _SHELLS = {"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "yash", "busybox"}
 _READS = re.compile(r"(?<![\w-])(read|readarray|mapfile)(?![\w-])")
-_MOST_ANCESTORS = 8
+_MAX_ANCESTORS = 8
 _SCRIPT_BYTES = 1 << 16
 
 
 def is_shared(stdin: int) -> bool:
-    """Whether somebody else has begun to read `stdin`.
+    """Whether another process has begun to read `stdin`.
 
-    A file is shared when it is not at its beginning. A pipe is shared when a shell among our
-    ancestors has the same standard input and reads from it: its script says so, or it has made
-    `read` calls of one byte since it was forked. Only Linux shows this.
+    A file is shared if its position is not the beginning. A pipe is shared if a shell among our
+    ancestors has the same standard input and reads from it: its script contains `read`, or it has
+    made one-byte read calls since it was forked. Only Linux exposes this.
     """
     mode = os.fstat(stdin).st_mode
     if stat.S_ISREG(mode):
@@ -35,7 +34,7 @@ def is_shared(stdin: int) -> bool:
     try:
         ours = os.readlink(f"/proc/self/fd/{stdin}")
         process = os.getppid()
-        for _ in range(_MOST_ANCESTORS):
+        for _ in range(_MAX_ANCESTORS):
             if process <= 1 or os.readlink(f"/proc/{process}/fd/0") != ours:
                 return False
             if _is_reading_shell(Path(f"/proc/{process}")):
@@ -53,20 +52,20 @@ def _is_reading_shell(process: Path) -> bool:
     script = _script(process, words[1:])
     if script is not None and _READS.search(script):
         return True
-    # The process's own counters hold those of its children as well; its one thread's do not.
+    # A process's counters include those of its children; the counters of its thread do not.
     thread = process / "task" / process.name / "io"
     counters = dict(line.split(": ") for line in thread.read_text().splitlines())
     calls, size = int(counters["syscr"]), int(counters["rchar"])
     if script is None:
         # One call may be the shell's own pipe between parent and child.
         return calls > 1
-    # The loop may stand in a file that the script sources. A subshell starts at 0, and `read`
-    # takes one byte a call; a shell that was executed has read its libraries as well.
+    # The loop may be in a file that the script sources. A subshell starts at 0, and `read` takes
+    # one byte per call; a shell that was executed has also read its libraries.
     return calls == size > 0
 
 
 def _script(process: Path, arguments: list[str]) -> str | None:
-    """Return the text that a shell runs; None for an interactive one."""
+    """Return the script that a shell runs; None for an interactive shell."""
     for index, word in enumerate(arguments):
         if word.startswith("-") and not word.startswith("--"):
             if "c" in word:

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.interrupts import Interrupts
-from llmtool.engine.llama.interrupts import STOP_SIGNALS, end_faults_with
+from llmtool.engine.llama.interrupts import STOP_SIGNALS
 from llmtool.engine.types import Cancellation
 from llmtool.errors import ExitCode
 
@@ -43,24 +43,20 @@ def _set_handlers(interrupts: Interrupts) -> None:
             signal.signal(number, handle)
 
 
-def report_faults(console: Console, model: str) -> None:
-    """End the process with an error when a page of the model's file can no longer be read.
+def end_by_fault(console: Console, model: str) -> NoReturn:
+    """End the process with an error, as a page of the model's file can no longer be read.
 
     A `kill -BUS` from outside looks the same and is reported the same way.
     """
-
-    def end() -> None:
-        try:
-            console.run_cleanups()
-            console.stdout.break_line()
-            console.error(
-                f"the file of the model {model} was cut off while it was in use, or its disk "
-                "failed: fetch it again"
-            )
-        finally:  # or the main thread would fault forever
-            os._exit(ExitCode.MODEL_UNREADABLE)
-
-    end_faults_with(end)
+    try:
+        console.run_cleanups()
+        console.stdout.break_line()
+        console.error(
+            f"the file of the model {model} was cut off while it was in use, or its disk "
+            "failed: fetch it again"
+        )
+    finally:  # or the main thread would fault forever
+        os._exit(ExitCode.MODEL_UNREADABLE)
 
 
 def end_by_signal(console: Console, number: int | None) -> NoReturn:

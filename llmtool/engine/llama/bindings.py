@@ -13,19 +13,21 @@ from typing import Any
 
 from llmtool.errors import EngineError
 
-# llama.cpp's levels as Python's. Its warnings speak to developers, so they are information here.
+# llama.cpp's log levels as Python's; its warnings are meant for developers, so they are INFO here.
 _LOG_LEVELS = {1: 10, 2: 10, 3: 20, 4: 30}
 _recent_errors: list[str] = []
-_FUNCTION = re.compile(r"^[a-z]+(_[a-z0-9]+)+: +")  # where in llama.cpp, which users do not know
+_FUNCTION = re.compile(
+    r"^[a-z]+(_[a-z0-9]+)+: +"
+)  # the function in llama.cpp, which means nothing to users
 
 
 @lru_cache(maxsize=1)
 def bindings() -> ModuleType:
     """Return the C API, imported without the package around it.
 
-    `import llama_cpp` pulls in numpy, jinja2 and diskcache (154 ms); the bindings alone take 44.
-    The bare package is taken out of `sys.modules` again, so that a program which uses both this
-    library and the real `llama_cpp` gets the real one.
+    `import llama_cpp` imports numpy, jinja2 and diskcache (154 ms); the bindings alone take 44.
+    The bare package is removed from `sys.modules` afterwards, so that a program can also import
+    the real `llama_cpp`.
     """
     loaded = sys.modules.get("llama_cpp")
     if loaded is not None:
@@ -36,9 +38,9 @@ def bindings() -> ModuleType:
     package = ModuleType("llama_cpp")
     package.__path__ = list(spec.submodule_search_locations)
     sys.modules["llama_cpp"] = package
-    # OpenMP reads this when it is loaded. Threads that wait for a slower one spin, and starve it
-    # where other programs are busy (4 tok/s instead of 20 were seen). Spinning less costs nothing
-    # measurable on a quiet machine.
+    # OpenMP reads this when it is loaded. Threads that wait for a slower one spin and starve it
+    # where other programs are busy (4 tok/s instead of 20). On an idle machine, spinning less
+    # costs nothing measurable.
     chosen = os.environ.get("GOMP_SPINCOUNT")
     os.environ.setdefault("GOMP_SPINCOUNT", "4000")
     try:
@@ -61,35 +63,37 @@ def _start_backend(lib: Any) -> None:
         if level == 4 and line:
             _recent_errors.append(line)
             del _recent_errors[:-20]
-        logging = sys.modules.get("logging")  # not imported: nobody listens, and 7 ms saved
+        logging = sys.modules.get(
+            "logging"
+        )  # if not imported, nobody listens; importing takes 7 ms
         if line and logging is not None:
             logger = logging.getLogger("llmtool")
-            if logger.hasHandlers():  # without one, Python writes warnings to stderr
+            if logger.hasHandlers():  # without one, Python prints warnings on stderr
                 logger.log(_LOG_LEVELS.get(level, 10), "llama.cpp: %s", line)
 
-    lib._llmtool_log = log  # llama.cpp keeps the pointer: the closure must live as long
+    lib._llmtool_log = log  # llama.cpp keeps the pointer, so the closure must stay alive
     lib.llama_log_set(log, None)
     lib.llama_backend_init()
 
 
 def library_version() -> str:
-    """Return llama.cpp's own version."""
+    """Return the version of llama.cpp."""
     return bytes(bindings().llama_version()).decode("utf-8", "replace")
 
 
-def forget_errors() -> None:
-    """Forget llama.cpp's error lines, so that `last_error` speaks of what comes now."""
+def clear_errors() -> None:
+    """Clear llama.cpp's recorded errors, so that `last_error` reports later ones only."""
     _recent_errors.clear()
 
 
 def last_error() -> str:
-    """Return why llama.cpp failed since `forget_errors`, or an empty string.
+    """Return the reason llama.cpp has logged since `clear_errors`, or an empty string.
 
-    Its first line says why; those after it say that the callers failed as well.
+    Its first line has the reason; later ones report that the callers failed as well.
     """
     for line in _recent_errors:
-        _, mark, reason = line.partition("error loading model: ")
-        if mark:
+        _, found, reason = line.partition("error loading model: ")
+        if found:
             return reason
     reason = _recent_errors[0] if _recent_errors else ""
     return " ".join(_FUNCTION.sub("", reason, count=1).split())

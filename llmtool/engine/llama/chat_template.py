@@ -1,10 +1,10 @@
-"""Messages to tokens, by the model's own chat template; input is data.
+"""From messages to tokens with the model's chat template; messages are data.
 
-Whatever a message contains, the control tokens of the prompt are those that the template writes
-for a harmless message. Ordinary text gets exactly the ids of llama.cpp's own tokenisation of the
-rendered template. Where a message spells a control token, the spelling is broken: a control
-character goes into it before the tokeniser sees it, and its ids are taken out afterwards, so that
-all text around it keeps its ids and the template sees the message in its place.
+Whatever a message contains, the prompt has only the special tokens that the template writes for a
+harmless message. Ordinary text gets exactly the ids of llama.cpp's tokenization of the rendered
+template. Where a message spells a special token, the spelling is broken: a control character is
+inserted before tokenization and its ids are removed afterwards, so that the text around it keeps
+its ids and the template sees the message in its place.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from llmtool.engine.types import FimTokens, Prompt, Tokenized, TokenKind
 from llmtool.errors import TemplateError, UsageError
 
 if TYPE_CHECKING:
-    from llmtool.sandbox import Template
+    from llmtool.templating import Template
 
-_ASKS_FOR_LANGUAGES = "source_lang_code"
-# C0 controls: no tokeniser merges them with a neighbour, and no text needs them.
+_TAKES_LANGUAGES = "source_lang_code"
+# C0 controls: no tokenizer merges them with a neighbour, and no text needs them.
 _BREAKERS = "\x01\x02\x03\x04\x05\x06\x0e\x0f\x10\x11\x12\x13"
-_MARKS = "\n:x\x01"
+_ANCHORS = "\n:x\x01"
 _HTML = re.compile(r"</?(table|caption|thead|tbody|tfoot|tr|th|td|h[1-6]|blockquote|strong|em|b|i"
                    r"|u|s|sub|sup|code|pre|a|img|p|br|hr|ul|ol|li|div|span)>")  # fmt: skip
 
 
 class Vocabulary(Protocol):
-    """The part of a model that this module needs; `llama.Weights` is one."""
+    """The part of a model that this module needs; `LlamaModel` implements it."""
 
     @property
     def bos(self) -> int: ...
@@ -45,26 +45,26 @@ class Vocabulary(Protocol):
     def render_piece(self, token: int, *, special: bool) -> bytes: ...
 
 
-class ChatPrompt:
-    """Turns prompts into tokens for one model.
+class ChatTemplate:
+    """Renders and tokenizes prompts for one model.
 
     Args:
-        vocabulary: its tokeniser.
-        chat_template: the template's source, or None for a base model, which completes text.
+        vocabulary: the model's vocabulary.
+        source: the chat template, or None for a base model, which completes text.
     """
 
-    def __init__(self, vocabulary: Vocabulary, chat_template: str | None) -> None:
+    def __init__(self, vocabulary: Vocabulary, source: str | None) -> None:
         self._vocabulary = vocabulary
-        self._source = chat_template
+        self._source = source
         self._compiled: Template | None = None
-        self._structural: dict[int, str] = {}
-        self.reasoning_tags = find_reasoning_tags(chat_template or "")
+        self._special: dict[int, str] = {}
+        self.reasoning_tags = find_reasoning_tags(source or "")
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
         """Return the rendered prompt and its ids.
 
         Raises:
-            TemplateError: the chat template is broken, or lets a message form control tokens.
+            TemplateError: the chat template is invalid, or lets a message form special tokens.
             UsageError: the prompt has a suffix, and the model has no tokens to fill in the middle.
         """
         if prompt.suffix is not None:
@@ -73,7 +73,7 @@ class ChatPrompt:
             return self._tokenize_text(prompt)
         contents = [message.content for message in prompt.messages]
         benign = ["x" if text.strip() else text for text in contents]
-        allowed = self._control_tokens(
+        allowed = self._special_tokens(
             self._encode(self._render(prompt, benign, "x" if prompt.prefill else ""))
         )
 
@@ -90,7 +90,7 @@ class ChatPrompt:
         text = prompt.text
         if text is None:
             text = "\n\n".join(message.content for message in prompt.messages)
-        allowed = self._control_tokens(self._encode("x"))
+        allowed = self._special_tokens(self._encode("x"))
 
         def encode(texts: Sequence[str]) -> tuple[str, list[int]]:
             return texts[0], self._encode(texts[0])
@@ -121,7 +121,7 @@ class ChatPrompt:
         return Tokenized(text=rendered, token_ids=tuple(ids))
 
     def _encode_middle(self, texts: Sequence[str]) -> tuple[str, list[int]]:
-        """Tokenise text that goes on: without the space that SentencePiece begins a text with."""
+        """Tokenize text in the middle, without the space that SentencePiece prepends to a text."""
 
         def encode(text: str) -> list[int]:
             raw = text.encode()
@@ -131,10 +131,10 @@ class ChatPrompt:
         ids = encode(text)
         pieces = b"".join(self._vocabulary.render_piece(t, special=True) for t in ids)
         if pieces == b" " + text.encode():
-            for mark in _MARKS:  # one that forms no token with the text behind it
-                marked, mark_ids = encode(mark + text), encode(mark)
-                if marked[: len(mark_ids)] == mark_ids:
-                    return text, marked[len(mark_ids) :]
+            for anchor in _ANCHORS:  # the first that does not merge with the text after it
+                anchored, anchor_ids = encode(anchor + text), encode(anchor)
+                if anchored[: len(anchor_ids)] == anchor_ids:
+                    return text, anchored[len(anchor_ids) :]
         return text, ids
 
     def _encode_safely(
@@ -143,20 +143,20 @@ class ChatPrompt:
         encode: Callable[[Sequence[str]], tuple[str, list[int]]],
         allowed: list[int],
     ) -> tuple[str, list[int]]:
-        """Encode texts so that no control token comes from them; try the cheapest way first."""
+        """Encode texts without forming special tokens from them; try the cheapest way first."""
         spelled = [self._spelled_tokens(text) for text in texts]
         text, ids = encode(texts)
-        if not any(spelled) and self._control_tokens(ids) == allowed:
+        if not any(spelled) and self._special_tokens(ids) == allowed:
             return text, ids
         for breaker in _BREAKERS:
             if any(breaker in t for t in texts):
                 continue
             broken = [self._break(t, breaker) for t in texts]
-            # Edges as well, where a message and the template's own text form a token together.
+            # The edges too, where a message and the template's text form a token together.
             for attempt in (broken, [_break_edges(t, breaker) for t in broken]):
                 rendered, with_breaks = encode(attempt)
                 without = self._remove(with_breaks, breaker, rendered)
-                if without is not None and self._control_tokens(without) == allowed:
+                if without is not None and self._special_tokens(without) == allowed:
                     return rendered.replace(breaker, ""), without
         raise TemplateError(
             "the model's chat template lets a message form control tokens; "
@@ -174,46 +174,46 @@ class ChatPrompt:
         return breaker.join(text)
 
     def _spelled_tokens(self, text: str) -> set[str]:
-        """Return the control tokens that stand in `text`, as they are written."""
+        """Return the spellings of special tokens that `text` contains."""
         if not text:
             return set()
         ids = self._vocabulary.tokenize(text.encode(), add_special=False, parse_special=True)
         special = (t for t in set(ids) if self._vocabulary.kind(t) != "ordinary")
-        found = {self._control_text(t) or self._unknown_text(t) for t in special}
+        found = {self._special_text(t) or self._unknown_text(t) for t in special}
         return {t for t in found if len(t) > 1 and t in text}
 
     def _remove(self, ids: list[int], breaker: str, rendered: str) -> list[int] | None:
-        """Take the breaker's ids out; None when it did not stay a token of its own."""
+        """Remove the breaker's ids; return None if it was merged into another token."""
         rest, joined = [], b""
         for token in ids:
             piece = self._vocabulary.render_piece(token, special=True)
-            if piece.strip() != breaker.encode() or self._control_text(token):
+            if piece.strip() != breaker.encode() or self._special_text(token):
                 rest.append(token)
                 joined += piece
-        # SentencePiece adds a space after a control token, so spaces do not count here.
+        # SentencePiece adds a space after a special token, so spaces are ignored here.
         wanted = rendered.replace(breaker, "").replace(" ", "").encode()
         return rest if joined.replace(b" ", b"").endswith(wanted) else None
 
     def _encode(self, rendered: str) -> list[int]:
-        """Tokenise as llama.cpp does: special tokens are parsed, one BOS, no EOS."""
+        """Tokenize as llama.cpp does: special tokens are parsed, one BOS, no EOS."""
         vocabulary = self._vocabulary
         ids = vocabulary.tokenize(rendered.encode(), add_special=False, parse_special=True)
         if vocabulary.adds_bos and ids[:1] != [vocabulary.bos]:
             ids.insert(0, vocabulary.bos)
         return ids
 
-    def _control_tokens(self, ids: list[int]) -> list[int]:
-        return [token for token in ids if self._control_text(token)]
+    def _special_tokens(self, ids: list[int]) -> list[int]:
+        return [token for token in ids if self._special_text(token)]
 
-    def _control_text(self, token: int) -> str:
-        """Return the spelling of a token that structures a prompt, or "" for ordinary ones."""
-        text = self._structural.get(token)
+    def _special_text(self, token: int) -> str:
+        """Return the spelling of a special token, or "" for an ordinary one."""
+        text = self._special.get(token)
         if text is None:
             kind = self._vocabulary.kind(token)
             text = self._vocabulary.token_text(token) if kind in ("control", "user") else ""
             if kind == "user" and _is_ordinary(text):
                 text = ""
-            self._structural[token] = text
+            self._special[token] = text
         return text
 
     def _unknown_text(self, token: int) -> str:
@@ -225,12 +225,12 @@ class ChatPrompt:
             {"role": message.role, "content": content}
             for message, content in zip(prompt.messages, contents, strict=True)
         ]
-        if prompt.languages is not None and _ASKS_FOR_LANGUAGES in (self._source or ""):
-            _tell_languages(messages, *prompt.languages)
+        if prompt.languages is not None and _TAKES_LANGUAGES in (self._source or ""):
+            _add_languages(messages, *prompt.languages)
         try:
             return self._apply(messages, thinking=prompt.thinking) + prefill
         except TemplateError:
-            # Templates without a system role (Gemma 2) raise: its text then opens the first turn.
+            # Templates without a system role raise (Gemma 2): prepend its text to the first turn.
             if len(messages) < 2 or messages[0]["role"] != "system":
                 raise
             system, first, *others = messages
@@ -239,7 +239,7 @@ class ChatPrompt:
 
     def _apply(self, messages: list[dict[str, object]], *, thinking: bool) -> str:
         if self._compiled is None:
-            from llmtool.sandbox import compile_template
+            from llmtool.templating import compile_template
 
             self._compiled = compile_template(
                 self._source or "", name="the model's chat template", chat=True
@@ -256,8 +256,8 @@ class ChatPrompt:
         )
 
 
-def _tell_languages(messages: list[dict[str, object]], source: str, target: str) -> None:
-    """Give the turns of a user the shape of TranslateGemma, whose template writes the task."""
+def _add_languages(messages: list[dict[str, object]], source: str, target: str) -> None:
+    """Turn user messages into TranslateGemma's form, whose template writes the task."""
     for message in messages:
         if message["role"] == "user":
             text = {"type": "text", "text": message["content"]}

@@ -11,7 +11,7 @@ import ctypes
 import sys
 from collections.abc import Sequence
 
-from llmtool.engine.llama.bindings import forget_errors, last_error
+from llmtool.engine.llama.bindings import clear_errors, last_error
 from llmtool.engine.llama.interrupts import SignalWatch
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.types import Cancellation, KVType
@@ -119,13 +119,13 @@ class Context:
         params.no_perf = True
         params.swa_full = self.swa_full = swa_full
         self._cancellation = cancellation
-        self._watch = SignalWatch(cancellation)
+        self._watch = SignalWatch(cancellation, on_fault=weights.on_fault)
         # strlen(flag) is the abort callback: 0 while the flag is an empty string. A Python
         # callback runs 515 times per token on a 30-layer model and costs about 4 %.
         self._flag = (ctypes.c_char * 2).from_buffer(cancellation.flag)
         params.abort_callback = ctypes.cast(_c_library().strlen, lib.ggml_abort_callback)
         params.abort_callback_data = ctypes.addressof(self._flag)
-        forget_errors()
+        clear_errors()
         self._ctx = lib.llama_init_from_model(weights._model, params)
         if not self._ctx:
             self._watch.close()

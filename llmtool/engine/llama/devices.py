@@ -1,4 +1,4 @@
-"""What llama.cpp was built with, and the devices that it found on this machine."""
+"""The devices and build features of llama.cpp on this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _USUAL_CTX = 4096
 
 
 class Device(msgspec.Struct, frozen=True):
-    """A device that llama.cpp can compute on; memory in bytes, 0 where it does not say."""
+    """A device that llama.cpp can use; memory in bytes, 0 if unknown."""
 
     name: str
     description: str
@@ -37,7 +37,7 @@ _DEVICE_KINDS: tuple[Literal["cpu", "gpu", "igpu", "accelerator"], ...] = (
 
 
 def devices() -> list[Device]:
-    """Return what llama.cpp was built for and found on this machine."""
+    """Return the devices that llama.cpp supports and has found."""
     ggml = bindings()._lib  # libllama exports the symbols of the libggml that it is linked with
     ggml.ggml_backend_dev_count.restype = ctypes.c_size_t
     ggml.ggml_backend_dev_get.restype = ctypes.c_void_p
@@ -62,10 +62,10 @@ def devices() -> list[Device]:
 
 
 def parse_layers(choice: int | str) -> int | None:
-    """Return what `LocalEngine` takes for "auto", "all" or a number: None, -1 or the number.
+    """Return `LocalEngine`'s value for "auto", "all" or a number: None, -1 or the number.
 
     Raises:
-        UsageError: it is none of them.
+        UsageError: any other value.
     """
     if choice == "auto":
         return None
@@ -76,9 +76,9 @@ def parse_layers(choice: int | str) -> int | None:
 
 
 def fit_layers(path: Path, size_bytes: int, found: Sequence[Device]) -> int:
-    """Return how many layers of a model go on the GPUs: -1 for all, 0 without one.
+    """Return how many layers of a model fit on the GPUs: -1 for all, 0 without a GPU.
 
-    A gigabyte is left for compute buffers; a layer counts with its KV cache for 4,096 tokens.
+    A gigabyte is reserved for compute buffers; a layer includes its KV cache for 4,096 tokens.
 
     Example:
         >>> fit_layers(Path("any.gguf"), 10**9, [])
@@ -96,7 +96,7 @@ def fit_layers(path: Path, size_bytes: int, found: Sequence[Device]) -> int:
 
 
 def build_features() -> dict[str, list[str]]:
-    """Return what each backend was built with: {"CPU": ["SSE3", "AVX2", ...], ...}."""
+    """Return the build features of each backend: {"CPU": ["SSE3", "AVX2", ...], ...}."""
     text = bindings().llama_print_system_info().decode("utf-8", "replace")
     features: dict[str, list[str]] = {}
     backend = ""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from weakref import ref
 
 from llmtool.engine.llama.context_manager import ContextManager
 from llmtool.engine.llama.devices import devices, fit_layers
-from llmtool.engine.llama.interrupts import is_work_left_behind
 from llmtool.engine.llama.loaded_model import LoadedModel
 from llmtool.engine.llama.prompt_cache.states import PrefixStates
 from llmtool.engine.llama.scheduler import Scheduler
@@ -29,7 +28,7 @@ from llmtool.engine.types import (
     Tokenized,
 )
 from llmtool.errors import EngineError
-from llmtool.machine import default_threads, give_freed_memory_back
+from llmtool.machine import default_threads, trim_heap
 from llmtool.models.gguf.check import list_parts
 
 if TYPE_CHECKING:
@@ -55,6 +54,8 @@ class LocalEngine:
         prefix_bytes: size limit of the prefix cache.
         cancellation: stops loading, prefill and decoding.
         on_progress: called with (done, 1.0) while the model is loaded.
+        on_fault: called from another thread when the model's file was truncated while in use; it
+            must end the process, which SIGBUS does otherwise.
 
     Raises:
         ModelUnreadable: llama.cpp rejects the file, or the model is an encoder.
@@ -79,6 +80,7 @@ class LocalEngine:
         prefix_bytes: int = 512_000_000,
         cancellation: Cancellation | None = None,
         on_progress: OnProgress | None = None,
+        on_fault: Callable[[], object] | None = None,
     ) -> None:
         self.cancellation = cancellation or Cancellation()
         self._turn, self._turn_of = threading.Lock(), 0
@@ -97,8 +99,9 @@ class LocalEngine:
             n_gpu_layers=n_gpu_layers,
             cancellation=self.cancellation,
             on_progress=on_progress,
+            on_fault=on_fault,
         )
-        give_freed_memory_back()
+        trim_heap()
         self._load_seconds = time.perf_counter() - started
         prefixes = PrefixStates(
             prefix_folder,
@@ -121,8 +124,6 @@ class LocalEngine:
         live, self._closed = None if self._live is None else self._live(), True
         if live is not None:
             self._end(live)
-        if is_work_left_behind():
-            return  # it still reads the vocabulary; the memory is freed with the process
         self.contexts.close()
         self.model.close()
 
@@ -154,7 +155,7 @@ class LocalEngine:
         )
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
-        """Return the prompt as the model sees it. See `PromptTokens.tokenize`."""
+        """Return the rendered prompt and its ids. See `Tokenizer.tokenize`."""
         self._check_open()
         return self.model.tokenize(prompt)
 

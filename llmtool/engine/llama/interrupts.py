@@ -1,8 +1,8 @@
 """Signals while native code runs.
 
-Python runs its signal handlers between bytecodes, so during one long `llama_decode` none of them
-runs. The interpreter's wakeup file descriptor is written by the C-level handler at once; a thread
-reads it and sets the cancellation's flag, which llama.cpp looks at between two nodes of its graph.
+Python runs its signal handlers between bytecodes, so none runs during a long `llama_decode`. The
+C-level handler writes to the interpreter's wakeup file descriptor at once; a thread reads it and
+sets the cancellation's flag, which llama.cpp checks between two nodes of its graph.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import TypeVar
-from weakref import WeakSet
 
 from llmtool.engine.types import Cancellation
 
@@ -23,33 +22,28 @@ _POLL_SECONDS = 0.05
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-# The kernel's answer to a look at a part of a mapped file that is not there any more.
+# The kernel sends it on access to a part of a mapped file that no longer exists.
 _FAULT_SIGNAL = getattr(signal, "SIGBUS", None)
-_on_fault: Callable[[], object] | None = None  # of the process: SIGBUS does not say whose watch
-
-
-def end_faults_with(end: Callable[[], object]) -> None:
-    """Call `end`, which has to end the process, when a model's file is cut off while in use.
-
-    There is one for the whole process, the last that was given; without any the process ends by
-    SIGBUS. Native code that the main thread runs is what it works for: the fault comes again and
-    again there, until another thread has called `end`.
-    """
-    global _on_fault
-    _on_fault = end
 
 
 class SignalWatch:
     """Guards a `with` block of native code: a stop signal sets `cancellation` at once.
 
-    Ctrl-C becomes `KeyboardInterrupt` after the block in a program with Python's own handler,
-    whose exception would be swallowed inside a callback; a handler that the program installed
-    runs as ever. Outside the main thread nothing happens: Python gives signals to the main thread
-    alone. Entering and leaving cost about four microseconds.
+    With Python's default handler, Ctrl-C becomes `KeyboardInterrupt` after the block, because an
+    exception inside a callback would be lost; a handler that the program installed runs as usual.
+    Outside the main thread it does nothing: Python delivers signals to the main thread only.
+    Entering and leaving take about four microseconds.
+
+    Args:
+        on_fault: called from another thread when a mapped model file was truncated; it must end
+            the process, as the main thread would fault forever. Without it, SIGBUS ends the
+            process.
     """
 
-    def __init__(self, cancellation: Cancellation) -> None:
-        self._cancellation = cancellation
+    def __init__(
+        self, cancellation: Cancellation, *, on_fault: Callable[[], object] | None = None
+    ) -> None:
+        self._cancellation, self._on_fault = cancellation, on_fault
         self._writer = self._previous = -1
         self._entered = self._replaced = self._faults = False
 
@@ -65,10 +59,10 @@ class SignalWatch:
             if self._writer < 0 and not self._start():
                 return
             self._previous = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-            if _on_fault is not None and _FAULT_SIGNAL is not None:
+            if self._on_fault is not None and _FAULT_SIGNAL is not None:
                 self._faults = signal.getsignal(_FAULT_SIGNAL) == signal.SIG_DFL
                 if self._faults:
-                    signal.signal(_FAULT_SIGNAL, _wait_for_the_end)
+                    signal.signal(_FAULT_SIGNAL, _ignore)
 
     def __exit__(
         self,
@@ -101,7 +95,7 @@ class SignalWatch:
         self._cancellation.cancel(number)
 
     def _start(self) -> bool:
-        """Start the thread; without the memory for one, signals wait for the native code's end."""
+        """Start the thread; without memory for one, signals wait for the end of the native code."""
         reader, writer = os.pipe()
         try:
             threading.Thread(target=self._read, args=(reader,), daemon=True).start()
@@ -115,30 +109,29 @@ class SignalWatch:
 
     def _read(self, reader: int) -> None:
         while received := os.read(reader, 1):
-            if received[0] == _FAULT_SIGNAL and _on_fault is not None:
-                _on_fault()
+            if received[0] == _FAULT_SIGNAL and self._on_fault is not None:
+                self._on_fault()
             if received[0] in STOP_SIGNALS and self._entered:
                 self._cancellation.cancel(received[0])
         os.close(reader)
 
 
-def _wait_for_the_end(_number: int, _frame: FrameType | None) -> None:
-    """Stand where a handler has to: the thread of a watch, which is told as well, does the rest."""
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: a handler must be set, and the thread of the watch calls `on_fault`."""
 
 
-_left_behind: WeakSet[threading.Thread] = WeakSet()  # Python holds those that run
+def run_cancellable(
+    work: Callable[[], T],
+    cancellation: Cancellation,
+    *,
+    on_abandon: Callable[[threading.Thread], object] = lambda _: None,
+) -> T:
+    """Run native work that cannot be aborted in a thread, and abandon it on cancellation.
 
-
-def is_work_left_behind() -> bool:
-    """Whether work that was cancelled is still running, unseen, with all that it uses."""
-    return any(thread.is_alive() for thread in _left_behind)
-
-
-def run_cancellable(work: Callable[[], T], cancellation: Cancellation) -> T:
-    """Run native work that cannot be aborted in a thread, and leave it behind on a stop.
+    `on_abandon` receives the thread of abandoned work, which runs to its end.
 
     Raises:
-        Cancelled: `cancellation` was set; the work goes on to its end, unseen.
+        Cancelled: `cancellation` was set.
     """
     done: list[T] = []
     failed: list[BaseException] = []
@@ -154,7 +147,7 @@ def run_cancellable(work: Callable[[], T], cancellation: Cancellation) -> T:
     while thread.is_alive():
         thread.join(_POLL_SECONDS)
         if thread.is_alive() and cancellation.cancelled:
-            _left_behind.add(thread)
+            on_abandon(thread)
             cancellation.check()
     if failed:
         raise failed[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ import msgspec
 from llmtool.engine.llama.context_planner import CTX_STEP, round_up
 from llmtool.engine.llama.logprobs import LogSoftmax
 from llmtool.engine.llama.model import LlamaModel
-from llmtool.engine.llama.tokenizer import PromptTokens
+from llmtool.engine.llama.tokenizer import Tokenizer
 from llmtool.engine.text_stream import ReasoningTags
 from llmtool.engine.types import (
     DEFAULT_MAX_TOKENS,
@@ -38,6 +38,7 @@ class LoadedModel:
         n_gpu_layers: layers on the GPU; -1 is all of them.
         cancellation: stops loading, and tokenizing long texts.
         on_progress: called with (done, 1.0) while tensors are loaded.
+        on_fault: see `SignalWatch`.
 
     Raises:
         ModelUnreadable: llama.cpp rejects the file, or the model is an encoder.
@@ -51,10 +52,15 @@ class LoadedModel:
         n_gpu_layers: int,
         cancellation: Cancellation,
         on_progress: OnProgress | None = None,
+        on_fault: Callable[[], object] | None = None,
     ) -> None:
         self.cancellation = cancellation
         self.weights = LlamaModel(
-            path, n_gpu_layers=n_gpu_layers, cancellation=cancellation, on_progress=on_progress
+            path,
+            n_gpu_layers=n_gpu_layers,
+            cancellation=cancellation,
+            on_progress=on_progress,
+            on_fault=on_fault,
         )
         if self.weights.is_encoder:
             self.weights.close()
@@ -63,17 +69,22 @@ class LoadedModel:
             )
         self._n_ctx_option = n_ctx
         self.n_ctx = n_ctx or self.weights.n_ctx_train
-        self._tokenizer = PromptTokens(self.weights, n_ctx=self.n_ctx, cancellation=cancellation)
+        self._tokenizer = Tokenizer(self.weights, n_ctx=self.n_ctx, cancellation=cancellation)
         self._compiler: ConstraintCompiler | None = None
 
     def close(self) -> None:
-        """Free the model; nothing may use it afterwards."""
+        """Free the model; nothing may use it afterwards.
+
+        While abandoned work still reads the vocabulary, the memory stays until the process ends.
+        """
+        if self._tokenizer.is_busy:
+            return
         if "softmax" in self.__dict__:
             self.softmax.close()
         self.weights.close()
 
     def tokenize(self, prompt: Prompt) -> Tokenized:
-        """Return the prompt as the model sees it. See `PromptTokens.tokenize`."""
+        """Return the rendered prompt and its ids. See `Tokenizer.tokenize`."""
         return self._tokenizer.tokenize(prompt)
 
     def tokenize_continuation(self, text: str) -> tuple[int, ...]:
@@ -83,7 +94,7 @@ class LoadedModel:
     @property
     def reasoning_tags(self) -> ReasoningTags | None:
         """The tags around the model's reasoning, or None if its chat template has none."""
-        return self._tokenizer.chat_prompt.reasoning_tags
+        return self._tokenizer.chat_template.reasoning_tags
 
     @cached_property
     def reasoning_tag_tokens(self) -> frozenset[int]:

@@ -1,7 +1,7 @@
-"""Log-probabilities from one row of logits, without a float per token of the context.
+"""Log-probabilities from one row of logits.
 
-llama.cpp's own sampler computes the softmax, in double precision: 0.8 ms for 49,000 tokens where
-Python takes 6, and numpy 190 to be imported.
+llama.cpp's sampler computes the softmax, in double precision: 0.8 ms for 49,000 tokens, where
+Python takes 6 and importing numpy 190.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ class LogSoftmax:
             self._softmax = None
 
     def read(self, context: Context, row: int) -> None:
-        """Take the logits of a row of the last batch; shape (n_vocab,)."""
+        """Read the logits of a row of the last batch; shape (n_vocab,)."""
         logits = self._lib.llama_get_logits_ith(context._ctx, row)
         pointer = ctypes.cast(logits, ctypes.POINTER(ctypes.c_float * self._n))
         self._row = memoryview(pointer.contents).cast("B").cast("f")
         self._logits[:] = self._row
         self._apply(self._softmax)
-        # Any token with a fair probability tells the sum that all were divided by.
+        # The sampled token, which is not too unlikely, gives the normalizer.
         drawn = self._data[self._array.selected]
         self._log_sum = drawn.logit - math.log(drawn.p)
 
@@ -71,7 +71,7 @@ class LogSoftmax:
             found = [(int(d.id), d.logit - self._log_sum) for d in self._data[: self._array.size]]
         finally:
             self._lib.llama_sampler_free(first)
-        self._ids[:], self._logits[:] = self._all_ids, self._row  # the search moves both
+        self._ids[:], self._logits[:] = self._all_ids, self._row  # top-k reorders both
         return found
 
     def _apply(self, sampler: object) -> None:

@@ -1,4 +1,4 @@
-"""What a run takes: its memory, llama.cpp's buffers in it, and the processors that others use."""
+"""Resource usage: memory, llama.cpp's buffers, and CPUs that other programs use."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ _MIB = 1 << 20
 
 
 class Buffers(logging.Handler):
-    """Adds up the buffers that llama.cpp reports in its log while a `with` block runs.
+    """Sums the buffers that llama.cpp logs during a `with` block.
 
-    Its API does not tell them. What it stops to report counts as 0; `on_host` turns false when one
-    of them is not in this process's memory but in a device's.
+    Its API does not report them. `on_host` is false if one of them is in a device's memory.
     """
 
     def __init__(self) -> None:
@@ -54,7 +53,7 @@ class Buffers(logging.Handler):
 
 
 def peak_bytes() -> int | None:
-    """Return the most memory that this process has had in use, None where nobody says."""
+    """Return the peak memory of this process in bytes, or None if unknown."""
     try:
         import resource
     except ImportError:
@@ -64,7 +63,7 @@ def peak_bytes() -> int | None:
 
 
 def resident_bytes() -> int | None:
-    """Return the memory that this process has in use, mapped files included (Linux)."""
+    """Return the resident memory of this process in bytes, mapped files included (Linux)."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
@@ -73,16 +72,16 @@ def resident_bytes() -> int | None:
 
 
 class OtherPrograms:
-    """Counts the processor time that others take, from its making on (Linux).
+    """Measures the CPU time that other programs use, from its creation on (Linux).
 
-    The load average would count our own work of the last minute, and lags behind theirs.
+    The load average would include our own work of the last minute, and lags behind.
     """
 
     def __init__(self) -> None:
         self._started, self._busy, self._own = time.perf_counter(), _busy_seconds(), _own_seconds()
 
     def processors(self) -> float | None:
-        """Return how many of our processors the others kept busy on average; None: unknown.
+        """Return how many of our CPUs other programs kept busy on average, or None if unknown.
 
         Example:
             others = OtherPrograms()
@@ -98,7 +97,7 @@ class OtherPrograms:
 
 
 def _busy_seconds() -> float | None:
-    """Return the seconds that the processors of our affinity mask have worked since the boot."""
+    """Return the busy seconds of the CPUs in our affinity mask since boot."""
     try:
         lines = Path("/proc/stat").read_text().splitlines()
         ours = {f"cpu{number}" for number in os.sched_getaffinity(0)}
@@ -117,7 +116,7 @@ def _own_seconds() -> float:
 
 
 def processor_name() -> str:
-    """Return what the processor calls itself."""
+    """Return the model name of the CPU."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             key, _, value = line.partition(":")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
-from llmtool.engine.llama.bindings import bindings, forget_errors, last_error
+from llmtool.engine.llama.bindings import bindings, clear_errors, last_error
 from llmtool.engine.llama.interrupts import SignalWatch
 from llmtool.engine.types import Cancellation, FimTokens, OnProgress, TokenKind
 from llmtool.errors import ModelUnreadable
@@ -20,6 +21,7 @@ class LlamaModel:
         path: the GGUF file, or the first part of a split one; checked by the caller.
         n_gpu_layers: layers on the GPU; -1 is all of them.
         on_progress: called with (done, 1.0) while tensors are loaded.
+        on_fault: see `SignalWatch`.
 
     Raises:
         ModelUnreadable: llama.cpp rejects the file.
@@ -33,10 +35,11 @@ class LlamaModel:
         n_gpu_layers: int = -1,
         cancellation: Cancellation,
         on_progress: OnProgress | None = None,
+        on_fault: Callable[[], object] | None = None,
         vocab_only: bool = False,
     ) -> None:
         lib = self._lib = bindings()
-        self.path = path
+        self.path, self.on_fault = path, on_fault
         params = lib.llama_model_default_params()
         params.n_gpu_layers = n_gpu_layers
         params.vocab_only = vocab_only
@@ -47,8 +50,8 @@ class LlamaModel:
             return not cancellation.cancelled
 
         params.progress_callback = callback = lib.llama_progress_callback(go_on)
-        forget_errors()
-        watch = SignalWatch(cancellation)
+        clear_errors()
+        watch = SignalWatch(cancellation, on_fault=on_fault)
         try:
             with watch:
                 self._model = lib.llama_model_load_from_file(os.fsencode(path), params)

@@ -1,9 +1,8 @@
-"""A model file is checked before llama.cpp maps it in this process.
+"""Check a model file before llama.cpp maps it in this process.
 
-A corrupt header can abort the process and a truncated tensor kills it with SIGBUS (llama.cpp
-asserts where it should refuse). So a file that was never loaded before is read by our own header
-reader, then loaded and run for one token in a child process. What passed is remembered by size and
-time of change.
+A corrupt header can abort the process, and a truncated tensor kills it with SIGBUS. So a file that
+was never loaded before is read by our own header reader, then loaded and run for one token in a
+child process. A file that passes is remembered by its identity.
 """
 
 from __future__ import annotations
@@ -17,17 +16,21 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+import msgspec
+
 from llmtool import files
 from llmtool.engine.types import Cancellation
 from llmtool.errors import LlmtoolError, ModelUnreadable
 from llmtool.models.gguf import check
 
 _POLL_SECONDS = 0.05
-_CHILD = "import sys; sys.path[:] = {path!r}; from llmtool.engine.llama.preflight import run; run()"
+_CHILD = (
+    "import sys; sys.path[:] = {path!r}; from llmtool.engine.llama.preflight import main; main()"
+)
 _FORMAT = 1  # raise it when the checks change
 
 
-def ensure_loadable(
+def preflight(
     path: Path,
     parts: tuple[Path, ...],
     *,
@@ -37,34 +40,30 @@ def ensure_loadable(
 ) -> None:
     """Check a model once; later calls for the unchanged file cost a `stat`.
 
-    `trusted` leaves the child process out, for a file that ships with a package.
+    `trusted` skips the child process, for a file that ships with a package.
 
     Raises:
         ModelNotFound, ModelUnreadable: with the reason.
-        Cancelled: `cancellation` was set meanwhile.
+        Cancelled: `cancellation` was set.
     """
-    mark = _mark(parts, cache_folder)
-    if mark is not None and mark.exists():
+    marker = _marker_path(parts, cache_folder)
+    if marker is not None and marker.exists():
         return
     check.check(path)
     if not trusted:
         _load_in_child(path, cancellation)
-    if mark is not None:
-        with contextlib.suppress(OSError):  # a read-only cache only costs the check each time
-            files.make_folder(mark.parent)
-            mark.touch(mode=0o600)
+    if marker is not None:
+        with contextlib.suppress(OSError):  # with a read-only cache, each load is checked
+            files.make_folder(marker.parent)
+            marker.touch(mode=0o600)
 
 
-def _mark(parts: tuple[Path, ...], cache_folder: Path) -> Path | None:
-    state = [str(_FORMAT)]
+def _marker_path(parts: tuple[Path, ...], cache_folder: Path) -> Path | None:
     try:
-        for part in parts:
-            real = os.path.realpath(part)
-            stat = os.stat(real)
-            state.append(f"{real}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ino}")
+        identities = [files.identify(part) for part in parts]
     except OSError:
         return None
-    digest = hashlib.sha256("\0".join(state).encode("utf-8", "surrogateescape")).hexdigest()
+    digest = hashlib.sha256(msgspec.json.encode([_FORMAT, identities])).hexdigest()
     return cache_folder / "checked" / digest
 
 
@@ -77,7 +76,7 @@ def _load_in_child(path: Path, cancellation: Cancellation) -> None:
     )
     while True:
         try:
-            _, said = child.communicate(timeout=_POLL_SECONDS)
+            _, stderr = child.communicate(timeout=_POLL_SECONDS)
             break
         except subprocess.TimeoutExpired:
             if cancellation.cancelled:
@@ -90,7 +89,7 @@ def _load_in_child(path: Path, cancellation: Cancellation) -> None:
     cancellation.check()
     if child.returncode == 0:
         return
-    lines = said.decode("utf-8", "replace").strip().splitlines()
+    lines = stderr.decode("utf-8", "replace").strip().splitlines()
     reason = lines[-1] if lines else "llama.cpp gave no reason"
     if child.returncode < 0:
         if -child.returncode == signal.SIGINT:  # a terminal's Ctrl-C reaches the child as well
@@ -100,8 +99,8 @@ def _load_in_child(path: Path, cancellation: Cancellation) -> None:
     raise ModelUnreadable(reason)
 
 
-def run() -> NoReturn:
-    """Load the model that the command line names, run it for a token, and end the process."""
+def main() -> NoReturn:
+    """Load the model that the command line names, decode one token, and end the process."""
     from llmtool.engine.llama.context import Context
     from llmtool.engine.llama.model import LlamaModel
 
@@ -116,4 +115,4 @@ def run() -> NoReturn:
         sys.stderr.write(f"{exc}\n")
         code = int(exc.exit_code)
     sys.stderr.flush()
-    os._exit(code)  # freeing gigabytes of weights one by one would only take time
+    os._exit(code)  # freeing gigabytes of weights would only take time

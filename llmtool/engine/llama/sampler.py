@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from llmtool.structured.compiler import Matcher
 
 
-# A run of tokens does not go on over these, in DRY's count: llama.cpp's own defaults.
+# A repetition ends at these, in DRY's count: llama.cpp's defaults.
 _DRY_BREAKERS = (b"\n", b":", b'"', b"*")
 
 
 class Sampler:
-    """llama.cpp's chain: penalties, DRY, top-k, top-p, min-p, temperature, a draw with the seed.
+    """llama.cpp's chain: penalties, DRY, top-k, top-p, min-p, temperature, sampling with the seed.
 
-    Penalties look at the reply alone, not at the prompt: a summary may use its source's words.
+    Penalties apply to the reply and not to the prompt: a summary may use its source's words.
     """
 
     def __init__(self, weights: LlamaModel, sampling: Sampling, *, seed: int) -> None:
@@ -29,7 +29,7 @@ class Sampler:
         params.no_perf = True
         self._chain = lib.llama_sampler_chain_init(params)
         self._penalizes = sampling.repeat_penalty != 1.0 or sampling.dry_multiplier > 0
-        # llama.cpp has no number for "all", and takes memory for as many as it is told.
+        # llama.cpp has no value for "all", and allocates memory for the given number.
         longest, last_n = sampling.max_tokens or DEFAULT_MAX_TOKENS, sampling.repeat_last_n
         last_n = longest if last_n < 0 else min(last_n, longest)
 
@@ -68,25 +68,28 @@ class Sampler:
         add(lib.llama_sampler_init_dist(seed))
 
     def sample(self, context: Context, row: int = -1, matcher: Matcher | None = None) -> int:
-        """Choose a token from a row of the last batch, and remember it.
+        """Sample a token from a row of the last batch.
 
-        A matcher is asked about the choice first: the rest of the vocabulary is looked at only
-        after a veto, which is rare, and much dearer. Penalties would remember a vetoed token.
+        With a matcher, the token is checked first; the whole vocabulary is masked only if it is
+        rejected, which is rare and far more expensive. With penalties the logits are masked at
+        once, because they would record the rejected token.
         """
         if matcher is None:
-            return self._draw(context, row)
+            return self._sample(context, row)
         if not self._penalizes:
-            token = self._draw(context, row)
+            token = self._sample(context, row)
             if matcher.allows(token):
                 return token
         logits = self._lib.llama_get_logits_ith(context._ctx, row)
-        kept = ctypes.string_at(logits, 4 * context.weights.n_vocab)  # others may share the row
+        kept = ctypes.string_at(
+            logits, 4 * context.weights.n_vocab
+        )  # other choices may share the row
         matcher.mask_logits(logits)
-        token = self._draw(context, row)
+        token = self._sample(context, row)
         ctypes.memmove(logits, kept, len(kept))
         return token
 
-    def _draw(self, context: Context, row: int) -> int:
+    def _sample(self, context: Context, row: int) -> int:
         return int(self._lib.llama_sampler_sample(self._chain, context._ctx, row))
 
     def close(self) -> None:

@@ -20,18 +20,19 @@ from llmtool._version import __version__
 from llmtool.errors import DownloadError, ModelNotFound, UsageError
 from llmtool.models.hub import cache
 from llmtool.models.hub.callbacks import Callbacks
+from llmtool.models.hub.connection import Body
 from llmtool.models.hub.errors import (
     DEFAULT_PORTS,
+    RangeNotSatisfiable,
     RequestContext,
-    find_error,
+    TransientError,
+    error_for_response,
     find_host,
     find_origin,
-    no_names,
     not_a_hub,
 )
 from llmtool.models.hub.listing import Listing, RemoteFile, read_listing, read_refs
 from llmtool.models.hub.retry import RetryPolicy, with_retries
-from llmtool.models.hub.source import Body, RangeNotSatisfiable, TransientError
 
 if TYPE_CHECKING:
     import httpx2
@@ -56,9 +57,9 @@ class Hub:
     def __init__(
         self,
         *,
-        retry: RetryPolicy = RetryPolicy(),
-        callbacks: Callbacks = Callbacks(),
-        known_repos: Callable[[], Collection[str]] = no_names,
+        retry: RetryPolicy,
+        callbacks: Callbacks,
+        known_repos: Callable[[], Collection[str]],
     ) -> None:
         library = load_library()
         self.known_repos = known_repos
@@ -145,7 +146,7 @@ class Hub:
             if length is None or stream is None or response.http_version != "HTTP/1.1":
                 yield from response.iter_bytes()
                 return
-            beginning = response.iter_raw()  # kept: it closes the response when it goes
+            beginning = response.iter_raw()  # referenced: its destruction closes the response
             first = next(beginning, b"")
             yield first
         left = length - len(first) if first else 0
@@ -279,7 +280,9 @@ class Hub:
             list_refs=lambda: self._list_refs(repo),
             list_repos=self.known_repos,
         )
-        error = find_error(response.status_code, str(response.url), response.headers, context)
+        error = error_for_response(
+            response.status_code, str(response.url), response.headers, context
+        )
         if error is not None:
             raise error
 

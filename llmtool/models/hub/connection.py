@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Final
 
+import msgspec
+
 from llmtool.models.hashing import Hasher
-from llmtool.models.hub.source import Body, Source
 
 _SYNC_BYTES: Final = 64 * 1024 * 1024
+
+
+class Body(msgspec.Struct, frozen=True):
+    """An open transfer: the offset of its first byte, its declared length in bytes, its chunks."""
+
+    start: int
+    length: int | None
+    chunks: Iterator[bytes]
+
+
+# Opens the file at an offset in bytes; raises TransientError and RangeNotSatisfiable.
+Source = Callable[[int], AbstractContextManager[Body]]
 
 
 class ContentMismatch(Exception):

@@ -1,4 +1,4 @@
-"""Map HTTP errors of the Hub and its storage to exceptions with a remedy."""
+"""Errors of requests to the Hub and its storage: from a response to an exception with a remedy."""
 
 from __future__ import annotations
 
@@ -12,10 +12,27 @@ from urllib.parse import urlsplit
 import msgspec
 
 from llmtool.errors import DownloadError, ModelNotFound
-from llmtool.models.hub.source import TransientError
 from llmtool.suggest import suggest
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+class TransientError(Exception):
+    """A request failed in a way that a retry may fix; `str()` is the reason as a phrase.
+
+    `retry_after` is in seconds, as the server asked. `is_server_error` has a limit of its own.
+    """
+
+    def __init__(
+        self, reason: str, *, retry_after: float | None = None, is_server_error: bool = False
+    ) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+        self.is_server_error = is_server_error
+
+
+class RangeNotSatisfiable(Exception):
+    """The server's file is shorter than the offset: the partial file is not a beginning of it."""
 
 
 def find_origin(url: str) -> tuple[str, str, int]:
@@ -30,10 +47,6 @@ def find_host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
-def no_names() -> Collection[str]:
-    return ()
-
-
 class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
     """What a request was for, and the names to suggest if it does not exist.
 
@@ -43,15 +56,15 @@ class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
 
     endpoint: str
     repo: str
-    file: str | None = None
-    revision: str | None = None
-    with_token: bool = False
-    files: Collection[str] = ()
-    list_refs: Callable[[], Collection[str]] = no_names
-    list_repos: Callable[[], Collection[str]] = no_names
+    file: str | None
+    revision: str | None
+    with_token: bool
+    files: Collection[str]
+    list_refs: Callable[[], Collection[str]]
+    list_repos: Callable[[], Collection[str]]
 
 
-def find_error(
+def error_for_response(
     status: int, url: str, headers: Mapping[str, str], context: RequestContext
 ) -> Exception | None:
     """Return the exception for a response, or None for a status below 400.
@@ -73,12 +86,10 @@ def find_error(
         return TransientError(f"{host} refused a signed URL (HTTP {status})")
     if is_foreign:
         return DownloadError(f"{context.repo}: HTTP {status} from {host}; try again later")
-    return _find_client_error(status, headers, context)
+    return _client_error(status, headers, context)
 
 
-def _find_client_error(
-    status: int, headers: Mapping[str, str], context: RequestContext
-) -> Exception:
+def _client_error(status: int, headers: Mapping[str, str], context: RequestContext) -> Exception:
     """Return the exception for a 4xx of the Hub, by the codes that huggingface_hub maps."""
     repo, host = context.repo, find_host(context.endpoint)
     page = f"{context.endpoint}/{repo}"

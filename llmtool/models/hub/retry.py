@@ -13,7 +13,7 @@ import msgspec
 
 from llmtool.errors import Cancelled, DownloadError
 from llmtool.models.hub.callbacks import Callbacks
-from llmtool.models.hub.source import TransientError
+from llmtool.models.hub.errors import TransientError
 
 T = TypeVar("T")
 POLL_SECONDS: Final = 0.1

@@ -15,9 +15,9 @@ from pathlib import Path
 from llmtool.errors import Cancelled, DownloadError
 from llmtool.models.hashing import BLOCK_BYTES, Hasher
 from llmtool.models.hub.callbacks import Callbacks
-from llmtool.models.hub.connection import Connection, ContentMismatch
+from llmtool.models.hub.connection import Connection, ContentMismatch, Source
+from llmtool.models.hub.errors import RangeNotSatisfiable, TransientError
 from llmtool.models.hub.retry import POLL_SECONDS, RetryPolicy, describe_wait, pause
-from llmtool.models.hub.source import RangeNotSatisfiable, Source, TransientError
 from llmtool.sizes import format_bytes
 
 

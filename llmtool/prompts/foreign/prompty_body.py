@@ -10,7 +10,7 @@ import msgspec
 
 from llmtool.errors import TemplateError
 from llmtool.prompts.foreign.common import Names, Variable, input_type, joined, to_jinja
-from llmtool.sandbox import compile_template
+from llmtool.templating import compile_template
 
 _ROLE = re.compile(
     r"^[ \t]*#?[ \t]*(system|user|assistant)[ \t]*(?:\[[^\]\n]*\])?[ \t]*:[ \t]*$", re.I | re.M

@@ -246,8 +246,8 @@ class Classifier:
         told = [self._candidates, self._end, *given, examples, *parts]
         return identify(self.template, self._model_identity, *told).hex()
 
-    def fit(self, engine: Engine, texts: Sequence[tuple[Case, str]]) -> Fit:
-        """Fit bias and temperature to labelled texts, keep and use them.
+    def fit(self, engine: Engine, texts: Sequence[tuple[str, str]]) -> Fit:
+        """Fit bias and temperature to pairs of a text and its label, save and use them.
 
         Raises:
             UsageError: there are too few texts, or a label that is none.
@@ -262,7 +262,8 @@ class Classifier:
         if missing:
             raise UsageError(f"no text to calibrate with has the label {self.names[missing[0]]!r}")
         rows = []
-        cases = [msgspec.structs.replace(case, id=i) for i, (case, _) in enumerate(texts)]
+        name = self.material or "text"
+        cases = [Case(id=i, variables={name: text}) for i, (text, _) in enumerate(texts)]
         for outcome in self.scores(engine, cases, fitted=False):
             if isinstance(outcome, Failed):
                 raise outcome.error

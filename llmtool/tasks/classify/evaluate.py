@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -12,14 +12,18 @@ from llmtool.engine.types import Failed, Token
 from llmtool.tasks.classify.calibration import expected_calibration_error
 from llmtool.tasks.classify.labels import same_as
 from llmtool.tasks.classify.metrics import accuracy, macro_f1
-from llmtool.tasks.options import GenerateOptions
+from llmtool.tasks.options import ClassifyOptions, GenerateOptions
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Generation
 
 if TYPE_CHECKING:
     from llmtool.tasks.classify.classifier import Classifier
+    from llmtool.tasks.classify.labelled_texts import LabelledText
+    from llmtool.tasks.classify.labels import Labels
+    from llmtool.tasks.classify.task import ClassifyTask
     from llmtool.tasks.pipeline.context import Tools
 
+FORMS: tuple[Literal["completion", "chat"], ...] = ("completion", "chat")
 N_MISTAKES = 10
 _REPLY_TOKENS = 12
 OnProgress = Callable[[int, int], None]  # texts that are done, and all of them
@@ -27,13 +31,6 @@ OnProgress = Callable[[int, int], None]  # texts that are done, and all of them
 
 def _nothing(_done: int, _total: int) -> None:
     return None
-
-
-class Texts(msgspec.Struct, frozen=True):
-    """Labelled texts: what is classified, and the right label of each."""
-
-    texts: tuple[str, ...]
-    labels: tuple[str, ...]
 
 
 class Mistake(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +82,11 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def evaluate(
-    box: Tools, labelling: Classifier, data: Texts, *, on_progress: OnProgress = _nothing
+    box: Tools,
+    labelling: Classifier,
+    data: Sequence[LabelledText],
+    *,
+    on_progress: OnProgress = _nothing,
 ) -> Evaluation:
     """Classify labelled texts and compare.
 
@@ -94,9 +95,9 @@ def evaluate(
         LlmtoolError: of the first text that fails.
     """
     names = labelling.names
-    truth = [labelling.number_of(label) for label in data.labels]
+    truth = [labelling.number_of(label) for _, label in data]
     material = labelling.material or "text"
-    cases = [Case(id=i, variables={material: text}) for i, text in enumerate(data.texts)]
+    cases = [Case(id=i, variables={material: text}) for i, (text, _) in enumerate(data)]
     started = time.perf_counter()
     rows = []
     for outcome in labelling.outcomes(box.engine, cases):
@@ -111,8 +112,8 @@ def evaluate(
         confusion[expected][found] += 1
     expected_names, found_names = [names[i] for i in truth], [names[i] for i in chosen]
     wrong = [
-        Mistake(text=text, expected=e, label=f, score=round(max(row), 4))
-        for text, e, f, row in zip(data.texts, expected_names, found_names, rows, strict=True)
+        Mistake(text=each.text, expected=e, label=f, score=round(max(row), 4))
+        for each, e, f, row in zip(data, expected_names, found_names, rows, strict=True)
         if e != f
     ]
     return Evaluation(
@@ -155,8 +156,35 @@ def reliability(
     )
 
 
+def evaluate_as(
+    box: ClassifyTask,
+    names: Labels | None,
+    options: ClassifyOptions,
+    data: Sequence[LabelledText],
+    *,
+    form: Literal["chat", "completion"],
+    calibrated: bool,
+    on_progress: OnProgress = _nothing,
+) -> Baseline:
+    """Score the labels in another form, with or without what the model favours taken out."""
+    calibrate = "auto" if calibrated else "none"
+    classifier = box.prepare_labels(names, {**options, "form": form, "calibrate": calibrate})
+    found = evaluate(box, classifier, data, on_progress=on_progress)
+    what = "what the model favours taken out" if calibrated else "raw"
+    return Baseline(
+        name=f"scored as a {form}, {what}",
+        accuracy=found.accuracy,
+        macro_f1=found.macro_f1,
+        texts_per_second=found.texts_per_second,
+    )
+
+
 def free_generation(
-    box: Tools, names: Sequence[str], data: Texts, *, on_progress: OnProgress = _nothing
+    box: Tools,
+    names: Sequence[str],
+    data: Sequence[LabelledText],
+    *,
+    on_progress: OnProgress = _nothing,
 ) -> Baseline:
     """Ask for the label in a chat and look for its name in the reply: the usual way."""
     replies, seconds = _ask(box, names, data, {}, on_progress)
@@ -165,7 +193,11 @@ def free_generation(
 
 
 def constrained_generation(
-    box: Tools, names: Sequence[str], data: Texts, *, on_progress: OnProgress = _nothing
+    box: Tools,
+    names: Sequence[str],
+    data: Sequence[LabelledText],
+    *,
+    on_progress: OnProgress = _nothing,
 ) -> Baseline:
     """Ask for the label in a chat and let the model write nothing but a label."""
     import re
@@ -196,7 +228,7 @@ def find_label(reply: str, names: Sequence[str]) -> str | None:
 def _ask(
     box: Tools,
     names: Sequence[str],
-    data: Texts,
+    data: Sequence[LabelledText],
     contract: GenerateOptions,
     on_progress: OnProgress,
 ) -> tuple[list[str], float]:
@@ -207,7 +239,7 @@ def _ask(
     longest = max(len(name.encode()) for name in names)  # a token has a byte at least
     max_tokens = max(_REPLY_TOKENS, longest + 4)
     prepared = box.prepare({"temperature": 0.0, "max_tokens": max_tokens, **contract})
-    cases = [Case(id=i, prompt=prompt, input=text) for i, text in enumerate(data.texts)]
+    cases = [Case(id=i, prompt=prompt, input=text) for i, (text, _) in enumerate(data)]
     started = time.perf_counter()
     replies = []
     for outcome in prepared.outcomes(box.engine, cases):
@@ -224,10 +256,14 @@ def _ask(
 
 
 def _baseline(
-    way: str, names: Sequence[str], found: Sequence[str | None], data: Texts, seconds: float
+    way: str,
+    names: Sequence[str],
+    found: Sequence[str | None],
+    data: Sequence[LabelledText],
+    seconds: float,
 ) -> Baseline:
     spelled = {same_as(name): name for name in names}
-    expected = [spelled.get(same_as(label), label) for label in data.labels]
+    expected = [spelled.get(same_as(label), label) for _, label in data]
     return Baseline(
         name=way,
         accuracy=accuracy(expected, found),

@@ -14,7 +14,6 @@ from llmtool.tasks.classify.labels import Label, make_labels
 from llmtool.tasks.classify.scores import Timed, total_usage
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.pipeline.disk_cache import Kept
-from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Classification
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class MultiLabelling(Classifier):
         self._asked = labels
         self.names = [label.name for label in labels]
 
-    def fit(self, engine: Engine, texts: Sequence[tuple[Case, str]]) -> Fit:
+    def fit(self, engine: Engine, texts: Sequence[tuple[str, str]]) -> Fit:
         raise UsageError(
             "calibration on labelled texts is for one label a text, and not for several"
         )

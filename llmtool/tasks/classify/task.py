@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, overload
 
 from llmtool.engine.types import Failed
@@ -15,6 +15,7 @@ from llmtool.tasks.results import Classification
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from llmtool.tasks.classify.calibration import Fit
     from llmtool.tasks.classify.classifier import Classifier
     from llmtool.tasks.classify.labels import Labels
 
@@ -138,6 +139,37 @@ class ClassifyTask(Tools):
         return self.turns.stream(
             lambda: self._classify_each(self.prepare_labels(labels, options), texts)
         )
+
+    def calibrate(
+        self,
+        texts: Sequence[tuple[str, str]],
+        labels: Labels | None = None,
+        **options: Unpack[ClassifyOptions],
+    ) -> Fit:
+        """Fit the scores of these labels and options to labelled texts, and save the fit.
+
+        `classify` uses it from now on where its labels, template and options are the same.
+
+        Args:
+            texts: pairs of a text and its label, at least 20, and one of each label.
+            labels: as in `classify`, like the options.
+
+        Returns:
+            A `Fit`: `accuracy` and `ece` (the expected calibration error) on these texts, before
+            and after.
+
+        Raises:
+            UsageError: there are too few texts, or one has an unknown label.
+            LlmtoolError: a text fails, as in `classify`.
+
+        Example:
+            >>> from llmtool.tasks.classify.labelled_texts import read_labelled_texts
+            >>> fit = box.calibrate(read_labelled_texts("mails.csv"), ["bug", "billing"])
+            ... # doctest: +SKIP
+            >>> fit.accuracy  # doctest: +SKIP
+            (0.81, 0.88)
+        """
+        return self.prepare_labels(labels, options).fit(self.engine, texts)
 
     def prepare_labels(self, labels: Labels | None, options: ClassifyOptions) -> Classifier:
         """Check the options of a call and load its template, once for all its texts.

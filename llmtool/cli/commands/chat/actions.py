@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from llmtool import files
-from llmtool.cli.terminal import documents, signals
+from llmtool.cli.terminal import inputs, signals
 from llmtool.cli.terminal.console import Console
 from llmtool.errors import UsageError
 from llmtool.sessions.types import Session
@@ -88,7 +88,7 @@ def read_document(console: Console, path: str) -> tuple[str, str]:
         InputError: it cannot be read, is empty, or is no text.
     """
     path = os.path.expanduser(path.strip("'\""))
-    return path, documents.read_document(console, path, errors="strict")
+    return path, inputs.read_document(console, path, errors="strict")
 
 
 def copy(console: Console, text: str) -> str:

@@ -237,7 +237,6 @@ class Loop:
             self.chat.use(new)
         except BaseException:
             signals.install(self.console.interrupts, old.cancellation)
-            signals.report_faults(self.console, old.model_name)
             raise
         self.box = new
         self.console.note(f"{new.model_name} goes on")

@@ -11,7 +11,7 @@ from llmtool.batch.lines import LineSource
 from llmtool.cli import bootstrap
 from llmtool.cli.commands.chat import render as show
 from llmtool.cli.options import groups as g
-from llmtool.cli.terminal import documents, inputs
+from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
 from llmtool.encoding import Errors, decode
 from llmtool.errors import InputError, OutputError, UsageError
@@ -148,7 +148,7 @@ Message = tuple[str, str | None]  # what is asked, and what it is about
 def _attach(console: Console, path: str, source: g.SourceGroup) -> Attachment:
     if path == "-":
         raise UsageError("-f -: standard input is the message itself (give a file's name)")
-    text = documents.read_document(console, path, errors=source.errors.value)
+    text = inputs.read_document(console, path, errors=source.errors.value)
     return Attachment(name=path, text=text)
 
 

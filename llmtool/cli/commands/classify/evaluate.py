@@ -8,15 +8,9 @@ from typing import Any
 import msgspec
 
 from llmtool.cli import bootstrap
-from llmtool.cli.commands.classify import (
-    labels as labels_input,
-)
-from llmtool.cli.commands.classify import (
-    plot as labels_plot,
-)
-from llmtool.cli.commands.classify import (
-    run as labels_command,
-)
+from llmtool.cli.commands.classify import plot as labels_plot
+from llmtool.cli.commands.classify.labels import read_options, tell_left_out
+from llmtool.cli.commands.classify.run import calibrate
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import tables
 from llmtool.cli.render.classification import bar
@@ -26,9 +20,8 @@ from llmtool.cli.terminal.progress import RecordProgress
 from llmtool.errors import UsageError
 from llmtool.tasks.classify import evaluate as measure
 from llmtool.tasks.classify.balanced import BalancedLabelling
-from llmtool.tasks.classify.evaluate import Baseline, Evaluation, Texts
-from llmtool.tasks.options import ClassifyOptions
-from llmtool.toolbox import Toolbox
+from llmtool.tasks.classify.evaluate import Baseline, Evaluation
+from llmtool.tasks.classify.labelled_texts import read_labelled_texts
 
 _SHOWN_MISTAKES, _SHOWN_LABELS = 5, 12
 
@@ -67,20 +60,15 @@ def run(
     check(view.output, reads=reads)
     if plot is not None:
         labels_plot.check(plot, reads=reads)
-    names, options = labels_input.read_options(
-        console, labels, text_field=text_field, label_field=label_field
-    )
-    rows = labels_input.read_labelled(
-        data, text_field=text_field, label_field=label_field, split=split
-    )
-    texts = Texts(tuple(row["text"] for row in rows), tuple(row["label"] for row in rows))
+    names, options = read_options(console, labels, text_field=text_field, label_field=label_field)
+    texts = read_labelled_texts(data, text_field=text_field, label_field=label_field, split=split)
     if names is None and labels.template is None:
-        names = dict.fromkeys(sorted(set(texts.labels)), "")
-    labels_input.tell_left_out(console, folders, labels, names)
+        names = dict.fromkeys(sorted({label for _, label in texts}), "")
+    tell_left_out(console, folders, labels, names)
     box = bootstrap.open_toolbox(console, folders, settings, engine, view.output, plot)
     labelling = box.prepare_labels(names, options)
     if labels.calibrate is not None:
-        labels_command.calibrate(
+        calibrate(
             console,
             box,
             labelling,
@@ -90,14 +78,27 @@ def run(
         )
     with RecordProgress(console) as progress:
         if isinstance(labelling, BalancedLabelling):
-            labelling.on_scored = lambda n: progress(n, len(rows))
+            labelling.on_scored = lambda n: progress(n, len(texts))
             found = measure.evaluate(box, labelling, texts)
             console.note("scored as if each label were about as frequent as another in these texts")
         else:
             found = measure.evaluate(box, labelling, texts, on_progress=progress)
     others: list[Baseline] = []
     if compare:
-        others += _compare(console, box, names, options, texts)
+        for form in measure.FORMS:
+            for calibrated in (True, False):
+                with RecordProgress(console, f"as a {form}: ") as progress:
+                    others.append(
+                        measure.evaluate_as(
+                            box,
+                            names,
+                            options,
+                            texts,
+                            form=form,
+                            calibrated=calibrated,
+                            on_progress=progress,
+                        )
+                    )
     if baselines:
         for generation in (measure.constrained_generation, measure.free_generation):
             with RecordProgress(console, "written: ") as progress:
@@ -115,33 +116,6 @@ def run(
                 sink.write(f"{name}\t{value}\n")
             for each in others:
                 sink.write(f"{each.name}\t{each.accuracy:.3f}\t{each.macro_f1:.3f}\n")
-
-
-def _compare(
-    console: Console,
-    box: Toolbox,
-    names: dict[str, str] | None,
-    options: ClassifyOptions,
-    texts: Texts,
-) -> list[Baseline]:
-    """Return the same texts under the other ways to score labels."""
-    compared = []
-    for form in ("completion", "chat"):
-        for calibrate in ("auto", "none"):
-            changed: ClassifyOptions = {**options, "form": form, "calibrate": calibrate}
-            labelling = box.prepare_labels(names, changed)
-            with RecordProgress(console, f"as a {form}: ") as progress:
-                other = measure.evaluate(box, labelling, texts, on_progress=progress)
-            what = "what the model favours taken out" if calibrate == "auto" else "raw"
-            compared.append(
-                Baseline(
-                    name=f"scored as a {form}, {what}",
-                    accuracy=other.accuracy,
-                    macro_f1=other.macro_f1,
-                    texts_per_second=other.texts_per_second,
-                )
-            )
-    return compared
 
 
 def _figures(found: Evaluation) -> list[tuple[str, str]]:

@@ -1,20 +1,18 @@
-"""Labels, their options and labelled texts, as they come from a command line and from files."""
+"""Read labels and their options from a command line."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
-from typing import Any
 
-from llmtool.batch.readers import Reader, Record
 from llmtool.cli import bootstrap
 from llmtool.cli.options import groups as g
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
 from llmtool.config import Folders
-from llmtool.errors import InputError, UsageError
+from llmtool.errors import UsageError
 from llmtool.sizes import format_count
+from llmtool.tasks.classify.labelled_texts import read_labelled_texts
 from llmtool.tasks.classify.labels import same_as
 from llmtool.tasks.options import ClassifyOptions
 
@@ -57,7 +55,7 @@ def read_options(
     if labels.template is not None:
         options["template"] = labels.template
     if labels.examples is not None:
-        options["examples"] = read_labelled(
+        options["examples"] = read_labelled_texts(
             labels.examples, text_field=text_field, label_field=label_field
         )
     return read_labels(console, labels.label or []), options
@@ -136,44 +134,3 @@ def read_prior(text: str | None) -> dict[str, float] | None:
         if not mark:
             raise UsageError(f"--prior {part}: write it as LABEL=NUMBER")
     return prior
-
-
-def read_labelled(
-    path: str,
-    *,
-    text_field: str | None = None,
-    label_field: str = "label",
-    split: str | None = None,
-) -> list[dict[str, Any]]:
-    """Return the labelled texts of a JSONL or CSV file, as `text` and `label`.
-
-    Raises:
-        InputError: the file or a row of it is broken, or has no text or label.
-    """
-    reader = Reader("csv" if path.lower().endswith((".csv", ".tsv")) else "jsonl", [path])
-    found = []
-    for record in filter(None, reader):
-        if record.error is not None:
-            raise record.error
-        if split is not None and record.fields.get("split") != split:
-            continue
-        field = text_field or _text_field(record, label_field)
-        values = {}
-        for name in (field, label_field):
-            value = record.fields.get(name)
-            if isinstance(value, (bool, int)):
-                value = json.dumps(value)
-            if not isinstance(value, str) or not value.strip():
-                known = ", ".join(record.fields) or "none"
-                raise InputError(f"{record.place}: no text under {name!r} (there are: {known})")
-            values[name] = value
-        found.append({"text": values[field], "label": values[label_field].strip()})
-    if not found:
-        what = f" of split {split!r}" if split else ""
-        raise InputError(f"{path}: there are no labelled texts{what}")
-    return found
-
-
-def _text_field(record: Record, label_field: str) -> str:
-    others = [name for name in record.fields if name not in (label_field, "split")]
-    return others[0] if len(others) == 1 else "text"

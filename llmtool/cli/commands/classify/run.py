@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from llmtool.batch.readers import Reader, Record
 from llmtool.cli import batch as batches
 from llmtool.cli import bootstrap
-from llmtool.cli.commands.classify.labels import read_labelled, read_options, tell_left_out
+from llmtool.cli.commands.classify.labels import read_options, tell_left_out
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import result as show
 from llmtool.cli.render.classification import classification
@@ -21,6 +21,7 @@ from llmtool.sizes import format_count
 from llmtool.tasks.classify.balanced import BalancedLabelling
 from llmtool.tasks.classify.classifier import Classifier
 from llmtool.tasks.classify.explain import SentenceWeight, explain
+from llmtool.tasks.classify.labelled_texts import read_labelled_texts
 from llmtool.tasks.classify.labels import no_such_label
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import Binding, fill
@@ -175,9 +176,7 @@ def calibrate(
     Raises:
         UsageError, InputError: the texts are too few, lack a label, or are broken.
     """
-    rows = read_labelled(path, text_field=text_field, label_field=label_field)
-    name = labelling.material or "text"
-    texts = [(Case(variables={name: row["text"]}), row["label"]) for row in rows]
+    texts = read_labelled_texts(path, text_field=text_field, label_field=label_field)
     fit = labelling.fit(box.engine, texts)
     (before, after), (worse, better) = fit.accuracy, fit.ece
     console.note(

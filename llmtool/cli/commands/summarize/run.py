@@ -11,7 +11,6 @@ from llmtool.cli.options import groups as g
 from llmtool.cli.render import result as show
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console, Sink
-from llmtool.cli.terminal.documents import read_documents
 from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.errors import UsageError
 from llmtool.sizes import format_count
@@ -85,7 +84,9 @@ def summarize(
     else:
         batches.refuse(batch)
         check(view.output, reads=reads)
-        texts = read_documents(console, paths, no_stdin=source.no_stdin, errors=source.errors.value)
+        texts = inputs.read_documents(
+            console, paths, no_stdin=source.no_stdin, errors=source.errors.value
+        )
         if together and len(texts) > 1:
             texts = [("all files", str(inputs.join(texts)))]
     box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)

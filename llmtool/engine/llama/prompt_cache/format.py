@@ -1,7 +1,7 @@
-"""The layout of a stored prefix: a header with a checksum, a note, the state's bytes.
+"""The file format of a stored state: a header with a checksum, a note, the state's bytes.
 
-CRC-32 checks 3 GB/s where SHA-256 checks 1.3: it is there for accidents. Who may write into a
-private folder of this user needs no forged state.
+CRC-32 runs at 3 GB/s, SHA-256 at 1.3: the checksum detects accidents, not forgery, which would
+need write access to a private folder of this user.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import msgspec
 
 _MAGIC: Final = b"\x89LLMPFX\n"
 _FORMAT: Final = 1  # raise it when the layout of the file changes
-# Magic, format, CRC-32 of all that follows it, length of the note and of the payload, key.
+# Magic, format, CRC-32 of everything after it, lengths of note and payload, key.
 _HEADER: Final = struct.Struct("<8sIIIQ32s")
 _CHECKED_FROM: Final = 16
 _MAX_NOTE_BYTES: Final = 4096
 HEADER_BYTES: Final = _HEADER.size
-HEAD_BYTES: Final = HEADER_BYTES + _MAX_NOTE_BYTES  # that hold the note whole
-# A name could be a FIFO or a link by now: neither wait for a writer nor go where it points.
+HEAD_BYTES: Final = HEADER_BYTES + _MAX_NOTE_BYTES  # hold the whole note
+# The name may have become a FIFO or a link: do not wait for a writer or follow it.
 _OPEN_FLAGS: Final = (
     os.O_RDONLY
     | getattr(os, "O_NOFOLLOW", 0)
@@ -35,12 +35,12 @@ _OPEN_FLAGS: Final = (
 
 
 class Damaged(Exception):
-    """The file is not what `store` writes."""
+    """The file is not one that `store` has written."""
 
 
 @contextlib.contextmanager
 def open_own(path: Path) -> Iterator[tuple[int, os.stat_result | None]]:
-    """Open a file to read it; the second value is None if it is no regular file of this user."""
+    """Open a file to read it; the second value is None unless it is a regular file of this user."""
     descriptor = os.open(path, _OPEN_FLAGS)
     try:
         state = os.fstat(descriptor)
@@ -51,7 +51,7 @@ def open_own(path: Path) -> Iterator[tuple[int, os.stat_result | None]]:
 
 
 def is_ours(head: bytes) -> bool:
-    """Tell whether a file begins as ours do; after a power cut it may be empty or zeros."""
+    """Return whether a file is one of ours; after a power cut it may be empty or zeros."""
     return head[: len(_MAGIC)].strip(b"\0") in (_MAGIC, b"")
 
 
@@ -68,9 +68,9 @@ def read_payload(descriptor: int, size: int, key: bytes) -> bytearray:
         raise Damaged("truncated")
     magic, form, crc, n_note, n_payload, named = _HEADER.unpack(header)
     if (magic, form, named) != (_MAGIC, _FORMAT, key):
-        raise Damaged("not a file of this version under this key")
+        raise Damaged("another format version or key")
     if n_note > _MAX_NOTE_BYTES or size != _HEADER.size + n_note + n_payload:
-        raise Damaged("of another size than it says")
+        raise Damaged("the size does not match the header")
     note = os.read(descriptor, n_note)
     payload = bytearray(n_payload)
     rest = memoryview(payload)
@@ -79,14 +79,14 @@ def read_payload(descriptor: int, size: int, key: bytes) -> bytearray:
             rest = rest[count:]
     if rest:
         raise Damaged("truncated")
-    del rest  # a view would forbid the owner to resize its buffer
+    del rest  # a view would prevent resizing the buffer
     if zlib.crc32(payload, zlib.crc32(note, zlib.crc32(header[_CHECKED_FROM:]))) != crc:
         raise Damaged("the checksum is wrong")
     return payload
 
 
 def encode_note(note: Mapping[str, str | int]) -> bytes:
-    """Return a note as JSON; a name that is too long is cut, one that is no text is replaced."""
+    """Return a note as JSON; text is truncated, and invalid characters are replaced."""
     values = {
         name: value.encode("utf-8", "replace").decode()[:500] if isinstance(value, str) else value
         for name, value in note.items()
@@ -96,7 +96,7 @@ def encode_note(note: Mapping[str, str | int]) -> bytes:
 
 
 def decode_note(head: bytes) -> dict[str, str | int]:
-    """Return the note in the first bytes of a file, empty if it is damaged."""
+    """Return the note in the first bytes of a file, empty if damaged."""
     if len(head) < _HEADER.size:
         return {}
     n_note = _HEADER.unpack_from(head)[3]

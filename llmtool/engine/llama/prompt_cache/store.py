@@ -1,7 +1,7 @@
-"""States of evaluated prompts on disk, so that a prefix is computed once for all runs.
+"""States of prompt prefixes on disk, so that a prefix is computed once for all runs.
 
 A file holds one state under its key. It is written without fsync, because losing it costs only
-time; what a power cut or a stranger left in its place is caught by the checks of `load`.
+time; `load` detects what a power cut left behind.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CREATE_FLAGS: Final = (
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored prefix; `note` is what its writer said of it, `used_at` in seconds since 1970."""
+    """A stored state; `note` describes it, and `used_at` is in seconds since 1970."""
 
     key: str
     path: Path
@@ -42,9 +42,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PrefixCache:
-    """A folder of states, the least recently used of which make room for new ones.
+    """A folder of states; the least recently used are removed to stay within the limit.
 
-    Any number of processes may use one folder: files appear by rename and are never changed.
+    Any number of processes may use one folder: files appear by rename and never change.
 
     Example:
         >>> cache = PrefixCache(folder, limit_bytes=512_000_000)  # doctest: +SKIP
@@ -55,14 +55,14 @@ class PrefixCache:
     """
 
     def __init__(self, folder: Path, *, limit_bytes: int) -> None:
-        """Use `folder`, which need not exist; a limit of 0 switches the cache off."""
+        """Use `folder`, which need not exist; a limit of 0 disables the cache."""
         self.folder = folder
         self.limit_bytes = limit_bytes
 
     def load(self, key: str | bytes) -> bytearray | None:
-        """Return what was stored under a key of `make_key`, or None; a bad file is removed.
+        """Return the state stored under a key of `make_key`, or None; remove a damaged file.
 
-        The buffer is fresh and writable: `(c_uint8 * len(b)).from_buffer(b)` copies nothing.
+        The buffer is new and writable: `(c_uint8 * len(b)).from_buffer(b)` copies nothing.
         """
         name = _hex(key)
         if self.limit_bytes <= 0:
@@ -73,7 +73,7 @@ class PrefixCache:
                 if state is None:
                     return None
                 if state.st_size > self.limit_bytes:
-                    raise format.Damaged("longer than the limit")
+                    raise format.Damaged("larger than the limit")
                 payload = format.read_payload(descriptor, state.st_size, bytes.fromhex(name))
                 _mark_used(descriptor, path)
                 return payload
@@ -88,27 +88,27 @@ class PrefixCache:
         return None
 
     def store(self, key: str | bytes, payload: Buffer, *, note: Mapping[str, str | int]) -> bool:
-        """Keep a state; say whether it was written.
+        """Store a state; return whether it was written.
 
         Args:
-            payload: contiguous bytes of any type that has a buffer.
-            note: what `llmtool cache ls` shows: `model` and `n_tokens`.
+            payload: contiguous bytes of any buffer type.
+            note: `model` and `n_tokens`, for `llmtool cache ls`.
         """
         name = _hex(key)
         content = memoryview(payload)
         if content.itemsize != 1 or content.ndim != 1:
             content = content.cast("B")
-        about = format.encode_note(note)
-        size = format.HEADER_BYTES + len(about) + len(content)
+        encoded_note = format.encode_note(note)
+        size = format.HEADER_BYTES + len(encoded_note) + len(content)
         if size > self.limit_bytes:
             _log(f"{size} bytes are not cached: the limit is {self.limit_bytes}")
             return False
-        header = format.make_header(bytes.fromhex(name), about, content)
+        header = format.make_header(bytes.fromhex(name), encoded_note, content)
         try:
             _make_private(self.folder)
-            self._write(name, (header, about, content))
+            self._write(name, (header, encoded_note, content))
             self._drop_leftovers()
-            self._make_room()
+            self._evict()
         except OSError as exc:
             _log(f"{self.folder}: not cached: {exc}")
             return False
@@ -119,14 +119,14 @@ class PrefixCache:
         descriptor = os.open(temporary, _CREATE_FLAGS, 0o600)
         try:
             try:
-                if hasattr(os, "fchmod"):  # a umask may have taken our own rights away
-                    with contextlib.suppress(OSError):  # a disk that knows no modes
+                if hasattr(os, "fchmod"):  # a umask may have removed our own rights
+                    with contextlib.suppress(OSError):  # a file system without modes
                         os.fchmod(descriptor, 0o600)
                 for piece in pieces:
                     rest = memoryview(piece)
                     while rest:
                         rest = rest[os.write(descriptor, rest) :]
-                _mark_used(descriptor, temporary)  # to the nanosecond, where disks round
+                _mark_used(descriptor, temporary)  # to the nanosecond, where the file system rounds
             finally:
                 os.close(descriptor)
             os.replace(temporary, self.folder / f"{name}{_SUFFIX}")
@@ -136,13 +136,13 @@ class PrefixCache:
             raise
 
     def _drop_leftovers(self) -> None:
-        """Remove what killed writers left; a running one is not an hour old."""
+        """Remove temporary files of killed writers, which are older than an hour."""
         for path, state in self._list_temporary():
             if time.time() - state.st_mtime > _LEFTOVER_SECONDS:
                 with contextlib.suppress(OSError):
                     path.unlink()
 
-    def _make_room(self) -> None:
+    def _evict(self) -> None:
         entries = self.entries()
         total = sum(entry.size_bytes for entry in entries)
         for entry in reversed(entries):
@@ -153,7 +153,7 @@ class PrefixCache:
                 total -= entry.size_bytes
 
     def entries(self) -> list[Entry]:
-        """Return what is stored, the last used first; files that are not ours are left out."""
+        """Return the stored states, the last used first; foreign files are ignored."""
         found = []
         for item in _scan(self.folder):
             name = item.name.removesuffix(_SUFFIX)
@@ -176,21 +176,21 @@ class PrefixCache:
         return sorted(found, key=lambda entry: (-entry.used_at, entry.key))
 
     def clear(self, *, dry_run: bool = False) -> tuple[int, int]:
-        """Remove all that is stored, and what killed writers left; return files and bytes.
+        """Remove all states and temporary files; return the number of files and bytes.
 
         Raises:
             OutputError: a file cannot be removed.
         """
         sizes = [(entry.path, entry.size_bytes) for entry in self.entries()]
         sizes += [(path, state.st_size) for path, state in self._list_temporary()]
-        gone = []
+        removed = []
         with files.write_errors(str(self.folder)):
             for path, size in sizes:
-                with contextlib.suppress(FileNotFoundError):  # another process was faster
+                with contextlib.suppress(FileNotFoundError):  # another process removed it
                     if not dry_run:
                         path.unlink()
-                    gone.append(size)
-        return len(gone), sum(gone)
+                    removed.append(size)
+        return len(removed), sum(removed)
 
     def _list_temporary(self) -> list[tuple[Path, os.stat_result]]:
         found = []
@@ -214,12 +214,12 @@ def make_key(
     params: Mapping[str, str | int | float | bool | None],
     tokens: Sequence[int],
 ) -> str:
-    """Return the key of a prefix: SHA-256, in hex, over all that its state depends on, as JSON.
+    """Return the key of a prefix: SHA-256, in hex, over everything its state depends on, as JSON.
 
     Args:
-        model: the identity of each of its files.
-        build: of llama.cpp.
-        params: of the context, those that change the state; their order does not matter.
+        model: the identity of each file of the model.
+        build: the version of llama.cpp.
+        params: the parameters of the context that the state depends on, in any order.
 
     Example:
         >>> make_key(model=[("/m", 9, 8, 7)], build="b1", params={"n": 1}, tokens=[1, 2])[:8]
@@ -234,7 +234,7 @@ def make_key(
 def _hex(key: str | bytes) -> str:
     name = key if isinstance(key, str) else key.hex()
     if not _is_key(name):
-        raise ValueError(f"{key!r} is no key of make_key")
+        raise ValueError(f"{key!r} is not a key of make_key")
     return name
 
 
@@ -251,7 +251,7 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _mark_used(descriptor: int, path: Path) -> None:
-    """Set the time of change to now: times of access are not kept on many disks."""
+    """Set the modification time to now: many file systems do not record access times."""
     now = time.time_ns()
     target = descriptor if os.utime in os.supports_fd else path
     with contextlib.suppress(OSError):  # a read-only folder
@@ -259,15 +259,17 @@ def _mark_used(descriptor: int, path: Path) -> None:
 
 
 def _make_private(folder: Path) -> None:
-    """Make a folder that is ours alone, and its parents; a umask may open or close too much."""
+    """Create a private folder and its parents, whatever the umask."""
     files.make_folder(folder)
     mode = folder.lstat().st_mode
     if stat.S_ISDIR(mode) and mode & 0o777 != 0o700:
-        with contextlib.suppress(OSError):  # it is another's, or its disk knows no modes
+        with contextlib.suppress(
+            OSError
+        ):  # it belongs to another user, or the file system has no modes
             folder.chmod(0o700)
 
 
 def _log(text: str) -> None:
-    logging = sys.modules.get("logging")  # not imported: nobody listens, and 7 ms saved
+    logging = sys.modules.get("logging")  # if not imported, nobody listens; importing takes 7 ms
     if logging is not None:
         logging.getLogger("llmtool").debug("prefix cache: %s", text)

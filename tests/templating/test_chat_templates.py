@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmtool.errors import TemplateError
-from llmtool.sandbox import compile_template
+from llmtool.templating import compile_template
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 HI = {"role": "user", "content": "Hi"}
@@ -265,5 +265,5 @@ def test_an_unknown_filter_matters_only_where_it_is_reached() -> None:
     source = "{% if tools %}{{ tools|from_json }}{% endif %}{{ messages[0].content }}"
     template = compile_template(source, name="model", chat=True)
     assert template.render(messages=[HI]) == "Hi"
-    with pytest.raises(TemplateError, match="no filter 'from_json'"):
+    with pytest.raises(TemplateError, match="No filter named 'from_json'"):
         template.render(messages=[HI], tools="x")

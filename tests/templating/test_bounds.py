@@ -7,10 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from sandbox import bombs
+from templating import bombs
 
 from llmtool.errors import TemplateError
-from llmtool.sandbox import compile_template
+from llmtool.templating import compile_template
 
 MAX_MIB = 200
 MAX_SECONDS = 10  # about 2.5 on an idle machine
@@ -69,6 +69,29 @@ def test_a_text_extended_a_thousand_times_is_rendered() -> None:
     assert text == ("<user>" + "abcd" * 250) * 1000
 
 
+LOOKS_BACK = """\
+{%- macro text(message) -%}
+    {%- for part in message.content.split('</think>') if part -%}{{- part|trim -}}{%- endfor -%}
+{%- endmacro -%}
+{%- for message in messages -%}
+    {%- set seen = namespace(role=none) -%}
+    {%- for before in messages[:loop.index0]|reverse -%}
+        {%- if seen.role is none and before.role != 'tool' -%}
+            {%- set seen.role = before.role -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{- '<turn>' + message.role + ('+' if seen.role == message.role else '') }}{{ text(message) }}
+{%- endfor -%}
+"""
+
+
+def test_a_thousand_turns_are_rendered_by_a_template_that_looks_back() -> None:
+    """Gemma 4's template compares each message with all messages before it."""
+    messages = [{"role": ("user", "assistant")[i % 2], "content": f"Word {i}"} for i in range(2000)]
+    text = compile_template(LOOKS_BACK, name="looks-back", chat=True).render(messages=messages)
+    assert text.count("<turn>") == 2000
+
+
 def test_values_kept_in_a_closure_are_not_given_back() -> None:
     """Bound methods and macros keep values alive: what they hold counts as in use."""
     source = (
@@ -77,5 +100,5 @@ def test_values_kept_in_a_closure_are_not_given_back() -> None:
         "{% macro m() %}{{ big }}{% endmacro %}"
         "{% set n.kept = n.kept + [big.upper, m] %}{% endfor %}"
     )
-    with pytest.raises(TemplateError, match="builds more data"):
+    with pytest.raises(TemplateError, match="builds too much data"):
         compile_template(source, name="hoarder", chat=True).render()

@@ -145,7 +145,7 @@ def peak_mib() -> float:
 
 def main(names: list[str]) -> None:
     from llmtool.errors import TemplateError
-    from llmtool.sandbox import compile_template
+    from llmtool.templating import compile_template
 
     for name in names:
         start = time.perf_counter()

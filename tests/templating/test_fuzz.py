@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmtool.errors import TemplateError
-from llmtool.sandbox import compile_template
+from llmtool.templating import compile_template
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 

@@ -1,0 +1,64 @@
+"""Read texts with their right labels, to evaluate and calibrate with."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from llmtool.batch.readers import Format, Reader, Record
+from llmtool.errors import InputError
+
+
+class LabelledText(NamedTuple):
+    """A text and its right label."""
+
+    text: str
+    label: str
+
+
+def read_labelled_texts(
+    path: str,
+    *,
+    text_field: str | None = None,
+    label_field: str = "label",
+    split: str | None = None,
+) -> list[LabelledText]:
+    """Return the labelled texts of a CSV or JSONL file.
+
+    Args:
+        text_field: the field of the text; None takes the only one besides the label and `split`,
+            or "text".
+        split: take only the records whose field `split` has this value.
+
+    Raises:
+        InputError: the file or a record is broken, or has no text or label.
+    """
+    format: Format = "csv" if path.lower().endswith((".csv", ".tsv")) else "jsonl"
+    found = []
+    for record in filter(None, Reader(format, [path])):
+        if record.error is not None:
+            raise record.error
+        if split is not None and record.fields.get("split") != split:
+            continue
+        text = _field_text(record, text_field or _text_field(record, label_field))
+        label = _field_text(record, label_field).strip()
+        found.append(LabelledText(text, label))
+    if not found:
+        what = f" of split {split!r}" if split else ""
+        raise InputError(f"{path}: there are no labelled texts{what}")
+    return found
+
+
+def _text_field(record: Record, label_field: str) -> str:
+    others = [name for name in record.fields if name not in (label_field, "split")]
+    return others[0] if len(others) == 1 else "text"
+
+
+def _field_text(record: Record, name: str) -> str:
+    value = record.fields.get(name)
+    if isinstance(value, (bool, int)):
+        value = json.dumps(value)
+    if not isinstance(value, str) or not value.strip():
+        known = ", ".join(record.fields) or "none"
+        raise InputError(f"{record.place}: no text under {name!r} (there are: {known})")
+    return value

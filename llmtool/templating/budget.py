@@ -1,0 +1,153 @@
+"""The limits of one rendering: steps, bytes in use and processor time.
+
+Steps and bytes depend only on the template and its variables, so a template fails the same way on
+every machine. The thread's processor clock stops work that the steps underrate. All three limits
+grow with the size of the variables.
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any, TypeVar
+
+MAX_STEPS = 1_000_000
+MAX_BYTES = 64 << 20
+MAX_SECONDS = 1.5
+MAX_DEPTH = 100
+
+STEPS_PER_INPUT_BYTE = 200
+BYTES_PER_INPUT_BYTE = 32
+SECONDS_PER_INPUT_BYTE = 5e-6
+
+_STEPS_BETWEEN_CLOCK_READS = 8192
+_TRACKED_LENGTH = 4096  # characters or items; the bytes of smaller values are not credited again
+
+T = TypeVar("T")
+
+
+class RenderError(Exception):
+    """Why a rendering stopped; `Template.render` adds the template's name and the line."""
+
+
+class Budget:
+    """The steps, bytes and seconds left to one rendering, or to several in a row."""
+
+    def __init__(self) -> None:
+        self._steps = MAX_STEPS
+        self._bytes = MAX_BYTES
+        self._deadline = time.thread_time() + MAX_SECONDS
+        self._next_clock_read = self._steps - _STEPS_BETWEEN_CLOCK_READS
+        self._tracked: list[tuple[weakref.ref[Any], int]] = []
+
+    def grow(self, input_bytes: int) -> None:
+        """Raise the limits for variables of this size."""
+        self._steps += STEPS_PER_INPUT_BYTE * input_bytes
+        self._bytes += BYTES_PER_INPUT_BYTE * input_bytes
+        self._deadline += SECONDS_PER_INPUT_BYTE * input_bytes
+        self._next_clock_read = self._steps - _STEPS_BETWEEN_CLOCK_READS
+
+    def step(self, n: int = 1) -> None:
+        """Charge `n` small operations, about 0.1 µs each."""
+        self._steps -= n
+        if self._steps < self._next_clock_read:
+            if self._steps < 0:
+                raise RenderError("it takes too many steps to render")
+            if time.thread_time() > self._deadline:
+                raise RenderError("it takes too long to render")
+            self._next_clock_read = self._steps - _STEPS_BETWEEN_CLOCK_READS
+
+    def reserve(self, size_bytes: float) -> None:
+        """Check that a value of this size may be built."""
+        if size_bytes > self._bytes:
+            self._credit_freed()
+            if size_bytes > self._bytes:
+                raise RenderError("it builds too much data")
+
+    def spend(self, size_bytes: int) -> None:
+        """Charge bytes just built."""
+        self._bytes -= size_bytes
+        self.step(size_bytes >> 9)
+        if self._bytes < 0:
+            self.reserve(0)
+
+    def track(self, value: T) -> T:
+        """Charge a new value and return it; the bytes of a large one return when it is freed.
+
+        Chat templates collect their whole output in one variable (`ns.out = ns.out ~ piece`):
+        they build much, and little of it is in use.
+        """
+        if type(value) not in (str, list):
+            if isinstance(value, (str, list, tuple, dict)):
+                self.spend(64 * (len(value) + 1))
+            return value
+        size = value.__sizeof__()
+        if len(value) >= _TRACKED_LENGTH:  # type: ignore[arg-type]
+            self.reserve(2 * size)  # for a moment there are two copies
+            value = _Text(value) if type(value) is str else _List(value)  # type: ignore
+            self._tracked.append((weakref.ref(value), size))
+        self.spend(size)
+        return value
+
+    def _credit_freed(self) -> None:
+        in_use = [each for each in self._tracked if each[0]() is not None]
+        self._bytes += sum(size for _, size in self._tracked) - sum(size for _, size in in_use)
+        self.step(len(self._tracked) >> 2)
+        self._tracked = in_use
+
+    def measure(self, value: object) -> int:
+        """Return about how many bytes the text of a value takes; charge a step per item.
+
+        Twenty lines of `{% set x = [x, x] %}` describe a million items in a few hundred bytes. The
+        steps run out here, before such a value reaches code that has no limits.
+        """
+        if isinstance(value, str):
+            self.step(len(value) >> 6)
+            return value.__sizeof__()
+        if not isinstance(value, (list, tuple, dict)):
+            return 64
+        size = n = 0
+        stack: list[Iterator[object]] = [iter((value,))]
+        while stack:
+            for item in stack[-1]:
+                n += 1
+                size += 64
+                inner: Iterable[object] | None = None
+                if isinstance(item, str):
+                    size += item.__sizeof__()
+                elif isinstance(item, dict):
+                    inner = chain(item, item.values())
+                elif isinstance(item, (list, tuple)):
+                    inner = item
+                if n & 255 == 0:
+                    self.step(256)
+                if inner is not None:
+                    stack.append(iter(inner))
+                    if len(stack) > MAX_DEPTH:
+                        raise RenderError(f"a value is nested deeper than {MAX_DEPTH} levels")
+                    break
+            else:
+                stack.pop()
+        self.step((n & 255) + (size >> 6))
+        return size
+
+    def count(self, items: Iterable[T]) -> Iterator[T]:
+        """Yield items, and charge a step for each."""
+        for item in items:
+            self.step()
+            yield item
+
+
+class _Text(str):
+    """A str that can be weakly referenced."""
+
+
+class _List(list):  # type: ignore[type-arg]
+    """A list that can be weakly referenced."""
+
+
+def width(*texts: str) -> int:
+    """Return the most bytes that a character of these texts takes."""
+    return 1 if all(text.isascii() for text in texts) else 4
