@@ -246,7 +246,7 @@ class TestKeeping:
         chat.say("b")
         assert store.load("work") == before
         assert [turn.text for turn in store.load("work-fork").turns] == ["a", "b"]
-        with store.hold("work"):
+        with store.lock("work"):
             pass
         with pytest.raises(UsageError, match="already"):
             chat.fork("work")

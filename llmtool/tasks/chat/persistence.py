@@ -85,7 +85,7 @@ class SessionHandle:
     def _acquire(self, store: Sessions, name: str) -> None:
         """Lock a session, then release the current one."""
         lock = ExitStack()
-        lock.enter_context(store.hold(name))
+        lock.enter_context(store.lock(name))
         self.close()
         self._lock, self._locked_name = lock, name
 

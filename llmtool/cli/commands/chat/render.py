@@ -1,4 +1,4 @@
-"""A reply on its way to the reader: drawn on a terminal, plain in a pipe, or as JSON lines."""
+"""Replies while they are generated: as Markdown on a terminal, as plain text or JSON lines."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from llmtool.cli.render import tables
 from llmtool.cli.terminal import tty
@@ -33,7 +31,7 @@ class ReplyView:
         self._n_reasoning = 0
         self._reasoning_began = 0.0
         self._has_text = False
-        self._late: list[str] = []  # notes that came behind text, which would cut its line
+        self._late: list[str] = []  # notes to show after the text
 
     def show(self, events: Generator[ChatEvent, None, None]) -> Turn:
         """Show a reply while it is generated, and return its turn.
@@ -112,7 +110,7 @@ def _open_markdown(console: Console) -> MarkdownStream:
 
 
 def can_draw(console: Console) -> bool:
-    """Whether stdout is a terminal on which rows can be taken back."""
+    """Return whether stdout is a terminal that can move the cursor."""
     return console.stdout.is_terminal and os.environ.get("TERM", "dumb") != "dumb"
 
 
@@ -133,6 +131,8 @@ def plain(console: Console, events: Generator[ChatEvent, None, None]) -> Turn:
 def json_lines(console: Console, events: Generator[ChatEvent, None, None]) -> Turn:
     """Write each event as a line of JSON: `token`, `reasoning`, `note`, and `turn` at the end."""
 
+    from llmtool.sessions.export import turn_to_dict
+
     def write(event: Token | ChatNote) -> None:
         kind = (
             "note" if isinstance(event, ChatNote) else "reasoning" if event.reasoning else "token"
@@ -140,8 +140,7 @@ def json_lines(console: Console, events: Generator[ChatEvent, None, None]) -> Tu
         _write_line(console, {"event": kind, "text": event.text})
 
     turn = _consume(events, write)
-    fields = msgspec.to_builtins(msgspec.structs.asdict(turn))  # with the default values
-    _write_line(console, {"event": "turn", **fields})
+    _write_line(console, {"event": "turn", **turn_to_dict(turn)})
     return turn
 
 
