@@ -334,7 +334,7 @@ def commit_message(
 
 
 def chat(**options: Any) -> Chat:
-    """Begin a conversation with the configured model; see `Toolbox.chat`."""
+    """Start a conversation with the configured model; see `Toolbox.chat`."""
     return _default_toolbox().chat(**options)
 
 

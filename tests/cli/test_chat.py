@@ -155,7 +155,7 @@ def test_lines_need_a_pipe(env: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_an_open_session_is_refused(chat: Run, sessions: Sessions) -> None:
-    with sessions.hold("s"):
+    with sessions.lock("s"):
         assert "open in another process" in error_line(chat("a", "--session", "s"), 18)
 
 

@@ -161,7 +161,7 @@ def test_rm_removes_sessions_and_what_the_index_knows_of_them(
 
 
 def test_an_open_session_is_not_removed_nor_any_other(sessions: Sessions, run_llmtool: Run) -> None:
-    with sessions.hold("tea"):
+    with sessions.lock("tea"):
         line = error_line(run_llmtool("sessions", "rm", "birds", "tea"), 18)
         assert "'tea' is open in another process" in line
         assert out(run_llmtool("sessions", "show", "tea")).startswith("tea")

@@ -55,7 +55,7 @@ def test_a_log_that_is_open_elsewhere_is_waited_for(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log, "WAIT_SECONDS", 0.1)
-    with sessions.hold(log.log_name(0)), pytest.raises(LockedError):
+    with sessions.lock(log.log_name(0)), pytest.raises(LockedError):
         log.append(sessions, [Turn(text="a")], now=0)
     log.append(sessions, [Turn(text="a")], now=0)
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from llmtool.errors import UsageError
 from llmtool.sessions import search as searching
 from llmtool.sessions import words
-from llmtool.sessions.search import Found, forget, search
+from llmtool.sessions.search import SearchResults, remove_index, search
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Attachment, Session, Turn
 
@@ -31,7 +31,7 @@ class Kept:
     def save(self, name: str, *turns: Turn) -> None:
         self.sessions.save(Session(name=name, turns=turns))
 
-    def find(self, query: str, limit: int = 20) -> Found:
+    def find(self, query: str, limit: int = 20) -> SearchResults:
         return search(self.sessions, query, index=self.index, limit=limit)
 
     def places(self, query: str) -> list[tuple[str, int, str]]:
@@ -241,9 +241,9 @@ def test_what_was_taken_back_is_not_in_the_index(kept: Kept) -> None:
     kept.save("a", Turn(text=f"password xyzzy{'y' * 50}"))
     kept.find("password")
     assert b"xyzzy" in kept.index.read_bytes()
-    forget(kept.index)
+    remove_index(kept.index)
     assert not kept.index.exists()
-    forget(kept.index)
+    remove_index(kept.index)
 
 
 def test_a_damaged_session_is_left_out_and_named(kept: Kept) -> None:

@@ -47,7 +47,7 @@ def sessions(tmp_path: Path) -> Sessions:
 def test_a_session_comes_back_as_it_was(sessions: Sessions) -> None:
     sessions.save(SESSION)
     assert sessions.load("work") == SESSION
-    assert sessions.load_head("work") == msgspec.structs.replace(SESSION, turns=())
+    assert sessions.load_header("work") == msgspec.structs.replace(SESSION, turns=())
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no modes")
@@ -128,15 +128,15 @@ def test_the_last_of_a_directory_is_found(sessions: Sessions) -> None:
         sessions.save(msgspec.structs.replace(SESSION, name=name, folder=folder))
         os.utime(sessions.path(name), (when, when))
     sessions.path("broken").write_bytes(b"nothing")
-    assert sessions.last_of("/x") == "c"
-    assert sessions.last_of("/z") is None
+    assert sessions.latest_in("/x") == "c"
+    assert sessions.latest_in("/z") is None
     assert sessions.names() == ["broken", "b", "c", "a"]
 
 
 def test_two_processes_do_not_hold_one_session(sessions: Sessions) -> None:
     program = (
         "import sys; from pathlib import Path; from llmtool.sessions.store import Sessions\n"
-        "with Sessions(Path(sys.argv[1])).hold('work'):\n"
+        "with Sessions(Path(sys.argv[1])).lock('work'):\n"
         "    print('held', flush=True); sys.stdin.read()\n"
     )
     with subprocess.Popen(
@@ -146,7 +146,7 @@ def test_two_processes_do_not_hold_one_session(sessions: Sessions) -> None:
     ) as other:
         assert other.stdout is not None and other.stdin is not None
         other.stdout.readline()
-        with pytest.raises(LockedError, match="open in another process"), sessions.hold("work"):
+        with pytest.raises(LockedError, match="open in another process"), sessions.lock("work"):
             pass
         sessions.save(SESSION)
         with pytest.raises(LockedError):
@@ -157,7 +157,7 @@ def test_two_processes_do_not_hold_one_session(sessions: Sessions) -> None:
 
 
 def test_nothing_is_left_of_a_session_in_which_nothing_was_said(sessions: Sessions) -> None:
-    with sessions.hold("work"):
+    with sessions.lock("work"):
         pass
     assert list(sessions.folder.iterdir()) == []
 
@@ -170,7 +170,7 @@ def test_a_free_name_counts_on(sessions: Sessions) -> None:
 
 
 def test_a_name_is_not_free_while_another_has_it_open(sessions: Sessions) -> None:
-    with sessions.hold("work"):
+    with sessions.lock("work"):
         assert sessions.free_name("work") == "work-2"
     assert sessions.free_name("work") == "work"
 

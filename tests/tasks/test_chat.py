@@ -24,7 +24,7 @@ from llmtool.errors import (
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Attachment, Session, Turn
 from llmtool.tasks.chat.chat import Chat, ChatNote
-from llmtool.tasks.chat.messages import see, user_text
+from llmtool.tasks.chat.messages import to_messages, user_text
 from llmtool.toolbox import Toolbox
 
 Open = Callable[..., Chat]
@@ -97,7 +97,7 @@ def test_two_conversations_may_begin_in_the_same_minute(open_chat: Open, store: 
     first = open_chat(store=store)
     second = open_chat(store=store)
     assert second.session.name != first.session.name
-    assert second.begin() not in (first.session.name, "")
+    assert second.start_new() not in (first.session.name, "")
     for chat in (first, second):
         chat.say("Hi")
     assert set(store.names()) == {first.session.name, second.session.name}
@@ -117,7 +117,7 @@ def test_an_empty_message_is_refused(open_chat: Open) -> None:
 
 def test_files_are_quoted_as_data_with_the_next_message_alone(open_chat: Open) -> None:
     chat = open_chat()
-    chat.read("a.txt", 'x """ y\n')
+    chat.attach("a.txt", 'x """ y\n')
     chat.say("What is it?")
     chat.say("And now?")
     first, second = asked(chat)
@@ -128,7 +128,7 @@ def test_files_are_quoted_as_data_with_the_next_message_alone(open_chat: Open) -
 
 def test_a_file_alone_is_a_message(open_chat: Open) -> None:
     chat = open_chat()
-    chat.read("a.txt", "x")
+    chat.attach("a.txt", "x")
     assert chat.say("").files[0].name == "a.txt"
 
 
@@ -246,7 +246,7 @@ class TestKeeping:
         chat.say("b")
         assert store.load("work") == before
         assert [turn.text for turn in store.load("work-fork").turns] == ["a", "b"]
-        with store.hold("work"):
+        with store.lock("work"):
             pass
         with pytest.raises(UsageError, match="already"):
             chat.fork("work")
@@ -254,7 +254,7 @@ class TestKeeping:
     def test_a_new_beginning_keeps_the_old_one(self, open_chat: Open, store: Sessions) -> None:
         chat = open_chat(store=store, session="work", system="Be brief.")
         chat.say("a")
-        chat.begin("next")
+        chat.start_new("next")
         chat.say("b")
         assert asked(chat)[-1] == "system: Be brief.\nuser: b"
         assert len(store.load("work").turns) == 1
@@ -268,6 +268,23 @@ class TestKeeping:
         assert asked(chat)[-1] == "system: Be old.\nuser: x\nassistant: y\nuser: b"
         with pytest.raises(UsageError, match="no session 'none'"):
             chat.load("none")
+
+    def test_an_unsaved_chat_is_saved_under_a_free_name_only(
+        self, open_chat: Open, store: Sessions
+    ) -> None:
+        taken = Session(name="taken", turns=(Turn(text="x", reply="y"),))
+        store.save(taken)
+        chat = open_chat(session=Session(name="taken"))
+        chat.say("a")
+        with pytest.raises(UsageError, match="already"):
+            chat.save_as("taken", store)
+        chat.say("b")
+        assert not chat.is_saved
+        assert store.names() == ["taken"] and store.load("taken") == taken
+        chat.save_as("mine", store)
+        assert [turn.text for turn in store.load("mine").turns] == ["a", "b"]
+        with pytest.raises(LockedError):
+            open_chat(store=store, session="mine")
 
 
 class TestStopping:
@@ -367,7 +384,7 @@ class TestOptions:
     def test_another_model_goes_on(self, open_chat: Open) -> None:
         chat, other = open_chat("one"), open_chat("two")
         chat.say("a")
-        chat.use(other.tools)
+        chat.switch_model(other.tools)
         assert chat.say("b").reply == "two"
         assert asked(other) == ["user: a\nassistant: one\nuser: b"]
 
@@ -421,7 +438,7 @@ class TestOverflow:
     ) -> None:
         chat = open_chat(n_ctx=300)
         chat.say("a")
-        chat.read("big.txt", long(400))
+        chat.attach("big.txt", long(400))
         before = chat.session
         with pytest.raises(ContextOverflow):
             chat.say("b")
@@ -452,22 +469,22 @@ class TestOverflow:
 
     def test_the_budget_adds_up(self, open_chat: Open) -> None:
         chat = open_chat("yes indeed", system="Stay calm and be kind.", n_ctx=1000)
-        assert chat.budget().shares[0].n_tokens == 7
+        assert chat.token_usage().parts[0].n_tokens == 7
         chat.say("How are you today?")
         chat.say("Are you sure?")
-        budget = chat.budget()
-        assert [(each.label, each.n_tokens) for each in budget.shares] == [
+        usage = chat.token_usage()
+        assert [(each.label, each.n_tokens) for each in usage.parts] == [
             ("system prompt and template", 7),
             ("turn 1", 6),
             ("turn 2", 7),
         ]
-        assert (budget.n_ctx, budget.reply) == (1000, 250)
-        assert budget.n_free == 1000 - 250 - budget.n_used
+        assert (usage.n_ctx, usage.reserved) == (1000, 250)
+        assert usage.n_free == 1000 - 250 - usage.n_used
 
 
 def test_what_the_model_sees_alternates() -> None:
     turns = [Turn(text=text, reply=reply) for text, reply in itertools.product("ab", ("", "r"))]
-    messages = see(Session(name="x", turns=tuple(turns)), ())
+    messages = to_messages(Session(name="x", turns=tuple(turns)), ())
     assert [message.role for message in messages] == ["user", "assistant"] * 2
     assert messages[0].content == "a\n\na"
 
@@ -481,7 +498,7 @@ def test_control_tokens_in_a_session_file_stay_text(
     with Toolbox("starter", folders=folders, settings=Settings(), environ={}) as box:
         with Chat(box, store=store, session="w", max_tokens=4, temperature=0) as chat:
             chat.say("Hello")
-            messages = see(chat.session, ())
+            messages = to_messages(chat.session, ())
             from llmtool.engine.types import Prompt
 
             ids = box.engine.tokenize(Prompt(messages=messages)).token_ids
@@ -501,7 +518,7 @@ def test_only_new_tokens_are_computed_and_a_session_resumes_from_disk(
             again = [event for event in chat.retry() if isinstance(event, Turn)][0]
             assert again.cached_tokens == again.prompt_tokens - 1
             assert again.reply == second.reply
-            chat.remember()
+            chat.save_state()
     with Toolbox("starter", folders=folders, settings=Settings(), environ={}) as box:
         with Chat(box, store=store, session="w", max_tokens=24, temperature=0) as chat:
             third = chat.say("Thank you.")

@@ -1,4 +1,4 @@
-"""Lines from a person: with history, editing and completion, or as plain as the terminal is.
+"""Input lines of a chat: with history, editing and completion, or plain.
 
 The only importer of prompt_toolkit.
 """
@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,31 +22,36 @@ from llmtool.errors import Cancelled
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
+    from prompt_toolkit.application import Application
     from prompt_toolkit.completion import Completion
     from prompt_toolkit.document import Document
+    from prompt_toolkit.formatted_text import AnyFormattedText
     from prompt_toolkit.history import History
 
 QUOTES = '"""'
 _PROMPT = "> "
 _MORE = ". "
-# What comes after the words so far: candidates for the last of them, None for file names.
+# Returns the completions of the last word; None completes file names.
 Complete = Callable[[list[str]], Iterable[str] | None]
 
 
 class LineReader(Protocol):
     def read(self, default: str = "") -> str:
-        """Return what was typed; text in triple quotation marks may have several lines.
+        """Return the next line; text in triple quotation marks may have several lines.
+
+        Args:
+            default: text to edit.
 
         Raises:
-            EOFError: Ctrl-D, or the input has ended.
-            KeyboardInterrupt: Ctrl-C; what was typed is given up.
-            Cancelled: another stop signal came.
+            EOFError: Ctrl-D, or the end of the input.
+            KeyboardInterrupt: Ctrl-C; the line is discarded.
+            Cancelled: another stop signal arrived.
         """
         ...
 
 
 def is_open(text: str) -> bool:
-    """Whether text has begun with triple quotation marks that are not closed yet."""
+    """Return whether text starts with triple quotation marks and does not close them."""
     start = text.lstrip()
     if not start.startswith(QUOTES):
         return False
@@ -54,7 +60,7 @@ def is_open(text: str) -> bool:
 
 
 def unquote(text: str) -> str:
-    """Return what stands within triple quotation marks, where they are all around it."""
+    """Return text without the triple quotation marks around it, if it has them."""
     start = text.strip()
     if len(start) >= 2 * len(QUOTES) and start.startswith(QUOTES) and start.endswith(QUOTES):
         return start[len(QUOTES) : -len(QUOTES)].strip("\n")
@@ -62,7 +68,7 @@ def unquote(text: str) -> str:
 
 
 class PlainReader:
-    """Reads lines as the terminal gives them, prompts on stderr: for `TERM=dumb` and the like."""
+    """Reads lines without editing, for `TERM=dumb` or a redirected stdout; prompts on stderr."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -102,9 +108,9 @@ class EditedReader:
     """Reads with prompt_toolkit.
 
     Args:
-        history: a private file of earlier lines; None remembers them for this time alone.
-        complete: what may follow.
-        status: the line at the foot of the terminal, for a width in columns.
+        history: a private file of earlier lines; None remembers lines only in memory.
+        complete: returns the completions of a command.
+        status: returns the line below the prompt, for a width in columns.
     """
 
     def __init__(
@@ -115,37 +121,34 @@ class EditedReader:
         complete: Complete,
         status: Callable[[int], str],
     ) -> None:
-        self._console = console
-        self._status = status
-        self._session = _make_session(console, history, complete, self._toolbar)
-
-    def _toolbar(self) -> str:
-        return self._status(self._session.output.get_size().columns)
+        self._interrupts = console.interrupts
+        self._session = _make_session(console, history, complete, status)
 
     def read(self, default: str = "") -> str:
+        end_on_signals = partial(_end_on_signals, self._session.app)
         try:
-            text = self._session.prompt(default=default, pre_run=self._watch_signals)
+            text = self._session.prompt(default=default, pre_run=end_on_signals)
         finally:
-            signals.reinstall(self._console.interrupts)
+            signals.reinstall(self._interrupts)
         return unquote(str(text))
 
-    def _watch_signals(self) -> None:
-        """Let the signals that end us end the prompt first, which gives the terminal back."""
-        app = self._session.app
-        loop = asyncio.get_running_loop()
 
-        def stop(number: int) -> None:
-            if not app.is_done:
-                app.exit(exception=stopped(number))
+def _end_on_signals(app: Application[str]) -> None:
+    """Let the signals that end the process end the prompt first, which restores the terminal."""
+    loop = asyncio.get_running_loop()
 
-        for name in ("SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-                loop.add_signal_handler(number, stop, number)
+    def stop(number: int) -> None:
+        if not app.is_done:
+            app.exit(exception=stopped(number))
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, stop, number)
 
 
 def _make_session(
-    console: Console, history: Path | None, complete: Complete, toolbar: Callable[[], str]
+    console: Console, history: Path | None, complete: Complete, status: Callable[[int], str]
 ) -> PromptSession[str]:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.filters import Condition
@@ -164,7 +167,7 @@ def _make_session(
 
     @keys.add("tab")
     def _(event: Any) -> None:
-        # A menu may not be there yet when the key is: what has one continuation gets it at once.
+        # The menu may not be open yet: a single completion is applied at once.
         buffer = event.current_buffer
         found = list(completer.get_completions(buffer.document, None))
         if len(found) == 1:
@@ -174,6 +177,10 @@ def _make_session(
             buffer.complete_next()
         else:
             buffer.start_completion(insert_common_part=True)
+
+    def toolbar() -> AnyFormattedText:
+        columns = session.output.get_size().columns
+        return [("class:bottom-toolbar.text", status(columns))]
 
     @Condition
     def has_more() -> bool:
@@ -189,7 +196,7 @@ def _make_session(
         history=InMemoryHistory() if history is None else open_history(history),
         completer=completer,
         complete_while_typing=is_command,
-        bottom_toolbar=lambda: [("class:bottom-toolbar.text", toolbar())],
+        bottom_toolbar=toolbar,
         key_bindings=keys,
         multiline=has_more,
         prompt_continuation=_MORE,
@@ -232,7 +239,7 @@ def _completer(complete: Complete) -> Any:
 
 
 def open_history(path: Path) -> History:
-    """Return the lines of all conversations, which several processes may add to at once."""
+    """Return the history file, which several processes may append to at once."""
     from datetime import datetime
 
     from prompt_toolkit.history import FileHistory
@@ -240,11 +247,11 @@ def open_history(path: Path) -> History:
     name = _private(path)
 
     class WholeEntries(FileHistory):
-        """Writes an entry in one piece, so that no other stands in the middle of it."""
+        """Writes each entry with one call, so that entries do not mix."""
 
         def store_string(self, string: str) -> None:
             lines = "".join(f"+{line}\n" for line in string.split("\n"))
-            # On a full disk the line is remembered for this time alone.
+            # On a full disk the line stays in memory.
             with contextlib.suppress(OSError), open(name, "ab", buffering=0) as file:
                 file.write(f"\n# {datetime.now()}\n{lines}".encode("utf-8", "replace"))
 
@@ -252,10 +259,10 @@ def open_history(path: Path) -> History:
 
 
 def _private(path: Path) -> str:
-    """Make a file that is its owner's alone, if it is not there; return its name."""
+    """Create a file with mode 0600 unless it exists; return its name."""
     try:
         files.make_folder(path.parent)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
         return str(path)
     except OSError:
-        return os.devnull  # the chat goes on; lines are remembered for this time alone
+        return os.devnull  # lines stay in memory
