@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 def read_options(
     console: Console,
     *,
-    template: str,
     system: str | None,
     param: list[str] | None,
     reply: g.ReplyGroup,
@@ -49,7 +48,6 @@ def read_options(
         "logprobs": reply.logprobs,
         "prefill": inputs.read_argument(reply.prefill, name="--prefill"),
         "thinking": reply.think,
-        "template": template,
         "variables": bootstrap.parse_params(param or []),
     }
     return options
@@ -60,6 +58,7 @@ def command(
     text: str | None,
     options: GenerateOptions,
     *,
+    template: str,
     started: float,
     source: g.SourceGroup,
     view: g.ShowGroup,
@@ -70,7 +69,7 @@ def command(
 ) -> None:
     """Print what a template gives: a reply or label, the rows of a batch, or the prompt alone.
 
-    `text` is the command's argument.
+    `text` is the command's argument, `template` a name or path.
     """
     if reply.extract and (batch.each is not None or view.json or reply.logprobs):
         raise UsageError("-x prints code alone: it goes without --each, --json and --logprobs")
@@ -79,14 +78,14 @@ def command(
     folders, settings = bootstrap.start(
         console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
-    name = options["template"]
     given = frozenset(options.get("variables") or ())
-    template = bootstrap.open_library(folders).load(name)
-    reads = bootstrap.reads(folders, name, *reply.reads, *(source.file or []))
+    loaded = bootstrap.open_library(folders).load(template)
+    options["template"] = loaded
+    reads = bootstrap.input_files(loaded, *reply.reads, *(source.file or []))
     if batch.each is not None:
         reader = batches.open_reader(console, batch, source, view, reads=reads, n=reply.samples)
         prompt = None if text is None else inputs.read_argument(text, errors=source.errors.value)
-        binding, fixed = Binding.make(template, prompt=prompt, field=batch.field, given=given)
+        binding, fixed = Binding.make(loaded, prompt=prompt, field=batch.field, given=given)
         options["variables"] = {**(options.get("variables") or {}), **fixed}
     else:
         batches.refuse(batch)
@@ -97,10 +96,10 @@ def command(
             source.file or [],
             no_stdin=source.no_stdin,
             errors=source.errors.value,
-            required=template.needs_text(given),
+            required=loaded.needs_text(given),
         )
     box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
-    prepared = box.prepare_run(name, options, {})
+    prepared = box.prepare_run(loaded, options, {})
     if batch.each is not None:
         if view.dry_run:
             batches.preview(console, box, prepared, binding, reader, view=view)
@@ -117,7 +116,7 @@ def command(
         if settings.log if reply.log is None else reply.log:
             from llmtool.tasks.generate import reply_log
 
-            sent = reply_log.last_message(prepared.request(case)) if name != "gen" else ""
+            sent = reply_log.last_message(prepared.request(case)) if template != "gen" else ""
             turn = reply_log.make_turn(prompt, material, sources=source.file or [], sent=sent)
             log = reply_log.ReplyLog(turn, model=box.model_name)
             stack.callback(_save, console, folders, log)

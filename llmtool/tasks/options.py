@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
+    from llmtool.prompts.template import Template
     from llmtool.tasks.code.results import RanTests
 
 
@@ -37,7 +38,7 @@ class GenerateOptions(SamplingOptions, total=False):
     n: int
     prefill: str
     thinking: bool | None
-    template: str
+    template: str | Template
     variables: Mapping[str, Any] | None
     schema: object
     grammar: str | None
@@ -49,7 +50,7 @@ class ChatOptions(SamplingOptions, total=False):
     """The options of `Chat`, which describes them."""
 
     system: str | None
-    template: str | None
+    template: str | Template | None
     thinking: bool | None
     variables: Mapping[str, Any] | None
 
@@ -58,7 +59,7 @@ class ClassifyOptions(TypedDict, total=False):
     """The options of `Toolbox.classify`, which describes them."""
 
     examples: Iterable[Any] | None
-    template: str
+    template: str | Template
     system: str | None
     variables: Mapping[str, Any] | None
     min_confidence: float | None
@@ -79,7 +80,7 @@ class TranslateOptions(SamplingOptions, total=False):
     glossary: Iterable[tuple[str, str]] | Mapping[str, str] | None
     bilingual: bool
     strict: bool
-    template: str
+    template: str | Template
     system: str | None
     variables: Mapping[str, Any] | None
     thinking: bool | None
@@ -94,7 +95,7 @@ class SummarizeOptions(SamplingOptions, total=False):
     sections: bool
     strategy: str
     chunk_tokens: int | None
-    template: str | None
+    template: str | Template | None
     system: str | None
     variables: Mapping[str, Any] | None
     thinking: bool | None
@@ -111,5 +112,5 @@ class CodeOptions(SamplingOptions, total=False):
     input: str | None
     system: str | None
     thinking: bool | None
-    template: str
+    template: str | Template
     variables: Mapping[str, Any] | None

@@ -123,7 +123,11 @@ class Classifier:
 
     def identity(self) -> bytes:
         """Return a hash of all that shapes the results, but for the texts."""
-        told = {name: value for name, value in self.options.items() if name != "examples"}
+        told = {
+            name: value
+            for name, value in self.options.items()
+            if name not in ("examples", "template")
+        }
         told["fit"] = self.scales.fitted
         examples = [(e.variables, e.output) for e in (*self.template.examples, *self._held_back)]
         return identify(self.template, self.model, self.labels, told, examples)

@@ -122,12 +122,11 @@ class CodeVerbs(CodeTask):
         from llmtool.tasks.code.fix import tokens_for
 
         # Its layout is the author's: a formatter would hide the change among others.
-        all_options: CodeOptions = {"template": FIX, "format": False, **options}
-        writing = self.prepare_code(all_options)
+        writing = self.prepare_code({"template": FIX, "format": False, **options})
         if options.get("max_tokens") is None and self.settings.max_tokens is None:
             needed = tokens_for(self.engine, code)
             if needed > (writing.max_tokens or needed):
-                return self.prepare_code({**all_options, "max_tokens": needed})
+                return writing.with_max_tokens(needed)
         return writing
 
     def write_tests(

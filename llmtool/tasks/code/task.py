@@ -121,7 +121,7 @@ class CodeTask(Tools):
             raise UsageError(f"unknown option {unknown[0]!r}")
         wanted = options.get("language")
         language = find_language(wanted) if wanted else None
-        template = self.library.load(options.get("template", DEFAULT)).for_model(self.model_name)
+        template = self.load_template(options.get("template", DEFAULT))
         variables = dict(options.get("variables") or {})
         if LANGUAGE_INPUT in template.inputs:
             default = template.inputs[LANGUAGE_INPUT].default
@@ -133,8 +133,7 @@ class CodeTask(Tools):
         elif language is None:
             language = known_language(template.output.code)
         passed = {name: value for name, value in options.items() if name in _PASSED_ON}
-        named = options.get("template", DEFAULT)
-        writes = cast("GenerateOptions", {**passed, "template": named, "variables": variables})
+        writes = cast("GenerateOptions", {**passed, "template": template, "variables": variables})
         sampling = {name: value for name, value in passed.items() if name not in _OF_THE_FIRST}
         mends = cast("GenerateOptions", {**sampling, "template": REPAIR})
         return Writing(

@@ -15,6 +15,7 @@ from llmtool.tasks.results import Classification, Generation, Result
 if TYPE_CHECKING:
     from llmtool.batch.readers import Reader
     from llmtool.batch.runner import BatchOptions, BatchRunner
+    from llmtool.prompts.template import Template
     from llmtool.tasks.classify.classifier import Classifier
 
 # What a template of labels takes of a generation's options; the seed changes nothing there.
@@ -30,12 +31,12 @@ class RunTask(ClassifyTask):
 
     @overload
     def run(
-        self, template: str, *, options: GenerateOptions | None = None, **inputs: Any
+        self, template: str | Template, *, options: GenerateOptions | None = None, **inputs: Any
     ) -> Generation | Classification: ...
     @overload
     def run(
         self,
-        template: str,
+        template: str | Template,
         cases: Iterator[CaseValues],
         *,
         options: GenerateOptions | None = None,
@@ -44,7 +45,7 @@ class RunTask(ClassifyTask):
     @overload
     def run(
         self,
-        template: str,
+        template: str | Template,
         cases: list[Any] | tuple[Any, ...],
         *,
         options: GenerateOptions | None = None,
@@ -52,7 +53,7 @@ class RunTask(ClassifyTask):
     ) -> list[Generation | Classification]: ...
     def run(
         self,
-        template: str,
+        template: str | Template,
         cases: Iterable[CaseValues] | None = None,
         *,
         options: GenerateOptions | None = None,
@@ -66,7 +67,7 @@ class RunTask(ClassifyTask):
         case in that order which fails raises its error.
 
         Args:
-            template: a template by name or path.
+            template: by name or path, or a loaded `Template`.
             options: those of `generate` (`system`, `temperature`, `seed`, `max_tokens`, …).
             inputs: values for the template's inputs.
 
@@ -95,7 +96,7 @@ class RunTask(ClassifyTask):
 
     def run_each(
         self,
-        template: str,
+        template: str | Template,
         cases: Iterable[CaseValues],
         *,
         options: GenerateOptions | None = None,
@@ -108,7 +109,7 @@ class RunTask(ClassifyTask):
 
     def prepare_batch(
         self,
-        template: str,
+        template: str | Template,
         reader: Reader,
         output: BatchOptions,
         *,
@@ -145,12 +146,12 @@ class RunTask(ClassifyTask):
 
     @overload
     async def arun(
-        self, template: str, *, options: GenerateOptions | None = None, **inputs: Any
+        self, template: str | Template, *, options: GenerateOptions | None = None, **inputs: Any
     ) -> Generation | Classification: ...
     @overload
     async def arun(
         self,
-        template: str,
+        template: str | Template,
         cases: list[Any] | tuple[Any, ...],
         *,
         options: GenerateOptions | None = None,
@@ -158,7 +159,7 @@ class RunTask(ClassifyTask):
     ) -> list[Generation | Classification]: ...
     async def arun(
         self,
-        template: str,
+        template: str | Template,
         cases: list[Any] | tuple[Any, ...] | None = None,
         *,
         options: GenerateOptions | None = None,
@@ -173,7 +174,7 @@ class RunTask(ClassifyTask):
 
     def arun_each(
         self,
-        template: str,
+        template: str | Template,
         cases: Iterable[CaseValues],
         *,
         options: GenerateOptions | None = None,
@@ -185,7 +186,7 @@ class RunTask(ClassifyTask):
         )
 
     def prepare_run(
-        self, template: str, options: GenerateOptions | None, inputs: Mapping[str, Any]
+        self, template: str | Template, options: GenerateOptions | None, inputs: Mapping[str, Any]
     ) -> PreparedTask | Classifier:
         """Load a template, check options, and choose the task that its output asks for.
 
@@ -194,11 +195,11 @@ class RunTask(ClassifyTask):
         """
         given = options or {}
         variables = {**(given.get("variables") or {}), **inputs}
-        loaded = self.library.load(template).for_model(self.model_name)
+        loaded = self.load_template(template)
         if loaded.output.kind != "labels" and loaded.task != "classify":
-            return self.prepare({**given, "template": template, "variables": variables})
+            return self.prepare({**given, "template": loaded, "variables": variables})
         chosen: ClassifyOptions = {
-            "template": template,
+            "template": loaded,
             "variables": variables,
             "system": given.get("system"),
         }

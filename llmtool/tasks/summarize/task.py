@@ -167,8 +167,10 @@ class SummarizeTask(Tools):
         prompts = SummaryPrompts(
             final=self.prepare(cast("GenerateOptions", final)),
             notes=self.prepare(cast("GenerateOptions", {**notes, "template": "sum-map"})),
-            refined_notes=self.prepare(
-                cast("GenerateOptions", {**notes, "template": "sum-refine"})
+            refined_notes=(
+                self.prepare(cast("GenerateOptions", {**notes, "template": "sum-refine"}))
+                if strategy == "refine"
+                else None
             ),
             length=length,
             style=style,

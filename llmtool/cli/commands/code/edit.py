@@ -65,7 +65,8 @@ def fix(
         raise UsageError("--write changes a file, and - is none")
     if file == "-" and error == "-":
         raise UsageError("standard input is named twice (-)")
-    check(view.output, reads=bootstrap.reads(folders, template, file))
+    loaded = bootstrap.open_library(folders).load(template)
+    check(view.output, reads=bootstrap.input_files(loaded, file))
     if "-" not in (file, error):
         inputs.note_unread(console, "FILE")
     text = inputs.read_file(console, file)  # a patch is of a whole file: no lines of it are named
@@ -81,7 +82,7 @@ def fix(
     options = generate.read_options(
         console, code, tell, sampling, view=view, file=file, is_patch=True
     )
-    options["template"] = template
+    options["template"] = loaded
     options["format"] = False  # a formatter would hide the change among others
     reason = error_of(
         text, told, language_of_file(file) if not code.language else find_language(code.language)
@@ -199,9 +200,10 @@ def tests(
         console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     file, text = read_source(console, file)
-    check(view.output, reads=bootstrap.reads(folders, template, file))
+    loaded = bootstrap.open_library(folders).load(template)
+    check(view.output, reads=bootstrap.input_files(loaded, file))
     options = generate.read_options(console, code, tell, sampling, view=view, file=file)
-    options["template"] = template
+    options["template"] = loaded
     if framework is not None:
         framework = inputs.read_argument(framework, name="--framework")
     box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
@@ -258,7 +260,8 @@ def commit(
         console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     own = engine.model if hook else None  # a hook names it, and does not open it
-    check(report.output, reads=bootstrap.reads(folders, template, own))
+    loaded = bootstrap.open_library(folders).load(template)
+    check(report.output, reads=bootstrap.input_files(loaded, own))
     if hook:
         if report.json or report.stats:
             raise UsageError("a hook begins a message: --hook goes without --json and --stats")
@@ -272,7 +275,7 @@ def commit(
         return
     diff = staged_diff()
     box = bootstrap.open_toolbox(console, folders, settings, engine, report.output)
-    result = box.commit_message(diff, body=body, **read_options(template, tell, sampling))
+    result = box.commit_message(diff, body=body, **read_options(loaded, tell, sampling))
     with open_sink(console, report.output) as sink:
         if report.json:
             sink.write_json(result.to_dict())

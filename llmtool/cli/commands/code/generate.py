@@ -52,9 +52,10 @@ def write(
     if batch.each is not None and code.run_tests is not None:
         raise UsageError("--run-tests is about one request, without --each")
     options = read_options(console, code, tell, sampling, view=view)
-    options["template"] = template
+    loaded = bootstrap.open_library(folders).load(template)
+    options["template"] = loaded
     given = frozenset(options.get("variables") or ())
-    reads = bootstrap.reads(folders, template, *(source.file or []))
+    reads = bootstrap.input_files(loaded, *(source.file or []))
     if batch.each is not None:
         reader = batches.open_reader(console, batch, source, view, reads=reads)
         prompt = None if request is None else inputs.read_argument(request)
