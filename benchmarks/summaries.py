@@ -28,6 +28,7 @@ import yaml
 
 from llmtool import Toolbox
 from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import load_model
 from llmtool.engine.types import Engine, Finished, Prompt, Request, Token
 from llmtool.tasks.options import SummarizeOptions, make_options
 from llmtool.tasks.pipeline.prepare import Case
@@ -170,7 +171,7 @@ def _repeats(text: str) -> int:
 def measure_together(model: Path, n_tokens: int, share: int) -> None:
     from translate import document
 
-    engine, alone = LocalEngine(model), LocalEngine(model, n_parallel=1)
+    engine, alone = LocalEngine(load_model(model)), LocalEngine(load_model(model), n_parallel=1)
     box = Toolbox(engine=engine, model=model.name)
     text, total = document(engine, n_tokens)
     summarizer = box.prepare_summarize(SummarizeOptions(strategy="map-reduce"))

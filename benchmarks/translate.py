@@ -28,6 +28,7 @@ from contestants import find_model
 from llmtool.documents.formats import parse
 from llmtool.documents.types import Mask, Part
 from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import load_model
 from llmtool.engine.types import Finished, Prompt, Request
 from llmtool.tasks.options import TranslateOptions
 from llmtool.tasks.translate import placeholders
@@ -112,7 +113,7 @@ def run(engine: LocalEngine, calls: Iterable[list[Request]]) -> float:
 
 
 def measure(model: Path, n_tokens: int, share: int) -> None:
-    together, alone = LocalEngine(model), LocalEngine(model, n_parallel=1)
+    together, alone = LocalEngine(load_model(model)), LocalEngine(load_model(model), n_parallel=1)
     box = Toolbox(engine=together, model=model.name)
     text, total = document(together, n_tokens)
     requests = requests_of(box, together, text)

@@ -225,6 +225,7 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
         model = self.find_model()
         from llmtool.engine.llama.devices import parse_layers
         from llmtool.engine.llama.engine import LocalEngine
+        from llmtool.engine.llama.model import load_model
         from llmtool.engine.llama.preflight import preflight
 
         preflight(
@@ -234,18 +235,22 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
             cancellation=self.cancellation,
             trusted=model.source == "starter",
         )
-        return LocalEngine(
+        weights = load_model(
             model.path,
+            n_gpu_layers=parse_layers(self._n_gpu_layers),
+            cancellation=self.cancellation,
+            on_progress=self._on_load_progress,
+            on_fault=self.on_fault,
+        )
+        return LocalEngine(
+            weights,
             n_ctx=self._n_ctx,
             n_threads=self._n_threads,
-            n_gpu_layers=parse_layers(self._n_gpu_layers),
             n_parallel=self._n_parallel,
             kv_type=self._kv_type,
             prefix_folder=self.folders.cache / "prefix" if self._prefix_bytes else None,
             prefix_bytes=self._prefix_bytes,
             cancellation=self.cancellation,
-            on_progress=self._on_load_progress,
-            on_fault=self.on_fault,
         )
 
     def chat(

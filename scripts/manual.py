@@ -144,6 +144,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
+from llmtool.prompts.template import Template
 from llmtool.tasks.options import Strategy, Style
 from llmtool.tasks.results import RanTests
 '''

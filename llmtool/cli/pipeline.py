@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 def read_options(
     console: Console,
     *,
-    template: str,
     system: str | None,
     param: list[str] | None,
     reply: g.ReplyGroup,
@@ -51,7 +50,6 @@ def read_options(
         "logprobs": reply.logprobs,
         "prefill": inputs.read_argument(reply.prefill, name="--prefill"),
         "thinking": reply.think,
-        "template": template,
         "variables": bootstrap.parse_params(param or []),
     }
     return make_options(GenerateOptions, given)
@@ -62,6 +60,7 @@ def command(
     text: str | None,
     options: GenerateOptions,
     *,
+    template: str,
     started: float,
     source: g.SourceGroup,
     view: g.ShowGroup,
@@ -72,7 +71,7 @@ def command(
 ) -> None:
     """Print what a template gives: a reply or label, the rows of a batch, or the prompt alone.
 
-    `text` is the command's argument.
+    `text` is the command's argument, `template` a name or path.
     """
     if reply.extract and (batch.each is not None or view.json or reply.logprobs):
         raise UsageError("-x prints code alone: it goes without --each, --json and --logprobs")
@@ -81,14 +80,14 @@ def command(
     folders, settings = bootstrap.start(
         console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
-    name = options.template
     given = frozenset(options.variables)
-    template = bootstrap.open_library(folders).load(name)
-    reads = bootstrap.reads(folders, name, *reply.reads, *(source.file or []))
+    loaded = bootstrap.open_library(folders).load(template)
+    options = msgspec.structs.replace(options, template=loaded)
+    reads = bootstrap.input_files(loaded, *reply.reads, *(source.file or []))
     if batch.each is not None:
         reader = batches.open_reader(console, batch, source, view, reads=reads, n=reply.samples)
         prompt = None if text is None else inputs.read_argument(text, errors=source.errors.value)
-        binding, fixed = Binding.make(template, prompt=prompt, field=batch.field, given=given)
+        binding, fixed = Binding.make(loaded, prompt=prompt, field=batch.field, given=given)
         options = msgspec.structs.replace(options, variables={**options.variables, **fixed})
     else:
         batches.refuse(batch)
@@ -99,7 +98,7 @@ def command(
             source.file or [],
             no_stdin=source.no_stdin,
             errors=source.errors.value,
-            required=template.needs_text(given),
+            required=loaded.needs_text(given),
         )
     box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
     prepared = box.prepare_run(options)
@@ -119,7 +118,7 @@ def command(
         if settings.log if reply.log is None else reply.log:
             from llmtool.tasks.generate import reply_log
 
-            sent = reply_log.last_message(prepared.request(case)) if name != "gen" else ""
+            sent = reply_log.last_message(prepared.request(case)) if template != "gen" else ""
             turn = reply_log.make_turn(prompt, material, sources=source.file or [], sent=sent)
             log = reply_log.ReplyLog(turn, model=box.model_name)
             stack.callback(_save, console, folders, log)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
+from llmtool.prompts.template import Template
 from llmtool.tasks.options import Strategy, Style
 from llmtool.tasks.results import RanTests
 
@@ -28,7 +29,7 @@ class SamplingKeywords(TypedDict, total=False):
 
 
 class GenerateKeywords(SamplingKeywords, total=False):
-    template: str | None
+    template: str | Template | None
     system: str | None
     variables: Mapping[str, Any] | None
     thinking: bool | None
@@ -42,14 +43,14 @@ class GenerateKeywords(SamplingKeywords, total=False):
 
 
 class ChatKeywords(SamplingKeywords, total=False):
-    template: str | None
+    template: str | Template | None
     system: str | None
     variables: Mapping[str, Any] | None
     thinking: bool | None
 
 
 class ClassifyKeywords(TypedDict, total=False):
-    template: str | None
+    template: str | Template | None
     system: str | None
     variables: Mapping[str, Any] | None
     examples: Iterable[Any] | None
@@ -64,7 +65,7 @@ class ClassifyKeywords(TypedDict, total=False):
 
 
 class TranslateKeywords(SamplingKeywords, total=False):
-    template: str | None
+    template: str | Template | None
     system: str | None
     variables: Mapping[str, Any] | None
     thinking: bool | None
@@ -76,7 +77,7 @@ class TranslateKeywords(SamplingKeywords, total=False):
 
 
 class SummarizeKeywords(SamplingKeywords, total=False):
-    template: str | None
+    template: str | Template | None
     system: str | None
     variables: Mapping[str, Any] | None
     thinking: bool | None
@@ -89,7 +90,7 @@ class SummarizeKeywords(SamplingKeywords, total=False):
 
 
 class CodeKeywords(SamplingKeywords, total=False):
-    template: str | None
+    template: str | Template | None
     system: str | None
     variables: Mapping[str, Any] | None
     thinking: bool | None

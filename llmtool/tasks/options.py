@@ -7,12 +7,15 @@ dataclass takes 1.2 ms, and the import of `dataclasses` 5 ms.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
 from llmtool.errors import UsageError
 from llmtool.tasks.results import RanTests
+
+if TYPE_CHECKING:
+    from llmtool.prompts.template import Template
 
 Style = Literal["paragraph", "bullets", "headline", "tldr"]
 Strategy = Literal["stuff", "map-reduce", "refine"]
@@ -45,7 +48,7 @@ class SamplingOptions(_Options, frozen=True, kw_only=True):
 class PromptOptions(_Options, frozen=True, kw_only=True):
     """Which template to use, its system prompt, and values for its inputs."""
 
-    template: str | None = None
+    template: str | Template | None = None
     system: str | None = None
     variables: Mapping[str, Any] = {}
 
@@ -60,7 +63,7 @@ class ReplyOptions(PromptOptions, frozen=True, kw_only=True):
 class GenerateOptions(ReplyOptions, frozen=True, kw_only=True):
     """The options of `Toolbox.generate`, which describes them."""
 
-    template: str = "gen"
+    template: str | Template = "gen"
     input: str | None = None
     n: int = 1
     prefill: str = ""
@@ -91,7 +94,7 @@ class ClassifyOptions(PromptOptions, frozen=True, kw_only=True):
 class TranslateOptions(ReplyOptions, frozen=True, kw_only=True):
     """The options of `Toolbox.translate`, which describes them."""
 
-    template: str = "translate"
+    template: str | Template = "translate"
     source: str = "auto"
     format: Literal["auto", "txt", "md", "html", "srt", "vtt", "po", "json"] = "auto"
     glossary: Iterable[tuple[str, str]] | Mapping[str, str] = ()
@@ -113,7 +116,7 @@ class SummarizeOptions(ReplyOptions, frozen=True, kw_only=True):
 class CodeOptions(ReplyOptions, frozen=True, kw_only=True):
     """The options of `Toolbox.write_code`, which describes them."""
 
-    template: str = "code"
+    template: str | Template = "code"
     language: str | None = None
     check: bool = True
     repair: int = 2
@@ -163,7 +166,7 @@ def keywords_of(options: _Options) -> dict[str, Any]:
     return found
 
 
-def generate_options(options: ReplyOptions, *, template: str) -> GenerateOptions:
+def generate_options(options: ReplyOptions, *, template: str | Template) -> GenerateOptions:
     """Return the options of `generate` for a template that is a step of another task."""
     return GenerateOptions(
         template=template,

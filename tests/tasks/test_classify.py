@@ -12,6 +12,7 @@ import pytest
 
 from llmtool.config import Folders, Settings
 from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import load_model
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import ContextOverflow, InputError, UsageError
 from llmtool.tasks.classify import balanced
@@ -226,7 +227,7 @@ def test_a_bad_text_among_several_fails_with_its_error(tmp_path: Path) -> None:
 def test_real_scores_add_up_and_do_not_depend_on_the_order(
     tiny_model: Callable[..., Path], tmp_path: Path, kind: str
 ) -> None:
-    engine = LocalEngine(tiny_model(kind), n_threads=1)
+    engine = LocalEngine(load_model(tiny_model(kind)), n_threads=1)
     folders = Folders(config=tmp_path, data=tmp_path, cache=tmp_path / "cache", hub_cache=tmp_path)
     box = Toolbox(engine=engine, folders=folders, settings=Settings(), environ={})
     for labels in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from llmtool.sessions.store import Sessions, timestamp
 from llmtool.sessions.types import Attachment, Session, Turn
 from llmtool.tasks.chat import token_usage
 from llmtool.tasks.chat.persistence import SessionHandle
-from llmtool.tasks.chat.responder import PartialReply, Responder
+from llmtool.tasks.chat.responder import Responder, with_partial_reply
 from llmtool.tasks.chat.truncation import ChatNote, OverflowPolicy, truncate
 from llmtool.tasks.options import ChatOptions, keywords_of, make_options
 
@@ -305,16 +306,18 @@ class Chat:
             self._handle.update(msgspec.structs.replace(session, turns=turns, model=model))
 
         save(turn)
-        partial = PartialReply()
+        tokens: list[Token] = []
+        started = time.perf_counter()
         try:
             for event in self._responder.stream(session, seed=seed):
                 if isinstance(event, Token):
-                    partial.add(event)
+                    tokens.append(event)
                     yield event
                 else:
                     turn = event
         except (Cancelled, GeneratorExit):
-            stopped = partial.interrupted(turn, model=self.tools.model_name)
+            name = self.tools.model_name
+            stopped = with_partial_reply(turn, tokens, model=name, started=started)
             if stopped.reply or len(session.turns) > len(before.turns):
                 self.files = ()
                 save(stopped)

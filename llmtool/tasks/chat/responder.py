@@ -135,26 +135,15 @@ def _with_reply(turn: Turn, result: Generation) -> Turn:
     )
 
 
-class PartialReply:
-    """The tokens of a reply so far, for a turn that is interrupted."""
-
-    def __init__(self) -> None:
-        self._started = time.perf_counter()
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-
-    def add(self, token: Token) -> None:
-        (self._reasoning if token.reasoning else self._text).append(token.text)
-
-    def interrupted(self, turn: Turn, *, model: str) -> Turn:
-        """Return the turn with the reply so far."""
-        return msgspec.structs.replace(
-            turn,
-            reply="".join(self._text).rstrip(),
-            reasoning="".join(self._reasoning),
-            finish_reason="interrupted",
-            model=model,
-            completion_tokens=len(self._text) + len(self._reasoning),
-            seconds=round(time.perf_counter() - self._started, 3),
-            created_at=timestamp(),
-        )
+def with_partial_reply(turn: Turn, tokens: Sequence[Token], *, model: str, started: float) -> Turn:
+    """Return a turn with the tokens of its interrupted reply; `started` is a `perf_counter()`."""
+    return msgspec.structs.replace(
+        turn,
+        reply="".join(token.text for token in tokens if not token.reasoning).rstrip(),
+        reasoning="".join(token.text for token in tokens if token.reasoning),
+        finish_reason="interrupted",
+        model=model,
+        completion_tokens=len(tokens),
+        seconds=round(time.perf_counter() - started, 3),
+        created_at=timestamp(),
+    )

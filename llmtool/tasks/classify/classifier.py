@@ -119,7 +119,8 @@ class Classifier:
 
     def identity(self) -> bytes:
         """Return a hash of all that shapes the results, but for the texts."""
-        told = [msgspec.structs.replace(self.options, examples=None), self.scales.fitted]
+        options = msgspec.structs.replace(self.options, examples=None, template=None)
+        told = [options, self.scales.fitted]
         examples = [(e.variables, e.output) for e in (*self.template.examples, *self._held_back)]
         return identify(self.template, self.model, self.labels, told, examples)
 

@@ -193,8 +193,7 @@ class ClassifyTask(Tools):
         from llmtool.tasks.classify.labels import make_labels
 
         multi = options.multi
-        name = options.template or (MULTI if multi else DEFAULT)
-        template = self.library.load(name).for_model(self.model_name)
+        template = self.load_template(options.template or (MULTI if multi else DEFAULT))
         if labels is not None:
             made = make_labels(labels, at_least=1 if multi else 2)
         elif template.output.kind == "labels" and not multi:

@@ -17,7 +17,7 @@ from llmtool.tasks.code.candidates import Candidate, loops, numbered, take_code
 from llmtool.tasks.code.extract import NO_CODE
 from llmtool.tasks.code.format import format_code
 from llmtool.tasks.code.results import Code
-from llmtool.tasks.pipeline.prepare import Case, PreparedTask, identify
+from llmtool.tasks.pipeline.prepare import Case, PreparedTask, identify, with_sampling
 from llmtool.tasks.results import Generation, RanTests
 from llmtool.text import syntax
 from llmtool.text.code_languages import CodeLanguage
@@ -75,6 +75,19 @@ class Writing:
     def max_tokens(self) -> int | None:
         """How many tokens the first reply may take."""
         return self._prepared.sampling.max_tokens
+
+    def with_max_tokens(self, max_tokens: int) -> Writing:
+        """Return the same with another limit of each reply."""
+        return Writing(
+            with_sampling(self._prepared, max_tokens=max_tokens),
+            with_sampling(self.repairing, max_tokens=max_tokens),
+            language=self.language,
+            check=self.checks,
+            repair=self.repair,
+            format=self.formats,
+            run_tests=self.run_tests,
+            strict=self._strict,
+        )
 
     @property
     def columns(self) -> list[str]:

@@ -136,8 +136,7 @@ class CodeVerbs(CodeTask):
         if options.sampling.max_tokens is None and self.settings.max_tokens is None:
             needed = tokens_for(self.engine, code)
             if needed > (writing.max_tokens or needed):
-                sampling = msgspec.structs.replace(options.sampling, max_tokens=needed)
-                return self.prepare_code(msgspec.structs.replace(options, sampling=sampling))
+                return writing.with_max_tokens(needed)
         return writing
 
     def write_tests(

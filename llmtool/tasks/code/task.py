@@ -118,7 +118,7 @@ class CodeTask(Tools):
         from llmtool.text.code_languages import find_language, known_language
 
         language = find_language(options.language) if options.language else None
-        template = self.library.load(options.template).for_model(self.model_name)
+        template = self.load_template(options.template)
         variables = dict(options.variables)
         if LANGUAGE_INPUT in template.inputs:
             default = template.inputs[LANGUAGE_INPUT].default
@@ -130,7 +130,7 @@ class CodeTask(Tools):
         elif language is None:
             language = known_language(template.output.code)
         writes = GenerateOptions(
-            template=options.template,
+            template=template,
             system=options.system,
             variables=variables,
             thinking=options.thinking,

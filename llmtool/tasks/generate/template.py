@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast, overload
 
+import msgspec
+
 from llmtool.engine.types import Failed, Token
 from llmtool.errors import LlmtoolError, UsageError
 from llmtool.tasks.classify.task import ClassifyTask
@@ -15,6 +17,7 @@ from llmtool.tasks.results import Classification, Generation, Result
 if TYPE_CHECKING:
     from llmtool.batch.readers import Reader
     from llmtool.batch.runner import BatchOptions, BatchRunner
+    from llmtool.prompts.template import Template
     from llmtool.tasks.classify.classifier import Classifier
     from llmtool.tasks.keywords import GenerateKeywords
 
@@ -29,12 +32,12 @@ class RunTask(ClassifyTask):
 
     @overload
     def run(
-        self, template: str, *, options: GenerateKeywords | None = None, **inputs: Any
+        self, template: str | Template, *, options: GenerateKeywords | None = None, **inputs: Any
     ) -> Generation | Classification: ...
     @overload
     def run(
         self,
-        template: str,
+        template: str | Template,
         cases: Iterator[CaseValues],
         *,
         options: GenerateKeywords | None = None,
@@ -43,7 +46,7 @@ class RunTask(ClassifyTask):
     @overload
     def run(
         self,
-        template: str,
+        template: str | Template,
         cases: list[Any] | tuple[Any, ...],
         *,
         options: GenerateKeywords | None = None,
@@ -51,7 +54,7 @@ class RunTask(ClassifyTask):
     ) -> list[Generation | Classification]: ...
     def run(
         self,
-        template: str,
+        template: str | Template,
         cases: Iterable[CaseValues] | None = None,
         *,
         options: GenerateKeywords | None = None,
@@ -65,7 +68,7 @@ class RunTask(ClassifyTask):
         case in that order which fails raises its error.
 
         Args:
-            template: a template by name or path.
+            template: by name or path, or a loaded `Template`.
             options: those of `generate` (`system`, `temperature`, `seed`, `max_tokens`, …).
             inputs: values for the template's inputs.
 
@@ -94,7 +97,7 @@ class RunTask(ClassifyTask):
 
     def run_each(
         self,
-        template: str,
+        template: str | Template,
         cases: Iterable[CaseValues],
         *,
         options: GenerateOptions | GenerateKeywords | None = None,
@@ -107,7 +110,7 @@ class RunTask(ClassifyTask):
 
     def prepare_batch(
         self,
-        template: str,
+        template: str | Template,
         reader: Reader,
         output: BatchOptions,
         *,
@@ -145,12 +148,12 @@ class RunTask(ClassifyTask):
 
     @overload
     async def arun(
-        self, template: str, *, options: GenerateKeywords | None = None, **inputs: Any
+        self, template: str | Template, *, options: GenerateKeywords | None = None, **inputs: Any
     ) -> Generation | Classification: ...
     @overload
     async def arun(
         self,
-        template: str,
+        template: str | Template,
         cases: list[Any] | tuple[Any, ...],
         *,
         options: GenerateKeywords | None = None,
@@ -158,7 +161,7 @@ class RunTask(ClassifyTask):
     ) -> list[Generation | Classification]: ...
     async def arun(
         self,
-        template: str,
+        template: str | Template,
         cases: list[Any] | tuple[Any, ...] | None = None,
         *,
         options: GenerateKeywords | None = None,
@@ -173,7 +176,7 @@ class RunTask(ClassifyTask):
 
     def arun_each(
         self,
-        template: str,
+        template: str | Template,
         cases: Iterable[CaseValues],
         *,
         options: GenerateKeywords | None = None,
@@ -190,14 +193,14 @@ class RunTask(ClassifyTask):
         Raises:
             TemplateError, UsageError: as `run` says.
         """
-        loaded = self.library.load(options.template).for_model(self.model_name)
+        loaded = self.load_template(options.template)
         if loaded.output.kind != "labels" and loaded.task != "classify":
-            return self.prepare(options)
+            return self.prepare(msgspec.structs.replace(options, template=loaded))
         for name in keywords_of(options):
             if name not in _OF_LABELS:
                 raise UsageError(f"{name} does not go with a template whose output is labels")
         chosen = ClassifyOptions(
-            template=options.template, variables=options.variables, system=options.system
+            template=loaded, variables=options.variables, system=options.system
         )
         return self.prepare_labels(None, chosen)
 
@@ -233,7 +236,9 @@ class RunTask(ClassifyTask):
 
 
 def _options(
-    template: str, options: GenerateOptions | GenerateKeywords | None, inputs: Mapping[str, Any]
+    template: str | Template,
+    options: GenerateOptions | GenerateKeywords | None,
+    inputs: Mapping[str, Any],
 ) -> GenerateOptions:
     """Return the options of a call of `run`, its inputs among the variables."""
     given: Mapping[str, Any]

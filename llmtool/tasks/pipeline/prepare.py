@@ -14,7 +14,6 @@ from llmtool.errors import InputError, LlmtoolError, UsageError
 from llmtool.tasks.options import GenerateOptions, SamplingOptions, keywords_of
 
 if TYPE_CHECKING:
-    from llmtool.prompts.library import Library
     from llmtool.prompts.template import Template
     from llmtool.tasks.pipeline.contract import OutputSpec
     from llmtool.tasks.results import Generation
@@ -116,6 +115,15 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
         return values
 
 
+T = TypeVar("T", Request, PreparedTask)
+
+
+def with_sampling(item: T, **changes: Any) -> T:
+    """Return a request or task with other sampling options."""
+    sampling = msgspec.structs.replace(item.sampling, **changes)
+    return msgspec.structs.replace(item, sampling=sampling)
+
+
 def identify(template: Template, *parts: object) -> bytes:
     """Return a hash of a template's content and of plain values."""
     t = template
@@ -148,20 +156,18 @@ def token_counter(engine: Engine) -> Callable[[str], int]:
 
 
 def prepare(
-    library: Library, options: GenerateOptions, *, model: str, defaults: SamplingOptions
+    template: Template, options: GenerateOptions, *, model: str, defaults: SamplingOptions
 ) -> PreparedTask:
-    """Check options and load their template, once for all prompts of a call.
+    """Check the options of a call and combine them with its template.
 
     Sampling options come from `options`, then `defaults` (the user's settings), then the template.
     A schema, grammar or expression takes the place of the template's.
 
     Raises:
         UsageError: an option is out of its range, or a schema is broken.
-        TemplateError: there is no such template, or it is broken.
     """
     if options.n < 1:
         raise UsageError(f"n is {options.n}; it must be at least 1")
-    template = library.load(options.template).for_model(model)
     contract = _contract(options, template)
     params = {name: value for name, value in template.params.items() if name != "thinking"}
     params |= keywords_of(defaults) | keywords_of(options.sampling)

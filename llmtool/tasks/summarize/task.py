@@ -167,7 +167,11 @@ class SummarizeTask(Tools):
         prompts = SummaryPrompts(
             final=self.prepare(generate_options(options, template=template)),
             notes=self.prepare(generate_options(notes, template="sum-map")),
-            refined_notes=self.prepare(generate_options(notes, template="sum-refine")),
+            refined_notes=(
+                self.prepare(generate_options(notes, template="sum-refine"))
+                if strategy == "refine"
+                else None
+            ),
             length=length,
             style=style,
             focus=options.focus,

@@ -10,7 +10,11 @@ import msgspec
 from llmtool.batch.readers import Reader, Record
 from llmtool.cli import batch as batches
 from llmtool.cli import bootstrap
-from llmtool.cli.commands.classify.labels import read_options, tell_left_out
+from llmtool.cli.commands.classify.labels import (
+    load_template,
+    read_options,
+    report_skipped_examples,
+)
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import result as show
 from llmtool.cli.render.classification import classification
@@ -81,7 +85,8 @@ def classify(
         raise UsageError("--calibrate runs the model, which --dry-run does not")
     if labels.balanced and (batch.each is None or batch.resume):
         raise UsageError("--balanced is for a batch as a whole: with --each, and without --resume")
-    names, options = read_options(console, labels)
+    template = load_template(folders, labels)
+    names, options = read_options(console, labels, template)
     options = msgspec.structs.replace(
         options,
         min_confidence=wanted.min_confidence,
@@ -89,7 +94,7 @@ def classify(
         min_coverage=wanted.min_coverage,
         overflow="chunk" if overflow == "chunk" else "error",
     )
-    reads = bootstrap.reads(folders, labels.template, *labels.reads, *(source.file or []))
+    reads = bootstrap.input_files(template, *labels.reads, *(source.file or []))
     fits_only = False
     prompt = material = reader = None
     if batch.each is not None:
@@ -104,7 +109,7 @@ def classify(
             fits_only = material is None
         else:
             prompt, material = _gather(console, text, source)
-    tell_left_out(console, folders, labels, names)
+    report_skipped_examples(console, template, labels, names)
     box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
     scored = RecordProgress(console, "scored: ")
 

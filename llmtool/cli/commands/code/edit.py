@@ -68,7 +68,8 @@ def fix(
         raise UsageError("--write changes a file, and - is none")
     if file == "-" and error == "-":
         raise UsageError("standard input is named twice (-)")
-    check(view.output, reads=bootstrap.reads(folders, template, file))
+    loaded = bootstrap.open_library(folders).load(template)
+    check(view.output, reads=bootstrap.input_files(loaded, file))
     if "-" not in (file, error):
         inputs.note_unread(console, "FILE")
     text = inputs.read_file(console, file)  # a patch is of a whole file: no lines of it are named
@@ -82,7 +83,7 @@ def fix(
     if told is not None and error != "-":
         told = inputs.read_argument(told, name="--error")
     options = generate.read_options(
-        console, code, tell, sampling, view=view, template=template, file=file, is_patch=True
+        console, code, tell, sampling, view=view, template=loaded, file=file, is_patch=True
     )
     # A formatter would hide the change among others.
     options = msgspec.structs.replace(options, format=False)
@@ -204,9 +205,10 @@ def tests(
         console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     file, text = read_source(console, file)
-    check(view.output, reads=bootstrap.reads(folders, template, file))
+    loaded = bootstrap.open_library(folders).load(template)
+    check(view.output, reads=bootstrap.input_files(loaded, file))
     options = generate.read_options(
-        console, code, tell, sampling, view=view, template=template, file=file
+        console, code, tell, sampling, view=view, template=loaded, file=file
     )
     if framework is not None:
         framework = inputs.read_argument(framework, name="--framework")
@@ -264,7 +266,8 @@ def commit(
         console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     own = engine.model if hook else None  # a hook names it, and does not open it
-    check(report.output, reads=bootstrap.reads(folders, template, own))
+    loaded = bootstrap.open_library(folders).load(template)
+    check(report.output, reads=bootstrap.input_files(loaded, own))
     if hook:
         if report.json or report.stats:
             raise UsageError("a hook begins a message: --hook goes without --json and --stats")
@@ -278,7 +281,7 @@ def commit(
         return
     diff = staged_diff()
     box = bootstrap.open_toolbox(console, folders, settings, engine, report.output)
-    result = box.prepare_commit(read_options(template, tell, sampling), body=body).write(diff)
+    result = box.prepare_commit(read_options(loaded, tell, sampling), body=body).write(diff)
     with open_sink(console, report.output) as sink:
         if report.json:
             sink.write_json(result.to_dict())

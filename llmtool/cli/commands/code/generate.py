@@ -15,6 +15,7 @@ from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.engine.types import Failed
 from llmtool.errors import OutputValidationError, UsageError
+from llmtool.prompts.template import Template
 from llmtool.sizes import format_count
 from llmtool.tasks.code.generate import Writing, broken
 from llmtool.tasks.code.results import Code
@@ -52,9 +53,10 @@ def write(
     )
     if batch.each is not None and code.run_tests is not None:
         raise UsageError("--run-tests is about one request, without --each")
-    options = read_options(console, code, tell, sampling, view=view, template=template)
+    loaded = bootstrap.open_library(folders).load(template)
+    options = read_options(console, code, tell, sampling, view=view, template=loaded)
     given = frozenset(options.variables)
-    reads = bootstrap.reads(folders, template, *(source.file or []))
+    reads = bootstrap.input_files(loaded, *(source.file or []))
     if batch.each is not None:
         reader = batches.open_reader(console, batch, source, view, reads=reads)
         prompt = None if request is None else inputs.read_argument(request)
@@ -97,7 +99,7 @@ def read_options(
     sampling: g.SamplingGroup,
     *,
     view: g.PrintGroup,
-    template: str,
+    template: Template,
     file: str | None = None,
     is_patch: bool = False,
 ) -> CodeOptions:

@@ -14,6 +14,7 @@ from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.errors import InputError, LowConfidence, RecordsFailed, UsageError
+from llmtool.prompts.template import Template
 from llmtool.sizes import format_count
 from llmtool.tasks.code.cursor import parse_range, take_lines
 from llmtool.tasks.code.git import staged_diff
@@ -26,7 +27,7 @@ from llmtool.tasks.pipeline.prepare import Case
 _MAX_TOLD = 10  # files left out that are told one by one
 
 
-def read_options(template: str, tell: TellGroup, sampling: g.SamplingGroup) -> GenerateOptions:
+def read_options(template: Template, tell: TellGroup, sampling: g.SamplingGroup) -> GenerateOptions:
     """Return the options of `generate` for a verb."""
     system = tell.system
     chosen = sampling.options()
@@ -77,8 +78,9 @@ def explain(
         console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     file, text = read_source(console, place)
-    check(view.output, reads=bootstrap.reads(folders, template, file))
-    options = read_options(template, tell, sampling)
+    loaded = bootstrap.open_library(folders).load(template)
+    check(view.output, reads=bootstrap.input_files(loaded, file))
+    options = read_options(loaded, tell, sampling)
     box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
     prepared = box.prepare(options)
     case = Case(variables={prepared.template.find_material() or "code": text})
@@ -127,8 +129,9 @@ def review(
         raise UsageError("--sarif and --json exclude each other")
     if staged and source.file:
         raise UsageError("--staged and -f exclude each other")
-    check(report.output, reads=bootstrap.reads(folders, template, *(source.file or [])))
-    options = read_options(template, tell, sampling)
+    loaded = bootstrap.open_library(folders).load(template)
+    check(report.output, reads=bootstrap.input_files(loaded, *(source.file or [])))
+    options = read_options(loaded, tell, sampling)
     if staged:
         diff: str | None = staged_diff()
     else:

@@ -57,6 +57,7 @@ def summarize(
     )
     if length.strip().isdigit():
         length = f"{length} {'bullets' if style == 'bullets' else 'words'}"
+    loaded = None if template is None else bootstrap.open_library(folders).load(template)
     given_options = {
         **sampling.options(),
         "length": length,
@@ -65,7 +66,7 @@ def summarize(
         "sections": sections,
         "strategy": strategy,
         "chunk_tokens": chunk_tokens,
-        "template": template,
+        "template": loaded,
         "system": system if system is None else inputs.read_argument(system, name="--system"),
         "variables": bootstrap.parse_params(param or []),
         "thinking": think,
@@ -75,7 +76,7 @@ def summarize(
         raise UsageError("--sections and --together contradict each other")
     SummarizeTask.check_summarize(options)  # before a model is looked for
     paths = [*files, *(source.file or [])]
-    reads = bootstrap.reads(folders, template, *paths)
+    reads = bootstrap.input_files(loaded, *paths)
     texts: list[tuple[str, str]] = []
     reader = None
     if batch.each is not None:

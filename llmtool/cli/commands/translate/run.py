@@ -57,6 +57,7 @@ def translate(
     folders, settings = bootstrap.start(
         console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
+    loaded = bootstrap.open_library(folders).load(template)
     given_options = {
         **sampling.options(),
         "source": source_language,
@@ -64,13 +65,13 @@ def translate(
         "glossary": None if glossary is None else read_glossary(glossary, to),
         "bilingual": bilingual,
         "strict": strict,
-        "template": template,
+        "template": loaded,
         "system": system if system is None else inputs.read_argument(system, name="--system"),
         "variables": bootstrap.parse_params(param or []),
         "thinking": think,
     }
     options = make_options(TranslateOptions, given_options)
-    reads = bootstrap.reads(folders, template, glossary, *(source.file or []))
+    reads = bootstrap.input_files(loaded, glossary, *(source.file or []))
     reader = name = material = None
     if batch.each is not None:
         if text is not None:
