@@ -268,10 +268,12 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
         """
         from llmtool.sessions.store import Sessions
         from llmtool.tasks.chat.chat import Chat
+        from llmtool.tasks.options import ChatOptions, make_options
 
         is_saved = session is not None if save is None else save
         store = Sessions(self.folders.data / "sessions") if is_saved else None
-        return Chat(self, session=session, store=store, overflow=overflow, **options)
+        chosen = make_options(ChatOptions, options)
+        return Chat(self, chosen, session=session, store=store, overflow=overflow)
 
     def tokenize(self, request: Request) -> Tokenized:
         """Return the prompt of a request as the model would see it."""

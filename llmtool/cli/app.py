@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from llmtool._version import __version__
-from llmtool.cli.framework.app_factory import Group, new_app
+from llmtool.cli.framework.app_factory import App, Group
 from llmtool.cli.framework.help import lay_out
 from llmtool.cli.terminal.console import BrokenPipe, Console, ensure_std_fds
 from llmtool.cli.terminal.interrupts import Interrupts
@@ -81,7 +81,7 @@ def _print_version(ctx: typer.Context, wanted: bool) -> None:
         raise typer.Exit
 
 
-app = new_app(
+app = App(
     "Local language models in the shell: one-liners, pipes, batches.",
     epilog="Example: git diff | llmtool gen 'Describe this change in one sentence'",
     cls=LazyGroup,

@@ -46,8 +46,7 @@ class Tools(Protocol):
         Raises:
             TemplateError: it is not found, or broken.
         """
-        loaded = self.library.load(template) if isinstance(template, str) else template
-        return loaded.for_model(self.model_name)
+        return self.library.load(template).for_model(self.model_name)
 
     def prepare(self, options: GenerateOptions) -> PreparedTask:
         """Check the options of a call and load its template, once for all its prompts."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llmtool.cli.framework.app_factory import App
 from llmtool.cli.options import groups as g
-from llmtool.cli.options import types as o
 from llmtool.cli.terminal.console import Console
 from llmtool.sizes import format_count
 
@@ -23,11 +23,10 @@ if TYPE_CHECKING:
     from llmtool.toolbox import Toolbox
 
 
-def register(app: typer.Typer) -> None:
+def register(app: App) -> None:
     """Make `test` a command of a group."""
-    app.command(
+    app.add(
         "test",
-        context_settings={"help_option_names": ["-h", "--help"]},
         epilog="""Examples:
 
 \b
@@ -38,9 +37,8 @@ def register(app: typer.Typer) -> None:
     )(test)
 
 
-@g.grouped
 def test(
-    ctx: typer.Context,
+    console: Console,
     *,
     templates: Annotated[
         list[str] | None,
@@ -73,16 +71,16 @@ def test(
             min=0, max=1, metavar="X", help="How much a metric may fall below the baseline."
         ),
     ] = 0.02,
-    parallel: o.ParallelOption = None,
-    ctx_size: o.CtxSizeOption = None,
-    threads: o.ThreadsOption = None,
-    n_gpu_layers: o.GpuLayersOption = None,
+    parallel: g.Parallel = None,
+    ctx_size: g.CtxSize = None,
+    threads: g.Threads = None,
+    n_gpu_layers: g.GpuLayers = None,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Keep no replies on disk, and read none.")
     ] = False,
-    json: o.JsonOption = False,
-    offline: o.OfflineOption = False,
-    common: g.CommonGroup,
+    json: g.Json = False,
+    offline: g.Offline = False,
+    general: g.GeneralOptions,
 ) -> None:
     """Run the tests of templates on one model or several; 17 when one fails.
 
@@ -94,11 +92,8 @@ def test(
     from llmtool.cli.terminal.output_file import check, open_sink
     from llmtool.evals.junit import write_junit
 
-    console: Console = ctx.obj
     started = time.perf_counter()
-    folders, settings = bootstrap.start(
-        console, color=common.color.value, quiet=common.quiet, offline=offline
-    )
+    folders, settings = bootstrap.start(console, general, offline=offline)
     before = read_baseline(baseline, update=update_baseline)
     library = bootstrap.open_library(folders)
     plans = make_plans(console, library, templates or [], split=split)
@@ -111,8 +106,8 @@ def test(
         # Opened now: a file that cannot be written is told before the models run.
         report = None if junit is None else stack.enter_context(open_sink(console, junit))
         for reference in references:
-            engine = g.EngineGroup(
-                model=reference,
+            engine = g.ModelOptions(
+                reference=reference,
                 ctx_size=ctx_size,
                 threads=threads,
                 n_gpu_layers=n_gpu_layers,
