@@ -13,10 +13,10 @@ from terminal.screen import Terminal
 
 from llmtool.cli.app import COMMANDS, app, load_command
 from llmtool.cli.framework.default_group import DEFAULT, DefaultGroup
-from llmtool.cli.framework.help import lay_out
+from llmtool.cli.framework.help import help_record, lay_out
 
 Show = Callable[[tuple[str, ...], int], str]
-WIDTHS = [80, 60, 40, 30, 20]
+WIDTHS = [100, 80, 60, 40, 30, 20]
 
 
 def every_command() -> Iterator[tuple[str, ...]]:
@@ -64,12 +64,12 @@ def test_no_word_is_broken(show: Show, words: tuple[str, ...]) -> None:
     command = command.commands[words[1]] if words[1:] else command
     command = command.default if isinstance(command, DefaultGroup) else command
     context = typer.Context(command, **command.context_settings)
-    records = [param.get_help_record(context) for param in command.get_params(context)]
+    records = [help_record(param, context) for param in command.get_params(context)]
     said = " ".join([*(" ".join(each) for each in records if each), command.epilog or ""])
     shown = {columns: joined(show(words, columns)) for columns in WIDTHS}
-    assert set(said.replace("\b", "").split()) <= set(shown[80])
+    assert set(said.replace("\b", "").split()) <= set(shown[100])
     for columns in WIDTHS:
-        assert shown[columns] == shown[80], columns
+        assert shown[columns] == shown[100], columns
 
 
 @pytest.mark.parametrize("words", NAMES, ids=lambda words: " ".join(words) or "llmtool")
@@ -83,7 +83,7 @@ def test_a_wrapped_example_is_the_same_command(
         lexer.whitespace, lexer.whitespace_split, lexer.commenters = " ", True, ""
         return [" ".join(token.split()) for token in lexer]  # the end of a line is an empty one
 
-    assert examples(show(words, columns)) == examples(show(words, 80))
+    assert examples(show(words, columns)) == examples(show(words, 100))
 
 
 def test_a_description_stands_under_its_option_where_there_is_no_room_beside_it(

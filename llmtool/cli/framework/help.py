@@ -15,7 +15,7 @@ _WIDEST = 100  # columns that are used of a terminal
 _PLAIN_DEFAULT = re.compile(r"\[default: \(([^)]*)\)")  # typer puts words in parentheses
 _MARGIN = 2  # of them stay free where there are enough
 _NARROWEST = 20
-_NAME_COLUMN = 30
+_NAME_COLUMN = 31
 _BESIDE = 30  # columns that a description needs to stand beside its name
 
 
@@ -101,21 +101,26 @@ class HelpPage(_Formatter):  # type: ignore[misc]
                 self.write(f"{part}\n")
 
 
-def section_of(option: Any) -> str:
-    """Return the section of an option's help, the last for `--help` itself."""
-    return option.rich_help_panel or ("General" if option.name == "help" else "Options")
+def section_of(param: Any) -> str:
+    """Return the section of help that an argument or option is in; `--help` is in the last."""
+    if param.param_type_name == "argument":
+        return "Arguments"
+    return param.rich_help_panel or ("General" if param.name == "help" else "Options")
+
+
+def help_record(param: Any, ctx: Any) -> tuple[str, str] | None:
+    """Return the names and the description of an argument or option; None where it is hidden."""
+    record = param.get_help_record(ctx)
+    return record and (record[0], _PLAIN_DEFAULT.sub(r"[default: \1", record[1]))
 
 
 def format_options(command: Any, ctx: Any, formatter: Any) -> None:
     """Write the arguments and options of a command, the options in sections."""
     sections: dict[str, list[tuple[str, str]]] = {name: [] for name in SECTIONS}
     for param in command.get_params(ctx):
-        record = param.get_help_record(ctx)
+        record = help_record(param, ctx)
         if record is not None:
-            name, text = record
-            text = _PLAIN_DEFAULT.sub(r"[default: \1", text)
-            is_option = param.param_type_name == "option"
-            sections[section_of(param) if is_option else "Arguments"].append((name, text))
+            sections[section_of(param)].append(record)
     options = [each for name, rows in sections.items() if name != "Arguments" for each in rows]
     width = max(len(name) for name, _ in options)
     for name, rows in sections.items():
