@@ -13,9 +13,7 @@ from llmtool.sizes import format_bytes, format_count
 if TYPE_CHECKING:
     from llmtool.engine.llama.prompt_cache.store import PrefixCache
 
-app = App(
-    "List the prompts kept for reuse, and throw them away.", epilog="Example: llmtool cache ls"
-)
+app = App("List and clear the cached prompts.", epilog="Example: llmtool cache ls")
 _EMPTY = "no prompts are kept for reuse"
 
 
@@ -34,7 +32,7 @@ def ls(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """List the beginnings of prompts that are kept, the last used first."""
+    """List the cached prompt prefixes, the most recent first."""
     from llmtool.cli.render import tables
 
     cache = _open(console, general)
@@ -89,9 +87,9 @@ def clear(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Remove all that is kept for reuse; the next runs are slower once.
+    """Clear the cache; the next runs are slower once.
 
-    That is states, replies of tests, notes, scores and the index of sessions. Sessions stay.
+    The cache has model states, replies of tests, notes, scores and the search index. Sessions stay.
     """
     from llmtool.evals import reply_cache
     from llmtool.sessions.store import INDEX_NAME

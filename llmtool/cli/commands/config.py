@@ -14,7 +14,7 @@ from llmtool.cli.terminal.console import Console
 if TYPE_CHECKING:
     from llmtool.config import Folders
 
-app = App("Show the settings and change them.", epilog="Example: llmtool config set model starter")
+app = App("Show and change the settings.", epilog="Example: llmtool config set model starter")
 Key = Annotated[str, typer.Argument(metavar="KEY", help="A setting, or aliases.NAME.")]
 
 
@@ -25,7 +25,7 @@ def show(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Show every setting as it is in force: variables win over config.toml."""
+    """Show every setting; environment variables override config.toml."""
     import msgspec
 
     from llmtool.cli import bootstrap
@@ -51,10 +51,10 @@ def set_(
     console: Console,
     *,
     key: Key,
-    value: Annotated[str, typer.Argument(metavar="VALUE", help="What to set it to.")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="The new value.")],
     general: g.GeneralOptions,
 ) -> None:
-    """Set a key of config.toml; comments and other keys stay."""
+    """Set a key of config.toml; comments and other keys are preserved."""
     from llmtool.cli import bootstrap
     from llmtool.config import set_value
     from llmtool.models.reference import check_name
@@ -73,7 +73,7 @@ def unset(
     key: Key,
     general: g.GeneralOptions,
 ) -> None:
-    """Take a key out of config.toml, so that its default is in force."""
+    """Remove a key from config.toml, so that its default applies."""
     from llmtool.cli import bootstrap
     from llmtool.config import set_value
 

@@ -26,7 +26,7 @@ def doctor(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Say what is installed, what this machine offers, and what to change."""
+    """Report what is installed, what this machine has, and what to change."""
     from llmtool.cli import bootstrap
     from llmtool.cli.render import tables
     from llmtool.doctor import examine

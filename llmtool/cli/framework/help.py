@@ -22,7 +22,6 @@ _BESIDE = 30  # columns that a description needs to stand beside its name
 SECTIONS = (
     "Arguments",
     "Options",
-    "Labels",
     "Input",
     "Output",
     "Batch",

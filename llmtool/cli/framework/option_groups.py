@@ -12,6 +12,8 @@ import typer
 from llmtool.cli.options.tasks import OPTIONS
 from llmtool.cli.terminal.console import Console
 
+_CONTEXT = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+
 
 def expand_groups(function: Callable[..., None]) -> Callable[..., None]:
     """Return a command that takes each option of a function's groups as a parameter of its own.
@@ -20,25 +22,26 @@ def expand_groups(function: Callable[..., None]) -> Callable[..., None]:
     group's defaults are those of the parameter's default. A parameter that is named like a field
     of a group takes the place of that option.
     """
+    signature = inspect.signature(function, eval_str=True).parameters
     groups: dict[str, msgspec.Struct] = {}
     own: dict[str, inspect.Parameter] = {}
-    for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+    for name, parameter in signature.items():
         kind = parameter.annotation
         if inspect.isclass(kind) and issubclass(kind, msgspec.Struct):
             groups[name] = kind() if parameter.default is parameter.empty else parameter.default
-        else:
+        elif kind is not Console:
             own[name] = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-    takes_console = own.pop("console", None) is not None
-    context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-    parameters = {"ctx": context, **own}
-    for defaults in groups.values():
-        parameters |= {each.name: each for each in _parameters(defaults) if each.name not in own}
+    consoles = [name for name in signature if name not in groups and name not in own]
+    parameters = {"ctx": _CONTEXT}
+    for name in signature:
+        found = _parameters(groups[name]) if name in groups else [own[name]] if name in own else []
+        parameters |= {each.name: own.get(each.name, each) for each in found}
 
     def command(**values: Any) -> None:
-        console: Console = values["ctx"].obj
-        given = {name: _collect(defaults, values, own) for name, defaults in groups.items()}
+        given: dict[str, Any] = dict.fromkeys(consoles, values["ctx"].obj)
+        given |= {name: _collect(defaults, values, own) for name, defaults in groups.items()}
         given |= {name: _convert(each.annotation, values[name]) for name, each in own.items()}
-        function(**given, **({"console": console} if takes_console else {}))
+        function(**given)
 
     command.__doc__, command.__name__ = function.__doc__, function.__name__
     command.__signature__ = inspect.Signature([*parameters.values()])  # type: ignore[attr-defined]

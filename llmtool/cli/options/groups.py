@@ -86,7 +86,7 @@ class GeneralOptions(_Group, frozen=True, kw_only=True):
         bool, _general("--quiet", "-q", help="Print no notes to standard error, only errors.")
     ] = False
     color: Annotated[
-        Literal["auto", "always", "never"], _general("--color", help="When to use colors.")
+        Literal["auto", "always", "never"], _general("--color", help="When to use colours.")
     ] = "auto"
     debug: Annotated[
         bool, _general("--debug", help="Print the log and tracebacks to standard error.")

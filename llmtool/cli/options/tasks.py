@@ -168,7 +168,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
     t.TranslateOptions: {
         "source": Annotated[
             str,
-            Option("--from", metavar="LANG", help="Language of the text; auto detects it."),
+            Option("--from", metavar="LANG", help="Source language."),
         ],
         "format": Annotated[
             Literal["auto", "txt", "md", "html", "srt", "vtt", "po", "json"],
@@ -186,7 +186,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
     t.SummarizeOptions: {
         "length": Annotated[
             str,
-            Option(metavar="LENGTH", help="short, medium, long, '100 words', '3 sentences' or 5."),
+            Option(metavar="LENGTH", help="short, medium, long, '100 words', '3 sentences', 5."),
         ],
         "style": Annotated[
             Literal["paragraph", "bullets", "headline", "tldr"],
@@ -202,7 +202,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
         ],
         "strategy": Annotated[
             Literal["auto", "stuff", "map-reduce", "refine"],
-            Option("--strategy", help="Whole text, notes on all parts, or one part after another."),
+            Option("--strategy", help="Read the text whole, in parts, or part after part."),
         ],
         "chunk_tokens": Annotated[
             int, Option("--chunk-tokens", min=64, metavar="N", help="Maximum tokens of a part.")

@@ -38,14 +38,14 @@ def bench(
     *,
     model: g.ModelReference = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="A few seconds instead of a minute; rougher.")
+        bool, typer.Option("--quick", help="Measure for seconds instead of a minute.")
     ] = False,
     n_parallel: Annotated[
         Any | None,
         typer.Option(
             parser=_sizes,
             metavar="N,N",
-            help="Replies at once (1,2,4,8,16,32; fewer with --quick).",
+            help="Replies to decode at once (1,2,4,8,16,32).",
         ),
     ] = None,
     repetitions: Annotated[
@@ -56,22 +56,22 @@ def bench(
             min=1,
             max=1000,
             metavar="N",
-            help="How often each figure is measured (3; 1 with --quick).",
+            help="Repetitions of each test (3; 1 with --quick).",
         ),
     ] = None,
     threads: g.Threads = None,
     n_gpu_layers: g.GpuLayers = None,
     plot: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Draw speed over replies at once: .svg, .png or .pdf."),
+        typer.Option(metavar="FILE", help="Plot speed by replies at once: .svg, .png or .pdf."),
     ] = None,
     json: g.Json = False,
     offline: g.Offline = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Measure how fast a model loads, reads and writes here.
+    """Measure how fast a model loads, reads and writes on this machine.
 
-    Prints medians with the least and the greatest value. The names are llama-bench's where it has
+    Prints medians with the minimum and maximum. Tests have the names of llama-bench where it has
     one: pp512 is a prompt of 512 tokens, tg64 @ d100 a reply of 64 tokens after 100.
     """
     import msgspec

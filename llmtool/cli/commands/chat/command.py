@@ -41,7 +41,7 @@ def chat(
     no_save: Annotated[bool, typer.Option("--no-save", help="Do not save the session.")] = False,
     overflow: Annotated[
         Literal["summarize", "drop"],
-        typer.Option("--overflow", help="What to do with old turns in a full context."),
+        typer.Option("--overflow", help="What to do with old turns if the context is full."),
     ] = "summarize",
     options: ChatOptions,
     input: g.InputOptions,

@@ -13,7 +13,7 @@ from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
 from llmtool.tasks.options import ClassifyOptions
 
-app = App("Say which label fits a text, with a score for each.", cls=DefaultGroup)
+app = App("Choose the label that fits a text, with a score for each.", cls=DefaultGroup)
 
 
 @app.add(
@@ -33,6 +33,7 @@ def classify(
         typer.Argument(metavar="[TEXT]", help="What to classify; - reads it from stdin."),
     ] = None,
     *,
+    labels: LabelOptions,
     min_confidence: Annotated[
         float | None,
         typer.Option(
@@ -53,10 +54,9 @@ def classify(
     ] = None,
     overflow: Annotated[
         Literal["error", "chunk"],
-        typer.Option("--overflow", help="Fail on a text longer than the context, or split it."),
+        typer.Option("--overflow", help="Reject or split a text that is too long."),
     ] = "error",
     options: ClassifyOptions,
-    labels: LabelOptions,
     verdict: VerdictOptions,
     input: g.InputOptions,
     output: g.OutputOptions,
@@ -64,10 +64,10 @@ def classify(
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Say which label fits a text, with a score for each.
+    """Choose the label that fits a text, with a score for each.
 
     The labels are scored by the probabilities that the model gives them; nothing is generated. A
-    score is a probability only after calibration on labeled texts (--calibrate).
+    score is a probability only after calibration on labelled texts (--calibrate).
 
     --balanced assumes that all labels are equally frequent in a batch (--each), and is wrong where
     they are not. It prints nothing before the input has ended, and cannot be resumed.
@@ -98,8 +98,9 @@ def classify(
 )
 def evaluate(
     console: Console,
-    data: Annotated[str, typer.Argument(metavar="DATA", help="Labeled texts: .jsonl or .csv.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled texts: .jsonl or .csv.")],
     *,
+    labels: LabelOptions,
     text_field: Annotated[
         str | None, typer.Option("--text-field", metavar="NAME", help="The column of the text.")
     ] = None,
@@ -121,7 +122,6 @@ def evaluate(
         typer.Option(metavar="FILE", help="Plot reliability and confusion: .svg, .png or .pdf."),
     ] = None,
     options: ClassifyOptions,
-    labels: LabelOptions,
     output: g.OutputOptions,
     model: g.ModelOptions,
     general: g.GeneralOptions,

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
 import msgspec
 from typer import Option
-
-_labels = partial(Option, rich_help_panel="Labels")
 
 
 class LabelOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,7 +13,7 @@ class LabelOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     label: Annotated[
         list[str],
-        _labels(
+        Option(
             "--label",
             "-l",
             metavar="A,B|NAME=TEXT|@FILE",
@@ -25,30 +22,30 @@ class LabelOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = []
     examples: Annotated[
         str | None,
-        _labels("--examples", metavar="FILE", help="Labeled texts to learn from (.jsonl, .csv)."),
+        Option("--examples", metavar="FILE", help="Labelled texts to learn from (.jsonl, .csv)."),
     ] = None
     prior: Annotated[
         str | None,
-        _labels(
+        Option(
             "--prior", metavar="A=9,B=1", help="Frequency of each label.", show_default="all equal"
         ),
     ] = None
     calibrate: Annotated[
         str | None,
-        _labels(
+        Option(
             "--calibrate",
             metavar="FILE",
-            help="Fit the scores to labeled texts, and save the fit.",
+            help="Fit the scores to labelled texts, and save the fit.",
         ),
     ] = None
     no_fit: Annotated[
-        bool, _labels("--no-fit", help="Do not use a fit that --calibrate has saved.")
+        bool, Option("--no-fit", help="Do not use a fit that --calibrate has saved.")
     ] = False
     raw: Annotated[
-        bool, _labels("--raw", help="Do not correct the scores for the model's bias.")
+        bool, Option("--raw", help="Do not correct the scores for the model's bias.")
     ] = False
     balanced: Annotated[
-        bool, _labels("--balanced", help="Assume that all labels of a batch are equally frequent.")
+        bool, Option("--balanced", help="Assume that all labels of a batch are equally frequent.")
     ] = False
 
     @property

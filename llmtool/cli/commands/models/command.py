@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from llmtool.models.store import Store
 
 app = App(
-    "List models, look into them, fetch and remove them.",
+    "List, inspect, download and remove models.",
     epilog="Example: llmtool models recommend",
 )
-_REF = "starter, FILE.gguf, org/name[:QUANT|:FILE][@REV], an alias."
+_REF = "starter, FILE.gguf, org/name[:QUANT|:FILE][@REV] or an alias."
 Ref = Annotated[str, typer.Argument(metavar="REF", help=_REF)]
 OptionalRef = Annotated[str | None, typer.Argument(metavar="[REF]", help=_REF)]
 
@@ -46,7 +46,7 @@ def ls(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """List the models that are here: the starter model, the Hub's cache, imported files."""
+    """List the installed models: the starter, the Hub's cache and imported files."""
     from llmtool.cli.commands.models import render
 
     models = _open(console, general).list()
@@ -75,7 +75,7 @@ def info(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Say what a model is: architecture, size, context, template, and whether it fits in memory."""
+    """Describe a model: architecture, size, context, template, and memory use."""
     from llmtool.cli.commands.models import render
     from llmtool.models.gguf import check
 
@@ -97,13 +97,13 @@ def pull(
     *,
     model: Ref,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be fetched, and fetch nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be downloaded, and download nothing.")
     ] = False,
     json: g.Json = False,
     offline: g.Offline = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Fetch a model from the Hub: resumed where it was cut, verified, in the Hub's own cache."""
+    """Download a model from the Hub into its cache; resumed and verified."""
     from llmtool.cli.commands.models import render
 
     store = _open(console, general, offline=offline)
@@ -150,7 +150,7 @@ def rm(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Remove a model's files; without @REV, from every revision."""
+    """Remove a model's files, of every revision unless @REV names one."""
     removed = _open(console, general).remove(model, dry_run=dry_run)
     _show_removals(console, removed, dry_run=dry_run, as_json=json)
 
@@ -163,7 +163,7 @@ def prune(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Remove what nothing uses: cut downloads, blobs without a name, dangling links."""
+    """Remove partial downloads, unused blobs and dangling links."""
     removed = _open(console, general).prune(dry_run=dry_run)
     _show_removals(console, removed, dry_run=dry_run, as_json=json)
 
@@ -195,7 +195,7 @@ def verify(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Compare the hashes of one model's files, or of all; 16 when one is wrong."""
+    """Verify the hashes of one model's files, or of all; exit 16 if one is wrong."""
     from llmtool.errors import DownloadError
 
     store = _open(console, general)
@@ -232,14 +232,17 @@ def verify(
 def import_file(
     console: Console,
     *,
-    file: Annotated[str, typer.Argument(metavar="FILE.gguf", help="The model file to take.")],
+    file: Annotated[str, typer.Argument(metavar="FILE.gguf", help="The model file to import.")],
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Its name; the file's without .gguf.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Name of the model.", show_default="the file's, without .gguf"
+        ),
     ] = None,
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Take a model file into the data folder, under a name of its own."""
+    """Import a model file into the data folder under a name."""
     from llmtool.cli.commands.models import render
 
     store = _open(console, general)
@@ -263,11 +266,11 @@ def alias(
     *,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The alias.")] = None,
     model: OptionalRef = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Take the alias away.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the alias.")] = False,
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Give a model another name; without arguments, list the aliases."""
+    """Give a model an alias; without arguments, list the aliases."""
     from llmtool.errors import UsageError
 
     store = _open(console, general)
@@ -292,7 +295,7 @@ def recommend(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Name the models that fit this machine, best first, and say why."""
+    """Recommend models that fit this machine, best first."""
     from llmtool.cli import bootstrap
     from llmtool.doctor import recommend_models
 

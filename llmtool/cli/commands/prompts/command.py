@@ -25,7 +25,7 @@ def ls(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """List the templates: your own, and the built-in ones that they do not hide."""
+    """List your templates, and the built-in ones that they do not override."""
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.prompts import show as prompts_show
     from llmtool.cli.render import tables
@@ -53,10 +53,11 @@ def show(
     template: lint.Name,
     *,
     rendered: Annotated[
-        bool, typer.Option("--rendered", help="Show the messages; what is not given is <name>.")
+        bool,
+        typer.Option("--rendered", help="Show the messages; missing values are shown as <name>."),
     ] = False,
     tokens: Annotated[
-        bool, typer.Option("--tokens", help="Count the tokens of the messages as well.")
+        bool, typer.Option("--tokens", help="Count the tokens of the messages.")
     ] = False,
     options: PromptOptions,
     model: g.ModelReference = None,
@@ -65,9 +66,9 @@ def show(
     offline: g.Offline = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Show a template: its file, with --json as it is understood, or rendered.
+    """Show a template: its file, its parsed form (--json), or its messages.
 
-    Values, files and a system prompt ask for the rendered form.
+    Values, files and a system prompt imply --rendered.
     """
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.prompts import show as prompts_show

@@ -43,32 +43,36 @@ def test(
     templates: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME|PATH]...", help="Templates; without any, all of yours that have tests."
+            metavar="[NAME|PATH]...", help="Templates; all of yours with tests by default."
         ),
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", metavar="REF", help="A model to test on; may be repeated."),
+        typer.Option("--model", "-m", metavar="REF", help="A model to test on (repeatable)."),
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option("--split", metavar="NAME", help="Only rows of a dataset with this split."),
+        typer.Option(
+            "--split", metavar="NAME", help="Read only rows of a dataset with this split."
+        ),
     ] = None,
     junit: Annotated[
         str | None,
-        typer.Option("--junit", metavar="FILE", help="Write a report for a CI system there."),
+        typer.Option("--junit", metavar="FILE", help="Write a JUnit report for a CI system."),
     ] = None,
     baseline: Annotated[
         str | None,
-        typer.Option("--baseline", metavar="FILE", help="What failed there may fail again."),
+        typer.Option(
+            "--baseline", metavar="FILE", help="Allow the failures that are recorded in FILE."
+        ),
     ] = None,
     update_baseline: Annotated[
-        bool, typer.Option("--update-baseline", help="Write the outcomes to the baseline.")
+        bool, typer.Option("--update-baseline", help="Record the outcomes in the baseline.")
     ] = False,
     tolerance: Annotated[
         float,
         typer.Option(
-            min=0, max=1, metavar="X", help="How much a metric may fall below the baseline."
+            min=0, max=1, metavar="X", help="Maximum drop of a metric below the baseline."
         ),
     ] = 0.02,
     parallel: g.Parallel = None,
@@ -76,15 +80,15 @@ def test(
     threads: g.Threads = None,
     n_gpu_layers: g.GpuLayers = None,
     no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Keep no replies on disk, and read none.")
+        bool, typer.Option("--no-cache", help="Do not save replies, or reuse saved ones.")
     ] = False,
     json: g.Json = False,
     offline: g.Offline = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Run the tests of templates on one model or several; 17 when one fails.
+    """Run the tests of templates on one or more models; exit 17 if one fails.
 
-    Replies are greedy unless a test says otherwise. They are kept, so that a second run asks only
+    Replies are greedy unless a test says otherwise. They are cached: a second run generates only
     what is new.
     """
     from llmtool.cli import bootstrap

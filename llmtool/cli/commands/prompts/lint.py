@@ -35,17 +35,15 @@ def lint(
     *,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME|PATH]...", help="Templates; without any, all of yours."),
+        typer.Argument(metavar="[NAME|PATH]...", help="Templates; all of yours by default."),
     ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Let warnings fail as errors do.")
-    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Check templates: what is wrong in a file and where, and what could be better.
+    """Check templates for errors and for what could be better.
 
-    A line for each finding on standard output; 12 when a template is broken.
+    Prints a line for each finding; exit 12 if a template is invalid.
     """
     from llmtool.cli import bootstrap
     from llmtool.errors import ExitCode

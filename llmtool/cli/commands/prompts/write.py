@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from llmtool.config import Folders
     from llmtool.prompts.library import Library
 
-Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
 
 
 TaskName = Literal["gen", "sum", "classify", "translate", "code", "chat"]
@@ -52,13 +52,15 @@ def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The new template's name.")],
     parent: Annotated[
         str | None,
-        typer.Option("--from", metavar="NAME", help="Extend this template; it may be its own."),
+        typer.Option(
+            "--from", metavar="NAME", help="Extend this template, which may have the same name."
+        ),
     ] = None,
-    task: Annotated[TaskName, typer.Option("--task", help="What it is for.")] = "gen",
+    task: Annotated[TaskName, typer.Option("--task", help="Task of the template.")] = "gen",
     force: Force = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Write a template to start from into your folder, and print its path."""
+    """Create a template in your folder, and print its path."""
     from llmtool.cli import bootstrap
     from llmtool.prompts.starting import starting_text
 
@@ -86,18 +88,18 @@ def import_(
     ] = None,
     format: Annotated[
         ForeignFormat | None,
-        typer.Option("--format", help="What FILE is; found out if left out."),
+        typer.Option("--format", help="Format of FILE.", show_default="detected"),
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write it there; - is stdout."),
+        typer.Option("--output", "-o", metavar="FILE", help="Write to FILE; - is stdout."),
     ] = None,
     force: Force = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Take in a template of llm, fabric or prompty, and print the new file's path.
+    """Import a template of llm, fabric or prompty, and print the new file's path.
 
-    What our format cannot hold is told on standard error.
+    What cannot be converted is reported on standard error.
     """
     from llmtool.cli import bootstrap
     from llmtool.prompts.foreign import convert

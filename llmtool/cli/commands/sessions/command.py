@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from llmtool.sessions.store import Sessions
 
 app = App(
-    "List, show, search, export and remove kept conversations.",
+    "List, show, search, export and remove saved conversations.",
     epilog="Example: llmtool sessions ls --here",
 )
 
@@ -38,12 +38,12 @@ def ls(
     console: Console,
     *,
     here: Annotated[
-        bool, typer.Option("--here", help="Only those that were begun in this directory.")
+        bool, typer.Option("--here", help="List only sessions started in this directory.")
     ] = False,
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """List the sessions, the last used first."""
+    """List the sessions, the most recent first."""
     from llmtool.cli.commands.sessions import render
     from llmtool.cli.render import tables
 
@@ -70,7 +70,7 @@ def show(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Show a session: what was asked, and what was answered."""
+    """Show the messages and replies of a session."""
     from llmtool.cli.commands.sessions import render
     from llmtool.sessions.export import to_dict
 
@@ -91,7 +91,7 @@ def rm(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Remove sessions, all of them or none; 18 when one is open in another process."""
+    """Remove sessions, all of them or none; exit 18 if one is open elsewhere."""
 
     sessions, index = _open(console, general)
     removed = sessions.remove_all(names, dry_run=dry_run)
@@ -121,11 +121,11 @@ def export(
     to_file: g.OutputFile = None,
     format: Annotated[
         Format | None,
-        typer.Option("--format", help="As which; else by the name of FILE, or md."),
+        typer.Option("--format", help="Format.", show_default="by the name of FILE, else md"),
     ] = None,
     general: g.GeneralOptions,
 ) -> None:
-    """Write a session as Markdown, as JSON, or as a page of HTML that needs nothing else."""
+    """Export a session as Markdown, JSON or a self-contained HTML page."""
     from llmtool.cli.commands.sessions import render
     from llmtool.cli.terminal.output_file import check, open_sink
     from llmtool.sessions import export as exporting
@@ -152,19 +152,18 @@ def search(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="WORDS...", help='What a text must hold; "these words" in quotes are a phrase.'
+            metavar="WORDS...", help="Words to search for; a phrase is in double quotes."
         ),
     ],
     limit: Annotated[
-        int, typer.Option("--limit", min=1, metavar="N", help="Hits that are shown, at most.")
+        int, typer.Option("--limit", min=1, metavar="N", help="Maximum hits to show.")
     ] = 20,
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Find words in all sessions: in what was asked, in replies and in attached files.
+    """Search the messages, replies and attached files of all sessions.
 
-    A text is found that holds all of the words, whole, in any order. Case and accents make no
-    difference.
+    A text matches if it has all of the words, in any order. Case and accents do not matter.
     """
     from llmtool.cli.commands.sessions import render
     from llmtool.cli.terminal import inputs

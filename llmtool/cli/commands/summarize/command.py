@@ -33,10 +33,10 @@ def summarize(
         typer.Argument(metavar="[FILE]...", help="Text, Markdown, HTML, PDF, e-mail; - is stdin."),
     ] = None,
     *,
+    options: SummarizeOptions,
     together: Annotated[
         bool, typer.Option("--together", help="Summarize all files in one summary.")
     ] = False,
-    options: SummarizeOptions,
     input: g.InputOptions,
     output: g.StreamOptions,
     batch: g.BatchOptions,

@@ -35,13 +35,13 @@ def translate(
     to: Annotated[
         str, typer.Option("--to", metavar="LANG", help="Target language: German, de, pt-BR.")
     ],
+    options: TranslateOptions,
     glossary_file: Annotated[
         str | None,
         typer.Option(
             "--glossary", metavar="FILE.csv", help="Terms and their translations, in two columns."
         ),
     ] = None,
-    options: TranslateOptions,
     input: g.InputOptions,
     output: g.StreamOptions,
     batch: g.BatchOptions,
