@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from llmtool.batch.lines import LineSource
 from llmtool.cli import bootstrap
@@ -79,7 +80,7 @@ def chat(
     elif not is_interactive:
         messages = [_read_message(console, first, text, source, piped=piped)]
     if name is not None and engine.model is None and store.exists(name):
-        engine = replace(engine, model=store.load_header(name).model)
+        engine = msgspec.structs.replace(engine, model=store.load_header(name).model)
     box = bootstrap.open_toolbox(console, folders, settings, engine)
 
     def start(store: Sessions | None) -> Chat:
@@ -106,7 +107,7 @@ def chat(
                 first,
                 history=folders.data / "chat_history" if conversation.is_saved else None,
                 open_toolbox=lambda reference: bootstrap.open_toolbox(
-                    console, folders, settings, replace(engine, model=reference)
+                    console, folders, settings, msgspec.structs.replace(engine, model=reference)
                 ),
             )
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 
 import msgspec
 
@@ -36,8 +35,7 @@ from llmtool.toolbox import Toolbox
 _MAX_NUMBERS = 12  # labels whose counts are told after a batch
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of a result, beyond the label."""
 
     top: int | None = None
