@@ -122,13 +122,13 @@ def written(box: Toolbox, tasks: list[Task], **options: object) -> list[Outcome]
             "max_tokens": MAX_TOKENS,
             **options,
         }  # type: ignore
-        writing = box.prepare_code(given)
+        writer = box.prepare_code(given)
         cases = [
             Case(id=i, prompt=task.request)
             for i, task in enumerate(tasks)
             if task.language == language
         ]
-        outcomes = writing.outcomes(box.engine, cases)
+        outcomes = writer.outcomes(box.engine, cases)
         for case, outcome in zip(cases, outcomes, strict=True):
             task = tasks[case.id]
             if isinstance(outcome, Failed):

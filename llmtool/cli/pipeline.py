@@ -134,8 +134,8 @@ def command(
         if reply.extract:
             from llmtool.tasks.code.extract import only_code
 
-            opened = prepared.template.prefill + (options.get("prefill") or "")
-            events = only_code(events, opened=opened)
+            opening = prepared.template.prefill + (options.get("prefill") or "")
+            events = only_code(events, opening=opening)
         result.generation(
             console,
             events,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     from llmtool.prompts.template import Template
-    from llmtool.tasks.code.results import RanTests
+    from llmtool.tasks.code.results import TestRun
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -108,7 +108,7 @@ class CodeOptions(SamplingOptions, total=False):
     check: bool
     repair: int
     format: bool
-    run_tests: Callable[[str], RanTests] | None
+    run_tests: Callable[[str], TestRun] | None
     input: str | None
     system: str | None
     thinking: bool | None

@@ -14,13 +14,13 @@ from llmtool.tasks.pipeline.prepare import Case
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from llmtool.tasks.code.generate import Writing
+    from llmtool.tasks.code.generate import CodeWriter
     from llmtool.tasks.code.results import Code
 
 DEFAULT = "code"
 REPAIR = "code-repair"
-_OF_THE_FIRST = ("system", "input")  # a request to mend says all that it needs itself
-_PASSED_ON = ("thinking", *_OF_THE_FIRST, *SamplingOptions.__annotations__)
+_FIRST_ONLY = ("system", "input")  # not in requests for repairs
+_PASSED_ON = ("thinking", *_FIRST_ONLY, *SamplingOptions.__annotations__)
 
 
 class CodeTask(Tools):
@@ -72,15 +72,17 @@ class CodeTask(Tools):
             >>> box.write_code("a function is_even(n)", language="py").text    # doctest: +SKIP
             'def is_even(n):\\n    return n % 2 == 0\\n'
         """
-        writing = self.prepare_code(options)
+        writer = self.prepare_code(options)
         if isinstance(request, str):
-            return next(self._write_each(writing, [request]))
-        results = self._write_each(writing, request)
+            return next(self._write_each(writer, [request]))
+        results = self._write_each(writer, request)
         return results if isinstance(request, Iterator) else list(results)
 
-    def _write_each(self, writing: Writing, requests: Iterable[str]) -> Generator[Code, None, None]:
+    def _write_each(
+        self, writer: CodeWriter, requests: Iterable[str]
+    ) -> Generator[Code, None, None]:
         cases = (Case(id=i, prompt=each) for i, each in enumerate(requests))
-        for outcome in writing.outcomes(self.engine, cases):
+        for outcome in writer.outcomes(self.engine, cases):
             if isinstance(outcome, Failed):
                 raise outcome.error
             yield outcome
@@ -105,7 +107,7 @@ class CodeTask(Tools):
         """`write_code` of many requests for asyncio: results as they are there, in order."""
         return self.turns.stream(lambda: self._write_each(self.prepare_code(options), requests))
 
-    def prepare_code(self, options: CodeOptions, *, strict: bool = False) -> Writing:
+    def prepare_code(self, options: CodeOptions, *, strict: bool = False) -> CodeWriter:
         """Check the options of a call and load its templates, once for all its cases.
 
         With `strict` code that has an error is a failure that carries it.
@@ -113,36 +115,43 @@ class CodeTask(Tools):
         Raises:
             UsageError, TemplateError: as `write_code` says.
         """
-        from llmtool.tasks.code.generate import LANGUAGE_INPUT, Writing, told_language
+        from llmtool.tasks.code.generate import (
+            LANGUAGE_INPUT,
+            CodeChecker,
+            CodePrompts,
+            CodeWriter,
+            language_name,
+        )
         from llmtool.text.code_languages import find_language, known_language
 
         unknown = [name for name in options if name not in CodeOptions.__annotations__]
         if unknown and unknown[0] not in SamplingOptions.__annotations__:
             raise UsageError(f"unknown option {unknown[0]!r}")
-        wanted = options.get("language")
-        language = find_language(wanted) if wanted else None
+        chosen = options.get("language")
+        language = find_language(chosen) if chosen else None
         template = self.load_template(options.get("template", DEFAULT))
         variables = dict(options.get("variables") or {})
         if LANGUAGE_INPUT in template.inputs:
             default = template.inputs[LANGUAGE_INPUT].default
             if language is None:
-                told = variables.get(LANGUAGE_INPUT, default)
-                language = known_language(told) if isinstance(told, str) else None
+                given = variables.get(LANGUAGE_INPUT, default)
+                language = known_language(given) if isinstance(given, str) else None
             else:
-                variables[LANGUAGE_INPUT] = told_language(language)
+                variables[LANGUAGE_INPUT] = language_name(language)
         elif language is None:
             language = known_language(template.output.code)
         passed = {name: value for name, value in options.items() if name in _PASSED_ON}
-        writes = cast("GenerateOptions", {**passed, "template": template, "variables": variables})
-        sampling = {name: value for name, value in passed.items() if name not in _OF_THE_FIRST}
-        mends = cast("GenerateOptions", {**sampling, "template": REPAIR})
-        return Writing(
-            self.prepare(writes),
-            self.prepare(mends),
+        first = {**passed, "template": template, "variables": variables}
+        sampling = {name: value for name, value in passed.items() if name not in _FIRST_ONLY}
+        repair = {**sampling, "template": REPAIR}
+        prompts = CodePrompts(
+            first=self.prepare(cast("GenerateOptions", first)),
+            repair=self.prepare(cast("GenerateOptions", repair)),
             language=language,
-            check=options.get("check", True),
-            repair=options.get("repair", 2),
-            format=options.get("format", True),
-            run_tests=options.get("run_tests"),
-            strict=strict,
         )
+        checker = CodeChecker(
+            checks_syntax=options.get("check", True),
+            formats=options.get("format", True),
+            run_tests=options.get("run_tests"),
+        )
+        return CodeWriter(prompts, checker, max_repairs=options.get("repair", 2), strict=strict)
