@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llmtool import config
 from llmtool.engine.types import Cancellation, Engine, KVType, OnProgress, Request, Tokenized
@@ -28,8 +28,12 @@ from llmtool.tasks.summarize.task import SummarizeTask
 from llmtool.tasks.translate.task import TranslateTask
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from llmtool.prompts.library import Library
     from llmtool.tasks.chat.chat import Chat
+    from llmtool.tasks.chat.truncation import OverflowPolicy
+    from llmtool.tasks.keywords import ChatKeywords
 
 NO_MODEL = (
     "no model chosen and the starter model is not installed: name one with -m "
@@ -249,7 +253,14 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
             cancellation=self.cancellation,
         )
 
-    def chat(self, *, session: str | None = None, save: bool | None = None, **options: Any) -> Chat:
+    def chat(
+        self,
+        *,
+        session: str | None = None,
+        save: bool | None = None,
+        overflow: OverflowPolicy = "summarize",
+        **options: Unpack[ChatKeywords],
+    ) -> Chat:
         """Start a conversation, or continue the saved session of a name.
 
         Takes the options of `Chat`. `save` says whether to save the session to disk, by default
@@ -260,7 +271,7 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
 
         is_saved = session is not None if save is None else save
         store = Sessions(self.folders.data / "sessions") if is_saved else None
-        return Chat(self, session=session, store=store, **options)
+        return Chat(self, session=session, store=store, overflow=overflow, **options)
 
     def tokenize(self, request: Request) -> Tokenized:
         """Return the prompt of a request as the model would see it."""

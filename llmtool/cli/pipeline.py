@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from llmtool.cli import batch as batches
 from llmtool.cli import bootstrap
 from llmtool.cli.options import groups as g
@@ -17,7 +19,7 @@ from llmtool.cli.terminal.output_file import check
 from llmtool.config import Folders
 from llmtool.engine.types import Token
 from llmtool.errors import Cancelled, LlmtoolError, UsageError
-from llmtool.tasks.options import GenerateOptions
+from llmtool.tasks.options import GenerateOptions, make_options
 from llmtool.tasks.pipeline.prepare import PreparedTask
 from llmtool.tasks.pipeline.records import Binding, fill
 from llmtool.tasks.results import Generation
@@ -40,7 +42,7 @@ def read_options(
         UsageError: a schema, grammar or expression is broken, or `-p` is no KEY=VALUE.
         InputError: an argument is not UTF-8, or a file cannot be read.
     """
-    options: GenerateOptions = {
+    given = {
         **structured.read(console, reply.schema, reply.grammar, reply.regex),
         **sampling.options(),
         "system": system if system is None else inputs.read_argument(system, name="--system"),
@@ -50,7 +52,7 @@ def read_options(
         "thinking": reply.think,
         "variables": bootstrap.parse_params(param or []),
     }
-    return options
+    return make_options(GenerateOptions, given)
 
 
 def command(
@@ -78,15 +80,15 @@ def command(
     folders, settings = bootstrap.start(
         console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
-    given = frozenset(options.get("variables") or ())
+    given = frozenset(options.variables)
     loaded = bootstrap.open_library(folders).load(template)
-    options["template"] = loaded
+    options = msgspec.structs.replace(options, template=loaded)
     reads = bootstrap.input_files(loaded, *reply.reads, *(source.file or []))
     if batch.each is not None:
         reader = batches.open_reader(console, batch, source, view, reads=reads, n=reply.samples)
         prompt = None if text is None else inputs.read_argument(text, errors=source.errors.value)
         binding, fixed = Binding.make(loaded, prompt=prompt, field=batch.field, given=given)
-        options["variables"] = {**(options.get("variables") or {}), **fixed}
+        options = msgspec.structs.replace(options, variables={**options.variables, **fixed})
     else:
         batches.refuse(batch)
         check(view.output, reads=reads)
@@ -99,12 +101,12 @@ def command(
             required=loaded.needs_text(given),
         )
     box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
-    prepared = box.prepare_run(loaded, options, {})
+    prepared = box.prepare_run(options)
     if batch.each is not None:
         if view.dry_run:
             batches.preview(console, box, prepared, binding, reader, view=view)
             return
-        seed = options.get("seed")
+        seed = options.sampling.seed
         batches.run(console, box, prepared, binding, reader, batch=batch, view=view, seed=seed)
         return
     case = fill(prepared.template, prompt=prompt, input=material, given=given)
@@ -134,7 +136,7 @@ def command(
         if reply.extract:
             from llmtool.tasks.code.extract import only_code
 
-            opening = prepared.template.prefill + (options.get("prefill") or "")
+            opening = prepared.template.prefill + options.prefill
             events = only_code(events, opening=opening)
         result.generation(
             console,

@@ -30,7 +30,7 @@ class Runner(Protocol):
         template: Template,
         cases: Iterable[Mapping[str, Any]],
         *,
-        options: GenerateOptions | None = None,
+        options: GenerateOptions,
     ) -> Iterator[object]:
         """Yield a result for each case, or the error that it has instead, in their order."""
         ...

@@ -29,7 +29,7 @@ from llmtool.evals.reply_cache import ReplyCache, clear
 from llmtool.prompts.library import Library
 from llmtool.prompts.template import Template
 from llmtool.tasks.classify.metrics import accuracy, macro_f1, normalized
-from llmtool.tasks.options import GenerateOptions
+from llmtool.tasks.options import GenerateOptions, keywords_of
 from llmtool.toolbox import Toolbox
 
 TRIAGE = """\
@@ -89,7 +89,7 @@ class Fake:
         *,
         options: GenerateOptions | None = None,
     ) -> Iterator[object]:
-        self.calls.append((template.name, dict(options or {})))
+        self.calls.append((template.name, keywords_of(options) if options else {}))
         for case in cases:
             self.asked.append(str(case.get("text")))
             try:

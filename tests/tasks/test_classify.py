@@ -24,6 +24,7 @@ from llmtool.tasks.classify.calibration import (
 )
 from llmtool.tasks.classify.labelled_texts import read_labelled_texts
 from llmtool.tasks.classify.labels import candidates, make_labels
+from llmtool.tasks.options import ClassifyOptions
 from llmtool.toolbox import Toolbox
 
 
@@ -145,7 +146,9 @@ def test_a_balanced_batch_is_held_in_memory_to_a_bound(
     box = make_box(tmp_path, lambda prompt, label: -1.0)
     assert len(box.classify(["x"] * 3, ["a", "b"], calibrate="balanced")) == 3
     counts: list[int] = []
-    labelling = box.prepare_labels(["a", "b"], {"calibrate": "balanced"}, on_scored=counts.append)
+    labelling = box.prepare_labels(
+        ["a", "b"], ClassifyOptions(calibrate="balanced"), on_scored=counts.append
+    )
     assert len(list(box._classify_each(labelling, ["x"] * 3))) == 3 and counts == [1, 2, 3]
     with pytest.raises(UsageError, match="3 texts are the most"):
         box.classify(["x"] * 4, ["a", "b"], calibrate="balanced")

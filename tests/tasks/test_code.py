@@ -22,8 +22,8 @@ from llmtool.tasks.code import format
 from llmtool.tasks.code.candidates import Candidate, has_loop, numbered
 from llmtool.tasks.code.extract import extract_code
 from llmtool.tasks.code.generate import without_unfinished_end
-from llmtool.tasks.code.results import TestRun
 from llmtool.tasks.code.run_tests import TestCommand
+from llmtool.tasks.results import TestRun
 from llmtool.text import syntax
 from llmtool.text.code_languages import CodeLanguage
 from llmtool.toolbox import Toolbox

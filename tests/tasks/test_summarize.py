@@ -16,6 +16,7 @@ from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.text_stream import ReasoningTags
 from llmtool.engine.types import Prompt, Tokenized
 from llmtool.errors import ContextOverflow, EngineError, InputError, UsageError
+from llmtool.tasks.options import SummarizeOptions
 from llmtool.tasks.pipeline.disk_cache import Kept
 from llmtool.tasks.results import Summary
 from llmtool.tasks.summarize import facts
@@ -339,7 +340,7 @@ def test_a_text_that_fails_leaves_the_others_alone() -> None:
         return "Fine."
 
     toolbox = box(reply, reply)
-    summarizer = toolbox.prepare_summarize({})
+    summarizer = toolbox.prepare_summarize(SummarizeOptions())
     texts = ["a bomb", "good", " ", "good"]
     cases = [Case(id=i, variables={"text": text}) for i, text in enumerate(texts)]
     outcomes = list(summarizer.outcomes(toolbox.engine, cases))

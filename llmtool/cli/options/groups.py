@@ -9,7 +9,6 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, get_type_hints
 
 from llmtool.cli.options import types as o
-from llmtool.tasks.options import SamplingOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +38,7 @@ class SamplingGroup:
     seed: o.SeedOption = None
     stop: o.StopOption = None
 
-    def options(self) -> SamplingOptions:
+    def options(self) -> dict[str, Any]:
         """Return them as the library takes them.
 
         Raises:
@@ -48,7 +47,7 @@ class SamplingGroup:
         from llmtool.cli.terminal import inputs
 
         stop = tuple(inputs.read_argument(text, name="--stop") for text in self.stop or ())
-        given: SamplingOptions = {
+        return {
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,
             "top_p": self.top_p,
@@ -58,7 +57,6 @@ class SamplingGroup:
             "seed": self.seed,
             "stop": stop or None,
         }
-        return given
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,14 @@ from llmtool.sessions.store import Sessions, timestamp
 from llmtool.sessions.types import Attachment, Session, Turn
 from llmtool.tasks.chat import token_usage
 from llmtool.tasks.chat.persistence import SessionHandle
-from llmtool.tasks.chat.responder import PartialReply, Responder
+from llmtool.tasks.chat.responder import Responder, with_partial_reply
 from llmtool.tasks.chat.truncation import ChatNote, OverflowPolicy, truncate
+from llmtool.tasks.options import ChatOptions, keywords_of, make_options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from llmtool.tasks.options import ChatOptions
+    from llmtool.tasks.keywords import ChatKeywords
     from llmtool.tasks.summarize.task import SummarizeTask
 
 ChatEvent = Token | ChatNote | Turn
@@ -59,7 +61,7 @@ class Chat:
         session: Session | str | None = None,
         store: Sessions | None = None,
         overflow: OverflowPolicy = "summarize",
-        **options: Unpack[ChatOptions],
+        **options: Unpack[ChatKeywords],
     ) -> None:
         if overflow not in ("summarize", "drop"):
             raise UsageError(f"overflow is {overflow!r}; it must be summarize or drop")
@@ -67,7 +69,7 @@ class Chat:
         self.files: tuple[Attachment, ...] = ()
         self._handle = SessionHandle(store, session)
         try:
-            given = {name: value for name, value in options.items() if value is not None}
+            given = keywords_of(make_options(ChatOptions, options))
             changed = _with_options(self.session, given)
             self._responder = Responder(tools, changed)
             self._handle.update(changed)
@@ -180,12 +182,13 @@ class Chat:
         """Add a file to the next message, quoted as data."""
         self.files = (*self.files, Attachment(name=name, text=text))
 
-    def set(self, **options: Unpack[ChatOptions]) -> None:
+    def set(self, **options: Unpack[ChatKeywords]) -> None:
         """Change options for the turns to come; None resets an option.
 
         Raises:
             UsageError: an option is unknown or out of range; nothing is changed.
         """
+        make_options(ChatOptions, options)
         session = _with_options(self.session, options)
         self._responder = Responder(self.tools, session)
         self._handle.update(session)
@@ -303,16 +306,18 @@ class Chat:
             self._handle.update(msgspec.structs.replace(session, turns=turns, model=model))
 
         save(turn)
-        partial = PartialReply()
+        tokens: list[Token] = []
+        started = time.perf_counter()
         try:
             for event in self._responder.stream(session, seed=seed):
                 if isinstance(event, Token):
-                    partial.add(event)
+                    tokens.append(event)
                     yield event
                 else:
                     turn = event
         except (Cancelled, GeneratorExit):
-            stopped = partial.interrupted(turn, model=self.tools.model_name)
+            name = self.tools.model_name
+            stopped = with_partial_reply(turn, tokens, model=name, started=started)
             if stopped.reply or len(session.turns) > len(before.turns):
                 self.files = ()
                 save(stopped)

@@ -14,13 +14,13 @@ from llmtool.sessions.store import timestamp
 from llmtool.sessions.types import Attachment, Session, Turn
 from llmtool.tasks.chat import token_usage
 from llmtool.tasks.chat.messages import to_messages
+from llmtool.tasks.options import GenerateOptions, make_options
 from llmtool.tasks.pipeline.collect import stream_generations
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import fill
 from llmtool.tasks.results import Generation
 
 if TYPE_CHECKING:
-    from llmtool.tasks.options import GenerateOptions
     from llmtool.tasks.summarize.task import SummarizeTask
 
 TEMPLATE = "chat"
@@ -39,11 +39,8 @@ class Responder:
     def __init__(self, tools: SummarizeTask, session: Session) -> None:
         self.tools = tools
         self._has_replied = False
-        options: GenerateOptions = {
-            **session.options,  # type: ignore[typeddict-item]
-            "template": session.template or TEMPLATE,
-            "system": session.system,
-        }
+        fixed = {"template": session.template or TEMPLATE, "system": session.system}
+        options = make_options(GenerateOptions, {**session.options, **fixed})
         self._prepared = tools.prepare(options)
         if self._prepared.template.form == "completion":
             name = self._prepared.template.name
@@ -52,7 +49,7 @@ class Responder:
 
     def _render(self, text: str) -> tuple[Message, ...]:
         prepared = self._prepared
-        given = frozenset(prepared.options.get("variables") or ())
+        given = frozenset(prepared.options.variables)
         case = fill(prepared.template, prompt=text, input=None, given=given)
         return prepared.request(case).prompt.messages
 
@@ -138,26 +135,15 @@ def _with_reply(turn: Turn, result: Generation) -> Turn:
     )
 
 
-class PartialReply:
-    """The tokens of a reply so far, for a turn that is interrupted."""
-
-    def __init__(self) -> None:
-        self._started = time.perf_counter()
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-
-    def add(self, token: Token) -> None:
-        (self._reasoning if token.reasoning else self._text).append(token.text)
-
-    def interrupted(self, turn: Turn, *, model: str) -> Turn:
-        """Return the turn with the reply so far."""
-        return msgspec.structs.replace(
-            turn,
-            reply="".join(self._text).rstrip(),
-            reasoning="".join(self._reasoning),
-            finish_reason="interrupted",
-            model=model,
-            completion_tokens=len(self._text) + len(self._reasoning),
-            seconds=round(time.perf_counter() - self._started, 3),
-            created_at=timestamp(),
-        )
+def with_partial_reply(turn: Turn, tokens: Sequence[Token], *, model: str, started: float) -> Turn:
+    """Return a turn with the tokens of its interrupted reply; `started` is a `perf_counter()`."""
+    return msgspec.structs.replace(
+        turn,
+        reply="".join(token.text for token in tokens if not token.reasoning).rstrip(),
+        reasoning="".join(token.text for token in tokens if token.reasoning),
+        finish_reason="interrupted",
+        model=model,
+        completion_tokens=len(tokens),
+        seconds=round(time.perf_counter() - started, 3),
+        created_at=timestamp(),
+    )

@@ -12,6 +12,7 @@ from llmtool.errors import Cancelled, ContextOverflow, EngineError, LlmtoolError
 from llmtool.sessions.types import Session
 from llmtool.tasks.chat.messages import transcript
 from llmtool.tasks.chat.token_usage import count_tokens
+from llmtool.tasks.options import GenerateOptions, SamplingOptions
 from llmtool.tasks.pipeline.collect import stream_generations
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Generation
@@ -117,7 +118,8 @@ def _summarize(tools: SummarizeTask, text: str) -> str:
     """Summarize a transcript; one longer than the context is summarized in parts."""
     engine = tools.engine
     max_tokens = min(_MAX_SUMMARY_TOKENS, max(64, engine.info.n_ctx // 8))
-    prepared = tools.prepare({"template": SUMMARY_TEMPLATE, "max_tokens": max_tokens})
+    sampling = SamplingOptions(max_tokens=max_tokens)
+    prepared = tools.prepare(GenerateOptions(template=SUMMARY_TEMPLATE, sampling=sampling))
     request = prepared.request(Case(variables={"conversation": text}))
     if len(engine.tokenize(request.prompt).token_ids) + max_tokens > engine.info.n_ctx:
         return tools.summarize(text, length="long").text

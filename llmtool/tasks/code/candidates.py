@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from llmtool.tasks.code.results import TestRun
+from llmtool.tasks.results import TestRun
 from llmtool.text.syntax import Check, Diagnostic
 
 _CONTEXT_LINES = 3  # before and after an error

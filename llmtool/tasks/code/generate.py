@@ -15,7 +15,7 @@ from llmtool.sizes import format_count
 from llmtool.tasks.code.candidates import Candidate, has_loop, numbered
 from llmtool.tasks.code.extract import NO_CODE, extract_code
 from llmtool.tasks.code.format import format_code
-from llmtool.tasks.code.results import Code, TestRun
+from llmtool.tasks.code.results import Code
 from llmtool.tasks.pipeline.collect import NO_ANSWER, context_warnings
 from llmtool.tasks.pipeline.prepare import (
     Case,
@@ -25,6 +25,7 @@ from llmtool.tasks.pipeline.prepare import (
     with_sampling,
 )
 from llmtool.tasks.pipeline.workflow import Reply, Step, Workflow, WorkflowRunner
+from llmtool.tasks.results import TestRun
 from llmtool.text import syntax
 from llmtool.text.code_languages import CodeLanguage
 

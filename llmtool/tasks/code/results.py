@@ -7,36 +7,11 @@ from typing import Any, Literal
 import msgspec
 
 from llmtool.engine.types import FinishReason, Usage
-from llmtool.tasks.results import Result
+from llmtool.tasks.results import Result, TestRun
 from llmtool.text.syntax import Diagnostic, Status
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")  # the worst first
-
-
-class TestRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A run of the user's tests on generated code; `output` is the end of what they printed.
-
-    `exit_code` is None if they were stopped because they took too long.
-    """
-
-    command: str
-    exit_code: int | None
-    output: str
-    seconds: float
-
-    __test__ = False  # not a test case for pytest
-
-    @property
-    def passed(self) -> bool:
-        return self.exit_code == 0
-
-    @property
-    def reason(self) -> str:
-        """Why it counts as a failure."""
-        if self.exit_code is None:
-            return f"the tests were stopped after {self.seconds:.0f} s"
-        return f"the tests ended with exit code {self.exit_code}"
 
 
 class Code(Result, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from llmtool.errors import UsageError
-from llmtool.tasks.code.results import TestRun
+from llmtool.tasks.results import TestRun
 
 PLACE = "{}"  # in a command, where the file of the code goes
 DEFAULT_SECONDS = 60.0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from llmtool.config import Settings
 from llmtool.engine.types import Engine
-from llmtool.tasks.options import GenerateOptions
+from llmtool.tasks.options import GenerateOptions, SamplingOptions
 from llmtool.tasks.pipeline.async_streams import Turns
 from llmtool.tasks.pipeline.prepare import PreparedTask, prepare
 
@@ -52,11 +52,10 @@ class Tools(Protocol):
     def prepare(self, options: GenerateOptions) -> PreparedTask:
         """Check the options of a call and load its template, once for all its prompts."""
         return prepare(
-            self.load_template(options.get("template", "gen")),
+            self.load_template(options.template),
             options,
             model=self.model_name,
-            defaults={
-                "max_tokens": self.settings.max_tokens,
-                "temperature": self.settings.temperature,
-            },
+            defaults=SamplingOptions(
+                max_tokens=self.settings.max_tokens, temperature=self.settings.temperature
+            ),
         )

@@ -9,8 +9,9 @@ import msgspec
 from llmtool.engine.types import Request
 from llmtool.errors import InputError
 from llmtool.structured.constraint import Constraint
+from llmtool.tasks.options import Style
 from llmtool.tasks.pipeline.prepare import Case, PreparedTask, identify, with_sampling
-from llmtool.tasks.summarize.length import Length, Style
+from llmtool.tasks.summarize.length import Length
 from llmtool.text.sections import Chunk
 
 _TOKENS_PER_WORD = 1.8  # that a reply may need for each word it was asked for
@@ -68,7 +69,7 @@ class SummaryPrompts(msgspec.Struct, frozen=True, kw_only=True):
         """Return the request for the summary of a text; attempts after the first are sampled."""
         values = {self.text_input: text, "length": self.length.phrase, "focus": self.focus}
         request = _request(self.final, values)
-        if self.final.options.get("max_tokens") is None:
+        if self.final.options.sampling.max_tokens is None:
             max_tokens = int(self.length.n_words * 1.3 * _TOKENS_PER_WORD) + 40
             request = with_sampling(request, max_tokens=max_tokens)
         expression = self.length.expression(self.style)
@@ -85,7 +86,7 @@ class SummaryPrompts(msgspec.Struct, frozen=True, kw_only=True):
     def identity(self, *parts: object) -> bytes:
         """Return a hash of the templates, the options and `parts`."""
         final = self.final
-        options = {name: final.options.get(name) for name in ("system", "thinking", "variables")}
+        options = [final.options.system, final.options.thinking, final.options.variables]
         others = [
             identify(each.template, each.sampling).hex()
             for each in (self.notes, self.refined_notes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from llmtool.batch.lines import LineSource
 from llmtool.cli import bootstrap
@@ -18,7 +19,6 @@ from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Attachment
 from llmtool.tasks.chat.chat import Chat
 from llmtool.tasks.chat.truncation import OverflowPolicy
-from llmtool.tasks.options import ChatOptions
 
 Message = tuple[str, str | None]  # what to ask, and the material that it is about
 
@@ -63,7 +63,7 @@ def chat(
             raise UsageError(
                 "no session was begun in this directory (`llmtool sessions ls` lists all)"
             )
-    options: ChatOptions = {
+    options: dict[str, Any] = {
         **sampling.options(),
         "system": system if system is None else inputs.read_argument(system, name="--system"),
         "template": template,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -23,13 +23,13 @@ from llmtool.errors import LlmtoolError, UsageError
 from llmtool.sessions.store import is_generated_name
 from llmtool.sizes import format_count
 from llmtool.suggest import suggest
-from llmtool.tasks.options import ChatOptions, SamplingOptions
+from llmtool.tasks.options import SamplingOptions
 
 FORMATS = ("md", "json", "html")
-_SETTABLE = (*SamplingOptions.__annotations__, "thinking")
+_SETTABLE = (*SamplingOptions.__struct_fields__, "thinking")
 
 
-class Slash(NamedTuple):
+class SlashCommand(NamedTuple):
     """A slash command.
 
     Its handler gets the argument, writes to the console, and returns what the loop has to do.
@@ -109,8 +109,7 @@ def _set(context: ChatContext, argument: str) -> None:
         raise UsageError(f"there is no option {name!r}: {near or ', '.join(_SETTABLE)}")
     if not text.strip():
         raise UsageError(f"write it as /set {name} VALUE; the value `default` takes it back")
-    options_: ChatOptions = {name: _parse_value(name, text.strip())}  # type: ignore[misc]
-    context.chat.set(**options_)
+    context.chat.set(**{name: _parse_value(name, text.strip())})
     value = context.chat.session.options.get(name)
     context.console.note(f"{name}: {'taken back' if value is None else json.dumps(value)}")
 
@@ -119,7 +118,7 @@ def _format_value(value: object) -> str:
     return "default" if value is None else json.dumps(value)
 
 
-def _parse_value(name: str, text: str) -> object:
+def _parse_value(name: str, text: str) -> Any:
     if text in ("default", "none"):
         return None
     if name == "stop":
@@ -289,29 +288,37 @@ _KEYS = (
 )
 _ALIASES = {"bye": "exit", "quit": "exit", "q": "exit", "?": "help"}
 COMMANDS = {
-    "help": Slash("[COMMAND]", "What there is, or what one command does.", _help),
-    "retry": Slash("", "Answer the last message once more.", _retry),
-    "undo": Slash("", "Take the last message and its reply back.", _undo),
-    "edit": Slash("[N] [reply]", "Change message N (the last) and ask again, or its reply.", _edit),
-    "read": Slash("FILE", "Send a file with the next message, as data; - takes it back.", _read),
-    "compose": Slash("", "Write a message in $EDITOR.", _compose),
-    "system": Slash("[TEXT]", "Show or set the system prompt; - takes it back.", _system),
-    "template": Slash("[NAME]", "Show or choose the prompt template; - takes it back.", _template),
-    "model": Slash("[REF]", "Show the model, or go on with another.", _model),
-    "set": Slash("[NAME VALUE]", "Show or set temperature, max_tokens, seed, thinking, …", _set),
-    "tokens": Slash(
+    "help": SlashCommand("[COMMAND]", "What there is, or what one command does.", _help),
+    "retry": SlashCommand("", "Answer the last message once more.", _retry),
+    "undo": SlashCommand("", "Take the last message and its reply back.", _undo),
+    "edit": SlashCommand(
+        "[N] [reply]", "Change message N (the last) and ask again, or its reply.", _edit
+    ),
+    "read": SlashCommand(
+        "FILE", "Send a file with the next message, as data; - takes it back.", _read
+    ),
+    "compose": SlashCommand("", "Write a message in $EDITOR.", _compose),
+    "system": SlashCommand("[TEXT]", "Show or set the system prompt; - takes it back.", _system),
+    "template": SlashCommand(
+        "[NAME]", "Show or choose the prompt template; - takes it back.", _template
+    ),
+    "model": SlashCommand("[REF]", "Show the model, or go on with another.", _model),
+    "set": SlashCommand(
+        "[NAME VALUE]", "Show or set temperature, max_tokens, seed, thinking, …", _set
+    ),
+    "tokens": SlashCommand(
         "", "What takes how much of the context.", lambda context, _: status.show_tokens(context)
     ),
-    "stats": Slash(
+    "stats": SlashCommand(
         "", "How fast the last reply was.", lambda context, _: status.show_stats(context)
     ),
-    "reasoning": Slash("", "Show the reasoning before the last reply.", _reasoning),
-    "copy": Slash("[code]", "Copy the last reply, or its last code block.", _copy),
-    "export": Slash("md|json|html [FILE]", "Write the conversation to a file.", _export),
-    "fork": Slash("[NAME]", "Go on under another name; this session stays as it is.", _fork),
-    "save": Slash("NAME", "Keep this session under a name.", _save),
-    "load": Slash("NAME", "Go on with another session.", _load),
-    "sessions": Slash("", "The sessions that are kept, the last one first.", _sessions),
-    "clear": Slash("", "Begin a new conversation.", _clear),
-    "exit": Slash("", "Leave (also /bye, Ctrl-D).", lambda *_: Quit()),
+    "reasoning": SlashCommand("", "Show the reasoning before the last reply.", _reasoning),
+    "copy": SlashCommand("[code]", "Copy the last reply, or its last code block.", _copy),
+    "export": SlashCommand("md|json|html [FILE]", "Write the conversation to a file.", _export),
+    "fork": SlashCommand("[NAME]", "Go on under another name; this session stays as it is.", _fork),
+    "save": SlashCommand("NAME", "Keep this session under a name.", _save),
+    "load": SlashCommand("NAME", "Go on with another session.", _load),
+    "sessions": SlashCommand("", "The sessions that are kept, the last one first.", _sessions),
+    "clear": SlashCommand("", "Begin a new conversation.", _clear),
+    "exit": SlashCommand("", "Leave (also /bye, Ctrl-D).", lambda *_: Quit()),
 }

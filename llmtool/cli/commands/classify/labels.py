@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import Any
 
 from llmtool.cli import bootstrap
 from llmtool.cli.options import groups as g
@@ -16,7 +17,7 @@ from llmtool.sizes import format_count
 from llmtool.tasks.classify.labelled_texts import read_labelled_texts
 from llmtool.tasks.classify.labels import same_as
 from llmtool.tasks.classify.task import DEFAULT, MULTI
-from llmtool.tasks.options import ClassifyOptions
+from llmtool.tasks.options import ClassifyOptions, make_options
 
 
 def load_template(folders: Folders, labels: g.LabelsGroup) -> Template:
@@ -53,7 +54,7 @@ def read_options(
             if value:
                 raise UsageError(f"--balanced and {name} contradict each other")
     system = labels.system
-    options: ClassifyOptions = {
+    options: dict[str, Any] = {
         "system": system if system is None else inputs.read_argument(system, name="--system"),
         "variables": bootstrap.parse_params(labels.param or []),
         "prior": read_prior(labels.prior),
@@ -66,7 +67,7 @@ def read_options(
         options["examples"] = read_labelled_texts(
             labels.examples, text_field=text_field, label_field=label_field
         )
-    return read_labels(console, labels.label or []), options
+    return read_labels(console, labels.label or []), make_options(ClassifyOptions, options)
 
 
 def report_skipped_examples(

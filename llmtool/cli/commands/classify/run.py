@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+import msgspec
+
 from llmtool.batch.readers import Reader, Record
 from llmtool.cli import batch as batches
 from llmtool.cli import bootstrap
@@ -85,13 +87,13 @@ def classify(
         raise UsageError("--balanced is for a batch as a whole: with --each, and without --resume")
     template = load_template(folders, labels)
     names, options = read_options(console, labels, template)
-    options = {
-        **options,
-        "min_confidence": wanted.min_confidence,
-        "min_margin": wanted.min_margin,
-        "min_coverage": wanted.min_coverage,
-        "overflow": overflow,
-    }
+    options = msgspec.structs.replace(
+        options,
+        min_confidence=wanted.min_confidence,
+        min_margin=wanted.min_margin,
+        min_coverage=wanted.min_coverage,
+        overflow="chunk" if overflow == "chunk" else "error",
+    )
     reads = bootstrap.input_files(template, *labels.reads, *(source.file or []))
     fits_only = False
     prompt = material = reader = None
@@ -123,7 +125,7 @@ def classify(
         calibrate(console, box, labelling, labels.calibrate)
         if fits_only:
             return
-    given = frozenset(options.get("variables") or ())
+    given = frozenset(options.variables)
     if reader is not None:
         with scored:
             _run_batch(

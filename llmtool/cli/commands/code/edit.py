@@ -6,6 +6,8 @@ import os
 import shlex
 from pathlib import Path
 
+import msgspec
+
 from llmtool.cli import bootstrap
 from llmtool.cli.commands.code import generate
 from llmtool.cli.commands.code.options import CodeGroup, ReportGroup, TellGroup
@@ -23,6 +25,7 @@ from llmtool.tasks.code.generate import syntax_error
 from llmtool.tasks.code.git import staged_diff
 from llmtool.tasks.code.results import Fix
 from llmtool.tasks.code.subtasks import COMMIT
+from llmtool.tasks.options import SamplingOptions, make_options
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.text.code_languages import find_language, language_of_file
 
@@ -80,10 +83,10 @@ def fix(
     if told is not None and error != "-":
         told = inputs.read_argument(told, name="--error")
     options = generate.read_options(
-        console, code, tell, sampling, view=view, file=file, is_patch=True
+        console, code, tell, sampling, view=view, template=loaded, file=file, is_patch=True
     )
-    options["template"] = loaded
-    options["format"] = False  # a formatter would hide the change among others
+    # A formatter would hide the change among others.
+    options = msgspec.structs.replace(options, format=False)
     reason = error_of(
         text, told, language_of_file(file) if not code.language else find_language(code.language)
     )
@@ -152,7 +155,9 @@ def complete(
     before, after = split_at(inputs.read_file(console, file), line, column, file=file)
     known = find_language(language) if language else language_of_file(file)
     box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
-    prepared = fill_in_middle.prepare(box.engine, before, after, sampling.options())
+    prepared = fill_in_middle.prepare(
+        box.engine, before, after, make_options(SamplingOptions, sampling.options())
+    )
     if view.dry_run:
         show.prompt(console, box, prepared.request, as_json=view.json)
         return
@@ -202,8 +207,9 @@ def tests(
     file, text = read_source(console, file)
     loaded = bootstrap.open_library(folders).load(template)
     check(view.output, reads=bootstrap.input_files(loaded, file))
-    options = generate.read_options(console, code, tell, sampling, view=view, file=file)
-    options["template"] = loaded
+    options = generate.read_options(
+        console, code, tell, sampling, view=view, template=loaded, file=file
+    )
     if framework is not None:
         framework = inputs.read_argument(framework, name="--framework")
     box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
@@ -275,7 +281,7 @@ def commit(
         return
     diff = staged_diff()
     box = bootstrap.open_toolbox(console, folders, settings, engine, report.output)
-    result = box.commit_message(diff, body=body, **read_options(loaded, tell, sampling))
+    result = box.prepare_commit(read_options(loaded, tell, sampling), body=body).write(diff)
     with open_sink(console, report.output) as sink:
         if report.json:
             sink.write_json(result.to_dict())

@@ -15,13 +15,15 @@ from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.engine.types import Failed
 from llmtool.errors import OutputValidationError, UsageError
+from llmtool.prompts.template import Template
 from llmtool.sizes import format_count
 from llmtool.tasks.code.generate import CodeWriter, syntax_error
-from llmtool.tasks.code.results import Code, TestRun
+from llmtool.tasks.code.results import Code
 from llmtool.tasks.code.run_tests import PLACE, TestCommand
-from llmtool.tasks.options import CodeOptions
+from llmtool.tasks.options import CodeOptions, make_options
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import Binding, fill
+from llmtool.tasks.results import TestRun
 from llmtool.text.code_languages import CodeLanguage, find_language, language_of_file
 from llmtool.toolbox import Toolbox
 
@@ -51,10 +53,9 @@ def write(
     )
     if batch.each is not None and code.run_tests is not None:
         raise UsageError("--run-tests is about one request, without --each")
-    options = read_options(console, code, tell, sampling, view=view)
     loaded = bootstrap.open_library(folders).load(template)
-    options["template"] = loaded
-    given = frozenset(options.get("variables") or ())
+    options = read_options(console, code, tell, sampling, view=view, template=loaded)
+    given = frozenset(options.variables)
     reads = bootstrap.input_files(loaded, *(source.file or []))
     if batch.each is not None:
         reader = batches.open_reader(console, batch, source, view, reads=reads)
@@ -98,6 +99,7 @@ def read_options(
     sampling: g.SamplingGroup,
     *,
     view: g.PrintGroup,
+    template: Template,
     file: str | None = None,
     is_patch: bool = False,
 ) -> CodeOptions:
@@ -118,8 +120,9 @@ def read_options(
         language = language or (language_of_file(path) if path else None)
     system = tell.system
     chosen = sampling.options()
-    options: CodeOptions = {
-        **chosen,  # type: ignore[typeddict-item]  # its keys are among the others
+    options = {
+        **chosen,
+        "template": template,
         "language": language.value if language else None,
         "check": code.check,
         "repair": code.repair,
@@ -132,7 +135,7 @@ def read_options(
         options["run_tests"] = ReportedTests(
             console, code, language, None if is_patch else output_file
         )
-    return options
+    return make_options(CodeOptions, options)
 
 
 class ReportedTests:
@@ -209,7 +212,7 @@ def one(
     except BaseException as exc:
         # What is not strict has put the best version there; in JSON, the result.
         is_there = isinstance(exc, OutputValidationError) and (not strict or view.json)
-        tests = options.get("run_tests")
+        tests = options.run_tests
         if isinstance(tests, ReportedTests) and not is_there:
             tests.undo()
         raise

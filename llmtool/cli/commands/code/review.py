@@ -19,8 +19,9 @@ from llmtool.sizes import format_count
 from llmtool.tasks.code.cursor import parse_range, take_lines
 from llmtool.tasks.code.git import staged_diff
 from llmtool.tasks.code.results import SEVERITIES, Review, SkippedFile
+from llmtool.tasks.code.review import review as review_diff
 from llmtool.tasks.code.sarif import sarif
-from llmtool.tasks.options import GenerateOptions
+from llmtool.tasks.options import GenerateOptions, make_options
 from llmtool.tasks.pipeline.prepare import Case
 
 _MAX_TOLD = 10  # files left out that are told one by one
@@ -30,14 +31,14 @@ def read_options(template: Template, tell: TellGroup, sampling: g.SamplingGroup)
     """Return the options of `generate` for a verb."""
     system = tell.system
     chosen = sampling.options()
-    options: GenerateOptions = {
-        **chosen,  # type: ignore[typeddict-item]  # its keys are among the others
+    options = {
+        **chosen,
         "system": system if system is None else inputs.read_argument(system, name="--system"),
         "thinking": tell.think,
         "template": template,
         "variables": bootstrap.parse_params(tell.param or []),
     }
-    return options
+    return make_options(GenerateOptions, options)
 
 
 def read_source(console: Console, argument: str) -> tuple[str, str]:
@@ -138,7 +139,7 @@ def review(
             console, None, source.file or [], no_stdin=source.no_stdin, errors=source.errors.value
         )
     box = bootstrap.open_toolbox(console, folders, settings, engine, report.output)
-    result = box.review_code(diff or "", **options)
+    result = review_diff(box.engine, box.prepare(options), diff or "")
     with open_sink(console, report.output) as sink:
         if as_sarif:
             sink.write_json(sarif(result, version=__version__))

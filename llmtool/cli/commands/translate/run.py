@@ -16,7 +16,7 @@ from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.encoding import Errors
 from llmtool.errors import InputError, OutputValidationError, UsageError
-from llmtool.tasks.options import TranslateOptions
+from llmtool.tasks.options import TranslateOptions, make_options
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import Binding
 from llmtool.tasks.results import Translation
@@ -58,7 +58,7 @@ def translate(
         console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     loaded = bootstrap.open_library(folders).load(template)
-    options: TranslateOptions = {
+    given_options = {
         **sampling.options(),
         "source": source_language,
         "format": format,
@@ -70,6 +70,7 @@ def translate(
         "variables": bootstrap.parse_params(param or []),
         "thinking": think,
     }
+    options = make_options(TranslateOptions, given_options)
     reads = bootstrap.input_files(loaded, glossary, *(source.file or []))
     reader = name = material = None
     if batch.each is not None:
@@ -86,12 +87,12 @@ def translate(
         console.note("the starter model hardly knows languages: do not rely on its translations")
     translator = box.prepare_translate(to, options)
     if reader is not None:
-        given = frozenset(options.get("variables") or ()) | {"to", "source", "terms", "marks"}
+        given = frozenset(options.variables) | {"to", "source", "terms", "marks"}
         binding = Binding(template=translator.template, field=batch.field, given=given)
         if view.dry_run:
             batches.preview(console, box, translator, binding, reader, view=view)
         else:
-            seed = options.get("seed")
+            seed = options.sampling.seed
             batches.run(
                 console, box, translator, binding, reader, batch=batch, view=view, seed=seed
             )
