@@ -8,7 +8,6 @@ from llmtool.engine.types import Engine, Failed, Request
 from llmtool.errors import InputError
 from llmtool.tasks.code.diffs import FileDiff, parse_diff, parts_of
 from llmtool.tasks.code.results import CommitMessage, SkippedFile
-from llmtool.tasks.pipeline.collect import answer_all
 from llmtool.tasks.pipeline.prepare import Case, PreparedTask, fits_context
 from llmtool.tasks.results import Generation, total_usage
 
@@ -118,7 +117,7 @@ class Committing:
     ) -> list[str]:
         requests = (self._request(prepared, name, t, fixed, i) for i, t in enumerate(texts))
         found = []
-        for outcome in answer_all(self._engine, prepared, requests):
+        for outcome in prepared.answer(self._engine, requests):
             if isinstance(outcome, Failed):
                 raise outcome.error
             self._replies.append(outcome)

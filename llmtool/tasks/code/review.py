@@ -13,7 +13,6 @@ from llmtool.engine.types import Engine, Failed, Request
 from llmtool.errors import InputError, OutputValidationError
 from llmtool.tasks.code.diffs import FileDiff, Hunk, parse_diff, parts_of, with_numbers
 from llmtool.tasks.code.results import SEVERITIES, Finding, Review, SkippedFile
-from llmtool.tasks.pipeline.collect import answer_all
 from llmtool.tasks.pipeline.contract import make_contract
 from llmtool.tasks.pipeline.prepare import Case, PreparedTask, fits_context
 from llmtool.tasks.results import Generation, total_usage
@@ -91,7 +90,7 @@ def _ask(
 
     What does not end goes round in a circle as a rule, which a penalty on long runs breaks.
     """
-    outcomes = answer_all(engine, prepared, requests)
+    outcomes = prepared.answer(engine, requests)
     cut = [
         i
         for i, outcome in enumerate(outcomes)
@@ -103,7 +102,7 @@ def _ask(
         )
         for i in cut
     )
-    for i, outcome in zip(cut, answer_all(engine, prepared, varied) if cut else (), strict=True):
+    for i, outcome in zip(cut, prepared.answer(engine, varied) if cut else (), strict=True):
         outcomes[i] = outcome
     return outcomes
 

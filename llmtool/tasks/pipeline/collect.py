@@ -24,7 +24,6 @@ from llmtool.tasks.results import Choice, Generation, Timing
 
 if TYPE_CHECKING:
     from llmtool.tasks.pipeline.contract import OutputSpec
-    from llmtool.tasks.pipeline.prepare import PreparedTask
 
 NO_ANSWER = "the model reasoned and gave no answer (raise --max-tokens)"
 
@@ -78,14 +77,6 @@ def stream_outcomes(
                 yield done if isinstance(done, Failed) else done.outcome(engine, model, contract)
         if results:
             raise EngineError("the model was closed before the reply was complete")
-
-
-def answer_all(
-    engine: Engine, prepared: PreparedTask, requests: Iterable[Request]
-) -> list[Generation | Failed]:
-    """Return the outcome of each request, in their order."""
-    events = stream_outcomes(engine, requests, model=prepared.model, contract=prepared.contract)
-    return [event for event in events if not isinstance(event, Token)]
 
 
 class _Answer:

@@ -88,6 +88,13 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
             engine, requests, model=self.model, contract=self.contract, started=started
         )
 
+    def answer(self, engine: Engine, requests: Iterable[Request]) -> list[Generation | Failed]:
+        """Return the outcome of each request, in their order; their ids must differ."""
+        from llmtool.tasks.pipeline.collect import stream_outcomes
+
+        events = stream_outcomes(engine, requests, model=self.model, contract=self.contract)
+        return [event for event in events if not isinstance(event, Token)]
+
     @property
     def columns(self) -> list[str]:
         """The names of what `Generation.row` can hold for these options."""
