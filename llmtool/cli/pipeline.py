@@ -136,8 +136,8 @@ def command(
         if reply.extract:
             from llmtool.tasks.code.extract import only_code
 
-            opened = prepared.template.prefill + options.prefill
-            events = only_code(events, opened=opened)
+            opening = prepared.template.prefill + options.prefill
+            events = only_code(events, opening=opening)
         result.generation(
             console,
             events,
