@@ -16,7 +16,7 @@ from llmtool.prompts.library import Library, is_path, read_text
 from llmtool.prompts.preview import preview
 from llmtool.prompts.template import Template, build, compiled
 from llmtool.structured.resolve import resolve
-from llmtool.tasks.classify.classifier import LABELS_INPUT
+from llmtool.tasks.classify.prompts import LABELS_INPUT
 from llmtool.tasks.pipeline.contract import contract_of
 
 MAX_BEHIND = 160  # characters behind the material, as few as the prefix cache would not keep

@@ -132,8 +132,7 @@ def classify(
         return
     case = fill(labelling.template, prompt=prompt, input=material, given=given)
     if view.dry_run:
-        first = Case(variables={**case.variables, **labelling.questions[0]})
-        show.prompt(console, box, labelling.request(first), as_json=view.json)
+        show.prompt(console, box, labelling.request(case), as_json=view.json)
         return
     result, weights = _classify(box, labelling, case, with_weights=wanted.explain)
     classification(
