@@ -117,13 +117,13 @@ def written(box: Toolbox, tasks: list[Task], **options: object) -> list[Outcome]
     found: dict[int, Outcome] = {}
     for language in dict.fromkeys(task.language for task in tasks):
         keywords = {"language": language, "format": False, "max_tokens": MAX_TOKENS, **options}
-        writing = box.prepare_code(make_options(CodeOptions, keywords))
+        writer = box.prepare_code(make_options(CodeOptions, keywords))
         cases = [
             Case(id=i, prompt=task.request)
             for i, task in enumerate(tasks)
             if task.language == language
         ]
-        outcomes = writing.outcomes(box.engine, cases)
+        outcomes = writer.outcomes(box.engine, cases)
         for case, outcome in zip(cases, outcomes, strict=True):
             task = tasks[case.id]
             if isinstance(outcome, Failed):

@@ -147,7 +147,7 @@ from typing import Any, Literal, TypedDict
 
 from llmtool.prompts.template import Template
 from llmtool.tasks.options import Strategy, Style
-from llmtool.tasks.results import RanTests
+from llmtool.tasks.results import TestRun
 '''
 
 

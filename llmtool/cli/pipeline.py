@@ -113,7 +113,8 @@ def run(
         if output.extract:
             from llmtool.tasks.code.extract import only_code
 
-            events = only_code(events, opened=prepared.template.prefill + options.prefill)
+            opening = prepared.template.prefill + options.prefill
+            events = only_code(events, opening=opening)
         result.generation(
             console,
             events,

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict
 
 from llmtool.prompts.template import Template
 from llmtool.tasks.options import Strategy, Style
-from llmtool.tasks.results import RanTests
+from llmtool.tasks.results import TestRun
 
 
 class SamplingKeywords(TypedDict, total=False):
@@ -98,5 +98,5 @@ class CodeKeywords(SamplingKeywords, total=False):
     check: bool | None
     repair: int | None
     format: bool | None
-    run_tests: Callable[[str], RanTests] | None
+    run_tests: Callable[[str], TestRun] | None
     input: str | None

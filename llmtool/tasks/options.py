@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import msgspec
 
 from llmtool.errors import UsageError
-from llmtool.tasks.results import RanTests
+from llmtool.tasks.results import TestRun
 
 if TYPE_CHECKING:
     from llmtool.prompts.template import Template
@@ -121,7 +121,7 @@ class CodeOptions(ReplyOptions, frozen=True, kw_only=True):
     check: bool = True
     repair: int = 2
     format: bool = True
-    run_tests: Callable[[str], RanTests] | None = None
+    run_tests: Callable[[str], TestRun] | None = None
     input: str | None = None
 
 

@@ -213,11 +213,13 @@ class Translation(Result, frozen=True, kw_only=True):
         return {"translation": self.text, "source": self.source, "kept": len(self.kept)}
 
 
-class RanTests(msgspec.Struct, frozen=True, kw_only=True):
-    """A command of the user's that was run on written code; `output` is the end of what it said.
+class TestRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run of the user's tests on generated code; `output` is the end of what they printed.
 
-    `exit_code` is None where it was stopped because it took too long.
+    `exit_code` is None if they were stopped because they took too long.
     """
+
+    __test__ = False  # not a test case for pytest
 
     command: str
     exit_code: int | None
@@ -230,7 +232,7 @@ class RanTests(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def reason(self) -> str:
-        """Why it counts as failed."""
+        """Why it counts as a failure."""
         if self.exit_code is None:
             return f"the tests were stopped after {self.seconds:.0f} s"
         return f"the tests ended with exit code {self.exit_code}"

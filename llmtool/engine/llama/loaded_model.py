@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmtool.engine.llama.context_planner import CTX_STEP, round_up
-from llmtool.engine.llama.logprobs import LogSoftmax
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.tokenizer import Tokenizer
 from llmtool.engine.text_stream import ReasoningTags
@@ -24,6 +23,7 @@ from llmtool.errors import ContextOverflow
 from llmtool.structured.constraint import Constraint
 
 if TYPE_CHECKING:
+    from llmtool.engine.llama.logprobs import LogSoftmax
     from llmtool.structured.compiler import CompiledConstraint, ConstraintCompiler
 
 
@@ -107,6 +107,8 @@ class LoadedModel:
 
     @cached_property
     def softmax(self) -> LogSoftmax:
+        from llmtool.engine.llama.logprobs import LogSoftmax
+
         return LogSoftmax(self.weights)
 
     def token_logprob(self, token: int, top: Sequence[tuple[int, float]]) -> TokenLogprob:

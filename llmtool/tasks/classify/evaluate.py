@@ -119,7 +119,7 @@ def evaluate(box: Tools, labelling: Classifier, data: Sequence[LabelledText]) ->
         bins=reliability(rows, truth),
         mistakes=tuple(sorted(wrong, key=lambda each: -each.score)[:N_MISTAKES]),
         texts_per_second=len(rows) / seconds,
-        calibrated=labelling.scales.fitted is not None,
+        calibrated=labelling.bias.fitted is not None,
     )
 
 

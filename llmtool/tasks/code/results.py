@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from llmtool.engine.types import FinishReason, Usage
-from llmtool.tasks.results import RanTests, Result
+from llmtool.tasks.results import Result, TestRun
 from llmtool.text.syntax import Diagnostic, Status
 
 Severity = Literal["error", "warning", "note"]
@@ -28,7 +28,7 @@ class Code(Result, frozen=True, kw_only=True):
     rounds: int = 0
     diagnostics: tuple[Diagnostic, ...] = ()
     formatter: str | None = None
-    tests: RanTests | None = None
+    tests: TestRun | None = None
     model: str
     usage: Usage
     seconds: float
@@ -74,8 +74,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.path}:{self.line}: {self.severity}: {self.message}"
 
 
-class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A changed file that no model was shown, and why."""
+class SkippedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A changed file that the model did not see, and why."""
 
     path: str
     reason: str
@@ -88,7 +88,7 @@ class Review(Result, frozen=True, kw_only=True):
     """
 
     findings: tuple[Finding, ...]
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[SkippedFile, ...] = ()
     n_parts: int
     n_failed: int = 0
     model: str
@@ -106,7 +106,7 @@ class CommitMessage(Result, frozen=True, kw_only=True):
 
     subject: str
     body: str = ""
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[SkippedFile, ...] = ()
     n_parts: int = 1
     model: str
     usage: Usage

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from llmtool.tasks.code.commit_message import Committing
-    from llmtool.tasks.code.generate import Writing
+    from llmtool.tasks.code.generate import CodeWriter
     from llmtool.tasks.code.results import Code, CommitMessage, Fix, Review
     from llmtool.tasks.keywords import CodeKeywords, GenerateKeywords, SamplingKeywords
 
@@ -123,21 +123,21 @@ class CodeVerbs(CodeTask):
 
         # Its layout is the author's: a formatter would hide the change among others.
         given = make_options(CodeOptions, {"template": FIX, "format": False, **options})
-        writing = self.prepare_fix(code, given)
-        told = error_of(code, error, writing.language)
-        outcome = self.write_one(writing, Case(variables={"code": code, "error": told}))
+        writer = self.prepare_fix(code, given)
+        told = error_of(code, error, writer.language)
+        outcome = self.write_one(writer, Case(variables={"code": code, "error": told}))
         return make_fix(outcome, code, file=file)
 
-    def prepare_fix(self, code: str, options: CodeOptions) -> Writing:
+    def prepare_fix(self, code: str, options: CodeOptions) -> CodeWriter:
         """Load the templates that mend a file, with room for all of it in the reply."""
         from llmtool.tasks.code.fix import tokens_for
 
-        writing = self.prepare_code(options)
+        writer = self.prepare_code(options)
         if options.sampling.max_tokens is None and self.settings.max_tokens is None:
             needed = tokens_for(self.engine, code)
-            if needed > (writing.max_tokens or needed):
-                return writing.with_max_tokens(needed)
-        return writing
+            if needed > (writer.max_tokens or needed):
+                return writer.with_max_tokens(needed)
+        return writer
 
     def write_tests(
         self, code: str, *, framework: str | None = None, **options: Unpack[CodeKeywords]
@@ -151,18 +151,18 @@ class CodeVerbs(CodeTask):
         Example:
             >>> box.write_tests("def half(n): return n / 2", language="py")   # doctest: +SKIP
         """
-        writing = self.prepare_code(make_options(CodeOptions, {"template": TESTS, **options}))
-        return self.write_one(writing, self.tests_case(writing, code, framework=framework))
+        writer = self.prepare_code(make_options(CodeOptions, {"template": TESTS, **options}))
+        return self.write_one(writer, self.tests_case(writer, code, framework=framework))
 
-    def tests_case(self, writing: Writing, code: str, *, framework: str | None) -> Case:
+    def tests_case(self, writer: CodeWriter, code: str, *, framework: str | None) -> Case:
         """Return what a template that writes tests is given."""
-        usual = FRAMEWORKS.get(writing.language.name) if writing.language else None
+        usual = FRAMEWORKS.get(writer.language.name) if writer.language else None
         told = {"framework": framework or usual} if framework or usual else {}
         return Case(variables={"code": code, **told})
 
-    def write_one(self, writing: Writing, case: Case) -> Code:
+    def write_one(self, writer: CodeWriter, case: Case) -> Code:
         """Write the code of one case, with options that `prepare_code` has checked."""
-        (outcome,) = writing.outcomes(self.engine, [case])
+        (outcome,) = writer.outcomes(self.engine, [case])
         if isinstance(outcome, Failed):
             raise outcome.error
         return outcome

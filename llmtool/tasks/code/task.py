@@ -13,7 +13,7 @@ from llmtool.tasks.pipeline.prepare import Case
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from llmtool.tasks.code.generate import Writing
+    from llmtool.tasks.code.generate import CodeWriter
     from llmtool.tasks.code.results import Code
     from llmtool.tasks.keywords import CodeKeywords
 
@@ -69,15 +69,17 @@ class CodeTask(Tools):
             >>> box.write_code("a function is_even(n)", language="py").text    # doctest: +SKIP
             'def is_even(n):\\n    return n % 2 == 0\\n'
         """
-        writing = self.prepare_code(make_options(CodeOptions, options))
+        writer = self.prepare_code(make_options(CodeOptions, options))
         if isinstance(request, str):
-            return next(self._write_each(writing, [request]))
-        results = self._write_each(writing, request)
+            return next(self._write_each(writer, [request]))
+        results = self._write_each(writer, request)
         return results if isinstance(request, Iterator) else list(results)
 
-    def _write_each(self, writing: Writing, requests: Iterable[str]) -> Generator[Code, None, None]:
+    def _write_each(
+        self, writer: CodeWriter, requests: Iterable[str]
+    ) -> Generator[Code, None, None]:
         cases = (Case(id=i, prompt=each) for i, each in enumerate(requests))
-        for outcome in writing.outcomes(self.engine, cases):
+        for outcome in writer.outcomes(self.engine, cases):
             if isinstance(outcome, Failed):
                 raise outcome.error
             yield outcome
@@ -106,7 +108,7 @@ class CodeTask(Tools):
             )
         )
 
-    def prepare_code(self, options: CodeOptions, *, strict: bool = False) -> Writing:
+    def prepare_code(self, options: CodeOptions, *, strict: bool = False) -> CodeWriter:
         """Check the options of a call and load its templates, once for all its cases.
 
         With `strict` code that has an error is a failure that carries it.
@@ -114,7 +116,13 @@ class CodeTask(Tools):
         Raises:
             UsageError, TemplateError: as `write_code` says.
         """
-        from llmtool.tasks.code.generate import LANGUAGE_INPUT, Writing, told_language
+        from llmtool.tasks.code.generate import (
+            LANGUAGE_INPUT,
+            CodeChecker,
+            CodePrompts,
+            CodeWriter,
+            language_name,
+        )
         from llmtool.text.code_languages import find_language, known_language
 
         language = find_language(options.language) if options.language else None
@@ -123,13 +131,13 @@ class CodeTask(Tools):
         if LANGUAGE_INPUT in template.inputs:
             default = template.inputs[LANGUAGE_INPUT].default
             if language is None:
-                told = variables.get(LANGUAGE_INPUT, default)
-                language = known_language(told) if isinstance(told, str) else None
+                given = variables.get(LANGUAGE_INPUT, default)
+                language = known_language(given) if isinstance(given, str) else None
             else:
-                variables[LANGUAGE_INPUT] = told_language(language)
+                variables[LANGUAGE_INPUT] = language_name(language)
         elif language is None:
             language = known_language(template.output.code)
-        writes = GenerateOptions(
+        first = GenerateOptions(
             template=template,
             system=options.system,
             variables=variables,
@@ -138,16 +146,13 @@ class CodeTask(Tools):
             input=options.input,
         )
         # The repair template says all that it needs: no system prompt, input or variables.
-        repairs = GenerateOptions(
+        repair = GenerateOptions(
             template=REPAIR, thinking=options.thinking, sampling=options.sampling
         )
-        return Writing(
-            self.prepare(writes),
-            self.prepare(repairs),
-            language=language,
-            check=options.check,
-            repair=options.repair,
-            format=options.format,
-            run_tests=options.run_tests,
-            strict=strict,
+        prompts = CodePrompts(
+            first=self.prepare(first), repair=self.prepare(repair), language=language
         )
+        checker = CodeChecker(
+            checks_syntax=options.check, formats=options.format, run_tests=options.run_tests
+        )
+        return CodeWriter(prompts, checker, max_repairs=options.repair, strict=strict)

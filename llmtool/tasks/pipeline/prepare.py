@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from llmtool.engine.types import Engine, Failed, Prompt, Request, Sampling, Token
-from llmtool.errors import InputError, LlmtoolError, UsageError
+from llmtool.errors import ContextOverflow, InputError, LlmtoolError, UsageError
 from llmtool.tasks.options import GenerateOptions, SamplingOptions, keywords_of
 
 if TYPE_CHECKING:
@@ -88,6 +88,13 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
             engine, requests, model=self.model, contract=self.contract, started=started
         )
 
+    def answer(self, engine: Engine, requests: Iterable[Request]) -> list[Generation | Failed]:
+        """Return the outcome of each request, in their order; their ids must differ."""
+        from llmtool.tasks.pipeline.collect import stream_outcomes
+
+        events = stream_outcomes(engine, requests, model=self.model, contract=self.contract)
+        return [event for event in events if not isinstance(event, Token)]
+
     @property
     def columns(self) -> list[str]:
         """The names of what `Generation.row` can hold for these options."""
@@ -144,6 +151,16 @@ def each_or_failed(
             yield make(case)
         except LlmtoolError as exc:
             yield Failed(case.id, exc)
+
+
+def fits_context(engine: Engine, request: Request, *, max_prompt_tokens: int | None = None) -> bool:
+    """Return whether a prompt and its reply fit, the prompt within `max_prompt_tokens`."""
+    n_prompt = len(engine.tokenize(request.prompt).token_ids)
+    try:
+        engine.check_length(n_prompt, request.sampling.max_tokens)
+    except ContextOverflow:
+        return False
+    return max_prompt_tokens is None or n_prompt <= max_prompt_tokens
 
 
 def token_counter(engine: Engine) -> Callable[[str], int]:

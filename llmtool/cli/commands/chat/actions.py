@@ -14,8 +14,8 @@ from llmtool import files
 from llmtool.cli.terminal import inputs, signals
 from llmtool.cli.terminal.console import Console
 from llmtool.errors import UsageError
+from llmtool.machine import find_program
 from llmtool.sessions.types import Session
-from llmtool.tasks.code.executables import find_program
 
 _CLIPBOARDS = (
     ("pbcopy",),

@@ -111,8 +111,7 @@ def classify(
         return
     case = fill(labelling.template, prompt=prompt, input=material, given=given)
     if output.dry_run:
-        first = Case(variables={**case.variables, **labelling.questions[0]})
-        show.prompt(console, box, labelling.request(first), as_json=output.json)
+        show.prompt(console, box, labelling.request(case), as_json=output.json)
         return
     result, weights = _classify(box, labelling, case, with_weights=verdict.explain)
     classification(

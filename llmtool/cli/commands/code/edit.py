@@ -22,7 +22,7 @@ from llmtool.errors import InputError, OutputValidationError, UsageError
 from llmtool.tasks.code import fill_in_middle
 from llmtool.tasks.code.cursor import parse_place, split_at
 from llmtool.tasks.code.fix import back_up, error_of, make_fix, name_in_patch
-from llmtool.tasks.code.generate import broken
+from llmtool.tasks.code.generate import syntax_error
 from llmtool.tasks.code.git import staged_diff
 from llmtool.tasks.code.results import Fix
 from llmtool.tasks.code.subtasks import COMMIT
@@ -93,13 +93,13 @@ def fix(
         console, options, check, output=output, file=file, is_patch=True
     )
     box = bootstrap.open_toolbox(console, folders, settings, model, output.path)
-    writing = box.prepare_fix(text, options)
+    writer = box.prepare_fix(text, options)
     case = Case(variables={"code": text, "error": reason})
     if output.dry_run:
-        show.prompt(console, box, writing.request(case), as_json=output.json)
+        show.prompt(console, box, writer.request(case), as_json=output.json)
         return
     named = "-" if file == "-" else name_in_patch(file)
-    result = make_fix(box.write_one(writing, case), original, file=named)
+    result = make_fix(box.write_one(writer, case), original, file=named)
     is_broken = result.status == "error"
     if output.json or not (check.strict and is_broken):
         with open_sink(console, output.path) as sink:
@@ -112,7 +112,7 @@ def fix(
     if output.stats:
         generate.statistics(console, result)
     if is_broken:
-        raise broken(result)
+        raise syntax_error(result)
     if write:
         change(console, Path(file), before, result)
 
@@ -206,9 +206,9 @@ def tests(
     if framework is not None:
         framework = inputs.read_argument(framework, name="--framework")
     box = bootstrap.open_toolbox(console, folders, settings, model, output.path)
-    writing = box.prepare_code(options)
-    case = box.tests_case(writing, text, framework=framework)
-    generate.one(console, box, writing, case, output=output, strict=check.strict)
+    writer = box.prepare_code(options)
+    case = box.tests_case(writer, text, framework=framework)
+    generate.one(console, box, writer, case, options, output=output, strict=check.strict)
 
 
 def hook_words(options: ReplyOptions, model: g.ModelOptions, *, body: bool) -> list[str]:

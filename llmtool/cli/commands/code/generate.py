@@ -19,13 +19,13 @@ from llmtool.cli.terminal.output_file import open_sink
 from llmtool.engine.types import Failed
 from llmtool.errors import OutputValidationError, UsageError
 from llmtool.sizes import format_count
-from llmtool.tasks.code.generate import Writing, broken
+from llmtool.tasks.code.generate import CodeWriter, syntax_error
 from llmtool.tasks.code.results import Code
 from llmtool.tasks.code.run_tests import PLACE, TestCommand
 from llmtool.tasks.options import CodeOptions
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import Binding, fill
-from llmtool.tasks.results import RanTests
+from llmtool.tasks.results import TestRun
 from llmtool.text.code_languages import CodeLanguage, find_language, language_of_file
 from llmtool.toolbox import Toolbox
 
@@ -72,23 +72,23 @@ def write(
         if prompt is None:
             prompt, material = material, None  # what stands alone is the request
     box = bootstrap.open_toolbox(console, folders, settings, model, output.path)
-    writing = box.prepare_code(options, strict=batch.each is not None)
+    writer = box.prepare_code(options, strict=batch.each is not None)
     if batch.each is not None:
-        alone = prompt is None and {"prompt", "input"} <= writing.template.inputs.keys()
+        alone = prompt is None and {"prompt", "input"} <= writer.template.inputs.keys()
         binding, _ = Binding.make(
-            writing.template,
+            writer.template,
             prompt=prompt,
             field=batch.field,
             given=given | {"input"} if alone else given,
         )
         if output.dry_run:
-            batches.preview(console, box, writing, binding, reader, output=output)
+            batches.preview(console, box, writer, binding, reader, output=output)
             return
         seed = options.sampling.seed
-        batches.run(console, box, writing, binding, reader, batch=batch, output=output, seed=seed)
+        batches.run(console, box, writer, binding, reader, batch=batch, output=output, seed=seed)
         return
-    case = fill(writing.template, prompt=prompt, input=material, given=given)
-    one(console, box, writing, case, output=output, strict=check.strict)
+    case = fill(writer.template, prompt=prompt, input=material, given=given)
+    one(console, box, writer, case, options, output=output, strict=check.strict)
 
 
 def complete_options(
@@ -119,7 +119,7 @@ def complete_options(
         language = language or (language_of_file(path) if path else None)
     run_tests = None
     if command is not None:
-        run_tests = _Shown(
+        run_tests = ReportedTests(
             console,
             command,
             language,
@@ -131,8 +131,8 @@ def complete_options(
     )
 
 
-class _Shown:
-    """The user's tests, told on stderr before they run."""
+class ReportedTests:
+    """The user's tests, which are reported on stderr before they run."""
 
     def __init__(
         self,
@@ -175,7 +175,7 @@ class _Shown:
         else:
             path.write_bytes(self._before)
 
-    def __call__(self, code: str) -> RanTests:
+    def __call__(self, code: str) -> TestRun:
         self._console.note(f"running {self._command.command}")
         with self._console.interrupts.interruptible():
             run = self._command(code)
@@ -187,30 +187,32 @@ class _Shown:
 def one(
     console: Console,
     box: Toolbox,
-    writing: Writing,
+    writer: CodeWriter,
     case: Case,
+    options: CodeOptions,
     *,
     output: g.OutputOptions,
     strict: bool = False,
 ) -> None:
-    """Write the code of one case and print it.
+    """Write the code of one case and print it; if nothing is written, tests restore their file.
 
     Raises:
         OutputValidationError: it has an error; the best version is printed before, unless `strict`.
     """
     if output.dry_run:
-        show.prompt(console, box, writing.request(case), as_json=output.json)
+        show.prompt(console, box, writer.request(case), as_json=output.json)
         return
     try:
-        (outcome,) = writing.outcomes(box.engine, [case])
+        (outcome,) = writer.outcomes(box.engine, [case])
         if isinstance(outcome, Failed):
             raise outcome.error
         code(console, outcome, output=output, strict=strict)
     except BaseException as exc:
         # What is not strict has put the best version there; in JSON, the result.
         is_there = isinstance(exc, OutputValidationError) and (not strict or output.json)
-        if isinstance(writing.run_tests, _Shown) and not is_there:
-            writing.run_tests.undo()
+        tests = options.run_tests
+        if isinstance(tests, ReportedTests) and not is_there:
+            tests.undo()
         raise
 
 
@@ -234,7 +236,7 @@ def code(console: Console, result: Code, *, output: g.OutputOptions, strict: boo
     if output.stats:
         statistics(console, result)
     if is_broken:
-        raise broken(result)
+        raise syntax_error(result)
     if is_cut:
         raise OutputValidationError(
             "the reply was cut, and --strict takes whole code alone", result=result

@@ -17,7 +17,7 @@ from llmtool.errors import InputError, LowConfidence, RecordsFailed, UsageError
 from llmtool.sizes import format_count
 from llmtool.tasks.code.cursor import parse_range, take_lines
 from llmtool.tasks.code.git import staged_diff
-from llmtool.tasks.code.results import SEVERITIES, LeftOut, Review
+from llmtool.tasks.code.results import SEVERITIES, Review, SkippedFile
 from llmtool.tasks.code.review import review as review_diff
 from llmtool.tasks.code.sarif import sarif
 from llmtool.tasks.options import ReplyOptions, generate_options
@@ -136,7 +136,7 @@ def review(
     judge(result, fail_on)
 
 
-def tell_left_out(console: Console, files: tuple[LeftOut, ...]) -> None:
+def tell_left_out(console: Console, files: tuple[SkippedFile, ...]) -> None:
     """Say which files no model was shown."""
     for file in files[:_MAX_TOLD]:
         console.note(f"left out: {file.path} ({file.reason})")
