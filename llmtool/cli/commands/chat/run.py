@@ -68,10 +68,10 @@ def chat(
         messages = [_read_message(console, first, text, input, piped=piped)]
     if name is not None and model.reference is None and store.exists(name):
         model = replace(model, reference=store.load_header(name).model)
-    box = bootstrap.open_toolbox(console, folders, settings, model)
+    context = bootstrap.open_context(console, folders, settings, model)
 
     def start(store: Sessions | None) -> Chat:
-        return Chat(box, options, session=name, store=store, overflow=overflow)
+        return Chat(context, options, session=name, store=store, overflow=overflow)
 
     is_saved = name is not None or (is_interactive and not no_save)
     try:
@@ -89,10 +89,10 @@ def chat(
             from llmtool.cli.commands.chat.context import ChatContext
 
             loop.run(
-                ChatContext(console, conversation, box, store),
+                ChatContext(console, conversation, context, store),
                 first,
                 history=folders.data / "chat_history" if conversation.is_saved else None,
-                open_toolbox=lambda reference: bootstrap.open_toolbox(
+                open_context=lambda reference: bootstrap.open_context(
                     console, folders, settings, replace(model, reference=reference)
                 ),
             )

@@ -27,6 +27,7 @@ from llmtool.errors import UsageError
 from llmtool.tasks.classify import evaluate as measure
 from llmtool.tasks.classify.evaluate import Baseline, Evaluation
 from llmtool.tasks.classify.labelled_texts import read_labelled_texts
+from llmtool.tasks.classify.task import prepare_classifier
 from llmtool.tasks.options import ClassifyOptions
 
 _SHOWN_MISTAKES, _SHOWN_LABELS = 5, 12
@@ -73,22 +74,22 @@ def run(
         names = dict.fromkeys(sorted({label for _, label in texts}), "")
     report_skipped_examples(console, chosen, template, names)
     chosen = msgspec.structs.replace(chosen, template=template)
-    box = bootstrap.open_toolbox(console, folders, settings, model, output.path, plot)
+    context = bootstrap.open_context(console, folders, settings, model, output.path, plot)
     scored = RecordProgress(console)
-    labelling = box.prepare_labels(
-        names, chosen, on_scored=lambda n_scored: scored(n_scored, len(texts))
+    labelling = prepare_classifier(
+        context, names, chosen, on_scored=lambda n_scored: scored(n_scored, len(texts))
     )
     if labels.calibrate is not None:
         calibrate(
             console,
-            box,
+            context,
             labelling,
             labels.calibrate,
             text_field=text_field,
             label_field=label_field,
         )
     with scored:
-        found = measure.evaluate(box, labelling, texts)
+        found = measure.evaluate(context, labelling, texts)
     if labels.balanced:
         console.note("scored as if each label were about as frequent as another in these texts")
     others: list[Baseline] = []
@@ -98,7 +99,7 @@ def run(
                 with RecordProgress(console, f"as a {form}: ") as progress:
                     others.append(
                         measure.evaluate_as(
-                            box,
+                            context,
                             names,
                             chosen,
                             texts,
@@ -110,7 +111,7 @@ def run(
     if baselines:
         for generation in (measure.constrained_generation, measure.free_generation):
             with RecordProgress(console, "written: ") as progress:
-                others.append(generation(box, labelling.names, texts, on_progress=progress))
+                others.append(generation(context, labelling.names, texts, on_progress=progress))
     if plot is not None:
         labels_plot.draw(found, plot, title=f"{labelling.template.name} on {labelling.model}")
     with open_sink(console, output.path) as sink:

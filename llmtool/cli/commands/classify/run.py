@@ -29,11 +29,12 @@ from llmtool.tasks.classify.classifier import Classifier
 from llmtool.tasks.classify.explain import SentenceWeight, explain
 from llmtool.tasks.classify.labelled_texts import read_labelled_texts
 from llmtool.tasks.classify.labels import no_such_label
+from llmtool.tasks.classify.task import prepare_classifier
 from llmtool.tasks.options import ClassifyOptions
+from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import Binding, fill
 from llmtool.tasks.results import Classification, Result
-from llmtool.toolbox import Toolbox
 
 _MAX_NUMBERS = 12  # labels whose counts are told after a batch
 
@@ -86,7 +87,7 @@ def classify(
         else:
             prompt, material = _gather(console, text, input)
     report_skipped_examples(console, chosen, template, names)
-    box = bootstrap.open_toolbox(console, folders, settings, model, output.path)
+    context = bootstrap.open_context(console, folders, settings, model, output.path)
     scored = RecordProgress(console, "scored: ")
 
     def show_scored(n_scored: int) -> None:
@@ -94,26 +95,33 @@ def classify(
             scored(n_scored, batch.limit or reader.n_expected)
 
     chosen = msgspec.structs.replace(chosen, template=template)
-    labelling = box.prepare_labels(names, chosen, on_scored=show_scored)
+    labelling = prepare_classifier(context, names, chosen, on_scored=show_scored)
     for name in (*verdict.fail_on, *verdict.expect):
         if name not in labelling.names:
             raise no_such_label(name, labelling.names)
     if labels.calibrate is not None:
-        calibrate(console, box, labelling, labels.calibrate)
+        calibrate(console, context, labelling, labels.calibrate)
         if fits_only:
             return
     given = frozenset(options.variables)
     if reader is not None:
         with scored:
             _run_batch(
-                console, box, labelling, reader, given, batch=batch, output=output, verdict=verdict
+                console,
+                context,
+                labelling,
+                reader,
+                given,
+                batch=batch,
+                output=output,
+                verdict=verdict,
             )
         return
     case = fill(labelling.template, prompt=prompt, input=material, given=given)
     if output.dry_run:
-        show.prompt(console, box, labelling.request(case), as_json=output.json)
+        show.prompt(console, context, labelling.request(case), as_json=output.json)
         return
-    result, weights = _classify(box, labelling, case, with_weights=verdict.explain)
+    result, weights = _classify(context, labelling, case, with_weights=verdict.explain)
     classification(
         console, result, output=output, top=verdict.top, scores=verdict.scores, weights=weights
     )
@@ -124,12 +132,12 @@ def classify(
 
 
 def _classify(
-    box: Toolbox, classifier: Classifier, case: Case, *, with_weights: bool
+    context: TaskContext, classifier: Classifier, case: Case, *, with_weights: bool
 ) -> tuple[Classification, tuple[SentenceWeight, ...]]:
     try:
         if with_weights:
-            return explain(classifier, box.engine, case)
-        return classifier.classify_one(box.engine, case), ()
+            return explain(classifier, context.engine, case)
+        return classifier.classify_one(context.engine, case), ()
     except ContextOverflow as exc:
         raise ContextOverflow(
             f"{exc} (--overflow chunk scores it in parts)",
@@ -156,7 +164,7 @@ def _gather(
 
 def calibrate(
     console: Console,
-    box: Toolbox,
+    context: TaskContext,
     labelling: Classifier,
     path: str,
     *,
@@ -169,7 +177,7 @@ def calibrate(
         UsageError, InputError: the texts are too few, lack a label, or are broken.
     """
     texts = read_labelled_texts(path, text_field=text_field, label_field=label_field)
-    fit = labelling.fit(box.engine, texts)
+    fit = labelling.fit(context.engine, texts)
     (before, after), (worse, better) = fit.accuracy, fit.ece
     console.note(
         f"calibrated on {fit.n_texts} texts and kept: accuracy {before:.2f} to {after:.2f}, "
@@ -179,7 +187,7 @@ def calibrate(
 
 def _run_batch(
     console: Console,
-    box: Toolbox,
+    context: TaskContext,
     labelling: Classifier,
     reader: Reader,
     given: frozenset[str],
@@ -190,14 +198,14 @@ def _run_batch(
 ) -> None:
     binding = Binding(template=labelling.template, field=batch.field, given=given)
     if output.dry_run:
-        batches.preview(console, box, labelling, binding, reader, output=output)
+        batches.preview(console, context, labelling, binding, reader, output=output)
         return
     tally = _Tally(console, verdict)
     failed: LlmtoolError | None = None
     try:
         batches.run(
             console,
-            box,
+            context,
             labelling,
             binding,
             reader,

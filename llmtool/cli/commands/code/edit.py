@@ -25,11 +25,13 @@ from llmtool.tasks.code.fix import back_up, error_of, make_fix, name_in_patch
 from llmtool.tasks.code.generate import syntax_error
 from llmtool.tasks.code.git import staged_diff
 from llmtool.tasks.code.results import Fix
-from llmtool.tasks.code.subtasks import COMMIT
+from llmtool.tasks.code.subtasks import commit_message, prepare_fix, tests_case, write_one
+from llmtool.tasks.code.task import prepare_code
 from llmtool.tasks.options import (
     CodeOptions,
+    CommitOptions,
+    CompleteOptions,
     ReplyOptions,
-    SamplingOptions,
     generate_options,
     keywords_of,
 )
@@ -87,19 +89,18 @@ def fix(
         told = inputs.read_argument(told, name="--error")
     typed = options.language
     reason = error_of(text, told, find_language(typed) if typed else language_of_file(file))
-    # A formatter would hide the change among others.
-    options = msgspec.structs.replace(options, template=template, format=False)
+    options = msgspec.structs.replace(options, template=template)
     options = generate.complete_options(
         console, options, check, output=output, file=file, is_patch=True
     )
-    box = bootstrap.open_toolbox(console, folders, settings, model, output.path)
-    writer = box.prepare_fix(text, options)
+    context = bootstrap.open_context(console, folders, settings, model, output.path)
+    writer = prepare_fix(context, text, options)
     case = Case(variables={"code": text, "error": reason})
     if output.dry_run:
-        show.prompt(console, box, writer.request(case), as_json=output.json)
+        show.prompt(console, context, writer.request(case), as_json=output.json)
         return
     named = "-" if file == "-" else name_in_patch(file)
-    result = make_fix(box.write_one(writer, case), original, file=named)
+    result = make_fix(write_one(context, writer, case), original, file=named)
     is_broken = result.status == "error"
     if output.json or not (check.strict and is_broken):
         with open_sink(console, output.path) as sink:
@@ -135,7 +136,7 @@ def change(console: Console, path: Path, before: bytes, result: Fix) -> None:
 def complete(
     console: Console,
     place: str,
-    sampling: SamplingOptions,
+    sampling: CompleteOptions,
     *,
     language: str | None,
     strict: bool,
@@ -154,13 +155,13 @@ def complete(
     check_output(output.path, reads=[file])
     before, after = split_at(inputs.read_file(console, file), line, column, file=file)
     known = find_language(language) if language else language_of_file(file)
-    box = bootstrap.open_toolbox(console, folders, settings, model, output.path)
-    prepared = fill_in_middle.prepare(box.engine, before, after, sampling)
+    context = bootstrap.open_context(console, folders, settings, model, output.path)
+    prepared = fill_in_middle.prepare(context.engine, before, after, sampling)
     if output.dry_run:
-        show.prompt(console, box, prepared.request, as_json=output.json)
+        show.prompt(console, context, prepared.request, as_json=output.json)
         return
     result = fill_in_middle.complete(
-        box.engine, prepared, before, after, language=known, model=box.model_name
+        context.engine, prepared, before, after, language=known, model=context.model.name
     )
     is_broken = result.status == "error"
     if output.json or not (strict and is_broken):
@@ -205,17 +206,17 @@ def tests(
     options = generate.complete_options(console, options, check, output=output, file=file)
     if framework is not None:
         framework = inputs.read_argument(framework, name="--framework")
-    box = bootstrap.open_toolbox(console, folders, settings, model, output.path)
-    writer = box.prepare_code(options)
-    case = box.tests_case(writer, text, framework=framework)
-    generate.one(console, box, writer, case, options, output=output, strict=check.strict)
+    context = bootstrap.open_context(console, folders, settings, model, output.path)
+    writer = prepare_code(context, options)
+    case = tests_case(writer, text, framework=framework)
+    generate.one(console, context, writer, case, options, output=output, strict=check.strict)
 
 
 def hook_words(options: ReplyOptions, model: g.ModelOptions, *, body: bool) -> list[str]:
     """Return the options with which a hook, which runs elsewhere, asks for the same message."""
     words = ["-m", _from_anywhere(model.reference)] if model.reference else []
     words += ["--body"] * body + ["--offline"] * model.offline + ["--no-cache"] * model.no_cache
-    if isinstance(options.template, str) and options.template != COMMIT:
+    if isinstance(options.template, str) and options.template != CommitOptions().template:
         words += ["-t", _from_anywhere(options.template)]
     if options.thinking is not None:
         words.append("--think" if options.thinking else "--no-think")
@@ -265,9 +266,9 @@ def commit(
             path.chmod(path.stat().st_mode | 0o111)  # git passes over others
         return
     diff = staged_diff()
-    box = bootstrap.open_toolbox(console, folders, settings, model, output.path)
-    committing = box.prepare_commit(generate_options(options, template=template), body=body)
-    result = committing.write(diff)
+    context = bootstrap.open_context(console, folders, settings, model, output.path)
+    chosen = generate_options(options, template=template)
+    result = commit_message(context, diff, chosen, body=body)
     with open_sink(console, output.path) as sink:
         if output.json:
             sink.write_json(result.to_dict())

@@ -22,12 +22,13 @@ from llmtool.sizes import format_count
 from llmtool.tasks.code.generate import CodeWriter, syntax_error
 from llmtool.tasks.code.results import Code
 from llmtool.tasks.code.run_tests import PLACE, TestCommand
+from llmtool.tasks.code.task import prepare_code
 from llmtool.tasks.options import CodeOptions
+from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import Binding, fill
 from llmtool.tasks.results import TestRun
 from llmtool.text.code_languages import CodeLanguage, find_language, language_of_file
-from llmtool.toolbox import Toolbox
 
 
 def write(
@@ -71,8 +72,8 @@ def write(
         )
         if prompt is None:
             prompt, material = material, None  # what stands alone is the request
-    box = bootstrap.open_toolbox(console, folders, settings, model, output.path)
-    writer = box.prepare_code(options, strict=batch.each is not None)
+    context = bootstrap.open_context(console, folders, settings, model, output.path)
+    writer = prepare_code(context, options, strict=batch.each is not None)
     if batch.each is not None:
         alone = prompt is None and {"prompt", "input"} <= writer.template.inputs.keys()
         binding, _ = Binding.make(
@@ -82,13 +83,15 @@ def write(
             given=given | {"input"} if alone else given,
         )
         if output.dry_run:
-            batches.preview(console, box, writer, binding, reader, output=output)
+            batches.preview(console, context, writer, binding, reader, output=output)
             return
         seed = options.sampling.seed
-        batches.run(console, box, writer, binding, reader, batch=batch, output=output, seed=seed)
+        batches.run(
+            console, context, writer, binding, reader, batch=batch, output=output, seed=seed
+        )
         return
     case = fill(writer.template, prompt=prompt, input=material, given=given)
-    one(console, box, writer, case, options, output=output, strict=check.strict)
+    one(console, context, writer, case, options, output=output, strict=check.strict)
 
 
 def complete_options(
@@ -186,7 +189,7 @@ class ReportedTests:
 
 def one(
     console: Console,
-    box: Toolbox,
+    context: TaskContext,
     writer: CodeWriter,
     case: Case,
     options: CodeOptions,
@@ -200,10 +203,10 @@ def one(
         OutputValidationError: it has an error; the best version is printed before, unless `strict`.
     """
     if output.dry_run:
-        show.prompt(console, box, writer.request(case), as_json=output.json)
+        show.prompt(console, context, writer.request(case), as_json=output.json)
         return
     try:
-        (outcome,) = writer.outcomes(box.engine, [case])
+        (outcome,) = writer.outcomes(context.engine, [case])
         if isinstance(outcome, Failed):
             raise outcome.error
         code(console, outcome, output=output, strict=strict)

@@ -21,7 +21,8 @@ from llmtool.tasks.code.results import SEVERITIES, Review, SkippedFile
 from llmtool.tasks.code.review import review as review_diff
 from llmtool.tasks.code.sarif import sarif
 from llmtool.tasks.options import ReplyOptions, generate_options
-from llmtool.tasks.pipeline.prepare import Case
+from llmtool.tasks.pipeline.collect import raise_failures
+from llmtool.tasks.pipeline.prepare import Case, prepare
 
 _MAX_TOLD = 10  # files left out that are told one by one
 
@@ -61,15 +62,15 @@ def explain(
     file, text = read_source(console, place)
     template = bootstrap.open_library(folders).load(options.template)
     check(output.path, reads=bootstrap.input_files(template, file))
-    box = bootstrap.open_toolbox(console, folders, settings, model, output.path)
-    prepared = box.prepare(generate_options(options, template=template))
+    context = bootstrap.open_context(console, folders, settings, model, output.path)
+    prepared = prepare(context, generate_options(options, template=template))
     case = Case(variables={prepared.template.find_material() or "code": text})
     if output.dry_run:
-        show.prompt(console, box, prepared.request(case), as_json=output.json)
+        show.prompt(console, context, prepared.request(case), as_json=output.json)
         return
     show.generation(
         console,
-        box.stream_prepared(prepared, case, started=started),
+        raise_failures(prepared.outcomes(context.engine, [case], started=started)),
         to_file=output.path,
         as_json=output.json,
         stream=not output.no_stream,
@@ -113,9 +114,9 @@ def review(
         _, diff = inputs.gather(
             console, None, input.files, no_stdin=input.no_stdin, errors=input.errors
         )
-    box = bootstrap.open_toolbox(console, folders, settings, model, output.path)
-    prepared = box.prepare(generate_options(options, template=template))
-    result = review_diff(box.engine, prepared, diff or "")
+    context = bootstrap.open_context(console, folders, settings, model, output.path)
+    prepared = prepare(context, generate_options(options, template=template))
+    result = review_diff(context.engine, prepared, diff or "")
     with open_sink(console, output.path) as sink:
         if as_sarif:
             sink.write_json(sarif(result, version=__version__))

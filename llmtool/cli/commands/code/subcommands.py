@@ -11,7 +11,15 @@ from llmtool.cli.commands.code.options import CheckOptions, Strict
 from llmtool.cli.framework.app_factory import App
 from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
-from llmtool.tasks.options import CodeOptions, ReplyOptions, SamplingOptions
+from llmtool.tasks.options import (
+    CommitOptions,
+    CompleteOptions,
+    ExplainOptions,
+    FixOptions,
+    ReplyOptions,
+    ReviewOptions,
+    WriteTestsOptions,
+)
 
 
 def explain(
@@ -20,7 +28,7 @@ def explain(
         str, typer.Argument(metavar="FILE[:A-B]", help="The code, or some lines of it; - is stdin.")
     ],
     *,
-    options: ReplyOptions = ReplyOptions(template="code-explain"),
+    options: ReplyOptions = ReplyOptions(template=ExplainOptions().template),
     output: g.StreamOptions,
     model: g.ModelOptions,
     general: g.GeneralOptions,
@@ -40,7 +48,7 @@ def review(
         typer.Option("--fail-on", help="Exit 15 if a finding is as bad as this, or worse."),
     ] = None,
     sarif: Annotated[bool, typer.Option("--sarif", help="Print SARIF 2.1.0, for CI.")] = False,
-    options: ReplyOptions = ReplyOptions(template="review-hunk"),
+    options: ReplyOptions = ReplyOptions(template=ReviewOptions().template),
     input: g.InputOptions,
     output: g.ReportOptions,
     model: g.ModelOptions,
@@ -84,7 +92,7 @@ def fix(
     write: Annotated[
         bool, typer.Option("--write", help="Change FILE, and save the old one as FILE.orig.")
     ] = False,
-    options: CodeOptions = CodeOptions(template="code-fix"),
+    options: FixOptions,
     check: CheckOptions,
     output: g.OutputOptions,
     model: g.ModelOptions,
@@ -120,7 +128,7 @@ def complete(
         ),
     ] = None,
     strict: Strict = False,
-    sampling: SamplingOptions,
+    sampling: CompleteOptions,
     output: g.OutputOptions,
     model: g.ModelOptions,
     general: g.GeneralOptions,
@@ -152,7 +160,7 @@ def tests(
         str | None,
         typer.Option("--framework", metavar="NAME", help="Test framework, such as pytest."),
     ] = None,
-    options: CodeOptions = CodeOptions(template="code-tests"),
+    options: WriteTestsOptions,
     check: CheckOptions,
     output: g.OutputOptions,
     model: g.ModelOptions,
@@ -180,7 +188,7 @@ def commit(
     hook: Annotated[
         bool, typer.Option("--hook", help="Print a prepare-commit-msg hook; run no model.")
     ] = False,
-    options: ReplyOptions = ReplyOptions(template="commit"),
+    options: ReplyOptions = ReplyOptions(template=CommitOptions().template),
     output: g.ReportOptions,
     model: g.ModelOptions,
     general: g.GeneralOptions,

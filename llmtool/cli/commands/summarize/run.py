@@ -17,11 +17,12 @@ from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.errors import UsageError
 from llmtool.sizes import format_count
 from llmtool.tasks.options import SummarizeOptions
+from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import Binding
 from llmtool.tasks.results import Summary
 from llmtool.tasks.summarize.map_reduce import SummaryProgress, SummaryText
-from llmtool.tasks.summarize.task import SummarizeTask
+from llmtool.tasks.summarize.task import check_summarize, prepare_summarizer
 
 _SHOW_SECONDS = 0.2
 Event = SummaryText | SummaryProgress | Summary
@@ -50,7 +51,7 @@ def summarize(
         options = msgspec.structs.replace(options, template=loaded)
     if together and options.sections:
         raise UsageError("--sections and --together contradict each other")
-    SummarizeTask.check_summarize(options)  # before a model is looked for
+    check_summarize(options)  # before a model is looked for
     paths = [*files, *input.files]
     reads = bootstrap.input_files(options.template, *paths)
     texts: list[tuple[str, str]] = []
@@ -66,17 +67,17 @@ def summarize(
         texts = inputs.read_documents(console, paths, no_stdin=input.no_stdin, errors=input.errors)
         if together and len(texts) > 1:
             texts = [("all files", str(inputs.join(texts)))]
-    box = bootstrap.open_toolbox(console, folders, settings, model, output.path)
-    summarizer = box.prepare_summarize(options)
+    context = bootstrap.open_context(console, folders, settings, model, output.path)
+    summarizer = prepare_summarizer(context, options)
     if reader is not None:
         given = frozenset(options.variables) | {"length", "focus", "place"}
         binding = Binding(template=summarizer.template, field=batch.field, given=given)
         if output.dry_run:
-            batches.preview(console, box, summarizer, binding, reader, output=output)
+            batches.preview(console, context, summarizer, binding, reader, output=output)
         else:
             seed = options.sampling.seed
             batches.run(
-                console, box, summarizer, binding, reader, batch=batch, output=output, seed=seed
+                console, context, summarizer, binding, reader, batch=batch, output=output, seed=seed
             )
         return
     cases = [
@@ -84,8 +85,8 @@ def summarize(
         for i, (_, text) in enumerate(texts)
     ]
     if output.dry_run:
-        request = summarizer.first_request(box.engine, cases[0])
-        show.prompt(console, box, request, as_json=output.json)
+        request = summarizer.first_request(context.engine, cases[0])
+        show.prompt(console, context, request, as_json=output.json)
         return
     with open_sink(console, output.path) as sink:
         for number, ((name, _), case) in enumerate(zip(texts, cases, strict=True)):
@@ -94,7 +95,7 @@ def summarize(
             result = _write(
                 console,
                 sink,
-                box.stream_summary(summarizer, case),
+                raise_failures(summarizer.stream(context.engine, [case])),
                 name=name if len(texts) > 1 else None,
                 as_json=output.json,
                 is_live=not output.no_stream,

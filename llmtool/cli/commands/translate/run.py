@@ -18,12 +18,15 @@ from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.encoding import Errors
 from llmtool.errors import InputError, OutputValidationError, UsageError
+from llmtool.models.reference import STARTER
 from llmtool.tasks.options import TranslateOptions
+from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import Binding
 from llmtool.tasks.results import Translation
 from llmtool.tasks.translate.document import TranslationText
 from llmtool.tasks.translate.glossary import read_glossary
+from llmtool.tasks.translate.task import prepare_translator
 from llmtool.text.languages import find_language
 
 _SHOW_SECONDS = 0.2
@@ -63,29 +66,29 @@ def translate(
         check(output.path, reads=reads)
         name, material = _gather(console, text, input)
     find_language(to)  # before a model is looked for
-    box = bootstrap.open_toolbox(console, folders, settings, model, output.path)
-    if box.find_model().source == "starter":
+    context = bootstrap.open_context(console, folders, settings, model, output.path)
+    if context.model.name == STARTER:
         console.note("the starter model hardly knows languages: do not rely on its translations")
-    translator = box.prepare_translate(to, options)
+    translator = prepare_translator(context, to, options)
     if reader is not None:
         given = frozenset(options.variables) | {"to", "source", "terms", "marks"}
         binding = Binding(template=translator.template, field=batch.field, given=given)
         if output.dry_run:
-            batches.preview(console, box, translator, binding, reader, output=output)
+            batches.preview(console, context, translator, binding, reader, output=output)
         else:
             seed = options.sampling.seed
             batches.run(
-                console, box, translator, binding, reader, batch=batch, output=output, seed=seed
+                console, context, translator, binding, reader, batch=batch, output=output, seed=seed
             )
         return
     case = Case(variables={translator.prompts.text_input: material}, name=name)
     with _named(name):
         if output.dry_run:
-            show.prompt(console, box, translator.request(case), as_json=output.json)
+            show.prompt(console, context, translator.request(case), as_json=output.json)
             return
         result = write(
             console,
-            box.stream_translation(translator, case),
+            raise_failures(translator.stream(context.engine, [case])),
             to_file=output.path,
             as_json=output.json,
             is_live=not (output.no_stream or options.strict),
