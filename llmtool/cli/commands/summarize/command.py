@@ -28,7 +28,7 @@ app = App()
 )
 def summarize(
     console: Console,
-    files: Annotated[
+    documents: Annotated[
         list[str] | None,
         typer.Argument(metavar="[FILE]...", help="Text, Markdown, HTML, PDF, e-mail; - is stdin."),
     ] = None,
@@ -53,7 +53,7 @@ def summarize(
 
     run.summarize(
         console,
-        files or [],
+        documents or [],
         options,
         together=together,
         input=input,
