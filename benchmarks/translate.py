@@ -33,6 +33,7 @@ from llmtool.engine.types import Finished, Prompt, Request
 from llmtool.tasks.options import TranslateOptions
 from llmtool.tasks.translate import placeholders
 from llmtool.tasks.translate.segment import SegmentJob
+from llmtool.tasks.translate.task import prepare_translator
 from llmtool.toolbox import Toolbox
 
 WHO = "The teacher,A baker,My neighbour,The old captain,Her sister,The new doctor,A painter".split(
@@ -90,7 +91,8 @@ def count(engine: LocalEngine, text: str) -> int:
 
 def requests_of(box: Toolbox, engine: LocalEngine, text: str) -> list[Request]:
     """Return what `translate` asks for each passage, with as many tokens as the passage has."""
-    translator = box.prepare_translate("French", TranslateOptions(source="English", format="txt"))
+    options = TranslateOptions(source="English", format="txt")
+    translator = prepare_translator(box.context, "French", options)
     document = parse(text, "txt")
     asked = []
     for i, segment in enumerate(document.segments):

@@ -26,6 +26,8 @@ ROOMS = [
     "evals",
     "functions",
     "toolbox",
+    "methods",
+    "local_model",
     "tasks",
     "prompts",
     "sessions",

@@ -124,7 +124,9 @@ def test_a_chat_of_two_hundred_turns_holds_no_more_than_a_third_of_it(
         # Replies decide when turns to be summarized are longer than the context for the first time.
         box.summarize("A parcel came with letters and a small box. " * 60, length="long")
         store = Sessions(tmp_path / "sessions")
-        with Chat(box, store=store, session="soak", overflow=overflow, max_tokens=24) as chat:  # type: ignore[arg-type]
+        with Chat(
+            box.context, store=store, session="soak", overflow=overflow, max_tokens=24
+        ) as chat:  # type: ignore[arg-type]
             for n in range(TURNS):
                 if n == TURNS // 3:
                     warm = held()

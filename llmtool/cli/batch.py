@@ -21,10 +21,10 @@ from llmtool.cli.terminal.output_file import check, refuse_read
 from llmtool.engine.types import Failed, Request, ScoreRequest
 from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
 from llmtool.sizes import format_count
+from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import BatchTask, Binding, check_field, make_batch
 from llmtool.tasks.results import Result
-from llmtool.toolbox import Toolbox
 
 _POLL_SECONDS = 0.02
 OnOutcome = Callable[[Record, Result | LlmtoolError], None]
@@ -108,7 +108,7 @@ def open_reader(
 
 def run(
     console: Console,
-    box: Toolbox,
+    context: TaskContext,
     task: BatchTask,
     binding: Binding,
     reader: Reader,
@@ -133,7 +133,7 @@ def run(
         limit=batch.limit,
         full_results=view.json,
     )
-    runner = make_batch(box, task, binding, reader, options, seed=seed)
+    runner = make_batch(context, task, binding, reader, options, seed=seed)
     tally = Tally(console, reader, runner, options)
     try:
         with contextlib.closing(runner.run()) as rows:
@@ -160,7 +160,7 @@ def run(
 
 def preview(
     console: Console,
-    box: Toolbox,
+    context: TaskContext,
     prepared: Asked,
     binding: Binding,
     reader: Reader,
@@ -180,7 +180,7 @@ def preview(
     case = binding.case(record)
     if isinstance(case, Failed):
         raise case.error
-    show.prompt(console, box, prepared.request(case), as_json=view.json)
+    show.prompt(console, context, prepared.request(case), as_json=view.json)
 
 
 def _format_of(batch: g.BatchGroup, view: g.PrintGroup) -> OutputFormat:

@@ -1,4 +1,4 @@
-"""Set-up of the commands: folders, settings, the template library and the toolbox."""
+"""Set-up of the commands: folders, settings, the template library and the model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import refuse_read
 from llmtool.cli.terminal.progress import DownloadProgress
 from llmtool.errors import UsageError
-from llmtool.toolbox import Toolbox
+from llmtool.local_model import LocalModel
+from llmtool.tasks.pipeline.context import TaskContext
 
 if TYPE_CHECKING:
     from llmtool.prompts.library import Library
@@ -72,57 +73,83 @@ def open_library(folders: config.Folders) -> Library:
 def input_files(template: Template | None, *others: str | None) -> list[str]:
     """Return the files that a command reads: those of its template, and others.
 
-    Files of the model are not among them: `open_toolbox` checks those.
+    Files of the model are not among them: `open_model` checks those.
     """
     return [*filter(None, others), *(template.files if template else ())]
 
 
-def open_toolbox(
+def open_context(
     console: Console,
     folders: config.Folders,
     settings: config.Settings,
     engine: EngineGroup,
     *writes: str | None,
-) -> Toolbox:
-    """Return a toolbox that signals can stop, on the chosen model, which is downloaded if needed.
+) -> TaskContext:
+    """Return what the tasks need, with the chosen model; see `open_model`."""
+    model = open_model(console, folders, settings, engine, *writes)
+    return make_context(model, cached=not engine.no_cache)
+
+
+def make_context(model: LocalModel, *, cached: bool = True) -> TaskContext:
+    """Return what the tasks need, with a model that `open_model` returned."""
+    return TaskContext(
+        model,
+        settings=model.settings,
+        folders=model.folders,
+        cancellation=model.cancellation,
+        cached=cached,
+    )
+
+
+def open_model(
+    console: Console,
+    folders: config.Folders,
+    settings: config.Settings,
+    engine: EngineGroup,
+    *writes: str | None,
+) -> LocalModel:
+    """Return the chosen model, downloaded if needed; it loads in the background.
+
+    Signals can stop it.
 
     Raises:
         UsageError: a file that the command `writes` is one of the model's.
         LlmtoolError: the model cannot be found or downloaded.
     """
-    model = engine.model
+    reference = engine.model
     asked = None
-    if model is None and settings.model is None and first_run.can_ask(console):
-        model = asked = first_run.ask(console, settings)
-    with DownloadProgress(console, model or settings.model or "starter") as progress:
-        box = Toolbox(
-            model,
+    if reference is None and settings.model is None and first_run.can_ask(console):
+        reference = asked = first_run.ask(console, settings)
+    with DownloadProgress(console, reference or settings.model or "starter") as progress:
+        model = LocalModel(
+            reference,
+            settings=settings,
+            folders=folders,
+            endpoint=os.environ.get("HF_ENDPOINT"),
             n_ctx=engine.ctx_size,
             n_threads=engine.threads,
             n_gpu_layers=engine.n_gpu_layers,
             n_parallel=engine.parallel,
             kv_type=engine.kv_type.value,
             prefix_cache=not engine.no_cache,
-            settings=settings,
-            folders=folders,
             cancellation=signals.install(console.interrupts),
-            on_fault=lambda: signals.end_by_fault(console, box.model_name),
+            on_fault=lambda: signals.end_by_fault(console, model.name),
             on_load_progress=_LoadStatus(console),
             on_download_progress=progress,
             on_note=progress.note,
         )
-        found = box.find_model()
+        file = model.file
     for path in filter(None, writes):
-        refuse_read(path, map(str, found.parts))
+        refuse_read(path, map(str, file.parts))
     if asked is not None:
         first_run.remember(console, folders, asked)
-    if box.uses_starter_unasked:
+    if model.is_default:
         console.note(
             "no model chosen: using the starter model, which is small and weak "
             "(choose one with -m or `llmtool config set model`)"
         )
-    box.warm_up()
-    return box
+    model.warm_up()
+    return model
 
 
 def parse_params(pairs: list[str]) -> dict[str, Any]:

@@ -19,7 +19,9 @@ from llmtool.cli.terminal.output_file import check
 from llmtool.config import Folders
 from llmtool.engine.types import Token
 from llmtool.errors import Cancelled, LlmtoolError, UsageError
+from llmtool.tasks.generate.template import prepare_run
 from llmtool.tasks.options import GenerateOptions, make_options
+from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.prepare import PreparedTask
 from llmtool.tasks.pipeline.records import Binding, fill
 from llmtool.tasks.results import Generation
@@ -100,18 +102,18 @@ def command(
             errors=source.errors.value,
             required=loaded.needs_text(given),
         )
-    box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
-    prepared = box.prepare_run(options)
+    context = bootstrap.open_context(console, folders, settings, engine, view.output)
+    prepared = prepare_run(context, options)
     if batch.each is not None:
         if view.dry_run:
-            batches.preview(console, box, prepared, binding, reader, view=view)
+            batches.preview(console, context, prepared, binding, reader, view=view)
             return
         seed = options.sampling.seed
-        batches.run(console, box, prepared, binding, reader, batch=batch, view=view, seed=seed)
+        batches.run(console, context, prepared, binding, reader, batch=batch, view=view, seed=seed)
         return
     case = fill(prepared.template, prompt=prompt, input=material, given=given)
     if view.dry_run:
-        result.prompt(console, box, prepared.request(case), as_json=view.json)
+        result.prompt(console, context, prepared.request(case), as_json=view.json)
         return
     with contextlib.ExitStack() as stack:
         log = None
@@ -120,17 +122,19 @@ def command(
 
             sent = reply_log.last_message(prepared.request(case)) if template != "gen" else ""
             turn = reply_log.make_turn(prompt, material, sources=source.file or [], sent=sent)
-            log = reply_log.ReplyLog(turn, model=box.model_name)
+            log = reply_log.ReplyLog(turn, model=context.model.name)
             stack.callback(_save, console, folders, log)
         if not isinstance(prepared, PreparedTask):
             from llmtool.cli.render.classification import classification
 
-            label = prepared.classify_one(box.engine, case)
+            label = prepared.classify_one(context.engine, case)
             classification(console, label, view=view)
             if log is not None:
                 log.add(label)
             return
-        events: Iterator[Token | Generation] = box.stream_prepared(prepared, case, started=started)
+        events: Iterator[Token | Generation] = raise_failures(
+            prepared.outcomes(context.engine, [case], started=started)
+        )
         if log is not None:
             events = log.watch(events)
         if reply.extract:

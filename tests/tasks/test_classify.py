@@ -26,6 +26,7 @@ from llmtool.tasks.classify.calibration import (
 from llmtool.tasks.classify.labelled_texts import read_labelled_texts
 from llmtool.tasks.classify.labels import candidates, make_labels
 from llmtool.tasks.classify.scores import stream_groups
+from llmtool.tasks.classify.task import prepare_classifier
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.toolbox import Toolbox
@@ -179,10 +180,10 @@ def test_a_balanced_batch_is_held_in_memory_to_a_bound(
     box = make_box(tmp_path, lambda prompt, label: -1.0)
     assert len(box.classify(["x"] * 3, ["a", "b"], calibrate="balanced")) == 3
     counts: list[int] = []
-    labelling = box.prepare_labels(
-        ["a", "b"], ClassifyOptions(calibrate="balanced"), on_scored=counts.append
-    )
-    assert len(list(box._classify_each(labelling, ["x"] * 3))) == 3 and counts == [1, 2, 3]
+    options = ClassifyOptions(calibrate="balanced")
+    classifier = prepare_classifier(box.context, ["a", "b"], options, on_scored=counts.append)
+    cases = [Case(id=i, variables={"text": "x"}) for i in range(3)]
+    assert len(list(classifier.outcomes(box.engine, cases))) == 3 and counts == [1, 2, 3]
     with pytest.raises(UsageError, match="3 texts are the most"):
         box.classify(["x"] * 4, ["a", "b"], calibrate="balanced")
 

@@ -74,7 +74,7 @@ def test_a_conversation_keeps_its_turns_and_no_object_of_the_engine(
     box = open_box(kind, n_ctx=768)
     box.summarize("A parcel came with letters. " * 60, length="long")  # what it imports stays
     held, turns = [], 16
-    with Chat(box, overflow=overflow, max_tokens=4) as chat:  # type: ignore[arg-type]
+    with Chat(box.context, overflow=overflow, max_tokens=4) as chat:  # type: ignore[arg-type]
         for _ in range(3):
             for n in range(turns):
                 chat.say(f"Parcel {n:03} came with a letter and a small box.")

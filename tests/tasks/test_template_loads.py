@@ -36,11 +36,7 @@ class CountingToolbox(Toolbox):
         super().__init__(
             engine=ScriptedEngine(reply), folders=folders, settings=Settings(), environ={}
         )
-        self.counting = CountingLibrary()
-
-    @property
-    def library(self) -> Library:
-        return self.counting
+        self.counting = self.context.library = CountingLibrary()
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from llmtool.tasks.results import Translation
 from llmtool.tasks.translate.checks import find_fault, tidy
 from llmtool.tasks.translate.glossary import Glossary, read_glossary
 from llmtool.tasks.translate.placeholders import make_placeholders, merged
+from llmtool.tasks.translate.task import prepare_translator
 from llmtool.text.languages import find_language
 
 GERMAN = {
@@ -360,7 +361,7 @@ def test_texts_give_a_list_and_an_iterator_is_read_as_it_is_needed() -> None:
 
 def test_a_document_that_fails_leaves_the_others_alone() -> None:
     toolbox = box(known)
-    translator = toolbox.prepare_translate("de", TranslateOptions())
+    translator = prepare_translator(toolbox.context, "de", TranslateOptions())
     cases = [
         Case(id=0, variables={"text": " \n"}),
         Case(id=1, variables={"text": "Good morning, everybody!"}),
@@ -376,7 +377,7 @@ def test_a_document_that_fails_leaves_the_others_alone() -> None:
 
 def test_a_source_that_stays_open_is_answered_at_once() -> None:
     toolbox = box(known)
-    translator = toolbox.prepare_translate("de", TranslateOptions())
+    translator = prepare_translator(toolbox.context, "de", TranslateOptions())
 
     def cases() -> Iterator[Case | None]:
         yield Case(id=0, variables={"text": "12"})

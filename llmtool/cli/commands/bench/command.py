@@ -96,13 +96,13 @@ def bench(
         repetitions=repetitions or plan.repetitions,
     )
     engine = EngineGroup(model=model, threads=threads, n_gpu_layers=n_gpu_layers)
-    box = bootstrap.open_toolbox(console, folders, settings, engine, plot)
+    opened = bootstrap.open_model(console, folders, settings, engine, plot)
     started = time.perf_counter()
 
     def show_step(what: str) -> None:
         console.status(f"{time.perf_counter() - started:3.0f} s  {what}")
 
-    report = bench_report.run(box, plan, on_step=show_step, on_note=console.note)
+    report = bench_report.run(opened, plan, on_step=show_step, on_note=console.note)
     console.status("")
     if plot is not None:
         with console.interrupts.interruptible():

@@ -81,11 +81,11 @@ def chat(
         messages = [_read_message(console, first, text, source, piped=piped)]
     if name is not None and engine.model is None and store.exists(name):
         engine = msgspec.structs.replace(engine, model=store.load_header(name).model)
-    box = bootstrap.open_toolbox(console, folders, settings, engine)
+    context = bootstrap.open_context(console, folders, settings, engine)
 
     def start(store: Sessions | None) -> Chat:
         policy: OverflowPolicy = "drop" if overflow == "drop" else "summarize"
-        return Chat(box, session=name, store=store, overflow=policy, **options)
+        return Chat(context, session=name, store=store, overflow=policy, **options)
 
     is_saved = name is not None or (is_interactive and not no_save)
     try:
@@ -103,10 +103,10 @@ def chat(
             from llmtool.cli.commands.chat.context import ChatContext
 
             loop.run(
-                ChatContext(console, conversation, box, store),
+                ChatContext(console, conversation, context, store),
                 first,
                 history=folders.data / "chat_history" if conversation.is_saved else None,
-                open_toolbox=lambda reference: bootstrap.open_toolbox(
+                open_context=lambda reference: bootstrap.open_context(
                     console, folders, settings, msgspec.structs.replace(engine, model=reference)
                 ),
             )

@@ -25,6 +25,7 @@ from llmtool.errors import UsageError
 from llmtool.tasks.classify import evaluate as measure
 from llmtool.tasks.classify.evaluate import Baseline, Evaluation
 from llmtool.tasks.classify.labelled_texts import read_labelled_texts
+from llmtool.tasks.classify.task import prepare_classifier
 
 _SHOWN_MISTAKES, _SHOWN_LABELS = 5, 12
 
@@ -71,22 +72,22 @@ def run(
     if names is None and labels.template is None:
         names = dict.fromkeys(sorted({label for _, label in texts}), "")
     report_skipped_examples(console, template, labels, names)
-    box = bootstrap.open_toolbox(console, folders, settings, engine, view.output, plot)
+    context = bootstrap.open_context(console, folders, settings, engine, view.output, plot)
     scored = RecordProgress(console)
-    labelling = box.prepare_labels(
-        names, options, on_scored=lambda n_scored: scored(n_scored, len(texts))
+    labelling = prepare_classifier(
+        context, names, options, on_scored=lambda n_scored: scored(n_scored, len(texts))
     )
     if labels.calibrate is not None:
         calibrate(
             console,
-            box,
+            context,
             labelling,
             labels.calibrate,
             text_field=text_field,
             label_field=label_field,
         )
     with scored:
-        found = measure.evaluate(box, labelling, texts)
+        found = measure.evaluate(context, labelling, texts)
     if labels.balanced:
         console.note("scored as if each label were about as frequent as another in these texts")
     others: list[Baseline] = []
@@ -96,7 +97,7 @@ def run(
                 with RecordProgress(console, f"as a {form}: ") as progress:
                     others.append(
                         measure.evaluate_as(
-                            box,
+                            context,
                             names,
                             options,
                             texts,
@@ -108,7 +109,7 @@ def run(
     if baselines:
         for generation in (measure.constrained_generation, measure.free_generation):
             with RecordProgress(console, "written: ") as progress:
-                others.append(generation(box, labelling.names, texts, on_progress=progress))
+                others.append(generation(context, labelling.names, texts, on_progress=progress))
     if plot is not None:
         labels_plot.draw(found, plot, title=f"{labelling.template.name} on {labelling.model}")
     with open_sink(console, view.output) as sink:

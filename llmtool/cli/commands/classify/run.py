@@ -27,10 +27,11 @@ from llmtool.tasks.classify.classifier import Classifier
 from llmtool.tasks.classify.explain import SentenceWeight, explain
 from llmtool.tasks.classify.labelled_texts import read_labelled_texts
 from llmtool.tasks.classify.labels import no_such_label
+from llmtool.tasks.classify.task import prepare_classifier
+from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import Binding, fill
 from llmtool.tasks.results import Classification, Result
-from llmtool.toolbox import Toolbox
 
 _MAX_NUMBERS = 12  # labels whose counts are told after a batch
 
@@ -108,33 +109,33 @@ def classify(
         else:
             prompt, material = _gather(console, text, source)
     report_skipped_examples(console, template, labels, names)
-    box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
+    context = bootstrap.open_context(console, folders, settings, engine, view.output)
     scored = RecordProgress(console, "scored: ")
 
     def show_scored(n_scored: int) -> None:
         if reader is not None and labels.balanced:  # other batches show their rows
             scored(n_scored, batch.limit or reader.n_expected)
 
-    labelling = box.prepare_labels(names, options, on_scored=show_scored)
+    labelling = prepare_classifier(context, names, options, on_scored=show_scored)
     for name in (*wanted.fail_on, *wanted.expect):
         if name not in labelling.names:
             raise no_such_label(name, labelling.names)
     if labels.calibrate is not None:
-        calibrate(console, box, labelling, labels.calibrate)
+        calibrate(console, context, labelling, labels.calibrate)
         if fits_only:
             return
     given = frozenset(options.variables)
     if reader is not None:
         with scored:
             _run_batch(
-                console, box, labelling, reader, given, batch=batch, view=view, wanted=wanted
+                console, context, labelling, reader, given, batch=batch, view=view, wanted=wanted
             )
         return
     case = fill(labelling.template, prompt=prompt, input=material, given=given)
     if view.dry_run:
-        show.prompt(console, box, labelling.request(case), as_json=view.json)
+        show.prompt(console, context, labelling.request(case), as_json=view.json)
         return
-    result, weights = _classify(box, labelling, case, with_weights=wanted.explain)
+    result, weights = _classify(context, labelling, case, with_weights=wanted.explain)
     classification(
         console, result, view=view, top=wanted.top, scores=wanted.scores, weights=weights
     )
@@ -144,12 +145,12 @@ def classify(
 
 
 def _classify(
-    box: Toolbox, classifier: Classifier, case: Case, *, with_weights: bool
+    context: TaskContext, classifier: Classifier, case: Case, *, with_weights: bool
 ) -> tuple[Classification, tuple[SentenceWeight, ...]]:
     try:
         if with_weights:
-            return explain(classifier, box.engine, case)
-        return classifier.classify_one(box.engine, case), ()
+            return explain(classifier, context.engine, case)
+        return classifier.classify_one(context.engine, case), ()
     except ContextOverflow as exc:
         raise ContextOverflow(
             f"{exc} (--overflow chunk scores it in parts)",
@@ -176,7 +177,7 @@ def _gather(
 
 def calibrate(
     console: Console,
-    box: Toolbox,
+    context: TaskContext,
     labelling: Classifier,
     path: str,
     *,
@@ -189,7 +190,7 @@ def calibrate(
         UsageError, InputError: the texts are too few, lack a label, or are broken.
     """
     texts = read_labelled_texts(path, text_field=text_field, label_field=label_field)
-    fit = labelling.fit(box.engine, texts)
+    fit = labelling.fit(context.engine, texts)
     (before, after), (worse, better) = fit.accuracy, fit.ece
     console.note(
         f"calibrated on {fit.n_texts} texts and kept: accuracy {before:.2f} to {after:.2f}, "
@@ -199,7 +200,7 @@ def calibrate(
 
 def _run_batch(
     console: Console,
-    box: Toolbox,
+    context: TaskContext,
     labelling: Classifier,
     reader: Reader,
     given: frozenset[str],
@@ -210,13 +211,20 @@ def _run_batch(
 ) -> None:
     binding = Binding(template=labelling.template, field=batch.field, given=given)
     if view.dry_run:
-        batches.preview(console, box, labelling, binding, reader, view=view)
+        batches.preview(console, context, labelling, binding, reader, view=view)
         return
     tally = _Tally(console, wanted)
     failed: LlmtoolError | None = None
     try:
         batches.run(
-            console, box, labelling, binding, reader, batch=batch, view=view, on_outcome=tally.count
+            console,
+            context,
+            labelling,
+            binding,
+            reader,
+            batch=batch,
+            view=view,
+            on_outcome=tally.count,
         )
     except LlmtoolError as exc:
         failed = exc

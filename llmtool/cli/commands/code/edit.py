@@ -24,8 +24,9 @@ from llmtool.tasks.code.fix import back_up, error_of, make_fix, name_in_patch
 from llmtool.tasks.code.generate import syntax_error
 from llmtool.tasks.code.git import staged_diff
 from llmtool.tasks.code.results import Fix
-from llmtool.tasks.code.subtasks import COMMIT
-from llmtool.tasks.options import SamplingOptions, make_options
+from llmtool.tasks.code.subtasks import commit_message, prepare_fix, tests_case, write_one
+from llmtool.tasks.code.task import prepare_code
+from llmtool.tasks.options import CommitOptions, CompleteOptions, make_options
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.text.code_languages import find_language, language_of_file
 
@@ -90,14 +91,14 @@ def fix(
     reason = error_of(
         text, told, language_of_file(file) if not code.language else find_language(code.language)
     )
-    box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
-    writer = box.prepare_fix(text, options)
+    context = bootstrap.open_context(console, folders, settings, engine, view.output)
+    writer = prepare_fix(context, text, options)
     case = Case(variables={"code": text, "error": reason})
     if view.dry_run:
-        show.prompt(console, box, writer.request(case), as_json=view.json)
+        show.prompt(console, context, writer.request(case), as_json=view.json)
         return
     named = "-" if file == "-" else name_in_patch(file)
-    result = make_fix(box.write_one(writer, case), original, file=named)
+    result = make_fix(write_one(context, writer, case), original, file=named)
     is_broken = result.status == "error"
     if view.json or not (code.strict and is_broken):
         with open_sink(console, view.output) as sink:
@@ -154,15 +155,15 @@ def complete(
     check(view.output, reads=[file])
     before, after = split_at(inputs.read_file(console, file), line, column, file=file)
     known = find_language(language) if language else language_of_file(file)
-    box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
+    context = bootstrap.open_context(console, folders, settings, engine, view.output)
     prepared = fill_in_middle.prepare(
-        box.engine, before, after, make_options(SamplingOptions, sampling.options())
+        context.engine, before, after, make_options(CompleteOptions, sampling.options())
     )
     if view.dry_run:
-        show.prompt(console, box, prepared.request, as_json=view.json)
+        show.prompt(console, context, prepared.request, as_json=view.json)
         return
     result = fill_in_middle.complete(
-        box.engine, prepared, before, after, language=known, model=box.model_name
+        context.engine, prepared, before, after, language=known, model=context.model.name
     )
     is_broken = result.status == "error"
     if view.json or not (strict and is_broken):
@@ -212,10 +213,10 @@ def tests(
     )
     if framework is not None:
         framework = inputs.read_argument(framework, name="--framework")
-    box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
-    writer = box.prepare_code(options)
-    case = box.tests_case(writer, text, framework=framework)
-    generate.one(console, box, writer, case, options, view=view, strict=code.strict)
+    context = bootstrap.open_context(console, folders, settings, engine, view.output)
+    writer = prepare_code(context, options)
+    case = tests_case(writer, text, framework=framework)
+    generate.one(console, context, writer, case, options, view=view, strict=code.strict)
 
 
 def hook_words(
@@ -224,7 +225,7 @@ def hook_words(
     """Return the options with which a hook, which runs elsewhere, asks for the same message."""
     words = ["-m", _from_anywhere(engine.model)] if engine.model else []
     words += ["--body"] * body + ["--offline"] * engine.offline + ["--no-cache"] * engine.no_cache
-    if template != COMMIT:
+    if template != CommitOptions().template:
         words += ["-t", _from_anywhere(template)]
     if tell.think is not None:
         words.append("--think" if tell.think else "--no-think")
@@ -280,8 +281,8 @@ def commit(
             path.chmod(path.stat().st_mode | 0o111)  # git passes over others
         return
     diff = staged_diff()
-    box = bootstrap.open_toolbox(console, folders, settings, engine, report.output)
-    result = box.prepare_commit(read_options(loaded, tell, sampling), body=body).write(diff)
+    context = bootstrap.open_context(console, folders, settings, engine, report.output)
+    result = commit_message(context, diff, read_options(loaded, tell, sampling), body=body)
     with open_sink(console, report.output) as sink:
         if report.json:
             sink.write_json(result.to_dict())

@@ -20,12 +20,13 @@ from llmtool.sizes import format_count
 from llmtool.tasks.code.generate import CodeWriter, syntax_error
 from llmtool.tasks.code.results import Code
 from llmtool.tasks.code.run_tests import PLACE, TestCommand
+from llmtool.tasks.code.task import prepare_code
 from llmtool.tasks.options import CodeOptions, make_options
+from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import Binding, fill
 from llmtool.tasks.results import TestRun
 from llmtool.text.code_languages import CodeLanguage, find_language, language_of_file
-from llmtool.toolbox import Toolbox
 
 
 def write(
@@ -72,8 +73,8 @@ def write(
         )
         if prompt is None:
             prompt, material = material, None  # what stands alone is the request
-    box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
-    writer = box.prepare_code(options, strict=batch.each is not None)
+    context = bootstrap.open_context(console, folders, settings, engine, view.output)
+    writer = prepare_code(context, options, strict=batch.each is not None)
     if batch.each is not None:
         alone = prompt is None and {"prompt", "input"} <= writer.template.inputs.keys()
         binding, _ = Binding.make(
@@ -83,13 +84,13 @@ def write(
             given=given | {"input"} if alone else given,
         )
         if view.dry_run:
-            batches.preview(console, box, writer, binding, reader, view=view)
+            batches.preview(console, context, writer, binding, reader, view=view)
             return
         seed = sampling.seed
-        batches.run(console, box, writer, binding, reader, batch=batch, view=view, seed=seed)
+        batches.run(console, context, writer, binding, reader, batch=batch, view=view, seed=seed)
         return
     case = fill(writer.template, prompt=prompt, input=material, given=given)
-    one(console, box, writer, case, options, view=view, strict=code.strict)
+    one(console, context, writer, case, options, view=view, strict=code.strict)
 
 
 def read_options(
@@ -188,7 +189,7 @@ class ReportedTests:
 
 def one(
     console: Console,
-    box: Toolbox,
+    context: TaskContext,
     writer: CodeWriter,
     case: Case,
     options: CodeOptions,
@@ -202,10 +203,10 @@ def one(
         OutputValidationError: it has an error; the best version is printed before, unless `strict`.
     """
     if view.dry_run:
-        show.prompt(console, box, writer.request(case), as_json=view.json)
+        show.prompt(console, context, writer.request(case), as_json=view.json)
         return
     try:
-        (outcome,) = writer.outcomes(box.engine, [case])
+        (outcome,) = writer.outcomes(context.engine, [case])
         if isinstance(outcome, Failed):
             raise outcome.error
         code(console, outcome, view=view, strict=strict)

@@ -22,7 +22,8 @@ from llmtool.tasks.code.results import SEVERITIES, Review, SkippedFile
 from llmtool.tasks.code.review import review as review_diff
 from llmtool.tasks.code.sarif import sarif
 from llmtool.tasks.options import GenerateOptions, make_options
-from llmtool.tasks.pipeline.prepare import Case
+from llmtool.tasks.pipeline.collect import raise_failures
+from llmtool.tasks.pipeline.prepare import Case, prepare
 
 _MAX_TOLD = 10  # files left out that are told one by one
 
@@ -81,15 +82,15 @@ def explain(
     loaded = bootstrap.open_library(folders).load(template)
     check(view.output, reads=bootstrap.input_files(loaded, file))
     options = read_options(loaded, tell, sampling)
-    box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
-    prepared = box.prepare(options)
+    context = bootstrap.open_context(console, folders, settings, engine, view.output)
+    prepared = prepare(context, options)
     case = Case(variables={prepared.template.find_material() or "code": text})
     if view.dry_run:
-        show.prompt(console, box, prepared.request(case), as_json=view.json)
+        show.prompt(console, context, prepared.request(case), as_json=view.json)
         return
     show.generation(
         console,
-        box.stream_prepared(prepared, case, started=started),
+        raise_failures(prepared.outcomes(context.engine, [case], started=started)),
         to_file=view.output,
         as_json=view.json,
         stream=not view.no_stream,
@@ -138,8 +139,8 @@ def review(
         _, diff = inputs.gather(
             console, None, source.file or [], no_stdin=source.no_stdin, errors=source.errors.value
         )
-    box = bootstrap.open_toolbox(console, folders, settings, engine, report.output)
-    result = review_diff(box.engine, box.prepare(options), diff or "")
+    context = bootstrap.open_context(console, folders, settings, engine, report.output)
+    result = review_diff(context.engine, prepare(context, options), diff or "")
     with open_sink(console, report.output) as sink:
         if as_sarif:
             sink.write_json(sarif(result, version=__version__))

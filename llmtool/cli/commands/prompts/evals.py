@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from llmtool.config import Folders, Settings
     from llmtool.evals import Outcome, Plan
     from llmtool.evals.baseline import Baseline
+    from llmtool.local_model import LocalModel
     from llmtool.prompts.library import Library
-    from llmtool.toolbox import Toolbox
 
 
 def register(app: typer.Typer) -> None:
@@ -119,9 +120,10 @@ def test(
                 parallel=parallel,
                 no_cache=no_cache,
             )
-            with bootstrap.open_toolbox(console, folders, settings, engine, junit) as box:
+            opened = bootstrap.open_model(console, folders, settings, engine, junit)
+            with contextlib.closing(opened):
                 for plan in plans:
-                    found = run(console, box, plan, folders, cached=not no_cache)
+                    found = run(console, opened, plan, cached=not no_cache)
                     compared = (before.compare(each, tolerance=tolerance) for each in found)
                     outcomes += show.live(console, compared, as_json=json)
         seconds = time.perf_counter() - started
@@ -179,11 +181,11 @@ def check_models(folders: Folders, settings: Settings, references: Sequence[str]
         ModelNotFound, ModelUnreadable: one cannot.
     """
     from llmtool.errors import ModelNotFound, ModelUnreadable
-    from llmtool.toolbox import Toolbox
+    from llmtool.models.store import Store
 
     if len(references) < 2:
         return
-    store = Toolbox(settings=settings, folders=folders).store
+    store = Store(folders, settings.aliases, offline=settings.offline)
     for reference in references:
         try:
             store.find(reference)
@@ -192,24 +194,31 @@ def check_models(folders: Folders, settings: Settings, references: Sequence[str]
                 raise
 
 
-def run(
-    console: Console, box: Toolbox, plan: Plan, folders: Folders, *, cached: bool
-) -> Iterator[Outcome]:
-    """Yield the outcomes of a plan; a terminal on stderr is told how far it is."""
+def run(console: Console, model: LocalModel, plan: Plan, *, cached: bool) -> Iterator[Outcome]:
+    """Yield the outcomes of a plan, and show the progress on a terminal."""
     from llmtool import files
+    from llmtool.cli import bootstrap
     from llmtool.evals import run_tests
     from llmtool.evals.reply_cache import FOLDER, ReplyCache
+    from llmtool.tasks.generate.template import run_each
 
+    context = bootstrap.make_context(model, cached=cached)
     cache = None
     if cached:
-        model = [files.identify(path) for path in box.find_model().parts]
-        cache = ReplyCache(folders.cache / FOLDER, model=model)
+        identity = [files.identify(path) for path in model.file.parts]
+        cache = ReplyCache(model.folders.cache / FOLDER, model=identity)
 
     def progress(done: int, total: int) -> None:
-        console.status(f"{plan.template.name} on {box.model_name}: {done} of {total}")
+        console.status(f"{plan.template.name} on {model.name}: {done} of {total}")
 
     try:
-        yield from run_tests(box, plan, cache=cache, on_progress=progress)
+        yield from run_tests(
+            plan,
+            partial(run_each, context),
+            model_name=model.name,
+            cache=cache,
+            on_progress=progress,
+        )
     finally:
         console.status("")
 

@@ -161,16 +161,16 @@ def count(
     rendered: Rendered,
 ) -> Counts:
     """Count tokens as a model has them."""
-    box = bootstrap.open_toolbox(console, folders, settings, EngineGroup(model=reference))
-    whole = len(box.engine.tokenize(rendered.prompt()).token_ids)
+    context = bootstrap.open_context(console, folders, settings, EngineGroup(model=reference))
+    whole = len(context.engine.tokenize(rendered.prompt()).token_ids)
     # A text alone may get marks before and behind it, which are no part of it.
-    marks = len(box.engine.tokenize(Prompt(text="a")).token_ids) - 1
+    marks = len(context.engine.tokenize(Prompt(text="a")).token_ids) - 1
     texts = [message.content for message in rendered.messages]
     counted = tuple(
-        max(len(box.engine.tokenize(Prompt(text=text)).token_ids) - marks, 0) if text else 0
+        max(len(context.engine.tokenize(Prompt(text=text)).token_ids) - marks, 0) if text else 0
         for text in texts
     )
-    return Counts(messages=counted, prompt=whole, model=box.model_name)
+    return Counts(messages=counted, prompt=whole, model=context.model.name)
 
 
 def messages(console: Console, rendered: Rendered, counts: Counts | None, *, as_json: bool) -> None:

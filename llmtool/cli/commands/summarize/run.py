@@ -15,11 +15,12 @@ from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.errors import UsageError
 from llmtool.sizes import format_count
 from llmtool.tasks.options import SummarizeOptions, make_options
+from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import Binding
 from llmtool.tasks.results import Summary
 from llmtool.tasks.summarize.map_reduce import SummaryProgress, SummaryText
-from llmtool.tasks.summarize.task import SummarizeTask
+from llmtool.tasks.summarize.task import check_summarize, prepare_summarizer
 
 _SHOW_SECONDS = 0.2
 Event = SummaryText | SummaryProgress | Summary
@@ -74,7 +75,7 @@ def summarize(
     options = make_options(SummarizeOptions, given_options)
     if together and sections:
         raise UsageError("--sections and --together contradict each other")
-    SummarizeTask.check_summarize(options)  # before a model is looked for
+    check_summarize(options)  # before a model is looked for
     paths = [*files, *(source.file or [])]
     reads = bootstrap.input_files(loaded, *paths)
     texts: list[tuple[str, str]] = []
@@ -91,17 +92,17 @@ def summarize(
         )
         if together and len(texts) > 1:
             texts = [("all files", str(inputs.join(texts)))]
-    box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
-    summarizer = box.prepare_summarize(options)
+    context = bootstrap.open_context(console, folders, settings, engine, view.output)
+    summarizer = prepare_summarizer(context, options)
     if reader is not None:
         given = frozenset(options.variables) | {"length", "focus", "place"}
         binding = Binding(template=summarizer.template, field=batch.field, given=given)
         if view.dry_run:
-            batches.preview(console, box, summarizer, binding, reader, view=view)
+            batches.preview(console, context, summarizer, binding, reader, view=view)
         else:
             seed = options.sampling.seed
             batches.run(
-                console, box, summarizer, binding, reader, batch=batch, view=view, seed=seed
+                console, context, summarizer, binding, reader, batch=batch, view=view, seed=seed
             )
         return
     cases = [
@@ -109,7 +110,9 @@ def summarize(
         for i, (_, text) in enumerate(texts)
     ]
     if view.dry_run:
-        show.prompt(console, box, summarizer.first_request(box.engine, cases[0]), as_json=view.json)
+        show.prompt(
+            console, context, summarizer.first_request(context.engine, cases[0]), as_json=view.json
+        )
         return
     with open_sink(console, view.output) as sink:
         for number, ((name, _), case) in enumerate(zip(texts, cases, strict=True)):
@@ -118,7 +121,7 @@ def summarize(
             result = _write(
                 console,
                 sink,
-                box.stream_summary(summarizer, case),
+                raise_failures(summarizer.stream(context.engine, [case])),
                 name=name if len(texts) > 1 else None,
                 as_json=view.json,
                 is_live=not view.no_stream,

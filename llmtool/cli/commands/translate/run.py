@@ -16,12 +16,15 @@ from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.encoding import Errors
 from llmtool.errors import InputError, OutputValidationError, UsageError
+from llmtool.models.reference import STARTER
 from llmtool.tasks.options import TranslateOptions, make_options
+from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import Binding
 from llmtool.tasks.results import Translation
 from llmtool.tasks.translate.document import TranslationText
 from llmtool.tasks.translate.glossary import read_glossary
+from llmtool.tasks.translate.task import prepare_translator
 from llmtool.text.languages import find_language
 
 _SHOW_SECONDS = 0.2
@@ -82,29 +85,29 @@ def translate(
         check(view.output, reads=reads)
         name, material = _gather(console, text, source)
     find_language(to)  # before a model is looked for
-    box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
-    if box.find_model().source == "starter":
+    context = bootstrap.open_context(console, folders, settings, engine, view.output)
+    if context.model.name == STARTER:
         console.note("the starter model hardly knows languages: do not rely on its translations")
-    translator = box.prepare_translate(to, options)
+    translator = prepare_translator(context, to, options)
     if reader is not None:
         given = frozenset(options.variables) | {"to", "source", "terms", "marks"}
         binding = Binding(template=translator.template, field=batch.field, given=given)
         if view.dry_run:
-            batches.preview(console, box, translator, binding, reader, view=view)
+            batches.preview(console, context, translator, binding, reader, view=view)
         else:
             seed = options.sampling.seed
             batches.run(
-                console, box, translator, binding, reader, batch=batch, view=view, seed=seed
+                console, context, translator, binding, reader, batch=batch, view=view, seed=seed
             )
         return
     case = Case(variables={translator.prompts.text_input: material}, name=name)
     with _named(name):
         if view.dry_run:
-            show.prompt(console, box, translator.request(case), as_json=view.json)
+            show.prompt(console, context, translator.request(case), as_json=view.json)
             return
         result = write(
             console,
-            box.stream_translation(translator, case),
+            raise_failures(translator.stream(context.engine, [case])),
             to_file=view.output,
             as_json=view.json,
             is_live=not (view.no_stream or strict),
