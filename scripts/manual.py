@@ -153,7 +153,6 @@ from llmtool.tasks.results import TestRun
 
 def keywords_module() -> str:
     """Return llmtool/tasks/keywords.py: a TypedDict for the options of each task."""
-    makes_value = {"template", "schema"}
     done: dict[str, set[str]] = {"TypedDict": set()}
     parts = [KEYWORDS]
 
@@ -192,9 +191,12 @@ def keywords_module() -> str:
         base = "SamplingKeywords" if "sampling" in annotations else "TypedDict"
         parents = [parent.__name__.replace("Options", "Keywords") for parent in kind.__mro__[1:]]
         base = next((parent for parent in parents if parent in done), base)
-        if kind is options.GenerateOptions:  # without these two, a reply's value is None
-            text = {option: types[option] for option in types if option not in makes_value}
-            add(base := "TextKeywords", "SamplingKeywords", text)
+        if kind is options.GenerateOptions:  # template and schema decide on the value's type
+            types = {option: types[option] for option in types if option != "schema"}
+            text = {option: types[option] for option in types if option != "template"}
+            add("TextKeywords", "SamplingKeywords", text)
+            add(base := "TemplateKeywords", "TextKeywords", types)
+            types["schema"] = annotations["schema"]
         add(kind.__name__.replace("Options", "Keywords"), base, types)
     return "".join(parts)
 
