@@ -97,10 +97,10 @@ class LocalModel:
             ModelNotFound: the model is unknown, or it is not here and `offline` is set.
             DownloadError: the download failed; the next one continues it.
         """
-        if self.installed_file is not None:
-            return self.installed_file
         if self._reference is None and find_starter() is None:
             raise ModelNotFound(NO_MODEL)
+        if self.installed_file is not None:
+            return self.installed_file
         return self._store.get(
             self._reference or STARTER,
             on_progress=self._on_download_progress,

@@ -8,26 +8,20 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmtool.cli import batch as batches
 from llmtool.cli import bootstrap
 from llmtool.cli.options import groups as g
 from llmtool.cli.options import structured
-from llmtool.cli.render import result
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check
 from llmtool.config import Folders
-from llmtool.engine.types import Token
 from llmtool.errors import Cancelled, LlmtoolError, UsageError
-from llmtool.tasks.generate.template import prepare_run
 from llmtool.tasks.options import GenerateOptions, make_options
-from llmtool.tasks.pipeline.collect import raise_failures
-from llmtool.tasks.pipeline.prepare import PreparedTask
-from llmtool.tasks.pipeline.records import Binding, fill
-from llmtool.tasks.results import Generation
 
 if TYPE_CHECKING:
+    from llmtool.engine.types import Token
     from llmtool.tasks.generate.reply_log import ReplyLog
+    from llmtool.tasks.results import Generation
 
 
 def read_options(
@@ -82,17 +76,30 @@ def command(
     folders, settings = bootstrap.start(
         console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
+    loading = None
+    if batch.each is None:
+        batch.check_unused()
+        if not inputs.has_to_wait(text, source.file or [], no_stdin=source.no_stdin):
+            loading = bootstrap.start_loading(console, folders, settings, engine)
+    # Templates and tasks are imported while the model loads.
+    from llmtool.cli.render import result
+    from llmtool.tasks.generate.template import prepare_run
+    from llmtool.tasks.pipeline.collect import raise_failures
+    from llmtool.tasks.pipeline.prepare import PreparedTask, fill
+
     given = frozenset(options.variables)
     loaded = bootstrap.open_library(folders).load(template)
     options = msgspec.structs.replace(options, template=loaded)
     reads = bootstrap.input_files(loaded, *reply.reads, *(source.file or []))
     if batch.each is not None:
+        from llmtool.cli import batch as batches
+        from llmtool.tasks.pipeline.records import Binding
+
         reader = batches.open_reader(console, batch, source, view, reads=reads, n=reply.samples)
         prompt = None if text is None else inputs.read_argument(text, errors=source.errors.value)
         binding, fixed = Binding.make(loaded, prompt=prompt, field=batch.field, given=given)
         options = msgspec.structs.replace(options, variables={**options.variables, **fixed})
     else:
-        batches.refuse(batch)
         check(view.output, reads=reads)
         prompt, material = inputs.gather(
             console,
@@ -102,7 +109,9 @@ def command(
             errors=source.errors.value,
             required=loaded.needs_text(given),
         )
-    context = bootstrap.open_context(console, folders, settings, engine, view.output)
+    context = bootstrap.open_context(
+        console, folders, settings, engine, view.output, loading=loading
+    )
     prepared = prepare_run(context, options)
     if batch.each is not None:
         if view.dry_run:

@@ -12,8 +12,7 @@ from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import EngineError, InputError, LlmtoolError, TemplateError, UsageError
 from llmtool.prompts.template import parse_template
-from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import fill
+from llmtool.tasks.pipeline.prepare import Case, fill
 from llmtool.tasks.results import Classification, Generation
 from llmtool.toolbox import Toolbox
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from llmtool.cli.options import types as o
+from llmtool.errors import UsageError
 
 
 class EngineGroup(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +87,22 @@ class BatchGroup(msgspec.Struct, frozen=True, kw_only=True):
     overwrite: o.OverwriteOption = False
     limit: o.LimitOption = None
     jsonl: o.JsonLinesOption = False
+
+    def check_unused(self) -> None:
+        """Check that a call for one record has no option of batches.
+
+        Raises:
+            UsageError: it has one.
+        """
+        for name, value in (
+            ("--field", self.field),
+            ("--resume", self.resume),
+            ("--overwrite", self.overwrite),
+            ("--limit", self.limit),
+            ("--jsonl", self.jsonl),
+        ):
+            if value:
+                raise UsageError(f"{name} belongs to a batch (--each line, jsonl, csv or file)")
 
 
 class SourceGroup(msgspec.Struct, frozen=True, kw_only=True):

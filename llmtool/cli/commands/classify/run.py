@@ -29,8 +29,8 @@ from llmtool.tasks.classify.labelled_texts import read_labelled_texts
 from llmtool.tasks.classify.labels import no_such_label
 from llmtool.tasks.classify.task import prepare_classifier
 from llmtool.tasks.pipeline.context import TaskContext
-from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import Binding, fill
+from llmtool.tasks.pipeline.prepare import Case, fill
+from llmtool.tasks.pipeline.records import Binding
 from llmtool.tasks.results import Classification, Result
 
 _MAX_NUMBERS = 12  # labels whose counts are told after a batch
@@ -101,7 +101,7 @@ def classify(
             raise UsageError("a text and --each exclude each other: a batch brings its own texts")
         reader = batches.open_reader(console, batch, source, view, reads=reads)
     else:
-        batches.refuse(batch)
+        batch.check_unused()
         check(view.output, reads=reads)
         if labels.calibrate is not None and text is None and not source.file:
             material = None if source.no_stdin else inputs.read_optional_stdin(console)

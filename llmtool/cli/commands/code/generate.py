@@ -23,8 +23,8 @@ from llmtool.tasks.code.run_tests import PLACE, TestCommand
 from llmtool.tasks.code.task import prepare_code
 from llmtool.tasks.options import CodeOptions, make_options
 from llmtool.tasks.pipeline.context import TaskContext
-from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import Binding, fill
+from llmtool.tasks.pipeline.prepare import Case, fill
+from llmtool.tasks.pipeline.records import Binding
 from llmtool.tasks.results import TestRun
 from llmtool.text.code_languages import CodeLanguage, find_language, language_of_file
 
@@ -62,7 +62,7 @@ def write(
         reader = batches.open_reader(console, batch, source, view, reads=reads)
         prompt = None if request is None else inputs.read_argument(request)
     else:
-        batches.refuse(batch)
+        batch.check_unused()
         check(view.output, reads=reads)
         prompt, material = inputs.gather(
             console,

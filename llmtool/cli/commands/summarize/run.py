@@ -85,7 +85,7 @@ def summarize(
             raise UsageError("--together and --each contradict each other")
         reader = batches.open_reader(console, batch, source.reading(paths), view, reads=reads)
     else:
-        batches.refuse(batch)
+        batch.check_unused()
         check(view.output, reads=reads)
         texts = inputs.read_documents(
             console, paths, no_stdin=source.no_stdin, errors=source.errors.value

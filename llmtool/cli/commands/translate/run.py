@@ -81,7 +81,7 @@ def translate(
             raise UsageError("a text and --each exclude each other: a batch brings its own texts")
         reader = batches.open_reader(console, batch, source, view, reads=reads)
     else:
-        batches.refuse(batch)
+        batch.check_unused()
         check(view.output, reads=reads)
         name, material = _gather(console, text, source)
     find_language(to)  # before a model is looked for
