@@ -23,7 +23,7 @@ from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
 from llmtool.sizes import format_count
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import BatchTask, Binding, check_field, make_batch
+from llmtool.tasks.pipeline.records import BatchTask, RecordMapping, check_field, make_batch
 from llmtool.tasks.results import Result
 
 _POLL_SECONDS = 0.02
@@ -110,7 +110,7 @@ def run(
     console: Console,
     context: TaskContext,
     task: BatchTask,
-    binding: Binding,
+    mapping: RecordMapping,
     reader: Reader,
     *,
     batch: g.BatchGroup,
@@ -133,7 +133,7 @@ def run(
         limit=batch.limit,
         full_results=view.json,
     )
-    runner = make_batch(context, task, binding, reader, options, seed=seed)
+    runner = make_batch(context, task, mapping, reader, options, seed=seed)
     tally = Tally(console, reader, runner, options)
     try:
         with contextlib.closing(runner.run()) as rows:
@@ -162,7 +162,7 @@ def preview(
     console: Console,
     context: TaskContext,
     prepared: Asked,
-    binding: Binding,
+    mapping: RecordMapping,
     reader: Reader,
     *,
     view: g.PrintGroup,
@@ -176,8 +176,8 @@ def preview(
     if record is None:
         raise InputError("there are no records")
     if reader.format == "csv":
-        binding.check(reader.columns)
-    case = binding.case(record)
+        mapping.check(reader.columns)
+    case = mapping.case(record)
     if isinstance(case, Failed):
         raise case.error
     show.prompt(console, context, prepared.request(case), as_json=view.json)

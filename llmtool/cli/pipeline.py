@@ -23,7 +23,7 @@ from llmtool.tasks.generate.template import prepare_run
 from llmtool.tasks.options import GenerateOptions, make_options
 from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.prepare import PreparedTask
-from llmtool.tasks.pipeline.records import Binding, fill
+from llmtool.tasks.pipeline.records import RecordMapping, bind_inputs
 from llmtool.tasks.results import Generation
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def command(
     if batch.each is not None:
         reader = batches.open_reader(console, batch, source, view, reads=reads, n=reply.samples)
         prompt = None if text is None else inputs.read_argument(text, errors=source.errors.value)
-        binding, fixed = Binding.make(loaded, prompt=prompt, field=batch.field, given=given)
+        mapping, fixed = RecordMapping.make(loaded, prompt=prompt, field=batch.field, given=given)
         options = msgspec.structs.replace(options, variables={**options.variables, **fixed})
     else:
         batches.refuse(batch)
@@ -106,12 +106,12 @@ def command(
     prepared = prepare_run(context, options)
     if batch.each is not None:
         if view.dry_run:
-            batches.preview(console, context, prepared, binding, reader, view=view)
+            batches.preview(console, context, prepared, mapping, reader, view=view)
             return
         seed = options.sampling.seed
-        batches.run(console, context, prepared, binding, reader, batch=batch, view=view, seed=seed)
+        batches.run(console, context, prepared, mapping, reader, batch=batch, view=view, seed=seed)
         return
-    case = fill(prepared.template, prompt=prompt, input=material, given=given)
+    case = bind_inputs(prepared.template, prompt=prompt, input=material, given=given)
     if view.dry_run:
         result.prompt(console, context, prepared.request(case), as_json=view.json)
         return

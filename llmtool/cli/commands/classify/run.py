@@ -30,7 +30,7 @@ from llmtool.tasks.classify.labels import no_such_label
 from llmtool.tasks.classify.task import prepare_classifier
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import Binding, fill
+from llmtool.tasks.pipeline.records import RecordMapping, bind_inputs
 from llmtool.tasks.results import Classification, Result
 
 _MAX_NUMBERS = 12  # labels whose counts are told after a batch
@@ -116,26 +116,26 @@ def classify(
         if reader is not None and labels.balanced:  # other batches show their rows
             scored(n_scored, batch.limit or reader.n_expected)
 
-    labelling = prepare_classifier(context, names, options, on_scored=show_scored)
+    classifier = prepare_classifier(context, names, options, on_scored=show_scored)
     for name in (*wanted.fail_on, *wanted.expect):
-        if name not in labelling.names:
-            raise no_such_label(name, labelling.names)
+        if name not in classifier.names:
+            raise no_such_label(name, classifier.names)
     if labels.calibrate is not None:
-        calibrate(console, context, labelling, labels.calibrate)
+        calibrate(console, context, classifier, labels.calibrate)
         if fits_only:
             return
     given = frozenset(options.variables)
     if reader is not None:
         with scored:
             _run_batch(
-                console, context, labelling, reader, given, batch=batch, view=view, wanted=wanted
+                console, context, classifier, reader, given, batch=batch, view=view, wanted=wanted
             )
         return
-    case = fill(labelling.template, prompt=prompt, input=material, given=given)
+    case = bind_inputs(classifier.template, prompt=prompt, input=material, given=given)
     if view.dry_run:
-        show.prompt(console, context, labelling.request(case), as_json=view.json)
+        show.prompt(console, context, classifier.request(case), as_json=view.json)
         return
-    result, weights = _classify(context, labelling, case, with_weights=wanted.explain)
+    result, weights = _classify(context, classifier, case, with_weights=wanted.explain)
     classification(
         console, result, view=view, top=wanted.top, scores=wanted.scores, weights=weights
     )
@@ -178,7 +178,7 @@ def _gather(
 def calibrate(
     console: Console,
     context: TaskContext,
-    labelling: Classifier,
+    classifier: Classifier,
     path: str,
     *,
     text_field: str | None = None,
@@ -190,7 +190,7 @@ def calibrate(
         UsageError, InputError: the texts are too few, lack a label, or are broken.
     """
     texts = read_labelled_texts(path, text_field=text_field, label_field=label_field)
-    fit = labelling.fit(context.engine, texts)
+    fit = classifier.fit(context.engine, texts)
     (before, after), (worse, better) = fit.accuracy, fit.ece
     console.note(
         f"calibrated on {fit.n_texts} texts and kept: accuracy {before:.2f} to {after:.2f}, "
@@ -201,7 +201,7 @@ def calibrate(
 def _run_batch(
     console: Console,
     context: TaskContext,
-    labelling: Classifier,
+    classifier: Classifier,
     reader: Reader,
     given: frozenset[str],
     *,
@@ -209,9 +209,9 @@ def _run_batch(
     view: g.PrintGroup,
     wanted: Wanted,
 ) -> None:
-    binding = Binding(template=labelling.template, field=batch.field, given=given)
+    mapping = RecordMapping(template=classifier.template, field=batch.field, given=given)
     if view.dry_run:
-        batches.preview(console, context, labelling, binding, reader, view=view)
+        batches.preview(console, context, classifier, mapping, reader, view=view)
         return
     tally = _Tally(console, wanted)
     failed: LlmtoolError | None = None
@@ -219,8 +219,8 @@ def _run_batch(
         batches.run(
             console,
             context,
-            labelling,
-            binding,
+            classifier,
+            mapping,
             reader,
             batch=batch,
             view=view,

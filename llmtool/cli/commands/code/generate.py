@@ -24,7 +24,7 @@ from llmtool.tasks.code.task import prepare_code
 from llmtool.tasks.options import CodeOptions, make_options
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import Binding, fill
+from llmtool.tasks.pipeline.records import RecordMapping, bind_inputs
 from llmtool.tasks.results import TestRun
 from llmtool.text.code_languages import CodeLanguage, find_language, language_of_file
 
@@ -77,19 +77,19 @@ def write(
     writer = prepare_code(context, options, strict=batch.each is not None)
     if batch.each is not None:
         alone = prompt is None and {"prompt", "input"} <= writer.template.inputs.keys()
-        binding, _ = Binding.make(
+        mapping, _ = RecordMapping.make(
             writer.template,
             prompt=prompt,
             field=batch.field,
             given=given | {"input"} if alone else given,
         )
         if view.dry_run:
-            batches.preview(console, context, writer, binding, reader, view=view)
+            batches.preview(console, context, writer, mapping, reader, view=view)
             return
         seed = sampling.seed
-        batches.run(console, context, writer, binding, reader, batch=batch, view=view, seed=seed)
+        batches.run(console, context, writer, mapping, reader, batch=batch, view=view, seed=seed)
         return
-    case = fill(writer.template, prompt=prompt, input=material, given=given)
+    case = bind_inputs(writer.template, prompt=prompt, input=material, given=given)
     one(console, context, writer, case, options, view=view, strict=code.strict)
 
 

@@ -84,7 +84,7 @@ def explain(
     options = read_options(loaded, tell, sampling)
     context = bootstrap.open_context(console, folders, settings, engine, view.output)
     prepared = prepare(context, options)
-    case = Case(variables={prepared.template.find_material() or "code": text})
+    case = Case(variables={prepared.template.primary_input() or "code": text})
     if view.dry_run:
         show.prompt(console, context, prepared.request(case), as_json=view.json)
         return

@@ -137,7 +137,7 @@ def render_for_people(
     chosen = template.for_model(model_name)
     _, text = inputs.gather(console, None, files, no_stdin=no_stdin, errors=errors, required=False)
     if text is not None:
-        material = chosen.find_material(values)
+        material = chosen.primary_input(values)
         if material is None:
             raise UsageError(f"template {template.name!r} takes no text from a file or a pipe")
         values[material] = text

@@ -17,7 +17,7 @@ from llmtool.sizes import format_count
 from llmtool.tasks.options import SummarizeOptions, make_options
 from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import Binding
+from llmtool.tasks.pipeline.records import RecordMapping
 from llmtool.tasks.results import Summary
 from llmtool.tasks.summarize.map_reduce import SummaryProgress, SummaryText
 from llmtool.tasks.summarize.task import check_summarize, prepare_summarizer
@@ -96,13 +96,13 @@ def summarize(
     summarizer = prepare_summarizer(context, options)
     if reader is not None:
         given = frozenset(options.variables) | {"length", "focus", "place"}
-        binding = Binding(template=summarizer.template, field=batch.field, given=given)
+        mapping = RecordMapping(template=summarizer.template, field=batch.field, given=given)
         if view.dry_run:
-            batches.preview(console, context, summarizer, binding, reader, view=view)
+            batches.preview(console, context, summarizer, mapping, reader, view=view)
         else:
             seed = options.sampling.seed
             batches.run(
-                console, context, summarizer, binding, reader, batch=batch, view=view, seed=seed
+                console, context, summarizer, mapping, reader, batch=batch, view=view, seed=seed
             )
         return
     cases = [

@@ -20,7 +20,7 @@ from llmtool.models.reference import STARTER
 from llmtool.tasks.options import TranslateOptions, make_options
 from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import Binding
+from llmtool.tasks.pipeline.records import RecordMapping
 from llmtool.tasks.results import Translation
 from llmtool.tasks.translate.document import TranslationText
 from llmtool.tasks.translate.glossary import read_glossary
@@ -91,13 +91,13 @@ def translate(
     translator = prepare_translator(context, to, options)
     if reader is not None:
         given = frozenset(options.variables) | {"to", "source", "terms", "marks"}
-        binding = Binding(template=translator.template, field=batch.field, given=given)
+        mapping = RecordMapping(template=translator.template, field=batch.field, given=given)
         if view.dry_run:
-            batches.preview(console, context, translator, binding, reader, view=view)
+            batches.preview(console, context, translator, mapping, reader, view=view)
         else:
             seed = options.sampling.seed
             batches.run(
-                console, context, translator, binding, reader, batch=batch, view=view, seed=seed
+                console, context, translator, mapping, reader, batch=batch, view=view, seed=seed
             )
         return
     case = Case(variables={translator.prompts.text_input: material}, name=name)
