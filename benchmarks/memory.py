@@ -34,8 +34,8 @@ OURS = """
 import os
 import llmtool.cli.app
 show("the command line's frame")
-from llmtool.engine.llama import bindings, context, model as weights
-exit_now, load, make = os._exit, weights.Weights.__init__, context.Context.__init__
+from llmtool.engine.llama import bindings, context, model
+exit_now, load, make = os._exit, model.LlamaModel.__init__, context.Context.__init__
 def loading(self, *args, **options):
     show("all imports, while it loads")
     bindings.bindings()
@@ -48,7 +48,7 @@ def making(self, *args, **options):
 def leaving(code):
     show("a reply written")
     exit_now(code)
-weights.Weights.__init__, context.Context.__init__, os._exit = loading, making, leaving
+model.LlamaModel.__init__, context.Context.__init__, os._exit = loading, making, leaving
 sys.argv = ["llmtool", "gen", "-q", "-m", sys.argv[1], "--temperature", "0", "--max-tokens",
             sys.argv[3], "--no-stdin", sys.argv[2]]
 llmtool.cli.app.main()

@@ -56,6 +56,9 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
         cancellation: stops what is running, from a signal handler or another thread.
         on_fault: called from another thread when the model's file was truncated while in use; it
             must end the process, which SIGBUS does otherwise.
+        on_load_progress: called with `(done, total)` while the model loads.
+        on_download_progress: called with `(done, total)` bytes while the model is downloaded.
+        on_note: called with messages about a download.
 
     Example:
         >>> from llmtool.engine.scripted import ScriptedEngine
@@ -80,6 +83,9 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
         engine: Engine | None = None,
         cancellation: Cancellation | None = None,
         on_fault: Callable[[], object] | None = None,
+        on_load_progress: OnProgress | None = None,
+        on_download_progress: OnDownload = no_progress,
+        on_note: OnNote = no_note,
     ) -> None:
         environ = os.environ if environ is None else environ
         self.folders = folders or config.find_folders(environ)
@@ -106,9 +112,8 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
         self.summaries = (
             Kept(self.folders.cache / "notes", limit=5000) if prefix_cache and not engine else None
         )
-        self.on_load_progress: OnProgress | None = None
-        self.on_download_progress: OnDownload = no_progress
-        self.on_note: OnNote = no_note
+        self._on_load_progress = on_load_progress
+        self._on_download_progress, self._on_note = on_download_progress, on_note
 
     def close(self) -> None:
         """Free the model. The toolbox loads it again when it is used again."""
@@ -155,8 +160,8 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
                 raise ModelNotFound(NO_MODEL)
             self._model = self.store.get(
                 reference or "starter",
-                on_progress=self.on_download_progress,
-                on_note=self.on_note,
+                on_progress=self._on_download_progress,
+                on_note=self._on_note,
                 cancelled=lambda: self.cancellation.cancelled,
             )
         return self._model
@@ -235,7 +240,7 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
             prefix_folder=self.folders.cache / "prefix" if self._prefix_bytes else None,
             prefix_bytes=self._prefix_bytes,
             cancellation=self.cancellation,
-            on_progress=self.on_load_progress,
+            on_progress=self._on_load_progress,
             on_fault=self.on_fault,
         )
 

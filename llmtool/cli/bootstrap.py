@@ -1,4 +1,4 @@
-"""What every command that runs a model sets up: signals, notes, the toolbox."""
+"""Set-up of the commands: folders, settings, the template library and the toolbox."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _SLOW_LOAD_SECONDS = 0.7
 
 
 def find_folders() -> config.Folders:
-    """Return the folders of this user; reads no settings, which may be what is to be mended."""
+    """Return the user's folders without reading the settings, which may be broken."""
     return config.find_folders(os.environ)
 
 
 def start(
     console: Console, *, color: str = "auto", quiet: bool = False, offline: bool = False
 ) -> tuple[config.Folders, config.Settings]:
-    """Return the folders and the settings of this user, flags applied, and set the output up."""
+    """Configure the console, and return the user's folders and settings with the flags applied."""
     folders = find_folders()
     settings = config.load_settings(os.environ, folders.config_file)
     if offline:
@@ -43,12 +43,12 @@ def start(
     return folders, settings
 
 
-def start_anyway(
+def start_lenient(
     console: Console, *, color: str, quiet: bool
 ) -> tuple[config.Folders, config.Settings, list[str]]:
-    """Do the same, and return what is wrong with the settings; then only those of variables count.
+    """Do the same with broken settings, and also return the errors found in them.
 
-    Where a variable is wrong, none does.
+    Settings then come from environment variables alone, or are the defaults if one is wrong too.
     """
     folders, settings = find_folders(), config.Settings()
     wrong: list[str] = []
@@ -63,16 +63,16 @@ def start_anyway(
 
 
 def open_library(folders: config.Folders) -> Library:
-    """Return the templates of this user and the built-in ones."""
+    """Return the library of the user's templates and the built-in ones."""
     from llmtool.prompts.library import Library
 
     return Library(user_folders=folders.prompt_folders)
 
 
 def reads(folders: config.Folders, template: str | None, *others: str | None) -> Iterator[str]:
-    """Yield the files that a command reads: a template's, those that it extends, and others.
+    """Yield the files that a command reads: a template, those that it extends, and others.
 
-    The model's are not among them: `open_toolbox`, which finds it, looks at those.
+    The model's files are missing: `open_toolbox`, which finds them, checks those.
     """
     yield from filter(None, others)
     if template is not None:
@@ -86,32 +86,33 @@ def open_toolbox(
     engine: EngineGroup,
     *writes: str | None,
 ) -> Toolbox:
-    """Return a toolbox on the chosen model, found or fetched, that signals can stop.
+    """Return a toolbox that signals can stop, on the chosen model, which is downloaded if needed.
 
     Raises:
         UsageError: a file that the command `writes` is one of the model's.
-        LlmtoolError: as finding and fetching the model say.
+        LlmtoolError: the model cannot be found or downloaded.
     """
     model = engine.model
     asked = None
     if model is None and settings.model is None and first_run.can_ask(console):
         model = asked = first_run.ask(console, settings)
-    box = Toolbox(
-        model,
-        n_ctx=engine.ctx_size,
-        n_threads=engine.threads,
-        n_gpu_layers=engine.n_gpu_layers,
-        n_parallel=engine.parallel,
-        kv_type=engine.kv_type.value,
-        prefix_cache=not engine.no_cache,
-        settings=settings,
-        folders=folders,
-        cancellation=signals.install(console.interrupts),
-        on_fault=lambda: signals.end_by_fault(console, box.model_name),
-    )
-    box.on_load_progress = _LoadStatus(console)
-    with DownloadProgress(console, model or settings.model or "starter") as bar:
-        box.on_download_progress, box.on_note = bar, bar.note
+    with DownloadProgress(console, model or settings.model or "starter") as progress:
+        box = Toolbox(
+            model,
+            n_ctx=engine.ctx_size,
+            n_threads=engine.threads,
+            n_gpu_layers=engine.n_gpu_layers,
+            n_parallel=engine.parallel,
+            kv_type=engine.kv_type.value,
+            prefix_cache=not engine.no_cache,
+            settings=settings,
+            folders=folders,
+            cancellation=signals.install(console.interrupts),
+            on_fault=lambda: signals.end_by_fault(console, box.model_name),
+            on_load_progress=_LoadStatus(console),
+            on_download_progress=progress,
+            on_note=progress.note,
+        )
         found = box.find_model()
     for path in filter(None, writes):
         refuse_read(path, map(str, found.parts))
@@ -127,7 +128,7 @@ def open_toolbox(
 
 
 def parse_params(pairs: list[str]) -> dict[str, Any]:
-    """Return the values of `-p KEY=VALUE`; a value is text, whatever it looks like."""
+    """Return the values of `-p KEY=VALUE`; a value is always text."""
     values = {}
     for pair in pairs:
         key, mark, value = pair.partition("=")
@@ -138,7 +139,7 @@ def parse_params(pairs: list[str]) -> dict[str, Any]:
 
 
 class _LoadStatus:
-    """Shows how far loading is, on a terminal, when it takes long."""
+    """Shows the progress of a slow load on the terminal."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -19,6 +19,7 @@ from llmtool.suggest import suggest
 INDEX_NAME = "sessions.db"  # what `search` keeps in the cache folder
 _SUFFIX = ".jsonl"
 _NAME = re.compile(r"\w[\w.-]*")
+_GENERATED_NAME = re.compile(r"\d{4}-\d\d-\d\d-\d{4}(-\d+)?")
 _MAX_LENGTH = 100
 _MAX_BYTES = 200  # of a name, which with what is put around it is one of a file
 
@@ -235,6 +236,11 @@ def _cut(name: str, *, less: int = 0) -> str:
 def new_name(now: float | None = None) -> str:
     """Return a name made of the time, such as `2026-11-26-1040`."""
     return time.strftime("%Y-%m-%d-%H%M", time.localtime(now))
+
+
+def is_generated_name(name: str) -> bool:
+    """Return whether a name was made by `new_name`, with or without a number behind it."""
+    return _GENERATED_NAME.fullmatch(name) is not None
 
 
 def timestamp(now: float | None = None) -> str:

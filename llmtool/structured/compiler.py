@@ -1,20 +1,20 @@
-"""Replies that must follow a JSON Schema, a regular expression or a grammar, token by token.
+"""Compile a JSON Schema, a regular expression or a grammar into a constraint on tokens.
 
-All three are one llguidance grammar. It holds more of JSON Schema than llama.cpp's converter, its
-masks are faster, and a broken or hostile grammar ends in an error, where llama.cpp's reader hangs
-or takes the process with it (figures in benchmarks/README.md).
+All three become an llguidance grammar, which covers more of JSON Schema than llama.cpp's
+converter and computes masks faster. An invalid or hostile grammar ends in an error, where
+llama.cpp's parser hangs or crashes the process (figures in benchmarks/README.md).
 
 Enforced while decoding: types, properties and their order, required, additionalProperties,
 patternProperties that do not overlap, items, prefixItems, minItems, maxItems, enum, const, anyOf,
 oneOf that cannot overlap, allOf, references within the schema, bounds of numbers, multipleOf,
 minLength, maxLength, pattern without look-around, and the formats date, time, date-time, duration,
-email, hostname, ipv4, ipv6, uuid and uri (in shape: the 30th of February passes).
-Left to the validation afterwards, and listed in `CompiledConstraint.unenforced`: uniqueItems,
-contains, not, if, dependent*, propertyNames, unevaluated*, minProperties beside optional
-properties, other formats, and that only one branch of an overlapping oneOf holds.
-Refused: look-around and back references in patterns, references to other documents, and schemas
-that nothing can satisfy. Strings and arrays without a maximum stay without one; numbers have 24
-characters at the most. A reply may begin with one space, or with one or two new lines, before JSON.
+email, hostname, ipv4, ipv6, uuid and uri (syntax only: the 30th of February passes).
+Not enforced, but validated in the finished reply, and listed in `CompiledConstraint.unenforced`:
+uniqueItems, contains, not, if, dependent*, propertyNames, unevaluated*, minProperties with
+optional properties, other formats, and that only one branch of an overlapping oneOf matches.
+Rejected: look-around and back references in patterns, references to other documents, and schemas
+that nothing satisfies. Strings and arrays without a maximum stay without one; numbers have at most
+24 characters. One space, or one or two line feeds, may precede the JSON.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from llmtool.structured.guidance import Tokens, Vocabulary
 from llmtool.structured.json_numbers import NumberLength
 
 MAX_REGEX_CHARACTERS = 1 << 16
-_KEPT = 64  # compiled constraints
+_MAX_CACHED = 64  # compiled constraints
 _NAMES = {"json_schema": "JSON Schema", "regex": "regular expression", "gbnf": "grammar"}
 
-# What llguidance says of things that lenient grammars pass over, and validation sees to.
-_PASSED_OVER = re.compile(
+# llguidance's errors for keywords that lenient grammars skip and validation checks.
+_SKIPPED = re.compile(
     r"Unimplemented keys: \[.*\]|Unknown format: .*|oneOf constraints|min/maxProperties only"
 )
 
 
 class ConstraintCompiler:
-    """Compiles constraints for one vocabulary, each of them once.
+    """Compiles constraints for one vocabulary, and caches them.
 
-    The vocabulary is read at the first use: about 0.25 s for 49,000 tokens.
+    The first use reads the vocabulary: about 0.25 s for 49,000 tokens.
 
     Example:
         >>> compiler = ConstraintCompiler(weights)
@@ -56,10 +56,10 @@ class ConstraintCompiler:
         self._compiled: OrderedDict[Constraint, CompiledConstraint | UsageError] = OrderedDict()
 
     def compile(self, constraint: Constraint) -> CompiledConstraint:
-        """Return a constraint ready to start.
+        """Return the compiled constraint.
 
         Raises:
-            UsageError: it is broken, too large, or nothing satisfies it.
+            UsageError: the constraint is invalid or too large, or nothing satisfies it.
         """
         found = self._compiled.get(constraint)
         if found is None:
@@ -70,7 +70,7 @@ class ConstraintCompiler:
             except UsageError as exc:
                 found = exc
             self._compiled[constraint] = found
-            if len(self._compiled) > _KEPT:
+            if len(self._compiled) > _MAX_CACHED:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(constraint)
         if isinstance(found, UsageError):
@@ -79,7 +79,7 @@ class ConstraintCompiler:
 
 
 class CompiledConstraint:
-    """A constraint in a model's tokens. `unenforced` names what only validation will find."""
+    """A constraint on a model's tokens. `unenforced` names what only validation checks."""
 
     def __init__(self, tokens: Tokens, matcher: Any, constraint: Constraint, unenforced: str):
         self._tokens, self._matcher = tokens, matcher
@@ -87,7 +87,7 @@ class CompiledConstraint:
         self.unenforced = unenforced
 
     def start(self) -> Matcher:
-        """Return a matcher at the beginning of a reply; matchers do not know of one another."""
+        """Return a matcher at the beginning of a reply; matchers are independent."""
         return Matcher(
             self._tokens,
             self._matcher.deep_copy(),
@@ -96,7 +96,7 @@ class CompiledConstraint:
 
 
 class Matcher:
-    """How far one reply has come. Ask `allows`, or mask the logits; then `accept` the token."""
+    """The state of one reply. Check `allows` or mask the logits, then `accept` the token."""
 
     def __init__(self, tokens: Tokens, matcher: Any, *, json_numbers: bool) -> None:
         self._tokens, self._matcher = tokens, matcher
@@ -105,7 +105,7 @@ class Matcher:
         self._ended = False
 
     def allows(self, token: int) -> bool:
-        """Whether `token` may come next: microseconds, without looking at the other tokens."""
+        """Whether `token` may come next; takes microseconds, as it checks no other token."""
         if self._ended:
             return False
         if token in self._ends:
@@ -117,13 +117,13 @@ class Matcher:
         return token in token_mask.allowed_tokens(self._mask())
 
     def mask_logits(self, logits: Any) -> None:
-        """Set the logits of all tokens that may not come next to minus infinity, in place.
+        """Set the logits of all tokens that may not come next to minus infinity in place.
 
         Args:
             logits: a ctypes pointer to (or array of) `n_vocab` float32.
 
         Raises:
-            UsageError: the grammar is too complex at this place, or leads nowhere.
+            UsageError: the grammar is too complex at this point, or no token can follow.
         """
         mask = self._mask()
         target = logits if isinstance(logits, ctypes.Array) else logits.contents
@@ -131,10 +131,10 @@ class Matcher:
         token_mask.apply_mask(mask, ctypes.addressof(target), n_vocab)
 
     def accept(self, token: int) -> None:
-        """Go on by a token that is allowed.
+        """Advance by an allowed token.
 
         Raises:
-            UsageError: it is not allowed, or the grammar is too complex at this place.
+            UsageError: the token is not allowed, or the grammar is too complex at this point.
         """
         if token in self._ends and self._matcher.is_accepting():
             self._ended = True
@@ -146,12 +146,12 @@ class Matcher:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing but the end may follow."""
+        """Whether only the end may follow."""
         return self._ended or (self._matcher.is_stopped() and self._matcher.is_accepting())
 
     @property
     def complete(self) -> bool:
-        """Whether the reply satisfies the constraint as it stands."""
+        """Whether the reply so far satisfies the constraint."""
         return self._ended or bool(self._matcher.is_accepting())
 
     def close(self) -> None:
@@ -168,7 +168,7 @@ class Matcher:
         for token in token_mask.allowed_tokens(mask):
             if token not in self._ends and not numbers.fits(self._tokens.tokens[token]):
                 narrow[token // 8] &= ~(1 << token % 8)
-        # A schema may ask for a longer number: then that is what it gets.
+        # A schema may require a longer number.
         return bytes(narrow) if any(narrow) else mask
 
 
@@ -177,13 +177,13 @@ def _compile(tokens: Tokens, constraint: Constraint) -> CompiledConstraint:
     unenforced = ""
     if kind == "json_schema":
         matcher = guidance.matcher(tokens, json_grammar.to_lark(source))
-        passed_over = _PASSED_OVER.search(_reason(matcher))
-        if passed_over:
+        skipped = _SKIPPED.search(_reason(matcher))
+        if skipped:
             matcher = guidance.matcher(tokens, json_grammar.to_lark(source, lenient=True))
-            unenforced = "; ".join(matcher.get_grammar_warnings()) or passed_over[0]
-        # Behind the white space that may come first, a schema's own beginning.
-        bare = json_grammar.to_lark(source, lenient=bool(unenforced), lead=False)
-        beginning = guidance.matcher(tokens, bare)
+            unenforced = "; ".join(matcher.get_grammar_warnings()) or skipped[0]
+        # The schema without the optional leading white space.
+        without_lead = json_grammar.to_lark(source, lenient=bool(unenforced), lead=False)
+        beginning = guidance.matcher(tokens, without_lead)
     else:
         if kind == "regex":
             if len(source) > MAX_REGEX_CHARACTERS:
@@ -202,7 +202,7 @@ def _compile(tokens: Tokens, constraint: Constraint) -> CompiledConstraint:
 
 
 _NOTHING = "nothing satisfies it"
-_OURS = re.compile(
+_LOCATION = re.compile(
     r"^at \d+\(\d+\): |failed to compile JSON schema: |invalid regex .*?\(in regex\): "
     r"|regex parse error:\s*"
 )
@@ -211,10 +211,12 @@ _CARETS = re.compile(r"\s*\^+\s*error: ")
 
 
 def _reason(matcher: Any) -> str:
-    """Return llguidance's error in one line, without the listing of a grammar that we wrote."""
+    """Return llguidance's error in one line, without its listing of the generated grammar."""
     text = str(matcher.get_error())
     if "NoExtension" in text:
         return _NOTHING
-    pattern, carets, why = _CARETS.sub("\0", _OURS.sub("", _LISTING.split(text)[0])).partition("\0")
+    pattern, carets, why = _CARETS.sub("\0", _LOCATION.sub("", _LISTING.split(text)[0])).partition(
+        "\0"
+    )
     shown = pattern if len(pattern) <= 100 else pattern[:60] + "…"
     return " ".join(f"{shown}: {why}".split() if carets else pattern[:300].split())

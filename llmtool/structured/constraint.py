@@ -8,7 +8,7 @@ import msgspec
 
 
 class Constraint(msgspec.Struct, frozen=True):
-    """What a reply must follow: the text of a JSON Schema, a regular expression, or a grammar.
+    """A constraint on a reply: the source of a JSON Schema, a regular expression or a GBNF grammar.
 
     It applies to the answer, not to the reasoning before it.
     """

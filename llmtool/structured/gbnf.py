@@ -1,10 +1,10 @@
-"""Read llama.cpp's grammar format (GBNF) and write it as a Lark grammar for llguidance.
+"""Parse llama.cpp's grammar format (GBNF), for conversion to a Lark grammar.
 
-llama.cpp's own reader dies of a deeply nested grammar or a long chain of rules, never ends on
+llama.cpp's parser crashes on a deeply nested grammar or a long chain of rules, hangs on
 `"a"{3,1}`, and takes exponential time for rules that share alternatives; llguidance bounds its
-work. Its lexer is greedy, though, and its own converter turns `[a-z]+ "s"` into a word that eats
-the `s`. Here a grammar without recursion becomes one regular expression, and one with recursion
-keeps single characters as its lexemes, which leaves nothing to be greedy about.
+work. But its lexer is greedy, and its converter turns `[a-z]+ "s"` into a word that consumes the
+`s`. Here a grammar without recursion becomes one regular expression, and one with recursion has
+single characters as lexemes, so that greediness does not matter.
 
 Left out of the format: references to tokens (`<|im_end|>`, `<[7]>`, `!<[7]>`).
 """
@@ -19,7 +19,7 @@ import msgspec
 from llmtool.errors import UsageError
 
 MAX_CHARACTERS = 1 << 18
-MAX_RULES = 1000  # a chain of some thousands overflows the stack of what reads it
+MAX_RULES = 1000  # a chain of several thousand overflows llguidance's stack
 MAX_DEPTH = 64
 MAX_REPETITIONS = 100_000
 MAX_CODE_POINT = 0x10FFFF
@@ -33,20 +33,20 @@ _HEX = re.compile("[0-9a-fA-F]+")
 _HEX_DIGITS = {"x": 2, "u": 4, "U": 8}
 
 
-class Characters(msgspec.Struct, frozen=True):
-    """One character in (or, `negated`, out of) inclusive ranges of code points."""
+class CharacterClass(msgspec.Struct, frozen=True):
+    """One character inside, or if `negated` outside, inclusive ranges of code points."""
 
     ranges: tuple[tuple[int, int], ...]
     negated: bool = False
 
 
-class Reference(msgspec.Struct, frozen=True):
+class RuleReference(msgspec.Struct, frozen=True):
     rule: str
     position: int
 
 
 class Repeat(msgspec.Struct, frozen=True):
-    """`item`, `least` to `most` times; `most` None is without end."""
+    """`item`, `least` to `most` times; `most` None is unbounded."""
 
     item: Node
     least: int
@@ -57,11 +57,11 @@ class Sequence(msgspec.Struct, frozen=True):
     items: tuple[Node, ...]
 
 
-class Choice(msgspec.Struct, frozen=True):
+class Alternation(msgspec.Struct, frozen=True):
     alternatives: tuple[Node, ...]
 
 
-Node = Characters | Reference | Repeat | Sequence | Choice
+Node = CharacterClass | RuleReference | Repeat | Sequence | Alternation
 
 
 def parse(source: str) -> dict[str, Node]:
@@ -82,7 +82,7 @@ class _Reader:
         self._source = source
         self._at = 0
         self._depth = 0
-        self._references: list[Reference] = []
+        self._references: list[RuleReference] = []
         if len(source) > MAX_CHARACTERS:
             raise UsageError(f"grammar: longer than {MAX_CHARACTERS} characters")
 
@@ -105,10 +105,10 @@ class _Reader:
                 self._fail(f"did not expect {self._peek()!r}")
             self._space(lines=True)
         if "root" not in rules:
-            self._fail("there is no rule named root", 0)
+            self._fail("no rule named root", 0)
         for reference in self._references:
             if reference.rule not in rules:
-                self._fail(f"there is no rule named {reference.rule}", reference.position)
+                self._fail(f"no rule named {reference.rule}", reference.position)
         return rules
 
     def _choice(self, *, nested: bool) -> Node:
@@ -120,7 +120,7 @@ class _Reader:
             self._space(lines=True)
             alternatives.append(self._sequence(nested=nested))
         self._depth -= 1
-        return alternatives[0] if len(alternatives) == 1 else Choice(tuple(alternatives))
+        return alternatives[0] if len(alternatives) == 1 else Alternation(tuple(alternatives))
 
     def _sequence(self, *, nested: bool) -> Node:
         items: list[Node] = []
@@ -136,7 +136,7 @@ class _Reader:
         if character == "[":
             return self._class()
         if self._take("."):
-            return Characters(((0, MAX_CODE_POINT),))
+            return CharacterClass(((0, MAX_CODE_POINT),))
         if self._take("("):
             self._space(lines=True)
             inner = self._choice(nested=True)
@@ -147,7 +147,7 @@ class _Reader:
             self._fail("references to tokens are not supported: write their text")
         if not _NAME.match(character):
             return None
-        reference = Reference(self._name(), begin)
+        reference = RuleReference(self._name(), begin)
         self._references.append(reference)
         return reference
 
@@ -189,7 +189,7 @@ class _Reader:
         points: list[Node] = []
         while not self._take('"'):
             point = self._character("the end of this text", begin)
-            points.append(Characters(((point, point),)))
+            points.append(CharacterClass(((point, point),)))
         return points[0] if len(points) == 1 else Sequence(tuple(points))
 
     def _class(self) -> Node:
@@ -203,11 +203,11 @@ class _Reader:
                 self._at += 1
                 last = self._character("] for this [", begin)
             if last < first:
-                self._fail("the range ends before it begins", begin)
+                self._fail("the range ends before it starts", begin)
             ranges.append((first, last))
         if not ranges:
             self._fail("an empty class matches nothing", begin)
-        return Characters(tuple(ranges), negated)
+        return CharacterClass(tuple(ranges), negated)
 
     def _character(self, missing: str, begin: int) -> int:
         character = self._peek()

@@ -1,16 +1,23 @@
-"""Write the rules of a GBNF grammar as a Lark grammar in llguidance's dialect."""
+"""Convert the rules of a GBNF grammar to a Lark grammar in llguidance's dialect."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llmtool.structured.gbnf import Characters, Choice, Node, Reference, Repeat, Sequence
+from llmtool.structured.gbnf import (
+    Alternation,
+    CharacterClass,
+    Node,
+    Repeat,
+    RuleReference,
+    Sequence,
+)
 
 
 def to_lark(rules: dict[str, Node]) -> str:
     """Return a Lark grammar whose language is that of `root`.
 
-    Without recursion every rule becomes a part of one regular expression: Lark's names in capitals.
+    Without recursion the rules are terminals (Lark's names in capitals): one regular expression.
 
     Example:
         >>> print(to_lark(parse('root ::= [ab]+')))
@@ -47,26 +54,26 @@ def _survey(rules: dict[str, Node]) -> tuple[list[str], bool]:
 
 
 def _references(node: Node) -> Iterator[str]:
-    if isinstance(node, Reference):
+    if isinstance(node, RuleReference):
         yield node.rule
     elif isinstance(node, Repeat):
         yield from _references(node.item)
     elif isinstance(node, Sequence):
         for item in node.items:
             yield from _references(item)
-    elif isinstance(node, Choice):
+    elif isinstance(node, Alternation):
         for alternative in node.alternatives:
             yield from _references(alternative)
 
 
 def _write(node: Node, names: dict[str, str]) -> str:
-    if isinstance(node, Characters):
+    if isinstance(node, CharacterClass):
         return f"/{_class(node)}/"
-    if isinstance(node, Reference):
+    if isinstance(node, RuleReference):
         return names[node.rule]
     if isinstance(node, Repeat):
         return f"({_write(node.item, names)}){_times(node)}"
-    if isinstance(node, Choice):
+    if isinstance(node, Alternation):
         return "(" + " | ".join(_write(item, names) for item in node.alternatives) + ")"
     return " ".join(f"{_write(item, names)}" for item in node.items) or '""'
 
@@ -77,8 +84,8 @@ def _times(node: Repeat) -> str:
     return "?" if (node.least, node.most) == (0, 1) else f"{{{node.least},{node.most}}}"
 
 
-def _class(node: Characters) -> str:
-    # Hexadecimal throughout: no character can then mean anything to Lark or to the expression.
+def _class(node: CharacterClass) -> str:
+    # Hexadecimal throughout, so that no character is special to Lark or the regular expression.
     ranges = (
         f"\\x{{{low:x}}}" if low == high else f"\\x{{{low:x}}}-\\x{{{high:x}}}"
         for low, high in node.ranges

@@ -1,7 +1,7 @@
 """llguidance, the grammar engine: the only importer of `llguidance`.
 
-Its package imports `importlib.metadata` and more (50 to 65 ms); the compiled module in it is all
-that is used here, and takes 1 to 2.
+Its package imports `importlib.metadata` and more (50 to 65 ms); only its compiled module is used
+here, which takes 1 to 2.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from llmtool.errors import EngineError
 
-# Room for grammars whose lexemes are single characters; a step at these limits takes some 100 ms.
+# Enough for grammars with single characters as lexemes; a step at these limits takes about 100 ms.
 _LIMITS = {
     "max_items_in_row": 10_000,
     "step_max_items": 1_000_000,
@@ -25,7 +25,7 @@ _LIMITS = {
 
 
 class Vocabulary(Protocol):
-    """What a constraint has to know of a model: `Weights`, or a few tokens of a test."""
+    """The part of a model that constraints need; `LlamaModel` implements it."""
 
     @property
     def n_vocab(self) -> int: ...
@@ -55,15 +55,15 @@ def library() -> Any:
     if spec is None or spec.loader is None:
         raise EngineError("llguidance is not installed (pip install llguidance)")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # the real package, imported later, must get this very module
+    sys.modules[name] = module  # the real package must get this same module when it is imported
     spec.loader.exec_module(module)
     return module
 
 
 class Tokens:
-    """The tokens of a vocabulary as llguidance takes them.
+    """The tokens of a vocabulary, as llguidance's tokenizer wrapper.
 
-    Control tokens and those that look like markup are never a part of constrained text.
+    Control tokens and special tokens that look like markup are never part of constrained text.
     """
 
     is_tokenizer_wrapper = True
@@ -76,12 +76,12 @@ class Tokens:
         render, kind, is_end = vocabulary.render_piece, vocabulary.kind, vocabulary.is_end
         self.tokens = [render(token, special=False) for token in range(n)]
         self.ends = [token for token in range(n) if is_end(token)]
-        marks = [t for t, piece in enumerate(self.tokens) if _is_markup(piece)]
-        silent = [t for t, piece in enumerate(self.tokens) if not piece]
+        markup = [t for t, piece in enumerate(self.tokens) if _is_markup(piece)]
+        empty = [t for t, piece in enumerate(self.tokens) if not piece]
         self.special_token_ids = sorted(
-            {*silent, *self.ends, *(t for t in marks if kind(t) != "ordinary")}
+            {*empty, *self.ends, *(t for t in markup if kind(t) != "ordinary")}
         )
-        if not self.ends:  # a vocabulary without an end gets one that is never chosen
+        if not self.ends:  # a vocabulary without an end token gets one that is never sampled
             self.tokens.append(b"")
             self.special_token_ids.append(n)
         self.eos_token_id = self.ends[0] if self.ends else n
@@ -93,13 +93,13 @@ class Tokens:
         )
 
     def __call__(self, text: bytes | str) -> list[int]:
-        """Return the tokens of text that is certain to come."""
+        """Return the tokens of a text that the grammar forces."""
         raw = text.encode() if isinstance(text, str) else bytes(text)
         ids = self._vocabulary.tokenize(raw, add_special=False, parse_special=False)
-        spelled = [self.tokens[token] for token in ids]
-        if spelled and b"".join(spelled) == b" " + raw:  # SentencePiece begins with a space
-            ids, spelled = (ids[1:], spelled[1:]) if spelled[0] == b" " else (ids, spelled)
-        if b"".join(spelled) == raw:
+        pieces = [self.tokens[token] for token in ids]
+        if pieces and b"".join(pieces) == b" " + raw:  # SentencePiece prepends a space
+            ids, pieces = (ids[1:], pieces[1:]) if pieces[0] == b" " else (ids, pieces)
+        if b"".join(pieces) == raw:
             return ids
         greedy: list[int] = self.library_tokens.greedy_tokenize(raw.decode("utf-8", "replace"))
         return greedy
@@ -110,10 +110,10 @@ def _is_markup(piece: bytes) -> bool:
 
 
 def matcher(tokens: Tokens, grammar: str, *, regex: bool = False) -> Any:
-    """Return an `LLMatcher` for a Lark grammar or a regular expression; it may be in error."""
+    """Return an `LLMatcher` for a Lark grammar or a regular expression; check its error."""
     lib = library()
     if regex:
-        # "d": \d is 0 to 9, and not the digits of every script.
+        # "d": \d is 0 to 9, not the digits of every script.
         source = lib.LLMatcher.grammar_from_regex(lib.regex_to_lark(grammar, "d"))
     else:
         source = lib.LLMatcher.grammar_from_lark(grammar)

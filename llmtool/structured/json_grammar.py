@@ -1,9 +1,9 @@
-"""Write a JSON Schema as a Lark grammar in llguidance's dialect.
+"""Convert a JSON Schema to a Lark grammar in llguidance's dialect.
 
-The grammar is narrower than the schema where that helps a small model and harms nobody: white
-space is one space, or one new line and an indentation, wherever JSON takes any; properties come in
-the schema's order; and objects hold no property that the schema does not name unless it says
-`additionalProperties` (llama.cpp's converter reads schemas in the same way).
+The grammar is stricter than the schema where that helps small models: white space is one space, or
+one line feed and an indentation; properties come in the schema's order; and objects have no other
+properties than those named, unless the schema has `additionalProperties` (llama.cpp's converter
+reads schemas in the same way).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_CHARACTERS = 1 << 20
 Schema = dict[str, Any]
 
 _WHITE_SPACE = r" |\n {0,16}"
-_LEAD = 'LEAD: " " | /\\n{1,2}/'  # what models like to write first, above all after their reasoning
+_LEAD = 'LEAD: " " | /\\n{1,2}/'  # models often begin with it, above all after their reasoning
 _IN_PLACE = ("allOf", "anyOf", "oneOf", "$ref", "not", "if", "then", "else", "dependentSchemas")
 _SHAPES_OBJECTS = frozenset(
     ("additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames")
@@ -35,11 +35,11 @@ def to_lark(source: str, *, lenient: bool = False, lead: bool = True) -> str:
     """Return a grammar for a schema's text.
 
     Args:
-        lenient: pass over what a grammar cannot hold.
-        lead: let a space or new lines come first.
+        lenient: skip keywords that a grammar cannot enforce.
+        lead: allow a space or line feeds first.
 
     Raises:
-        UsageError: the text is no JSON object, or it is too long.
+        UsageError: the text is not a JSON object, or it is too long.
     """
     if len(source) > MAX_CHARACTERS:
         raise UsageError(f"JSON Schema: longer than {MAX_CHARACTERS} characters")
@@ -54,11 +54,11 @@ def to_lark(source: str, *, lenient: bool = False, lead: bool = True) -> str:
     if not isinstance(schema, dict):
         raise UsageError("JSON Schema: expected an object")
     options = {"whitespace_pattern": _WHITE_SPACE, "lenient": lenient}
-    try:  # what the decoder lets through may be too deep for the interpreter
+    try:  # a schema that decodes may still be too deep for the interpreter
         schema = close_objects(schema)
         _name_single_numbers(schema)
         if lenient:
-            _forget_counts(schema)
+            _drop_property_counts(schema)
         text = msgspec.json.encode({**schema, "x-guidance": options}).decode()
     except RecursionError as exc:
         raise UsageError("JSON Schema: nested too deeply") from exc
@@ -66,7 +66,7 @@ def to_lark(source: str, *, lenient: bool = False, lead: bool = True) -> str:
 
 
 def _name_single_numbers(node: object) -> None:
-    """Write a range of one number as that number: llguidance 1.9 panics at one below 0."""
+    """Replace a range of one number by that number: llguidance 1.9 panics at negative ones."""
     if isinstance(node, dict):
         low = node.get("minimum")
         if node.get("type") in ("number", "integer") and low is not None:
@@ -80,24 +80,24 @@ def _name_single_numbers(node: object) -> None:
             _name_single_numbers(child)
 
 
-def _forget_counts(node: object) -> None:
-    """Take out the numbers of properties that no grammar can count."""
+def _drop_property_counts(node: object) -> None:
+    """Remove minProperties and maxProperties beside properties, which no grammar can count."""
     if isinstance(node, dict):
         if "properties" in node:
             node.pop("minProperties", None)
             node.pop("maxProperties", None)
         for child in node.values():
-            _forget_counts(child)
+            _drop_property_counts(child)
     elif isinstance(node, list):
         for child in node:
-            _forget_counts(child)
+            _drop_property_counts(child)
 
 
 def close_objects(schema: Schema) -> Schema:
-    """Return a schema that allows no unnamed property where only `properties` says what there is.
+    """Return a schema whose objects allow only the properties that `properties` names.
 
-    Left as they are: parts of an `allOf`, or of anything else that two schemas describe together,
-    because each of them would shut out what the other names.
+    Objects that several schemas describe together, as in an `allOf`, stay open, because each
+    schema would exclude the properties that another one names.
 
     Example:
         >>> close_objects({"type": "object", "properties": {"a": {}}})["additionalProperties"]
@@ -111,7 +111,7 @@ def close_objects(schema: Schema) -> Schema:
 
 
 class _References:
-    """Which definitions are used where an object must stay open."""
+    """The definitions that are used where an object must stay open."""
 
     def __init__(self, schema: Schema) -> None:
         self.open: set[str] = set()
@@ -162,13 +162,13 @@ def _close(node: Schema, open_references: set[str], *, shared: bool = False) -> 
 
 
 def _definition(reference: object) -> str | None:
-    """Return the name of a definition of the root; None for any other place."""
+    """Return the name of a definition at the root, or None for another reference."""
     parts = reference.split("/") if isinstance(reference, str) else []
     return parts[2] if len(parts) == 3 and parts[0] == "#" and parts[1] in _DEFINITIONS else None
 
 
 def _children(node: object, shared: bool) -> list[tuple[object, bool]]:
-    """Return the schemas in a schema, and whether another one describes the same value."""
+    """Return the subschemas of a schema, each with whether another one describes its value too."""
     if not isinstance(node, dict):
         return []
     node = cast(Schema, node)

@@ -1,19 +1,19 @@
-"""Keep numbers in JSON text short: a small model may otherwise write digits until its reply is cut.
+"""Limit the length of numbers in JSON text: small models may write digits without end.
 
-A grammar for JSON numbers has no end of digits, and llguidance offers no bound for them.
+A grammar for JSON numbers does not bound the digits, and llguidance has no option for it.
 """
 
 from __future__ import annotations
 
-MAX_CHARACTERS = 24  # as long as the longest double that needs all its digits
-MAX_EXPONENT_DIGITS = 2  # with 24 characters before it, never beyond the largest double
+MAX_CHARACTERS = 24  # the longest double with all its digits
+MAX_EXPONENT_DIGITS = 2  # with 24 characters before it, within the range of a double
 LONGEST_TOKEN = 16
 
 _NUMBER = frozenset(b"+-.0123456789eE")
 
 
 class NumberLength:
-    """Where a JSON text stands: in a string, or `length` characters into a number.
+    """The position in a JSON text: in a string, or `length` characters into a number.
 
     Example:
         >>> numbers = NumberLength()
@@ -30,7 +30,7 @@ class NumberLength:
 
     @property
     def near_limit(self) -> bool:
-        """Whether one more token can make a number too long."""
+        """Whether the next token could make a number too long."""
         return self._exponent is not None or self.length > MAX_CHARACTERS - LONGEST_TOKEN
 
     def copy(self) -> NumberLength:
@@ -40,13 +40,13 @@ class NumberLength:
         return twin
 
     def fits(self, piece: bytes) -> bool:
-        """Whether no number is too long after `piece`."""
+        """Whether all numbers are short enough after `piece`."""
         if self._in_string and b'"' not in piece:
             return True
         return self.copy().push(piece)
 
     def push(self, piece: bytes) -> bool:
-        """Go on by the bytes of a token; return whether all numbers were short enough."""
+        """Advance by the bytes of a token; return whether all numbers were short enough."""
         short = True
         for byte in piece:
             if self._in_string:
@@ -66,7 +66,7 @@ class NumberLength:
     def _digit(self, byte: int) -> bool:
         self.length += 1
         if byte in b"eE":
-            # The e of true and false, outside a number, is no exponent.
+            # The e of true and false is not an exponent.
             self._exponent = 0 if self.length > 1 else None
         elif self._exponent is not None and byte not in b"+-":
             self._exponent += 1

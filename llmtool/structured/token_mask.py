@@ -1,7 +1,8 @@
-"""Set the logits of tokens that are not allowed to minus infinity, without numpy's 187 ms.
+"""Set the logits of disallowed tokens to minus infinity, without numpy, whose import takes 187 ms.
 
-A few allowed tokens are saved around one bulk copy; many are combined with the mask in one
-operation on very long integers. Both take about 1 ms for 50,000 tokens, 3 ms for 150,000.
+If few tokens are allowed, their logits are saved around one bulk copy; otherwise the mask is
+applied in one operation on very long integers. Both take about 1 ms for 50,000 tokens and 3 ms
+for 150,000.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _LANES = [
 
 
 def allowed_tokens(mask: bytes) -> list[int]:
-    """Return the ids whose bits are set; bit t % 8 of byte t // 8 is token t."""
+    """Return the ids of the set bits; token t is bit t % 8 of byte t // 8."""
     return [8 * at + bit for at, byte in enumerate(mask) if byte for bit in _BITS[byte]]
 
 
@@ -35,23 +36,23 @@ def apply_mask(mask: bytes, address: int, n_vocab: int) -> None:
     size = 4 * n_vocab
     if len(mask) - mask.count(0) <= _FEW:
         logits = (ctypes.c_float * n_vocab).from_address(address)
-        kept = [(token, logits[token]) for token in allowed_tokens(mask) if token < n_vocab]
-        ctypes.memmove(address, _nothing(n_vocab), size)
-        for token, value in kept:
+        saved = [(token, logits[token]) for token in allowed_tokens(mask) if token < n_vocab]
+        ctypes.memmove(address, _all_masked(n_vocab), size)
+        for token, value in saved:
             logits[token] = value
         return
-    nothing = _nothing_as_integer(n_vocab)
+    all_masked = _all_masked_as_integer(n_vocab)
     lanes = int.from_bytes(b"".join([_LANES[byte] for byte in mask])[:size], "little")
     values = int.from_bytes(ctypes.string_at(address, size), "little")
-    masked = ((values ^ nothing) & lanes) ^ nothing
+    masked = ((values ^ all_masked) & lanes) ^ all_masked
     ctypes.memmove(address, masked.to_bytes(size, "little"), size)
 
 
 @lru_cache(maxsize=2)
-def _nothing(n_vocab: int) -> bytes:
+def _all_masked(n_vocab: int) -> bytes:
     return _MINUS_INFINITY * n_vocab
 
 
 @lru_cache(maxsize=2)
-def _nothing_as_integer(n_vocab: int) -> int:
-    return int.from_bytes(_nothing(n_vocab), "little")
+def _all_masked_as_integer(n_vocab: int) -> int:
+    return int.from_bytes(_all_masked(n_vocab), "little")

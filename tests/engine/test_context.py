@@ -119,6 +119,24 @@ def test_the_real_llama_cpp_package_can_still_be_imported(starter: Path) -> None
     assert done.stdout.strip() == "True", done.stderr
 
 
+def test_a_bad_file_is_reported_after_the_real_package_was_imported(tmp_path: Path) -> None:
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF")
+    program = (
+        "import sys, pathlib, llama_cpp\n"
+        "from llmtool.engine.llama.model import LlamaModel\n"
+        "from llmtool.engine.types import Cancellation\n"
+        "from llmtool.errors import ModelUnreadable\n"
+        "try:\n"
+        "    LlamaModel(pathlib.Path(sys.argv[1]), cancellation=Cancellation())\n"
+        "except ModelUnreadable as exc:\n"
+        "    print('unreadable')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "bad.gguf"], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "unreadable", done.stderr
+
+
 def test_the_bindings_can_be_imported_while_another_thread_imports() -> None:
     program = (
         "import sys, threading, types\n"

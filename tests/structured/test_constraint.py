@@ -1,4 +1,4 @@
-"""Replies that follow a schema, a regular expression or a grammar, whatever the model prefers."""
+"""Replies satisfy a schema, a regular expression or a grammar, whatever the model prefers."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ SCHEMAS = st.recursive(LEAVES, deeper, max_leaves=6)
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(schema=SCHEMAS, seed=st.integers(0, 2**32))
-def test_what_is_sampled_under_a_schema_satisfies_it(
+def test_replies_under_a_schema_are_valid(
     weights: LlamaModel, compiler: ConstraintCompiler, schema: dict[str, Any], seed: int
 ) -> None:
     text = sample(weights, compiler.compile(json_schema(schema)).start(), seed)
@@ -178,7 +178,7 @@ def _without_format(node: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", ["spm", "base"])
 @pytest.mark.parametrize("seed", range(3))
-def test_every_kind_of_vocabulary_can_follow_a_schema(
+def test_every_kind_of_vocabulary_satisfies_a_schema(
     kind: str, seed: int, tiny_model: Callable[..., Path]
 ) -> None:
     weights = load(tiny_model(kind))
@@ -199,7 +199,7 @@ def test_a_reply_under_a_regular_expression_is_a_full_match(
     assert re.fullmatch(regex, text), text
 
 
-def test_digits_of_a_regular_expression_are_those_of_ascii(
+def test_digits_in_a_regular_expression_are_ascii(
     weights: LlamaModel, compiler: ConstraintCompiler
 ) -> None:
     assert accepts(weights, compiler, Constraint("regex", r"\d/ü"), "3/ü")
@@ -207,7 +207,7 @@ def test_digits_of_a_regular_expression_are_those_of_ascii(
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_reply_under_a_grammar_file_is_in_its_language(
+def test_a_reply_under_a_grammar_is_in_its_language(
     weights: LlamaModel, compiler: ConstraintCompiler, seed: int, tmp_path: Path
 ) -> None:
     path = tmp_path / "sum.gbnf"
@@ -233,7 +233,7 @@ def test_a_reply_under_a_grammar_file_is_in_its_language(
         ("root ::= [a\\]-]", ["a", "-", "]"], ["b"]),
     ],
 )
-def test_a_grammar_has_the_language_that_llama_cpp_gives_it(
+def test_a_grammar_has_the_same_language_as_in_llama_cpp(
     weights: LlamaModel, compiler: ConstraintCompiler, grammar: str, good: list[str], bad: list[str]
 ) -> None:
     constraint = Constraint("gbnf", grammar)
@@ -268,7 +268,7 @@ def test_a_grammar_has_the_language_that_llama_cpp_gives_it(
         ({"type": "string"}, ['"日本é😀"', '"\\n"'], ['"\n"', '"a']),
     ],
 )
-def test_a_schema_lets_its_values_through_and_no_others(
+def test_a_schema_allows_exactly_its_values(
     weights: LlamaModel,
     compiler: ConstraintCompiler,
     schema: dict[str, Any],
@@ -280,7 +280,7 @@ def test_a_schema_lets_its_values_through_and_no_others(
     assert [text for text in bad if accepts(weights, compiler, constraint, text)] == []
 
 
-def test_what_a_grammar_cannot_hold_is_named(compiler: ConstraintCompiler) -> None:
+def test_keywords_that_are_not_enforced_are_listed(compiler: ConstraintCompiler) -> None:
     held = compiler.compile(json_schema({"type": "array"}))
     passed_over = compiler.compile(json_schema({"type": "array", "uniqueItems": True}))
     assert held.unenforced == ""
@@ -308,11 +308,11 @@ DEEP = '{"items":' * 5000 + "{}" + "}" * 5000
         ("regex", "(" * 50_000 + ")" * 50_000, "over 65536 characters"),
         ("regex", "(" * 5000 + ")" * 5000, "maximum number of nested parentheses"),
         ("regex", "[^\\x00-\\U0010FFFF]", "nothing satisfies it"),
-        ("gbnf", "", "line 1, column 1: there is no rule named root"),
+        ("gbnf", "", "line 1, column 1: no rule named root"),
         ("gbnf", 'root ::= "a', "line 1, column 10: expected the end of this text"),
         ("gbnf", "root ::= x\nx ::= [a", "line 2, column 7: expected ] for this ["),
         ("gbnf", 'root ::= "a"\n  foo', "line 2, column 6: expected ::="),
-        ("gbnf", "root ::= foo | bar", "line 1, column 10: there is no rule named foo"),
+        ("gbnf", "root ::= foo | bar", "line 1, column 10: no rule named foo"),
         ("gbnf", 'root ::= "a" "b"{3,1}', "line 1, column 17: 1 is less than 3"),
         ("gbnf", 'root ::= "a"{999999}', "more than 100000 repetitions"),
         ("gbnf", "root ::= " + "(" * 50_000, "nested deeper than 64"),
@@ -324,7 +324,7 @@ DEEP = '{"items":' * 5000 + "{}" + "}" * 5000
         ("gbnf", "\n".join(f"r{i} ::= r{i + 1}" for i in range(3000)), "more than 1000 rules"),
     ],
 )
-def test_a_broken_constraint_says_what_is_wrong_and_where(
+def test_an_invalid_constraint_is_reported_with_its_position(
     compiler: ConstraintCompiler, kind: Any, source: str, reason: str
 ) -> None:
     for _ in range(2):  # the second time from memory
@@ -350,7 +350,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("grammar", HOSTILE.values(), ids=list(HOSTILE))
-def test_a_hostile_grammar_ends_soon(
+def test_a_hostile_grammar_ends_quickly(
     weights: LlamaModel, compiler: ConstraintCompiler, grammar: str
 ) -> None:
     begin = time.monotonic()
@@ -377,7 +377,7 @@ def test_a_hostile_grammar_ends_soon(
         ).map("".join),
     ),
 )
-def test_no_text_does_worse_than_a_usage_error(
+def test_any_text_compiles_or_is_a_usage_error(
     weights: LlamaModel, compiler: ConstraintCompiler, kind: Any, source: str
 ) -> None:
     logits = (ctypes.c_float * weights.n_vocab)()
@@ -387,7 +387,7 @@ def test_no_text_does_worse_than_a_usage_error(
         assert str(exc)
 
 
-def test_control_tokens_and_markup_are_no_part_of_a_text(
+def test_special_tokens_and_markup_are_never_sampled(
     weights: LlamaModel, compiler: ConstraintCompiler
 ) -> None:
     matcher = compiler.compile(Constraint("regex", "[^x]*")).start()
@@ -397,7 +397,7 @@ def test_control_tokens_and_markup_are_no_part_of_a_text(
             assert matcher.allows(token) == weights.is_end(token), text
 
 
-def test_every_end_token_is_allowed_exactly_where_the_constraint_can_end(
+def test_end_tokens_are_allowed_exactly_where_the_constraint_can_end(
     weights: LlamaModel, compiler: ConstraintCompiler
 ) -> None:
     ends = [token for token in range(weights.n_vocab) if weights.is_end(token)]
@@ -412,7 +412,7 @@ def test_every_end_token_is_allowed_exactly_where_the_constraint_can_end(
     assert matcher.finished and not any(map(matcher.allows, range(weights.n_vocab)))
 
 
-def test_a_character_may_come_in_several_tokens(
+def test_a_character_may_be_split_over_tokens(
     weights: LlamaModel, compiler: ConstraintCompiler
 ) -> None:
     matcher = compiler.compile(Constraint("regex", "🦙")).start()
@@ -425,7 +425,7 @@ def test_a_character_may_come_in_several_tokens(
     assert matcher.finished
 
 
-def test_a_token_that_is_not_allowed_is_not_accepted(
+def test_a_disallowed_token_is_not_accepted(
     weights: LlamaModel, compiler: ConstraintCompiler
 ) -> None:
     matcher = compiler.compile(Constraint("regex", "a")).start()
@@ -434,9 +434,7 @@ def test_a_token_that_is_not_allowed_is_not_accepted(
         matcher.accept(b)
 
 
-def test_matchers_side_by_side_do_not_disturb_each_other(
-    weights: LlamaModel, compiler: ConstraintCompiler
-) -> None:
+def test_matchers_are_independent(weights: LlamaModel, compiler: ConstraintCompiler) -> None:
     compiled = compiler.compile(json_schema({"enum": ["red", "green", "blue"]}))
     matchers = [compiled.start() for _ in range(3)]
     texts = ['"red"', '"green"', '"blue"']
@@ -458,7 +456,7 @@ def test_a_constraint_is_compiled_once(compiler: ConstraintCompiler) -> None:
     assert compiler.compile(json_schema({"enum": [f"value {i}" for i in range(5000)]})) is first
 
 
-def test_the_veto_and_the_mask_agree(weights: LlamaModel, compiler: ConstraintCompiler) -> None:
+def test_allows_agrees_with_the_mask(weights: LlamaModel, compiler: ConstraintCompiler) -> None:
     # Where text is certain, a mask may hold its canonical tokens alone.
     constraint = Constraint("regex", '[a-z ]{2,9}"')
     matcher = compiler.compile(constraint).start()
@@ -471,7 +469,7 @@ def test_the_veto_and_the_mask_agree(weights: LlamaModel, compiler: ConstraintCo
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.999])
-def test_a_mask_keeps_the_logits_of_allowed_tokens_to_the_bit(share: float) -> None:
+def test_a_mask_leaves_allowed_logits_bit_identical(share: float) -> None:
     rng, n = random.Random(1), 50_003
     mask = bytes(sum((rng.random() < share) << bit for bit in range(8)) for _ in range(n // 8 + 1))
     before = [rng.gauss(0, 10) for _ in range(n)]
@@ -483,7 +481,7 @@ def test_a_mask_keeps_the_logits_of_allowed_tokens_to_the_bit(share: float) -> N
     assert wrong == []
 
 
-def test_numbers_end_and_strings_do_not() -> None:
+def test_numbers_are_limited_and_strings_are_not() -> None:
     numbers = NumberLength()
     assert numbers.push(b'{"12345678901234567890123456789\\"0000": [-1.5e-9, true, ')
     assert numbers.push(b"9" * 24) and not numbers.fits(b"9") and numbers.fits(b", 1")
@@ -501,7 +499,7 @@ def test_numbers_end_and_strings_do_not() -> None:
         ({"type": "object"}, False),
     ],
 )
-def test_objects_are_closed_where_nothing_else_describes_them(
+def test_objects_are_closed_unless_another_schema_describes_them(
     schema: dict[str, Any], closed: bool
 ) -> None:
     assert (close_objects(schema).get("additionalProperties") is False) == closed
@@ -518,7 +516,7 @@ def test_definitions_that_an_all_of_uses_stay_open() -> None:
     assert definitions["other"]["additionalProperties"] is False
 
 
-def test_branches_of_an_any_of_are_closed_when_it_stands_alone() -> None:
+def test_branches_of_a_lone_any_of_are_closed() -> None:
     branch = {"type": "object", "properties": {"a": {}}}
     alone = close_objects({"description": "d", "anyOf": [branch, {"type": "null"}]})
     beside = close_objects({"anyOf": [branch], "properties": {"b": {}}})
@@ -526,7 +524,7 @@ def test_branches_of_an_any_of_are_closed_when_it_stands_alone() -> None:
     assert "additionalProperties" not in beside["anyOf"][0]
 
 
-def test_the_real_package_can_be_imported_beside_ours_and_numpy_is_not_needed() -> None:
+def test_the_real_package_can_be_imported_and_numpy_is_not_needed() -> None:
     program = (
         "import sys\n"
         "from llmtool.structured.guidance import library\n"
@@ -544,7 +542,7 @@ def most_likely(logits: Any, n_vocab: int) -> int:
     return values.index(max(values))
 
 
-def test_the_starter_model_writes_what_it_must(starter: Path) -> None:
+def test_the_starter_model_satisfies_a_schema(starter: Path) -> None:
     weights = LlamaModel(starter, n_gpu_layers=0, cancellation=Cancellation())
     context = Context(weights, n_ctx=512, n_threads=2, cancellation=Cancellation())
     schema = resolve("city, country, inhabitants int")
@@ -565,7 +563,7 @@ def test_the_starter_model_writes_what_it_must(starter: Path) -> None:
     assert math.isfinite(schema.parse(written.decode())["inhabitants"])
 
 
-def test_a_range_of_one_negative_number_beside_the_same_constant_compiles() -> None:
+def test_a_range_of_one_negative_number_with_the_same_constant_compiles() -> None:
     one = {"type": "number", "minimum": -10, "maximum": -10}
     contract = make_contract(schema={"anyOf": [one, {"const": -10}]})
     assert contract is not None

@@ -143,11 +143,9 @@ def test_a_balanced_batch_is_held_in_memory_to_a_bound(
     monkeypatch.setattr(balanced, "MAX_TEXTS", 3)
     box = make_box(tmp_path, lambda prompt, label: -1.0)
     assert len(box.classify(["x"] * 3, ["a", "b"], calibrate="balanced")) == 3
-    labelling = box.prepare_labels(["a", "b"], {"calibrate": "balanced"})
-    assert isinstance(labelling, balanced.BalancedLabelling)
-    told: list[int] = []
-    labelling.on_scored = told.append
-    assert len(list(box._classify_each(labelling, ["x"] * 3))) == 3 and told == [1, 2, 3]
+    counts: list[int] = []
+    labelling = box.prepare_labels(["a", "b"], {"calibrate": "balanced"}, on_scored=counts.append)
+    assert len(list(box._classify_each(labelling, ["x"] * 3))) == 3 and counts == [1, 2, 3]
     with pytest.raises(UsageError, match="3 texts are the most"):
         box.classify(["x"] * 4, ["a", "b"], calibrate="balanced")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ from llmtool.errors import InputError, OutputValidationError, UsageError
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Translation
 from llmtool.tasks.translate.checks import find_fault, tidy
-from llmtool.tasks.translate.glossary import Glossary
+from llmtool.tasks.translate.glossary import Glossary, read_glossary
 from llmtool.tasks.translate.placeholders import mark, merged
 from llmtool.text.languages import find_language
 
@@ -165,6 +166,23 @@ def test_a_glossary_finds_whole_words_in_any_case_and_parts_of_cjk_text() -> Non
     glossary = Glossary([("branch", "Zweig"), ("pull request", "Pull-Request"), ("分支", "branch")])
     assert glossary.terms_in("Branches and a PULL REQUEST") == [("pull request", "Pull-Request")]
     assert glossary.terms_in("新的分支") == [("分支", "branch")]
+
+
+@pytest.mark.parametrize(
+    ("content", "pairs"),
+    [
+        ("branch,Zweig\nriver,Fluss\n", [("branch", "Zweig"), ("river", "Fluss")]),
+        ("term,meaning\nriver,Fluss\n", [("river", "Fluss")]),
+        ("en,fr,de\nriver,fleuve,Fluss\nriver,fleuve,\n", [("river", "Fluss")]),
+    ],
+    ids=["no header", "header", "a column of the language"],
+)
+def test_a_glossary_is_read_from_a_csv_file(
+    tmp_path: Path, content: str, pairs: list[tuple[str, str]]
+) -> None:
+    path = tmp_path / "terms.csv"
+    path.write_text(content)
+    assert read_glossary(str(path), "de") == pairs
 
 
 def test_only_the_terms_that_occur_are_told_and_unused_ones_are_reported() -> None:

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from llmtool.cli.commands.chat.loop import Loop
-from llmtool.cli.options.groups import EngineGroup
+from llmtool.cli.commands.chat import loop
+from llmtool.cli.commands.chat.context import ChatContext
 from llmtool.cli.terminal import signals
 from llmtool.cli.terminal.console import Console, ensure_std_fds
 from llmtool.cli.terminal.interrupts import Interrupts
@@ -23,7 +23,7 @@ from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.text_stream import ReasoningTags
 from llmtool.engine.types import Event, Failed, Request
-from llmtool.errors import Cancelled, LlmtoolError
+from llmtool.errors import Cancelled, LlmtoolError, ModelNotFound
 from llmtool.sessions.store import Sessions
 from llmtool.tasks.chat.chat import Chat
 from llmtool.toolbox import Toolbox
@@ -47,32 +47,33 @@ def main(console: Console, folder: Path, script: dict[str, Any]) -> None:
         cache=folder / "cache",
         hub_cache=folder / "hub",
     )
-    cancellation = signals.install(console.interrupts)
-    engine = SlowEngine(
-        script.get("replies", "fine"),
-        n_ctx=script.get("n_ctx", 4096),
-        reasoning_tags=ReasoningTags("<think>", "</think>") if script.get("thinks") else None,
-        cancellation=cancellation,
-    )
-    engine.delay = script.get("delay", 0.0)
     settings = Settings()
-    box = Toolbox(
-        engine=engine, model="scripted", folders=folders, settings=settings,
-        cancellation=cancellation,
-    )  # fmt: skip
+
+    def open_toolbox(name: str) -> Toolbox:
+        if name == "missing":
+            raise ModelNotFound("model 'missing' not found")
+        cancellation = signals.install(console.interrupts)
+        engine = SlowEngine(
+            script.get("replies", "fine"),
+            n_ctx=script.get("n_ctx", 4096),
+            reasoning_tags=ReasoningTags("<think>", "</think>") if script.get("thinks") else None,
+            cancellation=cancellation,
+        )
+        engine.delay = script.get("delay", 0.0)
+        return Toolbox(
+            name, engine=engine, folders=folders, settings=settings, cancellation=cancellation
+        )
+
+    box = open_toolbox("scripted")
     keeps = script.get("keeps", True)
     store = Sessions(folders.data / "sessions") if keeps else None
     with Chat(box, session=script.get("session", "work"), store=store) as chat:
-        loop = Loop(
-            console,
-            chat,
-            box,
-            folders=folders,
-            settings=settings,
-            engine=EngineGroup(),
-            keeps=keeps,
+        loop.run(
+            ChatContext(console, chat, box, Sessions(folders.data / "sessions")),
+            script.get("first"),
+            history=folders.data / "chat_history" if keeps else None,
+            open_toolbox=open_toolbox,
         )
-        loop.run(script.get("first"))
 
 
 if __name__ == "__main__":

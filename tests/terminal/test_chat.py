@@ -327,6 +327,15 @@ class TestCommands:
             say(terminal, "/load old", "kept reply", 3)
             say(terminal, "/load odl", "the nearest is old", 4)
 
+    def test_model_switches_the_model(self, chat: Start, sessions: Sessions) -> None:
+        with chat("fine") as terminal:
+            wait_for_prompt(terminal)
+            say(terminal, "/model missing", "model 'missing' not found", 2)
+            say(terminal, "a", "fine", 3)
+            say(terminal, "/model other", "other goes on", 4)
+            say(terminal, "b", "other · 7/4,096 tokens", 5)
+        assert [turn.model for turn in sessions.load("work").turns] == ["scripted", "other"]
+
     def test_save_gives_a_name(self, chat: Start, sessions: Sessions) -> None:
         with chat(session="2026-01-01-1200") as terminal:
             wait_for_prompt(terminal)

@@ -36,7 +36,7 @@ def doctor(
     from llmtool.doctor import examine
 
     console: Console = ctx.obj
-    folders, settings, wrong = bootstrap.start_anyway(console, color=color.value, quiet=quiet)
+    folders, settings, wrong = bootstrap.start_lenient(console, color=color.value, quiet=quiet)
     report = examine(folders, settings, wrong)
     if json:
         console.stdout.write_json(report.to_dict())

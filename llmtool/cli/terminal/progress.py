@@ -18,13 +18,17 @@ _LOG_SECONDS = 15.0  # between two lines where stderr is not a terminal
 
 
 class RecordProgress:
-    """Shows the number of records done, their rate and the time left as a temporary status."""
+    """Shows the number of records done, their rate and the time left as a temporary status.
+
+    As a context manager it starts its clock, and removes the status at the end.
+    """
 
     def __init__(self, console: Console, what: str = "") -> None:
         self._console, self._what = console, what
         self._started = self._shown = time.monotonic()
 
     def __enter__(self) -> RecordProgress:
+        self._started = self._shown = time.monotonic()
         return self
 
     def __exit__(self, *_: object) -> None:

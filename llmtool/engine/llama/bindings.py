@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import sys
+from collections import deque
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
@@ -15,7 +16,6 @@ from llmtool.errors import EngineError
 
 # llama.cpp's log levels as Python's; its warnings are meant for developers, so they are INFO here.
 _LOG_LEVELS = {1: 10, 2: 10, 3: 20, 4: 30}
-_recent_errors: list[str] = []
 _FUNCTION = re.compile(
     r"^[a-z]+(_[a-z0-9]+)+: +"
 )  # the function in llama.cpp, which means nothing to users
@@ -31,7 +31,9 @@ def bindings() -> ModuleType:
     """
     loaded = sys.modules.get("llama_cpp")
     if loaded is not None:
-        return importlib.import_module("llama_cpp.llama_cpp")
+        module = importlib.import_module("llama_cpp.llama_cpp")
+        module._llmtool_errors = deque()  # type: ignore[attr-defined]  # its own log has them
+        return module
     spec = importlib.util.find_spec("llama_cpp")
     if spec is None or not spec.submodule_search_locations:
         raise EngineError("llama-cpp-python is not installed (pip install llama-cpp-python)")
@@ -57,21 +59,21 @@ def bindings() -> ModuleType:
 
 
 def _start_backend(lib: Any) -> None:
+    errors: deque[str] = deque(maxlen=20)
+
     @lib.llama_log_callback  # type: ignore[untyped-decorator]
     def log(level: int, text: bytes, _data: object) -> None:
         line = text.decode("utf-8", "replace").rstrip()
         if level == 4 and line:
-            _recent_errors.append(line)
-            del _recent_errors[:-20]
-        logging = sys.modules.get(
-            "logging"
-        )  # if not imported, nobody listens; importing takes 7 ms
+            errors.append(line)
+        logging = sys.modules.get("logging")  # importing it takes 7 ms, and nobody listens then
         if line and logging is not None:
             logger = logging.getLogger("llmtool")
             if logger.hasHandlers():  # without one, Python prints warnings on stderr
                 logger.log(_LOG_LEVELS.get(level, 10), "llama.cpp: %s", line)
 
     lib._llmtool_log = log  # llama.cpp keeps the pointer, so the closure must stay alive
+    lib._llmtool_errors = errors
     lib.llama_log_set(log, None)
     lib.llama_backend_init()
 
@@ -83,7 +85,7 @@ def library_version() -> str:
 
 def clear_errors() -> None:
     """Clear llama.cpp's recorded errors, so that `last_error` reports later ones only."""
-    _recent_errors.clear()
+    bindings()._llmtool_errors.clear()
 
 
 def last_error() -> str:
@@ -91,9 +93,10 @@ def last_error() -> str:
 
     Its first line has the reason; later ones report that the callers failed as well.
     """
-    for line in _recent_errors:
+    errors: deque[str] = bindings()._llmtool_errors
+    for line in errors:
         _, found, reason = line.partition("error loading model: ")
         if found:
             return reason
-    reason = _recent_errors[0] if _recent_errors else ""
+    reason = errors[0] if errors else ""
     return " ".join(_FUNCTION.sub("", reason, count=1).split())

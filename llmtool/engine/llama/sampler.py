@@ -81,12 +81,11 @@ class Sampler:
             if matcher.allows(token):
                 return token
         logits = self._lib.llama_get_logits_ith(context._ctx, row)
-        kept = ctypes.string_at(
-            logits, 4 * context.weights.n_vocab
-        )  # other choices may share the row
+        # Other choices may share the row, so its logits are restored.
+        saved = ctypes.string_at(logits, 4 * context.weights.n_vocab)
         matcher.mask_logits(logits)
         token = self._sample(context, row)
-        ctypes.memmove(logits, kept, len(kept))
+        ctypes.memmove(logits, saved, len(saved))
         return token
 
     def _sample(self, context: Context, row: int) -> int:

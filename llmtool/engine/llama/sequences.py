@@ -17,8 +17,8 @@ class Sequences:
     """The sequences of one context. Sequence 0 holds the shared prefix.
 
     `prefix` are the tokens of sequence 0, of which the first `n_pinned` outlive the requests that
-    share them. `token_history` continues it with the last token of a kept reply, which was sampled
-    but not computed.
+    share them. `token_history` is the prefix and, after a promoted reply, its last token, which was
+    sampled but not computed.
     """
 
     def __init__(self, context: Context) -> None:

@@ -6,7 +6,7 @@ because a batch that is not balanced is made so, and loses by it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 
 import msgspec
 
@@ -24,10 +24,8 @@ MAX_TEXTS = 10_000  # whose scores are held until the last of them is there
 class BalancedLabelling(Classifier):
     """Takes out of scores what makes one label more frequent than another in this very batch.
 
-    No outcome comes before the last text was scored; `on_scored` is told how many were.
+    No outcome comes before the last text is scored.
     """
-
-    on_scored: Callable[[int], None] | None = None
 
     def outcomes(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
@@ -45,8 +43,6 @@ class BalancedLabelling(Classifier):
                     "are the most: give fewer at a time"
                 )
             held.append(answer)
-            if self.on_scored is not None:
-                self.on_scored(len(held))
         rows = [self.mean_totals(answers) for _, answers in held if not isinstance(answers, Failed)]
         if rows and len(rows) < len(self.labels):
             raise UsageError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,6 +27,7 @@ from llmtool.tasks.results import Classification
 if TYPE_CHECKING:
     from llmtool.prompts.template import Template
 
+OnScored = Callable[[int], None]
 CALIBRATIONS = ("auto", "anchors", "balanced", "none")
 MIN_FIT = 20  # labelled texts; fewer say less than the anchors do
 LABELS_INPUT = "labels"  # a template with such an input is told which labels there are
@@ -42,6 +43,7 @@ class Classifier:
         model: its name; `model_identity` tells its file from others of that name.
         anchors: where the scores of anchors are kept; None keeps none.
         fits: where calibrations on labelled texts are kept; None looks for none.
+        on_scored: gets the number of texts scored after each of them.
         questions: values for the template's inputs, one for each question that a text is asked. A
             single one asks which label fits; several ask of each label apart whether it fits (see
             `tasks.scoring.multi_label`).
@@ -60,10 +62,11 @@ class Classifier:
         model_identity: str,
         anchors: Kept | None = None,
         fits: Kept | None = None,
+        on_scored: OnScored | None = None,
         questions: Sequence[Mapping[str, Any]] = ({},),
     ) -> None:
         self.labels, self.options, self.model = labels, options, model
-        self.questions = questions
+        self.questions, self._on_scored = questions, on_scored
         self.names = [label.name for label in labels]
         self._model_identity, self._anchors, self._fits = model_identity, anchors, fits
         form = options.get("form")
@@ -161,7 +164,11 @@ class Classifier:
                 for part in parts
             ]
 
-        return stream_groups(lambda all_: self.scores(engine, all_), cases, asked)
+        groups = stream_groups(lambda all_: self.scores(engine, all_), cases, asked)
+        for n_scored, group in enumerate(groups, 1):
+            if self._on_scored is not None:
+                self._on_scored(n_scored)
+            yield group
 
     def scores(
         self, engine: Engine, cases: Iterable[Case | Failed | None], *, fitted: bool = True

@@ -81,13 +81,7 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     texts_per_second: float
 
 
-def evaluate(
-    box: Tools,
-    labelling: Classifier,
-    data: Sequence[LabelledText],
-    *,
-    on_progress: OnProgress = _nothing,
-) -> Evaluation:
+def evaluate(box: Tools, labelling: Classifier, data: Sequence[LabelledText]) -> Evaluation:
     """Classify labelled texts and compare.
 
     Raises:
@@ -104,7 +98,6 @@ def evaluate(
         if isinstance(outcome, Failed):
             raise outcome.error
         rows.append([outcome.scores[name] for name in names])
-        on_progress(len(rows), len(cases))
     seconds = time.perf_counter() - started
     chosen = [max(range(len(row)), key=row.__getitem__) for row in rows]
     confusion = [[0] * len(names) for _ in names]
@@ -168,8 +161,12 @@ def evaluate_as(
 ) -> Baseline:
     """Score the labels in another form, with or without what the model favours taken out."""
     calibrate = "auto" if calibrated else "none"
-    classifier = box.prepare_labels(names, {**options, "form": form, "calibrate": calibrate})
-    found = evaluate(box, classifier, data, on_progress=on_progress)
+    classifier = box.prepare_labels(
+        names,
+        {**options, "form": form, "calibrate": calibrate},
+        on_scored=lambda n_scored: on_progress(n_scored, len(data)),
+    )
+    found = evaluate(box, classifier, data)
     what = "what the model favours taken out" if calibrated else "raw"
     return Baseline(
         name=f"scored as a {form}, {what}",

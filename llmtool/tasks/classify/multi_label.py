@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from llmtool.engine.types import Engine
 from llmtool.errors import UsageError
 from llmtool.tasks.classify.calibration import Fit
-from llmtool.tasks.classify.classifier import Classifier, said_of_parts
+from llmtool.tasks.classify.classifier import Classifier, OnScored, said_of_parts
 from llmtool.tasks.classify.labels import Label, make_labels
 from llmtool.tasks.classify.scores import Timed, total_usage
 from llmtool.tasks.options import ClassifyOptions
@@ -47,6 +47,7 @@ class MultiLabelling(Classifier):
         model_identity: str,
         anchors: Kept | None = None,
         fits: Kept | None = None,
+        on_scored: OnScored | None = None,
     ) -> None:
         if "label" not in template.inputs:
             raise UsageError(f"template {template.name!r} has no input 'label' to ask about")
@@ -64,6 +65,7 @@ class MultiLabelling(Classifier):
             model=model,
             model_identity=model_identity,
             anchors=anchors,
+            on_scored=on_scored,
             questions=[
                 {
                     name: value

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from llmtool.tasks.classify.calibration import Fit
-    from llmtool.tasks.classify.classifier import Classifier
+    from llmtool.tasks.classify.classifier import Classifier, OnScored
     from llmtool.tasks.classify.labels import Labels
 
 DEFAULT, MULTI = "classify", "classify-multi"
@@ -171,8 +171,17 @@ class ClassifyTask(Tools):
         """
         return self.prepare_labels(labels, options).fit(self.engine, texts)
 
-    def prepare_labels(self, labels: Labels | None, options: ClassifyOptions) -> Classifier:
+    def prepare_labels(
+        self,
+        labels: Labels | None,
+        options: ClassifyOptions,
+        *,
+        on_scored: OnScored | None = None,
+    ) -> Classifier:
         """Check the options of a call and load its template, once for all its texts.
+
+        Args:
+            on_scored: gets the number of texts scored after each of them.
 
         Raises:
             UsageError, TemplateError: as `classify` says.
@@ -199,6 +208,7 @@ class ClassifyTask(Tools):
             model_identity=self.model_identity,
             anchors=self.anchors,
             fits=self.fits,
+            on_scored=on_scored,
         )
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from llmtool.errors import UsageError
+from llmtool.errors import InputError, UsageError
+from llmtool.text.languages import find_code, find_language
+
+_HEADERS = ("term", "source", "word")
 
 
 class Glossary:
@@ -36,6 +39,42 @@ class Glossary:
         """Return the pairs whose term a text has, in the order of their first place."""
         found = dict.fromkeys(match[0] for match in self._pattern.finditer(text.casefold()))
         return [self._pairs[term] for term in found]
+
+
+def read_glossary(path: str, to: str) -> list[tuple[str, str]]:
+    """Return the terms of a CSV file and their translations.
+
+    They are in the first two columns; a column named after the language takes precedence over the
+    second. A first row without such a name or one of `_HEADERS` is a pair, too.
+
+    Raises:
+        UsageError: the language is unknown.
+        InputError: the file cannot be read, has one column, or a row is incomplete.
+    """
+    from llmtool.batch.readers import Reader
+
+    reader = Reader("csv", [path])
+    for _ in reader.read_header():
+        pass
+    columns = reader.columns
+    if len(columns) < 2:
+        raise InputError(f"{path}: a glossary has two columns, a term and its translation")
+    language = find_language(to)
+    names = {language.code.lower(), language.base, language.name.lower()}
+    named = [column for column in columns if column.strip().lower() in names]
+    target = named[0] if named else columns[1]
+    term = next(column for column in columns if column != target)
+    has_header = named or columns[0].strip().lower() in _HEADERS or find_code(columns[0])
+    pairs = [] if has_header else [(term, target)]
+    for record in filter(None, reader):
+        if record.error is not None:
+            raise record.error
+        pair = str(record.fields[term] or "").strip(), str(record.fields[target] or "").strip()
+        if all(pair):
+            pairs.append(pair)
+        elif any(pair) and not named:
+            raise InputError(f"{record.place}: a term without its translation, or the other way")
+    return pairs
 
 
 def _pattern(term: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 import typer
@@ -76,24 +77,37 @@ def bench(
     Prints medians with the least and the greatest value. The names are llama-bench's where it has
     one: pp512 is a prompt of 512 tokens, tg64 @ d100 a reply of 64 tokens after 100.
     """
-    from llmtool.bench import QUICK, Plan
+    import msgspec
+
+    from llmtool.bench import report as bench_report
+    from llmtool.bench.measure import QUICK, Plan
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.bench import plot as bench_plot
-    from llmtool.cli.commands.bench import render
+    from llmtool.cli.commands.bench.render import table
 
     console: Console = ctx.obj
     if plot is not None:
         bench_plot.check(plot, n_parallel)
     folders, settings = bootstrap.start(console, color=color.value, quiet=quiet, offline=offline)
     plan = QUICK if quick else Plan()
-    plan = render.change(plan, n_parallel=n_parallel, repetitions=repetitions)
+    plan = msgspec.structs.replace(
+        plan,
+        n_parallel=n_parallel or plan.n_parallel,
+        repetitions=repetitions or plan.repetitions,
+    )
     engine = EngineGroup(model=model, threads=threads, n_gpu_layers=n_gpu_layers)
     box = bootstrap.open_toolbox(console, folders, settings, engine, plot)
-    report = render.run(console, box, plan)
+    started = time.perf_counter()
+
+    def show_step(what: str) -> None:
+        console.status(f"{time.perf_counter() - started:3.0f} s  {what}")
+
+    report = bench_report.run(box, plan, on_step=show_step, on_note=console.note)
+    console.status("")
     if plot is not None:
         with console.interrupts.interruptible():
             bench_plot.draw(report, plot)
     if json:
         console.stdout.write_json(report.to_dict())
     else:
-        render.table(console, report)
+        table(console, report)

@@ -9,7 +9,7 @@ from llmtool.cli.render.plots import BLUE, FAINT, VERMILION
 from llmtool.errors import UsageError
 
 if TYPE_CHECKING:
-    from llmtool.cli.commands.bench.render import Report
+    from llmtool.bench.report import Report
 
 
 def check(path: str, n_parallel: tuple[int, ...] | None) -> None:

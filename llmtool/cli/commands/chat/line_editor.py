@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,8 +22,10 @@ from llmtool.errors import Cancelled
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
+    from prompt_toolkit.application import Application
     from prompt_toolkit.completion import Completion
     from prompt_toolkit.document import Document
+    from prompt_toolkit.formatted_text import AnyFormattedText
     from prompt_toolkit.history import History
 
 QUOTES = '"""'
@@ -102,9 +105,9 @@ class EditedReader:
     """Reads with prompt_toolkit.
 
     Args:
-        history: a private file of earlier lines; None remembers them for this time alone.
-        complete: what may follow.
-        status: the line at the foot of the terminal, for a width in columns.
+        history: a private file of earlier lines; None remembers lines only in memory.
+        complete: returns the completions of a command.
+        status: returns the line below the prompt, for a width in columns.
     """
 
     def __init__(
@@ -115,37 +118,34 @@ class EditedReader:
         complete: Complete,
         status: Callable[[int], str],
     ) -> None:
-        self._console = console
-        self._status = status
-        self._session = _make_session(console, history, complete, self._toolbar)
-
-    def _toolbar(self) -> str:
-        return self._status(self._session.output.get_size().columns)
+        self._interrupts = console.interrupts
+        self._session = _make_session(console, history, complete, status)
 
     def read(self, default: str = "") -> str:
+        end_on_signals = partial(_end_on_signals, self._session.app)
         try:
-            text = self._session.prompt(default=default, pre_run=self._watch_signals)
+            text = self._session.prompt(default=default, pre_run=end_on_signals)
         finally:
-            signals.reinstall(self._console.interrupts)
+            signals.reinstall(self._interrupts)
         return unquote(str(text))
 
-    def _watch_signals(self) -> None:
-        """Let the signals that end us end the prompt first, which gives the terminal back."""
-        app = self._session.app
-        loop = asyncio.get_running_loop()
 
-        def stop(number: int) -> None:
-            if not app.is_done:
-                app.exit(exception=stopped(number))
+def _end_on_signals(app: Application[str]) -> None:
+    """Let the signals that end the process end the prompt first, which restores the terminal."""
+    loop = asyncio.get_running_loop()
 
-        for name in ("SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-                loop.add_signal_handler(number, stop, number)
+    def stop(number: int) -> None:
+        if not app.is_done:
+            app.exit(exception=stopped(number))
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, stop, number)
 
 
 def _make_session(
-    console: Console, history: Path | None, complete: Complete, toolbar: Callable[[], str]
+    console: Console, history: Path | None, complete: Complete, status: Callable[[int], str]
 ) -> PromptSession[str]:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.filters import Condition
@@ -175,6 +175,10 @@ def _make_session(
         else:
             buffer.start_completion(insert_common_part=True)
 
+    def toolbar() -> AnyFormattedText:
+        columns = session.output.get_size().columns
+        return [("class:bottom-toolbar.text", status(columns))]
+
     @Condition
     def has_more() -> bool:
         return is_open(session.default_buffer.text)
@@ -189,7 +193,7 @@ def _make_session(
         history=InMemoryHistory() if history is None else open_history(history),
         completer=completer,
         complete_while_typing=is_command,
-        bottom_toolbar=lambda: [("class:bottom-toolbar.text", toolbar())],
+        bottom_toolbar=toolbar,
         key_bindings=keys,
         multiline=has_more,
         prompt_continuation=_MORE,

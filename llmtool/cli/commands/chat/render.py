@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -25,27 +25,26 @@ if TYPE_CHECKING:
 
 
 class ReplyView:
-    """Shows events; an unfinished reply is ended by `end`, whatever has ended it."""
+    """Shows one reply: as Markdown on a terminal that can be drawn on, else as plain text."""
 
-    def __init__(self, console: Console, *, draws: bool) -> None:
-        """`draws` says that stdout is a terminal that can be drawn on."""
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._markdown = _open_markdown(console) if draws else None
+        self._markdown = _open_markdown(console) if can_draw(console) else None
         self._n_reasoning = 0
         self._reasoning_began = 0.0
         self._has_text = False
         self._late: list[str] = []  # notes that came behind text, which would cut its line
 
     def show(self, events: Generator[Told, None, None]) -> Turn:
-        """Show a reply as it comes, and return its turn.
+        """Show a reply while it is generated, and return its turn.
 
         Raises:
-            As the events do; what has come is shown.
+            LlmtoolError: generating failed or was stopped; the text so far is shown.
         """
         self._console.status("...")
         try:
-            with tty.disable_echo(), closing(events):  # what was said is kept by then
-                turn = self._follow(events)
+            with tty.disable_echo():
+                turn = _consume(events, self._show_event)  # on a stop, this saves the session
         except Cancelled:
             self._console.interrupts.clear()  # nothing can be written before
             self._close()
@@ -56,35 +55,31 @@ class ReplyView:
         self._close()
         return turn
 
-    def _follow(self, events: Generator[Told, None, None]) -> Turn:
-        turn: Turn | None = None
-        for event in events:
-            if isinstance(event, Token):
-                self._take(event)
-            elif isinstance(event, ChatNote) and self._has_text:
-                self._late.append(event.text)
-            elif isinstance(event, ChatNote):
-                self._console.note(event.text)
-                self._console.status("...")
-            else:
-                turn = event
-        assert turn is not None
-        return turn
+    def replay(self, text: str) -> None:
+        """Show a complete reply."""
+        self._show_event(Token(0, 0, text))
+        self._close()
+
+    def _show_event(self, event: Token | ChatNote) -> None:
+        if isinstance(event, Token):
+            self._show_token(event)
+        elif self._has_text:
+            self._late.append(event.text)
+        else:
+            self._console.note(event.text)
+            self._console.status("...")
 
     def _close(self) -> None:
         self._console.status("")
         self._fold_reasoning()
-        self._end()
+        if self._markdown is not None:
+            self._markdown.end()
+            self._console.stdout.write_raw("\n")
+        self._console.stdout.end_line()
         for text in self._late:
             self._console.note(text)
-        self._late, self._has_text = [], False
 
-    def replay(self, text: str) -> None:
-        """Show a reply that is complete."""
-        self._write(text)
-        self._end()
-
-    def _take(self, token: Token) -> None:
+    def _show_token(self, token: Token) -> None:
         if token.reasoning:
             self._n_reasoning += 1
             self._reasoning_began = self._reasoning_began or time.perf_counter()
@@ -92,7 +87,11 @@ class ReplyView:
             return
         self._fold_reasoning()
         self._has_text = self._has_text or bool(token.text)
-        self._write(token.text)
+        if self._markdown is None:
+            self._console.stdout.write(token.text)
+        elif token.text:
+            self._console.status("")
+            self._markdown.push(token.text)
 
     def _fold_reasoning(self) -> None:
         if self._n_reasoning:
@@ -100,19 +99,6 @@ class ReplyView:
             self._console.status("")
             self._console.note(f"thought for {seconds:.1f} s (/reasoning shows it)")
             self._n_reasoning, self._reasoning_began = 0, 0.0
-
-    def _write(self, text: str) -> None:
-        if self._markdown is None:
-            self._console.stdout.write(text)
-        elif text:
-            self._console.status("")
-            self._markdown.push(text)
-
-    def _end(self) -> None:
-        if self._markdown is not None:
-            self._markdown.end()
-            self._console.stdout.write_raw("\n")
-        self._console.stdout.end_line()
 
 
 def _open_markdown(console: Console) -> MarkdownStream:
@@ -131,41 +117,46 @@ def can_draw(console: Console) -> bool:
 
 
 def plain(console: Console, events: Generator[Told, None, None]) -> Turn:
-    """Write a reply to a pipe as it comes, a line end behind it; return its turn."""
-    turn: Turn | None = None
-    with closing(events):
-        for event in events:
-            if isinstance(event, Token):
-                if not event.reasoning:
-                    console.stdout.write(event.text)
-            elif isinstance(event, ChatNote):
-                console.note(event.text)
-            else:
-                turn = event
+    """Write a reply to a pipe while it is generated, and a newline; return its turn."""
+
+    def write(event: Token | ChatNote) -> None:
+        if isinstance(event, ChatNote):
+            console.note(event.text)
+        elif not event.reasoning:
+            console.stdout.write(event.text)
+
+    turn = _consume(events, write)
     console.stdout.end_line()
-    assert turn is not None
     return turn
 
 
 def json_lines(console: Console, events: Generator[Told, None, None]) -> Turn:
     """Write each event as a line of JSON: `token`, `reasoning`, `note`, and `turn` at the end."""
+
+    def write(event: Token | ChatNote) -> None:
+        kind = (
+            "note" if isinstance(event, ChatNote) else "reasoning" if event.reasoning else "token"
+        )
+        _write_line(console, {"event": kind, "text": event.text})
+
+    turn = _consume(events, write)
+    fields = msgspec.to_builtins(msgspec.structs.asdict(turn))  # with the default values
+    _write_line(console, {"event": "turn", **fields})
+    return turn
+
+
+def _consume(events: Generator[Told, None, None], show: Callable[[Token | ChatNote], None]) -> Turn:
+    """Show all events but the last, the turn, which is returned."""
     turn: Turn | None = None
     with closing(events):
         for event in events:
-            if isinstance(event, Token):
-                _line(
-                    console,
-                    {"event": "reasoning" if event.reasoning else "token", "text": event.text},
-                )
-            elif isinstance(event, ChatNote):
-                _line(console, {"event": "note", "text": event.text})
-            else:
+            if isinstance(event, Turn):
                 turn = event
-                told = {name: getattr(turn, name) for name in turn.__struct_fields__}
-                _line(console, {"event": "turn", **msgspec.to_builtins(told)})
+            else:
+                show(event)
     assert turn is not None
     return turn
 
 
-def _line(console: Console, value: dict[str, object]) -> None:
+def _write_line(console: Console, value: dict[str, object]) -> None:
     console.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from llmtool.batch.lines import LineSource
 from llmtool.cli import bootstrap
@@ -19,9 +18,6 @@ from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Attachment, Turn
 from llmtool.tasks.chat.chat import Chat
 from llmtool.tasks.options import ChatOptions
-
-if TYPE_CHECKING:
-    pass
 
 
 def chat(
@@ -90,23 +86,21 @@ def chat(
         store if keeps else None,
         is_asked=name is not None,
     )
-    keeps = conversation.is_kept
     with conversation:
         for file in files:
             conversation.read(file.name, file.text)
         if talks:
-            from llmtool.cli.commands.chat.loop import Loop
+            from llmtool.cli.commands.chat import loop
+            from llmtool.cli.commands.chat.context import ChatContext
 
-            loop = Loop(
-                console,
-                conversation,
-                box,
-                folders=folders,
-                settings=settings,
-                engine=engine,
-                keeps=keeps,
+            loop.run(
+                ChatContext(console, conversation, box, store),
+                first,
+                history=folders.data / "chat_history" if conversation.is_kept else None,
+                open_toolbox=lambda reference: bootstrap.open_toolbox(
+                    console, folders, settings, replace(engine, model=reference)
+                ),
             )
-            loop.run(first)
             return
         tell = show.json_lines if json else show.plain
         messages = _lines(console, first, source) if each_line else iter([said])
@@ -117,7 +111,7 @@ def chat(
             if material is not None:
                 conversation.read("standard input", material)
             _report(console, tell(console, conversation.stream(words)))
-        if keeps:
+        if conversation.is_kept:
             conversation.remember()
 
 

@@ -1,45 +1,52 @@
-"""The commands of a conversation: `/name argument`."""
+"""The slash commands of a chat: `/name argument`."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import msgspec
 
 from llmtool.cli.commands.chat import actions as desk
+from llmtool.cli.commands.chat import status
+from llmtool.cli.commands.chat.context import (
+    Action,
+    ChatContext,
+    Prefill,
+    Quit,
+    ShowReply,
+    SwitchModel,
+)
 from llmtool.cli.render import tables
 from llmtool.cli.terminal import inputs
 from llmtool.errors import LlmtoolError, UsageError
+from llmtool.sessions.store import is_generated_name
 from llmtool.sizes import format_count
 from llmtool.suggest import suggest
 from llmtool.tasks.options import ChatOptions, SamplingOptions
-
-if TYPE_CHECKING:
-    from llmtool.cli.commands.chat.loop import Loop
 
 FORMATS = ("md", "json", "html")
 _SETTABLE = (*SamplingOptions.__annotations__, "thinking")
 
 
-class Leave(Exception):
-    """The conversation is over."""
-
-
 class Slash(NamedTuple):
-    """A command: what follows its name, what it does, and who does it."""
+    """A slash command.
+
+    Its handler gets the argument, writes to the console, and returns what the loop has to do.
+    """
 
     argument: str
     help: str
-    act: Callable[[Loop, str], None]
+    handler: Callable[[ChatContext, str], Action | None]
 
 
-def run(loop: Loop, line: str) -> None:
-    """Carry out a line that begins with a slash.
+def run(context: ChatContext, line: str) -> Action | None:
+    """Run a line that starts with a slash.
 
     Raises:
-        UsageError: there is no such command (the nearest is named), or its argument is wrong.
-        Leave: it was the last one.
-        LlmtoolError: as the command's work does.
+        UsageError: the command is unknown, or its argument is wrong.
+        LlmtoolError: the command failed.
     """
     name, _, argument = line[1:].strip().partition(" ")
     command = COMMANDS.get(_ALIASES.get(name, name))
@@ -52,56 +59,49 @@ def run(loop: Loop, line: str) -> None:
         raise UsageError(f"/{name} takes nothing behind it")
     if command.argument[:1] not in ("", "[") and not argument:
         raise UsageError(f"write it as /{name} {command.argument}")
-    command.act(loop, argument)
+    return command.handler(context, argument)
 
 
-def complete(loop: Loop, words: list[str]) -> Iterable[str] | None:
-    """Return what the last word of a command may become; None for names of files."""
+def complete(context: ChatContext, words: list[str]) -> Iterable[str] | None:
+    """Return the completions of a command's last word; None completes file names."""
     if len(words) == 1:
         return [f"/{name}" for name in COMMANDS]
     name = _ALIASES.get(words[0][1:], words[0][1:])
-    if name in ("read", "export") and (name == "read" or len(words) > 2):
+    if name == "read" or (name == "export" and len(words) > 2):
         return None
+    if len(words) > 2:
+        return ()
     try:
-        if len(words) == 2:
-            return _candidates(loop, name)
+        if name == "model":
+            store = context.box.store
+            return sorted({*(model.name for model in store.list()), *store.aliases()})
+        if name == "template":
+            return context.box.library.names()
+        if name == "load":
+            return context.sessions.names()
     except LlmtoolError:
-        return []
-    return []
-
-
-def _candidates(loop: Loop, name: str) -> Iterable[str]:
-    if name == "model":
-        return loop.model_names()
-    if name == "template":
-        return loop.template_names()
-    if name in ("load", "fork", "save"):
-        return loop.session_names() if name == "load" else []
+        return ()
     known = {"set": _SETTABLE, "export": FORMATS, "copy": ("code",), "help": tuple(COMMANDS)}
     return known.get(name, ())
 
 
-def _help(loop: Loop, argument: str) -> None:
+def _help(context: ChatContext, argument: str) -> None:
     names = [argument.lstrip("/")] if argument else list(COMMANDS)
     for name in names:
         if name not in COMMANDS:
             raise UsageError(f"there is no command /{name}: /help lists them")
-    tables.fields(loop.console, ((f"/{name} {COMMANDS[name].argument}".strip(), COMMANDS[name].help)
-                  for name in names))  # fmt: skip
+    shown = [(f"/{name} {COMMANDS[name].argument}".strip(), COMMANDS[name].help) for name in names]
+    tables.fields(context.console, shown)
     if not argument:
-        loop.console.stdout.write("\n")
-        tables.fields(loop.console, _KEYS)
+        context.console.stdout.write("\n")
+        tables.fields(context.console, _KEYS)
 
 
-def _leave(loop: Loop, argument: str) -> None:
-    raise Leave
-
-
-def _set(loop: Loop, argument: str) -> None:
+def _set(context: ChatContext, argument: str) -> None:
     name, _, text = argument.partition(" ")
     if not name:
-        options = loop.chat.session.options
-        tables.fields(loop.console, ((key, _told(options.get(key))) for key in _SETTABLE))
+        options = context.chat.session.options
+        tables.fields(context.console, ((key, _told(options.get(key))) for key in _SETTABLE))
         return
     if name not in _SETTABLE:
         near = suggest(name, _SETTABLE)
@@ -109,9 +109,9 @@ def _set(loop: Loop, argument: str) -> None:
     if not text.strip():
         raise UsageError(f"write it as /set {name} VALUE; the value `default` takes it back")
     options_: ChatOptions = {name: _value(name, text.strip())}  # type: ignore[misc]
-    loop.chat.set(**options_)
-    value = loop.chat.session.options.get(name)
-    loop.console.note(f"{name}: {'taken back' if value is None else json.dumps(value)}")
+    context.chat.set(**options_)
+    value = context.chat.session.options.get(name)
+    context.console.note(f"{name}: {'taken back' if value is None else json.dumps(value)}")
 
 
 def _told(value: object) -> str:
@@ -133,120 +133,136 @@ def _value(name: str, text: str) -> object:
         raise UsageError(f"{name} is {text!r}; it must be a number") from None
 
 
-def _system(loop: Loop, argument: str) -> None:
+def _system(context: ChatContext, argument: str) -> None:
     if not argument:
-        loop.console.stdout.write((loop.chat.session.system or "(the template's own)") + "\n")
+        context.console.stdout.write((context.chat.session.system or "(the template's own)") + "\n")
         return
-    loop.chat.set(system=None if argument == "-" else argument)
-    loop.console.note("the system prompt is set from here on")
+    context.chat.set(system=None if argument == "-" else argument)
+    context.console.note("the system prompt is set from here on")
 
 
-def _template(loop: Loop, argument: str) -> None:
+def _template(context: ChatContext, argument: str) -> None:
     if not argument:
-        loop.console.stdout.write((loop.chat.session.template or "chat") + "\n")
+        context.console.stdout.write((context.chat.session.template or "chat") + "\n")
         return
-    loop.chat.set(template=None if argument == "-" else argument)
-    loop.console.note(f"template {loop.chat.session.template or 'chat'!r} from here on")
+    context.chat.set(template=None if argument == "-" else argument)
+    context.console.note(f"template {context.chat.session.template or 'chat'!r} from here on")
 
 
-def _clear(loop: Loop, argument: str) -> None:
-    old = loop.chat.session
-    name = loop.chat.begin()
-    kept = f"; {old.name!r} is kept" if old.turns and loop.keeps else ""
-    loop.console.note(f"a new conversation, {name!r}{kept}")
+def _clear(context: ChatContext, argument: str) -> None:
+    chat, old = context.chat, context.chat.session
+    name = chat.begin()
+    kept = f"; {old.name!r} is kept" if old.turns and chat.is_kept else ""
+    context.console.note(f"a new conversation, {name!r}{kept}")
 
 
-def _undo(loop: Loop, argument: str) -> None:
-    turn = loop.chat.undo()
-    loop.console.note(f"taken back: turn {len(loop.chat.turns) + 1}")
-    loop.offer(turn.text)
+def _undo(context: ChatContext, argument: str) -> Prefill:
+    turn = context.chat.undo()
+    context.console.note(f"taken back: turn {len(context.chat.turns) + 1}")
+    return Prefill(turn.text)
 
 
-def _edit(loop: Loop, argument: str) -> None:
-    number, what = desk.parse_turn(argument, n_turns=len(loop.chat.turns))
-    turn = loop.chat.find(number)
+def _edit(context: ChatContext, argument: str) -> ShowReply | None:
+    chat = context.chat
+    number, what = desk.parse_turn(argument, n_turns=len(chat.turns))
+    turn = chat.find(number)
     old = turn.reply if what == "reply" else turn.text
-    text = desk.edit(loop.console, old)
+    text = desk.edit(context.console, old)
     if text is None or text == old:
-        loop.console.note("nothing was changed")
-    elif what == "reply":
-        loop.chat.edit_reply(number, text)
-    else:
-        if number < len(loop.chat.turns):
-            loop.keep_copy()
-        loop.answer(loop.chat.edit(number, text))
+        context.console.note("nothing was changed")
+        return None
+    if what == "reply":
+        chat.edit_reply(number, text)
+        return None
+    if number < len(chat.turns) and chat.is_kept:
+        name = context.sessions.free_name(f"{chat.session.name}-before")
+        context.sessions.save(msgspec.structs.replace(chat.session, name=name))
+        context.console.note(f"the conversation as it was is kept as {name!r}")
+    return ShowReply(chat.edit(number, text))
 
 
-def _fork(loop: Loop, argument: str) -> None:
-    old = loop.chat.session.name
-    name = loop.chat.fork(argument or None)
-    stays = f"{old!r} stays as it is" if loop.keeps else "nothing is kept (/save NAME keeps it)"
-    loop.console.note(f"{name!r} goes on; {stays}")
+def _fork(context: ChatContext, argument: str) -> None:
+    old = context.chat.session.name
+    name = context.chat.fork(argument or None)
+    is_kept = context.chat.is_kept
+    stays = f"{old!r} stays as it is" if is_kept else "nothing is kept (/save NAME keeps it)"
+    context.console.note(f"{name!r} goes on; {stays}")
 
 
-def _load(loop: Loop, argument: str) -> None:
-    loop.chat.load(argument)
-    loop.show_last()
+def _save(context: ChatContext, argument: str) -> None:
+    """Save the session under a name; remove one whose name was generated."""
+    chat, sessions = context.chat, context.sessions
+    old, was_kept = chat.session.name, chat.is_kept
+    chat.keep(argument, sessions)
+    if was_kept and argument != old and is_generated_name(old) and sessions.exists(old):
+        sessions.remove(old)
+    context.console.note(f"kept as {argument!r}")
 
 
-def _sessions(loop: Loop, argument: str) -> None:
-    names = loop.session_names()
+def _load(context: ChatContext, argument: str) -> None:
+    context.chat.load(argument)
+    status.show_last_turn(context)
+
+
+def _sessions(context: ChatContext, argument: str) -> None:
+    names = context.sessions.names()
     for name in names[:20]:
-        mark = "*" if name == loop.chat.session.name else " "
-        loop.console.stdout.write(f"{mark} {name}\n")
+        mark = "*" if name == context.chat.session.name else " "
+        context.console.stdout.write(f"{mark} {name}\n")
     if len(names) > 20:
-        loop.console.note(f"{len(names) - 20} older ones: `llmtool sessions ls`")
+        context.console.note(f"{len(names) - 20} older ones: `llmtool sessions ls`")
 
 
-def _read(loop: Loop, argument: str) -> None:
+def _read(context: ChatContext, argument: str) -> None:
+    chat, console = context.chat, context.console
     if argument == "-":
-        n_files, loop.chat.files = len(loop.chat.files), ()
-        loop.console.note("no file goes with your next message" + (" any more" if n_files else ""))
+        any_more = " any more" if chat.files else ""
+        chat.files = ()
+        console.note(f"no file goes with your next message{any_more}")
         return
-    path, text = desk.read_document(loop.console, argument)
-    loop.chat.read(path, text)
+    path, text = desk.read_document(console, argument)
+    chat.read(path, text)
     lines = format_count(len(text.splitlines()), "line")
-    loop.console.note(f"{path} ({lines}) goes with your next message")
+    console.note(f"{path} ({lines}) goes with your next message")
 
 
-def _copy(loop: Loop, argument: str) -> None:
-    if not loop.chat.turns:
+def _copy(context: ChatContext, argument: str) -> None:
+    if not context.chat.turns:
         raise UsageError("there is no reply yet")
-    text = loop.chat.turns[-1].reply
+    text = context.chat.turns[-1].reply
     if argument not in ("", "code"):
         raise UsageError("write it as /copy or /copy code")
     if argument == "code":
         text = desk.last_code(text)
-    loop.console.note(desk.copy(loop.console, text))
+    context.console.note(desk.copy(context.console, text))
 
 
-def _export(loop: Loop, argument: str) -> None:
+def _export(context: ChatContext, argument: str) -> None:
     kind, _, path = argument.partition(" ")
     if kind not in FORMATS:
         raise UsageError(f"write it as /export {'|'.join(FORMATS)} [FILE]")
-    loop.console.note(desk.export(loop.chat.session, kind, path.strip()))
+    context.console.note(desk.export(context.chat.session, kind, path.strip()))
 
 
-def _reasoning(loop: Loop, argument: str) -> None:
-    reasoning = loop.chat.turns[-1].reasoning if loop.chat.turns else ""
-    loop.console.stdout.write((reasoning.strip() or "(no reasoning)") + "\n")
+def _reasoning(context: ChatContext, argument: str) -> None:
+    reasoning = context.chat.turns[-1].reasoning if context.chat.turns else ""
+    context.console.stdout.write((reasoning.strip() or "(no reasoning)") + "\n")
 
 
-def _retry(loop: Loop, argument: str) -> None:
-    loop.answer(loop.chat.retry())
+def _retry(context: ChatContext, argument: str) -> ShowReply:
+    return ShowReply(context.chat.retry())
 
 
-def _compose(loop: Loop, argument: str) -> None:
-    text = desk.edit(loop.console, "")
-    if text and text.strip():
-        loop.send(text)
+def _compose(context: ChatContext, argument: str) -> ShowReply | None:
+    text = desk.edit(context.console, "")
+    return ShowReply(context.chat.stream(text)) if text and text.strip() else None
 
 
-def _model(loop: Loop, argument: str) -> None:
-    if not argument:
-        loop.console.stdout.write(loop.chat.tools.model_name + "\n")
-        return
-    loop.switch_model(inputs.read_argument(argument, name="/model"))
+def _model(context: ChatContext, argument: str) -> SwitchModel | None:
+    if argument:
+        return SwitchModel(inputs.read_argument(argument, name="/model"))
+    context.console.stdout.write(context.box.model_name + "\n")
+    return None
 
 
 _KEYS = (
@@ -269,15 +285,19 @@ COMMANDS = {
     "template": Slash("[NAME]", "Show or choose the prompt template; - takes it back.", _template),
     "model": Slash("[REF]", "Show the model, or go on with another.", _model),
     "set": Slash("[NAME VALUE]", "Show or set temperature, max_tokens, seed, thinking, …", _set),
-    "tokens": Slash("", "What takes how much of the context.", lambda loop, _: loop.show_budget()),
-    "stats": Slash("", "How fast the last reply was.", lambda loop, _: loop.show_stats()),
+    "tokens": Slash(
+        "", "What takes how much of the context.", lambda context, _: status.show_tokens(context)
+    ),
+    "stats": Slash(
+        "", "How fast the last reply was.", lambda context, _: status.show_stats(context)
+    ),
     "reasoning": Slash("", "Show the reasoning before the last reply.", _reasoning),
     "copy": Slash("[code]", "Copy the last reply, or its last code block.", _copy),
     "export": Slash("md|json|html [FILE]", "Write the conversation to a file.", _export),
     "fork": Slash("[NAME]", "Go on under another name; this session stays as it is.", _fork),
-    "save": Slash("NAME", "Keep this session under a name.", lambda loop, a: loop.save_as(a)),
+    "save": Slash("NAME", "Keep this session under a name.", _save),
     "load": Slash("NAME", "Go on with another session.", _load),
     "sessions": Slash("", "The sessions that are kept, the last one first.", _sessions),
     "clear": Slash("", "Begin a new conversation.", _clear),
-    "exit": Slash("", "Leave (also /bye, Ctrl-D).", _leave),
+    "exit": Slash("", "Leave (also /bye, Ctrl-D).", lambda *_: Quit()),
 }

@@ -19,7 +19,6 @@ from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.cli.terminal.progress import RecordProgress
 from llmtool.errors import UsageError
 from llmtool.tasks.classify import evaluate as measure
-from llmtool.tasks.classify.balanced import BalancedLabelling
 from llmtool.tasks.classify.evaluate import Baseline, Evaluation
 from llmtool.tasks.classify.labelled_texts import read_labelled_texts
 
@@ -66,7 +65,10 @@ def run(
         names = dict.fromkeys(sorted({label for _, label in texts}), "")
     tell_left_out(console, folders, labels, names)
     box = bootstrap.open_toolbox(console, folders, settings, engine, view.output, plot)
-    labelling = box.prepare_labels(names, options)
+    scored = RecordProgress(console)
+    labelling = box.prepare_labels(
+        names, options, on_scored=lambda n_scored: scored(n_scored, len(texts))
+    )
     if labels.calibrate is not None:
         calibrate(
             console,
@@ -76,13 +78,10 @@ def run(
             text_field=text_field,
             label_field=label_field,
         )
-    with RecordProgress(console) as progress:
-        if isinstance(labelling, BalancedLabelling):
-            labelling.on_scored = lambda n: progress(n, len(texts))
-            found = measure.evaluate(box, labelling, texts)
-            console.note("scored as if each label were about as frequent as another in these texts")
-        else:
-            found = measure.evaluate(box, labelling, texts, on_progress=progress)
+    with scored:
+        found = measure.evaluate(box, labelling, texts)
+    if labels.balanced:
+        console.note("scored as if each label were about as frequent as another in these texts")
     others: list[Baseline] = []
     if compare:
         for form in measure.FORMS:

@@ -18,7 +18,6 @@ from llmtool.cli.terminal.output_file import check
 from llmtool.cli.terminal.progress import RecordProgress
 from llmtool.errors import ContextOverflow, LlmtoolError, LowConfidence, UsageError
 from llmtool.sizes import format_count
-from llmtool.tasks.classify.balanced import BalancedLabelling
 from llmtool.tasks.classify.classifier import Classifier
 from llmtool.tasks.classify.explain import SentenceWeight, explain
 from llmtool.tasks.classify.labelled_texts import read_labelled_texts
@@ -105,7 +104,13 @@ def classify(
             prompt, material = _gather(console, text, source)
     tell_left_out(console, folders, labels, names)
     box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
-    labelling = box.prepare_labels(names, options)
+    scored = RecordProgress(console, "scored: ")
+
+    def show_scored(n_scored: int) -> None:
+        if reader is not None and labels.balanced:  # other batches show their rows
+            scored(n_scored, batch.limit or reader.n_expected)
+
+    labelling = box.prepare_labels(names, options, on_scored=show_scored)
     for name in (*wanted.fail_on, *wanted.expect):
         if name not in labelling.names:
             raise no_such_label(name, labelling.names)
@@ -115,7 +120,10 @@ def classify(
             return
     given = frozenset(options.get("variables") or ())
     if reader is not None:
-        _run_batch(console, box, labelling, reader, given, batch=batch, view=view, wanted=wanted)
+        with scored:
+            _run_batch(
+                console, box, labelling, reader, given, batch=batch, view=view, wanted=wanted
+            )
         return
     case = fill(labelling.template, prompt=prompt, input=material, given=given)
     if view.dry_run:
@@ -200,9 +208,6 @@ def _run_batch(
     if view.dry_run:
         batches.preview(console, box, labelling, binding, reader, view=view)
         return
-    if isinstance(labelling, BalancedLabelling):
-        progress = RecordProgress(console, "scored: ")
-        labelling.on_scored = lambda n: progress(n, batch.limit or reader.n_expected)
     tally = _Tally(console, wanted)
     failed: LlmtoolError | None = None
     try:

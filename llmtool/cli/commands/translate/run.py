@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from llmtool.batch.readers import Reader
 from llmtool.cli import batch as batches
 from llmtool.cli import bootstrap
 from llmtool.cli.options import groups as g
@@ -22,10 +21,10 @@ from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import Binding
 from llmtool.tasks.results import Translation
 from llmtool.tasks.translate.document import TranslationText
-from llmtool.text.languages import find_code, find_language
+from llmtool.tasks.translate.glossary import read_glossary
+from llmtool.text.languages import find_language
 
 _SHOW_SECONDS = 0.2
-_HEADERS = ("term", "source", "word")
 
 
 def translate(
@@ -179,41 +178,6 @@ class _Progress:
         self._said = now
         left = int((now - self._started) * (n_all - n_done) / n_done)
         self._console.status(f"{n_done:,} of {n_all:,} passages, {left // 60}:{left % 60:02} left")
-
-
-def read_glossary(path: str, to: str) -> list[tuple[str, str]]:
-    """Return the terms of a CSV file and their translations.
-
-    They are the first two columns, or, where a column is called after the language, that one. A
-    first row that names no language is a pair itself.
-
-    Raises:
-        InputError: it cannot be read, or has one column.
-    """
-    reader = Reader("csv", [path])
-    for _ in reader.read_header():
-        pass
-    columns = reader.columns
-    if len(columns) < 2:
-        raise InputError(f"{path}: a glossary has two columns, a term and its translation")
-    language = find_language(to)
-    called = {language.code.lower(), language.base, language.name.lower()}
-    named = [name for name in columns if name.strip().lower() in called]
-    target = named[0] if named else columns[1]
-    term = next(name for name in columns if name != target)
-    has_header = named or columns[0].strip().lower() in _HEADERS or find_code(columns[0])
-    pairs = [] if has_header else [(term, target)]
-    for record in reader:
-        if record is None:
-            continue
-        if record.error is not None:
-            raise record.error
-        pair = str(record.fields[term] or "").strip(), str(record.fields[target] or "").strip()
-        if all(pair):
-            pairs.append(pair)
-        elif any(pair) and not named:
-            raise InputError(f"{record.place}: a term without its translation, or the other way")
-    return pairs
 
 
 def _gather(console: Console, text: str | None, source: g.SourceGroup) -> tuple[str | None, str]:

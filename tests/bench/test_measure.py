@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtool.bench import Plan, Row, measure
+from llmtool.bench.measure import Plan, Row, measure
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.types import Event, Finished, Message, Request, Timings, Usage
 

@@ -1,0 +1,161 @@
+"""Benchmark the model of a toolbox, and describe it and the machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from llmtool import machine
+from llmtool._version import __version__
+from llmtool.bench.measure import Plan, Row, measure, weigh
+from llmtool.engine.llama import devices
+from llmtool.engine.llama.bindings import library_version
+from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.memory_usage import OtherPrograms, processor_name
+from llmtool.engine.types import Engine
+from llmtool.models.gguf.reader import read_header
+from llmtool.sizes import format_bytes, format_count
+
+if TYPE_CHECKING:
+    from llmtool.toolbox import Toolbox
+
+_BUSY = 0.2  # processors that other programs may use before the figures are in doubt
+_LOOK_SECONDS = 0.25
+OnText = Callable[[str], None]
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What `llmtool bench --json` prints. Sizes are in bytes, times in seconds."""
+
+    model: dict[str, Any]
+    machine: dict[str, Any]
+    plan: Plan
+    rows: list[Row]
+    warnings: list[str]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        value = msgspec.to_builtins(self)
+        assert isinstance(value, dict)
+        return {**value, "rows": [row.to_dict() for row in self.rows]}
+
+    @property
+    def title(self) -> str:
+        """The model in a few words: `starter (llama, 135M, Q4_1, 98.4 MB)`."""
+        m = self.model
+        facts = [m["architecture"], _count(m["n_params"]), m["quant"], format_bytes(m["bytes"])]
+        return f"{m['name']} ({', '.join(fact for fact in facts if fact)})"
+
+    @property
+    def place(self) -> str:
+        """The machine in a few words."""
+        m = self.machine
+        threads = format_count(m["n_threads"], "thread")
+        gpus = [f"{m['n_gpu_layers']} layers on {gpu}" for gpu in m["gpus"] if m["n_gpu_layers"]]
+        return ", ".join([f"{m['processor']}, {threads}", *gpus, f"llama.cpp {m['llama.cpp']}"])
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether other programs used so much of the machine that the figures are in doubt."""
+        return (self.machine["other_programs_cpus"] or 0) > _BUSY
+
+
+def _ignore(_text: str) -> None:
+    return None
+
+
+def run(
+    box: Toolbox,
+    plan: Plan,
+    *,
+    on_step: OnText = _ignore,
+    on_note: OnText = _ignore,
+) -> Report:
+    """Measure the model of a toolbox, which is closed meanwhile.
+
+    Args:
+        on_step: gets the name of each measurement before it starts.
+        on_note: gets the report's warnings as they arise, and whether other programs are busy
+            before the start.
+
+    Raises:
+        Cancelled: the toolbox's cancellation was set.
+        LlmtoolError: the model cannot be loaded.
+
+    Example:
+        >>> from llmtool import Toolbox
+        >>> from llmtool.bench.measure import QUICK
+        >>> report = run(Toolbox("starter"), QUICK)                     # doctest: +SKIP
+        >>> {row.test: row.median for row in report.rows}["tg24 x 16"]  # doctest: +SKIP
+        412.7
+    """
+    warnings: list[str] = []
+
+    def warn(text: str) -> None:
+        warnings.append(text)
+        on_note(text)
+
+    found = box.find_model()
+    engine, memory = weigh(lambda: box.engine)  # also reads the file into the page cache
+    info = engine.info
+    box.close()
+    others = OtherPrograms()
+    time.sleep(_LOOK_SECONDS)
+    box.cancellation.check()
+    before = others.processors()
+    if before is not None and before > _BUSY:
+        on_note(f"other programs keep {before:.1f} of {machine.usable_cpus()} processors busy")
+    others, started = OtherPrograms(), time.perf_counter()
+
+    def open_engine(n_parallel: int, cache: Path | None) -> Engine:
+        return LocalEngine(
+            found.path,
+            n_threads=info.n_threads,
+            n_gpu_layers=info.n_gpu_layers,
+            n_parallel=n_parallel,
+            prefix_folder=cache,
+            cancellation=box.cancellation,
+            on_fault=box.on_fault,
+        )
+
+    rows = list(measure(open_engine, plan, memory=memory, on_step=on_step, on_note=warn))
+    during = others.processors()
+    if during is not None and during > _BUSY:
+        warn(
+            f"other programs kept {during:.1f} of {machine.usable_cpus()} processors busy: "
+            "the figures are lower than this machine's, measure again when it is quiet"
+        )
+    header = read_header(found.path)
+    return Report(
+        model={
+            "name": found.name,
+            "path": str(found.path),
+            "architecture": header.architecture,
+            "n_params": header.n_params,
+            "quant": found.quant or header.quant,
+            "bytes": found.size_bytes,
+        },
+        machine={
+            "processor": processor_name(),
+            "cpus": machine.usable_cpus(),
+            "n_threads": info.n_threads,
+            "n_gpu_layers": info.n_gpu_layers,
+            "gpus": [d.description for d in devices.devices() if d.kind in ("gpu", "igpu")],
+            "llama.cpp": library_version(),
+            "llmtool": __version__,
+            "other_programs_cpus": during,
+        },
+        plan=plan,
+        rows=rows,
+        warnings=warnings,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _count(n: int) -> str:
+    """Return a number of parameters as models are named: 135M, 1.5B."""
+    return f"{n / 1e9:.1f}B" if n >= 1e9 else f"{n / 1e6:.0f}M"

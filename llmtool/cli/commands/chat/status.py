@@ -1,0 +1,102 @@
+"""Facts about a chat: its status line, its last turn, its use of the context, its speed."""
+
+from __future__ import annotations
+
+from llmtool.cli.commands.chat.context import ChatContext
+from llmtool.cli.commands.chat.render import ReplyView
+from llmtool.cli.render import tables
+from llmtool.cli.terminal.text import cell_width, truncate_to_width
+from llmtool.sessions.types import Turn
+from llmtool.sizes import format_count
+from llmtool.tasks.chat.token_usage import Budget
+
+_BAR_WIDTH = 30
+
+
+def status_line(context: ChatContext, columns: int) -> str:
+    """Return the model, the tokens in the context, the speed and the pending files.
+
+    The first parts are dropped when the line is wider than `columns`.
+    """
+    parts = [context.box.model_name]
+    turns = context.chat.turns
+    if turns and turns[-1].completion_tokens:
+        n_ctx = context.box.engine.info.n_ctx
+        parts.append(f"{_tokens_in_context(turns):,}/{n_ctx:,} tokens")
+        parts += [_speed(turns[-1])] if turns[-1].decode_seconds else []
+    if context.chat.files:
+        parts.append(format_count(len(context.chat.files), "file"))
+    while len(parts) > 1 and cell_width(" · ".join(parts)) > columns:
+        parts.pop(0)
+    return truncate_to_width(" · ".join(parts), columns)
+
+
+def show_last_turn(context: ChatContext) -> None:
+    """Show where a resumed session stopped."""
+    console, session = context.console, context.chat.session
+    n = len(session.turns)
+    if not n:
+        return
+    last = session.turns[-1]
+    more = f"{format_count(n - 1, 'turn')} before" if n > 1 else "one turn"
+    console.note(f"session {session.name!r}, {more}:")
+    console.stdout.write(f"> {last.text}\n")
+    if last.reply:
+        ReplyView(console).replay(last.reply)
+    else:
+        console.note("it was not answered: /retry asks again")
+
+
+def show_tokens(context: ChatContext) -> None:
+    """Show how the tokens of the context are used."""
+    budget = context.chat.budget()
+    rows = [(share.label, share.n_tokens) for share in budget.shares]
+    rows += [("set aside for a reply", budget.reply), ("free", budget.n_free)]
+    tables.table(
+        context.console,
+        ["part", "tokens", ""],
+        [
+            *((label, f"{n_tokens:,}", _bar(n_tokens, budget)) for label, n_tokens in rows),
+            ("context", f"{budget.n_ctx:,}", ""),
+        ],
+        right=["tokens"],
+    )
+    if budget.n_left_out:
+        turns = format_count(budget.n_left_out, "turn")
+        context.console.note(f"the model does not see the first {turns} any more")
+
+
+def show_stats(context: ChatContext) -> None:
+    """Show the token counts and the speed of the last reply."""
+    if not context.chat.turns:
+        context.console.note("there is no reply yet")
+        return
+    turn = context.chat.turns[-1]
+    new = turn.prompt_tokens - turn.cached_tokens
+    reply = f"{turn.completion_tokens:,} tokens in {turn.seconds:.1f} s, {_speed(turn)}"
+    tables.fields(
+        context.console,
+        [
+            ("model", turn.model),
+            ("prompt", f"{turn.prompt_tokens:,} tokens, of which {new:,} were computed"),
+            ("reply", reply),
+            ("seed", str(turn.seed)),
+            ("session", context.chat.session.name),
+        ],
+    )
+
+
+def _tokens_in_context(turns: tuple[Turn, ...]) -> int:
+    """Return the tokens of the last prompt and reply; an interrupted turn has no prompt count."""
+    turn = next((turn for turn in reversed(turns) if turn.prompt_tokens), turns[-1])
+    return turn.prompt_tokens + turn.completion_tokens
+
+
+def _speed(turn: Turn) -> str:
+    """Return the decoding speed; the first token belongs to the prompt."""
+    n_tokens = turn.completion_tokens - 1
+    return f"{n_tokens / turn.decode_seconds:.0f} tok/s" if turn.decode_seconds else "-"
+
+
+def _bar(n_tokens: int, budget: Budget) -> str:
+    return "█" * max(n_tokens > 0, round(_BAR_WIDTH * n_tokens / max(1, budget.n_ctx)))

@@ -1,0 +1,108 @@
+"""Slash commands: what a handler writes, and what it asks the loop to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llmtool.cli.commands.chat import slash_commands
+from llmtool.cli.commands.chat.context import (
+    Action,
+    ChatContext,
+    Prefill,
+    Quit,
+    ShowReply,
+    SwitchModel,
+)
+from llmtool.cli.commands.chat.status import status_line
+from llmtool.cli.terminal.console import Console
+from llmtool.config import Folders, Settings
+from llmtool.engine.scripted import ScriptedEngine
+from llmtool.errors import UsageError
+from llmtool.sessions.store import Sessions
+from llmtool.sessions.types import Session, Turn
+from llmtool.tasks.chat.chat import Chat
+from llmtool.toolbox import Toolbox
+
+
+@pytest.fixture
+def context(console: Console, tmp_path: Path) -> Iterator[ChatContext]:
+    folders = Folders(
+        **{name: tmp_path / name for name in ("config", "data", "cache", "hub_cache")}
+    )
+    box = Toolbox("scripted", engine=ScriptedEngine("fine"), folders=folders, settings=Settings())
+    sessions = Sessions(tmp_path / "sessions")
+    with Chat(box, session="work", store=sessions) as chat:
+        yield ChatContext(console, chat, box, sessions)
+
+
+@pytest.mark.parametrize(
+    ("line", "action"),
+    [
+        ("/model org/name", SwitchModel("org/name")),
+        ("/undo", Prefill("Hi")),
+        ("/exit", Quit()),
+        ("/q", Quit()),
+        ("/sessions", None),
+        ("/tokens", None),
+    ],
+)
+def test_a_command_returns_what_the_loop_has_to_do(
+    context: ChatContext, line: str, action: Action | None
+) -> None:
+    context.chat.say("Hi")
+    assert slash_commands.run(context, line) == action
+
+
+def test_retry_returns_the_events_of_the_reply(context: ChatContext) -> None:
+    context.chat.say("Hi")
+    action = slash_commands.run(context, "/retry")
+    assert isinstance(action, ShowReply)
+    *_, turn = action.events
+    assert isinstance(turn, Turn) and turn.reply == "fine"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("/rety", "the nearest is /retry"),
+        ("/undo 2", "/undo takes nothing"),
+        ("/read", "write it as /read FILE"),
+        ("/export pdf", r"write it as /export md\|json\|html"),
+        ("/edit 1 answer", r"write it as /edit \[N\] \[reply\]"),
+    ],
+)
+def test_a_wrong_command_is_a_usage_error(context: ChatContext, line: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        slash_commands.run(context, line)
+
+
+@pytest.mark.parametrize(
+    ("line", "candidate"),
+    [
+        ("/re", "/retry"),
+        ("/set temp", "temperature"),
+        ("/load w", "old"),
+        ("/export m", "md"),
+        ("/template g", "gen"),
+    ],
+)
+def test_words_have_completions(context: ChatContext, line: str, candidate: str) -> None:
+    context.sessions.save(Session(name="old"))
+    assert candidate in (slash_commands.complete(context, line.split(" ")) or ())
+
+
+def test_file_names_are_completed_by_the_reader(context: ChatContext) -> None:
+    assert slash_commands.complete(context, ["/read", ""]) is None
+    assert slash_commands.complete(context, ["/export", "md", ""]) is None
+    assert slash_commands.complete(context, ["/load", "old", ""]) == ()
+
+
+def test_the_status_line_counts_the_tokens_up_to_the_last_turn(context: ChatContext) -> None:
+    context.chat.say("Hi")
+    before = status_line(context, 80)
+    context.chat.say("one two three four")
+    context.chat.undo()
+    assert status_line(context, 80) == before == "scripted · 3/4,096 tokens"
