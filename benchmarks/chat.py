@@ -93,7 +93,7 @@ def main() -> None:
                     rows.append((i + 1, total, computed, first, slow))
                 kept.set(max_tokens=2000)
                 stops = [stop_seconds(kept, box, after) for after in (0.05, 0.3, 0.6, 1.0, 1.5)]
-                kept.remember()
+                kept.save_state()
         print("turn  prompt  computed  first token  anew    ratio")
         for turn, total, computed, first, slow in rows:
             ratio = slow / first

@@ -60,9 +60,10 @@ import json, os, sys, time
 os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 from pathlib import Path
 from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import load_model
 from llmtool.engine.types import Prompt, ScoreRequest
 path, shown, labels, texts = json.loads(sys.argv[1])
-engine = LocalEngine(Path(path))
+engine = LocalEngine(load_model(Path(path)))
 candidates = tuple(" " + label for label in labels)
 requests = [
     ScoreRequest(

@@ -29,7 +29,7 @@ import msgspec
 from llmtool import Toolbox
 from llmtool.engine.types import Failed
 from llmtool.errors import LlmtoolError
-from llmtool.tasks.options import CodeOptions
+from llmtool.tasks.options import CodeOptions, make_options
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.text import syntax
 from llmtool.text.code_languages import find_language
@@ -116,19 +116,14 @@ def plain(box: Toolbox, tasks: list[Task]) -> list[Outcome]:
 def written(box: Toolbox, tasks: list[Task], **options: object) -> list[Outcome]:
     found: dict[int, Outcome] = {}
     for language in dict.fromkeys(task.language for task in tasks):
-        given: CodeOptions = {
-            "language": language,
-            "format": False,
-            "max_tokens": MAX_TOKENS,
-            **options,
-        }  # type: ignore
-        writing = box.prepare_code(given)
+        keywords = {"language": language, "format": False, "max_tokens": MAX_TOKENS, **options}
+        writer = box.prepare_code(make_options(CodeOptions, keywords))
         cases = [
             Case(id=i, prompt=task.request)
             for i, task in enumerate(tasks)
             if task.language == language
         ]
-        outcomes = writing.outcomes(box.engine, cases)
+        outcomes = writer.outcomes(box.engine, cases)
         for case, outcome in zip(cases, outcomes, strict=True):
             task = tasks[case.id]
             if isinstance(outcome, Failed):

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.memory_usage import resident_bytes
+from llmtool.engine.llama.model import load_model
 from llmtool.engine.types import (
     Failed,
     Finished,
@@ -78,7 +79,7 @@ def write_tiny(folder: Path) -> Path:
 
 
 def answer(model: Path, count: int, *, score: bool) -> None:
-    engine = LocalEngine(model)
+    engine = LocalEngine(load_model(model))
     records = Records(count, score=score)
     events = engine.score(records) if score else engine.stream(records)
     n_done = most_ahead = 0

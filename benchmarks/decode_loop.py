@@ -26,6 +26,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "4000")  # as the command sets it: the s
 
 from llmtool.engine.llama.bindings import bindings
 from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import load_model
 from llmtool.engine.types import Finished, Prompt, Request, Sampling
 
 TEXT = "The river rose during the night, and by morning the lower meadow was under water. "
@@ -69,7 +70,9 @@ class Ours:
     """The engine that every task uses."""
 
     def __init__(self, model: Path, *, n_threads: int | None) -> None:
-        self.engine = LocalEngine(model, n_threads=n_threads, n_gpu_layers=0, n_parallel=1)
+        self.engine = LocalEngine(
+            load_model(model), n_threads=n_threads, n_gpu_layers=0, n_parallel=1
+        )
 
     def prompt(self, depth: int) -> tuple[Prompt, tuple[int, ...]]:
         text = TEXT * (depth // 8)

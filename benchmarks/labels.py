@@ -34,6 +34,7 @@ from llmtool.engine.types import Failed
 from llmtool.tasks.classify import evaluate
 from llmtool.tasks.classify.classifier import Classifier
 from llmtool.tasks.classify.labelled_texts import LabelledText, read_labelled_texts
+from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Classification
 
@@ -66,12 +67,12 @@ def measure(box: Toolbox, name: str, split: str) -> dict[str, tuple[float, float
         "written freely": (free.accuracy, free.macro_f1, float("nan")),
         "under a grammar": (bound.accuracy, bound.macro_f1, float("nan")),
     }
-    template = box.prepare_labels(None, {"template": name})
-    fitted = box.prepare_labels(None, {"template": name})
+    template = box.prepare_labels(None, ClassifyOptions(template=name))
+    fitted = box.prepare_labels(None, ClassifyOptions(template=name))
     tuned = load(name, "tune")
     for way, labelling in (
-        ("no example", box.prepare_labels(names, {})),
-        ("raw", box.prepare_labels(None, {"template": name, "calibrate": "none"})),
+        ("no example", box.prepare_labels(names, ClassifyOptions())),
+        ("raw", box.prepare_labels(None, ClassifyOptions(template=name, calibrate="none"))),
         ("the template", template),
     ):
         found = evaluate.evaluate(box, labelling, data)
@@ -87,10 +88,10 @@ def changes(box: Toolbox, name: str, split: str) -> tuple[float, float, float]:
     """Return the shares of labels that change with their order, and one by one; and scores do."""
     data = load(name, split)
     labels = box.library.load(name).output.labels
-    labelling = box.prepare_labels(labels, {"template": name})
+    labelling = box.prepare_labels(labels, ClassifyOptions(template=name))
     texts = [text for text, _ in data]
     usual = results(box, labelling, texts)
-    turned = box.prepare_labels(dict(reversed(labels.items())), {"template": name})
+    turned = box.prepare_labels(dict(reversed(labels.items())), ClassifyOptions(template=name))
     reversed_ = results(box, turned, texts)
     alone = [results(box, labelling, [text])[0] for text in texts]
     return (
@@ -107,7 +108,7 @@ def changes(box: Toolbox, name: str, split: str) -> tuple[float, float, float]:
 def skewed(box: Toolbox, name: str, split: str, calibrate: str) -> tuple[float, float, float]:
     """Return the accuracy on the half, and of texts of skewed batches: in the half, and so."""
     data = load(name, split)
-    labelling = box.prepare_labels(None, {"template": name, "calibrate": calibrate})
+    labelling = box.prepare_labels(None, ClassifyOptions(template=name, calibrate=calibrate))
     right = correct(box, labelling, data, range(len(data)))
     rng = random.Random(0)
     there, here = [], []
@@ -133,10 +134,14 @@ def hostile(box: Toolbox, name: str) -> tuple[int, int, int]:
     """Return how many hostile texts there are, how many are right, and how many would be."""
     rows = [json.loads(line) for line in (DATA / "hostile.jsonl").open()]
     rows = [row for row in rows if row["set"] == name]
-    found = results(box, box.prepare_labels(None, {"template": name}), [r["text"] for r in rows])
+    found = results(
+        box, box.prepare_labels(None, ClassifyOptions(template=name)), [r["text"] for r in rows]
+    )
     right = sum(a.text == row["label"] for a, row in zip(found, rows, strict=True))
     data = load(name, "test")
-    share = evaluate.evaluate(box, box.prepare_labels(None, {"template": name}), data).accuracy
+    share = evaluate.evaluate(
+        box, box.prepare_labels(None, ClassifyOptions(template=name)), data
+    ).accuracy
     return len(rows), right, round(share * len(rows))
 
 

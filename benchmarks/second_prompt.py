@@ -44,9 +44,10 @@ import json, os, sys, time
 os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 from pathlib import Path
 from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import load_model
 from llmtool.toolbox import Toolbox
 path, template, text, cache = sys.argv[1:]
-engine = LocalEngine(Path(path), prefix_folder=Path(cache))
+engine = LocalEngine(load_model(Path(path)), prefix_folder=Path(cache))
 box = Toolbox(engine=engine, model=Path(path).name)
 request = box.request(text, template=template, temperature=0, max_tokens=1)
 box.tokenize(request)

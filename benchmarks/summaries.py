@@ -28,7 +28,9 @@ import yaml
 
 from llmtool import Toolbox
 from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import load_model
 from llmtool.engine.types import Engine, Finished, Prompt, Request, Token
+from llmtool.tasks.options import SummarizeOptions, make_options
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.workflow import WorkflowRunner
 from llmtool.tasks.summarize.facts import count_words
@@ -66,7 +68,7 @@ def plan_of(summarizer: Summarizer, engine: Engine, text: str) -> SummaryPlan:
 
 def run_workflow(box: Toolbox, text: str, **options: Any) -> SummaryWorkflow:
     """Summarize a document and return its workflow, which has its notes and its summary."""
-    summarizer = box.prepare_summarize(options)
+    summarizer = box.prepare_summarize(make_options(SummarizeOptions, options))
     workflow = SummaryWorkflow(
         1,
         text,
@@ -151,7 +153,8 @@ def measure_loops(box: Toolbox) -> None:
 
 def _write(box: Toolbox, texts: list[str], **options: float) -> list[str]:
     """Return what the model writes, before a sentence that stands there twice is taken out."""
-    summarizer = box.prepare_summarize({"length": "long", "strategy": "stuff", **options})
+    keywords = {"length": "long", "strategy": "stuff", **options}
+    summarizer = box.prepare_summarize(make_options(SummarizeOptions, keywords))
     asked = [summarizer.request(Case(variables={"text": text})) for text in texts]
     replies = [""] * len(texts)
     for event in box.engine.stream(msgspec.structs.replace(r, id=i) for i, r in enumerate(asked)):
@@ -168,10 +171,10 @@ def _repeats(text: str) -> int:
 def measure_together(model: Path, n_tokens: int, share: int) -> None:
     from translate import document
 
-    engine, alone = LocalEngine(model), LocalEngine(model, n_parallel=1)
+    engine, alone = LocalEngine(load_model(model)), LocalEngine(load_model(model), n_parallel=1)
     box = Toolbox(engine=engine, model=model.name)
     text, total = document(engine, n_tokens)
-    summarizer = box.prepare_summarize({"strategy": "map-reduce"})
+    summarizer = box.prepare_summarize(SummarizeOptions(strategy="map-reduce"))
     plan = plan_of(summarizer, engine, text)
     requests = [
         summarizer.prompts.note_request(chunk.text, max_tokens=plan.note_tokens)

@@ -35,9 +35,10 @@ import json, os, sys, time
 os.environ.setdefault("GOMP_SPINCOUNT", "4000")
 from pathlib import Path
 from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import load_model
 from llmtool.toolbox import Toolbox
 path, batch, n_parallel, max_tokens, things = json.loads(sys.argv[1])
-engine = LocalEngine(Path(path), n_parallel=n_parallel)
+engine = LocalEngine(load_model(Path(path)), n_parallel=n_parallel)
 box = Toolbox(engine=engine, model=Path(path).name)
 options = {"max_tokens": max_tokens, "seed": 1}
 started = time.perf_counter()

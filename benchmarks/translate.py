@@ -28,7 +28,9 @@ from contestants import find_model
 from llmtool.documents.formats import parse
 from llmtool.documents.types import Mask, Part
 from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import load_model
 from llmtool.engine.types import Finished, Prompt, Request
+from llmtool.tasks.options import TranslateOptions
 from llmtool.tasks.translate import placeholders
 from llmtool.tasks.translate.segment import SegmentJob
 from llmtool.toolbox import Toolbox
@@ -88,7 +90,7 @@ def count(engine: LocalEngine, text: str) -> int:
 
 def requests_of(box: Toolbox, engine: LocalEngine, text: str) -> list[Request]:
     """Return what `translate` asks for each passage, with as many tokens as the passage has."""
-    translator = box.prepare_translate("French", {"source": "English", "format": "txt"})
+    translator = box.prepare_translate("French", TranslateOptions(source="English", format="txt"))
     document = parse(text, "txt")
     asked = []
     for i, segment in enumerate(document.segments):
@@ -111,7 +113,7 @@ def run(engine: LocalEngine, calls: Iterable[list[Request]]) -> float:
 
 
 def measure(model: Path, n_tokens: int, share: int) -> None:
-    together, alone = LocalEngine(model), LocalEngine(model, n_parallel=1)
+    together, alone = LocalEngine(load_model(model)), LocalEngine(load_model(model), n_parallel=1)
     box = Toolbox(engine=together, model=model.name)
     text, total = document(together, n_tokens)
     requests = requests_of(box, together, text)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from llmtool.errors import LlmtoolError, OutputValidationError
     from llmtool.sessions.types import Session, Turn
     from llmtool.tasks.chat.chat import Chat
-    from llmtool.tasks.chat.responder import ChatNote
+    from llmtool.tasks.chat.truncation import ChatNote
     from llmtool.tasks.code.results import Code, CommitMessage, Finding, Fix, Review
     from llmtool.tasks.results import Choice, Classification, Generation, Summary, Translation
     from llmtool.tasks.summarize.map_reduce import SummaryProgress, SummaryText
@@ -103,7 +103,7 @@ __all__ = [
 
 _HOMES = {
     "Chat": "llmtool.tasks.chat.chat",
-    "ChatNote": "llmtool.tasks.chat.responder",
+    "ChatNote": "llmtool.tasks.chat.truncation",
     "Choice": "llmtool.tasks.results",
     "Classification": "llmtool.tasks.results",
     "Code": "llmtool.tasks.code.results",

@@ -6,7 +6,6 @@ the command, the function library and the tests.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from llmtool import toml
 from llmtool.errors import UsageError
 
 NaturalInt = Annotated[int, msgspec.Meta(ge=0)]
@@ -226,13 +224,17 @@ def _keys() -> list[str]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return toml.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as exc:
         raise UsageError(f"{path}: cannot read the configuration: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
         raise UsageError(f"{path}: not UTF-8 at byte {exc.start}") from exc
+    from llmtool import toml
+
+    try:
+        return toml.loads(text)
     except toml.DecodeError as exc:
         reason = " ".join(str(exc).split())
         raise UsageError(f"{path}: not valid TOML: {reason[:1].lower()}{reason[1:]}") from exc
@@ -245,6 +247,8 @@ def _parse_variable(variable: str, text: str, field: str) -> Any:
 
 
 def _nearest(key: str) -> str:
+    import difflib
+
     near = difflib.get_close_matches(key, Settings.__struct_fields__, n=1)
     return (
         f" (did you mean {near[0]!r}?)" if near else f" (there are: {', '.join(_keys())}, aliases)"

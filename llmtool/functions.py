@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from llmtool.tasks.classify.labels import Labels
     from llmtool.tasks.code.results import Code, CommitMessage, Fix, Review
     from llmtool.tasks.generate.template import CaseValues
-    from llmtool.tasks.options import (
-        ClassifyOptions,
-        CodeOptions,
-        GenerateOptions,
-        SummarizeOptions,
-        TranslateOptions,
+    from llmtool.tasks.keywords import (
+        ClassifyKeywords,
+        CodeKeywords,
+        GenerateKeywords,
+        SummarizeKeywords,
+        TranslateKeywords,
     )
     from llmtool.tasks.results import Classification, Generation, Summary, Translation
     from llmtool.tasks.summarize.map_reduce import SummaryProgress, SummaryText
@@ -36,14 +36,14 @@ _default: Toolbox | None = None
 if TYPE_CHECKING:
 
     @overload
-    def generate(prompt: str, **options: Unpack[GenerateOptions]) -> Generation: ...
+    def generate(prompt: str, **options: Unpack[GenerateKeywords]) -> Generation: ...
     @overload
     def generate(
-        prompt: Iterator[str], **options: Unpack[GenerateOptions]
+        prompt: Iterator[str], **options: Unpack[GenerateKeywords]
     ) -> Iterator[Generation]: ...
     @overload
     def generate(
-        prompt: list[str] | tuple[str, ...], **options: Unpack[GenerateOptions]
+        prompt: list[str] | tuple[str, ...], **options: Unpack[GenerateKeywords]
     ) -> list[Generation]: ...
 
 
@@ -67,7 +67,7 @@ def generate(prompt: Any, **options: Any) -> Any:
 
 
 def stream_generate(
-    prompt: str, **options: Unpack[GenerateOptions]
+    prompt: str, **options: Unpack[GenerateKeywords]
 ) -> Iterator[Token | Generation]:
     """Like `generate` for one prompt, but yield each `Token`, then the `Generation`."""
     return _default_toolbox().stream_generate(prompt, **options)
@@ -79,7 +79,7 @@ async def agenerate(prompt: Any, **options: Any) -> Any:
 
 
 def astream_generate(
-    prompt: str, **options: Unpack[GenerateOptions]
+    prompt: str, **options: Unpack[GenerateKeywords]
 ) -> AsyncIterator[Token | Generation]:
     """`stream_generate` for asyncio."""
     return _default_toolbox().astream_generate(prompt, **options)
@@ -89,17 +89,17 @@ if TYPE_CHECKING:
 
     @overload
     def classify(
-        text: str, labels: Labels | None = None, **options: Unpack[ClassifyOptions]
+        text: str, labels: Labels | None = None, **options: Unpack[ClassifyKeywords]
     ) -> Classification: ...
     @overload
     def classify(
-        text: Iterator[str], labels: Labels | None = None, **options: Unpack[ClassifyOptions]
+        text: Iterator[str], labels: Labels | None = None, **options: Unpack[ClassifyKeywords]
     ) -> Iterator[Classification]: ...
     @overload
     def classify(
         text: list[str] | tuple[str, ...],
         labels: Labels | None = None,
-        **options: Unpack[ClassifyOptions],
+        **options: Unpack[ClassifyKeywords],
     ) -> list[Classification]: ...
 
 
@@ -120,7 +120,7 @@ def classify(text: Any, labels: Any = None, **options: Any) -> Any:
 
 
 async def aclassify(
-    text: Any, labels: Labels | None = None, **options: Unpack[ClassifyOptions]
+    text: Any, labels: Labels | None = None, **options: Unpack[ClassifyKeywords]
 ) -> Any:
     """`classify` for asyncio, of a text or a list."""
     return await _default_toolbox().aclassify(text, labels, **options)
@@ -130,14 +130,14 @@ if TYPE_CHECKING:
 
     @overload
     def run(
-        template: str, *, options: GenerateOptions | None = None, **inputs: Any
+        template: str, *, options: GenerateKeywords | None = None, **inputs: Any
     ) -> Generation | Classification: ...
     @overload
     def run(
         template: str,
         cases: Iterator[CaseValues],
         *,
-        options: GenerateOptions | None = None,
+        options: GenerateKeywords | None = None,
         **inputs: Any,
     ) -> Iterator[Generation | Classification]: ...
     @overload
@@ -145,13 +145,13 @@ if TYPE_CHECKING:
         template: str,
         cases: list[Any] | tuple[Any, ...],
         *,
-        options: GenerateOptions | None = None,
+        options: GenerateKeywords | None = None,
         **inputs: Any,
     ) -> list[Generation | Classification]: ...
 
 
 def run(
-    template: str, cases: Any = None, *, options: GenerateOptions | None = None, **inputs: Any
+    template: str, cases: Any = None, *, options: GenerateKeywords | None = None, **inputs: Any
 ) -> Any:
     """Run a prompt template on values for its inputs, or on each of several cases.
 
@@ -167,7 +167,7 @@ def run(
 
 
 async def arun(
-    template: str, cases: Any = None, *, options: GenerateOptions | None = None, **inputs: Any
+    template: str, cases: Any = None, *, options: GenerateKeywords | None = None, **inputs: Any
 ) -> Any:
     """`run` for asyncio, of one case or a list."""
     return await _default_toolbox().arun(template, cases, options=options, **inputs)
@@ -177,7 +177,7 @@ def run_each(
     template: str,
     cases: Iterable[CaseValues],
     *,
-    options: GenerateOptions | None = None,
+    options: GenerateKeywords | None = None,
     **inputs: Any,
 ) -> Iterator[Generation | Classification | LlmtoolError]:
     """Like `run` on many cases, but a case that fails yields its error and the rest goes on."""
@@ -187,14 +187,14 @@ def run_each(
 if TYPE_CHECKING:
 
     @overload
-    def summarize(text: str, **options: Unpack[SummarizeOptions]) -> Summary: ...
+    def summarize(text: str, **options: Unpack[SummarizeKeywords]) -> Summary: ...
     @overload
     def summarize(
-        text: Iterator[str], **options: Unpack[SummarizeOptions]
+        text: Iterator[str], **options: Unpack[SummarizeKeywords]
     ) -> Iterator[Summary]: ...
     @overload
     def summarize(
-        text: list[str] | tuple[str, ...], **options: Unpack[SummarizeOptions]
+        text: list[str] | tuple[str, ...], **options: Unpack[SummarizeKeywords]
     ) -> list[Summary]: ...
 
 
@@ -214,13 +214,13 @@ def summarize(text: Any, **options: Any) -> Any:
 
 
 def stream_summarize(
-    text: str, **options: Unpack[SummarizeOptions]
+    text: str, **options: Unpack[SummarizeKeywords]
 ) -> Iterator[SummaryText | SummaryProgress | Summary]:
     """Like `summarize` for one text, but yield pieces and progress, then the `Summary`."""
     return _default_toolbox().stream_summarize(text, **options)
 
 
-async def asummarize(text: Any, **options: Unpack[SummarizeOptions]) -> Any:
+async def asummarize(text: Any, **options: Unpack[SummarizeKeywords]) -> Any:
     """`summarize` for asyncio, of a text or a list."""
     return await _default_toolbox().asummarize(text, **options)
 
@@ -228,14 +228,14 @@ async def asummarize(text: Any, **options: Unpack[SummarizeOptions]) -> Any:
 if TYPE_CHECKING:
 
     @overload
-    def translate(text: str, to: str, **options: Unpack[TranslateOptions]) -> Translation: ...
+    def translate(text: str, to: str, **options: Unpack[TranslateKeywords]) -> Translation: ...
     @overload
     def translate(
-        text: Iterator[str], to: str, **options: Unpack[TranslateOptions]
+        text: Iterator[str], to: str, **options: Unpack[TranslateKeywords]
     ) -> Iterator[Translation]: ...
     @overload
     def translate(
-        text: list[str] | tuple[str, ...], to: str, **options: Unpack[TranslateOptions]
+        text: list[str] | tuple[str, ...], to: str, **options: Unpack[TranslateKeywords]
     ) -> list[Translation]: ...
 
 
@@ -255,13 +255,13 @@ def translate(text: Any, to: str, **options: Any) -> Any:
 
 
 def stream_translate(
-    text: str, to: str, **options: Unpack[TranslateOptions]
+    text: str, to: str, **options: Unpack[TranslateKeywords]
 ) -> Iterator[TranslationText | Translation]:
     """Like `translate` for one text, but yield each `TranslationText`, then the `Translation`."""
     return _default_toolbox().stream_translate(text, to, **options)
 
 
-async def atranslate(text: Any, to: str, **options: Unpack[TranslateOptions]) -> Any:
+async def atranslate(text: Any, to: str, **options: Unpack[TranslateKeywords]) -> Any:
     """`translate` for asyncio, of a text or a list."""
     return await _default_toolbox().atranslate(text, to, **options)
 
@@ -269,12 +269,12 @@ async def atranslate(text: Any, to: str, **options: Unpack[TranslateOptions]) ->
 if TYPE_CHECKING:
 
     @overload
-    def write_code(request: str, **options: Unpack[CodeOptions]) -> Code: ...
+    def write_code(request: str, **options: Unpack[CodeKeywords]) -> Code: ...
     @overload
-    def write_code(request: Iterator[str], **options: Unpack[CodeOptions]) -> Iterator[Code]: ...
+    def write_code(request: Iterator[str], **options: Unpack[CodeKeywords]) -> Iterator[Code]: ...
     @overload
     def write_code(
-        request: list[str] | tuple[str, ...], **options: Unpack[CodeOptions]
+        request: list[str] | tuple[str, ...], **options: Unpack[CodeKeywords]
     ) -> list[Code]: ...
 
 
@@ -304,37 +304,39 @@ def complete_code(
     return _default_toolbox().complete_code(before, after, language=language, **sampling)
 
 
-def explain_code(code: str, **options: Unpack[GenerateOptions]) -> Generation:
+def explain_code(code: str, **options: Unpack[GenerateKeywords]) -> Generation:
     """Say in words what some code does."""
     return _default_toolbox().explain_code(code, **options)
 
 
 def fix_code(
-    code: str, error: str | None = None, *, file: str = "code", **options: Unpack[CodeOptions]
+    code: str, error: str | None = None, *, file: str = "code", **options: Unpack[CodeKeywords]
 ) -> Fix:
     """Mend code that fails: the result has it, and a patch that leads to it."""
     return _default_toolbox().fix_code(code, error, file=file, **options)
 
 
-def review_code(diff: str, **options: Unpack[GenerateOptions]) -> Review:
+def review_code(diff: str, **options: Unpack[GenerateKeywords]) -> Review:
     """Say what is wrong in a unified diff, and in which lines."""
     return _default_toolbox().review_code(diff, **options)
 
 
-def write_tests(code: str, *, framework: str | None = None, **options: Unpack[CodeOptions]) -> Code:
+def write_tests(
+    code: str, *, framework: str | None = None, **options: Unpack[CodeKeywords]
+) -> Code:
     """Write tests for code; they are not run."""
     return _default_toolbox().write_tests(code, framework=framework, **options)
 
 
 def commit_message(
-    diff: str, *, body: bool = False, **options: Unpack[GenerateOptions]
+    diff: str, *, body: bool = False, **options: Unpack[GenerateKeywords]
 ) -> CommitMessage:
     """Write a commit message, `type(scope): what`, for a unified diff."""
     return _default_toolbox().commit_message(diff, body=body, **options)
 
 
 def chat(**options: Any) -> Chat:
-    """Begin a conversation with the configured model; see `Toolbox.chat`."""
+    """Start a conversation with the configured model; see `Toolbox.chat`."""
     return _default_toolbox().chat(**options)
 
 

@@ -1,9 +1,10 @@
-"""The CPUs and the memory that this process may use."""
+"""The CPUs, the memory and the programs that this process may use."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -116,3 +117,14 @@ def trim_heap() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
+
+
+def find_program(name: str) -> str | None:
+    """Return the path of a program on PATH, None if it is not installed.
+
+    Relative and empty entries of PATH are ignored: they would run a file of the current directory.
+    Windows searches that first in any case, so the result is checked as well.
+    """
+    folders = [folder for folder in os.get_exec_path() if os.path.isabs(folder)]
+    found = shutil.which(name, path=os.pathsep.join(folders)) if folders else None
+    return found if found is not None and os.path.isabs(found) else None

@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llmtool import config
 from llmtool.engine.types import Cancellation, Engine, KVType, OnProgress, Request, Tokenized
@@ -28,8 +28,12 @@ from llmtool.tasks.summarize.task import SummarizeTask
 from llmtool.tasks.translate.task import TranslateTask
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from llmtool.prompts.library import Library
     from llmtool.tasks.chat.chat import Chat
+    from llmtool.tasks.chat.truncation import OverflowPolicy
+    from llmtool.tasks.keywords import ChatKeywords
 
 NO_MODEL = (
     "no model chosen and the starter model is not installed: name one with -m "
@@ -221,6 +225,7 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
         model = self.find_model()
         from llmtool.engine.llama.devices import parse_layers
         from llmtool.engine.llama.engine import LocalEngine
+        from llmtool.engine.llama.model import load_model
         from llmtool.engine.llama.preflight import preflight
 
         preflight(
@@ -230,31 +235,43 @@ class Toolbox(GenerateTask, RunTask, SummarizeTask, TranslateTask, CodeVerbs):
             cancellation=self.cancellation,
             trusted=model.source == "starter",
         )
-        return LocalEngine(
+        weights = load_model(
             model.path,
+            n_gpu_layers=parse_layers(self._n_gpu_layers),
+            cancellation=self.cancellation,
+            on_progress=self._on_load_progress,
+            on_fault=self.on_fault,
+        )
+        return LocalEngine(
+            weights,
             n_ctx=self._n_ctx,
             n_threads=self._n_threads,
-            n_gpu_layers=parse_layers(self._n_gpu_layers),
             n_parallel=self._n_parallel,
             kv_type=self._kv_type,
             prefix_folder=self.folders.cache / "prefix" if self._prefix_bytes else None,
             prefix_bytes=self._prefix_bytes,
             cancellation=self.cancellation,
-            on_progress=self._on_load_progress,
-            on_fault=self.on_fault,
         )
 
-    def chat(self, *, session: str | None = None, keep: bool | None = None, **options: Any) -> Chat:
-        """Begin a conversation, or go on with the session of a name, which is kept on disk.
+    def chat(
+        self,
+        *,
+        session: str | None = None,
+        save: bool | None = None,
+        overflow: OverflowPolicy = "summarize",
+        **options: Unpack[ChatKeywords],
+    ) -> Chat:
+        """Start a conversation, or continue the saved session of a name.
 
-        Takes the options of `Chat`. `keep` keeps a conversation without a name as well, or none.
+        Takes the options of `Chat`. `save` says whether to save the session to disk, by default
+        only one with a name.
         """
         from llmtool.sessions.store import Sessions
         from llmtool.tasks.chat.chat import Chat
 
-        is_kept = session is not None if keep is None else keep
-        store = Sessions(self.folders.data / "sessions") if is_kept else None
-        return Chat(self, session=session, store=store, **options)
+        is_saved = session is not None if save is None else save
+        store = Sessions(self.folders.data / "sessions") if is_saved else None
+        return Chat(self, session=session, store=store, overflow=overflow, **options)
 
     def tokenize(self, request: Request) -> Tokenized:
         """Return the prompt of a request as the model would see it."""

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Write what is made from the commands themselves: man pages, the list of commands, blocks of the
-READMEs and the completion scripts.
+"""Write the files that are generated from the code: man pages, the list of commands, blocks of the
+READMEs, the completion scripts, and the keyword arguments of the Python API.
 
     .venv/bin/python scripts/manual.py          # writes what has changed, and names it
 
@@ -9,6 +9,7 @@ A test compares the files with what would be written, so that none of them goes 
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from llmtool.cli.framework.completion import script
 from llmtool.cli.framework.default_group import DefaultGroup
 from llmtool.config import Settings
 from llmtool.models import catalogue
+from llmtool.tasks import options
 
 ROOT = Path(__file__).resolve().parent.parent
 # A README's words for the table of models; what is not there is as in the catalogue.
@@ -92,6 +94,7 @@ def outputs() -> Iterator[tuple[Path, str]]:
     commands = all_commands()
     for shell in SHELLS:
         yield ROOT / "completions" / f"llmtool.{shell}", script(shell, root_command())
+    yield ROOT / "llmtool" / "tasks" / "keywords.py", keywords_module()
     yield ROOT / "docs" / "commands.md", commands_page(commands)
     for command in commands:
         page = command.name.replace(" ", "-") + ".1"
@@ -127,6 +130,49 @@ def commands_page(commands: tuple[Command, ...]) -> str:
         )
         for child in command.children:
             parts.append(f"\n### {child.name}\n\n" + _console(f"{child.name} --help", _help(child)))
+    return "".join(parts)
+
+
+KEYWORDS = '''\
+"""The keyword arguments of the task functions, for type checkers; None takes an option's default.
+
+Written by `scripts/manual.py` from `llmtool/tasks/options.py`: change the options there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+from llmtool.prompts.template import Template
+from llmtool.tasks.options import Strategy, Style
+from llmtool.tasks.results import RanTests
+'''
+
+
+def keywords_module() -> str:
+    """Return llmtool/tasks/keywords.py: a TypedDict for the options of each task."""
+    parts = [KEYWORDS]
+    for kind in (
+        options.SamplingOptions,
+        options.GenerateOptions,
+        options.ChatOptions,
+        options.ClassifyOptions,
+        options.TranslateOptions,
+        options.SummarizeOptions,
+        options.CodeOptions,
+    ):
+        types = {}
+        for base in kind.__mro__[::-1]:
+            annotations = inspect.get_annotations(base).items()
+            types.update({name: text.replace("'", '"') for name, text in annotations})
+        base = "TypedDict" if types.pop("sampling", None) is None else "SamplingKeywords"
+        name = kind.__name__.replace("Options", "Keywords")
+        parts.append(f"\n\nclass {name}({base}, total=False):\n")
+        for option in kind.__struct_fields__:
+            if option in types:
+                optional = "" if types[option].endswith("| None") else " | None"
+                parts.append(f"    {option}: {types[option]}{optional}\n")
     return "".join(parts)
 
 

@@ -136,7 +136,7 @@ def test_a_chat_of_two_hundred_turns_holds_no_more_than_a_third_of_it(
                     elif isinstance(event, Turn):
                         cached += event.cached_tokens or 0
                 if n % 5 == 0:
-                    chat.remember()
+                    chat.save_state()
                     assert size_of(folders.cache / "prefix") <= CACHE_MB * 10**6
             end = held()
             assert len(store.load("soak").turns) == TURNS

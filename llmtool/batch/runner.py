@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -47,8 +46,7 @@ R = TypeVar("R", bound=TaskResult)
 Answer = Callable[[Iterator[Record | None]], Generator[tuple[Record, R | LlmtoolError], None, None]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class BatchOptions:
+class BatchOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Where the rows of a batch go, and how many there are.
 
     Args:

@@ -16,6 +16,7 @@ from llmtool.engine.llama import devices
 from llmtool.engine.llama.bindings import library_version
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.memory_usage import OtherPrograms, processor_name
+from llmtool.engine.llama.model import load_model
 from llmtool.engine.types import Engine
 from llmtool.models.gguf.reader import read_header
 from llmtool.sizes import format_bytes, format_count
@@ -112,14 +113,18 @@ def run(
     others, started = OtherPrograms(), time.perf_counter()
 
     def open_engine(n_parallel: int, cache: Path | None) -> Engine:
-        return LocalEngine(
+        weights = load_model(
             found.path,
-            n_threads=info.n_threads,
             n_gpu_layers=info.n_gpu_layers,
+            cancellation=box.cancellation,
+            on_fault=box.on_fault,
+        )
+        return LocalEngine(
+            weights,
+            n_threads=info.n_threads,
             n_parallel=n_parallel,
             prefix_folder=cache,
             cancellation=box.cancellation,
-            on_fault=box.on_fault,
         )
 
     rows = list(measure(open_engine, plan, memory=memory, on_step=on_step, on_note=warn))

@@ -7,7 +7,6 @@ import importlib
 import os
 import signal
 import sys
-import traceback
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -132,6 +131,8 @@ def main() -> NoReturn:
     except LlmtoolError as exc:
         code = exc.exit_code
         if debug:
+            import traceback
+
             console.say(traceback.format_exc())
         console.error(str(exc))
     except OSError as exc:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from llmtool.toolbox import Toolbox
 
 if TYPE_CHECKING:
     from llmtool.prompts.library import Library
+    from llmtool.prompts.template import Template
 
 _SLOW_LOAD_SECONDS = 0.7
 
@@ -51,15 +51,15 @@ def start_lenient(
     Settings then come from environment variables alone, or are the defaults if one is wrong too.
     """
     folders, settings = find_folders(), config.Settings()
-    wrong: list[str] = []
+    errors: list[str] = []
     for file in (folders.config_file, Path(os.devnull)):
         try:
             settings = config.load_settings(os.environ, file)
             break
         except UsageError as exc:
-            wrong.append(str(exc))
+            errors.append(str(exc))
     console.configure(color=settings.color if color == "auto" else color, quiet=quiet)
-    return folders, settings, list(dict.fromkeys(wrong))
+    return folders, settings, list(dict.fromkeys(errors))
 
 
 def open_library(folders: config.Folders) -> Library:
@@ -69,14 +69,12 @@ def open_library(folders: config.Folders) -> Library:
     return Library(user_folders=folders.prompt_folders)
 
 
-def reads(folders: config.Folders, template: str | None, *others: str | None) -> Iterator[str]:
-    """Yield the files that a command reads: a template, those that it extends, and others.
+def input_files(template: Template | None, *others: str | None) -> list[str]:
+    """Return the files that a command reads: those of its template, and others.
 
-    The model's files are missing: `open_toolbox`, which finds them, checks those.
+    Files of the model are not among them: `open_toolbox` checks those.
     """
-    yield from filter(None, others)
-    if template is not None:
-        yield from (str(path) for path, _ in open_library(folders).lineage(template))
+    return [*filter(None, others), *(template.files if template else ())]
 
 
 def open_toolbox(

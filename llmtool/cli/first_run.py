@@ -6,9 +6,7 @@ from llmtool import config
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.text import cell_width
 from llmtool.errors import LlmtoolError
-from llmtool.models import catalogue
 from llmtool.models.installed import find_starter
-from llmtool.models.reference import parse
 from llmtool.sizes import format_bytes
 
 _MOST_SUGGESTIONS = 5
@@ -24,6 +22,9 @@ def ask(console: Console, settings: config.Settings) -> str | None:
 
     Returns None when there is nothing to choose from or no answer.
     """
+    from llmtool.models import catalogue
+    from llmtool.models.reference import parse
+
     rows = _suggestions(offline=settings.offline)
     if len(rows) < 2:
         return None

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from llmtool.cli import batch as batches
 from llmtool.cli import bootstrap
 from llmtool.cli.options import groups as g
@@ -17,7 +19,7 @@ from llmtool.cli.terminal.output_file import check
 from llmtool.config import Folders
 from llmtool.engine.types import Token
 from llmtool.errors import Cancelled, LlmtoolError, UsageError
-from llmtool.tasks.options import GenerateOptions
+from llmtool.tasks.options import GenerateOptions, make_options
 from llmtool.tasks.pipeline.prepare import PreparedTask
 from llmtool.tasks.pipeline.records import Binding, fill
 from llmtool.tasks.results import Generation
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 def read_options(
     console: Console,
     *,
-    template: str,
     system: str | None,
     param: list[str] | None,
     reply: g.ReplyGroup,
@@ -41,7 +42,7 @@ def read_options(
         UsageError: a schema, grammar or expression is broken, or `-p` is no KEY=VALUE.
         InputError: an argument is not UTF-8, or a file cannot be read.
     """
-    options: GenerateOptions = {
+    given = {
         **structured.read(console, reply.schema, reply.grammar, reply.regex),
         **sampling.options(),
         "system": system if system is None else inputs.read_argument(system, name="--system"),
@@ -49,10 +50,9 @@ def read_options(
         "logprobs": reply.logprobs,
         "prefill": inputs.read_argument(reply.prefill, name="--prefill"),
         "thinking": reply.think,
-        "template": template,
         "variables": bootstrap.parse_params(param or []),
     }
-    return options
+    return make_options(GenerateOptions, given)
 
 
 def command(
@@ -60,6 +60,7 @@ def command(
     text: str | None,
     options: GenerateOptions,
     *,
+    template: str,
     started: float,
     source: g.SourceGroup,
     view: g.ShowGroup,
@@ -70,7 +71,7 @@ def command(
 ) -> None:
     """Print what a template gives: a reply or label, the rows of a batch, or the prompt alone.
 
-    `text` is the command's argument.
+    `text` is the command's argument, `template` a name or path.
     """
     if reply.extract and (batch.each is not None or view.json or reply.logprobs):
         raise UsageError("-x prints code alone: it goes without --each, --json and --logprobs")
@@ -79,15 +80,15 @@ def command(
     folders, settings = bootstrap.start(
         console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
-    name = options["template"]
-    given = frozenset(options.get("variables") or ())
-    template = bootstrap.open_library(folders).load(name)
-    reads = bootstrap.reads(folders, name, *reply.reads, *(source.file or []))
+    given = frozenset(options.variables)
+    loaded = bootstrap.open_library(folders).load(template)
+    options = msgspec.structs.replace(options, template=loaded)
+    reads = bootstrap.input_files(loaded, *reply.reads, *(source.file or []))
     if batch.each is not None:
         reader = batches.open_reader(console, batch, source, view, reads=reads, n=reply.samples)
         prompt = None if text is None else inputs.read_argument(text, errors=source.errors.value)
-        binding, fixed = Binding.make(template, prompt=prompt, field=batch.field, given=given)
-        options["variables"] = {**(options.get("variables") or {}), **fixed}
+        binding, fixed = Binding.make(loaded, prompt=prompt, field=batch.field, given=given)
+        options = msgspec.structs.replace(options, variables={**options.variables, **fixed})
     else:
         batches.refuse(batch)
         check(view.output, reads=reads)
@@ -97,15 +98,15 @@ def command(
             source.file or [],
             no_stdin=source.no_stdin,
             errors=source.errors.value,
-            required=template.needs_text(given),
+            required=loaded.needs_text(given),
         )
     box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
-    prepared = box.prepare_run(name, options, {})
+    prepared = box.prepare_run(options)
     if batch.each is not None:
         if view.dry_run:
             batches.preview(console, box, prepared, binding, reader, view=view)
             return
-        seed = options.get("seed")
+        seed = options.sampling.seed
         batches.run(console, box, prepared, binding, reader, batch=batch, view=view, seed=seed)
         return
     case = fill(prepared.template, prompt=prompt, input=material, given=given)
@@ -117,7 +118,7 @@ def command(
         if settings.log if reply.log is None else reply.log:
             from llmtool.tasks.generate import reply_log
 
-            sent = reply_log.last_message(prepared.request(case)) if name != "gen" else ""
+            sent = reply_log.last_message(prepared.request(case)) if template != "gen" else ""
             turn = reply_log.make_turn(prompt, material, sources=source.file or [], sent=sent)
             log = reply_log.ReplyLog(turn, model=box.model_name)
             stack.callback(_save, console, folders, log)
@@ -135,8 +136,8 @@ def command(
         if reply.extract:
             from llmtool.tasks.code.extract import only_code
 
-            opened = prepared.template.prefill + (options.get("prefill") or "")
-            events = only_code(events, opened=opened)
+            opening = prepared.template.prefill + options.prefill
+            events = only_code(events, opening=opening)
         result.generation(
             console,
             events,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
 
 import msgspec
 from msgspec import UNSET
@@ -18,7 +17,7 @@ from llmtool.prompts.cases import PlacedTest
 from llmtool.prompts.library import Library
 from llmtool.prompts.output import given
 from llmtool.prompts.template import Template
-from llmtool.tasks.options import GenerateOptions
+from llmtool.tasks.options import GenerateOptions, make_options
 
 _NAME_LENGTH = 60
 
@@ -124,11 +123,11 @@ def _options(test: PlacedTest, template: Template) -> GenerateOptions:
 
     Labels are scored, and nothing is sampled for them.
     """
-    told = given(test.params)
-    if template.output.kind == "labels":
-        return cast("GenerateOptions", told)
-    limit = {k: v for k, v in template.params.items() if k == "max_tokens"}
-    return cast("GenerateOptions", {"temperature": 0.0, "seed": 0, **limit, **told})
+    params = given(test.params)
+    if template.output.kind != "labels":
+        limit = {k: v for k, v in template.params.items() if k == "max_tokens"}
+        params = {"temperature": 0.0, "seed": 0, **limit, **params}
+    return make_options(GenerateOptions, params)
 
 
 def describe(variables: Mapping[str, object]) -> str:

@@ -21,6 +21,7 @@ from llmtool.errors import OutputError
 from llmtool.evals.answers import Answer
 from llmtool.evals.plan import hash_of
 from llmtool.prompts.template import Template
+from llmtool.tasks.options import GenerateOptions
 from llmtool.tasks.pipeline.prepare import identify
 
 FOLDER = "tests"  # in the cache folder
@@ -49,7 +50,7 @@ class ReplyCache:
         self._model = list(model)
         self._limit_bytes = limit_bytes
 
-    def load(self, template: Template, options: Mapping[str, object]) -> dict[str, Answer]:
+    def load(self, template: Template, options: GenerateOptions) -> dict[str, Answer]:
         """Return what is kept, by the hash of a case's variables."""
         path = self._path(template, options)
         try:
@@ -62,7 +63,7 @@ class ReplyCache:
         return answers
 
     def add(
-        self, template: Template, options: Mapping[str, object], answers: Mapping[str, Answer]
+        self, template: Template, options: GenerateOptions, answers: Mapping[str, Answer]
     ) -> None:
         """Keep replies beside those that are there; a cache that cannot be written stays as is."""
         sound = {key: answer for key, answer in answers.items() if answer.error is None}
@@ -75,7 +76,7 @@ class ReplyCache:
             files.write_atomically(self._path(template, options), data)
             make_room(self.folder, self._limit_bytes)
 
-    def _path(self, template: Template, options: Mapping[str, object]) -> Path:
+    def _path(self, template: Template, options: GenerateOptions) -> Path:
         versions = [__version__, metadata.version("llama-cpp-python")]
         key = hash_of([*versions, self._model, options, identify(template).hex()])
         return self.folder / f"{key}{_SUFFIX}"

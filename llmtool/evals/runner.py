@@ -13,6 +13,7 @@ from llmtool.evals.judge import judge
 from llmtool.evals.plan import Plan, Planned, hash_of
 from llmtool.evals.reply_cache import ReplyCache
 from llmtool.evals.results import Outcome
+from llmtool.prompts.template import Template
 from llmtool.tasks.options import GenerateOptions
 
 OnProgress = Callable[[int, int], None]
@@ -26,10 +27,10 @@ class Runner(Protocol):
 
     def run_each(
         self,
-        template: str,
+        template: Template,
         cases: Iterable[Mapping[str, Any]],
         *,
-        options: GenerateOptions | None = None,
+        options: GenerateOptions,
     ) -> Iterator[object]:
         """Yield a result for each case, or the error that it has instead, in their order."""
         ...
@@ -101,7 +102,7 @@ class _Group:
         self._asked = iter(missing)
         if missing:
             self._results = self._runner.run_each(
-                self._plan.reference, list(missing.values()), options=self._options
+                self._template, list(missing.values()), options=self._options
             )
 
     def answer(self, variables: Mapping[str, Any]) -> tuple[Answer, bool]:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from llmtool.errors import ModelNotFound, ModelUnreadable
 from llmtool.models import quants, registry
-from llmtool.models.gguf.check import list_parts
 from llmtool.models.hub import cache
 from llmtool.models.installed import (
     Model,
@@ -58,7 +57,7 @@ def _find_path(path: Path, layout: Layout, known: registry.Registry, check_sizes
                 remedy = f"`llmtool models rm {record.name}`, then import it again"
                 _check_sizes(record, model.parts, remedy)
             return model
-    parts = list_parts(path)
+    parts = quants.list_parts(path)
     if not path.exists() and not path.is_symlink():
         near = suggest(path.name, (p.name for p in path.parent.glob("*.gguf")))
         hint = f"; in {path.parent} {near}" if near else ""

@@ -24,7 +24,7 @@ from llmtool.models.layout import (
     find_free_bytes,
     lock_import,
 )
-from llmtool.models.quants import find_label
+from llmtool.models.quants import find_label, list_parts
 from llmtool.models.reference import check_name
 from llmtool.sizes import format_bytes
 
@@ -52,7 +52,7 @@ def import_file(
         Cancelled: `cancelled` returned true; no file is left.
     """
     header = gguf.check(path)
-    parts = gguf.list_parts(path)
+    parts = list_parts(path)
     name = check_name(name or _suggest_name(path))
     _check_not_taken(registry.load(layout.registry_file), name)
     total, done = sum(part.stat().st_size for part in parts), 0

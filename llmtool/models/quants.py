@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -95,6 +96,18 @@ def find_label(path: str) -> str | None:
         if matches:
             return _spell(matches[-1])
     return None
+
+
+def list_parts(path: Path) -> tuple[Path, ...]:
+    """Return all parts of a split model in order, given any of them, or the file itself.
+
+    The parts need not exist.
+    """
+    match = re.fullmatch(r"(.*)-\d{5}-of-(\d{5})\.gguf", path.name)
+    if not match or not 1 <= int(match[2]) <= 1000:
+        return (path,)
+    stem, count = match[1], int(match[2])
+    return tuple(path.with_name(f"{stem}-{i:05}-of-{count:05}.gguf") for i in range(1, count + 1))
 
 
 def find_models(files: Mapping[str, int | None] | Iterable[str]) -> list[ModelFiles]:

@@ -23,13 +23,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from llmtool.errors import OutputValidationError, format_json_error
 from llmtool.prompts.schema import Assertion
-from llmtool.structured.resolve import resolve
-from llmtool.structured.schema import Schema
+
+if TYPE_CHECKING:
+    from llmtool.structured.schema import Schema
 
 METRICS = ("accuracy", "macro-f1")
 _SHOWN = 60  # characters of a value in a reason
@@ -207,4 +209,6 @@ def _shown(value: object) -> str:
 
 @lru_cache(maxsize=16)
 def _resolved(value: bytes) -> Schema:
+    from llmtool.structured.resolve import resolve
+
     return resolve(msgspec.json.decode(value))

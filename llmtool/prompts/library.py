@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
+
 from llmtool.errors import TemplateError
 from llmtool.prompts.draft import Draft, read_draft
 from llmtool.prompts.schema import NAME, OF_NAMES
@@ -41,7 +43,9 @@ class Library:
         Raises:
             TemplateError: there is none of that name (the nearest ones are given), or it is wrong.
         """
-        return build(self.read(name_or_path))
+        lineage = self.lineage(name_or_path)
+        files = tuple(str(path) for path, _ in lineage)
+        return msgspec.structs.replace(build(_merged(lineage)), files=files)
 
     def read(self, name_or_path: str) -> Draft:
         """Return a template as it stands with everything it extends, not yet checked."""

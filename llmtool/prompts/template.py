@@ -51,6 +51,7 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     variants: tuple[tuple[str, Template], ...]
     tests: tuple[PlacedTest, ...]
     source: str
+    files: tuple[str, ...] = ()  # that it was read from: its own, then those that it extends
 
     def find_material(self, given: Container[str] = ()) -> str | None:
         """Return the input that takes the text which a call is about, None if there is none.

@@ -1,1 +1,1 @@
-"""Conversations on disk: kept, found again, searched and exported."""
+"""Conversations on disk: saved, searched and exported."""

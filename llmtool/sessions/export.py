@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html import escape
+from typing import Any
 
 import msgspec
 
@@ -14,7 +15,10 @@ from llmtool.sessions.types import Session, Turn
 FORMATS = ("md", "json", "html")
 _SUFFIXES = {"md": "md", "markdown": "md", "json": "json", "html": "html", "htm": "html"}
 _NO_REPLY = "(no reply)"
-_INTERRUPTED, _TOO_LONG = "(interrupted)", "(cut off: --max-tokens was reached)"
+INCOMPLETE = {
+    "interrupted": "(interrupted)",
+    "length": "(cut off: --max-tokens was reached)",
+}
 _STYLE = """
 :root { color-scheme: light dark; --ink: #222; --faint: #666; --line: #ddd; --paper: #fff;
   --asked: #f3f5f8; --link: #0b57a4; }
@@ -39,7 +43,7 @@ def export(session: Session, format: str) -> str:
     """Return a session in a format: md, json or html.
 
     Raises:
-        UsageError: there is no such format.
+        UsageError: the format is unknown.
 
     Example:
         >>> export(Session(name="work"), "md")
@@ -52,7 +56,7 @@ def export(session: Session, format: str) -> str:
 
 
 def find_format(file_name: str) -> str | None:
-    """Return the format that a file's name asks for, None where it asks for none.
+    """Return the format of a file name's extension, None if it has no known one.
 
     Example:
         >>> find_format("talk.HTM"), find_format("talk")
@@ -62,17 +66,26 @@ def find_format(file_name: str) -> str | None:
 
 
 def to_json(session: Session) -> str:
-    """Return everything that is kept of a session, as one JSON document."""
-    value = msgspec.to_builtins(session)
-    value["turns"] = [msgspec.structs.asdict(turn) for turn in session.turns]
-    data = msgspec.json.format(msgspec.json.encode(value), indent=2)
-    return data.decode() + "\n"
+    """Return all fields of a session as one JSON document."""
+    return msgspec.json.format(msgspec.json.encode(to_dict(session)), indent=2).decode() + "\n"
+
+
+def to_dict(session: Session) -> dict[str, Any]:
+    """Return all fields of a session as built-in types."""
+    turns = [turn_to_dict(turn) for turn in session.turns]
+    return {**msgspec.to_builtins(session), "turns": turns}
+
+
+def turn_to_dict(turn: Turn) -> dict[str, Any]:
+    """Return all fields of a turn, those with default values included, as built-in types."""
+    fields: dict[str, Any] = msgspec.to_builtins(msgspec.structs.asdict(turn))
+    return fields
 
 
 def to_markdown(session: Session) -> str:
-    """Return a session as Markdown: what was typed as quotes, replies as they are, files in fences.
+    """Return a session as Markdown: messages quoted, replies unchanged, files in code blocks.
 
-    A block of code that a reply leaves open is closed.
+    A code block that a reply leaves open is closed.
     """
     parts = [f"# {_plain(session.name)}"]
     facts = [f"- {name}: {_plain(value)}" for name, value in _facts(session)]
@@ -91,9 +104,9 @@ def to_markdown(session: Session) -> str:
 
 
 def to_html(session: Session) -> str:
-    """Return a session as one HTML page that needs no other file, runs nothing and fetches nothing.
+    """Return a session as one self-contained HTML page without scripts or external resources.
 
-    Replies are rendered from Markdown; all else is shown as it is.
+    Replies are rendered from Markdown; all other text is shown verbatim.
     """
     title = escape(session.name)
     facts = "".join(
@@ -130,7 +143,7 @@ def _turn_as_html(turn: Turn) -> list[str]:
 
 
 def _facts(session: Session) -> list[tuple[str, str]]:
-    """Return what is to be told of a session besides its words."""
+    """Return the metadata of a session that is set."""
     facts = [
         ("begun", session.created_at),
         ("model", session.model or ""),
@@ -142,16 +155,15 @@ def _facts(session: Session) -> list[tuple[str, str]]:
 
 
 def _end(turn: Turn) -> list[str]:
-    """Return how a reply ended, where it did not end by itself."""
-    words = {"interrupted": _INTERRUPTED, "length": _TOO_LONG}
-    return [words[turn.finish_reason]] if turn.finish_reason in words else []
+    """Return a note if the reply is incomplete."""
+    return [INCOMPLETE[turn.finish_reason]] if turn.finish_reason in INCOMPLETE else []
 
 
 def _plain(text: str) -> str:
-    """Return text on one line in which Markdown and HTML find nothing of theirs."""
+    """Return text on one line, with Markdown and HTML syntax escaped."""
     return re.sub(r"([\\`*_{}\[\]()<>#+!|~&])", r"\\\1", " ".join(text.split()))
 
 
 def _quote(text: str) -> str:
-    """Return a text as a quote, out of which no Markdown in it can lead."""
+    """Return text as a block quote that it cannot end."""
     return "\n".join(f"> {line}".rstrip() for line in re.split(r"\r\n|\r|\n", text))

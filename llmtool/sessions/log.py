@@ -1,4 +1,4 @@
-"""The log of single replies: a session for each month, which nobody has to open by hand."""
+"""The log of single replies: one session per month."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from llmtool import files
 from llmtool.sessions.store import Sessions, timestamp
 from llmtool.sessions.types import Session, Turn
 
-WAIT_SECONDS = 5.0  # for others that append at the same time; each takes milliseconds
+WAIT_SECONDS = 5.0  # for other processes that append; each takes milliseconds
 
 
 def log_name(now: float | None = None) -> str:
-    """Return the name of the log's session of a time, such as `log-2026-11`."""
+    """Return the name of the log at a time, such as `log-2026-11`."""
     return time.strftime("log-%Y-%m", time.localtime(now))
 
 
@@ -29,9 +29,9 @@ def append(
     """Add turns to the log of this month.
 
     Raises:
-        LockedError: another process has it open for longer than `WAIT_SECONDS`.
-        Cancelled: `cancelled` became true meanwhile.
-        InputError: what is there is damaged.
+        LockedError: another process locked it for longer than `WAIT_SECONDS`.
+        Cancelled: `cancelled` returned true during the wait.
+        InputError: the log is damaged.
         OutputError: it cannot be written.
     """
     name, written_at = log_name(now), timestamp(now)

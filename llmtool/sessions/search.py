@@ -1,7 +1,7 @@
 """Full-text search over sessions, by SQLite's FTS5; the only importer of sqlite3.
 
-The index is derived from the session files and brought up to date at each search. FTS5 gets our
-words (`words`) with spaces between them and its plainest tokenizer, so that it splits nothing else.
+The index is derived from the session files and updated at each search. FTS5 gets the words that
+`words` finds, separated by spaces, and its `ascii` tokenizer, so that it splits nothing else.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from llmtool.sessions import words
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Session, Turn
 
-_APPLICATION, _VERSION = 0x6C6C6D74, 1  # what the file says of itself; another one is made anew
+_APPLICATION, _VERSION = 0x6C6C6D74, 1  # identify the file; any other is replaced
 _SCHEMA = f"""
 CREATE TABLE sessions (name TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER);
 CREATE TABLE texts (
@@ -39,11 +39,11 @@ WHERE words MATCH ? ORDER BY words.rank, created_at DESC, words.rowid DESC LIMIT
 """
 
 
-class Hit(msgspec.Struct, frozen=True, kw_only=True):
-    """A text of a session that a search found.
+class SearchHit(msgspec.Struct, frozen=True, kw_only=True):
+    """A text that matches a search.
 
-    `turn` counts from 1; `role` is `user`, `reply` or `file`, and `file` the name of the last.
-    `spans` are where in `snippet` the words stand.
+    `turn` counts from 1; `role` is `user`, `reply` or `file`; `file` is the name of a file.
+    `spans` are the positions of the words in `snippet`.
     """
 
     session: str
@@ -56,34 +56,34 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """What a search found, best first, of `total`; the warnings name files that cannot be read."""
+class SearchResults(msgspec.Struct, frozen=True, kw_only=True):
+    """The best hits of `total`, best first; the warnings name files that cannot be read."""
 
-    hits: tuple[Hit, ...]
+    hits: tuple[SearchHit, ...]
     total: int
     warnings: tuple[str, ...] = ()
 
 
-def search(sessions: Sessions, query: str, *, index: Path, limit: int = 20) -> Found:
-    """Return the texts that hold all words of a query: what was typed, replies, attached files.
+def search(sessions: Sessions, query: str, *, index: Path, limit: int = 20) -> SearchResults:
+    """Return the messages, replies and attached files that contain all words of a query.
 
-    The words are taken as they are; in double quotes they have to follow one another. `index` is
-    a file that need not exist. Where it cannot be written, an index is made in memory.
+    The words have no operators; words in double quotes are a phrase. `index` is a file that need
+    not exist. If it cannot be written, the index is built in memory.
 
     Raises:
         UsageError: this Python's SQLite has no full-text search.
-        LockedError: another process does not let go of the index.
+        LockedError: another process holds the index for too long.
 
     Example:
         >>> search(sessions, 'mill "old river"', index=cache / INDEX_NAME)  # doctest: +SKIP
-        Found(hits=(Hit(session='walks', turn=3, ...),), total=1, warnings=())
+        SearchResults(hits=(SearchHit(session='walks', turn=3, ...),), total=1, warnings=())
     """
     _check_fts5()
     phrases = words.read_query(query)
     try:
         with files.lock(index):
             for _ in range(2):
-                # What is damaged or foreign is thrown away; a search of the new one may do.
+                # A damaged or foreign index is replaced once.
                 with contextlib.suppress(sqlite3.DatabaseError, OSError):
                     return _search(_open(index), sessions, phrases, limit)
                 _discard(index)
@@ -92,11 +92,11 @@ def search(sessions: Sessions, query: str, *, index: Path, limit: int = 20) -> F
     return _search(sqlite3.connect(":memory:"), sessions, phrases, limit)
 
 
-def forget(index: Path) -> None:
-    """Throw an index away, with all that it holds of sessions; the next search makes it anew.
+def remove_index(index: Path) -> None:
+    """Remove an index with the texts in it; the next search builds it again.
 
     Raises:
-        LockedError: another process does not let go of the index.
+        LockedError: another process holds the index for too long.
         OutputError: it cannot be removed.
     """
     if index.exists():
@@ -116,7 +116,11 @@ def _check_fts5() -> None:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    """Return the index of a file, which is its owner's alone; one that is not ours goes."""
+    """Open an index with mode 0600.
+
+    Raises:
+        sqlite3.DatabaseError: the file is another database.
+    """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     if os.name != "nt":
         path.chmod(0o600)
@@ -142,27 +146,29 @@ def _discard(path: Path) -> None:
 
 def _search(
     database: sqlite3.Connection, sessions: Sessions, phrases: list[words.Phrase], limit: int
-) -> Found:
+) -> SearchResults:
     with contextlib.closing(database):
-        # What was taken back in a session is not to stay readable in its index.
+        # Text that was removed from a session must not stay readable in the index.
         database.execute("PRAGMA secure_delete = ON")
         if not database.execute("PRAGMA user_version").fetchone()[0]:
             database.executescript(_SCHEMA)
         with database:
             warnings = _update(database, sessions)
         if not phrases:
-            return Found(hits=(), total=0, warnings=tuple(warnings))
-        # Words are letters, digits and what is not ASCII: nothing that FTS5 would obey.
+            return SearchResults(hits=(), total=0, warnings=tuple(warnings))
+        # Words have no ASCII punctuation, hence no FTS5 syntax.
         query = " AND ".join(f'"{" ".join(phrase)}"' for phrase in phrases)
         rows = database.execute(_FIND, (query, limit)).fetchall()
     hits = tuple(_hit(row, phrases) for row in rows)
-    return Found(hits=hits, total=rows[0][-1] if rows else 0, warnings=tuple(warnings))
+    return SearchResults(hits=hits, total=rows[0][-1] if rows else 0, warnings=tuple(warnings))
 
 
-def _hit(row: tuple[str, int, str, str, str, str, str, int], phrases: list[words.Phrase]) -> Hit:
+def _hit(
+    row: tuple[str, int, str, str, str, str, str, int], phrases: list[words.Phrase]
+) -> SearchHit:
     session, turn, role, file, text, model, created_at, _ = row
     snippet, spans = words.cut_snippet(text, words.find_phrases(text, phrases))
-    return Hit(
+    return SearchHit(
         session=session,
         turn=turn,
         role=role,
@@ -175,14 +181,14 @@ def _hit(row: tuple[str, int, str, str, str, str, str, int], phrases: list[words
 
 
 def _update(database: sqlite3.Connection, sessions: Sessions) -> list[str]:
-    """Take in what is new since the last time, and out what is gone; return warnings."""
+    """Update the index from the session files; return warnings."""
     known = {
         name: state
         for name, *state in database.execute("SELECT name, size, mtime_ns FROM sessions")
     }
     names = sessions.names()
     for name in known.keys() - set(names):
-        _take_out(database, name)
+        _remove(database, name)
     warnings = []
     for name in names:
         try:
@@ -190,16 +196,16 @@ def _update(database: sqlite3.Connection, sessions: Sessions) -> list[str]:
             state = [found.st_size, found.st_mtime_ns]
             if known.get(name) == state:
                 continue
-            _take_out(database, name)
-            _take_in(database, sessions.load(name), state)
+            _remove(database, name)
+            _add(database, sessions.load(name), state)
         except InputError as exc:
             warnings.append(f"left out: {exc}")
         except (LlmtoolError, OSError):
-            continue  # removed in this moment
+            continue  # removed meanwhile
     return warnings
 
 
-def _take_out(database: sqlite3.Connection, name: str) -> None:
+def _remove(database: sqlite3.Connection, name: str) -> None:
     rows = database.execute("SELECT id, text FROM texts WHERE session = ?", (name,)).fetchall()
     database.executemany(
         "INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)",
@@ -209,7 +215,7 @@ def _take_out(database: sqlite3.Connection, name: str) -> None:
     database.execute("DELETE FROM sessions WHERE name = ?", (name,))
 
 
-def _take_in(database: sqlite3.Connection, session: Session, state: list[int]) -> None:
+def _add(database: sqlite3.Connection, session: Session, state: list[int]) -> None:
     for number, turn in enumerate(session.turns, 1):
         for role, file, text in _texts(turn):
             added = database.execute(
@@ -225,7 +231,7 @@ def _take_in(database: sqlite3.Connection, session: Session, state: list[int]) -
 
 
 def _texts(turn: Turn) -> Iterator[tuple[str, str, str]]:
-    """Yield the texts of a turn that are searched: role, name of the file, text."""
+    """Yield the searchable texts of a turn: role, file name, text."""
     yield "user", "", turn.text
     for attached in turn.files:
         yield "file", attached.name, attached.text

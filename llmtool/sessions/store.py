@@ -1,4 +1,4 @@
-"""Sessions as files of one folder: `NAME.jsonl`, whose first line is all but the turns."""
+"""Sessions as files in one folder: `NAME.jsonl`, whose first line is everything but the turns."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from llmtool.errors import InputError, LlmtoolError, LockedError, OutputError, U
 from llmtool.sessions.types import VERSION, Session, Turn
 from llmtool.suggest import suggest
 
-INDEX_NAME = "sessions.db"  # what `search` keeps in the cache folder
+INDEX_NAME = "sessions.db"  # the index of `search`, in the cache folder
 _SUFFIX = ".jsonl"
 _NAME = re.compile(r"\w[\w.-]*")
 _GENERATED_NAME = re.compile(r"\d{4}-\d\d-\d\d-\d{4}(-\d+)?")
 _MAX_LENGTH = 100
-_MAX_BYTES = 200  # of a name, which with what is put around it is one of a file
+_MAX_BYTES = 200  # leaves room for suffixes in a file name
 
 
 class Sessions:
-    """The sessions of a user.
+    """The saved sessions of a user.
 
     Example:
         >>> sessions = Sessions(folders.data / "sessions")            # doctest: +SKIP
-        >>> with sessions.hold("work"):                               # doctest: +SKIP
+        >>> with sessions.lock("work"):                               # doctest: +SKIP
         ...     sessions.save(Session(name="work", turns=(turn,)))
         >>> sessions.load("work").turns[0].reply                      # doctest: +SKIP
         'Hello!'
@@ -43,7 +43,7 @@ class Sessions:
         """Return the file of a session.
 
         Raises:
-            UsageError: the name has other characters than letters, digits, `_`, `-` and `.`.
+            UsageError: the name has characters other than letters, digits, `_`, `-` and `.`.
         """
         if not _is_name(name):
             raise UsageError(
@@ -56,10 +56,10 @@ class Sessions:
         return self.path(name).exists()
 
     def find(self, name: str) -> Path:
-        """Return the file of a session that there is.
+        """Return the file of an existing session.
 
         Raises:
-            UsageError: there is none of this name (the nearest is named).
+            UsageError: the session does not exist; the message suggests a similar name.
         """
         path = self.path(name)
         if not path.exists():
@@ -67,7 +67,7 @@ class Sessions:
         return path
 
     def names(self) -> list[str]:
-        """Return the names of all sessions, the last saved first."""
+        """Return the names of all sessions, most recently saved first."""
         found = []
         with contextlib.suppress(OSError):
             for path in self.folder.glob(f"*{_SUFFIX}"):
@@ -81,8 +81,8 @@ class Sessions:
         """Return a session.
 
         Raises:
-            UsageError: there is none of this name (the nearest is named).
-            InputError: its file is damaged; the line is told.
+            UsageError: it does not exist; the message suggests a similar name.
+            InputError: its file is damaged; the message names the line.
         """
         path = self.path(name)
         try:
@@ -91,10 +91,7 @@ class Sessions:
             raise UsageError(f"no session {name!r}{self._advise(name)}") from None
         except OSError as exc:
             raise InputError(f"{path}: cannot be read: {exc.strerror}") from exc
-        try:
-            head = msgspec.json.decode(lines[0] if lines else b"", type=Session)
-        except msgspec.DecodeError as exc:
-            raise InputError(f"{path}: no session of llmtool: line 1: {exc}") from exc
+        head = _decode_header(path, lines[0] if lines else b"")
         if head.version > VERSION:
             raise InputError(f"{path}: written by a newer llmtool (format {head.version})")
         turns = []
@@ -103,7 +100,7 @@ class Sessions:
                 turns.append(msgspec.json.decode(line, type=Turn))
             except msgspec.DecodeError as exc:
                 raise InputError(f"{path}: line {number} is damaged: {exc}") from exc
-        # The file's name counts: it may have been renamed or copied.
+        # The file may have been renamed or copied.
         return msgspec.structs.replace(
             head, name=name, turns=tuple(turns), n_left_out=min(head.n_left_out, len(turns))
         )
@@ -116,10 +113,10 @@ class Sessions:
         return " (`llmtool sessions ls` lists them)" if names else ": there are none yet"
 
     def save(self, session: Session) -> None:
-        """Write a session, whole or not at all, for its owner alone (0600).
+        """Write a session atomically, with mode 0600.
 
         Raises:
-            OutputError: it cannot be written; what was there stays.
+            OutputError: it cannot be written; the old file is unchanged.
         """
         head = msgspec.to_builtins(session)
         del head["turns"]
@@ -131,34 +128,34 @@ class Sessions:
         """Remove a session.
 
         Raises:
-            UsageError: there is none of this name.
+            UsageError: it does not exist.
             LockedError: it is open in another process.
             OutputError: its file cannot be removed.
         """
         path = self.find(name)
-        with self.hold(name), files.write_errors(str(path)):
+        with self.lock(name), files.write_errors(str(path)):
             path.unlink()
 
     def remove_all(self, names: Iterable[str], *, dry_run: bool = False) -> list[str]:
-        """Remove sessions, once it is known that each is there and free; return their names.
+        """Remove sessions if each of them exists and is not open; return their names.
 
         Raises:
-            UsageError, LockedError: of the first that cannot be removed; all are still there.
+            UsageError, LockedError: one of them cannot be removed; none is.
             OutputError: a file cannot be removed.
         """
         chosen = list(dict.fromkeys(names))
         for name in chosen:
             self.find(name)
         for name in chosen:
-            with self.hold(name):
+            with self.lock(name):
                 pass
         for name in () if dry_run else chosen:
             self.remove(name)
         return chosen
 
     @contextlib.contextmanager
-    def hold(self, name: str) -> Iterator[None]:
-        """Keep other processes from writing a session.
+    def lock(self, name: str) -> Iterator[None]:
+        """Lock a session against other processes.
 
         Raises:
             LockedError: another process has it open.
@@ -174,52 +171,57 @@ class Sessions:
             try:
                 yield
             finally:
-                if not self.path(name).exists():  # nothing was said
+                if not self.path(name).exists():  # a session without turns
                     with contextlib.suppress(OSError):
                         Path(f"{self.path(name)}.lock").unlink()
 
-    def last_of(self, folder: str) -> str | None:
-        """Return the name of the session of a working directory that was saved last."""
+    def latest_in(self, folder: str) -> str | None:
+        """Return the most recently saved session of a working directory."""
         for name in self.names():
             with contextlib.suppress(LlmtoolError, OSError):
-                if self.load_head(name).folder == folder:
+                if self.load_header(name).folder == folder:
                     return name
         return None
 
-    def load_head(self, name: str) -> Session:
-        """Return a session without its turns; costs one line.
+    def load_header(self, name: str) -> Session:
+        """Return a session without its turns; reads only the first line.
 
         Raises:
-            InputError: its file cannot be read, or is none of ours.
+            InputError: its file cannot be read or is damaged.
         """
         path = self.path(name)
         try:
             with path.open("rb") as file:
-                return msgspec.json.decode(file.readline(), type=Session)
+                return _decode_header(path, file.readline())
         except OSError as exc:
             raise InputError(f"{path}: cannot be read: {exc.strerror}") from exc
-        except msgspec.DecodeError as exc:
-            raise InputError(f"{path}: no session of llmtool: line 1: {exc}") from exc
 
     def free_name(self, wanted: str) -> str:
-        """Return a name that no session has: `wanted`, or with -2, -3, … behind it.
+        """Return a name that no session has: `wanted`, or `wanted` with -2, -3, … appended.
 
-        A session that another process has begun, with nothing in it yet, has its name as well.
+        A name that another process has locked is taken, too.
         """
         name, number = _cut(wanted), 1
-        while self.exists(name) or self._is_held(name):
+        while self.exists(name) or self._is_locked(name):
             number += 1
             name = f"{_cut(wanted, less=5)}-{number}"
         return name
 
-    def _is_held(self, name: str) -> bool:
+    def _is_locked(self, name: str) -> bool:
         try:
-            with self.hold(name):
+            with self.lock(name):
                 return False
         except LockedError:
             return True
-        except OutputError:  # nothing can be locked here, which saving will tell
+        except OutputError:  # the folder is not writable, which saving will report
             return False
+
+
+def _decode_header(path: Path, line: bytes) -> Session:
+    try:
+        return msgspec.json.decode(line, type=Session)
+    except msgspec.DecodeError as exc:
+        raise InputError(f"{path}: no session of llmtool: line 1: {exc}") from exc
 
 
 def _is_name(text: str) -> bool:
@@ -228,13 +230,13 @@ def _is_name(text: str) -> bool:
 
 
 def _cut(name: str, *, less: int = 0) -> str:
-    """Return the beginning of a name, as long as a name may be, or by `less` shorter."""
+    """Truncate a name to the maximum length minus `less`."""
     beginning = name[: _MAX_LENGTH - less].encode()[: _MAX_BYTES - less]
     return beginning.decode("utf-8", "ignore")
 
 
 def new_name(now: float | None = None) -> str:
-    """Return a name made of the time, such as `2026-11-26-1040`."""
+    """Return a name made of a time, by default now, such as `2026-11-26-1040`."""
     return time.strftime("%Y-%m-%d-%H%M", time.localtime(now))
 
 
@@ -244,5 +246,5 @@ def is_generated_name(name: str) -> bool:
 
 
 def timestamp(now: float | None = None) -> str:
-    """Return a time as sessions hold it, in UTC."""
+    """Return a time, by default now, in UTC, as sessions store it."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))

@@ -1,4 +1,4 @@
-"""What a kept conversation consists of: frozen records, written as JSON lines."""
+"""The records of a conversation, saved as JSON lines."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ EndReason = Literal["stop", "length", "interrupted"]
 
 
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that was added to a turn, as text; it is data, whatever it says."""
+    """A file that was added to a turn, as text; the model gets it quoted, as data."""
 
     name: str
     text: str
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was asked, and what was answered.
+    """A message and its reply.
 
-    `text` is as it was typed, `sent` what a template made of it ("" where it made nothing).
-    `reasoning` is not sent to the model again. `created_at` is the time of
-    the answer, in UTC (`2026-11-26T10:40:18Z`). The counts are those of `Usage`; `decode_seconds`
-    of the `seconds` began with the first token.
+    `text` is the message as typed, `sent` as the template rendered it ("" if it is the same).
+    `reasoning` is not sent to the model again. `created_at` is the time of the reply in UTC
+    (`2026-11-26T10:40:18Z`). The counts are those of `Usage`; of the `seconds`, `decode_seconds`
+    follow the first token.
     """
 
     text: str
@@ -44,10 +44,10 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversation. The model does not see the first `n_left_out` turns any more.
+    """A conversation. Its prompt omits the first `n_left_out` turns.
 
-    `summary` stands for those, "" where they were dropped. `folder` is the working directory that
-    it was begun in, `options` what `/set` has set.
+    `summary` replaces those, "" if they were dropped. `folder` is the working directory that the
+    session was started in; `options` are its sampling options, as `/set` changes them.
     """
 
     name: str

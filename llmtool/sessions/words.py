@@ -1,8 +1,8 @@
-"""The words of a text as search compares them, and where a query's words stand in it.
+"""The words of a text as search compares them, and their positions.
 
-Scripts that put no space between words (Chinese, Japanese, Thai, …) have each character as a word,
-so that a query of several of them is a phrase. Case, width and accents make no difference, nor do
-the colours of a terminal.
+In scripts without spaces between words (Chinese, Japanese, Thai, …) each character is a word, and
+several of them in a query are a phrase. Case, width and accents are ignored, and so are terminal
+colour sequences.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from functools import lru_cache
 Span = tuple[int, int]
 Phrase = tuple[str, ...]
 
-# Thai and Lao, Myanmar, Khmer, kana and Hangul, ideographs and what stands among them.
+# Thai and Lao, Myanmar, Khmer, kana and Hangul, ideographs and their punctuation.
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3041-\u318f\u31f0-\u31ff\u3400-\u4dbf"
     "\u4e00-\u9fff\ua9e0-\ua9ff\uaa60-\uaa7f\uac00-\ud7af\uf900-\ufaff\uff66-\uff9d"
     "\U0001b000-\U0001b16f\U00020000-\U0003ffff"
 )
-_VOICED = "\u3099\u309a\uff9e\uff9f"  # marks of kana, which are letters when half as wide
+_VOICED = "\u3099\u309a\uff9e\uff9f"  # kana voicing marks; the half-width ones are letters
 _ACCENTS = re.compile("[\u0300-\u036f]+")
 _SPACE = re.compile(r"\s+")
 _QUERY = re.compile(r'"([^"]*)"|([^\s"]+)')
 _ESC = "\x1b"
-_COLOUR = r"\x1b\[[0-?]*[@-~]"  # what a terminal obeys, in output that somebody pasted
+_COLOUR = r"\x1b\[[0-?]*[@-~]"  # in pasted terminal output
 _ASCII_WORD = re.compile(f"{_COLOUR}|[a-z0-9]+")
 _ASCII_SIGNS = re.compile(r"[\x00-/:-@\[-`{-\x7f]+")
-_MAX_WORD = 200  # characters that are compared; what is longer is a number or a picture as text
-_SNIPPET, _BEFORE = 160, 48  # characters of a snippet, and of them before its first hit
+_MAX_WORD = 200  # characters to compare; longer words are numbers or encoded data
+_SNIPPET, _BEFORE = 160, 48  # characters of a snippet, and before its first hit
 
 
 def find_words(text: str) -> Iterator[tuple[str, Span]]:
-    """Yield each word as it is compared, and where it stands.
+    """Yield each word as it is compared, and its position.
 
     Example:
         >>> [word for word, _ in find_words("The Café's 雨，C++ 🌧")]
@@ -47,16 +47,16 @@ def find_words(text: str) -> Iterator[tuple[str, Span]]:
 
 def join_words(text: str) -> str:
     """Return the words of a text with a space between them."""
-    if text.isascii():  # the same, many times as fast
+    if text.isascii():  # the same, but many times faster
         found = _ASCII_WORD.findall(text.lower())
         return " ".join(word[:_MAX_WORD] for word in found if word[0] != _ESC)
     return " ".join(word for word, _ in find_words(text))
 
 
 def read_query(query: str) -> list[Phrase]:
-    """Return the phrases that a text must hold: words, and what stands in double quotes.
+    """Return the phrases of a query: its words, and the quoted phrases.
 
-    A word that we split (`don't`, `a.b`, 図書館) is a phrase as well. Nothing else has a meaning.
+    A word of several parts (`don't`, `a.b`, 図書館) is a phrase, too. There are no operators.
 
     Example:
         >>> read_query('rain OR "the old mill" 図書館 -')
@@ -69,7 +69,7 @@ def read_query(query: str) -> list[Phrase]:
 
 
 def find_phrases(text: str, phrases: Iterable[Phrase]) -> list[Span]:
-    """Return where the phrases stand in a text, from its beginning; what overlaps is one."""
+    """Return the positions of the phrases in a text, in order; overlapping ones are merged."""
     words = list(find_words(text))
     by_first: dict[str, list[Phrase]] = {}
     for phrase in phrases:
@@ -88,9 +88,9 @@ def find_phrases(text: str, phrases: Iterable[Phrase]) -> list[Span]:
 
 
 def cut_snippet(text: str, hits: list[Span]) -> tuple[str, tuple[Span, ...]]:
-    """Return a line of text around the hits that stand closest together, and where they are in it.
+    """Return one line of text around the densest hits, and their positions in it.
 
-    An ellipsis stands where something was left out.
+    An ellipsis marks omitted text.
     """
     anchor = _closest(hits)
     begin = _edge(text, max(0, anchor - _BEFORE), anchor, step=1)
@@ -111,7 +111,7 @@ def cut_snippet(text: str, hits: list[Span]) -> tuple[str, tuple[Span, ...]]:
 
 
 def _closest(hits: list[Span]) -> int:
-    """Return where the first of the hits stands that a snippet should show."""
+    """Return the start of the first hit of the densest group."""
     best, most, last = 0, 0, 0
     for n, (start, _) in enumerate(hits):
         while last < len(hits) and hits[last][0] < start + _SNIPPET - _BEFORE:
@@ -122,7 +122,7 @@ def _closest(hits: list[Span]) -> int:
 
 
 def _edge(text: str, at: int, anchor: int, *, step: int) -> int:
-    """Move a cut out of the middle of a word, by a few characters and not past the anchor."""
+    """Move a cut to a word boundary, by a few characters and not past the anchor."""
     if at in (0, len(text)) or text[at].isspace() or text[at - 1].isspace():
         return at
     for there in range(at, at + 20 * step, step):
@@ -132,7 +132,7 @@ def _edge(text: str, at: int, anchor: int, *, step: int) -> int:
 
 
 def _fold(word: str) -> str:
-    """Return a word as it is compared: letters and digits of ASCII, and what is beyond it."""
+    """Normalize a word for comparison; ASCII punctuation is removed."""
     if word.isascii():
         return word.lower()[:_MAX_WORD]
     plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", word[: 2 * _MAX_WORD]))
@@ -142,7 +142,7 @@ def _fold(word: str) -> str:
 
 @lru_cache(maxsize=1)
 def _pattern() -> re.Pattern[str]:
-    """Return the pattern of a word: one character where nothing is spaced, letters, or a symbol."""
+    """Return the pattern of a word: a character of an unspaced script, letters, or a symbol."""
     marks, symbols = _ranges("M"), _ranges("S", "Co", "Cn")
     unspaced = f"[{_UNSPACED}][{marks}{_VOICED}]*"
     spaced = f"(?:(?![{_UNSPACED}])[^\\W_])(?:(?![{_UNSPACED}])[^\\W_{_VOICED}]|[{marks}])*"
@@ -152,7 +152,7 @@ def _pattern() -> re.Pattern[str]:
 
 
 def _ranges(*categories: str) -> str:
-    """Return the characters beyond ASCII of some of Unicode's categories, for a pattern."""
+    """Return the non-ASCII characters of Unicode categories as ranges of a pattern."""
     found: list[list[int]] = []
     for code in (*range(0x80, 0xD800), *range(0xE000, 0x20000)):
         if unicodedata.category(chr(code)).startswith(categories):

@@ -211,3 +211,28 @@ class Translation(Result, frozen=True, kw_only=True):
     def row(self) -> dict[str, Any]:
         """Return `translation`, `source` and `kept`, the number of passages that were kept."""
         return {"translation": self.text, "source": self.source, "kept": len(self.kept)}
+
+
+class TestRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run of the user's tests on generated code; `output` is the end of what they printed.
+
+    `exit_code` is None if they were stopped because they took too long.
+    """
+
+    __test__ = False  # not a test case for pytest
+
+    command: str
+    exit_code: int | None
+    output: str
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        return self.exit_code == 0
+
+    @property
+    def reason(self) -> str:
+        """Why it counts as a failure."""
+        if self.exit_code is None:
+            return f"the tests were stopped after {self.seconds:.0f} s"
+        return f"the tests ended with exit code {self.exit_code}"

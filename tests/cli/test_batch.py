@@ -28,6 +28,7 @@ from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import ContextOverflow, RecordsFailed, UsageError
+from llmtool.tasks.options import GenerateOptions, SamplingOptions
 from llmtool.tasks.pipeline.records import Binding
 from llmtool.toolbox import Toolbox
 
@@ -72,7 +73,9 @@ def run(
     prompt = batch.pop("prompt", "Say")
     group = g.BatchGroup(each=o.EachMode(each), **batch)
     reader = batches.open_reader(console, group, g.SourceGroup(file=[str(source)]), view)
-    prepared = box.prepare({"seed": seed, "max_tokens": 50, "template": str(template)})
+    prepared = box.prepare(
+        GenerateOptions(template=str(template), sampling=SamplingOptions(seed=seed, max_tokens=50))
+    )
     binding = Binding(template=prepared.template, field=group.field, prompt=prompt)
     try:
         batches.run(console, box, prepared, binding, reader, batch=group, view=view, seed=seed)

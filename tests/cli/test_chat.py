@@ -1,4 +1,4 @@
-"""`llmtool chat` in pipes and scripts: one message or one a line, and nothing but replies."""
+"""`llmtool chat` in pipes and scripts."""
 
 from __future__ import annotations
 
@@ -40,9 +40,7 @@ def sessions(env: dict[str, str]) -> Sessions:
     return Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
 
 
-def test_a_pipe_is_one_message_and_its_reply_is_all_that_is_printed(
-    chat: Run, sessions: Sessions
-) -> None:
+def test_a_pipe_is_one_message_and_only_the_reply_is_printed(chat: Run, sessions: Sessions) -> None:
     result = chat("-q", input=b"Hello\nthere\n")
     assert result.returncode == 0
     assert result.stdout.endswith(b"\n") and b"\x1b" not in result.stdout
@@ -59,7 +57,7 @@ def test_every_line_is_a_turn_of_one_conversation(chat: Run, sessions: Sessions)
     assert [turn.cached_tokens > 0 for turn in turns] == [False, True, True]
 
 
-def test_a_line_is_answered_before_the_next_one_comes(
+def test_a_line_is_answered_before_the_next_one_arrives(
     start_llmtool: Callable[..., Any], words: Path
 ) -> None:
     process = start_llmtool("chat", "--each", "line", "-m", words, "--max-tokens", "6")
@@ -71,7 +69,7 @@ def test_a_line_is_answered_before_the_next_one_comes(
     assert process.wait(30) == 0
 
 
-def test_events_are_lines_of_json(chat: Run) -> None:
+def test_json_prints_one_event_per_line(chat: Run) -> None:
     events = [json.loads(line) for line in chat("--json", input=b"Hi").stdout.splitlines()]
     *tokens, turn = events
     assert {event["event"] for event in tokens} == {"token"}
@@ -80,7 +78,7 @@ def test_events_are_lines_of_json(chat: Run) -> None:
     assert (turn["text"], turn["finish_reason"], turn["completion_tokens"]) == ("Hi", "length", 6)
 
 
-def test_an_argument_is_asked_about_what_is_piped(chat: Run, sessions: Sessions) -> None:
+def test_an_argument_is_asked_about_standard_input(chat: Run, sessions: Sessions) -> None:
     chat("What is it?", "--session", "s", input=b"Boats.\n")
     (turn,) = sessions.load("s").turns
     assert (turn.text, turn.files[0].name, turn.files[0].text) == (
@@ -99,7 +97,7 @@ def test_files_go_with_the_first_message(chat: Run, sessions: Sessions, tmp_path
     assert second.files == ()
 
 
-def test_a_session_goes_on_by_name_and_by_directory(
+def test_a_session_resumes_by_name_and_by_directory(
     chat: Run, sessions: Sessions, tmp_path: Path
 ) -> None:
     assert chat("a", "--session", "s", "-s", SYSTEM).returncode == 0
@@ -114,7 +112,7 @@ def test_a_session_goes_on_by_name_and_by_directory(
     assert "no session was begun in this directory" in error_line(result, 2)
 
 
-def test_a_session_goes_on_with_its_own_model(run_llmtool: Run, chat: Run) -> None:
+def test_a_session_resumes_with_its_own_model(run_llmtool: Run, chat: Run) -> None:
     chat("a", "--session", "s")
     result = run_llmtool("chat", "b", "--session", "s", "--max-tokens", "2", "--json")
     assert json.loads(result.stdout.splitlines()[-1])["model"] == "tiny-plain.gguf"
@@ -138,14 +136,14 @@ def test_a_session_goes_on_with_its_own_model(run_llmtool: Run, chat: Run) -> No
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_what_is_wrong_is_told_in_one_line(
+def test_errors_are_one_line_with_the_exit_code(
     chat: Run, args: list[str], stdin: bytes, code: int, said: str
 ) -> None:
     result = chat(*args, input=stdin)
     assert said in error_line(result, code)
 
 
-def test_lines_need_a_pipe(env: dict[str, str], tmp_path: Path) -> None:
+def test_each_line_needs_a_pipe(env: dict[str, str], tmp_path: Path) -> None:
     from command import LLMTOOL
     from terminal.screen import Terminal
 
@@ -154,12 +152,12 @@ def test_lines_need_a_pipe(env: dict[str, str], tmp_path: Path) -> None:
         assert "--each line is for lines" in "\n".join(terminal.screen())
 
 
-def test_an_open_session_is_refused(chat: Run, sessions: Sessions) -> None:
-    with sessions.hold("s"):
+def test_a_session_that_is_open_elsewhere_is_an_error(chat: Run, sessions: Sessions) -> None:
+    with sessions.lock("s"):
         assert "open in another process" in error_line(chat("a", "--session", "s"), 18)
 
 
-def test_a_damaged_session_is_told_and_left_alone(chat: Run, sessions: Sessions) -> None:
+def test_a_damaged_session_is_an_error_and_unchanged(chat: Run, sessions: Sessions) -> None:
     chat("a", "--session", "s")
     path = sessions.path("s")
     path.write_bytes(path.read_bytes() + b'{"text": ')
@@ -195,7 +193,7 @@ def talking(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_a_pipe_and_what_was_said_is_kept(
+def test_a_signal_ends_the_process_and_the_partial_reply_is_saved(
     talking: Callable[..., Any], sessions: Sessions, number: signal.Signals
 ) -> None:
     process = talking("--session", "s")
@@ -207,14 +205,14 @@ def test_a_signal_ends_a_pipe_and_what_was_said_is_kept(
     assert len(turn.reply) >= 9
 
 
-def test_a_closed_reader_ends_it(talking: Callable[..., Any], sessions: Sessions) -> None:
+def test_a_closed_pipe_ends_the_process(talking: Callable[..., Any], sessions: Sessions) -> None:
     process = talking("--session", "s")
     process.stdout.close()
     assert process.wait(10) == -signal.SIGPIPE
     assert sessions.load("s").turns[0].reply
 
 
-def test_no_secret_of_the_environment_is_kept(chat: Run, env: dict[str, str]) -> None:
+def test_no_secret_from_the_environment_is_saved(chat: Run, env: dict[str, str]) -> None:
     chat("a", "--session", "s", env={"HF_TOKEN": "hf_secret"})
     for folder, _, names in os.walk(env["HOME"]):
         for name in names:

@@ -1,4 +1,4 @@
-"""`llmtool sessions`: the conversations that are kept."""
+"""`llmtool sessions`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def sessions(env: dict[str, str], tmp_path: Path) -> Sessions:
     return made
 
 
-def test_ls_lists_the_last_used_first(sessions: Sessions, run_llmtool: Run) -> None:
+def test_ls_lists_the_most_recently_used_first(sessions: Sessions, run_llmtool: Run) -> None:
     rows = [row.split("\t") for row in out(run_llmtool("sessions", "ls")).splitlines()]
     assert [row[:3] for row in rows] == [["tea", "1", "-"], ["birds", "2", "tiny"]]
     assert rows[1][4] == "/home/me/birds"
@@ -69,7 +69,7 @@ def test_ls_lists_the_last_used_first(sessions: Sessions, run_llmtool: Run) -> N
     }
 
 
-def test_ls_here_lists_those_of_this_directory(sessions: Sessions, run_llmtool: Run) -> None:
+def test_ls_here_lists_the_sessions_of_this_directory(sessions: Sessions, run_llmtool: Run) -> None:
     assert out(run_llmtool("sessions", "ls", "--here")).split("\t")[0] == "tea"
     result = run_llmtool("sessions", "ls", "--here", cwd="/")
     assert out(result) == "" and b"no sessions of this directory" in result.stderr
@@ -82,7 +82,7 @@ def test_ls_of_a_new_user_creates_nothing(run_llmtool: Run, env: dict[str, str])
     assert not Path(env["LLMTOOL_DATA_DIR"]).exists()
 
 
-def test_a_damaged_session_hides_no_other(sessions: Sessions, run_llmtool: Run) -> None:
+def test_a_damaged_session_does_not_hide_others(sessions: Sessions, run_llmtool: Run) -> None:
     sessions.path("birds").write_bytes(b'{"name": "birds"}\n{"te')
     result = run_llmtool("sessions", "ls")
     assert out(result).split("\t")[0] == "tea"
@@ -138,14 +138,14 @@ def test_a_terminal_shows_control_characters_and_marks_hits(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_does_not_work_is_one_line(
+def test_errors_are_one_line(
     sessions: Sessions, run_llmtool: Run, args: list[str], code: int, said: str
 ) -> None:
     assert said in error_line(run_llmtool("sessions", *args), code)
     assert sessions.names() == ["tea", "birds"]
 
 
-def test_rm_removes_sessions_and_what_the_index_knows_of_them(
+def test_rm_removes_sessions_and_their_text_in_the_index(
     sessions: Sessions, run_llmtool: Run, env: dict[str, str]
 ) -> None:
     assert out(run_llmtool("sessions", "search", "heron")).count("birds\t") == 2
@@ -160,8 +160,8 @@ def test_rm_removes_sessions_and_what_the_index_knows_of_them(
     assert out(run_llmtool("sessions", "search", "heron")) == ""
 
 
-def test_an_open_session_is_not_removed_nor_any_other(sessions: Sessions, run_llmtool: Run) -> None:
-    with sessions.hold("tea"):
+def test_rm_removes_nothing_if_one_session_is_open(sessions: Sessions, run_llmtool: Run) -> None:
+    with sessions.lock("tea"):
         line = error_line(run_llmtool("sessions", "rm", "birds", "tea"), 18)
         assert "'tea' is open in another process" in line
         assert out(run_llmtool("sessions", "show", "tea")).startswith("tea")
@@ -196,14 +196,14 @@ def test_export_writes_to_a_pipe(
         ("plain", [], "# birds"),
     ],
 )
-def test_export_takes_the_format_from_the_files_name(
+def test_export_selects_the_format_by_the_file_name(
     sessions: Sessions, run_llmtool: Run, tmp_path: Path, file: str, args: list[str], begins: str
 ) -> None:
     assert out(run_llmtool("sessions", "export", "birds", "-o", tmp_path / file, *args)) == ""
     assert (tmp_path / file).read_text().startswith(begins)
 
 
-def test_search_gives_rows_and_json(sessions: Sessions, run_llmtool: Run) -> None:
+def test_search_prints_rows_and_json(sessions: Sessions, run_llmtool: Run) -> None:
     rows = out(run_llmtool("sessions", "search", "HERON", "pond")).splitlines()
     assert rows == ["birds\t1\tfile\t2026-11-26T10:41:00Z\tA heron stood in the pond."]
     found = json.loads(out(run_llmtool("sessions", "search", "heron", "--json", "--limit", "1")))
@@ -221,7 +221,7 @@ def test_search_gives_rows_and_json(sessions: Sessions, run_llmtool: Run) -> Non
     }
 
 
-def test_a_search_that_finds_more_says_so(sessions: Sessions, run_llmtool: Run) -> None:
+def test_search_says_how_many_hits_it_omits(sessions: Sessions, run_llmtool: Run) -> None:
     result = run_llmtool("sessions", "search", "heron", "--limit", "1")
     assert len(out(result).splitlines()) == 1
     assert b"1 of 2 shown" in result.stderr
@@ -230,7 +230,7 @@ def test_a_search_that_finds_more_says_so(sessions: Sessions, run_llmtool: Run) 
 @pytest.mark.parametrize(
     "words", [["nothing"], ["-"], ["--", "-x"], ['"'], ["NEAR(", "*"], ["heron OR tea"], [""]]
 )
-def test_a_search_without_hits_is_no_error(
+def test_a_search_without_hits_succeeds(
     sessions: Sessions, run_llmtool: Run, words: list[str]
 ) -> None:
     result = run_llmtool("sessions", "search", *words)
@@ -245,7 +245,7 @@ def test_a_search_by_a_new_user_finds_nothing(run_llmtool: Run) -> None:
     }
 
 
-def test_searching_needs_no_place_to_write(
+def test_search_works_without_a_writable_folder(
     sessions: Sessions, run_llmtool: Run, env: dict[str, str]
 ) -> None:
     result = run_llmtool("sessions", "search", "heron", env={"LLMTOOL_CACHE_DIR": "/dev/null/x"})

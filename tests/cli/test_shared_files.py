@@ -32,7 +32,7 @@ from llmtool.sessions.types import Turn
 sessions = Sessions(Path(sys.argv[1]))
 for _ in range(2000):
     try:
-        with sessions.hold("work"):
+        with sessions.lock("work"):
             old = sessions.load("work")
             sessions.save(msgspec.structs.replace(old, turns=(*old.turns, Turn(text=sys.argv[2]))))
             break

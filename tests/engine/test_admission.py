@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import load_model
 from llmtool.engine.types import (
     Failed,
     Finished,
@@ -26,7 +27,9 @@ N_CELLS = 512
 def engine(tiny_model: Callable[..., Path]) -> Iterator[LocalEngine]:
     """An engine whose context has 512 cells: a limit of positions keeps it from growing."""
     metadata = {"llama.rope.scaling.original_context_length": N_CELLS}
-    made = LocalEngine(tiny_model("plain", metadata=metadata), n_threads=1, n_parallel=4)
+    made = LocalEngine(
+        load_model(tiny_model("plain", metadata=metadata)), n_threads=1, n_parallel=4
+    )
     yield made
     made.close()
 

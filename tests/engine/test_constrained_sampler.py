@@ -11,6 +11,7 @@ from tiny_model import CHATML
 
 from llmtool.engine.llama.constrained_sampler import ConstrainedSampler
 from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import load_model
 from llmtool.engine.reply import Reply
 from llmtool.engine.text_stream import ReasoningTags
 from llmtool.engine.types import Message, Prompt, Request, Sampling, Token
@@ -141,7 +142,9 @@ def test_a_model_that_tags_its_answer_may_begin_with_a_tag_without_reasoning(
     tiny_model: Callable[..., Path], named: str, thinking: bool | None, may_think: bool
 ) -> None:
     template = f"{{# {named} #}}{CHATML}"
-    engine = LocalEngine(tiny_model("plain", chat_template=template, printable=True), n_threads=1)
+    engine = LocalEngine(
+        load_model(tiny_model("plain", chat_template=template, printable=True)), n_threads=1
+    )
     requests = [
         Request(
             id=id,

@@ -12,6 +12,7 @@ import pytest
 
 from llmtool.engine.llama import context_planner
 from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import load_model
 from llmtool.engine.llama.sequences import Sequences
 from llmtool.engine.types import Failed, Finished, Prompt, Request, Sampling
 from llmtool.errors import EngineError
@@ -25,9 +26,10 @@ import resource, sys
 from pathlib import Path
 from typing import Any
 from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import load_model
 from llmtool.engine.llama.sequences import Sequences
 from llmtool.engine.types import Failed, Finished, Prompt, Request, Sampling
-engine = LocalEngine(Path(sys.argv[1]), n_threads=1, n_parallel=16)
+engine = LocalEngine(load_model(Path(sys.argv[1])), n_threads=1, n_parallel=16)
 sampling = Sampling(max_tokens=60_000, temperature=0, stop=("e",))
 requests = [Request(id=i, prompt=Prompt(text="hello"), sampling=sampling) for i in range(16)]
 taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -77,7 +79,7 @@ def test_short_requests_together_use_the_short_rope_factors(
     tiny_model: Callable[..., Path],
 ) -> None:
     metadata = {"llama.rope.scaling.original_context_length": 512}
-    engine = LocalEngine(tiny_model("plain", metadata=metadata), n_threads=1)
+    engine = LocalEngine(load_model(tiny_model("plain", metadata=metadata)), n_threads=1)
     serve(engine, 16, max_tokens=100)
     assert engine.info.n_cells == 512
     serve(engine, 1, max_tokens=700)
@@ -86,7 +88,7 @@ def test_short_requests_together_use_the_short_rope_factors(
 
 
 def test_a_context_is_reused_while_it_is_large_enough(tiny: Path) -> None:
-    engine = LocalEngine(tiny, n_threads=1)
+    engine = LocalEngine(load_model(tiny), n_threads=1)
     serve(engine, 8, max_tokens=100)
     first = engine.contexts.sequences
     serve(engine, 3, max_tokens=50)
@@ -132,7 +134,7 @@ SHARING: dict[str, list[list[Request | None]]] = {
 def test_sliding_window_layers_store_all_shared_tokens(
     streams: list[list[Request | None]], tiny_model: Callable[..., Path]
 ) -> None:
-    engine = LocalEngine(tiny_model("swa"), n_threads=1, n_parallel=4)
+    engine = LocalEngine(load_model(tiny_model("swa")), n_threads=1, n_parallel=4)
     events = [event for stream in streams for event in engine.stream(stream)]
     n_choices = sum(each.n for stream in streams for each in stream if each)
     assert sum(isinstance(event, Finished) for event in events) == n_choices
@@ -142,7 +144,7 @@ def test_sliding_window_layers_store_all_shared_tokens(
 def test_sliding_window_layers_store_few_tokens_if_nothing_is_shared(
     tiny_model: Callable[..., Path],
 ) -> None:
-    engine = LocalEngine(tiny_model("swa"), n_threads=1)
+    engine = LocalEngine(load_model(tiny_model("swa")), n_threads=1)
     assert list(engine.stream([ask(1, BEGINNING)]))
     assert engine.contexts.sequences and not engine.contexts.sequences.context.swa_full
     engine.close()
@@ -151,7 +153,7 @@ def test_sliding_window_layers_store_few_tokens_if_nothing_is_shared(
 def test_a_size_that_did_not_fit_is_not_tried_again(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = LocalEngine(tiny, n_threads=1, n_parallel=8)
+    engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=8)
     make, tried = engine.contexts._create_context, []
 
     def make_small(wanted: context_planner.ContextSize, *others: Any) -> Sequences:
@@ -173,7 +175,7 @@ def test_a_size_that_did_not_fit_is_not_tried_again(
 def test_recurrent_states_stay_within_their_memory_limit(
     tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = LocalEngine(tiny_model("recurrent"), n_threads=1, n_parallel=8)
+    engine = LocalEngine(load_model(tiny_model("recurrent")), n_threads=1, n_parallel=8)
     one = state_bytes(read_header(tiny_model("recurrent")))
     monkeypatch.setattr(context_planner, "_STATE_BYTES", 3 * one)
     serve(engine, 8, max_tokens=8)

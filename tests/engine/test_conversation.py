@@ -10,6 +10,7 @@ import pytest
 
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import load_model
 from llmtool.engine.llama.tokenizer import reuse_cached_tokens
 from llmtool.engine.types import (
     Cancellation,
@@ -92,7 +93,7 @@ def start(
 
     def make(kind: str, **options: Any) -> Talk:
         options.setdefault("prefix_folder", None)
-        engines.append(LocalEngine(tiny_model(kind), n_threads=1, **options))
+        engines.append(LocalEngine(load_model(tiny_model(kind)), n_threads=1, **options))
         return Talk(engines[-1], counts)
 
     yield make

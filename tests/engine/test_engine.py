@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import load_model
 from llmtool.engine.types import (
     MAX_SEED,
     Cancellation,
@@ -30,7 +31,7 @@ HELLO = Prompt(messages=(Message("user", "hello"),))
 
 @pytest.fixture(scope="module")
 def engine(tiny: Path) -> Iterator[LocalEngine]:
-    made = LocalEngine(tiny, n_threads=1)
+    made = LocalEngine(load_model(tiny), n_threads=1)
     yield made
     made.close()
 
@@ -64,7 +65,7 @@ def test_endless_lead_bytes_are_limited_by_max_tokens(
     tiny_model: Callable[..., Path],
 ) -> None:
     model = tiny_model("plain", printable=True, favour=dict.fromkeys(LEADS, 50.0))
-    engine = LocalEngine(model, n_threads=1)
+    engine = LocalEngine(load_model(model), n_threads=1)
     for temperature in (0.0, 1.0):
         sampling = {"max_tokens": 5, "temperature": temperature, "seed": 1}
         (text,), (end,) = run(engine, **sampling)
@@ -101,7 +102,7 @@ def test_choices_equal_single_runs_with_their_seeds(engine: LocalEngine) -> None
 def test_choices_equal_single_runs_on_recurrent_memory(
     kind: str, tiny_model: Callable[..., Path]
 ) -> None:
-    engine = LocalEngine(tiny_model(kind), n_threads=1)
+    engine = LocalEngine(load_model(tiny_model(kind)), n_threads=1)
     prompt = Prompt(text="hello there " * 20)
     texts, _ = run(engine, prompt, n=2, seed=7, temperature=1.5, max_tokens=12)
     alone = [run(engine, prompt, seed=s, temperature=1.5, max_tokens=12)[0][0] for s in (7, 8)]
@@ -125,7 +126,7 @@ def test_seeds_wrap_around_after_the_largest(engine: LocalEngine) -> None:
 
 
 def test_a_context_is_no_larger_than_the_request_needs(tiny: Path) -> None:
-    engine = LocalEngine(tiny, n_threads=1)
+    engine = LocalEngine(load_model(tiny), n_threads=1)
     run(engine, max_tokens=4)
     assert engine.info.n_cells == 256
     run(engine, max_tokens=600)
@@ -135,7 +136,7 @@ def test_a_context_is_no_larger_than_the_request_needs(tiny: Path) -> None:
 
 @pytest.mark.parametrize(("extra", "fits"), [(-1, True), (0, True), (1, False)])
 def test_a_prompt_is_admitted_when_it_and_its_reply_fit(tiny: Path, extra: int, fits: bool) -> None:
-    engine = LocalEngine(tiny, n_ctx=64, n_threads=1)
+    engine = LocalEngine(load_model(tiny), n_ctx=64, n_threads=1)
     prompt = Prompt(text="a b c d e f g h i j k l m n o p q r s t")
     n = len(engine.tokenize(prompt).token_ids)
     reply = 64 - n + extra
@@ -167,7 +168,7 @@ def test_a_request_that_cannot_fit_fails_alone(engine: LocalEngine) -> None:
 
 def test_cancelling_ends_the_stream_and_a_new_one_can_start(tiny: Path) -> None:
     cancellation = Cancellation()
-    engine = LocalEngine(tiny, n_threads=1, cancellation=cancellation)
+    engine = LocalEngine(load_model(tiny), n_threads=1, cancellation=cancellation)
     events = engine.stream([Request(prompt=HELLO, sampling=Sampling(max_tokens=50, seed=3))])
     next(events)
     cancellation.cancel(2)
@@ -185,13 +186,13 @@ def test_cancelling_ends_the_stream_and_a_new_one_can_start(tiny: Path) -> None:
 
 def test_an_encoder_is_rejected(tiny_model: Callable[..., Path]) -> None:
     with pytest.raises(ModelUnreadable, match="encoder"):
-        LocalEngine(tiny_model("encoder"))
+        load_model(tiny_model("encoder"))
 
 
 def test_a_context_larger_than_memory_is_rejected_before_it_is_created(
     tiny_model: Callable[..., Path],
 ) -> None:
-    engine = LocalEngine(tiny_model("plain", n_ctx=2**31 - 1))
+    engine = LocalEngine(load_model(tiny_model("plain", n_ctx=2**31 - 1)))
     with pytest.raises(EngineError, match="needs .* GB .* are free"):
         run(engine, max_tokens=2**31 - 600)
     texts, _ = run(engine, max_tokens=4)
@@ -202,7 +203,7 @@ HOSTILE = "<|im_start|> fox <|im_end|> jumps. " * 20_000
 
 
 def test_a_far_too_long_text_is_rejected_before_it_is_tokenized(tiny: Path) -> None:
-    engine = LocalEngine(tiny, n_threads=1)
+    engine = LocalEngine(load_model(tiny), n_threads=1)
     begin = time.monotonic()
     with pytest.raises(ContextOverflow, match="more than .* 2048 are available"):
         run(engine, Prompt(messages=(Message("user", HOSTILE),)))
@@ -212,7 +213,9 @@ def test_a_far_too_long_text_is_rejected_before_it_is_tokenized(tiny: Path) -> N
 
 def test_cancelling_ends_the_tokenization_of_a_long_text(tiny_model: Callable[..., Path]) -> None:
     cancellation = Cancellation()
-    engine = LocalEngine(tiny_model("plain", n_ctx=2**24), n_threads=1, cancellation=cancellation)
+    engine = LocalEngine(
+        load_model(tiny_model("plain", n_ctx=2**24)), n_threads=1, cancellation=cancellation
+    )
     threading.Timer(0.3, cancellation.cancel).start()
     begin = time.monotonic()
     with pytest.raises(Cancelled):
@@ -224,7 +227,7 @@ LONG = Request(prompt=HELLO, sampling=Sampling(max_tokens=200, temperature=0))
 
 
 def test_closing_the_engine_ends_its_open_stream(tiny: Path) -> None:
-    engine = LocalEngine(tiny, n_threads=1)
+    engine = LocalEngine(load_model(tiny), n_threads=1)
     events = engine.stream([LONG])
     next(events)
     engine.close()
@@ -239,7 +242,7 @@ def test_closing_the_engine_ends_its_open_stream(tiny: Path) -> None:
 
 
 def test_closing_the_engine_cancels_a_stream_of_another_thread(tiny: Path) -> None:
-    engine = LocalEngine(tiny, n_threads=1)
+    engine = LocalEngine(load_model(tiny), n_threads=1)
     ends: list[BaseException | None] = []
 
     def serve() -> None:
@@ -258,7 +261,7 @@ def test_closing_the_engine_cancels_a_stream_of_another_thread(tiny: Path) -> No
 
 
 def test_a_stream_that_was_never_started_does_not_block_the_engine(tiny: Path) -> None:
-    engine = LocalEngine(tiny, n_threads=1)
+    engine = LocalEngine(load_model(tiny), n_threads=1)
     engine.stream([LONG])
     assert run(engine, max_tokens=3)[0][0]
     engine.close()

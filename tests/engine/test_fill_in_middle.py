@@ -10,7 +10,7 @@ from tiny_vocabulary import TokenType, Vocabulary, bpe_vocabulary, spm_vocabular
 
 from llmtool.engine.llama.chat_template import ChatTemplate
 from llmtool.engine.llama.engine import LocalEngine
-from llmtool.engine.llama.model import LlamaModel
+from llmtool.engine.llama.model import LlamaModel, load_model
 from llmtool.engine.types import (
     Cancellation,
     Failed,
@@ -95,7 +95,7 @@ def test_a_text_cannot_write_a_control_token(weights: LlamaModel, hostile: str) 
 
 
 def test_the_middle_is_generated(model: Path) -> None:
-    engine = LocalEngine(model, n_threads=1)
+    engine = LocalEngine(load_model(model), n_threads=1)
     request = Request(
         prompt=Prompt(text="The river ", suffix=" the night."),
         sampling=Sampling(temperature=0, max_tokens=5),
@@ -110,7 +110,7 @@ def test_the_middle_is_generated(model: Path) -> None:
 def test_a_model_without_fim_tokens_fails_with_a_usage_error(
     tiny_model: Callable[..., Path], kind: str
 ) -> None:
-    engine = LocalEngine(tiny_model(kind), n_threads=1)
+    engine = LocalEngine(load_model(tiny_model(kind)), n_threads=1)
     (event,) = engine.stream([Request(prompt=Prompt(text="a", suffix="b"))])
     engine.close()
     assert isinstance(event, Failed) and isinstance(event.error, UsageError)

@@ -11,7 +11,7 @@ from engine.answers import run
 
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.engine import LocalEngine
-from llmtool.engine.llama.model import LlamaModel
+from llmtool.engine.llama.model import LlamaModel, load_model
 from llmtool.engine.llama.prompt_cache.states import PrefixStates
 from llmtool.engine.llama.prompt_cache.store import PrefixCache
 from llmtool.engine.types import Cancellation, Finished, Prompt, Request, Sampling
@@ -111,9 +111,9 @@ def start(tiny: Path, tmp_path: Path) -> Iterator[Callable[..., LocalEngine]]:
     """Return `start()`: a fresh engine on the same cache folder each time."""
     made: list[LocalEngine] = []
 
-    def make(**options: Any) -> LocalEngine:
+    def make(*, n_gpu_layers: int = 0, **options: Any) -> LocalEngine:
         settings = {"n_threads": 1, "prefix_folder": tmp_path / "prefix", **options}
-        made.append(LocalEngine(tiny, **settings))
+        made.append(LocalEngine(load_model(tiny, n_gpu_layers=n_gpu_layers), **settings))
         return made[-1]
 
     yield make

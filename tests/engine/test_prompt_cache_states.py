@@ -11,6 +11,7 @@ import pytest
 from engine.answers import run
 
 from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import load_model
 from llmtool.engine.types import Finished, Message, Prompt, Request, Sampling, Token
 
 PREFACE = "the quick brown fox jumps over a lazy dog " * 6
@@ -32,7 +33,7 @@ def start(tiny_model: Callable[..., Path], tmp_path: Path) -> Iterator[Callable[
 
     def make(kind: str = "plain", **options: Any) -> LocalEngine:
         options = {"n_threads": 1, "prefix_folder": tmp_path / "prefix", **options}
-        made.append(LocalEngine(tiny_model(kind), **options))
+        made.append(LocalEngine(load_model(tiny_model(kind)), **options))
         return made[-1]
 
     yield make
@@ -103,7 +104,9 @@ def test_a_state_serves_only_its_own_prefix(
     path = tiny_model("plain", n_head=2, n_head_kv=2)  # heads of 32 values, a block of q8_0
 
     def start(**options: Any) -> LocalEngine:
-        return LocalEngine(path, prefix_folder=tmp_path / "prefix", **{"n_threads": 1, **options})
+        return LocalEngine(
+            load_model(path), prefix_folder=tmp_path / "prefix", **{"n_threads": 1, **options}
+        )
 
     assert [run(start(), ask())[1] > 0 for _ in range(2)] == [False, True]
     assert run(start(**change), ask())[1] == 0
@@ -133,7 +136,7 @@ def test_a_state_with_long_rope_is_not_used_in_a_short_context(
     model = tiny_model("plain", metadata=metadata)
 
     def cached(max_tokens: int) -> bool:
-        engine = LocalEngine(model, n_threads=1, prefix_folder=tmp_path / "prefix")
+        engine = LocalEngine(load_model(model), n_threads=1, prefix_folder=tmp_path / "prefix")
         found = run(engine, ask(max_tokens=max_tokens, stop=("e",)))[1] > 0
         engine.close()
         return found
@@ -145,7 +148,7 @@ def test_a_short_request_after_a_long_one_uses_the_short_rope(
     tiny_model: Callable[..., Path],
 ) -> None:
     metadata = {"llama.rope.scaling.original_context_length": 512}
-    engine = LocalEngine(tiny_model("plain", metadata=metadata), n_threads=1)
+    engine = LocalEngine(load_model(tiny_model("plain", metadata=metadata)), n_threads=1)
     run(engine, ask(max_tokens=900, stop=("e",)))
     run(engine, ask(max_tokens=20))
     assert engine.info.n_cells <= 512

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import load_model
 from llmtool.engine.types import (
     Cancellation,
     Failed,
@@ -71,7 +72,9 @@ def engines(tiny_model: Callable[..., Path]) -> Iterator[Callable[..., LocalEngi
     def get(kind: str, n_parallel: int) -> LocalEngine:
         key = kind, n_parallel
         if key not in made:
-            made[key] = LocalEngine(tiny_model(kind), n_threads=1, n_parallel=n_parallel)
+            made[key] = LocalEngine(
+                load_model(tiny_model(kind)), n_threads=1, n_parallel=n_parallel
+            )
         return made[key]
 
     yield get
@@ -335,7 +338,7 @@ def compile_trap(constraint: Constraint | None) -> Traps | None:
 def test_a_constraint_that_fails_midway_fails_alone(
     tiny: Path, n: int, choices: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = LocalEngine(tiny, n_threads=1, n_parallel=4)
+    engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=4)
     monkeypatch.setattr(engine.model, "compile", compile_trap)
     trap = Constraint("regex", str(n))
     requests = [
@@ -365,7 +368,7 @@ def test_constrained_choices_equal_single_runs(
 
 
 def test_a_late_request_does_not_wait_for_a_long_one(tiny: Path) -> None:
-    engine = LocalEngine(tiny, n_threads=1, n_parallel=4)
+    engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=4)
 
     def source() -> Iterator[Request | None]:
         yield say("hello", 1, max_tokens=300, temperature=0)
@@ -400,14 +403,14 @@ def test_a_request_cancelled_before_it_starts_computes_nothing(tiny: Path) -> No
     cancellation.cancel()
     first = say("hello " * 300, 1, max_tokens=5, temperature=0)
     second = msgspec.structs.replace(say("fox " * 200, 2), cancellation=cancellation)
-    engine = LocalEngine(tiny, n_threads=1, n_parallel=1)
+    engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=1)
     assert count_decodes(engine, [first, second]) == count_decodes(engine, [first])
     engine.close()
 
 
 def test_a_cancelled_prompt_is_computed_no_further(tiny: Path) -> None:
     cancellation = Cancellation()
-    engine = LocalEngine(tiny, n_threads=1)
+    engine = LocalEngine(load_model(tiny), n_threads=1)
     long = msgspec.structs.replace(say("fox " * 600, 1, max_tokens=5), cancellation=cancellation)
     n_batches = len(engine.tokenize(long.prompt).token_ids) // 512
     assert n_batches >= 2
@@ -436,7 +439,7 @@ def test_a_cancelled_prompt_is_computed_no_further(tiny: Path) -> None:
     ids=["empty", "surrogate", "surrogate in chat", "surrogate in a constraint", "candidate"],
 )
 def test_invalid_texts_fail_alone(bad: Any, tiny_base: Path, tiny: Path) -> None:
-    engine = LocalEngine(tiny_base if bad.prompt.text == "" else tiny, n_threads=1)
+    engine = LocalEngine(load_model(tiny_base if bad.prompt.text == "" else tiny), n_threads=1)
     good = say("hello", 1, max_tokens=3)
     events = list(engine._begin([good, bad, msgspec.structs.replace(good, id=3)]))
     failed = [event.id for event in events if isinstance(event, Failed)]
@@ -447,7 +450,7 @@ def test_invalid_texts_fail_alone(bad: Any, tiny_base: Path, tiny: Path) -> None
 
 
 def test_similar_streams_share_a_context(tiny: Path) -> None:
-    engine = LocalEngine(tiny, n_threads=1)
+    engine = LocalEngine(load_model(tiny), n_threads=1)
     kept = set()
     for i in range(6):
         n, tokens = (8, 20) if i % 2 else (1, 600)
@@ -462,7 +465,9 @@ def test_choices_and_prefixes_wait_for_free_cells(
 ) -> None:
     # One context of 512 cells for all: a short limit of positions keeps it from growing.
     metadata = {"llama.rope.scaling.original_context_length": 512}
-    engine = LocalEngine(tiny_model("plain", metadata=metadata), n_threads=1, n_parallel=8)
+    engine = LocalEngine(
+        load_model(tiny_model("plain", metadata=metadata)), n_threads=1, n_parallel=8
+    )
     shared = "the quick brown fox jumps over a lazy dog " * 3
     requests = [
         say((shared if i % 3 else "") + word, i, n=3, max_tokens=100, temperature=0)
@@ -477,7 +482,7 @@ def test_choices_and_prefixes_wait_for_free_cells(
 
 
 def test_a_failed_request_in_the_source_is_yielded_at_once(tiny: Path) -> None:
-    engine = LocalEngine(tiny, n_threads=1)
+    engine = LocalEngine(load_model(tiny), n_threads=1)
     broken = Failed(7, UsageError("broken before it came here"))
 
     def requests() -> Iterator[Request | Failed | None]:

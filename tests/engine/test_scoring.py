@@ -11,7 +11,7 @@ import pytest
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.logprobs import LogSoftmax
-from llmtool.engine.llama.model import LlamaModel
+from llmtool.engine.llama.model import LlamaModel, load_model
 from llmtool.engine.llama.scoring_job import MAX_BRANCHES, ScoringJob, make_tree
 from llmtool.engine.types import (
     Cancellation,
@@ -34,7 +34,7 @@ LABELS = (" dog", " dog and fox", " dog and the brown fox", " cat", " hello ther
 def engine(
     request: pytest.FixtureRequest, tiny_model: Callable[..., Path]
 ) -> Iterator[LocalEngine]:
-    made = LocalEngine(tiny_model(request.param), n_threads=1)
+    made = LocalEngine(load_model(tiny_model(request.param)), n_threads=1)
     yield made
     made.close()
 
@@ -146,14 +146,14 @@ def test_probabilities_of_all_candidates_sum_to_one(engine: LocalEngine) -> None
 
 
 def test_a_candidate_may_be_as_long_as_the_context(tiny: Path) -> None:
-    engine = LocalEngine(tiny, n_threads=1)
+    engine = LocalEngine(load_model(tiny), n_threads=1)
     (found,) = score(engine, " dog" * 900).logprobs
     assert len(found) > 1500
     engine.close()
 
 
 def test_a_failing_score_request_fails_alone(tiny: Path) -> None:
-    engine = LocalEngine(tiny, n_threads=1)
+    engine = LocalEngine(load_model(tiny), n_threads=1)
     requests = [
         ScoreRequest(id=1, prompt=Prompt(text=PROMPT), candidates=(" a", "")),
         ScoreRequest(id=2, prompt=Prompt(text="hello " * 3000), candidates=(" a",)),
@@ -167,7 +167,7 @@ def test_a_failing_score_request_fails_alone(tiny: Path) -> None:
 
 
 def test_a_sentencepiece_continuation_gets_no_extra_space(tiny_spm: Path) -> None:
-    engine = LocalEngine(tiny_spm, n_threads=1)
+    engine = LocalEngine(load_model(tiny_spm), n_threads=1)
     whole = engine.model.weights.tokenize(b"hello there", add_special=False, parse_special=False)
     head = engine.model.weights.tokenize(b"hello", add_special=False, parse_special=False)
     assert [*head, *engine.model.tokenize_continuation(" there")] == whole

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from llmtool.engine.llama import context_planner
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.engine import LocalEngine
-from llmtool.engine.llama.model import LlamaModel
+from llmtool.engine.llama.model import LlamaModel, load_model
 from llmtool.engine.llama.sequences import Sequences
 from llmtool.engine.types import (
     Cancellation,
@@ -46,7 +46,9 @@ def engines(tiny_model: Callable[..., Path]) -> Iterator[Callable[[str, int], Lo
     def get(kind: str, n_parallel: int) -> LocalEngine:
         if (kind, n_parallel) not in made:
             model = tiny_model(kind, printable=True)
-            made[kind, n_parallel] = LocalEngine(model, n_threads=1, n_parallel=n_parallel)
+            made[kind, n_parallel] = LocalEngine(
+                load_model(model), n_threads=1, n_parallel=n_parallel
+            )
         return made[kind, n_parallel]
 
     yield get
@@ -215,7 +217,7 @@ def test_a_request_without_a_stream_of_its_own_waits(
 def test_fewer_streams_or_a_pool_where_memory_is_short(
     n_cells: int, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = LocalEngine(tiny, n_threads=1, n_parallel=16)
+    engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=16)
     make, tried = engine.contexts._create_context, []
 
     def make_small(wanted: context_planner.ContextSize, *others: Any) -> Sequences:
@@ -237,7 +239,7 @@ def test_requests_that_run_together_stay_within_the_memory_limit(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(context_planner, "_KV_BYTES", 1 << 20)
-    engine = LocalEngine(tiny, n_threads=1, n_parallel=16)
+    engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=16)
     assert sum(isinstance(event, Finished) for event in engine.stream(LONG)) == len(LONG)
     assert not stands_apart(engine)
     engine.close()
@@ -247,7 +249,7 @@ def test_requests_that_run_together_stay_within_the_memory_limit(
 def test_a_conversation_stays_cached_over_a_batch(
     kind: str, tiny_model: Callable[..., Path]
 ) -> None:
-    engine = LocalEngine(tiny_model(kind, printable=True), n_threads=1, n_parallel=16)
+    engine = LocalEngine(load_model(tiny_model(kind, printable=True)), n_threads=1, n_parallel=16)
     said = ask(1, 150, keep=True)
     (reply,) = replies(engine, [said]).values()
     assert len(replies(engine, LONG)) == len(LONG) and stands_apart(engine)
@@ -259,7 +261,9 @@ def test_a_conversation_stays_cached_over_a_batch(
 
 def test_streams_do_not_select_the_long_rope(tiny_model: Callable[..., Path]) -> None:
     metadata = {"llama.rope.scaling.original_context_length": 768}
-    engine = LocalEngine(tiny_model("plain", metadata=metadata), n_threads=1, n_parallel=8)
+    engine = LocalEngine(
+        load_model(tiny_model("plain", metadata=metadata)), n_threads=1, n_parallel=8
+    )
     for n_prompt, uses_long_rope in ((600, False), (900, True), (600, False)):
         assert len(list(engine.stream([ask(id, n_prompt) for id in range(8)]))) > 8
         assert engine.contexts.sequences is not None

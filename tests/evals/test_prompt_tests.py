@@ -27,8 +27,9 @@ from llmtool.evals.baseline import Baseline
 from llmtool.evals.junit import write_junit
 from llmtool.evals.reply_cache import ReplyCache, clear
 from llmtool.prompts.library import Library
+from llmtool.prompts.template import Template
 from llmtool.tasks.classify.metrics import accuracy, macro_f1, normalized
-from llmtool.tasks.options import GenerateOptions
+from llmtool.tasks.options import GenerateOptions, keywords_of
 from llmtool.toolbox import Toolbox
 
 TRIAGE = """\
@@ -83,12 +84,12 @@ class Fake:
 
     def run_each(
         self,
-        template: str,
+        template: Template,
         cases: Iterable[Mapping[str, object]],
         *,
         options: GenerateOptions | None = None,
     ) -> Iterator[object]:
-        self.calls.append((template, dict(options or {})))
+        self.calls.append((template.name, keywords_of(options) if options else {}))
         for case in cases:
             self.asked.append(str(case.get("text")))
             try:
@@ -211,13 +212,13 @@ def test_a_run_is_greedy_unless_the_test_says_otherwise(write: Callable[..., Pat
     names = [outcome.name for outcome in run_tests(fake, plan_of(path))]
     assert names == ["a", "c", "b"]
     assert fake.calls == [
-        (str(path), {"temperature": 0.0, "seed": 0, "max_tokens": 40}),
-        (str(path), {"temperature": 1.5, "seed": 0, "max_tokens": 9, "stop": ("end",)}),
+        ("say", {"temperature": 0.0, "seed": 0, "max_tokens": 40}),
+        ("say", {"temperature": 1.5, "seed": 0, "max_tokens": 9, "stop": ("end",)}),
     ]
     labels = write("  - vars: {text: a}\n", TRIAGE)
     scored = Fake(lambda text: sorted_("bug"))
     list(run_tests(scored, plan_of(labels)))
-    assert scored.calls == [(str(labels), {})]
+    assert scored.calls == [("triage", {})]
 
 
 def test_labels_and_scores(write: Callable[..., Path]) -> None:

@@ -6,7 +6,8 @@ import pytest
 from models.gguf_bytes import build, item
 
 from llmtool.errors import ModelNotFound, ModelUnreadable
-from llmtool.models.gguf.check import check, list_parts
+from llmtool.models.gguf.check import check
+from llmtool.models.quants import list_parts
 
 
 def test_sound_models_pass(write, tiny_model, starter):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import load_model
 from llmtool.engine.types import Message, Prompt, Request, Sampling, Token
 
 PROMPTS = [
@@ -55,7 +56,7 @@ json.dump(out, sys.stdout)
 
 @pytest.mark.timeout(600)  # forty replies of the starter model, on a machine in use
 def test_twenty_greedy_replies_equal_llama_cpps_own(starter: Path) -> None:
-    engine = LocalEngine(starter, n_threads=2, n_ctx=512)
+    engine = LocalEngine(load_model(starter), n_threads=2, n_ctx=512)
     prompts = [Prompt(messages=(Message("user", text),)) for text in PROMPTS]
     ids = [list(engine.tokenize(prompt).token_ids) for prompt in prompts]
     reference = subprocess.run(

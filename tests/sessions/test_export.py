@@ -1,4 +1,4 @@
-"""Sessions as Markdown, JSON and HTML: all there, and nothing in them breaks or runs."""
+"""Sessions as Markdown, JSON and HTML: complete, well-formed and inert."""
 
 from __future__ import annotations
 
@@ -83,11 +83,11 @@ It pr
 """
 
 
-def test_as_markdown() -> None:
+def test_markdown() -> None:
     assert export(SESSION, "md") == MARKDOWN
 
 
-def test_as_json_everything_comes_back() -> None:
+def test_json_contains_every_field() -> None:
     text = export(SESSION, "json")
     assert msgspec.json.decode(text, type=Session) == SESSION
     assert json.loads(text)["turns"][1] == {
@@ -140,7 +140,7 @@ OPEN = [
 
 
 @pytest.mark.parametrize("text", OPEN)
-def test_what_a_text_leaves_open_ends_with_it(text: str) -> None:
+def test_open_markdown_blocks_end_with_their_text(text: str) -> None:
     file = Attachment(name="- # a`b\n1. <!--", text=text)
     turn = Turn(text=text, files=(file,), reply=text, reasoning=text, finish_reason="length")
     session = Session(name="a_b", system=text, summary=text, turns=(turn, turn))
@@ -153,7 +153,7 @@ def test_what_a_text_leaves_open_ends_with_it(text: str) -> None:
 @given(
     st.lists(st.sampled_from(["```", "~~~", "````", "\n", "\n", "  ", "> ", "- ", "<!--", "-->"]))
 )
-def test_a_reply_that_is_closed_is_whole_and_ends(pieces: list[str]) -> None:
+def test_a_reply_with_closed_blocks_is_unchanged(pieces: list[str]) -> None:
     text = "".join(pieces)
     closed = close_blocks(text)
     assert text in closed
@@ -190,7 +190,7 @@ HOSTILE = (
 )
 
 
-def test_a_page_runs_nothing_and_fetches_nothing() -> None:
+def test_a_page_has_no_scripts_or_external_resources() -> None:
     turn = Turn(
         text=HOSTILE,
         files=(Attachment(name=HOSTILE, text=HOSTILE),),
@@ -222,7 +222,7 @@ def test_a_page_runs_nothing_and_fetches_nothing() -> None:
     assert page.text.count("<script>alert(1)</script>") >= 10
 
 
-def test_a_page_shows_all_that_was_said() -> None:
+def test_a_page_contains_all_text() -> None:
     text = export(SESSION, "html")
     page = Page(text)
     for words in ["Be brief.", "They said hello.", "What is this?\nSay it.", 'print("```")', "hm"]:
@@ -233,12 +233,12 @@ def test_a_page_shows_all_that_was_said() -> None:
 
 @pytest.mark.parametrize("mark", [">", "- ", "> - ", "1. "])
 @pytest.mark.parametrize("depth", [5, 25, 58, 70])
-def test_nothing_is_lost_however_deep_it_stands(mark: str, depth: int) -> None:
+def test_deeply_nested_text_is_complete(mark: str, depth: int) -> None:
     assert "heron" in to_html(f"{mark * depth} heron")
 
 
 @given(st.text(st.characters(exclude_categories=("Cs",)), max_size=200))
-def test_any_text_makes_a_page_of_known_tags(text: str) -> None:
+def test_any_text_gives_only_known_tags(text: str) -> None:
     turn = Turn(text=text, reply=text, reasoning=text)
     page = Page(export(Session(name="a", turns=(turn,)), "html"))
     assert not page.tags & {"script", "img", "iframe", "link", "object", "svg", "form"}
@@ -250,7 +250,7 @@ def test_any_text_makes_a_page_of_known_tags(text: str) -> None:
     [("a.md", "md"), ("a.MARKDOWN", "md"), ("x/a.json", "json"), ("a.htm", "html"), ("a", None),
      ("md", None), ("a.txt", None), (".html", "html"), ("a.md/b", None)],
 )  # fmt: skip
-def test_a_files_name_asks_for_a_format(name: str, format: str | None) -> None:
+def test_the_file_name_selects_the_format(name: str, format: str | None) -> None:
     assert find_format(name) == format
 
 

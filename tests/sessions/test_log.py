@@ -1,4 +1,4 @@
-"""The log of single replies: appended to, never lost, never by two at once."""
+"""The log of single replies: appended atomically, by one process at a time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def at(text: str) -> float:
     return time.mktime(time.strptime(text, "%Y-%m-%d %H:%M"))
 
 
-def test_each_month_has_its_log(sessions: Sessions) -> None:
+def test_there_is_one_log_per_month(sessions: Sessions) -> None:
     log.append(sessions, [Turn(text="a"), Turn(text="b")], now=at("2026-10-31 23:59"))
     log.append(sessions, [Turn(text="c")], now=at("2026-10-31 23:59"))
     log.append(sessions, [Turn(text="d")], now=at("2026-11-01 00:01"))
@@ -35,7 +35,7 @@ def test_each_month_has_its_log(sessions: Sessions) -> None:
     assert all(re.fullmatch(r"2026-1\d-\d\dT\d\d:\d\d:\d\dZ", turn.created_at) for turn in turns)
 
 
-def test_processes_that_log_at_once_lose_nothing(sessions: Sessions) -> None:
+def test_concurrent_appends_lose_nothing(sessions: Sessions) -> None:
     program = (
         "import sys; from pathlib import Path; from llmtool.sessions.log import append\n"
         "from llmtool.sessions.store import Sessions; from llmtool.sessions.types import Turn\n"
@@ -51,16 +51,14 @@ def test_processes_that_log_at_once_lose_nothing(sessions: Sessions) -> None:
     assert sorted(kept) == sorted(f"{number}-{n}" for number in range(4) for n in range(5))
 
 
-def test_a_log_that_is_open_elsewhere_is_waited_for(
-    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_append_waits_for_the_lock(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "WAIT_SECONDS", 0.1)
-    with sessions.hold(log.log_name(0)), pytest.raises(LockedError):
+    with sessions.lock(log.log_name(0)), pytest.raises(LockedError):
         log.append(sessions, [Turn(text="a")], now=0)
     log.append(sessions, [Turn(text="a")], now=0)
 
 
-def test_a_damaged_log_is_left_as_it_is(sessions: Sessions) -> None:
+def test_a_damaged_log_is_unchanged(sessions: Sessions) -> None:
     log.append(sessions, [Turn(text="a")], now=0)
     path = sessions.path(log.log_name(0))
     path.write_bytes(path.read_bytes()[:-9])

@@ -1,4 +1,4 @@
-"""Search over sessions: what is found, what a query cannot do, and an index that mends itself."""
+"""Search over sessions: hits, queries, and an index that repairs itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from llmtool.errors import UsageError
 from llmtool.sessions import search as searching
 from llmtool.sessions import words
-from llmtool.sessions.search import Found, forget, search
+from llmtool.sessions.search import SearchResults, remove_index, search
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Attachment, Session, Turn
 
@@ -31,7 +31,7 @@ class Kept:
     def save(self, name: str, *turns: Turn) -> None:
         self.sessions.save(Session(name=name, turns=turns))
 
-    def find(self, query: str, limit: int = 20) -> Found:
+    def find(self, query: str, limit: int = 20) -> SearchResults:
         return search(self.sessions, query, index=self.index, limit=limit)
 
     def places(self, query: str) -> list[tuple[str, int, str]]:
@@ -43,7 +43,7 @@ def kept(tmp_path: Path) -> Kept:
     return Kept(tmp_path)
 
 
-def test_a_text_is_found_where_it_stands(kept: Kept) -> None:
+def test_a_hit_has_its_position(kept: Kept) -> None:
     letter = Attachment(name="letter.txt", text="The heron stood in the river.")
     kept.save(
         "birds",
@@ -124,13 +124,13 @@ TEXTS = {
         ("* - ^ ( )", ""),
     ],
 )
-def test_a_query_is_words_and_nothing_else(kept: Kept, query: str, found: str) -> None:
+def test_a_query_has_no_operators(kept: Kept, query: str, found: str) -> None:
     for name, text in TEXTS.items():
         kept.save(name, Turn(text=text))
     assert [hit.session for hit in kept.find(query).hits] == ([found] if found else [])
 
 
-def test_the_best_comes_first_and_the_rest_is_counted(kept: Kept) -> None:
+def test_the_best_hit_comes_first_and_all_are_counted(kept: Kept) -> None:
     kept.save("far", *[Turn(text=f"rain {'and many other words ' * n}") for n in range(1, 9)])
     kept.save("near", Turn(text="rain rain"))
     found = kept.find("rain", limit=3)
@@ -150,7 +150,9 @@ def test_a_snippet_shows_the_hits_on_one_line(kept: Kept) -> None:
     st.text(max_size=400),
     st.lists(st.tuples(st.integers(0, 399), st.integers(1, 90)), max_size=8),
 )
-def test_a_snippet_holds_what_its_spans_say(text: str, pairs: list[tuple[int, int]]) -> None:
+def test_spans_are_the_positions_of_the_words_in_the_snippet(
+    text: str, pairs: list[tuple[int, int]]
+) -> None:
     found = list(words.find_words(text))
     phrases = [
         tuple(word for word, _ in found[at : at + n]) for at, n in pairs if found[at : at + n]
@@ -166,7 +168,7 @@ def test_a_snippet_holds_what_its_spans_say(text: str, pairs: list[tuple[int, in
 
 
 @given(st.text(st.characters(max_codepoint=127), max_size=300))
-def test_plain_text_has_the_same_words_the_short_way(text: str) -> None:
+def test_the_ascii_fast_path_finds_the_same_words(text: str) -> None:
     assert words.join_words(text) == " ".join(word for word, _ in words.find_words(text))
 
 
@@ -189,7 +191,7 @@ QUERIES = st.one_of(
     turns=st.lists(st.lists(WORD, min_size=1, max_size=6), min_size=1, max_size=3),
     queries=st.lists(QUERIES, max_size=8),
 )
-def test_each_word_of_a_turn_is_found_and_no_query_raises(
+def test_every_word_of_a_turn_is_found_and_no_query_raises(
     tmp_path_factory: pytest.TempPathFactory, turns: list[list[str]], queries: list[str]
 ) -> None:
     kept = Kept(tmp_path_factory.mktemp("kept"))
@@ -212,7 +214,7 @@ def test_a_query_may_be_long(kept: Kept, n: int) -> None:
     assert kept.find(f"{text} other").total == 0
 
 
-def test_what_has_changed_is_found_as_it_is_now(kept: Kept) -> None:
+def test_changed_sessions_are_indexed_again(kept: Kept) -> None:
     kept.save("a", Turn(text="heron"), Turn(text="kettle"))
     kept.save("b", Turn(text="heron"))
     assert kept.places("heron") == [("a", 1, "user"), ("b", 1, "user")]
@@ -223,9 +225,7 @@ def test_what_has_changed_is_found_as_it_is_now(kept: Kept) -> None:
     assert kept.places("kettle") == [("a", 2, "user")]
 
 
-def test_what_has_not_changed_is_not_read_again(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unchanged_sessions_are_not_read_again(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     kept.save("a", Turn(text="heron"))
     kept.save("b", Turn(text="kettle"))
     kept.find("heron")
@@ -237,16 +237,16 @@ def test_what_has_not_changed_is_not_read_again(
     assert read == ["b"]
 
 
-def test_what_was_taken_back_is_not_in_the_index(kept: Kept) -> None:
+def test_removed_text_is_not_in_the_index(kept: Kept) -> None:
     kept.save("a", Turn(text=f"password xyzzy{'y' * 50}"))
     kept.find("password")
     assert b"xyzzy" in kept.index.read_bytes()
-    forget(kept.index)
+    remove_index(kept.index)
     assert not kept.index.exists()
-    forget(kept.index)
+    remove_index(kept.index)
 
 
-def test_a_damaged_session_is_left_out_and_named(kept: Kept) -> None:
+def test_a_damaged_session_is_skipped_with_a_warning(kept: Kept) -> None:
     kept.save("good", Turn(text="heron"))
     kept.save("bad", Turn(text="heron"))
     assert len(kept.find("heron").hits) == 2
@@ -290,7 +290,7 @@ def make_older(path: Path) -> None:
     ],
     ids=["damaged", "foreign", "other version", "text", "empty", "torn"],
 )
-def test_an_index_that_is_broken_is_made_anew(kept: Kept, spoil: object) -> None:
+def test_a_broken_index_is_rebuilt(kept: Kept, spoil: object) -> None:
     kept.save("a", Turn(text="heron"))
     kept.find("heron")
     assert callable(spoil)
@@ -302,7 +302,7 @@ def test_an_index_that_is_broken_is_made_anew(kept: Kept, spoil: object) -> None
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="modes bind neither")
-def test_a_cache_that_cannot_be_written_does_not_matter(kept: Kept) -> None:
+def test_search_works_with_a_read_only_cache(kept: Kept) -> None:
     kept.save("a", Turn(text="heron"))
     kept.index.parent.mkdir()
     kept.index.parent.chmod(0o500)
@@ -313,14 +313,14 @@ def test_a_cache_that_cannot_be_written_does_not_matter(kept: Kept) -> None:
     assert list(kept.index.parent.iterdir()) == []
 
 
-def test_a_folder_in_the_place_of_the_index_does_not_matter(kept: Kept) -> None:
+def test_search_works_if_the_index_is_a_folder(kept: Kept) -> None:
     kept.save("a", Turn(text="heron"))
     kept.index.mkdir(parents=True)
     assert kept.places("heron") == [("a", 1, "user")]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no modes")
-def test_the_index_is_its_owners_alone(kept: Kept) -> None:
+def test_the_index_has_mode_0600(kept: Kept) -> None:
     kept.save("a", Turn(text="heron"))
     old = os.umask(0)
     try:
@@ -331,7 +331,7 @@ def test_the_index_is_its_owners_alone(kept: Kept) -> None:
     assert stat.S_IMODE(kept.index.parent.stat().st_mode) == 0o700
 
 
-def test_searches_at_once_all_find(kept: Kept) -> None:
+def test_concurrent_searches_succeed(kept: Kept) -> None:
     for number in range(30):
         kept.save(f"s{number}", *[Turn(text=f"heron {n} {'water ' * 50}") for n in range(20)])
     program = (
@@ -345,9 +345,7 @@ def test_searches_at_once_all_find(kept: Kept) -> None:
     assert [process.communicate()[0].strip() for process in running] == [b"600"] * 4
 
 
-def test_a_python_without_full_text_search_says_so(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sqlite_without_fts5_is_a_usage_error(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     class Old(sqlite3.Connection):
         def execute(self, sql: str, *args: object) -> sqlite3.Cursor:
             if "fts5" in sql:

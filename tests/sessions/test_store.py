@@ -1,4 +1,4 @@
-"""Sessions on disk: whole or not at all, private, one writer each."""
+"""Sessions on disk: written atomically, private, with one writer each."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def sessions(tmp_path: Path) -> Sessions:
     return Sessions(tmp_path / "data" / "sessions")
 
 
-def test_a_session_comes_back_as_it_was(sessions: Sessions) -> None:
+def test_a_session_is_loaded_as_it_was_saved(sessions: Sessions) -> None:
     sessions.save(SESSION)
     assert sessions.load("work") == SESSION
-    assert sessions.load_head("work") == msgspec.structs.replace(SESSION, turns=())
+    assert sessions.load_header("work") == msgspec.structs.replace(SESSION, turns=())
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no modes")
-def test_it_is_its_owners_alone_whatever_the_umask(sessions: Sessions) -> None:
+def test_files_have_mode_0600_with_any_umask(sessions: Sessions) -> None:
     old = os.umask(0)
     try:
         sessions.save(SESSION)
@@ -63,7 +63,7 @@ def test_it_is_its_owners_alone_whatever_the_umask(sessions: Sessions) -> None:
 
 
 @pytest.mark.parametrize("step", ["write", "fsync", "replace"])
-def test_a_failed_save_leaves_what_was_there(
+def test_a_failed_save_leaves_the_old_file(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     sessions.save(SESSION)
@@ -85,7 +85,7 @@ def test_a_failed_save_leaves_what_was_there(
 @pytest.mark.parametrize(
     "name", ["", "..", ".x", "a/b", "a b", "-x", "x" * 101, "a\n", "a\\b", "a\x1b[31m", "a\u202eb"]
 )
-def test_a_name_is_no_path(sessions: Sessions, name: str) -> None:
+def test_a_name_cannot_be_a_path(sessions: Sessions, name: str) -> None:
     with pytest.raises(UsageError, match="cannot be a session name"):
         sessions.load(name)
 
@@ -95,7 +95,7 @@ def test_a_name_may_be_in_any_script(sessions: Sessions) -> None:
     assert sessions.names() == ["工作-1"]
 
 
-def test_an_unknown_session_is_told_with_the_nearest(sessions: Sessions) -> None:
+def test_an_unknown_session_suggests_a_similar_name(sessions: Sessions) -> None:
     with pytest.raises(UsageError, match="there are none yet"):
         sessions.load("work")
     sessions.save(SESSION)
@@ -114,7 +114,7 @@ def test_an_unknown_session_is_told_with_the_nearest(sessions: Sessions) -> None
     ],
     ids=["empty", "html", "newer", "torn", "type"],
 )
-def test_a_damaged_file_is_told_with_its_line(
+def test_a_damaged_file_is_an_error_with_the_line(
     sessions: Sessions, content: bytes, said: str
 ) -> None:
     sessions.folder.mkdir(parents=True)
@@ -123,20 +123,20 @@ def test_a_damaged_file_is_told_with_its_line(
         sessions.load("work")
 
 
-def test_the_last_of_a_directory_is_found(sessions: Sessions) -> None:
+def test_latest_in_finds_the_last_session_of_a_directory(sessions: Sessions) -> None:
     for name, folder, when in [("a", "/x", 1), ("b", "/y", 3), ("c", "/x", 2)]:
         sessions.save(msgspec.structs.replace(SESSION, name=name, folder=folder))
         os.utime(sessions.path(name), (when, when))
     sessions.path("broken").write_bytes(b"nothing")
-    assert sessions.last_of("/x") == "c"
-    assert sessions.last_of("/z") is None
+    assert sessions.latest_in("/x") == "c"
+    assert sessions.latest_in("/z") is None
     assert sessions.names() == ["broken", "b", "c", "a"]
 
 
-def test_two_processes_do_not_hold_one_session(sessions: Sessions) -> None:
+def test_a_lock_excludes_other_processes(sessions: Sessions) -> None:
     program = (
         "import sys; from pathlib import Path; from llmtool.sessions.store import Sessions\n"
-        "with Sessions(Path(sys.argv[1])).hold('work'):\n"
+        "with Sessions(Path(sys.argv[1])).lock('work'):\n"
         "    print('held', flush=True); sys.stdin.read()\n"
     )
     with subprocess.Popen(
@@ -146,7 +146,7 @@ def test_two_processes_do_not_hold_one_session(sessions: Sessions) -> None:
     ) as other:
         assert other.stdout is not None and other.stdin is not None
         other.stdout.readline()
-        with pytest.raises(LockedError, match="open in another process"), sessions.hold("work"):
+        with pytest.raises(LockedError, match="open in another process"), sessions.lock("work"):
             pass
         sessions.save(SESSION)
         with pytest.raises(LockedError):
@@ -156,27 +156,27 @@ def test_two_processes_do_not_hold_one_session(sessions: Sessions) -> None:
     assert list(sessions.folder.iterdir()) == []
 
 
-def test_nothing_is_left_of_a_session_in_which_nothing_was_said(sessions: Sessions) -> None:
-    with sessions.hold("work"):
+def test_a_session_without_turns_leaves_no_files(sessions: Sessions) -> None:
+    with sessions.lock("work"):
         pass
     assert list(sessions.folder.iterdir()) == []
 
 
-def test_a_free_name_counts_on(sessions: Sessions) -> None:
+def test_free_name_appends_a_number(sessions: Sessions) -> None:
     assert sessions.free_name("work") == "work"
     sessions.save(SESSION)
     sessions.save(msgspec.structs.replace(SESSION, name="work-2"))
     assert sessions.free_name("work") == "work-3"
 
 
-def test_a_name_is_not_free_while_another_has_it_open(sessions: Sessions) -> None:
-    with sessions.hold("work"):
+def test_a_locked_name_is_not_free(sessions: Sessions) -> None:
+    with sessions.lock("work"):
         assert sessions.free_name("work") == "work-2"
     assert sessions.free_name("work") == "work"
 
 
 @pytest.mark.parametrize("name", ["x" * 100, "字" * 66], ids=["ascii", "wide"])
-def test_a_long_name_is_cut_to_be_free(sessions: Sessions, name: str) -> None:
+def test_free_name_truncates_a_long_name(sessions: Sessions, name: str) -> None:
     sessions.save(msgspec.structs.replace(SESSION, name=name))
     free = sessions.free_name(name)
     assert free.endswith("-2")
@@ -185,11 +185,11 @@ def test_a_long_name_is_cut_to_be_free(sessions: Sessions, name: str) -> None:
     assert not sessions.exists(copied)
 
 
-def test_a_name_that_no_file_can_have_is_refused(sessions: Sessions) -> None:
+def test_a_name_too_long_for_a_file_is_rejected(sessions: Sessions) -> None:
     with pytest.raises(UsageError, match="at most 100"):
         sessions.path("字" * 100)
 
 
-def test_times() -> None:
+def test_timestamps() -> None:
     assert timestamp(0) == "1970-01-01T00:00:00Z"
     assert len(new_name()) == len("2026-11-26-1040")

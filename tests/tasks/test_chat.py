@@ -1,4 +1,4 @@
-"""A conversation: what the model sees, what is kept, and what is taken back."""
+"""Chat: what the model sees, what is saved, and what is removed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from llmtool.errors import (
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Attachment, Session, Turn
 from llmtool.tasks.chat.chat import Chat, ChatNote
-from llmtool.tasks.chat.messages import see, user_text
+from llmtool.tasks.chat.messages import to_messages, user_text
 from llmtool.toolbox import Toolbox
 
 Open = Callable[..., Chat]
@@ -81,7 +81,7 @@ def test_a_model_sees_the_turns_before(open_chat: Open) -> None:
     assert asked(chat)[-1] == ("system: Be brief.\nuser: Hi\nassistant: Hello!\nuser: How are you?")
 
 
-def test_a_turn_tells_how_it_came_about(open_chat: Open) -> None:
+def test_a_turn_records_model_tokens_and_time(open_chat: Open) -> None:
     turn = open_chat("one two three").say("Hi")
     assert (turn.model, turn.finish_reason, turn.completion_tokens) == ("scripted", "stop", 3)
     assert turn.created_at.endswith("Z")
@@ -97,27 +97,27 @@ def test_two_conversations_may_begin_in_the_same_minute(open_chat: Open, store: 
     first = open_chat(store=store)
     second = open_chat(store=store)
     assert second.session.name != first.session.name
-    assert second.begin() not in (first.session.name, "")
+    assert second.start_new() not in (first.session.name, "")
     for chat in (first, second):
         chat.say("Hi")
     assert set(store.names()) == {first.session.name, second.session.name}
 
 
-def test_an_empty_name_is_none(open_chat: Open, store: Sessions) -> None:
+def test_an_empty_session_name_is_rejected(open_chat: Open, store: Sessions) -> None:
     with pytest.raises(UsageError, match="cannot be a session name"):
         open_chat(store=store, session="")
 
 
-def test_an_empty_message_is_refused(open_chat: Open) -> None:
+def test_an_empty_message_is_rejected(open_chat: Open) -> None:
     chat = open_chat()
     with pytest.raises(InputError, match="empty"):
         chat.say(" \n")
     assert chat.turns == ()
 
 
-def test_files_are_quoted_as_data_with_the_next_message_alone(open_chat: Open) -> None:
+def test_files_are_quoted_in_the_next_message_only(open_chat: Open) -> None:
     chat = open_chat()
-    chat.read("a.txt", 'x """ y\n')
+    chat.attach("a.txt", 'x """ y\n')
     chat.say("What is it?")
     chat.say("And now?")
     first, second = asked(chat)
@@ -128,11 +128,11 @@ def test_files_are_quoted_as_data_with_the_next_message_alone(open_chat: Open) -
 
 def test_a_file_alone_is_a_message(open_chat: Open) -> None:
     chat = open_chat()
-    chat.read("a.txt", "x")
+    chat.attach("a.txt", "x")
     assert chat.say("").files[0].name == "a.txt"
 
 
-class TestTakingBack:
+class TestRevising:
     def test_undo_is_exact(self, open_chat: Open) -> None:
         chat = open_chat()
         chat.say("a")
@@ -143,7 +143,7 @@ class TestTakingBack:
         chat.say("c")
         assert asked(chat)[-1] == "user: a\nassistant: fine\nuser: c"
 
-    def test_nothing_to_take_back(self, open_chat: Open) -> None:
+    def test_undo_and_retry_need_a_turn(self, open_chat: Open) -> None:
         for act in (open_chat().undo, lambda: list(open_chat().retry())):
             with pytest.raises(UsageError, match="no turn yet"):
                 act()
@@ -157,13 +157,13 @@ class TestTakingBack:
         assert [each.reply for each in chat.turns] == ["one", "three"]
         assert asked(chat)[-1] == asked(chat)[-2]
 
-    def test_retry_with_a_fixed_seed_takes_the_next_one(self, open_chat: Open) -> None:
+    def test_retry_with_a_fixed_seed_uses_the_next_seed(self, open_chat: Open) -> None:
         chat = open_chat(seed=7)
         assert chat.say("a").seed == 7
         assert [turn.seed for turn in chat.retry() if isinstance(turn, Turn)] == [8]
         assert [turn.seed for turn in chat.retry() if isinstance(turn, Turn)] == [9]
 
-    def test_edit_asks_again_and_takes_back_what_follows(self, open_chat: Open) -> None:
+    def test_edit_replaces_a_message_and_removes_later_turns(self, open_chat: Open) -> None:
         chat = open_chat(["1", "2", "3", "4"])
         for text in "abc":
             chat.say(text)
@@ -171,7 +171,7 @@ class TestTakingBack:
         assert [(turn.text, turn.reply) for turn in chat.turns] == [("a", "1"), ("B", "4")]
         assert asked(chat)[-1] == "user: a\nassistant: 1\nuser: B"
 
-    def test_a_reply_is_edited_in_its_place(self, open_chat: Open) -> None:
+    def test_edit_reply_replaces_one_reply(self, open_chat: Open) -> None:
         chat = open_chat(["1", "2", "3"])
         chat.say("a")
         chat.say("b")
@@ -180,15 +180,15 @@ class TestTakingBack:
         assert asked(chat)[-1] == "user: a\nassistant: one\nuser: b\nassistant: 2\nuser: c"
 
     @pytest.mark.parametrize("number", [0, 2, -1])
-    def test_an_unknown_turn_is_told(self, open_chat: Open, number: int) -> None:
+    def test_an_unknown_turn_is_a_usage_error(self, open_chat: Open, number: int) -> None:
         chat = open_chat()
         chat.say("a")
         with pytest.raises(UsageError, match=f"no turn {number}"):
             list(chat.edit(number, "x"))
 
 
-class TestKeeping:
-    def test_it_is_kept_after_every_turn(self, open_chat: Open, store: Sessions) -> None:
+class TestSaving:
+    def test_the_session_is_saved_after_every_turn(self, open_chat: Open, store: Sessions) -> None:
         chat = open_chat(store=store, session="work", system="Be brief.")
         assert store.names() == []  # nothing was said
         chat.say("a")
@@ -196,9 +196,7 @@ class TestKeeping:
         chat.say("b")
         assert [turn.text for turn in store.load("work").turns] == ["a", "b"]
 
-    def test_what_is_asked_is_kept_before_it_is_answered(
-        self, open_chat: Open, store: Sessions
-    ) -> None:
+    def test_a_message_is_saved_before_its_reply(self, open_chat: Open, store: Sessions) -> None:
         chat = open_chat("one two", store=store, session="work")
         events = chat.stream("a")
         next(events)
@@ -206,7 +204,7 @@ class TestKeeping:
         events.close()
         assert store.load("work").turns[0].finish_reason == "interrupted"
 
-    def test_a_session_goes_on(self, open_chat: Open, store: Sessions) -> None:
+    def test_a_session_resumes_with_its_options(self, open_chat: Open, store: Sessions) -> None:
         first = open_chat(store=store, session="work", system="Be brief.", temperature=0.25)
         first.say("a")
         first.close()
@@ -215,12 +213,12 @@ class TestKeeping:
         assert asked(later) == ["system: Be brief.\nuser: a\nassistant: fine\nuser: b"]
         assert later.session.options == {"temperature": 0.25}
 
-    def test_two_do_not_write_one_session(self, open_chat: Open, store: Sessions) -> None:
+    def test_a_session_is_locked_while_it_is_open(self, open_chat: Open, store: Sessions) -> None:
         open_chat(store=store, session="work")
         with pytest.raises(LockedError, match="'work' is open"):
             open_chat(store=store, session="work")
 
-    def test_an_unsaved_turn_is_told_and_the_chat_goes_on(
+    def test_a_turn_that_cannot_be_saved_is_noted_and_the_chat_continues(
         self, open_chat: Open, store: Sessions, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         chat = open_chat(store=store, session="work")
@@ -238,7 +236,7 @@ class TestKeeping:
         chat.say("c")
         assert len(store.load("work").turns) == 3
 
-    def test_a_fork_leaves_the_session_as_it_was(self, open_chat: Open, store: Sessions) -> None:
+    def test_a_fork_leaves_the_session_unchanged(self, open_chat: Open, store: Sessions) -> None:
         chat = open_chat(store=store, session="work")
         chat.say("a")
         before = store.load("work")
@@ -246,15 +244,17 @@ class TestKeeping:
         chat.say("b")
         assert store.load("work") == before
         assert [turn.text for turn in store.load("work-fork").turns] == ["a", "b"]
-        with store.hold("work"):
+        with store.lock("work"):
             pass
         with pytest.raises(UsageError, match="already"):
             chat.fork("work")
 
-    def test_a_new_beginning_keeps_the_old_one(self, open_chat: Open, store: Sessions) -> None:
+    def test_start_new_leaves_the_old_session_unchanged(
+        self, open_chat: Open, store: Sessions
+    ) -> None:
         chat = open_chat(store=store, session="work", system="Be brief.")
         chat.say("a")
-        chat.begin("next")
+        chat.start_new("next")
         chat.say("b")
         assert asked(chat)[-1] == "system: Be brief.\nuser: b"
         assert len(store.load("work").turns) == 1
@@ -269,9 +269,26 @@ class TestKeeping:
         with pytest.raises(UsageError, match="no session 'none'"):
             chat.load("none")
 
+    def test_an_unsaved_chat_is_saved_under_a_free_name_only(
+        self, open_chat: Open, store: Sessions
+    ) -> None:
+        taken = Session(name="taken", turns=(Turn(text="x", reply="y"),))
+        store.save(taken)
+        chat = open_chat(session=Session(name="taken"))
+        chat.say("a")
+        with pytest.raises(UsageError, match="already"):
+            chat.save_as("taken", store)
+        chat.say("b")
+        assert not chat.is_saved
+        assert store.names() == ["taken"] and store.load("taken") == taken
+        chat.save_as("mine", store)
+        assert [turn.text for turn in store.load("mine").turns] == ["a", "b"]
+        with pytest.raises(LockedError):
+            open_chat(store=store, session="mine")
+
 
 class TestStopping:
-    def test_what_was_said_is_kept(self, open_chat: Open, store: Sessions) -> None:
+    def test_a_stopped_reply_is_saved(self, open_chat: Open, store: Sessions) -> None:
         chat = open_chat("one two three four", store=store, session="work")
         with pytest.raises(Cancelled):
             for n, _ in enumerate(chat.stream("a")):
@@ -283,7 +300,7 @@ class TestStopping:
         chat.say("b")
         assert asked(chat)[-1] == "user: a\nassistant: one two\nuser: b"
 
-    def test_what_was_not_answered_is_asked_with_the_next(self, open_chat: Open) -> None:
+    def test_an_unanswered_message_is_sent_with_the_next_one(self, open_chat: Open) -> None:
         chat = open_chat("one")
         chat.tools.engine.cancellation.cancel()  # type: ignore[attr-defined]
         with pytest.raises(Cancelled):
@@ -292,7 +309,7 @@ class TestStopping:
         chat.say("b")
         assert asked(chat)[-1] == "user: a\n\nb"
 
-    def test_a_retry_that_says_nothing_leaves_the_reply(self, open_chat: Open) -> None:
+    def test_a_stopped_retry_without_text_restores_the_reply(self, open_chat: Open) -> None:
         chat = open_chat("one")
         chat.say("a")
         before = chat.session
@@ -301,7 +318,7 @@ class TestStopping:
             list(chat.retry())
         assert chat.session == before
 
-    def test_a_failing_engine_leaves_the_conversation_as_it_was(self, open_chat: Open) -> None:
+    def test_an_engine_error_leaves_the_session_unchanged(self, open_chat: Open) -> None:
         def reply(prompt: str) -> str:
             if prompt.endswith("b"):
                 raise EngineError("no memory")
@@ -316,7 +333,7 @@ class TestStopping:
 
 
 class TestOptions:
-    def test_options_are_set_and_taken_back(self, open_chat: Open) -> None:
+    def test_options_are_set_and_reset(self, open_chat: Open) -> None:
         chat = open_chat()
         chat.set(temperature=0.1, system="Be kind.")
         assert (chat.session.options, chat.session.system) == ({"temperature": 0.1}, "Be kind.")
@@ -324,7 +341,7 @@ class TestOptions:
         assert (chat.session.options, chat.session.system) == ({}, None)
 
     @pytest.mark.parametrize("options", [{"temperature": "hot"}, {"warmth": 1}, {"top_p": 2}])
-    def test_a_wrong_option_changes_nothing(self, open_chat: Open, options: Any) -> None:
+    def test_an_invalid_option_changes_nothing(self, open_chat: Open, options: Any) -> None:
         chat = open_chat()
         before = chat.session
         with pytest.raises(UsageError):
@@ -348,7 +365,7 @@ class TestOptions:
         chat.say("so")
         assert asked(chat)[-1] == "user: Ahoy: hi\nassistant: fine\nuser: so"
 
-    def test_a_template_that_needs_more_than_a_message_is_refused_at_once(
+    def test_a_template_with_a_missing_input_is_rejected_by_set(
         self, open_chat: Open, folders: Folders
     ) -> None:
         folders.prompts.mkdir(parents=True)
@@ -364,10 +381,10 @@ class TestOptions:
         chat.say("hi")
         assert asked(chat)[-1] == "user: Bath: hi"
 
-    def test_another_model_goes_on(self, open_chat: Open) -> None:
+    def test_switch_model_continues_the_conversation(self, open_chat: Open) -> None:
         chat, other = open_chat("one"), open_chat("two")
         chat.say("a")
-        chat.use(other.tools)
+        chat.switch_model(other.tools)
         assert chat.say("b").reply == "two"
         assert asked(other) == ["user: a\nassistant: one\nuser: b"]
 
@@ -377,7 +394,7 @@ def long(n: int) -> str:
 
 
 class TestOverflow:
-    def test_the_oldest_turns_are_summarized_aloud(self, open_chat: Open) -> None:
+    def test_the_oldest_turns_are_summarized_with_a_note(self, open_chat: Open) -> None:
         def reply(prompt: str) -> str:
             return "They spoke of boats." if "minutes" in prompt else "ok"
 
@@ -395,7 +412,7 @@ class TestOverflow:
         assert 'Earlier in this conversation:\n"""\nThey spoke of boats' in last
         assert "turn11" in last and "turn0 " not in last
 
-    def test_the_oldest_turns_are_dropped_if_asked(self, open_chat: Open) -> None:
+    def test_overflow_drop_drops_the_oldest_turns(self, open_chat: Open) -> None:
         chat = open_chat(n_ctx=600, system="Stay calm.", max_tokens=50, overflow="drop")
         notes = []
         for i in range(12):
@@ -408,7 +425,7 @@ class TestOverflow:
         assert chat.session.summary == ""
         assert len(asked(chat)) == 12
 
-    def test_every_prompt_fits_and_none_is_cut(self, open_chat: Open) -> None:
+    def test_every_prompt_fits_the_context(self, open_chat: Open) -> None:
         chat = open_chat(n_ctx=500, overflow="drop")
         for i in range(30):
             turn = chat.say(f"t{i} " + long(i * 8))
@@ -416,19 +433,17 @@ class TestOverflow:
             assert turn.prompt_tokens + 125 <= 500
             assert asked(chat)[-1].endswith(long(i * 8).strip() or f"t{i} ")
 
-    def test_a_message_that_can_never_fit_is_refused_and_nothing_is_lost(
-        self, open_chat: Open
-    ) -> None:
+    def test_a_message_that_cannot_fit_leaves_the_session_unchanged(self, open_chat: Open) -> None:
         chat = open_chat(n_ctx=300)
         chat.say("a")
-        chat.read("big.txt", long(400))
+        chat.attach("big.txt", long(400))
         before = chat.session
         with pytest.raises(ContextOverflow):
             chat.say("b")
         assert chat.session == before
         assert chat.files[0].name == "big.txt"
 
-    def test_without_a_summary_they_are_dropped_aloud(self, open_chat: Open) -> None:
+    def test_turns_are_dropped_with_a_note_if_the_summary_fails(self, open_chat: Open) -> None:
         def reply(prompt: str) -> str:
             if "minutes" in prompt:
                 raise EngineError("no memory")
@@ -441,7 +456,7 @@ class TestOverflow:
             notes += [event.text for event in events if isinstance(event, ChatNote)]
         assert any("no summary could be written: no memory" in note for note in notes)
 
-    def test_undoing_into_what_was_left_out_shows_it_again(self, open_chat: Open) -> None:
+    def test_editing_a_truncated_turn_restores_the_turns_before_it(self, open_chat: Open) -> None:
         chat = open_chat(n_ctx=600, max_tokens=50, overflow="drop")
         for i in range(12):
             chat.say(f"turn{i} " + long(60))
@@ -450,24 +465,24 @@ class TestOverflow:
         assert chat.session.n_left_out == 0
         assert "turn0 " in asked(chat)[-1]
 
-    def test_the_budget_adds_up(self, open_chat: Open) -> None:
+    def test_token_usage_adds_up(self, open_chat: Open) -> None:
         chat = open_chat("yes indeed", system="Stay calm and be kind.", n_ctx=1000)
-        assert chat.budget().shares[0].n_tokens == 7
+        assert chat.token_usage().parts[0].n_tokens == 7
         chat.say("How are you today?")
         chat.say("Are you sure?")
-        budget = chat.budget()
-        assert [(each.label, each.n_tokens) for each in budget.shares] == [
+        usage = chat.token_usage()
+        assert [(each.label, each.n_tokens) for each in usage.parts] == [
             ("system prompt and template", 7),
             ("turn 1", 6),
             ("turn 2", 7),
         ]
-        assert (budget.n_ctx, budget.reply) == (1000, 250)
-        assert budget.n_free == 1000 - 250 - budget.n_used
+        assert (usage.n_ctx, usage.reserved) == (1000, 250)
+        assert usage.n_free == 1000 - 250 - usage.n_used
 
 
-def test_what_the_model_sees_alternates() -> None:
+def test_message_roles_alternate() -> None:
     turns = [Turn(text=text, reply=reply) for text, reply in itertools.product("ab", ("", "r"))]
-    messages = see(Session(name="x", turns=tuple(turns)), ())
+    messages = to_messages(Session(name="x", turns=tuple(turns)), ())
     assert [message.role for message in messages] == ["user", "assistant"] * 2
     assert messages[0].content == "a\n\na"
 
@@ -481,7 +496,7 @@ def test_control_tokens_in_a_session_file_stay_text(
     with Toolbox("starter", folders=folders, settings=Settings(), environ={}) as box:
         with Chat(box, store=store, session="w", max_tokens=4, temperature=0) as chat:
             chat.say("Hello")
-            messages = see(chat.session, ())
+            messages = to_messages(chat.session, ())
             from llmtool.engine.types import Prompt
 
             ids = box.engine.tokenize(Prompt(messages=messages)).token_ids
@@ -501,7 +516,7 @@ def test_only_new_tokens_are_computed_and_a_session_resumes_from_disk(
             again = [event for event in chat.retry() if isinstance(event, Turn)][0]
             assert again.cached_tokens == again.prompt_tokens - 1
             assert again.reply == second.reply
-            chat.remember()
+            chat.save_state()
     with Toolbox("starter", folders=folders, settings=Settings(), environ={}) as box:
         with Chat(box, store=store, session="w", max_tokens=24, temperature=0) as chat:
             third = chat.say("Thank you.")
@@ -515,6 +530,6 @@ def test_a_session_is_json_lines(open_chat: Open, store: Sessions) -> None:
     assert (json.loads(turn)["text"], json.loads(turn)["reply"]) == ("雨?", "Ünï")
 
 
-def test_what_is_asked_shows_its_files() -> None:
+def test_user_text_includes_files() -> None:
     turn = Turn(text="t", sent="s", files=(Attachment(name="n", text="a\n"),))
     assert user_text(turn) == 's\n\nFile n:\n"""\na\n"""'

@@ -12,6 +12,7 @@ import pytest
 
 from llmtool.config import Folders, Settings
 from llmtool.engine.llama.engine import LocalEngine
+from llmtool.engine.llama.model import load_model
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import ContextOverflow, InputError, UsageError
 from llmtool.tasks.classify import balanced
@@ -23,6 +24,7 @@ from llmtool.tasks.classify.calibration import (
 )
 from llmtool.tasks.classify.labelled_texts import read_labelled_texts
 from llmtool.tasks.classify.labels import candidates, make_labels
+from llmtool.tasks.options import ClassifyOptions
 from llmtool.toolbox import Toolbox
 
 
@@ -144,7 +146,9 @@ def test_a_balanced_batch_is_held_in_memory_to_a_bound(
     box = make_box(tmp_path, lambda prompt, label: -1.0)
     assert len(box.classify(["x"] * 3, ["a", "b"], calibrate="balanced")) == 3
     counts: list[int] = []
-    labelling = box.prepare_labels(["a", "b"], {"calibrate": "balanced"}, on_scored=counts.append)
+    labelling = box.prepare_labels(
+        ["a", "b"], ClassifyOptions(calibrate="balanced"), on_scored=counts.append
+    )
     assert len(list(box._classify_each(labelling, ["x"] * 3))) == 3 and counts == [1, 2, 3]
     with pytest.raises(UsageError, match="3 texts are the most"):
         box.classify(["x"] * 4, ["a", "b"], calibrate="balanced")
@@ -223,7 +227,7 @@ def test_a_bad_text_among_several_fails_with_its_error(tmp_path: Path) -> None:
 def test_real_scores_add_up_and_do_not_depend_on_the_order(
     tiny_model: Callable[..., Path], tmp_path: Path, kind: str
 ) -> None:
-    engine = LocalEngine(tiny_model(kind), n_threads=1)
+    engine = LocalEngine(load_model(tiny_model(kind)), n_threads=1)
     folders = Folders(config=tmp_path, data=tmp_path, cache=tmp_path / "cache", hub_cache=tmp_path)
     box = Toolbox(engine=engine, folders=folders, settings=Settings(), environ={})
     for labels in (

@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import ContextOverflow, EngineError, OutputValidationError, UsageError
+from llmtool.machine import find_program
 from llmtool.tasks.code import format
-from llmtool.tasks.code.candidates import Candidate, loops, numbered, take_code
-from llmtool.tasks.code.executables import find_program
+from llmtool.tasks.code.candidates import Candidate, has_loop, numbered
+from llmtool.tasks.code.extract import extract_code
 from llmtool.tasks.code.generate import without_unfinished_end
-from llmtool.tasks.code.results import RanTests
 from llmtool.tasks.code.run_tests import TestCommand
+from llmtool.tasks.results import TestRun
 from llmtool.text import syntax
 from llmtool.text.code_languages import CodeLanguage
 from llmtool.toolbox import Toolbox
@@ -81,12 +82,12 @@ def test_the_fence_that_the_prompt_opened_counts(tmp_path: Path, reply: str, cod
 
 def test_the_block_of_the_language_is_taken_by_any_of_its_names() -> None:
     reply = "```sh\npip install a-long-name-of-a-package\n```\nthen\n~~~js\nlet x\n~~~\n"
-    assert take_code(reply, CodeLanguage.javascript) == ("let x\n", CodeLanguage.javascript)
-    assert take_code(reply, CodeLanguage.bash) == (
+    assert extract_code(reply, CodeLanguage.javascript) == ("let x\n", CodeLanguage.javascript)
+    assert extract_code(reply, CodeLanguage.bash) == (
         "pip install a-long-name-of-a-package\n",
         CodeLanguage.bash,
     )
-    assert take_code("no fence", PYTHON) is None
+    assert extract_code("no fence", PYTHON) is None
 
 
 def test_an_empty_reply_has_no_code(tmp_path: Path) -> None:
@@ -193,7 +194,7 @@ def test_an_unfinished_end_is_left_out_and_told(tmp_path: Path) -> None:
 
 def test_at_most_half_of_what_was_cut_is_left_out() -> None:
     code = "a = 1\nb = (\n" + "c\n" * 9
-    cut = Candidate(code=code, check=syntax.check(PYTHON, code), is_cut=True)
+    cut = Candidate(code=code, check=syntax.check(PYTHON, code), is_truncated=True)
     assert without_unfinished_end(cut, PYTHON) == cut
 
 
@@ -349,10 +350,10 @@ def test_a_formatter_in_the_current_folder_is_not_run(
 def test_tests_that_fail_are_an_error_to_repair(tmp_path: Path) -> None:
     box, engine = make(tmp_path, ["x = 1\n", "x = 2\n"])
 
-    def run(code: str) -> RanTests:
+    def run(code: str) -> TestRun:
         passed = "2" in code
         said = "" if passed else "expected 2"
-        return RanTests(command="t", exit_code=0 if passed else 1, output=said, seconds=0.0)
+        return TestRun(command="t", exit_code=0 if passed else 1, output=said, seconds=0.0)
 
     result = box.write_code("x", language="py", run_tests=run)
     assert (result.text, result.status, result.rounds) == ("x = 2\n", "ok", 1)
@@ -361,8 +362,8 @@ def test_tests_that_fail_are_an_error_to_repair(tmp_path: Path) -> None:
 
 
 def test_code_that_parses_beats_code_that_does_not_although_its_tests_fail(tmp_path: Path) -> None:
-    def run(code: str) -> RanTests:
-        return RanTests(command="t", exit_code=1, output="no", seconds=0.0)
+    def run(code: str) -> TestRun:
+        return TestRun(command="t", exit_code=1, output="no", seconds=0.0)
 
     result = make(tmp_path, [BAD, GOOD, GOOD])[0].write_code("f", language="py", run_tests=run)
     assert (result.text, result.status) == (GOOD, "error")
@@ -370,7 +371,7 @@ def test_code_that_parses_beats_code_that_does_not_although_its_tests_fail(tmp_p
 
 
 def test_code_that_does_not_parse_is_not_tested(tmp_path: Path) -> None:
-    def run(code: str) -> RanTests:
+    def run(code: str) -> TestRun:
         raise AssertionError("it was run")
 
     assert make(tmp_path, BAD)[0].write_code("f", language="py", run_tests=run).status == "error"
@@ -430,7 +431,7 @@ def test_a_command_that_cannot_find_the_code_is_refused() -> None:
     ],
 )
 def test_loops_are_seen(text: str, expected: bool) -> None:
-    assert loops(text) is expected
+    assert has_loop(text) is expected
 
 
 @given(st.text(alphabet="ab \n", max_size=60), st.integers(-3, 70))

@@ -122,7 +122,7 @@ def test_a_stream_gives_the_tokens_before_it_raises() -> None:
         ({"regex": "("}, "unclosed group"),
         ({"grammar": "root"}, "line 1"),
         ({"grammar": "root ::= other"}, "other"),
-        ({"constraint": "a"}, "unknown sampling option"),
+        ({"constraint": "a"}, r"unknown option 'constraint' \(there are: template, "),
         ({"model": "big"}, r"llmtool.Toolbox\(MODEL\) has one of its own"),
         ({"logprobs": -1}, "logprobs"),
     ],

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from llmtool import Toolbox
 from llmtool.engine.scripted import ScriptedEngine
+from llmtool.engine.text_stream import ReasoningTags
 from llmtool.engine.types import Prompt, Tokenized
 from llmtool.errors import ContextOverflow, EngineError, InputError, UsageError
+from llmtool.tasks.options import SummarizeOptions
 from llmtool.tasks.pipeline.disk_cache import Kept
 from llmtool.tasks.results import Summary
 from llmtool.tasks.summarize import facts
@@ -129,6 +131,16 @@ def test_a_short_text_is_read_as_a_whole_and_told_as_it_is_written() -> None:
     ]  # fmt: skip
     assert isinstance(events[-1], Summary) and events[-1].text == "It rains a lot."
     assert events[-1].strategy == "stuff" and len(events[-1].chunks) == 1
+
+
+def test_reasoning_is_not_part_of_a_streamed_summary() -> None:
+    engine = ScriptedEngine(
+        "<think>About rain.</think>It rains a lot.",
+        reasoning_tags=ReasoningTags("<think>", "</think>"),
+    )
+    *events, result = Toolbox(engine=engine, model="scripted").stream_summarize("Rain. All week.")
+    pieces = [event.text for event in events if isinstance(event, SummaryText)]
+    assert "".join(pieces) == str(result) == "It rains a lot."
 
 
 def test_progress_counts_the_tokens_that_were_read() -> None:
@@ -328,7 +340,7 @@ def test_a_text_that_fails_leaves_the_others_alone() -> None:
         return "Fine."
 
     toolbox = box(reply, reply)
-    summarizer = toolbox.prepare_summarize({})
+    summarizer = toolbox.prepare_summarize(SummarizeOptions())
     texts = ["a bomb", "good", " ", "good"]
     cases = [Case(id=i, variables={"text": text}) for i, text in enumerate(texts)]
     outcomes = list(summarizer.outcomes(toolbox.engine, cases))

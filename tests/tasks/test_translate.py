@@ -16,6 +16,7 @@ from llmtool.documents.types import Mask, Part
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.types import Failed
 from llmtool.errors import InputError, OutputValidationError, UsageError
+from llmtool.tasks.options import TranslateOptions
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Translation
 from llmtool.tasks.translate.checks import find_fault, tidy
@@ -357,7 +358,7 @@ def test_texts_give_a_list_and_an_iterator_is_read_as_it_is_needed() -> None:
 
 def test_a_document_that_fails_leaves_the_others_alone() -> None:
     toolbox = box(known)
-    translator = toolbox.prepare_translate("de", {})
+    translator = toolbox.prepare_translate("de", TranslateOptions())
     cases = [
         Case(id=0, variables={"text": " \n"}),
         Case(id=1, variables={"text": "Good morning, everybody!"}),
@@ -373,7 +374,7 @@ def test_a_document_that_fails_leaves_the_others_alone() -> None:
 
 def test_a_source_that_stays_open_is_answered_at_once() -> None:
     toolbox = box(known)
-    translator = toolbox.prepare_translate("de", {})
+    translator = toolbox.prepare_translate("de", TranslateOptions())
 
     def cases() -> Iterator[Case | None]:
         yield Case(id=0, variables={"text": "12"})

@@ -1,4 +1,4 @@
-"""A conversation in a terminal: what its prompt shows, and what is said at it."""
+"""Helpers for a chat at a terminal: wait for its prompt, type a line."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from terminal.screen import Terminal
 
 SCRIPT = Path(__file__).with_name("scripted_chat.py")
 LONG = " ".join(f"word{i}" for i in range(400))
-# A prompt asks a terminal for bracketed paste while it is there.
+# The prompt turns bracketed paste on, and off again.
 PASTE_ON, PASTE_OFF = b"\x1b[?2004h", b"\x1b[?2004l"
 
 Start = Callable[..., Terminal]
 
 
 def wait_for_prompt(terminal: Terminal, n: int = 1) -> None:
-    """Wait until the n-th prompt is there."""
+    """Wait for the n-th prompt."""
     terminal.wait_until(lambda: terminal.raw.count(PASTE_ON) >= n, what=f"prompt number {n}")
 
 
 def say(terminal: Terminal, text: str, answer: str, n: int) -> None:
-    """Type a line and wait for the answer to it, and for the n-th prompt after that."""
+    """Type a line, then wait for text and for the n-th prompt."""
     terminal.send(text + "\r")
     terminal.wait_for(answer)
     wait_for_prompt(terminal, n)

@@ -1,4 +1,4 @@
-"""A conversation as a user sees it: typed, drawn, stopped, resumed."""
+"""`llmtool chat` at a terminal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_conversation(chat: Start, sessions: Sessions) -> None:
     assert [turn.text for turn in sessions.load("work").turns] == ["Hi", "And now?"]
 
 
-def test_the_status_line_tells_model_and_tokens(chat: Start) -> None:
+def test_the_status_line_shows_model_and_tokens(chat: Start) -> None:
     with chat("one two three") as terminal:
         wait_for_prompt(terminal)
         say(terminal, "Hi", "one two three", 2)
@@ -58,7 +58,7 @@ def test_markdown_is_drawn(chat: Start) -> None:
         assert b"\x1b[" in terminal.raw
 
 
-def test_words_wider_than_their_cell_go_on_below(chat: Start) -> None:
+def test_wide_table_cells_wrap(chat: Start) -> None:
     sentence = "这是一个很长的没有空格的中文句子" * 3 + "尾"
     table = f"| 名称 | 说明 |\n|---|---|\n| 甲 | {sentence} |\n\nDone."
     with chat(table, columns=40) as terminal:
@@ -69,7 +69,7 @@ def test_words_wider_than_their_cell_go_on_below(chat: Start) -> None:
     assert "…" not in shown
 
 
-def test_a_file_that_is_too_long_can_be_taken_back(chat: Start, tmp_path: Path) -> None:
+def test_an_attachment_that_is_too_long_can_be_removed(chat: Start, tmp_path: Path) -> None:
     (tmp_path / "long.txt").write_text("many words " * 500)
     with chat("fine", n_ctx=300) as terminal:
         wait_for_prompt(terminal)
@@ -79,7 +79,7 @@ def test_a_file_that_is_too_long_can_be_taken_back(chat: Start, tmp_path: Path) 
         say(terminal, "Hi", "fine", 5)
 
 
-def test_nothing_of_a_long_reply_is_lost_to_the_scrollback(chat: Start) -> None:
+def test_a_long_reply_is_complete_in_the_scrollback(chat: Start) -> None:
     reply = "\n".join(f"line {i}" for i in range(60))
     with chat(reply, lines=10) as terminal:
         wait_for_prompt(terminal)
@@ -96,7 +96,7 @@ def test_no_color_means_no_colour(chat: Start) -> None:
         assert not any(colour in terminal.raw for colour in colours)
 
 
-def test_a_dumb_terminal_is_read_and_written_plainly(chat: Start) -> None:
+def test_a_dumb_terminal_gets_plain_text(chat: Start) -> None:
     with chat(["**one**", "two"], variables={"TERM": "dumb"}) as terminal:
         terminal.wait_for("> ")
         terminal.send("a\n")
@@ -108,7 +108,7 @@ def test_a_dumb_terminal_is_read_and_written_plainly(chat: Start) -> None:
         assert b"\x1b" not in terminal.raw
 
 
-def test_control_sequences_are_shown_and_not_obeyed(chat: Start) -> None:
+def test_control_sequences_are_escaped(chat: Start) -> None:
     with chat("a\x1b[2Jb \x1b]0;title\x07 \x9b31m c\u202ed") as terminal:
         wait_for_prompt(terminal)
         say(terminal, "x", "␛[2Jb", 2)
@@ -137,7 +137,7 @@ def test_reasoning_is_folded(chat: Start) -> None:
 
 
 class TestStopping:
-    def test_ctrl_c_stops_the_reply_and_keeps_what_was_said(
+    def test_ctrl_c_stops_the_reply_and_saves_the_text_so_far(
         self, chat: Start, sessions: Sessions
     ) -> None:
         with chat([LONG, "short"], delay=0.02) as terminal:
@@ -153,7 +153,7 @@ class TestStopping:
             assert turn.reply.startswith("word0 word1") and "word399" not in turn.reply
             say(terminal, "on", "short", 3)
 
-    def test_many_of_them_do_not_end_the_session(self, chat: Start) -> None:
+    def test_repeated_ctrl_c_does_not_end_the_session(self, chat: Start) -> None:
         with chat([LONG, "short"], delay=0.02) as terminal:
             wait_for_prompt(terminal)
             terminal.send("go\r")
@@ -168,7 +168,7 @@ class TestStopping:
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["TERM", "HUP"])
     @pytest.mark.parametrize("moment", ["reply", "prompt"])
-    def test_a_signal_ends_it_with_everything_saved(
+    def test_a_signal_ends_the_process_and_the_session_is_saved(
         self, chat: Start, sessions: Sessions, number: signal.Signals, moment: str
     ) -> None:
         with chat([LONG], delay=0.02) as terminal:
@@ -181,7 +181,7 @@ class TestStopping:
         if moment == "reply":
             assert sessions.load("work").turns[0].reply.startswith("word0 word1")
 
-    def test_a_killed_one_loses_the_reply_in_flight_alone(
+    def test_a_killed_process_loses_only_the_unfinished_reply(
         self, chat: Start, sessions: Sessions
     ) -> None:
         with chat(["first", LONG], delay=0.02) as terminal:
@@ -200,7 +200,7 @@ class TestStopping:
             wait_for_prompt(terminal)
             say(terminal, "/retry", "again", 2)
 
-    def test_keys_typed_meanwhile_come_to_the_next_line(self, chat: Start) -> None:
+    def test_keys_typed_during_a_reply_go_to_the_next_line(self, chat: Start) -> None:
         with chat([" ".join(["w"] * 40), "second"], delay=0.03) as terminal:
             wait_for_prompt(terminal)
             terminal.send("go\r")
@@ -213,12 +213,12 @@ class TestStopping:
 
 
 class TestCommands:
-    def test_an_unknown_one_is_told_with_the_nearest(self, chat: Start) -> None:
+    def test_an_unknown_command_suggests_a_similar_one(self, chat: Start) -> None:
         with chat() as terminal:
             wait_for_prompt(terminal)
             say(terminal, "/rety", "the nearest is /retry", 2)
 
-    def test_a_space_makes_it_a_message(self, chat: Start, sessions: Sessions) -> None:
+    def test_a_leading_space_makes_a_slash_a_message(self, chat: Start, sessions: Sessions) -> None:
         with chat("answered") as terminal:
             wait_for_prompt(terminal)
             say(terminal, " /etc/hosts?", "answered", 2)
@@ -253,7 +253,7 @@ class TestCommands:
             say(terminal, "/template ge\t", "template 'gen'", 5)
             say(terminal, "/load harb\t", "session 'harbour'", 6)
 
-    def test_undo_offers_the_message_again(self, chat: Start, sessions: Sessions) -> None:
+    def test_undo_prefills_the_next_line(self, chat: Start, sessions: Sessions) -> None:
         with chat(["one", "two"]) as terminal:
             wait_for_prompt(terminal)
             say(terminal, "first try", "one", 2)
@@ -273,14 +273,14 @@ class TestCommands:
         assert sessions.load("work").turns[0].reply == "one"
         assert sessions.load("other").turns[0].reply == "two"
 
-    def test_a_fork_of_what_is_not_kept_says_so(self, chat: Start) -> None:
+    def test_fork_of_an_unsaved_chat_says_that_nothing_is_saved(self, chat: Start) -> None:
         with chat(["one"], keeps=False) as terminal:
             wait_for_prompt(terminal)
             say(terminal, "a", "one", 2)
             say(terminal, "/fork other", "'other' goes on; nothing is kept", 3)
             assert "stays as it is" not in "".join(terminal.screen())
 
-    def test_edit_opens_the_editor_and_keeps_what_was_before(
+    def test_edit_opens_the_editor_and_saves_a_copy(
         self, chat: Start, sessions: Sessions, tmp_path: Path
     ) -> None:
         editor = tmp_path / "editor"
@@ -294,9 +294,7 @@ class TestCommands:
         assert [t.text for t in sessions.load("work").turns] == ["in other words"]
         assert [t.text for t in sessions.load("work-before").turns] == ["a", "b"]
 
-    def test_a_file_is_read_and_a_missing_one_told(
-        self, chat: Start, sessions: Sessions, tmp_path: Path
-    ) -> None:
+    def test_read_attaches_a_file(self, chat: Start, sessions: Sessions, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").write_text("Boats are red.\n")
         with chat("so they are") as terminal:
             wait_for_prompt(terminal)
@@ -305,7 +303,7 @@ class TestCommands:
             say(terminal, "What colour?", "so they are", 4)
         assert sessions.load("work").turns[0].files[0].text == "Boats are red.\n"
 
-    def test_options_are_set(self, chat: Start, sessions: Sessions) -> None:
+    def test_set_changes_options(self, chat: Start, sessions: Sessions) -> None:
         with chat() as terminal:
             wait_for_prompt(terminal)
             say(terminal, "/set temperature hot", "it must be a number", 2)
@@ -315,7 +313,7 @@ class TestCommands:
             say(terminal, "x", "fine", 5)
         assert sessions.load("work").options == {"temperature": 0.5}
 
-    def test_another_session_is_loaded(self, chat: Start, sessions: Sessions) -> None:
+    def test_load_opens_another_session(self, chat: Start, sessions: Sessions) -> None:
         with chat(["kept reply"], session="old") as terminal:
             wait_for_prompt(terminal)
             say(terminal, "a", "kept reply", 2)
@@ -336,7 +334,7 @@ class TestCommands:
             say(terminal, "b", "other · 7/4,096 tokens", 5)
         assert [turn.model for turn in sessions.load("work").turns] == ["scripted", "other"]
 
-    def test_save_gives_a_name(self, chat: Start, sessions: Sessions) -> None:
+    def test_save_renames_a_session(self, chat: Start, sessions: Sessions) -> None:
         with chat(session="2026-01-01-1200") as terminal:
             wait_for_prompt(terminal)
             say(terminal, "a", "fine", 2)
@@ -380,7 +378,7 @@ def test_history_lasts_and_is_private(chat: Start, tmp_path: Path) -> None:
         terminal.wait_until(lambda: "> remember me" in terminal.screen(), what="old line")
 
 
-def test_a_session_may_be_saved_under_its_own_name(chat: Start, sessions: Sessions) -> None:
+def test_save_accepts_the_sessions_own_name(chat: Start, sessions: Sessions) -> None:
     name = "2026-11-26-1040"  # as a session is called that nobody has named
     with chat("fine", session=name) as terminal:
         wait_for_prompt(terminal)
@@ -390,7 +388,7 @@ def test_a_session_may_be_saved_under_its_own_name(chat: Start, sessions: Sessio
     assert sessions.names() == [name]
 
 
-def test_a_conversation_goes_on_where_nothing_can_be_written(chat: Start, tmp_path: Path) -> None:
+def test_the_chat_continues_when_nothing_can_be_written(chat: Start, tmp_path: Path) -> None:
     with chat(["one reply", "another"]) as terminal:
         wait_for_prompt(terminal)
         data = tmp_path / "data"
@@ -410,7 +408,7 @@ def test_a_conversation_goes_on_where_nothing_can_be_written(chat: Start, tmp_pa
     assert b"Press ENTER" not in terminal.raw
 
 
-def test_nothing_is_kept_where_nothing_is_to_be(chat: Start, tmp_path: Path) -> None:
+def test_an_unsaved_chat_writes_no_text_to_disk(chat: Start, tmp_path: Path) -> None:
     with chat(keeps=False) as terminal:
         wait_for_prompt(terminal)
         say(terminal, "secret", "fine", 2)
@@ -420,7 +418,7 @@ def test_nothing_is_kept_where_nothing_is_to_be(chat: Start, tmp_path: Path) -> 
     assert not any(b"secret" in path.read_bytes() for path in files)
 
 
-def test_a_second_process_is_told(chat: Start) -> None:
+def test_a_second_process_gets_an_error(chat: Start) -> None:
     with chat() as first:
         wait_for_prompt(first)
         with chat() as second:
@@ -428,7 +426,7 @@ def test_a_second_process_is_told(chat: Start) -> None:
             assert "open in another process" in "\n".join(second.screen())
 
 
-def test_a_full_context_is_handled_aloud(chat: Start) -> None:
+def test_a_full_context_shows_a_note(chat: Start) -> None:
     with chat("yes", n_ctx=500) as terminal:
         wait_for_prompt(terminal)
         for n in range(2, 9):
@@ -437,7 +435,7 @@ def test_a_full_context_is_handled_aloud(chat: Start) -> None:
         terminal.wait_for("replaced by a summary, to make room")
 
 
-def test_stopping_and_going_on_as_a_job(chat: Start) -> None:
+def test_the_chat_survives_job_control(chat: Start) -> None:
     with chat(LONG, delay=0.01) as terminal:
         wait_for_prompt(terminal)
         terminal.send("go\r")
@@ -448,7 +446,7 @@ def test_stopping_and_going_on_as_a_job(chat: Start) -> None:
         terminal.wait_for("word399", timeout=60)
 
 
-def test_where_nothing_can_be_kept_one_can_talk_all_the_same(
+def test_the_chat_starts_when_the_data_folder_is_not_writable(
     env: dict[str, str], tmp_path: Path, starter: Path
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -481,7 +479,7 @@ def test_the_real_command_with_the_starter_model(
     assert os.listdir(env["LLMTOOL_DATA_DIR"])
 
 
-def test_help_stands_in_lines_of_whole_words_where_the_terminal_is_narrow(chat: Start) -> None:
+def test_help_wraps_at_words_on_a_narrow_terminal(chat: Start) -> None:
     with chat("fine", columns=40, lines=80) as terminal:
         wait_for_prompt(terminal)
         say(terminal, "/help", "Ctrl-D         Leave.", 2)

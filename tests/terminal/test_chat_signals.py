@@ -1,4 +1,4 @@
-"""Signals that come to a conversation from outside: at its prompt, in a reply, while it loads."""
+"""Signals to `llmtool chat`: at the prompt, during a reply, during loading."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def assert_ended(terminal: Terminal, number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("number", ENDINGS)
-def test_at_the_prompt_it_ends_and_all_is_kept(
+def test_a_signal_at_the_prompt_ends_the_process_and_the_session_is_saved(
     chat: Start, sessions: Sessions, number: signal.Signals
 ) -> None:
     with chat(["one", "two"]) as terminal:
@@ -42,7 +42,7 @@ def test_at_the_prompt_it_ends_and_all_is_kept(
 
 
 @pytest.mark.parametrize("number", ENDINGS)
-def test_in_a_reply_it_ends_and_what_came_is_kept(
+def test_a_signal_in_a_reply_ends_the_process_and_the_text_so_far_is_saved(
     chat: Start, sessions: Sessions, number: signal.Signals
 ) -> None:
     with chat(["one", LONG], delay=0.02) as terminal:
@@ -57,9 +57,7 @@ def test_in_a_reply_it_ends_and_what_came_is_kept(
     assert last.reply.startswith("word0 word1 word2")
 
 
-def test_an_interrupt_at_the_prompt_takes_the_line_back_alone(
-    chat: Start, sessions: Sessions
-) -> None:
+def test_an_interrupt_at_the_prompt_discards_only_the_line(chat: Start, sessions: Sessions) -> None:
     with chat(["one", "two"]) as terminal:
         wait_for_prompt(terminal)
         say(terminal, "a", "one", 2)
@@ -73,7 +71,7 @@ def test_an_interrupt_at_the_prompt_takes_the_line_back_alone(
     assert [turn.text for turn in sessions.load("work").turns] == ["a", "b"]
 
 
-def test_an_interrupt_in_a_reply_stops_the_reply_alone(chat: Start, sessions: Sessions) -> None:
+def test_an_interrupt_in_a_reply_stops_only_the_reply(chat: Start, sessions: Sessions) -> None:
     with chat([LONG, "two"], delay=0.02) as terminal:
         wait_for_prompt(terminal)
         terminal.send("a\r")
@@ -95,7 +93,7 @@ def wait_until_loading(terminal: Terminal, model: Path) -> None:
 
 @linux
 @pytest.mark.parametrize("number", ENDINGS)
-def test_while_the_model_is_loaded_it_ends(
+def test_a_signal_during_loading_ends_the_process(
     env: dict[str, str], tiny_model: Callable[..., Path], number: signal.Signals
 ) -> None:
     deep = tiny_model("plain", n_layer=400, n_embd=32)
@@ -107,7 +105,7 @@ def test_while_the_model_is_loaded_it_ends(
 
 @linux
 @pytest.mark.parametrize("delay", [0, 0.01, 0.025, 0.05, None])
-def test_an_interrupt_while_the_model_is_loaded_keeps_the_conversation(
+def test_an_interrupt_during_loading_does_not_end_the_chat(
     env: dict[str, str], tiny_model: Callable[..., Path], delay: float | None
 ) -> None:
     deep = tiny_model("plain", n_layer=150, n_embd=32, printable=True)

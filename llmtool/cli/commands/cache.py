@@ -112,11 +112,11 @@ def clear(
     ]
     index = folder / INDEX_NAME
     if index.exists():
-        from llmtool.sessions.search import forget
+        from llmtool.sessions.search import remove_index
 
         cleared.append((1, index.stat().st_size))
         if not dry_run:
-            forget(index)
+            remove_index(index)
     n_files, size = (sum(each) for each in zip(*cleared, strict=True))
     if json:
         console.stdout.write_json({"files": n_files, "size_bytes": size})

@@ -53,9 +53,8 @@ def gen(
     pipeline.command(
         console,
         prompt,
-        pipeline.read_options(
-            console, template=template, system=system, param=param, reply=reply, sampling=sampling
-        ),
+        pipeline.read_options(console, system=system, param=param, reply=reply, sampling=sampling),
+        template=template,
         started=time.perf_counter(),
         source=source,
         view=show,

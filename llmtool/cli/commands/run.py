@@ -57,9 +57,8 @@ def run(
     pipeline.command(
         console,
         text,
-        pipeline.read_options(
-            console, template=template, system=system, param=param, reply=reply, sampling=sampling
-        ),
+        pipeline.read_options(console, system=system, param=param, reply=reply, sampling=sampling),
+        template=template,
         started=time.perf_counter(),
         source=source,
         view=show,

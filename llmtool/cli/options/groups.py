@@ -5,15 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, get_type_hints
+from typing import Any
+
+import msgspec
 
 from llmtool.cli.options import types as o
-from llmtool.tasks.options import SamplingOptions
 
 
-@dataclass(frozen=True, kw_only=True)
-class EngineGroup:
+class EngineGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Which model, and what it may take of the machine."""
 
     model: o.ModelOption = None
@@ -26,8 +25,7 @@ class EngineGroup:
     offline: o.OfflineOption = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class SamplingGroup:
+class SamplingGroup(msgspec.Struct, frozen=True, kw_only=True):
     """How tokens are chosen."""
 
     max_tokens: o.MaxTokensOption = None
@@ -39,7 +37,7 @@ class SamplingGroup:
     seed: o.SeedOption = None
     stop: o.StopOption = None
 
-    def options(self) -> SamplingOptions:
+    def options(self) -> dict[str, Any]:
         """Return them as the library takes them.
 
         Raises:
@@ -48,7 +46,7 @@ class SamplingGroup:
         from llmtool.cli.terminal import inputs
 
         stop = tuple(inputs.read_argument(text, name="--stop") for text in self.stop or ())
-        given: SamplingOptions = {
+        return {
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,
             "top_p": self.top_p,
@@ -58,11 +56,9 @@ class SamplingGroup:
             "seed": self.seed,
             "stop": stop or None,
         }
-        return given
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReplyGroup:
+class ReplyGroup(msgspec.Struct, frozen=True, kw_only=True):
     """What a reply must be, and what is told of it."""
 
     samples: o.SamplesOption = 1
@@ -81,8 +77,7 @@ class ReplyGroup:
         return [name for name in (self.schema, self.grammar) if name]
 
 
-@dataclass(frozen=True, kw_only=True)
-class BatchGroup:
+class BatchGroup(msgspec.Struct, frozen=True, kw_only=True):
     """One call for many records."""
 
     each: o.EachOption = None
@@ -93,8 +88,7 @@ class BatchGroup:
     jsonl: o.JsonLinesOption = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class SourceGroup:
+class SourceGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Where the material comes from."""
 
     file: o.FileOption = None
@@ -103,11 +97,10 @@ class SourceGroup:
 
     def reading(self, paths: list[str]) -> SourceGroup:
         """Return the same with other files."""
-        return replace(self, file=paths or None)
+        return msgspec.structs.replace(self, file=paths or None)
 
 
-@dataclass(frozen=True, kw_only=True)
-class PrintGroup:
+class PrintGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Where the result goes, and in which form."""
 
     output: o.OutputOption = None
@@ -116,15 +109,13 @@ class PrintGroup:
     dry_run: o.DryRunOption = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class ShowGroup(PrintGroup):
+class ShowGroup(PrintGroup, frozen=True, kw_only=True):
     """The same for a reply, which is streamed."""
 
     no_stream: o.NoStreamOption = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class LabelsGroup:
+class LabelsGroup(msgspec.Struct, frozen=True, kw_only=True):
     """The labels, and how they are asked for."""
 
     label: o.LabelOption = None
@@ -147,8 +138,7 @@ class LabelsGroup:
         return [*filter(None, (self.examples, self.calibrate)), *lists]
 
 
-@dataclass(frozen=True, kw_only=True)
-class CommonGroup:
+class CommonGroup(msgspec.Struct, frozen=True, kw_only=True):
     """What every command has."""
 
     color: o.ColorOption = o.ColorMode.auto
@@ -163,25 +153,24 @@ def grouped(function: Callable[..., None]) -> Callable[..., None]:
     # Not get_type_hints: for a default of None, Python 3.10's hides the option's declaration.
     for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
         kind = parameter.annotation
-        if not is_dataclass(kind):
+        if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
             parameters.append(parameter)
             continue
         groups[name] = kind
-        inner = get_type_hints(kind, include_extras=True)
         parameters += [
             inspect.Parameter(
                 field.name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=field.default,
-                annotation=inner[field.name],
+                annotation=field.type,
             )
-            for field in fields(kind)
+            for field in msgspec.structs.fields(kind)
         ]
 
     @functools.wraps(function)
     def command(**values: Any) -> None:
         given = {
-            name: kind(**{field.name: values.pop(field.name) for field in fields(kind)})
+            name: kind(**{field: values.pop(field) for field in kind.__struct_fields__})
             for name, kind in groups.items()
         }
         function(**values, **given)

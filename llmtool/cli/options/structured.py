@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
 from llmtool.errors import UsageError
-from llmtool.tasks.options import GenerateOptions
 
 
 def read(
     console: Console, schema: str | None, grammar: str | None, regex: str | None
-) -> GenerateOptions:
+) -> dict[str, Any]:
     """Return the options of `generate` for `--schema`, `--grammar` and `--regex`.
 
     Raises:
@@ -28,7 +29,7 @@ def read(
     from llmtool.structured.resolve import from_argument
     from llmtool.tasks.pipeline.contract import make_contract
 
-    options: GenerateOptions = {}
+    options: dict[str, Any] = {}
     if schema is not None:
         options["schema"] = from_argument(inputs.read_argument(schema, name="--schema"))
     if grammar is not None:

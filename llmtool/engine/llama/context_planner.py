@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,9 +14,9 @@ from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.types import KVType, common_prefix_length
 from llmtool.errors import EngineError
 from llmtool.machine import memory_bytes
-from llmtool.models.gguf.header import Header
-from llmtool.models.gguf.memory import estimate, kv_bytes, state_bytes
-from llmtool.models.gguf.reader import read_header
+
+if TYPE_CHECKING:
+    from llmtool.models.gguf.header import Header
 
 LARGE_CTX = 16384  # memory is checked from this size on; smaller contexts cost less than that
 CTX_STEP = 256  # sizes are multiples of it, so that similar prompts share one context
@@ -105,6 +106,8 @@ class ContextPlanner:
             n_cells = min(n_cells, self._limit)
         n_cells = max(n_cells, cells_needed(waiting[0]))
         if self._weights.requires_full_snapshots:
+            from llmtool.models.gguf.memory import state_bytes
+
             n_seq = min(n_seq, _STATE_BYTES // max(1, state_bytes(self._header)))
         n_seq = max(1 + waiting[0].n_seq, min(n_seq, self._weights.max_sequences))
         return ContextSize(round_up(n_cells), n_seq)
@@ -120,6 +123,8 @@ class ContextPlanner:
         _, available = memory_bytes()
         if available is None or self._has_gpu:
             return
+        from llmtool.models.gguf.memory import estimate
+
         memory = estimate(
             self._header, n_ctx=n_ctx, type_k=self._kv_type, type_v=self._kv_type, swa_full=swa_full
         )
@@ -133,6 +138,8 @@ class ContextPlanner:
     @property
     def _limit(self) -> int:
         """The maximum number of cells of requests that run together."""
+        from llmtool.models.gguf.memory import kv_bytes
+
         _, available = memory_bytes()
         share = min(available or _KV_BYTES, _KV_BYTES) // 2
         step_bytes = kv_bytes(self._header, CTX_STEP, self._kv_type, self._kv_type)
@@ -150,6 +157,8 @@ class ContextPlanner:
 
     @cached_property
     def _header(self) -> Header:
+        from llmtool.models.gguf.reader import read_header
+
         return read_header(self._weights.path)
 
 

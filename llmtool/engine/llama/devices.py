@@ -11,8 +11,6 @@ import msgspec
 
 from llmtool.engine.llama.bindings import bindings
 from llmtool.errors import UsageError
-from llmtool.models.gguf.memory import kv_bytes
-from llmtool.models.gguf.reader import read_header
 
 _SPARE_BYTES = 10**9
 _USUAL_CTX = 4096
@@ -89,6 +87,9 @@ def fit_layers(path: Path, size_bytes: int, found: Sequence[Device]) -> int:
         return 0
     if size_bytes * 1.1 + _SPARE_BYTES <= free:
         return -1
+    from llmtool.models.gguf.memory import kv_bytes
+    from llmtool.models.gguf.reader import read_header
+
     header = read_header(path)
     layers = header.block_count or 1
     per_layer = size_bytes / (layers + 1) + kv_bytes(header, _USUAL_CTX) / layers

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from weakref import ref
 
 from llmtool.engine.llama.context_manager import ContextManager
-from llmtool.engine.llama.devices import devices, fit_layers
 from llmtool.engine.llama.loaded_model import LoadedModel
+from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.prompt_cache.states import PrefixStates
 from llmtool.engine.llama.scheduler import Scheduler
 from llmtool.engine.types import (
@@ -20,7 +19,6 @@ from llmtool.engine.types import (
     Event,
     Failed,
     KVType,
-    OnProgress,
     Prompt,
     Request,
     ScoreRequest,
@@ -28,40 +26,29 @@ from llmtool.engine.types import (
     Tokenized,
 )
 from llmtool.errors import EngineError
-from llmtool.machine import default_threads, trim_heap
-from llmtool.models.gguf.check import list_parts
-
-if TYPE_CHECKING:
-    pass
+from llmtool.machine import default_threads
+from llmtool.models.quants import list_parts
 
 MAX_PARALLEL = 32  # sequences; batching pays from four on, and 16 to 32 is best
 _POLL_SECONDS = 0.05
 
 
 class LocalEngine:
-    """Answers requests with a model file.
+    """Answers requests with a loaded model, which it owns from then on.
 
     Args:
-        path: the model, already checked (`models.gguf.check`).
+        weights: the model, from `load_model`.
         n_ctx: tokens that one request may use; None is the length the model was trained with.
             Memory is allocated for what the requests need.
         n_threads: None uses the cores available to this process.
-        n_gpu_layers: layers on the GPU, -1 for all; None fits them to its free memory. Without a
-            GPU backend it has no effect.
         n_parallel: how many sequences are decoded together; None is `MAX_PARALLEL`.
         kv_type: type of keys and values.
         prefix_folder: folder of the prefix cache; None disables it.
         prefix_bytes: size limit of the prefix cache.
-        cancellation: stops loading, prefill and decoding.
-        on_progress: called with (done, 1.0) while the model is loaded.
-        on_fault: called from another thread when the model's file was truncated while in use; it
-            must end the process, which SIGBUS does otherwise.
-
-    Raises:
-        ModelUnreadable: llama.cpp rejects the file, or the model is an encoder.
+        cancellation: stops prefill and decoding.
 
     Example:
-        engine = LocalEngine(path)
+        engine = LocalEngine(load_model(path))
         for event in engine.stream([Request(prompt=Prompt(text="Once upon a"))]):
             if isinstance(event, Token):
                 text += event.text
@@ -69,49 +56,31 @@ class LocalEngine:
 
     def __init__(
         self,
-        path: Path,
+        weights: LlamaModel,
         *,
         n_ctx: int | None = None,
         n_threads: int | None = None,
-        n_gpu_layers: int | None = None,
         n_parallel: int | None = None,
         kv_type: KVType = "f16",
         prefix_folder: Path | None = None,
         prefix_bytes: int = 512_000_000,
         cancellation: Cancellation | None = None,
-        on_progress: OnProgress | None = None,
-        on_fault: Callable[[], object] | None = None,
     ) -> None:
         self.cancellation = cancellation or Cancellation()
         self._turn, self._turn_of = threading.Lock(), 0
         self._live: ref[Generator[Any, None, None]] | None = None
         self._closed = False
         self._n_threads = n_threads or default_threads()
-        started = time.perf_counter()
-        parts = list_parts(path)
-        if n_gpu_layers is None:
-            size_bytes = sum(part.stat().st_size for part in parts)
-            n_gpu_layers = fit_layers(path, size_bytes, devices())
-        self._n_gpu_layers = n_gpu_layers
-        self.model = LoadedModel(
-            path,
-            n_ctx=n_ctx,
-            n_gpu_layers=n_gpu_layers,
-            cancellation=self.cancellation,
-            on_progress=on_progress,
-            on_fault=on_fault,
-        )
-        trim_heap()
-        self._load_seconds = time.perf_counter() - started
+        self.model = LoadedModel(weights, n_ctx=n_ctx, cancellation=self.cancellation)
         prefixes = PrefixStates(
             prefix_folder,
-            self.model.weights,
+            weights,
             limit_bytes=prefix_bytes,
-            parts=parts,
-            params={"threads": self._n_threads, "gpu": n_gpu_layers, "kv": kv_type},
+            parts=list_parts(weights.path),
+            params={"threads": self._n_threads, "gpu": weights.n_gpu_layers, "kv": kv_type},
         )
         self.contexts = ContextManager(
-            self.model.weights,
+            weights,
             n_threads=self._n_threads,
             max_parallel=n_parallel or MAX_PARALLEL,
             kv_type=kv_type,
@@ -149,8 +118,8 @@ class LocalEngine:
             n_cells=sequences.context.n_ctx if sequences else 0,
             n_ctx_train=self.model.weights.n_ctx_train,
             n_threads=self._n_threads,
-            n_gpu_layers=self._n_gpu_layers,
-            load_seconds=self._load_seconds,
+            n_gpu_layers=self.model.weights.n_gpu_layers,
+            load_seconds=self.model.weights.load_seconds,
             context_seconds=self.contexts.context_seconds,
         )
 
@@ -195,7 +164,7 @@ class LocalEngine:
             As `stream`.
 
         Example:
-            engine = LocalEngine(path)
+            engine = LocalEngine(load_model(path))
             request = ScoreRequest(prompt=Prompt(text="Text: ..."), candidates=(" yes", " no"))
             for scores in engine.score([request]):
                 yes, no = scores.totals

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import random
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -134,7 +134,7 @@ class GenerationJob:
         n = self.request.n
         seed = self.request.sampling.seed
         if seed is None:
-            seed = secrets.randbelow(MAX_SEED + 1)
+            seed = random.SystemRandom().randint(0, MAX_SEED)
         self._waiting = [self._new_choice(i, (seed + i) % (MAX_SEED + 1)) for i in range(n)]
         top = self._read_top(row)  # all choices share the row
         for choice in self._waiting:

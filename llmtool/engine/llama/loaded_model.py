@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from llmtool.engine.llama.context_planner import CTX_STEP, round_up
-from llmtool.engine.llama.logprobs import LogSoftmax
 from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.llama.tokenizer import Tokenizer
 from llmtool.engine.text_stream import ReasoningTags
 from llmtool.engine.types import (
     DEFAULT_MAX_TOKENS,
     Cancellation,
-    OnProgress,
     Prompt,
     Tokenized,
     TokenLogprob,
 )
-from llmtool.errors import ContextOverflow, ModelUnreadable
+from llmtool.errors import ContextOverflow
 from llmtool.structured.constraint import Constraint
 
 if TYPE_CHECKING:
+    from llmtool.engine.llama.logprobs import LogSoftmax
     from llmtool.structured.compiler import CompiledConstraint, ConstraintCompiler
 
 
@@ -33,43 +31,22 @@ class LoadedModel:
     """A loaded model: its weights, tokenizer, reasoning tags, constraint compiler and limits.
 
     Args:
-        path: the model file, already checked.
+        weights: the model, from `load_model`.
         n_ctx: tokens that one request may use; None is the length the model was trained with.
-        n_gpu_layers: layers on the GPU; -1 is all of them.
-        cancellation: stops loading, and tokenizing long texts.
-        on_progress: called with (done, 1.0) while tensors are loaded.
-        on_fault: see `SignalWatch`.
-
-    Raises:
-        ModelUnreadable: llama.cpp rejects the file, or the model is an encoder.
+        cancellation: stops tokenizing long texts.
     """
 
     def __init__(
         self,
-        path: Path,
+        weights: LlamaModel,
         *,
         n_ctx: int | None,
-        n_gpu_layers: int,
         cancellation: Cancellation,
-        on_progress: OnProgress | None = None,
-        on_fault: Callable[[], object] | None = None,
     ) -> None:
-        self.cancellation = cancellation
-        self.weights = LlamaModel(
-            path,
-            n_gpu_layers=n_gpu_layers,
-            cancellation=cancellation,
-            on_progress=on_progress,
-            on_fault=on_fault,
-        )
-        if self.weights.is_encoder:
-            self.weights.close()
-            raise ModelUnreadable(
-                f"{path}: an encoder model, which cannot write text (use a text generation model)"
-            )
+        self.weights, self.cancellation = weights, cancellation
         self._n_ctx_option = n_ctx
-        self.n_ctx = n_ctx or self.weights.n_ctx_train
-        self._tokenizer = Tokenizer(self.weights, n_ctx=self.n_ctx, cancellation=cancellation)
+        self.n_ctx = n_ctx or weights.n_ctx_train
+        self._tokenizer = Tokenizer(weights, n_ctx=self.n_ctx, cancellation=cancellation)
         self._compiler: ConstraintCompiler | None = None
 
     def close(self) -> None:
@@ -130,6 +107,8 @@ class LoadedModel:
 
     @cached_property
     def softmax(self) -> LogSoftmax:
+        from llmtool.engine.llama.logprobs import LogSoftmax
+
         return LogSoftmax(self.weights)
 
     def token_logprob(self, token: int, top: Sequence[tuple[int, float]]) -> TokenLogprob:

@@ -4,14 +4,62 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
 from llmtool.engine.llama.bindings import bindings, clear_errors, last_error
+from llmtool.engine.llama.devices import devices, fit_layers
 from llmtool.engine.llama.interrupts import SignalWatch
 from llmtool.engine.types import Cancellation, FimTokens, OnProgress, TokenKind
 from llmtool.errors import ModelUnreadable
+from llmtool.machine import trim_heap
+from llmtool.models.quants import list_parts
+
+
+def load_model(
+    path: Path,
+    *,
+    n_gpu_layers: int | None = None,
+    cancellation: Cancellation | None = None,
+    on_progress: OnProgress | None = None,
+    on_fault: Callable[[], object] | None = None,
+) -> LlamaModel:
+    """Load a model that generates text.
+
+    Almost all of the time is native code, which leaves the interpreter to other threads.
+
+    Args:
+        path: the model, already checked (`models.gguf.check`).
+        n_gpu_layers: layers on the GPU, -1 for all; None fits them to its free memory. Without a
+            GPU backend it has no effect.
+        cancellation: stops loading.
+        on_progress: called with (done, 1.0) while tensors are loaded.
+        on_fault: called from another thread when the model's file was truncated while in use; it
+            must end the process, which SIGBUS does otherwise.
+
+    Raises:
+        ModelUnreadable: llama.cpp rejects the file, or the model is an encoder.
+        Cancelled: the cancellation was set.
+    """
+    parts = list_parts(path)
+    if n_gpu_layers is None:
+        n_gpu_layers = fit_layers(path, sum(part.stat().st_size for part in parts), devices())
+    model = LlamaModel(
+        path,
+        n_gpu_layers=n_gpu_layers,
+        cancellation=cancellation or Cancellation(),
+        on_progress=on_progress,
+        on_fault=on_fault,
+    )
+    trim_heap()
+    if model.is_encoder:
+        model.close()
+        raise ModelUnreadable(
+            f"{path}: an encoder model, which cannot write text (use a text generation model)"
+        )
+    return model
 
 
 class LlamaModel:
@@ -39,7 +87,7 @@ class LlamaModel:
         vocab_only: bool = False,
     ) -> None:
         lib = self._lib = bindings()
-        self.path, self.on_fault = path, on_fault
+        self.path, self.n_gpu_layers, self.on_fault = path, n_gpu_layers, on_fault
         params = lib.llama_model_default_params()
         params.n_gpu_layers = n_gpu_layers
         params.vocab_only = vocab_only
@@ -51,6 +99,7 @@ class LlamaModel:
 
         params.progress_callback = callback = lib.llama_progress_callback(go_on)
         clear_errors()
+        started = time.perf_counter()
         watch = SignalWatch(cancellation, on_fault=on_fault)
         try:
             with watch:
@@ -62,6 +111,7 @@ class LlamaModel:
             cancellation.check()
             reason = last_error() or "llama.cpp rejected it"
             raise ModelUnreadable(f"{path}: cannot be loaded: {reason}")
+        self.load_seconds = time.perf_counter() - started
         self._vocab = lib.llama_model_get_vocab(self._model)
         self._pieces: dict[int, bytes] = {}
 

@@ -2,16 +2,14 @@
 
 A corrupt header can abort the process, and a truncated tensor kills it with SIGBUS. So a file that
 was never loaded before is read by our own header reader, then loaded and run for one token in a
-child process. A file that passes is remembered by its identity.
+child process. A file that passes is remembered by its identity: then nothing else is imported.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -21,7 +19,6 @@ import msgspec
 from llmtool import files
 from llmtool.engine.types import Cancellation
 from llmtool.errors import LlmtoolError, ModelUnreadable
-from llmtool.models.gguf import check
 
 _POLL_SECONDS = 0.05
 _CHILD = (
@@ -46,28 +43,40 @@ def preflight(
         ModelNotFound, ModelUnreadable: with the reason.
         Cancelled: `cancellation` was set.
     """
-    marker = _marker_path(parts, cache_folder)
-    if marker is not None and marker.exists():
+    marker, content = _make_marker(parts, cache_folder)
+    if marker is not None and _read(marker) == content:
         return
+    from llmtool.models.gguf import check
+
     check.check(path)
     if not trusted:
         _load_in_child(path, cancellation)
     if marker is not None:
-        with contextlib.suppress(OSError):  # with a read-only cache, each load is checked
-            files.make_folder(marker.parent)
-            marker.touch(mode=0o600)
+        with contextlib.suppress(LlmtoolError):  # with a read-only cache, each load is checked
+            files.write_atomically(marker, content)
 
 
-def _marker_path(parts: tuple[Path, ...], cache_folder: Path) -> Path | None:
+def _make_marker(parts: tuple[Path, ...], cache_folder: Path) -> tuple[Path | None, bytes]:
+    """Return the file that says that these parts passed, and its content."""
     try:
         identities = [files.identify(part) for part in parts]
     except OSError:
-        return None
-    digest = hashlib.sha256(msgspec.json.encode([_FORMAT, identities])).hexdigest()
-    return cache_folder / "checked" / digest
+        return None, b""
+    _, size, _, inode = identities[0]
+    marker = cache_folder / "checked" / f"{inode:x}-{size:x}"
+    return marker, msgspec.json.encode([_FORMAT, identities])
+
+
+def _read(marker: Path) -> bytes:
+    try:
+        return marker.read_bytes()
+    except OSError:
+        return b""
 
 
 def _load_in_child(path: Path, cancellation: Cancellation) -> None:
+    import subprocess
+
     child = subprocess.Popen(
         [sys.executable, "-I", "-c", _CHILD.format(path=sys.path), os.fspath(path)],
         stdin=subprocess.DEVNULL,

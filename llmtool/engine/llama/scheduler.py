@@ -19,7 +19,6 @@ from llmtool.engine.llama.context_planner import cells_needed
 from llmtool.engine.llama.generation_job import GenerationJob
 from llmtool.engine.llama.job import Job, PrefixMatch, TokenRun
 from llmtool.engine.llama.loaded_model import LoadedModel
-from llmtool.engine.llama.scoring_job import ScoringJob
 from llmtool.engine.llama.sequences import Sequences
 from llmtool.engine.types import Event, Failed, Request, ScoreRequest, Scores, common_prefix_length
 from llmtool.errors import Cancelled, InputError, LlmtoolError
@@ -82,6 +81,8 @@ class Scheduler:
                 continue
             try:
                 if isinstance(request, ScoreRequest):
+                    from llmtool.engine.llama.scoring_job import ScoringJob
+
                     self._waiting.append(ScoringJob(self._model, request))
                 else:
                     self._waiting.append(GenerationJob(self._model, request))

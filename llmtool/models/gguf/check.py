@@ -7,12 +7,12 @@ checks the layout first; the checks here are of the values.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from llmtool.errors import ModelNotFound, ModelUnreadable
 from llmtool.models.gguf.header import Array, Header
 from llmtool.models.gguf.reader import read_header, read_strings
+from llmtool.models.quants import list_parts
 
 MAX_LAYERS = 512  # llama.cpp's LLAMA_MAX_LAYERS
 MAX_EXPERTS = 1024  # LLAMA_MAX_EXPERTS
@@ -26,19 +26,6 @@ _OTHER_KINDS = {
     "vocab": "a vocabulary without weights",
 }
 _VECTOR_TYPES = frozenset({"F32", "F16", "BF16", "F64", "I8", "I16", "I32", "I64"})
-_PART = re.compile(r"(?P<stem>.*)-(?P<index>\d{5})-of-(?P<count>\d{5})\.gguf")
-
-
-def list_parts(path: Path) -> tuple[Path, ...]:
-    """Return all parts of a split model in order, given any of them, or the file itself.
-
-    The parts need not exist.
-    """
-    match = _PART.fullmatch(path.name)
-    if not match or not 1 <= int(match["count"]) <= 1000:
-        return (path,)
-    stem, count = match["stem"], int(match["count"])
-    return tuple(path.with_name(f"{stem}-{i:05}-of-{count:05}.gguf") for i in range(1, count + 1))
 
 
 def check(path: Path) -> Header:

@@ -1,8 +1,9 @@
-"""A conversation: turns that a model answers one after the other, kept on disk if asked to."""
+"""Chat: a conversation with a model, saved on request."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+import time
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,38 +12,38 @@ from llmtool.engine.types import MAX_SEED, Token
 from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
 from llmtool.sessions.store import Sessions, timestamp
 from llmtool.sessions.types import Attachment, Session, Turn
-from llmtool.tasks.chat.persistence import Keeper
-from llmtool.tasks.chat.responder import Answering, ChatNote, Pieces, answered
-from llmtool.tasks.chat.token_usage import Budget
-from llmtool.tasks.chat.truncation import Overflow
+from llmtool.tasks.chat import token_usage
+from llmtool.tasks.chat.persistence import SessionHandle
+from llmtool.tasks.chat.responder import Responder, with_partial_reply
+from llmtool.tasks.chat.truncation import ChatNote, OverflowPolicy, truncate
+from llmtool.tasks.options import ChatOptions, keywords_of, make_options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from llmtool.tasks.options import ChatOptions
+    from llmtool.tasks.keywords import ChatKeywords
     from llmtool.tasks.summarize.task import SummarizeTask
 
-Told = Token | ChatNote | Turn
-_FIELDS = ("template", "system")  # options that a session has fields of its own for
+ChatEvent = Token | ChatNote | Turn
+_FIELDS = ("template", "system")  # options that are fields of `Session`
 
 
 class Chat:
-    """A conversation with a model, which sees all turns that fit.
+    """A conversation with a model, which sees all turns that fit the context.
 
-    Turns are answered from the memory of the turns before: only what is new is computed. Where the
-    context is full, the oldest turns are summarized or dropped, with a `ChatNote`.
+    Earlier turns are not evaluated again. When the context is full, the oldest turns are summarized
+    or dropped, and a `ChatNote` says so.
 
     Args:
         tools: the model, such as a `Toolbox`.
-        session: an earlier conversation to go on with, or the name of a kept one, which is begun
-            where there is none.
-        store: where it is kept after every turn; None keeps it nowhere.
-        overflow: "summarize" or "drop": what becomes of the oldest turns when the context is full.
-        options: `system`, `template`, `thinking`, `variables` and sampling options; those of the
-            session hold where none are given.
+        session: a session to continue, or the name of one in `store`; a new name starts a session.
+        store: where to save the session after every turn; None does not save it.
+        overflow: "summarize" or "drop": what happens to the oldest turns when the context is full.
+        options: `system`, `template`, `thinking`, `variables` and sampling options, by default
+            those of the session.
 
     Raises:
-        UsageError: an option is unknown or out of its range.
+        UsageError: an option is unknown or out of range.
         LockedError: another process has the session open.
 
     Example:
@@ -59,45 +60,45 @@ class Chat:
         *,
         session: Session | str | None = None,
         store: Sessions | None = None,
-        overflow: Overflow = "summarize",
-        **options: Unpack[ChatOptions],
+        overflow: OverflowPolicy = "summarize",
+        **options: Unpack[ChatKeywords],
     ) -> None:
         if overflow not in ("summarize", "drop"):
             raise UsageError(f"overflow is {overflow!r}; it must be summarize or drop")
         self.tools, self.overflow = tools, overflow
         self.files: tuple[Attachment, ...] = ()
-        self._keeper = Keeper(store, session)
+        self._handle = SessionHandle(store, session)
         try:
-            given = {name: value for name, value in options.items() if value is not None}
+            given = keywords_of(make_options(ChatOptions, options))
             changed = _with_options(self.session, given)
-            self._model = Answering(tools, changed)
-            self._keeper.keep(changed)
+            self._responder = Responder(tools, changed)
+            self._handle.update(changed)
         except BaseException:
-            self._keeper.close()
+            self._handle.close()
             raise
 
     @property
     def session(self) -> Session:
-        """The conversation so far, as it is kept."""
-        return self._keeper.session
+        """The conversation so far, with its options."""
+        return self._handle.session
 
     @property
     def turns(self) -> tuple[Turn, ...]:
         return self.session.turns
 
     @property
-    def is_kept(self) -> bool:
-        """Whether the conversation is on disk, or will be after its first turn."""
-        return self._keeper.store is not None
+    def is_saved(self) -> bool:
+        """Whether the session has a store, which saves it from its first turn on."""
+        return self._handle.store is not None
 
     @property
-    def unsaved(self) -> str | None:
-        """Why the last change is not on disk; None where it is, or is to be nowhere."""
-        return self._keeper.unsaved
+    def save_error(self) -> str | None:
+        """Why the last change could not be saved, if it could not."""
+        return self._handle.save_error
 
     def close(self) -> None:
-        """Let the session go, for other processes to open."""
-        self._keeper.close()
+        """Unlock the session, so that other processes can open it."""
+        self._handle.close()
 
     def __enter__(self) -> Chat:
         return self
@@ -106,160 +107,171 @@ class Chat:
         self.close()
 
     def say(self, text: str, *, files: Sequence[Attachment] = ()) -> Turn:
-        """Ask something, and return the turn with its reply.
+        """Send a message, and return the turn with its reply.
 
         Raises:
             As `stream`.
         """
-        return _last(self.stream(text, files=files))
+        *_, turn = self.stream(text, files=files)
+        assert isinstance(turn, Turn)
+        return turn
 
-    def stream(self, text: str, *, files: Sequence[Attachment] = ()) -> Generator[Told, None, None]:
-        """Ask something; yield notes, each `Token`, then the `Turn`.
+    def stream(
+        self, text: str, *, files: Sequence[Attachment] = ()
+    ) -> Generator[ChatEvent, None, None]:
+        """Send a message; yield notes, each `Token` of the reply, then the `Turn`.
 
-        The turn is kept before it is answered and again afterwards. What a stop leaves of a reply
-        is kept as well.
+        The turn is saved before and after its reply. If the reply is stopped, the text so far is
+        saved.
 
         Raises:
-            InputError: there is nothing to ask.
-            ContextOverflow: the message alone is too long; the conversation is as it was.
-            Cancelled: a stop was asked for.
+            InputError: the message is empty.
+            ContextOverflow: the message alone is too long; the session is unchanged.
+            Cancelled: a stop was requested.
         """
         files = (*self.files, *files)
         if not text.strip() and not files:
             raise InputError("the message is empty")
-        turns = (*self.turns, self._model.turn(text, files))
-        yield from self._ask(msgspec.structs.replace(self.session, turns=turns))
+        turn = self._responder.new_turn(text, files)
+        yield from self._reply(msgspec.structs.replace(self.session, turns=(*self.turns, turn)))
 
-    def retry(self) -> Generator[Told, None, None]:
-        """Answer the last turn once more, with another seed; yields what `stream` yields.
+    def retry(self) -> Generator[ChatEvent, None, None]:
+        """Reply to the last turn again, with another seed; yields what `stream` yields.
 
         Raises:
-            UsageError: there is no turn yet.
+            UsageError: the session has no turn.
         """
-        last = self.find(len(self.turns))
+        last = self.get_turn(len(self.turns))
         seed = self.session.options.get("seed")
         if seed is not None and last.seed is not None:
             seed = (last.seed + 1) % (MAX_SEED + 1)
         turn = msgspec.structs.replace(last, reply="", reasoning="")
-        yield from self._ask(self._shortened(len(self.turns) - 1, turn), seed=seed)
+        yield from self._reply(self._replace_turns(len(self.turns) - 1, turn), seed=seed)
 
-    def edit(self, number: int, text: str) -> Generator[Told, None, None]:
-        """Ask turn `number` (from 1) in other words; the turns behind it are taken back.
+    def edit(self, number: int, text: str) -> Generator[ChatEvent, None, None]:
+        """Replace the message of turn `number` (from 1) and remove the turns after it.
 
-        Yields what `stream` yields. `fork` first keeps the conversation as it was.
+        Yields what `stream` yields. `fork` first to keep the conversation as it was.
 
         Raises:
-            UsageError: there is no such turn.
+            UsageError: the turn does not exist.
         """
-        turn = self._model.turn(text, self.find(number).files)
-        yield from self._ask(self._shortened(number - 1, turn))
+        turn = self._responder.new_turn(text, self.get_turn(number).files)
+        yield from self._reply(self._replace_turns(number - 1, turn))
 
     def edit_reply(self, number: int, text: str) -> None:
-        """Put other words into the reply of turn `number` (from 1); all else stays.
+        """Replace the reply of turn `number` (from 1).
 
         Raises:
-            UsageError: there is no such turn.
+            UsageError: the turn does not exist.
         """
-        turn = msgspec.structs.replace(self.find(number), reply=text)
-        self._keeper.keep(self._shortened(number - 1, turn, *self.turns[number:]))
+        turn = msgspec.structs.replace(self.get_turn(number), reply=text)
+        self._handle.update(self._replace_turns(number - 1, turn, *self.turns[number:]))
 
     def undo(self) -> Turn:
-        """Take the last turn back and return it.
+        """Remove the last turn, and return it.
 
         Raises:
-            UsageError: there is no turn yet.
+            UsageError: the session has no turn.
         """
-        last = self.find(len(self.turns))
-        self._keeper.keep(self._shortened(len(self.turns) - 1))
+        last = self.get_turn(len(self.turns))
+        self._handle.update(self._replace_turns(len(self.turns) - 1))
         return last
 
-    def read(self, name: str, text: str) -> None:
-        """Add a file to what is asked next; it is data, whatever it says."""
+    def attach(self, name: str, text: str) -> None:
+        """Add a file to the next message, quoted as data."""
         self.files = (*self.files, Attachment(name=name, text=text))
 
-    def set(self, **options: Unpack[ChatOptions]) -> None:
-        """Change options from here on; None takes an option back.
+    def set(self, **options: Unpack[ChatKeywords]) -> None:
+        """Change options for the turns to come; None resets an option.
 
         Raises:
-            UsageError: an option is unknown or out of its range; nothing is changed.
+            UsageError: an option is unknown or out of range; nothing is changed.
         """
+        make_options(ChatOptions, options)
         session = _with_options(self.session, options)
-        self._model = Answering(self.tools, session)
-        self._keeper.keep(session)
+        self._responder = Responder(self.tools, session)
+        self._handle.update(session)
 
-    def use(self, tools: SummarizeTask) -> None:
-        """Go on with another model.
+    def switch_model(self, tools: SummarizeTask) -> None:
+        """Continue with another model.
 
         Raises:
-            UsageError: the session's template is not for it.
+            UsageError: the session's template or options are not valid for it.
         """
-        self._model = Answering(tools, self.session)
+        self._responder = Responder(tools, self.session)
         self.tools = tools
 
-    def budget(self) -> Budget:
-        """Return what the conversation takes of the context, turn by turn."""
-        return self._model.share_out(self.session)
+    def token_usage(self) -> token_usage.TokenUsage:
+        """Return how the tokens of the context are used, turn by turn."""
+        return token_usage.measure(
+            self.tools.engine,
+            self.session,
+            self._responder.head,
+            reserved=self._responder.reply_tokens,
+        )
 
     def fork(self, name: str | None = None) -> str:
-        """Go on under another name, which is returned; the session so far stays as it is.
+        """Continue under another name, which is returned; the session so far is unchanged.
 
         Raises:
-            UsageError: there is a session of this name.
+            UsageError: a session has this name.
         """
-        name = name or self._keeper.free_name(f"{self.session.name}-fork")
-        self._keeper.move(msgspec.structs.replace(self.session, name=name), is_new=True)
+        name = name or self._handle.free_name(f"{self.session.name}-fork")
+        self._handle.start(msgspec.structs.replace(self.session, name=name))
         return name
 
-    def keep(self, name: str, store: Sessions) -> None:
-        """Keep the conversation under a name from here on.
+    def save_as(self, name: str, store: Sessions) -> None:
+        """Continue under another name, saved to `store` if the session has none.
 
         Raises:
-            UsageError: there is a session of this name.
+            UsageError: a session has this name.
         """
-        self._keeper.store = self._keeper.store or store
-        self.fork(name)
+        self._handle.start(msgspec.structs.replace(self.session, name=name), store=store)
 
-    def begin(self, name: str | None = None) -> str:
-        """Begin anew under another name, with the same options; return the name.
+    def start_new(self, name: str | None = None) -> str:
+        """Start a new session with the same options, and return its name.
 
         Raises:
-            UsageError: there is a session of this name.
+            UsageError: a session has this name.
         """
-        name = name or self._keeper.free_name()
+        name = name or self._handle.free_name()
         session = msgspec.structs.replace(
             self.session, name=name, turns=(), n_left_out=0, summary="", created_at=timestamp()
         )
-        self._keeper.move(session, is_new=True)
+        self._handle.start(session)
         self.files = ()
         return name
 
     def load(self, name: str) -> None:
-        """Go on with another session that is kept, and with its options.
+        """Continue with another saved session and its options.
 
         Raises:
-            UsageError: there is none of this name.
+            UsageError: there is no session of this name.
             LockedError: another process has it open.
         """
         if name == self.session.name:
             return
-        session = self._keeper.find(name)
-        model = Answering(self.tools, session)
-        self._keeper.move(session, is_new=False)
-        self._model, self.files = model, ()
+        if self._handle.store is None:
+            raise UsageError("sessions are not kept here")
+        session = self._handle.store.load(name)
+        responder = Responder(self.tools, session)
+        self._handle.open(session)
+        self._responder, self.files = responder, ()
 
-    def remember(self) -> None:
-        """Put what the model has computed on disk, so that going on later is quick.
+    def save_state(self) -> None:
+        """Save the model's state to disk, so that the session resumes quickly.
 
         Raises:
-            Cancelled: a stop was asked for.
+            Cancelled: a stop was requested.
         """
-        self._model.remember(self.session)
+        self._responder.save_state(self.session)
 
-    def find(self, number: int) -> Turn:
+    def get_turn(self, number: int) -> Turn:
         """Return a turn by its number, from 1.
 
         Raises:
-            UsageError: there is no such turn.
+            UsageError: the turn does not exist.
         """
         if not self.turns:
             raise UsageError("there is no turn yet")
@@ -267,67 +279,70 @@ class Chat:
             raise UsageError(f"there is no turn {number} (there are 1 to {len(self.turns)})")
         return self.turns[number - 1]
 
-    def _shortened(self, length: int, *more: Turn) -> Session:
-        """Return the session with its first `length` turns and more behind them."""
-        turns = (*self.turns[:length], *more)
-        if self.session.n_left_out > length:  # the summary tells of turns that are no more
-            return msgspec.structs.replace(self.session, turns=turns, n_left_out=0, summary="")
-        return msgspec.structs.replace(self.session, turns=turns)
+    def _replace_turns(self, start: int, *turns: Turn) -> Session:
+        """Return the session with `turns` after its first `start` turns."""
+        session = msgspec.structs.replace(self.session, turns=(*self.turns[:start], *turns))
+        if session.n_left_out > start:  # the summary is about a turn that changes
+            return msgspec.structs.replace(session, n_left_out=0, summary="")
+        return session
 
-    def _ask(self, session: Session, *, seed: int | None = None) -> Generator[Told, None, None]:
-        """Answer the last turn of a session, which becomes the present one."""
+    def _reply(
+        self, session: Session, *, seed: int | None = None
+    ) -> Generator[ChatEvent, None, None]:
+        """Reply to the last turn of a session, which becomes the current one."""
         before = self.session
-        session = yield from self._model.make_room(session, policy=self.overflow)
-        *turns, turn = session.turns
+        session = yield from truncate(
+            self.tools,
+            session,
+            self._responder.head,
+            reserved=self._responder.reply_tokens,
+            policy=self.overflow,
+        )
+        *earlier, turn = session.turns
+        model = self.tools.model_reference
 
-        reference = self.tools.model_reference
+        def save(last: Turn) -> None:
+            turns = (*earlier, last)
+            self._handle.update(msgspec.structs.replace(session, turns=turns, model=model))
 
-        def keep(last: Turn) -> None:
-            kept = msgspec.structs.replace(session, turns=(*turns, last), model=reference)
-            self._keeper.keep(kept)
-
-        keep(turn)
-        pieces = Pieces(turn, model=self.tools.model_name)
+        save(turn)
+        tokens: list[Token] = []
+        started = time.perf_counter()
         try:
-            for event in self._model.stream(session, seed=seed):
+            for event in self._responder.stream(session, seed=seed):
                 if isinstance(event, Token):
-                    pieces.take(event)
+                    tokens.append(event)
                     yield event
                 else:
-                    turn = answered(turn, event)
+                    turn = event
         except (Cancelled, GeneratorExit):
-            stopped = pieces.interrupted()
+            name = self.tools.model_name
+            stopped = with_partial_reply(turn, tokens, model=name, started=started)
             if stopped.reply or len(session.turns) > len(before.turns):
                 self.files = ()
-                keep(stopped)
-            else:  # nothing came that could take an earlier reply's place
-                self._keeper.keep(before)
+                save(stopped)
+            else:  # keep the earlier reply instead of an empty one
+                self._handle.update(before)
             raise
         except LlmtoolError:
-            self._keeper.keep(before)
+            self._handle.update(before)
             raise
         self.files = ()
-        keep(turn)
-        if self.unsaved:
-            yield ChatNote(f"this turn is not saved: {self.unsaved}")
+        save(turn)
+        if self.save_error:
+            yield ChatNote(f"this turn is not saved: {self.save_error}")
         yield turn
 
 
 def _with_options(session: Session, options: Mapping[str, Any]) -> Session:
-    """Return a session with other options; None takes one back."""
-    kept = dict(session.options)
+    """Return a session with changed options; None resets an option."""
+    changed = dict(session.options)
     fields = {}
     for name, value in options.items():
         if name in _FIELDS:
             fields[name] = value
         elif value is None:
-            kept.pop(name, None)
+            changed.pop(name, None)
         else:
-            kept[name] = list(value) if isinstance(value, tuple) else value
-    return msgspec.structs.replace(session, options=kept, **fields)
-
-
-def _last(events: Iterator[Told]) -> Turn:
-    *_, turn = events
-    assert isinstance(turn, Turn)
-    return turn
+            changed[name] = list(value) if isinstance(value, tuple) else value
+    return msgspec.structs.replace(session, options=changed, **fields)

@@ -1,29 +1,31 @@
-"""A session as the messages that a model sees."""
+"""From a session to the messages that the model sees."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from llmtool.engine.types import Message
-from llmtool.sessions.types import Attachment, Session, Turn
+from llmtool.sessions.types import Session, Turn
 
 _QUOTES = '"""'
 
 
-def see(session: Session, head: Sequence[Message]) -> tuple[Message, ...]:
-    """Return the messages of a conversation, behind the `head` that its template gives.
+def to_messages(session: Session, head: Sequence[Message]) -> tuple[Message, ...]:
+    """Return the messages of a session after the `head`, which its template gives.
 
-    Turns that were left out are not among them; their summary opens the first user message. What
-    was asked and not answered is asked together with what follows it, because chat templates want
-    turns to alternate. Reasoning is not sent again.
+    Truncated turns are omitted; their summary starts the first user message. A message without a
+    reply is joined with the next one, because chat templates require alternating roles. Reasoning
+    is not sent again.
 
     Example:
         >>> turns = (Turn(text="Hi", reply="Hello!"), Turn(text="Wait"), Turn(text="How are you?"))
-        >>> [m.content for m in see(Session(name="a", turns=turns), ())]
+        >>> [m.content for m in to_messages(Session(name="a", turns=turns), ())]
         ['Hi', 'Hello!', 'Wait\\n\\nHow are you?']
     """
     messages = list(head)
-    asked = [_tell_earlier(session.summary)] if session.summary else []
+    asked = []
+    if session.summary:
+        asked.append(f"Earlier in this conversation:\n{_quote(session.summary)}")
     for turn in session.turns[session.n_left_out :]:
         asked.append(user_text(turn))
         if turn.reply:
@@ -36,13 +38,14 @@ def see(session: Session, head: Sequence[Message]) -> tuple[Message, ...]:
 
 
 def user_text(turn: Turn) -> str:
-    """Return what a turn asks, with its files, each in quotation marks that it cannot close."""
+    """Return the user's text of a turn, with its files quoted."""
     text = turn.sent or turn.text
-    return "\n\n".join([*([text] if text else []), *(_quote(file) for file in turn.files)])
+    files = (f"File {file.name}:\n{_quote(file.text.strip(chr(10)))}" for file in turn.files)
+    return "\n\n".join([*([text] if text else []), *files])
 
 
 def transcript(turns: Sequence[Turn], *, summary: str = "") -> str:
-    """Return turns as a text, to be summarized."""
+    """Return turns as one text, to be summarized."""
     parts = [summary] if summary else []
     for turn in turns:
         parts.append(f"User: {user_text(turn)}")
@@ -51,15 +54,9 @@ def transcript(turns: Sequence[Turn], *, summary: str = "") -> str:
     return "\n\n".join(parts)
 
 
-def _quote(file: Attachment) -> str:
+def _quote(text: str) -> str:
+    """Return text between quotation marks that it cannot close."""
     quotes = _QUOTES
-    while quotes in file.text:
+    while quotes in text:
         quotes += '"'
-    return f"File {file.name}:\n{quotes}\n{file.text.strip(chr(10))}\n{quotes}"
-
-
-def _tell_earlier(summary: str) -> str:
-    quotes = _QUOTES
-    while quotes in summary:
-        quotes += '"'
-    return f"Earlier in this conversation:\n{quotes}\n{summary}\n{quotes}"
+    return f"{quotes}\n{text}\n{quotes}"

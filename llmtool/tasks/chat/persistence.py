@@ -1,4 +1,4 @@
-"""Holds the session of a conversation, in the memory and on disk."""
+"""The session of a chat, in memory and on disk."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from llmtool.sessions.store import Sessions, new_name, timestamp
 from llmtool.sessions.types import Session
 
 
-class Keeper:
-    """The present session, which no other process writes meanwhile.
+class SessionHandle:
+    """The current session, saved to `store` and locked against other processes.
 
-    `unsaved` says why the last change is not on disk; the conversation goes on without it.
+    Without a store it is only in memory. `save_error` says why the last change is not on disk.
 
     Raises:
         LockedError: another process has the session open.
@@ -22,14 +22,15 @@ class Keeper:
 
     def __init__(self, store: Sessions | None, session: Session | str | None) -> None:
         self.store = store
-        self.unsaved: str | None = None
-        self._held = ExitStack()
-        if session is None:
-            name = self.free_name()
+        self.save_error: str | None = None
+        self._lock = ExitStack()
+        self._locked_name: str | None = None
+        if isinstance(session, Session):
+            name = session.name
         else:
-            name = session.name if isinstance(session, Session) else session
+            name = self.free_name() if session is None else session
         if store is not None:
-            self._held.enter_context(store.hold(name))
+            self._acquire(store, name)
         try:
             if isinstance(session, Session):
                 self.session = session
@@ -42,48 +43,52 @@ class Keeper:
             raise
 
     def free_name(self, wanted: str | None = None) -> str:
-        """Return a name that no session has; None makes one of the time."""
+        """Return a name that no saved session has, by default made of the current time."""
         wanted = wanted or new_name()
         return wanted if self.store is None else self.store.free_name(wanted)
 
-    def keep(self, session: Session) -> None:
-        """Make a session the present one and write it down, once there is something in it."""
-        self.session, self.unsaved = session, None
+    def update(self, session: Session) -> None:
+        """Replace the session, and save it once it has a turn."""
+        self.session, self.save_error = session, None
         if self.store is None or not (session.turns or self.store.exists(session.name)):
             return
         try:
             self.store.save(session)
         except OutputError as exc:
-            self.unsaved = str(exc)
+            self.save_error = str(exc)
 
-    def find(self, name: str) -> Session:
-        """Return another session that is kept.
+    def start(self, session: Session, *, store: Sessions | None = None) -> None:
+        """Continue with a new session; an unsaved one is saved to `store` from now on.
 
         Raises:
-            UsageError: there is none of this name.
+            UsageError: another session has its name.
+            LockedError: another process has a session of this name open.
         """
-        if self.store is None:
-            raise UsageError("sessions are not kept here")
-        return self.store.load(name)
+        store = self.store or store
+        if store is not None and session.name != self._locked_name:
+            if store.exists(session.name):
+                raise UsageError(f"there is a session {session.name!r} already")
+            self._acquire(store, session.name)
+        self.store = store
+        self.update(session)
 
-    def move(self, session: Session, *, is_new: bool) -> None:
-        """Let the present session go and take another one.
+    def open(self, session: Session) -> None:
+        """Continue with a session of the store.
 
         Raises:
-            UsageError: it is to be new, and there is one of this name.
             LockedError: another process has it open.
         """
-        if session.name != self.session.name and self.store is not None:
-            if is_new and self.store.exists(session.name):
-                raise UsageError(f"there is a session {session.name!r} already")
-            held = ExitStack()
-            held.enter_context(self.store.hold(session.name))
-            self.close()
-            self._held = held
-        if is_new:
-            self.keep(session)
-        else:
-            self.session = session
+        if self.store is not None:
+            self._acquire(self.store, session.name)
+        self.session, self.save_error = session, None
+
+    def _acquire(self, store: Sessions, name: str) -> None:
+        """Lock a session, then release the current one."""
+        lock = ExitStack()
+        lock.enter_context(store.lock(name))
+        self.close()
+        self._lock, self._locked_name = lock, name
 
     def close(self) -> None:
-        self._held.close()
+        """Release the lock."""
+        self._lock.close()

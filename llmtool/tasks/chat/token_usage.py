@@ -1,4 +1,4 @@
-"""Who takes how many tokens of a context."""
+"""How the tokens of a context are used by a chat."""
 
 from __future__ import annotations
 
@@ -8,70 +8,88 @@ import msgspec
 
 from llmtool.engine.types import Engine, Message, Prompt
 from llmtool.sessions.types import Session
+from llmtool.tasks.chat.messages import to_messages
 
-DEFAULT_REPLY = 1024  # tokens of a reply at the most, where nobody says how many
+DEFAULT_REPLY = 1024  # maximum tokens of a reply without `max_tokens`
+PLACEHOLDER = Message("user", "x")  # for a message that does not exist yet
 
 
-class Share(msgspec.Struct, frozen=True, kw_only=True):
-    """What one part of the conversation takes: the beginning, or a message and its reply."""
+class UsagePart(msgspec.Struct, frozen=True, kw_only=True):
+    """The tokens of one part of the prompt: the head, or a user message and its reply."""
 
     label: str
     n_tokens: int
 
 
-class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """The context of a model, shared out.
+class TokenUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """How a context of `n_ctx` tokens is used.
 
-    `reply` is what is set aside for an answer; the model does not see the first `n_left_out` turns
-    any more.
+    `reserved` tokens are set aside for a reply. The first `n_left_out` turns are not in the prompt.
     """
 
     n_ctx: int
-    reply: int
-    shares: tuple[Share, ...]
+    reserved: int
+    parts: tuple[UsagePart, ...]
     n_left_out: int = 0
 
     @property
     def n_used(self) -> int:
-        return sum(share.n_tokens for share in self.shares)
+        return sum(part.n_tokens for part in self.parts)
 
     @property
     def n_free(self) -> int:
-        """What another message may take."""
-        return max(0, self.n_ctx - self.reply - self.n_used)
+        """The tokens available for another message."""
+        return max(0, self.n_ctx - self.reserved - self.n_used)
 
 
-def count(engine: Engine, messages: Sequence[Message]) -> int:
-    """Return how many tokens a prompt of these messages has."""
+def reply_tokens(n_ctx: int, max_tokens: int | None) -> int:
+    """Return how many tokens to reserve for a reply."""
+    return max_tokens or min(DEFAULT_REPLY, max(1, n_ctx // 4))
+
+
+def count_tokens(engine: Engine, session: Session, head: Sequence[Message]) -> int:
+    """Return the number of tokens of a session's prompt."""
+    return _count(engine, to_messages(session, head))
+
+
+def measure(
+    engine: Engine, session: Session, head: Sequence[Message], *, reserved: int
+) -> TokenUsage:
+    """Return the token usage of a session, turn by turn.
+
+    The parts add up to the whole prompt, except for the end token of the last reply. Only prompts
+    that end with a user message are counted: chat templates need not support others.
+    """
+
+    def n_tokens(message: Message) -> int:
+        return len(engine.tokenize(Prompt(text=message.content or " ")).token_ids)
+
+    messages = to_messages(session, head)
+    if len(messages) == len(head):
+        messages = (*messages, PLACEHOLDER)
+    users = [i for i in range(len(head), len(messages)) if messages[i].role == "user"]
+    totals = [_count(engine, messages[: i + 1]) for i in users]
+    counted = max(0, totals[0] - n_tokens(messages[users[0]]))
+    parts = [UsagePart(label="system prompt and template", n_tokens=counted)]
+    for label, i, total in zip(_labels(session), users, totals, strict=False):
+        reply = n_tokens(messages[i + 1]) if i + 1 < len(messages) else 0
+        part = UsagePart(label=label, n_tokens=max(0, total + reply - counted))
+        parts.append(part)
+        counted += part.n_tokens
+    return TokenUsage(
+        n_ctx=engine.info.n_ctx,
+        reserved=reserved,
+        parts=tuple(parts),
+        n_left_out=session.n_left_out,
+    )
+
+
+def _count(engine: Engine, messages: Sequence[Message]) -> int:
     return len(engine.tokenize(Prompt(messages=tuple(messages))).token_ids)
 
 
-def count_shares(
-    engine: Engine, messages: Sequence[Message], *, n_head: int, session: Session
-) -> list[Share]:
-    """Return what the beginning of a conversation takes, and what each turn does.
-
-    They come to the whole, but for the mark at the end of the last reply. Only prompts that end
-    with a user are counted: others are none that a chat template must be able to write.
-    """
-
-    def text(message: Message) -> int:
-        return len(engine.tokenize(Prompt(text=message.content or " ")).token_ids)
-
-    users = [i for i in range(n_head, len(messages)) if messages[i].role == "user"]
-    totals = [count(engine, messages[: i + 1]) for i in users]
-    done = max(0, totals[0] - text(messages[users[0]]))
-    shares = [Share(label="system prompt and template", n_tokens=done)]
-    for label, i, total in zip(_labels(session), users, totals, strict=False):
-        reply = text(messages[i + 1]) if i + 1 < len(messages) else 0
-        n_tokens = max(0, total + reply - done)
-        shares.append(Share(label=label, n_tokens=n_tokens))
-        done += n_tokens
-    return shares
-
-
 def _labels(session: Session) -> list[str]:
-    """Return a name for each message of a user; what was not answered goes with what follows."""
+    """Return a label for each user message; turns without a reply are part of the next message."""
     labels, first = [], session.n_left_out + 1
     for number, turn in enumerate(session.turns, 1):
         if number < first or (not turn.reply and number < len(session.turns)):
@@ -81,8 +99,3 @@ def _labels(session: Session) -> list[str]:
     if labels and session.summary:
         labels[0] = f"summary and {labels[0]}"
     return labels
-
-
-def reply_tokens(n_ctx: int, max_tokens: int | None) -> int:
-    """Return how many tokens are set aside for a reply."""
-    return max_tokens or min(DEFAULT_REPLY, max(1, n_ctx // 4))

@@ -1,68 +1,129 @@
-"""A conversation that has become longer than the context: its oldest turns make room, aloud."""
+"""Truncation of a session that no longer fits the context: its oldest turns make room."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from llmtool.engine.types import Engine, Message
-from llmtool.errors import Cancelled, LlmtoolError
+from llmtool.errors import Cancelled, ContextOverflow, EngineError, LlmtoolError
 from llmtool.sessions.types import Session
-from llmtool.tasks.chat.messages import see, transcript
-from llmtool.tasks.chat.token_usage import count
+from llmtool.tasks.chat.messages import transcript
+from llmtool.tasks.chat.token_usage import count_tokens
+from llmtool.tasks.options import GenerateOptions, SamplingOptions
+from llmtool.tasks.pipeline.collect import stream_generations
+from llmtool.tasks.pipeline.prepare import Case
+from llmtool.tasks.results import Generation
 
-Overflow = Literal["summarize", "drop"]
-SUMMARY_TOKENS = 300  # at the most
-_FILL = 0.6  # of the room is used again: not every turn should have to make some
+if TYPE_CHECKING:
+    from llmtool.tasks.summarize.task import SummarizeTask
 
-
-def choose_left_out(
-    engine: Engine, session: Session, head: Sequence[Message], *, room: int, policy: Overflow
-) -> int:
-    """Return how many of the first turns have to go, so that the prompt takes `room` tokens.
-
-    The last turn, which is to be answered, stays. More than needed go, as long as others are left.
-    """
-    last = len(session.turns) - 1
-    summary = min(SUMMARY_TOKENS, room // 5) if policy == "summarize" else 0
-    plenty = 0
-    for n_left_out in range(session.n_left_out + 1, last + 1):
-        without = msgspec.structs.replace(session, n_left_out=n_left_out, summary="")
-        n_tokens = count(engine, see(without, head)) + summary
-        if n_tokens <= room * _FILL:
-            return n_left_out
-        if n_tokens <= room and not plenty:
-            plenty = n_left_out
-    return plenty or last
+OverflowPolicy = Literal["summarize", "drop"]
+SUMMARY_TEMPLATE = "chat-summary"
+_MAX_SUMMARY_TOKENS = 300
+_FILL = 0.6  # the part of the context to use again, so that not every turn truncates
 
 
-def leave_out(
+class ChatNote(msgspec.Struct, frozen=True):
+    """A message to the user about the chat itself, such as a truncation."""
+
+    text: str
+
+
+def truncate(
+    tools: SummarizeTask,
     session: Session,
-    n_left_out: int,
+    head: Sequence[Message],
     *,
-    policy: Overflow,
-    summarize: Callable[[str], str],
-) -> tuple[Session, str]:
-    """Return a session whose first turns are left out, and what to say of it.
+    reserved: int,
+    policy: OverflowPolicy,
+) -> Generator[ChatNote, None, Session]:
+    """Return the session so that its prompt and `reserved` tokens fit the context; yield notes.
 
-    Where no summary can be written they are dropped, and that is said.
+    The last turn, which waits for its reply, always stays. The others are summarized or dropped,
+    oldest first. If no summary can be written, they are dropped.
 
     Raises:
-        Cancelled: a stop was asked for; nothing is left out.
+        ContextOverflow: the last turn alone is too long.
+        Cancelled: a stop was requested.
     """
-    first = session.n_left_out + 1
-    which = f"turn {first}" if first == n_left_out else f"turns {first} to {n_left_out}"
-    summary = ""
-    said = f"{which}: dropped, to make room (they stay in the session)"
+    engine = tools.engine
+    limit = engine.info.n_ctx - reserved
+    n_tokens = count_tokens(engine, session, head)
+    if n_tokens <= limit:
+        return session
+    last = msgspec.structs.replace(session, turns=session.turns[-1:], n_left_out=0, summary="")
+    n_last = count_tokens(engine, last, head)
+    if n_last > limit:
+        engine.check_length(n_last, reserved)  # raises an error with advice
+        raise ContextOverflow(
+            f"the message needs {n_last} tokens, {limit} are available",
+            needed=n_last,
+            available=limit,
+        )
+    yield ChatNote(
+        f"the conversation has come to {n_tokens} tokens, and {limit} fit beside a reply"
+    )
+    start = session.n_left_out
+    n_left_out = _choose_n_left_out(engine, session, head, limit=limit, policy=policy)
+    which = (
+        f"turn {n_left_out}" if n_left_out == start + 1 else f"turns {start + 1} to {n_left_out}"
+    )
+    summary, note = "", f"{which}: dropped, to make room (they stay in the session)"
     if policy == "summarize":
-        turns = session.turns[session.n_left_out : n_left_out]
+        text = transcript(session.turns[start:n_left_out], summary=session.summary)
         try:
-            summary = summarize(transcript(turns, summary=session.summary))
-            said = f"{which}: replaced by a summary, to make room (they stay in the session)"
+            summary = _summarize(tools, text)
+            note = f"{which}: replaced by a summary, to make room (they stay in the session)"
         except Cancelled:
             raise
         except LlmtoolError as exc:
-            said = f"{which}: dropped, because no summary could be written: {exc}"
-    return msgspec.structs.replace(session, n_left_out=n_left_out, summary=summary), said
+            note = f"{which}: dropped, because no summary could be written: {exc}"
+    session = msgspec.structs.replace(session, n_left_out=n_left_out, summary=summary)
+    if summary and count_tokens(engine, session, head) > limit:
+        session = msgspec.structs.replace(session, summary="")
+        note += "; the summary did not fit either"
+    yield ChatNote(note)
+    return session
+
+
+def _choose_n_left_out(
+    engine: Engine,
+    session: Session,
+    head: Sequence[Message],
+    *,
+    limit: int,
+    policy: OverflowPolicy,
+) -> int:
+    """Return how many of the first turns to leave out so that the prompt fits `limit` tokens.
+
+    Leaves out more than necessary, down to `_FILL`, if that does not take the last turn.
+    """
+    last = len(session.turns) - 1
+    summary = min(_MAX_SUMMARY_TOKENS, limit // 5) if policy == "summarize" else 0
+    sufficient = 0
+    for n_left_out in range(session.n_left_out + 1, last + 1):
+        rest = msgspec.structs.replace(session, n_left_out=n_left_out, summary="")
+        n_tokens = count_tokens(engine, rest, head) + summary
+        if n_tokens <= limit * _FILL:
+            return n_left_out
+        if n_tokens <= limit and not sufficient:
+            sufficient = n_left_out
+    return sufficient or last
+
+
+def _summarize(tools: SummarizeTask, text: str) -> str:
+    """Summarize a transcript; one longer than the context is summarized in parts."""
+    engine = tools.engine
+    max_tokens = min(_MAX_SUMMARY_TOKENS, max(64, engine.info.n_ctx // 8))
+    sampling = SamplingOptions(max_tokens=max_tokens)
+    prepared = tools.prepare(GenerateOptions(template=SUMMARY_TEMPLATE, sampling=sampling))
+    request = prepared.request(Case(variables={"conversation": text}))
+    if len(engine.tokenize(request.prompt).token_ids) + max_tokens > engine.info.n_ctx:
+        return tools.summarize(text, length="long").text
+    for event in stream_generations(engine, [request], model=prepared.model):
+        if isinstance(event, Generation) and event.text.strip():
+            return event.text.strip()
+    raise EngineError("the model said nothing")

@@ -69,12 +69,12 @@ class Classifier:
         self.questions, self._on_scored = questions, on_scored
         self.names = [label.name for label in labels]
         self._model_identity, self._anchors, self._fits = model_identity, anchors, fits
-        form = options.get("form")
+        form = options.form
         if form is not None:
             if form not in ("chat", "completion"):
                 raise UsageError(f"form is {form!r}; it must be chat or completion")
             template = msgspec.structs.replace(template, form=form)
-        given = options.get("examples")
+        given = options.examples
         if given is None:
             spellings = {same_as(name) for name in self.names}
             given = [each for each in template.examples if same_as(each.output) in spellings]
@@ -92,19 +92,15 @@ class Classifier:
         is_callers = template.output.kind != "labels"
         described = is_callers and any(label.description for label in labels)
         self._descriptions = [_described(label) for label in labels] if described else []
-        self._log_prior = read_prior(options.get("prior"), labels)
+        self._log_prior = read_prior(options.prior, labels)
         self._doubts = read_doubts(options)
-        calibrate = options.get("calibrate", "auto")
+        calibrate = options.calibrate
         if calibrate not in CALIBRATIONS:
             known = ", ".join(CALIBRATIONS)
             raise UsageError(f"calibrate is {calibrate!r}; it must be one of {known}")
-        if calibrate == "balanced" and options.get("prior"):
+        if calibrate == "balanced" and options.prior:
             raise UsageError("a balanced batch has labels that are all as frequent: no prior")
-        unknown = [name for name in options if name not in ClassifyOptions.__annotations__]
-        if unknown:
-            known = ", ".join(ClassifyOptions.__annotations__)
-            raise UsageError(f"unknown option {unknown[0]!r} (there are: {known})")
-        if options.get("overflow", "error") not in ("error", "chunk"):
+        if options.overflow not in ("error", "chunk"):
             raise UsageError("overflow must be error or chunk")
         self.scales = Scales(
             n_labels=len(labels),
@@ -123,8 +119,8 @@ class Classifier:
 
     def identity(self) -> bytes:
         """Return a hash of all that shapes the results, but for the texts."""
-        told = {name: value for name, value in self.options.items() if name != "examples"}
-        told["fit"] = self.scales.fitted
+        options = msgspec.structs.replace(self.options, examples=None, template=None)
+        told = [options, self.scales.fitted]
         examples = [(e.variables, e.output) for e in (*self.template.examples, *self._held_back)]
         return identify(self.template, self.model, self.labels, told, examples)
 
@@ -190,7 +186,7 @@ class Classifier:
         yield from stream_scores(engine, each_or_failed(self.request, cases))
 
     def _parts(self, engine: Engine, case: Case) -> list[Case]:
-        if self.options.get("overflow") != "chunk":
+        if self.options.overflow != "chunk":
             return [case]
         question = self.questions[0]
 
@@ -203,7 +199,7 @@ class Classifier:
     @property
     def material(self) -> str | None:
         """The input that takes the text."""
-        given = {*(self.options.get("variables") or ()), *self.questions[0]}
+        given = {*self.options.variables, *self.questions[0]}
         return self.template.find_material(frozenset(given))
 
     def request(self, case: Case) -> ScoreRequest:
@@ -214,15 +210,13 @@ class Classifier:
         """
         from llmtool.prompts.render import render
 
-        values = {**(self.options.get("variables") or {}), **case.variables}
+        values = {**self.options.variables, **case.variables}
         for name, text in (("prompt", case.prompt), ("input", case.input)):
             if text is not None:
                 values[name] = text
         if LABELS_INPUT in self.template.inputs and self._descriptions:
             values.setdefault(LABELS_INPUT, self._descriptions)
-        rendered = render(
-            self.template, values, model_name=self.model, system=self.options.get("system")
-        )
+        rendered = render(self.template, values, model_name=self.model, system=self.options.system)
         return ScoreRequest(
             prompt=rendered.prompt(), candidates=self._candidates, end=self._end, id=case.id
         )
@@ -230,7 +224,7 @@ class Classifier:
     def _anchor_requests(self) -> list[ScoreRequest]:
         """Return texts whose answer is known on average, question by question."""
         material = self.material
-        given = {*(self.options.get("variables") or ()), *self.questions[0]}
+        given = {*self.options.variables, *self.questions[0]}
         needed = {name for name, spec in self.template.inputs.items() if spec.required}
         if self._held_back:
             cases = [Case(variables=example.variables) for example in self._held_back]
@@ -249,7 +243,7 @@ class Classifier:
 
     def _key(self, *parts: object) -> str:
         examples = [(e.variables, e.output) for e in self.template.examples]
-        given = [self.options.get("system"), self.options.get("variables"), self._descriptions]
+        given = [self.options.system, self.options.variables, self._descriptions]
         told = [self._candidates, self._end, *given, examples, *parts]
         return identify(self.template, self._model_identity, *told).hex()
 

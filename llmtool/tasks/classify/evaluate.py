@@ -12,7 +12,7 @@ from llmtool.engine.types import Failed, Token
 from llmtool.tasks.classify.calibration import expected_calibration_error
 from llmtool.tasks.classify.labels import same_as
 from llmtool.tasks.classify.metrics import accuracy, macro_f1
-from llmtool.tasks.options import ClassifyOptions, GenerateOptions
+from llmtool.tasks.options import ClassifyOptions, GenerateOptions, SamplingOptions
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Generation
 
@@ -160,10 +160,10 @@ def evaluate_as(
     on_progress: OnProgress = _nothing,
 ) -> Baseline:
     """Score the labels in another form, with or without what the model favours taken out."""
-    calibrate = "auto" if calibrated else "none"
+    calibrate: Literal["auto", "none"] = "auto" if calibrated else "none"
     classifier = box.prepare_labels(
         names,
-        {**options, "form": form, "calibrate": calibrate},
+        msgspec.structs.replace(options, form=form, calibrate=calibrate),
         on_scored=lambda n_scored: on_progress(n_scored, len(data)),
     )
     found = evaluate(box, classifier, data)
@@ -184,7 +184,7 @@ def free_generation(
     on_progress: OnProgress = _nothing,
 ) -> Baseline:
     """Ask for the label in a chat and look for its name in the reply: the usual way."""
-    replies, seconds = _ask(box, names, data, {}, on_progress)
+    replies, seconds = _ask(box, names, data, None, on_progress)
     found = [find_label(reply, names) for reply in replies]
     return _baseline("written freely, name looked for", names, found, data, seconds)
 
@@ -200,7 +200,7 @@ def constrained_generation(
     import re
 
     expression = "|".join(re.escape(name) for name in names)
-    replies, seconds = _ask(box, names, data, {"regex": f"({expression})"}, on_progress)
+    replies, seconds = _ask(box, names, data, f"({expression})", on_progress)
     return _baseline("written under a grammar", names, replies, data, seconds)
 
 
@@ -226,7 +226,7 @@ def _ask(
     box: Tools,
     names: Sequence[str],
     data: Sequence[LabelledText],
-    contract: GenerateOptions,
+    regex: str | None,
     on_progress: OnProgress,
 ) -> tuple[list[str], float]:
     prompt = (
@@ -235,7 +235,8 @@ def _ask(
     )
     longest = max(len(name.encode()) for name in names)  # a token has a byte at least
     max_tokens = max(_REPLY_TOKENS, longest + 4)
-    prepared = box.prepare({"temperature": 0.0, "max_tokens": max_tokens, **contract})
+    sampling = SamplingOptions(temperature=0.0, max_tokens=max_tokens)
+    prepared = box.prepare(GenerateOptions(sampling=sampling, regex=regex))
     cases = [Case(id=i, prompt=prompt, input=text) for i, (text, _) in enumerate(data)]
     started = time.perf_counter()
     replies = []

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from llmtool.engine.types import Engine
 from llmtool.errors import UsageError
 from llmtool.tasks.classify.calibration import Fit
@@ -52,16 +54,16 @@ class MultiLabelling(Classifier):
         if "label" not in template.inputs:
             raise UsageError(f"template {template.name!r} has no input 'label' to ask about")
         for name in ("examples", "prior", "min_margin", "min_coverage"):
-            if options.get(name):
+            if getattr(options, name):
                 raise UsageError(f"{name} does not go with several labels, each asked apart")
-        if options.get("calibrate") == "balanced":
+        if options.calibrate == "balanced":
             raise UsageError("several labels, each asked apart, cannot be balanced")
-        threshold = options.get("min_confidence")
+        threshold = options.min_confidence
         self._threshold = THRESHOLD if threshold is None else threshold
         super().__init__(
             template,
             make_labels(["yes", "no"]),
-            {**options, "min_confidence": None},
+            msgspec.structs.replace(options, min_confidence=None),
             model=model,
             model_identity=model_identity,
             anchors=anchors,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, overload
 
 from llmtool.engine.types import Failed
 from llmtool.errors import UsageError
-from llmtool.tasks.options import ClassifyOptions
+from llmtool.tasks.options import ClassifyOptions, make_options
 from llmtool.tasks.pipeline.context import Tools
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Classification
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from llmtool.tasks.classify.calibration import Fit
     from llmtool.tasks.classify.classifier import Classifier, OnScored
     from llmtool.tasks.classify.labels import Labels
+    from llmtool.tasks.keywords import ClassifyKeywords
 
 DEFAULT, MULTI = "classify", "classify-multi"
 
@@ -27,24 +28,24 @@ class ClassifyTask(Tools):
 
     @overload
     def classify(
-        self, text: str, labels: Labels | None = None, **options: Unpack[ClassifyOptions]
+        self, text: str, labels: Labels | None = None, **options: Unpack[ClassifyKeywords]
     ) -> Classification: ...
     @overload
     def classify(
-        self, text: Iterator[str], labels: Labels | None = None, **options: Unpack[ClassifyOptions]
+        self, text: Iterator[str], labels: Labels | None = None, **options: Unpack[ClassifyKeywords]
     ) -> Iterator[Classification]: ...
     @overload
     def classify(
         self,
         text: list[str] | tuple[str, ...],
         labels: Labels | None = None,
-        **options: Unpack[ClassifyOptions],
+        **options: Unpack[ClassifyKeywords],
     ) -> list[Classification]: ...
     def classify(
         self,
         text: str | Iterable[str],
         labels: Labels | None = None,
-        **options: Unpack[ClassifyOptions],
+        **options: Unpack[ClassifyKeywords],
     ) -> Classification | Iterator[Classification] | list[Classification]:
         """Say which label fits a text, by the probability that the model gives each.
 
@@ -87,7 +88,7 @@ class ClassifyTask(Tools):
             >>> box.classify("I was charged twice", ["billing", "bug"]).label   # doctest: +SKIP
             'billing'
         """
-        labelling = self.prepare_labels(labels, options)
+        labelling = self.prepare_labels(labels, make_options(ClassifyOptions, options))
         if isinstance(text, str):
             return next(self._classify_each(labelling, [text]))
         results = self._classify_each(labelling, text)
@@ -99,7 +100,7 @@ class ClassifyTask(Tools):
         name = labelling.material
         if name is None:
             raise UsageError(f"template {labelling.template.name!r} takes no text")
-        if labelling.options.get("calibrate") == "balanced" and isinstance(texts, Iterator):
+        if labelling.options.calibrate == "balanced" and isinstance(texts, Iterator):
             raise UsageError("a balanced batch is a sequence of texts, and no iterator")
         cases = (Case(id=i, variables={name: text}) for i, text in enumerate(texts))
         for outcome in labelling.outcomes(self.engine, cases):
@@ -109,20 +110,20 @@ class ClassifyTask(Tools):
 
     @overload
     async def aclassify(
-        self, text: str, labels: Labels | None = None, **options: Unpack[ClassifyOptions]
+        self, text: str, labels: Labels | None = None, **options: Unpack[ClassifyKeywords]
     ) -> Classification: ...
     @overload
     async def aclassify(
         self,
         text: list[str] | tuple[str, ...],
         labels: Labels | None = None,
-        **options: Unpack[ClassifyOptions],
+        **options: Unpack[ClassifyKeywords],
     ) -> list[Classification]: ...
     async def aclassify(
         self,
         text: str | list[str] | tuple[str, ...],
         labels: Labels | None = None,
-        **options: Unpack[ClassifyOptions],
+        **options: Unpack[ClassifyKeywords],
     ) -> Classification | list[Classification]:
         """`classify` for asyncio: runs in a thread; cancelling the task stops it."""
         texts = [text] if isinstance(text, str) else text
@@ -133,18 +134,20 @@ class ClassifyTask(Tools):
         self,
         texts: Iterable[str],
         labels: Labels | None = None,
-        **options: Unpack[ClassifyOptions],
+        **options: Unpack[ClassifyKeywords],
     ) -> AsyncIterator[Classification]:
         """`classify` of many texts for asyncio: results as they are there, in the texts' order."""
         return self.turns.stream(
-            lambda: self._classify_each(self.prepare_labels(labels, options), texts)
+            lambda: self._classify_each(
+                self.prepare_labels(labels, make_options(ClassifyOptions, options)), texts
+            )
         )
 
     def calibrate(
         self,
         texts: Sequence[tuple[str, str]],
         labels: Labels | None = None,
-        **options: Unpack[ClassifyOptions],
+        **options: Unpack[ClassifyKeywords],
     ) -> Fit:
         """Fit the scores of these labels and options to labelled texts, and save the fit.
 
@@ -169,7 +172,8 @@ class ClassifyTask(Tools):
             >>> fit.accuracy  # doctest: +SKIP
             (0.81, 0.88)
         """
-        return self.prepare_labels(labels, options).fit(self.engine, texts)
+        classifier = self.prepare_labels(labels, make_options(ClassifyOptions, options))
+        return classifier.fit(self.engine, texts)
 
     def prepare_labels(
         self,
@@ -188,9 +192,8 @@ class ClassifyTask(Tools):
         """
         from llmtool.tasks.classify.labels import make_labels
 
-        multi = options.get("multi", False)
-        name = options.get("template") or (MULTI if multi else DEFAULT)
-        template = self.library.load(name).for_model(self.model_name)
+        multi = options.multi
+        template = self.load_template(options.template or (MULTI if multi else DEFAULT))
         if labels is not None:
             made = make_labels(labels, at_least=1 if multi else 2)
         elif template.output.kind == "labels" and not multi:
@@ -213,11 +216,11 @@ class ClassifyTask(Tools):
 
 
 def _kind(options: ClassifyOptions) -> type[Classifier]:
-    if options.get("multi"):
+    if options.multi:
         from llmtool.tasks.classify.multi_label import MultiLabelling
 
         return MultiLabelling
-    if options.get("calibrate") == "balanced":
+    if options.calibrate == "balanced":
         from llmtool.tasks.classify.balanced import BalancedLabelling
 
         return BalancedLabelling

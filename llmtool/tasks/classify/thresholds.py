@@ -45,9 +45,9 @@ def read_doubts(options: ClassifyOptions) -> Doubts:
         UsageError: one is not between 0 and 1.
     """
     found = Doubts(
-        min_confidence=options.get("min_confidence") or 0.0,
-        min_margin=options.get("min_margin") or 0.0,
-        min_coverage=options.get("min_coverage") or 0.0,
+        min_confidence=options.min_confidence or 0.0,
+        min_margin=options.min_margin or 0.0,
+        min_coverage=options.min_coverage or 0.0,
     )
     for name, value in msgspec.structs.asdict(found).items():
         if not 0 <= value <= 1:

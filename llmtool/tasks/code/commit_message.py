@@ -7,10 +7,9 @@ import time
 from llmtool.engine.types import Engine, Failed, Request
 from llmtool.errors import InputError
 from llmtool.tasks.code.diffs import FileDiff, parse_diff, parts_of
-from llmtool.tasks.code.requests import ask, has_room, total
-from llmtool.tasks.code.results import CommitMessage, LeftOut
-from llmtool.tasks.pipeline.prepare import Case, PreparedTask
-from llmtool.tasks.results import Generation
+from llmtool.tasks.code.results import CommitMessage, SkippedFile
+from llmtool.tasks.pipeline.prepare import Case, PreparedTask, fits_context
+from llmtool.tasks.results import Generation, total_usage
 
 MAX_SUBJECT = 72  # characters, as git's own tools show them
 
@@ -44,7 +43,7 @@ class Committing:
         text = "".join(map(_told, files))
         subjects: list[str] = []
         n_parts = 1
-        if has_room(self._engine, self._request(self._one, "diff", text)):
+        if fits_context(self._engine, self._request(self._one, "diff", text)):
             subject = self._ask(self._one, "diff", [text])[0]
         else:
             parts = [
@@ -66,16 +65,18 @@ class Committing:
             text=f"{subject}\n\n{body}" if body else subject,
             subject=subject,
             body=body,
-            left_out=tuple(LeftOut(path=f.path, reason=f.left_out) for f in files if f.left_out),
+            left_out=tuple(
+                SkippedFile(path=f.path, reason=f.left_out) for f in files if f.left_out
+            ),
             n_parts=n_parts,
             model=self._one.model,
-            usage=total(reply.usage for reply in self._replies),
+            usage=total_usage(reply.usage for reply in self._replies),
             seconds=time.perf_counter() - started,
             warnings=tuple(dict.fromkeys(w for r in self._replies for w in r.warnings)),
         )
 
     def _fits_one(self, part: FileDiff) -> bool:
-        return has_room(self._engine, self._request(self._one, "diff", part.text))
+        return fits_context(self._engine, self._request(self._one, "diff", part.text))
 
     def _reduce(self, subjects: list[str]) -> str:
         """Merge subjects into one; by halves where they are too many for one prompt."""
@@ -83,7 +84,7 @@ class Committing:
         if len(known) == 1:
             return known[0]
         text = "\n".join(known)
-        if len(known) > 2 and not has_room(
+        if len(known) > 2 and not fits_context(
             self._engine, self._request(self._merge, "changes", text)
         ):
             middle = len(known) // 2
@@ -116,7 +117,7 @@ class Committing:
     ) -> list[str]:
         requests = (self._request(prepared, name, t, fixed, i) for i, t in enumerate(texts))
         found = []
-        for outcome in ask(self._engine, prepared, requests):
+        for outcome in prepared.answer(self._engine, requests):
             if isinstance(outcome, Failed):
                 raise outcome.error
             self._replies.append(outcome)

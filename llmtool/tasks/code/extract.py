@@ -1,4 +1,4 @@
-"""Replies with nothing in them but their code."""
+"""Extract the code of a reply from its fence."""
 
 from __future__ import annotations
 
@@ -8,18 +8,43 @@ import msgspec
 
 from llmtool.engine.types import Token
 from llmtool.errors import OutputValidationError
-from llmtool.tasks.code.candidates import take_code
 from llmtool.tasks.results import Generation
+from llmtool.text.code_blocks import choose, find_blocks
+from llmtool.text.code_languages import CodeLanguage, known_language
 
 NO_CODE = "the reply has no code in it (no fenced block)"
 
 
-def only_code(
-    events: Iterable[Token | Generation], *, opened: str = ""
-) -> Generator[Token | Generation, None, None]:
-    """Yield a generation whose replies are the code in their first fence, and its reasoning.
+def extract_code(
+    reply: str, language: CodeLanguage | None
+) -> tuple[str, CodeLanguage | None] | None:
+    """Return the code of a reply and its language, None without a fenced block.
 
-    `opened` is how the replies begin without saying so: a fence may have been opened there.
+    The largest block of the language is chosen, under any of its aliases. Without a language, the
+    fence names it.
+
+    Example:
+        >>> extract_code("Sure:\\n```js\\nlet x\\n```", CodeLanguage.javascript)[0]
+        'let x\\n'
+    """
+    blocks = [
+        msgspec.structs.replace(block, language=known.value if known else block.language)
+        for block in find_blocks(reply)
+        for known in [known_language(block.language)]
+    ]
+    block = choose(blocks, language.value if language else None)
+    if block is None:
+        return None
+    code = block.code.strip("\n") + "\n"
+    return code, language or known_language(block.language)
+
+
+def only_code(
+    events: Iterable[Token | Generation], *, opening: str = ""
+) -> Generator[Token | Generation, None, None]:
+    """Replace the text of each reply by the code of its first fence; yield no tokens but reasoning.
+
+    `opening` precedes each reply: a prefill can open a fence.
 
     Raises:
         OutputValidationError: a reply has no fenced block.
@@ -31,8 +56,8 @@ def only_code(
             continue
         choices = []
         for choice in event.choices:
-            taken = take_code(opened + choice.text, None)
-            if taken is None:
+            extracted = extract_code(opening + choice.text, None)
+            if extracted is None:
                 raise OutputValidationError(NO_CODE, result=event)
-            choices.append(msgspec.structs.replace(choice, text=taken[0]))
+            choices.append(msgspec.structs.replace(choice, text=extracted[0]))
         yield msgspec.structs.replace(event, text=choices[0].text, choices=tuple(choices))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
@@ -12,13 +10,14 @@ from llmtool.engine.types import Engine, Failed, Prompt, Request
 from llmtool.sizes import format_count
 from llmtool.tasks.code.cursor import fit
 from llmtool.tasks.code.results import Code
+from llmtool.tasks.options import SamplingOptions, keywords_of
 from llmtool.tasks.pipeline.collect import stream_outcomes
 from llmtool.tasks.pipeline.prepare import make_sampling
 from llmtool.tasks.results import Generation
 from llmtool.text import syntax
 from llmtool.text.code_languages import CodeLanguage
 
-DEFAULTS: Mapping[str, Any] = {"max_tokens": 128, "temperature": 0.0}
+DEFAULTS = SamplingOptions(max_tokens=128, temperature=0.0)
 
 
 class Completing(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,15 +27,14 @@ class Completing(msgspec.Struct, frozen=True, kw_only=True):
     n_left_out: int
 
 
-def prepare(engine: Engine, before: str, after: str, options: Mapping[str, Any]) -> Completing:
+def prepare(engine: Engine, before: str, after: str, options: SamplingOptions) -> Completing:
     """Fit the text around a gap to the window of a model.
 
     Raises:
         UsageError: the model has no tokens to fill in the middle with, or an option is wrong.
         ContextOverflow: the lines at the gap alone do not fit.
     """
-    given = {name: value for name, value in options.items() if value is not None}
-    sampling = make_sampling({**DEFAULTS, **given})
+    sampling = make_sampling({**keywords_of(DEFAULTS), **keywords_of(options)})
     frame = len(engine.tokenize(Prompt(text="", suffix="")).token_ids)
 
     def count(line: str) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 
-from llmtool.tasks.code.executables import find_program
+from llmtool.machine import find_program
 from llmtool.text.code_languages import CodeLanguage
 
 _TIMEOUT_SECONDS = 10.0

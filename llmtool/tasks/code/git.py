@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 
 from llmtool.errors import InputError, UsageError
-from llmtool.tasks.code.executables import find_program
+from llmtool.machine import find_program
 
 _STAGED = (
     "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "--no-pager",

@@ -7,34 +7,11 @@ from typing import Any, Literal
 import msgspec
 
 from llmtool.engine.types import FinishReason, Usage
-from llmtool.tasks.results import Result
+from llmtool.tasks.results import Result, TestRun
 from llmtool.text.syntax import Diagnostic, Status
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")  # the worst first
-
-
-class RanTests(msgspec.Struct, frozen=True, kw_only=True):
-    """A command of the user's that was run on written code; `output` is the end of what it said.
-
-    `exit_code` is None where it was stopped because it took too long.
-    """
-
-    command: str
-    exit_code: int | None
-    output: str
-    seconds: float
-
-    @property
-    def passed(self) -> bool:
-        return self.exit_code == 0
-
-    @property
-    def reason(self) -> str:
-        """Why it counts as failed."""
-        if self.exit_code is None:
-            return f"the tests were stopped after {self.seconds:.0f} s"
-        return f"the tests ended with exit code {self.exit_code}"
 
 
 class Code(Result, frozen=True, kw_only=True):
@@ -51,7 +28,7 @@ class Code(Result, frozen=True, kw_only=True):
     rounds: int = 0
     diagnostics: tuple[Diagnostic, ...] = ()
     formatter: str | None = None
-    tests: RanTests | None = None
+    tests: TestRun | None = None
     model: str
     usage: Usage
     seconds: float
@@ -97,8 +74,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.path}:{self.line}: {self.severity}: {self.message}"
 
 
-class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A changed file that no model was shown, and why."""
+class SkippedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A changed file that the model did not see, and why."""
 
     path: str
     reason: str
@@ -111,7 +88,7 @@ class Review(Result, frozen=True, kw_only=True):
     """
 
     findings: tuple[Finding, ...]
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[SkippedFile, ...] = ()
     n_parts: int
     n_failed: int = 0
     model: str
@@ -129,7 +106,7 @@ class CommitMessage(Result, frozen=True, kw_only=True):
 
     subject: str
     body: str = ""
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[SkippedFile, ...] = ()
     n_parts: int = 1
     model: str
     usage: Usage

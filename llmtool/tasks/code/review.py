@@ -12,11 +12,10 @@ import msgspec
 from llmtool.engine.types import Engine, Failed, Request
 from llmtool.errors import InputError, OutputValidationError
 from llmtool.tasks.code.diffs import FileDiff, Hunk, parse_diff, parts_of, with_numbers
-from llmtool.tasks.code.requests import ask, has_room, total
-from llmtool.tasks.code.results import SEVERITIES, Finding, LeftOut, Review
+from llmtool.tasks.code.results import SEVERITIES, Finding, Review, SkippedFile
 from llmtool.tasks.pipeline.contract import make_contract
-from llmtool.tasks.pipeline.prepare import Case, PreparedTask
-from llmtool.tasks.results import Generation
+from llmtool.tasks.pipeline.prepare import Case, PreparedTask, fits_context
+from llmtool.tasks.results import Generation, total_usage
 
 _ONLY_REMOVED = "only removed lines"
 # Runs of fewer tokens are JSON's own: the names of a finding's fields.
@@ -40,13 +39,16 @@ def review(engine: Engine, prepared: PreparedTask, diff: str) -> Review:
     files = tuple(map(_without_the_removed, parse_diff(diff)))
     if not files:
         raise InputError("there is no change to review (a unified diff is needed)")
-    left_out = tuple(LeftOut(path=f.path, reason=f.left_out) for f in files if f.left_out)
+    left_out = tuple(SkippedFile(path=f.path, reason=f.left_out) for f in files if f.left_out)
     all_parts = [
         part
         for file in files
         if not file.left_out and file.hunks
         for part in parts_of(
-            file, fits=lambda p: has_room(engine, _request(prepared, p, 0), at_most=MAX_PROMPT)
+            file,
+            fits=lambda p: fits_context(
+                engine, _request(prepared, p, 0), max_prompt_tokens=MAX_PROMPT
+            ),
         )
     ]
     parts = [part for part in all_parts if not _only_removes(part)]
@@ -75,7 +77,7 @@ def review(engine: Engine, prepared: PreparedTask, diff: str) -> Review:
         n_parts=len(parts),
         n_failed=len(failed),
         model=prepared.model,
-        usage=total(outcome.usage for _, outcome in done),
+        usage=total_usage(outcome.usage for _, outcome in done),
         seconds=time.perf_counter() - started,
         warnings=tuple(warnings),
     )
@@ -88,7 +90,7 @@ def _ask(
 
     What does not end goes round in a circle as a rule, which a penalty on long runs breaks.
     """
-    outcomes = ask(engine, prepared, requests)
+    outcomes = prepared.answer(engine, requests)
     cut = [
         i
         for i, outcome in enumerate(outcomes)
@@ -100,7 +102,7 @@ def _ask(
         )
         for i in cut
     )
-    for i, outcome in zip(cut, ask(engine, prepared, varied) if cut else (), strict=True):
+    for i, outcome in zip(cut, prepared.answer(engine, varied) if cut else (), strict=True):
         outcomes[i] = outcome
     return outcomes
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from llmtool.errors import UsageError
-from llmtool.tasks.code.results import RanTests
+from llmtool.tasks.results import TestRun
 
 PLACE = "{}"  # in a command, where the file of the code goes
 DEFAULT_SECONDS = 60.0
@@ -46,7 +46,7 @@ class TestCommand:
         self.command, self._name, self._write = command, name, write
         self._timeout_seconds = timeout_seconds
 
-    def __call__(self, code: str) -> RanTests:
+    def __call__(self, code: str) -> TestRun:
         """Run the tests on code, in the current folder, and say what came of it."""
         if PLACE not in self.command:
             assert self._write is not None
@@ -59,7 +59,7 @@ class TestCommand:
             return run(filled, timeout_seconds=self._timeout_seconds)
 
 
-def run(command: str, *, timeout_seconds: float) -> RanTests:
+def run(command: str, *, timeout_seconds: float) -> TestRun:
     """Run a command of the shell with no input; what it started ends with it."""
     started = time.monotonic()
     with tempfile.TemporaryFile() as said:
@@ -81,7 +81,7 @@ def run(command: str, *, timeout_seconds: float) -> RanTests:
         size = said.seek(0, os.SEEK_END)
         said.seek(max(0, size - 4 * _MAX_OUTPUT))
         output = said.read().decode("utf-8", "replace")[-_MAX_OUTPUT:]
-    return RanTests(
+    return TestRun(
         command=command,
         exit_code=exit_code,
         output=output,

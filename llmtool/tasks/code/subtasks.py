@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+
 from llmtool.engine.types import Failed, Token
 from llmtool.tasks.code.task import CodeTask
-from llmtool.tasks.options import CodeOptions, GenerateOptions, SamplingOptions
-from llmtool.tasks.pipeline.prepare import Case
+from llmtool.tasks.options import (
+    CodeOptions,
+    GenerateOptions,
+    SamplingOptions,
+    make_options,
+)
+from llmtool.tasks.pipeline.prepare import Case, PreparedTask
 from llmtool.tasks.results import Generation
 
 # What the verbs need is imported by them: every command makes a toolbox.
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from llmtool.tasks.code.generate import Writing
+    from llmtool.tasks.code.commit_message import Committing
+    from llmtool.tasks.code.generate import CodeWriter
     from llmtool.tasks.code.results import Code, CommitMessage, Fix, Review
+    from llmtool.tasks.keywords import CodeKeywords, GenerateKeywords, SamplingKeywords
 
 R = TypeVar("R")
 EXPLAIN, REVIEW, FIX, TESTS = "code-explain", "review-hunk", "code-fix", "code-tests"
@@ -38,7 +47,7 @@ FRAMEWORKS = {
 class CodeVerbs(CodeTask):
     """The verbs of `code`, each with a form for asyncio."""
 
-    def explain_code(self, code: str, **options: Unpack[GenerateOptions]) -> Generation:
+    def explain_code(self, code: str, **options: Unpack[GenerateKeywords]) -> Generation:
         """Say in words what some code does; the options are those of `generate`.
 
         Raises:
@@ -49,7 +58,7 @@ class CodeVerbs(CodeTask):
             >>> print(box.explain_code("x = y or 0"))    # doctest: +SKIP
             Sets x to y, or to 0 where y is empty.
         """
-        prepared = self.prepare({"template": EXPLAIN, **options})
+        prepared = self.prepare(make_options(GenerateOptions, {"template": EXPLAIN, **options}))
         case = Case(variables={prepared.template.find_material() or "code": code})
         for outcome in prepared.outcomes(self.engine, [case]):
             if isinstance(outcome, Failed):
@@ -58,7 +67,7 @@ class CodeVerbs(CodeTask):
                 return outcome
         raise AssertionError("a stream ends with its result")
 
-    def review_code(self, diff: str, **options: Unpack[GenerateOptions]) -> Review:
+    def review_code(self, diff: str, **options: Unpack[GenerateKeywords]) -> Review:
         """Review a unified diff: files, and the hunks of long ones, are read in parallel.
 
         Lock files, generated files and binaries are left out, which the result tells.
@@ -77,7 +86,7 @@ class CodeVerbs(CodeTask):
         """
         from llmtool.tasks.code.review import review
 
-        prepared = self.prepare({"template": REVIEW, **options})
+        prepared = self.prepare(make_options(GenerateOptions, {"template": REVIEW, **options}))
         return review(self.engine, prepared, diff)
 
     def fix_code(
@@ -86,7 +95,7 @@ class CodeVerbs(CodeTask):
         error: str | None = None,
         *,
         file: str = "code",
-        **options: Unpack[CodeOptions],
+        **options: Unpack[CodeKeywords],
     ) -> Fix:
         """Mend code that fails; the options are those of `write_code`.
 
@@ -112,26 +121,26 @@ class CodeVerbs(CodeTask):
         """
         from llmtool.tasks.code.fix import error_of, make_fix
 
-        writing = self.prepare_fix(code, options)
-        told = error_of(code, error, writing.language)
-        outcome = self.write_one(writing, Case(variables={"code": code, "error": told}))
+        # Its layout is the author's: a formatter would hide the change among others.
+        given = make_options(CodeOptions, {"template": FIX, "format": False, **options})
+        writer = self.prepare_fix(code, given)
+        told = error_of(code, error, writer.language)
+        outcome = self.write_one(writer, Case(variables={"code": code, "error": told}))
         return make_fix(outcome, code, file=file)
 
-    def prepare_fix(self, code: str, options: CodeOptions) -> Writing:
+    def prepare_fix(self, code: str, options: CodeOptions) -> CodeWriter:
         """Load the templates that mend a file, with room for all of it in the reply."""
         from llmtool.tasks.code.fix import tokens_for
 
-        # Its layout is the author's: a formatter would hide the change among others.
-        all_options: CodeOptions = {"template": FIX, "format": False, **options}
-        writing = self.prepare_code(all_options)
-        if options.get("max_tokens") is None and self.settings.max_tokens is None:
+        writer = self.prepare_code(options)
+        if options.sampling.max_tokens is None and self.settings.max_tokens is None:
             needed = tokens_for(self.engine, code)
-            if needed > (writing.max_tokens or needed):
-                return self.prepare_code({**all_options, "max_tokens": needed})
-        return writing
+            if needed > (writer.max_tokens or needed):
+                return writer.with_max_tokens(needed)
+        return writer
 
     def write_tests(
-        self, code: str, *, framework: str | None = None, **options: Unpack[CodeOptions]
+        self, code: str, *, framework: str | None = None, **options: Unpack[CodeKeywords]
     ) -> Code:
         """Write tests for code; the options are those of `write_code`. Nothing is run.
 
@@ -142,18 +151,18 @@ class CodeVerbs(CodeTask):
         Example:
             >>> box.write_tests("def half(n): return n / 2", language="py")   # doctest: +SKIP
         """
-        writing = self.prepare_code({"template": TESTS, **options})
-        return self.write_one(writing, self.tests_case(writing, code, framework=framework))
+        writer = self.prepare_code(make_options(CodeOptions, {"template": TESTS, **options}))
+        return self.write_one(writer, self.tests_case(writer, code, framework=framework))
 
-    def tests_case(self, writing: Writing, code: str, *, framework: str | None) -> Case:
+    def tests_case(self, writer: CodeWriter, code: str, *, framework: str | None) -> Case:
         """Return what a template that writes tests is given."""
-        usual = FRAMEWORKS.get(writing.language.name) if writing.language else None
+        usual = FRAMEWORKS.get(writer.language.name) if writer.language else None
         told = {"framework": framework or usual} if framework or usual else {}
         return Case(variables={"code": code, **told})
 
-    def write_one(self, writing: Writing, case: Case) -> Code:
+    def write_one(self, writer: CodeWriter, case: Case) -> Code:
         """Write the code of one case, with options that `prepare_code` has checked."""
-        (outcome,) = writing.outcomes(self.engine, [case])
+        (outcome,) = writer.outcomes(self.engine, [case])
         if isinstance(outcome, Failed):
             raise outcome.error
         return outcome
@@ -164,7 +173,7 @@ class CodeVerbs(CodeTask):
         after: str = "",
         *,
         language: str | None = None,
-        **sampling: Unpack[SamplingOptions],
+        **sampling: Unpack[SamplingKeywords],
     ) -> Code:
         """Fill the gap between two texts, with the model's own tokens for that.
 
@@ -185,13 +194,14 @@ class CodeVerbs(CodeTask):
         from llmtool.text.code_languages import find_language
 
         known = find_language(language) if language else None
-        prepared = fill_in_middle.prepare(self.engine, before, after, sampling)
+        options = make_options(SamplingOptions, sampling)
+        prepared = fill_in_middle.prepare(self.engine, before, after, options)
         return fill_in_middle.complete(
             self.engine, prepared, before, after, language=known, model=self.model_name
         )
 
     def commit_message(
-        self, diff: str, *, body: bool = False, **options: Unpack[GenerateOptions]
+        self, diff: str, *, body: bool = False, **options: Unpack[GenerateKeywords]
     ) -> CommitMessage:
         """Write a commit message for a unified diff, of any size.
 
@@ -207,23 +217,28 @@ class CodeVerbs(CodeTask):
             >>> box.commit_message(diff).subject    # doctest: +SKIP
             'fix(mail): wait 30 seconds for the server'
         """
+        given = make_options(GenerateOptions, {"template": COMMIT, **options})
+        return self.prepare_commit(given, body=body).write(diff)
+
+    def prepare_commit(self, options: GenerateOptions, *, body: bool) -> Committing:
+        """Check the options of a call and load the templates that write a commit message."""
         from llmtool.tasks.code.commit_message import Committing
 
-        of_all: GenerateOptions = {**options}
-        of_all.pop("template", None)
-        of_all.pop("variables", None)
+        def step(template: str) -> PreparedTask:
+            return self.prepare(msgspec.structs.replace(options, template=template, variables={}))
+
         return Committing(
             self.engine,
-            self.prepare({"template": COMMIT, **options}),
-            self.prepare({**of_all, "template": COMMIT_MERGE}),
-            self.prepare({**of_all, "template": COMMIT_BODY}) if body else None,
-        ).write(diff)
+            self.prepare(options),
+            step(COMMIT_MERGE),
+            step(COMMIT_BODY) if body else None,
+        )
 
-    async def aexplain_code(self, code: str, **options: Unpack[GenerateOptions]) -> Generation:
+    async def aexplain_code(self, code: str, **options: Unpack[GenerateKeywords]) -> Generation:
         """`explain_code` for asyncio."""
         return await self._later(lambda: self.explain_code(code, **options))
 
-    async def areview_code(self, diff: str, **options: Unpack[GenerateOptions]) -> Review:
+    async def areview_code(self, diff: str, **options: Unpack[GenerateKeywords]) -> Review:
         """`review_code` for asyncio."""
         return await self._later(lambda: self.review_code(diff, **options))
 
@@ -233,13 +248,13 @@ class CodeVerbs(CodeTask):
         error: str | None = None,
         *,
         file: str = "code",
-        **options: Unpack[CodeOptions],
+        **options: Unpack[CodeKeywords],
     ) -> Fix:
         """`fix_code` for asyncio."""
         return await self._later(lambda: self.fix_code(code, error, file=file, **options))
 
     async def awrite_tests(
-        self, code: str, *, framework: str | None = None, **options: Unpack[CodeOptions]
+        self, code: str, *, framework: str | None = None, **options: Unpack[CodeKeywords]
     ) -> Code:
         """`write_tests` for asyncio."""
         return await self._later(lambda: self.write_tests(code, framework=framework, **options))
@@ -250,7 +265,7 @@ class CodeVerbs(CodeTask):
         after: str = "",
         *,
         language: str | None = None,
-        **sampling: Unpack[SamplingOptions],
+        **sampling: Unpack[SamplingKeywords],
     ) -> Code:
         """`complete_code` for asyncio."""
         return await self._later(
@@ -258,7 +273,7 @@ class CodeVerbs(CodeTask):
         )
 
     async def acommit_message(
-        self, diff: str, *, body: bool = False, **options: Unpack[GenerateOptions]
+        self, diff: str, *, body: bool = False, **options: Unpack[GenerateKeywords]
     ) -> CommitMessage:
         """`commit_message` for asyncio."""
         return await self._later(lambda: self.commit_message(diff, body=body, **options))

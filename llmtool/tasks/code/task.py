@@ -3,41 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, cast, overload
+from typing import TYPE_CHECKING, overload
 
 from llmtool.engine.types import Failed
-from llmtool.errors import UsageError
-from llmtool.tasks.options import CodeOptions, GenerateOptions, SamplingOptions
+from llmtool.tasks.options import CodeOptions, GenerateOptions, make_options
 from llmtool.tasks.pipeline.context import Tools
 from llmtool.tasks.pipeline.prepare import Case
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from llmtool.tasks.code.generate import Writing
+    from llmtool.tasks.code.generate import CodeWriter
     from llmtool.tasks.code.results import Code
+    from llmtool.tasks.keywords import CodeKeywords
 
-DEFAULT = "code"
 REPAIR = "code-repair"
-_OF_THE_FIRST = ("system", "input")  # a request to mend says all that it needs itself
-_PASSED_ON = ("thinking", *_OF_THE_FIRST, *SamplingOptions.__annotations__)
 
 
 class CodeTask(Tools):
     """`write_code` and its forms."""
 
     @overload
-    def write_code(self, request: str, **options: Unpack[CodeOptions]) -> Code: ...
+    def write_code(self, request: str, **options: Unpack[CodeKeywords]) -> Code: ...
     @overload
     def write_code(
-        self, request: Iterator[str], **options: Unpack[CodeOptions]
+        self, request: Iterator[str], **options: Unpack[CodeKeywords]
     ) -> Iterator[Code]: ...
     @overload
     def write_code(
-        self, request: list[str] | tuple[str, ...], **options: Unpack[CodeOptions]
+        self, request: list[str] | tuple[str, ...], **options: Unpack[CodeKeywords]
     ) -> list[Code]: ...
     def write_code(
-        self, request: str | Iterable[str], **options: Unpack[CodeOptions]
+        self, request: str | Iterable[str], **options: Unpack[CodeKeywords]
     ) -> Code | Iterator[Code] | list[Code]:
         """Write code from words, and see to it that it parses.
 
@@ -72,27 +69,29 @@ class CodeTask(Tools):
             >>> box.write_code("a function is_even(n)", language="py").text    # doctest: +SKIP
             'def is_even(n):\\n    return n % 2 == 0\\n'
         """
-        writing = self.prepare_code(options)
+        writer = self.prepare_code(make_options(CodeOptions, options))
         if isinstance(request, str):
-            return next(self._write_each(writing, [request]))
-        results = self._write_each(writing, request)
+            return next(self._write_each(writer, [request]))
+        results = self._write_each(writer, request)
         return results if isinstance(request, Iterator) else list(results)
 
-    def _write_each(self, writing: Writing, requests: Iterable[str]) -> Generator[Code, None, None]:
+    def _write_each(
+        self, writer: CodeWriter, requests: Iterable[str]
+    ) -> Generator[Code, None, None]:
         cases = (Case(id=i, prompt=each) for i, each in enumerate(requests))
-        for outcome in writing.outcomes(self.engine, cases):
+        for outcome in writer.outcomes(self.engine, cases):
             if isinstance(outcome, Failed):
                 raise outcome.error
             yield outcome
 
     @overload
-    async def awrite_code(self, request: str, **options: Unpack[CodeOptions]) -> Code: ...
+    async def awrite_code(self, request: str, **options: Unpack[CodeKeywords]) -> Code: ...
     @overload
     async def awrite_code(
-        self, request: list[str] | tuple[str, ...], **options: Unpack[CodeOptions]
+        self, request: list[str] | tuple[str, ...], **options: Unpack[CodeKeywords]
     ) -> list[Code]: ...
     async def awrite_code(
-        self, request: str | list[str] | tuple[str, ...], **options: Unpack[CodeOptions]
+        self, request: str | list[str] | tuple[str, ...], **options: Unpack[CodeKeywords]
     ) -> Code | list[Code]:
         """`write_code` for asyncio: runs in a thread; cancelling the task stops it."""
         requests = [request] if isinstance(request, str) else request
@@ -100,12 +99,16 @@ class CodeTask(Tools):
         return found[0] if isinstance(request, str) else found
 
     def awrite_code_each(
-        self, requests: Iterable[str], **options: Unpack[CodeOptions]
+        self, requests: Iterable[str], **options: Unpack[CodeKeywords]
     ) -> AsyncIterator[Code]:
         """`write_code` of many requests for asyncio: results as they are there, in order."""
-        return self.turns.stream(lambda: self._write_each(self.prepare_code(options), requests))
+        return self.turns.stream(
+            lambda: self._write_each(
+                self.prepare_code(make_options(CodeOptions, options)), requests
+            )
+        )
 
-    def prepare_code(self, options: CodeOptions, *, strict: bool = False) -> Writing:
+    def prepare_code(self, options: CodeOptions, *, strict: bool = False) -> CodeWriter:
         """Check the options of a call and load its templates, once for all its cases.
 
         With `strict` code that has an error is a failure that carries it.
@@ -113,37 +116,43 @@ class CodeTask(Tools):
         Raises:
             UsageError, TemplateError: as `write_code` says.
         """
-        from llmtool.tasks.code.generate import LANGUAGE_INPUT, Writing, told_language
+        from llmtool.tasks.code.generate import (
+            LANGUAGE_INPUT,
+            CodeChecker,
+            CodePrompts,
+            CodeWriter,
+            language_name,
+        )
         from llmtool.text.code_languages import find_language, known_language
 
-        unknown = [name for name in options if name not in CodeOptions.__annotations__]
-        if unknown and unknown[0] not in SamplingOptions.__annotations__:
-            raise UsageError(f"unknown option {unknown[0]!r}")
-        wanted = options.get("language")
-        language = find_language(wanted) if wanted else None
-        template = self.library.load(options.get("template", DEFAULT)).for_model(self.model_name)
-        variables = dict(options.get("variables") or {})
+        language = find_language(options.language) if options.language else None
+        template = self.load_template(options.template)
+        variables = dict(options.variables)
         if LANGUAGE_INPUT in template.inputs:
             default = template.inputs[LANGUAGE_INPUT].default
             if language is None:
-                told = variables.get(LANGUAGE_INPUT, default)
-                language = known_language(told) if isinstance(told, str) else None
+                given = variables.get(LANGUAGE_INPUT, default)
+                language = known_language(given) if isinstance(given, str) else None
             else:
-                variables[LANGUAGE_INPUT] = told_language(language)
+                variables[LANGUAGE_INPUT] = language_name(language)
         elif language is None:
             language = known_language(template.output.code)
-        passed = {name: value for name, value in options.items() if name in _PASSED_ON}
-        named = options.get("template", DEFAULT)
-        writes = cast("GenerateOptions", {**passed, "template": named, "variables": variables})
-        sampling = {name: value for name, value in passed.items() if name not in _OF_THE_FIRST}
-        mends = cast("GenerateOptions", {**sampling, "template": REPAIR})
-        return Writing(
-            self.prepare(writes),
-            self.prepare(mends),
-            language=language,
-            check=options.get("check", True),
-            repair=options.get("repair", 2),
-            format=options.get("format", True),
-            run_tests=options.get("run_tests"),
-            strict=strict,
+        first = GenerateOptions(
+            template=template,
+            system=options.system,
+            variables=variables,
+            thinking=options.thinking,
+            sampling=options.sampling,
+            input=options.input,
         )
+        # The repair template says all that it needs: no system prompt, input or variables.
+        repair = GenerateOptions(
+            template=REPAIR, thinking=options.thinking, sampling=options.sampling
+        )
+        prompts = CodePrompts(
+            first=self.prepare(first), repair=self.prepare(repair), language=language
+        )
+        checker = CodeChecker(
+            checks_syntax=options.check, formats=options.format, run_tests=options.run_tests
+        )
+        return CodeWriter(prompts, checker, max_repairs=options.repair, strict=strict)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, overload
 
 from llmtool.engine.types import Failed, Request, Token
-from llmtool.tasks.options import GenerateOptions
+from llmtool.tasks.options import GenerateOptions, make_options
 from llmtool.tasks.pipeline.collect import stream_generations
 from llmtool.tasks.pipeline.context import Tools
 from llmtool.tasks.pipeline.prepare import Case, PreparedTask
@@ -16,22 +16,24 @@ from llmtool.tasks.results import Generation
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from llmtool.tasks.keywords import GenerateKeywords
+
 
 class GenerateTask(Tools):
     """`generate` and its forms."""
 
     @overload
-    def generate(self, prompt: str, **options: Unpack[GenerateOptions]) -> Generation: ...
+    def generate(self, prompt: str, **options: Unpack[GenerateKeywords]) -> Generation: ...
     @overload
     def generate(
-        self, prompt: Iterator[str], **options: Unpack[GenerateOptions]
+        self, prompt: Iterator[str], **options: Unpack[GenerateKeywords]
     ) -> Iterator[Generation]: ...
     @overload
     def generate(
-        self, prompt: list[str] | tuple[str, ...], **options: Unpack[GenerateOptions]
+        self, prompt: list[str] | tuple[str, ...], **options: Unpack[GenerateKeywords]
     ) -> list[Generation]: ...
     def generate(
-        self, prompt: str | Iterable[str], **options: Unpack[GenerateOptions]
+        self, prompt: str | Iterable[str], **options: Unpack[GenerateKeywords]
     ) -> Generation | Iterator[Generation] | list[Generation]:
         """Let the model write a reply to `prompt`.
 
@@ -79,7 +81,8 @@ class GenerateTask(Tools):
             *_, result = self.stream_generate(prompt, **options)
             assert isinstance(result, Generation)
             return result
-        results = self._generate_each(self.prepare(options), prompt)
+        prepared = self.prepare(make_options(GenerateOptions, options))
+        results = self._generate_each(prepared, prompt)
         return results if isinstance(prompt, Iterator) else list(results)
 
     def _generate_each(
@@ -97,7 +100,7 @@ class GenerateTask(Tools):
         prompt: str | None,
         *,
         started: float | None = None,
-        **options: Unpack[GenerateOptions],
+        **options: Unpack[GenerateKeywords],
     ) -> Generator[Token | Generation, None, None]:
         """Like `generate` for one prompt, but yield each `Token`, then the `Generation`.
 
@@ -110,8 +113,8 @@ class GenerateTask(Tools):
                     print(event.text, end="", flush=True)
         """
         started = time.perf_counter() if started is None else started
-        case = Case(prompt=prompt)
-        yield from self.stream_prepared(self.prepare(options), case, started=started)
+        prepared = self.prepare(make_options(GenerateOptions, options))
+        yield from self.stream_prepared(prepared, Case(prompt=prompt), started=started)
 
     def stream_prepared(
         self, prepared: PreparedTask, case: Case, *, started: float | None = None
@@ -127,13 +130,13 @@ class GenerateTask(Tools):
         )
 
     @overload
-    async def agenerate(self, prompt: str, **options: Unpack[GenerateOptions]) -> Generation: ...
+    async def agenerate(self, prompt: str, **options: Unpack[GenerateKeywords]) -> Generation: ...
     @overload
     async def agenerate(
-        self, prompt: list[str] | tuple[str, ...], **options: Unpack[GenerateOptions]
+        self, prompt: list[str] | tuple[str, ...], **options: Unpack[GenerateKeywords]
     ) -> list[Generation]: ...
     async def agenerate(
-        self, prompt: str | list[str] | tuple[str, ...], **options: Unpack[GenerateOptions]
+        self, prompt: str | list[str] | tuple[str, ...], **options: Unpack[GenerateKeywords]
     ) -> Generation | list[Generation]:
         """`generate` for asyncio: runs in a thread; cancelling the task stops the decoding."""
         if not isinstance(prompt, str):
@@ -143,17 +146,22 @@ class GenerateTask(Tools):
         return result
 
     def agenerate_each(
-        self, prompts: Iterable[str], **options: Unpack[GenerateOptions]
+        self, prompts: Iterable[str], **options: Unpack[GenerateKeywords]
     ) -> AsyncIterator[Generation]:
         """`generate` of many prompts for asyncio: results as they are there, in their order."""
-        return self.turns.stream(lambda: self._generate_each(self.prepare(options), prompts))
+        return self.turns.stream(
+            lambda: self._generate_each(
+                self.prepare(make_options(GenerateOptions, options)), prompts
+            )
+        )
 
     def astream_generate(
-        self, prompt: str, **options: Unpack[GenerateOptions]
+        self, prompt: str, **options: Unpack[GenerateKeywords]
     ) -> AsyncIterator[Token | Generation]:
         """`stream_generate` for asyncio."""
         return self.turns.stream(lambda: self.stream_generate(prompt, **options))
 
-    def request(self, prompt: str | None, **options: Unpack[GenerateOptions]) -> Request:
+    def request(self, prompt: str | None, **options: Unpack[GenerateKeywords]) -> Request:
         """Render a template into the request that `generate` would serve."""
-        return self.prepare(options).request(Case(prompt=prompt))
+        prepared = self.prepare(make_options(GenerateOptions, options))
+        return prepared.request(Case(prompt=prompt))

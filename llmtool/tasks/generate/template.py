@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast, overload
 
+import msgspec
+
 from llmtool.engine.types import Failed, Token
 from llmtool.errors import LlmtoolError, UsageError
 from llmtool.tasks.classify.task import ClassifyTask
-from llmtool.tasks.options import ClassifyOptions, GenerateOptions, SamplingOptions
+from llmtool.tasks.options import ClassifyOptions, GenerateOptions, keywords_of, make_options
 from llmtool.tasks.pipeline.prepare import Case, PreparedTask
 from llmtool.tasks.results import Classification, Generation, Result
 
 if TYPE_CHECKING:
     from llmtool.batch.readers import Reader
     from llmtool.batch.runner import BatchOptions, BatchRunner
+    from llmtool.prompts.template import Template
     from llmtool.tasks.classify.classifier import Classifier
+    from llmtool.tasks.keywords import GenerateKeywords
 
 # What a template of labels takes of a generation's options; the seed changes nothing there.
 _OF_LABELS = ("template", "variables", "system", "input", "seed")
-_ABSENT: dict[str, object] = {"n": 1, "logprobs": 0}
-_SAMPLING = SamplingOptions.__annotations__
 
 CaseValues = Mapping[str, Any] | str
 
@@ -30,32 +32,32 @@ class RunTask(ClassifyTask):
 
     @overload
     def run(
-        self, template: str, *, options: GenerateOptions | None = None, **inputs: Any
+        self, template: str | Template, *, options: GenerateKeywords | None = None, **inputs: Any
     ) -> Generation | Classification: ...
     @overload
     def run(
         self,
-        template: str,
+        template: str | Template,
         cases: Iterator[CaseValues],
         *,
-        options: GenerateOptions | None = None,
+        options: GenerateKeywords | None = None,
         **inputs: Any,
     ) -> Iterator[Generation | Classification]: ...
     @overload
     def run(
         self,
-        template: str,
+        template: str | Template,
         cases: list[Any] | tuple[Any, ...],
         *,
-        options: GenerateOptions | None = None,
+        options: GenerateKeywords | None = None,
         **inputs: Any,
     ) -> list[Generation | Classification]: ...
     def run(
         self,
-        template: str,
+        template: str | Template,
         cases: Iterable[CaseValues] | None = None,
         *,
-        options: GenerateOptions | None = None,
+        options: GenerateKeywords | None = None,
         **inputs: Any,
     ) -> Any:
         """Run a template on values for its inputs.
@@ -66,7 +68,7 @@ class RunTask(ClassifyTask):
         case in that order which fails raises its error.
 
         Args:
-            template: a template by name or path.
+            template: by name or path, or a loaded `Template`.
             options: those of `generate` (`system`, `temperature`, `seed`, `max_tokens`, …).
             inputs: values for the template's inputs.
 
@@ -85,7 +87,7 @@ class RunTask(ClassifyTask):
             >>> [r.label for r in box.run("sentiment", ["Great!", "Awful."])]  # doctest: +SKIP
             ['positive', 'negative']
         """
-        prepared = self.prepare_run(template, options, inputs)
+        prepared = self.prepare_run(_options(template, options, inputs))
         if cases is None:
             return next(self._run_cases(prepared, [{}]))
         if isinstance(cases, (str, Mapping)):
@@ -95,25 +97,25 @@ class RunTask(ClassifyTask):
 
     def run_each(
         self,
-        template: str,
+        template: str | Template,
         cases: Iterable[CaseValues],
         *,
-        options: GenerateOptions | None = None,
+        options: GenerateOptions | GenerateKeywords | None = None,
         **inputs: Any,
     ) -> Iterator[Generation | Classification | LlmtoolError]:
         """Like `run` on many cases, but a case that fails yields its error and the rest goes on."""
-        prepared = self.prepare_run(template, options, inputs)
+        prepared = self.prepare_run(_options(template, options, inputs))
         for outcome in self._outcomes(prepared, cases):
             yield outcome.error if isinstance(outcome, Failed) else outcome
 
     def prepare_batch(
         self,
-        template: str,
+        template: str | Template,
         reader: Reader,
         output: BatchOptions,
         *,
         field: str | None = None,
-        options: GenerateOptions | None = None,
+        options: GenerateKeywords | None = None,
         **inputs: Any,
     ) -> BatchRunner[Result]:
         """Prepare a batch: a template run on records, with rows in a file that can be resumed.
@@ -138,30 +140,31 @@ class RunTask(ClassifyTask):
         """
         from llmtool.tasks.pipeline.records import Binding, make_batch
 
-        task = self.prepare_run(template, options, inputs)
-        given = frozenset(task.options.get("variables") or ())
+        chosen = _options(template, options, inputs)
+        task = self.prepare_run(chosen)
+        given = frozenset(chosen.variables)
         binding = Binding(template=task.template, field=field, given=given)
-        return make_batch(self, task, binding, reader, output, seed=(options or {}).get("seed"))
+        return make_batch(self, task, binding, reader, output, seed=chosen.sampling.seed)
 
     @overload
     async def arun(
-        self, template: str, *, options: GenerateOptions | None = None, **inputs: Any
+        self, template: str | Template, *, options: GenerateKeywords | None = None, **inputs: Any
     ) -> Generation | Classification: ...
     @overload
     async def arun(
         self,
-        template: str,
+        template: str | Template,
         cases: list[Any] | tuple[Any, ...],
         *,
-        options: GenerateOptions | None = None,
+        options: GenerateKeywords | None = None,
         **inputs: Any,
     ) -> list[Generation | Classification]: ...
     async def arun(
         self,
-        template: str,
+        template: str | Template,
         cases: list[Any] | tuple[Any, ...] | None = None,
         *,
-        options: GenerateOptions | None = None,
+        options: GenerateKeywords | None = None,
         **inputs: Any,
     ) -> Any:
         """`run` for asyncio: runs in a thread; cancelling the task stops it."""
@@ -173,40 +176,32 @@ class RunTask(ClassifyTask):
 
     def arun_each(
         self,
-        template: str,
+        template: str | Template,
         cases: Iterable[CaseValues],
         *,
-        options: GenerateOptions | None = None,
+        options: GenerateKeywords | None = None,
         **inputs: Any,
     ) -> AsyncIterator[Generation | Classification]:
         """`run` of many cases for asyncio: results as they are there, in the cases' order."""
         return self.turns.stream(
-            lambda: self._run_cases(self.prepare_run(template, options, inputs), cases)
+            lambda: self._run_cases(self.prepare_run(_options(template, options, inputs)), cases)
         )
 
-    def prepare_run(
-        self, template: str, options: GenerateOptions | None, inputs: Mapping[str, Any]
-    ) -> PreparedTask | Classifier:
+    def prepare_run(self, options: GenerateOptions) -> PreparedTask | Classifier:
         """Load a template, check options, and choose the task that its output asks for.
 
         Raises:
             TemplateError, UsageError: as `run` says.
         """
-        given = options or {}
-        variables = {**(given.get("variables") or {}), **inputs}
-        loaded = self.library.load(template).for_model(self.model_name)
+        loaded = self.load_template(options.template)
         if loaded.output.kind != "labels" and loaded.task != "classify":
-            return self.prepare({**given, "template": template, "variables": variables})
-        chosen: ClassifyOptions = {
-            "template": template,
-            "variables": variables,
-            "system": given.get("system"),
-        }
-        for name, value in given.items():
-            if name not in GenerateOptions.__annotations__ and name not in _SAMPLING:
-                raise UsageError(f"unknown option {name!r}")
-            if name not in _OF_LABELS and value not in (None, (), "", _ABSENT.get(name)):
+            return self.prepare(msgspec.structs.replace(options, template=loaded))
+        for name in keywords_of(options):
+            if name not in _OF_LABELS:
                 raise UsageError(f"{name} does not go with a template whose output is labels")
+        chosen = ClassifyOptions(
+            template=loaded, variables=options.variables, system=options.system
+        )
         return self.prepare_labels(None, chosen)
 
     def _outcomes(
@@ -234,7 +229,19 @@ class RunTask(ClassifyTask):
     ) -> Case | Failed:
         if isinstance(values, Mapping):
             return Case(id=id, variables=values)
-        name = prepared.template.find_material(frozenset(prepared.options.get("variables") or ()))
+        name = prepared.template.find_material(frozenset(prepared.options.variables))
         if name is None:
             return Failed(id, UsageError(f"template {prepared.template.name!r} takes no text"))
         return Case(id=id, variables={name: values})
+
+
+def _options(
+    template: str | Template,
+    options: GenerateOptions | GenerateKeywords | None,
+    inputs: Mapping[str, Any],
+) -> GenerateOptions:
+    """Return the options of a call of `run`, its inputs among the variables."""
+    given: Mapping[str, Any]
+    given = keywords_of(options) if isinstance(options, GenerateOptions) else {**(options or {})}
+    variables = {**(given.get("variables") or {}), **inputs}
+    return make_options(GenerateOptions, {**given, "template": template, "variables": variables})

@@ -7,7 +7,16 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from llmtool.engine.types import Engine, Failed, Finished, Request, Token, TokenLogprob, Usage
+from llmtool.engine.types import (
+    Engine,
+    EngineInfo,
+    Failed,
+    Finished,
+    Request,
+    Token,
+    TokenLogprob,
+    Usage,
+)
 from llmtool.errors import EngineError, OutputValidationError
 from llmtool.tasks.pipeline.ordering import OrderedResults, closing_stream
 from llmtool.tasks.pipeline.token_logprobs import tokens_of
@@ -15,6 +24,8 @@ from llmtool.tasks.results import Choice, Generation, Timing
 
 if TYPE_CHECKING:
     from llmtool.tasks.pipeline.contract import OutputSpec
+
+NO_ANSWER = "the model reasoned and gave no answer (raise --max-tokens)"
 
 
 def stream_generations(
@@ -194,10 +205,14 @@ def _warnings(
         which = f"{len(cut)} of {len(ends)} replies were" if len(ends) > 1 else "the reply was"
         yield f"{which} cut at {used} tokens (raise --max-tokens)"
     if any(each.reasoning and not each.text for each in choices):
-        yield "the model reasoned and gave no answer (raise --max-tokens)"
+        yield NO_ANSWER
     if contract is not None and contract.unenforced:
         yield f"checked in the finished reply alone: {contract.unenforced}"
-    info = engine.info
+    yield from context_warnings(engine.info)
+
+
+def context_warnings(info: EngineInfo) -> Iterator[str]:
+    """Yield a warning if the context is longer than the model was trained for."""
     if info.n_ctx > info.n_ctx_train:
         yield (
             f"a context of {info.n_ctx} tokens is longer than the {info.n_ctx_train} that the "

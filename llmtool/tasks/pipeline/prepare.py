@@ -5,23 +5,21 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from llmtool.engine.types import Engine, Failed, Prompt, Request, Sampling, Token
-from llmtool.errors import InputError, LlmtoolError, UsageError
-from llmtool.tasks.options import GenerateOptions, SamplingOptions
+from llmtool.errors import ContextOverflow, InputError, LlmtoolError, UsageError
+from llmtool.tasks.options import GenerateOptions, SamplingOptions, keywords_of
 
 if TYPE_CHECKING:
-    from llmtool.prompts.library import Library
     from llmtool.prompts.template import Template
     from llmtool.tasks.pipeline.contract import OutputSpec
     from llmtool.tasks.results import Generation
 
 R = TypeVar("R")
 SCHEMA_INPUT = "schema"  # a template with such an input is told what JSON is wanted
-_SAMPLING = [name for name in Sampling.__struct_fields__ if name != "constraint"]
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,9 +59,9 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
 
         options = self.options
         rendered = render(
-            self.template, self._values(case), model_name=self.model, system=options.get("system")
+            self.template, self._values(case), model_name=self.model, system=options.system
         )
-        thinking = options.get("thinking")
+        thinking = options.thinking
         if thinking is None:
             thinking = bool(rendered.params.get("thinking", False))
         sampling = self.sampling
@@ -71,9 +69,9 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
             sampling = msgspec.structs.replace(sampling, seed=case.seed)
         return Request(
             id=case.id,
-            prompt=rendered.prompt(prefill=options.get("prefill") or "", thinking=thinking),
+            prompt=rendered.prompt(prefill=options.prefill, thinking=thinking),
             sampling=sampling,
-            n=options.get("n", 1),
+            n=options.n,
         )
 
     def outcomes(
@@ -90,27 +88,31 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
             engine, requests, model=self.model, contract=self.contract, started=started
         )
 
+    def answer(self, engine: Engine, requests: Iterable[Request]) -> list[Generation | Failed]:
+        """Return the outcome of each request, in their order; their ids must differ."""
+        from llmtool.tasks.pipeline.collect import stream_outcomes
+
+        events = stream_outcomes(engine, requests, model=self.model, contract=self.contract)
+        return [event for event in events if not isinstance(event, Token)]
+
     @property
     def columns(self) -> list[str]:
         """The names of what `Generation.row` can hold for these options."""
-        several = self.options.get("n", 1) > 1
+        several = self.options.n > 1
         has_value = self.contract is not None and bool(self.contract.description)
         more = [*(["replies"] if several else []), *(["value"] if has_value else [])]
         return ["reply", *more, "finish_reason", "seed"]
 
     def identity(self) -> bytes:
         """Return a hash of all that shapes the results, but for the cases and the seed's record."""
-        options = {
-            name: value
-            for name, value in self.options.items()
-            if name in ("system", "prefill", "thinking", "n", "variables", "input")
-        }
+        o = self.options
+        options = [o.system, o.prefill, o.thinking, o.n, o.variables, o.input]
         return identify(self.template, self.model, options, self.sampling)
 
     def _values(self, case: Case) -> dict[str, Any]:
         options, inputs = self.options, self.template.inputs
-        values = {**(options.get("variables") or {}), **case.variables}
-        material = options.get("input") if case.input is None else case.input
+        values = {**options.variables, **case.variables}
+        material = options.input if case.input is None else case.input
         given = {"prompt": case.prompt, "input": material}
         values |= {name: text for name, text in given.items() if text and text.strip()}
         if not values and given.keys() & inputs.keys():
@@ -118,6 +120,15 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
         if self.contract is not None and self.contract.description and SCHEMA_INPUT in inputs:
             values.setdefault(SCHEMA_INPUT, self.contract.description)
         return values
+
+
+T = TypeVar("T", Request, PreparedTask)
+
+
+def with_sampling(item: T, **changes: Any) -> T:
+    """Return a request or task with other sampling options."""
+    sampling = msgspec.structs.replace(item.sampling, **changes)
+    return msgspec.structs.replace(item, sampling=sampling)
 
 
 def identify(template: Template, *parts: object) -> bytes:
@@ -142,6 +153,16 @@ def each_or_failed(
             yield Failed(case.id, exc)
 
 
+def fits_context(engine: Engine, request: Request, *, max_prompt_tokens: int | None = None) -> bool:
+    """Return whether a prompt and its reply fit, the prompt within `max_prompt_tokens`."""
+    n_prompt = len(engine.tokenize(request.prompt).token_ids)
+    try:
+        engine.check_length(n_prompt, request.sampling.max_tokens)
+    except ContextOverflow:
+        return False
+    return max_prompt_tokens is None or n_prompt <= max_prompt_tokens
+
+
 def token_counter(engine: Engine) -> Callable[[str], int]:
     """Return a function that counts the tokens of a text on its own."""
 
@@ -152,30 +173,23 @@ def token_counter(engine: Engine) -> Callable[[str], int]:
 
 
 def prepare(
-    library: Library, options: GenerateOptions, *, model: str, defaults: SamplingOptions
+    template: Template, options: GenerateOptions, *, model: str, defaults: SamplingOptions
 ) -> PreparedTask:
-    """Check options and load their template, once for all prompts of a call.
+    """Check the options of a call and combine them with its template.
 
-    Sampling options come from `options`, then `defaults` (the user's settings), then the template;
-    None counts as not given. A schema, grammar or expression takes the place of the template's.
+    Sampling options come from `options`, then `defaults` (the user's settings), then the template.
+    A schema, grammar or expression takes the place of the template's.
 
     Raises:
-        UsageError: an option is unknown or out of its range, or a schema is broken.
-        TemplateError: there is no such template, or it is broken.
+        UsageError: an option is out of its range, or a schema is broken.
     """
-    n = options.get("n", 1)
-    if n < 1:
-        raise UsageError(f"n is {n}; it must be at least 1")
-    template = library.load(options.get("template", "gen")).for_model(model)
+    if options.n < 1:
+        raise UsageError(f"n is {options.n}; it must be at least 1")
     contract = _contract(options, template)
     params = {name: value for name, value in template.params.items() if name != "thinking"}
-    sampling = {
-        name: value
-        for name, value in options.items()
-        if name not in GenerateOptions.__annotations__ or name in _SAMPLING
-    }
-    for chosen in (cast("Mapping[str, Any]", defaults), sampling):
-        params.update({name: value for name, value in chosen.items() if value is not None})
+    params |= keywords_of(defaults) | keywords_of(options.sampling)
+    if options.logprobs:
+        params["logprobs"] = options.logprobs
     checked = make_sampling(params)
     if contract is not None:
         checked = msgspec.structs.replace(checked, constraint=contract.constraint)
@@ -188,14 +202,8 @@ def make_sampling(params: Mapping[str, Any]) -> Sampling:
     """Check sampling options.
 
     Raises:
-        UsageError: one is unknown or out of its range.
+        UsageError: one is out of its range.
     """
-    unknown = [name for name in params if name not in _SAMPLING]
-    if unknown:
-        if unknown[0] == "model":
-            raise UsageError("a function takes no model: llmtool.Toolbox(MODEL) has one of its own")
-        known = ", ".join(_SAMPLING)
-        raise UsageError(f"unknown sampling option {unknown[0]!r} (there are: {known})")
     values = dict(params)
     if isinstance(values.get("stop"), str):
         values["stop"] = (values["stop"],)
@@ -213,8 +221,7 @@ def make_sampling(params: Mapping[str, Any]) -> Sampling:
 
 def _contract(options: GenerateOptions, template: Template) -> OutputSpec | None:
     """Return what the reply must be, by the options or else by the template."""
-    schema, grammar, regex = (options.get(name) for name in ("schema", "grammar", "regex"))
-    if schema is None and grammar is None and regex is None:
+    if options.schema is None and options.grammar is None and options.regex is None:
         if template.output.kind not in ("json", "grammar", "regex"):
             return None  # the compiler is not imported for nothing
         from llmtool.tasks.pipeline.contract import contract_of
@@ -222,4 +229,4 @@ def _contract(options: GenerateOptions, template: Template) -> OutputSpec | None
         return contract_of(template.output)
     from llmtool.tasks.pipeline.contract import make_contract
 
-    return make_contract(schema=schema, grammar=cast("str", grammar), regex=cast("str", regex))
+    return make_contract(schema=options.schema, grammar=options.grammar, regex=options.regex)

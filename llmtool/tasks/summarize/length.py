@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
 from llmtool.errors import UsageError
+from llmtool.tasks.options import Style
 from llmtool.tasks.summarize.facts import count_words
 from llmtool.text.chunks import split_sentences
 
-Style = Literal["paragraph", "bullets", "headline", "tldr"]
 Unit = Literal["words", "sentences", "points"]
 
-STYLES: tuple[Style, ...] = ("paragraph", "bullets", "headline", "tldr")
+STYLES: tuple[Style, ...] = get_args(Style)
 _NAMED: dict[str, dict[Style, tuple[str, int]]] = {
     # What the prompt says, and about how many words that is.
     "short": {

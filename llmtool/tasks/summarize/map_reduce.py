@@ -146,6 +146,8 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
             self._mark_read(step.target)
             yield from self.drain_events()
             return
+        if token.reasoning:
+            return
         text = self._live.add(token.text)
         text = text if self._emitted else text.lstrip()
         if text:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
 from llmtool.engine.types import Engine, Request
 from llmtool.errors import ContextOverflow
+from llmtool.tasks.options import Strategy
 from llmtool.tasks.pipeline.prepare import token_counter
 from llmtool.tasks.summarize.prompts import SummaryPrompts
 from llmtool.text.chunks import count_long
 from llmtool.text.sections import Chunk, split_document
-
-Strategy = Literal["stuff", "map-reduce", "refine"]
 
 STUFF_TOKENS = 3072  # a text of up to this length is read as a whole, if it fits
 _MARGIN = 16  # tokens; joined texts can take more tokens than each alone

@@ -9,8 +9,9 @@ import msgspec
 from llmtool.engine.types import Request
 from llmtool.errors import InputError
 from llmtool.structured.constraint import Constraint
-from llmtool.tasks.pipeline.prepare import Case, PreparedTask, identify
-from llmtool.tasks.summarize.length import Length, Style
+from llmtool.tasks.options import Style
+from llmtool.tasks.pipeline.prepare import Case, PreparedTask, identify, with_sampling
+from llmtool.tasks.summarize.length import Length
 from llmtool.text.sections import Chunk
 
 _TOKENS_PER_WORD = 1.8  # that a reply may need for each word it was asked for
@@ -20,11 +21,14 @@ _SAMPLE_CHARACTERS = 4096  # that tell text from binary files
 
 
 class SummaryPrompts(msgspec.Struct, frozen=True, kw_only=True):
-    """The templates of one `summarize` call, with the length, style and focus that it asks for."""
+    """The templates of one `summarize` call, with the length, style and focus that it asks for.
+
+    `refined_notes` is only needed for the strategy "refine".
+    """
 
     final: PreparedTask
     notes: PreparedTask
-    refined_notes: PreparedTask
+    refined_notes: PreparedTask | None
     length: Length
     style: Style
     focus: str | None
@@ -57,6 +61,7 @@ class SummaryPrompts(msgspec.Struct, frozen=True, kw_only=True):
 
     def refine_request(self, notes: str, chunk: Chunk, *, max_tokens: int) -> Request:
         """Return the request that adds a chunk to the notes on all chunks before it."""
+        assert self.refined_notes is not None
         values = {**self._note_values(chunk.path, max_tokens), "text": chunk.text, "summary": notes}
         return _request(self.refined_notes, values, max_tokens=max_tokens)
 
@@ -64,30 +69,28 @@ class SummaryPrompts(msgspec.Struct, frozen=True, kw_only=True):
         """Return the request for the summary of a text; attempts after the first are sampled."""
         values = {self.text_input: text, "length": self.length.phrase, "focus": self.focus}
         request = _request(self.final, values)
-        sampling = request.sampling
-        if self.final.options.get("max_tokens") is None:
+        if self.final.options.sampling.max_tokens is None:
             max_tokens = int(self.length.n_words * 1.3 * _TOKENS_PER_WORD) + 40
-            sampling = msgspec.structs.replace(sampling, max_tokens=max_tokens)
+            request = with_sampling(request, max_tokens=max_tokens)
         expression = self.length.expression(self.style)
         if expression is not None:
-            sampling = msgspec.structs.replace(
-                sampling, constraint=Constraint("regex", expression), stop=()
-            )
+            request = with_sampling(request, constraint=Constraint("regex", expression), stop=())
         if attempt:
-            sampling = msgspec.structs.replace(
-                sampling,
-                temperature=sampling.temperature or _RETRY_TEMPERATURE,
-                seed=(sampling.seed or 0) + attempt,
+            request = with_sampling(
+                request,
+                temperature=request.sampling.temperature or _RETRY_TEMPERATURE,
+                seed=(request.sampling.seed or 0) + attempt,
             )
-        return msgspec.structs.replace(request, sampling=sampling)
+        return request
 
     def identity(self, *parts: object) -> bytes:
         """Return a hash of the templates, the options and `parts`."""
         final = self.final
-        options = {name: final.options.get(name) for name in ("system", "thinking", "variables")}
+        options = [final.options.system, final.options.thinking, final.options.variables]
         others = [
             identify(each.template, each.sampling).hex()
             for each in (self.notes, self.refined_notes)
+            if each is not None
         ]
         wanted = [self.length, self.style, self.focus]
         return identify(
@@ -110,7 +113,4 @@ def _request(
     inputs = prepared.template.inputs
     variables = {name: value for name, value in values.items() if name in inputs and value}
     request = prepared.request(Case(variables=variables))
-    if max_tokens is not None:
-        sampling = msgspec.structs.replace(request.sampling, max_tokens=max_tokens)
-        request = msgspec.structs.replace(request, sampling=sampling)
-    return request
+    return request if max_tokens is None else with_sampling(request, max_tokens=max_tokens)

@@ -9,16 +9,15 @@ import msgspec
 
 from llmtool.engine.types import Engine, Failed, Request
 from llmtool.prompts.template import Template
+from llmtool.tasks.options import Strategy
 from llmtool.tasks.pipeline.prepare import Case, each_or_failed, token_counter
 from llmtool.tasks.pipeline.workflow import WorkflowRunner
 from llmtool.tasks.results import Summary
 from llmtool.tasks.summarize.map_reduce import NoteCache, SummaryEvent, SummaryWorkflow
-from llmtool.tasks.summarize.planner import Strategy, SummaryPlanner
+from llmtool.tasks.summarize.planner import SummaryPlanner
 from llmtool.tasks.summarize.prompts import SummaryPrompts
 from llmtool.tasks.summarize.sections import SectionAssembler
 from llmtool.text.sections import Section, split_sections
-
-CHUNK_TOKENS = 1024  # small models overlook much of longer chunks
 
 
 class Summarizer(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, cast, overload
+from typing import TYPE_CHECKING, overload
+
+import msgspec
 
 from llmtool.engine.types import Failed
 from llmtool.errors import UsageError
-from llmtool.tasks.options import GenerateOptions, SummarizeOptions
+from llmtool.tasks.options import Strategy, Style, SummarizeOptions, generate_options, make_options
 from llmtool.tasks.pipeline.context import Tools
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Summary
@@ -15,12 +17,11 @@ from llmtool.tasks.results import Summary
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from llmtool.tasks.summarize.length import Length, Style
+    from llmtool.tasks.keywords import SummarizeKeywords
+    from llmtool.tasks.summarize.length import Length
     from llmtool.tasks.summarize.map_reduce import SummaryEvent
-    from llmtool.tasks.summarize.planner import Strategy
     from llmtool.tasks.summarize.summarizer import Summarizer
 
-_OWN = ("length", "style", "focus", "sections", "strategy", "chunk_tokens", "template")
 _TEMPLATES = {
     "paragraph": "sum",
     "bullets": "sum-bullets",
@@ -35,17 +36,17 @@ class SummarizeTask(Tools):
     """`summarize` and its forms."""
 
     @overload
-    def summarize(self, text: str, **options: Unpack[SummarizeOptions]) -> Summary: ...
+    def summarize(self, text: str, **options: Unpack[SummarizeKeywords]) -> Summary: ...
     @overload
     def summarize(
-        self, text: Iterator[str], **options: Unpack[SummarizeOptions]
+        self, text: Iterator[str], **options: Unpack[SummarizeKeywords]
     ) -> Iterator[Summary]: ...
     @overload
     def summarize(
-        self, text: list[str] | tuple[str, ...], **options: Unpack[SummarizeOptions]
+        self, text: list[str] | tuple[str, ...], **options: Unpack[SummarizeKeywords]
     ) -> list[Summary]: ...
     def summarize(
-        self, text: str | Iterable[str], **options: Unpack[SummarizeOptions]
+        self, text: str | Iterable[str], **options: Unpack[SummarizeKeywords]
     ) -> Summary | Iterator[Summary] | list[Summary]:
         """Summarize a text of any length, or several.
 
@@ -76,21 +77,21 @@ class SummarizeTask(Tools):
             >>> box.summarize(report, length="100 words").text             # doctest: +SKIP
             'The library of Marbury closes for repairs from March to June. …'
         """
-        summarizer = self.prepare_summarize(options)
+        summarizer = self.prepare_summarize(make_options(SummarizeOptions, options))
         if isinstance(text, str):
             return next(self._summarize_each(summarizer, [text]))
         results = self._summarize_each(summarizer, text)
         return results if isinstance(text, Iterator) else list(results)
 
     def stream_summarize(
-        self, text: str, **options: Unpack[SummarizeOptions]
+        self, text: str, **options: Unpack[SummarizeKeywords]
     ) -> Generator[SummaryEvent | Summary, None, None]:
         """Like `summarize` for one text, but yield progress and pieces, then the `Summary`.
 
         The texts of the `SummaryText` events, joined, are the summary's. They come as they are
         written where the text was read as a whole, else when what was written has been checked.
         """
-        summarizer = self.prepare_summarize(options)
+        summarizer = self.prepare_summarize(make_options(SummarizeOptions, options))
         yield from self.stream_summary(
             summarizer, Case(variables={summarizer.prompts.text_input: text})
         )
@@ -105,13 +106,13 @@ class SummarizeTask(Tools):
             yield event
 
     @overload
-    async def asummarize(self, text: str, **options: Unpack[SummarizeOptions]) -> Summary: ...
+    async def asummarize(self, text: str, **options: Unpack[SummarizeKeywords]) -> Summary: ...
     @overload
     async def asummarize(
-        self, text: list[str] | tuple[str, ...], **options: Unpack[SummarizeOptions]
+        self, text: list[str] | tuple[str, ...], **options: Unpack[SummarizeKeywords]
     ) -> list[Summary]: ...
     async def asummarize(
-        self, text: str | list[str] | tuple[str, ...], **options: Unpack[SummarizeOptions]
+        self, text: str | list[str] | tuple[str, ...], **options: Unpack[SummarizeKeywords]
     ) -> Summary | list[Summary]:
         """`summarize` for asyncio: runs in a thread; cancelling the task stops it."""
         texts = [text] if isinstance(text, str) else text
@@ -119,11 +120,13 @@ class SummarizeTask(Tools):
         return found[0] if isinstance(text, str) else found
 
     def asummarize_each(
-        self, texts: Iterable[str], **options: Unpack[SummarizeOptions]
+        self, texts: Iterable[str], **options: Unpack[SummarizeKeywords]
     ) -> AsyncIterator[Summary]:
         """`summarize` of many texts for asyncio: results as they are there, in their order."""
         return self.turns.stream(
-            lambda: self._summarize_each(self.prepare_summarize(options), texts)
+            lambda: self._summarize_each(
+                self.prepare_summarize(make_options(SummarizeOptions, options)), texts
+            )
         )
 
     @staticmethod
@@ -135,15 +138,13 @@ class SummarizeTask(Tools):
         """
         from llmtool.tasks.summarize.length import STYLES, parse_length
 
-        style = options.get("style") or "paragraph"
+        style, strategy = options.style, options.strategy
         if style not in STYLES:
             raise UsageError(f"unknown style {style!r} (there are: {', '.join(STYLES)})")
-        strategy = options.get("strategy") or "auto"
         if strategy not in _STRATEGIES:
             known = ", ".join(_STRATEGIES)
             raise UsageError(f"unknown strategy {strategy!r} (there are: {known})")
-        length = parse_length(options.get("length") or "medium", style)
-        return style, length, None if strategy == "auto" else cast("Strategy", strategy)
+        return style, parse_length(options.length, style), None if strategy == "auto" else strategy
 
     def prepare_summarize(self, options: SummarizeOptions) -> Summarizer:
         """Check the options of a call and load its templates, once for all its texts.
@@ -153,32 +154,33 @@ class SummarizeTask(Tools):
         """
         from llmtool.tasks.summarize.map_reduce import NoteCache
         from llmtool.tasks.summarize.prompts import SummaryPrompts
-        from llmtool.tasks.summarize.summarizer import CHUNK_TOKENS, Summarizer
+        from llmtool.tasks.summarize.summarizer import Summarizer
 
         style, length, strategy = self.check_summarize(options)
-        chunk_tokens = options.get("chunk_tokens") or CHUNK_TOKENS
-        if chunk_tokens < _MIN_CHUNK:
-            raise UsageError(f"chunk_tokens is {chunk_tokens}; it must be at least {_MIN_CHUNK}")
-        final = {name: value for name, value in options.items() if name not in _OWN}
-        final["template"] = options.get("template") or _TEMPLATES[style]
-        notes = {
-            name: value for name, value in final.items() if name not in ("variables", "max_tokens")
-        }
+        if options.chunk_tokens < _MIN_CHUNK:
+            raise UsageError(
+                f"chunk_tokens is {options.chunk_tokens}; it must be at least {_MIN_CHUNK}"
+            )
+        sampling = msgspec.structs.replace(options.sampling, max_tokens=None)
+        notes = msgspec.structs.replace(options, variables={}, sampling=sampling)
+        template = options.template or _TEMPLATES[style]
         prompts = SummaryPrompts(
-            final=self.prepare(cast("GenerateOptions", final)),
-            notes=self.prepare(cast("GenerateOptions", {**notes, "template": "sum-map"})),
-            refined_notes=self.prepare(
-                cast("GenerateOptions", {**notes, "template": "sum-refine"})
+            final=self.prepare(generate_options(options, template=template)),
+            notes=self.prepare(generate_options(notes, template="sum-map")),
+            refined_notes=(
+                self.prepare(generate_options(notes, template="sum-refine"))
+                if strategy == "refine"
+                else None
             ),
             length=length,
             style=style,
-            focus=options.get("focus"),
+            focus=options.focus,
         )
         return Summarizer(
             prompts=prompts,
             strategy=strategy,
-            by_section=options.get("sections", False),
-            chunk_tokens=chunk_tokens,
+            by_section=options.sections,
+            chunk_tokens=options.chunk_tokens,
             note_cache=NoteCache(self.summaries, self.model_identity),
         )
 

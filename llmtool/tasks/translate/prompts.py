@@ -6,7 +6,7 @@ import msgspec
 
 from llmtool.engine.types import Prompt, Request
 from llmtool.structured.constraint import Constraint
-from llmtool.tasks.pipeline.prepare import Case, PreparedTask
+from llmtool.tasks.pipeline.prepare import Case, PreparedTask, with_sampling
 from llmtool.tasks.pipeline.workflow import Reply
 from llmtool.tasks.translate import checks
 from llmtool.tasks.translate.glossary import Glossary
@@ -49,20 +49,19 @@ class TranslationPrompts(msgspec.Struct, frozen=True, kw_only=True):
         }
         variables = {name: value for name, value in known.items() if name in inputs and value}
         request = self.prepared.request(Case(variables={self.text_input: text, **variables}))
-        sampling = request.sampling
-        if sampling.max_tokens is None:
+        if request.sampling.max_tokens is None:
             max_tokens = int(len(text.encode()) * _TOKENS_PER_BYTE) + _EXTRA_TOKENS
-            sampling = msgspec.structs.replace(sampling, max_tokens=max_tokens)
+            request = with_sampling(request, max_tokens=max_tokens)
         if is_retry:
-            sampling = msgspec.structs.replace(
-                sampling,
+            request = with_sampling(
+                request,
                 constraint=Constraint("regex", job.marked.expression()),
-                temperature=sampling.temperature or _RETRY_TEMPERATURE,
-                seed=sampling.seed or 0,
+                temperature=request.sampling.temperature or _RETRY_TEMPERATURE,
+                seed=request.sampling.seed or 0,
             )
         code = source.code if source else likeliest(text) or _FALLBACK_LANGUAGE
         prompt = msgspec.structs.replace(request.prompt, languages=(code, self.to.code))
-        return msgspec.structs.replace(request, prompt=prompt, sampling=sampling)
+        return msgspec.structs.replace(request, prompt=prompt)
 
     def check(self, job: SegmentJob, prompt: Prompt, reply: Reply) -> tuple[str, str | None]:
         """Return the tidied text of a reply, and why it is not a translation, if it is not."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, cast, overload
+from typing import TYPE_CHECKING, overload
 
 from llmtool.engine.types import Failed
 from llmtool.errors import UsageError
-from llmtool.tasks.options import GenerateOptions, TranslateOptions
+from llmtool.tasks.options import TranslateOptions, generate_options, make_options
 from llmtool.tasks.pipeline.context import Tools
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Translation
@@ -15,28 +15,28 @@ from llmtool.tasks.results import Translation
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from llmtool.tasks.keywords import TranslateKeywords
     from llmtool.tasks.translate.document import TranslationText
     from llmtool.tasks.translate.translator import Translator
-
-DEFAULT = "translate"
-_OWN = ("source", "format", "glossary", "bilingual", "strict")
 
 
 class TranslateTask(Tools):
     """`translate` and its forms."""
 
     @overload
-    def translate(self, text: str, to: str, **options: Unpack[TranslateOptions]) -> Translation: ...
+    def translate(
+        self, text: str, to: str, **options: Unpack[TranslateKeywords]
+    ) -> Translation: ...
     @overload
     def translate(
-        self, text: Iterator[str], to: str, **options: Unpack[TranslateOptions]
+        self, text: Iterator[str], to: str, **options: Unpack[TranslateKeywords]
     ) -> Iterator[Translation]: ...
     @overload
     def translate(
-        self, text: list[str] | tuple[str, ...], to: str, **options: Unpack[TranslateOptions]
+        self, text: list[str] | tuple[str, ...], to: str, **options: Unpack[TranslateKeywords]
     ) -> list[Translation]: ...
     def translate(
-        self, text: str | Iterable[str], to: str, **options: Unpack[TranslateOptions]
+        self, text: str | Iterable[str], to: str, **options: Unpack[TranslateKeywords]
     ) -> Translation | Iterator[Translation] | list[Translation]:
         """Translate a text or a document into another language, its structure kept.
 
@@ -66,20 +66,20 @@ class TranslateTask(Tools):
             >>> box.translate("# Hello\\n\\nRun `ls`.", "French").text      # doctest: +SKIP
             '# Bonjour\\n\\nExécutez `ls`.'
         """
-        translator = self.prepare_translate(to, options)
+        translator = self.prepare_translate(to, make_options(TranslateOptions, options))
         if isinstance(text, str):
             return next(self._translate_each(translator, [text]))
         results = self._translate_each(translator, text)
         return results if isinstance(text, Iterator) else list(results)
 
     def stream_translate(
-        self, text: str, to: str, **options: Unpack[TranslateOptions]
+        self, text: str, to: str, **options: Unpack[TranslateKeywords]
     ) -> Generator[TranslationText | Translation, None, None]:
         """Like `translate` for one text, but yield each `TranslationText`, then the `Translation`.
 
         The texts of the passages, joined, are the translation's; they come in its order.
         """
-        translator = self.prepare_translate(to, options)
+        translator = self.prepare_translate(to, make_options(TranslateOptions, options))
         case = Case(variables={translator.prompts.text_input: text})
         yield from self.stream_translation(translator, case)
 
@@ -94,17 +94,17 @@ class TranslateTask(Tools):
 
     @overload
     async def atranslate(
-        self, text: str, to: str, **options: Unpack[TranslateOptions]
+        self, text: str, to: str, **options: Unpack[TranslateKeywords]
     ) -> Translation: ...
     @overload
     async def atranslate(
-        self, text: list[str] | tuple[str, ...], to: str, **options: Unpack[TranslateOptions]
+        self, text: list[str] | tuple[str, ...], to: str, **options: Unpack[TranslateKeywords]
     ) -> list[Translation]: ...
     async def atranslate(
         self,
         text: str | list[str] | tuple[str, ...],
         to: str,
-        **options: Unpack[TranslateOptions],
+        **options: Unpack[TranslateKeywords],
     ) -> Translation | list[Translation]:
         """`translate` for asyncio: runs in a thread; cancelling the task stops it."""
         texts = [text] if isinstance(text, str) else text
@@ -112,11 +112,13 @@ class TranslateTask(Tools):
         return found[0] if isinstance(text, str) else found
 
     def atranslate_each(
-        self, texts: Iterable[str], to: str, **options: Unpack[TranslateOptions]
+        self, texts: Iterable[str], to: str, **options: Unpack[TranslateKeywords]
     ) -> AsyncIterator[Translation]:
         """`translate` of many texts for asyncio: results as they are there, in their order."""
         return self.turns.stream(
-            lambda: self._translate_each(self.prepare_translate(to, options), texts)
+            lambda: self._translate_each(
+                self.prepare_translate(to, make_options(TranslateOptions, options)), texts
+            )
         )
 
     def prepare_translate(self, to: str, options: TranslateOptions) -> Translator:
@@ -127,17 +129,8 @@ class TranslateTask(Tools):
         """
         from llmtool.tasks.translate.translator import make_translator
 
-        rest = {name: value for name, value in options.items() if name not in _OWN}
-        rest.setdefault("template", DEFAULT)
-        given = options.get("glossary") or ()
         return make_translator(
-            self.prepare(cast("GenerateOptions", rest)),
-            to,
-            source=options.get("source"),
-            format=options.get("format") or "auto",
-            glossary=given.items() if isinstance(given, Mapping) else given,
-            bilingual=options.get("bilingual", False),
-            strict=options.get("strict", False),
+            self.prepare(generate_options(options, template=options.template)), to, options
         )
 
     def _translate_each(

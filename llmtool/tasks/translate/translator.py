@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 
 import msgspec
@@ -15,6 +15,7 @@ from llmtool.engine.types import Engine, Failed, Request
 from llmtool.errors import InputError, OutputValidationError, UsageError
 from llmtool.prompts.template import Template
 from llmtool.sizes import format_count
+from llmtool.tasks.options import TranslateOptions
 from llmtool.tasks.pipeline.prepare import (
     Case,
     PreparedTask,
@@ -88,7 +89,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
     def identity(self) -> bytes:
         """Return a hash of everything that affects the results, except the documents."""
         p = self.prompts.prepared
-        options = {name: p.options.get(name) for name in ("system", "thinking", "variables")}
+        options = [p.options.system, p.options.thinking, p.options.variables]
         pairs = self.prompts.glossary.pairs
         wanted = [self.prompts.to, self.source, self.format, pairs, self.bilingual]
         return identify(p.template, p.model, options, p.sampling, wanted)
@@ -168,31 +169,21 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
             yield f"of the glossary, the model did not use: {named}"
 
 
-def make_translator(
-    prepared: PreparedTask,
-    to: str,
-    *,
-    source: str | None,
-    format: str,
-    glossary: Iterable[tuple[str, str]],
-    bilingual: bool,
-    strict: bool,
-) -> Translator:
+def make_translator(prepared: PreparedTask, to: str, options: TranslateOptions) -> Translator:
     """Check the options of a call.
 
     Raises:
         UsageError: a language or format is unknown.
     """
-    chosen = None if format == "auto" else check_format(format)
-    prompts = TranslationPrompts(
-        prepared=prepared, to=find_language(to), glossary=Glossary(glossary)
-    )
+    chosen = None if options.format == "auto" else check_format(options.format)
+    terms = options.glossary
+    glossary = Glossary(terms.items() if isinstance(terms, Mapping) else terms)
     return Translator(
-        prompts=prompts,
-        source=None if source in (None, "auto") else find_language(source),
+        prompts=TranslationPrompts(prepared=prepared, to=find_language(to), glossary=glossary),
+        source=None if options.source == "auto" else find_language(options.source),
         format=chosen,
-        bilingual=bilingual,
-        strict=strict,
+        bilingual=options.bilingual,
+        strict=options.strict,
     )
 
 

@@ -1,4 +1,4 @@
-"""What a conversation does outside itself: an editor, a clipboard, files."""
+"""Programs and files that a chat uses: the editor, the clipboard, attachments, exports."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from llmtool import files
 from llmtool.cli.terminal import inputs, signals
 from llmtool.cli.terminal.console import Console
 from llmtool.errors import UsageError
+from llmtool.machine import find_program
 from llmtool.sessions.types import Session
-from llmtool.tasks.code.executables import find_program
 
 _CLIPBOARDS = (
     ("pbcopy",),
@@ -24,27 +24,14 @@ _CLIPBOARDS = (
     ("xsel", "-ib"),
     ("clip.exe",),
 )
-_MAX_OSC_BYTES = 74_994  # what xterm takes of an OSC 52
+_MAX_OSC_BYTES = 74_994  # xterm's limit for OSC 52
 
 
-def parse_turn(text: str, *, n_turns: int) -> tuple[int, str]:
-    """Return (number, "message" or "reply") of `/edit`'s argument; nothing is the last message."""
-    number, what = n_turns, "message"
-    for word in text.split():
-        if word.isdecimal():
-            number = int(word)
-        elif word in ("reply", "message"):
-            what = word
-        else:
-            raise UsageError("write it as /edit [N] [reply]")
-    return number, what
-
-
-def edit(console: Console, text: str) -> str | None:
-    """Let the user change a text in $VISUAL or $EDITOR; None where the editor fails.
+def edit_text(console: Console, text: str) -> str | None:
+    """Open a text in $VISUAL or $EDITOR and return it as edited; None if the editor fails.
 
     Raises:
-        UsageError: there is no editor, or its variable cannot be read as words.
+        UsageError: no editor was found, or the variable has an open quote.
     """
     editor = _find_editor()
     with tempfile.TemporaryDirectory(prefix="llmtool-") as folder:
@@ -64,7 +51,7 @@ def edit(console: Console, text: str) -> str | None:
 
 
 def _find_editor() -> list[str]:
-    """Return the words that run the editor: $VISUAL, $EDITOR, or one that is here."""
+    """Return the command of the editor: $VISUAL, $EDITOR, or a default that is installed."""
     variable = "VISUAL" if os.environ.get("VISUAL") else "EDITOR"
     try:
         words = shlex.split(os.environ.get(variable, ""))
@@ -81,18 +68,22 @@ def _find_editor() -> list[str]:
     raise UsageError("set EDITOR to the editor that you like")
 
 
-def read_document(console: Console, path: str) -> tuple[str, str]:
-    """Return a file's name and its text: HTML, e-mail and PDF as what a reader sees.
+def read_attachment(console: Console, path: str) -> tuple[str, str]:
+    """Return the path and the text of a file; HTML, e-mail and PDF are converted to text.
 
     Raises:
-        InputError: it cannot be read, is empty, or is no text.
+        InputError: the file cannot be read, is empty, or is not text.
     """
     path = os.path.expanduser(path.strip("'\""))
     return path, inputs.read_document(console, path, errors="strict")
 
 
-def copy(console: Console, text: str) -> str:
-    """Put text on the clipboard and say how; over ssh and in tmux the terminal is asked to."""
+def copy_to_clipboard(console: Console, text: str) -> str:
+    """Copy text with a clipboard program or an OSC 52 sequence, and return a message for the user.
+
+    Raises:
+        UsageError: neither is available.
+    """
     for name, *options in _CLIPBOARDS:
         if program := find_program(name):
             try:
@@ -114,11 +105,11 @@ def copy(console: Console, text: str) -> str:
     return f"handed {len(text)} characters to the terminal's clipboard"
 
 
-def last_code(text: str) -> str:
+def last_code_block(text: str) -> str:
     """Return the last code block of a reply.
 
     Raises:
-        UsageError: there is none.
+        UsageError: the reply has none.
     """
     from llmtool.text.code_blocks import find_blocks
 
@@ -128,20 +119,20 @@ def last_code(text: str) -> str:
     return blocks[-1].code
 
 
-def export(session: Session, kind: str, path: str) -> str:
-    """Write a session to a file, named after it if no name is given; say where it is.
+def export_session(session: Session, format: str, path: str) -> str:
+    """Write a session to a file, by default named after it, and return a message for the user.
 
     Raises:
-        UsageError: the file is there already.
+        UsageError: the file exists, or its folder does not.
         OutputError: it cannot be written.
     """
     from llmtool.sessions import export as exporting
 
-    target = Path(os.path.expanduser(path)) if path else Path(f"{session.name}.{kind}")
+    target = Path(os.path.expanduser(path)) if path else Path(f"{session.name}.{format}")
     if target.exists():
         raise UsageError(f"{target} is there already: give another name")
     if not target.parent.is_dir():
         raise UsageError(f"{target.parent} is no folder")
-    text = exporting.export(session, kind)
+    text = exporting.export(session, format)
     files.write_atomically(target, text.encode())
     return f"written to {target}"

@@ -47,7 +47,7 @@ def chat(
         str | None,
         typer.Option("--session", metavar="NAME", help="Begin this session, or go on with it."),
     ] = None,
-    goes_on: Annotated[
+    continue_last: Annotated[
         bool,
         typer.Option("--continue", "-c", help="Go on with the last session of this directory."),
     ] = False,
@@ -96,7 +96,7 @@ def chat(
         template=template,
         param=param,
         name=session,
-        goes_on=goes_on,
+        continue_last=continue_last,
         no_save=no_save,
         overflow=overflow.value,
         each_line=each is not None,

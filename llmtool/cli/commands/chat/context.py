@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from llmtool.cli.terminal.console import Console
     from llmtool.sessions.store import Sessions
-    from llmtool.tasks.chat.chat import Chat, Told
+    from llmtool.tasks.chat.chat import Chat, ChatEvent
     from llmtool.toolbox import Toolbox
 
 
-@dataclass
-class ChatContext:
+class ChatContext(msgspec.Struct):
     """A chat at a terminal.
 
     `box` runs the model of `chat` and changes with it; `sessions` are the user's saved sessions.
@@ -26,29 +26,25 @@ class ChatContext:
     sessions: Sessions
 
 
-@dataclass(frozen=True)
-class ShowReply:
+class ShowReply(msgspec.Struct, frozen=True):
     """Show a reply while it is generated."""
 
-    events: Generator[Told, None, None]
+    events: Generator[ChatEvent, None, None]
 
 
-@dataclass(frozen=True)
-class Prefill:
+class Prefill(msgspec.Struct, frozen=True):
     """Put text into the next input line, for the user to edit."""
 
     text: str
 
 
-@dataclass(frozen=True)
-class SwitchModel:
+class SwitchModel(msgspec.Struct, frozen=True):
     """Continue with another model."""
 
     reference: str
 
 
-@dataclass(frozen=True)
-class Quit:
+class Quit(msgspec.Struct, frozen=True):
     """Leave the chat."""
 
 

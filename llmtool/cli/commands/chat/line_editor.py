@@ -1,4 +1,4 @@
-"""Lines from a person: with history, editing and completion, or as plain as the terminal is.
+"""Input lines of a chat: with history, editing and completion, or plain.
 
 The only importer of prompt_toolkit.
 """
@@ -31,24 +31,27 @@ if TYPE_CHECKING:
 QUOTES = '"""'
 _PROMPT = "> "
 _MORE = ". "
-# What comes after the words so far: candidates for the last of them, None for file names.
+# Returns the completions of the last word; None completes file names.
 Complete = Callable[[list[str]], Iterable[str] | None]
 
 
 class LineReader(Protocol):
     def read(self, default: str = "") -> str:
-        """Return what was typed; text in triple quotation marks may have several lines.
+        """Return the next line; text in triple quotation marks may have several lines.
+
+        Args:
+            default: text to edit.
 
         Raises:
-            EOFError: Ctrl-D, or the input has ended.
-            KeyboardInterrupt: Ctrl-C; what was typed is given up.
-            Cancelled: another stop signal came.
+            EOFError: Ctrl-D, or the end of the input.
+            KeyboardInterrupt: Ctrl-C; the line is discarded.
+            Cancelled: another stop signal arrived.
         """
         ...
 
 
 def is_open(text: str) -> bool:
-    """Whether text has begun with triple quotation marks that are not closed yet."""
+    """Return whether text starts with triple quotation marks and does not close them."""
     start = text.lstrip()
     if not start.startswith(QUOTES):
         return False
@@ -57,7 +60,7 @@ def is_open(text: str) -> bool:
 
 
 def unquote(text: str) -> str:
-    """Return what stands within triple quotation marks, where they are all around it."""
+    """Return text without the triple quotation marks around it, if it has them."""
     start = text.strip()
     if len(start) >= 2 * len(QUOTES) and start.startswith(QUOTES) and start.endswith(QUOTES):
         return start[len(QUOTES) : -len(QUOTES)].strip("\n")
@@ -65,7 +68,7 @@ def unquote(text: str) -> str:
 
 
 class PlainReader:
-    """Reads lines as the terminal gives them, prompts on stderr: for `TERM=dumb` and the like."""
+    """Reads lines without editing, for `TERM=dumb` or a redirected stdout; prompts on stderr."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -164,7 +167,7 @@ def _make_session(
 
     @keys.add("tab")
     def _(event: Any) -> None:
-        # A menu may not be there yet when the key is: what has one continuation gets it at once.
+        # The menu may not be open yet: a single completion is applied at once.
         buffer = event.current_buffer
         found = list(completer.get_completions(buffer.document, None))
         if len(found) == 1:
@@ -236,7 +239,7 @@ def _completer(complete: Complete) -> Any:
 
 
 def open_history(path: Path) -> History:
-    """Return the lines of all conversations, which several processes may add to at once."""
+    """Return the history file, which several processes may append to at once."""
     from datetime import datetime
 
     from prompt_toolkit.history import FileHistory
@@ -244,11 +247,11 @@ def open_history(path: Path) -> History:
     name = _private(path)
 
     class WholeEntries(FileHistory):
-        """Writes an entry in one piece, so that no other stands in the middle of it."""
+        """Writes each entry with one call, so that entries do not mix."""
 
         def store_string(self, string: str) -> None:
             lines = "".join(f"+{line}\n" for line in string.split("\n"))
-            # On a full disk the line is remembered for this time alone.
+            # On a full disk the line stays in memory.
             with contextlib.suppress(OSError), open(name, "ab", buffering=0) as file:
                 file.write(f"\n# {datetime.now()}\n{lines}".encode("utf-8", "replace"))
 
@@ -256,10 +259,10 @@ def open_history(path: Path) -> History:
 
 
 def _private(path: Path) -> str:
-    """Make a file that is its owner's alone, if it is not there; return its name."""
+    """Create a file with mode 0600 unless it exists; return its name."""
     try:
         files.make_folder(path.parent)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
         return str(path)
     except OSError:
-        return os.devnull  # the chat goes on; lines are remembered for this time alone
+        return os.devnull  # lines stay in memory

@@ -48,7 +48,7 @@ def run(
     console, chat = context.console, context.chat
     console.interrupts.ignore_repeated_signals()
     reader = _open_reader(context, history)
-    saved = f"session {chat.session.name!r}" if chat.is_kept else "not kept"
+    saved = f"session {chat.session.name!r}" if chat.is_saved else "not kept"
     console.note(f"{context.box.model_name}, {saved} (/help, Ctrl-D leaves)")
     show_last_turn(context)
     if first is not None:
@@ -118,8 +118,8 @@ def _perform(
         if isinstance(exc, ContextOverflow) and chat.files:
             console.note("/read - takes the files back that go with your next message")
     console.interrupts.clear()
-    if chat.unsaved and not reports_unsaved:
-        console.note(f"not saved: {chat.unsaved}")
+    if chat.save_error and not reports_unsaved:
+        console.note(f"not saved: {chat.save_error}")
     return action
 
 
@@ -138,7 +138,7 @@ def _switch_model(context: ChatContext, reference: str, open_toolbox: OpenToolbo
         new = open_toolbox(reference)
         old.close()  # two models may not fit into memory
         _ = new.engine
-        context.chat.use(new)
+        context.chat.switch_model(new)
     except BaseException:
         signals.install(console.interrupts, old.cancellation)
         raise
@@ -149,15 +149,15 @@ def _switch_model(context: ChatContext, reference: str, open_toolbox: OpenToolbo
 def _leave(context: ChatContext) -> None:
     """Save the model's state for the next start, and say where the session is saved."""
     console, chat = context.console, context.chat
-    if chat.is_kept:
+    if chat.is_saved:
         try:
-            chat.remember()
+            chat.save_state()
         except Cancelled:
             console.interrupts.clear()
         except LlmtoolError as exc:  # costs time at the next start, nothing else
             console.note(str(exc))
-        if chat.unsaved:
-            console.error(f"not kept: {chat.unsaved}")
+        if chat.save_error:
+            console.error(f"not kept: {chat.save_error}")
         elif chat.turns:
             console.note(f"kept as {chat.session.name!r} (llmtool chat -c goes on)")
     chat.close()

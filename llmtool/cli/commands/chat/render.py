@@ -1,4 +1,4 @@
-"""A reply on its way to the reader: drawn on a terminal, plain in a pipe, or as JSON lines."""
+"""Replies while they are generated: as Markdown on a terminal, as plain text or JSON lines."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from llmtool.cli.render import tables
 from llmtool.cli.terminal import tty
 from llmtool.cli.terminal.console import Console
 from llmtool.engine.types import Token
 from llmtool.errors import Cancelled
 from llmtool.sessions.types import Turn
-from llmtool.tasks.chat.responder import ChatNote
+from llmtool.tasks.chat.truncation import ChatNote
 
 if TYPE_CHECKING:
     from llmtool.cli.render.markdown import MarkdownStream
-    from llmtool.tasks.chat.chat import Told
+    from llmtool.tasks.chat.chat import ChatEvent
 
 
 class ReplyView:
@@ -33,9 +31,9 @@ class ReplyView:
         self._n_reasoning = 0
         self._reasoning_began = 0.0
         self._has_text = False
-        self._late: list[str] = []  # notes that came behind text, which would cut its line
+        self._late: list[str] = []  # notes to show after the text
 
-    def show(self, events: Generator[Told, None, None]) -> Turn:
+    def show(self, events: Generator[ChatEvent, None, None]) -> Turn:
         """Show a reply while it is generated, and return its turn.
 
         Raises:
@@ -112,11 +110,11 @@ def _open_markdown(console: Console) -> MarkdownStream:
 
 
 def can_draw(console: Console) -> bool:
-    """Whether stdout is a terminal on which rows can be taken back."""
+    """Return whether stdout is a terminal that can move the cursor."""
     return console.stdout.is_terminal and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def plain(console: Console, events: Generator[Told, None, None]) -> Turn:
+def plain(console: Console, events: Generator[ChatEvent, None, None]) -> Turn:
     """Write a reply to a pipe while it is generated, and a newline; return its turn."""
 
     def write(event: Token | ChatNote) -> None:
@@ -130,8 +128,10 @@ def plain(console: Console, events: Generator[Told, None, None]) -> Turn:
     return turn
 
 
-def json_lines(console: Console, events: Generator[Told, None, None]) -> Turn:
+def json_lines(console: Console, events: Generator[ChatEvent, None, None]) -> Turn:
     """Write each event as a line of JSON: `token`, `reasoning`, `note`, and `turn` at the end."""
+
+    from llmtool.sessions.export import turn_to_dict
 
     def write(event: Token | ChatNote) -> None:
         kind = (
@@ -140,12 +140,13 @@ def json_lines(console: Console, events: Generator[Told, None, None]) -> Turn:
         _write_line(console, {"event": kind, "text": event.text})
 
     turn = _consume(events, write)
-    fields = msgspec.to_builtins(msgspec.structs.asdict(turn))  # with the default values
-    _write_line(console, {"event": "turn", **fields})
+    _write_line(console, {"event": "turn", **turn_to_dict(turn)})
     return turn
 
 
-def _consume(events: Generator[Told, None, None], show: Callable[[Token | ChatNote], None]) -> Turn:
+def _consume(
+    events: Generator[ChatEvent, None, None], show: Callable[[Token | ChatNote], None]
+) -> Turn:
     """Show all events but the last, the turn, which is returned."""
     turn: Turn | None = None
     with closing(events):

@@ -1,23 +1,27 @@
-"""What `chat` does with its options: a conversation at a terminal, or one in a pipe."""
+"""Run `chat`: interactively at a terminal, or for the messages of a pipe."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
 
 from llmtool.batch.lines import LineSource
 from llmtool.cli import bootstrap
-from llmtool.cli.commands.chat import render as show
+from llmtool.cli.commands.chat.render import json_lines, plain
 from llmtool.cli.options import groups as g
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
 from llmtool.encoding import Errors, decode
 from llmtool.errors import InputError, OutputError, UsageError
 from llmtool.sessions.store import Sessions
-from llmtool.sessions.types import Attachment, Turn
+from llmtool.sessions.types import Attachment
 from llmtool.tasks.chat.chat import Chat
-from llmtool.tasks.options import ChatOptions
+from llmtool.tasks.chat.truncation import OverflowPolicy
+
+Message = tuple[str, str | None]  # what to ask, and the material that it is about
 
 
 def chat(
@@ -28,7 +32,7 @@ def chat(
     template: str | None,
     param: list[str] | None,
     name: str | None,
-    goes_on: bool,
+    continue_last: bool,
     no_save: bool,
     overflow: str,
     each_line: bool,
@@ -39,12 +43,13 @@ def chat(
     engine: g.EngineGroup,
     common: g.CommonGroup,
 ) -> None:
-    """Converse.
+    """Start or continue a chat, and run it until its input ends.
 
     Raises:
-        LlmtoolError: as the conversation does.
+        UsageError: options exclude each other, or there is no message.
+        LlmtoolError: the model cannot be opened, or a piped message has no reply.
     """
-    if sum((name is not None, goes_on, no_save)) > 1:
+    if sum((name is not None, continue_last, no_save)) > 1:
         raise UsageError("--session, --continue and --no-save exclude each other")
     piped = not console.stdin_is_terminal
     if each_line and not piped:
@@ -53,13 +58,13 @@ def chat(
         console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     store = Sessions(folders.data / "sessions")
-    if goes_on:
-        name = store.last_of(os.getcwd())
+    if continue_last:
+        name = store.latest_in(os.getcwd())
         if name is None:
             raise UsageError(
                 "no session was begun in this directory (`llmtool sessions ls` lists all)"
             )
-    options: ChatOptions = {
+    options: dict[str, Any] = {
         **sampling.options(),
         "system": system if system is None else inputs.read_argument(system, name="--system"),
         "template": template,
@@ -68,75 +73,54 @@ def chat(
     }
     files = [_attach(console, path, source) for path in source.file or []]
     first = None if text is None or text == "-" else inputs.read_argument(text)
-    talks = not piped and not json and (first is None or console.stdout.is_terminal)
-    said = None if talks or each_line else _gather(console, first, text, source, piped=piped)
+    is_interactive = not piped and not json and (first is None or console.stdout.is_terminal)
+    messages: Iterable[Message] = ()
+    if each_line:
+        messages = _read_lines(console, first, source)
+    elif not is_interactive:
+        messages = [_read_message(console, first, text, source, piped=piped)]
     if name is not None and engine.model is None and store.exists(name):
-        engine = replace(engine, model=store.load_head(name).model)
-    keeps = name is not None or (talks and not no_save)
+        engine = msgspec.structs.replace(engine, model=store.load_header(name).model)
     box = bootstrap.open_toolbox(console, folders, settings, engine)
-    conversation = _open(
-        console,
-        lambda store: Chat(
-            box,
-            session=name,
-            store=store,
-            overflow="drop" if overflow == "drop" else "summarize",
-            **options,
-        ),
-        store if keeps else None,
-        is_asked=name is not None,
-    )
+
+    def start(store: Sessions | None) -> Chat:
+        policy: OverflowPolicy = "drop" if overflow == "drop" else "summarize"
+        return Chat(box, session=name, store=store, overflow=policy, **options)
+
+    is_saved = name is not None or (is_interactive and not no_save)
+    try:
+        conversation = start(store if is_saved else None)
+    except OutputError as exc:
+        if name is not None:
+            raise
+        console.note(f"this conversation is not kept: {exc}")
+        conversation = start(None)
     with conversation:
         for file in files:
-            conversation.read(file.name, file.text)
-        if talks:
+            conversation.attach(file.name, file.text)
+        if is_interactive:
             from llmtool.cli.commands.chat import loop
             from llmtool.cli.commands.chat.context import ChatContext
 
             loop.run(
                 ChatContext(console, conversation, box, store),
                 first,
-                history=folders.data / "chat_history" if conversation.is_kept else None,
+                history=folders.data / "chat_history" if conversation.is_saved else None,
                 open_toolbox=lambda reference: bootstrap.open_toolbox(
-                    console, folders, settings, replace(engine, model=reference)
+                    console, folders, settings, msgspec.structs.replace(engine, model=reference)
                 ),
             )
             return
-        tell = show.json_lines if json else show.plain
-        messages = _lines(console, first, source) if each_line else iter([said])
-        for message in messages:
-            if message is None:
-                continue
-            words, material = message
+        show = json_lines if json else plain
+        for prompt, material in messages:
             if material is not None:
-                conversation.read("standard input", material)
-            _report(console, tell(console, conversation.stream(words)))
-        if conversation.is_kept:
-            conversation.remember()
-
-
-def _open(
-    console: Console,
-    begin: Callable[[Sessions | None], Chat],
-    store: Sessions | None,
-    *,
-    is_asked: bool,
-) -> Chat:
-    """Begin a conversation, unkept where it cannot be kept and nobody has asked for that.
-
-    Raises:
-        OutputError: the session that was asked for cannot be written.
-    """
-    try:
-        return begin(store)
-    except OutputError as exc:
-        if is_asked:
-            raise
-        console.note(f"this conversation is not kept: {exc}")
-        return begin(None)
-
-
-Message = tuple[str, str | None]  # what is asked, and what it is about
+                conversation.attach("standard input", material)
+            turn = show(console, conversation.stream(prompt))
+            if turn.finish_reason == "length":
+                n_tokens = turn.completion_tokens
+                console.note(f"the reply was cut at {n_tokens} tokens (raise --max-tokens)")
+        if conversation.is_saved:
+            conversation.save_state()
 
 
 def _attach(console: Console, path: str, source: g.SourceGroup) -> Attachment:
@@ -146,24 +130,24 @@ def _attach(console: Console, path: str, source: g.SourceGroup) -> Attachment:
     return Attachment(name=path, text=text)
 
 
-def _gather(
+def _read_message(
     console: Console, first: str | None, text: str | None, source: g.SourceGroup, *, piped: bool
-) -> Message | None:
-    """Return the one message of a pipe: the argument, and what it is about."""
+) -> Message:
+    """Return the only message of a pipe: the argument about standard input, or one of them."""
     errors: Errors = source.errors.value
     if first is not None:
         material = None if source.no_stdin else inputs.read_optional_stdin(console, errors=errors)
         return first, material
     if source.no_stdin or console.stdin_is_closed or (not piped and text != "-"):
         raise UsageError("nothing to say: give a message as an argument or on standard input")
-    said = inputs.read_stdin(console, errors=errors)
-    if not said.strip():
+    message = inputs.read_stdin(console, errors=errors)
+    if not message.strip():
         raise InputError("the input is empty")
-    return said.strip("\n"), None
+    return message.strip("\n"), None
 
 
-def _lines(console: Console, first: str | None, source: g.SourceGroup) -> Iterator[Message]:
-    """Yield the argument and the lines of standard input, each when it is there."""
+def _read_lines(console: Console, first: str | None, source: g.SourceGroup) -> Iterator[Message]:
+    """Yield the argument and each line of standard input as soon as it is complete."""
     if first is not None:
         yield first, None
     if source.no_stdin or console.stdin_is_closed:
@@ -178,8 +162,3 @@ def _lines(console: Console, first: str | None, source: g.SourceGroup) -> Iterat
         text = decode(line.data, source=where, errors=source.errors.value).rstrip("\r")
         if text.strip():
             yield text, None
-
-
-def _report(console: Console, turn: Turn) -> None:
-    if turn.finish_reason == "length":
-        console.note(f"the reply was cut at {turn.completion_tokens} tokens (raise --max-tokens)")

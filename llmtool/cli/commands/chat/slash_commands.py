@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
-from llmtool.cli.commands.chat import actions as desk
-from llmtool.cli.commands.chat import status
+from llmtool.cli.commands.chat import actions, status
 from llmtool.cli.commands.chat.context import (
     Action,
     ChatContext,
@@ -24,13 +23,13 @@ from llmtool.errors import LlmtoolError, UsageError
 from llmtool.sessions.store import is_generated_name
 from llmtool.sizes import format_count
 from llmtool.suggest import suggest
-from llmtool.tasks.options import ChatOptions, SamplingOptions
+from llmtool.tasks.options import SamplingOptions
 
 FORMATS = ("md", "json", "html")
-_SETTABLE = (*SamplingOptions.__annotations__, "thinking")
+_SETTABLE = (*SamplingOptions.__struct_fields__, "thinking")
 
 
-class Slash(NamedTuple):
+class SlashCommand(NamedTuple):
     """A slash command.
 
     Its handler gets the argument, writes to the console, and returns what the loop has to do.
@@ -101,24 +100,25 @@ def _set(context: ChatContext, argument: str) -> None:
     name, _, text = argument.partition(" ")
     if not name:
         options = context.chat.session.options
-        tables.fields(context.console, ((key, _told(options.get(key))) for key in _SETTABLE))
+        tables.fields(
+            context.console, ((key, _format_value(options.get(key))) for key in _SETTABLE)
+        )
         return
     if name not in _SETTABLE:
         near = suggest(name, _SETTABLE)
         raise UsageError(f"there is no option {name!r}: {near or ', '.join(_SETTABLE)}")
     if not text.strip():
         raise UsageError(f"write it as /set {name} VALUE; the value `default` takes it back")
-    options_: ChatOptions = {name: _value(name, text.strip())}  # type: ignore[misc]
-    context.chat.set(**options_)
+    context.chat.set(**{name: _parse_value(name, text.strip())})
     value = context.chat.session.options.get(name)
     context.console.note(f"{name}: {'taken back' if value is None else json.dumps(value)}")
 
 
-def _told(value: object) -> str:
+def _format_value(value: object) -> str:
     return "default" if value is None else json.dumps(value)
 
 
-def _value(name: str, text: str) -> object:
+def _parse_value(name: str, text: str) -> Any:
     if text in ("default", "none"):
         return None
     if name == "stop":
@@ -151,8 +151,8 @@ def _template(context: ChatContext, argument: str) -> None:
 
 def _clear(context: ChatContext, argument: str) -> None:
     chat, old = context.chat, context.chat.session
-    name = chat.begin()
-    kept = f"; {old.name!r} is kept" if old.turns and chat.is_kept else ""
+    name = chat.start_new()
+    kept = f"; {old.name!r} is kept" if old.turns and chat.is_saved else ""
     context.console.note(f"a new conversation, {name!r}{kept}")
 
 
@@ -162,19 +162,32 @@ def _undo(context: ChatContext, argument: str) -> Prefill:
     return Prefill(turn.text)
 
 
+def _parse_edit(argument: str, *, n_turns: int) -> tuple[int, str]:
+    """Return the turn number, by default the last, and "message" or "reply"."""
+    number, what = n_turns, "message"
+    for word in argument.split():
+        if word.isdecimal():
+            number = int(word)
+        elif word in ("reply", "message"):
+            what = word
+        else:
+            raise UsageError("write it as /edit [N] [reply]")
+    return number, what
+
+
 def _edit(context: ChatContext, argument: str) -> ShowReply | None:
     chat = context.chat
-    number, what = desk.parse_turn(argument, n_turns=len(chat.turns))
-    turn = chat.find(number)
+    number, what = _parse_edit(argument, n_turns=len(chat.turns))
+    turn = chat.get_turn(number)
     old = turn.reply if what == "reply" else turn.text
-    text = desk.edit(context.console, old)
+    text = actions.edit_text(context.console, old)
     if text is None or text == old:
         context.console.note("nothing was changed")
         return None
     if what == "reply":
         chat.edit_reply(number, text)
         return None
-    if number < len(chat.turns) and chat.is_kept:
+    if number < len(chat.turns) and chat.is_saved:
         name = context.sessions.free_name(f"{chat.session.name}-before")
         context.sessions.save(msgspec.structs.replace(chat.session, name=name))
         context.console.note(f"the conversation as it was is kept as {name!r}")
@@ -184,7 +197,7 @@ def _edit(context: ChatContext, argument: str) -> ShowReply | None:
 def _fork(context: ChatContext, argument: str) -> None:
     old = context.chat.session.name
     name = context.chat.fork(argument or None)
-    is_kept = context.chat.is_kept
+    is_kept = context.chat.is_saved
     stays = f"{old!r} stays as it is" if is_kept else "nothing is kept (/save NAME keeps it)"
     context.console.note(f"{name!r} goes on; {stays}")
 
@@ -192,8 +205,8 @@ def _fork(context: ChatContext, argument: str) -> None:
 def _save(context: ChatContext, argument: str) -> None:
     """Save the session under a name; remove one whose name was generated."""
     chat, sessions = context.chat, context.sessions
-    old, was_kept = chat.session.name, chat.is_kept
-    chat.keep(argument, sessions)
+    old, was_kept = chat.session.name, chat.is_saved
+    chat.save_as(argument, sessions)
     if was_kept and argument != old and is_generated_name(old) and sessions.exists(old):
         sessions.remove(old)
     context.console.note(f"kept as {argument!r}")
@@ -220,8 +233,8 @@ def _read(context: ChatContext, argument: str) -> None:
         chat.files = ()
         console.note(f"no file goes with your next message{any_more}")
         return
-    path, text = desk.read_document(console, argument)
-    chat.read(path, text)
+    path, text = actions.read_attachment(console, argument)
+    chat.attach(path, text)
     lines = format_count(len(text.splitlines()), "line")
     console.note(f"{path} ({lines}) goes with your next message")
 
@@ -233,15 +246,15 @@ def _copy(context: ChatContext, argument: str) -> None:
     if argument not in ("", "code"):
         raise UsageError("write it as /copy or /copy code")
     if argument == "code":
-        text = desk.last_code(text)
-    context.console.note(desk.copy(context.console, text))
+        text = actions.last_code_block(text)
+    context.console.note(actions.copy_to_clipboard(context.console, text))
 
 
 def _export(context: ChatContext, argument: str) -> None:
-    kind, _, path = argument.partition(" ")
-    if kind not in FORMATS:
+    format, _, path = argument.partition(" ")
+    if format not in FORMATS:
         raise UsageError(f"write it as /export {'|'.join(FORMATS)} [FILE]")
-    context.console.note(desk.export(context.chat.session, kind, path.strip()))
+    context.console.note(actions.export_session(context.chat.session, format, path.strip()))
 
 
 def _reasoning(context: ChatContext, argument: str) -> None:
@@ -254,7 +267,7 @@ def _retry(context: ChatContext, argument: str) -> ShowReply:
 
 
 def _compose(context: ChatContext, argument: str) -> ShowReply | None:
-    text = desk.edit(context.console, "")
+    text = actions.edit_text(context.console, "")
     return ShowReply(context.chat.stream(text)) if text and text.strip() else None
 
 
@@ -275,29 +288,37 @@ _KEYS = (
 )
 _ALIASES = {"bye": "exit", "quit": "exit", "q": "exit", "?": "help"}
 COMMANDS = {
-    "help": Slash("[COMMAND]", "What there is, or what one command does.", _help),
-    "retry": Slash("", "Answer the last message once more.", _retry),
-    "undo": Slash("", "Take the last message and its reply back.", _undo),
-    "edit": Slash("[N] [reply]", "Change message N (the last) and ask again, or its reply.", _edit),
-    "read": Slash("FILE", "Send a file with the next message, as data; - takes it back.", _read),
-    "compose": Slash("", "Write a message in $EDITOR.", _compose),
-    "system": Slash("[TEXT]", "Show or set the system prompt; - takes it back.", _system),
-    "template": Slash("[NAME]", "Show or choose the prompt template; - takes it back.", _template),
-    "model": Slash("[REF]", "Show the model, or go on with another.", _model),
-    "set": Slash("[NAME VALUE]", "Show or set temperature, max_tokens, seed, thinking, …", _set),
-    "tokens": Slash(
+    "help": SlashCommand("[COMMAND]", "What there is, or what one command does.", _help),
+    "retry": SlashCommand("", "Answer the last message once more.", _retry),
+    "undo": SlashCommand("", "Take the last message and its reply back.", _undo),
+    "edit": SlashCommand(
+        "[N] [reply]", "Change message N (the last) and ask again, or its reply.", _edit
+    ),
+    "read": SlashCommand(
+        "FILE", "Send a file with the next message, as data; - takes it back.", _read
+    ),
+    "compose": SlashCommand("", "Write a message in $EDITOR.", _compose),
+    "system": SlashCommand("[TEXT]", "Show or set the system prompt; - takes it back.", _system),
+    "template": SlashCommand(
+        "[NAME]", "Show or choose the prompt template; - takes it back.", _template
+    ),
+    "model": SlashCommand("[REF]", "Show the model, or go on with another.", _model),
+    "set": SlashCommand(
+        "[NAME VALUE]", "Show or set temperature, max_tokens, seed, thinking, …", _set
+    ),
+    "tokens": SlashCommand(
         "", "What takes how much of the context.", lambda context, _: status.show_tokens(context)
     ),
-    "stats": Slash(
+    "stats": SlashCommand(
         "", "How fast the last reply was.", lambda context, _: status.show_stats(context)
     ),
-    "reasoning": Slash("", "Show the reasoning before the last reply.", _reasoning),
-    "copy": Slash("[code]", "Copy the last reply, or its last code block.", _copy),
-    "export": Slash("md|json|html [FILE]", "Write the conversation to a file.", _export),
-    "fork": Slash("[NAME]", "Go on under another name; this session stays as it is.", _fork),
-    "save": Slash("NAME", "Keep this session under a name.", _save),
-    "load": Slash("NAME", "Go on with another session.", _load),
-    "sessions": Slash("", "The sessions that are kept, the last one first.", _sessions),
-    "clear": Slash("", "Begin a new conversation.", _clear),
-    "exit": Slash("", "Leave (also /bye, Ctrl-D).", lambda *_: Quit()),
+    "reasoning": SlashCommand("", "Show the reasoning before the last reply.", _reasoning),
+    "copy": SlashCommand("[code]", "Copy the last reply, or its last code block.", _copy),
+    "export": SlashCommand("md|json|html [FILE]", "Write the conversation to a file.", _export),
+    "fork": SlashCommand("[NAME]", "Go on under another name; this session stays as it is.", _fork),
+    "save": SlashCommand("NAME", "Keep this session under a name.", _save),
+    "load": SlashCommand("NAME", "Go on with another session.", _load),
+    "sessions": SlashCommand("", "The sessions that are kept, the last one first.", _sessions),
+    "clear": SlashCommand("", "Begin a new conversation.", _clear),
+    "exit": SlashCommand("", "Leave (also /bye, Ctrl-D).", lambda *_: Quit()),
 }

@@ -8,7 +8,7 @@ from llmtool.cli.render import tables
 from llmtool.cli.terminal.text import cell_width, truncate_to_width
 from llmtool.sessions.types import Turn
 from llmtool.sizes import format_count
-from llmtool.tasks.chat.token_usage import Budget
+from llmtool.tasks.chat.token_usage import TokenUsage
 
 _BAR_WIDTH = 30
 
@@ -49,20 +49,20 @@ def show_last_turn(context: ChatContext) -> None:
 
 def show_tokens(context: ChatContext) -> None:
     """Show how the tokens of the context are used."""
-    budget = context.chat.budget()
-    rows = [(share.label, share.n_tokens) for share in budget.shares]
-    rows += [("set aside for a reply", budget.reply), ("free", budget.n_free)]
+    usage = context.chat.token_usage()
+    rows = [(part.label, part.n_tokens) for part in usage.parts]
+    rows += [("set aside for a reply", usage.reserved), ("free", usage.n_free)]
     tables.table(
         context.console,
         ["part", "tokens", ""],
         [
-            *((label, f"{n_tokens:,}", _bar(n_tokens, budget)) for label, n_tokens in rows),
-            ("context", f"{budget.n_ctx:,}", ""),
+            *((label, f"{n_tokens:,}", _bar(n_tokens, usage)) for label, n_tokens in rows),
+            ("context", f"{usage.n_ctx:,}", ""),
         ],
         right=["tokens"],
     )
-    if budget.n_left_out:
-        turns = format_count(budget.n_left_out, "turn")
+    if usage.n_left_out:
+        turns = format_count(usage.n_left_out, "turn")
         context.console.note(f"the model does not see the first {turns} any more")
 
 
@@ -98,5 +98,5 @@ def _speed(turn: Turn) -> str:
     return f"{n_tokens / turn.decode_seconds:.0f} tok/s" if turn.decode_seconds else "-"
 
 
-def _bar(n_tokens: int, budget: Budget) -> str:
-    return "█" * max(n_tokens > 0, round(_BAR_WIDTH * n_tokens / max(1, budget.n_ctx)))
+def _bar(n_tokens: int, usage: TokenUsage) -> str:
+    return "█" * max(n_tokens > 0, round(_BAR_WIDTH * n_tokens / max(1, usage.n_ctx)))

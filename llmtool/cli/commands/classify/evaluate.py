@@ -9,7 +9,11 @@ import msgspec
 
 from llmtool.cli import bootstrap
 from llmtool.cli.commands.classify import plot as labels_plot
-from llmtool.cli.commands.classify.labels import read_options, tell_left_out
+from llmtool.cli.commands.classify.labels import (
+    load_template,
+    read_options,
+    report_skipped_examples,
+)
 from llmtool.cli.commands.classify.run import calibrate
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import tables
@@ -55,15 +59,18 @@ def run(
     folders, settings = bootstrap.start(
         console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
-    reads = tuple(bootstrap.reads(folders, labels.template, data, *labels.reads))
+    template = load_template(folders, labels)
+    reads = bootstrap.input_files(template, data, *labels.reads)
     check(view.output, reads=reads)
     if plot is not None:
         labels_plot.check(plot, reads=reads)
-    names, options = read_options(console, labels, text_field=text_field, label_field=label_field)
+    names, options = read_options(
+        console, labels, template, text_field=text_field, label_field=label_field
+    )
     texts = read_labelled_texts(data, text_field=text_field, label_field=label_field, split=split)
     if names is None and labels.template is None:
         names = dict.fromkeys(sorted({label for _, label in texts}), "")
-    tell_left_out(console, folders, labels, names)
+    report_skipped_examples(console, template, labels, names)
     box = bootstrap.open_toolbox(console, folders, settings, engine, view.output, plot)
     scored = RecordProgress(console)
     labelling = box.prepare_labels(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import Any
 
 from llmtool.cli import bootstrap
 from llmtool.cli.options import groups as g
@@ -11,15 +12,24 @@ from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
 from llmtool.config import Folders
 from llmtool.errors import UsageError
+from llmtool.prompts.template import Template
 from llmtool.sizes import format_count
 from llmtool.tasks.classify.labelled_texts import read_labelled_texts
 from llmtool.tasks.classify.labels import same_as
-from llmtool.tasks.options import ClassifyOptions
+from llmtool.tasks.classify.task import DEFAULT, MULTI
+from llmtool.tasks.options import ClassifyOptions, make_options
+
+
+def load_template(folders: Folders, labels: g.LabelsGroup) -> Template:
+    """Return the template that was chosen, or the default one."""
+    default = MULTI if labels.multi else DEFAULT
+    return bootstrap.open_library(folders).load(labels.template or default)
 
 
 def read_options(
     console: Console,
     labels: g.LabelsGroup,
+    template: Template,
     *,
     text_field: str | None = None,
     label_field: str = "label",
@@ -44,30 +54,28 @@ def read_options(
             if value:
                 raise UsageError(f"--balanced and {name} contradict each other")
     system = labels.system
-    options: ClassifyOptions = {
+    options: dict[str, Any] = {
         "system": system if system is None else inputs.read_argument(system, name="--system"),
         "variables": bootstrap.parse_params(labels.param or []),
         "prior": read_prior(labels.prior),
         "calibrate": _calibrate(labels),
         "form": labels.form.value if labels.form else None,
         "multi": labels.multi,
+        "template": template,
     }
-    if labels.template is not None:
-        options["template"] = labels.template
     if labels.examples is not None:
         options["examples"] = read_labelled_texts(
             labels.examples, text_field=text_field, label_field=label_field
         )
-    return read_labels(console, labels.label or []), options
+    return read_labels(console, labels.label or []), make_options(ClassifyOptions, options)
 
 
-def tell_left_out(
-    console: Console, folders: Folders, labels: g.LabelsGroup, names: dict[str, str] | None
+def report_skipped_examples(
+    console: Console, template: Template, labels: g.LabelsGroup, names: dict[str, str] | None
 ) -> None:
-    """Say how many examples of a template are of labels that others were named for."""
+    """Note how many examples of the chosen template have labels that -l replaces."""
     if names is None or labels.template is None or labels.examples is not None:
         return
-    template = bootstrap.open_library(folders).load(labels.template)
     spellings = {same_as(name) for name in names}
     n = sum(same_as(each.output) not in spellings for each in template.examples)
     if n:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+
+import msgspec
 
 from llmtool.batch.readers import Reader, Record
 from llmtool.cli import batch as batches
 from llmtool.cli import bootstrap
-from llmtool.cli.commands.classify.labels import read_options, tell_left_out
+from llmtool.cli.commands.classify.labels import (
+    load_template,
+    read_options,
+    report_skipped_examples,
+)
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import result as show
 from llmtool.cli.render.classification import classification
@@ -30,8 +35,7 @@ from llmtool.toolbox import Toolbox
 _MAX_NUMBERS = 12  # labels whose counts are told after a batch
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of a result, beyond the label."""
 
     top: int | None = None
@@ -79,15 +83,16 @@ def classify(
         raise UsageError("--calibrate runs the model, which --dry-run does not")
     if labels.balanced and (batch.each is None or batch.resume):
         raise UsageError("--balanced is for a batch as a whole: with --each, and without --resume")
-    names, options = read_options(console, labels)
-    options = {
-        **options,
-        "min_confidence": wanted.min_confidence,
-        "min_margin": wanted.min_margin,
-        "min_coverage": wanted.min_coverage,
-        "overflow": overflow,
-    }
-    reads = bootstrap.reads(folders, labels.template, *labels.reads, *(source.file or []))
+    template = load_template(folders, labels)
+    names, options = read_options(console, labels, template)
+    options = msgspec.structs.replace(
+        options,
+        min_confidence=wanted.min_confidence,
+        min_margin=wanted.min_margin,
+        min_coverage=wanted.min_coverage,
+        overflow="chunk" if overflow == "chunk" else "error",
+    )
+    reads = bootstrap.input_files(template, *labels.reads, *(source.file or []))
     fits_only = False
     prompt = material = reader = None
     if batch.each is not None:
@@ -102,7 +107,7 @@ def classify(
             fits_only = material is None
         else:
             prompt, material = _gather(console, text, source)
-    tell_left_out(console, folders, labels, names)
+    report_skipped_examples(console, template, labels, names)
     box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
     scored = RecordProgress(console, "scored: ")
 
@@ -118,7 +123,7 @@ def classify(
         calibrate(console, box, labelling, labels.calibrate)
         if fits_only:
             return
-    given = frozenset(options.get("variables") or ())
+    given = frozenset(options.variables)
     if reader is not None:
         with scored:
             _run_batch(

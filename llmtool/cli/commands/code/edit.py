@@ -6,6 +6,8 @@ import os
 import shlex
 from pathlib import Path
 
+import msgspec
+
 from llmtool.cli import bootstrap
 from llmtool.cli.commands.code import generate
 from llmtool.cli.commands.code.options import CodeGroup, ReportGroup, TellGroup
@@ -19,10 +21,11 @@ from llmtool.errors import InputError, OutputValidationError, UsageError
 from llmtool.tasks.code import fill_in_middle
 from llmtool.tasks.code.cursor import parse_place, split_at
 from llmtool.tasks.code.fix import back_up, error_of, make_fix, name_in_patch
-from llmtool.tasks.code.generate import broken
+from llmtool.tasks.code.generate import syntax_error
 from llmtool.tasks.code.git import staged_diff
 from llmtool.tasks.code.results import Fix
 from llmtool.tasks.code.subtasks import COMMIT
+from llmtool.tasks.options import SamplingOptions, make_options
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.text.code_languages import find_language, language_of_file
 
@@ -65,7 +68,8 @@ def fix(
         raise UsageError("--write changes a file, and - is none")
     if file == "-" and error == "-":
         raise UsageError("standard input is named twice (-)")
-    check(view.output, reads=bootstrap.reads(folders, template, file))
+    loaded = bootstrap.open_library(folders).load(template)
+    check(view.output, reads=bootstrap.input_files(loaded, file))
     if "-" not in (file, error):
         inputs.note_unread(console, "FILE")
     text = inputs.read_file(console, file)  # a patch is of a whole file: no lines of it are named
@@ -79,21 +83,21 @@ def fix(
     if told is not None and error != "-":
         told = inputs.read_argument(told, name="--error")
     options = generate.read_options(
-        console, code, tell, sampling, view=view, file=file, is_patch=True
+        console, code, tell, sampling, view=view, template=loaded, file=file, is_patch=True
     )
-    options["template"] = template
-    options["format"] = False  # a formatter would hide the change among others
+    # A formatter would hide the change among others.
+    options = msgspec.structs.replace(options, format=False)
     reason = error_of(
         text, told, language_of_file(file) if not code.language else find_language(code.language)
     )
     box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
-    writing = box.prepare_fix(text, options)
+    writer = box.prepare_fix(text, options)
     case = Case(variables={"code": text, "error": reason})
     if view.dry_run:
-        show.prompt(console, box, writing.request(case), as_json=view.json)
+        show.prompt(console, box, writer.request(case), as_json=view.json)
         return
     named = "-" if file == "-" else name_in_patch(file)
-    result = make_fix(box.write_one(writing, case), original, file=named)
+    result = make_fix(box.write_one(writer, case), original, file=named)
     is_broken = result.status == "error"
     if view.json or not (code.strict and is_broken):
         with open_sink(console, view.output) as sink:
@@ -106,7 +110,7 @@ def fix(
     if view.stats:
         generate.statistics(console, result)
     if is_broken:
-        raise broken(result)
+        raise syntax_error(result)
     if write:
         change(console, Path(file), before, result)
 
@@ -151,7 +155,9 @@ def complete(
     before, after = split_at(inputs.read_file(console, file), line, column, file=file)
     known = find_language(language) if language else language_of_file(file)
     box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
-    prepared = fill_in_middle.prepare(box.engine, before, after, sampling.options())
+    prepared = fill_in_middle.prepare(
+        box.engine, before, after, make_options(SamplingOptions, sampling.options())
+    )
     if view.dry_run:
         show.prompt(console, box, prepared.request, as_json=view.json)
         return
@@ -199,15 +205,17 @@ def tests(
         console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     file, text = read_source(console, file)
-    check(view.output, reads=bootstrap.reads(folders, template, file))
-    options = generate.read_options(console, code, tell, sampling, view=view, file=file)
-    options["template"] = template
+    loaded = bootstrap.open_library(folders).load(template)
+    check(view.output, reads=bootstrap.input_files(loaded, file))
+    options = generate.read_options(
+        console, code, tell, sampling, view=view, template=loaded, file=file
+    )
     if framework is not None:
         framework = inputs.read_argument(framework, name="--framework")
     box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
-    writing = box.prepare_code(options)
-    case = box.tests_case(writing, text, framework=framework)
-    generate.one(console, box, writing, case, view=view, strict=code.strict)
+    writer = box.prepare_code(options)
+    case = box.tests_case(writer, text, framework=framework)
+    generate.one(console, box, writer, case, options, view=view, strict=code.strict)
 
 
 def hook_words(
@@ -258,7 +266,8 @@ def commit(
         console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     own = engine.model if hook else None  # a hook names it, and does not open it
-    check(report.output, reads=bootstrap.reads(folders, template, own))
+    loaded = bootstrap.open_library(folders).load(template)
+    check(report.output, reads=bootstrap.input_files(loaded, own))
     if hook:
         if report.json or report.stats:
             raise UsageError("a hook begins a message: --hook goes without --json and --stats")
@@ -272,7 +281,7 @@ def commit(
         return
     diff = staged_diff()
     box = bootstrap.open_toolbox(console, folders, settings, engine, report.output)
-    result = box.commit_message(diff, body=body, **read_options(template, tell, sampling))
+    result = box.prepare_commit(read_options(loaded, tell, sampling), body=body).write(diff)
     with open_sink(console, report.output) as sink:
         if report.json:
             sink.write_json(result.to_dict())

@@ -15,13 +15,15 @@ from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.engine.types import Failed
 from llmtool.errors import OutputValidationError, UsageError
+from llmtool.prompts.template import Template
 from llmtool.sizes import format_count
-from llmtool.tasks.code.generate import Writing, broken
-from llmtool.tasks.code.results import Code, RanTests
+from llmtool.tasks.code.generate import CodeWriter, syntax_error
+from llmtool.tasks.code.results import Code
 from llmtool.tasks.code.run_tests import PLACE, TestCommand
-from llmtool.tasks.options import CodeOptions
+from llmtool.tasks.options import CodeOptions, make_options
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import Binding, fill
+from llmtool.tasks.results import TestRun
 from llmtool.text.code_languages import CodeLanguage, find_language, language_of_file
 from llmtool.toolbox import Toolbox
 
@@ -51,10 +53,10 @@ def write(
     )
     if batch.each is not None and code.run_tests is not None:
         raise UsageError("--run-tests is about one request, without --each")
-    options = read_options(console, code, tell, sampling, view=view)
-    options["template"] = template
-    given = frozenset(options.get("variables") or ())
-    reads = bootstrap.reads(folders, template, *(source.file or []))
+    loaded = bootstrap.open_library(folders).load(template)
+    options = read_options(console, code, tell, sampling, view=view, template=loaded)
+    given = frozenset(options.variables)
+    reads = bootstrap.input_files(loaded, *(source.file or []))
     if batch.each is not None:
         reader = batches.open_reader(console, batch, source, view, reads=reads)
         prompt = None if request is None else inputs.read_argument(request)
@@ -71,23 +73,23 @@ def write(
         if prompt is None:
             prompt, material = material, None  # what stands alone is the request
     box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
-    writing = box.prepare_code(options, strict=batch.each is not None)
+    writer = box.prepare_code(options, strict=batch.each is not None)
     if batch.each is not None:
-        alone = prompt is None and {"prompt", "input"} <= writing.template.inputs.keys()
+        alone = prompt is None and {"prompt", "input"} <= writer.template.inputs.keys()
         binding, _ = Binding.make(
-            writing.template,
+            writer.template,
             prompt=prompt,
             field=batch.field,
             given=given | {"input"} if alone else given,
         )
         if view.dry_run:
-            batches.preview(console, box, writing, binding, reader, view=view)
+            batches.preview(console, box, writer, binding, reader, view=view)
             return
         seed = sampling.seed
-        batches.run(console, box, writing, binding, reader, batch=batch, view=view, seed=seed)
+        batches.run(console, box, writer, binding, reader, batch=batch, view=view, seed=seed)
         return
-    case = fill(writing.template, prompt=prompt, input=material, given=given)
-    one(console, box, writing, case, view=view, strict=code.strict)
+    case = fill(writer.template, prompt=prompt, input=material, given=given)
+    one(console, box, writer, case, options, view=view, strict=code.strict)
 
 
 def read_options(
@@ -97,6 +99,7 @@ def read_options(
     sampling: g.SamplingGroup,
     *,
     view: g.PrintGroup,
+    template: Template,
     file: str | None = None,
     is_patch: bool = False,
 ) -> CodeOptions:
@@ -117,8 +120,9 @@ def read_options(
         language = language or (language_of_file(path) if path else None)
     system = tell.system
     chosen = sampling.options()
-    options: CodeOptions = {
-        **chosen,  # type: ignore[typeddict-item]  # its keys are among the others
+    options = {
+        **chosen,
+        "template": template,
         "language": language.value if language else None,
         "check": code.check,
         "repair": code.repair,
@@ -128,12 +132,14 @@ def read_options(
         "variables": bootstrap.parse_params(tell.param or []),
     }
     if code.run_tests is not None:
-        options["run_tests"] = _Shown(console, code, language, None if is_patch else output_file)
-    return options
+        options["run_tests"] = ReportedTests(
+            console, code, language, None if is_patch else output_file
+        )
+    return make_options(CodeOptions, options)
 
 
-class _Shown:
-    """The user's tests, told on stderr before they run."""
+class ReportedTests:
+    """The user's tests, which are reported on stderr before they run."""
 
     def __init__(
         self, console: Console, code: CodeGroup, language: CodeLanguage | None, file: str | None
@@ -171,7 +177,7 @@ class _Shown:
         else:
             path.write_bytes(self._before)
 
-    def __call__(self, code: str) -> RanTests:
+    def __call__(self, code: str) -> TestRun:
         self._console.note(f"running {self._command.command}")
         with self._console.interrupts.interruptible():
             run = self._command(code)
@@ -183,30 +189,32 @@ class _Shown:
 def one(
     console: Console,
     box: Toolbox,
-    writing: Writing,
+    writer: CodeWriter,
     case: Case,
+    options: CodeOptions,
     *,
     view: g.PrintGroup,
     strict: bool = False,
 ) -> None:
-    """Write the code of one case and print it.
+    """Write the code of one case and print it; if nothing is written, tests restore their file.
 
     Raises:
         OutputValidationError: it has an error; the best version is printed before, unless `strict`.
     """
     if view.dry_run:
-        show.prompt(console, box, writing.request(case), as_json=view.json)
+        show.prompt(console, box, writer.request(case), as_json=view.json)
         return
     try:
-        (outcome,) = writing.outcomes(box.engine, [case])
+        (outcome,) = writer.outcomes(box.engine, [case])
         if isinstance(outcome, Failed):
             raise outcome.error
         code(console, outcome, view=view, strict=strict)
     except BaseException as exc:
         # What is not strict has put the best version there; in JSON, the result.
         is_there = isinstance(exc, OutputValidationError) and (not strict or view.json)
-        if isinstance(writing.run_tests, _Shown) and not is_there:
-            writing.run_tests.undo()
+        tests = options.run_tests
+        if isinstance(tests, ReportedTests) and not is_there:
+            tests.undo()
         raise
 
 
@@ -230,7 +238,7 @@ def code(console: Console, result: Code, *, view: g.PrintGroup, strict: bool = F
     if view.stats:
         statistics(console, result)
     if is_broken:
-        raise broken(result)
+        raise syntax_error(result)
     if is_cut:
         raise OutputValidationError(
             "the reply was cut, and --strict takes whole code alone", result=result

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
+import msgspec
 import typer
 
 from llmtool.cli.options import types as o
@@ -18,8 +18,7 @@ StrictOption = Annotated[
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class CodeGroup:
+class CodeGroup(msgspec.Struct, frozen=True, kw_only=True):
     """What is done with written code before it is printed."""
 
     language: LanguageOption = None
@@ -47,8 +46,7 @@ class CodeGroup:
     ] = 60.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class TellGroup:
+class TellGroup(msgspec.Struct, frozen=True, kw_only=True):
     """How a template is told more."""
 
     system: o.SystemOption = None
@@ -56,8 +54,7 @@ class TellGroup:
     think: o.ThinkOption = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReportGroup:
+class ReportGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Where a result goes that is made from several replies."""
 
     output: o.OutputOption = None

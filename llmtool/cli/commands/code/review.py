@@ -14,29 +14,31 @@ from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.errors import InputError, LowConfidence, RecordsFailed, UsageError
+from llmtool.prompts.template import Template
 from llmtool.sizes import format_count
 from llmtool.tasks.code.cursor import parse_range, take_lines
 from llmtool.tasks.code.git import staged_diff
-from llmtool.tasks.code.results import SEVERITIES, LeftOut, Review
+from llmtool.tasks.code.results import SEVERITIES, Review, SkippedFile
+from llmtool.tasks.code.review import review as review_diff
 from llmtool.tasks.code.sarif import sarif
-from llmtool.tasks.options import GenerateOptions
+from llmtool.tasks.options import GenerateOptions, make_options
 from llmtool.tasks.pipeline.prepare import Case
 
 _MAX_TOLD = 10  # files left out that are told one by one
 
 
-def read_options(template: str, tell: TellGroup, sampling: g.SamplingGroup) -> GenerateOptions:
+def read_options(template: Template, tell: TellGroup, sampling: g.SamplingGroup) -> GenerateOptions:
     """Return the options of `generate` for a verb."""
     system = tell.system
     chosen = sampling.options()
-    options: GenerateOptions = {
-        **chosen,  # type: ignore[typeddict-item]  # its keys are among the others
+    options = {
+        **chosen,
         "system": system if system is None else inputs.read_argument(system, name="--system"),
         "thinking": tell.think,
         "template": template,
         "variables": bootstrap.parse_params(tell.param or []),
     }
-    return options
+    return make_options(GenerateOptions, options)
 
 
 def read_source(console: Console, argument: str) -> tuple[str, str]:
@@ -76,8 +78,9 @@ def explain(
         console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
     file, text = read_source(console, place)
-    check(view.output, reads=bootstrap.reads(folders, template, file))
-    options = read_options(template, tell, sampling)
+    loaded = bootstrap.open_library(folders).load(template)
+    check(view.output, reads=bootstrap.input_files(loaded, file))
+    options = read_options(loaded, tell, sampling)
     box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
     prepared = box.prepare(options)
     case = Case(variables={prepared.template.find_material() or "code": text})
@@ -126,8 +129,9 @@ def review(
         raise UsageError("--sarif and --json exclude each other")
     if staged and source.file:
         raise UsageError("--staged and -f exclude each other")
-    check(report.output, reads=bootstrap.reads(folders, template, *(source.file or [])))
-    options = read_options(template, tell, sampling)
+    loaded = bootstrap.open_library(folders).load(template)
+    check(report.output, reads=bootstrap.input_files(loaded, *(source.file or [])))
+    options = read_options(loaded, tell, sampling)
     if staged:
         diff: str | None = staged_diff()
     else:
@@ -135,7 +139,7 @@ def review(
             console, None, source.file or [], no_stdin=source.no_stdin, errors=source.errors.value
         )
     box = bootstrap.open_toolbox(console, folders, settings, engine, report.output)
-    result = box.review_code(diff or "", **options)
+    result = review_diff(box.engine, box.prepare(options), diff or "")
     with open_sink(console, report.output) as sink:
         if as_sarif:
             sink.write_json(sarif(result, version=__version__))
@@ -156,7 +160,7 @@ def review(
     judge(result, fail_on)
 
 
-def tell_left_out(console: Console, files: tuple[LeftOut, ...]) -> None:
+def tell_left_out(console: Console, files: tuple[SkippedFile, ...]) -> None:
     """Say which files no model was shown."""
     for file in files[:_MAX_TOLD]:
         console.note(f"left out: {file.path} ({file.reason})")

@@ -102,7 +102,7 @@ def test(
     before = read_baseline(baseline, update=update_baseline)
     library = bootstrap.open_library(folders)
     plans = make_plans(console, library, templates or [], split=split)
-    check(junit, reads=list_files(library, plans, baseline))
+    check(junit, reads=list_files(plans, baseline))
     models = list(dict.fromkeys(model or []))
     check_models(folders, settings, models)
     references: list[str | None] = [*models] or [None]
@@ -163,12 +163,12 @@ def make_plans(
     return plans
 
 
-def list_files(library: Library, plans: Sequence[Plan], baseline: str | None) -> Iterator[str]:
+def list_files(plans: Sequence[Plan], baseline: str | None) -> Iterator[str]:
     """Yield the files that tests are read from: templates, their datasets, the baseline."""
     if baseline is not None:
         yield baseline
     for plan in plans:
-        yield from (str(path) for path, _ in library.lineage(plan.reference))
+        yield from plan.template.files
         yield from map(str, plan.datasets())
 
 

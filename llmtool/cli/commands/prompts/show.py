@@ -68,8 +68,8 @@ def rows(found: list[dict[str, Any]]) -> list[tuple[str, str, str, str]]:
 
 def to_dict(library: Library, name: str) -> dict[str, Any]:
     """Return a checked template as data."""
-    (path, _), *parents = library.lineage(name)
     template = library.load(name)
+    path, *parents = map(Path, template.files)
     hidden = None if is_path(name) else library.hides(path)
     return {
         "name": template.name,
@@ -78,7 +78,7 @@ def to_dict(library: Library, name: str) -> dict[str, Any]:
         "path": str(path),
         "built_in": library.is_built_in(path),
         "hides": None if hidden is None else str(hidden),
-        "extends": [{"name": parent.stem, "path": str(parent)} for parent, _ in parents],
+        "extends": [{"name": parent.stem, "path": str(parent)} for parent in parents],
         "inputs": {
             key: {
                 "type": spec.type,

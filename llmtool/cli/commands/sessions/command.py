@@ -1,4 +1,4 @@
-"""`llmtool sessions`: the conversations that are kept."""
+"""`llmtool sessions`: the saved conversations."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A session, as `sessio
 
 
 def _open(console: Console, common: g.CommonGroup) -> tuple[Sessions, Path]:
-    """Return the sessions of this user, and the file of their index."""
+    """Return the user's sessions, and the file of their search index."""
     from llmtool.cli import bootstrap
     from llmtool.sessions.store import INDEX_NAME, Sessions
 
@@ -82,12 +82,13 @@ def show(
 ) -> None:
     """Show a session: what was asked, and what was answered."""
     from llmtool.cli.commands.sessions import render
+    from llmtool.sessions.export import to_dict
 
     console: Console = ctx.obj
     sessions, _ = _open(console, common)
     shown = sessions.load(name)
     if json:
-        console.stdout.write_json(render.to_dict(shown))
+        console.stdout.write_json(to_dict(shown))
     else:
         render.conversation(console, shown)
 
@@ -108,9 +109,9 @@ def rm(
     sessions, index = _open(console, common)
     removed = sessions.remove_all(names, dry_run=dry_run)
     if not dry_run and index.exists():
-        from llmtool.sessions.search import forget
+        from llmtool.sessions.search import remove_index
 
-        forget(index)  # it holds their words
+        remove_index(index)  # it contains their text
     if json:
         console.stdout.write_json(removed)
         return

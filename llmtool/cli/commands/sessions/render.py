@@ -1,4 +1,4 @@
-"""Sessions as people and programs read them: a list, a conversation, what a search found."""
+"""Output of `sessions`: the list, a conversation, search results."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ import msgspec
 from llmtool.cli.render import tables
 from llmtool.cli.terminal.console import Console
 from llmtool.errors import InputError, UsageError
+from llmtool.sessions.export import FORMATS, INCOMPLETE, find_format
+from llmtool.sessions.store import timestamp
 
 if TYPE_CHECKING:
-    from llmtool.sessions.search import Found, Hit
+    from llmtool.sessions.search import SearchHit, SearchResults
     from llmtool.sessions.store import Sessions
     from llmtool.sessions.types import Session, Turn
 
 _BOLD, _FAINT, _HIT = "1", "2", "1;4"
-_ENDS = {"interrupted": "interrupted", "length": "cut off: --max-tokens was reached"}
 _ROLES = {"user": "asked", "reply": "reply", "file": "file"}
 
 
 def entries(console: Console, sessions: Sessions, *, here: bool) -> list[dict[str, Any]]:
-    """Return what `sessions ls --json` prints; a damaged session is said on stderr."""
-    from llmtool.sessions.store import timestamp
-
+    """Return the sessions for `sessions ls --json`; report damaged ones on stderr."""
     found = []
     for name in sessions.names():
         try:
@@ -37,7 +36,7 @@ def entries(console: Console, sessions: Sessions, *, here: bool) -> list[dict[st
             console.note(f"left out: {exc}")
             continue
         except (UsageError, OSError):
-            continue  # removed in this moment
+            continue  # removed meanwhile
         if here and session.folder != os.getcwd():
             continue
         used = next((turn.model for turn in reversed(session.turns) if turn.model), None)
@@ -56,7 +55,7 @@ def entries(console: Console, sessions: Sessions, *, here: bool) -> list[dict[st
 
 
 def rows(entries: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """Return the entries as a table's rows."""
+    """Return the entries as table rows."""
     return [
         (
             entry["name"],
@@ -69,15 +68,8 @@ def rows(entries: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     ]
 
 
-def to_dict(session: Session) -> dict[str, Any]:
-    """Return a session as `sessions show --json` prints it: with every field."""
-    value: dict[str, Any] = msgspec.to_builtins(session)
-    turns = [msgspec.to_builtins(msgspec.structs.asdict(turn)) for turn in session.turns]
-    return {**value, "turns": turns}
-
-
 def conversation(console: Console, session: Session) -> None:
-    """Write a session for a person: what was asked with `> ` before it, and the replies."""
+    """Write a session for a person, its messages after `> `."""
     facts = [session.name, session.model, _local(session.created_at), _short(session.folder)]
     _write(console, " · ".join(fact for fact in facts if fact) + "\n", _FAINT)
     for name, text in (("system", session.system), ("summary", session.summary)):
@@ -104,18 +96,16 @@ def _turn(console: Console, turn: Turn) -> None:
         _write(console, f"\n{turn.reasoning.strip()}\n", _FAINT)
     console.stdout.write("\n" + turn.reply)
     console.stdout.end_line()
-    if turn.finish_reason in _ENDS:
-        _write(console, f"({_ENDS[turn.finish_reason]})\n", _FAINT)
+    if turn.finish_reason in INCOMPLETE:
+        _write(console, f"{INCOMPLETE[turn.finish_reason]}\n", _FAINT)
 
 
 def choose_format(to_file: str | None, asked: str | None) -> str:
-    """Return the format of an export: what is asked for, else what the file's name says, else md.
+    """Return the format of an export: the requested one, else that of the file name, else md.
 
     Raises:
-        UsageError: the name says another format than ours.
+        UsageError: the file name has an unknown extension.
     """
-    from llmtool.sessions.export import FORMATS, find_format
-
     if asked is not None:
         return asked
     found = find_format(to_file) if to_file else "md"
@@ -126,8 +116,8 @@ def choose_format(to_file: str | None, asked: str | None) -> str:
     return found or "md"
 
 
-def hits(console: Console, found: Found, *, as_json: bool) -> None:
-    """Write what a search found: with the words marked on a terminal, as rows in a pipe."""
+def hits(console: Console, found: SearchResults, *, as_json: bool) -> None:
+    """Write search results: with highlighted words on a terminal, as rows in a pipe."""
     if as_json:
         console.stdout.write_json(msgspec.to_builtins({"total": found.total, "hits": found.hits}))
     elif not console.stdout.is_terminal:
@@ -149,7 +139,7 @@ def hits(console: Console, found: Found, *, as_json: bool) -> None:
         console.note(f"{len(found.hits)} of {found.total} shown (--limit shows more)")
 
 
-def _hit(console: Console, hit: Hit) -> None:
+def _hit(console: Console, hit: SearchHit) -> None:
     _write(console, hit.session, _BOLD)
     role = _ROLES[hit.role] + (f" {hit.file}" if hit.file else "")
     facts = [f"turn {hit.turn}", role, _local(hit.created_at), hit.model]
@@ -168,7 +158,7 @@ def _write(console: Console, text: str, style: str) -> None:
 
 
 def _local(timestamp: str) -> str:
-    """Return a time of a session as the user's clock has it; what is no time, as it is."""
+    """Return a timestamp in local time; text that is not a timestamp, unchanged."""
     import calendar
 
     with contextlib.suppress(ValueError, OverflowError):
@@ -178,7 +168,7 @@ def _local(timestamp: str) -> str:
 
 
 def _short(folder: str) -> str:
-    """Return a folder with ~ for the home directory."""
+    """Return a path with ~ for the home directory."""
     home = os.path.expanduser("~")
     inside = folder == home or folder.startswith(home.rstrip(os.sep) + os.sep)
     return f"~{folder[len(home) :]}" if inside and home != os.sep else folder

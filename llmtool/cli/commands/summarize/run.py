@@ -14,7 +14,7 @@ from llmtool.cli.terminal.console import Console, Sink
 from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.errors import UsageError
 from llmtool.sizes import format_count
-from llmtool.tasks.options import SummarizeOptions
+from llmtool.tasks.options import SummarizeOptions, make_options
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import Binding
 from llmtool.tasks.results import Summary
@@ -57,7 +57,8 @@ def summarize(
     )
     if length.strip().isdigit():
         length = f"{length} {'bullets' if style == 'bullets' else 'words'}"
-    options: SummarizeOptions = {
+    loaded = None if template is None else bootstrap.open_library(folders).load(template)
+    given_options = {
         **sampling.options(),
         "length": length,
         "style": style,
@@ -65,16 +66,17 @@ def summarize(
         "sections": sections,
         "strategy": strategy,
         "chunk_tokens": chunk_tokens,
-        "template": template,
+        "template": loaded,
         "system": system if system is None else inputs.read_argument(system, name="--system"),
         "variables": bootstrap.parse_params(param or []),
         "thinking": think,
     }
+    options = make_options(SummarizeOptions, given_options)
     if together and sections:
         raise UsageError("--sections and --together contradict each other")
     SummarizeTask.check_summarize(options)  # before a model is looked for
     paths = [*files, *(source.file or [])]
-    reads = bootstrap.reads(folders, template, *paths)
+    reads = bootstrap.input_files(loaded, *paths)
     texts: list[tuple[str, str]] = []
     reader = None
     if batch.each is not None:
@@ -92,12 +94,12 @@ def summarize(
     box = bootstrap.open_toolbox(console, folders, settings, engine, view.output)
     summarizer = box.prepare_summarize(options)
     if reader is not None:
-        given = frozenset(options.get("variables") or ()) | {"length", "focus", "place"}
+        given = frozenset(options.variables) | {"length", "focus", "place"}
         binding = Binding(template=summarizer.template, field=batch.field, given=given)
         if view.dry_run:
             batches.preview(console, box, summarizer, binding, reader, view=view)
         else:
-            seed = options.get("seed")
+            seed = options.sampling.seed
             batches.run(
                 console, box, summarizer, binding, reader, batch=batch, view=view, seed=seed
             )

@@ -16,7 +16,7 @@ from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.encoding import Errors
 from llmtool.errors import InputError, OutputValidationError, UsageError
-from llmtool.tasks.options import TranslateOptions
+from llmtool.tasks.options import TranslateOptions, make_options
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.pipeline.records import Binding
 from llmtool.tasks.results import Translation
@@ -57,19 +57,21 @@ def translate(
     folders, settings = bootstrap.start(
         console, color=common.color.value, quiet=common.quiet, offline=engine.offline
     )
-    options: TranslateOptions = {
+    loaded = bootstrap.open_library(folders).load(template)
+    given_options = {
         **sampling.options(),
         "source": source_language,
         "format": format,
         "glossary": None if glossary is None else read_glossary(glossary, to),
         "bilingual": bilingual,
         "strict": strict,
-        "template": template,
+        "template": loaded,
         "system": system if system is None else inputs.read_argument(system, name="--system"),
         "variables": bootstrap.parse_params(param or []),
         "thinking": think,
     }
-    reads = bootstrap.reads(folders, template, glossary, *(source.file or []))
+    options = make_options(TranslateOptions, given_options)
+    reads = bootstrap.input_files(loaded, glossary, *(source.file or []))
     reader = name = material = None
     if batch.each is not None:
         if text is not None:
@@ -85,12 +87,12 @@ def translate(
         console.note("the starter model hardly knows languages: do not rely on its translations")
     translator = box.prepare_translate(to, options)
     if reader is not None:
-        given = frozenset(options.get("variables") or ()) | {"to", "source", "terms", "marks"}
+        given = frozenset(options.variables) | {"to", "source", "terms", "marks"}
         binding = Binding(template=translator.template, field=batch.field, given=given)
         if view.dry_run:
             batches.preview(console, box, translator, binding, reader, view=view)
         else:
-            seed = options.get("seed")
+            seed = options.sampling.seed
             batches.run(
                 console, box, translator, binding, reader, batch=batch, view=view, seed=seed
             )

@@ -1,4 +1,4 @@
-"""The programs that `chat` runs for its user: none of the current folder, whatever PATH says."""
+"""The programs that `chat` runs: none from the current folder, whatever PATH says."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llmtool.cli.commands.chat import actions as desk
+from llmtool.cli.commands.chat.actions import copy_to_clipboard, edit_text
 from llmtool.cli.terminal.console import Console
 from llmtool.errors import UsageError
 
@@ -36,37 +36,37 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("places", HERE, ids=["dot", "empty", "empty and dot", "dot first"])
-def test_no_program_of_the_current_folder_is_run(
+def test_no_program_from_the_current_folder_runs(
     programs: Path, monkeypatch: pytest.MonkeyPatch, console: Console, places: str
 ) -> None:
     monkeypatch.setenv("PATH", places)
     with pytest.raises(UsageError, match="no clipboard"):
-        desk.copy(console, "a secret")
+        copy_to_clipboard(console, "a secret")
     with pytest.raises(UsageError, match="set EDITOR"):
-        desk.edit(console, "a text")
+        edit_text(console, "a text")
     monkeypatch.setenv("EDITOR", "ed2 --wait")
     with pytest.raises(UsageError, match="ed2: cannot be run"):
-        desk.edit(console, "a text")
+        edit_text(console, "a text")
     assert not (programs / "ran.txt").exists()
 
 
 @pytest.mark.parametrize("variable", ["VISUAL", "EDITOR"])
-def test_an_editor_with_an_open_quote_is_told(
+def test_an_editor_with_an_open_quote_is_a_usage_error(
     programs: Path, monkeypatch: pytest.MonkeyPatch, console: Console, variable: str
 ) -> None:
     monkeypatch.setenv(variable, "ed2 'a")
     with pytest.raises(UsageError, match=f"{variable}: cannot be read as words: No closing quot"):
-        desk.edit(console, "a text")
+        edit_text(console, "a text")
 
 
-def test_a_program_of_a_place_that_is_named_in_full_is_run(
+def test_a_program_from_an_absolute_path_runs(
     programs: Path, monkeypatch: pytest.MonkeyPatch, console: Console
 ) -> None:
     monkeypatch.setenv("PATH", f".{os.pathsep}{programs}")
     (programs / "pbcopy").write_text("#!/bin/sh\nexit 1\n")  # then the next one is asked
-    assert desk.copy(console, "a word") == "copied 6 characters"
+    assert copy_to_clipboard(console, "a word") == "copied 6 characters"
     assert (programs / "ran.txt").read_text() == "a word"
     for editor in (None, "ed2", f"'{programs}/ed2'", "./ed2"):
         if editor is not None:
             monkeypatch.setenv("EDITOR", editor)
-        assert desk.edit(console, "a text") == "new"
+        assert edit_text(console, "a text") == "new"

@@ -1,0 +1,49 @@
+"""Replies collected for the log, whole or interrupted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llmtool.config import Folders, Settings
+from llmtool.engine.scripted import ScriptedEngine
+from llmtool.sessions.types import Attachment, Turn
+from llmtool.tasks.generate.reply_log import ReplyLog, make_turn
+from llmtool.toolbox import Toolbox
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Toolbox:
+    folders = Folders(config=tmp_path, data=tmp_path, cache=tmp_path, hub_cache=tmp_path)
+    engine = ScriptedEngine("one two three")
+    return Toolbox(engine=engine, folders=folders, settings=Settings(), environ={})
+
+
+def test_each_reply_is_a_turn_and_the_first_has_the_counts(box: Toolbox) -> None:
+    log = ReplyLog(Turn(text="Count"), model="scripted")
+    for _ in log.watch(box.stream_generate("Count", n=2)):
+        pass
+    first, second = log.turns()
+    assert first.reply == second.reply == "one two three"
+    assert first.completion_tokens > 0 and second.completion_tokens == 0
+
+
+def test_an_interrupted_reply_is_a_turn_with_the_text_so_far(box: Toolbox) -> None:
+    log = ReplyLog(Turn(text="Count"), model="scripted")
+    events = log.watch(box.stream_generate("Count"))
+    text = next(events).text
+    events.close()
+    (turn,) = log.turns()
+    assert (turn.reply, turn.finish_reason) == (text, "interrupted")
+
+
+def test_no_reply_is_no_turn() -> None:
+    assert ReplyLog(Turn(text="Count"), model="scripted").turns() == []
+
+
+def test_material_is_the_prompt_or_an_attachment_to_it() -> None:
+    assert make_turn(None, "text", sources=[], sent="") == Turn(text="text")
+    assert make_turn("Sum up", "text", sources=["a.txt", "-"], sent="") == Turn(
+        text="Sum up", files=(Attachment(name="a.txt, standard input", text="text"),)
+    )
