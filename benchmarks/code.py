@@ -29,6 +29,7 @@ import msgspec
 from llmtool import Toolbox
 from llmtool.engine.types import Failed
 from llmtool.errors import LlmtoolError
+from llmtool.tasks.code.task import prepare_code
 from llmtool.tasks.options import CodeOptions, make_options
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.text import syntax
@@ -117,7 +118,7 @@ def written(box: Toolbox, tasks: list[Task], **options: object) -> list[Outcome]
     found: dict[int, Outcome] = {}
     for language in dict.fromkeys(task.language for task in tasks):
         keywords = {"language": language, "format": False, "max_tokens": MAX_TOKENS, **options}
-        writer = box.prepare_code(make_options(CodeOptions, keywords))
+        writer = prepare_code(box.context, make_options(CodeOptions, keywords))
         cases = [
             Case(id=i, prompt=task.request)
             for i, task in enumerate(tasks)

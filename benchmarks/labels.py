@@ -27,6 +27,7 @@ import statistics
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from llmtool import Toolbox
 from llmtool.config import Folders
@@ -34,6 +35,8 @@ from llmtool.engine.types import Failed
 from llmtool.tasks.classify import evaluate
 from llmtool.tasks.classify.classifier import Classifier
 from llmtool.tasks.classify.labelled_texts import LabelledText, read_labelled_texts
+from llmtool.tasks.classify.labels import Labels
+from llmtool.tasks.classify.task import prepare_classifier
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Classification
@@ -45,6 +48,10 @@ DRAWS = 4  # skewed batches of each label
 
 def load(name: str, split: str) -> list[LabelledText]:
     return read_labelled_texts(str(DATA / f"{name}.jsonl"), text_field="text", split=split)
+
+
+def make_classifier(box: Toolbox, labels: Labels | None, **options: Any) -> Classifier:
+    return prepare_classifier(box.context, labels, ClassifyOptions(**options))
 
 
 def results(box: Toolbox, labelling: Classifier, texts: Sequence[str]) -> list[Classification]:
@@ -67,20 +74,25 @@ def measure(box: Toolbox, name: str, split: str) -> dict[str, tuple[float, float
         "written freely": (free.accuracy, free.macro_f1, float("nan")),
         "under a grammar": (bound.accuracy, bound.macro_f1, float("nan")),
     }
-    template = box.prepare_labels(None, ClassifyOptions(template=name))
-    fitted = box.prepare_labels(None, ClassifyOptions(template=name))
+    template = make_classifier(box, None, template=name)
+    fitted = make_classifier(box, None, template=name)
     tuned = load(name, "tune")
     for way, labelling in (
-        ("no example", box.prepare_labels(names, ClassifyOptions())),
-        ("raw", box.prepare_labels(None, ClassifyOptions(template=name, calibrate="none"))),
+        ("no example", make_classifier(box, names)),
+        (
+            "raw",
+            make_classifier(box, None, template=name, calibrate="none"),
+        ),
         ("the template", template),
     ):
-        found = evaluate.evaluate(box, labelling, data)
+        found = evaluate.evaluate(box.context, labelling, data)
         result[way] = (found.accuracy, found.macro_f1, found.ece)
     fitted.fit(box.engine, tuned)
-    found = evaluate.evaluate(box, fitted, data)
+    found = evaluate.evaluate(box.context, fitted, data)
     result["fitted"] = (found.accuracy, found.macro_f1, found.ece)
-    (box.folders.data / "calibrations").rename(box.folders.data / f"calibrations-{name}")
+    (box.context.folders.data / "calibrations").rename(
+        box.context.folders.data / f"calibrations-{name}"
+    )
     return result
 
 
@@ -88,10 +100,12 @@ def changes(box: Toolbox, name: str, split: str) -> tuple[float, float, float]:
     """Return the shares of labels that change with their order, and one by one; and scores do."""
     data = load(name, split)
     labels = box.library.load(name).output.labels
-    labelling = box.prepare_labels(labels, ClassifyOptions(template=name))
+    labelling = make_classifier(box, labels, template=name)
     texts = [text for text, _ in data]
     usual = results(box, labelling, texts)
-    turned = box.prepare_labels(dict(reversed(labels.items())), ClassifyOptions(template=name))
+    turned = prepare_classifier(
+        box.context, dict(reversed(labels.items())), ClassifyOptions(template=name)
+    )
     reversed_ = results(box, turned, texts)
     alone = [results(box, labelling, [text])[0] for text in texts]
     return (
@@ -108,7 +122,9 @@ def changes(box: Toolbox, name: str, split: str) -> tuple[float, float, float]:
 def skewed(box: Toolbox, name: str, split: str, calibrate: str) -> tuple[float, float, float]:
     """Return the accuracy on the half, and of texts of skewed batches: in the half, and so."""
     data = load(name, split)
-    labelling = box.prepare_labels(None, ClassifyOptions(template=name, calibrate=calibrate))
+    labelling = prepare_classifier(
+        box.context, None, ClassifyOptions(template=name, calibrate=calibrate)
+    )
     right = correct(box, labelling, data, range(len(data)))
     rng = random.Random(0)
     there, here = [], []
@@ -135,13 +151,13 @@ def hostile(box: Toolbox, name: str) -> tuple[int, int, int]:
     rows = [json.loads(line) for line in (DATA / "hostile.jsonl").open()]
     rows = [row for row in rows if row["set"] == name]
     found = results(
-        box, box.prepare_labels(None, ClassifyOptions(template=name)), [r["text"] for r in rows]
+        box,
+        make_classifier(box, None, template=name),
+        [r["text"] for r in rows],
     )
     right = sum(a.text == row["label"] for a, row in zip(found, rows, strict=True))
     data = load(name, "test")
-    share = evaluate.evaluate(
-        box, box.prepare_labels(None, ClassifyOptions(template=name)), data
-    ).accuracy
+    share = evaluate.evaluate(box.context, make_classifier(box, None, template=name), data).accuracy
     return len(rows), right, round(share * len(rows))
 
 

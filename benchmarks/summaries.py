@@ -37,6 +37,7 @@ from llmtool.tasks.summarize.facts import count_words
 from llmtool.tasks.summarize.map_reduce import SummaryWorkflow
 from llmtool.tasks.summarize.planner import SummaryPlan, SummaryPlanner
 from llmtool.tasks.summarize.summarizer import Summarizer
+from llmtool.tasks.summarize.task import prepare_summarizer
 from llmtool.text.chunks import split, split_sentences
 
 CASES = Path(__file__).with_name("summaries.yaml")
@@ -68,7 +69,7 @@ def plan_of(summarizer: Summarizer, engine: Engine, text: str) -> SummaryPlan:
 
 def run_workflow(box: Toolbox, text: str, **options: Any) -> SummaryWorkflow:
     """Summarize a document and return its workflow, which has its notes and its summary."""
-    summarizer = box.prepare_summarize(make_options(SummarizeOptions, options))
+    summarizer = prepare_summarizer(box.context, make_options(SummarizeOptions, options))
     workflow = SummaryWorkflow(
         1,
         text,
@@ -154,7 +155,7 @@ def measure_loops(box: Toolbox) -> None:
 def _write(box: Toolbox, texts: list[str], **options: float) -> list[str]:
     """Return what the model writes, before a sentence that stands there twice is taken out."""
     keywords = {"length": "long", "strategy": "stuff", **options}
-    summarizer = box.prepare_summarize(make_options(SummarizeOptions, keywords))
+    summarizer = prepare_summarizer(box.context, make_options(SummarizeOptions, keywords))
     asked = [summarizer.request(Case(variables={"text": text})) for text in texts]
     replies = [""] * len(texts)
     for event in box.engine.stream(msgspec.structs.replace(r, id=i) for i, r in enumerate(asked)):
@@ -174,7 +175,7 @@ def measure_together(model: Path, n_tokens: int, share: int) -> None:
     engine, alone = LocalEngine(load_model(model)), LocalEngine(load_model(model), n_parallel=1)
     box = Toolbox(engine=engine, model=model.name)
     text, total = document(engine, n_tokens)
-    summarizer = box.prepare_summarize(SummarizeOptions(strategy="map-reduce"))
+    summarizer = prepare_summarizer(box.context, SummarizeOptions(strategy="map-reduce"))
     plan = plan_of(summarizer, engine, text)
     requests = [
         summarizer.prompts.note_request(chunk.text, max_tokens=plan.note_tokens)

@@ -26,13 +26,14 @@ import msgspec
 from contestants import find_model
 
 from llmtool.documents.formats import parse
-from llmtool.documents.types import Mask, Part
+from llmtool.documents.types import Part, ProtectedSpan
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.model import load_model
 from llmtool.engine.types import Finished, Prompt, Request
 from llmtool.tasks.options import TranslateOptions
 from llmtool.tasks.translate import placeholders
 from llmtool.tasks.translate.segment import SegmentJob
+from llmtool.tasks.translate.task import prepare_translator
 from llmtool.toolbox import Toolbox
 
 WHO = "The teacher,A baker,My neighbour,The old captain,Her sister,The new doctor,A painter".split(
@@ -90,13 +91,14 @@ def count(engine: LocalEngine, text: str) -> int:
 
 def requests_of(box: Toolbox, engine: LocalEngine, text: str) -> list[Request]:
     """Return what `translate` asks for each passage, with as many tokens as the passage has."""
-    translator = box.prepare_translate("French", TranslateOptions(source="English", format="txt"))
+    options = TranslateOptions(source="English", format="txt")
+    translator = prepare_translator(box.context, "French", options)
     document = parse(text, "txt")
     asked = []
     for i, segment in enumerate(document.segments):
         job = SegmentJob(segment.parts)
         request = translator.prompts.request(job, source=translator.source, is_retry=False)
-        n = count(engine, job.marked.text)
+        n = count(engine, job.placeholders.text)
         sampling = msgspec.structs.replace(request.sampling, max_tokens=n)
         asked.append(msgspec.structs.replace(request, id=i, sampling=sampling))
     return asked
@@ -132,11 +134,11 @@ def count_marks() -> None:
     box = Toolbox("starter")
     for brackets in (("{", "}"), ("<", ">"), ("[", "]"), ("⟦", "⟧"), ("__", "__"), ("<x", "/>")):
         placeholders._BRACKETS = (brackets,)
-        passages = [placeholders.mark(_parts(sentence)) for sentence in WITH_MARKS] * 3
+        passages = [placeholders.make_placeholders(_parts(sentence)) for sentence in WITH_MARKS] * 3
         for is_told in (False, True):
             prompts = []
             for i, passage in enumerate(passages):
-                told = f"Keep {', '.join(passage.marks)} in the translation.\n" if is_told else ""
+                told = f"Keep {', '.join(passage.all)} in the translation.\n" if is_told else ""
                 to = ("French", "German", "Spanish")[i // len(WITH_MARKS)]
                 prompts.append(f"{told}Translate from English to {to}: {passage.text}")
             replies = box.generate(
@@ -151,7 +153,7 @@ def count_marks() -> None:
 
 def _parts(sentence: str) -> tuple[Part, ...]:
     pieces = MASK.split(sentence)
-    return tuple(Mask(p) if i % 2 else p for i, p in enumerate(pieces) if p)
+    return tuple(ProtectedSpan(p) if i % 2 else p for i, p in enumerate(pieces) if p)
 
 
 def main() -> None:

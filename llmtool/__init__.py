@@ -3,8 +3,8 @@
     >>> import llmtool                                      # doctest: +SKIP
     >>> print(llmtool.generate("Name three rivers."))       # doctest: +SKIP
 
-The functions use the configured model, loaded once; `llmtool.Toolbox(model=...)` has the same
-methods on a model of one's own. Importing this package loads nothing heavy.
+The functions are the methods of a `Toolbox` with the configured model, which is loaded once;
+`llmtool.Toolbox(model=...)` has another model. Importing this package loads nothing heavy.
 """
 
 from __future__ import annotations
@@ -12,36 +12,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmtool._version import __version__
-from llmtool.functions import (
-    aclassify,
-    agenerate,
-    arun,
-    astream_generate,
-    asummarize,
-    atranslate,
-    awrite_code,
-    chat,
-    classify,
-    commit_message,
-    complete_code,
-    explain_code,
-    fix_code,
-    generate,
-    review_code,
-    run,
-    run_each,
-    stream_generate,
-    stream_summarize,
-    stream_translate,
-    summarize,
-    translate,
-    write_code,
-    write_tests,
-)
 
 if TYPE_CHECKING:
     from llmtool.engine.types import Token, TokenLogprob
     from llmtool.errors import LlmtoolError, OutputValidationError
+    from llmtool.functions import (
+        aclassify,
+        agenerate,
+        arun,
+        astream_generate,
+        asummarize,
+        atranslate,
+        awrite_code,
+        chat,
+        classify,
+        commit_message,
+        complete_code,
+        explain_code,
+        fix_code,
+        generate,
+        review_code,
+        run,
+        run_each,
+        stream_generate,
+        stream_summarize,
+        stream_translate,
+        summarize,
+        translate,
+        write_code,
+        write_tests,
+    )
     from llmtool.sessions.types import Session, Turn
     from llmtool.tasks.chat.chat import Chat
     from llmtool.tasks.chat.truncation import ChatNote
@@ -51,6 +51,32 @@ if TYPE_CHECKING:
     from llmtool.tasks.translate.document import TranslationText
     from llmtool.toolbox import Toolbox
 
+
+_MODULES = {  # of the classes; the functions are in llmtool.functions
+    "Chat": "llmtool.tasks.chat.chat",
+    "ChatNote": "llmtool.tasks.chat.truncation",
+    "Choice": "llmtool.tasks.results",
+    "Classification": "llmtool.tasks.results",
+    "Code": "llmtool.tasks.code.results",
+    "CommitMessage": "llmtool.tasks.code.results",
+    "Finding": "llmtool.tasks.code.results",
+    "Fix": "llmtool.tasks.code.results",
+    "Generation": "llmtool.tasks.results",
+    "LlmtoolError": "llmtool.errors",
+    "OutputValidationError": "llmtool.errors",
+    "Review": "llmtool.tasks.code.results",
+    "Session": "llmtool.sessions.types",
+    "Summary": "llmtool.tasks.results",
+    "SummaryProgress": "llmtool.tasks.summarize.map_reduce",
+    "SummaryText": "llmtool.tasks.summarize.map_reduce",
+    "Token": "llmtool.engine.types",
+    "TokenLogprob": "llmtool.engine.types",
+    "Toolbox": "llmtool.toolbox",
+    "Translation": "llmtool.tasks.results",
+    "TranslationText": "llmtool.tasks.translate.document",
+    "Turn": "llmtool.sessions.types",
+}
+
 __all__ = [
     "Chat",
     "ChatNote",
@@ -58,12 +84,11 @@ __all__ = [
     "Classification",
     "Code",
     "CommitMessage",
-    "OutputValidationError",
     "Finding",
     "Fix",
     "Generation",
     "LlmtoolError",
-    "TranslationText",
+    "OutputValidationError",
     "Review",
     "Session",
     "Summary",
@@ -73,6 +98,7 @@ __all__ = [
     "TokenLogprob",
     "Toolbox",
     "Translation",
+    "TranslationText",
     "Turn",
     "__version__",
     "aclassify",
@@ -101,38 +127,13 @@ __all__ = [
     "write_tests",
 ]
 
-_HOMES = {
-    "Chat": "llmtool.tasks.chat.chat",
-    "ChatNote": "llmtool.tasks.chat.truncation",
-    "Choice": "llmtool.tasks.results",
-    "Classification": "llmtool.tasks.results",
-    "Code": "llmtool.tasks.code.results",
-    "CommitMessage": "llmtool.tasks.code.results",
-    "OutputValidationError": "llmtool.errors",
-    "Finding": "llmtool.tasks.code.results",
-    "Fix": "llmtool.tasks.code.results",
-    "Generation": "llmtool.tasks.results",
-    "LlmtoolError": "llmtool.errors",
-    "TranslationText": "llmtool.tasks.translate.document",
-    "Review": "llmtool.tasks.code.results",
-    "Session": "llmtool.sessions.types",
-    "Summary": "llmtool.tasks.results",
-    "SummaryProgress": "llmtool.tasks.summarize.map_reduce",
-    "SummaryText": "llmtool.tasks.summarize.map_reduce",
-    "Token": "llmtool.engine.types",
-    "TokenLogprob": "llmtool.engine.types",
-    "Toolbox": "llmtool.toolbox",
-    "Translation": "llmtool.tasks.results",
-    "Turn": "llmtool.sessions.types",
-}
-
 
 def __getattr__(name: str) -> Any:
     import importlib
 
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'llmtool' has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module 'llmtool' has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES.get(name, "llmtool.functions")), name)
 
 
 def __dir__() -> list[str]:

@@ -23,6 +23,7 @@ from llmtool._version import __version__
 from llmtool.cli.app import COMMANDS, app, load_command, root_command
 from llmtool.cli.framework.completion import script
 from llmtool.cli.framework.default_group import DefaultGroup
+from llmtool.cli.framework.help import SECTIONS, help_record, section_of
 from llmtool.config import Settings
 from llmtool.models import catalogue
 from llmtool.tasks import options
@@ -48,7 +49,7 @@ READMES: dict[str, dict[str, str]] = {
     },
 }
 SHELLS = ("bash", "zsh", "fish")
-WIDTH = 80
+WIDTH = 100
 
 
 class Command(NamedTuple):
@@ -146,33 +147,57 @@ from typing import Any, Literal, TypedDict
 
 from llmtool.prompts.template import Template
 from llmtool.tasks.options import Strategy, Style
-from llmtool.tasks.results import RanTests
+from llmtool.tasks.results import TestRun
 '''
 
 
 def keywords_module() -> str:
     """Return llmtool/tasks/keywords.py: a TypedDict for the options of each task."""
+    done: dict[str, set[str]] = {"TypedDict": set()}
     parts = [KEYWORDS]
+
+    def add(name: str, base: str, types: dict[str, str]) -> None:
+        parts.append(f"\n\nclass {name}({base}, total=False):\n")
+        own = {option: text for option, text in types.items() if option not in done[base]}
+        for option, text in own.items():
+            optional = "" if text.endswith("| None") else " | None"
+            parts.append(f"    {option}: {text}{optional}\n")
+        parts.append("" if own else "    pass\n")
+        done[name] = set(types) | done[base]
+
     for kind in (
         options.SamplingOptions,
         options.GenerateOptions,
+        options.ExplainOptions,
+        options.ReviewOptions,
+        options.CommitOptions,
         options.ChatOptions,
         options.ClassifyOptions,
         options.TranslateOptions,
         options.SummarizeOptions,
         options.CodeOptions,
+        options.FixOptions,
+        options.WriteTestsOptions,
+        options.CompleteOptions,
     ):
-        types = {}
-        for base in kind.__mro__[::-1]:
-            annotations = inspect.get_annotations(base).items()
-            types.update({name: text.replace("'", '"') for name, text in annotations})
-        base = "TypedDict" if types.pop("sampling", None) is None else "SamplingKeywords"
-        name = kind.__name__.replace("Options", "Keywords")
-        parts.append(f"\n\nclass {name}({base}, total=False):\n")
-        for option in kind.__struct_fields__:
-            if option in types:
-                optional = "" if types[option].endswith("| None") else " | None"
-                parts.append(f"    {option}: {types[option]}{optional}\n")
+        annotations = {}
+        for parent in reversed(kind.__mro__):
+            annotations.update(inspect.get_annotations(parent))
+        types = {
+            option: annotations[option].replace("'", '"')
+            for option in kind.__struct_fields__
+            if option != "sampling"
+        }
+        base = "SamplingKeywords" if "sampling" in annotations else "TypedDict"
+        parents = [parent.__name__.replace("Options", "Keywords") for parent in kind.__mro__[1:]]
+        base = next((parent for parent in parents if parent in done), base)
+        if kind is options.GenerateOptions:  # template and schema decide on the value's type
+            types = {option: types[option] for option in types if option != "schema"}
+            text = {option: types[option] for option in types if option != "template"}
+            add("TextKeywords", "SamplingKeywords", text)
+            add(base := "TemplateKeywords", "TextKeywords", types)
+            types["schema"] = annotations["schema"]
+        add(kind.__name__.replace("Options", "Keywords"), base, types)
     return "".join(parts)
 
 
@@ -201,7 +226,7 @@ def _console(command: str, output: str) -> str:
 
 
 def _help(command: Command) -> str:
-    """Return a help text as it is printed in a terminal of 80 columns."""
+    """Return a help text as it is printed in a terminal of 100 columns."""
     done = subprocess.run(
         [sys.executable, "-m", "llmtool", *command.name.split()[1:], "--help"],
         capture_output=True, text=True, check=True, encoding="utf-8",
@@ -280,11 +305,13 @@ def _synopsis(command: Command) -> list[str]:
 
 def _parameters(command: Command, macro: str) -> list[str]:
     context = command.context
+    params = command.of.get_params(context)
     lines: list[str] = []
-    for title, kind in (("ARGUMENTS", "argument"), ("OPTIONS", "option")):
-        params = [p for p in command.of.get_params(context) if p.param_type_name == kind]
-        records = [record for p in params if (record := p.get_help_record(context))]
-        lines += [f"{macro} {title}", *_terms(records)] if records else []
+    for section in SECTIONS:
+        records = [help_record(p, context) for p in params if section_of(p) == section]
+        title = section if section in ("Arguments", "Options") else f"{section} options"
+        if any(records):
+            lines += [f"{macro} {title.upper()}", *_terms(filter(None, records))]
     return lines
 
 

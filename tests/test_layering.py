@@ -31,6 +31,8 @@ LAYERS = [
     "evals",
     "functions",
     "toolbox",
+    "methods",
+    "local_model",
     "tasks",
     "prompts",
     "sessions",

@@ -1,4 +1,4 @@
-"""Benchmark the model of a toolbox, and describe it and the machine."""
+"""Benchmark a model, and describe it and the machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from llmtool.models.gguf.reader import read_header
 from llmtool.sizes import format_bytes, format_count
 
 if TYPE_CHECKING:
-    from llmtool.toolbox import Toolbox
+    from llmtool.local_model import LocalModel
 
 _BUSY = 0.2  # processors that other programs may use before the figures are in doubt
 _LOOK_SECONDS = 0.25
@@ -70,13 +70,13 @@ def _ignore(_text: str) -> None:
 
 
 def run(
-    box: Toolbox,
+    model: LocalModel,
     plan: Plan,
     *,
     on_step: OnText = _ignore,
     on_note: OnText = _ignore,
 ) -> Report:
-    """Measure the model of a toolbox, which is closed meanwhile.
+    """Measure a model, which is closed meanwhile.
 
     Args:
         on_step: gets the name of each measurement before it starts.
@@ -84,13 +84,12 @@ def run(
             before the start.
 
     Raises:
-        Cancelled: the toolbox's cancellation was set.
+        Cancelled: the model's cancellation was set.
         LlmtoolError: the model cannot be loaded.
 
     Example:
-        >>> from llmtool import Toolbox
         >>> from llmtool.bench.measure import QUICK
-        >>> report = run(Toolbox("starter"), QUICK)                     # doctest: +SKIP
+        >>> report = run(model, QUICK)                     # doctest: +SKIP
         >>> {row.test: row.median for row in report.rows}["tg24 x 16"]  # doctest: +SKIP
         412.7
     """
@@ -100,13 +99,13 @@ def run(
         warnings.append(text)
         on_note(text)
 
-    found = box.find_model()
-    engine, memory = weigh(lambda: box.engine)  # also reads the file into the page cache
+    found = model.file
+    engine, memory = weigh(lambda: model.engine)  # also reads the file into the page cache
     info = engine.info
-    box.close()
+    model.close()
     others = OtherPrograms()
     time.sleep(_LOOK_SECONDS)
-    box.cancellation.check()
+    model.cancellation.check()
     before = others.processors()
     if before is not None and before > _BUSY:
         on_note(f"other programs keep {before:.1f} of {machine.usable_cpus()} processors busy")
@@ -116,15 +115,15 @@ def run(
         weights = load_model(
             found.path,
             n_gpu_layers=info.n_gpu_layers,
-            cancellation=box.cancellation,
-            on_fault=box.on_fault,
+            cancellation=model.cancellation,
+            on_fault=model.on_fault,
         )
         return LocalEngine(
             weights,
             n_threads=info.n_threads,
             n_parallel=n_parallel,
             prefix_folder=cache,
-            cancellation=box.cancellation,
+            cancellation=model.cancellation,
         )
 
     rows = list(measure(open_engine, plan, memory=memory, on_step=on_step, on_note=warn))

@@ -16,7 +16,7 @@ import msgspec
 
 from llmtool.documents.nesting import VOID, find_nesting_fault
 from llmtool.documents.placeholders import split_parts
-from llmtool.documents.types import Mask, Part, Segment
+from llmtool.documents.types import Part, ProtectedSpan, Segment
 from llmtool.errors import InputError
 
 _INLINE = frozenset(
@@ -61,7 +61,7 @@ class Html:
             return self.source[segment.start : segment.end]
         text = ""
         for part in parts:
-            text += part.source if isinstance(part, Mask) else _escape(part)
+            text += part.source if isinstance(part, ProtectedSpan) else _escape(part)
         if segment.start in self._attributes:
             quote = self.source[segment.start - 1]
             text = text.replace(quote, "&quot;" if quote == '"' else "&#39;")
@@ -110,7 +110,7 @@ class Html:
             elif piece.kind == "entity":
                 parts.append(_read_entity(text))
             else:
-                parts.append(Mask(text))
+                parts.append(ProtectedSpan(text))
         start, end = run[first].start, run[last - 1].end
         lead = len(self.source[start:end]) - len(self.source[start:end].lstrip())
         trail = len(self.source[start:end]) - len(self.source[start:end].rstrip())
@@ -232,12 +232,12 @@ def _marked(source: str) -> Iterator[tuple[_Piece, bool]]:
 
 
 def _read_entity(text: str) -> Part:
-    """Return the character of an entity that is a letter or a sign; others are masks."""
+    """Return the character of an entity that is a letter or a sign; others are protected."""
     meant = unescape(text)
     name = text.strip("&;").lower()
     if text.endswith(";") and (name in _TEXT_ENTITIES or (len(meant) == 1 and meant.isalpha())):
         return meant
-    return Mask(text)
+    return ProtectedSpan(text)
 
 
 def _escape(text: str) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Container, Iterator
 
 from llmtool.documents.placeholders import split_parts
-from llmtool.documents.types import Mask, Part
+from llmtool.documents.types import Part, ProtectedSpan
 
 _MAX_CODE_RUN = 64  # backticks
 _TOKEN = re.compile(
@@ -38,19 +38,19 @@ def split_inline(text: str, labels: Container[str] = ()) -> Iterator[Part]:
     """Yield the parts of a paragraph's source.
 
     Code, targets of links and images, references, links of a wiki, tags, entities, escapes, names
-    of emoji, the colon of a definition, notes and formulas are masks; emphasis and the brackets of
-    a link stay in the text, since models keep them well.
+    of emoji, the colon of a definition, notes and formulas are protected; emphasis and the brackets
+    of a link stay in the text, since models keep them well.
     `labels` are those of the document's references, normalized: `[label]` alone is a link to one.
 
     Example:
         >>> list(split_inline("Run `ls`, see [the *manual*](http://x)."))[-2:]
-        [Mask(source='(http://x)'), '.']
+        [ProtectedSpan(source='(http://x)'), '.']
     """
     at = 0
     for start, end in _kept(text, labels):
         if start > at:
             yield from split_parts(text[at:start])
-        yield Mask(text[start:end], is_fixed=not start and bool(_FIXED.match(text)))
+        yield ProtectedSpan(text[start:end], is_fixed=not start and bool(_FIXED.match(text)))
         at = end
     if at < len(text):
         yield from split_parts(text[at:])

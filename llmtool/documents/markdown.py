@@ -17,7 +17,7 @@ import msgspec
 from llmtool.documents.inline import normalize, split_inline
 from llmtool.documents.lines import is_wide, width, wrap
 from llmtool.documents.nesting import find_nesting_fault
-from llmtool.documents.types import Mask, Part, Segment
+from llmtool.documents.types import Part, ProtectedSpan, Segment
 from llmtool.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ _ALONE = re.compile(r"\[![A-Za-z]+\][+-]?|:{3,}.*")  # an alert's kind, a contai
 _NOTE = re.compile(r"^\[\^[^\]\s]+\]:|^:[ \t]|\A\[[ xX]\]\s", re.MULTILINE)
 _MAX_OPEN_TARGETS, _MAX_OPEN_BRACKETS = 1000, 20_000
 _MIN_COLUMNS = 40
-_FIRST_MASK = 0xF0000  # a private character stands for each mask while a line is broken
+_FIRST_PROTECTED = (
+    0xF0000  # a private character replaces each protected span while a line is broken
+)
 _PRIVATE = re.compile("[\U000f0000-\U000ffffd]")
 
 
@@ -67,11 +69,11 @@ class Markdown:
         return self._write(self._places[segment.start], parts)
 
     def _write(self, place: _Place, parts: Sequence[Part]) -> str:
-        text, masks = _with_characters(parts, is_cell="cell" in place.kind)
+        text, protected = _with_characters(parts, is_cell="cell" in place.kind)
         if place.columns:
-            lines = _wrap(text, max(_MIN_COLUMNS, place.columns - width(place.prefix)), masks)
+            lines = _wrap(text, max(_MIN_COLUMNS, place.columns - width(place.prefix)), protected)
             text = f"{self._newline}{place.prefix}".join(lines)
-        return _PRIVATE.sub(lambda found: masks[ord(found[0]) - _FIRST_MASK], text)
+        return _PRIVATE.sub(lambda found: protected[ord(found[0]) - _FIRST_PROTECTED], text)
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
         """Compare what the passage was as a block of its own with what it would become."""
@@ -186,7 +188,7 @@ class Markdown:
         `second` is where the second of its lines starts.
         """
         pieces = [self.source[a:b] for a, b in spans]
-        joined: list[str | Mask] = [pieces[0]]
+        joined: list[str | ProtectedSpan] = [pieces[0]]
         for (_, end), (begin, _), piece in zip(spans, spans[1:], pieces[1:], strict=False):
             between = self.source[end:begin]
             last_piece = joined[-1]
@@ -194,7 +196,7 @@ class Markdown:
             if between.startswith("  ") or last_piece.endswith("\\"):
                 if last_piece.endswith("\\") and not between.startswith("  "):
                     joined[-1], between = last_piece[:-1], "\\" + between
-                joined += [Mask(between), piece]
+                joined += [ProtectedSpan(between), piece]
             else:
                 wide = bool(last_piece and piece and is_wide(last_piece[-1]) and is_wide(piece[0]))
                 joined[-1] = last_piece + ("" if wide else " ") + piece
@@ -206,10 +208,14 @@ class Markdown:
         self._places[begin] = place
         yield from self._segment(begin, end, joined)
 
-    def _segment(self, start: int, end: int, pieces: Sequence[str | Mask]) -> Iterator[Segment]:
+    def _segment(
+        self, start: int, end: int, pieces: Sequence[str | ProtectedSpan]
+    ) -> Iterator[Segment]:
         parts: list[Part] = []
         for piece in pieces:
-            parts += [piece] if isinstance(piece, Mask) else split_inline(piece, self._labels)
+            parts += (
+                [piece] if isinstance(piece, ProtectedSpan) else split_inline(piece, self._labels)
+            )
         if any(isinstance(part, str) and any(map(str.isalpha, part)) for part in parts):
             yield Segment(start=start, end=end, parts=tuple(parts))
 
@@ -295,24 +301,24 @@ def _cells(line: str) -> list[tuple[int, str]]:
 
 
 def _with_characters(parts: Sequence[Part], *, is_cell: bool) -> tuple[str, list[str]]:
-    """Return a text on one line, in which a private character stands for each mask."""
+    """Return a text on one line, with a private character for each protected span."""
     text = ""
-    masks: list[str] = []
+    protected: list[str] = []
     for part in parts:
-        if isinstance(part, Mask):
-            text += chr(_FIRST_MASK + len(masks))
-            masks.append(part.source)
+        if isinstance(part, ProtectedSpan):
+            text += chr(_FIRST_PROTECTED + len(protected))
+            protected.append(part.source)
         else:
             piece = " ".join(_PRIVATE.sub("", part).splitlines()) if part.strip() else part
             text += re.sub(r"(?<!\\)\|", r"\\|", piece) if is_cell else piece
-    return text.strip(" \t"), masks  # space before an item's text would deepen the item
+    return text.strip(" \t"), protected  # space before an item's text would deepen the item
 
 
-def _wrap(text: str, columns: int, masks: list[str]) -> list[str]:
+def _wrap(text: str, columns: int, protected: list[str]) -> list[str]:
     """Break a text into lines, none of which would be structure; line breaks that stay, stay."""
     lines: list[str] = []
     for line in wrap(text, columns):
-        shown = _PRIVATE.sub(lambda found: masks[ord(found[0]) - _FIRST_MASK], line)
+        shown = _PRIVATE.sub(lambda found: protected[ord(found[0]) - _FIRST_PROTECTED], line)
         if lines and _STRUCTURE.match(shown):
             lines[-1] += " " + line
         else:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from llmtool.documents.types import Mask, Part
+from llmtool.documents.types import Part, ProtectedSpan
 
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)[^<>]*?(/?)>")
 VOID = frozenset(
@@ -18,7 +18,7 @@ def unpaired_tags(parts: Sequence[Part]) -> Counter[str]:
     """Count the tags of a passage that open or close nothing within it.
 
     Example:
-        >>> b, end, i, last = Mask("<b>"), Mask("</b>"), Mask("<i>"), Mask("</i>")
+        >>> b, end, i, last = map(ProtectedSpan, ("<b>", "</b>", "<i>", "</i>"))
         >>> unpaired_tags([b, "one", end, i, "two", last])
         Counter()
         >>> sorted(unpaired_tags([i, b, "one", last, end, "two"]).elements())
@@ -26,8 +26,8 @@ def unpaired_tags(parts: Sequence[Part]) -> Counter[str]:
     """
     left: Counter[str] = Counter()
     open_tags: list[str] = []
-    masks = [part.source for part in parts if isinstance(part, Mask)]
-    text = "".join(mask for mask in masks if not mask.startswith("`"))  # code spells tags
+    protected = [part.source for part in parts if isinstance(part, ProtectedSpan)]
+    text = "".join(span for span in protected if not span.startswith("`"))  # code spells tags
     for closes, name, is_closed in _TAG.findall(text):
         tag = name.lower()
         if is_closed or (tag in VOID and not closes):

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from llmtool.documents.types import Mask, Part
+from llmtool.documents.types import Part, ProtectedSpan
 
 # Characters of an address, and those that it can end with: a sentence's marks are not its own.
 _CLOSING = "）」』】。，、；：！？"
@@ -32,18 +32,18 @@ _NEXT = re.compile(r"\{(?:[:!][^{}]*)?\}|%(?!\d+\$|\()[-#0+ ]*\d*(?:\.\d+)?[hlLz
 
 
 def split_parts(text: str) -> tuple[Part, ...]:
-    """Return a text in parts: what a translation may not change is a `Mask`.
+    """Return a text in parts: what a translation may not change is a `ProtectedSpan`.
 
     Example:
         >>> split_parts("Hi {name}, 5% off!")
-        ('Hi ', Mask(source='{name}'), ', 5% off!')
+        ('Hi ', ProtectedSpan(source='{name}'), ', 5% off!')
     """
     parts: list[Part] = []
     at = 0
     for found in _KEPT.finditer(text):
         if found.start() > at:
             parts.append(text[at : found.start()])
-        parts.append(Mask(found[0]))
+        parts.append(ProtectedSpan(found[0]))
         at = found.end()
     if at < len(text):
         parts.append(text[at:])
@@ -51,12 +51,13 @@ def split_parts(text: str) -> tuple[Part, ...]:
 
 
 def find_placeholder_fault(before: Sequence[Part], after: Sequence[Part]) -> str | None:
-    """Return what is wrong with a translation's placeholders whose masks are all there.
+    """Return what is wrong with a translation's placeholders whose protected spans are complete.
 
     Example:
-        >>> find_placeholder_fault(["Mail for ", Mask("%s")], ["Post für ", Mask("%s"), " {x}"])
+        >>> name = ProtectedSpan("%s")
+        >>> find_placeholder_fault(["Mail for ", name], ["Post für ", name, " {x}"])
         'has a placeholder, an address or a tag of its own'
-        >>> s, d = Mask("%s"), Mask("%d")
+        >>> s, d = ProtectedSpan("%s"), ProtectedSpan("%d")
         >>> find_placeholder_fault([s, " has ", d, " files"], [d, " Dateien hat ", s])
         'has %s and the like in another order'
     """
@@ -69,9 +70,11 @@ def find_placeholder_fault(before: Sequence[Part], after: Sequence[Part]) -> str
 
 def _in_text(parts: Sequence[Part]) -> Counter[str]:
     texts = (part for part in parts if isinstance(part, str))
-    return Counter(p.source for text in texts for p in split_parts(text) if isinstance(p, Mask))
+    return Counter(
+        p.source for text in texts for p in split_parts(text) if isinstance(p, ProtectedSpan)
+    )
 
 
 def _in_turn(parts: Sequence[Part]) -> list[str]:
-    masks = (part.source.replace("%%", "") for part in parts if isinstance(part, Mask))
-    return [found for mask in masks if mask[:1] != "`" for found in _NEXT.findall(mask)]
+    protected = (part.source.replace("%%", "") for part in parts if isinstance(part, ProtectedSpan))
+    return [found for span in protected if span[:1] != "`" for found in _NEXT.findall(span)]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from llmtool.documents.lines import balance, join
 from llmtool.documents.nesting import find_nesting_fault
 from llmtool.documents.placeholders import split_parts
-from llmtool.documents.types import Format, Mask, Part, Segment
+from llmtool.documents.types import Format, Part, ProtectedSpan, Segment
 from llmtool.errors import InputError
 
 _CLOCK = r"(?:\d+:)?\d{1,2}:\d{1,2}(?:[,.]\d{1,3})?"
@@ -21,7 +21,9 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 _TAGS = re.compile(r"(<[^<>\n]*>|\{\\[^{}\n]*\}|&(?:\w+|#\d+);)")
 _SPEAKER = re.compile(r"[ \t]*(?:<[^<>\n]*>|\{\\[^{}\n]*\})*[ \t]*[-–—‐][ \t]*")
 _NEXT_SPEAKER = re.compile(_SPEAKER.pattern + r"(?:(?<=[ \t])\S|[^\d\s])")  # and not "-5"
-_FIRST_MASK = 0xF0000  # a private character stands for each mask while lines are broken
+_FIRST_PROTECTED = (
+    0xF0000  # a private character replaces each protected span while lines are broken
+)
 
 
 class Subtitles:
@@ -39,18 +41,18 @@ class Subtitles:
         original = self.source[segment.start : segment.end]
         if tuple(parts) == segment.parts:
             return original
-        masks = [part.source for part in parts if isinstance(part, Mask)]
+        protected = [part.source for part in parts if isinstance(part, ProtectedSpan)]
         text, number = "", 0
         for part in parts:
-            if isinstance(part, Mask):
-                text += chr(_FIRST_MASK + number)
+            if isinstance(part, ProtectedSpan):
+                text += chr(_FIRST_PROTECTED + number)
                 number += 1
             else:
                 text += self._escape(part)
         lines = balance(text.strip(), len(original.splitlines()))
         written = self._newline.join(lines)
-        for i, mask in enumerate(masks):
-            written = written.replace(chr(_FIRST_MASK + i), mask)
+        for i, span in enumerate(protected):
+            written = written.replace(chr(_FIRST_PROTECTED + i), span)
         return written
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
@@ -160,14 +162,18 @@ def _segment(run: list[tuple[int, str]]) -> Iterator[Segment]:
     parts: list[Part] = []
     for i, piece in enumerate(_TAGS.split(join([line.strip() for _, line in run]))):
         if i % 2:
-            parts.append(Mask(piece))
+            parts.append(ProtectedSpan(piece))
         else:
             parts.extend(split_parts(piece) if piece else ())
     for outward in (parts, parts[::-1]):
         for part in outward:
-            if isinstance(part, Mask) and _TAGS.fullmatch(part.source) and part.source[0] != "&":
+            if (
+                isinstance(part, ProtectedSpan)
+                and _TAGS.fullmatch(part.source)
+                and part.source[0] != "&"
+            ):
                 at = next(i for i, each in enumerate(parts) if each is part)
-                parts[at] = Mask(part.source, is_fixed=True)
+                parts[at] = ProtectedSpan(part.source, is_fixed=True)
             elif not isinstance(part, str) or part.strip():
                 break
     if any(isinstance(part, str) and any(map(str.isalpha, part)) for part in parts):

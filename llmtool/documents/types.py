@@ -14,7 +14,7 @@ import msgspec
 Format = Literal["txt", "md", "html", "srt", "vtt", "po", "json"]
 
 
-class Mask(msgspec.Struct, frozen=True, repr_omit_defaults=True):
+class ProtectedSpan(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """A piece of a segment that no translation may change: `source` as it stands in the document.
 
     Code, a link's target, a tag, a placeholder. One that is fixed stays at its end of the segment:
@@ -25,7 +25,7 @@ class Mask(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     is_fixed: bool = False
 
 
-Part = str | Mask
+Part = str | ProtectedSpan
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +72,7 @@ class Document(Protocol):
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
         """Return why these parts would change the structure around a segment, None if they do not.
 
-        Masks are counted by whoever asks; here it is text that would become markup.
+        The caller checks protected spans; this checks for text that would become markup.
         """
         ...
 

@@ -8,6 +8,6 @@ junit     outcomes as a CI system reads them
 
 from llmtool.evals.plan import Plan, make_plan
 from llmtool.evals.results import Miss, Outcome
-from llmtool.evals.runner import Runner, run_tests
+from llmtool.evals.runner import run_tests
 
-__all__ = ["Miss", "Outcome", "Plan", "Runner", "make_plan", "run_tests"]
+__all__ = ["Miss", "Outcome", "Plan", "make_plan", "run_tests"]

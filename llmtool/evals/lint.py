@@ -11,12 +11,12 @@ import msgspec
 from msgspec import UNSET
 
 from llmtool.errors import InputError, OutputValidationError, TemplateError, UsageError
-from llmtool.prompts.draft import Draft
 from llmtool.prompts.library import Library, is_path, read_text
 from llmtool.prompts.preview import preview
+from llmtool.prompts.raw_template import RawTemplate
 from llmtool.prompts.template import Template, build, compiled
 from llmtool.structured.resolve import resolve
-from llmtool.tasks.classify.classifier import LABELS_INPUT
+from llmtool.tasks.classify.prompts import LABELS_INPUT
 from llmtool.tasks.pipeline.contract import contract_of
 
 MAX_BEHIND = 160  # characters behind the material, as few as the prefix cache would not keep
@@ -56,14 +56,14 @@ def lint(library: Library, name_or_path: str) -> list[Finding]:
     if is_path(name_or_path) and not path.is_file():
         read_text(path)  # which says why not
     try:
-        draft = library.read(name_or_path)
-        template = build(draft)
-        _try_cases(draft, template)
+        raw = library.read(name_or_path)
+        template = build(raw)
+        _try_cases(raw, template)
     except TemplateError as exc:
         return [_told(exc, path)]
     except (UsageError, InputError) as exc:  # of a case that the template cannot be rendered for
         return [Finding(file=str(path), line=1, level="error", reason=str(exc))]
-    advice = _advise(draft, template)
+    advice = _advise(raw, template)
     return [
         Finding(file=file, line=line, level="warning", reason=reason)
         for (file, line), reason in advice
@@ -72,15 +72,15 @@ def lint(library: Library, name_or_path: str) -> list[Finding]:
 
 
 def _told(exc: TemplateError, path: Path) -> Finding:
-    place = re.match(r"(.+?):(\d+): (.*)", str(exc), re.DOTALL)
-    if place is None:
+    position = re.match(r"(.+?):(\d+): (.*)", str(exc), re.DOTALL)
+    if position is None:
         return Finding(
             file=str(path), line=1, level="error", reason=str(exc).removeprefix(f"{path}: ")
         )
-    return Finding(file=place[1], line=int(place[2]), level="error", reason=place[3])
+    return Finding(file=position[1], line=int(position[2]), level="error", reason=position[3])
 
 
-def _try_cases(draft: Draft, template: Template) -> None:
+def _try_cases(raw: RawTemplate, template: Template) -> None:
     """Compile the contract and render what is known: tests, and with them the examples.
 
     Raises:
@@ -89,7 +89,7 @@ def _try_cases(draft: Draft, template: Template) -> None:
     try:
         contract = contract_of(template.output)
     except UsageError as exc:
-        draft.fail(("output", template.output.kind), f"output.{template.output.kind}: {exc}")
+        raw.fail(("output", template.output.kind), f"output.{template.output.kind}: {exc}")
     for index, example in enumerate(template.examples if contract else ()):
         try:
             if template.output.json is not None:
@@ -98,31 +98,31 @@ def _try_cases(draft: Draft, template: Template) -> None:
                 raise OutputValidationError("the reply does not match its output")
         except OutputValidationError as exc:
             reason = str(exc).replace("the reply", "its answer", 1)
-            draft.fail(("examples", index, "output"), f"examples.{index}: {reason}")
+            raw.fail(("examples", index, "output"), f"examples.{index}: {reason}")
     for test in template.tests:
         if test.vars is not UNSET:
             given = {k: v for k, v in test.vars.items() if template.inputs[k].type != "file"}
             preview(template, given)
 
 
-def _advise(draft: Draft, template: Template) -> Iterator[tuple[tuple[str, int], str]]:
+def _advise(raw: RawTemplate, template: Template) -> Iterator[tuple[tuple[str, int], str]]:
     """Yield places and advice."""
     for name in _unused(template):
-        yield draft.place_of(("inputs", name)), f"the input {name!r} is never used"
+        yield raw.position_of(("inputs", name)), f"the input {name!r} is never used"
     shown = {example.output for example in template.examples}
     unseen = [label for label in template.output.labels if label not in shown]
     if template.examples and unseen:
         yield (
-            draft.place_of(("examples",)),
+            raw.position_of(("examples",)),
             f"no example has the label {unseen[0]!r}; models lean towards labels they have seen",
         )
     for index, test in enumerate(template.tests):
         if test.dataset is not UNSET and not (Path(test.file).parent / test.dataset).is_file():
-            place = draft.place_of(("tests", index, "dataset"))
-            yield place, f"tests.{index}: there is no file {test.dataset!r} beside the template"
-    yield from _advise_on_material(draft, template)
+            position = raw.position_of(("tests", index, "dataset"))
+            yield position, f"tests.{index}: there is no file {test.dataset!r} beside the template"
+    yield from _advise_on_material(raw, template)
     if not template.tests:
-        yield (draft.source, 1), "no tests: nothing shows when a change or a model makes it worse"
+        yield (raw.source, 1), "no tests: nothing shows when a change or a model makes it worse"
 
 
 def _unused(template: Template) -> list[str]:
@@ -135,7 +135,9 @@ def _unused(template: Template) -> list[str]:
     return [name for name in template.inputs if name not in used]
 
 
-def _advise_on_material(draft: Draft, template: Template) -> Iterator[tuple[tuple[str, int], str]]:
+def _advise_on_material(
+    raw: RawTemplate, template: Template
+) -> Iterator[tuple[tuple[str, int], str]]:
     material = template.find_material()
     if material is None:
         return
@@ -147,12 +149,15 @@ def _advise_on_material(draft: Draft, template: Template) -> Iterator[tuple[tupl
     before, found, after = content.rpartition(_MARK)
     if not found:
         return
-    place = draft.start_of(("prompt",))
+    position = raw.start_of(("prompt",))
     if not _is_apart(before, after):
-        yield place, f"{material!r} runs into the text around it: set it apart, with quotes or tags"
+        yield (
+            position,
+            f"{material!r} runs into the text around it: set it apart, with quotes or tags",
+        )
     if len(after.strip()) > MAX_BEHIND:
         yield (
-            place,
+            position,
             f"{len(after.strip())} characters follow {material!r}: they are computed again for "
             "each text, what stands before it only once",
         )

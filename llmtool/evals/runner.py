@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -13,33 +13,20 @@ from llmtool.evals.judge import judge
 from llmtool.evals.plan import Plan, Planned, hash_of
 from llmtool.evals.reply_cache import ReplyCache
 from llmtool.evals.results import Outcome
-from llmtool.prompts.template import Template
 from llmtool.tasks.options import GenerateOptions
 
 OnProgress = Callable[[int, int], None]
 
 
-class Runner(Protocol):
-    """What runs a template on many cases together: a `Toolbox`."""
-
-    @property
-    def model_name(self) -> str: ...
-
-    def run_each(
-        self,
-        template: Template,
-        cases: Iterable[Mapping[str, Any]],
-        *,
-        options: GenerateOptions,
-    ) -> Iterator[object]:
-        """Yield a result for each case, or the error that it has instead, in their order."""
-        ...
+# Yields the result of each case, or the error that it has instead, in order.
+Ask = Callable[[Sequence[Mapping[str, Any]], GenerateOptions], Iterator[object]]
 
 
 def run_tests(
-    runner: Runner,
     plan: Plan,
+    ask: Ask,
     *,
+    model_name: str,
     cache: ReplyCache | None = None,
     on_progress: OnProgress | None = None,
 ) -> Iterator[Outcome]:
@@ -53,7 +40,9 @@ def run_tests(
         LlmtoolError: the model cannot be had, or fails as a whole.
 
     Example:
-        >>> for outcome in run_tests(box, make_plan(box.library, "triage")):  # doctest: +SKIP
+        >>> plan, ask = make_plan(box.library, "triage"), partial(run_each, box.context)
+        ... # doctest: +SKIP
+        >>> for outcome in run_tests(plan, ask, model_name="starter"):  # doctest: +SKIP
         ...     print(outcome.name, outcome.status)
         Can't log in since Monday passed
     """
@@ -65,7 +54,7 @@ def run_tests(
     if on_progress is not None:
         on_progress(0, total)
     for tests in groups.values():
-        group = _Group(runner, plan, tests[0].options, cache)
+        group = _Group(plan, ask, tests[0].options, cache, model_name=model_name)
         try:
             group.ask(sample.variables for planned in tests for sample in planned.samples)
             for planned in tests:
@@ -77,7 +66,7 @@ def run_tests(
                     done += 1
                     if on_progress is not None:
                         on_progress(done, total)
-                yield judge(plan, planned, answers, model=runner.model_name, n_cached=n_cached)
+                yield judge(plan, planned, answers, model=model_name, n_cached=n_cached)
         finally:
             group.close()
 
@@ -86,10 +75,17 @@ class _Group:
     """The cases that are asked with the same options."""
 
     def __init__(
-        self, runner: Runner, plan: Plan, options: GenerateOptions, cache: ReplyCache | None
+        self,
+        plan: Plan,
+        ask: Ask,
+        options: GenerateOptions,
+        cache: ReplyCache | None,
+        *,
+        model_name: str,
     ) -> None:
-        self._runner, self._plan, self._options, self._cache = runner, plan, options, cache
-        self._template = plan.template.for_model(runner.model_name)
+        self._ask = ask
+        self._options, self._cache = options, cache
+        self._template = plan.template.for_model(model_name)
         self._kept = cache.load(self._template, options) if cache else {}
         self._new: dict[str, Answer] = {}
         self._asked: Iterator[str] = iter(())
@@ -101,9 +97,8 @@ class _Group:
         missing = {key: case for key, case in wanted.items() if key not in self._kept}
         self._asked = iter(missing)
         if missing:
-            self._results = self._runner.run_each(
-                self._template, list(missing.values()), options=self._options
-            )
+            options = msgspec.structs.replace(self._options, template=self._template)
+            self._results = self._ask(list(missing.values()), options)
 
     def answer(self, variables: Mapping[str, Any]) -> tuple[Answer, bool]:
         """Return the answer to a case, and whether it was kept from an earlier run."""

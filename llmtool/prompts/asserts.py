@@ -134,7 +134,7 @@ def _language(assertion: Assertion, reply: Reply, _inputs: Mapping[str, object])
 
     if languages.is_in(reply.text, assertion.value):
         return None
-    found = languages.likeliest(reply.text)
+    found = languages.detect_language(reply.text)
     seen = f"rather {languages.NAMES[found]}" if found else "it has no letters"
     return f"is not in {languages.NAMES[assertion.value]} ({seen})"
 

@@ -10,8 +10,8 @@ import msgspec
 from msgspec import UNSET
 
 from llmtool.prompts import values
-from llmtool.prompts.draft import Draft
 from llmtool.prompts.output import Output
+from llmtool.prompts.raw_template import RawTemplate
 from llmtool.prompts.schema import Assertion, Input, TestCase
 from llmtool.safe_yaml import Path
 
@@ -32,34 +32,32 @@ class Example(msgspec.Struct, frozen=True):
     output: str
 
 
-def convert(draft: Draft, path: Path, spec: Input, value: object) -> object:
+def convert(raw: RawTemplate, path: Path, spec: Input, value: object) -> object:
     """Return a value of an input, or fail with its place."""
     if spec.type == "file":  # an example or a test holds the text itself
         spec = msgspec.structs.replace(spec, type="text")
     try:
         return values.convert(spec, value)
     except ValueError as exc:
-        draft.fail(path, f"{'.'.join(map(str, path))}: {exc}")
+        raw.fail(path, f"{'.'.join(map(str, path))}: {exc}")
 
 
 def _variables(
-    draft: Draft, path: Path, given: Mapping[str, object], inputs: Mapping[str, Input]
+    raw: RawTemplate, path: Path, given: Mapping[str, object], inputs: Mapping[str, Input]
 ) -> dict[str, Any]:
     for name in given:
         if name not in inputs:
             from llmtool.prompts.nearest import nearest
 
-            draft.fail((*path, name), f"{name!r} is not among the inputs{nearest(name, inputs)}")
+            raw.fail((*path, name), f"{name!r} is not among the inputs{nearest(name, inputs)}")
     for name, spec in inputs.items():
         if spec.required and name not in given:
-            draft.fail(path, f"{'.'.join(map(str, path))}: the required input {name!r} is missing")
-    return {
-        name: convert(draft, (*path, name), inputs[name], value) for name, value in given.items()
-    }
+            raw.fail(path, f"{'.'.join(map(str, path))}: the required input {name!r} is missing")
+    return {name: convert(raw, (*path, name), inputs[name], value) for name, value in given.items()}
 
 
 def check_example(
-    draft: Draft,
+    raw: RawTemplate,
     index: int,
     example: dict[str, object],
     inputs: Mapping[str, Input],
@@ -68,66 +66,66 @@ def check_example(
     path: Path = ("examples", index)
     answer = example.get("output")
     if not isinstance(answer, str):
-        draft.fail(path, f"examples.{index}: a text under `output` is needed")
+        raw.fail(path, f"examples.{index}: a text under `output` is needed")
     if output.kind == "labels" and answer not in output.labels:
         from llmtool.prompts.nearest import nearest
 
         hint = nearest(answer, output.labels)
-        draft.fail((*path, "output"), f"examples.{index}: {answer!r} is not among the labels{hint}")
+        raw.fail((*path, "output"), f"examples.{index}: {answer!r} is not among the labels{hint}")
     given = {key: value for key, value in example.items() if key != "output"}
-    return Example(_variables(draft, path, given, inputs), str(answer))
+    return Example(_variables(raw, path, given, inputs), str(answer))
 
 
 def check_test(
-    draft: Draft, index: int, test: TestCase, inputs: Mapping[str, Input], output: Output
+    raw: RawTemplate, index: int, test: TestCase, inputs: Mapping[str, Input], output: Output
 ) -> PlacedTest:
     path: Path = ("tests", index)
     kinds = [key for key in ("vars", "dataset", "invariant") if getattr(test, key) is not UNSET]
     if len(kinds) != 1:
-        draft.fail(path, f"tests.{index}: exactly one of vars, dataset and invariant is needed")
-    file, line = draft.place_of(path)
+        raw.fail(path, f"tests.{index}: exactly one of vars, dataset and invariant is needed")
+    file, line = raw.position_of(path)
     changes: dict[str, Any] = {
         "assertions": tuple(
-            _assertion(draft, (*path, "assert", number), assertion, test, inputs, output)
+            _assertion(raw, (*path, "assert", number), assertion, test, inputs, output)
             for number, assertion in enumerate(test.assertions)
         )
     }
     if test.vars is not UNSET:
-        changes["vars"] = _variables(draft, (*path, "vars"), test.vars, inputs)
+        changes["vars"] = _variables(raw, (*path, "vars"), test.vars, inputs)
     elif test.dataset is not UNSET:
-        file, _ = draft.place_of((*path, "dataset"))
-        changes["dataset"] = _check_dataset(draft, (*path, "dataset"), test.dataset)
+        file, _ = raw.position_of((*path, "dataset"))
+        changes["dataset"] = _check_dataset(raw, (*path, "dataset"), test.dataset)
     elif test.invariant is not UNSET:
-        changes["invariant"] = _check_invariant(draft, (*path, "invariant"), test.invariant, inputs)
+        changes["invariant"] = _check_invariant(raw, (*path, "invariant"), test.invariant, inputs)
     fields = {name: getattr(test, name) for name in TestCase.__struct_fields__}
     return PlacedTest(**{**fields, **changes}, file=file, line=line)
 
 
-def _check_dataset(draft: Draft, path: Path, name: str) -> str:
+def _check_dataset(raw: RawTemplate, path: Path, name: str) -> str:
     """Return the name of a dataset, which is beside the template or below it."""
     name, parts = str(name), re.split(r"[/\\]", name)
     if name.startswith(("/", "~")) or ".." in parts or ":" in parts[0] or "\\" in name:
-        draft.fail(path, f"dataset: {name!r} is not a path below the template's folder")
+        raw.fail(path, f"dataset: {name!r} is not a path below the template's folder")
     if not name.endswith(DATASETS):
-        draft.fail(path, f"dataset: {name!r} does not end in {', '.join(DATASETS)}")
+        raw.fail(path, f"dataset: {name!r} does not end in {', '.join(DATASETS)}")
     return name
 
 
 def _check_invariant(
-    draft: Draft, path: Path, columns: Mapping[str, list[Any]], inputs: Mapping[str, Input]
+    raw: RawTemplate, path: Path, columns: Mapping[str, list[Any]], inputs: Mapping[str, Input]
 ) -> dict[str, list[Any]]:
     rows = [len(column) for column in columns.values()]
     if not rows or min(rows) != max(rows) or rows[0] < 2:
-        draft.fail(path, f"{'.'.join(map(str, path))}: lists of the same length, 2 or more")
+        raw.fail(path, f"{'.'.join(map(str, path))}: lists of the same length, 2 or more")
     cases = [
-        _variables(draft, path, {name: column[row] for name, column in columns.items()}, inputs)
+        _variables(raw, path, {name: column[row] for name, column in columns.items()}, inputs)
         for row in range(rows[0])
     ]
     return {name: [case[name] for case in cases] for name in columns}
 
 
 def _assertion(
-    draft: Draft,
+    raw: RawTemplate,
     path: Path,
     assertion: Assertion,
     test: TestCase,
@@ -141,4 +139,4 @@ def _assertion(
             assertion, output=output, inputs=inputs, is_dataset=test.dataset is not UNSET
         )
     except ValueError as exc:
-        draft.fail(path, str(exc))
+        raw.fail(path, str(exc))

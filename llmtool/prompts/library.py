@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from llmtool.errors import TemplateError
-from llmtool.prompts.draft import Draft, read_draft
+from llmtool.prompts.raw_template import RawTemplate, read_raw_template
 from llmtool.prompts.schema import NAME, OF_NAMES
 from llmtool.prompts.template import Template, build
 from llmtool.safe_yaml import MAX_CHARACTERS
@@ -35,31 +35,33 @@ class Library:
     def __init__(self, user_folders: Sequence[Path] = ()) -> None:
         self.folders = (*user_folders, built_in_folder())
 
-    def load(self, name_or_path: str) -> Template:
-        """Return a template, checked, with everything it extends.
+    def load(self, template: str | Template) -> Template:
+        """Return a template, checked, with everything it extends; a loaded one as it is.
 
         A name with a path separator or a `.yaml` ending is a path.
 
         Raises:
             TemplateError: there is none of that name (the nearest ones are given), or it is wrong.
         """
-        lineage = self.lineage(name_or_path)
+        if isinstance(template, Template):
+            return template
+        lineage = self.lineage(template)
         files = tuple(str(path) for path, _ in lineage)
         return msgspec.structs.replace(build(_merged(lineage)), files=files)
 
-    def read(self, name_or_path: str) -> Draft:
-        """Return a template as it stands with everything it extends, not yet checked."""
+    def read(self, name_or_path: str) -> RawTemplate:
+        """Return a template merged over everything it extends, not yet validated."""
         return _merged(self.lineage(name_or_path))
 
-    def lineage(self, name_or_path: str) -> list[tuple[Path, Draft]]:
+    def lineage(self, name_or_path: str) -> list[tuple[Path, RawTemplate]]:
         """Return the file of a template, and then those that it extends, its parent first."""
         path = self.find(name_or_path)
-        draft = read_file(path)
+        raw = read_file(path)
         if is_path(name_or_path):
-            return self._extended(path, draft, [path.resolve()], self.folders)
-        if draft.value.get("name") != path.stem:
-            draft.fail(("name",), f"name: a template in {path.name} is named {path.stem!r}")
-        return self._extended(path, draft, [path.resolve()], self._after(path))
+            return self._extended(path, raw, [path.resolve()], self.folders)
+        if raw.value.get("name") != path.stem:
+            raw.fail(("name",), f"name: a template in {path.name} is named {path.stem!r}")
+        return self._extended(path, raw, [path.resolve()], self._after(path))
 
     def find(self, name_or_path: str) -> Path:
         """Return the file of a template."""
@@ -118,38 +120,38 @@ class Library:
         return self.folders
 
     def _extended(
-        self, path: Path, draft: Draft, seen: list[Path], below: Sequence[Path]
-    ) -> list[tuple[Path, Draft]]:
-        """Return a draft and what it extends.
+        self, path: Path, raw: RawTemplate, seen: list[Path], below: Sequence[Path]
+    ) -> list[tuple[Path, RawTemplate]]:
+        """Return a template file and those that it extends.
 
         A template that extends its own name means the one that it hides, in the folders `below`.
         """
-        parent_name = draft.value.get("extends")
+        parent_name = raw.value.get("extends")
         if parent_name is None:
-            return [(path, draft)]
+            return [(path, raw)]
         if not isinstance(parent_name, str):
-            draft.fail(("extends",), "extends: the name of a template is needed")
-        own = parent_name == draft.value.get("name")
+            raw.fail(("extends",), "extends: the name of a template is needed")
+        own = parent_name == raw.value.get("name")
         try:
             above = self._find(parent_name, below if own else self.folders)
         except TemplateError as exc:
-            draft.fail(("extends",), f"extends: {exc}")
+            raw.fail(("extends",), f"extends: {exc}")
         if above.resolve() in seen:
             chain = " -> ".join(file.stem for file in [*seen, above])
-            draft.fail(("extends",), f"extends: a circle of templates ({chain})")
+            raw.fail(("extends",), f"extends: a circle of templates ({chain})")
         if len(seen) == MAX_EXTENDS:
-            draft.fail(("extends",), f"extends: more than {MAX_EXTENDS} templates in a row")
+            raw.fail(("extends",), f"extends: more than {MAX_EXTENDS} templates in a row")
         parents = self._extended(
             above, read_file(above), [*seen, above.resolve()], self._after(above)
         )
-        return [(path, draft), *parents]
+        return [(path, raw), *parents]
 
 
-def _merged(lineage: Sequence[tuple[Path, Draft]]) -> Draft:
-    """Lay each draft over those that it extends."""
+def _merged(lineage: Sequence[tuple[Path, RawTemplate]]) -> RawTemplate:
+    """Merge each template over those that it extends."""
     *children, (_, whole) = lineage
-    for _, draft in reversed(children):
-        whole = draft.over(whole.without("name")).without("extends")
+    for _, raw in reversed(children):
+        whole = raw.over(whole.without("name")).without("extends")
     return whole
 
 
@@ -159,13 +161,13 @@ def is_path(name: str) -> bool:
     return name.endswith(SUFFIXES) or any(mark in name for mark in separators)
 
 
-def read_file(path: Path) -> Draft:
+def read_file(path: Path) -> RawTemplate:
     """Read a template file.
 
     Raises:
         TemplateError: it cannot be read, is too large, or is not UTF-8 text or not YAML.
     """
-    return read_draft(read_text(path), source=str(path))
+    return read_raw_template(read_text(path), source=str(path))
 
 
 def read_text(path: Path) -> str:

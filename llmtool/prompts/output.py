@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET
 
-from llmtool.prompts.draft import Draft
+from llmtool.prompts.raw_template import RawTemplate
 from llmtool.prompts.schema import OutputFile
 from llmtool.safe_yaml import core
 
@@ -30,19 +30,19 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     code: str = ""
 
 
-def check_output(draft: Draft, output: str | OutputFile) -> Output:
+def check_output(raw: RawTemplate, output: str | OutputFile) -> Output:
     """Return the output of a template; exactly one kind of it is set."""
     if isinstance(output, str):
         return Output(kind=output)  # type: ignore[arg-type]
     kinds = given(output)
     if len(kinds) != 1:
         found = ", ".join(kinds) or "none"
-        draft.fail(("output",), f"output: exactly one kind is needed, not {found}")
+        raw.fail(("output",), f"output: exactly one kind is needed, not {found}")
     kind, value = kinds.popitem()
     if kind == "labels":
         names = dict.fromkeys(value) if isinstance(value, list) else value
         if len(names) < len(value) or not names or not all(name.strip() for name in names):
-            draft.fail(("output", "labels"), "output.labels: different, non-empty names are needed")
+            raw.fail(("output", "labels"), "output.labels: different, non-empty names are needed")
         return Output(kind="labels", labels={name: text or "" for name, text in names.items()})
     if kind == "json":
         return Output(kind="json", json=core(value))  # type: ignore[arg-type]
@@ -50,7 +50,7 @@ def check_output(draft: Draft, output: str | OutputFile) -> Output:
         try:
             re.compile(value)
         except re.error as exc:
-            draft.fail(("output", "regex"), f"output.regex: {exc}")
+            raw.fail(("output", "regex"), f"output.regex: {exc}")
     return Output(kind=kind, **{kind: str(value)})  # type: ignore[arg-type]
 
 

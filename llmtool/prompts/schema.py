@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
 from llmtool.engine.types import Sampling
-from llmtool.prompts.draft import FORMAT
+from llmtool.prompts.raw_template import FORMAT
 
 NAME = r"[a-z0-9][a-z0-9_-]*"
 OF_NAMES = "small letters, digits, - and _, a letter or digit first"

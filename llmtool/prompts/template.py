@@ -13,8 +13,8 @@ from msgspec import UNSET
 
 from llmtool.errors import TemplateError
 from llmtool.prompts.cases import Example, PlacedTest, check_example, check_test, convert
-from llmtool.prompts.draft import Draft, Place, read_draft
 from llmtool.prompts.output import Output, check_output, given
+from llmtool.prompts.raw_template import Position, RawTemplate, read_raw_template
 from llmtool.prompts.schema import NAME, Form, Input, TemplateFile
 from llmtool.templating import Template as Compiled
 from llmtool.templating import compile_template
@@ -98,15 +98,15 @@ def parse_template(text: str, *, source: str) -> Template:
         >>> parse_template(text, source="hi.yaml").inputs["who"].type
         'string'
     """
-    draft = read_draft(text, source=source)
-    if draft.value.get("extends") is not None:
-        draft.fail(("extends",), "a library is needed to find what this template extends")
-    return build(draft)
+    raw = read_raw_template(text, source=source)
+    if raw.value.get("extends") is not None:
+        raw.fail(("extends",), "a library is needed to find what this template extends")
+    return build(raw)
 
 
-def build(draft: Draft) -> Template:
-    """Check a draft in which nothing is left to extend."""
-    merged = draft.over(Draft({}, Place(draft.source, 1, 1)))
+def build(raw: RawTemplate) -> Template:
+    """Validate a template that is merged with everything it extends."""
+    merged = raw.over(RawTemplate({}, Position(raw.source, 1, 1)))
     file = merged.decode(TemplateFile)
     if not re.fullmatch(NAME, file.name):
         merged.fail(("name",), f"name: {file.name!r} is not of the form {NAME}")
@@ -146,39 +146,39 @@ def build(draft: Draft) -> Template:
             check_test(merged, index, test, file.inputs, output)
             for index, test in enumerate(file.tests)
         ),
-        source=draft.source,
+        source=raw.source,
     )
 
 
-def _check_size(draft: Draft, file: TemplateFile) -> None:
+def _check_size(raw: RawTemplate, file: TemplateFile) -> None:
     texts = [file.prompt, file.system]
     for variant in file.variants.values():
         texts += [variant.prompt, variant.system]
     if sum(len(text) for text in texts if isinstance(text, str)) > MAX_JINJA:
-        draft.fail((), f"the prompts have more than {MAX_JINJA} characters together")
-    if len(file.variants) * draft.count() > MAX_VALUES:
-        draft.fail(("variants",), f"too many variants ({len(file.variants)}) for its length")
+        raw.fail((), f"the prompts have more than {MAX_JINJA} characters together")
+    if len(file.variants) * raw.count() > MAX_VALUES:
+        raw.fail(("variants",), f"too many variants ({len(file.variants)}) for its length")
 
 
-def _check_input(draft: Draft, name: str, spec: Input) -> None:
+def _check_input(raw: RawTemplate, name: str, spec: Input) -> None:
     path = ("inputs", name)
     if not re.fullmatch(r"[a-z_][a-z0-9_]*", name) or keyword.iskeyword(name) or name in RESERVED:
-        draft.fail(path, f"{name!r} cannot be the name of an input (a word like max_words can)")
+        raw.fail(path, f"{name!r} cannot be the name of an input (a word like max_words can)")
     if (spec.type == "enum") != bool(spec.enum):
         known = "needs its values (enum: [...])" if spec.type == "enum" else "takes no enum"
-        draft.fail(path, f"inputs.{name}: an input of type {spec.type} {known}")
+        raw.fail(path, f"inputs.{name}: an input of type {spec.type} {known}")
     if spec.default is UNSET:
         return
     if spec.required or spec.type == "file":
         why = "a required input" if spec.required else "an input of type file"
-        draft.fail((*path, "default"), f"inputs.{name}: {why} has no default")
-    convert(draft, (*path, "default"), spec, spec.default)
+        raw.fail((*path, "default"), f"inputs.{name}: {why} has no default")
+    convert(raw, (*path, "default"), spec, spec.default)
 
 
-def _source(draft: Draft, text: object, key: str) -> Source | None:
+def _source(raw: RawTemplate, text: object, key: str) -> Source | None:
     if not isinstance(text, str):
         return None
-    file, line = draft.start_of((key,))
+    file, line = raw.start_of((key,))
     return Source(str(text), file, line)
 
 

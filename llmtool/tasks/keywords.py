@@ -28,18 +28,36 @@ class SamplingKeywords(TypedDict, total=False):
     stop: str | Sequence[str] | None
 
 
-class GenerateKeywords(SamplingKeywords, total=False):
-    template: str | Template | None
+class TextKeywords(SamplingKeywords, total=False):
     system: str | None
     variables: Mapping[str, Any] | None
     thinking: bool | None
     input: str | None
     n: int | None
     prefill: str | None
-    schema: object | None
     grammar: str | None
     regex: str | None
     logprobs: int | None
+
+
+class TemplateKeywords(TextKeywords, total=False):
+    template: str | Template | None
+
+
+class GenerateKeywords(TemplateKeywords, total=False):
+    schema: object | None
+
+
+class ExplainKeywords(GenerateKeywords, total=False):
+    pass
+
+
+class ReviewKeywords(GenerateKeywords, total=False):
+    pass
+
+
+class CommitKeywords(GenerateKeywords, total=False):
+    pass
 
 
 class ChatKeywords(SamplingKeywords, total=False):
@@ -100,3 +118,15 @@ class CodeKeywords(SamplingKeywords, total=False):
     format: bool | None
     run_tests: Callable[[str], TestRun] | None
     input: str | None
+
+
+class FixKeywords(CodeKeywords, total=False):
+    pass
+
+
+class WriteTestsKeywords(CodeKeywords, total=False):
+    pass
+
+
+class CompleteKeywords(SamplingKeywords, total=False):
+    pass

@@ -48,7 +48,7 @@ class SamplingOptions(_Options, frozen=True, kw_only=True):
 class PromptOptions(_Options, frozen=True, kw_only=True):
     """Which template to use, its system prompt, and values for its inputs."""
 
-    template: str | Template | None = None
+    template: str | Template = ""  # "" takes the task's own
     system: str | None = None
     variables: Mapping[str, Any] = {}
 
@@ -71,6 +71,24 @@ class GenerateOptions(ReplyOptions, frozen=True, kw_only=True):
     grammar: str | None = None
     regex: str | None = None
     logprobs: int = 0
+
+
+class ExplainOptions(GenerateOptions, frozen=True, kw_only=True):
+    """The options of `Toolbox.explain_code`."""
+
+    template: str | Template = "code-explain"
+
+
+class ReviewOptions(GenerateOptions, frozen=True, kw_only=True):
+    """The options of `Toolbox.review_code`."""
+
+    template: str | Template = "review-hunk"
+
+
+class CommitOptions(GenerateOptions, frozen=True, kw_only=True):
+    """The options of `Toolbox.commit_message`."""
+
+    template: str | Template = "commit"
 
 
 class ChatOptions(ReplyOptions, frozen=True, kw_only=True):
@@ -123,6 +141,26 @@ class CodeOptions(ReplyOptions, frozen=True, kw_only=True):
     format: bool = True
     run_tests: Callable[[str], TestRun] | None = None
     input: str | None = None
+
+
+class FixOptions(CodeOptions, frozen=True, kw_only=True):
+    """The options of `Toolbox.fix_code`."""
+
+    template: str | Template = "code-fix"
+    format: bool = False  # the author's formatting stays, so that the patch shows the fix alone
+
+
+class WriteTestsOptions(CodeOptions, frozen=True, kw_only=True):
+    """The options of `Toolbox.write_tests`."""
+
+    template: str | Template = "code-tests"
+
+
+class CompleteOptions(SamplingOptions, frozen=True, kw_only=True):
+    """The options of `Toolbox.complete_code`."""
+
+    max_tokens: int | None = 128
+    temperature: float | None = 0.0
 
 
 O = TypeVar("O", bound=_Options)  # noqa: E741

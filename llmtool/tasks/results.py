@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 import msgspec
 
 from llmtool.engine.types import FinishReason, TokenLogprob, Usage
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    T = TypeVar("T", default=Any)  # a reply's value
+    L = TypeVar("L", default=Any)  # a label
+else:
+    from typing import TypeVar
+
+    T, L = TypeVar("T"), TypeVar("L")
 
 NO_USAGE = Usage(prompt_tokens=0, cached_tokens=0, completion_tokens=0)
 
@@ -52,7 +62,7 @@ def _plain(value: object) -> object:
     raise NotImplementedError(f"a value of type {type(value).__name__} is no JSON")
 
 
-class Choice(msgspec.Struct, frozen=True, kw_only=True):
+class Choice(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """One of the replies to a prompt; `reasoning` is None where there was none.
 
     `value` is what the text says, where a schema was given, and `error` what does not hold of it.
@@ -60,7 +70,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     text: str
-    value: Any = None
+    value: T | None = None
     error: str | None = None
     reasoning: str | None
     finish_reason: FinishReason
@@ -83,15 +93,15 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     first_token: float | None
 
 
-class Generation(Result, frozen=True, kw_only=True):
+class Generation(Result, Generic[T], frozen=True, kw_only=True):
     """What `generate` returns.
 
     `text` and `value` are the first choice's, `choices` holds all of them. `usage` sums the tokens
     over the choices; `seconds` is the whole call. `warnings` are sentences for a person.
     """
 
-    value: Any = None
-    choices: tuple[Choice, ...]
+    value: T
+    choices: tuple[Choice[T], ...]
     model: str
     usage: Usage
     seconds: float
@@ -110,7 +120,7 @@ class Generation(Result, frozen=True, kw_only=True):
         return {**row, "finish_reason": self.finish_reason, "seed": self.seed}
 
 
-class Classification(Result, frozen=True, kw_only=True):
+class Classification(Result, Generic[L], frozen=True, kw_only=True):
     """What `classify` returns.
 
     `text` is the label's name, "" where `label` is None because nothing is sure enough (`reason`).
@@ -120,8 +130,8 @@ class Classification(Result, frozen=True, kw_only=True):
     is low, the model wanted to say something else.
     """
 
-    label: Any
-    labels: tuple[Any, ...] | None = None
+    label: L | None
+    labels: tuple[L, ...] | None = None
     score: float
     scores: dict[str, float]
     reason: str | None = None

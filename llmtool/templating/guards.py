@@ -236,7 +236,7 @@ _METHOD_CHECKS: dict[str, Callable[..., None]] = {
 }
 _TEXT = [name for name in dir(str) if not name.startswith("_")]
 METHODS: dict[type, frozenset[str]] = {
-    str: frozenset(_TEXT) - {"encode", "format_map", "maketrans", "translate"},
+    str: frozenset(_TEXT) - {"encode", "format", "format_map", "maketrans", "translate"},
     list: frozenset({"copy", "count", "index"}),
     tuple: frozenset({"count", "index"}),
     dict: frozenset({"copy", "get", "items", "keys", "values"}),

@@ -137,7 +137,7 @@ def is_in(text: str, code: str) -> bool:
     return chances[code] * factor >= max(chances.values())
 
 
-def likeliest(text: str) -> str | None:
+def detect_language(text: str) -> str | None:
     """Return the code of the language that a text is probably in; None without a letter."""
     if not any(map(str.isalpha, text)):
         return None

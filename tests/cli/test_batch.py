@@ -28,7 +28,9 @@ from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import ContextOverflow, RecordsFailed, UsageError
+from llmtool.local_model import ReadyModel
 from llmtool.tasks.options import GenerateOptions, SamplingOptions
+from llmtool.tasks.pipeline.prepare import prepare
 from llmtool.tasks.pipeline.records import Binding
 from llmtool.toolbox import Toolbox
 
@@ -73,12 +75,15 @@ def run(
     prompt = batch.pop("prompt", "Say")
     group = g.BatchGroup(each=o.EachMode(each), **batch)
     reader = batches.open_reader(console, group, g.SourceGroup(file=[str(source)]), view)
-    prepared = box.prepare(
-        GenerateOptions(template=str(template), sampling=SamplingOptions(seed=seed, max_tokens=50))
+    prepared = prepare(
+        box.context,
+        GenerateOptions(template=str(template), sampling=SamplingOptions(seed=seed, max_tokens=50)),
     )
     binding = Binding(template=prepared.template, field=group.field, prompt=prompt)
     try:
-        batches.run(console, box, prepared, binding, reader, batch=group, view=view, seed=seed)
+        batches.run(
+            console, box.context, prepared, binding, reader, batch=group, view=view, seed=seed
+        )
     except RecordsFailed as exc:
         return int(str(exc).split()[0])
     return 0
@@ -156,7 +161,7 @@ def test_what_changed_is_not_resumed(tmp_path: Path, box: Toolbox, change: str) 
         source.write_text("a\n")
     if change == "template":
         template.write_text(template.read_text().replace("}}: {{", "}} - {{"))
-    other = Toolbox("other", engine=ScriptedEngine(answer), folders=box.folders, environ={})
+    other = Toolbox("other", engine=ScriptedEngine(answer), folders=box.context.folders, environ={})
     with pytest.raises(UsageError, match="row [12] is of another input, prompt"):
         run(
             other if change == "model" else box,
@@ -234,11 +239,11 @@ def test_a_limit_counts_what_is_done_already(tmp_path: Path, box: Toolbox) -> No
 
 def test_100_000_records_need_no_more_memory_than_a_few(tmp_path: Path, box: Toolbox) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
-    box._engine = ScriptedEngine("fine")
+    box.context.model = ReadyModel(ScriptedEngine("fine"))
     with source.open("w") as file:
         file.writelines(f"record {i}\n" for i in range(100_000))
     run(box, "line", source, tmp_path / "first", jsonl=True, limit=2_000)
-    box._engine = Forgetful("fine")
+    box.context.model = ReadyModel(Forgetful("fine"))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     run(box, "line", source, out, jsonl=True)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before

@@ -34,8 +34,8 @@ def context(console: Console, tmp_path: Path) -> Iterator[ChatContext]:
     )
     box = Toolbox("scripted", engine=ScriptedEngine("fine"), folders=folders, settings=Settings())
     sessions = Sessions(tmp_path / "sessions")
-    with Chat(box, session="work", store=sessions) as chat:
-        yield ChatContext(console, chat, box, sessions)
+    with Chat(box.context, session="work", store=sessions) as chat:
+        yield ChatContext(console, chat, box.context, sessions)
 
 
 @pytest.mark.parametrize(

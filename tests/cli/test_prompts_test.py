@@ -17,11 +17,13 @@ from llmtool.cli.commands.prompts import render as show
 from llmtool.cli.options.groups import EngineGroup
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.interrupts import Interrupts
+from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
+from llmtool.engine.types import Cancellation
 from llmtool.errors import LlmtoolError
 from llmtool.evals import Miss, Outcome
+from llmtool.local_model import ReadyModel
 from llmtool.models.installed import Model
-from llmtool.toolbox import Toolbox
 
 HEAD = "llmtool: 1\nname: say\ninputs: {text: {type: text}}\nprompt: '{{ text }}'\n"
 GREETS = HEAD + (
@@ -38,15 +40,13 @@ class Done(NamedTuple):
     err: str
 
 
-class Scripted(Toolbox):
-    """A toolbox on the scripted engine that has a file to be known by."""
+class Scripted(ReadyModel, frozen=True, kw_only=True):
+    """The scripted engine as a model with a file."""
 
-    file: Path
-
-    def find_model(self) -> Model:
-        return Model(
-            name=self.model_name, path=self.file, parts=(self.file,), size_bytes=0, source="path"
-        )
+    file: Model
+    folders: Folders
+    settings: Settings
+    cancellation: Cancellation
 
 
 @pytest.fixture
@@ -77,15 +77,20 @@ def run(
     file = tmp_path / "model.gguf"
     file.write_bytes(b"GGUF")
 
-    def open_toolbox(
+    def open_model(
         console: Any, folders: Any, settings: Any, group: EngineGroup, *writes: str | None
-    ) -> Toolbox:
+    ) -> Scripted:
         name = group.model or "scripted"
-        box = Scripted(name, engine=engine, folders=folders, settings=settings)
-        box.file = file
-        return box
+        return Scripted(
+            engine,
+            name,
+            file=Model(name=name, path=file, parts=(file,), size_bytes=0, source="path"),
+            folders=folders,
+            settings=settings,
+            cancellation=Cancellation(),
+        )
 
-    monkeypatch.setattr(bootstrap, "open_toolbox", open_toolbox)
+    monkeypatch.setattr(bootstrap, "open_model", open_model)
 
     def run(*args: str | Path) -> Done:
         capfd.readouterr()

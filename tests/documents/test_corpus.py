@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from llmtool import Toolbox
 from llmtool.documents.formats import detect, parse
-from llmtool.documents.types import Document, Mask, Part, Segment
+from llmtool.documents.types import Document, Part, ProtectedSpan, Segment
 from llmtool.engine.scripted import ScriptedEngine
 
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
@@ -77,7 +77,7 @@ def test_ordinary_words_are_no_fault(path: Path) -> None:
 
 def with_text(segment: Segment, change: Callable[[str], str]) -> tuple[Part, ...]:
     return tuple(
-        part if isinstance(part, Mask) or not any(map(str.isalpha, part)) else change(part)
+        part if isinstance(part, ProtectedSpan) or not any(map(str.isalpha, part)) else change(part)
         for part in segment.parts
     )
 

@@ -14,12 +14,12 @@ from llmtool.documents.formats import detect, parse
 from llmtool.documents.lines import balance, join, width, wrap
 from llmtool.documents.placeholders import split_parts
 from llmtool.documents.readable import html_text
-from llmtool.documents.types import Document, Format, Mask, Part
+from llmtool.documents.types import Document, Format, Part, ProtectedSpan
 from llmtool.errors import InputError, UsageError
 
 
 def shown(document: Document) -> list[str]:
-    """The segments with their masks in angle quotes."""
+    """The segments with their protected spans in angle quotes."""
     return [
         "".join(part if isinstance(part, str) else f"‹{part.source}›" for part in segment.parts)
         for segment in document.segments
@@ -214,9 +214,9 @@ def test_tags_change_places_as_long_as_they_pair(
 ) -> None:
     document = parse(text, format)
     (segment,) = document.segments
-    masks = [part for part in segment.parts if isinstance(part, Mask)]
+    protected = [part for part in segment.parts if isinstance(part, ProtectedSpan)]
     places = iter(order)
-    parts = [masks[next(places)] if isinstance(p, Mask) else p for p in segment.parts]
+    parts = [protected[next(places)] if isinstance(p, ProtectedSpan) else p for p in segment.parts]
     fault = document.find_fault(segment, parts)
     assert (fault is None) is is_right, fault
     assert document.compare(rewrite(document, {0: parts})) is None
@@ -237,7 +237,7 @@ def test_tags_change_places_as_long_as_they_pair(
 )
 def test_placeholders(text: str, kept: list[str]) -> None:
     parts = split_parts(text)
-    assert [part.source for part in parts if isinstance(part, Mask)] == kept
+    assert [part.source for part in parts if isinstance(part, ProtectedSpan)] == kept
     assert "".join(part if isinstance(part, str) else part.source for part in parts) == text
 
 

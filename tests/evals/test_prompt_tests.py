@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from llmtool.evals.reply_cache import ReplyCache, clear
 from llmtool.prompts.library import Library
 from llmtool.prompts.template import Template
 from llmtool.tasks.classify.metrics import accuracy, macro_f1, normalized
+from llmtool.tasks.generate.template import run_each
 from llmtool.tasks.options import GenerateOptions, keywords_of
 from llmtool.toolbox import Toolbox
 
@@ -75,21 +77,17 @@ def sorted_(label: str | None, score: float = 0.8) -> Sorted_:
 class Fake:
     """What runs templates: `reply` is given the text of each case."""
 
-    model_name = "fake-1.gguf"
-
     def __init__(self, reply: Callable[[str], Any]) -> None:
         self._reply = reply
         self.asked: list[str] = []
         self.calls: list[tuple[str, dict[str, Any]]] = []
 
-    def run_each(
-        self,
-        template: Template,
-        cases: Iterable[Mapping[str, object]],
-        *,
-        options: GenerateOptions | None = None,
+    def ask(
+        self, cases: Iterable[Mapping[str, object]], options: GenerateOptions
     ) -> Iterator[object]:
-        self.calls.append((template.name, keywords_of(options) if options else {}))
+        assert isinstance(options.template, Template)
+        given = keywords_of(msgspec.structs.replace(options, template="gen"))
+        self.calls.append((options.template.name, given))
         for case in cases:
             self.asked.append(str(case.get("text")))
             try:
@@ -116,8 +114,12 @@ def plan_of(path: Path, split: str | None = None) -> Plan:
     return make_plan(Library(), str(path), split=split)
 
 
+def run_with(fake: Fake, plan: Plan, **options: Any) -> Iterator[Outcome]:
+    return run_tests(plan, fake.ask, model_name="fake-1.gguf", **options)
+
+
 def outcomes(path: Path, reply: Callable[[str], Any], **options: Any) -> list[Outcome]:
-    return list(run_tests(Fake(reply), plan_of(path), **options))
+    return list(run_with(Fake(reply), plan_of(path), **options))
 
 
 def test_metrics_of_an_example_worked_by_hand() -> None:
@@ -195,11 +197,11 @@ def test_an_error_of_the_model_or_a_stop_ends_the_run(
 
 def test_too_few_answers_are_no_pass(write: Callable[..., Path]) -> None:
     class Short(Fake):
-        def run_each(self, *args: Any, **options: Any) -> Iterator[object]:
+        def ask(self, *args: Any) -> Iterator[object]:
             return iter(())
 
     with pytest.raises(EngineError, match="before all tests were answered"):
-        list(run_tests(Short(str), plan_of(write("  - vars: {text: a}\n"))))
+        list(run_with(Short(str), plan_of(write("  - vars: {text: a}\n"))))
 
 
 def test_a_run_is_greedy_unless_the_test_says_otherwise(write: Callable[..., Path]) -> None:
@@ -209,7 +211,7 @@ def test_a_run_is_greedy_unless_the_test_says_otherwise(write: Callable[..., Pat
         "  - vars: {text: c}\n"
     )
     fake = Fake(lambda text: Said(text=text))
-    names = [outcome.name for outcome in run_tests(fake, plan_of(path))]
+    names = [outcome.name for outcome in run_with(fake, plan_of(path))]
     assert names == ["a", "c", "b"]
     assert fake.calls == [
         ("say", {"temperature": 0.0, "seed": 0, "max_tokens": 40}),
@@ -217,7 +219,7 @@ def test_a_run_is_greedy_unless_the_test_says_otherwise(write: Callable[..., Pat
     ]
     labels = write("  - vars: {text: a}\n", TRIAGE)
     scored = Fake(lambda text: sorted_("bug"))
-    list(run_tests(scored, plan_of(labels)))
+    list(run_with(scored, plan_of(labels)))
     assert scored.calls == [("triage", {})]
 
 
@@ -239,7 +241,7 @@ def test_equal_cases_are_asked_once_and_have_names_of_their_own(write: Callable[
         "  - vars: {text: a}\n    assert: [{type: contains, value: B}]\n"
     )
     fake = Fake(lambda text: Said(text="A"))
-    first, second = run_tests(fake, plan_of(path))
+    first, second = run_with(fake, plan_of(path))
     assert fake.asked == ["a"]
     assert (first.name, second.name) == ("a", "a (2)") and first.id != second.id
     assert (first.status, second.status) == ("passed", "failed")
@@ -384,9 +386,9 @@ def test_kept_replies_are_not_asked_again(write: Callable[..., Path], tmp_path: 
     cache = ReplyCache(tmp_path / "kept", model=IDENTITY)
     progress: list[tuple[int, int]] = []
     first = Fake(lambda text: Said(text="A"))
-    (asked,) = run_tests(first, plan_of(path), cache=cache)
+    (asked,) = run_with(first, plan_of(path), cache=cache)
     again = Fake(lambda text: Said(text="other"))
-    (kept,) = run_tests(
+    (kept,) = run_with(
         again, plan_of(path), cache=cache, on_progress=lambda *at: progress.append(at)
     )
     assert again.calls == [] and progress == [(0, 1), (1, 1)]
@@ -395,14 +397,14 @@ def test_kept_replies_are_not_asked_again(write: Callable[..., Path], tmp_path: 
     assert file.stat().st_mode & 0o777 == 0o600
     # Another assertion needs no model either; another template, model or option does.
     write("  - vars: {text: a}\n    assert: [{type: contains, value: B}]\n")
-    (judged,) = run_tests(again, plan_of(path), cache=cache)
+    (judged,) = run_with(again, plan_of(path), cache=cache)
     assert (judged.status, again.calls) == ("failed", [])
     other = ReplyCache(tmp_path / "kept", model=[("/m.gguf", 1, 2, 4)])
-    list(run_tests(again, plan_of(path), cache=other))
+    list(run_with(again, plan_of(path), cache=other))
     write("  - vars: {text: a}\n    params: {seed: 5}\n")
-    list(run_tests(again, plan_of(path), cache=cache))
+    list(run_with(again, plan_of(path), cache=cache))
     write("  - vars: {text: a}\n", SAY.replace('"{{ text }}"', '"{{ text }}!"'))
-    list(run_tests(again, plan_of(path), cache=cache))
+    list(run_with(again, plan_of(path), cache=cache))
     assert len(again.calls) == 3
 
 
@@ -419,9 +421,9 @@ def test_what_came_before_a_stop_is_kept_and_errors_are_not(
     path = write("".join(f"  - vars: {{text: {text}}}\n" for text in "abc"))
     cache = ReplyCache(tmp_path / "kept", model=IDENTITY)
     with pytest.raises(Cancelled):
-        list(run_tests(Fake(reply), plan_of(path), cache=cache))
+        list(run_with(Fake(reply), plan_of(path), cache=cache))
     fake = Fake(lambda text: Said(text=text))
-    list(run_tests(fake, plan_of(path), cache=cache))
+    list(run_with(fake, plan_of(path), cache=cache))
     assert fake.asked == ["b", "c"]
 
 
@@ -433,13 +435,13 @@ def test_a_damaged_cache_is_an_empty_one_and_its_size_is_bounded(
     for number in range(8):
         text = f"  - vars: {{text: a}}\n    params: {{seed: {number}}}\n"
         write(text)
-        list(run_tests(Fake(lambda text: Said(text="x" * 30)), plan_of(path), cache=cache))
+        list(run_with(Fake(lambda text: Said(text="x" * 30)), plan_of(path), cache=cache))
     files = list((tmp_path / "kept").iterdir())
     assert 1 < len(files) < 8 and sum(file.stat().st_size for file in files) <= 400
     for file in files:
         file.write_text("{")
     fake = Fake(lambda text: Said(text="x"))
-    list(run_tests(fake, plan_of(path), cache=cache))
+    list(run_with(fake, plan_of(path), cache=cache))
     assert fake.asked == ["a"]
     assert clear(tmp_path / "kept")[0] == len(files) and not list((tmp_path / "kept").iterdir())
 
@@ -566,7 +568,7 @@ def test_a_toolbox_runs_the_tests_of_labels(write: Callable[..., Path]) -> None:
         d__csv="text,label\ncharged twice,billing\ncrash,bug\n",
     )
     box = Toolbox("scripted", engine=ScriptedEngine(scores=score), environ={})
-    first, second = run_tests(box, plan_of(path))
+    first, second = run_tests(plan_of(path), partial(run_each, box.context), model_name="scripted")
     assert (first.status, first.reason) == ("passed", "")
     assert (second.status, second.metrics) == ("passed", {"accuracy": 1.0, "macro-f1": 1.0})
 
@@ -577,5 +579,6 @@ def test_a_toolbox_runs_the_tests_of_texts(write: Callable[..., Path]) -> None:
         "  - vars: {text: one two three}\n    assert: [{type: max-tokens, value: 2}]\n"
     )
     engine = ScriptedEngine(lambda prompt: prompt.removeprefix("user: "))
-    first, second = run_tests(Toolbox("scripted", engine=engine, environ={}), plan_of(path))
+    box = Toolbox("scripted", engine=engine, environ={})
+    first, second = run_tests(plan_of(path), partial(run_each, box.context), model_name="scripted")
     assert (first.status, second.reason) == ("passed", "took 3 tokens, more than 2")

@@ -10,6 +10,7 @@ import pytest
 from llmtool.config import find_folders
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.types import Prompt
+from llmtool.tasks.classify.task import prepare_classifier
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.toolbox import Toolbox
@@ -37,7 +38,9 @@ def control_tokens(box: Toolbox, prompt: Prompt) -> list[int]:
 def test_no_text_adds_a_control_token(box: Toolbox, form: str) -> None:
     assert len(HOSTILE) >= 25
     for row in HOSTILE:
-        labelling = box.prepare_labels(None, ClassifyOptions(template=row["set"], form=form))
+        labelling = prepare_classifier(
+            box.context, None, ClassifyOptions(template=row["set"], form=form)
+        )
         prompt = labelling.request(Case(variables={"text": row["text"]})).prompt
         harmless = labelling.request(Case(variables={"text": "A harmless text."})).prompt
         assert control_tokens(box, prompt) == control_tokens(box, harmless), row
@@ -45,7 +48,7 @@ def test_no_text_adds_a_control_token(box: Toolbox, form: str) -> None:
 
 def test_no_text_adds_a_line_to_a_completion(box: Toolbox) -> None:
     for row in HOSTILE:
-        labelling = box.prepare_labels(None, ClassifyOptions(template=row["set"]))
+        labelling = prepare_classifier(box.context, None, ClassifyOptions(template=row["set"]))
         prompts = [
             labelling.request(Case(variables={"text": text})).prompt.text
             for text in (row["text"], "A harmless text.")

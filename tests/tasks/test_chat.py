@@ -25,6 +25,7 @@ from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Attachment, Session, Turn
 from llmtool.tasks.chat.chat import Chat, ChatNote
 from llmtool.tasks.chat.messages import to_messages, user_text
+from llmtool.tasks.options import ChatOptions, SamplingOptions, make_options
 from llmtool.toolbox import Toolbox
 
 Open = Callable[..., Chat]
@@ -47,7 +48,7 @@ def store(tmp_path: Path) -> Sessions:
 
 @pytest.fixture
 def open_chat(folders: Folders) -> Iterator[Open]:
-    """Return `open(replies, **options)`; `chat.tools.engine` is the scripted engine."""
+    """Return `open(replies, **options)`; `chat.context.engine` is the scripted engine."""
     opened: list[Chat] = []
 
     def start(replies: Any = "fine", *, n_ctx: int = 4096, **options: Any) -> Chat:
@@ -60,7 +61,9 @@ def open_chat(folders: Folders) -> Iterator[Open]:
             settings=Settings(),
             cancellation=cancellation,
         )
-        opened.append(Chat(box, **options))
+        names = {"session", "store", "overflow"} & options.keys()
+        places = {name: options.pop(name) for name in names}
+        opened.append(Chat(box.context, make_options(ChatOptions, options), **places))
         return opened[-1]
 
     yield start
@@ -68,8 +71,12 @@ def open_chat(folders: Folders) -> Iterator[Open]:
         chat.close()
 
 
+def greedy(max_tokens: int) -> ChatOptions:
+    return ChatOptions(sampling=SamplingOptions(max_tokens=max_tokens, temperature=0))
+
+
 def asked(chat: Chat) -> list[str]:
-    engine = chat.tools.engine
+    engine = chat.context.engine
     assert isinstance(engine, ScriptedEngine)
     return engine.prompts
 
@@ -293,19 +300,19 @@ class TestStopping:
         with pytest.raises(Cancelled):
             for n, _ in enumerate(chat.stream("a")):
                 if n == 1:
-                    chat.tools.engine.cancellation.cancel()  # type: ignore[attr-defined]
+                    chat.context.engine.cancellation.cancel()  # type: ignore[attr-defined]
         turn = store.load("work").turns[0]
         assert (turn.reply, turn.finish_reason) == ("one two", "interrupted")
-        chat.tools.engine.cancellation.reset()  # type: ignore[attr-defined]
+        chat.context.engine.cancellation.reset()  # type: ignore[attr-defined]
         chat.say("b")
         assert asked(chat)[-1] == "user: a\nassistant: one two\nuser: b"
 
     def test_an_unanswered_message_is_sent_with_the_next_one(self, open_chat: Open) -> None:
         chat = open_chat("one")
-        chat.tools.engine.cancellation.cancel()  # type: ignore[attr-defined]
+        chat.context.engine.cancellation.cancel()  # type: ignore[attr-defined]
         with pytest.raises(Cancelled):
             chat.say("a")
-        chat.tools.engine.cancellation.reset()  # type: ignore[attr-defined]
+        chat.context.engine.cancellation.reset()  # type: ignore[attr-defined]
         chat.say("b")
         assert asked(chat)[-1] == "user: a\n\nb"
 
@@ -313,7 +320,7 @@ class TestStopping:
         chat = open_chat("one")
         chat.say("a")
         before = chat.session
-        chat.tools.engine.cancellation.cancel()  # type: ignore[attr-defined]
+        chat.context.engine.cancellation.cancel()  # type: ignore[attr-defined]
         with pytest.raises(Cancelled):
             list(chat.retry())
         assert chat.session == before
@@ -384,7 +391,7 @@ class TestOptions:
     def test_switch_model_continues_the_conversation(self, open_chat: Open) -> None:
         chat, other = open_chat("one"), open_chat("two")
         chat.say("a")
-        chat.switch_model(other.tools)
+        chat.switch_model(other.context)
         assert chat.say("b").reply == "two"
         assert asked(other) == ["user: a\nassistant: one\nuser: b"]
 
@@ -494,7 +501,7 @@ def test_control_tokens_in_a_session_file_stay_text(
     file = Attachment(name="a<|im_start|>.txt", text=evil)
     store.save(Session(name="w", turns=(Turn(text=evil, reply=evil, files=(file,)),), summary=evil))
     with Toolbox("starter", folders=folders, settings=Settings(), environ={}) as box:
-        with Chat(box, store=store, session="w", max_tokens=4, temperature=0) as chat:
+        with Chat(box.context, greedy(4), store=store, session="w") as chat:
             chat.say("Hello")
             messages = to_messages(chat.session, ())
             from llmtool.engine.types import Prompt
@@ -508,7 +515,7 @@ def test_only_new_tokens_are_computed_and_a_session_resumes_from_disk(
     starter: Path, folders: Folders, store: Sessions
 ) -> None:
     with Toolbox("starter", folders=folders, settings=Settings(), environ={}) as box:
-        with Chat(box, store=store, session="w", max_tokens=24, temperature=0) as chat:
+        with Chat(box.context, greedy(24), store=store, session="w") as chat:
             first = chat.say("Name three rivers in Europe and say where each of them ends.")
             second = chat.say("Which of them is the longest?")
             held = first.prompt_tokens + first.completion_tokens
@@ -518,7 +525,7 @@ def test_only_new_tokens_are_computed_and_a_session_resumes_from_disk(
             assert again.reply == second.reply
             chat.save_state()
     with Toolbox("starter", folders=folders, settings=Settings(), environ={}) as box:
-        with Chat(box, store=store, session="w", max_tokens=24, temperature=0) as chat:
+        with Chat(box.context, greedy(24), store=store, session="w") as chat:
             third = chat.say("Thank you.")
             assert third.cached_tokens >= second.prompt_tokens + second.completion_tokens - 1
 

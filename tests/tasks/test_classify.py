@@ -14,6 +14,7 @@ from llmtool.config import Folders, Settings
 from llmtool.engine.llama.engine import LocalEngine
 from llmtool.engine.llama.model import load_model
 from llmtool.engine.scripted import ScriptedEngine
+from llmtool.engine.types import Failed, Prompt, ScoreRequest
 from llmtool.errors import ContextOverflow, InputError, UsageError
 from llmtool.tasks.classify import balanced
 from llmtool.tasks.classify.calibration import (
@@ -24,7 +25,10 @@ from llmtool.tasks.classify.calibration import (
 )
 from llmtool.tasks.classify.labelled_texts import read_labelled_texts
 from llmtool.tasks.classify.labels import candidates, make_labels
+from llmtool.tasks.classify.scores import stream_groups
+from llmtool.tasks.classify.task import prepare_classifier
 from llmtool.tasks.options import ClassifyOptions
+from llmtool.tasks.pipeline.prepare import Case
 from llmtool.toolbox import Toolbox
 
 
@@ -68,6 +72,36 @@ def test_neutral_sentences_make_labels_alike() -> None:
     row = [math.log(0.7), math.log(0.2), math.log(0.1)]
     bias = bias_of_neutral([row, row])
     assert softmax([x + y for x, y in zip(row, bias, strict=True)]) == pytest.approx([1 / 3] * 3)
+
+
+def test_held_back_examples_are_anchors_of_each_of_several_labels(tmp_path: Path) -> None:
+    # "yes" is favoured by a factor of 4 everywhere, and the held-back examples show it.
+    template = tmp_path / "topics.yaml"
+    examples = "".join(
+        f"- {{text: {text}, label: x, output: {answer}}}\n"
+        for text in ("one", "two")
+        for answer in ("yes", "no")
+    )
+    template.write_text(
+        "llmtool: 1\nname: topics\ntask: classify\n"
+        "inputs: {text: {type: text, required: true}, label: {type: string, required: true}}\n"
+        'prompt: "{{ text }}: {{ label }}"\noutput: {labels: [yes, no]}\n'
+        f"examples:\n{examples}"
+    )
+    box = make_box(tmp_path, lambda prompt, label: math.log({"yes": 0.8, "no": 0.2}[label]))
+    result = box.classify("text", ["a", "b", "c"], multi=True, template=str(template))
+    assert result.scores == pytest.approx({"a": 0.5, "b": 0.5, "c": 0.5}, abs=1e-4)
+
+
+def test_a_case_without_requests_fails_alone() -> None:
+    def make_requests(case: Case) -> list[ScoreRequest]:
+        if case.id == 1:
+            raise UsageError("no value for 'tone'")
+        return [ScoreRequest(prompt=Prompt(text="x"), candidates=("a", "b"))]
+
+    groups = stream_groups(ScriptedEngine(), [Case(id=i) for i in range(3)], make_requests)
+    outcomes = [isinstance(answers, Failed) for _, answers in groups]
+    assert outcomes == [False, True, False]
 
 
 def test_held_back_examples_are_anchors(tmp_path: Path) -> None:
@@ -146,10 +180,10 @@ def test_a_balanced_batch_is_held_in_memory_to_a_bound(
     box = make_box(tmp_path, lambda prompt, label: -1.0)
     assert len(box.classify(["x"] * 3, ["a", "b"], calibrate="balanced")) == 3
     counts: list[int] = []
-    labelling = box.prepare_labels(
-        ["a", "b"], ClassifyOptions(calibrate="balanced"), on_scored=counts.append
-    )
-    assert len(list(box._classify_each(labelling, ["x"] * 3))) == 3 and counts == [1, 2, 3]
+    options = ClassifyOptions(calibrate="balanced")
+    classifier = prepare_classifier(box.context, ["a", "b"], options, on_scored=counts.append)
+    cases = [Case(id=i, variables={"text": "x"}) for i in range(3)]
+    assert len(list(classifier.outcomes(box.engine, cases))) == 3 and counts == [1, 2, 3]
     with pytest.raises(UsageError, match="3 texts are the most"):
         box.classify(["x"] * 4, ["a", "b"], calibrate="balanced")
 

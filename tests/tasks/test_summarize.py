@@ -23,6 +23,7 @@ from llmtool.tasks.summarize import facts
 from llmtool.tasks.summarize.dedupe import RepetitionFilter, without_repeats
 from llmtool.tasks.summarize.length import Style, parse_length
 from llmtool.tasks.summarize.map_reduce import SummaryProgress, SummaryText
+from llmtool.tasks.summarize.task import prepare_summarizer
 
 IS_NOTE = "Write down the facts"
 IS_REFINED = "Write new notes"
@@ -340,7 +341,7 @@ def test_a_text_that_fails_leaves_the_others_alone() -> None:
         return "Fine."
 
     toolbox = box(reply, reply)
-    summarizer = toolbox.prepare_summarize(SummarizeOptions())
+    summarizer = prepare_summarizer(toolbox.context, SummarizeOptions())
     texts = ["a bomb", "good", " ", "good"]
     cases = [Case(id=i, variables={"text": text}) for i, text in enumerate(texts)]
     outcomes = list(summarizer.outcomes(toolbox.engine, cases))
@@ -402,7 +403,7 @@ def test_text_that_spells_an_instruction_or_a_delimiter_is_a_part_like_others() 
 def test_notes_are_kept_for_another_length_and_damaged_ones_cost_nothing(tmp_path: Path) -> None:
     def run(length: str) -> tuple[Summary, int]:
         toolbox = box(tell_codes, tell_codes)
-        toolbox.summaries = Kept(tmp_path / "notes")
+        toolbox.context.notes = Kept(tmp_path / "notes")
         result = toolbox.summarize(report(10), chunk_tokens=200, length=length)
         return result, sum(IS_NOTE in prompt for prompt in prompts(toolbox))
 

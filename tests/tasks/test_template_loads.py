@@ -25,9 +25,10 @@ class CountingLibrary(Library):
         super().__init__()
         self.loads: Counter[str] = Counter()
 
-    def load(self, name_or_path: str) -> Template:
-        self.loads[name_or_path] += 1
-        return super().load(name_or_path)
+    def load(self, template: str | Template) -> Template:
+        if isinstance(template, str):
+            self.loads[template] += 1
+        return super().load(template)
 
 
 class CountingToolbox(Toolbox):
@@ -36,11 +37,7 @@ class CountingToolbox(Toolbox):
         super().__init__(
             engine=ScriptedEngine(reply), folders=folders, settings=Settings(), environ={}
         )
-        self.counting = CountingLibrary()
-
-    @property
-    def library(self) -> Library:
-        return self.counting
+        self.counting = self.context.library = CountingLibrary()
 
 
 @pytest.mark.parametrize(

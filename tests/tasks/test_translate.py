@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtool import Toolbox
-from llmtool.documents.types import Mask, Part
+from llmtool.documents.types import Part, ProtectedSpan
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.types import Failed
 from llmtool.errors import InputError, OutputValidationError, UsageError
@@ -21,7 +21,8 @@ from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Translation
 from llmtool.tasks.translate.checks import find_fault, tidy
 from llmtool.tasks.translate.glossary import Glossary, read_glossary
-from llmtool.tasks.translate.placeholders import mark, merged
+from llmtool.tasks.translate.placeholders import make_placeholders, merged
+from llmtool.tasks.translate.task import prepare_translator
 from llmtool.text.languages import find_language
 
 GERMAN = {
@@ -55,26 +56,26 @@ def known(text: str) -> str:
 @pytest.mark.parametrize(
     ("parts", "text"),
     [
-        (("Run ", Mask("`ls`"), " in ", Mask("$dir"), "!"), "Run {1} in {2}!"),
-        ((Mask("<b>"), Mask("{x}"), " stays"), "{1} stays"),
-        (("a ", Mask("x"), " \n", Mask("y"), " b"), "a {1} b"),
+        (("Run ", ProtectedSpan("`ls`"), " in ", ProtectedSpan("$dir"), "!"), "Run {1} in {2}!"),
+        ((ProtectedSpan("<b>"), ProtectedSpan("{x}"), " stays"), "{1} stays"),
+        (("a ", ProtectedSpan("x"), " \n", ProtectedSpan("y"), " b"), "a {1} b"),
         (("  around  ",), "around"),
-        (("{ brace } ", Mask("x")), "{ brace } <1>"),
-        (("{<[⟦⟨ ", Mask("x")), "{<[⟦⟨ \ue0001\ue001"),
+        (("{ brace } ", ProtectedSpan("x")), "{ brace } <1>"),
+        (("{<[⟦⟨ ", ProtectedSpan("x")), "{<[⟦⟨ \ue0001\ue001"),
     ],
     ids=["two", "neighbours", "white space between", "space", "braces", "all brackets"],
 )
 def test_masks_become_numbers_in_brackets_that_the_text_does_not_use(
     parts: tuple[Part, ...], text: str
 ) -> None:
-    assert mark(parts).text == text
+    assert make_placeholders(parts).text == text
 
 
 @pytest.mark.parametrize(
     ("reply", "parts"),
     [
-        ("In {2} läuft {1}.", ("In ", Mask("b"), " läuft ", Mask("a"), ".")),
-        ("{ 1 } und {2 }", (Mask("a"), " und ", Mask("b"))),
+        ("In {2} läuft {1}.", ("In ", ProtectedSpan("b"), " läuft ", ProtectedSpan("a"), ".")),
+        ("{ 1 } und {2 }", (ProtectedSpan("a"), " und ", ProtectedSpan("b"))),
         ("Nur {1}.", None),
         ("{1} {1} {2}", None),
         ("{1} {2} {3}", None),
@@ -84,17 +85,17 @@ def test_masks_become_numbers_in_brackets_that_the_text_does_not_use(
     ids=["moved", "spaces in marks", "lost", "twice", "invented", "broken", "none"],
 )
 def test_a_reply_has_every_mark_once_or_is_none(reply: str, parts: tuple[Part, ...] | None) -> None:
-    assert mark((Mask("a"), " and ", Mask("b"))).read(reply) == parts
+    assert make_placeholders((ProtectedSpan("a"), " and ", ProtectedSpan("b"))).read(reply) == parts
 
 
 TEXTS = st.text(alphabet="ab{}<>1 \n.[]", max_size=6)
-MASKS = st.builds(Mask, st.text("xy{1", min_size=1, max_size=4), is_fixed=st.booleans())
+MASKS = st.builds(ProtectedSpan, st.text("xy{1", min_size=1, max_size=4), is_fixed=st.booleans())
 PARTS = st.lists(st.one_of(TEXTS, MASKS), max_size=8)
 
 
 @given(PARTS)
 def test_the_text_itself_reads_back_as_the_parts(parts: list[Part]) -> None:
-    m = mark(parts)
+    m = make_placeholders(parts)
     read = m.read(m.text)
     assert read is not None
     assert merged((*m.lead, *read, *m.trail)) == merged(parts)
@@ -102,7 +103,7 @@ def test_the_text_itself_reads_back_as_the_parts(parts: list[Part]) -> None:
 
 @given(PARTS)
 def test_a_text_follows_its_own_expression(parts: list[Part]) -> None:
-    m = mark(parts)
+    m = make_placeholders(parts)
     if any(line.strip() != line for line in m.text.split("\n")):
         return  # white space at the edges of lines is free to change
     assert re.fullmatch(m.expression(), m.text)
@@ -131,7 +132,7 @@ def test_a_text_follows_its_own_expression(parts: list[Part]) -> None:
 )
 def test_faults_of_a_reply(reply: str, fault: str | None) -> None:
     found = find_fault(
-        mark(["The library is closed on Mondays."]),
+        make_placeholders(["The library is closed on Mondays."]),
         reply.strip(),
         finish_reason="stop",
         instruction="Please translate this text into the German language:",
@@ -141,7 +142,9 @@ def test_faults_of_a_reply(reply: str, fault: str | None) -> None:
 
 
 def test_a_chinese_translation_is_shorter_and_no_fault() -> None:
-    source = mark(["The library in the old town is closed on Mondays because of repairs."])
+    source = make_placeholders(
+        ["The library in the old town is closed on Mondays because of repairs."]
+    )
     told = {"finish_reason": "stop", "instruction": "", "to": find_language("Chinese")}
     assert find_fault(source, "老城区的图书馆因维修每逢星期一闭馆。", **told) is None  # type: ignore[arg-type]
 
@@ -358,7 +361,7 @@ def test_texts_give_a_list_and_an_iterator_is_read_as_it_is_needed() -> None:
 
 def test_a_document_that_fails_leaves_the_others_alone() -> None:
     toolbox = box(known)
-    translator = toolbox.prepare_translate("de", TranslateOptions())
+    translator = prepare_translator(toolbox.context, "de", TranslateOptions())
     cases = [
         Case(id=0, variables={"text": " \n"}),
         Case(id=1, variables={"text": "Good morning, everybody!"}),
@@ -374,7 +377,7 @@ def test_a_document_that_fails_leaves_the_others_alone() -> None:
 
 def test_a_source_that_stays_open_is_answered_at_once() -> None:
     toolbox = box(known)
-    translator = toolbox.prepare_translate("de", TranslateOptions())
+    translator = prepare_translator(toolbox.context, "de", TranslateOptions())
 
     def cases() -> Iterator[Case | None]:
         yield Case(id=0, variables={"text": "12"})

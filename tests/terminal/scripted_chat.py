@@ -24,9 +24,10 @@ from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.text_stream import ReasoningTags
 from llmtool.engine.types import Event, Failed, Request
 from llmtool.errors import Cancelled, LlmtoolError, ModelNotFound
+from llmtool.local_model import ReadyModel
 from llmtool.sessions.store import Sessions
 from llmtool.tasks.chat.chat import Chat
-from llmtool.toolbox import Toolbox
+from llmtool.tasks.pipeline.context import TaskContext
 
 
 class SlowEngine(ScriptedEngine):
@@ -49,7 +50,7 @@ def main(console: Console, folder: Path, script: dict[str, Any]) -> None:
     )
     settings = Settings()
 
-    def open_toolbox(name: str) -> Toolbox:
+    def open_context(name: str) -> TaskContext:
         if name == "missing":
             raise ModelNotFound("model 'missing' not found")
         cancellation = signals.install(console.interrupts)
@@ -60,19 +61,23 @@ def main(console: Console, folder: Path, script: dict[str, Any]) -> None:
             cancellation=cancellation,
         )
         engine.delay = script.get("delay", 0.0)
-        return Toolbox(
-            name, engine=engine, folders=folders, settings=settings, cancellation=cancellation
+        return TaskContext(
+            ReadyModel(engine, name),
+            settings=settings,
+            folders=folders,
+            cancellation=cancellation,
+            cached=False,
         )
 
-    box = open_toolbox("scripted")
+    context = open_context("scripted")
     keeps = script.get("keeps", True)
     store = Sessions(folders.data / "sessions") if keeps else None
-    with Chat(box, session=script.get("session", "work"), store=store) as chat:
+    with Chat(context, session=script.get("session", "work"), store=store) as chat:
         loop.run(
-            ChatContext(console, chat, box, Sessions(folders.data / "sessions")),
+            ChatContext(console, chat, context, Sessions(folders.data / "sessions")),
             script.get("first"),
             history=folders.data / "chat_history" if keeps else None,
-            open_toolbox=open_toolbox,
+            open_context=open_context,
         )
 
 

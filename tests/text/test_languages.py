@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmtool.errors import UsageError
-from llmtool.text.languages import NAMES, find_code, find_language, is_in, likeliest
+from llmtool.text.languages import NAMES, detect_language, find_code, find_language, is_in
 
 SENTENCES = {
     "de": "Die Rechnung wurde am Montag bezahlt.",
@@ -26,7 +26,7 @@ SENTENCES = {
 @pytest.mark.parametrize(("code", "text"), SENTENCES.items(), ids=list(SENTENCES))
 def test_a_sentence_is_in_its_language_and_in_no_other(code: str, text: str) -> None:
     assert [other for other in SENTENCES if is_in(text, other)] == [code]
-    assert likeliest(text) == code
+    assert detect_language(text) == code
 
 
 @pytest.mark.parametrize(("code", "text"), [("de", "Guten Morgen"), ("en", "Yes"), ("fr", "Oui")])
@@ -42,7 +42,7 @@ def test_near_relatives_are_not_told_apart() -> None:
 @pytest.mark.parametrize("text", ["", "12 34", "…!?"])
 def test_a_text_without_letters_is_in_no_language(text: str) -> None:
     assert not any(is_in(text, code) for code in NAMES)
-    assert likeliest(text) is None
+    assert detect_language(text) is None
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import open_sink
 from llmtool.engine.types import Request, ScoreRequest, Token
 from llmtool.sizes import format_bytes
+from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.results import Generation
-from llmtool.toolbox import Toolbox
 
 
 def generation(
@@ -55,13 +55,13 @@ def generation(
 
 
 def prompt(
-    console: Console, box: Toolbox, request: Request | ScoreRequest, *, as_json: bool
+    console: Console, context: TaskContext, request: Request | ScoreRequest, *, as_json: bool
 ) -> None:
     """Print what the model would get, and how many tokens that is."""
-    tokenized = box.engine.tokenize(request.prompt)
+    tokenized = context.engine.tokenize(request.prompt)
     n = len(tokenized.token_ids)
     wanted = request.sampling.max_tokens if isinstance(request, Request) else None
-    max_tokens, n_ctx = box.engine.check_length(n, wanted)
+    max_tokens, n_ctx = context.engine.check_length(n, wanted)
     if as_json:
         console.stdout.write_json(
             {
@@ -70,7 +70,7 @@ def prompt(
                 "token_ids": list(tokenized.token_ids),
                 "max_tokens": max_tokens,
                 "n_ctx": n_ctx,
-                "model": box.model_name,
+                "model": context.model.name,
             }
         )
         return

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from llmtool.tasks.keywords import ChatKeywords
-    from llmtool.tasks.summarize.task import SummarizeTask
+    from llmtool.tasks.pipeline.context import TaskContext
 
 ChatEvent = Token | ChatNote | Turn
 _FIELDS = ("template", "system")  # options that are fields of `Session`
@@ -35,19 +35,18 @@ class Chat:
     or dropped, and a `ChatNote` says so.
 
     Args:
-        tools: the model, such as a `Toolbox`.
+        context: the model, such as `Toolbox.context`.
+        options: what differs from the options of the session.
         session: a session to continue, or the name of one in `store`; a new name starts a session.
         store: where to save the session after every turn; None does not save it.
         overflow: "summarize" or "drop": what happens to the oldest turns when the context is full.
-        options: `system`, `template`, `thinking`, `variables` and sampling options, by default
-            those of the session.
 
     Raises:
-        UsageError: an option is unknown or out of range.
+        UsageError: an option is out of range.
         LockedError: another process has the session open.
 
     Example:
-        >>> chat = Chat(box, system="Be brief.")                      # doctest: +SKIP
+        >>> chat = Chat(box.context, ChatOptions(system="Be brief."))         # doctest: +SKIP
         >>> print(chat.say("Name a river.").reply)                    # doctest: +SKIP
         The Danube.
         >>> print(chat.say("Where does it end?").reply)               # doctest: +SKIP
@@ -56,22 +55,21 @@ class Chat:
 
     def __init__(
         self,
-        tools: SummarizeTask,
+        context: TaskContext,
+        options: ChatOptions = ChatOptions(),
         *,
         session: Session | str | None = None,
         store: Sessions | None = None,
         overflow: OverflowPolicy = "summarize",
-        **options: Unpack[ChatKeywords],
     ) -> None:
         if overflow not in ("summarize", "drop"):
             raise UsageError(f"overflow is {overflow!r}; it must be summarize or drop")
-        self.tools, self.overflow = tools, overflow
+        self.context, self.overflow = context, overflow
         self.files: tuple[Attachment, ...] = ()
         self._handle = SessionHandle(store, session)
         try:
-            given = keywords_of(make_options(ChatOptions, options))
-            changed = _with_options(self.session, given)
-            self._responder = Responder(tools, changed)
+            changed = _with_options(self.session, keywords_of(options))
+            self._responder = Responder(context, changed)
             self._handle.update(changed)
         except BaseException:
             self._handle.close()
@@ -190,22 +188,22 @@ class Chat:
         """
         make_options(ChatOptions, options)
         session = _with_options(self.session, options)
-        self._responder = Responder(self.tools, session)
+        self._responder = Responder(self.context, session)
         self._handle.update(session)
 
-    def switch_model(self, tools: SummarizeTask) -> None:
+    def switch_model(self, context: TaskContext) -> None:
         """Continue with another model.
 
         Raises:
             UsageError: the session's template or options are not valid for it.
         """
-        self._responder = Responder(tools, self.session)
-        self.tools = tools
+        self._responder = Responder(context, self.session)
+        self.context = context
 
     def token_usage(self) -> token_usage.TokenUsage:
         """Return how the tokens of the context are used, turn by turn."""
         return token_usage.measure(
-            self.tools.engine,
+            self.context.engine,
             self.session,
             self._responder.head,
             reserved=self._responder.reply_tokens,
@@ -255,7 +253,7 @@ class Chat:
         if self._handle.store is None:
             raise UsageError("sessions are not kept here")
         session = self._handle.store.load(name)
-        responder = Responder(self.tools, session)
+        responder = Responder(self.context, session)
         self._handle.open(session)
         self._responder, self.files = responder, ()
 
@@ -292,14 +290,14 @@ class Chat:
         """Reply to the last turn of a session, which becomes the current one."""
         before = self.session
         session = yield from truncate(
-            self.tools,
+            self.context,
             session,
             self._responder.head,
             reserved=self._responder.reply_tokens,
             policy=self.overflow,
         )
         *earlier, turn = session.turns
-        model = self.tools.model_reference
+        model = self.context.model.reference
 
         def save(last: Turn) -> None:
             turns = (*earlier, last)
@@ -316,7 +314,7 @@ class Chat:
                 else:
                     turn = event
         except (Cancelled, GeneratorExit):
-            name = self.tools.model_name
+            name = self.context.model.name
             stopped = with_partial_reply(turn, tokens, model=name, started=started)
             if stopped.reply or len(session.turns) > len(before.turns):
                 self.files = ()

@@ -16,12 +16,12 @@ from llmtool.tasks.chat import token_usage
 from llmtool.tasks.chat.messages import to_messages
 from llmtool.tasks.options import GenerateOptions, make_options
 from llmtool.tasks.pipeline.collect import stream_generations
-from llmtool.tasks.pipeline.prepare import Case
+from llmtool.tasks.pipeline.prepare import Case, prepare
 from llmtool.tasks.pipeline.records import fill
 from llmtool.tasks.results import Generation
 
 if TYPE_CHECKING:
-    from llmtool.tasks.summarize.task import SummarizeTask
+    from llmtool.tasks.pipeline.context import TaskContext
 
 TEMPLATE = "chat"
 
@@ -36,12 +36,12 @@ class Responder:
         TemplateError: the template is missing or invalid.
     """
 
-    def __init__(self, tools: SummarizeTask, session: Session) -> None:
-        self.tools = tools
+    def __init__(self, context: TaskContext, session: Session) -> None:
+        self.context = context
         self._has_replied = False
         fixed = {"template": session.template or TEMPLATE, "system": session.system}
         options = make_options(GenerateOptions, {**session.options, **fixed})
-        self._prepared = tools.prepare(options)
+        self._prepared = prepare(context, options)
         if self._prepared.template.form == "completion":
             name = self._prepared.template.name
             raise UsageError(f"template {name!r} completes text and does not converse")
@@ -61,7 +61,7 @@ class Responder:
     @property
     def reply_tokens(self) -> int:
         """The number of tokens to reserve for a reply."""
-        n_ctx = self.tools.engine.info.n_ctx
+        n_ctx = self.context.engine.info.n_ctx
         return token_usage.reply_tokens(n_ctx, self._prepared.sampling.max_tokens)
 
     def stream(
@@ -72,7 +72,7 @@ class Responder:
         Raises:
             LlmtoolError: the engine failed; `Cancelled` if a stop was requested.
         """
-        engine = self.tools.engine
+        engine = self.context.engine
         messages = to_messages(session, self.head)
         request = self._prepared.request(Case(prompt="x", seed=seed))
         n_fixed = None if self._has_replied else self._count_fixed(messages[:-1])
@@ -108,11 +108,11 @@ class Responder:
         prompt = Prompt(
             messages=(*before, token_usage.PLACEHOLDER), n_fixed=self._count_fixed(before)
         )
-        self.tools.engine.save_state(prompt)
+        self.context.engine.save_state(prompt)
 
     def _count_fixed(self, before: Sequence[Message]) -> int:
         """Return how many tokens are the same whatever the user says after these messages."""
-        engine = self.tools.engine
+        engine = self.context.engine
         prompts = [Prompt(messages=(*before, Message("user", text))) for text in ("x", ":")]
         return common_prefix_length([engine.tokenize(prompt).token_ids for prompt in prompts])
 

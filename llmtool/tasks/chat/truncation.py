@@ -12,13 +12,13 @@ from llmtool.errors import Cancelled, ContextOverflow, EngineError, LlmtoolError
 from llmtool.sessions.types import Session
 from llmtool.tasks.chat.messages import transcript
 from llmtool.tasks.chat.token_usage import count_tokens
-from llmtool.tasks.options import GenerateOptions, SamplingOptions
+from llmtool.tasks.options import GenerateOptions, SamplingOptions, SummarizeOptions
 from llmtool.tasks.pipeline.collect import stream_generations
-from llmtool.tasks.pipeline.prepare import Case
+from llmtool.tasks.pipeline.prepare import Case, prepare
 from llmtool.tasks.results import Generation
 
 if TYPE_CHECKING:
-    from llmtool.tasks.summarize.task import SummarizeTask
+    from llmtool.tasks.pipeline.context import TaskContext
 
 OverflowPolicy = Literal["summarize", "drop"]
 SUMMARY_TEMPLATE = "chat-summary"
@@ -33,7 +33,7 @@ class ChatNote(msgspec.Struct, frozen=True):
 
 
 def truncate(
-    tools: SummarizeTask,
+    context: TaskContext,
     session: Session,
     head: Sequence[Message],
     *,
@@ -49,7 +49,7 @@ def truncate(
         ContextOverflow: the last turn alone is too long.
         Cancelled: a stop was requested.
     """
-    engine = tools.engine
+    engine = context.engine
     limit = engine.info.n_ctx - reserved
     n_tokens = count_tokens(engine, session, head)
     if n_tokens <= limit:
@@ -75,7 +75,7 @@ def truncate(
     if policy == "summarize":
         text = transcript(session.turns[start:n_left_out], summary=session.summary)
         try:
-            summary = _summarize(tools, text)
+            summary = _summarize(context, text)
             note = f"{which}: replaced by a summary, to make room (they stay in the session)"
         except Cancelled:
             raise
@@ -114,15 +114,17 @@ def _choose_n_left_out(
     return sufficient or last
 
 
-def _summarize(tools: SummarizeTask, text: str) -> str:
+def _summarize(context: TaskContext, text: str) -> str:
     """Summarize a transcript; one longer than the context is summarized in parts."""
-    engine = tools.engine
+    engine = context.engine
     max_tokens = min(_MAX_SUMMARY_TOKENS, max(64, engine.info.n_ctx // 8))
     sampling = SamplingOptions(max_tokens=max_tokens)
-    prepared = tools.prepare(GenerateOptions(template=SUMMARY_TEMPLATE, sampling=sampling))
+    prepared = prepare(context, GenerateOptions(template=SUMMARY_TEMPLATE, sampling=sampling))
     request = prepared.request(Case(variables={"conversation": text}))
     if len(engine.tokenize(request.prompt).token_ids) + max_tokens > engine.info.n_ctx:
-        return tools.summarize(text, length="long").text
+        from llmtool.tasks.summarize.task import summarize_each
+
+        return next(summarize_each(context, [text], SummarizeOptions(length="long"))).text
     for event in stream_generations(engine, [request], model=prepared.model):
         if isinstance(event, Generation) and event.text.strip():
             return event.text.strip()

@@ -1,7 +1,7 @@
-"""A bias from the texts themselves, where each label is known to be about as frequent as another.
+"""Correct the scores of a batch in which all labels are about equally frequent.
 
-After Zhou et al. (arXiv 2309.17249), but repeated until every label comes as often. But: opt-in,
-because a batch that is not balanced is made so, and loses by it.
+After Zhou et al. (arXiv 2309.17249), but iterated until every label is equally frequent. Opt-in,
+because it makes the results of an unbalanced batch worse.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from llmtool.engine.types import Engine, Failed
 from llmtool.errors import UsageError
 from llmtool.tasks.classify.calibration import bias_of_balanced
 from llmtool.tasks.classify.classifier import Classifier
-from llmtool.tasks.classify.scores import Timed
+from llmtool.tasks.classify.scores import ScoredRequest
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Classification
 
-MAX_TEXTS = 10_000  # whose scores are held until the last of them is there
+MAX_TEXTS = 10_000  # whose scores are held in memory
 
 
 class BalancedLabelling(Classifier):
-    """Takes out of scores what makes one label more frequent than another in this very batch.
+    """Removes from the scores whatever makes one label more frequent than another in a batch.
 
-    No outcome comes before the last text is scored.
+    It yields no result before the last text is scored.
     """
 
     def outcomes(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
     ) -> Generator[Classification | Failed, None, None]:
-        """Classify cases together; outcomes come in the order of the cases, after the last of them.
+        """Classify cases together; yield results in the order of the cases, after the last one.
 
         Raises:
             UsageError: there are fewer texts than labels, or more than `MAX_TEXTS`.
         """
-        held: list[tuple[int, Sequence[Timed] | Failed]] = []
+        held: list[tuple[int, Sequence[ScoredRequest] | Failed]] = []
         for answer in self.answers(engine, cases):
             if len(held) == MAX_TEXTS:
                 raise UsageError(
@@ -50,7 +50,7 @@ class BalancedLabelling(Classifier):
                 f"{len(self.labels)} are there"
             )
         if rows:
-            self.scales.take(bias_of_balanced(rows))
+            self.bias.use(bias_of_balanced(rows))
         assumed = f"scored as if each label were about as frequent as another in {len(rows)} texts"
         for id, answers in held:
             if isinstance(answers, Failed):

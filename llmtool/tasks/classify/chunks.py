@@ -1,46 +1,33 @@
-"""A case whose text is longer than the context, as several whose texts fit."""
+"""Split a text that is longer than the context into parts that are scored on their own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import msgspec
 
-from llmtool.engine.types import Engine, Prompt
-from llmtool.tasks.pipeline.prepare import Case
+from llmtool.engine.types import Engine
+from llmtool.tasks.classify.prompts import LabelPrompts
+from llmtool.tasks.pipeline.prepare import Case, token_counter
 from llmtool.text.chunks import split
 
-_MARGIN, _MIN_PART = 8, 32  # tokens; a cut may split a token, and words join differently
+_MARGIN = 8  # tokens; a cut may split a token, and joined words can take more tokens
+_MIN_PART = 32  # tokens
 
 
-def parts_of(
-    engine: Engine,
-    case: Case,
-    name: str | None,
-    *,
-    prompt: Callable[[Case], Prompt],
-    answers: Sequence[str],
-) -> list[Case]:
-    """Return the case itself where it fits, else one for each part of its text.
-
-    Args:
-        name: the input that holds the text.
-        prompt: renders a case.
-        answers: what may follow the prompt; the longest has to fit as well.
-    """
+def split_case(engine: Engine, prompts: LabelPrompts, case: Case) -> list[Case]:
+    """Return the case itself if it fits, else one case for each part of its text."""
+    name = prompts.text_input
     text = case.variables.get(name) if name else None
-    # A token has a byte at least, so most texts need not be counted.
+    # A token has at least one byte, so most texts need not be counted.
     if not isinstance(text, str) or len(text.encode("utf-8", "replace")) < engine.info.n_ctx // 2:
         return [case]
 
     def with_text(part: str) -> Case:
         return msgspec.structs.replace(case, variables={**case.variables, str(name): part})
 
-    def count(part: str) -> int:
-        return len(engine.tokenize(Prompt(text=part)).token_ids) if part else 0
-
-    around = len(engine.tokenize(prompt(with_text("x"))).token_ids)
-    room = engine.info.n_ctx - around - max(map(count, answers)) - _MARGIN
-    if room < _MIN_PART:
-        return [case]  # labels and examples fill the context: told as an overflow
-    return [with_text(p) for p in split(text, max_tokens=room, count=count) if p.strip()]
+    count = token_counter(engine)
+    overhead = len(engine.tokenize(prompts.request(with_text("x")).prompt).token_ids)
+    longest_label = max(map(count, prompts.candidates))
+    max_tokens = engine.info.n_ctx - overhead - longest_label - _MARGIN
+    if max_tokens < _MIN_PART:
+        return [case]  # labels and examples fill the context, which the engine reports
+    return [with_text(p) for p in split(text, max_tokens=max_tokens, count=count) if p.strip()]

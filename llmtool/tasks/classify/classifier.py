@@ -1,4 +1,4 @@
-"""A template and labels, ready for any number of texts: prompts to scores to classifications."""
+"""Classify any number of texts: prompts to scores, scores to classifications."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from llmtool.engine.types import Engine, Failed, Prompt, ScoreRequest
+from llmtool.engine.types import Engine, Failed, ScoreRequest
 from llmtool.errors import UsageError
-from llmtool.prompts.output import Output
 from llmtool.tasks.classify import calibration
-from llmtool.tasks.classify.bias import Scales
+from llmtool.tasks.classify.bias import LabelBias
 from llmtool.tasks.classify.calibration import Fit
-from llmtool.tasks.classify.chunks import parts_of
-from llmtool.tasks.classify.examples import split_examples
-from llmtool.tasks.classify.labels import Label, candidates, name_of, read_prior, same_as
-from llmtool.tasks.classify.scores import Timed, stream_groups, stream_scores, total_usage
-from llmtool.tasks.classify.thresholds import read_doubts
+from llmtool.tasks.classify.chunks import split_case
+from llmtool.tasks.classify.labels import Label, name_of, read_prior
+from llmtool.tasks.classify.prompts import LabelPrompts
+from llmtool.tasks.classify.scores import ScoredRequest, stream_groups
+from llmtool.tasks.classify.thresholds import read_thresholds
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.pipeline.disk_cache import Kept
-from llmtool.tasks.pipeline.prepare import Case, each_or_failed, identify
-from llmtool.tasks.results import Classification
+from llmtool.tasks.pipeline.prepare import Case
+from llmtool.tasks.results import Classification, total_usage
 
 if TYPE_CHECKING:
     from llmtool.prompts.template import Template
@@ -30,26 +29,23 @@ if TYPE_CHECKING:
 OnScored = Callable[[int], None]
 CALIBRATIONS = ("auto", "anchors", "balanced", "none")
 MIN_FIT = 20  # labelled texts; fewer say less than the anchors do
-LABELS_INPUT = "labels"  # a template with such an input is told which labels there are
-_FIRST_ANCHOR = -1_000_000  # ids of anchors, which no case has
 
 
 class Classifier:
-    """All that the texts of one call have in common.
+    """The labels and options of one call, ready for any number of texts.
 
     Args:
-        template: already chosen for the model.
-        labels: what a text can be.
-        model: its name; `model_identity` tells its file from others of that name.
-        anchors: where the scores of anchors are kept; None keeps none.
-        fits: where calibrations on labelled texts are kept; None looks for none.
+        template: in its variant for the model.
+        model: the model's name; `model_identity` tells its file from others of that name.
+        anchors: stores the scores of anchors; None stores nothing.
+        fits: stores calibrations on labelled texts; None ignores them.
         on_scored: gets the number of texts scored after each of them.
-        questions: values for the template's inputs, one for each question that a text is asked. A
-            single one asks which label fits; several ask of each label apart whether it fits (see
-            `tasks.scoring.multi_label`).
+        questions: values for the template's inputs, one mapping for each question about a text. A
+            single question asks which label fits; several ask for each label whether it fits (see
+            `multi_label`).
 
     Raises:
-        UsageError: an option is out of its range, or an example has a label that is none.
+        UsageError: an option is out of its range, or an example has an unknown label.
     """
 
     def __init__(
@@ -66,34 +62,11 @@ class Classifier:
         questions: Sequence[Mapping[str, Any]] = ({},),
     ) -> None:
         self.labels, self.options, self.model = labels, options, model
-        self.questions, self._on_scored = questions, on_scored
         self.names = [label.name for label in labels]
-        self._model_identity, self._anchors, self._fits = model_identity, anchors, fits
-        form = options.form
-        if form is not None:
-            if form not in ("chat", "completion"):
-                raise UsageError(f"form is {form!r}; it must be chat or completion")
-            template = msgspec.structs.replace(template, form=form)
-        given = options.examples
-        if given is None:
-            spellings = {same_as(name) for name in self.names}
-            given = [each for each in template.examples if same_as(each.output) in spellings]
-        material = template.find_material() or "text"
-        shown, self._held_back = split_examples(given, labels, material=material)
-        output = Output(kind="labels", labels={label.name: label.description for label in labels})
-        self.template = msgspec.structs.replace(template, examples=shown, output=output)
-        after_text = bool(template.prefill) or template.form == "completion"
-        self._candidates, self._end = candidates(labels, after_text=after_text)
-        if self._end and template.form == "completion":
-            # A completion ends its answer with the line.
-            self._candidates = tuple(f"{text}\n" for text in self._candidates)
-            self._end = False
-        # Of a template's own labels the template says what it wants to.
-        is_callers = template.output.kind != "labels"
-        described = is_callers and any(label.description for label in labels)
-        self._descriptions = [_described(label) for label in labels] if described else []
+        self._n_questions, self._on_scored = len(questions), on_scored
+        self.prompts = LabelPrompts(template, labels, options, model=model, questions=questions)
         self._log_prior = read_prior(options.prior, labels)
-        self._doubts = read_doubts(options)
+        self._thresholds = read_thresholds(options)
         calibrate = options.calibrate
         if calibrate not in CALIBRATIONS:
             known = ", ".join(CALIBRATIONS)
@@ -102,32 +75,47 @@ class Classifier:
             raise UsageError("a balanced batch has labels that are all as frequent: no prior")
         if options.overflow not in ("error", "chunk"):
             raise UsageError("overflow must be error or chunk")
-        self.scales = Scales(
+        self.bias = LabelBias(
+            self.prompts,
             n_labels=len(labels),
             n_questions=len(questions),
-            anchors=self._anchor_requests if calibrate in ("auto", "anchors") else None,
-            is_balanced=bool(self._held_back),
-            key=self._key,
-            kept=anchors,
-            fits=fits if calibrate == "auto" else None,
+            model_identity=model_identity,
+            uses_anchors=calibrate in ("auto", "anchors"),
+            anchor_cache=anchors,
+            calibrations=fits if calibrate == "auto" else None,
         )
 
     @property
+    def template(self) -> Template:
+        return self.prompts.template
+
+    @property
+    def material(self) -> str | None:
+        """The input that takes the text."""
+        return self.prompts.text_input
+
+    @property
     def columns(self) -> list[str]:
-        """The names of what `Classification.row` holds."""
+        """The columns of `Classification.row`."""
         return ["label", "score", "scores"]
 
     def identity(self) -> bytes:
-        """Return a hash of all that shapes the results, but for the texts."""
+        """Return a hash of everything that affects the results, except the texts."""
         options = msgspec.structs.replace(self.options, examples=None, template=None)
-        told = [options, self.scales.fitted]
-        examples = [(e.variables, e.output) for e in (*self.template.examples, *self._held_back)]
-        return identify(self.template, self.model, self.labels, told, examples)
+        return self.prompts.identity(self.labels, [options, self.bias.fitted])
+
+    def request(self, case: Case) -> ScoreRequest:
+        """Return the first request of a case.
+
+        Raises:
+            UsageError, InputError, TemplateError: as rendering does.
+        """
+        return self.prompts.request(case)
 
     def outcomes(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
     ) -> Generator[Classification | Failed, None, None]:
-        """Classify cases together; outcomes come in the order of the cases."""
+        """Classify cases together; yield results in the order of the cases."""
         for id, answers in self.answers(engine, cases):
             yield (
                 Failed(id, answers.error) if isinstance(answers, Failed) else self.classify(answers)
@@ -146,113 +134,34 @@ class Classifier:
 
     def answers(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
-    ) -> Generator[tuple[int, list[Timed] | Failed], None, None]:
-        """Yield the id of each case and what the model says of it, in the order of the cases.
+    ) -> Generator[tuple[int, list[ScoredRequest] | Failed], None, None]:
+        """Yield the id and the scores of each case, in the order of the cases.
 
-        A case is asked each question, of each of its parts where it is longer than the context.
+        There is a score for each question and, in a text longer than the context, for each part.
         """
+        self.bias.prepare(engine)
 
-        def asked(case: Case) -> list[Case]:
-            parts = self._parts(engine, case)
+        def requests(case: Case) -> list[ScoreRequest]:
+            parts = [case]
+            if self.options.overflow == "chunk":
+                parts = split_case(engine, self.prompts, case)
             return [
-                msgspec.structs.replace(part, variables={**part.variables, **question})
-                for question in self.questions
+                self.prompts.request(part, question=question)
+                for question in range(self._n_questions)
                 for part in parts
             ]
 
-        groups = stream_groups(lambda all_: self.scores(engine, all_), cases, asked)
-        for n_scored, group in enumerate(groups, 1):
+        for n_scored, group in enumerate(stream_groups(engine, cases, requests), 1):
             if self._on_scored is not None:
                 self._on_scored(n_scored)
             yield group
 
-    def scores(
-        self, engine: Engine, cases: Iterable[Case | Failed | None], *, fitted: bool = True
-    ) -> Generator[Timed | Failed, None, None]:
-        """Yield the log-probabilities of each case's labels, in the order of the cases.
-
-        The first call scores the anchors as well, unless they are kept from another run. Without
-        `fitted` an earlier fit to labelled texts is left aside.
-        """
-        anchors = self.scales.needed(fitted=fitted)
-        if anchors:
-            # Apart from the texts, whose batches then look the same when the anchors are known.
-            rows = []
-            for answer in stream_scores(engine, anchors):
-                if isinstance(answer, Failed):
-                    raise answer.error
-                rows.append(list(answer.scores.totals))
-            self.scales.learn(anchors, rows)
-        yield from stream_scores(engine, each_or_failed(self.request, cases))
-
-    def _parts(self, engine: Engine, case: Case) -> list[Case]:
-        if self.options.overflow != "chunk":
-            return [case]
-        question = self.questions[0]
-
-        def prompt(part: Case) -> Prompt:
-            asked = msgspec.structs.replace(part, variables={**part.variables, **question})
-            return self.request(asked).prompt
-
-        return parts_of(engine, case, self.material, prompt=prompt, answers=self._candidates)
-
-    @property
-    def material(self) -> str | None:
-        """The input that takes the text."""
-        given = {*self.options.variables, *self.questions[0]}
-        return self.template.find_material(frozenset(given))
-
-    def request(self, case: Case) -> ScoreRequest:
-        """Render the template into a request for the labels' log-probabilities.
-
-        Raises:
-            UsageError, InputError, TemplateError: as rendering says.
-        """
-        from llmtool.prompts.render import render
-
-        values = {**self.options.variables, **case.variables}
-        for name, text in (("prompt", case.prompt), ("input", case.input)):
-            if text is not None:
-                values[name] = text
-        if LABELS_INPUT in self.template.inputs and self._descriptions:
-            values.setdefault(LABELS_INPUT, self._descriptions)
-        rendered = render(self.template, values, model_name=self.model, system=self.options.system)
-        return ScoreRequest(
-            prompt=rendered.prompt(), candidates=self._candidates, end=self._end, id=case.id
-        )
-
-    def _anchor_requests(self) -> list[ScoreRequest]:
-        """Return texts whose answer is known on average, question by question."""
-        material = self.material
-        given = {*self.options.variables, *self.questions[0]}
-        needed = {name for name, spec in self.template.inputs.items() if spec.required}
-        if self._held_back:
-            cases = [Case(variables=example.variables) for example in self._held_back]
-        elif material is None or needed - given - {material}:
-            return []  # what else is needed differs from text to text
-        else:
-            cases = [
-                Case(variables={material: text, **question})
-                for question in self.questions
-                for text in calibration.NEUTRAL
-            ]
-        return [
-            self.request(msgspec.structs.replace(case, id=_FIRST_ANCHOR + i))
-            for i, case in enumerate(cases)
-        ]
-
-    def _key(self, *parts: object) -> str:
-        examples = [(e.variables, e.output) for e in self.template.examples]
-        given = [self.options.system, self.options.variables, self._descriptions]
-        told = [self._candidates, self._end, *given, examples, *parts]
-        return identify(self.template, self._model_identity, *told).hex()
-
     def fit(self, engine: Engine, texts: Sequence[tuple[str, str]]) -> Fit:
-        """Fit bias and temperature to pairs of a text and its label, save and use them.
+        """Calibrate on pairs of a text and its label; save the calibration and use it.
 
         Raises:
-            UsageError: there are too few texts, or a label that is none.
-            LlmtoolError: of the first text that fails.
+            UsageError: there are too few texts, or one has an unknown label.
+            LlmtoolError: a text failed.
         """
         if len(texts) < MIN_FIT:
             raise UsageError(
@@ -262,33 +171,31 @@ class Classifier:
         missing = sorted(set(range(len(self.labels))) - set(truth))
         if missing:
             raise UsageError(f"no text to calibrate with has the label {self.names[missing[0]]!r}")
-        rows = []
+        self.bias.prepare(engine, use_calibration=False)
         name = self.material or "text"
         cases = [Case(id=i, variables={name: text}) for i, (text, _) in enumerate(texts)]
-        for outcome in self.scores(engine, cases, fitted=False):
-            if isinstance(outcome, Failed):
-                raise outcome.error
-            rows.append(outcome.scores.totals)
-        return self.scales.fit(rows, truth)
+        rows = []
+        for _, answers in stream_groups(engine, cases, lambda case: [self.prompts.request(case)]):
+            if isinstance(answers, Failed):
+                raise answers.error
+            rows.append(answers[0].scores.totals)
+        return self.bias.fit(rows, truth)
 
     def number_of(self, label: object) -> int:
-        """Return which of the labels a text is.
+        """Return the index of a label.
 
         Raises:
-            UsageError: it is none of them.
+            UsageError: the label is unknown.
         """
         return self.names.index(name_of(label, self.labels))
 
-    def classify(self, answers: Sequence[Timed]) -> Classification:
-        """Return the classification that the log-probabilities of a text's parts give.
-
-        Parts count by their tokens.
-        """
-        scale, raw = self.scales.of(0), self.mean_totals(answers)
+    def classify(self, answers: Sequence[ScoredRequest]) -> Classification:
+        """Return the classification of a text from the scores of its parts, weighted by tokens."""
+        scale, raw = self.bias.of(0), self.mean_totals(answers)
         probabilities = self.mean_probabilities(answers)
         best = max(range(len(probabilities)), key=probabilities.__getitem__)
         coverage = min(1.0, math.fsum(map(math.exp, raw)))
-        reason = self._doubts.reason(probabilities, coverage)
+        reason = self._thresholds.reason(probabilities, coverage)
         label = self.labels[best]
         return Classification(
             text="" if reason else label.name,
@@ -302,28 +209,32 @@ class Classifier:
             calibrated=scale.n_texts > 0,
             reason=reason,
             model=self.model,
-            usage=total_usage(answers),
+            usage=total_usage(each.scores.usage for each in answers),
             seconds=max(each.seconds for each in answers),
-            warnings=said_of_parts(len(answers)),
+            warnings=chunk_warnings(len(answers)),
         )
 
-    def mean_probabilities(self, answers: Sequence[Timed], *, question: int = 0) -> list[float]:
-        """Return scores that add up to 1, of the answers to one question; shape (n_labels,).
+    def mean_probabilities(
+        self, answers: Sequence[ScoredRequest], *, question: int = 0
+    ) -> list[float]:
+        """Return the corrected scores for one question, which add up to 1; shape (n_labels,).
 
-        The prior is Bayes's: it is added to calibrated scores, and no temperature changes it.
+        The prior is added after the temperature is applied, as in Bayes' rule.
         """
-        scale = self.scales.of(question)
+        scale = self.bias.of(question)
         rows = [
             calibration.softmax(calibration.add(scale.apply(each.scores.totals), self._log_prior))
             for each in answers
         ]
         return self._mean(rows, answers)
 
-    def mean_totals(self, answers: Sequence[Timed]) -> list[float]:
-        """Return the log-probabilities of a text's parts, which count by their tokens."""
+    def mean_totals(self, answers: Sequence[ScoredRequest]) -> list[float]:
+        """Return the mean log-probabilities of a text's parts, weighted by tokens."""
         return self._mean([each.scores.totals for each in answers], answers)
 
-    def _mean(self, rows: Sequence[Sequence[float]], answers: Sequence[Timed]) -> list[float]:
+    def _mean(
+        self, rows: Sequence[Sequence[float]], answers: Sequence[ScoredRequest]
+    ) -> list[float]:
         weights = [each.scores.usage.prompt_tokens for each in answers]
         total = sum(weights)
         return [
@@ -332,11 +243,8 @@ class Classifier:
         ]
 
 
-def _described(label: Label) -> str:
-    return f"{label.name}: {label.description}" if label.description else label.name
-
-
-def said_of_parts(n: int) -> tuple[str, ...]:
-    if n == 1:
+def chunk_warnings(n_chunks: int) -> tuple[str, ...]:
+    """Return the warning that a text was scored in several parts."""
+    if n_chunks == 1:
         return ()
-    return (f"longer than the context: scored in {n} parts, which count by their length",)
+    return (f"longer than the context: scored in {n_chunks} parts, which count by their length",)

@@ -12,16 +12,16 @@ from llmtool.engine.types import Failed, Token
 from llmtool.tasks.classify.calibration import expected_calibration_error
 from llmtool.tasks.classify.labels import same_as
 from llmtool.tasks.classify.metrics import accuracy, macro_f1
+from llmtool.tasks.classify.task import prepare_classifier
 from llmtool.tasks.options import ClassifyOptions, GenerateOptions, SamplingOptions
-from llmtool.tasks.pipeline.prepare import Case
+from llmtool.tasks.pipeline.prepare import Case, prepare
 from llmtool.tasks.results import Generation
 
 if TYPE_CHECKING:
     from llmtool.tasks.classify.classifier import Classifier
     from llmtool.tasks.classify.labelled_texts import LabelledText
     from llmtool.tasks.classify.labels import Labels
-    from llmtool.tasks.classify.task import ClassifyTask
-    from llmtool.tasks.pipeline.context import Tools
+    from llmtool.tasks.pipeline.context import TaskContext
 
 FORMS: tuple[Literal["completion", "chat"], ...] = ("completion", "chat")
 N_MISTAKES = 10
@@ -81,7 +81,9 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
     texts_per_second: float
 
 
-def evaluate(box: Tools, labelling: Classifier, data: Sequence[LabelledText]) -> Evaluation:
+def evaluate(
+    context: TaskContext, labelling: Classifier, data: Sequence[LabelledText]
+) -> Evaluation:
     """Classify labelled texts and compare.
 
     Raises:
@@ -94,7 +96,7 @@ def evaluate(box: Tools, labelling: Classifier, data: Sequence[LabelledText]) ->
     cases = [Case(id=i, variables={material: text}) for i, (text, _) in enumerate(data)]
     started = time.perf_counter()
     rows = []
-    for outcome in labelling.outcomes(box.engine, cases):
+    for outcome in labelling.outcomes(context.engine, cases):
         if isinstance(outcome, Failed):
             raise outcome.error
         rows.append([outcome.scores[name] for name in names])
@@ -119,7 +121,7 @@ def evaluate(box: Tools, labelling: Classifier, data: Sequence[LabelledText]) ->
         bins=reliability(rows, truth),
         mistakes=tuple(sorted(wrong, key=lambda each: -each.score)[:N_MISTAKES]),
         texts_per_second=len(rows) / seconds,
-        calibrated=labelling.scales.fitted is not None,
+        calibrated=labelling.bias.fitted is not None,
     )
 
 
@@ -150,7 +152,7 @@ def reliability(
 
 
 def evaluate_as(
-    box: ClassifyTask,
+    context: TaskContext,
     names: Labels | None,
     options: ClassifyOptions,
     data: Sequence[LabelledText],
@@ -161,12 +163,13 @@ def evaluate_as(
 ) -> Baseline:
     """Score the labels in another form, with or without what the model favours taken out."""
     calibrate: Literal["auto", "none"] = "auto" if calibrated else "none"
-    classifier = box.prepare_labels(
+    classifier = prepare_classifier(
+        context,
         names,
         msgspec.structs.replace(options, form=form, calibrate=calibrate),
         on_scored=lambda n_scored: on_progress(n_scored, len(data)),
     )
-    found = evaluate(box, classifier, data)
+    found = evaluate(context, classifier, data)
     what = "what the model favours taken out" if calibrated else "raw"
     return Baseline(
         name=f"scored as a {form}, {what}",
@@ -177,20 +180,20 @@ def evaluate_as(
 
 
 def free_generation(
-    box: Tools,
+    context: TaskContext,
     names: Sequence[str],
     data: Sequence[LabelledText],
     *,
     on_progress: OnProgress = _nothing,
 ) -> Baseline:
     """Ask for the label in a chat and look for its name in the reply: the usual way."""
-    replies, seconds = _ask(box, names, data, None, on_progress)
+    replies, seconds = _ask(context, names, data, None, on_progress)
     found = [find_label(reply, names) for reply in replies]
     return _baseline("written freely, name looked for", names, found, data, seconds)
 
 
 def constrained_generation(
-    box: Tools,
+    context: TaskContext,
     names: Sequence[str],
     data: Sequence[LabelledText],
     *,
@@ -200,7 +203,7 @@ def constrained_generation(
     import re
 
     expression = "|".join(re.escape(name) for name in names)
-    replies, seconds = _ask(box, names, data, f"({expression})", on_progress)
+    replies, seconds = _ask(context, names, data, f"({expression})", on_progress)
     return _baseline("written under a grammar", names, replies, data, seconds)
 
 
@@ -223,7 +226,7 @@ def find_label(reply: str, names: Sequence[str]) -> str | None:
 
 
 def _ask(
-    box: Tools,
+    context: TaskContext,
     names: Sequence[str],
     data: Sequence[LabelledText],
     regex: str | None,
@@ -236,11 +239,11 @@ def _ask(
     longest = max(len(name.encode()) for name in names)  # a token has a byte at least
     max_tokens = max(_REPLY_TOKENS, longest + 4)
     sampling = SamplingOptions(temperature=0.0, max_tokens=max_tokens)
-    prepared = box.prepare(GenerateOptions(sampling=sampling, regex=regex))
+    prepared = prepare(context, GenerateOptions(sampling=sampling, regex=regex))
     cases = [Case(id=i, prompt=prompt, input=text) for i, (text, _) in enumerate(data)]
     started = time.perf_counter()
     replies = []
-    for outcome in prepared.outcomes(box.engine, cases):
+    for outcome in prepared.outcomes(context.engine, cases):
         if isinstance(outcome, Token):
             continue
         result: object = outcome

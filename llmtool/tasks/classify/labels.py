@@ -14,7 +14,7 @@ from llmtool.errors import UsageError
 
 MAX_LABELS = 256
 
-Labels = Iterable[str] | Mapping[str, str] | type[enum.Enum] | type[bool]
+Labels = Iterable[str] | Mapping[str, str] | type[object]  # the type is an Enum or bool
 
 
 class Label(msgspec.Struct, frozen=True):

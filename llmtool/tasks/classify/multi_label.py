@@ -11,12 +11,12 @@ import msgspec
 from llmtool.engine.types import Engine
 from llmtool.errors import UsageError
 from llmtool.tasks.classify.calibration import Fit
-from llmtool.tasks.classify.classifier import Classifier, OnScored, said_of_parts
+from llmtool.tasks.classify.classifier import Classifier, OnScored, chunk_warnings
 from llmtool.tasks.classify.labels import Label, make_labels
-from llmtool.tasks.classify.scores import Timed, total_usage
+from llmtool.tasks.classify.scores import ScoredRequest
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.pipeline.disk_cache import Kept
-from llmtool.tasks.results import Classification
+from llmtool.tasks.results import Classification, total_usage
 
 if TYPE_CHECKING:
     from llmtool.prompts.template import Template
@@ -91,7 +91,7 @@ class MultiLabelling(Classifier):
     def columns(self) -> list[str]:
         return ["labels", "scores"]
 
-    def classify(self, answers: Sequence[Timed]) -> Classification:
+    def classify(self, answers: Sequence[ScoredRequest]) -> Classification:
         """Return all labels that fit; the answers come label by label, each for all parts."""
         n_parts = len(answers) // len(self._asked)
         groups = [answers[i * n_parts : (i + 1) * n_parts] for i in range(len(self._asked))]
@@ -111,14 +111,14 @@ class MultiLabelling(Classifier):
             scores=dict(zip(self.names, scores, strict=True)),
             logprobs={n: row[0] - row[1] for n, row in zip(self.names, raw, strict=True)},
             bias={
-                name: self.scales.of(i).bias[0] - self.scales.of(i).bias[1]
+                name: self.bias.of(i).bias[0] - self.bias.of(i).bias[1]
                 for i, name in enumerate(self.names)
             },
             coverage=min(sum(map(math.exp, row)) for row in raw),
             form=self.template.form,
             reason=None if fitting else f"no label has a score of {self._threshold:g} or more",
             model=self.model,
-            usage=total_usage(answers),
+            usage=total_usage(each.scores.usage for each in answers),
             seconds=max(each.seconds for each in answers),
-            warnings=said_of_parts(n_parts),
+            warnings=chunk_warnings(n_parts),
         )

@@ -1,4 +1,4 @@
-"""Requests for log-probabilities, answered together and in their order."""
+"""Score requests together, and return the scores in the order of the cases."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from itertools import count
 
 import msgspec
 
-from llmtool.engine.types import Engine, Failed, ScoreRequest, Scores, Usage
-from llmtool.errors import EngineError
+from llmtool.engine.types import Engine, Failed, ScoreRequest, Scores
+from llmtool.errors import EngineError, LlmtoolError
 from llmtool.tasks.pipeline.ordering import OrderedResults, closing_stream
 from llmtool.tasks.pipeline.prepare import Case
 
-Cases = Iterable[Case | Failed | None]
 
-
-class Timed(msgspec.Struct, frozen=True):
-    """Log-probabilities and the seconds from their request on."""
+class ScoredRequest(msgspec.Struct, frozen=True):
+    """The log-probabilities of a request, and the seconds that they took."""
 
     scores: Scores
     seconds: float
@@ -27,8 +25,8 @@ class Timed(msgspec.Struct, frozen=True):
 
 def stream_scores(
     engine: Engine, requests: Iterable[ScoreRequest | Failed | None]
-) -> Generator[Timed | Failed, None, None]:
-    """Yield what the engine says of each request, in their order; they are read as needed."""
+) -> Generator[ScoredRequest | Failed, None, None]:
+    """Yield the scores of each request, in their order; requests are read as needed."""
     results = OrderedResults[ScoreRequest, _Answer](requests, _Answer)
     with closing_stream(engine.score(results.requests())) as events:
         for event in events:
@@ -37,79 +35,70 @@ def stream_scores(
             else:
                 results.answer(event.id).end(event)
             for done in results.pop_complete():
-                yield done if isinstance(done, Failed) else done.timed()
+                yield done if isinstance(done, Failed) else done.result()
         if results:
             raise EngineError("the model was closed before the texts were classified")
 
 
 def stream_groups(
-    scores: Callable[[Cases], Generator[Timed | Failed, None, None]],
-    cases: Cases,
-    split: Callable[[Case], Sequence[Case]],
-) -> Generator[tuple[int, list[Timed] | Failed], None, None]:
-    """Yield the id of each case with the answers to all that it is split into, in their order.
+    engine: Engine,
+    cases: Iterable[Case | Failed | None],
+    make_requests: Callable[[Case], Sequence[ScoreRequest]],
+) -> Generator[tuple[int, list[ScoredRequest] | Failed], None, None]:
+    """Yield the id of each case and the scores of all its requests, in order.
 
     Args:
-        scores: answers cases, in their order.
-        split: what is asked of a case: one case at least, whose id does not matter.
+        make_requests: returns the requests of a case, at least one; their ids are replaced. An
+            `LlmtoolError` that it raises is the failure of that case.
     """
-    waiting: deque[tuple[int, int]] = deque()  # ids of cases, and how many answers they get
-    ids = count()
+    waiting: deque[tuple[int, int]] = deque()  # the id of a case, and its number of requests
 
-    def asked() -> Iterator[Case | Failed | None]:
+    def requests() -> Iterator[ScoreRequest | Failed | None]:
+        ids = count()
         for case in cases:
             if case is None:
                 yield None
-            elif isinstance(case, Failed):
-                waiting.append((case.id, 1))
-                yield Failed(next(ids), case.error)
-            else:
-                parts = split(case)
-                waiting.append((case.id, len(parts)))
-                for part in parts:
-                    yield msgspec.structs.replace(part, id=next(ids))
+                continue
+            group: Sequence[ScoreRequest | Failed]
+            try:
+                group = make_requests(case) if isinstance(case, Case) else [case]
+            except LlmtoolError as exc:
+                group = [Failed(case.id, exc)]
+            waiting.append((case.id, len(group)))
+            for request in group:
+                yield msgspec.structs.replace(request, id=next(ids))
 
-    answers: list[Timed] = []
+    answers: list[ScoredRequest] = []
     failure: Failed | None = None
-    n_come = 0
-    with closing(scores(asked())) as outcomes:
+    n_received = 0
+    with closing(stream_scores(engine, requests())) as outcomes:
         for outcome in outcomes:
-            n_come += 1
+            n_received += 1
             if isinstance(outcome, Failed):
                 failure = failure or outcome
             else:
                 answers.append(outcome)
             id, n = waiting[0]
-            if n_come == n:
+            if n_received == n:
                 waiting.popleft()
                 yield id, failure or answers
-                answers, failure, n_come = [], None, 0
-
-
-def total_usage(answers: Sequence[Timed]) -> Usage:
-    """Return the tokens of several requests together."""
-    usages = [each.scores.usage for each in answers]
-    return Usage(
-        prompt_tokens=sum(usage.prompt_tokens for usage in usages),
-        cached_tokens=sum(usage.cached_tokens for usage in usages),
-        completion_tokens=sum(usage.completion_tokens for usage in usages),
-    )
+                answers, failure, n_received = [], None, 0
 
 
 class _Answer:
-    """What has come for one request."""
+    """The scores of one request, once they have arrived."""
 
     def __init__(self, request: ScoreRequest) -> None:
-        self._began = time.perf_counter()
-        self._timed: Timed | None = None
+        self._started = time.perf_counter()
+        self._result: ScoredRequest | None = None
 
     def end(self, scores: Scores) -> None:
-        self._timed = Timed(scores, time.perf_counter() - self._began)
+        self._result = ScoredRequest(scores, time.perf_counter() - self._started)
 
     @property
     def is_complete(self) -> bool:
-        return self._timed is not None
+        return self._result is not None
 
-    def timed(self) -> Timed:
-        assert self._timed is not None
-        return self._timed
+    def result(self) -> ScoredRequest:
+        assert self._result is not None
+        return self._result

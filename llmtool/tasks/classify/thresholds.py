@@ -1,4 +1,4 @@
-"""When nothing is sure enough to be called a label."""
+"""Bounds under which a text gets no label."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from llmtool.errors import UsageError
 from llmtool.tasks.options import ClassifyOptions
 
 
-class Doubts(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds under which a text has no label.
+class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
+    """The lowest score that a label needs, and the like.
 
-    `min_confidence` is of the best score, `min_margin` of what it has before the second, and
-    `min_coverage` of the probability that the labels have together, before anything is taken out.
+    `min_confidence` applies to the best score, `min_margin` to its distance from the second, and
+    `min_coverage` to the sum of the labels' probabilities before they are corrected.
     """
 
     min_confidence: float = 0.0
@@ -22,10 +22,10 @@ class Doubts(msgspec.Struct, frozen=True, kw_only=True):
     min_coverage: float = 0.0
 
     def reason(self, probabilities: Sequence[float], coverage: float) -> str | None:
-        """Return why there is no label, None where there is one.
+        """Return why a text gets no label, None if it gets one.
 
         Example:
-            >>> Doubts(min_margin=0.2).reason([0.45, 0.4, 0.15], coverage=0.9)
+            >>> Thresholds(min_margin=0.2).reason([0.45, 0.4, 0.15], coverage=0.9)
             'the score is less than 0.2 above the second one'
         """
         best, second = sorted(probabilities, reverse=True)[:2]
@@ -38,13 +38,13 @@ class Doubts(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
 
-def read_doubts(options: ClassifyOptions) -> Doubts:
-    """Return the bounds that options set.
+def read_thresholds(options: ClassifyOptions) -> Thresholds:
+    """Return the thresholds of the options.
 
     Raises:
         UsageError: one is not between 0 and 1.
     """
-    found = Doubts(
+    found = Thresholds(
         min_confidence=options.min_confidence or 0.0,
         min_margin=options.min_margin or 0.0,
         min_coverage=options.min_coverage or 0.0,

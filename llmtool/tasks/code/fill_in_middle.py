@@ -10,14 +10,12 @@ from llmtool.engine.types import Engine, Failed, Prompt, Request
 from llmtool.sizes import format_count
 from llmtool.tasks.code.cursor import fit
 from llmtool.tasks.code.results import Code
-from llmtool.tasks.options import SamplingOptions, keywords_of
+from llmtool.tasks.options import CompleteOptions
 from llmtool.tasks.pipeline.collect import stream_outcomes
 from llmtool.tasks.pipeline.prepare import make_sampling
 from llmtool.tasks.results import Generation
 from llmtool.text import syntax
 from llmtool.text.code_languages import CodeLanguage
-
-DEFAULTS = SamplingOptions(max_tokens=128, temperature=0.0)
 
 
 class Completing(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,14 +25,15 @@ class Completing(msgspec.Struct, frozen=True, kw_only=True):
     n_left_out: int
 
 
-def prepare(engine: Engine, before: str, after: str, options: SamplingOptions) -> Completing:
+def prepare(engine: Engine, before: str, after: str, options: CompleteOptions) -> Completing:
     """Fit the text around a gap to the window of a model.
 
     Raises:
         UsageError: the model has no tokens to fill in the middle with, or an option is wrong.
         ContextOverflow: the lines at the gap alone do not fit.
     """
-    sampling = make_sampling({**keywords_of(DEFAULTS), **keywords_of(options)})
+    given = msgspec.structs.asdict(options)
+    sampling = make_sampling({name: value for name, value in given.items() if value is not None})
     frame = len(engine.tokenize(Prompt(text="", suffix="")).token_ids)
 
     def count(line: str) -> int:

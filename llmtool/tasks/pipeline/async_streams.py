@@ -1,8 +1,8 @@
-"""Streams for asyncio: events are made in a thread, one stream of an event loop at a time."""
+"""asyncio over the blocking tasks: work runs in a thread, one call of an event loop at a time."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -10,21 +10,36 @@ from llmtool.engine.types import Cancellation
 from llmtool.errors import EngineError
 
 E = TypeVar("E")
+R = TypeVar("R")
 
 
-class Turns:
-    """Lets the streams of an event loop take turns; cancelling a task stops what it decodes."""
+class AsyncBridge:
+    """Runs blocking calls for event loops; cancelling the asyncio task stops the decoding."""
 
     def __init__(self, cancellation: Cancellation) -> None:
         self._cancellation = cancellation
         self._gates: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
-        self._readers: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # who read last, by loop
+        self._readers: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()  # last reader, by loop
 
-    async def stream(self, begin: Callable[[], Generator[E, None, None]]) -> AsyncIterator[E]:
-        """Yield the events of the generator that `begin` makes.
+    async def call(self, function: Callable[[], R]) -> R:
+        """Return what a function returns; the items of an iterator are all made first.
 
         Raises:
-            EngineError: this task has a stream that is not finished, so waiting had no end.
+            EngineError: this asyncio task has an unfinished stream, which would wait for ever.
+        """
+
+        def events() -> Generator[R, None, None]:
+            result = function()
+            yield iter(list(result)) if isinstance(result, Iterator) else result  # type: ignore[misc]
+
+        (result,) = [each async for each in self.stream(events)]
+        return result
+
+    async def stream(self, begin: Callable[[], Iterator[E]]) -> AsyncIterator[E]:
+        """Yield the events of the iterator that `begin` returns.
+
+        Raises:
+            EngineError: this asyncio task has an unfinished stream, which would wait for ever.
         """
         import asyncio
 
@@ -51,4 +66,5 @@ class Turns:
                         return
                     yield event
             finally:
-                events.close()
+                if isinstance(events, Generator):
+                    events.close()

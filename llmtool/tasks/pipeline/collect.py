@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, nullcontext
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmtool.engine.types import (
     Engine,
@@ -17,7 +17,7 @@ from llmtool.engine.types import (
     TokenLogprob,
     Usage,
 )
-from llmtool.errors import EngineError, OutputValidationError
+from llmtool.errors import EngineError, OutputValidationError, UsageError
 from llmtool.tasks.pipeline.ordering import OrderedResults, closing_stream
 from llmtool.tasks.pipeline.token_logprobs import tokens_of
 from llmtool.tasks.results import Choice, Generation, Timing
@@ -26,6 +26,43 @@ if TYPE_CHECKING:
     from llmtool.tasks.pipeline.contract import OutputSpec
 
 NO_ANSWER = "the model reasoned and gave no answer (raise --max-tokens)"
+
+E = TypeVar("E")
+R = TypeVar("R")
+
+
+def map_texts(
+    texts: str | Iterable[Any], run: Callable[[Iterable[Any]], Iterator[R]]
+) -> R | Iterator[R] | list[R]:
+    """Return the result of one text, a list for a sequence, or an iterator for an iterator.
+
+    Raises:
+        UsageError: the texts are a mapping.
+
+    Example:
+        >>> def run(texts): return (text.upper() for text in texts)
+        >>> map_texts("a", run), map_texts(["a", "b"], run)
+        ('A', ['A', 'B'])
+    """
+    if isinstance(texts, str):
+        return next(run([texts]))
+    if isinstance(texts, Mapping):
+        raise UsageError("texts are a sequence or an iterator")
+    results = run(texts)
+    return results if isinstance(texts, Iterator) else list(results)
+
+
+def raise_failures(events: Iterable[E | Failed]) -> Generator[E, None, None]:
+    """Yield events until one is a failure.
+
+    Raises:
+        LlmtoolError: the error of that failure; the work in progress is stopped.
+    """
+    with closing(events) if isinstance(events, Generator) else nullcontext():
+        for event in events:
+            if isinstance(event, Failed):
+                raise event.error
+            yield event
 
 
 def stream_generations(
@@ -39,14 +76,11 @@ def stream_generations(
     """`stream_outcomes` of requests that must all succeed.
 
     Raises:
-        LlmtoolError: of the first request, in their order, that fails; what is under way stops.
+        LlmtoolError: of the first request, in their order, that fails.
     """
-    events = stream_outcomes(engine, requests, model=model, contract=contract, started=started)
-    with closing(events):
-        for event in events:
-            if isinstance(event, Failed):
-                raise event.error
-            yield event
+    return raise_failures(
+        stream_outcomes(engine, requests, model=model, contract=contract, started=started)
+    )
 
 
 def stream_outcomes(

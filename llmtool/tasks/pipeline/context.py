@@ -1,61 +1,87 @@
-"""What a task finds on the toolbox that it is a method of."""
+"""What the tasks share: a model, prompt templates, settings and caches."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
-from llmtool.config import Settings
-from llmtool.engine.types import Engine
-from llmtool.tasks.options import GenerateOptions, SamplingOptions
-from llmtool.tasks.pipeline.async_streams import Turns
-from llmtool.tasks.pipeline.prepare import PreparedTask, prepare
+from llmtool.config import Folders, Settings
+from llmtool.engine.types import Cancellation, Engine
+from llmtool.tasks.pipeline.async_streams import AsyncBridge
+from llmtool.tasks.pipeline.disk_cache import Kept
 
 if TYPE_CHECKING:
     from llmtool.prompts.library import Library
     from llmtool.prompts.template import Template
-    from llmtool.tasks.pipeline.disk_cache import Kept
 
 
-class Tools(Protocol):
-    """A model, templates and settings. Every task is a class over these, and a toolbox all."""
+class TaskModel(Protocol):
+    """A model that tasks run on, loaded on first use."""
 
-    settings: Settings
-    turns: Turns
-    anchors: Kept | None  # scores of what calibrates labels; None keeps none
-    fits: Kept | None  # calibrations on labelled texts
-    summaries: Kept | None  # notes on parts of long texts
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def reference(self) -> str:
+        """What finds the model again, from any directory."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """The name and a hash of the file: another file gives other results."""
+        ...
 
     @property
     def engine(self) -> Engine: ...
 
-    @property
-    def library(self) -> Library: ...
+    def warm_up(self) -> None:
+        """Start to load the model in the background; `engine` waits for it."""
+        ...
+
+    def close(self) -> None:
+        """Free the model; `engine` loads it again."""
+        ...
+
+
+class TaskContext:
+    """A model with the templates, settings and caches of a user; every task takes one.
+
+    Args:
+        cached: whether to cache label scores and summary notes in the user's cache folder.
+    """
+
+    def __init__(
+        self,
+        model: TaskModel,
+        *,
+        settings: Settings,
+        folders: Folders,
+        cancellation: Cancellation,
+        cached: bool = True,
+    ) -> None:
+        self.model, self.settings, self.folders = model, settings, folders
+        self.cancellation = cancellation
+        self.bridge = AsyncBridge(cancellation)
+        self.calibrations = Kept(folders.data / "calibrations")
+        self.anchors = Kept(folders.cache / "anchors") if cached else None
+        self.notes = Kept(folders.cache / "notes", limit=5000) if cached else None
 
     @property
-    def model_name(self) -> str: ...
+    def engine(self) -> Engine:
+        """The model's engine, loaded on first use."""
+        return self.model.engine
 
-    @property
-    def model_reference(self) -> str: ...
+    @cached_property
+    def library(self) -> Library:
+        """The user's templates and the built-in ones."""
+        from llmtool.prompts.library import Library
 
-    @property
-    def model_identity(self) -> str: ...
+        return Library(user_folders=self.folders.prompt_folders)
 
     def load_template(self, template: str | Template) -> Template:
-        """Return the variant of a template for the model, from the library if it is only named.
+        """Return a template's variant for the model; a name or path is loaded from the library.
 
         Raises:
-            TemplateError: it is not found, or broken.
+            TemplateError: the template is not found, or broken.
         """
-        loaded = self.library.load(template) if isinstance(template, str) else template
-        return loaded.for_model(self.model_name)
-
-    def prepare(self, options: GenerateOptions) -> PreparedTask:
-        """Check the options of a call and load its template, once for all its prompts."""
-        return prepare(
-            self.load_template(options.template),
-            options,
-            model=self.model_name,
-            defaults=SamplingOptions(
-                max_tokens=self.settings.max_tokens, temperature=self.settings.temperature
-            ),
-        )
+        return self.library.load(template).for_model(self.model.name)

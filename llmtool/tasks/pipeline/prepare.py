@@ -12,6 +12,7 @@ import msgspec
 from llmtool.engine.types import Engine, Failed, Prompt, Request, Sampling, Token
 from llmtool.errors import ContextOverflow, InputError, LlmtoolError, UsageError
 from llmtool.tasks.options import GenerateOptions, SamplingOptions, keywords_of
+from llmtool.tasks.pipeline.context import TaskContext
 
 if TYPE_CHECKING:
     from llmtool.prompts.template import Template
@@ -172,12 +173,10 @@ def token_counter(engine: Engine) -> Callable[[str], int]:
     return count
 
 
-def prepare(
-    template: Template, options: GenerateOptions, *, model: str, defaults: SamplingOptions
-) -> PreparedTask:
-    """Check the options of a call and combine them with its template.
+def prepare(context: TaskContext, options: GenerateOptions) -> PreparedTask:
+    """Check options and load their template, once for all prompts of a call.
 
-    Sampling options come from `options`, then `defaults` (the user's settings), then the template.
+    Sampling options come from `options`, then the user's settings, then the template.
     A schema, grammar or expression takes the place of the template's.
 
     Raises:
@@ -185,16 +184,24 @@ def prepare(
     """
     if options.n < 1:
         raise UsageError(f"n is {options.n}; it must be at least 1")
+    template = context.load_template(options.template)
     contract = _contract(options, template)
     params = {name: value for name, value in template.params.items() if name != "thinking"}
-    params |= keywords_of(defaults) | keywords_of(options.sampling)
+    settings = SamplingOptions(
+        max_tokens=context.settings.max_tokens, temperature=context.settings.temperature
+    )
+    params |= keywords_of(settings) | keywords_of(options.sampling)
     if options.logprobs:
         params["logprobs"] = options.logprobs
     checked = make_sampling(params)
     if contract is not None:
         checked = msgspec.structs.replace(checked, constraint=contract.constraint)
     return PreparedTask(
-        template=template, options=options, sampling=checked, contract=contract, model=model
+        template=template,
+        options=options,
+        sampling=checked,
+        contract=contract,
+        model=context.model.name,
     )
 
 

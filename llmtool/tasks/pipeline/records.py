@@ -14,7 +14,7 @@ import msgspec
 from llmtool.engine.types import MAX_SEED, Engine, Failed, Token
 from llmtool.errors import InputError, LlmtoolError, UsageError
 from llmtool.prompts.template import Template
-from llmtool.tasks.pipeline.context import Tools
+from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import SCHEMA_INPUT, Case
 from llmtool.tasks.results import Result
 
@@ -219,7 +219,7 @@ def fill(
 
 
 def make_batch(
-    context: Tools,
+    context: TaskContext,
     task: BatchTask,
     binding: Binding,
     reader: Reader,
@@ -239,7 +239,7 @@ def make_batch(
         time.sleep(_POLL_SECONDS)
     if reader.format == "csv":
         binding.check(reader.columns)
-    shape = [context.model_identity, binding.prompt, binding.field, seed]
+    shape = [context.model.identity, binding.prompt, binding.field, seed]
     return BatchRunner(
         reader,
         lambda records: answer_each(task, context.engine, records, binding, seed=seed),

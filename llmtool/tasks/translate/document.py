@@ -70,7 +70,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
     @property
     def text(self) -> str:
         """The source text of all segments."""
-        return "\n".join(job.marked.plain for job in self.jobs)
+        return "\n".join(job.placeholders.plain for job in self.jobs)
 
     def start(self) -> Iterator[Step]:
         for index, job in enumerate(self.jobs):
@@ -81,7 +81,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
 
     def on_reply(self, step: Step, reply: Reply) -> Iterator[Step]:
         piece: _Piece = step.target
-        text, prompt = piece.job.marked.text, step.request.prompt
+        text, prompt = piece.job.placeholders.text, step.request.prompt
         first_reply = self._replies.setdefault(text, (prompt, reply))
         yield from self._evaluate(piece, prompt, reply)
         for other in self._waiting.pop(text, ()):
@@ -98,7 +98,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
     def kept(self) -> tuple[KeptSegment, ...]:
         """Return what was not translated, and why."""
         found = [
-            (segment, leaf.reason, leaf.marked.source)
+            (segment, leaf.reason, leaf.placeholders.source)
             for segment, job in zip(self.document.segments, self.jobs, strict=True)
             for leaf in job.leaves()
             if leaf.reason
@@ -123,7 +123,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
         return self.document.left_alone if isinstance(self.document, JsonValues) else ()
 
     def _start_piece(self, piece: _Piece) -> Iterator[Step]:
-        text = piece.job.marked.text
+        text = piece.job.placeholders.text
         if not piece.job.is_language:
             self._settle(piece, piece.job.parts)
         elif text in self._replies:

@@ -1,8 +1,7 @@
-"""Masks as marks in the text that a model translates, and back from its reply.
+"""Replace protected spans by placeholders for the model, and restore them in its reply.
 
-A mark is a number in brackets that the text itself does not use. Replies are held to them in two
-ways: whoever reads a reply counts its marks, and a second try can be held to a regular expression
-in which they stand.
+A placeholder is a number in brackets that the text itself does not use. The placeholders of each
+reply are checked, and a retry can be constrained to a regular expression that has them in order.
 """
 
 from __future__ import annotations
@@ -12,22 +11,22 @@ from collections.abc import Sequence
 
 import msgspec
 
-from llmtool.documents.types import Mask, Part
+from llmtool.documents.types import Part, ProtectedSpan
 
-# Best first: the starter model kept the first most often (benchmarks/README.md). A text may have
-# some itself; the first pair that it does not use is taken.
+# Best first: the starter model keeps the first pair most often (benchmarks/README.md). The first
+# pair that a text does not use itself is taken.
 _BRACKETS = (("{", "}"), ("<", ">"), ("[", "]"), ("⟦", "⟧"), ("⟨", "⟩"), ("\ue000", "\ue001"))
 _SPACE_AROUND = re.compile(r"(\s*)(.*?)(\s*)", re.DOTALL)
 
 
 class Placeholders(msgspec.Struct, frozen=True, kw_only=True):
-    """A passage as a model sees it: `text`, in which marks stand for `masks` (mark 1 is masks[0]).
+    """A segment as the model sees it: in `text`, placeholder 1 replaces `protected[0]`, and so on.
 
-    `lead` and `trail` are the white space and fixed masks around it, which no model has to keep.
+    `lead` and `trail` are the white space and fixed spans around it, which the model does not see.
     """
 
     text: str
-    masks: tuple[Mask, ...]
+    protected: tuple[ProtectedSpan, ...]
     opens: str
     closes: str
     lead: tuple[Part, ...] = ()
@@ -35,35 +34,36 @@ class Placeholders(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def plain(self) -> str:
-        """The text without its marks."""
-        return self._pattern.sub(" ", self.text) if self.masks else self.text
+        """The text without placeholders."""
+        return self._pattern.sub(" ", self.text) if self.protected else self.text
 
     @property
     def source(self) -> str:
-        """The text as it stands in the document, with what the marks stand for."""
-        return self._pattern.sub(lambda mark: self.masks[int(mark[1]) - 1].source, self.text)
+        """The text of the document, with its protected spans."""
+        return self._pattern.sub(lambda found: self.protected[int(found[1]) - 1].source, self.text)
 
     @property
-    def marks(self) -> list[str]:
-        return [f"{self.opens}{n}{self.closes}" for n in range(1, len(self.masks) + 1)]
+    def all(self) -> list[str]:
+        """The placeholders, in order."""
+        return [f"{self.opens}{n}{self.closes}" for n in range(1, len(self.protected) + 1)]
 
     @property
     def _pattern(self) -> re.Pattern[str]:
         return re.compile(rf"{re.escape(self.opens)}\s?(\d+)\s?{re.escape(self.closes)}")
 
     def read(self, reply: str) -> tuple[Part, ...] | None:
-        """Return the parts of a reply, None where its marks are not those of the text."""
+        """Return the parts of a reply, None if its placeholders differ from those of the text."""
         pieces = self._pattern.split(reply)
         numbers = [int(number) - 1 for number in pieces[1::2]]
-        if sorted(numbers) != list(range(len(self.masks))):
+        if sorted(numbers) != list(range(len(self.protected))):
             return None
         texts = pieces[0::2]
-        if self.masks and any(self.opens in text or self.closes in text for text in texts):
-            return None  # a mark that is broken
+        if self.protected and any(self.opens in text or self.closes in text for text in texts):
+            return None  # a broken placeholder
         return self._parts(texts, numbers)
 
     def cut(self, texts: Sequence[str]) -> list[tuple[Part, ...]]:
-        """Return the parts of pieces of the text; joined, the pieces are the text."""
+        """Return the parts of each piece of the text; the pieces, joined, are the text."""
         found = []
         for text in texts:
             pieces = self._pattern.split(text)
@@ -71,23 +71,23 @@ class Placeholders(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
     def expression(self) -> str:
-        """Return a regular expression for replies with the same lines and every mark in its turn.
+        """Return a regular expression for replies with the same lines and placeholders.
 
         Example:
-            >>> print(mark(("Run ", Mask("`ls`"), "!")).expression())
+            >>> print(make_placeholders(("Run ", ProtectedSpan("`ls`"), "!")).expression())
             ([^\\s\\{\\}][^\\n\\{\\}]*)?\\{1\\}[^\\n\\{\\}]*
         """
-        brackets = re.escape(self.opens + self.closes) if self.masks else ""
+        brackets = re.escape(self.opens + self.closes) if self.protected else ""
         lines, number = [], 0
         for line in self.text.split("\n"):
-            n_marks = len(self._pattern.findall(line)) if self.masks else 0
-            marks = []
-            for _ in range(n_marks):
+            n_placeholders = len(self._pattern.findall(line)) if self.protected else 0
+            expressions = []
+            for _ in range(n_placeholders):
                 number += 1
-                marks.append(re.escape(self.marks[number - 1]))
+                expressions.append(re.escape(self.all[number - 1]))
             start, other = rf"[^\s{brackets}]", rf"[^\n{brackets}]*"
-            if marks:
-                lines.append(f"({start}{other})?{other.join(marks)}{other}")
+            if expressions:
+                lines.append(f"({start}{other})?{other.join(expressions)}{other}")
             else:
                 lines.append(f"{start}{other}" if line.strip() else "")
         return r"\n".join(lines)
@@ -95,19 +95,20 @@ class Placeholders(msgspec.Struct, frozen=True, kw_only=True):
     def _parts(self, texts: Sequence[str], numbers: Sequence[int]) -> tuple[Part, ...]:
         parts: list[Part] = [texts[0]] if texts[0] else []
         for number, text in zip(numbers, texts[1:], strict=True):
-            parts.append(self.masks[number])
+            parts.append(self.protected[number])
             if text:
                 parts.append(text)
         return tuple(parts)
 
 
-def mark(parts: Sequence[Part]) -> Placeholders:
-    """Return a passage with marks for its masks; neighbours, and what is between them, share one.
+def make_placeholders(parts: Sequence[Part]) -> Placeholders:
+    """Replace the protected spans of a segment; neighbours share a placeholder.
 
-    Fixed masks at its ends have none.
+    Fixed spans at its ends get none.
 
     Example:
-        >>> mark(("Run ", Mask("`ls`"), " in ", Mask("{dir}"), "!")).text
+        >>> ls, folder = ProtectedSpan("`ls`"), ProtectedSpan("{dir}")
+        >>> make_placeholders(("Run ", ls, " in ", folder, "!")).text
         'Run {1} in {2}!'
     """
     parts = merged(parts)
@@ -118,7 +119,7 @@ def mark(parts: Sequence[Part]) -> Placeholders:
     opens, closes = next(
         ((o, c) for o, c in _BRACKETS if o not in text and c not in text), _BRACKETS[-1]
     )
-    masks = [part for part in parts if isinstance(part, Mask)]
+    protected = [part for part in parts if isinstance(part, ProtectedSpan)]
     written, number = [], 0
     for part in parts:
         if isinstance(part, str):
@@ -131,7 +132,7 @@ def mark(parts: Sequence[Part]) -> Placeholders:
     lead, inner, trail = around.groups()
     return Placeholders(
         text=inner,
-        masks=tuple(masks),
+        protected=tuple(protected),
         opens=opens,
         closes=closes,
         lead=(*fixed, lead),
@@ -140,25 +141,25 @@ def mark(parts: Sequence[Part]) -> Placeholders:
 
 
 def _cut_fixed(parts: list[Part]) -> tuple[list[Part], list[Part]]:
-    """Return the fixed masks that parts begin with, with the space before them, and the rest."""
+    """Return the fixed spans that parts begin with, with the space before them, and the rest."""
     n = 0
     for i, part in enumerate(parts):
-        if isinstance(part, Mask) and part.is_fixed:
+        if isinstance(part, ProtectedSpan) and part.is_fixed:
             n = i + 1
-        elif isinstance(part, Mask) or part.strip():
+        elif isinstance(part, ProtectedSpan) or part.strip():
             break
     return parts[:n], parts[n:]
 
 
-def _joined(mask: Mask, between: str, other: Mask) -> list[Part]:
-    """Return two masks as one, unless only one of them is fixed."""
-    if mask.is_fixed != other.is_fixed:
-        return [mask, between, other] if between else [mask, other]
-    return [Mask(mask.source + between + other.source, is_fixed=mask.is_fixed)]
+def _joined(span: ProtectedSpan, between: str, other: ProtectedSpan) -> list[Part]:
+    """Join two spans, unless only one of them is fixed."""
+    if span.is_fixed != other.is_fixed:
+        return [span, between, other] if between else [span, other]
+    return [ProtectedSpan(span.source + between + other.source, is_fixed=span.is_fixed)]
 
 
 def merged(parts: Sequence[Part]) -> list[Part]:
-    """Return parts in which no text stands beside a text, and no mask beside one or a space."""
+    """Join adjacent texts, and protected spans with nothing but space between them."""
     found: list[Part] = []
     for part in parts:
         last = found[-1] if found else ""
@@ -166,11 +167,11 @@ def merged(parts: Sequence[Part]) -> list[Part]:
             continue
         if isinstance(part, str):
             found[-1:] = [last + part] if isinstance(last, str) else [last, part]
-        elif isinstance(last, Mask):
+        elif isinstance(last, ProtectedSpan):
             found[-1:] = _joined(last, "", part)
         elif len(found) > 1 and not last.strip():
             before = found[-2]
-            assert isinstance(before, Mask)  # two texts are one
+            assert isinstance(before, ProtectedSpan)  # two texts are one
             found[-2:] = _joined(before, last, part)
         else:
             found.append(part)

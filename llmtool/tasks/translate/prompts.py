@@ -11,7 +11,7 @@ from llmtool.tasks.pipeline.workflow import Reply
 from llmtool.tasks.translate import checks
 from llmtool.tasks.translate.glossary import Glossary
 from llmtool.tasks.translate.segment import SegmentJob
-from llmtool.text.languages import Language, likeliest
+from llmtool.text.languages import Language, detect_language
 
 # Limit of a reply, in tokens per byte of its source and on top: four to six times what English
 # takes, because some scripts take several tokens for a letter.
@@ -38,13 +38,13 @@ class TranslationPrompts(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             TemplateError: the template fails.
         """
-        text, inputs = job.marked.text, self.prepared.template.inputs
+        text, inputs = job.placeholders.text, self.prepared.template.inputs
         known = {
             "to": self.to.name,
             "to_code": self.to.code,
             "source": source.name if source else "",
             "source_code": source.code if source else "",
-            "marks": job.marked.marks,
+            "marks": job.placeholders.all,
             "terms": [f"{term} = {word}" for term, word in self.glossary.terms_in(text)],
         }
         variables = {name: value for name, value in known.items() if name in inputs and value}
@@ -55,22 +55,22 @@ class TranslationPrompts(msgspec.Struct, frozen=True, kw_only=True):
         if is_retry:
             request = with_sampling(
                 request,
-                constraint=Constraint("regex", job.marked.expression()),
+                constraint=Constraint("regex", job.placeholders.expression()),
                 temperature=request.sampling.temperature or _RETRY_TEMPERATURE,
                 seed=request.sampling.seed or 0,
             )
-        code = source.code if source else likeliest(text) or _FALLBACK_LANGUAGE
+        code = source.code if source else detect_language(text) or _FALLBACK_LANGUAGE
         prompt = msgspec.structs.replace(request.prompt, languages=(code, self.to.code))
         return msgspec.structs.replace(request, prompt=prompt)
 
     def check(self, job: SegmentJob, prompt: Prompt, reply: Reply) -> tuple[str, str | None]:
         """Return the tidied text of a reply, and why it is not a translation, if it is not."""
-        text = checks.tidy(job.marked.text, reply.text)
+        text = checks.tidy(job.placeholders.text, reply.text)
         fault = checks.find_fault(
-            job.marked,
+            job.placeholders,
             text,
             finish_reason=reply.finish_reason,
-            instruction=_instruction(prompt, job.marked.text),
+            instruction=_instruction(prompt, job.placeholders.text),
             to=self.to,
         )
         return text, fault

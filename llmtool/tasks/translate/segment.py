@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmtool.documents.types import Part
-from llmtool.tasks.translate.placeholders import Placeholders, mark, merged
+from llmtool.tasks.translate.placeholders import Placeholders, make_placeholders, merged
 from llmtool.text.chunks import CountTokens, split, split_sentences
 
 # Longer segments are split before the first request: small models lose the end of a long one.
@@ -19,7 +19,7 @@ class SegmentJob:
     """
 
     def __init__(self, parts: Sequence[Part], *, is_sentence: bool = False) -> None:
-        self.marked: Placeholders = mark(parts)
+        self.placeholders: Placeholders = make_placeholders(parts)
         self.parts = tuple(parts)
         self.children: list[SegmentJob] = []
         self.is_sentence = is_sentence
@@ -30,7 +30,7 @@ class SegmentJob:
     @property
     def is_language(self) -> bool:
         """Whether there is anything to translate: a letter outside of the protected spans."""
-        return any(map(str.isalpha, self.marked.plain))
+        return any(map(str.isalpha, self.placeholders.plain))
 
     @property
     def result(self) -> tuple[Part, ...] | None:
@@ -50,17 +50,19 @@ class SegmentJob:
 
     def split(self, count: CountTokens) -> None:
         """Split a segment that is too long, between sentences where possible."""
-        text = self.marked.text
+        text = self.placeholders.text
         if len(text.encode()) <= MAX_TOKENS or count(text) <= MAX_TOKENS:
             return
-        pieces = _whole_marks(split(text, max_tokens=MAX_TOKENS, count=count), self.marked)
+        pieces = _whole_placeholders(
+            split(text, max_tokens=MAX_TOKENS, count=count), self.placeholders
+        )
         self._split_into(pieces, are_sentences=False)
 
     def split_into_sentences(self) -> bool:
         """Split into sentences; return False if there is only one."""
         if self.is_sentence:
             return False
-        pieces = _whole_marks(split_sentences(self.marked.text), self.marked)
+        pieces = _whole_placeholders(split_sentences(self.placeholders.text), self.placeholders)
         if len(pieces) < 2:
             return False
         self._split_into(pieces, are_sentences=True)
@@ -74,10 +76,10 @@ class SegmentJob:
 
     def read(self, reply: str) -> tuple[Part, ...] | None:
         """Return the parts of a reply, with the ends of the source; None if placeholders differ."""
-        found = self.marked.read(reply)
+        found = self.placeholders.read(reply)
         if found is None:
             return None
-        return tuple(merged((*self.marked.lead, *found, *self.marked.trail)))
+        return tuple(merged((*self.placeholders.lead, *found, *self.placeholders.trail)))
 
     def with_candidate(self, leaf: SegmentJob, parts: Sequence[Part]) -> tuple[Part, ...]:
         """Return the parts of the whole segment, with `parts` in the place of a leaf."""
@@ -92,8 +94,8 @@ class SegmentJob:
         return self.parts if joined == merged(self.parts) else tuple(joined)
 
     def _split_into(self, texts: Sequence[str], *, are_sentences: bool) -> None:
-        runs = self.marked.cut(texts)
-        lead, trail = self.marked.lead, self.marked.trail
+        runs = self.placeholders.cut(texts)
+        lead, trail = self.placeholders.lead, self.placeholders.trail
         if lead:
             runs[0] = (*lead, *runs[0])
         if trail:
@@ -101,7 +103,7 @@ class SegmentJob:
         self.children = [SegmentJob(run, is_sentence=are_sentences) for run in runs]
 
 
-def _whole_marks(texts: Sequence[str], marked: Placeholders) -> list[str]:
+def _whole_placeholders(texts: Sequence[str], placeholders: Placeholders) -> list[str]:
     """Join pieces of a text that a placeholder was split over."""
     whole: list[str] = []
     is_open = False
@@ -110,7 +112,7 @@ def _whole_marks(texts: Sequence[str], marked: Placeholders) -> list[str]:
             whole[-1] += text
         else:
             whole.append(text)
-        is_open = bool(marked.masks) and whole[-1].rfind(marked.opens) > whole[-1].rfind(
-            marked.closes
-        )
+        is_open = bool(placeholders.protected) and whole[-1].rfind(placeholders.opens) > whole[
+            -1
+        ].rfind(placeholders.closes)
     return whole

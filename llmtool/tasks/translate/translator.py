@@ -29,7 +29,7 @@ from llmtool.tasks.translate.document import DocumentWorkflow, TranslationText
 from llmtool.tasks.translate.glossary import Glossary
 from llmtool.tasks.translate.prompts import TranslationPrompts
 from llmtool.text.chunks import CountTokens
-from llmtool.text.languages import Language, find_language, is_in, likeliest
+from llmtool.text.languages import Language, detect_language, find_language, is_in
 
 _SAMPLE_CHARACTERS = 4000  # of a document, to detect its language
 _MIN_SAMPLE_LETTERS = 20
@@ -196,7 +196,7 @@ def _detect_source(document: Document) -> Language | None:
             break
     if sum(map(str.isalpha, sample)) < _MIN_SAMPLE_LETTERS:
         return None
-    code = likeliest(sample)
+    code = detect_language(sample)
     return find_language(code) if code and is_in(sample, code) else None
 
 

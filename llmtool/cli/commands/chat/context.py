@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from llmtool.cli.terminal.console import Console
     from llmtool.sessions.store import Sessions
     from llmtool.tasks.chat.chat import Chat, ChatEvent
-    from llmtool.toolbox import Toolbox
+    from llmtool.tasks.pipeline.context import TaskContext
 
 
 class ChatContext(msgspec.Struct):
     """A chat at a terminal.
 
-    `box` runs the model of `chat` and changes with it; `sessions` are the user's saved sessions.
+    `tasks` has the model of `chat` and changes with it; `sessions` are the user's saved sessions.
     """
 
     console: Console
     chat: Chat
-    box: Toolbox
+    tasks: TaskContext
     sessions: Sessions
 
 

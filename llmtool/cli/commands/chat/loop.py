@@ -23,9 +23,9 @@ from llmtool.cli.terminal import signals
 from llmtool.errors import Cancelled, ContextOverflow, LlmtoolError
 
 if TYPE_CHECKING:
-    from llmtool.toolbox import Toolbox
+    from llmtool.tasks.pipeline.context import TaskContext
 
-OpenToolbox = Callable[[str], "Toolbox"]
+OpenContext = Callable[[str], "TaskContext"]
 
 
 def run(
@@ -33,14 +33,14 @@ def run(
     first: str | None = None,
     *,
     history: Path | None,
-    open_toolbox: OpenToolbox,
+    open_context: OpenContext,
 ) -> None:
     """Send messages and run slash commands until the user leaves.
 
     Args:
         first: a message to send before the first line is read.
         history: the file of earlier lines; None remembers lines only for this chat.
-        open_toolbox: opens the model that `/model` names.
+        open_context: opens the model that `/model` names.
 
     Raises:
         Cancelled: a signal ends the process; the session is saved.
@@ -49,10 +49,10 @@ def run(
     console.interrupts.ignore_repeated_signals()
     reader = _open_reader(context, history)
     saved = f"session {chat.session.name!r}" if chat.is_saved else "not kept"
-    console.note(f"{context.box.model_name}, {saved} (/help, Ctrl-D leaves)")
+    console.note(f"{context.tasks.model.name}, {saved} (/help, Ctrl-D leaves)")
     show_last_turn(context)
     if first is not None:
-        _perform(context, partial(_send, context, first), open_toolbox)
+        _perform(context, partial(_send, context, first), open_context)
     prefill = ""
     while True:
         try:
@@ -66,7 +66,7 @@ def run(
         if not line.strip():
             continue
         parse = slash_commands.run if line.startswith("/") else _send
-        action = _perform(context, partial(parse, context, line), open_toolbox)
+        action = _perform(context, partial(parse, context, line), open_context)
         if isinstance(action, Quit):
             break
         if isinstance(action, Prefill):
@@ -91,7 +91,7 @@ def _send(context: ChatContext, text: str) -> ShowReply:
 
 
 def _perform(
-    context: ChatContext, parse: Callable[[], Action | None], open_toolbox: OpenToolbox
+    context: ChatContext, parse: Callable[[], Action | None], open_context: OpenContext
 ) -> Action | None:
     """Do what a line asks for and report errors, so that the chat continues."""
     console, chat = context.console, context.chat
@@ -103,7 +103,7 @@ def _perform(
             _show_reply(context, action)
             reports_unsaved = True
         elif isinstance(action, SwitchModel):
-            _switch_model(context, action.reference, open_toolbox)
+            _switch_model(context, action.reference, open_context)
         elif isinstance(action, Quit):
             return action
     except Cancelled:
@@ -131,19 +131,19 @@ def _show_reply(context: ChatContext, reply: ShowReply) -> None:
         )
 
 
-def _switch_model(context: ChatContext, reference: str, open_toolbox: OpenToolbox) -> None:
+def _switch_model(context: ChatContext, reference: str, open_context: OpenContext) -> None:
     """Continue with another model; if it cannot be loaded, keep the current one."""
-    console, old = context.console, context.box
+    console, old = context.console, context.tasks
     try:
-        new = open_toolbox(reference)
-        old.close()  # two models may not fit into memory
+        new = open_context(reference)
+        old.model.close()  # two models may not fit into memory
         _ = new.engine
         context.chat.switch_model(new)
     except BaseException:
         signals.install(console.interrupts, old.cancellation)
         raise
-    context.box = new
-    console.note(f"{new.model_name} goes on")
+    context.tasks = new
+    console.note(f"{new.model.name} goes on")
 
 
 def _leave(context: ChatContext) -> None:

@@ -72,10 +72,13 @@ def complete(context: ChatContext, words: list[str]) -> Iterable[str] | None:
         return ()
     try:
         if name == "model":
-            store = context.box.store
+            from llmtool.models.store import Store
+
+            settings = context.tasks.settings
+            store = Store(context.tasks.folders, settings.aliases, offline=settings.offline)
             return sorted({*(model.name for model in store.list()), *store.aliases()})
         if name == "template":
-            return context.box.library.names()
+            return context.tasks.library.names()
         if name == "load":
             return context.sessions.names()
     except LlmtoolError:
@@ -274,7 +277,7 @@ def _compose(context: ChatContext, argument: str) -> ShowReply | None:
 def _model(context: ChatContext, argument: str) -> SwitchModel | None:
     if argument:
         return SwitchModel(inputs.read_argument(argument, name="/model"))
-    context.console.stdout.write(context.box.model_name + "\n")
+    context.console.stdout.write(context.tasks.model.name + "\n")
     return None
 
 

