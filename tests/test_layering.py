@@ -55,8 +55,8 @@ LAYERS = [
     "_version",
 ]
 # The same inside packages that have layers of their own.
-CLI_LAYERS = ["app", "commands", "pipeline", "batch", "bootstrap", "first_run", "reply_log"]
-CLI_LAYERS += ["render", "options", "framework", "terminal"]
+CLI_LAYERS = ["app", "commands", "pipeline", "batch", "bootstrap", "first_run"]
+CLI_LAYERS += ["render", "framework", "options", "terminal"]
 ONE_IMPORTER = {
     "llama_cpp": "engine/llama/bindings.py",
     "huggingface_hub": "models/hub/",
