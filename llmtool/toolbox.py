@@ -1059,7 +1059,9 @@ class Toolbox:
         """
         from llmtool.sessions.store import Sessions
         from llmtool.tasks.chat.chat import Chat
+        from llmtool.tasks.options import ChatOptions, make_options
 
         is_saved = session is not None if save is None else save
         store = Sessions(self.context.folders.data / "sessions") if is_saved else None
-        return Chat(self.context, session=session, store=store, overflow=overflow, **options)
+        chosen = make_options(ChatOptions, options)
+        return Chat(self.context, chosen, session=session, store=store, overflow=overflow)

@@ -84,5 +84,4 @@ class TaskContext:
         Raises:
             TemplateError: the template is not found, or broken.
         """
-        loaded = self.library.load(template) if isinstance(template, str) else template
-        return loaded.for_model(self.model.name)
+        return self.library.load(template).for_model(self.model.name)

@@ -86,6 +86,8 @@ class Length(msgspec.Struct, frozen=True, kw_only=True):
 def parse_length(length: str, style: Style) -> Length:
     """Return a length from `short`, `medium`, `long` or a number of words, sentences or points.
 
+    A number alone counts words, or points in bullets.
+
     Raises:
         UsageError: the length is something else.
 
@@ -94,6 +96,8 @@ def parse_length(length: str, style: Style) -> Length:
         (100, 'one short sentence')
     """
     word = length.strip().lower()
+    if word.isdigit():
+        word += " points" if style == "bullets" else " words"
     if word in _NAMED:
         phrase, n_words = _NAMED[word][style]
         return Length(phrase=phrase, n_words=n_words)
