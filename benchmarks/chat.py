@@ -23,6 +23,7 @@ from llmtool.engine.types import Token
 from llmtool.errors import Cancelled
 from llmtool.sessions.store import Sessions
 from llmtool.tasks.chat.chat import Chat
+from llmtool.tasks.options import ChatOptions, SamplingOptions
 from llmtool.toolbox import Toolbox
 
 WORDS = "river market lantern bridge winter kitchen letter harbour garden engine".split()
@@ -79,10 +80,10 @@ def main() -> None:
 
         rows = []
         with open_box() as box, open_box() as other:
-            options = {"temperature": 0.0, "max_tokens": 48}
+            options = ChatOptions(sampling=SamplingOptions(temperature=0.0, max_tokens=48))
             with (
-                Chat(box.context, session="kept", store=store, **options) as kept,
-                Chat(other.context, session="anew", **options) as anew,
+                Chat(box.context, options, session="kept", store=store) as kept,
+                Chat(other.context, options, session="anew") as anew,
             ):
                 for i in range(args.turns):
                     first, computed, total = ask(kept, question(i))
@@ -102,7 +103,7 @@ def main() -> None:
         print(f"stopped after SIGINT within {max(stops):.3f} s (median {middle:.3f})")
         with (
             open_box() as box,
-            Chat(box.context, session="kept", store=store, max_tokens=48) as resumed,
+            Chat(box.context, options, session="kept", store=store) as resumed,
         ):
             first, computed, total = ask(resumed, question(99))
         print(f"resumed: {computed} of {total} tokens computed, first token {first:.3f} s")

@@ -62,29 +62,29 @@ _llmtool() {
             options='--version --help -h' ;;
         "gen")
             case "$prev" in
+                --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
+                --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
+                --field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --limit) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-                --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
-                --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-                --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
-                --field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --limit) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --samples|-n) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --schema) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-                --grammar) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-                --regex) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --logprobs) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --prefill) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --samples|-n) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --prefill) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --logprobs) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --schema) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --regex) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --grammar) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -94,31 +94,31 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--system -s --template -t --param -p --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --resume --overwrite --limit --jsonl --samples -n --schema --grammar --regex --logprobs --prefill --extract -x --think --no-think --log --no-log --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --jsonl --resume --overwrite --limit --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "run")
             case "$prev" in
-                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
                 --field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --limit) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --samples|-n) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --schema) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-                --grammar) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-                --regex) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --logprobs) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --prefill) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --samples|-n) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --prefill) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --logprobs) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --schema) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --regex) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --grammar) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -128,7 +128,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--param -p --system -s --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --resume --overwrite --limit --jsonl --samples -n --schema --grammar --regex --logprobs --prefill --extract -x --think --no-think --log --no-log --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --extract -x --log --no-log --each --field --jsonl --resume --overwrite --limit --system -s --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --samples -n --prefill --logprobs --schema --regex --grammar --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "prompts")
             case "$prev" in
             esac
@@ -139,44 +139,47 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--json --color --quiet -q --debug --help -h' ;;
+            options='--json --quiet -q --color --debug --help -h' ;;
         "prompts show")
             case "$prev" in
-                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--rendered --tokens --param -p --system -s --model -m --file -f --no-stdin --errors --json --offline --color --quiet -q --debug --help -h' ;;
+            options='--rendered --tokens --system -s --param -p --model -m --file -f --no-stdin --errors --json --offline --quiet -q --color --debug --help -h' ;;
         "prompts schema")
             case "$prev" in
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--debug --help -h' ;;
+            options='--quiet -q --color --debug --help -h' ;;
         "prompts new")
             case "$prev" in
                 --from) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --task) COMPREPLY=($(compgen -W 'gen sum classify translate code chat' -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--from --task --force --quiet -q --debug --help -h' ;;
+            options='--from --task --force --quiet -q --color --debug --help -h' ;;
         "prompts import")
             case "$prev" in
                 --name) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --format) COMPREPLY=($(compgen -W 'llm fabric prompty' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--name --format --output -o --force --quiet -q --debug --help -h' ;;
+            options='--name --format --output -o --force --quiet -q --color --debug --help -h' ;;
         "prompts lint")
             case "$prev" in
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--strict --json --color --quiet -q --debug --help -h' ;;
+            options='--strict --json --quiet -q --color --debug --help -h' ;;
         "prompts test")
             case "$prev" in
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -191,24 +194,24 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--model -m --split --junit --baseline --update-baseline --tolerance --parallel --ctx-size --threads --n-gpu-layers -ngl --no-cache --json --offline --color --quiet -q --debug --help -h' ;;
+            options='--model -m --split --junit --baseline --update-baseline --tolerance --parallel --ctx-size --threads --n-gpu-layers -ngl --no-cache --json --offline --quiet -q --color --debug --help -h' ;;
         "classify")
             case "$prev" in
                 --label|-l) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --examples) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --prior) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --calibrate) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-                --form) COMPREPLY=($(compgen -W 'chat completion' -- "$cur")); return ;;
-                --top) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --min-confidence) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --min-margin) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --min-coverage) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --fail-on) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --expect) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --overflow) COMPREPLY=($(compgen -W 'error chunk' -- "$cur")); return ;;
+                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --form) COMPREPLY=($(compgen -W 'chat completion' -- "$cur")); return ;;
+                --top) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --expect) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --fail-on) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -224,21 +227,21 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words='eval'
-            options='--label -l --template -t --param -p --system -s --examples --multi --prior --calibrate --raw --no-fit --balanced --form --top --scores --min-confidence --min-margin --min-coverage --fail-on --expect --explain --overflow --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --resume --overwrite --limit --jsonl --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --min-confidence --min-margin --min-coverage --overflow --system -s --template -t --param -p --multi --form --top --scores --explain --expect --fail-on --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --jsonl --resume --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "classify eval")
             case "$prev" in
-                --text-field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --label-field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --split) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --label|-l) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --examples) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --prior) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --calibrate) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-                --form) COMPREPLY=($(compgen -W 'chat completion' -- "$cur")); return ;;
+                --text-field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --label-field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --split) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --plot) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --form) COMPREPLY=($(compgen -W 'chat completion' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -249,31 +252,30 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--text-field --label-field --split --label -l --template -t --param -p --system -s --examples --multi --prior --calibrate --raw --no-fit --balanced --form --baselines --compare --plot --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--label -l --examples --prior --calibrate --no-fit --raw --balanced --text-field --label-field --split --baselines --compare --plot --system -s --template -t --param -p --multi --form --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "sum")
             case "$prev" in
+                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --length) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --style) COMPREPLY=($(compgen -W 'paragraph bullets headline tldr' -- "$cur")); return ;;
                 --focus) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --strategy) COMPREPLY=($(compgen -W 'auto stuff map-reduce refine' -- "$cur")); return ;;
                 --chunk-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
                 --field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --limit) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -283,30 +285,30 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--length --style --focus --sections --together --strategy --chunk-tokens --template -t --param -p --system -s --think --no-think --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --resume --overwrite --limit --jsonl --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --length --style --focus --sections --strategy --chunk-tokens --together --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --jsonl --resume --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "translate")
             case "$prev" in
                 --to) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --from) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --format) COMPREPLY=($(compgen -W 'auto txt md html srt vtt po json' -- "$cur")); return ;;
                 --glossary) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
                 --field) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --limit) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -316,24 +318,24 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--to --from --format --glossary --bilingual --strict --template -t --param -p --system -s --think --no-think --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --resume --overwrite --limit --jsonl --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--to --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --from --format --bilingual --strict --glossary --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --jsonl --resume --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code")
             case "$prev" in
+                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --language|-l) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --repair) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --run-tests) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --test-timeout) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -349,20 +351,20 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words='explain review fix complete tests commit'
-            options='--language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --template -t --system -s --param -p --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --resume --overwrite --limit --jsonl --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --file -f --no-stdin --errors --output -o --json --stats --dry-run --each --field --jsonl --resume --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code explain")
             case "$prev" in
-                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -373,21 +375,21 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--template -t --system -s --param -p --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --output -o --json --stats --dry-run --no-stream --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --dry-run --no-stream --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code review")
             case "$prev" in
                 --fail-on) COMPREPLY=($(compgen -W 'error warning note' -- "$cur")); return ;;
-                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -400,25 +402,25 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--staged --fail-on --sarif --template -t --system -s --param -p --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --file -f --no-stdin --errors --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--staged --fail-on --sarif --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --errors --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code fix")
             case "$prev" in
                 --error|-e) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --language|-l) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --repair) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --run-tests) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --test-timeout) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --language|-l) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --repair) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --run-tests) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --test-timeout) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -429,18 +431,18 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--error -e --write --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --template -t --system -s --param -p --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--error -e --write --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code complete")
             case "$prev" in
                 --language|-l) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -451,25 +453,25 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--language -l --strict --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--language -l --strict --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code tests")
             case "$prev" in
                 --framework) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --language|-l) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --repair) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --run-tests) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --test-timeout) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-                --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -480,20 +482,20 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--framework --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --template -t --system -s --param -p --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--framework --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --language -l --check --no-check --repair --tidy --no-tidy --strict --run-tests --test-timeout --output -o --json --stats --dry-run --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "code commit")
             case "$prev" in
-                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -504,25 +506,25 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--body --hook --template -t --system -s --param -p --think --no-think --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--body --hook --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --output -o --json --stats --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "chat")
             case "$prev" in
                 --session) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --overflow) COMPREPLY=($(compgen -W 'summarize drop' -- "$cur")); return ;;
                 --system|-s) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --template|-t) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --param|-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --overflow) COMPREPLY=($(compgen -W 'summarize drop' -- "$cur")); return ;;
-                --each) COMPREPLY=($(compgen -W 'line' -- "$cur")); return ;;
-                --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-                --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --max-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --temperature) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --top-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --top-k) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --min-p) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --repeat-penalty) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --seed) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
-                --stop) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+                --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
+                --each) COMPREPLY=($(compgen -W 'line' -- "$cur")); return ;;
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --threads) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
@@ -532,7 +534,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--session --continue -c --no-save --system -s --template -t --param -p --overflow --each --json --think --no-think --file -f --no-stdin --errors --max-tokens --temperature --top-p --top-k --min-p --repeat-penalty --seed --stop --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --color --quiet -q --debug --help -h' ;;
+            options='--continue -c --session --no-save --overflow --system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --file -f --no-stdin --errors --each --json --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "sessions")
             case "$prev" in
             esac
@@ -543,19 +545,19 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--here --json --color --quiet -q --debug --help -h' ;;
+            options='--here --json --quiet -q --color --debug --help -h' ;;
         "sessions show")
             case "$prev" in
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--json --color --quiet -q --debug --help -h' ;;
+            options='--json --quiet -q --color --debug --help -h' ;;
         "sessions rm")
             case "$prev" in
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--dry-run --json --color --quiet -q --debug --help -h' ;;
+            options='--dry-run --json --quiet -q --color --debug --help -h' ;;
         "sessions export")
             case "$prev" in
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -563,14 +565,14 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--output -o --format --color --quiet -q --debug --help -h' ;;
+            options='--output -o --format --quiet -q --color --debug --help -h' ;;
         "sessions search")
             case "$prev" in
                 --limit) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--limit --json --color --quiet -q --debug --help -h' ;;
+            options='--limit --json --quiet -q --color --debug --help -h' ;;
         "models")
             case "$prev" in
             esac
@@ -581,57 +583,57 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--json --color --quiet -q --debug --help -h' ;;
+            options='--json --quiet -q --color --debug --help -h' ;;
         "models info")
             case "$prev" in
                 --ctx-size) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--ctx-size --json --color --quiet -q --debug --help -h' ;;
+            options='--ctx-size --json --quiet -q --color --debug --help -h' ;;
         "models pull")
             case "$prev" in
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--dry-run --json --offline --color --quiet -q --debug --help -h' ;;
+            options='--dry-run --json --offline --quiet -q --color --debug --help -h' ;;
         "models rm")
             case "$prev" in
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--dry-run --json --color --quiet -q --debug --help -h' ;;
+            options='--dry-run --json --quiet -q --color --debug --help -h' ;;
         "models prune")
             case "$prev" in
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--dry-run --json --color --quiet -q --debug --help -h' ;;
+            options='--dry-run --json --quiet -q --color --debug --help -h' ;;
         "models verify")
             case "$prev" in
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--json --color --quiet -q --debug --help -h' ;;
+            options='--json --quiet -q --color --debug --help -h' ;;
         "models import")
             case "$prev" in
                 --name) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--name --json --color --quiet -q --debug --help -h' ;;
+            options='--name --json --quiet -q --color --debug --help -h' ;;
         "models alias")
             case "$prev" in
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--remove --json --color --quiet -q --debug --help -h' ;;
+            options='--remove --json --quiet -q --color --debug --help -h' ;;
         "models recommend")
             case "$prev" in
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--json --color --quiet -q --debug --help -h' ;;
+            options='--json --quiet -q --color --debug --help -h' ;;
         "cache")
             case "$prev" in
             esac
@@ -642,13 +644,13 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--json --color --quiet -q --debug --help -h' ;;
+            options='--json --quiet -q --color --debug --help -h' ;;
         "cache clear")
             case "$prev" in
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--dry-run --json --color --quiet -q --debug --help -h' ;;
+            options='--dry-run --json --quiet -q --color --debug --help -h' ;;
         "config")
             case "$prev" in
             esac
@@ -659,17 +661,19 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--json --color --quiet -q --debug --help -h' ;;
+            options='--json --quiet -q --color --debug --help -h' ;;
         "config set")
             case "$prev" in
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--quiet -q --debug --help -h' ;;
+            options='--quiet -q --color --debug --help -h' ;;
         "config unset")
             case "$prev" in
+                --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--quiet -q --debug --help -h' ;;
+            options='--quiet -q --color --debug --help -h' ;;
         "bench")
             case "$prev" in
                 --model|-m) COMPREPLY=($(compgen -f -- "$cur")); return ;;
@@ -681,13 +685,13 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--model -m --quick --n-parallel --repetitions -r --threads --n-gpu-layers -ngl --plot --json --offline --color --quiet -q --debug --help -h' ;;
+            options='--model -m --quick --n-parallel --repetitions -r --threads --n-gpu-layers -ngl --plot --json --offline --quiet -q --color --debug --help -h' ;;
         "doctor")
             case "$prev" in
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--json --color --quiet -q --debug --help -h' ;;
+            options='--json --quiet -q --color --debug --help -h' ;;
         "completions")
             case "$prev" in
             esac

@@ -15,17 +15,17 @@ _llmtool() {
             'gen:Generate text from a prompt, with standard input or files as material'
             'run:Run a prompt template\: a reply, a value or a label'
             'prompts:List, show, write, check, import and test prompt templates'
-            'classify:Say which label fits a text, with a score for each'
+            'classify:Choose the label that fits a text, with a score for each'
             'sum:Summarize files or standard input, however long'
-            'translate:Translate a text or a document; what is not language stays as it is'
-            'code:Write code that parses; explain, review, mend and complete it'
+            'translate:Translate a text or a document; code, links and markup stay as they are'
+            'code:Write code that parses; explain, review, fix and complete it'
             'chat:Converse with a model, at the terminal or through a pipe'
-            'sessions:List, show, search, export and remove kept conversations'
-            'models:List models, look into them, fetch and remove them'
-            'cache:List the prompts kept for reuse, and throw them away'
-            'config:Show the settings and change them'
-            'bench:Measure how fast a model loads, reads and writes here'
-            'doctor:Say what is installed, what this machine offers, and what to change'
+            'sessions:List, show, search, export and remove saved conversations'
+            'models:List, inspect, download and remove models'
+            'cache:List and clear the cached prompts'
+            'config:Show and change the settings'
+            'bench:Measure how fast a model loads, reads and writes on this machine'
+            'doctor:Report what is installed, what this machine has, and what to change'
             'completions:Print the completion script of a shell'
         )
         _describe command commands ;;
@@ -52,63 +52,63 @@ _llmtool() {
 
 _llmtool_gen() {
     _arguments -s -S \
-        '*--system[The system prompt]:TEXT:' \
-        '*-s[The system prompt]:TEXT:' \
-        '*--template[The prompt template]:NAME|PATH:_files' \
-        '*-t[The prompt template]:NAME|PATH:_files' \
-        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*--file[Material; may be repeated]:FILE:_files' \
-        '*-f[Material; may be repeated]:FILE:_files' \
-        '*--no-stdin[Do not look at standard input]' \
-        '*--errors[What to do with input that is not UTF-8]: :(strict replace)' \
-        '*--output[Write the result there, not to stdout]:FILE:_files' \
-        '*-o[Write the result there, not to stdout]:FILE:_files' \
-        '*--json[Print the whole result as JSON]' \
-        '*--stats[Say on stderr where the time went]' \
-        '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
+        '*--file[Read a file (repeatable); - is stdin]:FILE:_files' \
+        '*-f[Read a file (repeatable); - is stdin]:FILE:_files' \
+        '*--no-stdin[Do not read standard input]' \
+        '*--errors[How to read what is not UTF-8]: :(strict replace)' \
+        '*--output[Write to FILE, not to standard output]:FILE:_files' \
+        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--json[Print the result as JSON]' \
+        '*--stats[Print timings to standard error]' \
+        '*--dry-run[Print the prompt and its token count; run nothing]' \
         '*--no-stream[Print the reply when it is complete]' \
-        '*--each[A batch\: one call for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
-        '*--field[The column of a batch that is the text]:NAME:' \
-        '*--resume[Go on with the batch whose results -o FILE holds]' \
-        '*--overwrite[Replace what -o FILE holds of an earlier batch]' \
-        '*--limit[Only the first N records of a batch]:N:' \
-        '*--jsonl[Write a batch as JSON lines]' \
-        '*--samples[How many replies to write]:N:' \
-        '*-n[How many replies to write]:N:' \
-        '*--schema[The JSON to reply with\: '\''name, age int, tags list'\'', or a JSON Schema]:TEXT|FILE:_files' \
-        '*--grammar[A GBNF grammar that the reply follows]:FILE:_files' \
-        '*--regex[A regular expression that the whole reply matches]:TEXT:' \
-        '*--logprobs[Tell each token'\''s log-probability, and those of the N likeliest]:N:' \
-        '*--prefill[How the reply begins; not printed]:TEXT:' \
-        '*--extract[Print the code of the reply alone; 17 without any]' \
-        '*-x[Print the code of the reply alone; 17 without any]' \
-        '*--think[Let a reasoning model think; its reasoning goes to stderr]' \
-        '*--no-think[Let a reasoning model think; its reasoning goes to stderr]' \
-        '*--log[Keep prompt and reply in a session, log-YEAR-MONTH]' \
-        '*--no-log[Keep prompt and reply in a session, log-YEAR-MONTH]' \
-        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
-        '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
-        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
-        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
-        '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
-        '*--stop[End the reply before this text; may be repeated]:TEXT:' \
-        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads; as suits the machine if left out]:N:' \
-        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*--parallel[Replies written together, at most (32)]:N:' \
-        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
-        '*--offline[Use no network]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--extract[Print only the code of the reply; 17 if it has none]' \
+        '*-x[Print only the code of the reply; 17 if it has none]' \
+        '*--log[Save prompt and reply in the session log-YEAR-MONTH]' \
+        '*--no-log[Save prompt and reply in the session log-YEAR-MONTH]' \
+        '*--each[Run once for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
+        '*--field[The column or key with the text]:NAME:' \
+        '*--jsonl[Write the rows as JSON lines]' \
+        '*--resume[Resume the batch saved in -o FILE]' \
+        '*--overwrite[Replace the batch saved in -o FILE]' \
+        '*--limit[Process only the first N records]:N:' \
+        '*--system[System prompt]:TEXT:' \
+        '*-s[System prompt]:TEXT:' \
+        '*--template[Prompt template]:NAME|PATH:_files' \
+        '*-t[Prompt template]:NAME|PATH:_files' \
+        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*--think[Let a model reason first; shown on stderr]' \
+        '*--no-think[Let a model reason first; shown on stderr]' \
+        '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--temperature[Randomness; 0 is deterministic]:T:' \
+        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
+        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from the best tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
+        '*--min-p[Drop tokens below P times the best one]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--samples[Number of replies]:N:' \
+        '*-n[Number of replies]:N:' \
+        '*--prefill[Start of the reply; not printed]:TEXT:' \
+        '*--logprobs[Print log-probabilities, with N alternatives]:N:' \
+        '*--schema[Reply with JSON\: '\''name, age int, tags list'\'' or a JSON Schema]:TEXT|FILE:_files' \
+        '*--regex[Reply with a match of a regular expression]:TEXT:' \
+        '*--grammar[Reply with text of a GBNF grammar]:FILE:_files' \
+        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--ctx-size[Context size in tokens]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
+        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
+        '*--parallel[Maximum replies to decode at once]:N:' \
+        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--offline[Do not use the network]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -116,61 +116,61 @@ _llmtool_gen() {
 
 _llmtool_run() {
     _arguments -s -S \
-        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*--system[The system prompt]:TEXT:' \
-        '*-s[The system prompt]:TEXT:' \
-        '*--file[Material; may be repeated]:FILE:_files' \
-        '*-f[Material; may be repeated]:FILE:_files' \
-        '*--no-stdin[Do not look at standard input]' \
-        '*--errors[What to do with input that is not UTF-8]: :(strict replace)' \
-        '*--output[Write the result there, not to stdout]:FILE:_files' \
-        '*-o[Write the result there, not to stdout]:FILE:_files' \
-        '*--json[Print the whole result as JSON]' \
-        '*--stats[Say on stderr where the time went]' \
-        '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
+        '*--file[Read a file (repeatable); - is stdin]:FILE:_files' \
+        '*-f[Read a file (repeatable); - is stdin]:FILE:_files' \
+        '*--no-stdin[Do not read standard input]' \
+        '*--errors[How to read what is not UTF-8]: :(strict replace)' \
+        '*--output[Write to FILE, not to standard output]:FILE:_files' \
+        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--json[Print the result as JSON]' \
+        '*--stats[Print timings to standard error]' \
+        '*--dry-run[Print the prompt and its token count; run nothing]' \
         '*--no-stream[Print the reply when it is complete]' \
-        '*--each[A batch\: one call for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
-        '*--field[The column of a batch that is the text]:NAME:' \
-        '*--resume[Go on with the batch whose results -o FILE holds]' \
-        '*--overwrite[Replace what -o FILE holds of an earlier batch]' \
-        '*--limit[Only the first N records of a batch]:N:' \
-        '*--jsonl[Write a batch as JSON lines]' \
-        '*--samples[How many replies to write]:N:' \
-        '*-n[How many replies to write]:N:' \
-        '*--schema[The JSON to reply with\: '\''name, age int, tags list'\'', or a JSON Schema]:TEXT|FILE:_files' \
-        '*--grammar[A GBNF grammar that the reply follows]:FILE:_files' \
-        '*--regex[A regular expression that the whole reply matches]:TEXT:' \
-        '*--logprobs[Tell each token'\''s log-probability, and those of the N likeliest]:N:' \
-        '*--prefill[How the reply begins; not printed]:TEXT:' \
-        '*--extract[Print the code of the reply alone; 17 without any]' \
-        '*-x[Print the code of the reply alone; 17 without any]' \
-        '*--think[Let a reasoning model think; its reasoning goes to stderr]' \
-        '*--no-think[Let a reasoning model think; its reasoning goes to stderr]' \
-        '*--log[Keep prompt and reply in a session, log-YEAR-MONTH]' \
-        '*--no-log[Keep prompt and reply in a session, log-YEAR-MONTH]' \
-        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
-        '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
-        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
-        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
-        '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
-        '*--stop[End the reply before this text; may be repeated]:TEXT:' \
-        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads; as suits the machine if left out]:N:' \
-        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*--parallel[Replies written together, at most (32)]:N:' \
-        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
-        '*--offline[Use no network]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--extract[Print only the code of the reply; 17 if it has none]' \
+        '*-x[Print only the code of the reply; 17 if it has none]' \
+        '*--log[Save prompt and reply in the session log-YEAR-MONTH]' \
+        '*--no-log[Save prompt and reply in the session log-YEAR-MONTH]' \
+        '*--each[Run once for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
+        '*--field[The column or key with the text]:NAME:' \
+        '*--jsonl[Write the rows as JSON lines]' \
+        '*--resume[Resume the batch saved in -o FILE]' \
+        '*--overwrite[Replace the batch saved in -o FILE]' \
+        '*--limit[Process only the first N records]:N:' \
+        '*--system[System prompt]:TEXT:' \
+        '*-s[System prompt]:TEXT:' \
+        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*--think[Let a model reason first; shown on stderr]' \
+        '*--no-think[Let a model reason first; shown on stderr]' \
+        '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--temperature[Randomness; 0 is deterministic]:T:' \
+        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
+        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from the best tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
+        '*--min-p[Drop tokens below P times the best one]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--samples[Number of replies]:N:' \
+        '*-n[Number of replies]:N:' \
+        '*--prefill[Start of the reply; not printed]:TEXT:' \
+        '*--logprobs[Print log-probabilities, with N alternatives]:N:' \
+        '*--schema[Reply with JSON\: '\''name, age int, tags list'\'' or a JSON Schema]:TEXT|FILE:_files' \
+        '*--regex[Reply with a match of a regular expression]:TEXT:' \
+        '*--grammar[Reply with text of a GBNF grammar]:FILE:_files' \
+        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--ctx-size[Context size in tokens]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
+        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
+        '*--parallel[Maximum replies to decode at once]:N:' \
+        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--offline[Do not use the network]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -186,13 +186,13 @@ _llmtool_prompts() {
     case $state in
     command)
         local -a commands=(
-            'ls:List the templates\: your own, and the built-in ones that they do not hide'
-            'show:Show a template\: its file, with --json as it is understood, or rendered'
+            'ls:List your templates, and the built-in ones that they do not override'
+            'show:Show a template\: its file, its parsed form (--json), or its messages'
             'schema:Print the JSON Schema of template files, for editors'
-            'new:Write a template to start from into your folder, and print its path'
-            'import:Take in a template of llm, fabric or prompty, and print the new file'\''s path'
-            'lint:Check templates\: what is wrong in a file and where, and what could be better'
-            'test:Run the tests of templates on one model or several; 17 when one fails'
+            'new:Create a template in your folder, and print its path'
+            'import:Import a template of llm, fabric or prompty, and print the new file'\''s path'
+            'lint:Check templates for errors and for what could be better'
+            'test:Run the tests of templates on one or more models; exit 17 if one fails'
         )
         _describe command commands ;;
     rest)
@@ -210,11 +210,11 @@ _llmtool_prompts() {
 
 _llmtool_prompts_ls() {
     _arguments -s -S \
-        '*--json[Print the whole result as JSON]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--json[Print the result as JSON]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -222,24 +222,24 @@ _llmtool_prompts_ls() {
 
 _llmtool_prompts_show() {
     _arguments -s -S \
-        '*--rendered[Show the messages; what is not given is <name>]' \
-        '*--tokens[Count the tokens of the messages as well]' \
-        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*--system[The system prompt]:TEXT:' \
-        '*-s[The system prompt]:TEXT:' \
-        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*--file[Material; may be repeated]:FILE:_files' \
-        '*-f[Material; may be repeated]:FILE:_files' \
-        '*--no-stdin[Do not look at standard input]' \
-        '*--errors[What to do with input that is not UTF-8]: :(strict replace)' \
-        '*--json[Print the whole result as JSON]' \
-        '*--offline[Use no network]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--rendered[Show the messages; missing values are shown as <name>]' \
+        '*--tokens[Count the tokens of the messages]' \
+        '*--system[System prompt]:TEXT:' \
+        '*-s[System prompt]:TEXT:' \
+        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--file[Read a file (repeatable); - is stdin]:FILE:_files' \
+        '*-f[Read a file (repeatable); - is stdin]:FILE:_files' \
+        '*--no-stdin[Do not read standard input]' \
+        '*--errors[How to read what is not UTF-8]: :(strict replace)' \
+        '*--json[Print the result as JSON]' \
+        '*--offline[Do not use the network]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -247,7 +247,10 @@ _llmtool_prompts_show() {
 
 _llmtool_prompts_schema() {
     _arguments -s -S \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -255,12 +258,13 @@ _llmtool_prompts_schema() {
 
 _llmtool_prompts_new() {
     _arguments -s -S \
-        '*--from[Extend this template; it may be its own]:NAME:' \
-        '*--task[What it is for]: :(gen sum classify translate code chat)' \
-        '*--force[Replace a file that is there]' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--from[Extend this template, which may have the same name]:NAME:' \
+        '*--task[Task of the template]: :(gen sum classify translate code chat)' \
+        '*--force[Replace an existing file]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -269,13 +273,14 @@ _llmtool_prompts_new() {
 _llmtool_prompts_import() {
     _arguments -s -S \
         '*--name[The new template'\''s name]:NAME:' \
-        '*--format[What FILE is; found out if left out]: :(llm fabric prompty)' \
-        '*--output[Write it there; - is stdout]:FILE:_files' \
-        '*-o[Write it there; - is stdout]:FILE:_files' \
-        '*--force[Replace a file that is there]' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--format[Format of FILE]: :(llm fabric prompty)' \
+        '*--output[Write to FILE; - is stdout]:FILE:_files' \
+        '*-o[Write to FILE; - is stdout]:FILE:_files' \
+        '*--force[Replace an existing file]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -283,12 +288,12 @@ _llmtool_prompts_import() {
 
 _llmtool_prompts_lint() {
     _arguments -s -S \
-        '*--strict[Let warnings fail as errors do]' \
-        '*--json[Print the whole result as JSON]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--strict[Treat warnings as errors]' \
+        '*--json[Print the result as JSON]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -296,25 +301,25 @@ _llmtool_prompts_lint() {
 
 _llmtool_prompts_test() {
     _arguments -s -S \
-        '*--model[A model to test on; may be repeated]:REF:_files' \
-        '*-m[A model to test on; may be repeated]:REF:_files' \
-        '*--split[Only rows of a dataset with this split]:NAME:' \
-        '*--junit[Write a report for a CI system there]:FILE:_files' \
-        '*--baseline[What failed there may fail again]:FILE:_files' \
-        '*--update-baseline[Write the outcomes to the baseline]' \
-        '*--tolerance[How much a metric may fall below the baseline]:X:' \
-        '*--parallel[Replies written together, at most (32)]:N:' \
-        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads; as suits the machine if left out]:N:' \
-        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*--no-cache[Keep no replies on disk, and read none]' \
-        '*--json[Print the whole result as JSON]' \
-        '*--offline[Use no network]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--model[A model to test on (repeatable)]:REF:_files' \
+        '*-m[A model to test on (repeatable)]:REF:_files' \
+        '*--split[Read only rows of a dataset with this split]:NAME:' \
+        '*--junit[Write a JUnit report for a CI system]:FILE:_files' \
+        '*--baseline[Allow the failures that are recorded in FILE]:FILE:_files' \
+        '*--update-baseline[Record the outcomes in the baseline]' \
+        '*--tolerance[Maximum drop of a metric below the baseline]:X:' \
+        '*--parallel[Maximum replies to decode at once]:N:' \
+        '*--ctx-size[Context size in tokens]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
+        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
+        '*--no-cache[Do not save replies, or reuse saved ones]' \
+        '*--json[Print the result as JSON]' \
+        '*--offline[Do not use the network]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -323,60 +328,60 @@ _llmtool_prompts_test() {
 _llmtool_classify() {
     local line state
     _arguments -s -S \
-        '*--label[Labels; may be repeated]:A,B|NAME=TEXT|@FILE:_files' \
-        '*-l[Labels; may be repeated]:A,B|NAME=TEXT|@FILE:_files' \
-        '*--template[A template with labels (sentiment, …)]:NAME|PATH:_files' \
-        '*-t[A template with labels (sentiment, …)]:NAME|PATH:_files' \
-        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*--system[The system prompt]:TEXT:' \
-        '*-s[The system prompt]:TEXT:' \
-        '*--examples[Labelled texts to learn from\: .jsonl or .csv]:FILE:_files' \
-        '*--multi[Any number of labels may fit]' \
-        '*--prior[How frequent each label is; all alike if left out]:A=9,B=1:' \
-        '*--calibrate[Fit the scores to labelled texts, and keep the fit]:FILE:_files' \
-        '*--raw[The model'\''s own scores, its favourites not taken out]' \
-        '*--no-fit[Leave a fit aside that --calibrate has kept]' \
-        '*--balanced[Assume that all labels are about as frequent in this batch, and score by that]' \
-        '*--form[How the model is asked; the template'\''s own if left out]: :(chat completion)' \
+        '*--label[Labels (repeatable); @FILE has one on each line]:A,B|NAME=TEXT|@FILE:_files' \
+        '*-l[Labels (repeatable); @FILE has one on each line]:A,B|NAME=TEXT|@FILE:_files' \
+        '*--examples[Labelled texts to learn from (.jsonl, .csv)]:FILE:_files' \
+        '*--prior[Frequency of each label]:A=9,B=1:' \
+        '*--calibrate[Fit the scores to labelled texts, and save the fit]:FILE:_files' \
+        '*--no-fit[Do not use a fit that --calibrate has saved]' \
+        '*--raw[Do not correct the scores for the model'\''s bias]' \
+        '*--balanced[Assume that all labels of a batch are equally frequent]' \
+        '*--min-confidence[No label if the best score is below P (exit 15)]:P:' \
+        '*--min-margin[No label if the second score is closer than M]:M:' \
+        '*--min-coverage[No label if all labels have less than Z together]:Z:' \
+        '*--overflow[Reject or split a text that is too long]: :(error chunk)' \
+        '*--system[System prompt]:TEXT:' \
+        '*-s[System prompt]:TEXT:' \
+        '*--template[Prompt template]:NAME|PATH:_files' \
+        '*-t[Prompt template]:NAME|PATH:_files' \
+        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*--multi[Accept any number of labels]' \
+        '*--form[How to ask the model]: :(chat completion)' \
         '*--top[Print the K best labels]:K:' \
-        '*--scores[Print scores, not the label alone]' \
-        '*--min-confidence[No label below this score; ends in 15 but in a batch]:P:' \
-        '*--min-margin[The same, of the best score less the second]:M:' \
-        '*--min-coverage[The same, of what the model gives all labels together]:Z:' \
-        '*--fail-on[End in 15 if this is the label; may be repeated]:LABEL:' \
-        '*--expect[End in 15 if this is not the label; may be repeated]:LABEL:' \
-        '*--explain[Show which sentences speak for the label]' \
-        '*--overflow[A text longer than the context\: an error, or in parts]: :(error chunk)' \
-        '*--file[Material; may be repeated]:FILE:_files' \
-        '*-f[Material; may be repeated]:FILE:_files' \
-        '*--no-stdin[Do not look at standard input]' \
-        '*--errors[What to do with input that is not UTF-8]: :(strict replace)' \
-        '*--output[Write the result there, not to stdout]:FILE:_files' \
-        '*-o[Write the result there, not to stdout]:FILE:_files' \
-        '*--json[Print the whole result as JSON]' \
-        '*--stats[Say on stderr where the time went]' \
-        '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
-        '*--each[A batch\: one call for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
-        '*--field[The column of a batch that is the text]:NAME:' \
-        '*--resume[Go on with the batch whose results -o FILE holds]' \
-        '*--overwrite[Replace what -o FILE holds of an earlier batch]' \
-        '*--limit[Only the first N records of a batch]:N:' \
-        '*--jsonl[Write a batch as JSON lines]' \
-        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads; as suits the machine if left out]:N:' \
-        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*--parallel[Replies written together, at most (32)]:N:' \
-        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
-        '*--offline[Use no network]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--scores[Print scores with the labels]' \
+        '*--explain[Show which sentences decide the label]' \
+        '*--expect[Exit 15 if the label is another (repeatable)]:LABEL:' \
+        '*--fail-on[Exit 15 if this is the label (repeatable)]:LABEL:' \
+        '*--file[Read a file (repeatable); - is stdin]:FILE:_files' \
+        '*-f[Read a file (repeatable); - is stdin]:FILE:_files' \
+        '*--no-stdin[Do not read standard input]' \
+        '*--errors[How to read what is not UTF-8]: :(strict replace)' \
+        '*--output[Write to FILE, not to standard output]:FILE:_files' \
+        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--json[Print the result as JSON]' \
+        '*--stats[Print timings to standard error]' \
+        '*--dry-run[Print the prompt and its token count; run nothing]' \
+        '*--each[Run once for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
+        '*--field[The column or key with the text]:NAME:' \
+        '*--jsonl[Write the rows as JSON lines]' \
+        '*--resume[Resume the batch saved in -o FILE]' \
+        '*--overwrite[Replace the batch saved in -o FILE]' \
+        '*--limit[Process only the first N records]:N:' \
+        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--ctx-size[Context size in tokens]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
+        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
+        '*--parallel[Maximum replies to decode at once]:N:' \
+        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--offline[Do not use the network]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '1: :->command' \
@@ -396,47 +401,47 @@ _llmtool_classify() {
 
 _llmtool_classify_eval() {
     _arguments -s -S \
+        '*--label[Labels (repeatable); @FILE has one on each line]:A,B|NAME=TEXT|@FILE:_files' \
+        '*-l[Labels (repeatable); @FILE has one on each line]:A,B|NAME=TEXT|@FILE:_files' \
+        '*--examples[Labelled texts to learn from (.jsonl, .csv)]:FILE:_files' \
+        '*--prior[Frequency of each label]:A=9,B=1:' \
+        '*--calibrate[Fit the scores to labelled texts, and save the fit]:FILE:_files' \
+        '*--no-fit[Do not use a fit that --calibrate has saved]' \
+        '*--raw[Do not correct the scores for the model'\''s bias]' \
+        '*--balanced[Assume that all labels of a batch are equally frequent]' \
         '*--text-field[The column of the text]:NAME:' \
         '*--label-field[The column of the label]:NAME:' \
-        '*--split[Only the rows whose `split` is this]:NAME:' \
-        '*--label[Labels; may be repeated]:A,B|NAME=TEXT|@FILE:_files' \
-        '*-l[Labels; may be repeated]:A,B|NAME=TEXT|@FILE:_files' \
-        '*--template[A template with labels (sentiment, …)]:NAME|PATH:_files' \
-        '*-t[A template with labels (sentiment, …)]:NAME|PATH:_files' \
-        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*--system[The system prompt]:TEXT:' \
-        '*-s[The system prompt]:TEXT:' \
-        '*--examples[Labelled texts to learn from\: .jsonl or .csv]:FILE:_files' \
-        '*--multi[Any number of labels may fit]' \
-        '*--prior[How frequent each label is; all alike if left out]:A=9,B=1:' \
-        '*--calibrate[Fit the scores to labelled texts, and keep the fit]:FILE:_files' \
-        '*--raw[The model'\''s own scores, its favourites not taken out]' \
-        '*--no-fit[Leave a fit aside that --calibrate has kept]' \
-        '*--balanced[Assume that all labels are about as frequent in this batch, and score by that]' \
-        '*--form[How the model is asked; the template'\''s own if left out]: :(chat completion)' \
-        '*--baselines[Also let the model write labels, as others do]' \
-        '*--compare[Measure both forms, and with and without anchors]' \
-        '*--plot[Draw reliability and confusion\: .svg, .png or .pdf]:FILE:_files' \
-        '*--output[Write the result there, not to stdout]:FILE:_files' \
-        '*-o[Write the result there, not to stdout]:FILE:_files' \
-        '*--json[Print the whole result as JSON]' \
-        '*--stats[Say on stderr where the time went]' \
-        '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
-        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads; as suits the machine if left out]:N:' \
-        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*--parallel[Replies written together, at most (32)]:N:' \
-        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
-        '*--offline[Use no network]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--split[Read only rows whose `split` is NAME]:NAME:' \
+        '*--baselines[Compare with labels that the model generates]' \
+        '*--compare[Compare both forms, with and without anchors]' \
+        '*--plot[Plot reliability and confusion\: .svg, .png or .pdf]:FILE:_files' \
+        '*--system[System prompt]:TEXT:' \
+        '*-s[System prompt]:TEXT:' \
+        '*--template[Prompt template]:NAME|PATH:_files' \
+        '*-t[Prompt template]:NAME|PATH:_files' \
+        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*--multi[Accept any number of labels]' \
+        '*--form[How to ask the model]: :(chat completion)' \
+        '*--output[Write to FILE, not to standard output]:FILE:_files' \
+        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--json[Print the result as JSON]' \
+        '*--stats[Print timings to standard error]' \
+        '*--dry-run[Print the prompt and its token count; run nothing]' \
+        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--ctx-size[Context size in tokens]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
+        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
+        '*--parallel[Maximum replies to decode at once]:N:' \
+        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--offline[Do not use the network]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -444,59 +449,57 @@ _llmtool_classify_eval() {
 
 _llmtool_sum() {
     _arguments -s -S \
+        '*--system[System prompt]:TEXT:' \
+        '*-s[System prompt]:TEXT:' \
+        '*--template[Prompt template]:NAME|PATH:_files' \
+        '*-t[Prompt template]:NAME|PATH:_files' \
+        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*--think[Let a model reason first; shown on stderr]' \
+        '*--no-think[Let a model reason first; shown on stderr]' \
+        '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--temperature[Randomness; 0 is deterministic]:T:' \
+        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
+        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from the best tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
+        '*--min-p[Drop tokens below P times the best one]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
         '*--length[short, medium, long, '\''100 words'\'', '\''3 sentences'\'', 5]:LENGTH:' \
-        '*--style[What it looks like]: :(paragraph bullets headline tldr)' \
-        '*--focus[What it is about first of all]:TEXT:' \
-        '*--sections[One summary for each top-level section]' \
-        '*--together[One summary of all files, not one for each]' \
-        '*--strategy[As a whole, by notes on all parts, or part by part]: :(auto stuff map-reduce refine)' \
-        '*--chunk-tokens[The longest part, in tokens (1024)]:N:' \
-        '*--template[The prompt of the summary]:NAME|PATH:_files' \
-        '*-t[The prompt of the summary]:NAME|PATH:_files' \
-        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*--system[The system prompt]:TEXT:' \
-        '*-s[The system prompt]:TEXT:' \
-        '*--think[Let a reasoning model think; its reasoning goes to stderr]' \
-        '*--no-think[Let a reasoning model think; its reasoning goes to stderr]' \
-        '*--file[Material; may be repeated]:FILE:_files' \
-        '*-f[Material; may be repeated]:FILE:_files' \
-        '*--no-stdin[Do not look at standard input]' \
-        '*--errors[What to do with input that is not UTF-8]: :(strict replace)' \
-        '*--output[Write the result there, not to stdout]:FILE:_files' \
-        '*-o[Write the result there, not to stdout]:FILE:_files' \
-        '*--json[Print the whole result as JSON]' \
-        '*--stats[Say on stderr where the time went]' \
-        '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
+        '*--style[Form of the summary]: :(paragraph bullets headline tldr)' \
+        '*--focus[Topic to concentrate on]:TEXT:' \
+        '*--sections[Summarize each top-level section on its own]' \
+        '*--strategy[Read the text whole, in parts, or part after part]: :(auto stuff map-reduce refine)' \
+        '*--chunk-tokens[Maximum tokens of a part]:N:' \
+        '*--together[Summarize all files in one summary]' \
+        '*--no-stdin[Do not read standard input]' \
+        '*--errors[How to read what is not UTF-8]: :(strict replace)' \
+        '*--output[Write to FILE, not to standard output]:FILE:_files' \
+        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--json[Print the result as JSON]' \
+        '*--stats[Print timings to standard error]' \
+        '*--dry-run[Print the prompt and its token count; run nothing]' \
         '*--no-stream[Print the reply when it is complete]' \
-        '*--each[A batch\: one call for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
-        '*--field[The column of a batch that is the text]:NAME:' \
-        '*--resume[Go on with the batch whose results -o FILE holds]' \
-        '*--overwrite[Replace what -o FILE holds of an earlier batch]' \
-        '*--limit[Only the first N records of a batch]:N:' \
-        '*--jsonl[Write a batch as JSON lines]' \
-        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
-        '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
-        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
-        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
-        '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
-        '*--stop[End the reply before this text; may be repeated]:TEXT:' \
-        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads; as suits the machine if left out]:N:' \
-        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*--parallel[Replies written together, at most (32)]:N:' \
-        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
-        '*--offline[Use no network]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--each[Run once for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
+        '*--field[The column or key with the text]:NAME:' \
+        '*--jsonl[Write the rows as JSON lines]' \
+        '*--resume[Resume the batch saved in -o FILE]' \
+        '*--overwrite[Replace the batch saved in -o FILE]' \
+        '*--limit[Process only the first N records]:N:' \
+        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--ctx-size[Context size in tokens]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
+        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
+        '*--parallel[Maximum replies to decode at once]:N:' \
+        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--offline[Do not use the network]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -504,58 +507,58 @@ _llmtool_sum() {
 
 _llmtool_translate() {
     _arguments -s -S \
-        '*--to[A language\: German, de, pt-BR]:LANG:' \
-        '*--from[The text'\''s language; auto finds it out]:LANG:' \
-        '*--format[The text'\''s format; auto goes by its name, then its text]: :(auto txt md html srt vtt po json)' \
+        '*--to[Target language\: German, de, pt-BR]:LANG:' \
+        '*--system[System prompt]:TEXT:' \
+        '*-s[System prompt]:TEXT:' \
+        '*--template[Prompt template]:NAME|PATH:_files' \
+        '*-t[Prompt template]:NAME|PATH:_files' \
+        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*--think[Let a model reason first; shown on stderr]' \
+        '*--no-think[Let a model reason first; shown on stderr]' \
+        '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--temperature[Randomness; 0 is deterministic]:T:' \
+        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
+        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from the best tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
+        '*--min-p[Drop tokens below P times the best one]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--from[Source language]:LANG:' \
+        '*--format[Format of the text]: :(auto txt md html srt vtt po json)' \
+        '*--bilingual[Print each passage above its translation (txt, srt, vtt)]' \
+        '*--strict[Print nothing and exit 17 if a passage is not translated]' \
         '*--glossary[Terms and their translations, in two columns]:FILE.csv:_files' \
-        '*--bilingual[Keep each passage above its translation (txt, srt, vtt)]' \
-        '*--strict[End in 17, with no output, if a passage stays as it was]' \
-        '*--template[The prompt template]:NAME|PATH:_files' \
-        '*-t[The prompt template]:NAME|PATH:_files' \
-        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*--system[The system prompt]:TEXT:' \
-        '*-s[The system prompt]:TEXT:' \
-        '*--think[Let a reasoning model think; its reasoning goes to stderr]' \
-        '*--no-think[Let a reasoning model think; its reasoning goes to stderr]' \
-        '*--file[Material; may be repeated]:FILE:_files' \
-        '*-f[Material; may be repeated]:FILE:_files' \
-        '*--no-stdin[Do not look at standard input]' \
-        '*--errors[What to do with input that is not UTF-8]: :(strict replace)' \
-        '*--output[Write the result there, not to stdout]:FILE:_files' \
-        '*-o[Write the result there, not to stdout]:FILE:_files' \
-        '*--json[Print the whole result as JSON]' \
-        '*--stats[Say on stderr where the time went]' \
-        '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
+        '*--file[Read a file (repeatable); - is stdin]:FILE:_files' \
+        '*-f[Read a file (repeatable); - is stdin]:FILE:_files' \
+        '*--no-stdin[Do not read standard input]' \
+        '*--errors[How to read what is not UTF-8]: :(strict replace)' \
+        '*--output[Write to FILE, not to standard output]:FILE:_files' \
+        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--json[Print the result as JSON]' \
+        '*--stats[Print timings to standard error]' \
+        '*--dry-run[Print the prompt and its token count; run nothing]' \
         '*--no-stream[Print the reply when it is complete]' \
-        '*--each[A batch\: one call for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
-        '*--field[The column of a batch that is the text]:NAME:' \
-        '*--resume[Go on with the batch whose results -o FILE holds]' \
-        '*--overwrite[Replace what -o FILE holds of an earlier batch]' \
-        '*--limit[Only the first N records of a batch]:N:' \
-        '*--jsonl[Write a batch as JSON lines]' \
-        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
-        '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
-        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
-        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
-        '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
-        '*--stop[End the reply before this text; may be repeated]:TEXT:' \
-        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads; as suits the machine if left out]:N:' \
-        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*--parallel[Replies written together, at most (32)]:N:' \
-        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
-        '*--offline[Use no network]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--each[Run once for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
+        '*--field[The column or key with the text]:NAME:' \
+        '*--jsonl[Write the rows as JSON lines]' \
+        '*--resume[Resume the batch saved in -o FILE]' \
+        '*--overwrite[Replace the batch saved in -o FILE]' \
+        '*--limit[Process only the first N records]:N:' \
+        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--ctx-size[Context size in tokens]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
+        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
+        '*--parallel[Maximum replies to decode at once]:N:' \
+        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--offline[Do not use the network]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -564,61 +567,61 @@ _llmtool_translate() {
 _llmtool_code() {
     local line state
     _arguments -s -S \
-        '*--language[python, js, ts, sh, rs, sql, … ]:LANG:' \
-        '*-l[python, js, ts, sh, rs, sql, … ]:LANG:' \
-        '*--check[Look at the syntax of what was written]' \
-        '*--no-check[Look at the syntax of what was written]' \
-        '*--repair[Rounds of repair at most]:N:' \
-        '*--tidy[Lay it out with a formatter on PATH]' \
-        '*--no-tidy[Lay it out with a formatter on PATH]' \
+        '*--system[System prompt]:TEXT:' \
+        '*-s[System prompt]:TEXT:' \
+        '*--template[Prompt template]:NAME|PATH:_files' \
+        '*-t[Prompt template]:NAME|PATH:_files' \
+        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*--think[Let a model reason first; shown on stderr]' \
+        '*--no-think[Let a model reason first; shown on stderr]' \
+        '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--temperature[Randomness; 0 is deterministic]:T:' \
+        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
+        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from the best tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
+        '*--min-p[Drop tokens below P times the best one]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--language[Language\: python, js, ts, sh, rs, …]:LANG:' \
+        '*-l[Language\: python, js, ts, sh, rs, …]:LANG:' \
+        '*--check[Check the syntax]' \
+        '*--no-check[Check the syntax]' \
+        '*--repair[Maximum rounds of repair]:N:' \
+        '*--tidy[Format the code with a formatter on PATH]' \
+        '*--no-tidy[Format the code with a formatter on PATH]' \
         '*--strict[Print nothing rather than code with an error]' \
         '*--run-tests[Run CMD on the code; {} is its file]:CMD:' \
-        '*--test-timeout[Stop CMD after so long]:SECONDS:' \
-        '*--template[The prompt template]:NAME|PATH:_files' \
-        '*-t[The prompt template]:NAME|PATH:_files' \
-        '*--system[The system prompt]:TEXT:' \
-        '*-s[The system prompt]:TEXT:' \
-        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*--think[Let a reasoning model think; its reasoning goes to stderr]' \
-        '*--no-think[Let a reasoning model think; its reasoning goes to stderr]' \
-        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
-        '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
-        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
-        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
-        '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
-        '*--stop[End the reply before this text; may be repeated]:TEXT:' \
-        '*--file[Material; may be repeated]:FILE:_files' \
-        '*-f[Material; may be repeated]:FILE:_files' \
-        '*--no-stdin[Do not look at standard input]' \
-        '*--errors[What to do with input that is not UTF-8]: :(strict replace)' \
-        '*--output[Write the result there, not to stdout]:FILE:_files' \
-        '*-o[Write the result there, not to stdout]:FILE:_files' \
-        '*--json[Print the whole result as JSON]' \
-        '*--stats[Say on stderr where the time went]' \
-        '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
-        '*--each[A batch\: one call for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
-        '*--field[The column of a batch that is the text]:NAME:' \
-        '*--resume[Go on with the batch whose results -o FILE holds]' \
-        '*--overwrite[Replace what -o FILE holds of an earlier batch]' \
-        '*--limit[Only the first N records of a batch]:N:' \
-        '*--jsonl[Write a batch as JSON lines]' \
-        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads; as suits the machine if left out]:N:' \
-        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*--parallel[Replies written together, at most (32)]:N:' \
-        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
-        '*--offline[Use no network]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--test-timeout[Stop CMD after this many seconds]:SECONDS:' \
+        '*--file[Read a file (repeatable); - is stdin]:FILE:_files' \
+        '*-f[Read a file (repeatable); - is stdin]:FILE:_files' \
+        '*--no-stdin[Do not read standard input]' \
+        '*--errors[How to read what is not UTF-8]: :(strict replace)' \
+        '*--output[Write to FILE, not to standard output]:FILE:_files' \
+        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--json[Print the result as JSON]' \
+        '*--stats[Print timings to standard error]' \
+        '*--dry-run[Print the prompt and its token count; run nothing]' \
+        '*--each[Run once for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
+        '*--field[The column or key with the text]:NAME:' \
+        '*--jsonl[Write the rows as JSON lines]' \
+        '*--resume[Resume the batch saved in -o FILE]' \
+        '*--overwrite[Replace the batch saved in -o FILE]' \
+        '*--limit[Process only the first N records]:N:' \
+        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--ctx-size[Context size in tokens]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
+        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
+        '*--parallel[Maximum replies to decode at once]:N:' \
+        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--offline[Do not use the network]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '1: :->command' \
@@ -626,12 +629,12 @@ _llmtool_code() {
     case $state in
     command)
         local -a commands=(
-            'explain:Say in words what some code does'
+            'explain:Explain in words what code does'
             'review:Review a diff\: what is wrong, and in which line'
-            'fix:Mend code that fails\: print a patch, and change nothing unless --write says so'
-            'complete:Fill a gap in a file, by the model'\''s own tokens for that'
-            'tests:Write tests for some code; they are printed and not run'
-            'commit:Write a message for what git has staged\: type(scope)\: subject, in 72 characters'
+            'fix:Fix code that fails\: print a patch, or change the file with --write'
+            'complete:Fill a gap in a file, with a model trained for it'
+            'tests:Write tests for code; they are printed and not run'
+            'commit:Write a commit message for what is staged\: type(scope)\: subject, in 72 characters'
         )
         _describe command commands ;;
     rest)
@@ -648,42 +651,42 @@ _llmtool_code() {
 
 _llmtool_code_explain() {
     _arguments -s -S \
-        '*--template[The prompt template]:NAME|PATH:_files' \
-        '*-t[The prompt template]:NAME|PATH:_files' \
-        '*--system[The system prompt]:TEXT:' \
-        '*-s[The system prompt]:TEXT:' \
-        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*--think[Let a reasoning model think; its reasoning goes to stderr]' \
-        '*--no-think[Let a reasoning model think; its reasoning goes to stderr]' \
-        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
-        '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
-        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
-        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
-        '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
-        '*--stop[End the reply before this text; may be repeated]:TEXT:' \
-        '*--output[Write the result there, not to stdout]:FILE:_files' \
-        '*-o[Write the result there, not to stdout]:FILE:_files' \
-        '*--json[Print the whole result as JSON]' \
-        '*--stats[Say on stderr where the time went]' \
-        '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
+        '*--system[System prompt]:TEXT:' \
+        '*-s[System prompt]:TEXT:' \
+        '*--template[Prompt template]:NAME|PATH:_files' \
+        '*-t[Prompt template]:NAME|PATH:_files' \
+        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*--think[Let a model reason first; shown on stderr]' \
+        '*--no-think[Let a model reason first; shown on stderr]' \
+        '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--temperature[Randomness; 0 is deterministic]:T:' \
+        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
+        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from the best tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
+        '*--min-p[Drop tokens below P times the best one]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--output[Write to FILE, not to standard output]:FILE:_files' \
+        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--json[Print the result as JSON]' \
+        '*--stats[Print timings to standard error]' \
+        '*--dry-run[Print the prompt and its token count; run nothing]' \
         '*--no-stream[Print the reply when it is complete]' \
-        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads; as suits the machine if left out]:N:' \
-        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*--parallel[Replies written together, at most (32)]:N:' \
-        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
-        '*--offline[Use no network]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--ctx-size[Context size in tokens]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
+        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
+        '*--parallel[Maximum replies to decode at once]:N:' \
+        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--offline[Do not use the network]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -691,47 +694,47 @@ _llmtool_code_explain() {
 
 _llmtool_code_review() {
     _arguments -s -S \
-        '*--staged[Review what git has staged here]' \
-        '*--fail-on[End in 15 if there is a finding as bad as this, or worse]: :(error warning note)' \
+        '*--staged[Review what is staged in git]' \
+        '*--fail-on[Exit 15 if a finding is as bad as this, or worse]: :(error warning note)' \
         '*--sarif[Print SARIF 2.1.0, for CI]' \
-        '*--template[The prompt template]:NAME|PATH:_files' \
-        '*-t[The prompt template]:NAME|PATH:_files' \
-        '*--system[The system prompt]:TEXT:' \
-        '*-s[The system prompt]:TEXT:' \
-        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*--think[Let a reasoning model think; its reasoning goes to stderr]' \
-        '*--no-think[Let a reasoning model think; its reasoning goes to stderr]' \
-        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
-        '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
-        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
-        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
-        '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
-        '*--stop[End the reply before this text; may be repeated]:TEXT:' \
-        '*--file[Material; may be repeated]:FILE:_files' \
-        '*-f[Material; may be repeated]:FILE:_files' \
-        '*--no-stdin[Do not look at standard input]' \
-        '*--errors[What to do with input that is not UTF-8]: :(strict replace)' \
-        '*--output[Write the result there, not to stdout]:FILE:_files' \
-        '*-o[Write the result there, not to stdout]:FILE:_files' \
-        '*--json[Print the whole result as JSON]' \
-        '*--stats[Say on stderr where the time went]' \
-        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads; as suits the machine if left out]:N:' \
-        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*--parallel[Replies written together, at most (32)]:N:' \
-        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
-        '*--offline[Use no network]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--system[System prompt]:TEXT:' \
+        '*-s[System prompt]:TEXT:' \
+        '*--template[Prompt template]:NAME|PATH:_files' \
+        '*-t[Prompt template]:NAME|PATH:_files' \
+        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*--think[Let a model reason first; shown on stderr]' \
+        '*--no-think[Let a model reason first; shown on stderr]' \
+        '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--temperature[Randomness; 0 is deterministic]:T:' \
+        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
+        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from the best tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
+        '*--min-p[Drop tokens below P times the best one]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--file[Read a file (repeatable); - is stdin]:FILE:_files' \
+        '*-f[Read a file (repeatable); - is stdin]:FILE:_files' \
+        '*--no-stdin[Do not read standard input]' \
+        '*--errors[How to read what is not UTF-8]: :(strict replace)' \
+        '*--output[Write to FILE, not to standard output]:FILE:_files' \
+        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--json[Print the result as JSON]' \
+        '*--stats[Print timings to standard error]' \
+        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--ctx-size[Context size in tokens]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
+        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
+        '*--parallel[Maximum replies to decode at once]:N:' \
+        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--offline[Do not use the network]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -741,52 +744,52 @@ _llmtool_code_fix() {
     _arguments -s -S \
         '*--error[How it fails; - is stdin]:TEXT:' \
         '*-e[How it fails; - is stdin]:TEXT:' \
-        '*--write[Change FILE; the old one stays as FILE.orig]' \
-        '*--language[python, js, ts, sh, rs, sql, … ]:LANG:' \
-        '*-l[python, js, ts, sh, rs, sql, … ]:LANG:' \
-        '*--check[Look at the syntax of what was written]' \
-        '*--no-check[Look at the syntax of what was written]' \
-        '*--repair[Rounds of repair at most]:N:' \
-        '*--tidy[Lay it out with a formatter on PATH]' \
-        '*--no-tidy[Lay it out with a formatter on PATH]' \
+        '*--write[Change FILE, and save the old one as FILE.orig]' \
+        '*--system[System prompt]:TEXT:' \
+        '*-s[System prompt]:TEXT:' \
+        '*--template[Prompt template]:NAME|PATH:_files' \
+        '*-t[Prompt template]:NAME|PATH:_files' \
+        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*--think[Let a model reason first; shown on stderr]' \
+        '*--no-think[Let a model reason first; shown on stderr]' \
+        '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--temperature[Randomness; 0 is deterministic]:T:' \
+        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
+        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from the best tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
+        '*--min-p[Drop tokens below P times the best one]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--language[Language\: python, js, ts, sh, rs, …]:LANG:' \
+        '*-l[Language\: python, js, ts, sh, rs, …]:LANG:' \
+        '*--check[Check the syntax]' \
+        '*--no-check[Check the syntax]' \
+        '*--repair[Maximum rounds of repair]:N:' \
+        '*--tidy[Format the code with a formatter on PATH]' \
+        '*--no-tidy[Format the code with a formatter on PATH]' \
         '*--strict[Print nothing rather than code with an error]' \
         '*--run-tests[Run CMD on the code; {} is its file]:CMD:' \
-        '*--test-timeout[Stop CMD after so long]:SECONDS:' \
-        '*--template[The prompt template]:NAME|PATH:_files' \
-        '*-t[The prompt template]:NAME|PATH:_files' \
-        '*--system[The system prompt]:TEXT:' \
-        '*-s[The system prompt]:TEXT:' \
-        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*--think[Let a reasoning model think; its reasoning goes to stderr]' \
-        '*--no-think[Let a reasoning model think; its reasoning goes to stderr]' \
-        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
-        '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
-        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
-        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
-        '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
-        '*--stop[End the reply before this text; may be repeated]:TEXT:' \
-        '*--output[Write the result there, not to stdout]:FILE:_files' \
-        '*-o[Write the result there, not to stdout]:FILE:_files' \
-        '*--json[Print the whole result as JSON]' \
-        '*--stats[Say on stderr where the time went]' \
-        '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
-        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads; as suits the machine if left out]:N:' \
-        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*--parallel[Replies written together, at most (32)]:N:' \
-        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
-        '*--offline[Use no network]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--test-timeout[Stop CMD after this many seconds]:SECONDS:' \
+        '*--output[Write to FILE, not to standard output]:FILE:_files' \
+        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--json[Print the result as JSON]' \
+        '*--stats[Print timings to standard error]' \
+        '*--dry-run[Print the prompt and its token count; run nothing]' \
+        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--ctx-size[Context size in tokens]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
+        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
+        '*--parallel[Maximum replies to decode at once]:N:' \
+        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--offline[Do not use the network]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -794,36 +797,36 @@ _llmtool_code_fix() {
 
 _llmtool_code_complete() {
     _arguments -s -S \
-        '*--language[python, js, ts, sh, rs, sql, … ]:LANG:' \
-        '*-l[python, js, ts, sh, rs, sql, … ]:LANG:' \
+        '*--language[Language\: python, js, ts, sh, rs, …]:LANG:' \
+        '*-l[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*--strict[Print nothing rather than code with an error]' \
-        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
-        '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
-        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
-        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
-        '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
-        '*--stop[End the reply before this text; may be repeated]:TEXT:' \
-        '*--output[Write the result there, not to stdout]:FILE:_files' \
-        '*-o[Write the result there, not to stdout]:FILE:_files' \
-        '*--json[Print the whole result as JSON]' \
-        '*--stats[Say on stderr where the time went]' \
-        '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
-        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads; as suits the machine if left out]:N:' \
-        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*--parallel[Replies written together, at most (32)]:N:' \
-        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
-        '*--offline[Use no network]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--temperature[Randomness; 0 is deterministic]:T:' \
+        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
+        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from the best tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
+        '*--min-p[Drop tokens below P times the best one]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--output[Write to FILE, not to standard output]:FILE:_files' \
+        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--json[Print the result as JSON]' \
+        '*--stats[Print timings to standard error]' \
+        '*--dry-run[Print the prompt and its token count; run nothing]' \
+        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--ctx-size[Context size in tokens]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
+        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
+        '*--parallel[Maximum replies to decode at once]:N:' \
+        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--offline[Do not use the network]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -831,52 +834,52 @@ _llmtool_code_complete() {
 
 _llmtool_code_tests() {
     _arguments -s -S \
-        '*--framework[What runs the tests, such as pytest]:NAME:' \
-        '*--language[python, js, ts, sh, rs, sql, … ]:LANG:' \
-        '*-l[python, js, ts, sh, rs, sql, … ]:LANG:' \
-        '*--check[Look at the syntax of what was written]' \
-        '*--no-check[Look at the syntax of what was written]' \
-        '*--repair[Rounds of repair at most]:N:' \
-        '*--tidy[Lay it out with a formatter on PATH]' \
-        '*--no-tidy[Lay it out with a formatter on PATH]' \
+        '*--framework[Test framework, such as pytest]:NAME:' \
+        '*--system[System prompt]:TEXT:' \
+        '*-s[System prompt]:TEXT:' \
+        '*--template[Prompt template]:NAME|PATH:_files' \
+        '*-t[Prompt template]:NAME|PATH:_files' \
+        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*--think[Let a model reason first; shown on stderr]' \
+        '*--no-think[Let a model reason first; shown on stderr]' \
+        '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--temperature[Randomness; 0 is deterministic]:T:' \
+        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
+        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from the best tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
+        '*--min-p[Drop tokens below P times the best one]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--language[Language\: python, js, ts, sh, rs, …]:LANG:' \
+        '*-l[Language\: python, js, ts, sh, rs, …]:LANG:' \
+        '*--check[Check the syntax]' \
+        '*--no-check[Check the syntax]' \
+        '*--repair[Maximum rounds of repair]:N:' \
+        '*--tidy[Format the code with a formatter on PATH]' \
+        '*--no-tidy[Format the code with a formatter on PATH]' \
         '*--strict[Print nothing rather than code with an error]' \
         '*--run-tests[Run CMD on the code; {} is its file]:CMD:' \
-        '*--test-timeout[Stop CMD after so long]:SECONDS:' \
-        '*--template[The prompt template]:NAME|PATH:_files' \
-        '*-t[The prompt template]:NAME|PATH:_files' \
-        '*--system[The system prompt]:TEXT:' \
-        '*-s[The system prompt]:TEXT:' \
-        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*--think[Let a reasoning model think; its reasoning goes to stderr]' \
-        '*--no-think[Let a reasoning model think; its reasoning goes to stderr]' \
-        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
-        '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
-        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
-        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
-        '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
-        '*--stop[End the reply before this text; may be repeated]:TEXT:' \
-        '*--output[Write the result there, not to stdout]:FILE:_files' \
-        '*-o[Write the result there, not to stdout]:FILE:_files' \
-        '*--json[Print the whole result as JSON]' \
-        '*--stats[Say on stderr where the time went]' \
-        '*--dry-run[Print the rendered prompt and its token count; run nothing]' \
-        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads; as suits the machine if left out]:N:' \
-        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*--parallel[Replies written together, at most (32)]:N:' \
-        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
-        '*--offline[Use no network]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--test-timeout[Stop CMD after this many seconds]:SECONDS:' \
+        '*--output[Write to FILE, not to standard output]:FILE:_files' \
+        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--json[Print the result as JSON]' \
+        '*--stats[Print timings to standard error]' \
+        '*--dry-run[Print the prompt and its token count; run nothing]' \
+        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--ctx-size[Context size in tokens]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
+        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
+        '*--parallel[Maximum replies to decode at once]:N:' \
+        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--offline[Do not use the network]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -884,42 +887,42 @@ _llmtool_code_tests() {
 
 _llmtool_code_commit() {
     _arguments -s -S \
-        '*--body[Write points below the subject]' \
-        '*--hook[Print a prepare-commit-msg hook, and run no model]' \
-        '*--template[The prompt template]:NAME|PATH:_files' \
-        '*-t[The prompt template]:NAME|PATH:_files' \
-        '*--system[The system prompt]:TEXT:' \
-        '*-s[The system prompt]:TEXT:' \
-        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*--think[Let a reasoning model think; its reasoning goes to stderr]' \
-        '*--no-think[Let a reasoning model think; its reasoning goes to stderr]' \
-        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
-        '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
-        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
-        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
-        '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
-        '*--stop[End the reply before this text; may be repeated]:TEXT:' \
-        '*--output[Write the result there, not to stdout]:FILE:_files' \
-        '*-o[Write the result there, not to stdout]:FILE:_files' \
-        '*--json[Print the whole result as JSON]' \
-        '*--stats[Say on stderr where the time went]' \
-        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads; as suits the machine if left out]:N:' \
-        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*--parallel[Replies written together, at most (32)]:N:' \
-        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
-        '*--offline[Use no network]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--body[Add a list of points]' \
+        '*--hook[Print a prepare-commit-msg hook; run no model]' \
+        '*--system[System prompt]:TEXT:' \
+        '*-s[System prompt]:TEXT:' \
+        '*--template[Prompt template]:NAME|PATH:_files' \
+        '*-t[Prompt template]:NAME|PATH:_files' \
+        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*--think[Let a model reason first; shown on stderr]' \
+        '*--no-think[Let a model reason first; shown on stderr]' \
+        '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--temperature[Randomness; 0 is deterministic]:T:' \
+        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
+        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from the best tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
+        '*--min-p[Drop tokens below P times the best one]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--output[Write to FILE, not to standard output]:FILE:_files' \
+        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--json[Print the result as JSON]' \
+        '*--stats[Print timings to standard error]' \
+        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--ctx-size[Context size in tokens]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
+        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
+        '*--parallel[Maximum replies to decode at once]:N:' \
+        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--offline[Do not use the network]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -927,47 +930,47 @@ _llmtool_code_commit() {
 
 _llmtool_chat() {
     _arguments -s -S \
-        '*--session[Begin this session, or go on with it]:NAME:' \
-        '*--continue[Go on with the last session of this directory]' \
-        '*-c[Go on with the last session of this directory]' \
-        '*--no-save[Keep nothing of this conversation]' \
-        '*--system[The system prompt]:TEXT:' \
-        '*-s[The system prompt]:TEXT:' \
-        '*--template[The prompt template]:NAME|PATH:_files' \
-        '*-t[The prompt template]:NAME|PATH:_files' \
-        '*--param[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*-p[A value for the template; may be repeated]:KEY=VALUE:' \
-        '*--overflow[What becomes of the oldest turns in a full context]: :(summarize drop)' \
-        '*--each[Every line of standard input is a message of its own]: :(line)' \
-        '*--json[Print events as JSON lines; the last is the turn]' \
-        '*--think[Let a thinking model think; it is folded away]' \
-        '*--no-think[Let a thinking model think; it is folded away]' \
-        '*--file[Material; may be repeated]:FILE:_files' \
-        '*-f[Material; may be repeated]:FILE:_files' \
-        '*--no-stdin[Do not look at standard input]' \
-        '*--errors[What to do with input that is not UTF-8]: :(strict replace)' \
-        '*--max-tokens[Tokens of the reply at the most; left out, as the task says]:N:' \
-        '*--temperature[Randomness; 0 always takes the likeliest]:T:' \
-        '*--top-p[Only the likeliest tokens that make up P together]:P:' \
-        '*--top-k[Only the K likeliest tokens; 0 is off]:K:' \
-        '*--min-p[Drop tokens rarer than P x the likeliest]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition, below 1 invites it]:R:' \
-        '*--seed[Makes a run repeatable\: 0 to 4294967294]:N:' \
-        '*--stop[End the reply before this text; may be repeated]:TEXT:' \
-        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--threads[Processor threads; as suits the machine if left out]:N:' \
-        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*--parallel[Replies written together, at most (32)]:N:' \
-        '*--kv-type[How the context is kept in memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Keep no evaluated prompts on disk, and read none]' \
-        '*--offline[Use no network]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--continue[Continue this directory'\''s last session]' \
+        '*-c[Continue this directory'\''s last session]' \
+        '*--session[Start or continue a named session]:NAME:' \
+        '*--no-save[Do not save the session]' \
+        '*--overflow[What to do with old turns if the context is full]: :(summarize drop)' \
+        '*--system[System prompt]:TEXT:' \
+        '*-s[System prompt]:TEXT:' \
+        '*--template[Prompt template]:NAME|PATH:_files' \
+        '*-t[Prompt template]:NAME|PATH:_files' \
+        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
+        '*--think[Let a model reason first; shown on stderr]' \
+        '*--no-think[Let a model reason first; shown on stderr]' \
+        '*--max-tokens[Maximum reply tokens]:N:' \
+        '*--temperature[Randomness; 0 is deterministic]:T:' \
+        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
+        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from the best tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
+        '*--min-p[Drop tokens below P times the best one]:P:' \
+        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--file[Read a file (repeatable); - is stdin]:FILE:_files' \
+        '*-f[Read a file (repeatable); - is stdin]:FILE:_files' \
+        '*--no-stdin[Do not read standard input]' \
+        '*--errors[How to read what is not UTF-8]: :(strict replace)' \
+        '*--each[Take each line of standard input as a message]: :(line)' \
+        '*--json[Print events as JSON lines, last the turn]' \
+        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--ctx-size[Context size in tokens]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
+        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
+        '*--parallel[Maximum replies to decode at once]:N:' \
+        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
+        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--offline[Do not use the network]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -983,11 +986,11 @@ _llmtool_sessions() {
     case $state in
     command)
         local -a commands=(
-            'ls:List the sessions, the last used first'
-            'show:Show a session\: what was asked, and what was answered'
-            'rm:Remove sessions, all of them or none; 18 when one is open in another process'
-            'export:Write a session as Markdown, as JSON, or as a page of HTML that needs nothing else'
-            'search:Find words in all sessions\: in what was asked, in replies and in attached files'
+            'ls:List the sessions, the most recent first'
+            'show:Show the messages and replies of a session'
+            'rm:Remove sessions, all of them or none; exit 18 if one is open elsewhere'
+            'export:Export a session as Markdown, JSON or a self-contained HTML page'
+            'search:Search the messages, replies and attached files of all sessions'
         )
         _describe command commands ;;
     rest)
@@ -1003,12 +1006,12 @@ _llmtool_sessions() {
 
 _llmtool_sessions_ls() {
     _arguments -s -S \
-        '*--here[Only those that were begun in this directory]' \
-        '*--json[Print the whole result as JSON]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--here[List only sessions started in this directory]' \
+        '*--json[Print the result as JSON]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1016,11 +1019,11 @@ _llmtool_sessions_ls() {
 
 _llmtool_sessions_show() {
     _arguments -s -S \
-        '*--json[Print the whole result as JSON]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--json[Print the result as JSON]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1028,12 +1031,12 @@ _llmtool_sessions_show() {
 
 _llmtool_sessions_rm() {
     _arguments -s -S \
-        '*--dry-run[Say what would be removed, and remove nothing]' \
-        '*--json[Print the whole result as JSON]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--dry-run[Show what would be removed, and remove nothing]' \
+        '*--json[Print the result as JSON]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1041,13 +1044,13 @@ _llmtool_sessions_rm() {
 
 _llmtool_sessions_export() {
     _arguments -s -S \
-        '*--output[Write the result there, not to stdout]:FILE:_files' \
-        '*-o[Write the result there, not to stdout]:FILE:_files' \
-        '*--format[As which; else by the name of FILE, or md]: :(md json html)' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--output[Write to FILE, not to standard output]:FILE:_files' \
+        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--format[Format]: :(md json html)' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1055,12 +1058,12 @@ _llmtool_sessions_export() {
 
 _llmtool_sessions_search() {
     _arguments -s -S \
-        '*--limit[Hits that are shown, at most]:N:' \
-        '*--json[Print the whole result as JSON]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--limit[Maximum hits to show]:N:' \
+        '*--json[Print the result as JSON]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1076,15 +1079,15 @@ _llmtool_models() {
     case $state in
     command)
         local -a commands=(
-            'ls:List the models that are here\: the starter model, the Hub'\''s cache, imported files'
-            'info:Say what a model is\: architecture, size, context, template, and whether it fits in memory'
-            'pull:Fetch a model from the Hub\: resumed where it was cut, verified, in the Hub'\''s own cache'
-            'rm:Remove a model'\''s files; without @REV, from every revision'
-            'prune:Remove what nothing uses\: cut downloads, blobs without a name, dangling links'
-            'verify:Compare the hashes of one model'\''s files, or of all; 16 when one is wrong'
-            'import:Take a model file into the data folder, under a name of its own'
-            'alias:Give a model another name; without arguments, list the aliases'
-            'recommend:Name the models that fit this machine, best first, and say why'
+            'ls:List the installed models\: the starter, the Hub'\''s cache and imported files'
+            'info:Describe a model\: architecture, size, context, template, and memory use'
+            'pull:Download a model from the Hub into its cache; resumed and verified'
+            'rm:Remove a model'\''s files, of every revision unless @REV names one'
+            'prune:Remove partial downloads, unused blobs and dangling links'
+            'verify:Verify the hashes of one model'\''s files, or of all; exit 16 if one is wrong'
+            'import:Import a model file into the data folder under a name'
+            'alias:Give a model an alias; without arguments, list the aliases'
+            'recommend:Recommend models that fit this machine, best first'
         )
         _describe command commands ;;
     rest)
@@ -1104,11 +1107,11 @@ _llmtool_models() {
 
 _llmtool_models_ls() {
     _arguments -s -S \
-        '*--json[Print the whole result as JSON]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--json[Print the result as JSON]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1116,12 +1119,12 @@ _llmtool_models_ls() {
 
 _llmtool_models_info() {
     _arguments -s -S \
-        '*--ctx-size[Context in tokens; sized by need if left out]:N:' \
-        '*--json[Print the whole result as JSON]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--ctx-size[Context size in tokens]:N:' \
+        '*--json[Print the result as JSON]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1129,13 +1132,13 @@ _llmtool_models_info() {
 
 _llmtool_models_pull() {
     _arguments -s -S \
-        '*--dry-run[Say what would be fetched, and fetch nothing]' \
-        '*--json[Print the whole result as JSON]' \
-        '*--offline[Use no network]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--dry-run[Show what would be downloaded, and download nothing]' \
+        '*--json[Print the result as JSON]' \
+        '*--offline[Do not use the network]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1143,12 +1146,12 @@ _llmtool_models_pull() {
 
 _llmtool_models_rm() {
     _arguments -s -S \
-        '*--dry-run[Say what would be removed, and remove nothing]' \
-        '*--json[Print the whole result as JSON]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--dry-run[Show what would be removed, and remove nothing]' \
+        '*--json[Print the result as JSON]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1156,12 +1159,12 @@ _llmtool_models_rm() {
 
 _llmtool_models_prune() {
     _arguments -s -S \
-        '*--dry-run[Say what would be removed, and remove nothing]' \
-        '*--json[Print the whole result as JSON]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--dry-run[Show what would be removed, and remove nothing]' \
+        '*--json[Print the result as JSON]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1169,11 +1172,11 @@ _llmtool_models_prune() {
 
 _llmtool_models_verify() {
     _arguments -s -S \
-        '*--json[Print the whole result as JSON]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--json[Print the result as JSON]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1181,12 +1184,12 @@ _llmtool_models_verify() {
 
 _llmtool_models_import() {
     _arguments -s -S \
-        '*--name[Its name; the file'\''s without .gguf]:NAME:' \
-        '*--json[Print the whole result as JSON]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--name[Name of the model]:NAME:' \
+        '*--json[Print the result as JSON]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1194,12 +1197,12 @@ _llmtool_models_import() {
 
 _llmtool_models_alias() {
     _arguments -s -S \
-        '*--remove[Take the alias away]' \
-        '*--json[Print the whole result as JSON]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--remove[Remove the alias]' \
+        '*--json[Print the result as JSON]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1207,11 +1210,11 @@ _llmtool_models_alias() {
 
 _llmtool_models_recommend() {
     _arguments -s -S \
-        '*--json[Print the whole result as JSON]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--json[Print the result as JSON]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1227,8 +1230,8 @@ _llmtool_cache() {
     case $state in
     command)
         local -a commands=(
-            'ls:List the beginnings of prompts that are kept, the last used first'
-            'clear:Remove all that is kept for reuse; the next runs are slower once'
+            'ls:List the cached prompt prefixes, the most recent first'
+            'clear:Clear the cache; the next runs are slower once'
         )
         _describe command commands ;;
     rest)
@@ -1241,11 +1244,11 @@ _llmtool_cache() {
 
 _llmtool_cache_ls() {
     _arguments -s -S \
-        '*--json[Print the whole result as JSON]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--json[Print the result as JSON]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1253,12 +1256,12 @@ _llmtool_cache_ls() {
 
 _llmtool_cache_clear() {
     _arguments -s -S \
-        '*--dry-run[Say what would be removed, and remove nothing]' \
-        '*--json[Print the whole result as JSON]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--dry-run[Show what would be removed, and remove nothing]' \
+        '*--json[Print the result as JSON]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1274,9 +1277,9 @@ _llmtool_config() {
     case $state in
     command)
         local -a commands=(
-            'show:Show every setting as it is in force\: variables win over config.toml'
-            'set:Set a key of config.toml; comments and other keys stay'
-            'unset:Take a key out of config.toml, so that its default is in force'
+            'show:Show every setting; environment variables override config.toml'
+            'set:Set a key of config.toml; comments and other keys are preserved'
+            'unset:Remove a key from config.toml, so that its default applies'
         )
         _describe command commands ;;
     rest)
@@ -1290,11 +1293,11 @@ _llmtool_config() {
 
 _llmtool_config_show() {
     _arguments -s -S \
-        '*--json[Print the whole result as JSON]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--json[Print the result as JSON]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1302,9 +1305,10 @@ _llmtool_config_show() {
 
 _llmtool_config_set() {
     _arguments -s -S \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1312,9 +1316,10 @@ _llmtool_config_set() {
 
 _llmtool_config_unset() {
     _arguments -s -S \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1322,22 +1327,22 @@ _llmtool_config_unset() {
 
 _llmtool_bench() {
     _arguments -s -S \
-        '*--model[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*-m[starter, FILE.gguf, org/name\[\:QUANT\], an alias]:REF:_files' \
-        '*--quick[A few seconds instead of a minute; rougher]' \
-        '*--n-parallel[Replies at once (1,2,4,8,16,32; fewer with --quick)]:N,N:' \
-        '*--repetitions[How often each figure is measured (3; 1 with --quick)]:N:' \
-        '*-r[How often each figure is measured (3; 1 with --quick)]:N:' \
-        '*--threads[Processor threads; as suits the machine if left out]:N:' \
-        '*--n-gpu-layers[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*-ngl[Layers on the GPU; auto if left out]:auto|all|N:' \
-        '*--plot[Draw speed over replies at once\: .svg, .png or .pdf]:FILE:_files' \
-        '*--json[Print the whole result as JSON]' \
-        '*--offline[Use no network]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--quick[Measure for seconds instead of a minute]' \
+        '*--n-parallel[Replies to decode at once (1,2,4,8,16,32)]:N,N:' \
+        '*--repetitions[Repetitions of each test (3; 1 with --quick)]:N:' \
+        '*-r[Repetitions of each test (3; 1 with --quick)]:N:' \
+        '*--threads[Processor threads]:N:' \
+        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
+        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
+        '*--plot[Plot speed by replies at once\: .svg, .png or .pdf]:FILE:_files' \
+        '*--json[Print the result as JSON]' \
+        '*--offline[Do not use the network]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1345,11 +1350,11 @@ _llmtool_bench() {
 
 _llmtool_doctor() {
     _arguments -s -S \
-        '*--json[Print the whole result as JSON]' \
-        '*--color[When to colour]: :(auto always never)' \
-        '*--quiet[No notes on stderr, only errors]' \
-        '*-q[No notes on stderr, only errors]' \
-        '*--debug[Log and show tracebacks on stderr]' \
+        '*--json[Print the result as JSON]' \
+        '*--quiet[Print no notes to standard error, only errors]' \
+        '*-q[Print no notes to standard error, only errors]' \
+        '*--color[When to use colours]: :(auto always never)' \
+        '*--debug[Print the log and tracebacks to standard error]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'

@@ -47,9 +47,9 @@ def list_options(method: F) -> F:
 
     Example:
         >>> @list_options
-        ... def reply(prompt: "str", **options: "Unpack[SamplingKeywords]") -> "str": ...
-        >>> str(inspect.signature(reply))[:71]
-        '(prompt: str, *, max_tokens: int | None = None, temperature: float | Non'
+        ... def reply(prompt: str, **options: Unpack[SamplingKeywords]) -> str: ...
+        >>> str(inspect.signature(reply))[:46]
+        '(prompt: str, *, max_tokens: int | None = None'
     """
     signature = inspect.signature(method)
     *parameters, keywords = signature.parameters.values()
@@ -113,4 +113,7 @@ def stream_for_asyncio(
 
     stream.__name__ = f"a{method.__name__}"
     stream.__doc__ = f"`{method.__name__}` for asyncio.\n\n{inspect.getdoc(method)}"
+    signature = inspect.signature(method)
+    returned = _unquoted(f"Async{signature.return_annotation}")
+    stream.__signature__ = signature.replace(return_annotation=returned)  # type: ignore[attr-defined]
     return stream

@@ -77,6 +77,7 @@ if TYPE_CHECKING:
         GenerateKeywords,
         ReviewKeywords,
         SummarizeKeywords,
+        TemplateKeywords,
         TextKeywords,
         TranslateKeywords,
         WriteTestsKeywords,
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from llmtool.tasks.translate.document import TranslationText
 
     Names = Iterable[str] | Mapping[str, str]  # labels by name
+    Texts = list[str] | tuple[str, ...]
 
 T = TypeVar("T")
 L = TypeVar("L", bound="enum.Enum | bool")
@@ -229,12 +231,7 @@ class Toolbox:
 
     @overload
     def generate(
-        self,
-        prompt: str,
-        *,
-        schema: type[T],
-        template: str | Template | None = None,
-        **options: Unpack[TextKeywords],
+        self, prompt: str, *, schema: type[T], **options: Unpack[TemplateKeywords]
     ) -> Generation[T]: ...
     @overload
     def generate(self, prompt: str, **options: Unpack[TextKeywords]) -> Generation[None]: ...
@@ -242,29 +239,19 @@ class Toolbox:
     def generate(self, prompt: str, **options: Unpack[GenerateKeywords]) -> Generation[Any]: ...
     @overload
     def generate(
-        self,
-        prompt: list[str] | tuple[str, ...],
-        *,
-        schema: type[T],
-        template: str | Template | None = None,
-        **options: Unpack[TextKeywords],
+        self, prompt: Texts, *, schema: type[T], **options: Unpack[TemplateKeywords]
     ) -> list[Generation[T]]: ...
     @overload
     def generate(
-        self, prompt: list[str] | tuple[str, ...], **options: Unpack[TextKeywords]
+        self, prompt: Texts, **options: Unpack[TextKeywords]
     ) -> list[Generation[None]]: ...
     @overload
     def generate(
-        self, prompt: list[str] | tuple[str, ...], **options: Unpack[GenerateKeywords]
+        self, prompt: Texts, **options: Unpack[GenerateKeywords]
     ) -> list[Generation[Any]]: ...
     @overload
     def generate(
-        self,
-        prompt: Iterator[str],
-        *,
-        schema: type[T],
-        template: str | Template | None = None,
-        **options: Unpack[TextKeywords],
+        self, prompt: Iterator[str], *, schema: type[T], **options: Unpack[TemplateKeywords]
     ) -> Iterator[Generation[T]]: ...
     @overload
     def generate(
@@ -333,12 +320,7 @@ class Toolbox:
 
     @overload
     def stream_generate(
-        self,
-        prompt: str,
-        *,
-        schema: type[T],
-        template: str | Template | None = None,
-        **options: Unpack[TextKeywords],
+        self, prompt: str, *, schema: type[T], **options: Unpack[TemplateKeywords]
     ) -> Iterator[Token | Generation[T]]: ...
     @overload
     def stream_generate(
@@ -370,12 +352,7 @@ class Toolbox:
 
     @overload
     def agenerate_each(
-        self,
-        prompts: Iterable[str],
-        *,
-        schema: type[T],
-        template: str | Template | None = None,
-        **options: Unpack[TextKeywords],
+        self, prompts: Iterable[str], *, schema: type[T], **options: Unpack[TemplateKeywords]
     ) -> AsyncIterator[Generation[T]]: ...
     @overload
     def agenerate_each(
@@ -556,17 +533,11 @@ class Toolbox:
     ) -> Classification[str]: ...
     @overload
     def classify(  # type: ignore[overload-overlap]
-        self,
-        text: list[str] | tuple[str, ...],
-        labels: type[L],
-        **options: Unpack[ClassifyKeywords],
+        self, text: Texts, labels: type[L], **options: Unpack[ClassifyKeywords]
     ) -> list[Classification[L]]: ...
     @overload
     def classify(
-        self,
-        text: list[str] | tuple[str, ...],
-        labels: Names | None = None,
-        **options: Unpack[ClassifyKeywords],
+        self, text: Texts, labels: Names | None = None, **options: Unpack[ClassifyKeywords]
     ) -> list[Classification[str]]: ...
     @overload
     def classify(  # type: ignore[overload-overlap]
@@ -690,9 +661,7 @@ class Toolbox:
     @overload
     def summarize(self, text: str, **options: Unpack[SummarizeKeywords]) -> Summary: ...
     @overload
-    def summarize(
-        self, text: list[str] | tuple[str, ...], **options: Unpack[SummarizeKeywords]
-    ) -> list[Summary]: ...
+    def summarize(self, text: Texts, **options: Unpack[SummarizeKeywords]) -> list[Summary]: ...
     @overload
     def summarize(
         self, text: Iterator[str], **options: Unpack[SummarizeKeywords]
@@ -771,7 +740,7 @@ class Toolbox:
     ) -> Translation: ...
     @overload
     def translate(
-        self, text: list[str] | tuple[str, ...], to: str, **options: Unpack[TranslateKeywords]
+        self, text: Texts, to: str, **options: Unpack[TranslateKeywords]
     ) -> list[Translation]: ...
     @overload
     def translate(
@@ -846,9 +815,7 @@ class Toolbox:
     @overload
     def write_code(self, request: str, **options: Unpack[CodeKeywords]) -> Code: ...
     @overload
-    def write_code(
-        self, request: list[str] | tuple[str, ...], **options: Unpack[CodeKeywords]
-    ) -> list[Code]: ...
+    def write_code(self, request: Texts, **options: Unpack[CodeKeywords]) -> list[Code]: ...
     @overload
     def write_code(
         self, request: Iterator[str], **options: Unpack[CodeKeywords]
@@ -1092,7 +1059,9 @@ class Toolbox:
         """
         from llmtool.sessions.store import Sessions
         from llmtool.tasks.chat.chat import Chat
+        from llmtool.tasks.options import ChatOptions, make_options
 
         is_saved = session is not None if save is None else save
         store = Sessions(self.context.folders.data / "sessions") if is_saved else None
-        return Chat(self.context, session=session, store=store, overflow=overflow, **options)
+        chosen = make_options(ChatOptions, options)
+        return Chat(self.context, chosen, session=session, store=store, overflow=overflow)

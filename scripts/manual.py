@@ -23,6 +23,7 @@ from llmtool._version import __version__
 from llmtool.cli.app import COMMANDS, app, load_command, root_command
 from llmtool.cli.framework.completion import script
 from llmtool.cli.framework.default_group import DefaultGroup
+from llmtool.cli.framework.help import SECTIONS, help_record, section_of
 from llmtool.config import Settings
 from llmtool.models import catalogue
 from llmtool.tasks import options
@@ -48,7 +49,7 @@ READMES: dict[str, dict[str, str]] = {
     },
 }
 SHELLS = ("bash", "zsh", "fish")
-WIDTH = 80
+WIDTH = 100
 
 
 class Command(NamedTuple):
@@ -152,7 +153,6 @@ from llmtool.tasks.results import TestRun
 
 def keywords_module() -> str:
     """Return llmtool/tasks/keywords.py: a TypedDict for the options of each task."""
-    makes_value = {"template", "schema"}
     done: dict[str, set[str]] = {"TypedDict": set()}
     parts = [KEYWORDS]
 
@@ -191,9 +191,12 @@ def keywords_module() -> str:
         base = "SamplingKeywords" if "sampling" in annotations else "TypedDict"
         parents = [parent.__name__.replace("Options", "Keywords") for parent in kind.__mro__[1:]]
         base = next((parent for parent in parents if parent in done), base)
-        if kind is options.GenerateOptions:  # without these two, a reply's value is None
-            text = {option: types[option] for option in types if option not in makes_value}
-            add(base := "TextKeywords", "SamplingKeywords", text)
+        if kind is options.GenerateOptions:  # template and schema decide on the value's type
+            types = {option: types[option] for option in types if option != "schema"}
+            text = {option: types[option] for option in types if option != "template"}
+            add("TextKeywords", "SamplingKeywords", text)
+            add(base := "TemplateKeywords", "TextKeywords", types)
+            types["schema"] = annotations["schema"]
         add(kind.__name__.replace("Options", "Keywords"), base, types)
     return "".join(parts)
 
@@ -223,7 +226,7 @@ def _console(command: str, output: str) -> str:
 
 
 def _help(command: Command) -> str:
-    """Return a help text as it is printed in a terminal of 80 columns."""
+    """Return a help text as it is printed in a terminal of 100 columns."""
     done = subprocess.run(
         [sys.executable, "-m", "llmtool", *command.name.split()[1:], "--help"],
         capture_output=True, text=True, check=True, encoding="utf-8",
@@ -302,11 +305,13 @@ def _synopsis(command: Command) -> list[str]:
 
 def _parameters(command: Command, macro: str) -> list[str]:
     context = command.context
+    params = command.of.get_params(context)
     lines: list[str] = []
-    for title, kind in (("ARGUMENTS", "argument"), ("OPTIONS", "option")):
-        params = [p for p in command.of.get_params(context) if p.param_type_name == kind]
-        records = [record for p in params if (record := p.get_help_record(context))]
-        lines += [f"{macro} {title}", *_terms(records)] if records else []
+    for section in SECTIONS:
+        records = [help_record(p, context) for p in params if section_of(p) == section]
+        title = section if section in ("Arguments", "Options") else f"{section} options"
+        if any(records):
+            lines += [f"{macro} {title.upper()}", *_terms(filter(None, records))]
     return lines
 
 

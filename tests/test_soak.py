@@ -16,6 +16,7 @@ from command import linux
 from llmtool.config import Folders, Settings
 from llmtool.sessions.store import Sessions
 from llmtool.tasks.chat.chat import Chat, ChatNote, Turn
+from llmtool.tasks.options import ChatOptions, SamplingOptions
 from llmtool.toolbox import Toolbox
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800), linux]
@@ -124,9 +125,8 @@ def test_a_chat_of_two_hundred_turns_holds_no_more_than_a_third_of_it(
         # Replies decide when turns to be summarized are longer than the context for the first time.
         box.summarize("A parcel came with letters and a small box. " * 60, length="long")
         store = Sessions(tmp_path / "sessions")
-        with Chat(
-            box.context, store=store, session="soak", overflow=overflow, max_tokens=24
-        ) as chat:  # type: ignore[arg-type]
+        options = ChatOptions(sampling=SamplingOptions(max_tokens=24))
+        with Chat(box.context, options, store=store, session="soak", overflow=overflow) as chat:  # type: ignore[arg-type]
             for n in range(TURNS):
                 if n == TURNS // 3:
                     warm = held()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -129,6 +132,12 @@ def test_asyncio_has_the_same_results() -> None:
     assert asyncio.run(ask()) == ("Hello there!", ["Hello", " there!"])
 
 
+def test_asyncio_returns_an_iterator_for_an_iterator() -> None:
+    box, _ = toolbox()
+    results = asyncio.run(box.agenerate(iter(["one", "two"])))
+    assert iter(results) is results and [r.text for r in results] == ["Hello there!"] * 2
+
+
 def test_cancelling_an_asyncio_task_stops_the_decoding_and_leaves_the_toolbox_usable() -> None:
     box, _ = toolbox("word " * 400)
 
@@ -216,6 +225,21 @@ def test_the_package_offers_the_tasks_lazily() -> None:
     assert "Generation" in (llmtool.generate.__doc__ or "")
     with pytest.raises(AttributeError):
         _ = llmtool.no_such_thing
+
+
+def test_naming_a_function_reads_no_settings_and_calling_it_does() -> None:
+    program = (
+        "from llmtool import LlmtoolError, generate\n"
+        "try:\n    generate('hello')\nexcept LlmtoolError as exc:\n    print(exc)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "LLMTOOL_TEMPERATURE": "hot"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "LLMTOOL_TEMPERATURE" in done.stdout
 
 
 def test_the_starter_model_answers_through_the_package(starter: Path) -> None:

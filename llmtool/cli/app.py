@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from llmtool._version import __version__
-from llmtool.cli.framework.app_factory import Group, new_app
+from llmtool.cli.framework.app_factory import App, Group
 from llmtool.cli.framework.help import lay_out
 from llmtool.cli.terminal.console import BrokenPipe, Console, ensure_std_fds
 from llmtool.cli.terminal.interrupts import Interrupts
@@ -23,17 +23,17 @@ COMMANDS = {
     "gen": "Generate text from a prompt, with standard input or files as material.",
     "run": "Run a prompt template: a reply, a value or a label.",
     "prompts": "List, show, write, check, import and test prompt templates.",
-    "classify": "Say which label fits a text, with a score for each.",
+    "classify": "Choose the label that fits a text, with a score for each.",
     "sum": "Summarize files or standard input, however long.",
-    "translate": "Translate a text or a document; what is not language stays as it is.",
-    "code": "Write code that parses; explain, review, mend and complete it.",
+    "translate": "Translate a text or a document; code, links and markup stay as they are.",
+    "code": "Write code that parses; explain, review, fix and complete it.",
     "chat": "Converse with a model, at the terminal or through a pipe.",
-    "sessions": "List, show, search, export and remove kept conversations.",
-    "models": "List models, look into them, fetch and remove them.",
-    "cache": "List the prompts kept for reuse, and throw them away.",
-    "config": "Show the settings and change them.",
-    "bench": "Measure how fast a model loads, reads and writes here.",
-    "doctor": "Say what is installed, what this machine offers, and what to change.",
+    "sessions": "List, show, search, export and remove saved conversations.",
+    "models": "List, inspect, download and remove models.",
+    "cache": "List and clear the cached prompts.",
+    "config": "Show and change the settings.",
+    "bench": "Measure how fast a model loads, reads and writes on this machine.",
+    "doctor": "Report what is installed, what this machine has, and what to change.",
     "completions": "Print the completion script of a shell.",
 }
 
@@ -81,7 +81,7 @@ def _print_version(ctx: typer.Context, wanted: bool) -> None:
         raise typer.Exit
 
 
-app = new_app(
+app = App(
     "Local language models in the shell: one-liners, pipes, batches.",
     epilog="Example: git diff | llmtool gen 'Describe this change in one sentence'",
     cls=LazyGroup,

@@ -23,7 +23,7 @@ from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
 from llmtool.sizes import format_count
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import BatchTask, Binding, check_field, make_batch
+from llmtool.tasks.pipeline.records import BatchTask, RecordMapping, check_field, make_batch
 from llmtool.tasks.results import Result
 
 _POLL_SECONDS = 0.02
@@ -38,9 +38,9 @@ class Asked(Protocol):
 
 def open_reader(
     console: Console,
-    batch: g.BatchGroup,
-    source: g.SourceGroup,
-    view: g.PrintGroup,
+    batch: g.BatchOptions,
+    input: g.InputOptions,
+    output: g.OutputOptions,
     *,
     reads: Iterable[str] = (),
     n: int = 1,
@@ -56,31 +56,31 @@ def open_reader(
         LockedError, OutputError: the output file cannot be written.
     """
     assert batch.each is not None
-    format: Format = batch.each.value
-    if (batch.resume or batch.overwrite) and view.output is None:
+    format: Format = batch.each
+    if (batch.resume or batch.overwrite) and output.path is None:
         raise UsageError("--resume and --overwrite are about a file: name it with -o FILE")
     if batch.resume and batch.overwrite:
         raise UsageError("--resume and --overwrite exclude each other")
-    if batch.resume and _format_of(batch, view) == "text":
+    if batch.resume and _format_of(batch, output) == "text":
         raise UsageError("lines of text cannot be resumed: --jsonl writes rows that can")
-    if n > 1 and _format_of(batch, view) == "text":
+    if n > 1 and _format_of(batch, output) == "text":
         raise UsageError(
             f"-n {n} with --each {format} needs --jsonl: a line of text holds one reply"
         )
-    if not source.file and (source.no_stdin or console.stdin_is_closed):
+    if not input.files and (input.no_stdin or console.stdin_is_closed):
         raise UsageError("no records: name files with -f, or give them on standard input")
-    if not source.file and console.stdin_is_terminal:
+    if not input.files and console.stdin_is_terminal:
         raise UsageError("no records: name files with -f, or pipe them in")
-    reader = Reader(format, source.file or (), errors=source.errors.value)
-    if view.output is not None and reader.reads(view.output):
-        raise UsageError(f"{view.output}: is read and cannot be written at the same time")
-    if view.output is not None:
-        refuse_read(view.output, reads)
-        if not os.path.isfile(view.output):
-            check(view.output)
-        elif not view.dry_run:  # a journal, which is written in its place
+    reader = Reader(format, input.files, errors=input.errors)
+    if output.path is not None and reader.reads(output.path):
+        raise UsageError(f"{output.path}: is read and cannot be written at the same time")
+    if output.path is not None:
+        refuse_read(output.path, reads)
+        if not os.path.isfile(output.path):
+            check(output.path)
+        elif not output.dry_run:  # a journal, which is written in its place
             told = {"resume": batch.resume, "overwrite": batch.overwrite}
-            check_writable(Path(view.output), _format_of(batch, view), **told)
+            check_writable(Path(output.path), _format_of(batch, output), **told)
     for _ in reader.read_header():
         with console.interrupts.interruptible():
             time.sleep(_POLL_SECONDS)
@@ -93,11 +93,11 @@ def run(
     console: Console,
     context: TaskContext,
     task: BatchTask,
-    binding: Binding,
+    mapping: RecordMapping,
     reader: Reader,
     *,
-    batch: g.BatchGroup,
-    view: g.PrintGroup,
+    batch: g.BatchOptions,
+    output: g.OutputOptions,
     seed: int | None = None,
     on_outcome: OnOutcome = lambda record, outcome: None,
 ) -> None:
@@ -109,34 +109,34 @@ def run(
         LlmtoolError: the batch as a whole had to stop; the rows until then are whole.
     """
     options = BatchOptions(
-        output=None if view.output is None else Path(view.output),
-        format=_format_of(batch, view),
+        output=None if output.path is None else Path(output.path),
+        format=_format_of(batch, output),
         resume=batch.resume,
         overwrite=batch.overwrite,
         limit=batch.limit,
-        full_results=view.json,
+        full_results=output.json,
     )
-    runner = make_batch(context, task, binding, reader, options, seed=seed)
+    runner = make_batch(context, task, mapping, reader, options, seed=seed)
     tally = Tally(console, reader, runner, options)
     try:
         with contextlib.closing(runner.run()) as rows:
-            header = runner.header if view.output is None else b""
+            header = runner.header if output.path is None else b""
             for row in rows:
-                if view.output is None:
+                if output.path is None:
                     console.stdout.write((header + row.line).decode("utf-8", "replace"))
                     header = b""
                 tally.count(row.record, row.outcome)
                 on_outcome(row.record, row.outcome)
             console.stdout.write(header.decode())
     except Cancelled:
-        if view.output is not None and options.format != "text" and tally.n_rows:
+        if output.path is not None and options.format != "text" and tally.n_rows:
             console.note(
-                f"{view.output} holds {format_count(tally.n_rows, 'record')}; --resume goes on"
+                f"{output.path} holds {format_count(tally.n_rows, 'record')}; --resume goes on"
             )
         raise
     finally:
         console.status("")
-    if view.stats:
+    if output.stats:
         tally.statistics()
     tally.conclude()
 
@@ -145,10 +145,10 @@ def preview(
     console: Console,
     context: TaskContext,
     prepared: Asked,
-    binding: Binding,
+    mapping: RecordMapping,
     reader: Reader,
     *,
-    view: g.PrintGroup,
+    output: g.OutputOptions,
 ) -> None:
     """Print what the model would get for the first record.
 
@@ -159,16 +159,16 @@ def preview(
     if record is None:
         raise InputError("there are no records")
     if reader.format == "csv":
-        binding.check(reader.columns)
-    case = binding.case(record)
+        mapping.check(reader.columns)
+    case = mapping.case(record)
     if isinstance(case, Failed):
         raise case.error
-    show.prompt(console, context, prepared.request(case), as_json=view.json)
+    show.prompt(console, context, prepared.request(case), as_json=output.json)
 
 
-def _format_of(batch: g.BatchGroup, view: g.PrintGroup) -> OutputFormat:
+def _format_of(batch: g.BatchOptions, output: g.OutputOptions) -> OutputFormat:
     assert batch.each is not None
-    if batch.jsonl or view.json:
+    if batch.jsonl or output.json:
         return "jsonl"
     formats: dict[str, OutputFormat] = {"line": "text", "csv": "csv"}
-    return formats.get(batch.each.value, "jsonl")
+    return formats.get(batch.each, "jsonl")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from llmtool import config
 from llmtool.cli import first_run
-from llmtool.cli.options.groups import EngineGroup
-from llmtool.cli.terminal import inputs, signals
+from llmtool.cli.options.groups import GeneralOptions, ModelOptions
+from llmtool.cli.terminal import signals
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import refuse_read
 from llmtool.cli.terminal.progress import DownloadProgress
@@ -35,19 +35,20 @@ def find_folders() -> config.Folders:
 
 
 def start(
-    console: Console, *, color: str = "auto", quiet: bool = False, offline: bool = False
+    console: Console, general: GeneralOptions, *, offline: bool = False
 ) -> tuple[config.Folders, config.Settings]:
     """Configure the console, and return the user's folders and settings with the flags applied."""
     folders = find_folders()
     settings = config.load_settings(os.environ, folders.config_file)
     if offline:
         settings = msgspec.structs.replace(settings, offline=True)
-    console.configure(color=settings.color if color == "auto" else color, quiet=quiet)
+    color = settings.color if general.color == "auto" else general.color
+    console.configure(color=color, quiet=general.quiet)
     return folders, settings
 
 
 def start_lenient(
-    console: Console, *, color: str, quiet: bool
+    console: Console, general: GeneralOptions
 ) -> tuple[config.Folders, config.Settings, list[str]]:
     """Do the same with broken settings, and also return the errors found in them.
 
@@ -61,7 +62,8 @@ def start_lenient(
             break
         except UsageError as exc:
             errors.append(str(exc))
-    console.configure(color=settings.color if color == "auto" else color, quiet=quiet)
+    color = settings.color if general.color == "auto" else general.color
+    console.configure(color=color, quiet=general.quiet)
     return folders, settings, list(dict.fromkeys(errors))
 
 
@@ -72,22 +74,22 @@ def open_library(folders: config.Folders) -> Library:
     return Library(user_folders=folders.prompt_folders)
 
 
-def input_files(template: Template | None, *others: str | None) -> list[str]:
-    """Return the files that a command reads: those of its template, and others.
+def input_files(template: Template | str, *others: str | None) -> list[str]:
+    """Return the files that a command reads: those of its loaded template, and others.
 
     Files of the model are not among them: `open_model` checks those.
     """
-    return [*filter(None, others), *(template.files if template else ())]
+    return [*filter(None, others), *(() if isinstance(template, str) else template.files)]
 
 
 def start_loading(
-    console: Console, folders: config.Folders, settings: config.Settings, engine: EngineGroup
+    console: Console, folders: config.Folders, settings: config.Settings, options: ModelOptions
 ) -> LocalModel | None:
     """Start to load the chosen model in the background, and return it.
 
     Return None, and do nothing, if it is not installed or the user has to be asked for one.
     """
-    model = _make_model(console, folders, settings, engine, engine.model)
+    model = _make_model(console, folders, settings, options, options.reference)
     if model.installed_file is None or (model.is_default and first_run.can_ask(console)):
         return None
     model.warm_up()
@@ -98,13 +100,13 @@ def open_context(
     console: Console,
     folders: config.Folders,
     settings: config.Settings,
-    engine: EngineGroup,
+    options: ModelOptions,
     *writes: str | None,
     loading: LocalModel | None = None,
 ) -> TaskContext:
     """Return what the tasks need, with the chosen model; see `open_model`."""
-    model = open_model(console, folders, settings, engine, *writes, loading=loading)
-    return make_context(model, cached=not engine.no_cache)
+    model = open_model(console, folders, settings, options, *writes, loading=loading)
+    return make_context(model, cached=not options.no_cache)
 
 
 def make_context(model: LocalModel, *, cached: bool = True) -> TaskContext:
@@ -122,7 +124,7 @@ def open_model(
     console: Console,
     folders: config.Folders,
     settings: config.Settings,
-    engine: EngineGroup,
+    options: ModelOptions,
     *writes: str | None,
     loading: LocalModel | None = None,
 ) -> LocalModel:
@@ -139,11 +141,11 @@ def open_model(
         model = loading
         signals.install(console.interrupts, model.cancellation)
     else:
-        reference = engine.model
+        reference = options.reference
         if reference is None and settings.model is None and first_run.can_ask(console):
             reference = asked = first_run.ask(console, settings)
         with DownloadProgress(console, reference or settings.model or "starter") as progress:
-            model = _make_model(console, folders, settings, engine, reference, progress)
+            model = _make_model(console, folders, settings, options, reference, progress)
             signals.install(console.interrupts, model.cancellation)
             _ = model.file  # downloads it
     for path in filter(None, writes):
@@ -163,7 +165,7 @@ def _make_model(
     console: Console,
     folders: config.Folders,
     settings: config.Settings,
-    engine: EngineGroup,
+    options: ModelOptions,
     reference: str | None,
     progress: DownloadProgress | None = None,
 ) -> LocalModel:
@@ -172,12 +174,12 @@ def _make_model(
         settings=settings,
         folders=folders,
         endpoint=os.environ.get("HF_ENDPOINT"),
-        n_ctx=engine.ctx_size,
-        n_threads=engine.threads,
-        n_gpu_layers=engine.n_gpu_layers,
-        n_parallel=engine.parallel,
-        kv_type=engine.kv_type.value,
-        prefix_cache=not engine.no_cache,
+        n_ctx=options.ctx_size,
+        n_threads=options.threads,
+        n_gpu_layers=options.n_gpu_layers,
+        n_parallel=options.parallel,
+        kv_type=options.kv_type,
+        prefix_cache=not options.no_cache,
         cancellation=Cancellation(),
         on_fault=lambda: signals.end_by_fault(console, model.name),
         on_load_progress=_LoadStatus(console),
@@ -185,17 +187,6 @@ def _make_model(
         on_note=progress.note if progress else no_note,
     )
     return model
-
-
-def parse_params(pairs: list[str]) -> dict[str, Any]:
-    """Return the values of `-p KEY=VALUE`; a value is always text."""
-    values = {}
-    for pair in pairs:
-        key, mark, value = pair.partition("=")
-        if not mark or not key:
-            raise UsageError(f"-p {pair}: write it as KEY=VALUE")
-        values[key] = inputs.read_argument(value, name=f"-p {key}")
-    return values
 
 
 class _LoadStatus:

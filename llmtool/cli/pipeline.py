@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from llmtool.cli import bootstrap
+from llmtool.cli.options import constraints
 from llmtool.cli.options import groups as g
-from llmtool.cli.options import structured
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check
 from llmtool.config import Folders
 from llmtool.errors import Cancelled, LlmtoolError, UsageError
-from llmtool.tasks.options import GenerateOptions, make_options
+from llmtool.tasks.options import GenerateOptions
 
 if TYPE_CHECKING:
     from llmtool.engine.types import Token
@@ -24,120 +25,98 @@ if TYPE_CHECKING:
     from llmtool.tasks.results import Generation
 
 
-def read_options(
-    console: Console,
-    *,
-    system: str | None,
-    param: list[str] | None,
-    reply: g.ReplyGroup,
-    sampling: g.SamplingGroup,
-) -> GenerateOptions:
-    """Return the options of `generate`; what is broken among them is found before a model is.
-
-    Raises:
-        UsageError: a schema, grammar or expression is broken, or `-p` is no KEY=VALUE.
-        InputError: an argument is not UTF-8, or a file cannot be read.
-    """
-    given = {
-        **structured.read(console, reply.schema, reply.grammar, reply.regex),
-        **sampling.options(),
-        "system": system if system is None else inputs.read_argument(system, name="--system"),
-        "n": reply.samples,
-        "logprobs": reply.logprobs,
-        "prefill": inputs.read_argument(reply.prefill, name="--prefill"),
-        "thinking": reply.think,
-        "variables": bootstrap.parse_params(param or []),
-    }
-    return make_options(GenerateOptions, given)
-
-
-def command(
+def run(
     console: Console,
     text: str | None,
     options: GenerateOptions,
     *,
-    template: str,
-    started: float,
-    source: g.SourceGroup,
-    view: g.ShowGroup,
-    batch: g.BatchGroup,
-    reply: g.ReplyGroup,
-    engine: g.EngineGroup,
-    common: g.CommonGroup,
+    constraint: g.ConstraintOptions,
+    input: g.InputOptions,
+    output: g.ReplyOutputOptions,
+    batch: g.BatchOptions,
+    model: g.ModelOptions,
+    general: g.GeneralOptions,
 ) -> None:
     """Print what a template gives: a reply or label, the rows of a batch, or the prompt alone.
 
-    `text` is the command's argument, `template` a name or path.
+    `text` is the command's argument.
+
+    Raises:
+        UsageError: options exclude each other, or there is no input.
+        LlmtoolError: the input, the template or the model cannot be used.
     """
-    if reply.extract and (batch.each is not None or view.json or reply.logprobs):
+    started = time.perf_counter()
+    if output.extract and (batch.each is not None or output.json or options.logprobs):
         raise UsageError("-x prints code alone: it goes without --each, --json and --logprobs")
-    if reply.log and batch.each is not None:
+    if output.log and batch.each is not None:
         raise UsageError("--log keeps single replies: it goes without --each (-o keeps a batch)")
-    folders, settings = bootstrap.start(
-        console, color=common.color.value, quiet=common.quiet, offline=engine.offline
-    )
+    options = constraints.read(console, options, constraint)
+    folders, settings = bootstrap.start(console, general, offline=model.offline)
     loading = None
     if batch.each is None:
         batch.check_unused()
-        if not inputs.has_to_wait(text, source.file or [], no_stdin=source.no_stdin):
-            loading = bootstrap.start_loading(console, folders, settings, engine)
+        if not inputs.has_to_wait(text, input.files, no_stdin=input.no_stdin):
+            loading = bootstrap.start_loading(console, folders, settings, model)
     # Templates and tasks are imported while the model loads.
     from llmtool.cli.render import result
     from llmtool.tasks.generate.template import prepare_run
     from llmtool.tasks.pipeline.collect import raise_failures
-    from llmtool.tasks.pipeline.prepare import PreparedTask, fill
+    from llmtool.tasks.pipeline.prepare import PreparedTask, bind_inputs
 
     given = frozenset(options.variables)
-    loaded = bootstrap.open_library(folders).load(template)
+    loaded = bootstrap.open_library(folders).load(options.template)
+    sends_prompt = options.template == "gen"
     options = msgspec.structs.replace(options, template=loaded)
-    reads = bootstrap.input_files(loaded, *reply.reads, *(source.file or []))
+    reads = bootstrap.input_files(loaded, *constraint.files, *input.files)
     if batch.each is not None:
         from llmtool.cli import batch as batches
-        from llmtool.tasks.pipeline.records import Binding
+        from llmtool.tasks.pipeline.records import RecordMapping
 
-        reader = batches.open_reader(console, batch, source, view, reads=reads, n=reply.samples)
-        prompt = None if text is None else inputs.read_argument(text, errors=source.errors.value)
-        binding, fixed = Binding.make(loaded, prompt=prompt, field=batch.field, given=given)
+        reader = batches.open_reader(console, batch, input, output, reads=reads, n=options.n)
+        prompt = None if text is None else inputs.read_argument(text, errors=input.errors)
+        mapping, fixed = RecordMapping.make(loaded, prompt=prompt, field=batch.field, given=given)
         options = msgspec.structs.replace(options, variables={**options.variables, **fixed})
     else:
-        check(view.output, reads=reads)
+        check(output.path, reads=reads)
         prompt, material = inputs.gather(
             console,
             text,
-            source.file or [],
-            no_stdin=source.no_stdin,
-            errors=source.errors.value,
+            input.files,
+            no_stdin=input.no_stdin,
+            errors=input.errors,
             required=loaded.needs_text(given),
         )
     context = bootstrap.open_context(
-        console, folders, settings, engine, view.output, loading=loading
+        console, folders, settings, model, output.path, loading=loading
     )
     prepared = prepare_run(context, options)
     if batch.each is not None:
-        if view.dry_run:
-            batches.preview(console, context, prepared, binding, reader, view=view)
+        if output.dry_run:
+            batches.preview(console, context, prepared, mapping, reader, output=output)
             return
         seed = options.sampling.seed
-        batches.run(console, context, prepared, binding, reader, batch=batch, view=view, seed=seed)
+        batches.run(
+            console, context, prepared, mapping, reader, batch=batch, output=output, seed=seed
+        )
         return
-    case = fill(prepared.template, prompt=prompt, input=material, given=given)
-    if view.dry_run:
-        result.prompt(console, context, prepared.request(case), as_json=view.json)
+    case = bind_inputs(prepared.template, prompt=prompt, input=material, given=given)
+    if output.dry_run:
+        result.prompt(console, context, prepared.request(case), as_json=output.json)
         return
     with contextlib.ExitStack() as stack:
         log = None
-        if settings.log if reply.log is None else reply.log:
+        if settings.log if output.log is None else output.log:
             from llmtool.tasks.generate import reply_log
 
-            sent = reply_log.last_message(prepared.request(case)) if template != "gen" else ""
-            turn = reply_log.make_turn(prompt, material, sources=source.file or [], sent=sent)
+            sent = "" if sends_prompt else reply_log.last_message(prepared.request(case))
+            turn = reply_log.make_turn(prompt, material, sources=input.files, sent=sent)
             log = reply_log.ReplyLog(turn, model=context.model.name)
             stack.callback(_save, console, folders, log)
         if not isinstance(prepared, PreparedTask):
             from llmtool.cli.render.classification import classification
 
             label = prepared.classify_one(context.engine, case)
-            classification(console, label, view=view)
+            classification(console, label, output=output)
             if log is not None:
                 log.add(label)
             return
@@ -146,7 +125,7 @@ def command(
         )
         if log is not None:
             events = log.watch(events)
-        if reply.extract:
+        if output.extract:
             from llmtool.tasks.code.extract import only_code
 
             opening = prepared.template.prefill + options.prefill
@@ -154,13 +133,13 @@ def command(
         result.generation(
             console,
             events,
-            to_file=view.output,
-            as_json=view.json,
-            stream=not view.no_stream and not reply.extract,
-            think=bool(reply.think),
-            logprobs=reply.logprobs > 0,
+            to_file=output.path,
+            as_json=output.json,
+            stream=not output.no_stream and not output.extract,
+            think=bool(options.thinking),
+            logprobs=options.logprobs > 0,
             has_contract=prepared.contract is not None,
-            stats=view.stats,
+            stats=output.stats,
             started=started,
         )
 

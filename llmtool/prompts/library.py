@@ -35,15 +35,17 @@ class Library:
     def __init__(self, user_folders: Sequence[Path] = ()) -> None:
         self.folders = (*user_folders, built_in_folder())
 
-    def load(self, name_or_path: str) -> Template:
-        """Return a template, checked, with everything it extends.
+    def load(self, template: str | Template) -> Template:
+        """Return a template, checked, with everything it extends; a loaded one as it is.
 
         A name with a path separator or a `.yaml` ending is a path.
 
         Raises:
             TemplateError: there is none of that name (the nearest ones are given), or it is wrong.
         """
-        lineage = self.lineage(name_or_path)
+        if isinstance(template, Template):
+            return template
+        lineage = self.lineage(template)
         files = tuple(str(path) for path, _ in lineage)
         return msgspec.structs.replace(build(_merged(lineage)), files=files)
 

@@ -40,8 +40,11 @@ class TextKeywords(SamplingKeywords, total=False):
     logprobs: int | None
 
 
-class GenerateKeywords(TextKeywords, total=False):
+class TemplateKeywords(TextKeywords, total=False):
     template: str | Template | None
+
+
+class GenerateKeywords(TemplateKeywords, total=False):
     schema: object | None
 
 

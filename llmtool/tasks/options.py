@@ -48,7 +48,7 @@ class SamplingOptions(_Options, frozen=True, kw_only=True):
 class PromptOptions(_Options, frozen=True, kw_only=True):
     """Which template to use, its system prompt, and values for its inputs."""
 
-    template: str | Template | None = None
+    template: str | Template = ""  # "" takes the task's own
     system: str | None = None
     variables: Mapping[str, Any] = {}
 

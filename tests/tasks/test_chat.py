@@ -25,6 +25,7 @@ from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Attachment, Session, Turn
 from llmtool.tasks.chat.chat import Chat, ChatNote
 from llmtool.tasks.chat.messages import to_messages, user_text
+from llmtool.tasks.options import ChatOptions, SamplingOptions, make_options
 from llmtool.toolbox import Toolbox
 
 Open = Callable[..., Chat]
@@ -60,12 +61,18 @@ def open_chat(folders: Folders) -> Iterator[Open]:
             settings=Settings(),
             cancellation=cancellation,
         )
-        opened.append(Chat(box.context, **options))
+        names = {"session", "store", "overflow"} & options.keys()
+        places = {name: options.pop(name) for name in names}
+        opened.append(Chat(box.context, make_options(ChatOptions, options), **places))
         return opened[-1]
 
     yield start
     for chat in opened:
         chat.close()
+
+
+def greedy(max_tokens: int) -> ChatOptions:
+    return ChatOptions(sampling=SamplingOptions(max_tokens=max_tokens, temperature=0))
 
 
 def asked(chat: Chat) -> list[str]:
@@ -494,7 +501,7 @@ def test_control_tokens_in_a_session_file_stay_text(
     file = Attachment(name="a<|im_start|>.txt", text=evil)
     store.save(Session(name="w", turns=(Turn(text=evil, reply=evil, files=(file,)),), summary=evil))
     with Toolbox("starter", folders=folders, settings=Settings(), environ={}) as box:
-        with Chat(box.context, store=store, session="w", max_tokens=4, temperature=0) as chat:
+        with Chat(box.context, greedy(4), store=store, session="w") as chat:
             chat.say("Hello")
             messages = to_messages(chat.session, ())
             from llmtool.engine.types import Prompt
@@ -508,7 +515,7 @@ def test_only_new_tokens_are_computed_and_a_session_resumes_from_disk(
     starter: Path, folders: Folders, store: Sessions
 ) -> None:
     with Toolbox("starter", folders=folders, settings=Settings(), environ={}) as box:
-        with Chat(box.context, store=store, session="w", max_tokens=24, temperature=0) as chat:
+        with Chat(box.context, greedy(24), store=store, session="w") as chat:
             first = chat.say("Name three rivers in Europe and say where each of them ends.")
             second = chat.say("Which of them is the longest?")
             held = first.prompt_tokens + first.completion_tokens
@@ -518,7 +525,7 @@ def test_only_new_tokens_are_computed_and_a_session_resumes_from_disk(
             assert again.reply == second.reply
             chat.save_state()
     with Toolbox("starter", folders=folders, settings=Settings(), environ={}) as box:
-        with Chat(box.context, store=store, session="w", max_tokens=24, temperature=0) as chat:
+        with Chat(box.context, greedy(24), store=store, session="w") as chat:
             third = chat.say("Thank you.")
             assert third.cached_tokens >= second.prompt_tokens + second.completion_tokens - 1
 

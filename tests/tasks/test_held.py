@@ -12,6 +12,7 @@ import pytest
 
 from llmtool.config import Folders, Settings
 from llmtool.tasks.chat.chat import Chat
+from llmtool.tasks.options import ChatOptions, SamplingOptions
 from llmtool.toolbox import Toolbox
 
 ROUND = 160  # records; a multiple of the requests that are read at once, so that rounds are alike
@@ -74,7 +75,8 @@ def test_a_conversation_keeps_its_turns_and_no_object_of_the_engine(
     box = open_box(kind, n_ctx=768)
     box.summarize("A parcel came with letters. " * 60, length="long")  # what it imports stays
     held, turns = [], 16
-    with Chat(box.context, overflow=overflow, max_tokens=4) as chat:  # type: ignore[arg-type]
+    options = ChatOptions(sampling=SamplingOptions(max_tokens=4))
+    with Chat(box.context, options, overflow=overflow) as chat:  # type: ignore[arg-type]
         for _ in range(3):
             for n in range(turns):
                 chat.say(f"Parcel {n:03} came with a letter and a small box.")

@@ -25,9 +25,10 @@ class CountingLibrary(Library):
         super().__init__()
         self.loads: Counter[str] = Counter()
 
-    def load(self, name_or_path: str) -> Template:
-        self.loads[name_or_path] += 1
-        return super().load(name_or_path)
+    def load(self, template: str | Template) -> Template:
+        if isinstance(template, str):
+            self.loads[template] += 1
+        return super().load(template)
 
 
 class CountingToolbox(Toolbox):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,10 +14,10 @@ from terminal.screen import Terminal
 
 from llmtool.cli.app import COMMANDS, app, load_command
 from llmtool.cli.framework.default_group import DEFAULT, DefaultGroup
-from llmtool.cli.framework.help import lay_out
+from llmtool.cli.framework.help import SECTIONS, help_record, lay_out
 
 Show = Callable[[tuple[str, ...], int], str]
-WIDTHS = [80, 60, 40, 30, 20]
+WIDTHS = [100, 80, 60, 40, 30, 20]
 
 
 def every_command() -> Iterator[tuple[str, ...]]:
@@ -64,12 +65,12 @@ def test_no_word_is_broken(show: Show, words: tuple[str, ...]) -> None:
     command = command.commands[words[1]] if words[1:] else command
     command = command.default if isinstance(command, DefaultGroup) else command
     context = typer.Context(command, **command.context_settings)
-    records = [param.get_help_record(context) for param in command.get_params(context)]
+    records = [help_record(param, context) for param in command.get_params(context)]
     said = " ".join([*(" ".join(each) for each in records if each), command.epilog or ""])
     shown = {columns: joined(show(words, columns)) for columns in WIDTHS}
-    assert set(said.replace("\b", "").split()) <= set(shown[80])
+    assert set(said.replace("\b", "").split()) <= set(shown[100])
     for columns in WIDTHS:
-        assert shown[columns] == shown[80], columns
+        assert shown[columns] == shown[100], columns
 
 
 @pytest.mark.parametrize("words", NAMES, ids=lambda words: " ".join(words) or "llmtool")
@@ -83,7 +84,7 @@ def test_a_wrapped_example_is_the_same_command(
         lexer.whitespace, lexer.whitespace_split, lexer.commenters = " ", True, ""
         return [" ".join(token.split()) for token in lexer]  # the end of a line is an empty one
 
-    assert examples(show(words, columns)) == examples(show(words, 80))
+    assert examples(show(words, columns)) == examples(show(words, 100))
 
 
 def test_a_description_stands_under_its_option_where_there_is_no_room_beside_it(
@@ -93,7 +94,26 @@ def test_a_description_stands_under_its_option_where_there_is_no_room_beside_it(
         assert terminal.exit_status == 0
         rows = terminal.screen()
     at = rows.index("  -s, --system TEXT")
-    assert rows[at + 1] == "      The system prompt."
+    assert rows[at + 1] == "      System prompt."
     with Terminal([*LLMTOOL, "gen", "--help"], env, lines=400) as terminal:
         assert terminal.exit_status == 0
-        assert "  -s, --system TEXT               The system prompt." in terminal.screen()
+        assert "  -s, --system TEXT                System prompt." in terminal.screen()
+
+
+def test_options_are_in_sections(show: Show) -> None:
+    for words in NAMES:
+        text = show(words, 100)
+        found = [line[:-1] for line in text.splitlines() if re.fullmatch(r"\w+:", line)]
+        assert [name for name in found if name in SECTIONS] == [
+            name for name in SECTIONS if name in found
+        ], words
+    found = [name for name in SECTIONS if f"\n{name}:\n" in show(("gen",), 100)]
+    assert found == [name for name in SECTIONS if name != "Options"]
+
+
+def test_most_options_take_one_line_in_100_columns(show: Show) -> None:
+    for words in (("gen",), ("translate",), ("classify",), ("code",), ("models", "pull")):
+        lines = show(words, 100).partition("Arguments:")[2].splitlines()
+        options = [line for line in lines if line.startswith("  -")]
+        wrapped = [line for line in lines if line.startswith(" " * 20)]
+        assert len(wrapped) <= len(options) / 10, words

@@ -5,43 +5,37 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import typer
-
-from llmtool.cli.framework.app_factory import HELP, new_app
-from llmtool.cli.options import types as o
+from llmtool.cli.framework.app_factory import App
+from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
 from llmtool.sizes import format_bytes, format_count
 
 if TYPE_CHECKING:
     from llmtool.engine.llama.prompt_cache.store import PrefixCache
 
-app = new_app(
-    "List the prompts kept for reuse, and throw them away.", epilog="Example: llmtool cache ls"
-)
+app = App("List and clear the cached prompts.", epilog="Example: llmtool cache ls")
 _EMPTY = "no prompts are kept for reuse"
 
 
-def _open(console: Console, *, color: str, quiet: bool) -> PrefixCache:
+def _open(console: Console, general: g.GeneralOptions) -> PrefixCache:
     from llmtool.cli import bootstrap
     from llmtool.engine.llama.prompt_cache.store import PrefixCache
 
-    folders, settings = bootstrap.start(console, color=color, quiet=quiet)
+    folders, settings = bootstrap.start(console, general)
     return PrefixCache(folders.cache / "prefix", limit_bytes=settings.prefix_cache_mb * 10**6)
 
 
-@app.command("ls", context_settings=HELP, epilog="Example: llmtool cache ls --json")
+@app.add("ls", epilog="Example: llmtool cache ls --json")
 def ls(
-    ctx: typer.Context,
-    json: o.JsonOption = False,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    console: Console,
+    *,
+    json: g.Json = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """List the beginnings of prompts that are kept, the last used first."""
+    """List the cached prompt prefixes, the most recent first."""
     from llmtool.cli.render import tables
 
-    console: Console = ctx.obj
-    cache = _open(console, color=color.value, quiet=quiet)
+    cache = _open(console, general)
     entries = cache.entries()
     total = sum(entry.size_bytes for entry in entries)
     if json:
@@ -85,30 +79,28 @@ def ls(
     console.note(said if entries or not cache.limit_bytes else _EMPTY)
 
 
-@app.command("clear", context_settings=HELP, epilog="Example: llmtool cache clear --dry-run")
+@app.add("clear", epilog="Example: llmtool cache clear --dry-run")
 def clear(
-    ctx: typer.Context,
-    dry_run: o.DryRemovalOption = False,
-    json: o.JsonOption = False,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    console: Console,
+    *,
+    dry_run: g.DryRemoval = False,
+    json: g.Json = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """Remove all that is kept for reuse; the next runs are slower once.
+    """Clear the cache; the next runs are slower once.
 
-    That is states, replies of tests, notes, scores and the index of sessions. Sessions stay.
+    The cache has model states, replies of tests, notes, scores and the search index. Sessions stay.
     """
     from llmtool.evals import reply_cache
     from llmtool.sessions.store import INDEX_NAME
-    from llmtool.tasks.pipeline.disk_cache import Kept
+    from llmtool.tasks.pipeline.disk_cache import DiskCache
 
-    console: Console = ctx.obj
-    cache = _open(console, color=color.value, quiet=quiet)
+    cache = _open(console, general)
     folder = cache.folder.parent
     cleared = [
         cache.clear(dry_run=dry_run),
         reply_cache.clear(folder / reply_cache.FOLDER, dry_run=dry_run),
-        *(Kept(folder / name).clear(dry_run=dry_run) for name in ("notes", "anchors")),
+        *(DiskCache(folder / name).clear(dry_run=dry_run) for name in ("notes", "anchors")),
     ]
     index = folder / INDEX_NAME
     if index.exists():

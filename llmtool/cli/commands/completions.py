@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from llmtool.cli.framework.app_factory import HELP, new_app
+from llmtool.cli.framework.app_factory import App
 from llmtool.cli.terminal.console import Console
 
-app = new_app()
+app = App()
 
 
-class Shell(Enum):
-    bash = "bash"
-    zsh = "zsh"
-    fish = "fish"
-
-
-@app.command(
+@app.add(
     "completions",
-    context_settings=HELP,
     epilog="""Examples:
 
 \b
@@ -29,10 +21,13 @@ class Shell(Enum):
 )
 def completions(
     ctx: typer.Context,
-    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
+    console: Console,
+    *,
+    shell: Annotated[
+        Literal["bash", "zsh", "fish"], typer.Argument(metavar="SHELL", help="bash, zsh or fish.")
+    ],
 ) -> None:
     """Print the completion script of a shell."""
     from llmtool.cli.framework.completion import script
 
-    console: Console = ctx.obj
-    console.stdout.write(script(shell.value, ctx.find_root().command))
+    console.stdout.write(script(shell, ctx.find_root().command))

@@ -7,35 +7,31 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmtool.cli.framework.app_factory import HELP, new_app
-from llmtool.cli.options import types as o
+from llmtool.cli.framework.app_factory import App
+from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
 
 if TYPE_CHECKING:
     from llmtool.config import Folders
 
-app = new_app(
-    "Show the settings and change them.", epilog="Example: llmtool config set model starter"
-)
+app = App("Show and change the settings.", epilog="Example: llmtool config set model starter")
 Key = Annotated[str, typer.Argument(metavar="KEY", help="A setting, or aliases.NAME.")]
 
 
-@app.command("show", context_settings=HELP, epilog="Example: llmtool config show --json")
+@app.add("show", epilog="Example: llmtool config show --json")
 def show(
-    ctx: typer.Context,
-    json: o.JsonOption = False,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    console: Console,
+    *,
+    json: g.Json = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """Show every setting as it is in force: variables win over config.toml."""
+    """Show every setting; environment variables override config.toml."""
     import msgspec
 
     from llmtool.cli import bootstrap
     from llmtool.cli.render import tables
 
-    console: Console = ctx.obj
-    folders, settings = bootstrap.start(console, color=color.value, quiet=quiet)
+    folders, settings = bootstrap.start(console, general)
     values = msgspec.to_builtins(settings)
     if json:
         console.stdout.write_json({**values, "path": str(folders.config_file)})
@@ -50,21 +46,20 @@ def show(
     tables.fields(console, [*lines, ("path", str(folders.config_file))])
 
 
-@app.command("set", context_settings=HELP, epilog="Example: llmtool config set model starter")
+@app.add("set", epilog="Example: llmtool config set model starter")
 def set_(
-    ctx: typer.Context,
+    console: Console,
+    *,
     key: Key,
-    value: Annotated[str, typer.Argument(metavar="VALUE", help="What to set it to.")],
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="The new value.")],
+    general: g.GeneralOptions,
 ) -> None:
-    """Set a key of config.toml; comments and other keys stay."""
+    """Set a key of config.toml; comments and other keys are preserved."""
     from llmtool.cli import bootstrap
     from llmtool.config import set_value
     from llmtool.models.reference import check_name
 
-    console: Console = ctx.obj
-    console.configure(quiet=quiet)
+    console.configure(quiet=general.quiet)
     folders = bootstrap.find_folders()
     if key.startswith("aliases."):
         check_name(key.removeprefix("aliases."))
@@ -73,13 +68,12 @@ def set_(
         _doubt(console, folders, value)
 
 
-@app.command("unset", context_settings=HELP, epilog="Example: llmtool config unset model")
+@app.add("unset", epilog="Example: llmtool config unset model")
 def unset(
     key: Key,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """Take a key out of config.toml, so that its default is in force."""
+    """Remove a key from config.toml, so that its default applies."""
     from llmtool.cli import bootstrap
     from llmtool.config import set_value
 

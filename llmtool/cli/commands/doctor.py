@@ -5,38 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import typer
-
-from llmtool.cli.framework.app_factory import HELP, new_app
-from llmtool.cli.options import types as o
+from llmtool.cli.framework.app_factory import App
+from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
 from llmtool.sizes import format_bytes
 
 if TYPE_CHECKING:
     from llmtool.doctor import Report
 
-app = new_app()
+app = App()
 
 
-@app.command(
+@app.add(
     "doctor",
-    context_settings=HELP,
     epilog="Example: llmtool doctor --json | jq .advice",
 )
 def doctor(
-    ctx: typer.Context,
-    json: o.JsonOption = False,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    console: Console,
+    *,
+    json: g.Json = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """Say what is installed, what this machine offers, and what to change."""
+    """Report what is installed, what this machine has, and what to change."""
     from llmtool.cli import bootstrap
     from llmtool.cli.render import tables
     from llmtool.doctor import examine
 
-    console: Console = ctx.obj
-    folders, settings, wrong = bootstrap.start_lenient(console, color=color.value, quiet=quiet)
+    folders, settings, wrong = bootstrap.start_lenient(console, general)
     report = examine(folders, settings, wrong)
     if json:
         console.stdout.write_json(report.to_dict())

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import time
+from typing import Annotated
 
 import typer
 
-from llmtool.cli.framework.app_factory import HELP, new_app
+from llmtool.cli.framework.app_factory import App
 from llmtool.cli.options import groups as g
-from llmtool.cli.options import types as o
 from llmtool.cli.terminal.console import Console
+from llmtool.tasks.options import GenerateOptions
 
-app = new_app()
+app = App()
 
 
-@app.command(
+@app.add(
     "gen",
-    context_settings=HELP,
     epilog="""Examples:
 
 \b
@@ -26,40 +25,35 @@ app = new_app()
   llmtool gen --schema "name, year int" "Extract the person" < bio.txt
   llmtool gen --each csv --field body "Name the topic" < in.csv > out.csv""",
 )
-@g.grouped
 def gen(
-    ctx: typer.Context,
+    console: Console,
+    prompt: Annotated[
+        str | None, typer.Argument(metavar="[PROMPT]", help="What to do; - reads it from stdin.")
+    ] = None,
     *,
-    prompt: o.PromptArgument = None,
-    system: o.SystemOption = None,
-    template: o.TemplateOption = "gen",
-    param: o.ParamOption = None,
-    source: g.SourceGroup,
-    show: g.ShowGroup,
-    batch: g.BatchGroup,
-    reply: g.ReplyGroup,
-    sampling: g.SamplingGroup,
-    engine: g.EngineGroup,
-    common: g.CommonGroup,
+    input: g.InputOptions,
+    output: g.ReplyOutputOptions,
+    batch: g.BatchOptions,
+    options: GenerateOptions,
+    constraint: g.ConstraintOptions,
+    model: g.ModelOptions,
+    general: g.GeneralOptions,
 ) -> None:
     """Generate text from a prompt, with standard input or files as material.
 
-    An argument is the instruction; what comes on standard input or from -f is the material it is
-    about. Without an argument the material is the prompt itself.
+    An argument is the instruction; standard input and files (-f) are the material that it is about.
+    Without an argument, the material is the prompt.
     """
     from llmtool.cli import pipeline
 
-    console: Console = ctx.obj
-    pipeline.command(
+    pipeline.run(
         console,
         prompt,
-        pipeline.read_options(console, system=system, param=param, reply=reply, sampling=sampling),
-        template=template,
-        started=time.perf_counter(),
-        source=source,
-        view=show,
+        options,
+        constraint=constraint,
+        input=input,
+        output=output,
         batch=batch,
-        reply=reply,
-        engine=engine,
-        common=common,
+        model=model,
+        general=general,
     )

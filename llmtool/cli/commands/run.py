@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import typer
 
-from llmtool.cli.framework.app_factory import HELP, new_app
+from llmtool.cli.framework.app_factory import App
 from llmtool.cli.options import groups as g
-from llmtool.cli.options import types as o
 from llmtool.cli.terminal.console import Console
+from llmtool.tasks.options import GenerateOptions
 
-app = new_app()
+app = App()
 
 
-@app.command(
+@app.add(
     "run",
-    context_settings=HELP,
     epilog="""Examples:
 
 \b
@@ -25,45 +23,39 @@ app = new_app()
   llmtool run qa "When does it start?" < programme.txt
   llmtool run ./triage.yaml -p app=mail --each jsonl < in.jsonl > out.jsonl""",
 )
-@g.grouped
 def run(
-    ctx: typer.Context,
-    *,
+    console: Console,
     template: Annotated[
         str, typer.Argument(metavar="TEMPLATE", help="A template by name, or a path to one.")
     ],
     text: Annotated[
         str | None,
-        typer.Argument(metavar="[TEXT]", help="What it is about; - reads it from stdin."),
+        typer.Argument(metavar="[TEXT]", help="The template's input; - reads it from stdin."),
     ] = None,
-    param: o.ParamOption = None,
-    system: o.SystemOption = None,
-    source: g.SourceGroup,
-    show: g.ShowGroup,
-    batch: g.BatchGroup,
-    reply: g.ReplyGroup,
-    sampling: g.SamplingGroup,
-    engine: g.EngineGroup,
-    common: g.CommonGroup,
+    *,
+    input: g.InputOptions,
+    output: g.ReplyOutputOptions,
+    batch: g.BatchOptions,
+    options: GenerateOptions,
+    constraint: g.ConstraintOptions,
+    model: g.ModelOptions,
+    general: g.GeneralOptions,
 ) -> None:
-    """Run a template: its reply, value or label.
+    """Run a prompt template: a reply, a value or a label.
 
-    The text goes to the template's material: an argument, standard input or files. With both, the
-    argument goes to the template's next input, such as the question about a document.
+    The text for the template is an argument, standard input or files. With both, the argument is
+    the template's next input, such as the question about a document.
     """
     from llmtool.cli import pipeline
 
-    console: Console = ctx.obj
-    pipeline.command(
+    pipeline.run(
         console,
         text,
-        pipeline.read_options(console, system=system, param=param, reply=reply, sampling=sampling),
-        template=template,
-        started=time.perf_counter(),
-        source=source,
-        view=show,
+        options,
+        constraint=constraint,
+        input=input,
+        output=output,
         batch=batch,
-        reply=reply,
-        engine=engine,
-        common=common,
+        model=model,
+        general=general,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -10,11 +11,25 @@ import typer
 
 _Formatter: Any = typer.Context.formatter_class
 
-_WIDEST = 80  # columns that are used of a terminal
+_WIDEST = 100  # columns that are used of a terminal
+_PLAIN_DEFAULT = re.compile(r"\[default: \(([^)]*)\)")  # typer puts words in parentheses
 _MARGIN = 2  # of them stay free where there are enough
 _NARROWEST = 20
-_NAME_COLUMN = 30
+_NAME_COLUMN = 31
 _BESIDE = 30  # columns that a description needs to stand beside its name
+
+
+SECTIONS = (
+    "Arguments",
+    "Options",
+    "Input",
+    "Output",
+    "Batch",
+    "Reply",
+    "Sampling",
+    "Model",
+    "General",
+)
 
 
 class HelpPage(_Formatter):  # type: ignore[misc]
@@ -44,10 +59,17 @@ class HelpPage(_Formatter):  # type: ignore[misc]
                 self._fill(paragraph, indent, indent)
 
     def write_dl(
-        self, rows: Sequence[tuple[str, str]], col_max: int = _NAME_COLUMN, col_spacing: int = 2
+        self,
+        rows: Sequence[tuple[str, str]],
+        col_max: int = _NAME_COLUMN,
+        col_spacing: int = 2,
+        *,
+        name_width: int = 0,
     ) -> None:
+        """Write names and their descriptions, those in a column at least that wide."""
         rows = list(rows)
-        column = min(max(len(name) for name, _ in rows), col_max) + col_spacing
+        widest = max(name_width, *(len(name) for name, _ in rows))
+        column = min(widest, col_max) + col_spacing
         left = " " * self.current_indent
         is_beside = self.width - self.current_indent - column >= _BESIDE
         for name, text in rows:
@@ -76,6 +98,34 @@ class HelpPage(_Formatter):  # type: ignore[misc]
         for line in lines:
             for part in wrap_command(line, self.columns):
                 self.write(f"{part}\n")
+
+
+def section_of(param: Any) -> str:
+    """Return the section of help that an argument or option is in; `--help` is in the last."""
+    if param.param_type_name == "argument":
+        return "Arguments"
+    return param.rich_help_panel or ("General" if param.name == "help" else "Options")
+
+
+def help_record(param: Any, ctx: Any) -> tuple[str, str] | None:
+    """Return the names and the description of an argument or option; None where it is hidden."""
+    record = param.get_help_record(ctx)
+    return record and (record[0], _PLAIN_DEFAULT.sub(r"[default: \1", record[1]))
+
+
+def format_options(command: Any, ctx: Any, formatter: Any) -> None:
+    """Write the arguments and options of a command, the options in sections."""
+    sections: dict[str, list[tuple[str, str]]] = {name: [] for name in SECTIONS}
+    for param in command.get_params(ctx):
+        record = help_record(param, ctx)
+        if record is not None:
+            sections[section_of(param)].append(record)
+    options = [each for name, rows in sections.items() if name != "Arguments" for each in rows]
+    width = max(len(name) for name, _ in options)
+    for name, rows in sections.items():
+        if rows:
+            with formatter.section(name):
+                formatter.write_dl(rows, name_width=0 if name == "Arguments" else width)
 
 
 class HelpContext(typer.Context):

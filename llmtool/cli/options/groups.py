@@ -1,92 +1,183 @@
-"""Options that go together, declared once; `grouped` gives a command several such groups."""
+"""Options of the command line itself, in groups: input, output, batch, model, general."""
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Annotated, Any, Literal
 
 import msgspec
+from typer import BadParameter, Option
 
-from llmtool.cli.options import types as o
+from llmtool.encoding import Errors
+from llmtool.engine.types import KVType
 from llmtool.errors import UsageError
 
-
-class EngineGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """Which model, and what it may take of the machine."""
-
-    model: o.ModelOption = None
-    ctx_size: o.CtxSizeOption = None
-    threads: o.ThreadsOption = None
-    n_gpu_layers: o.GpuLayersOption = None
-    parallel: o.ParallelOption = None
-    kv_type: o.KVTypeOption = o.KVCacheType.f16
-    no_cache: o.NoCacheOption = False
-    offline: o.OfflineOption = False
+_input = partial(Option, rich_help_panel="Input")
+_output = partial(Option, rich_help_panel="Output")
+_batch = partial(Option, rich_help_panel="Batch")
+_reply = partial(Option, rich_help_panel="Reply")
+_model = partial(Option, rich_help_panel="Model")
+_general = partial(Option, rich_help_panel="General")
 
 
-class SamplingGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """How tokens are chosen."""
-
-    max_tokens: o.MaxTokensOption = None
-    temperature: o.TemperatureOption = None
-    top_p: o.TopPOption = None
-    top_k: o.TopKOption = None
-    min_p: o.MinPOption = None
-    repeat_penalty: o.RepeatPenaltyOption = None
-    seed: o.SeedOption = None
-    stop: o.StopOption = None
-
-    def options(self) -> dict[str, Any]:
-        """Return them as the library takes them.
-
-        Raises:
-            InputError: a stop string is not UTF-8.
-        """
-        from llmtool.cli.terminal import inputs
-
-        stop = tuple(inputs.read_argument(text, name="--stop") for text in self.stop or ())
-        return {
-            "max_tokens": self.max_tokens,
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "top_k": self.top_k,
-            "min_p": self.min_p,
-            "repeat_penalty": self.repeat_penalty,
-            "seed": self.seed,
-            "stop": stop or None,
-        }
+def _parse_layers(value: str) -> str:
+    if value not in ("auto", "all") and not value.isdigit():
+        raise BadParameter(f"{value!r} is not auto, all or a number of layers")
+    return value
 
 
-class ReplyGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reply must be, and what is told of it."""
+# Options that some commands take without the rest of their group.
+Json = Annotated[bool, _output("--json", help="Print the result as JSON.")]
+OutputFile = Annotated[
+    str | None,
+    _output("--output", "-o", metavar="FILE", help="Write to FILE, not to standard output."),
+]
+DryRemoval = Annotated[
+    bool, Option("--dry-run", help="Show what would be removed, and remove nothing.")
+]
+ModelReference = Annotated[
+    str | None,
+    _model(
+        "--model",
+        "-m",
+        metavar="REF",
+        help="A model: starter, FILE.gguf, org/name[:QUANT] or an alias.",
+    ),
+]
+CtxSize = Annotated[
+    int | None,
+    _model(
+        "--ctx-size",
+        min=1,
+        metavar="N",
+        help="Context size in tokens.",
+        show_default="as large as needed",
+    ),
+]
+Threads = Annotated[
+    int | None,
+    _model("--threads", min=1, max=512, metavar="N", help="Processor threads."),
+]
+GpuLayers = Annotated[
+    Any | None,
+    _model(
+        "--n-gpu-layers",
+        "-ngl",
+        parser=_parse_layers,
+        metavar="auto|all|N",
+        help="Layers to run on the GPU.",
+        show_default="auto",
+    ),
+]
+Parallel = Annotated[
+    int | None,
+    _model("--parallel", min=1, max=64, metavar="N", help="Maximum replies to decode at once."),
+]
+Offline = Annotated[bool, _model("--offline", help="Do not use the network.")]
 
-    samples: o.SamplesOption = 1
-    schema: o.SchemaOption = None
-    grammar: o.GrammarOption = None
-    regex: o.RegexOption = None
-    logprobs: o.LogprobsOption = 0
-    prefill: o.PrefillOption = ""
-    extract: o.ExtractOption = False
-    think: o.ThinkOption = None
-    log: o.LogOption = None
 
-    @property
-    def reads(self) -> list[str]:
-        """The files that are read for it, where there are such files."""
-        return [name for name in (self.schema, self.grammar) if name]
+class _Group(msgspec.Struct, frozen=True, kw_only=True):
+    pass
 
 
-class BatchGroup(msgspec.Struct, frozen=True, kw_only=True):
+class GeneralOptions(_Group, frozen=True, kw_only=True):
+    """What every command takes."""
+
+    quiet: Annotated[
+        bool, _general("--quiet", "-q", help="Print no notes to standard error, only errors.")
+    ] = False
+    color: Annotated[
+        Literal["auto", "always", "never"], _general("--color", help="When to use colours.")
+    ] = "auto"
+    debug: Annotated[
+        bool, _general("--debug", help="Print the log and tracebacks to standard error.")
+    ] = False
+
+
+class ModelOptions(_Group, frozen=True, kw_only=True):
+    """Which model to use, and what it may take of the machine."""
+
+    reference: ModelReference = None
+    ctx_size: CtxSize = None
+    threads: Threads = None
+    n_gpu_layers: GpuLayers = None
+    parallel: Parallel = None
+    kv_type: Annotated[
+        KVType, _model("--kv-type", help="Type of the context memory; q8_0 takes half.")
+    ] = "f16"
+    no_cache: Annotated[
+        bool, _model("--no-cache", help="Do not save evaluated prompts, or reuse saved ones.")
+    ] = False
+    offline: Offline = False
+
+
+class InputOptions(_Group, frozen=True, kw_only=True):
+    """Where the material comes from."""
+
+    files: Annotated[
+        list[str],
+        _input("--file", "-f", metavar="FILE", help="Read a file (repeatable); - is stdin."),
+    ] = []
+    no_stdin: Annotated[bool, _input("--no-stdin", help="Do not read standard input.")] = False
+    errors: Annotated[Errors, _input("--errors", help="How to read what is not UTF-8.")] = "strict"
+
+
+class ReportOptions(_Group, frozen=True, kw_only=True):
+    """Where a result goes, and in which form."""
+
+    path: OutputFile = None
+    json: Json = False
+    stats: Annotated[bool, _output("--stats", help="Print timings to standard error.")] = False
+
+
+class OutputOptions(ReportOptions, frozen=True, kw_only=True):
+    """The same for what is made from one prompt, which can be shown instead."""
+
+    dry_run: Annotated[
+        bool, _output("--dry-run", help="Print the prompt and its token count; run nothing.")
+    ] = False
+
+
+class StreamOptions(OutputOptions, frozen=True, kw_only=True):
+    """The same for a reply that is streamed."""
+
+    no_stream: Annotated[
+        bool, _output("--no-stream", help="Print the reply when it is complete.")
+    ] = False
+
+
+class ReplyOutputOptions(StreamOptions, frozen=True, kw_only=True):
+    """The same for the reply to a prompt, which may hold code and can be logged."""
+
+    extract: Annotated[
+        bool,
+        _output("--extract", "-x", help="Print only the code of the reply; 17 if it has none."),
+    ] = False
+    log: Annotated[
+        bool | None,
+        _output("--log/--no-log", help="Save prompt and reply in the session log-YEAR-MONTH."),
+    ] = None
+
+
+class BatchOptions(_Group, frozen=True, kw_only=True):
     """One call for many records."""
 
-    each: o.EachOption = None
-    field: o.FieldOption = None
-    resume: o.ResumeOption = False
-    overwrite: o.OverwriteOption = False
-    limit: o.LimitOption = None
-    jsonl: o.JsonLinesOption = False
+    each: Annotated[
+        Literal["line", "jsonl", "csv", "file"] | None,
+        _batch("--each", help="Run once for each line, JSON line, CSV row or file."),
+    ] = None
+    field: Annotated[
+        str | None, _batch("--field", metavar="NAME", help="The column or key with the text.")
+    ] = None
+    jsonl: Annotated[bool, _batch("--jsonl", help="Write the rows as JSON lines.")] = False
+    resume: Annotated[bool, _batch("--resume", help="Resume the batch saved in -o FILE.")] = False
+    overwrite: Annotated[
+        bool, _batch("--overwrite", help="Replace the batch saved in -o FILE.")
+    ] = False
+    limit: Annotated[
+        int | None,
+        _batch("--limit", min=1, metavar="N", help="Process only the first N records."),
+    ] = None
 
     def check_unused(self) -> None:
         """Check that a call for one record has no option of batches.
@@ -105,96 +196,27 @@ class BatchGroup(msgspec.Struct, frozen=True, kw_only=True):
                 raise UsageError(f"{name} belongs to a batch (--each line, jsonl, csv or file)")
 
 
-class SourceGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the material comes from."""
+class ConstraintOptions(_Group, frozen=True, kw_only=True):
+    """What a reply must be, as it is typed; `constraints.read` reads the files."""
 
-    file: o.FileOption = None
-    no_stdin: o.NoStdinOption = False
-    errors: o.ErrorsOption = o.ErrorsMode.strict
-
-    def reading(self, paths: list[str]) -> SourceGroup:
-        """Return the same with other files."""
-        return msgspec.structs.replace(self, file=paths or None)
-
-
-class PrintGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the result goes, and in which form."""
-
-    output: o.OutputOption = None
-    json: o.JsonOption = False
-    stats: o.StatsOption = False
-    dry_run: o.DryRunOption = False
-
-
-class ShowGroup(PrintGroup, frozen=True, kw_only=True):
-    """The same for a reply, which is streamed."""
-
-    no_stream: o.NoStreamOption = False
-
-
-class LabelsGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """The labels, and how they are asked for."""
-
-    label: o.LabelOption = None
-    template: o.LabelTemplateOption = None
-    param: o.ParamOption = None
-    system: o.SystemOption = None
-    examples: o.ExamplesOption = None
-    multi: o.MultiOption = False
-    prior: o.PriorOption = None
-    calibrate: o.CalibrateOption = None
-    raw: o.RawOption = False
-    no_fit: o.NoFitOption = False
-    balanced: o.BalancedOption = False
-    form: o.FormOption = None
+    schema: Annotated[
+        str | None,
+        _reply(
+            "--schema",
+            metavar="TEXT|FILE",
+            help="Reply with JSON: 'name, age int, tags list' or a JSON Schema.",
+        ),
+    ] = None
+    regex: Annotated[
+        str | None,
+        _reply("--regex", metavar="TEXT", help="Reply with a match of a regular expression."),
+    ] = None
+    grammar: Annotated[
+        str | None,
+        _reply("--grammar", metavar="FILE", help="Reply with text of a GBNF grammar."),
+    ] = None
 
     @property
-    def reads(self) -> list[str]:
-        """The files that are read for it, where there are such files."""
-        lists = [text[1:] for text in self.label or () if text.startswith("@")]
-        return [*filter(None, (self.examples, self.calibrate)), *lists]
-
-
-class CommonGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """What every command has."""
-
-    color: o.ColorOption = o.ColorMode.auto
-    quiet: o.QuietOption = False
-    debug: o.DebugOption = False
-
-
-def grouped(function: Callable[..., None]) -> Callable[..., None]:
-    """Return a command that has the options of a function's groups, each as its own parameter."""
-    groups: dict[str, Any] = {}
-    parameters: list[inspect.Parameter] = []
-    # Not get_type_hints: for a default of None, Python 3.10's hides the option's declaration.
-    for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
-        kind = parameter.annotation
-        if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
-            parameters.append(parameter)
-            continue
-        groups[name] = kind
-        parameters += [
-            inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=field.default,
-                annotation=field.type,
-            )
-            for field in msgspec.structs.fields(kind)
-        ]
-
-    @functools.wraps(function)
-    def command(**values: Any) -> None:
-        given = {
-            name: kind(**{field: values.pop(field) for field in kind.__struct_fields__})
-            for name, kind in groups.items()
-        }
-        function(**values, **given)
-
-    del command.__wrapped__  # typer would read its signature
-    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
-    )
-    command.__annotations__ = {each.name: each.annotation for each in parameters}
-    return command
+    def files(self) -> list[str]:
+        """The files to read, as far as what is typed names files."""
+        return [name for name in (self.schema, self.grammar) if name]

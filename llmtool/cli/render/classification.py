@@ -17,14 +17,14 @@ def classification(
     console: Console,
     result: Classification,
     *,
-    view: g.PrintGroup,
+    output: g.OutputOptions,
     top: int | None = None,
     scores: bool = False,
     weights: tuple[SentenceWeight, ...] = (),
 ) -> None:
     """Print the classification of one text; `weights` explain it sentence by sentence."""
-    with open_sink(console, view.output) as sink:
-        if view.json:
+    with open_sink(console, output.path) as sink:
+        if output.json:
             _write_json(sink, result, weights)
         elif sink.is_terminal:
             table(console, result, top=top)
@@ -37,7 +37,7 @@ def classification(
                 sink.write(f"{each.weight:+.2f}\t{' '.join(each.text.split())}\n")
     for warning in result.warnings:
         console.note(warning)
-    if view.stats:
+    if output.stats:
         statistics(console, result)
 
 

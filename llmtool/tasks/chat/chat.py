@@ -36,18 +36,17 @@ class Chat:
 
     Args:
         context: the model, such as `Toolbox.context`.
+        options: what differs from the options of the session.
         session: a session to continue, or the name of one in `store`; a new name starts a session.
         store: where to save the session after every turn; None does not save it.
         overflow: "summarize" or "drop": what happens to the oldest turns when the context is full.
-        options: `system`, `template`, `thinking`, `variables` and sampling options, by default
-            those of the session.
 
     Raises:
-        UsageError: an option is unknown or out of range.
+        UsageError: an option is out of range.
         LockedError: another process has the session open.
 
     Example:
-        >>> chat = Chat(box.context, system="Be brief.")                      # doctest: +SKIP
+        >>> chat = Chat(box.context, ChatOptions(system="Be brief."))         # doctest: +SKIP
         >>> print(chat.say("Name a river.").reply)                    # doctest: +SKIP
         The Danube.
         >>> print(chat.say("Where does it end?").reply)               # doctest: +SKIP
@@ -57,11 +56,11 @@ class Chat:
     def __init__(
         self,
         context: TaskContext,
+        options: ChatOptions = ChatOptions(),
         *,
         session: Session | str | None = None,
         store: Sessions | None = None,
         overflow: OverflowPolicy = "summarize",
-        **options: Unpack[ChatKeywords],
     ) -> None:
         if overflow not in ("summarize", "drop"):
             raise UsageError(f"overflow is {overflow!r}; it must be summarize or drop")
@@ -69,8 +68,7 @@ class Chat:
         self.files: tuple[Attachment, ...] = ()
         self._handle = SessionHandle(store, session)
         try:
-            given = keywords_of(make_options(ChatOptions, options))
-            changed = _with_options(self.session, given)
+            changed = _with_options(self.session, keywords_of(options))
             self._responder = Responder(context, changed)
             self._handle.update(changed)
         except BaseException:

@@ -1,4 +1,4 @@
-"""Examples of labels: those that are shown to the model, and those held back to calibrate it."""
+"""Split labelled examples into those of the prompt and those that calibrate the scores."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from llmtool.tasks.classify.labels import Label, name_of
 def split_examples(
     given: Iterable[Any], labels: Sequence[Label], *, material: str
 ) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-    """Return the examples that are shown, the first of each label, and those held back.
+    """Return the examples to show, the first of each label, and the examples to hold back.
 
-    Of the latter there are as many of each label; none where a label has none.
+    The same number of each label is held back, so none if a label has only one.
 
     Args:
         given: a template's examples, pairs of a text and its label, or mappings with "text" and
@@ -23,7 +23,7 @@ def split_examples(
         material: the input that takes a text.
 
     Raises:
-        UsageError: an example is neither, or has a label that is none.
+        UsageError: an example is neither, or its label is unknown.
 
     Example:
         >>> from llmtool.tasks.classify.labels import make_labels
@@ -44,14 +44,14 @@ def split_examples(
             rest[example.output].append(example)
     n = min(map(len, rest.values()))
     held_back = tuple(rest[name][i] for i in range(n) for name in names)
-    return tuple(shown.values()), held_back  # in their own order: that of the labels is free
+    return tuple(shown.values()), held_back  # in their own order, whatever the order of the labels
 
 
 def _as_example(example: Any, labels: Sequence[Label], material: str) -> Example:
-    """Return an example that is a pair of a text and its label, or a mapping with both.
+    """Return a pair or mapping as an example.
 
     Raises:
-        UsageError: it is neither, or the label is none.
+        UsageError: it is neither, or its label is unknown.
     """
     if isinstance(example, Example):
         variables, label = example.variables, example.output

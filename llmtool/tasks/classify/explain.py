@@ -1,4 +1,4 @@
-"""Which sentences of a text carried a classification: each is left out once, all in one batch."""
+"""Explain a classification by its sentences: the text is scored without each of them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MAX_SENTENCES = 200
 
 
 class SentenceWeight(msgspec.Struct, frozen=True, kw_only=True):
-    """A sentence, its place in characters, and how much it speaks for the label.
+    """A sentence, its range in characters, and its weight for the label.
 
-    `weight` is by how much the log-odds of the label fall when the sentence is left out; below 0 it
-    speaks against it.
+    `weight` is the decrease of the label's log-odds without the sentence; a negative weight means
+    that the sentence counts against the label.
     """
 
     text: str
@@ -31,17 +31,17 @@ class SentenceWeight(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def explain(
-    labelling: Classifier, engine: Engine, case: Case
+    classifier: Classifier, engine: Engine, case: Case
 ) -> tuple[Classification, tuple[SentenceWeight, ...]]:
-    """Classify a text, and return the weights of its sentences in their order as well.
+    """Classify a text, and return the weights of its sentences as well.
 
-    Leaving one out tells what a sentence adds to the others; two that say the same hide each other.
+    Two sentences with the same content hide each other, because only one is removed at a time.
 
     Raises:
         InputError: there are fewer than two sentences, or more than `MAX_SENTENCES`.
-        LlmtoolError: of the text itself.
+        LlmtoolError: the text could not be classified.
     """
-    name = labelling.material
+    name = classifier.material
     text = case.variables.get(name or "")
     if not isinstance(text, str):
         raise InputError("there is no text to explain")
@@ -59,7 +59,7 @@ def explain(
         for i, each in enumerate(texts)
     ]
     results = []
-    for outcome in labelling.outcomes(engine, cases):
+    for outcome in classifier.outcomes(engine, cases):
         if isinstance(outcome, Failed):
             raise outcome.error
         results.append(outcome)

@@ -1,4 +1,4 @@
-"""How well answers agree with what was expected."""
+"""Metrics that compare answers with the expected ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 
 def normalized(text: str) -> str:
-    """Return a text as it is compared: case, spaces, Unicode's form, a last full stop are nothing.
+    """Return a text for comparison, without case, extra spaces and a final full stop, in NFC.
 
     Example:
         >>> normalized("  In\\n PARIS. ")
@@ -17,7 +17,7 @@ def normalized(text: str) -> str:
 
 
 def accuracy(expected: Sequence[str], answers: Sequence[str | None]) -> float:
-    """Return the share of answers that are the expected ones; None is no answer, and wrong.
+    """Return the share of correct answers; None counts as wrong.
 
     Example:
         >>> accuracy(["a", "b", "b", "c"], ["a", "b", "a", None])
@@ -30,10 +30,10 @@ def accuracy(expected: Sequence[str], answers: Sequence[str | None]) -> float:
 def macro_f1(
     expected: Sequence[str], answers: Sequence[str | None], labels: Collection[str] = ()
 ) -> float:
-    """Return the mean of the F1 of each class, so that rare classes count like frequent ones.
+    """Return the mean F1 score of the classes, so that rare classes count like frequent ones.
 
-    The classes are those that are expected somewhere, and those of `labels` that were answered,
-    as scikit-learn has it. An answer that is no class, or None, only takes from the recall.
+    As in scikit-learn, the classes are all that are expected, and those of `labels` that were
+    answered. Any other answer, and None, only reduces the recall.
 
     Example:
         >>> macro_f1(["a", "a", "b"], ["a", "b", "b"])  # of each: 2 * 1 / (1 + 2)

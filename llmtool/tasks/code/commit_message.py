@@ -1,4 +1,4 @@
-"""A commit message for a diff, whatever its size: parts to subjects, subjects to one."""
+"""Write the commit message of a diff of any size: parts to subjects, and those to one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ MAX_SUBJECT = 72  # characters, as git's own tools show them
 
 
 class Committing:
-    """Templates of a commit message: `one` for a diff, `merge` for subjects, `body` for points."""
+    """Writes a commit message with three templates.
+
+    Args:
+        one: makes the subject of a diff.
+        merge: makes one subject of several.
+        body: lists the changes; None writes no body.
+    """
 
     def __init__(
         self,
@@ -30,17 +36,17 @@ class Committing:
     def write(self, diff: str) -> CommitMessage:
         """Return the message of a diff.
 
-        What nobody should read (lock files, generated files, binaries) is told by name alone.
+        Lock files, generated files and binaries only count by their names.
 
         Raises:
             InputError: the diff changes nothing.
-            LlmtoolError: of the first part that fails.
+            LlmtoolError: a part failed.
         """
         started = time.perf_counter()
         files = parse_diff(diff)
         if not files:
             raise InputError("there is no change to write a message for")
-        text = "".join(map(_told, files))
+        text = "".join(map(_describe, files))
         subjects: list[str] = []
         n_parts = 1
         if fits_context(self._engine, self._request(self._one, "diff", text)):
@@ -50,7 +56,7 @@ class Committing:
                 part
                 for file in files
                 for part in (
-                    [_told(file)]
+                    [_describe(file)]
                     if file.left_out
                     else [p.text for p in parts_of(file, fits=self._fits_one)]
                 )
@@ -79,7 +85,7 @@ class Committing:
         return fits_context(self._engine, self._request(self._one, "diff", part.text))
 
     def _reduce(self, subjects: list[str]) -> str:
-        """Merge subjects into one; by halves where they are too many for one prompt."""
+        """Merge subjects into one; halve them first if they do not fit into one prompt."""
         known = list(dict.fromkeys(subjects))
         if len(known) == 1:
             return known[0]
@@ -94,9 +100,8 @@ class Committing:
 
     def _write_body(self, subject: str, text: str, subjects: list[str]) -> str:
         assert self._body is not None
-        told = "\n".join(dict.fromkeys(subjects)) if subjects else text
-        fixed = {"subject": subject}
-        return self._ask(self._body, "diff", [told], fixed)[0]
+        changes = "\n".join(dict.fromkeys(subjects)) if subjects else text
+        return self._ask(self._body, "diff", [changes], {"subject": subject})[0]
 
     def _request(
         self,
@@ -126,9 +131,9 @@ class Committing:
 
 
 def whole_words(text: str, limit: int) -> str:
-    """Return text whose lines do not end in the middle of a word where their room has ended.
+    """Remove the last word of each line that has reached the limit, where it may be cut.
 
-    A grammar that bounds a line lets a model fill it up to the last character.
+    A grammar that limits a line lets a model fill it up to the last character.
 
     Example:
         >>> whole_words("fix: wait for the ser", 21), whole_words("fix: wait", 21)
@@ -140,7 +145,7 @@ def whole_words(text: str, limit: int) -> str:
     )
 
 
-def _told(file: FileDiff) -> str:
+def _describe(file: FileDiff) -> str:
     if not file.left_out:
         return file.text
     return (

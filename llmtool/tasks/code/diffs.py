@@ -1,4 +1,4 @@
-"""Unified diffs: read into files and hunks, and written for a changed file."""
+"""Parse unified diffs into files and hunks, and write the diff of a changed file."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ _ESCAPE = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)
 
 
 class Hunk(msgspec.Struct, frozen=True, kw_only=True):
-    """Some changed lines with those around them.
+    """A run of changed lines with their context.
 
-    `first` and `last` are lines of the new file; `last` is less where it shows none of them.
+    `first` and `last` are line numbers of the new file; `last` is less than `first` if the hunk
+    shows none of its lines.
     """
 
     header: str
@@ -51,9 +52,9 @@ class Hunk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileDiff(msgspec.Struct, frozen=True, kw_only=True):
-    """What changed in one file; `left_out` says why nobody should read it, "" where one should.
+    """The changes of one file; `left_out` says why to skip it, "" if it should be read.
 
-    `notes` are git's: that the file is new, deleted or renamed.
+    `notes` are the lines of git that say that a file is new, deleted or renamed.
     """
 
     path: str
@@ -77,10 +78,10 @@ class FileDiff(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_diff(text: str) -> tuple[FileDiff, ...]:
-    """Return the files of a unified diff, such as git writes it; other text between is passed over.
+    """Return the files of a unified diff, as git writes it; other text in between is ignored.
 
-    Hunks are counted out by their headers, so that a line of a file that looks like the head of
-    another is none.
+    The header of a hunk says how many lines it has, so that its content is never taken for the
+    header of a file.
 
     Example:
         >>> diff = "--- a/x.py\\n+++ b/x.py\\n@@ -1 +1 @@\\n-a\\n+b\\n"
@@ -91,17 +92,17 @@ def parse_diff(text: str) -> tuple[FileDiff, ...]:
     if lines and not lines[-1]:
         lines.pop()
     found: list[FileDiff] = []
-    file, old, at = _Open(), "", 0
+    file, old, at = _FileParser(), "", 0
     while at < len(lines):
         line = lines[at]
         at += 1
         if line.startswith(("diff --git ", "diff --cc ", "diff --combined ")):
             found += file.close()
-            file = _Open(_path_of(line), "" if line.startswith("diff --git ") else "a merge")
+            file = _FileParser(_path_of(line), "" if line.startswith("diff --git ") else "a merge")
         elif line.startswith("--- "):
-            if file.hunks:  # of a diff that is not git's
+            if file.hunks:  # a diff without `diff --git` lines
                 found += file.close()
-                file = _Open()
+                file = _FileParser()
             old = _name(line[4:], file.path)
         elif line.startswith("+++ "):
             file.path = _name(line[4:], file.path) or old
@@ -115,8 +116,8 @@ def parse_diff(text: str) -> tuple[FileDiff, ...]:
     return tuple([*found, *file.close()])
 
 
-class _Open:
-    """A file that is being read."""
+class _FileParser:
+    """The parts of a file that have been read."""
 
     def __init__(self, path: str = "", reason: str = "") -> None:
         self.path, self.reason = path, reason
@@ -127,18 +128,18 @@ class _Open:
         if not self.path or not (self.hunks or self.notes or self.reason):
             return []
         file = FileDiff(path=self.path, hunks=tuple(self.hunks), notes=tuple(self.notes))
-        return [msgspec.structs.replace(file, left_out=self.reason or _why_not(file))]
+        return [msgspec.structs.replace(file, left_out=self.reason or _skip_reason(file))]
 
 
 def _read_hunk(lines: list[str], at: int, header: re.Match[str]) -> tuple[Hunk, int]:
-    """Return a hunk and the line behind it, counted out by its header."""
+    """Return a hunk, whose header gives its length, and the index of the line after it."""
     old, n_new = (1 if size is None else int(size) for size in (header[1], header[3]))
     start, new = at, n_new
     while at < len(lines) and (old > 0 or new > 0 or lines[at].startswith("\\")):
         mark = lines[at][:1]
         if mark not in ("-", "+", " ", "", "\\"):
             break
-        old -= mark in ("-", " ", "")  # an empty line has lost its space in some mails
+        old -= mark in ("-", " ", "")  # some mail programs strip the space of an empty line
         new -= mark in ("+", " ", "")
         at += 1
     first = max(int(header[2]), 1)  # 0 where the new file is empty
@@ -147,7 +148,7 @@ def _read_hunk(lines: list[str], at: int, header: re.Match[str]) -> tuple[Hunk, 
 
 
 def _path_of(line: str) -> str:
-    """Return the path of `diff --git a/x b/x`, where both halves are alike or the last counts."""
+    """Return the path of `diff --git a/x b/x`: both halves are equal, or the second counts."""
     rest = line[len("diff --git ") :]
     half = (len(rest) - 1) // 2
     first, last = rest[:half], rest[half + 1 :]
@@ -161,7 +162,7 @@ def _path_of(line: str) -> str:
 
 
 def _name(text: str, known: str = "") -> str:
-    """Return a path without its prefix: a/ or b/, or any that makes it the one that is known."""
+    """Return a path without its prefix: a/, b/, or any letter if the rest is the known path."""
     name = _unquoted(text.split("\t")[0].strip())
     if name == "/dev/null":
         return ""
@@ -171,7 +172,7 @@ def _name(text: str, known: str = "") -> str:
 
 
 def _unquoted(name: str) -> str:
-    """Return a path as it is, which git quotes like a string of C; control characters stay so.
+    """Return a path without the quoting of git; control characters stay escaped.
 
     Example:
         >>> _unquoted('"caf\\\\303\\\\251.py"'), _unquoted("a b.py")
@@ -190,7 +191,7 @@ def _unquoted(name: str) -> str:
     return _ESCAPE.sub(plain, name[1:-1].encode()).decode("utf-8", "replace")
 
 
-def _why_not(file: FileDiff) -> str:
+def _skip_reason(file: FileDiff) -> str:
     name = PurePosixPath(file.path).name
     if name in _LOCK_NAMES or name.endswith(".lock"):
         return "a lock file"
@@ -205,7 +206,7 @@ Fits = Callable[[FileDiff], bool]
 
 
 def parts_of(file: FileDiff, *, fits: Fits) -> Iterator[FileDiff]:
-    """Yield a file's diff in parts that fit: as a whole, else hunk by hunk, else within a hunk."""
+    """Split the diff of a file into parts that fit: hunks, and pieces of long hunks."""
     if fits(file):
         yield file
         return
@@ -221,7 +222,7 @@ def _pieces(hunk: Hunk, path: str, fits: Fits) -> Iterator[Hunk]:
         return
     middle = len(lines) // 2
     n_before = sum(not line.startswith(("-", "\\")) for line in lines[:middle])
-    cut = hunk.first + n_before  # what only removes lines is said to be at the next one
+    cut = hunk.first + n_before  # removed lines count as part of the next line
     first_half = (hunk.first, max(min(hunk.first, hunk.last), cut - 1), "".join(lines[:middle]))
     for first, last, body in (
         first_half,
@@ -232,7 +233,7 @@ def _pieces(hunk: Hunk, path: str, fits: Fits) -> Iterator[Hunk]:
 
 
 def with_numbers(file: FileDiff) -> str:
-    """Return a diff whose lines carry their numbers in the new file; removed ones have none."""
+    """Return a diff with the line numbers of the new file."""
     shown = [file.path]
     for hunk in file.hunks:
         number = hunk.first
@@ -249,7 +250,7 @@ def with_numbers(file: FileDiff) -> str:
 
 
 def unified(path: str, old: str, new: str) -> str:
-    """Return the unified diff of a file, as `patch -p1` and `git apply` take it; "" if unchanged.
+    """Return the unified diff of a file for `patch -p1` and `git apply`, "" if it is unchanged.
 
     Example:
         >>> print(unified("x", "a\\n", "b\\n"), end="")
@@ -268,5 +269,5 @@ def unified(path: str, old: str, new: str) -> str:
 
 
 def lines_of(text: str) -> list[str]:
-    """Return lines as patches and editors count them: at newlines, and not at form feeds."""
+    """Split a text at newlines only, as patches and editors count lines."""
     return re.findall(r"[^\n]*\n|[^\n]+\Z", text)

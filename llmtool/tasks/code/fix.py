@@ -1,4 +1,4 @@
-"""Mended code as a patch of the file that it comes from."""
+"""Turn fixed code into a patch of its file."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from llmtool.text import syntax
 from llmtool.text.code_languages import CodeLanguage
 
 _BOM = "\ufeff"
-_MORE = 256  # tokens that a mended file may have more, beside an eighth
+_EXTRA_TOKENS = 256  # that a fixed file may have, besides an eighth of its own
 
 
 def error_of(code: str, error: str | None, language: CodeLanguage | None) -> str:
-    """Return what is wrong with code: what its author says, else what its syntax says.
+    """Return the given error, else the first syntax error of the code.
 
     Raises:
-        UsageError: nobody says anything.
+        UsageError: there is neither.
     """
     if error and error.strip():
         return error.strip()
@@ -31,16 +31,16 @@ def error_of(code: str, error: str | None, language: CodeLanguage | None) -> str
 
 
 def tokens_for(engine: Engine, code: str) -> int:
-    """Return how many tokens a reply may take that writes the whole of a file anew."""
+    """Return the token limit of a reply that rewrites a whole file."""
     n = len(engine.tokenize(Prompt(text=code)).token_ids)
-    return n + n // 8 + _MORE
+    return n + n // 8 + _EXTRA_TOKENS
 
 
 def make_fix(result: Code, original: str, *, file: str) -> Fix:
-    """Return the patch from the original to mended code, in the line ends of the original.
+    """Return the patch from the original to the fixed code, with the original's line ends.
 
     Raises:
-        OutputValidationError: nothing was changed, or the reply was cut short.
+        OutputValidationError: nothing was changed, or the reply was truncated.
     """
     if result.finish_reason == "length":
         raise OutputValidationError(
@@ -57,10 +57,10 @@ def make_fix(result: Code, original: str, *, file: str) -> Fix:
 
 
 def name_in_patch(file: str | Path) -> str:
-    """Return what a patch calls a file: its path from the root of the repository that it is in.
+    """Return the name of a file in its patch: its path from the root of its repository.
 
-    `git apply` finds that at the root and in the file's own folder, `patch -p1` at the root.
-    Elsewhere it is the path from the current folder, or from the file's own where it is outside.
+    `git apply` finds it from the root and from the file's folder, `patch -p1` from the root.
+    Without a repository it is the path from the current folder, or the bare name outside of it.
     """
     path = Path(file).resolve()
     for folder in path.parents:
@@ -71,7 +71,7 @@ def name_in_patch(file: str | Path) -> str:
 
 
 def as_written(code: str, original: str) -> str:
-    """Return code with the line ends of a file, and a last one where the file has one.
+    """Return code with the line ends of the original, and a final one only if it has one.
 
     Example:
         >>> as_written("a\\nb\\n", "x\\r\\ny")
@@ -89,10 +89,10 @@ def as_written(code: str, original: str) -> str:
 
 
 def back_up(path: Path) -> Path:
-    """Copy a file beside itself, under a name that is free, and return that of the copy.
+    """Copy a file to an unused name in its folder, and return the path of the copy.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the copy cannot be written.
     """
     for number in range(1, 1000):
         copy = path.with_name(f"{path.name}.orig{'' if number == 1 else number}")

@@ -1,7 +1,7 @@
-"""Code laid out by the formatter of its language, where one is installed; never a reason to fail.
+"""Format code with the installed formatter of its language; a failure is ignored.
 
-A formatter runs in an empty folder and is told to read no configuration: prettier's is a program,
-and a project's own taste is applied by the project.
+The formatter runs in an empty folder and without configuration files, because the configuration of
+prettier is a program.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _TIMEOUT_SECONDS = 10.0
 
 _PRETTIER = ("prettier", "--no-config", "--no-editorconfig", "--stdin-filepath")
 _CLANG = ("clang-format", "--style=LLVM")
-# What reads code on standard input and writes it to standard output.
+# Commands that read code from standard input and write it to standard output.
 _COMMANDS: dict[CodeLanguage, tuple[str, ...]] = {
     CodeLanguage.python: ("ruff", "format", "--isolated", "--no-cache", "--quiet", "-"),
     CodeLanguage.go: ("gofmt",),
@@ -38,9 +38,9 @@ _COMMANDS: dict[CodeLanguage, tuple[str, ...]] = {
 def format_code(
     language: CodeLanguage, code: str, *, timeout_seconds: float = _TIMEOUT_SECONDS
 ) -> tuple[str, str] | None:
-    """Return code laid out anew and the formatter's name; None where there is none, or it failed.
+    """Return the formatted code and the formatter's name, None if it is missing or failed.
 
-    The caller checks the result: a formatter is no part of this program.
+    The caller checks the syntax of the result.
     """
     command = _COMMANDS.get(language)
     program = find_program(command[0]) if command else None

@@ -1,7 +1,7 @@
-"""The staged changes of a repository, read by running git; nothing else of it is run.
+"""Read the staged changes of a repository with git, and run nothing else.
 
-A repository's configuration can name programs (a diff driver, a filter of text, a monitor of the
-file system): they are switched off here, because a repository is not the user's own word.
+The configuration of a repository can name programs (diff drivers, text filters, a file system
+monitor). They are disabled, because a repository is not trusted.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _NO_REPOSITORY = 129
 
 
 def staged_diff(folder: str | None = None) -> str:
-    """Return `git diff --staged` of the repository that a folder is in; None is the current one.
+    """Return the output of `git diff --staged` in a folder, None for the current one.
 
     Raises:
-        UsageError: git is not installed, or the folder is in no repository.
+        UsageError: git is not installed, or the folder is not in a repository.
         InputError: nothing is staged.
     """
     program = find_program("git")
@@ -42,7 +42,9 @@ def staged_diff(folder: str | None = None) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise UsageError(f"git could not be run: {type(exc).__name__}") from exc
-    if done.returncode == _NO_REPOSITORY:  # git diff then compares files, and knows no --staged
+    if (
+        done.returncode == _NO_REPOSITORY
+    ):  # without a repository, git diff compares files and rejects --staged
         raise UsageError("this folder is in no git repository")
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]

@@ -1,4 +1,4 @@
-"""Review a diff: each file, or each hunk where a file is long, in parallel; then one list."""
+"""Review a diff: files, or hunks of long files, in parallel, and merge their findings."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from llmtool.errors import InputError, OutputValidationError
 from llmtool.tasks.code.diffs import FileDiff, Hunk, parse_diff, parts_of, with_numbers
 from llmtool.tasks.code.results import SEVERITIES, Finding, Review, SkippedFile
 from llmtool.tasks.pipeline.contract import make_contract
-from llmtool.tasks.pipeline.prepare import Case, PreparedTask, fits_context
+from llmtool.tasks.pipeline.prepare import Case, PreparedTask, fits_context, with_sampling
 from llmtool.tasks.results import Generation, total_usage
 
 _ONLY_REMOVED = "only removed lines"
-# Runs of fewer tokens are JSON's own: the names of a finding's fields.
-_VARIED: dict[str, Any] = {"dry_multiplier": 0.8, "dry_allowed_length": 6}
-_FEW = 5  # runs of three words that any remark may have in common with the instructions
-MAX_PROMPT = 2048  # tokens of one part: a model finds more in what it can oversee
+# Shorter repetitions are the names of a finding's fields.
+_RETRY_SAMPLING: dict[str, Any] = {"dry_multiplier": 0.8, "dry_allowed_length": 6}
+_MIN_TRIGRAMS = 5  # a shorter message may share words with the instructions by chance
+MAX_PROMPT_TOKENS = 2048  # models find more in a short part
 
 
 def review(engine: Engine, prepared: PreparedTask, diff: str) -> Review:
-    """Return what a model finds in a diff; each finding's line is in the part that it is about.
+    """Return the findings of a model on a diff.
 
-    The constraint of a part allows no line but its own, and what a model says twice is told once.
-    A part whose reply is cut is asked for once more; one whose reply fails is told in the warnings.
-    If all fail, the first error is raised.
+    A constraint limits the lines of a finding to those of the part that the model sees. Equal
+    findings are merged. A part with a truncated reply is requested once more, and one that fails
+    is named in the warnings.
 
     Raises:
         InputError: the diff changes nothing.
-        LlmtoolError: no part could be reviewed.
+        LlmtoolError: all parts failed; the error is that of the first.
     """
     started = time.perf_counter()
-    files = tuple(map(_without_the_removed, parse_diff(diff)))
+    files = tuple(map(_skip_removals, parse_diff(diff)))
     if not files:
         raise InputError("there is no change to review (a unified diff is needed)")
     left_out = tuple(SkippedFile(path=f.path, reason=f.left_out) for f in files if f.left_out)
@@ -47,7 +47,7 @@ def review(engine: Engine, prepared: PreparedTask, diff: str) -> Review:
         for part in parts_of(
             file,
             fits=lambda p: fits_context(
-                engine, _request(prepared, p, 0), max_prompt_tokens=MAX_PROMPT
+                engine, _request(prepared, p, 0), max_prompt_tokens=MAX_PROMPT_TOKENS
             ),
         )
     ]
@@ -59,16 +59,16 @@ def review(engine: Engine, prepared: PreparedTask, diff: str) -> Review:
         raise failed[0].error
     done = [(p, o) for p, o in zip(parts, outcomes, strict=True) if not isinstance(o, Failed)]
     all_found = [found for part, outcome in done for found in _read(part, outcome.value)]
-    told = prepared.template.prompt.text
-    findings = _merge(found for found in all_found if not repeats(found.message, told))
+    instructions = prepared.template.prompt.text
+    findings = _merge(found for found in all_found if not repeats(found.message, instructions))
     warnings = dict.fromkeys(w for _, outcome in done for w in outcome.warnings)
-    if any(repeats(found.message, told) for found in all_found):
+    if any(repeats(found.message, instructions) for found in all_found):
         warnings["findings that only repeat the instructions are left out"] = None
-    why_not = [
+    skipped = [
         (p, str(o.error)) for p, o in zip(parts, outcomes, strict=True) if isinstance(o, Failed)
     ]
-    why_not += [(part, _ONLY_REMOVED) for part in all_parts if _only_removes(part)]
-    for part, reason in why_not:
+    skipped += [(part, _ONLY_REMOVED) for part in all_parts if _only_removes(part)]
+    for part, reason in skipped:
         warnings[f"not reviewed: {part.path}, from line {part.hunks[0].first}: {reason}"] = None
     return Review(
         text="".join(f"{finding}\n" for finding in findings),
@@ -86,35 +86,31 @@ def review(engine: Engine, prepared: PreparedTask, diff: str) -> Review:
 def _ask(
     engine: Engine, prepared: PreparedTask, requests: list[Request]
 ) -> list[Generation | Failed]:
-    """Return the outcome of each request; one that ran into its limit is asked once more.
+    """Return the outcome of each request, and retry the truncated ones.
 
-    What does not end goes round in a circle as a rule, which a penalty on long runs breaks.
+    A reply that does not end usually repeats itself; a penalty on repeated sequences stops that.
     """
     outcomes = prepared.answer(engine, requests)
-    cut = [
+    truncated = [
         i
         for i, outcome in enumerate(outcomes)
-        if _is_cut(outcome) and not requests[i].sampling.dry_multiplier
+        if _is_truncated(outcome) and not requests[i].sampling.dry_multiplier
     ]
-    varied = (
-        msgspec.structs.replace(
-            requests[i], sampling=msgspec.structs.replace(requests[i].sampling, **_VARIED)
-        )
-        for i in cut
-    )
-    for i, outcome in zip(cut, prepared.answer(engine, varied) if cut else (), strict=True):
-        outcomes[i] = outcome
+    if truncated:
+        retries = (with_sampling(requests[i], **_RETRY_SAMPLING) for i in truncated)
+        for i, outcome in zip(truncated, prepared.answer(engine, retries), strict=True):
+            outcomes[i] = outcome
     return outcomes
 
 
-def _is_cut(outcome: Generation | Failed) -> bool:
+def _is_truncated(outcome: Generation | Failed) -> bool:
     error = outcome.error if isinstance(outcome, Failed) else None
     reply = error.result if isinstance(error, OutputValidationError) else None
     return isinstance(reply, Generation) and reply.finish_reason == "length"
 
 
-def _without_the_removed(file: FileDiff) -> FileDiff:
-    """Leave a file out that shows no line which a finding could be about."""
+def _skip_removals(file: FileDiff) -> FileDiff:
+    """Mark a file as skipped if its diff only removes lines: a finding needs a line."""
     if file.left_out or not file.hunks or not _only_removes(file):
         return file
     return msgspec.structs.replace(file, left_out=_ONLY_REMOVED)
@@ -131,12 +127,11 @@ def _request(prepared: PreparedTask, part: FileDiff, id: int) -> Request:
         return request
     contract = make_contract(schema=schema)
     assert contract is not None
-    sampling = msgspec.structs.replace(request.sampling, constraint=contract.constraint)
-    return msgspec.structs.replace(request, sampling=sampling)
+    return with_sampling(request, constraint=contract.constraint)
 
 
 def narrowed(schema: Any, hunks: tuple[Hunk, ...]) -> Any:
-    """Return a template's schema whose property `line` allows the lines of some hunks alone.
+    """Return a schema whose property `line` only allows the lines of some hunks.
 
     Example:
         >>> hunk = Hunk(header="", body="", first=3, last=9)
@@ -161,40 +156,40 @@ def narrowed(schema: Any, hunks: tuple[Hunk, ...]) -> Any:
 
 
 def _read(part: FileDiff, value: Any) -> Iterator[Finding]:
-    """Yield the findings of a reply that are about this part."""
+    """Yield the findings of a reply whose lines are in its part."""
     found = value.get("findings") if isinstance(value, Mapping) else None
     for each in found if isinstance(found, list) else ():
         try:
             finding = msgspec.convert({**each, "path": part.path}, Finding)
         except (msgspec.ValidationError, TypeError):
-            continue  # a user's template may ask for something else
+            continue  # the schema of a user's template may differ
         if any(hunk.first <= finding.line <= hunk.last for hunk in part.hunks):
             message = " ".join(finding.message.split())
             yield msgspec.structs.replace(finding, message=message)
 
 
 def repeats(message: str, instructions: str) -> bool:
-    """Whether most of a message is taken from the instructions, as small models do it.
+    """Return whether most of a message is copied from the instructions, as small models do.
 
     Example:
-        >>> told = "Name real mistakes alone: crashes, lost data. Reply in JSON."
-        >>> repeats("Name real mistakes alone: crashes, and lost data", told)
+        >>> instructions = "Name real mistakes alone: crashes, lost data. Reply in JSON."
+        >>> repeats("Name real mistakes alone: crashes, and lost data", instructions)
         True
-        >>> repeats("lost data", told)
+        >>> repeats("lost data", instructions)
         False
     """
-    said, told = _runs(message), _runs(instructions)
-    return len(said) >= _FEW and sum(run in told for run in said) * 2 >= len(said)
+    own, known = _trigrams(message), set(_trigrams(instructions))
+    return len(own) >= _MIN_TRIGRAMS and sum(each in known for each in own) * 2 >= len(own)
 
 
-def _runs(text: str) -> list[tuple[str, ...]]:
-    """Return all runs of three words of a text, without case and marks."""
+def _trigrams(text: str) -> list[tuple[str, ...]]:
+    """Return the word trigrams of a text, without case and punctuation."""
     words = re.findall(r"\w+", text.casefold())
     return list(zip(words, words[1:], words[2:], strict=False))
 
 
 def _merge(findings: Iterator[Finding]) -> tuple[Finding, ...]:
-    """Return findings by file and line, the same remark on neighbouring parts once."""
+    """Return findings by file and line, each message once per file."""
     ordered = sorted(findings, key=lambda f: (f.path, f.line, SEVERITIES.index(f.severity)))
     kept: dict[tuple[str, str], Finding] = {}
     for finding in ordered:

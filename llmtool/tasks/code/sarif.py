@@ -1,4 +1,4 @@
-"""A review as SARIF 2.1.0, which code hosts and editors show beside the lines."""
+"""Export a review as SARIF 2.1.0, which code hosts and editors display next to the code."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _RULE = "review"
 
 
 def sarif(review: Review, *, version: str) -> dict[str, Any]:
-    """Return the log of a review; paths are relative to the root of the repository.
+    """Return the SARIF log of a review; paths are relative to the root of the repository.
 
     Source: OASIS, "Static Analysis Results Interchange Format (SARIF) version 2.1.0".
-    But: one rule stands for everything that a model remarks.
+    Simplified: all findings have the same rule.
     """
     rule = {"id": _RULE, "shortDescription": {"text": "A remark of a language model"}}
     return {

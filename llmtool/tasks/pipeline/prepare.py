@@ -174,7 +174,7 @@ def token_counter(engine: Engine) -> Callable[[str], int]:
     return count
 
 
-def fill(
+def bind_inputs(
     template: Template, *, prompt: str | None, input: str | None, given: Container[str] = ()
 ) -> Case:
     """Return the case that an argument and some material are to a template.
@@ -190,7 +190,7 @@ def fill(
     if "prompt" in inputs and "input" in inputs:
         return Case(prompt=prompt, input=input)
     texts = [text for text in (input, prompt) if text is not None]
-    material = template.find_material(given)
+    material = template.primary_input(given)
     free = [
         name
         for name, spec in inputs.items()

@@ -1,4 +1,4 @@
-"""No sentence twice: of a whole text, and of one that is told as it is written."""
+"""Remove repeated sentences from a text, whole or while it is streamed."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import re
 
 from llmtool.text.chunks import split_sentences
 
-_ITEM = re.compile(r"\n(?=[ \t]*(?:[-*•]|\d{1,3}[.)])[ \t])")  # before an item of a list
-_BEGIN = re.compile(r"\n[ \t]*(?:[-*•]|\d{1,3}[.)]?)?\Z")  # what may become one
+_ITEM = re.compile(r"\n(?=[ \t]*(?:[-*•]|\d{1,3}[.)])[ \t])")  # before a list item
+_BEGIN = re.compile(r"\n[ \t]*(?:[-*•]|\d{1,3}[.)]?)?\Z")  # the start of a possible one
 
 
 class RepetitionFilter:
-    """Text in pieces, without the sentences that it had before.
+    """A stream of text without repeated sentences.
 
-    A piece is told at once, unless its sentence has begun like an earlier one: then it waits until
-    the two differ.
+    A piece is returned at once, unless its sentence begins like an earlier one. Then it is held
+    until the two differ.
 
     Example:
         >>> text = RepetitionFilter()
@@ -26,30 +26,30 @@ class RepetitionFilter:
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
-        self._open = ""  # the sentence that has not ended
-        self._n_told = 0  # of its characters
+        self._open = ""  # the unfinished sentence
+        self._n_emitted = 0  # of its characters
 
     def add(self, piece: str) -> str:
-        """Return what can be told now."""
+        """Add a piece, and return the text that can be emitted."""
         *ended, last = _split(self._open + piece) or [""]
-        told = "".join(self._close(sentence) for sentence in ended)
+        emitted = "".join(self._close(sentence) for sentence in ended)
         self._open = last
         begin = _BEGIN.search(last)
-        end = max(self._n_told, begin.start() if begin else len(last))
+        end = max(self._n_emitted, begin.start() if begin else len(last))
         key = _key(last[:end])
-        if not self._n_told and any(seen.startswith(key) for seen in self._seen):
-            return told
-        told += last[self._n_told : end]
-        self._n_told = end
-        return told
+        if not self._n_emitted and any(seen.startswith(key) for seen in self._seen):
+            return emitted
+        emitted += last[self._n_emitted : end]
+        self._n_emitted = end
+        return emitted
 
     def end(self) -> str:
-        """Return what has waited, if it is no repetition."""
+        """Return the text that was held, unless it is a repetition."""
         return self._close(self._open)
 
     def _close(self, sentence: str) -> str:
-        key, begin = _key(sentence), self._n_told
-        self._open, self._n_told = "", 0
+        key, begin = _key(sentence), self._n_emitted
+        self._open, self._n_emitted = "", 0
         if not begin and key and key in self._seen:
             return ""
         self._seen.add(key)
@@ -57,18 +57,18 @@ class RepetitionFilter:
 
 
 def without_repeats(text: str) -> str:
-    """Return a text in which no sentence stands twice.
+    """Return a text without repeated sentences.
 
     Example:
         >>> without_repeats("It rains. It pours. It rains!  So what?")
         'It rains. It pours. So what?'
     """
-    told = RepetitionFilter()
-    return (told.add(text) + told.end()).rstrip()
+    filter = RepetitionFilter()
+    return (filter.add(text) + filter.end()).rstrip()
 
 
 def _split(text: str) -> list[str]:
-    """Return the sentences of a text; an item of a list is one whatever it ends with."""
+    """Split a text into sentences and list items."""
     found = []
     for sentence in split_sentences(text):
         cuts = [0, *(item.end() for item in _ITEM.finditer(sentence)), len(sentence)]

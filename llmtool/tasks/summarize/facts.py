@@ -1,7 +1,7 @@
-"""What can be checked of a summary without understanding it: its numbers and names.
+"""Check the numbers and names of a summary against its sources.
 
-But: a number that is written in words, a name at the begin of a sentence alone and all of a script
-without capitals are not seen.
+Simplified: it misses numbers in words, names that only begin sentences, and all names in scripts
+without capital letters.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from llmtool.text.chunks import split_sentences
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
 _NAME = re.compile(r"[A-ZÀ-ÖØ-ÞА-Я][\w’'-]*")
 _WORD = re.compile(r"[\w’'-]+")
-# Of the facts that there is room for, the share that a summary has at least.
-_LEAST_SHARE = 0.6
+# The share of the facts that a summary needs, relative to its length.
+_MIN_SHARE = 0.6
 _HEADING = re.compile(r"^ {0,3}#{1,6} .*\n?", re.MULTILINE)
 _FENCE = re.compile(
     r"^ {0,3}(`{3,}|~{3,}).*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
 )
-_FEW = 4  # facts; of fewer nothing can be told
+_MIN_FACTS = 4  # fewer facts say nothing about a summary
 
 
 def find_facts(text: str) -> set[str]:
-    """Return the numbers of a text, and the words with a capital that begin no sentence.
+    """Return the numbers of a text, and its capitalized words that do not begin a sentence.
 
     Example:
         >>> sorted(find_facts("The bus to Marbury leaves at 9:40. It costs 1,200 euros."))
@@ -39,9 +39,9 @@ def find_facts(text: str) -> set[str]:
 
 
 def find_fault(summary: str, sources: Sequence[str], *, n_words: int = 0) -> str | None:
-    """Return what a summary of notes lost or invented, None where it holds enough of them.
+    """Return what a summary omits or invents, None if it has enough of the facts.
 
-    `n_words` is how long it was asked to be, where it was: a shorter one may lose no more for that.
+    `n_words` is the requested length: a shorter summary may not omit more facts.
 
     Example:
         >>> find_fault("It costs 50 euros.", ["The bus costs 40 euros."])
@@ -49,28 +49,28 @@ def find_fault(summary: str, sources: Sequence[str], *, n_words: int = 0) -> str
     """
     source = "\n".join(sources)
     known = find_facts(source) | {word.casefold() for word in _WORD.findall(source)}
-    told = find_facts(summary)
-    invented = sorted(fact for fact in told - known if fact[0].isdigit())
+    found = find_facts(summary)
+    invented = sorted(fact for fact in found - known if fact[0].isdigit())
     if invented:
         return f"has numbers that its sources do not have: {', '.join(invented[:3])}"
-    strange = [fact for fact in told - known if not fact[0].isdigit()]
-    if len(strange) > max(1, len(told) // 4):
+    strange = [fact for fact in found - known if not fact[0].isdigit()]
+    if len(strange) > max(1, len(found) // 4):
         return f"has names that its sources do not have: {', '.join(sorted(strange)[:3])}"
     held = find_facts(source)
-    if len(held) < _FEW:
+    if len(held) < _MIN_FACTS:
         return None
-    words = {word.casefold() for word in _WORD.findall(summary)} | told
+    words = {word.casefold() for word in _WORD.findall(summary)} | found
     share = len(held & words) / len(held)
     room = min(1.0, max(n_words, count_words(summary)) / max(1, count_words(source)))
-    if share < _LEAST_SHARE * room:
+    if share < _MIN_SHARE * room:
         return f"holds {len(held & words)} of the {len(held)} numbers and names of its sources"
     return None
 
 
 def choose_sentences(notes: Sequence[str], n_words: int) -> str:
-    """Return the sentences of notes that hold most, in their order, up to so many words.
+    """Return the sentences of notes with the most facts, in their order, up to a number of words.
 
-    Code and headings are none.
+    Code and headings are ignored.
 
     Example:
         >>> choose_sentences(["It was nice. The bus costs 40 euros."], 6)
@@ -81,22 +81,24 @@ def choose_sentences(notes: Sequence[str], n_words: int) -> str:
         texts = list(notes)  # nothing but headings and code
     sentences = [" ".join(part.split()) for text in texts for part in split_sentences(text)]
     unique = [each for each in dict.fromkeys(sentences) if each]
-    told: set[str] = set()
+    covered: set[str] = set()
     chosen: set[str] = set()
     left = n_words
     rest = list(unique)
     while rest:
-        best = max(rest, key=lambda s: (len(find_facts(s) - told) + 0.1) / max(4, count_words(s)))
+        best = max(
+            rest, key=lambda s: (len(find_facts(s) - covered) + 0.1) / max(4, count_words(s))
+        )
         rest.remove(best)
         if count_words(best) <= left or not chosen:
             chosen.add(best)
-            told |= find_facts(best)
+            covered |= find_facts(best)
             left -= count_words(best)
     return " ".join(sentence for sentence in unique if sentence in chosen)
 
 
 def count_words(text: str) -> int:
-    """Return how many words a text has; of scripts without spaces, two characters count as one.
+    """Count the words of a text; in scripts without spaces two characters count as a word.
 
     Example:
         >>> count_words("One two."), count_words("图书馆闭馆")
@@ -108,5 +110,5 @@ def count_words(text: str) -> int:
 
 
 def _plain(number: str) -> str:
-    """Return a number without what parts its thousands."""
+    """Return a number without thousands separators."""
     return re.sub(r"(?<=\d),(?=\d{3}(?:\D|$))", "", number)

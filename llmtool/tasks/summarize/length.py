@@ -1,4 +1,4 @@
-"""How long a summary is asked to be, and how a text is held to it."""
+"""The requested length of a summary, and how to enforce it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Unit = Literal["words", "sentences", "points"]
 
 STYLES: tuple[Style, ...] = get_args(Style)
 _NAMED: dict[str, dict[Style, tuple[str, int]]] = {
-    # What the prompt says, and about how many words that is.
+    # The phrase of the prompt, and its approximate number of words.
     "short": {
         "paragraph": ("two sentences", 40), "bullets": ("three short lines", 45),
         "headline": ("at most six words", 6), "tldr": ("one short sentence", 15),
@@ -31,14 +31,14 @@ _NAMED: dict[str, dict[Style, tuple[str, int]]] = {
     },
 }  # fmt: skip
 _COUNTED = re.compile(r"(\d{1,5})\s*(words?|sentences?|bullets?|points?|lines?|w|s)", re.IGNORECASE)
-_LOW, _HIGH = 0.7, 1.3  # of the words that were asked for
+_LOW, _HIGH = 0.7, 1.3  # times the requested number of words
 _WORDS_A_SENTENCE = 18
 
 
 class Length(msgspec.Struct, frozen=True, kw_only=True):
     """A length: `phrase` is how the prompt states it, `n_words` about how much that is.
 
-    `n` and `unit` are there where a number was given, which is then held.
+    `n` and `unit` are set if a number was requested, which is then enforced.
     """
 
     phrase: str
@@ -47,7 +47,7 @@ class Length(msgspec.Struct, frozen=True, kw_only=True):
     unit: Unit | None = None
 
     def expression(self, style: Style) -> str | None:
-        """Return a regular expression for replies that are long enough, where one can say it."""
+        """Return a regular expression for replies of this length, None if there is none."""
         if style == "bullets" and self.n is not None and self.unit != "words":
             return rf"- [^\n]{{10,240}}(\n- [^\n]{{10,240}}){{{self.n - 1}}}"
         if style == "paragraph" and self.unit == "words" and self.n is not None:
@@ -56,7 +56,7 @@ class Length(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
     def cut(self, text: str) -> str:
-        """Return a text without the sentences that are too many for the length, the last ones.
+        """Remove sentences from the end of a text that is too long.
 
         Example:
             >>> parse_length("4 words", "paragraph").cut("One two three four. Five six seven.")
@@ -73,7 +73,7 @@ class Length(msgspec.Struct, frozen=True, kw_only=True):
         return kept.rstrip()
 
     def is_met(self, text: str) -> bool:
-        """Whether a text is as long as was asked for: within 30 % of a number of words."""
+        """Return whether a text has this length, a number of words within 30 %."""
         if self.n is None:
             return True
         if self.unit == "words":
@@ -86,14 +86,18 @@ class Length(msgspec.Struct, frozen=True, kw_only=True):
 def parse_length(length: str, style: Style) -> Length:
     """Return a length from `short`, `medium`, `long` or a number of words, sentences or points.
 
+    A number alone counts words, or points in bullets.
+
     Raises:
-        UsageError: it is none of these.
+        UsageError: the length is something else.
 
     Example:
         >>> parse_length("100 words", "paragraph").n_words, parse_length("short", "tldr").phrase
         (100, 'one short sentence')
     """
     word = length.strip().lower()
+    if word.isdigit():
+        word += " points" if style == "bullets" else " words"
     if word in _NAMED:
         phrase, n_words = _NAMED[word][style]
         return Length(phrase=phrase, n_words=n_words)

@@ -1,4 +1,4 @@
-"""What is wrong with a reply that should be a translation."""
+"""Find out whether a reply is a translation of its source."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from llmtool.engine.types import FinishReason
 from llmtool.tasks.translate.placeholders import Placeholders
 from llmtool.text.languages import Language, is_in
 
-# How much longer or shorter than its source a translation may be, by weight; short ones get slack.
-_RATIO, _SLACK = 4.0, 24.0
-_WIDE_WEIGHT = 2.5  # a CJK character says about as much as so many letters
-_MIN_LETTERS = 20  # fewer do not tell a language
+# How much longer or shorter than its source a translation may be; short ones may deviate more.
+_MAX_RATIO, _SLACK = 4.0, 24.0
+_WIDE_WEIGHT = 2.5  # letters that a CJK character counts for
+_MIN_LETTERS = 20  # to detect a language
 _ECHO_WORDS = 5
 _QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」", "'": "'", "‘": "’"}
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -20,7 +20,7 @@ _WORD = re.compile(r"\w+")
 
 
 def tidy(source: str, reply: str) -> str:
-    """Return a reply without the white space and the quotes that it has and its source has not."""
+    """Remove white space and quotation marks around a reply that its source does not have."""
     reply = reply.strip()
     closing = _QUOTES.get(reply[:1])
     if closing and len(reply) > 2 and reply.endswith(closing) and source[:1] not in _QUOTES:
@@ -38,16 +38,16 @@ def find_fault(
     instruction: str,
     to: Language,
 ) -> str | None:
-    """Return why a reply is no translation of a passage, None if nothing speaks against it.
+    """Return why a reply cannot be a translation, None if it can; placeholders are not checked.
 
-    Marks are read elsewhere. `instruction` is what the model was told around the passage: a reply
-    that repeats some of it is an echo.
+    `instruction` is the prompt without the source text: a reply must not repeat it.
 
     Example:
         >>> from llmtool.text.languages import find_language
         >>> from llmtool.tasks.translate.placeholders import make_placeholders
-        >>> told = {"finish_reason": "stop", "instruction": "", "to": find_language("German")}
-        >>> find_fault(make_placeholders(["Good evening, ladies and gentlemen."]), "Guten", **told)
+        >>> german = {"finish_reason": "stop", "instruction": "", "to": find_language("German")}
+        >>> source = make_placeholders(["Good evening, ladies and gentlemen."])
+        >>> find_fault(source, "Guten", **german)
         'much shorter than its source'
     """
     if not reply.strip():
@@ -59,11 +59,11 @@ def find_fault(
     if reply.count("\n") != placeholders.text.count("\n"):
         return "another number of lines"
     source, text = _weigh(placeholders.plain), _weigh(reply)
-    if text > source * _RATIO + _SLACK:
+    if text > source * _MAX_RATIO + _SLACK:
         return "much longer than its source"
-    if text * _RATIO + _SLACK / _RATIO < source:
+    if text * _MAX_RATIO + _SLACK / _MAX_RATIO < source:
         return "much shorter than its source"
-    if _holds(reply, placeholders.text):
+    if _contains(reply, placeholders.text):
         return "repeats its source"
     if _echoes(instruction, reply, placeholders.text):
         return "repeats the instruction"
@@ -82,16 +82,15 @@ def _weigh(text: str) -> float:
 
 
 def _echoes(instruction: str, reply: str, source: str) -> bool:
-    told = _runs(instruction)
-    return bool(told & _runs(reply) - _runs(source))
+    return bool(_ngrams(instruction) & _ngrams(reply) - _ngrams(source))
 
 
-def _holds(reply: str, source: str) -> bool:
-    """Whether a reply has the whole source in it, beside something else."""
-    words, told = _words(source), _words(reply)
+def _contains(reply: str, source: str) -> bool:
+    """Return whether a reply has the whole source in it, and more."""
+    words, own = _words(source), _words(reply)
     n = len(words)
-    return _ECHO_WORDS <= n < len(told) and any(
-        told[i : i + n] == words for i in range(len(told) - n + 1)
+    return _ECHO_WORDS <= n < len(own) and any(
+        own[i : i + n] == words for i in range(len(own) - n + 1)
     )
 
 
@@ -99,7 +98,6 @@ def _words(text: str) -> list[str]:
     return [word.casefold() for word in _WORD.findall(text)]
 
 
-def _runs(text: str) -> set[tuple[str, ...]]:
-    """Return the runs of a few words that a text has."""
+def _ngrams(text: str) -> set[tuple[str, ...]]:
     words = _words(text)
     return {tuple(words[i : i + _ECHO_WORDS]) for i in range(len(words) - _ECHO_WORDS + 1)}

@@ -7,12 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from llmtool.cli.framework.app_factory import HELP, new_app
-from llmtool.cli.options import types as o
-from llmtool.cli.options.groups import EngineGroup
+from llmtool.cli.framework.app_factory import App
+from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
 
-app = new_app()
+app = App()
 
 
 def _sizes(value: str) -> tuple[int, ...]:
@@ -25,9 +24,8 @@ def _sizes(value: str) -> tuple[int, ...]:
     return sizes
 
 
-@app.command(
+@app.add(
     "bench",
-    context_settings=HELP,
     epilog="""Examples:
 
 \b
@@ -36,17 +34,18 @@ def _sizes(value: str) -> tuple[int, ...]:
   llmtool bench --quick --json | jq '.rows[] | {test, median, unit}'""",
 )
 def bench(
-    ctx: typer.Context,
-    model: o.ModelOption = None,
+    console: Console,
+    *,
+    model: g.ModelReference = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="A few seconds instead of a minute; rougher.")
+        bool, typer.Option("--quick", help="Measure for seconds instead of a minute.")
     ] = False,
     n_parallel: Annotated[
         Any | None,
         typer.Option(
             parser=_sizes,
             metavar="N,N",
-            help="Replies at once (1,2,4,8,16,32; fewer with --quick).",
+            help="Replies to decode at once (1,2,4,8,16,32).",
         ),
     ] = None,
     repetitions: Annotated[
@@ -57,24 +56,22 @@ def bench(
             min=1,
             max=1000,
             metavar="N",
-            help="How often each figure is measured (3; 1 with --quick).",
+            help="Repetitions of each test (3; 1 with --quick).",
         ),
     ] = None,
-    threads: o.ThreadsOption = None,
-    n_gpu_layers: o.GpuLayersOption = None,
+    threads: g.Threads = None,
+    n_gpu_layers: g.GpuLayers = None,
     plot: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Draw speed over replies at once: .svg, .png or .pdf."),
+        typer.Option(metavar="FILE", help="Plot speed by replies at once: .svg, .png or .pdf."),
     ] = None,
-    json: o.JsonOption = False,
-    offline: o.OfflineOption = False,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    json: g.Json = False,
+    offline: g.Offline = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """Measure how fast a model loads, reads and writes here.
+    """Measure how fast a model loads, reads and writes on this machine.
 
-    Prints medians with the least and the greatest value. The names are llama-bench's where it has
+    Prints medians with the minimum and maximum. Tests have the names of llama-bench where it has
     one: pp512 is a prompt of 512 tokens, tg64 @ d100 a reply of 64 tokens after 100.
     """
     import msgspec
@@ -85,18 +82,17 @@ def bench(
     from llmtool.cli.commands.bench import plot as bench_plot
     from llmtool.cli.commands.bench.render import table
 
-    console: Console = ctx.obj
     if plot is not None:
         bench_plot.check(plot, n_parallel)
-    folders, settings = bootstrap.start(console, color=color.value, quiet=quiet, offline=offline)
+    folders, settings = bootstrap.start(console, general, offline=offline)
     plan = QUICK if quick else Plan()
     plan = msgspec.structs.replace(
         plan,
         n_parallel=n_parallel or plan.n_parallel,
         repetitions=repetitions or plan.repetitions,
     )
-    engine = EngineGroup(model=model, threads=threads, n_gpu_layers=n_gpu_layers)
-    opened = bootstrap.open_model(console, folders, settings, engine, plot)
+    options = g.ModelOptions(reference=model, threads=threads, n_gpu_layers=n_gpu_layers)
+    opened = bootstrap.open_model(console, folders, settings, options, plot)
     started = time.perf_counter()
 
     def show_step(what: str) -> None:

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from llmtool.cli.framework.app_factory import HELP, new_app
+from llmtool.cli.framework.app_factory import App
 from llmtool.cli.options import groups as g
-from llmtool.cli.options import types as o
 from llmtool.cli.terminal.console import Console
+from llmtool.tasks.options import ChatOptions
 
-app = new_app()
-
-
-class Overflow(Enum):
-    summarize = "summarize"
-    drop = "drop"
+app = App()
 
 
-class Each(Enum):
-    line = "line"
-
-
-@app.command(
+@app.add(
     "chat",
-    context_settings=HELP,
     epilog="""Examples:
 
 \b
@@ -36,74 +25,62 @@ class Each(Enum):
   llmtool chat -f report.pdf "What does it say about costs?"
   printf 'Hello\\nWhat did I say?\\n' | llmtool chat --each line""",
 )
-@g.grouped
 def chat(
-    ctx: typer.Context,
-    *,
+    console: Console,
     message: Annotated[
-        str | None, typer.Argument(metavar="[MESSAGE]", help="What to say first.")
+        str | None, typer.Argument(metavar="[MESSAGE]", help="The first message.")
     ] = None,
+    *,
+    continue_last: Annotated[
+        bool, typer.Option("--continue", "-c", help="Continue this directory's last session.")
+    ] = False,
     session: Annotated[
         str | None,
-        typer.Option("--session", metavar="NAME", help="Begin this session, or go on with it."),
+        typer.Option("--session", metavar="NAME", help="Start or continue a named session."),
     ] = None,
-    continue_last: Annotated[
-        bool,
-        typer.Option("--continue", "-c", help="Go on with the last session of this directory."),
-    ] = False,
-    no_save: Annotated[
-        bool, typer.Option("--no-save", help="Keep nothing of this conversation.")
-    ] = False,
-    system: o.SystemOption = None,
-    template: Annotated[
-        str | None,
-        typer.Option("--template", "-t", metavar="NAME|PATH", help="The prompt template."),
-    ] = None,
-    param: o.ParamOption = None,
+    no_save: Annotated[bool, typer.Option("--no-save", help="Do not save the session.")] = False,
     overflow: Annotated[
-        Overflow,
-        typer.Option("--overflow", help="What becomes of the oldest turns in a full context."),
-    ] = Overflow.summarize,
+        Literal["summarize", "drop"],
+        typer.Option("--overflow", help="What to do with old turns if the context is full."),
+    ] = "summarize",
+    options: ChatOptions,
+    input: g.InputOptions,
     each: Annotated[
-        Each | None,
-        typer.Option("--each", help="Every line of standard input is a message of its own."),
+        Literal["line"] | None,
+        typer.Option(
+            "--each",
+            help="Take each line of standard input as a message.",
+            rich_help_panel="Input",
+        ),
     ] = None,
     json: Annotated[
-        bool, typer.Option("--json", help="Print events as JSON lines; the last is the turn.")
+        bool,
+        typer.Option(
+            "--json", help="Print events as JSON lines, last the turn.", rich_help_panel="Output"
+        ),
     ] = False,
-    think: Annotated[
-        bool | None,
-        typer.Option("--think/--no-think", help="Let a thinking model think; it is folded away."),
-    ] = None,
-    source: g.SourceGroup,
-    sampling: g.SamplingGroup,
-    engine: g.EngineGroup,
-    common: g.CommonGroup,
+    model: g.ModelOptions,
+    general: g.GeneralOptions,
 ) -> None:
     """Converse with a model, at the terminal or through a pipe.
 
-    At a terminal the conversation is kept after every turn, and commands begin with a slash (/help
-    lists them). Standard input that is no terminal is one message, and its reply is all that is
-    printed; nothing of it is kept unless --session names it.
+    At a terminal, the session is saved after every turn, and commands start with a slash (/help
+    lists them). Standard input from a pipe is one message, and only its reply is printed; such a
+    session is saved only under --session.
     """
     from llmtool.cli.commands.chat import run
 
-    console: Console = ctx.obj
     run.chat(
         console,
         message,
-        system=system,
-        template=template,
-        param=param,
+        options,
         name=session,
         continue_last=continue_last,
         no_save=no_save,
-        overflow=overflow.value,
+        overflow=overflow,
         each_line=each is not None,
         json=json,
-        think=think,
-        source=source,
-        sampling=sampling,
-        engine=engine,
-        common=common,
+        input=input,
+        model=model,
+        general=general,
     )

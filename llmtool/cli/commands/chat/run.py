@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
 from llmtool.batch.lines import LineSource
 from llmtool.cli import bootstrap
@@ -20,6 +19,7 @@ from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Attachment
 from llmtool.tasks.chat.chat import Chat
 from llmtool.tasks.chat.truncation import OverflowPolicy
+from llmtool.tasks.options import ChatOptions
 
 Message = tuple[str, str | None]  # what to ask, and the material that it is about
 
@@ -27,21 +27,17 @@ Message = tuple[str, str | None]  # what to ask, and the material that it is abo
 def chat(
     console: Console,
     text: str | None,
+    options: ChatOptions,
     *,
-    system: str | None,
-    template: str | None,
-    param: list[str] | None,
     name: str | None,
     continue_last: bool,
     no_save: bool,
-    overflow: str,
+    overflow: OverflowPolicy,
     each_line: bool,
     json: bool,
-    think: bool | None,
-    source: g.SourceGroup,
-    sampling: g.SamplingGroup,
-    engine: g.EngineGroup,
-    common: g.CommonGroup,
+    input: g.InputOptions,
+    model: g.ModelOptions,
+    general: g.GeneralOptions,
 ) -> None:
     """Start or continue a chat, and run it until its input ends.
 
@@ -54,9 +50,7 @@ def chat(
     piped = not console.stdin_is_terminal
     if each_line and not piped:
         raise UsageError("--each line is for lines from a pipe; at a terminal every line is one")
-    folders, settings = bootstrap.start(
-        console, color=common.color.value, quiet=common.quiet, offline=engine.offline
-    )
+    folders, settings = bootstrap.start(console, general, offline=model.offline)
     store = Sessions(folders.data / "sessions")
     if continue_last:
         name = store.latest_in(os.getcwd())
@@ -64,28 +58,20 @@ def chat(
             raise UsageError(
                 "no session was begun in this directory (`llmtool sessions ls` lists all)"
             )
-    options: dict[str, Any] = {
-        **sampling.options(),
-        "system": system if system is None else inputs.read_argument(system, name="--system"),
-        "template": template,
-        "thinking": think,
-        "variables": bootstrap.parse_params(param or []) or None,
-    }
-    files = [_attach(console, path, source) for path in source.file or []]
+    files = [_attach(console, path, input.errors) for path in input.files]
     first = None if text is None or text == "-" else inputs.read_argument(text)
     is_interactive = not piped and not json and (first is None or console.stdout.is_terminal)
     messages: Iterable[Message] = ()
     if each_line:
-        messages = _read_lines(console, first, source)
+        messages = _read_lines(console, first, input)
     elif not is_interactive:
-        messages = [_read_message(console, first, text, source, piped=piped)]
-    if name is not None and engine.model is None and store.exists(name):
-        engine = msgspec.structs.replace(engine, model=store.load_header(name).model)
-    context = bootstrap.open_context(console, folders, settings, engine)
+        messages = [_read_message(console, first, text, input, piped=piped)]
+    if name is not None and model.reference is None and store.exists(name):
+        model = replace(model, reference=store.load_header(name).model)
+    context = bootstrap.open_context(console, folders, settings, model)
 
     def start(store: Sessions | None) -> Chat:
-        policy: OverflowPolicy = "drop" if overflow == "drop" else "summarize"
-        return Chat(context, session=name, store=store, overflow=policy, **options)
+        return Chat(context, options, session=name, store=store, overflow=overflow)
 
     is_saved = name is not None or (is_interactive and not no_save)
     try:
@@ -107,7 +93,7 @@ def chat(
                 first,
                 history=folders.data / "chat_history" if conversation.is_saved else None,
                 open_context=lambda reference: bootstrap.open_context(
-                    console, folders, settings, msgspec.structs.replace(engine, model=reference)
+                    console, folders, settings, replace(model, reference=reference)
                 ),
             )
             return
@@ -123,22 +109,22 @@ def chat(
             conversation.save_state()
 
 
-def _attach(console: Console, path: str, source: g.SourceGroup) -> Attachment:
+def _attach(console: Console, path: str, errors: Errors) -> Attachment:
     if path == "-":
         raise UsageError("-f -: standard input is the message itself (give a file's name)")
-    text = inputs.read_document(console, path, errors=source.errors.value)
+    text = inputs.read_document(console, path, errors=errors)
     return Attachment(name=path, text=text)
 
 
 def _read_message(
-    console: Console, first: str | None, text: str | None, source: g.SourceGroup, *, piped: bool
+    console: Console, first: str | None, text: str | None, input: g.InputOptions, *, piped: bool
 ) -> Message:
     """Return the only message of a pipe: the argument about standard input, or one of them."""
-    errors: Errors = source.errors.value
+    errors: Errors = input.errors
     if first is not None:
-        material = None if source.no_stdin else inputs.read_optional_stdin(console, errors=errors)
+        material = None if input.no_stdin else inputs.read_optional_stdin(console, errors=errors)
         return first, material
-    if source.no_stdin or console.stdin_is_closed or (not piped and text != "-"):
+    if input.no_stdin or console.stdin_is_closed or (not piped and text != "-"):
         raise UsageError("nothing to say: give a message as an argument or on standard input")
     message = inputs.read_stdin(console, errors=errors)
     if not message.strip():
@@ -146,11 +132,11 @@ def _read_message(
     return message.strip("\n"), None
 
 
-def _read_lines(console: Console, first: str | None, source: g.SourceGroup) -> Iterator[Message]:
+def _read_lines(console: Console, first: str | None, input: g.InputOptions) -> Iterator[Message]:
     """Yield the argument and each line of standard input as soon as it is complete."""
     if first is not None:
         yield first, None
-    if source.no_stdin or console.stdin_is_closed:
+    if input.no_stdin or console.stdin_is_closed:
         return
     for line in LineSource("-"):
         if line is None:  # a slow pipe
@@ -159,6 +145,6 @@ def _read_lines(console: Console, first: str | None, source: g.SourceGroup) -> I
         if line.is_too_long:
             raise InputError(f"standard input: line {line.number} is longer than any context")
         where = f"line {line.number} of standard input"
-        text = decode(line.data, source=where, errors=source.errors.value).rstrip("\r")
+        text = decode(line.data, source=where, errors=input.errors).rstrip("\r")
         if text.strip():
             yield text, None

@@ -11,9 +11,11 @@ from llmtool.cli import bootstrap
 from llmtool.cli.commands.classify import plot as labels_plot
 from llmtool.cli.commands.classify.labels import (
     load_template,
+    read_labels,
     read_options,
     report_skipped_examples,
 )
+from llmtool.cli.commands.classify.options import LabelOptions
 from llmtool.cli.commands.classify.run import calibrate
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import tables
@@ -26,6 +28,7 @@ from llmtool.tasks.classify import evaluate as measure
 from llmtool.tasks.classify.evaluate import Baseline, Evaluation
 from llmtool.tasks.classify.labelled_texts import read_labelled_texts
 from llmtool.tasks.classify.task import prepare_classifier
+from llmtool.tasks.options import ClassifyOptions
 
 _SHOWN_MISTAKES, _SHOWN_LABELS = 5, 12
 
@@ -33,17 +36,18 @@ _SHOWN_MISTAKES, _SHOWN_LABELS = 5, 12
 def run(
     console: Console,
     data: str,
+    options: ClassifyOptions,
     *,
     text_field: str | None,
     label_field: str,
     split: str | None,
-    labels: g.LabelsGroup,
+    labels: LabelOptions,
     baselines: bool,
     compare: bool,
     plot: str | None,
-    view: g.PrintGroup,
-    engine: g.EngineGroup,
-    common: g.CommonGroup,
+    output: g.OutputOptions,
+    model: g.ModelOptions,
+    general: g.GeneralOptions,
 ) -> None:
     """Print how well labelled texts are classified.
 
@@ -51,43 +55,41 @@ def run(
         UsageError: an option or a label does not fit.
         InputError: the data are broken.
     """
-    if labels.multi:
+    if options.multi:
         raise UsageError("eval measures one label a text, and not --multi")
     if labels.calibrate is not None and os.path.realpath(labels.calibrate) == os.path.realpath(
         data
     ):
         raise UsageError("the texts that are measured must not be those of --calibrate")
-    folders, settings = bootstrap.start(
-        console, color=common.color.value, quiet=common.quiet, offline=engine.offline
-    )
-    template = load_template(folders, labels)
-    reads = bootstrap.input_files(template, data, *labels.reads)
-    check(view.output, reads=reads)
+    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    template = load_template(folders, options)
+    reads = bootstrap.input_files(template, data, *labels.files)
+    check(output.path, reads=reads)
     if plot is not None:
         labels_plot.check(plot, reads=reads)
-    names, options = read_options(
-        console, labels, template, text_field=text_field, label_field=label_field
-    )
+    chosen = read_options(options, labels, text_field=text_field, label_field=label_field)
+    names = read_labels(console, labels.label)
     texts = read_labelled_texts(data, text_field=text_field, label_field=label_field, split=split)
-    if names is None and labels.template is None:
+    if names is None and not options.template:
         names = dict.fromkeys(sorted({label for _, label in texts}), "")
-    report_skipped_examples(console, template, labels, names)
-    context = bootstrap.open_context(console, folders, settings, engine, view.output, plot)
+    report_skipped_examples(console, chosen, template, names)
+    chosen = msgspec.structs.replace(chosen, template=template)
+    context = bootstrap.open_context(console, folders, settings, model, output.path, plot)
     scored = RecordProgress(console)
-    labelling = prepare_classifier(
-        context, names, options, on_scored=lambda n_scored: scored(n_scored, len(texts))
+    classifier = prepare_classifier(
+        context, names, chosen, on_scored=lambda n_scored: scored(n_scored, len(texts))
     )
     if labels.calibrate is not None:
         calibrate(
             console,
             context,
-            labelling,
+            classifier,
             labels.calibrate,
             text_field=text_field,
             label_field=label_field,
         )
     with scored:
-        found = measure.evaluate(context, labelling, texts)
+        found = measure.evaluate(context, classifier, texts)
     if labels.balanced:
         console.note("scored as if each label were about as frequent as another in these texts")
     others: list[Baseline] = []
@@ -99,7 +101,7 @@ def run(
                         measure.evaluate_as(
                             context,
                             names,
-                            options,
+                            chosen,
                             texts,
                             form=form,
                             calibrated=calibrated,
@@ -109,11 +111,11 @@ def run(
     if baselines:
         for generation in (measure.constrained_generation, measure.free_generation):
             with RecordProgress(console, "written: ") as progress:
-                others.append(generation(context, labelling.names, texts, on_progress=progress))
+                others.append(generation(context, classifier.names, texts, on_progress=progress))
     if plot is not None:
-        labels_plot.draw(found, plot, title=f"{labelling.template.name} on {labelling.model}")
-    with open_sink(console, view.output) as sink:
-        if view.json:
+        labels_plot.draw(found, plot, title=f"{classifier.template.name} on {classifier.model}")
+    with open_sink(console, output.path) as sink:
+        if output.json:
             told = {**msgspec.to_builtins(found), "others": msgspec.to_builtins(others)}
             sink.write_json(told)
         elif sink.is_terminal:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Any
+from typing import Literal
+
+import msgspec
 
 from llmtool.cli import bootstrap
-from llmtool.cli.options import groups as g
+from llmtool.cli.commands.classify.options import LabelOptions
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
 from llmtool.config import Folders
@@ -17,29 +19,28 @@ from llmtool.sizes import format_count
 from llmtool.tasks.classify.labelled_texts import read_labelled_texts
 from llmtool.tasks.classify.labels import same_as
 from llmtool.tasks.classify.task import DEFAULT, MULTI
-from llmtool.tasks.options import ClassifyOptions, make_options
+from llmtool.tasks.options import ClassifyOptions
 
 
-def load_template(folders: Folders, labels: g.LabelsGroup) -> Template:
+def load_template(folders: Folders, options: ClassifyOptions) -> Template:
     """Return the template that was chosen, or the default one."""
-    default = MULTI if labels.multi else DEFAULT
-    return bootstrap.open_library(folders).load(labels.template or default)
+    default = MULTI if options.multi else DEFAULT
+    return bootstrap.open_library(folders).load(options.template or default)
 
 
 def read_options(
-    console: Console,
-    labels: g.LabelsGroup,
-    template: Template,
+    options: ClassifyOptions,
+    labels: LabelOptions,
     *,
     text_field: str | None = None,
     label_field: str = "label",
-) -> tuple[dict[str, str] | None, ClassifyOptions]:
-    """Return the labels with their descriptions, None for the template's, and the options.
+) -> ClassifyOptions:
+    """Return options with the examples, the prior and the kind of calibration.
 
     Raises:
         UsageError, InputError: an option or a file is wrong.
     """
-    if labels.calibrate is not None and labels.multi:
+    if labels.calibrate is not None and options.multi:
         raise UsageError("--calibrate is for one label a text, and not for --multi")
     if labels.calibrate is not None and (labels.raw or labels.no_fit):
         raise UsageError("--calibrate and --raw or --no-fit contradict each other")
@@ -49,32 +50,25 @@ def read_options(
             ("--raw", labels.raw),
             ("--no-fit", labels.no_fit),
             ("--prior", labels.prior),
-            ("--multi", labels.multi),
+            ("--multi", options.multi),
         ):
             if value:
                 raise UsageError(f"--balanced and {name} contradict each other")
-    system = labels.system
-    options: dict[str, Any] = {
-        "system": system if system is None else inputs.read_argument(system, name="--system"),
-        "variables": bootstrap.parse_params(labels.param or []),
-        "prior": read_prior(labels.prior),
-        "calibrate": _calibrate(labels),
-        "form": labels.form.value if labels.form else None,
-        "multi": labels.multi,
-        "template": template,
-    }
+    examples = None
     if labels.examples is not None:
-        options["examples"] = read_labelled_texts(
+        examples = read_labelled_texts(
             labels.examples, text_field=text_field, label_field=label_field
         )
-    return read_labels(console, labels.label or []), make_options(ClassifyOptions, options)
+    return msgspec.structs.replace(
+        options, examples=examples, prior=read_prior(labels.prior), calibrate=_calibrate(labels)
+    )
 
 
 def report_skipped_examples(
-    console: Console, template: Template, labels: g.LabelsGroup, names: dict[str, str] | None
+    console: Console, options: ClassifyOptions, template: Template, names: dict[str, str] | None
 ) -> None:
     """Note how many examples of the chosen template have labels that -l replaces."""
-    if names is None or labels.template is None or labels.examples is not None:
+    if names is None or not options.template or options.examples is not None:
         return
     spellings = {same_as(name) for name in names}
     n = sum(same_as(each.output) not in spellings for each in template.examples)
@@ -85,7 +79,7 @@ def report_skipped_examples(
         )
 
 
-def _calibrate(labels: g.LabelsGroup) -> str:
+def _calibrate(labels: LabelOptions) -> Literal["auto", "anchors", "balanced", "none"]:
     if labels.balanced:
         return "balanced"
     return "none" if labels.raw else "anchors" if labels.no_fit else "auto"

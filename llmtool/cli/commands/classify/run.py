@@ -11,9 +11,11 @@ from llmtool.cli import batch as batches
 from llmtool.cli import bootstrap
 from llmtool.cli.commands.classify.labels import (
     load_template,
+    read_labels,
     read_options,
     report_skipped_examples,
 )
+from llmtool.cli.commands.classify.options import LabelOptions, VerdictOptions
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import result as show
 from llmtool.cli.render.classification import classification
@@ -28,43 +30,27 @@ from llmtool.tasks.classify.explain import SentenceWeight, explain
 from llmtool.tasks.classify.labelled_texts import read_labelled_texts
 from llmtool.tasks.classify.labels import no_such_label
 from llmtool.tasks.classify.task import prepare_classifier
+from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.pipeline.context import TaskContext
-from llmtool.tasks.pipeline.prepare import Case, fill
-from llmtool.tasks.pipeline.records import Binding
+from llmtool.tasks.pipeline.prepare import Case, bind_inputs
+from llmtool.tasks.pipeline.records import RecordMapping
 from llmtool.tasks.results import Classification, Result
 
 _MAX_NUMBERS = 12  # labels whose counts are told after a batch
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked of a result, beyond the label."""
-
-    top: int | None = None
-    scores: bool = False
-    min_confidence: float | None = None
-    min_margin: float | None = None
-    min_coverage: float | None = None
-    fail_on: tuple[str, ...] = ()
-    expect: tuple[str, ...] = ()
-    explain: bool = False
-
-    @property
-    def may_abstain(self) -> bool:
-        return (self.min_confidence, self.min_margin, self.min_coverage) != (None, None, None)
-
-
 def classify(
     console: Console,
     text: str | None,
+    options: ClassifyOptions,
     *,
-    labels: g.LabelsGroup,
-    wanted: Wanted,
-    overflow: str,
-    source: g.SourceGroup,
-    view: g.PrintGroup,
-    batch: g.BatchGroup,
-    engine: g.EngineGroup,
-    common: g.CommonGroup,
+    labels: LabelOptions,
+    verdict: VerdictOptions,
+    input: g.InputOptions,
+    output: g.OutputOptions,
+    batch: g.BatchOptions,
+    model: g.ModelOptions,
+    general: g.GeneralOptions,
 ) -> None:
     """Print what one text is, or the rows of a batch.
 
@@ -73,75 +59,76 @@ def classify(
             the result is printed before.
         LlmtoolError: as classifying says.
     """
-    folders, settings = bootstrap.start(
-        console, color=common.color.value, quiet=common.quiet, offline=engine.offline
-    )
-    if wanted.explain and (labels.multi or batch.each is not None):
+    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    if verdict.explain and (options.multi or batch.each is not None):
         raise UsageError("--explain is about one text and one label, without --each or --multi")
-    if batch.each is not None and (wanted.top is not None or wanted.scores):
+    if batch.each is not None and (verdict.top is not None or verdict.scores):
         raise UsageError("--top and --scores are about one text; a batch has scores in its rows")
-    if labels.calibrate is not None and view.dry_run:
+    if labels.calibrate is not None and output.dry_run:
         raise UsageError("--calibrate runs the model, which --dry-run does not")
     if labels.balanced and (batch.each is None or batch.resume):
         raise UsageError("--balanced is for a batch as a whole: with --each, and without --resume")
-    template = load_template(folders, labels)
-    names, options = read_options(console, labels, template)
-    options = msgspec.structs.replace(
-        options,
-        min_confidence=wanted.min_confidence,
-        min_margin=wanted.min_margin,
-        min_coverage=wanted.min_coverage,
-        overflow="chunk" if overflow == "chunk" else "error",
-    )
-    reads = bootstrap.input_files(template, *labels.reads, *(source.file or []))
+    template = load_template(folders, options)
+    chosen = read_options(options, labels)
+    names = read_labels(console, labels.label)
+    reads = bootstrap.input_files(template, *labels.files, *input.files)
     fits_only = False
     prompt = material = reader = None
     if batch.each is not None:
         if text is not None:
             raise UsageError("a text and --each exclude each other: a batch brings its own texts")
-        reader = batches.open_reader(console, batch, source, view, reads=reads)
+        reader = batches.open_reader(console, batch, input, output, reads=reads)
     else:
         batch.check_unused()
-        check(view.output, reads=reads)
-        if labels.calibrate is not None and text is None and not source.file:
-            material = None if source.no_stdin else inputs.read_optional_stdin(console)
+        check(output.path, reads=reads)
+        if labels.calibrate is not None and text is None and not input.files:
+            material = None if input.no_stdin else inputs.read_optional_stdin(console)
             fits_only = material is None
         else:
-            prompt, material = _gather(console, text, source)
-    report_skipped_examples(console, template, labels, names)
-    context = bootstrap.open_context(console, folders, settings, engine, view.output)
+            prompt, material = _gather(console, text, input)
+    report_skipped_examples(console, chosen, template, names)
+    context = bootstrap.open_context(console, folders, settings, model, output.path)
     scored = RecordProgress(console, "scored: ")
 
     def show_scored(n_scored: int) -> None:
         if reader is not None and labels.balanced:  # other batches show their rows
             scored(n_scored, batch.limit or reader.n_expected)
 
-    labelling = prepare_classifier(context, names, options, on_scored=show_scored)
-    for name in (*wanted.fail_on, *wanted.expect):
-        if name not in labelling.names:
-            raise no_such_label(name, labelling.names)
+    chosen = msgspec.structs.replace(chosen, template=template)
+    classifier = prepare_classifier(context, names, chosen, on_scored=show_scored)
+    for name in (*verdict.fail_on, *verdict.expect):
+        if name not in classifier.names:
+            raise no_such_label(name, classifier.names)
     if labels.calibrate is not None:
-        calibrate(console, context, labelling, labels.calibrate)
+        calibrate(console, context, classifier, labels.calibrate)
         if fits_only:
             return
     given = frozenset(options.variables)
     if reader is not None:
         with scored:
             _run_batch(
-                console, context, labelling, reader, given, batch=batch, view=view, wanted=wanted
+                console,
+                context,
+                classifier,
+                reader,
+                given,
+                batch=batch,
+                output=output,
+                verdict=verdict,
             )
         return
-    case = fill(labelling.template, prompt=prompt, input=material, given=given)
-    if view.dry_run:
-        show.prompt(console, context, labelling.request(case), as_json=view.json)
+    case = bind_inputs(classifier.template, prompt=prompt, input=material, given=given)
+    if output.dry_run:
+        show.prompt(console, context, classifier.request(case), as_json=output.json)
         return
-    result, weights = _classify(context, labelling, case, with_weights=wanted.explain)
+    result, weights = _classify(context, classifier, case, with_weights=verdict.explain)
     classification(
-        console, result, view=view, top=wanted.top, scores=wanted.scores, weights=weights
+        console, result, output=output, top=verdict.top, scores=verdict.scores, weights=weights
     )
-    if result.reason and not wanted.may_abstain and view.output is None:
+    may_abstain = _may_abstain(options)
+    if result.reason and not may_abstain and output.path is None:
         console.note(f"no label: {result.reason}")
-    _judge(result, wanted)
+    _judge(result, verdict, may_abstain=may_abstain)
 
 
 def _classify(
@@ -160,25 +147,25 @@ def _classify(
 
 
 def _gather(
-    console: Console, text: str | None, source: g.SourceGroup
+    console: Console, text: str | None, input: g.InputOptions
 ) -> tuple[str | None, str | None]:
     """Return an argument, or material; standard input is left alone beside an argument."""
     beside = text is not None and text != "-"
-    if beside and not source.no_stdin:
+    if beside and not input.no_stdin:
         inputs.note_unread(console, "the text")
     return inputs.gather(
         console,
         text,
-        source.file or [],
-        no_stdin=source.no_stdin or beside,
-        errors=source.errors.value,
+        input.files,
+        no_stdin=input.no_stdin or beside,
+        errors=input.errors,
     )
 
 
 def calibrate(
     console: Console,
     context: TaskContext,
-    labelling: Classifier,
+    classifier: Classifier,
     path: str,
     *,
     text_field: str | None = None,
@@ -190,7 +177,7 @@ def calibrate(
         UsageError, InputError: the texts are too few, lack a label, or are broken.
     """
     texts = read_labelled_texts(path, text_field=text_field, label_field=label_field)
-    fit = labelling.fit(context.engine, texts)
+    fit = classifier.fit(context.engine, texts)
     (before, after), (worse, better) = fit.accuracy, fit.ece
     console.note(
         f"calibrated on {fit.n_texts} texts and kept: accuracy {before:.2f} to {after:.2f}, "
@@ -201,29 +188,29 @@ def calibrate(
 def _run_batch(
     console: Console,
     context: TaskContext,
-    labelling: Classifier,
+    classifier: Classifier,
     reader: Reader,
     given: frozenset[str],
     *,
-    batch: g.BatchGroup,
-    view: g.PrintGroup,
-    wanted: Wanted,
+    batch: g.BatchOptions,
+    output: g.OutputOptions,
+    verdict: VerdictOptions,
 ) -> None:
-    binding = Binding(template=labelling.template, field=batch.field, given=given)
-    if view.dry_run:
-        batches.preview(console, context, labelling, binding, reader, view=view)
+    mapping = RecordMapping(template=classifier.template, field=batch.field, given=given)
+    if output.dry_run:
+        batches.preview(console, context, classifier, mapping, reader, output=output)
         return
-    tally = _Tally(console, wanted)
+    tally = _Tally(console, verdict)
     failed: LlmtoolError | None = None
     try:
         batches.run(
             console,
             context,
-            labelling,
-            binding,
+            classifier,
+            mapping,
             reader,
             batch=batch,
-            view=view,
+            output=output,
             on_outcome=tally.count,
         )
     except LlmtoolError as exc:
@@ -241,9 +228,9 @@ def _run_batch(
 class _Tally:
     """How often each label came, for the summary of a batch."""
 
-    def __init__(self, console: Console, wanted: Wanted) -> None:
+    def __init__(self, console: Console, verdict: VerdictOptions) -> None:
         self._console = console
-        self._wanted = wanted
+        self._verdict = verdict
         self._labels: Counter[str] = Counter()
         self._scores: list[float] = [0.0, 0.0]  # sum, number
         self._n_abstained = self.n_unwanted = 0
@@ -257,7 +244,7 @@ class _Tally:
         self._n_abstained += not names
         self._scores[0] += outcome.score
         self._scores[1] += 1
-        if _is_unwanted(names, self._wanted):
+        if _is_unwanted(names, self._verdict):
             self.n_unwanted += 1
             told = ", ".join(names) or "no label"
             self.first_unwanted = self.first_unwanted or f"{record.place}: {told}"
@@ -275,23 +262,28 @@ class _Tally:
         self._console.note(f"{', '.join(parts)}; mean score {total / n:.2f}")
 
 
-def _is_unwanted(names: list[str], wanted: Wanted) -> bool:
-    if any(name in wanted.fail_on for name in names):
+def _may_abstain(options: ClassifyOptions) -> bool:
+    bounds = (options.min_confidence, options.min_margin, options.min_coverage)
+    return bounds != (None, None, None)
+
+
+def _is_unwanted(names: list[str], verdict: VerdictOptions) -> bool:
+    if any(name in verdict.fail_on for name in names):
         return True
-    return bool(wanted.expect) and not any(name in wanted.expect for name in names)
+    return bool(verdict.expect) and not any(name in verdict.expect for name in names)
 
 
-def _judge(result: Classification, wanted: Wanted) -> None:
+def _judge(result: Classification, verdict: VerdictOptions, *, may_abstain: bool) -> None:
     """Raise for what the caller asked to fail on.
 
     Raises:
         LowConfidence: the label is unwanted, or there is none.
     """
     names = result.text.splitlines()
-    if wanted.may_abstain and not names:
+    if may_abstain and not names:
         raise LowConfidence(f"no label: {result.reason}")
-    if _is_unwanted(names, wanted):
+    if _is_unwanted(names, verdict):
         told = ", ".join(names) or "none"
-        named = [*wanted.fail_on] if any(n in wanted.fail_on for n in names) else []
-        why = "which --fail-on names" if named else f"not {' or '.join(wanted.expect)}"
+        named = [*verdict.fail_on] if any(n in verdict.fail_on for n in names) else []
+        why = "which --fail-on names" if named else f"not {' or '.join(verdict.expect)}"
         raise LowConfidence(f"the label is {told}, {why}")

@@ -7,19 +7,18 @@ from typing import Annotated
 import typer
 
 from llmtool.cli.commands.code import subcommands
-from llmtool.cli.commands.code.options import CodeGroup, TellGroup
-from llmtool.cli.framework.app_factory import HELP, new_app
+from llmtool.cli.commands.code.options import CheckOptions
+from llmtool.cli.framework.app_factory import App
 from llmtool.cli.framework.default_group import DefaultGroup
 from llmtool.cli.options import groups as g
-from llmtool.cli.options import types as o
 from llmtool.cli.terminal.console import Console
+from llmtool.tasks.options import CodeOptions
 
-app = new_app("Write code that parses; explain, review, mend and complete it.", cls=DefaultGroup)
+app = App("Write code that parses; explain, review, fix and complete it.", cls=DefaultGroup)
 
 
-@app.command(
+@app.add(
     "text",
-    context_settings=HELP,
     epilog="""Examples:
 
 \b
@@ -28,44 +27,39 @@ app = new_app("Write code that parses; explain, review, mend and complete it.", 
   llmtool code "slugify a title" -o slug.py --run-tests "pytest test_slug.py"
   llmtool code --each line -l sql --jsonl < requests.txt""",
 )
-@g.grouped
 def write(
-    ctx: typer.Context,
-    *,
+    console: Console,
     request: Annotated[
         str | None,
         typer.Argument(metavar="[REQUEST]", help="What the code has to do; - reads it from stdin."),
     ] = None,
-    code: CodeGroup,
-    template: o.TemplateOption = "code",
-    tell: TellGroup,
-    sampling: g.SamplingGroup,
-    source: g.SourceGroup,
-    show: g.PrintGroup,
-    batch: g.BatchGroup,
-    engine: g.EngineGroup,
-    common: g.CommonGroup,
+    *,
+    options: CodeOptions,
+    check: CheckOptions,
+    input: g.InputOptions,
+    output: g.OutputOptions,
+    batch: g.BatchOptions,
+    model: g.ModelOptions,
+    general: g.GeneralOptions,
 ) -> None:
-    """Write code that parses; explain, review, mend and complete it.
+    """Write code that parses; explain, review, fix and complete it.
 
-    Standard output is code and nothing else. It is checked, sent back with its error where it does
-    not parse, and laid out. What still has an error is printed and ends in 17. Nothing is run.
+    Standard output is code and nothing else. Code that does not parse goes back to the model with
+    its error; code that parses is formatted. If an error remains, the code is printed all the same
+    and the exit code is 17. Nothing is run.
     """
     from llmtool.cli.commands.code import generate
 
-    console: Console = ctx.obj
     generate.write(
         console,
         request,
-        template=template,
-        code=code,
-        tell=tell,
-        sampling=sampling,
-        source=source,
-        view=show,
+        options,
+        check=check,
+        input=input,
+        output=output,
         batch=batch,
-        engine=engine,
-        common=common,
+        model=model,
+        general=general,
     )
 
 

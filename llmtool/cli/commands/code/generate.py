@@ -5,26 +5,28 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
+
 from llmtool.cli import batch as batches
 from llmtool.cli import bootstrap
-from llmtool.cli.commands.code.options import CodeGroup, TellGroup
+from llmtool.cli.commands.code.options import CheckOptions
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import result as show
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
-from llmtool.cli.terminal.output_file import check, open_sink
+from llmtool.cli.terminal.output_file import check as check_output
+from llmtool.cli.terminal.output_file import open_sink
 from llmtool.engine.types import Failed
 from llmtool.errors import OutputValidationError, UsageError
-from llmtool.prompts.template import Template
 from llmtool.sizes import format_count
 from llmtool.tasks.code.generate import CodeWriter, syntax_error
 from llmtool.tasks.code.results import Code
 from llmtool.tasks.code.run_tests import PLACE, TestCommand
 from llmtool.tasks.code.task import prepare_code
-from llmtool.tasks.options import CodeOptions, make_options
+from llmtool.tasks.options import CodeOptions
 from llmtool.tasks.pipeline.context import TaskContext
-from llmtool.tasks.pipeline.prepare import Case, fill
-from llmtool.tasks.pipeline.records import Binding
+from llmtool.tasks.pipeline.prepare import Case, bind_inputs
+from llmtool.tasks.pipeline.records import RecordMapping
 from llmtool.tasks.results import TestRun
 from llmtool.text.code_languages import CodeLanguage, find_language, language_of_file
 
@@ -32,16 +34,14 @@ from llmtool.text.code_languages import CodeLanguage, find_language, language_of
 def write(
     console: Console,
     request: str | None,
+    options: CodeOptions,
     *,
-    template: str,
-    code: CodeGroup,
-    tell: TellGroup,
-    sampling: g.SamplingGroup,
-    source: g.SourceGroup,
-    view: g.PrintGroup,
-    batch: g.BatchGroup,
-    engine: g.EngineGroup,
-    common: g.CommonGroup,
+    check: CheckOptions,
+    input: g.InputOptions,
+    output: g.OutputOptions,
+    batch: g.BatchOptions,
+    model: g.ModelOptions,
+    general: g.GeneralOptions,
 ) -> None:
     """Print the code that a request asks for, or the rows of a batch.
 
@@ -49,113 +49,113 @@ def write(
         OutputValidationError: the code has an error; it is printed before, unless that was refused.
         LlmtoolError: as writing says.
     """
-    folders, settings = bootstrap.start(
-        console, color=common.color.value, quiet=common.quiet, offline=engine.offline
-    )
-    if batch.each is not None and code.run_tests is not None:
+    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    if batch.each is not None and check.test_command is not None:
         raise UsageError("--run-tests is about one request, without --each")
-    loaded = bootstrap.open_library(folders).load(template)
-    options = read_options(console, code, tell, sampling, view=view, template=loaded)
+    template = bootstrap.open_library(folders).load(options.template)
+    options = msgspec.structs.replace(options, template=template)
+    options = complete_options(console, options, check, output=output)
     given = frozenset(options.variables)
-    reads = bootstrap.input_files(loaded, *(source.file or []))
+    reads = bootstrap.input_files(template, *input.files)
     if batch.each is not None:
-        reader = batches.open_reader(console, batch, source, view, reads=reads)
+        reader = batches.open_reader(console, batch, input, output, reads=reads)
         prompt = None if request is None else inputs.read_argument(request)
     else:
         batch.check_unused()
-        check(view.output, reads=reads)
+        check_output(output.path, reads=reads)
         prompt, material = inputs.gather(
             console,
             request,
-            source.file or [],
-            no_stdin=source.no_stdin,
-            errors=source.errors.value,
+            input.files,
+            no_stdin=input.no_stdin,
+            errors=input.errors,
         )
         if prompt is None:
             prompt, material = material, None  # what stands alone is the request
-    context = bootstrap.open_context(console, folders, settings, engine, view.output)
+    context = bootstrap.open_context(console, folders, settings, model, output.path)
     writer = prepare_code(context, options, strict=batch.each is not None)
     if batch.each is not None:
         alone = prompt is None and {"prompt", "input"} <= writer.template.inputs.keys()
-        binding, _ = Binding.make(
+        mapping, _ = RecordMapping.make(
             writer.template,
             prompt=prompt,
             field=batch.field,
             given=given | {"input"} if alone else given,
         )
-        if view.dry_run:
-            batches.preview(console, context, writer, binding, reader, view=view)
+        if output.dry_run:
+            batches.preview(console, context, writer, mapping, reader, output=output)
             return
-        seed = sampling.seed
-        batches.run(console, context, writer, binding, reader, batch=batch, view=view, seed=seed)
+        seed = options.sampling.seed
+        batches.run(
+            console, context, writer, mapping, reader, batch=batch, output=output, seed=seed
+        )
         return
-    case = fill(writer.template, prompt=prompt, input=material, given=given)
-    one(console, context, writer, case, options, view=view, strict=code.strict)
+    case = bind_inputs(writer.template, prompt=prompt, input=material, given=given)
+    one(console, context, writer, case, options, output=output, strict=check.strict)
 
 
-def read_options(
+def complete_options(
     console: Console,
-    code: CodeGroup,
-    tell: TellGroup,
-    sampling: g.SamplingGroup,
+    options: CodeOptions,
+    check: CheckOptions,
     *,
-    view: g.PrintGroup,
-    template: Template,
+    output: g.OutputOptions,
     file: str | None = None,
     is_patch: bool = False,
 ) -> CodeOptions:
-    """Return the options of `write_code`; `file` is one whose name says the language.
+    """Return options with the language and the user's tests; `file`'s name can say the language.
 
-    With `is_patch` the output is a patch, and no place where tests find the code.
+    With `is_patch` the output is a patch, where the tests cannot find the code.
 
     Raises:
         UsageError: the language is unknown, or the tests would not find the code.
     """
-    if is_patch and code.run_tests is not None and PLACE not in code.run_tests:
+    command = check.test_command
+    has_no_place = command is not None and PLACE not in command
+    if is_patch and has_no_place:
         raise UsageError("the tests need to find the mended code: write {} for its file")
-    if view.json and view.output and code.run_tests is not None and PLACE not in code.run_tests:
+    if output.json and output.path and has_no_place:
         raise UsageError("with --json the file of -o is no code to test: write {} for its file")
-    output_file = None if view.json else view.output  # else it holds JSON, whatever is written
-    language = find_language(code.language) if code.language else None
+    output_file = None if output.json else output.path  # else it holds JSON, whatever is written
+    language = find_language(options.language) if options.language else None
     for path in (file, output_file):
         language = language or (language_of_file(path) if path else None)
-    system = tell.system
-    chosen = sampling.options()
-    options = {
-        **chosen,
-        "template": template,
-        "language": language.value if language else None,
-        "check": code.check,
-        "repair": code.repair,
-        "format": code.format,
-        "system": system if system is None else inputs.read_argument(system, name="--system"),
-        "thinking": tell.think,
-        "variables": bootstrap.parse_params(tell.param or []),
-    }
-    if code.run_tests is not None:
-        options["run_tests"] = ReportedTests(
-            console, code, language, None if is_patch else output_file
+    run_tests = None
+    if command is not None:
+        run_tests = ReportedTests(
+            console,
+            command,
+            language,
+            None if is_patch else output_file,
+            timeout_seconds=check.test_timeout,
         )
-    return make_options(CodeOptions, options)
+    return msgspec.structs.replace(
+        options, language=language.value if language else None, run_tests=run_tests
+    )
 
 
 class ReportedTests:
     """The user's tests, which are reported on stderr before they run."""
 
     def __init__(
-        self, console: Console, code: CodeGroup, language: CodeLanguage | None, file: str | None
+        self,
+        console: Console,
+        command: str,
+        language: CodeLanguage | None,
+        file: str | None,
+        *,
+        timeout_seconds: float,
     ) -> None:
         self._console = console
-        assert code.run_tests is not None
         self._file = file
         self._before: bytes | None = None  # what the file held
         self._has_written = False
         name = os.path.basename(file) if file else f"code{language.suffix if language else ''}"
         self._command = TestCommand(
-            inputs.read_argument(code.run_tests, name="--run-tests"),
+            inputs.read_argument(command, name="--run-tests"),
             name=name,
             write=None if file is None else self._write,
-            timeout_seconds=code.test_timeout,
+            timeout_seconds=timeout_seconds,
         )
 
     def _write(self, code: str) -> None:
@@ -194,7 +194,7 @@ def one(
     case: Case,
     options: CodeOptions,
     *,
-    view: g.PrintGroup,
+    output: g.OutputOptions,
     strict: bool = False,
 ) -> None:
     """Write the code of one case and print it; if nothing is written, tests restore their file.
@@ -202,24 +202,24 @@ def one(
     Raises:
         OutputValidationError: it has an error; the best version is printed before, unless `strict`.
     """
-    if view.dry_run:
-        show.prompt(console, context, writer.request(case), as_json=view.json)
+    if output.dry_run:
+        show.prompt(console, context, writer.request(case), as_json=output.json)
         return
     try:
         (outcome,) = writer.outcomes(context.engine, [case])
         if isinstance(outcome, Failed):
             raise outcome.error
-        code(console, outcome, view=view, strict=strict)
+        code(console, outcome, output=output, strict=strict)
     except BaseException as exc:
         # What is not strict has put the best version there; in JSON, the result.
-        is_there = isinstance(exc, OutputValidationError) and (not strict or view.json)
+        is_there = isinstance(exc, OutputValidationError) and (not strict or output.json)
         tests = options.run_tests
         if isinstance(tests, ReportedTests) and not is_there:
             tests.undo()
         raise
 
 
-def code(console: Console, result: Code, *, view: g.PrintGroup, strict: bool = False) -> None:
+def code(console: Console, result: Code, *, output: g.OutputOptions, strict: bool = False) -> None:
     """Print code and nothing else, or the whole result as JSON; say on stderr what is to be said.
 
     Raises:
@@ -227,16 +227,16 @@ def code(console: Console, result: Code, *, view: g.PrintGroup, strict: bool = F
     """
     is_broken = result.status == "error"
     is_cut = strict and result.finish_reason == "length"
-    if view.json or not (strict and (is_broken or is_cut)):
-        with open_sink(console, view.output) as sink:
-            if view.json:
+    if output.json or not (strict and (is_broken or is_cut)):
+        with open_sink(console, output.path) as sink:
+            if output.json:
                 sink.write_json(result.to_dict())
             else:
                 sink.write(result.text)
                 sink.end_line()
     for warning in result.warnings:
         console.note(warning)
-    if view.stats:
+    if output.stats:
         statistics(console, result)
     if is_broken:
         raise syntax_error(result)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 
 from llmtool._version import __version__
 from llmtool.cli import bootstrap
-from llmtool.cli.commands.code.options import ReportGroup, TellGroup
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import result as show
 from llmtool.cli.render import tables
@@ -14,32 +14,17 @@ from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.errors import InputError, LowConfidence, RecordsFailed, UsageError
-from llmtool.prompts.template import Template
 from llmtool.sizes import format_count
 from llmtool.tasks.code.cursor import parse_range, take_lines
 from llmtool.tasks.code.git import staged_diff
 from llmtool.tasks.code.results import SEVERITIES, Review, SkippedFile
 from llmtool.tasks.code.review import review as review_diff
 from llmtool.tasks.code.sarif import sarif
-from llmtool.tasks.options import GenerateOptions, make_options
+from llmtool.tasks.options import ReplyOptions, generate_options
 from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.prepare import Case, prepare
 
 _MAX_TOLD = 10  # files left out that are told one by one
-
-
-def read_options(template: Template, tell: TellGroup, sampling: g.SamplingGroup) -> GenerateOptions:
-    """Return the options of `generate` for a verb."""
-    system = tell.system
-    chosen = sampling.options()
-    options = {
-        **chosen,
-        "system": system if system is None else inputs.read_argument(system, name="--system"),
-        "thinking": tell.think,
-        "template": template,
-        "variables": bootstrap.parse_params(tell.param or []),
-    }
-    return make_options(GenerateOptions, options)
 
 
 def read_source(console: Console, argument: str) -> tuple[str, str]:
@@ -65,56 +50,49 @@ def read_source(console: Console, argument: str) -> tuple[str, str]:
 def explain(
     console: Console,
     place: str,
+    options: ReplyOptions,
     *,
-    started: float,
-    template: str,
-    tell: TellGroup,
-    sampling: g.SamplingGroup,
-    view: g.ShowGroup,
-    engine: g.EngineGroup,
-    common: g.CommonGroup,
+    output: g.StreamOptions,
+    model: g.ModelOptions,
+    general: g.GeneralOptions,
 ) -> None:
     """Print an explanation of a file, or of lines of it, as it comes."""
-    folders, settings = bootstrap.start(
-        console, color=common.color.value, quiet=common.quiet, offline=engine.offline
-    )
+    started = time.perf_counter()
+    folders, settings = bootstrap.start(console, general, offline=model.offline)
     file, text = read_source(console, place)
-    loaded = bootstrap.open_library(folders).load(template)
-    check(view.output, reads=bootstrap.input_files(loaded, file))
-    options = read_options(loaded, tell, sampling)
-    context = bootstrap.open_context(console, folders, settings, engine, view.output)
-    prepared = prepare(context, options)
-    case = Case(variables={prepared.template.find_material() or "code": text})
-    if view.dry_run:
-        show.prompt(console, context, prepared.request(case), as_json=view.json)
+    template = bootstrap.open_library(folders).load(options.template)
+    check(output.path, reads=bootstrap.input_files(template, file))
+    context = bootstrap.open_context(console, folders, settings, model, output.path)
+    prepared = prepare(context, generate_options(options, template=template))
+    case = Case(variables={prepared.template.primary_input() or "code": text})
+    if output.dry_run:
+        show.prompt(console, context, prepared.request(case), as_json=output.json)
         return
     show.generation(
         console,
         raise_failures(prepared.outcomes(context.engine, [case], started=started)),
-        to_file=view.output,
-        as_json=view.json,
-        stream=not view.no_stream,
-        think=bool(tell.think),
+        to_file=output.path,
+        as_json=output.json,
+        stream=not output.no_stream,
+        think=bool(options.thinking),
         logprobs=False,
         has_contract=prepared.contract is not None,
-        stats=view.stats,
+        stats=output.stats,
         started=started,
     )
 
 
 def review(
     console: Console,
+    options: ReplyOptions,
     *,
     staged: bool,
     fail_on: str | None,
     as_sarif: bool,
-    template: str,
-    tell: TellGroup,
-    sampling: g.SamplingGroup,
-    source: g.SourceGroup,
-    report: ReportGroup,
-    engine: g.EngineGroup,
-    common: g.CommonGroup,
+    input: g.InputOptions,
+    output: g.ReportOptions,
+    model: g.ModelOptions,
+    general: g.GeneralOptions,
 ) -> None:
     """Print what a model finds in a diff.
 
@@ -123,28 +101,26 @@ def review(
         RecordsFailed: none is, but some parts were not reviewed, and `fail_on` is set.
         LlmtoolError: as reviewing says.
     """
-    folders, settings = bootstrap.start(
-        console, color=common.color.value, quiet=common.quiet, offline=engine.offline
-    )
-    if as_sarif and report.json:
+    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    if as_sarif and output.json:
         raise UsageError("--sarif and --json exclude each other")
-    if staged and source.file:
+    if staged and input.files:
         raise UsageError("--staged and -f exclude each other")
-    loaded = bootstrap.open_library(folders).load(template)
-    check(report.output, reads=bootstrap.input_files(loaded, *(source.file or [])))
-    options = read_options(loaded, tell, sampling)
+    template = bootstrap.open_library(folders).load(options.template)
+    check(output.path, reads=bootstrap.input_files(template, *input.files))
     if staged:
         diff: str | None = staged_diff()
     else:
         _, diff = inputs.gather(
-            console, None, source.file or [], no_stdin=source.no_stdin, errors=source.errors.value
+            console, None, input.files, no_stdin=input.no_stdin, errors=input.errors
         )
-    context = bootstrap.open_context(console, folders, settings, engine, report.output)
-    result = review_diff(context.engine, prepare(context, options), diff or "")
-    with open_sink(console, report.output) as sink:
+    context = bootstrap.open_context(console, folders, settings, model, output.path)
+    prepared = prepare(context, generate_options(options, template=template))
+    result = review_diff(context.engine, prepared, diff or "")
+    with open_sink(console, output.path) as sink:
         if as_sarif:
             sink.write_json(sarif(result, version=__version__))
-        elif report.json:
+        elif output.json:
             sink.write_json(result.to_dict())
         elif sink.is_terminal and result.findings:
             table(console, result)
@@ -155,7 +131,7 @@ def review(
         console.note(warning)
     if not result.findings:
         console.note("nothing was found")
-    if report.stats:
+    if output.stats:
         parts = format_count(result.n_parts, "part")
         console.note(f"{result.seconds:.3f} s, {parts}, {result.usage.prompt_tokens} prompt tokens")
     judge(result, fail_on)

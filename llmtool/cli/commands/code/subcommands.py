@@ -2,256 +2,204 @@
 
 from __future__ import annotations
 
-import time
-from enum import Enum
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Literal
 
 import typer
 
-from llmtool.cli.commands.code.options import (
-    CodeGroup,
-    LanguageOption,
-    ReportGroup,
-    StrictOption,
-    TellGroup,
-)
-from llmtool.cli.framework.app_factory import HELP
+from llmtool.cli.commands.code.options import CheckOptions, Strict
+from llmtool.cli.framework.app_factory import App
 from llmtool.cli.options import groups as g
-from llmtool.cli.options import types as o
 from llmtool.cli.terminal.console import Console
+from llmtool.tasks.options import (
+    CommitOptions,
+    CompleteOptions,
+    ExplainOptions,
+    FixOptions,
+    ReplyOptions,
+    ReviewOptions,
+    WriteTestsOptions,
+)
 
 
-class SeverityMode(Enum):
-    error = "error"
-    warning = "warning"
-    note = "note"
-
-
-def register(app: Any) -> None:
-    """Give the app its subcommands."""
-    for name, (function, epilog) in _VERBS.items():
-        app.command(name, context_settings=HELP, epilog=f"Examples:\n\n\b\n{epilog}")(function)
-
-
-@g.grouped
 def explain(
-    ctx: typer.Context,
-    *,
+    console: Console,
     place: Annotated[
         str, typer.Argument(metavar="FILE[:A-B]", help="The code, or some lines of it; - is stdin.")
     ],
-    template: o.TemplateOption = "code-explain",
-    tell: TellGroup,
-    sampling: g.SamplingGroup,
-    show: g.ShowGroup,
-    engine: g.EngineGroup,
-    common: g.CommonGroup,
-) -> None:
-    """Say in words what some code does."""
-    from llmtool.cli.commands.code import review as code_read
-
-    console: Console = ctx.obj
-    code_read.explain(
-        console,
-        place,
-        started=time.perf_counter(),
-        template=template,
-        tell=tell,
-        sampling=sampling,
-        view=show,
-        engine=engine,
-        common=common,
-    )
-
-
-@g.grouped
-def review(
-    ctx: typer.Context,
     *,
-    staged: Annotated[
-        bool, typer.Option("--staged", help="Review what git has staged here.")
-    ] = False,
+    options: ReplyOptions = ReplyOptions(template=ExplainOptions().template),
+    output: g.StreamOptions,
+    model: g.ModelOptions,
+    general: g.GeneralOptions,
+) -> None:
+    """Explain in words what code does."""
+    from llmtool.cli.commands.code import review
+
+    review.explain(console, place, options, output=output, model=model, general=general)
+
+
+def review(
+    console: Console,
+    *,
+    staged: Annotated[bool, typer.Option("--staged", help="Review what is staged in git.")] = False,
     fail_on: Annotated[
-        SeverityMode | None,
-        typer.Option("--fail-on", help="End in 15 if there is a finding as bad as this, or worse."),
+        Literal["error", "warning", "note"] | None,
+        typer.Option("--fail-on", help="Exit 15 if a finding is as bad as this, or worse."),
     ] = None,
     sarif: Annotated[bool, typer.Option("--sarif", help="Print SARIF 2.1.0, for CI.")] = False,
-    template: o.TemplateOption = "review-hunk",
-    tell: TellGroup,
-    sampling: g.SamplingGroup,
-    source: g.SourceGroup,
-    report: ReportGroup,
-    engine: g.EngineGroup,
-    common: g.CommonGroup,
+    options: ReplyOptions = ReplyOptions(template=ReviewOptions().template),
+    input: g.InputOptions,
+    output: g.ReportOptions,
+    model: g.ModelOptions,
+    general: g.GeneralOptions,
 ) -> None:
     """Review a diff: what is wrong, and in which line.
 
     The diff comes from standard input, -f or --staged. Lock files, generated files and binaries
-    are left out. Each finding is on a line of the diff. With --fail-on it ends in 3 where a part
+    are skipped. Each finding is on a line of the diff. With --fail-on the exit code is 3 if a part
     could not be reviewed.
     """
-    from llmtool.cli.commands.code import review as code_read
+    from llmtool.cli.commands.code import review
 
-    console: Console = ctx.obj
-    code_read.review(
+    review.review(
         console,
+        options,
         staged=staged,
-        fail_on=None if fail_on is None else fail_on.value,
+        fail_on=fail_on,
         as_sarif=sarif,
-        template=template,
-        tell=tell,
-        sampling=sampling,
-        source=source,
-        report=report,
-        engine=engine,
-        common=common,
+        input=input,
+        output=output,
+        model=model,
+        general=general,
     )
 
 
-@g.grouped
 def fix(
-    ctx: typer.Context,
-    *,
+    console: Console,
     file: Annotated[str, typer.Argument(metavar="FILE", help="The code that fails.")],
+    *,
     error: Annotated[
         str | None,
         typer.Option(
-            "--error", "-e", metavar="TEXT", help="How it fails; - is stdin. Else its syntax error."
+            "--error",
+            "-e",
+            metavar="TEXT",
+            help="How it fails; - is stdin.",
+            show_default="its syntax error",
         ),
     ] = None,
     write: Annotated[
-        bool, typer.Option("--write", help="Change FILE; the old one stays as FILE.orig.")
+        bool, typer.Option("--write", help="Change FILE, and save the old one as FILE.orig.")
     ] = False,
-    code: CodeGroup,
-    template: o.TemplateOption = "code-fix",
-    tell: TellGroup,
-    sampling: g.SamplingGroup,
-    show: g.PrintGroup,
-    engine: g.EngineGroup,
-    common: g.CommonGroup,
+    options: FixOptions,
+    check: CheckOptions,
+    output: g.OutputOptions,
+    model: g.ModelOptions,
+    general: g.GeneralOptions,
 ) -> None:
-    """Mend code that fails: print a patch, and change nothing unless --write says so."""
+    """Fix code that fails: print a patch, or change the file with --write."""
     from llmtool.cli.commands.code import edit
 
-    console: Console = ctx.obj
     edit.fix(
         console,
         file,
+        options,
         error=error,
         write=write,
-        code=code,
-        template=template,
-        tell=tell,
-        sampling=sampling,
-        view=show,
-        engine=engine,
-        common=common,
+        check=check,
+        output=output,
+        model=model,
+        general=general,
     )
 
 
-@g.grouped
 def complete(
-    ctx: typer.Context,
-    *,
+    console: Console,
     place: Annotated[
         str,
         typer.Argument(metavar="FILE:LINE[:COL]", help="The gap; the end of LINE without COL."),
     ],
-    language: LanguageOption = None,
-    strict: StrictOption = False,
-    sampling: g.SamplingGroup,
-    show: g.PrintGroup,
-    engine: g.EngineGroup,
-    common: g.CommonGroup,
+    *,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            "--language", "-l", metavar="LANG", help="Language: python, js, ts, sh, rs, …"
+        ),
+    ] = None,
+    strict: Strict = False,
+    sampling: CompleteOptions,
+    output: g.OutputOptions,
+    model: g.ModelOptions,
+    general: g.GeneralOptions,
 ) -> None:
-    """Fill a gap in a file, by the model's own tokens for that.
+    """Fill a gap in a file, with a model trained for it.
 
-    Prints what goes into the gap, to the byte. What the window has no room for is left out from
-    the ends of the file. A model without such tokens is refused.
+    Prints exactly what goes into the gap. If the file is longer than the context, its ends are
+    left out. Other models are an error.
     """
     from llmtool.cli.commands.code import edit
 
-    console: Console = ctx.obj
     edit.complete(
         console,
         place,
+        sampling,
         language=language,
         strict=strict,
-        sampling=sampling,
-        view=show,
-        engine=engine,
-        common=common,
+        output=output,
+        model=model,
+        general=general,
     )
 
 
-@g.grouped
 def tests(
-    ctx: typer.Context,
-    *,
+    console: Console,
     file: Annotated[str, typer.Argument(metavar="FILE", help="The code to test; - is stdin.")],
+    *,
     framework: Annotated[
         str | None,
-        typer.Option("--framework", metavar="NAME", help="What runs the tests, such as pytest."),
+        typer.Option("--framework", metavar="NAME", help="Test framework, such as pytest."),
     ] = None,
-    code: CodeGroup,
-    template: o.TemplateOption = "code-tests",
-    tell: TellGroup,
-    sampling: g.SamplingGroup,
-    show: g.PrintGroup,
-    engine: g.EngineGroup,
-    common: g.CommonGroup,
+    options: WriteTestsOptions,
+    check: CheckOptions,
+    output: g.OutputOptions,
+    model: g.ModelOptions,
+    general: g.GeneralOptions,
 ) -> None:
-    """Write tests for some code; they are printed and not run."""
+    """Write tests for code; they are printed and not run."""
     from llmtool.cli.commands.code import edit
 
-    console: Console = ctx.obj
     edit.tests(
         console,
         file,
+        options,
         framework=framework,
-        code=code,
-        template=template,
-        tell=tell,
-        sampling=sampling,
-        view=show,
-        engine=engine,
-        common=common,
+        check=check,
+        output=output,
+        model=model,
+        general=general,
     )
 
 
-@g.grouped
 def commit(
-    ctx: typer.Context,
+    console: Console,
     *,
-    body: Annotated[bool, typer.Option("--body", help="Write points below the subject.")] = False,
+    body: Annotated[bool, typer.Option("--body", help="Add a list of points.")] = False,
     hook: Annotated[
-        bool, typer.Option("--hook", help="Print a prepare-commit-msg hook, and run no model.")
+        bool, typer.Option("--hook", help="Print a prepare-commit-msg hook; run no model.")
     ] = False,
-    template: o.TemplateOption = "commit",
-    tell: TellGroup,
-    sampling: g.SamplingGroup,
-    report: ReportGroup,
-    engine: g.EngineGroup,
-    common: g.CommonGroup,
+    options: ReplyOptions = ReplyOptions(template=CommitOptions().template),
+    output: g.ReportOptions,
+    model: g.ModelOptions,
+    general: g.GeneralOptions,
 ) -> None:
-    """Write a message for what git has staged: type(scope): subject, in 72 characters."""
+    """Write a commit message for what is staged: type(scope): subject, in 72 characters."""
     from llmtool.cli.commands.code import edit
 
-    console: Console = ctx.obj
-    edit.commit(
-        console,
-        body=body,
-        hook=hook,
-        template=template,
-        tell=tell,
-        sampling=sampling,
-        report=report,
-        engine=engine,
-        common=common,
-    )
+    edit.commit(console, options, body=body, hook=hook, output=output, model=model, general=general)
 
 
-_VERBS = {
+_VERBS: dict[str, tuple[Callable[..., None], str]] = {
     "explain": (
         explain,
         "  llmtool code explain parser.py:120-160\n  llmtool code explain - < query.sql",
@@ -275,3 +223,9 @@ _VERBS = {
         "  llmtool code commit --hook -o .git/hooks/prepare-commit-msg",
     ),
 }
+
+
+def register(app: App) -> None:
+    """Add the subcommands to an app."""
+    for name, (function, epilog) in _VERBS.items():
+        app.add(name, epilog=f"Examples:\n\n\b\n{epilog}")(function)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmtool.cli.framework.app_factory import HELP, new_app
-from llmtool.cli.options import types as o
+from llmtool.cli.framework.app_factory import App
+from llmtool.cli.options import groups as g
 from llmtool.cli.render import tables
 from llmtool.cli.terminal import signals
 from llmtool.cli.terminal.console import Console
@@ -21,37 +21,35 @@ if TYPE_CHECKING:
     from llmtool.models.installed import Model
     from llmtool.models.store import Store
 
-app = new_app(
-    "List models, look into them, fetch and remove them.",
+app = App(
+    "List, inspect, download and remove models.",
     epilog="Example: llmtool models recommend",
 )
-_REF = "starter, FILE.gguf, org/name[:QUANT|:FILE][@REV], an alias."
+_REF = "starter, FILE.gguf, org/name[:QUANT|:FILE][@REV] or an alias."
 Ref = Annotated[str, typer.Argument(metavar="REF", help=_REF)]
 OptionalRef = Annotated[str | None, typer.Argument(metavar="[REF]", help=_REF)]
 
 
-def _open(console: Console, **flags: Any) -> Store:
+def _open(console: Console, general: g.GeneralOptions, *, offline: bool = False) -> Store:
     from llmtool.cli import bootstrap
     from llmtool.models.store import Store
 
-    folders, settings = bootstrap.start(console, **flags)
+    folders, settings = bootstrap.start(console, general, offline=offline)
     endpoint = os.environ.get("HF_ENDPOINT")
     return Store(folders, settings.aliases, offline=settings.offline, endpoint=endpoint)
 
 
-@app.command("ls", context_settings=HELP, epilog="Example: llmtool models ls | cut -f1")
+@app.add("ls", epilog="Example: llmtool models ls | cut -f1")
 def ls(
-    ctx: typer.Context,
-    json: o.JsonOption = False,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    console: Console,
+    *,
+    json: g.Json = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """List the models that are here: the starter model, the Hub's cache, imported files."""
+    """List the installed models: the starter, the Hub's cache and imported files."""
     from llmtool.cli.commands.models import render
 
-    console: Console = ctx.obj
-    models = _open(console, color=color.value, quiet=quiet).list()
+    models = _open(console, general).list()
     if json:
         console.stdout.write_json([render.to_dict(model) for model in models])
         return
@@ -68,22 +66,20 @@ def ls(
         console.note("no models here (`llmtool models recommend` names some that fit)")
 
 
-@app.command("info", context_settings=HELP, epilog="Example: llmtool models info starter")
+@app.add("info", epilog="Example: llmtool models info starter")
 def info(
-    ctx: typer.Context,
+    console: Console,
+    *,
     model: Ref,
-    ctx_size: o.CtxSizeOption = None,
-    json: o.JsonOption = False,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    ctx_size: g.CtxSize = None,
+    json: g.Json = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """Say what a model is: architecture, size, context, template, and whether it fits in memory."""
+    """Describe a model: architecture, size, context, template, and memory use."""
     from llmtool.cli.commands.models import render
     from llmtool.models.gguf import check
 
-    console: Console = ctx.obj
-    found = _open(console, color=color.value, quiet=quiet).find(model)
+    found = _open(console, general).find(model)
     header = check.check(found.path)
     facts = render.facts(found, header, ctx_size)
     if json:
@@ -92,28 +88,25 @@ def info(
         tables.fields(console, render.describe(facts, found, header))
 
 
-@app.command(
+@app.add(
     "pull",
-    context_settings=HELP,
     epilog="Example: llmtool models pull unsloth/Qwen3.5-2B-GGUF:Q4_K_M",
 )
 def pull(
-    ctx: typer.Context,
+    console: Console,
+    *,
     model: Ref,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be fetched, and fetch nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be downloaded, and download nothing.")
     ] = False,
-    json: o.JsonOption = False,
-    offline: o.OfflineOption = False,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    json: g.Json = False,
+    offline: g.Offline = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """Fetch a model from the Hub: resumed where it was cut, verified, in the Hub's own cache."""
+    """Download a model from the Hub into its cache; resumed and verified."""
     from llmtool.cli.commands.models import render
 
-    console: Console = ctx.obj
-    store = _open(console, color=color.value, quiet=quiet, offline=offline)
+    store = _open(console, general, offline=offline)
     reference = store.resolve(model)
     if reference.kind != "hub":
         found = store.find(reference)
@@ -148,34 +141,30 @@ def _show_pulled(console: Console, found: Model, *, as_json: bool) -> None:
         console.stdout.write(f"{found.path}\n")
 
 
-@app.command("rm", context_settings=HELP, epilog="Example: llmtool models rm big --dry-run")
+@app.add("rm", epilog="Example: llmtool models rm big --dry-run")
 def rm(
-    ctx: typer.Context,
+    console: Console,
+    *,
     model: Ref,
-    dry_run: o.DryRemovalOption = False,
-    json: o.JsonOption = False,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    dry_run: g.DryRemoval = False,
+    json: g.Json = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """Remove a model's files; without @REV, from every revision."""
-    console: Console = ctx.obj
-    removed = _open(console, color=color.value, quiet=quiet).remove(model, dry_run=dry_run)
+    """Remove a model's files, of every revision unless @REV names one."""
+    removed = _open(console, general).remove(model, dry_run=dry_run)
     _show_removals(console, removed, dry_run=dry_run, as_json=json)
 
 
-@app.command("prune", context_settings=HELP, epilog="Example: llmtool models prune --dry-run")
+@app.add("prune", epilog="Example: llmtool models prune --dry-run")
 def prune(
-    ctx: typer.Context,
-    dry_run: o.DryRemovalOption = False,
-    json: o.JsonOption = False,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    console: Console,
+    *,
+    dry_run: g.DryRemoval = False,
+    json: g.Json = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """Remove what nothing uses: cut downloads, blobs without a name, dangling links."""
-    console: Console = ctx.obj
-    removed = _open(console, color=color.value, quiet=quiet).prune(dry_run=dry_run)
+    """Remove partial downloads, unused blobs and dangling links."""
+    removed = _open(console, general).prune(dry_run=dry_run)
     _show_removals(console, removed, dry_run=dry_run, as_json=json)
 
 
@@ -198,20 +187,18 @@ def _show_removals(
     console.note(f"{'would free' if dry_run else 'freed'} {total}")
 
 
-@app.command("verify", context_settings=HELP, epilog="Example: llmtool models verify")
+@app.add("verify", epilog="Example: llmtool models verify")
 def verify(
-    ctx: typer.Context,
+    console: Console,
+    *,
     model: OptionalRef = None,
-    json: o.JsonOption = False,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    json: g.Json = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """Compare the hashes of one model's files, or of all; 16 when one is wrong."""
+    """Verify the hashes of one model's files, or of all; exit 16 if one is wrong."""
     from llmtool.errors import DownloadError
 
-    console: Console = ctx.obj
-    store = _open(console, color=color.value, quiet=quiet)
+    store = _open(console, general)
     cancellation = signals.install(console.interrupts)
     results = []
     words = {True: "ok", False: "bad", None: "unknown"}
@@ -241,25 +228,24 @@ def verify(
         )
 
 
-@app.command(
-    "import", context_settings=HELP, epilog="Example: llmtool models import big.gguf --name big"
-)
+@app.add("import", epilog="Example: llmtool models import big.gguf --name big")
 def import_file(
-    ctx: typer.Context,
-    file: Annotated[str, typer.Argument(metavar="FILE.gguf", help="The model file to take.")],
+    console: Console,
+    *,
+    file: Annotated[str, typer.Argument(metavar="FILE.gguf", help="The model file to import.")],
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Its name; the file's without .gguf.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Name of the model.", show_default="the file's, without .gguf"
+        ),
     ] = None,
-    json: o.JsonOption = False,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    json: g.Json = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """Take a model file into the data folder, under a name of its own."""
+    """Import a model file into the data folder under a name."""
     from llmtool.cli.commands.models import render
 
-    console: Console = ctx.obj
-    store = _open(console, color=color.value, quiet=quiet)
+    store = _open(console, general)
     cancellation = signals.install(console.interrupts)
     with DownloadProgress(console, file, verb="copying") as progress:
         found = store.import_file(
@@ -274,24 +260,20 @@ def import_file(
         console.stdout.write(f"{found.name}\n")
 
 
-@app.command(
-    "alias", context_settings=HELP, epilog="Example: llmtool models alias small org/name:Q4_K_M"
-)
+@app.add("alias", epilog="Example: llmtool models alias small org/name:Q4_K_M")
 def alias(
-    ctx: typer.Context,
+    console: Console,
+    *,
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The alias.")] = None,
     model: OptionalRef = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Take the alias away.")] = False,
-    json: o.JsonOption = False,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the alias.")] = False,
+    json: g.Json = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """Give a model another name; without arguments, list the aliases."""
+    """Give a model an alias; without arguments, list the aliases."""
     from llmtool.errors import UsageError
 
-    console: Console = ctx.obj
-    store = _open(console, color=color.value, quiet=quiet)
+    store = _open(console, general)
     if name is not None:
         if remove == (model is not None):
             raise UsageError("give NAME and REF, or NAME and --remove")
@@ -306,20 +288,18 @@ def alias(
         tables.table(console, ["alias", "model"], sorted(aliases.items()))
 
 
-@app.command("recommend", context_settings=HELP, epilog="Example: llmtool models recommend")
+@app.add("recommend", epilog="Example: llmtool models recommend")
 def recommend(
-    ctx: typer.Context,
-    json: o.JsonOption = False,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    console: Console,
+    *,
+    json: g.Json = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """Name the models that fit this machine, best first, and say why."""
+    """Recommend models that fit this machine, best first."""
     from llmtool.cli import bootstrap
     from llmtool.doctor import recommend_models
 
-    console: Console = ctx.obj
-    bootstrap.start(console, color=color.value, quiet=quiet)
+    bootstrap.start(console, general)
     choices = recommend_models()
     if json:
         console.stdout.write_json(

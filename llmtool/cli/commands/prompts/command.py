@@ -7,31 +7,30 @@ from typing import Annotated
 import typer
 
 from llmtool.cli.commands.prompts import evals, lint, write
-from llmtool.cli.framework.app_factory import HELP, new_app
-from llmtool.cli.options import types as o
+from llmtool.cli.framework.app_factory import App
+from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
+from llmtool.tasks.options import PromptOptions
 
-app = new_app(
+app = App(
     "List, show, write, check, import and test prompt templates.",
     epilog="Example: llmtool prompts ls",
 )
 
 
-@app.command("ls", context_settings=HELP, epilog="Example: llmtool prompts ls | cut -f1")
+@app.add("ls", epilog="Example: llmtool prompts ls | cut -f1")
 def ls(
-    ctx: typer.Context,
-    json: o.JsonOption = False,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    console: Console,
+    *,
+    json: g.Json = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """List the templates: your own, and the built-in ones that they do not hide."""
+    """List your templates, and the built-in ones that they do not override."""
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.prompts import show as prompts_show
     from llmtool.cli.render import tables
 
-    console: Console = ctx.obj
-    folders, _ = bootstrap.start(console, color=color.value, quiet=quiet)
+    folders, _ = bootstrap.start(console, general)
     library = bootstrap.open_library(folders)
     entries = prompts_show.entries(library)
     if json:
@@ -40,9 +39,8 @@ def ls(
     tables.table(console, ["name", "task", "from", "description"], prompts_show.rows(entries))
 
 
-@app.command(
+@app.add(
     "show",
-    context_settings=HELP,
     epilog="""Examples:
 
 \b
@@ -51,67 +49,58 @@ def ls(
   llmtool prompts show ./triage.yaml --tokens -m starter < ticket.txt""",
 )
 def show(
-    ctx: typer.Context,
-    name: lint.Name,
+    console: Console,
+    template: lint.Name,
+    *,
     rendered: Annotated[
-        bool, typer.Option("--rendered", help="Show the messages; what is not given is <name>.")
+        bool,
+        typer.Option("--rendered", help="Show the messages; missing values are shown as <name>."),
     ] = False,
     tokens: Annotated[
-        bool, typer.Option("--tokens", help="Count the tokens of the messages as well.")
+        bool, typer.Option("--tokens", help="Count the tokens of the messages.")
     ] = False,
-    param: o.ParamOption = None,
-    system: o.SystemOption = None,
-    model: o.ModelOption = None,
-    file: o.FileOption = None,
-    no_stdin: o.NoStdinOption = False,
-    errors: o.ErrorsOption = o.ErrorsMode.strict,
-    json: o.JsonOption = False,
-    offline: o.OfflineOption = False,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    options: PromptOptions,
+    model: g.ModelReference = None,
+    input: g.InputOptions,
+    json: g.Json = False,
+    offline: g.Offline = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """Show a template: its file, with --json as it is understood, or rendered.
+    """Show a template: its file, its parsed form (--json), or its messages.
 
-    Values, files and a system prompt ask for the rendered form.
+    Values, files and a system prompt imply --rendered.
     """
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.prompts import show as prompts_show
     from llmtool.prompts.library import read_text
 
-    console: Console = ctx.obj
-    folders, settings = bootstrap.start(console, color=color.value, quiet=quiet, offline=offline)
+    folders, settings = bootstrap.start(console, general, offline=offline)
     library = bootstrap.open_library(folders)
-    if rendered or tokens or param or file or system is not None:
+    if rendered or tokens or options.variables or input.files or options.system is not None:
         chosen = prompts_show.render_for_people(
             console,
-            library.load(name),
-            bootstrap.parse_params(param or []),
-            files=file or [],
-            no_stdin=no_stdin,
-            errors=errors.value,
-            system=system,
+            library.load(template),
+            options,
+            input=input,
             model_name=prompts_show.model_name(folders, settings, model),
         )
         counts = prompts_show.count(console, folders, settings, model, chosen) if tokens else None
         prompts_show.messages(console, chosen, counts, as_json=json)
     elif json:
-        console.stdout.write_json(prompts_show.to_dict(library, name))
+        console.stdout.write_json(prompts_show.to_dict(library, template))
     else:
-        console.stdout.write(read_text(library.find(name)))
+        console.stdout.write(read_text(library.find(template)))
         console.stdout.end_line()
 
 
-@app.command(
+@app.add(
     "schema",
-    context_settings=HELP,
     epilog="Example: llmtool prompts schema > llmtool-prompt.schema.json",
 )
-def schema(ctx: typer.Context, debug: o.DebugOption = False) -> None:
+def schema(console: Console, *, general: g.GeneralOptions) -> None:
     """Print the JSON Schema of template files, for editors."""
     from llmtool.prompts.schema import schema_text
 
-    console: Console = ctx.obj
     console.stdout.write(schema_text())
 
 

@@ -11,24 +11,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llmtool.cli.framework.app_factory import App
 from llmtool.cli.options import groups as g
-from llmtool.cli.options import types as o
 from llmtool.cli.terminal.console import Console
 from llmtool.sizes import format_count
 
 if TYPE_CHECKING:
     from llmtool.config import Folders, Settings
-    from llmtool.evals import Outcome, Plan
+    from llmtool.evals import EvalPlan, Outcome
     from llmtool.evals.baseline import Baseline
     from llmtool.local_model import LocalModel
     from llmtool.prompts.library import Library
 
 
-def register(app: typer.Typer) -> None:
+def register(app: App) -> None:
     """Make `test` a command of a group."""
-    app.command(
+    app.add(
         "test",
-        context_settings={"help_option_names": ["-h", "--help"]},
         epilog="""Examples:
 
 \b
@@ -39,55 +38,58 @@ def register(app: typer.Typer) -> None:
     )(test)
 
 
-@g.grouped
 def test(
-    ctx: typer.Context,
+    console: Console,
     *,
     templates: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME|PATH]...", help="Templates; without any, all of yours that have tests."
+            metavar="[NAME|PATH]...", help="Templates; all of yours with tests by default."
         ),
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", metavar="REF", help="A model to test on; may be repeated."),
+        typer.Option("--model", "-m", metavar="REF", help="A model to test on (repeatable)."),
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option("--split", metavar="NAME", help="Only rows of a dataset with this split."),
+        typer.Option(
+            "--split", metavar="NAME", help="Read only rows of a dataset with this split."
+        ),
     ] = None,
     junit: Annotated[
         str | None,
-        typer.Option("--junit", metavar="FILE", help="Write a report for a CI system there."),
+        typer.Option("--junit", metavar="FILE", help="Write a JUnit report for a CI system."),
     ] = None,
     baseline: Annotated[
         str | None,
-        typer.Option("--baseline", metavar="FILE", help="What failed there may fail again."),
+        typer.Option(
+            "--baseline", metavar="FILE", help="Allow the failures that are recorded in FILE."
+        ),
     ] = None,
     update_baseline: Annotated[
-        bool, typer.Option("--update-baseline", help="Write the outcomes to the baseline.")
+        bool, typer.Option("--update-baseline", help="Record the outcomes in the baseline.")
     ] = False,
     tolerance: Annotated[
         float,
         typer.Option(
-            min=0, max=1, metavar="X", help="How much a metric may fall below the baseline."
+            min=0, max=1, metavar="X", help="Maximum drop of a metric below the baseline."
         ),
     ] = 0.02,
-    parallel: o.ParallelOption = None,
-    ctx_size: o.CtxSizeOption = None,
-    threads: o.ThreadsOption = None,
-    n_gpu_layers: o.GpuLayersOption = None,
+    parallel: g.Parallel = None,
+    ctx_size: g.CtxSize = None,
+    threads: g.Threads = None,
+    n_gpu_layers: g.GpuLayers = None,
     no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Keep no replies on disk, and read none.")
+        bool, typer.Option("--no-cache", help="Do not save replies, or reuse saved ones.")
     ] = False,
-    json: o.JsonOption = False,
-    offline: o.OfflineOption = False,
-    common: g.CommonGroup,
+    json: g.Json = False,
+    offline: g.Offline = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """Run the tests of templates on one model or several; 17 when one fails.
+    """Run the tests of templates on one or more models; exit 17 if one fails.
 
-    Replies are greedy unless a test says otherwise. They are kept, so that a second run asks only
+    Replies are greedy unless a test says otherwise. They are cached: a second run generates only
     what is new.
     """
     from llmtool.cli import bootstrap
@@ -95,11 +97,8 @@ def test(
     from llmtool.cli.terminal.output_file import check, open_sink
     from llmtool.evals.junit import write_junit
 
-    console: Console = ctx.obj
     started = time.perf_counter()
-    folders, settings = bootstrap.start(
-        console, color=common.color.value, quiet=common.quiet, offline=offline
-    )
+    folders, settings = bootstrap.start(console, general, offline=offline)
     before = read_baseline(baseline, update=update_baseline)
     library = bootstrap.open_library(folders)
     plans = make_plans(console, library, templates or [], split=split)
@@ -112,8 +111,8 @@ def test(
         # Opened now: a file that cannot be written is told before the models run.
         report = None if junit is None else stack.enter_context(open_sink(console, junit))
         for reference in references:
-            engine = g.EngineGroup(
-                model=reference,
+            engine = g.ModelOptions(
+                reference=reference,
                 ctx_size=ctx_size,
                 threads=threads,
                 n_gpu_layers=n_gpu_layers,
@@ -136,7 +135,7 @@ def test(
 
 def make_plans(
     console: Console, library: Library, names: Sequence[str], *, split: str | None
-) -> list[Plan]:
+) -> list[EvalPlan]:
     """Return the plans of the templates that are named, or of the user's; say which have no tests.
 
     Raises:
@@ -165,7 +164,7 @@ def make_plans(
     return plans
 
 
-def list_files(plans: Sequence[Plan], baseline: str | None) -> Iterator[str]:
+def list_files(plans: Sequence[EvalPlan], baseline: str | None) -> Iterator[str]:
     """Yield the files that tests are read from: templates, their datasets, the baseline."""
     if baseline is not None:
         yield baseline
@@ -194,7 +193,7 @@ def check_models(folders: Folders, settings: Settings, references: Sequence[str]
                 raise
 
 
-def run(console: Console, model: LocalModel, plan: Plan, *, cached: bool) -> Iterator[Outcome]:
+def run(console: Console, model: LocalModel, plan: EvalPlan, *, cached: bool) -> Iterator[Outcome]:
     """Yield the outcomes of a plan, and show the progress on a terminal."""
     from llmtool import files
     from llmtool.cli import bootstrap

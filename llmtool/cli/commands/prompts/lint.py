@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmtool.cli.options import types as o
+from llmtool.cli.framework.app_factory import App
+from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
 from llmtool.sizes import format_count
 
@@ -17,11 +18,10 @@ if TYPE_CHECKING:
 Name = Annotated[str, typer.Argument(metavar="NAME|PATH", help="A template by name, or a path.")]
 
 
-def register(app: typer.Typer) -> None:
+def register(app: App) -> None:
     """Make `lint` a command of a group."""
-    app.command(
+    app.add(
         "lint",
-        context_settings={"help_option_names": ["-h", "--help"]},
         epilog="""Examples:
 
 \b
@@ -31,28 +31,24 @@ def register(app: typer.Typer) -> None:
 
 
 def lint(
-    ctx: typer.Context,
+    console: Console,
+    *,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME|PATH]...", help="Templates; without any, all of yours."),
+        typer.Argument(metavar="[NAME|PATH]...", help="Templates; all of yours by default."),
     ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Let warnings fail as errors do.")
-    ] = False,
-    json: o.JsonOption = False,
-    color: o.ColorOption = o.ColorMode.auto,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
+    json: g.Json = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """Check templates: what is wrong in a file and where, and what could be better.
+    """Check templates for errors and for what could be better.
 
-    A line for each finding on standard output; 12 when a template is broken.
+    Prints a line for each finding; exit 12 if a template is invalid.
     """
     from llmtool.cli import bootstrap
     from llmtool.errors import ExitCode
 
-    console: Console = ctx.obj
-    folders, _ = bootstrap.start(console, color=color.value, quiet=quiet)
+    folders, _ = bootstrap.start(console, general)
     library = bootstrap.open_library(folders)
     chosen = list(names or library.users())
     alone = len(chosen) == 1

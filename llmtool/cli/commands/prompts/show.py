@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,10 @@ import msgspec
 from msgspec import UNSET
 
 from llmtool.cli import bootstrap
-from llmtool.cli.options.groups import EngineGroup
+from llmtool.cli.options.groups import InputOptions, ModelOptions
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
 from llmtool.config import Folders, Settings
-from llmtool.encoding import Errors
 from llmtool.engine.types import Prompt
 from llmtool.errors import ModelNotFound, TemplateError, UsageError
 from llmtool.models.store import Store
@@ -23,6 +21,7 @@ from llmtool.prompts.preview import preview
 from llmtool.prompts.render import Rendered
 from llmtool.prompts.template import Template
 from llmtool.sizes import format_count
+from llmtool.tasks.options import PromptOptions
 
 
 def entries(library: Library) -> list[dict[str, Any]]:
@@ -120,12 +119,9 @@ def model_name(folders: Folders, settings: Settings, reference: str | None) -> s
 def render_for_people(
     console: Console,
     template: Template,
-    variables: Mapping[str, Any],
+    options: PromptOptions,
     *,
-    files: list[str],
-    no_stdin: bool,
-    errors: Errors,
-    system: str | None,
+    input: InputOptions,
     model_name: str | None,
 ) -> Rendered:
     """Return what would be asked with these values; the material comes from files or stdin.
@@ -133,16 +129,22 @@ def render_for_people(
     Raises:
         UsageError: there is material, and the template takes none.
     """
-    values = dict(variables)
+    values = dict(options.variables)
     chosen = template.for_model(model_name)
-    _, text = inputs.gather(console, None, files, no_stdin=no_stdin, errors=errors, required=False)
+    _, text = inputs.gather(
+        console,
+        None,
+        input.files,
+        no_stdin=input.no_stdin,
+        errors=input.errors,
+        required=False,
+    )
     if text is not None:
-        material = chosen.find_material(values)
+        material = chosen.primary_input(values)
         if material is None:
             raise UsageError(f"template {template.name!r} takes no text from a file or a pipe")
         values[material] = text
-    instead = system if system is None else inputs.read_argument(system, name="--system")
-    return preview(chosen, values, system=instead)
+    return preview(chosen, values, system=options.system)
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,7 +163,8 @@ def count(
     rendered: Rendered,
 ) -> Counts:
     """Count tokens as a model has them."""
-    context = bootstrap.open_context(console, folders, settings, EngineGroup(model=reference))
+    options = ModelOptions(reference=reference)
+    context = bootstrap.open_context(console, folders, settings, options)
     whole = len(context.engine.tokenize(rendered.prompt()).token_ids)
     # A text alone may get marks before and behind it, which are no part of it.
     marks = len(context.engine.tokenize(Prompt(text="a")).token_ids) - 1

@@ -4,43 +4,30 @@ from __future__ import annotations
 
 import os
 import re
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from llmtool.cli.framework.app_factory import HELP
-from llmtool.cli.options import types as o
+from llmtool.cli.framework.app_factory import App
+from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
 
 if TYPE_CHECKING:
     from llmtool.config import Folders
     from llmtool.prompts.library import Library
 
-Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
 
 
-class TaskName(Enum):
-    gen = "gen"
-    sum = "sum"
-    classify = "classify"
-    translate = "translate"
-    code = "code"
-    chat = "chat"
+TaskName = Literal["gen", "sum", "classify", "translate", "code", "chat"]
+ForeignFormat = Literal["llm", "fabric", "prompty"]
 
 
-class ForeignFormat(Enum):
-    llm = "llm"
-    fabric = "fabric"
-    prompty = "prompty"
-
-
-def register(app: typer.Typer) -> None:
+def register(app: App) -> None:
     """Make `new` and `import` commands of a group."""
-    app.command(
+    app.add(
         "new",
-        context_settings=HELP,
         epilog="""Examples:
 
 \b
@@ -48,9 +35,8 @@ def register(app: typer.Typer) -> None:
   llmtool prompts new mood --from sentiment
   "$EDITOR" "$(llmtool prompts new triage --task classify)\"""",
     )(new)
-    app.command(
+    app.add(
         "import",
-        context_settings=HELP,
         epilog="""Examples:
 
 \b
@@ -61,27 +47,28 @@ def register(app: typer.Typer) -> None:
 
 
 def new(
-    ctx: typer.Context,
+    console: Console,
+    *,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The new template's name.")],
     parent: Annotated[
         str | None,
-        typer.Option("--from", metavar="NAME", help="Extend this template; it may be its own."),
+        typer.Option(
+            "--from", metavar="NAME", help="Extend this template, which may have the same name."
+        ),
     ] = None,
-    task: Annotated[TaskName, typer.Option("--task", help="What it is for.")] = TaskName.gen,
+    task: Annotated[TaskName, typer.Option("--task", help="Task of the template.")] = "gen",
     force: Force = False,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """Write a template to start from into your folder, and print its path."""
+    """Create a template in your folder, and print its path."""
     from llmtool.cli import bootstrap
     from llmtool.prompts.starting import starting_text
 
-    console: Console = ctx.obj
-    folders, _ = bootstrap.start(console, quiet=quiet)
+    folders, _ = bootstrap.start(console, general)
     path = _new_path(folders, name, force=force)
     library = bootstrap.open_library(folders)
     above = None if parent is None else library.load(parent)
-    _write(path, starting_text(name, task=task.value, parent=above), force=force)
+    _write(path, starting_text(name, task=task, parent=above), force=force)
     console.stdout.write(f"{path}\n")
     if parent != name:
         _tell_what_it_hides(console, library, path)
@@ -91,7 +78,8 @@ def new(
 
 
 def import_(
-    ctx: typer.Context,
+    console: Console,
+    *,
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="A file, or the folder of a pattern; - is stdin.")
     ],
@@ -100,29 +88,25 @@ def import_(
     ] = None,
     format: Annotated[
         ForeignFormat | None,
-        typer.Option("--format", help="What FILE is; found out if left out."),
+        typer.Option("--format", help="Format of FILE.", show_default="detected"),
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write it there; - is stdout."),
+        typer.Option("--output", "-o", metavar="FILE", help="Write to FILE; - is stdout."),
     ] = None,
     force: Force = False,
-    quiet: o.QuietOption = False,
-    debug: o.DebugOption = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """Take in a template of llm, fabric or prompty, and print the new file's path.
+    """Import a template of llm, fabric or prompty, and print the new file's path.
 
-    What our format cannot hold is told on standard error.
+    What cannot be converted is reported on standard error.
     """
     from llmtool.cli import bootstrap
     from llmtool.prompts.foreign import convert
 
-    console: Console = ctx.obj
-    folders, _ = bootstrap.start(console, quiet=quiet)
+    folders, _ = bootstrap.start(console, general)
     text, user, source = _read(console, file)
-    made = convert(
-        text, source=source, user=user, name=name, format=format.value if format else None
-    )
+    made = convert(text, source=source, user=user, name=name, format=format)
     for each in made.notes:
         console.note(" ".join(each.split()))
     if output == "-":

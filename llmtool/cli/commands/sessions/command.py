@@ -2,61 +2,52 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from llmtool.cli.framework.app_factory import HELP, new_app
+from llmtool.cli.framework.app_factory import App
 from llmtool.cli.options import groups as g
-from llmtool.cli.options import types as o
 from llmtool.cli.terminal.console import Console
 
 if TYPE_CHECKING:
     from llmtool.sessions.store import Sessions
 
-app = new_app(
-    "List, show, search, export and remove kept conversations.",
+app = App(
+    "List, show, search, export and remove saved conversations.",
     epilog="Example: llmtool sessions ls --here",
 )
 
 
-class Format(Enum):
-    md = "md"
-    json = "json"
-    html = "html"
-
-
+Format = Literal["md", "json", "html"]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A session, as `sessions ls` lists it.")]
 
 
-def _open(console: Console, common: g.CommonGroup) -> tuple[Sessions, Path]:
+def _open(console: Console, general: g.GeneralOptions) -> tuple[Sessions, Path]:
     """Return the user's sessions, and the file of their search index."""
     from llmtool.cli import bootstrap
     from llmtool.sessions.store import INDEX_NAME, Sessions
 
-    folders, _ = bootstrap.start(console, color=common.color.value, quiet=common.quiet)
+    folders, _ = bootstrap.start(console, general)
     return Sessions(folders.data / "sessions"), folders.cache / INDEX_NAME
 
 
-@app.command("ls", context_settings=HELP, epilog="Example: llmtool sessions ls --here")
-@g.grouped
+@app.add("ls", epilog="Example: llmtool sessions ls --here")
 def ls(
-    ctx: typer.Context,
+    console: Console,
     *,
     here: Annotated[
-        bool, typer.Option("--here", help="Only those that were begun in this directory.")
+        bool, typer.Option("--here", help="List only sessions started in this directory.")
     ] = False,
-    json: o.JsonOption = False,
-    common: g.CommonGroup,
+    json: g.Json = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """List the sessions, the last used first."""
+    """List the sessions, the most recent first."""
     from llmtool.cli.commands.sessions import render
     from llmtool.cli.render import tables
 
-    console: Console = ctx.obj
-    sessions, _ = _open(console, common)
+    sessions, _ = _open(console, general)
     entries = render.entries(console, sessions, here=here)
     if json:
         console.stdout.write_json(entries)
@@ -71,21 +62,19 @@ def ls(
         console.note("no sessions of this directory" if here else "no sessions")
 
 
-@app.command("show", context_settings=HELP, epilog="Example: llmtool sessions show work")
-@g.grouped
+@app.add("show", epilog="Example: llmtool sessions show work")
 def show(
-    ctx: typer.Context,
+    console: Console,
     *,
     name: Name,
-    json: o.JsonOption = False,
-    common: g.CommonGroup,
+    json: g.Json = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """Show a session: what was asked, and what was answered."""
+    """Show the messages and replies of a session."""
     from llmtool.cli.commands.sessions import render
     from llmtool.sessions.export import to_dict
 
-    console: Console = ctx.obj
-    sessions, _ = _open(console, common)
+    sessions, _ = _open(console, general)
     shown = sessions.load(name)
     if json:
         console.stdout.write_json(to_dict(shown))
@@ -93,20 +82,18 @@ def show(
         render.conversation(console, shown)
 
 
-@app.command("rm", context_settings=HELP, epilog="Example: llmtool sessions rm work --dry-run")
-@g.grouped
+@app.add("rm", epilog="Example: llmtool sessions rm work --dry-run")
 def rm(
-    ctx: typer.Context,
+    console: Console,
     *,
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="The sessions to remove.")],
-    dry_run: o.DryRemovalOption = False,
-    json: o.JsonOption = False,
-    common: g.CommonGroup,
+    dry_run: g.DryRemoval = False,
+    json: g.Json = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """Remove sessions, all of them or none; 18 when one is open in another process."""
-    console: Console = ctx.obj
+    """Remove sessions, all of them or none; exit 18 if one is open elsewhere."""
 
-    sessions, index = _open(console, common)
+    sessions, index = _open(console, general)
     removed = sessions.remove_all(names, dry_run=dry_run)
     if not dry_run and index.exists():
         from llmtool.sessions.search import remove_index
@@ -119,78 +106,71 @@ def rm(
     console.note(f"{verb} {', '.join(removed)}")
 
 
-@app.command(
+@app.add(
     "export",
-    context_settings=HELP,
     epilog="""Examples:
 
 \b
   llmtool sessions export work > work.md
   llmtool sessions export work -o work.html""",
 )
-@g.grouped
 def export(
-    ctx: typer.Context,
+    console: Console,
     *,
     name: Name,
-    to_file: o.OutputOption = None,
+    to_file: g.OutputFile = None,
     format: Annotated[
         Format | None,
-        typer.Option("--format", help="As which; else by the name of FILE, or md."),
+        typer.Option("--format", help="Format.", show_default="by the name of FILE, else md"),
     ] = None,
-    common: g.CommonGroup,
+    general: g.GeneralOptions,
 ) -> None:
-    """Write a session as Markdown, as JSON, or as a page of HTML that needs nothing else."""
+    """Export a session as Markdown, JSON or a self-contained HTML page."""
     from llmtool.cli.commands.sessions import render
     from llmtool.cli.terminal.output_file import check, open_sink
     from llmtool.sessions import export as exporting
 
-    console: Console = ctx.obj
-    chosen = render.choose_format(to_file, format.value if format else None)
-    sessions, _ = _open(console, common)
+    chosen = render.choose_format(to_file, format)
+    sessions, _ = _open(console, general)
     text = exporting.export(sessions.load(name), chosen)
     check(to_file, reads=[str(sessions.path(name))])
     with open_sink(console, to_file) as sink:
         sink.write(text)
 
 
-@app.command(
+@app.add(
     "search",
-    context_settings=HELP,
     epilog="""Examples:
 
 \b
   llmtool sessions search regex groups
   llmtool sessions search '"exactly these words"' --json""",
 )
-@g.grouped
 def search(
-    ctx: typer.Context,
+    console: Console,
     *,
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="WORDS...", help='What a text must hold; "these words" in quotes are a phrase.'
+            metavar="WORDS...", help="Words to search for; a phrase is in double quotes."
         ),
     ],
     limit: Annotated[
-        int, typer.Option("--limit", min=1, metavar="N", help="Hits that are shown, at most.")
+        int, typer.Option("--limit", min=1, metavar="N", help="Maximum hits to show.")
     ] = 20,
-    json: o.JsonOption = False,
-    common: g.CommonGroup,
+    json: g.Json = False,
+    general: g.GeneralOptions,
 ) -> None:
-    """Find words in all sessions: in what was asked, in replies and in attached files.
+    """Search the messages, replies and attached files of all sessions.
 
-    A text is found that holds all of the words, whole, in any order. Case and accents make no
-    difference.
+    A text matches if it has all of the words, in any order. Case and accents do not matter.
     """
     from llmtool.cli.commands.sessions import render
     from llmtool.cli.terminal import inputs
     from llmtool.sessions import search as searching
 
-    console: Console = ctx.obj
     query = " ".join(inputs.read_argument(word, name="WORDS") for word in words)
-    sessions, index = _open(console, common)
+    sessions, index = _open(console, general)
     found = searching.search(sessions, query, index=index, limit=limit)
     for warning in found.warnings:
         console.note(warning)

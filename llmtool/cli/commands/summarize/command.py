@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Annotated
 
 import typer
 
-from llmtool.cli.framework.app_factory import HELP, new_app
+from llmtool.cli.framework.app_factory import App
 from llmtool.cli.options import groups as g
-from llmtool.cli.options import types as o
 from llmtool.cli.terminal.console import Console
+from llmtool.tasks.options import SummarizeOptions
 
-app = new_app()
-
-
-class StyleMode(Enum):
-    paragraph = "paragraph"
-    bullets = "bullets"
-    headline = "headline"
-    tldr = "tldr"
+app = App()
 
 
-class StrategyMode(Enum):
-    auto = "auto"
-    stuff = "stuff"
-    map_reduce = "map-reduce"
-    refine = "refine"
-
-
-@app.command(
+@app.add(
     "sum",
-    context_settings=HELP,
     epilog="""Examples:
 
 \b
@@ -42,81 +26,39 @@ class StrategyMode(Enum):
   llmtool sum chapters/*.txt --together --length long
   llmtool sum --each csv --field review < in.csv > out.csv""",
 )
-@g.grouped
 def summarize(
-    ctx: typer.Context,
-    *,
-    files: Annotated[
+    console: Console,
+    documents: Annotated[
         list[str] | None,
         typer.Argument(metavar="[FILE]...", help="Text, Markdown, HTML, PDF, e-mail; - is stdin."),
     ] = None,
-    length: Annotated[
-        str,
-        typer.Option(metavar="LENGTH", help="short, medium, long, '100 words', '3 sentences', 5."),
-    ] = "medium",
-    style: Annotated[StyleMode, typer.Option("--style", help="What it looks like.")] = (
-        StyleMode.paragraph
-    ),
-    focus: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="What it is about first of all.")
-    ] = None,
-    sections: Annotated[
-        bool, typer.Option("--sections", help="One summary for each top-level section.")
-    ] = False,
+    *,
+    options: SummarizeOptions,
     together: Annotated[
-        bool, typer.Option("--together", help="One summary of all files, not one for each.")
+        bool, typer.Option("--together", help="Summarize all files in one summary.")
     ] = False,
-    strategy: Annotated[
-        StrategyMode,
-        typer.Option("--strategy", help="As a whole, by notes on all parts, or part by part."),
-    ] = StrategyMode.auto,
-    chunk_tokens: Annotated[
-        int | None,
-        typer.Option(
-            "--chunk-tokens", min=64, metavar="N", help="The longest part, in tokens (1024)."
-        ),
-    ] = None,
-    template: Annotated[
-        str | None,
-        typer.Option("--template", "-t", metavar="NAME|PATH", help="The prompt of the summary."),
-    ] = None,
-    param: o.ParamOption = None,
-    system: o.SystemOption = None,
-    think: o.ThinkOption = None,
-    source: g.SourceGroup,
-    show: g.ShowGroup,
-    batch: g.BatchGroup,
-    sampling: g.SamplingGroup,
-    engine: g.EngineGroup,
-    common: g.CommonGroup,
+    input: g.InputOptions,
+    output: g.StreamOptions,
+    batch: g.BatchOptions,
+    model: g.ModelOptions,
+    general: g.GeneralOptions,
 ) -> None:
     """Summarize files or standard input, however long.
 
-    A long text is cut at its structure. Notes on all parts are written together and kept, so that
-    the same text in another length, or after an interruption, takes less. A summary that loses the
-    numbers and names of its notes is replaced by sentences of them.
+    A long text is split at its structure. Notes on all parts are written together and cached, so
+    that another length, or a second try after an interruption, takes less time. A summary that
+    loses the numbers and names of its notes is replaced by sentences of the notes.
     """
     from llmtool.cli.commands.summarize import run
 
-    console: Console = ctx.obj
     run.summarize(
         console,
-        files or [],
-        length=length,
-        style=style.value,
-        focus=focus,
-        sections=sections,
+        documents or [],
+        options,
         together=together,
-        strategy=strategy.value,
-        chunk_tokens=chunk_tokens,
-        template=template,
-        param=param,
-        system=system,
-        think=think,
-        source=source,
-        view=show,
+        input=input,
+        output=output,
         batch=batch,
-        sampling=sampling,
-        engine=engine,
-        common=common,
+        model=model,
+        general=general,
     )

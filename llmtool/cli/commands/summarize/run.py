@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+import msgspec
+
 from llmtool.cli import batch as batches
 from llmtool.cli import bootstrap
 from llmtool.cli.options import groups as g
@@ -14,10 +16,10 @@ from llmtool.cli.terminal.console import Console, Sink
 from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.errors import UsageError
 from llmtool.sizes import format_count
-from llmtool.tasks.options import SummarizeOptions, make_options
+from llmtool.tasks.options import SummarizeOptions
 from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import Binding
+from llmtool.tasks.pipeline.records import RecordMapping
 from llmtool.tasks.results import Summary
 from llmtool.tasks.summarize.map_reduce import SummaryProgress, SummaryText
 from llmtool.tasks.summarize.task import check_summarize, prepare_summarizer
@@ -29,106 +31,78 @@ Event = SummaryText | SummaryProgress | Summary
 def summarize(
     console: Console,
     files: list[str],
+    options: SummarizeOptions,
     *,
-    length: str,
-    style: str,
-    focus: str | None,
-    sections: bool,
     together: bool,
-    strategy: str,
-    chunk_tokens: int | None,
-    template: str | None,
-    param: list[str] | None,
-    system: str | None,
-    think: bool | None,
-    source: g.SourceGroup,
-    view: g.ShowGroup,
-    batch: g.BatchGroup,
-    sampling: g.SamplingGroup,
-    engine: g.EngineGroup,
-    common: g.CommonGroup,
+    input: g.InputOptions,
+    output: g.StreamOptions,
+    batch: g.BatchOptions,
+    model: g.ModelOptions,
+    general: g.GeneralOptions,
 ) -> None:
     """Print the summaries of files, or the rows of a batch.
 
     Raises:
         LlmtoolError: as summarizing says.
     """
-    folders, settings = bootstrap.start(
-        console, color=common.color.value, quiet=common.quiet, offline=engine.offline
-    )
-    if length.strip().isdigit():
-        length = f"{length} {'bullets' if style == 'bullets' else 'words'}"
-    loaded = None if template is None else bootstrap.open_library(folders).load(template)
-    given_options = {
-        **sampling.options(),
-        "length": length,
-        "style": style,
-        "focus": focus if focus is None else inputs.read_argument(focus, name="--focus"),
-        "sections": sections,
-        "strategy": strategy,
-        "chunk_tokens": chunk_tokens,
-        "template": loaded,
-        "system": system if system is None else inputs.read_argument(system, name="--system"),
-        "variables": bootstrap.parse_params(param or []),
-        "thinking": think,
-    }
-    options = make_options(SummarizeOptions, given_options)
-    if together and sections:
+    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    if options.template:
+        loaded = bootstrap.open_library(folders).load(options.template)
+        options = msgspec.structs.replace(options, template=loaded)
+    if together and options.sections:
         raise UsageError("--sections and --together contradict each other")
     check_summarize(options)  # before a model is looked for
-    paths = [*files, *(source.file or [])]
-    reads = bootstrap.input_files(loaded, *paths)
+    paths = [*files, *input.files]
+    reads = bootstrap.input_files(options.template, *paths)
     texts: list[tuple[str, str]] = []
     reader = None
     if batch.each is not None:
         if together:
             raise UsageError("--together and --each contradict each other")
-        reader = batches.open_reader(console, batch, source.reading(paths), view, reads=reads)
+        input = msgspec.structs.replace(input, files=paths)
+        reader = batches.open_reader(console, batch, input, output, reads=reads)
     else:
         batch.check_unused()
-        check(view.output, reads=reads)
-        texts = inputs.read_documents(
-            console, paths, no_stdin=source.no_stdin, errors=source.errors.value
-        )
+        check(output.path, reads=reads)
+        texts = inputs.read_documents(console, paths, no_stdin=input.no_stdin, errors=input.errors)
         if together and len(texts) > 1:
             texts = [("all files", str(inputs.join(texts)))]
-    context = bootstrap.open_context(console, folders, settings, engine, view.output)
+    context = bootstrap.open_context(console, folders, settings, model, output.path)
     summarizer = prepare_summarizer(context, options)
     if reader is not None:
         given = frozenset(options.variables) | {"length", "focus", "place"}
-        binding = Binding(template=summarizer.template, field=batch.field, given=given)
-        if view.dry_run:
-            batches.preview(console, context, summarizer, binding, reader, view=view)
+        mapping = RecordMapping(template=summarizer.template, field=batch.field, given=given)
+        if output.dry_run:
+            batches.preview(console, context, summarizer, mapping, reader, output=output)
         else:
             seed = options.sampling.seed
             batches.run(
-                console, context, summarizer, binding, reader, batch=batch, view=view, seed=seed
+                console, context, summarizer, mapping, reader, batch=batch, output=output, seed=seed
             )
         return
     cases = [
         Case(id=i, variables={summarizer.prompts.text_input: text})
         for i, (_, text) in enumerate(texts)
     ]
-    if view.dry_run:
-        show.prompt(
-            console, context, summarizer.first_request(context.engine, cases[0]), as_json=view.json
-        )
+    if output.dry_run:
+        request = summarizer.first_request(context.engine, cases[0])
+        show.prompt(console, context, request, as_json=output.json)
         return
-    with open_sink(console, view.output) as sink:
+    with open_sink(console, output.path) as sink:
         for number, ((name, _), case) in enumerate(zip(texts, cases, strict=True)):
-            if len(texts) > 1 and not view.json:
+            if len(texts) > 1 and not output.json:
                 sink.write(f"{chr(10) if number else ''}==> {name} <==\n")
             result = _write(
                 console,
                 sink,
                 raise_failures(summarizer.stream(context.engine, [case])),
                 name=name if len(texts) > 1 else None,
-                as_json=view.json,
-                is_live=not view.no_stream,
+                as_json=output.json,
+                is_live=not output.no_stream,
             )
             for warning in result.warnings:
                 console.note(f"{name}: {warning}" if len(texts) > 1 else warning)
-            if view.stats:
+            if output.stats:
                 _statistics(console, result)
 
 

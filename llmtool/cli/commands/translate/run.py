@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
+
 from llmtool.cli import batch as batches
 from llmtool.cli import bootstrap
 from llmtool.cli.options import groups as g
@@ -17,10 +19,10 @@ from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.encoding import Errors
 from llmtool.errors import InputError, OutputValidationError, UsageError
 from llmtool.models.reference import STARTER
-from llmtool.tasks.options import TranslateOptions, make_options
+from llmtool.tasks.options import TranslateOptions
 from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import Binding
+from llmtool.tasks.pipeline.records import RecordMapping
 from llmtool.tasks.results import Translation
 from llmtool.tasks.translate.document import TranslationText
 from llmtool.tasks.translate.glossary import read_glossary
@@ -33,23 +35,15 @@ _SHOW_SECONDS = 0.2
 def translate(
     console: Console,
     text: str | None,
-    *,
     to: str,
-    source_language: str,
-    format: str,
-    glossary: str | None,
-    bilingual: bool,
-    strict: bool,
-    template: str,
-    param: list[str] | None,
-    system: str | None,
-    think: bool | None,
-    source: g.SourceGroup,
-    view: g.ShowGroup,
-    batch: g.BatchGroup,
-    sampling: g.SamplingGroup,
-    engine: g.EngineGroup,
-    common: g.CommonGroup,
+    options: TranslateOptions,
+    *,
+    glossary_file: str | None,
+    input: g.InputOptions,
+    output: g.StreamOptions,
+    batch: g.BatchOptions,
+    model: g.ModelOptions,
+    general: g.GeneralOptions,
 ) -> None:
     """Print a document's translation, or the rows of a batch.
 
@@ -57,65 +51,52 @@ def translate(
         OutputValidationError: a passage stayed in its language, and `strict` is set.
         LlmtoolError: as translating says.
     """
-    folders, settings = bootstrap.start(
-        console, color=common.color.value, quiet=common.quiet, offline=engine.offline
-    )
-    loaded = bootstrap.open_library(folders).load(template)
-    given_options = {
-        **sampling.options(),
-        "source": source_language,
-        "format": format,
-        "glossary": None if glossary is None else read_glossary(glossary, to),
-        "bilingual": bilingual,
-        "strict": strict,
-        "template": loaded,
-        "system": system if system is None else inputs.read_argument(system, name="--system"),
-        "variables": bootstrap.parse_params(param or []),
-        "thinking": think,
-    }
-    options = make_options(TranslateOptions, given_options)
-    reads = bootstrap.input_files(loaded, glossary, *(source.file or []))
+    folders, settings = bootstrap.start(console, general, offline=model.offline)
+    loaded = bootstrap.open_library(folders).load(options.template)
+    glossary = () if glossary_file is None else read_glossary(glossary_file, to)
+    options = msgspec.structs.replace(options, template=loaded, glossary=glossary)
+    reads = bootstrap.input_files(loaded, glossary_file, *input.files)
     reader = name = material = None
     if batch.each is not None:
         if text is not None:
             raise UsageError("a text and --each exclude each other: a batch brings its own texts")
-        reader = batches.open_reader(console, batch, source, view, reads=reads)
+        reader = batches.open_reader(console, batch, input, output, reads=reads)
     else:
         batch.check_unused()
-        check(view.output, reads=reads)
-        name, material = _gather(console, text, source)
+        check(output.path, reads=reads)
+        name, material = _gather(console, text, input)
     find_language(to)  # before a model is looked for
-    context = bootstrap.open_context(console, folders, settings, engine, view.output)
+    context = bootstrap.open_context(console, folders, settings, model, output.path)
     if context.model.name == STARTER:
         console.note("the starter model hardly knows languages: do not rely on its translations")
     translator = prepare_translator(context, to, options)
     if reader is not None:
         given = frozenset(options.variables) | {"to", "source", "terms", "marks"}
-        binding = Binding(template=translator.template, field=batch.field, given=given)
-        if view.dry_run:
-            batches.preview(console, context, translator, binding, reader, view=view)
+        mapping = RecordMapping(template=translator.template, field=batch.field, given=given)
+        if output.dry_run:
+            batches.preview(console, context, translator, mapping, reader, output=output)
         else:
             seed = options.sampling.seed
             batches.run(
-                console, context, translator, binding, reader, batch=batch, view=view, seed=seed
+                console, context, translator, mapping, reader, batch=batch, output=output, seed=seed
             )
         return
     case = Case(variables={translator.prompts.text_input: material}, name=name)
     with _named(name):
-        if view.dry_run:
-            show.prompt(console, context, translator.request(case), as_json=view.json)
+        if output.dry_run:
+            show.prompt(console, context, translator.request(case), as_json=output.json)
             return
         result = write(
             console,
             raise_failures(translator.stream(context.engine, [case])),
-            to_file=view.output,
-            as_json=view.json,
-            is_live=not (view.no_stream or strict),
+            to_file=output.path,
+            as_json=output.json,
+            is_live=not (output.no_stream or options.strict),
             ends_line=text not in (None, "-"),
         )
     for warning in result.warnings:
         console.note(warning)
-    if view.stats:
+    if output.stats:
         rate = result.usage.completion_tokens / max(result.seconds, 1e-9)
         console.note(
             f"{result.n_segments} passages in {result.seconds:.1f} s, {result.n_retried} asked "
@@ -185,20 +166,20 @@ class _Progress:
         self._console.status(f"{n_done:,} of {n_all:,} passages, {left // 60}:{left % 60:02} left")
 
 
-def _gather(console: Console, text: str | None, source: g.SourceGroup) -> tuple[str | None, str]:
+def _gather(console: Console, text: str | None, input: g.InputOptions) -> tuple[str | None, str]:
     """Return the name of the document's file, if it has one, and its text.
 
     Raises:
         UsageError: there is none, or more than one.
         InputError: it cannot be read, is empty, or no text.
     """
-    files = source.file or []
+    files = input.files
     if len(files) > 1:
         raise UsageError("one document at a time; several are a batch: --each file -f A -f B")
     if text is not None and files:
         raise UsageError("a text and a file exclude each other: one document at a time")
-    errors: Errors = source.errors.value
-    if (text or files) and "-" not in (text, *files) and not source.no_stdin:
+    errors: Errors = input.errors
+    if (text or files) and "-" not in (text, *files) and not input.no_stdin:
         inputs.note_unread(console, "-f" if files else "the text")
     if text is not None and text != "-":
         material = inputs.read_argument(text, errors=errors, name="the text")
@@ -208,10 +189,10 @@ def _gather(console: Console, text: str | None, source: g.SourceGroup) -> tuple[
             raise InputError("the text is empty")
         return None, material
     path = files[0] if files else "-"
-    if path == "-" and source.no_stdin and (text or files):
+    if path == "-" and input.no_stdin and (text or files):
         raise UsageError("- and --no-stdin contradict each other")
     is_asked = bool(text or files)
-    if not is_asked and (source.no_stdin or console.stdin_is_closed or console.stdin_is_terminal):
+    if not is_asked and (input.no_stdin or console.stdin_is_closed or console.stdin_is_terminal):
         raise UsageError("no text: give one as an argument, in a file (-f) or on standard input")
     material = inputs.read_file(console, path, errors=errors)
     if not material.strip():

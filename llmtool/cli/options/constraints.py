@@ -1,0 +1,49 @@
+"""Read --schema, --grammar and --regex, and check them before a model is looked for."""
+
+from __future__ import annotations
+
+import msgspec
+
+from llmtool.cli.options.groups import ConstraintOptions
+from llmtool.cli.terminal import inputs
+from llmtool.cli.terminal.console import Console
+from llmtool.errors import UsageError
+from llmtool.tasks.options import GenerateOptions
+
+
+def read(
+    console: Console, options: GenerateOptions, constraint: ConstraintOptions
+) -> GenerateOptions:
+    """Return options with what the reply must be.
+
+    Raises:
+        UsageError: more than one constraint is given, or it is invalid.
+        InputError: a file cannot be read.
+    """
+    typed = {f"--{name}": value for name, value in msgspec.structs.asdict(constraint).items()}
+    given = [name for name in ("--schema", "--grammar", "--regex") if typed[name] is not None]
+    if not given:
+        return options
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other: give one of them")
+    if constraint.regex == "":
+        raise UsageError("--regex is empty, and only an empty reply would match it")
+    from llmtool.structured.resolve import from_argument
+    from llmtool.tasks.pipeline.contract import make_contract
+
+    schema: object = None
+    grammar = regex = None
+    if constraint.schema is not None:
+        schema = from_argument(inputs.read_argument(constraint.schema, name="--schema"))
+    if constraint.grammar is not None:
+        grammar = inputs.read_file(console, constraint.grammar)
+    if constraint.regex is not None:
+        regex = inputs.read_argument(constraint.regex, name="--regex")
+    try:
+        make_contract(schema=schema, grammar=grammar, regex=regex)
+    except UsageError as exc:
+        if constraint.grammar is None:
+            raise
+        where = "standard input" if constraint.grammar == "-" else constraint.grammar
+        raise UsageError(f"{where}: {exc}") from exc
+    return msgspec.structs.replace(options, schema=schema, grammar=grammar, regex=regex)
