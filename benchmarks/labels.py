@@ -54,10 +54,10 @@ def make_classifier(box: Toolbox, labels: Labels | None, **options: Any) -> Clas
     return prepare_classifier(box.context, labels, ClassifyOptions(**options))
 
 
-def results(box: Toolbox, labelling: Classifier, texts: Sequence[str]) -> list[Classification]:
+def results(box: Toolbox, classifier: Classifier, texts: Sequence[str]) -> list[Classification]:
     cases = [Case(id=i, variables={"text": text}) for i, text in enumerate(texts)]
     found = []
-    for outcome in labelling.outcomes(box.engine, cases):
+    for outcome in classifier.outcomes(box.engine, cases):
         if isinstance(outcome, Failed):
             raise outcome.error
         found.append(outcome)
@@ -77,7 +77,7 @@ def measure(box: Toolbox, name: str, split: str) -> dict[str, tuple[float, float
     template = make_classifier(box, None, template=name)
     fitted = make_classifier(box, None, template=name)
     tuned = load(name, "tune")
-    for way, labelling in (
+    for way, classifier in (
         ("no example", make_classifier(box, names)),
         (
             "raw",
@@ -85,7 +85,7 @@ def measure(box: Toolbox, name: str, split: str) -> dict[str, tuple[float, float
         ),
         ("the template", template),
     ):
-        found = evaluate.evaluate(box.context, labelling, data)
+        found = evaluate.evaluate(box.context, classifier, data)
         result[way] = (found.accuracy, found.macro_f1, found.ece)
     fitted.fit(box.engine, tuned)
     found = evaluate.evaluate(box.context, fitted, data)
@@ -100,14 +100,14 @@ def changes(box: Toolbox, name: str, split: str) -> tuple[float, float, float]:
     """Return the shares of labels that change with their order, and one by one; and scores do."""
     data = load(name, split)
     labels = box.library.load(name).output.labels
-    labelling = make_classifier(box, labels, template=name)
+    classifier = make_classifier(box, labels, template=name)
     texts = [text for text, _ in data]
-    usual = results(box, labelling, texts)
+    usual = results(box, classifier, texts)
     turned = prepare_classifier(
         box.context, dict(reversed(labels.items())), ClassifyOptions(template=name)
     )
     reversed_ = results(box, turned, texts)
-    alone = [results(box, labelling, [text])[0] for text in texts]
+    alone = [results(box, classifier, [text])[0] for text in texts]
     return (
         statistics.mean(a.text != b.text for a, b in zip(usual, reversed_, strict=True)),
         statistics.mean(a.text != b.text for a, b in zip(usual, alone, strict=True)),
@@ -122,27 +122,27 @@ def changes(box: Toolbox, name: str, split: str) -> tuple[float, float, float]:
 def skewed(box: Toolbox, name: str, split: str, calibrate: str) -> tuple[float, float, float]:
     """Return the accuracy on the half, and of texts of skewed batches: in the half, and so."""
     data = load(name, split)
-    labelling = prepare_classifier(
+    classifier = prepare_classifier(
         box.context, None, ClassifyOptions(template=name, calibrate=calibrate)
     )
-    right = correct(box, labelling, data, range(len(data)))
+    right = correct(box, classifier, data, range(len(data)))
     rng = random.Random(0)
     there, here = [], []
-    for favourite in labelling.names:
+    for favourite in classifier.names:
         many = [i for i, (_, label) in enumerate(data) if label == favourite]
         few = [i for i, (_, label) in enumerate(data) if label != favourite]
         for _ in range(DRAWS):
             batch = many + rng.sample(few, round(len(many) * 15 / 85))
             rng.shuffle(batch)
             there.append(statistics.mean(right[i] for i in batch))
-            here.append(statistics.mean(correct(box, labelling, data, batch)))
+            here.append(statistics.mean(correct(box, classifier, data, batch)))
     return statistics.mean(right), statistics.mean(there), statistics.mean(here)
 
 
 def correct(
-    box: Toolbox, labelling: Classifier, data: Sequence[LabelledText], batch: Sequence[int]
+    box: Toolbox, classifier: Classifier, data: Sequence[LabelledText], batch: Sequence[int]
 ) -> list[bool]:
-    found = results(box, labelling, [data[i].text for i in batch])
+    found = results(box, classifier, [data[i].text for i in batch])
     return [each.text == data[i].label for i, each in zip(batch, found, strict=True)]
 
 

@@ -1,4 +1,7 @@
-"""The walls: imports run one way, libraries have one importer, start-up loads nothing heavy."""
+"""The architecture: imports go one way, each library has one importer, start-up is light.
+
+One test per rule; a failure lists the offenders.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,9 +21,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "llmtool"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-# From the top of the house to its ground: a room imports from itself and from rooms below.
-ROOMS = [
+# From top to bottom: a module imports from its own layer and from layers below.
+LAYERS = [
+    "__main__",
     "cli",
+    "__init__",
     "doctor",
     "bench",
     "evals",
@@ -49,28 +54,31 @@ ROOMS = [
     "errors",
     "_version",
 ]
+# The same inside packages that have layers of their own.
+CLI_LAYERS = ["app", "commands", "pipeline", "batch", "bootstrap", "first_run"]
+CLI_LAYERS += ["render", "framework", "options", "terminal"]
 ONE_IMPORTER = {
     "llama_cpp": "engine/llama/bindings.py",
-    "huggingface_hub": "models/hub/client.py",
+    "huggingface_hub": "models/hub/",
+    "httpx2": "models/hub/",
     "rich": "cli/",
     "typer": "cli/",
     "prompt_toolkit": "cli/",
+    "matplotlib": "cli/",
     "jinja2": "templating/",
     "llguidance": "structured/guidance.py",
     "jsonschema_rs": "structured/schema.py",
-    "matplotlib": "cli/",
     "yaml": "safe_yaml.py",
     "platformdirs": "config.py",
     "tomlkit": "config.py",
-    "httpx2": "models/hub/client.py",
     "tomllib": "toml.py",
     "py3langid": "text/languages.py",
     "semantic_text_splitter": "text/chunks.py",
+    "tree_sitter": "text/grammars.py",
     "markdown_it": "documents/markdown",
     "srt": "documents/subtitles.py",
     "polib": "documents/catalogs.py",
     "pypdf": "documents/readable.py",
-    "tree_sitter": "text/grammars.py",
     "sqlite3": "sessions/search.py",
 }
 # What reads data by running what the data says.
@@ -85,77 +93,169 @@ def name(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
-def room(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def dotted(path: Path) -> str:
+    """Return a file's module name: `llmtool.cli.app`."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imports(path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield (module, whether it is imported for types only)."""
-    tree = ast.parse(path.read_text())
-    typing_only = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
+MODULES = {dotted(path): path for path in FILES}
+
+
+@cache
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Return the modules that a file imports anywhere, for types only as well."""
+    found: set[str] = set()
+    for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, node in typing_only
+            found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            module = node.module or ""
             assert node.level == 0, f"{path}: relative import"
             for alias in node.names:
-                yield f"{module}.{alias.name}", node in typing_only
+                member = f"{node.module}.{alias.name}"
+                found.add(member if member in MODULES else node.module or "")
+    return frozenset(found)
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
-def test_imports_run_one_way(path: Path) -> None:
-    here = room(path)
-    if here in ("__init__", "__main__"):
-        return
-    for module, _ in imports(path):
-        parts = module.split(".")
-        if parts[0] == "llmtool" and len(parts) > 1 and parts[1] in ROOMS:
-            assert ROOMS.index(parts[1]) >= ROOMS.index(here), f"{here} imports {module}"
+def own_imports(path: Path) -> list[str]:
+    return [module for module in imports(path) if module in MODULES and module != dotted(path)]
+
+
+def layer(module: str) -> str:
+    """Return a module's layer: the name below the package, or the package's own file."""
+    return [*module.split("."), "__init__"][1]
+
+
+def test_no_module_imports_from_a_layer_above() -> None:
+    offenders = [
+        f"{name(path)} imports {module}"
+        for path in FILES
+        for module in own_imports(path)
+        if LAYERS.index(layer(module)) < LAYERS.index(layer(dotted(path)))
+    ]
+    assert not offenders, "\n".join(offenders)
+
+
+def test_every_module_has_a_layer() -> None:
+    assert {layer(module) for module in MODULES} == set(LAYERS)
+
+
+def test_no_module_of_the_command_line_imports_from_a_layer_above() -> None:
+    ranks = {module: CLI_LAYERS.index(module.split(".")[2]) for module in MODULES if in_cli(module)}
+    offenders = [
+        f"{name(path)} imports {module}"
+        for path in FILES
+        for module in own_imports(path)
+        if in_cli(module) and in_cli(dotted(path)) and ranks[module] < ranks[dotted(path)]
+    ]
+    assert not offenders, "\n".join(offenders)
+
+
+def in_cli(module: str) -> bool:
+    return module.startswith("llmtool.cli.")
+
+
+def test_a_command_imports_no_other_command() -> None:
+    offenders = [
+        f"{name(path)} imports {module}"
+        for path in FILES
+        for module in own_imports(path)
+        if command_of(dotted(path)) and command_of(module)
+        if command_of(module) != command_of(dotted(path))
+    ]
+    assert not offenders, "\n".join(offenders)
+
+
+def command_of(module: str) -> str:
+    parts = module.split(".")
+    return parts[3] if module.startswith("llmtool.cli.commands.") else ""
+
+
+def test_there_is_no_import_cycle() -> None:
+    graph = {module: own_imports(path) for module, path in MODULES.items()}
+    done: set[str] = set()
+    cycles: list[str] = []
+
+    def visit(module: str, trail: list[str]) -> None:
+        if module in trail:
+            cycles.append(" -> ".join([*trail[trail.index(module) :], module]))
+        elif module not in done:
+            for each in sorted(graph[module]):
+                visit(each, [*trail, module])
+            done.add(module)
+
+    for module in sorted(graph):
+        visit(module, [])
+    assert not cycles, "\n".join(cycles)
+
+
+def test_a_foreign_library_has_one_importer() -> None:
+    offenders = []
+    for path in FILES:
+        source = path.read_text(encoding="utf-8")
+        for library, importer in ONE_IMPORTER.items():
+            uses = any(module.split(".")[0] == library for module in imports(path))
+            uses = uses or re.search(rf'import_module\("{library}', source) is not None
+            if uses and not name(path).startswith(importer):
+                offenders.append(f"{name(path)} imports {library}")
+    assert not offenders, "\n".join(offenders)
 
 
 def test_tasks_import_nothing_of_the_engine_but_its_types() -> None:
-    offenders = {
+    offenders = [
         f"{name(path)} imports {module}"
         for path in FILES
-        if room(path) in ("tasks", "prompts", "evals", "sessions", "batch", "documents", "text")
-        for module, _ in imports(path)
-        if module.startswith("llmtool.engine") and not module.startswith("llmtool.engine.types.")
-    }
-    assert offenders == set()
+        if layer(dotted(path))
+        in ("tasks", "prompts", "evals", "sessions", "batch", "documents", "text")
+        for module in own_imports(path)
+        if layer(module) == "engine" and module != "llmtool.engine.types"
+    ]
+    assert not offenders, "\n".join(offenders)
 
 
-@pytest.mark.parametrize(("library", "importer"), ONE_IMPORTER.items(), ids=list(ONE_IMPORTER))
-def test_a_foreign_library_has_one_importer(library: str, importer: str) -> None:
-    for path in FILES:
-        uses = [m for m, typing_only in imports(path) if m.split(".")[0] == library]
-        if re.search(rf'import_module\("{library}', path.read_text()):
-            uses.append(library)
-        assert not uses or name(path).startswith(importer), f"{name(path)} imports {uses}"
+def test_only_the_terminal_layer_touches_standard_streams() -> None:
+    # The preflight check runs in a child process of its own.
+    exempt = ("cli/terminal/", "engine/llama/preflight.py")
+    offenders = [
+        f"{name(path)}:{node.lineno}"
+        for path in FILES
+        if not name(path).startswith(exempt)
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Attribute)
+        and ast.unparse(node) in ("sys.stdin", "sys.stdout", "sys.stderr", "os.isatty")
+    ]
+    assert not offenders, "\n".join(offenders)
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if room(p) != "cli"], ids=name)
-def test_the_library_does_not_print_exit_or_read_the_environment(path: Path) -> None:
-    source = path.read_text()
-    tree = ast.parse(source)
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    assert "print" not in names
+def test_no_function_rebinds_a_module_global() -> None:
+    offenders = [
+        f"{name(path)}:{node.lineno}"
+        for path in FILES
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Global)
+    ]
+    assert not offenders, "\n".join(offenders)
+
+
+def test_the_library_does_not_print_exit_or_read_the_environment() -> None:
     # The default toolbox reads the user's environment, a check runs in a child process, and native
-    # libraries are told there what they read when they are loaded.
-    exempt = (
-        "toolbox.py",
-        "engine/llama/preflight.py",
-        "models/hub/client.py",
-        "engine/llama/bindings.py",
-    )
-    if name(path) not in exempt:
-        assert "os.environ" not in source and "sys.exit" not in source
+    # libraries read variables when they are loaded.
+    exempt = ("toolbox.py", "engine/llama/preflight.py", "models/hub/", "engine/llama/bindings.py")
+    offenders = []
+    for path in FILES:
+        source = path.read_text(encoding="utf-8")
+        names = {node.id for node in ast.walk(parse(path)) if isinstance(node, ast.Name)}
+        if not name(path).startswith("cli/") and "print" in names:
+            offenders.append(f"{name(path)} prints")
+        if not name(path).startswith(("cli/", *exempt)):
+            offenders += [
+                f"{name(path)} uses {each}" for each in ("os.environ", "sys.exit") if each in source
+            ]
+    assert not offenders, "\n".join(offenders)
 
 
 def dangers(source: str) -> list[str]:
@@ -225,9 +325,9 @@ def test_what_only_reads_is_not(source: str) -> None:
     assert dangers(source) == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
-def test_no_data_is_run(path: Path) -> None:
-    assert dangers(path.read_text()) == []
+def test_no_data_is_run() -> None:
+    found = {name(path): dangers(path.read_text(encoding="utf-8")) for path in FILES}
+    assert {path: uses for path, uses in found.items() if uses} == {}
 
 
 def modules_after(*args: str) -> set[str]:

@@ -23,7 +23,7 @@ from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
 from llmtool.sizes import format_count
 from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import BatchTask, Binding, check_field, make_batch
+from llmtool.tasks.pipeline.records import BatchTask, RecordMapping, check_field, make_batch
 from llmtool.tasks.results import Result
 
 _POLL_SECONDS = 0.02
@@ -34,23 +34,6 @@ class Asked(Protocol):
     """A prepared task that can say what it asks of a case first."""
 
     def request(self, case: Case) -> Request | ScoreRequest: ...
-
-
-def refuse(batch: g.BatchOptions) -> None:
-    """Refuse options that mean something in a batch alone.
-
-    Raises:
-        UsageError: one of them is given.
-    """
-    for name, value in (
-        ("--field", batch.field),
-        ("--resume", batch.resume),
-        ("--overwrite", batch.overwrite),
-        ("--limit", batch.limit),
-        ("--jsonl", batch.jsonl),
-    ):
-        if value:
-            raise UsageError(f"{name} belongs to a batch (--each line, jsonl, csv or file)")
 
 
 def open_reader(
@@ -110,7 +93,7 @@ def run(
     console: Console,
     context: TaskContext,
     task: BatchTask,
-    binding: Binding,
+    mapping: RecordMapping,
     reader: Reader,
     *,
     batch: g.BatchOptions,
@@ -133,7 +116,7 @@ def run(
         limit=batch.limit,
         full_results=output.json,
     )
-    runner = make_batch(context, task, binding, reader, options, seed=seed)
+    runner = make_batch(context, task, mapping, reader, options, seed=seed)
     tally = Tally(console, reader, runner, options)
     try:
         with contextlib.closing(runner.run()) as rows:
@@ -162,7 +145,7 @@ def preview(
     console: Console,
     context: TaskContext,
     prepared: Asked,
-    binding: Binding,
+    mapping: RecordMapping,
     reader: Reader,
     *,
     output: g.OutputOptions,
@@ -176,8 +159,8 @@ def preview(
     if record is None:
         raise InputError("there are no records")
     if reader.format == "csv":
-        binding.check(reader.columns)
-    case = binding.case(record)
+        mapping.check(reader.columns)
+    case = mapping.case(record)
     if isinstance(case, Failed):
         raise case.error
     show.prompt(console, context, prepared.request(case), as_json=output.json)

@@ -6,8 +6,8 @@ baseline  what failed before is known; what passed before must pass
 junit     outcomes as a CI system reads them
 """
 
-from llmtool.evals.plan import Plan, make_plan
-from llmtool.evals.results import Miss, Outcome
+from llmtool.evals.plan import EvalPlan, make_plan
+from llmtool.evals.results import Failure, Outcome
 from llmtool.evals.runner import run_tests
 
-__all__ = ["Miss", "Outcome", "Plan", "make_plan", "run_tests"]
+__all__ = ["Failure", "Outcome", "EvalPlan", "make_plan", "run_tests"]

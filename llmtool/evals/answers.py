@@ -15,7 +15,7 @@ from llmtool.errors import (
     ModelUnreadable,
     OutputValidationError,
 )
-from llmtool.prompts.asserts import Reply
+from llmtool.prompts.asserts import EvaluatedReply
 
 # What ends a run, rather than one case of it.
 _FATAL = (Cancelled, DownloadError, ModelNotFound, ModelUnreadable)
@@ -27,7 +27,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `error` is what there was instead of a reply.
     """
 
-    reply: Reply = Reply(text="")
+    reply: EvaluatedReply = EvaluatedReply(text="")
     seconds: float = 0.0
     broken: str | None = None
     error: str | None = None
@@ -74,7 +74,7 @@ def read_answer(result: object) -> Answer:
         return Answer(error=str(result))
     if not isinstance(result, _Answered):
         raise TypeError(f"no result of a task: {type(result).__name__}")
-    reply = Reply(text=result.text, completion_tokens=result.usage.completion_tokens)
+    reply = EvaluatedReply(text=result.text, completion_tokens=result.usage.completion_tokens)
     if isinstance(result, _Classified):
         label = None if result.label is None else result.text
         reply = msgspec.structs.replace(reply, label=label, scores=dict(result.scores))

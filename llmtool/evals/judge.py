@@ -6,17 +6,22 @@ from collections.abc import Iterator, Sequence
 
 from llmtool.evals.answers import Answer
 from llmtool.evals.dataset import Sample
-from llmtool.evals.plan import Plan, Planned, describe
-from llmtool.evals.results import Miss, Outcome, Status
+from llmtool.evals.plan import EvalPlan, PlannedTest, describe
+from llmtool.evals.results import Failure, Outcome, Status
 from llmtool.prompts.asserts import METRICS, find_failure, find_metric_failure
 from llmtool.tasks.classify.metrics import accuracy, macro_f1, normalized
 
-MAX_MISSES = 20  # of one test that are told
+MAX_FAILURES = 20  # of one test that are told
 _LENGTH = 400  # characters of a reply that are told
 
 
 def judge(
-    plan: Plan, planned: Planned, answers: Sequence[Answer], *, model: str, n_cached: int = 0
+    plan: EvalPlan,
+    planned: PlannedTest,
+    answers: Sequence[Answer],
+    *,
+    model: str,
+    n_cached: int = 0,
 ) -> Outcome:
     """Return what a test came to.
 
@@ -26,27 +31,27 @@ def judge(
     instead of a reply makes an error of the test.
     """
     has_labels = plan.template.output.kind == "labels"
-    misses = list(_errors(planned, answers))
-    status: Status = "error" if misses else "passed"
+    failures = list(_errors(planned, answers))
+    status: Status = "error" if failures else "passed"
     metrics = _measure(plan, planned, answers)
     reasons = []
-    if not misses:
+    if not failures:
         for assertion in planned.test.assertions:
             kind = assertion.type.removeprefix("not-")
             if kind in METRICS and (failure := find_metric_failure(assertion, metrics[kind])):
                 reasons.append(failure)
-        misses = list(_broken(planned, answers, has_labels))
+        failures = list(_broken(planned, answers, has_labels))
         if planned.kind == "invariant":
-            misses += _unlike(planned, answers, has_labels)
-    n_failed = len({miss.case for miss in misses})
-    if misses:
+            failures += _unlike(planned, answers, has_labels)
+    n_failed = len({failure.case for failure in failures})
+    if failures:
         several = f"{n_failed} of {len(answers)}: " if len(answers) > 1 else ""
-        reasons.append(several + misses[0].reason)
+        reasons.append(several + failures[0].reason)
     if reasons and status == "passed":
         status = "failed"
-    if reasons and not misses:
-        misses = list(_wrong(planned, answers, has_labels))
-        n_failed = len(misses)
+    if reasons and not failures:
+        failures = list(_wrong(planned, answers, has_labels))
+        n_failed = len(failures)
     return Outcome(
         template=plan.template.name,
         model=model,
@@ -55,7 +60,7 @@ def judge(
         kind=planned.kind,
         status=status,
         reason="; ".join(reasons),
-        misses=tuple(misses[:MAX_MISSES]),
+        failures=tuple(failures[:MAX_FAILURES]),
         metrics=metrics,
         n=len(answers),
         n_failed=n_failed,
@@ -66,14 +71,14 @@ def judge(
     )
 
 
-def _errors(planned: Planned, answers: Sequence[Answer]) -> Iterator[Miss]:
+def _errors(planned: PlannedTest, answers: Sequence[Answer]) -> Iterator[Failure]:
     for sample, answer in zip(planned.samples, answers, strict=True):
         if answer.error is not None:
             case = _case(planned, sample)
-            yield Miss(case=case, expected=sample.expected, reason=answer.error)
+            yield Failure(case=case, expected=sample.expected, reason=answer.error)
 
 
-def _broken(planned: Planned, answers: Sequence[Answer], has_labels: bool) -> Iterator[Miss]:
+def _broken(planned: PlannedTest, answers: Sequence[Answer], has_labels: bool) -> Iterator[Failure]:
     """Yield the replies for which an assertion, or the template's contract, does not hold."""
     assertions = [
         each for each in planned.test.assertions if each.type.removeprefix("not-") not in METRICS
@@ -85,7 +90,7 @@ def _broken(planned: Planned, answers: Sequence[Answer], has_labels: bool) -> It
         if answer.broken is not None:
             reasons = [answer.broken]
         if told := "; ".join(reason for reason in reasons if reason):
-            yield Miss(
+            yield Failure(
                 case=_case(planned, sample),
                 expected=sample.expected,
                 got=_shown(answer, has_labels),
@@ -93,14 +98,14 @@ def _broken(planned: Planned, answers: Sequence[Answer], has_labels: bool) -> It
             )
 
 
-def _unlike(planned: Planned, answers: Sequence[Answer], has_labels: bool) -> Iterator[Miss]:
+def _unlike(planned: PlannedTest, answers: Sequence[Answer], has_labels: bool) -> Iterator[Failure]:
     """Yield the replies that differ from the first of their group."""
     first = answers[0]
     if first.broken is not None:
         return
     for sample, answer in zip(planned.samples[1:], answers[1:], strict=True):
         if answer.broken is None and _value(answer, has_labels) != _value(first, has_labels):
-            yield Miss(
+            yield Failure(
                 case=_case(planned, sample),
                 expected=_shown(first, has_labels),
                 got=_shown(answer, has_labels),
@@ -108,13 +113,13 @@ def _unlike(planned: Planned, answers: Sequence[Answer], has_labels: bool) -> It
             )
 
 
-def _wrong(planned: Planned, answers: Sequence[Answer], has_labels: bool) -> Iterator[Miss]:
+def _wrong(planned: PlannedTest, answers: Sequence[Answer], has_labels: bool) -> Iterator[Failure]:
     for sample, answer in zip(planned.samples, answers, strict=True):
         if sample.expected is None:
             continue
         wanted = sample.expected if has_labels else normalized(sample.expected)
         if _value(answer, has_labels) != wanted:
-            yield Miss(
+            yield Failure(
                 case=_case(planned, sample),
                 expected=sample.expected,
                 got=_shown(answer, has_labels),
@@ -122,7 +127,7 @@ def _wrong(planned: Planned, answers: Sequence[Answer], has_labels: bool) -> Ite
             )
 
 
-def _measure(plan: Plan, planned: Planned, answers: Sequence[Answer]) -> dict[str, float]:
+def _measure(plan: EvalPlan, planned: PlannedTest, answers: Sequence[Answer]) -> dict[str, float]:
     """Return the metrics of a dataset in which every row has its answer."""
     labels = plan.template.output.labels
     expected = [s.expected if labels else normalized(s.expected or "") for s in planned.samples]
@@ -136,7 +141,7 @@ def _measure(plan: Plan, planned: Planned, answers: Sequence[Answer]) -> dict[st
     }
 
 
-def _case(planned: Planned, sample: Sample) -> str:
+def _case(planned: PlannedTest, sample: Sample) -> str:
     """Return a case in a few words; a row's place comes before its own."""
     if planned.kind != "dataset":
         return sample.name

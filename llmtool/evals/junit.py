@@ -75,14 +75,14 @@ def _case(suite: ET.Element, outcome: Outcome) -> None:
 
 def _details(outcome: Outcome) -> str:
     lines = [f"{outcome.file}:{outcome.line}"]
-    for miss in outcome.misses:
-        lines += ["", miss.case, f"  {miss.reason}"]
-        if miss.expected is not None:
-            lines.append(f"  expected: {miss.expected}")
-        if miss.got is not None:
-            lines.append(f"  got: {miss.got}")
-    if outcome.n_failed > len(outcome.misses):
-        lines += ["", f"and {outcome.n_failed - len(outcome.misses)} more"]
+    for failure in outcome.failures:
+        lines += ["", failure.case, f"  {failure.reason}"]
+        if failure.expected is not None:
+            lines.append(f"  expected: {failure.expected}")
+        if failure.got is not None:
+            lines.append(f"  got: {failure.got}")
+    if outcome.n_failed > len(outcome.failures):
+        lines += ["", f"and {outcome.n_failed - len(outcome.failures)} more"]
     return "\n".join(lines)
 
 

@@ -138,7 +138,7 @@ def _unused(template: Template) -> list[str]:
 def _advise_on_material(
     raw: RawTemplate, template: Template
 ) -> Iterator[tuple[tuple[str, int], str]]:
-    material = template.find_material()
+    material = template.primary_input()
     if material is None:
         return
     texts = {n: f"<{n}>" for n, s in template.inputs.items() if s.type in ("text", "string")}

@@ -22,7 +22,7 @@ from llmtool.tasks.options import GenerateOptions, make_options
 _NAME_LENGTH = 60
 
 
-class Planned(msgspec.Struct, frozen=True, kw_only=True):
+class PlannedTest(msgspec.Struct, frozen=True, kw_only=True):
     """A test, what it asks and how; `id` and `name` are of the case, not of its place."""
 
     id: str
@@ -33,19 +33,18 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     options: GenerateOptions
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """The tests of one template, which is known to its library by `reference`."""
+class EvalPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """The tests of one template."""
 
-    reference: str
     template: Template
-    tests: tuple[Planned, ...]
+    tests: tuple[PlannedTest, ...]
 
     def datasets(self) -> list[Path]:
         """Return the files of its datasets."""
         return [_dataset_of(each.test) for each in self.tests if each.kind == "dataset"]
 
 
-def make_plan(library: Library, reference: str, *, split: str | None = None) -> Plan:
+def make_plan(library: Library, reference: str, *, split: str | None = None) -> EvalPlan:
     """Return the tests of a template, with the rows of their datasets.
 
     Raises:
@@ -70,10 +69,10 @@ def make_plan(library: Library, reference: str, *, split: str | None = None) -> 
                 name=_numbered(planned.name, names, "{} ({})"),
             )
         )
-    return Plan(reference=reference, template=template, tests=tuple(tests))
+    return EvalPlan(template=template, tests=tuple(tests))
 
 
-def _plan(test: PlacedTest, template: Template, split: str | None) -> Planned:
+def _plan(test: PlacedTest, template: Template, split: str | None) -> PlannedTest:
     kind: Kind
     content: object
     if test.vars is not UNSET:
@@ -90,7 +89,7 @@ def _plan(test: PlacedTest, template: Template, split: str | None) -> Planned:
         kind, content = "invariant", test.invariant
         samples = [Sample(name=describe(case), variables=case) for case in cases]
         name = f"invariant: {samples[0].name}"
-    return Planned(
+    return PlannedTest(
         id=hash_of([kind, content])[:12],
         name=name,
         kind=kind,

@@ -1,4 +1,4 @@
-"""What a test came to: frozen records, ready for JSON."""
+"""Results of template tests: frozen records, ready for JSON."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ Status = Literal["passed", "failed", "error", "known"]
 Kind = Literal["vars", "dataset", "invariant"]
 
 
-class Miss(msgspec.Struct, frozen=True, kw_only=True):
-    """A reply that is not what it should be; `got` is None where there was none."""
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """A reply that fails a test; `got` is None if there was no reply."""
 
     case: str
     expected: str | None = None
@@ -23,8 +23,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """One test of a template on one model.
 
     `id` stays the same while the case does, wherever it stands in the file. `known` is a failure
-    that the baseline has. `n` replies were judged, `n_failed` of them failed, and `misses` are the
-    first of these. `seconds` is the time of the slowest reply; replies are made together.
+    that the baseline has. Of `n` replies `n_failed` failed, and `failures` has the first of these.
+    `seconds` is the time of the slowest reply; replies are generated together.
     """
 
     template: str
@@ -34,7 +34,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     status: Status
     reason: str = ""
-    misses: tuple[Miss, ...] = ()
+    failures: tuple[Failure, ...] = ()
     metrics: dict[str, float] = {}
     n: int
     n_failed: int = 0

@@ -10,7 +10,7 @@ import msgspec
 from llmtool.errors import EngineError
 from llmtool.evals.answers import Answer, read_answer
 from llmtool.evals.judge import judge
-from llmtool.evals.plan import Plan, Planned, hash_of
+from llmtool.evals.plan import EvalPlan, PlannedTest, hash_of
 from llmtool.evals.reply_cache import ReplyCache
 from llmtool.evals.results import Outcome
 from llmtool.tasks.options import GenerateOptions
@@ -23,7 +23,7 @@ Ask = Callable[[Sequence[Mapping[str, Any]], GenerateOptions], Iterator[object]]
 
 
 def run_tests(
-    plan: Plan,
+    plan: EvalPlan,
     ask: Ask,
     *,
     model_name: str,
@@ -46,7 +46,7 @@ def run_tests(
         ...     print(outcome.name, outcome.status)
         Can't log in since Monday passed
     """
-    groups: dict[str, list[Planned]] = {}
+    groups: dict[str, list[PlannedTest]] = {}
     for planned in plan.tests:
         groups.setdefault(hash_of(planned.options), []).append(planned)
     total = sum(len(planned.samples) for planned in plan.tests)
@@ -76,7 +76,7 @@ class _Group:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: EvalPlan,
         ask: Ask,
         options: GenerateOptions,
         cache: ReplyCache | None,

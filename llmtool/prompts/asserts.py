@@ -37,7 +37,7 @@ METRICS = ("accuracy", "macro-f1")
 _SHOWN = 60  # characters of a value in a reason
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class EvaluatedReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a model said: a text, or a label with the score of each, and the length in tokens.
 
     `label` is None where a classification abstained. `scores` is empty for a text.
@@ -50,7 +50,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def find_failure(
-    assertion: Assertion, reply: Reply, inputs: Mapping[str, object] | None = None
+    assertion: Assertion, reply: EvaluatedReply, inputs: Mapping[str, object] | None = None
 ) -> str | None:
     """Return why an assertion does not hold for a reply, or None.
 
@@ -58,9 +58,10 @@ def find_failure(
     variables of the case. One of `METRICS` says nothing of a single reply.
 
     Example:
-        >>> find_failure(Assertion(type="contains", value="day"), Reply(text="Good night"))
+        >>> reply = EvaluatedReply(text="Good night")
+        >>> find_failure(Assertion(type="contains", value="day"), reply)
         "does not contain 'day'"
-        >>> find_failure(Assertion(type="not-contains", value="day"), Reply(text="Good night"))
+        >>> find_failure(Assertion(type="not-contains", value="day"), reply)
     """
     kind = assertion.type.removeprefix("not-")
     if kind in METRICS:
@@ -85,22 +86,30 @@ def find_metric_failure(assertion: Assertion, value: float) -> str | None:
     return None if failure else f"{kind} {value:.3f} is within what it must not be"
 
 
-def _equals(assertion: Assertion, reply: Reply, _inputs: Mapping[str, object]) -> str | None:
+def _equals(
+    assertion: Assertion, reply: EvaluatedReply, _inputs: Mapping[str, object]
+) -> str | None:
     expected = _plain(assertion.value)
     return None if _plain(reply.text) == expected else f"is not {_shown(expected)}"
 
 
-def _contains(assertion: Assertion, reply: Reply, _inputs: Mapping[str, object]) -> str | None:
+def _contains(
+    assertion: Assertion, reply: EvaluatedReply, _inputs: Mapping[str, object]
+) -> str | None:
     value = assertion.value
     return None if value in reply.text else f"does not contain {_shown(value)}"
 
 
-def _regex(assertion: Assertion, reply: Reply, _inputs: Mapping[str, object]) -> str | None:
+def _regex(
+    assertion: Assertion, reply: EvaluatedReply, _inputs: Mapping[str, object]
+) -> str | None:
     value = assertion.value
     return None if re.search(value, reply.text) else f"does not match {_shown(value)}"
 
 
-def _is_json(_assertion: Assertion, reply: Reply, _inputs: Mapping[str, object]) -> str | None:
+def _is_json(
+    _assertion: Assertion, reply: EvaluatedReply, _inputs: Mapping[str, object]
+) -> str | None:
     try:
         msgspec.json.decode(reply.text.strip())
     except (msgspec.DecodeError, RecursionError) as exc:
@@ -108,7 +117,9 @@ def _is_json(_assertion: Assertion, reply: Reply, _inputs: Mapping[str, object])
     return None
 
 
-def _schema(assertion: Assertion, reply: Reply, _inputs: Mapping[str, object]) -> str | None:
+def _schema(
+    assertion: Assertion, reply: EvaluatedReply, _inputs: Mapping[str, object]
+) -> str | None:
     try:
         _resolved(msgspec.json.encode(assertion.value)).parse(reply.text)
     except OutputValidationError as exc:
@@ -116,20 +127,26 @@ def _schema(assertion: Assertion, reply: Reply, _inputs: Mapping[str, object]) -
     return None
 
 
-def _label(assertion: Assertion, reply: Reply, _inputs: Mapping[str, object]) -> str | None:
+def _label(
+    assertion: Assertion, reply: EvaluatedReply, _inputs: Mapping[str, object]
+) -> str | None:
     if reply.label == assertion.value:
         return None
     return f"the label is not {_shown(assertion.value)}"
 
 
-def _score(assertion: Assertion, reply: Reply, _inputs: Mapping[str, object]) -> str | None:
+def _score(
+    assertion: Assertion, reply: EvaluatedReply, _inputs: Mapping[str, object]
+) -> str | None:
     label = reply.label if assertion.label is None else assertion.label
     if label is None:
         return "no label won"
     return _outside(f"the score of {label}", reply.scores.get(label, 0.0), assertion)
 
 
-def _language(assertion: Assertion, reply: Reply, _inputs: Mapping[str, object]) -> str | None:
+def _language(
+    assertion: Assertion, reply: EvaluatedReply, _inputs: Mapping[str, object]
+) -> str | None:
     from llmtool.text import languages
 
     if languages.is_in(reply.text, assertion.value):
@@ -139,25 +156,31 @@ def _language(assertion: Assertion, reply: Reply, _inputs: Mapping[str, object])
     return f"is not in {languages.NAMES[assertion.value]} ({seen})"
 
 
-def _syntax(assertion: Assertion, reply: Reply, _inputs: Mapping[str, object]) -> str | None:
+def _syntax(
+    assertion: Assertion, reply: EvaluatedReply, _inputs: Mapping[str, object]
+) -> str | None:
     from llmtool.text import syntax
 
     error = syntax.find_error(assertion.value, reply.text) if reply.text.strip() else "it is empty"
     return f"is not {assertion.value}: {error}" if error else None
 
 
-def _max_tokens(assertion: Assertion, reply: Reply, _inputs: Mapping[str, object]) -> str | None:
+def _max_tokens(
+    assertion: Assertion, reply: EvaluatedReply, _inputs: Mapping[str, object]
+) -> str | None:
     n = reply.completion_tokens
     return None if n <= assertion.value else f"took {n} tokens, more than {assertion.value}"
 
 
-def _lines_kept(assertion: Assertion, reply: Reply, inputs: Mapping[str, object]) -> str | None:
+def _lines_kept(
+    assertion: Assertion, reply: EvaluatedReply, inputs: Mapping[str, object]
+) -> str | None:
     expected = _n_lines(str(inputs.get(assertion.value, "")))
     n = _n_lines(reply.text)
     return None if n == expected else f"has {n} lines, the input {expected}"
 
 
-_CHECKS: dict[str, Callable[[Assertion, Reply, Mapping[str, object]], str | None]] = {
+_CHECKS: dict[str, Callable[[Assertion, EvaluatedReply, Mapping[str, object]], str | None]] = {
     "equals": _equals,
     "contains": _contains,
     "regex": _regex,

@@ -53,7 +53,7 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     files: tuple[str, ...] = ()  # that it was read from: its own, then those that it extends
 
-    def find_material(self, given: Container[str] = ()) -> str | None:
+    def primary_input(self, given: Container[str] = ()) -> str | None:
         """Return the input that takes the text which a call is about, None if there is none.
 
         It is `input`, else the first passage that is required, else the first passage; `given` are
@@ -72,7 +72,7 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
         """Whether there is nothing to ask without a text; `given` are inputs that have a value."""
         if "prompt" in self.inputs and "input" in self.inputs:
             return "prompt" not in given and "input" not in given
-        material = self.find_material(given)
+        material = self.primary_input(given)
         return material is not None and self.inputs[material].required
 
     def for_model(self, name: str | None) -> Template:

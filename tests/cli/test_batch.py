@@ -31,7 +31,7 @@ from llmtool.errors import ContextOverflow, RecordsFailed, UsageError
 from llmtool.local_model import ReadyModel
 from llmtool.tasks.options import GenerateOptions, SamplingOptions
 from llmtool.tasks.pipeline.prepare import prepare
-from llmtool.tasks.pipeline.records import Binding
+from llmtool.tasks.pipeline.records import RecordMapping
 from llmtool.toolbox import Toolbox
 
 ROWS = [
@@ -79,10 +79,10 @@ def run(
         box.context,
         GenerateOptions(template=str(template), sampling=SamplingOptions(seed=seed, max_tokens=50)),
     )
-    binding = Binding(template=prepared.template, field=group.field, prompt=prompt)
+    mapping = RecordMapping(template=prepared.template, field=group.field, prompt=prompt)
     try:
         batches.run(
-            console, box.context, prepared, binding, reader, batch=group, view=view, seed=seed
+            console, box.context, prepared, mapping, reader, batch=group, view=view, seed=seed
         )
     except RecordsFailed as exc:
         return int(str(exc).split()[0])

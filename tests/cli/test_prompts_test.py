@@ -21,7 +21,7 @@ from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.types import Cancellation
 from llmtool.errors import LlmtoolError
-from llmtool.evals import Miss, Outcome
+from llmtool.evals import Failure, Outcome
 from llmtool.local_model import ReadyModel
 from llmtool.models.installed import Model
 
@@ -161,11 +161,11 @@ def test_json_tells_counts_and_tests(run: Run, folder: Path) -> None:
     assert done.code == 17 and value["passed"] is False
     assert value["counts"] == {"passed": 1, "failed": 1, "error": 0, "known": 0}
     assert list(value["tests"][1]) == [
-        "template", "model", "id", "name", "kind", "status", "reason", "misses", "metrics", "n",
+        "template", "model", "id", "name", "kind", "status", "reason", "failures", "metrics", "n",
         "n_failed", "n_cached", "seconds", "file", "line",
     ]  # fmt: skip
-    (miss,) = value["tests"][1]["misses"]
-    assert miss == {
+    (failure,) = value["tests"][1]["failures"]
+    assert failure == {
         "case": "bye", "expected": None, "got": "BYE", "reason": "does not contain 'hello'",
     }  # fmt: skip
 
@@ -254,12 +254,12 @@ def test_a_terminal_gets_a_table_and_obeys_no_reply(
     console.stdout.is_terminal = True
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
-    miss = Miss(case="bye", got="\x1b[2Jtwo\nlines", reason="does not contain 'hello'")
+    failure = Failure(case="bye", got="\x1b[2Jtwo\nlines", reason="does not contain 'hello'")
     show.live(
         console,
         [
             outcome("passed", "hello", metrics={"accuracy": 0.875}),
-            outcome("failed", "bye", reason=miss.reason, misses=(miss,), n_failed=1),
+            outcome("failed", "bye", reason=failure.reason, failures=(failure,), n_failed=1),
             outcome("known", "as ever", reason="x"),
         ],
         as_json=False,

@@ -22,7 +22,7 @@ from llmtool.errors import (
     ModelUnreadable,
     OutputValidationError,
 )
-from llmtool.evals import Outcome, Plan, make_plan, run_tests
+from llmtool.evals import EvalPlan, Outcome, make_plan, run_tests
 from llmtool.evals import baseline as baselines
 from llmtool.evals.baseline import Baseline
 from llmtool.evals.junit import write_junit
@@ -110,11 +110,11 @@ def write(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def plan_of(path: Path, split: str | None = None) -> Plan:
+def plan_of(path: Path, split: str | None = None) -> EvalPlan:
     return make_plan(Library(), str(path), split=split)
 
 
-def run_with(fake: Fake, plan: Plan, **options: Any) -> Iterator[Outcome]:
+def run_with(fake: Fake, plan: EvalPlan, **options: Any) -> Iterator[Outcome]:
     return run_tests(plan, fake.ask, model_name="fake-1.gguf", **options)
 
 
@@ -154,7 +154,7 @@ def test_a_case_passes_or_says_why_it_does_not(write: Callable[..., Path]) -> No
     assert (first.template, first.model, first.line) == ("say", "fake-1.gguf", 7)
     assert second.status == "failed" and second.is_bad
     assert second.reason.startswith("does not contain 'hi'; is not JSON")
-    assert [miss.got for miss in second.misses] == ["\x1b[1mno"]
+    assert [failure.got for failure in second.failures] == ["\x1b[1mno"]
 
 
 def test_a_test_without_assertions_asks_for_a_reply_that_keeps_its_contract(
@@ -168,7 +168,7 @@ def test_a_test_without_assertions_asks_for_a_reply_that_keeps_its_contract(
     path = write("  - vars: {text: sound}\n  - vars: {text: broken}\n")
     sound, broken = outcomes(path, reply)
     assert (sound.status, broken.status) == ("passed", "failed")
-    assert broken.reason == "the reply is not JSON" and broken.misses[0].got == "{"
+    assert broken.reason == "the reply is not JSON" and broken.failures[0].got == "{"
 
 
 def test_an_error_of_a_case_is_an_error_and_the_others_go_on(write: Callable[..., Path]) -> None:
@@ -255,8 +255,8 @@ def test_an_invariant_asks_for_one_answer(write: Callable[..., Path]) -> None:
         write(test, TRIAGE), lambda text: sorted_("bug" if text == "Ahmed" else "account")
     )
     assert other.reason == "1 of 3: differs from the answer to 'Maria'"
-    (miss,) = other.misses
-    assert (miss.case, miss.expected, miss.got) == ("Ahmed", "account", "bug")
+    (failure,) = other.failures
+    assert (failure.case, failure.expected, failure.got) == ("Ahmed", "account", "bug")
     (texts,) = outcomes(write(test), lambda text: Said(text="Yes." if text == "Li" else " yes"))
     assert texts.status == "passed"
 
@@ -277,7 +277,7 @@ def test_a_dataset_is_measured(write: Callable[..., Path]) -> None:
     assert outcome.metrics["macro-f1"] == pytest.approx((1 + 2 / 3 + 0) / 3)
     assert (outcome.status, outcome.n) == ("failed", 3)
     assert outcome.reason == "accuracy 0.667 is below 0.9"
-    assert [(m.case, m.expected, m.got) for m in outcome.misses] == [
+    assert [(m.case, m.expected, m.got) for m in outcome.failures] == [
         ("d.csv:4 crash", "bug", "billing")
     ]
 
@@ -299,7 +299,7 @@ def test_other_assertions_are_about_every_row(write: Callable[..., Path]) -> Non
     (outcome,) = outcomes(path, lambda text: Said(text=text.upper()))
     assert outcome.status == "failed" and outcome.metrics == {}
     assert outcome.reason == "1 of 3: does not match '^[AB]$'"
-    assert [miss.case for miss in outcome.misses] == ["d.jsonl:4 c"]
+    assert [failure.case for failure in outcome.failures] == ["d.jsonl:4 c"]
 
 
 def test_a_text_is_right_by_its_words_and_a_broken_contract_is_a_wrong_answer(

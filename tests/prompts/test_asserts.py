@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llmtool.errors import TemplateError
-from llmtool.prompts.asserts import Reply, find_failure, find_metric_failure
+from llmtool.prompts.asserts import EvaluatedReply, find_failure, find_metric_failure
 from llmtool.prompts.schema import Assertion
 from llmtool.prompts.template import Template, parse_template
 
@@ -88,7 +88,7 @@ INPUTS = {"text": "one\n\ntwo\n"}
 
 
 def fail(assertion: dict[str, Any], text: str) -> str | None:
-    reply = Reply(text=text, completion_tokens=7)
+    reply = EvaluatedReply(text=text, completion_tokens=7)
     return find_failure(Assertion(**assertion), reply, INPUTS)
 
 
@@ -108,8 +108,8 @@ def test_what_does_not_hold_has_a_reason_and_its_opposite_has_none(
     assert fail({**assertion, "type": f"not-{assertion['type']}"}, text) is None
 
 
-BUG = Reply(text="bug", label="bug", scores={"bug": 0.7, "account": 0.3})
-NONE = Reply(text="", scores={"bug": 0.5, "account": 0.5})
+BUG = EvaluatedReply(text="bug", label="bug", scores={"bug": 0.7, "account": 0.3})
+NONE = EvaluatedReply(text="", scores={"bug": 0.5, "account": 0.5})
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,9 @@ NONE = Reply(text="", scores={"bug": 0.5, "account": 0.5})
     ],
     ids=str,
 )
-def test_labels_and_scores(assertion: dict[str, Any], reply: Reply, reason: str | None) -> None:
+def test_labels_and_scores(
+    assertion: dict[str, Any], reply: EvaluatedReply, reason: str | None
+) -> None:
     assert find_failure(Assertion(**assertion), reply) == reason
 
 

@@ -38,19 +38,19 @@ def control_tokens(box: Toolbox, prompt: Prompt) -> list[int]:
 def test_no_text_adds_a_control_token(box: Toolbox, form: str) -> None:
     assert len(HOSTILE) >= 25
     for row in HOSTILE:
-        labelling = prepare_classifier(
+        classifier = prepare_classifier(
             box.context, None, ClassifyOptions(template=row["set"], form=form)
         )
-        prompt = labelling.request(Case(variables={"text": row["text"]})).prompt
-        harmless = labelling.request(Case(variables={"text": "A harmless text."})).prompt
+        prompt = classifier.request(Case(variables={"text": row["text"]})).prompt
+        harmless = classifier.request(Case(variables={"text": "A harmless text."})).prompt
         assert control_tokens(box, prompt) == control_tokens(box, harmless), row
 
 
 def test_no_text_adds_a_line_to_a_completion(box: Toolbox) -> None:
     for row in HOSTILE:
-        labelling = prepare_classifier(box.context, None, ClassifyOptions(template=row["set"]))
+        classifier = prepare_classifier(box.context, None, ClassifyOptions(template=row["set"]))
         prompts = [
-            labelling.request(Case(variables={"text": text})).prompt.text
+            classifier.request(Case(variables={"text": text})).prompt.text
             for text in (row["text"], "A harmless text.")
         ]
         lines = [len((text or "").splitlines()) for text in prompts]

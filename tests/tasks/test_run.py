@@ -12,8 +12,7 @@ from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import EngineError, InputError, LlmtoolError, TemplateError, UsageError
 from llmtool.prompts.template import parse_template
-from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import fill
+from llmtool.tasks.pipeline.prepare import Case, bind_inputs
 from llmtool.tasks.results import Classification, Generation
 from llmtool.toolbox import Toolbox
 
@@ -166,14 +165,14 @@ def test_texts_find_their_inputs(
     box: Toolbox, prompt: str, input: str, given: list[str], variables: dict[str, str]
 ) -> None:
     template = box.library.load("qa")
-    case = fill(template, prompt=prompt, input=input, given=given)
+    case = bind_inputs(template, prompt=prompt, input=input, given=given)
     assert case == Case(variables=variables)
 
 
 def test_a_text_too_many_is_told(box: Toolbox) -> None:
     template = box.library.load("mood")
     with pytest.raises(UsageError, match="one text alone, for 'text'"):
-        fill(template, prompt="a", input="b")
+        bind_inputs(template, prompt="a", input="b")
 
 
 def test_a_single_input_of_any_name_takes_the_argument(box: Toolbox) -> None:
@@ -182,7 +181,7 @@ def test_a_single_input_of_any_name_takes_the_argument(box: Toolbox) -> None:
             f"llmtool: 1\nname: x\ninputs: {{{name}: {{type: text}}}}\nprompt: '{{{{ {name} }}}}'",
             source="x.yaml",
         )
-        assert fill(template, prompt="a", input=None) == Case(variables={name: "a"})
+        assert bind_inputs(template, prompt="a", input=None) == Case(variables={name: "a"})
 
 
 def test_an_empty_text_is_no_case(box: Toolbox) -> None:

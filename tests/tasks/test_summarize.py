@@ -17,7 +17,7 @@ from llmtool.engine.text_stream import ReasoningTags
 from llmtool.engine.types import Prompt, Tokenized
 from llmtool.errors import ContextOverflow, EngineError, InputError, UsageError
 from llmtool.tasks.options import SummarizeOptions
-from llmtool.tasks.pipeline.disk_cache import Kept
+from llmtool.tasks.pipeline.disk_cache import DiskCache
 from llmtool.tasks.results import Summary
 from llmtool.tasks.summarize import facts
 from llmtool.tasks.summarize.dedupe import RepetitionFilter, without_repeats
@@ -403,7 +403,7 @@ def test_text_that_spells_an_instruction_or_a_delimiter_is_a_part_like_others() 
 def test_notes_are_kept_for_another_length_and_damaged_ones_cost_nothing(tmp_path: Path) -> None:
     def run(length: str) -> tuple[Summary, int]:
         toolbox = box(tell_codes, tell_codes)
-        toolbox.context.notes = Kept(tmp_path / "notes")
+        toolbox.context.notes = DiskCache(tmp_path / "notes")
         result = toolbox.summarize(report(10), chunk_tokens=200, length=length)
         return result, sum(IS_NOTE in prompt for prompt in prompts(toolbox))
 

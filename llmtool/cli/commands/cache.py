@@ -93,14 +93,14 @@ def clear(
     """
     from llmtool.evals import reply_cache
     from llmtool.sessions.store import INDEX_NAME
-    from llmtool.tasks.pipeline.disk_cache import Kept
+    from llmtool.tasks.pipeline.disk_cache import DiskCache
 
     cache = _open(console, general)
     folder = cache.folder.parent
     cleared = [
         cache.clear(dry_run=dry_run),
         reply_cache.clear(folder / reply_cache.FOLDER, dry_run=dry_run),
-        *(Kept(folder / name).clear(dry_run=dry_run) for name in ("notes", "anchors")),
+        *(DiskCache(folder / name).clear(dry_run=dry_run) for name in ("notes", "anchors")),
     ]
     index = folder / INDEX_NAME
     if index.exists():

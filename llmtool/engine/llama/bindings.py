@@ -66,9 +66,10 @@ def _start_backend(lib: Any) -> None:
         line = text.decode("utf-8", "replace").rstrip()
         if level == 4 and line:
             errors.append(line)
-        logging = sys.modules.get("logging")  # importing it takes 7 ms, and nobody listens then
-        if line and logging is not None:
-            logger = logging.getLogger("llmtool")
+        # Importing logging takes 7 ms, and nobody listens then; another thread may be importing it.
+        get_logger = getattr(sys.modules.get("logging"), "getLogger", None)
+        if line and get_logger is not None:
+            logger = get_logger("llmtool")
             if logger.hasHandlers():  # without one, Python prints warnings on stderr
                 logger.log(_LOG_LEVELS.get(level, 10), "llama.cpp: %s", line)
 

@@ -16,8 +16,7 @@ from llmtool.tasks.chat import token_usage
 from llmtool.tasks.chat.messages import to_messages
 from llmtool.tasks.options import GenerateOptions, make_options
 from llmtool.tasks.pipeline.collect import stream_generations
-from llmtool.tasks.pipeline.prepare import Case, prepare
-from llmtool.tasks.pipeline.records import fill
+from llmtool.tasks.pipeline.prepare import Case, bind_inputs, prepare
 from llmtool.tasks.results import Generation
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class Responder:
     def _render(self, text: str) -> tuple[Message, ...]:
         prepared = self._prepared
         given = frozenset(prepared.options.variables)
-        case = fill(prepared.template, prompt=text, input=None, given=given)
+        case = bind_inputs(prepared.template, prompt=text, input=None, given=given)
         return prepared.request(case).prompt.messages
 
     def new_turn(self, text: str, files: tuple[Attachment, ...]) -> Turn:

@@ -21,7 +21,7 @@ from llmtool.tasks.results import Classification
 MAX_TEXTS = 10_000  # whose scores are held in memory
 
 
-class BalancedLabelling(Classifier):
+class BalancedClassifier(Classifier):
     """Removes from the scores whatever makes one label more frequent than another in a batch.
 
     It yields no result before the last text is scored.

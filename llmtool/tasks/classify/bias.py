@@ -9,7 +9,7 @@ from llmtool.tasks.classify import calibration
 from llmtool.tasks.classify.calibration import Fit
 from llmtool.tasks.classify.prompts import LabelPrompts
 from llmtool.tasks.classify.scores import stream_scores
-from llmtool.tasks.pipeline.disk_cache import Kept
+from llmtool.tasks.pipeline.disk_cache import DiskCache
 
 
 class LabelBias:
@@ -32,8 +32,8 @@ class LabelBias:
         n_questions: int,
         model_identity: str,
         uses_anchors: bool,
-        anchor_cache: Kept | None,
-        calibrations: Kept | None,
+        anchor_cache: DiskCache | None,
+        calibrations: DiskCache | None,
     ) -> None:
         self._prompts, self._model_identity = prompts, model_identity
         self._n_labels, self._n_questions = n_labels, n_questions

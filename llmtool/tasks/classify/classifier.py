@@ -19,7 +19,7 @@ from llmtool.tasks.classify.prompts import LabelPrompts
 from llmtool.tasks.classify.scores import ScoredRequest, stream_groups
 from llmtool.tasks.classify.thresholds import read_thresholds
 from llmtool.tasks.options import ClassifyOptions
-from llmtool.tasks.pipeline.disk_cache import Kept
+from llmtool.tasks.pipeline.disk_cache import DiskCache
 from llmtool.tasks.pipeline.prepare import Case
 from llmtool.tasks.results import Classification, total_usage
 
@@ -56,8 +56,8 @@ class Classifier:
         *,
         model: str,
         model_identity: str,
-        anchors: Kept | None = None,
-        fits: Kept | None = None,
+        anchors: DiskCache | None = None,
+        fits: DiskCache | None = None,
         on_scored: OnScored | None = None,
         questions: Sequence[Mapping[str, Any]] = ({},),
     ) -> None:

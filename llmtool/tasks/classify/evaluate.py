@@ -82,21 +82,21 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def evaluate(
-    context: TaskContext, labelling: Classifier, data: Sequence[LabelledText]
+    context: TaskContext, classifier: Classifier, data: Sequence[LabelledText]
 ) -> Evaluation:
     """Classify labelled texts and compare.
 
     Raises:
-        UsageError: a label is none of the labelling's.
+        UsageError: the classifier does not have a label.
         LlmtoolError: of the first text that fails.
     """
-    names = labelling.names
-    truth = [labelling.number_of(label) for _, label in data]
-    material = labelling.material or "text"
+    names = classifier.names
+    truth = [classifier.number_of(label) for _, label in data]
+    material = classifier.material or "text"
     cases = [Case(id=i, variables={material: text}) for i, (text, _) in enumerate(data)]
     started = time.perf_counter()
     rows = []
-    for outcome in labelling.outcomes(context.engine, cases):
+    for outcome in classifier.outcomes(context.engine, cases):
         if isinstance(outcome, Failed):
             raise outcome.error
         rows.append([outcome.scores[name] for name in names])
@@ -121,7 +121,7 @@ def evaluate(
         bins=reliability(rows, truth),
         mistakes=tuple(sorted(wrong, key=lambda each: -each.score)[:N_MISTAKES]),
         texts_per_second=len(rows) / seconds,
-        calibrated=labelling.bias.fitted is not None,
+        calibrated=classifier.bias.fitted is not None,
     )
 
 

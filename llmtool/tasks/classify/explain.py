@@ -31,7 +31,7 @@ class SentenceWeight(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def explain(
-    labelling: Classifier, engine: Engine, case: Case
+    classifier: Classifier, engine: Engine, case: Case
 ) -> tuple[Classification, tuple[SentenceWeight, ...]]:
     """Classify a text, and return the weights of its sentences as well.
 
@@ -41,7 +41,7 @@ def explain(
         InputError: there are fewer than two sentences, or more than `MAX_SENTENCES`.
         LlmtoolError: the text could not be classified.
     """
-    name = labelling.material
+    name = classifier.material
     text = case.variables.get(name or "")
     if not isinstance(text, str):
         raise InputError("there is no text to explain")
@@ -59,7 +59,7 @@ def explain(
         for i, each in enumerate(texts)
     ]
     results = []
-    for outcome in labelling.outcomes(engine, cases):
+    for outcome in classifier.outcomes(engine, cases):
         if isinstance(outcome, Failed):
             raise outcome.error
         results.append(outcome)

@@ -15,7 +15,7 @@ from llmtool.tasks.classify.classifier import Classifier, OnScored, chunk_warnin
 from llmtool.tasks.classify.labels import Label, make_labels
 from llmtool.tasks.classify.scores import ScoredRequest
 from llmtool.tasks.options import ClassifyOptions
-from llmtool.tasks.pipeline.disk_cache import Kept
+from llmtool.tasks.pipeline.disk_cache import DiskCache
 from llmtool.tasks.results import Classification, total_usage
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ THRESHOLD = 0.5
 _INPUTS = ("label", "description")
 
 
-class MultiLabelling(Classifier):
+class MultiLabelClassifier(Classifier):
     """Asks of each label whether it fits a text.
 
     A label's score is the sigmoid of how much likelier yes is than no, less the same of sentences
@@ -47,8 +47,8 @@ class MultiLabelling(Classifier):
         *,
         model: str,
         model_identity: str,
-        anchors: Kept | None = None,
-        fits: Kept | None = None,
+        anchors: DiskCache | None = None,
+        fits: DiskCache | None = None,
         on_scored: OnScored | None = None,
     ) -> None:
         if "label" not in template.inputs:

@@ -55,7 +55,7 @@ class LabelPrompts:
         if examples is None:
             known = {same_as(label.name) for label in labels}
             examples = [each for each in template.examples if same_as(each.output) in known]
-        text_input = template.find_material() or "text"
+        text_input = template.primary_input() or "text"
         shown, self.held_back = split_examples(examples, labels, material=text_input)
         output = Output(kind="labels", labels={label.name: label.description for label in labels})
         self.template = msgspec.structs.replace(template, examples=shown, output=output)
@@ -72,7 +72,7 @@ class LabelPrompts:
     @property
     def text_input(self) -> str | None:
         """The input that takes the text."""
-        return self.template.find_material(frozenset(self._given))
+        return self.template.primary_input(frozenset(self._given))
 
     def request(self, case: Case, *, question: int = 0) -> ScoreRequest:
         """Return the request that scores the labels of a text, for one of the questions.

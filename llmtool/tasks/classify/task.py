@@ -88,13 +88,13 @@ def prepare_classifier(
 
 def _kind(options: ClassifyOptions) -> type[Classifier]:
     if options.multi:
-        from llmtool.tasks.classify.multi_label import MultiLabelling
+        from llmtool.tasks.classify.multi_label import MultiLabelClassifier
 
-        return MultiLabelling
+        return MultiLabelClassifier
     if options.calibrate == "balanced":
-        from llmtool.tasks.classify.balanced import BalancedLabelling
+        from llmtool.tasks.classify.balanced import BalancedClassifier
 
-        return BalancedLabelling
+        return BalancedClassifier
     from llmtool.tasks.classify.classifier import Classifier
 
     return Classifier

@@ -24,7 +24,7 @@ from llmtool.tasks.pipeline.prepare import (
     identify,
     with_sampling,
 )
-from llmtool.tasks.pipeline.workflow import Reply, Step, Workflow, WorkflowRunner
+from llmtool.tasks.pipeline.workflow import Step, StepReply, Workflow, WorkflowRunner
 from llmtool.tasks.results import TestRun
 from llmtool.text import syntax
 from llmtool.text.code_languages import CodeLanguage
@@ -207,7 +207,7 @@ class CodeWorkflow(Workflow[Code]):
     def start(self) -> Iterator[Step]:
         yield self._round(self._prompts.first_request(self._case))
 
-    def on_reply(self, step: Step, reply: Reply) -> Iterator[Step]:
+    def on_reply(self, step: Step, reply: StepReply) -> Iterator[Step]:
         if self._seed is None:
             self._seed = reply.seed
         if reply.has_reasoning and not reply.text:

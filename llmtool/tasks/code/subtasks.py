@@ -37,7 +37,7 @@ FRAMEWORKS = {
 def explain_code(context: TaskContext, code: str, options: GenerateOptions) -> Generation[Any]:
     """Describe what code does; see `Toolbox.explain_code`."""
     prepared = prepare(context, options)
-    case = Case(variables={prepared.template.find_material() or "code": code})
+    case = Case(variables={prepared.template.primary_input() or "code": code})
     *_, result = raise_failures(prepared.outcomes(context.engine, [case]))
     assert isinstance(result, Generation)
     return result

@@ -107,17 +107,17 @@ def prepare_batch(
     field: str | None,
 ) -> BatchRunner[Result]:
     """Prepare a template for the records of a reader; see `Toolbox.prepare_batch`."""
-    from llmtool.tasks.pipeline.records import Binding, make_batch
+    from llmtool.tasks.pipeline.records import RecordMapping, make_batch
 
     task = prepare_run(context, options)
-    binding = Binding(template=task.template, field=field, given=frozenset(options.variables))
-    return make_batch(context, task, binding, reader, output, seed=options.sampling.seed)
+    mapping = RecordMapping(template=task.template, field=field, given=frozenset(options.variables))
+    return make_batch(context, task, mapping, reader, output, seed=options.sampling.seed)
 
 
 def _case(prepared: PreparedTask | Classifier, id: int, values: CaseValues) -> Case | Failed:
     if isinstance(values, Mapping):
         return Case(id=id, variables=values)
-    name = prepared.template.find_material(frozenset(prepared.options.variables))
+    name = prepared.template.primary_input(frozenset(prepared.options.variables))
     if name is None:
         return Failed(id, UsageError(f"template {prepared.template.name!r} takes no text"))
     return Case(id=id, variables={name: values})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from llmtool.config import Folders, Settings
 from llmtool.engine.types import Cancellation, Engine
 from llmtool.tasks.pipeline.async_streams import AsyncBridge
-from llmtool.tasks.pipeline.disk_cache import Kept
+from llmtool.tasks.pipeline.disk_cache import DiskCache
 
 if TYPE_CHECKING:
     from llmtool.prompts.library import Library
@@ -62,9 +62,9 @@ class TaskContext:
         self.model, self.settings, self.folders = model, settings, folders
         self.cancellation = cancellation
         self.bridge = AsyncBridge(cancellation)
-        self.calibrations = Kept(folders.data / "calibrations")
-        self.anchors = Kept(folders.cache / "anchors") if cached else None
-        self.notes = Kept(folders.cache / "notes", limit=5000) if cached else None
+        self.calibrations = DiskCache(folders.data / "calibrations")
+        self.anchors = DiskCache(folders.cache / "anchors") if cached else None
+        self.notes = DiskCache(folders.cache / "notes", limit=5000) if cached else None
 
     @property
     def engine(self) -> Engine:

@@ -16,7 +16,7 @@ T = TypeVar("T")
 _KEY = re.compile(r"[0-9a-f]{16,64}")
 
 
-class Kept:
+class DiskCache:
     """Values in one folder, the newest `limit` of them.
 
     What cannot be read, is broken or of another shape counts as missing.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from collections.abc import Container, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,7 +15,7 @@ from llmtool.engine.types import MAX_SEED, Engine, Failed, Token
 from llmtool.errors import InputError, LlmtoolError, UsageError
 from llmtool.prompts.template import Template
 from llmtool.tasks.pipeline.context import TaskContext
-from llmtool.tasks.pipeline.prepare import SCHEMA_INPUT, Case
+from llmtool.tasks.pipeline.prepare import SCHEMA_INPUT, Case, bind_inputs
 from llmtool.tasks.results import Result
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.02
 _TEXT_FIELDS = ("text", "input")
-_ONE_TEXT = "takes one text alone, for {!r}, an argument or material and not both"
 
 
 class BatchTask(Protocol):
@@ -60,7 +59,7 @@ def check_field(field: str | None, columns: list[str]) -> None:
         raise UsageError(f"there is no column {field!r} (there are: {names})")
 
 
-class Binding(msgspec.Struct, frozen=True, kw_only=True):
+class RecordMapping(msgspec.Struct, frozen=True, kw_only=True):
     """How a record fills the inputs of a template.
 
     Fields go to the inputs of their names. One more, the text, goes to the template's material: the
@@ -106,7 +105,7 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def make(
         cls, template: Template, *, prompt: str | None, field: str | None, given: frozenset[str]
-    ) -> tuple[Binding, dict[str, str]]:
+    ) -> tuple[RecordMapping, dict[str, str]]:
         """Return a binding, and the values that an argument beside the records gives to inputs.
 
         Raises:
@@ -114,14 +113,14 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
         """
         if prompt is None or "prompt" in template.inputs:
             return cls(template=template, field=field, prompt=prompt, given=given), {}
-        case = fill(template, prompt=prompt, input="a record", given=given)
-        material = template.find_material(given)
+        case = bind_inputs(template, prompt=prompt, input="a record", given=given)
+        material = template.primary_input(given)
         fixed = {name: value for name, value in case.variables.items() if name != material}
         return cls(template=template, field=field, given=given | set(fixed)), fixed
 
     @property
     def _material(self) -> str | None:
-        return self.template.find_material(self.given)
+        return self.template.primary_input(self.given)
 
     def _variables(self, record: Record) -> dict[str, Any]:
         if record.text is not None:
@@ -188,40 +187,10 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
         return {**variables, material: text}
 
 
-def fill(
-    template: Template, *, prompt: str | None, input: str | None, given: Container[str] = ()
-) -> Case:
-    """Return the case that an argument and some material are to a template.
-
-    A template with the inputs `prompt` and `input` gets them apart. Otherwise the material, or the
-    argument where there is none, goes to the template's passage; an argument beside material goes
-    to the next input, required ones first. `given` are inputs that have a value already.
-
-    Raises:
-        UsageError: there is no input that could take a text.
-    """
-    inputs = template.inputs
-    if "prompt" in inputs and "input" in inputs:
-        return Case(prompt=prompt, input=input)
-    texts = [text for text in (input, prompt) if text is not None]
-    material = template.find_material(given)
-    free = [
-        name
-        for name, spec in inputs.items()
-        if spec.type not in ("file", "bool", "list") and name not in given and name != material
-    ]
-    free.sort(key=lambda name: not inputs[name].required)
-    places = [*([material] if material else []), *free]
-    if len(places) < len(texts):
-        what = "takes no text" if not places else _ONE_TEXT.format(places[0])
-        raise UsageError(f"template {template.name!r} {what}; its values: -p NAME=VALUE")
-    return Case(variables=dict(zip(places, texts, strict=False)))
-
-
 def make_batch(
     context: TaskContext,
     task: BatchTask,
-    binding: Binding,
+    mapping: RecordMapping,
     reader: Reader,
     options: BatchOptions,
     *,
@@ -238,11 +207,11 @@ def make_batch(
     for _ in reader.read_header():
         time.sleep(_POLL_SECONDS)
     if reader.format == "csv":
-        binding.check(reader.columns)
-    shape = [context.model.identity, binding.prompt, binding.field, seed]
+        mapping.check(reader.columns)
+    shape = [context.model.identity, mapping.prompt, mapping.field, seed]
     return BatchRunner(
         reader,
-        lambda records: answer_each(task, context.engine, records, binding, seed=seed),
+        lambda records: answer_each(task, context.engine, records, mapping, seed=seed),
         options,
         columns=task.columns,
         identity=task.identity() + repr(shape).encode(),
@@ -253,7 +222,7 @@ def answer_each(
     task: BatchTask,
     engine: Engine,
     records: Iterable[Record | None],
-    binding: Binding,
+    mapping: RecordMapping,
     *,
     seed: int | None = None,
 ) -> Generator[tuple[Record, Result | LlmtoolError], None, None]:
@@ -273,7 +242,7 @@ def answer_each(
                 yield None
                 continue
             waiting.append(record)
-            yield binding.case(record, seed=seed)
+            yield mapping.case(record, seed=seed)
 
     with closing(task.outcomes(engine, cases())) as outcomes:
         for event in outcomes:

@@ -28,7 +28,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     is_live: bool = False
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True):
+class StepReply(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a step, without its reasoning; `has_reasoning` says whether there was any."""
 
     text: str
@@ -58,7 +58,7 @@ class Workflow(ABC, Generic[E]):
         """Yield the first steps; the runner reads them when the engine has capacity."""
 
     @abstractmethod
-    def on_reply(self, step: Step, reply: Reply) -> Iterator[Step]:
+    def on_reply(self, step: Step, reply: StepReply) -> Iterator[Step]:
         """Process a reply and yield the steps that follow from it."""
 
     def on_error(self, step: Step, error: LlmtoolError) -> Iterator[Step]:
@@ -206,8 +206,8 @@ class _Running(Generic[W]):
         if self.step.is_live:
             yield from self.workflow.on_token(self.step, token)
 
-    def reply(self, event: Finished) -> Reply:
-        return Reply(
+    def reply(self, event: Finished) -> StepReply:
+        return StepReply(
             text="".join(self._text),
             finish_reason=event.finish_reason,
             seed=event.seed,

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import msgspec
 
 from llmtool.engine.types import FinishReason, Request, Token
-from llmtool.tasks.pipeline.disk_cache import Kept
-from llmtool.tasks.pipeline.workflow import Reply, Step, Workflow
+from llmtool.tasks.pipeline.disk_cache import DiskCache
+from llmtool.tasks.pipeline.workflow import Step, StepReply, Workflow
 from llmtool.tasks.summarize import facts
 from llmtool.tasks.summarize.dedupe import RepetitionFilter, without_repeats
 from llmtool.tasks.summarize.planner import SummaryPlan
@@ -45,7 +45,7 @@ SummaryEvent = SummaryText | SummaryProgress
 class NoteCache(msgspec.Struct, frozen=True):
     """Notes of earlier runs on disk, by model and request; `cache` None stores nothing."""
 
-    cache: Kept | None
+    cache: DiskCache | None
     model_identity: str
 
     def load(self, request: Request) -> str | None:
@@ -132,7 +132,7 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
         else:
             yield from self._take_notes([chunk.text for chunk in self.plan.chunks])
 
-    def on_reply(self, step: Step, reply: Reply) -> Iterator[Step]:
+    def on_reply(self, step: Step, reply: StepReply) -> Iterator[Step]:
         target = step.target
         if isinstance(target, _Note):
             yield from self._on_note(step.request, target, reply)
@@ -183,13 +183,13 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
                 self.n_cached_notes += 1
                 yield from self._add_note(_Note(round, index), cached)
 
-    def _on_note(self, request: Request, target: _Note, reply: Reply) -> Iterator[Step]:
+    def _on_note(self, request: Request, target: _Note, reply: StepReply) -> Iterator[Step]:
         source = self._inputs[target.round][target.index]
         note = self._shortened(self._checked(reply, [source]), self.plan.reduce_tokens // 2 - 4)
         self._note_cache.save(request, note)
         yield from self._add_note(target, note)
 
-    def _checked(self, reply: Reply, sources: list[str]) -> str:
+    def _checked(self, reply: StepReply, sources: list[str]) -> str:
         """Return a note, or sentences of the sources if the note misses too much of them."""
         note = without_repeats(whole_sentences(reply.text, reply.finish_reason))
         if note.strip() and facts.find_fault(note, sources) is None:
@@ -242,7 +242,7 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
 
     # Refining
 
-    def _on_refined_notes(self, index: int, reply: Reply) -> Iterator[Step]:
+    def _on_refined_notes(self, index: int, reply: StepReply) -> Iterator[Step]:
         chunks = self.plan.chunks
         notes = self._checked(reply, [*self.notes, chunks[index].text])
         notes = self._shortened(notes, self.plan.note_tokens)
@@ -273,7 +273,7 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
         is_live = self.plan.strategy == "stuff" and self._prompts.length.n is None
         return Step(request=request, target=_Final(attempt), is_live=is_live)
 
-    def _on_summary(self, attempt: int, reply: Reply) -> Iterator[Step]:
+    def _on_summary(self, attempt: int, reply: StepReply) -> Iterator[Step]:
         """Accept the summary if its length is right and it has the facts of the notes."""
         length, style = self._prompts.length, self._prompts.style
         self.seed, self.finish_reason = reply.seed, "stop"

@@ -36,7 +36,7 @@ class SummaryPrompts(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def text_input(self) -> str:
         """The input of the final template that takes the text."""
-        return self.final.template.find_material() or "text"
+        return self.final.template.primary_input() or "text"
 
     def text_of(self, case: Case) -> str:
         """Return the text of a case.

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from llmtool.engine.types import Token
-from llmtool.tasks.pipeline.workflow import Reply, Step, Workflow
+from llmtool.tasks.pipeline.workflow import Step, StepReply, Workflow
 from llmtool.tasks.results import ChunkSpan, Summary
 from llmtool.tasks.summarize.map_reduce import (
     SummaryEvent,
@@ -43,7 +43,7 @@ class SectionAssembler(Workflow[SummaryEvent]):
         for index, workflow in enumerate(self._workflows):
             yield from _targeted(index, workflow.start())
 
-    def on_reply(self, step: Step, reply: Reply) -> Iterator[Step]:
+    def on_reply(self, step: Step, reply: StepReply) -> Iterator[Step]:
         index, target = step.target
         inner = msgspec.structs.replace(step, target=target)
         yield from _targeted(index, self._workflows[index].on_reply(inner, reply))

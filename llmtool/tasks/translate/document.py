@@ -12,7 +12,7 @@ from llmtool.documents.json_values import JsonValues
 from llmtool.documents.placeholders import find_placeholder_fault
 from llmtool.documents.types import Document, Format, Part, Segment
 from llmtool.engine.types import Prompt
-from llmtool.tasks.pipeline.workflow import Reply, Step, Workflow
+from llmtool.tasks.pipeline.workflow import Step, StepReply, Workflow
 from llmtool.tasks.results import KeptSegment
 from llmtool.tasks.translate.prompts import TranslationPrompts
 from llmtool.tasks.translate.segment import SegmentJob
@@ -59,7 +59,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
         self.started = time.perf_counter()
         # Each text is requested once; equal ones wait for its reply.
         self._waiting: dict[str, list[_Piece]] = defaultdict(list)
-        self._replies: dict[str, tuple[Prompt, Reply]] = {}
+        self._replies: dict[str, tuple[Prompt, StepReply]] = {}
         self._source_end = self._n_emitted = 0
         self.pieces: list[str] = []
 
@@ -79,7 +79,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
             for leaf in job.leaves():
                 yield from self._start_piece(_Piece(index, leaf))
 
-    def on_reply(self, step: Step, reply: Reply) -> Iterator[Step]:
+    def on_reply(self, step: Step, reply: StepReply) -> Iterator[Step]:
         piece: _Piece = step.target
         text, prompt = piece.job.placeholders.text, step.request.prompt
         first_reply = self._replies.setdefault(text, (prompt, reply))
@@ -138,7 +138,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
         request = self._prompts.request(piece.job, source=self.source, is_retry=is_retry)
         return Step(request=request, target=piece)
 
-    def _evaluate(self, piece: _Piece, prompt: Prompt, reply: Reply) -> Iterator[Step]:
+    def _evaluate(self, piece: _Piece, prompt: Prompt, reply: StepReply) -> Iterator[Step]:
         """Settle a piece by a reply, or retry: under a constraint, then sentence by sentence."""
         job, root = piece.job, self.jobs[piece.segment]
         job.n_attempts += 1

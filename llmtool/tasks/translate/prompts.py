@@ -7,7 +7,7 @@ import msgspec
 from llmtool.engine.types import Prompt, Request
 from llmtool.structured.constraint import Constraint
 from llmtool.tasks.pipeline.prepare import Case, PreparedTask, with_sampling
-from llmtool.tasks.pipeline.workflow import Reply
+from llmtool.tasks.pipeline.workflow import StepReply
 from llmtool.tasks.translate import checks
 from llmtool.tasks.translate.glossary import Glossary
 from llmtool.tasks.translate.segment import SegmentJob
@@ -30,7 +30,7 @@ class TranslationPrompts(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def text_input(self) -> str:
         """The input of the template that takes the text."""
-        return self.prepared.template.find_material() or "text"
+        return self.prepared.template.primary_input() or "text"
 
     def request(self, job: SegmentJob, *, source: Language | None, is_retry: bool) -> Request:
         """Return the request for a segment; a retry is constrained to its placeholders and lines.
@@ -63,7 +63,7 @@ class TranslationPrompts(msgspec.Struct, frozen=True, kw_only=True):
         prompt = msgspec.structs.replace(request.prompt, languages=(code, self.to.code))
         return msgspec.structs.replace(request, prompt=prompt)
 
-    def check(self, job: SegmentJob, prompt: Prompt, reply: Reply) -> tuple[str, str | None]:
+    def check(self, job: SegmentJob, prompt: Prompt, reply: StepReply) -> tuple[str, str | None]:
         """Return the tidied text of a reply, and why it is not a translation, if it is not."""
         text = checks.tidy(job.placeholders.text, reply.text)
         fault = checks.find_fault(

@@ -76,20 +76,20 @@ def run(
     chosen = msgspec.structs.replace(chosen, template=template)
     context = bootstrap.open_context(console, folders, settings, model, output.path, plot)
     scored = RecordProgress(console)
-    labelling = prepare_classifier(
+    classifier = prepare_classifier(
         context, names, chosen, on_scored=lambda n_scored: scored(n_scored, len(texts))
     )
     if labels.calibrate is not None:
         calibrate(
             console,
             context,
-            labelling,
+            classifier,
             labels.calibrate,
             text_field=text_field,
             label_field=label_field,
         )
     with scored:
-        found = measure.evaluate(context, labelling, texts)
+        found = measure.evaluate(context, classifier, texts)
     if labels.balanced:
         console.note("scored as if each label were about as frequent as another in these texts")
     others: list[Baseline] = []
@@ -111,9 +111,9 @@ def run(
     if baselines:
         for generation in (measure.constrained_generation, measure.free_generation):
             with RecordProgress(console, "written: ") as progress:
-                others.append(generation(context, labelling.names, texts, on_progress=progress))
+                others.append(generation(context, classifier.names, texts, on_progress=progress))
     if plot is not None:
-        labels_plot.draw(found, plot, title=f"{labelling.template.name} on {labelling.model}")
+        labels_plot.draw(found, plot, title=f"{classifier.template.name} on {classifier.model}")
     with open_sink(console, output.path) as sink:
         if output.json:
             told = {**msgspec.to_builtins(found), "others": msgspec.to_builtins(others)}

@@ -32,8 +32,8 @@ from llmtool.tasks.classify.labels import no_such_label
 from llmtool.tasks.classify.task import prepare_classifier
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.pipeline.context import TaskContext
-from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import Binding, fill
+from llmtool.tasks.pipeline.prepare import Case, bind_inputs
+from llmtool.tasks.pipeline.records import RecordMapping
 from llmtool.tasks.results import Classification, Result
 
 _MAX_NUMBERS = 12  # labels whose counts are told after a batch
@@ -79,7 +79,7 @@ def classify(
             raise UsageError("a text and --each exclude each other: a batch brings its own texts")
         reader = batches.open_reader(console, batch, input, output, reads=reads)
     else:
-        batches.refuse(batch)
+        batch.check_unused()
         check(output.path, reads=reads)
         if labels.calibrate is not None and text is None and not input.files:
             material = None if input.no_stdin else inputs.read_optional_stdin(console)
@@ -95,12 +95,12 @@ def classify(
             scored(n_scored, batch.limit or reader.n_expected)
 
     chosen = msgspec.structs.replace(chosen, template=template)
-    labelling = prepare_classifier(context, names, chosen, on_scored=show_scored)
+    classifier = prepare_classifier(context, names, chosen, on_scored=show_scored)
     for name in (*verdict.fail_on, *verdict.expect):
-        if name not in labelling.names:
-            raise no_such_label(name, labelling.names)
+        if name not in classifier.names:
+            raise no_such_label(name, classifier.names)
     if labels.calibrate is not None:
-        calibrate(console, context, labelling, labels.calibrate)
+        calibrate(console, context, classifier, labels.calibrate)
         if fits_only:
             return
     given = frozenset(options.variables)
@@ -109,7 +109,7 @@ def classify(
             _run_batch(
                 console,
                 context,
-                labelling,
+                classifier,
                 reader,
                 given,
                 batch=batch,
@@ -117,11 +117,11 @@ def classify(
                 verdict=verdict,
             )
         return
-    case = fill(labelling.template, prompt=prompt, input=material, given=given)
+    case = bind_inputs(classifier.template, prompt=prompt, input=material, given=given)
     if output.dry_run:
-        show.prompt(console, context, labelling.request(case), as_json=output.json)
+        show.prompt(console, context, classifier.request(case), as_json=output.json)
         return
-    result, weights = _classify(context, labelling, case, with_weights=verdict.explain)
+    result, weights = _classify(context, classifier, case, with_weights=verdict.explain)
     classification(
         console, result, output=output, top=verdict.top, scores=verdict.scores, weights=weights
     )
@@ -165,7 +165,7 @@ def _gather(
 def calibrate(
     console: Console,
     context: TaskContext,
-    labelling: Classifier,
+    classifier: Classifier,
     path: str,
     *,
     text_field: str | None = None,
@@ -177,7 +177,7 @@ def calibrate(
         UsageError, InputError: the texts are too few, lack a label, or are broken.
     """
     texts = read_labelled_texts(path, text_field=text_field, label_field=label_field)
-    fit = labelling.fit(context.engine, texts)
+    fit = classifier.fit(context.engine, texts)
     (before, after), (worse, better) = fit.accuracy, fit.ece
     console.note(
         f"calibrated on {fit.n_texts} texts and kept: accuracy {before:.2f} to {after:.2f}, "
@@ -188,7 +188,7 @@ def calibrate(
 def _run_batch(
     console: Console,
     context: TaskContext,
-    labelling: Classifier,
+    classifier: Classifier,
     reader: Reader,
     given: frozenset[str],
     *,
@@ -196,9 +196,9 @@ def _run_batch(
     output: g.OutputOptions,
     verdict: VerdictOptions,
 ) -> None:
-    binding = Binding(template=labelling.template, field=batch.field, given=given)
+    mapping = RecordMapping(template=classifier.template, field=batch.field, given=given)
     if output.dry_run:
-        batches.preview(console, context, labelling, binding, reader, output=output)
+        batches.preview(console, context, classifier, mapping, reader, output=output)
         return
     tally = _Tally(console, verdict)
     failed: LlmtoolError | None = None
@@ -206,8 +206,8 @@ def _run_batch(
         batches.run(
             console,
             context,
-            labelling,
-            binding,
+            classifier,
+            mapping,
             reader,
             batch=batch,
             output=output,

@@ -25,8 +25,8 @@ from llmtool.tasks.code.run_tests import PLACE, TestCommand
 from llmtool.tasks.code.task import prepare_code
 from llmtool.tasks.options import CodeOptions
 from llmtool.tasks.pipeline.context import TaskContext
-from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import Binding, fill
+from llmtool.tasks.pipeline.prepare import Case, bind_inputs
+from llmtool.tasks.pipeline.records import RecordMapping
 from llmtool.tasks.results import TestRun
 from llmtool.text.code_languages import CodeLanguage, find_language, language_of_file
 
@@ -61,7 +61,7 @@ def write(
         reader = batches.open_reader(console, batch, input, output, reads=reads)
         prompt = None if request is None else inputs.read_argument(request)
     else:
-        batches.refuse(batch)
+        batch.check_unused()
         check_output(output.path, reads=reads)
         prompt, material = inputs.gather(
             console,
@@ -76,21 +76,21 @@ def write(
     writer = prepare_code(context, options, strict=batch.each is not None)
     if batch.each is not None:
         alone = prompt is None and {"prompt", "input"} <= writer.template.inputs.keys()
-        binding, _ = Binding.make(
+        mapping, _ = RecordMapping.make(
             writer.template,
             prompt=prompt,
             field=batch.field,
             given=given | {"input"} if alone else given,
         )
         if output.dry_run:
-            batches.preview(console, context, writer, binding, reader, output=output)
+            batches.preview(console, context, writer, mapping, reader, output=output)
             return
         seed = options.sampling.seed
         batches.run(
-            console, context, writer, binding, reader, batch=batch, output=output, seed=seed
+            console, context, writer, mapping, reader, batch=batch, output=output, seed=seed
         )
         return
-    case = fill(writer.template, prompt=prompt, input=material, given=given)
+    case = bind_inputs(writer.template, prompt=prompt, input=material, given=given)
     one(console, context, writer, case, options, output=output, strict=check.strict)
 
 

@@ -64,7 +64,7 @@ def explain(
     check(output.path, reads=bootstrap.input_files(template, file))
     context = bootstrap.open_context(console, folders, settings, model, output.path)
     prepared = prepare(context, generate_options(options, template=template))
-    case = Case(variables={prepared.template.find_material() or "code": text})
+    case = Case(variables={prepared.template.primary_input() or "code": text})
     if output.dry_run:
         show.prompt(console, context, prepared.request(case), as_json=output.json)
         return

@@ -18,7 +18,7 @@ from llmtool.sizes import format_count
 
 if TYPE_CHECKING:
     from llmtool.config import Folders, Settings
-    from llmtool.evals import Outcome, Plan
+    from llmtool.evals import EvalPlan, Outcome
     from llmtool.evals.baseline import Baseline
     from llmtool.local_model import LocalModel
     from llmtool.prompts.library import Library
@@ -135,7 +135,7 @@ def test(
 
 def make_plans(
     console: Console, library: Library, names: Sequence[str], *, split: str | None
-) -> list[Plan]:
+) -> list[EvalPlan]:
     """Return the plans of the templates that are named, or of the user's; say which have no tests.
 
     Raises:
@@ -164,7 +164,7 @@ def make_plans(
     return plans
 
 
-def list_files(plans: Sequence[Plan], baseline: str | None) -> Iterator[str]:
+def list_files(plans: Sequence[EvalPlan], baseline: str | None) -> Iterator[str]:
     """Yield the files that tests are read from: templates, their datasets, the baseline."""
     if baseline is not None:
         yield baseline
@@ -193,7 +193,7 @@ def check_models(folders: Folders, settings: Settings, references: Sequence[str]
                 raise
 
 
-def run(console: Console, model: LocalModel, plan: Plan, *, cached: bool) -> Iterator[Outcome]:
+def run(console: Console, model: LocalModel, plan: EvalPlan, *, cached: bool) -> Iterator[Outcome]:
     """Yield the outcomes of a plan, and show the progress on a terminal."""
     from llmtool import files
     from llmtool.cli import bootstrap

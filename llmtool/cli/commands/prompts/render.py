@@ -106,16 +106,16 @@ def _told(outcome: Outcome) -> str:
 
 def _details(outcome: Outcome) -> Iterator[str]:
     """Yield what was expected and what came, for the first replies that are not right."""
-    shown = [miss for miss in outcome.misses if miss.got is not None or outcome.n > 1]
+    shown = [failure for failure in outcome.failures if failure.got is not None or outcome.n > 1]
     if shown:
         yield f"  {_line(outcome.name)}  ({outcome.file}:{outcome.line})"
-    for miss in shown[:_SHOWN_MISSES]:
+    for failure in shown[:_SHOWN_MISSES]:
         if outcome.n > 1:
-            yield f"    {_line(miss.case)}: {_line(miss.reason)}"
-        if miss.expected is not None:
-            yield f"      expected: {_line(miss.expected)}"
-        if miss.got is not None:
-            yield f"      got:      {_line(miss.got)}"
+            yield f"    {_line(failure.case)}: {_line(failure.reason)}"
+        if failure.expected is not None:
+            yield f"      expected: {_line(failure.expected)}"
+        if failure.got is not None:
+            yield f"      got:      {_line(failure.got)}"
     if outcome.n_failed > _SHOWN_MISSES:
         yield f"    and {outcome.n_failed - _SHOWN_MISSES} more (--json and --junit tell 20)"
 

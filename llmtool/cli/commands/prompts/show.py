@@ -140,7 +140,7 @@ def render_for_people(
         required=False,
     )
     if text is not None:
-        material = chosen.find_material(values)
+        material = chosen.primary_input(values)
         if material is None:
             raise UsageError(f"template {template.name!r} takes no text from a file or a pipe")
         values[material] = text

@@ -19,7 +19,7 @@ from llmtool.sizes import format_count
 from llmtool.tasks.options import SummarizeOptions
 from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import Binding
+from llmtool.tasks.pipeline.records import RecordMapping
 from llmtool.tasks.results import Summary
 from llmtool.tasks.summarize.map_reduce import SummaryProgress, SummaryText
 from llmtool.tasks.summarize.task import check_summarize, prepare_summarizer
@@ -62,7 +62,7 @@ def summarize(
         input = msgspec.structs.replace(input, files=paths)
         reader = batches.open_reader(console, batch, input, output, reads=reads)
     else:
-        batches.refuse(batch)
+        batch.check_unused()
         check(output.path, reads=reads)
         texts = inputs.read_documents(console, paths, no_stdin=input.no_stdin, errors=input.errors)
         if together and len(texts) > 1:
@@ -71,13 +71,13 @@ def summarize(
     summarizer = prepare_summarizer(context, options)
     if reader is not None:
         given = frozenset(options.variables) | {"length", "focus", "place"}
-        binding = Binding(template=summarizer.template, field=batch.field, given=given)
+        mapping = RecordMapping(template=summarizer.template, field=batch.field, given=given)
         if output.dry_run:
-            batches.preview(console, context, summarizer, binding, reader, output=output)
+            batches.preview(console, context, summarizer, mapping, reader, output=output)
         else:
             seed = options.sampling.seed
             batches.run(
-                console, context, summarizer, binding, reader, batch=batch, output=output, seed=seed
+                console, context, summarizer, mapping, reader, batch=batch, output=output, seed=seed
             )
         return
     cases = [

@@ -22,7 +22,7 @@ from llmtool.models.reference import STARTER
 from llmtool.tasks.options import TranslateOptions
 from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import Binding
+from llmtool.tasks.pipeline.records import RecordMapping
 from llmtool.tasks.results import Translation
 from llmtool.tasks.translate.document import TranslationText
 from llmtool.tasks.translate.glossary import read_glossary
@@ -62,7 +62,7 @@ def translate(
             raise UsageError("a text and --each exclude each other: a batch brings its own texts")
         reader = batches.open_reader(console, batch, input, output, reads=reads)
     else:
-        batches.refuse(batch)
+        batch.check_unused()
         check(output.path, reads=reads)
         name, material = _gather(console, text, input)
     find_language(to)  # before a model is looked for
@@ -72,13 +72,13 @@ def translate(
     translator = prepare_translator(context, to, options)
     if reader is not None:
         given = frozenset(options.variables) | {"to", "source", "terms", "marks"}
-        binding = Binding(template=translator.template, field=batch.field, given=given)
+        mapping = RecordMapping(template=translator.template, field=batch.field, given=given)
         if output.dry_run:
-            batches.preview(console, context, translator, binding, reader, output=output)
+            batches.preview(console, context, translator, mapping, reader, output=output)
         else:
             seed = options.sampling.seed
             batches.run(
-                console, context, translator, binding, reader, batch=batch, output=output, seed=seed
+                console, context, translator, mapping, reader, batch=batch, output=output, seed=seed
             )
         return
     case = Case(variables={translator.prompts.text_input: material}, name=name)
