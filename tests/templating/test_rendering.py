@@ -344,7 +344,9 @@ def test_the_time_is_the_callers() -> None:
     assert template.render() == "07 May 2031"
 
 
-@pytest.mark.parametrize("value", [object(), b"x", {1, 2}, print], ids=repr)
+@pytest.mark.parametrize(
+    "value", [object(), b"x", {1, 2}, print], ids=["object", "bytes", "set", "function"]
+)
 def test_values_that_are_no_data_are_a_mistake_of_the_caller(value: object) -> None:
     with pytest.raises(TypeError, match="plain data"):
         compile_template("x", name="t", chat=True).render(v=[value])
