@@ -22,7 +22,6 @@ from command import LLMTOOL, error_line, linux, read_exactly
 
 from llmtool.cli import batch as batches
 from llmtool.cli.options import groups as g
-from llmtool.cli.options import types as o
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.config import Folders, Settings
@@ -71,10 +70,10 @@ def run(
     **batch: Any,
 ) -> int:
     """Run a batch of `gen` in this process and return how many records failed."""
-    console, view = Console(Interrupts()), g.ShowGroup(output=str(out))
+    console, output = Console(Interrupts()), g.OutputOptions(path=str(out))
     prompt = batch.pop("prompt", "Say")
-    group = g.BatchGroup(each=o.EachMode(each), **batch)
-    reader = batches.open_reader(console, group, g.SourceGroup(file=[str(source)]), view)
+    group = g.BatchOptions(each=each, **batch)
+    reader = batches.open_reader(console, group, g.InputOptions(files=[str(source)]), output)
     prepared = prepare(
         box.context,
         GenerateOptions(template=str(template), sampling=SamplingOptions(seed=seed, max_tokens=50)),
@@ -82,7 +81,7 @@ def run(
     mapping = RecordMapping(template=prepared.template, field=group.field, prompt=prompt)
     try:
         batches.run(
-            console, box.context, prepared, mapping, reader, batch=group, view=view, seed=seed
+            console, box.context, prepared, mapping, reader, batch=group, output=output, seed=seed
         )
     except RecordsFailed as exc:
         return int(str(exc).split()[0])

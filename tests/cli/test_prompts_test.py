@@ -14,7 +14,7 @@ from command import error_line
 from llmtool.cli import bootstrap
 from llmtool.cli.app import load_command
 from llmtool.cli.commands.prompts import render as show
-from llmtool.cli.options.groups import EngineGroup
+from llmtool.cli.options.groups import ModelOptions
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.config import Folders, Settings
@@ -78,9 +78,9 @@ def run(
     file.write_bytes(b"GGUF")
 
     def open_model(
-        console: Any, folders: Any, settings: Any, group: EngineGroup, *writes: str | None
+        console: Any, folders: Any, settings: Any, group: ModelOptions, *writes: str | None
     ) -> Scripted:
-        name = group.model or "scripted"
+        name = group.reference or "scripted"
         return Scripted(
             engine,
             name,
