@@ -5,16 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from llmtool.config import Folders, Settings
 from llmtool.engine.types import Cancellation, Engine, KVType, OnProgress
-from llmtool.errors import Cancelled, ModelNotFound
+from llmtool.errors import Cancelled, LlmtoolError, ModelNotFound
 from llmtool.models.hub.callbacks import OnNote, no_note, no_progress
 from llmtool.models.hub.callbacks import OnProgress as OnDownload
 from llmtool.models.installed import Model, find_starter
+from llmtool.models.reference import STARTER
 from llmtool.models.store import Store
+
+if TYPE_CHECKING:
+    from llmtool.engine.llama.model import LlamaModel
 
 NO_MODEL = (
     "no model chosen and the starter model is not installed: name one with -m "
@@ -59,13 +64,30 @@ class LocalModel:
         self._on_load_progress = on_load_progress
         self._on_download_progress, self._on_note = on_download_progress, on_note
         self._engine: Engine | None = None
+        self._loading: _BackgroundLoad | None = None
         self._lock = threading.Lock()
-        self._failed: BaseException | None = None
 
     @property
     def is_default(self) -> bool:
         """Whether no model was chosen, so that the starter model is used."""
         return self._reference is None
+
+    @cached_property
+    def _store(self) -> Store:
+        return Store(
+            self.folders,
+            self.settings.aliases,
+            offline=self.settings.offline,
+            endpoint=self._endpoint,
+        )
+
+    @cached_property
+    def installed_file(self) -> Model | None:
+        """The model's file, or None if it is not here; finding it uses no network."""
+        try:
+            return self._store.find(self._reference or STARTER)
+        except LlmtoolError:
+            return None
 
     @cached_property
     def file(self) -> Model:
@@ -77,14 +99,10 @@ class LocalModel:
         """
         if self._reference is None and find_starter() is None:
             raise ModelNotFound(NO_MODEL)
-        store = Store(
-            self.folders,
-            self.settings.aliases,
-            offline=self.settings.offline,
-            endpoint=self._endpoint,
-        )
-        return store.get(
-            self._reference or "starter",
+        if self.installed_file is not None:
+            return self.installed_file
+        return self._store.get(
+            self._reference or STARTER,
             on_progress=self._on_download_progress,
             on_note=self._on_note,
             cancelled=lambda: self.cancellation.cancelled,
@@ -116,28 +134,17 @@ class LocalModel:
         """
         if self._engine is None:
             with self._lock:
-                failed, self._failed = self._failed, None
-                # A stop that was reset, as a chat does, is not a failure: load again.
-                is_over = isinstance(failed, Cancelled) and not self.cancellation.cancelled
-                if failed is not None and not is_over:
-                    raise failed
-                self._engine = self._engine or self._load()
+                self._engine = self._engine or self._make_engine()
         return self._engine
 
     def warm_up(self) -> None:
         """Start to load the model in the background; `engine` waits for it, and raises its error.
 
-        Loading is native code, so templates can be read meanwhile.
+        Loading is native code, so that the program can import and read other things meanwhile.
         """
-
-        def load() -> None:
-            with self._lock:
-                try:
-                    self._engine = self._engine or self._load()
-                except BaseException as exc:
-                    self._failed = exc
-
-        threading.Thread(target=load, daemon=True).start()
+        with self._lock:
+            if self._engine is None and self._loading is None:
+                self._loading = _BackgroundLoad(self._load)
 
     def close(self) -> None:
         """Free the model; `engine` loads it again."""
@@ -145,28 +152,17 @@ class LocalModel:
             self._engine.close()
             self._engine = None
 
-    def _load(self) -> Engine:
-        self.cancellation.check()
-        file = self.file
-        from llmtool.engine.llama.devices import parse_layers
-        from llmtool.engine.llama.engine import LocalEngine
-        from llmtool.engine.llama.model import load_model
-        from llmtool.engine.llama.preflight import preflight
+    def _make_engine(self) -> Engine:
+        from llmtool.engine.llama.engine import LocalEngine  # while the model loads
 
-        preflight(
-            file.path,
-            file.parts,
-            cache_folder=self.folders.cache,
-            cancellation=self.cancellation,
-            trusted=file.source == "starter",
-        )
-        weights = load_model(
-            file.path,
-            n_gpu_layers=parse_layers(self._n_gpu_layers),
-            cancellation=self.cancellation,
-            on_progress=self._on_load_progress,
-            on_fault=self.on_fault,
-        )
+        loading, self._loading = self._loading, None
+        try:
+            weights = self._load() if loading is None else loading.result()
+        except Cancelled:
+            # A stop that was reset, as a chat does, is not a failure: load again.
+            if loading is None or self.cancellation.cancelled:
+                raise
+            weights = self._load()
         return LocalEngine(
             weights,
             n_ctx=self._n_ctx,
@@ -177,6 +173,53 @@ class LocalModel:
             prefix_bytes=self._prefix_bytes,
             cancellation=self.cancellation,
         )
+
+    def _load(self) -> LlamaModel:
+        self.cancellation.check()
+        file = self.file
+        from llmtool.engine.llama.devices import parse_layers
+        from llmtool.engine.llama.model import load_model
+        from llmtool.engine.llama.preflight import preflight
+
+        preflight(
+            file.path,
+            file.parts,
+            cache_folder=self.folders.cache,
+            cancellation=self.cancellation,
+            trusted=file.source == "starter",
+        )
+        return load_model(
+            file.path,
+            n_gpu_layers=parse_layers(self._n_gpu_layers),
+            cancellation=self.cancellation,
+            on_progress=self._on_load_progress,
+            on_fault=self.on_fault,
+        )
+
+
+class _BackgroundLoad:
+    """A model that loads in a thread of its own."""
+
+    def __init__(self, load: Callable[[], LlamaModel]) -> None:
+        self._load = load
+        self._weights: LlamaModel | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._weights = self._load()
+        except BaseException as exc:
+            self._error = exc
+
+    def result(self) -> LlamaModel:
+        """Wait for the model, or raise the error of loading it."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        assert self._weights is not None
+        return self._weights
 
 
 class ReadyModel(msgspec.Struct, frozen=True):

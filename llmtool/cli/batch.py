@@ -36,23 +36,6 @@ class Asked(Protocol):
     def request(self, case: Case) -> Request | ScoreRequest: ...
 
 
-def refuse(batch: g.BatchOptions) -> None:
-    """Refuse options that mean something in a batch alone.
-
-    Raises:
-        UsageError: one of them is given.
-    """
-    for name, value in (
-        ("--field", batch.field),
-        ("--resume", batch.resume),
-        ("--overwrite", batch.overwrite),
-        ("--limit", batch.limit),
-        ("--jsonl", batch.jsonl),
-    ):
-        if value:
-            raise UsageError(f"{name} belongs to a batch (--each line, jsonl, csv or file)")
-
-
 def open_reader(
     console: Console,
     batch: g.BatchOptions,

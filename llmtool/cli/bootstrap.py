@@ -16,8 +16,10 @@ from llmtool.cli.terminal import signals
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import refuse_read
 from llmtool.cli.terminal.progress import DownloadProgress
+from llmtool.engine.types import Cancellation
 from llmtool.errors import UsageError
 from llmtool.local_model import LocalModel
+from llmtool.models.hub.callbacks import no_note, no_progress
 from llmtool.tasks.pipeline.context import TaskContext
 
 if TYPE_CHECKING:
@@ -80,15 +82,30 @@ def input_files(template: Template | str, *others: str | None) -> list[str]:
     return [*filter(None, others), *(() if isinstance(template, str) else template.files)]
 
 
+def start_loading(
+    console: Console, folders: config.Folders, settings: config.Settings, options: ModelOptions
+) -> LocalModel | None:
+    """Start to load the chosen model in the background, and return it.
+
+    Return None, and do nothing, if it is not installed or the user has to be asked for one.
+    """
+    model = _make_model(console, folders, settings, options, options.reference)
+    if model.installed_file is None or (model.is_default and first_run.can_ask(console)):
+        return None
+    model.warm_up()
+    return model
+
+
 def open_context(
     console: Console,
     folders: config.Folders,
     settings: config.Settings,
     options: ModelOptions,
     *writes: str | None,
+    loading: LocalModel | None = None,
 ) -> TaskContext:
     """Return what the tasks need, with the chosen model; see `open_model`."""
-    model = open_model(console, folders, settings, options, *writes)
+    model = open_model(console, folders, settings, options, *writes, loading=loading)
     return make_context(model, cached=not options.no_cache)
 
 
@@ -109,40 +126,30 @@ def open_model(
     settings: config.Settings,
     options: ModelOptions,
     *writes: str | None,
+    loading: LocalModel | None = None,
 ) -> LocalModel:
     """Return the chosen model, downloaded if needed; it loads in the background.
 
-    Signals can stop it.
+    Signals can stop it. `loading` is what `start_loading` returned.
 
     Raises:
         UsageError: a file that the command `writes` is one of the model's.
         LlmtoolError: the model cannot be found or downloaded.
     """
-    reference = options.reference
     asked = None
-    if reference is None and settings.model is None and first_run.can_ask(console):
-        reference = asked = first_run.ask(console, settings)
-    with DownloadProgress(console, reference or settings.model or "starter") as progress:
-        model = LocalModel(
-            reference,
-            settings=settings,
-            folders=folders,
-            endpoint=os.environ.get("HF_ENDPOINT"),
-            n_ctx=options.ctx_size,
-            n_threads=options.threads,
-            n_gpu_layers=options.n_gpu_layers,
-            n_parallel=options.parallel,
-            kv_type=options.kv_type,
-            prefix_cache=not options.no_cache,
-            cancellation=signals.install(console.interrupts),
-            on_fault=lambda: signals.end_by_fault(console, model.name),
-            on_load_progress=_LoadStatus(console),
-            on_download_progress=progress,
-            on_note=progress.note,
-        )
-        file = model.file
+    if loading is not None:
+        model = loading
+        signals.install(console.interrupts, model.cancellation)
+    else:
+        reference = options.reference
+        if reference is None and settings.model is None and first_run.can_ask(console):
+            reference = asked = first_run.ask(console, settings)
+        with DownloadProgress(console, reference or settings.model or "starter") as progress:
+            model = _make_model(console, folders, settings, options, reference, progress)
+            signals.install(console.interrupts, model.cancellation)
+            _ = model.file  # downloads it
     for path in filter(None, writes):
-        refuse_read(path, map(str, file.parts))
+        refuse_read(path, map(str, model.file.parts))
     if asked is not None:
         first_run.remember(console, folders, asked)
     if model.is_default:
@@ -151,6 +158,34 @@ def open_model(
             "(choose one with -m or `llmtool config set model`)"
         )
     model.warm_up()
+    return model
+
+
+def _make_model(
+    console: Console,
+    folders: config.Folders,
+    settings: config.Settings,
+    options: ModelOptions,
+    reference: str | None,
+    progress: DownloadProgress | None = None,
+) -> LocalModel:
+    model = LocalModel(
+        reference,
+        settings=settings,
+        folders=folders,
+        endpoint=os.environ.get("HF_ENDPOINT"),
+        n_ctx=options.ctx_size,
+        n_threads=options.threads,
+        n_gpu_layers=options.n_gpu_layers,
+        n_parallel=options.parallel,
+        kv_type=options.kv_type,
+        prefix_cache=not options.no_cache,
+        cancellation=Cancellation(),
+        on_fault=lambda: signals.end_by_fault(console, model.name),
+        on_load_progress=_LoadStatus(console),
+        on_download_progress=progress or no_progress,
+        on_note=progress.note if progress else no_note,
+    )
     return model
 
 

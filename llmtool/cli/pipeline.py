@@ -9,26 +9,20 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llmtool.cli import batch as batches
 from llmtool.cli import bootstrap
 from llmtool.cli.options import constraints
 from llmtool.cli.options import groups as g
-from llmtool.cli.render import result
 from llmtool.cli.terminal import inputs
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check
 from llmtool.config import Folders
-from llmtool.engine.types import Token
 from llmtool.errors import Cancelled, LlmtoolError, UsageError
-from llmtool.tasks.generate.template import prepare_run
 from llmtool.tasks.options import GenerateOptions
-from llmtool.tasks.pipeline.collect import raise_failures
-from llmtool.tasks.pipeline.prepare import PreparedTask
-from llmtool.tasks.pipeline.records import RecordMapping, bind_inputs
-from llmtool.tasks.results import Generation
 
 if TYPE_CHECKING:
+    from llmtool.engine.types import Token
     from llmtool.tasks.generate.reply_log import ReplyLog
+    from llmtool.tasks.results import Generation
 
 
 def run(
@@ -58,18 +52,31 @@ def run(
         raise UsageError("--log keeps single replies: it goes without --each (-o keeps a batch)")
     options = constraints.read(console, options, constraint)
     folders, settings = bootstrap.start(console, general, offline=model.offline)
+    loading = None
+    if batch.each is None:
+        batch.check_unused()
+        if not inputs.has_to_wait(text, input.files, no_stdin=input.no_stdin):
+            loading = bootstrap.start_loading(console, folders, settings, model)
+    # Templates and tasks are imported while the model loads.
+    from llmtool.cli.render import result
+    from llmtool.tasks.generate.template import prepare_run
+    from llmtool.tasks.pipeline.collect import raise_failures
+    from llmtool.tasks.pipeline.prepare import PreparedTask, bind_inputs
+
     given = frozenset(options.variables)
     loaded = bootstrap.open_library(folders).load(options.template)
     sends_prompt = options.template == "gen"
     options = msgspec.structs.replace(options, template=loaded)
     reads = bootstrap.input_files(loaded, *constraint.files, *input.files)
     if batch.each is not None:
+        from llmtool.cli import batch as batches
+        from llmtool.tasks.pipeline.records import RecordMapping
+
         reader = batches.open_reader(console, batch, input, output, reads=reads, n=options.n)
         prompt = None if text is None else inputs.read_argument(text, errors=input.errors)
         mapping, fixed = RecordMapping.make(loaded, prompt=prompt, field=batch.field, given=given)
         options = msgspec.structs.replace(options, variables={**options.variables, **fixed})
     else:
-        batches.refuse(batch)
         check(output.path, reads=reads)
         prompt, material = inputs.gather(
             console,
@@ -79,7 +86,9 @@ def run(
             errors=input.errors,
             required=loaded.needs_text(given),
         )
-    context = bootstrap.open_context(console, folders, settings, model, output.path)
+    context = bootstrap.open_context(
+        console, folders, settings, model, output.path, loading=loading
+    )
     prepared = prepare_run(context, options)
     if batch.each is not None:
         if output.dry_run:

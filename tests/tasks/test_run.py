@@ -12,8 +12,7 @@ from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import EngineError, InputError, LlmtoolError, TemplateError, UsageError
 from llmtool.prompts.template import parse_template
-from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import bind_inputs
+from llmtool.tasks.pipeline.prepare import Case, bind_inputs
 from llmtool.tasks.results import Classification, Generation
 from llmtool.toolbox import Toolbox
 

@@ -10,6 +10,7 @@ from typer import BadParameter, Option
 
 from llmtool.encoding import Errors
 from llmtool.engine.types import KVType
+from llmtool.errors import UsageError
 
 _input = partial(Option, rich_help_panel="Input")
 _output = partial(Option, rich_help_panel="Output")
@@ -177,6 +178,22 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
         int | None,
         _batch("--limit", min=1, metavar="N", help="Process only the first N records."),
     ] = None
+
+    def check_unused(self) -> None:
+        """Check that a call for one record has no option of batches.
+
+        Raises:
+            UsageError: it has one.
+        """
+        for name, value in (
+            ("--field", self.field),
+            ("--resume", self.resume),
+            ("--overwrite", self.overwrite),
+            ("--limit", self.limit),
+            ("--jsonl", self.jsonl),
+        ):
+            if value:
+                raise UsageError(f"{name} belongs to a batch (--each line, jsonl, csv or file)")
 
 
 class ConstraintOptions(_Group, frozen=True, kw_only=True):

@@ -157,6 +157,17 @@ def join(files: list[tuple[str, str]]) -> str | None:
     return "\n\n".join(f"==> {name} <==\n{text}" for name, text in files)
 
 
+def has_to_wait(prompt: str | None, files: list[str], *, no_stdin: bool) -> bool:
+    """Whether `gather` may wait for another program, or for text typed at a terminal."""
+    if not all(path == "-" or os.path.isfile(path) for path in files):
+        return True
+    mode = os.fstat(STDIN).st_mode
+    if no_stdin or stat.S_ISREG(mode):
+        return False
+    is_required = "-" in (prompt, *files) or (prompt is None and not files)
+    return is_required or not stat.S_ISCHR(mode)
+
+
 def gather(
     console: Console,
     prompt: str | None,

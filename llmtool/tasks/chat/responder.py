@@ -16,8 +16,7 @@ from llmtool.tasks.chat import token_usage
 from llmtool.tasks.chat.messages import to_messages
 from llmtool.tasks.options import GenerateOptions, make_options
 from llmtool.tasks.pipeline.collect import stream_generations
-from llmtool.tasks.pipeline.prepare import Case, prepare
-from llmtool.tasks.pipeline.records import bind_inputs
+from llmtool.tasks.pipeline.prepare import Case, bind_inputs, prepare
 from llmtool.tasks.results import Generation
 
 if TYPE_CHECKING:

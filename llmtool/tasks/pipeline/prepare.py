@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from llmtool.tasks.results import Generation
 
 R = TypeVar("R")
+_ONE_TEXT = "takes one text alone, for {!r}, an argument or material and not both"
 SCHEMA_INPUT = "schema"  # a template with such an input is told what JSON is wanted
 
 
@@ -171,6 +172,36 @@ def token_counter(engine: Engine) -> Callable[[str], int]:
         return len(engine.tokenize(Prompt(text=text)).token_ids) if text else 0
 
     return count
+
+
+def bind_inputs(
+    template: Template, *, prompt: str | None, input: str | None, given: Container[str] = ()
+) -> Case:
+    """Return the case that an argument and some material are to a template.
+
+    A template with the inputs `prompt` and `input` gets them apart. Otherwise the material, or the
+    argument where there is none, goes to the template's passage; an argument beside material goes
+    to the next input, required ones first. `given` are inputs that have a value already.
+
+    Raises:
+        UsageError: there is no input that could take a text.
+    """
+    inputs = template.inputs
+    if "prompt" in inputs and "input" in inputs:
+        return Case(prompt=prompt, input=input)
+    texts = [text for text in (input, prompt) if text is not None]
+    material = template.primary_input(given)
+    free = [
+        name
+        for name, spec in inputs.items()
+        if spec.type not in ("file", "bool", "list") and name not in given and name != material
+    ]
+    free.sort(key=lambda name: not inputs[name].required)
+    places = [*([material] if material else []), *free]
+    if len(places) < len(texts):
+        what = "takes no text" if not places else _ONE_TEXT.format(places[0])
+        raise UsageError(f"template {template.name!r} {what}; its values: -p NAME=VALUE")
+    return Case(variables=dict(zip(places, texts, strict=False)))
 
 
 def prepare(context: TaskContext, options: GenerateOptions) -> PreparedTask:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from collections.abc import Container, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,7 +15,7 @@ from llmtool.engine.types import MAX_SEED, Engine, Failed, Token
 from llmtool.errors import InputError, LlmtoolError, UsageError
 from llmtool.prompts.template import Template
 from llmtool.tasks.pipeline.context import TaskContext
-from llmtool.tasks.pipeline.prepare import SCHEMA_INPUT, Case
+from llmtool.tasks.pipeline.prepare import SCHEMA_INPUT, Case, bind_inputs
 from llmtool.tasks.results import Result
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.02
 _TEXT_FIELDS = ("text", "input")
-_ONE_TEXT = "takes one text alone, for {!r}, an argument or material and not both"
 
 
 class BatchTask(Protocol):
@@ -186,36 +185,6 @@ class RecordMapping(msgspec.Struct, frozen=True, kw_only=True):
         if not text.strip():
             raise InputError(f"{record.place}: the text is empty")
         return {**variables, material: text}
-
-
-def bind_inputs(
-    template: Template, *, prompt: str | None, input: str | None, given: Container[str] = ()
-) -> Case:
-    """Return the case that an argument and some material are to a template.
-
-    A template with the inputs `prompt` and `input` gets them apart. Otherwise the material, or the
-    argument where there is none, goes to the template's passage; an argument beside material goes
-    to the next input, required ones first. `given` are inputs that have a value already.
-
-    Raises:
-        UsageError: there is no input that could take a text.
-    """
-    inputs = template.inputs
-    if "prompt" in inputs and "input" in inputs:
-        return Case(prompt=prompt, input=input)
-    texts = [text for text in (input, prompt) if text is not None]
-    material = template.primary_input(given)
-    free = [
-        name
-        for name, spec in inputs.items()
-        if spec.type not in ("file", "bool", "list") and name not in given and name != material
-    ]
-    free.sort(key=lambda name: not inputs[name].required)
-    places = [*([material] if material else []), *free]
-    if len(places) < len(texts):
-        what = "takes no text" if not places else _ONE_TEXT.format(places[0])
-        raise UsageError(f"template {template.name!r} {what}; its values: -p NAME=VALUE")
-    return Case(variables=dict(zip(places, texts, strict=False)))
 
 
 def make_batch(

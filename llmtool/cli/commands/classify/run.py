@@ -32,8 +32,8 @@ from llmtool.tasks.classify.labels import no_such_label
 from llmtool.tasks.classify.task import prepare_classifier
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.pipeline.context import TaskContext
-from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import RecordMapping, bind_inputs
+from llmtool.tasks.pipeline.prepare import Case, bind_inputs
+from llmtool.tasks.pipeline.records import RecordMapping
 from llmtool.tasks.results import Classification, Result
 
 _MAX_NUMBERS = 12  # labels whose counts are told after a batch
@@ -79,7 +79,7 @@ def classify(
             raise UsageError("a text and --each exclude each other: a batch brings its own texts")
         reader = batches.open_reader(console, batch, input, output, reads=reads)
     else:
-        batches.refuse(batch)
+        batch.check_unused()
         check(output.path, reads=reads)
         if labels.calibrate is not None and text is None and not input.files:
             material = None if input.no_stdin else inputs.read_optional_stdin(console)

@@ -25,8 +25,8 @@ from llmtool.tasks.code.run_tests import PLACE, TestCommand
 from llmtool.tasks.code.task import prepare_code
 from llmtool.tasks.options import CodeOptions
 from llmtool.tasks.pipeline.context import TaskContext
-from llmtool.tasks.pipeline.prepare import Case
-from llmtool.tasks.pipeline.records import RecordMapping, bind_inputs
+from llmtool.tasks.pipeline.prepare import Case, bind_inputs
+from llmtool.tasks.pipeline.records import RecordMapping
 from llmtool.tasks.results import TestRun
 from llmtool.text.code_languages import CodeLanguage, find_language, language_of_file
 
@@ -61,7 +61,7 @@ def write(
         reader = batches.open_reader(console, batch, input, output, reads=reads)
         prompt = None if request is None else inputs.read_argument(request)
     else:
-        batches.refuse(batch)
+        batch.check_unused()
         check_output(output.path, reads=reads)
         prompt, material = inputs.gather(
             console,

@@ -62,7 +62,7 @@ def summarize(
         input = msgspec.structs.replace(input, files=paths)
         reader = batches.open_reader(console, batch, input, output, reads=reads)
     else:
-        batches.refuse(batch)
+        batch.check_unused()
         check(output.path, reads=reads)
         texts = inputs.read_documents(console, paths, no_stdin=input.no_stdin, errors=input.errors)
         if together and len(texts) > 1:

@@ -62,7 +62,7 @@ def translate(
             raise UsageError("a text and --each exclude each other: a batch brings its own texts")
         reader = batches.open_reader(console, batch, input, output, reads=reads)
     else:
-        batches.refuse(batch)
+        batch.check_unused()
         check(output.path, reads=reads)
         name, material = _gather(console, text, input)
     find_language(to)  # before a model is looked for
