@@ -78,9 +78,9 @@ def run(
     file.write_bytes(b"GGUF")
 
     def open_model(
-        console: Any, folders: Any, settings: Any, options: ModelOptions, *writes: str | None
+        console: Any, folders: Any, settings: Any, group: ModelOptions, *writes: str | None
     ) -> Scripted:
-        name = options.reference or "scripted"
+        name = group.reference or "scripted"
         return Scripted(
             engine,
             name,
