@@ -92,7 +92,7 @@ def evaluate(
     """
     names = classifier.names
     truth = [classifier.number_of(label) for _, label in data]
-    material = classifier.material or "text"
+    material = classifier.text_input or "text"
     cases = [Case(id=i, variables={material: text}) for i, (text, _) in enumerate(data)]
     started = time.perf_counter()
     rows = []
@@ -121,7 +121,7 @@ def evaluate(
         bins=reliability(rows, truth),
         mistakes=tuple(sorted(wrong, key=lambda each: -each.score)[:N_MISTAKES]),
         texts_per_second=len(rows) / seconds,
-        calibrated=classifier.bias.fitted is not None,
+        calibrated=classifier.bias.calibration is not None,
     )
 
 

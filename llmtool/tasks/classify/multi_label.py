@@ -10,7 +10,7 @@ import msgspec
 
 from llmtool.engine.types import Engine
 from llmtool.errors import UsageError
-from llmtool.tasks.classify.calibration import Fit
+from llmtool.tasks.classify.calibration import Calibration
 from llmtool.tasks.classify.classifier import Classifier, OnScored, chunk_warnings
 from llmtool.tasks.classify.labels import Label, make_labels
 from llmtool.tasks.classify.scores import ScoredRequest
@@ -48,7 +48,7 @@ class MultiLabelClassifier(Classifier):
         model: str,
         model_identity: str,
         anchors: DiskCache | None = None,
-        fits: DiskCache | None = None,
+        calibrations: DiskCache | None = None,
         on_scored: OnScored | None = None,
     ) -> None:
         if "label" not in template.inputs:
@@ -82,7 +82,7 @@ class MultiLabelClassifier(Classifier):
         self._asked = labels
         self.names = [label.name for label in labels]
 
-    def fit(self, engine: Engine, texts: Sequence[tuple[str, str]]) -> Fit:
+    def calibrate(self, engine: Engine, texts: Sequence[tuple[str, str]]) -> Calibration:
         raise UsageError(
             "calibration on labelled texts is for one label a text, and not for several"
         )

@@ -16,7 +16,7 @@ from llmtool.tasks.pipeline.context import TaskContext
 
 if TYPE_CHECKING:
     from llmtool.prompts.template import Template
-    from llmtool.tasks.pipeline.contract import OutputSpec
+    from llmtool.tasks.pipeline.output_spec import OutputSpec
     from llmtool.tasks.results import Generation
 
 R = TypeVar("R")
@@ -46,7 +46,7 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
     template: Template
     options: GenerateOptions
     sampling: Sampling
-    contract: OutputSpec | None
+    output_spec: OutputSpec | None
     model: str
 
     def request(self, case: Case) -> Request:
@@ -87,21 +87,21 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
 
         requests = each_or_failed(self.request, cases)
         return stream_outcomes(
-            engine, requests, model=self.model, contract=self.contract, started=started
+            engine, requests, model=self.model, output_spec=self.output_spec, started=started
         )
 
     def answer(self, engine: Engine, requests: Iterable[Request]) -> list[Generation | Failed]:
         """Return the outcome of each request, in their order; their ids must differ."""
         from llmtool.tasks.pipeline.collect import stream_outcomes
 
-        events = stream_outcomes(engine, requests, model=self.model, contract=self.contract)
+        events = stream_outcomes(engine, requests, model=self.model, output_spec=self.output_spec)
         return [event for event in events if not isinstance(event, Token)]
 
     @property
     def columns(self) -> list[str]:
         """The names of what `Generation.row` can hold for these options."""
         several = self.options.n > 1
-        has_value = self.contract is not None and bool(self.contract.description)
+        has_value = self.output_spec is not None and bool(self.output_spec.description)
         more = [*(["replies"] if several else []), *(["value"] if has_value else [])]
         return ["reply", *more, "finish_reason", "seed"]
 
@@ -119,8 +119,8 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
         values |= {name: text for name, text in given.items() if text and text.strip()}
         if not values and given.keys() & inputs.keys():
             raise InputError("the prompt is empty")
-        if self.contract is not None and self.contract.description and SCHEMA_INPUT in inputs:
-            values.setdefault(SCHEMA_INPUT, self.contract.description)
+        if self.output_spec is not None and self.output_spec.description and SCHEMA_INPUT in inputs:
+            values.setdefault(SCHEMA_INPUT, self.output_spec.description)
         return values
 
 
@@ -216,7 +216,7 @@ def prepare(context: TaskContext, options: GenerateOptions) -> PreparedTask:
     if options.n < 1:
         raise UsageError(f"n is {options.n}; it must be at least 1")
     template = context.load_template(options.template)
-    contract = _contract(options, template)
+    output_spec = _output_spec(options, template)
     params = {name: value for name, value in template.params.items() if name != "thinking"}
     settings = SamplingOptions(
         max_tokens=context.settings.max_tokens, temperature=context.settings.temperature
@@ -225,13 +225,13 @@ def prepare(context: TaskContext, options: GenerateOptions) -> PreparedTask:
     if options.logprobs:
         params["logprobs"] = options.logprobs
     checked = make_sampling(params)
-    if contract is not None:
-        checked = msgspec.structs.replace(checked, constraint=contract.constraint)
+    if output_spec is not None:
+        checked = msgspec.structs.replace(checked, constraint=output_spec.constraint)
     return PreparedTask(
         template=template,
         options=options,
         sampling=checked,
-        contract=contract,
+        output_spec=output_spec,
         model=context.model.name,
     )
 
@@ -257,14 +257,14 @@ def make_sampling(params: Mapping[str, Any]) -> Sampling:
     return Sampling(**values)
 
 
-def _contract(options: GenerateOptions, template: Template) -> OutputSpec | None:
+def _output_spec(options: GenerateOptions, template: Template) -> OutputSpec | None:
     """Return what the reply must be, by the options or else by the template."""
     if options.schema is None and options.grammar is None and options.regex is None:
         if template.output.kind not in ("json", "grammar", "regex"):
             return None  # the compiler is not imported for nothing
-        from llmtool.tasks.pipeline.contract import contract_of
+        from llmtool.tasks.pipeline.output_spec import output_spec_of
 
-        return contract_of(template.output)
-    from llmtool.tasks.pipeline.contract import make_contract
+        return output_spec_of(template.output)
+    from llmtool.tasks.pipeline.output_spec import make_output_spec
 
-    return make_contract(schema=options.schema, grammar=options.grammar, regex=options.regex)
+    return make_output_spec(schema=options.schema, grammar=options.grammar, regex=options.regex)
