@@ -153,9 +153,8 @@ def calibrate(rows: Sequence[Row], truth: Sequence[int], *, start: Row) -> Calib
     n, n_labels = len(rows), len(rows[0])
     raw = np.clip(np.array(rows, dtype=float), -1e4, 0.0) + np.array(start)
     raw -= raw.mean(axis=1, keepdims=True)
-    unit = (
-        float(np.sqrt((raw**2).mean())) or 1.0
-    )  # so that the decay is independent of the scale of the rows
+    # The weight decay must not depend on the scale of the rows.
+    unit = float(np.sqrt((raw**2).mean())) or 1.0
     x, y = raw / unit, np.eye(n_labels)[list(truth)]
     shares = np.log(y.mean(axis=0))
 
