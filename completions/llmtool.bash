@@ -271,6 +271,7 @@ _llmtool() {
                 --focus) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
                 --strategy) COMPREPLY=($(compgen -W 'auto stuff map-reduce refine' -- "$cur")); return ;;
                 --chunk-tokens) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;
+                --file|-f) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --errors) COMPREPLY=($(compgen -W 'strict replace' -- "$cur")); return ;;
                 --output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
                 --each) COMPREPLY=($(compgen -W 'line jsonl csv file' -- "$cur")); return ;;
@@ -285,7 +286,7 @@ _llmtool() {
                 --color) COMPREPLY=($(compgen -W 'auto always never' -- "$cur")); return ;;
             esac
             words=''
-            options='--system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --length --style --focus --sections --strategy --chunk-tokens --together --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --jsonl --resume --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
+            options='--system -s --template -t --param -p --think --no-think --max-tokens --temperature --seed --stop --top-p --top-k --min-p --repeat-penalty --length --style --focus --sections --strategy --chunk-tokens --together --file -f --no-stdin --errors --output -o --json --stats --dry-run --no-stream --each --field --jsonl --resume --overwrite --limit --model -m --ctx-size --threads --n-gpu-layers -ngl --parallel --kv-type --no-cache --offline --quiet -q --color --debug --help -h' ;;
         "translate")
             case "$prev" in
                 --to) COMPREPLY=($(compgen -W '' -- "$cur")); return ;;

@@ -62,8 +62,8 @@ _llmtool_gen() {
         '*--stats[Print timings to standard error]' \
         '*--dry-run[Print the prompt and its token count; run nothing]' \
         '*--no-stream[Print the reply when it is complete]' \
-        '*--extract[Print only the code of the reply; 17 if it has none]' \
-        '*-x[Print only the code of the reply; 17 if it has none]' \
+        '*--extract[Print only the reply'\''s code; exit 17 if it has none]' \
+        '*-x[Print only the reply'\''s code; exit 17 if it has none]' \
         '*--log[Save prompt and reply in the session log-YEAR-MONTH]' \
         '*--no-log[Save prompt and reply in the session log-YEAR-MONTH]' \
         '*--each[Run once for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
@@ -84,10 +84,10 @@ _llmtool_gen() {
         '*--temperature[Randomness; 0 is deterministic]:T:' \
         '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
         '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the best tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
-        '*--min-p[Drop tokens below P times the best one]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
+        '*--min-p[Drop tokens less likely than P times the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
         '*--samples[Number of replies]:N:' \
         '*-n[Number of replies]:N:' \
         '*--prefill[Start of the reply; not printed]:TEXT:' \
@@ -126,8 +126,8 @@ _llmtool_run() {
         '*--stats[Print timings to standard error]' \
         '*--dry-run[Print the prompt and its token count; run nothing]' \
         '*--no-stream[Print the reply when it is complete]' \
-        '*--extract[Print only the code of the reply; 17 if it has none]' \
-        '*-x[Print only the code of the reply; 17 if it has none]' \
+        '*--extract[Print only the reply'\''s code; exit 17 if it has none]' \
+        '*-x[Print only the reply'\''s code; exit 17 if it has none]' \
         '*--log[Save prompt and reply in the session log-YEAR-MONTH]' \
         '*--no-log[Save prompt and reply in the session log-YEAR-MONTH]' \
         '*--each[Run once for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
@@ -146,10 +146,10 @@ _llmtool_run() {
         '*--temperature[Randomness; 0 is deterministic]:T:' \
         '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
         '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the best tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
-        '*--min-p[Drop tokens below P times the best one]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
+        '*--min-p[Drop tokens less likely than P times the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
         '*--samples[Number of replies]:N:' \
         '*-n[Number of replies]:N:' \
         '*--prefill[Start of the reply; not printed]:TEXT:' \
@@ -461,10 +461,10 @@ _llmtool_sum() {
         '*--temperature[Randomness; 0 is deterministic]:T:' \
         '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
         '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the best tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
-        '*--min-p[Drop tokens below P times the best one]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
+        '*--min-p[Drop tokens less likely than P times the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
         '*--length[short, medium, long, '\''100 words'\'', '\''3 sentences'\'', 5]:LENGTH:' \
         '*--style[Form of the summary]: :(paragraph bullets headline tldr)' \
         '*--focus[Topic to concentrate on]:TEXT:' \
@@ -472,6 +472,8 @@ _llmtool_sum() {
         '*--strategy[Read the text whole, in parts, or part after part]: :(auto stuff map-reduce refine)' \
         '*--chunk-tokens[Maximum tokens of a part]:N:' \
         '*--together[Summarize all files in one summary]' \
+        '*--file[Read a file (repeatable); - is stdin]:FILE:_files' \
+        '*-f[Read a file (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read standard input]' \
         '*--errors[How to read what is not UTF-8]: :(strict replace)' \
         '*--output[Write to FILE, not to standard output]:FILE:_files' \
@@ -520,10 +522,10 @@ _llmtool_translate() {
         '*--temperature[Randomness; 0 is deterministic]:T:' \
         '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
         '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the best tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
-        '*--min-p[Drop tokens below P times the best one]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
+        '*--min-p[Drop tokens less likely than P times the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
         '*--from[Source language]:LANG:' \
         '*--format[Format of the text]: :(auto txt md html srt vtt po json)' \
         '*--bilingual[Print each passage above its translation (txt, srt, vtt)]' \
@@ -579,10 +581,10 @@ _llmtool_code() {
         '*--temperature[Randomness; 0 is deterministic]:T:' \
         '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
         '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the best tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
-        '*--min-p[Drop tokens below P times the best one]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
+        '*--min-p[Drop tokens less likely than P times the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
         '*--language[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*-l[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*--check[Check the syntax]' \
@@ -663,10 +665,10 @@ _llmtool_code_explain() {
         '*--temperature[Randomness; 0 is deterministic]:T:' \
         '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
         '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the best tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
-        '*--min-p[Drop tokens below P times the best one]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
+        '*--min-p[Drop tokens less likely than P times the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
         '*--output[Write to FILE, not to standard output]:FILE:_files' \
         '*-o[Write to FILE, not to standard output]:FILE:_files' \
         '*--json[Print the result as JSON]' \
@@ -709,10 +711,10 @@ _llmtool_code_review() {
         '*--temperature[Randomness; 0 is deterministic]:T:' \
         '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
         '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the best tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
-        '*--min-p[Drop tokens below P times the best one]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
+        '*--min-p[Drop tokens less likely than P times the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
         '*--file[Read a file (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read a file (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read standard input]' \
@@ -757,10 +759,10 @@ _llmtool_code_fix() {
         '*--temperature[Randomness; 0 is deterministic]:T:' \
         '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
         '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the best tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
-        '*--min-p[Drop tokens below P times the best one]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
+        '*--min-p[Drop tokens less likely than P times the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
         '*--language[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*-l[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*--check[Check the syntax]' \
@@ -804,10 +806,10 @@ _llmtool_code_complete() {
         '*--temperature[Randomness; 0 is deterministic]:T:' \
         '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
         '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the best tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
-        '*--min-p[Drop tokens below P times the best one]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
+        '*--min-p[Drop tokens less likely than P times the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
         '*--output[Write to FILE, not to standard output]:FILE:_files' \
         '*-o[Write to FILE, not to standard output]:FILE:_files' \
         '*--json[Print the result as JSON]' \
@@ -847,10 +849,10 @@ _llmtool_code_tests() {
         '*--temperature[Randomness; 0 is deterministic]:T:' \
         '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
         '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the best tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
-        '*--min-p[Drop tokens below P times the best one]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
+        '*--min-p[Drop tokens less likely than P times the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
         '*--language[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*-l[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*--check[Check the syntax]' \
@@ -901,10 +903,10 @@ _llmtool_code_commit() {
         '*--temperature[Randomness; 0 is deterministic]:T:' \
         '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
         '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the best tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
-        '*--min-p[Drop tokens below P times the best one]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
+        '*--min-p[Drop tokens less likely than P times the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
         '*--output[Write to FILE, not to standard output]:FILE:_files' \
         '*-o[Write to FILE, not to standard output]:FILE:_files' \
         '*--json[Print the result as JSON]' \
@@ -947,10 +949,10 @@ _llmtool_chat() {
         '*--temperature[Randomness; 0 is deterministic]:T:' \
         '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
         '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the best tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K best tokens; 0\: all]:K:' \
-        '*--min-p[Drop tokens below P times the best one]:P:' \
-        '*--repeat-penalty[Above 1 discourages repetition]:R:' \
+        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
+        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
+        '*--min-p[Drop tokens less likely than P times the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
         '*--file[Read a file (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read a file (repeatable); - is stdin]:FILE:_files' \
         '*--no-stdin[Do not read standard input]' \

@@ -12,6 +12,7 @@ import typer
 from llmtool.cli.app import COMMANDS, app, load_command, root_command
 from llmtool.cli.framework.completion import walk
 from llmtool.cli.framework.default_group import DEFAULT
+from llmtool.cli.options.tasks import OPTIONS
 
 # `-l` is what a command is about: its labels, or its language. No command has both.
 TWO_MEANINGS = {"-l": {"--label", "--language"}}
@@ -102,3 +103,8 @@ def test_every_help_has_an_example_of_its_command(name: str) -> None:
     words = name.removesuffix(" text").removeprefix("llmtool")
     assert epilog.startswith(("Example: ", "Examples:\n"))
     assert f"llmtool {words}".strip() in epilog
+
+
+def test_options_of_the_tasks_are_fields_of_their_records() -> None:
+    for kind, declared in OPTIONS.items():
+        assert declared.keys() <= set(kind.__struct_fields__), kind

@@ -151,7 +151,7 @@ class ReplyOutputOptions(StreamOptions, frozen=True, kw_only=True):
 
     extract: Annotated[
         bool,
-        _output("--extract", "-x", help="Print only the code of the reply; 17 if it has none."),
+        _output("--extract", "-x", help="Print only the reply's code; exit 17 if it has none."),
     ] = False
     log: Annotated[
         bool | None,

@@ -100,12 +100,17 @@ OPTIONS: dict[type, dict[str, Any]] = {
                 min=0,
                 max=1,
                 metavar="P",
-                help="Sample from the best tokens that add up to P.",
+                help="Sample from the most likely tokens that add up to P.",
             ),
         ],
         "top_k": Annotated[
             int | None,
-            _sampling("--top-k", min=0, metavar="K", help="Sample from the K best tokens; 0: all."),
+            _sampling(
+                "--top-k",
+                min=0,
+                metavar="K",
+                help="Sample from the K most likely tokens; 0 is all.",
+            ),
         ],
         "min_p": Annotated[
             float | None,
@@ -114,12 +119,12 @@ OPTIONS: dict[type, dict[str, Any]] = {
                 min=0,
                 max=1,
                 metavar="P",
-                help="Drop tokens below P times the best one.",
+                help="Drop tokens less likely than P times the best.",
             ),
         ],
         "repeat_penalty": Annotated[
             float | None,
-            _sampling(min=0.01, metavar="R", help="Above 1 discourages repetition."),
+            _sampling(min=0.01, metavar="R", help="Penalty for repeated tokens; 1 is none."),
         ],
     },
     t.PromptOptions: {
