@@ -87,7 +87,7 @@ def measure(box: Toolbox, name: str, split: str) -> dict[str, tuple[float, float
     ):
         found = evaluate.evaluate(box.context, classifier, data)
         result[way] = (found.accuracy, found.macro_f1, found.ece)
-    fitted.fit(box.engine, tuned)
+    fitted.calibrate(box.engine, tuned)
     found = evaluate.evaluate(box.context, fitted, data)
     result["fitted"] = (found.accuracy, found.macro_f1, found.ece)
     (box.context.folders.data / "calibrations").rename(

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from llmtool.errors import UsageError
+from llmtool.suggest import suggest
 
 NaturalInt = Annotated[int, msgspec.Meta(ge=0)]
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
@@ -125,7 +126,7 @@ def load_settings(environ: Mapping[str, str], config_file: Path) -> Settings:
         values.setdefault("offline", True)  # as the Hub's library reads it
     unknown = [key for key in values if key not in Settings.__struct_fields__]
     if unknown:
-        raise UsageError(f"{config_file}: unknown key {unknown[0]!r}{_nearest(unknown[0])}")
+        raise UsageError(f"{config_file}: unknown key {unknown[0]!r}{_hint(unknown[0])}")
     try:
         return msgspec.convert(values, Settings)
     except msgspec.ValidationError as exc:
@@ -200,7 +201,7 @@ def set_value(
         raise UsageError(f"unknown key {key!r} (there are: {', '.join(_keys())}, aliases.NAME)")
     is_known = bool(table) or name in Settings.__struct_fields__
     if not is_known and (text is not None or name not in _read_toml(config_file)):
-        raise UsageError(f"unknown key {key!r}{_nearest(key)}")
+        raise UsageError(f"unknown key {key!r}{_hint(key)}")
     if text is not None and not text.strip():
         raise UsageError(f"{key} needs a value (`llmtool config unset {key}` takes it out)")
     value = None if text is None else text if table else _parse_variable(key, text, name)
@@ -246,10 +247,6 @@ def _parse_variable(variable: str, text: str, field: str) -> Any:
     return _check(field, text, variable, is_text=True)
 
 
-def _nearest(key: str) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(key, Settings.__struct_fields__, n=1)
-    return (
-        f" (did you mean {near[0]!r}?)" if near else f" (there are: {', '.join(_keys())}, aliases)"
-    )
+def _hint(key: str) -> str:
+    fields = Settings.__struct_fields__
+    return suggest(key, fields) or f" (there are: {', '.join(_keys())}, aliases)"

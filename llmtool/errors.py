@@ -10,7 +10,7 @@
     ├── InputError             14  the input is missing, empty or undecodable
     ├── LowConfidence          15  below the asked confidence, or a fail-on label was met
     ├── DownloadError          16  a download or its checksum failed
-    ├── OutputValidationError          17  the output broke its contract (schema, syntax, length)
+    ├── OutputValidationError          17  the output is invalid (schema, syntax, length)
     ├── LockedError            18  another process holds the lock, or the server failed
     ├── EngineError             1  llama.cpp could not decode or allocate
     ├── OutputError             1  the result could not be written
@@ -39,7 +39,7 @@ class ExitCode(IntEnum):
     INPUT = 14
     CONFIDENCE = 15
     DOWNLOAD = 16
-    CONTRACT = 17
+    INVALID_OUTPUT = 17
     LOCKED = 18
     HANGUP = 129
     INTERRUPT = 130
@@ -112,7 +112,7 @@ class DownloadError(LlmtoolError):
 class OutputValidationError(LlmtoolError):
     """What came out is not what was asked for; `result` is the task's result, if there is one."""
 
-    exit_code = ExitCode.CONTRACT
+    exit_code = ExitCode.INVALID_OUTPUT
 
     def __init__(self, message: str, *, result: object = None) -> None:
         super().__init__(message)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from llmtool.config import Folders, Settings
+from llmtool.engine.llama.bindings import bindings
+from llmtool.engine.llama.devices import parse_layers
+from llmtool.engine.llama.model import LlamaModel, load_model
+from llmtool.engine.llama.preflight import preflight
 from llmtool.engine.types import Cancellation, Engine, KVType, OnProgress
-from llmtool.errors import Cancelled, LlmtoolError, ModelNotFound
+from llmtool.errors import Cancelled, EngineError, LlmtoolError, ModelNotFound
 from llmtool.models.hub.callbacks import OnNote, no_note, no_progress
 from llmtool.models.hub.callbacks import OnProgress as OnDownload
 from llmtool.models.installed import Model, find_starter
 from llmtool.models.reference import STARTER
 from llmtool.models.store import Store
-
-if TYPE_CHECKING:
-    from llmtool.engine.llama.model import LlamaModel
 
 NO_MODEL = (
     "no model chosen and the starter model is not installed: name one with -m "
@@ -142,6 +143,9 @@ class LocalModel:
 
         Loading is native code, so that the program can import and read other things meanwhile.
         """
+        # Not in the thread: two threads that import slow each other down.
+        with suppress(EngineError):
+            bindings()
         with self._lock:
             if self._engine is None and self._loading is None:
                 self._loading = _BackgroundLoad(self._load)
@@ -177,10 +181,6 @@ class LocalModel:
     def _load(self) -> LlamaModel:
         self.cancellation.check()
         file = self.file
-        from llmtool.engine.llama.devices import parse_layers
-        from llmtool.engine.llama.model import load_model
-        from llmtool.engine.llama.preflight import preflight
-
         preflight(
             file.path,
             file.parts,

@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
-def suggest(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """Return a phrase with the known names most similar to `name`, or an empty string.
+def suggest(name: str, names: Iterable[str], *, n: int = 1, cutoff: float = 0.6) -> str:
+    """Return " (did you mean 'x'?)" with the `n` names most similar to `name`, or "" if none is.
 
     Case does not matter. `cutoff` is difflib's least similarity, from 0 to 1.
 
     Example:
         >>> suggest("qwen3-2b", ["qwen3.5-2b", "gemma"])
-        'the nearest is qwen3.5-2b'
+        " (did you mean 'qwen3.5-2b'?)"
+        >>> suggest("qwen3-2b", ["qwen3.5-2b", "qwen3-4b", "gemma"], n=3)
+        " (did you mean 'qwen3.5-2b' or 'qwen3-4b'?)"
     """
     import difflib
 
     by_lower: dict[str, list[str]] = {}
     for known in sorted(set(names)):
         by_lower.setdefault(known.lower(), []).append(known)
-    near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=cutoff)
-    found = [known for lower in near for known in by_lower[lower]]
-    if not found:
-        return ""
-    return f"the nearest {'is' if len(found) == 1 else 'are'} {', '.join(found)}"
+    near = difflib.get_close_matches(name.lower(), by_lower, n=n, cutoff=cutoff)
+    found = [repr(known) for lower in near for known in by_lower[lower]][:n]
+    *others, last = found or [""]
+    before = f"{', '.join(others)} or " if others else ""
+    return f" (did you mean {before}{last}?)" if last else ""

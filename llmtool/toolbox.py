@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from llmtool.prompts.template import Template
     from llmtool.tasks.chat.chat import Chat
     from llmtool.tasks.chat.truncation import OverflowPolicy
-    from llmtool.tasks.classify.calibration import Fit
+    from llmtool.tasks.classify.calibration import Calibration
     from llmtool.tasks.classify.labels import Labels
     from llmtool.tasks.code.results import Code, CommitMessage, Fix, Review
     from llmtool.tasks.generate.template import CaseValues, RunResult
@@ -629,7 +629,7 @@ class Toolbox:
         texts: Sequence[tuple[str, str]],
         labels: Labels | None = None,
         **options: Unpack[ClassifyKeywords],
-    ) -> Fit:
+    ) -> Calibration:
         """Fit the scores of labels to labelled texts, and save the fit.
 
         `classify` then uses it wherever labels, template and options are the same.
@@ -639,8 +639,8 @@ class Toolbox:
             labels: as in `classify`, like the options.
 
         Returns:
-            A `Fit`: `accuracy` and `ece` (the expected calibration error) on these texts, before
-            and after.
+            A `Calibration`: `accuracy` and `ece` (the expected calibration error) on these texts,
+            before and after.
 
         Raises:
             UsageError: there are too few texts, or one has an unknown label.
@@ -656,7 +656,7 @@ class Toolbox:
         from llmtool.tasks.classify.task import prepare_classifier
 
         made = make_options(ClassifyOptions, options)
-        return prepare_classifier(self.context, labels, made).fit(self.engine, texts)
+        return prepare_classifier(self.context, labels, made).calibrate(self.engine, texts)
 
     @overload
     def summarize(self, text: str, **options: Unpack[SummarizeKeywords]) -> Summary: ...

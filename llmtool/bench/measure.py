@@ -32,7 +32,7 @@ _CYCLE = 5
 _SHORT = 16  # tokens of a prompt whose length does not matter
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class BenchPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What is measured, and how often. Lengths are in tokens.
 
     Every reply is greedy. `n_template` is the part of a prompt that the prefix cache may know;
@@ -49,7 +49,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     n_reply_together: int = 24
 
 
-QUICK = Plan(repetitions=1, n_prompt=256, n_reply=32, depths=(100,), n_parallel=(1, 4, 16))
+QUICK = BenchPlan(repetitions=1, n_prompt=256, n_reply=32, depths=(100,), n_parallel=(1, 4, 16))
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +81,7 @@ def _nothing(_text: str) -> None:
 
 def measure(
     open_engine: OpenEngine,
-    plan: Plan | None = None,
+    plan: BenchPlan | None = None,
     *,
     memory: Iterable[Row] | None = None,
     on_step: OnText = _nothing,
@@ -108,7 +108,7 @@ def measure(
         >>> [row.test for row in rows if row.kind != "memory"]
         ['load', 'first', 'pp20', 'tg64 @ d10', 'tg24 x 1']
     """
-    plan = plan or Plan()
+    plan = plan or BenchPlan()
     on_step("loading and memory")
     if memory is None:
         engine, memory = weigh(lambda: open_engine(1, None))
@@ -166,7 +166,9 @@ def weigh(open_first: Callable[[], Engine]) -> tuple[Engine, list[Row]]:
     ]
 
 
-def _first(open_engine: OpenEngine, plan: Plan, on_step: OnText, on_note: OnText) -> Iterator[Row]:
+def _first(
+    open_engine: OpenEngine, plan: BenchPlan, on_step: OnText, on_note: OnText
+) -> Iterator[Row]:
     """Yield how long a fresh engine takes to its first token: load, context, prompt.
 
     It meets each template twice: unknown, then in the prefix cache, where the first one left it.
@@ -194,7 +196,7 @@ def _first(open_engine: OpenEngine, plan: Plan, on_step: OnText, on_note: OnText
         yield Row(kind="first", test="first cached", what=what, unit="s", values=tuple(values))
 
 
-def _prompt(engine: Engine, plan: Plan, on_step: OnText, on_note: OnText) -> Iterator[Row]:
+def _prompt(engine: Engine, plan: BenchPlan, on_step: OnText, on_note: OnText) -> Iterator[Row]:
     n = plan.n_prompt
     what = f"prompt of {n:,} tokens"
     on_step(what)
@@ -212,7 +214,7 @@ def _prompt(engine: Engine, plan: Plan, on_step: OnText, on_note: OnText) -> Ite
 
 
 def _reply(
-    engine: Engine, plan: Plan, depth: int, on_step: OnText, on_note: OnText
+    engine: Engine, plan: BenchPlan, depth: int, on_step: OnText, on_note: OnText
 ) -> Iterator[Row]:
     what = f"reply after {depth:,} tokens"
     on_step(what)
@@ -230,7 +232,7 @@ def _reply(
     yield Row(kind="reply", test=test, what=what, unit="tok/s", values=tuple(speeds))
 
 
-def _together(engine: Engine, plan: Plan, on_step: OnText, on_note: OnText) -> Iterator[Row]:
+def _together(engine: Engine, plan: BenchPlan, on_step: OnText, on_note: OnText) -> Iterator[Row]:
     """Yield the speed of several replies at once, all sizes in each round: speeds may drift."""
     sizes = sorted({1, *plan.n_parallel})
     speeds: dict[int, list[float]] = {n: [] for n in sizes}

@@ -11,7 +11,7 @@ import msgspec
 
 from llmtool import machine
 from llmtool._version import __version__
-from llmtool.bench.measure import Plan, Row, measure, weigh
+from llmtool.bench.measure import BenchPlan, Row, measure, weigh
 from llmtool.engine.llama import devices
 from llmtool.engine.llama.bindings import library_version
 from llmtool.engine.llama.engine import LocalEngine
@@ -34,7 +34,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     model: dict[str, Any]
     machine: dict[str, Any]
-    plan: Plan
+    plan: BenchPlan
     rows: list[Row]
     warnings: list[str]
     seconds: float
@@ -71,7 +71,7 @@ def _ignore(_text: str) -> None:
 
 def run(
     model: LocalModel,
-    plan: Plan,
+    plan: BenchPlan,
     *,
     on_step: OnText = _ignore,
     on_note: OnText = _ignore,

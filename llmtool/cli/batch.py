@@ -30,8 +30,8 @@ _POLL_SECONDS = 0.02
 OnOutcome = Callable[[Record, Result | LlmtoolError], None]
 
 
-class Asked(Protocol):
-    """A prepared task that can say what it asks of a case first."""
+class Previewable(Protocol):
+    """A prepared task that returns the first request of a case."""
 
     def request(self, case: Case) -> Request | ScoreRequest: ...
 
@@ -144,7 +144,7 @@ def run(
 def preview(
     console: Console,
     context: TaskContext,
-    prepared: Asked,
+    prepared: Previewable,
     mapping: RecordMapping,
     reader: Reader,
     *,

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmtool import config
-from llmtool.cli import first_run
 from llmtool.cli.options.groups import GeneralOptions, ModelOptions
 from llmtool.cli.terminal import signals
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import refuse_read
-from llmtool.cli.terminal.progress import DownloadProgress
 from llmtool.engine.types import Cancellation
 from llmtool.errors import UsageError
 from llmtool.local_model import LocalModel
@@ -23,6 +21,7 @@ from llmtool.models.hub.callbacks import no_note, no_progress
 from llmtool.tasks.pipeline.context import TaskContext
 
 if TYPE_CHECKING:
+    from llmtool.cli.terminal.progress import DownloadProgress
     from llmtool.prompts.library import Library
     from llmtool.prompts.template import Template
 
@@ -90,7 +89,7 @@ def start_loading(
     Return None, and do nothing, if it is not installed or the user has to be asked for one.
     """
     model = _make_model(console, folders, settings, options, options.reference)
-    if model.installed_file is None or (model.is_default and first_run.can_ask(console)):
+    if model.installed_file is None or (model.is_default and console.can_ask):
         return None
     model.warm_up()
     return model
@@ -136,28 +135,38 @@ def open_model(
         UsageError: a file that the command `writes` is one of the model's.
         LlmtoolError: the model cannot be found or downloaded.
     """
-    asked = None
-    if loading is not None:
+    if loading is None:
+        model = _find_model(console, folders, settings, options)
+    else:
         model = loading
         signals.install(console.interrupts, model.cancellation)
-    else:
-        reference = options.reference
-        if reference is None and settings.model is None and first_run.can_ask(console):
-            reference = asked = first_run.ask(console, settings)
-        with DownloadProgress(console, reference or settings.model or "starter") as progress:
-            model = _make_model(console, folders, settings, options, reference, progress)
-            signals.install(console.interrupts, model.cancellation)
-            _ = model.file  # downloads it
     for path in filter(None, writes):
         refuse_read(path, map(str, model.file.parts))
-    if asked is not None:
-        first_run.remember(console, folders, asked)
     if model.is_default:
         console.note(
             "no model chosen: using the starter model, which is small and weak "
             "(choose one with -m or `llmtool config set model`)"
         )
     model.warm_up()
+    return model
+
+
+def _find_model(
+    console: Console, folders: config.Folders, settings: config.Settings, options: ModelOptions
+) -> LocalModel:
+    """Ask for a model if none is chosen, and download it if it is not installed."""
+    from llmtool.cli import first_run
+    from llmtool.cli.terminal.progress import DownloadProgress
+
+    reference, asked = options.reference, None
+    if reference is None and settings.model is None and console.can_ask:
+        reference = asked = first_run.ask(console, settings)
+    with DownloadProgress(console, reference or settings.model or "starter") as progress:
+        model = _make_model(console, folders, settings, options, reference, progress)
+        signals.install(console.interrupts, model.cancellation)
+        _ = model.file  # downloads it
+    if asked is not None:
+        first_run.remember(console, folders, asked)
     return model
 
 

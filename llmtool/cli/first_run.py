@@ -12,11 +12,6 @@ from llmtool.sizes import format_bytes
 _MOST_SUGGESTIONS = 5
 
 
-def can_ask(console: Console) -> bool:
-    """Whether a person is there to answer."""
-    return not console.quiet and console.stdin_is_terminal and console.stderr_is_terminal
-
-
 def ask(console: Console, settings: config.Settings) -> str | None:
     """Show what fits this machine and return what was chosen.
 

@@ -138,7 +138,7 @@ def run(
             stream=not output.no_stream and not output.extract,
             think=bool(options.thinking),
             logprobs=options.logprobs > 0,
-            has_contract=prepared.contract is not None,
+            has_output_spec=prepared.output_spec is not None,
             stats=output.stats,
             started=started,
         )

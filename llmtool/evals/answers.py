@@ -22,7 +22,7 @@ _FATAL = (Cancelled, DownloadError, ModelNotFound, ModelUnreadable)
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A reply and its time. `broken` is what was wrong with it as a whole: its contract.
+    """A reply and its time. `broken` says why it does not match the output spec of the template.
 
     `error` is what there was instead of a reply.
     """

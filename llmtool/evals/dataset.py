@@ -17,6 +17,7 @@ from llmtool.errors import InputError
 from llmtool.prompts import values
 from llmtool.prompts.output import Output
 from llmtool.prompts.schema import Input
+from llmtool.suggest import suggest
 
 MAX_BYTES = 64 << 20
 _ANSWERS = ("expected", "label")
@@ -86,9 +87,7 @@ def _sample(
     answer = row[keys[0]]
     expected = answer if isinstance(answer, str) else msgspec.json.encode(answer).decode()
     if output.kind == "labels" and expected not in output.labels:
-        from llmtool.prompts.nearest import nearest
-
-        hint = nearest(expected, output.labels)
+        hint = suggest(expected, output.labels)
         raise InputError(f"{path}:{line}: {expected!r} is not among the labels{hint}")
     return Sample(name=name, variables=variables, expected=expected)
 

@@ -26,7 +26,7 @@ def judge(
     """Return what a test came to.
 
     It passes when every assertion holds for every reply, those about metrics hold for the whole
-    dataset, and the answers of an invariant are alike. A reply that breaks the template's contract
+    dataset, and the answers of an invariant are alike. An invalid reply
     fails, unless metrics alone are asked for: there it is a wrong answer. A case that has an error
     instead of a reply makes an error of the test.
     """
@@ -79,7 +79,7 @@ def _errors(planned: PlannedTest, answers: Sequence[Answer]) -> Iterator[Failure
 
 
 def _broken(planned: PlannedTest, answers: Sequence[Answer], has_labels: bool) -> Iterator[Failure]:
-    """Yield the replies for which an assertion, or the template's contract, does not hold."""
+    """Yield the replies that are invalid, or for which an assertion does not hold."""
     assertions = [
         each for each in planned.test.assertions if each.type.removeprefix("not-") not in METRICS
     ]

@@ -17,7 +17,7 @@ from llmtool.prompts.raw_template import RawTemplate
 from llmtool.prompts.template import Template, build, compiled
 from llmtool.structured.resolve import resolve
 from llmtool.tasks.classify.prompts import LABELS_INPUT
-from llmtool.tasks.pipeline.contract import contract_of
+from llmtool.tasks.pipeline.output_spec import output_spec_of
 
 MAX_BEHIND = 160  # characters behind the material, as few as the prefix cache would not keep
 
@@ -81,20 +81,20 @@ def _told(exc: TemplateError, path: Path) -> Finding:
 
 
 def _try_cases(raw: RawTemplate, template: Template) -> None:
-    """Compile the contract and render what is known: tests, and with them the examples.
+    """Compile the output spec, and render the tests and examples.
 
     Raises:
-        TemplateError: the contract is broken, or an example's answer breaks it.
+        TemplateError: the output spec or the answer of an example is invalid.
     """
     try:
-        contract = contract_of(template.output)
+        spec = output_spec_of(template.output)
     except UsageError as exc:
         raw.fail(("output", template.output.kind), f"output.{template.output.kind}: {exc}")
-    for index, example in enumerate(template.examples if contract else ()):
+    for index, example in enumerate(template.examples if spec else ()):
         try:
             if template.output.json is not None:
                 resolve(template.output.json).parse(example.output)
-            elif contract is not None and not contract.matches(example.output):
+            elif spec is not None and not spec.matches(example.output):
                 raise OutputValidationError("the reply does not match its output")
         except OutputValidationError as exc:
             reason = str(exc).replace("the reply", "its answer", 1)

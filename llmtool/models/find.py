@@ -59,8 +59,7 @@ def _find_path(path: Path, layout: Layout, known: registry.Registry, check_sizes
             return model
     parts = quants.list_parts(path)
     if not path.exists() and not path.is_symlink():
-        near = suggest(path.name, (p.name for p in path.parent.glob("*.gguf")))
-        hint = f"; in {path.parent} {near}" if near else ""
+        hint = suggest(path.name, (p.name for p in path.parent.glob("*.gguf")))
         raise ModelNotFound(f"{path}: no such file{hint}; `llmtool models ls` shows the models")
     size = sum(part.stat().st_size for part in parts if part.exists())
     return Model(
@@ -109,8 +108,7 @@ def _describe_missing(reference: Reference, models: list[Model], offline: bool) 
         message += f" (there is {', '.join(m.name for m in here[:5])})"
     else:
         repos = {m.repo for m in models if m.repo}
-        if near := suggest(reference.repo or "", repos, cutoff=0.75):
-            message += f" ({near})"
+        message += suggest(reference.repo or "", repos, cutoff=0.75)
     without = " without --offline" if offline else ""
     return f"{message}; `llmtool models pull {reference}`{without} fetches it"
 

@@ -190,9 +190,9 @@ def choose_file(files: Mapping[str, int | None] | Iterable[str], name: str) -> M
             f"{name} is there {len(paths)} times: {', '.join(paths)}; give the path",
             reason="pick-one",
         )
-    near = suggest(name, (m.file for m in models), cutoff=0.4)
-    there = near or f"there is {_list(models) or 'no GGUF model'}"
-    raise ChoiceError(f"it has no file {name}; {there}", reason="no-such-file")
+    hint = suggest(name, (m.file for m in models), cutoff=0.4)
+    hint = hint or f"; there is {_list(models) or 'no GGUF model'}"
+    raise ChoiceError(f"it has no file {name}{hint}", reason="no-such-file")
 
 
 def _choose_label(models: list[ModelFiles], pieces: list[str], quant: str) -> ModelFiles:

@@ -147,9 +147,9 @@ def _file_hint(name: str) -> str:
 
 def _name_hint(name: str, names: Collection[str]) -> str:
     """Return a hint for "not found": similar names, or the valid forms."""
-    if near := suggest(name, names):
-        return f"; {near}"
-    return "; give org/name, a path to a .gguf file, or a name that `llmtool models ls` shows"
+    return suggest(name, names, n=3) or (
+        "; give org/name, a path to a .gguf file, or a name that `llmtool models ls` shows"
+    )
 
 
 def _split_suffix(text: str) -> tuple[str, str, str]:

@@ -13,6 +13,7 @@ from llmtool.prompts.asserts import METRICS
 from llmtool.prompts.output import Output
 from llmtool.prompts.schema import Assertion, Input
 from llmtool.safe_yaml import core
+from llmtool.suggest import suggest
 
 # Which of value, label, min and max each type takes.
 _TAKES = {
@@ -74,7 +75,7 @@ def _check_label(assertion: Assertion, output: Output) -> None:
         raise ValueError(f"an assertion of type {assertion.type} needs a template with labels")
     label = assertion.label if assertion.value is None else assertion.value
     if label is not None and label not in output.labels:
-        raise ValueError(f"{label!r} is not among the labels{_nearest(label, output.labels)}")
+        raise ValueError(f"{label!r} is not among the labels{suggest(label, output.labels)}")
 
 
 def _check_bounds(assertion: Assertion) -> None:
@@ -110,8 +111,8 @@ def _language(assertion: Assertion, _inputs: Mapping[str, Input]) -> Assertion:
 
     code = languages.find_code(assertion.value)
     if code is None:
-        near = _nearest(assertion.value, [*languages.NAMES.values(), *languages.NAMES])
-        raise ValueError(f"{assertion.value!r} is no language that can be told{near}")
+        near = suggest(assertion.value, [*languages.NAMES.values(), *languages.NAMES])
+        raise ValueError(f"unknown language {assertion.value!r}{near}")
     return msgspec.structs.replace(assertion, value=code)
 
 
@@ -141,8 +142,8 @@ def _lines_kept(assertion: Assertion, inputs: Mapping[str, Input]) -> Assertion:
     texts = [name for name, spec in inputs.items() if spec.type in ("text", "file")]
     if assertion.value is not None:
         if assertion.value not in texts:
-            hint = _nearest(str(assertion.value), texts)
-            raise ValueError(f"{assertion.value!r} is no input that is a text{hint}")
+            hint = suggest(str(assertion.value), texts)
+            raise ValueError(f"{assertion.value!r} is not an input of type text or file{hint}")
         return assertion
     if not texts:
         raise ValueError("an assertion of type lines-kept needs a template with a text as input")
@@ -159,9 +160,3 @@ _SETTLED: dict[str, Callable[[Assertion, Mapping[str, Input]], Assertion]] = {
     "max-tokens": _max_tokens,
     "lines-kept": _lines_kept,
 }
-
-
-def _nearest(word: str, known: Any) -> str:
-    from llmtool.prompts.nearest import nearest
-
-    return nearest(word, known)

@@ -14,6 +14,7 @@ from llmtool.prompts.output import Output
 from llmtool.prompts.raw_template import RawTemplate
 from llmtool.prompts.schema import Assertion, Input, TestCase
 from llmtool.safe_yaml import Path
+from llmtool.suggest import suggest
 
 DATASETS = (".jsonl", ".csv", ".tsv")
 
@@ -47,9 +48,7 @@ def _variables(
 ) -> dict[str, Any]:
     for name in given:
         if name not in inputs:
-            from llmtool.prompts.nearest import nearest
-
-            raw.fail((*path, name), f"{name!r} is not among the inputs{nearest(name, inputs)}")
+            raw.fail((*path, name), f"{name!r} is not among the inputs{suggest(name, inputs)}")
     for name, spec in inputs.items():
         if spec.required and name not in given:
             raw.fail(path, f"{'.'.join(map(str, path))}: the required input {name!r} is missing")
@@ -68,9 +67,7 @@ def check_example(
     if not isinstance(answer, str):
         raw.fail(path, f"examples.{index}: a text under `output` is needed")
     if output.kind == "labels" and answer not in output.labels:
-        from llmtool.prompts.nearest import nearest
-
-        hint = nearest(answer, output.labels)
+        hint = suggest(answer, output.labels)
         raw.fail((*path, "output"), f"examples.{index}: {answer!r} is not among the labels{hint}")
     given = {key: value for key, value in example.items() if key != "output"}
     return Example(_variables(raw, path, given, inputs), str(answer))

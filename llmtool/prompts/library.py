@@ -17,6 +17,7 @@ from llmtool.prompts.raw_template import RawTemplate, read_raw_template
 from llmtool.prompts.schema import NAME, OF_NAMES
 from llmtool.prompts.template import Template, build
 from llmtool.safe_yaml import MAX_CHARACTERS
+from llmtool.suggest import suggest
 
 MAX_EXTENDS = 8
 SUFFIXES = (".yaml", ".yml")
@@ -105,12 +106,8 @@ class Library:
                 path = folder / (name + suffix)
                 if _is_inside(path, folder):
                     return path
-        from llmtool.prompts.nearest import nearest
-
-        raise TemplateError(
-            f"there is no template {name!r}{nearest(name, self.names())}; "
-            "`llmtool prompts ls` lists what there is"
-        )
+        hint = suggest(name, self.names())
+        raise TemplateError(f"unknown template {name!r}{hint}; `llmtool prompts ls` lists them")
 
     def _after(self, path: Path) -> Sequence[Path]:
         """Return the folders below that of a file, where the template that it hides may be."""
@@ -178,7 +175,7 @@ def read_text(path: Path) -> str:
     """
     try:
         if not path.is_file():
-            raise TemplateError(f"{path}: there is no such template file")
+            raise TemplateError(f"{path}: no such file")
         if path.stat().st_size > 4 * MAX_CHARACTERS:
             raise TemplateError(f"{path}:1: longer than {MAX_CHARACTERS} characters")
         return path.read_bytes().decode("utf-8-sig")

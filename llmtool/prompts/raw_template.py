@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import NoReturn, TypeVar
 
 import msgspec
@@ -12,7 +11,6 @@ from llmtool.safe_yaml import Document, Path, load_document
 
 T = TypeVar("T")
 FORMAT = 1
-_SEGMENT = re.compile(r"\.([^.\[]+)|\[(\d+)\]|(\[\.\.\.\])")
 _MERGED_LISTS = ("examples", "tests")
 
 
@@ -38,15 +36,15 @@ class RawTemplate:
 
     def position_of(self, path: Path) -> tuple[str, int]:
         """Return the file and line of a value, or of the mapping that would hold it."""
-        position, _ = self._nearest(path)
+        position, _ = self._find(path)
         return position.source, position.line
 
     def start_of(self, path: Path) -> tuple[str, int]:
         """Return the file and line at which the text of a value begins."""
-        position, is_it = self._nearest(path)
+        position, is_it = self._find(path)
         return position.source, position.start if is_it else position.line
 
-    def _nearest(self, path: Path) -> tuple[Position, bool]:
+    def _find(self, path: Path) -> tuple[Position, bool]:
         position = self._position
         for key in path:
             if key not in position.inner:
@@ -73,8 +71,10 @@ class RawTemplate:
 
     def part(self, *path: str) -> RawTemplate:
         """Return a mapping inside this one."""
-        value = _at(self.value, path)
-        return RawTemplate(value if isinstance(value, dict) else {}, self._nearest(path)[0])
+        value: object = self.value
+        for key in path:
+            value = value[key] if isinstance(value, dict) else None
+        return RawTemplate(value if isinstance(value, dict) else {}, self._find(path)[0])
 
     def count(self) -> int:
         """Return the number of values."""
@@ -91,58 +91,9 @@ class RawTemplate:
             return msgspec.convert(self.value, kind, strict=False)
         except msgspec.ValidationError as exc:
             message = str(exc)
-        self._explain(kind, message)
+        from llmtool.prompts.validation_errors import explain
 
-    def _explain(self, kind: type[object], message: str) -> NoReturn:
-        """Raise the TemplateError that explains a message of msgspec."""
-        from llmtool.prompts.nearest import choices_at, fields_at, nearest
-
-        reason, _, where = message.partition(" - at ")
-        path = self._locate(kind, message, where.strip("`")) if where else ()
-        unknown = re.search(r"unknown field `(.*)`", reason)
-        if unknown:
-            key = unknown[1]
-            self.fail((*path, key), f"unknown key {key!r}{nearest(key, fields_at(kind, path))}")
-        missing = re.search(r"missing required field `(.*)`", reason)
-        if missing:
-            self.fail(path, f"{_dotted((*path, missing[1]))} is missing")
-        choice = re.search(r"Invalid enum value '(.*)'", reason)
-        if choice:
-            known = choices_at(kind, path)
-            hint = nearest(choice[1], known) or f" (there are: {', '.join(known)})"
-            self.fail(path, f"{_dotted(path)}: {choice[1]!r} is not one of them{hint}")
-        self.fail(path, f"{_dotted(path)}: {_plain(reason)}")
-
-    def _locate(self, kind: type[object], message: str, where: str) -> Path:
-        """Return the path of an error; msgspec writes `[...]` for the key of a mapping.
-
-        The key is found by bisection: the half of the mapping that gives the same message is kept.
-        """
-        path: Path = ()
-        value: object = self.value
-        for name, index, anything in _SEGMENT.findall(where):
-            if not anything:
-                path = (*path, int(index) if index else name)
-                continue
-            here = _at(value, path)
-            here = here if isinstance(here, dict) else {}
-            keys = list(here)
-            while len(keys) > 1:
-                half = keys[: len(keys) // 2]
-                trial = _with(value, path, {key: here[key] for key in half})
-                keys = half if _message(kind, trial) == message else keys[len(half) :]
-            if keys:
-                value, path = _with(value, path, {keys[0]: here[keys[0]]}), (*path, keys[0])
-        return path
-
-
-def _message(kind: type[object], value: object) -> str:
-    """Return the error message of msgspec, "" if there is none."""
-    try:
-        msgspec.convert(value, kind, strict=False)
-    except msgspec.ValidationError as exc:
-        return str(exc)
-    return ""
+        self.fail(*explain(self.value, kind, message))
 
 
 def read_raw_template(text: str, *, source: str) -> RawTemplate:
@@ -219,44 +170,3 @@ def _append(result: dict[str, object], position: Position) -> None:
 
 def _other_kind(path: Path, old: dict[str, object], new: dict[str, object]) -> bool:
     return path == ("output",) and old.keys() != new.keys()
-
-
-def _at(value: object, path: Path) -> object:
-    for key in path:
-        if isinstance(value, dict):
-            value = value[key]
-        elif isinstance(value, list) and isinstance(key, int):
-            value = value[key]
-    return value
-
-
-def _with(value: object, path: Path, part: object) -> object:
-    """Return a copy of `value` with `part` at `path`."""
-    if not path:
-        return part
-    key, rest = path[0], path[1:]
-    if isinstance(value, dict):
-        return {**value, key: _with(value[key], rest, part)}
-    assert isinstance(value, list) and isinstance(key, int)
-    return [*value[:key], _with(value[key], rest, part), *value[key + 1 :]]
-
-
-def _dotted(path: Path) -> str:
-    return ".".join(map(str, path)) or "the template"
-
-
-_WORDS = {
-    "object": "a mapping",
-    "array": "a list",
-    "str": "a text",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "null": "nothing",
-}
-
-
-def _plain(reason: str) -> str:
-    """Rewrite a message of msgspec in terms of YAML."""
-    words = re.sub(r"`(\w+)( \| null)?", lambda m: _WORDS.get(m[1], m[1]), reason).replace("`", "")
-    return words[0].lower() + words[1:]

@@ -13,6 +13,7 @@ from llmtool.errors import InputError, UsageError
 from llmtool.prompts import values
 from llmtool.prompts.output import Output
 from llmtool.prompts.template import Source, Template, compiled
+from llmtool.suggest import suggest
 from llmtool.templating import Budget
 
 
@@ -150,10 +151,8 @@ def _answer(template: Template, output: str) -> str:
 def _bind(template: Template, variables: Mapping[str, object]) -> dict[str, object]:
     for name in variables:
         if name not in template.inputs:
-            from llmtool.prompts.nearest import nearest
-
             known = ", ".join(template.inputs) or "none"
-            hint = nearest(name, template.inputs) or f" (there are: {known})"
+            hint = suggest(name, template.inputs) or f" (there are: {known})"
             raise UsageError(f"template {template.name!r} has no input {name!r}{hint}")
     bound = _defaults(template)
     for name, spec in template.inputs.items():

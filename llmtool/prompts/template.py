@@ -16,6 +16,7 @@ from llmtool.prompts.cases import Example, PlacedTest, check_example, check_test
 from llmtool.prompts.output import Output, check_output, given
 from llmtool.prompts.raw_template import Position, RawTemplate, read_raw_template
 from llmtool.prompts.schema import NAME, Form, Input, TemplateFile
+from llmtool.suggest import suggest
 from llmtool.templating import Template as Compiled
 from llmtool.templating import compile_template
 
@@ -198,7 +199,5 @@ def _check_names(part: Source | None, inputs: Mapping[str, Input]) -> None:
         return
     for name, line in compiled(part).names.items():
         if name not in inputs:
-            from llmtool.prompts.nearest import nearest
-
-            hint = nearest(name, inputs)
+            hint = suggest(name, inputs)
             raise TemplateError(f"{part.file}:{line}: {name!r} is not among the inputs{hint}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmtool.errors import InputError
+from llmtool.suggest import suggest
 
 if TYPE_CHECKING:
     from llmtool.prompts.schema import Input
@@ -49,10 +50,8 @@ def convert(spec: Input, value: object) -> object:
     if spec.type == "lang" and (len(text) > 64 or not _LANGUAGE.fullmatch(text.strip())):
         raise ValueError("expected the name or code of a language, such as German or pt-BR")
     if spec.type == "enum" and text not in spec.enum:
-        from llmtool.prompts.nearest import nearest
-
         known = ", ".join(spec.enum[:_SHOWN]) + (", …" if len(spec.enum) > _SHOWN else "")
-        raise ValueError(f"expected one of {known}{nearest(text, spec.enum)}")
+        raise ValueError(f"expected one of {known}{suggest(text, spec.enum)}")
     return text
 
 

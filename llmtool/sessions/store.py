@@ -63,7 +63,7 @@ class Sessions:
         """
         path = self.path(name)
         if not path.exists():
-            raise UsageError(f"no session {name!r}{self._advise(name)}")
+            raise UsageError(f"unknown session {name!r}{self._hint(name)}")
         return path
 
     def names(self) -> list[str]:
@@ -88,7 +88,7 @@ class Sessions:
         try:
             lines = path.read_bytes().splitlines()
         except FileNotFoundError:
-            raise UsageError(f"no session {name!r}{self._advise(name)}") from None
+            raise UsageError(f"unknown session {name!r}{self._hint(name)}") from None
         except OSError as exc:
             raise InputError(f"{path}: cannot be read: {exc.strerror}") from exc
         head = _decode_header(path, lines[0] if lines else b"")
@@ -105,12 +105,11 @@ class Sessions:
             head, name=name, turns=tuple(turns), n_left_out=min(head.n_left_out, len(turns))
         )
 
-    def _advise(self, name: str) -> str:
+    def _hint(self, name: str) -> str:
         names = self.names()
-        near = suggest(name, names)
-        if near:
-            return f": {near}"
-        return " (`llmtool sessions ls` lists them)" if names else ": there are none yet"
+        if names:
+            return suggest(name, names) or "; `llmtool sessions ls` lists them"
+        return "; no session has been saved yet"
 
     def save(self, session: Session) -> None:
         """Write a session atomically, with mode 0600.

@@ -22,6 +22,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from llmtool.errors import TemplateError
+from llmtool.suggest import suggest
 from llmtool.templating.budget import MAX_DEPTH, Budget, RenderError
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Template:
             names = list(tree.find_all(nodes.Name))
             self._template = JinjaTemplate.from_code(environment, code, environment.globals)
         except TemplateSyntaxError as exc:
-            raise self._error(exc.lineno, _suggest(exc.message or "", environment)) from exc
+            raise self._error(exc.lineno, _explain(exc.message or "", environment)) from exc
         except (RecursionError, MemoryError, SyntaxError):  # Python's limits on nesting
             raise self._error(1, "the template is nested too deeply") from None
         except (ValueError, OverflowError) as exc:
@@ -173,16 +174,13 @@ def compile_template(
     return Template(name, source, chat=chat, clock=clock, first_line=first_line)
 
 
-def _suggest(reason: str, environment: MeteredEnvironment) -> str:
+def _explain(reason: str, environment: MeteredEnvironment) -> str:
     """Add the nearest name to the error of an unknown filter or test."""
-    import difflib
-
     unknown = re.fullmatch(r"No (filter|test) named '(\w+)'\.", reason)
     if unknown is None:
         return reason
     kind, name = unknown.groups()
-    near = difflib.get_close_matches(name, getattr(environment, f"{kind}s"), n=1)
-    return f"unknown {kind} {name!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
+    return f"unknown {kind} {name!r}{suggest(name, getattr(environment, f'{kind}s'))}"
 
 
 @cache

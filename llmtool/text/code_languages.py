@@ -6,6 +6,7 @@ from enum import Enum
 from pathlib import PurePath
 
 from llmtool.errors import UsageError
+from llmtool.suggest import suggest
 
 
 class CodeLanguage(str, Enum):
@@ -122,11 +123,9 @@ def find_language(name: str) -> CodeLanguage:
     found = known_language(name)
     if found is not None:
         return found
-    from llmtool.suggest import suggest
-
     known = ", ".join(language.value for language in CodeLanguage)
-    hint = suggest(name.strip(), NAMES) or f"there are {known}"
-    raise UsageError(f"unknown language {name!r}: {hint}")
+    hint = suggest(name.strip(), NAMES) or f" (there are: {known})"
+    raise UsageError(f"unknown language {name!r}{hint}")
 
 
 def known_language(name: str) -> CodeLanguage | None:

@@ -8,13 +8,13 @@ anybody.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from llmtool.errors import UsageError
+from llmtool.suggest import suggest
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
@@ -91,10 +91,9 @@ def find_language(word: str) -> Language:
         return Language(
             code=_spell(f"{base}-{region}") if region else base, base=base, name=NAMES[base]
         )
-    known = {each.lower(): each for each in (*NAMES, *NAMES.values(), *_VARIETIES.values())}
-    near = get_close_matches(tag, known, n=1)
-    hint = f"did you mean {known[near[0]]!r}?" if near else "a name or code, such as German or pt"
-    raise UsageError(f"{word!r} is no language that is known here ({hint})")
+    hint = suggest(tag, (*NAMES, *NAMES.values(), *_VARIETIES.values()))
+    hint = hint or "; give a name or code, such as German or pt"
+    raise UsageError(f"unknown language {word!r}{hint}")
 
 
 def _spell(code: str) -> str:

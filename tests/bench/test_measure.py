@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from llmtool.bench.measure import Plan, Row, measure
+from llmtool.bench.measure import BenchPlan, Row, measure
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.engine.types import Event, Finished, Message, Request, Timings, Usage
 
-SMALL = Plan(repetitions=2, n_prompt=20, n_reply=4, depths=(10,), n_parallel=(2,))
-ALONE = Plan(repetitions=2, n_template=30, n_prompt=20, depths=(), n_parallel=(1,))
+SMALL = BenchPlan(repetitions=2, n_prompt=20, n_reply=4, depths=(10,), n_parallel=(2,))
+ALONE = BenchPlan(repetitions=2, n_template=30, n_prompt=20, depths=(), n_parallel=(1,))
 
 
 class Timed(ScriptedEngine):
@@ -58,7 +58,7 @@ class Timed(ScriptedEngine):
         )
 
 
-def rows_of(engine: Timed, plan: Plan = SMALL) -> dict[str, Row]:
+def rows_of(engine: Timed, plan: BenchPlan = SMALL) -> dict[str, Row]:
     return {row.test: row for row in measure(lambda *_: engine, plan)}
 
 
@@ -93,20 +93,20 @@ def test_the_ratio_is_to_one_alone() -> None:
 
 def test_together_is_measured_from_the_first_start_to_the_last_end() -> None:
     # Two replies of 24 tokens after the first: one takes all of 2.4 s, one the second half of it.
-    rows = rows_of(Timed(late=True), Plan(n_parallel=(2,), repetitions=1, depths=()))
+    rows = rows_of(Timed(late=True), BenchPlan(n_parallel=(2,), repetitions=1, depths=()))
     assert rows["tg24 x 2"].median == pytest.approx(20, rel=0.01)
 
 
 def test_replies_made_together_have_prompts_of_their_own() -> None:
     engine = Timed()
-    rows_of(engine, Plan(repetitions=1, n_parallel=(32,), depths=()))
+    rows_of(engine, BenchPlan(repetitions=1, n_parallel=(32,), depths=()))
     prompts = [r.prompt.text for r in engine.requests if r.sampling.max_tokens == 25]
     assert len(prompts) == 33 and len(set(prompts)) == 32  # one alone, then all
 
 
 def test_what_does_not_fit_into_the_context_is_left_out_and_told() -> None:
     notes: list[str] = []
-    plan = Plan(repetitions=1, n_prompt=20, depths=(10, 5000), n_parallel=(1,))
+    plan = BenchPlan(repetitions=1, n_prompt=20, depths=(10, 5000), n_parallel=(1,))
     tests = [row.test for row in measure(lambda *_: Timed(), plan, on_note=notes.append)]
     assert "tg64 @ d10" in tests and "tg64 @ d5000" not in tests
     assert len(notes) == 1 and "reply after 5,000 tokens: left out" in notes[0]
@@ -114,7 +114,7 @@ def test_what_does_not_fit_into_the_context_is_left_out_and_told() -> None:
 
 def test_replies_that_end_early_are_told() -> None:
     notes: list[str] = []
-    plan = Plan(repetitions=1, n_prompt=20, depths=(10,), n_parallel=(1,))
+    plan = BenchPlan(repetitions=1, n_prompt=20, depths=(10,), n_parallel=(1,))
     list(measure(lambda *_: Timed(length=40), plan, on_note=notes.append))
     assert notes == ["reply after 10 tokens: 1 of 1 replies ended before 65 tokens"]
 

@@ -70,7 +70,7 @@ def run(
     **batch: Any,
 ) -> int:
     """Run a batch of `gen` in this process and return how many records failed."""
-    console, output = Console(Interrupts()), g.StreamOptions(path=str(out))
+    console, output = Console(Interrupts()), g.OutputOptions(path=str(out))
     prompt = batch.pop("prompt", "Say")
     group = g.BatchOptions(each=each, **batch)
     reader = batches.open_reader(console, group, g.InputOptions(files=[str(source)]), output)

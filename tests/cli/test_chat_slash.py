@@ -67,7 +67,7 @@ def test_retry_returns_the_events_of_the_reply(context: ChatContext) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("/rety", "the nearest is /retry"),
+        ("/rety", "did you mean '/retry'?"),
         ("/undo 2", "/undo takes nothing"),
         ("/read", "write it as /read FILE"),
         ("/export pdf", r"write it as /export md\|json\|html"),

@@ -224,9 +224,7 @@ def test_lint_lets_warnings_pass_unless_it_is_strict(run_llmtool: Run, mine: Pat
 
 
 def test_lint_of_what_is_not_there_is_an_error(run_llmtool: Run) -> None:
-    assert "there is no template 'nothing'" in error_line(
-        run_llmtool("prompts", "lint", "nothing"), 12
-    )
+    assert "unknown template 'nothing'" in error_line(run_llmtool("prompts", "lint", "nothing"), 12)
     result = run_llmtool("prompts", "lint")
     assert (out(result), result.stderr.count(b"\n")) == ("", 1)
 
@@ -237,9 +235,9 @@ def test_lint_tells_what_is_not_there_among_the_others(
     result = run_llmtool("prompts", "lint", "gone.yaml", "broken", "nothing")
     assert result.returncode == 12
     gone, broken, nothing = result.stdout.decode().splitlines()
-    assert gone == "gone.yaml:1: there is no such template file"
+    assert gone == "gone.yaml:1: no such file"
     assert broken.startswith(f"{mine}/broken.yaml:3: ")
-    assert nothing.startswith("nothing:1: there is no template 'nothing'")
+    assert nothing.startswith("nothing:1: unknown template 'nothing'")
     assert result.stderr == b"llmtool: 3 of 3 templates failed\n"
 
 

@@ -78,9 +78,9 @@ def run(
     file.write_bytes(b"GGUF")
 
     def open_model(
-        console: Any, folders: Any, settings: Any, options: ModelOptions, *writes: str | None
+        console: Any, folders: Any, settings: Any, group: ModelOptions, *writes: str | None
     ) -> Scripted:
-        name = options.reference or "scripted"
+        name = group.reference or "scripted"
         return Scripted(
             engine,
             name,
@@ -308,4 +308,4 @@ def test_all_that_is_not_there_is_told_before_a_model_is_looked_for(
     args = ("prompts", "test", "sentiment", "nothing", "gone.yaml", "-m", "none.gguf")
     line = error_line(run_llmtool(*args), 12)
     assert line == "llmtool: there are no such templates: nothing, gone.yaml"
-    assert "there is no template 'nothing'" in error_line(run_llmtool(*args[:4], *args[5:]), 12)
+    assert "unknown template 'nothing'" in error_line(run_llmtool(*args[:4], *args[5:]), 12)

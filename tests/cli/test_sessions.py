@@ -125,12 +125,12 @@ def test_a_terminal_shows_control_characters_and_marks_hits(
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
-        (["show", "brids"], 2, "the nearest is birds"),
+        (["show", "brids"], 2, "did you mean 'birds'"),
         (["show", "-"], 2, "cannot be a session name"),
         (["show", "../tea"], 2, "cannot be a session name"),
-        (["rm", "tea", "nothing"], 2, "no session 'nothing'"),
+        (["rm", "tea", "nothing"], 2, "unknown session 'nothing'"),
         (["rm"], 2, "NAME"),
-        (["export", "brids"], 2, "the nearest is birds"),
+        (["export", "brids"], 2, "did you mean 'birds'"),
         (["export", "birds", "-o", "talk.txt"], 2, ".md, .json, .html"),
         (["export", "birds", "--format", "pdf"], 2, "pdf"),
         (["search"], 2, "WORDS"),

@@ -173,9 +173,7 @@ REFUSED = {
     "{type: regex, value: '['}": (
         "not a regular expression: unterminated character set at position 0"
     ),
-    "{type: language, value: Germn}": (
-        "'Germn' is no language that can be told (did you mean 'German'?)"
-    ),
+    "{type: language, value: Germn}": ("unknown language 'Germn' (did you mean 'German'?)"),
     "{type: syntax, value: cobol}": (
         "syntax: 'cobol' is not supported (there are: python, json, toml, yaml)"
     ),
@@ -184,7 +182,7 @@ REFUSED = {
     "{type: max-tokens, value: few}": (
         "an assertion of type max-tokens needs a number of tokens as its value"
     ),
-    "{type: lines-kept, value: n}": "'n' is no input that is a text",
+    "{type: lines-kept, value: n}": "'n' is not an input of type text or file",
 }
 
 

@@ -50,7 +50,7 @@ def test_a_path_is_a_path(user: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     library = Library(user_folders=[user])
     assert said(library, "near.yaml") == "Near" == said(library, "./near.yaml")
     assert said(library, str(tmp_path / "near.yaml")) == "Near"
-    with pytest.raises(TemplateError, match="there is no template 'near'"):
+    with pytest.raises(TemplateError, match="unknown template 'near'"):
         library.load("near")
 
 
@@ -59,8 +59,8 @@ def test_an_unknown_name_brings_the_nearest(user: Path) -> None:
     with pytest.raises(TemplateError) as caught:
         Library(user_folders=[user]).load("ticket-traige")
     assert str(caught.value) == (
-        "there is no template 'ticket-traige' (did you mean 'ticket-triage'?); "
-        "`llmtool prompts ls` lists what there is"
+        "unknown template 'ticket-traige' (did you mean 'ticket-triage'?); "
+        "`llmtool prompts ls` lists them"
     )
 
 
@@ -85,7 +85,7 @@ def test_links_out_of_a_folder_are_not_followed(user: Path, tmp_path: Path) -> N
     (user / "alias.yml").symlink_to(user / "real.yaml")
     library = Library(user_folders=[user])
     assert "secret" not in library.names()
-    with pytest.raises(TemplateError, match="there is no template 'secret'"):
+    with pytest.raises(TemplateError, match="unknown template 'secret'"):
         library.load("secret")
 
 

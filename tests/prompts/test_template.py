@@ -118,7 +118,7 @@ REFUSED_PARTS = {
     "an unknown key": ("sytem: x", "f:4: unknown key 'sytem' (did you mean 'system'?)"),
     "an unknown task": (
         "task: sumarize",
-        "f:4: task: 'sumarize' is not one of them (there are: chat, classify, code, gen, sum, "
+        "f:4: task: unknown value 'sumarize' (there are: chat, classify, code, gen, sum, "
         "translate)",
     ),
     "an unknown key of an input": (
@@ -127,7 +127,7 @@ REFUSED_PARTS = {
     ),
     "an unknown type": (
         "inputs:\n  a: {type: text}\n  b: {type: txt}",
-        "f:6: inputs.b.type: 'txt' is not one of them (did you mean 'text'?)",
+        "f:6: inputs.b.type: unknown value 'txt' (did you mean 'text'?)",
     ),
     "a missing type": ("inputs:\n  a: {required: true}", "f:5: inputs.a.type is missing"),
     "a name that is no variable": (
@@ -228,7 +228,7 @@ REFUSED_PARTS = {
     ),
     "an unknown assertion": (
         "tests:\n  - vars: {}\n    assert: [{type: contain}]",
-        "f:6: tests.0.assert.0.type: 'contain' is not one of them (did you mean 'contains'?)",
+        "f:6: tests.0.assert.0.type: unknown value 'contain' (did you mean 'contains'?)",
     ),
     "an assertion about no label": (
         "output: {labels: [spam]}\ntests:\n  - vars: {}\n    assert: [{type: label, value: ham}]",

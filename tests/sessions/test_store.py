@@ -96,10 +96,10 @@ def test_a_name_may_be_in_any_script(sessions: Sessions) -> None:
 
 
 def test_an_unknown_session_suggests_a_similar_name(sessions: Sessions) -> None:
-    with pytest.raises(UsageError, match="there are none yet"):
+    with pytest.raises(UsageError, match="no session has been saved yet"):
         sessions.load("work")
     sessions.save(SESSION)
-    with pytest.raises(UsageError, match="the nearest is work"):
+    with pytest.raises(UsageError, match="did you mean 'work'"):
         sessions.load("wrok")
 
 

@@ -28,7 +28,7 @@ from llmtool.structured.json_grammar import close_objects
 from llmtool.structured.json_numbers import NumberLength
 from llmtool.structured.resolve import resolve
 from llmtool.structured.token_mask import allowed_tokens, apply_mask
-from llmtool.tasks.pipeline.contract import make_contract
+from llmtool.tasks.pipeline.output_spec import make_output_spec
 
 ARITHMETIC = r"""
 # sums of numbers
@@ -565,6 +565,6 @@ def test_the_starter_model_satisfies_a_schema(starter: Path) -> None:
 
 def test_a_range_of_one_negative_number_with_the_same_constant_compiles() -> None:
     one = {"type": "number", "minimum": -10, "maximum": -10}
-    contract = make_contract(schema={"anyOf": [one, {"const": -10}]})
-    assert contract is not None
-    assert (contract.matches("-10"), contract.matches("10")) == (True, False)
+    spec = make_output_spec(schema={"anyOf": [one, {"const": -10}]})
+    assert spec is not None
+    assert (spec.matches("-10"), spec.matches("10")) == (True, False)

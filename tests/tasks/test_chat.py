@@ -273,7 +273,7 @@ class TestSaving:
         chat.load("old")
         chat.say("b")
         assert asked(chat)[-1] == "system: Be old.\nuser: x\nassistant: y\nuser: b"
-        with pytest.raises(UsageError, match="no session 'none'"):
+        with pytest.raises(UsageError, match="unknown session 'none'"):
             chat.load("none")
 
     def test_an_unsaved_chat_is_saved_under_a_free_name_only(

@@ -29,7 +29,13 @@ from llmtool.errors import (
 )
 from llmtool.prompts.library import Library
 from llmtool.tasks.code.commit_message import whole_words
-from llmtool.tasks.code.cursor import fit, parse_place, parse_range, split_at, take_lines
+from llmtool.tasks.code.cursor import (
+    parse_position,
+    parse_range,
+    split_at,
+    take_lines,
+    truncate_around,
+)
 from llmtool.tasks.code.diffs import parse_diff, parts_of, unified, with_numbers
 from llmtool.tasks.code.fix import as_written, back_up
 from llmtool.tasks.code.sarif import sarif
@@ -218,14 +224,14 @@ def test_a_place_that_is_none_is_refused(line: int, column: int | None) -> None:
 
 
 def test_places_and_ranges_are_read() -> None:
-    assert parse_place("C:\\a.py:12:5") == ("C:\\a.py", 12, 5)
+    assert parse_position("C:\\a.py:12:5") == ("C:\\a.py", 12, 5)
     assert parse_range("a:b.py:3-9") == ("a:b.py", 3, 9)
     assert take_lines("a\nb\nc\n", 2, 3, file="x") == "b\nc\n"
     assert take_lines("a\n\x0c\nb\u2028\nc\n", 3, 3, file="x") == "b\u2028\n"
     with pytest.raises(UsageError, match="end before they begin"):
         take_lines("a\nb\n", 2, 1, file="x")
     with pytest.raises(UsageError):
-        parse_place("a.py")
+        parse_position("a.py")
     with pytest.raises(UsageError):
         take_lines("a\n", 1, 2, file="x")
 
@@ -237,12 +243,12 @@ def test_places_and_ranges_are_read() -> None:
 )
 def test_the_lines_nearest_to_the_gap_stay(above: list[str], below: list[str], room: int) -> None:
     before, after = "".join(f"{line}\n" for line in above), "".join(f"{line}\n" for line in below)
-    around = fit(before, after, max_tokens=room, count=len)
+    around = truncate_around(before, after, max_tokens=room, count=len)
     assert before.endswith(around.before) and after.startswith(around.after)
     n_lines = around.before.count("\n") + around.after.count("\n")
-    assert n_lines + around.n_left_out == len(above) + len(below)
+    assert n_lines + around.n_dropped == len(above) + len(below)
     if len(before) + len(after) <= room:
-        assert around.n_left_out == 0
+        assert around.n_dropped == 0
     longest = max(map(len, [*above, *below]), default=0) + 1
     assert len(around.before) + len(around.after) <= max(room, 2 * longest)
 

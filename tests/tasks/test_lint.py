@@ -63,9 +63,12 @@ def test_a_file_that_is_no_text_is_an_error_of_that_file(tmp_path: Path) -> None
     assert str(finding) == f"{tmp_path / 'x.yaml'}:1: not UTF-8 at byte 0"
 
 
-@pytest.mark.parametrize("name", ["nothing", "./nothing.yaml"])
-def test_a_template_that_is_not_there_is_no_finding(name: str, tmp_path: Path) -> None:
-    with pytest.raises(TemplateError, match="there is no"):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("nothing", "unknown template 'nothing'"), ("./nothing.yaml", "nothing.yaml: no such file")],
+)
+def test_a_missing_template_is_an_error(name: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(TemplateError, match=message):
         lint(Library([tmp_path]), name)
 
 

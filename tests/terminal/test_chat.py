@@ -216,7 +216,7 @@ class TestCommands:
     def test_an_unknown_command_suggests_a_similar_one(self, chat: Start) -> None:
         with chat() as terminal:
             wait_for_prompt(terminal)
-            say(terminal, "/rety", "the nearest is /retry", 2)
+            say(terminal, "/rety", "did you mean '/retry'?", 2)
 
     def test_a_leading_space_makes_a_slash_a_message(self, chat: Start, sessions: Sessions) -> None:
         with chat("answered") as terminal:
@@ -307,7 +307,7 @@ class TestCommands:
         with chat() as terminal:
             wait_for_prompt(terminal)
             say(terminal, "/set temperature hot", "it must be a number", 2)
-            say(terminal, "/set temperatur 1", "the nearest is temperature", 3)
+            say(terminal, "/set temperatur 1", "did you mean 'temperature'?", 3)
             terminal.send("/set temperature 0.5\r")
             wait_for_prompt(terminal, 4)
             say(terminal, "x", "fine", 5)
@@ -323,7 +323,7 @@ class TestCommands:
             wait_for_prompt(terminal)
             say(terminal, "b", "new reply", 2)
             say(terminal, "/load old", "kept reply", 3)
-            say(terminal, "/load odl", "the nearest is old", 4)
+            say(terminal, "/load odl", "did you mean 'old'?", 4)
 
     def test_model_switches_the_model(self, chat: Start, sessions: Sessions) -> None:
         with chat("fine") as terminal:

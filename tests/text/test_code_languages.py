@@ -29,15 +29,15 @@ def test_a_language_goes_by_many_names(name: str, language: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "nearest"), [("pyton", "python"), ("javascrit", "javascript"), ("rsut", "rust")]
+    ("name", "similar"), [("pyton", "python"), ("javascrit", "javascript"), ("rsut", "rust")]
 )
-def test_an_unknown_language_is_refused_with_the_nearest(name: str, nearest: str) -> None:
-    with pytest.raises(UsageError, match=f"unknown language '{name}': the nearest .*{nearest}"):
+def test_suggests_a_similar_language(name: str, similar: str) -> None:
+    with pytest.raises(UsageError, match=rf"unknown language '{name}' \(did you mean '{similar}'"):
         find_language(name)
 
 
-def test_what_is_like_none_is_told_all() -> None:
-    with pytest.raises(UsageError, match="there are bash, c, cpp"):
+def test_lists_all_languages_where_none_is_similar() -> None:
+    with pytest.raises(UsageError, match="there are: bash, c, cpp"):
         find_language("qqqqqqqq")
     assert known_language("") is None
 

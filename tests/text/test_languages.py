@@ -97,6 +97,6 @@ def test_a_language_by_name_or_code(word: str, language: tuple[str, str, str]) -
     ],
     ids=["near", "a letter", "variety", "unknown", "empty", "long"],
 )
-def test_an_unknown_language_is_told_with_the_nearest(word: str, hint: str) -> None:
+def test_suggests_a_similar_language(word: str, hint: str) -> None:
     with pytest.raises(UsageError, match=hint):
         find_language(word)

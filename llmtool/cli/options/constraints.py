@@ -29,7 +29,7 @@ def read(
     if constraint.regex == "":
         raise UsageError("--regex is empty, and only an empty reply would match it")
     from llmtool.structured.resolve import from_argument
-    from llmtool.tasks.pipeline.contract import make_contract
+    from llmtool.tasks.pipeline.output_spec import make_output_spec
 
     schema: object = None
     grammar = regex = None
@@ -40,7 +40,7 @@ def read(
     if constraint.regex is not None:
         regex = inputs.read_argument(constraint.regex, name="--regex")
     try:
-        make_contract(schema=schema, grammar=grammar, regex=regex)
+        make_output_spec(schema=schema, grammar=grammar, regex=regex)
     except UsageError as exc:
         if constraint.grammar is None:
             raise

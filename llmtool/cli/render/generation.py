@@ -26,7 +26,7 @@ def write(
     """Write a generation and return it.
 
     Live, the first reply is written as it comes and the others after it, in their order. A reply
-    that breaks its contract is written nowhere but live and in JSON, which says what is wrong.
+    that is invalid is only written live, and in JSON, which says what is wrong.
 
     Raises:
         OutputValidationError: a reply is not what was asked for.

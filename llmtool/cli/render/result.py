@@ -26,13 +26,13 @@ def generation(
     stream: bool,
     think: bool,
     logprobs: bool,
-    has_contract: bool,
+    has_output_spec: bool,
     stats: bool,
     started: float,
 ) -> None:
     """Print a generation as it comes, or whole: to stdout or a file, as text or JSON.
 
-    A reply with a contract goes to a pipe when it is known to hold it.
+    A reply with an output spec goes to a pipe when it is known to be valid.
 
     Raises:
         OutputValidationError: a reply is invalid; a file is then written for JSON only.
@@ -44,7 +44,7 @@ def generation(
             sink,
             events,
             as_json=as_json,
-            live=stream and to_file is None and not (in_pipe and (has_contract or logprobs)),
+            live=stream and to_file is None and not (in_pipe and (has_output_spec or logprobs)),
             think=think,
             logprobs=logprobs,
         )

@@ -186,6 +186,11 @@ class Console:
         self._color, self.quiet = color, quiet
 
     @property
+    def can_ask(self) -> bool:
+        """Whether a user is there to answer a question."""
+        return not self.quiet and self.stdin_is_terminal and self.stderr_is_terminal
+
+    @property
     def stdout_color(self) -> bool:
         """Whether to colour what goes to stdout."""
         return self._use_color(is_terminal=self.stdout.is_terminal)

@@ -32,18 +32,15 @@ class Batch:
         self._sequences = (ctypes.c_int32 * size)()
         self._outputs = (ctypes.c_int8 * size)()
         self._counts = (ctypes.c_int32 * size)(*[1] * size)
-        pointer = ctypes.POINTER(ctypes.c_int32)
         start = ctypes.addressof(self._sequences)
-        self._pointers = (pointer * (size + 1))(
-            *[ctypes.cast(start + 4 * i, pointer) for i in range(size)]
-        )
+        self._pointers = (ctypes.c_void_p * (size + 1))(*range(start, start + 4 * size, 4))
         self.native = lib.llama_batch(
             n_tokens=0,
             token=self._tokens,
             embd=None,
             pos=self._positions,
             n_seq_id=self._counts,
-            seq_id=self._pointers,
+            seq_id=ctypes.cast(self._pointers, ctypes.POINTER(ctypes.POINTER(ctypes.c_int32))),
             logits=ctypes.cast(self._outputs, ctypes.POINTER(ctypes.c_int8)),
         )
 

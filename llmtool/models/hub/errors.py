@@ -109,13 +109,13 @@ def _client_error(status: int, headers: Mapping[str, str], context: RequestConte
         return ModelNotFound(f"{repo} has no revision {context.revision!r}{there}")
     if code == "EntryNotFound":
         others = [name for name in context.files if name != context.file]
-        hint = suggest(context.file or "", others) or f"see {page}/tree/main"
-        return ModelNotFound(f"{repo} has no file {context.file}; {hint}")
+        hint = suggest(context.file or "", others) or f"; see {page}/tree/main"
+        return ModelNotFound(f"{repo} has no file {context.file}{hint}")
     if code == "RepoNotFound" or status in (401, 404):
         hint = "check the token's rights" if context.with_token else "a private one needs HF_TOKEN"
         others = [name for name in context.list_repos() if name != repo]
         near = suggest(repo, others, cutoff=0.75)
-        return ModelNotFound(f"{repo} is not on {host}, or private; {near and f'{near}; '}{hint}")
+        return ModelNotFound(f"{repo} is not on {host}, or private{near}; {hint}")
     if status == 403:
         return DownloadError(f"{repo}: not allowed (HTTP 403); check the token's rights")
     return DownloadError(f"{repo}: HTTP {status} from {host}; see {page}")

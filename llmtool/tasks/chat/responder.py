@@ -85,7 +85,10 @@ class Responder:
         turn = session.turns[-1]
         try:
             for event in stream_generations(
-                engine, [request], model=self._prepared.model, contract=self._prepared.contract
+                engine,
+                [request],
+                model=self._prepared.model,
+                output_spec=self._prepared.output_spec,
             ):
                 yield _with_reply(turn, event) if isinstance(event, Generation) else event
         except OutputValidationError as exc:  # a chat accepts the reply as it is

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmtool.engine.types import Engine, Failed, ScoreRequest
-from llmtool.tasks.classify import calibration
-from llmtool.tasks.classify.calibration import Fit
+from llmtool.tasks.classify.calibration import (
+    Calibration,
+    bias_of_balanced,
+    bias_of_neutral,
+    calibrate,
+)
 from llmtool.tasks.classify.prompts import LabelPrompts
 from llmtool.tasks.classify.scores import stream_scores
 from llmtool.tasks.pipeline.disk_cache import DiskCache
@@ -39,14 +43,14 @@ class LabelBias:
         self._n_labels, self._n_questions = n_labels, n_questions
         self._uses_anchors = uses_anchors
         self._anchor_cache, self._calibrations = anchor_cache, calibrations
-        self._corrections: list[Fit] | None = None
+        self._corrections: list[Calibration] | None = None
 
-    def of(self, question: int) -> Fit:
+    def of(self, question: int) -> Calibration:
         assert self._corrections is not None, "call prepare first"
         return self._corrections[question]
 
     @property
-    def fitted(self) -> Fit | None:
+    def calibration(self) -> Calibration | None:
         """The calibration on labelled texts that is used, or will be."""
         if self._corrections is not None:
             return self._corrections[0] if self._corrections[0].n_texts else None
@@ -81,18 +85,18 @@ class LabelBias:
         """Use a bias for all questions, without saving it."""
         self._corrections = [_correction(bias)] * self._n_questions
 
-    def fit(self, rows: Sequence[Sequence[float]], truth: Sequence[int]) -> Fit:
+    def calibrate(self, rows: Sequence[Sequence[float]], truth: Sequence[int]) -> Calibration:
         """Calibrate on the scores of labelled texts; save the result and use it from now on."""
-        fitted = calibration.fit(rows, truth, start=self.of(0).bias)
-        self._corrections = [fitted] * self._n_questions
+        calibration = calibrate(rows, truth, start=self.of(0).bias)
+        self._corrections = [calibration] * self._n_questions
         if self._calibrations is not None:
-            self._calibrations.save(self._key("fit"), fitted)
-        return fitted
+            self._calibrations.save(self._key("calibration"), calibration)
+        return calibration
 
-    def _load(self) -> Fit | None:
+    def _load(self) -> Calibration | None:
         if self._calibrations is None:
             return None
-        found = self._calibrations.load(self._key("fit"), Fit)
+        found = self._calibrations.load(self._key("calibration"), Calibration)
         return found if found is not None and len(found.bias) == self._n_labels else None
 
     def _load_scores(self, anchors: Sequence[ScoreRequest]) -> list[list[float]] | None:
@@ -113,12 +117,12 @@ class LabelBias:
             self._anchor_cache.try_to_save(self._anchor_key(anchors), rows)
         return rows
 
-    def _of_anchors(self, rows: Sequence[Sequence[float]]) -> list[Fit]:
+    def _of_anchors(self, rows: Sequence[Sequence[float]]) -> list[Calibration]:
         if self._prompts.held_back:
-            return [_correction(calibration.bias_of_balanced(rows))] * self._n_questions
+            return [_correction(bias_of_balanced(rows))] * self._n_questions
         n = len(rows) // self._n_questions
         return [
-            _correction(calibration.bias_of_neutral(rows[i * n : (i + 1) * n]))
+            _correction(bias_of_neutral(rows[i * n : (i + 1) * n]))
             for i in range(self._n_questions)
         ]
 
@@ -130,5 +134,5 @@ class LabelBias:
         return self._prompts.key(self._model_identity, *parts)
 
 
-def _correction(bias: list[float]) -> Fit:
-    return Fit(bias=bias, temperature=1.0, n_texts=0, accuracy=(0, 0), ece=(0, 0))
+def _correction(bias: list[float]) -> Calibration:
+    return Calibration(bias=bias, temperature=1.0, n_texts=0, accuracy=(0, 0), ece=(0, 0))

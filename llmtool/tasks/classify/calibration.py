@@ -1,9 +1,9 @@
-"""From log-probabilities of labels to scores: what a model favours unasked is taken out.
+"""Calibrate the log-probabilities of labels.
 
-A model prefers some labels whatever the text says. How much, texts tell whose answer is known on
-average: examples with as many of each label, or sentences that speak for none. After Zhao et al.
-(arXiv 2102.09690), Holtzman et al. (2104.08315) and Zhou et al. (2309.17249). But: no bias from the
-batch by default, which takes a batch of one label for a bias towards it.
+A model prefers some labels whatever the text says. Texts whose average answer is known show this
+bias: examples with the same number of each label, or neutral sentences. After Zhao et al. (arXiv
+2102.09690), Holtzman et al. (2104.08315) and Zhou et al. (2309.17249). Unlike the last, the bias is
+not taken from the batch by default: in a batch of one label that would be wrong.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Row = Sequence[float]
 
 _ITERATIONS = 50
 _TOLERANCE = 1e-6
-_LEAST = 1e-12  # of a mean probability
+_MIN_PROBABILITY = 1e-12
 _DECAY, _NEWTON_STEPS, _HALVINGS = 1.0, 60, 30
-_LEAST_SLOPE = 0.02  # below it the scores say nothing about the labels
+_MIN_SLOPE = 0.02  # a smaller slope means that the scores do not depend on the label
 
-# Everyday sentences that speak for no label of the usual sets; of different lengths and topics.
+# Everyday sentences without a connection to common labels, of different lengths and topics.
 NEUTRAL = (
     "The meeting room is on the second floor.",
     "A table has four legs.",
@@ -65,7 +65,7 @@ def add(row: Row, bias: Row) -> list[float]:
 
 
 def bias_of_neutral(rows: Sequence[Row]) -> list[float]:
-    """Return the bias that makes the labels alike on sentences which speak for none; one step.
+    """Return the bias that makes all labels equally likely on neutral sentences; one step.
 
     Args:
         rows: log-probabilities, shape (n_sentences, n_labels).
@@ -79,11 +79,14 @@ def bias_of_neutral(rows: Sequence[Row]) -> list[float]:
         [0.5, 0.5]
     """
     probabilities = [softmax(row) for row in rows]
-    return [-math.log(max(_mean(column), _LEAST)) for column in zip(*probabilities, strict=True)]
+    return [
+        -math.log(max(_mean(column), _MIN_PROBABILITY))
+        for column in zip(*probabilities, strict=True)
+    ]
 
 
 def bias_of_balanced(rows: Sequence[Row]) -> list[float]:
-    """Return the bias under which texts with as many of each label get each label as often.
+    """Return the bias that predicts each label equally often on texts with balanced labels.
 
     Args:
         rows: log-probabilities of texts, shape (n_texts, n_labels), the true labels balanced.
@@ -96,7 +99,7 @@ def bias_of_balanced(rows: Sequence[Row]) -> list[float]:
     for _ in range(_ITERATIONS):
         probabilities = [softmax(add(row, bias)) for row in rows]
         steps = [
-            math.log(max(n_labels * _mean(column), _LEAST))
+            math.log(max(n_labels * _mean(column), _MIN_PROBABILITY))
             for column in zip(*probabilities, strict=True)
         ]
         bias = [value - step for value, step in zip(bias, steps, strict=True)]
@@ -106,10 +109,10 @@ def bias_of_balanced(rows: Sequence[Row]) -> list[float]:
     return [value - center for value in bias]
 
 
-class Fit(msgspec.Struct, frozen=True, kw_only=True):
-    """A bias and a temperature, by likelihood on labelled texts.
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """A bias and a temperature, fitted to labelled texts by maximum likelihood.
 
-    `ece` and `accuracy` are those of the same texts, before and after.
+    `accuracy` and `ece` (expected calibration error) are those of the texts, before and after.
     """
 
     bias: list[float]
@@ -123,27 +126,26 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
         return [value / self.temperature for value in add(row, self.bias)]
 
 
-def fit(rows: Sequence[Row], truth: Sequence[int], *, start: Row) -> Fit:
-    """Return the bias and temperature under which the labels of texts are likeliest.
+def calibrate(rows: Sequence[Row], truth: Sequence[int], *, start: Row) -> Calibration:
+    """Return the bias and temperature that maximize the likelihood of labelled texts.
 
     Softmax((S + b) / T + log share) is a logistic regression with one slope, and an intercept for
-    each label beside the share that it has among the texts: so the fit is that of labels which are
-    all alike, and a prior can be added to it. A convex problem, solved by damped Newton steps, with
-    a little weight decay towards `start` and T = 1, so that few texts change little. After Platt
-    (1999) and Guo et al. (arXiv 1706.04599).
+    each label besides the logarithm of its share among the texts. So the result holds for equally
+    frequent labels, and a prior can be added to it. The problem is convex. It is solved by damped
+    Newton steps, with a small weight decay towards `start` and T = 1, so that few texts have little
+    effect. After Platt (1999) and Guo et al. (arXiv 1706.04599).
 
     Args:
         rows: log-probabilities, shape (n_texts, n_labels).
-        truth: the label of each text, by its number; each label has one at least.
-        start: the bias that would be used without a fit.
+        truth: the index of each text's label; each label needs at least one text.
+        start: the bias without a calibration.
 
     Raises:
-        UsageError: the scores say nothing about these labels, or their contrary.
+        UsageError: the scores do not depend on the labels, or contradict them.
 
     Example:
         >>> rows = [[-1.0, -2.0], [-1.0, -1.5]] * 20
-        >>> fitted = fit(rows, [0, 1] * 20, start=[0.0, 0.0])
-        >>> fitted.accuracy
+        >>> calibrate(rows, [0, 1] * 20, start=[0.0, 0.0]).accuracy
         (0.5, 1.0)
     """
     import numpy as np
@@ -151,7 +153,8 @@ def fit(rows: Sequence[Row], truth: Sequence[int], *, start: Row) -> Fit:
     n, n_labels = len(rows), len(rows[0])
     raw = np.clip(np.array(rows, dtype=float), -1e4, 0.0) + np.array(start)
     raw -= raw.mean(axis=1, keepdims=True)
-    unit = float(np.sqrt((raw**2).mean())) or 1.0  # so that the decay suits rows of any size
+    # The weight decay must not depend on the scale of the rows.
+    unit = float(np.sqrt((raw**2).mean())) or 1.0
     x, y = raw / unit, np.eye(n_labels)[list(truth)]
     shares = np.log(y.mean(axis=0))
 
@@ -188,16 +191,18 @@ def fit(rows: Sequence[Row], truth: Sequence[int], *, start: Row) -> Fit:
             step /= 2
         theta, value, p = theta - step, tried, its_p
     slope = float(theta[0]) / unit
-    if slope < _LEAST_SLOPE:
+    if slope < _MIN_SLOPE:
         raise UsageError(
             "the model's scores say nothing about these labels, or their contrary: nothing was kept"
         )
     bias = [value + float(offset) / slope for value, offset in zip(start, theta[1:], strict=True)]
-    fitted = Fit(bias=bias, temperature=1 / slope, n_texts=n, accuracy=(0, 0), ece=(0, 0))
+    calibration = Calibration(
+        bias=bias, temperature=1 / slope, n_texts=n, accuracy=(0, 0), ece=(0, 0)
+    )
     before = [softmax(add(row, start)) for row in rows]
-    after = [softmax(fitted.apply(row)) for row in rows]
+    after = [softmax(calibration.apply(row)) for row in rows]
     return msgspec.structs.replace(
-        fitted,
+        calibration,
         accuracy=(_accuracy(before, truth), _accuracy(after, truth)),
         ece=(expected_calibration_error(before, truth), expected_calibration_error(after, truth)),
     )

@@ -12,7 +12,7 @@ from llmtool.engine.types import Engine, Failed, ScoreRequest
 from llmtool.errors import UsageError
 from llmtool.tasks.classify import calibration
 from llmtool.tasks.classify.bias import LabelBias
-from llmtool.tasks.classify.calibration import Fit
+from llmtool.tasks.classify.calibration import Calibration
 from llmtool.tasks.classify.chunks import split_case
 from llmtool.tasks.classify.labels import Label, name_of, read_prior
 from llmtool.tasks.classify.prompts import LabelPrompts
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 OnScored = Callable[[int], None]
 CALIBRATIONS = ("auto", "anchors", "balanced", "none")
-MIN_FIT = 20  # labelled texts; fewer say less than the anchors do
+MIN_CALIBRATION_TEXTS = 20  # labelled texts; fewer say less than the anchors do
 
 
 class Classifier:
@@ -57,7 +57,7 @@ class Classifier:
         model: str,
         model_identity: str,
         anchors: DiskCache | None = None,
-        fits: DiskCache | None = None,
+        calibrations: DiskCache | None = None,
         on_scored: OnScored | None = None,
         questions: Sequence[Mapping[str, Any]] = ({},),
     ) -> None:
@@ -82,7 +82,7 @@ class Classifier:
             model_identity=model_identity,
             uses_anchors=calibrate in ("auto", "anchors"),
             anchor_cache=anchors,
-            calibrations=fits if calibrate == "auto" else None,
+            calibrations=calibrations if calibrate == "auto" else None,
         )
 
     @property
@@ -90,7 +90,7 @@ class Classifier:
         return self.prompts.template
 
     @property
-    def material(self) -> str | None:
+    def text_input(self) -> str | None:
         """The input that takes the text."""
         return self.prompts.text_input
 
@@ -102,7 +102,7 @@ class Classifier:
     def identity(self) -> bytes:
         """Return a hash of everything that affects the results, except the texts."""
         options = msgspec.structs.replace(self.options, examples=None, template=None)
-        return self.prompts.identity(self.labels, [options, self.bias.fitted])
+        return self.prompts.identity(self.labels, [options, self.bias.calibration])
 
     def request(self, case: Case) -> ScoreRequest:
         """Return the first request of a case.
@@ -156,30 +156,31 @@ class Classifier:
                 self._on_scored(n_scored)
             yield group
 
-    def fit(self, engine: Engine, texts: Sequence[tuple[str, str]]) -> Fit:
+    def calibrate(self, engine: Engine, texts: Sequence[tuple[str, str]]) -> Calibration:
         """Calibrate on pairs of a text and its label; save the calibration and use it.
 
         Raises:
             UsageError: there are too few texts, or one has an unknown label.
             LlmtoolError: a text failed.
         """
-        if len(texts) < MIN_FIT:
+        if len(texts) < MIN_CALIBRATION_TEXTS:
             raise UsageError(
-                f"too few labelled texts to calibrate: there are {len(texts)} of {MIN_FIT}"
+                "too few labelled texts to calibrate: "
+                f"there are {len(texts)} of {MIN_CALIBRATION_TEXTS}"
             )
         truth = [self.number_of(label) for _, label in texts]
         missing = sorted(set(range(len(self.labels))) - set(truth))
         if missing:
             raise UsageError(f"no text to calibrate with has the label {self.names[missing[0]]!r}")
         self.bias.prepare(engine, use_calibration=False)
-        name = self.material or "text"
+        name = self.text_input or "text"
         cases = [Case(id=i, variables={name: text}) for i, (text, _) in enumerate(texts)]
         rows = []
         for _, answers in stream_groups(engine, cases, lambda case: [self.prompts.request(case)]):
             if isinstance(answers, Failed):
                 raise answers.error
             rows.append(answers[0].scores.totals)
-        return self.bias.fit(rows, truth)
+        return self.bias.calibrate(rows, truth)
 
     def number_of(self, label: object) -> int:
         """Return the index of a label.

@@ -1,4 +1,4 @@
-"""How well labels are chosen on labelled texts, and how well other ways would choose them."""
+"""Evaluate a classifier on labelled texts, and compare it with other methods."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FORMS: tuple[Literal["completion", "chat"], ...] = ("completion", "chat")
 N_MISTAKES = 10
 _REPLY_TOKENS = 12
-OnProgress = Callable[[int, int], None]  # texts that are done, and all of them
+OnProgress = Callable[[int, int], None]  # (texts done, all texts)
 
 
 def _nothing(_done: int, _total: int) -> None:
@@ -34,7 +34,7 @@ def _nothing(_done: int, _total: int) -> None:
 
 
 class Mistake(msgspec.Struct, frozen=True, kw_only=True):
-    """A text with a wrong label, and how sure the model was of it."""
+    """A text with a wrong label, and the score of that label."""
 
     text: str
     expected: str
@@ -43,7 +43,7 @@ class Mistake(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bin(msgspec.Struct, frozen=True, kw_only=True):
-    """Texts with a score between two bounds: how many, how sure, and how often right."""
+    """The texts with scores in a range: their number, mean score, and share of correct labels."""
 
     low: float
     high: float
@@ -53,10 +53,10 @@ class Bin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of labelled texts.
+    """The results on labelled texts.
 
-    `confusion[i][j]` counts texts of label i that got label j, shape (n_labels, n_labels); `ece` is
-    the expected calibration error; `mistakes` are the surest ones.
+    `confusion[i][j]` counts texts of label i that got label j, shape (n_labels, n_labels). `ece` is
+    the expected calibration error. `mistakes` are those with the highest scores.
     """
 
     n_texts: int
@@ -92,7 +92,7 @@ def evaluate(
     """
     names = classifier.names
     truth = [classifier.number_of(label) for _, label in data]
-    material = classifier.material or "text"
+    material = classifier.text_input or "text"
     cases = [Case(id=i, variables={material: text}) for i, (text, _) in enumerate(data)]
     started = time.perf_counter()
     rows = []
@@ -121,7 +121,7 @@ def evaluate(
         bins=reliability(rows, truth),
         mistakes=tuple(sorted(wrong, key=lambda each: -each.score)[:N_MISTAKES]),
         texts_per_second=len(rows) / seconds,
-        calibrated=classifier.bias.fitted is not None,
+        calibrated=classifier.bias.calibration is not None,
     )
 
 

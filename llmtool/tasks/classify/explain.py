@@ -41,7 +41,7 @@ def explain(
         InputError: there are fewer than two sentences, or more than `MAX_SENTENCES`.
         LlmtoolError: the text could not be classified.
     """
-    name = classifier.material
+    name = classifier.text_input
     text = case.variables.get(name or "")
     if not isinstance(text, str):
         raise InputError("there is no text to explain")

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from llmtool.errors import UsageError
+from llmtool.suggest import suggest
 
 MAX_LABELS = 256
 
@@ -88,9 +89,7 @@ def name_of(label: object, labels: Iterable[Label]) -> str:
 
 def no_such_label(label: object, names: Sequence[str]) -> UsageError:
     """Return the error for a label that is not among those of these names."""
-    from llmtool.prompts.nearest import nearest
-
-    hint = nearest(str(label), names) or f" (there are: {', '.join(names)})"
+    hint = suggest(str(label), names) or f" (there are: {', '.join(names)})"
     return UsageError(f"{label!r} is not one of the labels{hint}")
 
 

@@ -1,4 +1,4 @@
-"""Any number of labels: each is asked apart, yes against no, after the text."""
+"""Classify texts with any number of labels: each label is a yes-or-no question of its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 from llmtool.engine.types import Engine
 from llmtool.errors import UsageError
-from llmtool.tasks.classify.calibration import Fit
+from llmtool.tasks.classify.calibration import Calibration
 from llmtool.tasks.classify.classifier import Classifier, OnScored, chunk_warnings
 from llmtool.tasks.classify.labels import Label, make_labels
 from llmtool.tasks.classify.scores import ScoredRequest
@@ -26,17 +26,17 @@ _INPUTS = ("label", "description")
 
 
 class MultiLabelClassifier(Classifier):
-    """Asks of each label whether it fits a text.
+    """Asks for each label whether it fits a text.
 
-    A label's score is the sigmoid of how much likelier yes is than no, less the same of sentences
-    that speak for no label. Scores of different labels do not add up to 1; those of at least
-    `min_confidence` (0.5) fit.
+    The score of a label is the sigmoid of the log-odds of yes against no, minus those of neutral
+    sentences. The scores do not add up to 1. Labels with a score of at least `min_confidence`
+    (0.5) fit.
 
     Args:
-        template: has the inputs `label` and `description`, and the outputs yes and no.
+        template: has an input `label`, and the outputs yes and no.
 
     Raises:
-        UsageError: the template has no such inputs, or an option does not go with several labels.
+        UsageError: the template has no such input, or an option does not support several labels.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class MultiLabelClassifier(Classifier):
         model: str,
         model_identity: str,
         anchors: DiskCache | None = None,
-        fits: DiskCache | None = None,
+        calibrations: DiskCache | None = None,
         on_scored: OnScored | None = None,
     ) -> None:
         if "label" not in template.inputs:
@@ -82,7 +82,7 @@ class MultiLabelClassifier(Classifier):
         self._asked = labels
         self.names = [label.name for label in labels]
 
-    def fit(self, engine: Engine, texts: Sequence[tuple[str, str]]) -> Fit:
+    def calibrate(self, engine: Engine, texts: Sequence[tuple[str, str]]) -> Calibration:
         raise UsageError(
             "calibration on labelled texts is for one label a text, and not for several"
         )
@@ -92,7 +92,7 @@ class MultiLabelClassifier(Classifier):
         return ["labels", "scores"]
 
     def classify(self, answers: Sequence[ScoredRequest]) -> Classification:
-        """Return all labels that fit; the answers come label by label, each for all parts."""
+        """Return all labels that fit; the answers are grouped by label, with one for each part."""
         n_parts = len(answers) // len(self._asked)
         groups = [answers[i * n_parts : (i + 1) * n_parts] for i in range(len(self._asked))]
         scores = [self.mean_probabilities(group, question=i)[0] for i, group in enumerate(groups)]

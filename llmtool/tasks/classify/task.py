@@ -39,7 +39,7 @@ def classify_each(
         LlmtoolError: while it is read, the error of the first text that fails.
     """
     classifier = prepare_classifier(context, labels, options)
-    name = classifier.material
+    name = classifier.text_input
     if name is None:
         raise UsageError(f"template {classifier.template.name!r} takes no text")
     if options.calibrate == "balanced" and isinstance(texts, Iterator):
@@ -81,7 +81,7 @@ def prepare_classifier(
         model=context.model.name,
         model_identity=context.model.identity,
         anchors=context.anchors,
-        fits=context.calibrations,
+        calibrations=context.calibrations,
         on_scored=on_scored,
     )
 

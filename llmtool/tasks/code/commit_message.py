@@ -14,7 +14,7 @@ from llmtool.tasks.results import Generation, total_usage
 MAX_SUBJECT = 72  # characters, as git's own tools show them
 
 
-class Committing:
+class CommitMessageWriter:
     """Writes a commit message with three templates.
 
     Args:

@@ -1,4 +1,4 @@
-"""A place in a file, and as much of the text around it as a model has room for."""
+"""The position of a cursor in a file, and the text around it that fits into the context."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from llmtool.sizes import format_count
 from llmtool.tasks.code.diffs import lines_of
 
 CountTokens = Callable[[str], int]
-_PLACE = re.compile(r"(.+?):(\d+)(?::(\d+))?")
+_POSITION = re.compile(r"(.+?):(\d+)(?::(\d+))?")
 _RANGE = re.compile(r"(.+?):(\d+)(?:-(\d+))?")
-_BEFORE = 0.75  # of the room goes to what stands before the gap, which says more of it
+_SHARE_BEFORE = 0.75  # of the tokens: the text before the cursor says more than that after it
 
 
-class Around(msgspec.Struct, frozen=True, kw_only=True):
-    """The text before and after a gap; `n_left_out` lines of the file did not fit."""
+class CursorContext(msgspec.Struct, frozen=True, kw_only=True):
+    """The text before and after the cursor, without the `n_dropped` lines that did not fit."""
 
     before: str
     after: str
-    n_left_out: int = 0
+    n_dropped: int = 0
 
 
-def parse_place(argument: str) -> tuple[str, int, int | None]:
+def parse_position(argument: str) -> tuple[str, int, int | None]:
     """Return (file, line, column) of `FILE:LINE[:COL]`; both count from 1.
 
     Raises:
-        UsageError: it is not of that form.
+        UsageError: the argument has another form.
 
     Example:
-        >>> parse_place("src/a.py:12:5"), parse_place("a.py:3")
+        >>> parse_position("src/a.py:12:5"), parse_position("a.py:3")
         (('src/a.py', 12, 5), ('a.py', 3, None))
     """
-    found = _PLACE.fullmatch(argument)
+    found = _POSITION.fullmatch(argument)
     if found is None:
         raise UsageError(f"{argument}: write the place as FILE:LINE or FILE:LINE:COL")
     return found[1], int(found[2]), int(found[3]) if found[3] else None
 
 
 def parse_range(argument: str) -> tuple[str, int | None, int | None]:
-    """Return (file, first line, last line) of `FILE[:A[-B]]`; None where all of it is meant.
+    """Return (file, first line, last line) of `FILE[:A[-B]]`; None stands for the whole file.
 
     Example:
         >>> parse_range("a.py:3-9"), parse_range("a.py:3"), parse_range("a.py")
@@ -56,10 +56,10 @@ def parse_range(argument: str) -> tuple[str, int | None, int | None]:
 
 
 def take_lines(text: str, first: int, last: int, *, file: str) -> str:
-    """Return some lines of a text.
+    """Return the lines `first` to `last` of a text.
 
     Raises:
-        UsageError: there are no such lines.
+        UsageError: the text does not have these lines.
     """
     lines = lines_of(text)
     if first > last:
@@ -72,13 +72,13 @@ def take_lines(text: str, first: int, last: int, *, file: str) -> str:
 
 
 def split_at(text: str, line: int, column: int | None, *, file: str) -> tuple[str, str]:
-    """Return what stands before a place and after it; without a column it is the line's end.
+    """Return the text before and after a position; without a column it is the end of the line.
 
-    A column counts the characters before it from 1: at column 1 the whole line stands after the
-    gap. The line behind the last one is a place, too.
+    Columns count characters from 1: column 1 is the start of the line. The line after the last one
+    is a valid position as well.
 
     Raises:
-        UsageError: there is no such place.
+        UsageError: the position is not in the text.
 
     Example:
         >>> split_at("ab\\ncd\\n", 2, 2, file="x"), split_at("ab\\ncd\\n", 1, None, file="x")
@@ -100,35 +100,37 @@ def split_at(text: str, line: int, column: int | None, *, file: str) -> tuple[st
     return text[:at], text[at:]
 
 
-def fit(before: str, after: str, *, max_tokens: int, count: CountTokens) -> Around:
-    """Return the lines nearest to a gap that have room, whole ones.
+def truncate_around(
+    before: str, after: str, *, max_tokens: int, count: CountTokens
+) -> CursorContext:
+    """Return the whole lines around the cursor that fit into `max_tokens`.
 
-    Three quarters of the room go to what stands before, and what one side does not need to the
-    other. The lines that hold the gap always stay, whatever they take.
+    Three quarters of the tokens are for the text before the cursor; what one side does not need
+    goes to the other. The line of the cursor is always included, even if it is longer.
     """
     upwards = lines_of(before)[::-1]
     downwards = lines_of(after)
-    nearest = sum(count(line) for line in (*upwards[:1], *downwards[:1]))
-    room = max(max_tokens - nearest, 0)
-    wanted_after = _take(downwards[1:], room, count)
-    room_before = max(int(room * _BEFORE), room - sum(wanted_after))
-    taken_before = _take(upwards[1:], room_before, count)
-    taken_after = _take(downwards[1:], room - sum(taken_before), count)
-    n_up, n_down = 1 + len(taken_before), 1 + len(taken_after)
-    return Around(
+    cursor_line = sum(count(line) for line in (*upwards[:1], *downwards[:1]))
+    available = max(max_tokens - cursor_line, 0)
+    wanted_after = _sizes_that_fit(downwards[1:], available, count)
+    max_before = max(int(available * _SHARE_BEFORE), available - sum(wanted_after))
+    sizes_before = _sizes_that_fit(upwards[1:], max_before, count)
+    sizes_after = _sizes_that_fit(downwards[1:], available - sum(sizes_before), count)
+    n_up, n_down = 1 + len(sizes_before), 1 + len(sizes_after)
+    return CursorContext(
         before="".join(upwards[:n_up][::-1]),
         after="".join(downwards[:n_down]),
-        n_left_out=len(upwards[n_up:]) + len(downwards[n_down:]),
+        n_dropped=len(upwards[n_up:]) + len(downwards[n_down:]),
     )
 
 
-def _take(lines: Iterable[str], max_tokens: int, count: CountTokens) -> list[int]:
-    """Return the tokens of the first lines that fit together."""
-    taken: list[int] = []
+def _sizes_that_fit(lines: Iterable[str], max_tokens: int, count: CountTokens) -> list[int]:
+    """Return the token counts of the first lines that fit together."""
+    sizes: list[int] = []
     left = max_tokens
     for line in lines:
         left -= (n := count(line))
         if left < 0:
             break
-        taken.append(n)
-    return taken
+        sizes.append(n)
+    return sizes

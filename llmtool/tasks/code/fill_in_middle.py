@@ -1,4 +1,4 @@
-"""Fill a gap in a text with a model's own tokens for that."""
+"""Complete code at the cursor with the fill-in-the-middle tokens of a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from llmtool.engine.types import Engine, Failed, Prompt, Request
 from llmtool.sizes import format_count
-from llmtool.tasks.code.cursor import fit
+from llmtool.tasks.code.cursor import truncate_around
 from llmtool.tasks.code.results import Code
 from llmtool.tasks.options import CompleteOptions
 from llmtool.tasks.pipeline.collect import stream_outcomes
@@ -18,61 +18,61 @@ from llmtool.text import syntax
 from llmtool.text.code_languages import CodeLanguage
 
 
-class Completing(msgspec.Struct, frozen=True, kw_only=True):
-    """A gap, ready to be filled: the request, and how much of the text had no room in it."""
+class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request at the cursor, and the number of lines that did not fit into it."""
 
     request: Request
-    n_left_out: int
+    n_dropped: int
 
 
-def prepare(engine: Engine, before: str, after: str, options: CompleteOptions) -> Completing:
-    """Fit the text around a gap to the window of a model.
+def prepare(engine: Engine, before: str, after: str, options: CompleteOptions) -> CompletionRequest:
+    """Return the request for the text at the cursor, truncated to the context.
 
     Raises:
-        UsageError: the model has no tokens to fill in the middle with, or an option is wrong.
-        ContextOverflow: the lines at the gap alone do not fit.
+        UsageError: the model has no fill-in-the-middle tokens, or an option is out of range.
+        ContextOverflow: the line of the cursor does not fit.
     """
     given = msgspec.structs.asdict(options)
     sampling = make_sampling({name: value for name, value in given.items() if value is not None})
-    frame = len(engine.tokenize(Prompt(text="", suffix="")).token_ids)
+    n_overhead = len(engine.tokenize(Prompt(text="", suffix="")).token_ids)
 
     def count(line: str) -> int:
-        return len(engine.tokenize(Prompt(text=line, suffix="")).token_ids) - frame
+        return len(engine.tokenize(Prompt(text=line, suffix="")).token_ids) - n_overhead
 
-    room = engine.info.n_ctx - (sampling.max_tokens or 1) - frame
+    available = engine.info.n_ctx - (sampling.max_tokens or 1) - n_overhead
     while True:
-        around = fit(before, after, max_tokens=max(room, 0), count=count)
+        around = truncate_around(before, after, max_tokens=max(available, 0), count=count)
         prompt = Prompt(text=around.before, suffix=around.after)
         n_prompt = len(engine.tokenize(prompt).token_ids)
-        over = n_prompt + (sampling.max_tokens or 1) - engine.info.n_ctx
-        if over <= 0 or room <= 0:
+        excess = n_prompt + (sampling.max_tokens or 1) - engine.info.n_ctx
+        if excess <= 0 or available <= 0:
             break
-        room -= over  # joined lines can take other tokens than each alone
+        available -= excess  # joined lines can take more tokens than each alone
     engine.check_length(n_prompt, sampling.max_tokens)
-    return Completing(
-        request=Request(prompt=prompt, sampling=sampling), n_left_out=around.n_left_out
+    return CompletionRequest(
+        request=Request(prompt=prompt, sampling=sampling), n_dropped=around.n_dropped
     )
 
 
 def complete(
     engine: Engine,
-    completing: Completing,
+    prepared: CompletionRequest,
     before: str,
     after: str,
     *,
     language: CodeLanguage | None,
     model: str,
 ) -> Code:
-    """Return what stands in the gap; the status is that of the whole text with it."""
+    """Return the code at the cursor; its status is that of the whole text with it."""
     started = time.perf_counter()
-    outcomes = stream_outcomes(engine, [completing.request], model=model)
+    outcomes = stream_outcomes(engine, [prepared.request], model=model)
     (reply,) = (each for each in outcomes if isinstance(each, (Generation, Failed)))
     if isinstance(reply, Failed):
         raise reply.error
     check = syntax.check(language, before + reply.text + after)
     warnings = list(reply.warnings)
-    if completing.n_left_out:
-        lines = format_count(completing.n_left_out, "line")
+    if prepared.n_dropped:
+        lines = format_count(prepared.n_dropped, "line")
         warnings.append(f"the model did not see {lines} furthest from the gap (--ctx-size)")
     if check.note:
         warnings.append(f"not checked: {check.note}")

@@ -13,7 +13,7 @@ from llmtool.engine.types import Engine, Failed, Request
 from llmtool.errors import InputError, OutputValidationError
 from llmtool.tasks.code.diffs import FileDiff, Hunk, parse_diff, parts_of, with_numbers
 from llmtool.tasks.code.results import SEVERITIES, Finding, Review, SkippedFile
-from llmtool.tasks.pipeline.contract import make_contract
+from llmtool.tasks.pipeline.output_spec import make_output_spec
 from llmtool.tasks.pipeline.prepare import Case, PreparedTask, fits_context, with_sampling
 from llmtool.tasks.results import Generation, total_usage
 
@@ -125,9 +125,9 @@ def _request(prepared: PreparedTask, part: FileDiff, id: int) -> Request:
     schema = narrowed(prepared.template.output.json, part.hunks)
     if schema is None:
         return request
-    contract = make_contract(schema=schema)
-    assert contract is not None
-    return with_sampling(request, constraint=contract.constraint)
+    spec = make_output_spec(schema=schema)
+    assert spec is not None
+    return with_sampling(request, constraint=spec.constraint)
 
 
 def narrowed(schema: Any, hunks: tuple[Hunk, ...]) -> Any:

@@ -115,11 +115,13 @@ def commit_message(
     context: TaskContext, diff: str, options: GenerateOptions, *, body: bool
 ) -> CommitMessage:
     """Write a commit message; see `Toolbox.commit_message`."""
-    from llmtool.tasks.code.commit_message import Committing
+    from llmtool.tasks.code.commit_message import CommitMessageWriter
 
     def step(template: str) -> PreparedTask:
         replaced = msgspec.structs.replace(options, template=template, variables={})
         return prepare(context, replaced)
 
     one, merge = prepare(context, options), step(COMMIT_MERGE)
-    return Committing(context.engine, one, merge, step(COMMIT_BODY) if body else None).write(diff)
+    return CommitMessageWriter(
+        context.engine, one, merge, step(COMMIT_BODY) if body else None
+    ).write(diff)

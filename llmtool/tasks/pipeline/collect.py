@@ -1,4 +1,4 @@
-"""The engine's events to results: every token as it comes, each `Generation` in its turn."""
+"""Turn engine events into results: tokens as they arrive, and a `Generation` per request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from llmtool.tasks.pipeline.token_logprobs import tokens_of
 from llmtool.tasks.results import Choice, Generation, Timing
 
 if TYPE_CHECKING:
-    from llmtool.tasks.pipeline.contract import OutputSpec
+    from llmtool.tasks.pipeline.output_spec import OutputSpec
 
 NO_ANSWER = "the model reasoned and gave no answer (raise --max-tokens)"
 
@@ -70,7 +70,7 @@ def stream_generations(
     requests: Iterable[Request],
     *,
     model: str,
-    contract: OutputSpec | None = None,
+    output_spec: OutputSpec | None = None,
     started: float | None = None,
 ) -> Generator[Token | Generation, None, None]:
     """`stream_outcomes` of requests that must all succeed.
@@ -79,7 +79,7 @@ def stream_generations(
         LlmtoolError: of the first request, in their order, that fails.
     """
     return raise_failures(
-        stream_outcomes(engine, requests, model=model, contract=contract, started=started)
+        stream_outcomes(engine, requests, model=model, output_spec=output_spec, started=started)
     )
 
 
@@ -88,14 +88,14 @@ def stream_outcomes(
     requests: Iterable[Request | Failed | None],
     *,
     model: str,
-    contract: OutputSpec | None = None,
+    output_spec: OutputSpec | None = None,
     started: float | None = None,
 ) -> Generator[Token | Generation | Failed, None, None]:
-    """Answer requests together; yield tokens as they come, and outcomes in the requests' order.
+    """Answer requests together; yield tokens as they arrive, and outcomes in the requests' order.
 
-    Requests are read as they are needed, so that their number does not matter; their ids differ.
-    What fails, before or in the engine or by its contract, is a `Failed` in its place. `started`
-    is the `time.perf_counter()` that `seconds` counts from; None counts each from when it was read.
+    Requests are read as the engine needs them, so there can be any number; their ids must differ.
+    A request that fails, or whose reply is invalid, yields a `Failed`. `started` is the
+    `time.perf_counter()` that `seconds` counts from; None counts from when each request is read.
     """
     results = OrderedResults[Request, _Answer](requests, lambda request: _Answer(request, started))
     with closing_stream(engine.stream(results.requests())) as events:
@@ -108,13 +108,13 @@ def stream_outcomes(
             else:
                 results.answer(event.id).end(event)
             for done in results.pop_complete():
-                yield done if isinstance(done, Failed) else done.outcome(engine, model, contract)
+                yield done if isinstance(done, Failed) else done.outcome(engine, model, output_spec)
         if results:
             raise EngineError("the model was closed before the reply was complete")
 
 
 class _Answer:
-    """What has come for one request."""
+    """The events of one request so far."""
 
     def __init__(self, request: Request, started: float | None) -> None:
         self.request = request
@@ -141,13 +141,13 @@ class _Answer:
         self._seconds = time.perf_counter() - self._started
 
     def outcome(
-        self, engine: Engine, model: str, contract: OutputSpec | None
+        self, engine: Engine, model: str, output_spec: OutputSpec | None
     ) -> Generation | Failed:
-        """Return the result, or the error that a broken contract is."""
+        """Return the result, or the error of an invalid reply."""
         wants_logprobs = self.request.sampling.logprobs > 0
         ends = [self._ends[i] for i in range(self.request.n)]
         choices = tuple(
-            parts.choice(end, contract, logprobs=wants_logprobs)
+            parts.choice(end, output_spec, logprobs=wants_logprobs)
             for parts, end in zip(self._parts, ends, strict=True)
         )
         generation = Generation(
@@ -164,9 +164,9 @@ class _Answer:
             timing=_timing(engine, ends, self._seconds, self._first_token),
             finish_reason=ends[0].finish_reason,
             seed=ends[0].seed,
-            warnings=tuple(_warnings(engine, ends, choices, contract)),
+            warnings=tuple(_warnings(engine, ends, choices, output_spec)),
         )
-        error = _broken_contract(generation)
+        error = _validation_error(generation)
         return generation if error is None else Failed(self.request.id, error)
 
 
@@ -178,12 +178,12 @@ class _Parts:
         self.reasoning: list[str] = []
         self.logprobs: list[TokenLogprob] = []
 
-    def choice(self, end: Finished, contract: OutputSpec | None, *, logprobs: bool) -> Choice:
+    def choice(self, end: Finished, output_spec: OutputSpec | None, *, logprobs: bool) -> Choice:
         text = "".join(self.text)
         value, error = None, None
-        if contract is not None:
+        if output_spec is not None:
             try:
-                value = contract.check(text, end)
+                value = output_spec.check(text, end)
             except OutputValidationError as exc:
                 error = str(exc)
         return Choice(
@@ -197,7 +197,7 @@ class _Parts:
         )
 
 
-def _broken_contract(generation: Generation) -> OutputValidationError | None:
+def _validation_error(generation: Generation) -> OutputValidationError | None:
     broken = [(i, each.error) for i, each in enumerate(generation.choices, 1) if each.error]
     if not broken:
         return None
@@ -213,7 +213,7 @@ def _timing(
 ) -> Timing:
     info = engine.info
     prefill = sum(end.timings.prefill_seconds for end in ends)
-    # Choices that are decoded together share their seconds.
+    # Choices are decoded together, so their times overlap.
     spans = [
         (t.first_token_at, t.first_token_at + t.decode_seconds)
         for t in (end.timings for end in ends)
@@ -231,7 +231,10 @@ def _timing(
 
 
 def _warnings(
-    engine: Engine, ends: list[Finished], choices: tuple[Choice, ...], contract: OutputSpec | None
+    engine: Engine,
+    ends: list[Finished],
+    choices: tuple[Choice, ...],
+    output_spec: OutputSpec | None,
 ) -> Iterator[str]:
     cut = [end for end in ends if end.finish_reason == "length"]
     if cut:
@@ -240,8 +243,8 @@ def _warnings(
         yield f"{which} cut at {used} tokens (raise --max-tokens)"
     if any(each.reasoning and not each.text for each in choices):
         yield NO_ANSWER
-    if contract is not None and contract.unenforced:
-        yield f"checked in the finished reply alone: {contract.unenforced}"
+    if output_spec is not None and output_spec.unenforced:
+        yield f"checked in the finished reply alone: {output_spec.unenforced}"
     yield from context_warnings(engine.info)
 
 

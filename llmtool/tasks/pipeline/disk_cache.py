@@ -1,4 +1,4 @@
-"""Small JSON values kept from run to run, by key: private files that are never trusted blindly."""
+"""Store small JSON values on disk between runs, each in a private file that is validated."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _KEY = re.compile(r"[0-9a-f]{16,64}")
 
 
 class DiskCache:
-    """Values in one folder, the newest `limit` of them.
+    """The newest `limit` values of a folder, by key.
 
-    What cannot be read, is broken or of another shape counts as missing.
+    A file that cannot be read, or does not have the expected type, counts as missing.
     """
 
     def __init__(self, folder: Path, *, limit: int = 500) -> None:
@@ -32,10 +32,10 @@ class DiskCache:
             return None
 
     def save(self, key: str, value: object) -> None:
-        """Keep a value.
+        """Write a value.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: the file cannot be written.
         """
         path = self._path(key)
         files.write_atomically(path, msgspec.json.encode(value))
@@ -43,12 +43,12 @@ class DiskCache:
             self._drop_oldest()
 
     def try_to_save(self, key: str, value: object) -> None:
-        """Keep a value that costs nothing but time when it is lost."""
+        """Write a value; ignore a failure, which costs only time."""
         with contextlib.suppress(LlmtoolError):
             self.save(key, value)
 
     def clear(self, *, dry_run: bool = False) -> tuple[int, int]:
-        """Remove all values; returns how many files that frees, and how many bytes."""
+        """Remove all values; return the number of files and bytes."""
         n_files = size = 0
         for path in self.folder.glob("*.json"):
             with contextlib.suppress(OSError):
@@ -60,7 +60,7 @@ class DiskCache:
 
     def _path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
-            raise ValueError(f"{key!r} is no key")
+            raise ValueError(f"invalid key {key!r}")
         return self.folder / f"{key}.json"
 
     def _drop_oldest(self) -> None:

@@ -1,4 +1,4 @@
-"""A template and options in, requests for the engine out."""
+"""Turn a template, options and cases into requests for the engine."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ from llmtool.tasks.pipeline.context import TaskContext
 
 if TYPE_CHECKING:
     from llmtool.prompts.template import Template
-    from llmtool.tasks.pipeline.contract import OutputSpec
+    from llmtool.tasks.pipeline.output_spec import OutputSpec
     from llmtool.tasks.results import Generation
 
 R = TypeVar("R")
 _ONE_TEXT = "takes one text alone, for {!r}, an argument or material and not both"
-SCHEMA_INPUT = "schema"  # a template with such an input is told what JSON is wanted
+SCHEMA_INPUT = "schema"  # the input of a template that takes a description of the JSON
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """What differs between the calls that one preparation serves.
+    """The values for one request: what differs between the requests of a call.
 
-    `prompt` and `input` are texts for the template's inputs of these names; `variables` are values
-    for any of them. `seed` takes the place of the options' own. `name` is that of the file which
-    the text was read from.
+    `prompt` and `input` are texts for the inputs of these names, `variables` values for any input.
+    `seed` replaces that of the options. `name` is the file that the text comes from.
     """
 
     id: int = 0
@@ -41,21 +40,21 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
-    """A template and checked options: all that requests of one call have in common."""
+    """A template with checked options: what all requests of a call have in common."""
 
     template: Template
     options: GenerateOptions
     sampling: Sampling
-    contract: OutputSpec | None
+    output_spec: OutputSpec | None
     model: str
 
     def request(self, case: Case) -> Request:
         """Render the template into a request.
 
         Raises:
-            InputError: there is neither a prompt nor an input, and the template takes them.
+            InputError: the template takes a prompt or an input, and there is neither.
             UsageError: a variable is unknown or missing.
-            TemplateError: the template fails.
+            TemplateError: the template cannot be rendered.
         """
         from llmtool.prompts.render import render
 
@@ -79,34 +78,35 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
     def outcomes(
         self, engine: Engine, cases: Iterable[Case | Failed | None], *, started: float | None = None
     ) -> Generator[Token | Generation | Failed, None, None]:
-        """Answer cases together: tokens as they come, and outcomes in the order of the cases.
+        """Answer cases together: yield tokens as they arrive, and outcomes in the cases' order.
 
-        A case that cannot be rendered fails alone. `None` says that the next is not there yet.
+        A case that cannot be rendered fails alone. `None` means that the next case is not
+        available yet.
         """
         from llmtool.tasks.pipeline.collect import stream_outcomes
 
         requests = each_or_failed(self.request, cases)
         return stream_outcomes(
-            engine, requests, model=self.model, contract=self.contract, started=started
+            engine, requests, model=self.model, output_spec=self.output_spec, started=started
         )
 
     def answer(self, engine: Engine, requests: Iterable[Request]) -> list[Generation | Failed]:
         """Return the outcome of each request, in their order; their ids must differ."""
         from llmtool.tasks.pipeline.collect import stream_outcomes
 
-        events = stream_outcomes(engine, requests, model=self.model, contract=self.contract)
+        events = stream_outcomes(engine, requests, model=self.model, output_spec=self.output_spec)
         return [event for event in events if not isinstance(event, Token)]
 
     @property
     def columns(self) -> list[str]:
-        """The names of what `Generation.row` can hold for these options."""
+        """The columns of `Generation.row` for these options."""
         several = self.options.n > 1
-        has_value = self.contract is not None and bool(self.contract.description)
+        has_value = self.output_spec is not None and bool(self.output_spec.description)
         more = [*(["replies"] if several else []), *(["value"] if has_value else [])]
         return ["reply", *more, "finish_reason", "seed"]
 
     def identity(self) -> bytes:
-        """Return a hash of all that shapes the results, but for the cases and the seed's record."""
+        """Return a hash of everything that affects the results, except the cases."""
         o = self.options
         options = [o.system, o.prefill, o.thinking, o.n, o.variables, o.input]
         return identify(self.template, self.model, options, self.sampling)
@@ -119,8 +119,8 @@ class PreparedTask(msgspec.Struct, frozen=True, kw_only=True):
         values |= {name: text for name, text in given.items() if text and text.strip()}
         if not values and given.keys() & inputs.keys():
             raise InputError("the prompt is empty")
-        if self.contract is not None and self.contract.description and SCHEMA_INPUT in inputs:
-            values.setdefault(SCHEMA_INPUT, self.contract.description)
+        if self.output_spec is not None and self.output_spec.description and SCHEMA_INPUT in inputs:
+            values.setdefault(SCHEMA_INPUT, self.output_spec.description)
         return values
 
 
@@ -137,14 +137,14 @@ def identify(template: Template, *parts: object) -> bytes:
     """Return a hash of a template's content and of plain values."""
     t = template
     sources = [None if source is None else source.text for source in (t.system, t.prompt)]
-    told = [t.name, t.inputs, sources, t.prefill, t.form, t.examples, t.output, t.params, *parts]
-    return hashlib.sha256(msgspec.json.encode(told, enc_hook=repr, order="sorted")).digest()
+    content = [t.name, t.inputs, sources, t.prefill, t.form, t.examples, t.output, t.params, *parts]
+    return hashlib.sha256(msgspec.json.encode(content, enc_hook=repr, order="sorted")).digest()
 
 
 def each_or_failed(
     make: Callable[[Case], R], cases: Iterable[Case | Failed | None]
 ) -> Iterator[R | Failed | None]:
-    """Yield what `make` makes of each case, or the failure that it is."""
+    """Yield the result of `make` for each case, or a `Failed` with its error."""
     for case in cases:
         if not isinstance(case, Case):
             yield case
@@ -177,14 +177,14 @@ def token_counter(engine: Engine) -> Callable[[str], int]:
 def bind_inputs(
     template: Template, *, prompt: str | None, input: str | None, given: Container[str] = ()
 ) -> Case:
-    """Return the case that an argument and some material are to a template.
+    """Return the case that assigns an argument and the text of files to a template's inputs.
 
-    A template with the inputs `prompt` and `input` gets them apart. Otherwise the material, or the
-    argument where there is none, goes to the template's passage; an argument beside material goes
-    to the next input, required ones first. `given` are inputs that have a value already.
+    A template with the inputs `prompt` and `input` gets both. Otherwise the input, or the prompt
+    without one, goes to the primary input, and a prompt besides goes to the next input, required
+    ones first. `given` names inputs that have a value already.
 
     Raises:
-        UsageError: there is no input that could take a text.
+        UsageError: there is no input for a text.
     """
     inputs = template.inputs
     if "prompt" in inputs and "input" in inputs:
@@ -205,18 +205,19 @@ def bind_inputs(
 
 
 def prepare(context: TaskContext, options: GenerateOptions) -> PreparedTask:
-    """Check options and load their template, once for all prompts of a call.
+    """Check the options of a call, and load its template.
 
-    Sampling options come from `options`, then the user's settings, then the template.
-    A schema, grammar or expression takes the place of the template's.
+    Sampling options come from `options`, then the user's settings, then the template. A schema,
+    grammar or regular expression replaces that of the template.
 
     Raises:
-        UsageError: an option is out of its range, or a schema is broken.
+        UsageError: an option is out of range, or a schema is invalid.
+        TemplateError: the template is not found, or broken.
     """
     if options.n < 1:
         raise UsageError(f"n is {options.n}; it must be at least 1")
     template = context.load_template(options.template)
-    contract = _contract(options, template)
+    output_spec = _output_spec(options, template)
     params = {name: value for name, value in template.params.items() if name != "thinking"}
     settings = SamplingOptions(
         max_tokens=context.settings.max_tokens, temperature=context.settings.temperature
@@ -225,13 +226,13 @@ def prepare(context: TaskContext, options: GenerateOptions) -> PreparedTask:
     if options.logprobs:
         params["logprobs"] = options.logprobs
     checked = make_sampling(params)
-    if contract is not None:
-        checked = msgspec.structs.replace(checked, constraint=contract.constraint)
+    if output_spec is not None:
+        checked = msgspec.structs.replace(checked, constraint=output_spec.constraint)
     return PreparedTask(
         template=template,
         options=options,
         sampling=checked,
-        contract=contract,
+        output_spec=output_spec,
         model=context.model.name,
     )
 
@@ -240,7 +241,7 @@ def make_sampling(params: Mapping[str, Any]) -> Sampling:
     """Check sampling options.
 
     Raises:
-        UsageError: one is out of its range.
+        UsageError: an option is out of range.
     """
     values = dict(params)
     if isinstance(values.get("stop"), str):
@@ -257,14 +258,14 @@ def make_sampling(params: Mapping[str, Any]) -> Sampling:
     return Sampling(**values)
 
 
-def _contract(options: GenerateOptions, template: Template) -> OutputSpec | None:
-    """Return what the reply must be, by the options or else by the template."""
+def _output_spec(options: GenerateOptions, template: Template) -> OutputSpec | None:
+    """Return the output spec of the options, else that of the template."""
     if options.schema is None and options.grammar is None and options.regex is None:
         if template.output.kind not in ("json", "grammar", "regex"):
-            return None  # the compiler is not imported for nothing
-        from llmtool.tasks.pipeline.contract import contract_of
+            return None  # without importing the compiler
+        from llmtool.tasks.pipeline.output_spec import output_spec_of
 
-        return contract_of(template.output)
-    from llmtool.tasks.pipeline.contract import make_contract
+        return output_spec_of(template.output)
+    from llmtool.tasks.pipeline.output_spec import make_output_spec
 
-    return make_contract(schema=options.schema, grammar=options.grammar, regex=options.regex)
+    return make_output_spec(schema=options.schema, grammar=options.grammar, regex=options.regex)

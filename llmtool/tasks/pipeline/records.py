@@ -1,4 +1,4 @@
-"""Records through a task: each becomes a case, and gets its outcome in its place."""
+"""Run a task on the records of a batch."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class BatchTask(Protocol):
 
     @property
     def columns(self) -> list[str]:
-        """The names of what a result's `row` can hold."""
+        """The columns of a result's `row`."""
         ...
 
     def identity(self) -> bytes:
-        """Return a hash of all that shapes a result but its case."""
+        """Return a hash of everything that affects the results, except the cases."""
         ...
 
     def outcomes(
@@ -47,10 +47,10 @@ class BatchTask(Protocol):
 
 
 def check_field(field: str | None, columns: list[str]) -> None:
-    """See that a field that was named is a column.
+    """Check that a field is one of the columns.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not.
     """
     if field is not None and field not in columns:
         names = ", ".join(columns)
@@ -59,35 +59,36 @@ def check_field(field: str | None, columns: list[str]) -> None:
         raise UsageError(f"there is no column {field!r} (there are: {names})")
 
 
-class RecordMapping(msgspec.Struct, frozen=True, kw_only=True):
-    """How a record fills the inputs of a template.
+class RecordMapping(msgspec.Struct, kw_only=True):
+    """Maps the fields of records to the inputs of a template.
 
-    Fields go to the inputs of their names. One more, the text, goes to the template's material: the
-    field called `field`, else the only one, `text` or `input`; a line or a file is a text as a
-    whole. `prompt` is the same for all records, and `given` names inputs that are filled already.
+    Fields go to the inputs of their names. The text goes to the primary input: it is the field
+    called `field`, else the only other field, `text` or `input`. A line or a file is a text as a
+    whole. `prompt` is the same for all records, and `given` names inputs that have a value already.
     """
 
     template: Template
     field: str | None = None
     prompt: str | None = None
     given: frozenset[str] = frozenset()
-    # The field that was the first text, by its name or as the only one: all others need it, too.
-    _chosen: list[str] = msgspec.field(default_factory=list)
+    # The text field of the first record, if it was chosen by its name or as the only one. All
+    # records need it.
+    _chosen: str | None = None
 
     def check(self, columns: list[str]) -> None:
-        """Find a missing column before the first record.
+        """Check the columns before the first record is read.
 
         Raises:
-            UsageError: the text's column is not there, or nobody knows which it is.
+            UsageError: the column of the text is missing, or ambiguous.
         """
         check_field(self.field, columns)
-        if self._text_field(columns) is None and not self._is_filled(columns):
+        if self._text_field(columns) is None and not self._has_required(columns):
             raise UsageError(
                 f"which column is the text? --field NAME (there are: {', '.join(columns)})"
             )
 
     def case(self, record: Record, *, seed: int | None = None) -> Case | Failed:
-        """Return the case that a record is, or what is wrong with it."""
+        """Return the case of a record, or a `Failed` with its error."""
         if record.error is not None:
             return Failed(record.index, record.error)
         try:
@@ -106,7 +107,7 @@ class RecordMapping(msgspec.Struct, frozen=True, kw_only=True):
     def make(
         cls, template: Template, *, prompt: str | None, field: str | None, given: frozenset[str]
     ) -> tuple[RecordMapping, dict[str, str]]:
-        """Return a binding, and the values that an argument beside the records gives to inputs.
+        """Return a mapping, and the inputs that an argument for all records is assigned to.
 
         Raises:
             UsageError: there is no input for the argument.
@@ -114,12 +115,12 @@ class RecordMapping(msgspec.Struct, frozen=True, kw_only=True):
         if prompt is None or "prompt" in template.inputs:
             return cls(template=template, field=field, prompt=prompt, given=given), {}
         case = bind_inputs(template, prompt=prompt, input="a record", given=given)
-        material = template.primary_input(given)
-        fixed = {name: value for name, value in case.variables.items() if name != material}
+        primary = template.primary_input(given)
+        fixed = {name: value for name, value in case.variables.items() if name != primary}
         return cls(template=template, field=field, given=given | set(fixed)), fixed
 
     @property
-    def _material(self) -> str | None:
+    def _primary_input(self) -> str | None:
         return self.template.primary_input(self.given)
 
     def _variables(self, record: Record) -> dict[str, Any]:
@@ -134,7 +135,7 @@ class RecordMapping(msgspec.Struct, frozen=True, kw_only=True):
         field = self._text_field(list(record.fields))
         if field is not None:
             return self._with_text(variables, record.fields[field], record, field)
-        if self._is_filled(list(variables)):
+        if self._has_required(list(variables)):
             return variables
         known = ", ".join(record.fields) or "none"
         wanted = self.field or "text"
@@ -145,28 +146,24 @@ class RecordMapping(msgspec.Struct, frozen=True, kw_only=True):
         return {name for name in fields if name in self.template.inputs and name not in taken}
 
     def _text_field(self, fields: list[str]) -> str | None:
-        """Return the field that is the text; None where it goes by its own name, or is missing."""
+        """Return the field of the text, None if it is missing or goes to the input of its name."""
         if self.field is not None:
             return self.field if self.field in fields else None
-        material = self._material
-        if material is not None and material in fields:
-            self._settle(material)
-            return material
+        primary = self._primary_input
+        if primary is not None and primary in fields:
+            self._chosen = self._chosen or primary
+            return primary
         named = self._named(fields)
         rest = [name for name in fields if name not in named]
-        is_needed = material is not None and self.template.inputs[material].required
-        if len(rest) == 1 and (is_needed or not named):
-            self._settle(rest[0])
-        if self._chosen and self._chosen[0] in rest:
-            return self._chosen[0]
+        is_required = primary is not None and self.template.inputs[primary].required
+        if len(rest) == 1 and (is_required or not named):
+            self._chosen = self._chosen or rest[0]
+        if self._chosen in rest:
+            return self._chosen
         return next((name for name in _TEXT_FIELDS if name in rest), None)
 
-    def _settle(self, field: str) -> None:
-        if not self._chosen:
-            self._chosen.append(field)
-
-    def _is_filled(self, fields: list[str]) -> bool:
-        """Whether fields alone give a template all that it needs."""
+    def _has_required(self, fields: list[str]) -> bool:
+        """Return whether the fields have a value for every required input."""
         named = self._named(fields)
         needed = {name for name, spec in self.template.inputs.items() if spec.required}
         return bool(named) and needed <= named | self.given and self.field is None
@@ -174,8 +171,8 @@ class RecordMapping(msgspec.Struct, frozen=True, kw_only=True):
     def _with_text(
         self, variables: dict[str, Any], value: object, record: Record, field: str = "text"
     ) -> dict[str, Any]:
-        material = self._material
-        if material is None:
+        primary = self._primary_input
+        if primary is None:
             raise InputError(f"{record.place}: template {self.template.name!r} takes no text")
         if isinstance(value, (list, bool)):
             kind = "a list" if isinstance(value, list) else "true or false"
@@ -184,7 +181,7 @@ class RecordMapping(msgspec.Struct, frozen=True, kw_only=True):
         text = "" if value is None else str(value)
         if not text.strip():
             raise InputError(f"{record.place}: the text is empty")
-        return {**variables, material: text}
+        return {**variables, primary: text}
 
 
 def make_batch(
@@ -196,7 +193,7 @@ def make_batch(
     *,
     seed: int | None = None,
 ) -> BatchRunner[Result]:
-    """Return a batch of a task, which answers records and writes their rows when it is run.
+    """Return a runner that answers the records of a reader and writes their rows.
 
     Raises:
         UsageError: the records have no column for the text.
@@ -226,10 +223,10 @@ def answer_each(
     *,
     seed: int | None = None,
 ) -> Generator[tuple[Record, Result | LlmtoolError], None, None]:
-    """Yield every record with its result, or with the error that it has instead.
+    """Yield each record with its result or error.
 
-    Records are read as they are needed; `None` among them says that the next one is not there yet.
-    Each has a seed of its own, which `seed` and its content make.
+    Records are read as needed; `None` among them means that the next one is not available yet.
+    Each record gets a seed of its own, derived from `seed` and its content.
 
     Raises:
         LlmtoolError: the engine failed as a whole.
@@ -253,7 +250,7 @@ def answer_each(
 
 
 def derive_seed(seed: int, digest: bytes) -> int:
-    """Return the seed of a record: its place and its company do not change it."""
+    """Derive the seed of a record, which does not depend on other records."""
     mixed = hashlib.sha256(b"%d:" % seed + digest).digest()
     return int.from_bytes(mixed[:8], "big") % (MAX_SEED + 1)
 

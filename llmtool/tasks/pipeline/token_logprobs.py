@@ -1,4 +1,4 @@
-"""Which tokens of a reply make its text, without stop strings and reasoning tags."""
+"""Find the tokens that make up the text of a reply, without stop strings and reasoning tags."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from llmtool.engine.types import TokenLogprob
 
 
 def tokens_of(text: str, tokens: Sequence[TokenLogprob]) -> tuple[TokenLogprob, ...]:
-    """Return the tokens that make `text`; their joined bytes give it.
+    """Return the tokens whose joined bytes are `text`.
 
-    A token of which only a part belongs to the text, because a stop string begins in it, keeps
-    that part, and the log-probability of the whole. Bytes that are no UTF-8 stand for the U+FFFD
-    in the text.
+    If a stop string begins within a token, the token is cut there, and keeps the log-probability
+    of the whole. Invalid UTF-8 corresponds to U+FFFD in the text.
 
     Example:
         >>> def token(text):
@@ -40,13 +39,13 @@ def tokens_of(text: str, tokens: Sequence[TokenLogprob]) -> tuple[TokenLogprob, 
 
 
 def _decode(raw: bytes) -> tuple[str, list[int]]:
-    """Return bytes as text, and where in them each character begins, and the last one ends."""
+    """Return bytes as text, the offset of each character in them, and their length."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     text, edges = "", [0]
     for at in range(len(raw)):
         found = decoder.decode(raw[at : at + 1])
         pending, _ = decoder.getstate()
-        # A byte that ends a broken character may be a character itself.
+        # A byte that ends an invalid sequence can be a character itself.
         edges += [at + 1 - len(pending) - later for later in reversed(range(len(found)))]
         text += found
     rest = decoder.decode(b"", final=True)

@@ -77,7 +77,7 @@ def bench(
     import msgspec
 
     from llmtool.bench import report as bench_report
-    from llmtool.bench.measure import QUICK, Plan
+    from llmtool.bench.measure import QUICK, BenchPlan
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.bench import plot as bench_plot
     from llmtool.cli.commands.bench.render import table
@@ -85,7 +85,7 @@ def bench(
     if plot is not None:
         bench_plot.check(plot, n_parallel)
     folders, settings = bootstrap.start(console, general, offline=offline)
-    plan = QUICK if quick else Plan()
+    plan = QUICK if quick else BenchPlan()
     plan = msgspec.structs.replace(
         plan,
         n_parallel=n_parallel or plan.n_parallel,

@@ -50,9 +50,9 @@ def run(context: ChatContext, line: str) -> Action | None:
     name, _, argument = line[1:].strip().partition(" ")
     command = COMMANDS.get(_ALIASES.get(name, name))
     if command is None:
-        near = suggest(name, [*COMMANDS, *_ALIASES])
-        advice = near.replace("the nearest is ", "the nearest is /") or "/help lists them"
-        raise UsageError(f"no command /{name}: {advice} (with a space before it, it is a message)")
+        hint = suggest(f"/{name}", [f"/{known}" for known in (*COMMANDS, *_ALIASES)])
+        hint = hint or "; /help lists them"
+        raise UsageError(f"unknown command /{name}{hint}; to send it as text, begin with a space")
     argument = argument.strip()
     if argument and not command.argument:
         raise UsageError(f"/{name} takes nothing behind it")
@@ -108,8 +108,8 @@ def _set(context: ChatContext, argument: str) -> None:
         )
         return
     if name not in _SETTABLE:
-        near = suggest(name, _SETTABLE)
-        raise UsageError(f"there is no option {name!r}: {near or ', '.join(_SETTABLE)}")
+        hint = suggest(name, _SETTABLE) or f" (there are: {', '.join(_SETTABLE)})"
+        raise UsageError(f"unknown option {name!r}{hint}")
     if not text.strip():
         raise UsageError(f"write it as /set {name} VALUE; the value `default` takes it back")
     context.chat.set(**{name: _parse_value(name, text.strip())})

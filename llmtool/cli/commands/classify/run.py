@@ -177,7 +177,7 @@ def calibrate(
         UsageError, InputError: the texts are too few, lack a label, or are broken.
     """
     texts = read_labelled_texts(path, text_field=text_field, label_field=label_field)
-    fit = classifier.fit(context.engine, texts)
+    fit = classifier.calibrate(context.engine, texts)
     (before, after), (worse, better) = fit.accuracy, fit.ece
     console.note(
         f"calibrated on {fit.n_texts} texts and kept: accuracy {before:.2f} to {after:.2f}, "

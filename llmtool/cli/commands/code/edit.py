@@ -20,7 +20,7 @@ from llmtool.cli.terminal.output_file import check as check_output
 from llmtool.cli.terminal.output_file import open_sink
 from llmtool.errors import InputError, OutputValidationError, UsageError
 from llmtool.tasks.code import fill_in_middle
-from llmtool.tasks.code.cursor import parse_place, split_at
+from llmtool.tasks.code.cursor import parse_position, split_at
 from llmtool.tasks.code.fix import back_up, error_of, make_fix, name_in_patch
 from llmtool.tasks.code.generate import syntax_error
 from llmtool.tasks.code.git import staged_diff
@@ -151,7 +151,7 @@ def complete(
         UsageError: the model cannot do it, or there is no such place.
     """
     folders, settings = bootstrap.start(console, general, offline=model.offline)
-    file, line, column = parse_place(place)
+    file, line, column = parse_position(place)
     check_output(output.path, reads=[file])
     before, after = split_at(inputs.read_file(console, file), line, column, file=file)
     known = find_language(language) if language else language_of_file(file)

@@ -76,7 +76,7 @@ def explain(
         stream=not output.no_stream,
         think=bool(options.thinking),
         logprobs=False,
-        has_contract=prepared.contract is not None,
+        has_output_spec=prepared.output_spec is not None,
         stats=output.stats,
         started=started,
     )

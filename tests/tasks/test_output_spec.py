@@ -13,7 +13,7 @@ import pytest
 from llmtool.engine.scripted import ScriptedEngine
 from llmtool.errors import OutputValidationError, UsageError
 from llmtool.structured.describe import describe
-from llmtool.tasks.pipeline.contract import make_contract
+from llmtool.tasks.pipeline.output_spec import make_output_spec
 from llmtool.tasks.results import Generation
 from llmtool.toolbox import Toolbox
 
@@ -210,8 +210,8 @@ def test_what_a_caller_asks_for_takes_the_place_of_the_templates_output(tmp_path
     ],
 )
 def test_a_text_is_matched_as_a_whole(regex: str, text: str, matches: bool) -> None:
-    contract = make_contract(regex=regex)
-    assert contract is not None and contract.matches(text) is matches
+    spec = make_output_spec(regex=regex)
+    assert spec is not None and spec.matches(text) is matches
 
 
 NODE: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What a reply must be: told to the model, held while it writes, checked when it has written."""
+"""What a reply must match: described in the prompt, enforced while decoding, checked at the end."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class OutputSpec:
-    """A constraint and, for JSON, the schema that it comes from.
+    """A constraint on a reply and, for JSON, its schema.
 
-    `unenforced` names what is found by the check alone, and not held while the model writes.
+    `unenforced` names the parts of the schema that are only checked in the finished reply.
 
     Raises:
         UsageError: the schema, expression or grammar is broken, before any model is loaded.
@@ -39,14 +39,14 @@ class OutputSpec:
 
     @property
     def description(self) -> str:
-        """What JSON is wanted, in one line for the model; empty for others."""
+        """A one-line description of the JSON for the model, "" for other constraints."""
         return describe(self._schema.json_schema) if self._schema else ""
 
     def check(self, text: str, end: Finished) -> Any:
-        """Return the value of a finished answer: what its JSON says, None for other contracts.
+        """Return the value of a finished reply: its parsed JSON, None for other constraints.
 
         Raises:
-            OutputValidationError: it was cut or violates the spec; the text says where.
+            OutputValidationError: the reply was truncated or is invalid; the message says where.
         """
         if end.finish_reason == "length":
             raise OutputValidationError(
@@ -61,7 +61,7 @@ class OutputSpec:
         return None
 
     def matches(self, text: str) -> bool:
-        """Whether the constraint allows a text as a whole."""
+        """Return whether a text satisfies the constraint."""
         matcher = self._compiled.start()
         for byte in text.encode():
             if not matcher.allows(byte):
@@ -70,13 +70,13 @@ class OutputSpec:
         return matcher.complete
 
 
-def make_contract(
+def make_output_spec(
     *, schema: object = None, grammar: str | None = None, regex: str | None = None
 ) -> OutputSpec | None:
-    """Return the contract that a caller asks for, None where it asks for none.
+    """Return the spec of a schema, grammar or regular expression, None without any.
 
     Raises:
-        UsageError: more than one is given, or the one is broken.
+        UsageError: more than one is given, or it is invalid.
     """
     given = [
         name
@@ -93,13 +93,13 @@ def make_contract(
     return None if regex is None else OutputSpec(Constraint("regex", regex))
 
 
-def contract_of(output: Output) -> OutputSpec | None:
-    """Return the contract of a template's `output`.
+def output_spec_of(output: Output) -> OutputSpec | None:
+    """Return the spec of a template's `output`.
 
     Raises:
-        UsageError: it is broken.
+        UsageError: it is invalid.
     """
-    return make_contract(schema=output.json, grammar=output.grammar, regex=output.regex)
+    return make_output_spec(schema=output.json, grammar=output.grammar, regex=output.regex)
 
 
 @lru_cache(maxsize=1)
@@ -110,7 +110,7 @@ def _compiler() -> ConstraintCompiler:
 
 
 class _Bytes:
-    """A vocabulary in which every byte is a token: texts can be checked without a model."""
+    """A vocabulary with a token for each byte, to check texts without a model."""
 
     n_vocab = 257
 

@@ -1,0 +1,141 @@
+"""Explain why msgspec rejects a template; imported only when there is an error to explain."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import msgspec
+import msgspec.inspect as mi
+
+from llmtool.safe_yaml import Path
+from llmtool.suggest import suggest
+
+_SEGMENT = re.compile(r"\.([^.\[]+)|\[(\d+)\]|(\[\.\.\.\])")
+_YAML_TYPES = {
+    "object": "a mapping",
+    "array": "a list",
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "null": "nothing",
+}
+
+
+def explain(value: object, kind: type[object], message: str) -> tuple[Path, str]:
+    """Return the path of an invalid value in `value`, and the reason in terms of YAML.
+
+    `message` is msgspec's for the conversion of `value` to `kind`.
+    """
+    reason, _, where = message.partition(" - at ")
+    path = _locate(value, kind, message, where.strip("`")) if where else ()
+    if unknown := re.search(r"unknown field `(.*)`", reason):
+        key = unknown[1]
+        return (*path, key), f"unknown key {key!r}{suggest(key, _fields_at(kind, path))}"
+    if missing := re.search(r"missing required field `(.*)`", reason):
+        return path, f"{_dotted((*path, missing[1]))} is missing"
+    if choice := re.search(r"Invalid enum value '(.*)'", reason):
+        known = _choices_at(kind, path)
+        hint = suggest(choice[1], known) or f" (there are: {', '.join(known)})"
+        return path, f"{_dotted(path)}: unknown value {choice[1]!r}{hint}"
+    return path, f"{_dotted(path)}: {_in_yaml_terms(reason)}"
+
+
+def _locate(value: object, kind: type[object], message: str, where: str) -> Path:
+    """Return the path of an error; msgspec writes `[...]` for the key of a mapping.
+
+    Bisection finds the key: the half of the mapping with the same message contains it.
+    """
+    path: Path = ()
+    for name, index, any_key in _SEGMENT.findall(where):
+        if not any_key:
+            path = (*path, int(index) if index else name)
+            continue
+        mapping = _value_at(value, path)
+        mapping = mapping if isinstance(mapping, dict) else {}
+        keys = list(mapping)
+        while len(keys) > 1:
+            half = keys[: len(keys) // 2]
+            trial = _replace_at(value, path, {key: mapping[key] for key in half})
+            keys = half if _error_message(kind, trial) == message else keys[len(half) :]
+        if keys:
+            value, path = _replace_at(value, path, {keys[0]: mapping[keys[0]]}), (*path, keys[0])
+    return path
+
+
+def _error_message(kind: type[object], value: object) -> str:
+    try:
+        msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as exc:
+        return str(exc)
+    return ""
+
+
+def _value_at(value: object, path: Path) -> object:
+    for key in path:
+        if isinstance(value, dict):
+            value = value[key]
+        elif isinstance(value, list) and isinstance(key, int):
+            value = value[key]
+    return value
+
+
+def _replace_at(value: object, path: Path, part: object) -> object:
+    """Return a copy of `value` with `part` at `path`."""
+    if not path:
+        return part
+    key, rest = path[0], path[1:]
+    if isinstance(value, dict):
+        return {**value, key: _replace_at(value[key], rest, part)}
+    assert isinstance(value, list) and isinstance(key, int)
+    return [*value[:key], _replace_at(value[key], rest, part), *value[key + 1 :]]
+
+
+def _fields_at(kind: type[object], path: Path) -> list[str]:
+    """Return the keys that a struct type has at a path inside it."""
+    structs = [found for found in _types_at(kind, path) if isinstance(found, mi.StructType)]
+    return [field.encode_name for found in structs for field in found.fields]
+
+
+def _choices_at(kind: type[object], path: Path) -> list[str]:
+    """Return the values that are allowed at a path inside a struct type."""
+    literals = [found for found in _types_at(kind, path) if isinstance(found, mi.LiteralType)]
+    return [str(value) for found in literals for value in found.values]
+
+
+def _types_at(kind: type[object], path: Path) -> list[mi.Type]:
+    types = [mi.type_info(kind)]
+    for key in path:
+        types = [inner for outer in types for inner in _types_inside(outer, key)]
+    return _flatten_unions(types)
+
+
+def _types_inside(outer: mi.Type, key: str | int) -> list[mi.Type]:
+    found: list[mi.Type] = []
+    for each in _flatten_unions([outer]):
+        if isinstance(each, mi.StructType):
+            found += [field.type for field in each.fields if field.encode_name == key]
+        elif isinstance(each, mi.DictType):
+            found.append(each.value_type)
+        elif isinstance(each, (mi.ListType, mi.VarTupleType)):
+            found.append(each.item_type)
+    return found
+
+
+def _flatten_unions(types: Iterable[mi.Type]) -> list[mi.Type]:
+    return [
+        inner
+        for each in types
+        for inner in (each.types if isinstance(each, mi.UnionType) else (each,))
+    ]
+
+
+def _dotted(path: Path) -> str:
+    return ".".join(map(str, path)) or "the template"
+
+
+def _in_yaml_terms(reason: str) -> str:
+    text = re.sub(r"`(\w+)( \| null)?", lambda m: _YAML_TYPES.get(m[1], m[1]), reason)
+    text = text.replace("`", "")
+    return text[0].lower() + text[1:]
