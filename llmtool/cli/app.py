@@ -129,6 +129,8 @@ def main() -> NoReturn:
     except (BrokenPipe, SystemExit):  # typer exits when nobody reads its help text
         end_by_signal(console, getattr(signal, "SIGPIPE", None))
     except LlmtoolError as exc:
+        if console.interrupts.received is not None:  # a signal that arrived first decides
+            end_by_signal(console, console.interrupts.received)
         code = exc.exit_code
         if debug:
             import traceback

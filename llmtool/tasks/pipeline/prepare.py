@@ -157,8 +157,8 @@ def each_or_failed(
 
 def fits_context(engine: Engine, request: Request, *, max_prompt_tokens: int | None = None) -> bool:
     """Return whether a prompt and its reply fit, the prompt within `max_prompt_tokens`."""
-    n_prompt = len(engine.tokenize(request.prompt).token_ids)
-    try:
+    try:  # a far too long prompt is not even tokenized
+        n_prompt = len(engine.tokenize(request.prompt).token_ids)
         engine.check_length(n_prompt, request.sampling.max_tokens)
     except ContextOverflow:
         return False
