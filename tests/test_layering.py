@@ -6,6 +6,7 @@ One test per rule; a failure lists the offenders.
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from command import linux
 
 from llmtool.cli.app import root_command
 from llmtool.cli.framework.completion import walk
@@ -44,12 +46,12 @@ LAYERS = [
     "structured",
     "models",
     "encoding",
-    "suggest",
     "templating",
     "safe_yaml",
     "config",
     "toml",
     "files",
+    "suggest",
     "sizes",
     "errors",
     "_version",
@@ -330,7 +332,7 @@ def test_no_data_is_run() -> None:
     assert {path: uses for path, uses in found.items() if uses} == {}
 
 
-def modules_after(*args: str) -> set[str]:
+def modules_after(*args: str, environ: dict[str, str] | None = None) -> set[str]:
     program = (
         "import sys, os\n"
         f"sys.argv = {['llmtool', *args]!r}\n"
@@ -339,8 +341,14 @@ def modules_after(*args: str) -> set[str]:
         "from llmtool.cli.app import main\n"
         "main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    return {module.split(".")[0] for module in done.stderr.split()}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environ
+    )
+    return set(done.stderr.split())
+
+
+def libraries(modules: set[str]) -> set[str]:
+    return {module.split(".")[0] for module in modules}
 
 
 COMMANDS = [" ".join(command.words) for command in walk(root_command())]
@@ -352,7 +360,8 @@ COMMANDS = [" ".join(command.words) for command in walk(root_command())]
 def test_help_and_version_load_nothing_heavy(args: list[str]) -> None:
     loaded = modules_after(*args)
     assert "typer" in loaded
-    assert loaded & HEAVY == set()
+    assert libraries(loaded) & HEAVY == set()
+    assert len(loaded) <= 210
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
@@ -360,3 +369,82 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     loaded = {module.split(".")[0] for module in done.stdout.split()}
     assert loaded & (HEAVY | {"typer", "msgspec"}) == set()
+
+
+# What a plain reply needs of the package, and the standard library that none of it needs.
+OF_A_REPLY = {"__main__", "_version", "cli", "config", "encoding", "engine", "errors", "files"}
+OF_A_REPLY |= {"local_model", "machine", "models", "prompts", "safe_yaml", "sizes", "structured"}
+OF_A_REPLY |= {"suggest", "tasks", "templating", "text"}
+UNNEEDED = {"asyncio", "csv", "dataclasses", "http", "logging", "secrets", "sqlite3", "tomllib"}
+
+
+def test_a_plain_reply_imports_nothing_of_other_tasks(tiny: Path, tmp_path: Path) -> None:
+    model = ["-m", str(tiny), "--max-tokens", "1", "--seed", "1", "--no-stdin", "-q"]
+    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    loaded = modules_after("gen", "hello", "-o", str(tmp_path / "reply"), *model, environ=environ)
+    own = {module for module in loaded if module.startswith("llmtool.")}
+    assert "llmtool.engine.llama.scheduler" in own
+    assert {layer(module) for module in own} - OF_A_REPLY == set()
+    packages = {module.split(".")[2] for module in own if module.startswith("llmtool.tasks.")}
+    assert packages <= {"generate", "pipeline", "options", "results"}
+    assert "llmtool.tasks.pipeline.records" not in own
+    assert {command_of(module) for module in own} - {""} == {"gen"}
+    assert libraries(loaded) & (UNNEEDED | {"rich", "numpy", "huggingface_hub"}) == set()
+    assert len(own) <= 110
+    assert len(loaded) <= 360  # 236 of them are Python, Typer, msgspec, PyYAML, Jinja and ctypes
+
+
+def test_the_model_loads_before_templates_are_imported(tiny: Path) -> None:
+    program = (
+        "import sys\n"
+        "from llmtool.local_model import LocalModel\n"
+        "start = LocalModel.warm_up\n"
+        "def warm_up(model):\n"
+        "    sys.__stderr__.write(' '.join(sys.modules) + chr(10))\n"
+        "    start(model)\n"
+        "LocalModel.warm_up = warm_up\n"
+        f"sys.argv = ['llmtool', 'gen', 'hello', '-m', {str(tiny)!r}, '--max-tokens', '1', '-q']\n"
+        "from llmtool.cli.app import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    loaded = set(done.stderr.splitlines()[0].split())
+    assert libraries(loaded) & {"jinja2", "yaml"} == set()
+    assert not {"llmtool.engine.llama.engine", "llmtool.prompts.library"} & loaded
+
+
+@linux
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--help"],
+        ["-n", "0", "hello"],
+        ["-x", "--json", "hello"],
+        ["--field", "text", "hello"],
+        ["--schema", "{", "hello"],
+        ["-f", "missing.txt", "hello"],
+        [],
+    ],
+    ids=" ".join,
+)
+def test_a_usage_error_loads_no_model(args: list[str], tiny: Path) -> None:
+    program = (
+        "import os, sys\n"
+        f"sys.argv = {['llmtool', 'gen', '-m', str(tiny), *args]!r}\n"
+        "end = os._exit\n"
+        "def report(code):\n"
+        "    maps = open('/proc/self/maps').read()\n"
+        "    sys.__stderr__.write('loaded' if 'libllama' in maps else 'not loaded')\n"
+        "    sys.__stderr__.flush()\n"
+        "    end(code)\n"
+        "os._exit = report\n"
+        "from llmtool.cli.app import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    assert done.stderr.endswith("not loaded")
+    assert bool(done.returncode) == (args != ["--help"])

@@ -8,7 +8,8 @@ from llmtool.evals.answers import Answer
 from llmtool.evals.dataset import Sample
 from llmtool.evals.plan import EvalPlan, PlannedTest, describe
 from llmtool.evals.results import Failure, Outcome, Status
-from llmtool.prompts.asserts import METRICS, find_failure, find_metric_failure
+from llmtool.prompts.assertions import METRICS
+from llmtool.prompts.asserts import find_failure, find_metric_failure
 from llmtool.tasks.classify.metrics import accuracy, macro_f1, normalized
 
 MAX_FAILURES = 20  # of one test that are told

@@ -12,7 +12,7 @@ from msgspec import UNSET
 from llmtool.errors import InputError
 from llmtool.evals.dataset import Sample, read_dataset
 from llmtool.evals.results import Kind
-from llmtool.prompts.asserts import METRICS
+from llmtool.prompts.assertions import METRICS
 from llmtool.prompts.cases import PlacedTest
 from llmtool.prompts.library import Library
 from llmtool.prompts.output import given

@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 
 from llmtool.errors import UsageError
-from llmtool.prompts.asserts import METRICS
 from llmtool.prompts.output import Output
 from llmtool.prompts.schema import Assertion, Input
 from llmtool.safe_yaml import core
 from llmtool.suggest import suggest
+
+METRICS = ("accuracy", "macro-f1")
 
 # Which of value, label, min and max each type takes.
 _TAKES = {

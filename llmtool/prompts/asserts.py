@@ -28,12 +28,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmtool.errors import OutputValidationError, format_json_error
+from llmtool.prompts.assertions import METRICS
 from llmtool.prompts.schema import Assertion
 
 if TYPE_CHECKING:
     from llmtool.structured.schema import Schema
 
-METRICS = ("accuracy", "macro-f1")
 _SHOWN = 60  # characters of a value in a reason
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import LLMTOOL, error_line, linux, seconds_to_end
+from command import LLMTOOL, error_line, linux, seconds_to_end, wait_until_mapped
 from tiny_vocabulary import CONTROL, bpe_vocabulary
 
 PROMPT = "The river rose during the night"
@@ -466,3 +466,14 @@ def test_nothing_is_told_of_the_lines_of_a_loop(
     result = subprocess.run(["bash", "-c", loop, "bash", *command], env=env, capture_output=True)
     assert result.returncode == 0 and result.stdout
     assert b"standard input" not in result.stderr
+
+
+@linux
+def test_no_model_is_loaded_while_a_pipe_may_still_bring_input(tiny: Path) -> None:
+    command = [*LLMTOOL, "gen", PROMPT, "-m", str(tiny), "--max-tokens", "1"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        wait_until_mapped(process, "_yaml")  # which reads the template
+        time.sleep(0.2)
+        assert "libllama" not in Path(f"/proc/{process.pid}/maps").read_text()
+        process.communicate(b"some input\n")
+    assert process.returncode == 0
