@@ -169,7 +169,7 @@ def test_a_glossary_is_told_where_its_terms_occur(
     [
         (("hello", "--to", "Frnch"), None, 2, "did you mean 'French'"),
         (("hello",), None, 2, "--to"),
-        (("hello", "--to", "fr", "--from", "xx"), None, 2, "'xx' is no language"),
+        (("hello", "--to", "fr", "--from", "xx"), None, 2, "unknown language 'xx'"),
         (("--to", "fr"), b" \n", 14, "empty"),
         (("--to", "fr"), b"\xff\xfe", 14, "UTF-8"),
         (("--to", "fr"), b"\0\1\2 Hello, my dear friends!", 14, "binary"),

@@ -401,7 +401,7 @@ def test_asyncio_gives_the_same() -> None:
     ("options", "message"),
     [
         ({"to": "Germn"}, "did you mean 'German'"),
-        ({"to": "de", "source": "Klingonese"}, "no language"),
+        ({"to": "de", "source": "Klingonese"}, "unknown language 'Klingonese'"),
         ({"to": "de", "format": "docx"}, "format"),
         ({"to": "de", "glossary": [("", "x")]}, "glossary"),
         ({"to": "de", "temprature": 1}, "temprature"),
