@@ -12,7 +12,7 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest
 
-# What to run before a commit: style, types, tests.
+# What to run before a commit: style, types, wording, tests.
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
