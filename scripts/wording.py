@@ -18,12 +18,12 @@ SKIPPED = ("docs/man/", "completions/", "README.zh-CN.md", "scripts/wording.py")
 
 # A phrase as a regular expression, and what to write instead.
 PHRASES = {
-    r"(?:is|are|was|were) no (?!longer|more|less|different|better|worse|one\b)[a-z]+": "not a, unknown, not found",
+    r"(?:is|are|was|were) no (?!longer|more|less|different|better|one\b)[a-z]+": "not a, unknown",
     r"there (?:is|are|was) not": "does not exist",
     r"(?:is|are|was|be|been) told|tells? of|told (?:by|of|to|in|with)": "reported, passed, warns",
     r"(?:is|are|was|be|been) kept|what is kept": "saved, stored, cached, unchanged",
     r"mend(?:s|ed|ing)?": "fix, repair",
-    r"stands? (?:in|at|beside|under|where|as|there|between|before|behind|alone|apart)": "is, represents",
+    r"stands? (?:in|at|beside|under|where|as|there|between|before|apart)": "is, appears",
     r"g(?:o|oes|ing) on(?! to the)|went on": "continue",
     r"at the (?:most|least)(?! recent)": "at most, at least",
     r"as (?:ever|suits|which)": "(delete)",
@@ -44,7 +44,7 @@ COMPILED = {
 
 def main() -> int:
     found = [hit for path in tracked(sys.argv[1:] or list(PATTERNS)) for hit in check(path)]
-    print("\n".join(found) if found else "wording: nothing to change")
+    sys.stdout.writelines(f"{hit}\n" for hit in found)
     return 1 if found else 0
 
 
