@@ -328,7 +328,7 @@ BROKEN = {
         "d.csv:3: the answer is missing (a column `expected` or `label`)",
     ),
     "no input": ({"d__csv": "txt,label\na,bug\n"}, "d.csv:2: the required input 'text' is missing"),
-    "no number": ({"d__csv": "text,n,label\na,x,bug\n"}, "d.csv:2: n: expected a whole number"),
+    "no number": ({"d__csv": "text,n,label\na,x,bug\n"}, "d.csv:2: n: expected an integer"),
     "a cell too many": (
         {"d__csv": "text,label\na,bug,x\n"},
         "d.csv:2: 3 cells where the header has 2",
