@@ -176,7 +176,7 @@ def read_text(path: Path) -> str:
     """
     try:
         if not path.is_file():
-            raise TemplateError(f"{path} not found; check the path")
+            raise TemplateError(f"{path}: no such file")
         if path.stat().st_size > 4 * MAX_CHARACTERS:
             raise TemplateError(f"{path}: longer than {MAX_CHARACTERS:,} characters")
         return path.read_bytes().decode("utf-8-sig")

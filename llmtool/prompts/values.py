@@ -115,7 +115,7 @@ def _read(value: object) -> str:
     path = Path(value)
     try:
         if not path.is_file():
-            raise InputError(f"{path} not found; check the path")
+            raise InputError(f"{path}: no such file")
         if path.stat().st_size > MAX_FILE_BYTES:
             raise InputError(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB")
         content = path.read_bytes()

@@ -581,4 +581,4 @@ def test_a_toolbox_runs_the_tests_of_texts(write: Callable[..., Path]) -> None:
     engine = ScriptedEngine(lambda prompt: prompt.removeprefix("user: "))
     box = Toolbox("scripted", engine=engine, environ={})
     first, second = run_tests(plan_of(path), partial(run_each, box.context), model_name="scripted")
-    assert (first.status, second.reason) == ("passed", "took 3 tokens, more than 2")
+    assert (first.status, second.reason) == ("passed", "has 3 tokens, more than 2")
