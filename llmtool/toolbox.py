@@ -755,7 +755,7 @@ class Toolbox:
         Segments are translated together. Code, links, tags, placeholders, timings and keys stay as
         they are. A segment that comes back without them, in another language or with another
         structure is translated once more, then sentence by sentence, and at last left as it was
-        (`Translation.kept`). A sequence gives a list; an iterator, which is read as needed, gives
+        (`Translation.untranslated`). A sequence gives a list; an iterator, which is read as needed, gives
         an iterator; both in the order of the texts.
 
         Args:
@@ -771,7 +771,7 @@ class Toolbox:
             system, thinking, max_tokens, …: as in `generate`.
 
         Returns:
-            A `Translation`: `text`, `source`, `kept`, `usage`, `warnings`. `str()` of it is the
+            A `Translation`: `text`, `source`, `untranslated`, `usage`, `warnings`. `str()` of it is the
             text.
 
         Raises:

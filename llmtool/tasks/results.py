@@ -190,8 +190,8 @@ class Summary(Result, frozen=True, kw_only=True):
         return {"summary": self.text, "chunks": len(self.chunks)}
 
 
-class KeptSegment(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment of a document, or a part of one, that was not translated: its line, and why."""
+class UntranslatedSegment(msgspec.Struct, frozen=True, kw_only=True):
+    """A segment of a document, or a part of one, that was not translated: its line and the reason."""
 
     line: int
     reason: str
@@ -199,18 +199,18 @@ class KeptSegment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Translation(Result, frozen=True, kw_only=True):
-    """What `translate` returns.
+    """The result of `translate`.
 
-    `text` has the structure of its source, and is in its format. `source` is the code of the
-    language that it was in, None where nothing told; `kept` are the passages that could not be
-    translated and stayed as they were. `n_segments` counts all passages, `n_retried` those that
-    were asked for once more.
+    `text` has the format and structure of the source. `source` is the code of the source language,
+    None if it was not detected. `untranslated` lists the segments that could not be translated and
+    are unchanged in `text`. `n_segments` counts all segments, `n_retried` those that were requested
+    again.
     """
 
     source: str | None
     to: str
     format: str
-    kept: tuple[KeptSegment, ...]
+    untranslated: tuple[UntranslatedSegment, ...]
     n_segments: int
     n_retried: int
     model: str
@@ -219,8 +219,12 @@ class Translation(Result, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
     def row(self) -> dict[str, Any]:
-        """Return `translation`, `source` and `kept`, the number of passages that were kept."""
-        return {"translation": self.text, "source": self.source, "kept": len(self.kept)}
+        """Return `translation`, `source`, and `untranslated`, the number of such segments."""
+        return {
+            "translation": self.text,
+            "source": self.source,
+            "untranslated": len(self.untranslated),
+        }
 
 
 class TestRun(msgspec.Struct, frozen=True, kw_only=True):

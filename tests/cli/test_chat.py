@@ -44,7 +44,7 @@ def test_a_pipe_is_one_message_and_only_the_reply_is_printed(chat: Run, sessions
     result = chat("-q", input=b"Hello\nthere\n")
     assert result.returncode == 0
     assert result.stdout.endswith(b"\n") and b"\x1b" not in result.stdout
-    assert result.stderr == b"" or b"cut at 6 tokens" in result.stderr
+    assert result.stderr == b"" or b"cut off at 6 tokens" in result.stderr
     assert sessions.names() == []  # nothing is kept unasked
 
 

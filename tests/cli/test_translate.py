@@ -83,7 +83,7 @@ def test_both_languages_of_subtitles(translate: Callable[..., Any]) -> None:
 def test_json_tells_everything(translate: Callable[..., Any]) -> None:
     told = json.loads(translate("Good morning, my dear friends!", "--json").stdout)
     assert list(told) == [
-        "text", "source", "to", "format", "kept", "n_segments", "n_retried", "model", "usage",
+        "text", "source", "to", "format", "untranslated", "n_segments", "n_retried", "model", "usage",
         "seconds", "warnings",
     ]  # fmt: skip
     assert (told["source"], told["to"], told["format"]) == ("en", "fr", "txt")
@@ -102,7 +102,7 @@ def test_a_passage_that_cannot_be_translated_stays_and_is_told(
     assert "were not translated" in error_line(strict, 17) and not target.exists()
     as_json = run_llmtool(*call, "--strict", "--json", input=text.encode())
     assert as_json.returncode == 17
-    assert [kept["line"] for kept in json.loads(as_json.stdout)["kept"]] == [1, 3]
+    assert [each["line"] for each in json.loads(as_json.stdout)["untranslated"]] == [1, 3]
 
 
 def test_lines_are_answered_line_by_line(translate: Callable[..., Any]) -> None:

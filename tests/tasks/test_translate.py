@@ -207,7 +207,7 @@ def test_a_document_keeps_all_that_is_no_language() -> None:
     assert result.text == (
         "\n  Die Bibliothek ist montags geschlossen.\r\n\n* * *\n\nGuten Morgen zusammen!"
     )
-    assert (result.source, result.to, result.kept) == ("en", "de", ())
+    assert (result.source, result.to, result.untranslated) == ("en", "de", ())
 
 
 def test_masks_go_where_the_model_puts_them() -> None:
@@ -259,7 +259,7 @@ def test_placeholders_keep_their_order_and_are_not_invented(
     text: str, reply: str, reason: str | None
 ) -> None:
     result = box(lambda _: reply).translate(text, "German", source="en", format="txt")
-    reasons = [kept.reason for kept in result.kept]
+    reasons = [each.reason for each in result.untranslated]
     assert len(reasons) == (reason is not None)
     assert all(each.endswith(str(reason)) for each in reasons)
 
@@ -273,7 +273,7 @@ def test_then_sentence_by_sentence_and_at_last_the_source_stays_and_is_told() ->
     toolbox = box(reply)
     result = toolbox.translate("\n" + " ".join(sentences), "German")
     assert result.text == "\n" + f"{sentences[0]} {GERMAN[sentences[1]]}"
-    assert [(kept.line, kept.text) for kept in result.kept] == [(2, sentences[0])]
+    assert [(each.line, each.text) for each in result.untranslated] == [(2, sentences[0])]
     assert [asked(p) for p in toolbox.engine.prompts] == [  # type: ignore[attr-defined]
         " ".join(sentences), " ".join(sentences), *sentences,
     ]  # fmt: skip
@@ -282,7 +282,7 @@ def test_then_sentence_by_sentence_and_at_last_the_source_stays_and_is_told() ->
 def test_what_stays_is_told_as_it_stands() -> None:
     source = "A branch of the `tree` is *{name}*."
     result = box(lambda _: "???").translate(source, "German", source="en", format="md")
-    assert [kept.text for kept in result.kept] == [source]
+    assert [each.text for each in result.untranslated] == [source]
 
 
 def test_a_value_with_plurals_is_left_alone_and_told() -> None:
@@ -291,7 +291,7 @@ def test_a_value_with_plurals_is_left_alone_and_told() -> None:
     made = box(known)
     result = made.translate(source, to="de", source="en", format="json")
     assert result.text == source.replace("Good morning, everybody!", "Guten Morgen zusammen!")
-    assert [(k.line, k.reason, k.text) for k in result.kept] == [
+    assert [(each.line, each.reason, each.text) for each in result.untranslated] == [
         (3, "has plurals or choices of ICU", plural)
     ]
     assert result.warnings == (
@@ -441,7 +441,7 @@ def test_no_reply_breaks_a_document(reply: Callable[[str], str]) -> None:
         r"\{file\}|https\S+|1\.2\.3", text
     )
     assert result.text.count("\n") == text.count("\n")
-    assert result.text == text or not result.kept
+    assert result.text == text or not result.untranslated
 
 
 @pytest.mark.parametrize(

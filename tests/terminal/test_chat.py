@@ -455,7 +455,7 @@ def test_the_chat_starts_when_the_data_folder_is_not_writable(
     with Terminal(argv, variables, cwd=tmp_path) as terminal:
         terminal.wait_for("this conversation is not kept")
         wait_for_prompt(terminal)
-        say(terminal, "Hello", "cut at 4 tokens", 2)
+        say(terminal, "Hello", "cut off at 4 tokens", 2)
         terminal.send("\x04")
         assert terminal.exit_status == 0
     with Terminal([*argv, "--session", "s", "Hi"], variables, cwd=tmp_path) as terminal:
@@ -474,7 +474,7 @@ def test_the_real_command_with_the_starter_model(
     with Terminal([*argv, "-c"], {**env, "TERM": "xterm"}, cwd=tmp_path) as terminal:
         terminal.wait_for("> Name a river.")
         wait_for_prompt(terminal)
-        say(terminal, "And another?", "cut at", 2)
+        say(terminal, "And another?", "cut off at", 2)
         say(terminal, "/stats", "of which", 3)
     assert os.listdir(env["LLMTOOL_DATA_DIR"])
 

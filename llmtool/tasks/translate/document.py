@@ -13,7 +13,7 @@ from llmtool.documents.placeholders import find_placeholder_fault
 from llmtool.documents.types import Document, Format, Part, Segment
 from llmtool.engine.types import Prompt
 from llmtool.tasks.pipeline.workflow import Step, StepReply, Workflow
-from llmtool.tasks.results import KeptSegment
+from llmtool.tasks.results import UntranslatedSegment
 from llmtool.tasks.translate.prompts import TranslationPrompts
 from llmtool.tasks.translate.segment import SegmentJob
 from llmtool.text.chunks import CountTokens
@@ -95,7 +95,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
                 id=self.id, text=text, n_done=self.n_done, n_segments=len(self.jobs)
             )
 
-    def kept(self) -> tuple[KeptSegment, ...]:
+    def untranslated(self) -> tuple[UntranslatedSegment, ...]:
         """Return what was not translated, and why."""
         found = [
             (segment, leaf.reason, leaf.placeholders.source)
@@ -109,7 +109,9 @@ class DocumentWorkflow(Workflow[TranslationText]):
         ]
         source = self.document.source
         return tuple(
-            KeptSegment(line=source.count("\n", 0, segment.start) + 1, reason=reason, text=text)
+            UntranslatedSegment(
+                line=source.count("\n", 0, segment.start) + 1, reason=reason, text=text
+            )
             for segment, reason, text in sorted(found, key=lambda each: each[0].start)
         )
 

@@ -24,7 +24,7 @@ from llmtool.tasks.pipeline.prepare import (
     token_counter,
 )
 from llmtool.tasks.pipeline.workflow import WorkflowRunner
-from llmtool.tasks.results import KeptSegment, Translation
+from llmtool.tasks.results import UntranslatedSegment, Translation
 from llmtool.tasks.translate.document import DocumentWorkflow, TranslationText
 from llmtool.tasks.translate.glossary import Glossary
 from llmtool.tasks.translate.prompts import TranslationPrompts
@@ -53,7 +53,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def columns(self) -> list[str]:
         """The columns of `Translation.row`."""
-        return ["translation", "source", "kept"]
+        return ["translation", "source", "untranslated"]
 
     def outcomes(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
@@ -118,24 +118,24 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
 
     def _result(self, workflow: DocumentWorkflow) -> Translation | Failed:
         text = "".join(workflow.pieces)
-        kept = workflow.kept()
+        untranslated = workflow.untranslated()
         result = Translation(
             text=text,
             source=workflow.source.code if workflow.source else None,
             to=self.prompts.to.code,
             format=workflow.format,
-            kept=kept,
+            untranslated=untranslated,
             n_segments=len(workflow.jobs),
             n_retried=workflow.n_retried,
             model=self.prompts.prepared.model,
             usage=workflow.usage,
             seconds=time.perf_counter() - workflow.started,
-            warnings=tuple(self._warnings(workflow, text, kept)),
+            warnings=tuple(self._warnings(workflow, text, untranslated)),
         )
-        if kept and self.strict:
+        if untranslated and self.strict:
             return Failed(
                 workflow.id,
-                OutputValidationError(_describe(kept, workflow.n_segments), result=result),
+                OutputValidationError(_describe(untranslated, workflow.n_segments), result=result),
             )
         difference = workflow.document.compare(text)
         if difference is not None:
@@ -144,12 +144,12 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         return result
 
     def _warnings(
-        self, workflow: DocumentWorkflow, text: str, kept: tuple[KeptSegment, ...]
+        self, workflow: DocumentWorkflow, text: str, untranslated: tuple[UntranslatedSegment, ...]
     ) -> Iterator[str]:
         if not workflow.n_segments:
             yield "there is nothing to translate"
-        if kept:
-            yield _describe(kept, workflow.n_segments)
+        if untranslated:
+            yield _describe(untranslated, workflow.n_segments)
         if (
             workflow.source
             and workflow.source.base == self.prompts.to.base
@@ -200,9 +200,9 @@ def _detect_source(document: Document) -> Language | None:
     return find_language(code) if code and is_in(sample, code) else None
 
 
-def _describe(kept: tuple[KeptSegment, ...], n_segments: int) -> str:
-    reasons = "; ".join(f"line {each.line}: {each.reason}" for each in kept[:_MAX_REPORTED])
-    more = "; …" if len(kept) > _MAX_REPORTED else ""
-    n = len(kept)
+def _describe(untranslated: tuple[UntranslatedSegment, ...], n_segments: int) -> str:
+    reasons = "; ".join(f"line {each.line}: {each.reason}" for each in untranslated[:_MAX_REPORTED])
+    more = "; …" if len(untranslated) > _MAX_REPORTED else ""
+    n = len(untranslated)
     were = "were" if n > 1 else "was"
     return f"{n} of {format_count(n_segments, 'passage')} {were} not translated ({reasons}{more})"

@@ -61,8 +61,8 @@ def show_tokens(context: ChatContext) -> None:
         ],
         right=["tokens"],
     )
-    if usage.n_left_out:
-        turns = format_count(usage.n_left_out, "turn")
+    if usage.n_omitted:
+        turns = format_count(usage.n_omitted, "turn")
         context.console.note(f"the model does not see the first {turns} any more")
 
 

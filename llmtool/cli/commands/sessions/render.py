@@ -76,10 +76,10 @@ def conversation(console: Console, session: Session) -> None:
         if text:
             _write(console, f"\n{name}: {text.strip()}\n", _FAINT)
     for number, turn in enumerate(session.turns, 1):
-        if number == session.n_left_out + 1 and session.n_left_out:
+        if number == session.n_omitted + 1 and session.n_omitted:
             _write(
                 console,
-                f"\n(the model does not see what is above, {session.n_left_out} turns)\n",
+                f"\n(the model does not see what is above, {session.n_omitted} turns)\n",
                 _FAINT,
             )
         _turn(console, turn)
