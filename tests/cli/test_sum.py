@@ -107,7 +107,7 @@ def test_pages_and_mails_are_read_as_people_read_them(
     (tmp_path / "a.eml").write_bytes(bytes(mail))
     done = summarize(tmp_path / "a.eml", "--dry-run")
     assert (
-        b"Subject: Closing" in done.stdout and b"attachments are not read: plan.bin" in done.stderr
+        b"Subject: Closing" in done.stdout and b"skipped attachments: plan.bin" in done.stderr
     )
 
 
