@@ -49,8 +49,8 @@ class Store:
         retry: timeouts and retries of requests to the Hub.
 
     Example:
-        store = Store(find_folders(os.environ))
-        model = store.get("unsloth/Qwen3.5-2B-GGUF:Q4_K_M")
+        store = Store(folders)
+        path = store.get("unsloth/Qwen3.5-2B-GGUF:Q4_K_M").path
     """
 
     def __init__(
