@@ -66,6 +66,11 @@ def format_json_error(exc: Exception) -> str:
     return "it ends too early" if "truncated" in reason else reason
 
 
+def os_error_reason(exc: OSError) -> str:
+    """Return the system's reason for a message, in lower case: `permission denied`."""
+    return (exc.strerror or str(exc)).lower()
+
+
 class UsageError(LlmtoolError):
     exit_code = ExitCode.USAGE
 

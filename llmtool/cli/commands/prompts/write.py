@@ -152,10 +152,10 @@ def _read(console: Console, file: str) -> tuple[str, str, str]:
 def _new_path(folders: Folders, name: str, *, force: bool) -> Path:
     """Return where a template of the user's own goes: the first folder that can be written."""
     from llmtool.errors import UsageError
-    from llmtool.prompts.schema import NAME, OF_NAMES
+    from llmtool.prompts.schema import NAME, NAME_RULE
 
     if not re.fullmatch(NAME, name):
-        raise UsageError(f"{name!r} cannot be a template name: {OF_NAMES}")
+        raise UsageError(f"{name!r} is not a valid template name: {NAME_RULE}")
     folder = next(filter(_is_writable, folders.prompt_folders), folders.prompts)
     path = folder / f"{name}.yaml"
     _refuse_to_replace(path, force=force)
