@@ -771,8 +771,8 @@ class Toolbox:
             system, thinking, max_tokens, …: as in `generate`.
 
         Returns:
-            A `Translation`: `text`, `source`, `untranslated`, `usage`, `warnings`. `str()` of it is the
-            text.
+            A `Translation`: `text`, `source`, `untranslated`, `usage`, `warnings`. `str()` of it is
+            the text.
 
         Raises:
             UsageError: a language or format is unknown; an option is wrong.
