@@ -91,8 +91,8 @@ def clear(
 ) -> None:
     """Clear all caches.
 
-    Removes cached prompts, replies of template tests, notes of summaries, label scores and
-    the search index of sessions. They are computed again when needed. Sessions are not removed.
+    Removes cached prompts, replies of template tests, notes of summaries, label scores and the
+    search index of sessions. They are recomputed when needed. Sessions and models are not removed.
     """
     from llmtool.evals import reply_cache
     from llmtool.sessions.store import INDEX_NAME

@@ -30,7 +30,7 @@ def _parse_layers(value: str) -> str:
 Json = Annotated[bool, _output("--json", help="Print the result as JSON.")]
 OutputFile = Annotated[
     str | None,
-    _output("--output", "-o", metavar="FILE", help="Write to FILE instead of standard output."),
+    _output("--output", "-o", metavar="FILE", help="Write to FILE instead of stdout."),
 ]
 DryRemoval = Annotated[bool, Option("--dry-run", help="Show what would be removed, then exit.")]
 ModelReference = Annotated[
@@ -81,15 +81,11 @@ class _Group(msgspec.Struct, frozen=True, kw_only=True):
 class GeneralOptions(_Group, frozen=True, kw_only=True):
     """Options of every command."""
 
-    quiet: Annotated[
-        bool, _general("--quiet", "-q", help="Print only errors to standard error.")
-    ] = False
+    quiet: Annotated[bool, _general("--quiet", "-q", help="Print only errors to stderr.")] = False
     color: Annotated[
         Literal["auto", "always", "never"], _general("--color", help="When to use colours.")
     ] = "auto"
-    debug: Annotated[
-        bool, _general("--debug", help="Print logs and tracebacks to standard error.")
-    ] = False
+    debug: Annotated[bool, _general("--debug", help="Print logs and tracebacks to stderr.")] = False
 
 
 class ModelOptions(_Group, frozen=True, kw_only=True):
@@ -116,7 +112,7 @@ class InputOptions(_Group, frozen=True, kw_only=True):
         list[str],
         _input("--file", "-f", metavar="FILE", help="Read FILE (repeatable); - is stdin."),
     ] = []
-    no_stdin: Annotated[bool, _input("--no-stdin", help="Do not read standard input.")] = False
+    no_stdin: Annotated[bool, _input("--no-stdin", help="Do not read stdin.")] = False
     errors: Annotated[Errors, _input("--errors", help="How to handle invalid UTF-8.")] = "strict"
 
 
@@ -142,7 +138,7 @@ class StreamOptions(OutputOptions, frozen=True, kw_only=True):
     """Output of a reply that is streamed."""
 
     no_stream: Annotated[
-        bool, _output("--no-stream", help="Print the reply only when it is complete.")
+        bool, _output("--no-stream", help="Print output only when it is complete.")
     ] = False
 
 

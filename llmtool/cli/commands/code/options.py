@@ -20,5 +20,11 @@ class CheckOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     test_timeout: Annotated[
         float,
-        Option("--test-timeout", min=0.1, metavar="SECONDS", help="Time limit of CMD."),
+        Option(
+            "--test-timeout",
+            min=0.1,
+            metavar="SECONDS",
+            help="Time limit for CMD.",
+            show_default="60",
+        ),
     ] = 60.0

@@ -105,7 +105,7 @@ def pull(
 ) -> None:
     """Download a model from the Hugging Face Hub.
 
-    An interrupted download resumes. Files are verified and saved in the Hub cache.
+    Interrupted downloads are resumed. Files are verified and saved in the Hub cache.
     """
     from llmtool.cli.commands.models import render
 

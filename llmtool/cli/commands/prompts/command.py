@@ -36,7 +36,7 @@ def ls(
     if json:
         console.stdout.write_json(entries)
         return
-    tables.table(console, ["name", "task", "from", "description"], prompts_show.rows(entries))
+    tables.table(console, ["name", "task", "source", "description"], prompts_show.rows(entries))
 
 
 @app.add(

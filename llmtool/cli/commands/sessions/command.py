@@ -93,7 +93,7 @@ def rm(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Remove sessions; exit 18, removing none, if one is in use."""
+    """Remove sessions; exit 18 and remove none if one is in use."""
 
     sessions, index = _open(console, general)
     removed = sessions.remove_all(names, dry_run=dry_run)

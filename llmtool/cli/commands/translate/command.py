@@ -48,9 +48,8 @@ def translate(
 ) -> None:
     """Translate text or a document, preserving code, links and markup.
 
-    Tags, placeholders, timings and keys are also preserved, and checked. A segment that the model
-    cannot translate without breaking them stays in the source language, with a note on standard
-    error.
+    Tags, placeholders, timings and keys are also preserved. A segment that the model cannot
+    translate without breaking them stays in the source language and is reported on standard error.
     """
     from llmtool.cli.commands.translate import run
 
