@@ -31,7 +31,7 @@ PULL = """
 import json, os, sys, time
 from pathlib import Path
 from llmtool.config import find_folders
-from llmtool.models.download import fetch, plan_download
+from llmtool.models.download import download_model, plan_download
 from llmtool.models.hub.callbacks import Callbacks
 from llmtool.models.hub.client import Hub
 from llmtool.models.hub.retry import RetryPolicy
@@ -41,7 +41,7 @@ store = Store(find_folders(os.environ))
 hub = Hub(retry=RetryPolicy(), callbacks=Callbacks(), known_repos=set)
 reference = store.resolve("org/big")
 start = time.perf_counter()
-fetch(store.layout, plan_download(store.layout, reference, hub, Registry()), hub)
+download_model(store.layout, plan_download(store.layout, reference, hub, Registry()), hub)
 print(time.perf_counter() - start)
 """
 

@@ -54,14 +54,14 @@ _llmtool_gen() {
     _arguments -s -S \
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
-        '*--no-stdin[Do not read standard input]' \
+        '*--no-stdin[Do not read stdin]' \
         '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
-        '*--output[Write to FILE instead of standard output]:FILE:_files' \
-        '*-o[Write to FILE instead of standard output]:FILE:_files' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
-        '*--no-stream[Print the reply only when it is complete]' \
+        '*--no-stream[Print output only when it is complete]' \
         '*--extract[Print only the code; exit 17 if none]' \
         '*-x[Print only the code; exit 17 if none]' \
         '*--log[Save prompt and reply to session log-YYYY-MM]' \
@@ -105,10 +105,10 @@ _llmtool_gen() {
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -118,14 +118,14 @@ _llmtool_run() {
     _arguments -s -S \
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
-        '*--no-stdin[Do not read standard input]' \
+        '*--no-stdin[Do not read stdin]' \
         '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
-        '*--output[Write to FILE instead of standard output]:FILE:_files' \
-        '*-o[Write to FILE instead of standard output]:FILE:_files' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
-        '*--no-stream[Print the reply only when it is complete]' \
+        '*--no-stream[Print output only when it is complete]' \
         '*--extract[Print only the code; exit 17 if none]' \
         '*-x[Print only the code; exit 17 if none]' \
         '*--log[Save prompt and reply to session log-YYYY-MM]' \
@@ -167,10 +167,10 @@ _llmtool_run() {
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -211,10 +211,10 @@ _llmtool_prompts() {
 _llmtool_prompts_ls() {
     _arguments -s -S \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -232,14 +232,14 @@ _llmtool_prompts_show() {
         '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
-        '*--no-stdin[Do not read standard input]' \
+        '*--no-stdin[Do not read stdin]' \
         '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
         '*--json[Print the result as JSON]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -247,10 +247,10 @@ _llmtool_prompts_show() {
 
 _llmtool_prompts_schema() {
     _arguments -s -S \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -261,10 +261,10 @@ _llmtool_prompts_new() {
         '*--from[Extend this template (may have the same name)]:NAME:' \
         '*--task[Task of the template]: :(gen sum classify translate code chat)' \
         '*--force[Replace an existing file]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -277,10 +277,10 @@ _llmtool_prompts_import() {
         '*--output[Write to FILE; - is stdout]:FILE:_files' \
         '*-o[Write to FILE; - is stdout]:FILE:_files' \
         '*--force[Replace an existing file]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -290,10 +290,10 @@ _llmtool_prompts_lint() {
     _arguments -s -S \
         '*--strict[Treat warnings as errors]' \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -316,10 +316,10 @@ _llmtool_prompts_test() {
         '*--no-cache[Do not read or write cached replies]' \
         '*--json[Print the result as JSON]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -355,10 +355,10 @@ _llmtool_classify() {
         '*--fail-on[Exit 15 for this label (repeatable)]:LABEL:' \
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
-        '*--no-stdin[Do not read standard input]' \
+        '*--no-stdin[Do not read stdin]' \
         '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
-        '*--output[Write to FILE instead of standard output]:FILE:_files' \
-        '*-o[Write to FILE instead of standard output]:FILE:_files' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
@@ -378,10 +378,10 @@ _llmtool_classify() {
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '1: :->command' \
@@ -423,8 +423,8 @@ _llmtool_classify_eval() {
         '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
         '*--multi[Allow any number of labels]' \
         '*--form[Form of the prompt]: :(chat completion)' \
-        '*--output[Write to FILE instead of standard output]:FILE:_files' \
-        '*-o[Write to FILE instead of standard output]:FILE:_files' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
@@ -438,10 +438,10 @@ _llmtool_classify_eval() {
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -474,14 +474,14 @@ _llmtool_sum() {
         '*--together[Write one summary of all files]' \
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
-        '*--no-stdin[Do not read standard input]' \
+        '*--no-stdin[Do not read stdin]' \
         '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
-        '*--output[Write to FILE instead of standard output]:FILE:_files' \
-        '*-o[Write to FILE instead of standard output]:FILE:_files' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
-        '*--no-stream[Print the reply only when it is complete]' \
+        '*--no-stream[Print output only when it is complete]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
         '*--field[Column or key of the text]:NAME:' \
         '*--jsonl[Write rows as JSON lines]' \
@@ -498,10 +498,10 @@ _llmtool_sum() {
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -533,14 +533,14 @@ _llmtool_translate() {
         '*--glossary[Terms and their translations (two columns)]:FILE.csv:_files' \
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
-        '*--no-stdin[Do not read standard input]' \
+        '*--no-stdin[Do not read stdin]' \
         '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
-        '*--output[Write to FILE instead of standard output]:FILE:_files' \
-        '*-o[Write to FILE instead of standard output]:FILE:_files' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
-        '*--no-stream[Print the reply only when it is complete]' \
+        '*--no-stream[Print output only when it is complete]' \
         '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
         '*--field[Column or key of the text]:NAME:' \
         '*--jsonl[Write rows as JSON lines]' \
@@ -557,10 +557,10 @@ _llmtool_translate() {
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -594,13 +594,13 @@ _llmtool_code() {
         '*--no-tidy[Format the code if a formatter is on PATH]' \
         '*--strict[Print nothing if the code has an error]' \
         '*--run-tests[Test the code with CMD; {} is its file]:CMD:' \
-        '*--test-timeout[Time limit of CMD]:SECONDS:' \
+        '*--test-timeout[Time limit for CMD]:SECONDS:' \
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
-        '*--no-stdin[Do not read standard input]' \
+        '*--no-stdin[Do not read stdin]' \
         '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
-        '*--output[Write to FILE instead of standard output]:FILE:_files' \
-        '*-o[Write to FILE instead of standard output]:FILE:_files' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
@@ -620,10 +620,10 @@ _llmtool_code() {
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '1: :->command' \
@@ -669,12 +669,12 @@ _llmtool_code_explain() {
         '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p[Minimum probability, relative to the best]:P:' \
         '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
-        '*--output[Write to FILE instead of standard output]:FILE:_files' \
-        '*-o[Write to FILE instead of standard output]:FILE:_files' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
-        '*--no-stream[Print the reply only when it is complete]' \
+        '*--no-stream[Print output only when it is complete]' \
         '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
         '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
@@ -685,10 +685,10 @@ _llmtool_code_explain() {
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -717,10 +717,10 @@ _llmtool_code_review() {
         '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
-        '*--no-stdin[Do not read standard input]' \
+        '*--no-stdin[Do not read stdin]' \
         '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
-        '*--output[Write to FILE instead of standard output]:FILE:_files' \
-        '*-o[Write to FILE instead of standard output]:FILE:_files' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
@@ -733,10 +733,10 @@ _llmtool_code_review() {
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -772,9 +772,9 @@ _llmtool_code_fix() {
         '*--no-tidy[Format the code if a formatter is on PATH]' \
         '*--strict[Print nothing if the code has an error]' \
         '*--run-tests[Test the code with CMD; {} is its file]:CMD:' \
-        '*--test-timeout[Time limit of CMD]:SECONDS:' \
-        '*--output[Write to FILE instead of standard output]:FILE:_files' \
-        '*-o[Write to FILE instead of standard output]:FILE:_files' \
+        '*--test-timeout[Time limit for CMD]:SECONDS:' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
@@ -788,10 +788,10 @@ _llmtool_code_fix() {
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -810,8 +810,8 @@ _llmtool_code_complete() {
         '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p[Minimum probability, relative to the best]:P:' \
         '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
-        '*--output[Write to FILE instead of standard output]:FILE:_files' \
-        '*-o[Write to FILE instead of standard output]:FILE:_files' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
@@ -825,10 +825,10 @@ _llmtool_code_complete() {
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -862,9 +862,9 @@ _llmtool_code_tests() {
         '*--no-tidy[Format the code if a formatter is on PATH]' \
         '*--strict[Print nothing if the code has an error]' \
         '*--run-tests[Test the code with CMD; {} is its file]:CMD:' \
-        '*--test-timeout[Time limit of CMD]:SECONDS:' \
-        '*--output[Write to FILE instead of standard output]:FILE:_files' \
-        '*-o[Write to FILE instead of standard output]:FILE:_files' \
+        '*--test-timeout[Time limit for CMD]:SECONDS:' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--dry-run[Print the prompt and token count, then exit]' \
@@ -878,10 +878,10 @@ _llmtool_code_tests() {
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -907,8 +907,8 @@ _llmtool_code_commit() {
         '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
         '*--min-p[Minimum probability, relative to the best]:P:' \
         '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
-        '*--output[Write to FILE instead of standard output]:FILE:_files' \
-        '*-o[Write to FILE instead of standard output]:FILE:_files' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--stats[Print token counts and timings to stderr]' \
         '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
@@ -921,10 +921,10 @@ _llmtool_code_commit() {
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -955,7 +955,7 @@ _llmtool_chat() {
         '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
         '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
-        '*--no-stdin[Do not read standard input]' \
+        '*--no-stdin[Do not read stdin]' \
         '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
         '*--each[Send each line of stdin as a message]: :(line)' \
         '*--json[Print events as JSON lines]' \
@@ -969,10 +969,10 @@ _llmtool_chat() {
         '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
         '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -990,7 +990,7 @@ _llmtool_sessions() {
         local -a commands=(
             'ls:List sessions, most recent first'
             'show:Show the messages and replies of a session'
-            'rm:Remove sessions; exit 18, removing none, if one is in use'
+            'rm:Remove sessions; exit 18 and remove none if one is in use'
             'export:Export a session as Markdown, JSON or a self-contained HTML page'
             'search:Search the messages, replies and attached files of all sessions'
         )
@@ -1010,10 +1010,10 @@ _llmtool_sessions_ls() {
     _arguments -s -S \
         '*--here[List only sessions started in this directory]' \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1022,10 +1022,10 @@ _llmtool_sessions_ls() {
 _llmtool_sessions_show() {
     _arguments -s -S \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1035,10 +1035,10 @@ _llmtool_sessions_rm() {
     _arguments -s -S \
         '*--dry-run[Show what would be removed, then exit]' \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1046,13 +1046,13 @@ _llmtool_sessions_rm() {
 
 _llmtool_sessions_export() {
     _arguments -s -S \
-        '*--output[Write to FILE instead of standard output]:FILE:_files' \
-        '*-o[Write to FILE instead of standard output]:FILE:_files' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--format[Export format]: :(md json html)' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1062,10 +1062,10 @@ _llmtool_sessions_search() {
     _arguments -s -S \
         '*--limit[Maximum number of hits]:N:' \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1110,10 +1110,10 @@ _llmtool_models() {
 _llmtool_models_ls() {
     _arguments -s -S \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1123,10 +1123,10 @@ _llmtool_models_info() {
     _arguments -s -S \
         '*--ctx-size[Context size in tokens]:N:' \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1137,10 +1137,10 @@ _llmtool_models_pull() {
         '*--dry-run[Show what would be downloaded, then exit]' \
         '*--json[Print the result as JSON]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1150,10 +1150,10 @@ _llmtool_models_rm() {
     _arguments -s -S \
         '*--dry-run[Show what would be removed, then exit]' \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1163,10 +1163,10 @@ _llmtool_models_prune() {
     _arguments -s -S \
         '*--dry-run[Show what would be removed, then exit]' \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1175,10 +1175,10 @@ _llmtool_models_prune() {
 _llmtool_models_verify() {
     _arguments -s -S \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1188,10 +1188,10 @@ _llmtool_models_import() {
     _arguments -s -S \
         '*--name[Model name]:NAME:' \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1201,10 +1201,10 @@ _llmtool_models_alias() {
     _arguments -s -S \
         '*--remove[Remove the alias]' \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1213,10 +1213,10 @@ _llmtool_models_alias() {
 _llmtool_models_recommend() {
     _arguments -s -S \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1247,10 +1247,10 @@ _llmtool_cache() {
 _llmtool_cache_ls() {
     _arguments -s -S \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1260,10 +1260,10 @@ _llmtool_cache_clear() {
     _arguments -s -S \
         '*--dry-run[Show what would be removed, then exit]' \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1296,10 +1296,10 @@ _llmtool_config() {
 _llmtool_config_show() {
     _arguments -s -S \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1307,10 +1307,10 @@ _llmtool_config_show() {
 
 _llmtool_config_set() {
     _arguments -s -S \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1318,10 +1318,10 @@ _llmtool_config_set() {
 
 _llmtool_config_unset() {
     _arguments -s -S \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1341,10 +1341,10 @@ _llmtool_bench() {
         '*--plot[Plot speed by parallel replies (.svg, .png, .pdf)]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1353,10 +1353,10 @@ _llmtool_bench() {
 _llmtool_doctor() {
     _arguments -s -S \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print only errors to standard error]' \
-        '*-q[Print only errors to standard error]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print logs and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'

@@ -179,7 +179,9 @@ def test_what_a_new_template_hides_is_told(run_llmtool: Run) -> None:
 
 @pytest.mark.parametrize("name", ["../x", "X", "", "a b", "/etc/x"])
 def test_new_takes_names_alone(run_llmtool: Run, name: str) -> None:
-    assert "invalid template name" in error_line(run_llmtool("prompts", "new", "--", name), 2)
+    assert "is not a valid template name" in error_line(
+        run_llmtool("prompts", "new", "--", name), 2
+    )
 
 
 def test_folders_of_the_variable_come_first(run_llmtool: Run, mine: Path, tmp_path: Path) -> None:

@@ -33,17 +33,20 @@ def read(
 
     schema: object = None
     grammar = regex = None
-    if constraint.schema is not None:
-        schema = from_argument(inputs.read_argument(constraint.schema, name="--schema"))
-    if constraint.grammar is not None:
-        grammar = inputs.read_file(console, constraint.grammar)
-    if constraint.regex is not None:
-        regex = inputs.read_argument(constraint.regex, name="--regex")
     try:
+        if constraint.schema is not None:
+            schema = from_argument(inputs.read_argument(constraint.schema, name="--schema"))
+        if constraint.grammar is not None:
+            grammar = inputs.read_file(console, constraint.grammar)
+        if constraint.regex is not None:
+            regex = inputs.read_argument(constraint.regex, name="--regex")
         make_output_spec(schema=schema, grammar=grammar, regex=regex)
     except UsageError as exc:
+        reason = str(exc)
+        if reason.startswith(("regex ", "regex: ", "schema: ")):  # name the option
+            raise UsageError(f"--{reason}") from exc
         if constraint.grammar is None:
             raise
         where = "standard input" if constraint.grammar == "-" else constraint.grammar
-        raise UsageError(f"{where}: {exc}") from exc
+        raise UsageError(where + reason.removeprefix("grammar")) from exc
     return msgspec.structs.replace(options, schema=schema, grammar=grammar, regex=regex)

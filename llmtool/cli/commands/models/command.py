@@ -126,7 +126,7 @@ def pull(
         return
     render.warn_of_memory(console, plan)
     with DownloadProgress(console, model) as progress:
-        found = store.fetch(
+        found = store.download(
             plan,
             on_progress=progress,
             on_note=progress.note,
@@ -213,16 +213,16 @@ def verify(
         tables.table(
             console,
             ["result", "name", "reason", "path"],
-            [(words[r.is_sound], r.name, r.reason, str(r.path)) for r in results],
+            [(words[r.is_valid], r.name, r.reason, str(r.path)) for r in results],
         )
     if json:
         console.stdout.write_json(
             [
-                {"name": r.name, "path": str(r.path), "sound": r.is_sound, "reason": r.reason}
+                {"name": r.name, "path": str(r.path), "valid": r.is_valid, "reason": r.reason}
                 for r in results
             ]
         )
-    bad = [r for r in results if r.is_sound is False]
+    bad = [r for r in results if r.is_valid is False]
     if bad:
         reason = bad[0].reason.removeprefix(f"{bad[0].path}: ")
         raise DownloadError(

@@ -111,8 +111,8 @@ def describe_plan(plan: DownloadPlan) -> list[tuple[str, str]]:
         ("quant", plan.quant or "-"),
     ]
     for file in plan.files:
-        here = f", {format_bytes(file.here_bytes)} downloaded" if file.here_bytes else ""
-        lines.append(("file", f"{file.path} ({format_bytes(file.size_bytes)}{here})"))
+        cached = f", {format_bytes(file.cached_bytes)} cached" if file.cached_bytes else ""
+        lines.append(("file", f"{file.path} ({format_bytes(file.size_bytes)}{cached})"))
     lines += [
         ("download", format_bytes(plan.missing_bytes)),
         ("disk", f"{format_bytes(plan.free_bytes)} free, {disk}"),

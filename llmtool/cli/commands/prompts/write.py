@@ -152,10 +152,10 @@ def _read(console: Console, file: str) -> tuple[str, str, str]:
 def _new_path(folders: Folders, name: str, *, force: bool) -> Path:
     """Return the path of a new user template, in the first writable folder."""
     from llmtool.errors import UsageError
-    from llmtool.prompts.schema import NAME, OF_NAMES
+    from llmtool.prompts.schema import NAME, NAME_RULE
 
     if not re.fullmatch(NAME, name):
-        raise UsageError(f"invalid template name {name!r}: {OF_NAMES}")
+        raise UsageError(f"{name!r} is not a valid template name: {NAME_RULE}")
     folder = next(filter(_is_writable, folders.prompt_folders), folders.prompts)
     path = folder / f"{name}.yaml"
     _check_not_existing(path, force=force)

@@ -71,7 +71,7 @@ def summarize(
     context = bootstrap.open_context(console, folders, settings, model, output.path)
     summarizer = prepare_summarizer(context, options)
     if reader is not None:
-        given = frozenset(options.variables) | {"length", "focus", "place"}
+        given = frozenset(options.variables) | {"length", "focus", "headings"}
         mapping = RecordMapping(template=summarizer.template, field=batch.field, given=given)
         if output.dry_run:
             batches.preview(console, context, summarizer, mapping, reader, output=output)

@@ -76,7 +76,7 @@ def translate(
         )
     translator = prepare_translator(context, to, options)
     if reader is not None:
-        given = frozenset(options.variables) | {"to", "source", "terms", "marks"}
+        given = frozenset(options.variables) | {"to", "source", "terms", "placeholders"}
         mapping = RecordMapping(template=translator.template, field=batch.field, given=given)
         if output.dry_run:
             batches.preview(console, context, translator, mapping, reader, output=output)
