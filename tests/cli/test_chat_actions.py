@@ -55,7 +55,7 @@ def test_an_editor_with_an_open_quote_is_a_usage_error(
     programs: Path, monkeypatch: pytest.MonkeyPatch, console: Console, variable: str
 ) -> None:
     monkeypatch.setenv(variable, "ed2 'a")
-    with pytest.raises(UsageError, match=f"{variable} \"ed2 'a\": no closing quot"):
+    with pytest.raises(UsageError, match=f'{variable} "ed2 \'a": no closing quot'):
         edit_text(console, "a text")
 
 

@@ -134,13 +134,22 @@ def test_examples_of_labels_that_are_replaced_are_told(
         (["-l", "a,b", "--limit", "3"], "--limit needs a batch"),
         (["-l", "a,b", "--prior", "a=nan,b=1"], "above 0"),
         (["-l", "a=x,b=y"], "use -l once per label"),
-        (["-l", "a,b", "--multi", "--calibrate", "x"], "--calibrate and --multi cannot be combined"),
+        (
+            ["-l", "a,b", "--multi", "--calibrate", "x"],
+            "--calibrate and --multi cannot be combined",
+        ),
         (["-l", "a,b", "--raw", "--calibrate", "x"], "--calibrate and --raw cannot"),
         (["-l", "a,b", "--dry-run", "--calibrate", "x"], "--calibrate and --dry-run cannot"),
         (["-l", "a,b", "--each", "line"], "TEXT and --each cannot"),
         (["-l", "a,b", "--balanced"], "--balanced needs a batch"),
-        (["-l", "a,b", "--balanced", "--each", "line", "--resume"], "--balanced and --resume cannot"),
-        (["-l", "a,b", "--balanced", "--prior", "a=1,b=2", "--each", "line"], "--balanced and --prior cannot"),
+        (
+            ["-l", "a,b", "--balanced", "--each", "line", "--resume"],
+            "--balanced and --resume cannot",
+        ),
+        (
+            ["-l", "a,b", "--balanced", "--prior", "a=1,b=2", "--each", "line"],
+            "--balanced and --prior cannot",
+        ),
         (["-l", "a,b", "--multi", "--min-coverage", "0.5"], "each asked apart"),
     ],
 )

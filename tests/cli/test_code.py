@@ -532,7 +532,10 @@ def test_a_completion_that_breaks_the_file_is_told(
     file.write_text("x = (\n")
     args = ("code", "complete", f"{file}:1", "-m", filler, *GREEDY, "--max-tokens", "3")
     done = run_llmtool(*args)
-    assert done.returncode == 0 and b"a.py has a syntax error with the inserted text: line 1" in done.stderr
+    assert (
+        done.returncode == 0
+        and b"a.py has a syntax error with the inserted text: line 1" in done.stderr
+    )
     strict = run_llmtool(*args, "--strict", "--quiet")
     assert "has a syntax error" in error_line(strict, 17)
 

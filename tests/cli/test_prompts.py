@@ -122,7 +122,10 @@ def test_tokens_are_those_of_the_model(run_llmtool: Run, mine: Path, tiny: Path)
     assert min(parts) > 0 and sum(parts) < value["tokens"]
     plain = run_llmtool(*show[:-1])
     assert out(plain).startswith(f"system ({parts[0]} tokens):\nBe tiny.\n\nuser ({parts[1]} tok")
-    assert f"{value['tokens']} tokens in total for {tiny.name}, including the chat template".encode() in plain.stderr
+    assert (
+        f"{value['tokens']} tokens in total for {tiny.name}, including the chat template".encode()
+        in plain.stderr
+    )
 
 
 @pytest.mark.parametrize("task", TASKS)
