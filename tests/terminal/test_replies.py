@@ -75,6 +75,6 @@ def test_a_broken_contract_is_told_under_what_was_streamed(gen: Callable[..., Te
     with gen("--schema", "name, tags list", "--max-tokens", "4") as terminal:
         assert terminal.exit_status == 17
         shown, error, rest = output(terminal).rpartition(
-            "\nllmtool: the reply was cut off at 4 tokens"
+            "\nllmtool: reply truncated at 4 tokens"
         )
         assert shown.lstrip().startswith("{") and error and rest.count("\n") == 1

@@ -50,7 +50,7 @@ class OutputSpec:
         """
         if end.finish_reason == "length":
             raise OutputValidationError(
-                f"the reply was cut off at {end.usage.completion_tokens} tokens and is incomplete; "
+                f"reply truncated at {end.usage.completion_tokens} tokens and incomplete; "
                 "raise --max-tokens"
             )
         if self._schema is not None:
