@@ -88,7 +88,7 @@ def test_json_tells_what_is_there_of_a_broken_reply(gen: Run, tmp_path: Path) ->
         (["--schema", "./none"], 14, "./none not found; check the path"),
         (["--schema", "none.txt"], 14, "none.txt not found; check the path"),
         (["--schema", "schemas/none"], 14, "schemas/none not found; check the path"),
-        (["--regex", "a", "--schema", "a"], 2, "--schema and --regex exclude each other"),
+        (["--regex", "a", "--schema", "a"], 2, "--schema and --regex cannot be combined"),
         (["--logprobs", "101"], 2, "--logprobs"),
         (["--parallel", "0"], 2, "--parallel"),
         (["--kv-type", "f8"], 2, "q8_0"),
