@@ -100,7 +100,7 @@ def test_code_with_an_error_is_printed_and_ends_in_17(code: Callable[..., Done])
     done = code(*BROKEN_JSON)
     assert done.returncode == 17 and done.stdout
     last = done.stderr.decode().splitlines()[-1]
-    assert re.match(r"llmtool: the code has an error: line \d+, column \d+: ", last)
+    assert re.match(r"llmtool: the generated code has an error: line \d+, column \d+: ", last)
     told = code(*BROKEN_JSON, "--json")
     assert told.returncode == 17 and json.loads(told.stdout)["status"] == "error"
 
@@ -408,7 +408,7 @@ def test_a_review_is_of_lines_in_the_diff(code: Callable[..., Done], repository:
     done = code("review", "--staged", "--json", cwd=repository)
     told = json.loads(done.stdout)
     assert done.returncode == 0 and told["n_parts"] == 1
-    assert told["left_out"] == [{"path": "uv.lock", "reason": "a lock file"}]
+    assert told["skipped"] == [{"path": "uv.lock", "reason": "a lock file"}]
     assert all(f["path"] == "mail.py" and f["line"] in (1, 2) for f in told["findings"])
     assert b"left out: uv.lock (a lock file)" in done.stderr
 
@@ -522,7 +522,7 @@ def test_a_long_file_is_fitted_around_its_gap(
     done = run_llmtool(
         "code", "complete", f"{file}:100", "-m", filler, *GREEDY, "--max-tokens", "5"
     )
-    assert done.returncode == 0 and b"the model did not see" in done.stderr
+    assert done.returncode == 0 and b"did not fit into the context" in done.stderr
 
 
 def test_a_completion_that_breaks_the_file_is_told(
@@ -555,7 +555,7 @@ def test_gen_prints_the_code_of_a_reply_alone(
 
 def test_gen_without_code_prints_nothing(run_llmtool: Callable[..., Done], starter: Path) -> None:
     done = run_llmtool("gen", "-m", starter, *GREEDY, "-x", "Say hello.", "--max-tokens", "8")
-    assert "no code in it" in error_line(done, 17)
+    assert "no fenced code block" in error_line(done, 17)
 
 
 @pytest.mark.parametrize("option", [["--json"], ["--each", "line"], ["--logprobs", "2"]], ids=str)

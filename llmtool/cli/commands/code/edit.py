@@ -21,7 +21,7 @@ from llmtool.cli.terminal.output_file import open_sink
 from llmtool.errors import InputError, OutputValidationError, UsageError
 from llmtool.tasks.code import fill_in_middle
 from llmtool.tasks.code.cursor import parse_position, split_at
-from llmtool.tasks.code.fix import back_up, error_of, make_fix, name_in_patch
+from llmtool.tasks.code.fix import back_up, find_error, make_fix, path_in_patch
 from llmtool.tasks.code.generate import syntax_error
 from llmtool.tasks.code.git import staged_diff
 from llmtool.tasks.code.results import Fix
@@ -88,7 +88,7 @@ def fix(
     if told is not None and error != "-":
         told = inputs.read_argument(told, name="--error")
     typed = options.language
-    reason = error_of(text, told, find_language(typed) if typed else language_of_file(file))
+    reason = find_error(text, told, find_language(typed) if typed else language_of_file(file))
     options = msgspec.structs.replace(options, template=template)
     options = generate.complete_options(
         console, options, check, output=output, file=file, is_patch=True
@@ -99,7 +99,7 @@ def fix(
     if output.dry_run:
         show.prompt(console, context, writer.request(case), as_json=output.json)
         return
-    named = "-" if file == "-" else name_in_patch(file)
+    named = "-" if file == "-" else path_in_patch(file)
     result = make_fix(write_one(context, writer, case), original, file=named)
     is_broken = result.status == "error"
     if output.json or not (check.strict and is_broken):
@@ -275,7 +275,7 @@ def commit(
         else:
             sink.write(result.text)
             sink.end_line()
-    tell_left_out(console, result.left_out)
+    tell_left_out(console, result.skipped)
     for warning in result.warnings:
         console.note(warning)
     if output.stats:

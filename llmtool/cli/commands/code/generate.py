@@ -21,7 +21,7 @@ from llmtool.errors import OutputValidationError, UsageError
 from llmtool.sizes import format_count
 from llmtool.tasks.code.generate import CodeWriter, syntax_error
 from llmtool.tasks.code.results import Code
-from llmtool.tasks.code.run_tests import PLACE, TestCommand
+from llmtool.tasks.code.run_tests import CODE_FILE, TestCommand
 from llmtool.tasks.code.task import prepare_code
 from llmtool.tasks.options import CodeOptions
 from llmtool.tasks.pipeline.context import TaskContext
@@ -111,7 +111,7 @@ def complete_options(
         UsageError: the language is unknown, or the tests would not find the code.
     """
     command = check.test_command
-    has_no_place = command is not None and PLACE not in command
+    has_no_place = command is not None and CODE_FILE not in command
     if is_patch and has_no_place:
         raise UsageError("the tests need to find the mended code: write {} for its file")
     if output.json and output.path and has_no_place:
