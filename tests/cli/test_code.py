@@ -107,7 +107,7 @@ def test_code_with_an_error_is_printed_and_ends_in_17(code: Callable[..., Done])
 
 def test_strict_prints_and_writes_nothing_then(code: Callable[..., Done], tmp_path: Path) -> None:
     done = code(*BROKEN_JSON, "--strict", "--quiet")
-    assert "the code has an error" in error_line(done, 17)
+    assert "the generated code has an error" in error_line(done, 17)
     code(*BROKEN_JSON, "--strict", "-o", tmp_path / "x.json")
     assert not (tmp_path / "x.json").exists()
 
@@ -121,7 +121,7 @@ def test_without_a_check_it_is_printed_as_it_is(code: Callable[..., Done]) -> No
     ("args", "reason"),
     [
         (["x", "-l", "pyton"], "unknown language 'pyton' (did you mean"),
-        (["x", "--run-tests", "pytest"], "name one with -o"),
+        (["x", "--run-tests", "pytest"], "has no file to test"),
         (["x", "--run-tests", "pytest", "--json", "-o", "x.py"], "write {} for its file"),
         (["commit", "--hook", "--json"], "without --json"),
         (["x", "--limit", "3"], "belongs to a batch"),
@@ -131,7 +131,7 @@ def test_without_a_check_it_is_printed_as_it_is(code: Callable[..., Done]) -> No
         (["review", "--staged", "-f", "x"], "exclude each other"),
         (["complete", "x.py"], "FILE:LINE"),
         (["fix", "-", "--write"], "- is none"),
-        (["commit"], "no git repository"),
+        (["commit"], "not in a git repository"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -424,7 +424,7 @@ def test_a_review_fails_on_what_it_is_told_to(code: Callable[..., Done], reposit
 
 
 def test_no_diff_is_no_review(code: Callable[..., Done]) -> None:
-    assert "no change to review" in error_line(code("review", input=b"hello\n"), 14)
+    assert "no changes to review" in error_line(code("review", input=b"hello\n"), 14)
 
 
 def test_a_commit_message_has_its_form(code: Callable[..., Done], repository: Path) -> None:
