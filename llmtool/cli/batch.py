@@ -72,7 +72,7 @@ def open_reader(
     if not input.files and console.stdin_is_terminal:
         raise UsageError("no records: name files with -f, or pipe them in")
     reader = Reader(format, input.files, errors=input.errors)
-    if output.path is not None and reader.reads(output.path):
+    if output.path is not None and reader.has_source(output.path):
         raise UsageError(f"{output.path}: is read and cannot be written at the same time")
     if output.path is not None:
         refuse_read(output.path, reads)
