@@ -88,7 +88,7 @@ def test_pull_of_what_is_here_without_the_hub_says_where(
     for model in ("starter", str(tiny)):
         result = run_llmtool("models", "pull", model, *more)
         assert Path(out(result).strip()).is_file()
-        said = f"llmtool: {model} does not come from the Hub: there is nothing to fetch\n"
+        said = f"llmtool: {model} is a local model; nothing to download\n"
         assert result.stderr.decode() == said
     found = json.loads(out(run_llmtool("models", "pull", "starter", "--json", "-q", *more)))
     assert (found["name"], found["source"]) == ("starter", "starter")

@@ -154,7 +154,7 @@ def test_a_batch_of_files_takes_their_names(summarize: Callable[..., Any], tmp_p
         (("-t", "nothing"), b"x", 12, "nothing"),
         (("-", "-"), b"x", 2, "twice"),
         (("--no-stdin",), b"x", 2, "nothing to read"),
-        (("--resume",), b"x", 2, "belongs to a batch"),
+        (("--resume",), b"x", 2, "--resume needs a batch"),
     ],
     ids=[
         "empty", "not UTF-8", "binary", "no file", "length", "style", "together", "sections of all",
