@@ -104,7 +104,7 @@ def chat(
             turn = show(console, conversation.stream(prompt))
             if turn.finish_reason == "length":
                 n_tokens = turn.completion_tokens
-                console.note(f"reply truncated at {n_tokens} tokens; raise --max-tokens")
+                console.note(f"truncated at {n_tokens} tokens; raise --max-tokens")
         if conversation.is_saved:
             conversation.save_state()
 
