@@ -146,7 +146,7 @@ def _read_lines(console: Console, first: str | None, input: g.InputOptions) -> I
             raise InputError(
                 f"line {line.number} of standard input is too long for any context; split it"
             )
-        where = f"line {line.number} of standard input"
-        text = decode(line.data, source=where, errors=input.errors).rstrip("\r")
+        source = f"line {line.number} of standard input"
+        text = decode(line.data, source=source, errors=input.errors).rstrip("\r")
         if text.strip():
             yield text, None
