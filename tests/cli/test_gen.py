@@ -31,7 +31,7 @@ def test_json_is_the_result_with_the_text_that_is_streamed(gen: Run, tiny: Path)
 
 
 def test_a_cut_reply_is_said_on_stderr_and_quiet_leaves_it_out(gen: Run) -> None:
-    assert b"cut at 12 tokens (raise --max-tokens)" in gen(QUESTION).stderr
+    assert b"truncated at 12 tokens; raise --max-tokens" in gen(QUESTION).stderr
     assert gen(QUESTION, "--quiet").stderr == b""
 
 

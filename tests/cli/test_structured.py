@@ -55,7 +55,7 @@ def test_an_expression_and_a_grammar_hold(gen: Run, tmp_path: Path) -> None:
 
 def test_a_cut_reply_is_17_in_one_line(gen: Run, tmp_path: Path) -> None:
     line = error_line(gen(QUESTION, *SCHEMA, "--max-tokens", "3"), 17)
-    assert "cut at 3 tokens" in line and "--max-tokens" in line
+    assert "truncated at 3 tokens" in line and "--max-tokens" in line
     path = tmp_path / "out.json"
     error_line(gen(QUESTION, *SCHEMA, "--max-tokens", "3", "-o", path), 17)
     assert not path.exists()
@@ -70,7 +70,7 @@ def test_json_tells_what_is_there_of_a_broken_reply(gen: Run, tmp_path: Path) ->
     for text in (printed.stdout, path.read_bytes()):
         record = json.loads(text)
         assert record["value"] is None and "{" in record["text"]
-        assert "cut at 3 tokens" in record["choices"][0]["error"]
+        assert "truncated at 3 tokens" in record["choices"][0]["error"]
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_without_a_contract_there_is_no_value() -> None:
         ("maybe", {"regex": "yes|no"}, "does not match its expression"),
         ("yes!", {"regex": "yes|no"}, "does not match its expression"),
         ("c", {"grammar": 'root ::= "a" | "b"'}, "does not match its grammar"),
-        (GOOD, {"schema": SHORT, "max_tokens": 2}, r"cut at 2 tokens .*--max-tokens"),
+        (GOOD, {"schema": SHORT, "max_tokens": 2}, r"truncated at 2 tokens .*--max-tokens"),
     ],
     ids=["no JSON", "type", "pydantic", "regex", "regex is whole", "grammar", "cut"],
 )

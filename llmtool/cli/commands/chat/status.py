@@ -60,8 +60,8 @@ def show_tokens(context: ChatContext) -> None:
         ],
         right=["tokens"],
     )
-    if usage.n_left_out:
-        turns = format_count(usage.n_left_out, "turn")
+    if usage.n_omitted:
+        turns = format_count(usage.n_omitted, "turn")
         context.console.note(f"the first {turns} are no longer sent to the model")
 
 

@@ -98,7 +98,7 @@ def run(
             for calibrated in (True, False):
                 with RecordProgress(console, f"as a {form}: ") as progress:
                     others.append(
-                        measure.evaluate_as(
+                        measure.evaluate_variant(
                             context,
                             names,
                             chosen,
@@ -151,7 +151,7 @@ def _draw(console: Console, found: Evaluation, others: list[Baseline]) -> None:
                     each.name,
                     f"{each.accuracy:.3f}",
                     f"{each.macro_f1:.3f}",
-                    str(each.n_unclear),
+                    str(each.n_without_label),
                     f"{each.texts_per_second:.1f}",
                 )
                 for each in others

@@ -17,7 +17,7 @@ from llmtool.errors import UsageError
 from llmtool.prompts.template import Template
 from llmtool.sizes import format_count
 from llmtool.tasks.classify.labelled_texts import read_labelled_texts
-from llmtool.tasks.classify.labels import same_as
+from llmtool.tasks.classify.labels import normalize_label
 from llmtool.tasks.classify.task import DEFAULT, MULTI
 from llmtool.tasks.options import ClassifyOptions
 
@@ -72,8 +72,8 @@ def report_skipped_examples(
     """Report how many examples of the template have none of the labels given with -l."""
     if names is None or not options.template or options.examples is not None:
         return
-    spellings = {same_as(name) for name in names}
-    n = sum(same_as(each.output) not in spellings for each in template.examples)
+    spellings = {normalize_label(name) for name in names}
+    n = sum(normalize_label(each.output) not in spellings for each in template.examples)
     if n:
         console.note(
             f"skipped {n} of {format_count(len(template.examples), 'example')} of "

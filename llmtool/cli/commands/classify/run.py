@@ -28,7 +28,7 @@ from llmtool.sizes import format_count
 from llmtool.tasks.classify.classifier import Classifier
 from llmtool.tasks.classify.explain import SentenceWeight, explain
 from llmtool.tasks.classify.labelled_texts import read_labelled_texts
-from llmtool.tasks.classify.labels import no_such_label
+from llmtool.tasks.classify.labels import unknown_label
 from llmtool.tasks.classify.task import prepare_classifier
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.pipeline.context import TaskContext
@@ -106,7 +106,7 @@ def classify(
     classifier = prepare_classifier(context, names, chosen, on_scored=show_scored)
     for name in (*verdict.fail_on, *verdict.expect):
         if name not in classifier.names:
-            raise no_such_label(name, classifier.names)
+            raise unknown_label(name, classifier.names)
     if labels.calibrate is not None:
         calibrate(console, context, classifier, labels.calibrate)
         if fits_only:

@@ -76,10 +76,10 @@ def conversation(console: Console, session: Session) -> None:
         if text:
             _write(console, f"\n{name}: {text.strip()}\n", _FAINT)
     for number, turn in enumerate(session.turns, 1):
-        if number == session.n_left_out + 1 and session.n_left_out:
+        if number == session.n_omitted + 1 and session.n_omitted:
             _write(
                 console,
-                f"\n(the {session.n_left_out} turns above are no longer sent to the model)\n",
+                f"\n(the {session.n_omitted} turns above are no longer sent to the model)\n",
                 _FAINT,
             )
         _turn(console, turn)
