@@ -44,8 +44,8 @@ class TestCommand:
     ) -> None:
         if CODE_FILE not in command and write is None:
             raise UsageError(
-                f"test command {command!r}: must contain {{}} for the file of the code, "
-                "unless -o names the file"
+                f"test command {command!r}: must contain {{}}, the file of the code, "
+                "unless -o names it"
             )
         self.command, self._name, self._write = command, name, write
         self._timeout_seconds = timeout_seconds
