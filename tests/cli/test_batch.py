@@ -91,18 +91,19 @@ def run(
 
 @pytest.mark.parametrize("each", ["jsonl", "csv"])
 def test_a_run_cut_at_any_byte_and_resumed_gives_the_same_file(
-    box: Toolbox, tmp_path: Path, each: str
+    box: Toolbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each: str
 ) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # the computer does not crash here
     source, whole, cut = tmp_path / "in", tmp_path / "whole", tmp_path / "cut"
     if each == "jsonl":
-        source.write_bytes(JSONL)
+        source.write_bytes(b"".join(JSONL.splitlines(keepends=True)[:12]))
     else:
         text = io.StringIO()
-        csv.writer(text).writerows([["id", "text"], *([r["id"], r["text"]] for r in ROWS)])
+        csv.writer(text).writerows([["id", "text"], *([r["id"], r["text"]] for r in ROWS[:12])])
         source.write_text(text.getvalue())
-    assert run(box, each, source, whole) == 9  # eight are empty, one is too long
+    assert run(box, each, source, whole) == 3  # two are empty, one is too long
     expected = whole.read_bytes()
-    assert expected.count(b"\n") >= 50
+    assert expected.count(b"\n") >= 12
     for n in range(len(expected) + 1):
         cut.write_bytes(expected[:n])
         run(box, each, source, cut, resume=True)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 from documents.rewriting import rewrite
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from offenders import offenders
 
 from llmtool import Toolbox
 from llmtool.documents.formats import detect, parse
@@ -26,6 +28,7 @@ NASTY = [
 ]  # fmt: skip
 
 
+@cache
 def load(path: Path) -> Document:
     text = path.read_bytes().decode()
     return parse(text, detect(path.name, text))
@@ -35,44 +38,51 @@ def test_there_are_enough_documents() -> None:
     assert len(CORPUS) >= 40
 
 
-@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
-def test_a_document_without_a_translation_is_its_source(path: Path) -> None:
-    document = load(path)
-    assert rewrite(document, {}) == document.source == path.read_bytes().decode()
-    own = {i: segment.parts for i, segment in enumerate(document.segments)}
-    assert rewrite(document, own) == document.source
-    assert document.compare(document.source) is None
+def test_a_document_without_a_translation_is_its_source() -> None:
+    def check(path: Path) -> None:
+        document = load(path)
+        assert rewrite(document, {}) == document.source == path.read_bytes().decode()
+        own = {i: segment.parts for i, segment in enumerate(document.segments)}
+        assert rewrite(document, own) == document.source
+        assert document.compare(document.source) is None
+
+    assert not offenders(check, CORPUS)
 
 
-@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
-def test_segments_are_in_order_and_hold_language(path: Path) -> None:
-    at = 0
-    for segment in load(path).segments:
-        assert at <= segment.start < segment.end
-        assert any(map(str.isalpha, segment.text))
-        at = segment.end
+def test_segments_are_in_order_and_hold_language() -> None:
+    def check(path: Path) -> None:
+        at = 0
+        for segment in load(path).segments:
+            assert at <= segment.start < segment.end
+            assert any(map(str.isalpha, segment.text))
+            at = segment.end
+
+    assert not offenders(check, CORPUS)
 
 
-@pytest.mark.parametrize("nasty", NASTY, ids=repr)
-@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
-def test_a_text_that_would_break_the_structure_is_a_fault(path: Path, nasty: str) -> None:
-    document = load(path)
-    for change in (lambda text: f"{nasty} {text}", lambda text: f"{text}{nasty}"):
-        changed = {}
-        for index, segment in enumerate(document.segments):
-            parts = with_text(segment, change)
-            if document.find_fault(segment, parts) is None:
-                changed[index] = parts
+def test_a_text_that_would_break_the_structure_is_a_fault() -> None:
+    def check(path: Path, nasty: str) -> None:
+        document = load(path)
+        for change in (lambda text: f"{nasty} {text}", lambda text: f"{text}{nasty}"):
+            changed = {}
+            for index, segment in enumerate(document.segments):
+                parts = with_text(segment, change)
+                if document.find_fault(segment, parts) is None:
+                    changed[index] = parts
+            assert document.compare(rewrite(document, changed)) is None
+
+    assert not offenders(check, CORPUS, NASTY)
+
+
+def test_ordinary_words_are_no_fault() -> None:
+    def check(path: Path) -> None:
+        document = load(path)
+        changed = {i: with_text(s, str.swapcase) for i, s in enumerate(document.segments)}
+        faults = [document.find_fault(s, changed[i]) for i, s in enumerate(document.segments)]
+        assert set(faults) <= {None}
         assert document.compare(rewrite(document, changed)) is None
 
-
-@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
-def test_ordinary_words_are_no_fault(path: Path) -> None:
-    document = load(path)
-    changed = {i: with_text(s, str.swapcase) for i, s in enumerate(document.segments)}
-    faults = [document.find_fault(s, changed[i]) for i, s in enumerate(document.segments)]
-    assert set(faults) <= {None}
-    assert document.compare(rewrite(document, changed)) is None
+    assert not offenders(check, CORPUS)
 
 
 def with_text(segment: Segment, change: Callable[[str], str]) -> tuple[Part, ...]:
@@ -95,12 +105,14 @@ def box(reply: Callable[[str], str]) -> Toolbox:
     return Toolbox(engine=ScriptedEngine(lambda prompt: reply(asked(prompt))), model="scripted")
 
 
-@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
-def test_an_identity_translation_gives_back_the_bytes(path: Path) -> None:
-    text = path.read_bytes().decode()
-    format = detect(path.name, text)
-    result = box(lambda passage: passage).translate(text, "English", source="en", format=format)
-    assert result.text == text
+def test_an_identity_translation_gives_back_the_bytes() -> None:
+    def check(path: Path) -> None:
+        text = path.read_bytes().decode()
+        format = detect(path.name, text)
+        toolbox = box(lambda passage: passage)
+        assert toolbox.translate(text, "English", source="en", format=format).text == text
+
+    assert not offenders(check, CORPUS)
 
 
 _MARK = re.compile(r"[{<\[⟦]\d+[}>\]⟧]")
@@ -125,16 +137,20 @@ ADVERSARIES: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("reply", ADVERSARIES.values(), ids=list(ADVERSARIES))
-@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
-def test_no_reply_breaks_a_document(path: Path, reply: Callable[[str], str]) -> None:
-    text = path.read_bytes().decode()
-    format = detect(path.name, text)
-    result = box(reply).translate(text, "English", source="en", format=format)
-    document = parse(text, format)
-    assert document.compare(result.text) is None
-    kept = {each.line for each in result.kept}
-    assert all(1 <= line <= text.count("\n") + 1 for line in kept)
+@pytest.mark.parametrize("adversary", ADVERSARIES)
+def test_no_reply_breaks_a_document(adversary: str) -> None:
+    toolbox = box(ADVERSARIES[adversary])
+
+    def check(path: Path) -> None:
+        text = path.read_bytes().decode()
+        format = detect(path.name, text)
+        result = toolbox.translate(text, "English", source="en", format=format)
+        document = parse(text, format)
+        assert document.compare(result.text) is None
+        kept = {each.line for each in result.kept}
+        assert all(1 <= line <= text.count("\n") + 1 for line in kept)
+
+    assert not offenders(check, CORPUS)
 
 
 PIECES = [
