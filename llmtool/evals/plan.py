@@ -13,7 +13,7 @@ from llmtool.errors import InputError
 from llmtool.evals.dataset import Sample, read_dataset
 from llmtool.evals.results import Kind
 from llmtool.prompts.assertions import METRICS
-from llmtool.prompts.cases import PlacedTest
+from llmtool.prompts.cases import LocatedTest
 from llmtool.prompts.library import Library
 from llmtool.prompts.output import given
 from llmtool.prompts.template import Template
@@ -28,7 +28,7 @@ class PlannedTest(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
     kind: Kind
-    test: PlacedTest
+    test: LocatedTest
     samples: tuple[Sample, ...]
     options: GenerateOptions
 
@@ -72,7 +72,7 @@ def make_plan(library: Library, reference: str, *, split: str | None = None) -> 
     return EvalPlan(template=template, tests=tuple(tests))
 
 
-def _plan(test: PlacedTest, template: Template, split: str | None) -> PlannedTest:
+def _plan(test: LocatedTest, template: Template, split: str | None) -> PlannedTest:
     kind: Kind
     content: object
     if test.vars is not UNSET:
@@ -99,12 +99,12 @@ def _plan(test: PlacedTest, template: Template, split: str | None) -> PlannedTes
     )
 
 
-def _dataset_of(test: PlacedTest) -> Path:
+def _dataset_of(test: LocatedTest) -> Path:
     assert test.dataset is not UNSET
     return Path(test.file).parent / test.dataset
 
 
-def _read(test: PlacedTest, template: Template, split: str | None) -> list[Sample]:
+def _read(test: LocatedTest, template: Template, split: str | None) -> list[Sample]:
     folder, path = Path(test.file).parent, _dataset_of(test)
     if not path.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"{path}: leads out of the template's folder")
@@ -117,7 +117,7 @@ def _read(test: PlacedTest, template: Template, split: str | None) -> list[Sampl
     return samples
 
 
-def _options(test: PlacedTest, template: Template) -> GenerateOptions:
+def _options(test: LocatedTest, template: Template) -> GenerateOptions:
     """Return how to ask: greedy, with one seed and the template's own limit, or as the test says.
 
     Labels are scored, and nothing is sampled for them.

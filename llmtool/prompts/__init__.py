@@ -1,1 +1,1 @@
-"""Prompt templates: the format, where they are, how they are rendered and checked."""
+"""Prompt templates: file format, lookup, rendering and validation."""

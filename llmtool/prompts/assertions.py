@@ -1,4 +1,4 @@
-"""The assertions of a template, checked when it is loaded and not when a model has answered."""
+"""Validation of a template's assertions when the template is loaded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llmtool.suggest import suggest
 
 METRICS = ("accuracy", "macro-f1")
 
-# Which of value, label, min and max each type takes.
+# The fields of value, label, min and max that each type accepts.
 _TAKES = {
     "equals": ("value",),
     "contains": ("value",),
@@ -43,10 +43,10 @@ def check_assertion(
     inputs: Mapping[str, Input],
     is_dataset: bool,
 ) -> Assertion:
-    """Return an assertion whose value has the form that `asserts` reads.
+    """Validate an assertion and return it with its value in the form that `asserts` expects.
 
     Raises:
-        ValueError: it cannot be; the text says why.
+        ValueError: the assertion is not valid; the message gives the reason.
 
     Example:
         >>> spanish = Assertion(type="language", value="Spanish")
@@ -56,19 +56,19 @@ def check_assertion(
     name, kind = assertion.type, assertion.type.removeprefix("not-")
     for field in ("value", "label", "min", "max"):
         if getattr(assertion, field) is not None and field not in _TAKES[kind]:
-            raise ValueError(f"an assertion of type {name} takes no {field}")
+            raise ValueError(f"an assertion of type {name} does not accept {field!r}")
     if kind in METRICS and not is_dataset:
-        raise ValueError(f"an assertion of type {name} is about a dataset")
+        raise ValueError(f"an assertion of type {name} needs a dataset")
     if kind in _TEXTS and not isinstance(assertion.value, str):
-        raise ValueError(f"an assertion of type {name} needs a text as its value")
+        raise ValueError(f"an assertion of type {name} needs a string as its value")
     if kind in ("label", "score"):
         _check_label(assertion, output)
     if kind in _BOUNDED:
         _check_bounds(assertion)
     value = str(assertion.value) if kind in _TEXTS else core(assertion.value)
     assertion = msgspec.structs.replace(assertion, value=value)
-    settle = _SETTLED.get(kind)
-    return settle(assertion, inputs) if settle else assertion
+    normalize = _NORMALIZERS.get(kind)
+    return normalize(assertion, inputs) if normalize else assertion
 
 
 def _check_label(assertion: Assertion, output: Output) -> None:
@@ -76,22 +76,22 @@ def _check_label(assertion: Assertion, output: Output) -> None:
         raise ValueError(f"an assertion of type {assertion.type} needs a template with labels")
     label = assertion.label if assertion.value is None else assertion.value
     if label is not None and label not in output.labels:
-        raise ValueError(f"{label!r} is not among the labels{suggest(label, output.labels)}")
+        raise ValueError(f"unknown label {label!r}{suggest(label, output.labels)}")
 
 
 def _check_bounds(assertion: Assertion) -> None:
     bounds = [bound for bound in (assertion.min, assertion.max) if bound is not None]
     if not bounds:
-        raise ValueError(f"an assertion of type {assertion.type} needs a min or a max")
+        raise ValueError(f"an assertion of type {assertion.type} needs min or max")
     if not all(0 <= bound <= 1 for bound in bounds) or bounds != sorted(bounds):
-        raise ValueError("min and max are between 0 and 1, and min is not above max")
+        raise ValueError("min and max must be between 0 and 1, and min must not exceed max")
 
 
 def _regex(assertion: Assertion, _inputs: Mapping[str, Input]) -> Assertion:
     try:
         re.compile(assertion.value)
     except (re.error, OverflowError, RecursionError) as exc:
-        raise ValueError(f"not a regular expression: {exc}") from exc
+        raise ValueError(f"not a valid regular expression: {exc}") from exc
     return assertion
 
 
@@ -123,15 +123,15 @@ def _syntax(assertion: Assertion, _inputs: Mapping[str, Input]) -> Assertion:
     language = assertion.value.strip().lower()
     if language not in LANGUAGES:
         known = ", ".join(LANGUAGES)
-        raise ValueError(f"syntax: {language!r} is not supported (there are: {known})")
+        raise ValueError(f"syntax: unsupported language {language!r}; choose one of {known}")
     return msgspec.structs.replace(assertion, value=language)
 
 
 def _max_tokens(assertion: Assertion, _inputs: Mapping[str, Input]) -> Assertion:
-    given = [n for n in (assertion.value, assertion.max) if n is not None]
-    if len(given) != 1 or not _is_count(given[0]):
+    limits = [n for n in (assertion.value, assertion.max) if n is not None]
+    if len(limits) != 1 or not _is_count(limits[0]):
         raise ValueError("an assertion of type max-tokens needs a number of tokens as its value")
-    return msgspec.structs.replace(assertion, value=int(given[0]), max=None)
+    return msgspec.structs.replace(assertion, value=int(limits[0]), max=None)
 
 
 def _is_count(value: Any) -> bool:
@@ -139,7 +139,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _lines_kept(assertion: Assertion, inputs: Mapping[str, Input]) -> Assertion:
-    """Settle on the input that is meant: the one named, else the material of the template."""
+    """Set the value to the input to compare with: the named one, else the template's main text."""
     texts = [name for name, spec in inputs.items() if spec.type in ("text", "file")]
     if assertion.value is not None:
         if assertion.value not in texts:
@@ -147,13 +147,15 @@ def _lines_kept(assertion: Assertion, inputs: Mapping[str, Input]) -> Assertion:
             raise ValueError(f"{assertion.value!r} is not an input of type text or file{hint}")
         return assertion
     if not texts:
-        raise ValueError("an assertion of type lines-kept needs a template with a text as input")
+        raise ValueError(
+            "an assertion of type lines-kept needs a template with an input of type text or file"
+        )
     required = [name for name in texts if inputs[name].required]
     first = next(name for name in ("input", *required, *texts) if name in texts)
     return msgspec.structs.replace(assertion, value=first)
 
 
-_SETTLED: dict[str, Callable[[Assertion, Mapping[str, Input]], Assertion]] = {
+_NORMALIZERS: dict[str, Callable[[Assertion, Mapping[str, Input]], Assertion]] = {
     "regex": _regex,
     "schema": _schema,
     "language": _language,

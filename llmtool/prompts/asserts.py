@@ -1,21 +1,21 @@
-"""What an assertion says of a reply: nothing where it holds, else the reason why it does not.
+"""Check replies against the assertions of a template.
 
-| type | holds when |
+| type | passes if |
 |---|---|
-| `equals` | the reply is the value; white space around either does not count |
-| `contains` | the value is in the reply, case and all |
-| `regex` | the Python expression is found somewhere in the reply |
+| `equals` | the reply equals the value, ignoring surrounding white space |
+| `contains` | the reply contains the value (case-sensitive) |
+| `regex` | the Python regular expression matches anywhere in the reply |
 | `is-json` | the whole reply is one JSON document |
-| `schema` | it is, and holds the value: a JSON Schema or the short form |
-| `label` | the label of a classification is the value |
-| `score` | the score of `label`, or of the label that won, is from `min` to `max` |
-| `language` | no other language is clearly likelier (`text.languages`) |
-| `syntax` | the reply, or the fenced block that it is, is well-formed Python, JSON, TOML or YAML |
-| `max-tokens` | the reply took no more tokens than the value |
-| `lines-kept` | it has as many lines that are not blank as the input has |
+| `schema` | the reply is JSON that is valid under the value, a JSON Schema or its short form |
+| `label` | the predicted label is the value |
+| `score` | the score of `label` (default: the predicted label) is between `min` and `max` |
+| `language` | no other language is clearly more likely (`text.languages`) |
+| `syntax` | the reply, or its fenced block, is well-formed Python, JSON, TOML or YAML |
+| `max-tokens` | the reply has at most this many tokens |
+| `lines-kept` | the reply has as many non-blank lines as the input |
 
-`accuracy` and `macro-f1` are about the replies to a whole dataset (`metrics`). `not-` before a type
-is its exact opposite.
+`accuracy` and `macro-f1` apply to the replies to a whole dataset (`metrics`). The prefix `not-`
+negates a type.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _SHOWN = 60  # characters of a value in a reason
 
 
 class EvaluatedReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a model said: a text, or a label with the score of each, and the length in tokens.
+    """A reply to check: its text, or the predicted label with all scores, and its length in tokens.
 
-    `label` is None where a classification abstained. `scores` is empty for a text.
+    `label` is None if the classification abstained. `scores` is empty for generated text.
     """
 
     text: str
@@ -52,10 +52,10 @@ class EvaluatedReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 def find_failure(
     assertion: Assertion, reply: EvaluatedReply, inputs: Mapping[str, object] | None = None
 ) -> str | None:
-    """Return why an assertion does not hold for a reply, or None.
+    """Return the reason why a reply fails an assertion, or None if it passes.
 
-    The assertion is one of a loaded template, whose values have been checked. `inputs` are the
-    variables of the case. One of `METRICS` says nothing of a single reply.
+    The assertion must come from a loaded template, which has validated its value. `inputs` are the
+    variables of the test case. An assertion about one of `METRICS` passes for any single reply.
 
     Example:
         >>> reply = EvaluatedReply(text="Good night")
@@ -73,7 +73,7 @@ def find_failure(
 
 
 def find_metric_failure(assertion: Assertion, value: float) -> str | None:
-    """Return why an assertion about a metric does not hold for its value, or None.
+    """Return the reason why the value of a metric fails an assertion, or None if it passes.
 
     Example:
         >>> find_metric_failure(Assertion(type="accuracy", min=0.85), 0.8)
@@ -83,7 +83,7 @@ def find_metric_failure(assertion: Assertion, value: float) -> str | None:
     failure = _outside(kind, value, assertion)
     if kind == assertion.type:
         return failure
-    return None if failure else f"{kind} {value:.3f} is within what it must not be"
+    return None if failure else f"{kind} {value:.3f} is within the excluded range"
 
 
 def _equals(
@@ -149,10 +149,10 @@ def _language(
 ) -> str | None:
     from llmtool.text import languages
 
-    if languages.is_in(reply.text, assertion.value):
+    if languages.may_be_in(reply.text, assertion.value):
         return None
     found = languages.detect_language(reply.text)
-    seen = f"rather {languages.NAMES[found]}" if found else "it has no letters"
+    seen = f"looks like {languages.NAMES[found]}" if found else "contains no letters"
     return f"is not in {languages.NAMES[assertion.value]} ({seen})"
 
 
@@ -161,7 +161,7 @@ def _syntax(
 ) -> str | None:
     from llmtool.text import syntax
 
-    error = syntax.find_error(assertion.value, reply.text) if reply.text.strip() else "it is empty"
+    error = syntax.find_error(assertion.value, reply.text) if reply.text.strip() else "empty"
     return f"is not {assertion.value}: {error}" if error else None
 
 
@@ -169,7 +169,7 @@ def _max_tokens(
     assertion: Assertion, reply: EvaluatedReply, _inputs: Mapping[str, object]
 ) -> str | None:
     n = reply.completion_tokens
-    return None if n <= assertion.value else f"took {n} tokens, more than {assertion.value}"
+    return None if n <= assertion.value else f"has {n} tokens, more than {assertion.value}"
 
 
 def _lines_kept(
@@ -198,12 +198,12 @@ _OPPOSITES = {
     "contains": "contains {value}",
     "regex": "matches {value}",
     "is-json": "is JSON",
-    "schema": "holds the schema",
+    "schema": "is valid under the schema",
     "label": "the label is {value}",
-    "score": "the score is within what it must not be",
-    "language": "is in {value}, or may be",
+    "score": "the score is within the excluded range",
+    "language": "is in {value}, or may be in it",
     "syntax": "is {value}",
-    "max-tokens": "took no more than {value} tokens",
+    "max-tokens": "has at most {value} tokens",
     "lines-kept": "has as many lines as the input",
 }
 

@@ -1,4 +1,4 @@
-"""The cases of a template, examples and tests, checked against its inputs and its output."""
+"""Validation of a template's examples and tests against its inputs and its output."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from llmtool.suggest import suggest
 DATASETS = (".jsonl", ".csv", ".tsv")
 
 
-class PlacedTest(TestCase, frozen=True, kw_only=True):
-    """A test and where it stands; a dataset is looked for in the folder of its `file`."""
+class LocatedTest(TestCase, frozen=True, kw_only=True):
+    """A test with its file and line. The path of a dataset is relative to the file's folder."""
 
     file: str
     line: int
 
 
 class Example(msgspec.Struct, frozen=True):
-    """A case with its answer: converted variables, and the reply."""
+    """An example: converted variables and the expected reply."""
 
     variables: dict[str, Any]
     output: str
 
 
 def convert(raw: RawTemplate, path: Path, spec: Input, value: object) -> object:
-    """Return a value of an input, or fail with its place."""
-    if spec.type == "file":  # an example or a test holds the text itself
+    """Convert the value of an input, or fail with its position."""
+    if spec.type == "file":  # examples and tests contain the text itself
         spec = msgspec.structs.replace(spec, type="text")
     try:
         return values.convert(spec, value)
@@ -48,10 +48,10 @@ def _variables(
 ) -> dict[str, Any]:
     for name in given:
         if name not in inputs:
-            raw.fail((*path, name), f"{name!r} is not among the inputs{suggest(name, inputs)}")
+            raw.fail((*path, name), f"unknown input {name!r}{suggest(name, inputs)}")
     for name, spec in inputs.items():
         if spec.required and name not in given:
-            raw.fail(path, f"{'.'.join(map(str, path))}: the required input {name!r} is missing")
+            raw.fail(path, f"{'.'.join(map(str, path))}: required input {name!r} is missing")
     return {name: convert(raw, (*path, name), inputs[name], value) for name, value in given.items()}
 
 
@@ -65,21 +65,21 @@ def check_example(
     path: Path = ("examples", index)
     answer = example.get("output")
     if not isinstance(answer, str):
-        raw.fail(path, f"examples.{index}: a text under `output` is needed")
+        raw.fail(path, f"examples.{index}: 'output' must be a string")
     if output.kind == "labels" and answer not in output.labels:
         hint = suggest(answer, output.labels)
-        raw.fail((*path, "output"), f"examples.{index}: {answer!r} is not among the labels{hint}")
+        raw.fail((*path, "output"), f"examples.{index}: unknown label {answer!r}{hint}")
     given = {key: value for key, value in example.items() if key != "output"}
     return Example(_variables(raw, path, given, inputs), str(answer))
 
 
 def check_test(
     raw: RawTemplate, index: int, test: TestCase, inputs: Mapping[str, Input], output: Output
-) -> PlacedTest:
+) -> LocatedTest:
     path: Path = ("tests", index)
     kinds = [key for key in ("vars", "dataset", "invariant") if getattr(test, key) is not UNSET]
     if len(kinds) != 1:
-        raw.fail(path, f"tests.{index}: exactly one of vars, dataset and invariant is needed")
+        raw.fail(path, f"tests.{index}: needs exactly one of vars, dataset and invariant")
     file, line = raw.position_of(path)
     changes: dict[str, Any] = {
         "assertions": tuple(
@@ -95,11 +95,11 @@ def check_test(
     elif test.invariant is not UNSET:
         changes["invariant"] = _check_invariant(raw, (*path, "invariant"), test.invariant, inputs)
     fields = {name: getattr(test, name) for name in TestCase.__struct_fields__}
-    return PlacedTest(**{**fields, **changes}, file=file, line=line)
+    return LocatedTest(**{**fields, **changes}, file=file, line=line)
 
 
 def _check_dataset(raw: RawTemplate, path: Path, name: str) -> str:
-    """Return the name of a dataset, which is beside the template or below it."""
+    """Return the path of a dataset, which must be in the template's folder or below it."""
     name, parts = str(name), re.split(r"[/\\]", name)
     if name.startswith(("/", "~")) or ".." in parts or ":" in parts[0] or "\\" in name:
         raw.fail(path, f"dataset: {name!r} is not a path below the template's folder")
@@ -113,7 +113,7 @@ def _check_invariant(
 ) -> dict[str, list[Any]]:
     rows = [len(column) for column in columns.values()]
     if not rows or min(rows) != max(rows) or rows[0] < 2:
-        raw.fail(path, f"{'.'.join(map(str, path))}: lists of the same length, 2 or more")
+        raw.fail(path, f"{'.'.join(map(str, path))}: needs lists of the same length, at least 2")
     cases = [
         _variables(raw, path, {name: column[row] for name, column in columns.items()}, inputs)
         for row in range(rows[0])
@@ -129,7 +129,7 @@ def _assertion(
     inputs: Mapping[str, Input],
     output: Output,
 ) -> Assertion:
-    from llmtool.prompts.assertions import check_assertion  # not for templates without tests
+    from llmtool.prompts.assertions import check_assertion  # only templates with tests need it
 
     try:
         return check_assertion(

@@ -1,8 +1,8 @@
-"""The JSON Schema of template files made fit for editors: what each key means, what YAML gives.
+"""The JSON Schema of template files for editors, with a description of each key.
 
-Draft 7, which every YAML language server reads. Our reader keeps scalars as they are written, so
-that a text may be `017` or `true`; an editor sees a number or a boolean there, and is told that
-this is fine.
+It uses draft 7, which every YAML language server supports. Our reader preserves scalars as written,
+so a string may be `017` or `true`. An editor parses these as a number or a boolean, so the schema
+allows all three types for a string.
 """
 
 from __future__ import annotations
@@ -11,86 +11,87 @@ from typing import Any
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 
-_TEXT = ["string", "number", "boolean"]  # what a text looks like to an editor
+_TEXT = ["string", "number", "boolean"]  # how an editor may parse a string
 
-# Struct, then key: what an editor shows beside it.
-WORDS: dict[str, dict[str, str]] = {
+# Struct, then key: the description that an editor shows.
+DESCRIPTIONS: dict[str, dict[str, str]] = {
     "TemplateFile": {
-        "llmtool": "The format of this file: 1.",
-        "name": "The template's name, which is the file's without its ending.",
-        "description": "What it is for, in one sentence; `llmtool prompts ls` shows it.",
-        "task": "The task that it is for.",
-        "extends": "A template to start from: mappings merge, texts and lists replace, and "
-        "`examples+` and `tests+` append. Its own name means the built-in one that it hides.",
-        "inputs": "The variables of prompt and system text, by name.",
-        "system": "The system message; Jinja.",
-        "prompt": "The user's message: Jinja with the inputs as variables. Values are data.",
-        "prefill": "How the reply begins, in the examples, too.",
-        "form": "Whether the model is asked in a conversation, or given text to go on with.",
-        "examples": "Cases with their answers, shown to the model: inputs, and `output`.",
-        "examples+": "More examples, behind those of the template that it extends.",
-        "output": "What a reply must be.",
-        "model": "Models that suit it, and how to sample from them.",
-        "variants": "What is different for models whose names match a pattern such as `qwen*`; "
-        "the first match counts.",
-        "tests": "What must hold; `llmtool prompts test` tries it.",
-        "tests+": "More tests, behind those of the template that it extends.",
+        "llmtool": "Format version of this file: 1.",
+        "name": "Name of the template: the file name without its suffix.",
+        "description": "Purpose in one sentence, shown by `llmtool prompts ls`.",
+        "task": "Task that uses the template.",
+        "extends": "Template to inherit from: mappings are merged, strings and lists are "
+        "replaced, `examples+` and `tests+` are appended. A template that names itself extends the "
+        "built-in template that it overrides.",
+        "inputs": "Variables of the prompt and the system message, by name.",
+        "system": "System message (Jinja).",
+        "prompt": "User message: Jinja with the inputs as variables. Values are never evaluated.",
+        "prefill": "Text that every reply begins with, in the examples too.",
+        "form": "chat: send messages; completion: send plain text to continue.",
+        "examples": "Examples shown to the model: values of the inputs, and `output`.",
+        "examples+": "Examples to append to those of the extended template.",
+        "output": "Format that the reply must have.",
+        "model": "Preferred models and sampling options.",
+        "variants": "Changes for models whose names match a pattern such as `qwen*`. The first "
+        "match applies.",
+        "tests": "Tests that `llmtool prompts test` runs.",
+        "tests+": "Tests to append to those of the extended template.",
     },
     "Input": {
-        "type": "text: a passage; string: one line; file: a path whose text is read; lang: a "
-        "language by name or code; list: texts and numbers; enum: one of the given values.",
-        "description": "What to give.",
-        "required": "Whether it must be given.",
-        "default": "What it is when it is not given.",
-        "enum": "The values of an input of type enum.",
-        "max_tokens": "How much of a passage the prompt has room for.",
+        "type": "text: any text; string: one line; file: path of a text file to read; lang: name "
+        "or code of a language; list: strings and numbers; enum: one of the listed values.",
+        "description": "Description of the value.",
+        "required": "Whether a value is required.",
+        "default": "Value if none is given.",
+        "enum": "Allowed values of an input of type enum.",
+        "max_tokens": "Maximum length of a text in tokens.",
     },
     "OutputFile": {
-        "labels": "One of these labels: a list, or names with their descriptions.",
-        "json": "JSON that follows this JSON Schema.",
-        "grammar": "What this GBNF grammar allows.",
-        "regex": "What this regular expression matches as a whole.",
+        "labels": "One of these labels: a list, or a mapping of labels to descriptions.",
+        "json": "JSON that is valid under this JSON Schema.",
+        "grammar": "Text that this GBNF grammar accepts.",
+        "regex": "Text that this regular expression matches in full.",
         "code": "Code in this language.",
     },
     "Params": {
-        "repeat_penalty": "Above 1 discourages repetition.",
-        "repeat_last_n": "How many tokens back the penalty looks; 0: none, -1: all.",
-        "dry_multiplier": "A penalty for going on with a run that the reply has already; 0: none.",
-        "dry_base": "By how much that penalty grows with each token of the run.",
-        "dry_allowed_length": "The length of a run in tokens that is free of it.",
-        "top_k": "Only the K likeliest tokens; 0 is off.",
-        "top_p": "Only the likeliest tokens that together have this probability.",
-        "min_p": "Drop tokens rarer than this part of the likeliest.",
-        "temperature": "Randomness; 0 always takes the likeliest.",
-        "seed": "Makes a run repeatable.",
-        "max_tokens": "Tokens of the reply at the most.",
-        "stop": "End the reply before the first of these texts.",
-        "logprobs": "Report each token with this many alternatives.",
-        "thinking": "Let a thinking model think.",
+        "repeat_penalty": "Penalty for repeated tokens; 1: off.",
+        "repeat_last_n": "Number of recent tokens that the penalty considers; 0: off, -1: all.",
+        "dry_multiplier": "Penalty for tokens that extend a repeated sequence (DRY); 0: off.",
+        "dry_base": "Factor by which the DRY penalty grows with each repeated token.",
+        "dry_allowed_length": "Length in tokens up to which the DRY penalty does not apply.",
+        "top_k": "Sample from the K most likely tokens; 0: off.",
+        "top_p": "Sample from the most likely tokens whose probabilities add up to this value.",
+        "min_p": "Drop tokens less likely than this fraction of the most likely one.",
+        "temperature": "Randomness; 0: always the most likely token.",
+        "seed": "Random seed.",
+        "max_tokens": "Maximum reply tokens.",
+        "stop": "Strings that end the reply; they are not part of it.",
+        "logprobs": "Number of alternatives to report for each token.",
+        "thinking": "Enable the reasoning of models that support it.",
     },
     "ModelFile": {
-        "prefer": "Models that suit it, best first.",
-        "params": "How to sample.",
+        "prefer": "Preferred models, best first.",
+        "params": "Sampling options.",
     },
     "Assertion": {
-        "type": "What is checked; `not-` before it turns it round.",
-        "value": "What it is compared with.",
-        "label": "The label whose score is meant.",
-        "min": "The least that is allowed.",
-        "max": "The most that is allowed.",
+        "type": "Kind of check; the prefix `not-` negates it.",
+        "value": "Value to compare with.",
+        "label": "Label whose score is checked.",
+        "min": "Minimum.",
+        "max": "Maximum.",
     },
     "TestCase": {
-        "vars": "Values for the inputs of one case.",
-        "dataset": "A file of cases, beside the template.",
-        "invariant": "Lists of values, all of which should get the same answer.",
-        "params": "How to sample in this test; greedy if left out.",
-        "assert": "What must hold for the reply.",
+        "vars": "Values of the inputs for one case.",
+        "dataset": "File of cases, in the template's folder or below it.",
+        "invariant": "Lists of values that should all get the same reply.",
+        "params": "Sampling options of this test [default: greedy].",
+        "assert": "Assertions about the reply.",
     },
 }
-WORDS["VariantFile"] = WORDS["TemplateFile"]
+DESCRIPTIONS["VariantFile"] = DESCRIPTIONS["TemplateFile"]
 
 
-# What is needed unless another template gives it.
+# Keys that a template must have unless it extends another.
 _ALONE = {
     "if": {"not": {"required": ["extends"]}},
     "then": {
@@ -101,7 +102,7 @@ _ALONE = {
 
 
 def fit_for_editors(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return msgspec's schema of the template file with words, and with texts as YAML has them."""
+    """Return msgspec's schema of the template file with descriptions and YAML's string types."""
     parts = {name: _struct(name, part) for name, part in schema["$defs"].items()}
     root = parts.pop(schema["$ref"].rpartition("/")[2])
     del parts["Input"]["required"]
@@ -111,20 +112,23 @@ def fit_for_editors(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _struct(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    words = WORDS.get(name, {})
+    descriptions = DESCRIPTIONS.get(name, {})
     properties = {}
     for key, part in schema["properties"].items():
         made = _part(part)
-        if key in words:
-            # Beside `$ref`, draft 7 reads nothing: not even a description.
-            made = {"description": words[key], **({"allOf": [made]} if "$ref" in made else made)}
+        if key in descriptions:
+            # Draft 7 ignores everything beside `$ref`, even a description.
+            made = {
+                "description": descriptions[key],
+                **({"allOf": [made]} if "$ref" in made else made),
+            }
         properties[key] = made
     required = {"required": schema["required"]} if schema.get("required") else {}
     return {"type": "object", "properties": properties, **required, "additionalProperties": False}
 
 
 def _part(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a value: of a place in the file, not of a struct."""
+    """Return the schema of a value other than a struct."""
     if "$ref" in schema:
         return {"$ref": schema["$ref"].replace("$defs", "definitions")}
     made: dict[str, Any] = {}

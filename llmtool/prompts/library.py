@@ -1,6 +1,6 @@
-"""Where templates are found: a path that was named, the user's folders, the built-in ones.
+"""Look up templates: by path, in the user's folders, then among the built-in ones.
 
-Nothing is read from the current directory unless a path says so.
+The current directory is searched only if a path names it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 from llmtool.errors import TemplateError
 from llmtool.prompts.raw_template import RawTemplate, read_raw_template
-from llmtool.prompts.schema import NAME, OF_NAMES
+from llmtool.prompts.schema import NAME, NAME_RULE
 from llmtool.prompts.template import Template, build
 from llmtool.safe_yaml import MAX_CHARACTERS
 from llmtool.suggest import suggest
@@ -24,25 +24,26 @@ SUFFIXES = (".yaml", ".yml")
 
 
 def built_in_folder() -> Path:
-    """Return the folder of the templates that ship: in the package, or beside it in a checkout."""
+    """Return the folder of the built-in templates: in the package, or next to it in a checkout."""
     package = Path(__file__).resolve().parent.parent
     shipped = package / "_prompts"
     return shipped if shipped.is_dir() else package.parent / "prompts"
 
 
 class Library:
-    """The templates of the user's folders, first to last, and then the built-in ones."""
+    """Templates of the user's folders in order, followed by the built-in ones."""
 
     def __init__(self, user_folders: Sequence[Path] = ()) -> None:
         self.folders = (*user_folders, built_in_folder())
 
     def load(self, template: str | Template) -> Template:
-        """Return a template, checked, with everything it extends; a loaded one as it is.
+        """Load and validate a template, merged with those that it extends.
 
-        A name with a path separator or a `.yaml` ending is a path.
+        A name with a path separator or the suffix `.yaml` is a path. A `Template` is returned
+        unchanged.
 
         Raises:
-            TemplateError: there is none of that name (the nearest ones are given), or it is wrong.
+            TemplateError: the template is unknown (similar names are suggested) or not valid.
         """
         if isinstance(template, Template):
             return template
@@ -51,17 +52,17 @@ class Library:
         return msgspec.structs.replace(build(_merged(lineage)), files=files)
 
     def read(self, name_or_path: str) -> RawTemplate:
-        """Return a template merged over everything it extends, not yet validated."""
+        """Read a template merged with those that it extends, without validating it."""
         return _merged(self.lineage(name_or_path))
 
     def lineage(self, name_or_path: str) -> list[tuple[Path, RawTemplate]]:
-        """Return the file of a template, and then those that it extends, its parent first."""
+        """Return the file of a template, followed by those that it extends, nearest first."""
         path = self.find(name_or_path)
         raw = read_file(path)
         if is_path(name_or_path):
             return self._extended(path, raw, [path.resolve()], self.folders)
         if raw.value.get("name") != path.stem:
-            raw.fail(("name",), f"name: a template in {path.name} is named {path.stem!r}")
+            raw.fail(("name",), f"name: must be {path.stem!r}, as the file is {path.name}")
         return self._extended(path, raw, [path.resolve()], self._after(path))
 
     def find(self, name_or_path: str) -> Path:
@@ -71,7 +72,7 @@ class Library:
         return self._find(name_or_path, self.folders)
 
     def has(self, name_or_path: str) -> bool:
-        """Whether there is a file of a template."""
+        """Whether the file of a template exists."""
         try:
             return self.find(name_or_path).is_file()
         except TemplateError:
@@ -89,7 +90,7 @@ class Library:
         return path.parent == self.folders[-1]
 
     def hides(self, path: Path) -> Path | None:
-        """Return the template of the same name that would serve if this one were not there."""
+        """Return the template of the same name that this one overrides, or None."""
         try:
             return self._find(path.stem, self._after(path))
         except TemplateError:
@@ -98,8 +99,8 @@ class Library:
     def _find(self, name: str, folders: Sequence[Path]) -> Path:
         if not re.fullmatch(NAME, name):
             raise TemplateError(
-                f"{name!r} cannot be a template name: {OF_NAMES}; "
-                "a path to one has a / or ends in .yaml"
+                f"{name!r} is not a valid template name: {NAME_RULE}; "
+                "a path contains / or ends in .yaml"
             )
         for folder in folders:
             for suffix in SUFFIXES:
@@ -110,7 +111,7 @@ class Library:
         raise TemplateError(f"unknown template {name!r}{hint}; `llmtool prompts ls` lists them")
 
     def _after(self, path: Path) -> Sequence[Path]:
-        """Return the folders below that of a file, where the template that it hides may be."""
+        """Return the folders after that of a file, which may contain a template it overrides."""
         for index, folder in enumerate(self.folders):
             if path.parent == folder:
                 return self.folders[index + 1 :]
@@ -121,13 +122,13 @@ class Library:
     ) -> list[tuple[Path, RawTemplate]]:
         """Return a template file and those that it extends.
 
-        A template that extends its own name means the one that it hides, in the folders `below`.
+        A template that extends its own name extends the one that it overrides, in `below`.
         """
         parent_name = raw.value.get("extends")
         if parent_name is None:
             return [(path, raw)]
         if not isinstance(parent_name, str):
-            raw.fail(("extends",), "extends: the name of a template is needed")
+            raw.fail(("extends",), "extends: must be the name of a template")
         own = parent_name == raw.value.get("name")
         try:
             above = self._find(parent_name, below if own else self.folders)
@@ -135,9 +136,9 @@ class Library:
             raw.fail(("extends",), f"extends: {exc}")
         if above.resolve() in seen:
             chain = " -> ".join(file.stem for file in [*seen, above])
-            raw.fail(("extends",), f"extends: a circle of templates ({chain})")
+            raw.fail(("extends",), f"extends: circular reference ({chain})")
         if len(seen) == MAX_EXTENDS:
-            raw.fail(("extends",), f"extends: more than {MAX_EXTENDS} templates in a row")
+            raw.fail(("extends",), f"extends: more than {MAX_EXTENDS} levels")
         parents = self._extended(
             above, read_file(above), [*seen, above.resolve()], self._after(above)
         )
@@ -153,38 +154,38 @@ def _merged(lineage: Sequence[tuple[Path, RawTemplate]]) -> RawTemplate:
 
 
 def is_path(name: str) -> bool:
-    """Whether a template is named by path rather than by name."""
+    """Whether the name of a template is a path."""
     separators = [os.sep, os.altsep] if os.altsep else [os.sep]
-    return name.endswith(SUFFIXES) or any(mark in name for mark in separators)
+    return name.endswith(SUFFIXES) or any(separator in name for separator in separators)
 
 
 def read_file(path: Path) -> RawTemplate:
     """Read a template file.
 
     Raises:
-        TemplateError: it cannot be read, is too large, or is not UTF-8 text or not YAML.
+        TemplateError: the file cannot be read, is too large, or is not UTF-8 or not YAML.
     """
     return read_raw_template(read_text(path), source=str(path))
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a file that may be a template.
+    """Read the text of a template file.
 
     Raises:
-        TemplateError: it cannot be read, is too large, or is not UTF-8 text.
+        TemplateError: the file cannot be read, is too large, or is not UTF-8.
     """
     try:
         if not path.is_file():
             raise TemplateError(f"{path}: no such file")
         if path.stat().st_size > 4 * MAX_CHARACTERS:
-            raise TemplateError(f"{path}:1: longer than {MAX_CHARACTERS} characters")
+            raise TemplateError(f"{path}: longer than {MAX_CHARACTERS:,} characters")
         return path.read_bytes().decode("utf-8-sig")
     except OSError as exc:
-        raise TemplateError(f"{path}: cannot be read ({exc.strerror or exc})") from exc
+        raise TemplateError(f"cannot read {path}: {exc.strerror or exc}") from exc
     except UnicodeDecodeError as exc:
         raise TemplateError(f"{path}: not UTF-8 at byte {exc.start}") from exc
     except ValueError as exc:
-        raise TemplateError(f"{str(path)!r} is no path") from exc
+        raise TemplateError(f"{str(path)!r} is not a valid path") from exc
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -199,7 +200,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _is_inside(path: Path, folder: Path) -> bool:
-    """Whether a file is there and, links followed, still in its folder."""
+    """Whether a file exists and is in the folder after following symbolic links."""
     try:
         return path.is_file() and path.resolve().is_relative_to(folder.resolve())
     except OSError:

@@ -1,4 +1,4 @@
-"""What a template asks of a reply."""
+"""The output format of a template."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ OutputKind = Literal["text", "labels", "json", "grammar", "regex", "code"]
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reply must be; the field of that name is set.
+    """The format of a reply. The field with the name of `kind` is set.
 
-    `labels` maps each label to its description, which may be empty. `code` names a language, or is
-    empty for any.
+    `labels` maps each label to its description, which may be empty. `code` is a language, or empty
+    for any.
     """
 
     kind: OutputKind = "text"
@@ -31,18 +31,18 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_output(raw: RawTemplate, output: str | OutputFile) -> Output:
-    """Return the output of a template; exactly one kind of it is set."""
+    """Validate the output of a template, which must have exactly one kind."""
     if isinstance(output, str):
         return Output(kind=output)  # type: ignore[arg-type]
     kinds = given(output)
     if len(kinds) != 1:
         found = ", ".join(kinds) or "none"
-        raw.fail(("output",), f"output: exactly one kind is needed, not {found}")
+        raw.fail(("output",), f"output: needs exactly one kind, got {found}")
     kind, value = kinds.popitem()
     if kind == "labels":
         names = dict.fromkeys(value) if isinstance(value, list) else value
         if len(names) < len(value) or not names or not all(name.strip() for name in names):
-            raw.fail(("output", "labels"), "output.labels: different, non-empty names are needed")
+            raw.fail(("output", "labels"), "output.labels: labels must be unique and not empty")
         return Output(kind="labels", labels={name: text or "" for name, text in names.items()})
     if kind == "json":
         return Output(kind="json", json=core(value))  # type: ignore[arg-type]
@@ -55,7 +55,7 @@ def check_output(raw: RawTemplate, output: str | OutputFile) -> Output:
 
 
 def given(struct: msgspec.Struct) -> dict[str, Any]:
-    """Return the fields of a struct that were set."""
+    """Return the fields of a struct that are set."""
     return {
         key: value for key, value in msgspec.structs.asdict(struct).items() if value is not UNSET
     }

@@ -1,4 +1,4 @@
-"""A template rendered for people: inputs that were not given show as `<name>`."""
+"""Preview of a template: inputs without a value appear as `<name>`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def preview(
     model_name: str | None = None,
     system: str | None = None,
 ) -> Rendered:
-    """Return what `render` would, with a placeholder for each required input that is not given.
+    """Render a template with a placeholder for each required input that has no value.
 
     Raises:
-        UsageError: a value is wrong, or the template counts with a number that is not given.
+        UsageError: a value is not valid, or the template calculates with a number that is missing.
         As `render` does.
 
     Example:
@@ -39,19 +39,19 @@ def preview(
     missing = [
         name for name, spec in template.inputs.items() if spec.required and name not in variables
     ]
-    stand_ins = {name: _stand_in(name, template.inputs[name]) for name in missing}
-    shown = msgspec.structs.replace(template, inputs={**template.inputs, **stand_ins})
+    placeholders = {name: _placeholder(name, template.inputs[name]) for name in missing}
+    shown = msgspec.structs.replace(template, inputs={**template.inputs, **placeholders})
     try:
         return render(shown, variables, system=system)
     except TemplateError as exc:
         numbers = [name for name in missing if template.inputs[name].type in _NUMBERS]
         if not numbers:
             raise
-        wanted = " ".join(f"-p {name}=VALUE" for name in numbers)
-        raise UsageError(f"template {template.name!r} cannot do without {wanted}") from exc
+        needed = " ".join(f"-p {name}=VALUE" for name in numbers)
+        raise UsageError(f"template {template.name!r} needs a value: add {needed}") from exc
 
 
-def _stand_in(name: str, spec: Input) -> Input:
+def _placeholder(name: str, spec: Input) -> Input:
     if spec.type == "list":
         return Input(type="list", default=[f"<{name}>"])
     return Input(type="text", default=f"<{name}>")

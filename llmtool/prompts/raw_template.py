@@ -1,4 +1,4 @@
-"""A parsed template file before validation: its values, and the file and line of each."""
+"""A parsed template file before validation, with the file and line of each value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MERGED_LISTS = ("examples", "tests")
 
 
 class Position:
-    """The position of a value in a file, and those of the values in it by key or index."""
+    """The position of a value in a file, and of the values inside it by key or index."""
 
     __slots__ = ("source", "line", "start", "inner")
 
@@ -27,7 +27,7 @@ class Position:
 
 
 class RawTemplate:
-    """A mapping from one or more files. A `Path` of keys names a value in it."""
+    """A mapping read from one or more files. A `Path` of keys addresses a value in it."""
 
     def __init__(self, value: dict[str, object], position: Position) -> None:
         self.value = value
@@ -35,14 +35,14 @@ class RawTemplate:
         self._position = position
 
     def position_of(self, path: Path) -> tuple[str, int]:
-        """Return the file and line of a value, or of the mapping that would hold it."""
+        """Return the file and line of a value, or of the nearest mapping if it is missing."""
         position, _ = self._find(path)
         return position.source, position.line
 
     def start_of(self, path: Path) -> tuple[str, int]:
         """Return the file and line at which the text of a value begins."""
-        position, is_it = self._find(path)
-        return position.source, position.start if is_it else position.line
+        position, found = self._find(path)
+        return position.source, position.start if found else position.line
 
     def _find(self, path: Path) -> tuple[Position, bool]:
         position = self._position
@@ -59,25 +59,25 @@ class RawTemplate:
     def over(self, parent: RawTemplate) -> RawTemplate:
         """Return this template merged over its parent.
 
-        Mappings merge, scalars and lists replace, `examples+` and `tests+` append. An output of
-        another kind replaces the parent's.
+        Mappings are merged, scalars and lists replaced, `examples+` and `tests+` appended. An
+        output of another kind replaces the parent's.
         """
         value, position = _merge((), parent.value, parent._position, self.value, self._position)
         return RawTemplate(value, position)
 
     def without(self, *keys: str) -> RawTemplate:
-        kept = {key: value for key, value in self.value.items() if key not in keys}
-        return RawTemplate(kept, self._position)
+        rest = {key: value for key, value in self.value.items() if key not in keys}
+        return RawTemplate(rest, self._position)
 
     def part(self, *path: str) -> RawTemplate:
-        """Return a mapping inside this one."""
+        """Return the mapping at a path in this one, empty if there is none."""
         value: object = self.value
         for key in path:
             value = value[key] if isinstance(value, dict) else None
         return RawTemplate(value if isinstance(value, dict) else {}, self._find(path)[0])
 
     def count(self) -> int:
-        """Return the number of values."""
+        """Count the values, nested ones included."""
         n, pending = 0, [self._position]
         while pending:
             inner = pending.pop().inner
@@ -86,7 +86,7 @@ class RawTemplate:
         return n
 
     def decode(self, kind: type[T]) -> T:
-        """Return the value as `kind`; scalars are converted to the type of their field."""
+        """Convert the value to `kind`; scalars are converted to the type of their field."""
         try:
             return msgspec.convert(self.value, kind, strict=False)
         except msgspec.ValidationError as exc:
@@ -100,16 +100,21 @@ def read_raw_template(text: str, *, source: str) -> RawTemplate:
     """Read a template file.
 
     Raises:
-        TemplateError: it is not YAML, not a mapping, or of another format.
+        TemplateError: the text is not YAML, not a mapping, or has another format version.
     """
     document = load_document(text, source=source)
     if not isinstance(document.value, dict):
-        raise TemplateError(f"{source}:1: a template is a mapping with `llmtool: 1` at its top")
+        raise TemplateError(
+            f"{source}:1: not a template: must be a mapping that starts with `llmtool: 1`"
+        )
     raw = RawTemplate(document.value, _positions(document))
     if "llmtool" not in raw.value:
-        raw.fail((), "a template begins with `llmtool: 1`, its format")
+        raw.fail((), "the key `llmtool: 1` (format version) is missing")
     if raw.value["llmtool"] != str(FORMAT):
-        raw.fail(("llmtool",), f"this version of llmtool reads templates of format {FORMAT}")
+        raw.fail(
+            ("llmtool",),
+            f"llmtool: unsupported format version; this llmtool reads version {FORMAT}",
+        )
     return raw
 
 
@@ -134,25 +139,29 @@ def _merge(
     position = Position(child_position.source, child_position.line, child_position.start)
     result: dict[str, object] = {}
     for key in (*parent, *(key for key in child if key not in parent)):
-        here = (*path, key)
+        inner_path = (*path, key)
         old, new = parent.get(key), child.get(key)
         if key not in child:
-            result[key], kept = old, parent_position.inner.get(key)
-        elif isinstance(old, dict) and isinstance(new, dict) and not _other_kind(here, old, new):
-            result[key], kept = _merge(
-                here, old, parent_position.inner[key], new, child_position.inner[key]
+            result[key], source = old, parent_position.inner.get(key)
+        elif (
+            isinstance(old, dict)
+            and isinstance(new, dict)
+            and not _other_kind(inner_path, old, new)
+        ):
+            result[key], source = _merge(
+                inner_path, old, parent_position.inner[key], new, child_position.inner[key]
             )
         else:
-            result[key], kept = new, child_position.inner.get(key)
-        if kept is not None:
-            position.inner[key] = kept
+            result[key], source = new, child_position.inner.get(key)
+        if source is not None:
+            position.inner[key] = source
     if not path:
         _append(result, position)
     return result, position
 
 
 def _append(result: dict[str, object], position: Position) -> None:
-    """Append the lists of `examples+` and `tests+` to those of `examples` and `tests`."""
+    """Append `examples+` and `tests+` to `examples` and `tests`."""
     for key in _MERGED_LISTS:
         more, base = result.get(f"{key}+"), result.get(key, [])
         if not isinstance(more, list) or not isinstance(base, list):

@@ -1,4 +1,4 @@
-"""A template and variables to messages. Variables are data: nothing in them is evaluated."""
+"""Render a template with variables to messages. Variables are data and never evaluated."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from llmtool.templating import Budget
 
 
 class Rendered(msgspec.Struct, frozen=True, kw_only=True):
-    """What a template asks of a model: the conversation, how to sample, what the reply must be.
+    """A rendered template: messages, sampling options and output format.
 
-    `text` takes the conversation's place where the template's form is a completion; it ends with
-    the prefill, which a conversation has apart. `probe` and `probe_text` are the same for another
-    input, where the two have much in common: their beginning is worth keeping (see
-    `engine.types.Prompt`).
+    A template of form `completion` renders to `text`, which ends with the prefill. `probe` and
+    `probe_text` are the same template rendered with another input. They are set if the two share a
+    prefix that is worth caching (see `engine.types.Prompt`).
     """
 
     messages: tuple[Message, ...]
@@ -35,7 +34,7 @@ class Rendered(msgspec.Struct, frozen=True, kw_only=True):
     probe_text: str = ""
 
     def prompt(self, *, prefill: str = "", thinking: bool = False) -> Prompt:
-        """Return what the engine gets; `prefill` goes on with the template's own."""
+        """Return the engine's prompt; `prefill` is appended to the template's own."""
         if self.text is not None:
             return Prompt(text=self.text, prefill=prefill, probe_text=self.probe_text)
         return Prompt(
@@ -46,9 +45,9 @@ class Rendered(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-_MATERIAL = ("text", "file")  # types of inputs that differ from call to call
+_VARYING_TYPES = ("text", "file")  # inputs of these types differ from call to call
 _OTHER_TEXT = "zq"
-_MIN_FIXED = 160  # characters; what is shorter than 64 tokens is not kept
+_MIN_FIXED = 160  # characters; prefixes shorter than 64 tokens are not cached
 
 
 def render(
@@ -58,17 +57,17 @@ def render(
     model_name: str | None = None,
     system: str | None = None,
 ) -> Rendered:
-    """Return the messages of a template with these variables.
+    """Render a template with variables.
 
-    Values are converted by the types of the inputs, so that texts from a command line do for
-    numbers and lists. An optional input that is not given and has no default is an empty text or
-    list, or none. Examples become turns of the conversation. `model_name` chooses the variant;
-    `system` takes the place of the template's system message, as it is; "" leaves it out.
+    Values are converted to the types of the inputs, so strings from a command line work for numbers
+    and lists. An optional input without a value or default becomes an empty string, an empty list
+    or None. Examples become turns of the conversation. `model_name` selects the variant. `system`
+    replaces the template's system message, unrendered; "" removes it.
 
     Raises:
-        UsageError: a variable is unknown, missing, or not of its type.
-        InputError: a file cannot be read, or there is nothing to ask.
-        TemplateError: the template fails on these values.
+        UsageError: a variable is unknown, missing, or of the wrong type.
+        InputError: a file cannot be read, or the prompt is empty.
+        TemplateError: rendering failed with these values.
 
     Example:
         >>> from llmtool.prompts.template import parse_template
@@ -82,7 +81,7 @@ def render(
     budget = Budget()  # one for all texts: examples can be many
     messages = _converse(template, bound, system, budget)
     if not messages[-1].content.strip():
-        raise InputError(f"there is nothing to ask: the prompt of {template.name!r} is empty")
+        raise InputError(f"the prompt of template {template.name!r} is empty; give it some text")
     probe = _probe(template, bound, system, messages, budget)
     is_text = template.form == "completion"
     return Rendered(
@@ -97,7 +96,7 @@ def render(
 
 
 def _as_text(messages: tuple[Message, ...], prefill: str) -> str:
-    """Return a conversation as text to go on with, a blank line behind each reply."""
+    """Return a conversation as plain text, with a blank line after each reply."""
     parts = []
     for message in messages:
         content = message.content.strip("\n")
@@ -112,12 +111,12 @@ def _probe(
     messages: tuple[Message, ...],
     budget: Budget,
 ) -> tuple[Message, ...]:
-    """Return the conversation for other material; nothing if it has too little in common."""
+    """Render the template with another input; return nothing if the shared prefix is short."""
     fixed = sum(len(message.content) for message in messages[:-1]) + len(template.prompt.text)
     if fixed < _MIN_FIXED:
         return ()
     other = {
-        name: _OTHER_TEXT if template.inputs[name].type in _MATERIAL and value else value
+        name: _OTHER_TEXT if template.inputs[name].type in _VARYING_TYPES and value else value
         for name, value in bound.items()
     }
     return _converse(template, other, system, budget) if other != bound else ()
@@ -133,9 +132,9 @@ def _converse(
         messages.append(Message("system", system))
     defaults = _defaults(template) if template.examples else {}
     for example in template.examples:
-        shown = _text(template.prompt, {**defaults, **example.variables}, budget)
+        question = _text(template.prompt, {**defaults, **example.variables}, budget)
         messages += [
-            Message("user", shown),
+            Message("user", question),
             Message("assistant", _answer(template, example.output)),
         ]
     messages.append(Message("user", _text(template.prompt, bound, budget)))
@@ -143,7 +142,7 @@ def _converse(
 
 
 def _answer(template: Template, output: str) -> str:
-    """Return the assistant's turn of an example: it begins as the reply will."""
+    """Return the assistant's turn of an example, which begins with the prefill."""
     gap = " " if template.prefill and template.output.kind == "labels" else ""
     return f"{template.prefill}{gap}{output}"
 
@@ -152,7 +151,7 @@ def _bind(template: Template, variables: Mapping[str, object]) -> dict[str, obje
     for name in variables:
         if name not in template.inputs:
             known = ", ".join(template.inputs) or "none"
-            hint = suggest(name, template.inputs) or f" (there are: {known})"
+            hint = suggest(name, template.inputs) or f"; its inputs are: {known}"
             raise UsageError(f"template {template.name!r} has no input {name!r}{hint}")
     bound = _defaults(template)
     for name, spec in template.inputs.items():
@@ -163,11 +162,11 @@ def _bind(template: Template, variables: Mapping[str, object]) -> dict[str, obje
                 raise UsageError(f"input {name!r} of template {template.name!r}: {exc}") from exc
         elif spec.required:
             raise UsageError(
-                f"template {template.name!r} needs a value for {name!r}: -p {name}=VALUE"
+                f"template {template.name!r} needs a value for {name!r}: add -p {name}=VALUE"
             )
         value = bound[name]
         if spec.required and spec.type == "text" and isinstance(value, str) and not value.strip():
-            raise InputError(f"the {name} is empty")
+            raise InputError(f"input {name!r} is empty")
     return bound
 
 

@@ -1,4 +1,4 @@
-"""The format of template files, as structs; editors get its JSON Schema."""
+"""The format of template files as structs, from which the JSON Schema for editors is derived."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llmtool.engine.types import Sampling
 from llmtool.prompts.raw_template import FORMAT
 
 NAME = r"[a-z0-9][a-z0-9_-]*"
-OF_NAMES = "small letters, digits, - and _, a letter or digit first"
+NAME_RULE = "use lower-case letters, digits, - and _, starting with a letter or digit"
 
 Form = Literal["chat", "completion"]
 Task = Literal["gen", "sum", "classify", "translate", "code", "chat"]
@@ -49,8 +49,8 @@ AssertType = Literal[
 class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A variable of a template.
 
-    `text` is a passage, `string` one line, `file` a path whose text is read, `lang` the name or
-    code of a language; `max_tokens` is how much of a passage the prompt has room for.
+    A `text` may have any length, a `string` is one line, a `file` is the path of a text file to
+    read, and a `lang` is the name or code of a language. `max_tokens` limits the length of a text.
     """
 
     type: InputType
@@ -62,7 +62,7 @@ class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class OutputFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a reply must be: exactly one of these. `code` names a language."""
+    """The output format of a reply; exactly one field is set. `code` is a language."""
 
     labels: dict[str, str | None] | list[str] | UnsetType = UNSET
     json: dict[str, Any] | UnsetType = UNSET
@@ -71,7 +71,7 @@ class OutputFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     code: str | UnsetType = UNSET
 
 
-# The names and ranges of the engine's own options, none of them required.
+# The sampling options of the engine with their ranges, all optional.
 Params = msgspec.defstruct(
     "Params",
     [
@@ -89,7 +89,7 @@ Params = msgspec.defstruct(
 
 
 class ModelFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Models that suit a template, best first, and how to sample from them."""
+    """Preferred models of a template, best first, and sampling options."""
 
     prefer: tuple[str, ...] = ()
     params: Params = Params()  # type: ignore[valid-type]
@@ -106,9 +106,9 @@ class Assertion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class TestCase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What must hold for one set of variables, a file of them, or across several alike.
+    """A test with one set of variables, a dataset, or variants that must get the same reply.
 
-    `params` are sampling options for this test; without them it is greedy.
+    `params` are sampling options for this test [default: greedy].
     """
 
     vars: dict[str, Any] | UnsetType = UNSET
@@ -119,7 +119,7 @@ class TestCase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class VariantFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is different for the models whose names match."""
+    """Changes to a template for models whose names match a pattern."""
 
     system: str | UnsetType | None = UNSET
     prompt: str | UnsetType = UNSET
@@ -132,11 +132,11 @@ class VariantFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class TemplateFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A template file of llmtool.
+    """A template file.
 
-    `form` says whether the model is asked in a conversation, or given plain text to go on with:
-    the system text, the examples and the prompt, one after another. `prefill` is how the reply
-    begins, in the examples, too.
+    With `form: chat` the model gets messages. With `form: completion` it gets plain text to
+    continue: the system text, the examples and the prompt in this order. Every reply starts with
+    `prefill`, in the examples too.
     """
 
     llmtool: Annotated[int, Meta(ge=FORMAT, le=FORMAT)]
@@ -159,14 +159,14 @@ class TemplateFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of template files, for editors; `prompts/schema.json` is its text."""
+    """Return the JSON Schema of template files for editors."""
     from llmtool.prompts.editor_schema import fit_for_editors
 
     return fit_for_editors(msgspec.json.schema(TemplateFile))
 
 
 def schema_text() -> str:
-    """Return the JSON Schema as it stands in `prompts/schema.json`."""
+    """Return the text of `prompts/schema.json`."""
     import json
 
     return json.dumps(json_schema(), ensure_ascii=False, indent=2) + "\n"

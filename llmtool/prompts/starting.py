@@ -1,4 +1,4 @@
-"""The text of a new template: a working example of its task, with comments to go on from."""
+"""The text of a new template: a commented working example for each task."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ task: {task}
 
 _TEXT = """\
 inputs:
-  text: {type: text, required: true, description: What it is about.}
+  text: {type: text, required: true, description: Text to work on.}
 """
 
 _BODIES = {
     "gen": """\
 inputs:  # types: text, string, int, float, bool, enum, list, file, lang
-  text: {type: text, required: true, description: What it is about.}
+  text: {type: text, required: true, description: Text to work on.}
   tone: {type: enum, enum: [friendly, formal], default: friendly}
 # system: You are a careful editor.
-prompt: |  # Jinja; values are data, whatever they contain. The material comes last.
+prompt: |  # Jinja; values are never evaluated. Put the text to work on last.
   Answer this letter in two sentences. Be {{ tone }}.
 
   Letter:
@@ -33,15 +33,15 @@ prompt: |  # Jinja; values are data, whatever they contain. The material comes l
 model:
   params: {temperature: 0.7, max_tokens: 200}
 # variants:
-#   "qwen*": {system: "/no_think"}  # what is different for models of such names
+#   "qwen*": {system: "/no_think"}  # changes for models with matching names
 tests:  # `llmtool prompts test` runs them
   - vars: {text: "When do you open on Sundays?"}
     assert: [{type: contains, value: Sunday}]
 """,
     "sum": _TEXT
     + """\
-  words: {type: int, default: 50, description: About how long.}
-prompt: |  # Jinja; values are data, whatever they contain. The material comes last.
+  words: {type: int, default: 50, description: Approximate length in words.}
+prompt: |  # Jinja; values are never evaluated. Put the text to work on last.
   Summarize the text below in about {{ words }} words.
 
   Text:
@@ -54,10 +54,10 @@ tests:  # `llmtool prompts test` runs them
 """,
     "classify": _TEXT
     + """\
-prompt: |  # Jinja; values are data, whatever they contain
+prompt: |  # Jinja; values are never evaluated
   Message: {{ text }}
-prefill: "Topic:"  # how the reply begins
-form: completion  # plain text to go on with; chat asks in a conversation
+prefill: "Topic:"  # start of every reply
+form: completion  # plain text to continue; chat sends messages
 output:
   labels: {billing: "invoices, refunds", bug: "something is broken", other: "anything else"}
 examples:  # at least one for each label
@@ -71,8 +71,8 @@ tests:  # `llmtool prompts test` runs them
     "translate": _TEXT
     + """\
   to: {type: lang, default: English, description: The language to translate to.}
-prompt: |  # Jinja; values are data, whatever they contain. The material comes last.
-  Translate the text below to {{ to }}. Reply with the translation alone.
+prompt: |  # Jinja; values are never evaluated. Put the text to work on last.
+  Translate the text below to {{ to }}. Reply with the translation only.
 
   Text:
   {{ text }}
@@ -86,8 +86,8 @@ tests:  # `llmtool prompts test` runs them
 inputs:
   text: {type: text, required: true, description: What the code should do.}
   language: {type: string, default: Python}
-prompt: |  # Jinja; values are data, whatever they contain. The material comes last.
-  Write {{ language }} for this task. Reply with the code alone.
+prompt: |  # Jinja; values are never evaluated. Put the text to work on last.
+  Write {{ language }} for this task. Reply with the code only.
 
   Task:
   {{ text }}
@@ -102,7 +102,7 @@ tests:  # `llmtool prompts test` runs them
 inputs:
   text: {type: text, required: true, description: The first message.}
 system: You are a patient teacher. Answer in short sentences.
-prompt: |  # Jinja; values are data, whatever they contain
+prompt: |  # Jinja; values are never evaluated
   {{ text }}
 model:
   params: {temperature: 0.7, max_tokens: 300}
@@ -113,8 +113,8 @@ tests:  # `llmtool prompts test` runs them
 }
 
 _CHILD = """\
-# Mappings merge with those of {parent}, texts and lists replace them, and examples+ and tests+
-# append to its lists. Its inputs: {inputs}.
+# Mappings are merged with those of {parent}, strings and lists replace them, and examples+ and
+# tests+ are appended to its lists. Its inputs: {inputs}.
 #
 # system: …
 # prompt: |
@@ -123,9 +123,9 @@ _CHILD = """\
 
 
 def starting_text(name: str, *, task: str = "gen", parent: Template | None = None) -> str:
-    """Return a template that passes the checks and runs at once.
+    """Return the text of a new template that is valid and ready to run.
 
-    With a `parent`, it extends that one and changes nothing yet.
+    With a `parent`, the new template extends it without changes.
 
     Example:
         >>> print(starting_text("letter").partition("task")[0].partition("llmtool")[2])
@@ -145,6 +145,6 @@ def starting_text(name: str, *, task: str = "gen", parent: Template | None = Non
 
 
 def _modeline() -> str:
-    """Return the line by which editors find the schema, if it is there."""
+    """Return the comment that points editors to the schema, empty if the schema is missing."""
     path = built_in_folder() / "schema.json"
     return f"# yaml-language-server: $schema={path.as_uri()}\n" if path.is_file() else ""

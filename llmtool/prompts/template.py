@@ -1,4 +1,4 @@
-"""Prompt templates: a checked template file, ready to be rendered."""
+"""Prompt templates: a validated template file, ready to render."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import msgspec
 from msgspec import UNSET
 
 from llmtool.errors import TemplateError
-from llmtool.prompts.cases import Example, PlacedTest, check_example, check_test, convert
+from llmtool.prompts.cases import Example, LocatedTest, check_example, check_test, convert
 from llmtool.prompts.output import Output, check_output, given
 from llmtool.prompts.raw_template import Position, RawTemplate, read_raw_template
-from llmtool.prompts.schema import NAME, Form, Input, TemplateFile
+from llmtool.prompts.schema import NAME, NAME_RULE, Form, Input, TemplateFile
 from llmtool.suggest import suggest
 from llmtool.templating import Template as Compiled
 from llmtool.templating import compile_template
 
-# A variant is a template of its own: what all of them hold together is bounded, and so is the time.
+# Each variant is built as a separate template, so the total size is limited.
 MAX_VALUES = 200_000
 MAX_JINJA = 256 * 1024  # characters
 RESERVED = frozenset({"loop", "true", "false", "none", "range", "dict", "namespace", "output"})
 
 
 class Source(msgspec.Struct, frozen=True):
-    """Template text and where it stands, for its errors."""
+    """Template text with its position in a file, for error messages."""
 
     text: str
     file: str
@@ -35,7 +35,7 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class Template(msgspec.Struct, frozen=True, kw_only=True):
-    """A prompt template with nothing left to look up."""
+    """A validated prompt template with all inheritance resolved."""
 
     name: str
     description: str
@@ -50,34 +50,34 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     prefer: tuple[str, ...]
     params: dict[str, Any]
     variants: tuple[tuple[str, Template], ...]
-    tests: tuple[PlacedTest, ...]
+    tests: tuple[LocatedTest, ...]
     source: str
-    files: tuple[str, ...] = ()  # that it was read from: its own, then those that it extends
+    files: tuple[str, ...] = ()  # its own file, then those that it extends
 
     def primary_input(self, given: Container[str] = ()) -> str | None:
-        """Return the input that takes the text which a call is about, None if there is none.
+        """Return the input that receives the text of a call, or None.
 
-        It is `input`, else the first passage that is required, else the first passage; `given` are
-        inputs that have a value already.
+        It is `input`, else the first required input of type text, else the first of that type.
+        `given` are inputs that already have a value.
         """
-        passages = [
+        texts = [
             (name, spec)
             for name, spec in self.inputs.items()
             if spec.type == "text" and name not in given
         ]
-        names = [name for name, _ in passages]
-        required = [name for name, spec in passages if spec.required]
+        names = [name for name, _ in texts]
+        required = [name for name, spec in texts if spec.required]
         return next((name for name in ("input", *required, *names) if name in names), None)
 
     def needs_text(self, given: Container[str] = ()) -> bool:
-        """Whether there is nothing to ask without a text; `given` are inputs that have a value."""
+        """Whether the template requires a text; `given` are inputs that already have a value."""
         if "prompt" in self.inputs and "input" in self.inputs:
             return "prompt" not in given and "input" not in given
-        material = self.primary_input(given)
-        return material is not None and self.inputs[material].required
+        name = self.primary_input(given)
+        return name is not None and self.inputs[name].required
 
     def for_model(self, name: str | None) -> Template:
-        """Return the variant for a model: the first whose pattern matches its name, or this."""
+        """Return the first variant whose pattern matches a model's name, or this template."""
         if name is None or not self.variants:
             return self
         from fnmatch import fnmatchcase
@@ -89,10 +89,10 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_template(text: str, *, source: str) -> Template:
-    """Read a template that extends no other; `source`, a file's name, stands in its errors.
+    """Parse a template that does not extend another; errors name `source` as its file.
 
     Raises:
-        TemplateError: "file:line: reason"; the nearest name is given for an unknown one.
+        TemplateError: the template is not valid ("file:line: reason").
 
     Example:
         >>> text = "llmtool: 1\\nname: hi\\ninputs: {who: {type: string}}\\nprompt: Hi {{ who }}"
@@ -101,16 +101,16 @@ def parse_template(text: str, *, source: str) -> Template:
     """
     raw = read_raw_template(text, source=source)
     if raw.value.get("extends") is not None:
-        raw.fail(("extends",), "a library is needed to find what this template extends")
+        raw.fail(("extends",), "only a template loaded by name or path can extend another")
     return build(raw)
 
 
 def build(raw: RawTemplate) -> Template:
-    """Validate a template that is merged with everything it extends."""
+    """Validate a template that is already merged with those that it extends."""
     merged = raw.over(RawTemplate({}, Position(raw.source, 1, 1)))
     file = merged.decode(TemplateFile)
     if not re.fullmatch(NAME, file.name):
-        merged.fail(("name",), f"name: {file.name!r} is not of the form {NAME}")
+        merged.fail(("name",), f"name: {file.name!r} is not valid; {NAME_RULE}")
     for name, spec in file.inputs.items():
         _check_input(merged, name, spec)
     _check_size(merged, file)
@@ -156,23 +156,25 @@ def _check_size(raw: RawTemplate, file: TemplateFile) -> None:
     for variant in file.variants.values():
         texts += [variant.prompt, variant.system]
     if sum(len(text) for text in texts if isinstance(text, str)) > MAX_JINJA:
-        raw.fail((), f"the prompts have more than {MAX_JINJA} characters together")
+        raw.fail((), f"the prompts together are longer than {MAX_JINJA:,} characters")
     if len(file.variants) * raw.count() > MAX_VALUES:
-        raw.fail(("variants",), f"too many variants ({len(file.variants)}) for its length")
+        raw.fail(
+            ("variants",), f"{len(file.variants)} variants are too many for a template of this size"
+        )
 
 
 def _check_input(raw: RawTemplate, name: str, spec: Input) -> None:
     path = ("inputs", name)
     if not re.fullmatch(r"[a-z_][a-z0-9_]*", name) or keyword.iskeyword(name) or name in RESERVED:
-        raw.fail(path, f"{name!r} cannot be the name of an input (a word like max_words can)")
+        raw.fail(path, f"{name!r} is not a valid input name; use a name such as max_words")
     if (spec.type == "enum") != bool(spec.enum):
-        known = "needs its values (enum: [...])" if spec.type == "enum" else "takes no enum"
+        known = "needs its values (enum: [...])" if spec.type == "enum" else "cannot have enum"
         raw.fail(path, f"inputs.{name}: an input of type {spec.type} {known}")
     if spec.default is UNSET:
         return
     if spec.required or spec.type == "file":
         why = "a required input" if spec.required else "an input of type file"
-        raw.fail((*path, "default"), f"inputs.{name}: {why} has no default")
+        raw.fail((*path, "default"), f"inputs.{name}: {why} cannot have a default")
     convert(raw, (*path, "default"), spec, spec.default)
 
 
@@ -185,19 +187,19 @@ def _source(raw: RawTemplate, text: object, key: str) -> Source | None:
 
 @lru_cache(maxsize=64)
 def compiled(source: Source) -> Compiled:
-    """Return the compiled text of a prompt or system message.
+    """Compile the text of a prompt or system message.
 
     Raises:
-        TemplateError: its syntax is wrong.
+        TemplateError: the syntax is not valid.
     """
     return compile_template(source.text, name=source.file, chat=False, first_line=source.first_line)
 
 
 def _check_names(part: Source | None, inputs: Mapping[str, Input]) -> None:
-    """Find syntax errors and misspelt variables before the first use."""
+    """Fail on syntax errors and unknown variables before the first use."""
     if part is None:
         return
     for name, line in compiled(part).names.items():
         if name not in inputs:
             hint = suggest(name, inputs)
-            raise TemplateError(f"{part.file}:{line}: {name!r} is not among the inputs{hint}")
+            raise TemplateError(f"{part.file}:{line}: unknown input {name!r}{hint}")

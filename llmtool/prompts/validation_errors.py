@@ -1,4 +1,4 @@
-"""Explain why msgspec rejects a template; imported only when there is an error to explain."""
+"""Explain why msgspec rejects a template; imported only after an error."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _SEGMENT = re.compile(r"\.([^.\[]+)|\[(\d+)\]|(\[\.\.\.\])")
 _YAML_TYPES = {
     "object": "a mapping",
     "array": "a list",
-    "str": "a text",
-    "int": "a whole number",
+    "str": "a string",
+    "int": "an integer",
     "float": "a number",
     "bool": "true or false",
     "null": "nothing",
@@ -24,9 +24,9 @@ _YAML_TYPES = {
 
 
 def explain(value: object, kind: type[object], message: str) -> tuple[Path, str]:
-    """Return the path of an invalid value in `value`, and the reason in terms of YAML.
+    """Return the path of the invalid part of `value`, and the reason in YAML's terms.
 
-    `message` is msgspec's for the conversion of `value` to `kind`.
+    `message` is msgspec's error for the conversion of `value` to `kind`.
     """
     reason, _, where = message.partition(" - at ")
     path = _locate(value, kind, message, where.strip("`")) if where else ()
@@ -37,7 +37,7 @@ def explain(value: object, kind: type[object], message: str) -> tuple[Path, str]
         return path, f"{_dotted((*path, missing[1]))} is missing"
     if choice := re.search(r"Invalid enum value '(.*)'", reason):
         known = _choices_at(kind, path)
-        hint = suggest(choice[1], known) or f" (there are: {', '.join(known)})"
+        hint = suggest(choice[1], known) or f"; choose one of {', '.join(known)}"
         return path, f"{_dotted(path)}: unknown value {choice[1]!r}{hint}"
     return path, f"{_dotted(path)}: {_in_yaml_terms(reason)}"
 

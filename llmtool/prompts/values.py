@@ -1,4 +1,4 @@
-"""What a caller hands to a template, checked and converted by the types of its inputs."""
+"""Validate and convert the values of a template's inputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from llmtool.prompts.schema import Input
 
 MAX_FILE_BYTES = 64 << 20
-_SHOWN = 20  # values of an enum in an error
+_SHOWN = 20  # values of an enum that an error lists
 
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True}
 _BOOLEANS |= {"false": False, "no": False, "off": False, "0": False}
@@ -22,10 +22,10 @@ _LANGUAGE = re.compile(r"[^\W\d_]+([- ][^\W_]+)*(\s*\([^\W\d_]+([- ][^\W_]+)*\))
 
 
 def convert(spec: Input, value: object) -> object:
-    """Return a value as its input takes it; a text from a command line becomes what is asked for.
+    """Convert a value to the type of its input; strings from a command line are parsed.
 
     Raises:
-        ValueError: it cannot be; the text says what was expected.
+        ValueError: the value does not fit; the message gives the expected type.
         InputError: a file cannot be read.
 
     Example:
@@ -43,10 +43,10 @@ def convert(spec: Input, value: object) -> object:
     if spec.type == "file":
         return _read(value)
     if not isinstance(value, str):
-        raise ValueError(f"expected a text, got {type(value).__name__}")
+        raise ValueError(f"expected a string, got {type(value).__name__}")
     text = str(value)
     if spec.type == "string" and len(text.splitlines()) > 1:
-        raise ValueError("expected one line (an input of type text takes several)")
+        raise ValueError("expected one line; use type text for several lines")
     if spec.type == "lang" and (len(text) > 64 or not _LANGUAGE.fullmatch(text.strip())):
         raise ValueError("expected the name or code of a language, such as German or pt-BR")
     if spec.type == "enum" and text not in spec.enum:
@@ -56,7 +56,7 @@ def convert(spec: Input, value: object) -> object:
 
 
 def absent(spec: Input) -> object:
-    """Return what an optional input without a default holds when it is not given."""
+    """Return the value of an optional input that has neither a value nor a default."""
     if spec.type == "list":
         return []
     return None if spec.type in ("int", "float", "bool") else ""
@@ -67,7 +67,7 @@ def _integer(value: object) -> int:
         return value
     if isinstance(value, str) and re.fullmatch(r"\s*[-+]?[0-9]{1,18}\s*", value):
         return int(value)
-    raise ValueError("expected a whole number")
+    raise ValueError("expected an integer")
 
 
 def _float(value: object) -> float:
@@ -90,7 +90,7 @@ def _boolean(value: object) -> bool:
 
 
 def _list(value: object) -> list[object]:
-    """Return a list of scalars; a text is a JSON list, or items between commas."""
+    """Return a list of scalars; a string is a JSON list or comma-separated items."""
     if isinstance(value, str):
         if value.lstrip().startswith("["):
             import msgspec
@@ -98,14 +98,14 @@ def _list(value: object) -> list[object]:
             try:
                 value = msgspec.json.decode(value, type=list[str | int | float | bool])
             except msgspec.DecodeError as exc:
-                raise ValueError(f"expected a JSON list of texts and numbers ({exc})") from exc
+                raise ValueError(f"expected a JSON list of strings and numbers ({exc})") from exc
         else:
             value = [part.strip() for part in value.split(",") if part.strip()]
     if not isinstance(value, (list, tuple)):
         raise ValueError(f"expected a list, got {type(value).__name__}")
     for item in value:
         if not isinstance(item, (str, int, float)):
-            raise ValueError(f"expected a list of texts and numbers, got {type(item).__name__}")
+            raise ValueError(f"expected a list of strings and numbers, got {type(item).__name__}")
     return [str(item) if isinstance(item, str) else item for item in value]
 
 
@@ -120,9 +120,9 @@ def _read(value: object) -> str:
             raise InputError(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB")
         content = path.read_bytes()
     except OSError as exc:
-        raise InputError(f"{path}: cannot be read ({exc.strerror or exc})") from exc
+        raise InputError(f"cannot read {path}: {exc.strerror or exc}") from exc
     except ValueError as exc:
-        raise InputError(f"{str(value)!r} is no path") from exc
+        raise InputError(f"{str(value)!r} is not a valid path") from exc
     try:
         return content.removeprefix(b"\xef\xbb\xbf").decode()
     except UnicodeDecodeError as exc:

@@ -1,4 +1,4 @@
-"""Values as YAML that people like to read and that our reader reads back as they were."""
+"""Write values as readable YAML that our reader reads back unchanged."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Mapping
 _WIDTH = 90
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*( [A-Za-z0-9_(][A-Za-z0-9_,;()/-]*)*\.?")
 _LOOKS_LIKE_VALUE = frozenset("true false null yes no on off y n".split())
-# What YAML does not allow as it is, or changes: controls, other line breaks, surrogates, marks.
+# Characters that YAML does not allow or changes: controls, other line breaks, surrogates, BOMs.
 _ESCAPED = re.compile("[\x7f-\xa0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 def to_yaml(value: Mapping[str, object]) -> str:
-    """Return a mapping of texts, numbers, booleans, None, lists and mappings as a document.
+    """Return a mapping of strings, numbers, booleans, None, lists and mappings as YAML.
 
     Example:
         >>> print(to_yaml({"name": "x", "prompt": "Sum up:\\n{{ text }}", "n": [1, True]}), end="")
@@ -68,7 +68,7 @@ def _scalar(value: object, *, is_key: bool = False) -> str:
 
 
 def _fits_block(text: str) -> bool:
-    """Whether a text can stand below `|` as it is."""
+    """Whether a string can be written as a literal block (`|`)."""
     lines = text.removesuffix("\n").split("\n")
     return (
         len(lines) > 1

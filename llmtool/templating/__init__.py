@@ -1,8 +1,8 @@
 """Render untrusted Jinja templates in bounded time and memory.
 
-Chat templates are code of strangers, found inside model files; prompt templates may be. Jinja's
-sandbox compiles both, and the generated code charges every block, call and operation to a budget.
-jinja2 is imported when the first template is compiled.
+Chat templates are untrusted code inside model files, and prompt templates may be. Jinja's sandbox
+compiles both, and the generated code charges every block, call and operation to a budget. jinja2 is
+imported when the first template is compiled.
 
 A template sees Jinja as transformers sets it up for chat templates: `trim_blocks`, `lstrip_blocks`,
 `break` and `continue`, the `generation` block, `tojson` without HTML escaping, and (for chat
@@ -51,14 +51,14 @@ class Template:
     """A compiled template, to be rendered from any thread and any number of times.
 
     Args:
-        name: the file or model that its errors name.
-        source: its text.
+        name: the file or model, for error messages.
+        source: the template text.
         chat: whether it is a model's chat template.
-        clock: what `strftime_now` reads.
-        first_line: the line of its file that it starts in.
+        clock: the time source of `strftime_now`.
+        first_line: the line of the file in which the template starts.
 
     Raises:
-        TemplateError: it cannot be read; the text names the line.
+        TemplateError: the syntax is not valid; the message names the line.
     """
 
     def __init__(
@@ -99,22 +99,22 @@ class Template:
         self.names: Mapping[str, int] = lines
         """Each variable that the template reads and does not set, with the line of its first use.
 
-        `"enable_thinking" in template.names` tells whether a model's reasoning can be switched.
+        `"enable_thinking" in template.names` is true if the model's reasoning can be switched.
         """
 
     def render(self, /, **variables: object) -> str:
-        """Return the text of the template with these variables.
+        """Render the template with variables.
 
-        Values are None, booleans, numbers, texts, and lists, tuples and dicts of them. They are
-        data: nothing in them is evaluated.
+        Values are None, booleans, numbers, strings, and lists, tuples and dicts of them. They are
+        data and never evaluated.
 
         Raises:
-            TemplateError: the template fails or exceeds a limit; the text names the line.
+            TemplateError: the template fails or exceeds a limit; the message names the line.
         """
         return self.render_on(Budget(), variables)
 
     def render_on(self, budget: Budget, variables: Mapping[str, object]) -> str:
-        """As `render`, charged to a budget that pays for other texts as well."""
+        """Like `render`, but charge a budget that other templates share."""
         from jinja2 import TemplateError as JinjaError
 
         from llmtool.templating.guards import Meter
@@ -133,13 +133,13 @@ class Template:
         if isinstance(exc, RenderError):
             return str(exc)
         if isinstance(exc, RecursionError):
-            return "it is nested too deeply"
+            return "the template is nested too deeply"
         if isinstance(exc, MemoryError):
-            return "there is not enough memory to render it"
+            return "not enough memory to render the template"
         return self._without_values(str(exc)) or type(exc).__name__
 
     def _line(self, trace: TracebackType | None) -> int:
-        """Return the template's line that a traceback ends in."""
+        """Return the line of the template where a traceback ends."""
         line = 1
         while trace is not None:
             if trace.tb_frame.f_code.co_filename == self._template.filename:
@@ -148,7 +148,7 @@ class Template:
         return line
 
     def _without_values(self, reason: str) -> str:
-        """Return a reason without what it quotes of the variables: prompts stay out of errors."""
+        """Hide quoted values of variables: prompts must not appear in errors."""
         known = {*re.findall(r"\w+", self._source), *_TYPE_NAMES}
 
         def hide(quoted: re.Match[str]) -> str:
@@ -170,12 +170,12 @@ def compile_template(
     clock: Callable[[], datetime] = datetime.now,
     first_line: int = 1,
 ) -> Template:
-    """Return a template; see `Template` for the arguments."""
+    """Compile a template; see `Template` for the arguments."""
     return Template(name, source, chat=chat, clock=clock, first_line=first_line)
 
 
 def _explain(reason: str, environment: MeteredEnvironment) -> str:
-    """Add the nearest name to the error of an unknown filter or test."""
+    """Add a suggestion to the error about an unknown filter or test."""
     unknown = re.fullmatch(r"No (filter|test) named '(\w+)'\.", reason)
     if unknown is None:
         return reason
@@ -191,10 +191,10 @@ def _environment(chat: bool) -> MeteredEnvironment:
 
 
 def measure_variables(variables: Mapping[str, object]) -> int:
-    """Return the size of variables in bytes.
+    """Return the approximate size of variables in bytes.
 
     Raises:
-        TypeError: a value is not plain data, or nested too deeply.
+        TypeError: a value is not plain data or is nested too deeply.
     """
     size = 0
     level: list[object] = list(variables.values())

@@ -1,6 +1,6 @@
 """Jinja's sandboxed compiler, with a charge in the generated code for every block and operator.
 
-The only importer of jinja2. Left out of Jinja: `include`, `import`, `extends`, `block`,
+The only importer of jinja2. Not supported: `include`, `import`, `extends`, `block`,
 `autoescape`, `self`, and the filters and globals that chat templates do not use.
 """
 

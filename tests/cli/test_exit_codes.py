@@ -104,5 +104,5 @@ def test_16_for_a_file_that_is_damaged(run: Run) -> None:
     done = run("models", "verify", "bad.gguf")
     assert (done.returncode, done.stdout.split(b"\t")[0]) == (16, b"bad")
     (line,) = done.stderr.decode().splitlines()
-    assert "bad.gguf: is not a GGUF file" in line
+    assert "bad.gguf: not a GGUF file" in line
     assert "models rm" not in line, "it is not in the store"

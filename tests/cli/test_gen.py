@@ -31,7 +31,7 @@ def test_json_is_the_result_with_the_text_that_is_streamed(gen: Run, tiny: Path)
 
 
 def test_a_cut_reply_is_said_on_stderr_and_quiet_leaves_it_out(gen: Run) -> None:
-    assert b"cut at 12 tokens (raise --max-tokens)" in gen(QUESTION).stderr
+    assert b"truncated at 12 tokens; raise --max-tokens" in gen(QUESTION).stderr
     assert gen(QUESTION, "--quiet").stderr == b""
 
 
@@ -189,7 +189,7 @@ def test_an_alias_of_the_configuration_names_a_model(
 def test_the_starter_model_answers_unasked_and_says_so(run_llmtool: Run) -> None:
     result = run_llmtool("gen", "List the months of the year.", "--temperature", "0")
     assert b"January, February, March" in result.stdout
-    assert b"no model chosen: using the starter model" in result.stderr
+    assert b"no model chosen; using the starter model" in result.stderr
 
 
 def test_the_starter_model_reads_what_is_piped(run_llmtool: Run) -> None:

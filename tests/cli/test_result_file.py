@@ -32,7 +32,7 @@ def test_what_is_read_is_not_written(
     (tmp_path / "work" / "link.txt").symlink_to("in.txt")
     for name in ("in.txt", "./in.txt", "link.txt"):
         line = error_line(run(*args, "-o", name), 2)
-        assert line.endswith(f"{name}: is read and cannot be written at the same time")
+        assert line.endswith(f"{name} is also an input; choose another file for -o")
     assert (tmp_path / "work" / "in.txt").read_text() == TEXT
 
 
@@ -96,7 +96,7 @@ def test_the_file_of_an_option_is_not_written(
         ways.append([*(each for each in named if each != "hello"), *instruction, *BATCH])
     for way in ways:
         line = error_line(run(*way, "-o", name, input=b"a\n"), 2)
-        assert line == f"llmtool: {name}: is read and cannot be written at the same time"
+        assert line == f"llmtool: {name} is also an input; choose another file for -o"
         assert file.read_text() == content
 
 

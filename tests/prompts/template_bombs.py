@@ -1,4 +1,4 @@
-"""Template files that would take all time or memory; each is an error, or small after all."""
+"""Template files designed to exhaust time or memory; each must fail or stay small."""
 
 from __future__ import annotations
 

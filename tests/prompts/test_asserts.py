@@ -1,4 +1,4 @@
-"""Assertions about replies: when each holds, what is said when it does not, what is refused."""
+"""Assertions about replies: when they pass, their failure messages, and validation at load."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ FAILS: dict[str, tuple[dict[str, Any], str, str]] = {
     "schema": (
         {"type": "schema", "value": "name, age int"},
         '{"name": "Ada", "age": "old"}',
-        'breaks its schema: $.age: "old" is not of type "integer"',
+        'does not match the schema: $.age: "old" is not of type "integer"',
     ),
     "language": (
         {"type": "language", "value": "de"},
         "The invoice was paid on Monday.",
-        "is not in German (rather English)",
+        "is not in German (looks like English)",
     ),
     "a language of numbers": (
         {"type": "language", "value": "de"},
         "12 34",
-        "is not in German (it has no letters)",
+        "is not in German (contains no letters)",
     ),
     "syntax": (
         {"type": "syntax", "value": "python"},
@@ -71,13 +71,13 @@ FAILS: dict[str, tuple[dict[str, Any], str, str]] = {
         "Here:\n```json\n[1]\n```",
         "is not json: line 1, column 1: Expecting value",
     ),
-    "no code": ({"type": "syntax", "value": "python"}, " \n", "is not python: it is empty"),
-    "prose is no yaml": (
+    "no code": ({"type": "syntax", "value": "python"}, " \n", "is not python: empty"),
+    "prose is not yaml": (
         {"type": "syntax", "value": "yaml"},
         "Here is the list",
         "is not yaml: a text, and no mapping or list",
     ),
-    "max-tokens": ({"type": "max-tokens", "value": 6}, "", "took 7 tokens, more than 6"),
+    "max-tokens": ({"type": "max-tokens", "value": 6}, "", "has 7 tokens, more than 6"),
     "lines-kept": (
         {"type": "lines-kept", "value": "text"},
         "eins zwei",
@@ -93,7 +93,7 @@ def fail(assertion: dict[str, Any], text: str) -> str | None:
 
 
 @pytest.mark.parametrize(("assertion", "text"), HOLDS.values(), ids=HOLDS)
-def test_what_holds_has_no_reason_and_its_opposite_has_one(
+def test_passing_assertion_has_no_reason_but_its_negation_has(
     assertion: dict[str, Any], text: str
 ) -> None:
     assert fail(assertion, text) is None
@@ -101,7 +101,7 @@ def test_what_holds_has_no_reason_and_its_opposite_has_one(
 
 
 @pytest.mark.parametrize(("assertion", "text", "reason"), FAILS.values(), ids=FAILS)
-def test_what_does_not_hold_has_a_reason_and_its_opposite_has_none(
+def test_failing_assertion_has_a_reason_but_its_negation_has_none(
     assertion: dict[str, Any], text: str, reason: str
 ) -> None:
     assert fail(assertion, text) == reason
@@ -132,25 +132,25 @@ NONE = EvaluatedReply(text="", scores={"bug": 0.5, "account": 0.5})
         (
             {"type": "not-score", "label": "account", "max": 0.3},
             BUG,
-            "the score is within what it must not be",
+            "the score is within the excluded range",
         ),
     ],
     ids=str,
 )
-def test_labels_and_scores(
+def test_assertions_about_labels_and_scores(
     assertion: dict[str, Any], reply: EvaluatedReply, reason: str | None
 ) -> None:
     assert find_failure(Assertion(**assertion), reply) == reason
 
 
-def test_bounds_of_a_metric() -> None:
+def test_assertions_about_metrics() -> None:
     accuracy = Assertion(type="accuracy", min=0.8, max=0.9)
     assert find_metric_failure(accuracy, 0.8) is None
     assert find_metric_failure(accuracy, 0.79) == "accuracy 0.790 is below 0.8"
     assert find_metric_failure(accuracy, 0.95) == "accuracy 0.950 is above 0.9"
     above = Assertion(type="not-macro-f1", min=0.8)
     assert find_metric_failure(above, 0.79) is None
-    assert find_metric_failure(above, 0.8) == "macro-f1 0.800 is within what it must not be"
+    assert find_metric_failure(above, 0.8) == "macro-f1 0.800 is within the excluded range"
     assert find_failure(accuracy, BUG) is None
 
 
@@ -164,18 +164,18 @@ def load(assertion: str, *, more: str = "", test: str = "vars: {}") -> Template:
 
 
 REFUSED = {
-    "{type: is-json, value: x}": "an assertion of type is-json takes no value",
-    "{type: contains, value: x, min: 1}": "an assertion of type contains takes no min",
-    "{type: contains}": "an assertion of type contains needs a text as its value",
-    "{type: accuracy, min: 0.5}": "an assertion of type accuracy is about a dataset",
+    "{type: is-json, value: x}": "an assertion of type is-json does not accept 'value'",
+    "{type: contains, value: x, min: 1}": "an assertion of type contains does not accept 'min'",
+    "{type: contains}": "an assertion of type contains needs a string as its value",
+    "{type: accuracy, min: 0.5}": "an assertion of type accuracy needs a dataset",
     "{type: label, value: bug}": "an assertion of type label needs a template with labels",
     "{type: not-score, min: 0.5}": "an assertion of type not-score needs a template with labels",
     "{type: regex, value: '['}": (
-        "not a regular expression: unterminated character set at position 0"
+        "not a valid regular expression: unterminated character set at position 0"
     ),
     "{type: language, value: Germn}": ("unknown language 'Germn' (did you mean 'German'?)"),
     "{type: syntax, value: cobol}": (
-        "syntax: 'cobol' is not supported (there are: python, json, toml, yaml)"
+        "syntax: unsupported language 'cobol'; choose one of python, json, toml, yaml"
     ),
     "{type: schema}": "an assertion of type schema needs a JSON Schema or its short form",
     "{type: max-tokens}": "an assertion of type max-tokens needs a number of tokens as its value",
@@ -187,20 +187,20 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("assertion", "reason"), REFUSED.items(), ids=list(REFUSED))
-def test_a_bad_assertion_is_found_when_the_template_is_loaded(assertion: str, reason: str) -> None:
+def test_invalid_assertion_fails_at_load(assertion: str, reason: str) -> None:
     with pytest.raises(TemplateError) as caught:
         load(assertion)
     assert str(caught.value) == f"f:8: {reason}"
 
 
-def test_a_broken_schema_is_found_when_the_template_is_loaded() -> None:
+def test_invalid_schema_fails_at_load() -> None:
     with pytest.raises(TemplateError, match="f:8: JSON Schema: .*strin"):
         load("{type: schema, value: {type: strin}}")
 
 
 @pytest.mark.parametrize("bounds", ["min: 2", "max: -1", "min: 0.9, max: 0.1"])
-def test_bounds_are_shares(bounds: str) -> None:
-    with pytest.raises(TemplateError, match="between 0 and 1, and min is not above max"):
+def test_bounds_must_be_between_0_and_1(bounds: str) -> None:
+    with pytest.raises(TemplateError, match="between 0 and 1, and min must not exceed max"):
         load(f"{{type: score, {bounds}}}", more=LABELS)
 
 
@@ -216,7 +216,7 @@ def test_bounds_are_shares(bounds: str) -> None:
         ("d.txt", "does not end in .jsonl, .csv, .tsv"),
     ],
 )
-def test_a_dataset_is_beside_its_template(name: str, reason: str) -> None:
+def test_dataset_outside_the_template_folder_is_rejected(name: str, reason: str) -> None:
     with pytest.raises(TemplateError, match=f"^f:6: dataset: .* {reason}"):
         load("{type: accuracy, min: 0.5}", test=f"dataset: '{name}'")
 
@@ -234,11 +234,11 @@ def test_a_dataset_is_beside_its_template(name: str, reason: str) -> None:
         ("{type: schema, value: {maxProperties: 3}}", {"maxProperties": 3}),
     ],
 )
-def test_values_are_settled_when_the_template_is_loaded(assertion: str, value: object) -> None:
+def test_assertion_values_are_normalized_at_load(assertion: str, value: object) -> None:
     (settled,) = load(assertion).tests[0].assertions
     assert settled.value == value and settled.max is None
 
 
-def test_a_test_knows_where_it_stands() -> None:
+def test_tests_have_file_and_line() -> None:
     test = load("{type: is-json}").tests[0]
     assert (test.file, test.line) == ("f", 6)

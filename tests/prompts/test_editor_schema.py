@@ -1,4 +1,4 @@
-"""The JSON Schema that editors get: current, complete, and of one mind with our reader."""
+"""The JSON Schema for editors is current, complete and consistent with our reader."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ HEAD = "llmtool: 1\nname: x\n"
 
 
 def accepts(text: str) -> bool:
-    """Whether an editor finds nothing wrong; it reads scalars by the core schema of YAML 1.2."""
+    """Whether an editor accepts the text; editors parse scalars by the core schema of YAML 1.2."""
     validator = jsonschema_rs.validator_for(json_schema())
     return bool(validator.is_valid(load(text, source="x.yaml")))
 
 
-def test_the_file_in_the_repository_is_current() -> None:
+def test_schema_file_is_current() -> None:
     assert (built_in_folder() / "schema.json").read_text(encoding="utf-8") == schema_text(), (
         "run: llmtool prompts schema > prompts/schema.json"
     )
 
 
-def test_the_file_is_no_template() -> None:
+def test_schema_file_is_not_listed_as_a_template() -> None:
     assert "schema" not in Library().names()
 
 
@@ -44,14 +44,14 @@ def test_every_key_has_a_description(name: str, struct: dict[str, Any]) -> None:
     assert struct["additionalProperties"] is False
 
 
-def test_it_knows_every_key_and_follows_no_address() -> None:
+def test_schema_defines_every_key_without_external_references() -> None:
     schema = json_schema()
     assert list(schema["properties"]) == list(TemplateFile.__struct_encode_fields__)
     assert schema["$schema"].endswith("draft-07/schema#") and "$id" not in schema
 
 
 @pytest.mark.parametrize("name", Library().names())
-def test_it_accepts_the_built_in_templates(name: str) -> None:
+def test_schema_accepts_built_in_templates(name: str) -> None:
     assert accepts((built_in_folder() / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
@@ -76,7 +76,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("text", SOUND.values(), ids=SOUND)
-def test_it_accepts_what_we_read(text: str, tmp_path: Any) -> None:
+def test_schema_accepts_valid_templates(text: str, tmp_path: Any) -> None:
     path = tmp_path / "x.yaml"
     path.write_text(HEAD + text)
     assert Library().load(str(path)).name == "x"
@@ -84,7 +84,7 @@ def test_it_accepts_what_we_read(text: str, tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize("text", WRONG.values(), ids=WRONG)
-def test_it_refuses_what_we_refuse(text: str) -> None:
+def test_schema_rejects_invalid_templates(text: str) -> None:
     with pytest.raises(TemplateError):
         parse_template(HEAD + text, source="x.yaml")
     assert not accepts(HEAD + text)

@@ -1,4 +1,4 @@
-"""Templates of other tools as ours: what is carried over, what is told, what is refused."""
+"""Import of templates of other tools: conversion, notes and errors."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ LITERAL = ["{{ 7 * 7 }}", "{% raw %}", "{# note #}", "{", "{{", "}}", "{%", "{{{
 
 
 @pytest.mark.parametrize("text", LITERAL)
-def test_what_looks_like_jinja_stays_text(text: str) -> None:
+def test_text_that_looks_like_jinja_is_escaped(text: str) -> None:
     made = convert(f"prompt: |\n  Say {text} $who{text} $who", source="x.yaml")
     assert asked(made, who="Ada") == [("user", f"Say {text} Ada{text} Ada\n\n")]
 
 
 @given(st.text(alphabet="{%#} '12\n-", max_size=40))
-def test_any_text_of_a_pattern_comes_out_as_it_is(text: str) -> None:
+def test_fabric_pattern_text_is_preserved(text: str) -> None:
     pattern = f"# ROLE\n\nYou are kind.\n{text}."
     made = convert(pattern, source="p.md")
     assert asked(made, input="x") == [("system", pattern), ("user", "x")]
 
 
-def test_llm_variables_defaults_options_and_schema() -> None:
+def test_llm_variables_defaults_options_and_schema_are_converted() -> None:
     made = convert(
         "system: Speak like $voice for $$5\n"
         "prompt: |\n  Cook with ${ingredients}.\n\n  $input\n"
@@ -60,7 +60,7 @@ def test_llm_variables_defaults_options_and_schema() -> None:
     assert ours.inputs["ingredients"].required and not ours.inputs["voice"].required
 
 
-def test_llm_puts_the_input_where_llm_does() -> None:
+def test_llm_input_is_placed_like_in_llm() -> None:
     alone = convert("system: Sum up", source="x.yaml")
     assert asked(alone, input="A text") == [("system", "Sum up"), ("user", "A text")]
     behind = convert("prompt: 'Sum up:'", source="x.yaml")
@@ -82,7 +82,7 @@ INPUT:
 """
 
 
-def test_a_fabric_pattern() -> None:
+def test_fabric_pattern_becomes_system_text() -> None:
     made = convert(FABRIC, source="patterns/find_ideas/system.md")
     ours = template(made)
     assert (ours.name, ours.description) == ("find_ideas", "You find ideas in texts.")
@@ -94,10 +94,10 @@ def test_a_fabric_pattern() -> None:
     assert asked(with_user, reader="Ada", input="x")[1] == ("user", "From a letter:\n\nx")
 
 
-def test_a_fabric_pattern_with_the_input_inside_is_a_prompt() -> None:
+def test_fabric_pattern_containing_the_input_becomes_the_prompt() -> None:
     made = convert("Sum up {{input}} now", source="x.md")
     assert asked(made, input="this") == [("user", "Sum up this now")]
-    assert made.notes == ["{{input}} is inside the pattern, which became the prompt as a whole"]
+    assert made.notes == ["the pattern contains {{input}}, so all of it became the prompt"]
 
 
 FIRST = """\
@@ -122,7 +122,7 @@ user:
 """
 
 
-def test_a_prompty_file_of_the_first_generation() -> None:
+def test_prompty_version_1_is_converted() -> None:
     made = convert(FIRST, source="basic.prompty")
     ours = template(made)
     assert (ours.name, ours.description) == ("basic-prompt", "Answers.")
@@ -134,10 +134,10 @@ def test_a_prompty_file_of_the_first_generation() -> None:
     assert ours.inputs["count"].type == "int" and ours.inputs["first_name"].description
     assert [test.vars for test in ours.tests] == [{"first_name": "Jane", "question": "Why?"}]
     assert made.notes == [
-        "authors: there is no counterpart; left out",
-        "the variable 'firstName' is the input 'first_name'",
-        "model: configuration is of a hosted model; left out",
-        "the option 'frequency_penalty' has no counterpart and is left out",
+        "authors: not supported; skipped",
+        "variable 'firstName' was renamed to 'first_name'",
+        "model: configuration: for hosted models only; skipped",
+        "option 'frequency_penalty': not supported; skipped",
     ]
 
 
@@ -162,7 +162,7 @@ user:
 """
 
 
-def test_a_prompty_file_of_the_second_generation() -> None:
+def test_prompty_version_2_is_converted() -> None:
     made = convert(SECOND, source="basic.prompty")
     ours = template(made)
     assert asked(made) == [("system", "Be {brief}."), ("user", "Why? {{#more}}")]
@@ -173,15 +173,15 @@ def test_a_prompty_file_of_the_second_generation() -> None:
         "required": ["answer"],
     }
     assert made.notes == [
-        "{{#more}} has no counterpart; it is kept as text",
-        "model: id is of a hosted model; left out",
+        "{{#more}}: not supported; left as text",
+        "model: id: for hosted models only; skipped",
     ]
 
 
 TURNS = "---\nname: t\n---\nuser:\nHi\nassistant:\nHello!\nuser:\n{}\nassistant:\nSure:\n"
 
 
-def test_earlier_turns_are_examples_where_that_is_the_same() -> None:
+def test_equivalent_earlier_turns_become_examples() -> None:
     made = convert(TURNS.format("{{ question }}"), source="t.prompty")
     rendered = render(template(made), {"question": "Why?"})
     assert [(m.role, m.content) for m in rendered.messages] == [
@@ -192,58 +192,58 @@ def test_earlier_turns_are_examples_where_that_is_the_same() -> None:
     assert rendered.prefill == "Sure:"
 
 
-def test_other_earlier_turns_become_text_and_that_is_told() -> None:
+def test_other_earlier_turns_become_text_with_a_note() -> None:
     made = convert(TURNS.format("About {{ question }}"), source="t.prompty")
     assert asked(made, question="me") == [
         ("user", "User: Hi\n\nAssistant: Hello!\n\nUser: About me")
     ]
-    assert made.notes == ["earlier turns became part of the prompt, as text"]
+    assert made.notes == ["earlier turns were converted to text in the prompt"]
 
 
-TOLD = {
-    "a key": ("prompt: a\nfrob: 1", "frob: not a key of llm that we know; left out"),
-    "tools": ("prompt: a\ntools: [x]", "tools: there is no counterpart; left out"),
-    "a model": ("prompt: a\nmodel: gpt-4", "model: it names a model of llm's"),
-    "an option": ("prompt: a\noptions: {logit_bias: 1}", "the option 'logit_bias' has no"),
-    "a range": ("prompt: a\noptions: {top_p: 7}", "the option 'top_p' has a value that is out of"),
-    "a default": ("prompt: a\ndefaults: {b: 1}", "the default of 'b' is not of a variable"),
-    "a dollar": ("prompt: a $ 5", "a single $ before no name"),
-    "extract": ("prompt: a\nextract: true", "extract: became `output: code`"),
+NOTES = {
+    "a key": ("prompt: a\nfrob: 1", "frob: unknown key; skipped"),
+    "tools": ("prompt: a\ntools: [x]", "tools: not supported; skipped"),
+    "a model": ("prompt: a\nmodel: gpt-4", "model: skipped; choose a model with -m"),
+    "an option": ("prompt: a\noptions: {logit_bias: 1}", "option 'logit_bias': not supported"),
+    "a range": ("prompt: a\noptions: {top_p: 7}", "option 'top_p': value out of range"),
+    "a default": ("prompt: a\ndefaults: {b: 1}", "default of 'b': unknown variable"),
+    "a dollar": ("prompt: a $ 5", "a $ without a name"),
+    "extract": ("prompt: a\nextract: true", "extract: converted to `output: code`"),
 }
 
 
-@pytest.mark.parametrize(("text", "note"), TOLD.values(), ids=TOLD)
-def test_nothing_is_dropped_silently(text: str, note: str) -> None:
-    (said,) = convert(text, source="x.yaml").notes
-    assert said.startswith(note)
+@pytest.mark.parametrize(("text", "note"), NOTES.values(), ids=NOTES)
+def test_unsupported_keys_are_reported(text: str, note: str) -> None:
+    (reported,) = convert(text, source="x.yaml").notes
+    assert reported.startswith(note)
 
 
 REFUSED = {
     "not YAML": ("x.yaml", "prompt: [", "x.yaml:2: not valid YAML: did not find"),
     "an alias": ("x.yaml", "prompt: *a", "x.yaml:1: aliases are not allowed"),
-    "no prompt": ("x.yaml", "options: {}", "x.yaml:1: there is neither a prompt nor a system"),
-    "one of ours": ("x.yaml", "llmtool: 1", "x.yaml:1: this is a template of llmtool"),
-    "an empty pattern": ("x.md", " \n", "x.md:1: there is nothing in it"),
-    "a long pattern": ("x.md", "a" * 200_000, "x.md:1: longer than"),
-    "an open front matter": ("x.prompty", "---\nname: x\n", "x.prompty:1: the front matter has no"),
+    "no prompt": ("x.yaml", "options: {}", "x.yaml:1: needs a prompt or a system"),
+    "one of ours": ("x.yaml", "llmtool: 1", "x.yaml:1: already a template of llmtool"),
+    "an empty pattern": ("x.md", " \n", "x.md: the file is empty"),
+    "a long pattern": ("x.md", "a" * 200_000, "x.md: longer than"),
+    "an open front matter": ("x.prompty", "---\nname: x\n", "x.prompty:1: the front matter is not"),
     "a bad front matter": ("x.prompty", "---\nname: [\n---\nx", "x.prompty:"),
-    "no body": ("x.prompty", "---\nname: x\n---\n", "x.prompty:1: there is no prompt"),
+    "no body": ("x.prompty", "---\nname: x\n---\n", "x.prompty:1: the file has no prompt"),
     "a loop over roles": (
         "x.prompty",
         "---\nname: x\n---\n{% for a in b %}\nuser:\n{{a}}\n{% endfor %}",
-        "x.prompty:1: a part of it is no Jinja that we take",
+        "x.prompty:1: not valid Jinja",
     ),
     "a file of code": ("x.prompty", "---\nname: x\n---\n{% include 'a' %}", "x.prompty:1: "),
     "a mapping": (
         "x.prompty",
         "---\nname: x\nsample: {who: {age: 3}}\n---\n{{ who.age }}",
-        "x.prompty:1: the input 'who' is a mapping",
+        "x.prompty:1: input 'who' has the unsupported type mapping",
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("source", "text", "reason"), REFUSED.values(), ids=REFUSED)
-def test_what_is_none_is_refused_in_one_line(source: str, text: str, reason: str) -> None:
+def test_invalid_files_fail_with_one_line(source: str, text: str, reason: str) -> None:
     with pytest.raises(TemplateError) as caught:
         convert(text, source=source)
     assert str(caught.value).startswith(reason) and "\n" not in str(caught.value)
@@ -260,11 +260,11 @@ def test_what_is_none_is_refused_in_one_line(source: str, text: str, reason: str
         ("a.txt", "You are kind.", "fabric"),
     ],
 )
-def test_the_format_is_found_out(source: str, text: str, format: str) -> None:
+def test_format_is_detected(source: str, text: str, format: str) -> None:
     assert detect(text, source=source) == format
 
 
-def test_names_are_made_to_fit_ours() -> None:
+def test_names_are_converted_to_valid_names() -> None:
     assert slug("Ärger & Frust (v2).old") == "rger-frust-v2-old"
     made = convert("prompt: $Class $firstName $first_name $loop $_", source="x.yaml")
     assert list(template(made).inputs) == [
@@ -277,7 +277,7 @@ def test_names_are_made_to_fit_ours() -> None:
     st.sampled_from(["", "prompt: ", "---\nname: x\n", "---\n---\nsystem:\n"]),
     st.text(alphabet="{}%$#:-\n aI'\"[]&*|system", max_size=80),
 )
-def test_any_file_is_a_template_or_an_error(source: str, head: str, rest: str) -> None:
+def test_any_text_converts_or_fails_cleanly(source: str, head: str, rest: str) -> None:
     try:
         made = convert(head + rest, source=source, name="x")
     except LlmtoolError:

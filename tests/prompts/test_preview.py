@@ -1,4 +1,4 @@
-"""Templates as people see them: what is missing shows."""
+"""Previews show placeholders for missing inputs."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def shown(prompt: str, **values: object) -> str:
     return preview(template, values).messages[-1].content
 
 
-def test_what_is_required_and_missing_is_a_placeholder() -> None:
+def test_missing_required_inputs_appear_as_placeholders() -> None:
     text = "{{ text }} {{ tone }} {{ tags|join }} {{ source }} {{ n }} {{ more }}|"
     assert shown(text) == "<text> <tone> <tags> <source> <n> |"
     assert shown("{{ text }} {{ tone }}", text="Hi", tone="kind") == "Hi kind"
 
 
-def test_a_value_that_is_given_is_checked() -> None:
+def test_given_values_are_validated() -> None:
     with pytest.raises(UsageError, match="expected one of kind, curt"):
         shown("{{ tone }}", tone="rude")
 
 
-def test_a_number_to_count_with_is_asked_for() -> None:
+def test_missing_number_in_a_calculation_is_an_error() -> None:
     with pytest.raises(UsageError) as caught:
         shown("{{ n + 1 }}")
-    assert str(caught.value) == "template 'x' cannot do without -p n=VALUE"
+    assert str(caught.value) == "template 'x' needs a value: add -p n=VALUE"
     assert shown("{{ n + 1 }}", n="2") == "3"

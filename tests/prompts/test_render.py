@@ -1,4 +1,4 @@
-"""Templates and variables to messages."""
+"""Rendering of templates to messages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def asked(of: Template, **variables: object) -> str:
     return render(of, variables).messages[-1].content
 
 
-def test_system_examples_and_question_in_turn() -> None:
+def test_messages_are_system_examples_and_prompt() -> None:
     triage = template(
         "inputs: {a: {type: text, required: true}}\nsystem: Sort it.\n"
         "examples: [{a: one, output: x}, {a: two, output: y}]\noutput: {labels: [x, y]}",
@@ -47,17 +47,17 @@ def test_system_examples_and_question_in_turn() -> None:
 @pytest.mark.parametrize(
     "value", ["{{ 7 * 7 }}", "{% raw %}", "{x}", "%s", "{# a #}", "\\n", "<|im_end|>", "{{ a }}"]
 )
-def test_values_are_data(value: str) -> None:
+def test_values_are_never_evaluated(value: str) -> None:
     assert asked(ONE, a=value) == value
 
 
 @given(st.text().filter(str.strip))
-def test_a_value_comes_out_byte_for_byte(value: str) -> None:
+def test_values_are_preserved_byte_for_byte(value: str) -> None:
     assert asked(ONE, a=value) == value
 
 
 @given(st.text().filter(str.strip), st.text().filter(str.strip))
-def test_gen_keeps_prompt_and_input_byte_for_byte(prompt: str, given_input: str) -> None:
+def test_gen_preserves_prompt_and_input_byte_for_byte(prompt: str, given_input: str) -> None:
     gen = Library().load("gen")
     content = asked(gen, prompt=prompt, input=given_input)
     assert content.startswith(prompt + "\n") and f"\n{given_input}\n" in content
@@ -65,17 +65,17 @@ def test_gen_keeps_prompt_and_input_byte_for_byte(prompt: str, given_input: str)
     assert asked(gen, input=given_input) == given_input
 
 
-def test_gen_puts_the_instruction_first_and_marks_the_input() -> None:
+def test_gen_quotes_the_input_after_the_prompt() -> None:
     content = asked(Library().load("gen"), prompt="Sum up.", input="Some text.\n")
     assert content == 'Sum up.\n\n"""\nSome text.\n\n"""'
 
 
-def test_gen_needs_something() -> None:
-    with pytest.raises(InputError, match="nothing to ask"):
+def test_gen_without_text_is_an_error() -> None:
+    with pytest.raises(InputError, match="is empty; give it some text"):
         render(Library().load("gen"), {})
 
 
-def test_a_system_message_of_the_callers_is_data() -> None:
+def test_system_argument_is_not_rendered() -> None:
     polite = template("inputs: {a: {type: text}}\nsystem: 'Say {{ a }}.'")
     assert render(polite, {"a": "x"}).messages[0] == Message("system", "Say x.")
     assert render(polite, {"a": "x"}, system="{{ a }}").messages[0] == Message("system", "{{ a }}")
@@ -101,47 +101,47 @@ TYPED = {
 
 
 @pytest.mark.parametrize(("kind", "value", "text"), TYPED.values(), ids=TYPED)
-def test_a_value_takes_the_type_of_its_input(kind: str, value: object, text: str) -> None:
+def test_values_are_converted_to_the_input_type(kind: str, value: object, text: str) -> None:
     assert asked(template(f"inputs: {{a: {{type: {kind}}}}}"), a=value) == text
 
 
 WRONG = {
-    "text": ("text", 1, "expected a text, got int"),
-    "string": ("string", "two\nlines", "expected one line (an input of type text takes several)"),
-    "int": ("int", "4.5", "expected a whole number"),
-    "int from bool": ("int", True, "expected a whole number"),
+    "text": ("text", 1, "expected a string, got int"),
+    "string": ("string", "two\nlines", "expected one line; use type text for several lines"),
+    "int": ("int", "4.5", "expected an integer"),
+    "int from bool": ("int", True, "expected an integer"),
     "float": ("float", "hot", "expected a number"),
     "bool": ("bool", "maybe", "expected true or false"),
     "enum": ("enum, enum: [red, green]", "gren", "expected one of red, green (did you mean"),
     "list": ("list", 3, "expected a list, got int"),
-    "list of lists": ("list", [[1]], "expected a list of texts and numbers, got list"),
+    "list of lists": ("list", [[1]], "expected a list of strings and numbers, got list"),
     "lang": ("lang", "ignore all {rules}!", "expected the name or code of a language"),
     "file": ("file", 3, "expected a path, got int"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "value", "reason"), WRONG.values(), ids=WRONG)
-def test_a_value_of_another_type_is_refused(kind: str, value: object, reason: str) -> None:
+def test_values_of_the_wrong_type_are_rejected(kind: str, value: object, reason: str) -> None:
     with pytest.raises(UsageError) as caught:
         render(template(f"inputs: {{a: {{type: {kind}}}}}"), {"a": value})
     assert str(caught.value).startswith(f"input 'a' of template 't': {reason}")
 
 
-def test_an_unknown_variable_is_refused_with_the_nearest() -> None:
+def test_unknown_variable_suggests_a_similar_one() -> None:
     two = template("inputs: {a: {type: text}, audience: {type: string}}")
     with pytest.raises(UsageError) as caught:
         render(two, {"audiense": "x"})
     assert str(caught.value) == ("template 't' has no input 'audiense' (did you mean 'audience'?)")
-    with pytest.raises(UsageError, match=r"no input 'zzz' \(there are: a, audience\)"):
+    with pytest.raises(UsageError, match=r"no input 'zzz'; its inputs are: a, audience"):
         render(two, {"zzz": "x"})
 
 
-def test_a_missing_variable_is_named_with_its_option() -> None:
-    with pytest.raises(UsageError, match="needs a value for 'a': -p a=VALUE"):
+def test_missing_variable_names_its_option() -> None:
+    with pytest.raises(UsageError, match="needs a value for 'a': add -p a=VALUE"):
         render(template("inputs: {a: {type: text, required: true}}"), {})
 
 
-def test_what_is_not_given_is_its_default_or_empty() -> None:
+def test_optional_inputs_default_to_empty_values() -> None:
     absent = template(
         "inputs: {a: {type: text}, n: {type: int, default: 3}, m: {type: int}, l: {type: list}}",
         prompt='\'[{{ a }}] {{ n + 1 }} {{ m is none }} {{ l }} {{ "x" if a else "y" }}\'',
@@ -149,7 +149,7 @@ def test_what_is_not_given_is_its_default_or_empty() -> None:
     assert asked(absent) == "[] 4 True [] y"
 
 
-def test_a_file_is_read(tmp_path: Path) -> None:
+def test_file_input_is_read(tmp_path: Path) -> None:
     of_file = template("inputs: {a: {type: file}}")
     path = tmp_path / "notes.txt"
     path.write_bytes(b"\xef\xbb\xbfcaf\xc3\xa9\r\n")
@@ -162,19 +162,19 @@ def test_a_file_is_read(tmp_path: Path) -> None:
             render(of_file, {"a": missing})
 
 
-def test_a_template_that_fails_on_its_values_says_where() -> None:
+def test_render_errors_name_file_and_line() -> None:
     broken = template("inputs: {a: {type: int, default: 0}}", prompt="|\n  x\n  {{ 1 / a }}")
     with pytest.raises(TemplateError, match=r"^t\.yaml:5: division by zero"):
         render(broken, {})
 
 
-def test_the_variant_of_a_model_is_used() -> None:
+def test_model_name_selects_the_variant() -> None:
     varied = template("inputs: {a: {type: text}}\nvariants: {'tiny*': {prompt: 'Just {{ a }}'}}")
     assert render(varied, {"a": "x"}, model_name="Tiny-1B").messages[0].content == "Just x"
     assert render(varied, {"a": "x"}, model_name="other").messages[0].content == "x"
 
 
-def test_params_of_one_rendering_are_its_own() -> None:
+def test_rendered_params_are_a_copy() -> None:
     sampled = template("inputs: {a: {type: text}}\nmodel: {params: {stop: [END], seed: 7}}")
     first = render(sampled, {"a": "x"})
     first.params["seed"] = 1

@@ -1,4 +1,4 @@
-"""The format of template files: what is read, and what is refused with file, line and reason."""
+"""The format of template files: parsing, and errors with file, line and reason."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ tests:
 """
 
 
-def test_a_whole_template_is_read() -> None:
+def test_complete_template_is_parsed() -> None:
     template = parse_template(TRIAGE, source="triage.yaml")
     assert (template.name, template.task) == ("ticket-triage", "classify")
     assert template.inputs["text"].required and template.inputs["text"].max_tokens == 1500
@@ -51,7 +51,7 @@ def test_a_whole_template_is_read() -> None:
     assert template.tests[2].invariant == {"text": ["Maria cannot log in", "Ahmed cannot log in"]}
 
 
-def test_texts_stay_texts_where_texts_are_expected() -> None:
+def test_strings_that_look_like_other_types_stay_strings() -> None:
     template = parse_template(TRIAGE, source="triage.yaml")
     assert template.output.kind == "labels"
     assert template.output.labels == {
@@ -69,7 +69,7 @@ def minimal(more: str = "", *, prompt: str = "prompt: Hello") -> Template:
     return parse_template(f"llmtool: 1\nname: x\n{prompt}\n{more}", source="f")
 
 
-def test_a_template_needs_little() -> None:
+def test_minimal_template_has_defaults() -> None:
     template = minimal()
     assert template.task == "gen" and template.output.kind == "text" and template.params == {}
 
@@ -90,7 +90,7 @@ OUTPUTS = {
 
 
 @pytest.mark.parametrize(("text", "expected"), OUTPUTS.items(), ids=list(OUTPUTS))
-def test_each_kind_of_output(text: str, expected: tuple[str, dict[str, object]]) -> None:
+def test_output_kinds(text: str, expected: tuple[str, dict[str, object]]) -> None:
     output = minimal(text).output
     assert output.kind == expected[0]
     for field, value in expected[1].items():
@@ -99,10 +99,13 @@ def test_each_kind_of_output(text: str, expected: tuple[str, dict[str, object]])
 
 A = "inputs: {a: {type: text}}"
 REFUSED = {
-    "an empty file": ("", "f:1: a template is a mapping with `llmtool: 1` at its top"),
-    "a list": ("- a", "f:1: a template is a mapping with `llmtool: 1` at its top"),
-    "no format": ("name: x", "f:1: a template begins with `llmtool: 1`, its format"),
-    "a later format": ("llmtool: 2", "f:1: this version of llmtool reads templates of format 1"),
+    "an empty file": ("", "f:1: not a template: must be a mapping that starts with `llmtool: 1`"),
+    "a list": ("- a", "f:1: not a template: must be a mapping that starts with `llmtool: 1`"),
+    "no format": ("name: x", "f:1: the key `llmtool: 1` (format version) is missing"),
+    "a later format": (
+        "llmtool: 2",
+        "f:1: llmtool: unsupported format version; this llmtool reads version 1",
+    ),
     "YAML errors": (
         "llmtool: 1\nname: @x",
         "f:2: not valid YAML: found character that cannot start any token",
@@ -111,15 +114,15 @@ REFUSED = {
     "no prompt": ("llmtool: 1\nname: a", "f:1: prompt is missing"),
     "an extended template": (
         "llmtool: 1\nname: a\nextends: b",
-        "f:3: a library is needed to find what this template extends",
+        "f:3: only a template loaded by name or path can extend another",
     ),
 }
 REFUSED_PARTS = {
     "an unknown key": ("sytem: x", "f:4: unknown key 'sytem' (did you mean 'system'?)"),
     "an unknown task": (
         "task: sumarize",
-        "f:4: task: unknown value 'sumarize' (there are: chat, classify, code, gen, sum, "
-        "translate)",
+        "f:4: task: unknown value 'sumarize'; choose one of chat, classify, code, gen, "
+        "sum, translate",
     ),
     "an unknown key of an input": (
         "inputs:\n  a: {type: text}\n  b:\n    type: text\n    requird: true",
@@ -130,13 +133,13 @@ REFUSED_PARTS = {
         "f:6: inputs.b.type: unknown value 'txt' (did you mean 'text'?)",
     ),
     "a missing type": ("inputs:\n  a: {required: true}", "f:5: inputs.a.type is missing"),
-    "a name that is no variable": (
+    "an invalid variable name": (
         "inputs: {a-b: {type: text}}",
-        "f:4: 'a-b' cannot be the name of an input (a word like max_words can)",
+        "f:4: 'a-b' is not a valid input name; use a name such as max_words",
     ),
     "a reserved name": (
         "inputs: {loop: {type: text}}",
-        "f:4: 'loop' cannot be the name of an input (a word like max_words can)",
+        "f:4: 'loop' is not a valid input name; use a name such as max_words",
     ),
     "an enum without values": (
         "inputs: {a: {type: enum}}",
@@ -144,7 +147,7 @@ REFUSED_PARTS = {
     ),
     "a default of another type": (
         "inputs:\n  a:\n    type: int\n    default: many",
-        "f:7: inputs.a.default: expected a whole number",
+        "f:7: inputs.a.default: expected an integer",
     ),
     "a default that is not in the enum": (
         "inputs: {a: {type: enum, enum: [red, green], default: gren}}",
@@ -152,15 +155,15 @@ REFUSED_PARTS = {
     ),
     "required with a default": (
         "inputs: {a: {type: int, required: true, default: 1}}",
-        "f:4: inputs.a: a required input has no default",
+        "f:4: inputs.a: a required input cannot have a default",
     ),
     "a boolean in other words": (
         "inputs: {a: {type: int, required: maybe}}",
-        "f:4: inputs.a.required: expected true or false, got a text",
+        "f:4: inputs.a.required: expected true or false, got a string",
     ),
     "a limit of zero": (
         "inputs: {a: {type: text, max_tokens: 0}}",
-        "f:4: inputs.a.max_tokens: expected a whole number >= 1",
+        "f:4: inputs.a.max_tokens: expected an integer >= 1",
     ),
     "an unknown parameter": (
         "model:\n  params:\n    temprature: 1",
@@ -172,7 +175,7 @@ REFUSED_PARTS = {
     ),
     "a parameter of another type": (
         "model: {params: {temperature: hot}}",
-        "f:4: model.params.temperature: expected a number, got a text",
+        "f:4: model.params.temperature: expected a number, got a string",
     ),
     "an unknown output": (
         "output: {lables: [a]}",
@@ -180,15 +183,15 @@ REFUSED_PARTS = {
     ),
     "two outputs": (
         "output: {labels: [a], code: go}",
-        "f:4: output: exactly one kind is needed, not labels, code",
+        "f:4: output: needs exactly one kind, got labels, code",
     ),
     "no labels": (
         "output: {labels: []}",
-        "f:4: output.labels: different, non-empty names are needed",
+        "f:4: output.labels: labels must be unique and not empty",
     ),
     "a label twice": (
         "output: {labels: [a, a]}",
-        "f:4: output.labels: different, non-empty names are needed",
+        "f:4: output.labels: labels must be unique and not empty",
     ),
     "a broken pattern": (
         "output: {regex: '['}",
@@ -196,23 +199,23 @@ REFUSED_PARTS = {
     ),
     "a misspelt variable in the system message": (
         A + "\nsystem: |\n  Be brief.\n  {{ aa }}",
-        "f:7: 'aa' is not among the inputs (did you mean 'a'?)",
+        "f:7: unknown input 'aa' (did you mean 'a'?)",
     ),
     "an example without an answer": (
         A + "\nexamples:\n  - {a: x}",
-        "f:6: examples.0: a text under `output` is needed",
+        "f:6: examples.0: 'output' must be a string",
     ),
     "an unknown variable in an example": (
         A + "\nexamples:\n  - {a: x, output: y}\n  - {b: x, output: y}",
-        "f:7: 'b' is not among the inputs",
+        "f:7: unknown input 'b'",
     ),
     "a required variable missing in an example": (
         "inputs: {a: {type: text, required: true}}\nexamples: [{output: y}]",
-        "f:5: examples.0: the required input 'a' is missing",
+        "f:5: examples.0: required input 'a' is missing",
     ),
-    "an answer that is no label": (
+    "an answer that is not a label": (
         "output: {labels: [spam, ham]}\nexamples:\n  - {output: sapm}",
-        "f:6: examples.0: 'sapm' is not among the labels (did you mean 'spam'?)",
+        "f:6: examples.0: unknown label 'sapm' (did you mean 'spam'?)",
     ),
     "an unknown key of a variant": (
         "variants:\n  a*: {prompt: x}\n  b*: {prmpt: x}",
@@ -220,11 +223,11 @@ REFUSED_PARTS = {
     ),
     "a misspelt variable in a variant": (
         A + "\nvariants:\n  big*:\n    prompt: '{{ b }}'",
-        "f:7: 'b' is not among the inputs",
+        "f:7: unknown input 'b'",
     ),
     "a test of nothing": (
         "tests:\n  - assert: [{type: is-json}]",
-        "f:5: tests.0: exactly one of vars, dataset and invariant is needed",
+        "f:5: tests.0: needs exactly one of vars, dataset and invariant",
     ),
     "an unknown assertion": (
         "tests:\n  - vars: {}\n    assert: [{type: contain}]",
@@ -232,28 +235,28 @@ REFUSED_PARTS = {
     ),
     "an assertion about no label": (
         "output: {labels: [spam]}\ntests:\n  - vars: {}\n    assert: [{type: label, value: ham}]",
-        "f:7: 'ham' is not among the labels",
+        "f:7: unknown label 'ham'",
     ),
     "an assertion without its bound": (
         "tests:\n  - dataset: d.jsonl\n    assert: [{type: accuracy}]",
-        "f:6: an assertion of type accuracy needs a min or a max",
+        "f:6: an assertion of type accuracy needs min or max",
     ),
     "an invariant of one": (
         A + "\ntests:\n  - invariant: {a: [x]}",
-        "f:6: tests.0.invariant: lists of the same length, 2 or more",
+        "f:6: tests.0.invariant: needs lists of the same length, at least 2",
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
-def test_a_file_is_refused(text: str, message: str) -> None:
+def test_invalid_file_is_rejected(text: str, message: str) -> None:
     with pytest.raises(TemplateError) as caught:
         parse_template(text, source="f")
     assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(("more", "message"), REFUSED_PARTS.values(), ids=REFUSED_PARTS)
-def test_a_part_is_refused_with_its_line(more: str, message: str) -> None:
+def test_invalid_parts_fail_with_their_line(more: str, message: str) -> None:
     with pytest.raises(TemplateError) as caught:
         minimal(more)
     assert str(caught.value) == message
@@ -262,11 +265,11 @@ def test_a_part_is_refused_with_its_line(more: str, message: str) -> None:
 PROMPTS = {
     "a misspelt variable": (
         "prompt: |\n  First line.\n  {{ txt }}",
-        "f:5: 'txt' is not among the inputs (did you mean 'text'?)",
+        "f:5: unknown input 'txt' (did you mean 'text'?)",
     ),
     "a misspelt variable between quotes": (
         'prompt: "{{ txt }}"',
-        "f:3: 'txt' is not among the inputs (did you mean 'text'?)",
+        "f:3: unknown input 'txt' (did you mean 'text'?)",
     ),
     "bad syntax": ("prompt: |\n  {% if text %}\n  {{ text", "f:5: unexpected end of template"),
     "an unknown filter": (
@@ -277,13 +280,13 @@ PROMPTS = {
 
 
 @pytest.mark.parametrize(("prompt", "message"), PROMPTS.values(), ids=PROMPTS)
-def test_a_prompt_is_checked_before_it_is_used(prompt: str, message: str) -> None:
+def test_invalid_prompt_fails_at_load(prompt: str, message: str) -> None:
     with pytest.raises(TemplateError) as caught:
         minimal("inputs: {text: {type: text}}", prompt=prompt)
     assert str(caught.value).startswith(message)
 
 
-def test_a_variant_changes_what_it_names() -> None:
+def test_variant_changes_only_its_keys() -> None:
     template = minimal(
         "system: Be brief.\nmodel: {params: {temperature: 0.5, max_tokens: 9}}\n"
         "examples: [{output: one}]\n"
@@ -301,7 +304,7 @@ def test_a_variant_changes_what_it_names() -> None:
 
 
 @given(st.text(alphabet="abein: -\n{}[]'|tyxp", max_size=60))
-def test_any_file_is_read_or_refused_with_a_line(text: str) -> None:
+def test_any_text_parses_or_fails_with_a_line(text: str) -> None:
     try:
         parse_template("llmtool: 1\nname: x\nprompt: a\n" + text, source="f")
     except TemplateError as exc:

@@ -1,4 +1,4 @@
-"""Values written as YAML are read back as they were."""
+"""YAML that we write reads back unchanged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ values = st.recursive(
 
 
 @given(st.dictionaries(texts, values, max_size=5))
-def test_what_is_written_is_read(value: dict[str, Any]) -> None:
+def test_written_yaml_reads_back_unchanged(value: dict[str, Any]) -> None:
     assert (load(to_yaml(value), source="f") or {}) == value
 
 
@@ -38,5 +38,5 @@ def test_what_is_written_is_read(value: dict[str, Any]) -> None:
         ("one\n \ntwo", 'a: "one\\n \\ntwo"\n'),
     ],
 )
-def test_texts_look_like_what_people_write(text: str, written: str) -> None:
+def test_strings_are_written_readably(text: str, written: str) -> None:
     assert to_yaml({"a": text}) == written

@@ -1,4 +1,4 @@
-"""Templates that would take all time or memory; as a script, render the named ones and report.
+"""Templates designed to exhaust time or memory; as a script, render the named ones and report.
 
 python bombs.py NAME…     one JSON line per name: the error, the seconds, the peak in MiB
 """
@@ -134,7 +134,7 @@ BOMBS = {
 
 
 def peak_mib() -> float:
-    """Return this process's own peak; on Linux getrusage counts what its parent had, too."""
+    """Return the peak memory of this process; on Linux getrusage includes the parent's."""
     status = Path("/proc/self/status")
     if status.exists():
         line = next(row for row in status.read_text().splitlines() if row.startswith("VmHWM"))

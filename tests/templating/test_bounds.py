@@ -1,4 +1,4 @@
-"""A template ends soon and stays small, whatever it does; and honest ones are never stopped."""
+"""Every template ends within limits, and ordinary ones never reach them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_SECONDS = 10  # about 2.5 on an idle machine
 
 @pytest.fixture(scope="module")
 def reports() -> dict[str, dict[str, object]]:
-    """Every bomb, one after another in one child process, so that its peak is theirs."""
+    """Render all bombs in one child process to measure their peak memory."""
     child = subprocess.run(
         [sys.executable, bombs.__file__, *bombs.BOMBS], capture_output=True, text=True, timeout=110
     )
@@ -28,27 +28,27 @@ def reports() -> dict[str, dict[str, object]]:
 
 
 @pytest.mark.parametrize("name", bombs.BOMBS)
-def test_a_bomb_ends_in_one_clean_error(name: str, reports: dict[str, dict[str, object]]) -> None:
+def test_bomb_fails_within_limits(name: str, reports: dict[str, dict[str, object]]) -> None:
     report = reports[name]
     assert str(report["error"]).startswith("bomb:")
     assert "\n" not in str(report["error"])
     assert float(str(report["seconds"])) < MAX_SECONDS
 
 
-def test_all_bombs_together_stay_small(reports: dict[str, dict[str, object]]) -> None:
+def test_all_bombs_together_use_little_memory(reports: dict[str, dict[str, object]]) -> None:
     assert max(float(str(report["peak_mib"])) for report in reports.values()) < MAX_MIB
 
 
 CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
 
 
-def test_a_conversation_of_ten_thousand_messages_is_rendered() -> None:
+def test_ten_thousand_messages_render() -> None:
     messages = [{"role": "user", "content": "word " * 40}] * 10_000
     text = compile_template(CHATML, name="chatml", chat=True).render(messages=messages)
     assert text.count("<|im_end|>") == 10_000
 
 
-def test_a_document_of_thirty_megabytes_is_rendered() -> None:
+def test_thirty_megabyte_document_renders() -> None:
     document = "some words é " * 2_500_000
     messages = [{"role": "user", "content": document}]
     source = CHATML.replace("m.content", "m.content|trim")
@@ -56,8 +56,8 @@ def test_a_document_of_thirty_megabytes_is_rendered() -> None:
     assert document.strip() in text
 
 
-def test_a_text_extended_a_thousand_times_is_rendered() -> None:
-    """Some chat templates collect all output in a namespace: little in use, much built."""
+def test_thousand_concatenations_render() -> None:
+    """Some chat templates build all output in a namespace: much is built, little stays in use."""
     source = (
         "{% set n = namespace(out='') %}"
         "{% for m in messages %}"
@@ -85,15 +85,15 @@ LOOKS_BACK = """\
 """
 
 
-def test_a_thousand_turns_are_rendered_by_a_template_that_looks_back() -> None:
+def test_thousand_turns_render_with_a_quadratic_template() -> None:
     """Gemma 4's template compares each message with all messages before it."""
     messages = [{"role": ("user", "assistant")[i % 2], "content": f"Word {i}"} for i in range(2000)]
     text = compile_template(LOOKS_BACK, name="looks-back", chat=True).render(messages=messages)
     assert text.count("<turn>") == 2000
 
 
-def test_values_kept_in_a_closure_are_not_given_back() -> None:
-    """Bound methods and macros keep values alive: what they hold counts as in use."""
+def test_values_in_closures_are_not_credited() -> None:
+    """Bound methods and macros keep values alive, so these count as in use."""
     source = (
         "{% set n = namespace(kept=[]) %}"
         "{% for i in range(1000) %}{% set big = 'a' * 1000000 %}"

@@ -1,4 +1,4 @@
-"""Chat templates in the styles that models carry, with the text that they must give."""
+"""Chat templates of common styles with their expected text."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ CASES = {
         "<|im_start|>assistant\nHello!<|im_end|>\n<|im_start|>user\n More? <|im_end|>\n"
         "<|im_start|>assistant\n",
     ),
-    "reasoning after the last question is kept": (
+    "reasoning after the last question stays": (
         REASONING,
         [HI, THOUGHT],
         {},
@@ -241,7 +241,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("source", "messages", "more", "text"), CASES.values(), ids=CASES)
-def test_a_chat_template_gives_its_text(
+def test_chat_templates_render_expected_text(
     source: str, messages: list[object], more: dict[str, object], text: str
 ) -> None:
     template = compile_template(source, name="model", chat=True)
@@ -249,19 +249,19 @@ def test_a_chat_template_gives_its_text(
     assert template.render(bos_token="<s>", eos_token="</s>", **variables) == text
 
 
-def test_a_chat_template_says_why_it_refuses() -> None:
+def test_raise_exception_message_is_reported() -> None:
     template = compile_template(BRACKETS, name="model.gguf", chat=True)
     with pytest.raises(TemplateError) as caught:
         template.render(messages=[HI, MORE], bos_token="", eos_token="")
     assert str(caught.value) == "model.gguf:10: Roles must alternate user and assistant"
 
 
-def test_a_template_tells_that_it_can_switch_thinking() -> None:
+def test_enable_thinking_is_among_the_names() -> None:
     assert "enable_thinking" in compile_template(REASONING, name="m", chat=True).names
     assert "enable_thinking" not in compile_template(CHATML, name="m", chat=True).names
 
 
-def test_an_unknown_filter_matters_only_where_it_is_reached() -> None:
+def test_unknown_filter_fails_only_when_reached() -> None:
     source = "{% if tools %}{{ tools|from_json }}{% endif %}{{ messages[0].content }}"
     template = compile_template(source, name="model", chat=True)
     assert template.render(messages=[HI]) == "Hi"

@@ -1,4 +1,4 @@
-"""What templates can say, and that they say what Jinja says."""
+"""Supported template syntax renders like Jinja."""
 
 from __future__ import annotations
 
@@ -143,13 +143,13 @@ def rendered_by_both(source: str, *, chat: bool = True) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("source", SNIPPETS)
-def test_a_snippet_says_what_jinja_says(source: str) -> None:
+def test_snippets_render_like_jinja(source: str) -> None:
     ours, reference = rendered_by_both(source)
     assert ours == reference
 
 
 @pytest.mark.parametrize("source", WHOLE_FILES.values(), ids=WHOLE_FILES)
-def test_white_space_and_blocks_are_jinjas(source: str) -> None:
+def test_white_space_and_blocks_render_like_jinja(source: str) -> None:
     ours, reference = rendered_by_both(source)
     assert ours == reference
 
@@ -191,7 +191,7 @@ expressions = st.recursive(
 
 @pytest.mark.parametrize("chat", [True, False], ids=["chat", "prompt"])
 @given(expression=expressions)
-def test_any_expression_says_what_jinja_says_or_both_refuse(expression: str, chat: bool) -> None:
+def test_any_expression_renders_or_fails_like_jinja(expression: str, chat: bool) -> None:
     source = f"{{{{ {expression} }}}}"
     try:
         reference = jinja(chat=chat).from_string(source).render(**VARIABLES)
@@ -205,14 +205,14 @@ def test_any_expression_says_what_jinja_says_or_both_refuse(expression: str, cha
     assert ours == reference or (ours is None and not chat)
 
 
-def test_values_are_data() -> None:
+def test_values_are_never_evaluated() -> None:
     value = "{{ 7 * 7 }} {% for x in y %} {x} %s"
     template = compile_template("{{ a }}|{{ b.c }}", name="t", chat=False)
     assert template.render(a=value, b={"c": value}) == f"{value}|{value}"
 
 
 @given(st.text())
-def test_a_value_comes_out_as_it_went_in(value: str) -> None:
+def test_values_are_preserved(value: str) -> None:
     assert compile_template("<{{ v }}>", name="t", chat=False).render(v=value) == f"<{value}>"
 
 
@@ -250,7 +250,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize(("source", "message"), ERRORS.values(), ids=ERRORS)
-def test_an_error_says_line_and_reason(source: str, message: str) -> None:
+def test_errors_name_line_and_reason(source: str, message: str) -> None:
     with pytest.raises(TemplateError) as caught:
         compile_template(source, name="t", chat=False).render(**VARIABLES)
     assert str(caught.value) == message
@@ -291,13 +291,13 @@ ESCAPES = [
 
 
 @pytest.mark.parametrize("source", ESCAPES)
-def test_nothing_of_python_can_be_reached(source: str) -> None:
+def test_python_internals_are_unreachable(source: str) -> None:
     with pytest.raises(TemplateError):
         compile_template(source, name="t", chat=False).render(**VARIABLES)
 
 
 @pytest.mark.parametrize("source", ESCAPES)
-def test_a_chat_template_finds_nothing_either(source: str) -> None:
+def test_python_internals_are_unreachable_from_chat_templates(source: str) -> None:
     try:
         text = compile_template(source, name="t", chat=True).render(**VARIABLES)
     except TemplateError:
@@ -306,7 +306,7 @@ def test_a_chat_template_finds_nothing_either(source: str) -> None:
 
 
 @given(st.text(alphabet="{}%#-ab \n'\"()[].|~+*<=,:0", max_size=60))
-def test_any_text_is_rendered_or_refused(source: str) -> None:
+def test_any_text_renders_or_fails_cleanly(source: str) -> None:
     try:
         compile_template(source, name="t", chat=True).render(a="x", b=[1])
     except TemplateError as exc:
@@ -315,7 +315,7 @@ def test_any_text_is_rendered_or_refused(source: str) -> None:
     jinja(chat=True).parse(source)
 
 
-def test_what_jinja_cannot_read_is_refused_with_its_line() -> None:
+def test_syntax_errors_name_the_line() -> None:
     source = "a\n\n{{ 'x' "
     with pytest.raises(TemplateSyntaxError) as theirs:
         jinja(chat=True).from_string(source)
@@ -323,7 +323,7 @@ def test_what_jinja_cannot_read_is_refused_with_its_line() -> None:
         compile_template(source, name="t", chat=True)
 
 
-def test_the_names_a_template_needs_are_known() -> None:
+def test_names_lists_undefined_variables() -> None:
     template = compile_template(
         "{% set own = 1 %}\n{{ own ~ asked }}{% for x in rows %}{{ x ~ loop.index }}{% endfor %}"
         "\n{% if enable_thinking is defined %}{% endif %}"
@@ -334,7 +334,7 @@ def test_the_names_a_template_needs_are_known() -> None:
     assert template.names == {"asked": 2, "rows": 2, "enable_thinking": 3, "inner": 3}
 
 
-def test_the_time_is_the_callers() -> None:
+def test_strftime_now_uses_the_given_clock() -> None:
     template = compile_template(
         "{{ strftime_now('%d %b %Y') }}",
         name="t",
@@ -347,7 +347,7 @@ def test_the_time_is_the_callers() -> None:
 @pytest.mark.parametrize(
     "value", [object(), b"x", {1, 2}, print], ids=["object", "bytes", "set", "function"]
 )
-def test_values_that_are_no_data_are_a_mistake_of_the_caller(value: object) -> None:
+def test_values_other_than_plain_data_raise_type_error(value: object) -> None:
     with pytest.raises(TypeError, match="plain data"):
         compile_template("x", name="t", chat=True).render(v=[value])
 
@@ -361,11 +361,11 @@ def test_jinja2_is_imported_with_the_first_template() -> None:
     subprocess.run([sys.executable, "-c", check], check=True)
 
 
-def test_a_format_reaches_what_the_template_reaches() -> None:
+def test_str_format_cannot_reach_internals() -> None:
     assert rendered_by_both("{{ '{0[0]}{1.k}'.format(name, rows[0]) }}")[0] == "Ax"
 
 
-def test_an_error_does_not_quote_a_value() -> None:
+def test_errors_do_not_quote_values() -> None:
     template = compile_template("{{ table[key] }}{{ key|int + key }}", name="t", chat=True)
     with pytest.raises(TemplateError) as caught:
         template.render(table={}, key="secret")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import typer
 from command import LLMTOOL
-from offenders import offenders
+from offenders import every
 from terminal.screen import Terminal
 
 from llmtool.cli.app import COMMANDS, app, load_command
@@ -51,43 +51,41 @@ def joined(text: str) -> list[str]:
     return text.replace(" \\\n", "\n").split()
 
 
-def test_no_line_is_longer_than_the_terminal(show: Show) -> None:
-    def check(words: tuple[str, ...], columns: int) -> None:
-        text = show(words, columns)
-        long = [line for line in text.splitlines() if len(line.removesuffix(" \\")) > columns]
-        assert [line for line in long if len(joined(line + "\n")) > 1] == []
-        assert all(len(line) <= columns for line in text.splitlines()) or columns < 80
-
-    assert not offenders(check, NAMES, WIDTHS)
-
-
-def test_no_word_is_broken(show: Show) -> None:
-    def check(words: tuple[str, ...]) -> None:
-        command: Any = load_command(words[0]) if words else typer.main.get_command(app)
-        command = command.commands[words[1]] if words[1:] else command
-        command = command.default if isinstance(command, DefaultGroup) else command
-        context = typer.Context(command, **command.context_settings)
-        records = [help_record(param, context) for param in command.get_params(context)]
-        said = " ".join([*(" ".join(each) for each in records if each), command.epilog or ""])
-        shown = {columns: joined(show(words, columns)) for columns in WIDTHS}
-        assert set(said.replace("\b", "").split()) <= set(shown[100])
-        for columns in WIDTHS:
-            assert shown[columns] == shown[100], columns
-
-    assert not offenders(check, NAMES)
+@every(words=NAMES, columns=WIDTHS)
+def test_no_line_is_longer_than_the_terminal(
+    show: Show, words: tuple[str, ...], columns: int
+) -> None:
+    text = show(words, columns)
+    long = [line for line in text.splitlines() if len(line.removesuffix(" \\")) > columns]
+    assert [line for line in long if len(joined(line + "\n")) > 1] == []
+    assert all(len(line) <= columns for line in text.splitlines()) or columns < 80
 
 
-def test_a_wrapped_example_is_the_same_command(show: Show) -> None:
+@every(words=NAMES)
+def test_no_word_is_broken(show: Show, words: tuple[str, ...]) -> None:
+    command: Any = load_command(words[0]) if words else typer.main.get_command(app)
+    command = command.commands[words[1]] if words[1:] else command
+    command = command.default if isinstance(command, DefaultGroup) else command
+    context = typer.Context(command, **command.context_settings)
+    records = [help_record(param, context) for param in command.get_params(context)]
+    said = " ".join([*(" ".join(each) for each in records if each), command.epilog or ""])
+    shown = {columns: joined(show(words, columns)) for columns in WIDTHS}
+    assert set(said.replace("\b", "").split()) <= set(shown[100])
+    for columns in WIDTHS:
+        assert shown[columns] == shown[100], columns
+
+
+@every(words=NAMES, columns=WIDTHS[1:])
+def test_a_wrapped_example_is_the_same_command(
+    show: Show, words: tuple[str, ...], columns: int
+) -> None:
     def examples(text: str) -> list[str]:
         _, _, text = text.partition("\n  Example")
         lexer = shlex.shlex(text.replace("\\\n", ""), posix=True, punctuation_chars="\n")
         lexer.whitespace, lexer.whitespace_split, lexer.commenters = " ", True, ""
         return [" ".join(token.split()) for token in lexer]  # the end of a line is an empty one
 
-    def check(words: tuple[str, ...], columns: int) -> None:
-        assert examples(show(words, columns)) == examples(show(words, 100))
-
-    assert not offenders(check, NAMES, WIDTHS[1:])
+    assert examples(show(words, columns)) == examples(show(words, 100))
 
 
 def test_a_description_stands_under_its_option_where_there_is_no_room_beside_it(

@@ -1,6 +1,6 @@
-"""Templates of other tools as ours: simonw/llm (YAML), fabric (Markdown), prompty (front matter).
+"""Import templates of other tools: llm (YAML), fabric (Markdown), prompty (front matter).
 
-What cannot be carried over is told in notes. Text that would be Jinja to us stays text.
+Notes list everything that cannot be converted. Text that looks like Jinja is escaped.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Literal
 
 from llmtool.errors import TemplateError, UsageError
 from llmtool.prompts.foreign.common import Imported
-from llmtool.prompts.schema import NAME, OF_NAMES
+from llmtool.prompts.schema import NAME, NAME_RULE
 from llmtool.prompts.template import parse_template
 from llmtool.prompts.writing import to_yaml
 
@@ -20,14 +20,14 @@ Format = Literal["llm", "fabric", "prompty"]
 def convert(
     text: str, *, source: str, format: Format | None = None, user: str = "", name: str | None = None
 ) -> Imported:
-    """Return a template of another tool as the mapping of one of ours, checked.
+    """Convert a template of another tool and validate the result.
 
-    `source`, the file's name, stands in errors and says the format where none is given; `user` is
-    the text of fabric's `user.md`; `name` is the new template's.
+    `source` is the name of the file, for error messages and to detect the format if none is given.
+    `user` is the text of fabric's `user.md`. `name` is the name of the new template.
 
     Raises:
-        TemplateError: it is not of that format, or our format cannot hold it.
-        UsageError: it needs a `name`.
+        TemplateError: the text is not in that format, or cannot be converted.
+        UsageError: the template's own name is not valid here and no `name` is given.
 
     Example:
         >>> made = convert("prompt: 'Say $what'", source="say.yaml")
@@ -49,18 +49,20 @@ def convert(
         made = read_fabric(text, user, source=source)
     named = name or slug(made.name)
     if not re.fullmatch(NAME, named):
-        raise UsageError(f"{named!r} cannot be a template name: {OF_NAMES} (--name gives another)")
+        raise UsageError(
+            f"{named!r} is not a valid template name: {NAME_RULE}; choose one with --name"
+        )
     made.values = {"llmtool": 1, "name": named, **made.values}
     try:
         parse_template(made.text(), source=source)
     except TemplateError as exc:
         reason = re.sub(r"^.*?:\d+: ", "", str(exc).removeprefix(source))
-        raise TemplateError(f"{source}:1: it does not fit into our format: {reason}") from exc
+        raise TemplateError(f"{source}:1: cannot convert this template: {reason}") from exc
     return made
 
 
 def detect(text: str, *, source: str) -> Format:
-    """Return the format that a file is in, by its name and its beginning."""
+    """Detect the format of a file by its name and its first line."""
     start = text.lstrip("\ufeff \t\r\n")
     if source.endswith(".prompty") or re.match(r"(---|\+\+\+)[ \t]*\r?\n", start):
         return "prompty"
@@ -70,7 +72,7 @@ def detect(text: str, *, source: str) -> Format:
 
 
 def slug(name: str) -> str:
-    """Return a name as ours are.
+    """Convert a title to a valid template name.
 
     Example:
         >>> slug("Basic Prompt (v2)")

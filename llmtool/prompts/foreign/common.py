@@ -1,4 +1,4 @@
-"""What the readers of other formats share: pieces of text, names of inputs, sampling options."""
+"""Shared by the readers of other formats: text with variables, input names, sampling options."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llmtool.safe_yaml import core
 
 
 class Variable(NamedTuple):
-    """A place for a value, by the name that the other format gives it."""
+    """A variable in a text, by its name in the other format."""
 
     name: str
 
@@ -25,7 +25,7 @@ Piece = str | Variable
 
 
 class Imported:
-    """A template of ours in the making, and notes on what it cannot hold."""
+    """A converted template, with notes on everything that was not converted."""
 
     def __init__(self, name: str, description: str = "") -> None:
         self.name = name
@@ -37,14 +37,14 @@ class Imported:
 
 
 class Names:
-    """Names of inputs for names of variables, which may be in any spelling."""
+    """Maps variable names of any spelling to valid input names."""
 
     def __init__(self, notes: list[str]) -> None:
         self._notes = notes
         self.by_original: dict[str, str] = {}
 
     def of(self, original: str) -> str:
-        """Return the input's name; a note tells of one that had to change.
+        """Return the input name of a variable; add a note if it differs.
 
         Example:
             >>> Names([]).of("firstName")
@@ -61,13 +61,13 @@ class Names:
             n += 1
             name = f"{base}_{n}"
         if name != original:
-            self._notes.append(f"the variable {original!r} is the input {name!r}")
+            self._notes.append(f"variable {original!r} was renamed to {name!r}")
         self.by_original[original] = name
         return name
 
 
 def joined(pieces: list[Piece]) -> list[Piece]:
-    """Join neighbouring texts, so that a brace is seen beside what follows it."""
+    """Join adjacent strings, so that a brace and the text after it are escaped together."""
     whole: list[Piece] = []
     for piece in pieces:
         if isinstance(piece, str) and whole and isinstance(whole[-1], str):
@@ -78,9 +78,9 @@ def joined(pieces: list[Piece]) -> list[Piece]:
 
 
 def to_jinja(pieces: Iterable[Piece], names: Names) -> str:
-    """Return pieces as Jinja: variables as expressions, and all else as it is.
+    """Return pieces as Jinja: variables as expressions, text escaped.
 
-    A brace that would begin a tag is written as an expression, which `trim_blocks` leaves alone.
+    A brace that would begin a tag becomes an expression, which `trim_blocks` does not affect.
 
     Example:
         >>> to_jinja(["{% a {", Variable("b"), "}"], Names([]))
@@ -96,7 +96,7 @@ def to_jinja(pieces: Iterable[Piece], names: Names) -> str:
 
 
 def input_type(pieces: Sequence[Piece], name: str) -> str:
-    """Return `text` for a variable that has its lines to itself, else `string`."""
+    """Return `text` for a variable that fills whole lines, else `string`."""
     joined = "".join(
         piece if isinstance(piece, str) else "\0" if piece.name == name else "x" for piece in pieces
     )
@@ -115,7 +115,7 @@ _SYNONYMS = {
 
 
 def read_params(options: Mapping[str, object], notes: list[str]) -> dict[str, Any]:
-    """Return the sampling options that we have as well; notes tell of the others."""
+    """Return the supported sampling options; add a note for each of the others."""
     params: dict[str, Any] = {}
     for key, value in options.items():
         snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).lower()
@@ -123,17 +123,17 @@ def read_params(options: Mapping[str, object], notes: list[str]) -> dict[str, An
         if name == "stop" and isinstance(value, str):
             value = [value]
         if name not in Params.__struct_fields__:
-            notes.append(f"the option {key!r} has no counterpart and is left out")
+            notes.append(f"option {key!r}: not supported; skipped")
             continue
         try:
             msgspec.convert({name: value}, Params, strict=False)
         except msgspec.ValidationError:
-            notes.append(f"the option {key!r} has a value that is out of range and is left out")
+            notes.append(f"option {key!r}: value out of range; skipped")
             continue
         params[name] = core(value)
     return params
 
 
 def as_text(value: object) -> str | None:
-    """Return a scalar as the text that stands in the file; None for other values."""
+    """Return a scalar as written in the file, or None for other values."""
     return str(value) if isinstance(value, str) else None

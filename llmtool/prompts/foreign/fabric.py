@@ -1,7 +1,8 @@
-"""Patterns of fabric: a folder by the pattern's name with `system.md`, and perhaps `user.md`.
+"""Read fabric patterns: a folder named after the pattern with `system.md` and optionally `user.md`.
 
-See https://github.com/danielmiessler/fabric. `{{input}}` is the material, which otherwise follows
-the pattern; `{{name}}` is a variable. Left out: `{{plugin:…}}` and `{{ext:…}}`, which run programs.
+See https://github.com/danielmiessler/fabric. `{{input}}` is the input text, which follows the
+pattern if it is not mentioned; `{{name}}` is a variable. Not supported: `{{plugin:…}}` and
+`{{ext:…}}`, which run programs.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from llmtool.prompts.foreign.common import (
     to_jinja,
 )
 
-_PLACE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_-]*)\s*\}\}")
+_VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_-]*)\s*\}\}")
 _PROGRAM = re.compile(r"\{\{\s*(?:plugin|ext):[^{}]*\}\}")
 _INPUT_SECTION = re.compile(r"(?:\n|\A)(#+[ \t]*INPUT:?[ \t]*\n+)?(INPUT:?)?\s*\Z", re.IGNORECASE)
 _MAX_DESCRIPTION = 100
@@ -28,23 +29,23 @@ MAX_CHARACTERS = 1 << 17
 
 
 def read_fabric(text: str, user: str, *, source: str) -> Imported:
-    """Read a pattern of fabric; `user` is the text of its `user.md`.
+    """Convert a fabric pattern; `user` is the text of its `user.md`.
 
     Raises:
-        TemplateError: there is nothing in it, or too much.
+        TemplateError: the pattern is empty or too long.
     """
     text, user = (part.replace("\r\n", "\n").strip() for part in (text, user))
     if not text and not user:
-        raise TemplateError(f"{source}:1: there is nothing in it")
+        raise TemplateError(f"{source}: the file is empty")
     if len(text) + len(user) > MAX_CHARACTERS:
-        raise TemplateError(f"{source}:1: longer than {MAX_CHARACTERS} characters")
+        raise TemplateError(f"{source}: longer than {MAX_CHARACTERS:,} characters")
     path = Path(source)
     made = Imported(path.parent.name if path.stem in ("system", "user") else path.stem)
     description = _describe(text)
     if description:
         made.values["description"] = description
     for program in dict.fromkeys(_PROGRAM.findall(f"{text}\n{user}")):
-        made.notes.append(f"{program} runs a program of fabric's; it is kept as text")
+        made.notes.append(f"{program} runs a fabric program: not supported; left as text")
     names = Names(made.notes)
     system, prompt = _parts(text, user, made.notes)
     variables = dict.fromkeys(p.name for p in (*system, *prompt) if isinstance(p, Variable))
@@ -64,9 +65,9 @@ def read_fabric(text: str, user: str, *, source: str) -> Imported:
 
 
 def _parts(text: str, user: str, notes: list[str]) -> tuple[list[Piece], list[Piece]]:
-    """Return the system text and the prompt, in which the input stands."""
+    """Split a pattern into the system text and the prompt, which contains the input."""
     if Variable("input") in _pieces(text):
-        notes.append("{{input}} is inside the pattern, which became the prompt as a whole")
+        notes.append("the pattern contains {{input}}, so all of it became the prompt")
         return [], _pieces(f"{text}\n\n{user}".strip())
     label = ""
     section = _INPUT_SECTION.search(text)
@@ -82,7 +83,7 @@ def _parts(text: str, user: str, notes: list[str]) -> tuple[list[Piece], list[Pi
 def _pieces(text: str) -> list[Piece]:
     pieces: list[Piece] = []
     end = 0
-    for match in _PLACE.finditer(text):
+    for match in _VARIABLE.finditer(text):
         pieces += [text[end : match.start()], Variable(match[1])]
         end = match.end()
     return joined([*pieces, text[end:]])

@@ -1,8 +1,8 @@
-"""Templates of simonw/llm: YAML with `$variables`.
+"""Read templates of simonw/llm: YAML with `$variables`.
 
-See https://llm.datasette.io/en/stable/templates.html. Without `$input`, its input follows the
-prompt; with a system prompt alone, it is the prompt. Left out: tools, functions, fragments,
-attachments.
+See https://llm.datasette.io/en/stable/templates.html. A prompt without `$input` is followed by the
+input; if there is only a system prompt, the input is the prompt. Not supported: tools, functions,
+fragments, attachments.
 """
 
 from __future__ import annotations
@@ -24,49 +24,53 @@ from llmtool.prompts.foreign.common import (
 )
 from llmtool.safe_yaml import core, load_document
 
-_PLACE = re.compile(r"\$(?:(\$)|([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
+_VARIABLE = re.compile(r"\$(?:(\$)|([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 _KNOWN = (
     *("name", "prompt", "system", "defaults", "options", "schema_object", "extract"),
     *("extract_last", "model"),
 )
-_LEFT_OUT = (
+_UNSUPPORTED = (
     *("fragments", "system_fragments", "attachments", "attachment_types"),
     *("tools", "functions"),
 )
 
 
 def read_llm(text: str, *, source: str) -> Imported:
-    """Read a template of llm.
+    """Convert a template of llm.
 
     Raises:
-        TemplateError: "file:line: reason"; it is no such template.
+        TemplateError: the text is not a template of llm ("file:line: reason").
     """
     document = load_document(text, source=source)
     value = document.value
     if isinstance(value, str):  # llm takes a file that is one text as its prompt
         value = {"prompt": value}
     if not isinstance(value, dict):
-        raise TemplateError(f"{source}:1: a template of llm is a mapping with prompt or system")
+        raise TemplateError(
+            f"{source}:1: not a template of llm: must be a mapping with prompt or system"
+        )
     if "llmtool" in value:
-        raise TemplateError(f"{source}:1: this is a template of llmtool; -t takes it as it is")
+        raise TemplateError(f"{source}:1: already a template of llmtool; use it with -t")
     prompt, system = as_text(value.get("prompt")), as_text(value.get("system"))
     if not (prompt or "").strip() and not (system or "").strip():
-        raise TemplateError(f"{source}:1: there is neither a prompt nor a system text in it")
+        raise TemplateError(f"{source}:1: needs a prompt or a system text")
     made = Imported(as_text(value.get("name")) or Path(source).stem)
     for key in value:
-        if key in _LEFT_OUT:
-            made.notes.append(f"{key}: there is no counterpart; left out")
+        if key in _UNSUPPORTED:
+            made.notes.append(f"{key}: not supported; skipped")
         elif key not in _KNOWN:
-            made.notes.append(f"{key}: not a key of llm that we know; left out")
+            made.notes.append(f"{key}: unknown key; skipped")
     if value.get("model") is not None:
-        made.notes.append("model: it names a model of llm's; left out (-m chooses one)")
+        made.notes.append("model: skipped; choose a model with -m")
     _fill(made, prompt or "", system or "", value.get("defaults"))
     schema = value.get("schema_object")
     if isinstance(schema, dict):
         made.values["output"] = {"json": core(schema)}
     elif core(value.get("extract")) is True or core(value.get("extract_last")) is True:
         made.values["output"] = "code"
-        made.notes.append("extract: became `output: code`, which keeps the code of a reply")
+        made.notes.append(
+            "extract: converted to `output: code`, which prints only the code of a reply"
+        )
     options = value.get("options")
     params = read_params(options, made.notes) if isinstance(options, dict) else {}
     if params:
@@ -76,19 +80,24 @@ def read_llm(text: str, *, source: str) -> Imported:
 
 def _fill(made: Imported, prompt: str, system: str, defaults: object) -> None:
     names = Names(made.notes)
-    asked, said = _pieces(prompt, made.notes), _pieces(system, made.notes)
-    variables = dict.fromkeys(p.name for p in (*said, *asked) if isinstance(p, Variable))
+    prompt_pieces = _pieces(prompt, made.notes)
+    system_pieces = _pieces(system, made.notes)
+    variables = dict.fromkeys(
+        p.name for p in (*system_pieces, *prompt_pieces) if isinstance(p, Variable)
+    )
     has_input = "input" in variables
     is_appended = bool(prompt.strip()) and not has_input
     if not prompt.strip():
-        asked = [Variable("input")]
+        prompt_pieces = [Variable("input")]
     elif is_appended:
-        asked = [*asked, "\n\n", Variable("input")]
+        prompt_pieces = [*prompt_pieces, "\n\n", Variable("input")]
     variables |= {"input": None}
     given = defaults if isinstance(defaults, dict) else {}
     inputs: dict[str, dict[str, object]] = {}
     for name in variables:
-        spec: dict[str, object] = {"type": "text" if name == "input" else _type(name, said, asked)}
+        spec: dict[str, object] = {
+            "type": "text" if name == "input" else _type(name, system_pieces, prompt_pieces)
+        }
         default = as_text(given.get(name))
         if default is not None:
             spec["default"] = default
@@ -98,11 +107,11 @@ def _fill(made: Imported, prompt: str, system: str, defaults: object) -> None:
         inputs[names.of(name)] = spec
     for name in given:
         if name not in variables or as_text(given[name]) is None:
-            made.notes.append(f"the default of {name!r} is not of a variable, or no text; left out")
+            made.notes.append(f"default of {name!r}: unknown variable or not a string; skipped")
     made.values["inputs"] = inputs
     if system.strip():
-        made.values["system"] = to_jinja(said, names)
-    made.values["prompt"] = to_jinja(asked, names)
+        made.values["system"] = to_jinja(system_pieces, names)
+    made.values["prompt"] = to_jinja(prompt_pieces, names)
 
 
 def _type(name: str, *texts: list[Piece]) -> str:
@@ -110,17 +119,17 @@ def _type(name: str, *texts: list[Piece]) -> str:
 
 
 def _pieces(text: str, notes: list[str]) -> list[Piece]:
-    """Return text and variables apart, as Python's string.Template reads them."""
+    """Split a text into strings and variables, as Python's string.Template does."""
     text = text.replace("\r\n", "\n").strip("\n")
     pieces: list[Piece] = []
     end = 0
-    for match in _PLACE.finditer(text):
+    for match in _VARIABLE.finditer(text):
         pieces.append(text[end : match.start()] + ("$" if match[1] else ""))
         name = match[2] or match[3]
         if name:
             pieces.append(Variable(name))
         end = match.end()
     pieces.append(text[end:])
-    if "$" in _PLACE.sub("", text):
-        notes.append("a single $ before no name is an error to llm; it is kept as a $")
+    if "$" in _VARIABLE.sub("", text):
+        notes.append("a $ without a name is an error in llm; left as text")
     return joined(pieces)

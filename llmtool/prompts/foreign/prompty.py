@@ -1,9 +1,9 @@
-"""Prompty files: front matter in YAML, a body with `system:`, `user:` and `assistant:` lines.
+"""Read prompty files: YAML front matter, and a body with `system:`, `user:`, `assistant:` lines.
 
-See https://prompty.ai/specification. Both generations are read: `model.parameters`, `sample` and
-`inputs` with types of the first; `model.options`, `inputSchema` and `outputs` with kinds of the
-second. The body's Jinja stays Jinja. Files that the front matter refers to (`${file:…}`) are not
-read, and variables of the environment (`${env:…}`) neither.
+See https://prompty.ai/specification. Both versions are supported: the first has `model.parameters`,
+`sample` and `inputs` with types; the second has `model.options`, `inputSchema` and `outputs` with
+kinds. Jinja in the body is preserved. Files (`${file:…}`) and environment variables (`${env:…}`) in
+the front matter are not read.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ _TYPES |= {"boolean": "bool", "bool": "bool", "array": "list", "list": "list"}
 
 
 class _Input(NamedTuple):
-    kind: str  # "" where it says none
+    kind: str  # "" if not given
     description: str
     default: object
     sample: object
 
 
 def read_prompty(text: str, *, source: str) -> Imported:
-    """Read a prompty file.
+    """Convert a prompty file.
 
     Raises:
-        TemplateError: "file:line: reason"; it is none, or an input of it cannot be one of ours.
+        TemplateError: the file is not valid, or an input cannot be converted ("file:line: reason").
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     front, template = _split(text, source)
     made = Imported(_name(front, source), as_text(front.get("description")) or "")
     for key in front:
         if key not in _KNOWN:
-            made.notes.append(f"{key}: there is no counterpart; left out")
+            made.notes.append(f"{key}: not supported; skipped")
     if _is_mustache(front.get("template")):
         template = body.from_mustache(template, made.notes)
     declared = _inputs(front, source)
     sample = front.get("sample")
     if sample is not None and not isinstance(sample, dict):
-        made.notes.append("sample: it names a file, which is not read; left out")
+        made.notes.append("sample: refers to a file, which is not read; skipped")
     samples = {key: each.sample for key, each in declared.items() if each.sample is not None}
     samples |= sample if isinstance(sample, dict) else {}
     names = Names(made.notes)
@@ -65,7 +65,7 @@ def read_prompty(text: str, *, source: str) -> Imported:
     }
     for name in declared:
         if name not in names.by_original:
-            made.notes.append(f"the input {name!r} is never used; left out")
+            made.notes.append(f"input {name!r}: never used; skipped")
     made.values |= parts.values()
     _read_model(front.get("model"), made)
     schema = _output_schema(front.get("outputs") or front.get("outputSchema"), made)
@@ -85,14 +85,14 @@ def _split(text: str, source: str) -> tuple[dict[str, object], str]:
     match = _SPLIT.match(text)
     if match is None:
         if re.match(r"\s*(---|\+\+\+)", text):
-            raise TemplateError(f"{source}:1: the front matter has no end (---)")
+            raise TemplateError(f"{source}:1: the front matter is not closed (---)")
         return {}, text
     before = text[: match.start(1)].count("\n")
     front = load_document("\n" * before + match[1], source=source).value
     if front is None:
         front = {}
     if not isinstance(front, dict):
-        raise TemplateError(f"{source}:1: the front matter is no mapping")
+        raise TemplateError(f"{source}:1: the front matter must be a mapping")
     return front, match[2]
 
 
@@ -108,7 +108,7 @@ def _is_mustache(template: object) -> bool:
 
 
 def _inputs(front: Mapping[str, object], source: str) -> dict[str, _Input]:
-    """Return the declared inputs, in whichever of four ways they are."""
+    """Return the declared inputs, which can be written in four ways."""
     value = front.get("inputs") or front.get("inputSchema") or {}
     if isinstance(value, dict) and isinstance(value.get("properties"), (list, dict)):
         value = value["properties"]
@@ -117,7 +117,7 @@ def _inputs(front: Mapping[str, object], source: str) -> dict[str, _Input]:
     elif isinstance(value, dict):
         pairs = list(value.items())
     else:
-        raise TemplateError(f"{source}:1: inputs: a mapping or a list is needed")
+        raise TemplateError(f"{source}:1: inputs: must be a mapping or a list")
     found = {}
     for name, spec in pairs:
         if not name:
@@ -149,10 +149,10 @@ def _spec(
         isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value)
     )
     if is_mapping or given.kind in ("object", "thread", "image", "file", "audio"):
-        what = given.kind if not is_mapping else "mapping or holds some"
+        kind = "mapping" if is_mapping else given.kind
         raise TemplateError(
-            f"{source}:1: the input {original!r} is a {what}; inputs here are texts, numbers and "
-            "lists of them"
+            f"{source}:1: input {original!r} has the unsupported type {kind}; inputs are strings, "
+            "numbers and lists of them"
         )
     spec: dict[str, object] = {"type": kind or parts.type_of(name)}
     if given.description:
@@ -170,7 +170,7 @@ def _spec(
 def _complete(
     example: Mapping[str, str], made: Imported, used: Mapping[str, object]
 ) -> dict[str, object]:
-    """Give an example what is required; its prompt has no place for it."""
+    """Add the required inputs that the prompt of an example does not use."""
     inputs: dict[str, dict[str, object]] = made.values["inputs"]
     needed = [name for name, spec in inputs.items() if "required" in spec and name not in example]
     return {**{name: used.get(name, "") for name in needed}, **example}
@@ -178,29 +178,29 @@ def _complete(
 
 def _read_model(model: object, made: Imported) -> None:
     if isinstance(model, str):
-        made.notes.append("model: it names a hosted model; left out (-m chooses one)")
+        made.notes.append("model: skipped; choose a model with -m")
     if not isinstance(model, dict):
         return
     hosted = [key for key in model if key not in _KNOWN_OF_MODEL]
     if hosted:
-        made.notes.append(f"model: {', '.join(hosted)} is of a hosted model; left out")
+        made.notes.append(f"model: {', '.join(hosted)}: for hosted models only; skipped")
     api = as_text(model.get("api")) or as_text(model.get("apiType")) or "chat"
     if api == "completion":
         made.values["form"] = "completion"
     elif api != "chat":
-        made.notes.append(f"model: an api of {api!r} has no counterpart; left out")
+        made.notes.append(f"model: unsupported api {api!r}; skipped")
     options = model.get("parameters") or model.get("options") or {}
     if not isinstance(options, dict):
-        made.notes.append("model: its parameters are no mapping; left out")
+        made.notes.append("model: its parameters are not a mapping; skipped")
         return
     options = dict(options)
-    wanted = options.pop("response_format", None)
-    if isinstance(wanted, dict):
-        inner = wanted.get("json_schema")
+    response_format = options.pop("response_format", None)
+    if isinstance(response_format, dict):
+        inner = response_format.get("json_schema")
         schema = inner.get("schema") if isinstance(inner, dict) else None
         made.values["output"] = {"json": core(schema or {"type": "object"})}
-    elif wanted is not None:
-        made.notes.append("response_format: it names a file, which is not read; left out")
+    elif response_format is not None:
+        made.notes.append("response_format: refers to a file, which is not read; skipped")
     params = read_params(options, made.notes)
     if params:
         made.values["model"] = {"params": params}
@@ -223,7 +223,7 @@ def _output_schema(outputs: object, made: Imported) -> dict[str, object] | None:
         spec = spec if isinstance(spec, dict) else {}
         kind = as_text(spec.get("kind")) or as_text(spec.get("type")) or ""
         if kind not in _JSON_TYPES:
-            made.notes.append(f"outputs: {name!r} is of a kind that we do not know; left out")
+            made.notes.append(f"outputs: {name!r} has an unknown kind; skipped")
             return None
         described = as_text(spec.get("description"))
         properties[name] = {

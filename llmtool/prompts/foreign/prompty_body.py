@@ -1,4 +1,4 @@
-"""The body of a prompty file: parts by role, and its Jinja with our names of inputs."""
+"""The body of a prompty file: its parts by role, with variables renamed to input names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SIMPLE = re.compile(r"\s*\{\{\s*(\w+)\s*\}\}\s*")
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a body asks for, as keys of our format."""
+    """A body as keys of our format."""
 
     prompt: str
     system: str = ""
@@ -40,7 +40,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         return made
 
     def type_of(self, name: str) -> str:
-        """Return `text` for an input that stands on lines of its own, else `string`."""
+        """Return `text` for an input that fills whole lines, else `string`."""
         text = self.system + "\n" + self.prompt
         pieces: list[Any] = re.split(r"\{\{\s*(\w+)\s*\}\}", text)
         pieces[1::2] = map(Variable, pieces[1::2])
@@ -50,17 +50,17 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 def read_body(
     text: str, declared: Container[str], names: Names, notes: list[str], *, source: str
 ) -> Parts:
-    """Return the parts of a body; each variable that it reads becomes an input.
+    """Split a body into its parts; each variable becomes an input.
 
     Raises:
-        TemplateError: a part is no Jinja by itself, as when a loop goes over role lines.
+        TemplateError: a part is not valid Jinja, for example if a loop spans several roles.
     """
     turns = _turns(text)
     if not turns:
-        raise TemplateError(f"{source}:1: there is no prompt below the front matter")
+        raise TemplateError(f"{source}:1: the file has no prompt after the front matter")
     for role, part in turns:
         if _IMAGE.search(part):
-            notes.append(f"an image in the {role} part is sent as its text alone")
+            notes.append(f"images in the {role} part are not supported; left as text")
     made = [(role, _renamed(part, names, source)) for role, part in turns]
     system = "\n\n".join(part for role, part in made if role == "system")
     rest = [(role, part) for role, part in made if role != "system"]
@@ -70,26 +70,28 @@ def read_body(
     if rest[-1][0] == "assistant":
         prefill = rest.pop()[1]
         if _TAG.search(prefill):
-            raise TemplateError(f"{source}:1: the reply's beginning (assistant:) has variables")
+            raise TemplateError(
+                f"{source}:1: the last assistant: part contains variables, which is not supported"
+            )
     if not rest:
         return Parts(prompt=system, prefill=prefill)
     *earlier, (_, prompt) = rest
     shown = _examples(earlier, prompt)
     if earlier and not shown:
-        notes.append("earlier turns became part of the prompt, as text")
+        notes.append("earlier turns were converted to text in the prompt")
         prompt = "\n\n".join(f"{role.capitalize()}: {part}" for role, part in rest)
     return Parts(prompt=prompt, system=system, prefill=prefill, examples=shown)
 
 
 def _turns(text: str) -> list[tuple[str, str]]:
-    """Return (role, text) of each part that is not empty; what is before the first is system's."""
+    """Return (role, text) of each non-empty part; text before the first role is the system's."""
     first, *others = _ROLE.split(text)
     pairs = [("system", first), *zip(others[::2], others[1::2], strict=True)]
     return [(role.lower(), part.strip()) for role, part in pairs if part.strip()]
 
 
 def _examples(earlier: list[tuple[str, str]], prompt: str) -> tuple[dict[str, str], ...]:
-    """Return earlier turns as examples, where they differ from the last in one value alone."""
+    """Return earlier turns as examples if they differ from the last in one value only."""
     simple = _SIMPLE.fullmatch(prompt)
     roles = [role for role, _ in earlier]
     texts = [part for _, part in earlier]
@@ -97,18 +99,18 @@ def _examples(earlier: list[tuple[str, str]], prompt: str) -> tuple[dict[str, st
     if not simple or not in_turn or any(_TAG.search(part) for part in texts):
         return ()
     return tuple(
-        {simple[1]: asked, "output": answer}
-        for asked, answer in zip(texts[::2], texts[1::2], strict=True)
+        {simple[1]: question, "output": answer}
+        for question, answer in zip(texts[::2], texts[1::2], strict=True)
     )
 
 
 def _renamed(part: str, names: Names, source: str) -> str:
-    """Return a part in which variables have our names."""
+    """Return a part with its variables renamed to input names."""
     try:
         read = compile_template(part, name=source, chat=False).names
     except TemplateError as exc:
         reason = re.sub(r"^.*?:\d+: ", "", str(exc).removeprefix(source))
-        raise TemplateError(f"{source}:1: a part of it is no Jinja that we take: {reason}") from exc
+        raise TemplateError(f"{source}:1: not valid Jinja: {reason}") from exc
 
     def renamed(tag: re.Match[str]) -> str:
         return _WORD.sub(lambda word: names.of(word[0]) if word[0] in read else word[0], tag[0])
@@ -117,7 +119,7 @@ def _renamed(part: str, names: Names, source: str) -> str:
 
 
 def from_mustache(text: str, notes: list[str]) -> str:
-    """Return Mustache's variables as Jinja's; its sections stay text."""
+    """Convert Mustache variables to Jinja; sections become text."""
     pieces: list[Any] = []
     end = 0
     for match in _MUSTACHE.finditer(text):
@@ -125,11 +127,11 @@ def from_mustache(text: str, notes: list[str]) -> str:
         pieces.append(text[end : match.start()])
         pieces.append(Variable(name) if name and "." not in name else match[0])
         if not name or "." in name:
-            notes.append(f"{match[0]} has no counterpart; it is kept as text")
+            notes.append(f"{match[0]}: not supported; left as text")
         end = match.end()
-    return to_jinja(joined([*pieces, text[end:]]), _AsTheyAre(notes))
+    return to_jinja(joined([*pieces, text[end:]]), _Unchanged(notes))
 
 
-class _AsTheyAre(Names):
+class _Unchanged(Names):
     def of(self, original: str) -> str:
         return original
