@@ -26,9 +26,15 @@ KEPT = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "COVERAGE_PROC
 
 
 def pytest_configure() -> None:
-    """Let children end on Ctrl-C, also where a shell runs the tests in the background."""
+    """Prepare the process that runs tests, and so its children."""
+    # A shell makes what it runs in the background ignore Ctrl-C; tests send it to children.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # One processor for each worker: the threads of two models on the same ones slow each other.
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker and hasattr(os, "sched_setaffinity"):
+        processors = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {processors[int(worker[2:]) % len(processors)]})
 
 
 @pytest.fixture
