@@ -122,7 +122,7 @@ def test_without_a_check_it_is_printed_as_it_is(code: Callable[..., Done]) -> No
     [
         (["x", "-l", "pyton"], "unknown language 'pyton' (did you mean"),
         (["x", "--run-tests", "pytest"], "name one with -o"),
-        (["x", "--run-tests", "pytest", "--json", "-o", "x.py"], "must contain {} for the file"),
+        (["x", "--run-tests", "pytest", "--json", "-o", "x.py"], "must contain {}, the file"),
         (["commit", "--hook", "--json"], "--hook cannot be combined with --json"),
         (["x", "--limit", "3"], "--limit needs a batch"),
         (["--each", "line", "--run-tests", "cat {}"], "--run-tests and --each cannot"),
@@ -234,7 +234,7 @@ def test_strict_leaves_the_file_as_it_was_where_the_tests_fail(
 def test_the_tests_of_a_patch_do_not_run_on_it(code: Callable[..., Done], tmp_path: Path) -> None:
     (tmp_path / "add.py").write_text(BROKEN)
     done = code("fix", "add.py", "--run-tests", "true", "-o", "x.patch", cwd=tmp_path)
-    assert "must contain {} for the file" in error_line(done, 2)
+    assert "must contain {}, the file" in error_line(done, 2)
     assert not (tmp_path / "x.patch").exists()
 
 

@@ -51,7 +51,7 @@ def test_a_model_is_imported_used_verified_and_removed(
     copy.unlink()
     copy.write_bytes(broken)
     damaged = run_llmtool("models", "verify", "small")
-    assert damaged.returncode == 16 and damaged.stdout.startswith(b"bad\tsmall\t")
+    assert damaged.returncode == 16 and damaged.stdout.startswith(b"damaged\tsmall\t")
     assert "small.gguf" in out(run_llmtool("models", "rm", "small", "--dry-run"))
     assert copy.exists()
     out(run_llmtool("models", "rm", "small"))

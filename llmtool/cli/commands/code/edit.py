@@ -73,7 +73,7 @@ def fix(
     if write and file == "-":
         raise UsageError("--write cannot change standard input; pass a file name")
     if file == "-" and error == "-":
-        raise UsageError("FILE and --error cannot both be -; pass a file for one of them")
+        raise UsageError("FILE and --error cannot both be -; pass the error as text")
     template = bootstrap.open_library(folders).load(options.template)
     check_output(output.path, reads=bootstrap.input_files(template, file))
     if "-" not in (file, error):
@@ -123,7 +123,7 @@ def write_fix(console: Console, path: Path, before: bytes, result: Fix) -> None:
     """Save a backup of a file and write the fixed code to it.
 
     Raises:
-        InputError: the file is not `before` any more.
+        InputError: the file has changed since it was read.
         OutputError: it cannot be written.
     """
     if path.read_bytes() != before:

@@ -115,10 +115,10 @@ def complete_options(
     command = check.test_command
     lacks_file = command is not None and PLACE not in command
     if lacks_file and is_patch:
-        raise UsageError(f"--run-tests {command!r}: must contain {{}} for the file of the code")
+        raise UsageError(f"--run-tests {command!r}: must contain {{}}, the file of the code")
     if lacks_file and output.json and output.path:
         raise UsageError(
-            f"--run-tests {command!r}: must contain {{}} for the file of the code with --json"
+            f"--run-tests {command!r}: with --json, must contain {{}}, the file of the code"
         )
     output_file = None if output.json else output.path
     language = find_language(options.language) if options.language else None

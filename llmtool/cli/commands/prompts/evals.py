@@ -43,7 +43,9 @@ def test(
     *,
     templates: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME|PATH]...", help="Templates; by default, all of yours."),
+        typer.Argument(
+            metavar="[NAME|PATH]...", help="Templates.", show_default="all your templates"
+        ),
     ] = None,
     model: Annotated[
         list[str] | None,
