@@ -293,7 +293,7 @@ def test_eval_measures(classify: Callable[..., Any], data: Path, tmp_path: Path)
     plot = tmp_path / "plot.svg"
     done = classify(
         "eval", data, "-t", "topic", *fields, "--split", "test", "--baselines", "--compare",
-        "--plot", plot, "--json", timeout=110,
+        "--plot", plot, "--json",
     )  # fmt: skip
     told = json.loads(done.stdout)
     n = sum(map(sum, told["confusion"]))
