@@ -150,7 +150,7 @@ def test_invalid_setting_is_rejected_and_not_written(
 def test_unknown_model_is_set_with_a_note(run_llmtool: Run, env: dict[str, str]) -> None:
     result = run_llmtool("config", "set", "model", "nothere")
     assert result.returncode == 0
-    assert result.stderr.startswith(b"llmtool: set, but unknown model 'nothere'; ")
+    assert result.stderr.startswith(b"llmtool: saved, but unknown model 'nothere'; ")
     assert result.stderr.count(b"\n") == 1
     assert run_llmtool("config", "set", "aliases.x", "nothere").stderr == result.stderr
     assert run_llmtool("config", "set", "model", "nothere", "-q").stderr == b""

@@ -210,8 +210,7 @@ def test_lint_checks_all_user_templates(run_llmtool: Run, mine: Path) -> None:
     assert result.returncode == 12
     assert result.stdout.decode().splitlines() == [
         f"{mine}/broken.yaml:3: unknown key 'promt' (did you mean 'prompt'?)",
-        f"{mine}/gen.yaml:1: warning: no tests: nothing shows when a change or a model makes it "
-        "worse",
+        f"{mine}/gen.yaml:1: warning: no tests; add some to detect regressions",
     ]
     assert result.stderr == b"llmtool: 1 of 3 templates failed\n"
 
