@@ -113,7 +113,7 @@ def _set(context: ChatContext, argument: str) -> None:
         hint = suggest(name, _SETTABLE) or f"; valid options: {', '.join(_SETTABLE)}"
         raise UsageError(f"unknown option {name!r}{hint}")
     if not text.strip():
-        raise UsageError(f"missing value; use /set {name} VALUE, or VALUE 'default' to reset it")
+        raise UsageError(f"missing value; use /set {name} VALUE ('default' resets it)")
     context.chat.set(**{name: _parse_value(name, text.strip())})
     value = context.chat.session.options.get(name)
     context.console.note(f"{name}: {'reset to default' if value is None else json.dumps(value)}")
@@ -237,8 +237,8 @@ def _read(context: ChatContext, argument: str) -> None:
     chat, console = context.chat, context.console
     if argument == "-":
         removed = format_count(len(chat.files), "attached file")
+        console.note(f"removed {removed}" if chat.files else "no attached files")
         chat.files = ()
-        console.note(f"removed {removed}")
         return
     path, text = actions.read_attachment(console, argument)
     chat.attach(path, text)
