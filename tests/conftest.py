@@ -85,8 +85,14 @@ def starter() -> Path:
     return next(Path(spec.origin).parent.glob("*.gguf"))
 
 
+@pytest.fixture(scope="session")
+def checked_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that records which models are safe to load: each is checked once, in a child."""
+    return tmp_path_factory.mktemp("checked")
+
+
 @pytest.fixture
-def env(tmp_path: Path) -> dict[str, str]:
+def env(tmp_path: Path, checked_models: Path) -> dict[str, str]:
     """The environment of a new user: nothing of the developer's own home, models or settings."""
     user = tmp_path / "user"
     folders = {
@@ -101,7 +107,8 @@ def env(tmp_path: Path) -> dict[str, str]:
         "LLMTOOL_CACHE_DIR": user / "cache",
         "HF_HOME": user / "huggingface",
     }
-    user.mkdir()
+    (user / "cache").mkdir(mode=0o700, parents=True)
+    (user / "cache" / "checked").symlink_to(checked_models)
     return {
         **{name: os.environ[name] for name in KEPT if name in os.environ},
         **{name: str(path) for name, path in folders.items()},

@@ -489,7 +489,10 @@ def test_cold_warm_reordered_and_resumed_give_the_same_rows(
 
 
 def test_second_writer_is_rejected(
-    start_llmtool: Callable[..., Any], run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path
+    start_llmtool: Callable[..., Any],
+    run_llmtool_process: Callable[..., Any],
+    tiny: Path,
+    tmp_path: Path,
 ) -> None:
     out = tmp_path / "out.jsonl"
     first = start_llmtool("gen", "--each", "line", "--jsonl", "-m", tiny, "-o", out)
@@ -498,7 +501,7 @@ def test_second_writer_is_rejected(
     limit = time.monotonic() + 30
     while not lines_of(out) and time.monotonic() < limit:
         time.sleep(0.01)
-    second = run_llmtool(
+    second = run_llmtool_process(
         "gen", "--each", "line", "--jsonl", "-m", tiny, "-o", out, "--resume", input=b"x\n"
     )
     assert "another process is writing" in error_line(second, 18)

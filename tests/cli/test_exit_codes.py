@@ -106,3 +106,33 @@ def test_16_for_a_damaged_file(run: Run) -> None:
     (line,) = done.stderr.decode().splitlines()
     assert "bad.gguf: not a GGUF file" in line
     assert "models rm" not in line, "it is not in the store"
+
+
+SHORT = ("-m", "MODEL", "--max-tokens", "2")
+# One command for each code; `cli/test_batch.py` and `cli/test_locks.py` have 18.
+PROCESSES = {
+    0: ("gen", "Go on", *SHORT),
+    1: ("gen", "Go on", "-o", "none/reply.txt", *SHORT),
+    2: ("gen", "Go on", "--no-such-option"),
+    3: ("gen", "--each", "line", "-f", "rows.jsonl", "--ctx-size", "16", *SHORT),
+    10: ("gen", "Go on", "-m", "no-such-model"),
+    11: ("gen", "Go on", "-m", "bad.gguf"),
+    12: ("run", "./broken.yaml", "Go on", *SHORT),
+    13: ("gen", "-f", "long.txt", "--ctx-size", "256", *SHORT),
+    14: ("gen", "-f", "missing.txt", *SHORT),
+    15: ("classify", "Go on", "-l", "good,bad", "--min-confidence", "1", "-m", "MODEL"),
+    16: ("models", "verify", "bad.gguf"),
+    17: ("gen", "Go on", "--schema", "a int, b list", *SHORT),
+}
+
+
+@pytest.mark.parametrize("code", PROCESSES)
+def test_process_ends_with_the_exit_code(
+    run_llmtool_process: Run, tmp_path: Path, tiny: Path, code: int
+) -> None:
+    for name, content in FILES.items():
+        (tmp_path / "cwd" / name).write_bytes(content)
+    words = [tiny if word == "MODEL" else word for word in PROCESSES[code]]
+    done = run_llmtool_process(*words)
+    assert done.returncode == code, done.stderr.decode()
+    assert b"Traceback" not in done.stderr
