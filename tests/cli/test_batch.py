@@ -99,7 +99,7 @@ def test_resume_after_truncation_at_any_byte_gives_the_same_file(
         source.write_bytes(b"".join(JSONL.splitlines(keepends=True)[:8]))
     else:
         text = io.StringIO()
-        csv.writer(text).writerows([["id", "text"], *([r["id"], r["text"]] for r in ROWS[:12])])
+        csv.writer(text).writerows([["id", "text"], *([r["id"], r["text"]] for r in ROWS[:8])])
         source.write_text(text.getvalue())
     assert run(box, each, source, whole) == 3  # two are empty, one is too long
     expected = whole.read_bytes()
