@@ -20,10 +20,10 @@ import pyte
 from rich.console import Console
 from rich.text import Text
 
-COLUMNS, LINES = 84, 32
+COLUMNS, LINES = 84, 24
 MESSAGES = [
     "Write a Python function that reverses a string.",
-    "Name three programming languages, as a list.",
+    "What is the capital of Japan?",
     "/tokens",
 ]
 TITLE = "llmtool chat"

@@ -146,7 +146,7 @@ def test_a_batch_of_files_takes_their_names(summarize: Callable[..., Any], tmp_p
         ((), b"\xff", 14, "UTF-8"),
         ((), b"ab\0cd", 14, "binary"),
         (("The town library is closed.",), None, 14, "no such file (a text goes in by a pipe)"),
-        (("--length", "3 pages"), b"x", 2, "is no length"),
+        (("--length", "3 pages"), b"x", 2, "invalid length '3 pages'; use short"),
         (("--style", "haiku"), b"x", 2, "haiku"),
         (("--together", "--each", "line"), b"x", 2, "--each"),
         (("--together", "--sections"), b"x", 2, "--sections and --together"),
