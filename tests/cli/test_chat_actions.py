@@ -36,7 +36,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("places", HERE, ids=["dot", "empty", "empty and dot", "dot first"])
-def test_no_program_from_the_current_folder_runs(
+def test_programs_in_the_current_folder_do_not_run(
     programs: Path, monkeypatch: pytest.MonkeyPatch, console: Console, places: str
 ) -> None:
     monkeypatch.setenv("PATH", places)
@@ -51,7 +51,7 @@ def test_no_program_from_the_current_folder_runs(
 
 
 @pytest.mark.parametrize("variable", ["VISUAL", "EDITOR"])
-def test_an_editor_with_an_open_quote_is_a_usage_error(
+def test_editor_with_an_unclosed_quote_is_a_usage_error(
     programs: Path, monkeypatch: pytest.MonkeyPatch, console: Console, variable: str
 ) -> None:
     monkeypatch.setenv(variable, "ed2 'a")
@@ -59,7 +59,7 @@ def test_an_editor_with_an_open_quote_is_a_usage_error(
         edit_text(console, "a text")
 
 
-def test_a_program_from_an_absolute_path_runs(
+def test_program_with_an_absolute_path_runs(
     programs: Path, monkeypatch: pytest.MonkeyPatch, console: Console
 ) -> None:
     monkeypatch.setenv("PATH", f".{os.pathsep}{programs}")

@@ -29,7 +29,7 @@ sys.addaudithook(record)
     "command",
     [name for name in ASKING if name not in ("chat", "prompts test", "bench", "code complete")],
 )
-def test_a_command_reads_each_template_once(
+def test_command_reads_each_template_once(
     run_llmtool_process: Callable[..., Any],
     env: dict[str, str],
     tiny_model: Callable[..., Path],
