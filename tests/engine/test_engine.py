@@ -175,7 +175,7 @@ def test_cancelling_ends_the_stream_and_a_new_one_can_start(tiny: Path) -> None:
     with pytest.raises(Cancelled) as caught:
         list(events)
     assert caught.value.reason == 2
-    cancellation.forget_signal()
+    cancellation.clear_signal()
     before = run(engine, seed=3, max_tokens=10)
     assert (
         before == run(engine, seed=3, max_tokens=10)

@@ -53,7 +53,7 @@ class SignalWatch:
         self._entered = True
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             self._replaced = True
-            self._cancellation.forget_signal()
+            self._cancellation.clear_signal()
             signal.signal(signal.SIGINT, self._handle)
         if sys.platform != "win32":  # there the wakeup descriptor has to be a socket
             if self._writer < 0 and not self._start():
@@ -82,7 +82,7 @@ class SignalWatch:
             self._replaced = False
             signal.signal(signal.SIGINT, signal.default_int_handler)
             if self._cancellation.reason == signal.SIGINT:
-                self._cancellation.forget_signal()
+                self._cancellation.clear_signal()
                 raise KeyboardInterrupt
 
     def close(self) -> None:
