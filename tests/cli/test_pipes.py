@@ -68,7 +68,7 @@ LEADS = [bytes([byte]) for byte in range(0xC2, 0xF5)]  # each begins a character
 def test_characters_that_never_end_are_replaced_and_counted(
     gen: Run, tiny_model: Callable[..., Path], args: list[str]
 ) -> None:
-    model = tiny_model("plain", printable=True, favour=dict.fromkeys(LEADS, 50.0))
+    model = tiny_model("plain", printable=True, logit_scale=dict.fromkeys(LEADS, 50.0))
     done = gen(PROMPT, "-m", model, "--max-tokens", "5", *args)
     assert (done.returncode, done.stdout.decode()) == (0, "\ufffd" * 5 + "\n")
 
@@ -115,7 +115,7 @@ def test_a_reader_that_was_never_there_is_sigpipe_too(
 def test_head_takes_one_line_and_nobody_complains(
     shell: Run, tiny_model: Callable[..., Path]
 ) -> None:
-    lines = tiny_model("plain", **INFINITE, favour={".\n": 1.5, ",\n": 1.5})
+    lines = tiny_model("plain", **INFINITE, logit_scale={".\n": 1.5, ",\n": 1.5})
     result = shell(
         '"$@" | head -1; echo "status ${PIPESTATUS[0]}"',
         *("-m", lines, "--max-tokens", "60000", "--ctx-size", "65536"),
@@ -180,7 +180,7 @@ def test_a_pipe_gets_no_escape_sequence(gen: Run, tiny_model: Callable[..., Path
 def test_bytes_that_steer_a_terminal_pass_a_pipe_unchanged(
     gen: Run, tiny_model: Callable[..., Path]
 ) -> None:
-    reply = gen(PROMPT, "-m", tiny_model("plain", printable=True, favour={"\x1b": 30.0}))
+    reply = gen(PROMPT, "-m", tiny_model("plain", printable=True, logit_scale={"\x1b": 30.0}))
     assert b"\x1b" in reply.stdout
 
 

@@ -26,7 +26,7 @@ def words(tiny_model: Callable[..., Path]) -> Path:
 @pytest.fixture(scope="session")
 def endless(tiny_model: Callable[..., Path]) -> list[str]:
     """The arguments of a reply that outlasts the test."""
-    model = tiny_model("plain", **INFINITE, favour={".\n": 1.5})
+    model = tiny_model("plain", **INFINITE, logit_scale={".\n": 1.5})
     limits = ["--max-tokens", "60000", "--ctx-size", "65536", "--threads", "1"]
     return ["gen", "Go on", "-m", str(model), *limits]
 
@@ -168,7 +168,7 @@ def test_what_a_model_says_does_not_steer_the_terminal(
     ]
     vocabulary = bpe_vocabulary(extra=attacks)
     loud = dict.fromkeys(attacks, 3.0)
-    model = tiny_model("plain", vocabulary=vocabulary, printable=True, favour=loud)
+    model = tiny_model("plain", vocabulary=vocabulary, printable=True, logit_scale=loud)
     command = [*LLMTOOL, "gen", PROMPT, "-m", model, "--max-tokens", "300", "--color", "never"]
     command += ["--temperature", "0", "--threads", "1"]
     file = tmp_path / "piped"
@@ -189,7 +189,7 @@ def test_markup_that_a_model_writes_is_literal(
     marks = ["[red]x[/red]", " :smile:", "[link=http://a.b]", "[/]", "[bold"]
     vocabulary = bpe_vocabulary(extra=[mark.encode() for mark in marks])
     loud = dict.fromkeys(marks, 4.0)
-    model = tiny_model("plain", vocabulary=vocabulary, printable=True, favour=loud)
+    model = tiny_model("plain", vocabulary=vocabulary, printable=True, logit_scale=loud)
     file = tmp_path / "piped"
     for verb in (["gen", PROMPT], ["chat", PROMPT]):
         command = [*LLMTOOL, *verb, "-m", model, "--max-tokens", "60", "--temperature", "0"]

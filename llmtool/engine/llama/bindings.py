@@ -64,7 +64,8 @@ def _start_backend(lib: Any) -> None:
         line = text.decode("utf-8", "replace").rstrip()
         if level == 4 and line:
             errors.append(line)
-        # Use logging only if the program has imported it (7 ms). Another thread may be importing it.
+        # Importing logging takes 7 ms, so only use it if the program has imported it. Meanwhile,
+        # another thread may be importing it.
         get_logger = getattr(sys.modules.get("logging"), "getLogger", None)
         if line and get_logger is not None:
             logger = get_logger("llmtool")
