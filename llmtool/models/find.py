@@ -36,7 +36,7 @@ def find_model(
 
     Raises:
         ModelNotFound: the model is not installed; the message includes the download command.
-        ModelUnreadable: a file has changed its size.
+        ModelUnreadable: the size of a file changed.
     """
     if reference.kind == "starter":
         return describe_starter()

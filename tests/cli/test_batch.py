@@ -14,6 +14,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,26 +91,27 @@ def run(
 
 
 @pytest.mark.parametrize("each", ["jsonl", "csv"])
-def test_a_run_cut_at_any_byte_and_resumed_gives_the_same_file(
-    box: Toolbox, tmp_path: Path, each: str
+def test_resume_after_truncation_at_any_byte_gives_the_same_file(
+    box: Toolbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each: str
 ) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # the computer does not crash here
     source, whole, cut = tmp_path / "in", tmp_path / "whole", tmp_path / "cut"
     if each == "jsonl":
-        source.write_bytes(JSONL)
+        source.write_bytes(b"".join(JSONL.splitlines(keepends=True)[:12]))
     else:
         text = io.StringIO()
-        csv.writer(text).writerows([["id", "text"], *([r["id"], r["text"]] for r in ROWS)])
+        csv.writer(text).writerows([["id", "text"], *([r["id"], r["text"]] for r in ROWS[:12])])
         source.write_text(text.getvalue())
-    assert run(box, each, source, whole) == 9  # eight are empty, one is too long
+    assert run(box, each, source, whole) == 3  # two are empty, one is too long
     expected = whole.read_bytes()
-    assert expected.count(b"\n") >= 50
+    assert expected.count(b"\n") >= 12
     for n in range(len(expected) + 1):
         cut.write_bytes(expected[:n])
         run(box, each, source, cut, resume=True)
         assert cut.read_bytes() == expected, f"cut after {n} bytes"
 
 
-def test_rows_hold_what_came_and_what_became_of_it(box: Toolbox, tmp_path: Path) -> None:
+def test_rows_contain_input_and_result(box: Toolbox, tmp_path: Path) -> None:
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_bytes(JSONL + b'{"broken\n{"text": "last", "reply": "theirs"}\n')
     run(box, "jsonl", source, out)
@@ -128,7 +130,7 @@ def test_rows_hold_what_came_and_what_became_of_it(box: Toolbox, tmp_path: Path)
     assert rows[51]["input_reply"] == "theirs"
 
 
-def test_a_seed_makes_one_of_each_record_whatever_its_place(box: Toolbox, tmp_path: Path) -> None:
+def test_record_seeds_do_not_depend_on_position(box: Toolbox, tmp_path: Path) -> None:
     def seeds(content: str, **options: Any) -> dict[str, int]:
         source, out = tmp_path / "in", tmp_path / "out"
         source.write_text(content)
@@ -145,7 +147,7 @@ def test_a_seed_makes_one_of_each_record_whatever_its_place(box: Toolbox, tmp_pa
 @pytest.mark.parametrize(
     "change", ["input", "model", "seed", "shorter", "prompt", "format", "template"]
 )
-def test_what_changed_is_not_resumed(tmp_path: Path, box: Toolbox, change: str) -> None:
+def test_resume_rejects_changed_options(tmp_path: Path, box: Toolbox, change: str) -> None:
     source, out, template = tmp_path / "in", tmp_path / "out", tmp_path / "own.yaml"
     source.write_text("a\nb\nc\n")
     template.write_text(
@@ -162,7 +164,7 @@ def test_what_changed_is_not_resumed(tmp_path: Path, box: Toolbox, change: str) 
     if change == "template":
         template.write_text(template.read_text().replace("}}: {{", "}} - {{"))
     other = Toolbox("other", engine=ScriptedEngine(answer), folders=box.context.folders, environ={})
-    with pytest.raises(UsageError, match="row [12] is of another input, prompt"):
+    with pytest.raises(UsageError, match="row [12] was written with another input, prompt"):
         run(
             other if change == "model" else box,
             "file" if change == "format" else "line",
@@ -177,7 +179,7 @@ def test_what_changed_is_not_resumed(tmp_path: Path, box: Toolbox, change: str) 
     assert out.read_bytes() == before
 
 
-def test_what_did_not_change_is_resumed(tmp_path: Path, box: Toolbox) -> None:
+def test_resume_accepts_unrelated_changes(tmp_path: Path, box: Toolbox) -> None:
     source, out, template = tmp_path / "in", tmp_path / "out", tmp_path / "own.yaml"
     source.write_text("a\nb\nc\n")
     template.write_text(
@@ -190,16 +192,16 @@ def test_what_did_not_change_is_resumed(tmp_path: Path, box: Toolbox) -> None:
     assert out.read_bytes() == whole
 
 
-def test_other_columns_of_the_same_bytes_are_not_resumed(tmp_path: Path, box: Toolbox) -> None:
+def test_resume_rejects_changed_columns(tmp_path: Path, box: Toolbox) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     source.write_text("text,note\na,b\n")
     run(box, "csv", source, out, jsonl=True)
     source.write_text("note,text\na,b\nc,d\n")
-    with pytest.raises(UsageError, match="row 1 is of another input"):
+    with pytest.raises(UsageError, match="row 1 was written with another input"):
         run(box, "csv", source, out, jsonl=True, resume=True)
 
 
-def test_what_failed_before_is_told_again(tmp_path: Path, box: Toolbox) -> None:
+def test_resume_reports_earlier_failures(tmp_path: Path, box: Toolbox) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     source.write_bytes(b'{"text": ""}\n"fine"\n')
     assert run(box, "jsonl", source, out, limit=1) == 1
@@ -207,17 +209,17 @@ def test_what_failed_before_is_told_again(tmp_path: Path, box: Toolbox) -> None:
     assert out.read_bytes().count(b"\n") == 2
 
 
-def test_a_file_is_not_read_and_written_at_once(tmp_path: Path, box: Toolbox) -> None:
+def test_input_file_cannot_be_the_output_file(tmp_path: Path, box: Toolbox) -> None:
     source, link = tmp_path / "in", tmp_path / "link"
     source.write_text('"a"\n')
     link.symlink_to(source)
     for out in (source, link):
-        with pytest.raises(UsageError, match="is read and cannot be written"):
+        with pytest.raises(UsageError, match="is also an input"):
             run(box, "jsonl", source, out, overwrite=True)
     assert source.read_text() == '"a"\n'
 
 
-def test_an_input_that_grew_is_resumed(tmp_path: Path, box: Toolbox) -> None:
+def test_resume_accepts_appended_input(tmp_path: Path, box: Toolbox) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     source.write_text("a\nb\n")
     run(box, "line", source, out, jsonl=True)
@@ -228,7 +230,7 @@ def test_an_input_that_grew_is_resumed(tmp_path: Path, box: Toolbox) -> None:
     assert out.read_bytes().count(b"\n") == 3
 
 
-def test_a_limit_counts_what_is_done_already(tmp_path: Path, box: Toolbox) -> None:
+def test_limit_includes_completed_records(tmp_path: Path, box: Toolbox) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     source.write_text("a\nb\nc\nd\n")
     run(box, "line", source, out, jsonl=True, limit=2)
@@ -237,7 +239,7 @@ def test_a_limit_counts_what_is_done_already(tmp_path: Path, box: Toolbox) -> No
     assert out.read_bytes().count(b"\n") == 3
 
 
-def test_100_000_records_need_no_more_memory_than_a_few(tmp_path: Path, box: Toolbox) -> None:
+def test_memory_does_not_grow_with_the_number_of_records(tmp_path: Path, box: Toolbox) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     box.context.model = ReadyModel(ScriptedEngine("fine"))
     with source.open("w") as file:
@@ -269,13 +271,10 @@ class Forgetful(ScriptedEngine):
 
 @pytest.fixture
 def batch(gen: Callable[..., Any]) -> Callable[..., Any]:
-    def run(each: str, *args: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
-        return gen("--each", each, *args, "--seed", "1", **options)  # type: ignore[no-any-return]
-
-    return run
+    return partial(gen, "--seed", "1", "--each")
 
 
-def test_lines_come_back_as_lines(batch: Callable[..., Any]) -> None:
+def test_line_input_gives_line_output(batch: Callable[..., Any]) -> None:
     done = batch("line", input=b"hello\n\nthere\n")
     assert done.returncode == 0
     assert done.stdout.count(b"\n") == 2
@@ -284,20 +283,20 @@ def test_lines_come_back_as_lines(batch: Callable[..., Any]) -> None:
     assert done.stdout.splitlines()[1] == alone.stdout.splitlines()[0]
 
 
-def test_csv_comes_back_as_csv(batch: Callable[..., Any]) -> None:
+def test_csv_input_gives_csv_output(batch: Callable[..., Any]) -> None:
     done = batch("csv", "--field", "q", input=b'id,q\n1,"hello, you"\n2,\n')
     rows = list(csv.DictReader(io.StringIO(done.stdout.decode())))
     assert done.returncode == 3
     assert list(rows[0]) == ["id", "q", "reply", "finish_reason", "seed", "error", "exit_code"]
     assert (rows[0]["id"], rows[0]["q"], rows[0]["error"]) == ("1", "hello, you", "")
     assert rows[0]["reply"]
-    assert rows[1]["error"] == "standard input:3: the text is empty"
+    assert rows[1]["error"] == "standard input, line 3: the text is empty"
     assert done.stderr.endswith(
-        b"llmtool: 1 of 2 records failed; the first: standard input:3: the text is empty\n"
+        b"llmtool: 1 of 2 records failed; the first: standard input, line 3: the text is empty\n"
     )
 
 
-def test_each_file_is_a_record(batch: Callable[..., Any], tmp_path: Path) -> None:
+def test_each_file_makes_one_record(batch: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("hello")
     names = f"{tmp_path}/a.txt\0{tmp_path}/none.txt\0".encode()
     done = batch("file", "-q", input=names)
@@ -309,24 +308,24 @@ def test_each_file_is_a_record(batch: Callable[..., Any], tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("args", "reason"),
     [
-        (["--resume", "--each", "line"], "name it with -o FILE"),
-        (["--limit", "3"], "--limit belongs to a batch"),
-        (["--field", "x"], "--field belongs to a batch"),
-        (["--each", "line", "--no-stdin"], "no records"),
+        (["--resume", "--each", "line"], "--resume needs an output file; add -o FILE"),
+        (["--limit", "3"], "--limit needs a batch"),
+        (["--field", "x"], "--field needs a batch"),
+        (["--each", "line", "--no-stdin"], "no input"),
         (["--each", "lines"], "line"),
-        (["--each", "line", "-o", "x", "--resume"], "--jsonl writes rows that can"),
+        (["--each", "line", "-o", "x", "--resume"], "cannot resume plain text output; add --jsonl"),
         (["--each", "csv", "--field", "nope"], "there is no column 'nope' (there are: a, b)"),
         (["--each", "csv"], "which column is the text? --field NAME (there are: a, b)"),
     ],
 )
-def test_what_makes_no_sense_is_a_usage_error(
+def test_invalid_option_combinations_are_usage_errors(
     gen: Callable[..., Any], args: list[str], reason: str
 ) -> None:
     assert reason in error_line(gen(*args, input=b"a,b\n1,2\n"), 2)
 
 
 @pytest.mark.parametrize("command", [("gen",), ("run", "gen")], ids=["gen", "run"])
-def test_several_replies_have_no_place_in_a_line_of_text(
+def test_samples_need_structured_rows(
     run_llmtool: Callable[..., Any], command: tuple[str, ...]
 ) -> None:
     args = (*command, "-m", "nothere", "--each", "line", "-n", "2")
@@ -335,14 +334,14 @@ def test_several_replies_have_no_place_in_a_line_of_text(
     error_line(run_llmtool(*args, "--jsonl", input=b"a\n"), 10)  # it gets as far as the model
 
 
-def test_a_missing_column_is_told_before_a_model_is_looked_for(
+def test_missing_column_fails_before_the_model_is_found(
     run_llmtool: Callable[..., Any],
 ) -> None:
     args = ("gen", "Say", "--each", "csv", "--field", "nope", "-m", "none.gguf")
     assert "there is no column 'nope'" in error_line(run_llmtool(*args, input=b"a,b\n1,2\n"), 2)
 
 
-def test_a_header_with_another_separator_is_told(run_llmtool: Callable[..., Any]) -> None:
+def test_header_with_another_separator_is_reported(run_llmtool: Callable[..., Any]) -> None:
     args = ("gen", "Say", "--each", "csv", "--field", "a", "-m", "none.gguf")
     line = error_line(run_llmtool(*args, input=b"a;b\n1;2\n"), 2)
     assert line == (
@@ -350,11 +349,11 @@ def test_a_header_with_another_separator_is_told(run_llmtool: Callable[..., Any]
     )
 
 
-def test_what_is_there_already_is_kept(batch: Callable[..., Any], tmp_path: Path) -> None:
+def test_existing_output_is_not_overwritten(batch: Callable[..., Any], tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     out.write_text("precious\n")
-    assert "is there already" in error_line(batch("jsonl", "-o", out, input=b'"a"\n'), 2)
-    assert "is not the output of a batch" in error_line(
+    assert "already exists" in error_line(batch("jsonl", "-o", out, input=b'"a"\n'), 2)
+    assert "not the output of a batch" in error_line(
         batch("jsonl", "-o", out, "--resume", input=b'"a"\n'), 2
     )
     assert out.read_text() == "precious\n"
@@ -372,39 +371,37 @@ BATCHES: dict[str, tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize("args", BATCHES.values(), ids=BATCHES)
-def test_what_is_there_already_is_told_before_a_model_is_looked_for(
+def test_existing_output_fails_before_the_model_is_found(
     run_llmtool: Callable[..., Any], tmp_path: Path, args: tuple[str, ...]
 ) -> None:
     out = tmp_path / "out"
     out.write_text("precious\n")
     command = (*args, "--each", "line", "-m", "none.gguf", "-o", out)
     line = error_line(run_llmtool(*command, input=b"a\n"), 2)
-    told = "" if args == BATCHES["lines"] else "--resume goes on with it, "
-    assert line == f"llmtool: {out}: is there already ({told}--overwrite replaces it)"
+    resume = "" if args == BATCHES["lines"] else "--resume to continue it or "
+    assert line == f"llmtool: {out} already exists; use {resume}--overwrite to replace it"
     with out.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         for way in ((), ("--overwrite",)):
             line = error_line(run_llmtool(*command, *way, input=b"a\n"), 18)
-            assert line == f"llmtool: {out}: another process writes it; wait for its end"
+            assert line == f"llmtool: another process is writing {out}; wait until it ends"
     error_line(run_llmtool(*command, "--dry-run", input=b"a\n"), 10)
     assert out.read_text() == "precious\n"
 
 
-def test_nothing_but_the_note_comes_of_nothing(batch: Callable[..., Any]) -> None:
+def test_empty_input_prints_only_a_note(batch: Callable[..., Any]) -> None:
     done = batch("line", input=b"")
     assert (done.returncode, done.stdout) == (0, b"")
     assert b"there were no records" in done.stderr
 
 
-def test_a_schema_is_held_by_every_row(batch: Callable[..., Any]) -> None:
+def test_every_row_is_valid_under_the_schema(batch: Callable[..., Any]) -> None:
     done = batch("line", "--jsonl", "--schema", "ok bool", "--max-tokens", "60", input=b"a\nb\n")
     for row in map(json.loads, done.stdout.splitlines()):
         assert isinstance(row["value"]["ok"], bool) or row["exit_code"] == 17
 
 
-def test_each_record_is_answered_without_waiting_for_the_next(
-    start_llmtool: Callable[..., Any], tiny: Path
-) -> None:
+def test_records_are_answered_as_they_arrive(start_llmtool: Callable[..., Any], tiny: Path) -> None:
     process = start_llmtool("gen", "--each", "line", "--jsonl", "-m", tiny, "--max-tokens", "3")
     for text in (b"one", b"two", b"three"):
         process.stdin.write(text + b"\n")
@@ -417,7 +414,7 @@ def test_each_record_is_answered_without_waiting_for_the_next(
     assert process.wait(30) == 0
 
 
-def test_a_reader_that_leaves_ends_the_batch_quietly(env: dict[str, str], tiny: Path) -> None:
+def test_closed_pipe_ends_the_batch_silently(env: dict[str, str], tiny: Path) -> None:
     command = " ".join(map(str, [*LLMTOOL, "gen", "--each line --jsonl --max-tokens 3 -m", tiny]))
     script = f"(while :; do echo hello; done) | {command} | head -1; echo ${{PIPESTATUS[1]}}"
     done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, timeout=60)
@@ -432,7 +429,7 @@ def lines_of(path: Path) -> int:
 
 @linux
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_run_goes_on_to_the_same_end(
+def test_resume_after_an_interrupt_gives_the_same_file(
     start_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path, stop: int
 ) -> None:
     source, out, whole = tmp_path / "in", tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
@@ -447,7 +444,7 @@ def test_a_stopped_run_goes_on_to_the_same_end(
     assert started.wait(30) == -stop
     assert 20 <= lines_of(out) < 400
     if stop == signal.SIGINT:
-        assert b"--resume goes on" in started.stderr.read()
+        assert b"--resume continues" in started.stderr.read()
     for path, args in ((out, ["--resume"]), (whole, [])):
         done = start_llmtool(*common, "-o", path, *args)
         assert done.wait(60) == 0, done.stderr.read()
@@ -492,7 +489,7 @@ def test_cold_warm_reordered_and_resumed_give_the_same_rows(
         assert (tmp_path / "cut").read_bytes() == whole
 
 
-def test_a_second_writer_is_refused(
+def test_second_writer_is_rejected(
     start_llmtool: Callable[..., Any], run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.jsonl"
@@ -505,22 +502,23 @@ def test_a_second_writer_is_refused(
     second = run_llmtool(
         "gen", "--each", "line", "--jsonl", "-m", tiny, "-o", out, "--resume", input=b"x\n"
     )
-    assert "another process writes it" in error_line(second, 18)
+    assert "another process is writing" in error_line(second, 18)
 
 
-def test_a_full_disk_is_told(batch: Callable[..., Any]) -> None:
+def test_full_disk_is_reported(batch: Callable[..., Any]) -> None:
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full here")
-    assert "No space left" in error_line(batch("line", "-o", "/dev/full", input=b"a\n"), 1)
+    assert "no space left" in error_line(batch("line", "-o", "/dev/full", input=b"a\n"), 1)
 
 
 @pytest.mark.parametrize("room", [1, 700, 1400], ids=lambda n: f"{n} bytes")
-def test_a_disk_that_fills_up_keeps_the_rows_and_resume_gives_the_rest(
-    batch: Callable[..., Any], tmp_path: Path, room: int
+def test_rows_before_a_full_disk_can_be_resumed(
+    batch: Callable[..., Any], gen_process: Callable[..., Any], tmp_path: Path, room: int
 ) -> None:
     source, out, whole = tmp_path / "in", tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
     source.write_text("".join(f"record {i}\n" for i in range(20)))
     common = ("line", "--jsonl", "-f", source, "--parallel", "1", "-q")
+    limited = partial(gen_process, "--seed", "1", "--each")
     assert batch(*common, "-o", whole).returncode == 0
     expected = whole.read_bytes()
     assert len(expected) > 1400
@@ -528,21 +526,21 @@ def test_a_disk_that_fills_up_keeps_the_rows_and_resume_gives_the_rest(
     def fill_up() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
 
-    line = error_line(batch(*common, "-o", out, preexec_fn=fill_up), 1)
-    assert "File too large" in line and "out.jsonl" in line
+    line = error_line(limited(*common, "-o", out, preexec_fn=fill_up), 1)
+    assert "file too large" in line and "out.jsonl" in line
     assert expected.startswith(out.read_bytes())
     assert len(out.read_bytes()) <= room
     assert batch(*common, "-o", out, "--resume").returncode == 0
     assert out.read_bytes() == expected
 
 
-def test_control_characters_in_a_row_stay_data_in_json(batch: Callable[..., Any]) -> None:
+def test_control_characters_in_rows_are_escaped_in_json(batch: Callable[..., Any]) -> None:
     done = batch("line", "--jsonl", input=b"\x1b]0;title\x07 <|im_end|>\n")
     assert json.loads(done.stdout)["text"] == "\x1b]0;title\x07 <|im_end|>"
     assert b"\x1b" not in done.stdout
 
 
-def test_what_is_replaced_stays_until_there_is_something_new(
+def test_overwrite_keeps_the_old_file_until_the_first_row(
     batch: Callable[..., Any], tmp_path: Path
 ) -> None:
     out, broken = tmp_path / "out.jsonl", tmp_path / "bad.gguf"
@@ -553,7 +551,7 @@ def test_what_is_replaced_stays_until_there_is_something_new(
     assert out.read_text() == "precious\n"
 
 
-def test_an_argument_beside_records_goes_to_the_next_input(
+def test_argument_fills_the_next_input_of_each_record(
     run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path
 ) -> None:
     template = tmp_path / "ask.yaml"
@@ -569,6 +567,6 @@ def test_an_argument_beside_records_goes_to_the_next_input(
     assert "takes one text alone" in error_line(refused, 2)
 
 
-def test_a_failure_of_the_whole_is_no_row(batch: Callable[..., Any]) -> None:
+def test_fatal_error_is_not_written_as_a_row(batch: Callable[..., Any]) -> None:
     done = batch("line", "-m", "/nope.gguf", input=b"a\n")
     assert done.returncode == 10 and done.stdout == b""

@@ -36,7 +36,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("places", HERE, ids=["dot", "empty", "empty and dot", "dot first"])
-def test_no_program_from_the_current_folder_runs(
+def test_programs_in_the_current_folder_do_not_run(
     programs: Path, monkeypatch: pytest.MonkeyPatch, console: Console, places: str
 ) -> None:
     monkeypatch.setenv("PATH", places)
@@ -45,21 +45,21 @@ def test_no_program_from_the_current_folder_runs(
     with pytest.raises(UsageError, match="set EDITOR"):
         edit_text(console, "a text")
     monkeypatch.setenv("EDITOR", "ed2 --wait")
-    with pytest.raises(UsageError, match="ed2: cannot be run"):
+    with pytest.raises(UsageError, match="editor 'ed2' not found on PATH; check EDITOR"):
         edit_text(console, "a text")
     assert not (programs / "ran.txt").exists()
 
 
 @pytest.mark.parametrize("variable", ["VISUAL", "EDITOR"])
-def test_an_editor_with_an_open_quote_is_a_usage_error(
+def test_editor_with_an_unclosed_quote_is_a_usage_error(
     programs: Path, monkeypatch: pytest.MonkeyPatch, console: Console, variable: str
 ) -> None:
     monkeypatch.setenv(variable, "ed2 'a")
-    with pytest.raises(UsageError, match=f"{variable}: cannot be read as words: No closing quot"):
+    with pytest.raises(UsageError, match=f'{variable} "ed2 \'a": no closing quot'):
         edit_text(console, "a text")
 
 
-def test_a_program_from_an_absolute_path_runs(
+def test_program_with_an_absolute_path_runs(
     programs: Path, monkeypatch: pytest.MonkeyPatch, console: Console
 ) -> None:
     monkeypatch.setenv("PATH", f".{os.pathsep}{programs}")

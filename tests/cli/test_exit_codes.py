@@ -40,17 +40,17 @@ def run(run_llmtool: Run, tmp_path: Path, env: dict[str, str]) -> Run:
     return start
 
 
-def test_every_command_that_there_is_is_in_the_table() -> None:
+def test_every_command_is_in_the_table() -> None:
     assert set(EVERY) == names_of_all()
 
 
 @pytest.mark.parametrize("words", EVERY.values(), ids=EVERY)
-def test_2_for_an_option_that_there_is_not(run: Run, words: tuple[str, ...]) -> None:
+def test_2_for_an_unknown_option(run: Run, words: tuple[str, ...]) -> None:
     assert "--no-such-option" in error_line(run(*words, "--no-such-option"), 2)
 
 
 @pytest.mark.parametrize("words", ASKING.values(), ids=ASKING)
-def test_2_for_a_value_that_cannot_be(run: Run, words: tuple[str, ...]) -> None:
+def test_2_for_an_invalid_value(run: Run, words: tuple[str, ...]) -> None:
     assert "--threads" in error_line(run(*words, "--threads", "none"), 2)
 
 
@@ -58,7 +58,7 @@ CALLED = {**{name: (*words, "-m") for name, words in ASKING.items()}, **NAMING}
 
 
 @pytest.mark.parametrize("words", CALLED.values(), ids=CALLED)
-def test_10_for_a_model_that_is_not_here(run: Run, words: tuple[str, ...]) -> None:
+def test_10_for_an_unknown_model(run: Run, words: tuple[str, ...]) -> None:
     assert "no-such-model" in error_line(run(*words, "no-such-model"), 10)
 
 
@@ -67,7 +67,7 @@ del BAD["models verify"]  # which says of each file what it is, and ends in 16
 
 
 @pytest.mark.parametrize("words", BAD.values(), ids=BAD)
-def test_11_for_a_file_that_is_no_model(run: Run, words: tuple[str, ...]) -> None:
+def test_11_for_an_invalid_model_file(run: Run, words: tuple[str, ...]) -> None:
     line = error_line(run(*words, "bad.gguf"), 11)
     assert "bad.gguf" in line and "GGUF" in line
 
@@ -78,29 +78,29 @@ def test_12_for_a_broken_template(run: Run, tiny: Path, words: tuple[str, ...]) 
 
 
 @pytest.mark.parametrize("words", OVERFLOWING.values(), ids=OVERFLOWING)
-def test_13_for_a_text_that_is_too_long(run: Run, tiny: Path, words: tuple[str, ...]) -> None:
+def test_13_for_input_that_is_too_long(run: Run, tiny: Path, words: tuple[str, ...]) -> None:
     line = error_line(run(*words, "-m", tiny, "--ctx-size", "256"), 13)
     assert ("holds 256" in line or "256 are available" in line) and "--" in line
     assert "the river" not in line
 
 
 @pytest.mark.parametrize("words", READING.values(), ids=READING)
-def test_14_for_a_file_that_is_not_there(run: Run, tiny: Path, words: tuple[str, ...]) -> None:
+def test_14_for_a_missing_file(run: Run, tiny: Path, words: tuple[str, ...]) -> None:
     missing = "./missing.json" if "--schema" in words else "missing.txt"
     missing += ":1:1" if "complete" in words else ""
     line = error_line(run(*words, missing, "-m", tiny), 14)
-    assert "missing." in line and ("no such file" in line or "not found" in line)
+    assert "missing." in line and ("not found" in line or "no such file" in line)
 
 
 @pytest.mark.parametrize("words", READING.values(), ids=READING)
-def test_14_for_a_file_that_is_no_text(run: Run, tiny: Path, words: tuple[str, ...]) -> None:
+def test_14_for_a_binary_file(run: Run, tiny: Path, words: tuple[str, ...]) -> None:
     file = "./latin.txt" if "--schema" in words else "latin.txt"
     line = error_line(run(*words, file + (":1:1" if "complete" in words else ""), "-m", tiny), 14)
     assert "latin.txt" in line and "3" in line and "UTF-8" in line
     assert "caf" not in line
 
 
-def test_16_for_a_file_that_is_damaged(run: Run) -> None:
+def test_16_for_a_damaged_file(run: Run) -> None:
     done = run("models", "verify", "bad.gguf")
     assert (done.returncode, done.stdout.split(b"\t")[0]) == (16, b"bad")
     (line,) = done.stderr.decode().splitlines()

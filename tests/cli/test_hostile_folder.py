@@ -145,7 +145,7 @@ def call(env: dict[str, str], tiny: Path, tmp_path: Path) -> Callable[..., tuple
 
 @POSIX
 @pytest.mark.parametrize("args", CALLS.values(), ids=CALLS)
-def test_nothing_of_the_folder_is_read_or_run(
+def test_files_in_the_current_folder_are_not_read_or_run(
     call: Callable[..., tuple[int, str, str]], clean: Path, hostile: Path, args: tuple[str, ...]
 ) -> None:
     before = sorted(hostile.rglob("*"))
@@ -156,7 +156,7 @@ def test_nothing_of_the_folder_is_read_or_run(
 
 
 @POSIX
-def test_git_is_the_users_own(
+def test_git_in_the_current_folder_is_not_run(
     call: Callable[..., tuple[int, str, str]], env: dict[str, str], hostile: Path
 ) -> None:
     for command in (["init", "-q"], ["add", "-f", "gen.yaml"]):
@@ -168,7 +168,7 @@ def test_git_is_the_users_own(
 
 @POSIX
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="-P came with Python 3.11")
-def test_python_can_be_told_to_leave_the_folder_out(
+def test_python_P_excludes_the_current_folder(
     call: Callable[..., tuple[int, str, str]], clean: Path, hostile: Path
 ) -> None:
     prefix = [sys.executable, "-P", "-m", "llmtool"]

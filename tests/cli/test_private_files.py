@@ -64,18 +64,16 @@ def home(env: dict[str, str], tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("umask", [0o000, 0o077], ids=oct)
 @pytest.mark.parametrize(("words", "kept"), KEPT.values(), ids=KEPT)
-def test_what_a_command_keeps_is_its_owners_alone(
-    run_llmtool: Run, home: Path, tiny: Path, words: tuple[str, ...], kept: str, umask: int
+def test_saved_files_are_private(
+    run_llmtool_process: Run, home: Path, tiny: Path, words: tuple[str, ...], kept: str, umask: int
 ) -> None:
     named = [str(tiny) if word == "MODEL" else word for word in words]
-    done = run_llmtool(*named, preexec_fn=lambda: os.umask(umask))
+    done = run_llmtool_process(*named, preexec_fn=lambda: os.umask(umask))
     assert done.returncode in (0, 15, 17), done.stderr.decode()
     assert_private(home, kept)
 
 
-def test_what_was_typed_in_a_chat_is_its_owners_alone(
-    env: dict[str, str], home: Path, tiny: Path
-) -> None:
+def test_chat_history_is_private(env: dict[str, str], home: Path, tiny: Path) -> None:
     line = ["sh", "-c", 'umask 000; exec "$@"', "sh", *LLMTOOL, "chat", "-m", tiny]
     with Terminal([*line, "--max-tokens", "3"], env) as terminal:
         wait_for_prompt(terminal)

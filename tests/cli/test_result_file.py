@@ -26,13 +26,13 @@ def run(run_llmtool: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
 
 
 @each_command
-def test_what_is_read_is_not_written(
+def test_input_files_are_not_overwritten(
     run: Callable[..., Any], tmp_path: Path, args: tuple[str, ...]
 ) -> None:
     (tmp_path / "work" / "link.txt").symlink_to("in.txt")
     for name in ("in.txt", "./in.txt", "link.txt"):
         line = error_line(run(*args, "-o", name), 2)
-        assert line.endswith(f"{name}: is read and cannot be written at the same time")
+        assert line.endswith(f"{name} is also an input; choose another file for -o")
     assert (tmp_path / "work" / "in.txt").read_text() == TEXT
 
 
@@ -42,7 +42,7 @@ def test_what_is_read_is_not_written(
     ids=["no folder", "a folder"],
 )
 @each_command
-def test_what_cannot_be_written_is_told_before_the_model_is_loaded(
+def test_unwritable_output_fails_before_loading(
     run: Callable[..., Any], args: tuple[str, ...], target: str, reason: str
 ) -> None:
     line = error_line(run(*args, "-o", target), 1)
@@ -50,7 +50,7 @@ def test_what_cannot_be_written_is_told_before_the_model_is_loaded(
 
 
 @each_command
-def test_a_folder_that_is_not_there_is_no_file(
+def test_output_in_a_missing_folder_is_an_error(
     run: Callable[..., Any], tmp_path: Path, args: tuple[str, ...]
 ) -> None:
     line = error_line(run(*args, "-o", "newdir/"), 1)
@@ -58,7 +58,7 @@ def test_a_folder_that_is_not_there_is_no_file(
     assert not (tmp_path / "work" / "newdir").exists()
 
 
-def test_the_look_leaves_nothing_behind(run: Callable[..., Any], tmp_path: Path) -> None:
+def test_output_check_creates_no_file(run: Callable[..., Any], tmp_path: Path) -> None:
     folder = tmp_path / "work"
     (folder / "old.txt").write_text("old")
     assert run("gen", "hello", "-o", "new.txt").returncode == 11
@@ -83,7 +83,7 @@ BATCH = ("--each", "line", "--jsonl", "--overwrite")
 
 
 @pytest.mark.parametrize(("content", "args"), OPTIONS.values(), ids=OPTIONS)
-def test_the_file_of_an_option_is_not_written(
+def test_option_files_are_not_overwritten(
     run: Callable[..., Any], tmp_path: Path, content: str, args: tuple[str, ...]
 ) -> None:
     name = "read.yaml" if "./{}" in args else "read.csv"
@@ -96,7 +96,7 @@ def test_the_file_of_an_option_is_not_written(
         ways.append([*(each for each in named if each != "hello"), *instruction, *BATCH])
     for way in ways:
         line = error_line(run(*way, "-o", name, input=b"a\n"), 2)
-        assert line == f"llmtool: {name}: is read and cannot be written at the same time"
+        assert line == f"llmtool: {name} is also an input; choose another file for -o"
         assert file.read_text() == content
 
 
@@ -139,7 +139,7 @@ def folder(run: Callable[..., Any], tmp_path: Path, tiny: Path) -> Path:
 
 
 @pytest.mark.parametrize("args", WRITERS.values(), ids=WRITERS)
-def test_the_model_is_not_written(
+def test_model_file_is_not_overwritten(
     run_llmtool: Callable[..., Any], folder: Path, args: tuple[str, ...], tiny: Path
 ) -> None:
     line = error_line(run_llmtool(*args, "-m", "m.gguf", "-o", "m.gguf", cwd=folder), 2)
@@ -148,7 +148,7 @@ def test_the_model_is_not_written(
 
 
 @pytest.mark.parametrize("args", TEMPLATED.values(), ids=TEMPLATED)
-def test_the_template_is_not_written(
+def test_template_file_is_not_overwritten(
     run: Callable[..., Any], folder: Path, args: tuple[str, ...]
 ) -> None:
     line = error_line(run(*args, "-t", "./read.yaml", "-o", "read.yaml"), 2)
@@ -161,7 +161,7 @@ def test_the_template_is_not_written(
     [("classify", "eval", "d.svg"), ("classify", "eval", "d.csv", "--examples", "d.svg")],
     ids=["data", "examples"],
 )
-def test_a_plot_does_not_replace_what_is_read(
+def test_plot_does_not_overwrite_input_files(
     run: Callable[..., Any], folder: Path, args: tuple[str, ...]
 ) -> None:
     pytest.importorskip("matplotlib")
@@ -171,7 +171,7 @@ def test_a_plot_does_not_replace_what_is_read(
 
 
 @pytest.mark.parametrize("args", [("bench",), ("classify", "eval", "d.csv")], ids=" ".join)
-def test_a_plot_does_not_replace_the_model(
+def test_plot_does_not_overwrite_the_model(
     run_llmtool: Callable[..., Any], folder: Path, args: tuple[str, ...]
 ) -> None:
     pytest.importorskip("matplotlib")
@@ -182,7 +182,7 @@ def test_a_plot_does_not_replace_the_model(
 
 
 @pytest.mark.parametrize("name", ["alias", "store", "setting", "second part"])
-def test_a_model_that_is_named_otherwise_is_not_written(
+def test_model_with_another_path_is_not_overwritten(
     run_llmtool: Callable[..., Any],
     folder: Path,
     env: dict[str, str],
@@ -212,7 +212,7 @@ def test_a_model_that_is_named_otherwise_is_not_written(
 
 
 @pytest.mark.parametrize("target", ["child.yaml", "parent.yaml"])
-def test_a_template_of_the_user_and_what_it_extends_are_not_written(
+def test_user_template_and_its_parents_are_not_overwritten(
     run: Callable[..., Any], env: dict[str, str], target: str
 ) -> None:
     prompts = Path(env["LLMTOOL_CONFIG_DIR"], "prompts")
@@ -226,7 +226,7 @@ def test_a_template_of_the_user_and_what_it_extends_are_not_written(
 
 
 @pytest.mark.parametrize("name", ["read.yaml", "d.csv", "base.json", "m.gguf"])
-def test_what_tests_read_is_not_their_report(
+def test_report_does_not_overwrite_test_files(
     run_llmtool: Callable[..., Any], folder: Path, name: str
 ) -> None:
     before = (folder / name).read_bytes()
@@ -236,7 +236,7 @@ def test_what_tests_read_is_not_their_report(
     assert (folder / name).read_bytes() == before
 
 
-def test_a_session_is_not_written_over_by_its_export(
+def test_export_does_not_overwrite_the_session(
     run_llmtool: Callable[..., Any], env: dict[str, str]
 ) -> None:
     from llmtool.sessions.store import Sessions

@@ -84,7 +84,7 @@ def run(run_llmtool: Run, tmp_path: Path, env: dict[str, str], tiny: Path) -> Ru
 
 
 @pytest.mark.parametrize(("code", "words"), FAILING.values(), ids=FAILING)
-def test_no_error_has_the_text_of_a_prompt(
+def test_errors_do_not_contain_the_prompt(
     run: Run, code: int, words: tuple[str | bytes, ...]
 ) -> None:
     done = run(*words)
@@ -94,7 +94,7 @@ def test_no_error_has_the_text_of_a_prompt(
 
 
 @pytest.mark.parametrize(("code", "args", "input"), PIPED.values(), ids=PIPED)
-def test_no_error_has_the_text_of_standard_input(
+def test_errors_do_not_contain_standard_input(
     run: Run, code: int, args: tuple[str, ...], input: bytes
 ) -> None:
     done = run("gen", *args, "-m", "MODEL", "--max-tokens", "4", input=input)

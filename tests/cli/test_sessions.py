@@ -72,7 +72,7 @@ def test_ls_lists_the_most_recently_used_first(sessions: Sessions, run_llmtool: 
 def test_ls_here_lists_the_sessions_of_this_directory(sessions: Sessions, run_llmtool: Run) -> None:
     assert out(run_llmtool("sessions", "ls", "--here")).split("\t")[0] == "tea"
     result = run_llmtool("sessions", "ls", "--here", cwd="/")
-    assert out(result) == "" and b"no sessions of this directory" in result.stderr
+    assert out(result) == "" and b"no sessions in this directory" in result.stderr
 
 
 def test_ls_of_a_new_user_creates_nothing(run_llmtool: Run, env: dict[str, str]) -> None:
@@ -82,7 +82,7 @@ def test_ls_of_a_new_user_creates_nothing(run_llmtool: Run, env: dict[str, str])
     assert not Path(env["LLMTOOL_DATA_DIR"]).exists()
 
 
-def test_a_damaged_session_does_not_hide_others(sessions: Sessions, run_llmtool: Run) -> None:
+def test_damaged_session_does_not_hide_others(sessions: Sessions, run_llmtool: Run) -> None:
     sessions.path("birds").write_bytes(b'{"name": "birds"}\n{"te')
     result = run_llmtool("sessions", "ls")
     assert out(result).split("\t")[0] == "tea"
@@ -98,7 +98,7 @@ def test_show_is_plain_in_a_pipe(sessions: Sessions, run_llmtool: Run) -> None:
     assert shown == (
         "birds · starter · 2026-11-26 10:40 · /home/me/birds\n"
         "\n> What is a heron?\n> Briefly.\n"
-        "[pond.txt: 26 characters; --json shows them]\n"
+        "[pond.txt: 26 characters; --json shows the text]\n"
         "\nBirds.\n"
         "\nA \x1b[31mwading\x1b[0m bird.\n"
         "\n> More?\n\nIt ea\n(interrupted)\n"
@@ -109,7 +109,7 @@ def test_show_is_plain_in_a_pipe(sessions: Sessions, run_llmtool: Run) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")
-def test_a_terminal_shows_control_characters_and_marks_hits(
+def test_terminal_escapes_control_characters_and_highlights_hits(
     sessions: Sessions, env: dict[str, str]
 ) -> None:
     with Terminal([*LLMTOOL, "sessions", "show", "birds"], env, columns=100) as terminal:
@@ -221,24 +221,24 @@ def test_search_prints_rows_and_json(sessions: Sessions, run_llmtool: Run) -> No
     }
 
 
-def test_search_says_how_many_hits_it_omits(sessions: Sessions, run_llmtool: Run) -> None:
+def test_search_reports_the_number_of_omitted_hits(sessions: Sessions, run_llmtool: Run) -> None:
     result = run_llmtool("sessions", "search", "heron", "--limit", "1")
     assert len(out(result).splitlines()) == 1
-    assert b"1 of 2 shown" in result.stderr
+    assert b"showing 1 of 2 hits" in result.stderr
 
 
 @pytest.mark.parametrize(
     "words", [["nothing"], ["-"], ["--", "-x"], ['"'], ["NEAR(", "*"], ["heron OR tea"], [""]]
 )
-def test_a_search_without_hits_succeeds(
+def test_search_without_hits_succeeds(
     sessions: Sessions, run_llmtool: Run, words: list[str]
 ) -> None:
     result = run_llmtool("sessions", "search", *words)
     assert out(result) == ""
-    assert result.stderr.startswith(b"llmtool: nothing found")
+    assert result.stderr.startswith(b"llmtool: no matches")
 
 
-def test_a_search_by_a_new_user_finds_nothing(run_llmtool: Run) -> None:
+def test_search_without_sessions_finds_nothing(run_llmtool: Run) -> None:
     assert json.loads(out(run_llmtool("sessions", "search", "x", "--json"))) == {
         "total": 0,
         "hits": [],

@@ -47,7 +47,7 @@ def assert_told(process: Process, *reasons: str) -> None:
 
 @linux
 @pytest.mark.parametrize("threads", ["1", "2"])
-def test_it_is_told_and_an_old_result_stays(
+def test_truncation_is_reported_and_the_old_file_preserved(
     start_llmtool: Callable[..., Any], model: Path, tmp_path: Path, threads: str
 ) -> None:
     folder = tmp_path / "replies"
@@ -69,7 +69,7 @@ def test_it_is_told_and_an_old_result_stays(
 
 
 @linux
-def test_it_is_told_in_the_middle_of_a_reply(
+def test_truncation_is_reported_during_a_reply(
     start_llmtool: Callable[..., Any], model: Path
 ) -> None:
     process = start_llmtool("gen", "Go on", "-m", model, *LONG, "1", stdin=subprocess.DEVNULL)
@@ -79,7 +79,9 @@ def test_it_is_told_in_the_middle_of_a_reply(
 
 
 @linux
-def test_on_a_terminal_it_is_told_in_a_line_of_its_own(env: dict[str, str], model: Path) -> None:
+def test_truncation_is_reported_on_its_own_line_on_a_terminal(
+    env: dict[str, str], model: Path
+) -> None:
     with Terminal([*LLMTOOL, "gen", "Go on", "-m", model, *LONG, "1"], env) as terminal:
         terminal.wait_until(lambda: len(terminal.raw) > 50)
         cut(model)
@@ -90,7 +92,7 @@ def test_on_a_terminal_it_is_told_in_a_line_of_its_own(env: dict[str, str], mode
 
 
 @pytest.mark.parametrize("name", ["run_cleanups", "error"])
-def test_the_process_ends_even_if_the_fault_cannot_be_reported(
+def test_process_ends_even_if_truncation_cannot_be_reported(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     def fail(*_: object) -> None:
@@ -106,7 +108,7 @@ def test_the_process_ends_even_if_the_fault_cannot_be_reported(
 
 
 @linux
-def test_it_is_told_while_a_long_prompt_is_read(
+def test_truncation_is_reported_during_prefill(
     start_llmtool: Callable[..., Any], model: Path, tmp_path: Path
 ) -> None:
     text = tmp_path / "long.txt"
@@ -124,7 +126,7 @@ def test_it_is_told_while_a_long_prompt_is_read(
 
 
 @linux
-def test_a_batch_goes_on_when_the_file_is_whole_again(
+def test_batch_resumes_after_the_file_is_restored(
     start_llmtool: Callable[..., Any], model: Path, tmp_path: Path
 ) -> None:
     source, out, whole = tmp_path / "in", tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
@@ -153,7 +155,7 @@ def test_a_batch_goes_on_when_the_file_is_whole_again(
 
 @linux
 @pytest.mark.parametrize("delay", [0, 0.002, 0.01, 0.05])
-def test_while_it_is_loaded_nothing_comes_of_it(
+def test_truncation_during_loading_ends_the_process(
     start_llmtool: Callable[..., Any],
     tiny_model: Callable[..., Path],
     tmp_path: Path,

@@ -12,7 +12,13 @@ import typer
 _Formatter: Any = typer.Context.formatter_class
 
 _WIDEST = 100  # columns that are used of a terminal
-_PLAIN_DEFAULT = re.compile(r"\[default: \(([^)]*)\)")  # typer puts words in parentheses
+# Patterns in typer's descriptions, and their replacements.
+_PLAIN = (
+    (r"\[default: \(([^)]*)\)", r"[default: \1"),  # words are in parentheses
+    (r"; [\d.<=]*x[<>=\d.]+\]", "]"),  # ranges, which errors report
+    (r"  \[[\d.<=]*x[<>=\d.]+\]", ""),
+    (r"\.(  \[)", r"\1"),  # a full stop before the default
+)
 _MARGIN = 2  # of them stay free where there are enough
 _NARROWEST = 20
 _NAME_COLUMN = 31
@@ -108,9 +114,16 @@ def section_of(param: Any) -> str:
 
 
 def help_record(param: Any, ctx: Any) -> tuple[str, str] | None:
-    """Return the names and the description of an argument or option; None where it is hidden."""
+    """Return the names and the description of an argument or option; None if it is hidden."""
     record = param.get_help_record(ctx)
-    return record and (record[0], _PLAIN_DEFAULT.sub(r"[default: \1", record[1]))
+    if record is None:
+        return None
+    name, text = record
+    if param.param_type_name == "argument":
+        text = text.removesuffix("  [required]")  # the usage line shows it
+    for pattern, replacement in _PLAIN:
+        text = re.sub(pattern, replacement, text)
+    return name, text
 
 
 def format_options(command: Any, ctx: Any, formatter: Any) -> None:

@@ -97,4 +97,5 @@ class Tally:
 
 def told(record: Record, error: LlmtoolError) -> str:
     text = str(error)
-    return text if text.startswith(record.place) else f"{record.place}: {text}"
+    has_place = text.startswith((record.place, f"cannot read {record.place}"))
+    return text if has_place else f"{record.place}: {text}"

@@ -168,6 +168,9 @@ class Console:
     Args:
         interrupts: the signals that may end a blocking read or write.
         closed: the descriptors that the caller had closed, as `ensure_std_fds` returns them.
+
+    Attributes:
+        resources: what commands opened. `close` frees it; a process that ends does not need to.
     """
 
     def __init__(self, interrupts: Interrupts, *, closed: frozenset[int] = frozenset()) -> None:
@@ -179,6 +182,7 @@ class Console:
         self._color = "auto"
         self._status_line = StatusLine()
         self._cleanups: set[Callable[[], object]] = set()
+        self.resources = contextlib.ExitStack()
         self.stdout = Stdout(self._status_line, interrupts, is_terminal=_is_terminal(STDOUT))
 
     def configure(self, *, color: str = "auto", quiet: bool = False) -> None:
@@ -287,6 +291,10 @@ class Console:
         """Clean up before the process ends without unwinding its stack."""
         for cleanup in list(self._cleanups):
             cleanup()
+
+    def close(self) -> None:
+        """Free what commands opened, such as models."""
+        self.resources.close()
 
     def flush(self) -> None:
         """Flush what typer printed (help texts).

@@ -40,7 +40,7 @@ def refuse_read(path: str, reads: Iterable[str]) -> None:
     """
     file = Path(path)
     if file.exists() and any(os.path.isfile(each) and file.samefile(each) for each in reads):
-        raise UsageError(f"{path}: is read and cannot be written at the same time")
+        raise UsageError(f"{path} is also an input; choose another file for -o")
 
 
 @contextlib.contextmanager
