@@ -330,7 +330,7 @@ def test_samples_need_structured_rows(
 ) -> None:
     args = (*command, "-m", "nothere", "--each", "line", "-n", "2")
     line = error_line(run_llmtool(*args, input=b"a\n"), 2)
-    assert line == "llmtool: -n 2 with --each line needs --jsonl: a line of text holds one reply"
+    assert line == "llmtool: -n 2: plain text output has one reply per record; add --jsonl"
     error_line(run_llmtool(*args, "--jsonl", input=b"a\n"), 10)  # it gets as far as the model
 
 
