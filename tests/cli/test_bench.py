@@ -81,7 +81,7 @@ def test_model_and_machine_are_reported_on_stderr(bench: Run, tiny: Path) -> Non
 
 def test_terminal_gets_a_table(env: dict[str, str], tiny: Path) -> None:
     with Terminal([*LLMTOOL, *SHORT, "-m", str(tiny)], env, columns=100, lines=40) as terminal:
-        terminal.wait_for("1 repetition", timeout=60)
+        assert terminal.wait(60) == 0
         screen = terminal.screen()
     heading = next(line for line in screen if line.startswith("what"))
     row = next(line for line in screen if line.startswith("3 together"))

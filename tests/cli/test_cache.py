@@ -121,7 +121,7 @@ def test_empty_cache_succeeds(
     result = run_llmtool("cache", *args)
     assert out(result) == ""
     assert said in result.stderr.decode() and result.stderr.count(b"\n") == 1
-    assert not Path(env["LLMTOOL_CACHE_DIR"]).exists()
+    assert os.listdir(env["LLMTOOL_CACHE_DIR"]) == ["checked"]  # of the fixture
 
 
 def test_empty_cache_is_empty_json(run_llmtool: Run) -> None:
