@@ -29,23 +29,40 @@ from llmtool.models import catalogue
 from llmtool.tasks import options
 
 ROOT = Path(__file__).resolve().parent.parent
-# Translations for the table of models in each README; missing entries are taken from the catalogue.
+# The words of each README's generated tables. Missing words stay in English.
 READMES: dict[str, dict[str, str]] = {
     "README.md": {},
     "README.zh-CN.md": {
+        "command": "命令",
+        "what it does": "作用",
+        "gen": "根据提示词生成文本；标准输入和文件可作为材料",
+        "run": "运行提示词模板，得到回答、结构化的值或标签",
+        "prompts": "列出、查看、新建、检查、导入和测试提示词模板",
+        "classify": "给文本选标签，每个标签都有分数",
+        "sum": "为文件或标准输入做摘要，长度不限",
+        "translate": "翻译文本或文档，代码、链接和标记保持不变",
+        "code": "编写能通过语法检查的代码，以及解释、审查、修复、补全",
+        "chat": "在终端或管道里与模型对话",
+        "sessions": "列出、查看、搜索、导出和删除保存的对话",
+        "models": "列出、查看、下载和删除模型",
+        "cache": "查看和清空提示词缓存",
+        "config": "查看和修改设置",
+        "bench": "测量模型在本机的加载、读取和生成速度",
+        "doctor": "报告安装情况、本机配置和改进建议",
+        "completions": "输出 shell 补全脚本",
         "memory": "内存",
         "model": "模型",
         "file": "文件",
         "good at": "擅长",
         "about {} GB": "约 {} GB",
         "qwen3.5-0.8b": "简单分类，非常快",
-        "qwen3.5-2b": "小机器上的分类和短摘要",
-        "qwen3-4b-2507": "简短回答，不启用思考",
-        "qwen3.5-4b": "同等大小中最好；长输入、代码，可以思考",
-        "gemma-4-e2b": "多语言，速度相当于 2B 模型",
+        "qwen3.5-2b": "低配机器上的分类和短摘要",
+        "qwen3-4b-2507": "简短回答，不带思考过程",
+        "qwen3.5-4b": "同等规模中最强；长文本、代码，可开启思考",
+        "gemma-4-e2b": "多语言，速度与 2B 模型相当",
         "gemma-4-e4b": "多语言、翻译",
-        "gpt-oss-20b": "推理和代码；混合专家，速度相当于 4B 模型",
-        "qwen3-30b-a3b": "本表中最强；混合专家，速度相当于 3B 模型",
+        "gpt-oss-20b": "推理和代码；混合专家模型，速度与 4B 模型相当",
+        "qwen3-30b-a3b": "本表中最强；混合专家模型，速度与 3B 模型相当",
     },
 }
 SHELLS = ("bash", "zsh", "fish")
@@ -100,10 +117,9 @@ def outputs() -> Iterator[tuple[Path, str]]:
     for command in commands:
         page = command.name.replace(" ", "-") + ".1"
         yield ROOT / "docs" / "man" / page, man_page(command, commands)
-    shown = _console("llmtool --help", _help(commands[0]))
     for name, words in READMES.items():
         path = ROOT / name
-        blocks = {"help": shown, "models": models_table(words)}
+        blocks = {"commands": commands_table(words), "models": models_table(words)}
         yield path, fill(path.read_text(encoding="utf-8"), blocks)
 
 
@@ -201,6 +217,15 @@ def keywords_module() -> str:
     return "".join(parts)
 
 
+def commands_table(words: dict[str, str]) -> str:
+    """Return the commands as rows, in the words of a README."""
+    heads = [words.get(head, head) for head in ("command", "what it does")]
+    rows = [f"| {heads[0]} | {heads[1]} |\n|---|---|\n"]
+    for name, summary in COMMANDS.items():
+        rows.append(f"| `llmtool {name}` | {words.get(name, summary.rstrip('.'))} |\n")
+    return "".join(rows)
+
+
 def models_table(words: dict[str, str]) -> str:
     """Return the catalogue's models as table rows, smallest first, in the language of a README."""
     heads = [words.get(head, head) for head in ("memory", "model", "file", "good at")]
@@ -291,9 +316,9 @@ def _root_sections(commands: tuple[Command, ...]) -> list[str]:
 
 
 def exit_codes() -> list[tuple[str, str]]:
-    """Return the rows of the table of exit codes in README.md."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = readme.partition("| code | meaning |\n|---|---|\n")[2].partition("\n\n")[0]
+    """Return the rows of the table in docs/exit-codes.md."""
+    page = (ROOT / "docs" / "exit-codes.md").read_text(encoding="utf-8")
+    table = page.partition("| code | meaning |\n|---|---|\n")[2].partition("\n\n")[0]
     rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
     return [(code, meaning.replace("`", "")) for code, meaning in rows]
 

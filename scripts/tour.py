@@ -24,7 +24,7 @@ import pyte
 ROOT = Path(__file__).resolve().parent.parent
 READMES = ("README.md", "README.zh-CN.md")
 COLUMNS, LINES = 1000, 200  # so wide that no line is broken within a word
-TOUR = re.compile(r"(?<!<!-- help -->\n)```console\n(.*?)```\n", re.DOTALL)
+TOUR = re.compile(r"```console\n(.*?)```\n", re.DOTALL)
 
 
 def main() -> None:
@@ -64,6 +64,7 @@ def run(command: str, folder: Path) -> str:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(folder.parent),
         "LLMTOOL_MODEL": "starter",
+        "LLMTOOL_TEMPERATURE": "0",
         "TERM": "xterm-256color",
         "NO_COLOR": "1",
         "LC_ALL": "C.UTF-8",

@@ -44,7 +44,8 @@ JSONL = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
 def answer(prompt: str) -> str:
     """Reply with quotes, line ends and commas; some records fail."""
     if "record 5" in prompt:
-        raise ContextOverflow("the input needs 9 tokens, 8 are available", needed=9, available=8)
+        reason = "input needs 9 tokens, but the context holds 8"
+        raise ContextOverflow(reason, needed=9, available=8)
     digest = hashlib.sha256(prompt.encode()).hexdigest()[:4]
     return f'"{digest}",\n{digest[0]}é'
 
@@ -120,7 +121,7 @@ def test_rows_contain_input_and_result(box: Toolbox, tmp_path: Path) -> None:
         assert {name: row[name] for name in given} == given
     assert rows[0]["error"].endswith("the text is empty") and rows[0]["exit_code"] == 14
     assert (rows[5]["error"], rows[5]["exit_code"]) == (
-        "the input needs 9 tokens, 8 are available",
+        "input needs 9 tokens, but the context holds 8",
         13,
     )
     assert rows[1]["reply"] == answer('user: Say\n\n"""\nrecord 1\n"""\n'.rstrip("\n"))
@@ -329,7 +330,7 @@ def test_samples_need_structured_rows(
 ) -> None:
     args = (*command, "-m", "nothere", "--each", "line", "-n", "2")
     line = error_line(run_llmtool(*args, input=b"a\n"), 2)
-    assert line == "llmtool: -n 2 with --each line needs --jsonl: a line of text holds one reply"
+    assert line == "llmtool: -n 2: plain text output has one reply per record; add --jsonl"
     error_line(run_llmtool(*args, "--jsonl", input=b"a\n"), 10)  # only the model is missing
 
 

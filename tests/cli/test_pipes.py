@@ -68,7 +68,7 @@ LEADS = [bytes([byte]) for byte in range(0xC2, 0xF5)]  # lead bytes of incomplet
 def test_incomplete_characters_are_replaced_and_counted(
     gen: Run, tiny_model: Callable[..., Path], args: list[str]
 ) -> None:
-    model = tiny_model("plain", printable=True, favour=dict.fromkeys(LEADS, 50.0))
+    model = tiny_model("plain", printable=True, logit_scale=dict.fromkeys(LEADS, 50.0))
     done = gen(PROMPT, "-m", model, "--max-tokens", "5", *args)
     assert (done.returncode, done.stdout.decode()) == (0, "\ufffd" * 5 + "\n")
 
@@ -113,7 +113,7 @@ def test_pipe_without_a_reader_is_sigpipe(
 
 
 def test_head_1_prints_no_error(shell: Run, tiny_model: Callable[..., Path]) -> None:
-    lines = tiny_model("plain", **INFINITE, favour={".\n": 1.5, ",\n": 1.5})
+    lines = tiny_model("plain", **INFINITE, logit_scale={".\n": 1.5, ",\n": 1.5})
     result = shell(
         '"$@" | head -1; echo "status ${PIPESTATUS[0]}"',
         *("-m", lines, "--max-tokens", "60000", "--ctx-size", "65536"),
@@ -172,7 +172,7 @@ def test_pipe_gets_no_escape_sequences(gen: Run, tiny_model: Callable[..., Path]
 
 
 def test_control_bytes_pass_a_pipe_unchanged(gen: Run, tiny_model: Callable[..., Path]) -> None:
-    reply = gen(PROMPT, "-m", tiny_model("plain", printable=True, favour={"\x1b": 30.0}))
+    reply = gen(PROMPT, "-m", tiny_model("plain", printable=True, logit_scale={"\x1b": 30.0}))
     assert b"\x1b" in reply.stdout
 
 
