@@ -1,4 +1,4 @@
-"""Batches through the command: rows in their order, errors in their place, runs that go on."""
+"""Batches through the command: order of rows, error rows, resuming."""
 
 from __future__ import annotations
 
@@ -42,9 +42,10 @@ JSONL = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
 
 
 def answer(prompt: str) -> str:
-    """Reply with something that holds quotes, line ends and commas, and fail now and then."""
+    """Reply with quotes, line ends and commas; some records fail."""
     if "record 5" in prompt:
-        raise ContextOverflow("the input needs 9 tokens, 8 are available", needed=9, available=8)
+        reason = "input needs 9 tokens, but the context holds 8"
+        raise ContextOverflow(reason, needed=9, available=8)
     digest = hashlib.sha256(prompt.encode()).hexdigest()[:4]
     return f'"{digest}",\n{digest[0]}é'
 
@@ -70,7 +71,7 @@ def run(
     template: Path | str = "gen",
     **batch: Any,
 ) -> int:
-    """Run a batch of `gen` in this process and return how many records failed."""
+    """Run a batch of `gen` in this process; return the number of failed records."""
     console, output = Console(Interrupts()), g.OutputOptions(path=str(out))
     prompt = batch.pop("prompt", "Say")
     group = g.BatchOptions(each=each, **batch)
@@ -93,7 +94,7 @@ def run(
 def test_resume_after_truncation_at_any_byte_gives_the_same_file(
     box: Toolbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each: str
 ) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # the computer does not crash here
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # not needed without a crash
     source, whole, cut = tmp_path / "in", tmp_path / "whole", tmp_path / "cut"
     if each == "jsonl":
         source.write_bytes(b"".join(JSONL.splitlines(keepends=True)[:12]))
@@ -101,7 +102,7 @@ def test_resume_after_truncation_at_any_byte_gives_the_same_file(
         text = io.StringIO()
         csv.writer(text).writerows([["id", "text"], *([r["id"], r["text"]] for r in ROWS[:12])])
         source.write_text(text.getvalue())
-    assert run(box, each, source, whole) == 3  # two are empty, one is too long
+    assert run(box, each, source, whole) == 3  # two empty, one too long
     expected = whole.read_bytes()
     assert expected.count(b"\n") >= 12
     for n in range(len(expected) + 1):
@@ -120,7 +121,7 @@ def test_rows_contain_input_and_result(box: Toolbox, tmp_path: Path) -> None:
         assert {name: row[name] for name in given} == given
     assert rows[0]["error"].endswith("the text is empty") and rows[0]["exit_code"] == 14
     assert (rows[5]["error"], rows[5]["exit_code"]) == (
-        "the input needs 9 tokens, 8 are available",
+        "input needs 9 tokens, but the context holds 8",
         13,
     )
     assert rows[1]["reply"] == answer('user: Say\n\n"""\nrecord 1\n"""\n'.rstrip("\n"))
@@ -254,7 +255,7 @@ def test_memory_does_not_grow_with_the_number_of_records(tmp_path: Path, box: To
 
 
 class Forgetful(ScriptedEngine):
-    """Does not keep what it was asked."""
+    """A scripted engine that does not record its requests."""
 
     @property
     def prompts(self) -> list[str]:
@@ -265,7 +266,7 @@ class Forgetful(ScriptedEngine):
         pass
 
 
-# The command itself, on the tiny model.
+# The command with the tiny model.
 
 
 @pytest.fixture
@@ -329,8 +330,8 @@ def test_samples_need_structured_rows(
 ) -> None:
     args = (*command, "-m", "nothere", "--each", "line", "-n", "2")
     line = error_line(run_llmtool(*args, input=b"a\n"), 2)
-    assert line == "llmtool: -n 2 with --each line needs --jsonl: a line of text holds one reply"
-    error_line(run_llmtool(*args, "--jsonl", input=b"a\n"), 10)  # it gets as far as the model
+    assert line == "llmtool: -n 2: plain text output has one reply per record; add --jsonl"
+    error_line(run_llmtool(*args, "--jsonl", input=b"a\n"), 10)  # only the model is missing
 
 
 def test_missing_column_fails_before_the_model_is_found(

@@ -1,4 +1,4 @@
-"""`llmtool bench`: its table, its JSON, its plot, and how it ends."""
+"""`llmtool bench`: table, JSON, plot, interrupts."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_memory_rows_are_consistent(bench: Run, tiny: Path) -> None:
     assert list(memory) == [
         f"mem {n}" for n in ("peak", "weights", "kv", "compute", "beyond", "loading")
     ]
-    # llama.cpp tells MiB with two decimals: 256 cells x 2 layers x 2 heads x 32 values x 2 bytes
+    # llama.cpp reports MiB with two decimals: 256 cells x 2 layers x 2 heads x 32 values x 2 bytes
     assert memory["mem kv"] == pytest.approx(256 * 2 * 2 * (16 + 16) * 2, abs=11_000)
     assert memory["mem weights"] == pytest.approx(tiny.stat().st_size, rel=0.2)
     assert 10e6 < memory["mem beyond"] <= memory["mem loading"] <= memory["mem peak"] < 300e6
@@ -142,7 +142,7 @@ def test_interrupt_ends_the_benchmark(
     start_llmtool: Callable[..., Any], slow: Path, seconds: float
 ) -> None:
     ends = []
-    for _ in range(3):  # the best of three: a busy machine may delay any one of them
+    for _ in range(3):  # best of three, as the machine may be busy
         process = start_llmtool(
             *("bench", "-m", slow, "--threads", "1", "-r", "100"), stdin=subprocess.DEVNULL
         )

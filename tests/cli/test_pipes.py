@@ -1,4 +1,4 @@
-"""stdout carries the reply and nothing else, wherever it goes; a broken stream is told or felt."""
+"""stdout contains only the reply; closed and full streams."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHELL = ("bash", "-c")
 
 @pytest.fixture
 def shell(gen: Run, env: dict[str, str], tiny: Path, tmp_path: Path) -> Run:
-    """Return `run(line, *args)`: bash runs `line`, in which "$@" is a short `gen`."""
+    """Return `run(line, *args)`: run a bash line in which "$@" is a short `gen` command."""
 
     def run(line: str, *args: str | Path) -> subprocess.CompletedProcess[bytes]:
         command = [*LLMTOOL, "gen", "-m", str(tiny), "--temperature", "0", "--threads", "1"]
@@ -61,14 +61,14 @@ def test_streamed_reply_equals_the_complete_one(
     streamed.stdout.decode("utf-8", "strict")
 
 
-LEADS = [bytes([byte]) for byte in range(0xC2, 0xF5)]  # each begins a character that never comes
+LEADS = [bytes([byte]) for byte in range(0xC2, 0xF5)]  # lead bytes of incomplete characters
 
 
 @pytest.mark.parametrize("args", [[], ["--no-stream"]], ids=["streamed", "whole"])
 def test_incomplete_characters_are_replaced_and_counted(
     gen: Run, tiny_model: Callable[..., Path], args: list[str]
 ) -> None:
-    model = tiny_model("plain", printable=True, favour=dict.fromkeys(LEADS, 50.0))
+    model = tiny_model("plain", printable=True, logit_scale=dict.fromkeys(LEADS, 50.0))
     done = gen(PROMPT, "-m", model, "--max-tokens", "5", *args)
     assert (done.returncode, done.stdout.decode()) == (0, "\ufffd" * 5 + "\n")
 
@@ -113,7 +113,7 @@ def test_pipe_without_a_reader_is_sigpipe(
 
 
 def test_head_1_prints_no_error(shell: Run, tiny_model: Callable[..., Path]) -> None:
-    lines = tiny_model("plain", **INFINITE, favour={".\n": 1.5, ",\n": 1.5})
+    lines = tiny_model("plain", **INFINITE, logit_scale={".\n": 1.5, ",\n": 1.5})
     result = shell(
         '"$@" | head -1; echo "status ${PIPESTATUS[0]}"',
         *("-m", lines, "--max-tokens", "60000", "--ctx-size", "65536"),
@@ -172,7 +172,7 @@ def test_pipe_gets_no_escape_sequences(gen: Run, tiny_model: Callable[..., Path]
 
 
 def test_control_bytes_pass_a_pipe_unchanged(gen: Run, tiny_model: Callable[..., Path]) -> None:
-    reply = gen(PROMPT, "-m", tiny_model("plain", printable=True, favour={"\x1b": 30.0}))
+    reply = gen(PROMPT, "-m", tiny_model("plain", printable=True, logit_scale={"\x1b": 30.0}))
     assert b"\x1b" in reply.stdout
 
 

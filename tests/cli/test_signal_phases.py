@@ -29,7 +29,7 @@ inputs: {text: {type: text}}
 prompt: "{{ text }}"
 tests:
 """
-TEST = "- vars: {{text: Go on {}}}\n  assert: [{{type: contains, value: river}}]\n"
+TEST = "- vars: {{text: Continue {}}}\n  assert: [{{type: contains, value: river}}]\n"
 
 DECODING = {
     "gen": ("gen", "Go on", *LONG_REPLY),
@@ -105,7 +105,7 @@ def begin(
     """Return `begin(args, model)`: the command in a folder with something of everything."""
     here = tmp_path / "here"
     here.mkdir()
-    page = "The river rose during the night. Nobody saw it from the hill.\n\n"
+    page = "The river rose during the night. It was seen from the hill.\n\n"
     code = "".join(f"def f{i}(x):\n    return x + {i}\n\n" for i in range(4000))
     files = {
         "ask.yaml": TEMPLATE + "".join(map(TEST.format, range(400))),
