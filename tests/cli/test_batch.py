@@ -1,4 +1,4 @@
-"""Batches through the command: rows in their order, errors in their place, runs that go on."""
+"""Batches through the command: order of rows, error rows, resuming."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ JSONL = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
 
 
 def answer(prompt: str) -> str:
-    """Reply with something that holds quotes, line ends and commas, and fail now and then."""
+    """Reply with quotes, line ends and commas; some records fail."""
     if "record 5" in prompt:
         reason = "input needs 9 tokens, but the context holds 8"
         raise ContextOverflow(reason, needed=9, available=8)
@@ -71,7 +71,7 @@ def run(
     template: Path | str = "gen",
     **batch: Any,
 ) -> int:
-    """Run a batch of `gen` in this process and return how many records failed."""
+    """Run a batch of `gen` in this process; return the number of failed records."""
     console, output = Console(Interrupts()), g.OutputOptions(path=str(out))
     prompt = batch.pop("prompt", "Say")
     group = g.BatchOptions(each=each, **batch)
@@ -94,7 +94,7 @@ def run(
 def test_resume_after_truncation_at_any_byte_gives_the_same_file(
     box: Toolbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each: str
 ) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # the computer does not crash here
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # not needed without a crash
     source, whole, cut = tmp_path / "in", tmp_path / "whole", tmp_path / "cut"
     if each == "jsonl":
         source.write_bytes(b"".join(JSONL.splitlines(keepends=True)[:8]))
@@ -102,7 +102,7 @@ def test_resume_after_truncation_at_any_byte_gives_the_same_file(
         text = io.StringIO()
         csv.writer(text).writerows([["id", "text"], *([r["id"], r["text"]] for r in ROWS[:8])])
         source.write_text(text.getvalue())
-    assert run(box, each, source, whole) == 3  # two are empty, one is too long
+    assert run(box, each, source, whole) == 3  # two empty, one too long
     expected = whole.read_bytes()
     assert expected.count(b"\n") >= 8
     for n in range(len(expected) + 1):
@@ -256,7 +256,7 @@ def test_memory_does_not_grow_with_the_number_of_records(tmp_path: Path, box: To
 
 
 class Forgetful(ScriptedEngine):
-    """Does not keep what it was asked."""
+    """A scripted engine that does not record its requests."""
 
     @property
     def prompts(self) -> list[str]:
@@ -267,7 +267,7 @@ class Forgetful(ScriptedEngine):
         pass
 
 
-# The command itself, on the tiny model.
+# The command with the tiny model.
 
 
 @pytest.fixture
@@ -332,7 +332,7 @@ def test_samples_need_structured_rows(
     args = (*command, "-m", "nothere", "--each", "line", "-n", "2")
     line = error_line(run_llmtool(*args, input=b"a\n"), 2)
     assert line == "llmtool: -n 2: plain text output has one reply per record; add --jsonl"
-    error_line(run_llmtool(*args, "--jsonl", input=b"a\n"), 10)  # it gets as far as the model
+    error_line(run_llmtool(*args, "--jsonl", input=b"a\n"), 10)  # only the model is missing
 
 
 def test_missing_column_fails_before_the_model_is_found(

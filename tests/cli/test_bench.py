@@ -1,4 +1,4 @@
-"""`llmtool bench`: its table, its JSON, its plot, and how it ends."""
+"""`llmtool bench`: table, JSON, plot, interrupts."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_interrupt_ends_the_benchmark(
     start_llmtool: Callable[..., Any], slow: Path, seconds: float
 ) -> None:
     ends = []
-    for _ in range(3):  # the best of three: a busy machine may delay any one of them
+    for _ in range(3):  # best of three, as the machine may be busy
         process = start_llmtool(
             *("bench", "-m", slow, "--threads", "1", "-r", "100"), stdin=subprocess.DEVNULL
         )

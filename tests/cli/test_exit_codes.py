@@ -1,6 +1,6 @@
-"""Every command refuses a wrong option; those that can come to 2, 10 to 14 and 16 say so in a line.
+"""Exit codes 2, 10 to 14 and 16 of every command that can fail with them, each in one line.
 
-Nothing is on stdout then, and no traceback. 1, 3, 15, 17, 18 and signals are other files' matter.
+stdout is empty and there is no traceback. Exit codes 1, 3, 15, 17, 18 and signals have other files.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 @pytest.fixture
 def run(run_llmtool: Run, tmp_path: Path, env: dict[str, str]) -> Run:
-    """Return `run(words)`: the command in a folder that has one of everything."""
+    """Return `run(words)`: run a command in a folder with all kinds of files."""
     for name, content in FILES.items():
         (tmp_path / "cwd" / name).write_bytes(content)
 
@@ -63,7 +63,7 @@ def test_10_for_an_unknown_model(run: Run, words: tuple[str, ...]) -> None:
 
 
 BAD = {name: words for name, words in CALLED.items() if name not in ("models pull", "models rm")}
-del BAD["models verify"]  # which says of each file what it is, and ends in 16
+del BAD["models verify"]  # which reports each file and exits with 16
 
 
 @pytest.mark.parametrize("words", BAD.values(), ids=BAD)

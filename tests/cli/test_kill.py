@@ -1,4 +1,4 @@
-"""kill -9 at moments that a seed chooses: what was acknowledged is there, and the rest goes on."""
+"""kill -9 at random times: acknowledged data is on disk, and work can be resumed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Start = Callable[..., subprocess.Popen[bytes]]
 # Kills for each seed: a few in every run of the tests, and many with `-m long`.
 SEEDS = [(1, 3), *(pytest.param(n, 8, marks=pytest.mark.long) for n in range(2, 10))]
 GREEDY = ("--temperature", "0", "--threads", "1")
-# Sets one alias after the other and says of each that it is set.
+# Sets one alias after the other and reports each.
 SETTER = """
 import sys
 from pathlib import Path
@@ -32,7 +32,7 @@ for i in range(int(sys.argv[2]), 5000):
 
 
 def kill(process: subprocess.Popen[bytes], seconds: float) -> bytes:
-    """Kill a child after some seconds; return what it had said."""
+    """Kill a child after some seconds; return its output."""
     time.sleep(seconds)
     process.kill()
     said = process.stdout.read() if process.stdout else b""
@@ -41,7 +41,7 @@ def kill(process: subprocess.Popen[bytes], seconds: float) -> bytes:
 
 
 def wait_for_growth(path: Path, process: subprocess.Popen[bytes], n_bytes: int = 1) -> None:
-    """Wait until a file has grown by so much: what is there then is no question of speed."""
+    """Wait until a file has grown by this many bytes."""
 
     def size() -> int:
         return path.stat().st_size if path.exists() else 0
@@ -67,7 +67,7 @@ def test_a_batch_goes_on_to_the_end_of_an_unbroken_one(
     grew = 0
     for n in range(kills):
         process = start_llmtool(*common, "-o", out, "--resume", stdin=subprocess.DEVNULL)
-        if n % 4:  # the others may end before anything is written
+        if n % 4:  # the others may end before the first write
             wait_for_growth(out, process, chance.randint(1, len(expected) // 20))
             kill(process, 0)
         else:
@@ -110,7 +110,7 @@ def test_a_conversation_holds_whole_turns(
     expected = [(turn.text, turn.reply) for turn in sessions.load("unbroken").turns]
     assert [text for text, _ in expected] == texts
     size = sessions.path("unbroken").stat().st_size
-    kept = 0
+    n_partial = 0
     for n in range(kills):
         name = f"killed-{n}"
         process = start(name)
@@ -120,10 +120,10 @@ def test_a_conversation_holds_whole_turns(
         whole = turns if turns[-1][1] else turns[:-1]
         assert whole == expected[: len(whole)]
         assert [text for text, _ in turns] == texts[: len(turns)]
-        assert len(said.splitlines()) <= len(turns), "what was said is kept"
-        kept += 0 < len(turns) < len(texts)
-    assert kept >= kills // 2, "most of them were killed at work"
-    again = start("killed-0")  # nobody holds it any more
+        assert len(said.splitlines()) <= len(turns), "acknowledged turns are saved"
+        n_partial += 0 < len(turns) < len(texts)
+    assert n_partial >= kills // 2, "most were killed while working"
+    again = start("killed-0")  # the lock is free
     assert again.wait(60) == 0, again.stderr.read()
     assert [turn.text for turn in sessions.load("killed-0").turns][-len(texts) :] == texts
 

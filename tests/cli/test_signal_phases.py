@@ -29,7 +29,7 @@ inputs: {text: {type: text}}
 prompt: "{{ text }}"
 tests:
 """
-TEST = "- vars: {{text: Go on {}}}\n  assert: [{{type: contains, value: river}}]\n"
+TEST = "- vars: {{text: Continue {}}}\n  assert: [{{type: contains, value: river}}]\n"
 
 DECODING = {
     "gen": ("gen", "Go on", *LONG_REPLY),
@@ -113,7 +113,7 @@ def few(calls: dict[str, tuple[str, ...]], *names: str) -> pytest.MarkDecorator:
 def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with a file of each kind that the commands read; no command writes to it."""
     here = tmp_path_factory.mktemp("here")
-    page = "The river rose during the night. Nobody saw it from the hill.\n\n"
+    page = "The river rose during the night. It was seen from the hill.\n\n"
     code = "".join(f"def f{i}(x):\n    return x + {i}\n\n" for i in range(4000))
     files = {
         "ask.yaml": TEMPLATE + "".join(map(TEST.format, range(400))),
