@@ -51,7 +51,7 @@ def serve(engine: LocalEngine, requests: Iterable[Any]) -> list[int]:
     return ended
 
 
-def test_a_letter_is_a_token(engine: LocalEngine) -> None:
+def test_letters_are_single_tokens(engine: LocalEngine) -> None:
     ids = engine.tokenize(Prompt(text="q" * 50 + "z" * 50 + "w" * 50 + "k")).token_ids
     assert len(ids) == 151
 
@@ -62,7 +62,7 @@ def test_a_letter_is_a_token(engine: LocalEngine) -> None:
     [(0, [2, 3, 1]), (1, [1, 2, 3]), (20, [1, 2, 3])],
     ids=["fits", "a cell is missing", "it would take the cells of what runs"],
 )
-def test_a_longer_prefix_is_shared_if_it_fits_with_the_running_requests(
+def test_longer_prefix_is_shared_if_it_fits_beside_running_requests(
     n_missing: int, order: list[int], n_shared: int, engine: LocalEngine
 ) -> None:
     first = ask(1, "q" * n_shared + "z" * 10, 200)
@@ -71,7 +71,7 @@ def test_a_longer_prefix_is_shared_if_it_fits_with_the_running_requests(
     assert serve(engine, [first, *others]) == order
 
 
-def test_another_prefix_is_shared_once_the_users_of_the_old_one_end(
+def test_prefix_is_replaced_after_its_requests_end(
     engine: LocalEngine,
 ) -> None:
     def source() -> Iterator[Request | None]:
@@ -84,7 +84,7 @@ def test_another_prefix_is_shared_once_the_users_of_the_old_one_end(
     assert serve(engine, source()) == [2, 1, 3, 4]
 
 
-def test_a_prompt_that_is_a_prefix_of_others_runs_with_them(engine: LocalEngine) -> None:
+def test_prompt_equal_to_the_shared_prefix_runs_with_other_requests(engine: LocalEngine) -> None:
     def source() -> Iterator[Request | None]:
         yield ask(1, "q" * 100 + "z", 200)
         yield ask(2, "q" * 100 + "k", 1)
@@ -94,7 +94,7 @@ def test_a_prompt_that_is_a_prefix_of_others_runs_with_them(engine: LocalEngine)
     assert serve(engine, source()) == [2, 3, 1]
 
 
-def test_choices_that_wait_for_cells_are_not_overtaken(engine: LocalEngine) -> None:
+def test_later_requests_do_not_overtake_waiting_choices(engine: LocalEngine) -> None:
     def source() -> Iterator[Request | None]:
         yield ask(1, "z" * 10, 200, n=3)
         yield from [None] * 3
@@ -108,7 +108,7 @@ SHORT = tuple(f"{a}{b}" for a in "ab" for b in "cdefghijk")
 
 
 @pytest.mark.parametrize("candidates", [(LONG,), (*SHORT, LONG)], ids=["together", "in turns"])
-def test_candidates_reserve_their_own_cells(
+def test_candidates_reserve_cells(
     candidates: tuple[str, ...], engine: LocalEngine
 ) -> None:
     prompt = Prompt(text="z" * 50)
@@ -116,7 +116,7 @@ def test_candidates_reserve_their_own_cells(
     assert serve(engine, [scored, ask(2, "w" * 180, 10), ask(3, "k" * 150, 10)]) == [1, 2, 3]
 
 
-def test_a_prompt_waits_while_candidates_use_all_rows_of_a_batch(engine: LocalEngine) -> None:
+def test_prompt_waits_while_candidates_use_all_output_rows(engine: LocalEngine) -> None:
     def source() -> Iterator[ScoreRequest | None]:
         yield ScoreRequest(id=1, prompt=Prompt(text="z" * 10), candidates=(LONG,))
         yield from [None] * 2

@@ -98,13 +98,13 @@ def write(
     ],
     ids=["no tags", "reasoning", "opened by the prompt", "no reasoning", "channels", "answer tag"],
 )
-def test_a_reply_that_satisfies_the_constraint_is_unchanged(
+def test_valid_reply_is_unchanged(
     wish: str, tags: ReasoningTags | None, opened: bool, written: str
 ) -> None:
     assert write(wish, tags=tags, opened=opened) == written
 
 
-def test_a_tag_of_one_token_begins_the_reasoning() -> None:
+def test_single_token_tag_begins_the_reasoning() -> None:
     assert write([257, *b"hm</think>yes"], tags=THINK) == "<think>hm</think>yes"
 
 
@@ -113,15 +113,15 @@ def test_white_space_does_not_begin_the_reasoning() -> None:
     assert "\n" not in write("\n\nyes", tags=THINK)
 
 
-def test_a_partial_tag_is_completed_where_nothing_else_may_follow() -> None:
+def test_partial_tag_is_completed_if_the_answer_cannot_begin_with_it() -> None:
     assert write("<yes", tags=THINK).startswith("<think>")
 
 
-def test_a_partial_tag_can_be_the_beginning_of_the_answer() -> None:
+def test_partial_tag_may_begin_the_answer() -> None:
     assert write("<thing>", regex="<th[a-z]+>", tags=THINK) == "<thing>"
 
 
-def test_an_answer_that_violates_the_constraint_is_replaced() -> None:
+def test_answer_is_forced_to_satisfy_the_constraint() -> None:
     assert write("<think>hm</think>maybe", tags=THINK) in (
         "<think>hm</think>yes",
         "<think>hm</think>no",
@@ -138,7 +138,7 @@ def test_an_answer_that_violates_the_constraint_is_replaced() -> None:
     ],
     ids=["channels", "channels, unasked", "reasoning", "reasoning, unasked"],
 )
-def test_a_model_that_tags_its_answer_may_begin_with_a_tag_without_reasoning(
+def test_model_with_answer_tags_may_begin_with_a_tag_without_reasoning(
     tiny_model: Callable[..., Path], named: str, thinking: bool | None, may_think: bool
 ) -> None:
     template = f"{{# {named} #}}{CHATML}"

@@ -50,7 +50,7 @@ for each in events:
 @pytest.mark.parametrize(
     ("megabytes", "finished", "parallel"), [(2000, 16, 16), (200, 16, 8), (40, 0, 1)]
 )
-def test_fewer_requests_run_at_once_where_memory_is_short(
+def test_fewer_requests_run_together_if_memory_is_short(
     megabytes: int, finished: int, parallel: int, tiny_model: Callable[..., Path]
 ) -> None:
     model = tiny_model("plain", n_ctx=65536)
@@ -75,7 +75,7 @@ def serve(engine: LocalEngine, n: int, **sampling: int) -> None:
     assert not any(isinstance(event, Failed) for event in events)
 
 
-def test_short_requests_together_use_the_short_rope_factors(
+def test_concurrent_short_requests_use_the_short_rope_factors(
     tiny_model: Callable[..., Path],
 ) -> None:
     metadata = {"llama.rope.scaling.original_context_length": 512}
@@ -87,7 +87,7 @@ def test_short_requests_together_use_the_short_rope_factors(
     engine.close()
 
 
-def test_a_context_is_reused_while_it_is_large_enough(tiny: Path) -> None:
+def test_context_is_reused_if_it_is_large_enough(tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1)
     serve(engine, 8, max_tokens=100)
     first = engine.contexts.sequences
@@ -141,7 +141,7 @@ def test_sliding_window_layers_store_all_shared_tokens(
     engine.close()
 
 
-def test_sliding_window_layers_store_few_tokens_if_nothing_is_shared(
+def test_sliding_window_layers_store_only_the_window_if_nothing_is_shared(
     tiny_model: Callable[..., Path],
 ) -> None:
     engine = LocalEngine(load_model(tiny_model("swa")), n_threads=1)
@@ -150,7 +150,7 @@ def test_sliding_window_layers_store_few_tokens_if_nothing_is_shared(
     engine.close()
 
 
-def test_a_size_that_did_not_fit_is_not_tried_again(
+def test_failed_context_size_is_not_tried_again(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=8)

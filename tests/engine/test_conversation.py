@@ -102,7 +102,7 @@ def start(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_turn_computes_only_what_is_new(start: Callable[..., Talk], kind: str) -> None:
+def test_each_turn_computes_only_new_tokens(start: Callable[..., Talk], kind: str) -> None:
     talk = start(kind)
     for text in ("hello there", "how are you", "the quick brown fox", "and a lazy dog"):
         held, ids = talk.held, talk.ids(text)
@@ -114,7 +114,7 @@ def test_each_turn_computes_only_what_is_new(start: Callable[..., Talk], kind: s
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_turn_gets_the_reply_that_the_whole_conversation_would_get(
+def test_cached_turn_has_the_reply_of_an_uncached_conversation(
     start: Callable[..., Talk], kind: str
 ) -> None:
     going_on, anew = start(kind), start(kind)
@@ -128,7 +128,7 @@ def test_a_turn_gets_the_reply_that_the_whole_conversation_would_get(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_repeated_turn_computes_no_prompt(start: Callable[..., Talk], kind: str) -> None:
+def test_repeated_turn_computes_no_prompt(start: Callable[..., Talk], kind: str) -> None:
     talk = start(kind)
     talk.say("hello there")
     first = talk.say("how are you")[0]
@@ -139,7 +139,7 @@ def test_a_repeated_turn_computes_no_prompt(start: Callable[..., Talk], kind: st
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_undone_turn_leaves_the_earlier_ones_cached(
+def test_earlier_turns_stay_cached_after_undo(
     start: Callable[..., Talk], kind: str
 ) -> None:
     talk = start(kind)
@@ -152,7 +152,7 @@ def test_an_undone_turn_leaves_the_earlier_ones_cached(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_conversation_continues_in_a_larger_context(
+def test_conversation_continues_in_a_larger_context(
     start: Callable[..., Talk], kind: str
 ) -> None:
     talk = start(kind)
@@ -171,7 +171,7 @@ def test_a_conversation_continues_in_a_larger_context(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stopped_reply_leaves_the_cache_valid(start: Callable[..., Talk], kind: str) -> None:
+def test_cancelled_reply_leaves_the_cache_valid(start: Callable[..., Talk], kind: str) -> None:
     cancellation = Cancellation()
     talk, other = start(kind, cancellation=cancellation), start(kind)
     for each in (talk, other):
@@ -190,7 +190,7 @@ def test_a_stopped_reply_leaves_the_cache_valid(start: Callable[..., Talk], kind
         assert n_computed <= N_REPLY
 
 
-def test_an_aborted_prompt_leaves_the_earlier_turns_cached(
+def test_earlier_turns_stay_cached_after_an_aborted_prefill(
     start: Callable[..., Talk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cancellation = Cancellation()
@@ -212,7 +212,7 @@ def test_an_aborted_prompt_leaves_the_earlier_turns_cached(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_conversation_is_restored_from_disk(
+def test_conversation_is_restored_from_disk(
     start: Callable[..., Talk], kind: str, tmp_path: Path
 ) -> None:
     talk = start(kind, prefix_folder=tmp_path)

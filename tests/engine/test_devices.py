@@ -27,14 +27,14 @@ def gpu(free_bytes: int) -> Device:
     ],
     ids=["no-gpu", "all"],
 )
-def test_the_header_is_not_read_without_a_gpu_or_if_all_layers_fit(
+def test_header_is_not_read_without_a_gpu_or_if_all_layers_fit(
     size: int, free: int | None, layers: int
 ) -> None:
     found = [] if free is None else [gpu(free)]
     assert fit_layers(Path("is-not-read.gguf"), size, found) == layers
 
 
-def test_some_layers_go_on_the_gpu_if_not_all_fit(
+def test_gpu_gets_as_many_layers_as_fit(
     tiny_model: Callable[..., Path],
 ) -> None:
     path = tiny_model("plain", n_layer=4)
@@ -48,7 +48,7 @@ def test_some_layers_go_on_the_gpu_if_not_all_fit(
     assert fit_layers(path, size, [gpu(int(GB + per_layer * 4 + 1000))]) == 4
 
 
-def test_llama_cpp_finds_the_cpu_of_this_machine() -> None:
+def test_llama_cpp_finds_the_cpu() -> None:
     found = devices.devices()
     assert any(device.kind == "cpu" and device.total_bytes > 0 for device in found)
     features = devices.build_features()

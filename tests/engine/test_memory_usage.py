@@ -43,13 +43,13 @@ def test_buffers_are_summed_by_kind() -> None:
     assert buffers.on_host
 
 
-def test_a_device_buffer_is_not_counted_on_the_host() -> None:
+def test_gpu_buffer_is_not_on_the_host() -> None:
     with Buffers() as buffers:
         tell("load_tensors:        CUDA0 model buffer size =    85.50 MiB")
     assert not buffers.on_host
 
 
-def test_the_log_handler_is_removed_and_the_level_restored() -> None:
+def test_log_handler_is_removed_and_the_level_restored() -> None:
     level = LOGGER.level
     with Buffers() as buffers:
         pass
@@ -59,7 +59,7 @@ def test_the_log_handler_is_removed_and_the_level_restored() -> None:
 
 
 @linux
-def test_memory_in_use_grows_with_what_is_written() -> None:
+def test_resident_memory_grows_with_written_memory() -> None:
     before = resident_bytes()
     block = bytearray(b"x") * (32 * MIB)
     after = resident_bytes()
@@ -68,7 +68,7 @@ def test_memory_in_use_grows_with_what_is_written() -> None:
 
 
 @linux
-def test_other_busy_programs_are_counted() -> None:
+def test_cpu_time_of_other_programs_is_measured() -> None:
     neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         others = OtherPrograms()
@@ -80,5 +80,5 @@ def test_other_busy_programs_are_counted() -> None:
     assert beside is not None and beside > 0.3
 
 
-def test_the_processor_has_a_name() -> None:
+def test_processor_has_a_name() -> None:
     assert processor_name().strip()

@@ -69,7 +69,7 @@ def find(
     return find
 
 
-def test_a_stored_state_is_found(find: Callable[..., bytearray | None]) -> None:
+def test_stored_state_is_found(find: Callable[..., bytearray | None]) -> None:
     assert find() and find(params={"kv": "f16", "gpu": 0, "threads": 1})
 
 
@@ -87,13 +87,13 @@ def test_a_stored_state_is_found(find: Callable[..., bytearray | None]) -> None:
     ],
     ids=["shorter", "longer", "other ids", "window", "threads", "gpu", "kv", "model"],
 )
-def test_a_state_is_not_found_if_anything_differs(
+def test_state_is_not_found_if_anything_differs(
     changes: dict[str, Any], find: Callable[..., bytearray | None]
 ) -> None:
     assert find(**changes) is None
 
 
-def test_a_state_of_another_build_of_llama_cpp_is_not_found(
+def test_state_of_another_llama_cpp_version_is_not_found(
     find: Callable[..., bytearray | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("llmtool.engine.llama.prompt_cache.states.library_version", lambda: "b1")
@@ -121,7 +121,7 @@ def start(tiny: Path, tmp_path: Path) -> Iterator[Callable[..., LocalEngine]]:
         engine.close()
 
 
-def test_layers_on_a_gpu_have_states_of_their_own(start: Callable[..., LocalEngine]) -> None:
+def test_states_with_gpu_layers_are_separate(start: Callable[..., LocalEngine]) -> None:
     def cached(n_gpu_layers: int) -> int:
         return run(start(n_gpu_layers=n_gpu_layers), ask("q" * 80))[1]
 
@@ -129,7 +129,7 @@ def test_layers_on_a_gpu_have_states_of_their_own(start: Callable[..., LocalEngi
 
 
 @pytest.mark.parametrize("n_other", [70, 90])
-def test_a_state_of_another_length_than_its_key_is_not_used(
+def test_state_of_the_wrong_length_is_not_used(
     n_other: int, start: Callable[..., LocalEngine], tmp_path: Path
 ) -> None:
     cache = PrefixCache(tmp_path / "prefix", limit_bytes=LIMIT_BYTES)
@@ -142,7 +142,7 @@ def test_a_state_of_another_length_than_its_key_is_not_used(
     assert run(start(), ask("q" * 80)) == (good, 0)
 
 
-def test_only_the_template_part_of_a_shared_prefix_is_cached(
+def test_only_the_template_part_of_a_shared_prefix_is_stored(
     start: Callable[..., LocalEngine],
 ) -> None:
     run(start(), ask("q" * 80))
@@ -155,7 +155,7 @@ def test_only_the_template_part_of_a_shared_prefix_is_cached(
     assert cached == {0: 80, 1: 120}
 
 
-def test_an_empty_input_is_answered(
+def test_empty_input_gets_a_reply(
     start: Callable[..., LocalEngine],
 ) -> None:
     never, _ = run(start(prefix_folder=None), ask("q" * 80, end=""))
@@ -163,7 +163,7 @@ def test_an_empty_input_is_answered(
     assert run(start(), ask("q" * 80, end="")) == (never, 79)
 
 
-def test_the_template_stays_cached_after_an_interrupted_decode(
+def test_template_stays_cached_after_an_interrupted_decode(
     start: Callable[..., LocalEngine],
 ) -> None:
     cancellation = Cancellation()

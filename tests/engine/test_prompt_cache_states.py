@@ -46,7 +46,7 @@ def states(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("kind", ["plain", "swa", "recurrent", "hybrid"])
-def test_a_hit_gives_the_text_of_a_miss(kind: str, start: Callable[..., LocalEngine]) -> None:
+def test_hit_and_miss_give_the_same_text(kind: str, start: Callable[..., LocalEngine]) -> None:
     missed, none = run(start(kind), ask())
     hit, some = run(start(kind), ask())
     never, _ = run(start(kind, prefix_folder=None), ask())
@@ -54,7 +54,7 @@ def test_a_hit_gives_the_text_of_a_miss(kind: str, start: Callable[..., LocalEng
     assert missed == hit == never != ""
 
 
-def test_a_hit_serves_other_inputs_and_batches(start: Callable[..., LocalEngine]) -> None:
+def test_state_is_used_for_other_inputs_and_batches(start: Callable[..., LocalEngine]) -> None:
     run(start(), ask("hello"))
     _, cached = run(start(), ask("fox"))
     assert cached > 64
@@ -67,7 +67,7 @@ def test_a_hit_serves_other_inputs_and_batches(start: Callable[..., LocalEngine]
     assert min(usage.cached_tokens for usage in usages) >= cached
 
 
-def test_a_batch_with_separate_streams_leaves_the_states_of_others(
+def test_states_of_separate_streams_are_stored_separately(
     start: Callable[..., LocalEngine],
 ) -> None:
     def serve_long() -> list[int]:
@@ -86,7 +86,7 @@ def test_a_batch_with_separate_streams_leaves_the_states_of_others(
     assert min(serve_long()) > 64
 
 
-def test_the_template_stays_in_the_context_between_streams(
+def test_template_stays_in_the_context_between_streams(
     start: Callable[..., LocalEngine],
 ) -> None:
     engine = start(prefix_folder=None)
@@ -98,7 +98,7 @@ def test_the_template_stays_in_the_context_between_streams(
 @pytest.mark.parametrize(
     "change", [{"n_threads": 2}, {"kv_type": "q8_0"}], ids=["threads", "kv type"]
 )
-def test_a_state_serves_only_its_own_prefix(
+def test_states_with_other_parameters_are_separate(
     change: dict[str, Any], tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:
     path = tiny_model("plain", n_head=2, n_head_kv=2)  # heads of 32 values, a block of q8_0
@@ -113,7 +113,7 @@ def test_a_state_serves_only_its_own_prefix(
     assert all(run(start(**each), ask())[1] > 0 for each in ({}, change)), "each keeps its own"
 
 
-def test_a_hit_gives_the_text_of_a_miss_if_requests_share_more(
+def test_hit_and_miss_give_the_same_text_if_requests_share_more(
     start: Callable[..., LocalEngine],
 ) -> None:
     def together(engine: LocalEngine) -> dict[int, str]:
@@ -129,7 +129,7 @@ def test_a_hit_gives_the_text_of_a_miss_if_requests_share_more(
     run(start(), ask())
 
 
-def test_a_state_with_long_rope_is_not_used_in_a_short_context(
+def test_state_with_long_rope_factors_is_not_used_in_a_short_context(
     tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:
     metadata = {"llama.rope.scaling.original_context_length": 512}
@@ -144,7 +144,7 @@ def test_a_state_with_long_rope_is_not_used_in_a_short_context(
     assert [cached(900), cached(20), cached(20), cached(900)] == [False, False, True, True]
 
 
-def test_a_short_request_after_a_long_one_uses_the_short_rope(
+def test_short_request_after_a_long_one_uses_the_short_rope_factors(
     tiny_model: Callable[..., Path],
 ) -> None:
     metadata = {"llama.rope.scaling.original_context_length": 512}
@@ -155,12 +155,12 @@ def test_a_short_request_after_a_long_one_uses_the_short_rope(
     engine.close()
 
 
-def test_a_short_prefix_is_not_cached(start: Callable[..., LocalEngine], tmp_path: Path) -> None:
+def test_short_prefix_is_not_stored(start: Callable[..., LocalEngine], tmp_path: Path) -> None:
     run(start(), ask(preface="be brief"))
     assert states(tmp_path) == []
 
 
-def test_an_input_that_begins_like_the_probe_is_not_cached(
+def test_input_that_begins_like_the_probe_gets_the_same_reply(
     start: Callable[..., LocalEngine],
 ) -> None:
     one, _ = run(start(), ask("zq zq zq"))
@@ -210,7 +210,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_bad_state_costs_only_time(
+def test_damaged_state_is_recomputed(
     damage: Callable[[Path], object], start: Callable[..., LocalEngine], tmp_path: Path
 ) -> None:
     good, _ = run(start(), ask())
@@ -220,7 +220,7 @@ def test_a_bad_state_costs_only_time(
     assert run(start(), ask())[0] == good
 
 
-def test_a_state_of_another_prompt_is_rejected(
+def test_state_of_another_prompt_is_rejected(
     start: Callable[..., LocalEngine], tmp_path: Path
 ) -> None:
     good, _ = run(start(), ask())
@@ -232,14 +232,14 @@ def test_a_state_of_another_prompt_is_rejected(
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
-def test_a_read_only_folder_costs_only_time(
+def test_read_only_folder_does_not_affect_replies(
     start: Callable[..., LocalEngine], tmp_path: Path
 ) -> None:
     (tmp_path / "prefix").mkdir(mode=0o500)
     assert run(start(), ask())[1] == run(start(), ask())[1] == 0
 
 
-def test_a_file_in_place_of_the_folder_costs_only_time(
+def test_file_at_the_cache_path_does_not_affect_replies(
     start: Callable[..., LocalEngine], tmp_path: Path
 ) -> None:
     (tmp_path / "prefix").write_text("not a folder")

@@ -67,7 +67,7 @@ class Anything:
     "chain", [{"temperature": 0}, {"temperature": 1, "top_k": 1}], ids=["greedy", "top-k 1"]
 )
 @pytest.mark.parametrize("constraint", [None, LETTERS], ids=["free", "bound"])
-def test_the_likeliest_allowed_token_is_chosen_after_the_penalties(
+def test_greedy_choice_is_the_most_likely_allowed_token_after_penalties(
     constraint: Constraint | None,
     chain: dict[str, Any],
     penalty: float,

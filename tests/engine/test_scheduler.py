@@ -168,7 +168,7 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 @settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
 @given(plan=st.lists(cases(), min_size=1, max_size=12), n_parallel=st.sampled_from([1, 2, 5, 16]))
-def test_every_request_gets_exactly_its_own_reply(
+def test_concurrent_requests_get_the_same_replies_as_alone(
     engines: Callable[..., LocalEngine], plan: list[Case], n_parallel: int
 ) -> None:
     check_a_stream(engines("recurrent", n_parallel), engines("recurrent", 1), plan)
@@ -177,14 +177,14 @@ def test_every_request_gets_exactly_its_own_reply(
 @pytest.mark.long
 @settings(max_examples=1500, deadline=None, suppress_health_check=SLOW)
 @given(plan=st.lists(cases(), min_size=1, max_size=40), n_parallel=st.sampled_from([1, 2, 5, 16]))
-def test_every_request_gets_exactly_its_own_reply_long(
+def test_concurrent_requests_get_the_same_replies_as_alone_long(
     engines: Callable[..., LocalEngine], plan: list[Case], n_parallel: int
 ) -> None:
     check_a_stream(engines("recurrent", n_parallel), engines("recurrent", 1), plan)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_other_requests_change_nothing_at_the_same_batch_size(
+def test_other_requests_do_not_change_a_reply_at_the_same_batch_size(
     kind: str, engines: Callable[..., LocalEngine]
 ) -> None:
     # As long as each other, and too short to share a beginning.
@@ -208,7 +208,7 @@ def test_other_requests_change_nothing_at_the_same_batch_size(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_more_choices_than_sequences_run_in_turn(
+def test_more_choices_than_sequences_run_one_after_another(
     kind: str, engines: Callable[..., LocalEngine]
 ) -> None:
     sampling = {"temperature": 1.5, "max_tokens": 8}
@@ -221,7 +221,7 @@ def test_more_choices_than_sequences_run_in_turn(
     assert_nothing_is_left(engines(kind, 1))
 
 
-def test_no_more_requests_are_read_than_can_run(
+def test_requests_are_read_only_as_they_can_run(
     engines: Callable[..., LocalEngine],
 ) -> None:
     read, ended, ahead = 0, 0, []
@@ -240,7 +240,7 @@ def test_no_more_requests_are_read_than_can_run(
     assert max(ahead) <= 2 * 4
 
 
-def test_an_idle_source_does_not_block_running_requests(
+def test_idle_source_does_not_block_running_requests(
     engines: Callable[..., LocalEngine],
 ) -> None:
     ended: list[int] = []
@@ -257,13 +257,13 @@ def test_an_idle_source_does_not_block_running_requests(
     assert ended == [1, 2]
 
 
-def test_a_sequence_that_ends_is_replaced_at_once(engines: Callable[..., LocalEngine]) -> None:
+def test_ended_sequence_is_replaced_immediately(engines: Callable[..., LocalEngine]) -> None:
     requests = [say("hello", i, temperature=0, max_tokens=40 if i == 0 else 5) for i in range(6)]
     order = [e.id for e in engines("plain", 2).stream(requests) if isinstance(e, Finished)]
     assert order == [1, 2, 3, 4, 5, 0]
 
 
-def test_the_common_prefix_of_requests_is_computed_once(
+def test_common_prefix_of_requests_is_computed_once(
     engines: Callable[..., LocalEngine],
 ) -> None:
     preface = "the quick brown fox jumps over a lazy dog " * 6
@@ -286,7 +286,7 @@ def test_one_engine_generates_and_scores(
     assert answers(engine, [say("hello", temperature=0, max_tokens=5)]) == before
 
 
-def test_an_abandoned_stream_releases_everything(engines: Callable[..., LocalEngine]) -> None:
+def test_abandoned_stream_releases_everything(engines: Callable[..., LocalEngine]) -> None:
     engine = engines("plain", 4)
     events = engine.stream([say(word, i, n=2, max_tokens=30) for i, word in enumerate(WORDS)])
     for _ in range(9):
@@ -295,7 +295,7 @@ def test_an_abandoned_stream_releases_everything(engines: Callable[..., LocalEng
     assert_nothing_is_left(engine)
 
 
-def test_a_request_cancelled_while_waiting_never_starts(
+def test_request_cancelled_while_waiting_never_starts(
     engines: Callable[..., LocalEngine],
 ) -> None:
     cancellation = Cancellation()
@@ -335,7 +335,7 @@ def compile_trap(constraint: Constraint | None) -> Traps | None:
 
 @pytest.mark.parametrize("n", [0, 1, 5])
 @pytest.mark.parametrize("choices", [1, 3])
-def test_a_constraint_that_fails_midway_fails_alone(
+def test_constraint_that_fails_midway_does_not_affect_others(
     tiny: Path, n: int, choices: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=4)
@@ -353,7 +353,7 @@ def test_a_constraint_that_fails_midway_fails_alone(
     engine.close()
 
 
-def test_constrained_choices_equal_single_runs(
+def test_constrained_choices_equal_single_replies(
     engines: Callable[..., LocalEngine],
 ) -> None:
     constraint = Constraint("regex", "[a-c]{2}[x-z]{2}")
@@ -367,7 +367,7 @@ def test_constrained_choices_equal_single_runs(
     assert len(set(alone)) > 2
 
 
-def test_a_late_request_does_not_wait_for_a_long_one(tiny: Path) -> None:
+def test_late_request_does_not_wait_for_a_long_one(tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=4)
 
     def source() -> Iterator[Request | None]:
@@ -398,7 +398,7 @@ def count_decodes(engine: LocalEngine, requests: list[Request]) -> int:
     return n
 
 
-def test_a_request_cancelled_before_it_starts_computes_nothing(tiny: Path) -> None:
+def test_request_cancelled_before_it_starts_computes_nothing(tiny: Path) -> None:
     cancellation = Cancellation()
     cancellation.cancel()
     first = say("hello " * 300, 1, max_tokens=5, temperature=0)
@@ -408,7 +408,7 @@ def test_a_request_cancelled_before_it_starts_computes_nothing(tiny: Path) -> No
     engine.close()
 
 
-def test_a_cancelled_prompt_is_computed_no_further(tiny: Path) -> None:
+def test_cancellation_stops_a_prefill(tiny: Path) -> None:
     cancellation = Cancellation()
     engine = LocalEngine(load_model(tiny), n_threads=1)
     long = msgspec.structs.replace(say("fox " * 600, 1, max_tokens=5), cancellation=cancellation)
@@ -438,7 +438,7 @@ def test_a_cancelled_prompt_is_computed_no_further(tiny: Path) -> None:
     ],
     ids=["empty", "surrogate", "surrogate in chat", "surrogate in a constraint", "candidate"],
 )
-def test_invalid_texts_fail_alone(bad: Any, tiny_base: Path, tiny: Path) -> None:
+def test_invalid_text_does_not_affect_others(bad: Any, tiny_base: Path, tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny_base if bad.prompt.text == "" else tiny), n_threads=1)
     good = say("hello", 1, max_tokens=3)
     events = list(engine._begin([good, bad, msgspec.structs.replace(good, id=3)]))
@@ -481,7 +481,7 @@ def test_choices_and_prefixes_wait_for_free_cells(
     engine.close()
 
 
-def test_a_failed_request_in_the_source_is_yielded_at_once(tiny: Path) -> None:
+def test_failed_request_in_the_source_is_yielded_immediately(tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1)
     broken = Failed(7, UsageError("broken before it came here"))
 

@@ -88,14 +88,14 @@ def test_scores_equal_those_of_full_logits(engine: LocalEngine, label: str) -> N
     assert found == pytest.approx(expected, abs=1e-4)
 
 
-def test_candidates_together_have_the_scores_they_have_alone(engine: LocalEngine) -> None:
+def test_scores_of_candidates_together_equal_those_alone(engine: LocalEngine) -> None:
     together = score(engine, *LABELS, end=True)
     alone = [score(engine, label, end=True).totals[0] for label in LABELS]
     # Batches of other sizes, so that attention adds up in another order.
     assert together.totals == pytest.approx(alone, abs=0.02)
 
 
-def test_more_candidates_than_sequences_run_in_turn(engine: LocalEngine) -> None:
+def test_more_candidates_than_sequences_run_in_groups(engine: LocalEngine) -> None:
     many = [f" {a} {b}{c}" for a in "abcdef" for b in "klmnop" for c in ("", " x", " y")]
     ids = [engine.model.tokenize_continuation(text) for text in many]
     assert make_tree(ids, end=True).n_branches > 3 * MAX_BRANCHES
@@ -108,7 +108,7 @@ def test_more_candidates_than_sequences_run_in_turn(engine: LocalEngine) -> None
     assert sequences is not None and sequences.n_free_cells == sequences.context.n_ctx
 
 
-def test_texts_together_have_the_scores_they_have_alone(engine: LocalEngine) -> None:
+def test_scores_of_texts_together_equal_those_alone(engine: LocalEngine) -> None:
     texts = [f"{PROMPT} {word}" for word in ("dog", "fox", "hello there how are you", "a", "over")]
     requests = [
         ScoreRequest(id=i, prompt=Prompt(text=text), candidates=LABELS)
@@ -120,7 +120,7 @@ def test_texts_together_have_the_scores_they_have_alone(engine: LocalEngine) -> 
         assert together[i].totals == pytest.approx(alone.totals, abs=0.02)
 
 
-def test_the_usage_of_scores_counts_candidates_and_cached_tokens(
+def test_score_usage_counts_candidates_and_cached_tokens(
     engine: LocalEngine,
 ) -> None:
     prompt = Prompt(text="q" * 80, probe_text="q" * 79 + "k")
@@ -136,7 +136,7 @@ def test_the_usage_of_scores_counts_candidates_and_cached_tokens(
         )  # fmt: skip
 
 
-def test_probabilities_of_all_candidates_sum_to_one(engine: LocalEngine) -> None:
+def test_probabilities_of_all_tokens_sum_to_one(engine: LocalEngine) -> None:
     # All continuations by one token are everything there is.
     prompt = engine.tokenize(Prompt(text=PROMPT)).token_ids
     (row,) = full_rows(engine.model.weights, prompt, [])
@@ -145,14 +145,14 @@ def test_probabilities_of_all_candidates_sum_to_one(engine: LocalEngine) -> None
     assert 0 < math.fsum(map(math.exp, score(engine, *singles).totals)) < 1
 
 
-def test_a_candidate_may_be_as_long_as_the_context(tiny: Path) -> None:
+def test_candidate_may_be_as_long_as_the_context(tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1)
     (found,) = score(engine, " dog" * 900).logprobs
     assert len(found) > 1500
     engine.close()
 
 
-def test_a_failing_score_request_fails_alone(tiny: Path) -> None:
+def test_failed_score_request_does_not_affect_others(tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1)
     requests = [
         ScoreRequest(id=1, prompt=Prompt(text=PROMPT), candidates=(" a", "")),
@@ -166,7 +166,7 @@ def test_a_failing_score_request_fails_alone(tiny: Path) -> None:
     engine.close()
 
 
-def test_a_sentencepiece_continuation_gets_no_extra_space(tiny_spm: Path) -> None:
+def test_sentencepiece_continuation_has_no_extra_space(tiny_spm: Path) -> None:
     engine = LocalEngine(load_model(tiny_spm), n_threads=1)
     whole = engine.model.weights.tokenize(b"hello there", add_special=False, parse_special=False)
     head = engine.model.weights.tokenize(b"hello", add_special=False, parse_special=False)
@@ -174,7 +174,7 @@ def test_a_sentencepiece_continuation_gets_no_extra_space(tiny_spm: Path) -> Non
     engine.close()
 
 
-def test_the_tree_shares_common_prefixes() -> None:
+def test_candidate_tree_shares_common_prefixes() -> None:
     # 1 2 3, 1 2 4 and 5: the tokens 1 and 2 are computed once, the leaves not at all.
     tree = make_tree([(1, 2, 3), (1, 2, 4), (5,)], end=False)
     assert (tree.n_tokens, tree.n_branches) == (2, 1)
@@ -185,7 +185,7 @@ def test_the_tree_shares_common_prefixes() -> None:
 @pytest.mark.parametrize(
     ("end", "n_seq"), [(False, 1), (True, MAX_BRANCHES + 1)], ids=["alone", "with their ends"]
 )
-def test_single_token_labels_run_in_turn_if_their_ends_are_scored(
+def test_single_token_candidates_run_in_groups_if_their_ends_are_scored(
     engine: LocalEngine, end: bool, n_seq: int
 ) -> None:
     # Without its end a label of one token is read off the prompt's own row.
@@ -233,7 +233,7 @@ def test_reply_logprobs_equal_those_of_full_logits(
     context.close()
 
 
-def test_the_softmax_of_a_row_is_exact(starter: Path) -> None:
+def test_softmax_of_a_row_is_exact(starter: Path) -> None:
     weights = LlamaModel(starter, n_gpu_layers=0, cancellation=Cancellation())
     context = Context(weights, n_ctx=64, n_threads=2, cancellation=Cancellation())
     softmax = LogSoftmax(weights)

@@ -113,7 +113,7 @@ def assert_as_alone(
 
 @pytest.mark.parametrize("n_parallel", [5, 16], ids=["in turn", "all at once"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_reply_has_the_probabilities_it_has_alone(
+def test_probabilities_equal_those_of_the_request_alone(
     engines: Callable[[str, int], LocalEngine], kind: str, n_parallel: int
 ) -> None:
     engine, alone = engines(kind, n_parallel), engines(kind, 1)
@@ -125,7 +125,7 @@ def test_a_reply_has_the_probabilities_it_has_alone(
     assert_as_alone(alone, requests, found)
 
 
-def test_running_sequences_have_neighbouring_ids(
+def test_running_sequences_have_adjacent_ids(
     engines: Callable[[str, int], LocalEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decode, computed = Context.decode, []
@@ -142,7 +142,7 @@ def test_running_sequences_have_neighbouring_ids(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_common_prefix_is_computed_once(
+def test_common_prefix_is_computed_once(
     engines: Callable[[str, int], LocalEngine], kind: str
 ) -> None:
     engine, alone = engines(kind, 5), engines(kind, 1)
@@ -174,7 +174,7 @@ POOLED: dict[str, list[Request]] = {
 
 
 @pytest.mark.parametrize("requests", POOLED.values(), ids=POOLED)
-def test_other_prompts_share_a_pool(
+def test_other_requests_share_a_pool(
     engines: Callable[[str, int], LocalEngine], requests: list[Request]
 ) -> None:
     engine = engines("plain", 15)
@@ -191,7 +191,7 @@ def test_recurrent_models_share_a_pool(
     assert not stands_apart(engine)
 
 
-def test_a_request_without_a_stream_of_its_own_waits(
+def test_request_that_cannot_use_its_own_stream_waits(
     engines: Callable[[str, int], LocalEngine],
 ) -> None:
     engine = engines("plain", 5)
@@ -214,7 +214,7 @@ def test_a_request_without_a_stream_of_its_own_waits(
 
 
 @pytest.mark.parametrize("n_cells", [5000, 2000], ids=["for fewer", "for none"])
-def test_fewer_streams_or_a_pool_where_memory_is_short(
+def test_fewer_streams_or_a_pool_if_memory_is_short(
     n_cells: int, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=16)
@@ -235,7 +235,7 @@ def test_fewer_streams_or_a_pool_where_memory_is_short(
     engine.close()
 
 
-def test_requests_that_run_together_stay_within_the_memory_limit(
+def test_concurrent_requests_stay_within_the_memory_limit(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(context_planner, "_KV_BYTES", 1 << 20)
@@ -246,7 +246,7 @@ def test_requests_that_run_together_stay_within_the_memory_limit(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_conversation_stays_cached_over_a_batch(
+def test_conversation_stays_cached_after_a_batch(
     kind: str, tiny_model: Callable[..., Path]
 ) -> None:
     engine = LocalEngine(load_model(tiny_model(kind, printable=True)), n_threads=1, n_parallel=16)
@@ -259,7 +259,7 @@ def test_a_conversation_stays_cached_over_a_batch(
     engine.close()
 
 
-def test_streams_do_not_select_the_long_rope(tiny_model: Callable[..., Path]) -> None:
+def test_streams_do_not_select_the_long_rope_factors(tiny_model: Callable[..., Path]) -> None:
     metadata = {"llama.rope.scaling.original_context_length": 768}
     engine = LocalEngine(
         load_model(tiny_model("plain", metadata=metadata)), n_threads=1, n_parallel=8
@@ -273,7 +273,7 @@ def test_streams_do_not_select_the_long_rope(tiny_model: Callable[..., Path]) ->
     engine.close()
 
 
-def test_a_sequence_moves_with_its_state(tiny: Path) -> None:
+def test_sequence_moves_with_its_state(tiny: Path) -> None:
     weights = LlamaModel(tiny, n_gpu_layers=0, cancellation=Cancellation())
     context = Context(
         weights,

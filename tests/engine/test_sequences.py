@@ -43,7 +43,7 @@ def assert_agree(sequences: Sequences) -> None:
 
 
 @pytest.mark.parametrize("n_alike", [0, 25, 40])
-def test_trimming_a_prefix_truncates_the_memory(context: Context, n_alike: int) -> None:
+def test_trim_to_common_truncates_the_memory(context: Context, n_alike: int) -> None:
     sequences = Sequences(context)
     sequences.extend_to(QS)
     wanted = QS[:n_alike] + tuple(b"wwwww")
@@ -56,7 +56,7 @@ def test_trimming_a_prefix_truncates_the_memory(context: Context, n_alike: int) 
 
 
 @pytest.mark.parametrize("n_wanted", [39, 40, 41])
-def test_a_state_of_another_length_is_rejected(context: Context, n_wanted: int) -> None:
+def test_state_of_the_wrong_length_is_rejected(context: Context, n_wanted: int) -> None:
     sequences = Sequences(context)
     sequences.extend_to(QS)
     state = bytearray(context.save(0))
@@ -67,7 +67,7 @@ def test_a_state_of_another_length_is_rejected(context: Context, n_wanted: int) 
     assert_agree(sequences)
 
 
-def test_an_interrupted_prefix_is_unchanged_or_dropped(context: Fragile) -> None:
+def test_interrupted_prefix_is_unchanged_or_dropped(context: Fragile) -> None:
     sequences = Sequences(context)
     sequences.extend_to(QS[:5])
     context.n_decodes = 2
@@ -77,7 +77,7 @@ def test_an_interrupted_prefix_is_unchanged_or_dropped(context: Fragile) -> None
     assert_agree(sequences)
 
 
-def test_a_freed_sequence_is_empty(context: Context) -> None:
+def test_freed_sequence_is_empty(context: Context) -> None:
     sequences = Sequences(context)
     seq = sequences.acquire()
     context.prefill(QS, seq=seq)

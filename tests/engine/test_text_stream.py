@@ -29,12 +29,12 @@ def test_streamed_bytes_decode_to_the_whole_text(data: bytes, cuts: list[int]) -
     assert text == data.decode("utf-8", "replace")
 
 
-def test_a_split_character_waits_for_its_last_byte() -> None:
+def test_split_character_waits_for_its_last_byte() -> None:
     stream = Utf8Stream()
     assert [stream.push(bytes([byte])) for byte in "🙂".encode()] == ["", "", "", "🙂"]
 
 
-def test_an_invalid_byte_does_not_affect_what_follows() -> None:
+def test_invalid_byte_does_not_affect_the_following_text() -> None:
     stream = Utf8Stream()
     assert stream.push(b"\xff") + stream.push("漢".encode()) + stream.finish() == "\ufffd漢"
 
@@ -44,7 +44,7 @@ def test_an_invalid_byte_does_not_affect_what_follows() -> None:
     st.lists(st.text(alphabet="abEND", min_size=1, max_size=4), max_size=3),
     st.lists(st.integers(0, 100)),
 )
-def test_a_reply_ends_before_the_first_stop_string(
+def test_reply_ends_before_the_first_stop_string(
     text: str, stop: list[str], cuts: list[int]
 ) -> None:
     stream = StopStrings(stop)
@@ -60,7 +60,7 @@ def test_a_reply_ends_before_the_first_stop_string(
     assert stream.stopped == bool(places)
 
 
-def test_a_partial_stop_string_is_held_back() -> None:
+def test_partial_stop_string_is_pending() -> None:
     stream = StopStrings(["STOP"])
     assert [stream.push(p) for p in ("a S", "TO", "x S", "T")] == ["a ", "", "STOx ", ""]
     assert stream.finish() == "ST"
@@ -88,12 +88,12 @@ def test_reasoning_at_the_beginning_is_separated_from_the_answer(
     assert "".join(text for text, is_reasoning in out if not is_reasoning) == answer
 
 
-def test_a_prompt_that_opens_the_reasoning_needs_no_start_tag() -> None:
+def test_no_start_tag_is_needed_if_the_prompt_opens_the_reasoning() -> None:
     splitter = ReasoningSplitter(THINK, in_reasoning=True)
     assert splitter.push("\nwell</think>yes") == [("well", True), ("yes", False)]
 
 
-def test_channels_of_gpt_oss_are_split_by_their_tags() -> None:
+def test_gpt_oss_channels_are_separated_by_their_tags() -> None:
     tags = find_reasoning_tags("… <|channel|>analysis …")
     assert tags is not None
     splitter = ReasoningSplitter(tags)
@@ -105,5 +105,5 @@ def test_channels_of_gpt_oss_are_split_by_their_tags() -> None:
     assert direct.push("<|channel|>final<|message|>Paris") == [("Paris", False)]
 
 
-def test_a_template_without_reasoning_has_no_tags() -> None:
+def test_template_without_reasoning_has_no_tags() -> None:
     assert find_reasoning_tags("{{ messages }}") is None

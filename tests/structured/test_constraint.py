@@ -163,7 +163,7 @@ SCHEMAS = st.recursive(LEAVES, deeper, max_leaves=6)
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(schema=SCHEMAS, seed=st.integers(0, 2**32))
-def test_replies_under_a_schema_are_valid(
+def test_constrained_reply_is_valid_for_the_schema(
     weights: LlamaModel, compiler: ConstraintCompiler, schema: dict[str, Any], seed: int
 ) -> None:
     text = sample(weights, compiler.compile(json_schema(schema)).start(), seed)
@@ -192,14 +192,14 @@ def test_every_kind_of_vocabulary_satisfies_a_schema(
     "regex",
     ["yes|no", r"\d{3}-\d{4}", "^[a-f]{1,9}$", "(ab?)*c", "é{2,3}日?", r"[^\n]{1,20}\.", "", "a*"],
 )
-def test_a_reply_under_a_regular_expression_is_a_full_match(
+def test_constrained_reply_matches_the_whole_regex(
     weights: LlamaModel, compiler: ConstraintCompiler, regex: str, seed: int
 ) -> None:
     text = sample(weights, compiler.compile(Constraint("regex", regex)).start(), seed)
     assert re.fullmatch(regex, text), text
 
 
-def test_digits_in_a_regular_expression_are_ascii(
+def test_digits_in_a_regex_are_ascii(
     weights: LlamaModel, compiler: ConstraintCompiler
 ) -> None:
     assert accepts(weights, compiler, Constraint("regex", r"\d/ü"), "3/ü")
@@ -207,7 +207,7 @@ def test_digits_in_a_regular_expression_are_ascii(
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_reply_under_a_grammar_is_in_its_language(
+def test_constrained_reply_matches_the_grammar(
     weights: LlamaModel, compiler: ConstraintCompiler, seed: int, tmp_path: Path
 ) -> None:
     path = tmp_path / "sum.gbnf"
@@ -233,7 +233,7 @@ def test_a_reply_under_a_grammar_is_in_its_language(
         ("root ::= [a\\]-]", ["a", "-", "]"], ["b"]),
     ],
 )
-def test_a_grammar_has_the_same_language_as_in_llama_cpp(
+def test_grammar_accepts_the_same_texts_as_in_llama_cpp(
     weights: LlamaModel, compiler: ConstraintCompiler, grammar: str, good: list[str], bad: list[str]
 ) -> None:
     constraint = Constraint("gbnf", grammar)
@@ -268,7 +268,7 @@ def test_a_grammar_has_the_same_language_as_in_llama_cpp(
         ({"type": "string"}, ['"日本é😀"', '"\\n"'], ['"\n"', '"a']),
     ],
 )
-def test_a_schema_allows_exactly_its_values(
+def test_schema_accepts_exactly_its_values(
     weights: LlamaModel,
     compiler: ConstraintCompiler,
     schema: dict[str, Any],
@@ -280,7 +280,7 @@ def test_a_schema_allows_exactly_its_values(
     assert [text for text in bad if accepts(weights, compiler, constraint, text)] == []
 
 
-def test_keywords_that_are_not_enforced_are_listed(compiler: ConstraintCompiler) -> None:
+def test_unenforced_keywords_are_listed(compiler: ConstraintCompiler) -> None:
     held = compiler.compile(json_schema({"type": "array"}))
     passed_over = compiler.compile(json_schema({"type": "array", "uniqueItems": True}))
     assert held.unenforced == ""
@@ -355,7 +355,7 @@ DEEP = '{"items":' * 5000 + "{}" + "}" * 5000
         ("gbnf", "\n".join(f"r{i} ::= r{i + 1}" for i in range(3000)), "more than 1,000 rules"),
     ],
 )
-def test_an_invalid_constraint_is_reported_with_its_position(
+def test_invalid_constraint_is_reported_as_typed(
     compiler: ConstraintCompiler, kind: Any, source: str, reason: str
 ) -> None:
     for _ in range(2):  # the second time from memory
@@ -381,7 +381,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("grammar", HOSTILE.values(), ids=list(HOSTILE))
-def test_a_hostile_grammar_ends_quickly(
+def test_hostile_grammar_ends_quickly(
     weights: LlamaModel, compiler: ConstraintCompiler, grammar: str
 ) -> None:
     begin = time.monotonic()
@@ -428,7 +428,7 @@ def test_special_tokens_and_markup_are_never_sampled(
             assert matcher.allows(token) == weights.is_end(token), text
 
 
-def test_end_tokens_are_allowed_exactly_where_the_constraint_can_end(
+def test_end_tokens_are_allowed_only_where_the_constraint_can_end(
     weights: LlamaModel, compiler: ConstraintCompiler
 ) -> None:
     ends = [token for token in range(weights.n_vocab) if weights.is_end(token)]
@@ -443,7 +443,7 @@ def test_end_tokens_are_allowed_exactly_where_the_constraint_can_end(
     assert matcher.finished and not any(map(matcher.allows, range(weights.n_vocab)))
 
 
-def test_a_character_may_be_split_over_tokens(
+def test_character_may_be_split_over_tokens(
     weights: LlamaModel, compiler: ConstraintCompiler
 ) -> None:
     matcher = compiler.compile(Constraint("regex", "🦙")).start()
@@ -456,7 +456,7 @@ def test_a_character_may_be_split_over_tokens(
     assert matcher.finished
 
 
-def test_a_disallowed_token_is_not_accepted(
+def test_disallowed_token_is_not_accepted(
     weights: LlamaModel, compiler: ConstraintCompiler
 ) -> None:
     matcher = compiler.compile(Constraint("regex", "a")).start()
@@ -481,7 +481,7 @@ def test_matchers_are_independent(weights: LlamaModel, compiler: ConstraintCompi
     assert not compiled.start().complete
 
 
-def test_a_constraint_is_compiled_once(compiler: ConstraintCompiler) -> None:
+def test_constraint_is_compiled_once(compiler: ConstraintCompiler) -> None:
     constraint = json_schema({"enum": [f"value {i}" for i in range(5000)]})
     first = compiler.compile(constraint)
     assert compiler.compile(json_schema({"enum": [f"value {i}" for i in range(5000)]})) is first
@@ -500,7 +500,7 @@ def test_allows_agrees_with_the_mask(weights: LlamaModel, compiler: ConstraintCo
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.999])
-def test_a_mask_leaves_allowed_logits_bit_identical(share: float) -> None:
+def test_mask_leaves_allowed_logits_bit_identical(share: float) -> None:
     rng, n = random.Random(1), 50_003
     mask = bytes(sum((rng.random() < share) << bit for bit in range(8)) for _ in range(n // 8 + 1))
     before = [rng.gauss(0, 10) for _ in range(n)]
@@ -536,7 +536,7 @@ def test_objects_are_closed_unless_another_schema_describes_them(
     assert (close_objects(schema).get("additionalProperties") is False) == closed
 
 
-def test_definitions_that_an_all_of_uses_stay_open() -> None:
+def test_definitions_in_all_of_stay_open() -> None:
     part = {"properties": {"a": {}}}
     schema = {
         "allOf": [{"$ref": "#/$defs/base"}, {"properties": {"b": {}}}],
@@ -547,7 +547,7 @@ def test_definitions_that_an_all_of_uses_stay_open() -> None:
     assert definitions["other"]["additionalProperties"] is False
 
 
-def test_branches_of_a_lone_any_of_are_closed() -> None:
+def test_branches_of_a_single_any_of_are_closed() -> None:
     branch = {"type": "object", "properties": {"a": {}}}
     alone = close_objects({"description": "d", "anyOf": [branch, {"type": "null"}]})
     beside = close_objects({"anyOf": [branch], "properties": {"b": {}}})
@@ -555,7 +555,7 @@ def test_branches_of_a_lone_any_of_are_closed() -> None:
     assert "additionalProperties" not in beside["anyOf"][0]
 
 
-def test_the_real_package_can_be_imported_and_numpy_is_not_needed() -> None:
+def test_real_llguidance_package_can_be_imported_and_numpy_is_not_needed() -> None:
     program = (
         "import sys\n"
         "from llmtool.structured.guidance import library\n"
@@ -573,7 +573,7 @@ def most_likely(logits: Any, n_vocab: int) -> int:
     return values.index(max(values))
 
 
-def test_the_starter_model_satisfies_a_schema(starter: Path) -> None:
+def test_starter_model_satisfies_a_schema(starter: Path) -> None:
     weights = LlamaModel(starter, n_gpu_layers=0, cancellation=Cancellation())
     context = Context(weights, n_ctx=512, n_threads=2, cancellation=Cancellation())
     schema = resolve("city, country, inhabitants int")
@@ -594,7 +594,7 @@ def test_the_starter_model_satisfies_a_schema(starter: Path) -> None:
     assert math.isfinite(schema.parse(written.decode())["inhabitants"])
 
 
-def test_a_range_of_one_negative_number_with_the_same_constant_compiles() -> None:
+def test_range_of_one_negative_number_beside_the_same_const_compiles() -> None:
     one = {"type": "number", "minimum": -10, "maximum": -10}
     spec = make_output_spec(schema={"anyOf": [one, {"const": -10}]})
     assert spec is not None
