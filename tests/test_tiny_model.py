@@ -18,7 +18,7 @@ DECODERS = [kind for kind in KINDS if kind != "encoder"]
 
 
 class Loaded:
-    """A model loaded with llama.cpp's functions only."""
+    """A model and a context, through llama.cpp's own functions."""
 
     def __init__(self, path: Path, n_ctx: int) -> None:
         llama.llama_backend_init()

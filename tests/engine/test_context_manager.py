@@ -101,7 +101,9 @@ def test_context_is_reused_if_it_is_large_enough(tiny: Path) -> None:
 BEGINNING = "q" * 1500  # tokens, many more than the window has
 
 
-def ask(id: int, text: str, *, n: int = 1, max_tokens: int = 300, probe_text: str = "") -> Request:
+def make_request(
+    id: int, text: str, *, n: int = 1, max_tokens: int = 300, probe_text: str = ""
+) -> Request:
     prompt = Prompt(text=text, probe_text=probe_text)
     sampling = Sampling(temperature=0, max_tokens=max_tokens)
     return Request(id=id, prompt=prompt, sampling=sampling, n=n)
@@ -109,23 +111,23 @@ def ask(id: int, text: str, *, n: int = 1, max_tokens: int = 300, probe_text: st
 
 # Streams that one engine is asked, one after the other.
 SHARING: dict[str, list[list[Request | None]]] = {
-    "a template": [[ask(1, BEGINNING + "z", probe_text=BEGINNING + "k")]],
-    "choices": [[ask(1, BEGINNING + "z", n=3)]],
-    "requests": [[ask(i, BEGINNING + end) for i, end in enumerate("zkw")]],
+    "a template": [[make_request(1, BEGINNING + "z", probe_text=BEGINNING + "k")]],
+    "choices": [[make_request(1, BEGINNING + "z", n=3)]],
+    "requests": [[make_request(i, BEGINNING + end) for i, end in enumerate("zkw")]],
     "requests that come late": [
         [
-            ask(1, "hello", max_tokens=600),
+            make_request(1, "hello", max_tokens=600),
             *[None] * 3,
-            *(ask(i, BEGINNING + end) for i, end in enumerate("kw")),
+            *(make_request(i, BEGINNING + end) for i, end in enumerate("kw")),
         ]
     ],
     "requests after a lone one": [
-        [ask(1, "w" * 1700)],
-        [ask(i, BEGINNING + end) for i, end in enumerate("kw")],
+        [make_request(1, "w" * 1700)],
+        [make_request(i, BEGINNING + end) for i, end in enumerate("kw")],
     ],
     "a template after a lone request": [
-        [ask(1, "w" * 1700)],
-        [ask(1, BEGINNING + "z", probe_text=BEGINNING + "k")],
+        [make_request(1, "w" * 1700)],
+        [make_request(1, BEGINNING + "z", probe_text=BEGINNING + "k")],
     ],
 }
 
@@ -145,7 +147,7 @@ def test_sliding_window_layers_store_only_the_window_if_nothing_is_shared(
     tiny_model: Callable[..., Path],
 ) -> None:
     engine = LocalEngine(load_model(tiny_model("swa")), n_threads=1)
-    assert list(engine.stream([ask(1, BEGINNING)]))
+    assert list(engine.stream([make_request(1, BEGINNING)]))
     assert engine.contexts.sequences and not engine.contexts.sequences.context.swa_full
     engine.close()
 

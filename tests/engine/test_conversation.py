@@ -139,9 +139,7 @@ def test_repeated_turn_computes_no_prompt(start: Callable[..., Talk], kind: str)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_earlier_turns_stay_cached_after_undo(
-    start: Callable[..., Talk], kind: str
-) -> None:
+def test_earlier_turns_stay_cached_after_undo(start: Callable[..., Talk], kind: str) -> None:
     talk = start(kind)
     talk.say("hello there")
     talk.say("how are you")
@@ -152,9 +150,7 @@ def test_earlier_turns_stay_cached_after_undo(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_conversation_continues_in_a_larger_context(
-    start: Callable[..., Talk], kind: str
-) -> None:
+def test_conversation_continues_in_a_larger_context(start: Callable[..., Talk], kind: str) -> None:
     talk = start(kind)
     sizes, n_went_on = set(), 0
     for i in range(14):

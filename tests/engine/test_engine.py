@@ -211,7 +211,9 @@ def test_much_too_long_text_is_rejected_early(tiny: Path) -> None:
     engine.close()
 
 
-def test_cancellation_stops_the_tokenization_of_a_long_text(tiny_model: Callable[..., Path]) -> None:
+def test_cancellation_stops_the_tokenization_of_a_long_text(
+    tiny_model: Callable[..., Path],
+) -> None:
     cancellation = Cancellation()
     engine = LocalEngine(
         load_model(tiny_model("plain", n_ctx=2**24)), n_threads=1, cancellation=cancellation

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine.answers import run
+from engine.single_request import run
 
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.engine import LocalEngine
@@ -100,7 +100,7 @@ def test_state_of_another_llama_cpp_version_is_not_found(
     assert find() is None
 
 
-def ask(beginning: str, end: str = "z", **sampling: Any) -> Request:
+def make_request(beginning: str, end: str = "z", **sampling: Any) -> Request:
     options = {"max_tokens": 8, "temperature": 0, **sampling}
     prompt = Prompt(text=beginning + end, probe_text=beginning + "k")
     return Request(prompt=prompt, sampling=Sampling(**options))
@@ -123,7 +123,7 @@ def start(tiny: Path, tmp_path: Path) -> Iterator[Callable[..., LocalEngine]]:
 
 def test_states_with_gpu_layers_are_separate(start: Callable[..., LocalEngine]) -> None:
     def cached(n_gpu_layers: int) -> int:
-        return run(start(n_gpu_layers=n_gpu_layers), ask("q" * 80))[1]
+        return run(start(n_gpu_layers=n_gpu_layers), make_request("q" * 80))[1]
 
     assert [cached(0), cached(1), cached(0)] == [0, 0, 80]
 
@@ -133,19 +133,22 @@ def test_state_of_the_wrong_length_is_not_used(
     n_other: int, start: Callable[..., LocalEngine], tmp_path: Path
 ) -> None:
     cache = PrefixCache(tmp_path / "prefix", limit_bytes=LIMIT_BYTES)
-    good, none = run(start(), ask("q" * 80))
-    ((key,), (_, hit)) = [entry.key for entry in cache.entries()], run(start(), ask("q" * 80))
+    good, none = run(start(), make_request("q" * 80))
+    ((key,), (_, hit)) = (
+        [entry.key for entry in cache.entries()],
+        run(start(), make_request("q" * 80)),
+    )
     assert (none, hit) == (0, 80), "all of the beginning, and nothing else"
-    run(start(), ask("q" * n_other))
+    run(start(), make_request("q" * n_other))
     (other,) = (entry.key for entry in cache.entries() if entry.key != key)
     cache.store(key, cache.load(other) or b"", note={})
-    assert run(start(), ask("q" * 80)) == (good, 0)
+    assert run(start(), make_request("q" * 80)) == (good, 0)
 
 
 def test_only_the_template_part_of_a_shared_prefix_is_stored(
     start: Callable[..., LocalEngine],
 ) -> None:
-    run(start(), ask("q" * 80))
+    run(start(), make_request("q" * 80))
     prompts = [
         Prompt(text="q" * 80 + "w" * 40 + end, probe_text="q" * 80 + "k") for end in ("z", "k")
     ]
@@ -158,9 +161,9 @@ def test_only_the_template_part_of_a_shared_prefix_is_stored(
 def test_empty_input_gets_a_reply(
     start: Callable[..., LocalEngine],
 ) -> None:
-    never, _ = run(start(prefix_folder=None), ask("q" * 80, end=""))
-    assert run(start(), ask("q" * 80, end=""))[0] == never
-    assert run(start(), ask("q" * 80, end="")) == (never, 79)
+    never, _ = run(start(prefix_folder=None), make_request("q" * 80, end=""))
+    assert run(start(), make_request("q" * 80, end=""))[0] == never
+    assert run(start(), make_request("q" * 80, end="")) == (never, 79)
 
 
 def test_template_stays_cached_after_an_interrupted_decode(
@@ -168,13 +171,13 @@ def test_template_stays_cached_after_an_interrupted_decode(
 ) -> None:
     cancellation = Cancellation()
     engine = start(prefix_folder=None, cancellation=cancellation)
-    good = run(engine, ask("q" * 80))[0]
-    assert run(engine, ask("q" * 80)) == (good, 80)
+    good = run(engine, make_request("q" * 80))[0]
+    assert run(engine, make_request("q" * 80)) == (good, 80)
     with pytest.raises(Cancelled):
-        for _ in engine.stream([ask("q" * 80, max_tokens=50)]):
+        for _ in engine.stream([make_request("q" * 80, max_tokens=50)]):
             cancellation.cancel()
     cancellation.reset()
     sequences = engine.contexts.sequences
     assert sequences is not None and sequences.n_free_cells == sequences.context.n_ctx - 80
     assert [sequences.context.length(seq) for seq in range(sequences.context.n_seq)] == [80, 0]
-    assert run(engine, ask("q" * 80)) == (good, 80)
+    assert run(engine, make_request("q" * 80)) == (good, 80)

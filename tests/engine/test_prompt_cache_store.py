@@ -54,9 +54,7 @@ def mode(path: Path) -> int:
 
 
 class TestLoad:
-    def test_load_returns_a_writable_buffer(
-        self, cache: PrefixCache, stored: Path
-    ) -> None:
+    def test_load_returns_a_writable_buffer(self, cache: PrefixCache, stored: Path) -> None:
         payload = cache.load(A)
         assert payload == PAYLOAD
         view = (ctypes.c_uint8 * len(payload)).from_buffer(payload)
@@ -96,9 +94,7 @@ class TestLoad:
         assert off.load(A) is None
         assert names(cache) == [stored.name]
 
-    def test_load_removes_a_state_over_the_limit(
-        self, cache: PrefixCache, stored: Path
-    ) -> None:
+    def test_load_removes_a_state_over_the_limit(self, cache: PrefixCache, stored: Path) -> None:
         assert PrefixCache(cache.folder, limit_bytes=1000).load(A) is None
         assert not stored.exists()
 
@@ -338,9 +334,7 @@ class TestRoom:
         assert exact.store(A, bytes(1000), note=NOTE) is is_stored
         assert (exact.load(A) is not None) is is_stored
 
-    def test_state_over_the_limit_evicts_nothing(
-        self, cache: PrefixCache, stored: Path
-    ) -> None:
+    def test_state_over_the_limit_evicts_nothing(self, cache: PrefixCache, stored: Path) -> None:
         assert not cache.store(B, bytes(LIMIT), note={})
         assert names(cache) == [stored.name]
 

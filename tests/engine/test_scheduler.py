@@ -37,12 +37,12 @@ WORDS = "the quick brown fox jumps over a lazy dog and hello there how are you".
 TOO_LONG = "hello " * 3000
 
 
-def say(text: str, id: int = 0, n: int = 1, **sampling: Any) -> Request:
+def make_request(text: str, id: int = 0, n: int = 1, **sampling: Any) -> Request:
     prompt = Prompt(messages=(Message("user", text),))
     return Request(id=id, prompt=prompt, sampling=Sampling(**sampling), n=n)
 
 
-def answers(engine: LocalEngine, requests: Sequence[Request]) -> dict[tuple[int, int], str]:
+def collect_texts(engine: LocalEngine, requests: Sequence[Request]) -> dict[tuple[int, int], str]:
     """Return the texts by request and choice."""
     texts: dict[tuple[int, int], str] = {}
     for event in engine.stream(requests):
@@ -54,7 +54,7 @@ def answers(engine: LocalEngine, requests: Sequence[Request]) -> dict[tuple[int,
     return texts
 
 
-def assert_nothing_is_left(engine: LocalEngine) -> None:
+def assert_all_released(engine: LocalEngine) -> None:
     sequences = engine.contexts.sequences
     if sequences is None:  # all requests failed before any was started
         return
@@ -95,7 +95,7 @@ def cases(draw: st.DrawFn) -> Case:
     constraint = draw(st.sampled_from([None] * 8 + ["(broken", "[a-z ]{3,9}"]))
     words = draw(st.lists(st.sampled_from(WORDS), min_size=1, max_size=40))
     is_long = draw(st.integers(0, 15)) == 0
-    request = say(
+    request = make_request(
         TOO_LONG if is_long else " ".join(words),
         n=draw(st.sampled_from([1, 1, 1, 2, 5])),
         temperature=draw(st.sampled_from([0, 1.3])),
@@ -136,7 +136,7 @@ def check_a_stream(engine: LocalEngine, alone: LocalEngine, plan: list[Case]) ->
         for case, request in zip(plan, requests, strict=True):
             if case.cancel_after == n_events and request.cancellation:
                 request.cancellation.cancel()
-    assert_nothing_is_left(engine)
+    assert_all_released(engine)
     for i, (case, request) in enumerate(zip(plan, requests, strict=True)):
         whole = [(i, choice) for choice in range(request.n)]
         if i in errors:
@@ -145,7 +145,7 @@ def check_a_stream(engine: LocalEngine, alone: LocalEngine, plan: list[Case]) ->
         assert expected_error(case) is Cancelled, "what must fail has failed"
         assert [key for key in ends if key[0] == i] and all(key in ends for key in whole)
         lonely = msgspec.structs.replace(request, cancellation=None)
-        expected = answers(alone, [lonely])
+        expected = collect_texts(alone, [lonely])
         assert {key: texts.get(key, "") for key in whole} == {
             key: expected.get(key, "") for key in whole
         }
@@ -193,7 +193,7 @@ def test_other_requests_do_not_change_a_reply_at_the_same_batch_size(
     sampling = Sampling(temperature=0, max_tokens=20)
 
     def ask(prompts: list[str]) -> dict[tuple[int, int], str]:
-        return answers(
+        return collect_texts(
             engine,
             [
                 Request(id=i, prompt=Prompt(text=t), sampling=sampling)
@@ -212,13 +212,13 @@ def test_more_choices_than_sequences_run_one_after_another(
     kind: str, engines: Callable[..., LocalEngine]
 ) -> None:
     sampling = {"temperature": 1.5, "max_tokens": 8}
-    few = answers(engines(kind, 1), [say("hello", n=5, seed=3, **sampling)])
+    few = collect_texts(engines(kind, 1), [make_request("hello", n=5, seed=3, **sampling)])
     alone = [
-        answers(engines(kind, 1), [say("hello", seed=seed, **sampling)])[0, 0]
+        collect_texts(engines(kind, 1), [make_request("hello", seed=seed, **sampling)])[0, 0]
         for seed in range(3, 8)
     ]
     assert [few[0, i] for i in range(5)] == alone
-    assert_nothing_is_left(engines(kind, 1))
+    assert_all_released(engines(kind, 1))
 
 
 def test_requests_are_read_only_as_they_can_run(
@@ -230,7 +230,7 @@ def test_requests_are_read_only_as_they_can_run(
         nonlocal read
         for i in range(60):
             read += 1
-            yield say(WORDS[i % len(WORDS)], i, max_tokens=4, temperature=0)
+            yield make_request(WORDS[i % len(WORDS)], i, max_tokens=4, temperature=0)
 
     for event in engines("plain", 4).stream(source()):
         if isinstance(event, Finished):
@@ -246,10 +246,10 @@ def test_idle_source_does_not_block_running_requests(
     ended: list[int] = []
 
     def source() -> Iterator[Request | None]:
-        yield say("hello", 1, max_tokens=6)
+        yield make_request("hello", 1, max_tokens=6)
         while not ended:
             yield None
-        yield say("hello", 2, max_tokens=6)
+        yield make_request("hello", 2, max_tokens=6)
 
     for event in engines("plain", 4).stream(source()):
         if isinstance(event, Finished):
@@ -258,7 +258,9 @@ def test_idle_source_does_not_block_running_requests(
 
 
 def test_ended_sequence_is_replaced_immediately(engines: Callable[..., LocalEngine]) -> None:
-    requests = [say("hello", i, temperature=0, max_tokens=40 if i == 0 else 5) for i in range(6)]
+    requests = [
+        make_request("hello", i, temperature=0, max_tokens=40 if i == 0 else 5) for i in range(6)
+    ]
     order = [e.id for e in engines("plain", 2).stream(requests) if isinstance(e, Finished)]
     assert order == [1, 2, 3, 4, 5, 0]
 
@@ -267,39 +269,43 @@ def test_common_prefix_of_requests_is_computed_once(
     engines: Callable[..., LocalEngine],
 ) -> None:
     preface = "the quick brown fox jumps over a lazy dog " * 6
-    requests = [say(preface + word, i, max_tokens=2) for i, word in enumerate(WORDS[:8])]
+    requests = [make_request(preface + word, i, max_tokens=2) for i, word in enumerate(WORDS[:8])]
     usages = [
         event.usage for event in engines("plain", 4).stream(requests) if isinstance(event, Finished)
     ]
     computed = sum(usage.prompt_tokens - usage.cached_tokens for usage in usages)
     assert computed < sum(usage.prompt_tokens for usage in usages) / 4
-    assert_nothing_is_left(engines("plain", 4))
+    assert_all_released(engines("plain", 4))
 
 
 def test_one_engine_generates_and_scores(
     engines: Callable[..., LocalEngine],
 ) -> None:
     engine = engines("hybrid", 4)
-    before = answers(engine, [say("hello", temperature=0, max_tokens=5)])
+    before = collect_texts(engine, [make_request("hello", temperature=0, max_tokens=5)])
     (scores,) = engine.score([ScoreRequest(prompt=Prompt(text="a"), candidates=(" b", " c"))])
     assert len(scores.totals) == 2
-    assert answers(engine, [say("hello", temperature=0, max_tokens=5)]) == before
+    assert collect_texts(engine, [make_request("hello", temperature=0, max_tokens=5)]) == before
 
 
 def test_abandoned_stream_releases_everything(engines: Callable[..., LocalEngine]) -> None:
     engine = engines("plain", 4)
-    events = engine.stream([say(word, i, n=2, max_tokens=30) for i, word in enumerate(WORDS)])
+    events = engine.stream(
+        [make_request(word, i, n=2, max_tokens=30) for i, word in enumerate(WORDS)]
+    )
     for _ in range(9):
         next(events)
     events.close()
-    assert_nothing_is_left(engine)
+    assert_all_released(engine)
 
 
 def test_request_cancelled_while_waiting_never_starts(
     engines: Callable[..., LocalEngine],
 ) -> None:
     cancellation = Cancellation()
-    requests = [say(word, i, max_tokens=12, temperature=0) for i, word in enumerate(WORDS[:3])]
+    requests = [
+        make_request(word, i, max_tokens=12, temperature=0) for i, word in enumerate(WORDS[:3])
+    ]
     requests[2] = msgspec.structs.replace(requests[2], cancellation=cancellation)
     seen = []
     for event in engines("plain", 1).stream(requests):
@@ -342,14 +348,14 @@ def test_constraint_that_fails_midway_does_not_affect_others(
     monkeypatch.setattr(engine.model, "compile", compile_trap)
     trap = Constraint("regex", str(n))
     requests = [
-        say("fox", 1, max_tokens=9, temperature=0),
-        say("dog", 2, n=choices, max_tokens=9, temperature=0, constraint=trap),
-        say("hello", 3, max_tokens=9, temperature=0),
+        make_request("fox", 1, max_tokens=9, temperature=0),
+        make_request("dog", 2, n=choices, max_tokens=9, temperature=0, constraint=trap),
+        make_request("hello", 3, max_tokens=9, temperature=0),
     ]
     events = list(engine.stream(requests))
     assert [event.id for event in events if isinstance(event, Failed)] == [2]
     assert {event.id for event in events if isinstance(event, Finished)} >= {1, 3}
-    assert_nothing_is_left(engine)
+    assert_all_released(engine)
     engine.close()
 
 
@@ -358,9 +364,11 @@ def test_constrained_choices_equal_single_replies(
 ) -> None:
     constraint = Constraint("regex", "[a-c]{2}[x-z]{2}")
     sampling = {"temperature": 1.5, "max_tokens": 8, "constraint": constraint}
-    together = answers(engines("recurrent", 4), [say("hello", n=6, seed=3, **sampling)])
+    together = collect_texts(
+        engines("recurrent", 4), [make_request("hello", n=6, seed=3, **sampling)]
+    )
     alone = [
-        answers(engines("recurrent", 4), [say("hello", seed=seed, **sampling)])[0, 0]
+        collect_texts(engines("recurrent", 4), [make_request("hello", seed=seed, **sampling)])[0, 0]
         for seed in range(3, 9)
     ]
     assert [together[0, i] for i in range(6)] == alone
@@ -371,9 +379,9 @@ def test_late_request_does_not_wait_for_a_long_one(tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=4)
 
     def source() -> Iterator[Request | None]:
-        yield say("hello", 1, max_tokens=300, temperature=0)
+        yield make_request("hello", 1, max_tokens=300, temperature=0)
         yield from [None] * 3
-        yield say("fox", 2, max_tokens=4, temperature=0)
+        yield make_request("fox", 2, max_tokens=4, temperature=0)
 
     ended = [event.id for event in engine.stream(source()) if isinstance(event, Finished)]
     assert ended == [2, 1]
@@ -401,8 +409,8 @@ def count_decodes(engine: LocalEngine, requests: list[Request]) -> int:
 def test_request_cancelled_before_it_starts_computes_nothing(tiny: Path) -> None:
     cancellation = Cancellation()
     cancellation.cancel()
-    first = say("hello " * 300, 1, max_tokens=5, temperature=0)
-    second = msgspec.structs.replace(say("fox " * 200, 2), cancellation=cancellation)
+    first = make_request("hello " * 300, 1, max_tokens=5, temperature=0)
+    second = msgspec.structs.replace(make_request("fox " * 200, 2), cancellation=cancellation)
     engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=1)
     assert count_decodes(engine, [first, second]) == count_decodes(engine, [first])
     engine.close()
@@ -411,7 +419,9 @@ def test_request_cancelled_before_it_starts_computes_nothing(tiny: Path) -> None
 def test_cancellation_stops_a_prefill(tiny: Path) -> None:
     cancellation = Cancellation()
     engine = LocalEngine(load_model(tiny), n_threads=1)
-    long = msgspec.structs.replace(say("fox " * 600, 1, max_tokens=5), cancellation=cancellation)
+    long = msgspec.structs.replace(
+        make_request("fox " * 600, 1, max_tokens=5), cancellation=cancellation
+    )
     n_batches = len(engine.tokenize(long.prompt).token_ids) // 512
     assert n_batches >= 2
 
@@ -423,7 +433,7 @@ def test_cancellation_stops_a_prefill(tiny: Path) -> None:
     events = list(engine.stream(source()))
     assert [type(event) for event in events] == [Failed]
     assert isinstance(events[0].error, Cancelled)
-    assert_nothing_is_left(engine)
+    assert_all_released(engine)
     engine.close()
 
 
@@ -432,15 +442,15 @@ def test_cancellation_stops_a_prefill(tiny: Path) -> None:
     [
         Request(id=2, prompt=Prompt(text="")),
         Request(id=2, prompt=Prompt(text="a\ud800b")),
-        say("a\ud800b", 2),
-        say("hello", 2, constraint=Constraint("regex", "\ud800")),
+        make_request("a\ud800b", 2),
+        make_request("hello", 2, constraint=Constraint("regex", "\ud800")),
         ScoreRequest(id=2, prompt=Prompt(text="hello"), candidates=("a\ud800",)),
     ],
     ids=["empty", "surrogate", "surrogate in chat", "surrogate in a constraint", "candidate"],
 )
 def test_invalid_text_does_not_affect_others(bad: Any, tiny_base: Path, tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny_base if bad.prompt.text == "" else tiny), n_threads=1)
-    good = say("hello", 1, max_tokens=3)
+    good = make_request("hello", 1, max_tokens=3)
     events = list(engine._begin([good, bad, msgspec.structs.replace(good, id=3)]))
     failed = [event.id for event in events if isinstance(event, Failed)]
     ended = {event.id for event in events if isinstance(event, Finished)}
@@ -454,7 +464,11 @@ def test_similar_streams_share_a_context(tiny: Path) -> None:
     kept = set()
     for i in range(6):
         n, tokens = (8, 20) if i % 2 else (1, 600)
-        list(engine.stream([say("hello", j, max_tokens=tokens, stop=("e",)) for j in range(n)]))
+        list(
+            engine.stream(
+                [make_request("hello", j, max_tokens=tokens, stop=("e",)) for j in range(n)]
+            )
+        )
         kept.add(engine.contexts.sequences)
     assert len(kept) <= 2
     engine.close()
@@ -470,14 +484,14 @@ def test_choices_and_prefixes_wait_for_free_cells(
     )
     shared = "the quick brown fox jumps over a lazy dog " * 3
     requests = [
-        say((shared if i % 3 else "") + word, i, n=3, max_tokens=100, temperature=0)
+        make_request((shared if i % 3 else "") + word, i, n=3, max_tokens=100, temperature=0)
         for i, word in enumerate(WORDS[:9])
     ]
     events = list(engine.stream(requests))
     assert [event.error for event in events if isinstance(event, Failed)] == []
     assert sum(isinstance(event, Finished) for event in events) == 27
     assert engine.info.n_cells == 512
-    assert_nothing_is_left(engine)
+    assert_all_released(engine)
     engine.close()
 
 
@@ -489,7 +503,7 @@ def test_failed_request_in_the_source_is_yielded_immediately(tiny: Path) -> None
         yield broken
         while not seen:  # a pipe that stays open, and says nothing
             yield None
-        yield say("hello", id=8, max_tokens=2)
+        yield make_request("hello", id=8, max_tokens=2)
 
     seen: list[Any] = []
     for event in engine.stream(requests()):

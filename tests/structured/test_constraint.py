@@ -1,4 +1,4 @@
-"""Replies satisfy a schema, a regular expression or a grammar, whatever the model prefers."""
+"""Constrained replies satisfy a schema, a regular expression or a grammar, with any model."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def json_schema(schema: object) -> Constraint:
     return Constraint("json_schema", json.dumps(schema))
 
 
-def refused_at(weights: LlamaModel, matcher: Matcher, text: str) -> bytes | None:
-    """Return what was accepted of a text before a token was refused, or None if all was."""
+def rejected_after(weights: LlamaModel, matcher: Matcher, text: str) -> bytes | None:
+    """Return the bytes of a text that were accepted before a token was rejected, or None."""
     accepted = b""
     for token in weights.tokenize(text.encode(), add_special=False, parse_special=False):
         if not matcher.allows(token):
@@ -72,14 +72,14 @@ def accepts(
     weights: LlamaModel, compiler: ConstraintCompiler, constraint: Constraint, text: str
 ) -> bool:
     matcher = compiler.compile(constraint).start()
-    return refused_at(weights, matcher, text) is None and matcher.complete
+    return rejected_after(weights, matcher, text) is None and matcher.complete
 
 
 def sample(weights: LlamaModel, matcher: Matcher, seed: int, *, steps: int = 3000) -> str:
-    """Let a model of random taste write until it is finished; later it likes to close things."""
+    """Sample random allowed tokens until the reply ends; closing brackets become more likely."""
     rng = random.Random(seed)
     closing = {t for t in range(weights.n_vocab) if set(weights.piece(t)) & set(b'"]}')}
-    written = b""
+    reply = b""
     for step in range(steps):
         token = rng.randrange(weights.n_vocab)
         if not matcher.allows(token):
@@ -91,27 +91,27 @@ def sample(weights: LlamaModel, matcher: Matcher, seed: int, *, steps: int = 300
             assert matcher.allows(token)
         matcher.accept(token)
         if weights.is_end(token):
-            return written.decode()
-        written += weights.piece(token)
+            return reply.decode()
+        reply += weights.piece(token)
         if matcher.finished:
-            return written.decode()
-    pytest.fail(f"no end after {steps} tokens: {written[:200]!r}")
+            return reply.decode()
+    pytest.fail(f"no end after {steps} tokens: {reply[:200]!r}")
 
 
 NAMES = st.sampled_from(["a", "b", "name", "größe", "日本", 'a"b', "x y", "z\\"])
 NUMBERS = st.integers(-1000, 1000)
 
 
-def bounded(least: str, most: str, limits: st.SearchStrategy[int]) -> st.SearchStrategy[Any]:
-    return st.tuples(limits, limits).map(lambda two: {least: min(two), most: max(two)})
+def bounds(minimum: str, maximum: str, limits: st.SearchStrategy[int]) -> st.SearchStrategy[Any]:
+    return st.tuples(limits, limits).map(lambda two: {minimum: min(two), maximum: max(two)})
 
 
 LEAVES = st.one_of(
     st.sampled_from([{"type": "null"}, {"type": "boolean"}, {"type": "number"}, {}]),
     st.just({"type": "integer"}),
-    bounded("minimum", "maximum", NUMBERS).map(lambda b: {"type": "integer", **b}),
-    bounded("minimum", "maximum", NUMBERS).map(lambda b: {"type": "number", **b}),
-    bounded("minLength", "maxLength", st.integers(0, 12)).map(lambda b: {"type": "string", **b}),
+    bounds("minimum", "maximum", NUMBERS).map(lambda b: {"type": "integer", **b}),
+    bounds("minimum", "maximum", NUMBERS).map(lambda b: {"type": "number", **b}),
+    bounds("minLength", "maxLength", st.integers(0, 12)).map(lambda b: {"type": "string", **b}),
     st.sampled_from(["date", "time", "date-time", "uuid", "ipv4", "email", "uri"]).map(
         lambda name: {"type": "string", "format": name}
     ),
@@ -125,7 +125,7 @@ LEAVES = st.one_of(
 )
 
 
-def deeper(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def nest(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     def as_object(parts: tuple[dict[str, Any], list[str], bool | None]) -> dict[str, Any]:
         properties, required, additional = parts
         schema = {"type": "object", "properties": properties}
@@ -138,7 +138,7 @@ def deeper(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
             st.lists(NAMES, unique=True, max_size=4),
             st.sampled_from([None, False, True]),
         ).map(as_object),
-        st.tuples(inner, bounded("minItems", "maxItems", st.integers(0, 4))).map(
+        st.tuples(inner, bounds("minItems", "maxItems", st.integers(0, 4))).map(
             lambda parts: {"type": "array", "items": parts[0], **parts[1]}
         ),
         st.lists(inner, min_size=1, max_size=3).map(
@@ -150,11 +150,13 @@ def deeper(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
             }
         ),
         st.lists(inner, min_size=1, max_size=3).map(lambda options: {"anyOf": options}),
-        inner.map(lambda one: {"$defs": {}, "type": ["object", "null"], "properties": {"v": one}}),
+        inner.map(
+            lambda value: {"$defs": {}, "type": ["object", "null"], "properties": {"v": value}}
+        ),
     )
 
 
-SCHEMAS = st.recursive(LEAVES, deeper, max_leaves=6)
+SCHEMAS = st.recursive(LEAVES, nest, max_leaves=6)
 
 
 @settings(
@@ -199,9 +201,7 @@ def test_constrained_reply_matches_the_whole_regex(
     assert re.fullmatch(regex, text), text
 
 
-def test_digits_in_a_regex_are_ascii(
-    weights: LlamaModel, compiler: ConstraintCompiler
-) -> None:
+def test_digits_in_a_regex_are_ascii(weights: LlamaModel, compiler: ConstraintCompiler) -> None:
     assert accepts(weights, compiler, Constraint("regex", r"\d/ü"), "3/ü")
     assert not accepts(weights, compiler, Constraint("regex", r"\d/ü"), "٣/ü")
 
@@ -281,10 +281,10 @@ def test_schema_accepts_exactly_its_values(
 
 
 def test_unenforced_keywords_are_listed(compiler: ConstraintCompiler) -> None:
-    held = compiler.compile(json_schema({"type": "array"}))
-    passed_over = compiler.compile(json_schema({"type": "array", "uniqueItems": True}))
-    assert held.unenforced == ""
-    assert "uniqueItems" in passed_over.unenforced
+    enforced = compiler.compile(json_schema({"type": "array"}))
+    partly = compiler.compile(json_schema({"type": "array", "uniqueItems": True}))
+    assert enforced.unenforced == ""
+    assert "uniqueItems" in partly.unenforced
 
 
 DEEP = '{"items":' * 5000 + "{}" + "}" * 5000
@@ -358,7 +358,7 @@ DEEP = '{"items":' * 5000 + "{}" + "}" * 5000
 def test_invalid_constraint_is_reported_as_typed(
     compiler: ConstraintCompiler, kind: Any, source: str, reason: str
 ) -> None:
-    for _ in range(2):  # the second time from memory
+    for _ in range(2):  # the second time from the cache
         with pytest.raises(UsageError) as caught:
             compiler.compile(Constraint(kind, source))
         assert reason in str(caught.value)
@@ -386,7 +386,9 @@ def test_hostile_grammar_ends_quickly(
 ) -> None:
     begin = time.monotonic()
     try:
-        refused_at(weights, compiler.compile(Constraint("gbnf", grammar)).start(), "ax" + "a" * 60)
+        rejected_after(
+            weights, compiler.compile(Constraint("gbnf", grammar)).start(), "ax" + "a" * 60
+        )
         logits = (ctypes.c_float * weights.n_vocab)()
         compiler.compile(Constraint("gbnf", grammar)).start().mask_logits(logits)
     except UsageError as exc:
@@ -434,7 +436,7 @@ def test_end_tokens_are_allowed_only_where_the_constraint_can_end(
     ends = [token for token in range(weights.n_vocab) if weights.is_end(token)]
     matcher = compiler.compile(Constraint("regex", "ab?")).start()
     assert len(ends) > 1 and not any(map(matcher.allows, ends))
-    assert refused_at(weights, matcher, "a") is None
+    assert rejected_after(weights, matcher, "a") is None
     assert all(map(matcher.allows, ends)) and not matcher.finished
     logits = (ctypes.c_float * weights.n_vocab)()
     matcher.mask_logits(logits)
@@ -488,7 +490,7 @@ def test_constraint_is_compiled_once(compiler: ConstraintCompiler) -> None:
 
 
 def test_allows_agrees_with_the_mask(weights: LlamaModel, compiler: ConstraintCompiler) -> None:
-    # Where text is certain, a mask may hold its canonical tokens alone.
+    # Where the grammar forces text, a mask may contain only its canonical tokens.
     constraint = Constraint("regex", '[a-z ]{2,9}"')
     matcher = compiler.compile(constraint).start()
     for _ in range(3):
@@ -549,10 +551,10 @@ def test_definitions_in_all_of_stay_open() -> None:
 
 def test_branches_of_a_single_any_of_are_closed() -> None:
     branch = {"type": "object", "properties": {"a": {}}}
-    alone = close_objects({"description": "d", "anyOf": [branch, {"type": "null"}]})
-    beside = close_objects({"anyOf": [branch], "properties": {"b": {}}})
-    assert alone["anyOf"][0]["additionalProperties"] is False
-    assert "additionalProperties" not in beside["anyOf"][0]
+    union = close_objects({"description": "d", "anyOf": [branch, {"type": "null"}]})
+    combined = close_objects({"anyOf": [branch], "properties": {"b": {}}})
+    assert union["anyOf"][0]["additionalProperties"] is False
+    assert "additionalProperties" not in combined["anyOf"][0]
 
 
 def test_real_llguidance_package_can_be_imported_and_numpy_is_not_needed() -> None:
@@ -580,7 +582,7 @@ def test_starter_model_satisfies_a_schema(starter: Path) -> None:
     matcher = ConstraintCompiler(weights).compile(schema.constraint).start()
     prompt = b"Paris as JSON with the keys city, country and inhabitants:\n"
     ids = weights.tokenize(prompt, add_special=True, parse_special=False)
-    written = b""
+    reply = b""
     while not matcher.finished:
         context.prefill(ids, pos=context.length(0))
         logits = weights._lib.llama_get_logits_ith(context._ctx, -1)
@@ -589,9 +591,9 @@ def test_starter_model_satisfies_a_schema(starter: Path) -> None:
             matcher.mask_logits(logits)
             token = most_likely(logits, weights.n_vocab)
         matcher.accept(token)
-        written += weights.piece(token)
+        reply += weights.piece(token)
         ids = [token]
-    assert math.isfinite(schema.parse(written.decode())["inhabitants"])
+    assert math.isfinite(schema.parse(reply.decode())["inhabitants"])
 
 
 def test_range_of_one_negative_number_beside_the_same_const_compiles() -> None:

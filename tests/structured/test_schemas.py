@@ -1,4 +1,4 @@
-"""Schemas from what callers have, and replies checked against them."""
+"""Schemas from all forms that callers can pass, and the check of replies."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Point(TypedDict):
     y: int
 
 
-def shape(text: str) -> dict[str, Any]:
+def properties_of(text: str) -> dict[str, Any]:
     return resolve(text).json_schema["properties"]
 
 
@@ -81,7 +81,7 @@ def shape(text: str) -> dict[str, Any]:
     ids=lambda value: value.replace("\n", "/") if isinstance(value, str) else "",
 )
 def test_short_form_describes_each_field(text: str, expected: dict[str, Any]) -> None:
-    properties = shape(text)
+    properties = properties_of(text)
     for name, part in expected.items():
         assert part.items() <= properties[name].items() or "items" in part
         if "items" in part:
@@ -135,10 +135,10 @@ def test_invalid_schema_is_reported_with_its_path(text: str, reason: str) -> Non
     assert reason in str(caught.value)
 
 
-@pytest.mark.parametrize("what", [3, None, object(), Person("A", date.today(), Size.SMALL)])
-def test_value_that_is_not_a_schema_is_rejected(what: object) -> None:
+@pytest.mark.parametrize("value", [3, None, object(), Person("A", date.today(), Size.SMALL)])
+def test_value_that_is_not_a_schema_is_rejected(value: object) -> None:
     with pytest.raises(UsageError, match="expected a JSON Schema"):
-        resolve(what)
+        resolve(value)
 
 
 def test_type_without_a_json_form_is_rejected() -> None:
@@ -192,16 +192,16 @@ def test_list_of_typed_dicts_is_a_schema() -> None:
         (Owner, '{"name": "Ada", "age": -1}', "$.age: -1 is less than the minimum of 0"),
     ],
 )
-def test_invalid_reply_is_reported_with_its_path(
-    schema: object, reply: str, reason: str
-) -> None:
+def test_invalid_reply_is_reported_with_its_path(schema: object, reply: str, reason: str) -> None:
     with pytest.raises(OutputValidationError) as caught:
         resolve(schema).parse(reply)
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
 
 
-def test_argument_is_a_file_name_or_a_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_argument_is_a_file_name_or_a_schema(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "person.json").write_text('\ufeff{"type": "integer"}', encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     assert from_argument("person.json").json_schema == {"type": "integer"}
