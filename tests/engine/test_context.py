@@ -1,4 +1,4 @@
-"""The handles over llama.cpp: pieces, memory, interrupts, the import beside the real package."""
+"""The handles of llama.cpp: token bytes, contexts, interrupts, and the import of the bindings."""
 
 from __future__ import annotations
 
@@ -56,19 +56,19 @@ def test_control_tokens_add_no_text(tiny: Path) -> None:
 def test_same_seed_samples_the_same_tokens(tiny: Path) -> None:
     model = load(tiny)
 
-    def draw(seed: int) -> list[int]:
+    def sample(seed: int) -> list[int]:
         context = Context(model, n_ctx=256, n_threads=1, cancellation=Cancellation())
         sampler = Sampler(model, Sampling(temperature=1.5), seed=seed)
         context.prefill(model.tokenize(b"hello", add_special=True, parse_special=False))
-        drawn = []
+        tokens = []
         for _ in range(20):
-            drawn.append(sampler.sample(context))
-            context.prefill(drawn[-1:], pos=context.length(0))
+            tokens.append(sampler.sample(context))
+            context.prefill(tokens[-1:], pos=context.length(0))
         context.close()
-        return drawn
+        return tokens
 
-    assert draw(0) == draw(0)
-    assert draw(0) != draw(1)
+    assert sample(0) == sample(0)
+    assert sample(0) != sample(1)
 
 
 def test_cancellation_aborts_a_decode(tiny: Path) -> None:
@@ -109,7 +109,7 @@ def test_real_llama_cpp_package_can_be_imported(starter: Path) -> None:
         "import sys\n"
         "from llmtool.engine.llama.bindings import bindings\n"
         "ours = bindings()\n"
-        "assert 'llama_cpp' not in sys.modules, 'the bare package is taken out again'\n"
+        "assert 'llama_cpp' not in sys.modules, 'the placeholder package is removed'\n"
         "assert 'numpy' not in sys.modules\n"
         "import llama_cpp\n"
         "assert llama_cpp.Llama and llama_cpp.llama_cpp.llama_decode\n"

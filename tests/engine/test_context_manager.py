@@ -1,4 +1,4 @@
-"""How large a context becomes, and what happens where there is no memory for it."""
+"""The size of contexts, and smaller contexts if memory is short."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from llmtool.errors import EngineError
 from llmtool.models.gguf.memory import state_bytes
 from llmtool.models.gguf.reader import read_header
 
-# 16 requests of 60,000 tokens each, 60 MB, in a process that may take so many more MB. Threads and
-# arenas take 16 MB more or less of them from run to run: the limits are that far from any edge.
+# 16 requests of 60,000 tokens (60 MB) each, in a process that may allocate `sys.argv[2]` more MB.
+# Threads and arenas vary by 16 MB, so the limits have at least that margin.
 PROGRAM = """
 import resource, sys
 from pathlib import Path
@@ -32,8 +32,8 @@ from llmtool.engine.types import Failed, Finished, Prompt, Request, Sampling
 engine = LocalEngine(load_model(Path(sys.argv[1])), n_threads=1, n_parallel=16)
 sampling = Sampling(max_tokens=60_000, temperature=0, stop=("e",))
 requests = [Request(id=i, prompt=Prompt(text="hello"), sampling=sampling) for i in range(16)]
-taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-limit = taken + (int(sys.argv[2]) << 20)
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+limit = used + (int(sys.argv[2]) << 20)
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 events = list(engine.stream(requests))
 sequences = engine.contexts.sequences
@@ -60,7 +60,7 @@ def test_fewer_requests_run_together_if_memory_is_short(
     counts, *errors = done.stdout.splitlines()
     ended, failed, width = map(int, counts.split())
     assert (ended, failed) == (finished, 16 - finished)
-    assert (width >= parallel) == (parallel > 8), "room for as many at once"
+    assert (width >= parallel) == (parallel > 8)
     assert (width > 0) == (finished > 0)
     assert all("tokens: insufficient memory (attempted" in error for error in errors)
 
@@ -83,7 +83,7 @@ def test_concurrent_short_requests_use_the_short_rope_factors(
     serve(engine, 16, max_tokens=100)
     assert engine.info.n_cells == 512
     serve(engine, 1, max_tokens=700)
-    assert engine.info.n_cells == 768, "one that is longer gets its room"
+    assert engine.info.n_cells == 768, "a longer request gets a larger context"
     engine.close()
 
 
@@ -98,7 +98,7 @@ def test_context_is_reused_if_it_is_large_enough(tiny: Path) -> None:
     engine.close()
 
 
-BEGINNING = "q" * 1500  # tokens, many more than the window has
+BEGINNING = "q" * 1500  # tokens, many more than the sliding window
 
 
 def make_request(
@@ -109,23 +109,23 @@ def make_request(
     return Request(id=id, prompt=prompt, sampling=sampling, n=n)
 
 
-# Streams that one engine is asked, one after the other.
+# Streams that one engine serves one after another.
 SHARING: dict[str, list[list[Request | None]]] = {
     "a template": [[make_request(1, BEGINNING + "z", probe_text=BEGINNING + "k")]],
     "choices": [[make_request(1, BEGINNING + "z", n=3)]],
     "requests": [[make_request(i, BEGINNING + end) for i, end in enumerate("zkw")]],
-    "requests that come late": [
+    "late requests": [
         [
             make_request(1, "hello", max_tokens=600),
             *[None] * 3,
             *(make_request(i, BEGINNING + end) for i, end in enumerate("kw")),
         ]
     ],
-    "requests after a lone one": [
+    "requests after a single one": [
         [make_request(1, "w" * 1700)],
         [make_request(i, BEGINNING + end) for i, end in enumerate("kw")],
     ],
-    "a template after a lone request": [
+    "a template after a single request": [
         [make_request(1, "w" * 1700)],
         [make_request(1, BEGINNING + "z", probe_text=BEGINNING + "k")],
     ],
@@ -158,13 +158,13 @@ def test_failed_context_size_is_not_tried_again(
     engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=8)
     make, tried = engine.contexts._create_context, []
 
-    def make_small(wanted: context_planner.ContextSize, *others: Any) -> Sequences:
-        tried.append(wanted.n_cells)
-        if wanted.n_cells > 600:
+    def fail_if_large(size: context_planner.ContextSize, *others: Any) -> Sequences:
+        tried.append(size.n_cells)
+        if size.n_cells > 600:
             raise EngineError("no memory")
-        return make(wanted, *others)
+        return make(size, *others)
 
-    monkeypatch.setattr(engine.contexts, "_create_context", make_small)
+    monkeypatch.setattr(engine.contexts, "_create_context", fail_if_large)
     serve(engine, 8, max_tokens=200)
     assert tried[0] > 600 and sum(n > 600 for n in tried) < len(tried)
     before = len(tried)

@@ -1,4 +1,4 @@
-"""Layers on the GPU: as many as fit, by a hand-worked example."""
+"""The number of layers on the GPU, with a hand-worked example."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def gpu(free_bytes: int) -> Device:
 @pytest.mark.parametrize(
     ("size", "free", "layers"),
     [
-        (5 * GB, None, 0),  # no card
-        (5 * GB, 7 * GB, -1),  # 5.5 + 1 GB fit as a whole
+        (5 * GB, None, 0),  # no GPU
+        (5 * GB, 7 * GB, -1),  # 5.5 + 1 GB fit
     ],
     ids=["no-gpu", "all"],
 )
@@ -39,12 +39,12 @@ def test_gpu_gets_as_many_layers_as_fit(
 ) -> None:
     path = tiny_model("plain", n_layer=4)
     header = read_header(path)
-    size = 5 * GB  # as if its five parts (four layers, the rest) took a gigabyte each
+    size = 5 * GB  # as if each of four layers and the rest took 1 GB
     per_layer = GB + kv_bytes(header, 4096) / 4
     assert fit_layers(path, size, [gpu(GB // 2)]) == 0
-    for wanted in range(4):
-        free = int(GB + per_layer * wanted + 1000)
-        assert fit_layers(path, size, [gpu(free)]) == wanted
+    for n_layers in range(4):
+        free = int(GB + per_layer * n_layers + 1000)
+        assert fit_layers(path, size, [gpu(free)]) == n_layers
     assert fit_layers(path, size, [gpu(int(GB + per_layer * 4 + 1000))]) == 4
 
 

@@ -1,4 +1,4 @@
-"""The local engine on tiny models: limits, stops, choices, seeds, memory of every kind."""
+"""The local engine on tiny models: limits, stop strings, choices, seeds, kinds of memory."""
 
 from __future__ import annotations
 
@@ -52,13 +52,15 @@ def run(
 
 
 def test_max_tokens_is_exact(engine: LocalEngine) -> None:
-    for wanted in (1, 2, 5, 17):
-        _, (end,) = run(engine, max_tokens=wanted, seed=1, temperature=2, top_k=0, min_p=0)
-        assert end.usage.completion_tokens <= wanted
-        assert (end.finish_reason == "length") == (end.usage.completion_tokens == wanted)
+    for limit in (1, 2, 5, 17):
+        _, (end,) = run(engine, max_tokens=limit, seed=1, temperature=2, top_k=0, min_p=0)
+        assert end.usage.completion_tokens <= limit
+        assert (end.finish_reason == "length") == (end.usage.completion_tokens == limit)
 
 
-LEADS = [bytes([byte]) for byte in range(0xC2, 0xF5)]  # each begins a character that never comes
+LEADS = [
+    bytes([byte]) for byte in range(0xC2, 0xF5)
+]  # each begins a character that is never completed
 
 
 def test_max_tokens_limits_endless_utf8_lead_bytes(
@@ -196,7 +198,7 @@ def test_context_larger_than_memory_is_rejected_before_allocation(
     with pytest.raises(EngineError, match="needs .* GB .* GB are free"):
         run(engine, max_tokens=2**31 - 600)
     texts, _ = run(engine, max_tokens=4)
-    assert texts[0], "what needs less is still served"
+    assert texts[0], "a smaller request is served"
 
 
 HOSTILE = "<|im_start|> fox <|im_end|> jumps. " * 20_000
@@ -207,7 +209,7 @@ def test_much_too_long_text_is_rejected_early(tiny: Path) -> None:
     begin = time.monotonic()
     with pytest.raises(ContextOverflow, match="more than .* holds 2,048"):
         run(engine, Prompt(messages=(Message("user", HOSTILE),)))
-    assert time.monotonic() - begin < 10  # all of it takes a minute
+    assert time.monotonic() - begin < 10  # tokenizing the whole text takes a minute
     engine.close()
 
 

@@ -1,4 +1,4 @@
-"""Fill in the middle: control tokens separate the parts, and none come from the text."""
+"""Fill in the middle: control tokens separate the parts, and none come from their text."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def tokens(weights: LlamaModel, before: str, after: str, prefill: str = "") -> l
 
 
 def texts_of(weights: LlamaModel, ids: list[int]) -> list[str]:
-    """Return the texts of a prompt's parts, split at the control tokens."""
+    """Return the texts between the control tokens of a prompt."""
     parts, pieces = [], b""
     for token in ids:
         if weights.kind(token) == "control":

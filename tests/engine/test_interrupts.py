@@ -1,4 +1,4 @@
-"""Signals while native code runs, where there is no memory for the thread that sees them."""
+"""Signals while native code runs, if the thread that reads them cannot start."""
 
 from __future__ import annotations
 

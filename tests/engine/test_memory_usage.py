@@ -1,4 +1,4 @@
-"""What a run takes, as llama.cpp and the system tell it."""
+"""Measurements of memory, llama.cpp's buffers and CPU time."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ MIB = 1 << 20
 LOGGER = logging.getLogger("llmtool")
 
 
-def tell(*lines: str) -> None:
+def log_lines(*lines: str) -> None:
     for line in lines:
         LOGGER.info("llama.cpp: %s", line)
 
 
 def test_buffers_are_summed_by_kind() -> None:
     with Buffers() as buffers:
-        tell(
+        log_lines(
             "load_tensors:   CPU_Mapped model buffer size =    85.50 MiB",
             "load_tensors:   CPU_REPACK model buffer size =    56.25 MiB",
             "llama_context:        CPU  output buffer size =     0.25 MiB",
@@ -45,7 +45,7 @@ def test_buffers_are_summed_by_kind() -> None:
 
 def test_gpu_buffer_is_not_on_the_host() -> None:
     with Buffers() as buffers:
-        tell("load_tensors:        CUDA0 model buffer size =    85.50 MiB")
+        log_lines("load_tensors:        CUDA0 model buffer size =    85.50 MiB")
     assert not buffers.on_host
 
 
@@ -69,15 +69,15 @@ def test_resident_memory_grows_with_written_memory() -> None:
 
 @linux
 def test_cpu_time_of_other_programs_is_measured() -> None:
-    neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         others = OtherPrograms()
         time.sleep(0.6)
-        beside = others.processors()
+        n_cpus = others.processors()
     finally:
-        neighbour.kill()
-        neighbour.wait()
-    assert beside is not None and beside > 0.3
+        busy.kill()
+        busy.wait()
+    assert n_cpus is not None and n_cpus > 0.3
 
 
 def test_processor_has_a_name() -> None:

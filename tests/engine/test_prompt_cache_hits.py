@@ -1,4 +1,4 @@
-"""A state is found under what it was made for, all of it, and serves as many tokens as it has."""
+"""The prompt cache finds a state only for the same prefix and parameters."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def make_context(weights: LlamaModel) -> Iterator[Callable[..., Context]]:
 def find(
     weights: LlamaModel, make_context: Callable[..., Context], tmp_path: Path
 ) -> Callable[..., bytearray | None]:
-    """Return `find(**changes)`: looks for the state of 80 tokens, with something changed."""
+    """Return `find(**changes)`, which loads the state of 80 tokens with changed parameters."""
 
-    def make(params: dict[str, str | int], parts: tuple[Path, ...]) -> PrefixStates:
+    def make_states(params: dict[str, str | int], parts: tuple[Path, ...]) -> PrefixStates:
         folder = tmp_path / "prefix"
         return PrefixStates(folder, weights, limit_bytes=LIMIT_BYTES, parts=parts, params=params)
 
@@ -59,13 +59,13 @@ def find(
         params: dict[str, str | int] | None = None,
         parts: tuple[Path, ...] | None = None,
     ) -> bytearray | None:
-        states = make(given if params is None else params, parts or (weights.path,))
+        states = make_states(stored if params is None else params, parts or (weights.path,))
         return states.load(ids, make_context(swa_full=swa_full))
 
-    given: dict[str, str | int] = {"threads": 1, "gpu": 0, "kv": "f16"}
+    stored: dict[str, str | int] = {"threads": 1, "gpu": 0, "kv": "f16"}
     context = make_context()
     context.prefill(QS)
-    make(given, (weights.path,)).store(QS, context)
+    make_states(stored, (weights.path,)).store(QS, context)
     return find
 
 
@@ -108,7 +108,7 @@ def make_request(beginning: str, end: str = "z", **sampling: Any) -> Request:
 
 @pytest.fixture
 def start(tiny: Path, tmp_path: Path) -> Iterator[Callable[..., LocalEngine]]:
-    """Return `start()`: a fresh engine on the same cache folder each time."""
+    """Return `start()`, which makes new engines with the same cache folder."""
     made: list[LocalEngine] = []
 
     def make(*, n_gpu_layers: int = 0, **options: Any) -> LocalEngine:
@@ -138,7 +138,7 @@ def test_state_of_the_wrong_length_is_not_used(
         [entry.key for entry in cache.entries()],
         run(start(), make_request("q" * 80)),
     )
-    assert (none, hit) == (0, 80), "all of the beginning, and nothing else"
+    assert (none, hit) == (0, 80), "the whole template, and no more"
     run(start(), make_request("q" * n_other))
     (other,) = (entry.key for entry in cache.entries() if entry.key != key)
     cache.store(key, cache.load(other) or b"", note={})
@@ -161,9 +161,9 @@ def test_only_the_template_part_of_a_shared_prefix_is_stored(
 def test_empty_input_gets_a_reply(
     start: Callable[..., LocalEngine],
 ) -> None:
-    never, _ = run(start(prefix_folder=None), make_request("q" * 80, end=""))
-    assert run(start(), make_request("q" * 80, end=""))[0] == never
-    assert run(start(), make_request("q" * 80, end="")) == (never, 79)
+    uncached, _ = run(start(prefix_folder=None), make_request("q" * 80, end=""))
+    assert run(start(), make_request("q" * 80, end=""))[0] == uncached
+    assert run(start(), make_request("q" * 80, end="")) == (uncached, 79)
 
 
 def test_template_stays_cached_after_an_interrupted_decode(

@@ -1,4 +1,4 @@
-"""The prefix cache under a loaded model: hits give what misses give, bad files cost only time."""
+"""The prompt cache of a loaded model: hits do not change replies, nor do damaged files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def make_request(
 
 @pytest.fixture
 def start(tiny_model: Callable[..., Path], tmp_path: Path) -> Iterator[Callable[..., LocalEngine]]:
-    """Return `start(kind)`: a fresh engine on the same cache folder each time."""
+    """Return `start(kind)`, which makes new engines with the same cache folder."""
     made: list[LocalEngine] = []
 
     def make(kind: str = "plain", **options: Any) -> LocalEngine:
@@ -49,11 +49,11 @@ def states(folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize("kind", ["plain", "swa", "recurrent", "hybrid"])
 def test_hit_and_miss_give_the_same_text(kind: str, start: Callable[..., LocalEngine]) -> None:
-    missed, none = run(start(kind), make_request())
-    hit, some = run(start(kind), make_request())
-    never, _ = run(start(kind, prefix_folder=None), make_request())
-    assert (none, some > 64) == (0, True)
-    assert missed == hit == never != ""
+    miss, n_missed = run(start(kind), make_request())
+    hit, n_hit = run(start(kind), make_request())
+    uncached, _ = run(start(kind, prefix_folder=None), make_request())
+    assert (n_missed, n_hit > 64) == (0, True)
+    assert miss == hit == uncached != ""
 
 
 def test_state_is_used_for_other_inputs_and_batches(start: Callable[..., LocalEngine]) -> None:
@@ -109,7 +109,9 @@ def test_template_stays_in_the_context_between_streams(
 def test_states_with_other_parameters_are_separate(
     change: dict[str, Any], tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:
-    path = tiny_model("plain", n_head=2, n_head_kv=2)  # heads of 32 values, a block of q8_0
+    path = tiny_model(
+        "plain", n_head=2, n_head_kv=2
+    )  # heads of 32 values, the size of a q8_0 block
 
     def start(**options: Any) -> LocalEngine:
         return LocalEngine(
@@ -136,8 +138,8 @@ def test_hit_and_miss_give_the_same_text_if_requests_share_more(
                 texts[event.id] = texts.get(event.id, "") + event.text
         return texts
 
-    missed = together(start())
-    assert together(start()) == missed
+    miss = together(start())
+    assert together(start()) == miss
     run(start(), make_request())
 
 
@@ -180,7 +182,7 @@ def test_input_that_begins_like_the_probe_gets_the_same_reply(
     assert one == two == run(start(prefix_folder=None), make_request("zq zq zq"))[0]
 
 
-def flip(at: float) -> Callable[[Path], None]:
+def flip_byte(at: float) -> Callable[[Path], None]:
     def change(path: Path) -> None:
         data = bytearray(path.read_bytes())
         data[int(len(data) * at)] ^= 0xFF
@@ -189,7 +191,7 @@ def flip(at: float) -> Callable[[Path], None]:
     return change
 
 
-def cut(path: Path) -> None:
+def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
@@ -208,11 +210,11 @@ def swap_payload(path: Path) -> None:
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
-    "truncated": cut,
+    "truncated": truncate,
     "empty": lambda path: path.write_bytes(b""),
-    "flipped at the start": flip(0),
-    "flipped in the middle": flip(0.5),
-    "flipped at the end": flip(0.999),
+    "flipped at the start": flip_byte(0),
+    "flipped in the middle": flip_byte(0.5),
+    "flipped at the end": flip_byte(0.999),
     "another file": swap_payload,
     "a folder": make_folder,
     "a link": make_link,

@@ -1,4 +1,4 @@
-"""The prefix cache on disk: right bytes or none, whatever happens to its files."""
+"""The prompt cache on disk returns the stored bytes or nothing, even from damaged files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ A, B, C, D = ("abcd"[i] * 64 for i in range(4))
 PAYLOAD = bytes(range(256)) * 40
 NOTE = {"model": "starter", "n_tokens": 70}
 LIMIT = 10**6
-needs_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+needs_user = pytest.mark.skipif(os.geteuid() == 0, reason="root can write everywhere")
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def cache(tmp_path: Path) -> PrefixCache:
 
 @pytest.fixture
 def stored(cache: PrefixCache) -> Path:
-    """The file of PAYLOAD under A."""
+    """The file that stores PAYLOAD under the key A."""
     assert cache.store(A, PAYLOAD, note=NOTE)
     (path,) = cache.folder.iterdir()
     return path
@@ -99,7 +99,7 @@ class TestLoad:
         assert not stored.exists()
 
 
-def flip(at: int) -> Callable[[bytes], bytes]:
+def flip_bit(at: int) -> Callable[[bytes], bytes]:
     def change(data: bytes) -> bytes:
         i = at % len(data)
         return data[:i] + bytes([data[i] ^ 0x10]) + data[i + 1 :]
@@ -107,7 +107,7 @@ def flip(at: int) -> Callable[[bytes], bytes]:
     return change
 
 
-BAD = {
+DAMAGES = {
     "empty": lambda data: b"",
     "zeros-of-a-power-cut": lambda data: bytes(len(data)),
     "header-cut": lambda data: data[:20],
@@ -119,20 +119,20 @@ BAD = {
     "over-the-limit": lambda data: data + bytes(LIMIT),
     "foreign": lambda data: b"GGUF" + data[4:],
     "text": lambda data: b"hello\n",
-    "magic-flipped": flip(0),
-    "format-flipped": flip(8),
-    "checksum-flipped": flip(12),
-    "note-size-flipped": flip(16),
-    "size-flipped": flip(20),
+    "magic-flipped": flip_bit(0),
+    "format-flipped": flip_bit(8),
+    "checksum-flipped": flip_bit(12),
+    "note-size-flipped": flip_bit(16),
+    "size-flipped": flip_bit(20),
     "huge-size": lambda data: data[:20] + b"\xff" * 8 + data[28:],
-    "key-flipped": flip(30),
-    "note-flipped": flip(65),
-    "payload-flipped": flip(-100),
-    "last-byte-flipped": flip(-1),
+    "key-flipped": flip_bit(30),
+    "note-flipped": flip_bit(65),
+    "payload-flipped": flip_bit(-100),
+    "last-byte-flipped": flip_bit(-1),
 }
 
 
-@pytest.mark.parametrize("change", BAD.values(), ids=list(BAD))
+@pytest.mark.parametrize("change", DAMAGES.values(), ids=list(DAMAGES))
 def test_damaged_file_is_a_miss_and_is_removed(
     cache: PrefixCache, stored: Path, change: Callable[[bytes], bytes]
 ) -> None:
@@ -199,7 +199,7 @@ def _socket(path: Path, aside: Path) -> None:
     path.unlink()
     with socket.socket(socket.AF_UNIX) as server:
         here = Path.cwd()
-        os.chdir(path.parent)  # the path of a socket has 107 bytes at most
+        os.chdir(path.parent)  # socket paths are limited to 107 bytes
         try:
             server.bind(path.name)
         finally:
@@ -224,7 +224,7 @@ def test_non_regular_file_is_a_miss_and_stays(
         assert (tmp_path / "aside").read_bytes()[-len(PAYLOAD) :] == PAYLOAD
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of a file")
 def test_file_of_another_user_is_a_miss_and_stays(cache: PrefixCache, stored: Path) -> None:
     os.chown(stored, 12345, 12345)
     assert (cache.load(A), cache.entries(), cache.clear()) == (None, [], (0, 0))
@@ -307,7 +307,7 @@ def test_store_makes_an_accessible_folder_private_again(cache: PrefixCache, stor
     assert mode(cache.folder) == 0o700
 
 
-class TestRoom:
+class TestLimit:
     def test_least_recently_used_states_are_removed_first(self, cache: PrefixCache) -> None:
         small = PrefixCache(cache.folder, limit_bytes=3500)
         for key in (A, B, C):
@@ -383,7 +383,7 @@ class TestClear:
         assert cache.load(A) == PAYLOAD
 
     @pytest.mark.parametrize(
-        "change", [flip(60), flip(17), lambda data: data[:70], lambda data: bytes(99)]
+        "change", [flip_bit(60), flip_bit(17), lambda data: data[:70], lambda data: bytes(99)]
     )
     def test_damaged_note_reads_as_empty(
         self, cache: PrefixCache, stored: Path, change: Callable[[bytes], bytes]
@@ -406,19 +406,19 @@ class TestClear:
 
 
 def _work(folder: Path, seed: int, start: Any, failures: Any) -> None:
-    """Store and load keys that all share and a key of its own; a payload tells its key."""
+    """Store and load shared keys and an own key; each payload repeats its key."""
     start.wait()
-    cache, chance = PrefixCache(folder, limit_bytes=60_000), random.Random(seed)
+    cache, rng = PrefixCache(folder, limit_bytes=60_000), random.Random(seed)
     for _ in range(150):
-        key = chance.choice([A, B, C, str(seed) * 64])
-        if chance.random() < 0.5:
-            payload = key.encode() * chance.randint(1, 200)
+        key = rng.choice([A, B, C, str(seed) * 64])
+        if rng.random() < 0.5:
+            payload = key.encode() * rng.randint(1, 200)
             if not cache.store(key, payload, note=NOTE):
-                failures.put(f"{key[:1]} was not stored")
+                failures.put(f"{key[:1]} not stored")
         else:
             payload = bytes(cache.load(key) or b"")
             if payload.replace(key.encode(), b""):
-                failures.put(f"{key[:1]} has the bytes of another")
+                failures.put(f"{key[:1]} has the bytes of another key")
     cache.entries()
 
 
@@ -490,8 +490,8 @@ class TestKey:
         assert make_key(**self.PARTS | changes) != make_key(**self.PARTS)
 
     def test_order_of_parameters_does_not_matter(self) -> None:
-        turned = dict(reversed(self.PARTS["params"].items()))
-        assert make_key(**self.PARTS | {"params": turned}) == make_key(**self.PARTS)
+        other_order = dict(reversed(self.PARTS["params"].items()))
+        assert make_key(**self.PARTS | {"params": other_order}) == make_key(**self.PARTS)
 
     def test_model_is_identified_by_its_file_not_its_path(self, tmp_path: Path) -> None:
         path = tmp_path / "m\udcff.gguf"

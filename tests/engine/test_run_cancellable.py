@@ -1,4 +1,4 @@
-"""Native work that a cancellation abandons."""
+"""Cancellation of native code that cannot be aborted."""
 
 from __future__ import annotations
 

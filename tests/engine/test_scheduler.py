@@ -1,8 +1,8 @@
-"""Requests together: everyone gets its own reply, whatever the company, and leaves nothing behind.
+"""Concurrent requests: each gets the reply that it gets alone, and releases its resources.
 
-Texts are compared exactly on the recurrent model, whose results do not depend on the size of a
-batch. Flash attention adds in half precision, in an order that depends on it; there the size is
-held.
+Texts are compared exactly on the recurrent model, whose results do not depend on the batch size.
+Flash attention adds in half precision, in an order that depends on the batch size; with attention,
+batches of the same size are compared.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def assert_all_released(engine: LocalEngine) -> None:
 
 @pytest.fixture(scope="module")
 def engines(tiny_model: Callable[..., Path]) -> Iterator[Callable[..., LocalEngine]]:
-    """Return `get(kind, n_parallel)`: engines that are made once."""
+    """Return `get(kind, n_parallel)`, which makes each engine once."""
     made: dict[tuple[str, int], LocalEngine] = {}
 
     def get(kind: str, n_parallel: int) -> LocalEngine:
@@ -83,11 +83,11 @@ def engines(tiny_model: Callable[..., Path]) -> Iterator[Callable[..., LocalEngi
 
 
 class Case(msgspec.Struct, frozen=True):
-    """A request, when it is cancelled (after so many events of the stream), how long it is late."""
+    """A request that is cancelled after `cancel_after` events and arrives `delay` polls late."""
 
     request: Request
     cancel_after: int | None
-    late: int
+    delay: int
 
 
 @st.composite
@@ -116,19 +116,19 @@ def check_a_stream(engine: LocalEngine, alone: LocalEngine, plan: list[Case]) ->
 
     def arrive() -> Iterator[Request | None]:
         for case, request in zip(plan, requests, strict=True):
-            yield from [None] * case.late
+            yield from [None] * case.delay
             yield request
 
     texts: dict[tuple[int, int], str] = {}
     ends: dict[tuple[int, int], Finished] = {}
     errors: dict[int, Exception] = {}
     for n_events, event in enumerate(engine.stream(arrive())):
-        assert event.id not in errors, "nothing comes after a failure"
+        assert event.id not in errors, "no event after a failure"
         if isinstance(event, Failed):
             errors[event.id] = event.error
             continue
         key = event.id, event.choice
-        assert key not in ends, "nothing comes after the end"
+        assert key not in ends, "no event after the end"
         if isinstance(event, Token):
             texts[key] = texts.get(key, "") + event.text
         else:
@@ -138,18 +138,17 @@ def check_a_stream(engine: LocalEngine, alone: LocalEngine, plan: list[Case]) ->
                 request.cancellation.cancel()
     assert_all_released(engine)
     for i, (case, request) in enumerate(zip(plan, requests, strict=True)):
-        whole = [(i, choice) for choice in range(request.n)]
+        keys = [(i, choice) for choice in range(request.n)]
         if i in errors:
             assert isinstance(errors[i], expected_error(case)), errors[i]
             continue
-        assert expected_error(case) is Cancelled, "what must fail has failed"
-        assert [key for key in ends if key[0] == i] and all(key in ends for key in whole)
-        lonely = msgspec.structs.replace(request, cancellation=None)
-        expected = collect_texts(alone, [lonely])
-        assert {key: texts.get(key, "") for key in whole} == {
-            key: expected.get(key, "") for key in whole
+        assert expected_error(case) is Cancelled, "invalid requests fail"
+        assert [key for key in ends if key[0] == i] and all(key in ends for key in keys)
+        expected = collect_texts(alone, [msgspec.structs.replace(request, cancellation=None)])
+        assert {key: texts.get(key, "") for key in keys} == {
+            key: expected.get(key, "") for key in keys
         }
-        assert [ends[key].seed for key in whole] == [
+        assert [ends[key].seed for key in keys] == [
             (request.sampling.seed or 0) + choice for choice in range(request.n)
         ]
 
@@ -187,12 +186,12 @@ def test_concurrent_requests_get_the_same_replies_as_alone_long(
 def test_other_requests_do_not_change_a_reply_at_the_same_batch_size(
     kind: str, engines: Callable[..., LocalEngine]
 ) -> None:
-    # As long as each other, and too short to share a beginning.
+    # Prompts of the same length, too short to share a prefix.
     engine, texts = engines(kind, 4), ["qqqq", "zzzz", "wwww", "kkkk"]
     assert len({len(engine.tokenize(Prompt(text=text)).token_ids) for text in texts}) == 1
     sampling = Sampling(temperature=0, max_tokens=20)
 
-    def ask(prompts: list[str]) -> dict[tuple[int, int], str]:
+    def generate(prompts: list[str]) -> dict[tuple[int, int], str]:
         return collect_texts(
             engine,
             [
@@ -201,9 +200,9 @@ def test_other_requests_do_not_change_a_reply_at_the_same_batch_size(
             ],
         )
 
-    together = ask(texts)
+    together = generate(texts)
     for i, text in enumerate(texts):
-        assert set(ask([text] * 4).values()) == {together[i, 0]}
+        assert set(generate([text] * 4).values()) == {together[i, 0]}
     assert len(set(together.values())) == 4
 
 
@@ -315,28 +314,28 @@ def test_request_cancelled_while_waiting_never_starts(
     assert (2, Token) not in seen
 
 
-class Traps:
-    """A constraint that lets so many tokens pass, and fails at the next."""
+class FailingConstraint:
+    """A constraint that allows `n` tokens and fails at the next one."""
 
     def __init__(self, n: int) -> None:
         self.n = n
         self.finished = False
 
-    def start(self) -> Traps:
-        return Traps(self.n)
+    def start(self) -> FailingConstraint:
+        return FailingConstraint(self.n)
 
     def allows(self, token: int) -> bool:
         self.n -= 1
         if self.n < 0:
-            raise UsageError("too complex at this place")
+            raise UsageError("too complex at this point")
         return True
 
     def accept(self, token: int) -> None: ...
     def close(self) -> None: ...
 
 
-def compile_trap(constraint: Constraint | None) -> Traps | None:
-    return None if constraint is None else Traps(int(constraint.source))
+def compile_failing(constraint: Constraint | None) -> FailingConstraint | None:
+    return None if constraint is None else FailingConstraint(int(constraint.source))
 
 
 @pytest.mark.parametrize("n", [0, 1, 5])
@@ -345,11 +344,11 @@ def test_constraint_that_fails_midway_does_not_affect_others(
     tiny: Path, n: int, choices: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=4)
-    monkeypatch.setattr(engine.model, "compile", compile_trap)
-    trap = Constraint("regex", str(n))
+    monkeypatch.setattr(engine.model, "compile", compile_failing)
+    failing = Constraint("regex", str(n))
     requests = [
         make_request("fox", 1, max_tokens=9, temperature=0),
-        make_request("dog", 2, n=choices, max_tokens=9, temperature=0, constraint=trap),
+        make_request("dog", 2, n=choices, max_tokens=9, temperature=0, constraint=failing),
         make_request("hello", 3, max_tokens=9, temperature=0),
     ]
     events = list(engine.stream(requests))
@@ -455,13 +454,13 @@ def test_invalid_text_does_not_affect_others(bad: Any, tiny_base: Path, tiny: Pa
     failed = [event.id for event in events if isinstance(event, Failed)]
     ended = {event.id for event in events if isinstance(event, Finished)}
     assert (failed, ended) in (([2], {1, 3}), ([], {1, 2, 3}))
-    assert failed or bad.prompt.text == "", "a vocabulary with a beginning token has one token"
+    assert failed or bad.prompt.text == "", "an empty prompt has one token if there is a BOS"
     engine.close()
 
 
 def test_similar_streams_share_a_context(tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1)
-    kept = set()
+    contexts = set()
     for i in range(6):
         n, tokens = (8, 20) if i % 2 else (1, 600)
         list(
@@ -469,15 +468,15 @@ def test_similar_streams_share_a_context(tiny: Path) -> None:
                 [make_request("hello", j, max_tokens=tokens, stop=("e",)) for j in range(n)]
             )
         )
-        kept.add(engine.contexts.sequences)
-    assert len(kept) <= 2
+        contexts.add(engine.contexts.sequences)
+    assert len(contexts) <= 2
     engine.close()
 
 
 def test_choices_and_prefixes_wait_for_free_cells(
     tiny_model: Callable[..., Path],
 ) -> None:
-    # One context of 512 cells for all: a short limit of positions keeps it from growing.
+    # The RoPE limit of the model prevents a context of more than 512 cells.
     metadata = {"llama.rope.scaling.original_context_length": 512}
     engine = LocalEngine(
         load_model(tiny_model("plain", metadata=metadata)), n_threads=1, n_parallel=8
@@ -497,11 +496,11 @@ def test_choices_and_prefixes_wait_for_free_cells(
 
 def test_failed_request_in_the_source_is_yielded_immediately(tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1)
-    broken = Failed(7, UsageError("broken before it came here"))
+    failed = Failed(7, UsageError("invalid record"))
 
     def requests() -> Iterator[Request | Failed | None]:
-        yield broken
-        while not seen:  # a pipe that stays open, and says nothing
+        yield failed
+        while not seen:  # an open pipe without data
             yield None
         yield make_request("hello", id=8, max_tokens=2)
 
@@ -509,5 +508,5 @@ def test_failed_request_in_the_source_is_yielded_immediately(tiny: Path) -> None
     for event in engine.stream(requests()):
         seen.append(event)
     engine.close()
-    assert seen[0] is broken
+    assert seen[0] is failed
     assert isinstance(seen[-1], Finished) and seen[-1].id == 8

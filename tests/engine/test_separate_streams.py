@@ -1,4 +1,4 @@
-"""Long prompts together: each in cells of its own, with the probabilities that it has alone."""
+"""Separate streams for long prompts, with the same probabilities as single requests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KINDS = ["plain", "swa"]
 
 
 def make_request(id: int, n_prompt: int = 400, max_tokens: int = 6, **more: Any) -> Request:
-    """Return a request whose prompt has so many tokens: a letter is one."""
+    """Return a request whose prompt has `n_prompt` tokens; each letter is a token."""
     text = "".join("qzwk"[(id >> i % 5) % 4] for i in range(n_prompt))
     sampling = Sampling(temperature=0, max_tokens=max_tokens, logprobs=1)
     return Request(id=id, prompt=Prompt(text=text), sampling=sampling, **more)
@@ -95,10 +95,10 @@ def collect_replies(engine: LocalEngine, requests: Sequence[Request]) -> dict[in
 def assert_equal_to_single_requests(
     alone: LocalEngine, requests: Sequence[Request], found: dict[int, CollectedReply]
 ) -> None:
-    """Compare replies with those of an engine that has one request at a time.
+    """Compare replies with those of an engine that runs one request at a time.
 
-    Flash attention adds in half precision, in an order that depends on the batch: where two tokens
-    are nearly as likely, either may come, and what follows cannot be compared.
+    Flash attention adds in half precision, in an order that depends on the batch. If two tokens are
+    almost equally likely, either may be sampled, and the rest of the reply is not compared.
     """
     n_same = n_all = 0
     for request in requests:
@@ -111,13 +111,13 @@ def assert_equal_to_single_requests(
     assert n_same > 0.8 * n_all
 
 
-@pytest.mark.parametrize("n_parallel", [5, 16], ids=["in turn", "all at once"])
+@pytest.mark.parametrize("n_parallel", [5, 16], ids=["5 at a time", "all at once"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_probabilities_equal_those_of_the_request_alone(
     engines: Callable[[str, int], LocalEngine], kind: str, n_parallel: int
 ) -> None:
     engine, alone = engines(kind, n_parallel), engines(kind, 1)
-    # They end one by one, in an order of their own, and leave gaps.
+    # They end at different steps, out of order, and leave gaps.
     requests = [make_request(id, 900 + 20 * id, max_tokens=4 + 5 * id % 17) for id in range(12)]
     found = collect_replies(engine, requests)
     assert has_separate_streams(engine)
@@ -140,7 +140,7 @@ def test_running_sequences_have_adjacent_ids(
         [make_request(id, 600, max_tokens=2 + 5 * id % 17) for id in range(12)],
     )
     widths = {len(sequences) for sequences in computed if len(sequences) > 1}
-    assert len(widths) > 5, "one after the other ends"
+    assert len(widths) > 5, "the sequences end at different steps"
     assert all(each == list(range(1, len(each) + 1)) for each in computed if len(each) > 1)
 
 
@@ -169,10 +169,10 @@ LONG = [make_request(id, 600) for id in range(12)]
 POOLED: dict[str, list[Request]] = {
     "short prompts": SHORT,
     "a few long ones": LONG[:3],
-    "alike": [make_request(1, 1000) for _ in range(12)],
+    "equal prompts": [make_request(1, 1000) for _ in range(12)],
     "choices": [*LONG[:11], make_request(11, 600, n=3)],
-    "one that is kept": [*LONG[:11], make_request(11, 600, keep=True)],
-    "one much longer than the rest": [
+    "one with keep": [*LONG[:11], make_request(11, 600, keep=True)],
+    "one much longer than the others": [
         *(make_request(id, 300) for id in range(14)),
         make_request(14, 1900),
     ],
@@ -206,7 +206,7 @@ def test_request_that_cannot_use_its_own_stream_waits(
         yield from (make_request(id, 900) for id in range(6))
         yield make_request(6, 600, n=2)
         yield ScoreRequest(id=7, prompt=Prompt(text="hello"), candidates=("a", "b"))
-        yield make_request(8, 1700)  # longer than what there is room for
+        yield make_request(8, 1700)  # longer than a stream
         yield from (make_request(id, 900) for id in range(9, 15))
 
     modes: dict[int, bool] = {}
@@ -219,25 +219,25 @@ def test_request_that_cannot_use_its_own_stream_waits(
     assert_all_released(engine)
 
 
-@pytest.mark.parametrize("n_cells", [5000, 2000], ids=["for fewer", "for none"])
+@pytest.mark.parametrize("n_cells", [5000, 2000], ids=["fewer streams", "no streams"])
 def test_fewer_streams_or_a_pool_if_memory_is_short(
     n_cells: int, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=16)
     make, tried = engine.contexts._create_context, []
 
-    def make_small(wanted: context_planner.ContextSize, *others: Any) -> Sequences:
-        tried.append(wanted.n_cells)
-        if wanted.n_cells > n_cells:
+    def fail_if_large(size: context_planner.ContextSize, *others: Any) -> Sequences:
+        tried.append(size.n_cells)
+        if size.n_cells > n_cells:
             raise EngineError("no memory")
-        return make(wanted, *others)
+        return make(size, *others)
 
-    monkeypatch.setattr(engine.contexts, "_create_context", make_small)
+    monkeypatch.setattr(engine.contexts, "_create_context", fail_if_large)
     assert sum(isinstance(event, Finished) for event in engine.stream(LONG)) == len(LONG)
     assert has_separate_streams(engine) == (n_cells == 5000)
     before = len(tried)
     assert sum(isinstance(event, Finished) for event in engine.stream(LONG)) == len(LONG)
-    assert all(n <= n_cells for n in tried[before:]), "what was too much is not tried again"
+    assert all(n <= n_cells for n in tried[before:]), "failed sizes are not tried again"
     engine.close()
 
 
@@ -256,12 +256,12 @@ def test_conversation_stays_cached_after_a_batch(
     kind: str, tiny_model: Callable[..., Path]
 ) -> None:
     engine = LocalEngine(load_model(tiny_model(kind, printable=True)), n_threads=1, n_parallel=16)
-    said = make_request(1, 150, keep=True)
-    (reply,) = collect_replies(engine, [said]).values()
+    first = make_request(1, 150, keep=True)
+    (reply,) = collect_replies(engine, [first]).values()
     assert len(collect_replies(engine, LONG)) == len(LONG) and has_separate_streams(engine)
-    text = (said.prompt.text or "") + "".join(reply.tokens) + "qzwk"
-    again = Request(id=1, prompt=Prompt(text=text), sampling=said.sampling, keep=True)
-    assert collect_replies(engine, [again])[1].n_cached >= 150
+    text = (first.prompt.text or "") + "".join(reply.tokens) + "qzwk"
+    second = Request(id=1, prompt=Prompt(text=text), sampling=first.sampling, keep=True)
+    assert collect_replies(engine, [second])[1].n_cached >= 150
     engine.close()
 
 
@@ -324,8 +324,8 @@ def test_any_mix_of_requests_ends_and_releases_everything(
     ]
 
     def arrive() -> Iterator[Request | None]:
-        for request, (*_, late) in zip(requests, plan, strict=True):
-            yield from [None] * late
+        for request, (*_, delay) in zip(requests, plan, strict=True):
+            yield from [None] * delay
             yield request
 
     ends = {id: 0 for id in range(len(plan))}
@@ -337,7 +337,7 @@ def test_any_mix_of_requests_ends_and_releases_everything(
                 assert isinstance(event.error, Cancelled)
                 ends[event.id] = requests[event.id].n
             ends[event.id] += isinstance(event, Finished)
-            for request, (*_, cancel_after, _late) in zip(requests, plan, strict=True):
+            for request, (*_, cancel_after, _delay) in zip(requests, plan, strict=True):
                 if cancel_after == n_events and request.cancellation:
                     request.cancellation.cancel()
     assert all(ends[request.id] >= request.n for request in requests)

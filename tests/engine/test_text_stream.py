@@ -1,4 +1,4 @@
-"""Bytes to text: characters over tokens, stop strings, reasoning."""
+"""Token bytes to text: split characters, stop strings, reasoning."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from llmtool.engine.text_stream import (
 THINK = ReasoningTags("<think>", "</think>")
 
 
-def in_pieces(data: bytes, cuts: list[int]) -> list[bytes]:
-    places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[a:b] for a, b in zip(places, places[1:], strict=False)]
+def split_at(data: bytes, cuts: list[int]) -> list[bytes]:
+    offsets = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    return [data[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
 
 
 @given(st.binary(max_size=60), st.lists(st.integers(0, 100)))
 def test_streamed_bytes_decode_to_the_whole_text(data: bytes, cuts: list[int]) -> None:
     stream = Utf8Stream()
-    text = "".join(stream.push(piece) for piece in in_pieces(data, cuts)) + stream.finish()
+    text = "".join(stream.push(chunk) for chunk in split_at(data, cuts)) + stream.finish()
     assert text == data.decode("utf-8", "replace")
 
 
@@ -48,16 +48,16 @@ def test_reply_ends_before_the_first_stop_string(
     text: str, stop: list[str], cuts: list[int]
 ) -> None:
     stream = StopStrings(stop)
-    shown = ""
-    for piece in in_pieces(text.encode(), cuts):
-        shown += stream.push(piece.decode())
-        assert not any(mark in shown for mark in stop)
-    shown += stream.finish()
-    places = [text.index(mark) for mark in stop if mark in text]
-    if cuts == []:  # in one piece, the earliest of all stop strings counts
-        assert shown == text[: min(places, default=len(text))]
-    assert text.startswith(shown)
-    assert stream.stopped == bool(places)
+    visible = ""
+    for chunk in split_at(text.encode(), cuts):
+        visible += stream.push(chunk.decode())
+        assert not any(each in visible for each in stop)
+    visible += stream.finish()
+    starts = [text.index(each) for each in stop if each in text]
+    if cuts == []:  # in one chunk, the reply ends before the first stop string
+        assert visible == text[: min(starts, default=len(text))]
+    assert text.startswith(visible)
+    assert stream.stopped == bool(starts)
 
 
 def test_partial_stop_string_is_pending() -> None:
@@ -82,8 +82,8 @@ def test_reasoning_at_the_beginning_is_separated_from_the_answer(
     reply: str, reasoning: str, answer: str, size: int
 ) -> None:
     splitter = ReasoningSplitter(THINK)
-    pieces = [reply[i : i + size] for i in range(0, len(reply), size)]
-    out = [pair for piece in pieces for pair in splitter.push(piece)] + splitter.finish()
+    chunks = [reply[i : i + size] for i in range(0, len(reply), size)]
+    out = [pair for chunk in chunks for pair in splitter.push(chunk)] + splitter.finish()
     assert "".join(text for text, is_reasoning in out if is_reasoning) == reasoning
     assert "".join(text for text, is_reasoning in out if not is_reasoning) == answer
 
