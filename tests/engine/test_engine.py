@@ -127,7 +127,7 @@ def test_seeds_wrap_around_after_the_maximum(engine: LocalEngine) -> None:
     assert texts[1] == run(engine, seed=0, temperature=1.5, max_tokens=9)[0][0]
 
 
-def test_context_is_no_larger_than_the_request_needs(tiny: Path) -> None:
+def test_context_is_only_as_large_as_the_request_needs(tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1)
     run(engine, max_tokens=4)
     assert engine.info.n_cells == 256

@@ -120,9 +120,7 @@ def test_states_with_other_parameters_are_separate(
 
     assert [run(start(), make_request())[1] > 0 for _ in range(2)] == [False, True]
     assert run(start(**change), make_request())[1] == 0
-    assert all(run(start(**each), make_request())[1] > 0 for each in ({}, change)), (
-        "each keeps its own"
-    )
+    assert all(run(start(**each), make_request())[1] > 0 for each in ({}, change))
 
 
 def test_hit_and_miss_give_the_same_text_if_requests_share_more(
