@@ -27,7 +27,7 @@ def out(result: Any) -> str:
 
 @pytest.fixture
 def cache(env: dict[str, str]) -> PrefixCache:
-    """The cache of the isolated user with two prefixes, the second used last."""
+    """A cache with two prefixes; the second was used last."""
     made = PrefixCache(Path(env["LLMTOOL_CACHE_DIR"], "prefix"), limit_bytes=10**8)
     made.store(A, bytes(2_000_000), note={"model": "starter", "n_tokens": 70})
     made.store(B, bytes(1_000_000), note={"model": "org/name:Q4_K_M", "n_tokens": 1200})
@@ -121,7 +121,7 @@ def test_empty_cache_succeeds(
     result = run_llmtool("cache", *args)
     assert out(result) == ""
     assert said in result.stderr.decode() and result.stderr.count(b"\n") == 1
-    assert not Path(env["LLMTOOL_CACHE_DIR"]).exists()
+    assert os.listdir(env["LLMTOOL_CACHE_DIR"]) == ["checked"]  # of the fixture
 
 
 def test_empty_cache_is_empty_json(run_llmtool: Run) -> None:

@@ -45,7 +45,7 @@ def test_piped_text_is_one_message(chat: Run, sessions: Sessions) -> None:
     assert result.returncode == 0
     assert result.stdout.endswith(b"\n") and b"\x1b" not in result.stdout
     assert result.stderr == b"" or b"truncated at 6 tokens" in result.stderr
-    assert sessions.names() == []  # nothing is kept unasked
+    assert sessions.names() == []  # nothing is saved by default
 
 
 def test_each_line_is_a_turn_of_one_conversation(chat: Run, sessions: Sessions) -> None:
@@ -180,7 +180,7 @@ def test_full_disk_is_an_error(chat: Run) -> None:
 def talking(
     start_llmtool: Callable[..., Any], tiny_model: Callable[..., Path]
 ) -> Callable[..., Any]:
-    """Return `start(*args)`: a conversation in the middle of an endless reply."""
+    """Return `start(*args)`: a chat during an endless reply."""
 
     def start(*args: str) -> Any:
         process = start_llmtool(

@@ -1,4 +1,4 @@
-"""Slash commands: what a handler writes, and what it asks the loop to do."""
+"""Slash commands: output of the handlers and the actions that they return."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`llmtool classify`: what is printed, what is refused, and the exit codes for CI."""
+"""`llmtool classify`: output, errors and exit codes for CI."""
 
 from __future__ import annotations
 

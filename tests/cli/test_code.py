@@ -1,4 +1,4 @@
-"""`llmtool code` and its verbs: code alone on stdout, exit codes, nothing written unasked."""
+"""`llmtool code` and its subcommands: stdout, exit codes, files."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     }
 
 
-# Writing
+# Generating code
 
 
 def test_stdout_contains_only_code(code: Callable[..., Done]) -> None:
@@ -161,7 +161,7 @@ def test_code_error_fails_only_its_record(code: Callable[..., Done]) -> None:
     assert rows[0]["status"] == "error" and rows[0]["code"]
 
 
-# Tests of the user's
+# User tests
 
 
 @linux
@@ -208,7 +208,7 @@ def test_signal_ends_hanging_user_tests(
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(number)
-    assert process.wait(100) == -number  # before they would have ended
+    assert process.wait(100) == -number  # before the tests end
     assert file.read_text() == "old"
     with pytest.raises(ProcessLookupError):
         os.killpg(int(pid.read_text()), 0)
@@ -289,7 +289,7 @@ def test_no_code_runs_and_no_file_is_written_by_default(
         assert files_of(repository) == before, args
 
 
-# The verbs
+# Subcommands
 
 
 def test_fix_is_a_patch_that_git_applies(code: Callable[..., Done], repository: Path) -> None:
@@ -475,14 +475,14 @@ def test_hook_fills_only_empty_messages(
     assert run() == "# comment\n"
 
 
-# Gaps
+# Completion
 
 
 @pytest.fixture(scope="module")
 def filler(tiny_model: Callable[..., Path]) -> Path:
     vocabulary = bpe_vocabulary()
     for name in ("prefix", "suffix", "middle"):
-        text = f"<|fim_{name}|>"  # llama.cpp knows them by their names
+        text = f"<|fim_{name}|>"  # llama.cpp recognizes these names
         vocabulary.add(text, text.encode(), TokenType.CONTROL)
     return tiny_model("plain", vocabulary=vocabulary, printable=True, n_ctx=256)
 

@@ -1,4 +1,4 @@
-"""The completion scripts: current, and understood by their shells."""
+"""Completion scripts are current and valid in their shells."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_shell_accepts_its_script(shell: str) -> None:
 
 
 def complete(*words: str) -> list[str]:
-    """Return what bash offers after these words; the last one is being typed."""
+    """Return the completions of bash for these words; the last one is incomplete."""
     listed = " ".join(f"'{word}'" for word in words)
     done = subprocess.run(
         [

@@ -1,6 +1,6 @@
-"""Every command refuses a wrong option; those that can come to 2, 10 to 14 and 16 say so in a line.
+"""Exit codes 2, 10 to 14 and 16 of every command that can fail with them, each in one line.
 
-Nothing is on stdout then, and no traceback. 1, 3, 15, 17, 18 and signals are other files' matter.
+stdout is empty and there is no traceback. Exit codes 1, 3, 15, 17, 18 and signals have other files.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 @pytest.fixture
 def run(run_llmtool: Run, tmp_path: Path, env: dict[str, str]) -> Run:
-    """Return `run(words)`: the command in a folder that has one of everything."""
+    """Return `run(words)`: run a command in a folder with all kinds of files."""
     for name, content in FILES.items():
         (tmp_path / "cwd" / name).write_bytes(content)
 
@@ -63,7 +63,7 @@ def test_10_for_an_unknown_model(run: Run, words: tuple[str, ...]) -> None:
 
 
 BAD = {name: words for name, words in CALLED.items() if name not in ("models pull", "models rm")}
-del BAD["models verify"]  # which says of each file what it is, and ends in 16
+del BAD["models verify"]  # which reports each file and exits with 16
 
 
 @pytest.mark.parametrize("words", BAD.values(), ids=BAD)
@@ -106,3 +106,33 @@ def test_16_for_a_damaged_file(run: Run) -> None:
     (line,) = done.stderr.decode().splitlines()
     assert "bad.gguf: not a GGUF file" in line
     assert "models rm" not in line, "it is not in the store"
+
+
+SHORT = ("-m", "MODEL", "--max-tokens", "2")
+# One command for each code; `cli/test_batch.py` and `cli/test_locks.py` have 18.
+PROCESSES = {
+    0: ("gen", "Go on", *SHORT),
+    1: ("gen", "Go on", "-o", "none/reply.txt", *SHORT),
+    2: ("gen", "Go on", "--no-such-option"),
+    3: ("gen", "--each", "line", "-f", "rows.jsonl", "--ctx-size", "16", *SHORT),
+    10: ("gen", "Go on", "-m", "no-such-model"),
+    11: ("gen", "Go on", "-m", "bad.gguf"),
+    12: ("run", "./broken.yaml", "Go on", *SHORT),
+    13: ("gen", "-f", "long.txt", "--ctx-size", "256", *SHORT),
+    14: ("gen", "-f", "missing.txt", *SHORT),
+    15: ("classify", "Go on", "-l", "good,bad", "--min-confidence", "1", "-m", "MODEL"),
+    16: ("models", "verify", "bad.gguf"),
+    17: ("gen", "Go on", "--schema", "a int, b list", *SHORT),
+}
+
+
+@pytest.mark.parametrize("code", PROCESSES)
+def test_process_ends_with_the_exit_code(
+    run_llmtool_process: Run, tmp_path: Path, tiny: Path, code: int
+) -> None:
+    for name, content in FILES.items():
+        (tmp_path / "cwd" / name).write_bytes(content)
+    words = [tiny if word == "MODEL" else word for word in PROCESSES[code]]
+    done = run_llmtool_process(*words)
+    assert done.returncode == code, done.stderr.decode()
+    assert b"Traceback" not in done.stderr

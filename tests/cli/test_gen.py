@@ -1,4 +1,4 @@
-"""`llmtool gen`: its options, one by one, on the tiny model; sense on the starter model."""
+"""`llmtool gen`: options with the tiny model, real replies with the starter."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_prompt_that_names_a_file_is_text_with_a_note(gen: Run, tmp_path: Path) 
     result = gen("notes.txt", "--dry-run", cwd=tmp_path)
     assert "notes.txt" in reply(result) and "secret" not in reply(result)
     assert b"-f notes.txt reads it" in result.stderr
-    # A name longer than any file's is a prompt like others, and stays out of the messages.
+    # Text longer than any file name is an ordinary prompt and is not quoted in messages.
     long = gen("雨" * 100)
     assert reply(long) and "雨" not in long.stderr.decode()
 

@@ -1,7 +1,7 @@
-"""A folder full of files that other programs would read or run: here none of them is.
+"""Files in the current folder that other programs would read or run are not read or run.
 
-`python -m llmtool` is another matter: Python itself puts the current folder first on its path, so
-that whoever types it trusts the folder. The command does not, nor does `python -P -m llmtool`.
+With `python -m llmtool` Python itself puts the current folder first on its path, so the user trusts
+the folder. The command does not, nor does `python -P -m llmtool`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="programs without an ending")
 ENTRY_POINT = "#!{python}\nimport sys\nfrom llmtool.__main__ import main\nsys.exit(main())\n"
-# Tells of every file and folder that the command opens in its folder.
+# Reports every file and folder that the command opens in the current folder.
 GUARD = """import os, sys
 here, marks = os.getcwd(), os.environ["MARKS"]
 def watch(event, args):
@@ -100,10 +100,10 @@ def clean(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> Path:
-    """A folder of settings, templates, modules and programs under the names that are looked for."""
+    """A folder with settings, templates, modules and programs under commonly read names."""
     folder = tmp_path / "hostile"
     contents = {**TEXTS, **dict.fromkeys(MODULES, MODULE), **dict.fromkeys(PROGRAMS, PROGRAM)}
-    del contents["llmtool"]  # there is a folder of this name
+    del contents["llmtool"]  # this is a folder
     for name, text in contents.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ def hostile(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def call(env: dict[str, str], tiny: Path, tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
-    """Return `call(folder, args, prefix)`: the exit code, stdout, and what was touched there."""
+    """Return `call(folder, args, prefix)`: exit code, stdout and opened files."""
     (tmp_path / "guard").mkdir()
     (tmp_path / "guard" / "sitecustomize.py").write_text(GUARD)
     script = tmp_path / "bin" / "llmtool"
@@ -137,8 +137,8 @@ def call(env: dict[str, str], tiny: Path, tmp_path: Path) -> Callable[..., tuple
             timeout=60,
         )
         assert b"Traceback" not in done.stderr, done.stderr.decode()
-        told = "" if args[0] == "doctor" else done.stdout.decode()  # it tells of the load
-        return done.returncode, told, marks.read_text() if marks.exists() else ""
+        stdout = "" if args[0] == "doctor" else done.stdout.decode()  # doctor shows the load
+        return done.returncode, stdout, marks.read_text() if marks.exists() else ""
 
     return run
 

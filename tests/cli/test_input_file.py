@@ -1,4 +1,4 @@
-"""A file that is not there: one line and 14, whatever the command."""
+"""A missing input file is an error in one line with exit code 14 for every command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state behind the signal handlers."""
+"""The state of the signal handlers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who finds a file locked waits a while, is told in one line with 18, and has changed nothing."""
+"""A locked file: the command waits, then fails with 18 in one line and changes nothing."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def store(folders: Folders, tiny: Path) -> Store:
 
 @pytest.fixture
 def locked(folders: Folders, sessions: Sessions, store: Store) -> Iterator[Callable[[str], None]]:
-    """Return `locked(kind)`: from now on another holder has the lock of that kind of file."""
+    """Return `locked(kind)`: lock that kind of file for the rest of the test."""
     places = {
         "config": folders.config_file,
         "models": store.layout.registry_file,
@@ -120,9 +120,9 @@ def test_index_that_cannot_be_removed_is_unchanged(folders: Folders, sessions: S
 def test_signal_ends_the_wait_for_the_config_lock(
     env: dict[str, str], locked: Callable[[str], None], tiny: Path
 ) -> None:
-    """The one wait that begins at a terminal; those of other commands are below."""
+    """The wait at a terminal; other commands are tested below."""
     locked("config")
-    del env["HF_HUB_OFFLINE"]  # without a network nothing is there to choose from
+    del env["HF_HUB_OFFLINE"]  # the question needs the Hub
     with Terminal([*LLMTOOL, "gen", "Go on", "--max-tokens", "2"], env) as terminal:
         terminal.wait_for("Enter a number")
         terminal.send(f"{tiny}\r")

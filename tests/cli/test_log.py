@@ -1,4 +1,4 @@
-"""`--log`: replies of `gen` and `run` that are kept, where it is asked for and nowhere else."""
+"""`--log` saves replies of `gen` and `run`, only on request."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ def test_log_appends_replies(gen: Run, sessions: Sessions, tmp_path: Path) -> No
     assert (logged.stdout, logged.stderr) == (plain.stdout, plain.stderr)
     (tmp_path / "hill.txt").write_text("the hill")
     gen("-f", tmp_path / "hill.txt", "--log")
-    gen("Tell of it", "-f", tmp_path / "hill.txt", "-n", "2", "--log", "--no-stdin")
+    gen("Describe it", "-f", tmp_path / "hill.txt", "-n", "2", "--log", "--no-stdin")
     kept = turns(sessions)
-    assert [turn.text for turn in kept] == ["The river", "the hill", "Tell of it", "Tell of it"]
+    assert [turn.text for turn in kept] == ["The river", "the hill", "Describe it", "Describe it"]
     assert [len(turn.files) for turn in kept] == [0, 0, 1, 1]
     assert kept[2].files[0].name == str(tmp_path / "hill.txt")
     assert kept[0].reply == plain.stdout.decode().removesuffix("\n")
@@ -126,7 +126,7 @@ def test_interrupted_reply_is_logged_partially(
     (turn,) = turns(sessions)
     assert turn.finish_reason == "interrupted"
     shown = (begin + rest).decode().removesuffix("\n")
-    assert turn.reply.startswith(shown)  # the last token may have come and not been written
+    assert turn.reply.startswith(shown)  # the last token may not have been printed
 
 
 @pytest.mark.parametrize("what", ["folder", "damaged"])
@@ -134,13 +134,13 @@ def test_failing_log_does_not_lose_the_reply(
     gen: Run, sessions: Sessions, env: dict[str, str], what: str
 ) -> None:
     plain = gen("The river", "--no-stdin", "--log")
-    if what == "folder":  # a file stands where the folder would
+    if what == "folder":  # a file instead of the folder
         env["LLMTOOL_DATA_DIR"] = str(sessions.path(sessions.names()[0]))
     else:
         sessions.path(sessions.names()[0]).write_bytes(b"{")
     result = gen("The river", "--no-stdin", "--log", "--quiet")
     assert (result.returncode, result.stdout) == (0, plain.stdout)
-    assert result.stderr.startswith(b"llmtool: the reply is not in the log: ")
+    assert result.stderr.startswith(b"llmtool: cannot log the reply: ")
     assert result.stderr.count(b"\n") == 1
 
 

@@ -1,4 +1,4 @@
-"""`llmtool models`, `config`, `doctor`: what they print, and what they change."""
+"""`llmtool models`, `config` and `doctor`: output and effects."""
 
 from __future__ import annotations
 

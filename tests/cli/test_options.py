@@ -1,4 +1,4 @@
-"""The options of all commands together: one meaning for a name, an example in every help."""
+"""Options of all commands are consistent, and every help has an example."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from llmtool.cli.framework.completion import walk
 from llmtool.cli.framework.default_group import DEFAULT
 from llmtool.cli.options.tasks import OPTIONS
 
-# `-l` is what a command is about: its labels, or its language. No command has both.
+# `-l` is either labels or language; no command has both.
 TWO_MEANINGS = {"-l": {"--label", "--language"}}
 
 
 def commands() -> Iterator[tuple[str, Any]]:
-    """Yield every command by its words, as Typer has it."""
+    """Yield every command of the Typer app with its words."""
     yield "llmtool", typer.main.get_command(app)
     for name in COMMANDS:
         command = load_command(name)
@@ -36,7 +36,7 @@ def options() -> Iterator[tuple[str, Any]]:
 
 
 def test_all_commands_are_checked() -> None:
-    """The walk that the completions are made of sees the same commands."""
+    """Completions are generated from the same commands."""
     walked = {" ".join(command.words) or "llmtool" for command in walk(root_command())}
     assert walked == {name for name, _ in commands() if not name.endswith(f" {DEFAULT}")}
     assert len(walked) > 40
@@ -98,7 +98,7 @@ def test_every_option_has_help() -> None:
 @pytest.mark.parametrize("name", [name for name, _ in commands()])
 def test_every_help_has_an_example(name: str) -> None:
     command = dict(commands())[name]
-    shown = getattr(command, "default", command)  # a group that does something by itself
+    shown = getattr(command, "default", command)  # a group with a default command
     epilog = shown.epilog or ""
     words = name.removesuffix(" text").removeprefix("llmtool")
     assert epilog.startswith(("Example: ", "Example:\n", "Examples:\n"))

@@ -1,4 +1,4 @@
-"""stdout carries the reply and nothing else, wherever it goes; a broken stream is told or felt."""
+"""stdout contains only the reply; closed and full streams."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHELL = ("bash", "-c")
 
 @pytest.fixture
 def shell(gen: Run, env: dict[str, str], tiny: Path, tmp_path: Path) -> Run:
-    """Return `run(line, *args)`: bash runs `line`, in which "$@" is a short `gen`."""
+    """Return `run(line, *args)`: run a bash line in which "$@" is a short `gen` command."""
 
     def run(line: str, *args: str | Path) -> subprocess.CompletedProcess[bytes]:
         command = [*LLMTOOL, "gen", "-m", str(tiny), "--temperature", "0", "--threads", "1"]
@@ -61,7 +61,7 @@ def test_streamed_reply_equals_the_complete_one(
     streamed.stdout.decode("utf-8", "strict")
 
 
-LEADS = [bytes([byte]) for byte in range(0xC2, 0xF5)]  # each begins a character that never comes
+LEADS = [bytes([byte]) for byte in range(0xC2, 0xF5)]  # lead bytes of incomplete characters
 
 
 @pytest.mark.parametrize("args", [[], ["--no-stream"]], ids=["streamed", "whole"])

@@ -1,4 +1,4 @@
-"""What the passing status of a batch says."""
+"""The progress line of a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`llmtool prompts`: what it lists, shows, writes, checks and imports."""
+"""`llmtool prompts`: ls, show, new, lint, import."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def out(result: Any) -> str:
 
 @pytest.fixture
 def mine(env: dict[str, str]) -> Path:
-    """The user's folder of templates, with one that hides a built-in one and a broken one."""
+    """A user folder with a template that overrides a built-in one, and an invalid one."""
     folder = Path(env["LLMTOOL_CONFIG_DIR"], "prompts")
     folder.mkdir(parents=True)
     (folder / "gen.yaml").write_text(

@@ -56,7 +56,7 @@ def engine() -> ScriptedEngine:
 
 @pytest.fixture
 def folder(env: dict[str, str], tmp_path: Path) -> Path:
-    """The folder of the user's templates."""
+    """A folder of user templates."""
     folder = Path(env["LLMTOOL_CONFIG_DIR"], "prompts")
     folder.mkdir(parents=True)
     return folder
@@ -70,7 +70,7 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> Callable[..., Done]:
-    """Return `run(*args)`: the command in this process, on the scripted engine."""
+    """Return `run(*args)`: run the command in this process with the scripted engine."""
     for name, value in env.items():
         if name.startswith("LLMTOOL_"):
             monkeypatch.setenv(name, value)
@@ -260,7 +260,7 @@ def test_terminal_gets_a_table_with_escaped_replies(
         [
             outcome("passed", "hello", metrics={"accuracy": 0.875}),
             outcome("failed", "bye", reason=failure.reason, failures=(failure,), n_failed=1),
-            outcome("known", "as ever", reason="x"),
+            outcome("known", "as before", reason="x"),
         ],
         as_json=False,
     )
@@ -269,7 +269,7 @@ def test_terminal_gets_a_table_with_escaped_replies(
         "say on scripted",
         "✓  hello    accuracy 0.875",
         "✗  bye      does not contain 'hello'",
-        "~  as ever  x",
+        "~  as before  x",
         "  bye  (say.yaml:7)",
         "      got:      ␛[2Jtwo⏎lines",
     ]

@@ -1,4 +1,4 @@
-"""`-o FILE`: refused before a model runs where it could not be written, or is what is read."""
+"""`-o FILE` fails before a model runs if the file is not writable or is also an input."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ each_command = pytest.mark.parametrize("args", READERS.values(), ids=READERS)
 
 @pytest.fixture
 def run(run_llmtool: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
-    """Return the command in a folder with `in.txt`, and a model that cannot be loaded."""
+    """Return a runner in a folder with `in.txt` and a model that cannot be loaded."""
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "in.txt").write_text(TEXT)
@@ -67,7 +67,7 @@ def test_output_check_creates_no_file(run: Callable[..., Any], tmp_path: Path) -
     assert (folder / "old.txt").read_text() == "old"
 
 
-# What an option names, and what is in that file; `{}` is the file of `-o` too.
+# An option and the content of its file; `{}` is also the file of `-o`.
 OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "schema": ('{"type": "object"}', ("gen", "hello", "--schema", "{}")),
     "grammar": ('root ::= "a"', ("gen", "hello", "--grammar", "{}")),
@@ -109,7 +109,7 @@ prompt: hello {{ text }}
 tests: [{dataset: d.csv, assert: [{type: contains, value: a}]}]
 """
 MANY = ("--each", "line", "-f", "in.txt", "--jsonl", "--overwrite")
-# Every command that takes a model and writes a file.
+# Every command that uses a model and writes a file.
 WRITERS: dict[str, tuple[str, ...]] = {
     **{name: args for name, args in READERS.items() if name != "a batch"},
     "classify eval": ("classify", "eval", "d.csv"),
@@ -121,13 +121,13 @@ WRITERS: dict[str, tuple[str, ...]] = {
     "many: code": ("code", *MANY),
     "many: gen": ("gen", "go on", *MANY),
 }
-# `run` is given its template as an argument; what goes into a gap has none.
+# `run` takes its template as an argument; `code complete` has none.
 TEMPLATED = {name: args for name, args in WRITERS.items() if name not in ("run", "code complete")}
 
 
 @pytest.fixture
 def folder(run: Callable[..., Any], tmp_path: Path, tiny: Path) -> Path:
-    """Return the command's folder: with a model, a template, and something staged for git."""
+    """Return a folder with a model, a template, and staged changes for git."""
     folder = tmp_path / "work"
     shutil.copy(tiny, folder / "m.gguf")
     (folder / "read.yaml").write_text(TEMPLATE)

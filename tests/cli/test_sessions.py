@@ -44,7 +44,7 @@ def out(result: Any) -> str:
 
 @pytest.fixture
 def sessions(env: dict[str, str], tmp_path: Path) -> Sessions:
-    """The sessions of the isolated user: `birds`, and `tea`, which was used after it."""
+    """Two sessions: `birds`, and `tea`, which was used later."""
     made = Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
     made.save(BIRDS)
     made.save(Session(name="tea", folder=str(tmp_path / "cwd"), turns=(Turn(text="Green tea?"),)))

@@ -1,4 +1,4 @@
-"""Eight processes that write one file of the user's at once lose nothing of each other."""
+"""Eight processes that write the same file lose no data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A signal ends the command at once, in whatever it does, as the shell expects it to end."""
+"""Signals end the command immediately with the exit status that shells expect."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def endless(tiny_model: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def deep(tiny_model: Callable[..., Path]) -> Path:
-    """A model that takes a while to load: hundreds of layers."""
+    """A model with hundreds of layers, which loads slowly."""
     return tiny_model("plain", n_layer=400, n_embd=32)
 
 
 @pytest.fixture
 def decoding(start_llmtool: Callable[..., Any], endless: Path) -> Callable[..., Process]:
-    """Return `start()`: a command in the middle of a reply that would take minutes."""
+    """Return `start()`: a command during a reply of several minutes."""
 
     def start(*, read_from: int | None = None, **options: Any) -> Process:
         process: Process = start_llmtool(
@@ -48,7 +48,7 @@ def decoding(start_llmtool: Callable[..., Any], endless: Path) -> Callable[..., 
 
 @pytest.fixture
 def prefilling(start_llmtool: Callable[..., Any], endless: Path, tmp_path: Path) -> Any:
-    """Return `start()`: a command in the middle of a prompt that would take half a minute."""
+    """Return `start()`: a command during a prefill of half a minute."""
     long = tmp_path / "long.txt"
     long.write_text("the river and the hill " * 8_000)
 
@@ -67,7 +67,7 @@ def prefilling(start_llmtool: Callable[..., Any], endless: Path, tmp_path: Path)
 
 
 def fastest_end(start: Callable[[], Process], number: signal.Signals) -> Process:
-    """Send a signal to a started command and hold the best of three to the limit.
+    """Send a signal to a started command and check the best of three times.
 
     The best of three: a busy machine may delay any one of them.
     """
@@ -134,7 +134,7 @@ def test_interrupt_at_any_time_prints_no_traceback(
 
 
 def test_interrupt_ends_the_wait_for_input(start_llmtool: Callable[..., Any], tiny: Path) -> None:
-    process = start_llmtool("gen", "-m", tiny)  # no prompt, and a pipe that nothing comes from
+    process = start_llmtool("gen", "-m", tiny)  # no prompt and an idle pipe
     time.sleep(1)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
@@ -162,7 +162,7 @@ def test_interrupt_ends_a_blocked_write(decoding: Callable[..., Process], blocki
 
 def test_second_interrupt_ends_immediately(decoding: Callable[..., Process]) -> None:
     process = decoding()
-    os.kill(process.pid, signal.SIGSTOP)  # both are waiting when it goes on
+    os.kill(process.pid, signal.SIGSTOP)  # both signals are pending when it continues
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
     os.kill(process.pid, signal.SIGCONT)
@@ -175,7 +175,7 @@ def test_second_interrupt_ends_immediately(decoding: Callable[..., Process]) -> 
 def test_ignored_signal_stays_ignored(
     start_llmtool: Callable[..., Any], tiny: Path, number: signal.Signals
 ) -> None:
-    process = start_llmtool(  # as nohup does, and a shell for what it puts into the background
+    process = start_llmtool(  # like nohup, and like shells for background jobs
         *("gen", "Go on", "-m", tiny, "--max-tokens", "500", "--threads", "1"),
         stdin=subprocess.DEVNULL,
         preexec_fn=lambda: signal.signal(number, signal.SIG_IGN),

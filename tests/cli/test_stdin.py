@@ -1,4 +1,4 @@
-"""stdin: read where it is wanted, left alone where it is not, and told about when it is bad."""
+"""stdin: when it is read, when it is not, and errors about its content."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 @pytest.fixture
 def rendered(gen: Run) -> Callable[..., str]:
-    """Return `rendered(*args, input=...)`: the prompt as the model would see it."""
+    """Return `rendered(*args, input=...)`: the rendered prompt."""
 
     def render(*args: str | bytes | Path, **options: Any) -> str:
         result = gen(*args, "--dry-run", **options)
@@ -394,14 +394,14 @@ ARGUMENTS = {
     "a file to summarize": (("sum", "in.txt"), "the files"),
     "a file as a prompt": (("gen", "-f", "in.txt"), "-f"),
     "code to explain": (("code", "explain", "in.txt"), "FILE"),
-    "code to mend": (("code", "fix", "in.txt", "-e", "it fails"), "FILE"),
+    "code to fix": (("code", "fix", "in.txt", "-e", "it fails"), "FILE"),
     "code to test": (("code", "tests", "in.txt"), "FILE"),
 }
 
 
 @pytest.fixture
 def dry(run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path) -> Callable[..., bytes]:
-    """Return `dry(*args, **options)`: what stderr holds after a dry run."""
+    """Return `dry(*args, **options)`: stderr of a dry run."""
     (tmp_path / "cwd" / "in.txt").write_text("The river rose\n")
 
     def run(*args: str, **options: Any) -> bytes:
@@ -438,8 +438,8 @@ def test_unrelated_stdin_is_not_reported(
         options: dict[str, Any] = {
             "empty": {"input": b""},
             "/dev/null": {"stdin": null},
-            "silent": {"stdin": reading},  # its writer is there and says nothing
-            "begun": {"stdin": file},  # as by the shell, in a loop
+            "silent": {"stdin": reading},  # an idle writer
+            "begun": {"stdin": file},  # partly read, like in a shell loop
             "--no-stdin": {"input": b"piped\n"},
         }[source]
         error = dry(*args, *([source] if source == "--no-stdin" else []), **options)

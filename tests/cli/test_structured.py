@@ -1,4 +1,4 @@
-"""`llmtool gen` with schemas, expressions, grammars and log-probabilities, in a pipe."""
+"""`llmtool gen` with schemas, regexes, grammars and logprobs, in a pipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`llmtool sum`: files and pipes, several files, batches, what is refused."""
+"""`llmtool sum`: files, pipes, several files, batches, errors."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_errors_are_one_line(
 
 
 def pdf_of(text: str) -> bytes:
-    """A PDF of one page with a line of text, written by hand."""
+    """A minimal PDF with one line of text."""
     stream = f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET".encode()
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
@@ -214,7 +214,7 @@ def test_interrupt_saves_the_notes(
     text = "\n\n".join(f"{LIBRARY} This is page {i}." for i in range(40))
     (tmp_path / "long.txt").write_text(text)
     call = (tmp_path / "long.txt", "--chunk-tokens", "150", "--strategy", "map-reduce")
-    few = ("--parallel", "2")  # so that the first notes are there soon
+    few = ("--parallel", "2")  # so that the first notes finish early
     process = start_llmtool("sum", *call, *few, "-m", starter, stdin=subprocess.DEVNULL)
     notes = Path(env["LLMTOOL_CACHE_DIR"]) / "notes"
     limit = time.monotonic() + 60

@@ -1,4 +1,4 @@
-"""What is around the command: home folders, locales, models that are not there, memory, context."""
+"""The environment of the command: home folders, locales, missing models, memory, context."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_error_with_a_non_ascii_name_is_utf8(gen_process: Run) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["no-such-model", "./missing.gguf", "/no/folder/missing.gguf", "~nobody-has-this/x.gguf"],
+    ["no-such-model", "./missing.gguf", "/no/folder/missing.gguf", "~unknown-user/x.gguf"],
 )
 def test_unknown_model_is_not_found(gen: Run, name: str) -> None:
     assert name.removeprefix("./") in error_line(gen(PROMPT, "-m", name), 10)

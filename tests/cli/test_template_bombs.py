@@ -1,4 +1,4 @@
-"""Template files that would take all time or memory, through the command."""
+"""Template files designed to exhaust time or memory, through the command."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PEAK_MIB = 256
 
 @pytest.fixture
 def show(env: dict[str, str], tmp_path: Path) -> Callable[[str], Any]:
-    """Return `show(text)`: the template rendered by a child that may not take more than it should.
+    """Return `show(text)`: render a template in a child process with limits.
 
     The kernel ends it when its processor time is over; the peak is what it had in memory.
     """
@@ -42,7 +42,7 @@ def show(env: dict[str, str], tmp_path: Path) -> Callable[[str], Any]:
     return run
 
 
-# Starts the command as its child, and tells how much memory it had at the most.
+# Runs the command as a child and reports its peak memory.
 PEAK = """
 import resource, subprocess, sys
 code = subprocess.call(sys.argv[1:])

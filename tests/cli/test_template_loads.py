@@ -11,7 +11,7 @@ import pytest
 from cli.calls import ASKING, FILES, stage
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-# Imported by Python at start-up; writes the path of each template that is opened to a file.
+# Imported by Python at start-up; writes the path of each opened template to a file.
 RECORDER = """
 import os, sys
 

@@ -1,4 +1,4 @@
-"""`llmtool translate`: documents in pipes and files, what is refused, and the exit codes."""
+"""`llmtool translate`: documents in pipes and files, errors, exit codes."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_batch_of_files_uses_their_names(translate: Callable[..., Any], tmp_path
     (tmp_path / "b.txt").write_text("It is raining today.\n")
     done = translate(
         "--each", "file", "-f", "a.srt", "-f", "b.txt", "--json", cwd=tmp_path
-    )  # --json: whole results
+    )  # --json prints complete results
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["result"]["format"] for row in rows] == ["srt", "txt"]
 

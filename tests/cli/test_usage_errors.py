@@ -1,4 +1,4 @@
-"""Arguments that the parser refuses: one line, in the words of every other error."""
+"""Usage errors are one line, worded like all other errors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LINES = {
         ("gen", "hello", "out", "there"),
         "too many arguments (text of several words needs quotes) (see 'llmtool gen --help')",
     ),
-    "too many, where there is no place for text": (
+    "too many for a command without arguments": (
         ("config", "show", "foo"),
         "too many arguments (this command takes none) (see 'llmtool config show --help')",
     ),
