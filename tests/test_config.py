@@ -48,7 +48,7 @@ def test_the_prefix_cache_has_a_limit_that_0_switches_off(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('modle = "x"', "unknown key 'modle' (did you mean 'model'?)"),
+        ('modle = "x"', "unknown key 'modle'; did you mean 'model'?"),
         ("threads = 0", "threads"),
         ('threads = "two"', "threads"),
         ("color = 'red'", "color"),

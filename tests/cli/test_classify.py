@@ -126,7 +126,7 @@ def test_examples_of_labels_that_are_replaced_are_told(
         (["-l", "a,A"], "are the same"),
         (["-l", "a,,b"], "a label is empty"),
         ([], "no labels"),
-        (["-t", "topic", "--expect", "sport"], "'sport' is not one of the labels (did you mean"),
+        (["-t", "topic", "--expect", "sport"], "'sport' is not one of the labels; did you mean"),
         (["-l", "a,b", "--prior", "a"], "LABEL=NUMBER"),
         (["-l", "a,b", "--prior", "a=1"], "prior: the label 'b' is missing"),
         (["-l", "a,b", "--explain", "--multi"], "--explain is about one text"),

@@ -120,7 +120,7 @@ def test_without_a_check_it_is_printed_as_it_is(code: Callable[..., Done]) -> No
 @pytest.mark.parametrize(
     ("args", "reason"),
     [
-        (["x", "-l", "pyton"], "unknown language 'pyton' (did you mean"),
+        (["x", "-l", "pyton"], "unknown language 'pyton'; did you mean"),
         (["x", "--run-tests", "pytest"], "name one with -o"),
         (["x", "--run-tests", "pytest", "--json", "-o", "x.py"], "write {} for its file"),
         (["commit", "--hook", "--json"], "without --json"),

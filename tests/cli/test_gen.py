@@ -123,7 +123,7 @@ def test_a_template_of_ones_own_takes_parameters(gen: Run, tmp_path: Path) -> No
     ("yaml", "place", "reason"),
     [
         ("llmtool: 1\nname: x\ntask: gen\nprompt: '{{ open('", 4, "unexpected 'end of template'"),
-        ("llmtool: 1\nname: x\ntask: gen\npromt: hi", 4, "unknown key 'promt' (did you mean 'prom"),
+        ("llmtool: 1\nname: x\ntask: gen\npromt: hi", 4, "unknown key 'promt'; did you mean 'prom"),
         ("a: [", 2, "not valid YAML: "),
     ],
     ids=["jinja", "key", "yaml"],

@@ -168,7 +168,7 @@ def test_a_model_that_is_known_is_set_without_a_word(run_llmtool: Run, model: st
 
 def test_an_unknown_key_cannot_be_unset(run_llmtool: Run, env: dict[str, str]) -> None:
     line = error_line(run_llmtool("config", "unset", "modle"), 2)
-    assert line == "llmtool: unknown key 'modle' (did you mean 'model'?)"
+    assert line == "llmtool: unknown key 'modle'; did you mean 'model'?"
     assert not Path(env["LLMTOOL_CONFIG_DIR"]).exists()
     assert run_llmtool("config", "unset", "model").returncode == 0
 

@@ -49,7 +49,7 @@ def test_ls_is_tab_separated_and_shows_what_is_broken(run_llmtool: Run, mine: Pa
     assert lines["greet"] == f"gen\t{mine}\tGreet."
     assert lines["gen"].startswith(f"gen\t{mine}, hides another\t")
     assert lines["sentiment"].startswith("classify\tbuilt-in\t")
-    broken = f"-\t{mine}\tbroken: broken.yaml:3: unknown key 'promt' (did you mean 'prompt'?)"
+    broken = f"-\t{mine}\tbroken: broken.yaml:3: unknown key 'promt'; did you mean 'prompt'?"
     assert lines["broken"] == broken
 
 
@@ -206,7 +206,7 @@ def test_lint_checks_all_of_the_users(run_llmtool: Run, mine: Path) -> None:
     result = run_llmtool("prompts", "lint")
     assert result.returncode == 12
     assert result.stdout.decode().splitlines() == [
-        f"{mine}/broken.yaml:3: unknown key 'promt' (did you mean 'prompt'?)",
+        f"{mine}/broken.yaml:3: unknown key 'promt'; did you mean 'prompt'?",
         f"{mine}/gen.yaml:1: warning: no tests: nothing shows when a change or a model makes it "
         "worse",
     ]

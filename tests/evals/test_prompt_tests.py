@@ -321,7 +321,7 @@ BROKEN = {
     "no rows": ({"d__csv": "text,label\n"}, "d.csv: there are no rows"),
     "an unknown label": (
         {"d__csv": "text,label\na,bgu\n"},
-        "d.csv:2: 'bgu' is not among the labels (did you mean 'bug'?)",
+        "d.csv:2: 'bgu' is not among the labels; did you mean 'bug'?",
     ),
     "no answer": (
         {"d__csv": "text,label\na,bug\nb,\n"},

@@ -195,7 +195,7 @@ def test_a_missing_listed_file_suggests_similar_ones(hub, client):
     hub.add("org/odd", {"m-Q8_0.gguf": BIG}, listed=("m-Q4_0.gguf",))
     result = client.pull("org/odd:m-Q4_0.gguf")
     assert result["code"] == 10
-    assert "org/odd has no file m-Q4_0.gguf (did you mean 'm-Q8_0.gguf'?)" in result["message"]
+    assert "org/odd has no file m-Q4_0.gguf; did you mean 'm-Q8_0.gguf'?" in result["message"]
 
 
 def test_there_is_no_plan_for_the_starter(hub, client):

@@ -120,6 +120,6 @@ def test_sizes_are_formatted_as_elsewhere():
 
 def test_suggests_one_similar_file():
     with pytest.raises(
-        ChoiceError, match=r"^it has no file model-Q8.gguf \(did you mean 'model-Q8_0.gguf'\?\)$"
+        ChoiceError, match=r"^it has no file model-Q8.gguf; did you mean 'model-Q8_0.gguf'\?$"
     ):
         choose_file(["model-Q8_0.gguf"], "model-Q8.gguf")

@@ -166,7 +166,7 @@ def test_rejects_a_url_of_another_origin(url):
 
 def test_an_unknown_name_suggests_similar_ones():
     with pytest.raises(
-        ModelNotFound, match=r"no model is called 'qwen3-2b' \(did you mean .*qwen3.5-2b"
+        ModelNotFound, match=r"no model is called 'qwen3-2b'; did you mean .*qwen3.5-2b"
     ):
         parse("qwen3-2b", ALIASES)
 

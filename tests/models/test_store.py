@@ -37,7 +37,7 @@ def test_a_path(store, tmp_path):
 
 def test_a_missing_path_suggests_similar_files(store, tmp_path):
     (tmp_path / "model-Q8_0.gguf").touch()
-    with pytest.raises(ModelNotFound, match=r"no such file \(did you mean 'model-Q8_0.gguf'\?\)"):
+    with pytest.raises(ModelNotFound, match=r"no such file; did you mean 'model-Q8_0.gguf'\?"):
         store.find(str(tmp_path / "model-Q8.gguf"))
 
 
@@ -94,11 +94,11 @@ def test_finds_the_only_quant(store, cached):
     [
         ("org/name:Q8_0", r"org/name:Q8_0 is not on this machine \(there is org/name:Q4_K_M\); "
                           r"`llmtool models pull org/name:Q8_0` fetches it"),
-        ("org/nome", r"\(did you mean 'org/name'\?\); `llmtool models pull org/nome`"),
+        ("org/nome", r"; did you mean 'org/name'\?; `llmtool models pull org/nome`"),
         ("org/name@v1", "`llmtool models pull org/name@v1` fetches it"),
         ("other/thing", "^other/thing is not on this machine; `llmtool models pull"),
         ("qwen3.5-2b", "unsloth/Qwen3.5-2B-GGUF is not on this machine"),
-        ("qwen3.5-3b", r"no model is called 'qwen3.5-3b' \(did you mean 'qwen3.5-"),
+        ("qwen3.5-3b", r"no model is called 'qwen3.5-3b'; did you mean 'qwen3.5-"),
     ],
 )  # fmt: skip
 def test_a_missing_model(store, cached, reference, says):

@@ -32,7 +32,7 @@ def test_a_language_goes_by_many_names(name: str, language: str) -> None:
     ("name", "similar"), [("pyton", "python"), ("javascrit", "javascript"), ("rsut", "rust")]
 )
 def test_suggests_a_similar_language(name: str, similar: str) -> None:
-    with pytest.raises(UsageError, match=rf"unknown language '{name}' \(did you mean '{similar}'"):
+    with pytest.raises(UsageError, match=rf"unknown language '{name}'; did you mean '{similar}'"):
         find_language(name)
 
 
