@@ -13,7 +13,7 @@ import typer
 
 from llmtool._version import __version__
 from llmtool.cli.framework.app_factory import App, Group
-from llmtool.cli.framework.help import lay_out
+from llmtool.cli.framework.help import use_help_page
 from llmtool.cli.terminal.console import BrokenPipe, Console, ensure_std_fds
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.errors import Cancelled, ExitCode, LlmtoolError
@@ -71,7 +71,7 @@ class LazyGroup(Group):
 def load_command(name: str) -> Any:
     """Return a command, ready to run, with its subcommands."""
     app = importlib.import_module(f"llmtool.cli.{MODULES.get(name, f'commands.{name}')}").app
-    return lay_out(typer.main.get_command(app))
+    return use_help_page(typer.main.get_command(app))
 
 
 def _print_version(ctx: typer.Context, wanted: bool) -> None:
@@ -114,7 +114,7 @@ def main() -> NoReturn:
         _log_to_stderr()
     code: int = ExitCode.ERROR
     try:
-        command = lay_out(root_command())
+        command = use_help_page(root_command())
         code = command.main(prog_name="llmtool", standalone_mode=False, obj=console) or 0
         console.flush()
     except typer.Exit as exc:

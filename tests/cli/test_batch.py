@@ -292,7 +292,7 @@ def test_csv_comes_back_as_csv(batch: Callable[..., Any]) -> None:
     assert rows[0]["reply"]
     assert rows[1]["error"] == "standard input:3: the text is empty"
     assert done.stderr.endswith(
-        b"llmtool: 1 of 2 records failed; the first: standard input:3: the text is empty\n"
+        b"llmtool: 1 of 2 records failed; first failure: standard input:3: the text is empty\n"
     )
 
 
@@ -392,7 +392,7 @@ def test_what_is_there_already_is_told_before_a_model_is_looked_for(
 def test_nothing_but_the_note_comes_of_nothing(batch: Callable[..., Any]) -> None:
     done = batch("line", input=b"")
     assert (done.returncode, done.stdout) == (0, b"")
-    assert b"there were no records" in done.stderr
+    assert b"no records in the input" in done.stderr
 
 
 def test_a_schema_is_held_by_every_row(batch: Callable[..., Any]) -> None:
@@ -474,7 +474,7 @@ def test_cold_warm_reordered_and_resumed_give_the_same_rows(
             *("--max-tokens", "8", "-m", tiny, "--stats", *args),
         )
         assert done.returncode == 0, done.stderr.decode()
-        found = re.search(r"\((\d+) from the cache\)", done.stderr.decode())
+        found = re.search(r"\((\d+) cached\)", done.stderr.decode())
         written = (tmp_path / name).read_text().splitlines()
         return [json.loads(line) for line in written], int(found[1]) if found else 0
 
