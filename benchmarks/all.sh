@@ -1,18 +1,18 @@
 #!/bin/sh
-# Run the scripts of this folder one after another, and keep what each prints.
+# Run the scripts of this folder one after another and save their output.
 #
 #     sh benchmarks/all.sh speed|quality FOLDER [PEERS_PYTHON]
 #
-# `speed` wants a machine that does nothing else (about half an hour on two cores); what `quality`
-# measures does not depend on that. Models of 0.5B shape are made in FOLDER first. PEERS_PYTHON has
-# xllamacpp and transformers (see peers.py).
+# `speed` needs an idle machine (about half an hour on two cores); `quality` does not. Models of 0.5B
+# shape are made in FOLDER first. PEERS_PYTHON is an interpreter with xllamacpp and transformers (see
+# peers.py).
 set -eu
 part=$1 folder=$2 peers=${3:-}
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-python}
 mkdir -p "$folder"
 
-keep() {
+save() {
     name=$1
     shift
     printf '%s, load %s\n' "$name" "$(cut -d' ' -f1 /proc/loadavg 2>/dev/null || echo '?')"
@@ -28,36 +28,36 @@ speed)
     make_model 0.5B Q4_K_M
     make_model starter Q4_0
     big=$folder/0.5B-Q4_K_M.gguf q4_0=$folder/starter-Q4_0.gguf
-    keep first_token first_token.py --rounds 7
-    keep peers peers.py --rounds 3 ${peers:+--peers-python "$peers"}
-    keep decode_loop decode_loop.py --replies 3
-    keep decode_loop-Q4_0 decode_loop.py --replies 3 --model "$q4_0"
-    keep decode_loop-0.5B decode_loop.py --replies 2 --model "$big"
-    keep second_prompt second_prompt.py --rounds 3
-    keep memory memory.py --model "$big"
-    keep classify classify.py --rounds 2
-    keep classify-Q4_0 classify.py --rounds 2 --model "$q4_0"
-    keep together together.py --rounds 1
-    keep together-Q4_0 together.py --rounds 1 --model "$q4_0"
-    keep together-0.5B together.py --rounds 1 --max-tokens 24 --model "$big"
-    keep batch batch.py --rounds 1 --loop 10
-    keep chat chat.py --turns 16
-    keep hub_transfer hub_transfer.py --rounds 5
-    keep structured_output structured_output.py
-    keep constant_memory constant_memory.py
-    keep translate translate.py --model "$big" --share 32
-    keep summaries-together summaries.py --together "$big" --share 6
+    save first_token first_token.py --rounds 7
+    save peers peers.py --rounds 3 ${peers:+--peers-python "$peers"}
+    save decode_loop decode_loop.py --replies 3
+    save decode_loop-Q4_0 decode_loop.py --replies 3 --model "$q4_0"
+    save decode_loop-0.5B decode_loop.py --replies 2 --model "$big"
+    save second_prompt second_prompt.py --rounds 3
+    save memory memory.py --model "$big"
+    save classify classify.py --rounds 2
+    save classify-Q4_0 classify.py --rounds 2 --model "$q4_0"
+    save together together.py --rounds 1
+    save together-Q4_0 together.py --rounds 1 --model "$q4_0"
+    save together-0.5B together.py --rounds 1 --max-tokens 24 --model "$big"
+    save batch batch.py --rounds 1 --loop 10
+    save chat chat.py --turns 16
+    save hub_transfer hub_transfer.py --rounds 5
+    save structured_output structured_output.py
+    save constant_memory constant_memory.py
+    save translate translate.py --model "$big" --share 32
+    save summaries-together summaries.py --together "$big" --share 6
     ;;
 quality)
-    keep labels labels.py
-    keep code code.py
-    keep summaries summaries.py --half test
-    keep summaries-lengths summaries.py --lengths
-    keep summaries-loops summaries.py --loops
-    keep translate-marks translate.py --marks
+    save labels labels.py
+    save code code.py
+    save summaries summaries.py --half test
+    save summaries-lengths summaries.py --lengths
+    save summaries-loops summaries.py --loops
+    save translate-marks translate.py --marks
     for template in sum sum-bullets sum-headline sum-tldr title keywords translate qa extract code \
         code-fix code-tests code-explain commit review explain rewrite email regex; do
-        keep "prompts-$template" prompts.py "$template" --half test
+        save "prompts-$template" prompts.py "$template" --half test
     done
     ;;
 *)

@@ -1,15 +1,15 @@
-"""Batches: 200 records of `gen` with 16 tokens each, in one batch, one by one, and in a shell loop.
+"""Batches: 200 records of `gen` with 16 tokens each, compared with single calls.
 
     python benchmarks/batch.py [--model FILE.gguf] [--records 200] [--rounds 3] [--loop 20]
 
-    one batch           llmtool gen --each line, whole process
+    one batch           llmtool gen --each line, one process
     one by one          the same with --parallel 1
-    library, in a loop  llmtool.generate for each record in one process, loading counted
-    a shell loop        a process per record (for --loop records, as one record takes as long as
-                        another)
+    library, in a loop  llmtool.generate for each record in one process, loading included
+    a shell loop        one process per record (--loop records)
 
-Records per second of wall clock, the median of the rounds, and the ratio to the batch within each
-round. All write the same prompts greedily; ends of replies may differ with the batch size.
+Reports records per second of wall time (median of the rounds) and the ratio to the batch in the
+same round. All use the same prompts and greedy decoding; the ends of replies can differ with the
+batch size.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def main() -> None:
         rounds = [{name: way() for name, way in ways.items()} for _ in range(args.rounds)]
     print(f"{model.name}: {args.records} records of 16 tokens, {args.rounds} rounds, "
           f"load {os.getloadavg()[0]:.1f}")  # fmt: skip
-    print(f"{'':20} {'records/s':>9} {'batch is faster by':>19}")
+    print(f"{'':20} {'records/s':>9} {'batch ratio':>19}")
     for name in ways:
         rate = statistics.median(1 / seconds[name] for seconds in rounds)
         ratio = statistics.median(seconds[name] / seconds["one batch"] for seconds in rounds)

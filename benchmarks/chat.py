@@ -1,10 +1,10 @@
-"""How much of a conversation is computed anew at each turn, and what that saves.
+"""How much of a conversation each turn computes, and the time that saves.
 
     python benchmarks/chat.py [-m MODEL] [--turns N]
 
-The same turns are asked of a chat that keeps its memory, and of one that forgets it before each
-turn (what a tool pays that sends the whole conversation every time). Then the first is stopped with
-SIGINT in the middle of replies, and resumed from disk.
+Sends the same turns to a chat that reuses its KV cache, and to one whose cache is cleared before
+each turn, like a tool that sends the whole conversation every time. Then interrupts replies with
+SIGINT and resumes the session from disk.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def question(i: int) -> str:
 
 
 def ask(chat: Chat, text: str) -> tuple[float, float, int]:
-    """Return (seconds to the first token, tokens computed of the prompt, tokens of it in all)."""
+    """Return (seconds to the first token, computed prompt tokens, all prompt tokens)."""
     began, first = time.perf_counter(), 0.0
     for event in chat.stream(text):
         if isinstance(event, Token) and not first:
@@ -45,7 +45,7 @@ def ask(chat: Chat, text: str) -> tuple[float, float, int]:
 
 
 def stop_seconds(chat: Chat, box: Toolbox, after: float) -> float:
-    """Return how long a reply goes on after SIGINT."""
+    """Return the seconds until a reply ends after SIGINT."""
     sent: list[float] = []
 
     def interrupt() -> None:
@@ -61,7 +61,7 @@ def stop_seconds(chat: Chat, box: Toolbox, after: float) -> float:
         pass
     timer.cancel()
     box.cancellation.reset()
-    return time.perf_counter() - sent[0] if sent else 0.0  # it had ended by itself
+    return time.perf_counter() - sent[0] if sent else 0.0  # the reply had already ended
 
 
 def main() -> None:
@@ -82,20 +82,20 @@ def main() -> None:
         with open_box() as box, open_box() as other:
             options = ChatOptions(sampling=SamplingOptions(temperature=0.0, max_tokens=48))
             with (
-                Chat(box.context, options, session="kept", store=store) as kept,
-                Chat(other.context, options, session="anew") as anew,
+                Chat(box.context, options, session="cached", store=store) as cached,
+                Chat(other.context, options, session="full") as full,
             ):
                 for i in range(args.turns):
-                    first, computed, total = ask(kept, question(i))
+                    first, computed, total = ask(cached, question(i))
                     sequences = other.engine.contexts.sequences
                     if sequences is not None:
                         sequences.reset()
-                    slow, _, _ = ask(anew, question(i))
+                    slow, _, _ = ask(full, question(i))
                     rows.append((i + 1, total, computed, first, slow))
-                kept.set(max_tokens=2000)
-                stops = [stop_seconds(kept, box, after) for after in (0.05, 0.3, 0.6, 1.0, 1.5)]
-                kept.save_state()
-        print("turn  prompt  computed  first token  anew    ratio")
+                cached.set(max_tokens=2000)
+                stops = [stop_seconds(cached, box, after) for after in (0.05, 0.3, 0.6, 1.0, 1.5)]
+                cached.save_state()
+        print("turn  prompt  computed  first token  full    ratio")
         for turn, total, computed, first, slow in rows:
             ratio = slow / first
             print(f"{turn:4}  {total:6}  {computed:8}  {first:9.3f} s  {slow:.3f} s  {ratio:.1f}")
@@ -103,7 +103,7 @@ def main() -> None:
         print(f"stopped after SIGINT within {max(stops):.3f} s (median {middle:.3f})")
         with (
             open_box() as box,
-            Chat(box.context, options, session="kept", store=store) as resumed,
+            Chat(box.context, options, session="cached", store=store) as resumed,
         ):
             first, computed, total = ask(resumed, question(99))
         print(f"resumed: {computed} of {total} tokens computed, first token {first:.3f} s")

@@ -1,19 +1,19 @@
-"""Classified records per second: candidates scored behind a shared prefix, against other ways.
+"""Classified records per second, compared with other ways to get labels.
 
     python benchmarks/classify.py [--model FILE.gguf] [--records 40] [--rounds 3] [--loop 5]
 
-All get the same prompts, those of `llmtool classify`: an example of each label, then a short text
-and `Label:`, about 130 tokens of which 20 are the record's own.
+All use the prompts of `llmtool classify`: an example of each label, then a short text and `Label:`,
+about 130 tokens, of which 20 differ between records.
 
     shared prefix           one `score` call of our engine for all records, all labels scored
-    prefix kept             llama-cpp-python's class, one by one; it keeps what two prompts share
-    full prompts            the same without what is kept
-    a shell loop of llm     a process per record (on the starter model, for --loop records)
+    cached prefix           llama-cpp-python's Llama class, one by one; it reuses the common prefix
+    full prompts            the same without reuse
+    a shell loop of llm     one process per record (starter model, --loop records)
 
-The others write the label, to the end of its line. Each way is a fresh process; loading does not
-count, except in the loop, of which it is a part. Ratios are of records per second of wall clock and
-of processor time, the median of the rounds. Targets: 5 times full prompts; 1.5 times the prefix
-kept (Q4_0); 12 times the loop (Q4_1).
+The others generate the label up to the end of its line. Each way runs in a fresh process; loading
+is excluded, except in the shell loop. Ratios are medians over the rounds, of wall time and
+processor time. Targets: 5 times full prompts; 1.5 times the cached prefix (Q4_0); 12 times the loop
+(Q4_1).
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ CLASS = """
 import json, os, sys, time
 from llama_cpp import Llama
 path, shown, labels, texts = json.loads(sys.argv[1])
-keep = sys.argv[2] == "keep"
+reuse = sys.argv[2] == "reuse"
 model = Llama(path, n_ctx=512, n_threads=len(os.sched_getaffinity(0)), verbose=False)
 wall, cpu = time.perf_counter(), time.process_time()
 for text in texts:
-    if not keep:
+    if not reuse:
         model.reset()
     model.create_completion(
         f'{shown}Text: "{text}"\\nLabel:', temperature=0, max_tokens=4, stop=["\\n"]
@@ -97,7 +97,7 @@ os._exit(0)
 
 
 class Cost(NamedTuple):
-    """Seconds per record: of wall clock and of processors."""
+    """Wall time and processor time in seconds per record."""
 
     wall: float
     cpu: float
@@ -131,18 +131,18 @@ def main() -> None:
     parser.add_argument("--model", type=Path)
     parser.add_argument("--records", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--loop", type=int, default=5, help="records of the shell loop; 0: none")
+    parser.add_argument("--loop", type=int, default=5, help="records of the shell loop; 0: skip it")
     args = parser.parse_args()
     model = find_model(args.model)
     ways = {
         "shared prefix": lambda: run(OURS, model, args.records),
-        "prefix kept": lambda: run(CLASS, model, args.records, "keep"),
-        "full prompts": lambda: run(CLASS, model, args.records, "forget"),
+        "cached prefix": lambda: run(CLASS, model, args.records, "reuse"),
+        "full prompts": lambda: run(CLASS, model, args.records, "reset"),
     }
     if model == find_starter() and importlib.util.find_spec("llm") and args.loop:
         ways["a shell loop of llm"] = lambda: loop(model, args.loop)
     else:
-        print("left out: the loop of llm (another model, or llm is not here)", file=sys.stderr)
+        print("skipped: the loop of llm (needs llm and the starter model)", file=sys.stderr)
     ways["shared prefix"]()  # warms the page cache
     rounds = [{name: way() for name, way in ways.items()} for _ in range(args.rounds)]
     print(f"{model.name}: {args.records} records, {args.rounds} rounds")
@@ -151,9 +151,9 @@ def main() -> None:
         wall = statistics.median(costs[name].wall for costs in rounds)
         cpu = statistics.median(costs[name].cpu for costs in rounds)
         ours = "shared prefix"
-        slower = statistics.median(costs[name].wall / costs[ours].wall for costs in rounds)
-        dearer = statistics.median(costs[name].cpu / costs[ours].cpu for costs in rounds)
-        print(f"{name:22} {1 / wall:10.2f} {slower:7.2f} {cpu:11.4f} {dearer:7.2f}")
+        wall_ratio = statistics.median(costs[name].wall / costs[ours].wall for costs in rounds)
+        cpu_ratio = statistics.median(costs[name].cpu / costs[ours].cpu for costs in rounds)
+        print(f"{name:22} {1 / wall:10.2f} {wall_ratio:7.2f} {cpu:11.4f} {cpu_ratio:7.2f}")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,18 @@
-"""How much written code parses: checked and repaired, taken from its fence alone, taken by a regex.
+"""How much generated code parses: checked and repaired, from its fence, or by a regex.
 
     python benchmarks/code.py [--model REF] [--split test] [--repair 2] [--show]
 
-Thirty small tasks of our own in Python, JavaScript, Bash and SQL; wordings and settings were chosen
-on the half called `tune`, and figures are given on `test`. Ways, on the same tasks in one run, all
-greedy:
+Thirty small tasks of our own in Python, JavaScript, Bash and SQL. Wordings and settings were chosen
+on the half `tune`; report figures of the half `test`. All greedy, on the same tasks in one run:
 
-    plain           a chat asks for a code block; a regular expression takes the first one, and the
-                    whole reply stands where there is none: what scripts around a model do
-    fence           the template `code` and the fence scanner, without a check
-    checked         `code` as it is: checked, a cut reply goes on, repaired at most twice
+    plain           a chat prompt asks for a code block; a regex takes the first block, or the whole
+                    reply if there is none, as scripts around a model do
+    fence           the template `code` and the fence scanner, without checks
+    checked         `code` as shipped: checked, truncated replies continued, repaired up to twice
 
-`parses` is the share that is well-formed, `named` the share that parses and has in it what was
-asked for by its name, `whole` the share that does and whose reply was not cut. Nothing is run:
-whether the code is right is another question.
+`parses` is the share of well-formed code, `named` the share that also contains the requested name,
+`whole` the share of these whose reply was not truncated. The code is not run, so its correctness is
+not measured.
 """
 
 from __future__ import annotations
@@ -82,12 +81,12 @@ TASKS = [
 
 
 def split_of(split: str) -> list[Task]:
-    """Return every second task of each language: the first ones tune, the others test."""
+    """Return every second task of each language."""
     return TASKS[0::2] if split == "tune" else TASKS[1::2]
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What one way made of one task."""
+    """The result of one way on one task."""
 
     code: str
     parses: bool
@@ -160,7 +159,7 @@ def main() -> None:
     parser.add_argument("--split", choices=("tune", "test"), default="test")
     parser.add_argument("--repair", type=int, default=2)
     parser.add_argument("--ways", default="plain,fence,checked")
-    parser.add_argument("--show", action="store_true", help="print what does not parse")
+    parser.add_argument("--show", action="store_true", help="print code that does not parse")
     args = parser.parse_args()
     tasks = split_of(args.split)
     box = Toolbox(args.model)

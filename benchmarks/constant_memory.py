@@ -1,11 +1,10 @@
-"""A batch of 100,000 records: memory stays what it was, and input is read only as it is needed.
+"""Memory of a batch of 100,000 records stays constant, and input is read only as needed.
 
     python benchmarks/constant_memory.py [--model FILE.gguf] [--records 100000] [--score]
 
-The records are made while they are asked for, and answered with two tokens, or scored against three
-labels. Every tenth of the way is printed how much memory the process has in use and by how much
-the engine has read ahead of its answers. Without --model it is a tiny model with random weights,
-which makes the batch a matter of minutes; a leak would show all the same.
+Records are created on demand and answered with two tokens, or scored against three labels. Prints
+the memory of the process and the number of records read ahead after each tenth. Without --model it
+uses a tiny model with random weights, so that the batch takes minutes; a leak would still show.
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ LABELS = (" sport", " weather", " other")
 INSTRUCTION = "Say what the text is about: sport, weather or other."
 TEXTS = (
     "The river rose during the night.",
-    "The home team lost again, and nobody in the pub was surprised by the way it did.",
+    "The home team lost again, and the pub was not surprised by the way it did.",
     "Rain.",
     "The committee will meet on Thursday to discuss the budget for the coming year.",
 )
 
 
 class Records:
-    """Makes records when they are asked for; `n_read` counts them."""
+    """Creates records on demand; `n_read` counts them."""
 
     def __init__(self, count: int, *, score: bool) -> None:
         self.count, self.score, self.n_read = count, score, 0
@@ -64,7 +63,7 @@ def main() -> None:
     )
     parser.add_argument("--model", type=Path)
     parser.add_argument("--records", type=int, default=100_000)
-    parser.add_argument("--score", action="store_true", help="score labels; do not generate")
+    parser.add_argument("--score", action="store_true", help="score labels instead of generating")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         answer(args.model or write_tiny(Path(folder)), args.records, score=args.score)

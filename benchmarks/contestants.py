@@ -1,7 +1,7 @@
-"""The programs that are put side by side: each answers one prompt, greedily, as a fresh process.
+"""The compared programs: each answers one prompt, greedily, in a fresh process.
 
-They are called with the model, the prompt and the number of tokens, and write each piece of the
-reply at once. `speed_of` runs one and looks at the clock.
+Each takes the model, the prompt and the number of tokens as arguments and writes every token
+immediately. `speed_of` runs one and measures it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from llmtool.models.installed import find_starter
 
 PROMPT = "Write a short story about a lighthouse keeper."
 
-# The least that Python can do: bindings alone, a context of 256, one prefill, then token by token.
+# The minimum in Python: only bindings, a context of 256, one prefill, then token by token.
 BARE = """
 import ctypes, importlib.util, os, sys, types
 spec = importlib.util.find_spec("llama_cpp")
@@ -64,7 +64,7 @@ for part in model.create_chat_completion(
     os.write(1, (part["choices"][0]["delta"].get("content") or "").encode())
 os._exit(0)
 """
-# The `llm` command as its script starts it; its plugin knows no limit, so the limit is put below.
+# The `llm` command as its script starts it; its plugin has no token limit, so it is set below.
 LLM = """
 import functools, sys
 from llama_cpp import Llama
@@ -91,7 +91,7 @@ request = {"messages": messages, "max_tokens": int(sys.argv[3]), "temperature": 
 server.handle_chat_completions(request, write)
 os._exit(0)
 """
-# Reads a GGUF file, or a folder in the library's own format.
+# Reads a GGUF file, or a folder in transformers' format.
 TRANSFORMERS = """
 import os, sys
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -127,7 +127,7 @@ class Contestant(NamedTuple):
 
 
 class Speed(NamedTuple):
-    """Seconds from exec to the first byte and to the end, and how many bytes came."""
+    """Seconds from exec to the first byte and to the end, and the number of bytes."""
 
     first: float
     total: float
@@ -135,15 +135,15 @@ class Speed(NamedTuple):
 
 
 def find_model(chosen: Path | None) -> Path:
-    """Return the chosen model, else the starter."""
+    """Return the chosen model or the starter."""
     model = chosen or find_starter()
     if model is None:
-        raise SystemExit("the starter model is not installed; name one with --model")
+        raise SystemExit("the starter model is not installed; choose a model with --model")
     return model
 
 
 def contestants(model: Path, *, max_tokens: int = 64, prompt: str = PROMPT) -> list[Contestant]:
-    """Return those that this interpreter has: bare calls first, then us, then the others."""
+    """Return the installed programs: bare calls first, then ours, then the others."""
     python = sys.executable
     arguments = [str(model), prompt, str(max_tokens)]
     ours = [
@@ -164,15 +164,15 @@ def contestants(model: Path, *, max_tokens: int = 64, prompt: str = PROMPT) -> l
 
 
 def speed_of(command: list[str], *, first_only: bool = False) -> Speed:
-    """Run a contestant and measure; `first_only` ends it when its first byte is there."""
+    """Run and measure a program; `first_only` stops it after its first byte."""
     started = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert child.stdout is not None and child.stderr is not None
     n_bytes = len(os.read(child.stdout.fileno(), 1))
     first = time.perf_counter() - started
     if not n_bytes:
-        said = child.stderr.read().decode(errors="replace").strip().splitlines()[-1:]
-        raise SystemExit(f"printed nothing: {' '.join(command[:2])} …: {''.join(said)}")
+        output = child.stderr.read().decode(errors="replace").strip().splitlines()[-1:]
+        raise SystemExit(f"printed nothing: {' '.join(command[:2])} …: {''.join(output)}")
     if first_only:
         child.kill()
     while not first_only and (data := os.read(child.stdout.fileno(), 65536)):

@@ -1,11 +1,11 @@
-"""Our decoding of one reply against the bare loop of llama.cpp: `llama_decode`, greedy sampler.
+"""Our decoding of one reply compared with a bare llama.cpp loop: `llama_decode`, greedy sampler.
 
     python benchmarks/decode_loop.py [--model FILE.gguf] [--replies 5] [--depth 100 1000]
 
-Both sides get the same prompt tokens, context size, threads and flash attention, and take turns in
-one process: a block of tokens here, a block there, who is first changes from block to block. So a
-machine whose speed drifts is fair to both. Printed are tokens per second (of the median block), the
-ratio of the medians, and the median of the ratios of neighbouring blocks. The target is 0.97.
+Both use the same prompt tokens, context size, threads and flash attention, and alternate in one
+process, block of tokens by block, changing who goes first, so that drifts in machine speed cancel
+out. Prints tokens per second (of the median block), the ratio of the medians, and the median ratio
+of adjacent blocks. Target: 0.97.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from contestants import find_model
 
-os.environ.setdefault("GOMP_SPINCOUNT", "4000")  # as the command sets it: the same for both sides
+os.environ.setdefault("GOMP_SPINCOUNT", "4000")  # like the command, for both sides
 
 from llmtool.engine.llama.bindings import bindings
 from llmtool.engine.llama.engine import LocalEngine
@@ -34,7 +34,7 @@ BLOCK = 8  # tokens
 
 
 class Bare:
-    """A model and a context of its own, driven by nothing but the C API."""
+    """A model and a context driven by the C API only."""
 
     def __init__(self, model: Path, *, n_ctx: int, n_threads: int) -> None:
         lib = self.lib = bindings()
@@ -51,7 +51,7 @@ class Bare:
         lib.llama_sampler_chain_add(self.sampler, lib.llama_sampler_init_greedy())
 
     def tokens(self, prompt: tuple[int, ...], n: int) -> Iterator[None]:
-        """Yield after each of `n` tokens; the first comes with the prompt."""
+        """Yield after each of `n` tokens; the first includes the prefill."""
         lib, context, sampler = self.lib, self.context, self.sampler
         lib.llama_memory_clear(lib.llama_get_memory(context), False)
         for at in range(0, len(prompt), 512):
@@ -67,7 +67,7 @@ class Bare:
 
 
 class Ours:
-    """The engine that every task uses."""
+    """Our engine."""
 
     def __init__(self, model: Path, *, n_threads: int | None) -> None:
         self.engine = LocalEngine(
@@ -90,11 +90,11 @@ class Ours:
         n_events = 0
         for event in self.engine.stream([request]):
             if isinstance(event, Finished):
-                # A token that is part of a character makes no event: a few are let pass.
+                # Tokens that are parts of a character make no event: allow a few.
                 if event.usage.completion_tokens != n or n_events < 0.95 * n:
                     raise SystemExit(
                         f"{event.usage.completion_tokens} of {n} tokens in {n_events} pieces: "
-                        "take a model whose greedy replies do not end, or fewer --tokens"
+                        "use a model whose greedy replies do not end, or fewer --tokens"
                     )
                 return
             n_events += 1
@@ -102,7 +102,7 @@ class Ours:
 
 
 class Blocks(NamedTuple):
-    """Seconds of neighbouring blocks of tokens."""
+    """Seconds of adjacent blocks of tokens."""
 
     bare: list[float]
     ours: list[float]
@@ -111,7 +111,7 @@ class Blocks(NamedTuple):
 def alternate(
     bare: Callable[[], Iterator[None]], ours: Callable[[], Iterator[None]], n: int, replies: int
 ) -> Blocks:
-    """Make replies of `n` tokens on both sides at once, block by block."""
+    """Generate replies of `n` tokens on both sides, alternating block by block."""
     found = Blocks([], [])
     for _ in range(replies):
         sides = [(bare(), found.bare), (ours(), found.ours)]
@@ -136,17 +136,17 @@ def main() -> None:
     )
     parser.add_argument("--model", type=Path)
     parser.add_argument("--depth", type=int, nargs="+", default=[100, 1000])
-    parser.add_argument("--tokens", type=int, default=129, help="of each reply")
+    parser.add_argument("--tokens", type=int, default=129, help="tokens per reply")
     parser.add_argument("--replies", type=int, default=5)
     parser.add_argument("--threads", type=int)
     args = parser.parse_args()
     model = find_model(args.model)
     print(f"{model.name}: {args.replies} replies of {args.tokens} tokens, in blocks of {BLOCK}")
-    print(f"{'depth':>6} {'n_ctx':>6} {'bare':>7} {'ours':>7}   ratio  of neighbours")
+    print(f"{'depth':>6} {'n_ctx':>6} {'bare':>7} {'ours':>7}   ratio       adjacent")
     for depth in args.depth:
         ours = Ours(model, n_threads=args.threads)
         prompt, ids = ours.prompt(depth)
-        for _ in ours.tokens(prompt, args.tokens):  # makes the context
+        for _ in ours.tokens(prompt, args.tokens):  # creates the context
             pass
         info = ours.engine.info
         bare = Bare(model, n_ctx=info.n_cells, n_threads=info.n_threads)

@@ -1,9 +1,9 @@
-"""Time from exec to the first byte of a reply: this tool beside bare llama.cpp calls and peers.
+"""Time from exec to the first byte of a reply, compared with bare llama.cpp calls and peers.
 
     python benchmarks/first_token.py [--rounds 11] [--model FILE.gguf]
 
-The contestants take turns, so that a machine whose speed drifts is fair to all; the medians and
-the ratio to the bare calls are printed. All make one greedy reply to the same prompt.
+The programs alternate, so that drifts in machine speed cancel out. Prints medians and the ratio to
+the bare calls. All generate one greedy reply to the same prompt.
 """
 
 from __future__ import annotations

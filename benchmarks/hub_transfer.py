@@ -1,15 +1,14 @@
-"""Transfer speed against curl: one file, one loopback server, in turns.
+"""Download speed compared with curl: one file from a server on loopback.
 
     python benchmarks/hub_transfer.py [--megabytes 512] [--rounds 7]
 
     curl                    writes the file
-    llmtool                 writes, hashes, syncs to disk and renames the file (target: 0.9)
-    curl, sync              what curl lacks of that: the file is on disk when it ends
-    curl, sync, sha256sum   the same work by the tools that a shell has
+    llmtool                 writes, hashes, syncs and renames the file (target: 0.9)
+    curl, sync              the file is on disk when the command ends
+    curl, sync, sha256sum   the same work with shell tools
 
-The ratio is the median of the ratios to curl of the same round. A processor that is free for the
-server, one for writing and one for the hash would be best; the order changes from round to round,
-because whoever comes second may find memory that was just in use.
+The ratio is the median over rounds. Three free cores are ideal: for the server, writing and
+hashing. The order changes from round to round, because a later command may find less free memory.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ PULL = """
 import json, os, sys, time
 from pathlib import Path
 from llmtool.config import find_folders
-from llmtool.models.download import fetch, plan_download
+from llmtool.models.download import download_model, plan_download
 from llmtool.models.hub.callbacks import Callbacks
 from llmtool.models.hub.client import Hub
 from llmtool.models.hub.retry import RetryPolicy
@@ -41,7 +40,7 @@ store = Store(find_folders(os.environ))
 hub = Hub(retry=RetryPolicy(), callbacks=Callbacks(), known_repos=set)
 reference = store.resolve("org/big")
 start = time.perf_counter()
-fetch(store.layout, plan_download(store.layout, reference, hub, Registry()), hub)
+download_model(store.layout, plan_download(store.layout, reference, hub, Registry()), hub)
 print(time.perf_counter() - start)
 """
 
@@ -75,7 +74,7 @@ def main() -> None:
         }
         rounds = [measure(ways, number) for number in range(options.rounds)]
     print(f"{options.megabytes} MB, {options.rounds} rounds, load {os.getloadavg()[0]:.1f}")
-    print(f"{'':22} {'MB/s':>6} {'slowest':>8} {'fastest':>8} {'to curl':>8}")
+    print(f"{'':22} {'MB/s':>6} {'slowest':>8} {'fastest':>8} {'ratio':>8}")
     for name in ways:
         speeds = [options.megabytes / seconds[name] for seconds in rounds]
         ratio = statistics.median(seconds["curl"] / seconds[name] for seconds in rounds)
@@ -84,14 +83,14 @@ def main() -> None:
 
 
 def measure(ways: dict[str, Callable[[], float]], number: int) -> dict[str, float]:
-    """Return the seconds of each way, begun with another one in each round."""
+    """Return the seconds of each way; the order rotates from round to round."""
     names = list(ways)
     first = number % len(names)
     return {name: ways[name]() for name in [*names[first:], *names[:first]]}
 
 
 def time_curl(url: str, path: Path, *then: str) -> float:
-    """Return the seconds that curl takes, and the commands on the file after it."""
+    """Return the seconds of curl followed by these commands on the file."""
     start = time.perf_counter()
     subprocess.run(["curl", "-sSLf", "-o", str(path), url], check=True)
     for command in then:

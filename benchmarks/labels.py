@@ -1,21 +1,21 @@
-"""How well labels are chosen: scores beside free and constrained generation, on our own texts.
+"""Accuracy of `classify`, compared with free and constrained generation, on our own texts.
 
     python benchmarks/labels.py [--model REF] [--split test] [--sets sentiment,spam,…]
 
-The texts are those of tests/data; prompts were chosen on the half called `tune`, and figures are
-given on `test`. Ways, on the same texts in one run:
+The texts are in tests/data. Prompts were chosen on the half `tune`; report figures of the half
+`test`. On the same texts in one run:
 
-    written freely        a chat asks for the label, its name is looked for in the reply
-    under a grammar       the same, and the model can write nothing but a label
+    free generation       a chat prompt asks for the label; its name is searched in the reply
+    with a grammar        the same, with a grammar that allows only labels
     no example            `classify -l a,b`: scores, calibrated on neutral sentences
-    the template          `classify -t NAME`: one example of each label shown, others calibrate
-    fitted                the template, bias and temperature fitted to the half called `tune`
+    the template          `classify -t NAME`: one example per label shown, others calibrate
+    fitted                the template, with bias and temperature fitted to the half `tune`
 
-Then, for the template: how many labels change when the order of the labels does, and when texts are
-scored one by one, with the most that a score changes by; how many hostile texts keep their label;
-and what accuracy is lost in batches skewed to 85 in 100 of one label, each label in its turn,
-against the same texts in the whole half, which is balanced: with the anchors of the template, and
-with `--balanced`, which takes every batch for balanced.
+Then, for the template: the share of labels that change if the order of the labels changes or if
+texts are scored one by one, with the largest change of a score; the number of hostile texts with
+the right label; and the accuracy lost in batches with 85 of 100 texts of one label (one batch
+series per label), compared with the same texts in the balanced half, for the template's anchors and
+for `--balanced`, which assumes balanced batches.
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ def results(box: Toolbox, classifier: Classifier, texts: Sequence[str]) -> list[
 
 
 def measure(box: Toolbox, name: str, split: str) -> dict[str, tuple[float, float, float]]:
-    """Return (accuracy, macro-F1, expected calibration error) of each way; nan where none."""
+    """Return (accuracy, macro-F1, expected calibration error or nan) of each way."""
     data = load(name, split)
     names = sorted({label for _, label in data})
     free = evaluate.free_generation(box, names, data)
     bound = evaluate.constrained_generation(box, names, data)
     result = {
-        "written freely": (free.accuracy, free.macro_f1, float("nan")),
-        "under a grammar": (bound.accuracy, bound.macro_f1, float("nan")),
+        "free generation": (free.accuracy, free.macro_f1, float("nan")),
+        "with a grammar": (bound.accuracy, bound.macro_f1, float("nan")),
     }
     template = make_classifier(box, None, template=name)
     fitted = make_classifier(box, None, template=name)
@@ -97,30 +97,30 @@ def measure(box: Toolbox, name: str, split: str) -> dict[str, tuple[float, float
 
 
 def changes(box: Toolbox, name: str, split: str) -> tuple[float, float, float]:
-    """Return the shares of labels that change with their order, and one by one; and scores do."""
+    """Return the share of labels changed by order, by single scoring, and the largest change."""
     data = load(name, split)
     labels = box.library.load(name).output.labels
     classifier = make_classifier(box, labels, template=name)
     texts = [text for text, _ in data]
-    usual = results(box, classifier, texts)
-    turned = prepare_classifier(
+    batch = results(box, classifier, texts)
+    reordered = prepare_classifier(
         box.context, dict(reversed(labels.items())), ClassifyOptions(template=name)
     )
-    reversed_ = results(box, turned, texts)
+    reversed_ = results(box, reordered, texts)
     alone = [results(box, classifier, [text])[0] for text in texts]
     return (
-        statistics.mean(a.text != b.text for a, b in zip(usual, reversed_, strict=True)),
-        statistics.mean(a.text != b.text for a, b in zip(usual, alone, strict=True)),
+        statistics.mean(a.text != b.text for a, b in zip(batch, reversed_, strict=True)),
+        statistics.mean(a.text != b.text for a, b in zip(batch, alone, strict=True)),
         max(
             abs(a.scores[k] - b.scores[k])
-            for a, b in zip(usual, alone, strict=True)
+            for a, b in zip(batch, alone, strict=True)
             for k in labels
         ),
     )
 
 
 def skewed(box: Toolbox, name: str, split: str, calibrate: str) -> tuple[float, float, float]:
-    """Return the accuracy on the half, and of texts of skewed batches: in the half, and so."""
+    """Return accuracies: of the half, and of the texts of skewed batches in the half and alone."""
     data = load(name, split)
     classifier = prepare_classifier(
         box.context, None, ClassifyOptions(template=name, calibrate=calibrate)
@@ -147,7 +147,7 @@ def correct(
 
 
 def hostile(box: Toolbox, name: str) -> tuple[int, int, int]:
-    """Return how many hostile texts there are, how many are right, and how many would be."""
+    """Return the number of hostile texts, the correct ones, and the expected correct ones."""
     rows = [json.loads(line) for line in (DATA / "hostile.jsonl").open()]
     rows = [row for row in rows if row["set"] == name]
     found = results(
@@ -185,7 +185,7 @@ def main() -> None:
             by_order, alone, most = changes(box, name, args.split)
             n, right, usual = hostile(box, name)
             print(f"{name}: {by_order:.1%} of labels change with their order, {alone:.1%} one by "
-                  f"one (scores by {most:.3f} at the most); {right} of {n} hostile texts right, "
+                  f"one (scores by at most {most:.3f}); {right} of {n} hostile texts right, "
                   f"{usual} expected of harmless ones")  # fmt: skip
         print(f"{'accuracy, skewed batches':28}balanced half  same texts there  skewed  lost")
         for calibrate, way in (("auto", "the template"), ("balanced", "--balanced")):

@@ -1,13 +1,12 @@
-"""Models of real shapes to measure with, where none can be fetched.
+"""Make models of real shapes for benchmarks, where none can be downloaded.
 
     python benchmarks/make_model.py starter Q4_0 Q4_K_M --out models
     python benchmarks/make_model.py 0.5B Q4_0 Q4_K_M --out models
 
-`starter` gives the starter model's own weights another quantisation, so that its replies still
-make sense. The others are random weights of a shape that exists, with the starter's vocabulary,
-filled up to the size of the original's: their speed and memory are those of the original, their
-replies are noise and never end by themselves. Files are called SHAPE-QUANT.gguf; one that is there
-is kept.
+`starter` requantizes the starter model, so its replies still make sense. The other shapes have
+random weights and the starter's vocabulary, padded to the original size: speed and memory match the
+original; replies are noise and never end. Files are named SHAPE-QUANT.gguf; existing files are not
+overwritten.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ CONTROL = 3  # in tokenizer.ggml.token_type
 
 
 @dataclass(frozen=True)
-class ContextSize:
-    """The numbers of an architecture that its speed depends on."""
+class Dimensions:
+    """The dimensions of an architecture."""
 
     architecture: str
     n_layer: int
@@ -50,14 +49,14 @@ class ContextSize:
 
 
 SHAPES = {
-    "135M": ContextSize("llama", 30, 576, 9, 3, 1536, 49_152, 8192, 1e5),  # SmolLM2-135M
-    "0.5B": ContextSize("qwen2", 24, 896, 14, 2, 4864, 151_936, 32_768, 1e6, True),  # Qwen2.5-0.5B
-    "1.5B": ContextSize("qwen2", 28, 1536, 12, 2, 8960, 151_936, 32_768, 1e6, True),  # Qwen2.5-1.5B
+    "135M": Dimensions("llama", 30, 576, 9, 3, 1536, 49_152, 8192, 1e5),  # SmolLM2-135M
+    "0.5B": Dimensions("qwen2", 24, 896, 14, 2, 4864, 151_936, 32_768, 1e6, True),  # Qwen2.5-0.5B
+    "1.5B": Dimensions("qwen2", 28, 1536, 12, 2, 8960, 151_936, 32_768, 1e6, True),  # Qwen2.5-1.5B
 }
 
 
 def make(shape: str, quant: str, out: Path) -> Path:
-    """Return the file of a shape (or "starter") at a quantisation, made when it is not there."""
+    """Return the file of a shape (or "starter") in a quantization; make it if missing."""
     path = out / f"{shape}-{quant}.gguf"
     if path.exists():
         return path
@@ -90,7 +89,7 @@ def _quantise(source: Path, target: Path, quant: str) -> None:
     part.rename(target)
 
 
-def _write_random(path: Path, shape: ContextSize, *, name: str, vocabulary_of: Path) -> None:
+def _write_random(path: Path, shape: Dimensions, *, name: str, vocabulary_of: Path) -> None:
     words = _vocabulary(vocabulary_of, shape.n_vocab)
     writer = gguf.GGUFWriter(path, shape.architecture)
     writer.add_name(name)
@@ -125,7 +124,7 @@ def _write_random(path: Path, shape: ContextSize, *, name: str, vocabulary_of: P
 
 
 def _vocabulary(starter: Path, size: int) -> dict[str, Any]:
-    """Return the starter's tokenizer, its tokens filled up to `size` with ones no text contains."""
+    """Return the starter's tokenizer, padded to `size` with unused tokens."""
     header = read_header(starter)
     tokens = [t.decode() for t in _strings(starter, header, "tokens")]
     kinds = _integers(starter, header, "token_type")
@@ -154,8 +153,8 @@ def _integers(path: Path, header: Header, key: str) -> list[int]:
     return [int(v) for v in values]
 
 
-def _tensors(shape: ContextSize, silent: list[int]) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield names and weights. Tokens in `silent` have a logit of 0: greedy never takes them."""
+def _tensors(shape: Dimensions, silent: list[int]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield names and weights. Tokens in `silent` have logit 0, so greedy never chooses them."""
     head = shape.n_embd // shape.n_head
     kv = shape.n_head_kv * head
     embeddings = _random("token_embd.weight", shape.n_vocab, shape.n_embd, gain=1.0)
@@ -181,7 +180,7 @@ def _tensors(shape: ContextSize, silent: list[int]) -> Iterator[tuple[str, np.nd
 
 
 def _random(name: str, rows: int, columns: int, *, gain: float) -> np.ndarray:
-    """Return a matrix that keeps the size of what it multiplies, times `gain`."""
+    """Return a random matrix that scales vectors by about `gain`."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     values = rng.standard_normal((rows, columns), dtype=np.float32)
     return (values * (gain / columns**0.5)).astype(np.float16)
@@ -193,7 +192,7 @@ def main() -> None:
     )
     parser.add_argument("shape", choices=["starter", *SHAPES])
     parser.add_argument("quants", nargs="+", choices=list(QUANTS), metavar="QUANT", help="Q4_0 …")
-    parser.add_argument("--out", type=Path, required=True, help="the folder for the files")
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
     args = parser.parse_args()
     for quant in args.quants:
         path = make(args.shape, quant, args.out)

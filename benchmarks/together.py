@@ -1,12 +1,12 @@
-"""32 replies made together against one after another, through the whole library.
+"""32 replies decoded together, compared with one after another, through the whole library.
 
     python benchmarks/together.py [--model FILE.gguf] [--rounds 3] [--count 32] [--max-tokens 64]
 
-Two batches: as many different short prompts, and as many samples of one prompt. Each run is a fresh
-process that renders the template, loads the model and answers with `n_parallel` as the engine
-chooses it, or with 1; the two take turns. Printed are tokens per second from exec to exit, and
-within the batch alone; the ratio is the median of the rounds. Targets for the first: 1.8 on Q4_1,
-2.5 on Q4_0 and Q4_K_M (135M), 2.0 (0.5B).
+Two batches: different short prompts, and samples of one prompt. Each run is a fresh process that
+renders the template, loads the model and replies with the engine's default `n_parallel`, or with 1;
+the two alternate. Prints tokens per second from exec to exit, and of the batch without loading; the
+ratio is the median of the rounds. Targets for the first: 1.8 on Q4_1, 2.5 on Q4_0 and Q4_K_M
+(135M), 2.0 (0.5B).
 """
 
 from __future__ import annotations

@@ -1,16 +1,15 @@
-"""The passages of a long document translated together, against one call at a time.
+"""Segments of a long document translated together, compared with one call at a time.
 
     python benchmarks/translate.py [--model FILE.gguf] [--tokens 20000] [--share 16]
     python benchmarks/translate.py --marks
 
-The document has so many tokens, in paragraphs of one to three sentences. What is measured are the
-requests that `translate` makes of its passages, each with as many tokens to write as its source
-has, so that it does not matter what a model without sense writes: all of them together, and every
-`--share`th of them one call after another, in the same process and by turns. Tokens per second
-count what was written. Target: 2.0 on a model of 0.5B shape at Q4_K_M.
+The document has paragraphs of one to three sentences. Measures the requests that `translate` makes
+for its segments, each with as many reply tokens as its source has, so that the text does not
+matter: all of them together, and every `--share`th one call at a time, alternating in one process.
+Tokens per second are generated tokens. Target: 2.0 on a 0.5B model at Q4_K_M.
 
-`--marks` counts how often the starter model keeps the marks that stand for what must stay, by the
-brackets of the marks, and with and without being told of them.
+`--marks` counts how often the starter model preserves placeholders, by their brackets, with and
+without an instruction.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ WHAT = (
 WHEN = "in the morning,after the storm,on Monday,before lunch,late at night,in March,at noon".split(
     ","
 )
-WITH_MARKS = """
+WITH_PLACEHOLDERS = """
 Open the file {name} and save it.
 Run `git pull` before you start.
 Hello {user}, welcome back to {site}!
@@ -59,7 +58,7 @@ The price is {price} for {count} books.
 Write to {mail} if you need help.
 Use `ls` to list files and `cd` to change the folder.
 Your order {id} was sent on {date}.
-Click {button} to go on.
+Click {button} to continue.
 See {link} for the rules.
 The server {host} does not answer.
 Copy `a.txt` to `b.txt` and delete `a.txt`.
@@ -70,7 +69,7 @@ MASK = re.compile(r"(\{\w+\}|`[^`]+`|https?://\S+)")
 
 
 def document(engine: LocalEngine, n_tokens: int) -> tuple[str, int]:
-    """Return a text of about so many tokens, no passage twice, and how many it has."""
+    """Return a text of about `n_tokens` without repeated segments, and its length in tokens."""
     sentences = (
         f"{who} {did} {what} {when}."
         for who, did, what, when in itertools.product(WHO, DID, WHAT, WHEN)
@@ -90,22 +89,22 @@ def count(engine: LocalEngine, text: str) -> int:
 
 
 def requests_of(box: Toolbox, engine: LocalEngine, text: str) -> list[Request]:
-    """Return what `translate` asks for each passage, with as many tokens as the passage has."""
+    """Return the requests of `translate`, each limited to the length of its segment."""
     options = TranslateOptions(source="English", format="txt")
     translator = prepare_translator(box.context, "French", options)
     document = parse(text, "txt")
-    asked = []
+    requests = []
     for i, segment in enumerate(document.segments):
         job = SegmentJob(segment.parts)
         request = translator.prompts.request(job, source=translator.source, is_retry=False)
         n = count(engine, job.placeholders.text)
         sampling = msgspec.structs.replace(request.sampling, max_tokens=n)
-        asked.append(msgspec.structs.replace(request, id=i, sampling=sampling))
-    return asked
+        requests.append(msgspec.structs.replace(request, id=i, sampling=sampling))
+    return requests
 
 
 def run(engine: LocalEngine, calls: Iterable[list[Request]]) -> float:
-    """Return the tokens written per second."""
+    """Return the generated tokens per second."""
     started, n_written = time.perf_counter(), 0
     for requests in calls:
         for event in engine.stream(requests):
@@ -119,36 +118,47 @@ def measure(model: Path, n_tokens: int, share: int) -> None:
     box = Toolbox(engine=together, model=model.name)
     text, total = document(together, n_tokens)
     requests = requests_of(box, together, text)
-    print(f"{model.name}: {total:,} tokens in {len(requests)} passages")
+    print(f"{model.name}: {total:,} tokens in {len(requests)} segments")
     some = requests[::share]
     run(together, [some]), run(alone, [[each] for each in some[:2]])
     half = len(some) // 2
     one = [run(alone, [[each] for each in some[:half]])]
     rate = run(together, [requests])
     one.append(run(alone, [[each] for each in some[half:]]))
-    print(f"one call at a time {one[0]:.1f} and {one[1]:.1f} tok/s ({len(some)} passages)")
+    print(f"one call at a time {one[0]:.1f} and {one[1]:.1f} tok/s ({len(some)} segments)")
     print(f"together {rate:.1f} tok/s: {rate / (sum(one) / 2):.2f}")
 
 
-def count_marks() -> None:
+def count_placeholders() -> None:
     box = Toolbox("starter")
     for brackets in (("{", "}"), ("<", ">"), ("[", "]"), ("⟦", "⟧"), ("__", "__"), ("<x", "/>")):
         placeholders._BRACKETS = (brackets,)
-        passages = [placeholders.make_placeholders(_parts(sentence)) for sentence in WITH_MARKS] * 3
-        for is_told in (False, True):
+        segments = [
+            placeholders.make_placeholders(_parts(sentence)) for sentence in WITH_PLACEHOLDERS
+        ] * 3
+        for with_instruction in (False, True):
             prompts = []
-            for i, passage in enumerate(passages):
-                told = f"Keep {', '.join(passage.all)} in the translation.\n" if is_told else ""
-                to = ("French", "German", "Spanish")[i // len(WITH_MARKS)]
-                prompts.append(f"{told}Translate from English to {to}: {passage.text}")
+            for i, segment in enumerate(segments):
+                instruction = (
+                    f"Keep {', '.join(segment.all)} in the translation.\n"
+                    if with_instruction
+                    else ""
+                )
+                to = ("French", "German", "Spanish")[i // len(WITH_PLACEHOLDERS)]
+                prompts.append(f"{instruction}Translate from English to {to}: {segment.text}")
             replies = box.generate(
                 prompts, temperature=0, max_tokens=80, repeat_penalty=1.05, stop="\n"
             )
-            kept = sum(
-                passage.read(reply.text) is not None
-                for passage, reply in zip(passages, replies, strict=True)
+            preserved = sum(
+                segment.read(reply.text) is not None
+                for segment, reply in zip(segments, replies, strict=True)
             )
-            print(f"{brackets[0]}1{brackets[1]}", "told" if is_told else "not told", kept, "of 48")
+            print(
+                f"{brackets[0]}1{brackets[1]}",
+                "instruction" if with_instruction else "no instruction",
+                preserved,
+                "of 48",
+            )
 
 
 def _parts(sentence: str) -> tuple[Part, ...]:
@@ -166,7 +176,7 @@ def main() -> None:
     parser.add_argument("--marks", action="store_true")
     args = parser.parse_args()
     if args.marks:
-        count_marks()
+        count_placeholders()
     else:
         measure(find_model(args.model), args.tokens, args.share)
 

@@ -12,21 +12,21 @@ _llmtool() {
     case $state in
     command)
         local -a commands=(
-            'gen:Generate text from a prompt, with standard input or files as material'
-            'run:Run a prompt template\: a reply, a value or a label'
-            'prompts:List, show, write, check, import and test prompt templates'
-            'classify:Choose the label that fits a text, with a score for each'
-            'sum:Summarize files or standard input, however long'
-            'translate:Translate a text or a document; code, links and markup stay as they are'
-            'code:Write code that parses; explain, review, fix and complete it'
-            'chat:Converse with a model, at the terminal or through a pipe'
+            'gen:Generate text from a prompt, standard input and files'
+            'run:Run a prompt template'
+            'prompts:List, show, create, check, import and test prompt templates'
+            'classify:Choose the label that fits a text, with scores'
+            'sum:Summarize files or standard input of any length'
+            'translate:Translate text or a document, preserving code, links and markup'
+            'code:Write, explain, review, fix, complete and test code'
+            'chat:Chat with a model, in a terminal or through a pipe'
             'sessions:List, show, search, export and remove saved conversations'
             'models:List, inspect, download and remove models'
-            'cache:List and clear the cached prompts'
-            'config:Show and change the settings'
-            'bench:Measure how fast a model loads, reads and writes on this machine'
-            'doctor:Report what is installed, what this machine has, and what to change'
-            'completions:Print the completion script of a shell'
+            'cache:List and clear cached prompts'
+            'config:Show and change settings'
+            'bench:Measure the speed of a model on this machine'
+            'doctor:Check the installation and hardware, and suggest changes'
+            'completions:Print a shell completion script'
         )
         _describe command commands ;;
     rest)
@@ -52,23 +52,23 @@ _llmtool() {
 
 _llmtool_gen() {
     _arguments -s -S \
-        '*--file[Read a file (repeatable); - is stdin]:FILE:_files' \
-        '*-f[Read a file (repeatable); - is stdin]:FILE:_files' \
-        '*--no-stdin[Do not read standard input]' \
-        '*--errors[How to read what is not UTF-8]: :(strict replace)' \
-        '*--output[Write to FILE, not to standard output]:FILE:_files' \
-        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*--no-stdin[Do not read stdin]' \
+        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
-        '*--stats[Print timings to standard error]' \
-        '*--dry-run[Print the prompt and its token count; run nothing]' \
-        '*--no-stream[Print the reply when it is complete]' \
-        '*--extract[Print only the reply'\''s code; exit 17 if it has none]' \
-        '*-x[Print only the reply'\''s code; exit 17 if it has none]' \
-        '*--log[Save prompt and reply in the session log-YEAR-MONTH]' \
-        '*--no-log[Save prompt and reply in the session log-YEAR-MONTH]' \
-        '*--each[Run once for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
-        '*--field[The column or key with the text]:NAME:' \
-        '*--jsonl[Write the rows as JSON lines]' \
+        '*--stats[Print token counts and timings to stderr]' \
+        '*--dry-run[Print the prompt and token count, then exit]' \
+        '*--no-stream[Print output only when it is complete]' \
+        '*--extract[Print only the code; exit 17 if none]' \
+        '*-x[Print only the code; exit 17 if none]' \
+        '*--log[Save prompt and reply to session log-YYYY-MM]' \
+        '*--no-log[Save prompt and reply to session log-YYYY-MM]' \
+        '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
+        '*--field[Column or key of the text]:NAME:' \
+        '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
@@ -76,39 +76,39 @@ _llmtool_gen() {
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*--think[Let a model reason first; shown on stderr]' \
-        '*--no-think[Let a model reason first; shown on stderr]' \
+        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--think[Enable reasoning, shown on stderr]' \
+        '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--temperature[Randomness; 0 is deterministic]:T:' \
-        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
-        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
-        '*--min-p[Drop tokens less likely than P times the best]:P:' \
-        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
+        '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
+        '*--seed[Random seed, 0 to 4294967294]:N:' \
+        '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
+        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--samples[Number of replies]:N:' \
         '*-n[Number of replies]:N:' \
-        '*--prefill[Start of the reply; not printed]:TEXT:' \
-        '*--logprobs[Print log-probabilities, with N alternatives]:N:' \
-        '*--schema[Reply with JSON\: '\''name, age int, tags list'\'' or a JSON Schema]:TEXT|FILE:_files' \
-        '*--regex[Reply with a match of a regular expression]:TEXT:' \
-        '*--grammar[Reply with text of a GBNF grammar]:FILE:_files' \
-        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--prefill[Start of the reply, not printed]:TEXT:' \
+        '*--logprobs[Print logprobs, with N alternatives]:N:' \
+        '*--schema[Constrain the reply to JSON\: '\''name, age int'\'' or a JSON Schema]:TEXT|FILE:_files' \
+        '*--regex[Constrain the reply to a regular expression]:TEXT:' \
+        '*--grammar[Constrain the reply to a GBNF grammar]:FILE:_files' \
+        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
-        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
-        '*--parallel[Maximum replies to decode at once]:N:' \
-        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--threads[Number of CPU threads]:N:' \
+        '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
+        '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
+        '*--parallel[Maximum parallel replies]:N:' \
+        '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
+        '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -116,61 +116,61 @@ _llmtool_gen() {
 
 _llmtool_run() {
     _arguments -s -S \
-        '*--file[Read a file (repeatable); - is stdin]:FILE:_files' \
-        '*-f[Read a file (repeatable); - is stdin]:FILE:_files' \
-        '*--no-stdin[Do not read standard input]' \
-        '*--errors[How to read what is not UTF-8]: :(strict replace)' \
-        '*--output[Write to FILE, not to standard output]:FILE:_files' \
-        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*--no-stdin[Do not read stdin]' \
+        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
-        '*--stats[Print timings to standard error]' \
-        '*--dry-run[Print the prompt and its token count; run nothing]' \
-        '*--no-stream[Print the reply when it is complete]' \
-        '*--extract[Print only the reply'\''s code; exit 17 if it has none]' \
-        '*-x[Print only the reply'\''s code; exit 17 if it has none]' \
-        '*--log[Save prompt and reply in the session log-YEAR-MONTH]' \
-        '*--no-log[Save prompt and reply in the session log-YEAR-MONTH]' \
-        '*--each[Run once for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
-        '*--field[The column or key with the text]:NAME:' \
-        '*--jsonl[Write the rows as JSON lines]' \
+        '*--stats[Print token counts and timings to stderr]' \
+        '*--dry-run[Print the prompt and token count, then exit]' \
+        '*--no-stream[Print output only when it is complete]' \
+        '*--extract[Print only the code; exit 17 if none]' \
+        '*-x[Print only the code; exit 17 if none]' \
+        '*--log[Save prompt and reply to session log-YYYY-MM]' \
+        '*--no-log[Save prompt and reply to session log-YYYY-MM]' \
+        '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
+        '*--field[Column or key of the text]:NAME:' \
+        '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
         '*--system[System prompt]:TEXT:' \
         '*-s[System prompt]:TEXT:' \
-        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*--think[Let a model reason first; shown on stderr]' \
-        '*--no-think[Let a model reason first; shown on stderr]' \
+        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--think[Enable reasoning, shown on stderr]' \
+        '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--temperature[Randomness; 0 is deterministic]:T:' \
-        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
-        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
-        '*--min-p[Drop tokens less likely than P times the best]:P:' \
-        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
+        '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
+        '*--seed[Random seed, 0 to 4294967294]:N:' \
+        '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
+        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--samples[Number of replies]:N:' \
         '*-n[Number of replies]:N:' \
-        '*--prefill[Start of the reply; not printed]:TEXT:' \
-        '*--logprobs[Print log-probabilities, with N alternatives]:N:' \
-        '*--schema[Reply with JSON\: '\''name, age int, tags list'\'' or a JSON Schema]:TEXT|FILE:_files' \
-        '*--regex[Reply with a match of a regular expression]:TEXT:' \
-        '*--grammar[Reply with text of a GBNF grammar]:FILE:_files' \
-        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--prefill[Start of the reply, not printed]:TEXT:' \
+        '*--logprobs[Print logprobs, with N alternatives]:N:' \
+        '*--schema[Constrain the reply to JSON\: '\''name, age int'\'' or a JSON Schema]:TEXT|FILE:_files' \
+        '*--regex[Constrain the reply to a regular expression]:TEXT:' \
+        '*--grammar[Constrain the reply to a GBNF grammar]:FILE:_files' \
+        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
-        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
-        '*--parallel[Maximum replies to decode at once]:N:' \
-        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--threads[Number of CPU threads]:N:' \
+        '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
+        '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
+        '*--parallel[Maximum parallel replies]:N:' \
+        '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
+        '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -186,13 +186,13 @@ _llmtool_prompts() {
     case $state in
     command)
         local -a commands=(
-            'ls:List your templates, and the built-in ones that they do not override'
-            'show:Show a template\: its file, its parsed form (--json), or its messages'
+            'ls:List your templates, and built-in ones that they do not override'
+            'show:Show a template file, its parsed form (--json) or its messages (--rendered)'
             'schema:Print the JSON Schema of template files, for editors'
-            'new:Create a template in your folder, and print its path'
-            'import:Import a template of llm, fabric or prompty, and print the new file'\''s path'
-            'lint:Check templates for errors and for what could be better'
-            'test:Run the tests of templates on one or more models; exit 17 if one fails'
+            'new:Create a template in your folder and print its path'
+            'import:Import a template from llm, fabric or prompty, and print the path of the new file'
+            'lint:Check templates for errors and possible improvements'
+            'test:Run template tests on one or more models; exit 17 if one fails'
         )
         _describe command commands ;;
     rest)
@@ -211,10 +211,10 @@ _llmtool_prompts() {
 _llmtool_prompts_ls() {
     _arguments -s -S \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -222,24 +222,24 @@ _llmtool_prompts_ls() {
 
 _llmtool_prompts_show() {
     _arguments -s -S \
-        '*--rendered[Show the messages; missing values are shown as <name>]' \
-        '*--tokens[Count the tokens of the messages]' \
+        '*--rendered[Show the messages, with <name> for missing values]' \
+        '*--tokens[Show token counts of the messages]' \
         '*--system[System prompt]:TEXT:' \
         '*-s[System prompt]:TEXT:' \
-        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*--file[Read a file (repeatable); - is stdin]:FILE:_files' \
-        '*-f[Read a file (repeatable); - is stdin]:FILE:_files' \
-        '*--no-stdin[Do not read standard input]' \
-        '*--errors[How to read what is not UTF-8]: :(strict replace)' \
+        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*--no-stdin[Do not read stdin]' \
+        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
         '*--json[Print the result as JSON]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -247,10 +247,10 @@ _llmtool_prompts_show() {
 
 _llmtool_prompts_schema() {
     _arguments -s -S \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -258,13 +258,13 @@ _llmtool_prompts_schema() {
 
 _llmtool_prompts_new() {
     _arguments -s -S \
-        '*--from[Extend this template, which may have the same name]:NAME:' \
+        '*--from[Extend this template (may have the same name)]:NAME:' \
         '*--task[Task of the template]: :(gen sum classify translate code chat)' \
         '*--force[Replace an existing file]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -272,15 +272,15 @@ _llmtool_prompts_new() {
 
 _llmtool_prompts_import() {
     _arguments -s -S \
-        '*--name[The new template'\''s name]:NAME:' \
+        '*--name[Name of the new template]:NAME:' \
         '*--format[Format of FILE]: :(llm fabric prompty)' \
         '*--output[Write to FILE; - is stdout]:FILE:_files' \
         '*-o[Write to FILE; - is stdout]:FILE:_files' \
         '*--force[Replace an existing file]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -290,10 +290,10 @@ _llmtool_prompts_lint() {
     _arguments -s -S \
         '*--strict[Treat warnings as errors]' \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -301,25 +301,25 @@ _llmtool_prompts_lint() {
 
 _llmtool_prompts_test() {
     _arguments -s -S \
-        '*--model[A model to test on (repeatable)]:REF:_files' \
-        '*-m[A model to test on (repeatable)]:REF:_files' \
-        '*--split[Read only rows of a dataset with this split]:NAME:' \
-        '*--junit[Write a JUnit report for a CI system]:FILE:_files' \
-        '*--baseline[Allow the failures that are recorded in FILE]:FILE:_files' \
+        '*--model[Model to test (repeatable)]:REF:_files' \
+        '*-m[Model to test (repeatable)]:REF:_files' \
+        '*--split[Use only dataset rows with this split]:NAME:' \
+        '*--junit[Write a JUnit report for CI]:FILE:_files' \
+        '*--baseline[Allow failures recorded in FILE]:FILE:_files' \
         '*--update-baseline[Record the outcomes in the baseline]' \
-        '*--tolerance[Maximum drop of a metric below the baseline]:X:' \
-        '*--parallel[Maximum replies to decode at once]:N:' \
+        '*--tolerance[Allowed drop of a metric below the baseline]:X:' \
+        '*--parallel[Maximum parallel replies]:N:' \
         '*--ctx-size[Context size in tokens]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
-        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
-        '*--no-cache[Do not save replies, or reuse saved ones]' \
+        '*--threads[Number of CPU threads]:N:' \
+        '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
+        '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
+        '*--no-cache[Do not read or write cached replies]' \
         '*--json[Print the result as JSON]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -328,60 +328,60 @@ _llmtool_prompts_test() {
 _llmtool_classify() {
     local line state
     _arguments -s -S \
-        '*--label[Labels (repeatable); @FILE has one on each line]:A,B|NAME=TEXT|@FILE:_files' \
-        '*-l[Labels (repeatable); @FILE has one on each line]:A,B|NAME=TEXT|@FILE:_files' \
-        '*--examples[Labelled texts to learn from (.jsonl, .csv)]:FILE:_files' \
-        '*--prior[Frequency of each label]:A=9,B=1:' \
-        '*--calibrate[Fit the scores to labelled texts, and save the fit]:FILE:_files' \
-        '*--no-fit[Do not use a fit that --calibrate has saved]' \
-        '*--raw[Do not correct the scores for the model'\''s bias]' \
-        '*--balanced[Assume that all labels of a batch are equally frequent]' \
-        '*--min-confidence[No label if the best score is below P (exit 15)]:P:' \
-        '*--min-margin[No label if the second score is closer than M]:M:' \
-        '*--min-coverage[No label if all labels have less than Z together]:Z:' \
+        '*--label[Labels (repeatable); @FILE has one per line]:A,B|NAME=TEXT|@FILE:_files' \
+        '*-l[Labels (repeatable); @FILE has one per line]:A,B|NAME=TEXT|@FILE:_files' \
+        '*--examples[Labelled example texts (.jsonl or .csv)]:FILE:_files' \
+        '*--prior[Relative label frequencies]:A=9,B=1:' \
+        '*--calibrate[Fit scores to labelled texts and save the fit]:FILE:_files' \
+        '*--no-fit[Ignore the fit saved by --calibrate]' \
+        '*--raw[Do not correct scores for model bias]' \
+        '*--balanced[Assume equally frequent labels in a batch]' \
+        '*--min-confidence[Abstain if the best score is below P]:P:' \
+        '*--min-margin[Abstain if the second score is closer than M]:M:' \
+        '*--min-coverage[Abstain if the labels total less than Z]:Z:' \
         '*--overflow[Reject or split a text that is too long]: :(error chunk)' \
         '*--system[System prompt]:TEXT:' \
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*--multi[Accept any number of labels]' \
-        '*--form[How to ask the model]: :(chat completion)' \
+        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--multi[Allow any number of labels]' \
+        '*--form[Form of the prompt]: :(chat completion)' \
         '*--top[Print the K best labels]:K:' \
         '*--scores[Print scores with the labels]' \
-        '*--explain[Show which sentences decide the label]' \
-        '*--expect[Exit 15 if the label is another (repeatable)]:LABEL:' \
-        '*--fail-on[Exit 15 if this is the label (repeatable)]:LABEL:' \
-        '*--file[Read a file (repeatable); - is stdin]:FILE:_files' \
-        '*-f[Read a file (repeatable); - is stdin]:FILE:_files' \
-        '*--no-stdin[Do not read standard input]' \
-        '*--errors[How to read what is not UTF-8]: :(strict replace)' \
-        '*--output[Write to FILE, not to standard output]:FILE:_files' \
-        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--explain[Show which sentences determine the label]' \
+        '*--expect[Exit 15 for any other label (repeatable)]:LABEL:' \
+        '*--fail-on[Exit 15 for this label (repeatable)]:LABEL:' \
+        '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*--no-stdin[Do not read stdin]' \
+        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
-        '*--stats[Print timings to standard error]' \
-        '*--dry-run[Print the prompt and its token count; run nothing]' \
-        '*--each[Run once for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
-        '*--field[The column or key with the text]:NAME:' \
-        '*--jsonl[Write the rows as JSON lines]' \
+        '*--stats[Print token counts and timings to stderr]' \
+        '*--dry-run[Print the prompt and token count, then exit]' \
+        '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
+        '*--field[Column or key of the text]:NAME:' \
+        '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
-        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
-        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
-        '*--parallel[Maximum replies to decode at once]:N:' \
-        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--threads[Number of CPU threads]:N:' \
+        '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
+        '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
+        '*--parallel[Maximum parallel replies]:N:' \
+        '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
+        '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '1: :->command' \
@@ -389,7 +389,7 @@ _llmtool_classify() {
     case $state in
     command)
         local -a commands=(
-            'eval:Measure how well texts are classified\: accuracy, macro-F1, calibration, mistakes'
+            'eval:Measure accuracy, macro-F1 and calibration on labelled texts'
         )
         _describe command commands ;;
     rest)
@@ -401,47 +401,47 @@ _llmtool_classify() {
 
 _llmtool_classify_eval() {
     _arguments -s -S \
-        '*--label[Labels (repeatable); @FILE has one on each line]:A,B|NAME=TEXT|@FILE:_files' \
-        '*-l[Labels (repeatable); @FILE has one on each line]:A,B|NAME=TEXT|@FILE:_files' \
-        '*--examples[Labelled texts to learn from (.jsonl, .csv)]:FILE:_files' \
-        '*--prior[Frequency of each label]:A=9,B=1:' \
-        '*--calibrate[Fit the scores to labelled texts, and save the fit]:FILE:_files' \
-        '*--no-fit[Do not use a fit that --calibrate has saved]' \
-        '*--raw[Do not correct the scores for the model'\''s bias]' \
-        '*--balanced[Assume that all labels of a batch are equally frequent]' \
-        '*--text-field[The column of the text]:NAME:' \
-        '*--label-field[The column of the label]:NAME:' \
-        '*--split[Read only rows whose `split` is NAME]:NAME:' \
-        '*--baselines[Compare with labels that the model generates]' \
-        '*--compare[Compare both forms, with and without anchors]' \
-        '*--plot[Plot reliability and confusion\: .svg, .png or .pdf]:FILE:_files' \
+        '*--label[Labels (repeatable); @FILE has one per line]:A,B|NAME=TEXT|@FILE:_files' \
+        '*-l[Labels (repeatable); @FILE has one per line]:A,B|NAME=TEXT|@FILE:_files' \
+        '*--examples[Labelled example texts (.jsonl or .csv)]:FILE:_files' \
+        '*--prior[Relative label frequencies]:A=9,B=1:' \
+        '*--calibrate[Fit scores to labelled texts and save the fit]:FILE:_files' \
+        '*--no-fit[Ignore the fit saved by --calibrate]' \
+        '*--raw[Do not correct scores for model bias]' \
+        '*--balanced[Assume equally frequent labels in a batch]' \
+        '*--text-field[Column of the text]:NAME:' \
+        '*--label-field[Column of the label]:NAME:' \
+        '*--split[Use only rows whose `split` is NAME]:NAME:' \
+        '*--baselines[Compare with labels generated as text]' \
+        '*--compare[Compare both forms, with and without --raw]' \
+        '*--plot[Plot reliability and confusion (.svg, .png, .pdf)]:FILE:_files' \
         '*--system[System prompt]:TEXT:' \
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*--multi[Accept any number of labels]' \
-        '*--form[How to ask the model]: :(chat completion)' \
-        '*--output[Write to FILE, not to standard output]:FILE:_files' \
-        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--multi[Allow any number of labels]' \
+        '*--form[Form of the prompt]: :(chat completion)' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
-        '*--stats[Print timings to standard error]' \
-        '*--dry-run[Print the prompt and its token count; run nothing]' \
-        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--stats[Print token counts and timings to stderr]' \
+        '*--dry-run[Print the prompt and token count, then exit]' \
+        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
-        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
-        '*--parallel[Maximum replies to decode at once]:N:' \
-        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--threads[Number of CPU threads]:N:' \
+        '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
+        '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
+        '*--parallel[Maximum parallel replies]:N:' \
+        '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
+        '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -453,55 +453,55 @@ _llmtool_sum() {
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*--think[Let a model reason first; shown on stderr]' \
-        '*--no-think[Let a model reason first; shown on stderr]' \
+        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--think[Enable reasoning, shown on stderr]' \
+        '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--temperature[Randomness; 0 is deterministic]:T:' \
-        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
-        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
-        '*--min-p[Drop tokens less likely than P times the best]:P:' \
-        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
-        '*--length[short, medium, long, '\''100 words'\'', '\''3 sentences'\'', 5]:LENGTH:' \
-        '*--style[Form of the summary]: :(paragraph bullets headline tldr)' \
-        '*--focus[Topic to concentrate on]:TEXT:' \
-        '*--sections[Summarize each top-level section on its own]' \
-        '*--strategy[Read the text whole, in parts, or part after part]: :(auto stuff map-reduce refine)' \
-        '*--chunk-tokens[Maximum tokens of a part]:N:' \
-        '*--together[Summarize all files in one summary]' \
-        '*--file[Read a file (repeatable); - is stdin]:FILE:_files' \
-        '*-f[Read a file (repeatable); - is stdin]:FILE:_files' \
-        '*--no-stdin[Do not read standard input]' \
-        '*--errors[How to read what is not UTF-8]: :(strict replace)' \
-        '*--output[Write to FILE, not to standard output]:FILE:_files' \
-        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
+        '*--seed[Random seed, 0 to 4294967294]:N:' \
+        '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
+        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
+        '*--length[short, medium, long, '\''100 words'\'' or '\''3 sentences'\'']:LENGTH:' \
+        '*--style[Style of the summary]: :(paragraph bullets headline tldr)' \
+        '*--focus[Topic to focus on]:TEXT:' \
+        '*--sections[Summarize each top-level section separately]' \
+        '*--strategy[How to process a long text]: :(auto stuff map-reduce refine)' \
+        '*--chunk-tokens[Maximum tokens per chunk]:N:' \
+        '*--together[Write one summary of all files]' \
+        '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*--no-stdin[Do not read stdin]' \
+        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
-        '*--stats[Print timings to standard error]' \
-        '*--dry-run[Print the prompt and its token count; run nothing]' \
-        '*--no-stream[Print the reply when it is complete]' \
-        '*--each[Run once for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
-        '*--field[The column or key with the text]:NAME:' \
-        '*--jsonl[Write the rows as JSON lines]' \
+        '*--stats[Print token counts and timings to stderr]' \
+        '*--dry-run[Print the prompt and token count, then exit]' \
+        '*--no-stream[Print output only when it is complete]' \
+        '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
+        '*--field[Column or key of the text]:NAME:' \
+        '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
-        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
-        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
-        '*--parallel[Maximum replies to decode at once]:N:' \
-        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--threads[Number of CPU threads]:N:' \
+        '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
+        '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
+        '*--parallel[Maximum parallel replies]:N:' \
+        '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
+        '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -509,58 +509,58 @@ _llmtool_sum() {
 
 _llmtool_translate() {
     _arguments -s -S \
-        '*--to[Target language\: German, de, pt-BR]:LANG:' \
+        '*--to[Target language (German, de)]:LANG:' \
         '*--system[System prompt]:TEXT:' \
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*--think[Let a model reason first; shown on stderr]' \
-        '*--no-think[Let a model reason first; shown on stderr]' \
+        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--think[Enable reasoning, shown on stderr]' \
+        '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--temperature[Randomness; 0 is deterministic]:T:' \
-        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
-        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
-        '*--min-p[Drop tokens less likely than P times the best]:P:' \
-        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
+        '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
+        '*--seed[Random seed, 0 to 4294967294]:N:' \
+        '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
+        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--from[Source language]:LANG:' \
-        '*--format[Format of the text]: :(auto txt md html srt vtt po json)' \
-        '*--bilingual[Print each passage above its translation (txt, srt, vtt)]' \
-        '*--strict[Print nothing and exit 17 if a passage is not translated]' \
-        '*--glossary[Terms and their translations, in two columns]:FILE.csv:_files' \
-        '*--file[Read a file (repeatable); - is stdin]:FILE:_files' \
-        '*-f[Read a file (repeatable); - is stdin]:FILE:_files' \
-        '*--no-stdin[Do not read standard input]' \
-        '*--errors[How to read what is not UTF-8]: :(strict replace)' \
-        '*--output[Write to FILE, not to standard output]:FILE:_files' \
-        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--format[Document format]: :(auto txt md html srt vtt po json)' \
+        '*--bilingual[Print each segment above its translation (txt, srt, vtt)]' \
+        '*--strict[Exit 17 without output if a segment is not translated]' \
+        '*--glossary[Terms and their translations (two columns)]:FILE.csv:_files' \
+        '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*--no-stdin[Do not read stdin]' \
+        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
-        '*--stats[Print timings to standard error]' \
-        '*--dry-run[Print the prompt and its token count; run nothing]' \
-        '*--no-stream[Print the reply when it is complete]' \
-        '*--each[Run once for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
-        '*--field[The column or key with the text]:NAME:' \
-        '*--jsonl[Write the rows as JSON lines]' \
+        '*--stats[Print token counts and timings to stderr]' \
+        '*--dry-run[Print the prompt and token count, then exit]' \
+        '*--no-stream[Print output only when it is complete]' \
+        '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
+        '*--field[Column or key of the text]:NAME:' \
+        '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
-        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
-        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
-        '*--parallel[Maximum replies to decode at once]:N:' \
-        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--threads[Number of CPU threads]:N:' \
+        '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
+        '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
+        '*--parallel[Maximum parallel replies]:N:' \
+        '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
+        '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -573,57 +573,57 @@ _llmtool_code() {
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*--think[Let a model reason first; shown on stderr]' \
-        '*--no-think[Let a model reason first; shown on stderr]' \
+        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--think[Enable reasoning, shown on stderr]' \
+        '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--temperature[Randomness; 0 is deterministic]:T:' \
-        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
-        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
-        '*--min-p[Drop tokens less likely than P times the best]:P:' \
-        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
+        '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
+        '*--seed[Random seed, 0 to 4294967294]:N:' \
+        '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
+        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--language[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*-l[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*--check[Check the syntax]' \
         '*--no-check[Check the syntax]' \
-        '*--repair[Maximum rounds of repair]:N:' \
-        '*--tidy[Format the code with a formatter on PATH]' \
-        '*--no-tidy[Format the code with a formatter on PATH]' \
-        '*--strict[Print nothing rather than code with an error]' \
-        '*--run-tests[Run CMD on the code; {} is its file]:CMD:' \
-        '*--test-timeout[Stop CMD after this many seconds]:SECONDS:' \
-        '*--file[Read a file (repeatable); - is stdin]:FILE:_files' \
-        '*-f[Read a file (repeatable); - is stdin]:FILE:_files' \
-        '*--no-stdin[Do not read standard input]' \
-        '*--errors[How to read what is not UTF-8]: :(strict replace)' \
-        '*--output[Write to FILE, not to standard output]:FILE:_files' \
-        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--repair[Maximum repair attempts]:N:' \
+        '*--tidy[Format the code if a formatter is on PATH]' \
+        '*--no-tidy[Format the code if a formatter is on PATH]' \
+        '*--strict[Print nothing if the code has an error]' \
+        '*--run-tests[Test the code with CMD; {} is its file]:CMD:' \
+        '*--test-timeout[Time limit for CMD]:SECONDS:' \
+        '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*--no-stdin[Do not read stdin]' \
+        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
-        '*--stats[Print timings to standard error]' \
-        '*--dry-run[Print the prompt and its token count; run nothing]' \
-        '*--each[Run once for each line, JSON line, CSV row or file]: :(line jsonl csv file)' \
-        '*--field[The column or key with the text]:NAME:' \
-        '*--jsonl[Write the rows as JSON lines]' \
+        '*--stats[Print token counts and timings to stderr]' \
+        '*--dry-run[Print the prompt and token count, then exit]' \
+        '*--each[Run once per line, JSON line, row or file]: :(line jsonl csv file)' \
+        '*--field[Column or key of the text]:NAME:' \
+        '*--jsonl[Write rows as JSON lines]' \
         '*--resume[Resume the batch saved in -o FILE]' \
         '*--overwrite[Replace the batch saved in -o FILE]' \
         '*--limit[Process only the first N records]:N:' \
-        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
-        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
-        '*--parallel[Maximum replies to decode at once]:N:' \
-        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--threads[Number of CPU threads]:N:' \
+        '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
+        '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
+        '*--parallel[Maximum parallel replies]:N:' \
+        '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
+        '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '1: :->command' \
@@ -631,12 +631,12 @@ _llmtool_code() {
     case $state in
     command)
         local -a commands=(
-            'explain:Explain in words what code does'
-            'review:Review a diff\: what is wrong, and in which line'
-            'fix:Fix code that fails\: print a patch, or change the file with --write'
-            'complete:Fill a gap in a file, with a model trained for it'
-            'tests:Write tests for code; they are printed and not run'
-            'commit:Write a commit message for what is staged\: type(scope)\: subject, in 72 characters'
+            'explain:Explain what code does'
+            'review:Review a diff and list problems by line'
+            'fix:Fix code\: print a patch, or change the file with --write'
+            'complete:Complete code at a position, with a fill-in-the-middle model'
+            'tests:Write tests for code; they run only with --run-tests'
+            'commit:Write a commit message for the staged changes'
         )
         _describe command commands ;;
     rest)
@@ -657,38 +657,38 @@ _llmtool_code_explain() {
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*--think[Let a model reason first; shown on stderr]' \
-        '*--no-think[Let a model reason first; shown on stderr]' \
+        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--think[Enable reasoning, shown on stderr]' \
+        '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--temperature[Randomness; 0 is deterministic]:T:' \
-        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
-        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
-        '*--min-p[Drop tokens less likely than P times the best]:P:' \
-        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
-        '*--output[Write to FILE, not to standard output]:FILE:_files' \
-        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
+        '*--seed[Random seed, 0 to 4294967294]:N:' \
+        '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
+        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
-        '*--stats[Print timings to standard error]' \
-        '*--dry-run[Print the prompt and its token count; run nothing]' \
-        '*--no-stream[Print the reply when it is complete]' \
-        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--stats[Print token counts and timings to stderr]' \
+        '*--dry-run[Print the prompt and token count, then exit]' \
+        '*--no-stream[Print output only when it is complete]' \
+        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
-        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
-        '*--parallel[Maximum replies to decode at once]:N:' \
-        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--threads[Number of CPU threads]:N:' \
+        '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
+        '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
+        '*--parallel[Maximum parallel replies]:N:' \
+        '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
+        '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -696,47 +696,47 @@ _llmtool_code_explain() {
 
 _llmtool_code_review() {
     _arguments -s -S \
-        '*--staged[Review what is staged in git]' \
-        '*--fail-on[Exit 15 if a finding is as bad as this, or worse]: :(error warning note)' \
-        '*--sarif[Print SARIF 2.1.0, for CI]' \
+        '*--staged[Review the changes staged in git]' \
+        '*--fail-on[Exit 15 on findings this severe or worse]: :(error warning note)' \
+        '*--sarif[Print SARIF 2.1.0 (for CI)]' \
         '*--system[System prompt]:TEXT:' \
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*--think[Let a model reason first; shown on stderr]' \
-        '*--no-think[Let a model reason first; shown on stderr]' \
+        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--think[Enable reasoning, shown on stderr]' \
+        '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--temperature[Randomness; 0 is deterministic]:T:' \
-        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
-        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
-        '*--min-p[Drop tokens less likely than P times the best]:P:' \
-        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
-        '*--file[Read a file (repeatable); - is stdin]:FILE:_files' \
-        '*-f[Read a file (repeatable); - is stdin]:FILE:_files' \
-        '*--no-stdin[Do not read standard input]' \
-        '*--errors[How to read what is not UTF-8]: :(strict replace)' \
-        '*--output[Write to FILE, not to standard output]:FILE:_files' \
-        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
+        '*--seed[Random seed, 0 to 4294967294]:N:' \
+        '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
+        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
+        '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*--no-stdin[Do not read stdin]' \
+        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
-        '*--stats[Print timings to standard error]' \
-        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--stats[Print token counts and timings to stderr]' \
+        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
-        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
-        '*--parallel[Maximum replies to decode at once]:N:' \
-        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--threads[Number of CPU threads]:N:' \
+        '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
+        '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
+        '*--parallel[Maximum parallel replies]:N:' \
+        '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
+        '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -744,54 +744,54 @@ _llmtool_code_review() {
 
 _llmtool_code_fix() {
     _arguments -s -S \
-        '*--error[How it fails; - is stdin]:TEXT:' \
-        '*-e[How it fails; - is stdin]:TEXT:' \
-        '*--write[Change FILE, and save the old one as FILE.orig]' \
+        '*--error[Error message; - is stdin]:TEXT:' \
+        '*-e[Error message; - is stdin]:TEXT:' \
+        '*--write[Change FILE; save the original as FILE.orig]' \
         '*--system[System prompt]:TEXT:' \
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*--think[Let a model reason first; shown on stderr]' \
-        '*--no-think[Let a model reason first; shown on stderr]' \
+        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--think[Enable reasoning, shown on stderr]' \
+        '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--temperature[Randomness; 0 is deterministic]:T:' \
-        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
-        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
-        '*--min-p[Drop tokens less likely than P times the best]:P:' \
-        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
+        '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
+        '*--seed[Random seed, 0 to 4294967294]:N:' \
+        '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
+        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--language[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*-l[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*--check[Check the syntax]' \
         '*--no-check[Check the syntax]' \
-        '*--repair[Maximum rounds of repair]:N:' \
-        '*--tidy[Format the code with a formatter on PATH]' \
-        '*--no-tidy[Format the code with a formatter on PATH]' \
-        '*--strict[Print nothing rather than code with an error]' \
-        '*--run-tests[Run CMD on the code; {} is its file]:CMD:' \
-        '*--test-timeout[Stop CMD after this many seconds]:SECONDS:' \
-        '*--output[Write to FILE, not to standard output]:FILE:_files' \
-        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--repair[Maximum repair attempts]:N:' \
+        '*--tidy[Format the code if a formatter is on PATH]' \
+        '*--no-tidy[Format the code if a formatter is on PATH]' \
+        '*--strict[Print nothing if the code has an error]' \
+        '*--run-tests[Test the code with CMD; {} is its file]:CMD:' \
+        '*--test-timeout[Time limit for CMD]:SECONDS:' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
-        '*--stats[Print timings to standard error]' \
-        '*--dry-run[Print the prompt and its token count; run nothing]' \
-        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--stats[Print token counts and timings to stderr]' \
+        '*--dry-run[Print the prompt and token count, then exit]' \
+        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
-        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
-        '*--parallel[Maximum replies to decode at once]:N:' \
-        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--threads[Number of CPU threads]:N:' \
+        '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
+        '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
+        '*--parallel[Maximum parallel replies]:N:' \
+        '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
+        '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -801,34 +801,34 @@ _llmtool_code_complete() {
     _arguments -s -S \
         '*--language[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*-l[Language\: python, js, ts, sh, rs, …]:LANG:' \
-        '*--strict[Print nothing rather than code with an error]' \
+        '*--strict[Print nothing if the code has an error]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--temperature[Randomness; 0 is deterministic]:T:' \
-        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
-        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
-        '*--min-p[Drop tokens less likely than P times the best]:P:' \
-        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
-        '*--output[Write to FILE, not to standard output]:FILE:_files' \
-        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
+        '*--seed[Random seed, 0 to 4294967294]:N:' \
+        '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
+        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
-        '*--stats[Print timings to standard error]' \
-        '*--dry-run[Print the prompt and its token count; run nothing]' \
-        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--stats[Print token counts and timings to stderr]' \
+        '*--dry-run[Print the prompt and token count, then exit]' \
+        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
-        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
-        '*--parallel[Maximum replies to decode at once]:N:' \
-        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--threads[Number of CPU threads]:N:' \
+        '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
+        '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
+        '*--parallel[Maximum parallel replies]:N:' \
+        '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
+        '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -841,47 +841,47 @@ _llmtool_code_tests() {
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*--think[Let a model reason first; shown on stderr]' \
-        '*--no-think[Let a model reason first; shown on stderr]' \
+        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--think[Enable reasoning, shown on stderr]' \
+        '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--temperature[Randomness; 0 is deterministic]:T:' \
-        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
-        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
-        '*--min-p[Drop tokens less likely than P times the best]:P:' \
-        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
+        '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
+        '*--seed[Random seed, 0 to 4294967294]:N:' \
+        '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
+        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
         '*--language[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*-l[Language\: python, js, ts, sh, rs, …]:LANG:' \
         '*--check[Check the syntax]' \
         '*--no-check[Check the syntax]' \
-        '*--repair[Maximum rounds of repair]:N:' \
-        '*--tidy[Format the code with a formatter on PATH]' \
-        '*--no-tidy[Format the code with a formatter on PATH]' \
-        '*--strict[Print nothing rather than code with an error]' \
-        '*--run-tests[Run CMD on the code; {} is its file]:CMD:' \
-        '*--test-timeout[Stop CMD after this many seconds]:SECONDS:' \
-        '*--output[Write to FILE, not to standard output]:FILE:_files' \
-        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--repair[Maximum repair attempts]:N:' \
+        '*--tidy[Format the code if a formatter is on PATH]' \
+        '*--no-tidy[Format the code if a formatter is on PATH]' \
+        '*--strict[Print nothing if the code has an error]' \
+        '*--run-tests[Test the code with CMD; {} is its file]:CMD:' \
+        '*--test-timeout[Time limit for CMD]:SECONDS:' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
-        '*--stats[Print timings to standard error]' \
-        '*--dry-run[Print the prompt and its token count; run nothing]' \
-        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--stats[Print token counts and timings to stderr]' \
+        '*--dry-run[Print the prompt and token count, then exit]' \
+        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
-        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
-        '*--parallel[Maximum replies to decode at once]:N:' \
-        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--threads[Number of CPU threads]:N:' \
+        '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
+        '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
+        '*--parallel[Maximum parallel replies]:N:' \
+        '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
+        '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -889,42 +889,42 @@ _llmtool_code_tests() {
 
 _llmtool_code_commit() {
     _arguments -s -S \
-        '*--body[Add a list of points]' \
-        '*--hook[Print a prepare-commit-msg hook; run no model]' \
+        '*--body[Add a body with a list of changes]' \
+        '*--hook[Print a prepare-commit-msg hook, then exit]' \
         '*--system[System prompt]:TEXT:' \
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*--think[Let a model reason first; shown on stderr]' \
-        '*--no-think[Let a model reason first; shown on stderr]' \
+        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--think[Enable reasoning, shown on stderr]' \
+        '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--temperature[Randomness; 0 is deterministic]:T:' \
-        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
-        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
-        '*--min-p[Drop tokens less likely than P times the best]:P:' \
-        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
-        '*--output[Write to FILE, not to standard output]:FILE:_files' \
-        '*-o[Write to FILE, not to standard output]:FILE:_files' \
+        '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
+        '*--seed[Random seed, 0 to 4294967294]:N:' \
+        '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
+        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
         '*--json[Print the result as JSON]' \
-        '*--stats[Print timings to standard error]' \
-        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--stats[Print token counts and timings to stderr]' \
+        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
-        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
-        '*--parallel[Maximum replies to decode at once]:N:' \
-        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--threads[Number of CPU threads]:N:' \
+        '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
+        '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
+        '*--parallel[Maximum parallel replies]:N:' \
+        '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
+        '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -932,47 +932,47 @@ _llmtool_code_commit() {
 
 _llmtool_chat() {
     _arguments -s -S \
-        '*--continue[Continue this directory'\''s last session]' \
-        '*-c[Continue this directory'\''s last session]' \
-        '*--session[Start or continue a named session]:NAME:' \
+        '*--continue[Continue the last session of this directory]' \
+        '*-c[Continue the last session of this directory]' \
+        '*--session[Start or continue session NAME]:NAME:' \
         '*--no-save[Do not save the session]' \
-        '*--overflow[What to do with old turns if the context is full]: :(summarize drop)' \
+        '*--overflow[How to make room when the context is full]: :(summarize drop)' \
         '*--system[System prompt]:TEXT:' \
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*-p[A value for the template (repeatable)]:KEY=VALUE:' \
-        '*--think[Let a model reason first; shown on stderr]' \
-        '*--no-think[Let a model reason first; shown on stderr]' \
+        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--think[Enable reasoning, shown on stderr]' \
+        '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
-        '*--temperature[Randomness; 0 is deterministic]:T:' \
-        '*--seed[Make the run repeatable; 0 to 4294967294]:N:' \
-        '*--stop[End the reply before TEXT (repeatable)]:TEXT:' \
-        '*--top-p[Sample from the most likely tokens that add up to P]:P:' \
-        '*--top-k[Sample from the K most likely tokens; 0 is all]:K:' \
-        '*--min-p[Drop tokens less likely than P times the best]:P:' \
-        '*--repeat-penalty[Penalty for repeated tokens; 1 is none]:R:' \
-        '*--file[Read a file (repeatable); - is stdin]:FILE:_files' \
-        '*-f[Read a file (repeatable); - is stdin]:FILE:_files' \
-        '*--no-stdin[Do not read standard input]' \
-        '*--errors[How to read what is not UTF-8]: :(strict replace)' \
-        '*--each[Take each line of standard input as a message]: :(line)' \
-        '*--json[Print events as JSON lines, last the turn]' \
-        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--temperature[Sampling temperature; 0 is deterministic]:T:' \
+        '*--seed[Random seed, 0 to 4294967294]:N:' \
+        '*--stop[Stop before TEXT (repeatable)]:TEXT:' \
+        '*--top-p[Sample from tokens with total probability P]:P:' \
+        '*--top-k[Sample from the top K tokens; 0 means all]:K:' \
+        '*--min-p[Minimum probability, relative to the best]:P:' \
+        '*--repeat-penalty[Penalty for repeated tokens; 1 disables it]:R:' \
+        '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*-f[Read FILE (repeatable); - is stdin]:FILE:_files' \
+        '*--no-stdin[Do not read stdin]' \
+        '*--errors[How to handle invalid UTF-8]: :(strict replace)' \
+        '*--each[Send each line of stdin as a message]: :(line)' \
+        '*--json[Print events as JSON lines]' \
+        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
         '*--ctx-size[Context size in tokens]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
-        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
-        '*--parallel[Maximum replies to decode at once]:N:' \
-        '*--kv-type[Type of the context memory; q8_0 takes half]: :(f16 q8_0)' \
-        '*--no-cache[Do not save evaluated prompts, or reuse saved ones]' \
+        '*--threads[Number of CPU threads]:N:' \
+        '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
+        '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
+        '*--parallel[Maximum parallel replies]:N:' \
+        '*--kv-type[KV cache type; q8_0 uses half the memory]: :(f16 q8_0)' \
+        '*--no-cache[Do not read or write the prompt cache]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -988,9 +988,9 @@ _llmtool_sessions() {
     case $state in
     command)
         local -a commands=(
-            'ls:List the sessions, the most recent first'
+            'ls:List sessions, most recent first'
             'show:Show the messages and replies of a session'
-            'rm:Remove sessions, all of them or none; exit 18 if one is open elsewhere'
+            'rm:Remove sessions; exit 18 and remove none if one is in use'
             'export:Export a session as Markdown, JSON or a self-contained HTML page'
             'search:Search the messages, replies and attached files of all sessions'
         )
@@ -1010,10 +1010,10 @@ _llmtool_sessions_ls() {
     _arguments -s -S \
         '*--here[List only sessions started in this directory]' \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1022,10 +1022,10 @@ _llmtool_sessions_ls() {
 _llmtool_sessions_show() {
     _arguments -s -S \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1033,12 +1033,12 @@ _llmtool_sessions_show() {
 
 _llmtool_sessions_rm() {
     _arguments -s -S \
-        '*--dry-run[Show what would be removed, and remove nothing]' \
+        '*--dry-run[Show what would be removed, then exit]' \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1046,13 +1046,13 @@ _llmtool_sessions_rm() {
 
 _llmtool_sessions_export() {
     _arguments -s -S \
-        '*--output[Write to FILE, not to standard output]:FILE:_files' \
-        '*-o[Write to FILE, not to standard output]:FILE:_files' \
-        '*--format[Format]: :(md json html)' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--output[Write to FILE instead of stdout]:FILE:_files' \
+        '*-o[Write to FILE instead of stdout]:FILE:_files' \
+        '*--format[Export format]: :(md json html)' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1060,12 +1060,12 @@ _llmtool_sessions_export() {
 
 _llmtool_sessions_search() {
     _arguments -s -S \
-        '*--limit[Maximum hits to show]:N:' \
+        '*--limit[Maximum number of hits]:N:' \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1081,14 +1081,14 @@ _llmtool_models() {
     case $state in
     command)
         local -a commands=(
-            'ls:List the installed models\: the starter, the Hub'\''s cache and imported files'
-            'info:Describe a model\: architecture, size, context, template, and memory use'
-            'pull:Download a model from the Hub into its cache; resumed and verified'
-            'rm:Remove a model'\''s files, of every revision unless @REV names one'
+            'ls:List installed models\: the starter, the Hub cache and imported files'
+            'info:Show a model'\''s architecture, size, context length, chat template and memory use'
+            'pull:Download a model from the Hugging Face Hub'
+            'rm:Remove a model'\''s files, in all revisions unless @REV selects one'
             'prune:Remove partial downloads, unused blobs and dangling links'
-            'verify:Verify the hashes of one model'\''s files, or of all; exit 16 if one is wrong'
-            'import:Import a model file into the data folder under a name'
-            'alias:Give a model an alias; without arguments, list the aliases'
+            'verify:Verify the file hashes of one model or all; exit 16 on a mismatch'
+            'import:Copy a model file into the data folder'
+            'alias:Set or remove a model alias; without arguments, list aliases'
             'recommend:Recommend models that fit this machine, best first'
         )
         _describe command commands ;;
@@ -1110,10 +1110,10 @@ _llmtool_models() {
 _llmtool_models_ls() {
     _arguments -s -S \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1123,10 +1123,10 @@ _llmtool_models_info() {
     _arguments -s -S \
         '*--ctx-size[Context size in tokens]:N:' \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1134,13 +1134,13 @@ _llmtool_models_info() {
 
 _llmtool_models_pull() {
     _arguments -s -S \
-        '*--dry-run[Show what would be downloaded, and download nothing]' \
+        '*--dry-run[Show what would be downloaded, then exit]' \
         '*--json[Print the result as JSON]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1148,12 +1148,12 @@ _llmtool_models_pull() {
 
 _llmtool_models_rm() {
     _arguments -s -S \
-        '*--dry-run[Show what would be removed, and remove nothing]' \
+        '*--dry-run[Show what would be removed, then exit]' \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1161,12 +1161,12 @@ _llmtool_models_rm() {
 
 _llmtool_models_prune() {
     _arguments -s -S \
-        '*--dry-run[Show what would be removed, and remove nothing]' \
+        '*--dry-run[Show what would be removed, then exit]' \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1175,10 +1175,10 @@ _llmtool_models_prune() {
 _llmtool_models_verify() {
     _arguments -s -S \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1186,12 +1186,12 @@ _llmtool_models_verify() {
 
 _llmtool_models_import() {
     _arguments -s -S \
-        '*--name[Name of the model]:NAME:' \
+        '*--name[Model name]:NAME:' \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1201,10 +1201,10 @@ _llmtool_models_alias() {
     _arguments -s -S \
         '*--remove[Remove the alias]' \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1213,10 +1213,10 @@ _llmtool_models_alias() {
 _llmtool_models_recommend() {
     _arguments -s -S \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1232,8 +1232,8 @@ _llmtool_cache() {
     case $state in
     command)
         local -a commands=(
-            'ls:List the cached prompt prefixes, the most recent first'
-            'clear:Clear the cache; the next runs are slower once'
+            'ls:List cached prompt prefixes, most recent first'
+            'clear:Clear all caches'
         )
         _describe command commands ;;
     rest)
@@ -1247,10 +1247,10 @@ _llmtool_cache() {
 _llmtool_cache_ls() {
     _arguments -s -S \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1258,12 +1258,12 @@ _llmtool_cache_ls() {
 
 _llmtool_cache_clear() {
     _arguments -s -S \
-        '*--dry-run[Show what would be removed, and remove nothing]' \
+        '*--dry-run[Show what would be removed, then exit]' \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1279,9 +1279,9 @@ _llmtool_config() {
     case $state in
     command)
         local -a commands=(
-            'show:Show every setting; environment variables override config.toml'
-            'set:Set a key of config.toml; comments and other keys are preserved'
-            'unset:Remove a key from config.toml, so that its default applies'
+            'show:Show all settings; environment variables override config.toml'
+            'set:Set a key in config.toml, preserving comments and other keys'
+            'unset:Remove a key from config.toml to restore its default'
         )
         _describe command commands ;;
     rest)
@@ -1296,10 +1296,10 @@ _llmtool_config() {
 _llmtool_config_show() {
     _arguments -s -S \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1307,10 +1307,10 @@ _llmtool_config_show() {
 
 _llmtool_config_set() {
     _arguments -s -S \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1318,10 +1318,10 @@ _llmtool_config_set() {
 
 _llmtool_config_unset() {
     _arguments -s -S \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1329,22 +1329,22 @@ _llmtool_config_unset() {
 
 _llmtool_bench() {
     _arguments -s -S \
-        '*--model[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*-m[A model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
-        '*--quick[Measure for seconds instead of a minute]' \
-        '*--n-parallel[Replies to decode at once (1,2,4,8,16,32)]:N,N:' \
-        '*--repetitions[Repetitions of each test (3; 1 with --quick)]:N:' \
-        '*-r[Repetitions of each test (3; 1 with --quick)]:N:' \
-        '*--threads[Processor threads]:N:' \
-        '*--n-gpu-layers[Layers to run on the GPU]:auto|all|N:' \
-        '*-ngl[Layers to run on the GPU]:auto|all|N:' \
-        '*--plot[Plot speed by replies at once\: .svg, .png or .pdf]:FILE:_files' \
+        '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
+        '*--quick[Finish in seconds instead of a minute]' \
+        '*--n-parallel[Numbers of parallel replies]:N,N:' \
+        '*--repetitions[Repetitions of each test]:N:' \
+        '*-r[Repetitions of each test]:N:' \
+        '*--threads[Number of CPU threads]:N:' \
+        '*--n-gpu-layers[Layers to offload to the GPU]:auto|all|N:' \
+        '*-ngl[Layers to offload to the GPU]:auto|all|N:' \
+        '*--plot[Plot speed by parallel replies (.svg, .png, .pdf)]:FILE:_files' \
         '*--json[Print the result as JSON]' \
         '*--offline[Do not use the network]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'
@@ -1353,10 +1353,10 @@ _llmtool_bench() {
 _llmtool_doctor() {
     _arguments -s -S \
         '*--json[Print the result as JSON]' \
-        '*--quiet[Print no notes to standard error, only errors]' \
-        '*-q[Print no notes to standard error, only errors]' \
+        '*--quiet[Print only errors to stderr]' \
+        '*-q[Print only errors to stderr]' \
         '*--color[When to use colours]: :(auto always never)' \
-        '*--debug[Print the log and tracebacks to standard error]' \
+        '*--debug[Print logs and tracebacks to stderr]' \
         '*--help[Show the help and exit]' \
         '*-h[Show the help and exit]' \
         '*: :_files'

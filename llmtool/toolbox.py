@@ -754,9 +754,9 @@ class Toolbox:
 
         Segments are translated together. Code, links, tags, placeholders, timings and keys stay as
         they are. A segment that comes back without them, in another language or with another
-        structure is translated once more, then sentence by sentence, and at last left as it was
-        (`Translation.kept`). A sequence gives a list; an iterator, which is read as needed, gives
-        an iterator; both in the order of the texts.
+        structure is translated once more, then sentence by sentence, and otherwise stays in its
+        language (`Translation.untranslated`). A sequence gives a list; an iterator, which is read
+        as needed, gives an iterator; both in the order of the texts.
 
         Args:
             text: the text to translate, or several.
@@ -771,8 +771,8 @@ class Toolbox:
             system, thinking, max_tokens, …: as in `generate`.
 
         Returns:
-            A `Translation`: `text`, `source`, `kept`, `usage`, `warnings`. `str()` of it is the
-            text.
+            A `Translation`: `text`, `source`, `untranslated`, `usage`, `warnings`. `str()` of it is
+            the text.
 
         Raises:
             UsageError: a language or format is unknown; an option is wrong.

@@ -13,8 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PATTERNS = ("*.py", "*.md", "*.yaml", "*.toml")
-# Generated from the code, another language, or this list itself.
-SKIPPED = ("docs/man/", "completions/", "README.zh-CN.md", "scripts/wording.py")
+# Generated files, another language, texts for models to read, and this list itself.
+SKIPPED = (
+    *("docs/man/", "completions/", "README.zh-CN.md", "scripts/wording.py"),
+    *("benchmarks/prompts.yaml", "benchmarks/summaries.yaml", "tests/data/"),
+)
 
 # A phrase as a regular expression, and what to write instead.
 PHRASES = {

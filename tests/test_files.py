@@ -14,7 +14,7 @@ from llmtool.errors import OutputError
 def test_what_is_written_is_on_the_disk_before_it_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "kept.json"
+    path = tmp_path / "saved.json"
     path.write_bytes(b"old")
     seen: list[tuple[str, object]] = []
     fsync, replace = os.fsync, os.replace
@@ -40,13 +40,13 @@ def test_what_is_written_is_on_the_disk_before_it_has_its_name(
 def test_what_cannot_be_brought_to_the_disk_gets_no_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "kept.json"
+    path = tmp_path / "saved.json"
     path.write_bytes(b"old")
 
     def fail(descriptor: int) -> None:
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OutputError, match="kept.json: cannot be written: Input/output error"):
+    with pytest.raises(OutputError, match="cannot write .*saved.json: input/output error"):
         files.write_atomically(path, b"new")
     assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"old"]

@@ -83,7 +83,7 @@ def test_a_cut_reply_is_said_in_the_warnings() -> None:
     box, _ = toolbox("one two three")
     result = box.generate("count", max_tokens=2)
     assert (result.text, result.finish_reason) == ("one two", "length")
-    assert result.warnings == ("the reply was cut at 2 tokens (raise --max-tokens)",)
+    assert result.warnings == ("reply truncated at 2 tokens; raise --max-tokens",)
 
 
 def test_reasoning_is_separated_from_the_answer() -> None:

@@ -1,4 +1,4 @@
-"""The `llmtool` command: commands loaded by name, errors turned into exit codes."""
+"""The `llmtool` program: load commands by name, turn errors into exit codes."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from llmtool.cli.framework.app_factory import App, Group
 from llmtool.cli.framework.help import use_help_page
 from llmtool.cli.terminal.console import BrokenPipe, Console, ensure_std_fds
 from llmtool.cli.terminal.interrupts import Interrupts
-from llmtool.errors import Cancelled, ExitCode, LlmtoolError
+from llmtool.errors import Cancelled, ExitCode, LlmtoolError, os_error_reason
 
-# The summary of each command, so that --help imports none of them. A test compares the two.
+# Summaries for --help, which imports no command; a test compares them with the docstrings.
 COMMANDS = {
-    "gen": "Generate text from a prompt, with standard input or files as material.",
-    "run": "Run a prompt template: a reply, a value or a label.",
-    "prompts": "List, show, write, check, import and test prompt templates.",
-    "classify": "Choose the label that fits a text, with a score for each.",
-    "sum": "Summarize files or standard input, however long.",
-    "translate": "Translate a text or a document; code, links and markup stay as they are.",
-    "code": "Write code that parses; explain, review, fix and complete it.",
-    "chat": "Converse with a model, at the terminal or through a pipe.",
+    "gen": "Generate text from a prompt, standard input and files.",
+    "run": "Run a prompt template.",
+    "prompts": "List, show, create, check, import and test prompt templates.",
+    "classify": "Choose the label that fits a text, with scores.",
+    "sum": "Summarize files or standard input of any length.",
+    "translate": "Translate text or a document, preserving code, links and markup.",
+    "code": "Write, explain, review, fix, complete and test code.",
+    "chat": "Chat with a model, in a terminal or through a pipe.",
     "sessions": "List, show, search, export and remove saved conversations.",
     "models": "List, inspect, download and remove models.",
-    "cache": "List and clear the cached prompts.",
-    "config": "Show and change the settings.",
-    "bench": "Measure how fast a model loads, reads and writes on this machine.",
-    "doctor": "Report what is installed, what this machine has, and what to change.",
-    "completions": "Print the completion script of a shell.",
+    "cache": "List and clear cached prompts.",
+    "config": "Show and change settings.",
+    "bench": "Measure the speed of a model on this machine.",
+    "doctor": "Check the installation and hardware, and suggest changes.",
+    "completions": "Print a shell completion script.",
 }
 
-# Where a command is found, unless it is `commands/<name>.py`.
+# Modules of commands that are not in `commands/<name>.py`.
 MODULES = {
     "prompts": "commands.prompts.command",
     "classify": "commands.classify.command",
@@ -52,7 +52,7 @@ MODULES = {
 
 
 class LazyGroup(Group):
-    """Imports a command's module when it is called, not before."""
+    """Imports a command's module only when the command is called."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
@@ -61,7 +61,7 @@ class LazyGroup(Group):
         return load_command(cmd_name) if cmd_name in COMMANDS else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        self.commands: Any = COMMANDS  # the names that a mistyped one is compared with
+        self.commands: Any = COMMANDS  # for suggestions
         return super().resolve_command(ctx, args)
 
     def summaries(self, ctx: Any) -> list[tuple[str, str]]:
@@ -69,7 +69,7 @@ class LazyGroup(Group):
 
 
 def load_command(name: str) -> Any:
-    """Return a command, ready to run, with its subcommands."""
+    """Return a command with its subcommands, ready to run."""
     app = importlib.import_module(f"llmtool.cli.{MODULES.get(name, f'commands.{name}')}").app
     return use_help_page(typer.main.get_command(app))
 
@@ -82,7 +82,7 @@ def _print_version(ctx: typer.Context, wanted: bool) -> None:
 
 
 app = App(
-    "Local language models in the shell: one-liners, pipes, batches.",
+    "Run local language models in the shell: one-liners, pipes, batches.",
     epilog="Example: git diff | llmtool gen 'Describe this change in one sentence'",
     cls=LazyGroup,
 )
@@ -100,7 +100,7 @@ def root(
 
 
 def root_command() -> Any:
-    """Return the command group that holds all commands."""
+    """Return the group of all commands."""
     return typer.main.get_command(app)
 
 
@@ -119,17 +119,17 @@ def main() -> NoReturn:
         console.flush()
     except typer.Exit as exc:
         code = exc.exit_code
-    except typer.TyperException as exc:  # what typer found wrong with the arguments
+    except typer.TyperException as exc:  # invalid arguments
         console.error(describe_usage_error(exc))
         code = exc.exit_code
     except Cancelled as exc:
         end_by_signal(console, exc.reason or console.interrupts.received)
     except KeyboardInterrupt:
         end_by_signal(console, signal.SIGINT)
-    except (BrokenPipe, SystemExit):  # typer exits when nobody reads its help text
+    except (BrokenPipe, SystemExit):  # typer exits if its help text meets a closed pipe
         end_by_signal(console, getattr(signal, "SIGPIPE", None))
     except LlmtoolError as exc:
-        if console.interrupts.received is not None:  # a signal that arrived first decides
+        if console.interrupts.received is not None:  # the signal came first
             end_by_signal(console, console.interrupts.received)
         code = exc.exit_code
         if debug:
@@ -138,31 +138,31 @@ def main() -> NoReturn:
             console.say(traceback.format_exc())
         console.error(str(exc))
     except OSError as exc:
-        # Typer prints help texts itself; everything else that touches files has its own error.
+        # Only typer, printing help, raises this: other file errors are LlmtoolErrors.
         if exc.errno == errno.EPIPE:
             end_by_signal(console, getattr(signal, "SIGPIPE", None))
-        what = f"{exc.filename}: " if exc.filename else "write error: "
-        console.error(f"{what}{exc.strerror}")
+        target = exc.filename or "to standard output"
+        console.error(f"cannot write {target}: {os_error_reason(exc)}")
     except MemoryError:
-        console.error("out of memory (try a smaller --ctx-size or a smaller model)")
+        console.error("out of memory; use a smaller --ctx-size or a smaller model")
     except Exception as exc:
         if debug:
             raise
-        console.error(f"unexpected {type(exc).__name__} (run again with --debug for the details)")
+        console.error(f"unexpected {type(exc).__name__}; rerun with --debug for details")
     console.flush_quietly()
-    # The process ends here: unloading weights and interpreter would only take time.
+    # Skip unloading the weights and the interpreter, which only takes time.
     os._exit(int(code))
 
 
 def _log_to_stderr() -> None:
-    import logging  # 7 ms that only --debug pays
+    import logging  # takes 7 ms
 
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.INFO)
     logging.getLogger("llmtool").setLevel(logging.DEBUG)
 
 
 def describe_usage_error(exc: typer.TyperException) -> str:
-    """Return one line: what is wrong, and where help is."""
+    """Return the error as one line, with the command that shows help."""
     from llmtool.cli.framework.usage_errors import rewrite_usage_error
 
     context = getattr(exc, "ctx", None)

@@ -1,4 +1,4 @@
-"""Run a batch from the options of a command: check them, show progress, print rows."""
+"""Run a batch with a command's options: check them, show progress, print rows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OnOutcome = Callable[[Record, Result | LlmtoolError], None]
 
 
 class Previewable(Protocol):
-    """A prepared task that returns the first request of a case."""
+    """A prepared task that can return the first request of a case."""
 
     def request(self, case: Case) -> Request | ScoreRequest: ...
 
@@ -45,42 +45,46 @@ def open_reader(
     reads: Iterable[str] = (),
     n: int = 1,
 ) -> Reader:
-    """Return the reader of a batch's records, before any model is looked for.
+    """Check a batch's options and return the reader of its records, before a model is opened.
 
-    `reads` are files that the command reads beside the records, `n` replies go into each row.
+    Args:
+        reads: other files that the command reads.
+        n: replies per row.
 
     Raises:
-        UsageError: options contradict each other, there is nothing to read, a CSV has no such
-            column, or the output file has content that nothing is said about.
-        InputError: a source cannot be opened, or a CSV has no header.
+        UsageError: options cannot be combined, no input is given, the CSV column does not exist,
+            or the output file is not empty and neither `resume` nor `overwrite` is set.
+        InputError: a source cannot be opened, or a CSV file has no header.
         LockedError, OutputError: the output file cannot be written.
     """
     assert batch.each is not None
     format: Format = batch.each
     if (batch.resume or batch.overwrite) and output.path is None:
-        raise UsageError("--resume and --overwrite are about a file: name it with -o FILE")
+        option = "--resume" if batch.resume else "--overwrite"
+        raise UsageError(f"{option} needs an output file; add -o FILE")
     if batch.resume and batch.overwrite:
-        raise UsageError("--resume and --overwrite exclude each other")
+        raise UsageError("--resume and --overwrite cannot be combined; use one of them")
     if batch.resume and _format_of(batch, output) == "text":
-        raise UsageError("lines of text cannot be resumed: --jsonl writes rows that can")
+        raise UsageError("--resume cannot resume plain text output; add --jsonl")
     if n > 1 and _format_of(batch, output) == "text":
-        raise UsageError(
-            f"-n {n} with --each {format} needs --jsonl: a line of text holds one reply"
-        )
-    if not input.files and (input.no_stdin or console.stdin_is_closed):
-        raise UsageError("no records: name files with -f, or give them on standard input")
-    if not input.files and console.stdin_is_terminal:
-        raise UsageError("no records: name files with -f, or pipe them in")
+        raise UsageError(f"-n {n}: plain text output has one reply per record; add --jsonl")
+    no_stdin = input.no_stdin or console.stdin_is_closed or console.stdin_is_terminal
+    if no_stdin and not input.files:
+        raise UsageError("no input; use -f FILE or pipe records to standard input")
     reader = Reader(format, input.files, errors=input.errors)
     if output.path is not None and reader.reads(output.path):
-        raise UsageError(f"{output.path}: is read and cannot be written at the same time")
+        raise UsageError(f"{output.path} is also an input; choose another output file")
     if output.path is not None:
         check_not_read(output.path, reads)
         if not os.path.isfile(output.path):
             check(output.path)
-        elif not output.dry_run:  # a journal, which is written in its place
-            told = {"resume": batch.resume, "overwrite": batch.overwrite}
-            check_writable(Path(output.path), _format_of(batch, output), **told)
+        elif not output.dry_run:  # a journal is written in place
+            check_writable(
+                Path(output.path),
+                _format_of(batch, output),
+                resume=batch.resume,
+                overwrite=batch.overwrite,
+            )
     for _ in reader.read_header():
         with console.interrupts.interruptible():
             time.sleep(_POLL_SECONDS)
@@ -101,12 +105,12 @@ def run(
     seed: int | None = None,
     on_outcome: OnOutcome = lambda record, outcome: None,
 ) -> None:
-    """Answer all records and write their rows; `on_outcome` is called with each of them.
+    """Process all records and write their rows; call `on_outcome` for each.
 
     Raises:
-        RecordsFailed: some of them failed; their rows say why.
-        UsageError: the column of the text is missing, or what is to be resumed does not fit.
-        LlmtoolError: the batch as a whole had to stop; the rows until then are whole.
+        RecordsFailed: some records failed; their rows contain the errors.
+        UsageError: the text column is missing, or the saved batch has other options or records.
+        LlmtoolError: the batch stopped; the rows written so far are complete.
     """
     options = BatchOptions(
         output=None if output.path is None else Path(output.path),
@@ -130,9 +134,8 @@ def run(
             console.stdout.write(header.decode())
     except Cancelled:
         if output.path is not None and options.format != "text" and tally.n_rows:
-            console.note(
-                f"{output.path} holds {format_count(tally.n_rows, 'record')}; --resume goes on"
-            )
+            n_rows = format_count(tally.n_rows, "row")
+            console.note(f"{n_rows} saved in {output.path}; --resume continues")
         raise
     finally:
         console.status("")
@@ -150,14 +153,15 @@ def preview(
     *,
     output: g.OutputOptions,
 ) -> None:
-    """Print what the model would get for the first record.
+    """Print the prompt of the first record.
 
     Raises:
-        LlmtoolError: of that record.
+        InputError: the input has no records.
+        LlmtoolError: the first record is invalid.
     """
     record = next((each for each in reader if each is not None), None)
     if record is None:
-        raise InputError("there are no records")
+        raise InputError("the input has no records")
     if reader.format == "csv":
         mapping.check(reader.columns)
     case = mapping.case(record)

@@ -1,4 +1,4 @@
-"""Set-up of the commands: folders, settings, the template library and the model."""
+"""Prepare what commands need: folders, settings, the template library and the model."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _SLOW_LOAD_SECONDS = 0.7
 
 
 def find_folders() -> config.Folders:
-    """Return the user's folders without reading the settings, which may be broken."""
+    """Return the user's folders, without reading settings, which may be invalid."""
     return config.find_folders(os.environ)
 
 
 def start(
     console: Console, general: GeneralOptions, *, offline: bool = False
 ) -> tuple[config.Folders, config.Settings]:
-    """Configure the console, and return the user's folders and settings with the flags applied."""
+    """Configure the console; return the user's folders, and the settings with the flags applied."""
     folders = find_folders()
     settings = config.load_settings(os.environ, folders.config_file)
     if offline:
@@ -49,9 +49,10 @@ def start(
 def start_lenient(
     console: Console, general: GeneralOptions
 ) -> tuple[config.Folders, config.Settings, list[str]]:
-    """Do the same with broken settings, and also return the errors found in them.
+    """Do the same even if settings are invalid, and also return their errors.
 
-    Settings then come from environment variables alone, or are the defaults if one is wrong too.
+    If config.toml is invalid, only environment variables count; if one of those is invalid too,
+    the defaults.
     """
     folders, settings = find_folders(), config.Settings()
     errors: list[str] = []
@@ -67,16 +68,16 @@ def start_lenient(
 
 
 def open_library(folders: config.Folders) -> Library:
-    """Return the library of the user's templates and the built-in ones."""
+    """Return the library of user and built-in templates."""
     from llmtool.prompts.library import Library
 
     return Library(user_folders=folders.prompt_folders)
 
 
 def input_files(template: Template | str, *others: str | None) -> list[str]:
-    """Return the files that a command reads: those of its loaded template, and others.
+    """Return the files that a command reads: its template's, and others.
 
-    Files of the model are not among them: `open_model` checks those.
+    The model's files are not included; `open_model` checks them.
     """
     return [*filter(None, others), *(() if isinstance(template, str) else template.files)]
 
@@ -84,9 +85,9 @@ def input_files(template: Template | str, *others: str | None) -> list[str]:
 def start_loading(
     console: Console, folders: config.Folders, settings: config.Settings, options: ModelOptions
 ) -> LocalModel | None:
-    """Start to load the chosen model in the background, and return it.
+    """Start loading the chosen model in the background and return it.
 
-    Return None, and do nothing, if it is not installed or the user has to be asked for one.
+    Return None if it is not installed, or if the user has to choose one.
     """
     model = _make_model(console, folders, settings, options, options.reference)
     if model.installed_file is None or (model.is_default and console.can_ask):
@@ -103,13 +104,13 @@ def open_context(
     *writes: str | None,
     loading: LocalModel | None = None,
 ) -> TaskContext:
-    """Return what the tasks need, with the chosen model; see `open_model`."""
+    """Open the chosen model with `open_model`, and return a task context for it."""
     model = open_model(console, folders, settings, options, *writes, loading=loading)
     return make_context(model, cached=not options.no_cache)
 
 
 def make_context(model: LocalModel, *, cached: bool = True) -> TaskContext:
-    """Return what the tasks need, with a model that `open_model` returned."""
+    """Return a task context for a model that `open_model` returned."""
     return TaskContext(
         model,
         settings=model.settings,
@@ -127,12 +128,16 @@ def open_model(
     *writes: str | None,
     loading: LocalModel | None = None,
 ) -> LocalModel:
-    """Return the chosen model, downloaded if needed; it loads in the background.
+    """Return the chosen model, downloaded if needed and loading in the background.
 
-    Signals can stop it. `loading` is what `start_loading` returned.
+    Signals cancel it.
+
+    Args:
+        writes: output files of the command.
+        loading: the result of `start_loading`.
 
     Raises:
-        UsageError: a file that the command `writes` is one of the model's.
+        UsageError: an output file is one of the model's files.
         LlmtoolError: the model cannot be found or downloaded.
     """
     if loading is None:
@@ -144,8 +149,8 @@ def open_model(
         check_not_read(path, map(str, model.file.parts))
     if model.is_default:
         console.note(
-            "no model chosen: using the starter model, which is small and weak "
-            "(choose one with -m or `llmtool config set model`)"
+            "no model chosen; using the starter model, which is small and weak "
+            "(choose another with -m or `llmtool config set model`)"
         )
     model.warm_up()
     return model
@@ -154,19 +159,19 @@ def open_model(
 def _find_model(
     console: Console, folders: config.Folders, settings: config.Settings, options: ModelOptions
 ) -> LocalModel:
-    """Ask for a model if none is chosen, and download it if it is not installed."""
+    """Let the user choose a model if none is set, and download it if needed."""
     from llmtool.cli import first_run
     from llmtool.cli.terminal.progress import DownloadProgress
 
-    reference, asked = options.reference, None
+    reference, chosen = options.reference, None
     if reference is None and settings.model is None and console.can_ask:
-        reference = asked = first_run.ask(console, settings)
+        reference = chosen = first_run.ask(console, settings)
     with DownloadProgress(console, reference or settings.model or "starter") as progress:
         model = _make_model(console, folders, settings, options, reference, progress)
         signals.install(console.interrupts, model.cancellation)
         _ = model.file  # downloads it
-    if asked is not None:
-        first_run.remember(console, folders, asked)
+    if chosen is not None:
+        first_run.save_choice(console, folders, chosen)
     return model
 
 
@@ -210,7 +215,7 @@ class _LoadStatus:
         if time.perf_counter() - self._started < _SLOW_LOAD_SECONDS:
             return
         if done < total:
-            self._console.status(f"loading the model {done / total:4.0%}")
+            self._console.status(f"loading model {done / total:4.0%}")
             self._shown = True
         elif self._shown:
             self._console.status("")

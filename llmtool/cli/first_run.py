@@ -1,4 +1,4 @@
-"""The first question: which model? Asked once, on a terminal, and remembered."""
+"""Ask for a model on the first run, if there is a terminal, and save the choice."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from llmtool.errors import LlmtoolError
 from llmtool.models.installed import find_starter
 from llmtool.sizes import format_bytes
 
-_MOST_SUGGESTIONS = 5
+_MAX_SUGGESTIONS = 5
 
 
 def ask(console: Console, settings: config.Settings) -> str | None:
-    """Show what fits this machine and return what was chosen.
+    """List models that fit this machine and return the user's choice.
 
-    Returns None when there is nothing to choose from or no answer.
+    Return None if there are fewer than two, or if the input ends.
     """
     from llmtool.models import catalogue
     from llmtool.models.reference import parse
@@ -23,14 +23,14 @@ def ask(console: Console, settings: config.Settings) -> str | None:
     rows = _suggestions(offline=settings.offline)
     if len(rows) < 2:
         return None
-    console.say("llmtool: no model is chosen yet. These fit this machine:\n\n")
+    console.say("llmtool: no model chosen yet; these fit this machine:\n\n")
     width = max(cell_width(name) for name, _ in rows)
-    for number, (name, why) in enumerate(rows, 1):
+    for number, (name, reason) in enumerate(rows, 1):
         padding = " " * (width - cell_width(name))
-        console.say(f"  {number}  {name}{padding}  {why}\n")
+        console.say(f"  {number}  {name}{padding}  {reason}\n")
     console.say("\n")
     while True:
-        console.say("Which one? A number, or any org/name[:QUANT] or FILE.gguf [1]: ")
+        console.say("Enter a number, org/name[:QUANT] or FILE.gguf [1]: ")
         line = console.read(4096)
         if not line:
             console.say("\n")
@@ -46,15 +46,15 @@ def ask(console: Console, settings: config.Settings) -> str | None:
         return str(reference.path.absolute()) if reference.path is not None else answer
 
 
-def remember(console: Console, folders: config.Folders, model: str) -> None:
-    """Write the choice to config.toml, now that the model has been found."""
+def save_choice(console: Console, folders: config.Folders, model: str) -> None:
+    """Write the chosen model to config.toml."""
     config.set_value(
         folders.config_file,
         "model",
         model,
         cancelled=lambda: console.interrupts.received is not None,
     )
-    console.note(f"remembered in {folders.config_file}; `llmtool config set model REF` changes it")
+    console.note(f"saved in {folders.config_file}; change it with `llmtool config set model REF`")
 
 
 def _suggestions(*, offline: bool) -> list[tuple[str, str]]:
@@ -62,9 +62,9 @@ def _suggestions(*, offline: bool) -> list[tuple[str, str]]:
     starter = find_starter()
     if starter is not None:
         size = format_bytes(starter.stat().st_size)
-        rows.append(("starter", f"{size}, here already; small and weak, to try things out"))
+        rows.append(("starter", f"{size}, installed; small and weak, for trying things out"))
     if not offline:
         from llmtool.doctor import recommend_models
 
         rows += [(c.entry.name, c.reason.split(";")[0]) for c in recommend_models()]
-    return rows[:_MOST_SUGGESTIONS]
+    return rows[:_MAX_SUGGESTIONS]

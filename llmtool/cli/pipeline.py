@@ -1,4 +1,4 @@
-"""Run a template from the options of `gen` or `run`: one reply, or a batch."""
+"""Run a template with the options of `gen` or `run`: one reply or a batch."""
 
 from __future__ import annotations
 
@@ -37,19 +37,22 @@ def run(
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Print what a template gives: a reply or label, the rows of a batch, or the prompt alone.
+    """Print a reply or label, the rows of a batch, or only the prompt.
 
-    `text` is the command's argument.
+    Args:
+        text: the command's argument.
 
     Raises:
-        UsageError: options exclude each other, or there is no input.
+        UsageError: options cannot be combined, or no input is given.
         LlmtoolError: the input, the template or the model cannot be used.
     """
     started = time.perf_counter()
     if output.extract and (batch.each is not None or output.json or options.logprobs):
-        raise UsageError("-x prints code alone: it goes without --each, --json and --logprobs")
+        raise UsageError(
+            "-x cannot be combined with --each, --json or --logprobs; omit one of them"
+        )
     if output.log and batch.each is not None:
-        raise UsageError("--log keeps single replies: it goes without --each (-o keeps a batch)")
+        raise UsageError("--log cannot be combined with --each; save a batch with -o FILE")
     options = constraints.read(console, options, constraint)
     folders, settings = bootstrap.start(console, general, offline=model.offline)
     loading = None
@@ -145,9 +148,9 @@ def run(
 
 
 def _save(console: Console, folders: Folders, log: ReplyLog) -> None:
-    """Save the replies of a prompt, those that a signal interrupted as well.
+    """Save a prompt's replies to the log, including interrupted ones.
 
-    A log that cannot be written is an error on stderr and changes nothing else.
+    If the log cannot be written, only report it on stderr.
     """
     from llmtool.sessions.log import append
     from llmtool.sessions.store import Sessions
@@ -165,4 +168,4 @@ def _save(console: Console, folders: Folders, log: ReplyLog) -> None:
     except Cancelled:
         raise
     except LlmtoolError as exc:
-        console.error(f"the reply is not in the log: {exc}")
+        console.error(f"cannot log the reply: {exc}")

@@ -1,1 +1,1 @@
-"""Documents in their formats: which parts are language, and how a translation goes back."""
+"""Document formats: find the segments to translate and insert their translations."""

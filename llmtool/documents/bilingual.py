@@ -1,4 +1,4 @@
-"""A document in which every passage is followed by its translation."""
+"""Print each segment of a document together with its translation."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from llmtool.documents.types import Document, Part, Segment
 
 
-class Bilingual:
-    """A document whose passages stay, each with its translation on the lines below it."""
+class BilingualDocument:
+    """A document whose segments remain, each followed by its translation on the next line."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -17,17 +17,17 @@ class Bilingual:
 
     def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
         original = self.source[segment.start : segment.end]
-        written = self._document.encode(segment, parts)
-        if written == original:
+        translation = self._document.encode(segment, parts)
+        if translation == original:
             return original
         line_start = self.source.rfind("\n", 0, segment.start) + 1
         before = self.source[line_start : segment.start]
         indent = before if not before.strip() else ""
-        return f"{original}{self._newline}{indent}{written}"
+        return f"{original}{self._newline}{indent}{translation}"
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
         return self._document.find_fault(segment, parts)
 
     def compare(self, output: str) -> str | None:
-        """Nothing to compare: lines were added, and none was changed."""
+        """Return None: the source is unchanged, and the added lines differ from it by design."""
         return None

@@ -1,9 +1,8 @@
-"""Message catalogs of gettext; the only importer of polib, which checks what our scanner finds.
+"""gettext message catalogs; the only importer of polib, which validates the scanner's result.
 
-The passages are the messages without a translation, and the fuzzy ones: their msgstr is what a
-translation takes the place of. A fuzzy entry that gets one loses its flag and its previous msgid,
-since both say that the translation is of another text. A message that stays as it was stays
-untranslated, which gettext shows in its own language.
+The segments are untranslated and fuzzy messages, and a translation replaces the msgstr. It also
+removes the fuzzy flag and the previous msgid of a fuzzy entry. Where no translation is accepted,
+the msgstr stays unchanged, and gettext shows the msgid if it is empty.
 """
 
 from __future__ import annotations
@@ -14,18 +13,18 @@ from typing import Any
 
 import msgspec
 
-from llmtool.documents.placeholders import split_parts
-from llmtool.documents.types import Part, Segment
+from llmtool.documents.protected_spans import split_parts
+from llmtool.documents.types import Part, Segment, join_parts
 from llmtool.errors import InputError
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 _FIELD = re.compile(r'[ \t]*(msgctxt|msgid_plural|msgid|msgstr(?:\[(\d+)\])?)?[ \t]*(".*")[ \t]*')
 _ESCAPED = re.compile(r'\\(n|t|r|a|b|f|v|\\|"|[0-7]{1,3}|x[0-9a-fA-F]{2})')
-_MEANING = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+_CONTROL_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 
 
 class _Entry(msgspec.Struct, kw_only=True):
-    """An entry as it is read: texts by keyword, and where each msgstr stands."""
+    """An entry: its texts by keyword, and the span of each msgstr."""
 
     start: int
     texts: dict[str, str] = {}
@@ -35,12 +34,12 @@ class _Entry(msgspec.Struct, kw_only=True):
 
 
 class Catalog:
-    """A catalog and its passages."""
+    """A catalog and its segments."""
 
     def __init__(self, source: str) -> None:
         self.source = source
         self._newline = "\r\n" if "\r\n" in source else "\n"
-        self._values: dict[int, int] = {}  # where the msgstr of a passage begins, by its start
+        self._values: dict[int, int] = {}  # the start of each msgstr, by the start of its segment
         self.segments: tuple[Segment, ...] = tuple(
             segment for entry in _entries(source) for segment in self._segments(entry)
         )
@@ -49,9 +48,8 @@ class Catalog:
         original = self.source[segment.start : segment.end]
         if tuple(parts) == segment.parts:
             return original
-        text = "".join(part if isinstance(part, str) else part.source for part in parts)
         head = original[: self._values[segment.start] - segment.start]
-        return _without_fuzzy(head) + self._quote(text)
+        return _without_fuzzy(head) + self._quote(join_parts(parts))
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
         before, after = (
@@ -59,18 +57,18 @@ class Catalog:
             for each in (segment.parts, parts)
         )
         if not after.strip():
-            return "empty"
+            return "is empty"
         if before[:1] == "\n" != after[:1] or (before[-1:] == "\n") != (after[-1:] == "\n"):
-            return "begins or ends with another line break"
+            return "adds or loses a line break at its start or end"
         return None
 
     def compare(self, output: str) -> str | None:
         before, after = _read(self.source), _read(output)
         if len(before) != len(after):
-            return "another number of messages"
+            return "the number of messages differs"
         for one, other in zip(before, after, strict=True):
             if _identity(one) != _identity(other):
-                return f"line {one.linenum}: another message"
+                return f"line {one.linenum}: the message differs"
         return None
 
     def _segments(self, entry: _Entry) -> Iterator[Segment]:
@@ -92,21 +90,21 @@ class Catalog:
                 start=start,
                 end=last,
                 parts=split_parts(text),
-                before=tuple([*context, *entry.comments]),
+                context=tuple([*context, *entry.comments]),
             )
 
     def _quote(self, text: str) -> str:
-        """Return a text as a string of a catalog; lines of it are lines of the file."""
+        """Return a text as a catalog string, each of its lines on a line of the file."""
         lines = text.splitlines(keepends=True) or [""]
         quoted = [f'"{_escape(line)}"' for line in lines]
         return quoted[0] if len(quoted) == 1 else self._newline.join(['""', *quoted])
 
 
 def parse(text: str) -> Catalog:
-    """Return the messages of a catalog that have no translation.
+    """Parse a catalog; its segments are untranslated and fuzzy messages.
 
     Raises:
-        InputError: it is broken, with its line.
+        InputError: the catalog is not valid; the error names the line.
 
     Example:
         >>> document = parse('msgid "One file"\\nmsgstr ""\\n\\nmsgid "Yes"\\nmsgstr "Ja"\\n')
@@ -126,7 +124,7 @@ def _entries(source: str) -> Iterator[_Entry]:
         is_comment = line.lstrip().startswith("#")
         named = None if is_comment else _FIELD.fullmatch(line)
         if line.strip() and not is_comment and named is None:
-            raise InputError(f"line {number}: neither a comment nor a message of a catalog")
+            raise InputError(f"line {number}: neither a comment nor a message")
         begins = named is not None and named[1] in ("msgctxt", "msgid")
         is_open = entry is not None and any(name.startswith("msgstr") for name in entry.texts)
         if entry is not None and is_open and (is_comment or begins or not line.strip()):
@@ -150,7 +148,7 @@ def _entries(source: str) -> Iterator[_Entry]:
 
 
 def _without_fuzzy(head: str) -> str:
-    """Return the lines above a msgstr without what says that it is of another text."""
+    """Return the lines before a msgstr without the fuzzy flag and the previous msgid."""
     lines = []
     for line in head.splitlines(keepends=True):
         if line.startswith("#|"):
@@ -171,33 +169,34 @@ def _escape(text: str) -> str:
 
 
 def _unescape(text: str) -> str:
-    def meaning(found: re.Match[str]) -> str:
-        word = found[1]
-        if word in _MEANING:
-            return _MEANING[word]
-        if word[0] == "x" or word.isdigit():
-            return chr(int(word.lstrip("x"), 16 if word[0] == "x" else 8))
-        return word
+    def character(found: re.Match[str]) -> str:
+        escape = found[1]
+        if escape in _CONTROL_ESCAPES:
+            return _CONTROL_ESCAPES[escape]
+        if escape[0] == "x" or escape.isdigit():
+            return chr(int(escape.lstrip("x"), 16 if escape[0] == "x" else 8))
+        return escape
 
-    return _ESCAPED.sub(meaning, text)
+    return _ESCAPED.sub(character, text)
 
 
 def _read(text: str) -> list[Any]:
-    """Return the entries as polib reads them.
+    """Return the entries that polib parses.
 
     Raises:
-        InputError: it is no catalog.
+        InputError: the catalog is not valid.
     """
     import polib
 
     if "msgid" not in text:
-        raise InputError("line 1: there is no message (msgid) in this catalog")
+        raise InputError("line 1: the catalog has no messages (msgid)")
     try:
-        catalog = polib.pofile(text.removeprefix("\ufeff") + "\n")  # never a file's name
+        # With the newline, polib never takes the text for a file name.
+        catalog = polib.pofile(text.removeprefix("\ufeff") + "\n")
     except (OSError, ValueError, IndexError, KeyError) as exc:
         found = re.search(r"line (\d+)", str(exc))
-        place = f"line {found[1]}: " if found else ""
-        raise InputError(f"{place}the catalog is broken there") from exc
+        position = f"line {found[1]}: " if found else ""
+        raise InputError(f"{position}not a valid catalog") from exc
     return list(catalog)
 
 

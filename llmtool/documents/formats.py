@@ -1,4 +1,4 @@
-"""Which format a document has, and its reader."""
+"""Detect the format of a document and parse it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _SRT = re.compile(r"\s*\d+[ \t]*\r?\n\s*\d+:\d{1,2}:\d{1,2}[,.]\d{1,3}[ \t]*-->"
 _PO = re.compile(r'^msgid[ \t]+"', re.MULTILINE)
 _HTML = re.compile(r"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.DOTALL)
 _TAGS = re.compile(r"</(?:p|div|h[1-6]|ul|ol|table|section|article|main|nav)\s*>", re.IGNORECASE)
-# Signs of Markdown, and what each weighs: ordinary prose has a star or a dash here and there.
-_SIGNS = (
+# Markdown syntax with weights: prose also has an occasional asterisk or dash.
+_MARKDOWN_SIGNS = (
     (re.compile(r"^ {0,3}#{1,6} +\S", re.MULTILINE), 2),
     (re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE), 2),
     (re.compile(r"^ {0,3}\|?[ :-]*-{3,}[ :-]*\|", re.MULTILINE), 2),
@@ -47,27 +47,27 @@ _SIGNS = (
     (re.compile(r"^ {0,3}[-*+] +\S.*\r?\n {0,3}[-*+] +\S", re.MULTILINE), 1),
     (re.compile(r"^ {0,3}> +\S", re.MULTILINE), 1),
 )
-_ENOUGH = 2
-_SAMPLE = 20_000  # characters that tell a format
+_MIN_WEIGHT = 2
+_SAMPLE_CHARACTERS = 20_000
 
 
 def check_format(name: str) -> Format:
-    """Return a format by its name.
+    """Return a name as a `Format`.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: the format is unknown.
     """
     if name not in get_args(Format):
-        raise UsageError(f"unknown format {name!r} (there are: {', '.join(get_args(Format))})")
+        raise UsageError(f"unknown format {name!r}; choose from {', '.join(get_args(Format))}")
     return cast("Format", name)
 
 
 def detect(name: str | None, text: str) -> Format:
-    """Return the format of a text by the name of its file, else by what it looks like.
+    """Return the format of a text from the suffix of its file name, else from its content.
 
     Raises:
-        UsageError: it is code, which is left alone, or a table, whose columns nobody named.
-        InputError: it is a PDF.
+        UsageError: the suffix is that of code or of a table.
+        InputError: the text is a PDF.
 
     Example:
         >>> detect("page.md", ""), detect(None, "WEBVTT\\n"), detect(None, "5 * 3 is 15.")
@@ -75,22 +75,22 @@ def detect(name: str | None, text: str) -> Format:
     """
     suffix = PurePath(name).suffix.lower() if name else ""
     if text.startswith("%PDF-"):
-        raise InputError("a PDF is not translated: its text can be (pdftotext FILE - | …)")
+        raise InputError("cannot translate a PDF; translate its text: pdftotext FILE - | …")
     if suffix in _TABLES:
         raise UsageError(
-            f"{name}: a table is a batch (--each {_TABLES[suffix]} --field NAME; "
-            "--format txt takes it as a text)"
+            f"{name} is a table; use --each {_TABLES[suffix]} --field NAME, "
+            "or --format txt to translate all of it"
         )
     if suffix in _CODE:
-        raise UsageError(f"{name}: code is not translated (--format txt takes it as a text)")
+        raise UsageError(f"{name} is source code; use --format txt to translate it as plain text")
     return _SUFFIXES.get(suffix) or _detect_by_content(text)
 
 
 def parse(text: str, format: Format) -> Document:
-    """Return a document in its format.
+    """Parse a text in a format.
 
     Raises:
-        InputError: it is broken in that format; the line is given.
+        InputError: the text is not valid in that format; the error names the line.
     """
     reader = importlib.import_module(f"llmtool.documents.{_READERS[format]}")
     document = reader.parse(text, format) if format in ("srt", "vtt") else reader.parse(text)
@@ -99,7 +99,7 @@ def parse(text: str, format: Format) -> Document:
 
 def _detect_by_content(text: str) -> Format:
     text = text.removeprefix("\ufeff")
-    sample = text[:_SAMPLE]
+    sample = text[:_SAMPLE_CHARACTERS]
     if sample.startswith("WEBVTT"):
         return "vtt"
     if _SRT.match(sample):
@@ -110,7 +110,7 @@ def _detect_by_content(text: str) -> Format:
         return "html"
     if sample.lstrip()[:1] in ("{", "[") and _is_json(text):
         return "json"
-    if sum(weight for sign, weight in _SIGNS if sign.search(sample)) >= _ENOUGH:
+    if sum(weight for sign, weight in _MARKDOWN_SIGNS if sign.search(sample)) >= _MIN_WEIGHT:
         return "md"
     return "txt"
 

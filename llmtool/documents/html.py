@@ -1,7 +1,7 @@
-"""HTML: the words of its blocks, and the attributes that people read.
+"""HTML: the text of its blocks, and attributes with text, such as `alt`.
 
-The source is cut into tags, texts, entities and comments, which together are the source whatever is
-broken in it. No tree is built, and nothing is written anew.
+The source is split into tags, text, entities and comments, which add up to the source even if it is
+malformed. No tree is built, and no markup is regenerated.
 """
 
 from __future__ import annotations
@@ -14,44 +14,47 @@ from typing import Literal
 
 import msgspec
 
-from llmtool.documents.nesting import VOID, find_nesting_fault
-from llmtool.documents.placeholders import split_parts
-from llmtool.documents.types import Part, ProtectedSpan, Segment
+from llmtool.documents.protected_spans import VOID_ELEMENTS, find_nesting_fault, split_parts
+from llmtool.documents.types import Part, ProtectedSpan, Segment, has_letters
 from llmtool.errors import InputError
 
 _INLINE = frozenset(
     "a abbr acronym b bdi bdo big br cite data del dfn em font i img ins label mark q rp rt ruby s"
     " small span strike strong sub sup time tt u wbr".split()
 )
-_UNTOUCHED = frozenset("code kbd samp var pre script style textarea svg math template tt".split())
-_READ = r"alt|title|placeholder|aria-label|summary|content"
-_ATTRIBUTE = re.compile(rf"""(?<=\s)({_READ})(\s*=\s*)("([^"]*)"|'([^']*)')""", re.IGNORECASE)
+_SKIPPED = frozenset("code kbd samp var pre script style textarea svg math template tt".split())
+_TEXT_ATTRIBUTES = r"alt|title|placeholder|aria-label|summary|content"
+_ATTRIBUTE = re.compile(
+    rf"""(?<=\s)({_TEXT_ATTRIBUTES})(\s*=\s*)("([^"]*)"|'([^']*)')""", re.IGNORECASE
+)
 _META = re.compile(r"""\b(?:name|property)\s*=\s*["']?(?:description|og:title|og:description)\b""")
-_NO = re.compile(r"""\btranslate\s*=\s*["']?no\b|\bclass\s*=\s*["'][^"']*\bnotranslate\b""", re.I)
+_NO_TRANSLATE = re.compile(
+    r"""\btranslate\s*=\s*["']?no\b|\bclass\s*=\s*["'][^"']*\bnotranslate\b""", re.I
+)
 _SPACE = re.compile(r"[ \t\r\n\f]+")
-_OPEN = re.compile(r"<[^<>]*(?=<|\Z)")
-_MAX_OPEN = 2000
+_UNCLOSED_TAG = re.compile(r"<[^<>]*(?=<|\Z)")
+_MAX_UNCLOSED = 2000
 _TEXT_ENTITIES = {"amp", "lt", "gt", "quot", "apos"}
 
 Kind = Literal["start", "end", "text", "entity", "other"]
 
 
-class _Piece(msgspec.Struct, frozen=True):
-    """A tag, text, entity or comment, and where it stands."""
+class _Token(msgspec.Struct, frozen=True):
+    """A tag, text, entity or comment, from `start` to `end` of the source."""
 
     kind: Kind
     start: int
     end: int
     tag: str = ""
-    is_closed: bool = False  # <tag/>
+    is_self_closing: bool = False  # <tag/>
 
 
 class Html:
-    """An HTML text and its passages."""
+    """An HTML text and its segments."""
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self._attributes: set[int] = set()  # where passages begin that are an attribute's value
+        self._attributes: set[int] = set()  # starts of the segments that are attribute values
         self.segments: tuple[Segment, ...] = tuple(
             sorted(self._segments(), key=lambda segment: segment.start)
         )
@@ -68,46 +71,49 @@ class Html:
         return text
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
-        """Text is escaped, so that it cannot become a tag; tags may change places in pairs."""
+        """Check that tags still match; text is escaped and cannot become markup."""
         return find_nesting_fault(segment.parts, parts)
 
     def compare(self, output: str) -> str | None:
         before, after = list(_skeleton(self.source)), list(_skeleton(output))
         for (line, one), (_, other) in zip(before, after, strict=False):
             if one != other:
-                return f"line {line}: another tag, attribute or comment"
-        return None if len(before) == len(after) else "another number of tags"
+                return f"line {line}: a tag, attribute or comment differs"
+        return None if len(before) == len(after) else "the number of tags differs"
 
     def _segments(self) -> Iterator[Segment]:
-        run: list[_Piece] = []
-        for piece, is_untouched in _marked(self.source):
-            if piece.tag in _INLINE or piece.kind in ("text", "entity") or is_untouched:
-                run.append(msgspec.structs.replace(piece, kind="other") if is_untouched else piece)
+        run: list[_Token] = []
+        for token, is_skipped in _tokens(self.source):
+            if token.tag in _INLINE or token.kind in ("text", "entity") or is_skipped:
+                run.append(msgspec.structs.replace(token, kind="other") if is_skipped else token)
                 continue
-            if piece.kind == "other" and run:  # a comment between words
-                run.append(piece)
+            if token.kind == "other" and run:  # a comment within text
+                run.append(token)
                 continue
-            yield from self._of_run(run)
+            yield from self._run_segments(run)
             run = []
-            if piece.kind == "start":
-                yield from self._of_tag(piece)
-        yield from self._of_run(run)
+            if token.kind == "start":
+                yield from self._attribute_segments(token)
+        yield from self._run_segments(run)
 
-    def _of_run(self, run: list[_Piece]) -> Iterator[Segment]:
-        """Yield the passage that text and inline tags are, without the tags around it."""
-        words = [i for i, piece in enumerate(run) if self._has_words(piece)]
+    def _run_segments(self, run: list[_Token]) -> Iterator[Segment]:
+        """Yield the segment of a run of text and inline tags, without the tags around it.
+
+        Attributes of the tags outside the segment are segments of their own.
+        """
+        words = [i for i, token in enumerate(run) if self._has_words(token)]
         first, last = (words[0], words[-1] + 1) if words else (len(run), len(run))
-        for piece in [*run[:first], *run[last:]]:
-            if piece.kind == "start":
-                yield from self._of_tag(piece)
+        for token in [*run[:first], *run[last:]]:
+            if token.kind == "start":
+                yield from self._attribute_segments(token)
         if not words:
             return
         parts: list[Part] = []
-        for piece in run[first:last]:
-            text = self.source[piece.start : piece.end]
-            if piece.kind == "text":
+        for token in run[first:last]:
+            text = self.source[token.start : token.end]
+            if token.kind == "text":
                 parts += split_parts(_SPACE.sub(" ", text))
-            elif piece.kind == "entity":
+            elif token.kind == "entity":
                 parts.append(_read_entity(text))
             else:
                 parts.append(ProtectedSpan(text))
@@ -122,121 +128,131 @@ class Html:
             start=start + lead, end=end - trail, parts=tuple(part for part in parts if part != "")
         )
 
-    def _has_words(self, piece: _Piece) -> bool:
-        text = self.source[piece.start : piece.end]
-        if piece.kind == "entity":
+    def _has_words(self, token: _Token) -> bool:
+        text = self.source[token.start : token.end]
+        if token.kind == "entity":
             return isinstance(_read_entity(text), str) and unescape(text).isalpha()
-        return piece.kind == "text" and any(map(str.isalpha, text))
+        return token.kind == "text" and any(map(str.isalpha, text))
 
-    def _of_tag(self, piece: _Piece) -> Iterator[Segment]:
-        tag = self.source[piece.start : piece.end]
+    def _attribute_segments(self, token: _Token) -> Iterator[Segment]:
+        tag = self.source[token.start : token.end]
         for found in _ATTRIBUTE.finditer(tag):
             name, value = found[1].lower(), found[4] if found[4] is not None else found[5]
-            if name == "content" and not (piece.tag == "meta" and _META.search(tag)):
+            if name == "content" and not (token.tag == "meta" and _META.search(tag)):
                 continue
-            start = piece.start + found.start(3) + 1
+            start = token.start + found.start(3) + 1
             parts = split_parts(unescape(value))
-            if any(isinstance(part, str) and any(map(str.isalpha, part)) for part in parts):
+            if has_letters(parts):
                 self._attributes.add(start)
-                yield Segment(start=start, end=start + len(value), parts=parts, before=(name,))
+                yield Segment(start=start, end=start + len(value), parts=parts, context=(name,))
 
 
 def parse(text: str) -> Html:
-    """Return the passages of an HTML text.
+    """Parse an HTML text.
 
     Raises:
-        InputError: so many tags are open that reading it takes quadratic time.
+        InputError: so many tags are unclosed that parsing would take quadratic time.
 
     Example:
         >>> [segment.text for segment in parse("<h1>Hello</h1><p>A <b>big</b> day").segments]
         ['Hello', 'A  big  day']
     """
-    n_open = sum(1 for _ in _OPEN.finditer(text)) + text.count("<!--") - text.count("-->")
-    if n_open > _MAX_OPEN:
-        raise InputError(f"the HTML has {n_open} tags that nothing closes")
+    n_unclosed = (
+        sum(1 for _ in _UNCLOSED_TAG.finditer(text)) + text.count("<!--") - text.count("-->")
+    )
+    if n_unclosed > _MAX_UNCLOSED:
+        raise InputError(
+            f"the HTML has {n_unclosed:,} unclosed tags; the limit is {_MAX_UNCLOSED:,}"
+        )
     return Html(text)
 
 
-class _Cutter(HTMLParser):
-    """Notes where each piece begins."""
+class _Tokenizer(HTMLParser):
+    """Records the start of each token."""
 
     def __init__(self, source: str) -> None:
         super().__init__(convert_charrefs=False)
         self._lines = [0, *(found.end() for found in re.finditer("\n", source))]
-        self.begun: list[tuple[int, Kind, str, bool]] = []
+        self.found: list[tuple[int, Kind, str, bool]] = []
         self.feed(source)
         self.close()
 
-    def _note(self, kind: Kind, tag: str = "", *, is_closed: bool = False) -> None:
+    def _record(self, kind: Kind, tag: str = "", *, is_self_closing: bool = False) -> None:
         line, column = self.getpos()
-        self.begun.append((self._lines[line - 1] + column, kind, tag, is_closed))
+        self.found.append((self._lines[line - 1] + column, kind, tag, is_self_closing))
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
-        self._note("start", tag)
+        self._record("start", tag)
 
     def handle_startendtag(self, tag: str, attrs: object) -> None:
-        self._note("start", tag, is_closed=True)
+        self._record("start", tag, is_self_closing=True)
 
     def handle_endtag(self, tag: str) -> None:
-        self._note("end", tag)
+        self._record("end", tag)
 
     def handle_data(self, data: str) -> None:
-        self._note("text")
+        self._record("text")
 
     def handle_entityref(self, name: str) -> None:
-        self._note("entity")
+        self._record("entity")
 
     def handle_charref(self, name: str) -> None:
-        self._note("entity")
+        self._record("entity")
 
     def handle_comment(self, data: str) -> None:
-        self._note("other")
+        self._record("other")
 
     def handle_decl(self, decl: str) -> None:
-        self._note("other")
+        self._record("other")
 
     def handle_pi(self, data: str) -> None:
-        self._note("other")
+        self._record("other")
 
     def unknown_decl(self, data: str) -> None:
-        self._note("other")
+        self._record("other")
 
 
-def _cut(source: str) -> list[_Piece]:
-    begun = _Cutter(source).begun
-    ends = [*(start for start, *_ in begun[1:]), len(source)][: len(begun)]
+def _tokenize(source: str) -> list[_Token]:
+    found = _Tokenizer(source).found
+    ends = [*(start for start, *_ in found[1:]), len(source)][: len(found)]
     return [
-        _Piece(kind, start, end, tag, is_closed)
-        for (start, kind, tag, is_closed), end in zip(begun, ends, strict=True)
+        _Token(kind, start, end, tag, is_self_closing)
+        for (start, kind, tag, is_self_closing), end in zip(found, ends, strict=True)
         if end > start
     ]
 
 
-def _marked(source: str) -> Iterator[tuple[_Piece, bool]]:
-    """Yield the pieces, and whether each belongs to an element that is left alone."""
-    open_tags: list[str] = []  # from the element that is left alone inwards
-    for piece in _cut(source):
+def _tokens(source: str) -> Iterator[tuple[_Token, bool]]:
+    """Yield the tokens, and whether each belongs to an element that is not translated."""
+    open_tags: list[str] = []  # the skipped element, and elements of the same name in it
+    for token in _tokenize(source):
         if open_tags:
-            if piece.kind == "start" and piece.tag == open_tags[0] and not piece.is_closed:
-                open_tags.append(piece.tag)
-            elif piece.kind == "end" and piece.tag == open_tags[0]:
+            if token.kind == "start" and token.tag == open_tags[0] and not token.is_self_closing:
+                open_tags.append(token.tag)
+            elif token.kind == "end" and token.tag == open_tags[0]:
                 open_tags.pop()
-            yield piece, True
+            yield token, True
             continue
-        begins = piece.kind == "start" and not piece.is_closed and piece.tag not in VOID
-        if begins and (piece.tag in _UNTOUCHED or _NO.search(source[piece.start : piece.end])):
-            open_tags.append(piece.tag)
-            yield piece, True
+        begins = (
+            token.kind == "start" and not token.is_self_closing and token.tag not in VOID_ELEMENTS
+        )
+        if begins and (
+            token.tag in _SKIPPED or _NO_TRANSLATE.search(source[token.start : token.end])
+        ):
+            open_tags.append(token.tag)
+            yield token, True
         else:
-            yield piece, False
+            yield token, False
 
 
 def _read_entity(text: str) -> Part:
-    """Return the character of an entity that is a letter or a sign; others are protected."""
-    meant = unescape(text)
+    """Return the character of an entity that is a letter or escapes markup; protect others."""
+    character = unescape(text)
     name = text.strip("&;").lower()
-    if text.endswith(";") and (name in _TEXT_ENTITIES or (len(meant) == 1 and meant.isalpha())):
-        return meant
+    if text.endswith(";") and (
+        name in _TEXT_ENTITIES or (len(character) == 1 and character.isalpha())
+    ):
+        return character
     return ProtectedSpan(text)
 
 
@@ -245,29 +261,29 @@ def _escape(text: str) -> str:
 
 
 def _skeleton(source: str) -> Iterator[tuple[int, str]]:
-    """Yield the line and the text of all that no translation may change.
+    """Yield everything that a translation must not change, with its line.
 
-    Within a passage its order may change: other languages have other ones.
+    Within a segment, the order may change, as word order differs between languages.
     """
     line, at = 1, 0
     run: list[tuple[int, str]] = []
-    for piece, is_untouched in _marked(source):
-        line, at = line + source.count("\n", at, piece.start), piece.start
-        text = source[piece.start : piece.end]
-        if piece.kind in ("text", "entity") and not is_untouched:
+    for token, is_skipped in _tokens(source):
+        line, at = line + source.count("\n", at, token.start), token.start
+        text = source[token.start : token.end]
+        if token.kind in ("text", "entity") and not is_skipped:
             continue
-        if piece.kind == "start" and not is_untouched:
+        if token.kind == "start" and not is_skipped:
             text = _ATTRIBUTE.sub(r"\1\2", text)
-        if is_untouched or piece.kind == "other" or piece.tag in _INLINE:
+        if is_skipped or token.kind == "other" or token.tag in _INLINE:
             run.append((line, text))
             continue
-        yield from _in_any_order(run)
+        yield from _sorted_texts(run)
         run = []
         yield line, text
-    yield from _in_any_order(run)
+    yield from _sorted_texts(run)
 
 
-def _in_any_order(run: Sequence[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """Yield the texts of a run sorted; the lines stay, for what is told of them."""
+def _sorted_texts(run: Sequence[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Sort the texts of a run; the line numbers keep their order, for error messages."""
     texts = sorted(text for _, text in run)
     yield from ((line, text) for (line, _), text in zip(run, texts, strict=True))

@@ -1,14 +1,14 @@
-"""The inside of a Markdown paragraph: its words, and what of its markup has to stay."""
+"""Markdown inline markup: split a paragraph into text and protected spans."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator
 
-from llmtool.documents.placeholders import split_parts
+from llmtool.documents.protected_spans import split_parts
 from llmtool.documents.types import Part, ProtectedSpan
 
-_MAX_CODE_RUN = 64  # backticks
+_MAX_BACKTICKS = 64
 _TOKEN = re.compile(
     r"""
     (?P<escape>\\[!-/:-@\[-`{-~])
@@ -37,17 +37,17 @@ _FIXED = re.compile(r"\[\^[^\]\s]+\]:|\[[ xX]\]\s|:[ \t]")
 def split_inline(text: str, labels: Container[str] = ()) -> Iterator[Part]:
     """Yield the parts of a paragraph's source.
 
-    Code, targets of links and images, references, links of a wiki, tags, entities, escapes, names
-    of emoji, the colon of a definition, notes and formulas are protected; emphasis and the brackets
-    of a link stay in the text, since models keep them well.
-    `labels` are those of the document's references, normalized: `[label]` alone is a link to one.
+    Protected are code, link and image targets, references, wiki links, tags, entities, escapes,
+    emoji names, the colon of a definition, footnotes and formulas. Emphasis and the brackets of
+    links stay in the text, because models preserve them well. `labels` are the normalized labels of
+    the document's references, so that `[label]` without a target is recognized as a link.
 
     Example:
         >>> list(split_inline("Run `ls`, see [the *manual*](http://x)."))[-2:]
         [ProtectedSpan(source='(http://x)'), '.']
     """
     at = 0
-    for start, end in _kept(text, labels):
+    for start, end in _protected_ranges(text, labels):
         if start > at:
             yield from split_parts(text[at:start])
         yield ProtectedSpan(text[start:end], is_fixed=not start and bool(_FIXED.match(text)))
@@ -57,11 +57,11 @@ def split_inline(text: str, labels: Container[str] = ()) -> Iterator[Part]:
 
 
 def normalize(label: str) -> str:
-    """Return a reference's label as labels are compared."""
+    """Return a label in the form in which CommonMark compares labels."""
     return " ".join(label.split()).casefold()
 
 
-def _kept(text: str, labels: Container[str]) -> Iterator[tuple[int, int]]:
+def _protected_ranges(text: str, labels: Container[str]) -> Iterator[tuple[int, int]]:
     at = 0
     closing = _code_ends(text)
     while (found := _TOKEN.search(text, at)) is not None:
@@ -88,21 +88,21 @@ def _kept(text: str, labels: Container[str]) -> Iterator[tuple[int, int]]:
 
 
 def _code_ends(text: str) -> dict[int, int]:
-    """Return where each code span that begins somewhere ends."""
+    """Return the end of each code span, by its start."""
     runs = [(m.start(), m.end()) for m in re.finditer(r"`+", text)]
     later: dict[int, list[int]] = {}
     ends: dict[int, int] = {}
     for index in range(len(runs) - 1, -1, -1):
         start, end = runs[index]
         same = later.setdefault(end - start, [])
-        if same and end - start <= _MAX_CODE_RUN:
+        if same and end - start <= _MAX_BACKTICKS:
             ends[start] = same[-1]
         same.append(end)
     return ends
 
 
 def _target_end(text: str, start: int) -> int | None:
-    """Return where the target of a link ends, which begins with a parenthesis."""
+    """Return the end of the link target that begins with the parenthesis at `start`, or None."""
     depth, at = 0, start
     quote = ""
     while at < len(text) and at - start < 4000:

@@ -1,4 +1,4 @@
-"""JSON: the values that are language, found in the source; keys and all else stay."""
+"""JSON: string values in natural language; keys and other values stay unchanged."""
 
 from __future__ import annotations
 
@@ -6,56 +6,57 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 
-from llmtool.documents.placeholders import split_parts
-from llmtool.documents.types import Part, Segment
+from llmtool.documents.protected_spans import split_parts
+from llmtool.documents.types import Part, Segment, has_letters, join_parts
 from llmtool.errors import InputError
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
-# Values that are single tokens of a machine: names, dates, numbers, colours, paths.
-_IS_TOKEN = re.compile(r"\S*[\d_/\\@#=<>]\S*|\S+\.\w{1,5}|[a-z]+(?:[A-Z-]\S*)+|[A-Z]{2,}")
-_PLURAL = re.compile(r"\{\s*\w+\s*,\s*(?:plural|select|selectordinal)\s*,")  # ICU's messages
+# Values that are identifiers and not language: names, dates, numbers, colors, paths.
+_IDENTIFIER = re.compile(r"\S*[\d_/\\@#=<>]\S*|\S+\.\w{1,5}|[a-z]+(?:[A-Z-]\S*)+|[A-Z]{2,}")
+_ICU_MESSAGE = re.compile(r"\{\s*\w+\s*,\s*(?:plural|select|selectordinal)\s*,")
 _MAX_DEPTH = 400
 
 
 class JsonValues:
-    """A JSON text and its passages."""
+    """A JSON text and its segments.
+
+    `skipped` are ICU messages with plural or select forms, whose syntax is not parsed.
+    """
 
     def __init__(self, source: str) -> None:
         self.source = source
         self._is_ascii = source.isascii() and "\\u" in source
         values = tuple(_segments(source))
-        self.segments: tuple[Segment, ...] = tuple(s for s in values if not _is_plural(s))
-        # Values with plurals of ICU, whose branches are a language of their own: left as they are.
-        self.left_alone: tuple[Segment, ...] = tuple(filter(_is_plural, values))
+        self.segments: tuple[Segment, ...] = tuple(s for s in values if not _is_icu_message(s))
+        self.skipped: tuple[Segment, ...] = tuple(filter(_is_icu_message, values))
 
     def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
         if tuple(parts) == segment.parts:
             return self.source[segment.start : segment.end]
-        text = "".join(part if isinstance(part, str) else part.source for part in parts)
-        return json.dumps(text, ensure_ascii=self._is_ascii)[1:-1]
+        return json.dumps(join_parts(parts), ensure_ascii=self._is_ascii)[1:-1]
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
         return None
 
     def compare(self, output: str) -> str | None:
-        """Say which keys, numbers or lengths differ; strings may."""
+        """Compare keys, numbers and lengths; strings may differ."""
         before, after = _skeleton(json.loads(self.source)), None
         try:
             after = _skeleton(json.loads(output))
         except ValueError:
-            return "it is no JSON"
-        return None if before == after else "another structure of keys and values"
+            return "it is not valid JSON"
+        return None if before == after else "keys or values differ"
 
 
 def parse(text: str) -> JsonValues:
-    """Return the passages of a JSON text.
+    """Parse a JSON text.
 
     Raises:
-        InputError: it is no JSON, with line and column; or nested too deep.
+        InputError: the text is not valid JSON, with line and column, or is nested too deeply.
 
     Example:
         >>> document = parse('{"id": "a-1", "title": "Good morning", "n": 3}')
-        >>> [(segment.before, segment.text) for segment in document.segments]
+        >>> [(segment.context, segment.text) for segment in document.segments]
         [(('title',), 'Good morning')]
     """
     depth = deepest = 0
@@ -63,18 +64,20 @@ def parse(text: str) -> JsonValues:
         depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(found[0], 0)
         deepest = max(deepest, depth)
     if deepest > _MAX_DEPTH:
-        raise InputError(f"the JSON is nested deeper than {_MAX_DEPTH} levels")
+        raise InputError(f"JSON is nested more than {_MAX_DEPTH} levels deep")
     try:
         json.loads(text.removeprefix("\ufeff"))
     except json.JSONDecodeError as exc:
-        raise InputError(f"line {exc.lineno}, column {exc.colno}: not JSON: {exc.msg}") from exc
+        raise InputError(
+            f"line {exc.lineno}, column {exc.colno}: not valid JSON: {exc.msg}"
+        ) from exc
     except ValueError as exc:
-        raise InputError(f"not JSON: {exc}") from exc
+        raise InputError(f"not valid JSON: {exc}") from exc
     return JsonValues(text)
 
 
 def _segments(source: str) -> Iterator[Segment]:
-    path: list[str | int] = []  # keys and positions above the value that comes
+    path: list[str | int] = []  # keys and indexes of the next value
     is_key: list[bool] = []
     for found in _TOKEN.finditer(source):
         token = found[0]
@@ -103,31 +106,30 @@ def _segments(source: str) -> Iterator[Segment]:
                     start=found.start() + 1,
                     end=found.end() - 1,
                     parts=split_parts(text),
-                    before=tuple(str(key) for key in path),
+                    context=tuple(str(key) for key in path),
                 )
 
 
 def _is_language(text: str, path: list[str | int]) -> bool:
-    # Keys of metadata: those of ARB files, `$schema`.
+    # Metadata, as in ARB files and `$schema`.
     if any(isinstance(key, str) and key[:1] in ("@", "$") for key in path):
         return False
     if not text.isprintable() and any("\ud800" <= c <= "\udfff" for c in text):
-        return False  # half a character, which no file can hold
-    if _PLURAL.search(text):
-        return True  # for those who tell what is left alone
+        return False  # a lone surrogate, which UTF-8 cannot encode
+    if _ICU_MESSAGE.search(text):
+        return True  # to report it as skipped
     words = text.split()
-    if len(words) == 1 and _IS_TOKEN.fullmatch(words[0]):
+    if len(words) == 1 and _IDENTIFIER.fullmatch(words[0]):
         return False
-    parts = split_parts(text)
-    return any(isinstance(part, str) and any(map(str.isalpha, part)) for part in parts)
+    return has_letters(split_parts(text))
 
 
-def _is_plural(segment: Segment) -> bool:
-    return bool(_PLURAL.search(segment.source))
+def _is_icu_message(segment: Segment) -> bool:
+    return bool(_ICU_MESSAGE.search(segment.source))
 
 
 def _skeleton(value: object) -> object:
-    """Return a value without what its strings say."""
+    """Return a value with each string replaced by its type."""
     if isinstance(value, dict):
         return {key: _skeleton(each) for key, each in value.items()}
     if isinstance(value, list):

@@ -1,15 +1,15 @@
-"""Lines of text as a page breaks them: joined for a model, and broken again at a width."""
+"""Join wrapped lines for a model, and wrap its reply again."""
 
 from __future__ import annotations
 
 import unicodedata
 
 
-def width(text: str) -> int:
-    """Return how many columns a text takes; wide characters take two, combining ones none.
+def display_width(text: str) -> int:
+    """Return the columns that a text takes: two for a wide character, none for a combining one.
 
     Example:
-        >>> width("abc"), width("図書館"), width("e\\u0301")
+        >>> display_width("abc"), display_width("図書館"), display_width("e\\u0301")
         (3, 6, 1)
     """
     return sum(
@@ -22,11 +22,11 @@ def is_wide(character: str) -> bool:
     return unicodedata.east_asian_width(character) in "WF"
 
 
-def join(lines: list[str]) -> str:
-    """Return lines as one: a space between them, nothing between wide characters.
+def join_lines(lines: list[str]) -> str:
+    """Join lines with a space, but without one between two wide characters.
 
     Example:
-        >>> join(["one", "two"]), join(["図書", "館は"])
+        >>> join_lines(["one", "two"]), join_lines(["図書", "館は"])
         ('one two', '図書館は')
     """
     text = ""
@@ -38,18 +38,18 @@ def join(lines: list[str]) -> str:
 
 
 def wrap(text: str, columns: int) -> list[str]:
-    """Return a text in lines of at most so many columns; a longer word has a line of its own.
+    """Wrap a text into lines of at most `columns`; a longer word gets its own line.
 
-    Wide characters can be parted anywhere but before a closing mark. Joined again, the lines are
-    the text, but for runs of spaces at the breaks.
+    A line can end between wide characters, but not before closing punctuation. Only spaces at line
+    breaks are lost.
 
     Example:
         >>> wrap("one two three", 7), wrap("図書館は月曜日。", 8)
         (['one two', 'three'], ['図書館は', '月曜日。'])
     """
     lines, line = [], ""
-    for piece in _pieces(text):
-        if line and width(line + piece.rstrip(" ")) > columns:
+    for piece in _breakable_pieces(text):
+        if line and display_width(line + piece.rstrip(" ")) > columns:
             lines.append(line.rstrip(" "))
             line = piece.lstrip(" ")
         else:
@@ -58,7 +58,7 @@ def wrap(text: str, columns: int) -> list[str]:
 
 
 def balance(text: str, n_lines: int) -> list[str]:
-    """Return a text in so many lines of about the same width; fewer where it has fewer words.
+    """Wrap a text into at most `n_lines` lines of similar width.
 
     Example:
         >>> balance("one two three four", 2)
@@ -66,8 +66,8 @@ def balance(text: str, n_lines: int) -> list[str]:
     """
     if n_lines <= 1:
         return [text]
-    least = -(-width(text) // n_lines)
-    for columns in range(least, width(text) + 1):
+    min_columns = -(-display_width(text) // n_lines)
+    for columns in range(min_columns, display_width(text) + 1):
         lines = wrap(text, columns)
         if len(lines) <= n_lines:
             return lines
@@ -77,18 +77,18 @@ def balance(text: str, n_lines: int) -> list[str]:
 _CLOSING = "、。，．：；！？）」』】〕〉》”’…ー"
 
 
-def _pieces(text: str) -> list[str]:
-    """Return the parts that a line can be broken after: words with their spaces, characters."""
+def _breakable_pieces(text: str) -> list[str]:
+    """Split a text where a line can end: after a space, and between wide characters."""
     pieces: list[str] = []
     for c in text:
         previous = pieces[-1][-1] if pieces else ""
-        opens_new = (
+        is_break = (
             not previous
             or (previous == " " and c != " ")
             or (is_wide(previous) and c not in _CLOSING + " ")
             or (is_wide(c) and c not in _CLOSING)
         )
-        if opens_new:
+        if is_break:
             pieces.append(c)
         else:
             pieces[-1] += c

@@ -1,7 +1,7 @@
-"""Markdown: the words of its blocks; with `markdown_html` the only importer of markdown_it.
+"""Markdown: the text of its blocks; this and `markdown_html` are the only importers of markdown_it.
 
-CommonMark with tables, strikethrough, front matter, tasks, notes, definitions and formulas. A block
-that cannot be found in the source as it was parsed is left alone.
+CommonMark with tables, strikethrough, front matter, task lists, footnotes, definition lists and
+formulas. A block whose parsed content does not occur in the source is skipped.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from llmtool.documents.inline import normalize, split_inline
-from llmtool.documents.lines import is_wide, width, wrap
-from llmtool.documents.nesting import find_nesting_fault
-from llmtool.documents.types import Part, ProtectedSpan, Segment
+from llmtool.documents.lines import display_width, is_wide, wrap
+from llmtool.documents.protected_spans import find_nesting_fault
+from llmtool.documents.types import Part, ProtectedSpan, Segment, has_letters
 from llmtool.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,37 +25,37 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 _FRONT_MATTER = re.compile(r"\ufeff?(---|\+\+\+)[ \t]*\n.*?^\1[ \t]*(?:\n|\Z)", re.S | re.M)
-_STRUCTURE = re.compile(
+# Text at the start of a line that would begin another block.
+_BLOCK_START = re.compile(
     r"#{1,6}(?:\s|$)|[-+*](?:\s|$)|\d{1,9}[.)](?:\s|$)|>|\||=+\s*$|-+\s*$|`{3}|~{3}|<[/!?a-zA-Z]"
     r"|:\s|\[[^\]]*\]:|[*_-](?:[ \t]*[*_-]){2,}\s*$|:?-+:?\s*\|"
 )
-_ALONE = re.compile(r"\[![A-Za-z]+\][+-]?|:{3,}.*")  # an alert's kind, a container's fence
-# And a definition's colon, and a task's box.
-_NOTE = re.compile(r"^\[\^[^\]\s]+\]:|^:[ \t]|\A\[[ xX]\]\s", re.MULTILINE)
-_MAX_OPEN_TARGETS, _MAX_OPEN_BRACKETS = 1000, 20_000
+_STANDALONE_LINE = re.compile(r"\[![A-Za-z]+\][+-]?|:{3,}.*")  # alert type, container fence
+# Footnote label, colon of a definition, task checkbox.
+_LABEL = re.compile(r"^\[\^[^\]\s]+\]:|^:[ \t]|\A\[[ xX]\]\s", re.MULTILINE)
+_MAX_UNCLOSED_TARGETS, _MAX_UNCLOSED_BRACKETS = 1000, 20_000
 _MIN_COLUMNS = 40
-_FIRST_PROTECTED = (
-    0xF0000  # a private character replaces each protected span while a line is broken
-)
+# While a text is wrapped, private-use characters from here on replace its protected spans.
+_FIRST_PRIVATE = 0xF0000
 _PRIVATE = re.compile("[\U000f0000-\U000ffffd]")
 
 
-class _Place(msgspec.Struct, frozen=True, kw_only=True):
-    """How a passage is written: its kind, and for a paragraph of several lines how it is broken."""
+class _Layout(msgspec.Struct, frozen=True, kw_only=True):
+    """How to write a segment; a paragraph of several lines is wrapped to `columns`."""
 
-    kind: str  # heading, underlined heading, paragraph, cell, or cell that begins a line
+    kind: str  # heading, setext heading, paragraph, cell, or first cell
     columns: int = 0
-    prefix: str = ""  # before each line but the first
-    is_followed: bool = False  # by a note in the same paragraph
+    prefix: str = ""  # of each line but the first
+    is_followed: bool = False  # by a footnote in the same paragraph
 
 
 class Markdown:
-    """A Markdown text and its passages."""
+    """A Markdown text and its segments."""
 
     def __init__(self, source: str) -> None:
         self.source = source
         self._newline = "\r\n" if "\r\n" in source else "\n"
-        self._places: dict[int, _Place] = {}
+        self._layouts: dict[int, _Layout] = {}
         self._env: dict[str, object] = {}
         self._tokens = _parse(source, self._env)
         references = self._env.get("references")
@@ -66,53 +66,55 @@ class Markdown:
     def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
         if tuple(parts) == segment.parts:
             return self.source[segment.start : segment.end]
-        return self._write(self._places[segment.start], parts)
+        return self._write(self._layouts[segment.start], parts)
 
-    def _write(self, place: _Place, parts: Sequence[Part]) -> str:
-        text, protected = _with_characters(parts, is_cell="cell" in place.kind)
-        if place.columns:
-            lines = _wrap(text, max(_MIN_COLUMNS, place.columns - width(place.prefix)), protected)
-            text = f"{self._newline}{place.prefix}".join(lines)
-        return _PRIVATE.sub(lambda found: protected[ord(found[0]) - _FIRST_PROTECTED], text)
+    def _write(self, layout: _Layout, parts: Sequence[Part]) -> str:
+        text, protected = _hide_protected(parts, is_cell="cell" in layout.kind)
+        if layout.columns:
+            lines = _wrap(
+                text, max(_MIN_COLUMNS, layout.columns - display_width(layout.prefix)), protected
+            )
+            text = f"{self._newline}{layout.prefix}".join(lines)
+        return _show_protected(text, protected)
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
-        """Compare what the passage was as a block of its own with what it would become."""
-        place = self._places[segment.start]
-        before, after = self._block(place, segment.parts), self._block(place, tuple(parts))
+        """Parse the segment and its replacement, each on its own, and compare their structure."""
+        layout = self._layouts[segment.start]
+        before, after = self._block(layout, segment.parts), self._block(layout, tuple(parts))
         if before == after:
             return find_nesting_fault(segment.parts, parts)
         if before[0] != after[0]:
-            return "would be read as another kind of block"
-        return "has another number of links, images, code, tags or line breaks"
+            return "would become another kind of block"
+        return "changes the number of links, images, code spans, tags or line breaks"
 
     def compare(self, output: str) -> str | None:
         before, after = _skeleton(self._tokens), _skeleton(_parse(output, {}))
         if _front_matter(self.source) != _front_matter(output):
-            return "other front matter"
+            return "the front matter differs"
         for one, other in zip(before, after, strict=False):
             if one[1:] != other[1:]:
                 return f"line {one[0]}: {one[1]} became {other[1]}"
         if len(before) != len(after):
-            return "another number of blocks"
+            return "the number of blocks differs"
         return None
 
-    def _block(self, place: _Place, parts: tuple[Part, ...]) -> tuple[list[str], Counter[str]]:
-        """Return the kinds of blocks that a passage is on its own, and what they count."""
-        text = self._write(place, parts)
-        if place.prefix:
-            text = text.replace(f"{self._newline}{place.prefix}", "\n")
-        text = text.replace("\r\n", "\n").lstrip() + "\n[^x]: x" * place.is_followed
-        if place.kind == "heading":
+    def _block(self, layout: _Layout, parts: tuple[Part, ...]) -> tuple[list[str], Counter[str]]:
+        """Parse a segment as a document; return its block types and count its inline elements."""
+        text = self._write(layout, parts)
+        if layout.prefix:
+            text = text.replace(f"{self._newline}{layout.prefix}", "\n")
+        text = text.replace("\r\n", "\n").lstrip() + "\n[^x]: x" * layout.is_followed
+        if layout.kind == "heading":
             text = "# " + " ".join(text.split("\n"))
-        elif place.kind == "underlined heading":
+        elif layout.kind == "setext heading":
             text = f"{text}\n==="
-        elif place.kind == "cell":
+        elif layout.kind == "cell":
             text = f"| x | x |\n|---|---|\n| {text} | x |"
-        elif place.kind == "cell that begins a line":
+        elif layout.kind == "first cell":
             text = f"x | x\n---|---\n{text} | x"
         tokens = _parse(text, {"references": self._env.get("references", {})}, front=False)
         kinds = [token.type for token in tokens if token.type != "inline"]
-        return kinds, sum((_inline(token) for token in tokens), Counter())
+        return kinds, sum((_count_inline(token) for token in tokens), Counter())
 
     def _segments(self) -> Iterator[Segment]:
         starts = [0, *(m.end() for m in re.finditer("\n", self.source))]
@@ -128,53 +130,57 @@ class Markdown:
             if previous.type in ("th_open", "td_open"):
                 if first != row or not cells:
                     row, cells = first, _cells(lines[first])
-                yield from self._cell(starts[first], cells, token.content)
+                yield from self._cell_segment(starts[first], cells, token.content)
             else:
                 kind = "paragraph"
                 if previous.type == "heading_open":
-                    kind = "heading" if previous.markup.startswith("#") else "underlined heading"
-                yield from self._lines(kind, starts, lines, first, last, token.content)
+                    kind = "heading" if previous.markup.startswith("#") else "setext heading"
+                yield from self._block_segments(kind, starts, lines, first, last, token.content)
 
-    def _cell(self, start: int, cells: list[tuple[int, str]], content: str) -> Iterator[Segment]:
+    def _cell_segment(
+        self, start: int, cells: list[tuple[int, str]], content: str
+    ) -> Iterator[Segment]:
         while cells:
             column, text = cells.pop(0)
             if text.replace("\\|", "|") == content:
                 begin = start + column
                 begins = not self.source[start:begin].strip(" \t>")
-                kind = "cell that begins a line" if begins else "cell"
-                self._places[begin] = _Place(kind=kind)
+                kind = "first cell" if begins else "cell"
+                self._layouts[begin] = _Layout(kind=kind)
                 yield from self._segment(begin, begin + len(text), [text])
                 return
 
-    def _lines(
+    def _block_segments(
         self, kind: str, starts: list[int], lines: list[str], first: int, last: int, content: str
     ) -> Iterator[Segment]:
-        """Find the lines of a block's content in the source; nothing where they are not there."""
-        wanted = content.split("\n")
-        if len(wanted) > last - first:
+        """Yield the segments of a block, or none if its content does not occur in the source."""
+        content_lines = content.split("\n")
+        if len(content_lines) > last - first:
             return
         spans: list[tuple[int, int]] = []
-        for number, text in enumerate(wanted, first):
+        for number, text in enumerate(content_lines, first):
             body = text.strip(" \t")
             line = lines[number]
             column = line.find(body) if kind == "heading" else len(line.rstrip()) - len(body)
             if column < 0 or line[column : column + len(body)] != body:
                 return
             spans.append((starts[number] + column, starts[number] + column + len(body)))
-        columns = max(width(lines[n]) for n in range(first, first + len(wanted)))
-        bodies = [text.strip(" \t") for text in wanted]
-        alone = [bool(_ALONE.fullmatch(text)) for text in bodies]
+        columns = max(display_width(lines[n]) for n in range(first, first + len(content_lines)))
+        bodies = [text.strip(" \t") for text in content_lines]
+        standalone = [bool(_STANDALONE_LINE.fullmatch(text)) for text in bodies]
         cuts = [
-            n for n in range(1, len(bodies)) if alone[n] or alone[n - 1] or _NOTE.match(bodies[n])
+            n
+            for n in range(1, len(bodies))
+            if standalone[n] or standalone[n - 1] or _LABEL.match(bodies[n])
         ]
         for begin, end in zip([0, *cuts], [*cuts, len(spans)], strict=True):
-            if alone[begin]:
+            if standalone[begin]:
                 continue
             second = starts[first + begin + 1] if end > begin + 1 else 0
             is_last = end == len(spans)
-            yield from self._passage(kind, spans[begin:end], second, columns, is_last=is_last)
+            yield from self._line_segment(kind, spans[begin:end], second, columns, is_last=is_last)
 
-    def _passage(
+    def _line_segment(
         self,
         kind: str,
         spans: list[tuple[int, int]],
@@ -183,10 +189,7 @@ class Markdown:
         *,
         is_last: bool,
     ) -> Iterator[Segment]:
-        """Yield the passage of a block's lines, or of a note among them.
-
-        `second` is where the second of its lines starts.
-        """
+        """Yield the segment of some lines of a block; `second` is the start of the second line."""
         pieces = [self.source[a:b] for a, b in spans]
         joined: list[str | ProtectedSpan] = [pieces[0]]
         for (_, end), (begin, _), piece in zip(spans, spans[1:], pieces[1:], strict=False):
@@ -201,11 +204,11 @@ class Markdown:
                 wide = bool(last_piece and piece and is_wide(last_piece[-1]) and is_wide(piece[0]))
                 joined[-1] = last_piece + ("" if wide else " ") + piece
         begin, end = spans[0][0], spans[-1][1]
-        place = _Place(kind=kind, is_followed=not is_last)
+        layout = _Layout(kind=kind, is_followed=not is_last)
         if len(spans) > 1:
             prefix = self.source[second : spans[1][0]]
-            place = msgspec.structs.replace(place, columns=columns, prefix=prefix)
-        self._places[begin] = place
+            layout = msgspec.structs.replace(layout, columns=columns, prefix=prefix)
+        self._layouts[begin] = layout
         yield from self._segment(begin, end, joined)
 
     def _segment(
@@ -216,23 +219,24 @@ class Markdown:
             parts += (
                 [piece] if isinstance(piece, ProtectedSpan) else split_inline(piece, self._labels)
             )
-        if any(isinstance(part, str) and any(map(str.isalpha, part)) for part in parts):
+        if has_letters(parts):
             yield Segment(start=start, end=end, parts=tuple(parts))
 
 
 def parse(text: str) -> Markdown:
-    """Return the passages of a Markdown text.
+    """Parse a Markdown text.
 
     Raises:
-        InputError: so many brackets are open that reading it takes quadratic time.
+        InputError: so many brackets are unclosed that parsing would take quadratic time.
 
     Example:
         >>> [s.text for s in parse("# Hello\\n\\n- one\\n  more\\n\\n```\\ncode\\n```\\n").segments]
         ['Hello', 'one more']
     """
-    is_open = text.count("](") - text.count(")"), text.count("[") - text.count("]")
-    if is_open[0] > _MAX_OPEN_TARGETS or is_open[1] > _MAX_OPEN_BRACKETS:
-        raise InputError(f"the Markdown has {max(is_open)} brackets that nothing closes")
+    n_targets = text.count("](") - text.count(")")
+    n_brackets = text.count("[") - text.count("]")
+    if n_targets > _MAX_UNCLOSED_TARGETS or n_brackets > _MAX_UNCLOSED_BRACKETS:
+        raise InputError(f"the Markdown has {max(n_targets, n_brackets):,} unclosed brackets")
     return Markdown(text)
 
 
@@ -249,7 +253,7 @@ def _front_matter(text: str) -> str:
 
 
 def _parse(text: str, env: dict[str, object], *, front: bool = True) -> list[Token]:
-    """Return the tokens of a text; its front matter is blank lines."""
+    """Return the tokens of a text, with its front matter replaced by blank lines."""
     text = text.replace("\r\n", "\n")
     matter = _front_matter(text) if front else ""
     text = "\n" * matter.count("\n") + text[len(matter) :] if matter else text
@@ -257,13 +261,13 @@ def _parse(text: str, env: dict[str, object], *, front: bool = True) -> list[Tok
 
 
 def _skeleton(tokens: Sequence[Token]) -> list[tuple[object, ...]]:
-    """Return what a text is made of, block by block: line, kind, and all that must stay."""
+    """Return each block as its line, its type, and everything that must not change."""
     found: list[tuple[object, ...]] = []
     line = 0
     for token in tokens:
         line = token.map[0] + 1 if token.map else line
         if token.type == "inline":
-            found.append((line, "text", sorted(_inline(token).items())))
+            found.append((line, "text", sorted(_count_inline(token).items())))
         else:
             content = token.content if token.type in ("fence", "code_block", "html_block") else ""
             attributes = sorted((str(k), str(v)) for k, v in token.attrs.items())
@@ -273,16 +277,16 @@ def _skeleton(tokens: Sequence[Token]) -> list[tuple[object, ...]]:
     return found
 
 
-def _inline(token: Token) -> Counter[str]:
-    """Count what has to stay of a block's inside."""
-    counted = Counter(found[0].strip() for found in _NOTE.finditer(token.content))
-    counted.update(line for line in token.content.split("\n") if _ALONE.fullmatch(line))
+def _count_inline(token: Token) -> Counter[str]:
+    """Count the elements of inline content that must not change."""
+    counted = Counter(found[0].strip() for found in _LABEL.finditer(token.content))
+    counted.update(line for line in token.content.split("\n") if _STANDALONE_LINE.fullmatch(line))
     for child in token.children or ():
         if child.type == "link_open":
             counted[f"link {child.attrGet('href')} {child.attrGet('title')}"] += 1
         elif child.type == "image":
             counted[f"image {child.attrGet('src')} {child.attrGet('title')}"] += 1
-            counted += _inline(child)
+            counted += _count_inline(child)
         elif child.type in ("code_inline", "html_inline"):
             counted[f"{child.type} {child.content}"] += 1
         elif child.type == "hardbreak":
@@ -291,7 +295,7 @@ def _inline(token: Token) -> Counter[str]:
 
 
 def _cells(line: str) -> list[tuple[int, str]]:
-    """Return the cells of a table's row: where each begins, and its text."""
+    """Return the cells of a table row, each as its column and text."""
     cells, at = [], 0
     for piece in re.split(r"(?<!\\)\|", line):
         body = piece.strip(" \t")
@@ -300,26 +304,29 @@ def _cells(line: str) -> list[tuple[int, str]]:
     return cells
 
 
-def _with_characters(parts: Sequence[Part], *, is_cell: bool) -> tuple[str, list[str]]:
-    """Return a text on one line, with a private character for each protected span."""
+def _hide_protected(parts: Sequence[Part], *, is_cell: bool) -> tuple[str, list[str]]:
+    """Return the parts on one line, with protected spans replaced by private-use characters."""
     text = ""
     protected: list[str] = []
     for part in parts:
         if isinstance(part, ProtectedSpan):
-            text += chr(_FIRST_PROTECTED + len(protected))
+            text += chr(_FIRST_PRIVATE + len(protected))
             protected.append(part.source)
         else:
             piece = " ".join(_PRIVATE.sub("", part).splitlines()) if part.strip() else part
             text += re.sub(r"(?<!\\)\|", r"\\|", piece) if is_cell else piece
-    return text.strip(" \t"), protected  # space before an item's text would deepen the item
+    return text.strip(" \t"), protected  # leading space would change the indentation of a list item
+
+
+def _show_protected(text: str, protected: Sequence[str]) -> str:
+    return _PRIVATE.sub(lambda found: protected[ord(found[0]) - _FIRST_PRIVATE], text)
 
 
 def _wrap(text: str, columns: int, protected: list[str]) -> list[str]:
-    """Break a text into lines, none of which would be structure; line breaks that stay, stay."""
+    """Wrap a text so that no line would begin another block."""
     lines: list[str] = []
     for line in wrap(text, columns):
-        shown = _PRIVATE.sub(lambda found: protected[ord(found[0]) - _FIRST_PROTECTED], line)
-        if lines and _STRUCTURE.match(shown):
+        if lines and _BLOCK_START.match(_show_protected(line, protected)):
             lines[-1] += " " + line
         else:
             lines.append(line)

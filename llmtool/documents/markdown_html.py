@@ -1,4 +1,4 @@
-"""Markdown that others wrote, to be shown: as HTML that is safe, or inside of a document."""
+"""Render untrusted Markdown: as safe HTML, or as part of another Markdown document."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _MAX_NESTING = 60
 
 
 def to_html(text: str) -> str:
-    """Return a Markdown text as HTML: no scripts, no pictures, links to the web and mail alone.
+    """Return a Markdown text as HTML without scripts, images and links other than web and mail.
 
-    What reads as HTML in the text is shown as it was written; a picture becomes a link to it. A
-    text that is nested absurdly deep is shown as it is.
+    HTML in the text is escaped, and an image becomes a link. A text that is nested too deeply is
+    escaped as a whole.
 
     Example:
         >>> to_html("*Hi* <b> [x](javascript:1) [y](https://example.org)")  # doctest: +ELLIPSIS
@@ -27,7 +27,7 @@ def to_html(text: str) -> str:
     renderer = _renderer()
     env: dict[str, Any] = {}
     tokens = renderer.parse(text.replace("\r\n", "\n"), env)
-    # What is nested deeper than that is not read, and would be missing.
+    # The parser drops content that is nested more deeply.
     if any(token.level >= _MAX_NESTING - 2 for token in tokens):
         return f"<pre>{escape(text)}</pre>\n"
     rendered: str = renderer.renderer.render(tokens, renderer.options, env)
@@ -35,10 +35,10 @@ def to_html(text: str) -> str:
 
 
 def close_blocks(text: str) -> str:
-    """Return a Markdown text that does not go on into what follows it in a document.
+    """Return a Markdown text whose blocks all end before the text after it.
 
-    A fence that is open gets its end; a text that stays open otherwise (by a comment of HTML, say)
-    goes into a fence as a whole.
+    An open fence is closed. A text that another construct leaves open, such as an HTML comment, is
+    put into a fence as a whole.
 
     Example:
         >>> close_blocks("~~~\\nx = 1")
@@ -47,13 +47,13 @@ def close_blocks(text: str) -> str:
     tokens = _parser().parse(text)
     last = tokens[-1].markup if tokens and tokens[-1].type == "fence" else ""
     for end in ("", "\n" * (not text.endswith("\n")) + last):
-        if _ends(text + end):
+        if _is_closed(text + end):
             return text + end
     return fence(text, "markdown")
 
 
 def fence(text: str, language: str = "") -> str:
-    """Return text in a fence that nothing in it can close.
+    """Put a text into a fence that is longer than any in the text.
 
     Example:
         >>> fence("a ``` b")
@@ -65,8 +65,8 @@ def fence(text: str, language: str = "") -> str:
     return f"{mark}{language}\n{text}{end}{mark}"
 
 
-def _ends(text: str) -> bool:
-    """Whether a heading after the text is one."""
+def _is_closed(text: str) -> bool:
+    """Return whether a heading after the text is parsed as a heading."""
     after = _parser().parse(f"{text}\n\n# after\n")[-3:]
     return len(after) == 3 and after[0].type == "heading_open" and after[0].level == 0
 
@@ -75,7 +75,7 @@ def _ends(text: str) -> bool:
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
-    # Blocks alone: what stands within a line goes on into no other block.
+    # Inline markup cannot extend into another block.
     return MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING}).disable("inline")
 
 
@@ -85,23 +85,23 @@ def _renderer() -> MarkdownIt:
 
     reader = MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING, "html": False})
     reader.enable(["table", "strikethrough"])
-    reader.validateLink = _is_plain_link  # type: ignore[method-assign]
-    reader.add_render_rule("image", _render_picture)
+    reader.validateLink = _is_safe_link  # type: ignore[method-assign]
+    reader.add_render_rule("image", _render_image)
     reader.add_render_rule("link_open", _render_link)
     return reader
 
 
-def _is_plain_link(url: str) -> bool:
+def _is_safe_link(url: str) -> bool:
     return url.strip().lower().startswith(_SCHEMES)
 
 
 def _render_link(renderer: Any, tokens: Any, at: int, options: Any, env: Any) -> str:
     tokens[at].attrSet("rel", "noreferrer noopener")
-    shown: str = renderer.renderToken(tokens, at, options, env)
-    return shown
+    rendered: str = renderer.renderToken(tokens, at, options, env)
+    return rendered
 
 
-def _render_picture(renderer: Any, tokens: Any, at: int, options: Any, env: Any) -> str:
-    address = escape(str(tokens[at].attrGet("src") or ""))
-    words = escape(tokens[at].content) or address
-    return f'<a href="{address}" rel="noreferrer noopener">{words}</a>'
+def _render_image(renderer: Any, tokens: Any, at: int, options: Any, env: Any) -> str:
+    url = escape(str(tokens[at].attrGet("src") or ""))
+    label = escape(tokens[at].content) or url
+    return f'<a href="{url}" rel="noreferrer noopener">{label}</a>'

@@ -1,84 +1,85 @@
-"""Plain text: a paragraph that was wrapped is one passage, any other line one of its own."""
+"""Plain text: a wrapped paragraph is one segment, and so is any other line."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 
-from llmtool.documents.lines import join, width, wrap
-from llmtool.documents.placeholders import split_parts
-from llmtool.documents.types import Part, Segment
+from llmtool.documents.lines import display_width, join_lines, wrap
+from llmtool.documents.protected_spans import split_parts
+from llmtool.documents.types import Part, Segment, has_letters, join_parts
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
-# What stands before the words of a line: indentation, quote marks, one bullet or number.
-_BEFORE = re.compile(r"[ \t>|]*(?:(?:[-*+•–—·]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])[ \t]+)?")
-_MIN_COLUMNS, _MAX_COLUMNS = 40, 120  # of text that somebody wrapped
-_RAGGED = 0.72  # of the longest line, the shortest that a wrapped paragraph's other lines have
+# Before the words of a line: indentation, quote marks, one bullet or number.
+_PREFIX = re.compile(r"[ \t>|]*(?:(?:[-*+•–—·]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])[ \t]+)?")
+_MIN_COLUMNS, _MAX_COLUMNS = 40, 120  # of wrapped text
+# Lines of a wrapped paragraph, except the last, have at least this share of the longest width.
+_MIN_FILL = 0.72
 
 
-class Plain:
-    """A text and its passages."""
+class PlainText:
+    """A plain text and its segments."""
 
     def __init__(self, source: str) -> None:
         self.source = source
         self._newline = "\r\n" if "\r\n" in source else "\n"
-        self._columns: dict[int, tuple[int, str]] = {}  # of wrapped passages, by where they start
+        self._wrapping: dict[int, tuple[int, str]] = {}  # columns and prefix, by start
         self.segments: tuple[Segment, ...] = tuple(self._segments())
 
     def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
         if tuple(parts) == segment.parts:
             return self.source[segment.start : segment.end]
-        text = "".join(part if isinstance(part, str) else part.source for part in parts)
+        text = join_parts(parts)
         text = " ".join(text.splitlines()) if "\n" in text or "\r" in text else text
-        if segment.start not in self._columns:
+        if segment.start not in self._wrapping:
             return text
-        columns, before = self._columns[segment.start]
-        return f"{self._newline}{before}".join(wrap(text, max(20, columns - width(before))))
+        columns, prefix = self._wrapping[segment.start]
+        return f"{self._newline}{prefix}".join(wrap(text, max(20, columns - display_width(prefix))))
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
         text = "".join(part if isinstance(part, str) else "x" for part in parts)
-        return None if text.strip() else "empty"
+        return None if text.strip() else "is empty"
 
     def compare(self, output: str) -> str | None:
         if len(_paragraphs(output)) != len(_paragraphs(self.source)):
-            return "another number of paragraphs"
+            return "the number of paragraphs differs"
         return None
 
     def _segments(self) -> Iterator[Segment]:
         for lines in _paragraphs(self.source):
             if _is_wrapped([text for _, text in lines]):
-                yield self._wrapped(lines)
+                yield self._wrapped_segment(lines)
             else:
                 for start, text in lines:
-                    yield from _of_line(start, text)
+                    yield from _line_segment(start, text)
 
-    def _wrapped(self, lines: list[tuple[int, str]]) -> Segment:
+    def _wrapped_segment(self, lines: list[tuple[int, str]]) -> Segment:
         first_start, first = lines[0]
         last_start, last = lines[-1]
-        found = _BEFORE.match(first)
+        found = _PREFIX.match(first)
         assert found is not None
         start = first_start + found.end()
         bodies = [first[found.end() :].rstrip(), *(text.strip() for _, text in lines[1:])]
         second = lines[1][1]
-        before = second[: len(second) - len(second.lstrip())]
-        self._columns[start] = max(width(text) for _, text in lines), before
+        prefix = second[: len(second) - len(second.lstrip())]
+        self._wrapping[start] = max(display_width(text) for _, text in lines), prefix
         return Segment(
-            start=start, end=last_start + len(last.rstrip()), parts=split_parts(join(bodies))
+            start=start, end=last_start + len(last.rstrip()), parts=split_parts(join_lines(bodies))
         )
 
 
-def parse(text: str) -> Plain:
-    """Return the passages of a plain text.
+def parse(text: str) -> PlainText:
+    """Parse a plain text.
 
     Example:
         >>> [segment.text for segment in parse("- One.\\n- Two.\\n").segments]
         ['One.', 'Two.']
     """
-    return Plain(text)
+    return PlainText(text)
 
 
 def _paragraphs(text: str) -> list[list[tuple[int, str]]]:
-    """Return runs of lines between blank ones: where each line starts, and its text."""
+    """Return the paragraphs, each as the start and text of its lines."""
     found: list[list[tuple[int, str]]] = [[]]
     for match in _LINE.finditer(text):
         line = match[0].rstrip("\r\n")
@@ -89,34 +90,35 @@ def _paragraphs(text: str) -> list[list[tuple[int, str]]]:
     return [lines for lines in found if lines]
 
 
-def _of_line(start: int, line: str) -> Iterator[Segment]:
-    found = _BEFORE.match(line)
+def _line_segment(start: int, line: str) -> Iterator[Segment]:
+    found = _PREFIX.match(line)
     assert found is not None
     body = line[found.end() :].rstrip()
     parts = split_parts(body)
-    if any(isinstance(part, str) and any(map(str.isalpha, part)) for part in parts):
+    if has_letters(parts):
         begin = start + found.end()
         yield Segment(start=begin, end=begin + len(body), parts=parts)
 
 
 def _is_wrapped(lines: list[str]) -> bool:
-    """Whether lines are a paragraph that was broken at a width: all but the last are about full."""
+    """Return whether lines are one paragraph that was wrapped at a fixed width."""
     if len(lines) < 2:
         return False
-    widths = [width(line.rstrip()) for line in lines]
+    widths = [display_width(line.rstrip()) for line in lines]
     longest = max(widths)
     if not _MIN_COLUMNS <= longest <= _MAX_COLUMNS:
         return False
     if any(_has_bullet(line) for line in lines[1:]):
         return False
-    full = all(each >= longest * _RAGGED for each in widths[:-1])
-    # Poems and addresses: a first word of the next line would have had room.
-    could_hold = sum(
-        widths[i] + 1 + width(lines[i + 1].split()[0]) <= longest for i in range(len(lines) - 1)
+    is_full = all(each >= longest * _MIN_FILL for each in widths[:-1])
+    # In poems and addresses, the first word of the next line often fits.
+    n_short = sum(
+        widths[i] + 1 + display_width(lines[i + 1].split()[0]) <= longest
+        for i in range(len(lines) - 1)
     )
-    return full and could_hold <= (len(lines) - 1) // 2
+    return is_full and n_short <= (len(lines) - 1) // 2
 
 
 def _has_bullet(line: str) -> bool:
-    found = _BEFORE.match(line)
+    found = _PREFIX.match(line)
     return bool(found and found[0].strip(" \t"))

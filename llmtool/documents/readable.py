@@ -1,4 +1,4 @@
-"""Read documents as plain text: HTML, PDF, e-mail and text; the only importer of pypdf."""
+"""Extract plain text from HTML, PDF, e-mail and text files; the only importer of pypdf."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llmtool.errors import InputError, UsageError
 Kind = Literal["text", "html", "pdf", "email"]
 
 MAX_CHARACTERS = 64 << 20  # of the text of a PDF
-_PROBE_CHARACTERS = 4096  # where a NUL shows that a file is binary
+_PROBE_CHARACTERS = 4096  # searched for the NUL of a binary file
 _HIDDEN = frozenset("script style template svg math head nav noscript iframe select".split())
 _BLOCKS = frozenset(
     "p div section article main aside header footer address blockquote figure figcaption pre form"
@@ -27,7 +27,7 @@ _HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.IGNO
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """A document as plain text; `notes` say what it leaves out, such as attachments."""
+    """A document as plain text; `notes` name the content that was skipped, such as attachments."""
 
     text: str
     kind: Kind = "text"
@@ -35,16 +35,16 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_document(content: bytes, *, name: str, errors: Errors = "strict") -> Document:
-    """Return the text of a document, as a reader sees it.
+    """Return the text of a document without its markup.
 
     Args:
         content: an HTML, PDF, e-mail or text file.
-        name: the name of the file; its suffix helps to tell the kind, and errors begin with it.
-        errors: how to decode text that is not UTF-8.
+        name: the file name; its suffix helps to detect the kind, and errors begin with it.
+        errors: how to decode a text file that is not UTF-8.
 
     Raises:
-        InputError: it is encrypted, broken, binary or empty.
-        UsageError: it is a PDF, and the extra `pdf` is not installed.
+        InputError: the document is encrypted, malformed, binary or empty.
+        UsageError: the document is a PDF, and the extra `pdf` is not installed.
 
     Example:
         >>> read_document(b"<h1>Hi</h1><p>One <b>two</b>", name="a.html").text
@@ -57,14 +57,14 @@ def read_document(content: bytes, *, name: str, errors: Errors = "strict") -> Do
     if document is None:
         document = Document(text=decode(content, source=name, errors=errors))
     if "\0" in document.text[:_PROBE_CHARACTERS]:
-        raise InputError(f"{name}: is a binary file, and no text")
+        raise InputError(f"{name} is a binary file; only text, HTML, PDF and e-mail can be read")
     if not document.text.strip():
-        raise InputError(f"{name}: is empty")
+        raise InputError(f"{name} is empty")
     return document
 
 
 def _read_markup(content: bytes, suffix: str) -> Document | None:
-    """Return an HTML, PDF or e-mail file as text, None for plain text."""
+    """Return the text of an HTML, PDF or e-mail file, or None for another file."""
     if content.startswith(b"%PDF-") or suffix == ".pdf":
         return _read_pdf(content)
     if suffix == ".eml":
@@ -75,15 +75,15 @@ def _read_markup(content: bytes, suffix: str) -> Document | None:
 
 
 def html_text(source: str) -> str:
-    """Return what a reader of an HTML page sees: headings with `#`, items with `-`."""
-    reader = _Reader()
-    reader.feed(source)
-    reader.close()
-    text = _MANY_NEWLINES.sub("\n\n", "".join(reader.pieces))
+    """Return the visible text of an HTML page, with Markdown headings and list items."""
+    extractor = _TextExtractor()
+    extractor.feed(source)
+    extractor.close()
+    text = _MANY_NEWLINES.sub("\n\n", "".join(extractor.pieces))
     return "\n".join(line.rstrip() for line in text.strip().split("\n"))
 
 
-class _Reader(HTMLParser):
+class _TextExtractor(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.pieces: list[str] = []
@@ -140,13 +140,13 @@ def _read_email(content: bytes) -> Document:
         body = message.get_body(preferencelist=("plain", "html"))
         text = "" if body is None else str(body.get_content())
     except (LookupError, ValueError, AttributeError) as exc:
-        raise InputError(f"the e-mail cannot be read: {exc}") from exc
+        raise InputError(f"cannot read the e-mail: {exc}") from exc
     if body is not None and body.get_content_type() == "text/html":
         text = html_text(text)
     if not text.strip():
         raise InputError("the e-mail has no text")
     names = [part.get_filename() or part.get_content_type() for part in message.iter_attachments()]
-    notes = (f"attachments are not read: {', '.join(names)}",) if names else ()
+    notes = (f"skipped attachments: {', '.join(names)}",) if names else ()
     return Document(text="\n".join([*lines, "", text.strip()]), kind="email", notes=notes)
 
 
@@ -154,7 +154,7 @@ def _read_pdf(content: bytes) -> Document:
     try:
         import pypdf
     except ImportError as exc:
-        raise UsageError("PDF files need an extra: pip install 'llmtool[pdf]'") from exc
+        raise UsageError("PDF support is not installed; run pip install 'llmtool[pdf]'") from exc
     import logging
 
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
@@ -163,19 +163,21 @@ def _read_pdf(content: bytes) -> Document:
     try:
         reader = pypdf.PdfReader(io.BytesIO(content))
         if reader.is_encrypted and not reader.decrypt(""):
-            raise InputError("the PDF is encrypted with a password")
+            raise InputError("the PDF is encrypted; remove its password")
         for page in reader.pages:
             pages.append(page.extract_text())
             size += len(pages[-1])
             if size > MAX_CHARACTERS:
-                raise InputError(f"the PDF has more than {MAX_CHARACTERS >> 20} million characters")
+                raise InputError(
+                    f"the PDF has more than {MAX_CHARACTERS >> 20} million characters; split it"
+                )
     except InputError:
         raise
-    except Exception as exc:  # a broken file fails in pypdf in many ways
-        raise InputError(f"the PDF cannot be read ({type(exc).__name__})") from exc
+    except Exception as exc:  # pypdf raises many types for a malformed file
+        raise InputError(f"cannot read the PDF ({type(exc).__name__}); check the file") from exc
     text = "\n\n".join(page.strip() for page in pages if page.strip())
     if not text:
-        raise InputError("the PDF has no text: it may be a scan")
+        raise InputError("the PDF has no text and may be a scan; run OCR on it")
     empty = sum(not page.strip() for page in pages)
     notes = (f"{empty} of {len(pages)} pages have no text",) if empty else ()
     return Document(text=text, kind="pdf", notes=notes)

@@ -1,6 +1,7 @@
 """Subtitles: SubRip and WebVTT; the only importer of srt.
 
-Each run of lines below a timing is a passage. Numbers, timings, settings, notes and styles stay.
+Each block of lines under a timing is a segment, or one per speaker. Numbers, timings, settings,
+notes and styles stay unchanged.
 """
 
 from __future__ import annotations
@@ -8,26 +9,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from llmtool.documents.lines import balance, join
-from llmtool.documents.nesting import find_nesting_fault
-from llmtool.documents.placeholders import split_parts
-from llmtool.documents.types import Format, Part, ProtectedSpan, Segment
+from llmtool.documents.lines import balance, join_lines
+from llmtool.documents.protected_spans import find_nesting_fault, split_parts
+from llmtool.documents.types import Format, Part, ProtectedSpan, Segment, has_letters
 from llmtool.errors import InputError
 
 _CLOCK = r"(?:\d+:)?\d{1,2}:\d{1,2}(?:[,.]\d{1,3})?"
 _TIMING = re.compile(rf"[ \t]*({_CLOCK})[ \t]*-->[ \t]*({_CLOCK})(?:[ \t].*)?")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
-# Tags, karaoke times, positions, entities.
-_TAGS = re.compile(r"(<[^<>\n]*>|\{\\[^{}\n]*\}|&(?:\w+|#\d+);)")
+# Tags, karaoke timings, positions and entities.
+_MARKUP = re.compile(r"(<[^<>\n]*>|\{\\[^{}\n]*\}|&(?:\w+|#\d+);)")
 _SPEAKER = re.compile(r"[ \t]*(?:<[^<>\n]*>|\{\\[^{}\n]*\})*[ \t]*[-–—‐][ \t]*")
-_NEXT_SPEAKER = re.compile(_SPEAKER.pattern + r"(?:(?<=[ \t])\S|[^\d\s])")  # and not "-5"
-_FIRST_PROTECTED = (
-    0xF0000  # a private character replaces each protected span while lines are broken
-)
+_SPEAKER_CHANGE = re.compile(_SPEAKER.pattern + r"(?:(?<=[ \t])\S|[^\d\s])")  # but not "-5"
+# While a text is wrapped, private-use characters from here on replace its protected spans.
+_FIRST_PRIVATE = 0xF0000
 
 
 class Subtitles:
-    """A file of subtitles and its passages."""
+    """A subtitle file and its segments."""
 
     def __init__(self, source: str, format: Format) -> None:
         self.source, self.format = source, format
@@ -45,33 +44,33 @@ class Subtitles:
         text, number = "", 0
         for part in parts:
             if isinstance(part, ProtectedSpan):
-                text += chr(_FIRST_PROTECTED + number)
+                text += chr(_FIRST_PRIVATE + number)
                 number += 1
             else:
                 text += self._escape(part)
         lines = balance(text.strip(), len(original.splitlines()))
-        written = self._newline.join(lines)
+        output = self._newline.join(lines)
         for i, span in enumerate(protected):
-            written = written.replace(chr(_FIRST_PROTECTED + i), span)
-        return written
+            output = output.replace(chr(_FIRST_PRIVATE + i), span)
+        return output
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
         text = "".join(part for part in parts if isinstance(part, str))
         if "-->" in text:
-            return "has an arrow, which marks a timing"
+            return "contains -->, which marks a timing"
         if not text.strip():
-            return "empty"
+            return "is empty"
         if text.strip().isdecimal() and not segment.text.strip().isdecimal():
-            return "a number alone"
+            return "is only a number"
         return find_nesting_fault(segment.parts, parts)
 
     def compare(self, output: str) -> str | None:
         before, after = _times(self.source, self.format), _times(output, self.format)
         if len(before) != len(after):
-            return f"{len(after)} subtitles instead of {len(before)}"
+            return f"it has {len(after)} subtitles, the source {len(before)}"
         for number, (one, other) in enumerate(zip(before, after, strict=True), 1):
             if one != other:
-                return f"subtitle {number}: other times"
+                return f"subtitle {number}: the timing differs"
         return None
 
     def _escape(self, text: str) -> str:
@@ -82,10 +81,10 @@ class Subtitles:
 
 
 def parse(text: str, format: Format = "srt") -> Subtitles:
-    """Return the passages of a file of subtitles.
+    """Parse a subtitle file.
 
     Raises:
-        InputError: a timing is broken or missing, with its line.
+        InputError: a timing is malformed or missing; the error names the line.
 
     Example:
         >>> document = parse("1\\n00:00:01,000 --> 00:00:02,000\\n<i>Good\\nmorning.</i>\\n")
@@ -96,20 +95,20 @@ def parse(text: str, format: Format = "srt") -> Subtitles:
 
 
 def _cues(source: str, format: Format) -> Iterator[list[tuple[int, str]]]:
-    """Yield the lines below each timing: where each starts, and its text."""
+    """Yield the lines under each timing, each as its start and text."""
     lines = [(m.start(), m[0].rstrip("\r\n")) for m in _LINE.finditer(source)]
     timings = [i for i, (_, line) in enumerate(lines) if _TIMING.fullmatch(line)]
     for i, (_, line) in enumerate(lines):
         if "-->" in line and not _TIMING.fullmatch(line) and _looks_like_timing(line):
-            raise InputError(f"line {i + 1}: a timing that cannot be read")
+            raise InputError(f"line {i + 1}: malformed timing")
     if not timings:
         if format == "vtt" and source.removeprefix("\ufeff").startswith("WEBVTT"):
             return
-        raise InputError("line 1: there is no timing (00:00:01,000 --> 00:00:02,000)")
+        raise InputError("line 1: no timing found, such as 00:00:01,000 --> 00:00:02,000")
     if format == "srt":
         for number, (_, line) in enumerate(lines[: timings[0]], 1):
             if line.strip("\ufeff \t") and not line.strip("\ufeff \t").isdecimal():
-                raise InputError(f"line {number}: a text without a timing")
+                raise InputError(f"line {number}: text without a timing")
     for i, timing in enumerate(timings):
         last = timings[i + 1] if i + 1 < len(timings) else len(lines)
         below = lines[timing + 1 : last]
@@ -117,7 +116,7 @@ def _cues(source: str, format: Format) -> Iterator[list[tuple[int, str]]]:
             blank = next((k for k, (_, line) in enumerate(below) if not line.strip()), len(below))
             below = below[:blank]
         elif i + 1 < len(timings) and below and below[-1][1].strip().isdecimal():
-            below = below[:-1]  # the number of the next one
+            below = below[:-1]  # the number of the next subtitle
         yield below
 
 
@@ -127,56 +126,55 @@ def _looks_like_timing(line: str) -> bool:
 
 
 def _segments(cue: list[tuple[int, str]]) -> Iterator[Segment]:
-    runs: list[list[tuple[int, str]]] = [[]]
+    blocks: list[list[tuple[int, str]]] = [[]]
     for start, line in cue:
         if line.strip():
-            runs[-1].append((start, line))
-        elif runs[-1]:
-            runs.append([])
-    for run in runs:
-        turns = _turns(run)
-        for turn in turns:
-            (start, line), *rest = turn
+            blocks[-1].append((start, line))
+        elif blocks[-1]:
+            blocks.append([])
+    for block in blocks:
+        turns = _speaker_turns(block)
+        for (start, line), *rest in turns:
             dash = _SPEAKER.match(line) if len(turns) > 1 else None
             at = dash.end() if dash else 0
             yield from _segment([(start + at, line[at:]), *rest])
 
 
-def _turns(run: list[tuple[int, str]]) -> list[list[tuple[int, str]]]:
-    """Return the lines of each speaker: a dash begins another one's."""
+def _speaker_turns(block: list[tuple[int, str]]) -> list[list[tuple[int, str]]]:
+    """Split lines by speaker: a dash marks a change."""
     turns: list[list[tuple[int, str]]] = []
-    everyone = all(_SPEAKER.match(line) for _, line in run)
-    for start, line in run:
-        if not turns or everyone or _NEXT_SPEAKER.match(line):
+    all_have_dashes = all(_SPEAKER.match(line) for _, line in block)
+    for start, line in block:
+        if not turns or all_have_dashes or _SPEAKER_CHANGE.match(line):
             turns.append([])
         turns[-1].append((start, line))
     return turns
 
 
-def _segment(run: list[tuple[int, str]]) -> Iterator[Segment]:
-    if not run:
+def _segment(lines: list[tuple[int, str]]) -> Iterator[Segment]:
+    if not lines:
         return
-    first_start, first = run[0]
+    first_start, first = lines[0]
     start = first_start + len(first) - len(first.lstrip())
-    last_start, last = run[-1]
+    last_start, last = lines[-1]
     parts: list[Part] = []
-    for i, piece in enumerate(_TAGS.split(join([line.strip() for _, line in run]))):
+    for i, piece in enumerate(_MARKUP.split(join_lines([line.strip() for _, line in lines]))):
         if i % 2:
             parts.append(ProtectedSpan(piece))
         else:
             parts.extend(split_parts(piece) if piece else ())
-    for outward in (parts, parts[::-1]):
-        for part in outward:
+    for from_one_end in (parts, parts[::-1]):
+        for part in from_one_end:
             if (
                 isinstance(part, ProtectedSpan)
-                and _TAGS.fullmatch(part.source)
+                and _MARKUP.fullmatch(part.source)
                 and part.source[0] != "&"
             ):
                 at = next(i for i, each in enumerate(parts) if each is part)
                 parts[at] = ProtectedSpan(part.source, is_fixed=True)
             elif not isinstance(part, str) or part.strip():
                 break
-    if any(isinstance(part, str) and any(map(str.isalpha, part)) for part in parts):
+    if has_letters(parts):
         yield Segment(start=start, end=last_start + len(last.rstrip()), parts=tuple(parts))
 
 

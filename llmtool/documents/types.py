@@ -1,7 +1,7 @@
-"""What a format's reader returns: the source, the spans in it that are language, and their law.
+"""The interface of a document format: a parsed source and its segments.
 
-A document is never written anew. A translation takes the place of a span, and every character
-between the spans stays as it was, so that a document without a translation is its own source.
+A document is never regenerated. A translation replaces the span of a segment, and every character
+between segments is copied, so that a document without translations equals its source.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ Format = Literal["txt", "md", "html", "srt", "vtt", "po", "json"]
 
 
 class ProtectedSpan(msgspec.Struct, frozen=True, repr_omit_defaults=True):
-    """A piece of a segment that no translation may change: `source` as it stands in the document.
+    """Part of a segment that a translation must not change, such as code, a link target or a tag.
 
-    Code, a link's target, a tag, a placeholder. One that is fixed stays at its end of the segment:
-    the box of a task, the name of a note, tags around a subtitle.
+    `source` is its exact text in the document. A fixed span stays at its end of the segment: a task
+    checkbox, a footnote label, the tags around a subtitle.
     """
 
     source: str
@@ -29,32 +29,30 @@ Part = str | ProtectedSpan
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
-    """A passage to translate: what stands from `start` to `end` of the source, in characters.
+    """The unit of translation, from `start` to `end` of the source, in characters.
 
-    `parts` are its text, as a reader sees it, and what has to stay in it. `before` says where it
-    stands: the headings above it, the key of a value, a message's context. `n_lines` is the number
-    of lines that a translation must have, None where any will do; lines are parted by a newline.
+    `parts` are its unescaped text and its protected spans. `context` locates it: the path of keys
+    to a JSON value, the attribute of an HTML tag, the msgctxt and comments of a message.
     """
 
     start: int
     end: int
     parts: tuple[Part, ...]
-    before: tuple[str, ...] = ()
-    n_lines: int | None = None
+    context: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
-        """The text alone, as for telling its language."""
+        """The text with a space in place of each protected span, as for language detection."""
         return "".join(part if isinstance(part, str) else " " for part in self.parts)
 
     @property
     def source(self) -> str:
-        """The text with what stays in it."""
-        return "".join(part if isinstance(part, str) else part.source for part in self.parts)
+        """The text with its protected spans."""
+        return join_parts(self.parts)
 
 
 class Document(Protocol):
-    """A source that was parsed; `segments` are in its order and do not overlap."""
+    """A parsed source; `segments` are in source order and do not overlap."""
 
     @property
     def source(self) -> str: ...
@@ -63,19 +61,29 @@ class Document(Protocol):
     def segments(self) -> Sequence[Segment]: ...
 
     def encode(self, segment: Segment, parts: Sequence[Part]) -> str:
-        """Return what takes the place of a segment, escaped as its format wants it.
+        """Return the replacement for a segment, escaped for the format.
 
-        The parts of the segment itself give back its span of the source.
+        The segment's own parts give the span of the source unchanged.
         """
         ...
 
     def find_fault(self, segment: Segment, parts: Sequence[Part]) -> str | None:
-        """Return why these parts would change the structure around a segment, None if they do not.
+        """Return how the parts would change the structure around a segment, or None.
 
-        The caller checks protected spans; this checks for text that would become markup.
+        Text that would become markup is a fault. The caller checks that no protected span is lost.
         """
         ...
 
     def compare(self, output: str) -> str | None:
-        """Return in what the structure of a whole output differs from the source's, or None."""
+        """Return the first structural difference between the source and an output, or None."""
         ...
+
+
+def join_parts(parts: Sequence[Part]) -> str:
+    """Return the parts as one string, protected spans included."""
+    return "".join(part if isinstance(part, str) else part.source for part in parts)
+
+
+def has_letters(parts: Sequence[Part]) -> bool:
+    """Return whether any text outside the protected spans has a letter."""
+    return any(isinstance(part, str) and any(map(str.isalpha, part)) for part in parts)

@@ -1,1 +1,1 @@
-"""Model files: named, found, fetched, checked, removed."""
+"""Model files: find, download, import, verify and remove them."""

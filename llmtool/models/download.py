@@ -1,7 +1,7 @@
-"""Download a model of the Hub into the Hub's cache: plan, fetch, verify, link, register.
+"""Download a model into the Hub cache: plan, download, verify, link, register.
 
-A file becomes visible by one rename after its hash was checked. The cache is valid at every moment,
-and readable by huggingface_hub, transformers and llama.cpp.
+A file is renamed into place only after its checksum was verified, so the cache is always valid. Its
+layout is that of huggingface_hub, transformers and llama.cpp.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from llmtool.errors import DownloadError
+from llmtool.errors import DownloadError, os_error_reason
 from llmtool.models import quants, registry
 from llmtool.models.hub import cache, transfer
 from llmtool.models.hub.blob_lock import lock_blob
@@ -31,14 +31,14 @@ class PlannedFile(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     size_bytes: int
     digest: str
-    here_bytes: int  # all of them when it is in the cache, some when a transfer was interrupted
+    cached_bytes: int  # size_bytes if the file is cached, less for a partial download
 
 
 class DownloadPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """The files of a model in the Hub's listing, and what of them is here.
+    """The files of a model on the Hub, with the number of bytes already cached.
 
-    `repo` is the name that the user gave, `listing.repo` the present one. `folder` is the
-    repository's folder in the cache, `free_bytes` the free space of its disk.
+    `repo` is the requested name, `listing.repo` the current one, which differs after a rename.
+    `folder` is the repository's folder in the cache, `free_bytes` the free space on its disk.
     """
 
     name: str
@@ -60,7 +60,7 @@ class DownloadPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def missing_bytes(self) -> int:
-        return sum(file.size_bytes - file.here_bytes for file in self.files)
+        return sum(file.size_bytes - file.cached_bytes for file in self.files)
 
     @property
     def fits_disk(self) -> bool:
@@ -68,21 +68,21 @@ class DownloadPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def memory_bytes(self) -> int:
-        """A rough estimate of the memory to run the model: weights and a small context."""
+        """Approximate memory to run the model: weights and a small context."""
         return self.size_bytes + self.size_bytes // 10 + 256 * 1024 * 1024
 
 
 def plan_download(
     layout: Layout, reference: Reference, hub: Hub, known: registry.Registry
 ) -> DownloadPlan:
-    """List a repository, choose the files of the model, and look which of them are here.
+    """List a repository, choose the model's files, and check which of them are cached.
 
-    Without a quant or file in the reference, the one chosen in an earlier download is chosen again.
+    A reference without quant or file selects the quant of the previous download, if any.
 
     Raises:
         ModelNotFound: the repository, revision, file or quant does not exist.
         DownloadError: the Hub cannot be reached.
-        Cancelled: the hub's `cancelled` returned true.
+        Cancelled: `hub.callbacks.cancelled` returned true.
     """
     repo = reference.repo or ""
     listing = hub.list_repo(repo, reference.revision)
@@ -108,27 +108,27 @@ def plan_download(
     )
 
 
-def fetch(layout: Layout, plan: DownloadPlan, hub: Hub) -> Model:
-    """Download the missing files of a plan, verify and register them, and return the model.
+def download_model(layout: Layout, plan: DownloadPlan, hub: Hub) -> Model:
+    """Download, verify and register the missing files of a plan, and return the model.
 
     Raises:
-        DownloadError: the disk is too small, or the transfer failed; the next call resumes it.
-        Cancelled: the hub's `cancelled` returned true.
+        DownloadError: not enough disk space, or a failed transfer, which the next call resumes.
+        Cancelled: `hub.callbacks.cancelled` returned true.
     """
     callbacks = hub.callbacks
     if plan.listing.repo.lower() != plan.repo.lower():
-        callbacks.on_note(f"{plan.repo} is now called {plan.listing.repo}")
+        callbacks.on_note(f"{plan.repo} was renamed to {plan.listing.repo}")
     if not plan.fits_disk:
         raise DownloadError(
-            f"{plan.name} needs {format_bytes(plan.missing_bytes)} and "
-            f"{format_bytes(SPARE_BYTES)} to spare, but {layout.hub_cache} has "
-            f"{format_bytes(plan.free_bytes)} free; make room, or set HF_HUB_CACHE to another disk"
+            f"{plan.name} needs {format_bytes(plan.missing_bytes + SPARE_BYTES)} of disk space, "
+            f"but {layout.hub_cache} has {format_bytes(plan.free_bytes)}; free some space, or set "
+            f"HF_HUB_CACHE to a folder on another disk"
         )
     done = 0
     for file in plan.files:
         on_progress = add_offset(callbacks.on_progress, done, plan.size_bytes)
-        of_file = msgspec.structs.replace(callbacks, on_progress=on_progress)
-        _fetch_file(layout, plan, file, hub, of_file)
+        file_callbacks = msgspec.structs.replace(callbacks, on_progress=on_progress)
+        _download_file(layout, plan, file, hub, file_callbacks)
         done += file.size_bytes
     _write_ref(plan)
     record = registry.Record(
@@ -165,18 +165,18 @@ def _choose(reference: Reference, listing: Listing, known: registry.Registry) ->
 
 def _plan_file(folder: Path, commit: str, file: RemoteFile) -> PlannedFile:
     blob = folder / "blobs" / file.digest
-    here = _size(_part(blob)) or 0
+    cached = _size(_part(blob)) or 0
     if file.size_bytes in (_size(folder / "snapshots" / commit / file.path), _size(blob)):
-        here = file.size_bytes
+        cached = file.size_bytes
     return PlannedFile(
         path=file.path,
         size_bytes=file.size_bytes,
         digest=file.digest,
-        here_bytes=here if here <= file.size_bytes else 0,
+        cached_bytes=cached if cached <= file.size_bytes else 0,
     )
 
 
-def _fetch_file(
+def _download_file(
     layout: Layout, plan: DownloadPlan, file: PlannedFile, hub: Hub, callbacks: Callbacks
 ) -> None:
     blob = plan.folder / "blobs" / file.digest
@@ -194,7 +194,7 @@ def _fetch_file(
     with locked, _disk_errors(plan.folder):
         blob.parent.mkdir(parents=True, exist_ok=True)
         if _size(blob) != file.size_bytes:
-            transfer.fetch(
+            transfer.download(
                 functools.partial(hub.open_file, plan.listing, file.path),
                 _part(blob),
                 size=file.size_bytes,
@@ -210,7 +210,7 @@ def _fetch_file(
 
 
 def _link(blob: Path, pointer: Path) -> None:
-    """Point the snapshot's file to its blob, replacing a dangling or wrong link."""
+    """Link the file in the snapshot to its blob, replacing a wrong or dangling link."""
     pointer.parent.mkdir(parents=True, exist_ok=True)
     temporary = pointer.with_name(f".{pointer.name}.{os.getpid()}.tmp")
     with contextlib.suppress(FileNotFoundError):
@@ -218,7 +218,7 @@ def _link(blob: Path, pointer: Path) -> None:
     try:
         temporary.symlink_to(os.path.relpath(blob, pointer.parent))
     except (OSError, NotImplementedError):
-        os.replace(blob, pointer)  # no links on this disk: the snapshot holds the file itself
+        os.replace(blob, pointer)  # without symbolic links, the snapshot contains the file
         return
     os.replace(temporary, pointer)
 
@@ -260,4 +260,4 @@ def _disk_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise DownloadError(f"{folder}: cannot be written: {exc.strerror}") from exc
+        raise DownloadError(f"cannot write to {folder}: {os_error_reason(exc)}") from exc

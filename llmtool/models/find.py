@@ -1,4 +1,4 @@
-"""Find the model on this machine that a reference names."""
+"""Find the installed model for a reference."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def find_model(
     """Search files, downloaded and imported models, and the Hub's cache.
 
     Args:
-        check_sizes: raise `ModelUnreadable` if a file's size differs from its record.
-        offline: whether the hint for a missing model mentions `--offline`.
+        check_sizes: whether to compare file sizes with the registry.
+        offline: whether the error for a missing model mentions `--offline`.
 
     Raises:
-        ModelNotFound: the model is not here; the message holds the command that downloads it.
-        ModelUnreadable: the size of a file changed.
+        ModelNotFound: the model is not installed; the message includes the download command.
+        ModelUnreadable: a file has changed its size.
     """
     if reference.kind == "starter":
         return describe_starter()
@@ -54,13 +54,13 @@ def _find_path(path: Path, layout: Layout, known: registry.Registry, check_sizes
         if record.source == "imported" and path == layout.imported_folder / record.files[0].path:
             model = describe_imported(layout, record)
             if check_sizes:
-                remedy = f"`llmtool models rm {record.name}`, then import it again"
+                remedy = f"run `llmtool models rm {record.name}` and import it again"
                 _check_sizes(record, model.parts, remedy)
             return model
     parts = quants.list_parts(path)
     if not path.exists() and not path.is_symlink():
         hint = suggest(path.name, (p.name for p in path.parent.glob("*.gguf")))
-        raise ModelNotFound(f"{path}: no such file{hint}; `llmtool models ls` shows the models")
+        raise ModelNotFound(f"{path} not found{hint or '; check the path'}")
     size = sum(part.stat().st_size for part in parts if part.exists())
     return Model(
         name=path.name, path=parts[0], parts=parts, size_bytes=size, source="path",
@@ -78,7 +78,7 @@ def _find_registered(
     if not all(part.exists() for part in model.parts):
         return None
     if check_sizes:
-        _check_sizes(record, model.parts, f"`llmtool models pull {reference}` fetches it again")
+        _check_sizes(record, model.parts, f"run `llmtool models pull {reference}`")
     return model
 
 
@@ -95,22 +95,22 @@ def _find_cached(reference: Reference, layout: Layout) -> Model | None:
         else:
             choice = quants.choose(files, reference.quant)
     except quants.ChoiceError as exc:
-        if exc.reason == "pick-one" and not reference.file:
-            raise ModelNotFound(f"{reference}: in the cache, {exc}") from exc
+        if exc.reason == "ambiguous" and not reference.file:
+            raise ModelNotFound(f"{reference} (cached): {exc}") from exc
         return None
     return describe_cached(layout, repo, commit, reference.revision, choice)
 
 
 def _describe_missing(reference: Reference, models: list[Model], offline: bool) -> str:
-    message = f"{reference} is not on this machine"
+    message, hint = f"{reference} is not installed", ""
     here = [m for m in models if m.repo == reference.repo]
     if here:
-        message += f" (there is {', '.join(m.name for m in here[:5])})"
+        message += f" (installed: {', '.join(m.name for m in here[:5])})"
     else:
         repos = {m.repo for m in models if m.repo}
-        message += suggest(reference.repo or "", repos, cutoff=0.75)
+        hint = suggest(reference.repo or "", repos, cutoff=0.75)
     without = " without --offline" if offline else ""
-    return f"{message}; `llmtool models pull {reference}`{without} fetches it"
+    return f"{message}; download it with `llmtool models pull {reference}`{without}{hint}"
 
 
 def _check_sizes(record: registry.Record, parts: tuple[Path, ...], remedy: str) -> None:
@@ -118,8 +118,8 @@ def _check_sizes(record: registry.Record, parts: tuple[Path, ...], remedy: str) 
         try:
             size = part.stat().st_size
         except OSError as exc:
-            raise ModelNotFound(f"{part}: no longer exists; {remedy}") from exc
+            raise ModelNotFound(f"{part} not found; {remedy}") from exc
         if size != file.size_bytes:
             raise ModelUnreadable(
-                f"{part}: has {size} bytes of {file.size_bytes}: truncated; {remedy}"
+                f"{part} is damaged: {size} bytes, expected {file.size_bytes}; {remedy}"
             )

@@ -1,4 +1,4 @@
-"""Hash files in a thread, with the digests that the Hub uses."""
+"""Hash files in a thread, with the algorithms of the Hub."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SAMPLES, _SAMPLE_BYTES = 64, 4096
 
 
 class Hasher:
-    """A hash that runs in its own thread; the length of `checksum` selects the algorithm."""
+    """Computes a hash in its own thread; the length of `checksum` selects the algorithm."""
 
     def __init__(self, checksum: str, size: int) -> None:
         if len(checksum) == 64:
@@ -53,11 +53,11 @@ def hash_file(
     cancelled: Callable[[], bool] = never,
     copy_to: BinaryIO | None = None,
 ) -> str:
-    """Return the digest of a file: SHA-256, or a Git blob's SHA-1 if `checksum` is one.
+    """Return the SHA-256 of a file, or its Git blob SHA-1 if `checksum` has 40 digits.
 
     Args:
         on_progress: receives (done, total) bytes.
-        copy_to: receives a copy of every block.
+        copy_to: a file to copy the content to.
 
     Raises:
         Cancelled: `cancelled` returned true.
@@ -68,7 +68,7 @@ def hash_file(
         with path.open("rb", buffering=0) as file:
             while block := file.read(BLOCK_BYTES):
                 if cancelled():
-                    raise Cancelled(f"{path.name}: stopped")
+                    raise Cancelled(f"{path.name}: cancelled")
                 hasher.update(block)
                 if copy_to is not None:
                     copy_to.write(block)
@@ -80,10 +80,10 @@ def hash_file(
 
 
 def fingerprint(paths: Sequence[Path]) -> str:
-    """Return a hash of samples of files, which distinguishes models without reading them whole.
+    """Return a hash of samples of the files, to distinguish models without reading all bytes.
 
-    Different weights differ all over a file, so 64 blocks of 4 KiB and the size are enough; hashing
-    all bytes would take a second per gigabyte.
+    Different weights differ throughout the file, so the size and 64 blocks of 4 KiB are enough;
+    hashing all bytes would take a second per gigabyte.
     """
     digest = hashlib.sha256()
     for path in paths:

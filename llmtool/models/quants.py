@@ -1,8 +1,9 @@
-"""Choose the model file in a listing of names: no network, no disk.
+"""Choose the model file from a list of file names, without network or disk access.
 
-A quant label is `[UD-]` and one of Q<n>_{K|0|1}[_S|_M|_L|_XL|_4_4], IQ<n>_{XXS|XS|S|M|NL},
-TQ<n>_0, MXFP4[_MOE], NVFP4, BF16, F16 (FP16), F32 (FP32) or a bare Q<n>, in any case, with `-` or
-`_`. The quant of a file is the last label in its stem, else the last one in its folder's name.
+A quant label is an optional `UD-` and one of Q<n>_{K|0|1}[_S|_M|_L|_XL|_4_4],
+IQ<n>_{XXS|XS|S|M|NL}, TQ<n>_0, MXFP4[_MOE], NVFP4, BF16, F16 (FP16), F32 (FP32) or Q<n>, in any
+case, with `-` or `_`. The quant of a file is the last label in its stem, or else the last one in
+the name of its folder.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _LABEL = r"""
 """
 _IN_NAME = re.compile(rf"(?<![A-Za-z0-9]) {_LABEL} (?![A-Za-z0-9])", re.VERBOSE | re.IGNORECASE)
 _SPLIT = re.compile(r"(?P<stem>.*)-(?P<index>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
-_BYTE_PIECE = re.compile(
+_RAW_PART = re.compile(
     r"(?P<stem>.*)(?:\.gguf)?[.-](?:split-?[a-z0-9]{1,3}|part-?[a-z0-9]{1,3}(?:of\d+)?)",
     re.IGNORECASE,
 )
@@ -42,17 +43,17 @@ _MAX_LISTED = 12
 
 Reason = Literal[
     "no-gguf",
-    "no-such-quant",
-    "no-such-file",
-    "pick-one",
+    "quant-not-found",
+    "file-not-found",
+    "ambiguous",
     "split-incomplete",
-    "byte-split",
+    "raw-split",
     "not-a-model",
 ]
 
 
 class ChoiceError(ModelNotFound):
-    """No file of the listing can be chosen; `reason` is the cause in one word."""
+    """No model file could be chosen; `reason` is the cause."""
 
     def __init__(self, message: str, *, reason: Reason) -> None:
         super().__init__(message)
@@ -60,11 +61,11 @@ class ChoiceError(ModelNotFound):
 
 
 class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """The files of one model in a listing, all parts of a split one in order, and its quant."""
+    """The files of one model, with the parts of a split model in order, and its quant."""
 
     files: tuple[str, ...]
     quant: str | None
-    count: int = 1  # of parts, as the names say
+    count: int = 1  # number of parts, from the file names
     size_bytes: int | None = None
 
     @property
@@ -77,7 +78,7 @@ class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def normalize(label: str) -> str | None:
-    """Return the canonical spelling of a quant label, or None if it is not one.
+    """Return the canonical spelling of a quant label, or None for any other text.
 
     Example:
         >>> normalize("ud-q4-k-xl"), normalize("fp16"), normalize("best")
@@ -88,7 +89,7 @@ def normalize(label: str) -> str | None:
 
 
 def find_label(path: str) -> str | None:
-    """Return the quant label of a file from its name, else from its folder."""
+    """Return the quant label in the name of a file, or else of its folder."""
     folder, _, name = path.rpartition("/")
     split = _SPLIT.fullmatch(name)
     for text in (split["stem"] if split else _without_suffix(name), folder.rpartition("/")[2]):
@@ -99,9 +100,9 @@ def find_label(path: str) -> str | None:
 
 
 def list_parts(path: Path) -> tuple[Path, ...]:
-    """Return all parts of a split model in order, given any of them, or the file itself.
+    """Return all parts of a split model in order, given the path of any part.
 
-    The parts need not exist.
+    For other files, return the path itself. The parts need not exist.
     """
     match = re.fullmatch(r"(.*)-\d{5}-of-(\d{5})\.gguf", path.name)
     if not match or not 1 <= int(match[2]) <= 1000:
@@ -111,7 +112,7 @@ def list_parts(path: Path) -> tuple[Path, ...]:
 
 
 def find_models(files: Mapping[str, int | None] | Iterable[str]) -> list[ModelFiles]:
-    """Return every model of a listing, split ones as one, in the listing's order."""
+    """Return the models among these files in order; the parts of a split model count as one."""
     sizes: dict[str, int | None] = (
         dict(files) if isinstance(files, Mapping) else dict.fromkeys(files)
     )
@@ -142,19 +143,19 @@ def find_models(files: Mapping[str, int | None] | Iterable[str]) -> list[ModelFi
 
 
 def choose(files: Mapping[str, int | None] | Iterable[str], quant: str | None = None) -> ModelFiles:
-    """Choose the model of a listing with this quant; without one, by `DEFAULT_ORDER`.
+    """Choose the model with this quant, or the first match in `DEFAULT_ORDER` if it is None.
 
     Args:
-        files: paths inside the repository, with sizes in bytes if known (shown in errors).
+        files: paths inside the repository, optionally with sizes in bytes, which errors show.
 
     Raises:
-        ChoiceError: no model matches, or more than one; the message lists the models.
+        ChoiceError: not exactly one model matches; the message lists the models.
     """
     names = list(files)
     models = find_models(files)
-    pieces = [name for name in names if _BYTE_PIECE.fullmatch(name) and not _is_other(name)]
+    raw_parts = [name for name in names if _RAW_PART.fullmatch(name) and not _is_other(name)]
     if quant is not None:
-        return _choose_label(models, pieces, quant)
+        return _choose_label(models, raw_parts, quant)
     for label in DEFAULT_ORDER:
         found = [m for m in models if m.quant == label]
         if found:
@@ -163,77 +164,83 @@ def choose(files: Mapping[str, int | None] | Iterable[str], quant: str | None = 
         return _only(models, models[0].quant or models[0].file)
     if models:
         raise ChoiceError(
-            f"no usual quant among these: {_list(models)}; ask for one with :QUANT or :file.gguf",
-            reason="pick-one",
+            f"no default quant among {_list(models)}; choose one with :QUANT or :file.gguf",
+            reason="ambiguous",
         )
-    if pieces:
-        raise _byte_split(pieces[0])
-    raise ChoiceError("it holds no GGUF model", reason="no-gguf")
+    if raw_parts:
+        raise _raw_split(raw_parts[0])
+    raise _no_gguf()
 
 
 def choose_file(files: Mapping[str, int | None] | Iterable[str], name: str) -> ModelFiles:
-    """Choose the model that contains this file, given by path, or by name if that is unique.
+    """Choose the model that contains a file, given as a path or as a unique file name.
 
     Raises:
-        ChoiceError: the file does not exist, is not a model, or parts of it are missing.
+        ChoiceError: the file is missing, ambiguous or not a model, or parts of it are missing.
     """
     names = list(files)
     paths = [n for n in names if n == name] or [n for n in names if n.rpartition("/")[2] == name]
     if len(paths) == 1 and _is_other(paths[0]):
-        raise ChoiceError(f"{name} is not a model, judging by its name", reason="not-a-model")
+        raise ChoiceError(
+            f"{name} does not look like a language model; choose another file", reason="not-a-model"
+        )
     models = find_models(files)
     found = [m for m in models if len(paths) == 1 and paths[0] in m.files]
     if found:
         return _only(found, name)
     if len(paths) > 1:
         raise ChoiceError(
-            f"{name} is there {len(paths)} times: {', '.join(paths)}; give the path",
-            reason="pick-one",
+            f"{name} matches {len(paths)} files: {', '.join(paths)}; use the path",
+            reason="ambiguous",
         )
     hint = suggest(name, (m.file for m in models), cutoff=0.4)
-    hint = hint or f"; there is {_list(models) or 'no GGUF model'}"
-    raise ChoiceError(f"it has no file {name}{hint}", reason="no-such-file")
+    hint = hint or f"; available: {_list(models) or 'no GGUF model'}"
+    raise ChoiceError(f"file {name} not found{hint}", reason="file-not-found")
 
 
-def _choose_label(models: list[ModelFiles], pieces: list[str], quant: str) -> ModelFiles:
+def _choose_label(models: list[ModelFiles], raw_parts: list[str], quant: str) -> ModelFiles:
     label = normalize(quant)
     for wanted in (label, f"UD-{label}"):
         found = [m for m in models if label and m.quant == wanted]
         if found:
             return _only(found, quant)
-    cut = [
-        name for name in pieces if label and find_label(_BYTE_PIECE.sub(r"\g<stem>", name)) == label
-    ]
-    if cut:
-        raise _byte_split(cut[0])
+    for name in raw_parts:
+        if label and find_label(_RAW_PART.sub(r"\g<stem>", name)) == label:
+            raise _raw_split(name)
     if not models:
-        raise ChoiceError("it holds no GGUF model", reason="no-gguf")
-    raise ChoiceError(f"it has no {quant}; there are {_list(models)}", reason="no-such-quant")
+        raise _no_gguf()
+    raise ChoiceError(
+        f"quant {quant} not found; available: {_list(models)}", reason="quant-not-found"
+    )
 
 
-def _only(found: list[ModelFiles], asked: str) -> ModelFiles:
+def _only(found: list[ModelFiles], requested: str) -> ModelFiles:
     complete = [m for m in found if m.complete]
     if not complete:
         model = found[0]
         raise ChoiceError(
-            f"{model.file}: {len(model.files)} of {model.count} parts are there",
+            f"{model.file}: only {len(model.files)} of {model.count} parts found",
             reason="split-incomplete",
         )
     if len(complete) > 1:
         names = ", ".join(m.file for m in complete[:_MAX_LISTED])
         raise ChoiceError(
-            f"{len(complete)} files are {asked}: {names}; name one with :file.gguf",
-            reason="pick-one",
+            f"{len(complete)} files match {requested}: {names}; choose one with :file.gguf",
+            reason="ambiguous",
         )
     return complete[0]
 
 
-def _byte_split(name: str) -> ChoiceError:
+def _raw_split(name: str) -> ChoiceError:
     return ChoiceError(
-        f"{name} is a raw piece of a file, which llama.cpp cannot load: join the pieces with cat "
-        f"and `llmtool models import` the result, or choose another quant",
-        reason="byte-split",
+        f"{name} is a raw part of a file, which llama.cpp cannot load; join the parts with cat "
+        f"and run `llmtool models import`, or choose another quant",
+        reason="raw-split",
     )
+
+
+def _no_gguf() -> ChoiceError:
+    return ChoiceError("no GGUF model found; choose a repository with GGUF files", reason="no-gguf")
 
 
 def _list(models: list[ModelFiles]) -> str:

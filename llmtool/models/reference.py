@@ -1,8 +1,8 @@
-"""What `-m` accepts: a Hub repository, a file, an alias, the starter model.
+"""Parse model references, the values of `-m`:
 
 org/name[:QUANT | :file.gguf][@revision]     hf.co/org/name…   hf://org/name…
 https://huggingface.co/org/name[/tree/REV | /resolve/REV/file.gguf]
-an alias or a catalogue name, with its own [:QUANT][@revision]
+an alias or a catalogue name, optionally with [:QUANT][@revision]
 starter, or a path to a .gguf file
 """
 
@@ -23,14 +23,14 @@ STARTER = "starter"
 HUB_HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
 _REPO = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}/[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]{0,199}")
-# In a URL's path the Hub accepts slashes in these revisions only.
+# The only revisions that may contain slashes in the path of a Hub URL.
 _SPECIAL_REVISION = re.compile(r"(refs/(?:pr/[0-9]+|convert/[A-Za-z0-9_.-]+))(?:/(.*))?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,95}")
 _MAX_ALIASES = 16
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
-    """A parsed model reference; which fields are set depends on `kind`."""
+    """A parsed model reference; `kind` determines which fields are set."""
 
     kind: Literal["path", "starter", "hub"]
     path: Path | None = None
@@ -42,20 +42,20 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         if self.kind != "hub":
             return STARTER if self.kind == "starter" else str(self.path)
-        chosen = self.file or self.quant
-        text = f"{self.repo}:{chosen}" if chosen else str(self.repo)
+        selector = self.file or self.quant
+        text = f"{self.repo}:{selector}" if selector else str(self.repo)
         return f"{text}@{self.revision}" if self.revision else text
 
 
 def parse(text: str, aliases: Mapping[str, str] | None = None, *, endpoint: str = "") -> Reference:
     """Parse a model reference; an alias may point to another alias.
 
-    A name that is both a file and an alias is the file only if it contains a path separator or
-    ends in `.gguf`. `endpoint` is the URL of the Hub if it is not the default one.
+    A name that is both a file and an alias refers to the file only if it contains a path separator
+    or ends in `.gguf`. `endpoint` is the URL of a Hub other than huggingface.co.
 
     Raises:
-        UsageError: the text is not a reference, or the aliases form a cycle.
-        ModelNotFound: the text is an unknown name; the message suggests similar ones.
+        UsageError: the text is not a valid reference, or the aliases form a cycle.
+        ModelNotFound: unknown name; the message suggests similar ones.
 
     Example:
         >>> parse("hf.co/Qwen/Qwen3-0.6B-GGUF:q8_0@main").repo
@@ -65,15 +65,15 @@ def parse(text: str, aliases: Mapping[str, str] | None = None, *, endpoint: str 
 
 
 def check_name(name: str) -> str:
-    """Return `name` if it is a valid name of a model.
+    """Return `name` if it is a valid model name.
 
     Raises:
         UsageError: the name is not valid.
     """
     if not _NAME.fullmatch(name) or name == STARTER or name.endswith(".gguf"):
         raise UsageError(
-            f"{name!r} cannot be a model name: letters, digits, '.', '_', '-', '+', "
-            f"at most 96, not {STARTER!r} and not ending in .gguf"
+            f"{name!r} is not a valid model name; use up to 96 letters, digits, '.', '_', '-' "
+            f"or '+', except {STARTER!r} and names that end in .gguf"
         )
     return name
 
@@ -83,7 +83,7 @@ def _parse(
 ) -> Reference:
     if not text.strip() or "\0" in text or "\n" in text:
         raise UsageError(
-            f"{text!r} is not a model reference: give org/name, a name or a path to a .gguf file"
+            f"{text!r} is not a model reference; use org/name, an alias or a path to a .gguf file"
         )
     if "://" in text:
         return _parse_url(text, endpoint)
@@ -110,29 +110,29 @@ def _is_path(text: str, aliases: Collection[str]) -> bool:
 def _parse_alias(
     text: str, aliases: Mapping[str, str], endpoint: str, seen: tuple[str, ...]
 ) -> Reference:
-    name, chosen, revision = (text, "", "") if text in aliases else _split_suffix(text)
+    name, selector, revision = (text, "", "") if text in aliases else _split_suffix(text)
     if name in seen or len(seen) >= _MAX_ALIASES:
         cycle = " -> ".join([*seen, name])
-        raise UsageError(f"the alias {seen[0]!r} refers to itself: {cycle}; set it again")
+        raise UsageError(f"alias {seen[0]!r} refers to itself: {cycle}; set it to another model")
     if name not in aliases:
-        if name == STARTER and not chosen and not revision:
+        if name == STARTER and not selector and not revision:
             return Reference(kind="starter")
         hint = _file_hint(text) or _name_hint(name, [*aliases, STARTER])
-        raise ModelNotFound(f"no model is called {name!r}{hint}")
+        raise ModelNotFound(f"unknown model {name!r}{hint}")
     target = _parse(aliases[name], aliases, endpoint, (*seen, name))
-    if not chosen and not revision:
+    if not selector and not revision:
         return target
     if target.kind != "hub":
-        raise UsageError(f"{text!r}: {name!r} is {target}, which takes no quant and no revision")
+        raise UsageError(f"{text!r}: {name!r} is {target}, which has no quants or revisions")
     changes: dict[str, str | None] = {"revision": revision} if revision else {}
-    if chosen:
-        is_file = chosen.lower().endswith(".gguf")
-        changes |= {"file": chosen if is_file else None, "quant": None if is_file else chosen}
+    if selector:
+        is_file = selector.lower().endswith(".gguf")
+        changes |= {"file": selector if is_file else None, "quant": None if is_file else selector}
     return msgspec.structs.replace(target, **changes)
 
 
 def _file_hint(name: str) -> str:
-    """Return a hint for "not found" if a file has this name, else an empty string."""
+    """Return a hint about the file of this name, or an empty string."""
     if not os.path.isfile(name):
         return ""
     try:
@@ -140,52 +140,52 @@ def _file_hint(name: str) -> str:
             is_gguf = file.read(4) == b"GGUF"
     except OSError:
         return ""
-    return (
-        f"; ./{name} is the file" if is_gguf else ", and the file of that name is not a GGUF file"
-    )
+    return f"; use ./{name} for the file" if is_gguf else "; the file of that name is not GGUF"
 
 
 def _name_hint(name: str, names: Collection[str]) -> str:
-    """Return a hint for "not found": similar names, or the valid forms."""
+    """Suggest similar names, or list the valid forms."""
     return suggest(name, names, n=3) or (
-        "; give org/name, a path to a .gguf file, or a name that `llmtool models ls` shows"
+        "; use org/name, a path to a .gguf file, or a name listed by `llmtool models ls`"
     )
 
 
 def _split_suffix(text: str) -> tuple[str, str, str]:
-    """Split `name[:chosen][@revision]`; an `@` inside a file name is part of it."""
+    """Split `name[:selector][@revision]`; an `@` in a file name does not start a revision."""
     rest, at, revision = text.rpartition("@")
     if not at or revision.lower().endswith(".gguf"):
         rest, revision, at = text, "", ""
-    name, colon, chosen = rest.partition(":")
-    if (colon and not chosen) or (at and not revision):
-        raise UsageError(f"{text!r}: nothing follows {':' if colon and not chosen else '@'!r}")
-    return name, chosen, revision
+    name, colon, selector = rest.partition(":")
+    if colon and not selector:
+        raise UsageError(f"{text!r}: missing quant or file name after ':'")
+    if at and not revision:
+        raise UsageError(f"{text!r}: missing revision after '@'")
+    return name, selector, revision
 
 
-def _parse_repo(text: str, whole: str) -> Reference:
-    repo, chosen, revision = _split_suffix(text.rstrip("/"))
-    return _hub(whole, repo, chosen, revision)
+def _parse_repo(text: str, original: str) -> Reference:
+    repo, selector, revision = _split_suffix(text.rstrip("/"))
+    return _hub(original, repo, selector, revision)
 
 
-def _hub(whole: str, repo: str, chosen: str, revision: str) -> Reference:
+def _hub(original: str, repo: str, selector: str, revision: str) -> Reference:
     repo = repo.removesuffix(".git")
     if not _REPO.fullmatch(repo) or "--" in repo or ".." in repo:
-        raise UsageError(f"{whole!r}: {repo!r} is not a repository; expected org/name")
+        raise UsageError(f"{original!r}: {repo!r} is not a repository name; use org/name")
     if revision and (not _REVISION.fullmatch(revision) or ".." in revision):
-        raise UsageError(f"{whole!r}: {revision!r} is not a valid revision")
-    is_file = chosen.lower().endswith(".gguf")
-    parts = chosen.split("/")
-    is_safe = "\\" not in chosen and chosen.isprintable() and all(p.strip(".") for p in parts)
+        raise UsageError(f"{original!r}: {revision!r} is not a valid revision")
+    is_file = selector.lower().endswith(".gguf")
+    parts = selector.split("/")
+    is_safe = "\\" not in selector and selector.isprintable() and all(p.strip(".") for p in parts)
     if is_file and not is_safe:
-        raise UsageError(f"{whole!r}: {chosen!r} is not a valid file name")
-    if not is_file and "/" in chosen:
-        raise UsageError(f"{whole!r}: {chosen!r} is neither a quant label nor a .gguf file")
+        raise UsageError(f"{original!r}: {selector!r} is not a valid file name")
+    if not is_file and "/" in selector:
+        raise UsageError(f"{original!r}: {selector!r} is neither a quant nor a .gguf file")
     return Reference(
         kind="hub",
         repo=repo,
-        file=chosen if is_file else None,
-        quant=None if is_file else chosen or None,
+        file=selector if is_file else None,
+        quant=None if is_file else selector or None,
         revision=revision or None,
     )
 
@@ -198,7 +198,7 @@ def _parse_url(text: str, endpoint: str) -> Reference:
     except ValueError as exc:
         raise UsageError(f"{text!r} is not a valid URL: {exc}") from exc
     if url.scheme == "hf":
-        # hf://org/name[@rev][/file.gguf] as the Hub's own tools write it, or with :QUANT
+        # hf://org/name[@rev][/file.gguf], the format of the Hub's tools, or with :QUANT
         org, _, rest = text[len("hf://") :].partition("/")
         name, slash, file = rest.partition("/")
         if slash and file.lower().endswith(".gguf") and ":" not in name:
@@ -215,7 +215,7 @@ def _parse_url(text: str, endpoint: str) -> Reference:
         path = url.path
     else:
         raise UsageError(
-            f"{text!r} is not a URL of the Hub; fetch the file and `llmtool models import FILE` it"
+            f"{text!r} is not a Hub URL; download the file and run `llmtool models import FILE`"
         )
     parts = [unquote(part) for part in path.strip("/").split("/")]
     repo, rest_parts = "/".join(parts[:2]), parts[2:]
@@ -224,14 +224,12 @@ def _parse_url(text: str, endpoint: str) -> Reference:
     kind = rest_parts[0]
     revision, file = _split_revision(rest_parts[1:])
     if kind not in ("tree", "blob", "resolve", "raw") or (file and not file.endswith(".gguf")):
-        raise UsageError(
-            f"{text!r} is not the page of a model; give org/name or the URL of a .gguf file"
-        )
+        raise UsageError(f"{text!r} is not a model page; use org/name or the URL of a .gguf file")
     return _hub(text, repo, file, revision)
 
 
 def _split_revision(parts: list[str]) -> tuple[str, str]:
-    """Split the end of a URL's path into revision and file; either may be empty."""
+    """Split the rest of a URL's path into revision and file; either may be empty."""
     if match := _SPECIAL_REVISION.fullmatch("/".join(parts)):
         return match[1], match[2] or ""
     return "".join(parts[:1]), "/".join(parts[1:])

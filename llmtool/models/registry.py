@@ -1,6 +1,7 @@
-"""models.json: the downloaded and imported models, with sizes and hashes, and the aliases.
+"""The registry (models.json): downloaded and imported models with checksums, and the aliases.
 
-A later download of a repository reads the chosen quant here, and `verify` needs no network.
+It records which quant was chosen, for later downloads of the repository, and the checksums of
+imported files, so that `verify` needs no network.
 """
 
 from __future__ import annotations
@@ -12,21 +13,21 @@ from typing import Literal
 import msgspec
 
 from llmtool import files
-from llmtool.errors import UsageError
+from llmtool.errors import UsageError, os_error_reason
 from llmtool.models.reference import Reference
 
 
 class FileRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    path: str  # inside the repository, or below the folder of imported models
+    path: str  # relative to the repository, or to the folder of imported models
     size_bytes: int
-    digest: str | None = None  # names its blob: a SHA-256, or a Git blob's SHA-1
+    digest: str | None = None  # SHA-256, or the SHA-1 of a Git blob
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One model: all its files, first part first."""
+    """A model and its files, the parts of a split model in order."""
 
     source: Literal["hub", "imported"]
-    name: str  # org/name of a repository, or the name of an imported model
+    name: str  # org/name, or the name of an imported model
     files: tuple[FileRecord, ...]
     quant: str | None = None
     revision: str | None = None
@@ -38,14 +39,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Registry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole file; the newest record is the last."""
+    """The content of models.json; the newest record is last."""
 
     version: Literal[1] = 1
     models: tuple[Record, ...] = ()
     aliases: dict[str, str] = {}
 
     def find(self, reference: Reference) -> Record | None:
-        """Return the newest record that matches a reference of the Hub."""
+        """Return the newest record that matches a Hub reference."""
         for record in reversed(self.models):
             if (
                 record.source == "hub"
@@ -62,7 +63,7 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return next(found, None)
 
     def with_record(self, record: Record) -> Registry:
-        """Return a registry with this record last, replacing the one of the same model."""
+        """Return a copy with this record last, replacing the previous record of the model."""
         others = tuple(r for r in self.models if not _same(r, record))
         return msgspec.structs.replace(self, models=(*others, record))
 
@@ -77,23 +78,23 @@ def _same(one: Record, other: Record) -> bool:
 
 
 def load(path: Path) -> Registry:
-    """Read models.json; a missing file is an empty registry.
+    """Read models.json; return an empty registry if it does not exist.
 
     Raises:
-        UsageError: the file is damaged or unreadable; it can be removed, no model is lost.
+        UsageError: the file is damaged or unreadable. Removing it deletes no model files.
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=Registry)
     except (FileNotFoundError, NotADirectoryError):
         return Registry()
     except OSError as exc:
-        raise UsageError(f"{path}: cannot be read: {exc.strerror}") from exc
+        raise UsageError(f"cannot read {path}: {os_error_reason(exc)}") from exc
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise UsageError(f"{path}: {exc}; remove the file, no model is lost") from exc
+        raise UsageError(f"{path} is damaged: {exc}; remove it (no model file is deleted)") from exc
 
 
 def save(path: Path, registry: Registry) -> None:
-    """Write models.json atomically. Call it under `files.lock`, or call `update`."""
+    """Write models.json atomically. The caller must hold `files.lock(path)`."""
     files.write_atomically(path, msgspec.json.format(msgspec.json.encode(registry), indent=1))
 
 
@@ -103,10 +104,10 @@ def update(
     *,
     cancelled: Callable[[], bool] | None = None,
 ) -> None:
-    """Replace the registry by `change(registry)` under its lock; write it only if it differs.
+    """Replace the registry with `change(registry)`, under its lock.
 
     Raises:
-        As `load` and `files.lock` do.
+        As `load` and `files.lock`.
     """
     with files.lock(path, cancelled=cancelled):
         known = load(path)

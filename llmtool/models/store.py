@@ -1,6 +1,6 @@
-"""The models of one user: find, download, list, verify, import and remove them.
+"""The model store of a user: find, download, list, verify, import and remove models.
 
-Finding a model uses no network, reads a few small files and takes about 10 ms. It imports neither
+Finding a model needs no network, reads a few small files and takes about 10 ms. It imports neither
 huggingface_hub nor the catalogue.
 """
 
@@ -38,15 +38,19 @@ if TYPE_CHECKING:
 
 
 class Store:
-    """The models of one user. The constructor reads nothing.
+    """The model store of a user. The constructor reads no files.
 
-    Methods take a reference as the user typed it, or parsed by `resolve`.
+    Methods take a reference as typed by the user, or as parsed by `resolve`.
 
     Args:
-        aliases: the configured names of models; they win over those that `set_alias` saved.
-        offline: make no connection to the Hub.
-        endpoint: the value of HF_ENDPOINT; its URLs are accepted as references.
-        retry: the timeouts and retries of requests to the Hub.
+        aliases: aliases from the configuration; they override those saved by `set_alias`.
+        offline: never connect to the Hub.
+        endpoint: the value of HF_ENDPOINT, whose URLs are accepted as references.
+        retry: timeouts and retries of requests to the Hub.
+
+    Example:
+        store = Store(folders)
+        path = store.get("unsloth/Qwen3.5-2B-GGUF:Q4_K_M").path
     """
 
     def __init__(
@@ -65,21 +69,21 @@ class Store:
         self._retry = retry
 
     def resolve(self, reference: str | Reference) -> Reference:
-        """Parse a reference with this user's aliases, imported models and the catalogue.
+        """Parse a reference, with the names of aliases, imported models and the catalogue.
 
         Raises:
             UsageError: the text is not a valid reference.
-            ModelNotFound: the text is an unknown name; the message suggests similar ones.
+            ModelNotFound: unknown name; the message suggests similar ones.
         """
         return self._resolve(reference, self._load_registry())
 
     def find(self, reference: str | Reference) -> Model:
-        """Return a model that is on this machine.
+        """Return an installed model.
 
         Raises:
             UsageError: the text is not a valid reference.
-            ModelNotFound: the model is not here; the message holds the command that downloads it.
-            ModelUnreadable: the size of a file changed since it was downloaded or imported.
+            ModelNotFound: the model is not installed; the message includes the download command.
+            ModelUnreadable: a file has changed its size since it was downloaded or imported.
         """
         known = self._load_registry()
         return self._find(self._resolve(reference, known), known)
@@ -92,10 +96,10 @@ class Store:
         on_note: OnNote = no_note,
         cancelled: Callable[[], bool] = never,
     ) -> Model:
-        """Return a model, downloading it first if it is on the Hub and not here.
+        """Return a model, downloading it from the Hub if it is not installed.
 
         Raises:
-            As `find`, `plan` and `fetch` do. Offline, `find` alone is called.
+            As `find`, `plan` and `download`.
         """
         known = self._load_registry()
         reference = self._resolve(reference, known)
@@ -105,7 +109,7 @@ class Store:
             if self.offline or reference.kind != "hub":
                 raise
         plan = self.plan(reference, on_note=on_note, cancelled=cancelled)
-        return self.fetch(plan, on_progress=on_progress, on_note=on_note, cancelled=cancelled)
+        return self.download(plan, on_progress=on_progress, on_note=on_note, cancelled=cancelled)
 
     def plan(
         self,
@@ -114,10 +118,10 @@ class Store:
         on_note: OnNote = no_note,
         cancelled: Callable[[], bool] = never,
     ) -> DownloadPlan:
-        """List a repository of the Hub and return what `fetch` would download from it.
+        """List the repository and return the files that `download` would fetch.
 
         Args:
-            on_note: receives one line of text for each retry.
+            on_note: receives one line of text per retry.
 
         Raises:
             UsageError: the text is not a valid reference.
@@ -130,16 +134,16 @@ class Store:
         known = self._load_registry()
         reference = self._resolve(reference, known)
         if reference.kind != "hub":
-            raise ModelNotFound(f"{reference} does not come from the Hub: nothing to fetch")
+            raise ModelNotFound(f"{reference} is a local model; nothing to download")
         if self.offline:
             raise ModelNotFound(
-                f"offline, so {reference} cannot be fetched; `llmtool models pull {reference}` "
-                f"without --offline does it"
+                f"cannot download {reference} in offline mode; run `llmtool models pull "
+                f"{reference}` without --offline"
             )
         hub = self._connect(Callbacks(on_note=on_note, cancelled=cancelled))
         return download.plan_download(self.layout, reference, hub, known)
 
-    def fetch(
+    def download(
         self,
         plan: DownloadPlan,
         *,
@@ -147,23 +151,26 @@ class Store:
         on_note: OnNote = no_note,
         cancelled: Callable[[], bool] = never,
     ) -> Model:
-        """Download the missing files of a plan, verify and register them, and return the model.
+        """Download, verify and register the missing files of a plan, and return the model.
 
         Args:
-            on_progress: receives (done, total) bytes of all files, first with what is here already.
-            on_note: receives one line of text: resuming, waiting, retrying.
+            on_progress: receives (done, total) bytes of all files, including cached bytes.
+            on_note: receives one line of text when the download resumes, waits or retries.
 
         Raises:
-            DownloadError: the disk is too small, or the transfer failed; the next call resumes it.
+            DownloadError: not enough disk space, or a failed transfer, which the next call resumes.
             Cancelled: `cancelled` returned true.
         """
         from llmtool.models import download
 
         callbacks = Callbacks(on_progress=on_progress, on_note=on_note, cancelled=cancelled)
-        return download.fetch(self.layout, plan, self._connect(callbacks))
+        return download.download_model(self.layout, plan, self._connect(callbacks))
 
     def remove(self, reference: str | Reference, *, dry_run: bool = False) -> list[Removal]:
-        """Remove a model and return its removed files; without a revision, from every commit."""
+        """Remove a model and return the removed files.
+
+        A reference without a revision removes the files from every commit.
+        """
         from llmtool.models import cleanup
 
         known = self._load_registry()
@@ -173,7 +180,7 @@ class Store:
         return cleanup.remove(self.layout, model, every_revision=every_revision, dry_run=dry_run)
 
     def prune(self, *, dry_run: bool = False) -> list[Removal]:
-        """Remove interrupted downloads and imports, unused blobs, dangling links, stale records."""
+        """Remove partial downloads and imports, unused blobs, dangling links and stale records."""
         from llmtool.models import cleanup
 
         return cleanup.prune(self.layout, dry_run=dry_run)
@@ -185,7 +192,7 @@ class Store:
         on_progress: OnProgress = no_progress,
         cancelled: Callable[[], bool] = never,
     ) -> Iterator[VerifiedFile]:
-        """Hash the files of a model, or of all models, and yield one result per file."""
+        """Verify the checksums of a model, or of all models; yield one result per file."""
         from llmtool.models.verify import verify
 
         known = self._load_registry()
@@ -203,7 +210,7 @@ class Store:
         on_progress: OnProgress = no_progress,
         cancelled: Callable[[], bool] = never,
     ) -> Model:
-        """Copy or link a GGUF file into the data folder, under a name of its own."""
+        """Hard-link or copy a GGUF file into the data folder, under a model name."""
         from llmtool.models.import_file import import_file
 
         return import_file(
@@ -211,15 +218,15 @@ class Store:
         )
 
     def aliases(self) -> dict[str, str]:
-        """Return all aliases: the saved ones, and the configured ones, which win."""
+        """Return saved and configured aliases; configured aliases override saved ones."""
         return {**self._load_registry().aliases, **self._aliases}
 
     def set_alias(self, name: str, reference: str | None) -> None:
-        """Save another name for a model, or remove it (None). A relative path is made absolute.
+        """Save an alias, or remove it if `reference` is None. Make a relative path absolute.
 
         Raises:
             UsageError: the name is not valid, or the aliases would form a cycle.
-            ModelNotFound: the reference is an unknown name, or the alias does not exist.
+            ModelNotFound: unknown reference, or unknown alias to remove.
         """
         check_name(name)
 
@@ -237,7 +244,7 @@ class Store:
         registry.update(self.layout.registry_file, change)
 
     def list(self) -> list[Model]:
-        """Return every model on this machine: starter, imported ones, the Hub's cache by name."""
+        """Return all installed models: the starter, imported models, then the Hub cache by name."""
         return list_models(self.layout, self._load_registry())
 
     def _load_registry(self) -> registry.Registry:
@@ -251,7 +258,7 @@ class Store:
     def _parse(self, text: str, names: Mapping[str, str]) -> Reference:
         try:
             return parse(text, names, endpoint=self._endpoint)
-        except ModelNotFound:  # read the catalogue only now
+        except ModelNotFound:  # read the catalogue only if needed
             from llmtool.models import catalogue
 
             return parse(text, {**catalogue.names(), **names}, endpoint=self._endpoint)

@@ -1,4 +1,4 @@
-"""Verify the files of models: hash every byte and compare with a known hash."""
+"""Verify the checksums of model files."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from llmtool.models.layout import Layout
 
 
 class VerifiedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of one file; `is_sound` is None when no hash of the file is known."""
+    """The result for one file; `is_valid` is None if its checksum is unknown."""
 
     name: str
     path: Path
-    is_sound: bool | None
+    is_valid: bool | None
     reason: str
 
 
@@ -37,10 +37,11 @@ def verify(
     on_progress: OnProgress = no_progress,
     cancelled: Callable[[], bool] = never,
 ) -> Iterator[VerifiedFile]:
-    """Hash the files of these models and yield one result per file. Needs no network.
+    """Verify the files of these models and yield one result per file. Needs no network.
 
-    The expected hash of a file in the Hub's cache is its blob's name, an imported file's is in
-    models.json, the starter's in the metadata of its package. Of other files the header is checked.
+    The expected checksum is the blob name for a file in the Hub cache, recorded in models.json for
+    an imported file, and in the package metadata for the starter model. For other files, only the
+    header is checked.
 
     Args:
         on_progress: receives (done, total) bytes of all models.
@@ -52,8 +53,8 @@ def verify(
     for model in models:
         for part in model.parts:
             digest = _find_digest(layout, known, model, part)
-            of_file = add_offset(on_progress, done, total)
-            yield _verify_file(model, part, digest, of_file, cancelled)
+            on_part = add_offset(on_progress, done, total)
+            yield _verify_file(model, part, digest, on_part, cancelled)
             done += part.stat().st_size if part.exists() else 0
 
 
@@ -64,23 +65,23 @@ def _verify_file(
     on_progress: OnProgress,
     cancelled: Callable[[], bool],
 ) -> VerifiedFile:
-    def found(is_sound: bool | None, reason: str) -> VerifiedFile:
-        return VerifiedFile(name=model.name, path=part, is_sound=is_sound, reason=reason)
+    def result(is_valid: bool | None, reason: str) -> VerifiedFile:
+        return VerifiedFile(name=model.name, path=part, is_valid=is_valid, reason=reason)
 
     try:
         if digest is None:
             if part == model.path:
                 check.check(part)
-            return found(None, "no hash is known; the header is sound")
+            return result(None, "checksum unknown, header valid")
         actual = hash_file(part, digest, on_progress=on_progress, cancelled=cancelled)
     except Cancelled:
         raise
     except (LlmtoolError, OSError) as exc:
-        return found(False, str(exc))
+        return result(False, str(exc))
     if actual == digest:
-        return found(True, "the hash is right")
-    remedy = "rm it and pull it again" if model.source == "hub" else "import or install it again"
-    return found(False, f"damaged: hash {actual[:12]}…, not {digest[:12]}…; {remedy}")
+        return result(True, "checksum matches")
+    remedy = "remove it and pull it again" if model.source == "hub" else "install it again"
+    return result(False, f"damaged: checksum {actual[:12]}…, expected {digest[:12]}…; {remedy}")
 
 
 def _find_digest(layout: Layout, known: registry.Registry, model: Model, part: Path) -> str | None:

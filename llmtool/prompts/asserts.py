@@ -149,7 +149,7 @@ def _language(
 ) -> str | None:
     from llmtool.text import languages
 
-    if languages.is_in(reply.text, assertion.value):
+    if languages.may_be_in(reply.text, assertion.value):
         return None
     found = languages.detect_language(reply.text)
     seen = f"looks like {languages.NAMES[found]}" if found else "contains no letters"

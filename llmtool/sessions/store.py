@@ -102,7 +102,7 @@ class Sessions:
                 raise InputError(f"{path}: line {number} is damaged: {exc}") from exc
         # The file may have been renamed or copied.
         return msgspec.structs.replace(
-            head, name=name, turns=tuple(turns), n_left_out=min(head.n_left_out, len(turns))
+            head, name=name, turns=tuple(turns), n_omitted=min(head.n_omitted, len(turns))
         )
 
     def _hint(self, name: str) -> str:

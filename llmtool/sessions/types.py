@@ -44,7 +44,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversation. Its prompt omits the first `n_left_out` turns.
+    """A conversation. Its prompt omits the first `n_omitted` turns.
 
     `summary` replaces those, "" if they were dropped. `folder` is the working directory that the
     session was started in; `options` are its sampling options, as `/set` changes them.
@@ -58,6 +58,6 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     system: str | None = None
     options: dict[str, Any] = {}
     turns: tuple[Turn, ...] = ()
-    n_left_out: Natural = 0
+    n_omitted: Natural = 0
     summary: str = ""
     version: int = VERSION

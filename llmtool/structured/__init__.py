@@ -1,1 +1,1 @@
-"""Structured output: from a schema, regex or grammar to a constraint and a checked value."""
+"""Structured output: constraints on decoding and checks of replies."""

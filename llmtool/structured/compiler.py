@@ -1,20 +1,24 @@
-"""Compile a JSON Schema, a regular expression or a grammar into a constraint on tokens.
+"""Compile a JSON Schema, a regular expression or a GBNF grammar to a mask over tokens.
 
-All three become an llguidance grammar, which covers more of JSON Schema than llama.cpp's
-converter and computes masks faster. An invalid or hostile grammar ends in an error, where
+All three become an llguidance grammar. llguidance covers more of JSON Schema than llama.cpp's
+converter, computes masks faster, and reports invalid and hostile grammars as errors, where
 llama.cpp's parser hangs or crashes the process (figures in benchmarks/README.md).
 
 Enforced while decoding: types, properties and their order, required, additionalProperties,
 patternProperties that do not overlap, items, prefixItems, minItems, maxItems, enum, const, anyOf,
 oneOf that cannot overlap, allOf, references within the schema, bounds of numbers, multipleOf,
 minLength, maxLength, pattern without look-around, and the formats date, time, date-time, duration,
-email, hostname, ipv4, ipv6, uuid and uri (syntax only: the 30th of February passes).
-Not enforced, but validated in the finished reply, and listed in `CompiledConstraint.unenforced`:
+email, hostname, ipv4, ipv6, uuid and uri (syntax only: February 30 is accepted).
+
+Not enforced, but checked in the finished reply and listed in `CompiledConstraint.unenforced`:
 uniqueItems, contains, not, if, dependent*, propertyNames, unevaluated*, minProperties with
-optional properties, other formats, and that only one branch of an overlapping oneOf matches.
-Rejected: look-around and back references in patterns, references to other documents, and schemas
-that nothing satisfies. Strings and arrays without a maximum stay without one; numbers have at most
-24 characters. One space, or one or two line feeds, may precede the JSON.
+optional properties, other formats, and that exactly one branch of an overlapping oneOf matches.
+
+Rejected: look-around and backreferences in patterns, references to other documents, and schemas
+that no value satisfies.
+
+Strings and arrays are limited in length only if the schema limits them. Numbers have at most 24
+characters. The JSON may start with one space or up to two line feeds.
 """
 
 from __future__ import annotations
@@ -24,26 +28,27 @@ import re
 from collections import OrderedDict
 from typing import Any
 
+import msgspec
+
 from llmtool.errors import UsageError
-from llmtool.structured import gbnf, gbnf_lark, guidance, json_grammar, token_mask
+from llmtool.structured import explain, gbnf, gbnf_lark, guidance, json_grammar, token_mask
 from llmtool.structured.constraint import Constraint
 from llmtool.structured.guidance import Tokens, Vocabulary
 from llmtool.structured.json_numbers import NumberLength
 
 MAX_REGEX_CHARACTERS = 1 << 16
 _MAX_CACHED = 64  # compiled constraints
-_NAMES = {"json_schema": "JSON Schema", "regex": "regular expression", "gbnf": "grammar"}
 
-# llguidance's errors for keywords that lenient grammars skip and validation checks.
-_SKIPPED = re.compile(
+# llguidance's errors for keywords that lenient grammars ignore and validation checks.
+_UNENFORCED = re.compile(
     r"Unimplemented keys: \[.*\]|Unknown format: .*|oneOf constraints|min/maxProperties only"
 )
 
 
 class ConstraintCompiler:
-    """Compiles constraints for one vocabulary, and caches them.
+    """Compiles constraints for one vocabulary and caches them.
 
-    The first use reads the vocabulary: about 0.25 s for 49,000 tokens.
+    The first call reads the vocabulary, which takes about 0.25 s for 49,000 tokens.
 
     Example:
         >>> compiler = ConstraintCompiler(weights)
@@ -59,7 +64,7 @@ class ConstraintCompiler:
         """Return the compiled constraint.
 
         Raises:
-            UsageError: the constraint is invalid or too large, or nothing satisfies it.
+            UsageError: the constraint is invalid or too large, or no text satisfies it.
         """
         found = self._compiled.get(constraint)
         if found is None:
@@ -69,6 +74,8 @@ class ConstraintCompiler:
                 found = _compile(self._tokens, constraint)
             except UsageError as exc:
                 found = exc
+            except UnicodeEncodeError:  # a lone surrogate
+                found = UsageError(f"{_NAMES[constraint.kind]}: not valid Unicode")
             self._compiled[constraint] = found
             if len(self._compiled) > _MAX_CACHED:
                 self._compiled.popitem(last=False)
@@ -79,7 +86,7 @@ class ConstraintCompiler:
 
 
 class CompiledConstraint:
-    """A constraint on a model's tokens. `unenforced` names what only validation checks."""
+    """A constraint on a model's tokens. `unenforced` names the keywords that it ignores."""
 
     def __init__(self, tokens: Tokens, matcher: Any, constraint: Constraint, unenforced: str):
         self._tokens, self._matcher = tokens, matcher
@@ -87,7 +94,7 @@ class CompiledConstraint:
         self.unenforced = unenforced
 
     def start(self) -> Matcher:
-        """Return a matcher at the beginning of a reply; matchers are independent."""
+        """Return a matcher for a new reply; matchers are independent of each other."""
         return Matcher(
             self._tokens,
             self._matcher.deep_copy(),
@@ -96,7 +103,10 @@ class CompiledConstraint:
 
 
 class Matcher:
-    """The state of one reply. Check `allows` or mask the logits, then `accept` the token."""
+    """The constraint's state in one reply.
+
+    For each token, check `allows` or call `mask_logits`, then `accept` the sampled token.
+    """
 
     def __init__(self, tokens: Tokens, matcher: Any, *, json_numbers: bool) -> None:
         self._tokens, self._matcher = tokens, matcher
@@ -105,7 +115,7 @@ class Matcher:
         self._ended = False
 
     def allows(self, token: int) -> bool:
-        """Whether `token` may come next; takes microseconds, as it checks no other token."""
+        """Whether `token` may come next; takes microseconds, because only this token is checked."""
         if self._ended:
             return False
         if token in self._ends:
@@ -117,13 +127,13 @@ class Matcher:
         return token in token_mask.allowed_tokens(self._mask())
 
     def mask_logits(self, logits: Any) -> None:
-        """Set the logits of all tokens that may not come next to minus infinity in place.
+        """Set the logits of all disallowed tokens to minus infinity, in place.
 
         Args:
             logits: a ctypes pointer to (or array of) `n_vocab` float32.
 
         Raises:
-            UsageError: the grammar is too complex at this point, or no token can follow.
+            UsageError: the grammar is too complex at this point, or no token is allowed.
         """
         mask = self._mask()
         target = logits if isinstance(logits, ctypes.Array) else logits.contents
@@ -140,18 +150,18 @@ class Matcher:
             self._ended = True
             return
         if not self._matcher.consume_token(token):
-            raise UsageError(f"constraint: {_reason(self._matcher) or 'token not allowed'}")
+            raise UsageError(f"constraint: {_error(self._matcher) or 'token not allowed'}")
         if self._numbers is not None:
             self._numbers.push(self._tokens.tokens[token])
 
     @property
     def finished(self) -> bool:
-        """Whether only the end may follow."""
+        """Whether the reply must end here."""
         return self._ended or (self._matcher.is_stopped() and self._matcher.is_accepting())
 
     @property
     def complete(self) -> bool:
-        """Whether the reply so far satisfies the constraint."""
+        """Whether the reply may end here."""
         return self._ended or bool(self._matcher.is_accepting())
 
     def close(self) -> None:
@@ -160,7 +170,7 @@ class Matcher:
     def _mask(self) -> bytes:
         mask: bytes = self._matcher.compute_bitmask()
         if self._matcher.is_error() or not any(mask):
-            raise UsageError(f"constraint: {_reason(self._matcher) or 'no token can follow'}")
+            raise UsageError(f"constraint: {_error(self._matcher) or 'no token is allowed'}")
         numbers = self._numbers
         if numbers is None or not numbers.near_limit:
             return mask
@@ -172,51 +182,60 @@ class Matcher:
         return bytes(narrow) if any(narrow) else mask
 
 
+_NAMES = {"json_schema": "JSON Schema", "regex": "regex", "gbnf": "grammar"}
+_NOTHING = {
+    "json_schema": "no value satisfies it",
+    "regex": "nothing matches it",
+    "gbnf": "nothing matches it",
+}
+
+
 def _compile(tokens: Tokens, constraint: Constraint) -> CompiledConstraint:
-    kind, source = constraint.kind, constraint.source
-    unenforced = ""
-    if kind == "json_schema":
-        matcher = guidance.matcher(tokens, json_grammar.to_lark(source))
-        skipped = _SKIPPED.search(_reason(matcher))
-        if skipped:
-            matcher = guidance.matcher(tokens, json_grammar.to_lark(source, lenient=True))
-            unenforced = "; ".join(matcher.get_grammar_warnings()) or skipped[0]
-        # The schema without the optional leading white space.
-        without_lead = json_grammar.to_lark(source, lenient=bool(unenforced), lead=False)
-        beginning = guidance.matcher(tokens, without_lead)
-    else:
-        if kind == "regex":
-            if len(source) > MAX_REGEX_CHARACTERS:
-                raise UsageError(f"regular expression: over {MAX_REGEX_CHARACTERS} characters")
-            matcher = guidance.matcher(tokens, source, regex=True)
-        else:
-            matcher = guidance.matcher(tokens, gbnf_lark.to_lark(gbnf.parse(source)))
+    source = constraint.source
+    name, unenforced = _NAMES[constraint.kind], ""
+    if constraint.kind == "json_schema":
+        matcher = guidance.lark_matcher(tokens, json_grammar.to_lark(source))
+        ignored = _UNENFORCED.search(matcher.get_error())
+        if ignored:
+            matcher = guidance.lark_matcher(tokens, json_grammar.to_lark(source, lenient=True))
+            unenforced = "; ".join(matcher.get_grammar_warnings()) or ignored[0]
+        # The leading white space is optional, so the first mask must be that of the JSON itself.
+        json_only = json_grammar.to_lark(source, lenient=bool(unenforced), lead=False)
+        beginning = guidance.lark_matcher(tokens, json_only)
+    elif constraint.kind == "regex":
+        name = f"regex {explain.quote(source)}"
+        if len(source) > MAX_REGEX_CHARACTERS:
+            raise UsageError(f"{name}: longer than {MAX_REGEX_CHARACTERS:,} characters")
+        if (len(source) - len(source.rstrip("\\"))) % 2:  # llguidance would ignore it
+            raise UsageError(f"{name}: nothing follows the last backslash")
+        matcher = guidance.regex_matcher(tokens, source)
         beginning = matcher.deep_copy()
-    if not beginning.is_error():
-        some = any(beginning.compute_bitmask())
-        if beginning.is_error() or not some:
-            raise UsageError(f"{_NAMES[kind]}: {_reason(beginning) or _NOTHING}")
-    if matcher.is_error():
-        raise UsageError(f"{_NAMES[kind]}: {_reason(matcher)}")
+    else:
+        matcher = guidance.lark_matcher(tokens, gbnf_lark.to_lark(gbnf.parse(source)))
+        beginning = matcher.deep_copy()
+    if not beginning.is_error() and not any(beginning.compute_bitmask()):
+        raise UsageError(f"{name}: {_error(beginning) or _NOTHING[constraint.kind]}")
+    for each in (beginning, matcher):
+        if each.is_error():
+            raise UsageError(f"{name}: {_explain(tokens, constraint, each.get_error())}")
     return CompiledConstraint(tokens, matcher, constraint, unenforced)
 
 
-_NOTHING = "nothing satisfies it"
-_LOCATION = re.compile(
-    r"^at \d+\(\d+\): |failed to compile JSON schema: |invalid regex .*?\(in regex\): "
-    r"|regex parse error:\s*"
-)
-_LISTING = re.compile(r"\n +\d+ \| |\n<non-verbose/>|\nbacktrace|\n  +\d+: ")
-_CARETS = re.compile(r"\s*\^+\s*error: ")
+def _explain(tokens: Tokens, constraint: Constraint, error: str) -> str:
+    """Return the reason of an error in the user's terms, with regexes as typed."""
+    if "NoExtension" in error:
+        return _NOTHING[constraint.kind]
+    if constraint.kind == "regex":
+        return explain.explain_regex(guidance.regex_error(tokens, constraint.source) or error)
+    if constraint.kind == "gbnf":
+        return explain.explain(error)
+    if explain.is_regex_error(error):
+        for pattern in explain.find_patterns(msgspec.json.decode(constraint.source)):
+            reason = guidance.regex_error(tokens, pattern)
+            if reason:
+                return f"pattern {explain.quote(pattern)}: {explain.explain_regex(reason)}"
+    return explain.explain_schema(error)
 
 
-def _reason(matcher: Any) -> str:
-    """Return llguidance's error in one line, without its listing of the generated grammar."""
-    text = str(matcher.get_error())
-    if "NoExtension" in text:
-        return _NOTHING
-    pattern, carets, why = _CARETS.sub("\0", _LOCATION.sub("", _LISTING.split(text)[0])).partition(
-        "\0"
-    )
-    shown = pattern if len(pattern) <= 100 else pattern[:60] + "…"
-    return " ".join(f"{shown}: {why}".split() if carets else pattern[:300].split())
+def _error(matcher: Any) -> str:
+    return explain.explain(str(matcher.get_error()))

@@ -1,14 +1,14 @@
-"""A JSON Schema in one line that a small model reads: `{"name": string, "age"?: integer}`."""
+"""Describe a JSON Schema in one line for a small model: `{"name": string, "age"?: integer}`."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-_MAX_PARTS = 400  # a larger one says itself best
+_MAX_PARTS = 400  # larger schemas are printed as JSON
 _PLAIN = {"string", "integer", "number", "boolean", "null"}
-# What a schema can say beyond its shape, in the words of a person.
-_SAID = {
+# Notes after a type, from its keywords.
+_NOTES = {
     "description": "{}",
     "format": "{}",
     "pattern": "matching {}",
@@ -22,32 +22,30 @@ _SAID = {
 
 
 def describe(schema: dict[str, Any]) -> str:
-    """Return what a schema asks for, in one line; what has no short form stands as JSON Schema.
+    """Return a schema in one line; parts without a short notation are printed as JSON.
 
     Example:
         >>> describe({"type": "object", "properties": {"year": {"type": "integer"}}})
         '{"year"?: integer}'
     """
     try:
-        text = _Shapes(schema).of(schema)
+        text = _Describer(schema).describe(schema)
     except _TooLarge:
         text = _as_json(schema)
     return " ".join(text.split())
 
 
 class _TooLarge(Exception):
-    """There are more parts than anybody reads."""
+    """The schema has more than `_MAX_PARTS` parts."""
 
 
-class _Shapes:
-    """The shapes of the parts of one schema."""
-
+class _Describer:
     def __init__(self, root: dict[str, Any]) -> None:
         self._root = root
-        self._within: list[str] = []  # references that are being followed
+        self._open: list[str] = []  # references on the path to the current part
         self._n_parts = 0
 
-    def of(self, schema: Any) -> str:
+    def describe(self, schema: Any) -> str:
         self._n_parts += 1
         if self._n_parts > _MAX_PARTS:
             raise _TooLarge
@@ -57,47 +55,47 @@ class _Shapes:
             return self._follow(schema["$ref"])
         for key in ("anyOf", "oneOf"):
             if isinstance(schema.get(key), list):
-                return " | ".join(map(self.of, schema[key]))
+                return " | ".join(map(self.describe, schema[key]))
         if "const" in schema:
             return _as_json(schema["const"])
         if isinstance(schema.get("enum"), list):
-            return _noted(" | ".join(map(_as_json, schema["enum"])), schema)
+            return _add_notes(" | ".join(map(_as_json, schema["enum"])), schema)
         kind = schema.get("type")
         if isinstance(kind, list) and _PLAIN.issuperset(kind):
-            return _noted(" | ".join(kind), schema)
+            return _add_notes(" | ".join(kind), schema)
         if isinstance(kind, str) and kind in _PLAIN:
-            return _noted(kind, schema)
+            return _add_notes(kind, schema)
         if kind == "array" and isinstance(schema.get("items"), dict):
-            return _noted(f"[{self.of(schema['items'])}, ...]", schema)
+            return _add_notes(f"[{self.describe(schema['items'])}, ...]", schema)
         if isinstance(schema.get("properties"), dict):
-            needed = schema.get("required") or ()
+            required = schema.get("required") or ()
             fields = (
-                f"{_as_json(name)}{'' if name in needed else '?'}: {self.of(each)}"
+                f"{_as_json(name)}{'' if name in required else '?'}: {self.describe(each)}"
                 for name, each in schema["properties"].items()
             )
             return "{" + ", ".join(fields) + "}"
         return _as_json(schema)
 
     def _follow(self, reference: str) -> str:
-        """Return the shape of a part that is named; its name alone where it holds itself."""
+        """Describe the target of a reference; return only its name if it is recursive."""
         name = reference.rpartition("/")[2]
-        if reference in self._within or not reference.startswith("#"):
+        if reference in self._open or not reference.startswith("#"):
             return name
         found: Any = self._root
         for part in filter(None, reference.removeprefix("#").split("/")):
             found = found.get(part) if isinstance(found, dict) else None
         if found is None:
             return name
-        self._within.append(reference)
+        self._open.append(reference)
         try:
-            return self.of(found)
+            return self.describe(found)
         finally:
-            self._within.pop()
+            self._open.pop()
 
 
-def _noted(shape: str, schema: dict[str, Any]) -> str:
-    notes = [text.format(schema[key]) for key, text in _SAID.items() if key in schema]
-    return f"{shape} ({', '.join(notes)})" if notes else shape
+def _add_notes(text: str, schema: dict[str, Any]) -> str:
+    notes = [note.format(schema[key]) for key, note in _NOTES.items() if key in schema]
+    return f"{text} ({', '.join(notes)})" if notes else text
 
 
 def _as_json(value: Any) -> str:

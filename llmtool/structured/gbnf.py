@@ -1,12 +1,12 @@
 """Parse llama.cpp's grammar format (GBNF), for conversion to a Lark grammar.
 
-llama.cpp's parser crashes on a deeply nested grammar or a long chain of rules, hangs on
-`"a"{3,1}`, and takes exponential time for rules that share alternatives; llguidance bounds its
-work. But its lexer is greedy, and its converter turns `[a-z]+ "s"` into a word that consumes the
-`s`. Here a grammar without recursion becomes one regular expression, and one with recursion has
-single characters as lexemes, so that greediness does not matter.
+llama.cpp's own parser crashes on deeply nested grammars and long chains of rules, hangs on
+`"a"{3,1}`, and takes exponential time for rules that share alternatives. llguidance bounds its
+work, but its lexer is greedy: its GBNF converter turns `[a-z]+ "s"` into a word that consumes the
+`s`. Our conversion avoids this: a grammar without recursion becomes one regular expression, and a
+recursive one has single characters as lexemes.
 
-Left out of the format: references to tokens (`<|im_end|>`, `<[7]>`, `!<[7]>`).
+Not supported: token references (`<|im_end|>`, `<[7]>`, `!<[7]>`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HEX_DIGITS = {"x": 2, "u": 4, "U": 8}
 
 
 class CharacterClass(msgspec.Struct, frozen=True):
-    """One character inside, or if `negated` outside, inclusive ranges of code points."""
+    """One character within inclusive ranges of code points or, if `negated`, outside them."""
 
     ranges: tuple[tuple[int, int], ...]
     negated: bool = False
@@ -46,11 +46,11 @@ class RuleReference(msgspec.Struct, frozen=True):
 
 
 class Repeat(msgspec.Struct, frozen=True):
-    """`item`, `least` to `most` times; `most` None is unbounded."""
+    """`item`, repeated `minimum` to `maximum` times; None is unbounded."""
 
     item: Node
-    least: int
-    most: int | None
+    minimum: int
+    maximum: int | None
 
 
 class Sequence(msgspec.Struct, frozen=True):
@@ -84,7 +84,7 @@ class _Reader:
         self._depth = 0
         self._references: list[RuleReference] = []
         if len(source) > MAX_CHARACTERS:
-            raise UsageError(f"grammar: longer than {MAX_CHARACTERS} characters")
+            raise UsageError(f"grammar: longer than {MAX_CHARACTERS:,} characters")
 
     def rules(self) -> dict[str, Node]:
         rules: dict[str, Node] = {}
@@ -94,21 +94,21 @@ class _Reader:
             name = self._name()
             self._space()
             if not self._take("::="):
-                self._fail("expected ::= after the name of a rule")
+                self._fail("expected '::=' after the rule name")
             self._space(lines=True)
             if name in rules:
-                self._fail(f"rule {name} is defined twice", begin)
+                self._fail(f"duplicate rule '{name}'", begin)
             if len(rules) == MAX_RULES:
-                self._fail(f"more than {MAX_RULES} rules", begin)
+                self._fail(f"more than {MAX_RULES:,} rules", begin)
             rules[name] = self._choice(nested=False)
             if self._peek() not in ("", "\r", "\n"):
-                self._fail(f"did not expect {self._peek()!r}")
+                self._fail(f"unexpected {self._peek()!r}")
             self._space(lines=True)
         if "root" not in rules:
-            self._fail("no rule named root", 0)
+            self._fail("rule 'root' is missing", 0)
         for reference in self._references:
             if reference.rule not in rules:
-                self._fail(f"no rule named {reference.rule}", reference.position)
+                self._fail(f"unknown rule '{reference.rule}'", reference.position)
         return rules
 
     def _choice(self, *, nested: bool) -> Node:
@@ -141,10 +141,10 @@ class _Reader:
             self._space(lines=True)
             inner = self._choice(nested=True)
             if not self._take(")"):
-                self._fail("expected ) for this (", begin)
+                self._fail("'(' is not closed", begin)
             return inner
         if character in ("<", "!"):
-            self._fail("references to tokens are not supported: write their text")
+            self._fail("token references are not supported; write the token's text")
         if not _NAME.match(character):
             return None
         reference = RuleReference(self._name(), begin)
@@ -159,36 +159,36 @@ class _Reader:
                 if match is None:
                     self._fail("expected {m}, {m,} or {m,n}", begin)
                 self._at = match.end()
-                least, comma, most_text = int(match[1]), match[2], match[3]
-                most = int(most_text) if most_text else None if comma else least
-                if most_text and not comma:
+                minimum, comma, upper = int(match[1]), match[2], match[3]
+                maximum = int(upper) if upper else None if comma else minimum
+                if upper and not comma:
                     self._fail("expected {m}, {m,} or {m,n}", begin)
-                if most is not None and most < least:
-                    self._fail(f"{most} is less than {least}", begin)
-                if max(least, most or 0) > MAX_REPETITIONS:
-                    self._fail(f"more than {MAX_REPETITIONS} repetitions", begin)
+                if maximum is not None and maximum < minimum:
+                    self._fail(f"the maximum {maximum} is less than the minimum {minimum}", begin)
+                if max(minimum, maximum or 0) > MAX_REPETITIONS:
+                    self._fail(f"more than {MAX_REPETITIONS:,} repetitions", begin)
             else:
                 sign = self._source[begin]
                 self._at += 1
-                least, most = {"*": (0, None), "+": (1, None), "?": (0, 1)}[sign]
-            item = Repeat(item, least, most)
-            self._depth_of_repeats(item)
+                minimum, maximum = {"*": (0, None), "+": (1, None), "?": (0, 1)}[sign]
+            item = Repeat(item, minimum, maximum)
+            self._check_repeats(item)
             self._space(lines=nested)
         return item
 
-    def _depth_of_repeats(self, node: Node) -> None:
+    def _check_repeats(self, node: Node) -> None:
         depth = 0
         while isinstance(node, Repeat):
             node, depth = node.item, depth + 1
         if depth > 8:
-            self._fail("more than 8 repetitions of one item")
+            self._fail("more than 8 repetition operators on one item")
 
     def _literal(self) -> Node:
         begin = self._at
         self._at += 1
         points: list[Node] = []
         while not self._take('"'):
-            point = self._character("the end of this text", begin)
+            point = self._character(begin)
             points.append(CharacterClass(((point, point),)))
         return points[0] if len(points) == 1 else Sequence(tuple(points))
 
@@ -198,21 +198,22 @@ class _Reader:
         negated = self._take("^")
         ranges = []
         while not self._take("]"):
-            first = last = self._character("] for this [", begin)
+            first = last = self._character(begin)
             if self._peek() == "-" and self._source[self._at + 1 : self._at + 2] not in ("]", ""):
                 self._at += 1
-                last = self._character("] for this [", begin)
+                last = self._character(begin)
             if last < first:
-                self._fail("the range ends before it starts", begin)
+                self._fail("the character range is reversed", begin)
             ranges.append((first, last))
         if not ranges:
-            self._fail("an empty class matches nothing", begin)
+            self._fail("the character class is empty", begin)
         return CharacterClass(tuple(ranges), negated)
 
-    def _character(self, missing: str, begin: int) -> int:
+    def _character(self, begin: int) -> int:
+        """Read a character of the literal or class that begins at `begin`."""
         character = self._peek()
         if character in ("", "\n"):
-            self._fail(f"expected {missing}", begin)
+            self._fail(f"'{self._source[begin]}' is not closed", begin)
         at, self._at = self._at, self._at + 1
         if character != "\\":
             return self._code_point(ord(character), at)
@@ -222,19 +223,19 @@ class _Reader:
             return _ESCAPES[kind]
         digits = self._source[self._at : self._at + _HEX_DIGITS.get(kind, 0)]
         if len(digits) != _HEX_DIGITS.get(kind) or not _HEX.fullmatch(digits):
-            self._fail('unknown escape: there are \\n \\r \\t \\\\ \\" \\[ \\] \\x \\u \\U', at)
+            self._fail('unknown escape; use \\n \\r \\t \\\\ \\" \\[ \\] \\x \\u \\U', at)
         self._at += len(digits)
         return self._code_point(int(digits, 16), at)
 
     def _code_point(self, point: int, at: int) -> int:
         if point > MAX_CODE_POINT or 0xD800 <= point <= 0xDFFF:
-            self._fail("not a Unicode character", at)
+            self._fail("not a valid Unicode character", at)
         return point
 
     def _name(self) -> str:
         match = _NAME.match(self._source, self._at)
         if match is None:
-            self._fail("expected the name of a rule (letters, digits and -)")
+            self._fail("expected a rule name (letters, digits and '-')")
         self._at = match.end()
         return match[0]
 

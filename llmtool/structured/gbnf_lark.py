@@ -15,9 +15,10 @@ from llmtool.structured.gbnf import (
 
 
 def to_lark(rules: dict[str, Node]) -> str:
-    """Return a Lark grammar whose language is that of `root`.
+    """Return a Lark grammar that accepts the same texts as `root`.
 
-    Without recursion the rules are terminals (Lark's names in capitals): one regular expression.
+    Rules without recursion become terminals (upper-case names in Lark), which llguidance joins to
+    one regular expression.
 
     Example:
         >>> print(to_lark(parse('root ::= [ab]+')))
@@ -33,7 +34,7 @@ def to_lark(rules: dict[str, Node]) -> str:
 
 
 def _survey(rules: dict[str, Node]) -> tuple[list[str], bool]:
-    """Return the rules that `root` reaches, and whether one of them reaches itself."""
+    """Return the rules reachable from `root`, and whether any is recursive."""
     open_rules: set[str] = {"root"}
     seen: dict[str, None] = {"root": None}
     stack = [("root", _references(rules["root"]))]
@@ -72,20 +73,21 @@ def _write(node: Node, names: dict[str, str]) -> str:
     if isinstance(node, RuleReference):
         return names[node.rule]
     if isinstance(node, Repeat):
-        return f"({_write(node.item, names)}){_times(node)}"
+        return f"({_write(node.item, names)}){_quantifier(node)}"
     if isinstance(node, Alternation):
         return "(" + " | ".join(_write(item, names) for item in node.alternatives) + ")"
     return " ".join(f"{_write(item, names)}" for item in node.items) or '""'
 
 
-def _times(node: Repeat) -> str:
-    if node.most is None:
-        return {0: "*", 1: "+"}.get(node.least, f"{{{node.least},}}")
-    return "?" if (node.least, node.most) == (0, 1) else f"{{{node.least},{node.most}}}"
+def _quantifier(node: Repeat) -> str:
+    minimum, maximum = node.minimum, node.maximum
+    if maximum is None:
+        return {0: "*", 1: "+"}.get(minimum, f"{{{minimum},}}")
+    return "?" if (minimum, maximum) == (0, 1) else f"{{{minimum},{maximum}}}"
 
 
 def _class(node: CharacterClass) -> str:
-    # Hexadecimal throughout, so that no character is special to Lark or the regular expression.
+    # Hexadecimal, so that no character is special in Lark or in the regular expression.
     ranges = (
         f"\\x{{{low:x}}}" if low == high else f"\\x{{{low:x}}}-\\x{{{high:x}}}"
         for low, high in node.ranges

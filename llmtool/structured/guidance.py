@@ -1,7 +1,7 @@
 """llguidance, the grammar engine: the only importer of `llguidance`.
 
-Its package imports `importlib.metadata` and more (50 to 65 ms); only its compiled module is used
-here, which takes 1 to 2.
+Importing the package takes 50 to 65 ms, because it imports `importlib.metadata` and more. Importing
+only its compiled module takes 1 to 2 ms.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from llmtool.errors import EngineError
 
-# Enough for grammars with single characters as lexemes; a step at these limits takes about 100 ms.
+# Enough for grammars whose lexemes are single characters; a step at the limits takes about 100 ms.
 _LIMITS = {
     "max_items_in_row": 10_000,
     "step_max_items": 1_000_000,
@@ -44,26 +44,26 @@ def library() -> Any:
     """Return llguidance's compiled module.
 
     Raises:
-        EngineError: it is not installed.
+        EngineError: llguidance is not installed.
     """
     name = "llguidance._lib"
     if name in sys.modules:
         return sys.modules[name]
     package = importlib.util.find_spec("llguidance")
-    places = list(package.submodule_search_locations or ()) if package else []
-    spec = PathFinder.find_spec(name, places)
+    locations = list(package.submodule_search_locations or ()) if package else []
+    spec = PathFinder.find_spec(name, locations)
     if spec is None or spec.loader is None:
-        raise EngineError("llguidance is not installed (pip install llguidance)")
+        raise EngineError("llguidance is not installed; run: pip install llguidance")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # the real package must get this same module when it is imported
+    sys.modules[name] = module  # for a later import of the whole package
     spec.loader.exec_module(module)
     return module
 
 
 class Tokens:
-    """The tokens of a vocabulary, as llguidance's tokenizer wrapper.
+    """A vocabulary in the form that llguidance's tokenizer reads.
 
-    Control tokens and special tokens that look like markup are never part of constrained text.
+    Constrained text never contains control tokens, or special tokens that look like markup.
     """
 
     is_tokenizer_wrapper = True
@@ -81,7 +81,7 @@ class Tokens:
         self.special_token_ids = sorted(
             {*empty, *self.ends, *(t for t in markup if kind(t) != "ordinary")}
         )
-        if not self.ends:  # a vocabulary without an end token gets one that is never sampled
+        if not self.ends:  # llguidance needs an end token; this one is never sampled
             self.tokens.append(b"")
             self.special_token_ids.append(n)
         self.eos_token_id = self.ends[0] if self.ends else n
@@ -93,7 +93,7 @@ class Tokens:
         )
 
     def __call__(self, text: bytes | str) -> list[int]:
-        """Return the tokens of a text that the grammar forces."""
+        """Return the tokens of text that the grammar forces."""
         raw = text.encode() if isinstance(text, str) else bytes(text)
         ids = self._vocabulary.tokenize(raw, add_special=False, parse_special=False)
         pieces = [self.tokens[token] for token in ids]
@@ -109,13 +109,25 @@ def _is_markup(piece: bytes) -> bool:
     return len(piece) > 2 and piece[:1] == b"<" and piece[-1:] == b">"
 
 
-def matcher(tokens: Tokens, grammar: str, *, regex: bool = False) -> Any:
-    """Return an `LLMatcher` for a Lark grammar or a regular expression; check its error."""
+def lark_matcher(tokens: Tokens, grammar: str) -> Any:
+    """Return an `LLMatcher` for a Lark grammar; the caller checks `is_error`."""
+    return _matcher(tokens, library().LLMatcher.grammar_from_lark(grammar))
+
+
+def regex_matcher(tokens: Tokens, regex: str) -> Any:
+    r"""Return an `LLMatcher` for a regular expression, in which \d means 0 to 9 in ASCII."""
     lib = library()
-    if regex:
-        # "d": \d is 0 to 9, not the digits of every script.
-        source = lib.LLMatcher.grammar_from_regex(lib.regex_to_lark(grammar, "d"))
-    else:
-        source = lib.LLMatcher.grammar_from_lark(grammar)
+    return _matcher(tokens, lib.LLMatcher.grammar_from_regex(lib.regex_to_lark(regex, "d")))
+
+
+def regex_error(tokens: Tokens, regex: str) -> str:
+    r"""Return llguidance's error for a regex as typed, with \d not replaced; "" if it is valid."""
+    lib = library()
+    source = lib.LLMatcher.grammar_from_regex(lib.regex_to_lark(regex, ""))
+    return str(_matcher(tokens, source).get_error())
+
+
+def _matcher(tokens: Tokens, source: str) -> Any:
+    lib = library()
     limits = lib.LLParserLimits(**_LIMITS)
     return lib.LLMatcher(tokens.library_tokens, source, log_level=0, limits=limits)

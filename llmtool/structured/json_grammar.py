@@ -1,9 +1,10 @@
 """Convert a JSON Schema to a Lark grammar in llguidance's dialect.
 
-The grammar is stricter than the schema where that helps small models: white space is one space, or
-one line feed and an indentation; properties come in the schema's order; and objects have no other
-properties than those named, unless the schema has `additionalProperties` (llama.cpp's converter
-reads schemas in the same way).
+The grammar is stricter than the schema where that helps small models, like llama.cpp's converter:
+
+- white space is one space, or one line feed and indentation;
+- properties appear in the schema's order;
+- objects have only the named properties, unless the schema sets `additionalProperties`.
 """
 
 from __future__ import annotations
@@ -19,34 +20,52 @@ MAX_CHARACTERS = 1 << 20
 Schema = dict[str, Any]
 
 _WHITE_SPACE = r" |\n {0,16}"
-_LEAD = 'LEAD: " " | /\\n{1,2}/'  # models often begin with it, above all after their reasoning
-_IN_PLACE = ("allOf", "anyOf", "oneOf", "$ref", "not", "if", "then", "else", "dependentSchemas")
-_SHAPES_OBJECTS = frozenset(
+_LEAD = 'LEAD: " " | /\\n{1,2}/'  # models often begin with white space, mostly after reasoning
+# JSON Schema: keywords whose subschemas describe the same value.
+_IN_PLACE_APPLICATORS = (
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "$ref",
+    "not",
+    "if",
+    "then",
+    "else",
+    "dependentSchemas",
+)
+_OBJECT_KEYWORDS = frozenset(
     ("additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames")
-    + ("minProperties", "dependentRequired", "dependencies", "$dynamicRef", *_IN_PLACE)
+    + ("minProperties", "dependentRequired", "dependencies", "$dynamicRef", *_IN_PLACE_APPLICATORS)
 )
 _DEFINITIONS = ("$defs", "definitions")
-_OF_SCHEMAS = ("properties", "patternProperties", "dependentSchemas")
-_OF_ONE = ("items", "additionalProperties", "contains", "propertyNames", "unevaluatedProperties")
-_LISTS = ("prefixItems", "allOf", "anyOf", "oneOf")
+_SCHEMA_MAPS = ("properties", "patternProperties", "dependentSchemas")
+_SUBSCHEMAS = (
+    "items",
+    "additionalProperties",
+    "contains",
+    "propertyNames",
+    "unevaluatedProperties",
+)
+_SCHEMA_LISTS = ("prefixItems", "allOf", "anyOf", "oneOf")
 
 
 def to_lark(source: str, *, lenient: bool = False, lead: bool = True) -> str:
-    """Return a grammar for a schema's text.
+    """Return a grammar for a schema.
 
     Args:
-        lenient: skip keywords that a grammar cannot enforce.
-        lead: allow a space or line feeds first.
+        source: the schema as JSON text.
+        lenient: ignore keywords that a grammar cannot enforce.
+        lead: allow leading white space: a space, or up to two line feeds.
 
     Raises:
-        UsageError: the text is not a JSON object, or it is too long.
+        UsageError: the text is too long, or not a JSON object.
     """
     if len(source) > MAX_CHARACTERS:
-        raise UsageError(f"JSON Schema: longer than {MAX_CHARACTERS} characters")
+        raise UsageError(f"JSON Schema: longer than {MAX_CHARACTERS:,} characters")
     try:
         schema = msgspec.json.decode(source)
     except msgspec.DecodeError as exc:
-        raise UsageError(f"JSON Schema: not JSON: {format_json_error(exc)}") from exc
+        raise UsageError(f"JSON Schema: not valid JSON: {format_json_error(exc)}") from exc
     except RecursionError as exc:
         raise UsageError("JSON Schema: nested too deeply") from exc
     if schema is True:
@@ -54,9 +73,9 @@ def to_lark(source: str, *, lenient: bool = False, lead: bool = True) -> str:
     if not isinstance(schema, dict):
         raise UsageError("JSON Schema: expected an object")
     options = {"whitespace_pattern": _WHITE_SPACE, "lenient": lenient}
-    try:  # a schema that decodes may still be too deep for the interpreter
+    try:  # a schema that msgspec decodes may still exceed the recursion limit
         schema = close_objects(schema)
-        _name_single_numbers(schema)
+        _replace_single_number_ranges(schema)
         if lenient:
             _drop_property_counts(schema)
         text = msgspec.json.encode({**schema, "x-guidance": options}).decode()
@@ -65,8 +84,8 @@ def to_lark(source: str, *, lenient: bool = False, lead: bool = True) -> str:
     return f"start: LEAD? body\n{_LEAD}\nbody: %json {text}\n" if lead else f"start: %json {text}\n"
 
 
-def _name_single_numbers(node: object) -> None:
-    """Replace a range of one number by that number: llguidance 1.9 panics at negative ones."""
+def _replace_single_number_ranges(node: object) -> None:
+    """Replace ranges of one number by a const: llguidance 1.9 panics if the number is negative."""
     if isinstance(node, dict):
         low = node.get("minimum")
         if node.get("type") in ("number", "integer") and low is not None:
@@ -74,14 +93,14 @@ def _name_single_numbers(node: object) -> None:
                 node.setdefault("const", low)
                 del node["minimum"], node["maximum"]
         for child in node.values():
-            _name_single_numbers(child)
+            _replace_single_number_ranges(child)
     elif isinstance(node, list):
         for child in node:
-            _name_single_numbers(child)
+            _replace_single_number_ranges(child)
 
 
 def _drop_property_counts(node: object) -> None:
-    """Remove minProperties and maxProperties beside properties, which no grammar can count."""
+    """Remove minProperties and maxProperties next to properties: grammars cannot count them."""
     if isinstance(node, dict):
         if "properties" in node:
             node.pop("minProperties", None)
@@ -94,10 +113,10 @@ def _drop_property_counts(node: object) -> None:
 
 
 def close_objects(schema: Schema) -> Schema:
-    """Return a schema whose objects allow only the properties that `properties` names.
+    """Return a schema whose objects allow only the properties in `properties`.
 
-    Objects that several schemas describe together, as in an `allOf`, stay open, because each
-    schema would exclude the properties that another one names.
+    Objects that several schemas describe together, as in `allOf`, stay open, because each schema
+    would exclude the properties of the others.
 
     Example:
         >>> close_objects({"type": "object", "properties": {"a": {}}})["additionalProperties"]
@@ -111,7 +130,7 @@ def close_objects(schema: Schema) -> Schema:
 
 
 class _References:
-    """The definitions that are used where an object must stay open."""
+    """Definitions that must stay open, because another schema describes the same object."""
 
     def __init__(self, schema: Schema) -> None:
         self.open: set[str] = set()
@@ -132,7 +151,7 @@ class _References:
         name = _definition(reference)
         if name is None and reference != "#" or "$id" in node or "$anchor" in node:
             self.all_open = True
-        elif shared or (_SHAPES_OBJECTS | {"properties", "required"}) & node.keys() != {"$ref"}:
+        elif shared or (_OBJECT_KEYWORDS | {"properties", "required"}) & node.keys() != {"$ref"}:
             if name is None:
                 self.all_open = True
             elif reference not in self.open:
@@ -152,7 +171,7 @@ def _close(node: Schema, open_references: set[str], *, shared: bool = False) -> 
         if isinstance(child, dict):
             _close(child, open_references, shared=below)
     properties = node.get("properties")
-    if shared or not isinstance(properties, dict) or _SHAPES_OBJECTS & node.keys():
+    if shared or not isinstance(properties, dict) or _OBJECT_KEYWORDS & node.keys():
         return
     required = node.get("required", [])
     if isinstance(required, list) and all(name in properties for name in required):
@@ -162,29 +181,29 @@ def _close(node: Schema, open_references: set[str], *, shared: bool = False) -> 
 
 
 def _definition(reference: object) -> str | None:
-    """Return the name of a definition at the root, or None for another reference."""
+    """Return the name in a reference to a top-level definition, or None for other references."""
     parts = reference.split("/") if isinstance(reference, str) else []
     return parts[2] if len(parts) == 3 and parts[0] == "#" and parts[1] in _DEFINITIONS else None
 
 
 def _children(node: object, shared: bool) -> list[tuple[object, bool]]:
-    """Return the subschemas of a schema, each with whether another one describes its value too."""
+    """Return the subschemas of a schema, each with whether another one describes the same value."""
     if not isinstance(node, dict):
         return []
     node = cast(Schema, node)
-    in_place = [key for key in _IN_PLACE if key in node]
-    alone = in_place in (["anyOf"], ["oneOf"]) and "properties" not in node
-    alone = alone and "required" not in node and len(_SHAPES_OBJECTS & node.keys()) == 1
+    in_place = [key for key in _IN_PLACE_APPLICATORS if key in node]
+    is_union = in_place in (["anyOf"], ["oneOf"]) and "properties" not in node
+    is_union = is_union and "required" not in node and len(_OBJECT_KEYWORDS & node.keys()) == 1
     children: list[tuple[object, bool]] = []
     for key, value in node.items():
-        below = shared or (key in _IN_PLACE and not alone)
-        below = below or (bool(in_place) and not alone)
+        below = shared or (key in _IN_PLACE_APPLICATORS and not is_union)
+        below = below or (bool(in_place) and not is_union)
         if key in ("not", "if", "then", "else"):
             children.append((value, True))
-        elif key in _LISTS and isinstance(value, list):
+        elif key in _SCHEMA_LISTS and isinstance(value, list):
             children += [(item, below) for item in value]
-        elif key in _OF_SCHEMAS and isinstance(value, dict):
+        elif key in _SCHEMA_MAPS and isinstance(value, dict):
             children += [(item, below) for item in value.values()]
-        elif key in _OF_ONE:
+        elif key in _SUBSCHEMAS:
             children.append((value, below))
     return children

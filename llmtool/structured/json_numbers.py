@@ -1,19 +1,19 @@
-"""Limit the length of numbers in JSON text: small models may write digits without end.
+"""Limit the length of numbers in JSON text: small models may write endless digits.
 
-A grammar for JSON numbers does not bound the digits, and llguidance has no option for it.
+JSON's grammar does not limit the number of digits, and llguidance has no option for it.
 """
 
 from __future__ import annotations
 
-MAX_CHARACTERS = 24  # the longest double with all its digits
-MAX_EXPONENT_DIGITS = 2  # with 24 characters before it, within the range of a double
+MAX_CHARACTERS = 24  # enough for any double at full precision
+MAX_EXPONENT_DIGITS = 2  # 24 digits and e99 are within the range of a double
 LONGEST_TOKEN = 16
 
 _NUMBER = frozenset(b"+-.0123456789eE")
 
 
 class NumberLength:
-    """The position in a JSON text: in a string, or `length` characters into a number.
+    """Tracks the position in JSON text: in a string, or `length` characters into a number.
 
     Example:
         >>> numbers = NumberLength()
@@ -34,20 +34,20 @@ class NumberLength:
         return self._exponent is not None or self.length > MAX_CHARACTERS - LONGEST_TOKEN
 
     def copy(self) -> NumberLength:
-        twin = NumberLength()
-        twin.length, twin._exponent = self.length, self._exponent
-        twin._in_string, twin._escaped = self._in_string, self._escaped
-        return twin
+        other = NumberLength()
+        other.length, other._exponent = self.length, self._exponent
+        other._in_string, other._escaped = self._in_string, self._escaped
+        return other
 
     def fits(self, piece: bytes) -> bool:
-        """Whether all numbers are short enough after `piece`."""
+        """Whether all numbers stay within the limits after `piece`."""
         if self._in_string and b'"' not in piece:
             return True
         return self.copy().push(piece)
 
     def push(self, piece: bytes) -> bool:
-        """Advance by the bytes of a token; return whether all numbers were short enough."""
-        short = True
+        """Advance by the bytes of a token; return whether all numbers are within the limits."""
+        fits = True
         for byte in piece:
             if self._in_string:
                 if self._escaped:
@@ -57,16 +57,16 @@ class NumberLength:
                 elif byte == 0x22:
                     self._in_string = False
             elif byte in _NUMBER:
-                short = self._digit(byte) and short
+                fits = self._digit(byte) and fits
             else:
                 self._in_string = byte == 0x22
                 self.length, self._exponent = 0, None
-        return short
+        return fits
 
     def _digit(self, byte: int) -> bool:
         self.length += 1
         if byte in b"eE":
-            # The e of true and false is not an exponent.
+            # The e in true and false is not an exponent.
             self._exponent = 0 if self.length > 1 else None
         elif self._exponent is not None and byte not in b"+-":
             self._exponent += 1

@@ -1,9 +1,11 @@
-"""A JSON Schema, the constraint it makes, and the values that pass it."""
+"""A JSON Schema: the constraint for decoding, and the check of the finished reply."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,16 +16,19 @@ from llmtool.structured.constraint import Constraint
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError
 
-_SHOWN = 3  # errors of one reply
+_MAX_ERRORS = 3  # reported for one reply
 _MAX_MESSAGE = 200
+_TYPES = "array, boolean, integer, null, number, object or string"
+_OTHER_DOCUMENT = "references to other documents are not supported"
+_FORMAT = re.compile(r'is not a "(\S+)"$')
 
 
 class Schema:
-    """A JSON Schema and how to make a Python value of what passes it.
+    """A JSON Schema, and how to convert a valid reply to a Python value.
 
     Args:
-        json_schema: a JSON Schema (draft 4 to 2020-12; 2020-12 where it does not say).
-        build: makes the caller's own type of a reply's (text, value).
+        json_schema: a JSON Schema of draft 4 to 2020-12; without `$schema`, 2020-12.
+        build: converts the (text, value) of a valid reply to the caller's own type.
     """
 
     def __init__(
@@ -37,14 +42,15 @@ class Schema:
 
     @cached_property
     def constraint(self) -> Constraint:
-        """What keeps the model to this schema while it writes."""
+        """The constraint that enforces this schema while decoding."""
         return Constraint("json_schema", msgspec.json.encode(self.json_schema).decode())
 
     def parse(self, text: str) -> Any:
-        """Return the value of a reply: an instance, if the schema came from a type.
+        """Return the value of a reply: an instance, if the schema was made from a type.
 
         Raises:
-            OutputValidationError: it is not JSON or violates the schema; the text says where.
+            OutputValidationError: the reply is not valid JSON or violates the schema; the message
+                names the path.
 
         Example:
             >>> resolve("name, age int").parse('{"name": "Ada", "age": 36}')
@@ -53,20 +59,22 @@ class Schema:
         try:
             value = msgspec.json.decode(text.strip())
         except (msgspec.DecodeError, RecursionError) as exc:
-            cut = " (it may have been cut: --max-tokens)" if "truncated" in str(exc) else ""
+            advice = "; it may be truncated: raise --max-tokens" if "truncated" in str(exc) else ""
             raise OutputValidationError(
-                f"the reply is not JSON: {format_json_error(exc)}{cut}"
+                f"the reply is not valid JSON: {format_json_error(exc)}{advice}"
             ) from exc
-        errors = list(_first(self._validator.iter_errors(value)))
+        errors = list(islice(self._validator.iter_errors(value), _MAX_ERRORS + 1))
         if errors:
-            raise OutputValidationError(f"the reply breaks its schema: {_told(errors)}")
+            raise OutputValidationError(
+                f"the reply does not match the schema: {_join_errors(errors)}"
+            )
         return value if self._build is None else self._build(text, value)
 
     def check(self) -> None:
-        """Find out whether this is a JSON Schema at all.
+        """Check that this is a valid JSON Schema.
 
         Raises:
-            UsageError: it is not; the text says why and where.
+            UsageError: it is not valid; the message names the path.
         """
         _ = self._validator
 
@@ -76,33 +84,40 @@ class Schema:
 
         try:
             return jsonschema_rs.validator_for(
-                self.json_schema, validate_formats=True, retriever=_refuse
+                self.json_schema, validate_formats=True, retriever=_reject_other_documents
             )
         except jsonschema_rs.ValidationError as exc:
-            raise UsageError(f"JSON Schema: {_told([exc])}") from exc
+            raise UsageError(f"JSON Schema: {_describe_schema_error(exc)}") from exc
         except (ValueError, RecursionError) as exc:
             raise UsageError(f"JSON Schema: {exc}") from exc
 
 
-def _refuse(uri: str) -> Any:
-    raise ValueError(f"{uri}: references to other documents are not followed")
+def _reject_other_documents(uri: str) -> Any:
+    raise ValueError(f"'{uri}': {_OTHER_DOCUMENT}; copy the definition into $defs")
 
 
-def _first(errors: Any) -> Any:
-    for _, error in zip(range(_SHOWN + 1), errors, strict=False):
-        yield error
+def _describe_schema_error(error: ValidationError) -> str:
+    _, ours, why = error.message.partition("ValueError: ")
+    if ours and _OTHER_DOCUMENT in why:
+        return why
+    if error.instance_path[-1:] == ["type"] and isinstance(error.instance, str):
+        return f"{_format_path(error.instance_path)}: unknown type '{error.instance}'; use {_TYPES}"
+    return _join_errors([error])
 
 
-def _told(errors: list[ValidationError]) -> str:
-    lines = [f"{_place(error.instance_path)}: {_short(error.message)}" for error in errors[:_SHOWN]]
-    return "; ".join(lines) + ("; and more" if len(errors) > _SHOWN else "")
+def _join_errors(errors: list[ValidationError]) -> str:
+    lines = [
+        f"{_format_path(error.instance_path)}: {_shorten(error.message)}"
+        for error in errors[:_MAX_ERRORS]
+    ]
+    return "; ".join(lines) + ("; and more" if len(errors) > _MAX_ERRORS else "")
 
 
-def _place(path: Any) -> str:
-    """Return a place in a value as people write it: `$.tags[0]`."""
+def _format_path(path: Any) -> str:
+    """Return the path of a value in JSONPath notation, such as `$.tags[0]`."""
     return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
 
 
-def _short(message: str) -> str:
-    message = " ".join(message.split())
+def _shorten(message: str) -> str:
+    message = _FORMAT.sub(r"is not a valid \1", " ".join(message.split()))
     return message if len(message) <= _MAX_MESSAGE else message[: _MAX_MESSAGE - 1] + "…"

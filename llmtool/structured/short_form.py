@@ -1,14 +1,14 @@
-r"""Read the short form of a schema: `name, age int, tags list`.
+r"""Parse the short form of a schema: `name, age int, tags list`.
 
-Fields stand between commas or on lines of their own; each is a name, a type (`str` if none is
-given) and, after a colon, a description. A field whose name ends in `?` may be left out. The form
-is that of the `llm` command's `--schema`, which this one reads, and adds lists, choices, dates,
-optional fields and objects in objects:
+Fields are separated by commas or line feeds. A field has a name, a type (`str` by default) and,
+after a colon, a description. A `?` after the name makes the field optional. Square brackets around
+the whole form describe a list of such objects.
+
+The syntax is that of the `llm` command's `--schema`, extended by lists, choices, dates, optional
+fields and nested objects:
 
     name: full name, age int, size small|medium|large, tags list, scores list[float],
     born date, note?, address {street, town}, friends list[{name, age int}]
-
-The whole in square brackets is a list of such objects.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def read_short_form(text: str) -> dict[str, Any]:
     """Return the JSON Schema of a short form.
 
     Raises:
-        UsageError: "schema: reason", naming the field.
+        UsageError: "schema: reason", with the name of the field.
 
     Example:
         >>> read_short_form("age int: in years")["properties"]
@@ -43,7 +43,7 @@ def read_short_form(text: str) -> dict[str, Any]:
     """
     text = text.strip()
     if len(text) > MAX_CHARACTERS:
-        _fail(f"the short form is longer than {MAX_CHARACTERS} characters")
+        _fail(f"longer than {MAX_CHARACTERS:,} characters")
     if _enclosed(text, "[]"):
         return {"type": "array", "items": _object(_inside(text), 1)}
     return _object(_inside(text) if _enclosed(text, "{}") else text, 0)
@@ -63,12 +63,12 @@ def _object(text: str, depth: int) -> dict[str, Any]:
             continue
         name, optional, schema = _field(field, depth)
         if name in properties:
-            _fail(f"field {name!r} is there twice")
+            _fail(f"duplicate field {name!r}")
         properties[name] = schema
         if not optional:
             required.append(name)
     if not properties:
-        _fail("there is no field in it, such as: name, age int")
+        _fail("no fields; write them as in 'name, age int'")
     return {
         "type": "object",
         "properties": properties,
@@ -78,13 +78,13 @@ def _object(text: str, depth: int) -> dict[str, Any]:
 
 
 def _field(text: str, depth: int) -> tuple[str, bool, dict[str, Any]]:
-    """Return (name, whether it may be left out, schema)."""
-    head, *rest = _split(text, ":", most=1)
+    """Return (name, whether it is optional, schema)."""
+    head, *rest = _split(text, ":", max_splits=1)
     name, _, kind = head.strip().partition(" ")
     optional = name.endswith("?")
     name = name.removesuffix("?")
     if not name or not name.isprintable() or set(name) & set('{}[]|"?'):
-        _fail(f"a field needs a name first, in {text[:60]!r}")
+        _fail(f"{text[:60]!r} does not begin with a field name")
     schema = _type(kind.strip(), name, depth)
     description = rest[0].strip() if rest else ""
     return name, optional, {**schema, "description": description} if description else schema
@@ -106,8 +106,8 @@ def _type(text: str, name: str, depth: int) -> dict[str, Any]:
     choices = [choice.strip() for choice in text.split("|")]
     if len(choices) > 1 and all(choices) and len(set(choices)) == len(choices):
         return {"enum": choices}
-    known = ", ".join([*_TYPES, "list", "list[…]", "{…}", "a|b|c"])
-    _fail(f"field {name!r} has the unknown type {text[:60]!r} (there are {known})")
+    known = ", ".join([*_TYPES, "list", "list[…]", "{…}"])
+    _fail(f"unknown type {text[:60]!r} of field {name!r}; use {known} or a|b|c")
 
 
 def _enclosed(text: str, pair: str) -> bool:
@@ -118,8 +118,8 @@ def _inside(text: str) -> str:
     return text[1:-1]
 
 
-def _split(text: str, separator: str, *, most: int = -1) -> list[str]:
-    """Split where no bracket is open."""
+def _split(text: str, separator: str, *, max_splits: int = -1) -> list[str]:
+    """Split at separators outside brackets."""
     parts: list[str] = []
     depth = begin = 0
     for at, character in enumerate(text):
@@ -127,11 +127,11 @@ def _split(text: str, separator: str, *, most: int = -1) -> list[str]:
             depth += 1
         elif character in "}]":
             depth -= 1
-        elif character == separator and not depth and len(parts) != most:
+        elif character == separator and not depth and len(parts) != max_splits:
             parts.append(text[begin:at])
             begin = at + 1
     if depth:
-        _fail("brackets do not match")
+        _fail("unbalanced brackets")
     return [*parts, text[begin:]]
 
 

@@ -154,7 +154,7 @@ class Classification(Result, Generic[L], frozen=True, kw_only=True):
 
 
 class ChunkSpan(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of a document that a summary was made of, in characters, and its tokens."""
+    """A chunk of a summarized text, from `start` to `end` in characters."""
 
     start: int
     end: int
@@ -164,11 +164,10 @@ class ChunkSpan(msgspec.Struct, frozen=True, kw_only=True):
 class Summary(Result, frozen=True, kw_only=True):
     """What `summarize` returns.
 
-    `chunks` are the parts of the text, all of which were read: `coverage` is the share of its
-    characters that stands in them. `strategy` is how it was done, `n_rounds` in how many rounds of
-    notes; `n_cached_notes` of them were kept from another time, and `n_quoted_notes` are sentences
-    of the text, since what the model noted lost too much of it. `fallback` says why sentences of
-    the notes stand in the place of a summary that lost what they held, None where it did not.
+    `chunks` are the parts of the text that were read, and `coverage` their share of its characters.
+    `n_rounds` counts rounds of notes; `n_cached_notes` of the notes came from the cache, and
+    `n_quoted_notes` are sentences of the text, used because the model's notes omitted too much.
+    `fallback` explains why the summary consists of sentences of the notes, None if it does not.
     """
 
     strategy: str
@@ -186,12 +185,12 @@ class Summary(Result, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
     def row(self) -> dict[str, Any]:
-        """Return `summary`, and `chunks`, the number of parts that it was made of."""
+        """Return `summary` and `chunks`, the number of chunks."""
         return {"summary": self.text, "chunks": len(self.chunks)}
 
 
-class KeptSegment(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment of a document, or a part of one, that was not translated: its line, and why."""
+class UntranslatedSegment(msgspec.Struct, frozen=True, kw_only=True):
+    """A segment, or a sentence of one, that was not translated: its line, the reason, its text."""
 
     line: int
     reason: str
@@ -201,16 +200,15 @@ class KeptSegment(msgspec.Struct, frozen=True, kw_only=True):
 class Translation(Result, frozen=True, kw_only=True):
     """What `translate` returns.
 
-    `text` has the structure of its source, and is in its format. `source` is the code of the
-    language that it was in, None where nothing told; `kept` are the passages that could not be
-    translated and stayed as they were. `n_segments` counts all passages, `n_retried` those that
-    were asked for once more.
+    `text` has the format and structure of the source. `source` is the code of the source language,
+    None if it is unknown. `untranslated` are the segments that stayed unchanged because no reply
+    was accepted. `n_segments` counts the segments of the document, `n_retried` the retries.
     """
 
     source: str | None
     to: str
     format: str
-    kept: tuple[KeptSegment, ...]
+    untranslated: tuple[UntranslatedSegment, ...]
     n_segments: int
     n_retried: int
     model: str
@@ -219,8 +217,12 @@ class Translation(Result, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
     def row(self) -> dict[str, Any]:
-        """Return `translation`, `source` and `kept`, the number of passages that were kept."""
-        return {"translation": self.text, "source": self.source, "kept": len(self.kept)}
+        """Return `translation`, `source` and `untranslated`, a number of segments."""
+        return {
+            "translation": self.text,
+            "source": self.source,
+            "untranslated": len(self.untranslated),
+        }
 
 
 class TestRun(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,1 +1,1 @@
-"""What can be said of a text without a model: language, syntax, parts."""
+"""Analyze text without a model: language detection, syntax checks, splitting."""

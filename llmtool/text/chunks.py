@@ -1,4 +1,4 @@
-"""Long texts in parts that fit: cut between paragraphs, sentences or words, with nothing lost."""
+"""Split long texts between paragraphs, sentences or words, without losing a character."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ import re
 from collections.abc import Callable
 
 CountTokens = Callable[[str], int]
-_PIECE = 20_000  # characters that are counted at once
-_RUNT = 3  # a part that is so many times shorter than the longest
+_MAX_CHARACTERS = 20_000  # per call of a token counter
+_MIN_SIZE_RATIO = 3  # a shorter part is joined with its neighbor
 
-# An end of a sentence, with what closes it; in CJK text no space follows.
+# The end of a sentence with closing punctuation; in CJK text no space follows.
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])[」』”’）]*\s*|\n\s*\n+")
 
 
 def split(
     text: str, *, max_tokens: int, count: CountTokens, is_markdown: bool = False
 ) -> list[str]:
-    """Return the parts of a text, each of at most `max_tokens`; joined they are the text.
+    """Split a text into parts of at most `max_tokens` and similar size.
 
-    Cuts are made at the largest structure that fits: paragraphs, then sentences, words, characters;
-    of Markdown headings and blocks before (semantic-text-splitter). Parts are about alike in size,
-    so that no runt is left.
+    It is split between paragraphs if they fit, else between sentences, words or characters, and in
+    Markdown first between headings and blocks (semantic-text-splitter).
 
     Example:
         >>> split("One two. Three four.", max_tokens=2, count=lambda text: len(text.split()))
@@ -28,29 +27,29 @@ def split(
     """
     from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
-    n = count_long(text, count)
+    n = estimate_tokens(text, count)
     if n <= max_tokens:
         return [text]
     splitter = MarkdownSplitter if is_markdown else TextSplitter
     n_parts = -(-n // max_tokens)
     target = min(max_tokens, -(-n // n_parts) + max_tokens // 10)
     parts = splitter.from_callback(count, target, trim=False).chunks(text)
-    return _without_runts(parts, max_tokens, count)
+    return _join_short_parts(parts, max_tokens, count)
 
 
-def count_long(text: str, count: CountTokens) -> int:
-    """Return about how many tokens a text has; a long one is counted in pieces, which costs less.
+def estimate_tokens(text: str, count: CountTokens) -> int:
+    """Estimate the number of tokens; a long text is counted in pieces, which is faster.
 
-    A token that a cut parts counts twice: the number is never too small by more than it.
+    A token that is split between two pieces can count twice.
     """
-    return sum(count(text[i : i + _PIECE]) for i in range(0, len(text), _PIECE))
+    return sum(count(text[i : i + _MAX_CHARACTERS]) for i in range(0, len(text), _MAX_CHARACTERS))
 
 
-def _without_runts(parts: list[str], max_tokens: int, count: CountTokens) -> list[str]:
-    """Join parts that are much shorter than others with the next or the last, where they fit."""
+def _join_short_parts(parts: list[str], max_tokens: int, count: CountTokens) -> list[str]:
+    """Join parts that are much shorter than the longest with a neighbor, if both fit."""
     joined: list[str] = []
     for part in parts:
-        if joined and min(len(joined[-1]), len(part)) * _RUNT < max(map(len, parts)):
+        if joined and min(len(joined[-1]), len(part)) * _MIN_SIZE_RATIO < max(map(len, parts)):
             both = joined[-1] + part
             if count(both) <= max_tokens:
                 joined[-1] = both
@@ -60,7 +59,7 @@ def _without_runts(parts: list[str], max_tokens: int, count: CountTokens) -> lis
 
 
 def split_sentences(text: str) -> list[str]:
-    """Return the sentences of a text, each with the white space after it; joined they are the text.
+    """Split a text into sentences, each with the white space after it.
 
     Example:
         >>> split_sentences("It rained. 雨が降った。Then?")

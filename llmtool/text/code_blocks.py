@@ -1,8 +1,7 @@
-"""Fenced code in a reply: where it is, in which language, and exactly what stands in it.
+"""Find the fenced code blocks of a reply.
 
-CommonMark's rules, with three of its cases read the way that models write: a fence may be indented
-as deep as a list is; a fence with an info string inside a block opens an inner one, where closing
-fences enough follow; and a block that is not closed lasts to the end of the text.
+This follows CommonMark with exceptions for the habits of models: a fence can have any indentation;
+a fence with an info string inside a block opens a nested block, if enough closing fences follow.
 """
 
 from __future__ import annotations
@@ -18,14 +17,15 @@ _LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
 _FILE_NAME = re.compile(r"[\w.@+-]*(?:/[\w.@+-]+)*\.[A-Za-z][\w+-]{0,11}|Dockerfile|Makefile")
 _FILE_KEYS = re.compile(r"""(?:title|file|filename|path|name)\s*[=:]\s*["']?([^"'\s}]+)""")
 _WORD = re.compile(r"\{?\s*\.?([A-Za-z][\w+#.-]*|c\+\+)")
-_MAX_LOOK = 2000  # fences that are looked at to find the end of a block
+_MAX_LOOKAHEAD = 2000  # fences to search for the end of a block
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
-    """A fenced block: `code` is its content, with the indentation of its fence taken off.
+    """A fenced block: `code` is its content without the indentation of the fence.
 
-    `start` and `end` are the place of the content in the text, in characters. `language` is the
-    first word of the info string in lower case, "" without one; `file` a file name in it.
+    `start` and `end` delimit the content in the text, in characters. `language` is the first word
+    of the info string in lower case, "" if there is none, and `file` a file name in it. An unclosed
+    block extends to the end of the text.
     """
 
     code: str
@@ -38,7 +38,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Fence(msgspec.Struct, frozen=True):
-    """A line that can open a block, or close one."""
+    """A line that can open or close a block."""
 
     line: int
     mark: str
@@ -52,7 +52,7 @@ class _Fence(msgspec.Struct, frozen=True):
 
 
 def find_blocks(text: str) -> tuple[Block, ...]:
-    """Return the fenced blocks of a text, in its order; what stands inside of one is its content.
+    """Return the outermost fenced blocks of a text, in order.
 
     Example:
         >>> find_blocks("Here:\\n```py\\nprint(1)\\n```\\nDone.")[0].code
@@ -68,22 +68,22 @@ def find_blocks(text: str) -> tuple[Block, ...]:
         opening = fences[at]
         closing = _find_end(fences, at)
         last = len(lines) if closing is None else fences[closing].line
-        found.append(_make(lines, starts, opening, last, is_closed=closing is not None))
+        found.append(_make_block(lines, starts, opening, last, is_closed=closing is not None))
         at = len(fences) if closing is None else closing + 1
     return tuple(found)
 
 
-def choose(blocks: Sequence[Block], language: str | None = None) -> Block | None:
-    """Return the block that an answer is most likely to be: of the language, and the largest.
+def choose_block(blocks: Sequence[Block], language: str | None = None) -> Block | None:
+    """Return the block that is most likely the answer: the largest, in the language if possible.
 
     Example:
         >>> blocks = find_blocks("```sh\\npip install x\\n```\\n```python\\nimport x\\n```")
-        >>> choose(blocks, "python").code
+        >>> choose_block(blocks, "python").code
         'import x\\n'
     """
-    full = [block for block in blocks if block.code.strip()]
-    of_language = [block for block in full if language and block.language == language]
-    return max(of_language or full, key=lambda block: len(block.code), default=None)
+    non_empty = [block for block in blocks if block.code.strip()]
+    of_language = [block for block in non_empty if language and block.language == language]
+    return max(of_language or non_empty, key=lambda block: len(block.code), default=None)
 
 
 def _read_fence(number: int, line: str) -> _Fence | None:
@@ -92,35 +92,39 @@ def _read_fence(number: int, line: str) -> _Fence | None:
         return None
     prefix, marks, info = found[1], found[2], found[3].strip()
     if marks[0] == "`" and "`" in info:
-        return None  # code in a line of text
+        return None  # inline code
     return _Fence(number, marks[0], len(marks), info, prefix)
 
 
 def _find_end(fences: Sequence[_Fence], at: int) -> int | None:
-    """Return which fence closes the one at `at`: with inner blocks if that works out."""
+    """Return the index of the fence that closes the one at `at`, None if none does.
+
+    Nested blocks are assumed first. If they leave the block open, the first fence that could close
+    it does.
+    """
     opening = fences[at]
-    plain = None  # where it ends without inner blocks
-    open_inside: list[_Fence] = []
-    for i in range(at + 1, min(len(fences), at + 1 + _MAX_LOOK)):
+    unnested_end = None
+    open_blocks: list[_Fence] = []
+    for i in range(at + 1, min(len(fences), at + 1 + _MAX_LOOKAHEAD)):
         fence = fences[i]
-        innermost = open_inside[-1] if open_inside else opening
+        innermost = open_blocks[-1] if open_blocks else opening
         if fence.can_close and fence.mark == opening.mark and fence.length >= opening.length:
-            plain = i if plain is None else plain
+            unnested_end = i if unnested_end is None else unnested_end
         closes = fence.mark == innermost.mark and fence.length >= innermost.length
         if fence.can_close and closes:
-            if not open_inside:
+            if not open_blocks:
                 return i
-            open_inside.pop()
+            open_blocks.pop()
         elif not fence.can_close and len(fence.prefix) >= len(opening.prefix):
-            open_inside.append(fence)
-    return plain
+            open_blocks.append(fence)
+    return unnested_end
 
 
-def _make(
+def _make_block(
     lines: Sequence[str], starts: Sequence[int], opening: _Fence, last: int, *, is_closed: bool
 ) -> Block:
     first = opening.line + 1
-    code = "".join(_without(opening.prefix, line) for line in lines[first:last])
+    code = "".join(_strip_prefix(opening.prefix, line) for line in lines[first:last])
     return Block(
         code=code,
         start=starts[min(first, len(lines))],
@@ -132,8 +136,8 @@ def _make(
     )
 
 
-def _without(prefix: str, line: str) -> str:
-    """Return a line without what its fence has before it: quote marks, a list's indentation."""
+def _strip_prefix(prefix: str, line: str) -> str:
+    """Remove the prefix of the fence from a line: quote marks and list indentation."""
     for _ in range(prefix.count(">")):
         line = _QUOTE.sub("", line, count=1)
     width, n = len(prefix.rpartition(">")[2].removeprefix(" " if ">" in prefix else "")), 0

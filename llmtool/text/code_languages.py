@@ -1,4 +1,4 @@
-"""The languages that code is written in: their names, aliases and file suffixes."""
+"""Programming languages: names, aliases and file suffixes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from llmtool.suggest import suggest
 
 
 class CodeLanguage(str, Enum):
-    """A language of code; its value is the name that people write."""
+    """A programming language; its value is its common name."""
 
     bash = "bash"
     c = "c"
@@ -45,7 +45,7 @@ class CodeLanguage(str, Enum):
 
     @property
     def suffix(self) -> str:
-        """What the name of a file in this language ends with."""
+        """The usual file suffix, with its dot."""
         return _SUFFIXES[self][0]
 
 
@@ -100,7 +100,7 @@ _ALIASES = {
     "shell": CodeLanguage.bash,
     "sqlite": CodeLanguage.sql,
 }
-# Every spelling; a suffix without its dot is an alias as well (py, js, ts, sh, rs).
+# A suffix without its dot is also an alias (py, js, ts, sh, rs).
 NAMES: dict[str, CodeLanguage] = {
     **{end.lstrip("."): language for language, ends in _SUFFIXES.items() for end in ends},
     **_ALIASES,
@@ -111,10 +111,10 @@ _BY_NAME = {"dockerfile": CodeLanguage.dockerfile, "makefile": CodeLanguage.make
 
 
 def find_language(name: str) -> CodeLanguage:
-    """Return the language of a name, an alias or a suffix, in any case.
+    """Return the language with a name, alias or suffix, regardless of case.
 
     Raises:
-        UsageError: there is no such language; the nearest names are told.
+        UsageError: the language is unknown; the error suggests similar names.
 
     Example:
         >>> find_language("JS").value, find_language(".rs").value, find_language("c++").value
@@ -124,12 +124,12 @@ def find_language(name: str) -> CodeLanguage:
     if found is not None:
         return found
     known = ", ".join(language.value for language in CodeLanguage)
-    hint = suggest(name.strip(), NAMES) or f" (there are: {known})"
+    hint = suggest(name.strip(), NAMES) or f"; choose from {known}"
     raise UsageError(f"unknown language {name!r}{hint}")
 
 
 def known_language(name: str) -> CodeLanguage | None:
-    """Return the language of a name as `find_language` does, or None.
+    """Like `find_language`, but return None if the language is unknown.
 
     Example:
         >>> known_language("Klingon") is None
@@ -140,7 +140,7 @@ def known_language(name: str) -> CodeLanguage | None:
 
 
 def language_of_file(path: str) -> CodeLanguage | None:
-    """Return the language that a file's name says, or None.
+    """Return the language of a file by its name, None if it is unknown.
 
     Example:
         >>> language_of_file("src/main.RS").value, language_of_file("Makefile").value

@@ -1,8 +1,8 @@
-"""Syntax errors that tree-sitter's grammars find; the only importer of tree_sitter.
+"""Find syntax errors with tree-sitter grammars; the only importer of tree_sitter.
 
-Each grammar is a package of its own (the extra `code`), imported when its language is asked for.
-But: these grammars are written for editors. They read on behind an error, and take some programs
-that a compiler refuses; what they call an error nearly always is one.
+The grammars are separate packages, installed by the extra `code` and imported on first use.
+Limitation: they are made for editors and accept some programs that a compiler rejects. An error
+that they report is almost always real.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from llmtool.text.code_languages import CodeLanguage
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
-MAX_ERRORS = 20  # of one text; what follows an error is often no error of its own
-_SHOWN = 20  # characters of the text in a message
+MAX_ERRORS = 20  # per text; later errors often result from the first
+_EXCERPT_LENGTH = 20
 
-# Language to the package of its grammar and the function in it.
+# The package of each grammar, and the function in it that returns the grammar.
 _PACKAGES: dict[CodeLanguage, tuple[str, str]] = {
     CodeLanguage.bash: ("tree_sitter_bash", "language"),
     CodeLanguage.c: ("tree_sitter_c", "language"),
@@ -40,7 +40,7 @@ _PACKAGES: dict[CodeLanguage, tuple[str, str]] = {
 
 
 class GrammarError(msgspec.Struct, frozen=True, kw_only=True):
-    """A place where a text does not follow the grammar; line and column count from 1."""
+    """A syntax error; line and column count from 1."""
 
     message: str
     line: int
@@ -48,14 +48,14 @@ class GrammarError(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def has_grammar(language: CodeLanguage) -> bool:
-    """Whether there is a grammar of a language, installed or not."""
+    """Return whether a grammar of the language exists, installed or not."""
     return language in _PACKAGES
 
 
 def find_errors(language: CodeLanguage, text: str) -> tuple[GrammarError, ...] | None:
-    """Return where a text breaks the grammar of its language, at most `MAX_ERRORS`, in order.
+    """Return up to `MAX_ERRORS` syntax errors in source order, None without the grammar.
 
-    None says that the grammar is not installed. Columns count characters.
+    Columns count characters, not bytes.
     """
     parser = _parser(language)
     if parser is None:
@@ -66,7 +66,7 @@ def find_errors(language: CodeLanguage, text: str) -> tuple[GrammarError, ...] |
         return ()
     lines = data.split(b"\n")
     found = []
-    for node in _broken(root):
+    for node in _error_nodes(root):
         row, offset = node.start_point
         column = len(lines[row][:offset].decode("utf-8", "replace")) + 1
         found.append(GrammarError(message=_message(node, data), line=row + 1, column=column))
@@ -75,10 +75,10 @@ def find_errors(language: CodeLanguage, text: str) -> tuple[GrammarError, ...] |
     return tuple(found)
 
 
-def _broken(root: Node) -> Iterator[Node]:
-    """Yield the outermost nodes that are errors or were made up to go on, in their order."""
+def _error_nodes(root: Node) -> Iterator[Node]:
+    """Yield the outermost nodes that are errors or missing tokens, in source order."""
     waiting = [root]
-    while waiting:  # no recursion: trees of hostile texts are deep
+    while waiting:  # not recursive: the tree of hostile input can be deep
         node = waiting.pop()
         if node.is_missing or (node.is_error and node.parent is not None):
             yield node
@@ -96,7 +96,7 @@ def _message(node: Node, data: bytes) -> str:
     line = text.split("\n", 1)[0].strip()
     if not line:
         return "syntax error"
-    short = line if len(line) <= _SHOWN else line[:_SHOWN] + "…"
+    short = line if len(line) <= _EXCERPT_LENGTH else line[:_EXCERPT_LENGTH] + "…"
     return f"syntax error at {short!r}"
 
 
@@ -108,5 +108,5 @@ def _parser(language: CodeLanguage) -> Parser | None:
 
         grammar = Language(getattr(importlib.import_module(package), function)())
         return Parser(grammar)
-    except (ImportError, AttributeError, ValueError):  # not there, or made for another version
+    except (ImportError, AttributeError, ValueError):  # not installed, or incompatible
         return None

@@ -1,9 +1,8 @@
-"""Which language a text is in; the only importer of py3langid.
+"""Language names and codes, and language detection; the only importer of py3langid.
 
-But: the identifier knows 140 languages, and takes a short text for one of the rarest too easily. It
-is restricted to the languages below, and a language counts as found unless another is clearly
-likelier: near relatives (Danish and Norwegian) and greetings of two words cannot be told apart by
-anybody.
+py3langid knows 140 languages and often identifies short texts as a rare one, so it is restricted to
+the languages below. A text may be in a language unless another is clearly more likely, because
+related languages (Danish and Norwegian) and short greetings cannot be distinguished.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ NAMES = {
     "uk": "Ukrainian", "ur": "Urdu", "uz": "Uzbek", "vi": "Vietnamese", "zh": "Chinese",
     "zu": "Zulu",
 }  # fmt: skip
-_OWN_NAMES = {
+_NATIVE_NAMES = {
     "العربية": "ar", "български": "bg", "català": "ca", "čeština": "cs", "dansk": "da",
     "deutsch": "de", "ελληνικά": "el", "español": "es", "castellano": "es", "suomi": "fi",
     "français": "fr", "francais": "fr", "עברית": "he", "हिन्दी": "hi", "hrvatski": "hr",
@@ -46,7 +45,7 @@ _OWN_NAMES = {
     "română": "ro", "русский": "ru", "slovenčina": "sk", "slovenščina": "sl", "svenska": "sv",
     "türkçe": "tr", "українська": "uk", "tiếng việt": "vi", "中文": "zh", "farsi": "fa",
 }  # fmt: skip
-_OTHER_CODES = {"nb": "no", "nn": "no", "iw": "he", "in": "id", "fil": "tl", "cmn": "zh"}
+_CODE_ALIASES = {"nb": "no", "nn": "no", "iw": "he", "in": "id", "fil": "tl", "cmn": "zh"}
 _VARIETIES = {
     "pt-br": "Brazilian Portuguese", "pt-pt": "European Portuguese", "en-gb": "British English",
     "en-us": "American English", "es-mx": "Mexican Spanish", "fr-ca": "Canadian French",
@@ -55,15 +54,15 @@ _VARIETIES = {
     "zh-hk": "Traditional Chinese",
     "de-ch": "Swiss Standard German", "de-at": "Austrian German",
 }  # fmt: skip
-_SHORT = 20  # letters; what is shorter gets the benefit of the doubt
-_CLEARLY, _CLEARLY_IF_SHORT = 2.0, 10.0  # how much likelier another language has to be
+_SHORT_LETTERS = 20
+# Another language is clearly more likely from this ratio of probabilities.
+_CLEAR_RATIO, _CLEAR_RATIO_IF_SHORT = 2.0, 10.0
 
 
 class Language(msgspec.Struct, frozen=True, kw_only=True):
-    """A language that texts are translated from or into.
+    """A natural language: its tag with a region if one was given ("pt-BR"), and without ("pt").
 
-    `code` is as it was given ("pt-BR") or of two letters, `base` without a region ("pt"), `name`
-    what a model is told ("Brazilian Portuguese").
+    `name` is its English name, for prompts ("Brazilian Portuguese").
     """
 
     code: str
@@ -72,10 +71,10 @@ class Language(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_language(word: str) -> Language:
-    """Return a language by its English or own name, or its code.
+    """Return a language by its English name, native name or code.
 
     Raises:
-        UsageError: it is unknown; the nearest name is given.
+        UsageError: the language is unknown; the error suggests a similar name.
 
     Example:
         >>> find_language("german").name, find_language("pt-BR").name, find_language("zh_TW").base
@@ -84,26 +83,26 @@ def find_language(word: str) -> Language:
     tag = word.strip().replace("_", "-").lower()
     for code, name in _VARIETIES.items():
         if tag in (code, name.lower()):
-            return Language(code=_spell(code), base=code.partition("-")[0], name=name)
+            return Language(code=_format_tag(code), base=code.partition("-")[0], name=name)
     base = find_code(word)
     if base is not None:
         region = tag.partition("-")[2]
         return Language(
-            code=_spell(f"{base}-{region}") if region else base, base=base, name=NAMES[base]
+            code=_format_tag(f"{base}-{region}") if region else base, base=base, name=NAMES[base]
         )
     hint = suggest(tag, (*NAMES, *NAMES.values(), *_VARIETIES.values()))
     hint = hint or "; give a name or code, such as German or pt"
     raise UsageError(f"unknown language {word!r}{hint}")
 
 
-def _spell(code: str) -> str:
-    """Return a code as it is written: `pt-BR`, `zh-Hant`."""
+def _format_tag(code: str) -> str:
+    """Return a language tag with the usual case: `pt-BR`, `zh-Hant`."""
     base, _, region = code.partition("-")
     return f"{base}-{region.upper() if len(region) == 2 else region.title()}"
 
 
 def find_code(name: str) -> str | None:
-    """Return the code of a language by its English or own name or its code, a region left out.
+    """Return the code of a language by its English name, native name or code, without a region.
 
     Example:
         >>> find_code("pt-BR"), find_code("german"), find_code("Klingon")
@@ -111,41 +110,41 @@ def find_code(name: str) -> str | None:
     """
     word = name.strip().lower()
     code = word.replace("_", "-").partition("-")[0]
-    code = _OTHER_CODES.get(code, code)
+    code = _CODE_ALIASES.get(code, code)
     if code in NAMES:
         return code
-    if word in _OWN_NAMES:
-        return _OWN_NAMES[word]
+    if word in _NATIVE_NAMES:
+        return _NATIVE_NAMES[word]
     return next((code for code, known in NAMES.items() if known.lower() == word), None)
 
 
-def is_in(text: str, code: str) -> bool:
-    """Whether a text can be in a language: no other is clearly likelier.
+def may_be_in(text: str, code: str) -> bool:
+    """Return whether a text may be in a language: no other is clearly more likely.
 
-    A text without a letter is in none.
+    A text without letters is in no language.
 
     Example:
-        >>> is_in("Die Rechnung ist falsch.", "de"), is_in("Die Rechnung ist falsch.", "en")
+        >>> may_be_in("Die Rechnung ist falsch.", "de"), may_be_in("Die Rechnung ist falsch.", "en")
         (True, False)
     """
     letters = sum(map(str.isalpha, text))
     if not letters:
         return False
-    chances = _chances(text)
-    factor = _CLEARLY if letters >= _SHORT else _CLEARLY_IF_SHORT
-    return chances[code] * factor >= max(chances.values())
+    probabilities = _probabilities(text)
+    ratio = _CLEAR_RATIO if letters >= _SHORT_LETTERS else _CLEAR_RATIO_IF_SHORT
+    return probabilities[code] * ratio >= max(probabilities.values())
 
 
 def detect_language(text: str) -> str | None:
-    """Return the code of the language that a text is probably in; None without a letter."""
+    """Return the code of the most likely language of a text, None if it has no letters."""
     if not any(map(str.isalpha, text)):
         return None
-    chances = _chances(text)
-    return max(chances, key=lambda code: chances[code])
+    probabilities = _probabilities(text)
+    return max(probabilities, key=lambda code: probabilities[code])
 
 
-def _chances(text: str) -> dict[str, float]:
-    return {code: float(chance) for code, chance in _identifier().rank(text)}
+def _probabilities(text: str) -> dict[str, float]:
+    return {code: float(probability) for code, probability in _identifier().rank(text)}
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""A document in chunks for a model: cut at its structure, about alike in size, nothing lost."""
+"""Split a Markdown document into chunks for a model, or into sections."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of a document: `text` is what stands from `start` to `end`, in characters.
+    """Part of a document, from `start` to `end` in characters.
 
     `path` are the headings above its first line, outermost first.
     """
@@ -29,7 +29,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands under a top-level heading, None for what comes before the first."""
+    """The text under a heading, or before the first one (`heading` None)."""
 
     heading: str | None
     text: str
@@ -38,16 +38,16 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Heading(msgspec.Struct, frozen=True):
     start: int
-    end: int  # behind its last line
+    end: int  # after its last line
     level: int
     text: str
 
 
 def split_document(text: str, *, max_tokens: int, count: CountTokens) -> list[Chunk]:
-    """Return the chunks of a document, each of at most `max_tokens`; joined they are the document.
+    """Split a document into consecutive chunks of at most `max_tokens`.
 
-    Cuts are made at headings, then between blocks, sentences, words; a fence or a table is cut only
-    where it is longer than a chunk.
+    It is split at headings if that fits, else between blocks, sentences or words. A fence or table
+    is split only if it is longer than a chunk.
 
     Example:
         >>> words = lambda text: len(text.split())
@@ -56,7 +56,7 @@ def split_document(text: str, *, max_tokens: int, count: CountTokens) -> list[Ch
         ['# A\\n\\nOne two.\\n\\n', '# B\\n\\nSix.']
     """
     chunks, at = [], 0
-    headings = _headings(text)
+    headings = list(_headings(text))
     for part in split(text, max_tokens=max_tokens, count=count, is_markdown=True):
         chunks.append(
             Chunk(
@@ -72,16 +72,16 @@ def split_document(text: str, *, max_tokens: int, count: CountTokens) -> list[Ch
 
 
 def split_sections(text: str) -> list[Section]:
-    """Return the sections under the headings of the top level that a document has more than one of.
+    """Split a document at the highest level with more than one heading.
 
-    Joined, and with their headings, they are the document.
+    The headings themselves are not part of the sections' text.
 
     Example:
         >>> text = "# T\\n\\nHi\\n\\n## A\\none\\n## B\\ntwo\\n"
         >>> [(section.heading, section.text) for section in split_sections(text)]
         [(None, '# T\\n\\nHi\\n\\n'), ('A', 'one\\n'), ('B', 'two\\n')]
     """
-    headings = _headings(text)
+    headings = list(_headings(text))
     levels = sorted({each.level for each in headings})
     level = next(
         (n for n in levels if sum(each.level == n for each in headings) > 1),
@@ -100,7 +100,7 @@ def split_sections(text: str) -> list[Section]:
 
 
 def _path_at(headings: list[_Heading], text: str, at: int) -> tuple[str, ...]:
-    """Return the headings that a place stands under, without those that it begins with."""
+    """Return the headings above a position, without those that directly follow it."""
     path: list[_Heading] = []
     for heading in headings:
         if heading.start >= at:
@@ -114,11 +114,7 @@ def _path_at(headings: list[_Heading], text: str, at: int) -> tuple[str, ...]:
     return tuple(each.text for each in path)
 
 
-def _headings(text: str) -> list[_Heading]:
-    return list(_find_headings(text))
-
-
-def _find_headings(text: str) -> Iterator[_Heading]:
+def _headings(text: str) -> Iterator[_Heading]:
     fence = ""
     at = previous_start = 0
     previous = ""

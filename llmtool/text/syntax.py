@@ -1,4 +1,4 @@
-"""Whether a text is well-formed in a language; it is read and never run."""
+"""Check the syntax of code and data by parsing it, without running it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from llmtool.text.code_languages import CodeLanguage
 
 MAX_CHARACTERS = 1 << 20
 _FENCE = re.compile(r"(`{3,}|~{3,})[^\n`]*\n(.*?)\n?\1[ \t]*", re.DOTALL)
-_PLACE = re.compile(r"line (\d+)(?:,? column (\d+))?")
+_POSITION = re.compile(r"line (\d+)(?:,? column (\d+))?")
 
 Status = Literal["ok", "error", "unchecked"]
 
 
 class Diagnostic(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wrong with a text, and where: line and column count from 1, in characters."""
+    """A syntax error; line and column count from 1, in characters."""
 
     message: str
     line: int | None = None
@@ -34,7 +34,7 @@ class Diagnostic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """What a check came to; `note` says why a text is unchecked."""
+    """The result of a check; `note` explains why a text is unchecked."""
 
     status: Status
     diagnostics: tuple[Diagnostic, ...] = ()
@@ -42,10 +42,10 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check(language: CodeLanguage | None, text: str) -> Check:
-    """Return whether a text is well-formed, and its errors.
+    """Check the syntax of a text.
 
-    Parsers of Python, JSON, TOML and YAML tell the first error, grammars of other languages up to
-    `grammars.MAX_ERRORS`. A language that nothing here can read is unchecked, which is no error.
+    Python, JSON, TOML and YAML report the first error, languages with a tree-sitter grammar up to
+    `grammars.MAX_ERRORS`. A text in another language is unchecked.
 
     Example:
         >>> found = check(CodeLanguage.python, "x = (1")
@@ -53,20 +53,20 @@ def check(language: CodeLanguage | None, text: str) -> Check:
         ('error', "line 1, column 5: '(' was never closed")
     """
     if language is None:
-        return Check(status="unchecked", note="the language is not known (-l names it)")
+        return Check(status="unchecked", note="unknown language; set it with -l")
     if len(text) > MAX_CHARACTERS:
-        return Check(status="unchecked", note=f"longer than {MAX_CHARACTERS} characters")
+        return Check(status="unchecked", note=f"longer than {MAX_CHARACTERS:,} characters")
     if not text.strip():
-        return _failed(Diagnostic(message="it is empty"))
+        return _failed(Diagnostic(message="the text is empty"))
     parse = LANGUAGES.get(language.value)
     if parse is not None:
         error = parse(text)
         return _failed(error) if error else Check(status="ok")
     if not grammars.has_grammar(language):
-        return Check(status="unchecked", note=f"nothing here checks {language.value}")
+        return Check(status="unchecked", note=f"no syntax checker for {language.value}")
     found = grammars.find_errors(language, text)
     if found is None:
-        missing = f"{language.value} is checked with the extra: pip install 'llmtool[code]'"
+        missing = f"the {language.value} grammar is not installed; run pip install 'llmtool[code]'"
         return Check(status="unchecked", note=missing)
     return _failed(*(Diagnostic(**msgspec.structs.asdict(each)) for each in found))
 
@@ -76,9 +76,9 @@ def _failed(*diagnostics: Diagnostic) -> Check:
 
 
 def find_error(language: str, text: str) -> str | None:
-    """Return what is wrong with the syntax of a text, or None.
+    """Return the first syntax error of a text, or None.
 
-    A text that is one fenced block as a whole stands for what is in the block. `language` is one of
+    If the text is a single fenced block, its content is checked. `language` is a key of
     `LANGUAGES`.
 
     Example:
@@ -86,13 +86,13 @@ def find_error(language: str, text: str) -> str | None:
         (False, None)
     """
     if len(text) > MAX_CHARACTERS:
-        return f"longer than {MAX_CHARACTERS} characters"
+        return f"longer than {MAX_CHARACTERS:,} characters"
     error = LANGUAGES[language](unfenced(text))
     return None if error is None else str(error)
 
 
 def unfenced(text: str) -> str:
-    """Return what is in the fenced block that a text is, or the text.
+    """Return the content of a text that is a single fenced block, else the text.
 
     Example:
         >>> unfenced("```python\\nx = 1\\n```")
@@ -106,7 +106,7 @@ def _python(text: str) -> Diagnostic | None:
     import ast
 
     try:
-        with warnings.catch_warnings():  # of odd escapes in somebody else's code
+        with warnings.catch_warnings():  # about invalid escape sequences
             warnings.simplefilter("ignore")
             ast.parse(text)
     except SyntaxError as exc:
@@ -119,14 +119,14 @@ def _python(text: str) -> Diagnostic | None:
 def _json(text: str) -> Diagnostic | None:
     import json
 
-    def refuse(name: str) -> None:
-        raise ValueError(f"{name} is no JSON")
+    def reject(name: str) -> None:
+        raise ValueError(f"{name} is not valid JSON")
 
     try:
-        # Numbers stay texts: Python reads no integer of more than 4,300 digits.
-        json.loads(text.strip(), parse_constant=refuse, parse_int=str, parse_float=str)
+        # Keep numbers as strings: Python does not parse integers of more than 4,300 digits.
+        json.loads(text.strip(), parse_constant=reject, parse_int=str, parse_float=str)
     except json.JSONDecodeError as exc:
-        before = text[: len(text) - len(text.lstrip())]  # what was stripped counts as well
+        before = text[: len(text) - len(text.lstrip())]  # include the stripped white space
         line, column = exc.lineno + before.count("\n"), exc.colno
         if exc.lineno == 1:
             column += len(before.rpartition("\n")[2])
@@ -145,11 +145,11 @@ def _toml(text: str) -> Diagnostic | None:
         toml.loads(text)
     except (toml.DecodeError, RecursionError) as exc:
         message = str(exc) or "nested too deeply"
-        place = _PLACE.search(message)
+        position = _POSITION.search(message)
         return Diagnostic(
             message=re.sub(r"\s*\(at [^)]*\)$", "", message),
-            line=int(place[1]) if place else None,
-            column=int(place[2]) if place and place[2] else None,
+            line=int(position[1]) if position else None,
+            column=int(position[2]) if position and position[2] else None,
         )
     return None
 
@@ -160,11 +160,11 @@ def _yaml(text: str) -> Diagnostic | None:
     message = safe_yaml.find_syntax_error(text)
     if message is None:
         return None
-    place = re.match(r"line (\d+)(?:, column (\d+))?: ", message)
-    if place is None:
+    position = re.match(r"line (\d+)(?:, column (\d+))?: ", message)
+    if position is None:
         return Diagnostic(message=message)
-    column = int(place[2]) if place[2] else None
-    return Diagnostic(message=message[place.end() :], line=int(place[1]), column=column)
+    column = int(position[2]) if position[2] else None
+    return Diagnostic(message=message[position.end() :], line=int(position[1]), column=column)
 
 
 LANGUAGES: dict[str, Callable[[str], Diagnostic | None]] = {

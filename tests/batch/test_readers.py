@@ -123,7 +123,7 @@ def test_tabs_separate_where_the_header_has_tabs(read: Any) -> None:
         (b"1", "1 cell where the header has 2"),
         (b"1,2,3", "3 cells where the header has 2"),
         (b'1,"a"b', "not CSV"),
-        (b"1,\xff", "byte 10 (0xff) is not UTF-8"),
+        (b"1,\xff", "not UTF-8 at byte 10 (0xff)"),
     ],
 )
 def test_a_broken_csv_row_fails_alone(read: Any, row: bytes, reason: str) -> None:

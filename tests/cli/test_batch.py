@@ -211,7 +211,7 @@ def test_a_file_is_not_read_and_written_at_once(tmp_path: Path, box: Toolbox) ->
     source.write_text('"a"\n')
     link.symlink_to(source)
     for out in (source, link):
-        with pytest.raises(UsageError, match="is read and cannot be written"):
+        with pytest.raises(UsageError, match="is also an input"):
             run(box, "jsonl", source, out, overwrite=True)
     assert source.read_text() == '"a"\n'
 
@@ -308,12 +308,12 @@ def test_each_file_is_a_record(batch: Callable[..., Any], tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("args", "reason"),
     [
-        (["--resume", "--each", "line"], "name it with -o FILE"),
-        (["--limit", "3"], "--limit belongs to a batch"),
-        (["--field", "x"], "--field belongs to a batch"),
-        (["--each", "line", "--no-stdin"], "no records"),
+        (["--resume", "--each", "line"], "--resume needs an output file; add -o FILE"),
+        (["--limit", "3"], "--limit needs a batch"),
+        (["--field", "x"], "--field needs a batch"),
+        (["--each", "line", "--no-stdin"], "no input"),
         (["--each", "lines"], "line"),
-        (["--each", "line", "-o", "x", "--resume"], "--jsonl writes rows that can"),
+        (["--each", "line", "-o", "x", "--resume"], "cannot resume plain text output; add --jsonl"),
         (["--each", "csv", "--field", "nope"], "there is no column 'nope' (there are: a, b)"),
         (["--each", "csv"], "which column is the text? --field NAME (there are: a, b)"),
     ],
@@ -446,7 +446,7 @@ def test_a_stopped_run_goes_on_to_the_same_end(
     assert started.wait(30) == -stop
     assert 20 <= lines_of(out) < 400
     if stop == signal.SIGINT:
-        assert b"--resume goes on" in started.stderr.read()
+        assert b"--resume continues" in started.stderr.read()
     for path, args in ((out, ["--resume"]), (whole, [])):
         done = start_llmtool(*common, "-o", path, *args)
         assert done.wait(60) == 0, done.stderr.read()

@@ -95,7 +95,7 @@ def test_a_terminal_sees_a_table(env: dict[str, str], tiny: Path) -> None:
         (["--n-parallel", "x"], "1,4,16"),
         (["--n-parallel", "4,0"], "between 1 and 256"),
         (["--plot", "scaling.jpeg"], ".svg, .png or .pdf"),
-        (["--plot", "scaling.svg", "--n-parallel", "1"], "a number above 1 in --n-parallel"),
+        (["--plot", "scaling.svg", "--n-parallel", "1"], "use --n-parallel 1,4,16"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -120,7 +120,7 @@ def test_the_plot_shows_model_and_figures(bench: Run, tmp_path: Path, tiny: Path
     pytest.importorskip("matplotlib")
     value = json.loads(bench("--plot", tmp_path / "scaling.svg", "--json").stdout)
     picture = (tmp_path / "scaling.svg").read_text()
-    assert tiny.name in picture and "replies at once" in picture
+    assert tiny.name in picture and "parallel replies" in picture
     one, three = (row for row in value["rows"] if row["kind"] == "together")
     assert f">{one['median']:,.0f}<" in picture and f">{three['median']:,.0f}<" in picture
     assert f"\u00d7{three['ratio']:.2f}" in picture

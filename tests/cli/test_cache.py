@@ -1,4 +1,4 @@
-"""`llmtool cache`: what is kept of earlier prompts, and throwing it away."""
+"""`llmtool cache`: listing and clearing cached prompts."""
 
 from __future__ import annotations
 
@@ -113,9 +113,9 @@ def test_clear_as_json(run_llmtool: Run, cache: PrefixCache, flags: list[str]) -
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["ls"], "no prompts are kept for reuse"),
-        (["clear"], "no prompts are kept for reuse"),
-        (["clear", "--dry-run"], "no prompts are kept for reuse"),
+        (["ls"], "the cache is empty"),
+        (["clear"], "the cache is empty"),
+        (["clear", "--dry-run"], "the cache is empty"),
     ],
     ids=" ".join,
 )
@@ -136,7 +136,7 @@ def test_an_empty_cache_is_empty_json(run_llmtool: Run) -> None:
 def test_ls_says_when_the_setting_switches_it_off(run_llmtool: Run, cache: PrefixCache) -> None:
     result = run_llmtool("cache", "ls", env={"LLMTOOL_PREFIX_CACHE_MB": "0"})
     assert len(out(result).splitlines()) == 2
-    assert b"switched off (prefix_cache_mb = 0)" in result.stderr
+    assert b"the cache is disabled (prefix_cache_mb = 0)" in result.stderr
 
 
 def test_a_prefix_without_a_note_is_listed(run_llmtool: Run, cache: PrefixCache) -> None:

@@ -44,7 +44,7 @@ def test_a_pipe_is_one_message_and_only_the_reply_is_printed(chat: Run, sessions
     result = chat("-q", input=b"Hello\nthere\n")
     assert result.returncode == 0
     assert result.stdout.endswith(b"\n") and b"\x1b" not in result.stdout
-    assert result.stderr == b"" or b"cut at 6 tokens" in result.stderr
+    assert result.stderr == b"" or b"truncated at 6 tokens" in result.stderr
     assert sessions.names() == []  # nothing is kept unasked
 
 
@@ -109,7 +109,7 @@ def test_a_session_resumes_by_name_and_by_directory(
     assert session.turns[1].cached_tokens > 20  # from the state on disk
     (tmp_path / "elsewhere").mkdir()
     result = chat("d", "-c", cwd=tmp_path / "elsewhere")
-    assert "no session was begun in this directory" in error_line(result, 2)
+    assert "no session to continue in this directory" in error_line(result, 2)
 
 
 def test_a_session_resumes_with_its_own_model(run_llmtool: Run, chat: Run) -> None:
@@ -124,12 +124,12 @@ def test_a_session_resumes_with_its_own_model(run_llmtool: Run, chat: Run) -> No
         ([], b"", 14, "empty"),
         ([], b" \n", 14, "empty"),
         ([], b"a\xff", 14, "not UTF-8"),
-        (["--no-stdin"], b"", 2, "nothing to say"),
+        (["--no-stdin"], b"", 2, "no message; pass MESSAGE"),
         (["--session", "../x"], b"a", 2, "cannot be a session name"),
-        (["--session", "s", "-c"], b"a", 2, "exclude each other"),
-        (["-c"], b"a", 2, "no session was begun"),
+        (["--session", "s", "-c"], b"a", 2, "cannot be combined"),
+        (["-c"], b"a", 2, "no session to continue"),
         (["-t", "nonesuch"], b"a", 12, "nonesuch"),
-        (["-f", "none.txt"], b"a", 14, "none.txt: no such file"),
+        (["-f", "none.txt"], b"a", 14, "none.txt not found; check the path"),
         (["--temperature", "7x"], b"a", 2, "7x"),
         (["--overflow", "cut"], b"a", 2, "overflow"),
         (["--max-tokens", "100000000"], b"a", 13, "100000000"),
@@ -149,7 +149,7 @@ def test_each_line_needs_a_pipe(env: dict[str, str], tmp_path: Path) -> None:
 
     with Terminal([*LLMTOOL, "chat", "--each", "line"], env, cwd=tmp_path) as terminal:
         assert terminal.exit_status == 2
-        assert "--each line is for lines" in "\n".join(terminal.screen())
+        assert "--each line needs piped input" in "\n".join(terminal.screen())
 
 
 def test_a_session_that_is_open_elsewhere_is_an_error(chat: Run, sessions: Sessions) -> None:
@@ -171,7 +171,7 @@ def test_a_full_disk_is_an_error(chat: Run) -> None:
     with open("/dev/full", "wb") as full:
         result = chat("a", stdout=full, stderr=subprocess.PIPE)
     assert result.returncode == 1
-    assert b"write error" in result.stderr
+    assert b"cannot write to standard output" in result.stderr
 
 
 @pytest.fixture

@@ -68,10 +68,10 @@ def test_retry_returns_the_events_of_the_reply(context: ChatContext) -> None:
     ("line", "message"),
     [
         ("/rety", "did you mean '/retry'?"),
-        ("/undo 2", "/undo takes nothing"),
-        ("/read", "write it as /read FILE"),
-        ("/export pdf", r"write it as /export md\|json\|html"),
-        ("/edit 1 answer", r"write it as /edit \[N\] \[reply\]"),
+        ("/undo 2", "/undo takes no argument"),
+        ("/read", "missing argument; use /read FILE"),
+        ("/export pdf", r"unknown format 'pdf'; use /export md\|json\|html"),
+        ("/edit 1 answer", r"invalid argument 'answer'; use /edit \[N\] \[reply\]"),
     ],
 )
 def test_a_wrong_command_is_a_usage_error(context: ChatContext, line: str, message: str) -> None:

@@ -104,8 +104,8 @@ def test_ci_gets_exit_codes_with_the_json_on_stdout(
 @pytest.mark.parametrize(
     ("labels", "note"),
     [
-        ("a,b", "8 of the 8 examples of 'sentiment' are of labels that -l replaces: left out"),
-        ("positive,other", "4 of the 8 examples of 'sentiment' are of labels that -l replaces"),
+        ("a,b", "skipped 8 of 8 examples of 'sentiment' because -l does not list their labels"),
+        ("positive,other", "skipped 4 of 8 examples of 'sentiment' because -l does not list"),
         ("Positive,negative", None),
     ],
     ids=["others", "one of them", "the same"],
@@ -122,25 +122,34 @@ def test_examples_of_labels_that_are_replaced_are_told(
     ("args", "reason"),
     [
         (["-l", "one"], "at least two labels"),
-        (["-l", "a,a"], "there twice"),
+        (["-l", "a,a"], "duplicate label 'a'"),
         (["-l", "a,A"], "are the same"),
         (["-l", "a,,b"], "a label is empty"),
         ([], "no labels"),
         (["-t", "topic", "--expect", "sport"], "'sport' is not one of the labels; did you mean"),
         (["-l", "a,b", "--prior", "a"], "LABEL=NUMBER"),
         (["-l", "a,b", "--prior", "a=1"], "prior: the label 'b' is missing"),
-        (["-l", "a,b", "--explain", "--multi"], "--explain is about one text"),
+        (["-l", "a,b", "--explain", "--multi"], "--explain cannot be combined with"),
         (["-l", "a,b", "--multi", "--prior", "a=1,b=1"], "each asked apart"),
-        (["-l", "a,b", "--limit", "3"], "belongs to a batch"),
+        (["-l", "a,b", "--limit", "3"], "--limit needs a batch"),
         (["-l", "a,b", "--prior", "a=nan,b=1"], "above 0"),
-        (["-l", "a=x,b=y"], "needs its own -l"),
-        (["-l", "a,b", "--multi", "--calibrate", "x"], "and not for --multi"),
-        (["-l", "a,b", "--raw", "--calibrate", "x"], "contradict"),
-        (["-l", "a,b", "--dry-run", "--calibrate", "x"], "runs the model"),
-        (["-l", "a,b", "--each", "line"], "exclude each other"),
-        (["-l", "a,b", "--balanced"], "for a batch as a whole"),
-        (["-l", "a,b", "--balanced", "--each", "line", "--resume"], "without --resume"),
-        (["-l", "a,b", "--balanced", "--prior", "a=1,b=2", "--each", "line"], "contradict"),
+        (["-l", "a=x,b=y"], "use -l once per label"),
+        (
+            ["-l", "a,b", "--multi", "--calibrate", "x"],
+            "--calibrate and --multi cannot be combined",
+        ),
+        (["-l", "a,b", "--raw", "--calibrate", "x"], "--calibrate and --raw cannot"),
+        (["-l", "a,b", "--dry-run", "--calibrate", "x"], "--calibrate and --dry-run cannot"),
+        (["-l", "a,b", "--each", "line"], "TEXT and --each cannot"),
+        (["-l", "a,b", "--balanced"], "--balanced needs a batch"),
+        (
+            ["-l", "a,b", "--balanced", "--each", "line", "--resume"],
+            "--balanced and --resume cannot",
+        ),
+        (
+            ["-l", "a,b", "--balanced", "--prior", "a=1,b=2", "--each", "line"],
+            "--balanced and --prior cannot",
+        ),
         (["-l", "a,b", "--multi", "--min-coverage", "0.5"], "each asked apart"),
     ],
 )
@@ -229,7 +238,7 @@ def test_a_fit_is_kept_and_used_from_then_on(
     before = json.loads(classify(SPORT, "-t", "topic", "--json").stdout)
     done = classify("-t", "topic", "--calibrate", file)
     assert done.returncode == 0 and done.stdout == b""
-    assert b"calibrated on 40 texts and kept" in done.stderr
+    assert b"saved calibration on 40 texts" in done.stderr
     after = json.loads(classify(SPORT, "-t", "topic", "--json").stdout)
     assert (before["calibrated"], after["calibrated"]) == (False, True)
     assert before["scores"] != after["scores"]

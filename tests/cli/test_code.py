@@ -122,15 +122,15 @@ def test_without_a_check_it_is_printed_as_it_is(code: Callable[..., Done]) -> No
     [
         (["x", "-l", "pyton"], "unknown language 'pyton'; did you mean"),
         (["x", "--run-tests", "pytest"], "name one with -o"),
-        (["x", "--run-tests", "pytest", "--json", "-o", "x.py"], "write {} for its file"),
-        (["commit", "--hook", "--json"], "without --json"),
-        (["x", "--limit", "3"], "belongs to a batch"),
-        (["--each", "line", "--run-tests", "cat {}"], "without --each"),
+        (["x", "--run-tests", "pytest", "--json", "-o", "x.py"], "must contain {} for the file"),
+        (["commit", "--hook", "--json"], "--hook cannot be combined with --json"),
+        (["x", "--limit", "3"], "--limit needs a batch"),
+        (["--each", "line", "--run-tests", "cat {}"], "--run-tests and --each cannot"),
         (["x", "--repair", "11"], "not between 0 and 10"),
-        (["review", "--sarif", "--json"], "exclude each other"),
-        (["review", "--staged", "-f", "x"], "exclude each other"),
+        (["review", "--sarif", "--json"], "cannot be combined"),
+        (["review", "--staged", "-f", "x"], "cannot be combined"),
         (["complete", "x.py"], "FILE:LINE"),
-        (["fix", "-", "--write"], "- is none"),
+        (["fix", "-", "--write"], "cannot change standard input"),
         (["commit"], "no git repository"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -234,7 +234,7 @@ def test_strict_leaves_the_file_as_it_was_where_the_tests_fail(
 def test_the_tests_of_a_patch_do_not_run_on_it(code: Callable[..., Done], tmp_path: Path) -> None:
     (tmp_path / "add.py").write_text(BROKEN)
     done = code("fix", "add.py", "--run-tests", "true", "-o", "x.patch", cwd=tmp_path)
-    assert "write {} for its file" in error_line(done, 2)
+    assert "must contain {} for the file" in error_line(done, 2)
     assert not (tmp_path / "x.patch").exists()
 
 
@@ -393,13 +393,15 @@ def test_a_file_that_cannot_be_read_ends_in_14_and_names_no_option(
     file = tmp_path / "latin.py"
     file.write_bytes(b"x = 'caf\xe9'\n")
     place = f"{file}:1" if verb == "complete" else file
-    assert error_line(code(verb, place), 14).endswith("byte 8 (0xe9) is not UTF-8")
-    assert error_line(code(verb, f"{file}x:1"), 14).endswith(": no such file")
+    assert error_line(code(verb, place), 14).endswith("not UTF-8 at byte 8 (0xe9)")
+    assert error_line(code(verb, f"{file}x:1"), 14).endswith(" not found; check the path")
 
 
 def test_a_patch_is_of_a_whole_file(code: Callable[..., Done], tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(BROKEN)
-    assert "a.py:1: no such file" in error_line(code("fix", f"{tmp_path / 'a.py'}:1"), 14)
+    assert "a.py:1 not found; check the path" in error_line(
+        code("fix", f"{tmp_path / 'a.py'}:1"), 14
+    )
     (tmp_path / "b.py").write_text("\n")
     assert "is empty" in error_line(code("fix", tmp_path / "b.py"), 14)
 
@@ -410,7 +412,7 @@ def test_a_review_is_of_lines_in_the_diff(code: Callable[..., Done], repository:
     assert done.returncode == 0 and told["n_parts"] == 1
     assert told["left_out"] == [{"path": "uv.lock", "reason": "a lock file"}]
     assert all(f["path"] == "mail.py" and f["line"] in (1, 2) for f in told["findings"])
-    assert b"left out: uv.lock (a lock file)" in done.stderr
+    assert b"skipped uv.lock (a lock file)" in done.stderr
 
 
 def test_a_review_fails_on_what_it_is_told_to(code: Callable[..., Done], repository: Path) -> None:
@@ -532,9 +534,12 @@ def test_a_completion_that_breaks_the_file_is_told(
     file.write_text("x = (\n")
     args = ("code", "complete", f"{file}:1", "-m", filler, *GREEDY, "--max-tokens", "3")
     done = run_llmtool(*args)
-    assert done.returncode == 0 and b"the file has an error with it: line 1" in done.stderr
+    assert (
+        done.returncode == 0
+        and b"a.py has a syntax error with the inserted text: line 1" in done.stderr
+    )
     strict = run_llmtool(*args, "--strict", "--quiet")
-    assert "the file has an error" in error_line(strict, 17)
+    assert "has a syntax error" in error_line(strict, 17)
 
 
 def test_a_model_without_the_tokens_is_told_so(code: Callable[..., Done], tmp_path: Path) -> None:
@@ -562,6 +567,6 @@ def test_gen_without_code_prints_nothing(run_llmtool: Callable[..., Done], start
 def test_gen_extracts_from_one_plain_reply(
     run_llmtool: Callable[..., Done], tiny: Path, option: list[str]
 ) -> None:
-    assert "-x prints code alone" in error_line(
+    assert "-x cannot be combined" in error_line(
         run_llmtool("gen", "-m", tiny, "-x", "hi", *option), 2
     )

@@ -89,7 +89,7 @@ def test_14_for_a_file_that_is_not_there(run: Run, tiny: Path, words: tuple[str,
     missing = "./missing.json" if "--schema" in words else "missing.txt"
     missing += ":1:1" if "complete" in words else ""
     line = error_line(run(*words, missing, "-m", tiny), 14)
-    assert "missing." in line and "no such file" in line
+    assert "missing." in line and "not found" in line
 
 
 @pytest.mark.parametrize("words", READING.values(), ids=READING)
@@ -104,5 +104,5 @@ def test_16_for_a_file_that_is_damaged(run: Run) -> None:
     done = run("models", "verify", "bad.gguf")
     assert (done.returncode, done.stdout.split(b"\t")[0]) == (16, b"bad")
     (line,) = done.stderr.decode().splitlines()
-    assert "bad.gguf: is not a GGUF file" in line
+    assert "bad.gguf: not a GGUF file" in line
     assert "models rm" not in line, "it is not in the store"

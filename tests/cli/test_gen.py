@@ -31,7 +31,7 @@ def test_json_is_the_result_with_the_text_that_is_streamed(gen: Run, tiny: Path)
 
 
 def test_a_cut_reply_is_said_on_stderr_and_quiet_leaves_it_out(gen: Run) -> None:
-    assert b"cut at 12 tokens (raise --max-tokens)" in gen(QUESTION).stderr
+    assert b"truncated at 12 tokens; raise --max-tokens" in gen(QUESTION).stderr
     assert gen(QUESTION, "--quiet").stderr == b""
 
 
@@ -93,7 +93,7 @@ def test_a_prompt_that_names_a_file_is_text_and_says_so(gen: Run, tmp_path: Path
     (tmp_path / "notes.txt").write_text("secret")
     result = gen("notes.txt", "--dry-run", cwd=tmp_path)
     assert "notes.txt" in reply(result) and "secret" not in reply(result)
-    assert b"-f notes.txt reads it" in result.stderr
+    assert b"-f notes.txt reads the file" in result.stderr
     # A name longer than any file's is a prompt like others, and stays out of the messages.
     long = gen("雨" * 100)
     assert reply(long) and "雨" not in long.stderr.decode()
@@ -189,7 +189,7 @@ def test_an_alias_of_the_configuration_names_a_model(
 def test_the_starter_model_answers_unasked_and_says_so(run_llmtool: Run) -> None:
     result = run_llmtool("gen", "List the months of the year.", "--temperature", "0")
     assert b"January, February, March" in result.stdout
-    assert b"no model chosen: using the starter model" in result.stderr
+    assert b"no model chosen; using the starter model" in result.stderr
 
 
 def test_the_starter_model_reads_what_is_piped(run_llmtool: Run) -> None:

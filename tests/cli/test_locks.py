@@ -126,7 +126,7 @@ def test_a_signal_ends_the_wait_to_remember_an_answer(
     locked("config")
     del env["HF_HUB_OFFLINE"]  # without a network nothing is there to choose from
     with Terminal([*LLMTOOL, "gen", "Go on", "--max-tokens", "2"], env) as terminal:
-        terminal.wait_for("Which one?")
+        terminal.wait_for("Enter a number")
         terminal.send(f"{tiny}\r")
         time.sleep(1.5)
         begin = time.monotonic()

@@ -88,11 +88,11 @@ def test_pull_of_what_is_here_without_the_hub_says_where(
     for model in ("starter", str(tiny)):
         result = run_llmtool("models", "pull", model, *more)
         assert Path(out(result).strip()).is_file()
-        said = f"llmtool: {model} does not come from the Hub: there is nothing to fetch\n"
+        said = f"llmtool: {model} is a local model; nothing to download\n"
         assert result.stderr.decode() == said
     found = json.loads(out(run_llmtool("models", "pull", "starter", "--json", "-q", *more)))
     assert (found["name"], found["source"]) == ("starter", "starter")
-    assert "no such file" in error_line(run_llmtool("models", "pull", "./none.gguf", *more), 10)
+    assert "gguf not found" in error_line(run_llmtool("models", "pull", "./none.gguf", *more), 10)
 
 
 @pytest.mark.parametrize("command", ["models", "config"])
@@ -152,7 +152,7 @@ def test_a_wrong_setting_is_refused_and_nothing_is_written(
 def test_a_model_that_nobody_knows_is_set_and_told(run_llmtool: Run, env: dict[str, str]) -> None:
     result = run_llmtool("config", "set", "model", "nothere")
     assert result.returncode == 0
-    assert result.stderr.startswith(b"llmtool: set, but no model is called 'nothere'; ")
+    assert result.stderr.startswith(b"llmtool: set, but unknown model 'nothere'; ")
     assert result.stderr.count(b"\n") == 1
     assert run_llmtool("config", "set", "aliases.x", "nothere").stderr == result.stderr
     assert run_llmtool("config", "set", "model", "nothere", "-q").stderr == b""

@@ -101,7 +101,7 @@ def test_every_help_has_an_example_of_its_command(name: str) -> None:
     shown = getattr(command, "default", command)  # a group that does something by itself
     epilog = shown.epilog or ""
     words = name.removesuffix(" text").removeprefix("llmtool")
-    assert epilog.startswith(("Example: ", "Examples:\n"))
+    assert epilog.startswith(("Example: ", "Example:\n", "Examples:\n"))
     assert f"llmtool {words}".strip() in epilog
 
 

@@ -131,7 +131,7 @@ def test_head_takes_one_line_and_nobody_complains(
 def test_a_reply_that_cannot_be_written_is_a_write_error(
     shell: Run, where: str, how: list[str]
 ) -> None:
-    assert "write error" in error_line(shell(f'"$@" {where}', *how), 1)
+    assert "cannot write to standard output: " in error_line(shell(f'"$@" {where}', *how), 1)
 
 
 @pytest.mark.parametrize("option", ["--version", "--help", "gen --help"])
@@ -141,7 +141,7 @@ def test_help_that_cannot_be_written_is_a_write_error(
 ) -> None:
     line = f'"$@" {option} {where}'
     result = subprocess.run([*SHELL, line, "bash", *LLMTOOL], env=env, capture_output=True)
-    assert "write error" in error_line(result, 1)
+    assert "cannot write to standard output: " in error_line(result, 1)
 
 
 @pytest.mark.parametrize("option", ["--version", "--help", "gen --help"])

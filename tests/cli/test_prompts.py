@@ -47,9 +47,9 @@ def test_ls_is_tab_separated_and_shows_what_is_broken(run_llmtool: Run, mine: Pa
     lines = dict(line.split("\t", 1) for line in out(run_llmtool("prompts", "ls")).splitlines())
     assert sorted(lines) == sorted({*Library().names(), "broken", "greet"})
     assert lines["greet"] == f"gen\t{mine}\tGreet."
-    assert lines["gen"].startswith(f"gen\t{mine}, hides another\t")
+    assert lines["gen"].startswith(f"gen\t{mine}, overrides another\t")
     assert lines["sentiment"].startswith("classify\tbuilt-in\t")
-    broken = f"-\t{mine}\tbroken: broken.yaml:3: unknown key 'promt'; did you mean 'prompt'?"
+    broken = f"-\t{mine}\tinvalid: broken.yaml:3: unknown key 'promt'; did you mean 'prompt'?"
     assert lines["broken"] == broken
 
 
@@ -72,8 +72,8 @@ def test_ls_on_a_terminal_is_a_table(env: dict[str, str], mine: Path) -> None:
     with Terminal([*LLMTOOL, "prompts", "ls"], env, columns=200, lines=60) as terminal:
         assert terminal.exit_status == 0
         first, *rows = [row for row in terminal.screen() if row]
-        assert first.split() == ["name", "task", "from", "description"]
-        assert any(row.startswith("broken ") and "broken:" in row for row in rows)
+        assert first.split() == ["name", "task", "source", "description"]
+        assert any(row.startswith("broken ") and "invalid:" in row for row in rows)
 
 
 def test_show_prints_the_file(run_llmtool: Run, mine: Path) -> None:
@@ -107,7 +107,7 @@ def test_rendered_shows_each_message_and_what_is_missing(run_llmtool: Run, mine:
 def test_rendered_refuses_what_the_template_does_not_take(run_llmtool: Run, mine: Path) -> None:
     (mine / "fixed.yaml").write_text("llmtool: 1\nname: fixed\nprompt: Hello\n")
     show = ("prompts", "show", "fixed", "--rendered")
-    assert "takes no text" in error_line(run_llmtool(*show, input=b"text"), 2)
+    assert "has no text input" in error_line(run_llmtool(*show, input=b"text"), 2)
     assert "no input 'who'" in error_line(run_llmtool(*show, "-p", "who=x"), 2)
 
 
@@ -122,7 +122,10 @@ def test_tokens_are_those_of_the_model(run_llmtool: Run, mine: Path, tiny: Path)
     assert min(parts) > 0 and sum(parts) < value["tokens"]
     plain = run_llmtool(*show[:-1])
     assert out(plain).startswith(f"system ({parts[0]} tokens):\nBe tiny.\n\nuser ({parts[1]} tok")
-    assert f"{value['tokens']} tokens of {tiny.name} as a whole".encode() in plain.stderr
+    assert (
+        f"{value['tokens']} tokens in total for {tiny.name}, including the chat template".encode()
+        in plain.stderr
+    )
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -169,12 +172,12 @@ def test_new_replaces_nothing_unless_told(run_llmtool: Run, mine: Path) -> None:
 
 def test_what_a_new_template_hides_is_told(run_llmtool: Run) -> None:
     args = ("prompts", "new", "sentiment")
-    assert b"which it hides" in run_llmtool(*args).stderr
-    assert b"hides" not in run_llmtool(*args, "--from", "sentiment", "--force").stderr
+    assert b"overrides" in run_llmtool(*args).stderr
+    assert b"overrides" not in run_llmtool(*args, "--from", "sentiment", "--force").stderr
     imported = run_llmtool(
         *("prompts", "import", "-", "--name", "gen", "--format", "llm"), input=b"prompt: x"
     )
-    assert imported.returncode == 0 and b"which it hides" in imported.stderr
+    assert imported.returncode == 0 and b"overrides" in imported.stderr
 
 
 @pytest.mark.parametrize("name", ["../x", "X", "", "a b", "/etc/x"])
@@ -265,7 +268,7 @@ def test_import_takes_the_folder_of_a_pattern(run_llmtool: Run, tmp_path: Path) 
     assert text.startswith("llmtool: 1\nname: find_ideas\ndescription: You find ideas.\n")
     assert "A letter:" in text
     missing = run_llmtool("prompts", "import", tmp_path)
-    assert "there is no system.md in this folder" in error_line(missing, 14)
+    assert "has no system.md" in error_line(missing, 14)
 
 
 def test_import_writes_where_it_is_told(run_llmtool: Run, tmp_path: Path) -> None:

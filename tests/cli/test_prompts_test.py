@@ -140,7 +140,7 @@ def test_a_template_without_tests_is_said(run: Run, folder: Path, tmp_path: Path
 @pytest.mark.parametrize("args", [[], ["classify"]], ids=["none", "named"])
 def test_with_no_tests_at_all_the_exit_code_is_2(run: Run, folder: Path, args: list[str]) -> None:
     done = run(*args)
-    assert done.code == 2 and "nothing to test" in done.err
+    assert done.code == 2 and "no tests; add `tests` to a template" in done.err
 
 
 def test_a_second_run_asks_nothing_unless_no_cache_says_so(
@@ -148,7 +148,7 @@ def test_a_second_run_asks_nothing_unless_no_cache_says_so(
 ) -> None:
     (folder / "say.yaml").write_text(HEAD + "tests: [{vars: {text: hi}}]\n")
     run("say")
-    assert run("say").err == "llmtool: 1 test passed (all replies kept from before)\n"
+    assert run("say").err == "llmtool: 1 test passed (all replies cached)\n"
     assert len(engine.prompts) == 1
     run("say", "--no-cache")
     assert len(engine.prompts) == 2
@@ -206,10 +206,10 @@ def test_a_baseline_makes_failures_known_and_tells_regressions(
     file = tmp_path / "baseline.json"
     assert run("say", "--baseline", file).code == 14
     written = run("say", "--baseline", file, "--update-baseline")
-    assert written.code == 0 and f"{file}: written, with 1 known failure\n" in written.err
+    assert written.code == 0 and f"saved {file} with 1 known failure\n" in written.err
     known = run("say", "--baseline", file)
     assert known.code == 0 and "known\tsay\tscripted\tbye" in known.out
-    assert "1 test passed, 1 failed as known" in known.err
+    assert "1 test passed, 1 known failure" in known.err
     (folder / "say.yaml").write_text(GREETS.replace("HELLO", "Hello"))
     worse = run("say", "--baseline", file)
     assert worse.code == 17 and "failed\tsay\tscripted\thello\t\tpassed before; " in worse.out
@@ -237,7 +237,7 @@ def test_an_error_of_a_case_is_never_known(run: Run, folder: Path, tmp_path: Pat
     (folder / "say.yaml").write_text(HEAD + f"tests: [{{vars: {{text: '{long}'}}}}]\n")
     done = run("say", "--baseline", tmp_path / "b.json", "--update-baseline")
     assert done.code == 17 and done.out.startswith("error\tsay\tscripted\tword word")
-    assert "1 of 1 test failed, 1 of them by an error" in done.err
+    assert "1 of 1 test failed (1 with an error)" in done.err
 
 
 def outcome(status: Any, name: str, **more: Any) -> Outcome:
@@ -299,7 +299,7 @@ def test_the_tiny_model_is_tested(
         result = run_llmtool("prompts", "test", "-m", tiny, "--threads", "1")
         assert result.returncode == 0, result.stderr
         assert result.stdout.startswith(b"passed\tsay\t")
-    assert b"all replies kept from before" in result.stderr
+    assert b"all replies cached" in result.stderr
 
 
 def test_all_that_is_not_there_is_told_before_a_model_is_looked_for(
@@ -307,5 +307,5 @@ def test_all_that_is_not_there_is_told_before_a_model_is_looked_for(
 ) -> None:
     args = ("prompts", "test", "sentiment", "nothing", "gone.yaml", "-m", "none.gguf")
     line = error_line(run_llmtool(*args), 12)
-    assert line == "llmtool: there are no such templates: nothing, gone.yaml"
+    assert line == "llmtool: unknown templates: nothing, gone.yaml; see `llmtool prompts ls`"
     assert "unknown template 'nothing'" in error_line(run_llmtool(*args[:4], *args[5:]), 12)

@@ -32,7 +32,7 @@ def test_what_is_read_is_not_written(
     (tmp_path / "work" / "link.txt").symlink_to("in.txt")
     for name in ("in.txt", "./in.txt", "link.txt"):
         line = error_line(run(*args, "-o", name), 2)
-        assert line.endswith(f"{name}: is read and cannot be written at the same time")
+        assert line.endswith(f"{name} is also an input; choose another output file")
     assert (tmp_path / "work" / "in.txt").read_text() == TEXT
 
 
@@ -46,7 +46,7 @@ def test_what_cannot_be_written_is_told_before_the_model_is_loaded(
     run: Callable[..., Any], args: tuple[str, ...], target: str, reason: str
 ) -> None:
     line = error_line(run(*args, "-o", target), 1)
-    assert line.lower() == f"llmtool: {target}: cannot be written: {reason}".lower()
+    assert line.lower() == f"llmtool: cannot write {target}: {reason}".lower()
 
 
 @each_command
@@ -54,7 +54,7 @@ def test_a_folder_that_is_not_there_is_no_file(
     run: Callable[..., Any], tmp_path: Path, args: tuple[str, ...]
 ) -> None:
     line = error_line(run(*args, "-o", "newdir/"), 1)
-    assert line == "llmtool: newdir/: there is no such folder"
+    assert line == "llmtool: cannot write newdir/: folder not found"
     assert not (tmp_path / "work" / "newdir").exists()
 
 
@@ -96,11 +96,11 @@ def test_the_file_of_an_option_is_not_written(
         ways.append([*(each for each in named if each != "hello"), *instruction, *BATCH])
     for way in ways:
         line = error_line(run(*way, "-o", name, input=b"a\n"), 2)
-        assert line == f"llmtool: {name}: is read and cannot be written at the same time"
+        assert line == f"llmtool: {name} is also an input; choose another output file"
         assert file.read_text() == content
 
 
-SAID = "{}: is read and cannot be written at the same time"
+MESSAGE = "{} is also an input; choose another output file"
 TEMPLATE = """\
 llmtool: 1
 name: read
@@ -143,7 +143,7 @@ def test_the_model_is_not_written(
     run_llmtool: Callable[..., Any], folder: Path, args: tuple[str, ...], tiny: Path
 ) -> None:
     line = error_line(run_llmtool(*args, "-m", "m.gguf", "-o", "m.gguf", cwd=folder), 2)
-    assert line.endswith(SAID.format("m.gguf"))
+    assert line.endswith(MESSAGE.format("m.gguf"))
     assert (folder / "m.gguf").read_bytes() == tiny.read_bytes()
 
 
@@ -152,7 +152,7 @@ def test_the_template_is_not_written(
     run: Callable[..., Any], folder: Path, args: tuple[str, ...]
 ) -> None:
     line = error_line(run(*args, "-t", "./read.yaml", "-o", "read.yaml"), 2)
-    assert line.endswith(SAID.format("read.yaml"))
+    assert line.endswith(MESSAGE.format("read.yaml"))
     assert (folder / "read.yaml").read_text() == TEMPLATE
 
 
@@ -166,7 +166,7 @@ def test_a_plot_does_not_replace_what_is_read(
 ) -> None:
     pytest.importorskip("matplotlib")
     (folder / "d.svg").write_text(TEXT)
-    assert error_line(run(*args, "--plot", "d.svg"), 2).endswith(SAID.format("d.svg"))
+    assert error_line(run(*args, "--plot", "d.svg"), 2).endswith(MESSAGE.format("d.svg"))
     assert (folder / "d.svg").read_text() == TEXT
 
 
@@ -177,7 +177,7 @@ def test_a_plot_does_not_replace_the_model(
     pytest.importorskip("matplotlib")
     model = shutil.copy(folder / "m.gguf", folder / "m.svg")
     line = error_line(run_llmtool(*args, "-m", "./m.svg", "--plot", "m.svg", cwd=folder), 2)
-    assert line.endswith(SAID.format("m.svg"))
+    assert line.endswith(MESSAGE.format("m.svg"))
     assert Path(model).read_bytes() == (folder / "m.gguf").read_bytes()
 
 
@@ -207,7 +207,7 @@ def test_a_model_that_is_named_otherwise_is_not_written(
         words = ("-m", str(first))
     before = file.read_bytes()
     line = error_line(run_llmtool("gen", "hello", *words, "-o", file, cwd=folder, env=more), 2)
-    assert line.endswith(SAID.format(file))
+    assert line.endswith(MESSAGE.format(file))
     assert file.read_bytes() == before
 
 
@@ -221,7 +221,7 @@ def test_a_template_of_the_user_and_what_it_extends_are_not_written(
     (prompts / "child.yaml").write_text("llmtool: 1\nname: child\nextends: parent\n")
     file = prompts / target
     before = file.read_text()
-    assert error_line(run("run", "child", "-o", file), 2).endswith(SAID.format(file))
+    assert error_line(run("run", "child", "-o", file), 2).endswith(MESSAGE.format(file))
     assert file.read_text() == before
 
 
@@ -232,7 +232,7 @@ def test_what_tests_read_is_not_their_report(
     before = (folder / name).read_bytes()
     words = ("./read.yaml", "-m", "m.gguf", "--baseline", "base.json", "--junit", name)
     line = error_line(run_llmtool("prompts", "test", *words, cwd=folder), 2)
-    assert line.endswith(SAID.format(name))
+    assert line.endswith(MESSAGE.format(name))
     assert (folder / name).read_bytes() == before
 
 
@@ -247,5 +247,5 @@ def test_a_session_is_not_written_over_by_its_export(
     file = sessions.path("work")
     before = file.read_bytes()
     result = run_llmtool("sessions", "export", "work", "--format", "md", "-o", file)
-    assert error_line(result, 2).endswith(SAID.format(file))
+    assert error_line(result, 2).endswith(MESSAGE.format(file))
     assert file.read_bytes() == before

@@ -72,7 +72,7 @@ def test_ls_lists_the_most_recently_used_first(sessions: Sessions, run_llmtool: 
 def test_ls_here_lists_the_sessions_of_this_directory(sessions: Sessions, run_llmtool: Run) -> None:
     assert out(run_llmtool("sessions", "ls", "--here")).split("\t")[0] == "tea"
     result = run_llmtool("sessions", "ls", "--here", cwd="/")
-    assert out(result) == "" and b"no sessions of this directory" in result.stderr
+    assert out(result) == "" and b"no sessions in this directory" in result.stderr
 
 
 def test_ls_of_a_new_user_creates_nothing(run_llmtool: Run, env: dict[str, str]) -> None:
@@ -98,7 +98,7 @@ def test_show_is_plain_in_a_pipe(sessions: Sessions, run_llmtool: Run) -> None:
     assert shown == (
         "birds · starter · 2026-11-26 10:40 · /home/me/birds\n"
         "\n> What is a heron?\n> Briefly.\n"
-        "[pond.txt: 26 characters; --json shows them]\n"
+        "[pond.txt: 26 characters; --json shows the text]\n"
         "\nBirds.\n"
         "\nA \x1b[31mwading\x1b[0m bird.\n"
         "\n> More?\n\nIt ea\n(interrupted)\n"
@@ -224,7 +224,7 @@ def test_search_prints_rows_and_json(sessions: Sessions, run_llmtool: Run) -> No
 def test_search_says_how_many_hits_it_omits(sessions: Sessions, run_llmtool: Run) -> None:
     result = run_llmtool("sessions", "search", "heron", "--limit", "1")
     assert len(out(result).splitlines()) == 1
-    assert b"1 of 2 shown" in result.stderr
+    assert b"showing 1 of 2 hits" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_a_search_without_hits_succeeds(
 ) -> None:
     result = run_llmtool("sessions", "search", *words)
     assert out(result) == ""
-    assert result.stderr.startswith(b"llmtool: nothing found")
+    assert result.stderr.startswith(b"llmtool: no matches")
 
 
 def test_a_search_by_a_new_user_finds_nothing(run_llmtool: Run) -> None:

@@ -381,7 +381,7 @@ def test_standard_input_is_read_once(
     run_llmtool: Callable[..., Any], args: tuple[str, ...]
 ) -> None:
     line = error_line(run_llmtool("gen", "-m", "none.gguf", *args, input=b"text"), 2)
-    assert line == "llmtool: standard input is named twice (-)"
+    assert line == "llmtool: standard input (-) is named twice; name it once"
 
 
 @pytest.mark.parametrize("option", ["--system", "--prefill", "--stop"])
@@ -389,7 +389,7 @@ def test_an_option_that_is_not_utf_8_is_told_without_advice(
     run_llmtool: Callable[..., Any], option: str
 ) -> None:
     line = error_line(run_llmtool("gen", "-m", "none.gguf", "hello", option, b"\xff"), 14)
-    assert line == f"llmtool: {option}: byte 0 (0xff) is not UTF-8"
+    assert line == f"llmtool: {option}: not UTF-8 at byte 0 (0xff)"
 
 
 ARGUMENTS = {
@@ -422,7 +422,7 @@ def dry(run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path) -> Callable
 def test_what_waits_beside_an_argument_is_told_and_not_read(
     dry: Callable[..., bytes], tmp_path: Path, args: tuple[str, ...], beside: str
 ) -> None:
-    note = f"llmtool: standard input is not read beside {beside}\n".encode()
+    note = f"llmtool: ignoring standard input; reading {beside} instead\n".encode()
     assert note in dry(*args, input=b"piped\n")
     assert note not in dry(*args, "-q", input=b"piped\n")
     piped = tmp_path / "piped.txt"

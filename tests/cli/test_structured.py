@@ -55,7 +55,7 @@ def test_an_expression_and_a_grammar_hold(gen: Run, tmp_path: Path) -> None:
 
 def test_a_cut_reply_is_17_in_one_line(gen: Run, tmp_path: Path) -> None:
     line = error_line(gen(QUESTION, *SCHEMA, "--max-tokens", "3"), 17)
-    assert "cut at 3 tokens" in line and "--max-tokens" in line
+    assert "truncated at 3 tokens" in line and "--max-tokens" in line
     path = tmp_path / "out.json"
     error_line(gen(QUESTION, *SCHEMA, "--max-tokens", "3", "-o", path), 17)
     assert not path.exists()
@@ -70,24 +70,25 @@ def test_json_tells_what_is_there_of_a_broken_reply(gen: Run, tmp_path: Path) ->
     for text in (printed.stdout, path.read_bytes()):
         record = json.loads(text)
         assert record["value"] is None and "{" in record["text"]
-        assert "cut at 3 tokens" in record["choices"][0]["error"]
+        assert "truncated at 3 tokens" in record["choices"][0]["error"]
 
 
 @pytest.mark.parametrize(
     ("args", "code", "reason"),
     [
-        (["--schema", "a foo"], 2, "unknown type 'foo'"),
+        (["--schema", "a foo"], 2, "--schema: unknown type 'foo' of field 'a'"),
         (["--schema", '{"type": 3}'], 2, "$.type"),
         (["--schema", "none.json"], 14, "none.json"),
-        (["--regex", "("], 2, "unclosed group"),
-        (["--grammar", "bad.gbnf"], 2, "bad.gbnf: grammar, line 1"),
+        (["--regex", "a("], 2, "--regex 'a(': '(' is not closed"),
+        (["--regex", r"\d{4"], 2, r"--regex '\d{4': '{' is not closed"),
+        (["--grammar", "bad.gbnf"], 2, "bad.gbnf, line 1, column 5: expected '::='"),
         (["--grammar", "none.gbnf"], 14, "none.gbnf"),
         (["--regex", ""], 2, "--regex is empty"),
-        (["--schema", "/"], 14, "/: is a directory"),
-        (["--schema", "./none"], 14, "./none: no such file"),
-        (["--schema", "none.txt"], 14, "none.txt: no such file"),
-        (["--schema", "schemas/none"], 14, "schemas/none: no such file"),
-        (["--regex", "a", "--schema", "a"], 2, "--schema and --regex exclude each other"),
+        (["--schema", "/"], 14, "/ is a directory; pass a JSON file"),
+        (["--schema", "./none"], 14, "./none not found; check the path"),
+        (["--schema", "none.txt"], 14, "none.txt not found; check the path"),
+        (["--schema", "schemas/none"], 14, "schemas/none not found; check the path"),
+        (["--regex", "a", "--schema", "a"], 2, "--schema and --regex cannot be combined"),
         (["--logprobs", "101"], 2, "--logprobs"),
         (["--parallel", "0"], 2, "--parallel"),
         (["--kv-type", "f8"], 2, "q8_0"),

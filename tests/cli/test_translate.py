@@ -83,8 +83,8 @@ def test_both_languages_of_subtitles(translate: Callable[..., Any]) -> None:
 def test_json_tells_everything(translate: Callable[..., Any]) -> None:
     told = json.loads(translate("Good morning, my dear friends!", "--json").stdout)
     assert list(told) == [
-        "text", "source", "to", "format", "kept", "n_segments", "n_retried", "model", "usage",
-        "seconds", "warnings",
+        "text", "source", "to", "format", "untranslated", "n_segments", "n_retried", "model",
+        "usage", "seconds", "warnings",
     ]  # fmt: skip
     assert (told["source"], told["to"], told["format"]) == ("en", "fr", "txt")
 
@@ -96,13 +96,13 @@ def test_a_passage_that_cannot_be_translated_stays_and_is_told(
     call = ("translate", "--to", "de", "--from", "en", "-m", tiny)
     done = run_llmtool(*call, input=text.encode())
     assert (done.returncode, done.stdout.decode()) == (0, text)
-    assert "passages were not translated (line 1: " in done.stderr.decode()
+    assert "segments were not translated (line 1: " in done.stderr.decode()
     target = tmp_path / "out.txt"
     strict = run_llmtool(*call, "--strict", "-o", target, input=text.encode())
     assert "were not translated" in error_line(strict, 17) and not target.exists()
     as_json = run_llmtool(*call, "--strict", "--json", input=text.encode())
     assert as_json.returncode == 17
-    assert [kept["line"] for kept in json.loads(as_json.stdout)["kept"]] == [1, 3]
+    assert [each["line"] for each in json.loads(as_json.stdout)["untranslated"]] == [1, 3]
 
 
 def test_lines_are_answered_line_by_line(translate: Callable[..., Any]) -> None:
@@ -172,13 +172,13 @@ def test_a_glossary_is_told_where_its_terms_occur(
         (("hello", "--to", "fr", "--from", "xx"), None, 2, "unknown language 'xx'"),
         (("--to", "fr"), b" \n", 14, "empty"),
         (("--to", "fr"), b"\xff\xfe", 14, "UTF-8"),
-        (("--to", "fr"), b"\0\1\2 Hello, my dear friends!", 14, "binary"),
+        (("--to", "fr"), b"\0\1\2 Hello, my dear friends!", 14, "NUL byte"),
         (("--to", "fr"), b"%PDF-1.4 Hello, my dear friends!", 14, "PDF"),
-        (("", "--to", "fr"), None, 14, "the text is empty"),
-        (("--to", "fr", "--no-stdin"), None, 2, "no text: give one"),
+        (("", "--to", "fr"), None, 14, "TEXT is empty"),
+        (("--to", "fr", "--no-stdin"), None, 2, "no input; pass TEXT"),
         (("--to", "fr", "-f", "nothing.md"), None, 14, "nothing.md"),
         (("--to", "fr", "-f", "a", "-f", "b"), None, 2, "--each file"),
-        (("hello", "--to", "fr", "--each", "line"), None, 2, "exclude"),
+        (("hello", "--to", "fr", "--each", "line"), None, 2, "TEXT and --each cannot"),
         (("hello", "--to", "fr", "--glossary", "nothing.csv"), None, 14, "nothing.csv"),
         (("--to", "fr", "--format", "json"), b'{"a": ', 14, "line 1"),
         (("--to", "fr", "--format", "srt"), b"no subtitles\n", 14, "line 1"),
@@ -206,11 +206,11 @@ def test_what_is_wrong_is_one_line(
 @pytest.mark.parametrize(
     ("name", "content", "code", "message"),
     [
-        ("a.json", b'{"a": ', 14, "a.json: line 1, column 7: not JSON"),
-        ("a.srt", b"no subtitles\n", 14, "a.srt: line 1: there is no timing"),
+        ("a.json", b'{"a": ', 14, "a.json: line 1, column 7: not valid JSON"),
+        ("a.srt", b"no subtitles\n", 14, "a.srt: line 1: no timing found"),
         ("a.txt", b" \n", 14, "a.txt: is empty"),
-        ("a.bin", b"text\0\1", 14, "a.bin: is a binary file, and no text"),
-        ("a.csv", b"a,b\nx y,z\n", 2, "a.csv: a table is a batch (--each csv --field NAME"),
+        ("a.bin", b"text\0\1", 14, "a.bin: contains a NUL byte; the input must be text"),
+        ("a.csv", b"a,b\nx y,z\n", 2, "a.csv is a table; use --each csv --field NAME"),
     ],
     ids=["json", "srt", "empty", "binary", "table"],
 )

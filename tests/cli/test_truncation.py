@@ -42,7 +42,7 @@ def assert_told(process: Process, *reasons: str) -> None:
     _, error = process.communicate(timeout=20)
     assert process.returncode == 11, (process.returncode, error.decode())
     assert error.startswith(b"llmtool: ") and error.count(b"\n") == 1
-    assert any(reason in error.decode() for reason in ("was cut off while", *reasons)), error
+    assert any(reason in error.decode() for reason in ("was truncated while", *reasons)), error
 
 
 @linux
@@ -85,7 +85,7 @@ def test_on_a_terminal_it_is_told_in_a_line_of_its_own(env: dict[str, str], mode
         cut(model)
         assert terminal.exit_status == 11
     *_, last = terminal.raw.splitlines()
-    told = f"llmtool: the file of the model {model.name} was cut off while"
+    told = f"llmtool: the file of model {model.name} was truncated while"
     assert last.startswith(told.encode()), last
 
 

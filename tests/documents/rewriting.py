@@ -1,4 +1,4 @@
-"""A document with new texts in the places of its segments."""
+"""Replace the segments of a document."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from llmtool.documents.types import Document, Part
 
 
 def rewrite(document: Document, translations: Mapping[int, Sequence[Part]]) -> str:
-    """Return the source with translations, by the index of their segment, in their places."""
-    written, at = [], 0
+    """Return the source with some segments replaced, by index."""
+    output, at = [], 0
     for index, segment in enumerate(document.segments):
         if index not in translations:
             continue
-        written.append(document.source[at : segment.start])
-        written.append(document.encode(segment, translations[index]))
+        output.append(document.source[at : segment.start])
+        output.append(document.encode(segment, translations[index]))
         at = segment.end
-    written.append(document.source[at:])
-    return "".join(written)
+    output.append(document.source[at:])
+    return "".join(output)

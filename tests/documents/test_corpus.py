@@ -1,6 +1,6 @@
-"""A corpus of documents as nasty as real ones: what no translation may change stays, byte for byte.
+"""A corpus of difficult documents: translation leaves everything else unchanged, byte for byte.
 
-The first half speaks of the readers, the second of the whole way through `translate`.
+The first half tests the parsers, the second half `translate` end to end.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from llmtool.documents.types import Document, Part, ProtectedSpan, Segment
 from llmtool.engine.scripted import ScriptedEngine
 
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
-NASTY = [
+SYNTAX = [
     "# x", "1. y", "* z", "- ", "> q", "a | b", "[q](z)", "`code`", "<b>", '"', "\\", "&amp;",
     "-->", "\n", "12\n", "***", "字", "{x}", "===",
 ]  # fmt: skip
@@ -31,12 +31,12 @@ def load(path: Path) -> Document:
     return parse(text, detect(path.name, text))
 
 
-def test_there_are_enough_documents() -> None:
+def test_corpus_has_enough_documents() -> None:
     assert len(CORPUS) >= 40
 
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
-def test_a_document_without_a_translation_is_its_source(path: Path) -> None:
+def test_document_without_translations_is_unchanged(path: Path) -> None:
     document = load(path)
     assert rewrite(document, {}) == document.source == path.read_bytes().decode()
     own = {i: segment.parts for i, segment in enumerate(document.segments)}
@@ -45,7 +45,7 @@ def test_a_document_without_a_translation_is_its_source(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
-def test_segments_are_in_order_and_hold_language(path: Path) -> None:
+def test_segments_are_in_order_and_have_letters(path: Path) -> None:
     at = 0
     for segment in load(path).segments:
         assert at <= segment.start < segment.end
@@ -53,11 +53,11 @@ def test_segments_are_in_order_and_hold_language(path: Path) -> None:
         at = segment.end
 
 
-@pytest.mark.parametrize("nasty", NASTY, ids=repr)
+@pytest.mark.parametrize("syntax", SYNTAX, ids=repr)
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
-def test_a_text_that_would_break_the_structure_is_a_fault(path: Path, nasty: str) -> None:
+def test_text_that_would_change_the_structure_is_a_fault(path: Path, syntax: str) -> None:
     document = load(path)
-    for change in (lambda text: f"{nasty} {text}", lambda text: f"{text}{nasty}"):
+    for change in (lambda text: f"{syntax} {text}", lambda text: f"{text}{syntax}"):
         changed = {}
         for index, segment in enumerate(document.segments):
             parts = with_text(segment, change)
@@ -67,7 +67,7 @@ def test_a_text_that_would_break_the_structure_is_a_fault(path: Path, nasty: str
 
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
-def test_ordinary_words_are_no_fault(path: Path) -> None:
+def test_ordinary_words_are_accepted(path: Path) -> None:
     document = load(path)
     changed = {i: with_text(s, str.swapcase) for i, s in enumerate(document.segments)}
     faults = [document.find_fault(s, changed[i]) for i, s in enumerate(document.segments)]
@@ -82,59 +82,63 @@ def with_text(segment: Segment, change: Callable[[str], str]) -> tuple[Part, ...
     )
 
 
-# The whole way
+# End to end
 
 
-def asked(prompt: str) -> str:
+def source_text(prompt: str) -> str:
     found = re.search(r"Translate(?: from [\w ]+)? to [\w ]+: (.*)", prompt, re.DOTALL)
     assert found is not None, prompt
     return found[1]
 
 
-def box(reply: Callable[[str], str]) -> Toolbox:
-    return Toolbox(engine=ScriptedEngine(lambda prompt: reply(asked(prompt))), model="scripted")
+def make_toolbox(reply: Callable[[str], str]) -> Toolbox:
+    return Toolbox(
+        engine=ScriptedEngine(lambda prompt: reply(source_text(prompt))), model="scripted"
+    )
 
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
-def test_an_identity_translation_gives_back_the_bytes(path: Path) -> None:
+def test_identity_translation_returns_the_same_bytes(path: Path) -> None:
     text = path.read_bytes().decode()
     format = detect(path.name, text)
-    result = box(lambda passage: passage).translate(text, "English", source="en", format=format)
+    result = make_toolbox(lambda segment: segment).translate(
+        text, "English", source="en", format=format
+    )
     assert result.text == text
 
 
-_MARK = re.compile(r"[{<\[⟦]\d+[}>\]⟧]")
+_PLACEHOLDER = re.compile(r"[{<\[⟦]\d+[}>\]⟧]")
 
 
-def with_marks_backwards(text: str) -> str:
-    marks = iter(reversed(_MARK.findall(text)))
-    return _MARK.sub(lambda _: next(marks), text)
+def reverse_placeholders(text: str) -> str:
+    placeholders = iter(reversed(_PLACEHOLDER.findall(text)))
+    return _PLACEHOLDER.sub(lambda _: next(placeholders), text)
 
 
 ADVERSARIES: dict[str, Callable[[str], str]] = {
-    "nothing": lambda text: "",
-    "echo of the instruction": lambda text: f"Translate from English to English: {text}",
-    "marks dropped": lambda text: re.sub(r"[{<\[⟦]\d+[}>\]⟧]", "", text),
-    "marks twice": lambda text: text + text,
-    "marks backwards": with_marks_backwards,
-    "words backwards": lambda text: " ".join(reversed(text.split(" "))),
-    "more lines": lambda text: text + "\n\nNote: I hope that this helps you.",
-    "another language": lambda text: "Voici une phrase en français qui ne dit rien du tout ici.",
+    "empty reply": lambda text: "",
+    "repeated instruction": lambda text: f"Translate from English to English: {text}",
+    "missing placeholders": lambda text: re.sub(r"[{<\[⟦]\d+[}>\]⟧]", "", text),
+    "repeated text": lambda text: text + text,
+    "reversed placeholders": reverse_placeholders,
+    "reversed words": lambda text: " ".join(reversed(text.split(" "))),
+    "additional lines": lambda text: text + "\n\nNote: I hope that this helps you.",
+    "wrong language": lambda text: "Voici une phrase en français qui ne dit rien du tout ici.",
     "markup": lambda text: f"# **{text}** | [x](y) <b> `c` -->",
-    "controls": lambda text: f"{text}\x1b[2J\u202e",
+    "control characters": lambda text: f"{text}\x1b[2J\u202e",
 }
 
 
 @pytest.mark.parametrize("reply", ADVERSARIES.values(), ids=list(ADVERSARIES))
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
-def test_no_reply_breaks_a_document(path: Path, reply: Callable[[str], str]) -> None:
+def test_no_reply_changes_the_structure(path: Path, reply: Callable[[str], str]) -> None:
     text = path.read_bytes().decode()
     format = detect(path.name, text)
-    result = box(reply).translate(text, "English", source="en", format=format)
+    result = make_toolbox(reply).translate(text, "English", source="en", format=format)
     document = parse(text, format)
     assert document.compare(result.text) is None
-    kept = {each.line for each in result.kept}
-    assert all(1 <= line <= text.count("\n") + 1 for line in kept)
+    lines = {each.line for each in result.untranslated}
+    assert all(1 <= line <= text.count("\n") + 1 for line in lines)
 
 
 PIECES = [
@@ -145,10 +149,10 @@ PIECES = [
 ]  # fmt: skip
 
 
-@settings(deadline=None)  # the first call loads the identifier of languages
+@settings(deadline=None)  # the first call loads the language identifier
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=25).map("".join))
-def test_any_document_comes_back_from_an_identity_translation(text: str) -> None:
+def test_identity_translation_of_random_markdown_is_unchanged(text: str) -> None:
     if text.strip():
-        toolbox = box(lambda passage: passage)
+        toolbox = make_toolbox(lambda segment: segment)
         result = toolbox.translate(text, "English", source="en", format="md")
         assert result.text == text

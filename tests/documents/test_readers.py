@@ -1,4 +1,4 @@
-"""What each format's reader takes for language, exactly, and how a translation is written."""
+"""The segments that each format finds, and how their replacements are written."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtool.documents.formats import detect, parse
-from llmtool.documents.lines import balance, join, width, wrap
-from llmtool.documents.placeholders import split_parts
+from llmtool.documents.lines import balance, display_width, join_lines, wrap
+from llmtool.documents.protected_spans import split_parts
 from llmtool.documents.readable import html_text
 from llmtool.documents.types import Document, Format, Part, ProtectedSpan
 from llmtool.errors import InputError, UsageError
 
 
 def shown(document: Document) -> list[str]:
-    """The segments with their protected spans in angle quotes."""
+    """The segments, with protected spans in angle quotes."""
     return [
         "".join(part if isinstance(part, str) else f"‹{part.source}›" for part in segment.parts)
         for segment in document.segments
@@ -30,7 +30,7 @@ AT = "1\n00:00:01,000 --> 00:00:02,000\n"
 SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
     "heading": ("md", "## Big *news* ##\n", ["Big *news*"]),
     "paragraph of two lines": ("md", "one\ntwo\n", ["one two"]),
-    "wide characters join without a space": ("md", "图书\n馆\n", ["图书馆"]),
+    "wide characters are joined without a space": ("md", "图书\n馆\n", ["图书馆"]),
     "code, link, image": (
         "md",
         "Run `x y`, see [the *docs*](u 'T') or ![a cat](c.png).\n",
@@ -45,31 +45,39 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
     "list and quote": ("md", "- a b\n  > c d\n  > e\n", ["a b", "c d e"]),
     "cells": ("md", "| a b | `c` |\n|--|--|\n| d \\| e | 5 |\n", ["a b", "d ‹\\|› e"]),
     "task": ("md", "- [x] done it\n", ["‹[x]› done it"]),
-    "untouched": ("md", "---\nt: x\n---\n```\ncode\n```\n\n    code\n\n<p>html</p>\n", []),
-    "notes": (
+    "skipped blocks": ("md", "---\nt: x\n---\n```\ncode\n```\n\n    code\n\n<p>html</p>\n", []),
+    "footnotes": (
         "md",
         "[^1]: First note\n  goes on.\n[^b]: Second note.\n",
         ["‹[^1]:› First note goes on.", "‹[^b]:› Second note."],
     ),
-    "definitions": (
+    "definition list": (
         "md",
         "Term\n: The first\n  meaning\n: The other\n\nAnother\n\n: One alone\n",
         ["Term", "‹:› The first meaning", "‹:› The other", "Another", "‹:› One alone"],
     ),
-    "links of a wiki, names of emoji": (
+    "wiki links and emoji names": (
         "md",
         "See [[Home page|home]] and ![[a b.png]] :smile: at 10:30:45 :+1: [[x]](u)\n",
         ["See ‹[[Home page|home]]› and ‹![[a b.png]]› ‹:smile:› at 10:30:45 ‹:+1:› [[x]]‹(u)›"],
     ),
-    "a second speaker": (
+    "speaker change": (
         "srt",
         f"{AT}Hello there.\n- How\nare you?\n",
         ["Hello there.", "How are you?"],
     ),
     "two speakers": ("srt", f"{AT}- Hello\nthere.\n– Hi.\n", ["Hello there.", "Hi."]),
-    "a number below zero": ("srt", f"{AT}It fell to\n-5 degrees.\n", ["It fell to -5 degrees."]),
-    "counting": ("srt", f"{AT}-5 pears\n-6 apples\n", ["5 pears", "6 apples"]),
-    "a number said": ("srt", f"{AT}How many?\n- 5 apples.\n", ["How many?", "5 apples."]),
+    "negative number is not a speaker": (
+        "srt",
+        f"{AT}It fell to\n-5 degrees.\n",
+        ["It fell to -5 degrees."],
+    ),
+    "speakers with numbers": ("srt", f"{AT}-5 pears\n-6 apples\n", ["5 pears", "6 apples"]),
+    "speaker who says a number": (
+        "srt",
+        f"{AT}How many?\n- 5 apples.\n",
+        ["How many?", "5 apples."],
+    ),
     "alerts and containers": (
         "md",
         "> [!NOTE]\n> Watch\n> out.\n\n::: warning\nBe careful.\n:::\n",
@@ -80,7 +88,7 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
         "$x^2$ is &copy; <b>big</b>\n",
         ["‹$x^2$› is ‹&copy;› ‹<b>›big‹</b>›"],
     ),
-    "html runs": (
+    "html blocks": (
         "html",
         "<h1><b>Title</b></h1><p>One <i>two</i><br>three <code>x</code> four</p>",
         ["Title", "One ‹<i>›two‹</i>›‹<br>›three ‹<code>›‹x›‹</code>› four"],
@@ -91,7 +99,7 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
         ["A cat", "Tip here", "x y"],
     ),
     "html entities": ("html", "<p>Caf&eacute; &amp; &nbsp;tea</p>", ["Café & ‹&nbsp;›tea"]),
-    "html untouched": (
+    "html elements that are skipped": (
         "html",
         "<script>a b</script><p translate=no>c d</p><!-- e --><pre>f</pre>",
         [],
@@ -107,25 +115,29 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
         "WEBVTT\n\nNOTE\nno\n\nid\n00:01.000 --> 00:02.000 line:0\n<v Bob>Hi &amp; bye\n",
         ["‹<v Bob>›Hi ‹&amp;› bye"],
     ),
-    "messages": (
+    "plural and fuzzy messages": (
         "po",
         'msgid ""\nmsgstr "x"\n\n'
         'msgid "%d file"\nmsgid_plural "%d files"\nmsgstr[0] ""\nmsgstr[1] ""\n'
         '\nmsgid "Yes"\nmsgstr "Ja"\n\n#, fuzzy\nmsgid "No"\nmsgstr "Nie"\n',
         ["‹%d› file", "‹%d› files", "No"],
     ),
-    "lines of a message": ("po", 'msgid ""\n"One\\n"\n"two\\n"\nmsgstr ""\n', ["One\ntwo\n"]),
-    "values": (
+    "message of several lines": ("po", 'msgid ""\n"One\\n"\n"two\\n"\nmsgstr ""\n', ["One\ntwo\n"]),
+    "json values": (
         "json",
         '{"k": "Two words", "u": "https://x.org", "id": "a_b", "n": 1}',
         ["Two words"],
     ),
-    "plurals of a value": (
+    "ICU messages are skipped": (
         "json",
         '{"a": "{n, plural, one {# file} other {# files}}", "b": "Hi {name} there"}',
         ["Hi ‹{name}› there"],
     ),
-    "lines of text": ("txt", "- One.\n- Two.\n\n  Three.\n42\n", ["One.", "Two.", "Three."]),
+    "list items in plain text": (
+        "txt",
+        "- One.\n- Two.\n\n  Three.\n42\n",
+        ["One.", "Two.", "Three."],
+    ),
     "wrapped text": (
         "txt",
         "This paragraph was wrapped by hand at some width\n"
@@ -139,47 +151,57 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
 
 
 @pytest.mark.parametrize(("format", "text", "segments"), SEGMENTS.values(), ids=SEGMENTS)
-def test_segments(format: Format, text: str, segments: list[str]) -> None:
+def test_segments_of_each_format(format: Format, text: str, segments: list[str]) -> None:
     assert shown(parse(text, format)) == segments
 
 
 WRITTEN: dict[str, tuple[Format, str, list[str], str]] = {
-    "a wrapped paragraph is wrapped again": (
+    "wrapped paragraph is wrapped again": (
         "md",
         "> These words are wrapped in a quote at some\n> width.\n",
         ["Diese Wörter sind in einem Zitat umgebrochen, und 1. ist keine Liste darin."],
         "> Diese Wörter sind in einem Zitat\n> umgebrochen, und 1. ist keine Liste darin.\n",
     ),
-    "a line of one stays one": ("md", "One.\n", ["Eins " * 30], "Eins " * 29 + "Eins\n"),
-    "pipes in cells": ("md", "| a b | c |\n|-|-|\n", ["x | y", "z"], "| x \\| y | z |\n|-|-|\n"),
-    "tags in html": ("html", "<p>one</p>", ["a <b> & c"], "<p>a &lt;b&gt; &amp; c</p>"),
-    "quotes in attributes": (
+    "single line is not wrapped": ("md", "One.\n", ["Eins " * 30], "Eins " * 29 + "Eins\n"),
+    "pipes in cells are escaped": (
+        "md",
+        "| a b | c |\n|-|-|\n",
+        ["x | y", "z"],
+        "| x \\| y | z |\n|-|-|\n",
+    ),
+    "markup in html text is escaped": (
+        "html",
+        "<p>one</p>",
+        ["a <b> & c"],
+        "<p>a &lt;b&gt; &amp; c</p>",
+    ),
+    "quotes in attributes are escaped": (
         "html",
         '<img alt="one two">',
         ['a "b"'],
         '<img alt="a &quot;b&quot;">',
     ),
-    "two lines of a subtitle": (
+    "a subtitle of two lines is balanced": (
         "srt",
         "1\n00:00:01,000 --> 00:00:02,000\nOne two\nthree four\n",
         ["eins zwei drei vier fünf sechs"],
         "1\n00:00:01,000 --> 00:00:02,000\neins zwei drei\nvier fünf sechs\n",
     ),
-    "quotes and breaks in json": ("json", '["Two words"]', ['a "b"\n\\'], '["a \\"b\\"\\n\\\\"]'),
-    "escapes in json": ("json", '["Two w\\u00f6rds"]', ["für dich"], '["f\\u00fcr dich"]'),
-    "a message": (
+    "json strings are escaped": ("json", '["Two words"]', ['a "b"\n\\'], '["a \\"b\\"\\n\\\\"]'),
+    "ASCII json stays ASCII": ("json", '["Two w\\u00f6rds"]', ["für dich"], '["f\\u00fcr dich"]'),
+    "message": (
         "po",
         'msgid "Yes"\nmsgstr ""\n',
         ['Ja "so"\t!'],
         'msgid "Yes"\nmsgstr "Ja \\"so\\"\\t!"\n',
     ),
-    "a fuzzy message": (
+    "fuzzy message": (
         "po",
         '#, fuzzy, c-format\n#| msgid "Non"\nmsgid "No"\nmsgstr "Nie"\n',
         ["Nein"],
         '#, c-format\nmsgid "No"\nmsgstr "Nein"\n',
     ),
-    "a message of two lines": (
+    "message of two lines": (
         "po",
         'msgid ""\n"a\\n"\n"b"\nmsgstr ""\n',
         ["x\ny"],
@@ -189,41 +211,43 @@ WRITTEN: dict[str, tuple[Format, str, list[str], str]] = {
 
 
 @pytest.mark.parametrize(("format", "text", "new", "written"), WRITTEN.values(), ids=WRITTEN)
-def test_translations_are_written(format: Format, text: str, new: list[str], written: str) -> None:
+def test_replacements_are_encoded_for_the_format(
+    format: Format, text: str, new: list[str], written: str
+) -> None:
     document = parse(text, format)
     assert rewrite(document, {i: (each,) for i, each in enumerate(new)}) == written
 
 
 ORDERS: dict[str, tuple[Format, str, list[int], bool]] = {
-    "pairs change places": ("html", "<p>a <b>x</b> and <i>y</i> z</p>", [2, 3, 0, 1], True),
-    "an end before its begin": ("html", "<p>a <b>x</b> and y</p>", [1, 0], False),
-    "tags that cross": ("html", "<p>a <b>x <i>y</i> z</b> w</p>", [0, 1, 3, 2], False),
-    "an empty tag anywhere": ("html", "<p>a <b>x</b> and<br>y</p>", [2, 0, 1], True),
-    "pairs in a paragraph": ("md", "a <b>x</b> and <i>y</i> z\n", [2, 3, 0, 1], True),
-    "an end before its begin in a paragraph": ("md", "a <b>x</b> and y\n", [1, 0], False),
-    "code that spells a tag": ("md", "a `</b>` x `<b>` and y\n", [1, 0], True),
-    "pairs in a subtitle": (
+    "swapped pairs": ("html", "<p>a <b>x</b> and <i>y</i> z</p>", [2, 3, 0, 1], True),
+    "end tag before its start tag": ("html", "<p>a <b>x</b> and y</p>", [1, 0], False),
+    "overlapping tags": ("html", "<p>a <b>x <i>y</i> z</b> w</p>", [0, 1, 3, 2], False),
+    "moved void tag": ("html", "<p>a <b>x</b> and<br>y</p>", [2, 0, 1], True),
+    "swapped pairs in Markdown": ("md", "a <b>x</b> and <i>y</i> z\n", [2, 3, 0, 1], True),
+    "end tag before its start tag in Markdown": ("md", "a <b>x</b> and y\n", [1, 0], False),
+    "tags in code spans": ("md", "a `</b>` x `<b>` and y\n", [1, 0], True),
+    "end tag before its start tag in a subtitle": (
         "srt", "1\n00:00:01,000 --> 00:00:02,000\nA <b>x</b> and y\n", [1, 0], False,
     ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("format", "text", "order", "is_right"), ORDERS.values(), ids=ORDERS)
-def test_tags_change_places_as_long_as_they_pair(
-    format: Format, text: str, order: list[int], is_right: bool
+@pytest.mark.parametrize(("format", "text", "order", "is_valid"), ORDERS.values(), ids=ORDERS)
+def test_tags_can_move_if_they_still_match(
+    format: Format, text: str, order: list[int], is_valid: bool
 ) -> None:
     document = parse(text, format)
     (segment,) = document.segments
-    protected = [part for part in segment.parts if isinstance(part, ProtectedSpan)]
-    places = iter(order)
-    parts = [protected[next(places)] if isinstance(p, ProtectedSpan) else p for p in segment.parts]
+    spans = [part for part in segment.parts if isinstance(part, ProtectedSpan)]
+    indexes = iter(order)
+    parts = [spans[next(indexes)] if isinstance(p, ProtectedSpan) else p for p in segment.parts]
     fault = document.find_fault(segment, parts)
-    assert (fault is None) is is_right, fault
+    assert (fault is None) is is_valid, fault
     assert document.compare(rewrite(document, {0: parts})) is None
 
 
 @pytest.mark.parametrize(
-    ("text", "kept"),
+    ("text", "protected"),
     [
         ("Hi {name}, {0} and {{ x }} in ${HOME}", ["{name}", "{0}", "{{ x }}", "${HOME}"]),
         ("%s of %(n)d, %1$s, %.2f and %%", ["%s", "%(n)d", "%1$s", "%.2f", "%%"]),
@@ -235,9 +259,9 @@ def test_tags_change_places_as_long_as_they_pair(
         ("$5 and $HOME", ["$HOME"]),
     ],
 )
-def test_placeholders(text: str, kept: list[str]) -> None:
+def test_protected_spans_of_a_text(text: str, protected: list[str]) -> None:
     parts = split_parts(text)
-    assert [part.source for part in parts if isinstance(part, ProtectedSpan)] == kept
+    assert [part.source for part in parts if isinstance(part, ProtectedSpan)] == protected
     assert "".join(part if isinstance(part, str) else part.source for part in parts) == text
 
 
@@ -258,40 +282,40 @@ def test_placeholders(text: str, kept: list[str]) -> None:
         (None, "Use `ls` and **bold**.", "md"),
         (None, "5 * 3 - 2 is 13. That is * one star *.", "txt"),
         (None, "Dear all,\n\n- one\n- two\n\nBye", "txt"),
-        ("notes", "Plain words.", "txt"),
+        ("footnotes", "Plain words.", "txt"),
     ],
 )
-def test_formats_are_told_by_name_and_content(name: str | None, text: str, format: str) -> None:
+def test_format_is_detected_by_name_and_content(name: str | None, text: str, format: str) -> None:
     assert detect(name, text) == format
 
 
-def test_code_is_left_alone() -> None:
-    with pytest.raises(UsageError, match=r"a\.py: code is not translated"):
+def test_source_code_is_rejected() -> None:
+    with pytest.raises(UsageError, match=r"a\.py is source code; use --format txt"):
         detect("a.py", "x = 1")
 
 
 @pytest.mark.parametrize(
     ("format", "text", "message"),
     [
-        ("srt", "Hello\n", "line 1: there is no timing"),
-        ("srt", "Hello\n1\n00:00:01,000 --> 00:00:02,000\nHi\n", "line 1: a text without a timing"),
+        ("srt", "Hello\n", "line 1: no timing found"),
+        ("srt", "Hello\n1\n00:00:01,000 --> 00:00:02,000\nHi\n", "line 1: text without a timing"),
         ("srt", "1\n00:00:01,000 --> 00:00:02,000\nHi\n\n2\n00:00:xx --> 00:00:04\nHo\n", "line 6"),
         ("vtt", "Hello\n", "line 1"),
         ("po", "hello", "line 1"),
         ("po", 'msgid "a"\nmsgstr "b\n', "line 2"),
         ("json", '{"a": 1,}', "line 1, column [89]"),  # 3.13 points at the comma
         ("json", '{\n"a" 1}', "line 2, column 5"),
-        ("json", "[" * 100_000, "nested deeper"),
-        ("md", "[a](" * 50_000, "brackets"),
-        ("html", "<a " * 50_000, "tags"),
+        ("json", "[" * 100_000, "nested more than 400 levels"),
+        ("md", "[a](" * 50_000, "50,000 unclosed brackets"),
+        ("html", "<a " * 50_000, "50,000 unclosed tags"),
     ],
 )
-def test_what_is_broken_is_told_with_its_place(format: Format, text: str, message: str) -> None:
+def test_syntax_errors_name_the_line(format: Format, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         parse(text, format)
 
 
-def test_a_page_as_text() -> None:
+def test_visible_text_of_an_html_page() -> None:
     page = "<h2>A  b</h2><ul><li>c<li>d</ul><script>no</script><p>e &amp;<br>f</p><pre> g\n h</pre>"
     assert html_text(page) == "## A b\n\n- c\n- d\n\ne &\nf\n\n g\n h"
 
@@ -302,24 +326,24 @@ WORDS = st.text(alphabet="abc 图書。, é", max_size=80)
 
 
 @given(WORDS, st.integers(1, 30))
-def test_wrapped_lines_are_the_text_but_for_spaces_at_breaks(text: str, columns: int) -> None:
+def test_wrap_loses_only_spaces_at_line_breaks(text: str, columns: int) -> None:
     lines = wrap(text, columns)
     assert "".join("".join(lines).split()) == "".join(text.split())
-    assert all(width(line) <= columns or " " not in line.strip() for line in lines)
+    assert all(display_width(line) <= columns or " " not in line.strip() for line in lines)
 
 
 @given(WORDS.filter(str.strip), st.integers(1, 4))
-def test_balanced_lines_are_no_more_than_asked(text: str, n: int) -> None:
+def test_balance_returns_at_most_the_requested_lines(text: str, n: int) -> None:
     lines = balance(text.strip(), n)
     assert 1 <= len(lines) <= n
     assert "".join("".join(lines).split()) == "".join(text.split())
 
 
-def test_joined_lines() -> None:
-    assert join(["a", "b", "図", "書", "c"]) == "a b 図書 c"
+def test_join_lines_adds_no_space_between_wide_characters() -> None:
+    assert join_lines(["a", "b", "図", "書", "c"]) == "a b 図書 c"
 
 
-# Identity of anything
+# Unchanged segments
 
 MARKDOWN = [
     "# ",
@@ -410,9 +434,9 @@ def identity(format: Format, pieces: list[str]) -> Callable[[], None]:
     return check
 
 
-test_any_markdown_is_itself = identity("md", MARKDOWN)
-test_any_html_is_itself = identity("html", HTML)
-test_any_text_is_itself = identity("txt", PLAIN)
+test_random_markdown_is_unchanged = identity("md", MARKDOWN)
+test_random_html_is_unchanged = identity("html", HTML)
+test_random_text_is_unchanged = identity("txt", PLAIN)
 
 
 VALUES = st.recursive(
@@ -427,7 +451,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES, st.booleans(), st.sampled_from([None, 2]))
-def test_any_json_is_itself_and_its_values_can_be_changed(
+def test_random_json_is_unchanged_and_its_values_can_be_replaced(
     value: object, ascii: bool, indent: int | None
 ) -> None:
     text = json.dumps(value, ensure_ascii=ascii, indent=indent)

@@ -1,9 +1,9 @@
-"""The client under test: one call of the store in a process of its own, in JSON.
+"""The client under test: one call of the store in a separate process, with JSON in and out.
 
     python client.py '{"call": "pull", "reference": "org/name", ...}'
 
-Writes one line with what came of it: the model or the error, the notes, the first and the last
-progress. `{"event": "progress", ...}` lines come before it when `"live"` is set.
+Prints one JSON line: the model or error, the notes, and the first and last progress. With `"live"`,
+it also prints an `{"event": …}` line for each progress report and note.
 """
 
 import json
@@ -22,10 +22,10 @@ from llmtool.models.store import Store
 
 RETRY = {
     "connect_seconds": 2,
-    "answer_seconds": 1,
+    "response_seconds": 1,
     "stall_seconds": 1,
     "backoff_seconds": 0.01,
-    "longest_wait_seconds": 3,
+    "max_wait_seconds": 3,
 }
 
 
@@ -38,12 +38,12 @@ def main() -> None:
     def on_progress(done, total):
         progress.append([done, total])
         if task.get("live"):
-            say({"event": "progress", "done": done, "total": total})
+            emit({"event": "progress", "done": done, "total": total})
 
     def on_note(text):
         notes.append(text)
         if task.get("live"):
-            say({"event": "note", "text": text})
+            emit({"event": "note", "text": text})
 
     store = Store(
         find_folders(os.environ),
@@ -59,7 +59,7 @@ def main() -> None:
             plan = store.plan(task["reference"], on_note=on_note, cancelled=stopped.is_set)
             if "free_bytes" in task:
                 plan = msgspec.structs.replace(plan, free_bytes=task["free_bytes"])
-            model = store.fetch(
+            model = store.download(
                 plan, on_progress=on_progress, on_note=on_note, cancelled=stopped.is_set
             )
             result |= {"path": str(model.path), "parts": len(model.parts), "name": model.name}
@@ -77,7 +77,7 @@ def main() -> None:
             result |= {"path": str(model.path), "modules": sorted(sys.modules)}
         elif task["call"] == "verify":
             found = store.verify(task["reference"])
-            result["sound"] = [[file.path.name, file.is_sound] for file in found]
+            result["valid"] = [[file.path.name, file.is_valid] for file in found]
         elif task["call"] == "prune":
             result["removed"] = [[r.reason, r.size_bytes] for r in store.prune()]
         elif task["call"] == "remove":
@@ -86,9 +86,9 @@ def main() -> None:
             result |= {"path": str(store.get(task["reference"]).path)}
     except LlmtoolError as exc:
         result |= {"error": type(exc).__name__, "code": int(exc.exit_code), "message": str(exc)}
-        result["trace"] = traceback.format_exc()  # what --debug shows
+        result["trace"] = traceback.format_exc()  # as printed by --debug
     result["progress"] = progress[:1] + progress[-1:]
-    say(result)
+    emit(result)
 
 
 def refuse_sockets(event, args):
@@ -96,7 +96,7 @@ def refuse_sockets(event, args):
         raise AssertionError(f"a socket was used: {event} {args}")
 
 
-def say(value: object) -> None:
+def emit(value: object) -> None:
     sys.stdout.write(json.dumps(value) + "\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""A Hub on loopback, a cache of one's own, and the client as a child process."""
+"""Fixtures: a Hub server on loopback, and a client process with its own cache."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hub.hub_server import FakeHub
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT = Path(__file__).with_name("client.py")
-TOKEN = "hf_SecretTokenThatNobodyMaySee"
+TOKEN = "hf_SecretTokenThatMustNotLeak"
 REPO = "org/model-GGUF"
 FILE = "model-Q4_K_M.gguf"
 
@@ -30,7 +30,7 @@ BIG = content(3_000_000)
 
 
 class Client:
-    """Runs `client.py` with this hub as its endpoint; keeps everything that it ever printed."""
+    """Runs `client.py` with the hub as its endpoint, and records all output."""
 
     def __init__(self, hub: FakeHub, home: Path, *, token: str | None = TOKEN) -> None:
         self.cache = home / "hf" / "hub"
@@ -49,9 +49,9 @@ class Client:
             self.env["HF_TOKEN"] = token
 
     def start(self, call: str, reference: str = REPO, **task: Any) -> subprocess.Popen[str]:
-        told = json.dumps({"call": call, "reference": reference, **task})
+        arguments = json.dumps({"call": call, "reference": reference, **task})
         return subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", str(CLIENT), told],
+            [sys.executable, "-X", "faulthandler", str(CLIENT), arguments],
             env=self.env,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -73,7 +73,7 @@ class Client:
         return self.run("pull", reference, **task)
 
     def visible(self) -> dict[str, bytes | None]:
-        """Return what other tools see: snapshot files with their bytes (None: dangling), refs."""
+        """Return the refs, blobs and snapshot files that other tools see (None: dangling link)."""
         seen: dict[str, bytes | None] = {}
         for path in sorted(self.cache.glob("models--*/snapshots/**/*")):
             if path.is_symlink() or path.is_file():

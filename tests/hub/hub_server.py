@@ -1,8 +1,9 @@
-"""A Hub-compatible server on loopback with programmable faults, for the tests of downloads.
+"""A Hub-compatible server on loopback with programmable faults, for download tests.
 
-It speaks as much of the Hub's protocol as huggingface_hub 2.4 and llmtool read: the model API with
-file sizes and hashes, `resolve` with its `X-` headers and error codes, a redirect of large files to
-another origin (a second port) with signed URLs that expire, byte ranges, and renamed repositories.
+It implements the part of the Hub's protocol that huggingface_hub 2.4 and llmtool use: the model API
+with file sizes and digests, `resolve` with its `X-` headers and error codes, redirects of large
+files to another origin (a second port) with expiring signed URLs, byte ranges, and renamed
+repositories.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-LFS_THRESHOLD = 1024  # smaller files are plain Git blobs and served by the Hub itself
+LFS_THRESHOLD = 1024  # smaller files are Git blobs, served by the Hub itself
 LOGIN_PAGE = b"<!DOCTYPE html><html><body>Welcome to Airport WiFi, please log in</body></html>"
 
 
 @dataclass
 class Blob:
-    """A file's bytes, or a file on disk for large ones."""
+    """The content of a file, or the path of a large file on disk."""
 
     content: bytes = b""
     path: Path | None = None
@@ -63,18 +64,18 @@ class Repo:
     gated: bool = False
     private: bool = False
     allowed: tuple[str, ...] = ()  # tokens that may read a gated or private repository
-    listed: tuple[str, ...] = ()  # names that are listed besides the files
-    lists_digests: bool = True  # some mirrors list names alone
+    listed: tuple[str, ...] = ()  # names listed in addition to the files
+    lists_digests: bool = True  # some mirrors list only names
 
 
 @dataclass
 class Fault:
-    """What goes wrong: `kind` at the requests that `where` and `method` match, `times` times.
+    """A fault in the first `times` requests that match `where` and `method`.
 
     where: "api", "resolve" or "cdn".
-    kind: "status", "cut", "reset", "stall", "silent", "ignore-range", "corrupt", "short", "long",
-        "html", "close".
-    after: bytes of the body that are sent before it happens.
+    kind: "status", "cut", "reset", "stall", "slow", "silent", "ignore-range", "corrupt", "short",
+        "long", "html", "close".
+    after: number of body bytes sent before the fault.
     """
 
     where: str
@@ -97,7 +98,7 @@ class Seen:
 
 
 class FakeHub:
-    """Two servers: `url` is the Hub, `cdn_url` another origin. Use as a context manager."""
+    """Two servers, the Hub (`url`) and a CDN (`cdn_url`). Use as a context manager."""
 
     def __init__(self) -> None:
         self.repos: dict[str, Repo] = {}
@@ -148,7 +149,7 @@ class FakeHub:
             return str(self.signature)
 
     def use(self, signature: str) -> bool:
-        """Count one use of a signed URL; False once it has expired."""
+        """Count one use of a signed URL; return whether it is still valid."""
         with self._lock:
             self._uses[signature] = self._uses.get(signature, 0) + 1
             return self._uses[signature] <= self.signature_uses
@@ -177,7 +178,7 @@ class _Server(ThreadingHTTPServer):
     hub: FakeHub
 
     def handle_error(self, request: object, client_address: object) -> None:
-        pass  # clients that hang up are what the tests are about
+        pass  # clients close connections on purpose
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -197,7 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_one(self) -> None:
         self.url = urlsplit(self.path)
         self.query = parse_qs(self.url.query)
-        self.where = self.place()
+        self.where = self.classify()
         headers = {key.lower(): value for key, value in self.headers.items()}
         self.entry = Seen(self.where, self.command, self.path, headers)
         self.server.hub.seen.append(self.entry)
@@ -208,19 +209,21 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.fault and self.fault.kind == "close":
             self.close_connection = True
         elif self.fault and self.fault.kind == "status":
-            self.answer(self.fault.status, self.fault.body, self.fault.headers)
+            self.respond(self.fault.status, self.fault.body, self.fault.headers)
         elif self.fault and self.fault.kind == "html":
-            self.answer(200, LOGIN_PAGE, {"Content-Type": "text/html; charset=utf-8"})
+            self.respond(200, LOGIN_PAGE, {"Content-Type": "text/html; charset=utf-8"})
         else:
             self.serve()
 
-    def place(self) -> str:
+    def classify(self) -> str:
         raise NotImplementedError
 
     def serve(self) -> None:
         raise NotImplementedError
 
-    def answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
+    def respond(
+        self, status: int, body: bytes = b"", headers: dict[str, str] | None = None
+    ) -> None:
         self.entry.status = status
         self.send_response(status)
         for key, value in (headers or {}).items():
@@ -237,39 +240,39 @@ class _Handler(BaseHTTPRequestHandler):
             headers["X-Error-Code"] = code
         if message:
             headers["X-Error-Message"] = message
-        self.answer(status, json.dumps({"error": message or code}).encode(), headers)
+        self.respond(status, json.dumps({"error": message or code}).encode(), headers)
 
     def send_blob(self, blob: Blob, headers: dict[str, str]) -> None:
-        """Send a file or a range of it, with the fault of this request."""
+        """Send a file or a range of it, with the fault of this request, if any."""
         fault, size = self.fault, blob.size
         start = 0
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         if wanted and not (fault and fault.kind == "ignore-range"):
             start = int(wanted[1])
             if start >= size:
-                self.answer(416, b"", {"Content-Range": f"bytes */{size}"})
+                self.respond(416, b"", {"Content-Range": f"bytes */{size}"})
                 return
             headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
-        claimed = size - start
+        declared = size - start
         if fault and fault.kind == "short":
-            claimed -= 10
+            declared -= 10
         if fault and fault.kind == "long":
-            claimed += 10
+            declared += 10
         self.entry.status = 206 if "Content-Range" in headers else 200
         self.send_response(self.entry.status)
-        for key, value in {**headers, "Content-Length": str(claimed)}.items():
+        for key, value in {**headers, "Content-Length": str(declared)}.items():
             self.send_header(key, value)
         self.end_headers()
         if self.command == "HEAD":
             return
-        self.send_body(blob, start, claimed)
+        self.send_body(blob, start, declared)
 
-    def send_body(self, blob: Blob, start: int, claimed: int) -> None:
+    def send_body(self, blob: Blob, start: int, declared: int) -> None:
         fault = self.fault
         if blob.path and not fault:
             self.wfile.flush()
             with blob.path.open("rb") as file:
-                left, offset = claimed, start
+                left, offset = declared, start
                 while left:
                     sent = os.sendfile(self.connection.fileno(), file.fileno(), offset, left)
                     left, offset = left - sent, offset + sent
@@ -279,7 +282,7 @@ class _Handler(BaseHTTPRequestHandler):
             body = body[:-1] + bytes([body[-1] ^ 1])
         if fault and fault.kind == "long":
             body += b"x" * 10
-        body = body[:claimed]
+        body = body[:declared]
         if fault and fault.kind in ("cut", "reset", "stall", "slow"):
             self.write(body[: fault.after])
             if fault.kind == "stall":
@@ -306,7 +309,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _Hub(_Handler):
-    def place(self) -> str:
+    def classify(self) -> str:
         return "api" if self.path.startswith("/api/") else "resolve"
 
     def serve(self) -> None:
@@ -315,18 +318,18 @@ class _Hub(_Handler):
                 r"/api/models/([^/]+/[^/]+)(?:/(refs)|/revision/([^/]+))?", self.url.path
             )
             if not match:
-                return self.error(404, "", "no such page")
+                return self.error(404, "", "page not found")
             name, wants_refs = match[1], bool(match[2])
-            if not self.may_see(name, f"/api/models/{{}}{self.url.path[len(match[1]) + 12 :]}"):
+            if not self.can_read(name, f"/api/models/{{}}{self.url.path[len(match[1]) + 12 :]}"):
                 return None
             if wants_refs:
                 return self.serve_refs(self.server.hub.repos[name])
             return self.serve_info(name, unquote(match[3] or "main"))
         match = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.url.path)
         if not match:
-            return self.error(404, "", "no such page")
+            return self.error(404, "", "page not found")
         rest = f"/resolve/{match[2]}/{match[3]}"
-        if not self.may_see(match[1], f"/{{}}{rest}"):
+        if not self.can_read(match[1], f"/{{}}{rest}"):
             return None
         return self.serve_file(match[1], unquote(match[2]), unquote(match[3]))
 
@@ -334,11 +337,11 @@ class _Hub(_Handler):
         value = self.headers.get("Authorization", "")
         return value.removeprefix("Bearer ") or None
 
-    def may_see(self, name: str, template: str) -> bool:
+    def can_read(self, name: str, template: str) -> bool:
         hub, token = self.server.hub, self.token()
         if name in hub.renamed:
             query = f"?{self.url.query}" if self.url.query else ""
-            self.answer(307, b"", {"Location": template.format(hub.renamed[name]) + query})
+            self.respond(307, b"", {"Location": template.format(hub.renamed[name]) + query})
             return False
         if token in hub.bad_tokens:
             self.error(401, "", "Invalid credentials in Authorization header")
@@ -375,7 +378,7 @@ class _Hub(_Handler):
             "gated": "manual" if repo.gated else False, "sha": commit, "siblings": siblings,
         }  # fmt: skip
         body = json.dumps(info).encode()
-        return self.answer(200, body, {"Content-Type": "application/json; charset=utf-8"})
+        return self.respond(200, body, {"Content-Type": "application/json; charset=utf-8"})
 
     def serve_refs(self, repo: Repo) -> None:
         branches = [
@@ -383,7 +386,7 @@ class _Hub(_Handler):
             for name, commit in repo.revisions.items()
         ]
         body = json.dumps({"branches": branches, "tags": [], "converts": []}).encode()
-        self.answer(200, body, {"Content-Type": "application/json"})
+        self.respond(200, body, {"Content-Type": "application/json"})
 
     def serve_file(self, name: str, revision: str, path: str) -> None:
         hub = self.server.hub
@@ -398,7 +401,7 @@ class _Hub(_Handler):
         headers = {"X-Repo-Commit": commit}
         if blob is None:
             headers |= {"X-Error-Code": "EntryNotFound", "X-Error-Message": "Entry not found"}
-            return self.answer(404, b"Entry not found", headers)
+            return self.respond(404, b"Entry not found", headers)
         if not blob.is_lfs:
             return self.send_blob(blob, {**headers, "ETag": f'"{blob.etag}"'})
         headers |= {
@@ -406,29 +409,29 @@ class _Hub(_Handler):
             "X-Linked-Size": str(blob.size),
             "Location": f"{hub.cdn_url}/{name}/{blob.sha256}?signature={hub.sign()}",
         }
-        return self.answer(302, b"", headers)
+        return self.respond(302, b"", headers)
 
 
 class _Cdn(_Handler):
-    def place(self) -> str:
+    def classify(self) -> str:
         return "cdn"
 
     def serve(self) -> None:
         hub = self.server.hub
         if not hub.use(self.query.get("signature", ["none"])[0]):
-            return self.answer(403, b"<Error>Request has expired</Error>")
+            return self.respond(403, b"<Error>Request has expired</Error>")
         digest = self.url.path.rpartition("/")[2]
         for repo in hub.repos.values():
             for blob in repo.files.values():
                 if blob.is_lfs and blob.sha256 == digest:
                     return self.send_blob(blob, {"ETag": f'"{digest}"', "Accept-Ranges": "bytes"})
-        return self.answer(404, b"no such object")
+        return self.respond(404, b"object not found")
 
 
 def wait_until(condition: object, seconds: float = 10) -> None:
-    """Wait for `condition()` to be true."""
+    """Wait until `condition()` is true."""
     end = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         if time.monotonic() > end:
-            raise TimeoutError("waited too long")
+            raise TimeoutError(f"condition not true after {seconds:.0f} s")
         time.sleep(0.01)

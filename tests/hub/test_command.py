@@ -1,4 +1,4 @@
-"""The command and the Hub: a model is fetched on demand, shown, and used from the cache."""
+"""Commands that use the Hub: download on demand, the cache, offline mode, signals, the token."""
 
 from __future__ import annotations
 
@@ -27,26 +27,37 @@ def online(hub: FakeHub) -> dict[str, str | None]:
     return {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": None, "NO_PROXY": "*"}
 
 
-def test_a_named_model_is_fetched_used_and_found_again(
+def test_model_is_downloaded_once_and_then_used_offline(
     run_llmtool: Run, hub: FakeHub, tiny: Path
 ) -> None:
     hub.add(TINY, {"tiny-Q4_K_M.gguf": tiny.read_bytes()})
-    ask = ("gen", "hello", "-m", TINY, "--temperature", "0", "--max-tokens", "5", "--threads", "1")
-    first = run_llmtool(*ask, env=online(hub))
+    command = (
+        "gen",
+        "hello",
+        "-m",
+        TINY,
+        "--temperature",
+        "0",
+        "--max-tokens",
+        "5",
+        "--threads",
+        "1",
+    )
+    first = run_llmtool(*command, env=online(hub))
     assert first.returncode == 0, first.stderr.decode()
     assert f"fetching {TINY}" in first.stderr.decode()
-    asked = len(hub.seen)
-    again = run_llmtool(*ask)  # offline, as the isolated environment is
+    n_requests = len(hub.seen)
+    again = run_llmtool(*command)  # the test environment is offline
     assert again.stdout == first.stdout
     assert b"fetching" not in again.stderr
-    assert len(hub.seen) == asked
+    assert len(hub.seen) == n_requests
     (listed,) = [
         m for m in json.loads(run_llmtool("models", "ls", "--json").stdout) if m["source"] == "hub"
     ]
     assert listed["repo"] == TINY and listed["quant"] == "Q4_K_M"
 
 
-def test_a_dry_run_prints_the_plan(run_llmtool: Run, hub: FakeHub) -> None:
+def test_dry_run_prints_plan(run_llmtool: Run, hub: FakeHub) -> None:
     result = run_llmtool("models", "pull", REPO, "--dry-run", "--json", env=online(hub))
     plan = json.loads(result.stdout)
     assert (plan["missing_bytes"], plan["fits_disk"]) == (3_000_000, True)
@@ -56,23 +67,23 @@ def test_a_dry_run_prints_the_plan(run_llmtool: Run, hub: FakeHub) -> None:
     assert not [seen for seen in hub.seen if seen.where == "cdn"]
 
 
-def test_a_pull_lists_the_repository_once(run_llmtool: Run, hub: FakeHub) -> None:
+def test_pull_lists_repository_once(run_llmtool: Run, hub: FakeHub) -> None:
     assert run_llmtool("models", "pull", REPO, env=online(hub)).returncode == 0
     assert [seen.where for seen in hub.seen] == ["api", "resolve", "cdn"]
 
 
-def test_a_url_of_the_configured_hub_is_a_reference(run_llmtool: Run, hub: FakeHub) -> None:
+def test_url_of_configured_hub_is_accepted(run_llmtool: Run, hub: FakeHub) -> None:
     url = f"{hub.url}/{REPO}"
     result = run_llmtool("models", "pull", url, "--dry-run", "--json", env=online(hub))
     assert json.loads(result.stdout)["repo"] == REPO, result.stderr.decode()
 
 
-def test_a_missing_repository_is_one_line(run_llmtool: Run, hub: FakeHub) -> None:
+def test_missing_repository_error_is_one_line(run_llmtool: Run, hub: FakeHub) -> None:
     line = error_line(run_llmtool("gen", "hi", "-m", "org/none", env=online(hub)), 10)
-    assert "org/none" in line and "or private" in line
+    assert "org/none not found on" in line and "if private" in line
 
 
-def test_a_download_shows_a_bar_on_a_terminal(
+def test_download_shows_progress_bar_on_terminal(
     env: dict[str, str], hub: FakeHub, tiny: Path
 ) -> None:
     hub.add(TINY, {"tiny-Q4_K_M.gguf": tiny.read_bytes()})
@@ -83,7 +94,7 @@ def test_a_download_shows_a_bar_on_a_terminal(
         rows = [row.rstrip() for row in terminal.screen() if row.strip()]
     assert rows[0].startswith(f"llmtool: fetching {TINY}: ")
     assert "tiny-Q4_K_M.gguf" in "".join(rows)
-    assert "%" not in "".join(rows), "the bar goes away when it is done"
+    assert "%" not in "".join(rows), "the bar is removed at the end"
 
 
 SHORT = ("--max-tokens", "4", "--threads", "1")
@@ -108,14 +119,14 @@ sys.addaudithook(refuse)
 
 @pytest.fixture
 def guarded(env: dict[str, str], tmp_path: Path) -> dict[str, str | None]:
-    """Variables of a child that ends in 99 when it uses a socket."""
+    """Return variables that make a child process exit with 99 if it uses a socket."""
     (tmp_path / "guard").mkdir()
     (tmp_path / "guard" / "sitecustomize.py").write_text(GUARD)
     return {"PYTHONPATH": f"{tmp_path / 'guard'}:{env['PYTHONPATH']}"}
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_a_command_on_a_cached_model_opens_no_connection(
+def test_command_with_cached_model_opens_no_connection(
     run_llmtool: Run,
     hub: FakeHub,
     tiny: Path,
@@ -124,7 +135,7 @@ def test_a_command_on_a_cached_model_opens_no_connection(
 ) -> None:
     hub.add(TINY, {"tiny-Q4_K_M.gguf": tiny.read_bytes()})
     pulling = run_llmtool("models", "pull", TINY, env={**online(hub), **guarded})
-    assert pulling.returncode == 99, "the guard sees what a download does"
+    assert pulling.returncode == 99, "the guard detects a download"
     assert run_llmtool("models", "pull", TINY, env=online(hub)).returncode == 0
     seen = len(hub.seen)
     done = run_llmtool(*call, "-m", TINY, input=b"The river rose.", env={**online(hub), **guarded})
@@ -134,7 +145,7 @@ def test_a_command_on_a_cached_model_opens_no_connection(
 
 
 @pytest.mark.parametrize("call", [("models", "pull"), *CALLS.values()], ids=["pull", *CALLS])
-def test_offline_makes_no_request(
+def test_offline_option_makes_no_request(
     run_llmtool: Run,
     hub: FakeHub,
     tiny: Path,
@@ -150,7 +161,7 @@ def test_offline_makes_no_request(
 
 
 @pytest.mark.parametrize("call", [("models", "pull"), *CALLS.values()], ids=["pull", *CALLS])
-def test_a_signal_ends_a_download(
+def test_signal_ends_download(
     start_llmtool: Run, hub: FakeHub, env: dict[str, str], call: tuple[str, ...]
 ) -> None:
     merged = {**env, **{k: v for k, v in online(hub).items() if v is not None}}
@@ -171,7 +182,7 @@ def test_a_signal_ends_a_download(
         assert b"Traceback" not in error
 
 
-# What goes wrong at the server, as often as it is asked, that the command ends in 16.
+# Permanent server faults for which the command exits with 16.
 FAULTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "corrupt": ("cdn", "corrupt", {}),
     "too short": ("cdn", "short", {}),
@@ -179,12 +190,20 @@ FAULTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "cut": ("cdn", "cut", {"after": 0}),
     "reset": ("cdn", "reset", {"after": 0}),
     "closed": ("resolve", "close", {}),
-    "no hub": ("api", "html", {}),
-    "signed URL refused": ("cdn", "status", {"status": 403}),
-    "circle": ("api", "status", {"status": 307, "headers": {"Location": f"/api/models/{REPO}"}}),
-    "elsewhere": ("resolve", "status", {"status": 302, "headers": {"Location": "file:///etc/x"}}),
+    "not a hub": ("api", "html", {}),
+    "signed URL rejected": ("cdn", "status", {"status": 403}),
+    "redirect loop": (
+        "api",
+        "status",
+        {"status": 307, "headers": {"Location": f"/api/models/{REPO}"}},
+    ),
+    "redirect to a file": (
+        "resolve",
+        "status",
+        {"status": 302, "headers": {"Location": "file:///etc/x"}},
+    ),
     **{
-        f"{status} of {where}": (where, "status", {"status": status, "headers": headers})
+        f"{status} from {where}": (where, "status", {"status": status, "headers": headers})
         for where in ("api", "resolve", "cdn")
         for status, headers in ((429, {"Retry-After": "3600"}), (503, {"Retry-After": "0"}))
     },
@@ -196,7 +215,7 @@ FAULTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     [("rejected", 16), ("gated", 16), ("missing", 10), ("full disk", 16)]
     + [(fault, 16) for fault in FAULTS],
 )
-def test_no_error_shows_the_token(
+def test_errors_do_not_show_the_token(
     run_llmtool: Run, hub: FakeHub, tmp_path: Path, fault: str, code: int
 ) -> None:
     if fault == "rejected":
@@ -209,14 +228,14 @@ def test_no_error_shows_the_token(
     variables = {**online(hub), "HF_TOKEN": TOKEN}
     size = 1_500_000 if fault == "full disk" else resource.RLIM_INFINITY
 
-    def make_room() -> None:
+    def limit_file_size() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
     done = run_llmtool(
-        "models", "pull", name, "--debug", env=variables, preexec_fn=make_room, timeout=120
+        "models", "pull", name, "--debug", env=variables, preexec_fn=limit_file_size, timeout=120
     )
     assert done.returncode == code, done.stderr.decode()
-    assert b"Traceback" in done.stderr, "--debug shows where it failed"
+    assert b"Traceback" in done.stderr, "--debug prints a traceback"
     assert TOKEN.encode() not in done.stdout + done.stderr
     for path in (path for path in tmp_path.rglob("*") if path.is_file()):
         assert TOKEN.encode() not in path.read_bytes()
@@ -230,15 +249,15 @@ if _telemetry._TELEMETRY_THREAD is not None:
 """
 
 
-@pytest.mark.parametrize("is_ours", [True, False], ids=["with llmtool", "the library alone"])
-@pytest.mark.parametrize("wish", [None, "0"])
-def test_the_librarys_telemetry_is_off(
-    hub: FakeHub, env: dict[str, str], is_ours: bool, wish: str | None
+@pytest.mark.parametrize("is_ours", [True, False], ids=["with llmtool", "library only"])
+@pytest.mark.parametrize("setting", [None, "0"])
+def test_library_telemetry_is_disabled(
+    hub: FakeHub, env: dict[str, str], is_ours: bool, setting: str | None
 ) -> None:
     merged = {**env, **{k: v for k, v in online(hub).items() if v is not None}}
     del merged["HF_HUB_OFFLINE"]
-    if wish is not None:
-        merged["HF_HUB_DISABLE_TELEMETRY"] = wish
+    if setting is not None:
+        merged["HF_HUB_DISABLE_TELEMETRY"] = setting
     first = (
         "from llmtool.models.hub.client import load_library; load_library()\n" if is_ours else ""
     )
@@ -246,18 +265,16 @@ def test_the_librarys_telemetry_is_off(
         [sys.executable, "-c", first + TELEMETRY], env=merged, capture_output=True, timeout=60
     )
     assert done.returncode == 0, done.stderr.decode()
-    asked = {seen.path for seen in hub.seen}
-    assert asked == set() if is_ours else "/api/telemetry/llmtool/test" in asked
+    paths = {seen.path for seen in hub.seen}
+    assert paths == set() if is_ours else "/api/telemetry/llmtool/test" in paths
 
 
-def test_a_pull_sends_only_the_expected_requests(
-    run_llmtool: Run, hub: FakeHub, tiny: Path
-) -> None:
+def test_pull_sends_only_expected_requests(run_llmtool: Run, hub: FakeHub, tiny: Path) -> None:
     hub.add(TINY, {"tiny-Q4_K_M.gguf": tiny.read_bytes(), "README.md": b"# Tiny"})
-    telling = {"HF_HUB_DISABLE_TELEMETRY": "0", "HF_HUB_USER_AGENT_ORIGIN": None}
-    done = run_llmtool("models", "pull", TINY, env={**online(hub), **telling})
+    telemetry = {"HF_HUB_DISABLE_TELEMETRY": "0", "HF_HUB_USER_AGENT_ORIGIN": None}
+    done = run_llmtool("models", "pull", TINY, env={**online(hub), **telemetry})
     assert done.returncode == 0, done.stderr.decode()
-    wanted = rf"/api/models/{TINY}(\?|/revision/).*|/{TINY}/resolve/.*\.gguf"
+    expected = rf"/api/models/{TINY}(\?|/revision/).*|/{TINY}/resolve/.*\.gguf"
     for seen in hub.seen:
-        assert seen.where == "cdn" or re.fullmatch(wanted, seen.path), seen.path
+        assert seen.where == "cdn" or re.fullmatch(expected, seen.path), seen.path
         assert re.fullmatch(r"llmtool/[\d.]+; hf_hub/\S+; python/\S+", seen.headers["user-agent"])

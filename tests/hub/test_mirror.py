@@ -1,4 +1,4 @@
-"""A mirror whose listing holds names alone: sizes and digests are asked for file by file."""
+"""A mirror that lists only names: sizes and digests are requested for each file."""
 
 import signal
 import time
@@ -16,7 +16,7 @@ def mirror(hub):
     return hub
 
 
-def test_a_listing_without_digests(mirror, client):
+def test_model_is_downloaded_without_listed_digests(mirror, client):
     plan = client.run("plan", MIRRORED)
     assert (plan["size"], plan["missing"]) == (len(BIG), len(BIG))
     assert "path" in client.pull(MIRRORED)
@@ -24,30 +24,34 @@ def test_a_listing_without_digests(mirror, client):
 
 
 @pytest.mark.parametrize("kind", ["status", "close", "silent"])
-def test_a_failed_request_is_retried(mirror, client, kind):
+def test_failed_request_is_retried(mirror, client, kind):
     mirror.fail("resolve", kind, status=503, times=2, method="HEAD")
     result = client.pull(MIRRORED)
     assert "path" in result, result
-    assert len(result["notes"]) == 2 and "trying again" in result["notes"][0]
+    assert len(result["notes"]) == 2 and "retrying" in result["notes"][0]
     assert BIG in client.visible().values()
 
 
 @pytest.mark.parametrize(
-    ("kind", "says"),
-    [("status", "HTTP 503 from"), ("close", "was cut"), ("silent", "went silent")],
+    ("kind", "message"),
+    [
+        ("status", "HTTP 503 from"),
+        ("close", "lost the connection"),
+        ("silent", "stopped responding"),
+    ],
 )
-def test_a_request_that_always_fails(mirror, client, kind, says):
+def test_permanently_failing_request_is_an_error(mirror, client, kind, message):
     mirror.fail("resolve", kind, status=503, times=50, method="HEAD")
     result = client.pull(MIRRORED)
     assert (result["error"], result["code"]) == ("DownloadError", 16)
-    assert says in result["message"] and "(3 tries)" in result["message"]
+    assert message in result["message"] and "(3 attempts)" in result["message"]
     assert client.visible() == {}
 
 
 @pytest.mark.parametrize("call", ["pull", "plan"])
-def test_a_waiting_request_can_be_cancelled(mirror, client, call):
+def test_waiting_request_can_be_cancelled(mirror, client, call):
     mirror.fail("resolve", "silent", times=50, method="HEAD")
-    child = client.start(call, MIRRORED, retry={"answer_seconds": 30})
+    child = client.start(call, MIRRORED, retry={"response_seconds": 30})
     wait_until(lambda: mirror.count("resolve", "HEAD") == 1)
     start = time.monotonic()
     child.send_signal(signal.SIGTERM)

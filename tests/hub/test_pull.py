@@ -1,4 +1,4 @@
-"""Downloads that go well, and what other tools make of the result."""
+"""Downloads without faults: cache layout, requests, tokens, revisions, errors for missing names."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from hub.conftest import BIG, FILE, REPO, TOKEN, Client, content
 COMMIT = "a" * 40
 
 
-def test_a_pull_downloads_the_file_and_reports_progress(hub, client):
+def test_pull_downloads_file_and_reports_progress(hub, client):
     result = client.pull()
     assert result["name"] == f"{REPO}:Q4_K_M"
     assert result["path"].endswith(f"snapshots/{COMMIT}/{FILE}")
@@ -26,7 +26,7 @@ def test_a_pull_downloads_the_file_and_reports_progress(hub, client):
     assert client.parts() == []
 
 
-def test_other_tools_read_the_result(hub, client):
+def test_huggingface_hub_reads_the_cache(hub, client):
     client.pull()
     code = (
         "import json, sys\n"
@@ -43,7 +43,7 @@ def test_other_tools_read_the_result(hub, client):
     assert json.loads(out.stdout) == [True, [REPO], 0, len(BIG)], out.stderr
 
 
-def test_a_file_of_hf_hub_download_is_found_and_not_downloaded_again(hub, client):
+def test_file_from_hf_hub_download_is_reused(hub, client):
     code = f"from huggingface_hub import hf_hub_download; hf_hub_download({REPO!r}, {FILE!r})"
     subprocess.run([sys.executable, "-c", code], env=client.env, check=True, capture_output=True)
     sent = hub.count("cdn")
@@ -52,14 +52,14 @@ def test_a_file_of_hf_hub_download_is_found_and_not_downloaded_again(hub, client
     assert hub.count("cdn") == sent
 
 
-def test_a_second_pull_downloads_nothing(hub, client):
+def test_second_pull_downloads_nothing(hub, client):
     client.pull()
     sent = hub.count("cdn") + hub.count("resolve")
     assert client.pull()["progress"][-1] == [len(BIG), len(BIG)]
     assert hub.count("cdn") + hub.count("resolve") == sent
 
 
-def test_the_token_is_sent_to_the_hub_only(hub, client):
+def test_token_is_sent_only_to_the_hub(hub, client):
     hub.add("org/private", {FILE: BIG}, private=True, allowed=(TOKEN,))
     client.pull("org/private")
     by_origin = {(seen.where, seen.headers.get("authorization")) for seen in hub.seen}
@@ -70,15 +70,15 @@ def test_the_token_is_sent_to_the_hub_only(hub, client):
     }
 
 
-def test_the_token_is_not_sent_after_a_redirect_to_another_hub(hub, client):
-    """Port 80 is a prefix of port 8080: origins are compared, not texts."""
+def test_token_is_not_sent_after_cross_origin_redirect(hub, client):
+    """Compares origins, not URL prefixes: `:80` is a prefix of `:8080`."""
     where = f"{hub.cdn_url}/api/models/{REPO}"
     hub.fail("api", "status", times=9, status=307, headers={"Location": where})
     assert client.pull()["code"] == 16
-    assert hub.count("cdn") > 0  # the fixture looks at what came there
+    assert hub.count("cdn") > 0  # the fixture checks the headers of these requests
 
 
-def test_all_parts_of_a_split_model_are_one_download(hub, client):
+def test_parts_of_split_model_are_one_download(hub, client):
     names = [f"Q8_0/big-Q8_0-0000{i}-of-00003.gguf" for i in (1, 2, 3)]
     parts = {name: content(400_000, seed=i) for i, name in enumerate(names)}
     hub.add("org/split", parts)
@@ -88,21 +88,21 @@ def test_all_parts_of_a_split_model_are_one_download(hub, client):
     assert client.run("find", "org/split")["path"].endswith("Q8_0/big-Q8_0-00001-of-00003.gguf")
 
 
-def test_a_small_file_without_lfs(hub, client):
+def test_small_file_without_lfs_is_downloaded(hub, client):
     hub.add("org/small", {"m-Q8_0.gguf": b"GGUF" + b"x" * 500})
     client.pull("org/small")
     assert hub.count("cdn") == 0
     assert client.run("find", "org/small:Q8_0")["path"].endswith("m-Q8_0.gguf")
 
 
-def test_an_empty_cache_variable_counts_as_unset(hub, client):
+def test_empty_cache_variable_is_ignored(hub, client):
     client.env["HF_HUB_CACHE"] = ""
     client.pull()
     assert client.parts() == []
     assert any(name.endswith(FILE) for name in client.visible())
 
 
-def test_a_pinned_revision(hub, client):
+def test_pinned_revision_is_downloaded(hub, client):
     repo = hub.repos[REPO]
     repo.revisions = {"main": COMMIT, "v1": "b" * 40}
     client.pull(f"{REPO}@v1")
@@ -111,7 +111,7 @@ def test_a_pinned_revision(hub, client):
     assert client.run("find", REPO)["code"] == 10
 
 
-def test_a_new_commit_with_the_same_file_only_moves_the_link(hub, client):
+def test_new_commit_with_same_file_downloads_nothing(hub, client):
     client.pull()
     sent = hub.count("cdn")
     hub.repos[REPO].revisions = {"main": "c" * 40}
@@ -120,15 +120,15 @@ def test_a_new_commit_with_the_same_file_only_moves_the_link(hub, client):
     assert "c" * 40 in client.run("find")["path"]
 
 
-def test_a_renamed_repository_is_followed_with_its_new_name(hub, client):
+def test_renamed_repository_is_followed(hub, client):
     hub.add("new/name-GGUF", {FILE: BIG}, private=True, allowed=(TOKEN,))
     hub.renamed["old/name-GGUF"] = "new/name-GGUF"
     result = client.pull("old/name-GGUF")
-    assert "old/name-GGUF is now called new/name-GGUF" in result["notes"]
+    assert "old/name-GGUF was renamed to new/name-GGUF" in result["notes"]
     assert client.run("find", "old/name-GGUF")["path"].endswith(FILE)
 
 
-def test_a_later_pull_keeps_the_chosen_quant(hub, client):
+def test_later_pull_selects_previous_quant(hub, client):
     hub.add("org/two", {"m-Q4_K_M.gguf": content(5000), "m-Q8_0.gguf": content(6000)})
     client.pull("org/two:Q8_0")
     client.pull("org/two")
@@ -136,7 +136,7 @@ def test_a_later_pull_keeps_the_chosen_quant(hub, client):
     assert sum("m-Q4" in name for name in client.visible()) == 0
 
 
-def test_a_plan_has_sizes_and_writes_nothing(hub, client):
+def test_plan_has_sizes_and_writes_no_files(hub, client):
     plan = client.run("plan")
     assert (plan["size"], plan["missing"], plan["files"]) == (len(BIG), len(BIG), [FILE])
     assert plan["fits_disk"]
@@ -145,14 +145,14 @@ def test_a_plan_has_sizes_and_writes_nothing(hub, client):
     assert client.run("plan")["missing"] == 0
 
 
-def test_get_downloads_a_missing_model(hub, client):
+def test_get_downloads_missing_model(hub, client):
     assert client.run("get")["path"].endswith(FILE)
     sent = len(hub.seen)
     assert client.run("get")["path"].endswith(FILE)
     assert len(hub.seen) == sent
 
 
-def test_a_cached_model_is_found_without_huggingface_hub(hub, client):
+def test_cached_model_is_found_without_importing_huggingface_hub(hub, client):
     client.pull()
     modules = client.run("find")["modules"]
     heavy = {"huggingface_hub", "httpx2", "rich", "numpy", "yaml", "filelock"}
@@ -160,52 +160,58 @@ def test_a_cached_model_is_found_without_huggingface_hub(hub, client):
 
 
 @pytest.mark.parametrize(
-    ("reference", "code", "says"),
+    ("reference", "code", "message"),
     [
-        ("org/model-GGUF:Q8_0", 10, "org/model-GGUF: it has no Q8_0; there are Q4_K_M (3.0 MB)"),
-        ("org/model-GGUF:other.gguf", 10, "it has no file other.gguf"),
-        ("org/none", 10, "org/none is not on 127.0.0.1"),
-        ("org/model-GGUF@v9", 10, "has no revision 'v9'; there are main"),
+        (
+            "org/model-GGUF:Q8_0",
+            10,
+            "org/model-GGUF: quant Q8_0 not found; available: Q4_K_M (3.0 MB)",
+        ),
+        ("org/model-GGUF:other.gguf", 10, "file other.gguf not found"),
+        ("org/none", 10, "org/none not found on 127.0.0.1"),
+        ("org/model-GGUF@v9", 10, "revision 'v9' not found; available: main"),
     ],
 )
-def test_a_missing_quant_file_repository_or_revision(hub, client, reference, code, says):
+def test_missing_quant_file_repository_or_revision_is_not_found(
+    hub, client, reference, code, message
+):
     result = client.pull(reference)
     assert (result["code"], "\n" in result["message"]) == (code, False)
-    assert says in result["message"]
+    assert message in result["message"]
     assert client.visible() == {}
 
 
 @pytest.mark.parametrize(
-    ("reference", "near"),
+    ("reference", "suggestion"),
     [
         ("org/modle-GGUF", "org/model-GGUF"),
         ("unsloth/Qwen3.5-2B-GUFF", "unsloth/Qwen3.5-2B-GGUF"),
         ("big/nothing-like-it", None),
     ],
-    ids=["of the cache", "of the catalogue", "none"],
+    ids=["cached", "in the catalogue", "none"],
 )
-def test_a_missing_repository_suggests_similar_ones(hub, client, reference, near):
+def test_missing_repository_suggests_similar_name(hub, client, reference, suggestion):
     client.pull()
     message = client.pull(reference)["message"]
-    assert f"{reference} is not on 127.0.0.1" in message
-    assert (near in message) if near else ("nearest" not in message)
+    assert f"{reference} not found on 127.0.0.1" in message
+    assert (suggestion in message) if suggestion else ("did you mean" not in message)
 
 
-def test_a_missing_listed_file_suggests_similar_ones(hub, client):
+def test_missing_listed_file_suggests_similar_name(hub, client):
     hub.add("org/odd", {"m-Q8_0.gguf": BIG}, listed=("m-Q4_0.gguf",))
     result = client.pull("org/odd:m-Q4_0.gguf")
     assert result["code"] == 10
-    assert "org/odd has no file m-Q4_0.gguf; did you mean 'm-Q8_0.gguf'?" in result["message"]
+    assert "org/odd: file m-Q4_0.gguf not found; did you mean 'm-Q8_0.gguf'?" in result["message"]
 
 
-def test_there_is_no_plan_for_the_starter(hub, client):
+def test_plan_rejects_starter(hub, client):
     result = client.run("plan", "starter")
     assert result["code"] == 10
-    assert result["message"] == "starter does not come from the Hub: nothing to fetch"
+    assert result["message"] == "starter is a local model; nothing to download"
     assert hub.seen == []
 
 
-def test_the_offline_error_names_the_command(hub, client):
+def test_offline_error_shows_pull_command(hub, client):
     result = client.pull(offline=True)
     assert result["code"] == 10
     assert "`llmtool models pull org/model-GGUF` without --offline" in result["message"]
@@ -229,7 +235,7 @@ def test_the_offline_error_names_the_command(hub, client):
         "notes\u2028.txt",
     ],
 )
-def test_rejects_a_listing_with_an_unsafe_name(hub, client, bad):
+def test_listing_with_unsafe_name_is_rejected(hub, client, bad):
     hub.repos[REPO].listed = (bad,)
     result = client.pull()
     assert result["code"] == 16
@@ -237,31 +243,31 @@ def test_rejects_a_listing_with_an_unsafe_name(hub, client, bad):
     assert client.visible() == {}
 
 
-def test_a_gated_repository(hub, tmp_path):
+def test_gated_repository_error_says_how_to_get_access(hub, tmp_path):
     hub.add("org/gated", {FILE: BIG}, gated=True, allowed=(TOKEN,))
     anonymous = Client(hub, tmp_path / "a", token=None).pull("org/gated")
     assert anonymous["code"] == 16
     assert f"accept its licence at {hub.url}/org/gated and set HF_TOKEN" in anonymous["message"]
     stranger = Client(hub, tmp_path / "b", token="hf_stranger").pull("org/gated")
-    assert "ask for access at" in stranger["message"]
+    assert "request access at" in stranger["message"]
     assert "path" in Client(hub, tmp_path / "c").pull("org/gated")
 
 
-def test_a_token_that_the_hub_rejects(hub, client):
+def test_rejected_token_is_reported(hub, client):
     hub.bad_tokens.add(TOKEN)
     result = client.pull()
     assert result["code"] == 16
     assert "rejected the token (HF_TOKEN or the saved token)" in result["message"]
 
 
-def test_a_token_with_impossible_characters_is_not_shown(hub, client):
+def test_invalid_token_is_rejected_and_not_shown(hub, client):
     client.env["HF_TOKEN"] = "hf_Bad\x01Token"
     result = client.pull()
     assert result["code"] == 2
     assert "Bad" not in result["message"]
 
 
-def test_the_saved_token_is_used(hub, tmp_path):
+def test_saved_token_is_used(hub, tmp_path):
     client = Client(hub, tmp_path, token=None)
     (tmp_path / "hf").mkdir()
     (tmp_path / "hf" / "token").write_text(TOKEN)

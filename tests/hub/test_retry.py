@@ -6,13 +6,13 @@ from llmtool.models.hub.retry import describe_wait
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "trying again"),
-        (0.5, "trying again"),
-        (0.99, "trying again"),
-        (1, "trying again in 1 s"),
-        (3.6, "trying again in 4 s"),
-        (120, "trying again in 120 s"),
+        (0, "retrying"),
+        (0.5, "retrying"),
+        (0.99, "retrying"),
+        (1, "retrying in 1 s"),
+        (3.6, "retrying in 4 s"),
+        (120, "retrying in 120 s"),
     ],
 )
-def test_describes_a_wait(seconds, text):
+def test_wait_is_described(seconds, text):
     assert describe_wait(seconds) == text

@@ -1,4 +1,4 @@
-"""A store with folders of its own, and files in the layout of the Hub's cache."""
+"""Fixtures: a store in a temporary folder, and files in the layout of the Hub cache."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ COMMIT, OTHER = "a" * 40, "b" * 40
 
 @pytest.fixture
 def write(tmp_path):
-    """Return `write(content, name)`: a file of these bytes."""
+    """Return `write(content, name)`, which creates a file."""
 
     def write(content, name="m.gguf"):
         path = tmp_path / name
@@ -42,7 +42,7 @@ def store(folders, monkeypatch):
 
 @pytest.fixture
 def cached(folders):
-    """Return `add(repo, name, content, commit, revision)`: a file in the Hub's own layout."""
+    """Return `add(repo, name, content, commit, revision)`, which adds a file to the Hub cache."""
 
     def add(repo, name, content=b"GGUF", *, commit=COMMIT, revision="main"):
         folder = folders.hub_cache / f"models--{repo.replace('/', '--')}"

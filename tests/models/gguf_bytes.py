@@ -1,4 +1,4 @@
-"""GGUF files written byte by byte, so that each field can be wrong on its own."""
+"""Build GGUF files field by field, so that a test can corrupt any single field."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def build(
     alignment: int = 32,
     data_bytes: int = 1536,
 ) -> bytes:
-    """Return a sound model's bytes, but for what is changed; a key changed to None is left out."""
+    """Return the bytes of a valid model with `changes` applied; None removes a key."""
     merged = {**METADATA, **(changes or {})}
     if items is None:
         items = [item(key, *value) for key, value in merged.items() if value is not None]

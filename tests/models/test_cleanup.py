@@ -28,47 +28,47 @@ def record(store, cached, name, content):
 
 
 def is_locked(hub_cache, repo, digest):
-    """Ask from another process whether a blob's lock is held."""
+    """Return whether a blob is locked, as seen by another process."""
     code = (
         "import sys; from pathlib import Path\n"
         "from llmtool.models.hub.blob_lock import lock_blob\n"
         "with lock_blob(Path(sys.argv[1]), *sys.argv[2:], cancelled=lambda: True): pass"
     )
     command = [sys.executable, "-c", code, str(hub_cache), repo, digest]
-    return b"stopped while waiting" in subprocess.run(command, capture_output=True).stderr
+    return b"cancelled while waiting" in subprocess.run(command, capture_output=True).stderr
 
 
 class TestVerify:
-    def test_the_name_of_a_blob_is_its_hash(self, store, cached):
+    def test_cached_file_is_compared_with_its_blob_name(self, store, cached):
         cached("org/name", "m-Q4_K_M.gguf", b"right")
         wrong = cached("org/name", "m-Q8_0.gguf", b"wrong")
         wrong.resolve().write_bytes(b"worse")
         found = {result.path.name: result for result in store.verify()}
-        assert found["m-Q4_K_M.gguf"].is_sound is True
-        assert found["m-Q8_0.gguf"].is_sound is False
-        assert "damaged: hash" in found["m-Q8_0.gguf"].reason
+        assert found["m-Q4_K_M.gguf"].is_valid is True
+        assert found["m-Q8_0.gguf"].is_valid is False
+        assert "damaged: checksum" in found["m-Q8_0.gguf"].reason
 
-    def test_the_starter_is_compared_with_its_package_metadata(self, folders, starter):
+    def test_starter_is_compared_with_package_metadata(self, folders, starter):
         (result,) = Store(folders).verify("starter")
-        assert (result.is_sound, result.reason) == (True, "the hash is right")
+        assert (result.is_valid, result.reason) == (True, "checksum matches")
 
-    def test_without_a_known_hash_the_header_is_checked(self, store, tmp_path):
+    def test_file_with_unknown_checksum_gets_header_check(self, store, tmp_path):
         path = tmp_path / "m.gguf"
         path.write_bytes(build())
         (result,) = store.verify(str(path))
-        assert result.is_sound is None
+        assert result.is_valid is None
         path.write_bytes(build()[:-600])
         (result,) = store.verify(str(path))
-        assert result.is_sound is False and "truncated" in result.reason
+        assert result.is_valid is False and "truncated" in result.reason
 
-    def test_a_changed_imported_file_is_damaged(self, store, tmp_path):
+    def test_modified_imported_file_is_reported(self, store, tmp_path):
         (tmp_path / "m.gguf").write_bytes(build())
         model = store.import_file(tmp_path / "m.gguf")
-        assert [r.is_sound for r in store.verify("m")] == [True]
+        assert [r.is_valid for r in store.verify("m")] == [True]
         with model.path.open("r+b") as file:
             file.seek(-1, os.SEEK_END)
             file.write(b"x")
-        assert [r.is_sound for r in store.verify("m")] == [False]
+        assert [r.is_valid for r in store.verify("m")] == [False]
 
     def test_progress_covers_all_models(self, store, cached):
         cached("org/one", "m-Q4_K_M.gguf", b"x" * 100)
@@ -87,7 +87,7 @@ class TestRemove:
         with pytest.raises(ModelNotFound):
             store.find("org/name")
 
-    def test_a_dry_run_removes_nothing(self, store, cached, folders):
+    def test_dry_run_removes_nothing(self, store, cached, folders):
         cached("org/name", "m-Q4_K_M.gguf")
         before = files_of(folders.hub_cache)
         assert [r.size_bytes for r in store.remove("org/name", dry_run=True)] == [4]
@@ -99,30 +99,30 @@ class TestRemove:
         store.remove("org/name:Q4_K_M")
         assert store.find("org/name").quant == "Q8_0"
 
-    def test_keeps_a_blob_that_another_file_uses(self, store, cached):
+    def test_keeps_blob_used_by_another_file(self, store, cached):
         cached("org/name", "m-Q4_K_M.gguf", b"same")
         other = cached("org/name", "copy-Q8_0.gguf", b"same")
         assert [r.reason for r in store.remove("org/name:Q4_K_M")] == ["snapshot"]
         assert other.read_bytes() == b"same"
 
-    def test_without_a_revision_removes_from_every_commit(self, store, cached, folders):
+    def test_removes_all_commits_without_revision(self, store, cached, folders):
         cached("org/name", "m-Q4_K_M.gguf")
         cached("org/name", "m-Q4_K_M.gguf", b"new", commit=OTHER, revision="v1")
         assert sorted(r.size_bytes for r in store.remove("org/name")) == [3, 4]
         assert files_of(folders.hub_cache) == []
 
-    def test_reports_a_blob_of_two_commits_once(self, store, cached):
+    def test_reports_shared_blob_once(self, store, cached):
         cached("org/name", "m-Q4_K_M.gguf")
         cached("org/name", "m-Q4_K_M.gguf", commit=OTHER, revision="v1")
         assert [(r.reason, r.size_bytes) for r in store.remove("org/name")] == [("blob", 4)]
 
-    def test_equal_file_names_in_two_folders_are_two_models(self, store, cached):
+    def test_same_file_name_in_two_folders_is_two_models(self, store, cached):
         record(store, cached, "Q4/model.gguf", b"four")
         record(store, cached, "Q8/model.gguf", b"eight")
         store.remove("org/name:Q4/model.gguf")
         records = registry.load(store.layout.registry_file).models
-        kept = [file.path for record in records for file in record.files]
-        assert kept == ["Q8/model.gguf"]
+        remaining = [file.path for record in records for file in record.files]
+        assert remaining == ["Q8/model.gguf"]
 
     def test_keeps_files_of_other_tools(self, store, cached, folders):
         cached("org/name", "m-Q4_K_M.gguf")
@@ -138,7 +138,7 @@ class TestRemove:
             store.remove("org/name")
         assert (folders.hub_cache / "models--org--name" / "blobs").is_dir()
 
-    def test_with_a_revision_removes_from_that_commit(self, store, cached):
+    def test_removes_only_the_commit_of_a_revision(self, store, cached):
         cached("org/name", "m-Q4_K_M.gguf")
         cached("org/name", "m-Q4_K_M.gguf", b"new", commit=OTHER, revision="v1")
         store.remove("org/name@v1")
@@ -155,7 +155,7 @@ class TestRemove:
             Store(folders).remove("starter")
         assert path.exists() and starter.exists()
 
-    def test_removes_an_imported_model(self, store, tmp_path):
+    def test_removes_imported_model(self, store, tmp_path):
         (tmp_path / "m.gguf").write_bytes(build())
         store.import_file(tmp_path / "m.gguf")
         store.remove("m")
@@ -164,12 +164,12 @@ class TestRemove:
 
 
 class TestPrune:
-    def test_removes_unused_files_only(self, store, cached, folders):
-        kept = cached("org/name", "m-Q4_K_M.gguf", b"kept")
+    def test_removes_only_unused_files(self, store, cached, folders):
+        used = cached("org/name", "m-Q4_K_M.gguf", b"used")
         blobs = folders.hub_cache / "models--org--name" / "blobs"
         (blobs / ("1" * 64)).write_bytes(b"unused")
         (blobs / ("2" * 64 + ".llmtool.incomplete")).write_bytes(b"part")
-        (blobs / ("3" * 64 + ".abcd.incomplete")).write_bytes(b"of another tool")
+        (blobs / ("3" * 64 + ".abcd.incomplete")).write_bytes(b"other tool")
         dangling = cached("org/name", "m-Q8_0.gguf", b"gone")
         dangling.resolve().unlink()
         assert sorted(r.reason for r in store.prune(dry_run=True)) == [
@@ -179,42 +179,42 @@ class TestPrune:
         ]
         assert dangling.is_symlink()
         store.prune()
-        assert kept.read_bytes() == b"kept"
-        assert sorted(p.name[:1] for p in blobs.iterdir() if p != kept.resolve()) == ["3"]
+        assert used.read_bytes() == b"used"
+        assert sorted(p.name[:1] for p in blobs.iterdir() if p != used.resolve()) == ["3"]
         assert store.prune() == []
 
-    def test_keeps_an_empty_repository_folder(self, store, folders):
+    def test_keeps_empty_repository_folder(self, store, folders):
         (folders.hub_cache / "models--org--new" / "blobs").mkdir(parents=True)
         store.prune()
         assert (folders.hub_cache / "models--org--new" / "blobs").is_dir()
 
-    def test_holds_the_lock_while_it_removes_a_blob(self, store, cached, folders, monkeypatch):
+    def test_holds_blob_lock_while_removing(self, store, cached, folders, monkeypatch):
         blob = cached("org/name", "m-Q4_K_M.gguf").resolve()
         (folders.hub_cache / f"models--org--name/snapshots/{COMMIT}/m-Q4_K_M.gguf").unlink()
-        held, unlink = [], Path.unlink
+        locked, unlink = [], Path.unlink
 
         def watched(path, missing_ok=False):
             if path == blob:
-                held.append(is_locked(folders.hub_cache, "org/name", blob.name))
+                locked.append(is_locked(folders.hub_cache, "org/name", blob.name))
             unlink(path, missing_ok)
 
         monkeypatch.setattr(Path, "unlink", watched)
         assert [r.reason for r in store.prune()] == ["unused blob"]
-        assert held == [True] and not blob.exists()
+        assert locked == [True] and not blob.exists()
 
-    def test_keeps_a_blob_that_was_linked_meanwhile(self, store, cached, folders, monkeypatch):
+    def test_keeps_blob_linked_by_another_process(self, store, cached, folders, monkeypatch):
         link = cached("org/name", "m-Q4_K_M.gguf")
         target = os.readlink(link)
         link.unlink()
 
         @contextlib.contextmanager
-        def another_first(*args, **options):
+        def link_first(*args, **options):
             with lock_blob(*args, **options):
                 if not link.is_symlink():
                     link.symlink_to(target)
                 yield
 
-        monkeypatch.setattr("llmtool.models.hub.blob_lock.lock_blob", another_first)
+        monkeypatch.setattr("llmtool.models.hub.blob_lock.lock_blob", link_first)
         assert store.prune() == []
         assert link.read_bytes() == b"GGUF"
 
@@ -249,13 +249,13 @@ Store(folders).import_file(Path(sys.argv[2]), on_progress=report)
 
 @pytest.fixture
 def start_import(tmp_path):
-    """Return `start(name, way, end)`: a process that has taken a part of a model file."""
+    """Return `start(name, method, end)`, which starts an import and waits for its progress."""
     started = []
 
-    def start(name="m.gguf", way="linked", end="waiting"):
+    def start(name="m.gguf", method="linked", end="waiting"):
         path = tmp_path / name
         path.write_bytes(build() + bytes(3_000_000))
-        command = [sys.executable, "-c", IMPORT, str(tmp_path), str(path), way, end]
+        command = [sys.executable, "-c", IMPORT, str(tmp_path), str(path), method, end]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         started.append(subprocess.Popen(command, **pipes))
         started[-1].stdout.readline()
@@ -268,12 +268,12 @@ def start_import(tmp_path):
 
 
 class TestPruneOfImports:
-    @pytest.mark.parametrize("way", ["linked", "copied"])
-    def test_removes_the_folder_of_a_killed_import(self, store, start_import, way):
-        start_import(way=way, end="killed").wait()
+    @pytest.mark.parametrize("method", ["linked", "copied"])
+    def test_removes_folder_of_killed_import(self, store, start_import, method):
+        start_import(method=method, end="killed").wait()
         (left,) = store.layout.imported_folder.iterdir()
-        held = sum(p.stat().st_size for p in left.iterdir())
-        freed = 0 if way == "linked" else held
+        size = sum(p.stat().st_size for p in left.iterdir())
+        freed = 0 if method == "linked" else size
         (dry,) = store.prune(dry_run=True)
         assert (dry.path, dry.reason, dry.size_bytes) == (left, "interrupted import", freed)
         assert left.is_dir()
@@ -281,26 +281,26 @@ class TestPruneOfImports:
         assert list(store.layout.imported_folder.iterdir()) == []
         assert store.prune() == []
 
-    def test_keeps_a_running_import(self, store, start_import):
+    def test_keeps_folder_of_running_import(self, store, start_import):
         start_import("dead.gguf", end="killed").wait()
         live = start_import("live.gguf")
         assert [removal.reason for removal in store.prune()] == ["interrupted import"]
         assert store.prune() == []
         live.communicate("\n" * 100, timeout=30)
         assert live.returncode == 0
-        assert [result.is_sound for result in store.verify("live")] == [True]
+        assert [result.is_valid for result in store.verify("live")] == [True]
         assert [p.name for p in store.layout.imported_folder.iterdir()] == ["live.gguf"]
 
-    def test_keeps_an_import_of_the_same_process(self, store, tmp_path):
+    def test_keeps_folder_of_import_in_same_process(self, store, tmp_path):
         (tmp_path / "m.gguf").write_bytes(build())
         pruned = []
         store.import_file(
             tmp_path / "m.gguf", on_progress=lambda done, total: pruned.append(store.prune())
         )
         assert pruned and not any(pruned)
-        assert [result.is_sound for result in store.verify("m")] == [True]
+        assert [result.is_valid for result in store.verify("m")] == [True]
 
-    def test_an_import_locks_its_folder_before_prune_sees_it(self, store, tmp_path, monkeypatch):
+    def test_import_locks_folder_before_prune_sees_it(self, store, tmp_path, monkeypatch):
         (tmp_path / "m.gguf").write_bytes(build())
         lock, pruned = import_file.lock_import, []
 
@@ -313,7 +313,7 @@ class TestPruneOfImports:
         store.import_file(tmp_path / "m.gguf")
         assert pruned == [(True, [])]
 
-    def test_removes_import_folders_only(self, store, tmp_path):
+    def test_removes_only_import_folders(self, store, tmp_path):
         store.layout.imported_folder.mkdir(parents=True)
         others = [".import-file", "import-x", ".imported"]
         for name in others:
@@ -324,7 +324,7 @@ class TestPruneOfImports:
         assert len(list(store.layout.imported_folder.iterdir())) == 4
         assert (tmp_path / "elsewhere").is_dir()
 
-    def test_keeps_a_folder_that_its_import_has_not_locked_yet(self, store, folders):
+    def test_keeps_import_folder_not_locked_yet(self, store, folders):
         (store.layout.imported_folder / ".import-new").mkdir(parents=True)
         program = (
             "import sys; from pathlib import Path; from llmtool import files\n"

@@ -13,7 +13,7 @@ from llmtool.models.gguf.header import Array
 from llmtool.models.gguf.reader import read_header, read_strings
 
 
-def test_reads_a_header(write):
+def test_header_fields_are_read(write):
     header = read_header(write(build()))
     assert header.architecture == "llama"
     assert header.name == "Hand made"
@@ -28,13 +28,13 @@ def test_reads_a_header(write):
     assert (header.quant, header.n_vocab) == ("F32", 5)
 
 
-def test_reads_the_strings_of_an_array_on_request(write):
+def test_array_strings_are_read_on_demand(write):
     path = write(build())
     tokens = read_header(path).metadata["tokenizer.ggml.tokens"]
     assert read_strings(path, tokens) == [token.encode() for token in VOCABULARY]
 
 
-def test_head_counts_may_be_a_list(write):
+def test_head_count_can_differ_per_layer(write):
     changes = {"llama.attention.head_count_kv": ("[u32]", [2, 0])}
     assert read_header(write(build(changes))).head_count_kv == (2, 0)
 
@@ -47,7 +47,7 @@ def test_long_arrays_are_not_loaded(write):
     assert metadata["x.few"].values == (1, -2)
 
 
-def test_the_starter_model_reads_like_the_gguf_package(starter):
+def test_starter_header_matches_gguf_package(starter):
     from gguf import GGUFReader
 
     theirs, ours = GGUFReader(starter), read_header(starter)
@@ -63,7 +63,7 @@ def _is_scalar(field):
     return field.types[0].name != "ARRAY" and not field.name.startswith("GGUF.")
 
 
-def test_skips_a_vocabulary_of_152_000_tokens(write):
+def test_large_vocabulary_is_skipped_quickly(write):
     tokens = [f"token {i}" for i in range(152_000)]
     changes = {
         "tokenizer.ggml.tokens": ("[str]", tokens),
@@ -79,11 +79,11 @@ def test_skips_a_vocabulary_of_152_000_tokens(write):
         start = time.process_time()
         assert [token.encode().decode() for token in tokens + tokens][-1] == "token 151999"
         by_token.append(time.process_time() - start)
-    assert min(ours) < min(by_token) * 2  # 0.7; a string made of each token takes 3
+    assert min(ours) < min(by_token) * 2  # about 0.7; creating a string per token takes 3
 
 
 BAD = {
-    "empty": (b"", "is empty"),
+    "empty": (b"", "empty file"),
     "one byte": (b"G", "not a GGUF file"),
     "magic only": (b"GGUF", "truncated"),
     "html": (b"\n <!DOCTYPE html><html><title>Sign in</title>", "HTML page"),
@@ -96,35 +96,35 @@ BAD = {
     "big-endian": (b"GGUF" + struct.pack(">IQQ", 3, 0, 0), "big-endian"),
     "version 1": (build(version=1), "version 1"),
     "version 4": (build(version=4), "version 4"),
-    "absurd keys": (build(n_items=2**63), "claims"),
-    "absurd tensors": (build(n_tensors=2**40), "claims"),
-    "more keys than there are": (build(n_items=16), "damaged|truncated"),
-    "double key": (build(items=[item("a", "u8", 1)] * 2), "same key twice"),
-    "no key name": (build(items=[item("", "u8", 1)]), "has the name ''"),
-    "key as long as the file": (build(items=[struct.pack("<Q", 2**62)]), "truncated|bytes long"),
+    "absurd keys": (build(n_items=2**63), "declares"),
+    "absurd tensors": (build(n_tensors=2**40), "declares"),
+    "more keys declared than stored": (build(n_items=16), "damaged|truncated"),
+    "duplicate key": (build(items=[item("a", "u8", 1)] * 2), "duplicate key"),
+    "empty key name": (build(items=[item("", "u8", 1)]), "invalid name ''"),
+    "key as long as the file": (build(items=[struct.pack("<Q", 2**62)]), "truncated|bytes, limit"),
     "unknown value type": (build(items=[text("k") + struct.pack("<II", 99, 0)]), "unknown type 99"),
     "array of arrays": (
         build(items=[text("k") + struct.pack("<IIQ", 9, 9, 1) + struct.pack("<IQ", 4, 0)]),
         "type 9",
     ),
-    "absurd array": (build(items=[text("k") + struct.pack("<IIQ", 9, 8, 2**61)]), "claims"),
+    "absurd array": (build(items=[text("k") + struct.pack("<IIQ", 9, 8, 2**61)]), "declares"),
     "absurd string in an array": (
         build(items=[text("k") + struct.pack("<IIQQ", 9, 8, 2, 2**63)]),
         "truncated",
     ),
-    "truth value 2": (build(items=[text("k") + struct.pack("<IB", 7, 2)]), "truth value"),
+    "boolean value 2": (build(items=[text("k") + struct.pack("<IB", 7, 2)]), "boolean value"),
     "alignment 3": (build({"general.alignment": ("u32", 3)}), "power of two"),
     "alignment 0": (build({"general.alignment": ("u32", 0)}), "power of two"),
-    "alignment text": (build({"general.alignment": ("str", "32")}), "power of two"),
-    "double tensor": (
+    "alignment as a string": (build({"general.alignment": ("str", "32")}), "power of two"),
+    "duplicate tensor name": (
         build(tensors=[tensor("t", (8,), 0, 0), tensor("t", (8,), 0, 32)]),
-        "twice",
+        "duplicate",
     ),
-    "long tensor name": (build(tensors=[tensor("t" * 64, (8,), 0, 0)]), "64 bytes long"),
+    "long tensor name": (build(tensors=[tensor("t" * 64, (8,), 0, 0)]), "has 64 bytes, limit 63"),
     "five dimensions": (build(tensors=[tensor("t", (1,) * 5, 0, 0)]), "5 dimensions"),
     "zero dimension": (build(tensors=[tensor("t", (0,), 0, 0)]), "shape"),
     "overflowing shape": (build(tensors=[tensor("t", (2**40, 2**40), 0, 0)]), "shape"),
-    "broken block": (build(tensors=[tensor("t", (33,), 2, 0)]), "shape"),
+    "incomplete block": (build(tensors=[tensor("t", (33,), 2, 0)]), "shape"),
     "removed tensor type": (build(tensors=[tensor("t", (32,), 4, 0)]), "unknown type 4"),
     "misplaced tensor": (build(tensors=[tensor("t", (32,), 0, 64)]), "starts at 64"),
     "overlapping tensors": (
@@ -136,40 +136,40 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("content", "says"), BAD.values(), ids=BAD)
-def test_rejects_a_bad_file_with_the_reason(write, content, says):
-    with pytest.raises(ModelUnreadable, match=says) as caught:
+@pytest.mark.parametrize(("content", "message"), BAD.values(), ids=BAD)
+def test_invalid_file_is_rejected_with_reason(write, content, message):
+    with pytest.raises(ModelUnreadable, match=message) as caught:
         read_header(write(content))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("share", range(1, 100, 7))
-def test_rejects_a_file_truncated_anywhere(write, share):
+def test_file_truncated_anywhere_is_rejected(write, share):
     whole = build()
     with pytest.raises(ModelUnreadable):
         read_header(write(whole[: len(whole) * share // 100]))
 
 
-def test_rejects_random_bytes_quickly(write):
+def test_random_bytes_are_rejected(write):
     rng = random.Random(7)
     for _ in range(50):
         with pytest.raises(LlmtoolError):
             read_header(write(b"GGUF\3\0\0\0" + rng.randbytes(4000)))
 
 
-SOUND = build()
+VALID = build()
 
 
 @settings(max_examples=400, deadline=1000, suppress_health_check=list(HealthCheck))
 @given(
     flips=st.lists(
-        st.tuples(st.integers(4, len(SOUND) - 1537), st.integers(0, 255)), min_size=1, max_size=6
+        st.tuples(st.integers(4, len(VALID) - 1537), st.integers(0, 255)), min_size=1, max_size=6
     )
 )
-def test_bit_flips_raise_our_errors_or_nothing(tmp_path_factory, flips):
-    content = bytearray(SOUND)
-    for place, value in flips:
-        content[place] = value
+def test_corrupt_bytes_raise_only_llmtool_errors(tmp_path_factory, flips):
+    content = bytearray(VALID)
+    for position, value in flips:
+        content[position] = value
     path = tmp_path_factory.getbasetemp() / "flipped.gguf"
     path.write_bytes(content)
     try:
@@ -179,7 +179,7 @@ def test_bit_flips_raise_our_errors_or_nothing(tmp_path_factory, flips):
 
 
 @pytest.mark.parametrize("key", METADATA)
-def test_every_key_may_have_any_type(write, key):
+def test_unexpected_value_types_raise_only_llmtool_errors(write, key):
     for kind, value in (("str", "x"), ("i64", -1), ("f64", float("nan")), ("[str]", ["x"])):
         try:
             check(write(build({key: (kind, value)})))

@@ -14,7 +14,7 @@ def names_in(folder):
 
 @pytest.fixture
 def model_file(tmp_path):
-    """Return `write(name)`: a sound model of 3 blocks and a bit."""
+    """Return `write(name)`, which creates a valid model of more than 3 blocks."""
 
     def write(name="m.gguf"):
         path = tmp_path / name
@@ -33,7 +33,7 @@ def no_links(monkeypatch):
 
 
 @pytest.fixture(params=["linked", "copied"])
-def either_way(request):
+def link_method(request):
     if request.param == "copied":
         request.getfixturevalue("no_links")
 
@@ -46,29 +46,29 @@ def either_way(request):
         ("MODEL.GGUF", "model", "F32"),
     ],
 )
-def test_a_file_gets_a_name_and_a_quant(store, model_file, file, name, quant):
+def test_name_and_quant_come_from_file_name(store, model_file, file, name, quant):
     model = store.import_file(model_file(file))
     assert (model.name, model.source, model.quant) == (name, "imported", quant)
     assert store.find(name).path == model.path
 
 
-def test_takes_the_quant_from_the_header_if_the_name_has_none(store, tmp_path):
+def test_quant_comes_from_header_if_name_has_none(store, tmp_path):
     (tmp_path / "m.gguf").write_bytes(build({"general.file_type": ("u32", 7)}))
     assert store.import_file(tmp_path / "m.gguf").quant == "Q8_0"
 
 
-def test_the_import_survives_removal_of_the_original(store, model_file, either_way):
+def test_import_survives_removal_of_original(store, model_file, link_method):
     path = model_file()
     content = path.read_bytes()
     model = store.import_file(path, name="mine")
     path.unlink()
     assert store.find("mine").path.read_bytes() == content
     assert names_in(store.layout.imported_folder) == ["mine.gguf"]
-    assert [result.is_sound for result in store.verify("mine")] == [True]
+    assert [result.is_valid for result in store.verify("mine")] == [True]
     assert model.size_bytes == len(content)
 
 
-def test_all_parts_of_a_split_model(store, tmp_path):
+def test_all_parts_of_split_model_are_imported(store, tmp_path):
     for index in (0, 1):
         part = build({"split.count": ("u16", 2), "split.no": ("u16", index)})
         (tmp_path / f"big-0000{index + 1}-of-00002.gguf").write_bytes(part)
@@ -76,7 +76,7 @@ def test_all_parts_of_a_split_model(store, tmp_path):
     assert (model.name, len(model.parts)) == ("big", 2)
 
 
-def test_progress_runs_from_zero_to_the_size(store, model_file, either_way):
+def test_progress_goes_from_zero_to_file_size(store, model_file, link_method):
     path, seen = model_file(), []
     store.import_file(path, on_progress=lambda done, total: seen.append((done, total)))
     size = path.stat().st_size
@@ -84,9 +84,9 @@ def test_progress_runs_from_zero_to_the_size(store, model_file, either_way):
     assert len(seen) >= 4 and seen == sorted(seen)
 
 
-def test_a_cancelled_import_leaves_nothing(store, model_file, either_way):
+def test_cancelled_import_leaves_no_files(store, model_file, link_method):
     seen = []
-    with pytest.raises(Cancelled, match="m.gguf: stopped"):
+    with pytest.raises(Cancelled, match="m.gguf: cancelled"):
         store.import_file(
             model_file(),
             on_progress=lambda done, total: seen.append(done),
@@ -96,7 +96,7 @@ def test_a_cancelled_import_leaves_nothing(store, model_file, either_way):
     assert registry.load(store.layout.registry_file).models == ()
 
 
-def test_an_interrupt_leaves_nothing(store, model_file, either_way):
+def test_interrupted_import_leaves_no_files(store, model_file, link_method):
     def interrupt(done, total):
         if done:
             raise KeyboardInterrupt
@@ -106,7 +106,7 @@ def test_an_interrupt_leaves_nothing(store, model_file, either_way):
     assert names_in(store.layout.imported_folder) == []
 
 
-def test_a_registry_that_cannot_be_written_leaves_nothing(store, model_file, monkeypatch):
+def test_failed_registry_write_leaves_no_files(store, model_file, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
@@ -116,7 +116,7 @@ def test_a_registry_that_cannot_be_written_leaves_nothing(store, model_file, mon
     assert names_in(store.layout.imported_folder) == []
 
 
-def test_a_full_disk_error_names_the_file(store, model_file, either_way):
+def test_disk_full_error_includes_file_name(store, model_file, link_method):
     def fail(done, total):
         if done:
             raise OSError(28, "No space left on device", "m.gguf")
@@ -126,13 +126,13 @@ def test_a_full_disk_error_names_the_file(store, model_file, either_way):
     assert names_in(store.layout.imported_folder) == []
 
 
-def test_a_taken_name(store, model_file):
+def test_name_in_use_is_rejected(store, model_file):
     store.import_file(model_file())
-    with pytest.raises(UsageError, match="m is taken"):
+    with pytest.raises(UsageError, match="'m' is already in use"):
         store.import_file(model_file())
 
 
-def test_a_name_that_another_import_took_meanwhile(store, folders, model_file):
+def test_name_used_by_concurrent_import_is_rejected(store, folders, model_file):
     first, second = model_file("first.gguf"), model_file("second.gguf")
     first.write_bytes(build())
     calls = []
@@ -141,19 +141,19 @@ def test_a_name_that_another_import_took_meanwhile(store, folders, model_file):
         if not calls:
             calls.append(Store(folders).import_file(first, name="same"))
 
-    with pytest.raises(UsageError, match="same is taken"):
+    with pytest.raises(UsageError, match="'same' is already in use"):
         store.import_file(second, name="same", on_progress=race)
     assert store.find("same").path.read_bytes() == first.read_bytes()
 
 
-def test_a_disk_that_is_too_small(store, model_file, no_links, monkeypatch):
+def test_insufficient_disk_space_is_rejected(store, model_file, no_links, monkeypatch):
     monkeypatch.setattr(import_file, "find_free_bytes", lambda folder: 1000)
-    with pytest.raises(Exception, match=r"has 1\.0 kB free; make room"):
+    with pytest.raises(Exception, match=r"has 1\.0 kB; free some space"):
         store.import_file(model_file())
     assert names_in(store.layout.imported_folder) == []
 
 
-def test_rejects_a_file_that_is_not_a_model(store, tmp_path):
+def test_file_that_is_not_a_model_is_rejected(store, tmp_path):
     (tmp_path / "m.gguf").write_bytes(b"<html>")
     with pytest.raises(ModelUnreadable):
         store.import_file(tmp_path / "m.gguf")

@@ -1,4 +1,4 @@
-"""The estimate against what llama.cpp says that it allocates."""
+"""Compare the memory estimate with the sizes that llama.cpp logs."""
 
 import json
 import subprocess
@@ -46,13 +46,13 @@ def measure(path, n_ctx, kind="f16", *, n_seq=1, swa_full=True):
 
 
 def assert_close(estimated, allocated):
-    # llama.cpp prints hundredths of a MiB
+    # llama.cpp prints MiB with two decimals
     assert estimated == pytest.approx(allocated, rel=0.1, abs=11_000)
 
 
 @pytest.mark.parametrize("kind", ["f16", "q8_0"])
 @pytest.mark.parametrize("n_ctx", [512, 3000, 8192])
-def test_the_starter_model(starter, n_ctx, kind):
+def test_starter_estimate_matches_llama_cpp(starter, n_ctx, kind):
     need = memory.estimate(read_header(starter), n_ctx, type_k=kind, type_v=kind)
     real = measure(starter, n_ctx, kind)
     assert_close(need.kv, real["kv"])
@@ -62,7 +62,7 @@ def test_the_starter_model(starter, n_ctx, kind):
 
 @pytest.mark.parametrize("kind", ["f16", "q8_0"])
 @pytest.mark.parametrize("model", ["plain", "spm", "base", "swa", "hybrid"])
-def test_generated_models(tiny_model, model, kind):
+def test_generated_model_estimate_matches_llama_cpp(tiny_model, model, kind):
     path = tiny_model(model, n_embd=128, n_ctx=8192)
     need = memory.estimate(read_header(path), 8192, type_k=kind, type_v=kind)
     real = measure(path, 8192, kind)
@@ -73,14 +73,14 @@ def test_generated_models(tiny_model, model, kind):
 
 
 @pytest.mark.parametrize("n_seq", [1, 4])
-def test_a_sliding_window_limits_the_cache(tiny_model, n_seq):
+def test_sliding_window_limits_kv_cache(tiny_model, n_seq):
     path = tiny_model("swa", n_embd=128, n_ctx=8192)
     need = memory.estimate(read_header(path), 8192, n_parallel=n_seq, swa_full=False)
     assert_close(need.kv, measure(path, 8192, n_seq=n_seq, swa_full=False)["kv"])
 
 
 @pytest.mark.parametrize("n_seq", [1, 16])
-def test_a_recurrent_model_has_a_state_for_each_sequence_and_no_keys(tiny_model, n_seq):
+def test_recurrent_model_has_state_per_sequence_and_no_kv_cache(tiny_model, n_seq):
     path = tiny_model("recurrent", n_embd=128, d_state=64)
     need = memory.estimate(read_header(path), 4096, n_parallel=n_seq)
     real = measure(path, 4096, n_seq=n_seq)
@@ -88,7 +88,7 @@ def test_a_recurrent_model_has_a_state_for_each_sequence_and_no_keys(tiny_model,
     assert_close(need.state, real["state"])
 
 
-def test_the_formula_by_hand(starter):
+def test_kv_bytes_match_hand_calculation(starter):
     # 8,192 tokens x 30 layers x 3 heads x (64 + 64) values
     values = 8192 * 30 * 3 * 128
     header = read_header(starter)
@@ -98,6 +98,6 @@ def test_the_formula_by_hand(starter):
     assert memory.kv_bytes(header, 8000) == memory.kv_bytes(header, 8192)
 
 
-def test_an_unknown_kv_type(starter):
-    with pytest.raises(UsageError, match="unknown KV type 'q3_0'; there are f32, f16"):
+def test_unknown_kv_type_is_rejected(starter):
+    with pytest.raises(UsageError, match="unknown KV type 'q3_0'; choose one of f32, f16"):
         memory.kv_bytes(read_header(starter), 512, "q3_0")

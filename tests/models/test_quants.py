@@ -9,7 +9,7 @@ CASES = json.loads(Path(__file__).with_name("quant_cases.json").read_text())["ca
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['repo']}:{case['want']}")
-def test_listings_of_real_repositories(case):
+def test_choice_in_real_repositories(case):
     try:
         choice = choose(case["files"], case["want"])
         got = choice.file + (f" +{choice.count}" if choice.count > 1 else "")
@@ -44,16 +44,16 @@ def test_listings_of_real_repositories(case):
         ("m-q4-1b.gguf", "Q4"),
     ],
 )
-def test_the_label_of_a_file(path, label):
+def test_label_is_found_in_path(path, label):
     assert find_label(path) == label
 
 
 @pytest.mark.parametrize(
-    ("asked", "label"),
+    ("text", "label"),
     [("q4-k-m", "Q4_K_M"), ("fp16", "F16"), ("UD_Q4_K_XL", "UD-Q4_K_XL"), ("best", None)],
 )
-def test_normalizes_a_label(asked, label):
-    assert normalize(asked) == label
+def test_label_is_normalized(text, label):
+    assert normalize(text) == label
 
 
 @pytest.mark.parametrize(
@@ -67,29 +67,34 @@ def test_normalizes_a_label(asked, label):
         (["m-IQ4_XS.gguf", "m-Q4_0.gguf"], None, "m-IQ4_XS.gguf"),
     ],
 )
-def test_chooses_the_quant(files, want, file):
+def test_quant_is_chosen(files, want, file):
     assert choose(files, want).file == file
 
 
 @pytest.mark.parametrize(
-    ("files", "want", "reason", "says"),
+    ("files", "want", "reason", "message"),
     [
-        ({"m-Q8_0.gguf": 8_100_000_000}, "Q4_0", "no-such-quant", r"it has no Q4_0; .*Q8_0 \(8.1"),
-        (["m-Q8_0.gguf"], "best", "no-such-quant", "it has no best"),
-        (["a-Q4_K_M.gguf", "b-Q4_K_M.gguf"], None, "pick-one", "a-Q4_K_M.gguf, b-Q4_K_M"),
-        (["README.md"], "Q4_0", "no-gguf", "holds no GGUF"),
-        (["m-Q4_0.gguf-split-a", "m-Q4_0.gguf-split-b"], None, "byte-split", "join the pieces"),
-        (["m-Q4_0-00002-of-00002.gguf"], "Q4_0", "split-incomplete", "1 of 2 parts"),
+        (
+            {"m-Q8_0.gguf": 8_100_000_000},
+            "Q4_0",
+            "quant-not-found",
+            r"quant Q4_0 not found; .*Q8_0 \(8.1",
+        ),
+        (["m-Q8_0.gguf"], "best", "quant-not-found", "quant best not found"),
+        (["a-Q4_K_M.gguf", "b-Q4_K_M.gguf"], None, "ambiguous", "a-Q4_K_M.gguf, b-Q4_K_M"),
+        (["README.md"], "Q4_0", "no-gguf", "no GGUF model found"),
+        (["m-Q4_0.gguf-split-a", "m-Q4_0.gguf-split-b"], None, "raw-split", "join the parts"),
+        (["m-Q4_0-00002-of-00002.gguf"], "Q4_0", "split-incomplete", "only 1 of 2 parts"),
     ],
 )
-def test_an_error_lists_the_models(files, want, reason, says):
-    with pytest.raises(ChoiceError, match=says) as caught:
+def test_error_has_reason_and_available_models(files, want, reason, message):
+    with pytest.raises(ChoiceError, match=message) as caught:
         choose(files, want)
     assert caught.value.reason == reason
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_is_found_by_path_or_by_its_unique_name():
+def test_file_is_found_by_path_or_unique_name():
     files = {"a/m.gguf": 1, "m-00001-of-00002.gguf": 1, "m-00002-of-00002.gguf": 2}
     assert choose_file(files, "a/m.gguf").file == "a/m.gguf"
     assert choose_file(files, "m.gguf").file == "a/m.gguf"
@@ -100,26 +105,26 @@ def test_a_file_is_found_by_path_or_by_its_unique_name():
 @pytest.mark.parametrize(
     ("files", "name", "reason"),
     [
-        (["a/m.gguf", "b/m.gguf"], "m.gguf", "pick-one"),
-        (["model-Q4_0.gguf"], "model-Q4_1.gguf", "no-such-file"),
+        (["a/m.gguf", "b/m.gguf"], "m.gguf", "ambiguous"),
+        (["model-Q4_0.gguf"], "model-Q4_1.gguf", "file-not-found"),
         (["mmproj-F16.gguf"], "mmproj-F16.gguf", "not-a-model"),
-        ([], "m.gguf", "no-such-file"),
+        ([], "m.gguf", "file-not-found"),
     ],
 )
-def test_rejects_a_file(files, name, reason):
+def test_file_that_cannot_be_chosen_is_rejected(files, name, reason):
     with pytest.raises(ChoiceError) as caught:
         choose_file(files, name)
     assert caught.value.reason == reason
 
 
-def test_sizes_are_formatted_as_elsewhere():
+def test_error_formats_sizes():
     sizes = {"m-Q4_K_M.gguf": 98_400_000, "m-Q8_0.gguf": 2_700_000_000}
     with pytest.raises(ChoiceError, match=r"Q4_K_M \(98\.4 MB\), Q8_0 \(2\.7 GB\)"):
         choose(sizes, "Q6_K")
 
 
-def test_suggests_one_similar_file():
+def test_error_suggests_similar_file():
     with pytest.raises(
-        ChoiceError, match=r"^it has no file model-Q8.gguf; did you mean 'model-Q8_0.gguf'\?$"
+        ChoiceError, match=r"^file model-Q8.gguf not found; did you mean 'model-Q8_0.gguf'\?$"
     ):
         choose_file(["model-Q8_0.gguf"], "model-Q8.gguf")

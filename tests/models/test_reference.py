@@ -101,42 +101,42 @@ def hub(repo="org/name", **fields):
     ],
     ids=str,
 )
-def test_parses(text, expected):
+def test_reference_is_parsed(text, expected):
     assert parse(text, ALIASES) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "message"),
     [
         ("", "not a model reference"),
         ("  ", "not a model reference"),
         ("a\0b", "not a model reference"),
-        ("org/name:", "nothing follows ':'"),
-        ("org/name@", "nothing follows '@'"),
-        ("org/name/more", "expected org/name"),
-        ("org/", "expected org/name"),
-        ("org/na me", "expected org/name"),
-        ("org/..", "expected org/name"),
+        ("org/name:", "missing quant or file name after ':'"),
+        ("org/name@", "missing revision after '@'"),
+        ("org/name/more", "use org/name"),
+        ("org/", "use org/name"),
+        ("org/na me", "use org/name"),
+        ("org/..", "use org/name"),
         ("org/name@../../x", "not a valid revision"),
         ("org/name:../../x.gguf", "not a valid file name"),
         ("org/name:a\\..\\x.gguf", "not a valid file name"),
         ("org/name:/etc/x.gguf", "not a valid file name"),
-        ("org/name:a/b", "neither a quant label nor a .gguf file"),
-        ("https://example.org/org/name", "not a URL of the Hub"),
+        ("org/name:a/b", "neither a quant nor a .gguf file"),
+        ("https://example.org/org/name", "not a Hub URL"),
         ("https://[huggingface.co/org/name", "is not a valid URL"),
-        ("https://huggingface.co/org%2Fname/x", "expected org/name"),
+        ("https://huggingface.co/org%2Fname/x", "use org/name"),
         ("https://huggingface.co/a/b/resolve/main/x%0A.gguf", "not a valid file name"),
         ("https://huggingface.co/a/b/resolve/main/..%2Fx.gguf", "not a valid file name"),
         ("org/name:a\tb.gguf", "not a valid file name"),
-        ("ftp://huggingface.co/org/name", "not a URL of the Hub"),
-        ("https://huggingface.co/org/name/discussions/1", "not the page of a model"),
+        ("ftp://huggingface.co/org/name", "not a Hub URL"),
+        ("https://huggingface.co/org/name/discussions/1", "not a model page"),
         ("a", "refers to itself: a -> b -> a"),
         ("self", "refers to itself: self -> self"),
-        ("mine:Q4_0", "takes no quant"),
+        ("mine:Q4_0", "has no quants"),
     ],
 )
-def test_rejects(text, complaint):
-    with pytest.raises(UsageError, match=complaint.replace("(", r"\(")):
+def test_invalid_reference_is_rejected(text, message):
+    with pytest.raises(UsageError, match=message.replace("(", r"\(")):
         parse(text, ALIASES)
 
 
@@ -149,7 +149,7 @@ def test_rejects(text, complaint):
         ("/org/name/resolve/v1/f.gguf", hub(file="f.gguf", revision="v1")),
     ],
 )
-def test_a_url_of_the_configured_endpoint(endpoint, rest, expected):
+def test_url_of_configured_endpoint_is_parsed(endpoint, rest, expected):
     url = "http://127.0.0.1:8080/hub" + rest
     assert parse(url, endpoint=endpoint) == expected
     assert parse("mine", {"mine": url}, endpoint=endpoint) == expected
@@ -159,36 +159,34 @@ def test_a_url_of_the_configured_endpoint(endpoint, rest, expected):
     "url",
     ["http://127.0.0.1/hub/a/b", "http://127.0.0.1:80801/hub/a/b", "http://127.0.0.1:8080/a/b"],
 )
-def test_rejects_a_url_of_another_origin(url):
-    with pytest.raises(UsageError, match="not a URL of the Hub"):
+def test_url_of_another_origin_is_rejected(url):
+    with pytest.raises(UsageError, match="not a Hub URL"):
         parse(url, endpoint="http://127.0.0.1:8080/hub")
 
 
-def test_an_unknown_name_suggests_similar_ones():
-    with pytest.raises(
-        ModelNotFound, match=r"no model is called 'qwen3-2b'; did you mean .*qwen3.5-2b"
-    ):
+def test_unknown_name_suggests_similar_names():
+    with pytest.raises(ModelNotFound, match=r"unknown model 'qwen3-2b'; did you mean .*qwen3.5-2b"):
         parse("qwen3-2b", ALIASES)
 
 
-def test_an_unknown_name_mentions_a_file_of_that_name(tmp_path, monkeypatch):
+def test_unknown_name_mentions_file_of_that_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("n1.md").write_text("# Notes\n")
     Path("weights").write_bytes(b"GGUF\3\0\0\0")
-    with pytest.raises(ModelNotFound, match=r"^no model is called 'n1.md', .* is not a GGUF file$"):
+    with pytest.raises(ModelNotFound, match=r"^unknown model 'n1.md'; .* is not GGUF$"):
         parse("n1.md", ALIASES)
-    with pytest.raises(ModelNotFound, match=r"^no model is called 'weights'; \./weights is the fi"):
+    with pytest.raises(ModelNotFound, match=r"^unknown model 'weights'; use \./weights"):
         parse("weights", ALIASES)
 
 
-def test_a_name_that_is_a_file_and_an_alias_is_the_alias(tmp_path, monkeypatch):
+def test_alias_takes_precedence_over_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("fast").touch()
     assert parse("fast", ALIASES).kind == "hub"
     assert parse("./fast", ALIASES).kind == "path"
 
 
-def test_an_existing_file_below_a_folder_is_a_path(tmp_path, monkeypatch):
+def test_existing_file_in_folder_is_a_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("org").mkdir()
     Path("org/name").touch()
@@ -197,11 +195,11 @@ def test_an_existing_file_below_a_folder_is_a_path(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["org/name", "org/name:Q4_K_M@v1", "org/name:f.gguf", "starter"])
-def test_str_is_the_reference(text):
+def test_str_returns_the_reference(text):
     assert str(parse(text)) == text
 
 
 @pytest.mark.parametrize("name", ["starter", "", "a/b", "x.gguf", "-x", "a:b", "a" * 97])
-def test_rejects_invalid_alias_names(name):
-    with pytest.raises(UsageError, match="cannot be a model name"):
+def test_invalid_model_name_is_rejected(name):
+    with pytest.raises(UsageError, match="not a valid model name"):
         check_name(name)

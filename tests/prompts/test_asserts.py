@@ -49,7 +49,7 @@ FAILS: dict[str, tuple[dict[str, Any], str, str]] = {
     "schema": (
         {"type": "schema", "value": "name, age int"},
         '{"name": "Ada", "age": "old"}',
-        'breaks its schema: $.age: "old" is not of type "integer"',
+        'does not match the schema: $.age: "old" is not of type "integer"',
     ),
     "language": (
         {"type": "language", "value": "de"},

@@ -34,7 +34,7 @@ SESSION = Session(
     system="Be brief.",
     options={"temperature": 0.5, "stop": ["x"]},
     turns=(TURN, Turn(text="again")),
-    n_left_out=1,
+    n_omitted=1,
     summary="They said hello.",
 )
 

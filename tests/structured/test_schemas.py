@@ -111,20 +111,20 @@ def test_the_short_form_of_the_llm_command_gives_its_schema() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "there is no field"),
-        ("name strng", "field 'name' has the unknown type 'strng'"),
-        ("name, name", "field 'name' is there twice"),
-        (": text", "a field needs a name first"),
-        ("a {b", "brackets do not match"),
+        ("", "schema: no fields; write them as in 'name, age int'"),
+        ("name strng", "schema: unknown type 'strng' of field 'name'; use str, int"),
+        ("name, name", "duplicate field 'name'"),
+        (": text", "': text' does not begin with a field name"),
+        ("a {b", "unbalanced brackets"),
         ("a x|", "unknown type"),
         ("a " + "{a " * 40 + "}" * 40, "nested deeper than 16"),
         ("a list[" * 1 + "list[" * 40 + "]" * 41, "nested deeper than 16"),
-        ('{"type": "object"', "not JSON"),
-        ('{"type": "objekt"}', '$.type: "objekt" is not valid'),
+        ('{"type": "object"', "not valid JSON"),
+        ('{"type": "objekt"}', "$.type: unknown type 'objekt'; use array, boolean, integer"),
         ('{"properties": {"a": {"minLength": -1}}}', "$.properties.a.minLength: -1 is less"),
         ('{"$ref": "#/$defs/no"}', "'/$defs/no' does not exist"),
-        ('{"$ref": "file:///etc/passwd"}', "references to other documents are not followed"),
-        ('{"$ref": "http://127.0.0.1:9/x"}', "references to other documents are not followed"),
+        ('{"$ref": "file:///etc/passwd"}', "references to other documents are not supported"),
+        ('{"$ref": "http://127.0.0.1:9/x"}', "references to other documents are not supported"),
         ('{"pattern": "[a"}', "$.pattern"),
         ('{"a":' * 5000 + "1" + "}" * 5000, "JSON Schema: "),
     ],
@@ -146,12 +146,12 @@ def test_a_type_that_json_cannot_hold_is_refused() -> None:
     class Odd:
         run: Path
 
-    with pytest.raises(UsageError, match="Odd cannot be described"):
+    with pytest.raises(UsageError, match="cannot convert Odd to a JSON Schema"):
         resolve(Odd)
 
 
 def test_a_dictionary_that_is_no_json_is_refused() -> None:
-    with pytest.raises(UsageError, match="cannot be written as JSON"):
+    with pytest.raises(UsageError, match="cannot be encoded as JSON"):
         resolve({"const": object()})
 
 
@@ -178,17 +178,17 @@ def test_a_list_of_typed_dictionaries_is_a_schema() -> None:
         ("a int", '{"b": 1, "a": 1}', "$: Additional properties are not allowed ('b'"),
         ("a, b", '{"a": "x"}', '$: "b" is a required property'),
         ("a list[int]", '{"a": [1, 2, "x"]}', "$.a[2]: "),
-        ("d date", '{"d": "2023-02-30"}', '$.d: "2023-02-30" is not a "date"'),
+        ("d date", '{"d": "2023-02-30"}', '$.d: "2023-02-30" is not a valid date'),
         ({"uniqueItems": True}, "[1, 1]", "non-unique"),
-        ({"type": "integer"}, "1e400", "not JSON"),
-        ({}, '{"a": ', "not JSON"),
-        ({}, '{"a": "b', "it may have been cut"),
-        ({}, "{} {}", "not JSON"),
-        ({}, "NaN", "not JSON"),
-        ({}, "", "not JSON"),
-        ({}, "[" * 100_000, "not JSON"),
+        ({"type": "integer"}, "1e400", "not valid JSON"),
+        ({}, '{"a": ', "not valid JSON"),
+        ({}, '{"a": "b', "it may be truncated: raise --max-tokens"),
+        ({}, "{} {}", "not valid JSON"),
+        ({}, "NaN", "not valid JSON"),
+        ({}, "", "not valid JSON"),
+        ({}, "[" * 100_000, "not valid JSON"),
         (Person, '{"name": "A", "born": "1815-12-10", "size": "tiny"}', "$.size: "),
-        (Owner, '{"name": "ada", "age": 1}', "no Owner: $.name: Value error, no capital"),
+        (Owner, '{"name": "ada", "age": 1}', "not a valid Owner: $.name: Value error, no capital"),
         (Owner, '{"name": "Ada", "age": -1}', "$.age: -1 is less than the minimum of 0"),
     ],
 )
@@ -212,8 +212,8 @@ def test_a_file_of_the_name_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("content", "error", "reason"),
     [
-        (None, InputError, "no such file"),
-        (b"\xff\xfe", InputError, "not UTF-8 at byte 0"),
+        (None, InputError, "not found; check the path"),
+        (b"\xff\xfe", InputError, "not valid UTF-8 at byte 0"),
         (b" " * ((1 << 20) + 1), InputError, "larger than 1 MiB"),
         (b'{"type": 3}', UsageError, "$.type"),
     ],

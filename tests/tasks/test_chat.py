@@ -412,7 +412,7 @@ class TestOverflow:
             notes += [event.text for event in events if isinstance(event, ChatNote)]
             assert isinstance(events[-1], Turn)
         assert any("replaced by a summary" in note for note in notes)
-        assert chat.session.n_left_out > 0
+        assert chat.session.n_omitted > 0
         assert len(chat.turns) == 12  # all of them are kept
         last = asked(chat)[-1]
         assert last.startswith("system: Stay calm.\n")
@@ -467,9 +467,9 @@ class TestOverflow:
         chat = open_chat(n_ctx=600, max_tokens=50, overflow="drop")
         for i in range(12):
             chat.say(f"turn{i} " + long(60))
-        assert chat.session.n_left_out > 1
+        assert chat.session.n_omitted > 1
         list(chat.edit(2, "short"))
-        assert chat.session.n_left_out == 0
+        assert chat.session.n_omitted == 0
         assert "turn0 " in asked(chat)[-1]
 
     def test_token_usage_adds_up(self, open_chat: Open) -> None:

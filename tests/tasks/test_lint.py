@@ -34,11 +34,11 @@ ERRORS = {
     "a grammar": ("prompt: x\noutput: {grammar: 'root = a'}", "4: output.grammar: "),
     "an answer that is no JSON": (
         "prompt: x\noutput: {json: {type: object}}\nexamples:\n- {output: yes}",
-        "6: examples.0: its answer is not JSON",
+        "6: examples.0: its answer is not valid JSON",
     ),
     "an answer that breaks its schema": (
         "prompt: x\noutput: {json: {type: object}}\nexamples:\n- {output: '{}'}\n- {output: '1'}",
-        "7: examples.1: its answer breaks its schema",
+        "7: examples.1: its answer does not match the schema",
     ),
     "an answer that does not match": (
         "prompt: x\noutput: {regex: 'yes|no'}\nexamples: [{output: yes}, {output: maybe}]",

@@ -73,13 +73,13 @@ def test_without_a_contract_there_is_no_value() -> None:
 @pytest.mark.parametrize(
     ("reply", "options", "reason"),
     [
-        ("Ada, 1815", {"schema": SHORT}, "not JSON"),
+        ("Ada, 1815", {"schema": SHORT}, "not valid JSON"),
         ('{"name": "Ada", "year": "1815"}', {"schema": SHORT}, r"\$\.year"),
         ('{"name": "Ada", "year": "1815"}', {"schema": Model}, "year"),
         ("maybe", {"regex": "yes|no"}, "does not match its expression"),
         ("yes!", {"regex": "yes|no"}, "does not match its expression"),
         ("c", {"grammar": 'root ::= "a" | "b"'}, "does not match its grammar"),
-        (GOOD, {"schema": SHORT, "max_tokens": 2}, r"cut at 2 tokens .*--max-tokens"),
+        (GOOD, {"schema": SHORT, "max_tokens": 2}, r"truncated at 2 tokens .*--max-tokens"),
     ],
     ids=["no JSON", "type", "pydantic", "regex", "regex is whole", "grammar", "cut"],
 )
@@ -96,7 +96,7 @@ def test_a_broken_contract_says_what_does_not_hold_and_keeps_the_reply(
 
 def test_each_of_several_replies_is_checked() -> None:
     error = broken([GOOD, "no", GOOD], schema=SHORT, n=3)
-    assert str(error).startswith("1 of 3 replies fail; reply 2: the reply is not JSON")
+    assert str(error).startswith("1 of 3 replies fail; reply 2: the reply is not valid JSON")
     assert isinstance(error.result, Generation)
     assert [c.value is not None for c in error.result.choices] == [True, False, True]
     assert [c.error is not None for c in error.result.choices] == [False, True, False]
@@ -119,11 +119,11 @@ def test_a_stream_gives_the_tokens_before_it_raises() -> None:
         ({"schema": "name foo"}, "unknown type 'foo'"),
         ({"schema": {"type": "objec"}}, "objec"),
         ({"schema": 3}, "expected a JSON Schema"),
-        ({"regex": "("}, "unclosed group"),
+        ({"regex": "("}, "is not closed"),
         ({"grammar": "root"}, "line 1"),
         ({"grammar": "root ::= other"}, "other"),
-        ({"constraint": "a"}, r"unknown option 'constraint' \(there are: template, "),
-        ({"model": "big"}, r"llmtool.Toolbox\(MODEL\) has one of its own"),
+        ({"constraint": "a"}, r"unknown option 'constraint'; valid options: template, "),
+        ({"model": "big"}, r"not an option of this function; use llmtool.Toolbox\(MODEL\)"),
         ({"logprobs": -1}, "logprobs"),
     ],
     ids=str,

@@ -187,5 +187,5 @@ def test_a_single_input_of_any_name_takes_the_argument(box: Toolbox) -> None:
 def test_an_empty_text_is_no_case(box: Toolbox) -> None:
     with pytest.raises(InputError, match="the prompt is empty"):
         box.run("gen")
-    with pytest.raises(InputError, match="the document is empty"):
+    with pytest.raises(InputError, match="input 'document' is empty"):
         box.run("qa", document=" \n", question="?")

@@ -73,9 +73,9 @@ def test_an_attachment_that_is_too_long_can_be_removed(chat: Start, tmp_path: Pa
     (tmp_path / "long.txt").write_text("many words " * 500)
     with chat("fine", n_ctx=300) as terminal:
         wait_for_prompt(terminal)
-        say(terminal, "/read long.txt", "goes with your next message", 2)
-        say(terminal, "Hi", "/read - takes the files back", 3)
-        say(terminal, "/read -", "no file goes with your next message any more", 4)
+        say(terminal, "/read long.txt", "to your next message", 2)
+        say(terminal, "Hi", "/read - removes the files", 3)
+        say(terminal, "/read -", "removed 1 attached file", 4)
         say(terminal, "Hi", "fine", 5)
 
 
@@ -102,7 +102,7 @@ def test_a_dumb_terminal_gets_plain_text(chat: Start) -> None:
         terminal.send("a\n")
         terminal.wait_for("**one**")
         terminal.send("/undo\n")
-        terminal.wait_for("taken back")
+        terminal.wait_for("removed turn 1")
         terminal.send("/exit\n")
         assert terminal.exit_status == 0
         assert b"\x1b" not in terminal.raw
@@ -196,7 +196,7 @@ class TestStopping:
             ("b", ""),
         ]
         with chat(["again"]) as terminal:
-            terminal.wait_for("it was not answered: /retry asks again")
+            terminal.wait_for("no reply; /retry generates one")
             wait_for_prompt(terminal)
             say(terminal, "/retry", "again", 2)
 
@@ -228,13 +228,13 @@ class TestCommands:
         with chat(lines=60) as terminal:
             wait_for_prompt(terminal)
             say(terminal, "/help", "/export md|json|html", 2)
-            say(terminal, "/help retry", "Answer the last message once more.", 3)
+            say(terminal, "/help retry", "Generate the last reply again.", 3)
 
     def test_tab_completes_commands(self, chat: Start) -> None:
         with chat("one two") as terminal:
             wait_for_prompt(terminal)
             terminal.send("/tok\t\r")  # at once, before a menu can be there
-            terminal.wait_for("set aside for a reply")
+            terminal.wait_for("reserved for the reply")
 
     def test_tab_completes_names_and_files(
         self, chat: Start, sessions: Sessions, tmp_path: Path
@@ -268,7 +268,7 @@ class TestCommands:
         with chat(["one", "two", "three"]) as terminal:
             wait_for_prompt(terminal)
             say(terminal, "a", "one", 2)
-            say(terminal, "/fork other", "'other' goes on", 3)
+            say(terminal, "/fork other", "continuing as 'other'", 3)
             say(terminal, "/retry", "two", 4)
         assert sessions.load("work").turns[0].reply == "one"
         assert sessions.load("other").turns[0].reply == "two"
@@ -277,8 +277,8 @@ class TestCommands:
         with chat(["one"], keeps=False) as terminal:
             wait_for_prompt(terminal)
             say(terminal, "a", "one", 2)
-            say(terminal, "/fork other", "'other' goes on; nothing is kept", 3)
-            assert "stays as it is" not in "".join(terminal.screen())
+            say(terminal, "/fork other", "continuing as 'other'; not saved yet", 3)
+            assert "is unchanged" not in "".join(terminal.screen())
 
     def test_edit_opens_the_editor_and_saves_a_copy(
         self, chat: Start, sessions: Sessions, tmp_path: Path
@@ -298,15 +298,15 @@ class TestCommands:
         (tmp_path / "notes.txt").write_text("Boats are red.\n")
         with chat("so they are") as terminal:
             wait_for_prompt(terminal)
-            say(terminal, "/read none.txt", "no such file", 2)
-            say(terminal, "/read notes.txt", "goes with your next message", 3)
+            say(terminal, "/read none.txt", "not found", 2)
+            say(terminal, "/read notes.txt", "to your next message", 3)
             say(terminal, "What colour?", "so they are", 4)
         assert sessions.load("work").turns[0].files[0].text == "Boats are red.\n"
 
     def test_set_changes_options(self, chat: Start, sessions: Sessions) -> None:
         with chat() as terminal:
             wait_for_prompt(terminal)
-            say(terminal, "/set temperature hot", "it must be a number", 2)
+            say(terminal, "/set temperature hot", "must be a number", 2)
             say(terminal, "/set temperatur 1", "did you mean 'temperature'?", 3)
             terminal.send("/set temperature 0.5\r")
             wait_for_prompt(terminal, 4)
@@ -330,7 +330,7 @@ class TestCommands:
             wait_for_prompt(terminal)
             say(terminal, "/model missing", "model 'missing' not found", 2)
             say(terminal, "a", "fine", 3)
-            say(terminal, "/model other", "other goes on", 4)
+            say(terminal, "/model other", "switched to other", 4)
             say(terminal, "b", "other · 7/4,096 tokens", 5)
         assert [turn.model for turn in sessions.load("work").turns] == ["scripted", "other"]
 
@@ -338,7 +338,7 @@ class TestCommands:
         with chat(session="2026-01-01-1200") as terminal:
             wait_for_prompt(terminal)
             say(terminal, "a", "fine", 2)
-            say(terminal, "/save trip", "kept as 'trip'", 3)
+            say(terminal, "/save trip", "saved as 'trip'", 3)
         assert sessions.names() == ["trip"]
 
     @pytest.mark.parametrize("kind", ["md", "json", "html"])
@@ -346,9 +346,9 @@ class TestCommands:
         with chat("fine words") as terminal:
             wait_for_prompt(terminal)
             say(terminal, "a", "fine words", 2)
-            say(terminal, f"/export {kind}", f"written to work.{kind}", 3)
-            say(terminal, f"/export {kind}", "is there already", 4)
-            say(terminal, f"/export {kind} none/x.{kind}", "none is no folder", 5)
+            say(terminal, f"/export {kind}", f"saved to work.{kind}", 3)
+            say(terminal, f"/export {kind}", "already exists", 4)
+            say(terminal, f"/export {kind} none/x.{kind}", "folder none not found", 5)
         assert not (tmp_path / "none").exists()
         assert "fine words" in (tmp_path / f"work.{kind}").read_text()
 
@@ -383,7 +383,7 @@ def test_save_accepts_the_sessions_own_name(chat: Start, sessions: Sessions) -> 
     with chat("fine", session=name) as terminal:
         wait_for_prompt(terminal)
         say(terminal, "Hi", "fine", 2)
-        say(terminal, f"/save {name}", f"kept as '{name}'", 3)
+        say(terminal, f"/save {name}", f"saved as '{name}'", 3)
         assert "another process" not in terminal.raw.decode()
     assert sessions.names() == [name]
 
@@ -402,8 +402,8 @@ def test_the_chat_continues_when_nothing_can_be_written(chat: Start, tmp_path: P
         assert shown.count("one reply") == 1
         assert "one replyllmtool" not in terminal.raw.decode()
         terminal.send("\x04")
-        terminal.wait_for("not kept:")
-        assert "kept as" not in terminal.raw.decode()
+        terminal.wait_for("not saved:")
+        assert "saved as" not in terminal.raw.decode()
         assert terminal.exit_status == 0
     assert b"Press ENTER" not in terminal.raw
 
@@ -453,9 +453,9 @@ def test_the_chat_starts_when_the_data_folder_is_not_writable(
     argv = [*LLMTOOL, "chat", "-m", "starter", "--max-tokens", "4"]
     variables = {**env, "TERM": "xterm", "LLMTOOL_DATA_DIR": str(tmp_path / "file" / "data")}
     with Terminal(argv, variables, cwd=tmp_path) as terminal:
-        terminal.wait_for("this conversation is not kept")
+        terminal.wait_for("this conversation is not saved")
         wait_for_prompt(terminal)
-        say(terminal, "Hello", "cut at 4 tokens", 2)
+        say(terminal, "Hello", "truncated at 4 tokens", 2)
         terminal.send("\x04")
         assert terminal.exit_status == 0
     with Terminal([*argv, "--session", "s", "Hi"], variables, cwd=tmp_path) as terminal:
@@ -474,7 +474,7 @@ def test_the_real_command_with_the_starter_model(
     with Terminal([*argv, "-c"], {**env, "TERM": "xterm"}, cwd=tmp_path) as terminal:
         terminal.wait_for("> Name a river.")
         wait_for_prompt(terminal)
-        say(terminal, "And another?", "cut at", 2)
+        say(terminal, "And another?", "truncated at", 2)
         say(terminal, "/stats", "of which", 3)
     assert os.listdir(env["LLMTOOL_DATA_DIR"])
 
@@ -482,8 +482,8 @@ def test_the_real_command_with_the_starter_model(
 def test_help_wraps_at_words_on_a_narrow_terminal(chat: Start) -> None:
     with chat("fine", columns=40, lines=80) as terminal:
         wait_for_prompt(terminal)
-        say(terminal, "/help", "Ctrl-D         Leave.", 2)
+        say(terminal, "/help", "Ctrl-D         Exit.", 2)
         rows = terminal.screen()
     at = rows.index("/system [TEXT]")
-    assert rows[at + 1 : at + 3] == ["  Show or set the system prompt; - takes", "  it back."]
-    assert "  Go on under another name; this session" in rows
+    assert rows[at + 1 : at + 3] == ["  Show or set the system prompt; - resets", "  it."]
+    assert "  Continue under another name, leaving" in rows

@@ -121,7 +121,7 @@ def test_an_interrupt_during_loading_does_not_end_the_chat(
         wait_for_prompt(terminal, seen + 1)
         time.sleep(0.3)  # the signal has come to it by now, whatever the prompt was
         terminal.send("hello\r")
-        terminal.wait_for("cut at 3 tokens")
+        terminal.wait_for("truncated at 3 tokens")
         assert "stopped" not in terminal.raw.decode()
         terminal.send("\x04")
         assert terminal.exit_status == 0

@@ -23,7 +23,7 @@ def config(env: dict[str, str]) -> Path:
 
 def test_the_answer_is_used_and_remembered(env: dict[str, str]) -> None:
     with Terminal([*LLMTOOL, *ASK], env, columns=100) as terminal:
-        terminal.wait_for("Which one?")
+        terminal.wait_for("Enter a number")
         assert any("starter" in row and "98.4 MB" in row for row in terminal.screen())
         terminal.send("\r")
         assert terminal.exit_status == 0
@@ -31,12 +31,12 @@ def test_the_answer_is_used_and_remembered(env: dict[str, str]) -> None:
     assert config(env).read_text() == 'model = "starter"\n'
     with Terminal([*LLMTOOL, *ASK], env, columns=100) as terminal:
         assert terminal.exit_status == 0
-        assert not any("Which one?" in row for row in terminal.screen())
+        assert not any("Enter a number" in row for row in terminal.screen())
 
 
 def test_a_path_is_an_answer_too(env: dict[str, str], tiny: Path) -> None:
     with Terminal([*LLMTOOL, *ASK], env, columns=100) as terminal:
-        terminal.wait_for("Which one?")
+        terminal.wait_for("Enter a number")
         terminal.send(f"{tiny}\r")
         assert terminal.exit_status == 0
     assert config(env).read_text() == f'model = "{tiny}"\n'
@@ -46,10 +46,10 @@ def test_nonsense_is_asked_again_and_never_remembered(env: dict[str, str]) -> No
     with Terminal([*LLMTOOL, *ASK], env, columns=100, lines=40) as terminal:
         for number, answer in enumerate(("99", "y", "no such thing"), 1):
             terminal.wait_until(
-                lambda n=number: sum("Which one?" in row for row in terminal.screen()) == n
+                lambda n=number: sum("Enter a number" in row for row in terminal.screen()) == n
             )
             terminal.send(f"{answer}\r")
-        terminal.wait_until(lambda: sum("Which one?" in row for row in terminal.screen()) == 4)
+        terminal.wait_until(lambda: sum("Enter a number" in row for row in terminal.screen()) == 4)
         terminal.send("1\r")
         assert terminal.exit_status == 0
     assert config(env).read_text() == 'model = "starter"\n'
@@ -57,7 +57,7 @@ def test_nonsense_is_asked_again_and_never_remembered(env: dict[str, str]) -> No
 
 def test_a_model_that_is_not_there_is_not_remembered(env: dict[str, str]) -> None:
     with Terminal([*LLMTOOL, *ASK], env, columns=100) as terminal:
-        terminal.wait_for("Which one?")
+        terminal.wait_for("Enter a number")
         terminal.send("/no/such.gguf\r")
         assert terminal.exit_status == 10
     assert not config(env).exists()
@@ -65,7 +65,7 @@ def test_a_model_that_is_not_there_is_not_remembered(env: dict[str, str]) -> Non
 
 def test_no_answer_takes_the_starter_model_and_remembers_nothing(env: dict[str, str]) -> None:
     with Terminal([*LLMTOOL, *ASK], env, columns=100) as terminal:
-        terminal.wait_for("Which one?")
+        terminal.wait_for("Enter a number")
         terminal.send("\x04")
         assert terminal.exit_status == 0
         assert any("using the starter model" in row for row in terminal.screen())
@@ -74,6 +74,6 @@ def test_no_answer_takes_the_starter_model_and_remembers_nothing(env: dict[str, 
 
 def test_an_interrupt_at_the_question_ends_the_command(env: dict[str, str]) -> None:
     with Terminal([*LLMTOOL, *ASK], env, columns=100) as terminal:
-        terminal.wait_for("Which one?")
+        terminal.wait_for("Enter a number")
         terminal.send("\x03")
         assert terminal.exit_status == 130

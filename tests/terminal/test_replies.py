@@ -74,5 +74,5 @@ def test_marks_change_nothing_of_the_text(gen: Callable[..., Terminal], args: li
 def test_a_broken_contract_is_told_under_what_was_streamed(gen: Callable[..., Terminal]) -> None:
     with gen("--schema", "name, tags list", "--max-tokens", "4") as terminal:
         assert terminal.exit_status == 17
-        shown, error, rest = output(terminal).rpartition("\nllmtool: the reply was cut at 4 tokens")
+        shown, error, rest = output(terminal).rpartition("\nllmtool: reply truncated at 4 tokens")
         assert shown.lstrip().startswith("{") and error and rest.count("\n") == 1

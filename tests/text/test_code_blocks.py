@@ -1,4 +1,4 @@
-"""The fence scanner: what models write around code, and the code as it was, byte for byte."""
+"""Finding fenced code blocks in replies."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtool.text.code_blocks import choose, find_blocks
+from llmtool.text.code_blocks import choose_block, find_blocks
 
 PY = "print(1)\n"
-# name: (text, the codes of its blocks)
+# name: (text, the code of each block)
 CASES: dict[str, tuple[str, list[str]]] = {
     "plain": (f"```\n{PY}```\n", [PY]),
     "with a language": (f"```python\n{PY}```", [PY]),
@@ -29,37 +29,37 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "unclosed and empty": ("```python", [""]),
     "unclosed with a newline": ("```python\n", [""]),
     "two blocks": ("```\na\n```\nthen\n```\nb\n```", ["a\n", "b\n"]),
-    "two blocks, one of each kind": ("```\na\n```\n~~~\nb\n~~~", ["a\n", "b\n"]),
-    "blocks without a line between": ("```\na\n```\n```\nb\n```", ["a\n", "b\n"]),
+    "two blocks with different fences": ("```\na\n```\n~~~\nb\n~~~", ["a\n", "b\n"]),
+    "adjacent blocks": ("```\na\n```\n```\nb\n```", ["a\n", "b\n"]),
     "the second is unclosed": ("```\na\n```\n```\nb", ["a\n", "b"]),
     "three blocks": ("```\na\n```\n```sh\nb\n```\n```\nc\n```", ["a\n", "b\n", "c\n"]),
-    "a closing fence with spaces behind": (f"```\n{PY}```   \nend", [PY]),
-    "spaces before the info": (f"```   python   \n{PY}```", [PY]),
+    "closing fence with trailing spaces": (f"```\n{PY}```   \nend", [PY]),
+    "spaces before the info string": (f"```   python   \n{PY}```", [PY]),
     "indented fence": ("  ```\n  a\n    b\n  ```", ["a\n  b\n"]),
-    "indented deep": ("        ```\n        a\n        ```", ["a\n"]),
-    "indented by a tab": ("\t```\n\ta\n\t\tb\n\t```", ["a\n\tb\n"]),
+    "deeply indented": ("        ```\n        a\n        ```", ["a\n"]),
+    "indented with a tab": ("\t```\n\ta\n\t\tb\n\t```", ["a\n\tb\n"]),
     "less indented content": ("    ```\n  a\n b\n    ```", ["a\nb\n"]),
     "blank lines in an indented block": ("  ```\n  a\n\n  b\n  ```", ["a\n\nb\n"]),
     "closing fence is less indented": ("  ```\n  a\n```", ["a\n"]),
     "in a list": ("1. Do this:\n\n   ```sh\n   ls\n   ```\n2. Done", ["ls\n"]),
-    "as an item of a list": ("- ```sh\n  ls\n  ```", ["ls\n"]),
-    "as a numbered item": ("1. ```sh\n   ls\n   ```", ["ls\n"]),
-    "in a quotation": ("> ```\n> a\n>  b\n> ```\nend", ["a\n b\n"]),
-    "in a quotation without spaces": (">```\n>a\n>```", ["a\n"]),
-    "in a quotation in a quotation": ("> > ```\n> > a\n> > ```", ["a\n"]),
+    "as a list item": ("- ```sh\n  ls\n  ```", ["ls\n"]),
+    "as a numbered list item": ("1. ```sh\n   ls\n   ```", ["ls\n"]),
+    "in a block quote": ("> ```\n> a\n>  b\n> ```\nend", ["a\n b\n"]),
+    "in a block quote without spaces": (">```\n>a\n>```", ["a\n"]),
+    "in a nested block quote": ("> > ```\n> > a\n> > ```", ["a\n"]),
     "carriage returns": ("```py\r\na\r\nb\r\n```\r\n", ["a\r\nb\r\n"]),
-    "trailing spaces stay": ("```\na  \n\tb\t\n```", ["a  \n\tb\t\n"]),
+    "trailing spaces are preserved": ("```\na  \n\tb\t\n```", ["a  \n\tb\t\n"]),
     "no newline before the end": ("```\na", ["a"]),
-    "inline code is no fence": ("Use ```ls``` to list.\n", []),
+    "inline code is not a fence": ("Use ```ls``` to list.\n", []),
     "three backticks in a line of text": ("the ``` marks", []),
-    "info with a backtick is no fence": ("``` a`b\nc\n", []),
-    "two backticks are no fence": ("``\na\n``", []),
+    "info string with a backtick is not a fence": ("``` a`b\nc\n", []),
+    "two backticks are not a fence": ("``\na\n``", []),
     "backticks inside a line of code": ("```\na = `x```\n```", ["a = `x```\n"]),
     "nested with a language": (
         "```markdown\nRun:\n```sh\nls\n```\nDone.\n```\nend",
         ["Run:\n```sh\nls\n```\nDone.\n"],
     ),
-    "two inside of one": (
+    "two nested blocks": (
         "```md\n```sh\na\n```\n```py\nb\n```\n```",
         ["```sh\na\n```\n```py\nb\n```\n"],
     ),
@@ -70,7 +70,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "nested in more backticks": ("````md\n```sh\na\n```\n````", ["```sh\na\n```\n"]),
     "nested in tildes": ("~~~md\n```sh\na\n```\n~~~", ["```sh\na\n```\n"]),
     "bare fences in more backticks": ("````\n```\na\n```\n````", ["```\na\n```\n"]),
-    "a fence in a string that nothing closes": (
+    "unclosed fence in a string": (
         '```python\nx = """\n```js\n"""\n```\nend',
         ['x = """\n```js\n"""\n'],
     ),
@@ -78,25 +78,28 @@ CASES: dict[str, tuple[str, list[str]]] = {
         '```python\n"""\n```py\nf()\n```\n"""\n```',
         ['"""\n```py\nf()\n```\n"""\n'],
     ),
-    "forgotten end, then another block": ("```sh\na\n\n```py\nb\n```", ["a\n\n```py\nb\n"]),
-    "tilde fence with an info inside code": ("```\n~~~ x\na\n```\nend", ["~~~ x\na\n"]),
-    "text right behind the closing fence": ("```\na\n```b\n```", ["a\n```b\n"]),
+    "missing closing fence before another block": (
+        "```sh\na\n\n```py\nb\n```",
+        ["a\n\n```py\nb\n"],
+    ),
+    "tilde fence with an info string in code": ("```\n~~~ x\na\n```\nend", ["~~~ x\na\n"]),
+    "text directly after a closing fence": ("```\na\n```b\n```", ["a\n```b\n"]),
     "wide characters": ("说明：\n```python\n打印('你好')\n```\n完", ["打印('你好')\n"]),
     "emoji": ("```\n🙂 = 1\n```", ["🙂 = 1\n"]),
     "NUL and escape": ("```\na\x00\x1b[0m\n```", ["a\x00\x1b[0m\n"]),
     "form feeds and odd separators": ("```\na\x0cb\u2028c\x85d\n```", ["a\x0cb\u2028c\x85d\n"]),
-    "a fence in the first line only": ("```", [""]),
+    "only an opening fence": ("```", [""]),
     "HTML around": ("<p>\n```\na\n```\n</p>", ["a\n"]),
-    "heading right before": ("# app.py\n```python\na\n```", ["a\n"]),
-    "bold name right before": ("**app.py**\n```python\na\n```", ["a\n"]),
+    "heading directly before": ("# app.py\n```python\na\n```", ["a\n"]),
+    "bold file name directly before": ("**app.py**\n```python\na\n```", ["a\n"]),
     "diff inside": ("```diff\n-a\n+b\n ```c\n```", ["-a\n+b\n ```c\n"]),
-    "a table before": ("| a | b |\n|---|---|\n```\na\n```", ["a\n"]),
+    "table directly before": ("| a | b |\n|---|---|\n```\na\n```", ["a\n"]),
     "a thousand fences": ("```\n" * 1000, ["" for _ in range(500)]),
 }
 
 
 @pytest.mark.parametrize(("text", "codes"), CASES.values(), ids=CASES)
-def test_blocks_of_a_text(text: str, codes: list[str]) -> None:
+def test_find_blocks(text: str, codes: list[str]) -> None:
     assert [block.code for block in find_blocks(text)] == codes
 
 
@@ -121,34 +124,36 @@ def test_blocks_of_a_text(text: str, codes: list[str]) -> None:
         ("42", "", None),
     ],
 )
-def test_what_an_info_string_says(info: str, language: str, file: str | None) -> None:
+def test_language_and_file_are_read_from_the_info_string(
+    info: str, language: str, file: str | None
+) -> None:
     (block,) = find_blocks(f"```{info}\nx\n```")
     assert (block.language, block.file, block.info) == (language, file, info)
 
 
-def test_a_block_knows_its_place_and_whether_it_is_closed() -> None:
+def test_block_has_its_span_and_whether_it_is_closed() -> None:
     text = "So:\n```\nab\n```\n```\ncd"
     first, second = find_blocks(text)
     assert text[first.start : first.end] == "ab\n" and first.is_closed
     assert text[second.start : second.end] == "cd" and not second.is_closed
 
 
-def test_the_largest_block_of_the_language_is_the_answer() -> None:
+def test_choose_block_prefers_the_largest_of_the_language() -> None:
     blocks = find_blocks(
         "```sh\npip install everything at once\n```\n```py\na\n```\n```py\nabc\n```"
     )
-    assert getattr(choose(blocks, "py"), "code", None) == "abc\n"
-    assert getattr(choose(blocks), "language", None) == "sh"
-    assert getattr(choose(blocks, "go"), "language", None) == "sh"
-    assert choose(find_blocks("```\n \n```")) is None
-    assert choose(()) is None
+    assert getattr(choose_block(blocks, "py"), "code", None) == "abc\n"
+    assert getattr(choose_block(blocks), "language", None) == "sh"
+    assert getattr(choose_block(blocks, "go"), "language", None) == "sh"
+    assert choose_block(find_blocks("```\n \n```")) is None
+    assert choose_block(()) is None
 
 
 LINES = st.lists(st.text(alphabet="ab `~#>-\t\r\x00字\u2028", max_size=8), max_size=8)
 
 
 @given(LINES, st.sampled_from("`~"), st.sampled_from(["", "py", "text here"]), st.text("ab \n"))
-def test_what_was_fenced_comes_out_byte_for_byte(
+def test_fenced_code_is_extracted_byte_for_byte(
     lines: list[str], mark: str, info: str, before: str
 ) -> None:
     code = "".join(f"{line}\n" for line in lines)
@@ -159,7 +164,7 @@ def test_what_was_fenced_comes_out_byte_for_byte(
 
 
 @given(st.text(alphabet="ab`~ \n>-1.\t", max_size=200))
-def test_any_text_has_blocks_in_order_that_do_not_overlap(text: str) -> None:
+def test_blocks_of_random_text_are_in_order_without_overlap(text: str) -> None:
     at = 0
     for block in find_blocks(text):
         assert at <= block.start <= block.end <= len(text)

@@ -24,20 +24,20 @@ from llmtool.text.code_languages import (
         ("htm", "html"), ("sqlite", "sql"), ("make", "makefile"), ("md", "markdown"),
     ],
 )  # fmt: skip
-def test_a_language_goes_by_many_names(name: str, language: str) -> None:
+def test_find_language_accepts_names_aliases_and_suffixes(name: str, language: str) -> None:
     assert find_language(name) is CodeLanguage(language)
 
 
 @pytest.mark.parametrize(
     ("name", "similar"), [("pyton", "python"), ("javascrit", "javascript"), ("rsut", "rust")]
 )
-def test_suggests_a_similar_language(name: str, similar: str) -> None:
+def test_unknown_language_suggests_a_similar_one(name: str, similar: str) -> None:
     with pytest.raises(UsageError, match=rf"unknown language '{name}'; did you mean '{similar}'"):
         find_language(name)
 
 
-def test_lists_all_languages_where_none_is_similar() -> None:
-    with pytest.raises(UsageError, match="there are: bash, c, cpp"):
+def test_unknown_language_without_a_similar_one_lists_all() -> None:
+    with pytest.raises(UsageError, match="choose from bash, c, cpp"):
         find_language("qqqqqqqq")
     assert known_language("") is None
 
@@ -53,17 +53,17 @@ def test_lists_all_languages_where_none_is_similar() -> None:
         ("c++.h++", "cpp"),
     ],
 )
-def test_a_file_says_its_language(path: str, language: str) -> None:
+def test_language_of_file(path: str, language: str) -> None:
     found = language_of_file(path)
     assert found is not None and found.value == language
 
 
 @pytest.mark.parametrize("path", ["README", "a.unknown", "py", "", ".py"])
-def test_other_files_say_none(path: str) -> None:
+def test_other_file_names_have_no_language(path: str) -> None:
     assert language_of_file(path) is None
 
 
 @pytest.mark.parametrize("language", CodeLanguage, ids=lambda each: each.value)
-def test_every_language_is_found_by_itself_and_by_its_suffix(language: CodeLanguage) -> None:
+def test_every_language_is_found_by_name_and_suffix(language: CodeLanguage) -> None:
     assert NAMES[language.value] is language
     assert language_of_file(f"x{language.suffix}") is language

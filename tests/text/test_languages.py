@@ -1,11 +1,11 @@
-"""Which language a text is in."""
+"""Language names and language detection."""
 
 from __future__ import annotations
 
 import pytest
 
 from llmtool.errors import UsageError
-from llmtool.text.languages import NAMES, detect_language, find_code, find_language, is_in
+from llmtool.text.languages import NAMES, detect_language, find_code, find_language, may_be_in
 
 SENTENCES = {
     "de": "Die Rechnung wurde am Montag bezahlt.",
@@ -24,24 +24,24 @@ SENTENCES = {
 
 
 @pytest.mark.parametrize(("code", "text"), SENTENCES.items(), ids=list(SENTENCES))
-def test_a_sentence_is_in_its_language_and_in_no_other(code: str, text: str) -> None:
-    assert [other for other in SENTENCES if is_in(text, other)] == [code]
+def test_sentence_is_only_in_its_language(code: str, text: str) -> None:
+    assert [other for other in SENTENCES if may_be_in(text, other)] == [code]
     assert detect_language(text) == code
 
 
 @pytest.mark.parametrize(("code", "text"), [("de", "Guten Morgen"), ("en", "Yes"), ("fr", "Oui")])
-def test_a_short_text_gets_the_benefit_of_the_doubt(code: str, text: str) -> None:
-    assert is_in(text, code)
+def test_short_text_may_be_in_its_language(code: str, text: str) -> None:
+    assert may_be_in(text, code)
 
 
-def test_near_relatives_are_not_told_apart() -> None:
+def test_related_languages_are_not_distinguished() -> None:
     text = "Det er en god dag i dag, tenker jeg"
-    assert is_in(text, "no") and is_in(text, "da") and not is_in(text, "sv")
+    assert may_be_in(text, "no") and may_be_in(text, "da") and not may_be_in(text, "sv")
 
 
 @pytest.mark.parametrize("text", ["", "12 34", "…!?"])
-def test_a_text_without_letters_is_in_no_language(text: str) -> None:
-    assert not any(is_in(text, code) for code in NAMES)
+def test_text_without_letters_is_in_no_language(text: str) -> None:
+    assert not any(may_be_in(text, code) for code in NAMES)
     assert detect_language(text) is None
 
 
@@ -59,7 +59,7 @@ def test_a_text_without_letters_is_in_no_language(text: str) -> None:
         ("Français", "fr"),
     ],
 )
-def test_a_language_is_known_by_code_or_name(name: str, code: str | None) -> None:
+def test_find_code_accepts_names_and_codes(name: str, code: str | None) -> None:
     assert find_code(name) == code
 
 
@@ -80,7 +80,7 @@ def test_a_language_is_known_by_code_or_name(name: str, code: str | None) -> Non
     ],
     ids=str,
 )
-def test_a_language_by_name_or_code(word: str, language: tuple[str, str, str]) -> None:
+def test_find_language_accepts_names_and_codes(word: str, language: tuple[str, str, str]) -> None:
     found = find_language(word)
     assert (found.code, found.base, found.name) == language
 
@@ -91,12 +91,12 @@ def test_a_language_by_name_or_code(word: str, language: tuple[str, str, str]) -
         ("Germn", "did you mean 'German'"),
         ("Portugese", "did you mean 'Portuguese'"),
         ("brazilian portugese", "did you mean 'Brazilian Portuguese'"),
-        ("Klingon", "a name or code"),
-        ("", "a name or code"),
-        ("x" * 500, "a name or code"),
+        ("Klingon", "give a name or code"),
+        ("", "give a name or code"),
+        ("x" * 500, "give a name or code"),
     ],
-    ids=["near", "a letter", "variety", "unknown", "empty", "long"],
+    ids=["missing letter", "misspelled", "variety", "unknown", "empty", "long"],
 )
-def test_suggests_a_similar_language(word: str, hint: str) -> None:
+def test_unknown_language_suggests_a_similar_one(word: str, hint: str) -> None:
     with pytest.raises(UsageError, match=hint):
         find_language(word)

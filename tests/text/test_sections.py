@@ -1,4 +1,4 @@
-"""Documents in chunks: nothing lost, none too large, cut where a reader would cut."""
+"""Chunks and sections of documents: no text is lost, and no chunk is too large."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DOCUMENTS = st.lists(PIECES, max_size=40).map("".join)
 
 @given(DOCUMENTS, st.integers(3, 40))
 @settings(max_examples=300)
-def test_joined_chunks_are_the_document_and_none_is_too_large(text: str, max_tokens: int) -> None:
+def test_chunks_add_up_to_the_document_and_fit(text: str, max_tokens: int) -> None:
     chunks = split_document(text, max_tokens=max_tokens, count=len)
     assert "".join(chunk.text for chunk in chunks) == text
     assert all(len(chunk.text) <= max_tokens for chunk in chunks)
@@ -33,7 +33,7 @@ def test_joined_chunks_are_the_document_and_none_is_too_large(text: str, max_tok
 
 
 @given(DOCUMENTS)
-def test_joined_sections_with_their_headings_are_the_document(text: str) -> None:
+def test_sections_and_headings_add_up_to_the_document(text: str) -> None:
     sections = split_sections(text)
     at = 0
     for section in sections:
@@ -43,7 +43,7 @@ def test_joined_sections_with_their_headings_are_the_document(text: str) -> None
     assert at == len(text) or not text[at:].strip()
 
 
-def test_a_chunk_knows_the_headings_above_it() -> None:
+def test_chunk_has_the_path_of_headings_above_it() -> None:
     text = "# A\n\none one\n\n## B\n\ntwo two two\n\nthree three three\n\n# C\n\nfour four\n"
     chunks = split_document(text, max_tokens=5, count=words)
     assert [(chunk.text.split()[-1], chunk.path) for chunk in chunks] == [
@@ -54,7 +54,7 @@ def test_a_chunk_knows_the_headings_above_it() -> None:
     ]
 
 
-def test_fences_and_tables_stay_whole_where_they_fit() -> None:
+def test_fences_and_tables_that_fit_are_not_split() -> None:
     fence = "```py\na = 1\n\n# no heading\n\nb = 2\n```\n"
     table = "| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n"
     text = f"{'word ' * 12}\n\n{fence}\n{'word ' * 12}\n\n{table}\n{'word ' * 12}\n"
@@ -64,19 +64,19 @@ def test_fences_and_tables_stay_whole_where_they_fit() -> None:
     assert split_sections(fence)[0].heading is None
 
 
-def test_a_fence_that_is_longer_than_a_chunk_is_cut_inside() -> None:
+def test_fence_longer_than_a_chunk_is_split() -> None:
     text = "```\n" + "line of code\n" * 50 + "```\n"
     chunks = split_document(text, max_tokens=20, count=words)
     assert len(chunks) > 5 and "".join(chunk.text for chunk in chunks) == text
 
 
-def test_parts_are_about_alike_and_none_is_a_runt() -> None:
+def test_parts_are_of_similar_size() -> None:
     text = " ".join(f"Sentence number {i} is here." for i in range(103))
     sizes = [words(part) for part in split(text, max_tokens=100, count=words)]
     assert min(sizes) * 3 > max(sizes)
 
 
-def test_cjk_text_is_cut_behind_sentences() -> None:
+def test_cjk_text_is_split_after_sentences() -> None:
     text = "图书馆星期一不开门。" * 20
     assert all(c.text.endswith("。") for c in split_document(text, max_tokens=45, count=len))
 
@@ -93,10 +93,10 @@ def test_cjk_text_is_cut_behind_sentences() -> None:
         ("intro\n# A\nx\n# B\ny\n", [None, "A", "B"]),
     ],
 )
-def test_sections_of_a_document(text: str, headings: list[str | None]) -> None:
+def test_split_sections(text: str, headings: list[str | None]) -> None:
     assert [section.heading for section in split_sections(text)] == headings
 
 
-def test_sentences_join_to_the_text() -> None:
+def test_sentences_add_up_to_the_text() -> None:
     text = 'It cost $3.50 (e.g. here). "Why?" he asked. 雨が降った。「そう。」Then?\n\nNew one'
     assert "".join(split_sentences(text)) == text

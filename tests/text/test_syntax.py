@@ -1,4 +1,4 @@
-"""Whether a text is well-formed: what is read, never run, and never for long."""
+"""Syntax checks: code is parsed, not run, and within a time limit."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ from llmtool.text.syntax import MAX_CHARACTERS, Diagnostic, check, find_error, u
     ],
     ids=lambda value: value[:8],
 )
-def test_what_is_not_well_formed_has_an_error(language: str, text: str) -> None:
+def test_invalid_syntax_has_an_error(language: str, text: str) -> None:
     assert find_error(language, text)
 
 
-def test_odd_escapes_in_python_are_no_errors() -> None:
+def test_invalid_escapes_in_python_are_not_errors() -> None:
     assert find_error("python", "x = '\\d'") is None
 
 
-def test_a_huge_text_is_not_read() -> None:
+def test_huge_text_is_not_parsed() -> None:
     assert (
-        find_error("json", " " * (MAX_CHARACTERS + 1)) == f"longer than {MAX_CHARACTERS} characters"
+        find_error("json", " " * (MAX_CHARACTERS + 1))
+        == f"longer than {MAX_CHARACTERS:,} characters"
     )
 
 
@@ -51,14 +52,14 @@ def test_a_huge_text_is_not_read() -> None:
         ("x\n```\ny\n```", "x\n```\ny\n```"),
         ("plain", "plain"),
     ],
-    ids=["a block", "tildes", "a block in a block", "an empty block", "words before", "no block"],
+    ids=["block", "tildes", "nested block", "empty block", "text before", "no block"],
 )
-def test_a_text_that_is_one_block_stands_for_what_is_in_it(text: str, inner: str) -> None:
+def test_unfenced_returns_the_content_of_a_single_block(text: str, inner: str) -> None:
     assert unfenced(text) == inner
 
 
-# Language, well-formed code, broken code, and the place of the first error.
-BOTH = {
+# Language: valid code, invalid code, and the position of the first error.
+EXAMPLES = {
     "python": ("x = [1]\n", "x = 1\nfor y in x\n    y\n", (2, 11)),
     "json": ('{"a": [1, 2e400]}', '\n{\n  "a" 1\n}', (3, 7)),
     "toml": ("a = 1\n[b]\n", "a = 1\nb =\n", (2, 4)),
@@ -79,24 +80,24 @@ BOTH = {
 
 
 @pytest.mark.parametrize(
-    ("language", "good", "bad", "place"),
-    [(name, *each) for name, each in BOTH.items()],
-    ids=list(BOTH),
+    ("language", "valid", "invalid", "position"),
+    [(name, *each) for name, each in EXAMPLES.items()],
+    ids=list(EXAMPLES),
 )
-def test_every_language_that_is_checked_tells_good_from_bad(
-    language: str, good: str, bad: str, place: tuple[int, int] | None
+def test_every_checked_language_reports_the_first_error(
+    language: str, valid: str, invalid: str, position: tuple[int, int] | None
 ) -> None:
-    assert check(CodeLanguage(language), good).status == "ok"
-    found = check(CodeLanguage(language), bad)
+    assert check(CodeLanguage(language), valid).status == "ok"
+    found = check(CodeLanguage(language), invalid)
     assert found.status == "error" and found.diagnostics
     first = found.diagnostics[0]
     assert first.line is not None and first.message
-    if place is not None:
-        assert (first.line, first.column) == place
+    if position is not None:
+        assert (first.line, first.column) == position
 
 
-def test_all_grammars_are_among_them() -> None:
-    assert {each.value for each in CodeLanguage if grammars.has_grammar(each)} <= BOTH.keys()
+def test_every_grammar_has_an_example() -> None:
+    assert {each.value for each in CodeLanguage if grammars.has_grammar(each)} <= EXAMPLES.keys()
 
 
 def test_columns_count_characters_and_not_bytes() -> None:
@@ -105,14 +106,14 @@ def test_columns_count_characters_and_not_bytes() -> None:
 
 
 @pytest.mark.parametrize("language", [CodeLanguage.ruby, CodeLanguage.markdown, None])
-def test_what_nothing_here_can_read_is_unchecked_with_a_note(
+def test_language_without_a_checker_is_unchecked_with_a_note(
     language: CodeLanguage | None,
 ) -> None:
     found = check(language, "x")
     assert found.status == "unchecked" and found.note and not found.diagnostics
 
 
-def test_a_missing_grammar_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_grammar_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise ImportError(name)
 
@@ -124,18 +125,18 @@ def test_a_missing_grammar_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("language", [CodeLanguage.python, CodeLanguage.sql, CodeLanguage.ruby])
-def test_nothing_at_all_is_an_error(language: CodeLanguage) -> None:
+def test_empty_text_is_an_error(language: CodeLanguage) -> None:
     assert check(language, " \n").status == "error"
 
 
 @pytest.mark.parametrize("text", ["(" * 200_000, "{[" * 50_000, "\0\xff" * 1000, "`" * 5000])
 @pytest.mark.parametrize("language", [CodeLanguage.javascript, CodeLanguage.bash, CodeLanguage.sql])
-def test_hostile_texts_end(language: CodeLanguage, text: str) -> None:
+def test_hostile_text_has_limited_diagnostics(language: CodeLanguage, text: str) -> None:
     found = check(language, text)
     assert len(found.diagnostics) <= grammars.MAX_ERRORS
 
 
-def test_a_diagnostic_reads_as_a_sentence() -> None:
+def test_diagnostic_as_text() -> None:
     assert str(Diagnostic(message="odd", line=3, column=7)) == "line 3, column 7: odd"
     assert str(Diagnostic(message="odd", line=3)) == "line 3: odd"
     assert str(Diagnostic(message="odd")) == "odd"

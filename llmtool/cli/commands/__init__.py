@@ -1,1 +1,1 @@
-"""The commands, one module or package each."""
+"""The commands, each in its own module or package."""

@@ -1,4 +1,4 @@
-"""`llmtool cache`: what is kept of earlier prompts, and throwing it away."""
+"""`llmtool cache`: list and clear cached prompts."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from llmtool.sizes import format_bytes, format_count
 if TYPE_CHECKING:
     from llmtool.engine.llama.prompt_cache.store import PrefixCache
 
-app = App("List and clear the cached prompts.", epilog="Example: llmtool cache ls")
-_EMPTY = "no prompts are kept for reuse"
+app = App("List and clear cached prompts.", epilog="Example: llmtool cache ls")
+_EMPTY = "the cache is empty"
 
 
 def _open(console: Console, general: g.GeneralOptions) -> PrefixCache:
@@ -32,7 +32,7 @@ def ls(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """List the cached prompt prefixes, the most recent first."""
+    """List cached prompt prefixes, most recent first."""
     from llmtool.cli.render import tables
 
     cache = _open(console, general)
@@ -73,10 +73,12 @@ def ls(
         ],
         right=["tokens", "size"],
     )
-    said = f"{format_bytes(total)} of at most {format_bytes(cache.limit_bytes)}"
     if not cache.limit_bytes:
-        said = f"{format_bytes(total)}; keeping prompts is switched off (prefix_cache_mb = 0)"
-    console.note(said if entries or not cache.limit_bytes else _EMPTY)
+        console.note(f"{format_bytes(total)}; the cache is disabled (prefix_cache_mb = 0)")
+    elif entries:
+        console.note(f"{format_bytes(total)} of at most {format_bytes(cache.limit_bytes)}")
+    else:
+        console.note(_EMPTY)
 
 
 @app.add("clear", epilog="Example: llmtool cache clear --dry-run")
@@ -87,9 +89,10 @@ def clear(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Clear the cache; the next runs are slower once.
+    """Clear all caches.
 
-    The cache has model states, replies of tests, notes, scores and the search index. Sessions stay.
+    Removes cached prompts, replies of template tests, notes of summaries, label scores and the
+    search index of sessions. They are recomputed when needed. Sessions and models are not removed.
     """
     from llmtool.evals import reply_cache
     from llmtool.sessions.store import INDEX_NAME

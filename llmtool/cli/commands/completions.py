@@ -1,4 +1,4 @@
-"""`llmtool completions`: print the completion script of a shell."""
+"""`llmtool completions`: print a shell completion script."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ app = App()
 
 @app.add(
     "completions",
-    epilog="""Examples:
+    epilog="""Example:
 
 \b
-  llmtool completions bash >~/.local/share/bash-completion/completions/llmtool""",
+  llmtool completions bash > ~/.local/share/bash-completion/completions/llmtool""",
 )
 def completions(
     ctx: typer.Context,
@@ -27,7 +27,7 @@ def completions(
         Literal["bash", "zsh", "fish"], typer.Argument(metavar="SHELL", help="bash, zsh or fish.")
     ],
 ) -> None:
-    """Print the completion script of a shell."""
+    """Print a shell completion script."""
     from llmtool.cli.framework.completion import script
 
     console.stdout.write(script(shell, ctx.find_root().command))

@@ -1,4 +1,4 @@
-"""`llmtool config`: the settings, and changing them."""
+"""`llmtool config`: show and change settings."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from llmtool.cli.terminal.console import Console
 if TYPE_CHECKING:
     from llmtool.config import Folders
 
-app = App("Show and change the settings.", epilog="Example: llmtool config set model starter")
-Key = Annotated[str, typer.Argument(metavar="KEY", help="A setting, or aliases.NAME.")]
+app = App("Show and change settings.", epilog="Example: llmtool config set model starter")
+Key = Annotated[str, typer.Argument(metavar="KEY", help="Setting, or aliases.NAME.")]
 
 
 @app.add("show", epilog="Example: llmtool config show --json")
@@ -25,7 +25,7 @@ def show(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Show every setting; environment variables override config.toml."""
+    """Show all settings; environment variables override config.toml."""
     import msgspec
 
     from llmtool.cli import bootstrap
@@ -51,10 +51,10 @@ def set_(
     console: Console,
     *,
     key: Key,
-    value: Annotated[str, typer.Argument(metavar="VALUE", help="The new value.")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="New value.")],
     general: g.GeneralOptions,
 ) -> None:
-    """Set a key of config.toml; comments and other keys are preserved."""
+    """Set a key in config.toml, preserving comments and other keys."""
     from llmtool.cli import bootstrap
     from llmtool.config import set_value
     from llmtool.models.reference import check_name
@@ -65,7 +65,7 @@ def set_(
         check_name(key.removeprefix("aliases."))
     set_value(folders.config_file, key, value)
     if key == "model" or key.startswith("aliases."):
-        _doubt(console, folders, value)
+        _warn_if_not_found(console, folders, value)
 
 
 @app.add("unset", epilog="Example: llmtool config unset model")
@@ -73,22 +73,21 @@ def unset(
     key: Key,
     general: g.GeneralOptions,
 ) -> None:
-    """Remove a key from config.toml, so that its default applies."""
+    """Remove a key from config.toml to restore its default."""
     from llmtool.cli import bootstrap
     from llmtool.config import set_value
 
     set_value(bootstrap.find_folders().config_file, key, None)
 
 
-def _doubt(console: Console, folders: Folders, model: str) -> None:
-    """Say so where a name was set that no model has."""
+def _warn_if_not_found(console: Console, folders: Folders, model: str) -> None:
     from llmtool import config
     from llmtool.errors import LlmtoolError, ModelNotFound
     from llmtool.models.store import Store
 
-    with contextlib.suppress(LlmtoolError):  # what else is wrong is told where it is used
+    with contextlib.suppress(LlmtoolError):  # other errors are reported on use
         settings = config.load_settings({}, folders.config_file)
         try:
             Store(folders, settings.aliases, offline=True).resolve(model)
         except ModelNotFound as exc:
-            console.note(f"set, but {exc}")
+            console.note(f"saved, but {exc}")

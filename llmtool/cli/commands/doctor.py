@@ -1,4 +1,4 @@
-"""`llmtool doctor`: what is installed, what this machine offers, what to change."""
+"""`llmtool doctor`: check the installation and the hardware."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def doctor(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Report what is installed, what this machine has, and what to change."""
+    """Check the installation and hardware, and suggest changes."""
     from llmtool.cli import bootstrap
     from llmtool.cli.render import tables
     from llmtool.doctor import examine
 
-    folders, settings, wrong = bootstrap.start_lenient(console, general)
-    report = examine(folders, settings, wrong)
+    folders, settings, errors = bootstrap.start_lenient(console, general)
+    report = examine(folders, settings, errors)
     if json:
         console.stdout.write_json(report.to_dict())
     else:
@@ -40,7 +40,7 @@ def doctor(
 
 
 def describe(report: Report) -> Iterator[tuple[str, str]]:
-    """Yield the report as lines for a person."""
+    """Yield the report as (name, value) rows for a terminal."""
 
     def size(n: int | None) -> str:
         return "unknown" if n is None else format_bytes(n)
@@ -53,7 +53,7 @@ def describe(report: Report) -> Iterator[tuple[str, str]]:
         if device.kind != "cpu":
             yield f"{device.kind} {device.name}", f"{device.description}, {memory}"
     if not any(device.kind in ("gpu", "igpu") for device in report.devices):
-        yield "gpu", "none that llama.cpp can use"
+        yield "gpu", "no usable GPU"
     limit = f", cgroup quota {report.cgroup_cpus:.1f}" if report.cgroup_cpus else ""
     cores = f", {report.physical_cores} cores" if report.physical_cores else ""
     yield "processors", f"{report.cpus}{cores}{limit}: {report.threads} threads"
@@ -65,5 +65,5 @@ def describe(report: Report) -> Iterator[tuple[str, str]]:
     yield "default model", report.default_model or "none"
     for model in report.models:
         yield "model", f"{model['name']} ({size(model['size_bytes'])}, {model['source']})"
-    for line in report.advice or ["nothing to change"]:
+    for line in report.advice or ["no changes suggested"]:
         yield "advice", line

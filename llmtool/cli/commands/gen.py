@@ -1,4 +1,4 @@
-"""`llmtool gen`: text from a prompt."""
+"""`llmtool gen`: generate text from a prompt."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ app = App()
 
 \b
   llmtool gen "Write a haiku about rain"
-  git log --oneline | head -20 | llmtool gen "Sum up what changed"
+  git log --oneline | head -20 | llmtool gen "Summarize the changes"
   llmtool gen -f notes.txt "List the open questions" --json | jq -r .text
   llmtool gen --schema "name, year int" "Extract the person" < bio.txt
   llmtool gen --each csv --field body "Name the topic" < in.csv > out.csv""",
@@ -28,7 +28,7 @@ app = App()
 def gen(
     console: Console,
     prompt: Annotated[
-        str | None, typer.Argument(metavar="[PROMPT]", help="What to do; - reads it from stdin.")
+        str | None, typer.Argument(metavar="[PROMPT]", help="Instruction; - reads it from stdin.")
     ] = None,
     *,
     input: g.InputOptions,
@@ -39,10 +39,10 @@ def gen(
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Generate text from a prompt, with standard input or files as material.
+    """Generate text from a prompt, standard input and files.
 
-    An argument is the instruction; standard input and files (-f) are the material that it is about.
-    Without an argument, the material is the prompt.
+    The argument is the instruction; standard input and files (-f) are the text that it refers to.
+    Without an argument, that text is the prompt.
     """
     from llmtool.cli import pipeline
 

@@ -1,4 +1,4 @@
-"""`llmtool run`: a template as a command."""
+"""`llmtool run`: run a prompt template."""
 
 from __future__ import annotations
 
@@ -20,17 +20,15 @@ app = App()
 
 \b
   llmtool run title < article.txt
-  llmtool run qa "When does it start?" < programme.txt
+  llmtool run qa "When does it start?" < program.txt
   llmtool run ./triage.yaml -p app=mail --each jsonl < in.jsonl > out.jsonl""",
 )
 def run(
     console: Console,
-    template: Annotated[
-        str, typer.Argument(metavar="TEMPLATE", help="A template by name, or a path to one.")
-    ],
+    template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="Template name or path.")],
     text: Annotated[
         str | None,
-        typer.Argument(metavar="[TEXT]", help="The template's input; - reads it from stdin."),
+        typer.Argument(metavar="[TEXT]", help="Text for the template; - reads it from stdin."),
     ] = None,
     *,
     input: g.InputOptions,
@@ -41,10 +39,11 @@ def run(
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Run a prompt template: a reply, a value or a label.
+    """Run a prompt template.
 
-    The text for the template is an argument, standard input or files. With both, the argument is
-    the template's next input, such as the question about a document.
+    The text for the template is an argument, standard input or files. If an argument is combined
+    with standard input or files, it sets the template's next input, such as a question about the
+    text.
     """
     from llmtool.cli import pipeline
 

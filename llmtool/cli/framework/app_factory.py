@@ -16,6 +16,9 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 class Command(TyperCommand):
     """A command whose help groups the options in sections."""
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         format_options(self, ctx, formatter)
 

@@ -16,7 +16,13 @@ _MIN_COLUMNS = 20
 _MARGIN = 2  # columns left free in a terminal of _MAX_COLUMNS or more
 _MAX_NAME_COLUMNS = 31
 _MIN_TEXT_COLUMNS = 30  # with less, a description goes below its name
-_DEFAULT = re.compile(r"\[default: \(([^)]*)\)")  # Typer adds parentheses around words
+# Patterns in Typer's descriptions, and their replacements.
+_SIMPLIFICATIONS = (
+    (r"\[default: \(([^)]*)\)", r"[default: \1"),  # words are in parentheses
+    (r"; [\d.<=]*x[<>=\d.]+\]", "]"),  # ranges, which errors report
+    (r"  \[[\d.<=]*x[<>=\d.]+\]", ""),
+    (r"\.(  \[)", r"\1"),  # a full stop before the default
+)
 
 
 SECTIONS = (
@@ -110,7 +116,14 @@ def section_of(param: Any) -> str:
 def help_record(param: Any, ctx: Any) -> tuple[str, str] | None:
     """Return the names and description of an argument or option, or None if it is hidden."""
     record = param.get_help_record(ctx)
-    return record and (record[0], _DEFAULT.sub(r"[default: \1", record[1]))
+    if record is None:
+        return None
+    name, text = record
+    if param.param_type_name == "argument":
+        text = text.removesuffix("  [required]")  # the usage line shows it
+    for pattern, replacement in _SIMPLIFICATIONS:
+        text = re.sub(pattern, replacement, text)
+    return name, text
 
 
 def format_options(command: Any, ctx: Any, formatter: Any) -> None:

@@ -1,1 +1,1 @@
-"""The options, each declared once, in groups."""
+"""Command-line options, each declared once."""

@@ -1,4 +1,4 @@
-"""Read --schema, --grammar and --regex, and check them before a model is looked for."""
+"""Read and check --schema, --grammar and --regex, before a model is opened."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llmtool.tasks.options import GenerateOptions
 def read(
     console: Console, options: GenerateOptions, constraint: ConstraintOptions
 ) -> GenerateOptions:
-    """Return options with what the reply must be.
+    """Return options with the constraint on the reply.
 
     Raises:
         UsageError: more than one constraint is given, or it is invalid.
@@ -25,25 +25,28 @@ def read(
     if not given:
         return options
     if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)} exclude each other: give one of them")
+        raise UsageError(f"{' and '.join(given)} cannot be combined; use one of them")
     if constraint.regex == "":
-        raise UsageError("--regex is empty, and only an empty reply would match it")
+        raise UsageError("--regex is empty and matches only an empty reply; pass a pattern")
     from llmtool.structured.resolve import from_argument
     from llmtool.tasks.pipeline.output_spec import make_output_spec
 
     schema: object = None
     grammar = regex = None
-    if constraint.schema is not None:
-        schema = from_argument(inputs.read_argument(constraint.schema, name="--schema"))
-    if constraint.grammar is not None:
-        grammar = inputs.read_file(console, constraint.grammar)
-    if constraint.regex is not None:
-        regex = inputs.read_argument(constraint.regex, name="--regex")
     try:
+        if constraint.schema is not None:
+            schema = from_argument(inputs.read_argument(constraint.schema, name="--schema"))
+        if constraint.grammar is not None:
+            grammar = inputs.read_file(console, constraint.grammar)
+        if constraint.regex is not None:
+            regex = inputs.read_argument(constraint.regex, name="--regex")
         make_output_spec(schema=schema, grammar=grammar, regex=regex)
     except UsageError as exc:
+        reason = str(exc)
+        if reason.startswith(("regex ", "regex: ", "schema: ")):  # name the option
+            raise UsageError(f"--{reason}") from exc
         if constraint.grammar is None:
             raise
         where = "standard input" if constraint.grammar == "-" else constraint.grammar
-        raise UsageError(f"{where}: {exc}") from exc
+        raise UsageError(where + reason.removeprefix("grammar")) from exc
     return msgspec.structs.replace(options, schema=schema, grammar=grammar, regex=regex)

@@ -1,4 +1,4 @@
-"""Options of the command line itself, in groups: input, output, batch, model, general."""
+"""Option groups that commands share: input, output, batch, model, general."""
 
 from __future__ import annotations
 
@@ -22,26 +22,24 @@ _general = partial(Option, rich_help_panel="General")
 
 def _parse_layers(value: str) -> str:
     if value not in ("auto", "all") and not value.isdigit():
-        raise BadParameter(f"{value!r} is not auto, all or a number of layers")
+        raise BadParameter(f"{value!r}: must be auto, all or a number of layers")
     return value
 
 
-# Options that some commands take without the rest of their group.
+# Options that some commands use without the rest of their group.
 Json = Annotated[bool, _output("--json", help="Print the result as JSON.")]
 OutputFile = Annotated[
     str | None,
-    _output("--output", "-o", metavar="FILE", help="Write to FILE, not to standard output."),
+    _output("--output", "-o", metavar="FILE", help="Write to FILE instead of stdout."),
 ]
-DryRemoval = Annotated[
-    bool, Option("--dry-run", help="Show what would be removed, and remove nothing.")
-]
+DryRemoval = Annotated[bool, Option("--dry-run", help="Show what would be removed, then exit.")]
 ModelReference = Annotated[
     str | None,
     _model(
         "--model",
         "-m",
         metavar="REF",
-        help="A model: starter, FILE.gguf, org/name[:QUANT] or an alias.",
+        help="Model: starter, FILE.gguf, org/name[:QUANT] or an alias.",
     ),
 ]
 CtxSize = Annotated[
@@ -51,12 +49,12 @@ CtxSize = Annotated[
         min=1,
         metavar="N",
         help="Context size in tokens.",
-        show_default="as large as needed",
+        show_default="as needed",
     ),
 ]
 Threads = Annotated[
     int | None,
-    _model("--threads", min=1, max=512, metavar="N", help="Processor threads."),
+    _model("--threads", min=1, max=512, metavar="N", help="Number of CPU threads."),
 ]
 GpuLayers = Annotated[
     Any | None,
@@ -65,13 +63,13 @@ GpuLayers = Annotated[
         "-ngl",
         parser=_parse_layers,
         metavar="auto|all|N",
-        help="Layers to run on the GPU.",
+        help="Layers to offload to the GPU.",
         show_default="auto",
     ),
 ]
 Parallel = Annotated[
     int | None,
-    _model("--parallel", min=1, max=64, metavar="N", help="Maximum replies to decode at once."),
+    _model("--parallel", min=1, max=64, metavar="N", help="Maximum parallel replies."),
 ]
 Offline = Annotated[bool, _model("--offline", help="Do not use the network.")]
 
@@ -81,21 +79,17 @@ class _Group(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GeneralOptions(_Group, frozen=True, kw_only=True):
-    """What every command takes."""
+    """Options of every command."""
 
-    quiet: Annotated[
-        bool, _general("--quiet", "-q", help="Print no notes to standard error, only errors.")
-    ] = False
+    quiet: Annotated[bool, _general("--quiet", "-q", help="Print only errors to stderr.")] = False
     color: Annotated[
         Literal["auto", "always", "never"], _general("--color", help="When to use colours.")
     ] = "auto"
-    debug: Annotated[
-        bool, _general("--debug", help="Print the log and tracebacks to standard error.")
-    ] = False
+    debug: Annotated[bool, _general("--debug", help="Print logs and tracebacks to stderr.")] = False
 
 
 class ModelOptions(_Group, frozen=True, kw_only=True):
-    """Which model to use, and what it may take of the machine."""
+    """The model, and the resources that it may use."""
 
     reference: ModelReference = None
     ctx_size: CtxSize = None
@@ -103,73 +97,75 @@ class ModelOptions(_Group, frozen=True, kw_only=True):
     n_gpu_layers: GpuLayers = None
     parallel: Parallel = None
     kv_type: Annotated[
-        KVType, _model("--kv-type", help="Type of the context memory; q8_0 takes half.")
+        KVType, _model("--kv-type", help="KV cache type; q8_0 uses half the memory.")
     ] = "f16"
     no_cache: Annotated[
-        bool, _model("--no-cache", help="Do not save evaluated prompts, or reuse saved ones.")
+        bool, _model("--no-cache", help="Do not read or write the prompt cache.")
     ] = False
     offline: Offline = False
 
 
 class InputOptions(_Group, frozen=True, kw_only=True):
-    """Where the material comes from."""
+    """Where the input is read from."""
 
     files: Annotated[
         list[str],
-        _input("--file", "-f", metavar="FILE", help="Read a file (repeatable); - is stdin."),
+        _input("--file", "-f", metavar="FILE", help="Read FILE (repeatable); - is stdin."),
     ] = []
-    no_stdin: Annotated[bool, _input("--no-stdin", help="Do not read standard input.")] = False
-    errors: Annotated[Errors, _input("--errors", help="How to read what is not UTF-8.")] = "strict"
+    no_stdin: Annotated[bool, _input("--no-stdin", help="Do not read stdin.")] = False
+    errors: Annotated[Errors, _input("--errors", help="How to handle invalid UTF-8.")] = "strict"
 
 
 class ReportOptions(_Group, frozen=True, kw_only=True):
-    """Where a result goes, and in which form."""
+    """Where the result is written, and in which format."""
 
     path: OutputFile = None
     json: Json = False
-    stats: Annotated[bool, _output("--stats", help="Print timings to standard error.")] = False
+    stats: Annotated[bool, _output("--stats", help="Print token counts and timings to stderr.")] = (
+        False
+    )
 
 
 class OutputOptions(ReportOptions, frozen=True, kw_only=True):
-    """The same for what is made from one prompt, which can be shown instead."""
+    """Output of a command that can print its prompt instead."""
 
     dry_run: Annotated[
-        bool, _output("--dry-run", help="Print the prompt and its token count; run nothing.")
+        bool, _output("--dry-run", help="Print the prompt and token count, then exit.")
     ] = False
 
 
 class StreamOptions(OutputOptions, frozen=True, kw_only=True):
-    """The same for a reply that is streamed."""
+    """Output of a reply that is streamed."""
 
     no_stream: Annotated[
-        bool, _output("--no-stream", help="Print the reply when it is complete.")
+        bool, _output("--no-stream", help="Print output only when it is complete.")
     ] = False
 
 
 class ReplyOutputOptions(StreamOptions, frozen=True, kw_only=True):
-    """The same for the reply to a prompt, which may hold code and can be logged."""
+    """Output of a reply that may contain code and can be logged."""
 
     extract: Annotated[
         bool,
-        _output("--extract", "-x", help="Print only the reply's code; exit 17 if it has none."),
+        _output("--extract", "-x", help="Print only the code; exit 17 if none."),
     ] = False
     log: Annotated[
         bool | None,
-        _output("--log/--no-log", help="Save prompt and reply in the session log-YEAR-MONTH."),
+        _output("--log/--no-log", help="Save prompt and reply to session log-YYYY-MM."),
     ] = None
 
 
 class BatchOptions(_Group, frozen=True, kw_only=True):
-    """One call for many records."""
+    """Process many records in one call."""
 
     each: Annotated[
         Literal["line", "jsonl", "csv", "file"] | None,
-        _batch("--each", help="Run once for each line, JSON line, CSV row or file."),
+        _batch("--each", help="Run once per line, JSON line, row or file."),
     ] = None
     field: Annotated[
-        str | None, _batch("--field", metavar="NAME", help="The column or key with the text.")
+        str | None, _batch("--field", metavar="NAME", help="Column or key of the text.")
     ] = None
-    jsonl: Annotated[bool, _batch("--jsonl", help="Write the rows as JSON lines.")] = False
+    jsonl: Annotated[bool, _batch("--jsonl", help="Write rows as JSON lines.")] = False
     resume: Annotated[bool, _batch("--resume", help="Resume the batch saved in -o FILE.")] = False
     overwrite: Annotated[
         bool, _batch("--overwrite", help="Replace the batch saved in -o FILE.")
@@ -180,10 +176,10 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
     ] = None
 
     def check_unused(self) -> None:
-        """Check that a call for one record has no option of batches.
+        """Check that no batch option is set.
 
         Raises:
-            UsageError: it has one.
+            UsageError: one is set.
         """
         for name, value in (
             ("--field", self.field),
@@ -193,30 +189,30 @@ class BatchOptions(_Group, frozen=True, kw_only=True):
             ("--jsonl", self.jsonl),
         ):
             if value:
-                raise UsageError(f"{name} belongs to a batch (--each line, jsonl, csv or file)")
+                raise UsageError(f"{name} needs a batch; add --each line, jsonl, csv or file")
 
 
 class ConstraintOptions(_Group, frozen=True, kw_only=True):
-    """What a reply must be, as it is typed; `constraints.read` reads the files."""
+    """Constraints on a reply, as typed; `constraints.read` reads their files."""
 
     schema: Annotated[
         str | None,
         _reply(
             "--schema",
             metavar="TEXT|FILE",
-            help="Reply with JSON: 'name, age int, tags list' or a JSON Schema.",
+            help="Constrain the reply to JSON: 'name, age int' or a JSON Schema.",
         ),
     ] = None
     regex: Annotated[
         str | None,
-        _reply("--regex", metavar="TEXT", help="Reply with a match of a regular expression."),
+        _reply("--regex", metavar="TEXT", help="Constrain the reply to a regular expression."),
     ] = None
     grammar: Annotated[
         str | None,
-        _reply("--grammar", metavar="FILE", help="Reply with text of a GBNF grammar."),
+        _reply("--grammar", metavar="FILE", help="Constrain the reply to a GBNF grammar."),
     ] = None
 
     @property
     def files(self) -> list[str]:
-        """The files to read, as far as what is typed names files."""
+        """The arguments that may name files."""
         return [name for name in (self.schema, self.grammar) if name]

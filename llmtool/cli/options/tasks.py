@@ -1,7 +1,7 @@
-"""How the options of the tasks look on the command line: flags, help and ranges of their values.
+"""Flags, help texts and value ranges of the task options.
 
-`OPTIONS` has them by the record of `tasks.options` that they belong to. An option without a line
-here is for Python alone.
+`OPTIONS` maps each options record of `tasks.options` to its flags. A field without an entry here
+is available only in Python.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def _parse_seed(value: str | None) -> int | None:
     try:
         seed = int(value)
     except ValueError:
-        raise BadParameter(f"{value!r} is not a number") from None
+        raise BadParameter(f"{value!r}: must be a whole number") from None
     if not 0 <= seed <= MAX_SEED:
-        raise BadParameter(f"{seed} is not between 0 and {MAX_SEED}")
+        raise BadParameter(f"{value!r}: must be between 0 and {MAX_SEED}")
     return seed
 
 
@@ -39,7 +39,7 @@ def _read_stop(texts: list[str]) -> tuple[str, ...] | None:
 
 
 def read_params(pairs: list[str]) -> dict[str, str]:
-    """Return the values of `-p KEY=VALUE`; each is text, whatever it looks like.
+    """Return the values of `-p KEY=VALUE`, all as text.
 
     Raises:
         UsageError: a pair has no `=`.
@@ -47,9 +47,9 @@ def read_params(pairs: list[str]) -> dict[str, str]:
     """
     values = {}
     for pair in pairs:
-        key, mark, value = pair.partition("=")
-        if not mark or not key:
-            raise UsageError(f"-p {pair}: write it as KEY=VALUE")
+        key, separator, value = pair.partition("=")
+        if not separator or not key:
+            raise UsageError(f"-p {pair}: must have the form KEY=VALUE")
         values[key] = read_argument(value, name=f"-p {key}")
     return values
 
@@ -58,7 +58,7 @@ def _text(name: str) -> Callable[[str], str]:
     return partial(read_argument, name=name)
 
 
-# An option's type is that of its argument. A function beside it makes its value of the argument.
+# The type is that of the command-line argument; a function, if any, converts it to the value.
 System = Annotated[
     str | None,
     _reply("--system", "-s", metavar="TEXT", help="System prompt."),
@@ -66,7 +66,7 @@ System = Annotated[
 ]
 Param = Annotated[
     list[str] | None,
-    _reply("--param", "-p", metavar="KEY=VALUE", help="A value for the template (repeatable)."),
+    _reply("--param", "-p", metavar="KEY=VALUE", help="Set a template variable (repeatable)."),
     read_params,
 ]
 
@@ -80,17 +80,17 @@ OPTIONS: dict[type, dict[str, Any]] = {
         ],
         "temperature": Annotated[
             float | None,
-            _sampling(min=0, max=100, metavar="T", help="Randomness; 0 is deterministic."),
+            _sampling(
+                min=0, max=100, metavar="T", help="Sampling temperature; 0 is deterministic."
+            ),
         ],
         "seed": Annotated[
             Any | None,
-            _sampling(
-                parser=_parse_seed, metavar="N", help=f"Make the run repeatable; 0 to {MAX_SEED}."
-            ),
+            _sampling(parser=_parse_seed, metavar="N", help=f"Random seed, 0 to {MAX_SEED}."),
         ],
         "stop": Annotated[
             list[str] | None,
-            _sampling("--stop", metavar="TEXT", help="End the reply before TEXT (repeatable)."),
+            _sampling("--stop", metavar="TEXT", help="Stop before TEXT (repeatable)."),
             _read_stop,
         ],
         "top_p": Annotated[
@@ -100,7 +100,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
                 min=0,
                 max=1,
                 metavar="P",
-                help="Sample from the most likely tokens that add up to P.",
+                help="Sample from tokens with total probability P.",
             ),
         ],
         "top_k": Annotated[
@@ -109,7 +109,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
                 "--top-k",
                 min=0,
                 metavar="K",
-                help="Sample from the K most likely tokens; 0 is all.",
+                help="Sample from the top K tokens; 0 means all.",
             ),
         ],
         "min_p": Annotated[
@@ -119,12 +119,12 @@ OPTIONS: dict[type, dict[str, Any]] = {
                 min=0,
                 max=1,
                 metavar="P",
-                help="Drop tokens less likely than P times the best.",
+                help="Minimum probability, relative to the best.",
             ),
         ],
         "repeat_penalty": Annotated[
             float | None,
-            _sampling(min=0.01, metavar="R", help="Penalty for repeated tokens; 1 is none."),
+            _sampling(min=0.01, metavar="R", help="Penalty for repeated tokens; 1 disables it."),
         ],
     },
     t.PromptOptions: {
@@ -138,7 +138,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
     t.ReplyOptions: {
         "thinking": Annotated[
             bool | None,
-            _reply("--think/--no-think", help="Let a model reason first; shown on stderr."),
+            _reply("--think/--no-think", help="Enable reasoning, shown on stderr."),
         ],
         "sampling": t.SamplingOptions,
     },
@@ -148,7 +148,7 @@ OPTIONS: dict[type, dict[str, Any]] = {
         ],
         "prefill": Annotated[
             str,
-            _reply(metavar="TEXT", help="Start of the reply; not printed.", show_default=False),
+            _reply(metavar="TEXT", help="Start of the reply, not printed.", show_default=False),
             _text("--prefill"),
         ],
         "logprobs": Annotated[
@@ -158,16 +158,16 @@ OPTIONS: dict[type, dict[str, Any]] = {
                 min=0,
                 max=MAX_LOGPROBS,
                 metavar="N",
-                help="Print log-probabilities, with N alternatives.",
+                help="Print logprobs, with N alternatives.",
                 show_default=False,
             ),
         ],
     },
     t.ClassifyOptions: {
-        "multi": Annotated[bool, Option("--multi", help="Accept any number of labels.")],
+        "multi": Annotated[bool, Option("--multi", help="Allow any number of labels.")],
         "form": Annotated[
             Literal["chat", "completion"] | None,
-            _reply("--form", help="How to ask the model.", show_default="the template's"),
+            _reply("--form", help="Form of the prompt.", show_default="set by the template"),
         ],
     },
     t.TranslateOptions: {
@@ -177,40 +177,40 @@ OPTIONS: dict[type, dict[str, Any]] = {
         ],
         "format": Annotated[
             Literal["auto", "txt", "md", "html", "srt", "vtt", "po", "json"],
-            Option("--format", help="Format of the text."),
+            Option("--format", help="Document format."),
         ],
         "bilingual": Annotated[
             bool,
-            Option("--bilingual", help="Print each passage above its translation (txt, srt, vtt)."),
+            Option("--bilingual", help="Print each segment above its translation (txt, srt, vtt)."),
         ],
         "strict": Annotated[
             bool,
-            Option("--strict", help="Print nothing and exit 17 if a passage is not translated."),
+            Option("--strict", help="Exit 17 without output if a segment is not translated."),
         ],
     },
     t.SummarizeOptions: {
         "length": Annotated[
             str,
-            Option(metavar="LENGTH", help="short, medium, long, '100 words', '3 sentences', 5."),
+            Option(metavar="LENGTH", help="short, medium, long, '100 words' or '3 sentences'."),
         ],
         "style": Annotated[
             Literal["paragraph", "bullets", "headline", "tldr"],
-            Option("--style", help="Form of the summary."),
+            Option("--style", help="Style of the summary."),
         ],
         "focus": Annotated[
             str | None,
-            Option(metavar="TEXT", help="Topic to concentrate on."),
+            Option(metavar="TEXT", help="Topic to focus on."),
             _text("--focus"),
         ],
         "sections": Annotated[
-            bool, Option("--sections", help="Summarize each top-level section on its own.")
+            bool, Option("--sections", help="Summarize each top-level section separately.")
         ],
         "strategy": Annotated[
             Literal["auto", "stuff", "map-reduce", "refine"],
-            Option("--strategy", help="Read the text whole, in parts, or part after part."),
+            Option("--strategy", help="How to process a long text."),
         ],
         "chunk_tokens": Annotated[
-            int, Option("--chunk-tokens", min=64, metavar="N", help="Maximum tokens of a part.")
+            int, Option("--chunk-tokens", min=64, metavar="N", help="Maximum tokens per chunk.")
         ],
     },
     t.CodeOptions: {
@@ -221,10 +221,10 @@ OPTIONS: dict[type, dict[str, Any]] = {
         "check": Annotated[bool, Option("--check/--no-check", help="Check the syntax.")],
         "repair": Annotated[
             int,
-            Option("--repair", min=0, max=10, metavar="N", help="Maximum rounds of repair."),
+            Option("--repair", min=0, max=10, metavar="N", help="Maximum repair attempts."),
         ],
         "format": Annotated[
-            bool, Option("--tidy/--no-tidy", help="Format the code with a formatter on PATH.")
+            bool, Option("--tidy/--no-tidy", help="Format the code if a formatter is on PATH.")
         ],
     },
 }

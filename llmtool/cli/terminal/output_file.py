@@ -40,7 +40,7 @@ def check_not_read(path: str, reads: Iterable[str]) -> None:
     """
     file = Path(path)
     if file.exists() and any(os.path.isfile(each) and file.samefile(each) for each in reads):
-        raise UsageError(f"cannot write {path}: it is also an input; choose another file")
+        raise UsageError(f"{path} is also an input; choose another output file")
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
-"""Read numbers and strings from the beginning of a file that may be damaged, within bounds.
+"""Read numbers and strings from the start of a possibly damaged file, with bounds checks.
 
-A mapping would die of SIGBUS when a file shrinks, so bytes are read.
+It reads instead of mapping the file, because a mapping raises SIGBUS if the file shrinks.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import struct
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from llmtool.errors import ModelNotFound, ModelUnreadable
+from llmtool.errors import ModelNotFound, ModelUnreadable, os_error_reason
 
 MAX_HEADER_BYTES: Final = 256 * 1024 * 1024
 U32: Final = struct.Struct("<I")
@@ -24,7 +24,7 @@ def open_model(path: Path) -> BinaryIO:
 
     Raises:
         ModelNotFound: the file does not exist.
-        ModelUnreadable: it is a directory or a device, or may not be read.
+        ModelUnreadable: a directory, a device, or not readable.
     """
     try:
         mode = os.stat(path).st_mode
@@ -35,17 +35,17 @@ def open_model(path: Path) -> BinaryIO:
                 return file
             file.close()
     except (FileNotFoundError, NotADirectoryError) as exc:
-        link = " (a dangling link)" if os.path.islink(path) else ""
-        raise ModelNotFound(f"{path}: no such file{link}") from exc
+        link = " (dangling link)" if os.path.islink(path) else ""
+        raise ModelNotFound(f"{path} not found{link}; check the path") from exc
     except (OSError, ValueError) as exc:
-        reason = getattr(exc, "strerror", None) or "not a file name"
-        raise ModelUnreadable(f"{path}: cannot be read: {reason}") from exc
+        reason = os_error_reason(exc) if isinstance(exc, OSError) else "invalid file name"
+        raise ModelUnreadable(f"cannot read {path}: {reason}") from exc
     kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-    raise ModelUnreadable(f"{path}: is {kind}; a model is one .gguf file")
+    raise ModelUnreadable(f"{path} is {kind}; use the path of a .gguf file")
 
 
 class Cursor:
-    """A position in the first bytes of a file; the window grows on demand."""
+    """A read position in a file; `window` contains the file's start and grows on demand."""
 
     def __init__(self, file: BinaryIO, size: int, path: Path) -> None:
         self.file, self.size, self.path = file, size, path
@@ -58,19 +58,21 @@ class Cursor:
         """Extend the window to `end`.
 
         Raises:
-            ModelUnreadable: the file is shorter, or the header too long.
+            ModelUnreadable: `end` is beyond the end of the file or the limit of a header.
         """
         if end <= len(self.window):
             return
         if end > self.size:
-            raise self.fail(f"is truncated: the header continues past its {self.size} bytes")
+            raise self.fail(
+                f"truncated: the header does not end within the file ({self.size} bytes)"
+            )
         if end > MAX_HEADER_BYTES:
-            raise self.fail(f"has a header of more than {MAX_HEADER_BYTES >> 20} MiB: damaged")
+            raise self.fail(f"damaged: the header is larger than {MAX_HEADER_BYTES >> 20} MiB")
         wanted = min(max(end, 2 * len(self.window), _WINDOW), self.size, MAX_HEADER_BYTES)
         while len(self.window) < wanted:
             chunk = self.file.read(wanted - len(self.window))
             if not chunk:
-                raise self.fail("is truncated: it shrank while it was read")
+                raise self.fail("truncated while it was being read")
             self.window += chunk
 
     def number(self, form: struct.Struct) -> int:
@@ -79,17 +81,17 @@ class Cursor:
         self.position += form.size
         return value
 
-    def string(self, limit: int, what: str) -> str:
+    def string(self, limit: int, label: str) -> str:
         length = self.number(U64)
         if length > limit:
-            raise self.fail(f"{what} is {length} bytes long, more than {limit}: damaged")
+            raise self.fail(f"damaged: {label} has {length} bytes, limit {limit}")
         self.reach(self.position + length)
         text = bytes(self.window[self.position : self.position + length])
         self.position += length
         return text.decode("utf-8", "replace")
 
     def skip_strings(self, count: int) -> None:
-        """Skip strings. The hot loop: 300,000 steps for a 152,000-token vocabulary."""
+        """Skip strings. This is the hot loop: 300,000 steps for a vocabulary of 152,000 tokens."""
         position, left, unpack = self.position, count, U64.unpack_from
         while left:
             window = self.window

@@ -1,4 +1,4 @@
-"""The header of a GGUF file: metadata, tensors, and values derived from them."""
+"""The header of a GGUF file: metadata, tensors, and derived values."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _FILE_TYPES = {
 
 
 class Array(msgspec.Struct, frozen=True, kw_only=True):
-    """An array of the metadata. `values` is None if it is long; see `read_strings`."""
+    """A metadata array. `values` is None for long arrays; see `read_strings`."""
 
     is_text: bool
     count: int
-    offset: int  # of its first element in the file
+    offset: int  # in the file, of the first element
     end: int
     values: tuple[int | float | str, ...] | None = None
 
@@ -29,7 +29,7 @@ Value = int | float | bool | str | Array
 
 
 class Tensor(msgspec.Struct, frozen=True):
-    """A tensor: `offset` is in bytes from the start of the data, `shape` innermost first."""
+    """A tensor. `offset` is in bytes from the start of the data, `shape` is innermost first."""
 
     name: str
     shape: tuple[int, ...]
@@ -55,12 +55,12 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int  # of the file
 
     def integer(self, key: str) -> int | None:
-        """Return an integer of the architecture's own keys, such as `block_count`."""
+        """Return an integer from the keys of the architecture, such as `block_count`."""
         value = self.metadata.get(f"{self.architecture}.{key}")
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     def per_layer(self, key: str) -> tuple[int, ...] | None:
-        """Return the values of a key per layer; the file has one for all, or a list."""
+        """Return the value of a key for each layer; the file has one value or a list."""
         value = self.metadata.get(f"{self.architecture}.{key}")
         if isinstance(value, Array):
             return tuple(int(v) for v in value.values or () if not isinstance(v, str))
@@ -130,7 +130,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def quant(self) -> str | None:
-        """The quant label of the file's type, else the most frequent type of its weights."""
+        """The quant label of the file type, or else the most frequent tensor type by weights."""
         number = self.metadata.get("general.file_type")
         if isinstance(number, int) and number in _FILE_TYPES:
             return _FILE_TYPES[number]
@@ -145,7 +145,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def special_tokens(self) -> dict[str, int]:
-        """Roles (`bos`, `eos`, `eot`, `padding`, …) and their token ids."""
+        """Token ids by role: `bos`, `eos`, `eot`, `padding`, …"""
         prefix, suffix = "tokenizer.ggml.", "_token_id"
         return {
             key[len(prefix) : -len(suffix)]: value

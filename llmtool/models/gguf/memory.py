@@ -1,9 +1,9 @@
 """Estimate the memory of a model: weights, KV cache, recurrent state, compute buffers.
 
-Follows llama.cpp's own sizes (llama-kv-cache*.cpp, llama-hparams.cpp). The compute buffers are a
-rough figure; the others are exact for plain, sliding-window and hybrid attention. But: the
-compressed caches of latent attention (deepseek2 and its kin) are counted by their key and value
-length, and sparse-attention index caches are left out.
+Follows llama-kv-cache*.cpp and llama-hparams.cpp of llama.cpp. Compute buffers are approximate; the
+other sizes are exact for plain, sliding-window and hybrid attention. But: compressed caches of
+latent attention (deepseek2 and similar) are counted by key and value length, and sparse-attention
+index caches are not counted.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ KV_TYPES: Final = {
     "q4_0": 18 / 32,
     "iq4_nl": 18 / 32,
 }
-_PAD = 256  # llama.cpp rounds a context up to this
-# architecture -> every n-th layer has full attention, the others a sliding window
+_PAD = 256  # llama.cpp rounds n_ctx up to a multiple of this
+# architecture -> n: every n-th layer has full attention, the others a sliding window
 _WINDOW_PERIODS: Final = {
     "gemma2": 2,
     "gemma3": 6,
@@ -69,8 +69,8 @@ def estimate(
     """Estimate the memory of a model with a context of `n_ctx` tokens.
 
     Args:
-        weights_bytes: the weights of all parts, for a split model.
-        swa_full: llama.cpp's parameter: layers with a sliding window store all keys.
+        weights_bytes: the size of all parts of a split model.
+        swa_full: llama.cpp's parameter of this name; sliding-window layers store all cells.
 
     Raises:
         UsageError: unknown KV type.
@@ -101,7 +101,7 @@ def kv_bytes(
     n_ubatch: int = 512,
     swa_full: bool = True,
 ) -> int:
-    """Return the bytes of a unified KV cache of `n_ctx` tokens.
+    """Return the size in bytes of a unified KV cache of `n_ctx` tokens.
 
     Example:
         8,192 tokens x 30 layers x 3 heads x (64 + 64) values x 2 bytes = 188,743,680.
@@ -111,7 +111,7 @@ def kv_bytes(
     """
     for name in (type_k, type_v):
         if name not in KV_TYPES:
-            raise UsageError(f"unknown KV type {name!r}; there are {', '.join(KV_TYPES)}")
+            raise UsageError(f"unknown KV type {name!r}; choose one of {', '.join(KV_TYPES)}")
     cells = _pad(n_ctx)
     window = header.integer("attention.sliding_window") or 0
     window_cells = (
@@ -172,7 +172,7 @@ def recurrent_layers(header: Header) -> frozenset[int]:
 
 
 def state_bytes(header: Header) -> int:
-    """Return the bytes of one sequence's recurrent state, which is f32."""
+    """Return the size in bytes of one sequence's recurrent state, stored as f32."""
     inner = header.integer("ssm.inner_size") or 0
     state = header.integer("ssm.state_size") or 0
     groups = header.integer("ssm.group_count") or 0
@@ -190,7 +190,7 @@ def state_bytes(header: Header) -> int:
 
 
 def compute_bytes(header: Header, *, n_ubatch: int = 512, n_parallel: int = 1) -> int:
-    """Return a rough size of llama.cpp's compute and output buffers."""
+    """Return the approximate size in bytes of llama.cpp's compute and output buffers."""
     width, vocab = header.embedding_length or 0, header.n_vocab or 0
     inner = max(header.per_layer("feed_forward_length") or (4 * width,))
     return 4 * (n_ubatch * (vocab + 4 * width + 2 * inner) + vocab * n_parallel)

@@ -1,7 +1,7 @@
-"""Read the header of a GGUF file, within bounds, before llama.cpp maps it.
+"""Read the header of a GGUF file, with bounds checks, before llama.cpp maps it.
 
 Follows the GGUF specification (versions 2 and 3, little-endian) as strictly as llama.cpp's reader.
-But: large arrays (the vocabulary) are skipped; `read_strings` reads them on request.
+But: large arrays, such as the vocabulary, are skipped; `read_strings` reads them on demand.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_KEYS: Final = 65_536
 MAX_TENSORS: Final = 262_144
 MAX_KEY_BYTES: Final = 65_535
 MAX_STRING_BYTES: Final = 16 * 1024 * 1024
-MAX_LOADED_VALUES: Final = 4096  # longer arrays stay in the file
+MAX_LOADED_VALUES: Final = 4096  # longer arrays are skipped
 _MAX_NAME_BYTES = 63
 
 _STRING, _ARRAY, _BOOL = 8, 9, 7
@@ -50,7 +50,7 @@ def read_header(path: Path) -> Header:
 
     Raises:
         ModelNotFound: the file does not exist.
-        ModelUnreadable: the file is not a complete, well-formed GGUF file; the message says why.
+        ModelUnreadable: not a complete and well-formed GGUF file.
     """
     with open_model(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -58,10 +58,10 @@ def read_header(path: Path) -> Header:
 
 
 def read_strings(path: Path, array: Array) -> list[bytes]:
-    """Read the strings of an array that `read_header` found in this file, undecoded.
+    """Read the strings of an array from `read_header` of the same file, as bytes.
 
     Raises:
-        ModelUnreadable: the file changed since.
+        ModelUnreadable: the file has changed since.
     """
     with open_model(path) as file:
         file.seek(array.offset)
@@ -73,7 +73,7 @@ def read_strings(path: Path, array: Array) -> list[bytes]:
             position = start + unpack(body, position)[0]
             strings.append(body[start:position])
     except struct.error as exc:
-        raise ModelUnreadable(f"{path}: changed while it was read") from exc
+        raise ModelUnreadable(f"{path}: changed while it was being read") from exc
     return strings
 
 
@@ -85,25 +85,23 @@ def _read_header(cursor: Cursor) -> Header:
     cursor.position = 4
     version = cursor.number(U32)
     if version & 0xFFFF == 0:
-        raise cursor.fail("is a big-endian GGUF file; fetch a little-endian one")
+        raise cursor.fail("big-endian GGUF is not supported; download a little-endian file")
     if version not in (2, 3):
-        raise cursor.fail(f"has GGUF version {version}; versions 2 and 3 can be read")
+        raise cursor.fail(f"GGUF version {version} is not supported; use version 2 or 3")
     n_tensors, n_keys = cursor.number(U64), cursor.number(U64)
-    room = cursor.size - cursor.position
-    if n_tensors > MAX_TENSORS or n_keys > MAX_KEYS or n_keys * 13 + n_tensors * 24 > room:
-        raise cursor.fail(f"claims {n_keys} keys and {n_tensors} tensors: damaged or truncated")
+    remaining = cursor.size - cursor.position
+    if n_tensors > MAX_TENSORS or n_keys > MAX_KEYS or n_keys * 13 + n_tensors * 24 > remaining:
+        raise cursor.fail(f"damaged or truncated: declares {n_keys} keys and {n_tensors} tensors")
     metadata = dict(_read_items(cursor, n_keys))
     if len(metadata) != n_keys:
-        raise cursor.fail("has the same key twice: damaged")
+        raise cursor.fail("damaged: duplicate key")
     alignment = _find_alignment(cursor, metadata)
     tensors = tuple(_read_tensors(cursor, n_tensors, alignment))
     data_offset = -(-cursor.position // alignment) * alignment
     if tensors:
         end = data_offset + tensors[-1].offset + tensors[-1].size_bytes
         if end > cursor.size:
-            raise cursor.fail(
-                f"is truncated: {cursor.size} of {end} bytes are there; fetch it again"
-            )
+            raise cursor.fail(f"truncated: {cursor.size} of {end} bytes; download it again")
     return Header(
         version=version,
         metadata=metadata,
@@ -116,7 +114,7 @@ def _read_header(cursor: Cursor) -> Header:
 def _find_alignment(cursor: Cursor, metadata: dict[str, Value]) -> int:
     value = metadata.get("general.alignment", 32)
     if not isinstance(value, int) or value <= 0 or value & (value - 1) or value > 1 << 30:
-        raise cursor.fail(f"has alignment {value!r}, which is not a power of two: damaged")
+        raise cursor.fail(f"damaged: alignment {value!r} is not a power of two")
     return value
 
 
@@ -124,7 +122,7 @@ def _read_items(cursor: Cursor, count: int) -> Iterator[tuple[str, Value]]:
     for index in range(count):
         key = cursor.string(MAX_KEY_BYTES, f"the name of key {index}")
         if not key or "\0" in key:
-            raise cursor.fail(f"key {index} has the name {key!r}: damaged")
+            raise cursor.fail(f"damaged: key {index} has the invalid name {key!r}")
         yield key, _read_value(cursor, key)
 
 
@@ -135,10 +133,10 @@ def _read_value(cursor: Cursor, key: str) -> Value:
     if kind == _ARRAY:
         return _read_array(cursor, key)
     if kind not in _SCALARS:
-        raise cursor.fail(f"key {key!r} has the unknown type {kind}: damaged")
+        raise cursor.fail(f"damaged: key {key!r} has unknown type {kind}")
     number = cursor.number(_SCALARS[kind])
     if kind == _BOOL and number > 1:
-        raise cursor.fail(f"key {key!r} has the truth value {number}: damaged")
+        raise cursor.fail(f"damaged: key {key!r} has boolean value {number}")
     return bool(number) if kind == _BOOL else number
 
 
@@ -146,10 +144,10 @@ def _read_array(cursor: Cursor, key: str) -> Array:
     kind, count = cursor.number(U32), cursor.number(U64)
     start = cursor.position
     if kind != _STRING and kind not in _SCALARS:
-        raise cursor.fail(f"the array {key!r} has the type {kind}, which cannot be read: damaged")
+        raise cursor.fail(f"damaged: array {key!r} has unsupported type {kind}")
     width = 8 if kind == _STRING else _SCALARS[kind].size
     if count * width > cursor.size - start:
-        raise cursor.fail(f"the array {key!r} claims {count} values: damaged or truncated")
+        raise cursor.fail(f"damaged or truncated: array {key!r} declares {count} values")
     values: tuple[int | float | str, ...] | None = None
     if kind == _STRING:
         cursor.skip_strings(count)
@@ -174,43 +172,45 @@ def _read_tensors(cursor: Cursor, count: int, alignment: int) -> Iterator[Tensor
     for index in range(count):
         name = cursor.string(_MAX_NAME_BYTES, f"the name of tensor {index}")
         if name in names or "\0" in name:
-            raise cursor.fail(f"has the tensor {name!r} twice or misspelt: damaged")
+            raise cursor.fail(f"damaged: tensor name {name!r} is duplicate or invalid")
         names.add(name)
         n_dims = cursor.number(U32)
         if n_dims > 4:
-            raise cursor.fail(f"tensor {name!r} has {n_dims} dimensions: damaged")
+            raise cursor.fail(f"damaged: tensor {name!r} has {n_dims} dimensions")
         shape = tuple(cursor.number(U64) for _ in range(n_dims))
         kind, offset = cursor.number(U32), cursor.number(U64)
         if kind not in TENSOR_TYPES:
-            raise cursor.fail(f"tensor {name!r} has the unknown type {kind}; llama.cpp may be old")
+            raise cursor.fail(
+                f"tensor {name!r} has unknown type {kind}; it may need a newer llama.cpp"
+            )
         label, block, width = TENSOR_TYPES[kind]
         n_elements = 1
         for n in shape:
             n_elements *= n
         if not 0 < n_elements < 1 << 62 or (shape[0] if shape else 1) % block:
-            raise cursor.fail(f"tensor {name!r} has the shape {shape} for {label}: damaged")
+            raise cursor.fail(f"damaged: tensor {name!r} has shape {shape}, invalid for {label}")
         if offset != expected:
-            raise cursor.fail(f"tensor {name!r} starts at {offset}, not at {expected}: damaged")
+            raise cursor.fail(f"damaged: tensor {name!r} starts at {offset}, expected {expected}")
         size = n_elements // block * width
         expected += -(-size // alignment) * alignment
         yield Tensor(name, shape, label, offset, size)
 
 
 def describe_start(start: bytes, size: int) -> str:
-    """Describe a file that does not begin with GGUF by its first bytes."""
+    """Describe a file that is not GGUF by its first bytes."""
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if size == 0:
-        return "is empty; fetch it again"
+        return "empty file; download it again"
     if text.startswith(b"version https://git-lfs"):
-        return "is a Git LFS pointer, not the model; run `git lfs pull` or `llmtool models pull`"
+        return "a Git LFS pointer, not a model; run `git lfs pull` or `llmtool models pull`"
     if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--")):
-        return "is an HTML page, not a model; a login or error page was saved in its place"
+        return "an HTML page, not a model; probably a login or error page"
     if text.startswith((b"{", b"[")):
-        return "is JSON text, not a model"
+        return "JSON, not a model"
     if start[8:9] == b"{":
-        return "is a safetensors file; fetch the model's GGUF version"
+        return "a safetensors file; download the GGUF version of the model"
     if start[:2] == b"PK":
-        return "is a ZIP or PyTorch file; fetch the model's GGUF version"
+        return "a ZIP or PyTorch file; download the GGUF version of the model"
     if start[:4] in (b"lmgg", b"fmgg", b"tjgg", b"algg"):
-        return "is in the old GGML format; fetch the model's GGUF version"
-    return f"is not a GGUF file: it begins with {start[:4].decode('latin-1')!r}"
+        return "old GGML format; download the GGUF version of the model"
+    return f"not a GGUF file: it starts with {start[:4].decode('latin-1')!r}"

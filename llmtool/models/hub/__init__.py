@@ -1,1 +1,1 @@
-"""The Hugging Face Hub: metadata, downloads and its cache layout."""
+"""The Hugging Face Hub: listings, downloads and the cache."""

@@ -1,4 +1,4 @@
-"""The lock of one blob in the Hub's cache, the same that huggingface_hub takes."""
+"""The lock of a blob in the Hub cache, shared with huggingface_hub."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from llmtool.errors import Cancelled, DownloadError
+from llmtool.errors import Cancelled, DownloadError, os_error_reason
 from llmtool.models.hub import cache
 from llmtool.models.hub.callbacks import OnNote, never, no_note
 from llmtool.models.hub.client import load_library
@@ -25,14 +25,14 @@ def lock_blob(
     on_note: OnNote = no_note,
     cancelled: Callable[[], bool] = never,
 ) -> Iterator[None]:
-    """Hold the lock that `hf_hub_download` takes for this blob.
+    """Hold the lock that `hf_hub_download` uses for this blob.
 
     Args:
-        on_note: receives one line of text before a wait.
+        on_note: receives one line of text before the first wait.
 
     Raises:
-        DownloadError: the lock file cannot be written.
-        Cancelled: `cancelled` returned true while another process holds the lock.
+        DownloadError: the lock file is not writable.
+        Cancelled: `cancelled` returned true while another process held the lock.
     """
     import filelock
 
@@ -41,7 +41,7 @@ def lock_blob(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise DownloadError(f"{path.parent}: cannot be written: {exc.strerror}") from exc
+        raise DownloadError(f"cannot write to {path.parent}: {os_error_reason(exc)}") from exc
     is_first = True
     with ExitStack() as stack:
         while True:
@@ -50,10 +50,10 @@ def lock_blob(
                 break
             except filelock.Timeout:
                 if is_first:
-                    on_note(f"{repo}: another process is fetching this file, waiting for it")
+                    on_note(f"{repo}: another process is downloading this file; waiting")
                 is_first = False
                 if cancelled():
-                    raise Cancelled(f"{repo}: stopped while waiting") from None
+                    raise Cancelled(f"{repo}: cancelled while waiting for the lock") from None
             except OSError as exc:
-                raise DownloadError(f"{path}: cannot be locked: {exc.strerror}") from exc
+                raise DownloadError(f"cannot lock {path}: {os_error_reason(exc)}") from exc
         yield

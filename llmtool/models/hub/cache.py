@@ -1,8 +1,8 @@
-"""Read the Hub's cache folder, shared with llama.cpp and transformers, without its library.
+"""Read the Hub cache, shared with llama.cpp and transformers, without importing huggingface_hub.
 
-models--org--name/refs/<revision>            the commit of a branch or tag
-models--org--name/snapshots/<commit>/<file>  a link into blobs/
-models--org--name/blobs/<sha256>             the bytes
+models--org--name/refs/<revision>            commit of a branch or tag
+models--org--name/snapshots/<commit>/<file>  symbolic link into blobs/
+models--org--name/blobs/<sha256>             file content
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # rejected in names
-DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")  # names a blob: a SHA-256, or Git's SHA-1
+DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")  # blob name: SHA-256, or Git SHA-1
 
 
 def repo_folder(hub_cache: Path, repo: str) -> Path:
@@ -22,7 +22,7 @@ def repo_folder(hub_cache: Path, repo: str) -> Path:
 
 
 def find_commit(folder: Path, revision: str | None) -> str | None:
-    """Return the cached commit of a revision (None: main), or None."""
+    """Return the cached commit of a revision (None: main), or None if it is not cached."""
     if revision and COMMIT.fullmatch(revision):
         return revision if (folder / "snapshots" / revision).is_dir() else None
     try:
@@ -35,7 +35,7 @@ def find_commit(folder: Path, revision: str | None) -> str | None:
 def list_files(folder: Path, commit: str) -> dict[str, int]:
     """Return the files of a snapshot with their sizes in bytes.
 
-    Dangling links and names with control characters are left out.
+    Dangling links and names with control characters are omitted.
     """
     root = folder / "snapshots" / commit
     found: dict[str, int] = {}
@@ -66,7 +66,7 @@ def list_repos(hub_cache: Path) -> Iterator[tuple[str, Path]]:
 
 
 def list_commits(folder: Path) -> dict[str, list[str]]:
-    """Return the commits that have a snapshot, with the revisions of each."""
+    """Return the commits with a snapshot, each with the revisions that point to it."""
     try:
         found: dict[str, list[str]] = {
             name: []

@@ -1,4 +1,4 @@
-"""Callbacks of long transfers: progress, notes, cancellation."""
+"""Callbacks of downloads and other long operations: progress, notes, cancellation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 OnProgress = Callable[[int, int], None]  # (done, total) bytes
-OnNote = Callable[[str], None]  # one line: resuming, waiting, retrying
+OnNote = Callable[[str], None]  # one line of text
 
 
 def no_progress(done: int, total: int) -> None:
@@ -23,7 +23,7 @@ def never() -> bool:
 
 
 class Callbacks(msgspec.Struct, frozen=True, kw_only=True):
-    """What a download calls while it runs; `cancelled` is polled ten times a second."""
+    """The callbacks of a download; `cancelled` is polled ten times a second."""
 
     on_progress: OnProgress = no_progress
     on_note: OnNote = no_note
@@ -31,5 +31,5 @@ class Callbacks(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def add_offset(on_progress: OnProgress, offset: int, total: int) -> OnProgress:
-    """Return the callback of one file of several: it starts at byte `offset` of `total`."""
+    """Return a callback for one file of several, which starts at byte `offset` of `total`."""
     return lambda done, size: on_progress(min(offset + done, total), total)

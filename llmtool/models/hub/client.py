@@ -1,7 +1,7 @@
-"""The Hub: listings and downloads. The only importer of huggingface_hub.
+"""The Hub client: listings and file transfers. The only importer of huggingface_hub.
 
-Uses its session, authentication and locks. Redirects are followed here, one by one, because the
-token may be sent to one origin only: the endpoint's scheme, host and port.
+It uses the library's session, authentication and locks, but follows redirects itself: the token may
+be sent only to the endpoint's origin (scheme, host and port).
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ _READ_BYTES: Final = 2 * 1024 * 1024
 
 
 def load_library() -> ModuleType:
-    """Import huggingface_hub.utils, after setting what it reads of the environment then."""
+    """Set the environment variables that huggingface_hub reads on import, and import its utils."""
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     if not os.environ.get("HF_HUB_CACHE", "unset"):
-        del os.environ["HF_HUB_CACHE"]  # an empty one is taken for a folder
+        del os.environ["HF_HUB_CACHE"]  # the library takes "" as a folder
     return importlib.import_module("huggingface_hub.utils")
 
 
 class Hub:
-    """A connection to the configured endpoint (`HF_ENDPOINT`), with the user's token if any."""
+    """A client of the configured endpoint (`HF_ENDPOINT`), with the user's token, if any."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Hub:
         self.token: str | None = library.get_token()
         if self.token is not None and not re.fullmatch(r"[!-~]+", self.token):
             raise UsageError(
-                "the Hub token (HF_TOKEN or the saved token) holds characters that no token has"
+                "the Hub token (HF_TOKEN or the saved token) has invalid characters; set it again"
             )
 
     @property
@@ -83,8 +83,8 @@ class Hub:
         """Return the files of a repository with sizes and digests, in one request.
 
         Raises:
-            ModelNotFound: the repository or revision does not exist, or may not be read.
-            DownloadError: the endpoint cannot be reached, or is not a Hub.
+            ModelNotFound: the repository or revision does not exist, or is private.
+            DownloadError: the endpoint is unreachable, or not a Hub.
         """
         url = f"{self.endpoint}/api/models/{repo}"
         if revision:
@@ -93,10 +93,10 @@ class Hub:
         return read_listing(body, repo, self.endpoint)
 
     def complete(self, listing: Listing, file: RemoteFile) -> RemoteFile:
-        """Return the file with size and digest; request them if the listing lacks them.
+        """Return the file with its size and digest, requesting them if the listing has none.
 
         Raises:
-            As `list_repo` does.
+            As `list_repo`.
         """
         if not cache.DIGEST.fullmatch(file.digest):
             found = self._retry(listing.repo, lambda: self._get_headers(listing, file.path))
@@ -110,12 +110,12 @@ class Hub:
 
     @contextlib.contextmanager
     def open_file(self, listing: Listing, path: str, offset: int) -> Iterator[Body]:
-        """Open a file of a repository at an offset in bytes, by a new signed URL.
+        """Open a file of a repository at a byte offset, through a new signed URL.
 
         Raises:
             TransientError: a retry may succeed.
             RangeNotSatisfiable: the file is shorter than the offset.
-            ModelNotFound, DownloadError: the Hub refuses the request.
+            ModelNotFound, DownloadError: the Hub rejected the request.
         """
         headers = {"Accept-Encoding": "identity"}
         if offset:
@@ -135,10 +135,10 @@ class Hub:
             yield Body(start, length, self._chunks(response, length))
 
     def _chunks(self, response: httpx2.Response, length: int | None = None) -> Iterator[bytes]:
-        """Yield a body; if its length is known, read large chunks straight from the connection.
+        """Yield a body; if its length is known, read large chunks directly from the connection.
 
-        The HTTP library returns 64 KiB at a time through several copies, which is slower than the
-        hash. After the first chunk none of the body is left in its buffers.
+        The HTTP library copies 64 KiB chunks several times, which is slower than hashing. After the
+        first chunk, its buffers contain nothing more of the body.
         """
         host = find_host(str(response.url))
         with self._mapped(host):
@@ -146,20 +146,20 @@ class Hub:
             if length is None or stream is None or response.http_version != "HTTP/1.1":
                 yield from response.iter_bytes()
                 return
-            beginning = response.iter_raw()  # referenced: its destruction closes the response
+            beginning = response.iter_raw()  # keep a reference: deleting it closes the response
             first = next(beginning, b"")
             yield first
         left = length - len(first) if first else 0
         while left > 0:
             try:
                 data = stream.read(min(left, _READ_BYTES), timeout=self.retry.stall_seconds)
-            except Exception as exc:  # noqa: BLE001 - it is the transport's own, by any name
-                silent = "Timeout" in type(exc).__name__
+            except Exception as exc:  # noqa: BLE001 - the transport's own exception types
+                timed_out = "Timeout" in type(exc).__name__
                 raise TransientError(
-                    f"{host} went silent" if silent else f"the connection to {host} was cut"
+                    f"{host} stopped responding" if timed_out else f"lost the connection to {host}"
                 ) from None
             if not data:
-                raise TransientError(f"the connection to {host} was cut")
+                raise TransientError(f"lost the connection to {host}")
             left -= len(data)
             yield data
 
@@ -202,14 +202,14 @@ class Hub:
         *,
         stall: bool = False,
     ) -> Iterator[httpx2.Response]:
-        """Send a request and follow redirects; the token goes to the endpoint's origin alone."""
+        """Send a request and follow redirects; send the token only to the endpoint's origin."""
         import httpx2
 
         retry = self.retry
         timeout = httpx2.Timeout(
-            retry.answer_seconds,
+            retry.response_seconds,
             connect=retry.connect_seconds,
-            read=retry.stall_seconds if stall else retry.answer_seconds,
+            read=retry.stall_seconds if stall else retry.response_seconds,
         )
         for _ in range(_MAX_REDIRECTS):
             sent = {**self.headers, **(headers or {})}
@@ -229,38 +229,36 @@ class Hub:
             url = urljoin(url, location)
             if urlsplit(url).scheme not in DEFAULT_PORTS:
                 raise not_a_hub(self.endpoint)
-        raise DownloadError(f"{repo}: {self.host} redirects in a circle; check HF_ENDPOINT")
+        raise DownloadError(f"{repo}: too many redirects from {self.host}; check HF_ENDPOINT")
 
     @contextlib.contextmanager
     def _mapped(self, host: str) -> Iterator[None]:
-        """Map the HTTP library's exceptions to ours, whose texts hold no URL and no header."""
+        """Map the exceptions of the HTTP library; the messages contain no URLs or headers."""
         import httpx2
         from huggingface_hub.errors import OfflineModeIsEnabled
 
         try:
             yield
         except OfflineModeIsEnabled:
-            raise ModelNotFound(
-                "offline mode is on (HF_HUB_OFFLINE): nothing can be fetched; unset it"
-            ) from None
+            raise ModelNotFound("cannot download in offline mode; unset HF_HUB_OFFLINE") from None
         except httpx2.ConnectTimeout:
-            raise TransientError(f"{host} cannot be reached (timeout)") from None
+            raise TransientError(f"connecting to {host} timed out") from None
         except httpx2.TimeoutException:
-            raise TransientError(f"{host} went silent") from None
+            raise TransientError(f"{host} stopped responding") from None
         except httpx2.ProxyError:
-            raise TransientError("the proxy refused the connection (HTTPS_PROXY)") from None
+            raise TransientError("the proxy (HTTPS_PROXY) refused the connection") from None
         except httpx2.ConnectError as exc:
             text = str(exc).lower()
             if "certificate" in text or "ssl" in text:
                 raise DownloadError(
-                    f"{host}: its certificate is not trusted; a proxy may be in between "
-                    f"(SSL_CERT_FILE names its certificate)"
+                    f"{host}: certificate not trusted; if a proxy intercepts the connection, "
+                    f"set SSL_CERT_FILE to its certificate"
                 ) from None
             raise TransientError(f"cannot connect to {host}") from None
         except (httpx2.NetworkError, httpx2.RemoteProtocolError, OSError):
-            raise TransientError(f"the connection to {host} was cut") from None
+            raise TransientError(f"lost the connection to {host}") from None
         except httpx2.HTTPError as exc:
-            raise DownloadError(f"{host}: the request failed ({type(exc).__name__})") from None
+            raise DownloadError(f"{host}: request failed ({type(exc).__name__})") from None
 
     def _raise_for_status(
         self,
@@ -295,12 +293,12 @@ class Hub:
 
 
 def _is_final(method: str, url: str, location: str) -> bool:
-    """Tell whether a HEAD is done: a redirect to another origin already has the file's size."""
+    """Whether a HEAD request need not follow: a cross-origin redirect already has the size."""
     return method == "HEAD" and find_origin(urljoin(url, location)) != find_origin(url)
 
 
 def _content_length(headers: Mapping[str, str]) -> int | None:
-    """Return the length of the stored body in bytes, or None if it is compressed."""
+    """Return the length of the body in bytes, or None if it is compressed."""
     text = headers.get("Content-Length", "")
     is_plain = headers.get("Content-Encoding", "identity") == "identity"
     return int(text) if text.isdigit() and is_plain else None

@@ -1,4 +1,4 @@
-"""Read one connection into a file and its hash, in a thread that can be abandoned."""
+"""Read one connection into a file and a hash, in a thread that can be abandoned."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ _SYNC_BYTES: Final = 64 * 1024 * 1024
 
 
 class Body(msgspec.Struct, frozen=True):
-    """An open transfer: the offset of its first byte, its declared length in bytes, its chunks."""
+    """A response body: the offset of its first byte, its declared length in bytes, its chunks."""
 
     start: int
     length: int | None
     chunks: Iterator[bytes]
 
 
-# Opens the file at an offset in bytes; raises TransientError and RangeNotSatisfiable.
+# Opens a file at a byte offset; raises TransientError or RangeNotSatisfiable.
 Source = Callable[[int], AbstractContextManager[Body]]
 
 
 class ContentMismatch(Exception):
-    """The received bytes are not those of the file; `str()` says how they differ."""
+    """The received bytes do not match the listing; `str()` is the difference."""
 
 
 class Connection:
-    """A thread that reads one connection into the file and the hash.
+    """A thread that reads one connection into a file and a hash.
 
-    A stuck one can be abandoned: it has its own descriptor, writes each byte at its own offset,
-    and stops before the next write.
+    A stuck connection can be abandoned: the thread has its own file descriptor, writes at explicit
+    offsets, and stops before its next write.
     """
 
     def __init__(self, source: Source, file: int, done: int, size: int, hasher: Hasher) -> None:
@@ -50,7 +50,7 @@ class Connection:
         try:
             with self.source(self.done) as body:
                 self.copy(body)
-        except BaseException as exc:  # noqa: BLE001 - it is raised again by the other thread
+        except BaseException as exc:  # noqa: BLE001 - the calling thread raises it
             self.error = exc
         finally:
             self.syncer.join()
@@ -62,8 +62,8 @@ class Connection:
         if body.length is not None and body.start + body.length != self.size:
             raise ContentMismatch(f"{body.start + body.length} of {self.size} bytes")
         if body.start > self.done:
-            raise ContentMismatch("the server answered with another range")
-        skip = self.done - body.start  # a server that ignores ranges starts at 0 again
+            raise ContentMismatch("the server sent another range")
+        skip = self.done - body.start  # a server may ignore the range and start at 0
         for chunk in body.chunks:
             if skip:
                 dropped = min(skip, len(chunk))
@@ -85,7 +85,7 @@ class Connection:
 
 
 class _Syncer:
-    """Syncs the file in the background, so that the final sync is short."""
+    """Syncs the file in the background to shorten the final sync."""
 
     def __init__(self, file: int) -> None:
         self.file, self.next = file, _SYNC_BYTES

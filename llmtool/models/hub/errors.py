@@ -1,4 +1,4 @@
-"""Errors of requests to the Hub and its storage: from a response to an exception with a remedy."""
+"""Errors of requests to the Hub: map responses to exceptions that say what to do."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class TransientError(Exception):
-    """A request failed in a way that a retry may fix; `str()` is the reason as a phrase.
+    """A failed request that may succeed when retried; `str()` is the reason.
 
-    `retry_after` is in seconds, as the server asked. `is_server_error` has a limit of its own.
+    `retry_after` is the wait in seconds that the server requested. Server errors have their own
+    limit of attempts.
     """
 
     def __init__(
@@ -32,26 +33,26 @@ class TransientError(Exception):
 
 
 class RangeNotSatisfiable(Exception):
-    """The server's file is shorter than the offset: the partial file is not a beginning of it."""
+    """The offset is beyond the end of the file, so the partial download belongs to another file."""
 
 
 def find_origin(url: str) -> tuple[str, str, int]:
-    """Return scheme, host and port: the token is sent to the endpoint's origin only."""
+    """Return scheme, host and port."""
     parts = urlsplit(url)
     port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
     return parts.scheme, (parts.hostname or "").lower(), port
 
 
 def find_host(url: str) -> str:
-    """Return host and port without credentials: messages hold no other part of a URL."""
+    """Return host and port without credentials, the only part of a URL that messages show."""
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
 class RequestContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request was for, and the names to suggest if it does not exist.
+    """The target of a request, and the names to suggest if it does not exist.
 
-    `files` are those of the listing. `list_refs` returns the revisions of the repository,
-    `list_repos` the repositories known on this machine; each is called only when needed.
+    `files` are the listed files, `list_refs` returns the revisions of the repository, and
+    `list_repos` the repositories known on this machine. Both are called only for an error.
     """
 
     endpoint: str
@@ -83,54 +84,56 @@ def error_for_response(
             is_server_error=status != 429,
         )
     if is_foreign and status in (401, 403, 404, 410):
-        return TransientError(f"{host} refused a signed URL (HTTP {status})")
+        return TransientError(f"{host} rejected a signed URL (HTTP {status})")
     if is_foreign:
         return DownloadError(f"{context.repo}: HTTP {status} from {host}; try again later")
     return _client_error(status, headers, context)
 
 
 def _client_error(status: int, headers: Mapping[str, str], context: RequestContext) -> Exception:
-    """Return the exception for a 4xx of the Hub, by the codes that huggingface_hub maps."""
+    """Return the exception for a 4xx status, by the error codes that huggingface_hub maps."""
     repo, host = context.repo, find_host(context.endpoint)
     page = f"{context.endpoint}/{repo}"
     code = headers.get("X-Error-Code", "")
     message = headers.get("X-Error-Message", "")
     if context.with_token and status == 401 and message.startswith("Invalid"):
         return DownloadError(
-            f"{host} rejected the token (HF_TOKEN or the saved token); make a new one or unset it"
+            f"{host} rejected the token (HF_TOKEN or the saved token); replace it or unset it"
         )
     if code == "GatedRepo" and not context.with_token:
-        return DownloadError(f"{repo} is gated: accept its licence at {page} and set HF_TOKEN")
+        return DownloadError(f"{repo} is gated; accept its licence at {page} and set HF_TOKEN")
     if code == "GatedRepo":
-        return DownloadError(f"{repo} is gated, also for this token: ask for access at {page}")
+        return DownloadError(
+            f"{repo} is gated and the token has no access; request access at {page}"
+        )
     if code == "RevisionNotFound":
         names = list(context.list_refs())
-        there = f"; there are {', '.join(names[:10])}" if names else ""
-        return ModelNotFound(f"{repo} has no revision {context.revision!r}{there}")
+        available = f"; available: {', '.join(names[:10])}" if names else ""
+        return ModelNotFound(f"{repo}: revision {context.revision!r} not found{available}")
     if code == "EntryNotFound":
         others = [name for name in context.files if name != context.file]
         hint = suggest(context.file or "", others) or f"; see {page}/tree/main"
-        return ModelNotFound(f"{repo} has no file {context.file}{hint}")
+        return ModelNotFound(f"{repo}: file {context.file} not found{hint}")
     if code == "RepoNotFound" or status in (401, 404):
-        hint = "check the token's rights" if context.with_token else "a private one needs HF_TOKEN"
+        hint = "check the token's permissions" if context.with_token else "if private, set HF_TOKEN"
         others = [name for name in context.list_repos() if name != repo]
         near = suggest(repo, others, cutoff=0.75)
-        return ModelNotFound(f"{repo} is not on {host}, or private{near}; {hint}")
+        return ModelNotFound(f"{repo} not found on {host}; {hint}{near}")
     if status == 403:
-        return DownloadError(f"{repo}: not allowed (HTTP 403); check the token's rights")
+        return DownloadError(f"{repo}: access denied (HTTP 403); check the token's permissions")
     return DownloadError(f"{repo}: HTTP {status} from {host}; see {page}")
 
 
 def not_a_hub(endpoint: str) -> DownloadError:
-    """Return the error for an endpoint whose response is not the Hub's."""
+    """Return the error for a response that does not follow the Hub's API."""
     return DownloadError(
-        f"{endpoint} is not a Hub endpoint: it answered with another page; "
-        f"log in to the network, or check HF_ENDPOINT and the proxy"
+        f"unexpected response from {endpoint}, not that of a Hub; log in to the network, or check "
+        f"HF_ENDPOINT and the proxy"
     )
 
 
 def find_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds to wait, from Retry-After or RateLimit."""
+    """Return the seconds to wait, from the Retry-After or RateLimit header."""
     text = headers.get("Retry-After", "").strip()
     if text.isdigit():
         return float(text)

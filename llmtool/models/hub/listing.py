@@ -10,7 +10,7 @@ from llmtool.models.hub.errors import not_a_hub
 
 
 class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of a repository. `digest` names its blob: a SHA-256, or a Git blob's SHA-1."""
+    """A file of a repository. `digest` is its SHA-256, or the SHA-1 of its Git blob."""
 
     path: str
     size_bytes: int
@@ -18,7 +18,7 @@ class RemoteFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
-    """A repository at one commit; `repo` is its present name."""
+    """A repository at a commit; `repo` is its current name."""
 
     repo: str
     commit: str
@@ -53,7 +53,7 @@ class _Refs(msgspec.Struct):
 
 
 def read_listing(body: bytes, repo: str, endpoint: str) -> Listing:
-    """Decode the response of `/api/models/{repo}?blobs=true`.
+    """Decode a response of `/api/models/{repo}?blobs=true`.
 
     Raises:
         DownloadError: the response is not a listing, or a file has an unsafe name.
@@ -76,7 +76,7 @@ def read_listing(body: bytes, repo: str, endpoint: str) -> Listing:
 
 
 def read_refs(body: bytes) -> list[str]:
-    """Decode the response of `/api/models/{repo}/refs`: branches, then tags."""
+    """Decode a response of `/api/models/{repo}/refs`; return branches, then tags."""
     refs = msgspec.json.decode(body, type=_Refs)
     names = [ref.name for ref in (*refs.branches, *refs.tags)]
     return [name for name in names if not cache.CONTROL.search(name)]
@@ -86,4 +86,6 @@ def _check_file_name(repo: str, name: str) -> None:
     parts = name.split("/")
     is_odd = "\\" in name or not name.isprintable() or not all(part.strip(".") for part in parts)
     if cache.CONTROL.search(name) or (is_odd and (name.lower().endswith(".gguf") or ".." in parts)):
-        raise DownloadError(f"{repo}: refused, it lists a file with the unsafe name {name!r}")
+        raise DownloadError(
+            f"{repo} lists a file with the unsafe name {name!r}; nothing was downloaded"
+        )

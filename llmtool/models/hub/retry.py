@@ -1,8 +1,9 @@
-"""Retry requests with exponential backoff, cancellable at any time."""
+"""Retry failed requests with exponential backoff; waits can be cancelled."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import queue
 import threading
 import time
@@ -20,54 +21,77 @@ POLL_SECONDS: Final = 0.1
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """Timeouts in seconds, and the number of tries without progress."""
+    """Timeouts in seconds, and limits of attempts.
+
+    `stall_seconds` is the timeout between two chunks of a file. `backoff_seconds` doubles with each
+    attempt. Only attempts since the last received byte count.
+    """
 
     connect_seconds: float = 10
-    answer_seconds: float = 10
+    response_seconds: float = 10
     stall_seconds: float = 30
     backoff_seconds: float = 0.5
-    longest_wait_seconds: float = 120
-    tries: int = 4
-    server_error_tries: int = 3
+    max_wait_seconds: float = 120
+    max_attempts: int = 4
+    max_server_errors: int = 3  # also the limit of attempts for requests other than files
 
 
 def describe_wait(seconds: float) -> str:
-    """Return the note before another try: `trying again in 4 s`."""
-    return "trying again" if seconds < 1 else f"trying again in {seconds:.0f} s"
+    """Return the note for a wait: `retrying in 4 s`."""
+    return "retrying" if seconds < 1 else f"retrying in {seconds:.0f} s"
 
 
-def pause(seconds: float, cancelled: Callable[[], bool]) -> None:
-    """Sleep.
+def wait_before_retry(
+    exc: TransientError,
+    label: str,
+    *,
+    attempt: int,
+    is_last: bool,
+    remedy: str = "try again later",
+    retry: RetryPolicy,
+    callbacks: Callbacks,
+) -> None:
+    """Wait after failed attempt number `attempt`, for as long as the server or the backoff asks.
+
+    Args:
+        remedy: the end of the error message, such as "run again to resume".
 
     Raises:
-        Cancelled: `cancelled` returned true.
+        DownloadError: this was the last attempt, or the wait is too long.
+        Cancelled: `callbacks.cancelled` returned true.
     """
+    seconds = max(retry.backoff_seconds * 2 ** (attempt - 1), exc.retry_after or 0)
+    if seconds > retry.max_wait_seconds:
+        raise DownloadError(f"{label}: {exc}, retry after {seconds:.0f} s; {remedy}") from exc
+    if is_last:
+        raise DownloadError(f"{label}: {exc} ({attempt} attempts); {remedy}") from exc
+    callbacks.on_note(f"{label}: {exc}; {describe_wait(seconds)}")
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
-        if cancelled():
-            raise Cancelled("stopped while waiting; run again to resume")
+        if callbacks.cancelled():
+            raise Cancelled(f"{label}: cancelled while waiting; run again to resume")
         time.sleep(min(left, POLL_SECONDS))
 
 
 def run_cancellable(call: Callable[[], T], cancelled: Callable[[], bool]) -> T:
-    """Return `call()`, run in a thread that is abandoned when `cancelled` returns true."""
-    answer: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(1)
+    """Return `call()`, run in a thread that is abandoned if `cancelled` returns true."""
+    result: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(1)
 
     def run() -> None:
         try:
-            answer.put((call(), None))
-        except BaseException as exc:  # noqa: BLE001 - it is raised again by the other thread
-            answer.put((None, exc))
+            result.put((call(), None))
+        except BaseException as exc:  # noqa: BLE001 - the calling thread raises it
+            result.put((None, exc))
 
     threading.Thread(target=run, name="llmtool-request", daemon=True).start()
     while True:
         with contextlib.suppress(queue.Empty):
-            value, error = answer.get(timeout=POLL_SECONDS)
+            value, error = result.get(timeout=POLL_SECONDS)
             if error is not None:
                 raise error
             return cast(T, value)
         if cancelled():
-            raise Cancelled("stopped while asking the Hub")
+            raise Cancelled("cancelled while waiting for the Hub")
 
 
 def with_retries(
@@ -76,20 +100,15 @@ def with_retries(
     """Return `call()`; retry it on 5xx, 429 and failed connections.
 
     Raises:
-        DownloadError: every try failed, or the server asks to wait too long.
+        DownloadError: all attempts failed, or the server asks for too long a wait.
         Cancelled: `callbacks.cancelled` returned true.
     """
-    for attempt in range(1, retry.server_error_tries + 1):
+    for attempt in itertools.count(1):
         try:
             return run_cancellable(call, callbacks.cancelled)
         except TransientError as exc:
-            wait = max(retry.backoff_seconds * 2 ** (attempt - 1), exc.retry_after or 0)
-            if wait > retry.longest_wait_seconds:
-                raise DownloadError(
-                    f"{label}: {exc}: it asks to wait {wait:.0f} s; try again then"
-                ) from None
-            if attempt == retry.server_error_tries:
-                raise DownloadError(f"{label}: {exc} ({attempt} tries); try again later") from None
-            callbacks.on_note(f"{label}: {exc}, {describe_wait(wait)}")
-            pause(wait, callbacks.cancelled)
+            is_last = attempt >= retry.max_server_errors
+            wait_before_retry(
+                exc, label, attempt=attempt, is_last=is_last, retry=retry, callbacks=callbacks
+            )
     raise AssertionError("unreachable")

@@ -1,8 +1,8 @@
-"""Fetch one file over connections that may fail: resume, hash while writing, retry, verify.
+"""Download one file over unreliable connections: resume, hash while writing, retry, verify.
 
-Knows nothing of HTTP: a source opens the file at an offset and raises `TransientError` or
-`RangeNotSatisfiable`. One thread reads and writes, one hashes, and the calling one polls
-`cancelled` ten times a second even when nothing arrives.
+Independent of HTTP: a `Source` opens the file at an offset and raises `TransientError` or
+`RangeNotSatisfiable`. One thread reads and writes, one hashes, and the calling thread polls
+`cancelled` ten times a second, even on a stalled connection.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import errno
 import os
 from pathlib import Path
 
-from llmtool.errors import Cancelled, DownloadError
+from llmtool.errors import Cancelled, DownloadError, os_error_reason
 from llmtool.models.hashing import BLOCK_BYTES, Hasher
 from llmtool.models.hub.callbacks import Callbacks
 from llmtool.models.hub.connection import Connection, ContentMismatch, Source
 from llmtool.models.hub.errors import RangeNotSatisfiable, TransientError
-from llmtool.models.hub.retry import POLL_SECONDS, RetryPolicy, describe_wait, pause
+from llmtool.models.hub.retry import POLL_SECONDS, RetryPolicy, wait_before_retry
 from llmtool.sizes import format_bytes
 
 
-def fetch(
+def download(
     source: Source,
     part: Path,
     *,
@@ -31,18 +31,18 @@ def fetch(
     retry: RetryPolicy,
     callbacks: Callbacks,
 ) -> None:
-    """Complete the file `part` from `source`, verify it and sync it to disk.
+    """Complete the partial file `part` from `source`, verify it and sync it to disk.
 
-    The caller holds the lock of the file. On any error but a content mismatch the part stays.
-    `on_progress` receives (done, size) bytes, first with what was there already.
+    The caller must hold the lock of the file. An error keeps `part`, except for a content mismatch.
+    `on_progress` receives (done, size) bytes, including those of an earlier download.
 
     Args:
-        size: the bytes of the whole file.
-        checksum: a SHA-256, or the SHA-1 of a Git blob, in hexadecimal digits.
+        size: the size of the whole file in bytes.
+        checksum: the SHA-256, or the SHA-1 of the Git blob, in hexadecimal digits.
         label: the name of the file in messages.
 
     Raises:
-        DownloadError: no progress in `retry.tries` tries, wrong content twice, or disk full.
+        DownloadError: too many failed attempts, two content mismatches, or a full disk.
         Cancelled: `callbacks.cancelled` returned true.
     """
     for is_last in (False, True):
@@ -56,14 +56,14 @@ def fetch(
             part.unlink()
         if is_last:
             raise DownloadError(
-                f"{label}: wrong content twice ({reason}); nothing was saved; a proxy may change "
-                f"what passes, try another network or mirror"
+                f"{label}: content mismatch twice ({reason}), not saved; try another network or "
+                f"mirror, a proxy may be altering downloads"
             )
-        callbacks.on_note(f"{label}: wrong content ({reason}), fetching it once more")
+        callbacks.on_note(f"{label}: content mismatch ({reason}); downloading again")
 
 
 class _Transfer:
-    """One attempt at a file, over any number of connections."""
+    """One download of a file, over any number of connections."""
 
     def __init__(
         self,
@@ -100,20 +100,37 @@ class _Transfer:
             try:
                 self.stream()
             except RangeNotSatisfiable:
-                raise ContentMismatch("the server has fewer bytes") from None
+                raise ContentMismatch("the file on the server is shorter") from None
             except TransientError as exc:
                 if self.done > before:
                     failures = server_errors = 0
                 failures += 1
                 server_errors += exc.is_server_error
-                self.wait_or_raise(exc, failures, server_errors)
+                is_last = (
+                    failures >= self.retry.max_attempts
+                    or server_errors >= self.retry.max_server_errors
+                )
+                remedy = (
+                    f"{format_bytes(self.done)} saved, run again to resume"
+                    if self.done
+                    else "try again later"
+                )
+                wait_before_retry(
+                    exc,
+                    self.label,
+                    attempt=failures,
+                    is_last=is_last,
+                    remedy=remedy,
+                    retry=self.retry,
+                    callbacks=self.callbacks,
+                )
         digest = self.hasher.hexdigest()
         if digest != self.checksum:
-            raise ContentMismatch(f"checksum {digest[:12]}…, not {self.checksum[:12]}…")
+            raise ContentMismatch(f"checksum {digest[:12]}…, expected {self.checksum[:12]}…")
         os.fsync(self.file)
 
     def resume(self) -> None:
-        """Hash the bytes that an earlier run left, so that only the rest is fetched."""
+        """Hash the bytes of an earlier partial download, and continue after them."""
         length = os.fstat(self.file).st_size
         if length > self.size:
             os.ftruncate(self.file, 0)
@@ -128,10 +145,10 @@ class _Transfer:
         self.callbacks.on_progress(self.done, self.size)
         if self.done:
             share = f"{format_bytes(self.done)} of {format_bytes(self.size)}"
-            self.callbacks.on_note(f"{self.label}: resuming after {share}")
+            self.callbacks.on_note(f"{self.label}: resuming at {share}")
 
     def stream(self) -> None:
-        """Read one connection to its end, or abandon it when cancelled."""
+        """Read one connection to its end, or abandon it if cancelled."""
         connection = Connection(self.source, os.dup(self.file), self.done, self.size, self.hasher)
         try:
             while not connection.ended.wait(POLL_SECONDS):
@@ -152,31 +169,14 @@ class _Transfer:
             self.done = done
             self.callbacks.on_progress(done, self.size)
 
-    def wait_or_raise(self, exc: TransientError, failures: int, server_errors: int) -> None:
-        saved = f"; {format_bytes(self.done)} saved, run again to resume" if self.done else ""
-        wait = self.retry.backoff_seconds * 2 ** (failures - 1)
-        if exc.retry_after is not None:
-            wait = max(exc.retry_after, wait)
-            if wait > self.retry.longest_wait_seconds:
-                raise DownloadError(
-                    f"{self.label}: {exc}: it asks to wait {wait:.0f} s; try again then{saved}"
-                ) from exc
-        if failures >= self.retry.tries or server_errors >= self.retry.server_error_tries:
-            raise DownloadError(
-                f"{self.label}: {exc} ({failures} tries without progress)"
-                f"{saved or '; try again later'}"
-            ) from exc
-        self.callbacks.on_note(f"{self.label}: {exc}, {describe_wait(wait)}")
-        pause(wait, self.callbacks.cancelled)
-
     def check_cancelled(self) -> None:
         if self.callbacks.cancelled():
-            raise Cancelled(f"{self.label}: stopped; run again to resume")
+            raise Cancelled(f"{self.label}: cancelled; run again to resume")
 
     def disk_error(self, exc: OSError) -> DownloadError:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             return DownloadError(
-                f"{self.label}: the disk is full at {self.part.parent}; "
-                f"{format_bytes(self.done)} saved, make room and run again to resume"
+                f"{self.label}: no space left in {self.part.parent}; free some space and run again "
+                f"to resume ({format_bytes(self.done)} saved)"
             )
-        return DownloadError(f"{self.part}: cannot be written: {exc.strerror}")
+        return DownloadError(f"cannot write {self.part}: {os_error_reason(exc)}")

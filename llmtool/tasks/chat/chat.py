@@ -235,7 +235,7 @@ class Chat:
         """
         name = name or self._handle.free_name()
         session = msgspec.structs.replace(
-            self.session, name=name, turns=(), n_left_out=0, summary="", created_at=timestamp()
+            self.session, name=name, turns=(), n_omitted=0, summary="", created_at=timestamp()
         )
         self._handle.start(session)
         self.files = ()
@@ -280,8 +280,8 @@ class Chat:
     def _replace_turns(self, start: int, *turns: Turn) -> Session:
         """Return the session with `turns` after its first `start` turns."""
         session = msgspec.structs.replace(self.session, turns=(*self.turns[:start], *turns))
-        if session.n_left_out > start:  # the summary is about a turn that changes
-            return msgspec.structs.replace(session, n_left_out=0, summary="")
+        if session.n_omitted > start:  # the summary is about a turn that changes
+            return msgspec.structs.replace(session, n_omitted=0, summary="")
         return session
 
     def _reply(

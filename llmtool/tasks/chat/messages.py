@@ -26,7 +26,7 @@ def to_messages(session: Session, head: Sequence[Message]) -> tuple[Message, ...
     asked = []
     if session.summary:
         asked.append(f"Earlier in this conversation:\n{_quote(session.summary)}")
-    for turn in session.turns[session.n_left_out :]:
+    for turn in session.turns[session.n_omitted :]:
         asked.append(user_text(turn))
         if turn.reply:
             messages.append(Message("user", "\n\n".join(asked)))

@@ -24,13 +24,13 @@ class UsagePart(msgspec.Struct, frozen=True, kw_only=True):
 class TokenUsage(msgspec.Struct, frozen=True, kw_only=True):
     """How a context of `n_ctx` tokens is used.
 
-    `reserved` tokens are set aside for a reply. The first `n_left_out` turns are not in the prompt.
+    `reserved` tokens are set aside for a reply. The first `n_omitted` turns are not in the prompt.
     """
 
     n_ctx: int
     reserved: int
     parts: tuple[UsagePart, ...]
-    n_left_out: int = 0
+    n_omitted: int = 0
 
     @property
     def n_used(self) -> int:
@@ -80,7 +80,7 @@ def measure(
         n_ctx=engine.info.n_ctx,
         reserved=reserved,
         parts=tuple(parts),
-        n_left_out=session.n_left_out,
+        n_omitted=session.n_omitted,
     )
 
 
@@ -90,7 +90,7 @@ def _count(engine: Engine, messages: Sequence[Message]) -> int:
 
 def _labels(session: Session) -> list[str]:
     """Return a label for each user message; turns without a reply are part of the next message."""
-    labels, first = [], session.n_left_out + 1
+    labels, first = [], session.n_omitted + 1
     for number, turn in enumerate(session.turns, 1):
         if number < first or (not turn.reply and number < len(session.turns)):
             continue

@@ -54,7 +54,7 @@ def truncate(
     n_tokens = count_tokens(engine, session, head)
     if n_tokens <= limit:
         return session
-    last = msgspec.structs.replace(session, turns=session.turns[-1:], n_left_out=0, summary="")
+    last = msgspec.structs.replace(session, turns=session.turns[-1:], n_omitted=0, summary="")
     n_last = count_tokens(engine, last, head)
     if n_last > limit:
         engine.check_length(n_last, reserved)  # raises an error with advice
@@ -66,14 +66,12 @@ def truncate(
     yield ChatNote(
         f"the conversation has come to {n_tokens} tokens, and {limit} fit beside a reply"
     )
-    start = session.n_left_out
-    n_left_out = _choose_n_left_out(engine, session, head, limit=limit, policy=policy)
-    which = (
-        f"turn {n_left_out}" if n_left_out == start + 1 else f"turns {start + 1} to {n_left_out}"
-    )
+    start = session.n_omitted
+    n_omitted = _choose_n_left_out(engine, session, head, limit=limit, policy=policy)
+    which = f"turn {n_omitted}" if n_omitted == start + 1 else f"turns {start + 1} to {n_omitted}"
     summary, note = "", f"{which}: dropped, to make room (they stay in the session)"
     if policy == "summarize":
-        text = transcript(session.turns[start:n_left_out], summary=session.summary)
+        text = transcript(session.turns[start:n_omitted], summary=session.summary)
         try:
             summary = _summarize(context, text)
             note = f"{which}: replaced by a summary, to make room (they stay in the session)"
@@ -81,7 +79,7 @@ def truncate(
             raise
         except LlmtoolError as exc:
             note = f"{which}: dropped, because no summary could be written: {exc}"
-    session = msgspec.structs.replace(session, n_left_out=n_left_out, summary=summary)
+    session = msgspec.structs.replace(session, n_omitted=n_omitted, summary=summary)
     if summary and count_tokens(engine, session, head) > limit:
         session = msgspec.structs.replace(session, summary="")
         note += "; the summary did not fit either"
@@ -104,13 +102,13 @@ def _choose_n_left_out(
     last = len(session.turns) - 1
     summary = min(_MAX_SUMMARY_TOKENS, limit // 5) if policy == "summarize" else 0
     sufficient = 0
-    for n_left_out in range(session.n_left_out + 1, last + 1):
-        rest = msgspec.structs.replace(session, n_left_out=n_left_out, summary="")
+    for n_omitted in range(session.n_omitted + 1, last + 1):
+        rest = msgspec.structs.replace(session, n_omitted=n_omitted, summary="")
         n_tokens = count_tokens(engine, rest, head) + summary
         if n_tokens <= limit * _FILL:
-            return n_left_out
+            return n_omitted
         if n_tokens <= limit and not sufficient:
-            sufficient = n_left_out
+            sufficient = n_omitted
     return sufficient or last
 
 

@@ -118,7 +118,7 @@ class LabelBias:
         return rows
 
     def _of_anchors(self, rows: Sequence[Sequence[float]]) -> list[Calibration]:
-        if self._prompts.held_back:
+        if self._prompts.held_out:
             return [_correction(bias_of_balanced(rows))] * self._n_questions
         n = len(rows) // self._n_questions
         return [

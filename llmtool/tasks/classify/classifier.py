@@ -14,7 +14,7 @@ from llmtool.tasks.classify import calibration
 from llmtool.tasks.classify.bias import LabelBias
 from llmtool.tasks.classify.calibration import Calibration
 from llmtool.tasks.classify.chunks import split_case
-from llmtool.tasks.classify.labels import Label, name_of, read_prior
+from llmtool.tasks.classify.labels import Label, label_name, read_prior
 from llmtool.tasks.classify.prompts import LabelPrompts
 from llmtool.tasks.classify.scores import ScoredRequest, stream_groups
 from llmtool.tasks.classify.thresholds import read_thresholds
@@ -168,7 +168,7 @@ class Classifier:
                 "too few labelled texts to calibrate: "
                 f"there are {len(texts)} of {MIN_CALIBRATION_TEXTS}"
             )
-        truth = [self.number_of(label) for _, label in texts]
+        truth = [self.label_index(label) for _, label in texts]
         missing = sorted(set(range(len(self.labels))) - set(truth))
         if missing:
             raise UsageError(f"no text to calibrate with has the label {self.names[missing[0]]!r}")
@@ -182,13 +182,13 @@ class Classifier:
             rows.append(answers[0].scores.totals)
         return self.bias.calibrate(rows, truth)
 
-    def number_of(self, label: object) -> int:
+    def label_index(self, label: object) -> int:
         """Return the index of a label.
 
         Raises:
             UsageError: the label is unknown.
         """
-        return self.names.index(name_of(label, self.labels))
+        return self.names.index(label_name(label, self.labels))
 
     def classify(self, answers: Sequence[ScoredRequest]) -> Classification:
         """Return the classification of a text from the scores of its parts, weighted by tokens."""

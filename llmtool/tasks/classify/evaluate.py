@@ -10,7 +10,7 @@ import msgspec
 
 from llmtool.engine.types import Failed, Token
 from llmtool.tasks.classify.calibration import expected_calibration_error
-from llmtool.tasks.classify.labels import same_as
+from llmtool.tasks.classify.labels import normalize_label
 from llmtool.tasks.classify.metrics import accuracy, macro_f1
 from llmtool.tasks.classify.task import prepare_classifier
 from llmtool.tasks.options import ClassifyOptions, GenerateOptions, SamplingOptions
@@ -72,12 +72,12 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
-    """What another way makes of the same texts; `n_unclear` replies named no label."""
+    """What another way makes of the same texts; `n_without_label` replies named no label."""
 
     name: str
     accuracy: float
     macro_f1: float
-    n_unclear: int = 0
+    n_without_label: int = 0
     texts_per_second: float
 
 
@@ -91,7 +91,7 @@ def evaluate(
         LlmtoolError: of the first text that fails.
     """
     names = classifier.names
-    truth = [classifier.number_of(label) for _, label in data]
+    truth = [classifier.label_index(label) for _, label in data]
     material = classifier.text_input or "text"
     cases = [Case(id=i, variables={material: text}) for i, (text, _) in enumerate(data)]
     started = time.perf_counter()
@@ -151,7 +151,7 @@ def reliability(
     )
 
 
-def evaluate_as(
+def evaluate_variant(
     context: TaskContext,
     names: Labels | None,
     options: ClassifyOptions,
@@ -263,12 +263,12 @@ def _baseline(
     data: Sequence[LabelledText],
     seconds: float,
 ) -> Baseline:
-    spelled = {same_as(name): name for name in names}
-    expected = [spelled.get(same_as(label), label) for _, label in data]
+    spelled = {normalize_label(name): name for name in names}
+    expected = [spelled.get(normalize_label(label), label) for _, label in data]
     return Baseline(
         name=way,
         accuracy=accuracy(expected, found),
         macro_f1=macro_f1(expected, found, names),
-        n_unclear=sum(each not in names for each in found),
+        n_without_label=sum(each not in names for each in found),
         texts_per_second=len(found) / seconds,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from llmtool.errors import UsageError
 from llmtool.prompts.cases import Example
-from llmtool.tasks.classify.labels import Label, name_of
+from llmtool.tasks.classify.labels import Label, label_name
 
 
 def split_examples(
@@ -27,12 +27,12 @@ def split_examples(
 
     Example:
         >>> from llmtool.tasks.classify.labels import make_labels
-        >>> shown, held_back = split_examples(
+        >>> shown, held_out = split_examples(
         ...     [("a", "x"), ("b", "y"), ("c", "X"), ("d", "y")],
         ...     make_labels(["x", "y"]),
         ...     material="text",
         ... )
-        >>> [example.output for example in shown], len(held_back)
+        >>> [example.output for example in shown], len(held_out)
         (['x', 'y'], 2)
     """
     names = [label.name for label in labels]
@@ -43,8 +43,8 @@ def split_examples(
         if shown.setdefault(example.output, example) is not example:
             rest[example.output].append(example)
     n = min(map(len, rest.values()))
-    held_back = tuple(rest[name][i] for i in range(n) for name in names)
-    return tuple(shown.values()), held_back  # in their own order, whatever the order of the labels
+    held_out = tuple(rest[name][i] for i in range(n) for name in names)
+    return tuple(shown.values()), held_out  # in their own order, whatever the order of the labels
 
 
 def _as_example(example: Any, labels: Sequence[Label], material: str) -> Example:
@@ -67,4 +67,4 @@ def _as_example(example: Any, labels: Sequence[Label], material: str) -> Example
     text = variables.get(material)
     if not isinstance(text, str) or not text.strip():
         raise UsageError(f"an example has no text ({material})")
-    return Example(variables, name_of(label, labels))
+    return Example(variables, label_name(label, labels))

@@ -51,18 +51,18 @@ def make_labels(labels: Labels, *, at_least: int = 2) -> tuple[Label, ...]:
             raise UsageError("a label is empty")
         if len(label.name.splitlines()) > 1:
             raise UsageError(f"the label {label.name!r} has several lines")
-        key = same_as(label.name)
+        key = normalize_label(label.name)
         if key in seen:
             raise UsageError(f"the labels {seen[key]!r} and {label.name!r} are the same")
         seen[key] = label.name
     return made
 
 
-def same_as(name: str) -> str:
+def normalize_label(name: str) -> str:
     """Return what two spellings of one label have in common: no case, spaces or invisible marks.
 
     Example:
-        >>> same_as("Ａ  b\u200b") == same_as("a B")
+        >>> normalize_label("Ａ  b\u200b") == normalize_label("a B")
         True
     """
     text = unicodedata.normalize("NFKC", name)
@@ -70,24 +70,26 @@ def same_as(name: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def name_of(label: object, labels: Iterable[Label]) -> str:
+def label_name(label: object, labels: Iterable[Label]) -> str:
     """Return the name of a label that is given by name, or as a member of an Enum or a bool.
 
     Raises:
         UsageError: it is none of them.
 
     Example:
-        >>> name_of("SPAM", make_labels(["spam", "ham"]))
+        >>> label_name("SPAM", make_labels(["spam", "ham"]))
         'spam'
     """
     labels = tuple(labels)
     for each in labels:
-        if label is each.value or (isinstance(label, str) and same_as(label) == same_as(each.name)):
+        if label is each.value or (
+            isinstance(label, str) and normalize_label(label) == normalize_label(each.name)
+        ):
             return each.name
-    raise no_such_label(label, [each.name for each in labels])
+    raise unknown_label(label, [each.name for each in labels])
 
 
-def no_such_label(label: object, names: Sequence[str]) -> UsageError:
+def unknown_label(label: object, names: Sequence[str]) -> UsageError:
     """Return the error for a label that is not among those of these names."""
     hint = suggest(str(label), names) or f" (there are: {', '.join(names)})"
     return UsageError(f"{label!r} is not one of the labels{hint}")
@@ -133,7 +135,7 @@ def read_prior(prior: Mapping[Any, float] | None, labels: Sequence[Label]) -> li
     """
     if prior is None:
         return [0.0] * len(labels)
-    shares = {name_of(label, labels): number for label, number in prior.items()}
+    shares = {label_name(label, labels): number for label, number in prior.items()}
     missing = [label.name for label in labels if label.name not in shares]
     if missing:
         raise UsageError(f"prior: the label {missing[0]!r} is missing")

@@ -12,7 +12,7 @@ from llmtool.errors import UsageError
 from llmtool.prompts.output import Output
 from llmtool.tasks.classify.calibration import NEUTRAL
 from llmtool.tasks.classify.examples import split_examples
-from llmtool.tasks.classify.labels import Label, candidates, same_as
+from llmtool.tasks.classify.labels import Label, candidates, normalize_label
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.pipeline.prepare import Case, identify
 
@@ -26,7 +26,7 @@ _FIRST_ANCHOR_ID = -1_000_000  # ids of cases are not negative
 class LabelPrompts:
     """The template, examples and labels of one call.
 
-    `shown` examples are part of each prompt; `held_back` ones are anchors, with as many of each
+    `shown` examples are part of each prompt; `held_out` ones are anchors, with as many of each
     label. `candidates` are the texts of the labels that are scored.
 
     Args:
@@ -53,10 +53,10 @@ class LabelPrompts:
             template = msgspec.structs.replace(template, form=options.form)
         examples = options.examples
         if examples is None:
-            known = {same_as(label.name) for label in labels}
-            examples = [each for each in template.examples if same_as(each.output) in known]
+            known = {normalize_label(label.name) for label in labels}
+            examples = [each for each in template.examples if normalize_label(each.output) in known]
         text_input = template.primary_input() or "text"
-        shown, self.held_back = split_examples(examples, labels, material=text_input)
+        shown, self.held_out = split_examples(examples, labels, material=text_input)
         output = Output(kind="labels", labels={label.name: label.description for label in labels})
         self.template = msgspec.structs.replace(template, examples=shown, output=output)
         follows_text = bool(template.prefill) or template.form == "completion"
@@ -89,10 +89,8 @@ class LabelPrompts:
         """
         text_input = self.text_input
         required = {name for name, spec in self.template.inputs.items() if spec.required}
-        if self.held_back:
-            requests = [
-                self._request(Case(variables=each.variables), {}) for each in self.held_back
-            ]
+        if self.held_out:
+            requests = [self._request(Case(variables=each.variables), {}) for each in self.held_out]
         elif text_input is None or required - self._given - {text_input}:
             return []
         else:
@@ -115,7 +113,7 @@ class LabelPrompts:
 
     def identity(self, *parts: object) -> bytes:
         """Return a hash of the template, all examples, the model's name and `parts`."""
-        examples = _content((*self.template.examples, *self.held_back))
+        examples = _content((*self.template.examples, *self.held_out))
         return identify(self.template, self._model, *parts, examples)
 
     @property

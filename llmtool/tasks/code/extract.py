@@ -9,7 +9,7 @@ import msgspec
 from llmtool.engine.types import Token
 from llmtool.errors import OutputValidationError
 from llmtool.tasks.results import Generation
-from llmtool.text.code_blocks import choose, find_blocks
+from llmtool.text.code_blocks import choose_block, find_blocks
 from llmtool.text.code_languages import CodeLanguage, known_language
 
 NO_CODE = "the reply has no code in it (no fenced block)"
@@ -32,7 +32,7 @@ def extract_code(
         for block in find_blocks(reply)
         for known in [known_language(block.language)]
     ]
-    block = choose(blocks, language.value if language else None)
+    block = choose_block(blocks, language.value if language else None)
     if block is None:
         return None
     code = block.code.strip("\n") + "\n"

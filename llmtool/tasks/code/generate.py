@@ -58,7 +58,7 @@ class CodePrompts(msgspec.Struct, frozen=True, kw_only=True):
             "code": best.code.rstrip("\n"),
             "error": str(error) if error else "it does not parse",
             "lines": numbered(best.code, error.line) if error and error.line else "",
-            "said": best.tests.output if best.tests else "",
+            "test_output": best.tests.output if best.tests else "",
             LANGUAGE_INPUT: language_name(language),
         }
         inputs = self.repair.template.inputs

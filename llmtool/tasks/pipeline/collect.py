@@ -25,7 +25,7 @@ from llmtool.tasks.results import Choice, Generation, Timing
 if TYPE_CHECKING:
     from llmtool.tasks.pipeline.output_spec import OutputSpec
 
-NO_ANSWER = "the model reasoned and gave no answer (raise --max-tokens)"
+NO_ANSWER = "the model reasoned but gave no answer; raise --max-tokens"
 
 E = TypeVar("E")
 R = TypeVar("R")
@@ -239,8 +239,8 @@ def _warnings(
     cut = [end for end in ends if end.finish_reason == "length"]
     if cut:
         used = cut[0].usage.completion_tokens
-        which = f"{len(cut)} of {len(ends)} replies were" if len(ends) > 1 else "the reply was"
-        yield f"{which} cut at {used} tokens (raise --max-tokens)"
+        which = f"{len(cut)} of {len(ends)} replies" if len(ends) > 1 else "reply"
+        yield f"{which} truncated at {used} tokens; raise --max-tokens"
     if any(each.reasoning and not each.text for each in choices):
         yield NO_ANSWER
     if output_spec is not None and output_spec.unenforced:

@@ -50,8 +50,8 @@ class OutputSpec:
         """
         if end.finish_reason == "length":
             raise OutputValidationError(
-                f"the reply was cut at {end.usage.completion_tokens} tokens and is incomplete "
-                "(raise --max-tokens)"
+                f"reply truncated at {end.usage.completion_tokens} tokens and incomplete; "
+                "raise --max-tokens"
             )
         if self._schema is not None:
             return self._schema.parse(text)

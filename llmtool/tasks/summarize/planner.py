@@ -9,7 +9,7 @@ from llmtool.errors import ContextOverflow
 from llmtool.tasks.options import Strategy
 from llmtool.tasks.pipeline.prepare import token_counter
 from llmtool.tasks.summarize.prompts import SummaryPrompts
-from llmtool.text.chunks import count_long
+from llmtool.text.chunks import estimate_tokens
 from llmtool.text.sections import Chunk, split_document
 
 STUFF_TOKENS = 3072  # a text of up to this length is read as a whole, if it fits
@@ -49,7 +49,7 @@ class SummaryPlanner(msgspec.Struct, frozen=True, kw_only=True):
         """
         count = token_counter(self.engine)
         n_ctx = self.engine.info.n_ctx
-        n_tokens = count_long(text, count)
+        n_tokens = estimate_tokens(text, count)
         final = self.prompts.summary_request("x")
         available = n_ctx - self._n_tokens(final) - (final.sampling.max_tokens or 0) - _MARGIN
         stuff_tokens = min(available, max(STUFF_TOKENS, self.chunk_tokens))

@@ -48,7 +48,7 @@ class SummaryPrompts(msgspec.Struct, frozen=True, kw_only=True):
         if not isinstance(text, str) or not text.strip():
             raise InputError("the text is empty")
         if "\0" in text[:_SAMPLE_CHARACTERS]:
-            raise InputError("is a binary file, and no text")
+            raise InputError("contains a NUL byte; the input must be text")
         return text
 
     def note_request(self, text: str, *, path: Sequence[str] = (), max_tokens: int) -> Request:
@@ -102,7 +102,7 @@ class SummaryPrompts(msgspec.Struct, frozen=True, kw_only=True):
         return {
             "length": f"at most {n_words} words",
             "focus": self.focus,
-            "place": " > ".join(path),
+            "headings": " > ".join(path),
         }
 
 

@@ -1,1 +1,1 @@
-"""Translating: a document's passages to requests, replies to passages, in the document's order."""
+"""Translate documents: segments to requests, checked replies to segments."""

@@ -1,4 +1,4 @@
-"""Find out whether a reply is a translation of its source."""
+"""Check whether a reply can be a translation of its source."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import unicodedata
 
 from llmtool.engine.types import FinishReason
 from llmtool.tasks.translate.placeholders import Placeholders
-from llmtool.text.languages import Language, is_in
+from llmtool.text.languages import Language, may_be_in
 
-# How much longer or shorter than its source a translation may be; short ones may deviate more.
+# The length of a translation relative to its source; the slack matters for short texts.
 _MAX_RATIO, _SLACK = 4.0, 24.0
-_WIDE_WEIGHT = 2.5  # letters that a CJK character counts for
+_WIDE_WEIGHT = 2.5  # a CJK character counts as so many letters
 _MIN_LETTERS = 20  # to detect a language
 _ECHO_WORDS = 5
 _QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」", "'": "'", "‘": "’"}
@@ -20,7 +20,7 @@ _WORD = re.compile(r"\w+")
 
 
 def tidy(source: str, reply: str) -> str:
-    """Remove white space and quotation marks around a reply that its source does not have."""
+    """Strip white space, and quotation marks that the source does not have."""
     reply = reply.strip()
     closing = _QUOTES.get(reply[:1])
     if closing and len(reply) > 2 and reply.endswith(closing) and source[:1] not in _QUOTES:
@@ -38,9 +38,9 @@ def find_fault(
     instruction: str,
     to: Language,
 ) -> str | None:
-    """Return why a reply cannot be a translation, None if it can; placeholders are not checked.
+    """Return what is wrong with a reply, or None. Placeholders are not checked.
 
-    `instruction` is the prompt without the source text: a reply must not repeat it.
+    `instruction` is the prompt without the source text; a reply must not repeat it.
 
     Example:
         >>> from llmtool.text.languages import find_language
@@ -48,32 +48,32 @@ def find_fault(
         >>> german = {"finish_reason": "stop", "instruction": "", "to": find_language("German")}
         >>> source = make_placeholders(["Good evening, ladies and gentlemen."])
         >>> find_fault(source, "Guten", **german)
-        'much shorter than its source'
+        'is much shorter than the source'
     """
     if not reply.strip():
-        return "empty"
+        return "is empty"
     if _CONTROLS.search(reply) and not _CONTROLS.search(placeholders.text):
-        return "holds control characters"
+        return "contains control characters"
     if finish_reason == "length":
-        return "cut at its limit of tokens"
+        return "reached the token limit"
     if reply.count("\n") != placeholders.text.count("\n"):
-        return "another number of lines"
-    source, text = _weigh(placeholders.plain), _weigh(reply)
+        return "has a different number of lines"
+    source, text = _letter_weight(placeholders.plain), _letter_weight(reply)
     if text > source * _MAX_RATIO + _SLACK:
-        return "much longer than its source"
+        return "is much longer than the source"
     if text * _MAX_RATIO + _SLACK / _MAX_RATIO < source:
-        return "much shorter than its source"
+        return "is much shorter than the source"
     if _contains(reply, placeholders.text):
-        return "repeats its source"
+        return "repeats the source"
     if _echoes(instruction, reply, placeholders.text):
         return "repeats the instruction"
     letters = sum(map(str.isalpha, reply))
-    if letters >= _MIN_LETTERS and not is_in(reply, to.base):
-        return f"not in {to.name}"
+    if letters >= _MIN_LETTERS and not may_be_in(reply, to.base):
+        return f"is not in {to.name}"
     return None
 
 
-def _weigh(text: str) -> float:
+def _letter_weight(text: str) -> float:
     return sum(
         _WIDE_WEIGHT if unicodedata.east_asian_width(letter) in "WF" else 1.0
         for letter in text
@@ -86,11 +86,11 @@ def _echoes(instruction: str, reply: str, source: str) -> bool:
 
 
 def _contains(reply: str, source: str) -> bool:
-    """Return whether a reply has the whole source in it, and more."""
-    words, own = _words(source), _words(reply)
-    n = len(words)
-    return _ECHO_WORDS <= n < len(own) and any(
-        own[i : i + n] == words for i in range(len(own) - n + 1)
+    """Return whether a reply contains the whole source and more."""
+    source_words, words = _words(source), _words(reply)
+    n = len(source_words)
+    return _ECHO_WORDS <= n < len(words) and any(
+        words[i : i + n] == source_words for i in range(len(words) - n + 1)
     )
 
 

@@ -1,4 +1,4 @@
-"""Translate one document: request each segment, check the replies, and emit the output in order."""
+"""Translate one document: request each segment, check the replies, emit the output in order."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from llmtool.documents.json_values import JsonValues
-from llmtool.documents.placeholders import find_placeholder_fault
+from llmtool.documents.protected_spans import find_placeholder_fault
 from llmtool.documents.types import Document, Format, Part, Segment
 from llmtool.engine.types import Prompt
 from llmtool.tasks.pipeline.workflow import Step, StepReply, Workflow
-from llmtool.tasks.results import KeptSegment
+from llmtool.tasks.results import UntranslatedSegment
 from llmtool.tasks.translate.prompts import TranslationPrompts
 from llmtool.tasks.translate.segment import SegmentJob
 from llmtool.text.chunks import CountTokens
 from llmtool.text.languages import Language
 
-_MAX_ATTEMPTS = 2  # at a segment as a whole; each of its sentences gets one more
+_MAX_ATTEMPTS = 2  # for a whole segment; each of its sentences gets one more
 
 
 class TranslationText(msgspec.Struct, frozen=True, kw_only=True):
-    """The next piece of a translation, and how many of the document's segments are done."""
+    """The next text of a translation, and the number of segments that are done."""
 
     id: int
     text: str
@@ -31,15 +31,15 @@ class TranslationText(msgspec.Struct, frozen=True, kw_only=True):
     n_segments: int
 
 
-class _Piece(msgspec.Struct, frozen=True):
-    """The target of a step: a leaf of one of the document's segments."""
+class _Target(msgspec.Struct, frozen=True):
+    """The target of a step: a job, and the index of its segment in the document."""
 
-    segment: int
+    segment_index: int
     job: SegmentJob
 
 
 class DocumentWorkflow(Workflow[TranslationText]):
-    """The translation of one document, whose output is emitted as far as it is known."""
+    """The translation of one document; its output is emitted up to the first unfinished segment."""
 
     def __init__(
         self,
@@ -57,8 +57,8 @@ class DocumentWorkflow(Workflow[TranslationText]):
         self.jobs = [SegmentJob(segment.parts) for segment in document.segments]
         self.n_done = self.n_retried = 0
         self.started = time.perf_counter()
-        # Each text is requested once; equal ones wait for its reply.
-        self._waiting: dict[str, list[_Piece]] = defaultdict(list)
+        # Each distinct text is requested once; equal texts wait for its reply.
+        self._waiting: dict[str, list[_Target]] = defaultdict(list)
         self._replies: dict[str, tuple[Prompt, StepReply]] = {}
         self._source_end = self._n_emitted = 0
         self.pieces: list[str] = []
@@ -77,13 +77,13 @@ class DocumentWorkflow(Workflow[TranslationText]):
             if job.is_language:
                 job.split(self._count)
             for leaf in job.leaves():
-                yield from self._start_piece(_Piece(index, leaf))
+                yield from self._start_target(_Target(index, leaf))
 
     def on_reply(self, step: Step, reply: StepReply) -> Iterator[Step]:
-        piece: _Piece = step.target
-        text, prompt = piece.job.placeholders.text, step.request.prompt
+        target: _Target = step.target
+        text, prompt = target.job.placeholders.text, step.request.prompt
         first_reply = self._replies.setdefault(text, (prompt, reply))
-        yield from self._evaluate(piece, prompt, reply)
+        yield from self._evaluate(target, prompt, reply)
         for other in self._waiting.pop(text, ()):
             yield from self._evaluate(other, *first_reply)
 
@@ -95,8 +95,8 @@ class DocumentWorkflow(Workflow[TranslationText]):
                 id=self.id, text=text, n_done=self.n_done, n_segments=len(self.jobs)
             )
 
-    def kept(self) -> tuple[KeptSegment, ...]:
-        """Return what was not translated, and why."""
+    def untranslated(self) -> tuple[UntranslatedSegment, ...]:
+        """Return the segments and sentences that were not translated, in source order."""
         found = [
             (segment, leaf.reason, leaf.placeholders.source)
             for segment, job in zip(self.document.segments, self.jobs, strict=True)
@@ -104,75 +104,77 @@ class DocumentWorkflow(Workflow[TranslationText]):
             if leaf.reason
         ]
         found += [
-            (segment, "has plurals or choices of ICU", segment.source)
+            (segment, "ICU plural and select messages are not supported", segment.source)
             for segment in self._skipped_segments
         ]
         source = self.document.source
         return tuple(
-            KeptSegment(line=source.count("\n", 0, segment.start) + 1, reason=reason, text=text)
+            UntranslatedSegment(
+                line=source.count("\n", 0, segment.start) + 1, reason=reason, text=text
+            )
             for segment, reason, text in sorted(found, key=lambda each: each[0].start)
         )
 
     @property
     def n_segments(self) -> int:
-        """The number of segments, with those that are never requested."""
+        """The number of segments, including those that the format skips."""
         return len(self.jobs) + len(self._skipped_segments)
 
     @property
     def _skipped_segments(self) -> tuple[Segment, ...]:
-        return self.document.left_alone if isinstance(self.document, JsonValues) else ()
+        return self.document.skipped if isinstance(self.document, JsonValues) else ()
 
-    def _start_piece(self, piece: _Piece) -> Iterator[Step]:
-        text = piece.job.placeholders.text
-        if not piece.job.is_language:
-            self._settle(piece, piece.job.parts)
+    def _start_target(self, target: _Target) -> Iterator[Step]:
+        text = target.job.placeholders.text
+        if not target.job.is_language:
+            self._settle(target, target.job.parts)
         elif text in self._replies:
-            yield from self._evaluate(piece, *self._replies[text])
+            yield from self._evaluate(target, *self._replies[text])
         elif text in self._waiting:
-            self._waiting[text].append(piece)
+            self._waiting[text].append(target)
         else:
             self._waiting[text] = []
-            yield self._step(piece, is_retry=False)
+            yield self._step(target, is_retry=False)
 
-    def _step(self, piece: _Piece, *, is_retry: bool) -> Step:
-        request = self._prompts.request(piece.job, source=self.source, is_retry=is_retry)
-        return Step(request=request, target=piece)
+    def _step(self, target: _Target, *, is_retry: bool) -> Step:
+        request = self._prompts.request(target.job, source=self.source, is_retry=is_retry)
+        return Step(request=request, target=target)
 
-    def _evaluate(self, piece: _Piece, prompt: Prompt, reply: StepReply) -> Iterator[Step]:
-        """Settle a piece by a reply, or retry: under a constraint, then sentence by sentence."""
-        job, root = piece.job, self.jobs[piece.segment]
+    def _evaluate(self, target: _Target, prompt: Prompt, reply: StepReply) -> Iterator[Step]:
+        """Accept a reply, or retry: with a constraint, then sentence by sentence."""
+        job, root = target.job, self.jobs[target.segment_index]
         job.n_attempts += 1
         text, fault = self._prompts.check(job, prompt, reply)
-        parts = job.read(text)
+        parts = job.restore(text)
         if fault is None and parts is None:
-            fault = "lost what must stay: code, a link, a tag or a placeholder"
+            fault = "loses code, a link, a tag or a placeholder"
         if fault is None and parts is not None:
-            segment = self.document.segments[piece.segment]
+            segment = self.document.segments[target.segment_index]
             fault = find_placeholder_fault(job.parts, parts) or self.document.find_fault(
                 segment, root.with_candidate(job, parts)
             )
         if fault is None and parts is not None:
-            self._settle(piece, parts)
+            self._settle(target, parts)
         elif job.n_attempts < _MAX_ATTEMPTS and not job.is_sentence:
             self.n_retried += 1
-            yield self._step(piece, is_retry=True)
+            yield self._step(target, is_retry=True)
         elif job.split_into_sentences():
             for child in job.children:
-                sentence = _Piece(piece.segment, child)
+                sentence = _Target(target.segment_index, child)
                 if child.is_language:
                     yield self._step(sentence, is_retry=True)
                 else:
                     self._settle(sentence, child.parts)
         else:
-            self._settle(piece, job.parts, fault)
+            self._settle(target, job.parts, f"the reply {fault}")
 
-    def _settle(self, piece: _Piece, parts: Sequence[Part], reason: str | None = None) -> None:
-        piece.job.settle(parts, reason)
-        if self.jobs[piece.segment].result is not None:
+    def _settle(self, target: _Target, parts: Sequence[Part], reason: str | None = None) -> None:
+        target.job.settle(parts, reason)
+        if self.jobs[target.segment_index].result is not None:
             self.n_done += 1
 
     def _next_output(self) -> str:
-        """Return the output that has become known since the last call."""
+        """Return the output that was completed since the last call."""
         source, segments = self.document.source, self.document.segments
         pieces = []
         while self._n_emitted < len(segments):

@@ -1,4 +1,4 @@
-"""Terms with translations of their own: those that a passage has are told to the model."""
+"""Glossaries: the terms that occur in a segment are added to its prompt."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _HEADERS = ("term", "source", "word")
 
 
 class Glossary:
-    """Pairs of a term and its translation.
+    """Terms and their translations.
 
-    Terms are found whatever their case, as whole words where a script has words.
+    Terms match regardless of case, and as whole words in scripts that separate words.
 
     Example:
         >>> Glossary([("pull request", "Pull-Request"), ("branch", "Zweig")]).terms_in("A branch.")
@@ -26,7 +26,9 @@ class Glossary:
         for term, translation in pairs:
             term, translation = term.strip(), translation.strip()
             if not term or not translation:
-                raise UsageError("a glossary has a term and its translation in every row")
+                raise UsageError(
+                    f"glossary entry {term!r} = {translation!r}: both must be non-empty"
+                )
             self._pairs.setdefault(term.casefold(), (term, translation))
         longest_first = sorted(self._pairs, key=len, reverse=True)
         self._pattern = re.compile("|".join(_pattern(term) for term in longest_first) or r"(?!)")
@@ -36,20 +38,20 @@ class Glossary:
         return list(self._pairs.values())
 
     def terms_in(self, text: str) -> list[tuple[str, str]]:
-        """Return the pairs whose term a text has, in the order of their first place."""
+        """Return the pairs whose terms occur in a text, in order of first occurrence."""
         found = dict.fromkeys(match[0] for match in self._pattern.finditer(text.casefold()))
         return [self._pairs[term] for term in found]
 
 
 def read_glossary(path: str, to: str) -> list[tuple[str, str]]:
-    """Return the terms of a CSV file and their translations.
+    """Read terms and their translations into a language from a CSV file.
 
-    They are in the first two columns; a column named after the language takes precedence over the
-    second. A first row without such a name or one of `_HEADERS` is a pair, too.
+    They are in the first two columns, unless another column is named after the language. The first
+    row is a header if it names a language, or if its first column is one of `_HEADERS`.
 
     Raises:
         UsageError: the language is unknown.
-        InputError: the file cannot be read, has one column, or a row is incomplete.
+        InputError: the file cannot be read, has fewer than two columns, or a row is incomplete.
     """
     from llmtool.batch.readers import Reader
 
@@ -58,7 +60,7 @@ def read_glossary(path: str, to: str) -> list[tuple[str, str]]:
         pass
     columns = reader.columns
     if len(columns) < 2:
-        raise InputError(f"{path}: a glossary has two columns, a term and its translation")
+        raise InputError(f"{path} has one column; a glossary needs two, a term and its translation")
     language = find_language(to)
     names = {language.code.lower(), language.base, language.name.lower()}
     named = [column for column in columns if column.strip().lower() in names]
@@ -73,7 +75,7 @@ def read_glossary(path: str, to: str) -> list[tuple[str, str]]:
         if all(pair):
             pairs.append(pair)
         elif any(pair) and not named:
-            raise InputError(f"{record.place}: a term without its translation, or the other way")
+            raise InputError(f"{record.place}: the term or its translation is missing")
     return pairs
 
 
@@ -84,5 +86,5 @@ def _pattern(term: str) -> str:
 
 
 def _is_word(letter: str) -> bool:
-    """Whether a letter belongs to a script that parts its words."""
+    """Return whether a letter belongs to a script that separates words."""
     return letter.isalnum() and not 0x0E00 <= ord(letter) < 0x0F00 and ord(letter) < 0x2E80

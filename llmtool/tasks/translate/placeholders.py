@@ -1,7 +1,7 @@
-"""Replace protected spans by placeholders for the model, and restore them in its reply.
+"""Replace protected spans with placeholders for the model, and restore them in its reply.
 
-A placeholder is a number in brackets that the text itself does not use. The placeholders of each
-reply are checked, and a retry can be constrained to a regular expression that has them in order.
+A placeholder is a number in brackets that do not occur in the text. Every reply must have the same
+placeholders; a retry can be constrained to a regular expression that has them in order.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import msgspec
 
 from llmtool.documents.types import Part, ProtectedSpan
 
-# Best first: the starter model keeps the first pair most often (benchmarks/README.md). The first
-# pair that a text does not use itself is taken.
+# In order of preference: the starter model preserves the first pair most often
+# (benchmarks/README.md). The first pair that does not occur in the text is used.
 _BRACKETS = (("{", "}"), ("<", ">"), ("[", "]"), ("⟦", "⟧"), ("⟨", "⟩"), ("\ue000", "\ue001"))
 _SPACE_AROUND = re.compile(r"(\s*)(.*?)(\s*)", re.DOTALL)
 
 
 class Placeholders(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment as the model sees it: in `text`, placeholder 1 replaces `protected[0]`, and so on.
+    """A segment with placeholders: in `text`, placeholder 1 replaces `protected[0]`, and so on.
 
     `lead` and `trail` are the white space and fixed spans around it, which the model does not see.
     """
@@ -39,7 +39,7 @@ class Placeholders(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def source(self) -> str:
-        """The text of the document, with its protected spans."""
+        """The text with its protected spans."""
         return self._pattern.sub(lambda found: self.protected[int(found[1]) - 1].source, self.text)
 
     @property
@@ -51,7 +51,7 @@ class Placeholders(msgspec.Struct, frozen=True, kw_only=True):
     def _pattern(self) -> re.Pattern[str]:
         return re.compile(rf"{re.escape(self.opens)}\s?(\d+)\s?{re.escape(self.closes)}")
 
-    def read(self, reply: str) -> tuple[Part, ...] | None:
+    def restore(self, reply: str) -> tuple[Part, ...] | None:
         """Return the parts of a reply, None if its placeholders differ from those of the text."""
         pieces = self._pattern.split(reply)
         numbers = [int(number) - 1 for number in pieces[1::2]]
@@ -59,11 +59,11 @@ class Placeholders(msgspec.Struct, frozen=True, kw_only=True):
             return None
         texts = pieces[0::2]
         if self.protected and any(self.opens in text or self.closes in text for text in texts):
-            return None  # a broken placeholder
+            return None  # a malformed placeholder
         return self._parts(texts, numbers)
 
-    def cut(self, texts: Sequence[str]) -> list[tuple[Part, ...]]:
-        """Return the parts of each piece of the text; the pieces, joined, are the text."""
+    def restore_pieces(self, texts: Sequence[str]) -> list[tuple[Part, ...]]:
+        """Return the parts of consecutive pieces of the text."""
         found = []
         for text in texts:
             pieces = self._pattern.split(text)
@@ -71,7 +71,7 @@ class Placeholders(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
     def expression(self) -> str:
-        """Return a regular expression for replies with the same lines and placeholders.
+        """Return a regular expression for replies with the same number of lines and placeholders.
 
         Example:
             >>> print(make_placeholders(("Run ", ProtectedSpan("`ls`"), "!")).expression())
@@ -102,32 +102,32 @@ class Placeholders(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_placeholders(parts: Sequence[Part]) -> Placeholders:
-    """Replace the protected spans of a segment; neighbours share a placeholder.
+    """Replace the protected spans of a segment with placeholders.
 
-    Fixed spans at its ends get none.
+    Adjacent spans share a placeholder, and fixed spans at the ends are not replaced.
 
     Example:
         >>> ls, folder = ProtectedSpan("`ls`"), ProtectedSpan("{dir}")
         >>> make_placeholders(("Run ", ls, " in ", folder, "!")).text
         'Run {1} in {2}!'
     """
-    parts = merged(parts)
-    fixed, parts = _cut_fixed(parts)
-    ending, backwards = _cut_fixed(parts[::-1])
+    parts = merge_parts(parts)
+    fixed, parts = _split_fixed(parts)
+    ending, backwards = _split_fixed(parts[::-1])
     parts = backwards[::-1]
     text = "".join(part for part in parts if isinstance(part, str))
     opens, closes = next(
         ((o, c) for o, c in _BRACKETS if o not in text and c not in text), _BRACKETS[-1]
     )
     protected = [part for part in parts if isinstance(part, ProtectedSpan)]
-    written, number = [], 0
+    text_parts, number = [], 0
     for part in parts:
         if isinstance(part, str):
-            written.append(part)
+            text_parts.append(part)
         else:
             number += 1
-            written.append(f"{opens}{number}{closes}")
-    around = _SPACE_AROUND.fullmatch("".join(written))
+            text_parts.append(f"{opens}{number}{closes}")
+    around = _SPACE_AROUND.fullmatch("".join(text_parts))
     assert around is not None
     lead, inner, trail = around.groups()
     return Placeholders(
@@ -140,8 +140,8 @@ def make_placeholders(parts: Sequence[Part]) -> Placeholders:
     )
 
 
-def _cut_fixed(parts: list[Part]) -> tuple[list[Part], list[Part]]:
-    """Return the fixed spans that parts begin with, with the space before them, and the rest."""
+def _split_fixed(parts: list[Part]) -> tuple[list[Part], list[Part]]:
+    """Split off the fixed spans at the start, with the space before them."""
     n = 0
     for i, part in enumerate(parts):
         if isinstance(part, ProtectedSpan) and part.is_fixed:
@@ -151,15 +151,15 @@ def _cut_fixed(parts: list[Part]) -> tuple[list[Part], list[Part]]:
     return parts[:n], parts[n:]
 
 
-def _joined(span: ProtectedSpan, between: str, other: ProtectedSpan) -> list[Part]:
-    """Join two spans, unless only one of them is fixed."""
+def _join_spans(span: ProtectedSpan, between: str, other: ProtectedSpan) -> list[Part]:
+    """Join two spans, unless only one is fixed."""
     if span.is_fixed != other.is_fixed:
         return [span, between, other] if between else [span, other]
     return [ProtectedSpan(span.source + between + other.source, is_fixed=span.is_fixed)]
 
 
-def merged(parts: Sequence[Part]) -> list[Part]:
-    """Join adjacent texts, and protected spans with nothing but space between them."""
+def merge_parts(parts: Sequence[Part]) -> list[Part]:
+    """Join adjacent texts, and protected spans with only white space between them."""
     found: list[Part] = []
     for part in parts:
         last = found[-1] if found else ""
@@ -168,11 +168,11 @@ def merged(parts: Sequence[Part]) -> list[Part]:
         if isinstance(part, str):
             found[-1:] = [last + part] if isinstance(last, str) else [last, part]
         elif isinstance(last, ProtectedSpan):
-            found[-1:] = _joined(last, "", part)
+            found[-1:] = _join_spans(last, "", part)
         elif len(found) > 1 and not last.strip():
             before = found[-2]
-            assert isinstance(before, ProtectedSpan)  # two texts are one
-            found[-2:] = _joined(before, last, part)
+            assert isinstance(before, ProtectedSpan)  # adjacent texts are joined
+            found[-2:] = _join_spans(before, last, part)
         else:
             found.append(part)
     return found

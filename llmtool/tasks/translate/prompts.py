@@ -13,10 +13,10 @@ from llmtool.tasks.translate.glossary import Glossary
 from llmtool.tasks.translate.segment import SegmentJob
 from llmtool.text.languages import Language, detect_language
 
-# Limit of a reply, in tokens per byte of its source and on top: four to six times what English
-# takes, because some scripts take several tokens for a letter.
+# Token limit of a reply: four to six times the usual size of English text, because some scripts
+# take several tokens per letter.
 _TOKENS_PER_BYTE, _EXTRA_TOKENS = 1.25, 48
-_RETRY_TEMPERATURE = 0.3  # a greedy model would repeat its reply
+_RETRY_TEMPERATURE = 0.3  # greedy sampling would repeat the reply
 _FALLBACK_LANGUAGE = "en"  # for chat templates that need the name of the source language
 
 
@@ -29,14 +29,14 @@ class TranslationPrompts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def text_input(self) -> str:
-        """The input of the template that takes the text."""
+        """The name of the template input for the text."""
         return self.prepared.template.primary_input() or "text"
 
     def request(self, job: SegmentJob, *, source: Language | None, is_retry: bool) -> Request:
         """Return the request for a segment; a retry is constrained to its placeholders and lines.
 
         Raises:
-            TemplateError: the template fails.
+            TemplateError: the template cannot be rendered.
         """
         text, inputs = job.placeholders.text, self.prepared.template.inputs
         known = {
@@ -44,7 +44,7 @@ class TranslationPrompts(msgspec.Struct, frozen=True, kw_only=True):
             "to_code": self.to.code,
             "source": source.name if source else "",
             "source_code": source.code if source else "",
-            "marks": job.placeholders.all,
+            "placeholders": job.placeholders.all,
             "terms": [f"{term} = {word}" for term, word in self.glossary.terms_in(text)],
         }
         variables = {name: value for name, value in known.items() if name in inputs and value}
@@ -64,7 +64,7 @@ class TranslationPrompts(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(request, prompt=prompt)
 
     def check(self, job: SegmentJob, prompt: Prompt, reply: StepReply) -> tuple[str, str | None]:
-        """Return the tidied text of a reply, and why it is not a translation, if it is not."""
+        """Return the stripped text of a reply, and what is wrong with it, or None."""
         text = checks.tidy(job.placeholders.text, reply.text)
         fault = checks.find_fault(
             job.placeholders,
@@ -77,6 +77,6 @@ class TranslationPrompts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _instruction(prompt: Prompt, text: str) -> str:
-    """Return what a prompt says around the text to translate."""
+    """Return a prompt without the text to translate."""
     content = prompt.text or (prompt.messages[-1].content if prompt.messages else "")
     return content.replace(text, "\n")

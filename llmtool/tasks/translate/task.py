@@ -29,7 +29,7 @@ def translate_each(
     """Check the options, and return an iterator over the translations.
 
     Raises:
-        LlmtoolError: while it is read, the error of the first text that fails.
+        LlmtoolError: a text failed; raised while the iterator is read.
     """
     translator = prepare_translator(context, to, options)
     name = translator.prompts.text_input
@@ -50,7 +50,7 @@ def prepare_translator(context: TaskContext, to: str, options: TranslateOptions)
     """Check the options of a call and load its template, once for all its texts.
 
     Raises:
-        UsageError, TemplateError: as `Toolbox.translate`.
+        UsageError, TemplateError: see `Toolbox.translate`.
     """
     prepared = prepare(context, generate_options(options, template=options.template))
     return make_translator(prepared, to, options)

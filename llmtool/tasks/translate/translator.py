@@ -8,7 +8,7 @@ from contextlib import closing
 
 import msgspec
 
-from llmtool.documents.bilingual import Bilingual
+from llmtool.documents.bilingual import BilingualDocument
 from llmtool.documents.formats import check_format, detect, parse
 from llmtool.documents.types import Document, Format
 from llmtool.engine.types import Engine, Failed, Request
@@ -24,12 +24,12 @@ from llmtool.tasks.pipeline.prepare import (
     token_counter,
 )
 from llmtool.tasks.pipeline.workflow import WorkflowRunner
-from llmtool.tasks.results import KeptSegment, Translation
+from llmtool.tasks.results import Translation, UntranslatedSegment
 from llmtool.tasks.translate.document import DocumentWorkflow, TranslationText
 from llmtool.tasks.translate.glossary import Glossary
 from llmtool.tasks.translate.prompts import TranslationPrompts
 from llmtool.text.chunks import CountTokens
-from llmtool.text.languages import Language, detect_language, find_language, is_in
+from llmtool.text.languages import Language, detect_language, find_language, may_be_in
 
 _SAMPLE_CHARACTERS = 4000  # of a document, to detect its language
 _MIN_SAMPLE_LETTERS = 20
@@ -53,7 +53,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def columns(self) -> list[str]:
         """The columns of `Translation.row`."""
-        return ["translation", "source", "kept"]
+        return ["translation", "source", "untranslated"]
 
     def outcomes(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
@@ -66,7 +66,7 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
     def stream(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
     ) -> Generator[TranslationText | Translation | Failed, None, None]:
-        """Like `outcomes`, but yield the output of each document as it grows as well."""
+        """Like `outcomes`, but also yield the output of each document as it is produced."""
         count = token_counter(engine)
         workflows = each_or_failed(lambda case: self._workflow(case, count), cases)
         runner = WorkflowRunner[DocumentWorkflow, TranslationText](engine, workflows)
@@ -78,12 +78,12 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         """Return the request for the first segment of a document.
 
         Raises:
-            InputError: there is nothing to translate.
+            InputError: the document has no text to translate.
         """
         workflow = self._workflow(case, len)
         first = next((job for job in workflow.jobs if job.is_language), None)
         if first is None:
-            raise InputError("there is nothing to translate")
+            raise InputError("the document has no text to translate")
         return self.prompts.request(first, source=workflow.source, is_retry=False)
 
     def identity(self) -> bytes:
@@ -91,65 +91,68 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
         p = self.prompts.prepared
         options = [p.options.system, p.options.thinking, p.options.variables]
         pairs = self.prompts.glossary.pairs
-        wanted = [self.prompts.to, self.source, self.format, pairs, self.bilingual]
-        return identify(p.template, p.model, options, p.sampling, wanted)
+        translation = [self.prompts.to, self.source, self.format, pairs, self.bilingual]
+        return identify(p.template, p.model, options, p.sampling, translation)
 
     def _workflow(self, case: Case, count: CountTokens) -> DocumentWorkflow:
         """Parse the document of a case.
 
         Raises:
-            InputError: it is empty, or broken in its format.
+            InputError: the document is empty, binary or not valid in its format.
+            UsageError: the format is not supported, or not as a bilingual document.
         """
         text = case.variables.get(self.prompts.text_input)
         if not isinstance(text, str) or not text.strip():
             raise InputError("the text is empty")
         if "\0" in text[:_SAMPLE_CHARACTERS]:
-            raise InputError("is a binary file, and no text")
+            raise InputError("contains a NUL byte; the input must be text")
         format = self.format or detect(case.name, text)
         document: Document = parse(text, format)
         source = self.source or _detect_source(document)
         if self.bilingual:
             if format not in _BILINGUAL:
-                raise UsageError(f"two languages on one page: in txt, srt and vtt, not in {format}")
-            document = Bilingual(document)
+                raise UsageError(
+                    f"bilingual output is only supported for txt, srt and vtt, not {format}"
+                )
+            document = BilingualDocument(document)
         return DocumentWorkflow(
             case.id, document, self.prompts, format=format, source=source, count=count
         )
 
     def _result(self, workflow: DocumentWorkflow) -> Translation | Failed:
         text = "".join(workflow.pieces)
-        kept = workflow.kept()
+        untranslated = workflow.untranslated()
         result = Translation(
             text=text,
             source=workflow.source.code if workflow.source else None,
             to=self.prompts.to.code,
             format=workflow.format,
-            kept=kept,
+            untranslated=untranslated,
             n_segments=len(workflow.jobs),
             n_retried=workflow.n_retried,
             model=self.prompts.prepared.model,
             usage=workflow.usage,
             seconds=time.perf_counter() - workflow.started,
-            warnings=tuple(self._warnings(workflow, text, kept)),
+            warnings=tuple(self._warnings(workflow, text, untranslated)),
         )
-        if kept and self.strict:
+        if untranslated and self.strict:
             return Failed(
                 workflow.id,
-                OutputValidationError(_describe(kept, workflow.n_segments), result=result),
+                OutputValidationError(_describe(untranslated, workflow.n_segments), result=result),
             )
         difference = workflow.document.compare(text)
         if difference is not None:
-            message = f"the structure is not that of the source: {difference}"
+            message = f"the structure of the translation differs from the source: {difference}"
             return Failed(workflow.id, OutputValidationError(message, result=result))
         return result
 
     def _warnings(
-        self, workflow: DocumentWorkflow, text: str, kept: tuple[KeptSegment, ...]
+        self, workflow: DocumentWorkflow, text: str, untranslated: tuple[UntranslatedSegment, ...]
     ) -> Iterator[str]:
         if not workflow.n_segments:
-            yield "there is nothing to translate"
-        if kept:
-            yield _describe(kept, workflow.n_segments)
+            yield "the document has no text to translate"
+        if untranslated:
+            yield _describe(untranslated, workflow.n_segments)
         if (
             workflow.source
             and workflow.source.base == self.prompts.to.base
@@ -163,10 +166,8 @@ class Translator(msgspec.Struct, frozen=True, kw_only=True):
             if word.casefold() not in folded
         ]
         if unused:
-            named = ", ".join(unused[:_MAX_REPORTED]) + (
-                ", …" if len(unused) > _MAX_REPORTED else ""
-            )
-            yield f"of the glossary, the model did not use: {named}"
+            more = ", …" if len(unused) > _MAX_REPORTED else ""
+            yield f"glossary terms not used: {', '.join(unused[:_MAX_REPORTED])}{more}"
 
 
 def make_translator(prepared: PreparedTask, to: str, options: TranslateOptions) -> Translator:
@@ -197,12 +198,12 @@ def _detect_source(document: Document) -> Language | None:
     if sum(map(str.isalpha, sample)) < _MIN_SAMPLE_LETTERS:
         return None
     code = detect_language(sample)
-    return find_language(code) if code and is_in(sample, code) else None
+    return find_language(code) if code and may_be_in(sample, code) else None
 
 
-def _describe(kept: tuple[KeptSegment, ...], n_segments: int) -> str:
-    reasons = "; ".join(f"line {each.line}: {each.reason}" for each in kept[:_MAX_REPORTED])
-    more = "; …" if len(kept) > _MAX_REPORTED else ""
-    n = len(kept)
+def _describe(untranslated: tuple[UntranslatedSegment, ...], n_segments: int) -> str:
+    reasons = "; ".join(f"line {each.line}: {each.reason}" for each in untranslated[:_MAX_REPORTED])
+    more = "; …" if len(untranslated) > _MAX_REPORTED else ""
+    n = len(untranslated)
     were = "were" if n > 1 else "was"
-    return f"{n} of {format_count(n_segments, 'passage')} {were} not translated ({reasons}{more})"
+    return f"{n} of {format_count(n_segments, 'segment')} {were} not translated ({reasons}{more})"

@@ -1,4 +1,4 @@
-"""`llmtool bench`: how fast a model runs here."""
+"""`llmtool bench`: measure the speed of a model."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def _sizes(value: str) -> tuple[int, ...]:
     try:
         sizes = tuple(int(part) for part in value.split(","))
     except ValueError:
-        raise typer.BadParameter(f"{value!r} is not a list of numbers such as 1,4,16") from None
+        raise typer.BadParameter(f"{value!r}: must be numbers such as 1,4,16") from None
     if not all(1 <= size <= 256 for size in sizes):
-        raise typer.BadParameter(f"{value!r}: each number must be between 1 and 256")
+        raise typer.BadParameter(f"{value!r}: numbers must be between 1 and 256")
     return sizes
 
 
@@ -38,14 +38,15 @@ def bench(
     *,
     model: g.ModelReference = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Measure for seconds instead of a minute.")
+        bool, typer.Option("--quick", help="Finish in seconds instead of a minute.")
     ] = False,
     n_parallel: Annotated[
         Any | None,
         typer.Option(
             parser=_sizes,
             metavar="N,N",
-            help="Replies to decode at once (1,2,4,8,16,32).",
+            help="Numbers of parallel replies.",
+            show_default="1,2,4,8,16,32",
         ),
     ] = None,
     repetitions: Annotated[
@@ -56,23 +57,24 @@ def bench(
             min=1,
             max=1000,
             metavar="N",
-            help="Repetitions of each test (3; 1 with --quick).",
+            help="Repetitions of each test.",
+            show_default="3, or 1 with --quick",
         ),
     ] = None,
     threads: g.Threads = None,
     n_gpu_layers: g.GpuLayers = None,
     plot: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Plot speed by replies at once: .svg, .png or .pdf."),
+        typer.Option(metavar="FILE", help="Plot speed by parallel replies (.svg, .png, .pdf)."),
     ] = None,
     json: g.Json = False,
     offline: g.Offline = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Measure how fast a model loads, reads and writes on this machine.
+    """Measure the speed of a model on this machine.
 
-    Prints medians with the minimum and maximum. Tests have the names of llama-bench where it has
-    one: pp512 is a prompt of 512 tokens, tg64 @ d100 a reply of 64 tokens after 100.
+    Prints the median, minimum and maximum of each test. Test names follow llama-bench: pp512 is a
+    prompt of 512 tokens, and tg64 @ d100 a reply of 64 tokens after a prompt of 100.
     """
     import msgspec
 

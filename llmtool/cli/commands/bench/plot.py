@@ -1,4 +1,4 @@
-"""The speed of replies made at once, drawn."""
+"""Plot the speed of parallel replies."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ if TYPE_CHECKING:
 
 
 def check(path: str, n_parallel: tuple[int, ...] | None) -> None:
-    """See that a plot can be written there, before a minute is spent on measuring.
+    """Check that a plot can be written, before measuring.
 
     Raises:
-        UsageError: the name ends in no format that is drawn, matplotlib is not installed, or one
-            number is asked for.
-        OutputError: there is no such folder.
+        UsageError: the extension is unknown, matplotlib is not installed, or all numbers are 1.
+        OutputError: the folder does not exist.
     """
     if n_parallel is not None and max(n_parallel) == 1:
-        raise UsageError("--plot needs a number above 1 in --n-parallel, such as 1,4,16")
+        raise UsageError("--plot needs more than 1 parallel reply; use --n-parallel 1,4,16")
     plots.check(path)
 
 
 def draw(report: Report, path: str) -> None:
-    """Draw speed over the number of replies at once, beside what perfect scaling would give.
+    """Plot speed by number of parallel replies, with the ideal scaling.
 
     Raises:
         OutputError: the file cannot be written.
@@ -85,9 +84,9 @@ def _scaling(figure: Any, report: Report) -> None:
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.set_xlabel("replies at once")
-    axes.set_ylabel("tokens per second, all replies together")
-    _name_the_ideal(axes, speeds[0], last=last, top=high)
+    axes.set_xlabel("parallel replies")
+    axes.set_ylabel("tokens per second, total")
+    _label_ideal(axes, speeds[0], last=last, top=high)
     _title(figure, report)
 
 
@@ -102,12 +101,12 @@ def _round_numbers(low: float, high: float) -> list[float]:
     return [number for number in numbers if low <= number <= high]
 
 
-def _name_the_ideal(axes: Any, speed: float, *, last: int, top: float) -> None:
-    """Write beside the dashed line what it is: on the right, unless it ends there."""
+def _label_ideal(axes: Any, speed: float, *, last: int, top: float) -> None:
+    """Label the dashed line, on its right unless it ends there."""
     leaves_at = top / speed
     on_the_right = leaves_at < last**0.6
     axes.annotate(
-        *("ideal: each as fast as 1 alone", (min(leaves_at, last), min(top, speed * last))),
+        *("ideal: no slowdown per reply", (min(leaves_at, last), min(top, speed * last))),
         xytext=(8 if on_the_right else -28, -4),
         textcoords="offset points",
         ha="left" if on_the_right else "right",
@@ -119,14 +118,15 @@ def _name_the_ideal(axes: Any, speed: float, *, last: int, top: float) -> None:
 
 def _title(figure: Any, report: Report) -> None:
     times = report.plan.repetitions
-    how = f"greedy replies of {report.plan.n_reply_together} tokens, " + (
+    method = f"greedy replies of {report.plan.n_reply_together} tokens, " + (
         "measured once" if times == 1 else f"median and range of {times}"
     )
     if report.is_disturbed:
-        how += f"; other programs used {report.machine['other_programs_cpus']:.1f} processors"
-    for text, y, size, fits, options in (
+        method += f"; other programs used {report.machine['other_programs_cpus']:.1f} processors"
+    for text, y, size, max_length, options in (
         (report.title, 0.975, 13, 64, {"fontweight": "bold"}),
-        (f"{report.place}\n{how}", 0.915, 9.5, 100, {"color": FAINT, "linespacing": 1.45}),
+        (f"{report.place}\n{method}", 0.915, 9.5, 100, {"color": FAINT, "linespacing": 1.45}),
     ):
-        widest = max(len(line) for line in text.splitlines())
-        figure.text(*(0.018, y, text), va="top", fontsize=size * min(1, fits / widest), **options)
+        length = max(len(line) for line in text.splitlines())
+        size *= min(1, max_length / length)
+        figure.text(*(0.018, y, text), va="top", fontsize=size, **options)

@@ -15,7 +15,7 @@ def table(console: Console, report: Report) -> None:
     console.note(report.place)
     tables.table(
         console,
-        ["what", "median", "unit", "min", "max", "times 1", "test"],
+        ["measurement", "median", "unit", "min", "max", "speedup", "test"],
         [
             (
                 row.what,
@@ -27,7 +27,7 @@ def table(console: Console, report: Report) -> None:
             )
             for row in report.rows
         ],
-        right=["median", "min", "max", "times 1"],
+        right=["median", "min", "max", "speedup"],
     )
     times = report.plan.repetitions
     console.note(f"{report.seconds:.0f} s, {format_count(times, 'repetition')}")

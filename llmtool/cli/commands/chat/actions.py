@@ -1,4 +1,4 @@
-"""Programs and files that a chat uses: the editor, the clipboard, attachments, exports."""
+"""Run the editor, use the clipboard, read attachments and export sessions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from llmtool import files
 from llmtool.cli.terminal import inputs, signals
 from llmtool.cli.terminal.console import Console
-from llmtool.errors import UsageError
+from llmtool.errors import UsageError, os_error_reason
 from llmtool.machine import find_program
 from llmtool.sessions.types import Session
 
@@ -28,10 +28,10 @@ _MAX_OSC_BYTES = 74_994  # xterm's limit for OSC 52
 
 
 def edit_text(console: Console, text: str) -> str | None:
-    """Open a text in $VISUAL or $EDITOR and return it as edited; None if the editor fails.
+    """Open text in $VISUAL or $EDITOR and return the edited text, or None if the editor fails.
 
     Raises:
-        UsageError: no editor was found, or the variable has an open quote.
+        UsageError: no editor was found, or the variable has an unclosed quote.
     """
     editor = _find_editor()
     with tempfile.TemporaryDirectory(prefix="llmtool-") as folder:
@@ -41,22 +41,23 @@ def edit_text(console: Console, text: str) -> str | None:
         try:
             code = subprocess.call([*editor, str(path)])
         except OSError as exc:
-            raise UsageError(f"{editor[0]}: cannot be run: {exc.strerror}") from exc
+            raise UsageError(f"cannot run editor {editor[0]}: {os_error_reason(exc)}") from exc
         finally:
             signals.reinstall(console.interrupts)
         if code != 0:
-            console.note(f"{editor[0]} ended with {code}")
+            console.note(f"editor {editor[0]} failed with exit code {code}")
             return None
         return path.read_text(encoding="utf-8", errors="replace").rstrip("\n")
 
 
 def _find_editor() -> list[str]:
-    """Return the command of the editor: $VISUAL, $EDITOR, or a default that is installed."""
+    """Return the editor command: $VISUAL, $EDITOR, or an installed default."""
     variable = "VISUAL" if os.environ.get("VISUAL") else "EDITOR"
     try:
         words = shlex.split(os.environ.get(variable, ""))
     except ValueError as exc:
-        raise UsageError(f"{variable}: cannot be read as words: {exc}") from exc
+        reason = str(exc).lower()  # "no closing quotation"
+        raise UsageError(f"{variable} {os.environ[variable]!r}: {reason}; check it") from exc
     if words and os.path.dirname(words[0]):
         return words
     defaults = ("notepad",) if sys.platform == "win32" else ("nano", "vi")
@@ -64,12 +65,12 @@ def _find_editor() -> list[str]:
         if program := find_program(name):
             return [program, *words[1:]]
     if words:
-        raise UsageError(f"{words[0]}: cannot be run: there is no such program on PATH")
-    raise UsageError("set EDITOR to the editor that you like")
+        raise UsageError(f"editor {words[0]!r} not found on PATH; check {variable}")
+    raise UsageError("no editor found; set EDITOR")
 
 
 def read_attachment(console: Console, path: str) -> tuple[str, str]:
-    """Return the path and the text of a file; HTML, e-mail and PDF are converted to text.
+    """Return the path and text of a file, converting HTML, e-mail and PDF to text.
 
     Raises:
         InputError: the file cannot be read, is empty, or is not text.
@@ -100,27 +101,27 @@ def copy_to_clipboard(console: Console, text: str) -> str:
                 continue
     encoded = base64.b64encode(text.encode()).decode()
     if not console.stdout.is_terminal or len(encoded) > _MAX_OSC_BYTES:
-        raise UsageError("no clipboard: install wl-copy or xclip, or use /export")
+        raise UsageError("no clipboard found; install wl-copy or xclip, or use /export")
     console.stdout.write_raw(f"\x1b]52;c;{encoded}\x07")
-    return f"handed {len(text)} characters to the terminal's clipboard"
+    return f"copied {len(text)} characters through the terminal"
 
 
 def last_code_block(text: str) -> str:
     """Return the last code block of a reply.
 
     Raises:
-        UsageError: the reply has none.
+        UsageError: the reply has no code block.
     """
     from llmtool.text.code_blocks import find_blocks
 
     blocks = find_blocks(text)
     if not blocks:
-        raise UsageError("there is no code block in the last reply")
+        raise UsageError("the last reply has no code block; use /copy for the whole reply")
     return blocks[-1].code
 
 
 def export_session(session: Session, format: str, path: str) -> str:
-    """Write a session to a file, by default named after it, and return a message for the user.
+    """Write a session to a file (default: NAME.FORMAT) and return a message for the user.
 
     Raises:
         UsageError: the file exists, or its folder does not.
@@ -130,9 +131,9 @@ def export_session(session: Session, format: str, path: str) -> str:
 
     target = Path(os.path.expanduser(path)) if path else Path(f"{session.name}.{format}")
     if target.exists():
-        raise UsageError(f"{target} is there already: give another name")
+        raise UsageError(f"{target} already exists; choose another name")
     if not target.parent.is_dir():
-        raise UsageError(f"{target.parent} is no folder")
+        raise UsageError(f"folder {target.parent} not found; check the path")
     text = exporting.export(session, format)
     files.write_atomically(target, text.encode())
-    return f"written to {target}"
+    return f"saved to {target}"

@@ -1,4 +1,4 @@
-"""`llmtool chat`: a conversation."""
+"""`llmtool chat`: chat with a model."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ app = App()
 def chat(
     console: Console,
     message: Annotated[
-        str | None, typer.Argument(metavar="[MESSAGE]", help="The first message.")
+        str | None, typer.Argument(metavar="[MESSAGE]", help="First message.")
     ] = None,
     *,
     continue_last: Annotated[
-        bool, typer.Option("--continue", "-c", help="Continue this directory's last session.")
+        bool, typer.Option("--continue", "-c", help="Continue the last session of this directory.")
     ] = False,
     session: Annotated[
         str | None,
-        typer.Option("--session", metavar="NAME", help="Start or continue a named session."),
+        typer.Option("--session", metavar="NAME", help="Start or continue session NAME."),
     ] = None,
     no_save: Annotated[bool, typer.Option("--no-save", help="Do not save the session.")] = False,
     overflow: Annotated[
         Literal["summarize", "drop"],
-        typer.Option("--overflow", help="What to do with old turns if the context is full."),
+        typer.Option("--overflow", help="How to make room when the context is full."),
     ] = "summarize",
     options: ChatOptions,
     input: g.InputOptions,
@@ -49,24 +49,22 @@ def chat(
         Literal["line"] | None,
         typer.Option(
             "--each",
-            help="Take each line of standard input as a message.",
+            help="Send each line of stdin as a message.",
             rich_help_panel="Input",
         ),
     ] = None,
     json: Annotated[
         bool,
-        typer.Option(
-            "--json", help="Print events as JSON lines, last the turn.", rich_help_panel="Output"
-        ),
+        typer.Option("--json", help="Print events as JSON lines.", rich_help_panel="Output"),
     ] = False,
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Converse with a model, at the terminal or through a pipe.
+    """Chat with a model, in a terminal or through a pipe.
 
-    At a terminal, the session is saved after every turn, and commands start with a slash (/help
-    lists them). Standard input from a pipe is one message, and only its reply is printed; such a
-    session is saved only under --session.
+    In a terminal, the session is saved after every turn, and lines that start with a slash are
+    commands (/help lists them). Piped input is one message: only the reply is printed, and the
+    session is saved only with --session.
     """
     from llmtool.cli.commands.chat import run
 

@@ -1,4 +1,4 @@
-"""What the commands of a chat work on, and what they ask its loop to do."""
+"""State of a chat in a terminal, and the actions that its commands return to the loop."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class ChatContext(msgspec.Struct):
-    """A chat at a terminal.
+    """A chat in a terminal.
 
-    `tasks` has the model of `chat` and changes with it; `sessions` are the user's saved sessions.
+    `tasks` is the context of the current model; `sessions` are the user's saved sessions.
     """
 
     console: Console
@@ -33,7 +33,7 @@ class ShowReply(msgspec.Struct, frozen=True):
 
 
 class Prefill(msgspec.Struct, frozen=True):
-    """Put text into the next input line, for the user to edit."""
+    """Put text into the next input line for editing."""
 
     text: str
 

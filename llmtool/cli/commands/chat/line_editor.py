@@ -1,4 +1,4 @@
-"""Input lines of a chat: with history, editing and completion, or plain.
+"""Read the input lines of a chat: with history, editing and completion, or plain.
 
 The only importer of prompt_toolkit.
 """
@@ -37,7 +37,7 @@ Complete = Callable[[list[str]], Iterable[str] | None]
 
 class LineReader(Protocol):
     def read(self, default: str = "") -> str:
-        """Return the next line; text in triple quotation marks may have several lines.
+        """Return the next line; text in triple quotes may span several lines.
 
         Args:
             default: text to edit.
@@ -45,13 +45,13 @@ class LineReader(Protocol):
         Raises:
             EOFError: Ctrl-D, or the end of the input.
             KeyboardInterrupt: Ctrl-C; the line is discarded.
-            Cancelled: another stop signal arrived.
+            Cancelled: another stop signal.
         """
         ...
 
 
 def is_open(text: str) -> bool:
-    """Return whether text starts with triple quotation marks and does not close them."""
+    """Return whether text starts with triple quotes and does not close them."""
     start = text.lstrip()
     if not start.startswith(QUOTES):
         return False
@@ -60,7 +60,7 @@ def is_open(text: str) -> bool:
 
 
 def unquote(text: str) -> str:
-    """Return text without the triple quotation marks around it, if it has them."""
+    """Return text without surrounding triple quotes."""
     start = text.strip()
     if len(start) >= 2 * len(QUOTES) and start.startswith(QUOTES) and start.endswith(QUOTES):
         return start[len(QUOTES) : -len(QUOTES)].strip("\n")
@@ -68,7 +68,7 @@ def unquote(text: str) -> str:
 
 
 class PlainReader:
-    """Reads lines without editing, for `TERM=dumb` or a redirected stdout; prompts on stderr."""
+    """Reads lines without editing, for `TERM=dumb` or redirected stdout; prompts on stderr."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -108,9 +108,9 @@ class EditedReader:
     """Reads with prompt_toolkit.
 
     Args:
-        history: a private file of earlier lines; None remembers lines only in memory.
-        complete: returns the completions of a command.
-        status: returns the line below the prompt, for a width in columns.
+        history: a private file of earlier lines; None saves lines only in memory.
+        complete: returns completions of a command.
+        status: returns the status line for a width in columns.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class EditedReader:
 
 
 def _end_on_signals(app: Application[str]) -> None:
-    """Let the signals that end the process end the prompt first, which restores the terminal."""
+    """Make terminating signals end the prompt first, which restores the terminal."""
     loop = asyncio.get_running_loop()
 
     def stop(number: int) -> None:
@@ -239,7 +239,7 @@ def _completer(complete: Complete) -> Any:
 
 
 def open_history(path: Path) -> History:
-    """Return the history file, which several processes may append to at once."""
+    """Return the history file; several processes can append to it."""
     from datetime import datetime
 
     from prompt_toolkit.history import FileHistory
@@ -259,7 +259,7 @@ def open_history(path: Path) -> History:
 
 
 def _private(path: Path) -> str:
-    """Create a file with mode 0600 unless it exists; return its name."""
+    """Create a file with mode 0600 if it does not exist, and return its name."""
     try:
         files.make_folder(path.parent)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))

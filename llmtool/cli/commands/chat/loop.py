@@ -1,4 +1,4 @@
-"""A chat at a terminal: read a line, show what it does, until Ctrl-D."""
+"""Run a chat in a terminal: read lines and show replies until Ctrl-D."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def run(
 
     Args:
         first: a message to send before the first line is read.
-        history: the file of earlier lines; None remembers lines only for this chat.
-        open_context: opens the model that `/model` names.
+        history: the file of earlier lines; None saves lines only for this chat.
+        open_context: opens a model for `/model`.
 
     Raises:
-        Cancelled: a signal ends the process; the session is saved.
+        Cancelled: a terminating signal; the session is saved.
     """
     console, chat = context.console, context.chat
     console.interrupts.ignore_repeated_signals()
     reader = _open_reader(context, history)
-    saved = f"session {chat.session.name!r}" if chat.is_saved else "not kept"
-    console.note(f"{context.tasks.model.name}, {saved} (/help, Ctrl-D leaves)")
+    saved = f"session {chat.session.name!r}" if chat.is_saved else "not saved"
+    console.note(f"{context.tasks.model.name}, {saved} (/help for commands, Ctrl-D to exit)")
     show_last_turn(context)
     if first is not None:
         _perform(context, partial(_send, context, first), open_context)
@@ -93,10 +93,10 @@ def _send(context: ChatContext, text: str) -> ShowReply:
 def _perform(
     context: ChatContext, parse: Callable[[], Action | None], open_context: OpenContext
 ) -> Action | None:
-    """Do what a line asks for and report errors, so that the chat continues."""
+    """Perform the action of a line and report its errors, so that the chat continues."""
     console, chat = context.console, context.chat
     action = None
-    reports_unsaved = False  # a reply that is shown to its end reports it itself
+    reports_unsaved = False  # a complete reply reports a failed save itself
     try:
         action = parse()
         if isinstance(action, ShowReply):
@@ -110,13 +110,15 @@ def _perform(
         console.interrupts.clear()  # raises for the signals that end the process
         last = chat.turns[-1] if chat.turns else None
         if last and last.finish_reason == "interrupted" and not last.reply:
-            console.note("stopped before anything was said; /retry asks again, /undo takes it back")
+            console.note(
+                "stopped before the reply began; /retry sends the message again, /undo removes it"
+            )
         else:
             console.note("stopped")
     except LlmtoolError as exc:
         console.error(str(exc))
         if isinstance(exc, ContextOverflow) and chat.files:
-            console.note("/read - takes the files back that go with your next message")
+            console.note("/read - removes the files attached to your next message")
     console.interrupts.clear()
     if chat.save_error and not reports_unsaved:
         console.note(f"not saved: {chat.save_error}")
@@ -127,12 +129,12 @@ def _show_reply(context: ChatContext, reply: ShowReply) -> None:
     turn = ReplyView(context.console).show(reply.events)
     if turn.finish_reason == "length":
         context.console.note(
-            f"the reply was cut at {turn.completion_tokens} tokens (/set max_tokens N)"
+            f"reply truncated at {turn.completion_tokens} tokens; raise it with /set max_tokens N"
         )
 
 
 def _switch_model(context: ChatContext, reference: str, open_context: OpenContext) -> None:
-    """Continue with another model; if it cannot be loaded, keep the current one."""
+    """Switch to another model, or stay with the current one if it cannot be loaded."""
     console, old = context.console, context.tasks
     try:
         new = open_context(reference)
@@ -143,21 +145,21 @@ def _switch_model(context: ChatContext, reference: str, open_context: OpenContex
         signals.install(console.interrupts, old.cancellation)
         raise
     context.tasks = new
-    console.note(f"{new.model.name} goes on")
+    console.note(f"switched to {new.model.name}")
 
 
 def _leave(context: ChatContext) -> None:
-    """Save the model's state for the next start, and say where the session is saved."""
+    """Save the model's state, to resume faster, and report the name of the session."""
     console, chat = context.console, context.chat
     if chat.is_saved:
         try:
             chat.save_state()
         except Cancelled:
             console.interrupts.clear()
-        except LlmtoolError as exc:  # costs time at the next start, nothing else
+        except LlmtoolError as exc:  # resuming only takes longer
             console.note(str(exc))
         if chat.save_error:
-            console.error(f"not kept: {chat.save_error}")
+            console.error(f"not saved: {chat.save_error}")
         elif chat.turns:
-            console.note(f"kept as {chat.session.name!r} (llmtool chat -c goes on)")
+            console.note(f"saved as {chat.session.name!r}; continue with `llmtool chat -c`")
     chat.close()

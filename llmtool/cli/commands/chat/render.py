@@ -1,4 +1,4 @@
-"""Replies while they are generated: as Markdown on a terminal, as plain text or JSON lines."""
+"""Show replies while they are generated: as Markdown, plain text or JSON lines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ReplyView:
-    """Shows one reply: as Markdown on a terminal that can be drawn on, else as plain text."""
+    """Shows one reply: as Markdown if the terminal supports it, else as plain text."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -37,14 +37,14 @@ class ReplyView:
         """Show a reply while it is generated, and return its turn.
 
         Raises:
-            LlmtoolError: generating failed or was stopped; the text so far is shown.
+            LlmtoolError: generation failed or was stopped; the text so far is shown.
         """
         self._console.status("...")
         try:
             with tty.disable_echo():
-                turn = _consume(events, self._show_event)  # on a stop, this saves the session
+                turn = _consume(events, self._show_event)  # also saves the session
         except Cancelled:
-            self._console.interrupts.clear()  # nothing can be written before
+            self._console.interrupts.clear()  # enables output again
             self._close()
             raise
         except BaseException:
@@ -95,7 +95,7 @@ class ReplyView:
         if self._n_reasoning:
             seconds = time.perf_counter() - self._reasoning_began
             self._console.status("")
-            self._console.note(f"thought for {seconds:.1f} s (/reasoning shows it)")
+            self._console.note(f"thought for {seconds:.1f} s; /reasoning shows it")
             self._n_reasoning, self._reasoning_began = 0, 0.0
 
 
@@ -115,7 +115,7 @@ def can_draw(console: Console) -> bool:
 
 
 def plain(console: Console, events: Generator[ChatEvent, None, None]) -> Turn:
-    """Write a reply to a pipe while it is generated, and a newline; return its turn."""
+    """Write a reply and a newline to a pipe, and return its turn."""
 
     def write(event: Token | ChatNote) -> None:
         if isinstance(event, ChatNote):
@@ -129,8 +129,7 @@ def plain(console: Console, events: Generator[ChatEvent, None, None]) -> Turn:
 
 
 def json_lines(console: Console, events: Generator[ChatEvent, None, None]) -> Turn:
-    """Write each event as a line of JSON: `token`, `reasoning`, `note`, and `turn` at the end."""
-
+    """Write each event as a JSON line: `token`, `reasoning`, `note`, and finally `turn`."""
     from llmtool.sessions.export import turn_to_dict
 
     def write(event: Token | ChatNote) -> None:
@@ -147,7 +146,7 @@ def json_lines(console: Console, events: Generator[ChatEvent, None, None]) -> Tu
 def _consume(
     events: Generator[ChatEvent, None, None], show: Callable[[Token | ChatNote], None]
 ) -> Turn:
-    """Show all events but the last, the turn, which is returned."""
+    """Show all events except the last one, the turn, and return that."""
     turn: Turn | None = None
     with closing(events):
         for event in events:

@@ -1,4 +1,4 @@
-"""Run `chat`: interactively at a terminal, or for the messages of a pipe."""
+"""Run `chat`: interactively in a terminal, or for messages from a pipe."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from llmtool.tasks.chat.chat import Chat
 from llmtool.tasks.chat.truncation import OverflowPolicy
 from llmtool.tasks.options import ChatOptions
 
-Message = tuple[str, str | None]  # what to ask, and the material that it is about
+Message = tuple[str, str | None]  # text, and attached standard input
 
 
 def chat(
@@ -42,21 +42,21 @@ def chat(
     """Start or continue a chat, and run it until its input ends.
 
     Raises:
-        UsageError: options exclude each other, or there is no message.
+        UsageError: options cannot be combined, or the message is missing.
         LlmtoolError: the model cannot be opened, or a piped message has no reply.
     """
     if sum((name is not None, continue_last, no_save)) > 1:
-        raise UsageError("--session, --continue and --no-save exclude each other")
+        raise UsageError("--session, --continue and --no-save cannot be combined; use one of them")
     piped = not console.stdin_is_terminal
     if each_line and not piped:
-        raise UsageError("--each line is for lines from a pipe; at a terminal every line is one")
+        raise UsageError("--each line needs piped input; in a terminal, every line is a message")
     folders, settings = bootstrap.start(console, general, offline=model.offline)
     store = Sessions(folders.data / "sessions")
     if continue_last:
         name = store.latest_in(os.getcwd())
         if name is None:
             raise UsageError(
-                "no session was begun in this directory (`llmtool sessions ls` lists all)"
+                "no session to continue in this directory; list all with `llmtool sessions ls`"
             )
     files = [_attach(console, path, input.errors) for path in input.files]
     first = None if text is None or text == "-" else inputs.read_argument(text)
@@ -79,7 +79,7 @@ def chat(
     except OutputError as exc:
         if name is not None:
             raise
-        console.note(f"this conversation is not kept: {exc}")
+        console.note(f"this conversation is not saved: {exc}")
         conversation = start(None)
     with conversation:
         for file in files:
@@ -104,14 +104,14 @@ def chat(
             turn = show(console, conversation.stream(prompt))
             if turn.finish_reason == "length":
                 n_tokens = turn.completion_tokens
-                console.note(f"the reply was cut at {n_tokens} tokens (raise --max-tokens)")
+                console.note(f"reply truncated at {n_tokens} tokens; raise --max-tokens")
         if conversation.is_saved:
             conversation.save_state()
 
 
 def _attach(console: Console, path: str, errors: Errors) -> Attachment:
     if path == "-":
-        raise UsageError("-f -: standard input is the message itself (give a file's name)")
+        raise UsageError("-f -: standard input is the message; pass a file name")
     text = inputs.read_document(console, path, errors=errors)
     return Attachment(name=path, text=text)
 
@@ -119,21 +119,21 @@ def _attach(console: Console, path: str, errors: Errors) -> Attachment:
 def _read_message(
     console: Console, first: str | None, text: str | None, input: g.InputOptions, *, piped: bool
 ) -> Message:
-    """Return the only message of a pipe: the argument about standard input, or one of them."""
+    """Return the message of a pipe: the argument with standard input attached, or one of them."""
     errors: Errors = input.errors
     if first is not None:
         material = None if input.no_stdin else inputs.read_optional_stdin(console, errors=errors)
         return first, material
     if input.no_stdin or console.stdin_is_closed or (not piped and text != "-"):
-        raise UsageError("nothing to say: give a message as an argument or on standard input")
+        raise UsageError("no message; pass MESSAGE or pipe text to standard input")
     message = inputs.read_stdin(console, errors=errors)
     if not message.strip():
-        raise InputError("the input is empty")
+        raise InputError("standard input is empty")
     return message.strip("\n"), None
 
 
 def _read_lines(console: Console, first: str | None, input: g.InputOptions) -> Iterator[Message]:
-    """Yield the argument and each line of standard input as soon as it is complete."""
+    """Yield the argument, then each line of standard input as soon as it is complete."""
     if first is not None:
         yield first, None
     if input.no_stdin or console.stdin_is_closed:
@@ -143,7 +143,9 @@ def _read_lines(console: Console, first: str | None, input: g.InputOptions) -> I
             console.wait_for_input()
             continue
         if line.is_too_long:
-            raise InputError(f"standard input: line {line.number} is longer than any context")
+            raise InputError(
+                f"line {line.number} of standard input is too long for any context; split it"
+            )
         where = f"line {line.number} of standard input"
         text = decode(line.data, source=where, errors=input.errors).rstrip("\r")
         if text.strip():

@@ -32,7 +32,7 @@ _SETTABLE = (*SamplingOptions.__struct_fields__, "thinking")
 class SlashCommand(NamedTuple):
     """A slash command.
 
-    Its handler gets the argument, writes to the console, and returns what the loop has to do.
+    The handler receives the argument, writes to the console and returns an action for the loop.
     """
 
     argument: str
@@ -51,13 +51,15 @@ def run(context: ChatContext, line: str) -> Action | None:
     command = COMMANDS.get(_ALIASES.get(name, name))
     if command is None:
         hint = suggest(f"/{name}", [f"/{known}" for known in (*COMMANDS, *_ALIASES)])
-        hint = hint or "; /help lists them"
-        raise UsageError(f"unknown command /{name}{hint}; to send it as text, begin with a space")
+        hint = hint or "; /help lists all commands"
+        raise UsageError(
+            f"unknown command /{name}{hint} (to send it as a message, start with a space)"
+        )
     argument = argument.strip()
     if argument and not command.argument:
-        raise UsageError(f"/{name} takes nothing behind it")
+        raise UsageError(f"/{name} takes no argument")
     if command.argument[:1] not in ("", "[") and not argument:
-        raise UsageError(f"write it as /{name} {command.argument}")
+        raise UsageError(f"missing argument; use /{name} {command.argument}")
     return command.handler(context, argument)
 
 
@@ -91,7 +93,7 @@ def _help(context: ChatContext, argument: str) -> None:
     names = [argument.lstrip("/")] if argument else list(COMMANDS)
     for name in names:
         if name not in COMMANDS:
-            raise UsageError(f"there is no command /{name}: /help lists them")
+            raise UsageError(f"unknown command /{name}; /help lists all commands")
     shown = [(f"/{name} {COMMANDS[name].argument}".strip(), COMMANDS[name].help) for name in names]
     tables.fields(context.console, shown)
     if not argument:
@@ -108,13 +110,13 @@ def _set(context: ChatContext, argument: str) -> None:
         )
         return
     if name not in _SETTABLE:
-        hint = suggest(name, _SETTABLE) or f" (there are: {', '.join(_SETTABLE)})"
+        hint = suggest(name, _SETTABLE) or f"; valid options: {', '.join(_SETTABLE)}"
         raise UsageError(f"unknown option {name!r}{hint}")
     if not text.strip():
-        raise UsageError(f"write it as /set {name} VALUE; the value `default` takes it back")
+        raise UsageError(f"missing value; use /set {name} VALUE, or VALUE 'default' to reset it")
     context.chat.set(**{name: _parse_value(name, text.strip())})
     value = context.chat.session.options.get(name)
-    context.console.note(f"{name}: {'taken back' if value is None else json.dumps(value)}")
+    context.console.note(f"{name}: {'reset to default' if value is None else json.dumps(value)}")
 
 
 def _format_value(value: object) -> str:
@@ -128,20 +130,22 @@ def _parse_value(name: str, text: str) -> Any:
         return [text]
     if name == "thinking":
         if text not in ("on", "off", "true", "false"):
-            raise UsageError("thinking must be on or off")
+            raise UsageError(f"thinking {text!r}: must be on or off")
         return text in ("on", "true")
     try:
         return json.loads(text)
     except ValueError:
-        raise UsageError(f"{name} is {text!r}; it must be a number") from None
+        raise UsageError(f"{name} {text!r}: must be a number") from None
 
 
 def _system(context: ChatContext, argument: str) -> None:
     if not argument:
-        context.console.stdout.write((context.chat.session.system or "(the template's own)") + "\n")
+        context.console.stdout.write(
+            (context.chat.session.system or "(set by the template)") + "\n"
+        )
         return
     context.chat.set(system=None if argument == "-" else argument)
-    context.console.note("the system prompt is set from here on")
+    context.console.note(f"system prompt: {'reset to default' if argument == '-' else 'set'}")
 
 
 def _template(context: ChatContext, argument: str) -> None:
@@ -149,19 +153,19 @@ def _template(context: ChatContext, argument: str) -> None:
         context.console.stdout.write((context.chat.session.template or "chat") + "\n")
         return
     context.chat.set(template=None if argument == "-" else argument)
-    context.console.note(f"template {context.chat.session.template or 'chat'!r} from here on")
+    context.console.note(f"template: {context.chat.session.template or 'chat'}")
 
 
 def _clear(context: ChatContext, argument: str) -> None:
     chat, old = context.chat, context.chat.session
     name = chat.start_new()
-    kept = f"; {old.name!r} is kept" if old.turns and chat.is_saved else ""
-    context.console.note(f"a new conversation, {name!r}{kept}")
+    saved = f"; {old.name!r} is saved" if old.turns and chat.is_saved else ""
+    context.console.note(f"new conversation {name!r}{saved}")
 
 
 def _undo(context: ChatContext, argument: str) -> Prefill:
     turn = context.chat.undo()
-    context.console.note(f"taken back: turn {len(context.chat.turns) + 1}")
+    context.console.note(f"removed turn {len(context.chat.turns) + 1}")
     return Prefill(turn.text)
 
 
@@ -174,7 +178,7 @@ def _parse_edit(argument: str, *, n_turns: int) -> tuple[int, str]:
         elif word in ("reply", "message"):
             what = word
         else:
-            raise UsageError("write it as /edit [N] [reply]")
+            raise UsageError(f"invalid argument {word!r}; use /edit [N] [reply]")
     return number, what
 
 
@@ -185,7 +189,7 @@ def _edit(context: ChatContext, argument: str) -> ShowReply | None:
     old = turn.reply if what == "reply" else turn.text
     text = actions.edit_text(context.console, old)
     if text is None or text == old:
-        context.console.note("nothing was changed")
+        context.console.note("unchanged")
         return None
     if what == "reply":
         chat.edit_reply(number, text)
@@ -193,26 +197,26 @@ def _edit(context: ChatContext, argument: str) -> ShowReply | None:
     if number < len(chat.turns) and chat.is_saved:
         name = context.sessions.free_name(f"{chat.session.name}-before")
         context.sessions.save(msgspec.structs.replace(chat.session, name=name))
-        context.console.note(f"the conversation as it was is kept as {name!r}")
+        context.console.note(f"saved the previous conversation as {name!r}")
     return ShowReply(chat.edit(number, text))
 
 
 def _fork(context: ChatContext, argument: str) -> None:
     old = context.chat.session.name
     name = context.chat.fork(argument or None)
-    is_kept = context.chat.is_saved
-    stays = f"{old!r} stays as it is" if is_kept else "nothing is kept (/save NAME keeps it)"
-    context.console.note(f"{name!r} goes on; {stays}")
+    is_saved = context.chat.is_saved
+    state = f"{old!r} is unchanged" if is_saved else "not saved yet (use /save NAME)"
+    context.console.note(f"continuing as {name!r}; {state}")
 
 
 def _save(context: ChatContext, argument: str) -> None:
-    """Save the session under a name; remove one whose name was generated."""
+    """Save the session under a new name, and remove the old one if its name was generated."""
     chat, sessions = context.chat, context.sessions
-    old, was_kept = chat.session.name, chat.is_saved
+    old, was_saved = chat.session.name, chat.is_saved
     chat.save_as(argument, sessions)
-    if was_kept and argument != old and is_generated_name(old) and sessions.exists(old):
+    if was_saved and argument != old and is_generated_name(old) and sessions.exists(old):
         sessions.remove(old)
-    context.console.note(f"kept as {argument!r}")
+    context.console.note(f"saved as {argument!r}")
 
 
 def _load(context: ChatContext, argument: str) -> None:
@@ -226,28 +230,28 @@ def _sessions(context: ChatContext, argument: str) -> None:
         mark = "*" if name == context.chat.session.name else " "
         context.console.stdout.write(f"{mark} {name}\n")
     if len(names) > 20:
-        context.console.note(f"{len(names) - 20} older ones: `llmtool sessions ls`")
+        context.console.note(f"{len(names) - 20} older sessions: see `llmtool sessions ls`")
 
 
 def _read(context: ChatContext, argument: str) -> None:
     chat, console = context.chat, context.console
     if argument == "-":
-        any_more = " any more" if chat.files else ""
+        removed = format_count(len(chat.files), "attached file")
         chat.files = ()
-        console.note(f"no file goes with your next message{any_more}")
+        console.note(f"removed {removed}")
         return
     path, text = actions.read_attachment(console, argument)
     chat.attach(path, text)
     lines = format_count(len(text.splitlines()), "line")
-    console.note(f"{path} ({lines}) goes with your next message")
+    console.note(f"attached {path} ({lines}) to your next message")
 
 
 def _copy(context: ChatContext, argument: str) -> None:
     if not context.chat.turns:
-        raise UsageError("there is no reply yet")
+        raise UsageError("no reply yet; send a message first")
     text = context.chat.turns[-1].reply
     if argument not in ("", "code"):
-        raise UsageError("write it as /copy or /copy code")
+        raise UsageError(f"invalid argument {argument!r}; use /copy or /copy code")
     if argument == "code":
         text = actions.last_code_block(text)
     context.console.note(actions.copy_to_clipboard(context.console, text))
@@ -256,7 +260,7 @@ def _copy(context: ChatContext, argument: str) -> None:
 def _export(context: ChatContext, argument: str) -> None:
     format, _, path = argument.partition(" ")
     if format not in FORMATS:
-        raise UsageError(f"write it as /export {'|'.join(FORMATS)} [FILE]")
+        raise UsageError(f"unknown format {format!r}; use /export {'|'.join(FORMATS)} [FILE]")
     context.console.note(actions.export_session(context.chat.session, format, path.strip()))
 
 
@@ -282,46 +286,44 @@ def _model(context: ChatContext, argument: str) -> SwitchModel | None:
 
 
 _KEYS = (
-    ("Alt-Enter", "A new line; text in triple quotation marks has as many as it likes."),
+    ("Alt-Enter", "Insert a new line; text in triple quotes may also span lines."),
     ("Ctrl-X Ctrl-E", "Write the message in $EDITOR."),
-    ("Ctrl-R", "Look in the history."),
-    ("Tab", "Complete a command, a name, a file."),
+    ("Ctrl-R", "Search the history."),
+    ("Tab", "Complete a command, name or file."),
     ("Ctrl-C", "Stop the reply."),
-    ("Ctrl-D", "Leave."),
+    ("Ctrl-D", "Exit."),
 )
 _ALIASES = {"bye": "exit", "quit": "exit", "q": "exit", "?": "help"}
 COMMANDS = {
-    "help": SlashCommand("[COMMAND]", "What there is, or what one command does.", _help),
-    "retry": SlashCommand("", "Answer the last message once more.", _retry),
-    "undo": SlashCommand("", "Take the last message and its reply back.", _undo),
+    "help": SlashCommand("[COMMAND]", "List commands, or describe one.", _help),
+    "retry": SlashCommand("", "Generate the last reply again.", _retry),
+    "undo": SlashCommand("", "Remove the last message and its reply.", _undo),
     "edit": SlashCommand(
-        "[N] [reply]", "Change message N (the last) and ask again, or its reply.", _edit
+        "[N] [reply]", "Edit message N (default: last) and resend it, or edit its reply.", _edit
     ),
-    "read": SlashCommand(
-        "FILE", "Send a file with the next message, as data; - takes it back.", _read
-    ),
+    "read": SlashCommand("FILE", "Attach a file to the next message; - removes all.", _read),
     "compose": SlashCommand("", "Write a message in $EDITOR.", _compose),
-    "system": SlashCommand("[TEXT]", "Show or set the system prompt; - takes it back.", _system),
-    "template": SlashCommand(
-        "[NAME]", "Show or choose the prompt template; - takes it back.", _template
-    ),
-    "model": SlashCommand("[REF]", "Show the model, or go on with another.", _model),
+    "system": SlashCommand("[TEXT]", "Show or set the system prompt; - resets it.", _system),
+    "template": SlashCommand("[NAME]", "Show or set the prompt template; - resets it.", _template),
+    "model": SlashCommand("[REF]", "Show the model, or switch to another.", _model),
     "set": SlashCommand(
         "[NAME VALUE]", "Show or set temperature, max_tokens, seed, thinking, …", _set
     ),
     "tokens": SlashCommand(
-        "", "What takes how much of the context.", lambda context, _: status.show_tokens(context)
+        "", "Show how the context is used.", lambda context, _: status.show_tokens(context)
     ),
     "stats": SlashCommand(
-        "", "How fast the last reply was.", lambda context, _: status.show_stats(context)
+        "", "Show the speed of the last reply.", lambda context, _: status.show_stats(context)
     ),
-    "reasoning": SlashCommand("", "Show the reasoning before the last reply.", _reasoning),
+    "reasoning": SlashCommand("", "Show the reasoning of the last reply.", _reasoning),
     "copy": SlashCommand("[code]", "Copy the last reply, or its last code block.", _copy),
-    "export": SlashCommand("md|json|html [FILE]", "Write the conversation to a file.", _export),
-    "fork": SlashCommand("[NAME]", "Go on under another name; this session stays as it is.", _fork),
-    "save": SlashCommand("NAME", "Keep this session under a name.", _save),
-    "load": SlashCommand("NAME", "Go on with another session.", _load),
-    "sessions": SlashCommand("", "The sessions that are kept, the last one first.", _sessions),
-    "clear": SlashCommand("", "Begin a new conversation.", _clear),
-    "exit": SlashCommand("", "Leave (also /bye, Ctrl-D).", lambda *_: Quit()),
+    "export": SlashCommand("md|json|html [FILE]", "Export the conversation to a file.", _export),
+    "fork": SlashCommand(
+        "[NAME]", "Continue under another name, leaving this session unchanged.", _fork
+    ),
+    "save": SlashCommand("NAME", "Save this session under a name.", _save),
+    "load": SlashCommand("NAME", "Switch to another session.", _load),
+    "sessions": SlashCommand("", "List saved sessions, most recent first.", _sessions),
+    "clear": SlashCommand("", "Start a new conversation.", _clear),
+    "exit": SlashCommand("", "Exit (also /bye, Ctrl-D).", lambda *_: Quit()),
 }

@@ -1,4 +1,4 @@
-"""Facts about a chat: its status line, its last turn, its use of the context, its speed."""
+"""Show the status line, the last turn, context usage and speed of a chat."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BAR_WIDTH = 30
 def status_line(context: ChatContext, columns: int) -> str:
     """Return the model, the tokens in the context, the speed and the pending files.
 
-    The first parts are dropped when the line is wider than `columns`.
+    If the line is wider than `columns`, its first parts are dropped.
     """
     parts = [context.tasks.model.name]
     turns = context.chat.turns
@@ -32,26 +32,25 @@ def status_line(context: ChatContext, columns: int) -> str:
 
 
 def show_last_turn(context: ChatContext) -> None:
-    """Show where a resumed session stopped."""
+    """Show the last turn of a resumed session."""
     console, session = context.console, context.chat.session
     n = len(session.turns)
     if not n:
         return
     last = session.turns[-1]
-    more = f"{format_count(n - 1, 'turn')} before" if n > 1 else "one turn"
-    console.note(f"session {session.name!r}, {more}:")
+    console.note(f"session {session.name!r}, turn {n}:")
     console.stdout.write(f"> {last.text}\n")
     if last.reply:
         ReplyView(console).replay(last.reply)
     else:
-        console.note("it was not answered: /retry asks again")
+        console.note("no reply; /retry generates one")
 
 
 def show_tokens(context: ChatContext) -> None:
     """Show how the tokens of the context are used."""
     usage = context.chat.token_usage()
     rows = [(part.label, part.n_tokens) for part in usage.parts]
-    rows += [("set aside for a reply", usage.reserved), ("free", usage.n_free)]
+    rows += [("reserved for the reply", usage.reserved), ("free", usage.n_free)]
     tables.table(
         context.console,
         ["part", "tokens", ""],
@@ -61,24 +60,23 @@ def show_tokens(context: ChatContext) -> None:
         ],
         right=["tokens"],
     )
-    if usage.n_left_out:
-        turns = format_count(usage.n_left_out, "turn")
-        context.console.note(f"the model does not see the first {turns} any more")
+    if usage.n_omitted:
+        turns = format_count(usage.n_omitted, "turn")
+        context.console.note(f"the first {turns} are no longer sent to the model")
 
 
 def show_stats(context: ChatContext) -> None:
     """Show the token counts and the speed of the last reply."""
     if not context.chat.turns:
-        context.console.note("there is no reply yet")
+        context.console.note("no reply yet")
         return
     turn = context.chat.turns[-1]
-    new = turn.prompt_tokens - turn.cached_tokens
     reply = f"{turn.completion_tokens:,} tokens in {turn.seconds:.1f} s, {_speed(turn)}"
     tables.fields(
         context.console,
         [
             ("model", turn.model),
-            ("prompt", f"{turn.prompt_tokens:,} tokens, of which {new:,} were computed"),
+            ("prompt", f"{turn.prompt_tokens:,} tokens, {turn.cached_tokens:,} cached"),
             ("reply", reply),
             ("seed", str(turn.seed)),
             ("session", context.chat.session.name),
@@ -87,13 +85,13 @@ def show_stats(context: ChatContext) -> None:
 
 
 def _tokens_in_context(turns: tuple[Turn, ...]) -> int:
-    """Return the tokens of the last prompt and reply; an interrupted turn has no prompt count."""
+    """Return the tokens of the last prompt and reply, skipping turns interrupted before a reply."""
     turn = next((turn for turn in reversed(turns) if turn.prompt_tokens), turns[-1])
     return turn.prompt_tokens + turn.completion_tokens
 
 
 def _speed(turn: Turn) -> str:
-    """Return the decoding speed; the first token belongs to the prompt."""
+    """Return the decoding speed; the first token counts as part of the prompt."""
     n_tokens = turn.completion_tokens - 1
     return f"{n_tokens / turn.decode_seconds:.0f} tok/s" if turn.decode_seconds else "-"
 

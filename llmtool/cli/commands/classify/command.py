@@ -1,4 +1,4 @@
-"""`llmtool classify`: which label fits a text, by the model's own probabilities."""
+"""`llmtool classify`: score labels by the model's probabilities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
 from llmtool.tasks.options import ClassifyOptions
 
-app = App("Choose the label that fits a text, with a score for each.", cls=DefaultGroup)
+app = App("Choose the label that fits a text, with scores.", cls=DefaultGroup)
 
 
 @app.add(
@@ -30,27 +30,23 @@ def classify(
     console: Console,
     text: Annotated[
         str | None,
-        typer.Argument(metavar="[TEXT]", help="What to classify; - reads it from stdin."),
+        typer.Argument(metavar="[TEXT]", help="Text to classify; - reads it from stdin."),
     ] = None,
     *,
     labels: LabelOptions,
     min_confidence: Annotated[
         float | None,
-        typer.Option(
-            min=0, max=1, metavar="P", help="No label if the best score is below P (exit 15)."
-        ),
+        typer.Option(min=0, max=1, metavar="P", help="Abstain if the best score is below P."),
     ] = None,
     min_margin: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, metavar="M", help="No label if the second score is closer than M."
+            min=0, max=1, metavar="M", help="Abstain if the second score is closer than M."
         ),
     ] = None,
     min_coverage: Annotated[
         float | None,
-        typer.Option(
-            min=0, max=1, metavar="Z", help="No label if all labels have less than Z together."
-        ),
+        typer.Option(min=0, max=1, metavar="Z", help="Abstain if the labels total less than Z."),
     ] = None,
     overflow: Annotated[
         Literal["error", "chunk"],
@@ -64,13 +60,14 @@ def classify(
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Choose the label that fits a text, with a score for each.
+    """Choose the label that fits a text, with scores.
 
-    The labels are scored by the probabilities that the model gives them; nothing is generated. A
-    score is a probability only after calibration on labelled texts (--calibrate).
+    Scores are the probabilities that the model assigns to the labels; no text is generated. They
+    are reliable as probabilities only after calibration on labelled texts (--calibrate).
 
-    --balanced assumes that all labels are equally frequent in a batch (--each), and is wrong where
-    they are not. It prints nothing before the input has ended, and cannot be resumed.
+    Without a label (--min-confidence, --min-margin, --min-coverage), the exit code is 15.
+    --balanced assumes that the labels of a batch (--each) are equally frequent. It prints results
+    only at the end of the input, and the batch cannot be resumed.
     """
     from llmtool.cli.commands.classify import run
 
@@ -98,35 +95,35 @@ def classify(
 )
 def evaluate(
     console: Console,
-    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled texts: .jsonl or .csv.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Labelled texts (.jsonl or .csv).")],
     *,
     labels: LabelOptions,
     text_field: Annotated[
-        str | None, typer.Option("--text-field", metavar="NAME", help="The column of the text.")
+        str | None, typer.Option("--text-field", metavar="NAME", help="Column of the text.")
     ] = None,
     label_field: Annotated[
-        str, typer.Option("--label-field", metavar="NAME", help="The column of the label.")
+        str, typer.Option("--label-field", metavar="NAME", help="Column of the label.")
     ] = "label",
     split: Annotated[
         str | None,
-        typer.Option("--split", metavar="NAME", help="Read only rows whose `split` is NAME."),
+        typer.Option("--split", metavar="NAME", help="Use only rows whose `split` is NAME."),
     ] = None,
     baselines: Annotated[
-        bool, typer.Option("--baselines", help="Compare with labels that the model generates.")
+        bool, typer.Option("--baselines", help="Compare with labels generated as text.")
     ] = False,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Compare both forms, with and without anchors.")
+        bool, typer.Option("--compare", help="Compare both forms, with and without --raw.")
     ] = False,
     plot: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Plot reliability and confusion: .svg, .png or .pdf."),
+        typer.Option(metavar="FILE", help="Plot reliability and confusion (.svg, .png, .pdf)."),
     ] = None,
     options: ClassifyOptions,
     output: g.OutputOptions,
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Measure how well texts are classified: accuracy, macro-F1, calibration, mistakes."""
+    """Measure accuracy, macro-F1 and calibration on labelled texts."""
     from llmtool.cli.commands.classify import evaluate as evaluation
 
     evaluation.run(

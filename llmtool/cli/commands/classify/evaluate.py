@@ -1,4 +1,4 @@
-"""`llmtool classify eval`: labelled texts in, figures, mistakes and a plot out."""
+"""`llmtool classify eval`: measure accuracy and calibration on labelled texts."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ def run(
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Print how well labelled texts are classified.
+    """Print accuracy, calibration and mistakes on labelled texts.
 
     Raises:
-        UsageError: an option or a label does not fit.
-        InputError: the data are broken.
+        UsageError: options cannot be combined, or a label is unknown.
+        InputError: the data is invalid.
     """
     if options.multi:
-        raise UsageError("eval measures one label a text, and not --multi")
+        raise UsageError("eval does not support --multi; it measures one label per text")
     if labels.calibrate is not None and os.path.realpath(labels.calibrate) == os.path.realpath(
         data
     ):
-        raise UsageError("the texts that are measured must not be those of --calibrate")
+        raise UsageError(f"--calibrate {labels.calibrate} is also DATA; use another file")
     folders, settings = bootstrap.start(console, general, offline=model.offline)
     template = load_template(folders, options)
     reads = bootstrap.input_files(template, data, *labels.files)
@@ -91,14 +91,14 @@ def run(
     with scored:
         found = measure.evaluate(context, classifier, texts)
     if labels.balanced:
-        console.note("scored as if each label were about as frequent as another in these texts")
+        console.note("--balanced: assuming equally frequent labels in these texts")
     others: list[Baseline] = []
     if compare:
         for form in measure.FORMS:
             for calibrated in (True, False):
                 with RecordProgress(console, f"as a {form}: ") as progress:
                     others.append(
-                        measure.evaluate_as(
+                        measure.evaluate_variant(
                             context,
                             names,
                             chosen,
@@ -110,14 +110,13 @@ def run(
                     )
     if baselines:
         for generation in (measure.constrained_generation, measure.free_generation):
-            with RecordProgress(console, "written: ") as progress:
+            with RecordProgress(console, "generated: ") as progress:
                 others.append(generation(context, classifier.names, texts, on_progress=progress))
     if plot is not None:
         labels_plot.draw(found, plot, title=f"{classifier.template.name} on {classifier.model}")
     with open_sink(console, output.path) as sink:
         if output.json:
-            told = {**msgspec.to_builtins(found), "others": msgspec.to_builtins(others)}
-            sink.write_json(told)
+            sink.write_json({**msgspec.to_builtins(found), "others": msgspec.to_builtins(others)})
         elif sink.is_terminal:
             _draw(console, found, others)
         else:
@@ -144,13 +143,13 @@ def _draw(console: Console, found: Evaluation, others: list[Baseline]) -> None:
         console.stdout.write("\n")
         tables.table(
             console,
-            ["other ways", "accuracy", "macro-F1", "no label", "per second"],
+            ["method", "accuracy", "macro-F1", "no label", "per second"],
             [
                 (
                     each.name,
                     f"{each.accuracy:.3f}",
                     f"{each.macro_f1:.3f}",
-                    str(each.n_unclear),
+                    str(each.n_without_label),
                     f"{each.texts_per_second:.1f}",
                 )
                 for each in others
@@ -161,12 +160,12 @@ def _draw(console: Console, found: Evaluation, others: list[Baseline]) -> None:
         console.stdout.write("\n")
         _confusion(console, found)
     else:
-        console.note("too many labels for a matrix here: --plot FILE and --json have it")
+        console.note("too many labels to print the confusion matrix; use --plot FILE or --json")
     if found.mistakes:
         console.stdout.write("\n")
         tables.table(
             console,
-            ["score", "label", "expected", "surest mistakes"],
+            ["score", "label", "expected", "most confident mistakes"],
             [
                 (f"{each.score:.2f}", each.label, each.expected, " ".join(each.text.split())[:300])
                 for each in found.mistakes[:_SHOWN_MISTAKES]
@@ -176,10 +175,10 @@ def _draw(console: Console, found: Evaluation, others: list[Baseline]) -> None:
 
 
 def _confusion(console: Console, found: Evaluation) -> None:
-    """Draw how many texts of each label got which; columns are numbered like the rows."""
+    """Print the confusion matrix; columns are numbered like the rows."""
     numbers = [str(i + 1) for i in range(len(found.labels))]
     rows: list[tuple[Any, ...]] = []
     for number, name, counts in zip(numbers, found.labels, found.confusion, strict=True):
-        right = counts[int(number) - 1] / max(sum(counts), 1)
-        rows.append((f"{number} {name}", *map(str, counts), bar(right, 10)))
-    tables.table(console, ["is, got", *numbers, "right"], rows, right=numbers)
+        recall = counts[int(number) - 1] / max(sum(counts), 1)
+        rows.append((f"{number} {name}", *map(str, counts), bar(recall, 10)))
+    tables.table(console, ["expected", *numbers, "correct"], rows, right=numbers)

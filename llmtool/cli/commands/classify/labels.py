@@ -1,4 +1,4 @@
-"""Read labels and their options from a command line."""
+"""Read labels and label options from the command line."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from llmtool.errors import UsageError
 from llmtool.prompts.template import Template
 from llmtool.sizes import format_count
 from llmtool.tasks.classify.labelled_texts import read_labelled_texts
-from llmtool.tasks.classify.labels import same_as
+from llmtool.tasks.classify.labels import normalize_label
 from llmtool.tasks.classify.task import DEFAULT, MULTI
 from llmtool.tasks.options import ClassifyOptions
 
 
 def load_template(folders: Folders, options: ClassifyOptions) -> Template:
-    """Return the template that was chosen, or the default one."""
+    """Return the chosen template, or the default."""
     default = MULTI if options.multi else DEFAULT
     return bootstrap.open_library(folders).load(options.template or default)
 
@@ -35,15 +35,17 @@ def read_options(
     text_field: str | None = None,
     label_field: str = "label",
 ) -> ClassifyOptions:
-    """Return options with the examples, the prior and the kind of calibration.
+    """Return options with examples, prior and kind of calibration.
 
     Raises:
-        UsageError, InputError: an option or a file is wrong.
+        UsageError: options cannot be combined, or one is invalid.
+        InputError: a file cannot be read, or is invalid.
     """
     if labels.calibrate is not None and options.multi:
-        raise UsageError("--calibrate is for one label a text, and not for --multi")
+        raise UsageError("--calibrate and --multi cannot be combined; calibrate with one label")
     if labels.calibrate is not None and (labels.raw or labels.no_fit):
-        raise UsageError("--calibrate and --raw or --no-fit contradict each other")
+        other = "--raw" if labels.raw else "--no-fit"
+        raise UsageError(f"--calibrate and {other} cannot be combined; use one of them")
     if labels.balanced:
         for name, value in (
             ("--calibrate", labels.calibrate),
@@ -53,7 +55,7 @@ def read_options(
             ("--multi", options.multi),
         ):
             if value:
-                raise UsageError(f"--balanced and {name} contradict each other")
+                raise UsageError(f"--balanced and {name} cannot be combined; use one of them")
     examples = None
     if labels.examples is not None:
         examples = read_labelled_texts(
@@ -67,15 +69,15 @@ def read_options(
 def report_skipped_examples(
     console: Console, options: ClassifyOptions, template: Template, names: dict[str, str] | None
 ) -> None:
-    """Note how many examples of the chosen template have labels that -l replaces."""
+    """Report how many examples of the template have none of the labels given with -l."""
     if names is None or not options.template or options.examples is not None:
         return
-    spellings = {same_as(name) for name in names}
-    n = sum(same_as(each.output) not in spellings for each in template.examples)
+    spellings = {normalize_label(name) for name in names}
+    n = sum(normalize_label(each.output) not in spellings for each in template.examples)
     if n:
         console.note(
-            f"{n} of the {format_count(len(template.examples), 'example')} of {template.name!r} "
-            "are of labels that -l replaces: left out"
+            f"skipped {n} of {format_count(len(template.examples), 'example')} of "
+            f"{template.name!r} because -l does not list their labels"
         )
 
 
@@ -86,10 +88,12 @@ def _calibrate(labels: LabelOptions) -> Literal["auto", "anchors", "balanced", "
 
 
 def read_labels(console: Console, arguments: list[str]) -> dict[str, str] | None:
-    """Return names with descriptions from `a,b`, `name=description` and `@file`; None from nothing.
+    """Return label names with descriptions from `a,b`, `name=description` and `@file`.
+
+    Return None without arguments.
 
     Raises:
-        UsageError: a name is there twice or empty.
+        UsageError: a name is duplicated, or has a comma in its description.
         InputError: a file cannot be read.
     """
     if not arguments:
@@ -102,14 +106,14 @@ def read_labels(console: Console, arguments: list[str]) -> dict[str, str] | None
             found += [_label(line) for line in lines if line.strip()]
         elif "=" in text:
             if re.search(r",\s*[\w-]+\s*=", text):
-                raise UsageError(f"--label {text}: a label with a description needs its own -l")
+                raise UsageError(f"--label {text}: use -l once per label with a description")
             found.append(_label(text))
         else:
             found += [(name.strip(), "") for name in text.split(",")]
     names = Counter(name for name, _ in found)
     twice = [name for name, n in names.items() if n > 1]
     if twice:
-        raise UsageError(f"the label {twice[0]!r} is there twice")
+        raise UsageError(f"duplicate label {twice[0]!r}; list each label once")
     return dict(found)
 
 
@@ -119,20 +123,20 @@ def _label(text: str) -> tuple[str, str]:
 
 
 def read_prior(text: str | None) -> dict[str, float] | None:
-    """Return shares from `a=9,b=1`.
+    """Return the frequencies of labels from `a=9,b=1`.
 
     Raises:
-        UsageError: it is not of that form.
+        UsageError: the text does not have this form.
     """
     if text is None:
         return None
     prior = {}
     for part in inputs.read_argument(text, name="--prior").split(","):
-        name, mark, number = part.rpartition("=")
+        name, separator, number = part.rpartition("=")
         try:
             prior[name.strip()] = float(number)
         except ValueError:
-            mark = ""
-        if not mark:
-            raise UsageError(f"--prior {part}: write it as LABEL=NUMBER")
+            separator = ""
+        if not separator:
+            raise UsageError(f"--prior {part}: must have the form LABEL=NUMBER")
     return prior

@@ -1,4 +1,4 @@
-"""The options of `classify` and `classify eval`: labels, and what is done with a result."""
+"""Options of `classify` and `classify eval`: labels, and checks of the result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typer import Option
 
 
 class LabelOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The labels, and how their scores are fitted, as typed; `labels.read_options` reads them."""
+    """Labels and calibration, as typed; `labels.read_options` parses them."""
 
     label: Annotated[
         list[str],
@@ -17,17 +17,20 @@ class LabelOptions(msgspec.Struct, frozen=True, kw_only=True):
             "--label",
             "-l",
             metavar="A,B|NAME=TEXT|@FILE",
-            help="Labels (repeatable); @FILE has one on each line.",
+            help="Labels (repeatable); @FILE has one per line.",
         ),
     ] = []
     examples: Annotated[
         str | None,
-        Option("--examples", metavar="FILE", help="Labelled texts to learn from (.jsonl, .csv)."),
+        Option("--examples", metavar="FILE", help="Labelled example texts (.jsonl or .csv)."),
     ] = None
     prior: Annotated[
         str | None,
         Option(
-            "--prior", metavar="A=9,B=1", help="Frequency of each label.", show_default="all equal"
+            "--prior",
+            metavar="A=9,B=1",
+            help="Relative label frequencies.",
+            show_default="all equal",
         ),
     ] = None
     calibrate: Annotated[
@@ -35,17 +38,13 @@ class LabelOptions(msgspec.Struct, frozen=True, kw_only=True):
         Option(
             "--calibrate",
             metavar="FILE",
-            help="Fit the scores to labelled texts, and save the fit.",
+            help="Fit scores to labelled texts and save the fit.",
         ),
     ] = None
-    no_fit: Annotated[
-        bool, Option("--no-fit", help="Do not use a fit that --calibrate has saved.")
-    ] = False
-    raw: Annotated[
-        bool, Option("--raw", help="Do not correct the scores for the model's bias.")
-    ] = False
+    no_fit: Annotated[bool, Option("--no-fit", help="Ignore the fit saved by --calibrate.")] = False
+    raw: Annotated[bool, Option("--raw", help="Do not correct scores for model bias.")] = False
     balanced: Annotated[
-        bool, Option("--balanced", help="Assume that all labels of a batch are equally frequent.")
+        bool, Option("--balanced", help="Assume equally frequent labels in a batch.")
     ] = False
 
     @property
@@ -56,20 +55,20 @@ class LabelOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VerdictOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What to print of a result, and which results are failures."""
+    """What to print, and which labels are failures."""
 
     top: Annotated[
         int | None, Option("--top", min=1, metavar="K", help="Print the K best labels.")
     ] = None
     scores: Annotated[bool, Option("--scores", help="Print scores with the labels.")] = False
-    explain: Annotated[bool, Option("--explain", help="Show which sentences decide the label.")] = (
-        False
-    )
+    explain: Annotated[
+        bool, Option("--explain", help="Show which sentences determine the label.")
+    ] = False
     expect: Annotated[
         list[str],
-        Option("--expect", metavar="LABEL", help="Exit 15 if the label is another (repeatable)."),
+        Option("--expect", metavar="LABEL", help="Exit 15 for any other label (repeatable)."),
     ] = []
     fail_on: Annotated[
         list[str],
-        Option("--fail-on", metavar="LABEL", help="Exit 15 if this is the label (repeatable)."),
+        Option("--fail-on", metavar="LABEL", help="Exit 15 for this label (repeatable)."),
     ] = []

@@ -1,4 +1,4 @@
-"""What `classify` does with its options: labels, examples, one text or a batch, exit codes."""
+"""Run `classify`: one text or a batch, calibration and exit codes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from llmtool.sizes import format_count
 from llmtool.tasks.classify.classifier import Classifier
 from llmtool.tasks.classify.explain import SentenceWeight, explain
 from llmtool.tasks.classify.labelled_texts import read_labelled_texts
-from llmtool.tasks.classify.labels import no_such_label
+from llmtool.tasks.classify.labels import unknown_label
 from llmtool.tasks.classify.task import prepare_classifier
 from llmtool.tasks.options import ClassifyOptions
 from llmtool.tasks.pipeline.context import TaskContext
@@ -36,7 +36,7 @@ from llmtool.tasks.pipeline.prepare import Case, bind_inputs
 from llmtool.tasks.pipeline.records import RecordMapping
 from llmtool.tasks.results import Classification, Result
 
-_MAX_NUMBERS = 12  # labels whose counts are told after a batch
+_MAX_COUNTED_LABELS = 12  # in the summary of a batch
 
 
 def classify(
@@ -52,22 +52,28 @@ def classify(
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Print what one text is, or the rows of a batch.
+    """Print the label of one text, or the rows of a batch.
 
     Raises:
-        LowConfidence: a label of `fail_on` was met, or none of `expect`, or nothing is sure enough;
-            the result is printed before.
-        LlmtoolError: as classifying says.
+        LowConfidence: the label is in `fail_on`, not in `expect`, or too uncertain; the result is
+            printed first.
+        LlmtoolError: the input, the template, the labels or the model cannot be used.
     """
     folders, settings = bootstrap.start(console, general, offline=model.offline)
     if verdict.explain and (options.multi or batch.each is not None):
-        raise UsageError("--explain is about one text and one label, without --each or --multi")
+        raise UsageError(
+            "--explain cannot be combined with --each or --multi; use it with one text"
+        )
     if batch.each is not None and (verdict.top is not None or verdict.scores):
-        raise UsageError("--top and --scores are about one text; a batch has scores in its rows")
+        raise UsageError(
+            "--top and --scores cannot be combined with --each; rows include the scores"
+        )
     if labels.calibrate is not None and output.dry_run:
-        raise UsageError("--calibrate runs the model, which --dry-run does not")
-    if labels.balanced and (batch.each is None or batch.resume):
-        raise UsageError("--balanced is for a batch as a whole: with --each, and without --resume")
+        raise UsageError("--calibrate and --dry-run cannot be combined; use one of them")
+    if labels.balanced and batch.each is None:
+        raise UsageError("--balanced needs a batch; add --each line, jsonl, csv or file")
+    if labels.balanced and batch.resume:
+        raise UsageError("--balanced and --resume cannot be combined; use --overwrite")
     template = load_template(folders, options)
     chosen = read_options(options, labels)
     names = read_labels(console, labels.label)
@@ -76,7 +82,9 @@ def classify(
     prompt = material = reader = None
     if batch.each is not None:
         if text is not None:
-            raise UsageError("a text and --each exclude each other: a batch brings its own texts")
+            raise UsageError(
+                "TEXT and --each cannot be combined; a batch reads its texts from input"
+            )
         reader = batches.open_reader(console, batch, input, output, reads=reads)
     else:
         batch.check_unused()
@@ -91,14 +99,14 @@ def classify(
     scored = RecordProgress(console, "scored: ")
 
     def show_scored(n_scored: int) -> None:
-        if reader is not None and labels.balanced:  # other batches show their rows
+        if reader is not None and labels.balanced:  # other batches print rows meanwhile
             scored(n_scored, batch.limit or reader.n_expected)
 
     chosen = msgspec.structs.replace(chosen, template=template)
     classifier = prepare_classifier(context, names, chosen, on_scored=show_scored)
     for name in (*verdict.fail_on, *verdict.expect):
         if name not in classifier.names:
-            raise no_such_label(name, classifier.names)
+            raise unknown_label(name, classifier.names)
     if labels.calibrate is not None:
         calibrate(console, context, classifier, labels.calibrate)
         if fits_only:
@@ -140,7 +148,7 @@ def _classify(
         return classifier.classify_one(context.engine, case), ()
     except ContextOverflow as exc:
         raise ContextOverflow(
-            f"{exc} (--overflow chunk scores it in parts)",
+            f"{exc} (or use --overflow chunk)",
             needed=exc.needed,
             available=exc.available,
         ) from exc
@@ -149,15 +157,15 @@ def _classify(
 def _gather(
     console: Console, text: str | None, input: g.InputOptions
 ) -> tuple[str | None, str | None]:
-    """Return an argument, or material; standard input is left alone beside an argument."""
-    beside = text is not None and text != "-"
-    if beside and not input.no_stdin:
-        inputs.note_unread(console, "the text")
+    """Return the argument, or files and standard input, which an argument excludes."""
+    ignores_stdin = text is not None and text != "-"
+    if ignores_stdin and not input.no_stdin:
+        inputs.note_unread(console, "TEXT")
     return inputs.gather(
         console,
         text,
         input.files,
-        no_stdin=input.no_stdin or beside,
+        no_stdin=input.no_stdin or ignores_stdin,
         errors=input.errors,
     )
 
@@ -171,17 +179,17 @@ def calibrate(
     text_field: str | None = None,
     label_field: str = "label",
 ) -> None:
-    """Fit the scores to a file of labelled texts, keep the fit, and say what it came to.
+    """Fit the scores to a file of labelled texts, save the fit and report the improvement.
 
     Raises:
-        UsageError, InputError: the texts are too few, lack a label, or are broken.
+        UsageError, InputError: there are too few texts, a label has none, or the file is invalid.
     """
     texts = read_labelled_texts(path, text_field=text_field, label_field=label_field)
     fit = classifier.calibrate(context.engine, texts)
-    (before, after), (worse, better) = fit.accuracy, fit.ece
+    (accuracy, new_accuracy), (ece, new_ece) = fit.accuracy, fit.ece
     console.note(
-        f"calibrated on {fit.n_texts} texts and kept: accuracy {before:.2f} to {after:.2f}, "
-        f"calibration error {worse:.2f} to {better:.2f} on these texts"
+        f"saved calibration on {fit.n_texts} texts: accuracy {accuracy:.2f} → {new_accuracy:.2f}, "
+        f"calibration error {ece:.2f} → {new_ece:.2f}"
     )
 
 
@@ -220,13 +228,13 @@ def _run_batch(
         raise failed
     if tally.n_unwanted:
         raise LowConfidence(
-            f"{format_count(tally.n_unwanted, 'record')} with a label that --fail-on names, "
-            f"or none that --expect does; the first: {tally.first_unwanted}"
+            f"{format_count(tally.n_unwanted, 'record')} with an unexpected label; "
+            f"first: {tally.first_unwanted}"
         )
 
 
 class _Tally:
-    """How often each label came, for the summary of a batch."""
+    """Counts the labels of a batch for its summary."""
 
     def __init__(self, console: Console, verdict: VerdictOptions) -> None:
         self._console = console
@@ -246,14 +254,14 @@ class _Tally:
         self._scores[1] += 1
         if _is_unwanted(names, self._verdict):
             self.n_unwanted += 1
-            told = ", ".join(names) or "no label"
-            self.first_unwanted = self.first_unwanted or f"{record.place}: {told}"
+            found = ", ".join(names) or "no label"
+            self.first_unwanted = self.first_unwanted or f"{record.place}: {found}"
 
     def conclude(self) -> None:
         total, n = self._scores
         if not n:
             return
-        shown = self._labels.most_common(_MAX_NUMBERS)
+        shown = self._labels.most_common(_MAX_COUNTED_LABELS)
         parts = [f"{name} {times}" for name, times in shown]
         if len(self._labels) > len(shown):
             parts.append(f"{len(self._labels) - len(shown)} more labels")
@@ -274,16 +282,16 @@ def _is_unwanted(names: list[str], verdict: VerdictOptions) -> bool:
 
 
 def _judge(result: Classification, verdict: VerdictOptions, *, may_abstain: bool) -> None:
-    """Raise for what the caller asked to fail on.
+    """Fail for an unwanted label.
 
     Raises:
-        LowConfidence: the label is unwanted, or there is none.
+        LowConfidence: the label is in `fail_on` or not in `expect`, or the classifier abstained.
     """
     names = result.text.splitlines()
     if may_abstain and not names:
         raise LowConfidence(f"no label: {result.reason}")
     if _is_unwanted(names, verdict):
-        told = ", ".join(names) or "none"
-        named = [*verdict.fail_on] if any(n in verdict.fail_on for n in names) else []
-        why = "which --fail-on names" if named else f"not {' or '.join(verdict.expect)}"
-        raise LowConfidence(f"the label is {told}, {why}")
+        found = ", ".join(names) or "none"
+        if any(name in verdict.fail_on for name in names):
+            raise LowConfidence(f"the label is {found}, listed in --fail-on")
+        raise LowConfidence(f"the label is {found}, expected {' or '.join(verdict.expect)}")

@@ -1,4 +1,4 @@
-"""`llmtool code`: code from words, files, diffs and gaps."""
+"""`llmtool code`: write code; its subcommands work on existing code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llmtool.cli.options import groups as g
 from llmtool.cli.terminal.console import Console
 from llmtool.tasks.options import CodeOptions
 
-app = App("Write code that parses; explain, review, fix and complete it.", cls=DefaultGroup)
+app = App("Write, explain, review, fix, complete and test code.", cls=DefaultGroup)
 
 
 @app.add(
@@ -31,7 +31,7 @@ def write(
     console: Console,
     request: Annotated[
         str | None,
-        typer.Argument(metavar="[REQUEST]", help="What the code has to do; - reads it from stdin."),
+        typer.Argument(metavar="[REQUEST]", help="What the code should do; - reads it from stdin."),
     ] = None,
     *,
     options: CodeOptions,
@@ -42,11 +42,11 @@ def write(
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Write code that parses; explain, review, fix and complete it.
+    """Write, explain, review, fix, complete and test code.
 
-    Standard output is code and nothing else. Code that does not parse goes back to the model with
-    its error; code that parses is formatted. If an error remains, the code is printed all the same
-    and the exit code is 17. Nothing is run.
+    REQUEST describes the code to write. Only code is printed to standard output. If it has a syntax
+    error, the model repairs it; code without errors is formatted. If an error remains, the code is
+    still printed and the exit code is 17. The code is executed only by --run-tests.
     """
     from llmtool.cli.commands.code import generate
 

@@ -1,4 +1,4 @@
-"""`code fix`, `complete`, `tests` and `commit`: what is written for files that are there."""
+"""Run `code fix`, `complete`, `tests` and `commit`, which work on existing files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 from llmtool.cli import bootstrap
 from llmtool.cli.commands.code import generate
 from llmtool.cli.commands.code.options import CheckOptions
-from llmtool.cli.commands.code.review import read_source, tell_left_out
+from llmtool.cli.commands.code.review import read_source, report_skipped
 from llmtool.cli.options import groups as g
 from llmtool.cli.render import result as show
 from llmtool.cli.terminal import inputs
@@ -41,9 +41,9 @@ from llmtool.text.code_languages import find_language, language_of_file
 _BOM = b"\xef\xbb\xbf"
 _HOOK = """\
 #!/bin/sh
-# .git/hooks/prepare-commit-msg, to be executable (chmod +x).
-# Begins an empty commit message with one that a local model writes. Git calls it with the
-# message's file and where the message comes from; what somebody has written stays as it is.
+# Save as .git/hooks/prepare-commit-msg and make it executable (chmod +x).
+# Fills an empty commit message with one from a local model. Git passes the message file and the
+# source of the message; messages that already have text are unchanged.
 case "$2" in "" | template) ;; *) exit 0 ;; esac
 message=$(llmtool code commit --quiet{options}) || exit 0
 {{ printf '%s\\n' "$message"; cat "$1"; }} > "$1.llmtool" && mv "$1.llmtool" "$1"
@@ -62,33 +62,34 @@ def fix(
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Print the patch that mends a file; with `write` change the file, and keep the old one.
+    """Print a patch that fixes a file; with `write`, change the file and save a backup.
 
     Raises:
-        OutputValidationError: the mended code has an error; then nothing is written.
-        UsageError, LlmtoolError: as mending says.
+        OutputValidationError: the fixed code has an error; the file is unchanged.
+        UsageError: options cannot be combined, or the file has no error to fix.
+        LlmtoolError: the file, the template or the model cannot be used.
     """
     folders, settings = bootstrap.start(console, general, offline=model.offline)
     if write and file == "-":
-        raise UsageError("--write changes a file, and - is none")
+        raise UsageError("--write cannot change standard input; pass a file name")
     if file == "-" and error == "-":
-        raise UsageError("standard input is named twice (-)")
+        raise UsageError("FILE and --error cannot both be -; pass a file for one of them")
     template = bootstrap.open_library(folders).load(options.template)
     check_output(output.path, reads=bootstrap.input_files(template, file))
     if "-" not in (file, error):
         inputs.note_unread(console, "FILE")
-    text = inputs.read_file(console, file)  # a patch is of a whole file: no lines of it are named
+    text = inputs.read_file(console, file)  # always the whole file: a patch applies to it
     if not text.strip():
-        raise InputError(f"{file}: is empty")
+        raise InputError(f"{file} is empty")
     before = b"" if file == "-" else Path(file).read_bytes()
     if write:
         check_output(file)
     original = ("\ufeff" if before.startswith(_BOM) else "") + text
-    told = inputs.read_stdin(console) if error == "-" else error
-    if told is not None and error != "-":
-        told = inputs.read_argument(told, name="--error")
-    typed = options.language
-    reason = error_of(text, told, find_language(typed) if typed else language_of_file(file))
+    message = inputs.read_stdin(console) if error == "-" else error
+    if message is not None and error != "-":
+        message = inputs.read_argument(message, name="--error")
+    language = find_language(options.language) if options.language else language_of_file(file)
+    reason = error_of(text, message, language)
     options = msgspec.structs.replace(options, template=template)
     options = generate.complete_options(
         console, options, check, output=output, file=file, is_patch=True
@@ -99,8 +100,8 @@ def fix(
     if output.dry_run:
         show.prompt(console, context, writer.request(case), as_json=output.json)
         return
-    named = "-" if file == "-" else name_in_patch(file)
-    result = make_fix(write_one(context, writer, case), original, file=named)
+    patch_name = "-" if file == "-" else name_in_patch(file)
+    result = make_fix(write_one(context, writer, case), original, file=patch_name)
     is_broken = result.status == "error"
     if output.json or not (check.strict and is_broken):
         with open_sink(console, output.path) as sink:
@@ -115,27 +116,27 @@ def fix(
     if is_broken:
         raise syntax_error(result)
     if write:
-        change(console, Path(file), before, result)
+        write_fix(console, Path(file), before, result)
 
 
-def change(console: Console, path: Path, before: bytes, result: Fix) -> None:
-    """Write mended code into its file, and keep the old one beside it.
+def write_fix(console: Console, path: Path, before: bytes, result: Fix) -> None:
+    """Save a backup of a file and write the fixed code to it.
 
     Raises:
-        InputError: the file has changed meanwhile.
+        InputError: the file is not `before` any more.
         OutputError: it cannot be written.
     """
     if path.read_bytes() != before:
-        raise InputError(f"{path}: was changed meanwhile, and is left as it is")
-    copy = back_up(path)
+        raise InputError(f"{path} was changed by another program; run the command again")
+    backup = back_up(path)
     with open_sink(console, str(path)) as sink:
         sink.write(result.text)
-    console.note(f"{path} is mended; {copy} is the old one")
+    console.note(f"fixed {path}; the original is saved as {backup}")
 
 
 def complete(
     console: Console,
-    place: str,
+    location: str,
     sampling: CompleteOptions,
     *,
     language: str | None,
@@ -144,24 +145,24 @@ def complete(
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Print what goes into a gap.
+    """Print the text to insert at a position of a file.
 
     Raises:
-        OutputValidationError: the file does not parse with it, and `strict` is set.
-        UsageError: the model cannot do it, or there is no such place.
+        OutputValidationError: the file has a syntax error with the text, and `strict` is set.
+        UsageError: the model does not support filling in text, or the position does not exist.
     """
     folders, settings = bootstrap.start(console, general, offline=model.offline)
-    file, line, column = parse_position(place)
+    file, line, column = parse_position(location)
     check_output(output.path, reads=[file])
     before, after = split_at(inputs.read_file(console, file), line, column, file=file)
-    known = find_language(language) if language else language_of_file(file)
+    code_language = find_language(language) if language else language_of_file(file)
     context = bootstrap.open_context(console, folders, settings, model, output.path)
     prepared = fill_in_middle.prepare(context.engine, before, after, sampling)
     if output.dry_run:
         show.prompt(console, context, prepared.request, as_json=output.json)
         return
     result = fill_in_middle.complete(
-        context.engine, prepared, before, after, language=known, model=context.model.name
+        context.engine, prepared, before, after, language=code_language, model=context.model.name
     )
     is_broken = result.status == "error"
     if output.json or not (strict and is_broken):
@@ -169,17 +170,18 @@ def complete(
             if output.json:
                 sink.write_json(result.to_dict())
             else:
-                sink.write(result.text)  # to the byte: an editor puts it there as it is
+                sink.write(result.text)  # exact bytes, for editors
                 if sink.is_terminal:
                     sink.end_line()
     for warning in result.warnings:
         console.note(warning)
     if output.stats:
         generate.statistics(console, result)
-    if is_broken and strict:
-        raise OutputValidationError(f"the file has an error with it: {result.diagnostics[0]}")
     if is_broken:
-        console.note(f"the file has an error with it: {result.diagnostics[0]}")
+        message = f"{file} has a syntax error with the inserted text: {result.diagnostics[0]}"
+        if strict:
+            raise OutputValidationError(message)
+        console.note(message)
 
 
 def tests(
@@ -196,7 +198,7 @@ def tests(
     """Print tests for a file.
 
     Raises:
-        OutputValidationError: they have an error.
+        OutputValidationError: the tests have an error.
     """
     folders, settings = bootstrap.start(console, general, offline=model.offline)
     file, text = read_source(console, file)
@@ -212,14 +214,14 @@ def tests(
     generate.one(console, context, writer, case, options, output=output, strict=check.strict)
 
 
-def hook_words(options: ReplyOptions, model: g.ModelOptions, *, body: bool) -> list[str]:
-    """Return the options with which a hook, which runs elsewhere, asks for the same message."""
-    words = ["-m", _from_anywhere(model.reference)] if model.reference else []
-    words += ["--body"] * body + ["--offline"] * model.offline + ["--no-cache"] * model.no_cache
+def hook_arguments(options: ReplyOptions, model: g.ModelOptions, *, body: bool) -> list[str]:
+    """Return the arguments that give a hook, which runs in another directory, the same options."""
+    found = ["-m", _absolute_path(model.reference)] if model.reference else []
+    found += ["--body"] * body + ["--offline"] * model.offline + ["--no-cache"] * model.no_cache
     if isinstance(options.template, str) and options.template != CommitOptions().template:
-        words += ["-t", _from_anywhere(options.template)]
+        found += ["-t", _absolute_path(options.template)]
     if options.thinking is not None:
-        words.append("--think" if options.thinking else "--no-think")
+        found.append("--think" if options.thinking else "--no-think")
     values = {
         **keywords_of(options.sampling),
         "system": options.system,
@@ -232,11 +234,11 @@ def hook_words(options: ReplyOptions, model: g.ModelOptions, *, body: bool) -> l
     }
     for name, value in values.items():
         given = value if isinstance(value, (list, tuple)) else [value]
-        words += [f"--{name.replace('_', '-')}={each}" for each in given if each is not None]
-    return words
+        found += [f"--{name.replace('_', '-')}={each}" for each in given if each is not None]
+    return found
 
 
-def _from_anywhere(name: str) -> str:
+def _absolute_path(name: str) -> str:
     return os.path.abspath(name) if os.path.isfile(name) else name
 
 
@@ -250,20 +252,20 @@ def commit(
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Print a message for what is staged, or the hook that asks for one."""
+    """Print a commit message for the staged changes, or a hook that calls this command."""
     folders, settings = bootstrap.start(console, general, offline=model.offline)
-    own = model.reference if hook else None  # a hook names it, and does not open it
+    own = model.reference if hook else None  # with a hook, `open_model` does not check it
     template = bootstrap.open_library(folders).load(options.template)
     check_output(output.path, reads=bootstrap.input_files(template, own))
     if hook:
         if output.json or output.stats:
-            raise UsageError("a hook begins a message: --hook goes without --json and --stats")
-        words = hook_words(options, model, body=body)
+            raise UsageError("--hook cannot be combined with --json or --stats; omit one of them")
+        arguments = map(shlex.quote, hook_arguments(options, model, body=body))
         with open_sink(console, output.path) as sink:
-            sink.write(_HOOK.format(options="".join(f" {shlex.quote(word)}" for word in words)))
+            sink.write(_HOOK.format(options="".join(f" {argument}" for argument in arguments)))
         if output.path and os.path.isfile(output.path):
             path = Path(output.path)
-            path.chmod(path.stat().st_mode | 0o111)  # git passes over others
+            path.chmod(path.stat().st_mode | 0o111)  # git ignores other hooks
         return
     diff = staged_diff()
     context = bootstrap.open_context(console, folders, settings, model, output.path)
@@ -275,7 +277,7 @@ def commit(
         else:
             sink.write(result.text)
             sink.end_line()
-    tell_left_out(console, result.left_out)
+    report_skipped(console, result.left_out)
     for warning in result.warnings:
         console.note(warning)
     if output.stats:

@@ -1,4 +1,4 @@
-"""What `code` does with its options: one request or a batch, code on stdout, exit codes."""
+"""Run `code`: one request or a batch, printed code and exit codes."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ def write(
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Print the code that a request asks for, or the rows of a batch.
+    """Print the code for a request, or the rows of a batch.
 
     Raises:
-        OutputValidationError: the code has an error; it is printed before, unless that was refused.
-        LlmtoolError: as writing says.
+        OutputValidationError: the code has an error; it is printed first, unless `check.strict`.
+        LlmtoolError: the input, the template or the model cannot be used.
     """
     folders, settings = bootstrap.start(console, general, offline=model.offline)
     if batch.each is not None and check.test_command is not None:
-        raise UsageError("--run-tests is about one request, without --each")
+        raise UsageError("--run-tests and --each cannot be combined; use one of them")
     template = bootstrap.open_library(folders).load(options.template)
     options = msgspec.structs.replace(options, template=template)
     options = complete_options(console, options, check, output=output)
@@ -71,16 +71,16 @@ def write(
             errors=input.errors,
         )
         if prompt is None:
-            prompt, material = material, None  # what stands alone is the request
+            prompt, material = material, None
     context = bootstrap.open_context(console, folders, settings, model, output.path)
     writer = prepare_code(context, options, strict=batch.each is not None)
     if batch.each is not None:
-        alone = prompt is None and {"prompt", "input"} <= writer.template.inputs.keys()
+        is_request = prompt is None and {"prompt", "input"} <= writer.template.inputs.keys()
         mapping, _ = RecordMapping.make(
             writer.template,
             prompt=prompt,
             field=batch.field,
-            given=given | {"input"} if alone else given,
+            given=given | {"input"} if is_request else given,
         )
         if output.dry_run:
             batches.preview(console, context, writer, mapping, reader, output=output)
@@ -103,20 +103,24 @@ def complete_options(
     file: str | None = None,
     is_patch: bool = False,
 ) -> CodeOptions:
-    """Return options with the language and the user's tests; `file`'s name can say the language.
+    """Return options with the language and the user's tests.
 
-    With `is_patch` the output is a patch, where the tests cannot find the code.
+    Args:
+        file: an input file, whose name may imply the language.
+        is_patch: whether the output is a patch, which tests cannot run.
 
     Raises:
-        UsageError: the language is unknown, or the tests would not find the code.
+        UsageError: the language is unknown, or the test command does not name the code file.
     """
     command = check.test_command
-    has_no_place = command is not None and PLACE not in command
-    if is_patch and has_no_place:
-        raise UsageError("the tests need to find the mended code: write {} for its file")
-    if output.json and output.path and has_no_place:
-        raise UsageError("with --json the file of -o is no code to test: write {} for its file")
-    output_file = None if output.json else output.path  # else it holds JSON, whatever is written
+    lacks_file = command is not None and PLACE not in command
+    if lacks_file and is_patch:
+        raise UsageError(f"--run-tests {command!r}: must contain {{}} for the file of the code")
+    if lacks_file and output.json and output.path:
+        raise UsageError(
+            f"--run-tests {command!r}: must contain {{}} for the file of the code with --json"
+        )
+    output_file = None if output.json else output.path
     language = find_language(options.language) if options.language else None
     for path in (file, output_file):
         language = language or (language_of_file(path) if path else None)
@@ -135,7 +139,7 @@ def complete_options(
 
 
 class ReportedTests:
-    """The user's tests, which are reported on stderr before they run."""
+    """Runs the user's tests, and reports the command and its failure on stderr."""
 
     def __init__(
         self,
@@ -148,7 +152,7 @@ class ReportedTests:
     ) -> None:
         self._console = console
         self._file = file
-        self._before: bytes | None = None  # what the file held
+        self._before: bytes | None = None  # original content of the file
         self._has_written = False
         name = os.path.basename(file) if file else f"code{language.suffix if language else ''}"
         self._command = TestCommand(
@@ -167,7 +171,7 @@ class ReportedTests:
             sink.write(code)
 
     def undo(self) -> None:
-        """Give the file back what it held before the tests needed it."""
+        """Restore the file as it was before the tests."""
         if not self._has_written or self._file is None:
             return
         path = Path(self._file)
@@ -197,10 +201,13 @@ def one(
     output: g.OutputOptions,
     strict: bool = False,
 ) -> None:
-    """Write the code of one case and print it; if nothing is written, tests restore their file.
+    """Generate the code of one case and print it.
+
+    If it fails, restore the file that the tests used.
 
     Raises:
-        OutputValidationError: it has an error; the best version is printed before, unless `strict`.
+        OutputValidationError: the code has an error; the best version is printed first, unless
+            `strict`.
     """
     if output.dry_run:
         show.prompt(console, context, writer.request(case), as_json=output.json)
@@ -211,23 +218,23 @@ def one(
             raise outcome.error
         code(console, outcome, output=output, strict=strict)
     except BaseException as exc:
-        # What is not strict has put the best version there; in JSON, the result.
-        is_there = isinstance(exc, OutputValidationError) and (not strict or output.json)
+        # Without `strict`, the file has the best version.
+        is_written = isinstance(exc, OutputValidationError) and (not strict or output.json)
         tests = options.run_tests
-        if isinstance(tests, ReportedTests) and not is_there:
+        if isinstance(tests, ReportedTests) and not is_written:
             tests.undo()
         raise
 
 
 def code(console: Console, result: Code, *, output: g.OutputOptions, strict: bool = False) -> None:
-    """Print code and nothing else, or the whole result as JSON; say on stderr what is to be said.
+    """Print only the code, or the result as JSON; report warnings on stderr.
 
     Raises:
-        OutputValidationError: it has an error, or was cut and `strict` is set.
+        OutputValidationError: the code has an error, or is truncated and `strict` is set.
     """
     is_broken = result.status == "error"
-    is_cut = strict and result.finish_reason == "length"
-    if output.json or not (strict and (is_broken or is_cut)):
+    is_truncated = strict and result.finish_reason == "length"
+    if output.json or not (strict and (is_broken or is_truncated)):
         with open_sink(console, output.path) as sink:
             if output.json:
                 sink.write_json(result.to_dict())
@@ -240,17 +247,15 @@ def code(console: Console, result: Code, *, output: g.OutputOptions, strict: boo
         statistics(console, result)
     if is_broken:
         raise syntax_error(result)
-    if is_cut:
-        raise OutputValidationError(
-            "the reply was cut, and --strict takes whole code alone", result=result
-        )
+    if is_truncated:
+        raise OutputValidationError("the reply was truncated; raise --max-tokens", result=result)
 
 
 def statistics(console: Console, result: Code) -> None:
-    """Say on stderr what it took."""
+    """Report token counts and time on stderr."""
     usage = result.usage
     console.note(
         f"{result.seconds:.3f} s, {usage.prompt_tokens} prompt tokens "
-        f"({usage.cached_tokens} from the cache), {usage.completion_tokens} written, "
-        f"{format_count(result.rounds, 'round')} of repair"
+        f"({usage.cached_tokens} cached), {usage.completion_tokens} generated, "
+        f"{format_count(result.rounds, 'repair')}"
     )

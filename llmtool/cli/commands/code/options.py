@@ -1,4 +1,4 @@
-"""The options of `code` that are for the command line alone."""
+"""Options of `code` that exist only on the command line."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ from typing import Annotated
 import msgspec
 from typer import Option
 
-Strict = Annotated[bool, Option("--strict", help="Print nothing rather than code with an error.")]
+Strict = Annotated[bool, Option("--strict", help="Print nothing if the code has an error.")]
 
 
 class CheckOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Which code is good enough to be printed."""
+    """Checks that the code has to pass."""
 
     strict: Strict = False
     test_command: Annotated[
         str | None,
-        Option("--run-tests", metavar="CMD", help="Run CMD on the code; {} is its file."),
+        Option("--run-tests", metavar="CMD", help="Test the code with CMD; {} is its file."),
     ] = None
     test_timeout: Annotated[
         float,
         Option(
-            "--test-timeout", min=0.1, metavar="SECONDS", help="Stop CMD after this many seconds."
+            "--test-timeout",
+            min=0.1,
+            metavar="SECONDS",
+            help="Time limit for CMD.",
+            show_default="60",
         ),
     ] = 60.0

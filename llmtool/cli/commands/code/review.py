@@ -1,4 +1,4 @@
-"""`code explain` and `code review`: what is said of code, and how it looks."""
+"""Run `code explain` and `code review`."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from llmtool.tasks.options import ReplyOptions, generate_options
 from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.prepare import Case, prepare
 
-_MAX_TOLD = 10  # files left out that are told one by one
+_MAX_LISTED = 10  # skipped files
 
 
 def read_source(console: Console, argument: str) -> tuple[str, str]:
-    """Return (file, text) of `FILE[:A-B]`; a file whose own name looks like that is meant first.
+    """Return (file, text) of `FILE[:A-B]`; an existing file with that whole name takes precedence.
 
     Raises:
-        UsageError: there are no such lines.
+        UsageError: the lines do not exist.
         InputError: the file cannot be read, or is empty.
     """
     file, first, last = argument, None, None
@@ -43,23 +43,23 @@ def read_source(console: Console, argument: str) -> tuple[str, str]:
     if first is not None and last is not None:
         text = take_lines(text, first, last, file=file)
     if not text.strip():
-        raise InputError(f"{file}: is empty")
+        raise InputError(f"{file} is empty")
     return file, text
 
 
 def explain(
     console: Console,
-    place: str,
+    location: str,
     options: ReplyOptions,
     *,
     output: g.StreamOptions,
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Print an explanation of a file, or of lines of it, as it comes."""
+    """Print an explanation of a file, or of some of its lines, while it is generated."""
     started = time.perf_counter()
     folders, settings = bootstrap.start(console, general, offline=model.offline)
-    file, text = read_source(console, place)
+    file, text = read_source(console, location)
     template = bootstrap.open_library(folders).load(options.template)
     check(output.path, reads=bootstrap.input_files(template, file))
     context = bootstrap.open_context(console, folders, settings, model, output.path)
@@ -94,18 +94,18 @@ def review(
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Print what a model finds in a diff.
+    """Print a model's findings in a diff.
 
     Raises:
-        LowConfidence: a finding is as bad as `fail_on`, or worse; all are printed before.
-        RecordsFailed: none is, but some parts were not reviewed, and `fail_on` is set.
-        LlmtoolError: as reviewing says.
+        LowConfidence: a finding has the severity `fail_on` or worse; all are printed first.
+        RecordsFailed: no finding has, but `fail_on` is set and parts were not reviewed.
+        LlmtoolError: the diff, the template or the model cannot be used.
     """
     folders, settings = bootstrap.start(console, general, offline=model.offline)
     if as_sarif and output.json:
-        raise UsageError("--sarif and --json exclude each other")
+        raise UsageError("--sarif and --json cannot be combined; use one of them")
     if staged and input.files:
-        raise UsageError("--staged and -f exclude each other")
+        raise UsageError("--staged and -f cannot be combined; use one of them")
     template = bootstrap.open_library(folders).load(options.template)
     check(output.path, reads=bootstrap.input_files(template, *input.files))
     if staged:
@@ -126,40 +126,40 @@ def review(
             table(console, result)
         else:
             sink.write(result.text)
-    tell_left_out(console, result.left_out)
+    report_skipped(console, result.left_out)
     for warning in result.warnings:
         console.note(warning)
     if not result.findings:
-        console.note("nothing was found")
+        console.note("no findings")
     if output.stats:
         parts = format_count(result.n_parts, "part")
         console.note(f"{result.seconds:.3f} s, {parts}, {result.usage.prompt_tokens} prompt tokens")
     judge(result, fail_on)
 
 
-def tell_left_out(console: Console, files: tuple[SkippedFile, ...]) -> None:
-    """Say which files no model was shown."""
-    for file in files[:_MAX_TOLD]:
-        console.note(f"left out: {file.path} ({file.reason})")
-    if len(files) > _MAX_TOLD:
-        console.note(f"left out: {len(files) - _MAX_TOLD} more files")
+def report_skipped(console: Console, files: tuple[SkippedFile, ...]) -> None:
+    """Report the files that were not sent to the model."""
+    for file in files[:_MAX_LISTED]:
+        console.note(f"skipped {file.path} ({file.reason})")
+    if len(files) > _MAX_LISTED:
+        console.note(f"skipped {len(files) - _MAX_LISTED} more files")
 
 
 def table(console: Console, result: Review) -> None:
-    """Draw findings, those of a file below one another."""
+    """Print findings as a table."""
     tables.table(
         console,
-        ["place", "severity", "finding"],
+        ["location", "severity", "finding"],
         [(f"{f.path}:{f.line}", f.severity, f.message) for f in result.findings],
     )
 
 
 def judge(result: Review, fail_on: str | None) -> None:
-    """Raise for findings that the caller asked to fail on.
+    """Fail for findings with the severity `fail_on` or worse.
 
     Raises:
-        LowConfidence: there is one.
-        RecordsFailed: there is none, but parts were not reviewed.
+        LowConfidence: there are such findings.
+        RecordsFailed: there are none, but parts were not reviewed.
     """
     if fail_on is None:
         return
@@ -167,8 +167,10 @@ def judge(result: Review, fail_on: str | None) -> None:
     bad = [f for f in result.findings if SEVERITIES.index(f.severity) <= limit]
     if bad:
         raise LowConfidence(
-            f"{format_count(len(bad), 'finding')} of severity {fail_on} or worse; the first: "
-            f"{bad[0].path}:{bad[0].line}"
+            f"{format_count(len(bad), 'finding')} of severity {fail_on} or worse; "
+            f"first: {bad[0].path}:{bad[0].line}"
         )
     if result.n_failed:
-        raise RecordsFailed(f"{result.n_failed} of {result.n_parts} parts were not reviewed")
+        raise RecordsFailed(
+            f"{result.n_failed} of {result.n_parts} parts of the diff were not reviewed"
+        )

@@ -24,8 +24,8 @@ from llmtool.tasks.options import (
 
 def explain(
     console: Console,
-    place: Annotated[
-        str, typer.Argument(metavar="FILE[:A-B]", help="The code, or some lines of it; - is stdin.")
+    location: Annotated[
+        str, typer.Argument(metavar="FILE[:A-B]", help="File, or its lines A to B; - is stdin.")
     ],
     *,
     options: ReplyOptions = ReplyOptions(template=ExplainOptions().template),
@@ -33,32 +33,34 @@ def explain(
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Explain in words what code does."""
+    """Explain what code does."""
     from llmtool.cli.commands.code import review
 
-    review.explain(console, place, options, output=output, model=model, general=general)
+    review.explain(console, location, options, output=output, model=model, general=general)
 
 
 def review(
     console: Console,
     *,
-    staged: Annotated[bool, typer.Option("--staged", help="Review what is staged in git.")] = False,
+    staged: Annotated[
+        bool, typer.Option("--staged", help="Review the changes staged in git.")
+    ] = False,
     fail_on: Annotated[
         Literal["error", "warning", "note"] | None,
-        typer.Option("--fail-on", help="Exit 15 if a finding is as bad as this, or worse."),
+        typer.Option("--fail-on", help="Exit 15 on findings this severe or worse."),
     ] = None,
-    sarif: Annotated[bool, typer.Option("--sarif", help="Print SARIF 2.1.0, for CI.")] = False,
+    sarif: Annotated[bool, typer.Option("--sarif", help="Print SARIF 2.1.0 (for CI).")] = False,
     options: ReplyOptions = ReplyOptions(template=ReviewOptions().template),
     input: g.InputOptions,
     output: g.ReportOptions,
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Review a diff: what is wrong, and in which line.
+    """Review a diff and list problems by line.
 
-    The diff comes from standard input, -f or --staged. Lock files, generated files and binaries
-    are skipped. Each finding is on a line of the diff. With --fail-on the exit code is 3 if a part
-    could not be reviewed.
+    The diff is read from standard input, -f or --staged. Lock files, generated files and binary
+    files are skipped. Each finding refers to a line of the diff. With --fail-on, the exit code is 3
+    if a part of the diff could not be reviewed.
     """
     from llmtool.cli.commands.code import review
 
@@ -77,7 +79,7 @@ def review(
 
 def fix(
     console: Console,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The code that fails.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="File to fix; - is stdin.")],
     *,
     error: Annotated[
         str | None,
@@ -85,12 +87,12 @@ def fix(
             "--error",
             "-e",
             metavar="TEXT",
-            help="How it fails; - is stdin.",
-            show_default="its syntax error",
+            help="Error message; - is stdin.",
+            show_default="syntax error",
         ),
     ] = None,
     write: Annotated[
-        bool, typer.Option("--write", help="Change FILE, and save the old one as FILE.orig.")
+        bool, typer.Option("--write", help="Change FILE; save the original as FILE.orig.")
     ] = False,
     options: FixOptions,
     check: CheckOptions,
@@ -98,7 +100,7 @@ def fix(
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Fix code that fails: print a patch, or change the file with --write."""
+    """Fix code: print a patch, or change the file with --write."""
     from llmtool.cli.commands.code import edit
 
     edit.fix(
@@ -116,9 +118,11 @@ def fix(
 
 def complete(
     console: Console,
-    place: Annotated[
+    location: Annotated[
         str,
-        typer.Argument(metavar="FILE:LINE[:COL]", help="The gap; the end of LINE without COL."),
+        typer.Argument(
+            metavar="FILE:LINE[:COL]", help="Position; COL defaults to the end of LINE."
+        ),
     ],
     *,
     language: Annotated[
@@ -133,16 +137,16 @@ def complete(
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Fill a gap in a file, with a model trained for it.
+    """Complete code at a position, with a fill-in-the-middle model.
 
-    Prints exactly what goes into the gap. If the file is longer than the context, its ends are
-    left out. Other models are an error.
+    Prints exactly the text to insert. If the file is longer than the context, its start and end are
+    truncated. Models without fill-in-the-middle tokens are rejected.
     """
     from llmtool.cli.commands.code import edit
 
     edit.complete(
         console,
-        place,
+        location,
         sampling,
         language=language,
         strict=strict,
@@ -154,7 +158,7 @@ def complete(
 
 def tests(
     console: Console,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The code to test; - is stdin.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Code to test; - is stdin.")],
     *,
     framework: Annotated[
         str | None,
@@ -166,7 +170,7 @@ def tests(
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Write tests for code; they are printed and not run."""
+    """Write tests for code; they run only with --run-tests."""
     from llmtool.cli.commands.code import edit
 
     edit.tests(
@@ -184,16 +188,21 @@ def tests(
 def commit(
     console: Console,
     *,
-    body: Annotated[bool, typer.Option("--body", help="Add a list of points.")] = False,
+    body: Annotated[
+        bool, typer.Option("--body", help="Add a body with a list of changes.")
+    ] = False,
     hook: Annotated[
-        bool, typer.Option("--hook", help="Print a prepare-commit-msg hook; run no model.")
+        bool, typer.Option("--hook", help="Print a prepare-commit-msg hook, then exit.")
     ] = False,
     options: ReplyOptions = ReplyOptions(template=CommitOptions().template),
     output: g.ReportOptions,
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Write a commit message for what is staged: type(scope): subject, in 72 characters."""
+    """Write a commit message for the staged changes.
+
+    Its first line is 'type(scope): subject', at most 72 characters long.
+    """
     from llmtool.cli.commands.code import edit
 
     edit.commit(console, options, body=body, hook=hook, output=output, model=model, general=general)
@@ -228,4 +237,5 @@ _VERBS: dict[str, tuple[Callable[..., None], str]] = {
 def register(app: App) -> None:
     """Add the subcommands to an app."""
     for name, (function, epilog) in _VERBS.items():
-        app.add(name, epilog=f"Examples:\n\n\b\n{epilog}")(function)
+        title = "Examples" if "\n" in epilog else "Example"
+        app.add(name, epilog=f"{title}:\n\n\b\n{epilog}")(function)

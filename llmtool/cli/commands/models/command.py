@@ -1,4 +1,4 @@
-"""`llmtool models`: the models there are, what is in them, and getting more."""
+"""`llmtool models`: list, inspect, download and remove models."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def ls(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """List the installed models: the starter, the Hub's cache and imported files."""
+    """List installed models: the starter, the Hub cache and imported files."""
     from llmtool.cli.commands.models import render
 
     models = _open(console, general).list()
@@ -63,7 +63,7 @@ def ls(
         right=["size"],
     )
     if not models:
-        console.note("no models here (`llmtool models recommend` names some that fit)")
+        console.note("no models; `llmtool models recommend` lists some that fit this machine")
 
 
 @app.add("info", epilog="Example: llmtool models info starter")
@@ -75,7 +75,7 @@ def info(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Describe a model: architecture, size, context, template, and memory use."""
+    """Show a model's architecture, size, context length, chat template and memory use."""
     from llmtool.cli.commands.models import render
     from llmtool.models.gguf import check
 
@@ -97,20 +97,23 @@ def pull(
     *,
     model: Ref,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be downloaded, and download nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be downloaded, then exit.")
     ] = False,
     json: g.Json = False,
     offline: g.Offline = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Download a model from the Hub into its cache; resumed and verified."""
+    """Download a model from the Hugging Face Hub.
+
+    Interrupted downloads are resumed. Files are verified and saved in the Hub cache.
+    """
     from llmtool.cli.commands.models import render
 
     store = _open(console, general, offline=offline)
     reference = store.resolve(model)
     if reference.kind != "hub":
         found = store.find(reference)
-        console.note(f"{model} does not come from the Hub: there is nothing to fetch")
+        console.note(f"{model} is a local model; nothing to download")
         _show_pulled(console, found, as_json=json)
         return
     cancellation = signals.install(console.interrupts)
@@ -123,7 +126,7 @@ def pull(
         return
     render.warn_of_memory(console, plan)
     with DownloadProgress(console, model) as progress:
-        found = store.fetch(
+        found = store.download(
             plan,
             on_progress=progress,
             on_note=progress.note,
@@ -150,7 +153,7 @@ def rm(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Remove a model's files, of every revision unless @REV names one."""
+    """Remove a model's files, in all revisions unless @REV selects one."""
     removed = _open(console, general).remove(model, dry_run=dry_run)
     _show_removals(console, removed, dry_run=dry_run, as_json=json)
 
@@ -171,7 +174,6 @@ def prune(
 def _show_removals(
     console: Console, removed: list[Removal], *, dry_run: bool, as_json: bool
 ) -> None:
-
     if as_json:
         console.stdout.write_json(
             [{"path": str(r.path), "size_bytes": r.size_bytes, "reason": r.reason} for r in removed]
@@ -195,14 +197,14 @@ def verify(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Verify the hashes of one model's files, or of all; exit 16 if one is wrong."""
+    """Verify the file hashes of one model or all; exit 16 on a mismatch."""
     from llmtool.errors import DownloadError
 
     store = _open(console, general)
     cancellation = signals.install(console.interrupts)
     results = []
-    words = {True: "ok", False: "bad", None: "unknown"}
-    with DownloadProgress(console, model or "all models", verb="checking") as progress:
+    words = {True: "ok", False: "damaged", None: "unknown"}
+    with DownloadProgress(console, model or "all models", verb="verifying") as progress:
         for result in store.verify(
             model, on_progress=progress, cancelled=lambda: cancellation.cancelled
         ):
@@ -211,20 +213,20 @@ def verify(
         tables.table(
             console,
             ["result", "name", "reason", "path"],
-            [(words[r.is_sound], r.name, r.reason, str(r.path)) for r in results],
+            [(words[r.is_valid], r.name, r.reason, str(r.path)) for r in results],
         )
     if json:
         console.stdout.write_json(
             [
-                {"name": r.name, "path": str(r.path), "sound": r.is_sound, "reason": r.reason}
+                {"name": r.name, "path": str(r.path), "valid": r.is_valid, "reason": r.reason}
                 for r in results
             ]
         )
-    bad = [r for r in results if r.is_sound is False]
+    bad = [r for r in results if r.is_valid is False]
     if bad:
         reason = bad[0].reason.removeprefix(f"{bad[0].path}: ")
         raise DownloadError(
-            f"{len(bad)} of {len(results)} files are damaged, first {bad[0].path}: {reason}"
+            f"{len(bad)} of {len(results)} files are damaged; first: {bad[0].path}: {reason}"
         )
 
 
@@ -232,17 +234,17 @@ def verify(
 def import_file(
     console: Console,
     *,
-    file: Annotated[str, typer.Argument(metavar="FILE.gguf", help="The model file to import.")],
+    file: Annotated[str, typer.Argument(metavar="FILE.gguf", help="Model file to import.")],
     name: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Name of the model.", show_default="the file's, without .gguf"
+            metavar="NAME", help="Model name.", show_default="the file name without .gguf"
         ),
     ] = None,
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Import a model file into the data folder under a name."""
+    """Copy a model file into the data folder."""
     from llmtool.cli.commands.models import render
 
     store = _open(console, general)
@@ -264,23 +266,23 @@ def import_file(
 def alias(
     console: Console,
     *,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The alias.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Name of the alias.")] = None,
     model: OptionalRef = None,
     remove: Annotated[bool, typer.Option("--remove", help="Remove the alias.")] = False,
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Give a model an alias; without arguments, list the aliases."""
+    """Set or remove a model alias; without arguments, list aliases."""
     from llmtool.errors import UsageError
 
     store = _open(console, general)
     if name is not None:
         if remove == (model is not None):
-            raise UsageError("give NAME and REF, or NAME and --remove")
+            raise UsageError(f"alias {name!r}: add either REF or --remove")
         store.set_alias(name, model)
         return
     if remove:
-        raise UsageError("--remove needs the NAME of an alias")
+        raise UsageError("--remove needs the name of an alias; add NAME")
     aliases = store.aliases()
     if json:
         console.stdout.write_json(aliases)
@@ -317,9 +319,11 @@ def recommend(
         )
         return
     tables.table(
-        console, ["name", "runs on", "why"], [(c.entry.name, c.runs_on, c.reason) for c in choices]
+        console,
+        ["name", "runs on", "reason"],
+        [(c.entry.name, c.runs_on, c.reason) for c in choices],
     )
     if choices:
-        console.note(f"fetch one with `llmtool models pull {choices[0].entry.name}`")
+        console.note(f"download one with `llmtool models pull {choices[0].entry.name}`")
     else:
-        console.note("not even the smallest model of the catalogue fits; the starter model does")
+        console.note("no model of the catalogue fits this machine; use the starter model")

@@ -1,4 +1,4 @@
-"""Models as people and programs read them: facts, plans, recommendations."""
+"""Format models and download plans, for terminals and as JSON."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _SHOWN_CTX = 4096
 
 
 def to_dict(model: Model) -> dict[str, Any]:
-    """Return a model as `models ls --json` prints it."""
+    """Return a model for `models ls --json`."""
     value = msgspec.structs.asdict(model)
     return {**value, "path": str(model.path), "parts": [str(part) for part in model.parts]}
 
 
 def facts(found: Model, header: Header, n_ctx: int | None) -> dict[str, Any]:
-    """Return what `models info --json` prints."""
+    """Return the facts for `models info --json`."""
     n_ctx = n_ctx or min(header.context_length or _SHOWN_CTX, _SHOWN_CTX)
     need = memory.estimate(header, n_ctx=n_ctx, weights_bytes=found.size_bytes)
     _, available = memory_bytes()
@@ -55,7 +55,7 @@ def facts(found: Model, header: Header, n_ctx: int | None) -> dict[str, Any]:
 
 
 def describe(facts: dict[str, Any], found: Model, header: Header) -> list[tuple[str, str]]:
-    """Return the facts as lines for a person."""
+    """Return the facts as (name, value) rows for a terminal."""
     need = facts["memory_bytes"]
     fits = {None: "unknown", True: "fits", False: "does not fit"}[facts["fits"]]
     available = "" if need["available"] is None else f" of {format_bytes(need['available'])} free"
@@ -84,7 +84,7 @@ def describe(facts: dict[str, Any], found: Model, header: Header) -> list[tuple[
 
 
 def plan_to_dict(plan: DownloadPlan) -> dict[str, Any]:
-    """Return what `models pull --dry-run --json` prints."""
+    """Return a plan for `models pull --dry-run --json`."""
     _, available = memory_bytes()
     return {
         "name": plan.name,
@@ -102,7 +102,7 @@ def plan_to_dict(plan: DownloadPlan) -> dict[str, Any]:
 
 
 def describe_plan(plan: DownloadPlan) -> list[tuple[str, str]]:
-    """Return the plan as lines for a person."""
+    """Return the plan as (name, value) rows for a terminal."""
     _, available = memory_bytes()
     disk = "fits" if plan.fits_disk else "does not fit"
     lines = [
@@ -111,10 +111,10 @@ def describe_plan(plan: DownloadPlan) -> list[tuple[str, str]]:
         ("quant", plan.quant or "-"),
     ]
     for file in plan.files:
-        here = f", {format_bytes(file.here_bytes)} are here" if file.here_bytes else ""
-        lines.append(("file", f"{file.path} ({format_bytes(file.size_bytes)}{here})"))
+        cached = f", {format_bytes(file.cached_bytes)} cached" if file.cached_bytes else ""
+        lines.append(("file", f"{file.path} ({format_bytes(file.size_bytes)}{cached})"))
     lines += [
-        ("to fetch", format_bytes(plan.missing_bytes)),
+        ("download", format_bytes(plan.missing_bytes)),
         ("disk", f"{format_bytes(plan.free_bytes)} free, {disk}"),
         ("memory", f"about {format_bytes(plan.memory_bytes)}{_of_memory(plan, available)}"),
     ]
@@ -122,12 +122,12 @@ def describe_plan(plan: DownloadPlan) -> list[tuple[str, str]]:
 
 
 def warn_of_memory(console: Console, plan: DownloadPlan) -> None:
-    """Say so when a model will hardly run here; it is fetched all the same."""
+    """Warn if a model needs more memory than is free."""
     _, available = memory_bytes()
     if available is not None and plan.memory_bytes > available:
         console.note(
-            f"it needs about {format_bytes(plan.memory_bytes)} of memory to run, "
-            f"{format_bytes(available)} are free"
+            f"{plan.name} needs about {format_bytes(plan.memory_bytes)} of memory, "
+            f"but {format_bytes(available)} are free"
         )
 
 

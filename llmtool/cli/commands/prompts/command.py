@@ -1,4 +1,4 @@
-"""`llmtool prompts`: the templates of prompts, and looking into them."""
+"""`llmtool prompts`: manage prompt templates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llmtool.cli.terminal.console import Console
 from llmtool.tasks.options import PromptOptions
 
 app = App(
-    "List, show, write, check, import and test prompt templates.",
+    "List, show, create, check, import and test prompt templates.",
     epilog="Example: llmtool prompts ls",
 )
 
@@ -25,7 +25,7 @@ def ls(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """List your templates, and the built-in ones that they do not override."""
+    """List your templates, and built-in ones that they do not override."""
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.prompts import show as prompts_show
     from llmtool.cli.render import tables
@@ -36,7 +36,7 @@ def ls(
     if json:
         console.stdout.write_json(entries)
         return
-    tables.table(console, ["name", "task", "from", "description"], prompts_show.rows(entries))
+    tables.table(console, ["name", "task", "source", "description"], prompts_show.rows(entries))
 
 
 @app.add(
@@ -54,10 +54,10 @@ def show(
     *,
     rendered: Annotated[
         bool,
-        typer.Option("--rendered", help="Show the messages; missing values are shown as <name>."),
+        typer.Option("--rendered", help="Show the messages, with <name> for missing values."),
     ] = False,
     tokens: Annotated[
-        bool, typer.Option("--tokens", help="Count the tokens of the messages.")
+        bool, typer.Option("--tokens", help="Show token counts of the messages.")
     ] = False,
     options: PromptOptions,
     model: g.ModelReference = None,
@@ -66,9 +66,9 @@ def show(
     offline: g.Offline = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Show a template: its file, its parsed form (--json), or its messages.
+    """Show a template file, its parsed form (--json) or its messages (--rendered).
 
-    Values, files and a system prompt imply --rendered.
+    -p, -f, -s and --tokens imply --rendered.
     """
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.prompts import show as prompts_show
@@ -77,7 +77,7 @@ def show(
     folders, settings = bootstrap.start(console, general, offline=offline)
     library = bootstrap.open_library(folders)
     if rendered or tokens or options.variables or input.files or options.system is not None:
-        chosen = prompts_show.render_for_people(
+        chosen = prompts_show.render(
             console,
             library.load(template),
             options,

@@ -1,4 +1,4 @@
-"""`llmtool prompts test`: do the tests of templates hold, on one model or several?"""
+"""`llmtool prompts test`: run template tests on one or more models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def register(app: App) -> None:
-    """Make `test` a command of a group."""
+    """Add `test` to a command group."""
     app.add(
         "test",
         epilog="""Examples:
@@ -43,29 +43,23 @@ def test(
     *,
     templates: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[NAME|PATH]...", help="Templates; all of yours with tests by default."
-        ),
+        typer.Argument(metavar="[NAME|PATH]...", help="Templates; by default, all of yours."),
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", metavar="REF", help="A model to test on (repeatable)."),
+        typer.Option("--model", "-m", metavar="REF", help="Model to test (repeatable)."),
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(
-            "--split", metavar="NAME", help="Read only rows of a dataset with this split."
-        ),
+        typer.Option("--split", metavar="NAME", help="Use only dataset rows with this split."),
     ] = None,
     junit: Annotated[
         str | None,
-        typer.Option("--junit", metavar="FILE", help="Write a JUnit report for a CI system."),
+        typer.Option("--junit", metavar="FILE", help="Write a JUnit report for CI."),
     ] = None,
     baseline: Annotated[
         str | None,
-        typer.Option(
-            "--baseline", metavar="FILE", help="Allow the failures that are recorded in FILE."
-        ),
+        typer.Option("--baseline", metavar="FILE", help="Allow failures recorded in FILE."),
     ] = None,
     update_baseline: Annotated[
         bool, typer.Option("--update-baseline", help="Record the outcomes in the baseline.")
@@ -73,7 +67,7 @@ def test(
     tolerance: Annotated[
         float,
         typer.Option(
-            min=0, max=1, metavar="X", help="Maximum drop of a metric below the baseline."
+            min=0, max=1, metavar="X", help="Allowed drop of a metric below the baseline."
         ),
     ] = 0.02,
     parallel: g.Parallel = None,
@@ -81,16 +75,16 @@ def test(
     threads: g.Threads = None,
     n_gpu_layers: g.GpuLayers = None,
     no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Do not save replies, or reuse saved ones.")
+        bool, typer.Option("--no-cache", help="Do not read or write cached replies.")
     ] = False,
     json: g.Json = False,
     offline: g.Offline = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Run the tests of templates on one or more models; exit 17 if one fails.
+    """Run template tests on one or more models; exit 17 if one fails.
 
-    Replies are greedy unless a test says otherwise. They are cached: a second run generates only
-    what is new.
+    Replies are greedy, unless a test sets a temperature, and cached: a second run generates only
+    new ones.
     """
     from llmtool.cli import bootstrap
     from llmtool.cli.commands.prompts import render as show
@@ -108,7 +102,7 @@ def test(
     references: list[str | None] = [*models] or [None]
     outcomes: list[Outcome] = []
     with contextlib.ExitStack() as stack:
-        # Opened now: a file that cannot be written is told before the models run.
+        # Opened first, so that write errors appear before the models run.
         report = None if junit is None else stack.enter_context(open_sink(console, junit))
         for reference in references:
             engine = g.ModelOptions(
@@ -136,11 +130,11 @@ def test(
 def make_plans(
     console: Console, library: Library, names: Sequence[str], *, split: str | None
 ) -> list[EvalPlan]:
-    """Return the plans of the templates that are named, or of the user's; say which have no tests.
+    """Return the test plans of templates (default: the user's); report those without tests.
 
     Raises:
-        UsageError: none has.
-        TemplateError: one is not there, or is wrong.
+        UsageError: no template has tests.
+        TemplateError: a template is not found or invalid.
     """
     from llmtool.errors import TemplateError, UsageError
     from llmtool.evals import make_plan
@@ -149,9 +143,9 @@ def make_plans(
     chosen = list(dict.fromkeys(names)) or [
         name for name in library.names() if library.find(name).parent != built_in_folder()
     ]
-    gone = [name for name in chosen if not library.has(name)]
-    if len(gone) > 1:  # of one its own error says more
-        raise TemplateError(f"there are no such templates: {', '.join(gone)}")
+    unknown = [name for name in chosen if not library.has(name)]
+    if len(unknown) > 1:  # `make_plan` reports a single one, with a suggestion
+        raise TemplateError(f"unknown templates: {', '.join(unknown)}; see `llmtool prompts ls`")
     plans = [make_plan(library, name, split=split) for name in chosen]
     if names:
         for plan in plans:
@@ -159,13 +153,13 @@ def make_plans(
                 console.note(f"template {plan.template.name!r} has no tests")
     plans = [plan for plan in plans if plan.tests]
     if not plans:
-        whose = "these templates have" if names else "no template of yours has"
-        raise UsageError(f"nothing to test: {whose} {'no ' if names else ''}tests")
+        which = "these templates" if names else "your templates"
+        raise UsageError(f"{which} have no tests; add `tests` to a template")
     return plans
 
 
 def list_files(plans: Sequence[EvalPlan], baseline: str | None) -> Iterator[str]:
-    """Yield the files that tests are read from: templates, their datasets, the baseline."""
+    """Yield the files that are read: templates, datasets and the baseline."""
     if baseline is not None:
         yield baseline
     for plan in plans:
@@ -174,10 +168,10 @@ def list_files(plans: Sequence[EvalPlan], baseline: str | None) -> Iterator[str]
 
 
 def check_models(folders: Folders, settings: Settings, references: Sequence[str]) -> None:
-    """Find out whether every model can be had, before the first of several has done its work.
+    """Check that all models are available, before the first of several runs.
 
     Raises:
-        ModelNotFound, ModelUnreadable: one cannot.
+        ModelNotFound, ModelUnreadable: one is not.
     """
     from llmtool.errors import ModelNotFound, ModelUnreadable
     from llmtool.models.store import Store
@@ -194,7 +188,7 @@ def check_models(folders: Folders, settings: Settings, references: Sequence[str]
 
 
 def run(console: Console, model: LocalModel, plan: EvalPlan, *, cached: bool) -> Iterator[Outcome]:
-    """Yield the outcomes of a plan, and show the progress on a terminal."""
+    """Yield the outcomes of a plan, showing the progress on a terminal."""
     from llmtool import files
     from llmtool.cli import bootstrap
     from llmtool.evals import run_tests
@@ -223,10 +217,10 @@ def run(console: Console, model: LocalModel, plan: EvalPlan, *, cached: bool) ->
 
 
 def read_baseline(path: str | None, *, update: bool) -> Baseline:
-    """Return what is in a baseline file; nothing where there is none and one is to be written.
+    """Return the baseline in a file, or an empty one if there is none to compare with.
 
     Raises:
-        UsageError: there is nothing to update.
+        UsageError: `update` is set without a file.
         InputError: the file cannot be read.
     """
     from llmtool.cli.terminal.output_file import check
@@ -235,7 +229,7 @@ def read_baseline(path: str | None, *, update: bool) -> Baseline:
 
     if path is None:
         if update:
-            raise UsageError("--update-baseline needs a file: --baseline FILE")
+            raise UsageError("--update-baseline needs a file; add --baseline FILE")
         return baseline.Baseline()
     if update:
         check(path)  # before the models run
@@ -247,7 +241,7 @@ def read_baseline(path: str | None, *, update: bool) -> Baseline:
 def write_baseline(
     console: Console, path: str, before: Baseline, outcomes: Sequence[Outcome]
 ) -> list[Outcome]:
-    """Write what the tests came to, and return it as it is known from now on."""
+    """Write the outcomes to a baseline, and return them with their failures accepted."""
     from llmtool.cli.terminal.output_file import open_sink
     from llmtool.evals.baseline import accepted, encode
 
@@ -255,5 +249,5 @@ def write_baseline(
         sink.write(encode(before.updated(outcomes)))
     known = [accepted(outcome) for outcome in outcomes]
     n = sum(outcome.status == "known" for outcome in known)
-    console.note(f"{path}: written, with {format_count(n, 'known failure')}")
+    console.note(f"saved {path} with {format_count(n, 'known failure')}")
     return known

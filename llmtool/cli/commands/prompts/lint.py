@@ -1,4 +1,4 @@
-"""`llmtool prompts lint`: what is wrong or weak in templates, without a model."""
+"""`llmtool prompts lint`: check templates without a model."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from llmtool.evals.lint import Finding
     from llmtool.prompts.library import Library
 
-Name = Annotated[str, typer.Argument(metavar="NAME|PATH", help="A template by name, or a path.")]
+Name = Annotated[str, typer.Argument(metavar="NAME|PATH", help="Template name or path.")]
 
 
 def register(app: App) -> None:
-    """Make `lint` a command of a group."""
+    """Add `lint` to a command group."""
     app.add(
         "lint",
         epilog="""Examples:
@@ -35,15 +35,15 @@ def lint(
     *,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME|PATH]...", help="Templates; all of yours by default."),
+        typer.Argument(metavar="[NAME|PATH]...", help="Templates; by default, all of yours."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Check templates for errors and for what could be better.
+    """Check templates for errors and possible improvements.
 
-    Prints a line for each finding; exit 12 if a template is invalid.
+    Prints one line per finding. The exit code is 12 if a template is invalid.
     """
     from llmtool.cli import bootstrap
     from llmtool.errors import ExitCode
@@ -51,8 +51,8 @@ def lint(
     folders, _ = bootstrap.start(console, general)
     library = bootstrap.open_library(folders)
     chosen = list(names or library.users())
-    alone = len(chosen) == 1
-    findings = [finding for name in chosen for finding in find(library, name, alone=alone)]
+    is_single = len(chosen) == 1
+    findings = [finding for name in chosen for finding in check(library, name, is_single=is_single)]
     if json:
         console.stdout.write_json([finding.to_dict() for finding in findings])
     else:
@@ -61,28 +61,28 @@ def lint(
     broken = {finding.file for finding in findings if strict or finding.level == "error"}
     templates = format_count(len(chosen), "template")
     if not chosen:
-        console.note("you have no templates (`llmtool prompts new NAME` writes one)")
+        console.note("no templates of yours; create one with `llmtool prompts new NAME`")
     elif broken:
         console.note(f"{len(broken)} of {templates} failed")
         raise typer.Exit(ExitCode.TEMPLATE)
     else:
-        console.note(f"{templates} can be used")
+        console.note(f"{templates} passed")
 
 
-def find(library: Library, name: str, *, alone: bool) -> list[Finding]:
-    """Return what is wrong or weak in a template; that there is none is a finding among others.
+def check(library: Library, name: str, *, is_single: bool) -> list[Finding]:
+    """Return the findings in a template; among several, an unknown template is one.
 
     Raises:
-        TemplateError: there is none, and no other was named.
+        TemplateError: the template is not found, and `is_single` is set.
     """
     from llmtool.errors import TemplateError
     from llmtool.evals.lint import Finding
-    from llmtool.evals.lint import lint as check
+    from llmtool.evals.lint import lint as lint_template
 
     try:
-        return check(library, name)
+        return lint_template(library, name)
     except TemplateError as exc:
-        if alone:
+        if is_single:
             raise
         reason = str(exc).removeprefix(f"{name}: ")
         return [Finding(file=name, line=1, level="error", reason=reason)]

@@ -1,4 +1,4 @@
-"""The outcomes of tests: a table for each template on a terminal, lines in a pipe, JSON."""
+"""Print test outcomes: a table per template on a terminal, lines in a pipe, or JSON."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from llmtool.sizes import format_count
 
 _MARKS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "error": ("✗", "red")}
 _MARKS |= {"known": ("~", "yellow")}
-_SHOWN_MISSES = 5
-_LENGTH = 200
+_MAX_SHOWN_FAILURES = 5
+_MAX_COLUMNS = 200
 
 
 def live(console: Console, outcomes: Iterable[Outcome], *, as_json: bool) -> list[Outcome]:
-    """Show the outcomes of one template on one model as they come, and return them.
+    """Show the outcomes of one template on one model, and return them.
 
-    A pipe gets a line for each at once, a terminal the table when it is complete.
+    In a pipe, each line is printed at once; on a terminal, the table is printed at the end.
     """
     seen = []
     for outcome in outcomes:
@@ -36,7 +36,7 @@ def live(console: Console, outcomes: Iterable[Outcome], *, as_json: bool) -> lis
 def summary(
     console: Console, outcomes: Sequence[Outcome], *, seconds: float, as_json: bool
 ) -> None:
-    """End the run: all of it as JSON, or how many passed on stderr.
+    """Print all outcomes as JSON, or the number of passed tests on stderr.
 
     Raises:
         OutputValidationError: a test failed.
@@ -56,15 +56,15 @@ def summary(
             }
         )
     if n_bad:
-        errors = f", {counts['error']} of them by an error" if counts["error"] else ""
+        errors = f" ({counts['error']} with an error)" if counts["error"] else ""
         raise OutputValidationError(
             f"{n_bad} of {format_count(len(outcomes), 'test')} failed{errors}"
         )
     if not as_json:
-        known = f", {counts['known']} failed as known" if counts["known"] else ""
-        kept = all(outcome.n_cached == outcome.n for outcome in outcomes)
-        how = "all replies kept from before" if kept else f"{seconds:.1f} s"
-        console.note(f"{format_count(counts['passed'], 'test')} passed{known} ({how})")
+        known = f", {format_count(counts['known'], 'known failure')}" if counts["known"] else ""
+        is_cached = all(outcome.n_cached == outcome.n for outcome in outcomes)
+        time = "all replies cached" if is_cached else f"{seconds:.1f} s"
+        console.note(f"{format_count(counts['passed'], 'test')} passed{known} ({time})")
 
 
 def _cells(outcome: Outcome) -> Iterator[str]:
@@ -90,7 +90,7 @@ def _table(console: Console, outcomes: Sequence[Outcome]) -> None:
     grid.add_column(overflow="fold")
     for outcome in outcomes:
         mark, style = _MARKS[outcome.status]
-        grid.add_row(Text(mark, style=style), Text(_line(outcome.name)), Text(_told(outcome)))
+        grid.add_row(Text(mark, style=style), Text(_line(outcome.name)), Text(_describe(outcome)))
     tables.draw(console, grid)
     for outcome in outcomes:
         if outcome.is_bad:
@@ -98,29 +98,32 @@ def _table(console: Console, outcomes: Sequence[Outcome]) -> None:
                 console.stdout.write(line + "\n")
 
 
-def _told(outcome: Outcome) -> str:
+def _describe(outcome: Outcome) -> str:
     metrics = ", ".join(f"{name} {value:.3f}" for name, value in outcome.metrics.items())
     n = f"{outcome.n} replies" if outcome.n > 1 else ""
     return "; ".join(filter(None, [metrics, n, _line(outcome.reason)]))
 
 
 def _details(outcome: Outcome) -> Iterator[str]:
-    """Yield what was expected and what came, for the first replies that are not right."""
+    """Yield the expected and the actual reply of the first failures."""
     shown = [failure for failure in outcome.failures if failure.got is not None or outcome.n > 1]
     if shown:
         yield f"  {_line(outcome.name)}  ({outcome.file}:{outcome.line})"
-    for failure in shown[:_SHOWN_MISSES]:
+    for failure in shown[:_MAX_SHOWN_FAILURES]:
         if outcome.n > 1:
             yield f"    {_line(failure.case)}: {_line(failure.reason)}"
         if failure.expected is not None:
             yield f"      expected: {_line(failure.expected)}"
         if failure.got is not None:
             yield f"      got:      {_line(failure.got)}"
-    if outcome.n_failed > _SHOWN_MISSES:
-        yield f"    and {outcome.n_failed - _SHOWN_MISSES} more (--json and --junit tell 20)"
+    if outcome.n_failed > _MAX_SHOWN_FAILURES:
+        n_more = outcome.n_failed - _MAX_SHOWN_FAILURES
+        yield f"    and {n_more} more (--json and --junit list up to 20)"
 
 
 def _line(text: str) -> str:
-    """Return text as one line that a terminal shows and does not obey."""
+    """Return text as one line without control characters."""
     text = escape_control_chars(text.strip().replace("\n", "⏎").replace("\t", " "))
-    return text if cell_width(text) <= _LENGTH else truncate_to_width(text, _LENGTH - 1) + "…"
+    if cell_width(text) <= _MAX_COLUMNS:
+        return text
+    return truncate_to_width(text, _MAX_COLUMNS - 1) + "…"

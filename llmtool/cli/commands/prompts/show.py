@@ -1,4 +1,4 @@
-"""What `llmtool prompts` prints: the list, a template as data, its messages and their tokens."""
+"""Print templates: as a list, as data, or as messages with token counts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from llmtool.tasks.options import PromptOptions
 
 
 def entries(library: Library) -> list[dict[str, Any]]:
-    """Return what `ls --json` prints: a record for each template, broken ones with their error."""
+    """Return the templates for `ls --json`; invalid ones have an `error`."""
     found = []
     for name in library.names():
         path = library.find(name)
@@ -50,23 +50,23 @@ def entries(library: Library) -> list[dict[str, Any]]:
 
 
 def rows(found: list[dict[str, Any]]) -> list[tuple[str, str, str, str]]:
-    """Return the lines of `ls`: name, task, where from, and what it is for or what is wrong."""
+    """Return the table rows of `ls`: name, task, source, and description or error."""
     lines = []
     for entry in found:
         folder = str(Path(entry["path"]).parent)
-        where = "built-in" if entry["built_in"] else folder
+        source = "built-in" if entry["built_in"] else folder
         if entry["hides"] is not None:
-            where += ", hides another"
-        broken = entry["error"] is not None
-        about = entry["description"]
-        if broken:
-            about = f"broken: {entry['error'].removeprefix(folder + '/')}"
-        lines.append((entry["name"], "-" if broken else entry["task"], where, about))
+            source += ", overrides another"
+        is_invalid = entry["error"] is not None
+        description = entry["description"]
+        if is_invalid:
+            description = f"invalid: {entry['error'].removeprefix(folder + '/')}"
+        lines.append((entry["name"], "-" if is_invalid else entry["task"], source, description))
     return lines
 
 
 def to_dict(library: Library, name: str) -> dict[str, Any]:
-    """Return a checked template as data."""
+    """Return a parsed template as data for `show --json`."""
     template = library.load(name)
     path, *parents = map(Path, template.files)
     hidden = None if is_path(name) else library.hides(path)
@@ -107,7 +107,7 @@ def _output(template: Template) -> dict[str, Any]:
 
 
 def model_name(folders: Folders, settings: Settings, reference: str | None) -> str | None:
-    """Return the name of a model by which variants are chosen; it need not be here."""
+    """Return the model name that selects the variant; the model need not be installed."""
     if reference is None:
         return None
     try:
@@ -116,7 +116,7 @@ def model_name(folders: Folders, settings: Settings, reference: str | None) -> s
         return reference
 
 
-def render_for_people(
+def render(
     console: Console,
     template: Template,
     options: PromptOptions,
@@ -124,10 +124,10 @@ def render_for_people(
     input: InputOptions,
     model_name: str | None,
 ) -> Rendered:
-    """Return what would be asked with these values; the material comes from files or stdin.
+    """Return the messages for these values, and for text from files or standard input.
 
     Raises:
-        UsageError: there is material, and the template takes none.
+        UsageError: there is text, but the template has no input for it.
     """
     values = dict(options.variables)
     chosen = template.for_model(model_name)
@@ -142,13 +142,15 @@ def render_for_people(
     if text is not None:
         material = chosen.primary_input(values)
         if material is None:
-            raise UsageError(f"template {template.name!r} takes no text from a file or a pipe")
+            raise UsageError(
+                f"template {template.name!r} has no text input; omit -f and piped input"
+            )
         values[material] = text
     return preview(chosen, values, system=options.system)
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """The tokens of each message's text, and of the prompt that the chat template makes of all."""
+    """Token counts of each message's text and of the whole prompt, chat template included."""
 
     messages: tuple[int, ...]
     prompt: int
@@ -162,22 +164,22 @@ def count(
     reference: str | None,
     rendered: Rendered,
 ) -> Counts:
-    """Count tokens as a model has them."""
+    """Count tokens with a model's tokenizer."""
     options = ModelOptions(reference=reference)
     context = bootstrap.open_context(console, folders, settings, options)
     whole = len(context.engine.tokenize(rendered.prompt()).token_ids)
-    # A text alone may get marks before and behind it, which are no part of it.
-    marks = len(context.engine.tokenize(Prompt(text="a")).token_ids) - 1
+    # Special tokens, such as BOS, may surround a text; do not count them.
+    n_special = len(context.engine.tokenize(Prompt(text="a")).token_ids) - 1
     texts = [message.content for message in rendered.messages]
     counted = tuple(
-        max(len(context.engine.tokenize(Prompt(text=text)).token_ids) - marks, 0) if text else 0
+        max(len(context.engine.tokenize(Prompt(text=text)).token_ids) - n_special, 0) if text else 0
         for text in texts
     )
     return Counts(messages=counted, prompt=whole, model=context.model.name)
 
 
 def messages(console: Console, rendered: Rendered, counts: Counts | None, *, as_json: bool) -> None:
-    """Print a conversation role by role, with its tokens if they were counted."""
+    """Print messages with their roles, and with token counts if given."""
     if as_json:
         each = counts.messages if counts is not None else [None] * len(rendered.messages)
         console.stdout.write_json(
@@ -203,8 +205,8 @@ def messages(console: Console, rendered: Rendered, counts: Counts | None, *, as_
     else:
         _write_turns(console, rendered, counts)
     if counts is not None:
-        how = "" if rendered.text is not None else ", with the marks of the chat template"
-        console.note(f"{format_count(counts.prompt, 'token')} of {counts.model} as a whole{how}")
+        special = "" if rendered.text is not None else ", including the chat template"
+        console.note(f"{format_count(counts.prompt, 'token')} in total for {counts.model}{special}")
 
 
 def _write_turns(console: Console, rendered: Rendered, counts: Counts | None) -> None:

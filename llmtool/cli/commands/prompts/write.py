@@ -1,4 +1,4 @@
-"""`llmtool prompts new` and `import`: templates of one's own."""
+"""`llmtool prompts new` and `import`: create templates."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ForeignFormat = Literal["llm", "fabric", "prompty"]
 
 
 def register(app: App) -> None:
-    """Make `new` and `import` commands of a group."""
+    """Add `new` and `import` to a command group."""
     app.add(
         "new",
         epilog="""Examples:
@@ -49,31 +49,31 @@ def register(app: App) -> None:
 def new(
     console: Console,
     *,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The new template's name.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new template.")],
     parent: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="NAME", help="Extend this template, which may have the same name."
+            "--from", metavar="NAME", help="Extend this template (may have the same name)."
         ),
     ] = None,
     task: Annotated[TaskName, typer.Option("--task", help="Task of the template.")] = "gen",
     force: Force = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Create a template in your folder, and print its path."""
+    """Create a template in your folder and print its path."""
     from llmtool.cli import bootstrap
     from llmtool.prompts.starting import starting_text
 
     folders, _ = bootstrap.start(console, general)
     path = _new_path(folders, name, force=force)
     library = bootstrap.open_library(folders)
-    above = None if parent is None else library.load(parent)
-    _write(path, starting_text(name, task=task, parent=above), force=force)
+    parent_template = None if parent is None else library.load(parent)
+    _write(path, starting_text(name, task=task, parent=parent_template), force=force)
     console.stdout.write(f"{path}\n")
     if parent != name:
-        _tell_what_it_hides(console, library, path)
+        _note_overridden(console, library, path)
     console.note(
-        f"try it with `llmtool run {name}`, and `llmtool prompts lint {name}` after changes"
+        f"run it with `llmtool run {name}`; check changes with `llmtool prompts lint {name}`"
     )
 
 
@@ -81,10 +81,10 @@ def import_(
     console: Console,
     *,
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A file, or the folder of a pattern; - is stdin.")
+        str, typer.Argument(metavar="FILE", help="File, or fabric pattern folder; - is stdin.")
     ],
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="The new template's name.")
+        str | None, typer.Option("--name", metavar="NAME", help="Name of the new template.")
     ] = None,
     format: Annotated[
         ForeignFormat | None,
@@ -97,9 +97,9 @@ def import_(
     force: Force = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Import a template of llm, fabric or prompty, and print the new file's path.
+    """Import a template from llm, fabric or prompty, and print the path of the new file.
 
-    What cannot be converted is reported on standard error.
+    Features that cannot be converted are reported on standard error.
     """
     from llmtool.cli import bootstrap
     from llmtool.prompts.foreign import convert
@@ -120,17 +120,17 @@ def import_(
     _write(path, made.text(), force=force)
     console.stdout.write(f"{path}\n")
     if output is None:
-        _tell_what_it_hides(console, bootstrap.open_library(folders), path)
+        _note_overridden(console, bootstrap.open_library(folders), path)
 
 
-def _tell_what_it_hides(console: Console, library: Library, path: Path) -> None:
+def _note_overridden(console: Console, library: Library, path: Path) -> None:
     hidden = library.hides(path)
     if hidden is not None:
-        console.note(f"{path.stem} comes before {hidden}, which it hides")
+        console.note(f"{path.stem} overrides {hidden}")
 
 
 def _read(console: Console, file: str) -> tuple[str, str, str]:
-    """Return the text of a file or pattern, that of a pattern's `user.md`, and its name."""
+    """Return the text of a file or pattern, the text of a pattern's `user.md`, and its path."""
     from llmtool.cli.terminal import inputs
     from llmtool.errors import InputError
     from llmtool.prompts.library import read_text
@@ -141,16 +141,16 @@ def _read(console: Console, file: str) -> tuple[str, str, str]:
     if path.is_dir():
         path = path / "system.md"
         if not path.is_file():
-            raise InputError(f"{file}: there is no system.md in this folder")
+            raise InputError(f"{file} has no system.md; pass a fabric pattern folder")
     if not path.is_file():
-        raise InputError(f"{file}: no such file")
+        raise InputError(f"{file} not found; check the path")
     if path.name == "system.md" and path.with_name("user.md").is_file():
         user = read_text(path.with_name("user.md"))
     return read_text(path), user, str(path.resolve() if path.name == "system.md" else path)
 
 
 def _new_path(folders: Folders, name: str, *, force: bool) -> Path:
-    """Return where a template of the user's own goes: the first folder that can be written."""
+    """Return the path of a new user template, in the first writable folder."""
     from llmtool.errors import UsageError
     from llmtool.prompts.schema import NAME, NAME_RULE
 
@@ -158,8 +158,8 @@ def _new_path(folders: Folders, name: str, *, force: bool) -> Path:
         raise UsageError(f"{name!r} is not a valid template name: {NAME_RULE}")
     folder = next(filter(_is_writable, folders.prompt_folders), folders.prompts)
     path = folder / f"{name}.yaml"
-    _refuse_to_replace(path, force=force)
-    _refuse_to_replace(path.with_suffix(".yml"), force=False)
+    _check_not_existing(path, force=force)
+    _check_not_existing(path.with_suffix(".yml"), force=False)
     return path
 
 
@@ -169,15 +169,15 @@ def _is_writable(folder: Path) -> bool:
     return folder.is_dir() and os.access(folder, os.W_OK)
 
 
-def _refuse_to_replace(path: Path, *, force: bool) -> None:
+def _check_not_existing(path: Path, *, force: bool) -> None:
     from llmtool.errors import UsageError
 
     if path.exists() and not force:
-        raise UsageError(f"{path}: is there already (--force replaces it)")
+        raise UsageError(f"{path} already exists; --force replaces it")
 
 
 def _write(path: Path, text: str, *, force: bool) -> None:
     from llmtool.files import write_atomically
 
-    _refuse_to_replace(path, force=force)
+    _check_not_existing(path, force=force)
     write_atomically(path, text.encode())

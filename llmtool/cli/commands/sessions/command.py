@@ -1,4 +1,4 @@
-"""`llmtool sessions`: the saved conversations."""
+"""`llmtool sessions`: manage saved conversations."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ app = App(
 
 
 Format = Literal["md", "json", "html"]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A session, as `sessions ls` lists it.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="Session name (see `llmtool sessions ls`).")
+]
 
 
 def _open(console: Console, general: g.GeneralOptions) -> tuple[Sessions, Path]:
-    """Return the user's sessions, and the file of their search index."""
+    """Return the user's sessions and the path of their search index."""
     from llmtool.cli import bootstrap
     from llmtool.sessions.store import INDEX_NAME, Sessions
 
@@ -43,7 +45,7 @@ def ls(
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """List the sessions, the most recent first."""
+    """List sessions, most recent first."""
     from llmtool.cli.commands.sessions import render
     from llmtool.cli.render import tables
 
@@ -59,7 +61,7 @@ def ls(
         right=["turns"],
     )
     if not entries:
-        console.note("no sessions of this directory" if here else "no sessions")
+        console.note("no sessions in this directory" if here else "no sessions")
 
 
 @app.add("show", epilog="Example: llmtool sessions show work")
@@ -86,12 +88,12 @@ def show(
 def rm(
     console: Console,
     *,
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="The sessions to remove.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Sessions to remove.")],
     dry_run: g.DryRemoval = False,
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
-    """Remove sessions, all of them or none; exit 18 if one is open elsewhere."""
+    """Remove sessions; exit 18 and remove none if one is in use."""
 
     sessions, index = _open(console, general)
     removed = sessions.remove_all(names, dry_run=dry_run)
@@ -121,7 +123,9 @@ def export(
     to_file: g.OutputFile = None,
     format: Annotated[
         Format | None,
-        typer.Option("--format", help="Format.", show_default="by the name of FILE, else md"),
+        typer.Option(
+            "--format", help="Export format.", show_default="from the extension of FILE, else md"
+        ),
     ] = None,
     general: g.GeneralOptions,
 ) -> None:
@@ -152,18 +156,18 @@ def search(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="WORDS...", help="Words to search for; a phrase is in double quotes."
+            metavar="WORDS...", help="Words to search for; put a phrase in double quotes."
         ),
     ],
     limit: Annotated[
-        int, typer.Option("--limit", min=1, metavar="N", help="Maximum hits to show.")
+        int, typer.Option("--limit", min=1, metavar="N", help="Maximum number of hits.")
     ] = 20,
     json: g.Json = False,
     general: g.GeneralOptions,
 ) -> None:
     """Search the messages, replies and attached files of all sessions.
 
-    A text matches if it has all of the words, in any order. Case and accents do not matter.
+    A text matches if it contains all words, in any order. Case and accents are ignored.
     """
     from llmtool.cli.commands.sessions import render
     from llmtool.cli.terminal import inputs

@@ -1,4 +1,4 @@
-"""Output of `sessions`: the list, a conversation, search results."""
+"""Print the output of `sessions`: the list, a conversation, search results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llmtool.sessions.types import Session, Turn
 
 _BOLD, _FAINT, _HIT = "1", "2", "1;4"
-_ROLES = {"user": "asked", "reply": "reply", "file": "file"}
+_ROLES = {"user": "message", "reply": "reply", "file": "file"}
 
 
 def entries(console: Console, sessions: Sessions, *, here: bool) -> list[dict[str, Any]]:
@@ -33,7 +33,7 @@ def entries(console: Console, sessions: Sessions, *, here: bool) -> list[dict[st
             session = sessions.load(name)
             used_at = sessions.path(name).stat().st_mtime
         except InputError as exc:
-            console.note(f"left out: {exc}")
+            console.note(f"skipped: {exc}")
             continue
         except (UsageError, OSError):
             continue  # removed meanwhile
@@ -69,17 +69,17 @@ def rows(entries: list[dict[str, Any]]) -> list[tuple[str, ...]]:
 
 
 def conversation(console: Console, session: Session) -> None:
-    """Write a session for a person, its messages after `> `."""
+    """Print a session, its messages prefixed with `> `."""
     facts = [session.name, session.model, _local(session.created_at), _short(session.folder)]
     _write(console, " · ".join(fact for fact in facts if fact) + "\n", _FAINT)
     for name, text in (("system", session.system), ("summary", session.summary)):
         if text:
             _write(console, f"\n{name}: {text.strip()}\n", _FAINT)
     for number, turn in enumerate(session.turns, 1):
-        if number == session.n_left_out + 1 and session.n_left_out:
+        if number == session.n_omitted + 1 and session.n_omitted:
             _write(
                 console,
-                f"\n(the model does not see what is above, {session.n_left_out} turns)\n",
+                f"\n(the {session.n_omitted} turns above are no longer sent to the model)\n",
                 _FAINT,
             )
         _turn(console, turn)
@@ -90,7 +90,9 @@ def _turn(console: Console, turn: Turn) -> None:
     _write(console, f"\n{quoted}\n", _BOLD)
     for file in turn.files:
         _write(
-            console, f"[{file.name}: {len(file.text):,} characters; --json shows them]\n", _FAINT
+            console,
+            f"[{file.name}: {len(file.text):,} characters; --json shows the text]\n",
+            _FAINT,
         )
     if turn.reasoning.strip():
         _write(console, f"\n{turn.reasoning.strip()}\n", _FAINT)
@@ -100,24 +102,22 @@ def _turn(console: Console, turn: Turn) -> None:
         _write(console, f"{INCOMPLETE[turn.finish_reason]}\n", _FAINT)
 
 
-def choose_format(to_file: str | None, asked: str | None) -> str:
+def choose_format(to_file: str | None, requested: str | None) -> str:
     """Return the format of an export: the requested one, else that of the file name, else md.
 
     Raises:
         UsageError: the file name has an unknown extension.
     """
-    if asked is not None:
-        return asked
+    if requested is not None:
+        return requested
     found = find_format(to_file) if to_file else "md"
     if found is None and to_file and Path(to_file).suffix:
-        raise UsageError(
-            f"-o {to_file}: the name ends in none of .{', .'.join(FORMATS)}; choose with --format"
-        )
+        raise UsageError(f"-o {to_file}: unknown extension; use .{', .'.join(FORMATS)} or --format")
     return found or "md"
 
 
 def hits(console: Console, found: SearchResults, *, as_json: bool) -> None:
-    """Write search results: with highlighted words on a terminal, as rows in a pipe."""
+    """Print search results: with highlighted words on a terminal, as rows in a pipe."""
     if as_json:
         console.stdout.write_json(msgspec.to_builtins({"total": found.total, "hits": found.hits}))
     elif not console.stdout.is_terminal:
@@ -134,9 +134,9 @@ def hits(console: Console, found: SearchResults, *, as_json: bool) -> None:
             console.stdout.write("\n" if number else "")
             _hit(console, hit)
     if not found.total:
-        console.note("nothing found (a text is found that holds all of the words)")
+        console.note("no matches; a text must contain all words")
     elif found.total > len(found.hits):
-        console.note(f"{len(found.hits)} of {found.total} shown (--limit shows more)")
+        console.note(f"showing {len(found.hits)} of {found.total} hits; --limit N shows more")
 
 
 def _hit(console: Console, hit: SearchHit) -> None:

@@ -1,4 +1,4 @@
-"""`llmtool sum`: files and standard input in fewer words."""
+"""`llmtool sum`: summarize files and standard input."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ def summarize(
     console: Console,
     documents: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FILE]...", help="Text, Markdown, HTML, PDF, e-mail; - is stdin."),
+        typer.Argument(
+            metavar="[FILE]...", help="Text, Markdown, HTML, PDF or e-mail; - is stdin."
+        ),
     ] = None,
     *,
     options: SummarizeOptions,
     together: Annotated[
-        bool, typer.Option("--together", help="Summarize all files in one summary.")
+        bool, typer.Option("--together", help="Write one summary of all files.")
     ] = False,
     input: g.InputOptions,
     output: g.StreamOptions,
@@ -43,11 +45,14 @@ def summarize(
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Summarize files or standard input, however long.
+    """Summarize files or standard input of any length.
 
-    A long text is split at its structure. Notes on all parts are written together and cached, so
-    that another length, or a second try after an interruption, takes less time. A summary that
-    loses the numbers and names of its notes is replaced by sentences of the notes.
+    A long text is split into chunks at its headings and paragraphs. The notes on each chunk are
+    cached, so that another run is faster, with another --length or after an interruption. If a
+    summary omits the numbers and names of its notes, sentences of the notes replace it.
+
+    --strategy stuff sends the whole text at once, map-reduce summarizes the chunks in parallel and
+    combines the notes, and refine updates one summary chunk by chunk.
     """
     from llmtool.cli.commands.summarize import run
 

@@ -1,4 +1,4 @@
-"""What `sum` does with its options: one summary for each file, one of all, or a batch."""
+"""Run `sum`: one summary per file, one of all files, or a batch."""
 
 from __future__ import annotations
 
@@ -43,22 +43,23 @@ def summarize(
     """Print the summaries of files, or the rows of a batch.
 
     Raises:
-        LlmtoolError: as summarizing says.
+        UsageError: options cannot be combined.
+        LlmtoolError: the input, the template or the model cannot be used.
     """
     folders, settings = bootstrap.start(console, general, offline=model.offline)
     if options.template:
         loaded = bootstrap.open_library(folders).load(options.template)
         options = msgspec.structs.replace(options, template=loaded)
     if together and options.sections:
-        raise UsageError("--sections and --together contradict each other")
-    check_summarize(options)  # before a model is looked for
+        raise UsageError("--sections and --together cannot be combined; use one of them")
+    check_summarize(options)  # before a model is opened
     paths = [*files, *input.files]
     reads = bootstrap.input_files(options.template, *paths)
     texts: list[tuple[str, str]] = []
     reader = None
     if batch.each is not None:
         if together:
-            raise UsageError("--together and --each contradict each other")
+            raise UsageError("--together and --each cannot be combined; use one of them")
         input = msgspec.structs.replace(input, files=paths)
         reader = batches.open_reader(console, batch, input, output, reads=reads)
     else:
@@ -70,7 +71,7 @@ def summarize(
     context = bootstrap.open_context(console, folders, settings, model, output.path)
     summarizer = prepare_summarizer(context, options)
     if reader is not None:
-        given = frozenset(options.variables) | {"length", "focus", "place"}
+        given = frozenset(options.variables) | {"length", "focus", "headings"}
         mapping = RecordMapping(template=summarizer.template, field=batch.field, given=given)
         if output.dry_run:
             batches.preview(console, context, summarizer, mapping, reader, output=output)
@@ -115,7 +116,7 @@ def _write(
     as_json: bool,
     is_live: bool,
 ) -> Summary:
-    """Write a summary and return it; live, as its pieces come."""
+    """Write a summary and return it; if `is_live`, write it as it is generated."""
     progress = _Progress(console, name)
     is_live = is_live and not as_json
     result: Summary | None = None
@@ -131,8 +132,8 @@ def _write(
         console.status("")
     assert result is not None
     if as_json:
-        told = result.to_dict()
-        sink.write_json(told if name is None else {"file": name, **told})
+        file = {} if name is None else {"file": name}
+        sink.write_json({**file, **result.to_dict()})
         return result
     if not is_live:
         sink.write(result.text)
@@ -141,7 +142,7 @@ def _write(
 
 
 class _Progress:
-    """How much of a long text has been read, as a passing status on a terminal."""
+    """Shows the progress on a long text as a status line."""
 
     def __init__(self, console: Console, name: str | None) -> None:
         self._console = console
@@ -160,16 +161,15 @@ class _Progress:
 
 
 def _statistics(console: Console, result: Summary) -> None:
-    n, kept = len(result.chunks), result.n_cached_notes
-    how = f"{result.strategy} in {format_count(n, 'part')}"
+    work = f"{result.strategy}: {format_count(len(result.chunks), 'chunk')}"
     if result.n_rounds:
-        how += f" and {format_count(result.n_rounds, 'round')} of notes"
-    if kept:
-        how += f" ({kept} kept from before)"
+        work += f", {format_count(result.n_rounds, 'round')} of notes"
+    if result.n_cached_notes:
+        work += f" ({result.n_cached_notes} cached)"
     usage, rate = result.usage, result.usage.completion_tokens / max(result.seconds, 1e-9)
     console.note(
-        f"{how}; {usage.prompt_tokens} prompt tokens ({usage.cached_tokens} from the cache), "
-        f"{usage.completion_tokens} written, {result.seconds:.1f} s, {rate:.0f} tok/s"
+        f"{work}; {usage.prompt_tokens} prompt tokens ({usage.cached_tokens} cached), "
+        f"{usage.completion_tokens} generated, {result.seconds:.1f} s, {rate:.0f} tok/s"
     )
     if result.fallback:
-        console.note(f"sentences of the notes stand for the summary, which {result.fallback}")
+        console.note(f"used sentences of the notes because the summary {result.fallback}")

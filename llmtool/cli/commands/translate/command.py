@@ -1,4 +1,4 @@
-"""`llmtool translate`: texts and documents in another language."""
+"""`llmtool translate`: translate text and documents."""
 
 from __future__ import annotations
 
@@ -29,17 +29,15 @@ def translate(
     console: Console,
     text: Annotated[
         str | None,
-        typer.Argument(metavar="[TEXT]", help="What to translate; - reads it from stdin."),
+        typer.Argument(metavar="[TEXT]", help="Text to translate; - reads it from stdin."),
     ] = None,
     *,
-    to: Annotated[
-        str, typer.Option("--to", metavar="LANG", help="Target language: German, de, pt-BR.")
-    ],
+    to: Annotated[str, typer.Option("--to", metavar="LANG", help="Target language (German, de).")],
     options: TranslateOptions,
     glossary_file: Annotated[
         str | None,
         typer.Option(
-            "--glossary", metavar="FILE.csv", help="Terms and their translations, in two columns."
+            "--glossary", metavar="FILE.csv", help="Terms and their translations (two columns)."
         ),
     ] = None,
     input: g.InputOptions,
@@ -48,10 +46,10 @@ def translate(
     model: g.ModelOptions,
     general: g.GeneralOptions,
 ) -> None:
-    """Translate a text or a document; code, links and markup stay as they are.
+    """Translate text or a document, preserving code, links and markup.
 
-    Tags, placeholders, timings and keys stay, too, and are checked. A passage that the model cannot
-    translate without breaking them is left in its language and reported on standard error.
+    Tags, placeholders, timings and keys are also preserved. A segment that the model cannot
+    translate without breaking them stays in the source language and is reported on standard error.
     """
     from llmtool.cli.commands.translate import run
 

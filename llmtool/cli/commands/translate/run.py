@@ -1,4 +1,4 @@
-"""What `translate` does with its options: one document, written as it grows, or a batch."""
+"""Run `translate`: one document, printed while it is translated, or a batch."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.encoding import Errors
 from llmtool.errors import InputError, OutputValidationError, UsageError
 from llmtool.models.reference import STARTER
+from llmtool.sizes import format_count
 from llmtool.tasks.options import TranslateOptions
 from llmtool.tasks.pipeline.collect import raise_failures
 from llmtool.tasks.pipeline.prepare import Case
@@ -48,8 +49,8 @@ def translate(
     """Print a document's translation, or the rows of a batch.
 
     Raises:
-        OutputValidationError: a passage stayed in its language, and `strict` is set.
-        LlmtoolError: as translating says.
+        OutputValidationError: a segment is not translated, and `strict` is set.
+        LlmtoolError: the input, the template or the model cannot be used.
     """
     folders, settings = bootstrap.start(console, general, offline=model.offline)
     loaded = bootstrap.open_library(folders).load(options.template)
@@ -59,19 +60,23 @@ def translate(
     reader = name = material = None
     if batch.each is not None:
         if text is not None:
-            raise UsageError("a text and --each exclude each other: a batch brings its own texts")
+            raise UsageError(
+                "TEXT and --each cannot be combined; a batch reads its texts from input"
+            )
         reader = batches.open_reader(console, batch, input, output, reads=reads)
     else:
         batch.check_unused()
         check(output.path, reads=reads)
         name, material = _gather(console, text, input)
-    find_language(to)  # before a model is looked for
+    find_language(to)  # before a model is opened
     context = bootstrap.open_context(console, folders, settings, model, output.path)
     if context.model.name == STARTER:
-        console.note("the starter model hardly knows languages: do not rely on its translations")
+        console.note(
+            "the starter model knows little of other languages; its translations are unreliable"
+        )
     translator = prepare_translator(context, to, options)
     if reader is not None:
-        given = frozenset(options.variables) | {"to", "source", "terms", "marks"}
+        given = frozenset(options.variables) | {"to", "source", "terms", "placeholders"}
         mapping = RecordMapping(template=translator.template, field=batch.field, given=given)
         if output.dry_run:
             batches.preview(console, context, translator, mapping, reader, output=output)
@@ -82,7 +87,7 @@ def translate(
             )
         return
     case = Case(variables={translator.prompts.text_input: material}, name=name)
-    with _named(name):
+    with _prefix_errors(name):
         if output.dry_run:
             show.prompt(console, context, translator.request(case), as_json=output.json)
             return
@@ -99,9 +104,10 @@ def translate(
     if output.stats:
         rate = result.usage.completion_tokens / max(result.seconds, 1e-9)
         console.note(
-            f"{result.n_segments} passages in {result.seconds:.1f} s, {result.n_retried} asked "
-            f"again; {result.usage.prompt_tokens} prompt tokens ({result.usage.cached_tokens} from "
-            f"the cache), {result.usage.completion_tokens} written, {rate:.0f} tok/s"
+            f"{format_count(result.n_segments, 'segment')} in {result.seconds:.1f} s, "
+            f"{result.n_retried} retried; {result.usage.prompt_tokens} prompt tokens "
+            f"({result.usage.cached_tokens} cached), {result.usage.completion_tokens} generated, "
+            f"{rate:.0f} tok/s"
         )
 
 
@@ -114,10 +120,10 @@ def write(
     is_live: bool,
     ends_line: bool,
 ) -> Translation:
-    """Write a translation and return it; live, each passage as it is there.
+    """Write a translation and return it; if `is_live`, write each segment as soon as it is ready.
 
     Raises:
-        OutputValidationError: it is not what was asked for; JSON is written all the same.
+        OutputValidationError: a segment is not translated; JSON is still written.
     """
     is_live = is_live and not as_json
     with open_sink(console, to_file) as sink:
@@ -150,59 +156,59 @@ def write(
 
 
 class _Progress:
-    """How far a document is, on a terminal that nothing else is written to."""
+    """Shows the progress on a document as a status line."""
 
     def __init__(self, console: Console, *, is_shown: bool) -> None:
         self._console = console
         self._is_shown = is_shown
-        self._started = self._said = time.monotonic()
+        self._started = self._updated = time.monotonic()
 
     def __call__(self, n_done: int, n_all: int) -> None:
         now = time.monotonic()
-        if not self._is_shown or not n_done or now - self._said < _SHOW_SECONDS:
+        if not self._is_shown or not n_done or now - self._updated < _SHOW_SECONDS:
             return
-        self._said = now
+        self._updated = now
         left = int((now - self._started) * (n_all - n_done) / n_done)
-        self._console.status(f"{n_done:,} of {n_all:,} passages, {left // 60}:{left % 60:02} left")
+        self._console.status(f"{n_done:,} of {n_all:,} segments, {left // 60}:{left % 60:02} left")
 
 
 def _gather(console: Console, text: str | None, input: g.InputOptions) -> tuple[str | None, str]:
-    """Return the name of the document's file, if it has one, and its text.
+    """Return the document's file name, if it has one, and its text.
 
     Raises:
-        UsageError: there is none, or more than one.
-        InputError: it cannot be read, is empty, or no text.
+        UsageError: no document is given, or more than one.
+        InputError: the document cannot be read, is empty, or is not text.
     """
     files = input.files
     if len(files) > 1:
-        raise UsageError("one document at a time; several are a batch: --each file -f A -f B")
+        raise UsageError("more than one -f; translate several files with --each file")
     if text is not None and files:
-        raise UsageError("a text and a file exclude each other: one document at a time")
+        raise UsageError("TEXT and -f cannot be combined; use one of them")
     errors: Errors = input.errors
     if (text or files) and "-" not in (text, *files) and not input.no_stdin:
-        inputs.note_unread(console, "-f" if files else "the text")
+        inputs.note_unread(console, "-f" if files else "TEXT")
     if text is not None and text != "-":
-        material = inputs.read_argument(text, errors=errors, name="the text")
+        material = inputs.read_argument(text, errors=errors, name="TEXT")
         if os.path.isfile(text):
-            console.note(f"the text names a file and is taken as it is; -f {text} reads it")
+            console.note(f"translating the words {text!r}, not the file; use -f {text} to read it")
         if not material.strip():
-            raise InputError("the text is empty")
+            raise InputError("TEXT is empty")
         return None, material
     path = files[0] if files else "-"
     if path == "-" and input.no_stdin and (text or files):
-        raise UsageError("- and --no-stdin contradict each other")
-    is_asked = bool(text or files)
-    if not is_asked and (input.no_stdin or console.stdin_is_closed or console.stdin_is_terminal):
-        raise UsageError("no text: give one as an argument, in a file (-f) or on standard input")
+        raise UsageError("- and --no-stdin cannot be combined; use one of them")
+    no_stdin = input.no_stdin or console.stdin_is_closed or console.stdin_is_terminal
+    if no_stdin and not (text or files):
+        raise UsageError("no input; pass TEXT, use -f FILE or pipe text to standard input")
     material = inputs.read_file(console, path, errors=errors)
     if not material.strip():
-        raise InputError(f"{'standard input' if path == '-' else path}: is empty")
+        raise InputError(f"{'standard input' if path == '-' else path} is empty")
     return (None if path == "-" else path), material
 
 
 @contextmanager
-def _named(name: str | None) -> Iterator[None]:
-    """Say of a file that is wrong which it is."""
+def _prefix_errors(name: str | None) -> Iterator[None]:
+    """Add the file name to errors of the input."""
     try:
         yield
     except InputError as exc:
