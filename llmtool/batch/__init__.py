@@ -1,1 +1,1 @@
-"""Batches: records as they come, rows as they are answered, a file that can be resumed."""
+"""Batches: read records, process them, write rows to a file that can be resumed."""

@@ -1,8 +1,8 @@
-"""The output file of a batch: append-only, locked, and a journal of what is done.
+"""The output file of a batch: locked, append-only, and the journal of completed records.
 
-Every row of JSON Lines or CSV ends with the key of its record: a hash of the record and of all that
-shapes its result. A run that was killed at any byte leaves whole rows and at most one torn one;
-resuming cuts that off and compares the keys of the rest with the records, one by one.
+Each row of JSON Lines or CSV contains a key: a hash of the record, the template, the model and the
+options. A process killed at any point leaves complete rows and at most one partial row. Resuming
+truncates the partial row and checks the keys of the others against the records, in order.
 """
 
 from __future__ import annotations
@@ -17,53 +17,54 @@ from pathlib import Path
 import msgspec
 
 from llmtool.batch.writers import ERROR, KEY, OutputFormat
-from llmtool.errors import LockedError, OutputError, UsageError
+from llmtool.errors import LockedError, OutputError, UsageError, os_error_reason
 
 _SYNC_ROWS = 200
 _BLOCK_BYTES = 1 << 20
 
 
 def record_key(identity: bytes, digest: bytes) -> str:
-    """Return the key of a record; `identity` is a hash of the template, model and options."""
+    """Return the key of a record; `identity` represents the template, model and options."""
     return hashlib.sha256(identity + digest).hexdigest()[:16]
 
 
-class Done(msgspec.Struct, frozen=True):
-    """A row of an earlier run."""
+class SavedRow(msgspec.Struct, frozen=True):
+    """A row that an earlier batch wrote."""
 
     key: str
     has_failed: bool
 
 
 def check_writable(path: Path, format: OutputFormat, *, resume: bool, overwrite: bool) -> None:
-    """Check that an existing file can become a journal, before any work is done.
+    """Check early that `Journal` will accept an existing file.
 
     Raises:
-        UsageError, LockedError, OutputError: as `Journal` would.
+        UsageError, LockedError, OutputError: as `Journal`.
     """
     try:
         file = os.open(path, os.O_RDWR)
     except OSError as exc:
-        raise OutputError(f"{path}: cannot be written: {exc.strerror}") from exc
+        raise OutputError(f"cannot write {path}: {os_error_reason(exc)}") from exc
     try:
         _lock(file, path)
-        _refuse_content(file, path, format, is_told=resume or overwrite)
+        _check_empty(file, path, format, allow_content=resume or overwrite)
     finally:
         os.close(file)
 
 
 class Journal:
-    """An output file that rows are appended to.
+    """The output file of a batch, to which rows are appended.
 
     Args:
-        path: the file; a new one is made, one with content needs `resume` or `overwrite`.
-        header: the bytes that such a file begins with.
+        path: the file, which is created if needed. If it has content, `resume` or `overwrite` is
+            required.
+        header: the first bytes of the file.
 
     Raises:
-        UsageError: the file has content and nothing says what to do with it, or it is not the
-            output of a batch in this format.
-        LockedError: another process writes it.
-        OutputError: it cannot be written.
+        UsageError: the file has content but neither option is set, or it cannot be resumed because
+            it is not the output of a batch in this format.
+        LockedError: another process has locked the file.
+        OutputError: the file cannot be written.
     """
 
     def __init__(
@@ -84,28 +85,28 @@ class Journal:
                 _lock(self._file, path)
                 self._prepare(resume=resume, overwrite=overwrite)
             elif resume:
-                raise UsageError(f"{path}: no file that can be resumed")
+                raise UsageError(f"cannot resume {path}: not a regular file")
         except BaseException:
             os.close(self._file)
             raise
 
     def _open(self) -> None:
         try:
-            # A FIFO is no file that could be read back.
+            # A FIFO can only be written.
             flags = os.O_RDWR if self.path.is_file() or not self.path.exists() else os.O_WRONLY
             self._file = os.open(self.path, flags | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         except OSError as exc:
-            raise OutputError(f"{self.path}: cannot be written: {exc.strerror}") from exc
+            raise OutputError(f"cannot write {self.path}: {os_error_reason(exc)}") from exc
         self._is_regular = self.path.is_file()
 
     def _prepare(self, *, resume: bool, overwrite: bool) -> None:
-        _refuse_content(self._file, self.path, self._format, is_told=resume or overwrite)
+        _check_empty(self._file, self.path, self._format, allow_content=resume or overwrite)
         if os.fstat(self._file).st_size and resume:
             self._end = self._find_end()
             self._check_beginning()
 
     def begin(self) -> None:
-        """Make the file ready for the first new row; until then nothing in it is changed."""
+        """Truncate the file after its last complete row. Until then, it is unchanged."""
         if not self._is_regular:
             self._write(self._header)
             return
@@ -113,21 +114,21 @@ class Journal:
             os.ftruncate(self._file, self._end)
             os.lseek(self._file, self._end, os.SEEK_SET)
         except OSError as exc:
-            raise OutputError(f"{self.path}: write error: {exc.strerror}") from exc
+            raise OutputError(f"cannot write {self.path}: {os_error_reason(exc)}") from exc
         if not self._end:
             self._write(self._header)
 
     def _find_end(self) -> int:
-        """Return where the last whole row ends, and count the rows."""
+        """Return the end offset of the last complete row, and count the rows."""
         end = at = 0
-        is_open = False  # a quote of CSV
+        in_quotes = False  # CSV only
         with open(self.path, "rb") as file:
             while block := file.read(_BLOCK_BYTES):
-                for piece in _pieces(block):
-                    if self._format == "csv" and piece.count(b'"') % 2:
-                        is_open = not is_open
-                    at += len(piece)
-                    if piece.endswith(b"\n") and not is_open:
+                for line in _split_lines(block):
+                    if self._format == "csv" and line.count(b'"') % 2:
+                        in_quotes = not in_quotes
+                    at += len(line)
+                    if line.endswith(b"\n") and not in_quotes:
                         end = at
                         self.n_done += 1
         if self._format == "csv" and self.n_done:
@@ -135,27 +136,27 @@ class Journal:
         return end
 
     def _check_beginning(self) -> None:
-        """See that the file can be ours, before a torn end of it is cut off.
+        """Check that the file starts like a batch output, before it is truncated.
 
         Raises:
-            UsageError: it begins with something else.
+            UsageError: it does not.
         """
         with open(self.path, "rb") as file:
             found = file.read(max(len(self._header), 2))
         if self._format == "csv":
-            is_ours = self._header.startswith(found)
-            reason = "has other columns than this batch would write"
+            is_valid = self._header.startswith(found)
+            reason = "its columns are not those of this batch"
         else:
-            is_ours = b'{"'.startswith(found[:2])
-            reason = "is not the output of a batch"
-        if not is_ours:
-            raise UsageError(f"{self.path}: {reason}; nothing was changed")
+            is_valid = b'{"'.startswith(found[:2])
+            reason = "not the output of a batch"
+        if not is_valid:
+            raise UsageError(f"cannot resume {self.path}: {reason}; choose another -o FILE")
 
-    def rows(self) -> Iterator[Done]:
-        """Yield the rows that are there, in their order.
+    def rows(self) -> Iterator[SavedRow]:
+        """Yield the saved rows in order.
 
         Raises:
-            UsageError: a row is none of ours.
+            UsageError: a row has no key.
         """
         with open(self.path, encoding="utf-8", errors="replace", newline="") as file:
             rows = csv.DictReader(file) if self._format == "csv" else map(_decode, file)
@@ -164,13 +165,13 @@ class Journal:
                 key = row.get(KEY) if isinstance(row, dict) else None
                 if not isinstance(key, str):
                     raise UsageError(
-                        f"{self.path}: is not the output of a batch (a row has no key); "
-                        "nothing was changed"
+                        f"cannot resume {self.path}: not the output of a batch (row without key); "
+                        "choose another -o FILE"
                     )
-                yield Done(key, bool(row.get(ERROR)) if isinstance(row, dict) else False)
+                yield SavedRow(key, bool(row.get(ERROR)) if isinstance(row, dict) else False)
 
     def append(self, row: bytes) -> None:
-        """Write a row; it is with the system when this returns, and soon on disk."""
+        """Write a row. Rows are synced to disk in groups, and on close."""
         self._write(row)
         self._since_sync += 1
         if self._since_sync >= _SYNC_ROWS:
@@ -182,7 +183,7 @@ class Journal:
             while view:
                 view = view[os.write(self._file, view) :]
         except OSError as exc:
-            raise OutputError(f"{self.path}: write error: {exc.strerror}") from exc
+            raise OutputError(f"cannot write {self.path}: {os_error_reason(exc)}") from exc
 
     def sync(self) -> None:
         self._since_sync = 0
@@ -190,10 +191,10 @@ class Journal:
             try:
                 os.fsync(self._file)
             except OSError as exc:
-                raise OutputError(f"{self.path}: write error: {exc.strerror}") from exc
+                raise OutputError(f"cannot write {self.path}: {os_error_reason(exc)}") from exc
 
     def close(self) -> None:
-        """Bring all to disk and let others write."""
+        """Sync the file to disk and release the lock."""
         try:
             self.sync()
         finally:
@@ -201,8 +202,8 @@ class Journal:
                 os.close(self._file)
 
 
-def _pieces(block: bytes) -> Iterator[bytes]:
-    """Yield the parts of a block that newlines end; the last one may have none."""
+def _split_lines(block: bytes) -> Iterator[bytes]:
+    """Yield the lines of a block with their newlines; the last line may have none."""
     start = 0
     while (at := block.find(b"\n", start)) >= 0:
         yield block[start : at + 1]
@@ -218,30 +219,30 @@ def _decode(line: str) -> object:
         return None
 
 
-def _refuse_content(file: int, path: Path, format: OutputFormat, *, is_told: bool) -> None:
-    """Leave a file alone that has content, unless it is told what becomes of it.
+def _check_empty(file: int, path: Path, format: OutputFormat, *, allow_content: bool) -> None:
+    """Check that a file is empty, unless content is allowed.
 
     Raises:
-        UsageError: it has.
+        UsageError: it has content.
     """
-    if os.fstat(file).st_size and not is_told:
-        resume = "" if format == "text" else "--resume goes on with it, "
-        raise UsageError(f"{path}: is there already ({resume}--overwrite replaces it)")
+    if os.fstat(file).st_size and not allow_content:
+        resume = "" if format == "text" else "--resume to continue it or "
+        raise UsageError(f"{path} already exists; use {resume}--overwrite to replace it")
 
 
 def _lock(file: int, path: Path) -> None:
-    """Lock an open file for as long as it is open.
+    """Lock an open file until it is closed.
 
     Raises:
-        LockedError: another process holds it.
+        LockedError: another process has locked it.
     """
     try:
         import fcntl
-    except ImportError:  # Windows: whoever opens the file there may share it
+    except ImportError:  # Windows has no fcntl
         return
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as exc:
-        raise LockedError(f"{path}: another process writes it; wait for its end") from exc
+        raise LockedError(f"another process is writing {path}; wait until it ends") from exc
     except OSError:
-        return  # a file system without locks
+        return  # the file system has no locks

@@ -1,4 +1,4 @@
-"""Records from lines, JSON Lines, CSV or files: lazily, each one good or an error in its place."""
+"""Read records lazily from lines, JSON Lines, CSV or files; an invalid record becomes an error."""
 
 from __future__ import annotations
 
@@ -19,46 +19,57 @@ from llmtool.sizes import format_count
 
 Format = Literal["line", "jsonl", "csv", "file"]
 
-_MAX_KEPT = 1000  # bytes of a broken line that its row repeats
-_LINES_AT_ONCE = 256
+_MAX_SNIPPET_BYTES = 1000  # of an invalid line, to include in its row
+_LINES_PER_YIELD = 256
 
 csv.field_size_limit(MAX_BYTES)
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One record: its fields in their order, or what is wrong with it.
+    """One record: its fields in order, or an error.
 
-    `text` is the whole of a record that is no set of fields: a line, or a file's content. `place`
-    says where it stands; `digest` is a hash of what it was read from.
+    `text` is the content of a record that is a line or a file. `line` is the number of its first
+    line in `source`, from 1, or None for a file. `digest` is a hash of the bytes of the record.
     """
 
     index: int
-    place: str
+    source: str
+    line: int | None
     digest: bytes
     fields: dict[str, Any] = {}
     text: str | None = None
     error: LlmtoolError | None = None
 
+    @property
+    def place(self) -> str:
+        """The position of the record for messages: `rows.jsonl, line 3`."""
+        return self.source if self.line is None else format_place(self.source, self.line)
+
+
+def format_place(source: str, line: int) -> str:
+    return f"{source}, line {line}"
+
 
 class Reader:
-    """The records of some files, or of standard input.
+    """The records of files, or of standard input.
 
-    Iterating yields `None` while the next record is not there yet. `columns` are those of CSV,
-    known before the first record; `n_skipped` counts blank lines.
+    Iteration yields `None` while the next record is not available yet. `columns` are those of a
+    CSV, set before the first record. `n_skipped` is the number of blank lines.
 
     Args:
-        paths: the files to read, one after another; none means standard input. With the format
-            "file" each is one record, and standard input is a list of their names.
+        paths: the files to read in order; empty for standard input. With the format "file", each
+            file is one record, and standard input is a list of file names.
 
     Raises:
-        InputError: a source cannot be opened or read, or a CSV has no header.
+        InputError: a file cannot be opened or read, or a CSV has no header.
 
     Example:
-        >>> import os
-        >>> r, w = os.pipe()
-        >>> os.write(w, b'{"id": 1, "text": "hello"}'), os.close(w)
-        (26, None)
-        >>> [record.fields for record in Reader("jsonl", [f"/dev/fd/{r}"])]
+        >>> import tempfile
+        >>> with tempfile.NamedTemporaryFile("w") as file:
+        ...     file.write('{"id": 1, "text": "hello"}\\n')
+        ...     file.flush()
+        ...     [record.fields for record in Reader("jsonl", [file.name]) if record]
+        27
         [{'id': 1, 'text': 'hello'}]
     """
 
@@ -87,7 +98,7 @@ class Reader:
 
     @property
     def n_expected(self) -> float | None:
-        """How many records there are likely to be, None where nothing tells."""
+        """The estimated number of records, or None if unknown."""
         if self.is_done:
             return self._index
         if self.format == "file" and self._paths:
@@ -98,8 +109,8 @@ class Reader:
             return None
         return self._index * sum(filter(None, sizes)) / consumed
 
-    def reads(self, path: str) -> bool:
-        """Whether a file is among those that are read, by whatever name."""
+    def has_source(self, path: str) -> bool:
+        """Whether a file is one of the files to read, also through another name."""
         try:
             info = os.stat(path)
         except OSError:
@@ -112,18 +123,20 @@ class Reader:
         return any(stat.S_ISREG(f.st_mode) and os.path.samestat(f, info) for f in files)
 
     def read_header(self) -> Iterator[None]:
-        """Read the columns of a CSV, once; yields while they have not arrived.
+        """Read the columns of a CSV once; yield while they are not available yet.
 
         Raises:
-            InputError: there are none, or two are alike.
-            UsageError: the files have different ones.
+            InputError: no header, or a duplicate or empty column name.
+            UsageError: the files have different columns.
         """
         if self.columns:
             return
         for file in self._files:
             yield from file.read_header()
             if self.columns and file.columns != self.columns:
-                raise UsageError(f"{file.source.name}: has other columns than the file before it")
+                raise UsageError(
+                    f"{file.source.name}: columns differ from those of the previous file"
+                )
             self.columns = file.columns
 
     def __iter__(self) -> Iterator[Record | None]:
@@ -146,7 +159,7 @@ class Reader:
         return msgspec.structs.replace(record, index=self._index - 1)
 
     def _from_lines(
-        self, source: LineSource, make: Callable[[LineSource, Line, str], Record]
+        self, source: LineSource, make: Callable[[LineSource, Line], Record]
     ) -> Iterator[Record | None]:
         for line in source:
             if line is None:
@@ -155,30 +168,32 @@ class Reader:
             if not line.data.strip():
                 self.n_skipped += 1
                 continue
-            place = f"{source.name}:{line.number}"
             try:
-                yield make(source, line, place)
+                yield make(source, line)
             except LlmtoolError as exc:
-                kept = {"input": line.data[:_MAX_KEPT].decode("utf-8", "replace")}
-                yield _record(place, line.data, fields=kept, error=exc)
+                snippet = line.data[:_MAX_SNIPPET_BYTES].decode("utf-8", "replace")
+                yield _record(
+                    source.name, line.number, line.data, fields={"input": snippet}, error=exc
+                )
 
-    def _from_line(self, source: LineSource, line: Line, place: str) -> Record:
-        text = _text_of(source, line, self.errors).removesuffix("\r")
-        return _record(place, line.data, text=text, fields={"text": text})
+    def _from_line(self, source: LineSource, line: Line) -> Record:
+        text = _decode_line(source, line, self.errors).removesuffix("\r")
+        return _record(source.name, line.number, line.data, text=text, fields={"text": text})
 
-    def _from_json(self, source: LineSource, line: Line, place: str) -> Record:
-        text = _text_of(source, line, self.errors)
+    def _from_json(self, source: LineSource, line: Line) -> Record:
+        text = _decode_line(source, line, self.errors)
+        place = format_place(source.name, line.number)
         try:
             value = msgspec.json.decode(text)
         except msgspec.DecodeError as exc:
-            raise InputError(f"{place}: not JSON: {format_json_error(exc)}") from exc
+            raise InputError(f"{place}: not valid JSON: {format_json_error(exc)}") from exc
         except RecursionError:
             raise InputError(f"{place}: nested too deeply") from None
         if isinstance(value, str):
-            return _record(place, line.data, text=value, fields={"text": value})
+            return _record(source.name, line.number, line.data, text=value, fields={"text": value})
         if not isinstance(value, dict):
-            raise InputError(f"{place}: a JSON object or a text is needed")
-        return _record(place, line.data, fields=value)
+            raise InputError(f"{place}: expected a JSON object or a string")
+        return _record(source.name, line.number, line.data, fields=value)
 
     def _read_files(self) -> Iterator[Record | None]:
         if not self._sources:
@@ -198,14 +213,14 @@ class Reader:
             data = read_file(path)
             text = decode(data, source=shown, errors=self.errors)
         except LlmtoolError as exc:
-            return _record(shown, shown.encode(), fields=fields, error=exc)
-        return _record(shown, shown.encode() + b"\0" + data, text=text, fields=fields)
+            return _record(shown, None, shown.encode(), fields=fields, error=exc)
+        return _record(shown, None, shown.encode() + b"\0" + data, text=text, fields=fields)
 
 
 class _CsvFile:
-    """The records of one CSV file: rows under a header, quotes and line ends inside them kept.
+    """The records of one CSV file, whose quoted cells may contain newlines.
 
-    Tabs separate the cells where the header has tabs and no commas.
+    The delimiter is a tab if the header contains tabs and no commas.
     """
 
     def __init__(self, source: LineSource, errors: Errors) -> None:
@@ -219,43 +234,48 @@ class _CsvFile:
             if row is None:
                 yield None
                 continue
-            place, _, cells = row
+            line, _, cells = row
             if isinstance(cells, LlmtoolError):
                 raise cells
             self.columns = [cell.strip() for cell in cells]
             if len(set(self.columns)) < len(cells) or not all(self.columns):
-                raise InputError(f"{place}: the columns of a CSV need names that differ")
+                place = format_place(self.source.name, line)
+                raise InputError(f"{place}: CSV column names must be unique and not empty")
             return
-        raise InputError(f"{self.source.name}: a CSV needs a line with the names of its columns")
+        raise InputError(
+            f"{self.source.name}: the CSV has no header; its first line must name the columns"
+        )
 
     def records(self) -> Iterator[Record | None]:
         for row in self._rows():
             if row is None:
                 yield None
                 continue
-            place, data, cells = row
+            line, data, cells = row
+            name = self.source.name
             if isinstance(cells, LlmtoolError):
-                yield _record(place, data, fields=self._guess(data), error=cells)
+                yield _record(name, line, data, fields=self._parse_invalid(data), error=cells)
             elif len(cells) != len(self.columns):
-                n, wanted = len(cells), len(self.columns)
-                told = f"{place}: {format_count(n, 'cell')} where the header has {wanted}"
-                error = InputError(told)
-                yield _record(place, data, fields=self._named(cells), error=error)
+                error = InputError(
+                    f"{format_place(name, line)}: {format_count(len(cells), 'cell')}, but the "
+                    f"header has {len(self.columns)}"
+                )
+                yield _record(name, line, data, fields=self._named(cells), error=error)
             else:
-                yield _record(place, data, fields=self._named(cells))
+                yield _record(name, line, data, fields=self._named(cells))
 
-    def _guess(self, data: bytes) -> dict[str, str]:
-        """Return what can be read of a broken row."""
-        texts = data[:_MAX_KEPT].decode("utf-8", "replace").splitlines(keepends=True)
+    def _parse_invalid(self, data: bytes) -> dict[str, str]:
+        """Return the readable cells of an invalid row."""
+        texts = data[:_MAX_SNIPPET_BYTES].decode("utf-8", "replace").splitlines(keepends=True)
         return self._named(next(csv.reader(texts, delimiter=self._delimiter), []))
 
     def _named(self, cells: list[str]) -> dict[str, str]:
         return dict(zip(self.columns, cells, strict=False))
 
-    def _rows(self) -> Iterator[tuple[str, bytes, list[str] | LlmtoolError] | None]:
-        """Yield (place, bytes, cells); the reader is asked for more lines while quotes are open."""
+    def _rows(self) -> Iterator[tuple[int, bytes, list[str] | LlmtoolError] | None]:
+        """Yield (line number, bytes, cells); a row extends over lines while a quote is open."""
         pending: list[Line] = []
-        is_even = True  # the number of quotes: an odd one leaves a quote open
+        is_even = True  # whether the number of quotes is even, so that none is open
         for line in self._lines:
             if line is None:
                 yield None
@@ -265,8 +285,8 @@ class _CsvFile:
             pending.append(line)
             is_even = is_even == (line.data.count(b'"') % 2 == 0)
             if len(pending) > 1 and not is_even and not line.is_too_long:
-                if len(pending) % _LINES_AT_ONCE == 0:
-                    yield None  # whoever waits can be stopped meanwhile
+                if len(pending) % _LINES_PER_YIELD == 0:
+                    yield None  # lets the caller cancel in the middle of a long row
                 continue
             cells = self._parse(pending)
             if cells is None and sum(len(each.data) for each in pending) <= MAX_BYTES:
@@ -278,17 +298,18 @@ class _CsvFile:
 
     def _row(
         self, lines: list[Line], cells: list[str] | LlmtoolError | None
-    ) -> tuple[str, bytes, list[str] | LlmtoolError]:
-        place = f"{self.source.name}:{lines[0].number}"
+    ) -> tuple[int, bytes, list[str] | LlmtoolError]:
+        number = lines[0].number
         data = b"\n".join(line.data for line in lines)
-        return place, data, cells or InputError(f"{place}: a quote is opened and never closed")
+        place = format_place(self.source.name, number)
+        return number, data, cells or InputError(f"{place}: unclosed quote")
 
     def _parse(self, lines: list[Line]) -> list[str] | LlmtoolError | None:
-        """Return the cells of a record, None while a quote is open."""
+        """Return the cells of a row, or None while a quote is open."""
         try:
-            texts = [_text_of(self.source, line, self._errors) for line in lines]
+            texts = [_decode_line(self.source, line, self._errors) for line in lines]
         except LlmtoolError as exc:
-            # Where the record ends does not depend on the bytes that are no text.
+            # Bytes that are not UTF-8 do not change where the row ends.
             texts = [line.data.decode("utf-8", "surrogateescape") for line in lines]
             return None if self._split(texts, lines[0]) is None else exc
         return self._split(texts, lines[0])
@@ -302,18 +323,20 @@ class _CsvFile:
         except csv.Error as exc:
             if "unexpected end" in str(exc):
                 return None
-            return InputError(f"{self.source.name}:{first.number}: not CSV: {exc}")
+            place = format_place(self.source.name, first.number)
+            return InputError(f"{place}: not valid CSV: {exc}")
 
 
-def _text_of(source: LineSource, line: Line, errors: Errors) -> str:
-    place = f"{source.name}:{line.number}"
+def _decode_line(source: LineSource, line: Line, errors: Errors) -> str:
+    place = format_place(source.name, line.number)
     if line.is_too_long:
         raise too_long(place)
     return decode(line.data, source=place, errors=errors, offset=line.offset)
 
 
 def _record(
-    place: str,
+    source: str,
+    line: int | None,
     data: bytes,
     *,
     text: str | None = None,
@@ -321,4 +344,12 @@ def _record(
     error: LlmtoolError | None = None,
 ) -> Record:
     digest = hashlib.sha256(data).digest()
-    return Record(index=-1, place=place, digest=digest, fields=fields or {}, text=text, error=error)
+    return Record(
+        index=-1,
+        source=source,
+        line=line,
+        digest=digest,
+        fields=fields or {},
+        text=text,
+        error=error,
+    )

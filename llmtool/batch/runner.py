@@ -1,4 +1,4 @@
-"""Run a batch: skip the records that are done, have the others answered, and write their rows."""
+"""Run a batch: skip completed records, process the others, and write their rows."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import msgspec
 from llmtool.batch.journal import Journal, record_key
 from llmtool.batch.readers import Reader, Record
 from llmtool.batch.writers import (
+    COMMON_COLUMNS,
     ERROR,
     ERROR_CODE,
     KEY,
-    OF_EVERY_ROW,
     RESULT,
     CsvRows,
     JsonLines,
     OutputFormat,
     RowWriter,
     TextLines,
-    rename,
+    rename_fields,
 )
 from llmtool.errors import LlmtoolError, OutputValidationError, UsageError
 
@@ -31,33 +31,36 @@ _END: Any = object()
 
 @runtime_checkable
 class TaskResult(Protocol):
-    """What a task returns for a record."""
+    """The result of a task for one record."""
 
     def row(self) -> dict[str, Any]:
-        """Return the values of its columns."""
+        """Return the values of the result's columns."""
         ...
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it."""
+        """Return the full result."""
         ...
 
 
 R = TypeVar("R", bound=TaskResult)
-Answer = Callable[[Iterator[Record | None]], Generator[tuple[Record, R | LlmtoolError], None, None]]
+ProcessRecords = Callable[
+    [Iterator[Record | None]], Generator[tuple[Record, R | LlmtoolError], None, None]
+]
 
 
 class BatchOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the rows of a batch go, and how many there are.
+    """The output of a batch, and the number of records.
 
     Args:
-        output: the file to write, which can be resumed unless its format is "text". Without one,
-            rows are only returned.
-        format: "jsonl", "csv" (for records of a CSV) or "text", the first column alone.
-        resume: continue the file of an earlier run; its rows must be of the same records,
-            template, model and options.
+        output: the file to write, which can be resumed unless `format` is "text". If None, rows
+            are only returned.
+        format: "jsonl", "csv" (only for records from a CSV) or "text", which writes only the first
+            column of the result.
+        resume: continue the output file of an earlier batch with the same records, template, model
+            and options.
         overwrite: replace a file that has content.
-        limit: the number of records, those of an earlier run included; None takes all.
-        full_results: add the whole result to each row, as `result`.
+        limit: maximum number of records, including those completed earlier; None for all.
+        full_results: add the full result to each row, as `result`.
     """
 
     output: Path | None = None
@@ -69,7 +72,7 @@ class BatchOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Row(msgspec.Struct, Generic[R], frozen=True):
-    """A finished row: the record, its result or error, and the line that holds both."""
+    """A completed row: the record, its result or error, and the encoded line."""
 
     record: Record
     outcome: R | LlmtoolError
@@ -79,16 +82,16 @@ class Row(msgspec.Struct, Generic[R], frozen=True):
 class BatchRunner(Generic[R]):
     """A batch, which `run` starts or resumes.
 
-    `header` is the first line of the output, empty where the format has none. While it runs,
-    `n_resumed` counts the rows that an earlier run left, `n_resumed_failures` those with an error.
+    `header` is the first line of the output, or empty for formats without a header. `n_resumed` is
+    the number of rows found in the output file, `n_resumed_failures` the number of errors in them.
 
     Args:
-        reader: the records; the columns of a CSV are read already.
-        answer: gives each record its result or error, in their order. It gets `None` where the
-            next record has not arrived, and passes over it.
-        columns: the names of what a result's `row` can hold.
-        identity: a hash of everything but the record that shapes a result: a file is resumed only
-            by a batch of the same identity.
+        reader: the records; for a CSV, its header must have been read.
+        process: yields each record with its result or error, in order. Its input contains `None`
+            whenever the next record is not available yet.
+        columns: the columns of the results.
+        identity: represents everything that affects the results, except the records. A file can
+            be resumed only with the same identity.
 
     Example:
         >>> from llmtool import Toolbox
@@ -110,14 +113,14 @@ class BatchRunner(Generic[R]):
     def __init__(
         self,
         reader: Reader,
-        answer: Answer[R],
+        process: ProcessRecords[R],
         options: BatchOptions,
         *,
         columns: list[str],
         identity: bytes,
     ) -> None:
-        self._reader, self._answer, self._options = reader, answer, options
-        self._reserved = frozenset((*columns, *OF_EVERY_ROW))
+        self._reader, self._process, self._options = reader, process, options
+        self._reserved = frozenset((*columns, *COMMON_COLUMNS))
         self._writer = self._make_writer(columns)
         self.header = self._writer.header
         shape = [reader.format, reader.errors, reader.columns]
@@ -125,16 +128,16 @@ class BatchRunner(Generic[R]):
         self.n_resumed = self.n_resumed_failures = 0
 
     def run(self) -> Generator[Row[R], None, None]:
-        """Yield the rows that are missing, each after it is written.
+        """Yield each new row after writing it.
 
-        Close the generator to stop in between; another run with `resume` continues.
+        To stop early, close the generator; a batch with `resume` continues.
 
         Raises:
-            UsageError: the output has content and nothing says what to do with it, or it cannot be
-                resumed: a row is of another record, template, model or other options.
-            LockedError: another process writes it.
-            OutputError: it cannot be written.
-            LlmtoolError: the batch as a whole had to stop.
+            UsageError: the output file has content, but neither `resume` nor `overwrite` is set, or
+                it was written with another record, template, model or option.
+            LockedError: another process has locked the output file.
+            OutputError: the output file cannot be written.
+            LlmtoolError: the whole batch failed.
         """
         options = self._options
         with ExitStack() as stack:
@@ -149,9 +152,9 @@ class BatchRunner(Generic[R]):
                 )
                 stack.enter_context(closing(journal))
                 self.n_resumed = journal.n_done
-            answers = self._answer(self._open_records(journal))
-            stack.enter_context(closing(answers))
-            for record, outcome in answers:
+            outcomes = self._process(self._open_records(journal))
+            stack.enter_context(closing(outcomes))
+            for record, outcome in outcomes:
                 key = record_key(self._identity, record.digest)
                 line = self._encode(record, outcome, None if journal is None else key)
                 if journal is not None:
@@ -159,7 +162,7 @@ class BatchRunner(Generic[R]):
                 yield Row(record, outcome, line)
 
     def _open_records(self, journal: Journal | None) -> Iterator[Record | None]:
-        """Yield the records that are left, up to the limit."""
+        """Yield the remaining records, up to the limit."""
         records = iter(self._reader)
         if journal is not None:
             yield from self._skip_done(journal, records)
@@ -173,18 +176,18 @@ class BatchRunner(Generic[R]):
             yield record
 
     def _skip_done(self, journal: Journal, records: Iterator[Record | None]) -> Iterator[None]:
-        for number, done in enumerate(journal.rows(), 1):
+        for number, saved in enumerate(journal.rows(), 1):
             while (record := next(records, _END)) is None:
                 yield None
-            if record is _END or done.key != record_key(self._identity, record.digest):
+            if record is _END or saved.key != record_key(self._identity, record.digest):
                 raise UsageError(
-                    f"{journal.path}: row {number} is of another input, prompt, template, "
-                    "model or other options: nothing was changed (--overwrite begins anew)"
+                    f"cannot resume {journal.path}: row {number} was written with another input, "
+                    "prompt, template, model or option; use --overwrite to start over"
                 )
-            self.n_resumed_failures += done.has_failed
+            self.n_resumed_failures += saved.has_failed
 
     def _encode(self, record: Record, outcome: R | LlmtoolError, key: str | None) -> bytes:
-        # An invalid reply is in the row, beside the error.
+        # The row of an invalid reply contains both the reply and the error.
         result = outcome.result if isinstance(outcome, OutputValidationError) else outcome
         row = result.row() if isinstance(result, TaskResult) else {}
         if isinstance(outcome, LlmtoolError):
@@ -193,7 +196,7 @@ class BatchRunner(Generic[R]):
             row[RESULT] = result.to_dict()
         if key is not None:
             row[KEY] = key
-        names = rename(record.fields, self._reserved)
+        names = rename_fields(record.fields, self._reserved)
         return self._writer.encode(
             {**{names[name]: value for name, value in record.fields.items()}, **row}
         )
@@ -203,6 +206,6 @@ class BatchRunner(Generic[R]):
             return TextLines(columns[0])
         if self._options.format == "jsonl":
             return JsonLines()
-        given = rename(self._reader.columns, self._reserved).values()
+        given = rename_fields(self._reader.columns, self._reserved).values()
         key = [KEY] if self._options.output is not None else []
         return CsvRows([*given, *columns, ERROR, ERROR_CODE, *key])

@@ -1,4 +1,4 @@
-"""Results of records as JSON Lines, CSV rows or plain lines: bytes, one record after another."""
+"""Encode the rows of a batch as JSON Lines, CSV or lines of text."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import msgspec
 
 OutputFormat = Literal["jsonl", "csv", "text"]
 ERROR, ERROR_CODE, KEY, RESULT = "error", "exit_code", "key", "result"
-OF_EVERY_ROW = (ERROR, ERROR_CODE, KEY, RESULT)
+COMMON_COLUMNS = (ERROR, ERROR_CODE, KEY, RESULT)
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 
 
 class RowWriter(Protocol):
-    """Makes bytes of rows; a row maps the columns of a record and of its result to values."""
+    """Encodes rows; a row maps the columns of a record and its result to values."""
 
     header: bytes
 
@@ -24,7 +24,7 @@ class RowWriter(Protocol):
 
 
 class JsonLines:
-    """A JSON object a line."""
+    """One JSON object per line."""
 
     header = b""
 
@@ -33,7 +33,7 @@ class JsonLines:
 
 
 class CsvRows:
-    """Rows under a header; what is no scalar is JSON in its cell, nothing an empty cell.
+    """CSV rows; None is an empty cell, and any other value except a string is encoded as JSON.
 
     Example:
         >>> writer = CsvRows(["id", "label"])
@@ -50,7 +50,7 @@ class CsvRows:
 
     def _line(self, cells: list[str]) -> bytes:
         text = io.StringIO()
-        # A lone CR ends a line for many readers, and not all versions of the library quote it.
+        # Many readers end a line at a lone CR, and not all versions of `csv` quote it.
         if any("\r" in cell for cell in cells):
             csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow(cells)
         else:
@@ -59,9 +59,9 @@ class CsvRows:
 
 
 class TextLines:
-    """The text of each result on a line of its own; a failed record is an empty line.
+    """The text of each result on one line; an empty line for a failed record.
 
-    Line ends inside a text are written as `\\n` and `\\r`, a backslash as two.
+    Newlines, carriage returns and backslashes are escaped as `\\n`, `\\r` and `\\\\`.
     """
 
     header = b""
@@ -83,11 +83,11 @@ def _cell(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def rename(names: Iterable[str], reserved: Container[str]) -> dict[str, str]:
-    """Return what fields are called beside a result: `input_NAME` where a name is taken.
+def rename_fields(names: Iterable[str], reserved: Container[str]) -> dict[str, str]:
+    """Map field names to output columns; `input_` is prepended to a reserved name.
 
     Example:
-        >>> rename(["id", "label", "input_label"], {"label"})
+        >>> rename_fields(["id", "label", "input_label"], {"label"})
         {'id': 'id', 'label': 'input_label', 'input_label': 'input_input_label'}
     """
     found: dict[str, str] = {}

@@ -72,7 +72,7 @@ def open_reader(
     if no_stdin and not input.files:
         raise UsageError("no input; use -f FILE or pipe records to standard input")
     reader = Reader(format, input.files, errors=input.errors)
-    if output.path is not None and reader.reads(output.path):
+    if output.path is not None and reader.has_source(output.path):
         raise UsageError(f"{output.path} is also an input; choose another output file")
     if output.path is not None:
         check_not_read(output.path, reads)

@@ -101,4 +101,4 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
     for record in filter(None, Reader("jsonl" if path.suffix == ".jsonl" else "csv", [str(path)])):
         if record.error is not None:
             raise record.error
-        yield int(record.place.rpartition(":")[2]), record.fields
+        yield record.line or 0, record.fields

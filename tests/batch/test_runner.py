@@ -1,4 +1,4 @@
-"""Batches from Python: rows in a file, resumed after a break."""
+"""Batches from Python: output rows, resuming, limits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def prompts() -> list[str]:
-    """The prompts that the model was asked, in order."""
+    """The prompts sent to the model, in order."""
     return []
 
 
@@ -51,7 +51,7 @@ def read_rows(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_batch_that_was_stopped_is_resumed(
+def test_stopped_batch_is_resumed(
     box: Toolbox, source: Path, tmp_path: Path, prompts: list[str]
 ) -> None:
     def prepare(output: Path, *, resume: bool = False) -> BatchRunner[Result]:
@@ -76,9 +76,7 @@ def test_a_batch_that_was_stopped_is_resumed(
     assert out.read_bytes() == whole.read_bytes()
 
 
-def test_a_failed_record_gets_a_row_with_its_error(
-    box: Toolbox, source: Path, tmp_path: Path
-) -> None:
+def test_row_of_failed_record_has_the_error(box: Toolbox, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     batch = box.prepare_batch("gen", Reader("jsonl", [str(source)]), BatchOptions(output=out))
     outcomes = [row.outcome for row in batch.run()]
@@ -88,9 +86,7 @@ def test_a_failed_record_gets_a_row_with_its_error(
     assert str(rows[4]["reply"]).startswith("about")
 
 
-def test_a_limit_counts_the_rows_of_the_earlier_run(
-    box: Toolbox, source: Path, tmp_path: Path
-) -> None:
+def test_limit_includes_completed_rows(box: Toolbox, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     for limit, n_new in ((2, 2), (5, 3), (5, 0)):
         options = BatchOptions(output=out, resume=True, limit=limit)
@@ -99,7 +95,7 @@ def test_a_limit_counts_the_rows_of_the_earlier_run(
     assert len(read_rows(out)) == 5
 
 
-def test_rows_of_other_options_are_not_resumed(box: Toolbox, source: Path, tmp_path: Path) -> None:
+def test_resume_rejects_other_options(box: Toolbox, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     reader = Reader("jsonl", [str(source)])
     list(box.prepare_batch("gen", reader, BatchOptions(output=out)).run())
@@ -110,12 +106,12 @@ def test_rows_of_other_options_are_not_resumed(box: Toolbox, source: Path, tmp_p
         BatchOptions(output=out, resume=True),
         options={"max_tokens": 3},
     )
-    with pytest.raises(UsageError, match="row 1 is of another"):
+    with pytest.raises(UsageError, match="row 1 was written with another"):
         list(batch.run())
     assert out.read_bytes() == before
 
 
-def test_without_a_file_rows_are_only_returned(box: Toolbox, tmp_path: Path) -> None:
+def test_rows_are_only_returned_without_output(box: Toolbox, tmp_path: Path) -> None:
     source = tmp_path / "in.csv"
     source.write_text("id,body\n1,one\n2,two\n")
     batch = box.prepare_batch(

@@ -161,7 +161,7 @@ def test_what_changed_is_not_resumed(tmp_path: Path, box: Toolbox, change: str) 
     if change == "template":
         template.write_text(template.read_text().replace("}}: {{", "}} - {{"))
     other = Toolbox("other", engine=ScriptedEngine(answer), folders=box.context.folders, environ={})
-    with pytest.raises(UsageError, match="row [12] is of another input, prompt"):
+    with pytest.raises(UsageError, match="row [12] was written with another input, prompt"):
         run(
             other if change == "model" else box,
             "file" if change == "format" else "line",
@@ -194,7 +194,7 @@ def test_other_columns_of_the_same_bytes_are_not_resumed(tmp_path: Path, box: To
     source.write_text("text,note\na,b\n")
     run(box, "csv", source, out, jsonl=True)
     source.write_text("note,text\na,b\nc,d\n")
-    with pytest.raises(UsageError, match="row 1 is of another input"):
+    with pytest.raises(UsageError, match="row 1 was written with another input"):
         run(box, "csv", source, out, jsonl=True, resume=True)
 
 
@@ -290,9 +290,9 @@ def test_csv_comes_back_as_csv(batch: Callable[..., Any]) -> None:
     assert list(rows[0]) == ["id", "q", "reply", "finish_reason", "seed", "error", "exit_code"]
     assert (rows[0]["id"], rows[0]["q"], rows[0]["error"]) == ("1", "hello, you", "")
     assert rows[0]["reply"]
-    assert rows[1]["error"] == "standard input:3: the text is empty"
+    assert rows[1]["error"] == "standard input, line 3: the text is empty"
     assert done.stderr.endswith(
-        b"llmtool: 1 of 2 records failed; first failure: standard input:3: the text is empty\n"
+        b"llmtool: 1 of 2 records failed; first failure: standard input, line 3: the text is empty\n"
     )
 
 
@@ -352,8 +352,8 @@ def test_a_header_with_another_separator_is_told(run_llmtool: Callable[..., Any]
 def test_what_is_there_already_is_kept(batch: Callable[..., Any], tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     out.write_text("precious\n")
-    assert "is there already" in error_line(batch("jsonl", "-o", out, input=b'"a"\n'), 2)
-    assert "is not the output of a batch" in error_line(
+    assert "already exists" in error_line(batch("jsonl", "-o", out, input=b'"a"\n'), 2)
+    assert "not the output of a batch" in error_line(
         batch("jsonl", "-o", out, "--resume", input=b'"a"\n'), 2
     )
     assert out.read_text() == "precious\n"
@@ -378,13 +378,13 @@ def test_what_is_there_already_is_told_before_a_model_is_looked_for(
     out.write_text("precious\n")
     command = (*args, "--each", "line", "-m", "none.gguf", "-o", out)
     line = error_line(run_llmtool(*command, input=b"a\n"), 2)
-    told = "" if args == BATCHES["lines"] else "--resume goes on with it, "
-    assert line == f"llmtool: {out}: is there already ({told}--overwrite replaces it)"
+    resume = "" if args == BATCHES["lines"] else "--resume to continue it or "
+    assert line == f"llmtool: {out} already exists; use {resume}--overwrite to replace it"
     with out.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         for way in ((), ("--overwrite",)):
             line = error_line(run_llmtool(*command, *way, input=b"a\n"), 18)
-            assert line == f"llmtool: {out}: another process writes it; wait for its end"
+            assert line == f"llmtool: another process is writing {out}; wait until it ends"
     error_line(run_llmtool(*command, "--dry-run", input=b"a\n"), 10)
     assert out.read_text() == "precious\n"
 
@@ -504,13 +504,13 @@ def test_a_second_writer_is_refused(
     second = run_llmtool(
         "gen", "--each", "line", "--jsonl", "-m", tiny, "-o", out, "--resume", input=b"x\n"
     )
-    assert "another process writes it" in error_line(second, 18)
+    assert "another process is writing" in error_line(second, 18)
 
 
 def test_a_full_disk_is_told(batch: Callable[..., Any]) -> None:
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full here")
-    assert "No space left" in error_line(batch("line", "-o", "/dev/full", input=b"a\n"), 1)
+    assert "no space left" in error_line(batch("line", "-o", "/dev/full", input=b"a\n"), 1)
 
 
 @pytest.mark.parametrize("room", [1, 700, 1400], ids=lambda n: f"{n} bytes")
@@ -528,7 +528,7 @@ def test_a_disk_that_fills_up_keeps_the_rows_and_resume_gives_the_rest(
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
 
     line = error_line(batch(*common, "-o", out, preexec_fn=fill_up), 1)
-    assert "File too large" in line and "out.jsonl" in line
+    assert "file too large" in line and "out.jsonl" in line
     assert expected.startswith(out.read_bytes())
     assert len(out.read_bytes()) <= room
     assert batch(*common, "-o", out, "--resume").returncode == 0

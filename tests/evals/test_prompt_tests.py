@@ -331,15 +331,15 @@ BROKEN = {
     "no number": ({"d__csv": "text,n,label\na,x,bug\n"}, "d.csv:2: n: expected an integer"),
     "a cell too many": (
         {"d__csv": "text,label\na,bug,x\n"},
-        "d.csv:2: 3 cells where the header has 2",
+        "d.csv, line 2: 3 cells, but the header has 2",
     ),
     "a column twice": (
         {"d__csv": "text,text\n"},
-        "d.csv:1: the columns of a CSV need names that differ",
+        "d.csv, line 1: CSV column names must be unique and not empty",
     ),
     "an open quote": (
         {"d__csv": 'text,label\n"a,bug\n'},
-        "d.csv:2: a quote is opened and never closed",
+        "d.csv, line 2: unclosed quote",
     ),
 }
 

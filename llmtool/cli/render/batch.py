@@ -101,4 +101,5 @@ class Tally:
 def describe_failure(record: Record, error: LlmtoolError) -> str:
     """Return the error of a record, with the record's place."""
     text = str(error)
-    return text if text.startswith(record.place) else f"{record.place}: {text}"
+    has_place = text.startswith((record.place, f"cannot read {record.place}"))
+    return text if has_place else f"{record.place}: {text}"
