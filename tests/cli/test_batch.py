@@ -292,7 +292,8 @@ def test_csv_comes_back_as_csv(batch: Callable[..., Any]) -> None:
     assert rows[0]["reply"]
     assert rows[1]["error"] == "standard input, line 3: the text is empty"
     assert done.stderr.endswith(
-        b"llmtool: 1 of 2 records failed; first failure: standard input, line 3: the text is empty\n"
+        b"llmtool: 1 of 2 records failed; "
+        b"first failure: standard input, line 3: the text is empty\n"
     )
 
 

@@ -125,7 +125,7 @@ def test_a_session_resumes_with_its_own_model(run_llmtool: Run, chat: Run) -> No
         ([], b" \n", 14, "empty"),
         ([], b"a\xff", 14, "not UTF-8"),
         (["--no-stdin"], b"", 2, "no message; pass MESSAGE"),
-        (["--session", "../x"], b"a", 2, "cannot be a session name"),
+        (["--session", "../x"], b"a", 2, "is not a valid session name"),
         (["--session", "s", "-c"], b"a", 2, "cannot be combined"),
         (["-c"], b"a", 2, "no session to continue"),
         (["-t", "nonesuch"], b"a", 12, "nonesuch"),
@@ -162,7 +162,7 @@ def test_a_damaged_session_is_an_error_and_unchanged(chat: Run, sessions: Sessio
     path = sessions.path("s")
     path.write_bytes(path.read_bytes() + b'{"text": ')
     before = path.read_bytes()
-    assert "line 3 is damaged" in error_line(chat("b", "--session", "s"), 14)
+    assert "line 3: damaged" in error_line(chat("b", "--session", "s"), 14)
     assert path.read_bytes() == before
 
 

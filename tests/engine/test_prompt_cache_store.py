@@ -251,7 +251,7 @@ def test_a_read_only_folder_is_read_and_not_written(cache: PrefixCache, stored: 
         assert cache.load(A) == PAYLOAD
         missing = PrefixCache(cache.folder.parent / "other", limit_bytes=LIMIT)
         assert not missing.store(B, PAYLOAD, note=NOTE)
-        with pytest.raises(OutputError, match="Permission denied"):
+        with pytest.raises(OutputError, match="permission denied"):
             cache.clear()
     finally:
         cache.folder.parent.chmod(0o700)
