@@ -3,25 +3,28 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+WORKERS ?= auto
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 .PHONY: demo test check long manual tour clean
 
 demo: $(READY)
 	@./scripts/demo $(BIN)/llmtool
 
+# Tests run in one process per core; WORKERS=0 runs them in one.
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # What to run before a commit: style, types, wording, tests.
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # Fuzzing and soak tests, less than half an hour (the table at the end of tests/README.md has times).
 long: $(READY)
-	$(BIN)/python -m pytest -m long --timeout 1800
+	$(PYTEST) -m long --timeout 1800
 
 # Completions, man pages, docs/commands.md and blocks of the READMEs, after a command has changed.
 manual: $(READY)

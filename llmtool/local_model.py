@@ -151,7 +151,10 @@ class LocalModel:
                 self._loading = _BackgroundLoad(self._load)
 
     def close(self) -> None:
-        """Free the model; `engine` loads it again."""
+        """Free the model, also one that is still loading; `engine` loads it again."""
+        if self._loading is not None:
+            self._loading.discard()
+            self._loading = None
         if self._engine is not None:
             self._engine.close()
             self._engine = None
@@ -220,6 +223,12 @@ class _BackgroundLoad:
             raise self._error
         assert self._weights is not None
         return self._weights
+
+    def discard(self) -> None:
+        """Wait for the model, and free it."""
+        self._thread.join()
+        if self._weights is not None:
+            self._weights.close()
 
 
 class ReadyModel(msgspec.Struct, frozen=True):

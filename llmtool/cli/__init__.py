@@ -1,1 +1,1 @@
-"""The command line: commands, their options, and what a terminal or a pipe shows."""
+"""The command line: commands, options and output."""

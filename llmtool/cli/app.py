@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -49,6 +50,9 @@ MODULES = {
     "models": "commands.models.command",
     "bench": "commands.bench.command",
 }
+
+
+_SIGPIPE = getattr(signal, "SIGPIPE", None)
 
 
 class LazyGroup(Group):
@@ -105,42 +109,55 @@ def root_command() -> Any:
 
 
 def main() -> NoReturn:
-    """Run the command line and exit with its code."""
+    """Run the command line, and end the process with its exit code or signal."""
     from llmtool.cli.terminal.signals import end_by_signal
 
     console = Console(Interrupts(), closed=ensure_std_fds())
-    debug = "--debug" in sys.argv[1:]
+    code = run(console, sys.argv[1:])
+    if code < 0:
+        end_by_signal(console, -code)
+    console.flush_quietly()
+    # Skip unloading the weights and the interpreter, which only takes time.
+    os._exit(code)
+
+
+def run(console: Console, args: Sequence[str]) -> int:
+    """Run a command, and return its exit code or the negative number of the signal that ended it.
+
+    Models that it loaded stay in memory until `console.close()`.
+    """
+    debug = "--debug" in args
     if debug:
         _log_to_stderr()
-    code: int = ExitCode.ERROR
     try:
         command = use_help_page(root_command())
-        code = command.main(prog_name="llmtool", standalone_mode=False, obj=console) or 0
+        code = command.main(list(args), prog_name="llmtool", standalone_mode=False, obj=console)
         console.flush()
+        return code or 0
     except typer.Exit as exc:
-        code = exc.exit_code
+        return exc.exit_code
     except typer.TyperException as exc:  # invalid arguments
-        console.error(describe_usage_error(exc))
-        code = exc.exit_code
+        console.error(describe_usage_error(exc, args))
+        return exc.exit_code
     except Cancelled as exc:
-        end_by_signal(console, exc.reason or console.interrupts.received)
+        return _ended_by(exc.reason or console.interrupts.received)
     except KeyboardInterrupt:
-        end_by_signal(console, signal.SIGINT)
+        return _ended_by(signal.SIGINT)
     except (BrokenPipe, SystemExit):  # typer exits if its help text meets a closed pipe
-        end_by_signal(console, getattr(signal, "SIGPIPE", None))
+        return _ended_by(_SIGPIPE)
     except LlmtoolError as exc:
         if console.interrupts.received is not None:  # the signal came first
-            end_by_signal(console, console.interrupts.received)
-        code = exc.exit_code
+            return _ended_by(console.interrupts.received)
         if debug:
             import traceback
 
             console.say(traceback.format_exc())
         console.error(str(exc))
+        return exc.exit_code
     except OSError as exc:
         # Only typer, printing help, raises this: other file errors are LlmtoolErrors.
         if exc.errno == errno.EPIPE:
-            end_by_signal(console, getattr(signal, "SIGPIPE", None))
+            return _ended_by(_SIGPIPE)
         target = exc.filename or "to standard output"
         console.error(f"cannot write {target}: {os_error_reason(exc)}")
     except MemoryError:
@@ -149,9 +166,12 @@ def main() -> NoReturn:
         if debug:
             raise
         console.error(f"unexpected {type(exc).__name__}; rerun with --debug for details")
-    console.flush_quietly()
-    # Skip unloading the weights and the interpreter, which only takes time.
-    os._exit(int(code))
+    return ExitCode.ERROR
+
+
+def _ended_by(number: int | None) -> int:
+    """Return the result of `run` for a signal; None is a signal that this platform lacks."""
+    return ExitCode.ERROR if number is None else -number
 
 
 def _log_to_stderr() -> None:
@@ -161,7 +181,7 @@ def _log_to_stderr() -> None:
     logging.getLogger("llmtool").setLevel(logging.DEBUG)
 
 
-def describe_usage_error(exc: typer.TyperException) -> str:
+def describe_usage_error(exc: typer.TyperException, args: Sequence[str]) -> str:
     """Return the error as one line, with the command that shows help."""
     from llmtool.cli.framework.usage_errors import rewrite_usage_error
 
@@ -169,6 +189,6 @@ def describe_usage_error(exc: typer.TyperException) -> str:
     if context is not None:
         command = context.command_path
     else:  # an option without its value
-        command = " ".join(["llmtool", *[word for word in sys.argv[1:2] if word in COMMANDS]])
+        command = " ".join(["llmtool", *[word for word in args[:1] if word in COMMANDS]])
     message = rewrite_usage_error(exc.format_message(), getattr(context, "command", None))
     return f"{message} (see '{command} --help')"

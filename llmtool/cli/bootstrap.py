@@ -200,6 +200,7 @@ def _make_model(
         on_download_progress=progress or no_progress,
         on_note=progress.note if progress else no_note,
     )
+    console.resources.callback(model.close)
     return model
 
 

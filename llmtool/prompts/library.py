@@ -89,7 +89,7 @@ class Library:
     def is_built_in(self, path: Path) -> bool:
         return path.parent == self.folders[-1]
 
-    def hides(self, path: Path) -> Path | None:
+    def overridden_by(self, path: Path) -> Path | None:
         """Return the template of the same name that this one overrides, or None."""
         try:
             return self._find(path.stem, self._after(path))

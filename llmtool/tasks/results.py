@@ -226,9 +226,9 @@ class Translation(Result, frozen=True, kw_only=True):
 
 
 class TestRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A run of the user's tests on generated code; `output` is the end of what they printed.
+    """A run of the user's tests on generated code; `output` is the end of their output.
 
-    `exit_code` is None if they were stopped because they took too long.
+    `exit_code` is None after a timeout.
     """
 
     __test__ = False  # not a test case for pytest
@@ -244,7 +244,7 @@ class TestRun(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def reason(self) -> str:
-        """Why it counts as a failure."""
+        """The reason of a failure."""
         if self.exit_code is None:
-            return f"the tests were stopped after {self.seconds:.0f} s"
-        return f"the tests ended with exit code {self.exit_code}"
+            return f"the tests timed out after {self.seconds:.0f} s"
+        return f"the tests failed with exit code {self.exit_code}"

@@ -293,7 +293,7 @@ def test_eval_measures(classify: Callable[..., Any], data: Path, tmp_path: Path)
     plot = tmp_path / "plot.svg"
     done = classify(
         "eval", data, "-t", "topic", *fields, "--split", "test", "--baselines", "--compare",
-        "--plot", plot, "--json", timeout=110,
+        "--plot", plot, "--json",
     )  # fmt: skip
     told = json.loads(done.stdout)
     n = sum(map(sum, told["confusion"]))
@@ -302,7 +302,7 @@ def test_eval_measures(classify: Callable[..., Any], data: Path, tmp_path: Path)
     assert told["accuracy"] == pytest.approx(right / n)
     assert len(told["mistakes"]) == n - right
     assert sum(each["n"] for each in told["bins"]) == n
-    assert [each["name"] for each in told["others"]][-2:] == [
+    assert [each["name"] for each in told["baselines"]][-2:] == [
         "written under a grammar",
         "written freely, name looked for",
     ]

@@ -100,14 +100,14 @@ def test_code_with_an_error_is_printed_and_ends_in_17(code: Callable[..., Done])
     done = code(*BROKEN_JSON)
     assert done.returncode == 17 and done.stdout
     last = done.stderr.decode().splitlines()[-1]
-    assert re.match(r"llmtool: the code has an error: line \d+, column \d+: ", last)
+    assert re.match(r"llmtool: the generated code has an error: line \d+, column \d+: ", last)
     told = code(*BROKEN_JSON, "--json")
     assert told.returncode == 17 and json.loads(told.stdout)["status"] == "error"
 
 
 def test_strict_prints_and_writes_nothing_then(code: Callable[..., Done], tmp_path: Path) -> None:
     done = code(*BROKEN_JSON, "--strict", "--quiet")
-    assert "the code has an error" in error_line(done, 17)
+    assert "the generated code has an error" in error_line(done, 17)
     code(*BROKEN_JSON, "--strict", "-o", tmp_path / "x.json")
     assert not (tmp_path / "x.json").exists()
 
@@ -121,8 +121,8 @@ def test_without_a_check_it_is_printed_as_it_is(code: Callable[..., Done]) -> No
     ("args", "reason"),
     [
         (["x", "-l", "pyton"], "unknown language 'pyton'; did you mean"),
-        (["x", "--run-tests", "pytest"], "name one with -o"),
-        (["x", "--run-tests", "pytest", "--json", "-o", "x.py"], "must contain {} for the file"),
+        (["x", "--run-tests", "pytest"], "must contain {}, the file"),
+        (["x", "--run-tests", "pytest", "--json", "-o", "x.py"], "must contain {}, the file"),
         (["commit", "--hook", "--json"], "--hook cannot be combined with --json"),
         (["x", "--limit", "3"], "--limit needs a batch"),
         (["--each", "line", "--run-tests", "cat {}"], "--run-tests and --each cannot"),
@@ -131,7 +131,7 @@ def test_without_a_check_it_is_printed_as_it_is(code: Callable[..., Done]) -> No
         (["review", "--staged", "-f", "x"], "cannot be combined"),
         (["complete", "x.py"], "FILE:LINE"),
         (["fix", "-", "--write"], "cannot change standard input"),
-        (["commit"], "no git repository"),
+        (["commit"], "not in a git repository"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -234,7 +234,7 @@ def test_strict_leaves_the_file_as_it_was_where_the_tests_fail(
 def test_the_tests_of_a_patch_do_not_run_on_it(code: Callable[..., Done], tmp_path: Path) -> None:
     (tmp_path / "add.py").write_text(BROKEN)
     done = code("fix", "add.py", "--run-tests", "true", "-o", "x.patch", cwd=tmp_path)
-    assert "must contain {} for the file" in error_line(done, 2)
+    assert "must contain {}, the file" in error_line(done, 2)
     assert not (tmp_path / "x.patch").exists()
 
 
@@ -410,7 +410,7 @@ def test_a_review_is_of_lines_in_the_diff(code: Callable[..., Done], repository:
     done = code("review", "--staged", "--json", cwd=repository)
     told = json.loads(done.stdout)
     assert done.returncode == 0 and told["n_parts"] == 1
-    assert told["left_out"] == [{"path": "uv.lock", "reason": "a lock file"}]
+    assert told["skipped"] == [{"path": "uv.lock", "reason": "a lock file"}]
     assert all(f["path"] == "mail.py" and f["line"] in (1, 2) for f in told["findings"])
     assert b"skipped uv.lock (a lock file)" in done.stderr
 
@@ -426,7 +426,7 @@ def test_a_review_fails_on_what_it_is_told_to(code: Callable[..., Done], reposit
 
 
 def test_no_diff_is_no_review(code: Callable[..., Done]) -> None:
-    assert "no change to review" in error_line(code("review", input=b"hello\n"), 14)
+    assert "no changes to review" in error_line(code("review", input=b"hello\n"), 14)
 
 
 def test_a_commit_message_has_its_form(code: Callable[..., Done], repository: Path) -> None:
@@ -524,7 +524,7 @@ def test_a_long_file_is_fitted_around_its_gap(
     done = run_llmtool(
         "code", "complete", f"{file}:100", "-m", filler, *GREEDY, "--max-tokens", "5"
     )
-    assert done.returncode == 0 and b"the model did not see" in done.stderr
+    assert done.returncode == 0 and b"did not fit into the context" in done.stderr
 
 
 def test_a_completion_that_breaks_the_file_is_told(
@@ -560,7 +560,7 @@ def test_gen_prints_the_code_of_a_reply_alone(
 
 def test_gen_without_code_prints_nothing(run_llmtool: Callable[..., Done], starter: Path) -> None:
     done = run_llmtool("gen", "-m", starter, *GREEDY, "-x", "Say hello.", "--max-tokens", "8")
-    assert "no code in it" in error_line(done, 17)
+    assert "no fenced code block" in error_line(done, 17)
 
 
 @pytest.mark.parametrize("option", [["--json"], ["--each", "line"], ["--logprobs", "2"]], ids=str)

@@ -51,7 +51,7 @@ def test_a_model_is_imported_used_verified_and_removed(
     copy.unlink()
     copy.write_bytes(broken)
     damaged = run_llmtool("models", "verify", "small")
-    assert damaged.returncode == 16 and damaged.stdout.startswith(b"bad\tsmall\t")
+    assert damaged.returncode == 16 and damaged.stdout.startswith(b"damaged\tsmall\t")
     assert "small.gguf" in out(run_llmtool("models", "rm", "small", "--dry-run"))
     assert copy.exists()
     out(run_llmtool("models", "rm", "small"))
@@ -152,7 +152,7 @@ def test_a_wrong_setting_is_refused_and_nothing_is_written(
 def test_a_model_that_nobody_knows_is_set_and_told(run_llmtool: Run, env: dict[str, str]) -> None:
     result = run_llmtool("config", "set", "model", "nothere")
     assert result.returncode == 0
-    assert result.stderr.startswith(b"llmtool: set, but unknown model 'nothere'; ")
+    assert result.stderr.startswith(b"llmtool: saved, but unknown model 'nothere'; ")
     assert result.stderr.count(b"\n") == 1
     assert run_llmtool("config", "set", "aliases.x", "nothere").stderr == result.stderr
     assert run_llmtool("config", "set", "model", "nothere", "-q").stderr == b""

@@ -65,10 +65,10 @@ def home(env: dict[str, str], tmp_path: Path) -> Path:
 @pytest.mark.parametrize("umask", [0o000, 0o077], ids=oct)
 @pytest.mark.parametrize(("words", "kept"), KEPT.values(), ids=KEPT)
 def test_what_a_command_keeps_is_its_owners_alone(
-    run_llmtool: Run, home: Path, tiny: Path, words: tuple[str, ...], kept: str, umask: int
+    run_llmtool_process: Run, home: Path, tiny: Path, words: tuple[str, ...], kept: str, umask: int
 ) -> None:
     named = [str(tiny) if word == "MODEL" else word for word in words]
-    done = run_llmtool(*named, preexec_fn=lambda: os.umask(umask))
+    done = run_llmtool_process(*named, preexec_fn=lambda: os.umask(umask))
     assert done.returncode in (0, 15, 17), done.stderr.decode()
     assert_private(home, kept)
 

@@ -55,7 +55,7 @@ def test_ls_is_tab_separated_and_shows_what_is_broken(run_llmtool: Run, mine: Pa
 
 def test_ls_as_json(run_llmtool: Run, mine: Path) -> None:
     records = {r["name"]: r for r in json.loads(out(run_llmtool("prompts", "ls", "--json")))}
-    assert records["gen"]["hides"] == str(built_in_folder() / "gen.yaml")
+    assert records["gen"]["overrides"] == str(built_in_folder() / "gen.yaml")
     assert records["broken"]["error"].startswith(str(mine)) and records["broken"]["task"] is None
     assert records["greet"] == {
         "name": "greet",
@@ -63,7 +63,7 @@ def test_ls_as_json(run_llmtool: Run, mine: Path) -> None:
         "description": "Greet.",
         "built_in": False,
         "path": str(mine / "greet.yaml"),
-        "hides": None,
+        "overrides": None,
         "error": None,
     }
 
@@ -157,7 +157,7 @@ def test_a_new_template_from_another_is_as_the_other(run_llmtool: Run) -> None:
     value = json.loads(out(run_llmtool(*show)))
     for key in ("output", "prompt", "examples", "inputs", "tests"):
         assert value[key] == before[key]
-    assert value["hides"] == str(built_in_folder() / "sentiment.yaml")
+    assert value["overrides"] == str(built_in_folder() / "sentiment.yaml")
     assert run_llmtool("prompts", "lint", "sentiment").returncode == 0
 
 
@@ -193,7 +193,7 @@ def test_folders_of_the_variable_come_first(run_llmtool: Run, mine: Path, tmp_pa
     path = out(run_llmtool("prompts", "new", "greet", "-q", env=env)).rstrip("\n")
     assert path == str(team / "greet.yaml")
     value = json.loads(out(run_llmtool("prompts", "show", "greet", "--json", env=env)))
-    assert (value["path"], value["hides"]) == (path, str(mine / "greet.yaml"))
+    assert (value["path"], value["overrides"]) == (path, str(mine / "greet.yaml"))
     assert out(run_llmtool("prompts", "show", "greet")) == (mine / "greet.yaml").read_text()
 
 
@@ -210,8 +210,7 @@ def test_lint_checks_all_of_the_users(run_llmtool: Run, mine: Path) -> None:
     assert result.returncode == 12
     assert result.stdout.decode().splitlines() == [
         f"{mine}/broken.yaml:3: unknown key 'promt'; did you mean 'prompt'?",
-        f"{mine}/gen.yaml:1: warning: no tests: nothing shows when a change or a model makes it "
-        "worse",
+        f"{mine}/gen.yaml:1: warning: no tests; add some to detect regressions",
     ]
     assert result.stderr == b"llmtool: 1 of 3 templates failed\n"
 

@@ -223,7 +223,7 @@ def test_a_metric_may_fall_by_the_tolerance(run: Run, folder: Path, tmp_path: Pa
     run("say", "--baseline", file, "--update-baseline")
     (folder / "d.csv").write_text(rows.replace("c,c", "c,d"))
     worse = run("say", "--baseline", file)
-    assert worse.code == 17 and "accuracy fell from 1.000 to 0.667" in worse.out
+    assert worse.code == 17 and "accuracy dropped from 1.000 to 0.667" in worse.out
     assert run("say", "--baseline", file, "--tolerance", "0.4").code == 0
 
 

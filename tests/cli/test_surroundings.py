@@ -44,25 +44,27 @@ def test_a_run_writes_nothing_into_its_folder(gen: Run, tmp_path: Path) -> None:
     ],
     ids=["C", "POSIX", "unknown", "latin-1", "ascii"],
 )
-def test_text_is_utf8_whatever_the_locale(gen: Run, locale: dict[str, str]) -> None:
+def test_text_is_utf8_whatever_the_locale(
+    gen: Run, gen_process: Run, locale: dict[str, str]
+) -> None:
     args = ["--dry-run", "日本 🦙 é"]
     expected = gen(*args)
     assert "日本 🦙 é" in expected.stdout.decode()
-    result = gen(*args, env=locale)
+    result = gen_process(*args, env=locale)
     assert (result.returncode, result.stdout) == (0, expected.stdout)
 
 
-def test_a_reply_is_utf8_whatever_the_locale(gen: Run) -> None:
+def test_a_reply_is_utf8_whatever_the_locale(gen: Run, gen_process: Run) -> None:
     args = [PROMPT, "--max-tokens", "100"]
     expected = gen(*args)
     assert expected.returncode == 0 and not expected.stdout.isascii()
-    result = gen(*args, env={"LC_ALL": "C", "PYTHONIOENCODING": "ascii"})
+    result = gen_process(*args, env={"LC_ALL": "C", "PYTHONIOENCODING": "ascii"})
     assert (result.returncode, result.stdout) == (0, expected.stdout)
 
 
-def test_an_error_about_a_strange_name_is_utf8(gen: Run) -> None:
+def test_an_error_about_a_strange_name_is_utf8(gen_process: Run) -> None:
     locale = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    assert "日本" in error_line(gen(PROMPT, "-m", "日本.gguf", env=locale), 10)
+    assert "日本" in error_line(gen_process(PROMPT, "-m", "日本.gguf", env=locale), 10)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ sys.addaudithook(record)
     [name for name in ASKING if name not in ("chat", "prompts test", "bench", "code complete")],
 )
 def test_a_command_reads_each_template_once(
-    run_llmtool: Callable[..., Any],
+    run_llmtool_process: Callable[..., Any],
     env: dict[str, str],
     tiny_model: Callable[..., Path],
     tmp_path: Path,
@@ -47,7 +47,7 @@ def test_a_command_reads_each_template_once(
     opened = tmp_path / "opened"
     model = tiny_model("plain", n_ctx=2048, printable=True)
     options = () if command.startswith("classify") else ("--max-tokens", "4")
-    result = run_llmtool(
+    result = run_llmtool_process(
         *ASKING[command], *output, *options, "-m", model,
         cwd=work, env={"PYTHONPATH": f"{tmp_path / 'site'}:{ROOT}", "OPENED": str(opened)},
     )  # fmt: skip

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 from documents.rewriting import rewrite
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from offenders import every
 
 from llmtool import Toolbox
 from llmtool.documents.formats import detect, parse
@@ -26,6 +28,7 @@ SYNTAX = [
 ]  # fmt: skip
 
 
+@cache
 def load(path: Path) -> Document:
     text = path.read_bytes().decode()
     return parse(text, detect(path.name, text))
@@ -35,7 +38,7 @@ def test_corpus_has_enough_documents() -> None:
     assert len(CORPUS) >= 40
 
 
-@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
+@every(path=CORPUS)
 def test_document_without_translations_is_unchanged(path: Path) -> None:
     document = load(path)
     assert rewrite(document, {}) == document.source == path.read_bytes().decode()
@@ -44,7 +47,7 @@ def test_document_without_translations_is_unchanged(path: Path) -> None:
     assert document.compare(document.source) is None
 
 
-@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
+@every(path=CORPUS)
 def test_segments_are_in_order_and_have_letters(path: Path) -> None:
     at = 0
     for segment in load(path).segments:
@@ -53,8 +56,7 @@ def test_segments_are_in_order_and_have_letters(path: Path) -> None:
         at = segment.end
 
 
-@pytest.mark.parametrize("syntax", SYNTAX, ids=repr)
-@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
+@every(path=CORPUS, syntax=SYNTAX)
 def test_text_that_would_change_the_structure_is_a_fault(path: Path, syntax: str) -> None:
     document = load(path)
     for change in (lambda text: f"{syntax} {text}", lambda text: f"{text}{syntax}"):
@@ -66,7 +68,7 @@ def test_text_that_would_change_the_structure_is_a_fault(path: Path, syntax: str
         assert document.compare(rewrite(document, changed)) is None
 
 
-@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
+@every(path=CORPUS)
 def test_ordinary_words_are_accepted(path: Path) -> None:
     document = load(path)
     changed = {i: with_text(s, str.swapcase) for i, s in enumerate(document.segments)}
@@ -97,7 +99,7 @@ def make_toolbox(reply: Callable[[str], str]) -> Toolbox:
     )
 
 
-@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
+@every(path=CORPUS)
 def test_identity_translation_returns_the_same_bytes(path: Path) -> None:
     text = path.read_bytes().decode()
     format = detect(path.name, text)
@@ -130,7 +132,7 @@ ADVERSARIES: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("reply", ADVERSARIES.values(), ids=list(ADVERSARIES))
-@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)
+@every(path=CORPUS)
 def test_no_reply_changes_the_structure(path: Path, reply: Callable[[str], str]) -> None:
     text = path.read_bytes().decode()
     format = detect(path.name, text)

@@ -48,8 +48,8 @@ SEGMENTS: dict[str, tuple[Format, str, list[str]]] = {
     "skipped blocks": ("md", "---\nt: x\n---\n```\ncode\n```\n\n    code\n\n<p>html</p>\n", []),
     "footnotes": (
         "md",
-        "[^1]: First note\n  goes on.\n[^b]: Second note.\n",
-        ["‹[^1]:› First note goes on.", "‹[^b]:› Second note."],
+        "[^1]: First note\n  continues.\n[^b]: Second note.\n",
+        ["‹[^1]:› First note continues.", "‹[^b]:› Second note."],
     ),
     "definition list": (
         "md",

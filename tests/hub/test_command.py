@@ -127,18 +127,20 @@ def guarded(env: dict[str, str], tmp_path: Path) -> dict[str, str | None]:
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_command_with_cached_model_opens_no_connection(
-    run_llmtool: Run,
+    run_llmtool_process: Run,
     hub: FakeHub,
     tiny: Path,
     guarded: dict[str, str | None],
     call: tuple[str, ...],
 ) -> None:
     hub.add(TINY, {"tiny-Q4_K_M.gguf": tiny.read_bytes()})
-    pulling = run_llmtool("models", "pull", TINY, env={**online(hub), **guarded})
+    pulling = run_llmtool_process("models", "pull", TINY, env={**online(hub), **guarded})
     assert pulling.returncode == 99, "the guard detects a download"
-    assert run_llmtool("models", "pull", TINY, env=online(hub)).returncode == 0
+    assert run_llmtool_process("models", "pull", TINY, env=online(hub)).returncode == 0
     seen = len(hub.seen)
-    done = run_llmtool(*call, "-m", TINY, input=b"The river rose.", env={**online(hub), **guarded})
+    done = run_llmtool_process(
+        *call, "-m", TINY, input=b"The river rose.", env={**online(hub), **guarded}
+    )
     assert done.returncode in (0, 17), done.stderr.decode()
     assert b"a socket was used" not in done.stderr
     assert len(hub.seen) == seen
@@ -146,7 +148,7 @@ def test_command_with_cached_model_opens_no_connection(
 
 @pytest.mark.parametrize("call", [("models", "pull"), *CALLS.values()], ids=["pull", *CALLS])
 def test_offline_option_makes_no_request(
-    run_llmtool: Run,
+    run_llmtool_process: Run,
     hub: FakeHub,
     tiny: Path,
     guarded: dict[str, str | None],
@@ -155,7 +157,9 @@ def test_offline_option_makes_no_request(
     hub.add(TINY, {"tiny-Q4_K_M.gguf": tiny.read_bytes()})
     named = (TINY,) if call[0] == "models" else ("-m", TINY)
     variables = {**online(hub), **guarded}
-    done = run_llmtool(*call, *named, "--offline", "-q", input=b"The river rose.", env=variables)
+    done = run_llmtool_process(
+        *call, *named, "--offline", "-q", input=b"The river rose.", env=variables
+    )
     assert TINY in error_line(done, 10)
     assert hub.seen == []
 
@@ -216,7 +220,7 @@ FAULTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     + [(fault, 16) for fault in FAULTS],
 )
 def test_errors_do_not_show_the_token(
-    run_llmtool: Run, hub: FakeHub, tmp_path: Path, fault: str, code: int
+    run_llmtool: Run, run_llmtool_process: Run, hub: FakeHub, tmp_path: Path, fault: str, code: int
 ) -> None:
     if fault == "rejected":
         hub.bad_tokens.add(TOKEN)
@@ -226,14 +230,15 @@ def test_errors_do_not_show_the_token(
     hub.add("org/gated", {"a-Q4_K_M.gguf": b"GGUF"}, gated=True, allowed=())
     name = {"gated": "org/gated", "missing": "org/none"}.get(fault, REPO)
     variables = {**online(hub), "HF_TOKEN": TOKEN}
-    size = 1_500_000 if fault == "full disk" else resource.RLIM_INFINITY
 
     def limit_file_size() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, 1_500_000))
 
-    done = run_llmtool(
-        "models", "pull", name, "--debug", env=variables, preexec_fn=limit_file_size, timeout=120
-    )
+    pull = ("models", "pull", name, "--debug")
+    if fault == "full disk":
+        done = run_llmtool_process(*pull, env=variables, preexec_fn=limit_file_size, timeout=120)
+    else:
+        done = run_llmtool(*pull, env=variables)
     assert done.returncode == code, done.stderr.decode()
     assert b"Traceback" in done.stderr, "--debug prints a traceback"
     assert TOKEN.encode() not in done.stdout + done.stderr

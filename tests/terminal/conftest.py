@@ -1,4 +1,4 @@
-"""A conversation with the scripted engine in a terminal, and what is kept of it."""
+"""Fixtures for a chat with the scripted engine in a terminal."""
 
 from __future__ import annotations
 

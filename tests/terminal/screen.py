@@ -1,4 +1,4 @@
-"""A command in a real terminal, and what the terminal shows.
+"""Run a command in a pseudo-terminal and read its screen.
 
     with Terminal(["llmtool", "gen", "Hello"], env) as terminal:
         terminal.wait_for("Hello")
@@ -22,7 +22,7 @@ import pyte
 
 
 class Terminal:
-    """A child process on a pseudo-terminal, and the screen that a user would see."""
+    """A child process on a pseudo-terminal and its screen."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Terminal:
         self.raw = b""
         self._screen = pyte.Screen(columns or 80, lines or 24)
         self._stream = pyte.ByteStream(self._screen)
-        # A terminal answers when it is asked where its cursor is.
+        # A terminal answers cursor position requests.
         self._screen.write_process_input = lambda data: self._child.send(data)
         self._child = pexpect.spawn(
             "/bin/sh",
@@ -68,7 +68,7 @@ class Terminal:
         os.kill(self.pid, number)
 
     def hang_up(self, timeout: float = 10) -> int:
-        """Close the terminal, as a closed window does; return the exit status as `wait` does."""
+        """Close the terminal like a closed window; return the exit status like `wait`."""
         process = self._child.ptyproc
         process.fileobj.close()
         process.closed = self._child.closed = True
@@ -82,11 +82,11 @@ class Terminal:
         self._screen.resize(lines, columns)
 
     def screen(self) -> list[str]:
-        """Return the rows as they are now, without the blanks at their ends."""
+        """Return the current rows without trailing blanks."""
         return [row.rstrip() for row in self._screen.display]
 
     def wait_for(self, text: str, timeout: float = 20) -> None:
-        """Read until `text` was written or is on the screen; fail with the screen otherwise."""
+        """Read until `text` was written or is on the screen; on failure show the screen."""
 
         def seen() -> bool:
             return text in self.raw.decode(errors="replace") or text in "\n".join(self.screen())
@@ -96,7 +96,7 @@ class Terminal:
     def wait_until(
         self, condition: Callable[[], bool], timeout: float = 20, *, what: str = "change"
     ) -> None:
-        """Read until `condition` holds."""
+        """Read until `condition` is true."""
         limit = time.monotonic() + timeout
         while not condition():
             if not self._read(limit - time.monotonic()):
@@ -104,7 +104,7 @@ class Terminal:
                 raise AssertionError(f"no {what} within {timeout} s; on the screen:\n{shown}")
 
     def wait(self, timeout: float = 30) -> int:
-        """Read to the end and return the exit status as a shell tells it (130 for SIGINT)."""
+        """Read to the end and return the exit status as in a shell (130 for SIGINT)."""
         limit = time.monotonic() + timeout
         while self._read(limit - time.monotonic()):
             pass
@@ -123,7 +123,7 @@ class Terminal:
         return self.wait()
 
     def _read(self, timeout: float) -> bool:
-        """Show what was written next; return False at the end or when the time is over."""
+        """Process the next output; return False at the end or after the timeout."""
         try:
             data = self._child.read_nonblocking(4096, timeout=max(timeout, 0))
         except (pexpect.EOF, pexpect.TIMEOUT):
@@ -134,7 +134,7 @@ class Terminal:
 
 
 def _redirected(stdin: Path | None, stdout: Path | None, stderr: Path | None) -> str:
-    """Return the shell line that becomes the command, with the streams that are files."""
+    """Return the shell line that runs the command with redirected streams."""
     words = ['exec "$@"']
     for sign, path in (("<", stdin), (">", stdout), ("2>", stderr)):
         if path is not None:

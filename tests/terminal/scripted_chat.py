@@ -1,4 +1,4 @@
-"""A conversation at the terminal with a scripted engine, for tests of the loop around it.
+"""A chat at the terminal with a scripted engine, for tests of the chat loop.
 
 Usage: scripted_chat.py FOLDER SCRIPT, where SCRIPT is JSON: `replies` (a list, or one text),
 `delay` (seconds before each token), `n_ctx`, `session`, `keeps`, `first`.
@@ -31,7 +31,7 @@ from llmtool.tasks.pipeline.context import TaskContext
 
 
 class SlowEngine(ScriptedEngine):
-    """Takes its time before each event."""
+    """Waits before each event."""
 
     delay = 0.0
 

@@ -9,7 +9,7 @@ from terminal.screen import Terminal
 
 SCRIPT = Path(__file__).with_name("scripted_chat.py")
 LONG = " ".join(f"word{i}" for i in range(400))
-# The prompt turns bracketed paste on, and off again.
+# The prompt enables and disables bracketed paste.
 PASTE_ON, PASTE_OFF = b"\x1b[?2004h", b"\x1b[?2004l"
 
 Start = Callable[..., Terminal]

@@ -233,7 +233,7 @@ class TestCommands:
     def test_tab_completes_commands(self, chat: Start) -> None:
         with chat("one two") as terminal:
             wait_for_prompt(terminal)
-            terminal.send("/tok\t\r")  # at once, before a menu can be there
+            terminal.send("/tok\t\r")  # before the menu can open
             terminal.wait_for("reserved for the reply")
 
     def test_tab_completes_names_and_files(
@@ -379,7 +379,7 @@ def test_history_lasts_and_is_private(chat: Start, tmp_path: Path) -> None:
 
 
 def test_save_accepts_the_sessions_own_name(chat: Start, sessions: Sessions) -> None:
-    name = "2026-11-26-1040"  # as a session is called that nobody has named
+    name = "2026-11-26-1040"  # the default name of a session
     with chat("fine", session=name) as terminal:
         wait_for_prompt(terminal)
         say(terminal, "Hi", "fine", 2)
@@ -392,7 +392,7 @@ def test_the_chat_continues_when_nothing_can_be_written(chat: Start, tmp_path: P
     with chat(["one reply", "another"]) as terminal:
         wait_for_prompt(terminal)
         data = tmp_path / "data"
-        for name in ("sessions", "chat_history"):  # no file can be written any more
+        for name in ("sessions", "chat_history"):  # no file is writable
             (data / name).rename(data / f"{name}-away")
         (data / "sessions").write_text("in the way")
         (data / "chat_history").mkdir()

@@ -114,12 +114,12 @@ def test_an_interrupt_during_loading_does_not_end_the_chat(
         wait_until_loading(terminal, deep)
         if delay is None:
             wait_for_prompt(terminal)
-        else:  # before there is one
+        else:  # before the prompt appears
             time.sleep(delay)
         seen = terminal.raw.count(PASTE_ON)
         terminal.signal(signal.SIGINT)
         wait_for_prompt(terminal, seen + 1)
-        time.sleep(0.3)  # the signal has come to it by now, whatever the prompt was
+        time.sleep(0.3)  # wait until the signal has arrived
         terminal.send("hello\r")
         terminal.wait_for("truncated at 3 tokens")
         assert "stopped" not in terminal.raw.decode()

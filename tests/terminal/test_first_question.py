@@ -1,4 +1,4 @@
-"""With no model chosen, a person is asked once; the answer is remembered."""
+"""On first use at a terminal, the command asks for a model and saves the answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ASK = ["gen", "List the months of the year.", "--temperature", "0", "--max-token
 
 @pytest.fixture
 def env(env: dict[str, str]) -> dict[str, str]:
-    """A user whose Hub is not switched off; nothing is fetched unless a test asks for it."""
+    """An environment with Hub access; tests avoid downloads."""
     return {name: value for name, value in env.items() if name != "HF_HUB_OFFLINE"}
 
 
@@ -21,7 +21,7 @@ def config(env: dict[str, str]) -> Path:
     return Path(env["LLMTOOL_CONFIG_DIR"]) / "config.toml"
 
 
-def test_the_answer_is_used_and_remembered(env: dict[str, str]) -> None:
+def test_answer_is_used_and_saved(env: dict[str, str]) -> None:
     with Terminal([*LLMTOOL, *ASK], env, columns=100) as terminal:
         terminal.wait_for("Enter a number")
         assert any("starter" in row and "98.4 MB" in row for row in terminal.screen())
@@ -34,7 +34,7 @@ def test_the_answer_is_used_and_remembered(env: dict[str, str]) -> None:
         assert not any("Enter a number" in row for row in terminal.screen())
 
 
-def test_a_path_is_an_answer_too(env: dict[str, str], tiny: Path) -> None:
+def test_path_is_accepted_as_answer(env: dict[str, str], tiny: Path) -> None:
     with Terminal([*LLMTOOL, *ASK], env, columns=100) as terminal:
         terminal.wait_for("Enter a number")
         terminal.send(f"{tiny}\r")
@@ -42,7 +42,7 @@ def test_a_path_is_an_answer_too(env: dict[str, str], tiny: Path) -> None:
     assert config(env).read_text() == f'model = "{tiny}"\n'
 
 
-def test_nonsense_is_asked_again_and_never_remembered(env: dict[str, str]) -> None:
+def test_invalid_answer_is_asked_again_and_not_saved(env: dict[str, str]) -> None:
     with Terminal([*LLMTOOL, *ASK], env, columns=100, lines=40) as terminal:
         for number, answer in enumerate(("99", "y", "no such thing"), 1):
             terminal.wait_until(
@@ -55,7 +55,7 @@ def test_nonsense_is_asked_again_and_never_remembered(env: dict[str, str]) -> No
     assert config(env).read_text() == 'model = "starter"\n'
 
 
-def test_a_model_that_is_not_there_is_not_remembered(env: dict[str, str]) -> None:
+def test_missing_model_is_not_saved(env: dict[str, str]) -> None:
     with Terminal([*LLMTOOL, *ASK], env, columns=100) as terminal:
         terminal.wait_for("Enter a number")
         terminal.send("/no/such.gguf\r")
@@ -63,7 +63,7 @@ def test_a_model_that_is_not_there_is_not_remembered(env: dict[str, str]) -> Non
     assert not config(env).exists()
 
 
-def test_no_answer_takes_the_starter_model_and_remembers_nothing(env: dict[str, str]) -> None:
+def test_empty_answer_uses_the_starter_and_saves_nothing(env: dict[str, str]) -> None:
     with Terminal([*LLMTOOL, *ASK], env, columns=100) as terminal:
         terminal.wait_for("Enter a number")
         terminal.send("\x04")
@@ -72,7 +72,7 @@ def test_no_answer_takes_the_starter_model_and_remembers_nothing(env: dict[str, 
     assert not config(env).exists()
 
 
-def test_an_interrupt_at_the_question_ends_the_command(env: dict[str, str]) -> None:
+def test_interrupt_at_the_question_ends_the_command(env: dict[str, str]) -> None:
     with Terminal([*LLMTOOL, *ASK], env, columns=100) as terminal:
         terminal.wait_for("Enter a number")
         terminal.send("\x03")

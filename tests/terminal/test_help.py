@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import pytest
 import typer
 from command import LLMTOOL
+from offenders import every
 from terminal.screen import Terminal
 
 from llmtool.cli.app import COMMANDS, app, load_command
@@ -34,6 +36,7 @@ NAMES = [words for words in every_command() if words[1:] != (DEFAULT,)]
 def show(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Show:
     """Return `show(words, columns)`: the help of a command as it is printed in that width."""
 
+    @cache
     def helped(words: tuple[str, ...], columns: int) -> str:
         monkeypatch.setenv("COLUMNS", str(columns))
         root = use_help_page(typer.main.get_command(app))
@@ -48,8 +51,7 @@ def joined(text: str) -> list[str]:
     return text.replace(" \\\n", "\n").split()
 
 
-@pytest.mark.parametrize("words", NAMES, ids=lambda words: " ".join(words) or "llmtool")
-@pytest.mark.parametrize("columns", WIDTHS)
+@every(words=NAMES, columns=WIDTHS)
 def test_no_line_is_longer_than_the_terminal(
     show: Show, words: tuple[str, ...], columns: int
 ) -> None:
@@ -59,7 +61,7 @@ def test_no_line_is_longer_than_the_terminal(
     assert all(len(line) <= columns for line in text.splitlines()) or columns < 80
 
 
-@pytest.mark.parametrize("words", NAMES, ids=lambda words: " ".join(words) or "llmtool")
+@every(words=NAMES)
 def test_no_word_is_broken(show: Show, words: tuple[str, ...]) -> None:
     command: Any = load_command(words[0]) if words else typer.main.get_command(app)
     command = command.commands[words[1]] if words[1:] else command
@@ -73,8 +75,7 @@ def test_no_word_is_broken(show: Show, words: tuple[str, ...]) -> None:
         assert shown[columns] == shown[100], columns
 
 
-@pytest.mark.parametrize("words", NAMES, ids=lambda words: " ".join(words) or "llmtool")
-@pytest.mark.parametrize("columns", WIDTHS[1:])
+@every(words=NAMES, columns=WIDTHS[1:])
 def test_a_wrapped_example_is_the_same_command(
     show: Show, words: tuple[str, ...], columns: int
 ) -> None:

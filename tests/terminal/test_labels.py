@@ -1,4 +1,4 @@
-"""`llmtool classify` on a terminal: bars, a text without a label, how far an evaluation is."""
+"""`llmtool classify` on a terminal: bars, abstained texts, progress of an evaluation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def rows(terminal: Terminal) -> list[str]:
     return [row for row in terminal.screen() if row]
 
 
-def test_labels_are_rows_with_bars_the_best_first(env: dict[str, str], starter: Path) -> None:
+def test_labels_are_rows_with_bars_best_first(env: dict[str, str], starter: Path) -> None:
     with Terminal([*LLMTOOL, "classify", SPORT, "-t", "topic", "-m", starter], env) as terminal:
         assert terminal.exit_status == 0
         heading, *shown = rows(terminal)
@@ -28,7 +28,7 @@ def test_labels_are_rows_with_bars_the_best_first(env: dict[str, str], starter: 
     assert all(abs(bar - 20 * score) <= 1 for bar, score in zip(bars, scores, strict=True))
 
 
-def test_a_text_without_a_label_keeps_its_scores(env: dict[str, str], starter: Path) -> None:
+def test_abstained_text_shows_its_scores(env: dict[str, str], starter: Path) -> None:
     args = ["-t", "topic", "-m", starter, "--min-margin", "1"]
     with Terminal([*LLMTOOL, "classify", SPORT, *args], env) as terminal:
         assert terminal.exit_status == 15
@@ -39,7 +39,7 @@ def test_a_text_without_a_label_keeps_its_scores(env: dict[str, str], starter: P
 
 @pytest.mark.parametrize("options", [[], ["--balanced"]], ids=["anchors", "balanced"])
 @pytest.mark.parametrize("stderr_is_terminal", [True, False])
-def test_an_evaluation_says_how_far_it_is_to_a_terminal_alone(
+def test_evaluation_shows_progress_only_on_a_terminal(
     env: dict[str, str],
     starter: Path,
     tmp_path: Path,

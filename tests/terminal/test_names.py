@@ -1,4 +1,4 @@
-"""Names, titles and metadata of others on a terminal: shown, never obeyed, and no markup."""
+"""Control sequences and markup in names, titles and metadata are escaped on a terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from llmtool.sessions.types import Session, Turn
 
 EVIL = "ev\x1b]0;title\x07\x1b[31mi\x9b2J\u202el\x08"
 MARKUP = "[red]x[/red] :smile: [link=http://a.b]y[/link] [bold"
-ESCAPE, BELL = r"(\u241b|\\x1b)", r"(\u2407|\\x07)"  # as a picture, or as Python writes it
+ESCAPE, BELL = r"(\u241b|\\x1b)", r"(\u2407|\\x07)"  # as a symbol, or in Python's notation
 SHOWN = rf"ev{ESCAPE}\]0;title{BELL}{ESCAPE}\[31mi(<U\+009B>|\\x9b)2J(<U\+202E>|\\u202e)l"
 STEERING = ("\x1b", "\x07", "\x08", "\x9b", "\u202e")
 SHORT = ("--max-tokens", "4", "--temperature", "0", "--threads", "1")
@@ -30,14 +30,14 @@ TEMPLATE += 'prompt: "{{{{ text }}}}"\n'
 
 @pytest.fixture(scope="module")
 def hostile(tiny_model: Callable[..., Path]) -> Path:
-    """A model whose metadata steers terminals and speaks rich's markup."""
+    """A model whose metadata contains control sequences and Rich markup."""
     told = {"general.name": EVIL + MARKUP, "general.license": MARKUP + EVIL}
     return tiny_model("plain", metadata=told)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with files of such names, and texts that nobody looks at."""
+    """A folder with files that have such names."""
     folder = tmp_path / "here"
     folder.mkdir()
     for name in (f"{EVIL}.txt", f"{MARKUP.replace('/', '')}.txt"):
@@ -52,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def known(env: dict[str, str]) -> dict[str, str]:
-    """The environment of a user with such titles, descriptions and aliases."""
+    """An environment with such titles, descriptions and aliases."""
     sessions = Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
     for name, text in (("one", EVIL), ("two", MARKUP)):
         turn = Turn(text=text, reply=text)
@@ -69,7 +69,7 @@ def known(env: dict[str, str]) -> dict[str, str]:
 
 
 def show(argv: list[Any], env: dict[str, str], code: int, **options: Any) -> str:
-    """Return what a terminal was sent, without the line that clears a status."""
+    """Return the output to the terminal, without the sequence that clears a status line."""
     plain = {**env, "NO_COLOR": "1"}
     with Terminal([*LLMTOOL, *argv], plain, columns=200, **options) as terminal:
         status = terminal.exit_status
@@ -113,7 +113,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize(("words", "code"), ERRORS.values(), ids=ERRORS)
-def test_a_name_in_an_error_is_shown(
+def test_control_characters_in_error_names_are_escaped(
     env: dict[str, str], folder: Path, tiny: Path, words: tuple[str, ...], code: int
 ) -> None:
     model = ["-m", tiny] if words[0] not in ("models", "sessions", "config", EVIL) else []
@@ -136,7 +136,9 @@ LISTED = {
 
 
 @pytest.mark.parametrize("words", LISTED.values(), ids=LISTED)
-def test_what_is_kept_is_shown(known: dict[str, str], words: tuple[str, ...]) -> None:
+def test_control_characters_in_listings_are_escaped(
+    known: dict[str, str], words: tuple[str, ...]
+) -> None:
     assert_shown(show([*words], known, 0))
 
 
@@ -151,11 +153,13 @@ MARKED = {
 
 
 @pytest.mark.parametrize("words", MARKED.values(), ids=MARKED)
-def test_markup_in_what_is_kept_is_literal(known: dict[str, str], words: tuple[str, ...]) -> None:
+def test_markup_in_listings_is_literal(known: dict[str, str], words: tuple[str, ...]) -> None:
     assert MARKUP in " ".join(show([*words], known, 0).split())
 
 
-def test_metadata_of_a_model_is_shown(env: dict[str, str], hostile: Path) -> None:
+def test_control_characters_in_model_metadata_are_escaped(
+    env: dict[str, str], hostile: Path
+) -> None:
     for words in (["models", "info", hostile], ["models", "info", hostile, "--json"]):
         text = show(words, env, 0)
         if "--json" not in words:
@@ -164,15 +168,17 @@ def test_metadata_of_a_model_is_shown(env: dict[str, str], hostile: Path) -> Non
         assert MARKUP in " ".join(text.split())
 
 
-def test_labels_are_shown(env: dict[str, str], tiny: Path) -> None:
-    markup = MARKUP.replace("=", ":")  # what is behind a = is a description
+def test_control_characters_in_labels_are_escaped(env: dict[str, str], tiny: Path) -> None:
+    markup = MARKUP.replace("=", ":")  # text after = is a description
     labels = ["-l", EVIL, "-l", markup]
     text = show(["classify", "hello", *labels, "-m", tiny, "--threads", "1"], env, 0)
     assert_shown(text)
     assert markup in text
 
 
-def test_headings_of_several_files_are_shown(env: dict[str, str], folder: Path, tiny: Path) -> None:
+def test_control_characters_in_file_headings_are_escaped(
+    env: dict[str, str], folder: Path, tiny: Path
+) -> None:
     names = [f"{EVIL}.txt", f"{MARKUP.replace('/', '')}.txt"]
     command = ["sum", *names, "-m", tiny, *SHORT]
     text = show(command, env, 0, cwd=folder)
@@ -186,7 +192,7 @@ def test_headings_of_several_files_are_shown(env: dict[str, str], folder: Path, 
 
 
 @pytest.mark.parametrize("each", ["file", "jsonl"])
-def test_rows_of_a_batch_are_shown(
+def test_control_characters_in_batch_rows_are_escaped(
     env: dict[str, str], folder: Path, tiny: Path, each: str
 ) -> None:
     names = folder.parent / "names"
@@ -204,9 +210,7 @@ def test_rows_of_a_batch_are_shown(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names of bytes that are no text")
-def test_a_name_that_is_no_text_is_no_failure(
-    env: dict[str, str], folder: Path, tiny: Path
-) -> None:
+def test_non_utf8_file_name_works(env: dict[str, str], folder: Path, tiny: Path) -> None:
     name = os.fsdecode(b"caf\xe9.gguf")
     try:
         (folder / name).write_bytes(tiny.read_bytes())

@@ -1,4 +1,4 @@
-"""Replies on a terminal: one of several live, unlikely words marked, a broken contract."""
+"""Replies on a terminal: samples, highlighted unlikely words, validation errors."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ def output(terminal: Terminal) -> str:
     return terminal.raw.decode().replace("\r", "")
 
 
-def test_samples_come_in_order_whatever_is_decoded_first(
-    gen: Callable[..., Terminal], tmp_path: Path
-) -> None:
+def test_samples_are_printed_in_order(gen: Callable[..., Terminal], tmp_path: Path) -> None:
     file = tmp_path / "out"
     options = ("-n", "3", "-q", "--temperature", "1.5")
     with gen(*options, "--no-stream", stdout=file) as terminal:
@@ -43,7 +41,7 @@ def test_samples_come_in_order_whatever_is_decoded_first(
         assert file.read_text().count("---\n") == 2
 
 
-def test_unlikely_words_are_coloured_and_the_legend_says_what_that_is_not(
+def test_unlikely_words_are_coloured_with_a_legend(
     gen: Callable[..., Terminal],
 ) -> None:
     with gen("-q") as plain, gen("--logprobs", "1") as marked:
@@ -54,7 +52,7 @@ def test_unlikely_words_are_coloured_and_the_legend_says_what_that_is_not(
     assert "underlined red below 5%, yellow below 25%; this measures fluency, not truth" in shown
 
 
-def test_unlikely_words_are_in_brackets_where_there_is_no_colour(
+def test_unlikely_words_are_bracketed_without_colour(
     gen: Callable[..., Terminal],
 ) -> None:
     with gen("-q") as plain, gen("--logprobs", "1", "--color", "never") as marked:
@@ -65,13 +63,15 @@ def test_unlikely_words_are_in_brackets_where_there_is_no_colour(
 
 
 @pytest.mark.parametrize("args", [["--no-stream"], ["-n", "2"], ["--stop", "e"]], ids=" ".join)
-def test_marks_change_nothing_of_the_text(gen: Callable[..., Terminal], args: list[str]) -> None:
+def test_highlighting_does_not_change_the_text(
+    gen: Callable[..., Terminal], args: list[str]
+) -> None:
     with gen(*args, "-q") as plain, gen(*args, "-q", "--logprobs", "1") as marked:
         text, shown = output(plain), output(marked)
     assert STYLE.sub("", shown).startswith(text)
 
 
-def test_a_broken_contract_is_told_under_what_was_streamed(gen: Callable[..., Terminal]) -> None:
+def test_validation_error_follows_the_streamed_reply(gen: Callable[..., Terminal]) -> None:
     with gen("--schema", "name, tags list", "--max-tokens", "4") as terminal:
         assert terminal.exit_status == 17
         shown, error, rest = output(terminal).rpartition("\nllmtool: reply truncated at 4 tokens")

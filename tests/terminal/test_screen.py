@@ -1,4 +1,4 @@
-"""The terminal that the other tests look at behaves as one."""
+"""Tests of the terminal fixture."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from terminal.screen import Terminal
 ISATTY = "import os, sys; os.write(3, repr([os.isatty(fd) for fd in (0, 1, 2)]).encode())"
 
 
-def test_rows_are_as_wide_as_the_terminal(env: dict[str, str]) -> None:
+def test_rows_wrap_at_the_terminal_width(env: dict[str, str]) -> None:
     with Terminal(["printf", "abcdefghij"], env, columns=4) as terminal:
         assert terminal.exit_status == 0
         assert terminal.screen()[:4] == ["abcd", "efgh", "ij", ""]
 
 
-def test_escape_sequences_are_obeyed_on_the_screen_and_kept_in_raw(env: dict[str, str]) -> None:
+def test_escape_sequences_affect_the_screen_and_remain_in_raw(env: dict[str, str]) -> None:
     with Terminal(["printf", r"one\rt\033[31mwo"], env) as terminal:
         terminal.wait_for("two")
         assert b"\x1b[31m" in terminal.raw
@@ -44,14 +44,16 @@ def test_a_signal_ends_the_command(env: dict[str, str]) -> None:
         assert terminal.exit_status == 143
 
 
-def test_a_text_that_does_not_come_is_a_failure_with_the_screen(env: dict[str, str]) -> None:
+def test_missing_text_fails_with_the_screen(env: dict[str, str]) -> None:
     with Terminal(["echo", "something"], env) as terminal:
         with pytest.raises(AssertionError, match="something"):
             terminal.wait_for("nothing", timeout=0.2)
 
 
 @pytest.mark.parametrize("name", ["none", "stdin", "stdout", "stderr"])
-def test_a_redirected_stream_is_no_terminal(env: dict[str, str], tmp_path: Path, name: str) -> None:
+def test_redirected_stream_is_not_a_terminal(
+    env: dict[str, str], tmp_path: Path, name: str
+) -> None:
     file = tmp_path / "stream"
     file.touch()
     seen = tmp_path / "seen"
@@ -63,7 +65,7 @@ def test_a_redirected_stream_is_no_terminal(env: dict[str, str], tmp_path: Path,
     assert seen.read_text() == repr(expected)
 
 
-def test_a_resize_is_seen_by_the_command(env: dict[str, str]) -> None:
+def test_command_receives_the_resize(env: dict[str, str]) -> None:
     script = "trap 'stty size; exit' WINCH; echo ready; while :; do sleep 0.01; done"
     with Terminal(["sh", "-c", script], env) as terminal:
         terminal.wait_for("ready")

@@ -1,4 +1,4 @@
-"""`llmtool gen` as a user sees it: on a terminal, wholly or in part."""
+"""`llmtool gen` with all or some streams on a terminal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def words(tiny_model: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def endless(tiny_model: Callable[..., Path]) -> list[str]:
-    """The arguments of a reply that outlasts the test."""
+    """The arguments of a reply that runs longer than the test."""
     model = tiny_model("plain", **INFINITE, favour={".\n": 1.5})
     limits = ["--max-tokens", "60000", "--ctx-size", "65536", "--threads", "1"]
     return ["gen", "Go on", "-m", str(model), *limits]
@@ -46,11 +46,11 @@ def gen(env: dict[str, str], words: Path) -> Callable[..., Terminal]:
 
 
 def shown(raw: bytes) -> str:
-    """Return what was written to a terminal, without styles and carriage returns."""
+    """Return the output to a terminal without styles and carriage returns."""
     return ESCAPE.sub(b"", raw).replace(b"\r", b"").decode()
 
 
-def test_a_reply_is_the_same_on_a_terminal_and_in_a_file(
+def test_reply_is_the_same_on_a_terminal_and_in_a_file(
     gen: Callable[..., Terminal], tmp_path: Path
 ) -> None:
     file = tmp_path / "out"
@@ -62,12 +62,12 @@ def test_a_reply_is_the_same_on_a_terminal_and_in_a_file(
         assert file.read_text() in shown(terminal.raw)
 
 
-def test_a_terminal_on_stdin_is_not_read_beside_a_prompt(gen: Callable[..., Terminal]) -> None:
+def test_terminal_on_stdin_is_not_read_if_a_prompt_is_given(gen: Callable[..., Terminal]) -> None:
     with gen(PROMPT) as terminal:
         assert terminal.wait(15) == 0
 
 
-def test_without_a_prompt_a_terminal_gets_an_explanation_before_a_model_is_loaded(
+def test_missing_prompt_on_a_terminal_is_an_error_before_loading(
     gen: Callable[..., Terminal],
 ) -> None:
     with gen("-m", "no-such-model") as terminal:
@@ -77,7 +77,7 @@ def test_without_a_prompt_a_terminal_gets_an_explanation_before_a_model_is_loade
         assert "no-such-model" not in text and "Traceback" not in text
 
 
-def test_an_error_is_one_line_on_a_terminal(env: dict[str, str]) -> None:
+def test_error_is_one_line_on_a_terminal(env: dict[str, str]) -> None:
     with Terminal([*LLMTOOL, "gen", PROMPT, "-m", "no-such-model"], env) as terminal:
         assert terminal.exit_status == 10
         assert shown(terminal.raw).startswith("llmtool: ")
@@ -85,7 +85,7 @@ def test_an_error_is_one_line_on_a_terminal(env: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_a_stream_that_is_a_file_gets_no_escape_sequence(
+def test_redirected_stream_gets_no_escape_sequences(
     gen: Callable[..., Terminal], tmp_path: Path, stream: str
 ) -> None:
     file = tmp_path / "out"
@@ -133,7 +133,7 @@ STYLE = re.compile(rb"\x1b\[[0-9;]*m")
 
 
 @pytest.mark.parametrize(("variables", "args", "colored"), COLOR, ids=str)
-def test_colour_follows_the_option_then_the_variables_then_the_terminal(
+def test_colour_precedence_is_option_environment_terminal(
     env: dict[str, str], variables: dict[str, str], args: list[str], colored: bool
 ) -> None:
     with Terminal([*LLMTOOL, "models", "ls", *args], {**env, **variables}) as terminal:
@@ -151,7 +151,7 @@ def test_colour_follows_the_configuration(env: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("variables", [{}, {"FORCE_COLOR": "1"}, {"NO_COLOR": "1"}], ids=str)
-def test_a_reply_has_no_colour_of_ours(
+def test_reply_text_is_never_coloured(
     gen: Callable[..., Terminal], variables: dict[str, str]
 ) -> None:
     with gen(PROMPT, "--stats", variables=variables) as terminal:
@@ -159,11 +159,11 @@ def test_a_reply_has_no_colour_of_ours(
         assert not STYLE.search(terminal.raw)
 
 
-def test_what_a_model_says_does_not_steer_the_terminal(
+def test_control_sequences_in_a_reply_are_escaped(
     env: dict[str, str], tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:
     attacks = [
-        *(b"\x1b]0;title\x07", b"\x1b[2J", b"\x1b[31m", b"\x1b"),  # whole, and in parts
+        *(b"\x1b]0;title\x07", b"\x1b[2J", b"\x1b[31m", b"\x1b"),  # complete and split
         *(b"]52;c;aGk=\x07", "\x9b2J".encode(), "\u202e".encode(), b"\x08\x08\x08", b"\r"),
     ]
     vocabulary = bpe_vocabulary(extra=attacks)
@@ -183,7 +183,7 @@ def test_what_a_model_says_does_not_steer_the_terminal(
         assert steering.encode() not in raw, f"{steering!r} reached the terminal"
 
 
-def test_markup_that_a_model_writes_is_literal(
+def test_markup_in_a_reply_is_literal(
     env: dict[str, str], tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:
     marks = ["[red]x[/red]", " :smile:", "[link=http://a.b]", "[/]", "[bold"]
@@ -204,7 +204,7 @@ def test_markup_that_a_model_writes_is_literal(
                 assert said in shown(terminal.raw)
 
 
-def test_a_name_in_an_error_does_not_steer_the_terminal(gen: Callable[..., Terminal]) -> None:
+def test_control_sequences_in_an_error_are_escaped(gen: Callable[..., Terminal]) -> None:
     with gen(PROMPT, "-m", "\x1b]0;title\x07\x1b[2Jname", "--color", "never") as terminal:
         assert terminal.exit_status == 10
         assert b"\x1b" not in terminal.raw and b"\x07" not in terminal.raw
@@ -236,14 +236,14 @@ def test_closing_the_terminal_ends_the_command(env: dict[str, str], endless: lis
         assert terminal.hang_up() == 129
 
 
-def test_a_hangup_that_is_sent_ends_the_command(env: dict[str, str], endless: list[str]) -> None:
+def test_sighup_ends_the_command(env: dict[str, str], endless: list[str]) -> None:
     with Terminal([*LLMTOOL, *endless], env) as terminal:
         terminal.wait_for(".")
         terminal.signal(signal.SIGHUP)
         assert terminal.exit_status == 129
 
 
-def test_control_z_stops_and_fg_goes_on(env: dict[str, str], endless: list[str]) -> None:
+def test_control_z_suspends_and_fg_continues(env: dict[str, str], endless: list[str]) -> None:
     shell = ["bash", "--norc", "--noprofile", "--noediting", "-i"]
     command = " ".join(f"'{word}'" for word in [*LLMTOOL, *endless])
     with Terminal(shell, {**env, "PS1": "ready> ", "HISTFILE": ""}) as terminal:
@@ -274,14 +274,14 @@ def test_a_resize_during_a_reply_changes_nothing(env: dict[str, str], endless: l
         assert "Traceback" not in shown(terminal.raw)
 
 
-def test_a_dash_reads_what_is_typed(gen: Callable[..., Terminal]) -> None:
+def test_dash_reads_typed_text(gen: Callable[..., Terminal]) -> None:
     with gen("-", "--dry-run") as terminal:
         terminal.send("typed by hand\r\x04")
         assert terminal.exit_status == 0
-        assert shown(terminal.raw).count("typed by hand") == 2  # the echo, and the prompt
+        assert shown(terminal.raw).count("typed by hand") == 2  # the echo and the prompt
 
 
-def test_a_file_on_stdin_and_a_terminal_elsewhere(
+def test_stdin_from_a_file_with_other_streams_on_a_terminal(
     gen: Callable[..., Terminal], tmp_path: Path
 ) -> None:
     file = tmp_path / "input.txt"

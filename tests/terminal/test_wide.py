@@ -1,4 +1,4 @@
-"""Wide characters on a terminal: every row keeps to it, and columns stay under one another."""
+"""Wide characters on a terminal: rows fit the width and columns are aligned."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ console.say("done\\n")
 
 
 def shown_by(argv: Sequence[str | Path], env: dict[str, str], columns: int) -> list[str]:
-    """Return the rows that a command leaves on a terminal; it has to end well."""
+    """Return the rows that a successful command prints on a terminal."""
     with Terminal(argv, env, columns=columns, lines=400) as terminal:
         assert terminal.wait(60) == 0
         rows = [row for row in narrow(terminal) if row]
@@ -42,12 +42,12 @@ def shown_by(argv: Sequence[str | Path], env: dict[str, str], columns: int) -> l
 
 
 def narrow(terminal: Terminal) -> list[str]:
-    """Return the rows as text: pyte has an empty cell behind each wide character."""
+    """Return the rows as text; pyte has an empty cell after each wide character."""
     return [row.replace("\0", "") for row in terminal.screen()]
 
 
 def cell_of(row: str, word: str) -> int:
-    """Return in which column of the terminal a word begins."""
+    """Return the terminal column where a word starts."""
     return cell_len(row[: row.index(word)])
 
 
@@ -65,7 +65,7 @@ def cell_of(row: str, word: str) -> int:
         ("模", 0, ""),
     ],
 )
-def test_text_is_cut_by_cells(text: str, n_cells: int, shown: str) -> None:
+def test_text_is_truncated_by_cell_width(text: str, n_cells: int, shown: str) -> None:
     assert truncate_to_width(text, n_cells) == shown
 
 
@@ -73,7 +73,9 @@ def test_text_is_cut_by_cells(text: str, n_cells: int, shown: str) -> None:
 @pytest.mark.parametrize(
     "what", ["正在处理会议记录摘要与后续行动项目: ", "\x1b[2J坏\n名字: "], ids=["wide", "hostile"]
 )
-def test_progress_stays_in_its_line_and_goes(env: dict[str, str], columns: int, what: str) -> None:
+def test_progress_stays_on_one_line_and_is_cleared(
+    env: dict[str, str], columns: int, what: str
+) -> None:
     with Terminal([sys.executable, "-c", PROGRESS, what], env, columns=columns) as terminal:
         assert terminal.wait() == 0
         assert [row for row in narrow(terminal) if row] == ["done"]

@@ -1,4 +1,4 @@
-"""Languages of code: every spelling, and the nearest of what is none."""
+"""Names, aliases and file suffixes of programming languages."""
 
 from __future__ import annotations
 

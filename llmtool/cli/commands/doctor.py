@@ -55,8 +55,8 @@ def describe(report: Report) -> Iterator[tuple[str, str]]:
     if not any(device.kind in ("gpu", "igpu") for device in report.devices):
         yield "gpu", "no usable GPU"
     limit = f", cgroup quota {report.cgroup_cpus:.1f}" if report.cgroup_cpus else ""
-    cores = f", {report.physical_cores} cores" if report.physical_cores else ""
-    yield "processors", f"{report.cpus}{cores}{limit}: {report.threads} threads"
+    cores = f" ({report.physical_cores} cores)" if report.physical_cores else ""
+    yield "processors", f"{report.cpus}{cores}{limit}; llmtool uses {report.threads} threads"
     if report.load_average is not None:
         yield "load", f"{report.load_average:.2f}"
     yield "memory", f"{size(report.available_bytes)} of {size(report.memory_bytes)} available"

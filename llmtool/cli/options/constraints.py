@@ -47,6 +47,6 @@ def read(
             raise UsageError(f"--{reason}") from exc
         if constraint.grammar is None:
             raise
-        where = "standard input" if constraint.grammar == "-" else constraint.grammar
-        raise UsageError(where + reason.removeprefix("grammar")) from exc
+        source = "standard input" if constraint.grammar == "-" else constraint.grammar
+        raise UsageError(source + reason.removeprefix("grammar")) from exc
     return msgspec.structs.replace(options, schema=schema, grammar=grammar, regex=regex)

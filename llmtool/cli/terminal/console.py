@@ -168,6 +168,9 @@ class Console:
     Args:
         interrupts: the signals that may interrupt a blocking read or write.
         closed: the descriptors that the caller had closed; see `ensure_std_fds`.
+
+    Attributes:
+        resources: what commands opened, such as models; `close` frees it, and so does process exit.
     """
 
     def __init__(self, interrupts: Interrupts, *, closed: frozenset[int] = frozenset()) -> None:
@@ -179,6 +182,7 @@ class Console:
         self._color = "auto"
         self._status_line = StatusLine()
         self._cleanups: set[Callable[[], object]] = set()
+        self.resources = contextlib.ExitStack()
         self.stdout = Stdout(self._status_line, interrupts, is_terminal=_is_terminal(STDOUT))
 
     def configure(self, *, color: str = "auto", quiet: bool = False) -> None:
@@ -289,6 +293,10 @@ class Console:
         """Run the clean-up functions when the process ends without unwinding its stack."""
         for cleanup in list(self._cleanups):
             cleanup()
+
+    def close(self) -> None:
+        """Free the resources that commands opened, such as models."""
+        self.resources.close()
 
     def flush(self) -> None:
         """Flush text that Typer printed, such as help.

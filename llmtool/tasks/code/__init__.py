@@ -1,1 +1,1 @@
-"""What `code` is made of: candidates, rounds of repair, formatting, diffs, gaps."""
+"""Tasks on code: generate, repair, format, review, fix, test and complete it."""

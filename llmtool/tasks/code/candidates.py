@@ -1,4 +1,4 @@
-"""Candidates of generated code: how good they are, and where their errors are."""
+"""Rank candidates of generated code, and show their errors."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from llmtool.text.syntax import Check, Diagnostic
 
 _CONTEXT_LINES = 3  # before and after an error
 _MIN_REPETITIONS = 3
-_MIN_LOOP = 100  # characters: shorter repetitions are rulers and rows of a table
+_MIN_LOOP = 100  # characters; shorter repetitions are separators or table rows
 _TAIL = 1200  # characters at the end of a text that are searched for a loop
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """Code with the results of its syntax check and of the user's tests.
 
-    `n_dropped` counts lines of an unfinished end that were dropped.
+    `n_dropped` counts the unfinished lines that were dropped from the end.
     """
 
     code: str
@@ -32,7 +32,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rank(self) -> tuple[int, int, float]:
-        """Rank candidates, best last: by tests, syntax, number of errors, place of the first."""
+        """A sort key, best last: passes tests, parses, fewer errors, later first error."""
         if self.check.status != "error":
             return (2 if self.is_good else 1, 0, 0.0)
         errors = self.check.diagnostics
@@ -42,17 +42,17 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """The errors of its syntax, or of the tests."""
+        """The syntax errors, or the failure of the tests."""
         if self.check.diagnostics or self.tests is None or self.tests.passed:
             return self.check.diagnostics
         return (Diagnostic(message=self.tests.reason),)
 
 
-def numbered(code: str, line: int | None) -> str:
-    """Return the lines around an error with line numbers, and mark the line with the error.
+def number_lines(code: str, line: int | None) -> str:
+    """Return the lines around an error with line numbers and a mark at the error.
 
     Example:
-        >>> print(numbered("a\\nb\\nc\\n", 2))
+        >>> print(number_lines("a\\nb\\nc\\n", 2))
           1 | a
         > 2 | b
           3 | c
@@ -70,15 +70,15 @@ def numbered(code: str, line: int | None) -> str:
 
 
 def has_loop(text: str) -> bool:
-    """Return whether a text ends with one piece three times or more, so that it would not end.
+    """Return whether a text ends with at least three repetitions, as from a model in a loop.
 
-    Pieces are found by the borders of Knuth, Morris and Pratt.
+    Repetitions are found with the failure function of Knuth, Morris and Pratt.
 
     Example:
         >>> has_loop("x\\n" + "a(1)\\nb(2)\\n" * 12), has_loop("a\\nb\\n" * 12 + "the end of it")
         (True, False)
     """
-    tail = text.rstrip()[-_TAIL:][::-1]  # reversed: the loop may begin anywhere
+    tail = text.rstrip()[-_TAIL:][::-1]  # reversed, because a loop can start anywhere
     border = [0] * len(tail)
     k = 0
     for i in range(1, len(tail)):

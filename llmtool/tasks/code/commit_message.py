@@ -1,4 +1,4 @@
-"""Write the commit message of a diff of any size: parts to subjects, and those to one."""
+"""Write the commit message of a diff of any size: one subject per part, merged into one."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import time
 
 from llmtool.engine.types import Engine, Failed, Request
 from llmtool.errors import InputError
-from llmtool.tasks.code.diffs import FileDiff, parse_diff, parts_of
+from llmtool.tasks.code.diffs import FileDiff, parse_diff, split_file_diff
 from llmtool.tasks.code.results import CommitMessage, SkippedFile
 from llmtool.tasks.pipeline.prepare import Case, PreparedTask, fits_context
 from llmtool.tasks.results import Generation, total_usage
 
-MAX_SUBJECT = 72  # characters, as git's own tools show them
+MAX_SUBJECT = 72  # characters, the usual limit of git's tools
 
 
 class CommitMessageWriter:
-    """Writes a commit message with three templates.
+    """Writes commit messages with up to three templates.
 
     Args:
-        one: makes the subject of a diff.
-        merge: makes one subject of several.
+        one: writes the subject of a diff.
+        merge: merges several subjects into one.
         body: lists the changes; None writes no body.
     """
 
@@ -36,33 +36,33 @@ class CommitMessageWriter:
     def write(self, diff: str) -> CommitMessage:
         """Return the message of a diff.
 
-        Lock files, generated files and binaries only count by their names.
+        Of lock files, generated files and binary files, the model only sees the names.
 
         Raises:
-            InputError: the diff changes nothing.
+            InputError: the diff has no changes.
             LlmtoolError: a part failed.
         """
         started = time.perf_counter()
         files = parse_diff(diff)
         if not files:
-            raise InputError("there is no change to write a message for")
+            raise InputError("the diff has no changes to describe")
         text = "".join(map(_describe, files))
         subjects: list[str] = []
         n_parts = 1
         if fits_context(self._engine, self._request(self._one, "diff", text)):
-            subject = self._ask(self._one, "diff", [text])[0]
+            subject = self._generate(self._one, "diff", [text])[0]
         else:
             parts = [
                 part
                 for file in files
                 for part in (
                     [_describe(file)]
-                    if file.left_out
-                    else [p.text for p in parts_of(file, fits=self._fits_one)]
+                    if file.skip_reason
+                    else [p.text for p in split_file_diff(file, fits=self._fits_one)]
                 )
             ]
             n_parts = len(parts)
-            subjects = self._ask(self._one, "diff", parts)
+            subjects = self._generate(self._one, "diff", parts)
             subject = self._reduce(subjects)
         body = ""
         if self._body is not None:
@@ -71,8 +71,8 @@ class CommitMessageWriter:
             text=f"{subject}\n\n{body}" if body else subject,
             subject=subject,
             body=body,
-            left_out=tuple(
-                SkippedFile(path=f.path, reason=f.left_out) for f in files if f.left_out
+            skipped=tuple(
+                SkippedFile(path=f.path, reason=f.skip_reason) for f in files if f.skip_reason
             ),
             n_parts=n_parts,
             model=self._one.model,
@@ -85,23 +85,23 @@ class CommitMessageWriter:
         return fits_context(self._engine, self._request(self._one, "diff", part.text))
 
     def _reduce(self, subjects: list[str]) -> str:
-        """Merge subjects into one; halve them first if they do not fit into one prompt."""
-        known = list(dict.fromkeys(subjects))
-        if len(known) == 1:
-            return known[0]
-        text = "\n".join(known)
-        if len(known) > 2 and not fits_context(
+        """Merge subjects into one, in halves first if they do not fit into a prompt."""
+        unique = list(dict.fromkeys(subjects))
+        if len(unique) == 1:
+            return unique[0]
+        text = "\n".join(unique)
+        if len(unique) > 2 and not fits_context(
             self._engine, self._request(self._merge, "changes", text)
         ):
-            middle = len(known) // 2
-            halves = [self._reduce(known[:middle]), self._reduce(known[middle:])]
+            middle = len(unique) // 2
+            halves = [self._reduce(unique[:middle]), self._reduce(unique[middle:])]
             text = "\n".join(dict.fromkeys(halves))
-        return self._ask(self._merge, "changes", [text])[0]
+        return self._generate(self._merge, "changes", [text])[0]
 
     def _write_body(self, subject: str, text: str, subjects: list[str]) -> str:
         assert self._body is not None
         changes = "\n".join(dict.fromkeys(subjects)) if subjects else text
-        return self._ask(self._body, "diff", [changes], {"subject": subject})[0]
+        return self._generate(self._body, "diff", [changes], {"subject": subject})[0]
 
     def _request(
         self,
@@ -113,7 +113,7 @@ class CommitMessageWriter:
     ) -> Request:
         return prepared.request(Case(id=id, variables={name: text, **(fixed or {})}))
 
-    def _ask(
+    def _generate(
         self,
         prepared: PreparedTask,
         name: str,
@@ -126,17 +126,17 @@ class CommitMessageWriter:
             if isinstance(outcome, Failed):
                 raise outcome.error
             self._replies.append(outcome)
-            found.append(whole_words(outcome.text.strip(), MAX_SUBJECT))
+            found.append(drop_partial_words(outcome.text.strip(), MAX_SUBJECT))
         return found
 
 
-def whole_words(text: str, limit: int) -> str:
-    """Remove the last word of each line that has reached the limit, where it may be cut.
+def drop_partial_words(text: str, limit: int) -> str:
+    """Remove the last word, which may be incomplete, from each line that has reached the limit.
 
-    A grammar that limits a line lets a model fill it up to the last character.
+    A model with a grammar for the length of a line can stop in the middle of a word.
 
     Example:
-        >>> whole_words("fix: wait for the ser", 21), whole_words("fix: wait", 21)
+        >>> drop_partial_words("fix: wait for the ser", 21), drop_partial_words("fix: wait", 21)
         ('fix: wait for the', 'fix: wait')
     """
     return "\n".join(
@@ -146,9 +146,9 @@ def whole_words(text: str, limit: int) -> str:
 
 
 def _describe(file: FileDiff) -> str:
-    if not file.left_out:
+    if not file.skip_reason:
         return file.text
     return (
         f"--- a/{file.path}\n+++ b/{file.path}\n"
-        f"({file.left_out}: {file.n_added} lines added, {file.n_removed} removed)\n"
+        f"({file.skip_reason}: {file.n_added} lines added, {file.n_removed} removed)\n"
     )

@@ -1,4 +1,4 @@
-"""The position of a cursor in a file, and the text around it that fits into the context."""
+"""Parse positions in files, and select the text around a cursor that fits into the context."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import msgspec
 
 from llmtool.errors import UsageError
 from llmtool.sizes import format_count
-from llmtool.tasks.code.diffs import lines_of
+from llmtool.tasks.code.diffs import split_lines
 
 CountTokens = Callable[[str], int]
 _POSITION = re.compile(r"(.+?):(\d+)(?::(\d+))?")
 _RANGE = re.compile(r"(.+?):(\d+)(?:-(\d+))?")
-_SHARE_BEFORE = 0.75  # of the tokens: the text before the cursor says more than that after it
+_SHARE_BEFORE = 0.75  # of the tokens; text before the cursor is more useful than text after it
 
 
 class CursorContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +26,7 @@ class CursorContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_position(argument: str) -> tuple[str, int, int | None]:
-    """Return (file, line, column) of `FILE:LINE[:COL]`; both count from 1.
+    """Return (file, line, column) of `FILE:LINE[:COL]`; line and column count from 1.
 
     Raises:
         UsageError: the argument has another form.
@@ -37,12 +37,12 @@ def parse_position(argument: str) -> tuple[str, int, int | None]:
     """
     found = _POSITION.fullmatch(argument)
     if found is None:
-        raise UsageError(f"{argument}: write the place as FILE:LINE or FILE:LINE:COL")
+        raise UsageError(f"invalid position {argument!r}; use FILE:LINE or FILE:LINE:COL")
     return found[1], int(found[2]), int(found[3]) if found[3] else None
 
 
 def parse_range(argument: str) -> tuple[str, int | None, int | None]:
-    """Return (file, first line, last line) of `FILE[:A[-B]]`; None stands for the whole file.
+    """Return (file, first line, last line) of `FILE[:A[-B]]`; lines are None for a whole file.
 
     Example:
         >>> parse_range("a.py:3-9"), parse_range("a.py:3"), parse_range("a.py")
@@ -55,27 +55,29 @@ def parse_range(argument: str) -> tuple[str, int | None, int | None]:
     return found[1], first, int(found[3]) if found[3] else first
 
 
-def take_lines(text: str, first: int, last: int, *, file: str) -> str:
+def select_lines(text: str, first: int, last: int, *, file: str) -> str:
     """Return the lines `first` to `last` of a text.
 
     Raises:
-        UsageError: the text does not have these lines.
+        UsageError: the range is not valid for the text.
     """
-    lines = lines_of(text)
+    lines = split_lines(text)
     if first > last:
-        raise UsageError(f"{file}: lines {first} to {last} end before they begin")
+        raise UsageError(
+            f"{file}: invalid lines {first}-{last}; the first must not be after the last"
+        )
     if not 1 <= first <= last <= len(lines):
         raise UsageError(
-            f"{file} has {format_count(len(lines), 'line')}, and not {first} to {last}"
+            f"{file}: lines {first}-{last} not found; it has {format_count(len(lines), 'line')}"
         )
     return "".join(lines[first - 1 : last])
 
 
 def split_at(text: str, line: int, column: int | None, *, file: str) -> tuple[str, str]:
-    """Return the text before and after a position; without a column it is the end of the line.
+    """Return the text before and after a position, by default the end of the line.
 
-    Columns count characters from 1: column 1 is the start of the line. The line after the last one
-    is a valid position as well.
+    Columns count characters from 1: column 1 is the start of the line. The empty line after the
+    last one is also valid.
 
     Raises:
         UsageError: the position is not in the text.
@@ -84,17 +86,20 @@ def split_at(text: str, line: int, column: int | None, *, file: str) -> tuple[st
         >>> split_at("ab\\ncd\\n", 2, 2, file="x"), split_at("ab\\ncd\\n", 1, None, file="x")
         (('ab\\nc', 'd\\n'), ('ab', '\\ncd\\n'))
     """
-    lines = lines_of(text)
+    lines = split_lines(text)
     if not text or text.endswith("\n"):
         lines.append("")
     if not 1 <= line <= len(lines):
-        raise UsageError(f"{file} has {format_count(len(lines), 'line')}, and no line {line}")
+        raise UsageError(
+            f"{file}: line {line} not found; it has {format_count(len(lines), 'line')}"
+        )
     content = lines[line - 1].rstrip("\r\n")
     if column is None:
         column = len(content) + 1
     if not 1 <= column <= len(content) + 1:
         raise UsageError(
-            f"line {line} of {file} has {len(content)} characters, and no column {column}"
+            f"{file}: column {column} not found; line {line} has "
+            f"{format_count(len(content), 'character')}"
         )
     at = sum(map(len, lines[: line - 1])) + column - 1
     return text[:at], text[at:]
@@ -105,11 +110,11 @@ def truncate_around(
 ) -> CursorContext:
     """Return the whole lines around the cursor that fit into `max_tokens`.
 
-    Three quarters of the tokens are for the text before the cursor; what one side does not need
-    goes to the other. The line of the cursor is always included, even if it is longer.
+    Three quarters of the tokens are for the text before the cursor; tokens that one side does not
+    need go to the other. The line of the cursor is always included, even if it does not fit.
     """
-    upwards = lines_of(before)[::-1]
-    downwards = lines_of(after)
+    upwards = split_lines(before)[::-1]
+    downwards = split_lines(after)
     cursor_line = sum(count(line) for line in (*upwards[:1], *downwards[:1]))
     available = max(max_tokens - cursor_line, 0)
     wanted_after = _sizes_that_fit(downwards[1:], available, count)

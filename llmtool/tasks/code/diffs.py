@@ -1,4 +1,4 @@
-"""Parse unified diffs into files and hunks, and write the diff of a changed file."""
+"""Parse unified diffs into files and hunks, and write the diff of a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 import msgspec
 
 _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
-_NOTES = (
+_EXTENDED_HEADERS = (
     "new file mode", "deleted file mode", "old mode ", "new mode ",
     "rename from", "rename to", "copy from", "copy to",
 )  # fmt: skip
@@ -52,15 +52,15 @@ class Hunk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileDiff(msgspec.Struct, frozen=True, kw_only=True):
-    """The changes of one file; `left_out` says why to skip it, "" if it should be read.
+    """The changes of one file; `skip_reason` is "" unless the file should be skipped.
 
-    `notes` are the lines of git that say that a file is new, deleted or renamed.
+    `notes` are the header lines of git for new, deleted and renamed files and changed modes.
     """
 
     path: str
     hunks: tuple[Hunk, ...]
     notes: tuple[str, ...] = ()
-    left_out: str = ""
+    skip_reason: str = ""
 
     @property
     def text(self) -> str:
@@ -78,10 +78,10 @@ class FileDiff(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_diff(text: str) -> tuple[FileDiff, ...]:
-    """Return the files of a unified diff, as git writes it; other text in between is ignored.
+    """Parse a unified diff in the format of git; text between the files is ignored.
 
-    The header of a hunk says how many lines it has, so that its content is never taken for the
-    header of a file.
+    Hunks are read by the number of lines in their headers, so that a changed line is never taken
+    for the header of a file.
 
     Example:
         >>> diff = "--- a/x.py\\n+++ b/x.py\\n@@ -1 +1 @@\\n-a\\n+b\\n"
@@ -108,7 +108,7 @@ def parse_diff(text: str) -> tuple[FileDiff, ...]:
             file.path = _name(line[4:], file.path) or old
         elif line.startswith(("Binary files ", "GIT binary patch")):
             file.reason = "binary"
-        elif line.startswith(_NOTES):
+        elif line.startswith(_EXTENDED_HEADERS):
             file.notes.append(line)
         elif file.path and (header := _HUNK.match(line)):
             hunk, at = _read_hunk(lines, at, header)
@@ -117,7 +117,7 @@ def parse_diff(text: str) -> tuple[FileDiff, ...]:
 
 
 class _FileParser:
-    """The parts of a file that have been read."""
+    """The parts of a file that have been parsed so far."""
 
     def __init__(self, path: str = "", reason: str = "") -> None:
         self.path, self.reason = path, reason
@@ -128,11 +128,11 @@ class _FileParser:
         if not self.path or not (self.hunks or self.notes or self.reason):
             return []
         file = FileDiff(path=self.path, hunks=tuple(self.hunks), notes=tuple(self.notes))
-        return [msgspec.structs.replace(file, left_out=self.reason or _skip_reason(file))]
+        return [msgspec.structs.replace(file, skip_reason=self.reason or _skip_reason(file))]
 
 
 def _read_hunk(lines: list[str], at: int, header: re.Match[str]) -> tuple[Hunk, int]:
-    """Return a hunk, whose header gives its length, and the index of the line after it."""
+    """Return a hunk and the index of the line after it."""
     old, n_new = (1 if size is None else int(size) for size in (header[1], header[3]))
     start, new = at, n_new
     while at < len(lines) and (old > 0 or new > 0 or lines[at].startswith("\\")):
@@ -148,7 +148,7 @@ def _read_hunk(lines: list[str], at: int, header: re.Match[str]) -> tuple[Hunk, 
 
 
 def _path_of(line: str) -> str:
-    """Return the path of `diff --git a/x b/x`: both halves are equal, or the second counts."""
+    """Return the path of `diff --git a/x b/x`; if the paths differ, the second one."""
     rest = line[len("diff --git ") :]
     half = (len(rest) - 1) // 2
     first, last = rest[:half], rest[half + 1 :]
@@ -162,7 +162,7 @@ def _path_of(line: str) -> str:
 
 
 def _name(text: str, known: str = "") -> str:
-    """Return a path without its prefix: a/, b/, or any letter if the rest is the known path."""
+    """Return a path without its prefix: a/, b/, or any letter before the known path."""
     name = _unquoted(text.split("\t")[0].strip())
     if name == "/dev/null":
         return ""
@@ -172,7 +172,7 @@ def _name(text: str, known: str = "") -> str:
 
 
 def _unquoted(name: str) -> str:
-    """Return a path without the quoting of git; control characters stay escaped.
+    """Remove git's quotes and escapes from a path, except escaped control characters.
 
     Example:
         >>> _unquoted('"caf\\\\303\\\\251.py"'), _unquoted("a b.py")
@@ -181,14 +181,14 @@ def _unquoted(name: str) -> str:
     if len(name) < 2 or not (name.startswith('"') and name.endswith('"')):
         return name
 
-    def plain(found: re.Match[bytes]) -> bytes:
+    def unescape(found: re.Match[bytes]) -> bytes:
         code = found[1]
         if code in b'\\"':
             return code
         byte = int(code, 8) & 255 if code.isdigit() else 0
         return bytes([byte]) if byte >= 32 else found[0]
 
-    return _ESCAPE.sub(plain, name[1:-1].encode()).decode("utf-8", "replace")
+    return _ESCAPE.sub(unescape, name[1:-1].encode()).decode("utf-8", "replace")
 
 
 def _skip_reason(file: FileDiff) -> str:
@@ -205,18 +205,18 @@ def _skip_reason(file: FileDiff) -> str:
 Fits = Callable[[FileDiff], bool]
 
 
-def parts_of(file: FileDiff, *, fits: Fits) -> Iterator[FileDiff]:
-    """Split the diff of a file into parts that fit: hunks, and pieces of long hunks."""
+def split_file_diff(file: FileDiff, *, fits: Fits) -> Iterator[FileDiff]:
+    """Split the diff of a file into parts that fit: hunks, or pieces of long hunks."""
     if fits(file):
         yield file
         return
     for hunk in file.hunks:
-        for piece in _pieces(hunk, file.path, fits):
+        for piece in _split_hunk(hunk, file.path, fits):
             yield msgspec.structs.replace(file, hunks=(piece,))
 
 
-def _pieces(hunk: Hunk, path: str, fits: Fits) -> Iterator[Hunk]:
-    lines = lines_of(hunk.body)
+def _split_hunk(hunk: Hunk, path: str, fits: Fits) -> Iterator[Hunk]:
+    lines = split_lines(hunk.body)
     if len(lines) < 2 or fits(FileDiff(path=path, hunks=(hunk,))):
         yield hunk
         return
@@ -229,11 +229,11 @@ def _pieces(hunk: Hunk, path: str, fits: Fits) -> Iterator[Hunk]:
         (cut if hunk.only_removes else min(cut, hunk.last), hunk.last, "".join(lines[middle:])),
     ):
         header = f"@@ +{first},{last - first + 1} @@"
-        yield from _pieces(Hunk(header=header, body=body, first=first, last=last), path, fits)
+        yield from _split_hunk(Hunk(header=header, body=body, first=first, last=last), path, fits)
 
 
-def with_numbers(file: FileDiff) -> str:
-    """Return a diff with the line numbers of the new file."""
+def with_line_numbers(file: FileDiff) -> str:
+    """Return the diff of a file with the line numbers of the new version."""
     shown = [file.path]
     for hunk in file.hunks:
         number = hunk.first
@@ -249,11 +249,11 @@ def with_numbers(file: FileDiff) -> str:
     return "\n".join(shown)
 
 
-def unified(path: str, old: str, new: str) -> str:
-    """Return the unified diff of a file for `patch -p1` and `git apply`, "" if it is unchanged.
+def unified_diff(path: str, old: str, new: str) -> str:
+    """Return a unified diff for `patch -p1` and `git apply`, "" if the file is unchanged.
 
     Example:
-        >>> print(unified("x", "a\\n", "b\\n"), end="")
+        >>> print(unified_diff("x", "a\\n", "b\\n"), end="")
         --- a/x
         +++ b/x
         @@ -1 +1 @@
@@ -261,13 +261,13 @@ def unified(path: str, old: str, new: str) -> str:
         +b
     """
     lines = difflib.unified_diff(
-        lines_of(old), lines_of(new), fromfile=f"a/{path}", tofile=f"b/{path}"
+        split_lines(old), split_lines(new), fromfile=f"a/{path}", tofile=f"b/{path}"
     )
     return "".join(
         line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
     )
 
 
-def lines_of(text: str) -> list[str]:
+def split_lines(text: str) -> list[str]:
     """Split a text at newlines only, as patches and editors count lines."""
     return re.findall(r"[^\n]*\n|[^\n]+\Z", text)

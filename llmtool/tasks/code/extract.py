@@ -1,4 +1,4 @@
-"""Extract the code of a reply from its fence."""
+"""Extract the code from the fenced blocks of a reply."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llmtool.tasks.results import Generation
 from llmtool.text.code_blocks import choose_block, find_blocks
 from llmtool.text.code_languages import CodeLanguage, known_language
 
-NO_CODE = "the reply has no code in it (no fenced block)"
+NO_CODE = "the reply has no fenced code block"
 
 
 def extract_code(
@@ -20,8 +20,8 @@ def extract_code(
 ) -> tuple[str, CodeLanguage | None] | None:
     """Return the code of a reply and its language, None without a fenced block.
 
-    The largest block of the language is chosen, under any of its aliases. Without a language, the
-    fence names it.
+    The largest block in the language is chosen, where the fence can have any alias of the language.
+    Without a language, the largest block of all is chosen.
 
     Example:
         >>> extract_code("Sure:\\n```js\\nlet x\\n```", CodeLanguage.javascript)[0]
@@ -42,9 +42,9 @@ def extract_code(
 def only_code(
     events: Iterable[Token | Generation], *, opening: str = ""
 ) -> Generator[Token | Generation, None, None]:
-    """Replace the text of each reply by the code of its first fence; yield no tokens but reasoning.
+    """Replace the text of each reply with its code, and pass through only reasoning tokens.
 
-    `opening` precedes each reply: a prefill can open a fence.
+    `opening` precedes each reply, because a prefill can open a fence.
 
     Raises:
         OutputValidationError: a reply has no fenced block.

@@ -19,21 +19,21 @@ from llmtool.text.code_languages import CodeLanguage
 
 
 class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request at the cursor, and the number of lines that did not fit into it."""
+    """A completion request, and the number of lines that did not fit into it."""
 
     request: Request
     n_dropped: int
 
 
 def prepare(engine: Engine, before: str, after: str, options: CompleteOptions) -> CompletionRequest:
-    """Return the request for the text at the cursor, truncated to the context.
+    """Return the request for the text at the cursor, with the text around it truncated to fit.
 
     Raises:
         UsageError: the model has no fill-in-the-middle tokens, or an option is out of range.
         ContextOverflow: the line of the cursor does not fit.
     """
-    given = msgspec.structs.asdict(options)
-    sampling = make_sampling({name: value for name, value in given.items() if value is not None})
+    values = msgspec.structs.asdict(options)
+    sampling = make_sampling({name: value for name, value in values.items() if value is not None})
     n_overhead = len(engine.tokenize(Prompt(text="", suffix="")).token_ids)
 
     def count(line: str) -> int:
@@ -47,7 +47,7 @@ def prepare(engine: Engine, before: str, after: str, options: CompleteOptions) -
         excess = n_prompt + (sampling.max_tokens or 1) - engine.info.n_ctx
         if excess <= 0 or available <= 0:
             break
-        available -= excess  # joined lines can take more tokens than each alone
+        available -= excess  # joined lines can take more tokens than separate ones
     engine.check_length(n_prompt, sampling.max_tokens)
     return CompletionRequest(
         request=Request(prompt=prompt, sampling=sampling), n_dropped=around.n_dropped
@@ -63,7 +63,7 @@ def complete(
     language: CodeLanguage | None,
     model: str,
 ) -> Code:
-    """Return the code at the cursor; its status is that of the whole text with it."""
+    """Return the code at the cursor; its status is that of the whole completed text."""
     started = time.perf_counter()
     outcomes = stream_outcomes(engine, [prepared.request], model=model)
     (reply,) = (each for each in outcomes if isinstance(each, (Generation, Failed)))
@@ -73,7 +73,9 @@ def complete(
     warnings = list(reply.warnings)
     if prepared.n_dropped:
         lines = format_count(prepared.n_dropped, "line")
-        warnings.append(f"the model did not see {lines} furthest from the gap (--ctx-size)")
+        warnings.append(
+            f"{lines} far from the cursor did not fit into the context; increase --ctx-size"
+        )
     if check.note:
         warnings.append(f"not checked: {check.note}")
     return Code(

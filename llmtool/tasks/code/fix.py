@@ -7,60 +7,60 @@ from pathlib import Path
 
 from llmtool.engine.types import Engine, Prompt
 from llmtool.errors import OutputError, OutputValidationError, UsageError
-from llmtool.tasks.code.diffs import unified
+from llmtool.tasks.code.diffs import unified_diff
 from llmtool.tasks.code.results import Code, Fix
 from llmtool.text import syntax
 from llmtool.text.code_languages import CodeLanguage
 
 _BOM = "\ufeff"
-_EXTRA_TOKENS = 256  # that a fixed file may have, besides an eighth of its own
+_EXTRA_TOKENS = 256  # for a fixed file, in addition to an eighth of its length
 
 
-def error_of(code: str, error: str | None, language: CodeLanguage | None) -> str:
+def find_error(code: str, error: str | None, language: CodeLanguage | None) -> str:
     """Return the given error, else the first syntax error of the code.
 
     Raises:
-        UsageError: there is neither.
+        UsageError: no error was given or found.
     """
     if error and error.strip():
         return error.strip()
     found = syntax.check(language, code)
     if not found.diagnostics:
-        raise UsageError("the syntax has no error that could be seen: say what is wrong (--error)")
+        raise UsageError("no syntax error found; describe the problem with --error")
     return str(found.diagnostics[0])
 
 
-def tokens_for(engine: Engine, code: str) -> int:
+def max_tokens_for(engine: Engine, code: str) -> int:
     """Return the token limit of a reply that rewrites a whole file."""
     n = len(engine.tokenize(Prompt(text=code)).token_ids)
     return n + n // 8 + _EXTRA_TOKENS
 
 
 def make_fix(result: Code, original: str, *, file: str) -> Fix:
-    """Return the patch from the original to the fixed code, with the original's line ends.
+    """Return the patch from the original to the fixed code, with the original line endings.
 
     Raises:
-        OutputValidationError: nothing was changed, or the reply was truncated.
+        OutputValidationError: the code is unchanged, or the reply was truncated.
     """
     if result.finish_reason == "length":
         raise OutputValidationError(
-            "the reply was cut, and a patch of it would lose the rest of the file "
-            "(raise --max-tokens)",
+            "the reply reached the token limit, so a patch would delete the rest of the file; "
+            "increase --max-tokens",
             result=result,
         )
-    new = as_written(result.text, original)
-    diff = unified(file, original, new)
+    new = restore_line_endings(result.text, original)
+    diff = unified_diff(file, original, new)
     if not diff:
-        raise OutputValidationError("the model changed nothing", result=result)
+        raise OutputValidationError("the model did not change the code", result=result)
     fields = {name: getattr(result, name) for name in result.__struct_fields__}
     return Fix(**{**fields, "text": new, "diff": diff})
 
 
-def name_in_patch(file: str | Path) -> str:
-    """Return the name of a file in its patch: its path from the root of its repository.
+def path_in_patch(file: str | Path) -> str:
+    """Return the path of a file for its patch, relative to the root of its repository.
 
-    `git apply` finds it from the root and from the file's folder, `patch -p1` from the root.
-    Without a repository it is the path from the current folder, or the bare name outside of it.
+    `git apply` then works from the root and from the folder of the file, `patch -p1` from the root.
+    Outside a repository, the path is relative to the current folder, or only the file name.
     """
     path = Path(file).resolve()
     for folder in path.parents:
@@ -70,11 +70,11 @@ def name_in_patch(file: str | Path) -> str:
     return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
 
 
-def as_written(code: str, original: str) -> str:
-    """Return code with the line ends of the original, and a final one only if it has one.
+def restore_line_endings(code: str, original: str) -> str:
+    """Give code the BOM, line endings and final newline of the original.
 
     Example:
-        >>> as_written("a\\nb\\n", "x\\r\\ny")
+        >>> restore_line_endings("a\\nb\\n", "x\\r\\ny")
         'a\\r\\nb'
     """
     code = code.replace("\r\n", "\n")
@@ -89,7 +89,7 @@ def as_written(code: str, original: str) -> str:
 
 
 def back_up(path: Path) -> Path:
-    """Copy a file to an unused name in its folder, and return the path of the copy.
+    """Copy a file to a new name in its folder, and return the path of the copy.
 
     Raises:
         OutputError: the copy cannot be written.
@@ -103,6 +103,6 @@ def back_up(path: Path) -> Path:
         except FileExistsError:
             continue
         except OSError as exc:
-            raise OutputError(f"{copy}: cannot be written: {exc.strerror}") from exc
+            raise OutputError(f"cannot write {copy}: {exc.strerror}") from exc
         return copy
-    raise OutputError(f"{path}: there are a thousand copies of it already")
+    raise OutputError(f"cannot back up {path}: 999 copies exist; delete some")

@@ -1,7 +1,7 @@
-"""Format code with the installed formatter of its language; a failure is ignored.
+"""Format code with the installed formatter of its language, and ignore failures.
 
-The formatter runs in an empty folder and without configuration files, because the configuration of
-prettier is a program.
+The formatter runs in an empty folder without configuration files, because a configuration of
+prettier can run code.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _COMMANDS: dict[CodeLanguage, tuple[str, ...]] = {
 def format_code(
     language: CodeLanguage, code: str, *, timeout_seconds: float = _TIMEOUT_SECONDS
 ) -> tuple[str, str] | None:
-    """Return the formatted code and the formatter's name, None if it is missing or failed.
+    """Return the formatted code and the name of the formatter, None if it is missing or fails.
 
     The caller checks the syntax of the result.
     """

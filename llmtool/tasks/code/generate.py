@@ -1,4 +1,4 @@
-"""Write code for any number of requests: reply, check, repair, format."""
+"""Write code for any number of requests: generate, check, repair, format."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 from llmtool.engine.types import Engine, Failed, FinishReason, Request
 from llmtool.errors import ContextOverflow, LlmtoolError, OutputValidationError, UsageError
 from llmtool.sizes import format_count
-from llmtool.tasks.code.candidates import Candidate, has_loop, numbered
+from llmtool.tasks.code.candidates import Candidate, has_loop, number_lines
 from llmtool.tasks.code.extract import NO_CODE, extract_code
 from llmtool.tasks.code.format import format_code
 from llmtool.tasks.code.results import Code
@@ -40,9 +40,9 @@ _SPELLINGS = {CodeLanguage.cpp: "C++", CodeLanguage.csharp: "C#"}
 
 
 class CodePrompts(msgspec.Struct, frozen=True, kw_only=True):
-    """The templates of one call: the first request of a case, and its repairs.
+    """The templates of one call, for the first request of a case and for repairs.
 
-    `language` None takes the language from the fence of the reply.
+    If `language` is None, the fence of the reply sets it.
     """
 
     first: PreparedTask
@@ -56,8 +56,8 @@ class CodePrompts(msgspec.Struct, frozen=True, kw_only=True):
         error = best.diagnostics[0] if best.diagnostics else None
         values = {
             "code": best.code.rstrip("\n"),
-            "error": str(error) if error else "it does not parse",
-            "lines": numbered(best.code, error.line) if error and error.line else "",
+            "error": str(error) if error else "the code does not parse",
+            "lines": number_lines(best.code, error.line) if error and error.line else "",
             "test_output": best.tests.output if best.tests else "",
             LANGUAGE_INPUT: language_name(language),
         }
@@ -68,7 +68,7 @@ class CodePrompts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CodeChecker(msgspec.Struct, frozen=True, kw_only=True):
-    """What happens to code from a reply: its syntax is checked, it is formatted and tested."""
+    """Checks the syntax of code, formats it and runs the user's tests."""
 
     checks_syntax: bool = True
     formats: bool = True
@@ -94,8 +94,8 @@ class CodeWriter:
     """The options of one call, ready for any number of cases.
 
     Args:
-        max_repairs: how often code with an error goes back to the model.
-        strict: whether code with an error is a failure that carries it, as in a batch.
+        max_repairs: how many times the model may repair code with an error.
+        strict: whether code with an error is a failure, whose error has the code as its result.
 
     Raises:
         UsageError: `max_repairs` is out of range.
@@ -110,7 +110,7 @@ class CodeWriter:
         strict: bool = False,
     ) -> None:
         if not 0 <= max_repairs <= 10:
-            raise UsageError(f"repair is {max_repairs}; it must be between 0 and 10 rounds")
+            raise UsageError(f"repair {max_repairs}: must be between 0 and 10")
         self._prompts, self._checker, self._strict = prompts, checker, strict
         self._max_repairs = max_repairs if checker.checks_syntax else 0
 
@@ -177,13 +177,13 @@ class CodeWriter:
 
 
 def syntax_error(result: Code) -> OutputValidationError:
-    """Return the error of a caller that requires code without errors."""
-    first = str(result.diagnostics[0]) if result.diagnostics else "it does not parse"
-    return OutputValidationError(f"the code has an error: {first}", result=result)
+    """Return the error to raise if the caller requires code without errors."""
+    first = str(result.diagnostics[0]) if result.diagnostics else "the code does not parse"
+    return OutputValidationError(f"the generated code has an error: {first}", result=result)
 
 
 class CodeWorkflow(Workflow[Code]):
-    """The code of one case: its replies, and the best candidate so far."""
+    """The replies of one case, and the best candidate so far."""
 
     def __init__(
         self, case: Case, prompts: CodePrompts, checker: CodeChecker, *, max_repairs: int
@@ -233,7 +233,7 @@ class CodeWorkflow(Workflow[Code]):
         )
 
     def on_error(self, step: Step, error: LlmtoolError) -> Iterator[Step]:
-        """Fail, unless a later round does not fit into the context: then the best code counts."""
+        """Fail, but keep the best code if a later round does not fit into the context."""
         has_code = bool(self._reply) or self._best is not None
         if not has_code or not isinstance(error, ContextOverflow):
             raise error
@@ -257,7 +257,7 @@ class CodeWorkflow(Workflow[Code]):
         return Step(request=msgspec.structs.replace(self._request, prompt=longer))
 
     def _penalized_request(self) -> Request:
-        """Return the first request, with a penalty on repetition: a loop cannot be repaired."""
+        """Return the first request with a repetition penalty, because a loop cannot be repaired."""
         penalty = max(self._request.sampling.repeat_penalty, _LOOP_PENALTY)
         return with_sampling(
             self._prompts.first_request(self._case), repeat_penalty=penalty, repeat_last_n=256
@@ -286,13 +286,13 @@ class CodeWorkflow(Workflow[Code]):
         if best is None:
             raise OutputValidationError(NO_CODE)
         if best.is_truncated and not best.is_good:
-            best = without_unfinished_end(best, self._language)
+            best = drop_unfinished_end(best, self._language)
         warnings = [*self._warnings]
         if best.is_truncated:
-            warnings.append("the reply was cut before its end (raise --max-tokens)")
+            warnings.append("the reply reached the token limit; increase --max-tokens")
         if best.n_dropped:
             warnings.append(
-                f"its last {format_count(best.n_dropped, 'line')}, unfinished, left out"
+                f"{format_count(best.n_dropped, 'unfinished line')} dropped from the end"
             )
         if best.check.note:
             warnings.append(f"not checked: {best.check.note}")
@@ -315,27 +315,27 @@ class CodeWorkflow(Workflow[Code]):
         )
 
 
-def without_unfinished_end(candidate: Candidate, language: CodeLanguage | None) -> Candidate:
-    """Return truncated code without its last lines, if it then parses; at most half is dropped.
+def drop_unfinished_end(candidate: Candidate, language: CodeLanguage | None) -> Candidate:
+    """Drop the last lines of truncated code so that it parses, at most half of them.
 
     Example:
         >>> cut = Candidate(code="x = 1\\ny = (\\n", check=syntax.Check(status="error"))
-        >>> without_unfinished_end(cut, CodeLanguage.python).code
+        >>> drop_unfinished_end(cut, CodeLanguage.python).code
         'x = 1\\n'
     """
     lines = candidate.code.splitlines(keepends=True)
-    for n_left in range(len(lines) - 1, max(len(lines) // 2, 1) - 1, -1):
-        code = "".join(lines[:n_left]).rstrip("\n") + "\n"
+    for n_kept in range(len(lines) - 1, max(len(lines) // 2, 1) - 1, -1):
+        code = "".join(lines[:n_kept]).rstrip("\n") + "\n"
         check = syntax.check(language, code)
         if check.status == "ok":
             return msgspec.structs.replace(
-                candidate, code=code, check=check, n_dropped=len(lines) - n_left
+                candidate, code=code, check=check, n_dropped=len(lines) - n_kept
             )
     return candidate
 
 
 def language_name(language: CodeLanguage | None) -> str:
-    """Return the name of a language for a prompt, "" for None."""
+    """Return the name of a language in prompts, "" for None."""
     return _SPELLINGS.get(language, language.value) if language else ""
 
 

@@ -1,7 +1,7 @@
-"""Read the staged changes of a repository with git, and run nothing else.
+"""Read the staged changes of a repository with git.
 
-The configuration of a repository can name programs (diff drivers, text filters, a file system
-monitor). They are disabled, because a repository is not trusted.
+The configuration of a repository can name programs to run (diff drivers, text filters, a file
+system monitor). They are disabled, because repositories are not trusted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _STAGED = (
     "--unified=3", "--src-prefix=a/", "--dst-prefix=b/",
 )  # fmt: skip
 _TIMEOUT_SECONDS = 60.0
-_NO_REPOSITORY = 129
+_USAGE_ERROR = 129
 
 
 def staged_diff(folder: str | None = None) -> str:
@@ -30,7 +30,7 @@ def staged_diff(folder: str | None = None) -> str:
     """
     program = find_program("git")
     if program is None:
-        raise UsageError("git is not installed, and --staged asks it for the changes")
+        raise UsageError("git not found; --staged requires it")
     try:
         done = subprocess.run(
             (program, *_STAGED),
@@ -41,15 +41,13 @@ def staged_diff(folder: str | None = None) -> str:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as exc:
-        raise UsageError(f"git could not be run: {type(exc).__name__}") from exc
-    if (
-        done.returncode == _NO_REPOSITORY
-    ):  # without a repository, git diff compares files and rejects --staged
-        raise UsageError("this folder is in no git repository")
+        raise UsageError(f"cannot run git: {type(exc).__name__}") from exc
+    if done.returncode == _USAGE_ERROR:  # outside a repository, git diff does not know --staged
+        raise UsageError("not in a git repository; change to one, or pipe a diff in")
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
-        reason = next((line for line in said if line.startswith(("fatal:", "error:"))), said[0])
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
+        reason = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[0])
         raise UsageError(f"git diff --staged: {reason}")
     if not done.stdout.strip():
-        raise InputError("nothing is staged (git add FILE stages it)")
+        raise InputError("nothing is staged; stage changes with git add FILE")
     return done.stdout.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""What `write_code` and its relatives return."""
+"""The results of tasks on code."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from llmtool.tasks.results import Result, TestRun
 from llmtool.text.syntax import Diagnostic, Status
 
 Severity = Literal["error", "warning", "note"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")  # the worst first
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")  # most severe first
 
 
 class Code(Result, frozen=True, kw_only=True):
-    """What `write_code` and its relatives return; in JSON the text is called `code`.
+    """What `write_code` and related tasks return; in JSON, `text` is called `code`.
 
-    `status` is "ok" when the code parses (and the tests passed, where there were any), "error" when
-    not, "unchecked" when nothing here can read the language, and `diagnostics` say what is wrong.
-    `rounds` counts the repairs that were tried, `formatter` names what laid the code out.
+    `status` is "ok" if the code parses and passes the tests, if any, "error" if it does not, and
+    "unchecked" without a parser for the language. `diagnostics` are the errors, `rounds` counts
+    repairs, and `formatter` is the name of the program that formatted the code.
     """
 
     text: str = msgspec.field(name="code")
@@ -51,10 +51,7 @@ class Code(Result, frozen=True, kw_only=True):
 
 
 class Fix(Code, frozen=True, kw_only=True):
-    """What `fix_code` returns: the mended code, and `diff`, the patch that leads to it.
-
-    `str()` of it is the patch, which is empty where nothing was changed.
-    """
+    """What `fix_code` returns: the fixed code and its patch, `diff`; `str(fix)` is the patch."""
 
     diff: str
 
@@ -63,7 +60,7 @@ class Fix(Code, frozen=True, kw_only=True):
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """A remark on a line of a changed file, as it is after the change."""
+    """A finding on a line of a changed file; lines are those of the new version."""
 
     path: str
     line: int
@@ -75,20 +72,20 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SkippedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A changed file that the model did not see, and why."""
+    """A changed file whose content the model did not see, and the reason."""
 
     path: str
     reason: str
 
 
 class Review(Result, frozen=True, kw_only=True):
-    """What `review_code` returns: `findings` by file and line; `text` has one a line.
+    """What `review_code` returns: findings sorted by file and line; `text` has one per line.
 
-    `n_parts` is how many pieces the diff was read in, `n_failed` how many could not be reviewed.
+    `n_parts` counts the parts in which the diff was reviewed, `n_failed` those that failed.
     """
 
     findings: tuple[Finding, ...]
-    left_out: tuple[SkippedFile, ...] = ()
+    skipped: tuple[SkippedFile, ...] = ()
     n_parts: int
     n_failed: int = 0
     model: str
@@ -102,11 +99,11 @@ class Review(Result, frozen=True, kw_only=True):
 
 
 class CommitMessage(Result, frozen=True, kw_only=True):
-    """What `commit_message` returns: `text` is the subject and, where asked for, the body."""
+    """What `commit_message` returns: `text` is the subject and the body, if requested."""
 
     subject: str
     body: str = ""
-    left_out: tuple[SkippedFile, ...] = ()
+    skipped: tuple[SkippedFile, ...] = ()
     n_parts: int = 1
     model: str
     usage: Usage

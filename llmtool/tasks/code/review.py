@@ -1,4 +1,4 @@
-"""Review a diff: files, or hunks of long files, in parallel, and merge their findings."""
+"""Review the files of a diff, or the hunks of long files, and merge the findings."""
 
 from __future__ import annotations
 
@@ -11,40 +11,42 @@ import msgspec
 
 from llmtool.engine.types import Engine, Failed, Request
 from llmtool.errors import InputError, OutputValidationError
-from llmtool.tasks.code.diffs import FileDiff, Hunk, parse_diff, parts_of, with_numbers
+from llmtool.tasks.code.diffs import FileDiff, Hunk, parse_diff, split_file_diff, with_line_numbers
 from llmtool.tasks.code.results import SEVERITIES, Finding, Review, SkippedFile
 from llmtool.tasks.pipeline.output_spec import make_output_spec
 from llmtool.tasks.pipeline.prepare import Case, PreparedTask, fits_context, with_sampling
 from llmtool.tasks.results import Generation, total_usage
 
 _ONLY_REMOVED = "only removed lines"
-# Shorter repetitions are the names of a finding's fields.
+# Field names of a finding are repeated, so shorter repetitions are allowed.
 _RETRY_SAMPLING: dict[str, Any] = {"dry_multiplier": 0.8, "dry_allowed_length": 6}
-_MIN_TRIGRAMS = 5  # a shorter message may share words with the instructions by chance
-MAX_PROMPT_TOKENS = 2048  # models find more in a short part
+_MIN_TRIGRAMS = 5  # shorter messages can match the instructions by chance
+MAX_PROMPT_TOKENS = 2048  # models find more in short parts
 
 
 def review(engine: Engine, prepared: PreparedTask, diff: str) -> Review:
     """Return the findings of a model on a diff.
 
-    A constraint limits the lines of a finding to those of the part that the model sees. Equal
-    findings are merged. A part with a truncated reply is requested once more, and one that fails
-    is named in the warnings.
+    A constraint limits the lines of findings to those of the part that the model sees. Equal
+    findings are merged. A part with a truncated reply is retried once, and a part that fails is
+    named in the warnings.
 
     Raises:
-        InputError: the diff changes nothing.
-        LlmtoolError: all parts failed; the error is that of the first.
+        InputError: the diff has no changes.
+        LlmtoolError: all parts failed; this is the first error.
     """
     started = time.perf_counter()
     files = tuple(map(_skip_removals, parse_diff(diff)))
     if not files:
-        raise InputError("there is no change to review (a unified diff is needed)")
-    left_out = tuple(SkippedFile(path=f.path, reason=f.left_out) for f in files if f.left_out)
+        raise InputError("no changes to review; the input must be a unified diff")
+    skipped_files = tuple(
+        SkippedFile(path=f.path, reason=f.skip_reason) for f in files if f.skip_reason
+    )
     all_parts = [
         part
         for file in files
-        if not file.left_out and file.hunks
-        for part in parts_of(
+        if not file.skip_reason and file.hunks
+        for part in split_file_diff(
             file,
             fits=lambda p: fits_context(
                 engine, _request(prepared, p, 0), max_prompt_tokens=MAX_PROMPT_TOKENS
@@ -53,27 +55,29 @@ def review(engine: Engine, prepared: PreparedTask, diff: str) -> Review:
     ]
     parts = [part for part in all_parts if not _only_removes(part)]
     requests = [_request(prepared, part, i) for i, part in enumerate(parts)]
-    outcomes = _ask(engine, prepared, requests)
+    outcomes = _generate(engine, prepared, requests)
     failed = [each for each in outcomes if isinstance(each, Failed)]
     if failed and len(failed) == len(outcomes):
         raise failed[0].error
     done = [(p, o) for p, o in zip(parts, outcomes, strict=True) if not isinstance(o, Failed)]
     all_found = [found for part, outcome in done for found in _read(part, outcome.value)]
     instructions = prepared.template.prompt.text
-    findings = _merge(found for found in all_found if not repeats(found.message, instructions))
+    findings = _merge(
+        found for found in all_found if not repeats_instructions(found.message, instructions)
+    )
     warnings = dict.fromkeys(w for _, outcome in done for w in outcome.warnings)
-    if any(repeats(found.message, instructions) for found in all_found):
-        warnings["findings that only repeat the instructions are left out"] = None
-    skipped = [
+    if any(repeats_instructions(found.message, instructions) for found in all_found):
+        warnings["dropped findings that only repeat the instructions"] = None
+    unreviewed = [
         (p, str(o.error)) for p, o in zip(parts, outcomes, strict=True) if isinstance(o, Failed)
     ]
-    skipped += [(part, _ONLY_REMOVED) for part in all_parts if _only_removes(part)]
-    for part, reason in skipped:
+    unreviewed += [(part, _ONLY_REMOVED) for part in all_parts if _only_removes(part)]
+    for part, reason in unreviewed:
         warnings[f"not reviewed: {part.path}, from line {part.hunks[0].first}: {reason}"] = None
     return Review(
         text="".join(f"{finding}\n" for finding in findings),
         findings=findings,
-        left_out=left_out,
+        skipped=skipped_files,
         n_parts=len(parts),
         n_failed=len(failed),
         model=prepared.model,
@@ -83,12 +87,12 @@ def review(engine: Engine, prepared: PreparedTask, diff: str) -> Review:
     )
 
 
-def _ask(
+def _generate(
     engine: Engine, prepared: PreparedTask, requests: list[Request]
 ) -> list[Generation | Failed]:
-    """Return the outcome of each request, and retry the truncated ones.
+    """Return the outcome of each request, and retry truncated replies.
 
-    A reply that does not end usually repeats itself; a penalty on repeated sequences stops that.
+    A truncated reply is usually a loop, which a penalty on repeated sequences prevents.
     """
     outcomes = prepared.answer(engine, requests)
     truncated = [
@@ -110,10 +114,10 @@ def _is_truncated(outcome: Generation | Failed) -> bool:
 
 
 def _skip_removals(file: FileDiff) -> FileDiff:
-    """Mark a file as skipped if its diff only removes lines: a finding needs a line."""
-    if file.left_out or not file.hunks or not _only_removes(file):
+    """Skip a file whose diff only removes lines, because a finding needs a line."""
+    if file.skip_reason or not file.hunks or not _only_removes(file):
         return file
-    return msgspec.structs.replace(file, left_out=_ONLY_REMOVED)
+    return msgspec.structs.replace(file, skip_reason=_ONLY_REMOVED)
 
 
 def _only_removes(part: FileDiff) -> bool:
@@ -121,8 +125,8 @@ def _only_removes(part: FileDiff) -> bool:
 
 
 def _request(prepared: PreparedTask, part: FileDiff, id: int) -> Request:
-    request = prepared.request(Case(id=id, variables={"diff": with_numbers(part)}))
-    schema = narrowed(prepared.template.output.json, part.hunks)
+    request = prepared.request(Case(id=id, variables={"diff": with_line_numbers(part)}))
+    schema = restrict_lines(prepared.template.output.json, part.hunks)
     if schema is None:
         return request
     spec = make_output_spec(schema=schema)
@@ -130,19 +134,19 @@ def _request(prepared: PreparedTask, part: FileDiff, id: int) -> Request:
     return with_sampling(request, constraint=spec.constraint)
 
 
-def narrowed(schema: Any, hunks: tuple[Hunk, ...]) -> Any:
-    """Return a schema whose property `line` only allows the lines of some hunks.
+def restrict_lines(schema: Any, hunks: tuple[Hunk, ...]) -> Any:
+    """Limit the property `line` of a schema to the lines of some hunks.
 
     Example:
         >>> hunk = Hunk(header="", body="", first=3, last=9)
-        >>> narrowed({"properties": {"line": {"type": "integer"}}}, (hunk,))
+        >>> restrict_lines({"properties": {"line": {"type": "integer"}}}, (hunk,))
         {'properties': {'line': {'type': 'integer', 'minimum': 3, 'maximum': 9}}}
     """
     shown = [hunk for hunk in hunks if not hunk.only_removes]
     if not shown:
         return schema
     if isinstance(schema, list):
-        return [narrowed(each, hunks) for each in schema]
+        return [restrict_lines(each, hunks) for each in schema]
     if not isinstance(schema, Mapping):
         return schema
     ranges = [{"type": "integer", "minimum": h.first, "maximum": h.last} for h in shown]
@@ -150,32 +154,32 @@ def narrowed(schema: Any, hunks: tuple[Hunk, ...]) -> Any:
     return {
         key: {**value, "line": lines}
         if key == "properties" and isinstance(value, Mapping) and "line" in value
-        else narrowed(value, hunks)
+        else restrict_lines(value, hunks)
         for key, value in schema.items()
     }
 
 
 def _read(part: FileDiff, value: Any) -> Iterator[Finding]:
-    """Yield the findings of a reply whose lines are in its part."""
+    """Yield the findings of a reply on lines of its part."""
     found = value.get("findings") if isinstance(value, Mapping) else None
     for each in found if isinstance(found, list) else ():
         try:
             finding = msgspec.convert({**each, "path": part.path}, Finding)
         except (msgspec.ValidationError, TypeError):
-            continue  # the schema of a user's template may differ
+            continue  # a user's template can have another schema
         if any(hunk.first <= finding.line <= hunk.last for hunk in part.hunks):
             message = " ".join(finding.message.split())
             yield msgspec.structs.replace(finding, message=message)
 
 
-def repeats(message: str, instructions: str) -> bool:
-    """Return whether most of a message is copied from the instructions, as small models do.
+def repeats_instructions(message: str, instructions: str) -> bool:
+    """Return whether a message mostly repeats the instructions, as replies of small models do.
 
     Example:
         >>> instructions = "Name real mistakes alone: crashes, lost data. Reply in JSON."
-        >>> repeats("Name real mistakes alone: crashes, and lost data", instructions)
+        >>> repeats_instructions("Name real mistakes alone: crashes, and lost data", instructions)
         True
-        >>> repeats("lost data", instructions)
+        >>> repeats_instructions("lost data", instructions)
         False
     """
     own, known = _trigrams(message), set(_trigrams(instructions))
@@ -189,9 +193,9 @@ def _trigrams(text: str) -> list[tuple[str, ...]]:
 
 
 def _merge(findings: Iterator[Finding]) -> tuple[Finding, ...]:
-    """Return findings by file and line, each message once per file."""
+    """Sort findings by file and line, with each message once per file."""
     ordered = sorted(findings, key=lambda f: (f.path, f.line, SEVERITIES.index(f.severity)))
-    kept: dict[tuple[str, str], Finding] = {}
+    unique: dict[tuple[str, str], Finding] = {}
     for finding in ordered:
-        kept.setdefault((finding.path, finding.message.casefold()), finding)
-    return tuple(kept.values())
+        unique.setdefault((finding.path, finding.message.casefold()), finding)
+    return tuple(unique.values())

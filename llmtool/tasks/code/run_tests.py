@@ -1,4 +1,7 @@
-"""The user's tests on written code: the only thing here that runs it, and only when asked to."""
+"""Run the user's tests on generated code.
+
+Nothing else in `llmtool` runs generated code, and this only on request.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +17,22 @@ from pathlib import Path
 from llmtool.errors import UsageError
 from llmtool.tasks.results import TestRun
 
-PLACE = "{}"  # in a command, where the file of the code goes
+CODE_FILE = "{}"  # in a command, the placeholder for the file with the code
 DEFAULT_SECONDS = 60.0
-_MAX_OUTPUT = 4000  # characters, of the end
+_MAX_OUTPUT = 4000  # characters, from the end
 
 
 class TestCommand:
     """A command that tests code, for `write_code(run_tests=...)`.
 
-    `{}` in it stands for a temporary file with the code, called `name`. Without it `write` is
-    called with the code before each run, and puts it where the tests find it.
+    `{}` in the command is replaced with the path of a temporary file with the code, called `name`.
+    Without `{}`, `write` is called with the code before each run to store it for the tests.
 
     Raises:
-        UsageError: neither is there.
+        UsageError: the command has no `{}`, and `write` is None.
     """
 
-    __test__ = False  # for pytest, which collects what is called Test
+    __test__ = False  # pytest collects classes named Test*
 
     def __init__(
         self,
@@ -39,35 +42,36 @@ class TestCommand:
         write: Callable[[str], None] | None = None,
         timeout_seconds: float = DEFAULT_SECONDS,
     ) -> None:
-        if PLACE not in command and write is None:
+        if CODE_FILE not in command and write is None:
             raise UsageError(
-                "the tests need to find the code: write {} for its file, or name one with -o"
+                f"test command {command!r}: must contain {{}}, the file of the code, "
+                "unless -o names it"
             )
         self.command, self._name, self._write = command, name, write
         self._timeout_seconds = timeout_seconds
 
     def __call__(self, code: str) -> TestRun:
-        """Run the tests on code, in the current folder, and say what came of it."""
-        if PLACE not in self.command:
+        """Run the tests on code in the current folder."""
+        if CODE_FILE not in self.command:
             assert self._write is not None
             self._write(code)
             return run(self.command, timeout_seconds=self._timeout_seconds)
         with tempfile.TemporaryDirectory(prefix="llmtool-") as folder:
             path = Path(folder, self._name)
             path.write_bytes(code.encode("utf-8", "replace"))
-            filled = self.command.replace(PLACE, shlex.quote(str(path)))
+            filled = self.command.replace(CODE_FILE, shlex.quote(str(path)))
             return run(filled, timeout_seconds=self._timeout_seconds)
 
 
 def run(command: str, *, timeout_seconds: float) -> TestRun:
-    """Run a command of the shell with no input; what it started ends with it."""
+    """Run a shell command without input; kill its remaining child processes when it ends."""
     started = time.monotonic()
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output_file:
         child = subprocess.Popen(
             command,
             shell=True,
             stdin=subprocess.DEVNULL,
-            stdout=said,
+            stdout=output_file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
@@ -77,10 +81,10 @@ def run(command: str, *, timeout_seconds: float) -> TestRun:
         except subprocess.TimeoutExpired:
             exit_code = None
         finally:
-            _end(child)
-        size = said.seek(0, os.SEEK_END)
-        said.seek(max(0, size - 4 * _MAX_OUTPUT))
-        output = said.read().decode("utf-8", "replace")[-_MAX_OUTPUT:]
+            _kill(child)
+        size = output_file.seek(0, os.SEEK_END)
+        output_file.seek(max(0, size - 4 * _MAX_OUTPUT))
+        output = output_file.read().decode("utf-8", "replace")[-_MAX_OUTPUT:]
     return TestRun(
         command=command,
         exit_code=exit_code,
@@ -89,8 +93,8 @@ def run(command: str, *, timeout_seconds: float) -> TestRun:
     )
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Stop what is left of a child and of those that it started."""
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """Kill the process group of a child."""
     try:
         if hasattr(os, "killpg"):
             os.killpg(child.pid, signal.SIGKILL)

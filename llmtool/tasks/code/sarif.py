@@ -1,4 +1,4 @@
-"""Export a review as SARIF 2.1.0, which code hosts and editors display next to the code."""
+"""Export a review as SARIF 2.1.0, which code hosts and editors show next to the code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def sarif(review: Review, *, version: str) -> dict[str, Any]:
     Source: OASIS, "Static Analysis Results Interchange Format (SARIF) version 2.1.0".
     Simplified: all findings have the same rule.
     """
-    rule = {"id": _RULE, "shortDescription": {"text": "A remark of a language model"}}
+    rule = {"id": _RULE, "shortDescription": {"text": "A finding of a language model"}}
     return {
         "$schema": _SCHEMA,
         "version": "2.1.0",

@@ -1,4 +1,4 @@
-"""The other tasks on code: explain, review, fix, test and complete it, and describe a change."""
+"""Explain, review, fix, test and complete code, and write commit messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llmtool.tasks.pipeline.context import TaskContext
 from llmtool.tasks.pipeline.prepare import Case, PreparedTask, prepare
 from llmtool.tasks.results import Generation
 
-# Each task imports what it alone needs.
+# Each task imports its own modules.
 if TYPE_CHECKING:
     from llmtool.tasks.code.generate import CodeWriter
     from llmtool.tasks.code.results import Code, CommitMessage, Fix, Review
@@ -31,7 +31,7 @@ FRAMEWORKS = {
     "rust": "#[test]",
     "tsx": "vitest",
     "typescript": "vitest",
-}  # those that differ from the template's
+}  # other languages use the default of the template
 
 
 def explain_code(context: TaskContext, code: str, options: GenerateOptions) -> Generation[Any]:
@@ -54,21 +54,21 @@ def fix_code(
     context: TaskContext, code: str, error: str | None, options: CodeOptions, *, file: str
 ) -> Fix:
     """Fix code that fails; see `Toolbox.fix_code`."""
-    from llmtool.tasks.code.fix import error_of, make_fix
+    from llmtool.tasks.code.fix import find_error, make_fix
 
     writer = prepare_fix(context, code, options)
-    told = error_of(code, error, writer.language)
-    outcome = write_one(context, writer, Case(variables={"code": code, "error": told}))
+    found = find_error(code, error, writer.language)
+    outcome = write_one(context, writer, Case(variables={"code": code, "error": found}))
     return make_fix(outcome, code, file=file)
 
 
 def prepare_fix(context: TaskContext, code: str, options: CodeOptions) -> CodeWriter:
-    """Load the templates that fix a file, with room for all of it in the reply."""
-    from llmtool.tasks.code.fix import tokens_for
+    """Load the templates that fix a file, with a token limit that allows to rewrite all of it."""
+    from llmtool.tasks.code.fix import max_tokens_for
 
     writer = prepare_code(context, options)
     if options.sampling.max_tokens is None and context.settings.max_tokens is None:
-        needed = tokens_for(context.engine, code)
+        needed = max_tokens_for(context.engine, code)
         if needed > (writer.max_tokens or needed):
             return writer.with_max_tokens(needed)
     return writer
@@ -84,9 +84,9 @@ def write_tests(
 
 def tests_case(writer: CodeWriter, code: str, *, framework: str | None) -> Case:
     """Return the inputs of a template that writes tests."""
-    usual = FRAMEWORKS.get(writer.language.name) if writer.language else None
-    told = {"framework": framework or usual} if framework or usual else {}
-    return Case(variables={"code": code, **told})
+    default = FRAMEWORKS.get(writer.language.name) if writer.language else None
+    chosen = framework or default
+    return Case(variables={"code": code, **({"framework": chosen} if chosen else {})})
 
 
 def write_one(context: TaskContext, writer: CodeWriter, case: Case) -> Code:
@@ -100,7 +100,7 @@ def write_one(context: TaskContext, writer: CodeWriter, case: Case) -> Code:
 def complete_code(
     context: TaskContext, before: str, after: str, options: CompleteOptions, *, language: str | None
 ) -> Code:
-    """Fill the gap between two texts; see `Toolbox.complete_code`."""
+    """Complete code between two texts; see `Toolbox.complete_code`."""
     from llmtool.tasks.code import fill_in_middle
     from llmtool.text.code_languages import find_language
 

@@ -1,4 +1,4 @@
-"""Write code: replies to code that parses, repaired and formatted."""
+"""Write code that is checked, repaired and formatted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_code_each(
     """Check the options, and return an iterator over the results.
 
     Raises:
-        LlmtoolError: while it is read, the error of the first request that fails.
+        LlmtoolError: a request failed; raised while the iterator is read.
     """
     writer = prepare_code(context, options)
     cases = (Case(id=i, prompt=request) for i, request in enumerate(requests))
@@ -40,10 +40,10 @@ def write_code_each(
 def prepare_code(context: TaskContext, options: CodeOptions, *, strict: bool = False) -> CodeWriter:
     """Check the options of a call and load its templates, once for all its cases.
 
-    With `strict`, code that has an error is a failure that carries it.
+    With `strict`, code with an error is a failure, whose error has the code as its result.
 
     Raises:
-        UsageError, TemplateError: as `Toolbox.write_code`.
+        UsageError, TemplateError: see `Toolbox.write_code`.
     """
     from llmtool.tasks.code.generate import (
         LANGUAGE_INPUT,
@@ -74,7 +74,7 @@ def prepare_code(context: TaskContext, options: CodeOptions, *, strict: bool = F
         sampling=options.sampling,
         input=options.input,
     )
-    # The repair template says all that it needs: no system prompt, input or variables.
+    # The repair template needs no system prompt, input or variables.
     repair = GenerateOptions(template=REPAIR, thinking=options.thinking, sampling=options.sampling)
     prompts = CodePrompts(
         first=prepare(context, first), repair=prepare(context, repair), language=language

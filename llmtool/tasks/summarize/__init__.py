@@ -1,1 +1,1 @@
-"""Summing: a document's chunks to notes, notes to a summary that keeps to its length and facts."""
+"""Summarize texts: chunks to notes, notes to a summary with checked length and facts."""

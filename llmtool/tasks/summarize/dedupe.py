@@ -1,4 +1,4 @@
-"""Remove repeated sentences from a text, whole or while it is streamed."""
+"""Remove repeated sentences from a complete or streamed text."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 from llmtool.text.chunks import split_sentences
 
 _ITEM = re.compile(r"\n(?=[ \t]*(?:[-*•]|\d{1,3}[.)])[ \t])")  # before a list item
-_BEGIN = re.compile(r"\n[ \t]*(?:[-*•]|\d{1,3}[.)]?)?\Z")  # the start of a possible one
+_ITEM_START = re.compile(r"\n[ \t]*(?:[-*•]|\d{1,3}[.)]?)?\Z")  # the start of a possible list item
 
 
 class RepetitionFilter:
-    """A stream of text without repeated sentences.
+    """Removes repeated sentences from a stream of text.
 
-    A piece is returned at once, unless its sentence begins like an earlier one. Then it is held
-    until the two differ.
+    Text is returned immediately, unless its sentence begins like an earlier one. Then it is
+    buffered until the two differ.
 
     Example:
         >>> text = RepetitionFilter()
@@ -30,11 +30,11 @@ class RepetitionFilter:
         self._n_emitted = 0  # of its characters
 
     def add(self, piece: str) -> str:
-        """Add a piece, and return the text that can be emitted."""
+        """Add a piece and return the text that can be emitted."""
         *ended, last = _split(self._open + piece) or [""]
         emitted = "".join(self._close(sentence) for sentence in ended)
         self._open = last
-        begin = _BEGIN.search(last)
+        begin = _ITEM_START.search(last)
         end = max(self._n_emitted, begin.start() if begin else len(last))
         key = _key(last[:end])
         if not self._n_emitted and any(seen.startswith(key) for seen in self._seen):
@@ -44,7 +44,7 @@ class RepetitionFilter:
         return emitted
 
     def end(self) -> str:
-        """Return the text that was held, unless it is a repetition."""
+        """Return the buffered text, unless it is a repetition."""
         return self._close(self._open)
 
     def _close(self, sentence: str) -> str:

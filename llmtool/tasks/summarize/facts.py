@@ -1,7 +1,7 @@
 """Check the numbers and names of a summary against its sources.
 
-Simplified: it misses numbers in words, names that only begin sentences, and all names in scripts
-without capital letters.
+Limitations: it misses numbers in words, names that occur only at the start of sentences, and all
+names in scripts without capital letters.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from llmtool.text.chunks import split_sentences
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
 _NAME = re.compile(r"[A-ZÀ-ÖØ-ÞА-Я][\w’'-]*")
 _WORD = re.compile(r"[\w’'-]+")
-# The share of the facts that a summary needs, relative to its length.
+# Share of the facts that a summary needs, scaled by its length relative to the source.
 _MIN_SHARE = 0.6
 _HEADING = re.compile(r"^ {0,3}#{1,6} .*\n?", re.MULTILINE)
 _FENCE = re.compile(
     r"^ {0,3}(`{3,}|~{3,}).*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
 )
-_MIN_FACTS = 4  # fewer facts say nothing about a summary
+_MIN_FACTS = 4  # with fewer, the share is not meaningful
 
 
 def find_facts(text: str) -> set[str]:
-    """Return the numbers of a text, and its capitalized words that do not begin a sentence.
+    """Return the numbers and the capitalized words of a text, except the first word of a sentence.
 
     Example:
         >>> sorted(find_facts("The bus to Marbury leaves at 9:40. It costs 1,200 euros."))
         ['1200', '9:40', 'marbury']
     """
-    found = {_plain(number) for number in _NUMBER.findall(text)}
+    found = {_without_separators(number) for number in _NUMBER.findall(text)}
     for sentence in split_sentences(text):
         first = _WORD.search(sentence)
         begin = first.end() if first else 0
@@ -39,36 +39,37 @@ def find_facts(text: str) -> set[str]:
 
 
 def find_fault(summary: str, sources: Sequence[str], *, n_words: int = 0) -> str | None:
-    """Return what a summary omits or invents, None if it has enough of the facts.
+    """Return what is wrong with a summary, None if it invents no facts and has enough of them.
 
-    `n_words` is the requested length: a shorter summary may not omit more facts.
+    `n_words` is the requested length; a summary that is shorter must not have fewer facts.
 
     Example:
         >>> find_fault("It costs 50 euros.", ["The bus costs 40 euros."])
-        'has numbers that its sources do not have: 50'
+        'has numbers that are not in its sources: 50'
     """
     source = "\n".join(sources)
     known = find_facts(source) | {word.casefold() for word in _WORD.findall(source)}
     found = find_facts(summary)
     invented = sorted(fact for fact in found - known if fact[0].isdigit())
     if invented:
-        return f"has numbers that its sources do not have: {', '.join(invented[:3])}"
-    strange = [fact for fact in found - known if not fact[0].isdigit()]
-    if len(strange) > max(1, len(found) // 4):
-        return f"has names that its sources do not have: {', '.join(sorted(strange)[:3])}"
-    held = find_facts(source)
-    if len(held) < _MIN_FACTS:
+        return f"has numbers that are not in its sources: {', '.join(invented[:3])}"
+    unknown_names = [fact for fact in found - known if not fact[0].isdigit()]
+    if len(unknown_names) > max(1, len(found) // 4):
+        return f"has names that are not in its sources: {', '.join(sorted(unknown_names)[:3])}"
+    source_facts = find_facts(source)
+    if len(source_facts) < _MIN_FACTS:
         return None
     words = {word.casefold() for word in _WORD.findall(summary)} | found
-    share = len(held & words) / len(held)
-    room = min(1.0, max(n_words, count_words(summary)) / max(1, count_words(source)))
-    if share < _MIN_SHARE * room:
-        return f"holds {len(held & words)} of the {len(held)} numbers and names of its sources"
+    share = len(source_facts & words) / len(source_facts)
+    relative_length = min(1.0, max(n_words, count_words(summary)) / max(1, count_words(source)))
+    if share < _MIN_SHARE * relative_length:
+        n = len(source_facts & words)
+        return f"has {n} of the {len(source_facts)} numbers and names of its sources"
     return None
 
 
 def choose_sentences(notes: Sequence[str], n_words: int) -> str:
-    """Return the sentences of notes with the most facts, in their order, up to a number of words.
+    """Choose the sentences with the most facts, up to a number of words, and keep their order.
 
     Code and headings are ignored.
 
@@ -98,7 +99,7 @@ def choose_sentences(notes: Sequence[str], n_words: int) -> str:
 
 
 def count_words(text: str) -> int:
-    """Count the words of a text; in scripts without spaces two characters count as a word.
+    """Count the words of a text; two CJK characters count as a word.
 
     Example:
         >>> count_words("One two."), count_words("图书馆闭馆")
@@ -109,6 +110,6 @@ def count_words(text: str) -> int:
     return len(words.split()) + -(-wide // 2)
 
 
-def _plain(number: str) -> str:
+def _without_separators(number: str) -> str:
     """Return a number without thousands separators."""
     return re.sub(r"(?<=\d),(?=\d{3}(?:\D|$))", "", number)

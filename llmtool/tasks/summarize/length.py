@@ -1,4 +1,4 @@
-"""The requested length of a summary, and how to enforce it."""
+"""Parse and enforce the requested length of a summary."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _NAMED: dict[str, dict[Style, tuple[str, int]]] = {
 }  # fmt: skip
 _COUNTED = re.compile(r"(\d{1,5})\s*(words?|sentences?|bullets?|points?|lines?|w|s)", re.IGNORECASE)
 _LOW, _HIGH = 0.7, 1.3  # times the requested number of words
-_WORDS_A_SENTENCE = 18
+_WORDS_PER_SENTENCE = 18
 
 
 class Length(msgspec.Struct, frozen=True, kw_only=True):
-    """A length: `phrase` is how the prompt states it, `n_words` about how much that is.
+    """A length: `phrase` is its wording in the prompt, `n_words` an approximate number of words.
 
     `n` and `unit` are set if a number was requested, which is then enforced.
     """
@@ -47,33 +47,33 @@ class Length(msgspec.Struct, frozen=True, kw_only=True):
     unit: Unit | None = None
 
     def expression(self, style: Style) -> str | None:
-        """Return a regular expression for replies of this length, None if there is none."""
+        """Return a regular expression for replies of this length, None if it is not constrained."""
         if style == "bullets" and self.n is not None and self.unit != "words":
             return rf"- [^\n]{{10,240}}(\n- [^\n]{{10,240}}){{{self.n - 1}}}"
         if style == "paragraph" and self.unit == "words" and self.n is not None:
-            least = int(self.n * (_LOW + 0.1))
-            return rf"([^\s]+[ \n]+){{{max(1, least)}}}[^\s][\s\S]*[.!?…。！？]"
+            min_words = int(self.n * (_LOW + 0.1))
+            return rf"([^\s]+[ \n]+){{{max(1, min_words)}}}[^\s][\s\S]*[.!?…。！？]"
         return None
 
-    def cut(self, text: str) -> str:
-        """Remove sentences from the end of a text that is too long.
+    def truncate(self, text: str) -> str:
+        """Drop sentences from the end of a text that is too long.
 
         Example:
-            >>> parse_length("4 words", "paragraph").cut("One two three four. Five six seven.")
+            >>> parse_length("4 words", "paragraph").truncate("One two three four. Five six seven.")
             'One two three four.'
         """
         if self.n is None or self.unit == "points":
             return text
-        kept, n = "", 0
+        shortened, n = "", 0
         for sentence in split_sentences(text):
             n += 1 if self.unit == "sentences" else count_words(sentence)
-            if n > (self.n if self.unit == "sentences" else self.n * _HIGH) and kept:
+            if n > (self.n if self.unit == "sentences" else self.n * _HIGH) and shortened:
                 break
-            kept += sentence
-        return kept.rstrip()
+            shortened += sentence
+        return shortened.rstrip()
 
     def is_met(self, text: str) -> bool:
-        """Return whether a text has this length, a number of words within 30 %."""
+        """Return whether a text has this length; a number of words is met within 30 %."""
         if self.n is None:
             return True
         if self.unit == "words":
@@ -84,12 +84,12 @@ class Length(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_length(length: str, style: Style) -> Length:
-    """Return a length from `short`, `medium`, `long` or a number of words, sentences or points.
+    """Parse `short`, `medium`, `long`, or a number of words, sentences or points.
 
-    A number alone counts words, or points in bullets.
+    A number without a unit counts words, or points in style "bullets".
 
     Raises:
-        UsageError: the length is something else.
+        UsageError: the length is not valid, or not for this style.
 
     Example:
         >>> parse_length("100 words", "paragraph").n_words, parse_length("short", "tldr").phrase
@@ -104,16 +104,18 @@ def parse_length(length: str, style: Style) -> Length:
     found = _COUNTED.fullmatch(word)
     if found is None or not int(found[1]):
         raise UsageError(
-            f"{length!r} is no length (short, medium, long, or a number: '100 words', "
-            "'3 sentences', '5 bullets')"
+            f"invalid length {length!r}; use short, medium, long, or a number such as "
+            "'100 words', '3 sentences' or '5 bullets'"
         )
     n, unit = int(found[1]), found[2][0]
     if unit == "w":
         return Length(phrase=f"about {n} words", n_words=n, n=n, unit="words")
     if unit == "s" and style != "bullets":
         phrase = "one sentence" if n == 1 else f"{n} sentences"
-        return Length(phrase=phrase, n_words=n * _WORDS_A_SENTENCE, n=n, unit="sentences")
+        return Length(phrase=phrase, n_words=n * _WORDS_PER_SENTENCE, n=n, unit="sentences")
     if style not in ("bullets", "paragraph"):
-        raise UsageError(f"a {style} has no points: --style bullets")
+        raise UsageError(
+            f"invalid length {length!r} for style {style!r}; use style 'bullets' for points"
+        )
     phrase = "one short line" if n == 1 else f"{n} short lines"
-    return Length(phrase=phrase, n_words=n * _WORDS_A_SENTENCE, n=n, unit="points")
+    return Length(phrase=phrase, n_words=n * _WORDS_PER_SENTENCE, n=n, unit="points")

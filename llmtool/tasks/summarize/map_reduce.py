@@ -1,4 +1,4 @@
-"""Summarize one text: chunks to notes, notes to fewer notes, and those to the summary."""
+"""Summarize one text: map chunks to notes, and reduce the notes to a summary."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from llmtool.tasks.summarize.planner import SummaryPlan
 from llmtool.tasks.summarize.prompts import SummaryPrompts
 from llmtool.text.chunks import CountTokens, split, split_sentences
 
-_MAX_ATTEMPTS = 2  # at the final summary
-_TRUNCATED = "was cut at its limit of tokens"
+_MAX_ATTEMPTS = 2  # for the final summary
+_TRUNCATED = "reached the token limit"
 _SENTENCE_ENDS = '.!?…。！？"”»'
-_OPEN_ITEM = re.compile(r"\s+(?:\d{1,3}[.)]|[-*•])$")  # the marker of a list item without a text
+_OPEN_ITEM = re.compile(r"\s+(?:\d{1,3}[.)]|[-*•])$")  # the marker of an empty list item
 
 
 class SummaryText(msgspec.Struct, frozen=True, kw_only=True):
-    """The next piece of a summary."""
+    """The next text of a summary."""
 
     id: int
     text: str
 
 
 class SummaryProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """How much of a document has been read, in tokens."""
+    """The number of tokens of a document that have been read."""
 
     id: int
     n_done: int
@@ -43,7 +43,7 @@ SummaryEvent = SummaryText | SummaryProgress
 
 
 class NoteCache(msgspec.Struct, frozen=True):
-    """Notes of earlier runs on disk, by model and request; `cache` None stores nothing."""
+    """Stores notes on disk by model and request; with `cache` None it stores nothing."""
 
     cache: DiskCache | None
     model_identity: str
@@ -61,19 +61,19 @@ class NoteCache(msgspec.Struct, frozen=True):
 
 
 class _Note(msgspec.Struct, frozen=True):
-    """The target of a step that takes notes: a round of notes, and an input of that round."""
+    """The target of a step that takes notes: a round, and the index of its input."""
 
     round: int
     index: int
 
 
-class _Refined(msgspec.Struct, frozen=True):
+class _RefinedNotes(msgspec.Struct, frozen=True):
     """The target of a step that adds a chunk to the notes."""
 
     index: int
 
 
-class _Final(msgspec.Struct, frozen=True):
+class _Summary(msgspec.Struct, frozen=True):
     """The target of a step that writes the summary."""
 
     attempt: int
@@ -99,17 +99,17 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
         self.finish_reason: FinishReason = "stop"
         self.seed = 0
         self.rounds: list[list[str | None]] = []  # of notes
-        self.fallback: str | None = None  # why the result is made of sentences of the notes
+        self.fallback: str | None = None  # why the result consists of sentences of the notes
         self.n_cached_notes = self.n_quoted_notes = 0
         self.warnings: list[str] = []
         self.started = time.perf_counter()
-        self._inputs: list[list[str]] = []  # of each round's notes
+        self._inputs: list[list[str]] = []  # of each round
         self._n_done = 0
         self._n_reported = -1
         self._read_chunks: set[int] = set()
         self._final_input = ""
         self._emitted = ""
-        self._live = RepetitionFilter()
+        self._filter = RepetitionFilter()
 
     @property
     def is_complete(self) -> bool:
@@ -128,7 +128,7 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
             request = self._prompts.note_request(
                 first.text, path=first.path, max_tokens=self.plan.note_tokens
             )
-            yield Step(request=request, target=_Refined(index))
+            yield Step(request=request, target=_RefinedNotes(index))
         else:
             yield from self._take_notes([chunk.text for chunk in self.plan.chunks])
 
@@ -136,7 +136,7 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
         target = step.target
         if isinstance(target, _Note):
             yield from self._on_note(step.request, target, reply)
-        elif isinstance(target, _Refined):
+        elif isinstance(target, _RefinedNotes):
             yield from self._on_refined_notes(target.index, reply)
         else:
             yield from self._on_summary(target.attempt, reply)
@@ -148,7 +148,7 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
             return
         if token.reasoning:
             return
-        text = self._live.add(token.text)
+        text = self._filter.add(token.text)
         text = text if self._emitted else text.lstrip()
         if text:
             self._emitted += text
@@ -166,12 +166,12 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
     # Notes
 
     def _take_notes(self, inputs: list[str]) -> Iterator[Step]:
-        """Yield the steps of a round of notes, without those that the cache has."""
+        """Start a round of notes; yield steps for the notes that are not cached."""
         round = len(self.rounds)
         self._inputs.append(inputs)
         self.rounds.append([None] * len(inputs))
         for index, text in enumerate(inputs):
-            if not text.strip():  # a long run of white space can be a chunk of its own
+            if not text.strip():  # a long run of white space can be a whole chunk
                 yield from self._add_note(_Note(round, index), "")
                 continue
             path = self.plan.chunks[index].path if round == 0 else ()
@@ -190,7 +190,7 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
         yield from self._add_note(target, note)
 
     def _checked(self, reply: StepReply, sources: list[str]) -> str:
-        """Return a note, or sentences of the sources if the note misses too much of them."""
+        """Return a note, or sentences of the sources if the note omits or invents facts."""
         note = without_repeats(whole_sentences(reply.text, reply.finish_reason))
         if note.strip() and facts.find_fault(note, sources) is None:
             return note
@@ -198,13 +198,13 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
         return facts.choose_sentences(sources, max(12, self.plan.note_tokens // 3))
 
     def _shortened(self, note: str, max_tokens: int) -> str:
-        """Return a note, or as many of its first sentences as fit."""
+        """Truncate a note to a number of tokens."""
         if self._count(note) <= max_tokens:
             return note
         return split(note, max_tokens=max(max_tokens, 1), count=self._count)[0].strip()
 
     def _add_note(self, target: _Note, note: str) -> Iterator[Step]:
-        """Store a note; the last one of a round leads to another round, or to the summary."""
+        """Store a note; after the last of a round, start another round or the summary."""
         notes = self.rounds[target.round]
         notes[target.index] = note
         if target.round == 0:
@@ -224,7 +224,7 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
             self._n_done += self.plan.chunks[target.index].n_tokens
 
     def _groups(self, notes: list[str]) -> list[str]:
-        """Return notes joined into groups of similar size that fit, each of at least two notes."""
+        """Join notes into groups of similar size that fit, each of at least two notes."""
         sizes = [self._count(note) + 2 for note in notes]
         max_tokens = max(self.plan.reduce_tokens, 1)
         n_groups = min(-(-sum(sizes) // max_tokens), max(1, len(notes) // 2))
@@ -253,12 +253,12 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
             request = self._prompts.refine_request(
                 notes, chunks[index], max_tokens=self.plan.note_tokens
             )
-            yield Step(request=request, target=_Refined(index))
+            yield Step(request=request, target=_RefinedNotes(index))
         else:
             yield self._final_step(notes)
 
     def _skip_blank_chunks(self, index: int) -> int:
-        """Return the index of the first chunk from `index` on that is not blank."""
+        """Return the index of the first chunk at or after `index` that is not blank."""
         chunks = self.plan.chunks
         while index < len(chunks) and not chunks[index].text.strip():
             self._n_done += chunks[index].n_tokens
@@ -271,22 +271,22 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
         self._final_input = text
         request = self._prompts.summary_request(text, attempt=attempt)
         is_live = self.plan.strategy == "stuff" and self._prompts.length.n is None
-        return Step(request=request, target=_Final(attempt), is_live=is_live)
+        return Step(request=request, target=_Summary(attempt), is_live=is_live)
 
     def _on_summary(self, attempt: int, reply: StepReply) -> Iterator[Step]:
-        """Accept the summary if its length is right and it has the facts of the notes."""
+        """Accept a summary that has the facts of the notes and the right length, or retry."""
         length, style = self._prompts.length, self._prompts.style
         self.seed, self.finish_reason = reply.seed, "stop"
         if self._emitted:  # it was streamed
-            self.text = (self._emitted + self._live.end()).rstrip()
+            self.text = (self._emitted + self._filter.end()).rstrip()
             self.finish_reason = reply.finish_reason
             if reply.finish_reason == "length":
-                self.warnings.append(f"the summary {_TRUNCATED} (--max-tokens sets another)")
+                self.warnings.append(f"the summary {_TRUNCATED}; increase --max-tokens")
         else:
             text = reply.text.strip()
             if style == "paragraph":
                 text = whole_sentences(text, reply.finish_reason)
-            text = without_repeats(length.cut(text))
+            text = without_repeats(length.truncate(text))
             is_truncated = reply.finish_reason == "length" and text[-1:] not in _SENTENCE_ENDS
             fault = _TRUNCATED if is_truncated else self._find_fault(text)
             if fault is not None and attempt + 1 < _MAX_ATTEMPTS:
@@ -312,7 +312,7 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
         return None if length.is_met(text) else f"is not {length.phrase} long"
 
     def _from_notes(self) -> str:
-        """Return the most informative sentences of the notes, in the wanted length and style."""
+        """Return the sentences of the notes with the most facts, in the requested style."""
         chosen = facts.choose_sentences(self.notes, self._prompts.length.n_words)
         if self._prompts.style == "bullets":
             return "\n".join(f"- {sentence.strip()}" for sentence in split_sentences(chosen))

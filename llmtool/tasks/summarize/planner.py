@@ -1,4 +1,4 @@
-"""Plan a summary: choose its strategy, and split the text into chunks that fit into the context."""
+"""Choose the strategy of a summary, and split the text into chunks that fit the context."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llmtool.tasks.summarize.prompts import SummaryPrompts
 from llmtool.text.chunks import estimate_tokens
 from llmtool.text.sections import Chunk, split_document
 
-STUFF_TOKENS = 3072  # a text of up to this length is read as a whole, if it fits
+STUFF_TOKENS = 3072  # up to this length, a text that fits is read in one request
 _MARGIN = 16  # tokens; joined texts can take more tokens than each alone
 _MIN_CHUNK_TOKENS = 64
 _MIN_NOTE_TOKENS, _MAX_NOTE_TOKENS = 32, 220
@@ -44,8 +44,8 @@ class SummaryPlanner(msgspec.Struct, frozen=True, kw_only=True):
         """Return how to summarize a text within the context of the model.
 
         Raises:
-            ContextOverflow: the strategy is "stuff" and the text does not fit, or not even a chunk
-                of it does.
+            ContextOverflow: the strategy is "stuff" and the text does not fit, or the context is
+                too small for a chunk.
         """
         count = token_counter(self.engine)
         n_ctx = self.engine.info.n_ctx
@@ -57,8 +57,8 @@ class SummaryPlanner(msgspec.Struct, frozen=True, kw_only=True):
             if n_tokens > available:
                 needed = n_tokens + n_ctx - available
                 raise ContextOverflow(
-                    f"the text needs {needed} tokens, {n_ctx} are available "
-                    "(--strategy map-reduce reads it in parts)",
+                    f"input needs {needed:,} tokens, but the context holds {n_ctx:,}; "
+                    "use --strategy map-reduce to read it in chunks",
                     needed=needed,
                     available=n_ctx,
                 )
@@ -71,8 +71,8 @@ class SummaryPlanner(msgspec.Struct, frozen=True, kw_only=True):
         chunk_tokens = min(self.chunk_tokens, n_ctx - overhead - note_tokens - _MARGIN)
         if note_tokens < _MIN_NOTE_TOKENS or chunk_tokens < _MIN_CHUNK_TOKENS:
             raise ContextOverflow(
-                f"a context of {n_ctx} tokens has no room for a part of the text "
-                "(a larger --ctx-size, or a shorter --length)",
+                f"the context of {n_ctx:,} tokens is too small for a chunk of the text; "
+                "increase --ctx-size or use a shorter --length",
                 needed=overhead + note_tokens + _MIN_CHUNK_TOKENS + _MARGIN,
                 available=n_ctx,
             )
@@ -86,7 +86,7 @@ class SummaryPlanner(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _largest_note_request(self, note_tokens: int) -> Request:
-        """Return a request for notes whose prompt has no chunk, but all else at its longest."""
+        """Return a request for notes of maximum length except for the text of the chunk."""
         if self.strategy == "refine":
             chunk = Chunk(text="x", start=0, end=1, n_tokens=1)
             return self.prompts.refine_request("x " * note_tokens, chunk, max_tokens=1)

@@ -1,4 +1,4 @@
-"""Build the requests of a summary: notes on parts, refined notes, and the summary itself."""
+"""Build the requests of a summary: notes, refined notes and the summary itself."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from llmtool.tasks.pipeline.prepare import Case, PreparedTask, identify, with_sa
 from llmtool.tasks.summarize.length import Length
 from llmtool.text.sections import Chunk
 
-_TOKENS_PER_WORD = 1.8  # that a reply may need for each word it was asked for
+_TOKENS_PER_WORD = 1.8  # upper estimate for replies
 _MIN_NOTE_WORDS = 12
 _RETRY_TEMPERATURE = 0.4
-_SAMPLE_CHARACTERS = 4096  # that tell text from binary files
+_SAMPLE_CHARACTERS = 4096  # searched for the NUL of a binary file
 
 
 class SummaryPrompts(msgspec.Struct, frozen=True, kw_only=True):
-    """The templates of one `summarize` call, with the length, style and focus that it asks for.
+    """The templates, length, style and focus of one `summarize` call.
 
-    `refined_notes` is only needed for the strategy "refine".
+    `refined_notes` is required for the strategy "refine".
     """
 
     final: PreparedTask
@@ -35,14 +35,14 @@ class SummaryPrompts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def text_input(self) -> str:
-        """The input of the final template that takes the text."""
+        """The name of the final template's input for the text."""
         return self.final.template.primary_input() or "text"
 
     def text_of(self, case: Case) -> str:
         """Return the text of a case.
 
         Raises:
-            InputError: it is empty or binary.
+            InputError: the text is empty or binary.
         """
         text = case.variables.get(self.text_input)
         if not isinstance(text, str) or not text.strip():
@@ -52,21 +52,21 @@ class SummaryPrompts(msgspec.Struct, frozen=True, kw_only=True):
         return text
 
     def note_request(self, text: str, *, path: Sequence[str] = (), max_tokens: int) -> Request:
-        """Return the request for notes on a part of a text, or on a group of notes.
+        """Return the request for notes on a chunk, or on a group of notes.
 
-        `path` are the headings above the part.
+        `path` are the headings above the chunk.
         """
         values = {**self._note_values(path, max_tokens), "text": text}
         return _request(self.notes, values, max_tokens=max_tokens)
 
     def refine_request(self, notes: str, chunk: Chunk, *, max_tokens: int) -> Request:
-        """Return the request that adds a chunk to the notes on all chunks before it."""
+        """Return the request that adds a chunk to the notes on the chunks before it."""
         assert self.refined_notes is not None
         values = {**self._note_values(chunk.path, max_tokens), "text": chunk.text, "summary": notes}
         return _request(self.refined_notes, values, max_tokens=max_tokens)
 
     def summary_request(self, text: str, *, attempt: int = 0) -> Request:
-        """Return the request for the summary of a text; attempts after the first are sampled."""
+        """Return the request for the summary of a text; a retry uses a temperature above 0."""
         values = {self.text_input: text, "length": self.length.phrase, "focus": self.focus}
         request = _request(self.final, values)
         if self.final.options.sampling.max_tokens is None:
@@ -92,9 +92,9 @@ class SummaryPrompts(msgspec.Struct, frozen=True, kw_only=True):
             for each in (self.notes, self.refined_notes)
             if each is not None
         ]
-        wanted = [self.length, self.style, self.focus]
+        summary = [self.length, self.style, self.focus]
         return identify(
-            final.template, final.model, options, final.sampling, wanted, others, *parts
+            final.template, final.model, options, final.sampling, summary, others, *parts
         )
 
     def _note_values(self, path: Sequence[str], max_tokens: int) -> dict[str, object]:
@@ -109,7 +109,7 @@ class SummaryPrompts(msgspec.Struct, frozen=True, kw_only=True):
 def _request(
     prepared: PreparedTask, values: Mapping[str, object], *, max_tokens: int | None = None
 ) -> Request:
-    """Render a template with those of the values that it has inputs for."""
+    """Render a template with the values that it has inputs for."""
     inputs = prepared.template.inputs
     variables = {name: value for name, value in values.items() if name in inputs and value}
     request = prepared.request(Case(variables=variables))

@@ -20,17 +20,17 @@ from llmtool.text.sections import Section
 
 
 class SectionAssembler(Workflow[SummaryEvent]):
-    """The summary of one text: a workflow for each section, whose pieces are emitted in order.
+    """Runs a workflow for each section of a text, and emits their summaries in order.
 
-    A text without sections has one workflow, and no headings.
+    A text without sections has one workflow and no headings.
     """
 
     def __init__(self, id: int, parts: Sequence[tuple[Section, SummaryWorkflow]]) -> None:
         super().__init__(id)
         self._sections = [section for section, _ in parts]
         self._workflows = [workflow for _, workflow in parts]
-        self._current = 0  # the section whose pieces are emitted; those of later ones are held
-        self._held = [""] * len(parts)
+        self._current = 0  # the section that is emitted; text of later ones is buffered
+        self._buffered = [""] * len(parts)
         self._n_read = [0] * len(parts)
         self._pending_heading = self._heading(0)
         self._started = time.perf_counter()
@@ -63,8 +63,8 @@ class SectionAssembler(Workflow[SummaryEvent]):
             self._current += 1
             if not self.is_complete:
                 self._pending_heading = self._heading(self._current)
-                if self._held[self._current]:
-                    yield from self._emit(self._held[self._current])
+                if self._buffered[self._current]:
+                    yield from self._emit(self._buffered[self._current])
 
     def result(self, *, model: str) -> Summary:
         workflows = self._workflows
@@ -102,7 +102,7 @@ class SectionAssembler(Workflow[SummaryEvent]):
         )
 
     def _merge(self, index: int, event: SummaryEvent) -> Iterator[SummaryEvent]:
-        """Turn an event of a section into events of the text."""
+        """Convert an event of a section into events of the text."""
         if isinstance(event, SummaryProgress):
             self._n_read[index] = event.n_done
             n_tokens = sum(workflow.plan.n_tokens for workflow in self._workflows)
@@ -110,7 +110,7 @@ class SectionAssembler(Workflow[SummaryEvent]):
         elif index == self._current:
             yield from self._emit(event.text)
         else:
-            self._held[index] += event.text
+            self._buffered[index] += event.text
 
     def _emit(self, text: str) -> Iterator[SummaryText]:
         text = self._pending_heading + text
@@ -119,7 +119,7 @@ class SectionAssembler(Workflow[SummaryEvent]):
             yield SummaryText(id=self.id, text=text)
 
     def _heading(self, index: int) -> str:
-        """Return what precedes the summary of a section."""
+        """Return the text before the summary of a section."""
         if len(self._sections) == 1:
             return ""
         heading = self._sections[index].heading
@@ -127,6 +127,6 @@ class SectionAssembler(Workflow[SummaryEvent]):
 
 
 def _targeted(index: int, steps: Iterator[Step]) -> Iterator[Step]:
-    """Mark the steps of a section with its index, so that their replies find it."""
+    """Add the index of a section to the targets of its steps."""
     for step in steps:
         yield msgspec.structs.replace(step, target=(index, step.target))

@@ -52,7 +52,7 @@ class Summarizer(msgspec.Struct, frozen=True, kw_only=True):
     def stream(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
     ) -> Generator[SummaryEvent | Summary | Failed, None, None]:
-        """Like `outcomes`, but yield pieces and progress of all texts as well."""
+        """Like `outcomes`, but also yield text and progress."""
         workflows = each_or_failed(lambda case: self._workflow(engine, case), cases)
         runner = WorkflowRunner[SectionAssembler, SummaryEvent](engine, workflows)
         with closing(runner.run()) as events:
@@ -66,7 +66,7 @@ class Summarizer(msgspec.Struct, frozen=True, kw_only=True):
         """Return the request for the summary of a text as a whole.
 
         Raises:
-            InputError: the text is empty.
+            InputError: the text is empty or binary.
         """
         return self.prompts.summary_request(self.prompts.text_of(case))
 
@@ -74,7 +74,8 @@ class Summarizer(msgspec.Struct, frozen=True, kw_only=True):
         """Return the first request of a text: for its summary, or for notes on its first chunk.
 
         Raises:
-            InputError, ContextOverflow: the text is empty, or does not fit.
+            InputError: the text is empty or binary.
+            ContextOverflow: see `SummaryPlanner.plan`.
         """
         plan = self._planner(engine).plan(self.prompts.text_of(case))
         if plan.strategy == "stuff":

@@ -42,7 +42,7 @@ def summarize_each(
     """Check the options, and return an iterator over the summaries.
 
     Raises:
-        LlmtoolError: while it is read, the error of the first text that fails.
+        LlmtoolError: a text failed; raised while the iterator is read.
     """
     summarizer = prepare_summarizer(context, options)
     name = summarizer.prompts.text_input
@@ -60,19 +60,19 @@ def stream_summarize(
 
 
 def check_summarize(options: SummarizeOptions) -> tuple[Style, Length, Strategy | None]:
-    """Return the style, the length and the strategy of a call, None where one is to be chosen.
+    """Return the style, length and strategy of a call; the strategy is None for "auto".
 
     Raises:
-        UsageError: one is unknown.
+        UsageError: one is not valid.
     """
     from llmtool.tasks.summarize.length import STYLES, parse_length
 
     style, strategy = options.style, options.strategy
     if style not in STYLES:
-        raise UsageError(f"unknown style {style!r} (there are: {', '.join(STYLES)})")
+        raise UsageError(f"unknown style {style!r}; choose from {', '.join(STYLES)}")
     if strategy not in _STRATEGIES:
         known = ", ".join(_STRATEGIES)
-        raise UsageError(f"unknown strategy {strategy!r} (there are: {known})")
+        raise UsageError(f"unknown strategy {strategy!r}; choose from {known}")
     return style, parse_length(options.length, style), None if strategy == "auto" else strategy
 
 
@@ -80,7 +80,7 @@ def prepare_summarizer(context: TaskContext, options: SummarizeOptions) -> Summa
     """Check the options of a call and load its templates, once for all its texts.
 
     Raises:
-        UsageError, TemplateError: as `Toolbox.summarize`.
+        UsageError, TemplateError: see `Toolbox.summarize`.
     """
     from llmtool.tasks.summarize.map_reduce import NoteCache
     from llmtool.tasks.summarize.prompts import SummaryPrompts
@@ -88,9 +88,7 @@ def prepare_summarizer(context: TaskContext, options: SummarizeOptions) -> Summa
 
     style, length, strategy = check_summarize(options)
     if options.chunk_tokens < _MIN_CHUNK:
-        raise UsageError(
-            f"chunk_tokens is {options.chunk_tokens}; it must be at least {_MIN_CHUNK}"
-        )
+        raise UsageError(f"chunk_tokens {options.chunk_tokens}: must be at least {_MIN_CHUNK}")
     sampling = msgspec.structs.replace(options.sampling, max_tokens=None)
     notes = msgspec.structs.replace(options, variables={}, sampling=sampling)
     template = options.template or _TEMPLATES[style]

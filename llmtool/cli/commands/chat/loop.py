@@ -129,7 +129,7 @@ def _show_reply(context: ChatContext, reply: ShowReply) -> None:
     turn = ReplyView(context.console).show(reply.events)
     if turn.finish_reason == "length":
         context.console.note(
-            f"reply truncated at {turn.completion_tokens} tokens; raise it with /set max_tokens N"
+            f"truncated at {turn.completion_tokens} tokens; /set max_tokens N raises the limit"
         )
 
 

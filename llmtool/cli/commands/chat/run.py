@@ -104,7 +104,7 @@ def chat(
             turn = show(console, conversation.stream(prompt))
             if turn.finish_reason == "length":
                 n_tokens = turn.completion_tokens
-                console.note(f"reply truncated at {n_tokens} tokens; raise --max-tokens")
+                console.note(f"truncated at {n_tokens} tokens; raise --max-tokens")
         if conversation.is_saved:
             conversation.save_state()
 
@@ -146,7 +146,7 @@ def _read_lines(console: Console, first: str | None, input: g.InputOptions) -> I
             raise InputError(
                 f"line {line.number} of standard input is too long for any context; split it"
             )
-        where = f"line {line.number} of standard input"
-        text = decode(line.data, source=where, errors=input.errors).rstrip("\r")
+        source = f"line {line.number} of standard input"
+        text = decode(line.data, source=source, errors=input.errors).rstrip("\r")
         if text.strip():
             yield text, None

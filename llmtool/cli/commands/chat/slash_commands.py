@@ -113,7 +113,7 @@ def _set(context: ChatContext, argument: str) -> None:
         hint = suggest(name, _SETTABLE) or f"; valid options: {', '.join(_SETTABLE)}"
         raise UsageError(f"unknown option {name!r}{hint}")
     if not text.strip():
-        raise UsageError(f"missing value; use /set {name} VALUE, or VALUE 'default' to reset it")
+        raise UsageError(f"missing value; use /set {name} VALUE ('default' resets it)")
     context.chat.set(**{name: _parse_value(name, text.strip())})
     value = context.chat.session.options.get(name)
     context.console.note(f"{name}: {'reset to default' if value is None else json.dumps(value)}")
@@ -171,27 +171,27 @@ def _undo(context: ChatContext, argument: str) -> Prefill:
 
 def _parse_edit(argument: str, *, n_turns: int) -> tuple[int, str]:
     """Return the turn number, by default the last, and "message" or "reply"."""
-    number, what = n_turns, "message"
+    number, target = n_turns, "message"
     for word in argument.split():
         if word.isdecimal():
             number = int(word)
         elif word in ("reply", "message"):
-            what = word
+            target = word
         else:
             raise UsageError(f"invalid argument {word!r}; use /edit [N] [reply]")
-    return number, what
+    return number, target
 
 
 def _edit(context: ChatContext, argument: str) -> ShowReply | None:
     chat = context.chat
-    number, what = _parse_edit(argument, n_turns=len(chat.turns))
+    number, target = _parse_edit(argument, n_turns=len(chat.turns))
     turn = chat.get_turn(number)
-    old = turn.reply if what == "reply" else turn.text
+    old = turn.reply if target == "reply" else turn.text
     text = actions.edit_text(context.console, old)
     if text is None or text == old:
         context.console.note("unchanged")
         return None
-    if what == "reply":
+    if target == "reply":
         chat.edit_reply(number, text)
         return None
     if number < len(chat.turns) and chat.is_saved:
@@ -237,8 +237,8 @@ def _read(context: ChatContext, argument: str) -> None:
     chat, console = context.chat, context.console
     if argument == "-":
         removed = format_count(len(chat.files), "attached file")
+        console.note(f"removed {removed}" if chat.files else "no attached files")
         chat.files = ()
-        console.note(f"removed {removed}")
         return
     path, text = actions.read_attachment(console, argument)
     chat.attach(path, text)

@@ -65,7 +65,8 @@ def classify(
     Scores are the probabilities that the model assigns to the labels; no text is generated. They
     are reliable as probabilities only after calibration on labelled texts (--calibrate).
 
-    Without a label (--min-confidence, --min-margin, --min-coverage), the exit code is 15.
+    If no label passes --min-confidence, --min-margin or --min-coverage, the exit code is 15.
+
     --balanced assumes that the labels of a batch (--each) are equally frequent. It prints results
     only at the end of the input, and the batch cannot be resumed.
     """

@@ -116,7 +116,9 @@ def run(
         labels_plot.draw(found, plot, title=f"{classifier.template.name} on {classifier.model}")
     with open_sink(console, output.path) as sink:
         if output.json:
-            sink.write_json({**msgspec.to_builtins(found), "others": msgspec.to_builtins(others)})
+            sink.write_json(
+                {**msgspec.to_builtins(found), "baselines": msgspec.to_builtins(others)}
+            )
         elif sink.is_terminal:
             _draw(console, found, others)
         else:

@@ -93,7 +93,7 @@ def read_labels(console: Console, arguments: list[str]) -> dict[str, str] | None
     Return None without arguments.
 
     Raises:
-        UsageError: a name is duplicated, or has a comma in its description.
+        UsageError: a name is duplicated, or an argument describes several labels.
         InputError: a file cannot be read.
     """
     if not arguments:

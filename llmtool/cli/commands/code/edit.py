@@ -21,7 +21,7 @@ from llmtool.cli.terminal.output_file import open_sink
 from llmtool.errors import InputError, OutputValidationError, UsageError
 from llmtool.tasks.code import fill_in_middle
 from llmtool.tasks.code.cursor import parse_position, split_at
-from llmtool.tasks.code.fix import back_up, error_of, make_fix, name_in_patch
+from llmtool.tasks.code.fix import back_up, find_error, make_fix, path_in_patch
 from llmtool.tasks.code.generate import syntax_error
 from llmtool.tasks.code.git import staged_diff
 from llmtool.tasks.code.results import Fix
@@ -73,7 +73,7 @@ def fix(
     if write and file == "-":
         raise UsageError("--write cannot change standard input; pass a file name")
     if file == "-" and error == "-":
-        raise UsageError("FILE and --error cannot both be -; pass a file for one of them")
+        raise UsageError("FILE and --error cannot both be -; pass the error as text")
     template = bootstrap.open_library(folders).load(options.template)
     check_output(output.path, reads=bootstrap.input_files(template, file))
     if "-" not in (file, error):
@@ -89,7 +89,7 @@ def fix(
     if message is not None and error != "-":
         message = inputs.read_argument(message, name="--error")
     language = find_language(options.language) if options.language else language_of_file(file)
-    reason = error_of(text, message, language)
+    reason = find_error(text, message, language)
     options = msgspec.structs.replace(options, template=template)
     options = generate.complete_options(
         console, options, check, output=output, file=file, is_patch=True
@@ -100,7 +100,7 @@ def fix(
     if output.dry_run:
         show.prompt(console, context, writer.request(case), as_json=output.json)
         return
-    patch_name = "-" if file == "-" else name_in_patch(file)
+    patch_name = "-" if file == "-" else path_in_patch(file)
     result = make_fix(write_one(context, writer, case), original, file=patch_name)
     is_broken = result.status == "error"
     if output.json or not (check.strict and is_broken):
@@ -123,7 +123,7 @@ def write_fix(console: Console, path: Path, before: bytes, result: Fix) -> None:
     """Save a backup of a file and write the fixed code to it.
 
     Raises:
-        InputError: the file is not `before` any more.
+        InputError: the file has changed since it was read.
         OutputError: it cannot be written.
     """
     if path.read_bytes() != before:
@@ -277,7 +277,7 @@ def commit(
         else:
             sink.write(result.text)
             sink.end_line()
-    report_skipped(console, result.left_out)
+    report_skipped(console, result.skipped)
     for warning in result.warnings:
         console.note(warning)
     if output.stats:

@@ -21,7 +21,7 @@ from llmtool.errors import OutputValidationError, UsageError
 from llmtool.sizes import format_count
 from llmtool.tasks.code.generate import CodeWriter, syntax_error
 from llmtool.tasks.code.results import Code
-from llmtool.tasks.code.run_tests import PLACE, TestCommand
+from llmtool.tasks.code.run_tests import CODE_FILE, TestCommand
 from llmtool.tasks.code.task import prepare_code
 from llmtool.tasks.options import CodeOptions
 from llmtool.tasks.pipeline.context import TaskContext
@@ -113,12 +113,12 @@ def complete_options(
         UsageError: the language is unknown, or the test command does not name the code file.
     """
     command = check.test_command
-    lacks_file = command is not None and PLACE not in command
+    lacks_file = command is not None and CODE_FILE not in command
     if lacks_file and is_patch:
-        raise UsageError(f"--run-tests {command!r}: must contain {{}} for the file of the code")
+        raise UsageError(f"--run-tests {command!r}: must contain {{}}, the file of the code")
     if lacks_file and output.json and output.path:
         raise UsageError(
-            f"--run-tests {command!r}: must contain {{}} for the file of the code with --json"
+            f"--run-tests {command!r}: with --json, must contain {{}}, the file of the code"
         )
     output_file = None if output.json else output.path
     language = find_language(options.language) if options.language else None

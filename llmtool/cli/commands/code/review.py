@@ -15,7 +15,7 @@ from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.output_file import check, open_sink
 from llmtool.errors import InputError, LowConfidence, RecordsFailed, UsageError
 from llmtool.sizes import format_count
-from llmtool.tasks.code.cursor import parse_range, take_lines
+from llmtool.tasks.code.cursor import parse_range, select_lines
 from llmtool.tasks.code.git import staged_diff
 from llmtool.tasks.code.results import SEVERITIES, Review, SkippedFile
 from llmtool.tasks.code.review import review as review_diff
@@ -41,7 +41,7 @@ def read_source(console: Console, argument: str) -> tuple[str, str]:
         inputs.note_unread(console, "FILE")
     text = inputs.read_file(console, file)
     if first is not None and last is not None:
-        text = take_lines(text, first, last, file=file)
+        text = select_lines(text, first, last, file=file)
     if not text.strip():
         raise InputError(f"{file} is empty")
     return file, text
@@ -126,7 +126,7 @@ def review(
             table(console, result)
         else:
             sink.write(result.text)
-    report_skipped(console, result.left_out)
+    report_skipped(console, result.skipped)
     for warning in result.warnings:
         console.note(warning)
     if not result.findings:

@@ -43,7 +43,9 @@ def test(
     *,
     templates: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME|PATH]...", help="Templates; by default, all of yours."),
+        typer.Argument(
+            metavar="[NAME|PATH]...", help="Templates.", show_default="all your templates"
+        ),
     ] = None,
     model: Annotated[
         list[str] | None,
@@ -243,11 +245,11 @@ def write_baseline(
 ) -> list[Outcome]:
     """Write the outcomes to a baseline, and return them with their failures accepted."""
     from llmtool.cli.terminal.output_file import open_sink
-    from llmtool.evals.baseline import accepted, encode
+    from llmtool.evals.baseline import encode, mark_known
 
     with open_sink(console, path) as sink:
         sink.write(encode(before.updated(outcomes)))
-    known = [accepted(outcome) for outcome in outcomes]
+    known = [mark_known(outcome) for outcome in outcomes]
     n = sum(outcome.status == "known" for outcome in known)
     console.note(f"saved {path} with {format_count(n, 'known failure')}")
     return known

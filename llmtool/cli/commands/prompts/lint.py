@@ -35,7 +35,9 @@ def lint(
     *,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME|PATH]...", help="Templates; by default, all of yours."),
+        typer.Argument(
+            metavar="[NAME|PATH]...", help="Templates.", show_default="all your templates"
+        ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
     json: g.Json = False,
@@ -61,7 +63,7 @@ def lint(
     broken = {finding.file for finding in findings if strict or finding.level == "error"}
     templates = format_count(len(chosen), "template")
     if not chosen:
-        console.note("no templates of yours; create one with `llmtool prompts new NAME`")
+        console.note("you have no templates; create one with `llmtool prompts new NAME`")
     elif broken:
         console.note(f"{len(broken)} of {templates} failed")
         raise typer.Exit(ExitCode.TEMPLATE)

@@ -36,13 +36,13 @@ def entries(library: Library) -> list[dict[str, Any]]:
             entry |= {"task": template.task, "description": template.description}
         except TemplateError as exc:
             error = str(exc)
-        hidden = library.hides(path)
+        overridden = library.overridden_by(path)
         found.append(
             {
                 **entry,
                 "built_in": library.is_built_in(path),
                 "path": str(path),
-                "hides": None if hidden is None else str(hidden),
+                "overrides": None if overridden is None else str(overridden),
                 "error": error,
             }
         )
@@ -55,7 +55,7 @@ def rows(found: list[dict[str, Any]]) -> list[tuple[str, str, str, str]]:
     for entry in found:
         folder = str(Path(entry["path"]).parent)
         source = "built-in" if entry["built_in"] else folder
-        if entry["hides"] is not None:
+        if entry["overrides"] is not None:
             source += ", overrides another"
         is_invalid = entry["error"] is not None
         description = entry["description"]
@@ -69,14 +69,14 @@ def to_dict(library: Library, name: str) -> dict[str, Any]:
     """Return a parsed template as data for `show --json`."""
     template = library.load(name)
     path, *parents = map(Path, template.files)
-    hidden = None if is_path(name) else library.hides(path)
+    overridden = None if is_path(name) else library.overridden_by(path)
     return {
         "name": template.name,
         "description": template.description,
         "task": template.task,
         "path": str(path),
         "built_in": library.is_built_in(path),
-        "hides": None if hidden is None else str(hidden),
+        "overrides": None if overridden is None else str(overridden),
         "extends": [{"name": parent.stem, "path": str(parent)} for parent in parents],
         "inputs": {
             key: {

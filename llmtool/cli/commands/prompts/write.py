@@ -124,9 +124,9 @@ def import_(
 
 
 def _note_overridden(console: Console, library: Library, path: Path) -> None:
-    hidden = library.hides(path)
-    if hidden is not None:
-        console.note(f"{path.stem} overrides {hidden}")
+    overridden = library.overridden_by(path)
+    if overridden is not None:
+        console.note(f"{path.stem} overrides {overridden}")
 
 
 def _read(console: Console, file: str) -> tuple[str, str, str]:
