@@ -1,4 +1,4 @@
-"""Files are whole on the disk before they have their names."""
+"""Atomic writes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llmtool import files
 from llmtool.errors import OutputError
 
 
-def test_what_is_written_is_on_the_disk_before_it_has_its_name(
+def test_write_atomically_syncs_before_the_rename(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "saved.json"
@@ -37,7 +37,7 @@ def test_what_is_written_is_on_the_disk_before_it_has_its_name(
     assert path.read_bytes() == b"new and longer"
 
 
-def test_what_cannot_be_brought_to_the_disk_gets_no_name(
+def test_failed_fsync_preserves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "saved.json"

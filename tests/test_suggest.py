@@ -14,5 +14,5 @@ from llmtool.suggest import suggest
         ("a", [], 3, ""),
     ],
 )
-def test_suggests_similar_names(name: str, names: list[str], n: int, expected: str) -> None:
+def test_suggest_returns_similar_names(name: str, names: list[str], n: int, expected: str) -> None:
     assert suggest(name, names, n=n) == expected

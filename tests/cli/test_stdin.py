@@ -393,9 +393,9 @@ def test_an_option_that_is_not_utf_8_is_told_without_advice(
 
 
 ARGUMENTS = {
-    "a text to classify": (("classify", "-l", "a,b", "Go on"), "the text"),
+    "a text to classify": (("classify", "-l", "a,b", "Go on"), "TEXT"),
     "a file to classify": (("classify", "-l", "a,b", "-f", "in.txt"), "-f"),
-    "a text to translate": (("translate", "Go on", "--to", "fr"), "the text"),
+    "a text to translate": (("translate", "Go on", "--to", "fr"), "TEXT"),
     "a file to translate": (("translate", "-f", "in.txt", "--to", "fr"), "-f"),
     "a file to summarize": (("sum", "in.txt"), "the files"),
     "a file as a prompt": (("gen", "-f", "in.txt"), "-f"),

@@ -122,7 +122,7 @@ def test_a_pdf_is_read_and_a_broken_or_locked_one_is_told(
     writer.write(str(tmp_path / "locked.pdf"))
     assert "encrypted" in error_line(summarize(tmp_path / "locked.pdf"), 14)
     (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.4\nnothing")
-    assert "cannot be read" in error_line(summarize(tmp_path / "broken.pdf"), 14)
+    assert "cannot read" in error_line(summarize(tmp_path / "broken.pdf"), 14)
 
 
 def test_rows_of_a_batch(summarize: Callable[..., Any]) -> None:
@@ -145,7 +145,7 @@ def test_a_batch_of_files_takes_their_names(summarize: Callable[..., Any], tmp_p
         ((), b" \n", 14, "empty"),
         ((), b"\xff", 14, "UTF-8"),
         ((), b"ab\0cd", 14, "binary"),
-        (("The town library is closed.",), None, 14, "no such file (a text goes in by a pipe)"),
+        (("The town library is closed.",), None, 14, "not found; check the path, or pipe in text"),
         (("--length", "3 pages"), b"x", 2, "invalid length '3 pages'; use short"),
         (("--style", "haiku"), b"x", 2, "haiku"),
         (("--together", "--each", "line"), b"x", 2, "--each"),

@@ -66,7 +66,7 @@ class FileSink(Sink):
 
     def __init__(self, path: str) -> None:
         super().__init__()
-        self._path = Path(path)
+        self._name, self._path = path, Path(path)
         self._temporary: str | None = None
         if path.endswith(("/", os.sep)) and not os.path.isdir(path):
             raise OutputError(f"cannot write {path}: folder not found")
@@ -117,7 +117,7 @@ class FileSink(Sink):
             raise self._error(exc) from exc
 
     def _error(self, exc: OSError) -> OutputError:
-        return OutputError(f"cannot write {self._path}: {os_error_reason(exc)}")
+        return OutputError(f"cannot write {self._name}: {os_error_reason(exc)}")
 
     def discard(self) -> None:
         """Remove the file unless it is complete."""
