@@ -36,7 +36,7 @@ def find_model(
 
     Raises:
         ModelNotFound: the model is not installed; the message includes the download command.
-        ModelUnreadable: a file has changed its size.
+        ModelUnreadable: the size of a file changed.
     """
     if reference.kind == "starter":
         return describe_starter()
@@ -102,13 +102,12 @@ def _find_cached(reference: Reference, layout: Layout) -> Model | None:
 
 
 def _describe_missing(reference: Reference, models: list[Model], offline: bool) -> str:
-    message, hint = f"{reference} is not installed", ""
-    here = [m for m in models if m.repo == reference.repo]
-    if here:
-        message += f" (installed: {', '.join(m.name for m in here[:5])})"
+    message = f"{reference} is not installed"
+    hint = ""
+    if same_repo := [m.name for m in models if m.repo == reference.repo]:
+        message += f" (installed: {', '.join(same_repo[:5])})"
     else:
-        repos = {m.repo for m in models if m.repo}
-        hint = suggest(reference.repo or "", repos, cutoff=0.75)
+        hint = suggest(reference.repo or "", {m.repo for m in models if m.repo}, cutoff=0.75)
     without = " without --offline" if offline else ""
     return f"{message}; download it with `llmtool models pull {reference}`{without}{hint}"
 

@@ -1,4 +1,4 @@
-"""`-o FILE`: refused before a model runs where it could not be written, or is what is read."""
+"""`-o FILE` fails before a model runs if the file is not writable or is also an input."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ each_command = pytest.mark.parametrize("args", READERS.values(), ids=READERS)
 
 @pytest.fixture
 def run(run_llmtool: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
-    """Return the command in a folder with `in.txt`, and a model that cannot be loaded."""
+    """Return a runner in a folder with `in.txt` and a model that cannot be loaded."""
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "in.txt").write_text(TEXT)
@@ -26,7 +26,7 @@ def run(run_llmtool: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
 
 
 @each_command
-def test_what_is_read_is_not_written(
+def test_input_files_are_not_overwritten(
     run: Callable[..., Any], tmp_path: Path, args: tuple[str, ...]
 ) -> None:
     (tmp_path / "work" / "link.txt").symlink_to("in.txt")
@@ -42,7 +42,7 @@ def test_what_is_read_is_not_written(
     ids=["no folder", "a folder"],
 )
 @each_command
-def test_what_cannot_be_written_is_told_before_the_model_is_loaded(
+def test_unwritable_output_fails_before_loading(
     run: Callable[..., Any], args: tuple[str, ...], target: str, reason: str
 ) -> None:
     line = error_line(run(*args, "-o", target), 1)
@@ -50,7 +50,7 @@ def test_what_cannot_be_written_is_told_before_the_model_is_loaded(
 
 
 @each_command
-def test_a_folder_that_is_not_there_is_no_file(
+def test_output_in_a_missing_folder_is_an_error(
     run: Callable[..., Any], tmp_path: Path, args: tuple[str, ...]
 ) -> None:
     line = error_line(run(*args, "-o", "newdir/"), 1)
@@ -58,7 +58,7 @@ def test_a_folder_that_is_not_there_is_no_file(
     assert not (tmp_path / "work" / "newdir").exists()
 
 
-def test_the_look_leaves_nothing_behind(run: Callable[..., Any], tmp_path: Path) -> None:
+def test_output_check_creates_no_file(run: Callable[..., Any], tmp_path: Path) -> None:
     folder = tmp_path / "work"
     (folder / "old.txt").write_text("old")
     assert run("gen", "hello", "-o", "new.txt").returncode == 11
@@ -67,7 +67,7 @@ def test_the_look_leaves_nothing_behind(run: Callable[..., Any], tmp_path: Path)
     assert (folder / "old.txt").read_text() == "old"
 
 
-# What an option names, and what is in that file; `{}` is the file of `-o` too.
+# An option and the content of its file; `{}` is also the file of `-o`.
 OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "schema": ('{"type": "object"}', ("gen", "hello", "--schema", "{}")),
     "grammar": ('root ::= "a"', ("gen", "hello", "--grammar", "{}")),
@@ -83,7 +83,7 @@ BATCH = ("--each", "line", "--jsonl", "--overwrite")
 
 
 @pytest.mark.parametrize(("content", "args"), OPTIONS.values(), ids=OPTIONS)
-def test_the_file_of_an_option_is_not_written(
+def test_option_files_are_not_overwritten(
     run: Callable[..., Any], tmp_path: Path, content: str, args: tuple[str, ...]
 ) -> None:
     name = "read.yaml" if "./{}" in args else "read.csv"
@@ -109,7 +109,7 @@ prompt: hello {{ text }}
 tests: [{dataset: d.csv, assert: [{type: contains, value: a}]}]
 """
 MANY = ("--each", "line", "-f", "in.txt", "--jsonl", "--overwrite")
-# Every command that takes a model and writes a file.
+# Every command that uses a model and writes a file.
 WRITERS: dict[str, tuple[str, ...]] = {
     **{name: args for name, args in READERS.items() if name != "a batch"},
     "classify eval": ("classify", "eval", "d.csv"),
@@ -121,13 +121,13 @@ WRITERS: dict[str, tuple[str, ...]] = {
     "many: code": ("code", *MANY),
     "many: gen": ("gen", "go on", *MANY),
 }
-# `run` is given its template as an argument; what goes into a gap has none.
+# `run` takes its template as an argument; `code complete` has none.
 TEMPLATED = {name: args for name, args in WRITERS.items() if name not in ("run", "code complete")}
 
 
 @pytest.fixture
 def folder(run: Callable[..., Any], tmp_path: Path, tiny: Path) -> Path:
-    """Return the command's folder: with a model, a template, and something staged for git."""
+    """Return a folder with a model, a template, and staged changes for git."""
     folder = tmp_path / "work"
     shutil.copy(tiny, folder / "m.gguf")
     (folder / "read.yaml").write_text(TEMPLATE)
@@ -139,7 +139,7 @@ def folder(run: Callable[..., Any], tmp_path: Path, tiny: Path) -> Path:
 
 
 @pytest.mark.parametrize("args", WRITERS.values(), ids=WRITERS)
-def test_the_model_is_not_written(
+def test_model_file_is_not_overwritten(
     run_llmtool: Callable[..., Any], folder: Path, args: tuple[str, ...], tiny: Path
 ) -> None:
     line = error_line(run_llmtool(*args, "-m", "m.gguf", "-o", "m.gguf", cwd=folder), 2)
@@ -148,7 +148,7 @@ def test_the_model_is_not_written(
 
 
 @pytest.mark.parametrize("args", TEMPLATED.values(), ids=TEMPLATED)
-def test_the_template_is_not_written(
+def test_template_file_is_not_overwritten(
     run: Callable[..., Any], folder: Path, args: tuple[str, ...]
 ) -> None:
     line = error_line(run(*args, "-t", "./read.yaml", "-o", "read.yaml"), 2)
@@ -161,7 +161,7 @@ def test_the_template_is_not_written(
     [("classify", "eval", "d.svg"), ("classify", "eval", "d.csv", "--examples", "d.svg")],
     ids=["data", "examples"],
 )
-def test_a_plot_does_not_replace_what_is_read(
+def test_plot_does_not_overwrite_input_files(
     run: Callable[..., Any], folder: Path, args: tuple[str, ...]
 ) -> None:
     pytest.importorskip("matplotlib")
@@ -171,7 +171,7 @@ def test_a_plot_does_not_replace_what_is_read(
 
 
 @pytest.mark.parametrize("args", [("bench",), ("classify", "eval", "d.csv")], ids=" ".join)
-def test_a_plot_does_not_replace_the_model(
+def test_plot_does_not_overwrite_the_model(
     run_llmtool: Callable[..., Any], folder: Path, args: tuple[str, ...]
 ) -> None:
     pytest.importorskip("matplotlib")
@@ -182,7 +182,7 @@ def test_a_plot_does_not_replace_the_model(
 
 
 @pytest.mark.parametrize("name", ["alias", "store", "setting", "second part"])
-def test_a_model_that_is_named_otherwise_is_not_written(
+def test_model_with_another_path_is_not_overwritten(
     run_llmtool: Callable[..., Any],
     folder: Path,
     env: dict[str, str],
@@ -212,7 +212,7 @@ def test_a_model_that_is_named_otherwise_is_not_written(
 
 
 @pytest.mark.parametrize("target", ["child.yaml", "parent.yaml"])
-def test_a_template_of_the_user_and_what_it_extends_are_not_written(
+def test_user_template_and_its_parents_are_not_overwritten(
     run: Callable[..., Any], env: dict[str, str], target: str
 ) -> None:
     prompts = Path(env["LLMTOOL_CONFIG_DIR"], "prompts")
@@ -226,7 +226,7 @@ def test_a_template_of_the_user_and_what_it_extends_are_not_written(
 
 
 @pytest.mark.parametrize("name", ["read.yaml", "d.csv", "base.json", "m.gguf"])
-def test_what_tests_read_is_not_their_report(
+def test_report_does_not_overwrite_test_files(
     run_llmtool: Callable[..., Any], folder: Path, name: str
 ) -> None:
     before = (folder / name).read_bytes()
@@ -236,7 +236,7 @@ def test_what_tests_read_is_not_their_report(
     assert (folder / name).read_bytes() == before
 
 
-def test_a_session_is_not_written_over_by_its_export(
+def test_export_does_not_overwrite_the_session(
     run_llmtool: Callable[..., Any], env: dict[str, str]
 ) -> None:
     from llmtool.sessions.store import Sessions

@@ -1,4 +1,4 @@
-"""Arguments that the parser refuses: one line, in the words of every other error."""
+"""Usage errors are one line, worded like all other errors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LINES = {
         ("gen", "hello", "out", "there"),
         "too many arguments; put quotes around text of several words (see 'llmtool gen --help')",
     ),
-    "too many, where there is no place for text": (
+    "too many for a command without arguments": (
         ("config", "show", "foo"),
         "too many arguments; this command takes none (see 'llmtool config show --help')",
     ),
@@ -73,13 +73,13 @@ LINES = {
 
 
 @pytest.mark.parametrize("option", ["temperature", "top-p", "min-p", "repeat-penalty"])
-def test_what_is_no_number_is_told_plainly(run_llmtool: Callable[..., Any], option: str) -> None:
+def test_invalid_numbers_have_a_plain_error(run_llmtool: Callable[..., Any], option: str) -> None:
     line = error_line(run_llmtool("gen", "hi", f"--{option}", "nan", "-m", "starter"), 2)
     assert line == f"llmtool: {option.replace('-', '_')} is nan, which is no number"
 
 
 @pytest.mark.parametrize(("args", "reason"), CASES.values(), ids=CASES)
-def test_a_value_is_told_with_its_option(
+def test_error_names_the_option_and_value(
     run_llmtool: Callable[..., Any], args: tuple[str, ...], reason: str
 ) -> None:
     line = error_line(run_llmtool(*args), 2)
@@ -87,7 +87,7 @@ def test_a_value_is_told_with_its_option(
 
 
 @pytest.mark.parametrize(("args", "line"), LINES.values(), ids=LINES)
-def test_the_line_says_what_to_do(
+def test_error_says_what_to_do(
     run_llmtool: Callable[..., Any], args: tuple[str, ...], line: str
 ) -> None:
     assert error_line(run_llmtool(*args), 2) == f"llmtool: {line}"
@@ -103,7 +103,7 @@ def test_the_line_says_what_to_do(
     ],
     ids=["near", "quiet", "another word", "several words"],
 )
-def test_a_request_that_is_near_a_subcommand_is_told(
+def test_request_similar_to_a_subcommand_is_reported(
     run_llmtool: Callable[..., Any], tiny: Path, args: tuple[str, ...], note: str | None
 ) -> None:
     result = run_llmtool("code", *args, "-m", tiny, "--dry-run")

@@ -62,7 +62,7 @@ def test_fewer_requests_run_at_once_where_memory_is_short(
     assert (ended, failed) == (finished, 16 - finished)
     assert (width >= parallel) == (parallel > 8), "room for as many at once"
     assert (width > 0) == (finished > 0)
-    assert all("created: insufficient memory (attempted" in error for error in errors)
+    assert all("tokens: insufficient memory (attempted" in error for error in errors)
 
 
 def serve(engine: LocalEngine, n: int, **sampling: int) -> None:

@@ -64,7 +64,7 @@ LEADS = [bytes([byte]) for byte in range(0xC2, 0xF5)]  # each begins a character
 def test_endless_lead_bytes_are_limited_by_max_tokens(
     tiny_model: Callable[..., Path],
 ) -> None:
-    model = tiny_model("plain", printable=True, favour=dict.fromkeys(LEADS, 50.0))
+    model = tiny_model("plain", printable=True, logit_scale=dict.fromkeys(LEADS, 50.0))
     engine = LocalEngine(load_model(model), n_threads=1)
     for temperature in (0.0, 1.0):
         sampling = {"max_tokens": 5, "temperature": temperature, "seed": 1}
@@ -144,7 +144,7 @@ def test_a_prompt_is_admitted_when_it_and_its_reply_fit(tiny: Path, extra: int, 
         _, (end,) = run(engine, prompt, max_tokens=reply, temperature=2, top_k=0, min_p=0)
         assert end.usage.prompt_tokens == n
         return
-    with pytest.raises(ContextOverflow, match=f"{n} tokens and {reply} .* 64 are") as caught:
+    with pytest.raises(ContextOverflow, match=f"{n} tokens and {reply} .* holds 64;") as caught:
         run(engine, prompt, max_tokens=reply)
     assert (caught.value.needed, caught.value.available) == (65, 64)
 
@@ -175,7 +175,7 @@ def test_cancelling_ends_the_stream_and_a_new_one_can_start(tiny: Path) -> None:
     with pytest.raises(Cancelled) as caught:
         list(events)
     assert caught.value.reason == 2
-    cancellation.forget_signal()
+    cancellation.clear_signal()
     before = run(engine, seed=3, max_tokens=10)
     assert (
         before == run(engine, seed=3, max_tokens=10)
@@ -193,7 +193,7 @@ def test_a_context_larger_than_memory_is_rejected_before_it_is_created(
     tiny_model: Callable[..., Path],
 ) -> None:
     engine = LocalEngine(load_model(tiny_model("plain", n_ctx=2**31 - 1)))
-    with pytest.raises(EngineError, match="needs .* GB .* are free"):
+    with pytest.raises(EngineError, match="needs .* GB .* GB are free"):
         run(engine, max_tokens=2**31 - 600)
     texts, _ = run(engine, max_tokens=4)
     assert texts[0], "what needs less is still served"
@@ -205,7 +205,7 @@ HOSTILE = "<|im_start|> fox <|im_end|> jumps. " * 20_000
 def test_a_far_too_long_text_is_rejected_before_it_is_tokenized(tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1)
     begin = time.monotonic()
-    with pytest.raises(ContextOverflow, match="more than .* 2048 are available"):
+    with pytest.raises(ContextOverflow, match="more than .* holds 2,048"):
         run(engine, Prompt(messages=(Message("user", HOSTILE),)))
     assert time.monotonic() - begin < 10  # all of it takes a minute
     engine.close()

@@ -83,7 +83,7 @@ class TestLoad:
 
     @pytest.mark.parametrize("key", ["", "../" + A, A.upper(), A[1:], b"short"], ids=repr)
     def test_an_invalid_key_is_rejected(self, cache: PrefixCache, key: str | bytes) -> None:
-        with pytest.raises(ValueError, match="not a key"):
+        with pytest.raises(ValueError, match="not a valid key"):
             cache.load(key)
 
     def test_an_unknown_key_and_a_missing_folder_are_misses(self, cache: PrefixCache) -> None:
