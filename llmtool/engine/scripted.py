@@ -106,7 +106,7 @@ class ScriptedEngine:
         return max_tokens or min(DEFAULT_MAX_TOKENS, self._n_ctx - n_prompt), self._n_ctx
 
     def save_state(self, prompt: Prompt) -> None:
-        """Do nothing, as there is no state."""
+        """Do nothing."""
 
     def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
         return _serve_all(requests, self._generate)

@@ -84,7 +84,7 @@ class Context:
         cancellation: aborts a running `decode` between two nodes of the graph.
 
     Raises:
-        EngineError: there is not enough memory.
+        EngineError: not enough memory.
     """
 
     def __init__(
