@@ -329,7 +329,7 @@ def test_several_replies_have_no_place_in_a_line_of_text(
 ) -> None:
     args = (*command, "-m", "nothere", "--each", "line", "-n", "2")
     line = error_line(run_llmtool(*args, input=b"a\n"), 2)
-    assert line == "llmtool: -n 2 with --each line needs --jsonl: a line of text holds one reply"
+    assert line == "llmtool: -n 2: plain text output has one reply per record; add --jsonl"
     error_line(run_llmtool(*args, "--jsonl", input=b"a\n"), 10)  # it gets as far as the model
 
 

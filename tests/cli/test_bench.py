@@ -82,7 +82,7 @@ def test_a_terminal_sees_a_table(env: dict[str, str], tiny: Path) -> None:
     with Terminal([*LLMTOOL, *SHORT, "-m", str(tiny)], env, columns=100, lines=40) as terminal:
         terminal.wait_for("1 repetition", timeout=60)
         screen = terminal.screen()
-    heading = next(line for line in screen if line.startswith("what"))
+    heading = next(line for line in screen if line.startswith("measurement"))
     row = next(line for line in screen if line.startswith("3 together"))
     assert heading.split()[-1] == "test"
     assert row.index("tok/s") == heading.index("unit")

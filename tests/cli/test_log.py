@@ -140,7 +140,7 @@ def test_a_log_that_fails_loses_no_reply(
         sessions.path(sessions.names()[0]).write_bytes(b"{")
     result = gen("The river", "--no-stdin", "--log", "--quiet")
     assert (result.returncode, result.stdout) == (0, plain.stdout)
-    assert result.stderr.startswith(b"llmtool: the reply is not in the log: ")
+    assert result.stderr.startswith(b"llmtool: cannot log the reply: ")
     assert result.stderr.count(b"\n") == 1
 
 

@@ -100,7 +100,7 @@ def test_the_file_of_an_option_is_not_written(
         assert file.read_text() == content
 
 
-SAID = "{}: is read and cannot be written at the same time"
+SAID = "{} is also an input; choose another file for -o"
 TEMPLATE = """\
 llmtool: 1
 name: read

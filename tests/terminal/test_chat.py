@@ -485,5 +485,5 @@ def test_help_wraps_at_words_on_a_narrow_terminal(chat: Start) -> None:
         say(terminal, "/help", "Ctrl-D         Exit.", 2)
         rows = terminal.screen()
     at = rows.index("/system [TEXT]")
-    assert rows[at + 1 : at + 3] == ["  Show or set the system prompt; - resets", "  it."]
+    assert rows[at + 1 : at + 3] == ["  Show or set the system prompt; -", "  resets it."]
     assert "  Continue under another name, leaving" in rows
