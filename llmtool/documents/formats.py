@@ -75,7 +75,9 @@ def detect(name: str | None, text: str) -> Format:
     """
     suffix = PurePath(name).suffix.lower() if name else ""
     if text.startswith("%PDF-"):
-        raise InputError("cannot translate a PDF; translate its text: pdftotext FILE - | …")
+        raise InputError(
+            "cannot translate a PDF; extract its text with pdftotext FILE -, and pipe it in"
+        )
     if suffix in _TABLES:
         raise UsageError(
             f"{name} is a table; use --each {_TABLES[suffix]} --field NAME, "

@@ -43,7 +43,7 @@ _PRIVATE = re.compile("[\U000f0000-\U000ffffd]")
 class _Layout(msgspec.Struct, frozen=True, kw_only=True):
     """How to write a segment; a paragraph of several lines is wrapped to `columns`."""
 
-    kind: str  # heading, setext heading, paragraph, cell, or first cell
+    kind: str  # heading, setext heading, paragraph, cell, or leading cell
     columns: int = 0
     prefix: str = ""  # of each line but the first
     is_followed: bool = False  # by a footnote in the same paragraph
@@ -110,7 +110,7 @@ class Markdown:
             text = f"{text}\n==="
         elif layout.kind == "cell":
             text = f"| x | x |\n|---|---|\n| {text} | x |"
-        elif layout.kind == "first cell":
+        elif layout.kind == "leading cell":
             text = f"x | x\n---|---\n{text} | x"
         tokens = _parse(text, {"references": self._env.get("references", {})}, front=False)
         kinds = [token.type for token in tokens if token.type != "inline"]
@@ -145,7 +145,7 @@ class Markdown:
             if text.replace("\\|", "|") == content:
                 begin = start + column
                 begins = not self.source[start:begin].strip(" \t>")
-                kind = "first cell" if begins else "cell"
+                kind = "leading cell" if begins else "cell"
                 self._layouts[begin] = _Layout(kind=kind)
                 yield from self._segment(begin, begin + len(text), [text])
                 return
@@ -315,7 +315,7 @@ def _hide_protected(parts: Sequence[Part], *, is_cell: bool) -> tuple[str, list[
         else:
             piece = " ".join(_PRIVATE.sub("", part).splitlines()) if part.strip() else part
             text += re.sub(r"(?<!\\)\|", r"\\|", piece) if is_cell else piece
-    return text.strip(" \t"), protected  # leading space would change the indentation of a list item
+    return text.strip(" \t"), protected  # leading space would indent a list item
 
 
 def _show_protected(text: str, protected: Sequence[str]) -> str:

@@ -191,4 +191,4 @@ def _decode(content: bytes) -> str:
         try:
             return content.decode(found[1].decode() if found else "utf-8")
         except (LookupError, UnicodeDecodeError):
-            raise InputError(f"not UTF-8 at byte {exc.start}") from exc
+            raise InputError(f"not UTF-8 at byte {exc.start}; convert the file to UTF-8") from exc

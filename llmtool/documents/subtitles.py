@@ -67,7 +67,7 @@ class Subtitles:
     def compare(self, output: str) -> str | None:
         before, after = _times(self.source, self.format), _times(output, self.format)
         if len(before) != len(after):
-            return f"it has {len(after)} subtitles, the source {len(before)}"
+            return f"{len(before)} subtitles became {len(after)}"
         for number, (one, other) in enumerate(zip(before, after, strict=True), 1):
             if one != other:
                 return f"subtitle {number}: the timing differs"
@@ -100,11 +100,11 @@ def _cues(source: str, format: Format) -> Iterator[list[tuple[int, str]]]:
     timings = [i for i, (_, line) in enumerate(lines) if _TIMING.fullmatch(line)]
     for i, (_, line) in enumerate(lines):
         if "-->" in line and not _TIMING.fullmatch(line) and _looks_like_timing(line):
-            raise InputError(f"line {i + 1}: malformed timing")
+            raise InputError(f"line {i + 1}: malformed timing; write 00:00:01,000 --> 00:00:02,000")
     if not timings:
         if format == "vtt" and source.removeprefix("\ufeff").startswith("WEBVTT"):
             return
-        raise InputError("line 1: no timing found, such as 00:00:01,000 --> 00:00:02,000")
+        raise InputError("line 1: no timing found; expected 00:00:01,000 --> 00:00:02,000")
     if format == "srt":
         for number, (_, line) in enumerate(lines[: timings[0]], 1):
             if line.strip("\ufeff \t") and not line.strip("\ufeff \t").isdecimal():

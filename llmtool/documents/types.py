@@ -1,4 +1,4 @@
-"""The interface of a document format: a parsed source and its segments.
+"""The interface of document formats: a parsed source and its segments.
 
 A document is never regenerated. A translation replaces the span of a segment, and every character
 between segments is copied, so that a document without translations equals its source.

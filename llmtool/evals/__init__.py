@@ -1,9 +1,11 @@
-"""Tests of templates: what is asked of a model, what must hold, and what is told of it.
+"""Template tests: plan them, run them on a model, judge the replies, report the outcomes.
 
 plan      the tests of a template, with the rows of their datasets
-run       asks a model and yields an `Outcome` for each test
-baseline  what failed before is known; what passed before must pass
-junit     outcomes as a CI system reads them
+runner    runs the test cases and yields an `Outcome` per test
+judge     checks the replies of a test
+baseline  allows known failures, and detects regressions
+junit     writes outcomes as JUnit XML for CI
+lint      finds errors and weaknesses of a template without a model
 """
 
 from llmtool.evals.plan import EvalPlan, make_plan

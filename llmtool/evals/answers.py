@@ -1,4 +1,4 @@
-"""What a task returned, as a test looks at it; any result with these attributes will do."""
+"""Convert the result of a task to an answer that tests can judge."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from llmtool.errors import (
 )
 from llmtool.prompts.asserts import EvaluatedReply
 
-# What ends a run, rather than one case of it.
+# Errors that end the whole run instead of one case.
 _FATAL = (Cancelled, DownloadError, ModelNotFound, ModelUnreadable)
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A reply and its time. `broken` says why it does not match the output spec of the template.
+    """A reply and the seconds that it took, or the error of a case without a reply.
 
-    `error` is what there was instead of a reply.
+    `invalid` is the reason why the reply does not match the output spec of the template.
     """
 
     reply: EvaluatedReply = EvaluatedReply(text="")
     seconds: float = 0.0
-    broken: str | None = None
+    invalid: str | None = None
     error: str | None = None
 
 
@@ -39,7 +39,7 @@ class _Usage(Protocol):
 
 
 @runtime_checkable
-class _Answered(Protocol):
+class _TextResult(Protocol):
     @property
     def text(self) -> str: ...
     @property
@@ -49,33 +49,32 @@ class _Answered(Protocol):
 
 
 @runtime_checkable
-class _Classified(_Answered, Protocol):
+class _LabelResult(_TextResult, Protocol):
     @property
     def label(self) -> object: ...
     @property
     def scores(self) -> Mapping[str, float]: ...
 
 
-def read_answer(result: object) -> Answer:
-    """Return a result, or the error that it is, as an answer.
+def to_answer(result: object) -> Answer:
+    """Convert a task result or error to an answer.
 
     Raises:
-        LlmtoolError: an error that says nothing of this case: the model cannot be had, or somebody
-            asked for a stop.
-        TypeError: it is neither.
+        LlmtoolError: an error of the whole run: the model is unavailable, or the run was cancelled.
+        TypeError: neither a result nor an error.
     """
     if isinstance(result, _FATAL):
         raise result
     if isinstance(result, OutputValidationError):
-        known = result.result
-        answer = read_answer(known) if isinstance(known, _Answered) else Answer()
-        return msgspec.structs.replace(answer, broken=str(result))
+        partial = result.result
+        answer = to_answer(partial) if isinstance(partial, _TextResult) else Answer()
+        return msgspec.structs.replace(answer, invalid=str(result))
     if isinstance(result, LlmtoolError):
         return Answer(error=str(result))
-    if not isinstance(result, _Answered):
-        raise TypeError(f"no result of a task: {type(result).__name__}")
+    if not isinstance(result, _TextResult):
+        raise TypeError(f"not a task result: {type(result).__name__}")
     reply = EvaluatedReply(text=result.text, completion_tokens=result.usage.completion_tokens)
-    if isinstance(result, _Classified):
+    if isinstance(result, _LabelResult):
         label = None if result.label is None else result.text
         reply = msgspec.structs.replace(reply, label=label, scores=dict(result.scores))
     return Answer(reply=reply, seconds=result.seconds)

@@ -1,4 +1,4 @@
-"""What a template's tests came to before: failures that are known, and what must not get worse."""
+"""Baselines: recorded outcomes, to allow known failures and detect regressions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from llmtool.errors import InputError, format_json_error
+from llmtool.errors import InputError, format_json_error, os_error_reason
 from llmtool.evals.results import Outcome
 
 FORMAT = 1
@@ -21,7 +21,7 @@ Key = tuple[str, str, str]
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One test as it was; `name` is for people, `id` is what it is found by."""
+    """The recorded outcome of a test; `id` identifies it, `name` is only for readers."""
 
     template: str
     model: str
@@ -36,16 +36,16 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A baseline file: JSON that is sorted and one value a line, made to be committed."""
+    """A baseline file: sorted JSON with one value per line, to be committed."""
 
     llmtool_baseline: Annotated[int, Meta(ge=FORMAT, le=FORMAT)] = FORMAT
     tests: tuple[Entry, ...] = ()
 
     def compare(self, outcome: Outcome, *, tolerance: float = TOLERANCE) -> Outcome:
-        """Return an outcome in the light of what was before.
+        """Compare an outcome with the baseline, and return it with an adjusted status.
 
-        A failure that was one before is known. A metric that is lower by more than `tolerance` is a
-        failure, known or not. An error is never known.
+        A failure that is in the baseline becomes `known`. A metric that drops by more than
+        `tolerance` is always a failure, and an error stays an error.
 
         Example:
             >>> Baseline().compare(outcome) == outcome  # doctest: +SKIP
@@ -54,9 +54,9 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         before = next((e for e in self.tests if e.key == _key(outcome)), None)
         if before is None or outcome.status == "error":
             return outcome
-        worse = "; ".join(_worse(before, outcome, tolerance))
-        if worse:
-            reason = "; ".join(filter(None, [worse, outcome.reason]))
+        regressions = list(_find_regressions(before, outcome, tolerance))
+        if regressions:
+            reason = "; ".join(filter(None, [*regressions, outcome.reason]))
             return msgspec.structs.replace(outcome, status="failed", reason=reason)
         if outcome.status == "failed" and not before.passed:
             return msgspec.structs.replace(outcome, status="known")
@@ -66,14 +66,15 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return outcome
 
     def updated(self, outcomes: Iterable[Outcome]) -> Baseline:
-        """Return a baseline with these outcomes; what else was there of their templates and models
-        goes, and other templates and models stay. An error is no outcome to go by.
+        """Return a baseline with the entries of these templates and models replaced.
+
+        Entries of other templates and models remain, as do those of tests that ended in an error.
         """
         outcomes = list(outcomes)
-        renewed = {(outcome.template, outcome.model) for outcome in outcomes}
-        broken = {_key(outcome) for outcome in outcomes if outcome.status == "error"}
+        replaced = {(outcome.template, outcome.model) for outcome in outcomes}
+        errors = {_key(outcome) for outcome in outcomes if outcome.status == "error"}
         entries = [
-            entry for entry in self.tests if entry.key[:2] not in renewed or entry.key in broken
+            entry for entry in self.tests if entry.key[:2] not in replaced or entry.key in errors
         ]
         entries += [
             Entry(
@@ -91,32 +92,33 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def read(path: Path) -> Baseline:
-    """Return the baseline in a file.
+    """Read a baseline file.
 
     Raises:
-        InputError: it cannot be read, or is no baseline.
+        InputError: the file does not exist, cannot be read, or is not a baseline.
     """
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError as exc:
+        raise InputError(f"{path} not found; create it with --update-baseline") from exc
     except OSError as exc:
-        hint = "; --update-baseline writes it" if isinstance(exc, FileNotFoundError) else ""
-        raise InputError(f"{path}: cannot be read: {exc.strerror}{hint}") from exc
+        raise InputError(f"cannot read {path}: {os_error_reason(exc)}") from exc
     if len(data) > MAX_BYTES:
-        raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MiB")
+        raise InputError(f"{path} is not a baseline: larger than {MAX_BYTES >> 20} MiB")
     try:
         return msgspec.json.decode(data, type=Baseline)
     except (msgspec.DecodeError, RecursionError) as exc:
-        raise InputError(f"{path}: no baseline: {format_json_error(exc)}") from exc
+        raise InputError(f"{path} is not a valid baseline: {format_json_error(exc)}") from exc
 
 
 def encode(baseline: Baseline) -> str:
-    """Return the text of a baseline file."""
+    """Return the content of a baseline file."""
     return msgspec.json.format(msgspec.json.encode(baseline), indent=2).decode() + "\n"
 
 
-def accepted(outcome: Outcome) -> Outcome:
-    """Return an outcome as the baseline that it went into makes it: its failure is known."""
+def mark_known(outcome: Outcome) -> Outcome:
+    """Return an outcome that was added to the baseline: a failure becomes `known`."""
     if outcome.status != "failed":
         return outcome
     return msgspec.structs.replace(outcome, status="known")
@@ -126,8 +128,8 @@ def _key(outcome: Outcome) -> Key:
     return outcome.template, outcome.model, outcome.id
 
 
-def _worse(before: Entry, now: Outcome, tolerance: float) -> Iterator[str]:
+def _find_regressions(before: Entry, now: Outcome, tolerance: float) -> Iterator[str]:
     for name, old in before.metrics.items():
         new = now.metrics.get(name)
         if new is not None and old - new > tolerance + _ROUNDING:
-            yield f"{name} fell from {old:.3f} to {new:.3f}"
+            yield f"{name} dropped from {old:.3f} to {new:.3f}"

@@ -1,7 +1,7 @@
-"""The rows of a dataset: values for the inputs of a template, and what is expected.
+"""The rows of a dataset: values for the inputs of a template, and the expected answers.
 
-Columns of the inputs' names are their values; the answer is under `expected`, or else under
-`label`; `split` says which part of the data a row belongs to. Other columns are left alone.
+Columns named like an input contain its values. The answer is in `expected`, or else in `label`.
+`split` is the part of the data that a row belongs to. Other columns are ignored.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from llmtool.batch.readers import Reader
-from llmtool.errors import InputError
+from llmtool.batch.readers import Reader, format_place
+from llmtool.errors import InputError, os_error_reason
 from llmtool.prompts import values
 from llmtool.prompts.output import Output
 from llmtool.prompts.schema import Input
@@ -25,79 +25,83 @@ _SPLIT = "split"
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that a model is asked: converted variables, and the answer where it is known."""
+    """A test case: converted variables, and the expected answer, if known.
+
+    `line` is its line in the dataset, or 0 for a case of the template itself.
+    """
 
     name: str
     variables: dict[str, Any]
     expected: str | None = None
+    line: int = 0
 
 
 def read_dataset(
     path: Path, *, inputs: Mapping[str, Input], output: Output, split: str | None = None
 ) -> list[Sample]:
-    """Return the rows of a JSONL, CSV or TSV file, or those of one split.
+    """Return the rows of a JSONL, CSV or TSV file, optionally of one split.
 
-    Where no row has a split, a split asked for leaves all of them.
+    A dataset without splits ignores `split`.
 
     Raises:
-        InputError: the file is not there, outside its folder, or wrong; place and reason are told.
+        InputError: the file does not exist, or a row is invalid.
 
     Example:
         >>> read_dataset(Path("triage.csv"), inputs=template.inputs, output=template.output)
         ... # doctest: +SKIP
-        [Sample(name='triage.csv:2', variables={'text': 'No login'}, expected='account')]
+        [Sample(name='triage.csv:2', variables={'text': 'No login'}, expected='account', line=2)]
     """
     rows = list(_rows(path))
-    splits = sorted({str(row[_SPLIT]) for _, row in rows if row.get(_SPLIT) and _free(inputs)})
+    splits = sorted(
+        {str(row[_SPLIT]) for _, row in rows if row.get(_SPLIT) and _SPLIT not in inputs}
+    )
     if split is not None and splits:
         rows = [(line, row) for line, row in rows if str(row.get(_SPLIT)) == split]
         if not rows:
             raise InputError(
-                f"{path}: no row is of split {split!r} (there are: {', '.join(splits)})"
+                f"{path}: no rows with split {split!r}; available: {', '.join(splits)}"
             )
     if not rows:
-        raise InputError(f"{path}: there are no rows")
+        raise InputError(f"{path}: no rows")
     return [_sample(path, line, row, inputs, output) for line, row in rows]
-
-
-def _free(inputs: Mapping[str, Input]) -> bool:
-    return _SPLIT not in inputs
 
 
 def _sample(
     path: Path, line: int, row: Mapping[str, object], inputs: Mapping[str, Input], output: Output
 ) -> Sample:
-    name = f"{path.name}:{line}"
+    name, place = f"{path.name}:{line}", format_place(str(path), line)
     variables = {}
     for key, spec in inputs.items():
         value = row.get(key)
         if value is None or (value == "" and spec.type not in ("text", "string", "file")):
             if spec.required:
-                raise InputError(f"{path}:{line}: the required input {key!r} is missing")
+                raise InputError(f"{place}: missing required input {key!r}")
             continue
-        if spec.type == "file":  # a dataset holds the text itself
+        if spec.type == "file":  # a dataset contains the text, not a file name
             spec = msgspec.structs.replace(spec, type="text")
         try:
             variables[key] = values.convert(spec, value)
         except ValueError as exc:
-            raise InputError(f"{path}:{line}: {key}: {exc}") from exc
+            raise InputError(f"{place}: {key}: {exc}") from exc
     keys = [key for key in _ANSWERS if key not in inputs and row.get(key) not in (None, "")]
     if not keys:
-        return Sample(name=name, variables=variables)
+        return Sample(name=name, variables=variables, line=line)
     answer = row[keys[0]]
     expected = answer if isinstance(answer, str) else msgspec.json.encode(answer).decode()
     if output.kind == "labels" and expected not in output.labels:
         hint = suggest(expected, output.labels)
-        raise InputError(f"{path}:{line}: {expected!r} is not among the labels{hint}")
-    return Sample(name=name, variables=variables, expected=expected)
+        raise InputError(f"{place}: unknown label {expected!r}{hint}")
+    return Sample(name=name, variables=variables, expected=expected, line=line)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MiB")
+            raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MiB; split it")
+    except FileNotFoundError as exc:
+        raise InputError(f"{path} not found; check `dataset` in the template") from exc
     except OSError as exc:
-        raise InputError(f"{path}: cannot be read ({exc.strerror or exc})") from exc
+        raise InputError(f"cannot read {path}: {os_error_reason(exc)}") from exc
     for record in filter(None, Reader("jsonl" if path.suffix == ".jsonl" else "csv", [str(path)])):
         if record.error is not None:
             raise record.error

@@ -1,7 +1,7 @@
-"""Outcomes as JUnit XML, in the part of it that GitHub's actions, GitLab and Jenkins all read.
+"""Write outcomes as JUnit XML, in the subset that GitHub Actions, GitLab and Jenkins can read.
 
-There is no one specification: this keeps to the schema of Jenkins' xUnit plugin. Metrics stand in
-`system-out`, a failure that is known is skipped.
+JUnit XML has no specification, so this follows the schema of Jenkins' xUnit plugin. Metrics are in
+`system-out`, and a known failure is a skipped test.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _FORBIDDEN = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010fff
 
 
 def write_junit(outcomes: Iterable[Outcome], *, seconds: float) -> str:
-    """Return outcomes as an XML document; each template on each model is a suite.
+    """Return outcomes as an XML document, with one suite per template and model.
 
-    Characters that XML does not allow become U+FFFD. `seconds` is how long all of it took.
+    Characters that XML does not allow become U+FFFD. `seconds` is the duration of the whole run.
 
     Example:
         >>> write_junit([], seconds=0.5).splitlines()[1]
@@ -49,7 +49,7 @@ def write_junit(outcomes: Iterable[Outcome], *, seconds: float) -> str:
 
 
 def _case(suite: ET.Element, outcome: Outcome) -> None:
-    # Jenkins takes what is before the last dot for a package.
+    # Jenkins takes the part before the last dot as the package.
     classname = f"{outcome.template}.{outcome.model.replace('.', '_')}"
     element = ET.SubElement(
         suite,

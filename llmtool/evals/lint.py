@@ -1,4 +1,4 @@
-"""What is wrong or weak in a template, found without a model."""
+"""Find errors and weaknesses of a template, without a model."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ from llmtool.structured.resolve import resolve
 from llmtool.tasks.classify.prompts import LABELS_INPUT
 from llmtool.tasks.pipeline.output_spec import output_spec_of
 
-MAX_BEHIND = 160  # characters behind the material, as few as the prefix cache would not keep
-
-_MARK = "\ue000material\ue000"
+_MAX_SUFFIX = 160  # characters after the text, too few for the prefix cache to matter
+_PLACEHOLDER = "\ue000text\ue000"
 _OPENING = ":>\"'`«“‘([{=|"
 _CLOSING = "\"'`<»”’)]}|"
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing to change. A template with an error cannot be used; a warning is advice."""
+    """A problem of a template: an error makes it unusable, a warning is advice."""
 
     file: str
     line: int
@@ -43,35 +42,35 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def lint(library: Library, name_or_path: str) -> list[Finding]:
-    """Return what is wrong with a template, and then what is weak.
+    """Return the error of a template, or else its warnings.
 
     Raises:
-        TemplateError: there is no such template.
+        TemplateError: the template was not found.
 
     Example:
         >>> [str(finding) for finding in lint(Library(), "triage")]     # doctest: +SKIP
-        ["triage.yaml:7: warning: the input 'tone' is never used"]
+        ["triage.yaml:7: warning: input 'tone' is never used"]
     """
     path = library.find(name_or_path)
     if is_path(name_or_path) and not path.is_file():
-        read_text(path)  # which says why not
+        read_text(path)  # raises the error
     try:
         raw = library.read(name_or_path)
         template = build(raw)
         _try_cases(raw, template)
     except TemplateError as exc:
-        return [_told(exc, path)]
-    except (UsageError, InputError) as exc:  # of a case that the template cannot be rendered for
+        return [_to_finding(exc, path)]
+    except (UsageError, InputError) as exc:  # a test that cannot be rendered
         return [Finding(file=str(path), line=1, level="error", reason=str(exc))]
-    advice = _advise(raw, template)
+    warnings = _find_warnings(raw, template)
     return [
         Finding(file=file, line=line, level="warning", reason=reason)
-        for (file, line), reason in advice
-        if file == str(path)  # what it extends has findings of its own
+        for (file, line), reason in warnings
+        if file == str(path)  # skip the findings of a template that it extends
     ]
 
 
-def _told(exc: TemplateError, path: Path) -> Finding:
+def _to_finding(exc: TemplateError, path: Path) -> Finding:
     position = re.match(r"(.+?):(\d+): (.*)", str(exc), re.DOTALL)
     if position is None:
         return Finding(
@@ -105,24 +104,27 @@ def _try_cases(raw: RawTemplate, template: Template) -> None:
             preview(template, given)
 
 
-def _advise(raw: RawTemplate, template: Template) -> Iterator[tuple[tuple[str, int], str]]:
-    """Yield places and advice."""
+def _find_warnings(raw: RawTemplate, template: Template) -> Iterator[tuple[tuple[str, int], str]]:
+    """Yield positions and warnings."""
     for name in _unused(template):
-        yield raw.position_of(("inputs", name)), f"the input {name!r} is never used"
+        yield raw.position_of(("inputs", name)), f"input {name!r} is never used"
     shown = {example.output for example in template.examples}
     unseen = [label for label in template.output.labels if label not in shown]
     if template.examples and unseen:
         yield (
             raw.position_of(("examples",)),
-            f"no example has the label {unseen[0]!r}; models lean towards labels they have seen",
+            f"no example has the label {unseen[0]!r}; models prefer labels that they have seen",
         )
     for index, test in enumerate(template.tests):
         if test.dataset is not UNSET and not (Path(test.file).parent / test.dataset).is_file():
             position = raw.position_of(("tests", index, "dataset"))
-            yield position, f"tests.{index}: there is no file {test.dataset!r} beside the template"
-    yield from _advise_on_material(raw, template)
+            yield (
+                position,
+                f"tests.{index}: dataset {test.dataset!r} not found in the folder of the template",
+            )
+    yield from _check_primary_input(raw, template)
     if not template.tests:
-        yield (raw.source, 1), "no tests: nothing shows when a change or a model makes it worse"
+        yield (raw.source, 1), "no tests; add some to detect regressions"
 
 
 def _unused(template: Template) -> list[str]:
@@ -131,43 +133,43 @@ def _unused(template: Template) -> list[str]:
         for part in (each.prompt, each.system):
             used |= set(compiled(part).names) if part is not None else set()
     if template.task == "classify" or template.output.kind == "labels":
-        used.add(LABELS_INPUT)  # the command fills it in, and reads it
+        used.add(LABELS_INPUT)  # set and used by the command
     return [name for name in template.inputs if name not in used]
 
 
-def _advise_on_material(
+def _check_primary_input(
     raw: RawTemplate, template: Template
 ) -> Iterator[tuple[tuple[str, int], str]]:
-    material = template.primary_input()
-    if material is None:
+    primary = template.primary_input()
+    if primary is None:
         return
     texts = {n: f"<{n}>" for n, s in template.inputs.items() if s.type in ("text", "string")}
     try:
-        content = preview(template, {**texts, material: _MARK}).messages[-1].content
+        content = preview(template, {**texts, primary: _PLACEHOLDER}).messages[-1].content
     except (TemplateError, UsageError, InputError):
-        return  # it needs real values
-    before, found, after = content.rpartition(_MARK)
+        return  # the prompt needs real values
+    before, found, after = content.rpartition(_PLACEHOLDER)
     if not found:
         return
     position = raw.start_of(("prompt",))
-    if not _is_apart(before, after):
+    if not _is_delimited(before, after):
         yield (
             position,
-            f"{material!r} runs into the text around it: set it apart, with quotes or tags",
+            f"{primary!r} is not separated from the text around it; put it in quotes or tags",
         )
-    if len(after.strip()) > MAX_BEHIND:
+    if len(after.strip()) > _MAX_SUFFIX:
         yield (
             position,
-            f"{len(after.strip())} characters follow {material!r}: they are computed again for "
-            "each text, what stands before it only once",
+            f"{len(after.strip())} characters follow {primary!r} and are processed again for each "
+            "text; move them before it, where they are cached",
         )
 
 
-def _is_apart(before: str, after: str) -> bool:
-    """Whether marks, a label, a heading or blank lines are around a passage."""
+def _is_delimited(before: str, after: str) -> bool:
+    """Whether quotes, tags, a label, a heading or blank lines surround a text."""
     *lines, line = before.split("\n")
     if not line.strip() and lines:
-        line = lines[-1]  # it begins a line: what counts is the one above
-    opened = not line.strip() or line.startswith("#") or line.rstrip()[-1] in _OPENING
-    closed = not after.strip() or after.lstrip(" ")[0] in "\n" + _CLOSING
-    return (opened or not any(map(str.isalnum, line))) and closed
+        line = lines[-1]  # the text starts a line, so check the line above
+    is_opened = not line.strip() or line.startswith("#") or line.rstrip()[-1] in _OPENING
+    is_closed = not after.strip() or after.lstrip(" ")[0] in "\n" + _CLOSING
+    return (is_opened or not any(map(str.isalnum, line))) and is_closed

@@ -1,4 +1,4 @@
-"""The tests of a template as what a model is asked; datasets are read, no model is needed."""
+"""Plan the tests of a template: read datasets and build the test cases, without a model."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec import UNSET
 
+from llmtool.batch.readers import format_place
 from llmtool.errors import InputError
 from llmtool.evals.dataset import Sample, read_dataset
 from llmtool.evals.results import Kind
@@ -23,7 +24,7 @@ _NAME_LENGTH = 60
 
 
 class PlannedTest(msgspec.Struct, frozen=True, kw_only=True):
-    """A test, what it asks and how; `id` and `name` are of the case, not of its place."""
+    """A test with its cases and options; `id` and `name` depend on the cases, not the line."""
 
     id: str
     name: str
@@ -40,7 +41,7 @@ class EvalPlan(msgspec.Struct, frozen=True, kw_only=True):
     tests: tuple[PlannedTest, ...]
 
     def datasets(self) -> list[Path]:
-        """Return the files of its datasets."""
+        """Return the dataset files."""
         return [_dataset_of(each.test) for each in self.tests if each.kind == "dataset"]
 
 
@@ -48,8 +49,8 @@ def make_plan(library: Library, reference: str, *, split: str | None = None) -> 
     """Return the tests of a template, with the rows of their datasets.
 
     Raises:
-        TemplateError: there is no such template, or it is wrong.
-        InputError: a dataset cannot be read, or is wrong.
+        TemplateError: the template was not found, or is invalid.
+        InputError: a dataset cannot be read, or is invalid.
 
     Example:
         >>> plan = make_plan(library, "triage.yaml", split="test")  # doctest: +SKIP
@@ -107,20 +108,20 @@ def _dataset_of(test: LocatedTest) -> Path:
 def _read(test: LocatedTest, template: Template, split: str | None) -> list[Sample]:
     folder, path = Path(test.file).parent, _dataset_of(test)
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise InputError(f"{path}: leads out of the template's folder")
+        raise InputError(f"{path} is outside the folder of the template; move it there")
     samples = read_dataset(path, inputs=template.inputs, output=template.output, split=split)
     if any(each.type.removeprefix("not-") in METRICS for each in test.assertions):
         for sample in samples:
             if sample.expected is None:
-                place = folder / sample.name
-                raise InputError(f"{place}: the answer is missing (a column `expected` or `label`)")
+                place = format_place(str(path), sample.line)
+                raise InputError(f"{place}: missing answer; add a column `expected` or `label`")
     return samples
 
 
 def _options(test: LocatedTest, template: Template) -> GenerateOptions:
-    """Return how to ask: greedy, with one seed and the template's own limit, or as the test says.
+    """Return the sampling options: greedy, with the template's token limit, or as the test sets.
 
-    Labels are scored, and nothing is sampled for them.
+    Labels are scored, not sampled.
     """
     params = given(test.params)
     if template.output.kind != "labels":
@@ -130,7 +131,7 @@ def _options(test: LocatedTest, template: Template) -> GenerateOptions:
 
 
 def describe(variables: Mapping[str, object]) -> str:
-    """Return a case in a few words: its only value, or all of them by name.
+    """Return a short description of a case: its only value, or all values with names.
 
     Example:
         >>> describe({"text": "Hello\\nthere"}), describe({"text": "Hello", "lang": "de"})
@@ -145,8 +146,8 @@ def describe(variables: Mapping[str, object]) -> str:
 
 
 def hash_of(value: object) -> str:
-    """Return the SHA-256, in hex, of a plain value as JSON; the order of keys does not count."""
-    # A text without quotes in a template file is one of a class of its own.
+    """Return the SHA-256 of a value as JSON, in hexadecimal, regardless of the order of keys."""
+    # Unquoted strings in a template file have their own class.
     return hashlib.sha256(msgspec.json.encode(value, order="sorted", enc_hook=str)).hexdigest()
 
 

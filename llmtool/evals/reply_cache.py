@@ -1,8 +1,8 @@
-"""Replies on disk, so that a test whose template, model and cases are the same runs no model.
+"""Cache replies on disk, so that unchanged tests need no model.
 
-What is kept is what a model said; what holds for it is judged anew every time. One file has the
-replies of one template on one model, with one set of options. But: a file is rewritten as a whole,
-and of two processes that end at once the later wins; what is lost costs only time.
+The cache stores replies, not outcomes: assertions are checked on every run. One file contains the
+replies of one template, model and set of options. But: files are rewritten as a whole, so that of
+two concurrent processes, the last one overwrites the replies of the other.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _SUFFIX = ".json"
 
 
 class ReplyCache:
-    """The replies of one model in a folder, which need not exist.
+    """The cached replies of a model, in a folder that need not exist.
 
-    The least recently used files make room for new ones.
+    The least recently used files are evicted.
 
     Args:
-        model: one identity for each file of the model.
+        model: the identity of each file of the model.
 
     Example:
         >>> model = [files.identify(path)]  # doctest: +SKIP
@@ -51,7 +51,7 @@ class ReplyCache:
         self._limit_bytes = limit_bytes
 
     def load(self, template: Template, options: GenerateOptions) -> dict[str, Answer]:
-        """Return what is kept, by the hash of a case's variables."""
+        """Return the cached replies, by the hash of the variables of a case."""
         path = self._path(template, options)
         try:
             if path.stat().st_size > self._limit_bytes:
@@ -65,16 +65,16 @@ class ReplyCache:
     def add(
         self, template: Template, options: GenerateOptions, answers: Mapping[str, Answer]
     ) -> None:
-        """Keep replies beside those that are there; a cache that cannot be written stays as is."""
-        sound = {key: answer for key, answer in answers.items() if answer.error is None}
-        if not sound:
+        """Add replies, except errors. A cache that cannot be written is left unchanged."""
+        valid = {key: answer for key, answer in answers.items() if answer.error is None}
+        if not valid:
             return
-        data = msgspec.json.encode({**self.load(template, options), **sound})
+        data = msgspec.json.encode({**self.load(template, options), **valid})
         if len(data) > self._limit_bytes:
             return
         with contextlib.suppress(OutputError):
             files.write_atomically(self._path(template, options), data)
-            make_room(self.folder, self._limit_bytes)
+            evict(self.folder, self._limit_bytes)
 
     def _path(self, template: Template, options: GenerateOptions) -> Path:
         versions = [__version__, metadata.version("llama-cpp-python")]
@@ -82,9 +82,9 @@ class ReplyCache:
         return self.folder / f"{key}{_SUFFIX}"
 
 
-def make_room(folder: Path, limit_bytes: int) -> None:
-    """Remove the files that were not used for longest, until the rest is within the limit."""
-    found = sorted(kept_files(folder), key=lambda each: -each[1].st_mtime_ns)
+def evict(folder: Path, limit_bytes: int) -> None:
+    """Remove the least recently used files, until the total size is within the limit."""
+    found = sorted(cached_files(folder), key=lambda each: -each[1].st_mtime_ns)
     total = 0
     for path, state in found:
         total += state.st_size
@@ -94,12 +94,12 @@ def make_room(folder: Path, limit_bytes: int) -> None:
 
 
 def clear(folder: Path, *, dry_run: bool = False) -> tuple[int, int]:
-    """Remove all that is kept; return files and bytes.
+    """Remove all cached replies; return the number of files and bytes.
 
     Raises:
         OutputError: a file cannot be removed.
     """
-    found = list(kept_files(folder))
+    found = cached_files(folder)
     with files.write_errors(str(folder)):
         for path, _ in found:
             if not dry_run:
@@ -107,8 +107,8 @@ def clear(folder: Path, *, dry_run: bool = False) -> tuple[int, int]:
     return len(found), sum(state.st_size for _, state in found)
 
 
-def kept_files(folder: Path) -> list[tuple[Path, os.stat_result]]:
-    """Return the files of a cache and what the system says of them."""
+def cached_files(folder: Path) -> list[tuple[Path, os.stat_result]]:
+    """Return the files of a cache with their status."""
     found = []
     with contextlib.suppress(OSError):
         for path in folder.iterdir():

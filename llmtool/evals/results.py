@@ -1,4 +1,4 @@
-"""Results of template tests: frozen records, ready for JSON."""
+"""Outcomes of template tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Kind = Literal["vars", "dataset", "invariant"]
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """A reply that fails a test; `got` is None if there was no reply."""
+    """A reply that fails a test; `got` is None for an error instead of a reply."""
 
     case: str
     expected: str | None = None
@@ -20,11 +20,11 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """One test of a template on one model.
+    """The outcome of one test of a template on one model.
 
-    `id` stays the same while the case does, wherever it stands in the file. `known` is a failure
-    that the baseline has. Of `n` replies `n_failed` failed, and `failures` has the first of these.
-    `seconds` is the time of the slowest reply; replies are generated together.
+    `id` depends on the test cases, not on their position in the file. `known` is a failure that is
+    in the baseline. Of `n` replies, `n_failed` failed; `failures` has the first of them. `seconds`
+    is the time of the slowest reply, as replies are generated together.
     """
 
     template: str
@@ -48,6 +48,6 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return self.status in ("failed", "error")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain dictionaries, lists, strings and numbers, ready for JSON."""
+        """Return the outcome as JSON-compatible values."""
         value: dict[str, Any] = msgspec.to_builtins(self)
         return value

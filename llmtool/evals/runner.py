@@ -1,4 +1,4 @@
-"""Asks a model what the tests of a template need, and yields the outcome of each."""
+"""Run the tests of a template on a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from llmtool.errors import EngineError
-from llmtool.evals.answers import Answer, read_answer
+from llmtool.evals.answers import Answer, to_answer
 from llmtool.evals.judge import judge
 from llmtool.evals.plan import EvalPlan, PlannedTest, hash_of
 from llmtool.evals.reply_cache import ReplyCache
@@ -17,32 +17,30 @@ from llmtool.tasks.options import GenerateOptions
 
 OnProgress = Callable[[int, int], None]
 
-
-# Yields the result of each case, or the error that it has instead, in order.
-Ask = Callable[[Sequence[Mapping[str, Any]], GenerateOptions], Iterator[object]]
+# Runs cases, and yields the result or error of each in order.
+RunCases = Callable[[Sequence[Mapping[str, Any]], GenerateOptions], Iterator[object]]
 
 
 def run_tests(
     plan: EvalPlan,
-    ask: Ask,
+    run_cases: RunCases,
     *,
     model_name: str,
     cache: ReplyCache | None = None,
     on_progress: OnProgress | None = None,
 ) -> Iterator[Outcome]:
-    """Yield the outcome of each test of a plan as its last reply comes.
+    """Yield the outcome of each test as soon as all its replies are available.
 
-    All cases that are asked with the same options are decoded together, equal ones once; those that
-    `cache` has are not asked again. `on_progress` gets the cases that are answered, and all of
-    them.
+    Cases with the same options run as one batch. Equal cases run once, and cached ones not at all.
+    `on_progress` receives (completed, total) cases.
 
     Raises:
-        LlmtoolError: the model cannot be had, or fails as a whole.
+        LlmtoolError: the model is unavailable, or the engine failed.
 
     Example:
-        >>> plan, ask = make_plan(box.library, "triage"), partial(run_each, box.context)
+        >>> plan, run_cases = make_plan(box.library, "triage"), partial(run_each, box.context)
         ... # doctest: +SKIP
-        >>> for outcome in run_tests(plan, ask, model_name="starter"):  # doctest: +SKIP
+        >>> for outcome in run_tests(plan, run_cases, model_name="starter"):  # doctest: +SKIP
         ...     print(outcome.name, outcome.status)
         Can't log in since Monday passed
     """
@@ -54,15 +52,15 @@ def run_tests(
     if on_progress is not None:
         on_progress(0, total)
     for tests in groups.values():
-        group = _Group(plan, ask, tests[0].options, cache, model_name=model_name)
+        group = _Group(plan, run_cases, tests[0].options, cache, model_name=model_name)
         try:
-            group.ask(sample.variables for planned in tests for sample in planned.samples)
+            group.start(sample.variables for planned in tests for sample in planned.samples)
             for planned in tests:
                 answers, n_cached = [], 0
                 for sample in planned.samples:
-                    answer, was_kept = group.answer(sample.variables)
+                    answer, is_cached = group.answer(sample.variables)
                     answers.append(answer)
-                    n_cached += was_kept
+                    n_cached += is_cached
                     done += 1
                     if on_progress is not None:
                         on_progress(done, total)
@@ -72,49 +70,49 @@ def run_tests(
 
 
 class _Group:
-    """The cases that are asked with the same options."""
+    """The cases that run with the same options."""
 
     def __init__(
         self,
         plan: EvalPlan,
-        ask: Ask,
+        run_cases: RunCases,
         options: GenerateOptions,
         cache: ReplyCache | None,
         *,
         model_name: str,
     ) -> None:
-        self._ask = ask
+        self._run_cases = run_cases
         self._options, self._cache = options, cache
         self._template = plan.template.for_model(model_name)
-        self._kept = cache.load(self._template, options) if cache else {}
+        self._cached = cache.load(self._template, options) if cache else {}
         self._new: dict[str, Answer] = {}
-        self._asked: Iterator[str] = iter(())
+        self._running: Iterator[str] = iter(())
         self._results: Iterator[object] = iter(())
 
-    def ask(self, cases: Iterable[Mapping[str, Any]]) -> None:
-        """Begin to ask what is not known; nothing at all where all of it is."""
-        wanted = {_key(case): case for case in cases}
-        missing = {key: case for key, case in wanted.items() if key not in self._kept}
-        self._asked = iter(missing)
+    def start(self, cases: Iterable[Mapping[str, Any]]) -> None:
+        """Start the cases that are not cached, if any."""
+        by_key = {_key(case): case for case in cases}
+        missing = {key: case for key, case in by_key.items() if key not in self._cached}
+        self._running = iter(missing)
         if missing:
             options = msgspec.structs.replace(self._options, template=self._template)
-            self._results = self._ask(list(missing.values()), options)
+            self._results = self._run_cases(list(missing.values()), options)
 
     def answer(self, variables: Mapping[str, Any]) -> tuple[Answer, bool]:
-        """Return the answer to a case, and whether it was kept from an earlier run."""
+        """Return the answer to a case, and whether it was cached."""
         key = _key(variables)
-        if key in self._kept:
-            return self._kept[key], True
+        if key in self._cached:
+            return self._cached[key], True
         while key not in self._new:
             try:
                 result = next(self._results)
             except StopIteration:
-                raise EngineError("the model ended before all tests were answered") from None
-            self._new[next(self._asked)] = read_answer(result)
+                raise EngineError("the engine stopped before all test cases had a reply") from None
+            self._new[next(self._running)] = to_answer(result)
         return self._new[key], False
 
     def close(self) -> None:
-        """Stop what is under way, and keep what has come."""
+        """Stop the running cases, and cache the replies received so far."""
         close = getattr(self._results, "close", None)
         if close is not None:
             close()

@@ -53,52 +53,52 @@ tests:
 """
 
 
-class Said(msgspec.Struct, kw_only=True):
-    """A result of a task, with what a test looks at."""
+class TextResult(msgspec.Struct, kw_only=True):
+    """A task result with the attributes that tests use."""
 
     text: str
     usage: Usage = Usage(prompt_tokens=5, cached_tokens=0, completion_tokens=3)
     seconds: float = 0.25
 
 
-class Sorted_(Said, kw_only=True):
-    """A classification."""
+class LabelResult(TextResult, kw_only=True):
+    """A classification result."""
 
     label: str | None
     score: float
     scores: dict[str, float]
 
 
-def sorted_(label: str | None, score: float = 0.8) -> Sorted_:
+def label_result(label: str | None, score: float = 0.8) -> LabelResult:
     scores = {} if label is None else {label: score}
-    return Sorted_(text=label or "", label=label, score=score, scores=scores)
+    return LabelResult(text=label or "", label=label, score=score, scores=scores)
 
 
 class Fake:
-    """What runs templates: `reply` is given the text of each case."""
+    """Runs cases with `reply`, which receives the text of each case."""
 
     def __init__(self, reply: Callable[[str], Any]) -> None:
         self._reply = reply
-        self.asked: list[str] = []
+        self.texts: list[str] = []
         self.calls: list[tuple[str, dict[str, Any]]] = []
 
-    def ask(
+    def run_cases(
         self, cases: Iterable[Mapping[str, object]], options: GenerateOptions
     ) -> Iterator[object]:
         assert isinstance(options.template, Template)
         given = keywords_of(msgspec.structs.replace(options, template="gen"))
         self.calls.append((options.template.name, given))
         for case in cases:
-            self.asked.append(str(case.get("text")))
+            self.texts.append(str(case.get("text")))
             try:
-                yield self._reply(self.asked[-1])
+                yield self._reply(self.texts[-1])
             except LlmtoolError as exc:
                 yield exc
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
-    """Return `write(tests, head, **files)`: a template and the files beside it."""
+    """Return `write(tests, head, **files)`, which creates a template and other files."""
 
     def write(tests: str, head: str = SAY, **others: str) -> Path:
         for name, text in others.items():
@@ -115,14 +115,14 @@ def plan_of(path: Path, split: str | None = None) -> EvalPlan:
 
 
 def run_with(fake: Fake, plan: EvalPlan, **options: Any) -> Iterator[Outcome]:
-    return run_tests(plan, fake.ask, model_name="fake-1.gguf", **options)
+    return run_tests(plan, fake.run_cases, model_name="fake-1.gguf", **options)
 
 
 def outcomes(path: Path, reply: Callable[[str], Any], **options: Any) -> list[Outcome]:
     return list(run_with(Fake(reply), plan_of(path), **options))
 
 
-def test_metrics_of_an_example_worked_by_hand() -> None:
+def test_metrics_match_hand_calculation() -> None:
     expected = ["bug", "bug", "bug", "bill", "bill", "acc"]
     answers = ["bug", "bug", "bill", "bill", None, "bug"]
     # bug: 2 hits, 3 expected, 3 answered: 4/6. bill: 1, 2, 2: 2/4. acc: 0, 1, 0: 0.
@@ -130,7 +130,7 @@ def test_metrics_of_an_example_worked_by_hand() -> None:
     assert macro_f1(expected, answers) == pytest.approx((4 / 6 + 2 / 4 + 0) / 3)
 
 
-def test_a_label_that_was_answered_and_never_expected_is_a_class_and_a_stray_text_is_none() -> None:
+def test_unexpected_label_counts_as_class_and_other_text_does_not() -> None:
     # a: 1 hit, 2 expected, 1 answered: 2/3.
     assert macro_f1(["a", "a"], ["a", "b"], labels=["a", "b", "c"]) == pytest.approx(
         (2 / 3 + 0) / 2
@@ -139,17 +139,19 @@ def test_a_label_that_was_answered_and_never_expected_is_a_class_and_a_stray_tex
 
 
 @pytest.mark.parametrize("text", ["Paris", " paris.\n", "PARIS"])
-def test_texts_are_compared_by_their_words(text: str) -> None:
+def test_texts_are_normalized_before_comparison(text: str) -> None:
     assert normalized(text) == "paris"
     assert normalized("e\u0301a  b") == "\xe9a b"
 
 
-def test_a_case_passes_or_says_why_it_does_not(write: Callable[..., Path]) -> None:
+def test_failed_case_has_a_reason(write: Callable[..., Path]) -> None:
     path = write(
         "  - vars: {text: hello}\n    assert: [{type: contains, value: hi}]\n"
         "  - vars: {text: bye}\n    assert: [{type: contains, value: hi}, {type: is-json}]\n"
     )
-    first, second = outcomes(path, lambda text: Said(text="hi" if text == "hello" else "\x1b[1mno"))
+    first, second = outcomes(
+        path, lambda text: TextResult(text="hi" if text == "hello" else "\x1b[1mno")
+    )
     assert (first.status, first.name, first.n, first.seconds) == ("passed", "hello", 1, 0.25)
     assert (first.template, first.model, first.line) == ("say", "fake-1.gguf", 7)
     assert second.status == "failed" and second.is_bad
@@ -157,25 +159,25 @@ def test_a_case_passes_or_says_why_it_does_not(write: Callable[..., Path]) -> No
     assert [failure.got for failure in second.failures] == ["\x1b[1mno"]
 
 
-def test_a_test_without_assertions_asks_for_a_reply_that_keeps_its_contract(
+def test_test_without_assertions_requires_valid_reply(
     write: Callable[..., Path],
 ) -> None:
-    def reply(text: str) -> Said:
-        if text == "broken":
-            raise OutputValidationError("the reply is not JSON", result=Said(text="{"))
-        return Said(text="fine")
+    def reply(text: str) -> TextResult:
+        if text == "invalid":
+            raise OutputValidationError("the reply is not JSON", result=TextResult(text="{"))
+        return TextResult(text="fine")
 
-    path = write("  - vars: {text: sound}\n  - vars: {text: broken}\n")
-    sound, broken = outcomes(path, reply)
-    assert (sound.status, broken.status) == ("passed", "failed")
-    assert broken.reason == "the reply is not JSON" and broken.failures[0].got == "{"
+    path = write("  - vars: {text: valid}\n  - vars: {text: invalid}\n")
+    valid, invalid = outcomes(path, reply)
+    assert (valid.status, invalid.status) == ("passed", "failed")
+    assert invalid.reason == "the reply is not JSON" and invalid.failures[0].got == "{"
 
 
-def test_an_error_of_a_case_is_an_error_and_the_others_go_on(write: Callable[..., Path]) -> None:
-    def reply(text: str) -> Said:
+def test_error_of_one_case_does_not_stop_the_others(write: Callable[..., Path]) -> None:
+    def reply(text: str) -> TextResult:
         if text == "long":
             raise ContextOverflow("too long", needed=9, available=8)
-        return Said(text="fine")
+        return TextResult(text="fine")
 
     path = write("  - vars: {text: long}\n  - vars: {text: short}\n")
     assert [(o.status, o.reason) for o in outcomes(path, reply)] == [
@@ -185,32 +187,32 @@ def test_an_error_of_a_case_is_an_error_and_the_others_go_on(write: Callable[...
 
 
 @pytest.mark.parametrize("error", [Cancelled("stop"), ModelUnreadable("no model")], ids=str)
-def test_an_error_of_the_model_or_a_stop_ends_the_run(
+def test_model_error_or_cancellation_ends_the_run(
     write: Callable[..., Path], error: LlmtoolError
 ) -> None:
-    def reply(text: str) -> Said:
+    def reply(text: str) -> TextResult:
         raise error
 
     with pytest.raises(type(error)):
         outcomes(write("  - vars: {text: a}\n"), reply)
 
 
-def test_too_few_answers_are_no_pass(write: Callable[..., Path]) -> None:
+def test_missing_replies_are_an_error(write: Callable[..., Path]) -> None:
     class Short(Fake):
-        def ask(self, *args: Any) -> Iterator[object]:
+        def run_cases(self, *args: Any) -> Iterator[object]:
             return iter(())
 
-    with pytest.raises(EngineError, match="before all tests were answered"):
+    with pytest.raises(EngineError, match="before all test cases had a reply"):
         list(run_with(Short(str), plan_of(write("  - vars: {text: a}\n"))))
 
 
-def test_a_run_is_greedy_unless_the_test_says_otherwise(write: Callable[..., Path]) -> None:
+def test_sampling_is_greedy_unless_test_sets_params(write: Callable[..., Path]) -> None:
     path = write(
         "  - vars: {text: a}\n"
         "  - vars: {text: b}\n    params: {temperature: 1.5, max_tokens: 9, stop: [end]}\n"
         "  - vars: {text: c}\n"
     )
-    fake = Fake(lambda text: Said(text=text))
+    fake = Fake(lambda text: TextResult(text=text))
     names = [outcome.name for outcome in run_with(fake, plan_of(path))]
     assert names == ["a", "c", "b"]
     assert fake.calls == [
@@ -218,46 +220,48 @@ def test_a_run_is_greedy_unless_the_test_says_otherwise(write: Callable[..., Pat
         ("say", {"temperature": 1.5, "seed": 0, "max_tokens": 9, "stop": ("end",)}),
     ]
     labels = write("  - vars: {text: a}\n", TRIAGE)
-    scored = Fake(lambda text: sorted_("bug"))
+    scored = Fake(lambda text: label_result("bug"))
     list(run_with(scored, plan_of(labels)))
     assert scored.calls == [("triage", {})]
 
 
-def test_labels_and_scores(write: Callable[..., Path]) -> None:
+def test_label_and_score_assertions(write: Callable[..., Path]) -> None:
     path = write(
         "  - vars: {text: a}\n"
         "    assert: [{type: label, value: bug}, {type: score, min: 0.9}]\n"
         "  - vars: {text: b}\n    assert: [{type: not-label, value: account}]\n",
         TRIAGE,
     )
-    first, second = outcomes(path, lambda text: sorted_("bug"))
+    first, second = outcomes(path, lambda text: label_result("bug"))
     assert first.reason == "the score of bug 0.800 is below 0.9"
     assert second.status == "passed"
 
 
-def test_equal_cases_are_asked_once_and_have_names_of_their_own(write: Callable[..., Path]) -> None:
+def test_equal_cases_run_once_and_have_unique_names(write: Callable[..., Path]) -> None:
     path = write(
         "  - vars: {text: a}\n    assert: [{type: contains, value: A}]\n"
         "  - vars: {text: a}\n    assert: [{type: contains, value: B}]\n"
     )
-    fake = Fake(lambda text: Said(text="A"))
+    fake = Fake(lambda text: TextResult(text="A"))
     first, second = run_with(fake, plan_of(path))
-    assert fake.asked == ["a"]
+    assert fake.texts == ["a"]
     assert (first.name, second.name) == ("a", "a (2)") and first.id != second.id
     assert (first.status, second.status) == ("passed", "failed")
 
 
-def test_an_invariant_asks_for_one_answer(write: Callable[..., Path]) -> None:
+def test_invariant_requires_equal_answers(write: Callable[..., Path]) -> None:
     test = "  - invariant: {text: [Maria, Ahmed, Li]}\n"
-    (same,) = outcomes(write(test, TRIAGE), lambda text: sorted_("bug"))
+    (same,) = outcomes(write(test, TRIAGE), lambda text: label_result("bug"))
     assert (same.status, same.n, same.name) == ("passed", 3, "invariant: Maria")
     (other,) = outcomes(
-        write(test, TRIAGE), lambda text: sorted_("bug" if text == "Ahmed" else "account")
+        write(test, TRIAGE), lambda text: label_result("bug" if text == "Ahmed" else "account")
     )
     assert other.reason == "1 of 3: differs from the answer to 'Maria'"
     (failure,) = other.failures
     assert (failure.case, failure.expected, failure.got) == ("Ahmed", "account", "bug")
-    (texts,) = outcomes(write(test), lambda text: Said(text="Yes." if text == "Li" else " yes"))
+    (texts,) = outcomes(
+        write(test), lambda text: TextResult(text="Yes." if text == "Li" else " yes")
+    )
     assert texts.status == "passed"
 
 
@@ -268,10 +272,10 @@ ROWS = (
 MEASURED = "  - dataset: d.csv\n    assert: [{type: accuracy, min: 0.9}]\n"
 
 
-def test_a_dataset_is_measured(write: Callable[..., Path]) -> None:
+def test_dataset_metrics_are_computed(write: Callable[..., Path]) -> None:
     answers = {"no login": "account", "charged twice": "billing", "crash": "billing"}
     path = write(MEASURED, TRIAGE, d__csv=ROWS)
-    (outcome,) = outcomes(path, lambda text: sorted_(answers[text]))
+    (outcome,) = outcomes(path, lambda text: label_result(answers[text]))
     assert outcome.metrics["accuracy"] == pytest.approx(2 / 3)
     # account 1, billing 2/3, bug 0
     assert outcome.metrics["macro-f1"] == pytest.approx((1 + 2 / 3 + 0) / 3)
@@ -282,33 +286,33 @@ def test_a_dataset_is_measured(write: Callable[..., Path]) -> None:
     ]
 
 
-def test_a_split_is_a_part_of_a_dataset(write: Callable[..., Path]) -> None:
+def test_split_selects_rows(write: Callable[..., Path]) -> None:
     path = write(MEASURED, TRIAGE, d__csv=ROWS)
     (test,) = plan_of(path, "test").tests
     assert test.name == "d.csv (test)"
     assert [sample.variables["text"] for sample in test.samples] == ["charged twice", "crash"]
-    with pytest.raises(InputError, match=r"no row is of split 'dev' \(there are: test, train\)"):
+    with pytest.raises(InputError, match="no rows with split 'dev'; available: test, train"):
         plan_of(path, "dev")
 
 
-def test_other_assertions_are_about_every_row(write: Callable[..., Path]) -> None:
+def test_other_assertions_apply_to_every_row(write: Callable[..., Path]) -> None:
     rows = '{"text": "a", "expected": "A"}\n\n{"text": "b", "expected": "B"}\n{"text": "c"}\n'
     path = write(
         "  - dataset: d.jsonl\n    assert: [{type: regex, value: '^[AB]$'}]\n", d__jsonl=rows
     )
-    (outcome,) = outcomes(path, lambda text: Said(text=text.upper()))
+    (outcome,) = outcomes(path, lambda text: TextResult(text=text.upper()))
     assert outcome.status == "failed" and outcome.metrics == {}
     assert outcome.reason == "1 of 3: does not match '^[AB]$'"
     assert [failure.case for failure in outcome.failures] == ["d.jsonl:4 c"]
 
 
-def test_a_text_is_right_by_its_words_and_a_broken_contract_is_a_wrong_answer(
+def test_normalized_text_is_correct_and_invalid_reply_is_wrong(
     write: Callable[..., Path],
 ) -> None:
-    def reply(text: str) -> Said:
+    def reply(text: str) -> TextResult:
         if text == "b":
-            raise OutputValidationError("cut", result=Said(text="B"))
-        return Said(text=f" {text}. ")
+            raise OutputValidationError("cut", result=TextResult(text="B"))
+        return TextResult(text=f" {text}. ")
 
     rows = '{"text": "a", "expected": "A"}\n{"text": "b", "expected": "B"}\n'
     path = write("  - dataset: d.jsonl\n    assert: [{type: accuracy, max: 0.5}]\n", d__jsonl=rows)
@@ -316,36 +320,42 @@ def test_a_text_is_right_by_its_words_and_a_broken_contract_is_a_wrong_answer(
     assert (outcome.status, outcome.metrics["accuracy"]) == ("passed", 0.5)
 
 
-BROKEN = {
-    "no file": ({}, "d.csv: cannot be read (No such file or directory)"),
-    "no rows": ({"d__csv": "text,label\n"}, "d.csv: there are no rows"),
-    "an unknown label": (
+INVALID = {
+    "missing file": ({}, "d.csv not found; check `dataset` in the template"),
+    "no rows": ({"d__csv": "text,label\n"}, "d.csv: no rows"),
+    "unknown label": (
         {"d__csv": "text,label\na,bgu\n"},
-        "d.csv:2: 'bgu' is not among the labels (did you mean 'bug'?)",
+        "d.csv, line 2: unknown label 'bgu'; did you mean 'bug'?",
     ),
-    "no answer": (
+    "missing answer": (
         {"d__csv": "text,label\na,bug\nb,\n"},
-        "d.csv:3: the answer is missing (a column `expected` or `label`)",
+        "d.csv, line 3: missing answer; add a column `expected` or `label`",
     ),
-    "no input": ({"d__csv": "txt,label\na,bug\n"}, "d.csv:2: the required input 'text' is missing"),
-    "no number": ({"d__csv": "text,n,label\na,x,bug\n"}, "d.csv:2: n: expected an integer"),
-    "a cell too many": (
+    "missing input": (
+        {"d__csv": "txt,label\na,bug\n"},
+        "d.csv, line 2: missing required input 'text'",
+    ),
+    "not a number": (
+        {"d__csv": "text,n,label\na,x,bug\n"},
+        "d.csv, line 2: n: expected an integer",
+    ),
+    "too many cells": (
         {"d__csv": "text,label\na,bug,x\n"},
         "d.csv, line 2: 3 cells, but the header has 2",
     ),
-    "a column twice": (
+    "duplicate column": (
         {"d__csv": "text,text\n"},
         "d.csv, line 1: CSV column names must be unique and not empty",
     ),
-    "an open quote": (
+    "unclosed quote": (
         {"d__csv": 'text,label\n"a,bug\n'},
         "d.csv, line 2: unclosed quote",
     ),
 }
 
 
-@pytest.mark.parametrize(("files", "reason"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_dataset_is_told_before_a_model_runs(
+@pytest.mark.parametrize(("files", "reason"), INVALID.values(), ids=INVALID)
+def test_invalid_dataset_is_rejected_before_the_model_runs(
     write: Callable[..., Path], tmp_path: Path, files: dict[str, str], reason: str
 ) -> None:
     path = write(MEASURED, TRIAGE, **files)
@@ -354,7 +364,7 @@ def test_a_broken_dataset_is_told_before_a_model_runs(
     assert str(caught.value) == f"{tmp_path}/{reason}"
 
 
-def test_a_dataset_that_is_a_link_out_of_the_folder_is_refused(
+def test_dataset_linked_from_outside_the_folder_is_rejected(
     write: Callable[..., Path], tmp_path: Path
 ) -> None:
     outside = tmp_path / "outside.csv"
@@ -362,11 +372,11 @@ def test_a_dataset_that_is_a_link_out_of_the_folder_is_refused(
     (tmp_path / "inner").mkdir()
     path = write(MEASURED, TRIAGE).rename(tmp_path / "inner" / "triage.yaml")
     (tmp_path / "inner" / "d.csv").symlink_to(outside)
-    with pytest.raises(InputError, match="leads out of the template's folder"):
+    with pytest.raises(InputError, match="is outside the folder of the template"):
         plan_of(path)
 
 
-def test_a_dataset_is_beside_the_file_that_names_it(tmp_path: Path) -> None:
+def test_dataset_path_is_relative_to_the_file_that_defines_it(tmp_path: Path) -> None:
     base, mine = tmp_path / "base", tmp_path / "mine"
     for folder in (base, mine):
         folder.mkdir()
@@ -381,25 +391,25 @@ def test_a_dataset_is_beside_the_file_that_names_it(tmp_path: Path) -> None:
 IDENTITY = [("/m.gguf", 1, 2, 3)]
 
 
-def test_kept_replies_are_not_asked_again(write: Callable[..., Path], tmp_path: Path) -> None:
+def test_cached_replies_are_reused(write: Callable[..., Path], tmp_path: Path) -> None:
     path = write("  - vars: {text: a}\n    assert: [{type: contains, value: A}]\n")
-    cache = ReplyCache(tmp_path / "kept", model=IDENTITY)
+    cache = ReplyCache(tmp_path / "replies", model=IDENTITY)
     progress: list[tuple[int, int]] = []
-    first = Fake(lambda text: Said(text="A"))
-    (asked,) = run_with(first, plan_of(path), cache=cache)
-    again = Fake(lambda text: Said(text="other"))
-    (kept,) = run_with(
+    first = Fake(lambda text: TextResult(text="A"))
+    (generated,) = run_with(first, plan_of(path), cache=cache)
+    again = Fake(lambda text: TextResult(text="other"))
+    (cached,) = run_with(
         again, plan_of(path), cache=cache, on_progress=lambda *at: progress.append(at)
     )
     assert again.calls == [] and progress == [(0, 1), (1, 1)]
-    assert (kept.status, kept.n_cached, asked.n_cached) == ("passed", 1, 0)
-    (file,) = (tmp_path / "kept").iterdir()
+    assert (cached.status, cached.n_cached, generated.n_cached) == ("passed", 1, 0)
+    (file,) = (tmp_path / "replies").iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
-    # Another assertion needs no model either; another template, model or option does.
+    # A changed assertion uses the cache, a changed model, option or template does not.
     write("  - vars: {text: a}\n    assert: [{type: contains, value: B}]\n")
     (judged,) = run_with(again, plan_of(path), cache=cache)
     assert (judged.status, again.calls) == ("failed", [])
-    other = ReplyCache(tmp_path / "kept", model=[("/m.gguf", 1, 2, 4)])
+    other = ReplyCache(tmp_path / "replies", model=[("/m.gguf", 1, 2, 4)])
     list(run_with(again, plan_of(path), cache=other))
     write("  - vars: {text: a}\n    params: {seed: 5}\n")
     list(run_with(again, plan_of(path), cache=cache))
@@ -408,42 +418,44 @@ def test_kept_replies_are_not_asked_again(write: Callable[..., Path], tmp_path: 
     assert len(again.calls) == 3
 
 
-def test_what_came_before_a_stop_is_kept_and_errors_are_not(
+def test_replies_before_cancellation_are_cached_and_errors_are_not(
     write: Callable[..., Path], tmp_path: Path
 ) -> None:
-    def reply(text: str) -> Said:
+    def reply(text: str) -> TextResult:
         if text == "b":
             raise ContextOverflow("too long", needed=2, available=1)
         if text == "c":
             raise Cancelled("stop")
-        return Said(text=text)
+        return TextResult(text=text)
 
     path = write("".join(f"  - vars: {{text: {text}}}\n" for text in "abc"))
-    cache = ReplyCache(tmp_path / "kept", model=IDENTITY)
+    cache = ReplyCache(tmp_path / "replies", model=IDENTITY)
     with pytest.raises(Cancelled):
         list(run_with(Fake(reply), plan_of(path), cache=cache))
-    fake = Fake(lambda text: Said(text=text))
+    fake = Fake(lambda text: TextResult(text=text))
     list(run_with(fake, plan_of(path), cache=cache))
-    assert fake.asked == ["b", "c"]
+    assert fake.texts == ["b", "c"]
 
 
-def test_a_damaged_cache_is_an_empty_one_and_its_size_is_bounded(
+def test_damaged_cache_is_ignored_and_cache_size_is_limited(
     write: Callable[..., Path], tmp_path: Path
 ) -> None:
     path = write("  - vars: {text: a}\n")
-    cache = ReplyCache(tmp_path / "kept", model=IDENTITY, limit_bytes=400)
+    cache = ReplyCache(tmp_path / "replies", model=IDENTITY, limit_bytes=400)
     for number in range(8):
         text = f"  - vars: {{text: a}}\n    params: {{seed: {number}}}\n"
         write(text)
-        list(run_with(Fake(lambda text: Said(text="x" * 30)), plan_of(path), cache=cache))
-    files = list((tmp_path / "kept").iterdir())
+        list(run_with(Fake(lambda text: TextResult(text="x" * 30)), plan_of(path), cache=cache))
+    files = list((tmp_path / "replies").iterdir())
     assert 1 < len(files) < 8 and sum(file.stat().st_size for file in files) <= 400
     for file in files:
         file.write_text("{")
-    fake = Fake(lambda text: Said(text="x"))
+    fake = Fake(lambda text: TextResult(text="x"))
     list(run_with(fake, plan_of(path), cache=cache))
-    assert fake.asked == ["a"]
-    assert clear(tmp_path / "kept")[0] == len(files) and not list((tmp_path / "kept").iterdir())
+    assert fake.texts == ["a"]
+    assert clear(tmp_path / "replies")[0] == len(files) and not list(
+        (tmp_path / "replies").iterdir()
+    )
 
 
 def outcome(
@@ -469,35 +481,37 @@ BEFORE = Baseline().updated([outcome("passed"), outcome("failed", id="2", accura
         (
             outcome("failed", id="2", reason="x", accuracy=0.77),
             "failed",
-            "accuracy fell from 0.800 to 0.770; x",
+            "accuracy dropped from 0.800 to 0.770; x",
         ),
-        (outcome("passed", id="2", accuracy=0.5), "failed", "accuracy fell from 0.800 to 0.500"),
+        (outcome("passed", id="2", accuracy=0.5), "failed", "accuracy dropped from 0.800 to 0.500"),
         (outcome("error", id="2", reason="x"), "error", "x"),
         (outcome("failed", id="3", reason="x"), "failed", "x"),
     ],
     ids=[
-        "still passes", "a regression", "an error", "known", "within the tolerance", "worse",
-        "passes and is worse", "an error where a failure is known", "new",
+        "still passes", "regression", "error", "known", "within tolerance", "worse metric",
+        "passes with worse metric", "error instead of known failure", "new",
     ],
 )  # fmt: skip
-def test_a_baseline_tells_known_from_new(now: Outcome, status: str, reason: str) -> None:
+def test_baseline_distinguishes_known_failures_from_regressions(
+    now: Outcome, status: str, reason: str
+) -> None:
     compared = BEFORE.compare(now)
     assert (compared.status, compared.reason) == (status, reason)
 
 
-def test_the_tolerance_can_be_chosen() -> None:
+def test_tolerance_is_configurable() -> None:
     now = outcome("passed", id="2", accuracy=0.75)
     assert BEFORE.compare(now, tolerance=0.05).status == "passed"
 
 
-def test_a_baseline_comes_back_from_its_file(tmp_path: Path) -> None:
+def test_baseline_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
     path.write_text(baselines.encode(BEFORE))
     assert baselines.read(path) == BEFORE
     assert '"accuracy": 0.8' in path.read_text() and path.read_text().endswith("}\n")
 
 
-def test_an_update_keeps_other_models_and_forgets_tests_that_are_gone() -> None:
+def test_update_keeps_other_models_and_removes_old_tests() -> None:
     other = msgspec.structs.replace(outcome("failed"), model="other")
     updated = BEFORE.updated([other]).updated([outcome("failed", id="3"), outcome("error", id="2")])
     assert [(entry.model, entry.id, entry.passed) for entry in updated.tests] == [
@@ -510,29 +524,27 @@ def test_an_update_keeps_other_models_and_forgets_tests_that_are_gone() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (None, "cannot be read: No such file or directory; --update-baseline writes it"),
-        ("[]", "no baseline: Expected `object`, got `array`"),
-        ('{"llmtool_baseline": 2}', "no baseline: Expected `int` <= 1"),
+        (None, " not found; create it with --update-baseline"),
+        ("[]", " is not a valid baseline: Expected `object`, got `array`"),
+        ('{"llmtool_baseline": 2}', " is not a valid baseline: Expected `int` <= 1"),
     ],
 )
-def test_a_file_that_is_no_baseline_is_refused(
-    tmp_path: Path, text: str | None, reason: str
-) -> None:
+def test_invalid_baseline_file_is_rejected(tmp_path: Path, text: str | None, reason: str) -> None:
     path = tmp_path / "b.json"
     if text is not None:
         path.write_text(text)
     with pytest.raises(InputError) as caught:
         baselines.read(path)
-    assert str(caught.value).startswith(f"{path}: {reason}")
+    assert str(caught.value).startswith(f"{path}{reason}")
 
 
-def test_junit_has_suites_counts_and_reasons() -> None:
+def test_junit_report_has_suites_counts_and_reasons() -> None:
     document = write_junit(
         [
             outcome("passed", accuracy=0.875),
             outcome("failed", id="2", reason="is <not> \x1b[31m\ud800 'x'"),
             outcome("error", id="3", reason="too long"),
-            outcome("known", id="4", reason="as ever"),
+            outcome("known", id="4", reason="still fails"),
         ],
         seconds=1.5,
     )
@@ -553,12 +565,12 @@ def test_junit_has_suites_counts_and_reasons() -> None:
     assert [case[0].tag for case in cases[1:]] == ["failure", "error", "skipped"]
 
 
-def test_a_toolbox_runs_the_tests_of_labels(write: Callable[..., Path]) -> None:
+def test_toolbox_runs_tests_with_labels(write: Callable[..., Path]) -> None:
     words = {"login": "account", "charged": "billing", "crash": "bug"}
 
     def score(prompt: str, candidate: str) -> float:
-        asked = [label for word, label in words.items() if word in prompt]
-        return -0.1 if asked == [candidate.strip()] else -3.0
+        matches = [label for word, label in words.items() if word in prompt]
+        return -0.1 if matches == [candidate.strip()] else -3.0
 
     path = write(
         "  - vars: {text: login fails}\n"
@@ -573,7 +585,7 @@ def test_a_toolbox_runs_the_tests_of_labels(write: Callable[..., Path]) -> None:
     assert (second.status, second.metrics) == ("passed", {"accuracy": 1.0, "macro-f1": 1.0})
 
 
-def test_a_toolbox_runs_the_tests_of_texts(write: Callable[..., Path]) -> None:
+def test_toolbox_runs_tests_with_text(write: Callable[..., Path]) -> None:
     path = write(
         "  - vars: {text: one two}\n    assert: [{type: max-tokens, value: 2}]\n"
         "  - vars: {text: one two three}\n    assert: [{type: max-tokens, value: 2}]\n"

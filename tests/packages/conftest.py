@@ -1,4 +1,4 @@
-"""The packages of this working tree, and a fresh environment that the wheel is put into."""
+"""Build the packages of this working tree, and install the wheel into a fresh environment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# Root without capabilities: file permissions bind it as they bind anyone.
+# Without capabilities, root is subject to file permissions.
 UNPRIVILEGED = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all", "--"]
 
 
@@ -24,12 +24,12 @@ UNPRIVILEGED = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--ambient-
 class Packages:
     sdist: Path
     wheel: Path
-    wheel_of_sdist: Path
+    wheel_from_sdist: Path
 
 
 @dataclass(frozen=True, kw_only=True)
 class Installed:
-    """An environment with the wheel in it; `prefix` goes before what is run in it."""
+    """An environment with the wheel; `prefix` precedes each command that runs in it."""
 
     python: Path
     site_packages: Path
@@ -43,7 +43,7 @@ class Installed:
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
-    """The sdist and the wheel of the working tree, and the wheel of the unpacked sdist."""
+    """Build the sdist and wheel of the working tree, and the wheel of the unpacked sdist."""
     if importlib.util.find_spec("hatchling") is None:
         pytest.fail("hatchling is not installed: pip install -e '.[starter,dev]'")
     folder = tmp_path_factory.mktemp("packages")
@@ -53,8 +53,8 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
         archive.extractall(folder / "unpacked")
     (tree,) = (folder / "unpacked").iterdir()
     build(tree, folder / "again", "--target", "wheel")
-    (wheel_of_sdist,) = (folder / "again").glob("*.whl")
-    return Packages(sdist=sdist, wheel=wheel, wheel_of_sdist=wheel_of_sdist)
+    (wheel_from_sdist,) = (folder / "again").glob("*.whl")
+    return Packages(sdist=sdist, wheel=wheel, wheel_from_sdist=wheel_from_sdist)
 
 
 def build(tree: Path, into: Path, *options: str) -> None:
@@ -71,27 +71,27 @@ def run_quietly(command: list[str], cwd: Path) -> None:
 def installed(
     request: pytest.FixtureRequest, packages: Packages, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installed]:
-    """The wheel in a fresh environment, whose every file may be written or none."""
+    """Install the wheel into a fresh environment, writable or read-only."""
     read_only = request.param == "read-only"
     folder = tmp_path_factory.mktemp(request.param)
     fresh = install(packages.wheel, folder, read_only=read_only)
     if not read_only:
         yield fresh
         return
-    places = [folder, *(path for path in folder.rglob("*") if not path.is_symlink())]
-    for path in places:
+    paths = [folder, *(path for path in folder.rglob("*") if not path.is_symlink())]
+    for path in paths:
         path.chmod(path.stat().st_mode & ~0o222)
     yield fresh
-    for path in places:
+    for path in paths:
         path.chmod(path.stat().st_mode | 0o200)
 
 
 def install(wheel: Path, folder: Path, *, read_only: bool) -> Installed:
-    """Install a wheel without its dependencies, which are those of this environment."""
+    """Install a wheel; its dependencies come from the current environment."""
     prefix: list[str] = []
     if read_only and os.geteuid() == 0:
         if shutil.which("setpriv") is None:
-            pytest.skip("root may write everywhere, and there is no setpriv to hold it back")
+            pytest.skip("root can write to read-only files, and setpriv is not installed")
         prefix = UNPRIVILEGED
     venv.create(folder, symlinks=True)
     python = folder / "bin" / "python"
@@ -99,8 +99,7 @@ def install(wheel: Path, folder: Path, *, read_only: bool) -> Installed:
     offline = ["--no-index", "--no-deps", "--no-cache-dir", "--disable-pip-version-check"]
     run_quietly([*pip, *offline, "--no-compile", str(wheel)], cwd=folder)
     (site_packages,) = (folder / "lib").glob("python*/site-packages")
-    # A line of a .pth file adds a folder, and not what the .pth files in it add: this tree stays
-    # out.
-    ours = [path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}]
-    (site_packages / "dependencies.pth").write_text("\n".join(ours) + "\n")
+    # Folders added by a .pth file do not process their own .pth files, so this tree is not added.
+    folders = [path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}]
+    (site_packages / "dependencies.pth").write_text("\n".join(folders) + "\n")
     return Installed(python=python, site_packages=site_packages, prefix=prefix, read_only=read_only)

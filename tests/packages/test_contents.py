@@ -1,4 +1,4 @@
-"""What the wheel and the sdist hold, and what they say of themselves."""
+"""The contents and metadata of the wheel and the sdist."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ADDED = {"PKG-INFO", ".gitignore"}
 
 
 def tree(folders: Iterable[str]) -> dict[str, bytes]:
-    """Return what is in folders of this tree and is no cache, by path."""
+    """Return the files in folders of this tree by path, without caches."""
     return {
         str(path.relative_to(ROOT)): path.read_bytes()
         for folder in folders
@@ -44,13 +44,13 @@ def wheel(packages: Packages) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def sdist(packages: Packages) -> dict[str, bytes]:
-    held = {}
+    files = {}
     with tarfile.open(packages.sdist) as archive:
         for member in archive:
             file = archive.extractfile(member)
-            assert file is not None, f"{member.name} is no regular file"
-            held[member.name.removeprefix(f"llmtool-{llmtool.__version__}/")] = file.read()
-    return held
+            assert file is not None, f"{member.name} is not a regular file"
+            files[member.name.removeprefix(f"llmtool-{llmtool.__version__}/")] = file.read()
+    return files
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def metadata(wheel: dict[str, bytes]) -> Message:
     return email.message_from_bytes(wheel[f"{INFO}/METADATA"])
 
 
-def test_the_wheel_is_the_package_with_its_templates(wheel: dict[str, bytes]) -> None:
+def test_wheel_contains_package_and_templates(wheel: dict[str, bytes]) -> None:
     package = tree(["llmtool"])
     templates = {f"llmtool/_{path}": data for path, data in tree(["prompts"]).items()}
     assert "llmtool/py.typed" in package and "llmtool/_prompts/gen.yaml" in templates
@@ -68,7 +68,7 @@ def test_the_wheel_is_the_package_with_its_templates(wheel: dict[str, bytes]) ->
     assert inside == {**package, **templates}
 
 
-def test_the_wheel_brings_man_pages_and_completions(wheel: dict[str, bytes]) -> None:
+def test_wheel_contains_man_pages_and_completions(wheel: dict[str, bytes]) -> None:
     pages = {
         path.replace("docs/man", "man/man1"): data for path, data in tree(["docs/man"]).items()
     }
@@ -79,9 +79,9 @@ def test_the_wheel_brings_man_pages_and_completions(wheel: dict[str, bytes]) -> 
     assert shared == {**pages, **scripts}
 
 
-def test_the_wheel_says_how_it_is_run_and_licensed(wheel: dict[str, bytes]) -> None:
-    said = {name.removeprefix(f"{INFO}/") for name in wheel if name.startswith(f"{INFO}/")}
-    assert said == {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
+def test_wheel_has_entry_point_and_license(wheel: dict[str, bytes]) -> None:
+    files = {name.removeprefix(f"{INFO}/") for name in wheel if name.startswith(f"{INFO}/")}
+    assert files == {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
     assert wheel[f"{INFO}/licenses/LICENSE"] == (ROOT / "LICENSE").read_bytes()
     entry_points = wheel[f"{INFO}/entry_points.txt"].decode().split("\n")
     assert [line for line in entry_points if line] == [
@@ -91,19 +91,19 @@ def test_the_wheel_says_how_it_is_run_and_licensed(wheel: dict[str, bytes]) -> N
     assert b"Root-Is-Purelib: true\nTag: py3-none-any\n" in wheel[f"{INFO}/WHEEL"]
 
 
-def test_the_sdist_is_the_tree_with_its_tests(sdist: dict[str, bytes]) -> None:
+def test_sdist_contains_the_tree_with_tests(sdist: dict[str, bytes]) -> None:
     expected = tree(FOLDERS) | {name: ROOT.joinpath(name).read_bytes() for name in FILES}
-    held = {name: data for name, data in sdist.items() if name not in ADDED}
-    assert sorted(held) == sorted(expected)
-    assert held == expected
+    files = {name: data for name, data in sdist.items() if name not in ADDED}
+    assert sorted(files) == sorted(expected)
+    assert files == expected
 
 
-def test_the_sdist_builds_the_same_wheel(packages: Packages) -> None:
-    assert packages.wheel_of_sdist.name == packages.wheel.name
-    assert packages.wheel_of_sdist.read_bytes() == packages.wheel.read_bytes()
+def test_sdist_builds_the_same_wheel(packages: Packages) -> None:
+    assert packages.wheel_from_sdist.name == packages.wheel.name
+    assert packages.wheel_from_sdist.read_bytes() == packages.wheel.read_bytes()
 
 
-def test_the_metadata_is_what_an_index_shows(metadata: Message) -> None:
+def test_metadata_is_complete(metadata: Message) -> None:
     assert (metadata["Name"], metadata["Version"]) == ("llmtool", llmtool.__version__)
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata.get_all("License-File") == ["LICENSE"]
@@ -113,5 +113,5 @@ def test_the_metadata_is_what_an_index_shows(metadata: Message) -> None:
     assert description == (ROOT / "README.md").read_bytes()
 
 
-def test_the_sdist_says_the_same(sdist: dict[str, bytes], wheel: dict[str, bytes]) -> None:
+def test_sdist_has_the_same_metadata(sdist: dict[str, bytes], wheel: dict[str, bytes]) -> None:
     assert sdist["PKG-INFO"] == wheel[f"{INFO}/METADATA"]

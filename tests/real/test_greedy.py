@@ -1,4 +1,4 @@
-"""Greedy output on the starter model equals llama.cpp's own, through its high-level class."""
+"""Greedy output of the starter model equals that of llama-cpp-python's `Llama` class."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PROMPTS = [
     "Is water wet? Answer briefly.",
     "用中文说你好。",
 ]
-# Both sides decode with the same batch size, threads and flash attention (logits depend on them).
+# Logits depend on batch size, threads and flash attention, so both sides use the same.
 REFERENCE = """
 import json, sys
 from llama_cpp import Llama
@@ -54,8 +54,8 @@ json.dump(out, sys.stdout)
 """
 
 
-@pytest.mark.timeout(600)  # forty replies of the starter model, on a machine in use
-def test_twenty_greedy_replies_equal_llama_cpps_own(starter: Path) -> None:
+@pytest.mark.timeout(600)  # forty replies of the starter model
+def test_twenty_greedy_replies_match_llama_cpp_python(starter: Path) -> None:
     engine = LocalEngine(load_model(starter), n_threads=2, n_ctx=512)
     prompts = [Prompt(messages=(Message("user", text),)) for text in PROMPTS]
     ids = [list(engine.tokenize(prompt).token_ids) for prompt in prompts]
@@ -68,7 +68,7 @@ def test_twenty_greedy_replies_equal_llama_cpps_own(starter: Path) -> None:
     sampling = Sampling(temperature=0, max_tokens=24)
     requests = [Request(id=i, prompt=p, sampling=sampling) for i, p in enumerate(prompts)]
     texts = dict.fromkeys(range(len(prompts)), "")
-    for request in requests:  # together they would be other batches
+    for request in requests:  # one at a time, as the batch size affects the logits
         for event in engine.stream([request]):
             if isinstance(event, Token):
                 texts[event.id] += event.text

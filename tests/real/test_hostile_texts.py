@@ -1,4 +1,4 @@
-"""Texts that try to give orders: they stay text, whichever template they pass through."""
+"""Prompt injection: hostile texts add no control tokens or lines, in any built-in template."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def control_tokens(box: Toolbox, prompt: Prompt) -> list[int]:
 
 
 @pytest.mark.parametrize("form", ["completion", "chat"])
-def test_no_text_adds_a_control_token(box: Toolbox, form: str) -> None:
+def test_hostile_text_adds_no_control_token(box: Toolbox, form: str) -> None:
     assert len(HOSTILE) >= 25
     for row in HOSTILE:
         classifier = prepare_classifier(
@@ -46,7 +46,7 @@ def test_no_text_adds_a_control_token(box: Toolbox, form: str) -> None:
         assert control_tokens(box, prompt) == control_tokens(box, harmless), row
 
 
-def test_no_text_adds_a_line_to_a_completion(box: Toolbox) -> None:
+def test_hostile_text_adds_no_line_to_completion_prompt(box: Toolbox) -> None:
     for row in HOSTILE:
         classifier = prepare_classifier(box.context, None, ClassifyOptions(template=row["set"]))
         prompts = [

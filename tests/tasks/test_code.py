@@ -164,7 +164,7 @@ def test_number_of_continuations_is_limited(tmp_path: Path) -> None:
     result = toolbox.write_code("f", language="py", max_tokens=4, repair=1)
     assert len(engine.prompts) == 6 and result.status == "error"
     assert result.finish_reason == "length"
-    assert any("token limit" in warning for warning in result.warnings)
+    assert any("truncated" in warning for warning in result.warnings)
 
 
 def test_loop_is_not_continued(tmp_path: Path) -> None:

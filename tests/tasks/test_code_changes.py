@@ -386,7 +386,7 @@ def test_loop_is_retried_once_with_a_penalty(
         result = toolbox.review_code(one, max_tokens=40, **options)
         assert ([f.line for f in result.findings], result.n_failed) == ([2], 0)
     else:
-        with pytest.raises(OutputValidationError, match="cut"):
+        with pytest.raises(OutputValidationError, match="truncated"):
             toolbox.review_code(one, max_tokens=40, **options)
     assert engine.penalized == penalized
 

@@ -25,7 +25,7 @@ def found(tmp_path: Path, text: str) -> list[str]:
 
 
 ERRORS = {
-    "a key": ("promt: x", "3: unknown key 'promt' (did you mean 'prompt'?)"),
+    "a key": ("promt: x", "3: unknown key 'promt'; did you mean 'prompt'?"),
     "a schema": (
         "prompt: x\noutput:\n  json: {type: nothing}",
         "5: output.json: JSON Schema: $.type: ",
@@ -75,7 +75,7 @@ def test_a_missing_template_is_an_error(name: str, message: str, tmp_path: Path)
 WARNINGS = {
     "an unused input": (
         "inputs:\n  text: {type: text}\n  tone: {type: string}\nprompt: 'A: {{ text }}'\n" + TESTED,
-        "5: warning: the input 'tone' is never used",
+        "5: warning: input 'tone' is never used",
     ),
     "a label without an example": (
         TEXT + "prompt: '{{ text }}'\noutput: {labels: [a, b]}\nexamples: [{text: t, output: a}]\n"
@@ -85,15 +85,15 @@ WARNINGS = {
     "no tests": (TEXT + "prompt: '{{ text }}'", "1: warning: no tests"),
     "no dataset": (
         TEXT + "prompt: '{{ text }}'\ntests:\n- dataset: sets/cases.jsonl",
-        "6: warning: tests.0: there is no file 'sets/cases.jsonl' beside the template",
+        "6: warning: tests.0: dataset 'sets/cases.jsonl' not found in the folder",
     ),
     "text in a sentence": (
         TEXT + "prompt: 'Sum up {{ text }} now'\n" + TESTED,
-        "4: warning: 'text' runs into the text around it",
+        "4: warning: 'text' is not separated from the text around it",
     ),
     "text below a sentence": (
         TEXT + "prompt: |\n  Sum up.\n  {{ text }}\n" + TESTED,
-        "5: warning: 'text' runs into the text around it",
+        "5: warning: 'text' is not separated from the text around it",
     ),
     "much behind the text": (
         TEXT + f"prompt: |\n  A: {{{{ text }}}}\n\n  {'word ' * 40}\n" + TESTED,

@@ -225,7 +225,7 @@ def test_truncated_reply_is_reported(length: str, style: Style) -> None:
     toolbox = make_toolbox(list_codes, lambda prompt: "- One two\n- three four five six seven")
     result = toolbox.summarize("Text here. More.", length=length, style=style, max_tokens=5)
     assert result.finish_reason == "length"
-    assert result.warnings[0].startswith("the summary reached the token limit")
+    assert result.warnings[0].startswith("the summary was truncated at the token limit")
 
 
 def test_truncated_reply_ends_with_a_whole_sentence() -> None:

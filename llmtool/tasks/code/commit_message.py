@@ -45,7 +45,7 @@ class CommitMessageWriter:
         started = time.perf_counter()
         files = parse_diff(diff)
         if not files:
-            raise InputError("the diff has no changes to describe")
+            raise InputError("no changes to describe; the input must be a unified diff")
         text = "".join(map(_describe, files))
         subjects: list[str] = []
         n_parts = 1

@@ -73,9 +73,7 @@ def complete(
     warnings = list(reply.warnings)
     if prepared.n_dropped:
         lines = format_count(prepared.n_dropped, "line")
-        warnings.append(
-            f"{lines} far from the cursor did not fit into the context; increase --ctx-size"
-        )
+        warnings.append(f"omitted {lines} that did not fit into the context; raise --ctx-size")
     if check.note:
         warnings.append(f"not checked: {check.note}")
     return Code(

@@ -26,7 +26,7 @@ def find_error(code: str, error: str | None, language: CodeLanguage | None) -> s
         return error.strip()
     found = syntax.check(language, code)
     if not found.diagnostics:
-        raise UsageError("no syntax error found; describe the problem with --error")
+        raise UsageError("no syntax error found; describe the error with --error")
     return str(found.diagnostics[0])
 
 
@@ -44,8 +44,8 @@ def make_fix(result: Code, original: str, *, file: str) -> Fix:
     """
     if result.finish_reason == "length":
         raise OutputValidationError(
-            "the reply reached the token limit, so a patch would delete the rest of the file; "
-            "increase --max-tokens",
+            "the reply was truncated, so its patch would delete the rest of the file; "
+            "raise --max-tokens",
             result=result,
         )
     new = restore_line_endings(result.text, original)

@@ -289,7 +289,7 @@ class CodeWorkflow(Workflow[Code]):
             best = drop_unfinished_end(best, self._language)
         warnings = [*self._warnings]
         if best.is_truncated:
-            warnings.append("the reply reached the token limit; increase --max-tokens")
+            warnings.append("the reply was truncated at the token limit; raise --max-tokens")
         if best.n_dropped:
             warnings.append(
                 f"{format_count(best.n_dropped, 'unfinished line')} dropped from the end"

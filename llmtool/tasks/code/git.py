@@ -30,7 +30,7 @@ def staged_diff(folder: str | None = None) -> str:
     """
     program = find_program("git")
     if program is None:
-        raise UsageError("git not found; --staged requires it")
+        raise UsageError("git not found; install it, or pipe a diff in")
     try:
         done = subprocess.run(
             (program, *_STAGED),
@@ -40,12 +40,14 @@ def staged_diff(folder: str | None = None) -> str:
             timeout=_TIMEOUT_SECONDS,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        raise UsageError(f"cannot run git: {type(exc).__name__}") from exc
+    except subprocess.TimeoutExpired as exc:
+        raise UsageError(f"git diff --staged took more than {_TIMEOUT_SECONDS:.0f} s") from exc
+    except OSError as exc:
+        raise UsageError(f"cannot run git: {exc.strerror}") from exc
     if done.returncode == _USAGE_ERROR:  # outside a repository, git diff does not know --staged
-        raise UsageError("not in a git repository; change to one, or pipe a diff in")
+        raise UsageError("not in a git repository; run the command in one, or pipe a diff in")
     if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["unknown error"]
         reason = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[0])
         raise UsageError(f"git diff --staged: {reason}")
     if not done.stdout.strip():

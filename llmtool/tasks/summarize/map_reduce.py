@@ -19,7 +19,7 @@ from llmtool.tasks.summarize.prompts import SummaryPrompts
 from llmtool.text.chunks import CountTokens, split, split_sentences
 
 _MAX_ATTEMPTS = 2  # for the final summary
-_TRUNCATED = "reached the token limit"
+_TRUNCATED = "was truncated at the token limit"
 _SENTENCE_ENDS = '.!?…。！？"”»'
 _OPEN_ITEM = re.compile(r"\s+(?:\d{1,3}[.)]|[-*•])$")  # the marker of an empty list item
 
@@ -281,7 +281,7 @@ class SummaryWorkflow(Workflow[SummaryEvent]):
             self.text = (self._emitted + self._filter.end()).rstrip()
             self.finish_reason = reply.finish_reason
             if reply.finish_reason == "length":
-                self.warnings.append(f"the summary {_TRUNCATED}; increase --max-tokens")
+                self.warnings.append(f"the summary {_TRUNCATED}; raise --max-tokens")
         else:
             text = reply.text.strip()
             if style == "paragraph":

@@ -72,7 +72,7 @@ class SummaryPlanner(msgspec.Struct, frozen=True, kw_only=True):
         if note_tokens < _MIN_NOTE_TOKENS or chunk_tokens < _MIN_CHUNK_TOKENS:
             raise ContextOverflow(
                 f"the context of {n_ctx:,} tokens is too small for a chunk of the text; "
-                "increase --ctx-size or use a shorter --length",
+                "raise --ctx-size or use a shorter --length",
                 needed=overhead + note_tokens + _MIN_CHUNK_TOKENS + _MARGIN,
                 available=n_ctx,
             )

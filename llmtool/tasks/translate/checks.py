@@ -55,7 +55,7 @@ def find_fault(
     if _CONTROLS.search(reply) and not _CONTROLS.search(placeholders.text):
         return "contains control characters"
     if finish_reason == "length":
-        return "reached the token limit"
+        return "was truncated at the token limit"
     if reply.count("\n") != placeholders.text.count("\n"):
         return "has a different number of lines"
     source, text = _letter_weight(placeholders.plain), _letter_weight(reply)

@@ -245,11 +245,11 @@ def write_baseline(
 ) -> list[Outcome]:
     """Write the outcomes to a baseline, and return them with their failures accepted."""
     from llmtool.cli.terminal.output_file import open_sink
-    from llmtool.evals.baseline import accepted, encode
+    from llmtool.evals.baseline import encode, mark_known
 
     with open_sink(console, path) as sink:
         sink.write(encode(before.updated(outcomes)))
-    known = [accepted(outcome) for outcome in outcomes]
+    known = [mark_known(outcome) for outcome in outcomes]
     n = sum(outcome.status == "known" for outcome in known)
     console.note(f"saved {path} with {format_count(n, 'known failure')}")
     return known
