@@ -124,7 +124,7 @@ def test_unused_examples_are_reported(
         (["-l", "a,A"], "are the same"),
         (["-l", "a,,b"], "a label is empty"),
         ([], "no labels"),
-        (["-t", "topic", "--expect", "sport"], "'sport' is not one of the labels (did you mean"),
+        (["-t", "topic", "--expect", "sport"], "'sport' is not one of the labels; did you mean"),
         (["-l", "a,b", "--prior", "a"], "LABEL=NUMBER"),
         (["-l", "a,b", "--prior", "a=1"], "prior: the label 'b' is missing"),
         (["-l", "a,b", "--explain", "--multi"], "--explain cannot be combined with"),

@@ -118,7 +118,7 @@ def test_no_check_prints_code_unchanged(code: Callable[..., Done]) -> None:
 @pytest.mark.parametrize(
     ("args", "reason"),
     [
-        (["x", "-l", "pyton"], "unknown language 'pyton' (did you mean"),
+        (["x", "-l", "pyton"], "unknown language 'pyton'; did you mean"),
         (["x", "--run-tests", "pytest"], "must contain {}, the file"),
         (["x", "--run-tests", "pytest", "--json", "-o", "x.py"], "must contain {}, the file"),
         (["commit", "--hook", "--json"], "--hook cannot be combined with --json"),
@@ -383,13 +383,15 @@ def test_unreadable_file_is_14(code: Callable[..., Done], tmp_path: Path, verb: 
     file = tmp_path / "latin.py"
     file.write_bytes(b"x = 'caf\xe9'\n")
     place = f"{file}:1" if verb == "complete" else file
-    assert error_line(code(verb, place), 14).endswith("byte 8 (0xe9) is not UTF-8")
-    assert error_line(code(verb, f"{file}x:1"), 14).endswith(": no such file")
+    assert error_line(code(verb, place), 14).endswith("not UTF-8 at byte 8 (0xe9)")
+    assert error_line(code(verb, f"{file}x:1"), 14).endswith(" not found; check the path")
 
 
 def test_patch_needs_a_whole_file(code: Callable[..., Done], tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(BROKEN)
-    assert "a.py:1: no such file" in error_line(code("fix", f"{tmp_path / 'a.py'}:1"), 14)
+    assert "a.py:1 not found; check the path" in error_line(
+        code("fix", f"{tmp_path / 'a.py'}:1"), 14
+    )
     (tmp_path / "b.py").write_text("\n")
     assert "is empty" in error_line(code("fix", tmp_path / "b.py"), 14)
 

@@ -120,7 +120,7 @@ def test_pdf_is_read_and_invalid_pdf_is_an_error(
     writer.write(str(tmp_path / "locked.pdf"))
     assert "encrypted" in error_line(summarize(tmp_path / "locked.pdf"), 14)
     (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.4\nnothing")
-    assert "cannot be read" in error_line(summarize(tmp_path / "broken.pdf"), 14)
+    assert "cannot read" in error_line(summarize(tmp_path / "broken.pdf"), 14)
 
 
 def test_batch_has_rows(summarize: Callable[..., Any]) -> None:
@@ -143,7 +143,7 @@ def test_batch_of_files_has_their_names(summarize: Callable[..., Any], tmp_path:
         ((), b" \n", 14, "empty"),
         ((), b"\xff", 14, "UTF-8"),
         ((), b"ab\0cd", 14, "binary"),
-        (("The town library is closed.",), None, 14, "no such file (a text goes in by a pipe)"),
+        (("The town library is closed.",), None, 14, "not found; check the path, or pipe in text"),
         (("--length", "3 pages"), b"x", 2, "invalid length '3 pages'; use short"),
         (("--style", "haiku"), b"x", 2, "haiku"),
         (("--together", "--each", "line"), b"x", 2, "--each"),

@@ -247,7 +247,7 @@ def test_read_only_folder_can_be_read(cache: PrefixCache, stored: Path) -> None:
         assert cache.load(A) == PAYLOAD
         missing = PrefixCache(cache.folder.parent / "other", limit_bytes=LIMIT)
         assert not missing.store(B, PAYLOAD, note=NOTE)
-        with pytest.raises(OutputError, match="Permission denied"):
+        with pytest.raises(OutputError, match="permission denied"):
             cache.clear()
     finally:
         cache.folder.parent.chmod(0o700)
