@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 WORKERS ?= auto
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-.PHONY: demo test check long manual tour clean
+.PHONY: demo test check long manual tour docs clean
 
 demo: $(READY)
 	@./scripts/demo $(BIN)/llmtool
@@ -26,13 +26,22 @@ check: $(READY)
 long: $(READY)
 	$(PYTEST) -m long --timeout 1800
 
-# Completions, man pages, docs/commands.md and blocks of the READMEs, after a command has changed.
+# Completions, man pages, generated pages of docs/ and blocks of the READMEs, after a command has changed.
 manual: $(READY)
 	$(BIN)/python scripts/manual.py
 
 # The READMEs' tour again, on the starter model.
 tour: $(READY)
 	$(BIN)/python scripts/tour.py
+
+# The pages of docs/ as HTML in build/docs; a broken link or a page outside the index is an error.
+docs: $(VENV)/.docs-ready
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
+	@echo "Open build/docs/index.html"
+
+$(VENV)/.docs-ready: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@touch $@
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \

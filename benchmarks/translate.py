@@ -150,7 +150,7 @@ def count_placeholders() -> None:
                 prompts, temperature=0, max_tokens=80, repeat_penalty=1.05, stop="\n"
             )
             preserved = sum(
-                segment.read(reply.text) is not None
+                segment.restore(reply.text) is not None
                 for segment, reply in zip(segments, replies, strict=True)
             )
             print(

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Hold a conversation with the starter model in a terminal and draw what the terminal shows.
+"""Chat with the starter model in a terminal and draw the screen as SVG.
 
     .venv/bin/python scripts/screenshot.py > scripts/chat.svg
 
@@ -20,10 +20,10 @@ import pyte
 from rich.console import Console
 from rich.text import Text
 
-COLUMNS, LINES = 84, 38
+COLUMNS, LINES = 84, 24
 MESSAGES = [
     "Write a Python function that reverses a string.",
-    "Name three things to do on a rainy day, as a list.",
+    "What is the capital of Japan?",
     "/tokens",
 ]
 TITLE = "llmtool chat"

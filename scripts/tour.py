@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-"""Run the tour of the READMEs and write down what a terminal shows.
+"""Run the commands that the READMEs and docs/ show, and insert their output.
 
-    .venv/bin/python scripts/tour.py            # about a minute, on the starter model
+    .venv/bin/python scripts/tour.py            # about a minute, with the starter model
 
-Each line that begins with `$ ` in a block of the kind `console` is run by bash in a
-pseudo-terminal, in a folder with copies of `scripts/tour/`, and with settings of its own. What the
-terminal then shows takes the place of the lines that follow; tables are drawn for 80 columns, and
-long lines stay whole. Blocks that `scripts/manual.py` writes are left alone.
+bash runs each line that begins with `$ ` in a `console` block, in a pseudo-terminal and a copy of
+`scripts/tour/`, without the user's settings, at temperature 0. The screen replaces the lines that
+follow the command. Tables are drawn for 80 columns; long lines are not broken.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ import pexpect
 import pyte
 
 ROOT = Path(__file__).resolve().parent.parent
-READMES = ("README.md", "README.zh-CN.md")
-COLUMNS, LINES = 1000, 200  # so wide that no line is broken within a word
-TOUR = re.compile(r"(?<!<!-- help -->\n)```console\n(.*?)```\n", re.DOTALL)
+PAGES = [*ROOT.glob("README*.md"), *(ROOT / "docs").glob("*.md")]
+COLUMNS, LINES = 1000, 200  # wide enough for every line
+TOUR = re.compile(r"```console\n(.*?)```\n", re.DOTALL)
 
 
 def main() -> None:
@@ -32,8 +31,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home, "tour")
         shutil.copytree(ROOT / "scripts" / "tour", folder)
-        for name in READMES:
-            path = ROOT / name
+        for path in PAGES:
             text = path.read_text(encoding="utf-8")
             for command in tour_commands(text):
                 if command not in shown:
@@ -43,13 +41,13 @@ def main() -> None:
 
 
 def tour_commands(text: str) -> list[str]:
-    """Return the commands of a README's tour, in their order."""
+    """Return the commands that a page shows, in their order."""
     blocks = TOUR.findall(text)
     return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
 def with_outputs(text: str, shown: dict[str, str]) -> str:
-    """Return the README with what each command of its tour shows."""
+    """Return the page with the output of each command."""
 
     def block(found: re.Match[str]) -> str:
         lines = "\n".join(f"$ {each}\n{shown[each]}" for each in tour_commands(found[0]))
@@ -59,11 +57,12 @@ def with_outputs(text: str, shown: dict[str, str]) -> str:
 
 
 def run(command: str, folder: Path) -> str:
-    """Return the lines that a terminal shows when a command has ended."""
+    """Return the screen of a terminal after a command."""
     env = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(folder.parent),
         "LLMTOOL_MODEL": "starter",
+        "LLMTOOL_TEMPERATURE": "0",
         "TERM": "xterm-256color",
         "NO_COLOR": "1",
         "LC_ALL": "C.UTF-8",

@@ -27,7 +27,7 @@ PHRASES = {
     r"(?:is|are|was|be|been) kept|what is kept": "saved, stored, cached, unchanged",
     r"mend(?:s|ed|ing)?": "fix, repair",
     r"stands? (?:in|at|beside|under|where|as|there|between|before|apart)": "is, appears",
-    r"g(?:o|oes|ing) on(?! to the)|went on": "continue",
+    r"(?<![\"'])g(?:o|oes|ing) on(?! to the)|went on": "continue",
     r"at the (?:most|least)(?! recent)": "at most, at least",
     r"as (?:ever|suits|which)": "(delete)",
     r"left (?:out|alone|aside|as it)": "omitted, unset, unchanged",

@@ -26,9 +26,15 @@ KEPT = ("PATH", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "COVERAGE_PROC
 
 
 def pytest_configure() -> None:
-    """Let children end on Ctrl-C, also where a shell runs the tests in the background."""
+    """Prepare the process that runs tests, and so its children."""
+    # A shell makes what it runs in the background ignore Ctrl-C; tests send it to children.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # One processor for each worker: the threads of two models on the same ones slow each other.
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker and hasattr(os, "sched_setaffinity"):
+        processors = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {processors[int(worker[2:]) % len(processors)]})
 
 
 @pytest.fixture
@@ -79,8 +85,14 @@ def starter() -> Path:
     return next(Path(spec.origin).parent.glob("*.gguf"))
 
 
+@pytest.fixture(scope="session")
+def checked_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that records which models are safe to load: each is checked once, in a child."""
+    return tmp_path_factory.mktemp("checked")
+
+
 @pytest.fixture
-def env(tmp_path: Path) -> dict[str, str]:
+def env(tmp_path: Path, checked_models: Path) -> dict[str, str]:
     """The environment of a new user: nothing of the developer's own home, models or settings."""
     user = tmp_path / "user"
     folders = {
@@ -95,7 +107,8 @@ def env(tmp_path: Path) -> dict[str, str]:
         "LLMTOOL_CACHE_DIR": user / "cache",
         "HF_HOME": user / "huggingface",
     }
-    user.mkdir()
+    (user / "cache").mkdir(mode=0o700, parents=True)
+    (user / "cache" / "checked").symlink_to(checked_models)
     return {
         **{name: os.environ[name] for name in KEPT if name in os.environ},
         **{name: str(path) for name, path in folders.items()},

@@ -18,6 +18,7 @@ from typing import Any
 from llmtool.cli.app import run
 from llmtool.cli.terminal.console import Console
 from llmtool.cli.terminal.interrupts import Interrupts
+from llmtool.engine.llama.interrupts import STOP_SIGNALS
 
 # What the interpreter or a library reads once, when it starts.
 _START_UP = ("LANG", "LC_", "PYTHON", "LD_", "OMP_", "GOMP_", "GGML_")
@@ -63,6 +64,8 @@ def run_in_process(
             traceback.print_exc()
             code = 1
         console.flush_quietly()
+    if -code in STOP_SIGNALS:  # it was meant for this process
+        signal.raise_signal(-code)
     return subprocess.CompletedProcess(
         ["llmtool", *words],
         code,

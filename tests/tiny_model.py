@@ -1,15 +1,15 @@
-"""Tiny GGUF models with random weights, for everything that needs llama.cpp but no sense.
+"""Write tiny GGUF models with random weights, for tests that need llama.cpp but no meaningful text.
 
     plain      llama, byte-level BPE, ChatML template
-    spm        llama, SentencePiece, a template with its own beginning-of-sequence token
+    spm        llama, SentencePiece, a template that writes the BOS token itself
     base       gpt2 without a chat template
-    swa        gemma3: sliding-window attention, every second layer over all positions
-    recurrent  mamba: no attention at all
+    swa        gemma3: sliding-window attention in every second layer
+    recurrent  mamba: no attention
     hybrid     lfm2: short convolutions and attention
     encoder    bert: no decoder
 
-The weights come from a seed and each tensor's name, and are scaled so that greedy decoding wanders.
-Control tokens are never chosen unless `favour` says so: a reply always runs to `max_tokens`.
+Each tensor is seeded by `seed` and its name, and scaled so that greedy decoding does not loop.
+Control tokens are not sampled unless `logit_scale` sets them, so replies run to `max_tokens`.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ TURNS = (
 
 
 @dataclass
-class Plan:
-    """A model before it is written: its shape, its metadata and its tensors by name."""
+class ModelSpec:
+    """The hyperparameters, metadata and tensors of a model to write."""
 
     arch: str
     vocabulary: Vocabulary
@@ -56,16 +56,16 @@ class Plan:
     n_ff: int = 128
     seed: int = 1
     printable: bool = False
-    favour: Mapping[str | bytes, float] = field(default_factory=dict)
+    logit_scale: Mapping[str | bytes, float] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
 
     def random(self, name: str, *shape: int, gain: float = 1.0) -> None:
-        """Add a matrix (rows, columns) that keeps the size of what it multiplies, times `gain`."""
+        """Add a random matrix (rows, columns) that scales the norm of a vector by about `gain`."""
         rng = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
         values = rng.standard_normal(shape, dtype=np.float32) * gain / np.sqrt(shape[-1])
-        added = any(part in name for part in ("conv", "position", "token_types"))
-        self.tensors[name] = values.astype(np.float32 if added else np.float16)
+        needs_float32 = any(part in name for part in ("conv", "position", "token_types"))
+        self.tensors[name] = values.astype(np.float32 if needs_float32 else np.float16)
 
     def constant(self, name: str, *shape: int, value: float = 1.0) -> None:
         self.tensors[name] = np.full(shape, value, dtype=np.float32)
@@ -77,145 +77,151 @@ class Plan:
 
 
 def write_tiny_model(path: Path, kind: str = "plain", **overrides: Any) -> Path:
-    """Write a tiny model of one `kind` to `path` and return `path`.
+    """Write a tiny model to `path` and return `path`.
 
     Args:
-        overrides: fields of `Plan`. `printable` lets it say only whole UTF-8 text; `favour` scales
-            the logits of tokens by what they say (`{"<|im_end|>": 3.0}` makes replies end);
-            `metadata` adds to or replaces the file's keys, and None removes one.
+        kind: a key of `KINDS`.
+        overrides: fields of `ModelSpec`. With `printable`, only tokens of ASCII text are sampled.
+            `logit_scale` maps the text of tokens to a factor for their logits:
+            `{"<|im_end|>": 3.0}` makes replies end. `metadata` sets keys of the file; None removes
+            one.
 
     Example:
         write_tiny_model(tmp_path / "m.gguf", "spm", n_ctx=512, chat_template=None)
     """
     metadata = overrides.pop("metadata", {})
-    plan = KINDS[kind](**overrides)
-    plan.metadata = {k: v for k, v in {**_metadata(plan), **metadata}.items() if v is not None}
-    _write(path, plan)
+    spec = KINDS[kind](**overrides)
+    spec.metadata = {k: v for k, v in {**_metadata(spec), **metadata}.items() if v is not None}
+    _write(path, spec)
     return path
 
 
-def _plain(**overrides: Any) -> Plan:
-    plan = Plan("llama", **{"vocabulary": bpe_vocabulary(), "chat_template": CHATML, **overrides})
-    return _llama(plan)
+def _plain(**overrides: Any) -> ModelSpec:
+    spec = ModelSpec(
+        "llama", **{"vocabulary": bpe_vocabulary(), "chat_template": CHATML, **overrides}
+    )
+    return _llama(spec)
 
 
-def _spm(**overrides: Any) -> Plan:
-    plan = Plan("llama", **{"vocabulary": spm_vocabulary(), "chat_template": TURNS, **overrides})
-    return _llama(plan)
+def _spm(**overrides: Any) -> ModelSpec:
+    spec = ModelSpec(
+        "llama", **{"vocabulary": spm_vocabulary(), "chat_template": TURNS, **overrides}
+    )
+    return _llama(spec)
 
 
-def _llama(plan: Plan) -> Plan:
-    _embeddings(plan)
-    for layer in range(plan.n_layer):
-        plan.norm(f"blk.{layer}.attn_norm")
-        _attention(plan, layer)
-        _gated_ffn(plan, layer)
-    return plan
+def _llama(spec: ModelSpec) -> ModelSpec:
+    _embeddings(spec)
+    for layer in range(spec.n_layer):
+        spec.norm(f"blk.{layer}.attn_norm")
+        _attention(spec, layer)
+        _gated_ffn(spec, layer)
+    return spec
 
 
-def _base(**overrides: Any) -> Plan:
-    plan = Plan("gpt2", **{"vocabulary": bpe_vocabulary(), "n_ctx": 1024, **overrides})
-    plan.n_head_kv = plan.n_head
-    plan.vocabulary.special = {"bos": "<|endoftext|>", "eos": "<|endoftext|>"}
-    _embeddings(plan, bias=True)
-    plan.random("position_embd.weight", plan.n_ctx, plan.n_embd, gain=plan.n_embd**0.5)
-    for layer in range(plan.n_layer):
+def _base(**overrides: Any) -> ModelSpec:
+    spec = ModelSpec("gpt2", **{"vocabulary": bpe_vocabulary(), "n_ctx": 1024, **overrides})
+    spec.n_head_kv = spec.n_head
+    spec.vocabulary.special = {"bos": "<|endoftext|>", "eos": "<|endoftext|>"}
+    _embeddings(spec, bias=True)
+    spec.random("position_embd.weight", spec.n_ctx, spec.n_embd, gain=spec.n_embd**0.5)
+    for layer in range(spec.n_layer):
         block = f"blk.{layer}"
-        plan.norm(f"{block}.attn_norm", bias=True)
-        plan.random(f"{block}.attn_qkv.weight", 3 * plan.n_embd, plan.n_embd, gain=1.4)
-        plan.constant(f"{block}.attn_qkv.bias", 3 * plan.n_embd, value=0.0)
-        plan.random(f"{block}.attn_output.weight", plan.n_embd, plan.n_embd, gain=2.0)
-        plan.constant(f"{block}.attn_output.bias", plan.n_embd, value=0.0)
-        plan.norm(f"{block}.ffn_norm", bias=True)
-        plan.random(f"{block}.ffn_up.weight", plan.n_ff, plan.n_embd, gain=1.5)
-        plan.constant(f"{block}.ffn_up.bias", plan.n_ff, value=0.0)
-        plan.random(f"{block}.ffn_down.weight", plan.n_embd, plan.n_ff, gain=1.5)
-        plan.constant(f"{block}.ffn_down.bias", plan.n_embd, value=0.0)
-    return plan
+        spec.norm(f"{block}.attn_norm", bias=True)
+        spec.random(f"{block}.attn_qkv.weight", 3 * spec.n_embd, spec.n_embd, gain=1.4)
+        spec.constant(f"{block}.attn_qkv.bias", 3 * spec.n_embd, value=0.0)
+        spec.random(f"{block}.attn_output.weight", spec.n_embd, spec.n_embd, gain=2.0)
+        spec.constant(f"{block}.attn_output.bias", spec.n_embd, value=0.0)
+        spec.norm(f"{block}.ffn_norm", bias=True)
+        spec.random(f"{block}.ffn_up.weight", spec.n_ff, spec.n_embd, gain=1.5)
+        spec.constant(f"{block}.ffn_up.bias", spec.n_ff, value=0.0)
+        spec.random(f"{block}.ffn_down.weight", spec.n_embd, spec.n_ff, gain=1.5)
+        spec.constant(f"{block}.ffn_down.bias", spec.n_embd, value=0.0)
+    return spec
 
 
-def _swa(*, sliding_window: int = 32, **overrides: Any) -> Plan:
-    given = {"vocabulary": bpe_vocabulary(), "chat_template": CHATML, "n_layer": 4, **overrides}
-    plan = Plan("gemma3", **given)
-    plan.metadata["attention.sliding_window"] = sliding_window
-    plan.metadata["attention.sliding_window_pattern"] = [i % 2 == 0 for i in range(plan.n_layer)]
-    _embeddings(plan)
-    for layer in range(plan.n_layer):
+def _swa(*, sliding_window: int = 32, **overrides: Any) -> ModelSpec:
+    options = {"vocabulary": bpe_vocabulary(), "chat_template": CHATML, "n_layer": 4, **overrides}
+    spec = ModelSpec("gemma3", **options)
+    spec.metadata["attention.sliding_window"] = sliding_window
+    spec.metadata["attention.sliding_window_pattern"] = [i % 2 == 0 for i in range(spec.n_layer)]
+    _embeddings(spec)
+    for layer in range(spec.n_layer):
         block = f"blk.{layer}"
-        plan.norm(f"{block}.attn_norm")
-        _attention(plan, layer, norms=True)
-        plan.norm(f"{block}.post_attention_norm")
-        _gated_ffn(plan, layer)
-        plan.norm(f"{block}.post_ffw_norm")
-    return plan
+        spec.norm(f"{block}.attn_norm")
+        _attention(spec, layer, norms=True)
+        spec.norm(f"{block}.post_attention_norm")
+        _gated_ffn(spec, layer)
+        spec.norm(f"{block}.post_ffw_norm")
+    return spec
 
 
-def _recurrent(*, d_state: int = 8, d_conv: int = 4, **overrides: Any) -> Plan:
-    given = {"vocabulary": bpe_vocabulary(), "chat_template": CHATML, **overrides}
-    plan = Plan("mamba", **{**given, "n_head": 0, "n_head_kv": 0, "n_ff": 0})
-    d_inner, dt_rank = 2 * plan.n_embd, max(plan.n_embd // 16, 1)
-    plan.metadata["ssm.conv_kernel"] = d_conv
-    plan.metadata["ssm.inner_size"] = d_inner
-    plan.metadata["ssm.state_size"] = d_state
-    plan.metadata["ssm.time_step_rank"] = dt_rank
-    _embeddings(plan)
-    for layer in range(plan.n_layer):
+def _recurrent(*, d_state: int = 8, d_conv: int = 4, **overrides: Any) -> ModelSpec:
+    options = {"vocabulary": bpe_vocabulary(), "chat_template": CHATML, **overrides}
+    spec = ModelSpec("mamba", **{**options, "n_head": 0, "n_head_kv": 0, "n_ff": 0})
+    d_inner, dt_rank = 2 * spec.n_embd, max(spec.n_embd // 16, 1)
+    spec.metadata["ssm.conv_kernel"] = d_conv
+    spec.metadata["ssm.inner_size"] = d_inner
+    spec.metadata["ssm.state_size"] = d_state
+    spec.metadata["ssm.time_step_rank"] = dt_rank
+    _embeddings(spec)
+    for layer in range(spec.n_layer):
         block = f"blk.{layer}"
-        plan.norm(f"{block}.attn_norm")
-        plan.random(f"{block}.ssm_in.weight", 2 * d_inner, plan.n_embd, gain=1.5)
-        plan.random(f"{block}.ssm_conv1d.weight", d_inner, d_conv, gain=1.5)
-        plan.constant(f"{block}.ssm_conv1d.bias", d_inner, value=0.0)
-        plan.random(f"{block}.ssm_x.weight", dt_rank + 2 * d_state, d_inner)
-        plan.random(f"{block}.ssm_dt.weight", d_inner, dt_rank)
-        plan.constant(f"{block}.ssm_dt.bias", d_inner, value=-2.0)
+        spec.norm(f"{block}.attn_norm")
+        spec.random(f"{block}.ssm_in.weight", 2 * d_inner, spec.n_embd, gain=1.5)
+        spec.random(f"{block}.ssm_conv1d.weight", d_inner, d_conv, gain=1.5)
+        spec.constant(f"{block}.ssm_conv1d.bias", d_inner, value=0.0)
+        spec.random(f"{block}.ssm_x.weight", dt_rank + 2 * d_state, d_inner)
+        spec.random(f"{block}.ssm_dt.weight", d_inner, dt_rank)
+        spec.constant(f"{block}.ssm_dt.bias", d_inner, value=-2.0)
         decay = np.tile(-np.arange(1, d_state + 1, dtype=np.float32), (d_inner, 1))
-        plan.tensors[f"{block}.ssm_a"] = decay
-        plan.constant(f"{block}.ssm_d", d_inner)
-        plan.random(f"{block}.ssm_out.weight", plan.n_embd, d_inner, gain=2.0)
-    return plan
+        spec.tensors[f"{block}.ssm_a"] = decay
+        spec.constant(f"{block}.ssm_d", d_inner)
+        spec.random(f"{block}.ssm_out.weight", spec.n_embd, d_inner, gain=2.0)
+    return spec
 
 
-def _hybrid(*, l_cache: int = 3, **overrides: Any) -> Plan:
-    given = {"vocabulary": bpe_vocabulary(), "chat_template": CHATML, "n_layer": 4, **overrides}
-    plan = Plan("lfm2", **given)
-    attends = [layer % 2 == 1 for layer in range(plan.n_layer)]
-    plan.metadata["shortconv.l_cache"] = l_cache
-    plan.metadata["attention.head_count_kv"] = [plan.n_head_kv * yes for yes in attends]
-    _embeddings(plan, output_norm="token_embd_norm")
-    for layer, attention in enumerate(attends):
+def _hybrid(*, l_cache: int = 3, **overrides: Any) -> ModelSpec:
+    options = {"vocabulary": bpe_vocabulary(), "chat_template": CHATML, "n_layer": 4, **overrides}
+    spec = ModelSpec("lfm2", **options)
+    has_attention = [layer % 2 == 1 for layer in range(spec.n_layer)]
+    spec.metadata["shortconv.l_cache"] = l_cache
+    spec.metadata["attention.head_count_kv"] = [spec.n_head_kv * each for each in has_attention]
+    _embeddings(spec, output_norm="token_embd_norm")
+    for layer, attention in enumerate(has_attention):
         block = f"blk.{layer}"
-        plan.norm(f"{block}.attn_norm")
+        spec.norm(f"{block}.attn_norm")
         if attention:
-            _attention(plan, layer, norms=True)
+            _attention(spec, layer, norms=True)
         else:
-            plan.random(f"{block}.shortconv.conv.weight", plan.n_embd, l_cache, gain=1.5)
-            plan.random(f"{block}.shortconv.in_proj.weight", 3 * plan.n_embd, plan.n_embd)
-            plan.random(f"{block}.shortconv.out_proj.weight", plan.n_embd, plan.n_embd, gain=2.0)
-        _gated_ffn(plan, layer)
-    return plan
+            spec.random(f"{block}.shortconv.conv.weight", spec.n_embd, l_cache, gain=1.5)
+            spec.random(f"{block}.shortconv.in_proj.weight", 3 * spec.n_embd, spec.n_embd)
+            spec.random(f"{block}.shortconv.out_proj.weight", spec.n_embd, spec.n_embd, gain=2.0)
+        _gated_ffn(spec, layer)
+    return spec
 
 
-def _encoder(**overrides: Any) -> Plan:
-    plan = Plan("bert", **{"vocabulary": wpm_vocabulary(), "n_ctx": 512, **overrides})
-    plan.n_head_kv = plan.n_head
-    plan.metadata["attention.causal"] = False
-    plan.metadata["pooling_type"] = 1
-    _embeddings(plan, output_norm=None)
-    plan.random("token_types.weight", 2, plan.n_embd)
-    plan.random("position_embd.weight", plan.n_ctx, plan.n_embd)
-    plan.norm("token_embd_norm", bias=True)
-    for layer in range(plan.n_layer):
+def _encoder(**overrides: Any) -> ModelSpec:
+    spec = ModelSpec("bert", **{"vocabulary": wpm_vocabulary(), "n_ctx": 512, **overrides})
+    spec.n_head_kv = spec.n_head
+    spec.metadata["attention.causal"] = False
+    spec.metadata["pooling_type"] = 1
+    _embeddings(spec, output_norm=None)
+    spec.random("token_types.weight", 2, spec.n_embd)
+    spec.random("position_embd.weight", spec.n_ctx, spec.n_embd)
+    spec.norm("token_embd_norm", bias=True)
+    for layer in range(spec.n_layer):
         block = f"blk.{layer}"
         for part in ("attn_q", "attn_k", "attn_v", "attn_output"):
-            plan.random(f"{block}.{part}.weight", plan.n_embd, plan.n_embd)
-        plan.norm(f"{block}.attn_output_norm", bias=True)
-        plan.random(f"{block}.ffn_up.weight", plan.n_ff, plan.n_embd)
-        plan.random(f"{block}.ffn_down.weight", plan.n_embd, plan.n_ff)
-        plan.norm(f"{block}.layer_output_norm", bias=True)
-    return plan
+            spec.random(f"{block}.{part}.weight", spec.n_embd, spec.n_embd)
+        spec.norm(f"{block}.attn_output_norm", bias=True)
+        spec.random(f"{block}.ffn_up.weight", spec.n_ff, spec.n_embd)
+        spec.random(f"{block}.ffn_down.weight", spec.n_embd, spec.n_ff)
+        spec.norm(f"{block}.layer_output_norm", bias=True)
+    return spec
 
 
-KINDS: dict[str, Callable[..., Plan]] = {
+KINDS: dict[str, Callable[..., ModelSpec]] = {
     "plain": _plain,
     "spm": _spm,
     "base": _base,
@@ -226,84 +232,89 @@ KINDS: dict[str, Callable[..., Plan]] = {
 }
 
 
-def _embeddings(plan: Plan, *, output_norm: str | None = "output_norm", bias: bool = False) -> None:
-    n_vocab = len(plan.vocabulary.tokens)
-    plan.random("token_embd.weight", n_vocab, plan.n_embd, gain=plan.n_embd**0.5)
+def _embeddings(
+    spec: ModelSpec, *, output_norm: str | None = "output_norm", bias: bool = False
+) -> None:
+    n_vocab = len(spec.vocabulary.tokens)
+    spec.random("token_embd.weight", n_vocab, spec.n_embd, gain=spec.n_embd**0.5)
     if output_norm is None:
         return
-    plan.norm(output_norm, bias=bias)
-    plan.random("output.weight", n_vocab, plan.n_embd, gain=3.0)
-    plan.tensors["output.weight"] *= _loudness(plan)[:, None].astype(np.float16)
+    spec.norm(output_norm, bias=bias)
+    spec.random("output.weight", n_vocab, spec.n_embd, gain=3.0)
+    spec.tensors["output.weight"] *= _logit_scales(spec)[:, None].astype(np.float16)
 
 
-def _loudness(plan: Plan) -> np.ndarray:
-    """Return the scale of each token's logit: 0 is never chosen by greedy decoding."""
-    silent = {TokenType.CONTROL, TokenType.UNKNOWN}
-    words = plan.vocabulary
-    scale = [0.0 if kind in silent else 1.0 for kind in words.types]
-    if plan.printable:
-        whole = [len(p) > 1 and p.isascii() and b"\n" not in p[:-1] for p in words.pieces]
-        scale = [old if keep else 0.0 for old, keep in zip(scale, whole, strict=True)]
-    for piece, factor in plan.favour.items():
-        scale[words.pieces.index(piece.encode() if isinstance(piece, str) else piece)] = factor
+def _logit_scales(spec: ModelSpec) -> np.ndarray:
+    """Return a factor for each token's logit; tokens with 0 are not sampled greedily."""
+    excluded = {TokenType.CONTROL, TokenType.UNKNOWN}
+    vocabulary = spec.vocabulary
+    scale = [0.0 if kind in excluded else 1.0 for kind in vocabulary.types]
+    if spec.printable:
+        is_text = [len(p) > 1 and p.isascii() and b"\n" not in p[:-1] for p in vocabulary.pieces]
+        scale = [old if keep else 0.0 for old, keep in zip(scale, is_text, strict=True)]
+    for piece, factor in spec.logit_scale.items():
+        scale[vocabulary.pieces.index(piece.encode() if isinstance(piece, str) else piece)] = factor
     return np.array(scale, dtype=np.float32)
 
 
-def _attention(plan: Plan, layer: int, *, norms: bool = False) -> None:
-    block, head = f"blk.{layer}", plan.n_embd // plan.n_head
-    plan.random(f"{block}.attn_q.weight", plan.n_embd, plan.n_embd, gain=1.4)
-    plan.random(f"{block}.attn_k.weight", plan.n_head_kv * head, plan.n_embd, gain=1.4)
-    plan.random(f"{block}.attn_v.weight", plan.n_head_kv * head, plan.n_embd, gain=1.4)
-    plan.random(f"{block}.attn_output.weight", plan.n_embd, plan.n_embd, gain=2.0)
+def _attention(spec: ModelSpec, layer: int, *, norms: bool = False) -> None:
+    block, head = f"blk.{layer}", spec.n_embd // spec.n_head
+    spec.random(f"{block}.attn_q.weight", spec.n_embd, spec.n_embd, gain=1.4)
+    spec.random(f"{block}.attn_k.weight", spec.n_head_kv * head, spec.n_embd, gain=1.4)
+    spec.random(f"{block}.attn_v.weight", spec.n_head_kv * head, spec.n_embd, gain=1.4)
+    spec.random(f"{block}.attn_output.weight", spec.n_embd, spec.n_embd, gain=2.0)
     if norms:
-        plan.norm(f"{block}.attn_q_norm", head)
-        plan.norm(f"{block}.attn_k_norm", head)
+        spec.norm(f"{block}.attn_q_norm", head)
+        spec.norm(f"{block}.attn_k_norm", head)
 
 
-def _gated_ffn(plan: Plan, layer: int) -> None:
+def _gated_ffn(spec: ModelSpec, layer: int) -> None:
     block = f"blk.{layer}"
-    plan.norm(f"{block}.ffn_norm")
-    plan.random(f"{block}.ffn_gate.weight", plan.n_ff, plan.n_embd, gain=1.5)
-    plan.random(f"{block}.ffn_up.weight", plan.n_ff, plan.n_embd, gain=1.5)
-    plan.random(f"{block}.ffn_down.weight", plan.n_embd, plan.n_ff, gain=1.5)
+    spec.norm(f"{block}.ffn_norm")
+    spec.random(f"{block}.ffn_gate.weight", spec.n_ff, spec.n_embd, gain=1.5)
+    spec.random(f"{block}.ffn_up.weight", spec.n_ff, spec.n_embd, gain=1.5)
+    spec.random(f"{block}.ffn_down.weight", spec.n_embd, spec.n_ff, gain=1.5)
 
 
-def _metadata(plan: Plan) -> dict[str, Any]:
-    words = plan.vocabulary
+def _metadata(spec: ModelSpec) -> dict[str, Any]:
+    vocabulary = spec.vocabulary
     shape = {
-        "context_length": plan.n_ctx,
-        "embedding_length": plan.n_embd,
-        "block_count": plan.n_layer,
-        "feed_forward_length": plan.n_ff,
-        "attention.head_count": plan.n_head,
-        "attention.head_count_kv": plan.n_head_kv,
+        "context_length": spec.n_ctx,
+        "embedding_length": spec.n_embd,
+        "block_count": spec.n_layer,
+        "feed_forward_length": spec.n_ff,
+        "attention.head_count": spec.n_head,
+        "attention.head_count_kv": spec.n_head_kv,
         "attention.layer_norm_rms_epsilon": 1e-5,
         "attention.layer_norm_epsilon": 1e-5,
         "rope.freq_base": 10000.0,
-        "vocab_size": len(words.tokens),
+        "vocab_size": len(vocabulary.tokens),
     }
     tokenizer: dict[str, Any] = {
-        "model": words.model,
-        "pre": words.pre,
-        "tokens": words.tokens,
-        "token_type": [int(kind) for kind in words.types],
-        "scores": words.scores,
-        "merges": words.merges or None,
-        "token_type_count": 2 if words.model == "bert" else None,
+        "model": vocabulary.model,
+        "pre": vocabulary.pre,
+        "tokens": vocabulary.tokens,
+        "token_type": [int(kind) for kind in vocabulary.types],
+        "scores": vocabulary.scores,
+        "merges": vocabulary.merges or None,
+        "token_type_count": 2 if vocabulary.model == "bert" else None,
     }
-    ids = {f"{role}_token_id": words.tokens.index(text) for role, text in words.special.items()}
+    ids = {
+        f"{role}_token_id": vocabulary.tokens.index(text)
+        for role, text in vocabulary.special.items()
+    }
     return {
-        "general.name": f"Tiny {plan.arch}",
-        "general.architecture": plan.arch,
-        **{f"{plan.arch}.{key}": value for key, value in (shape | plan.metadata).items()},
-        **{f"tokenizer.ggml.{k}": v for k, v in (tokenizer | ids | words.flags).items()},
-        "tokenizer.chat_template": plan.chat_template,
+        "general.name": f"Tiny {spec.arch}",
+        "general.architecture": spec.arch,
+        **{f"{spec.arch}.{key}": value for key, value in (shape | spec.metadata).items()},
+        **{f"tokenizer.ggml.{k}": v for k, v in (tokenizer | ids | vocabulary.flags).items()},
+        "tokenizer.chat_template": spec.chat_template,
     }
 
 
-def _write(path: Path, plan: Plan) -> None:
-    writer = gguf.GGUFWriter(path, plan.metadata.pop("general.architecture"))
-    for key, value in plan.metadata.items():
+def _write(path: Path, spec: ModelSpec) -> None:
+    writer = gguf.GGUFWriter(path, spec.metadata.pop("general.architecture"))
+    for key, value in spec.metadata.items():
         if isinstance(value, bool):
             writer.add_bool(key, value)
         elif isinstance(value, int):
@@ -314,7 +325,7 @@ def _write(path: Path, plan: Plan) -> None:
             writer.add_string(key, value)
         else:
             writer.add_array(key, value)
-    for name, tensor in plan.tensors.items():
+    for name, tensor in spec.tensors.items():
         writer.add_tensor(name, tensor)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -322,7 +333,7 @@ def _write(path: Path, plan: Plan) -> None:
     writer.close()
 
 
-# What people have instead of a model, made from the bytes of a good one.
+# Files that are not loadable models, made from the bytes of a valid one.
 BAD_MODELS: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda good: b"",
     "truncated header": lambda good: good[:100],
@@ -344,9 +355,9 @@ BAD_MODELS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def flip_bytes(good: bytes, *places: int) -> bytes:
-    """Return `good` with every bit of the bytes at `places` turned over."""
-    bad = bytearray(good)
-    for place in places:
-        bad[place] ^= 0xFF
-    return bytes(bad)
+def flip_bytes(data: bytes, *offsets: int) -> bytes:
+    """Return `data` with all bits of the bytes at `offsets` inverted."""
+    flipped = bytearray(data)
+    for offset in offsets:
+        flipped[offset] ^= 0xFF
+    return bytes(flipped)

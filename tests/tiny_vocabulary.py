@@ -1,7 +1,7 @@
 """Small vocabularies for the tiny models: byte-level BPE, SentencePiece and WordPiece.
 
-Each one holds the awkward tokens of real vocabularies: control tokens, USER_DEFINED tokens that are
-matched even in plain text, pieces longer than 32 bytes, and pieces that are not valid UTF-8.
+Each has the special cases of real vocabularies: control tokens, USER_DEFINED tokens, which are also
+matched in plain text, tokens of more than 32 bytes, and tokens that are not valid UTF-8.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|filler|>")
 USER_DEFINED = ("<think>", "</think>", "<tool>", "    ")
 LONG = ("internationalisation-of-the-committee", "=" * 70, "ab" * 100)
 LINE_ENDS = (".\n", "\n\n", ",\n", ":\n")
-# Pieces whose borders fall inside a character, and pieces that never are UTF-8.
+# Merges with a border inside a character, and tokens that are not valid UTF-8.
 SPLIT = ((b"\xf0", b"\x9f"), (b"\xa6", b"\x99"), (b"\x97", b"\xa5"), (b"\x97\xa5", b"\xe6"))
 INVALID = (b"\xff\xfe", b"ok\xc3", b"\xed\xa0\x80", b"\xf0\x9f\x98", b"\xe6\x97\xff")
 
@@ -52,7 +52,7 @@ class TokenType(IntEnum):
 
 @dataclass
 class Vocabulary:
-    """What a GGUF file says about its tokens; `pieces` are the bytes that each one stands for."""
+    """The tokenizer metadata of a GGUF file; `pieces` are the bytes of each token."""
 
     model: str
     pre: str = "default"
@@ -73,9 +73,9 @@ class Vocabulary:
 
 
 def bpe_vocabulary(*, n_merges: int = 220, extra: Iterable[bytes] = ()) -> Vocabulary:
-    """Build a GPT-2 style vocabulary: every byte, merges learnt from `TEXT`, special tokens.
+    """Build a GPT-2 style vocabulary: all bytes, merges learnt from `TEXT`, special tokens.
 
-    The `extra` pieces are tokens that no text is split into, but that a model can say.
+    `extra` are tokens that a model can generate, but that tokenizing a text never gives.
     """
     vocabulary = Vocabulary("gpt2", "gpt-2")
 
@@ -103,7 +103,7 @@ def bpe_vocabulary(*, n_merges: int = 220, extra: Iterable[bytes] = ()) -> Vocab
 
 
 def spm_vocabulary(*, n_merges: int = 220) -> Vocabulary:
-    """Build a SentencePiece vocabulary: a space is `▁`, unknown characters fall back to bytes."""
+    """Build a SentencePiece vocabulary: `▁` for a space, byte tokens for unknown characters."""
     vocabulary = Vocabulary("llama")
     for token, kind in {
         "<unk>": TokenType.UNKNOWN,
@@ -130,7 +130,7 @@ def spm_vocabulary(*, n_merges: int = 220) -> Vocabulary:
 
 
 def wpm_vocabulary() -> Vocabulary:
-    """Build a WordPiece vocabulary as BERT models have: whole words, and letters within words."""
+    """Build a WordPiece vocabulary like BERT's: whole words, and letters within words."""
     vocabulary = Vocabulary("bert")
     for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"):
         vocabulary.add(token, token.encode(), TokenType.CONTROL)
@@ -147,49 +147,51 @@ def learn_merges(words: dict[str, int], n_merges: int) -> list[tuple[str, str]]:
     """Learn byte-pair merges from words and their counts, the most frequent pair first.
 
     Source: Sennrich, Haddow and Birch, "Neural machine translation of rare words with subword
-    units" (2016), algorithm 1. But: ties go to the pair that sorts first, so that the result never
-    depends on the order of a dictionary.
+    units" (2016), algorithm 1. But: among equally frequent pairs, the first in sort order is
+    merged, so that the result does not depend on the order of a dictionary.
     """
-    spelled = {tuple(word): count for word, count in words.items()}
+    split_words = {tuple(word): count for word, count in words.items()}
     merges: list[tuple[str, str]] = []
     while len(merges) < n_merges:
         pairs: Counter[tuple[str, str]] = Counter()
-        for symbols, count in spelled.items():
+        for symbols, count in split_words.items():
             for pair in zip(symbols, symbols[1:], strict=False):
                 pairs[pair] += count
         if not pairs:
             break
         best = min(pairs, key=lambda pair: (-pairs[pair], pair))
         merges.append(best)
-        spelled = {tuple(_merge(symbols, best)): count for symbols, count in spelled.items()}
+        split_words = {
+            tuple(_merge(symbols, best)): count for symbols, count in split_words.items()
+        }
     return merges
 
 
 def _merge(symbols: Iterable[str], pair: tuple[str, str]) -> Iterator[str]:
-    waiting: str | None = None
+    previous: str | None = None
     for symbol in symbols:
-        if waiting is not None and (waiting, symbol) == pair:
-            yield waiting + symbol
-            waiting = None
+        if previous is not None and (previous, symbol) == pair:
+            yield previous + symbol
+            previous = None
             continue
-        if waiting is not None:
-            yield waiting
-        waiting = symbol
-    if waiting is not None:
-        yield waiting
+        if previous is not None:
+            yield previous
+        previous = symbol
+    if previous is not None:
+        yield previous
 
 
 def _byte_letters() -> dict[int, str]:
-    """Map each byte to the printable character that GPT-2 vocabularies write for it."""
+    """Map each byte to its printable character in GPT-2 vocabularies."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     letters = {byte: chr(byte) for byte in printable}
-    return letters | {byte: chr(256 + place) for place, byte in enumerate(others)}
+    return letters | {byte: chr(256 + index) for index, byte in enumerate(others)}
 
 
 BYTE_LETTERS = _byte_letters()
 
 
 def spell(piece: bytes) -> str:
-    """Return the token text of a byte-level piece: b" a" is "Ġa"."""
+    """Return the vocabulary text of a token's bytes: "Ġa" for b" a"."""
     return "".join(BYTE_LETTERS[byte] for byte in piece)

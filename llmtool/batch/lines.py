@@ -53,7 +53,7 @@ class LineSource:
         except OSError as exc:
             raise InputError(f"cannot read {self.name}: {os_error_reason(exc)}") from exc
         if stat.S_ISDIR(self.info.st_mode):
-            raise InputError(f"{self.name} is a directory")
+            raise InputError(f"{self.name} is a directory; use a file")
         if path != "-" and not os.access(path, os.R_OK):
             raise InputError(f"cannot read {self.name}: permission denied")
         self.size_bytes = self.info.st_size if stat.S_ISREG(self.info.st_mode) else None
@@ -125,7 +125,7 @@ def read_file(path: str) -> bytes:
     """
     try:
         if os.path.isdir(path):
-            raise InputError(f"{path} is a directory")
+            raise InputError(f"{path} is a directory; use a file")
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError as exc:

@@ -124,7 +124,7 @@ def _entries(source: str) -> Iterator[_Entry]:
         is_comment = line.lstrip().startswith("#")
         named = None if is_comment else _FIELD.fullmatch(line)
         if line.strip() and not is_comment and named is None:
-            raise InputError(f"line {number}: neither a comment nor a message")
+            raise InputError(f"line {number}: expected a comment, msgid or msgstr")
         begins = named is not None and named[1] in ("msgctxt", "msgid")
         is_open = entry is not None and any(name.startswith("msgstr") for name in entry.texts)
         if entry is not None and is_open and (is_comment or begins or not line.strip()):
@@ -196,7 +196,7 @@ def _read(text: str) -> list[Any]:
     except (OSError, ValueError, IndexError, KeyError) as exc:
         found = re.search(r"line (\d+)", str(exc))
         position = f"line {found[1]}: " if found else ""
-        raise InputError(f"{position}not a valid catalog") from exc
+        raise InputError(f"{position}not a valid message catalog") from exc
     return list(catalog)
 
 

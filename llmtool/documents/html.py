@@ -99,7 +99,7 @@ class Html:
     def _run_segments(self, run: list[_Token]) -> Iterator[Segment]:
         """Yield the segment of a run of text and inline tags, without the tags around it.
 
-        Attributes of the tags outside the segment are segments of their own.
+        The attributes of tags outside the segment are separate segments.
         """
         words = [i for i, token in enumerate(run) if self._has_words(token)]
         first, last = (words[0], words[-1] + 1) if words else (len(run), len(run))

@@ -60,9 +60,9 @@ def fence(text: str, language: str = "") -> str:
         '````\\na ``` b\\n````'
     """
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
-    mark = "`" * max(3, longest + 1)
+    line = "`" * max(3, longest + 1)
     end = "" if text.endswith("\n") or not text else "\n"
-    return f"{mark}{language}\n{text}{end}{mark}"
+    return f"{line}{language}\n{text}{end}{line}"
 
 
 def _is_closed(text: str) -> bool:

@@ -12,7 +12,7 @@ from llmtool.documents.types import Part, Segment, has_letters, join_parts
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 # Before the words of a line: indentation, quote marks, one bullet or number.
 _PREFIX = re.compile(r"[ \t>|]*(?:(?:[-*+•–—·]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])[ \t]+)?")
-_MIN_COLUMNS, _MAX_COLUMNS = 40, 120  # of wrapped text
+_MIN_COLUMNS, _MAX_COLUMNS = 40, 120  # width of wrapped text
 # Lines of a wrapped paragraph, except the last, have at least this share of the longest width.
 _MIN_FILL = 0.72
 

@@ -104,7 +104,7 @@ def _cues(source: str, format: Format) -> Iterator[list[tuple[int, str]]]:
     if not timings:
         if format == "vtt" and source.removeprefix("\ufeff").startswith("WEBVTT"):
             return
-        raise InputError("line 1: no timing found, such as 00:00:01,000 --> 00:00:02,000")
+        raise InputError("line 1: no timing found; expected 00:00:01,000 --> 00:00:02,000")
     if format == "srt":
         for number, (_, line) in enumerate(lines[: timings[0]], 1):
             if line.strip("\ufeff \t") and not line.strip("\ufeff \t").isdecimal():

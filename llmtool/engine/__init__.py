@@ -1,1 +1,1 @@
-"""From requests to tokens to events, on llama.cpp."""
+"""Engines: requests in, tokens and events out."""

@@ -1,4 +1,4 @@
-"""One choice in progress: token bytes in, events out."""
+"""Convert the token bytes of one choice to events."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from llmtool.engine.types import Token
 
 
 class Reply:
-    """Assembles the text of one choice; `stopped` becomes true at a stop string.
+    """The text of one choice so far: decodes UTF-8, separates reasoning, applies stop strings.
 
-    Stop strings count in the answer, not in the reasoning.
+    `stopped` is true after a stop string. Stop strings apply to the answer, not to the reasoning.
     """
 
     def __init__(
@@ -39,12 +39,12 @@ class Reply:
         """Whether the reply may still begin with reasoning."""
         return self._splitter is not None and self._splitter.undecided
 
-    def push(self, piece: bytes) -> list[Token]:
-        """Return the events that a token's bytes make certain."""
-        return self._events(self._utf8.push(piece))
+    def push(self, chunk: bytes) -> list[Token]:
+        """Append the bytes of a token; return the events for text that is complete."""
+        return self._events(self._utf8.push(chunk))
 
     def finish(self) -> list[Token]:
-        """Return the events of the pending text."""
+        """Return the events for the pending text."""
         if self.stopped:
             return []
         events = self._events(self._utf8.finish())
@@ -58,10 +58,10 @@ class Reply:
             return []
         return self._emit(self._splitter.push(text) if self._splitter else [(text, False)])
 
-    def _emit(self, pieces: list[tuple[str, bool]]) -> list[Token]:
+    def _emit(self, chunks: list[tuple[str, bool]]) -> list[Token]:
         events = []
-        for text, reasoning in pieces:
-            shown = text if reasoning else self._stop.push(text)
-            if shown:
-                events.append(Token(self._id, self._choice, shown, reasoning))
+        for text, reasoning in chunks:
+            visible = text if reasoning else self._stop.push(text)
+            if visible:
+                events.append(Token(self._id, self._choice, visible, reasoning))
         return events

@@ -1,7 +1,6 @@
-"""An engine with scripted replies, for tests of everything above the engine.
+"""An engine with scripted replies and no model, for tests.
 
-It has no model. Tokens are words with the white space before them; a function of the prompt's text
-may give the replies.
+A token is a word with the white space before it.
 """
 
 from __future__ import annotations
@@ -34,17 +33,19 @@ from llmtool.errors import ContextOverflow, LlmtoolError
 
 R = TypeVar("R", Request, ScoreRequest)
 E = TypeVar("E")
-CURSOR = "<cursor>"  # stands in `prompts` between a prompt's text and its suffix
+CURSOR = "<cursor>"  # between a prompt's text and suffix in `prompts`
 _IDLE_SECONDS = 0.001
 _WORD = re.compile(r"\s*\S+|\s+")
 
 
 class ScriptedEngine:
-    """Answers with `replies`: one text for all, a list used in turn, or a function of the prompt.
+    """An `Engine` that returns given replies. `prompts` records the rendered prompts.
 
-    A function may raise an `LlmtoolError`, which becomes a `Failed` event. `scores` gives the
-    log-probability of a candidate after a prompt; by default all are equal. `prompts` records the
-    prompts.
+    Args:
+        replies: one text for all requests, a list of texts to cycle through, or a function from
+            the rendered prompt to a text. An `LlmtoolError` that it raises becomes a `Failed`.
+        scores: a function from (rendered prompt, candidate) to a log-probability. By default all
+            candidates are equally likely.
 
     Example:
         >>> from llmtool.engine.types import Message
@@ -98,20 +99,20 @@ class ScriptedEngine:
         needed = n_prompt + (max_tokens or 1)
         if needed > self._n_ctx:
             raise ContextOverflow(
-                f"the input needs {needed} tokens, {self._n_ctx} are available",
+                f"input needs {needed:,} tokens, but the context holds {self._n_ctx:,}",
                 needed=needed,
                 available=self._n_ctx,
             )
         return max_tokens or min(DEFAULT_MAX_TOKENS, self._n_ctx - n_prompt), self._n_ctx
 
     def save_state(self, prompt: Prompt) -> None:
-        """Do nothing: there is no state."""
+        """Do nothing."""
 
     def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
-        return _answer(requests, self._serve)
+        return _serve_all(requests, self._generate)
 
     def score(self, requests: Iterable[ScoreRequest | Failed | None]) -> Iterator[Scores | Failed]:
-        return _answer(requests, self._score)
+        return _serve_all(requests, self._score)
 
     def _score(self, request: ScoreRequest) -> Iterator[Scores]:
         self.cancellation.check()
@@ -133,22 +134,23 @@ class ScriptedEngine:
             timings=Timings(prefill_seconds=0.0, decode_seconds=0.0),
         )
 
-    def _serve(self, request: Request) -> Iterator[Event]:
+    def _generate(self, request: Request) -> Iterator[Event]:
         prompt = self.tokenize(request.prompt)
         self.prompts.append(prompt.text)
         max_tokens, _ = self.check_length(len(prompt.token_ids), request.sampling.max_tokens)
         for choice in range(request.n):
             words = _WORD.findall(self._next_reply(prompt.text))
             reply = Reply(request.id, choice, stop=request.sampling.stop, tags=self._reasoning_tags)
-            used = 0
+            n_tokens = 0
             for word in words[:max_tokens]:
                 self.cancellation.check()
-                used += 1
+                n_tokens += 1
                 yield from reply.push(word.encode())
                 if reply.stopped:
                     break
             yield from reply.finish()
-            finish: FinishReason = "stop" if reply.stopped or used == len(words) else "length"
+            is_complete = reply.stopped or n_tokens == len(words)
+            finish: FinishReason = "stop" if is_complete else "length"
             yield Finished(
                 id=request.id,
                 choice=choice,
@@ -156,7 +158,7 @@ class ScriptedEngine:
                 usage=Usage(
                     prompt_tokens=len(prompt.token_ids),
                     cached_tokens=0,
-                    completion_tokens=used,
+                    completion_tokens=n_tokens,
                 ),
                 timings=Timings(prefill_seconds=0.0, decode_seconds=0.0),
                 seed=(request.sampling.seed or 0) + choice,
@@ -171,10 +173,10 @@ class ScriptedEngine:
         return self._replies[(self._served - 1) % len(self._replies)]
 
 
-def _answer(
+def _serve_all(
     requests: Iterable[R | Failed | None], serve: Callable[[R], Iterator[E]]
 ) -> Iterator[E | Failed]:
-    """Serve requests one after another; yield a `Failed` for one that fails or has failed."""
+    """Serve requests one after another; yield a `Failed` for each that fails."""
     for request in requests:
         if request is None:
             time.sleep(_IDLE_SECONDS)

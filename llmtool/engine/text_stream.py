@@ -1,6 +1,7 @@
-"""From token bytes to reply text: incremental UTF-8, stop strings, reasoning and answer.
+"""Convert token bytes to reply text: incremental UTF-8, stop strings, reasoning and answer.
 
-Each step takes pieces as they arrive and returns what is certain; `finish` returns the rest.
+Each class has `push`, which takes a chunk and returns the text that is complete, and `finish`,
+which returns the pending text.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from typing import NamedTuple
 
 
 class ReasoningTags(NamedTuple):
-    """The tags around a model's reasoning; `answer` may open a reply without reasoning."""
+    """The tags around a model's reasoning. `answer` may begin a reply that has no reasoning."""
 
     start: str
     end: str
     answer: str = ""
 
 
-# The first key that the chat template contains decides. Sources: the templates of gpt-oss,
+# By text in the chat template; the first match applies. Sources: the templates of gpt-oss,
 # Gemma 4, Magistral, and of Qwen3, DeepSeek-R1 and most others.
 _KNOWN_TAGS = {
     "<|channel|>analysis": ReasoningTags(
@@ -33,25 +34,25 @@ _KNOWN_TAGS = {
 
 
 def find_reasoning_tags(chat_template: str) -> ReasoningTags | None:
-    """Return the reasoning tags of a model with this chat template, or None if it has none."""
+    """Return the reasoning tags of a chat template, or None."""
     return next((tags for key, tags in _KNOWN_TAGS.items() if key in chat_template), None)
 
 
 class Utf8Stream:
-    """Decodes UTF-8 across pieces; an invalid byte becomes U+FFFD."""
+    """Decodes UTF-8 across chunks; invalid bytes become U+FFFD."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
-    def push(self, piece: bytes) -> str:
-        return self._decoder.decode(piece)
+    def push(self, chunk: bytes) -> str:
+        return self._decoder.decode(chunk)
 
     def finish(self) -> str:
         return self._decoder.decode(b"", final=True)
 
 
 class StopStrings:
-    """Passes text through until the first of `stop` appears, and never part of a stop string.
+    """Passes text up to the first stop string; text that may begin one is pending.
 
     Example:
         >>> s = StopStrings(["END"])
@@ -86,8 +87,8 @@ class StopStrings:
 class ReasoningSplitter:
     """Separates a model's reasoning from its answer.
 
-    Only tags at the beginning of the reply count, or an end tag if the prompt opened the
-    reasoning; later ones are ordinary text. The tags and the white space around them are dropped.
+    Only tags at the beginning of the reply count or, if the prompt opened the reasoning, the first
+    end tag. Later tags are ordinary text. Tags and the white space around them are dropped.
     """
 
     def __init__(self, tags: ReasoningTags, *, in_reasoning: bool = False) -> None:
@@ -105,18 +106,18 @@ class ReasoningSplitter:
         return self._state == "undecided"
 
     def push(self, text: str) -> list[tuple[str, bool]]:
-        """Return the pieces that are certain, each with whether it is reasoning."""
+        """Return the complete chunks as (text, is reasoning) pairs."""
         out: list[tuple[str, bool]] = []
         self._pending += text
         if self.undecided:
-            begun = self._pending.lstrip()
-            if begun.startswith(self._start):
+            head = self._pending.lstrip()
+            if head.startswith(self._start):
                 self._state, self._strip = "reasoning", True
-                self._pending = begun[len(self._start) :]
-            elif self._answer and begun.startswith(self._answer):
+                self._pending = head[len(self._start) :]
+            elif self._answer and head.startswith(self._answer):
                 self._state, self._strip = "answer", True
-                self._pending = begun[len(self._answer) :]
-            elif not self._start.startswith(begun) and not self._answer.startswith(begun):
+                self._pending = head[len(self._answer) :]
+            elif not self._start.startswith(head) and not self._answer.startswith(head):
                 self._state = "answer"
         if self._state == "reasoning":
             self._split(out)
@@ -138,11 +139,11 @@ class ReasoningSplitter:
             self._emit(out, before.rstrip(), reasoning=True)
             self._state, self._strip, self._pending = "answer", True, after
             return
-        # White space before the end tag is dropped with it, so it stays pending as well.
+        # White space before an end tag is dropped, so it stays pending too.
         n = overlap(self._pending, self._end)
-        certain = self._pending[: len(self._pending) - n].rstrip()
-        self._emit(out, certain, reasoning=True)
-        self._pending = self._pending[len(certain) :]
+        complete = self._pending[: len(self._pending) - n].rstrip()
+        self._emit(out, complete, reasoning=True)
+        self._pending = self._pending[len(complete) :]
 
     def _emit(self, out: list[tuple[str, bool]], text: str, *, reasoning: bool) -> None:
         if self._strip:

@@ -1,8 +1,8 @@
 """The engine protocol, its requests and its events.
 
-A `Request` asks for text; the engine answers with a stream of events: a `Token` for each piece of a
-reply, then one `Finished` per choice, or one `Failed` if the request cannot be served. A
-`ScoreRequest` asks for the probabilities of given continuations; the answer is `Scores`.
+A `Request` is for text. Its events are a `Token` for each chunk of reply text, then one `Finished`
+per choice, or one `Failed` if the request cannot be served. A `ScoreRequest` is for the
+probabilities of given continuations, and returns `Scores`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from msgspec import Meta
 from llmtool.errors import Cancelled, LlmtoolError
 from llmtool.structured.constraint import Constraint
 
-MAX_SEED = 2**32 - 2  # for llama.cpp 2^32-1 means a random seed
+MAX_SEED = 2**32 - 2  # llama.cpp reads 2^32-1 as a random seed
 DEFAULT_MAX_TOKENS = 512
 MAX_LOGPROBS = 100
 
@@ -30,7 +30,7 @@ OnProgress = Callable[[float, float], None]
 class Cancellation:
     """A flag that stops an engine while it loads, between tokens and during a decode.
 
-    `flag` is two bytes that native code reads as a C string, which is empty until `cancel`.
+    Native code reads `flag` as a C string: it is empty until `cancel` is called.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Cancellation:
         self.reason: int | None = None
 
     def cancel(self, reason: int | None = None) -> None:
-        """Request a stop; `reason` is the signal number, if a signal caused it."""
+        """Request a stop. `reason` is the signal number if a signal caused it."""
         self.reason = reason
         self.flag[0] = 1
 
@@ -47,38 +47,42 @@ class Cancellation:
         return self.flag[0] != 0
 
     def reset(self) -> None:
-        """Clear the flag, once the work has stopped."""
+        """Clear the flag after the work has stopped."""
         self.reason = None
         self.flag[0] = 0
 
-    def forget_signal(self) -> None:
-        """Clear a stop that a signal requested, and leave one that the program requested."""
+    def clear_signal(self) -> None:
+        """Clear the flag if a signal set it, not if the program did."""
         if self.reason is not None:
             self.reset()
 
     def check(self) -> None:
         """Raise `Cancelled` if a stop was requested."""
         if self.cancelled:
-            raise Cancelled("stopped before it was done", reason=self.reason)
+            raise Cancelled("cancelled", reason=self.reason)
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One turn of a conversation. `content` is data: it never becomes a control token."""
+    """One message of a conversation. Nothing in `content` is parsed as a control token."""
 
     role: Role
     content: str
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
-    """How tokens are sampled: llama.cpp's sampler chain, in the order of the fields.
+    """Sampling parameters, in the order of llama.cpp's sampler chain.
 
-    `temperature` 0 is greedy; `top_k` 0, `top_p` 1, `min_p` 0 and `repeat_penalty` 1 disable a
-    step; `repeat_last_n` -1 covers the whole reply. `dry_multiplier` penalizes a token that would
-    extend a repetition in the reply, more the longer the repetition is beyond `dry_allowed_length`
-    tokens; 0 disables it. `max_tokens` None allows up to `DEFAULT_MAX_TOKENS`, or fewer where the
-    context ends; a number must fit. `seed` None picks a seed and reports it. A reply ends before
-    the first of the `stop` strings and satisfies the `constraint`. `logprobs` is the number of
-    alternatives to report with each token; 0 reports none.
+    - `repeat_penalty` 1, `top_k` 0, `top_p` 1 and `min_p` 0 disable their samplers.
+    - `repeat_last_n` is the number of tokens that the penalty covers; -1 is the whole reply.
+    - `dry_multiplier` penalizes tokens that would extend a repetition, more for each token beyond
+      `dry_allowed_length`; 0 disables DRY.
+    - `temperature` 0 is greedy.
+    - `seed` None picks a random seed, which `Finished` reports.
+    - `max_tokens` None allows `DEFAULT_MAX_TOKENS`, or as many as the context has room for. A
+      number that does not fit is an error.
+    - `stop`: the reply ends before the first of these strings.
+    - `constraint`: the answer satisfies it.
+    - `logprobs` is the number of alternatives to report with each token; 0 reports none.
     """
 
     repeat_penalty: Annotated[float, Meta(gt=0)] = 1.0
@@ -100,12 +104,13 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """A conversation, or plain text to continue.
 
-    Exactly one of `messages` and `text` is given. With a `suffix`, the reply goes between `text`
-    and `suffix` (fill in the middle). `prefill` is the beginning of the reply, which the model
-    continues. `thinking` turns reasoning on or off where the chat template supports it. `probe`,
-    or `probe_text`, is the prompt as it would be for another input: what both begin with goes to
-    the prefix cache. `n_fixed` gives the number of those tokens instead. `languages` are the codes
-    of the source and target language, for chat templates that take them.
+    - Pass either `messages` or `text`.
+    - `suffix`: the reply goes between `text` and `suffix` (fill in the middle).
+    - `prefill` is the beginning of the reply, which the model continues.
+    - `thinking` turns reasoning on or off if the chat template supports it.
+    - `probe` or `probe_text` is the same prompt with a different input. The common prefix of both
+      is stored in the prompt cache. `n_fixed` sets the number of its tokens directly.
+    - `languages` are the codes of source and target language, for chat templates that use them.
     """
 
     messages: tuple[Message, ...] = ()
@@ -120,7 +125,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FimTokens(msgspec.Struct, frozen=True, kw_only=True):
-    """A model's control tokens for filling in the middle, by id."""
+    """The ids of a model's control tokens for filling in the middle."""
 
     prefix: int
     suffix: int
@@ -128,10 +133,10 @@ class FimTokens(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A prompt, how to sample from it, and how many choices to return (choice i: seed + i).
+    """A prompt, its sampling parameters, and the number of choices; choice i has seed + i.
 
-    `keep` leaves prompt and reply in the context, for the next turn of a conversation.
-    `cancellation` stops this request alone, which then fails with `Cancelled`.
+    `keep` leaves prompt and reply in the KV cache for the next turn of a conversation.
+    `cancellation` stops only this request, which fails with `Cancelled`.
     """
 
     prompt: Prompt
@@ -143,7 +148,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScoreRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A prompt and the candidates that may follow it.
+    """A prompt, and candidate continuations to score.
 
     `end` includes the probability that the reply ends after the candidate, which distinguishes
     `sport` from `sports`.
@@ -157,7 +162,7 @@ class ScoreRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Token counts: the prompt, the part of it that came from a cache, and the reply."""
+    """Token counts: the prompt, the part of it that was cached, and the reply."""
 
     prompt_tokens: int
     cached_tokens: int
@@ -165,10 +170,10 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True):
-    """Wall-clock seconds of one choice: its prefill, and its decoding after the first token.
+    """Wall-clock seconds of one choice: prefill, and decode after the first token.
 
-    Sequences that are decoded together share their seconds. `first_token_at` is a
-    `time.perf_counter()` value, which shows how choices overlap.
+    Sequences that are decoded together are timed together. `first_token_at` is the
+    `time.perf_counter()` of the first token.
     """
 
     prefill_seconds: float
@@ -177,11 +182,11 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenLogprob(msgspec.Struct, frozen=True, kw_only=True):
-    """A token of a reply and the natural logarithm of its probability.
+    """A token of a reply and its natural log-probability.
 
-    The probability is the model's, before temperature, penalties and constraints. `top` holds the
-    likeliest tokens at this position, likeliest first, each without a `top`. `bytes` are the
-    token's bytes; `token` is their text, with U+FFFD for an incomplete character.
+    The probability is the model's, before temperature, penalties and constraints. `top` has the
+    most likely tokens at this position, in descending order, each without its own `top`. `bytes`
+    are the token's bytes; `token` is their text, with U+FFFD for incomplete characters.
     """
 
     token: str
@@ -191,10 +196,10 @@ class TokenLogprob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A piece of reply text, empty while a character or a stop string is incomplete.
+    """A chunk of reply text; empty while a character or a stop string is incomplete.
 
-    `reasoning` says that the text is reasoning and not part of the answer. `logprob` is present
-    where it was requested: every token of the answer then has one event.
+    `reasoning` is true for reasoning, which is not part of the answer. If logprobs were requested,
+    every token of the answer has its own event with a `logprob`.
     """
 
     id: int
@@ -205,7 +210,7 @@ class Token(msgspec.Struct, frozen=True):
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
-    """The end of one choice, with the seed that was used."""
+    """The end of one choice, with the seed that it used."""
 
     id: int
     choice: int
@@ -216,7 +221,7 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """A request that could not be served; the others continue."""
+    """A request that failed; other requests continue."""
 
     id: int
     error: LlmtoolError
@@ -225,8 +230,8 @@ class Failed(msgspec.Struct, frozen=True):
 class Scores(msgspec.Struct, frozen=True, kw_only=True):
     """The log-probabilities of the candidates, in the order of the request.
 
-    `logprobs` has one tuple per candidate: the natural logarithms of the probabilities of its
-    tokens, each given those before it, and of the end if that was requested.
+    `logprobs` has one tuple per candidate: the natural log-probability of each of its tokens, given
+    the previous ones, and of the end of the reply if `end` was set.
     """
 
     id: int
@@ -236,7 +241,7 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def totals(self) -> tuple[float, ...]:
-        """The log-probability of each candidate as a whole; shape (n_candidates,)."""
+        """The total log-probability of each candidate; shape (n_candidates,)."""
         return tuple(sum(each) for each in self.logprobs)
 
 
@@ -244,10 +249,10 @@ Event = Token | Finished | Failed
 
 
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """An engine's limits, its devices and the time it took to load.
+    """An engine's limits, threads, GPU layers and load times.
 
-    `n_ctx` is the limit of one request in tokens; `n_cells` is the size of the current context,
-    which all sequences share.
+    `n_ctx` is the maximum number of tokens of one request. `n_cells` is the size of the current
+    context, which all sequences share.
     """
 
     n_ctx: int
@@ -262,7 +267,7 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
 class Tokenized(msgspec.Struct, frozen=True, kw_only=True):
     """A rendered prompt and its token ids, shape (n_tokens,).
 
-    The first `n_fixed` tokens come from the template and are the same for any input.
+    The first `n_fixed` tokens come from the template and are the same for every input.
     """
 
     text: str
@@ -272,7 +277,7 @@ class Tokenized(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def common_prefix_length(sequences: Sequence[tuple[int, ...]]) -> int:
-    """Return the length of the longest common prefix of all sequences.
+    """Return the length of the longest common prefix of token sequences.
 
     Example:
         >>> common_prefix_length([(1, 2, 3), (1, 2, 4), (1, 2)])
@@ -286,17 +291,17 @@ def common_prefix_length(sequences: Sequence[tuple[int, ...]]) -> int:
 
 
 class Engine(Protocol):
-    """A model that is ready to answer: one in llama.cpp, or a scripted one for tests."""
+    """A model that serves requests: `LocalEngine` runs llama.cpp, `ScriptedEngine` is for tests."""
 
     @property
     def info(self) -> EngineInfo: ...
 
     def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
-        """Yield the events of requests that run together.
+        """Yield the events of requests, which run concurrently.
 
-        Requests are read lazily, and the events of several interleave. None means that no request
-        is available yet: the engine continues with those it has, and polls again. A `Failed` in
-        `requests` is yielded unchanged, at once.
+        Requests are read lazily, and their events interleave. A None in `requests` means that no
+        request is available yet: the engine continues with the running ones and polls again. A
+        `Failed` in `requests` is yielded unchanged.
         """
         ...
 
@@ -315,7 +320,7 @@ class Engine(Protocol):
         ...
 
     def save_state(self, prompt: Prompt) -> None:
-        """Save the state of a prompt's first `n_fixed` tokens to disk, if it is mostly there."""
+        """Save the KV cache of a prompt's first `n_fixed` tokens to disk, if most are computed."""
         ...
 
     def close(self) -> None: ...

@@ -36,7 +36,7 @@ def find_model(
 
     Raises:
         ModelNotFound: the model is not installed; the message includes the download command.
-        ModelUnreadable: a file has changed its size.
+        ModelUnreadable: the size of a file changed.
     """
     if reference.kind == "starter":
         return describe_starter()
@@ -60,7 +60,7 @@ def _find_path(path: Path, layout: Layout, known: registry.Registry, check_sizes
     parts = quants.list_parts(path)
     if not path.exists() and not path.is_symlink():
         hint = suggest(path.name, (p.name for p in path.parent.glob("*.gguf")))
-        raise ModelNotFound(f"{path} not found{hint}; check the path")
+        raise ModelNotFound(f"{path} not found{hint or '; check the path'}")
     size = sum(part.stat().st_size for part in parts if part.exists())
     return Model(
         name=path.name, path=parts[0], parts=parts, size_bytes=size, source="path",
@@ -103,14 +103,13 @@ def _find_cached(reference: Reference, layout: Layout) -> Model | None:
 
 def _describe_missing(reference: Reference, models: list[Model], offline: bool) -> str:
     message = f"{reference} is not installed"
-    here = [m for m in models if m.repo == reference.repo]
-    if here:
-        message += f" (installed: {', '.join(m.name for m in here[:5])})"
+    hint = ""
+    if same_repo := [m.name for m in models if m.repo == reference.repo]:
+        message += f" (installed: {', '.join(same_repo[:5])})"
     else:
-        repos = {m.repo for m in models if m.repo}
-        message += suggest(reference.repo or "", repos, cutoff=0.75)
+        hint = suggest(reference.repo or "", {m.repo for m in models if m.repo}, cutoff=0.75)
     without = " without --offline" if offline else ""
-    return f"{message}; download it with `llmtool models pull {reference}`{without}"
+    return f"{message}; download it with `llmtool models pull {reference}`{without}{hint}"
 
 
 def _check_sizes(record: registry.Record, parts: tuple[Path, ...], remedy: str) -> None:

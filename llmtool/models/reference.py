@@ -140,7 +140,9 @@ def _file_hint(name: str) -> str:
             is_gguf = file.read(4) == b"GGUF"
     except OSError:
         return ""
-    return f"; use ./{name} for the file" if is_gguf else "; the file of that name is not GGUF"
+    return (
+        f"; use ./{name} for the file" if is_gguf else "; the file of that name is not a GGUF file"
+    )
 
 
 def _name_hint(name: str, names: Collection[str]) -> str:

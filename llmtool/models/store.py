@@ -83,7 +83,7 @@ class Store:
         Raises:
             UsageError: the text is not a valid reference.
             ModelNotFound: the model is not installed; the message includes the download command.
-            ModelUnreadable: a file has changed its size since it was downloaded or imported.
+            ModelUnreadable: the size of a file changed since it was downloaded or imported.
         """
         known = self._load_registry()
         return self._find(self._resolve(reference, known), known)

@@ -41,7 +41,7 @@ class _Fence(msgspec.Struct, frozen=True):
     """A line that can open or close a block."""
 
     line: int
-    mark: str
+    character: str
     length: int
     info: str
     prefix: str
@@ -90,10 +90,10 @@ def _read_fence(number: int, line: str) -> _Fence | None:
     found = _FENCE.match(line)
     if found is None:
         return None
-    prefix, marks, info = found[1], found[2], found[3].strip()
-    if marks[0] == "`" and "`" in info:
+    prefix, fence, info = found[1], found[2], found[3].strip()
+    if fence[0] == "`" and "`" in info:
         return None  # inline code
-    return _Fence(number, marks[0], len(marks), info, prefix)
+    return _Fence(number, fence[0], len(fence), info, prefix)
 
 
 def _find_end(fences: Sequence[_Fence], at: int) -> int | None:
@@ -108,9 +108,13 @@ def _find_end(fences: Sequence[_Fence], at: int) -> int | None:
     for i in range(at + 1, min(len(fences), at + 1 + _MAX_LOOKAHEAD)):
         fence = fences[i]
         innermost = open_blocks[-1] if open_blocks else opening
-        if fence.can_close and fence.mark == opening.mark and fence.length >= opening.length:
+        if (
+            fence.can_close
+            and fence.character == opening.character
+            and fence.length >= opening.length
+        ):
             unnested_end = i if unnested_end is None else unnested_end
-        closes = fence.mark == innermost.mark and fence.length >= innermost.length
+        closes = fence.character == innermost.character and fence.length >= innermost.length
         if fence.can_close and closes:
             if not open_blocks:
                 return i

@@ -121,12 +121,12 @@ def _headings(text: str) -> Iterator[_Heading]:
     for found in _LINE.finditer(text):
         line = found[0].rstrip("\r\n")
         at = found.start()
-        mark = _FENCE.match(line)
+        opening = _FENCE.match(line)
         if fence:
-            if mark and mark[1].startswith(fence) and not line.strip().strip(fence[0]):
+            if opening and opening[1].startswith(fence) and not line.strip().strip(fence[0]):
                 fence = ""
-        elif mark:
-            fence = mark[1]
+        elif opening:
+            fence = opening[1]
         elif heading := _HEADING.match(line):
             yield _Heading(at, found.end(), len(heading[1]), heading[2])
         elif (under := _UNDERLINE.match(line)) and _can_be_title(previous):

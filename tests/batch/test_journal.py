@@ -47,7 +47,7 @@ def test_partial_header_is_rewritten(tmp_path: Path, left: bytes) -> None:
     assert path.read_bytes() == HEADER
 
 
-def test_existing_file_is_kept_without_overwrite(tmp_path: Path) -> None:
+def test_existing_file_is_not_replaced_without_overwrite(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     path.write_text("precious\n")
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Calls of every command, with the files that they are told of; and what makes them fail."""
+"""Arguments for every command, with the files that they read, and cases that fail."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ name: ask
 inputs: {text: {type: text}}
 prompt: "{{ text }}"
 tests:
-- vars: {text: Go on}
+- vars: {text: Continue}
   assert: [{type: contains, value: river}]
 """
 FILES = {
@@ -29,7 +29,7 @@ FILES = {
     "long.py": b"x = 1  # the river and the hill\n" * 500,
     "bad.gguf": b"This is not a model.\n",
 }
-# Those that run a model, with something to do.
+# Commands that run a model.
 ASKING = {
     "gen": ("gen", "Go on"),
     "run": ("run", "./ask.yaml", "Go on"),
@@ -48,7 +48,7 @@ ASKING = {
     "prompts test": ("prompts", "test", "./ask.yaml"),
     "bench": ("bench", "--quick"),
 }
-# Those that take a model as their argument; and those that take none.
+# Commands that take a model as their argument, and commands without a model.
 NAMING = {name: tuple(name.split()) for name in ("models pull", "models info", "models verify")}
 NAMING |= {"models rm": ("models", "rm"), "models import": ("models", "import")}
 OTHERS = {
@@ -61,7 +61,7 @@ OTHERS = {
     **{"doctor": ("doctor",), "completions": ("completions", "bash")},
 }
 EVERY = {**ASKING, **NAMING, **OTHERS}
-# The same with a file to read, which the tests name.
+# Commands that read a file; tests add its name.
 READING = {
     "gen": ("gen", "-f"),
     "run": ("run", "./ask.yaml", "-f"),
@@ -104,15 +104,16 @@ for _without in ("classify eval", "code complete", "bench"):
 
 
 def names_of_all() -> set[str]:
-    """Return the words of every command that there is; that of a default verb is its group's."""
+    """Return the words of every command; a default verb has those of its group."""
     return {
         " ".join(each.words)
         for each in walk(root_command())
-        if each.words and (not each.subcommands or len(each.flags) > 1)  # a bare group has --help
+        if each.words
+        and (not each.subcommands or len(each.flags) > 1)  # a group without options has only --help
     }
 
 
 def stage(folder: Path, env: dict[str, str]) -> None:
-    """Make a repository of a folder, with all of it staged, for `code commit`."""
+    """Make a folder a git repository with everything staged, for `code commit`."""
     for command in (["init", "-q"], ["add", "-A"]):
         subprocess.run(["git", *command], cwd=folder, env=env, check=True)

@@ -1,4 +1,4 @@
-"""Batches through the command: rows in their order, errors in their place, runs that go on."""
+"""Batches through the command: order of rows, error rows, resuming."""
 
 from __future__ import annotations
 
@@ -42,9 +42,10 @@ JSONL = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
 
 
 def answer(prompt: str) -> str:
-    """Reply with something that holds quotes, line ends and commas, and fail now and then."""
+    """Reply with quotes, line ends and commas; some records fail."""
     if "record 5" in prompt:
-        raise ContextOverflow("the input needs 9 tokens, 8 are available", needed=9, available=8)
+        reason = "input needs 9 tokens, but the context holds 8"
+        raise ContextOverflow(reason, needed=9, available=8)
     digest = hashlib.sha256(prompt.encode()).hexdigest()[:4]
     return f'"{digest}",\n{digest[0]}é'
 
@@ -70,7 +71,7 @@ def run(
     template: Path | str = "gen",
     **batch: Any,
 ) -> int:
-    """Run a batch of `gen` in this process and return how many records failed."""
+    """Run a batch of `gen` in this process; return the number of failed records."""
     console, output = Console(Interrupts()), g.OutputOptions(path=str(out))
     prompt = batch.pop("prompt", "Say")
     group = g.BatchOptions(each=each, **batch)
@@ -90,27 +91,27 @@ def run(
 
 
 @pytest.mark.parametrize("each", ["jsonl", "csv"])
-def test_a_run_cut_at_any_byte_and_resumed_gives_the_same_file(
+def test_resume_after_truncation_at_any_byte_gives_the_same_file(
     box: Toolbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, each: str
 ) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # the computer does not crash here
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # not needed without a crash
     source, whole, cut = tmp_path / "in", tmp_path / "whole", tmp_path / "cut"
     if each == "jsonl":
-        source.write_bytes(b"".join(JSONL.splitlines(keepends=True)[:12]))
+        source.write_bytes(b"".join(JSONL.splitlines(keepends=True)[:8]))
     else:
         text = io.StringIO()
-        csv.writer(text).writerows([["id", "text"], *([r["id"], r["text"]] for r in ROWS[:12])])
+        csv.writer(text).writerows([["id", "text"], *([r["id"], r["text"]] for r in ROWS[:8])])
         source.write_text(text.getvalue())
-    assert run(box, each, source, whole) == 3  # two are empty, one is too long
+    assert run(box, each, source, whole) == 3  # two empty, one too long
     expected = whole.read_bytes()
-    assert expected.count(b"\n") >= 12
+    assert expected.count(b"\n") >= 8
     for n in range(len(expected) + 1):
         cut.write_bytes(expected[:n])
         run(box, each, source, cut, resume=True)
         assert cut.read_bytes() == expected, f"cut after {n} bytes"
 
 
-def test_rows_hold_what_came_and_what_became_of_it(box: Toolbox, tmp_path: Path) -> None:
+def test_rows_contain_input_and_result(box: Toolbox, tmp_path: Path) -> None:
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_bytes(JSONL + b'{"broken\n{"text": "last", "reply": "theirs"}\n')
     run(box, "jsonl", source, out)
@@ -120,7 +121,7 @@ def test_rows_hold_what_came_and_what_became_of_it(box: Toolbox, tmp_path: Path)
         assert {name: row[name] for name in given} == given
     assert rows[0]["error"].endswith("the text is empty") and rows[0]["exit_code"] == 14
     assert (rows[5]["error"], rows[5]["exit_code"]) == (
-        "the input needs 9 tokens, 8 are available",
+        "input needs 9 tokens, but the context holds 8",
         13,
     )
     assert rows[1]["reply"] == answer('user: Say\n\n"""\nrecord 1\n"""\n'.rstrip("\n"))
@@ -129,7 +130,7 @@ def test_rows_hold_what_came_and_what_became_of_it(box: Toolbox, tmp_path: Path)
     assert rows[51]["input_reply"] == "theirs"
 
 
-def test_a_seed_makes_one_of_each_record_whatever_its_place(box: Toolbox, tmp_path: Path) -> None:
+def test_record_seeds_do_not_depend_on_position(box: Toolbox, tmp_path: Path) -> None:
     def seeds(content: str, **options: Any) -> dict[str, int]:
         source, out = tmp_path / "in", tmp_path / "out"
         source.write_text(content)
@@ -146,7 +147,7 @@ def test_a_seed_makes_one_of_each_record_whatever_its_place(box: Toolbox, tmp_pa
 @pytest.mark.parametrize(
     "change", ["input", "model", "seed", "shorter", "prompt", "format", "template"]
 )
-def test_what_changed_is_not_resumed(tmp_path: Path, box: Toolbox, change: str) -> None:
+def test_resume_rejects_changed_options(tmp_path: Path, box: Toolbox, change: str) -> None:
     source, out, template = tmp_path / "in", tmp_path / "out", tmp_path / "own.yaml"
     source.write_text("a\nb\nc\n")
     template.write_text(
@@ -178,7 +179,7 @@ def test_what_changed_is_not_resumed(tmp_path: Path, box: Toolbox, change: str) 
     assert out.read_bytes() == before
 
 
-def test_what_did_not_change_is_resumed(tmp_path: Path, box: Toolbox) -> None:
+def test_resume_accepts_unrelated_changes(tmp_path: Path, box: Toolbox) -> None:
     source, out, template = tmp_path / "in", tmp_path / "out", tmp_path / "own.yaml"
     source.write_text("a\nb\nc\n")
     template.write_text(
@@ -191,7 +192,7 @@ def test_what_did_not_change_is_resumed(tmp_path: Path, box: Toolbox) -> None:
     assert out.read_bytes() == whole
 
 
-def test_other_columns_of_the_same_bytes_are_not_resumed(tmp_path: Path, box: Toolbox) -> None:
+def test_resume_rejects_changed_columns(tmp_path: Path, box: Toolbox) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     source.write_text("text,note\na,b\n")
     run(box, "csv", source, out, jsonl=True)
@@ -200,7 +201,7 @@ def test_other_columns_of_the_same_bytes_are_not_resumed(tmp_path: Path, box: To
         run(box, "csv", source, out, jsonl=True, resume=True)
 
 
-def test_what_failed_before_is_told_again(tmp_path: Path, box: Toolbox) -> None:
+def test_resume_reports_earlier_failures(tmp_path: Path, box: Toolbox) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     source.write_bytes(b'{"text": ""}\n"fine"\n')
     assert run(box, "jsonl", source, out, limit=1) == 1
@@ -208,7 +209,7 @@ def test_what_failed_before_is_told_again(tmp_path: Path, box: Toolbox) -> None:
     assert out.read_bytes().count(b"\n") == 2
 
 
-def test_a_file_is_not_read_and_written_at_once(tmp_path: Path, box: Toolbox) -> None:
+def test_input_file_cannot_be_the_output_file(tmp_path: Path, box: Toolbox) -> None:
     source, link = tmp_path / "in", tmp_path / "link"
     source.write_text('"a"\n')
     link.symlink_to(source)
@@ -218,7 +219,7 @@ def test_a_file_is_not_read_and_written_at_once(tmp_path: Path, box: Toolbox) ->
     assert source.read_text() == '"a"\n'
 
 
-def test_an_input_that_grew_is_resumed(tmp_path: Path, box: Toolbox) -> None:
+def test_resume_accepts_appended_input(tmp_path: Path, box: Toolbox) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     source.write_text("a\nb\n")
     run(box, "line", source, out, jsonl=True)
@@ -229,7 +230,7 @@ def test_an_input_that_grew_is_resumed(tmp_path: Path, box: Toolbox) -> None:
     assert out.read_bytes().count(b"\n") == 3
 
 
-def test_a_limit_counts_what_is_done_already(tmp_path: Path, box: Toolbox) -> None:
+def test_limit_includes_completed_records(tmp_path: Path, box: Toolbox) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     source.write_text("a\nb\nc\nd\n")
     run(box, "line", source, out, jsonl=True, limit=2)
@@ -238,7 +239,8 @@ def test_a_limit_counts_what_is_done_already(tmp_path: Path, box: Toolbox) -> No
     assert out.read_bytes().count(b"\n") == 3
 
 
-def test_100_000_records_need_no_more_memory_than_a_few(tmp_path: Path, box: Toolbox) -> None:
+@pytest.mark.long
+def test_memory_does_not_grow_with_the_number_of_records(tmp_path: Path, box: Toolbox) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     box.context.model = ReadyModel(ScriptedEngine("fine"))
     with source.open("w") as file:
@@ -254,7 +256,7 @@ def test_100_000_records_need_no_more_memory_than_a_few(tmp_path: Path, box: Too
 
 
 class Forgetful(ScriptedEngine):
-    """Does not keep what it was asked."""
+    """A scripted engine that does not record its requests."""
 
     @property
     def prompts(self) -> list[str]:
@@ -265,7 +267,7 @@ class Forgetful(ScriptedEngine):
         pass
 
 
-# The command itself, on the tiny model.
+# The command with the tiny model.
 
 
 @pytest.fixture
@@ -273,7 +275,7 @@ def batch(gen: Callable[..., Any]) -> Callable[..., Any]:
     return partial(gen, "--seed", "1", "--each")
 
 
-def test_lines_come_back_as_lines(batch: Callable[..., Any]) -> None:
+def test_line_input_gives_line_output(batch: Callable[..., Any]) -> None:
     done = batch("line", input=b"hello\n\nthere\n")
     assert done.returncode == 0
     assert done.stdout.count(b"\n") == 2
@@ -282,7 +284,7 @@ def test_lines_come_back_as_lines(batch: Callable[..., Any]) -> None:
     assert done.stdout.splitlines()[1] == alone.stdout.splitlines()[0]
 
 
-def test_csv_comes_back_as_csv(batch: Callable[..., Any]) -> None:
+def test_csv_input_gives_csv_output(batch: Callable[..., Any]) -> None:
     done = batch("csv", "--field", "q", input=b'id,q\n1,"hello, you"\n2,\n')
     rows = list(csv.DictReader(io.StringIO(done.stdout.decode())))
     assert done.returncode == 3
@@ -291,11 +293,12 @@ def test_csv_comes_back_as_csv(batch: Callable[..., Any]) -> None:
     assert rows[0]["reply"]
     assert rows[1]["error"] == "standard input, line 3: the text is empty"
     assert done.stderr.endswith(
-        b"llmtool: 1 of 2 records failed; the first: standard input, line 3: the text is empty\n"
+        b"llmtool: 1 of 2 records failed; "
+        b"first failure: standard input, line 3: the text is empty\n"
     )
 
 
-def test_each_file_is_a_record(batch: Callable[..., Any], tmp_path: Path) -> None:
+def test_each_file_makes_one_record(batch: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("hello")
     names = f"{tmp_path}/a.txt\0{tmp_path}/none.txt\0".encode()
     done = batch("file", "-q", input=names)
@@ -317,30 +320,30 @@ def test_each_file_is_a_record(batch: Callable[..., Any], tmp_path: Path) -> Non
         (["--each", "csv"], "which column is the text? --field NAME (there are: a, b)"),
     ],
 )
-def test_what_makes_no_sense_is_a_usage_error(
+def test_invalid_option_combinations_are_usage_errors(
     gen: Callable[..., Any], args: list[str], reason: str
 ) -> None:
     assert reason in error_line(gen(*args, input=b"a,b\n1,2\n"), 2)
 
 
 @pytest.mark.parametrize("command", [("gen",), ("run", "gen")], ids=["gen", "run"])
-def test_several_replies_have_no_place_in_a_line_of_text(
+def test_samples_need_structured_rows(
     run_llmtool: Callable[..., Any], command: tuple[str, ...]
 ) -> None:
     args = (*command, "-m", "nothere", "--each", "line", "-n", "2")
     line = error_line(run_llmtool(*args, input=b"a\n"), 2)
-    assert line == "llmtool: -n 2 with --each line needs --jsonl: a line of text holds one reply"
-    error_line(run_llmtool(*args, "--jsonl", input=b"a\n"), 10)  # it gets as far as the model
+    assert line == "llmtool: -n 2: plain text output has one reply per record; add --jsonl"
+    error_line(run_llmtool(*args, "--jsonl", input=b"a\n"), 10)  # only the model is missing
 
 
-def test_a_missing_column_is_told_before_a_model_is_looked_for(
+def test_missing_column_fails_before_the_model_is_found(
     run_llmtool: Callable[..., Any],
 ) -> None:
     args = ("gen", "Say", "--each", "csv", "--field", "nope", "-m", "none.gguf")
     assert "there is no column 'nope'" in error_line(run_llmtool(*args, input=b"a,b\n1,2\n"), 2)
 
 
-def test_a_header_with_another_separator_is_told(run_llmtool: Callable[..., Any]) -> None:
+def test_header_with_another_separator_is_reported(run_llmtool: Callable[..., Any]) -> None:
     args = ("gen", "Say", "--each", "csv", "--field", "a", "-m", "none.gguf")
     line = error_line(run_llmtool(*args, input=b"a;b\n1;2\n"), 2)
     assert line == (
@@ -348,7 +351,7 @@ def test_a_header_with_another_separator_is_told(run_llmtool: Callable[..., Any]
     )
 
 
-def test_what_is_there_already_is_kept(batch: Callable[..., Any], tmp_path: Path) -> None:
+def test_existing_output_is_not_overwritten(batch: Callable[..., Any], tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     out.write_text("precious\n")
     assert "already exists" in error_line(batch("jsonl", "-o", out, input=b'"a"\n'), 2)
@@ -370,7 +373,7 @@ BATCHES: dict[str, tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize("args", BATCHES.values(), ids=BATCHES)
-def test_what_is_there_already_is_told_before_a_model_is_looked_for(
+def test_existing_output_fails_before_the_model_is_found(
     run_llmtool: Callable[..., Any], tmp_path: Path, args: tuple[str, ...]
 ) -> None:
     out = tmp_path / "out"
@@ -388,21 +391,19 @@ def test_what_is_there_already_is_told_before_a_model_is_looked_for(
     assert out.read_text() == "precious\n"
 
 
-def test_nothing_but_the_note_comes_of_nothing(batch: Callable[..., Any]) -> None:
+def test_empty_input_prints_only_a_note(batch: Callable[..., Any]) -> None:
     done = batch("line", input=b"")
     assert (done.returncode, done.stdout) == (0, b"")
-    assert b"there were no records" in done.stderr
+    assert b"no records in the input" in done.stderr
 
 
-def test_a_schema_is_held_by_every_row(batch: Callable[..., Any]) -> None:
+def test_every_row_is_valid_under_the_schema(batch: Callable[..., Any]) -> None:
     done = batch("line", "--jsonl", "--schema", "ok bool", "--max-tokens", "60", input=b"a\nb\n")
     for row in map(json.loads, done.stdout.splitlines()):
         assert isinstance(row["value"]["ok"], bool) or row["exit_code"] == 17
 
 
-def test_each_record_is_answered_without_waiting_for_the_next(
-    start_llmtool: Callable[..., Any], tiny: Path
-) -> None:
+def test_records_are_answered_as_they_arrive(start_llmtool: Callable[..., Any], tiny: Path) -> None:
     process = start_llmtool("gen", "--each", "line", "--jsonl", "-m", tiny, "--max-tokens", "3")
     for text in (b"one", b"two", b"three"):
         process.stdin.write(text + b"\n")
@@ -415,7 +416,7 @@ def test_each_record_is_answered_without_waiting_for_the_next(
     assert process.wait(30) == 0
 
 
-def test_a_reader_that_leaves_ends_the_batch_quietly(env: dict[str, str], tiny: Path) -> None:
+def test_closed_pipe_ends_the_batch_silently(env: dict[str, str], tiny: Path) -> None:
     command = " ".join(map(str, [*LLMTOOL, "gen", "--each line --jsonl --max-tokens 3 -m", tiny]))
     script = f"(while :; do echo hello; done) | {command} | head -1; echo ${{PIPESTATUS[1]}}"
     done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, timeout=60)
@@ -430,7 +431,7 @@ def lines_of(path: Path) -> int:
 
 @linux
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_run_goes_on_to_the_same_end(
+def test_resume_after_an_interrupt_gives_the_same_file(
     start_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path, stop: int
 ) -> None:
     source, out, whole = tmp_path / "in", tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
@@ -473,7 +474,7 @@ def test_cold_warm_reordered_and_resumed_give_the_same_rows(
             *("--max-tokens", "8", "-m", tiny, "--stats", *args),
         )
         assert done.returncode == 0, done.stderr.decode()
-        found = re.search(r"\((\d+) from the cache\)", done.stderr.decode())
+        found = re.search(r"\((\d+) cached\)", done.stderr.decode())
         written = (tmp_path / name).read_text().splitlines()
         return [json.loads(line) for line in written], int(found[1]) if found else 0
 
@@ -490,8 +491,11 @@ def test_cold_warm_reordered_and_resumed_give_the_same_rows(
         assert (tmp_path / "cut").read_bytes() == whole
 
 
-def test_a_second_writer_is_refused(
-    start_llmtool: Callable[..., Any], run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path
+def test_second_writer_is_rejected(
+    start_llmtool: Callable[..., Any],
+    run_llmtool_process: Callable[..., Any],
+    tiny: Path,
+    tmp_path: Path,
 ) -> None:
     out = tmp_path / "out.jsonl"
     first = start_llmtool("gen", "--each", "line", "--jsonl", "-m", tiny, "-o", out)
@@ -500,20 +504,20 @@ def test_a_second_writer_is_refused(
     limit = time.monotonic() + 30
     while not lines_of(out) and time.monotonic() < limit:
         time.sleep(0.01)
-    second = run_llmtool(
+    second = run_llmtool_process(
         "gen", "--each", "line", "--jsonl", "-m", tiny, "-o", out, "--resume", input=b"x\n"
     )
     assert "another process is writing" in error_line(second, 18)
 
 
-def test_a_full_disk_is_told(batch: Callable[..., Any]) -> None:
+def test_full_disk_is_reported(batch: Callable[..., Any]) -> None:
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full here")
     assert "no space left" in error_line(batch("line", "-o", "/dev/full", input=b"a\n"), 1)
 
 
 @pytest.mark.parametrize("room", [1, 700, 1400], ids=lambda n: f"{n} bytes")
-def test_a_disk_that_fills_up_keeps_the_rows_and_resume_gives_the_rest(
+def test_rows_before_a_full_disk_can_be_resumed(
     batch: Callable[..., Any], gen_process: Callable[..., Any], tmp_path: Path, room: int
 ) -> None:
     source, out, whole = tmp_path / "in", tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
@@ -535,13 +539,13 @@ def test_a_disk_that_fills_up_keeps_the_rows_and_resume_gives_the_rest(
     assert out.read_bytes() == expected
 
 
-def test_control_characters_in_a_row_stay_data_in_json(batch: Callable[..., Any]) -> None:
+def test_control_characters_in_rows_are_escaped_in_json(batch: Callable[..., Any]) -> None:
     done = batch("line", "--jsonl", input=b"\x1b]0;title\x07 <|im_end|>\n")
     assert json.loads(done.stdout)["text"] == "\x1b]0;title\x07 <|im_end|>"
     assert b"\x1b" not in done.stdout
 
 
-def test_what_is_replaced_stays_until_there_is_something_new(
+def test_overwrite_keeps_the_old_file_until_the_first_row(
     batch: Callable[..., Any], tmp_path: Path
 ) -> None:
     out, broken = tmp_path / "out.jsonl", tmp_path / "bad.gguf"
@@ -552,7 +556,7 @@ def test_what_is_replaced_stays_until_there_is_something_new(
     assert out.read_text() == "precious\n"
 
 
-def test_an_argument_beside_records_goes_to_the_next_input(
+def test_argument_fills_the_next_input_of_each_record(
     run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path
 ) -> None:
     template = tmp_path / "ask.yaml"
@@ -568,6 +572,6 @@ def test_an_argument_beside_records_goes_to_the_next_input(
     assert "takes one text alone" in error_line(refused, 2)
 
 
-def test_a_failure_of_the_whole_is_no_row(batch: Callable[..., Any]) -> None:
+def test_fatal_error_is_not_written_as_a_row(batch: Callable[..., Any]) -> None:
     done = batch("line", "-m", "/nope.gguf", input=b"a\n")
     assert done.returncode == 10 and done.stdout == b""

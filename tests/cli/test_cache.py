@@ -27,7 +27,7 @@ def out(result: Any) -> str:
 
 @pytest.fixture
 def cache(env: dict[str, str]) -> PrefixCache:
-    """The cache of the isolated user with two prefixes, the second used last."""
+    """A cache with two prefixes; the second was used last."""
     made = PrefixCache(Path(env["LLMTOOL_CACHE_DIR"], "prefix"), limit_bytes=10**8)
     made.store(A, bytes(2_000_000), note={"model": "starter", "n_tokens": 70})
     made.store(B, bytes(1_000_000), note={"model": "org/name:Q4_K_M", "n_tokens": 1200})
@@ -37,9 +37,7 @@ def cache(env: dict[str, str]) -> PrefixCache:
     return made
 
 
-def test_ls_is_tab_separated_in_a_pipe_the_last_used_first(
-    run_llmtool: Run, cache: PrefixCache
-) -> None:
+def test_ls_is_tab_separated_most_recently_used_first(run_llmtool: Run, cache: PrefixCache) -> None:
     result = run_llmtool("cache", "ls", env={"TZ": "UTC"})
     assert out(result).splitlines() == [
         "org/name:Q4_K_M\t1200\t1.0 MB\t2025-06-15 15:07",
@@ -48,9 +46,7 @@ def test_ls_is_tab_separated_in_a_pipe_the_last_used_first(
     assert result.stderr.decode() == "llmtool: 3.0 MB of at most 512.0 MB\n"
 
 
-def test_ls_as_json_has_bytes_and_times_of_the_clock_of_all(
-    run_llmtool: Run, cache: PrefixCache
-) -> None:
+def test_ls_as_json_has_sizes_and_times(run_llmtool: Run, cache: PrefixCache) -> None:
     value = json.loads(out(run_llmtool("cache", "ls", "--json", env={"TZ": "Asia/Tokyo"})))
     assert value["path"] == str(cache.folder)
     assert value["limit_bytes"] == 512_000_000
@@ -65,13 +61,13 @@ def test_ls_as_json_has_bytes_and_times_of_the_clock_of_all(
     }
 
 
-def test_clear_says_what_it_freed(run_llmtool: Run, cache: PrefixCache) -> None:
+def test_clear_reports_the_freed_size(run_llmtool: Run, cache: PrefixCache) -> None:
     result = run_llmtool("cache", "clear")
     assert (out(result), result.stderr) == ("", b"llmtool: freed 3.0 MB: 2 files\n")
     assert cache.entries() == []
 
 
-def test_clear_removes_the_replies_of_tests_too(
+def test_clear_removes_cached_test_replies(
     run_llmtool: Run, env: dict[str, str], cache: PrefixCache
 ) -> None:
     folder = Path(env["LLMTOOL_CACHE_DIR"], "tests")
@@ -83,13 +79,13 @@ def test_clear_removes_the_replies_of_tests_too(
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
 
 
-def test_a_dry_run_removes_nothing(run_llmtool: Run, cache: PrefixCache) -> None:
+def test_dry_run_removes_nothing(run_llmtool: Run, cache: PrefixCache) -> None:
     result = run_llmtool("cache", "clear", "--dry-run")
     assert (out(result), result.stderr) == ("", b"llmtool: would free 3.0 MB: 2 files\n")
     assert len(cache.entries()) == 2
 
 
-def test_clear_removes_the_index_of_sessions_and_no_session(
+def test_clear_removes_the_session_index_but_no_sessions(
     run_llmtool: Run, env: dict[str, str]
 ) -> None:
     sessions = Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
@@ -119,27 +115,27 @@ def test_clear_as_json(run_llmtool: Run, cache: PrefixCache, flags: list[str]) -
     ],
     ids=" ".join,
 )
-def test_an_empty_cache_is_no_error(
+def test_empty_cache_succeeds(
     run_llmtool: Run, env: dict[str, str], args: list[str], said: str
 ) -> None:
     result = run_llmtool("cache", *args)
     assert out(result) == ""
     assert said in result.stderr.decode() and result.stderr.count(b"\n") == 1
-    assert not Path(env["LLMTOOL_CACHE_DIR"]).exists()
+    assert os.listdir(env["LLMTOOL_CACHE_DIR"]) == ["checked"]  # of the fixture
 
 
-def test_an_empty_cache_is_empty_json(run_llmtool: Run) -> None:
+def test_empty_cache_is_empty_json(run_llmtool: Run) -> None:
     assert json.loads(out(run_llmtool("cache", "ls", "--json")))["entries"] == []
     assert json.loads(out(run_llmtool("cache", "clear", "--json"))) == {"files": 0, "size_bytes": 0}
 
 
-def test_ls_says_when_the_setting_switches_it_off(run_llmtool: Run, cache: PrefixCache) -> None:
+def test_ls_reports_a_disabled_cache(run_llmtool: Run, cache: PrefixCache) -> None:
     result = run_llmtool("cache", "ls", env={"LLMTOOL_PREFIX_CACHE_MB": "0"})
     assert len(out(result).splitlines()) == 2
     assert b"the cache is disabled (prefix_cache_mb = 0)" in result.stderr
 
 
-def test_a_prefix_without_a_note_is_listed(run_llmtool: Run, cache: PrefixCache) -> None:
+def test_prefix_without_a_note_is_listed(run_llmtool: Run, cache: PrefixCache) -> None:
     cache.clear()
     cache.store(A, b"", note={})
     assert out(run_llmtool("cache", "ls")).startswith("-\t-\t")
@@ -147,12 +143,14 @@ def test_a_prefix_without_a_note_is_listed(run_llmtool: Run, cache: PrefixCache)
     assert (entry["model"], entry["n_tokens"]) == (None, None)
 
 
-def test_a_model_name_cannot_break_the_columns(run_llmtool: Run, cache: PrefixCache) -> None:
+def test_control_characters_in_model_names_are_escaped(
+    run_llmtool: Run, cache: PrefixCache
+) -> None:
     cache.clear()
     cache.store(A, b"", note={"model": "a\tb\nc", "n_tokens": 1})
     (line,) = out(run_llmtool("cache", "ls")).splitlines()
     assert line.startswith("a b c\t1\t")
 
 
-def test_a_group_without_a_command_is_a_usage_error(run_llmtool: Run) -> None:
+def test_group_without_a_command_is_a_usage_error(run_llmtool: Run) -> None:
     assert "llmtool cache --help" in error_line(run_llmtool("cache"), 2)

@@ -40,15 +40,15 @@ def sessions(env: dict[str, str]) -> Sessions:
     return Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
 
 
-def test_a_pipe_is_one_message_and_only_the_reply_is_printed(chat: Run, sessions: Sessions) -> None:
+def test_piped_text_is_one_message(chat: Run, sessions: Sessions) -> None:
     result = chat("-q", input=b"Hello\nthere\n")
     assert result.returncode == 0
     assert result.stdout.endswith(b"\n") and b"\x1b" not in result.stdout
     assert result.stderr == b"" or b"truncated at 6 tokens" in result.stderr
-    assert sessions.names() == []  # nothing is kept unasked
+    assert sessions.names() == []  # nothing is saved by default
 
 
-def test_every_line_is_a_turn_of_one_conversation(chat: Run, sessions: Sessions) -> None:
+def test_each_line_is_a_turn_of_one_conversation(chat: Run, sessions: Sessions) -> None:
     result = chat("--each", "line", "--session", "s", input=b"one\n\ntwo\r\nthree")
     assert result.returncode == 0
     turns = sessions.load("s").turns
@@ -57,7 +57,7 @@ def test_every_line_is_a_turn_of_one_conversation(chat: Run, sessions: Sessions)
     assert [turn.cached_tokens > 0 for turn in turns] == [False, True, True]
 
 
-def test_a_line_is_answered_before_the_next_one_arrives(
+def test_line_is_answered_before_the_next_one_arrives(
     start_llmtool: Callable[..., Any], words: Path
 ) -> None:
     process = start_llmtool("chat", "--each", "line", "-m", words, "--max-tokens", "6")
@@ -78,7 +78,7 @@ def test_json_prints_one_event_per_line(chat: Run) -> None:
     assert (turn["text"], turn["finish_reason"], turn["completion_tokens"]) == ("Hi", "length", 6)
 
 
-def test_an_argument_is_asked_about_standard_input(chat: Run, sessions: Sessions) -> None:
+def test_argument_is_combined_with_standard_input(chat: Run, sessions: Sessions) -> None:
     chat("What is it?", "--session", "s", input=b"Boats.\n")
     (turn,) = sessions.load("s").turns
     assert (turn.text, turn.files[0].name, turn.files[0].text) == (
@@ -88,7 +88,9 @@ def test_an_argument_is_asked_about_standard_input(chat: Run, sessions: Sessions
     )
 
 
-def test_files_go_with_the_first_message(chat: Run, sessions: Sessions, tmp_path: Path) -> None:
+def test_files_are_sent_with_the_first_message(
+    chat: Run, sessions: Sessions, tmp_path: Path
+) -> None:
     page = tmp_path / "page.html"
     page.write_text("<p>Boats are <b>red</b>.</p>")
     chat("--session", "s", "--each", "line", "-f", page, input=b"a\nb\n")
@@ -97,7 +99,7 @@ def test_files_go_with_the_first_message(chat: Run, sessions: Sessions, tmp_path
     assert second.files == ()
 
 
-def test_a_session_resumes_by_name_and_by_directory(
+def test_session_resumes_by_name_and_by_directory(
     chat: Run, sessions: Sessions, tmp_path: Path
 ) -> None:
     assert chat("a", "--session", "s", "-s", SYSTEM).returncode == 0
@@ -112,7 +114,7 @@ def test_a_session_resumes_by_name_and_by_directory(
     assert "no session to continue in this directory" in error_line(result, 2)
 
 
-def test_a_session_resumes_with_its_own_model(run_llmtool: Run, chat: Run) -> None:
+def test_session_resumes_with_its_own_model(run_llmtool: Run, chat: Run) -> None:
     chat("a", "--session", "s")
     result = run_llmtool("chat", "b", "--session", "s", "--max-tokens", "2", "--json")
     assert json.loads(result.stdout.splitlines()[-1])["model"] == "tiny-plain.gguf"
@@ -125,11 +127,11 @@ def test_a_session_resumes_with_its_own_model(run_llmtool: Run, chat: Run) -> No
         ([], b" \n", 14, "empty"),
         ([], b"a\xff", 14, "not UTF-8"),
         (["--no-stdin"], b"", 2, "no message; pass MESSAGE"),
-        (["--session", "../x"], b"a", 2, "cannot be a session name"),
+        (["--session", "../x"], b"a", 2, "is not a valid session name"),
         (["--session", "s", "-c"], b"a", 2, "cannot be combined"),
         (["-c"], b"a", 2, "no session to continue"),
         (["-t", "nonesuch"], b"a", 12, "nonesuch"),
-        (["-f", "none.txt"], b"a", 14, "none.txt: no such file"),
+        (["-f", "none.txt"], b"a", 14, "none.txt not found; check the path"),
         (["--temperature", "7x"], b"a", 2, "7x"),
         (["--overflow", "cut"], b"a", 2, "overflow"),
         (["--max-tokens", "100000000"], b"a", 13, "100000000"),
@@ -152,33 +154,33 @@ def test_each_line_needs_a_pipe(env: dict[str, str], tmp_path: Path) -> None:
         assert "--each line needs piped input" in "\n".join(terminal.screen())
 
 
-def test_a_session_that_is_open_elsewhere_is_an_error(chat: Run, sessions: Sessions) -> None:
+def test_session_open_in_another_process_is_an_error(chat: Run, sessions: Sessions) -> None:
     with sessions.lock("s"):
         assert "open in another process" in error_line(chat("a", "--session", "s"), 18)
 
 
-def test_a_damaged_session_is_an_error_and_unchanged(chat: Run, sessions: Sessions) -> None:
+def test_damaged_session_is_an_error_and_unchanged(chat: Run, sessions: Sessions) -> None:
     chat("a", "--session", "s")
     path = sessions.path("s")
     path.write_bytes(path.read_bytes() + b'{"text": ')
     before = path.read_bytes()
-    assert "line 3 is damaged" in error_line(chat("b", "--session", "s"), 14)
+    assert "line 3: damaged" in error_line(chat("b", "--session", "s"), 14)
     assert path.read_bytes() == before
 
 
 @linux
-def test_a_full_disk_is_an_error(chat: Run) -> None:
+def test_full_disk_is_an_error(chat: Run) -> None:
     with open("/dev/full", "wb") as full:
         result = chat("a", stdout=full, stderr=subprocess.PIPE)
     assert result.returncode == 1
-    assert b"write error" in result.stderr
+    assert b"cannot write to standard output" in result.stderr
 
 
 @pytest.fixture
 def talking(
     start_llmtool: Callable[..., Any], tiny_model: Callable[..., Path]
 ) -> Callable[..., Any]:
-    """Return `start(*args)`: a conversation in the middle of an endless reply."""
+    """Return `start(*args)`: a chat during an endless reply."""
 
     def start(*args: str) -> Any:
         process = start_llmtool(
@@ -193,7 +195,7 @@ def talking(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_the_process_and_the_partial_reply_is_saved(
+def test_signal_ends_the_process_and_saves_the_partial_reply(
     talking: Callable[..., Any], sessions: Sessions, number: signal.Signals
 ) -> None:
     process = talking("--session", "s")
@@ -205,14 +207,14 @@ def test_a_signal_ends_the_process_and_the_partial_reply_is_saved(
     assert len(turn.reply) >= 9
 
 
-def test_a_closed_pipe_ends_the_process(talking: Callable[..., Any], sessions: Sessions) -> None:
+def test_closed_pipe_ends_the_process(talking: Callable[..., Any], sessions: Sessions) -> None:
     process = talking("--session", "s")
     process.stdout.close()
     assert process.wait(10) == -signal.SIGPIPE
     assert sessions.load("s").turns[0].reply
 
 
-def test_no_secret_from_the_environment_is_saved(chat: Run, env: dict[str, str]) -> None:
+def test_secrets_from_the_environment_are_not_saved(chat: Run, env: dict[str, str]) -> None:
     chat("a", "--session", "s", env={"HF_TOKEN": "hf_secret"})
     for folder, _, names in os.walk(env["HOME"]):
         for name in names:

@@ -1,4 +1,4 @@
-"""The programs that `chat` runs: none from the current folder, whatever PATH says."""
+"""`chat` never runs programs from the current folder, even if PATH contains it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HERE = [".", "", f"{os.pathsep}.", f".{os.pathsep}/no/such/place"]
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make the current folder one with programs of such names, each of which leaves a mark."""
+    """Fill the current folder with programs of these names; each creates a file when run."""
     folder = tmp_path / "programs"
     folder.mkdir()
     for name, script in PROGRAMS.items():
@@ -36,7 +36,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("places", HERE, ids=["dot", "empty", "empty and dot", "dot first"])
-def test_no_program_from_the_current_folder_runs(
+def test_programs_in_the_current_folder_do_not_run(
     programs: Path, monkeypatch: pytest.MonkeyPatch, console: Console, places: str
 ) -> None:
     monkeypatch.setenv("PATH", places)
@@ -51,7 +51,7 @@ def test_no_program_from_the_current_folder_runs(
 
 
 @pytest.mark.parametrize("variable", ["VISUAL", "EDITOR"])
-def test_an_editor_with_an_open_quote_is_a_usage_error(
+def test_editor_with_an_unclosed_quote_is_a_usage_error(
     programs: Path, monkeypatch: pytest.MonkeyPatch, console: Console, variable: str
 ) -> None:
     monkeypatch.setenv(variable, "ed2 'a")
@@ -59,11 +59,11 @@ def test_an_editor_with_an_open_quote_is_a_usage_error(
         edit_text(console, "a text")
 
 
-def test_a_program_from_an_absolute_path_runs(
+def test_program_with_an_absolute_path_runs(
     programs: Path, monkeypatch: pytest.MonkeyPatch, console: Console
 ) -> None:
     monkeypatch.setenv("PATH", f".{os.pathsep}{programs}")
-    (programs / "pbcopy").write_text("#!/bin/sh\nexit 1\n")  # then the next one is asked
+    (programs / "pbcopy").write_text("#!/bin/sh\nexit 1\n")  # fails, so the next program is used
     assert copy_to_clipboard(console, "a word") == "copied 6 characters"
     assert (programs / "ran.txt").read_text() == "a word"
     for editor in (None, "ed2", f"'{programs}/ed2'", "./ed2"):

@@ -1,4 +1,4 @@
-"""Slash commands: what a handler writes, and what it asks the loop to do."""
+"""Slash commands: output of the handlers and the actions that they return."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def context(console: Console, tmp_path: Path) -> Iterator[ChatContext]:
         ("/tokens", None),
     ],
 )
-def test_a_command_returns_what_the_loop_has_to_do(
+def test_command_returns_the_next_action(
     context: ChatContext, line: str, action: Action | None
 ) -> None:
     context.chat.say("Hi")
@@ -74,7 +74,7 @@ def test_retry_returns_the_events_of_the_reply(context: ChatContext) -> None:
         ("/edit 1 answer", r"invalid argument 'answer'; use /edit \[N\] \[reply\]"),
     ],
 )
-def test_a_wrong_command_is_a_usage_error(context: ChatContext, line: str, message: str) -> None:
+def test_invalid_command_is_a_usage_error(context: ChatContext, line: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         slash_commands.run(context, line)
 
@@ -89,18 +89,18 @@ def test_a_wrong_command_is_a_usage_error(context: ChatContext, line: str, messa
         ("/template g", "gen"),
     ],
 )
-def test_words_have_completions(context: ChatContext, line: str, candidate: str) -> None:
+def test_arguments_have_completions(context: ChatContext, line: str, candidate: str) -> None:
     context.sessions.save(Session(name="old"))
     assert candidate in (slash_commands.complete(context, line.split(" ")) or ())
 
 
-def test_file_names_are_completed_by_the_reader(context: ChatContext) -> None:
+def test_file_names_are_completed_by_the_line_editor(context: ChatContext) -> None:
     assert slash_commands.complete(context, ["/read", ""]) is None
     assert slash_commands.complete(context, ["/export", "md", ""]) is None
     assert slash_commands.complete(context, ["/load", "old", ""]) == ()
 
 
-def test_the_status_line_counts_the_tokens_up_to_the_last_turn(context: ChatContext) -> None:
+def test_status_line_counts_the_tokens_of_all_turns(context: ChatContext) -> None:
     context.chat.say("Hi")
     before = status_line(context, 80)
     context.chat.say("one two three four")

@@ -1,4 +1,4 @@
-"""`llmtool classify`: what is printed, what is refused, and the exit codes for CI."""
+"""`llmtool classify`: output, errors and exit codes for CI."""
 
 from __future__ import annotations
 
@@ -31,20 +31,18 @@ def classify(run_llmtool: Callable[..., Any], starter: Path) -> Callable[..., An
 SPORT = "The striker scored a hat-trick in the cup final."
 
 
-def test_a_pipe_gets_the_label(classify: Callable[..., Any]) -> None:
+def test_pipe_gets_only_the_label(classify: Callable[..., Any]) -> None:
     done = classify(SPORT, "-t", "topic")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"sports\n", b"")
 
 
-def test_the_text_may_come_from_a_pipe_or_a_file(
-    classify: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_text_can_come_from_a_pipe_or_a_file(classify: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(SPORT)
     assert classify("-t", "topic", input=SPORT.encode()).stdout == b"sports\n"
     assert classify("-t", "topic", "-f", tmp_path / "a.txt").stdout == b"sports\n"
 
 
-def test_json_tells_everything(classify: Callable[..., Any]) -> None:
+def test_json_has_all_fields(classify: Callable[..., Any]) -> None:
     told = json.loads(classify(SPORT, "-l", "sports,music", "--json").stdout)
     assert list(told) == [
         "text", "label", "labels", "score", "scores", "reason", "coverage", "logprobs", "bias",
@@ -55,7 +53,7 @@ def test_json_tells_everything(classify: Callable[..., Any]) -> None:
     assert all(value < 0 for value in told["logprobs"].values())
 
 
-def test_scores_and_the_best_ones(classify: Callable[..., Any]) -> None:
+def test_scores_and_top_labels(classify: Callable[..., Any]) -> None:
     lines = classify(SPORT, "-t", "topic", "--scores").stdout.decode().splitlines()
     scores = [float(line.split("\t")[1]) for line in lines]
     assert len(lines) == 5 and scores == sorted(scores, reverse=True)
@@ -63,7 +61,7 @@ def test_scores_and_the_best_ones(classify: Callable[..., Any]) -> None:
     assert best == [line.split("\t")[0] for line in lines[:2]]
 
 
-def test_labels_come_in_every_spelling(classify: Callable[..., Any], tmp_path: Path) -> None:
+def test_labels_can_be_given_in_several_forms(classify: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "labels").write_text("sports=matches and players\n\nmusic\n")
     for spelled in (
         ["-l", "sports,music"],
@@ -91,7 +89,7 @@ def test_labels_come_in_every_spelling(classify: Callable[..., Any], tmp_path: P
         (["--min-coverage", "0.0001"], 0),
     ],
 )
-def test_ci_gets_exit_codes_with_the_json_on_stdout(
+def test_expect_sets_the_exit_code_with_json_on_stdout(
     classify: Callable[..., Any], args: list[str], code: int
 ) -> None:
     done = classify(SPORT, "-t", "topic", "--json", *args)
@@ -110,7 +108,7 @@ def test_ci_gets_exit_codes_with_the_json_on_stdout(
     ],
     ids=["others", "one of them", "the same"],
 )
-def test_examples_of_labels_that_are_replaced_are_told(
+def test_unused_examples_are_reported(
     classify: Callable[..., Any], labels: str, note: str | None
 ) -> None:
     error = classify("It rains", "-t", "sentiment", "-l", labels, "--dry-run").stderr.decode()
@@ -126,7 +124,7 @@ def test_examples_of_labels_that_are_replaced_are_told(
         (["-l", "a,A"], "are the same"),
         (["-l", "a,,b"], "a label is empty"),
         ([], "no labels"),
-        (["-t", "topic", "--expect", "sport"], "unknown label 'sport' (did you mean"),
+        (["-t", "topic", "--expect", "sport"], "unknown label 'sport'; did you mean"),
         (["-l", "a,b", "--prior", "a"], "LABEL=NUMBER"),
         (["-l", "a,b", "--prior", "a=1"], "prior: label 'b' is missing"),
         (["-l", "a,b", "--explain", "--multi"], "--explain cannot be combined with"),
@@ -153,17 +151,17 @@ def test_examples_of_labels_that_are_replaced_are_told(
         (["-l", "a,b", "--multi", "--min-coverage", "0.5"], "cannot be used with multi-label"),
     ],
 )
-def test_what_makes_no_sense_is_a_usage_error(
+def test_invalid_options_are_usage_errors(
     classify: Callable[..., Any], args: list[str], reason: str
 ) -> None:
     assert reason in error_line(classify("some text", *args), 2)
 
 
-def test_an_empty_text_is_an_input_error(classify: Callable[..., Any]) -> None:
+def test_empty_text_is_an_input_error(classify: Callable[..., Any]) -> None:
     assert "empty" in error_line(classify("-t", "topic", input=b" \n"), 14)
 
 
-def test_a_batch_has_columns_and_a_summary(classify: Callable[..., Any]) -> None:
+def test_batch_has_columns_and_a_summary(classify: Callable[..., Any]) -> None:
     text = io.StringIO()
     csv.writer(text).writerows([["id", "text"], [1, SPORT], [2, ""], [3, "Shares fell."]])
     done = classify("-t", "topic", "--each", "csv", input=text.getvalue().encode())
@@ -175,7 +173,7 @@ def test_a_batch_has_columns_and_a_summary(classify: Callable[..., Any]) -> None
     assert b"sports 1" in done.stderr and b"mean score 0." in done.stderr
 
 
-def test_a_record_without_the_text_that_others_have_fails(classify: Callable[..., Any]) -> None:
+def test_record_without_text_fails(classify: Callable[..., Any]) -> None:
     lines = [json.dumps({"id": 1, "text": SPORT}), json.dumps({"id": 2})]
     done = classify("-t", "topic", "--each", "jsonl", input="\n".join(lines).encode())
     rows = [json.loads(line) for line in done.stdout.splitlines()]
@@ -183,7 +181,7 @@ def test_a_record_without_the_text_that_others_have_fails(classify: Callable[...
     assert "no field 'text'" in rows[1]["error"] and rows[1]["exit_code"] == 14
 
 
-def test_a_batch_can_fail_on_a_label_and_abstain(classify: Callable[..., Any]) -> None:
+def test_batch_can_fail_on_a_label_and_abstain(classify: Callable[..., Any]) -> None:
     done = classify(
         "-t", "topic", "--each", "line", "--jsonl", "--fail-on", "sports", input=SPORT.encode()
     )
@@ -195,7 +193,7 @@ def test_a_batch_can_fail_on_a_label_and_abstain(classify: Callable[..., Any]) -
     assert b"no label 1" in unsure.stderr
 
 
-def test_a_balanced_batch_says_what_it_assumes(classify: Callable[..., Any]) -> None:
+def test_balanced_reports_its_assumption(classify: Callable[..., Any]) -> None:
     tested = [json.loads(line) for line in (DATA / "sentiment.jsonl").read_text().splitlines()]
     texts = [row["text"] for row in tested if row["split"] == "test"]
     args = ["-l", "positive,negative", "--each", "line", "--jsonl"]
@@ -208,7 +206,7 @@ def test_a_balanced_batch_says_what_it_assumes(classify: Callable[..., Any]) -> 
     assert b"a text for each label" in classify(*args, "--balanced", input=b"one").stderr
 
 
-def test_any_number_of_labels_may_fit(classify: Callable[..., Any]) -> None:
+def test_multi_returns_any_number_of_labels(classify: Callable[..., Any]) -> None:
     args = [SPORT, "-l", "football", "-l", "weather=rain, snow and wind", "--multi"]
     told = json.loads(classify(*args, "--json").stdout)
     assert told["label"] is None
@@ -219,7 +217,7 @@ def test_any_number_of_labels_may_fit(classify: Callable[..., Any]) -> None:
     assert json.loads(rows.stdout)["labels"] == told["labels"]
 
 
-def test_the_sentences_that_carry_a_label(classify: Callable[..., Any]) -> None:
+def test_explain_lists_the_supporting_sentences(classify: Callable[..., Any]) -> None:
     text = f"{SPORT} It was a mild evening. The crowd sang until midnight."
     told = json.loads(classify(text, "-t", "topic", "--explain", "--json").stdout)
     parts = told["explanation"]
@@ -230,7 +228,7 @@ def test_the_sentences_that_carry_a_label(classify: Callable[..., Any]) -> None:
     assert "2 to 200" in error_line(classify(SPORT, "-t", "topic", "--explain"), 14)
 
 
-def test_a_fit_is_kept_and_used_from_then_on(
+def test_calibration_is_saved_and_reused(
     classify: Callable[..., Any], tmp_path: Path, env: dict[str, str]
 ) -> None:
     file = tmp_path / "labelled.jsonl"
@@ -254,7 +252,7 @@ def test_a_fit_is_kept_and_used_from_then_on(
     )
 
 
-def test_examples_from_a_file(classify: Callable[..., Any], tmp_path: Path) -> None:
+def test_examples_are_read_from_a_file(classify: Callable[..., Any], tmp_path: Path) -> None:
     file = tmp_path / "examples.csv"
     file.write_text("text,label\nThe match ended in a draw.,a\nIt will rain.,b\n")
     shown = classify("hello", "-l", "a,b", "--examples", file, "--dry-run").stdout.decode()
@@ -270,7 +268,7 @@ def test_examples_from_a_file(classify: Callable[..., Any], tmp_path: Path) -> N
     )
 
 
-def test_a_text_longer_than_the_context(classify: Callable[..., Any]) -> None:
+def test_text_longer_than_the_context_is_split(classify: Callable[..., Any]) -> None:
     text = f"{SPORT} " * 60
     args = ["-t", "topic", "--ctx-size", "256"]
     assert "needs" in error_line(classify(text, *args), 13)
@@ -288,7 +286,7 @@ def data(tmp_path: Path) -> Path:
     return file
 
 
-def test_eval_measures(classify: Callable[..., Any], data: Path, tmp_path: Path) -> None:
+def test_eval_prints_metrics(classify: Callable[..., Any], data: Path, tmp_path: Path) -> None:
     fields = ["--text-field", "body", "--label-field", "kind"]
     plot = tmp_path / "plot.svg"
     done = classify(
@@ -321,7 +319,7 @@ def test_eval_measures(classify: Callable[..., Any], data: Path, tmp_path: Path)
         (["-t", "sentiment"], 2, "unknown label 'business'"),
     ],
 )
-def test_eval_refuses(
+def test_eval_rejects_invalid_input(
     classify: Callable[..., Any], data: Path, args: list[str], code: int, reason: str
 ) -> None:
     fields = ["--text-field", "body", "--label-field", "kind"]
@@ -337,7 +335,7 @@ def test_eval_refuses(
     ],
     ids=["names", "long names", "many names"],
 )
-def test_the_columns_of_a_plot_have_names_where_there_is_room(
+def test_plot_columns_are_named_if_they_fit(
     tmp_path: Path, names: list[str], columns: list[str], rows: list[str]
 ) -> None:
     matplotlib = pytest.importorskip("matplotlib.figure")
@@ -361,7 +359,7 @@ def test_the_columns_of_a_plot_have_names_where_there_is_room(
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_help_is_that_of_the_command_and_lists_the_others(run_llmtool: Callable[..., Any]) -> None:
+def test_help_lists_the_subcommands(run_llmtool: Callable[..., Any]) -> None:
     told = run_llmtool("classify", "--help").stdout.decode()
     assert told.startswith("Usage: llmtool classify [OPTIONS] [TEXT]\n")
     assert "Subcommands:\n  eval" in told and "Examples:" in told

@@ -1,4 +1,4 @@
-"""`llmtool code` and its verbs: code alone on stdout, exit codes, nothing written unasked."""
+"""`llmtool code` and its subcommands: stdout, exit codes, files."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def files_of(folder: Path) -> dict[str, bytes]:
     }
 
 
-# Writing
+# Generating code
 
 
-def test_stdout_is_code_and_nothing_else(code: Callable[..., Done]) -> None:
+def test_stdout_contains_only_code(code: Callable[..., Done]) -> None:
     done = code("a function is_even(n)", "-l", "py")
     assert (done.returncode, done.stderr) == (0, b"")
     text = done.stdout.decode()
@@ -70,12 +70,12 @@ def test_stdout_is_code_and_nothing_else(code: Callable[..., Done]) -> None:
     assert [n.name for n in ast.parse(text).body if isinstance(n, ast.FunctionDef)] == ["is_even"]
 
 
-def test_the_request_may_come_from_a_pipe(code: Callable[..., Done]) -> None:
+def test_request_can_come_from_a_pipe(code: Callable[..., Done]) -> None:
     piped = code("-l", "py", input=b"a function is_even(n)")
     assert piped.stdout == code("a function is_even(n)", "-l", "py").stdout
 
 
-def test_json_tells_everything(code: Callable[..., Done]) -> None:
+def test_json_has_all_fields(code: Callable[..., Done]) -> None:
     told = json.loads(code("a function is_even(n)", "-l", "python3", "--json").stdout)
     assert list(told) == [
         "code", "language", "status", "rounds", "diagnostics", "formatter", "tests", "model",
@@ -84,9 +84,7 @@ def test_json_tells_everything(code: Callable[..., Done]) -> None:
     assert (told["language"], told["status"], told["rounds"]) == ("python", "ok", 0)
 
 
-def test_the_name_of_the_output_says_the_language(
-    code: Callable[..., Done], tmp_path: Path
-) -> None:
+def test_output_file_name_selects_the_language(code: Callable[..., Done], tmp_path: Path) -> None:
     file = tmp_path / "add.js"
     done = code("a function that adds two numbers", "-o", file)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
@@ -96,7 +94,7 @@ def test_the_name_of_the_output_says_the_language(
 BROKEN_JSON = ("the number 1 and a story", "-l", "json", "--max-tokens", "12", "--repair", "1")
 
 
-def test_code_with_an_error_is_printed_and_ends_in_17(code: Callable[..., Done]) -> None:
+def test_code_with_an_error_is_printed_with_exit_code_17(code: Callable[..., Done]) -> None:
     done = code(*BROKEN_JSON)
     assert done.returncode == 17 and done.stdout
     last = done.stderr.decode().splitlines()[-1]
@@ -105,14 +103,14 @@ def test_code_with_an_error_is_printed_and_ends_in_17(code: Callable[..., Done])
     assert told.returncode == 17 and json.loads(told.stdout)["status"] == "error"
 
 
-def test_strict_prints_and_writes_nothing_then(code: Callable[..., Done], tmp_path: Path) -> None:
+def test_strict_rejects_code_with_an_error(code: Callable[..., Done], tmp_path: Path) -> None:
     done = code(*BROKEN_JSON, "--strict", "--quiet")
     assert "the generated code has an error" in error_line(done, 17)
     code(*BROKEN_JSON, "--strict", "-o", tmp_path / "x.json")
     assert not (tmp_path / "x.json").exists()
 
 
-def test_without_a_check_it_is_printed_as_it_is(code: Callable[..., Done]) -> None:
+def test_no_check_prints_code_unchanged(code: Callable[..., Done]) -> None:
     done = code(*BROKEN_JSON, "--no-check", "--quiet")
     assert (done.returncode, done.stderr) == (0, b"") and done.stdout
 
@@ -120,7 +118,7 @@ def test_without_a_check_it_is_printed_as_it_is(code: Callable[..., Done]) -> No
 @pytest.mark.parametrize(
     ("args", "reason"),
     [
-        (["x", "-l", "pyton"], "unknown language 'pyton' (did you mean"),
+        (["x", "-l", "pyton"], "unknown language 'pyton'; did you mean"),
         (["x", "--run-tests", "pytest"], "must contain {}, the file"),
         (["x", "--run-tests", "pytest", "--json", "-o", "x.py"], "must contain {}, the file"),
         (["commit", "--hook", "--json"], "--hook cannot be combined with --json"),
@@ -135,18 +133,18 @@ def test_without_a_check_it_is_printed_as_it_is(code: Callable[..., Done]) -> No
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_makes_no_sense_is_a_usage_error(
+def test_invalid_options_are_usage_errors(
     code: Callable[..., Done], args: list[str], reason: str
 ) -> None:
     assert reason in error_line(code(*args, input=b"x\n"), 2)
 
 
-def test_a_dry_run_shows_the_prompt(code: Callable[..., Done]) -> None:
+def test_dry_run_shows_the_prompt(code: Callable[..., Done]) -> None:
     done = code("sort a list", "-l", "rs", "--dry-run")
     assert done.returncode == 0 and b"Write rust code: sort a list" in done.stdout
 
 
-def test_a_batch_has_a_row_for_each_request(code: Callable[..., Done]) -> None:
+def test_batch_has_a_row_for_each_request(code: Callable[..., Done]) -> None:
     requests = b"a function is_even(n)\na function half(n)\n"
     done = code("--each", "line", "-l", "py", "--jsonl", input=requests)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
@@ -154,7 +152,7 @@ def test_a_batch_has_a_row_for_each_request(code: Callable[..., Done]) -> None:
     assert "def is_even" in rows[0]["code"] and "def half" in rows[1]["code"]
 
 
-def test_a_record_whose_code_has_an_error_fails_alone(code: Callable[..., Done]) -> None:
+def test_code_error_fails_only_its_record(code: Callable[..., Done]) -> None:
     args = ("--each", "jsonl", "-l", "json", "--max-tokens", "12", "--repair", "0")
     records = b'{"text": "the number 1 and a story"}\n{"text": ""}\n'
     done = code(*args, input=records)
@@ -163,17 +161,17 @@ def test_a_record_whose_code_has_an_error_fails_alone(code: Callable[..., Done])
     assert rows[0]["status"] == "error" and rows[0]["code"]
 
 
-# Tests of the user's
+# User tests
 
 
 @linux
-def test_the_users_tests_run_on_the_code_and_are_shown(code: Callable[..., Done]) -> None:
+def test_user_tests_run_on_the_code(code: Callable[..., Done]) -> None:
     done = code("a function is_even(n)", "-l", "py", "--run-tests", "grep -q is_even {}")
     assert done.returncode == 0 and b"llmtool: running grep -q is_even {}\n" in done.stderr
 
 
 @linux
-def test_tests_that_fail_end_in_17(code: Callable[..., Done]) -> None:
+def test_failing_user_tests_give_exit_code_17(code: Callable[..., Done]) -> None:
     args = ("a function is_even(n)", "-l", "py", "--repair", "0", "--json")
     done = code(*args, "--run-tests", "echo no; exit 4 # {}")
     told = json.loads(done.stdout)
@@ -182,7 +180,7 @@ def test_tests_that_fail_end_in_17(code: Callable[..., Done]) -> None:
 
 
 @linux
-def test_the_tests_find_the_file_of_the_output(code: Callable[..., Done], tmp_path: Path) -> None:
+def test_user_tests_find_the_output_file(code: Callable[..., Done], tmp_path: Path) -> None:
     (tmp_path / "even.py").write_text("old")
     (tmp_path / "even.py").chmod(0o640)
     command = "python3 -c 'from even import is_even; assert is_even(2) and not is_even(3)'"
@@ -196,7 +194,7 @@ def test_the_tests_find_the_file_of_the_output(code: Callable[..., Done], tmp_pa
 
 @linux
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_tests_that_hang(
+def test_signal_ends_hanging_user_tests(
     start_llmtool: Callable[..., Any], starter: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     pid, file = tmp_path / "pid", tmp_path / "even.py"
@@ -210,14 +208,14 @@ def test_a_signal_ends_tests_that_hang(
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(number)
-    assert process.wait(100) == -number  # before they would have ended
+    assert process.wait(100) == -number  # before the tests end
     assert file.read_text() == "old"
     with pytest.raises(ProcessLookupError):
         os.killpg(int(pid.read_text()), 0)
 
 
 @linux
-def test_strict_leaves_the_file_as_it_was_where_the_tests_fail(
+def test_strict_preserves_the_file_if_user_tests_fail(
     code: Callable[..., Done], tmp_path: Path
 ) -> None:
     folder = tmp_path / "work"
@@ -231,7 +229,7 @@ def test_strict_leaves_the_file_as_it_was_where_the_tests_fail(
     assert b"def is_even" in (folder / "even.py").read_bytes()
 
 
-def test_the_tests_of_a_patch_do_not_run_on_it(code: Callable[..., Done], tmp_path: Path) -> None:
+def test_user_tests_do_not_run_on_a_patch(code: Callable[..., Done], tmp_path: Path) -> None:
     (tmp_path / "add.py").write_text(BROKEN)
     done = code("fix", "add.py", "--run-tests", "true", "-o", "x.patch", cwd=tmp_path)
     assert "must contain {}, the file" in error_line(done, 2)
@@ -239,14 +237,16 @@ def test_the_tests_of_a_patch_do_not_run_on_it(code: Callable[..., Done], tmp_pa
 
 
 @linux
-def test_git_runs_the_hook_that_was_written(code: Callable[..., Done], repository: Path) -> None:
+def test_installed_hook_is_run_by_git(code: Callable[..., Done], repository: Path) -> None:
     hook = repository / ".git" / "hooks" / "prepare-commit-msg"
     done = code("commit", "--hook", "-o", hook, "--offline", "--stop", "a b", cwd=repository)
     assert done.returncode == 0 and os.access(hook, os.X_OK)
     assert "--offline --temperature=0.0 '--stop=a b'" in hook.read_text()
 
 
-def test_a_hook_asks_as_it_was_asked_for(run_llmtool: Callable[..., Any], repository: Path) -> None:
+def test_hook_uses_the_options_it_was_installed_with(
+    run_llmtool: Callable[..., Any], repository: Path
+) -> None:
     (repository / "m.gguf").write_bytes(b"")
     options = (
         "--system", "be brief", "-p", "a=b c", "-p", "d=e", "--no-think", "--ctx-size", "2048",
@@ -263,7 +263,7 @@ def test_a_hook_asks_as_it_was_asked_for(run_llmtool: Callable[..., Any], reposi
     assert again.stdout == hook.stdout
 
 
-def test_json_in_a_file_says_nothing_of_the_language(
+def test_json_output_name_does_not_select_the_language(
     code: Callable[..., Done], tmp_path: Path
 ) -> None:
     args = ("a function is_even(n)", "--json", "-o", "told.json", "--max-tokens", "60")
@@ -271,7 +271,7 @@ def test_json_in_a_file_says_nothing_of_the_language(
     assert json.loads((tmp_path / "told.json").read_text())["language"] != "json"
 
 
-def test_nothing_is_run_and_nothing_written_unless_asked(
+def test_no_code_runs_and_no_file_is_written_by_default(
     code: Callable[..., Done], repository: Path
 ) -> None:
     (repository / "add.py").write_text(BROKEN)
@@ -289,10 +289,10 @@ def test_nothing_is_run_and_nothing_written_unless_asked(
         assert files_of(repository) == before, args
 
 
-# The verbs
+# Subcommands
 
 
-def test_a_fix_is_a_patch_that_git_applies(code: Callable[..., Done], repository: Path) -> None:
+def test_fix_is_a_patch_that_git_applies(code: Callable[..., Done], repository: Path) -> None:
     (repository / "add.py").write_text(BROKEN)
     done = code("fix", "add.py", cwd=repository)
     assert done.returncode == 0 and (repository / "add.py").read_text() == BROKEN
@@ -301,7 +301,7 @@ def test_a_fix_is_a_patch_that_git_applies(code: Callable[..., Done], repository
 
 
 @pytest.mark.parametrize("place", [".", "sub", "other"])
-def test_a_patch_of_a_file_in_a_folder_is_applied_at_the_root_and_beside_it(
+def test_patch_applies_at_the_root_and_in_the_folder(
     code: Callable[..., Done], repository: Path, place: str
 ) -> None:
     for folder in ("sub", "other"):
@@ -318,18 +318,14 @@ def test_a_patch_of_a_file_in_a_folder_is_applied_at_the_root_and_beside_it(
         ast.parse(file.read_text())
 
 
-def test_a_patch_never_names_a_file_by_way_of_a_folder_above(
-    code: Callable[..., Done], tmp_path: Path
-) -> None:
+def test_patch_paths_never_go_above_the_root(code: Callable[..., Done], tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     (tmp_path / "add.py").write_text(BROKEN)
     done = code("fix", "../add.py", cwd=tmp_path / "work")
     assert done.stdout.startswith(b"--- a/add.py\n+++ b/add.py\n")
 
 
-def test_a_fix_is_written_when_asked_and_the_old_file_kept(
-    code: Callable[..., Done], tmp_path: Path
-) -> None:
+def test_write_fixes_the_file_and_saves_a_backup(code: Callable[..., Done], tmp_path: Path) -> None:
     file = tmp_path / "add.py"
     file.write_text(BROKEN)
     file.chmod(0o755)
@@ -340,9 +336,7 @@ def test_a_fix_is_written_when_asked_and_the_old_file_kept(
     assert stat.S_IMODE(file.stat().st_mode) == 0o755
 
 
-def test_a_fix_that_does_not_parse_is_not_written(
-    code: Callable[..., Done], tmp_path: Path
-) -> None:
+def test_fix_that_does_not_parse_is_not_written(code: Callable[..., Done], tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     file.write_text("{")
     done = code("fix", file, "--write", "--max-tokens", "3", "--repair", "0")
@@ -350,14 +344,12 @@ def test_a_fix_that_does_not_parse_is_not_written(
     assert [path.name for path in tmp_path.glob("x.json*")] == ["x.json"]
 
 
-def test_a_file_without_an_error_needs_to_be_told_one(
-    code: Callable[..., Done], tmp_path: Path
-) -> None:
+def test_fix_of_a_correct_file_needs_an_error(code: Callable[..., Done], tmp_path: Path) -> None:
     (tmp_path / "ok.py").write_text("x = 1\n")
     assert "--error" in error_line(code("fix", tmp_path / "ok.py"), 2)
 
 
-def test_lines_of_a_file_are_explained(code: Callable[..., Done], tmp_path: Path) -> None:
+def test_explain_accepts_a_line_range(code: Callable[..., Done], tmp_path: Path) -> None:
     file = tmp_path / "a.py"
     file.write_text("secret = 1\ndef area(r):\n    return 3.14 * r * r\n")
     shown = code("explain", f"{file}:2-3", "--dry-run").stdout.decode()
@@ -368,7 +360,7 @@ def test_lines_of_a_file_are_explained(code: Callable[..., Done], tmp_path: Path
     assert "is empty" in error_line(code("explain", "-", input=b" \n"), 14)
 
 
-def test_tests_are_written_for_a_file(code: Callable[..., Done], tmp_path: Path) -> None:
+def test_tests_are_generated_for_a_file(code: Callable[..., Done], tmp_path: Path) -> None:
     file = tmp_path / "half.py"
     file.write_text("def half(n):\n    return n / 2\n")
     done = code("tests", file)
@@ -377,7 +369,7 @@ def test_tests_are_written_for_a_file(code: Callable[..., Done], tmp_path: Path)
     assert b"Write tests with node:test" in shown
 
 
-def test_lines_of_a_file_are_tested_in_its_language(
+def test_tests_of_a_line_range_use_the_language_of_the_file(
     code: Callable[..., Done], tmp_path: Path
 ) -> None:
     file = tmp_path / "half.ts"
@@ -387,24 +379,24 @@ def test_lines_of_a_file_are_tested_in_its_language(
 
 
 @pytest.mark.parametrize("verb", ["explain", "fix", "tests", "complete"])
-def test_a_file_that_cannot_be_read_ends_in_14_and_names_no_option(
-    code: Callable[..., Done], tmp_path: Path, verb: str
-) -> None:
+def test_unreadable_file_is_14(code: Callable[..., Done], tmp_path: Path, verb: str) -> None:
     file = tmp_path / "latin.py"
     file.write_bytes(b"x = 'caf\xe9'\n")
     place = f"{file}:1" if verb == "complete" else file
-    assert error_line(code(verb, place), 14).endswith("byte 8 (0xe9) is not UTF-8")
-    assert error_line(code(verb, f"{file}x:1"), 14).endswith(": no such file")
+    assert error_line(code(verb, place), 14).endswith("not UTF-8 at byte 8 (0xe9)")
+    assert error_line(code(verb, f"{file}x:1"), 14).endswith(" not found; check the path")
 
 
-def test_a_patch_is_of_a_whole_file(code: Callable[..., Done], tmp_path: Path) -> None:
+def test_patch_needs_a_whole_file(code: Callable[..., Done], tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(BROKEN)
-    assert "a.py:1: no such file" in error_line(code("fix", f"{tmp_path / 'a.py'}:1"), 14)
+    assert "a.py:1 not found; check the path" in error_line(
+        code("fix", f"{tmp_path / 'a.py'}:1"), 14
+    )
     (tmp_path / "b.py").write_text("\n")
     assert "is empty" in error_line(code("fix", tmp_path / "b.py"), 14)
 
 
-def test_a_review_is_of_lines_in_the_diff(code: Callable[..., Done], repository: Path) -> None:
+def test_review_findings_are_on_changed_lines(code: Callable[..., Done], repository: Path) -> None:
     done = code("review", "--staged", "--json", cwd=repository)
     told = json.loads(done.stdout)
     assert done.returncode == 0 and told["n_parts"] == 1
@@ -413,7 +405,7 @@ def test_a_review_is_of_lines_in_the_diff(code: Callable[..., Done], repository:
     assert b"skipped uv.lock (a lock file)" in done.stderr
 
 
-def test_a_review_fails_on_what_it_is_told_to(code: Callable[..., Done], repository: Path) -> None:
+def test_review_fail_on_sets_the_exit_code(code: Callable[..., Done], repository: Path) -> None:
     diff = git(repository, "diff", "--staged")
     done = code("review", "--sarif", "--fail-on", "note", input=diff)
     results = json.loads(done.stdout)["runs"][0]["results"]
@@ -423,11 +415,11 @@ def test_a_review_fails_on_what_it_is_told_to(code: Callable[..., Done], reposit
     assert none.returncode == (15 if any(": error: " in line for line in lines) else 0)
 
 
-def test_no_diff_is_no_review(code: Callable[..., Done]) -> None:
+def test_empty_diff_is_an_input_error(code: Callable[..., Done]) -> None:
     assert "no changes to review" in error_line(code("review", input=b"hello\n"), 14)
 
 
-def test_a_commit_message_has_its_form(code: Callable[..., Done], repository: Path) -> None:
+def test_commit_message_has_a_subject_and_body(code: Callable[..., Done], repository: Path) -> None:
     done = code("commit", cwd=repository)
     assert done.returncode == 0
     subject = done.stdout.decode().removesuffix("\n")
@@ -437,15 +429,15 @@ def test_a_commit_message_has_its_form(code: Callable[..., Done], repository: Pa
     assert all(len(line) <= 72 for line in told["text"].splitlines())
 
 
-def test_nothing_staged_is_nothing_to_tell(code: Callable[..., Done], repository: Path) -> None:
+def test_commit_without_staged_changes_is_an_error(
+    code: Callable[..., Done], repository: Path
+) -> None:
     git(repository, "reset", "-q", "--hard")
     assert "nothing is staged" in error_line(code("commit", cwd=repository), 14)
 
 
 @linux
-def test_a_repository_cannot_make_git_run_its_programs(
-    code: Callable[..., Done], repository: Path
-) -> None:
+def test_repository_config_cannot_run_programs(code: Callable[..., Done], repository: Path) -> None:
     mark = repository / "was-run"
     program = repository / "evil"
     program.write_text(f'#!/bin/sh\ntouch {mark}\ncat "$1" 2>/dev/null\n')
@@ -460,7 +452,7 @@ def test_a_repository_cannot_make_git_run_its_programs(
 
 
 @linux
-def test_the_hook_begins_an_empty_message_and_no_other(
+def test_hook_fills_only_empty_messages(
     code: Callable[..., Done], repository: Path, tmp_path: Path
 ) -> None:
     hook = code("commit", "--hook").stdout
@@ -485,19 +477,19 @@ def test_the_hook_begins_an_empty_message_and_no_other(
     assert run() == "# comment\n"
 
 
-# Gaps
+# Completion
 
 
 @pytest.fixture(scope="module")
 def filler(tiny_model: Callable[..., Path]) -> Path:
     vocabulary = bpe_vocabulary()
     for name in ("prefix", "suffix", "middle"):
-        text = f"<|fim_{name}|>"  # llama.cpp knows them by their names
+        text = f"<|fim_{name}|>"  # llama.cpp recognizes these names
         vocabulary.add(text, text.encode(), TokenType.CONTROL)
     return tiny_model("plain", vocabulary=vocabulary, printable=True, n_ctx=256)
 
 
-def test_a_gap_is_filled_to_the_byte(
+def test_completion_fills_the_gap_exactly(
     run_llmtool: Callable[..., Done], filler: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "a.txt"
@@ -514,7 +506,7 @@ def test_a_gap_is_filled_to_the_byte(
     assert told["usage"]["completion_tokens"] == 5
 
 
-def test_a_long_file_is_fitted_around_its_gap(
+def test_long_file_is_truncated_around_the_cursor(
     run_llmtool: Callable[..., Done], filler: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "a.txt"
@@ -525,7 +517,7 @@ def test_a_long_file_is_fitted_around_its_gap(
     assert done.returncode == 0 and b"did not fit into the context" in done.stderr
 
 
-def test_a_completion_that_breaks_the_file_is_told(
+def test_completion_that_breaks_the_file_is_reported(
     run_llmtool: Callable[..., Done], filler: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "a.py"
@@ -540,7 +532,7 @@ def test_a_completion_that_breaks_the_file_is_told(
     assert "has a syntax error" in error_line(strict, 17)
 
 
-def test_a_model_without_the_tokens_is_told_so(code: Callable[..., Done], tmp_path: Path) -> None:
+def test_model_without_fim_tokens_is_an_error(code: Callable[..., Done], tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("x = 1\n")
     assert "cannot fill in the middle" in error_line(code("complete", f"{tmp_path / 'a.py'}:1"), 2)
 
@@ -548,21 +540,21 @@ def test_a_model_without_the_tokens_is_told_so(code: Callable[..., Done], tmp_pa
 # gen -x
 
 
-def test_gen_prints_the_code_of_a_reply_alone(
-    run_llmtool: Callable[..., Done], starter: Path
-) -> None:
+def test_extract_prints_only_the_code(run_llmtool: Callable[..., Done], starter: Path) -> None:
     args = ("gen", "-m", starter, *GREEDY)
     done = run_llmtool(*args, "-x", "Write a Python function add(a, b) in a code block.")
     assert done.returncode == 0 and done.stdout.startswith(b"def add") and b"```" not in done.stdout
 
 
-def test_gen_without_code_prints_nothing(run_llmtool: Callable[..., Done], starter: Path) -> None:
+def test_extract_without_code_prints_nothing(
+    run_llmtool: Callable[..., Done], starter: Path
+) -> None:
     done = run_llmtool("gen", "-m", starter, *GREEDY, "-x", "Say hello.", "--max-tokens", "8")
     assert "no fenced code block" in error_line(done, 17)
 
 
 @pytest.mark.parametrize("option", [["--json"], ["--each", "line"], ["--logprobs", "2"]], ids=str)
-def test_gen_extracts_from_one_plain_reply(
+def test_extract_needs_a_single_text_reply(
     run_llmtool: Callable[..., Done], tiny: Path, option: list[str]
 ) -> None:
     assert "-x cannot be combined" in error_line(

@@ -1,4 +1,4 @@
-"""The completion scripts: current, and understood by their shells."""
+"""Completion scripts are current and valid in their shells."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOLDER = Path(__file__).resolve().parent.parent.parent / "completions"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_scripts_in_the_repository_are_current(shell: str) -> None:
+def test_completion_scripts_are_current(shell: str) -> None:
     written = (FOLDER / f"llmtool.{shell}").read_text()
     assert written == script(shell, root_command()), (
         f"run: llmtool completions {shell} > completions/llmtool.{shell}"
@@ -23,7 +23,7 @@ def test_the_scripts_in_the_repository_are_current(shell: str) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shell_accepts_its_script(shell: str) -> None:
+def test_shell_accepts_its_script(shell: str) -> None:
     binary = shutil.which(shell)
     if binary is None:
         pytest.skip(f"no {shell} here")
@@ -32,7 +32,7 @@ def test_a_shell_accepts_its_script(shell: str) -> None:
 
 
 def complete(*words: str) -> list[str]:
-    """Return what bash offers after these words; the last one is being typed."""
+    """Return the completions of bash for these words; the last one is incomplete."""
     listed = " ".join(f"'{word}'" for word in words)
     done = subprocess.run(
         [
@@ -67,5 +67,5 @@ def complete(*words: str) -> list[str]:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_bash_offers(words: list[str], offered: list[str]) -> None:
+def test_bash_completions(words: list[str], offered: list[str]) -> None:
     assert complete(*words) == offered

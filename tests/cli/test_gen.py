@@ -1,4 +1,4 @@
-"""`llmtool gen`: its options, one by one, on the tiny model; sense on the starter model."""
+"""`llmtool gen`: options with the tiny model, real replies with the starter."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def reply(result: Any) -> str:
     return text
 
 
-def test_json_is_the_result_with_the_text_that_is_streamed(gen: Run, tiny: Path) -> None:
+def test_json_has_the_same_text_as_the_stream(gen: Run, tiny: Path) -> None:
     value = json.loads(reply(gen(QUESTION, "--json", "--seed", "5")))
     assert value["text"] + "\n" == reply(gen(QUESTION))
     assert value["usage"]["completion_tokens"] == 12
@@ -30,12 +30,12 @@ def test_json_is_the_result_with_the_text_that_is_streamed(gen: Run, tiny: Path)
     assert value["model"] == tiny.name
 
 
-def test_a_cut_reply_is_said_on_stderr_and_quiet_leaves_it_out(gen: Run) -> None:
+def test_truncated_reply_is_reported_unless_quiet(gen: Run) -> None:
     assert b"truncated at 12 tokens; raise --max-tokens" in gen(QUESTION).stderr
     assert gen(QUESTION, "--quiet").stderr == b""
 
 
-def test_samples_are_apart_and_those_of_their_seeds(gen: Run) -> None:
+def test_samples_are_separated_and_reproducible_by_seed(gen: Run) -> None:
     options = ["--temperature", "1.5", "--seed"]
     alone = [reply(gen(QUESTION, *options, str(seed))) for seed in (7, 8, 9)]
     assert reply(gen(QUESTION, *options, "7", "-n", "3")) == "---\n".join(alone)
@@ -44,13 +44,13 @@ def test_samples_are_apart_and_those_of_their_seeds(gen: Run) -> None:
     assert reply(gen(QUESTION, *options, "7", "-n", "3", "--no-stream")) == "---\n".join(alone)
 
 
-def test_the_reply_ends_before_a_stop_string(gen: Run) -> None:
+def test_reply_ends_before_a_stop_string(gen: Run) -> None:
     whole = reply(gen(QUESTION))
     stop = whole[5:8]
     assert reply(gen(QUESTION, "--stop", stop)) == whole[: whole.index(stop)] + "\n"
 
 
-def test_a_dry_run_shows_the_prompt_and_runs_nothing(gen: Run, tiny: Path) -> None:
+def test_dry_run_shows_the_prompt_and_runs_nothing(gen: Run, tiny: Path) -> None:
     result = gen("Summarize", "-s", "Be brief.", "--prefill", "Sure:", "--dry-run", input=b"notes")
     text = reply(result)
     assert text.startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nSummarize")
@@ -70,7 +70,7 @@ def test_a_dry_run_shows_the_prompt_and_runs_nothing(gen: Run, tiny: Path) -> No
     assert (value["n_ctx"], value["max_tokens"], value["model"]) == (256, 12, tiny.name)
 
 
-def test_files_and_stdin_are_material_in_their_order(gen: Run, tmp_path: Path) -> None:
+def test_files_and_stdin_are_input_in_order(gen: Run, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("first file")
     (tmp_path / "b.txt").write_text("second file")
     text = reply(
@@ -89,24 +89,24 @@ def test_files_and_stdin_are_material_in_their_order(gen: Run, tmp_path: Path) -
     assert "a.txt" in text and "b.txt" in text
 
 
-def test_a_prompt_that_names_a_file_is_text_and_says_so(gen: Run, tmp_path: Path) -> None:
+def test_prompt_that_names_a_file_is_text_with_a_note(gen: Run, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("secret")
     result = gen("notes.txt", "--dry-run", cwd=tmp_path)
     assert "notes.txt" in reply(result) and "secret" not in reply(result)
-    assert b"-f notes.txt reads it" in result.stderr
-    # A name longer than any file's is a prompt like others, and stays out of the messages.
+    assert b"-f notes.txt reads the file" in result.stderr
+    # Text longer than any file name is an ordinary prompt and is not quoted in messages.
     long = gen("雨" * 100)
     assert reply(long) and "雨" not in long.stderr.decode()
 
 
-def test_statistics_say_where_the_time_went(gen: Run) -> None:
+def test_stats_prints_timings(gen: Run) -> None:
     error = gen(QUESTION, "--stats").stderr.decode()
     for word in ("first token", "load", "context", "prefill", "decode", "total", "peak memory"):
         assert word in error
     assert "(12 tokens" in error
 
 
-def test_a_template_of_ones_own_takes_parameters(gen: Run, tmp_path: Path) -> None:
+def test_user_template_accepts_parameters(gen: Run, tmp_path: Path) -> None:
     path = tmp_path / "greet.yaml"
     path.write_text(
         "llmtool: 1\nname: greet\ndescription: Greet.\ntask: gen\n"
@@ -123,12 +123,12 @@ def test_a_template_of_ones_own_takes_parameters(gen: Run, tmp_path: Path) -> No
     ("yaml", "place", "reason"),
     [
         ("llmtool: 1\nname: x\ntask: gen\nprompt: '{{ open('", 4, "unexpected 'end of template'"),
-        ("llmtool: 1\nname: x\ntask: gen\npromt: hi", 4, "unknown key 'promt' (did you mean 'prom"),
+        ("llmtool: 1\nname: x\ntask: gen\npromt: hi", 4, "unknown key 'promt'; did you mean 'prom"),
         ("a: [", 2, "not valid YAML: "),
     ],
     ids=["jinja", "key", "yaml"],
 )
-def test_a_broken_template_is_12_and_says_where(
+def test_invalid_template_is_12_with_its_line(
     gen: Run, tmp_path: Path, yaml: str, place: int, reason: str
 ) -> None:
     path = tmp_path / "bad.yaml"
@@ -137,11 +137,11 @@ def test_a_broken_template_is_12_and_says_where(
     assert f"bad.yaml:{place}: {reason}" in line
 
 
-def test_an_unknown_template_is_12_and_the_nearest_is_named(gen: Run) -> None:
+def test_unknown_template_is_12_with_a_suggestion(gen: Run) -> None:
     assert "gen" in error_line(gen(QUESTION, "-t", "gne"), 12)
 
 
-def test_a_broken_chat_template_is_12_unless_none_is_needed(
+def test_invalid_chat_template_is_12_unless_unused(
     gen: Run, tiny_model: Callable[..., Path], tmp_path: Path
 ) -> None:
     broken = tiny_model("plain", chat_template="{% for m in messages %}")
@@ -154,7 +154,7 @@ def test_a_broken_chat_template_is_12_unless_none_is_needed(
     assert reply(gen(QUESTION, "-m", broken, "-t", completion))
 
 
-def test_reasoning_stays_out_of_stdout(gen: Run, tiny_model: Callable[..., Path]) -> None:
+def test_reasoning_is_not_written_to_stdout(gen: Run, tiny_model: Callable[..., Path]) -> None:
     template = "{{ messages[0].content }}{% if enable_thinking %}<think>\n{% endif %}"
     thinker = tiny_model("plain", chat_template=template)
     silent = gen(QUESTION, "-m", thinker, "--think", "--json")
@@ -167,7 +167,7 @@ def test_reasoning_stays_out_of_stdout(gen: Run, tiny_model: Callable[..., Path]
     assert json.loads(reply(gen(QUESTION, "-m", thinker, "--json")))["text"]
 
 
-def test_a_base_model_goes_on_with_the_text(gen: Run, tiny_base: Path) -> None:
+def test_base_model_continues_the_text(gen: Run, tiny_base: Path) -> None:
     text = reply(gen(QUESTION, "-m", tiny_base, "--dry-run", "--no-stdin"))
     assert text == QUESTION + "\n"
     options = ("-m", tiny_base, "-n", "3", "--max-tokens", "50", "--temperature", "1", "--json")
@@ -176,7 +176,7 @@ def test_a_base_model_goes_on_with_the_text(gen: Run, tiny_base: Path) -> None:
     assert len(set(texts)) == 3 and all(texts)
 
 
-def test_an_alias_of_the_configuration_names_a_model(
+def test_alias_from_the_config_names_a_model(
     run_llmtool: Run, env: dict[str, str], tiny: Path
 ) -> None:
     folder = Path(env["LLMTOOL_CONFIG_DIR"])
@@ -186,13 +186,13 @@ def test_an_alias_of_the_configuration_names_a_model(
     assert result.returncode == 0 and result.stdout
 
 
-def test_the_starter_model_answers_unasked_and_says_so(run_llmtool: Run) -> None:
+def test_starter_model_is_the_default_with_a_note(run_llmtool: Run) -> None:
     result = run_llmtool("gen", "List the months of the year.", "--temperature", "0")
     assert b"January, February, March" in result.stdout
     assert b"no model chosen; using the starter model" in result.stderr
 
 
-def test_the_starter_model_reads_what_is_piped(run_llmtool: Run) -> None:
+def test_starter_model_reads_piped_text(run_llmtool: Run) -> None:
     result = run_llmtool(
         *("gen", "-q", "-m", "starter", "--temperature", "0", "--max-tokens", "60"),
         "Why does the release move?",
@@ -202,7 +202,7 @@ def test_the_starter_model_reads_what_is_piped(run_llmtool: Run) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 2**32 - 2])
-def test_the_first_and_the_last_seed_make_a_run_repeatable(gen: Run, seed: int) -> None:
+def test_lowest_and_highest_seeds_are_reproducible(gen: Run, seed: int) -> None:
     args = (QUESTION, "--json", "--temperature", "1.5", "--seed", str(seed))
     first, second = (json.loads(reply(gen(*args))) for _ in range(2))
     assert first["seed"] == second["seed"] == seed

@@ -1,7 +1,7 @@
-"""A folder full of files that other programs would read or run: here none of them is.
+"""Files in the current folder that other programs would read or run are not read or run.
 
-`python -m llmtool` is another matter: Python itself puts the current folder first on its path, so
-that whoever types it trusts the folder. The command does not, nor does `python -P -m llmtool`.
+With `python -m llmtool` Python itself puts the current folder first on its path, so the user trusts
+the folder. The command does not, nor does `python -P -m llmtool`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="programs without an ending")
 ENTRY_POINT = "#!{python}\nimport sys\nfrom llmtool.__main__ import main\nsys.exit(main())\n"
-# Tells of every file and folder that the command opens in its folder.
+# Reports every file and folder that the command opens in the current folder.
 GUARD = """import os, sys
 here, marks = os.getcwd(), os.environ["MARKS"]
 def watch(event, args):
@@ -100,10 +100,10 @@ def clean(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> Path:
-    """A folder of settings, templates, modules and programs under the names that are looked for."""
+    """A folder with settings, templates, modules and programs under commonly read names."""
     folder = tmp_path / "hostile"
     contents = {**TEXTS, **dict.fromkeys(MODULES, MODULE), **dict.fromkeys(PROGRAMS, PROGRAM)}
-    del contents["llmtool"]  # there is a folder of this name
+    del contents["llmtool"]  # this is a folder
     for name, text in contents.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ def hostile(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def call(env: dict[str, str], tiny: Path, tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
-    """Return `call(folder, args, prefix)`: the exit code, stdout, and what was touched there."""
+    """Return `call(folder, args, prefix)`: exit code, stdout and opened files."""
     (tmp_path / "guard").mkdir()
     (tmp_path / "guard" / "sitecustomize.py").write_text(GUARD)
     script = tmp_path / "bin" / "llmtool"
@@ -137,15 +137,15 @@ def call(env: dict[str, str], tiny: Path, tmp_path: Path) -> Callable[..., tuple
             timeout=60,
         )
         assert b"Traceback" not in done.stderr, done.stderr.decode()
-        told = "" if args[0] == "doctor" else done.stdout.decode()  # it tells of the load
-        return done.returncode, told, marks.read_text() if marks.exists() else ""
+        stdout = "" if args[0] == "doctor" else done.stdout.decode()  # doctor shows the load
+        return done.returncode, stdout, marks.read_text() if marks.exists() else ""
 
     return run
 
 
 @POSIX
 @pytest.mark.parametrize("args", CALLS.values(), ids=CALLS)
-def test_nothing_of_the_folder_is_read_or_run(
+def test_files_in_the_current_folder_are_not_read_or_run(
     call: Callable[..., tuple[int, str, str]], clean: Path, hostile: Path, args: tuple[str, ...]
 ) -> None:
     before = sorted(hostile.rglob("*"))
@@ -156,7 +156,7 @@ def test_nothing_of_the_folder_is_read_or_run(
 
 
 @POSIX
-def test_git_is_the_users_own(
+def test_git_in_the_current_folder_is_not_run(
     call: Callable[..., tuple[int, str, str]], env: dict[str, str], hostile: Path
 ) -> None:
     for command in (["init", "-q"], ["add", "-f", "gen.yaml"]):
@@ -168,7 +168,7 @@ def test_git_is_the_users_own(
 
 @POSIX
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="-P came with Python 3.11")
-def test_python_can_be_told_to_leave_the_folder_out(
+def test_python_P_excludes_the_current_folder(
     call: Callable[..., tuple[int, str, str]], clean: Path, hostile: Path
 ) -> None:
     prefix = [sys.executable, "-P", "-m", "llmtool"]

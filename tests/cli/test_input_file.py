@@ -1,4 +1,4 @@
-"""A file that is not there: one line and 14, whatever the command."""
+"""A missing input file is an error in one line with exit code 14 for every command."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("args", COMMANDS.values(), ids=COMMANDS)
-def test_a_file_that_is_not_there_is_told_with_its_name(
+def test_missing_file_is_reported_with_its_name(
     run_llmtool: Callable[..., Any], args: tuple[str, ...]
 ) -> None:
     line = error_line(run_llmtool(*args, "-m", "none.gguf"), 14)
-    assert line.startswith("llmtool: in.txt: no such file")
+    assert line.startswith("llmtool: in.txt not found")

@@ -1,4 +1,4 @@
-"""The state behind the signal handlers."""
+"""The state of the signal handlers."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ def interrupts(cancellation: Cancellation) -> Interrupts:
     return made
 
 
-def test_a_signal_sets_the_cancellation(interrupts: Interrupts, cancellation: Cancellation) -> None:
+def test_signal_sets_the_cancellation(interrupts: Interrupts, cancellation: Cancellation) -> None:
     interrupts.receive(signal.SIGTERM)
     assert cancellation.cancelled
     assert interrupts.received == signal.SIGTERM
 
 
-def test_a_signal_raises_only_in_an_interruptible_block(interrupts: Interrupts) -> None:
+def test_signal_raises_only_in_an_interruptible_block(interrupts: Interrupts) -> None:
     with pytest.raises(Cancelled) as stopped, interrupts.interruptible():
         interrupts.receive(signal.SIGINT)
     assert stopped.value.reason == signal.SIGINT
     interrupts.receive(signal.SIGTERM)  # outside the block
 
 
-def test_an_earlier_signal_stops_an_interruptible_block_at_once(interrupts: Interrupts) -> None:
+def test_earlier_signal_stops_an_interruptible_block(interrupts: Interrupts) -> None:
     interrupts.receive(signal.SIGINT)
     with pytest.raises(Cancelled), interrupts.interruptible():
         pytest.fail("the block was entered")
 
 
-def test_a_repeated_signal_is_final(interrupts: Interrupts) -> None:
+def test_repeated_signal_is_final(interrupts: Interrupts) -> None:
     assert not interrupts.is_final(signal.SIGINT)
     interrupts.receive(signal.SIGINT)
     assert interrupts.is_final(signal.SIGINT)
@@ -57,14 +57,14 @@ def test_only_a_repeated_ctrl_c_can_be_ignored(interrupts: Interrupts) -> None:
     assert interrupts.is_final(signal.SIGTERM)
 
 
-def test_clear_forgets_ctrl_c(interrupts: Interrupts, cancellation: Cancellation) -> None:
+def test_clear_resets_ctrl_c(interrupts: Interrupts, cancellation: Cancellation) -> None:
     interrupts.receive(signal.SIGINT)
     interrupts.clear()
     assert not cancellation.cancelled
     assert not interrupts.is_final(signal.SIGINT)
 
 
-def test_clear_raises_for_a_signal_that_ends_the_process(interrupts: Interrupts) -> None:
+def test_clear_raises_for_a_terminating_signal(interrupts: Interrupts) -> None:
     interrupts.receive(signal.SIGINT)
     interrupts.receive(signal.SIGTERM)
     with pytest.raises(Cancelled) as stopped:

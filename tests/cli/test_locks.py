@@ -1,4 +1,4 @@
-"""Who finds a file locked waits a while, is told in one line with 18, and has changed nothing."""
+"""A locked file: the command waits, then fails with 18 in one line and changes nothing."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def store(folders: Folders, tiny: Path) -> Store:
 
 @pytest.fixture
 def locked(folders: Folders, sessions: Sessions, store: Store) -> Iterator[Callable[[str], None]]:
-    """Return `locked(kind)`: from now on another holder has the lock of that kind of file."""
+    """Return `locked(kind)`: lock that kind of file for the rest of the test."""
     places = {
         "config": folders.config_file,
         "models": store.layout.registry_file,
@@ -79,7 +79,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize(("kind", "act"), KINDS.values(), ids=KINDS)
-def test_each_kind_of_lock_is_18_and_nothing_is_changed(
+def test_each_kind_of_lock_is_18_and_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
     folders: Folders,
     sessions: Sessions,
@@ -102,7 +102,7 @@ def test_each_kind_of_lock_is_18_and_nothing_is_changed(
     assert contents(folders) == before
 
 
-def test_what_fails_under_a_lock_is_no_failure_of_the_lock(tmp_path: Path) -> None:
+def test_errors_while_locked_are_not_lock_errors(tmp_path: Path) -> None:
     with pytest.raises(PermissionError) as caught, files.lock(tmp_path / "file"):
         raise PermissionError(13, "Permission denied", "another")
     assert caught.value.filename == "another"
@@ -110,21 +110,19 @@ def test_what_fails_under_a_lock_is_no_failure_of_the_lock(tmp_path: Path) -> No
         pass
 
 
-def test_an_index_that_cannot_be_thrown_away_is_left_alone(
-    folders: Folders, sessions: Sessions
-) -> None:
+def test_index_that_cannot_be_removed_is_unchanged(folders: Folders, sessions: Sessions) -> None:
     index = folders.cache / INDEX_NAME
     (index / "folder").mkdir(parents=True)
     assert search.search(sessions, "hello", index=index).total == 1
     assert (index / "folder").is_dir()
 
 
-def test_a_signal_ends_the_wait_to_remember_an_answer(
+def test_signal_ends_the_wait_for_the_config_lock(
     env: dict[str, str], locked: Callable[[str], None], tiny: Path
 ) -> None:
-    """The one wait that begins at a terminal; those of other commands are below."""
+    """The wait at a terminal; other commands are tested below."""
     locked("config")
-    del env["HF_HUB_OFFLINE"]  # without a network nothing is there to choose from
+    del env["HF_HUB_OFFLINE"]  # the question needs the Hub
     with Terminal([*LLMTOOL, "gen", "Go on", "--max-tokens", "2"], env) as terminal:
         terminal.wait_for("Enter a number")
         terminal.send(f"{tiny}\r")
@@ -147,7 +145,7 @@ COMMANDS = {
 
 @pytest.mark.long
 @pytest.mark.timeout(120)
-def test_a_lock_that_stays_is_18_in_one_line(
+def test_permanent_lock_is_18_in_one_line(
     start_llmtool: Callable[..., Any], locked: Callable[[str], None]
 ) -> None:
     for kind in {kind for kind, _ in COMMANDS.values()}:
@@ -170,7 +168,7 @@ WAITING = {
 
 
 @pytest.mark.parametrize(("kind", "words"), WAITING.values(), ids=WAITING)
-def test_a_signal_ends_the_wait_for_a_lock(
+def test_signal_ends_the_wait_for_a_lock(
     start_llmtool: Callable[..., Any],
     locked: Callable[[str], None],
     tiny: Path,

@@ -1,4 +1,4 @@
-"""`--log`: replies of `gen` and `run` that are kept, where it is asked for and nowhere else."""
+"""`--log` saves replies of `gen` and `run`, only on request."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def turns(sessions: Sessions) -> tuple[Turn, ...]:
     ],
     ids=["unasked", "--no-log", "dry run", "LLMTOOL_LOG=0", "batch"],
 )
-def test_nothing_is_kept_unasked(
+def test_replies_are_not_logged_by_default(
     gen: Run, sessions: Sessions, args: list[str], given: dict[str, str]
 ) -> None:
     assert gen("The river", *args, input=b"and the hill\n", env=given).returncode == 0
     assert not sessions.folder.exists()
 
 
-def test_a_reply_is_kept_with_what_was_asked(gen: Run, sessions: Sessions) -> None:
+def test_log_saves_prompt_and_reply(gen: Run, sessions: Sessions) -> None:
     result = gen("The river", "--log", "--seed", "7", "--json", input=b"and the hill")
     said = json.loads(result.stdout)
     (turn,) = turns(sessions)
@@ -72,22 +72,22 @@ def test_a_reply_is_kept_with_what_was_asked(gen: Run, sessions: Sessions) -> No
     assert stat.S_IMODE(sessions.path(sessions.names()[0]).stat().st_mode) == 0o600
 
 
-def test_replies_follow_one_another(gen: Run, sessions: Sessions, tmp_path: Path) -> None:
+def test_log_appends_replies(gen: Run, sessions: Sessions, tmp_path: Path) -> None:
     plain = gen("The river", "--no-stdin")
     logged = gen("The river", "--no-stdin", env={"LLMTOOL_LOG": "yes"})
     assert (logged.stdout, logged.stderr) == (plain.stdout, plain.stderr)
     (tmp_path / "hill.txt").write_text("the hill")
     gen("-f", tmp_path / "hill.txt", "--log")
-    gen("Tell of it", "-f", tmp_path / "hill.txt", "-n", "2", "--log", "--no-stdin")
+    gen("Describe it", "-f", tmp_path / "hill.txt", "-n", "2", "--log", "--no-stdin")
     kept = turns(sessions)
-    assert [turn.text for turn in kept] == ["The river", "the hill", "Tell of it", "Tell of it"]
+    assert [turn.text for turn in kept] == ["The river", "the hill", "Describe it", "Describe it"]
     assert [len(turn.files) for turn in kept] == [0, 0, 1, 1]
     assert kept[2].files[0].name == str(tmp_path / "hill.txt")
     assert kept[0].reply == plain.stdout.decode().removesuffix("\n")
     assert kept[2].completion_tokens > 0 == kept[3].completion_tokens
 
 
-def test_run_keeps_what_the_template_made_and_the_label(
+def test_run_logs_the_rendered_prompt_and_the_label(
     run_llmtool: Run, tiny: Path, sessions: Sessions, tmp_path: Path
 ) -> None:
     (tmp_path / "mood.yaml").write_text(LABELS)
@@ -99,19 +99,19 @@ def test_run_keeps_what_the_template_made_and_the_label(
     assert (turn.text, turn.sent) == ("The river", "Mood of: The river")
 
 
-def test_a_reply_that_breaks_its_contract_is_kept(gen: Run, sessions: Sessions) -> None:
+def test_invalid_reply_is_logged(gen: Run, sessions: Sessions) -> None:
     result = gen("The river", "--schema", "name, year int", "--max-tokens", "2", "--log")
     assert result.returncode == 17
     (turn,) = turns(sessions)
     assert turn.finish_reason == "length" and turn.completion_tokens == 2
 
 
-def test_a_batch_has_no_log(gen: Run) -> None:
+def test_batch_cannot_be_logged(gen: Run) -> None:
     assert "--each" in error_line(gen("--each", "line", "--log", input=b"a\n"), 2)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_a_reply_that_was_stopped_is_kept_as_far_as_it_came(
+def test_interrupted_reply_is_logged_partially(
     start_llmtool: Run, tiny_model: Callable[..., Path], sessions: Sessions
 ) -> None:
     process = start_llmtool(
@@ -126,25 +126,25 @@ def test_a_reply_that_was_stopped_is_kept_as_far_as_it_came(
     (turn,) = turns(sessions)
     assert turn.finish_reason == "interrupted"
     shown = (begin + rest).decode().removesuffix("\n")
-    assert turn.reply.startswith(shown)  # the last token may have come and not been written
+    assert turn.reply.startswith(shown)  # the last token may not have been printed
 
 
 @pytest.mark.parametrize("what", ["folder", "damaged"])
-def test_a_log_that_fails_loses_no_reply(
+def test_failing_log_does_not_lose_the_reply(
     gen: Run, sessions: Sessions, env: dict[str, str], what: str
 ) -> None:
     plain = gen("The river", "--no-stdin", "--log")
-    if what == "folder":  # a file stands where the folder would
+    if what == "folder":  # a file instead of the folder
         env["LLMTOOL_DATA_DIR"] = str(sessions.path(sessions.names()[0]))
     else:
         sessions.path(sessions.names()[0]).write_bytes(b"{")
     result = gen("The river", "--no-stdin", "--log", "--quiet")
     assert (result.returncode, result.stdout) == (0, plain.stdout)
-    assert result.stderr.startswith(b"llmtool: the reply is not in the log: ")
+    assert result.stderr.startswith(b"llmtool: cannot log the reply: ")
     assert result.stderr.count(b"\n") == 1
 
 
-def test_the_setting_is_one_of_config(run_llmtool: Run, gen: Run, sessions: Sessions) -> None:
+def test_log_setting_is_in_the_config(run_llmtool: Run, gen: Run, sessions: Sessions) -> None:
     assert run_llmtool("config", "set", "log", "true").returncode == 0
     assert b"log\ttrue" in run_llmtool("config", "show").stdout
     gen("The river", "--no-stdin")
@@ -152,7 +152,7 @@ def test_the_setting_is_one_of_config(run_llmtool: Run, gen: Run, sessions: Sess
     assert b"true or false, not maybe" in run_llmtool("config", "set", "log", "maybe").stderr
 
 
-def test_what_a_model_said_is_found_again(
+def test_logged_reply_is_found_by_search(
     run_llmtool: Run, starter: Path, sessions: Sessions
 ) -> None:
     question = "What is the capital of France? Answer in one short sentence."

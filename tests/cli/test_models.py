@@ -1,4 +1,4 @@
-"""`llmtool models`, `config`, `doctor`: what they print, and what they change."""
+"""`llmtool models`, `config` and `doctor`: output and effects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def out(result: Any) -> str:
     return text
 
 
-def test_ls_is_tab_separated_in_a_pipe_and_json_on_demand(run_llmtool: Run) -> None:
+def test_ls_is_tab_separated_in_a_pipe_or_json(run_llmtool: Run) -> None:
     (line,) = out(run_llmtool("models", "ls")).splitlines()
     name, quant, size, source, path = line.split("\t")
     assert (name, quant, size, source) == ("starter", "Q4_1", "98.4 MB", "starter")
@@ -27,7 +27,7 @@ def test_ls_is_tab_separated_in_a_pipe_and_json_on_demand(run_llmtool: Run) -> N
     assert model["path"] == path and model["size_bytes"] > 98_000_000
 
 
-def test_info_says_what_a_model_is(run_llmtool: Run) -> None:
+def test_info_describes_a_model(run_llmtool: Run) -> None:
     value = json.loads(out(run_llmtool("models", "info", "starter", "--json")))
     assert (value["architecture"], value["quant"], value["layers"]) == ("llama", "Q4_1", 30)
     assert (value["context_length"], value["vocabulary"]) == (8192, 49152)
@@ -38,7 +38,7 @@ def test_info_says_what_a_model_is(run_llmtool: Run) -> None:
     assert "for 8,192 tokens" in text and "135 million" in text
 
 
-def test_a_model_is_imported_used_verified_and_removed(
+def test_model_is_imported_used_verified_and_removed(
     run_llmtool: Run, tiny: Path, env: dict[str, str]
 ) -> None:
     assert out(run_llmtool("models", "import", tiny, "--name", "small")) == "small\n"
@@ -59,7 +59,7 @@ def test_a_model_is_imported_used_verified_and_removed(
     error_line(run_llmtool("models", "rm", "small"), 10)
 
 
-def test_aliases_are_set_listed_and_taken_away(run_llmtool: Run) -> None:
+def test_aliases_are_set_listed_and_removed(run_llmtool: Run) -> None:
     out(run_llmtool("models", "alias", "small", "starter"))
     assert out(run_llmtool("models", "alias")) == "small\tstarter\n"
     assert "Q4_1" in out(run_llmtool("models", "info", "small"))
@@ -69,20 +69,20 @@ def test_aliases_are_set_listed_and_taken_away(run_llmtool: Run) -> None:
     error_line(run_llmtool("models", "alias", "--remove"), 2)
 
 
-def test_recommend_names_models_that_fit_with_a_reason(run_llmtool: Run) -> None:
+def test_recommend_lists_fitting_models_with_a_reason(run_llmtool: Run) -> None:
     choices = json.loads(out(run_llmtool("models", "recommend", "--json")))
     assert all(choice["repo"].count("/") == 1 and choice["reason"] for choice in choices)
     lines = out(run_llmtool("models", "recommend")).splitlines()
     assert [line.split("\t")[0] for line in lines] == [choice["name"] for choice in choices]
 
 
-def test_offline_a_model_of_the_hub_is_10_and_the_command_is_named(run_llmtool: Run) -> None:
+def test_offline_missing_model_is_10_and_names_the_command(run_llmtool: Run) -> None:
     line = error_line(run_llmtool("gen", "hi", "-m", "org/name:Q4_K_M", "--offline"), 10)
     assert "llmtool models pull org/name:Q4_K_M" in line
 
 
 @pytest.mark.parametrize("more", [(), ("--dry-run",), ("--offline",)], ids=" ".join)
-def test_pull_of_what_is_here_without_the_hub_says_where(
+def test_pull_of_a_local_model_reports_its_path_offline(
     run_llmtool: Run, tiny: Path, more: tuple[str, ...]
 ) -> None:
     for model in ("starter", str(tiny)):
@@ -96,13 +96,11 @@ def test_pull_of_what_is_here_without_the_hub_says_where(
 
 
 @pytest.mark.parametrize("command", ["models", "config"])
-def test_a_group_without_a_command_is_a_usage_error(run_llmtool: Run, command: str) -> None:
+def test_group_without_a_command_is_a_usage_error(run_llmtool: Run, command: str) -> None:
     assert f"llmtool {command} --help" in error_line(run_llmtool(command), 2)
 
 
-def test_config_sets_shows_and_unsets_and_keeps_comments(
-    run_llmtool: Run, env: dict[str, str]
-) -> None:
+def test_config_set_get_unset_preserve_comments(run_llmtool: Run, env: dict[str, str]) -> None:
     path = Path(env["LLMTOOL_CONFIG_DIR"]) / "config.toml"
     path.parent.mkdir(parents=True)
     path.write_text("# mine\nthreads = 1  # few\n")
@@ -118,7 +116,7 @@ def test_config_sets_shows_and_unsets_and_keeps_comments(
     assert "model\t-" in out(run_llmtool("config", "show"))
 
 
-def test_config_mends_a_file_with_an_unknown_key(run_llmtool: Run, env: dict[str, str]) -> None:
+def test_config_unset_removes_an_unknown_key(run_llmtool: Run, env: dict[str, str]) -> None:
     path = Path(env["LLMTOOL_CONFIG_DIR"]) / "config.toml"
     path.parent.mkdir(parents=True)
     path.write_text('modle = "x"\n')
@@ -142,14 +140,14 @@ def test_config_mends_a_file_with_an_unknown_key(run_llmtool: Run, env: dict[str
         ("other.name", "x", "unknown key"),
     ],
 )
-def test_a_wrong_setting_is_refused_and_nothing_is_written(
+def test_invalid_setting_is_rejected_and_not_written(
     run_llmtool: Run, env: dict[str, str], key: str, value: str, reason: str
 ) -> None:
     assert reason in error_line(run_llmtool("config", "set", key, "--", value), 2)
     assert not (Path(env["LLMTOOL_CONFIG_DIR"]) / "config.toml").exists()
 
 
-def test_a_model_that_nobody_knows_is_set_and_told(run_llmtool: Run, env: dict[str, str]) -> None:
+def test_unknown_model_is_set_with_a_note(run_llmtool: Run, env: dict[str, str]) -> None:
     result = run_llmtool("config", "set", "model", "nothere")
     assert result.returncode == 0
     assert result.stderr.startswith(b"llmtool: saved, but unknown model 'nothere'; ")
@@ -161,14 +159,14 @@ def test_a_model_that_nobody_knows_is_set_and_told(run_llmtool: Run, env: dict[s
 
 
 @pytest.mark.parametrize("model", ["starter", "qwen3-4b-2507", "org/name", "/none.gguf", "x"])
-def test_a_model_that_is_known_is_set_without_a_word(run_llmtool: Run, model: str) -> None:
+def test_known_model_is_set_without_a_note(run_llmtool: Run, model: str) -> None:
     out(run_llmtool("config", "set", "aliases.x", "starter"))
     assert run_llmtool("config", "set", "model", model).stderr == b""
 
 
-def test_an_unknown_key_cannot_be_unset(run_llmtool: Run, env: dict[str, str]) -> None:
+def test_unset_of_an_unknown_key_is_an_error(run_llmtool: Run, env: dict[str, str]) -> None:
     line = error_line(run_llmtool("config", "unset", "modle"), 2)
-    assert line == "llmtool: unknown key 'modle' (did you mean 'model'?)"
+    assert line == "llmtool: unknown key 'modle'; did you mean 'model'?"
     assert not Path(env["LLMTOOL_CONFIG_DIR"]).exists()
     assert run_llmtool("config", "unset", "model").returncode == 0
 
@@ -178,7 +176,7 @@ def test_an_unknown_key_cannot_be_unset(run_llmtool: Run, env: dict[str, str]) -
     [("model =\n", "not valid TOML"), ('modle = "x"\n', "unknown key 'modle'")],
     ids=["no TOML", "unknown key"],
 )
-def test_doctor_tells_a_broken_configuration_among_the_rest(
+def test_doctor_reports_a_broken_config(
     run_llmtool: Run, env: dict[str, str], text: str, reason: str
 ) -> None:
     path = Path(env["LLMTOOL_CONFIG_DIR"]) / "config.toml"

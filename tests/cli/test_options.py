@@ -1,4 +1,4 @@
-"""The options of all commands together: one meaning for a name, an example in every help."""
+"""Options of all commands are consistent, and every help has an example."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from llmtool.cli.framework.completion import walk
 from llmtool.cli.framework.default_group import DEFAULT
 from llmtool.cli.options.tasks import OPTIONS
 
-# `-l` is what a command is about: its labels, or its language. No command has both.
+# `-l` is either labels or language; no command has both.
 TWO_MEANINGS = {"-l": {"--label", "--language"}}
 
 
 def commands() -> Iterator[tuple[str, Any]]:
-    """Yield every command by its words, as Typer has it."""
+    """Yield every command of the Typer app with its words."""
     yield "llmtool", typer.main.get_command(app)
     for name in COMMANDS:
         command = load_command(name)
@@ -35,14 +35,14 @@ def options() -> Iterator[tuple[str, Any]]:
                 yield name, param
 
 
-def test_all_commands_are_walked() -> None:
-    """The walk that the completions are made of sees the same commands."""
+def test_all_commands_are_checked() -> None:
+    """Completions are generated from the same commands."""
     walked = {" ".join(command.words) or "llmtool" for command in walk(root_command())}
     assert walked == {name for name, _ in commands() if not name.endswith(f" {DEFAULT}")}
     assert len(walked) > 40
 
 
-def test_a_short_flag_means_one_thing() -> None:
+def test_short_flag_has_one_meaning() -> None:
     meanings = defaultdict(set)
     for _, param in options():
         long = [name for name in param.opts if name.startswith("--")]
@@ -54,14 +54,14 @@ def test_a_short_flag_means_one_thing() -> None:
     assert ambiguous == TWO_MEANINGS
 
 
-def test_an_option_has_its_short_flag_in_every_command() -> None:
+def test_option_has_the_same_short_flag_everywhere() -> None:
     shorts = defaultdict(set)
     for _, param in options():
         shorts[param.opts[0]].add(tuple(sorted(param.opts)))
     assert {name: sorted(found) for name, found in shorts.items() if len(found) > 1} == {}
 
 
-def test_a_long_name_is_a_switch_or_takes_a_value_everywhere() -> None:
+def test_long_option_is_a_flag_or_takes_a_value_everywhere() -> None:
     kinds = defaultdict(lambda: defaultdict(list))
     for command, param in options():
         for name in (*param.opts, *param.secondary_opts):
@@ -69,7 +69,7 @@ def test_a_long_name_is_a_switch_or_takes_a_value_everywhere() -> None:
     assert {name: dict(kind) for name, kind in kinds.items() if len(kind) > 1} == {}
 
 
-def test_what_is_described_alike_takes_the_same_value() -> None:
+def test_same_help_means_same_value_type() -> None:
     values = defaultdict(set)
     for _, param in options():
         if not param.is_flag:
@@ -77,7 +77,7 @@ def test_what_is_described_alike_takes_the_same_value() -> None:
     assert {name: sorted(found) for name, found in values.items() if len(found) > 1} == {}
 
 
-def test_an_option_is_taken_back_by_no() -> None:
+def test_boolean_options_have_a_no_form() -> None:
     for command, param in options():
         for name in param.secondary_opts:
             assert name == f"--no-{param.opts[0][2:]}", f"{command} {name}"
@@ -90,21 +90,21 @@ def test_names_are_lower_case_words() -> None:
             assert name == name.lower(), f"{command} {name}"
 
 
-def test_every_option_is_explained() -> None:
+def test_every_option_has_help() -> None:
     silent = [f"{command} {p.opts[0]}" for command, p in options() if not p.help]
     assert silent == []
 
 
 @pytest.mark.parametrize("name", [name for name, _ in commands()])
-def test_every_help_has_an_example_of_its_command(name: str) -> None:
+def test_every_help_has_an_example(name: str) -> None:
     command = dict(commands())[name]
-    shown = getattr(command, "default", command)  # a group that does something by itself
+    shown = getattr(command, "default", command)  # a group with a default command
     epilog = shown.epilog or ""
     words = name.removesuffix(" text").removeprefix("llmtool")
     assert epilog.startswith(("Example: ", "Example:\n", "Examples:\n"))
     assert f"llmtool {words}".strip() in epilog
 
 
-def test_options_of_the_tasks_are_fields_of_their_records() -> None:
+def test_task_options_are_fields_of_their_structs() -> None:
     for kind, declared in OPTIONS.items():
         assert declared.keys() <= set(kind.__struct_fields__), kind

@@ -26,11 +26,11 @@ from llmtool.cli.terminal.text import escape_control_chars
     ],
     ids=["plain", "colour", "title", "c1", "bidi", "delete", "wide"],
 )
-def test_control_characters_become_visible(text: str, shown: str) -> None:
+def test_control_characters_are_escaped(text: str, shown: str) -> None:
     assert escape_control_chars(text) == shown
 
 
-def test_a_crlf_split_over_two_writes_is_one_line_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crlf_split_across_writes_is_one_line_end(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[bytes] = []
     stdout = console.Stdout(console.StatusLine(), Interrupts(), is_terminal=True)
     monkeypatch.setattr(stdout, "_write_bytes", written.append)
@@ -55,7 +55,7 @@ HOSTILE = st.text(
 
 
 @given(HOSTILE)
-def test_no_text_steers_a_terminal(text: str) -> None:
+def test_any_text_is_safe_on_a_terminal(text: str) -> None:
     check_shown(text)
 
 
@@ -63,5 +63,5 @@ def test_no_text_steers_a_terminal(text: str) -> None:
 @pytest.mark.timeout(1800)
 @settings(max_examples=100_000, deadline=None)
 @given(HOSTILE)
-def test_no_text_steers_a_terminal_for_long(text: str) -> None:
+def test_any_text_is_safe_on_a_terminal_long(text: str) -> None:
     check_shown(text)

@@ -1,4 +1,4 @@
-"""stdout carries the reply and nothing else, wherever it goes; a broken stream is told or felt."""
+"""stdout contains only the reply; closed and full streams."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHELL = ("bash", "-c")
 
 @pytest.fixture
 def shell(gen: Run, env: dict[str, str], tiny: Path, tmp_path: Path) -> Run:
-    """Return `run(line, *args)`: bash runs `line`, in which "$@" is a short `gen`."""
+    """Return `run(line, *args)`: run a bash line in which "$@" is a short `gen` command."""
 
     def run(line: str, *args: str | Path) -> subprocess.CompletedProcess[bytes]:
         command = [*LLMTOOL, "gen", "-m", str(tiny), "--temperature", "0", "--threads", "1"]
@@ -39,7 +39,7 @@ def shell(gen: Run, env: dict[str, str], tiny: Path, tmp_path: Path) -> Run:
     return run
 
 
-def test_the_reply_ends_with_one_newline(gen: Run, tiny_model: Callable[..., Path]) -> None:
+def test_reply_ends_with_one_newline(gen: Run, tiny_model: Callable[..., Path]) -> None:
     words = tiny_model("plain", printable=True)
     reply = gen(PROMPT, "-m", words)
     whole = json.loads(gen(PROMPT, "-m", words, "--json").stdout)
@@ -49,7 +49,7 @@ def test_the_reply_ends_with_one_newline(gen: Run, tiny_model: Callable[..., Pat
 
 
 @pytest.mark.parametrize("kind", ["plain", "spm", "base", "swa", "recurrent", "hybrid"])
-def test_a_streamed_reply_equals_the_whole_one(
+def test_streamed_reply_equals_the_complete_one(
     gen: Run, tiny_model: Callable[..., Path], kind: str
 ) -> None:
     model = tiny_model(kind)
@@ -61,26 +61,26 @@ def test_a_streamed_reply_equals_the_whole_one(
     streamed.stdout.decode("utf-8", "strict")
 
 
-LEADS = [bytes([byte]) for byte in range(0xC2, 0xF5)]  # each begins a character that never comes
+LEADS = [bytes([byte]) for byte in range(0xC2, 0xF5)]  # lead bytes of incomplete characters
 
 
 @pytest.mark.parametrize("args", [[], ["--no-stream"]], ids=["streamed", "whole"])
-def test_characters_that_never_end_are_replaced_and_counted(
+def test_incomplete_characters_are_replaced_and_counted(
     gen: Run, tiny_model: Callable[..., Path], args: list[str]
 ) -> None:
-    model = tiny_model("plain", printable=True, favour=dict.fromkeys(LEADS, 50.0))
+    model = tiny_model("plain", printable=True, logit_scale=dict.fromkeys(LEADS, 50.0))
     done = gen(PROMPT, "-m", model, "--max-tokens", "5", *args)
     assert (done.returncode, done.stdout.decode()) == (0, "\ufffd" * 5 + "\n")
 
 
-def test_the_same_command_gives_the_same_bytes(gen: Run) -> None:
+def test_same_command_gives_the_same_bytes(gen: Run) -> None:
     first, second = (gen(PROMPT, "--temperature", "1", "--seed", "7") for _ in range(2))
     other = gen(PROMPT, "--temperature", "1", "--seed", "8")
     assert first.returncode == 0
     assert first.stdout == second.stdout != other.stdout
 
 
-def test_a_closed_reader_ends_the_command_as_sigpipe_does(
+def test_closed_pipe_ends_the_command_by_sigpipe(
     start_llmtool: Callable[..., Any], tiny_model: Callable[..., Path]
 ) -> None:
     process = start_llmtool(
@@ -96,7 +96,7 @@ def test_a_closed_reader_ends_the_command_as_sigpipe_does(
 
 
 @pytest.mark.parametrize("how", [[], ["--no-stream"], ["--json"]], ids=["stream", "whole", "json"])
-def test_a_reader_that_was_never_there_is_sigpipe_too(
+def test_pipe_without_a_reader_is_sigpipe(
     start_llmtool: Callable[..., Any], tiny: Path, how: list[str]
 ) -> None:
     reader, writer = os.pipe()
@@ -112,10 +112,8 @@ def test_a_reader_that_was_never_there_is_sigpipe_too(
     assert process.stderr.read() == b""
 
 
-def test_head_takes_one_line_and_nobody_complains(
-    shell: Run, tiny_model: Callable[..., Path]
-) -> None:
-    lines = tiny_model("plain", **INFINITE, favour={".\n": 1.5, ",\n": 1.5})
+def test_head_1_prints_no_error(shell: Run, tiny_model: Callable[..., Path]) -> None:
+    lines = tiny_model("plain", **INFINITE, logit_scale={".\n": 1.5, ",\n": 1.5})
     result = shell(
         '"$@" | head -1; echo "status ${PIPESTATUS[0]}"',
         *("-m", lines, "--max-tokens", "60000", "--ctx-size", "65536"),
@@ -128,31 +126,27 @@ def test_head_takes_one_line_and_nobody_complains(
 
 @pytest.mark.parametrize("how", [[], ["--no-stream"], ["--json"], ["--dry-run"]])
 @pytest.mark.parametrize("where", [pytest.param(">/dev/full", marks=linux), ">&-"])
-def test_a_reply_that_cannot_be_written_is_a_write_error(
-    shell: Run, where: str, how: list[str]
-) -> None:
-    assert "write error" in error_line(shell(f'"$@" {where}', *how), 1)
+def test_unwritable_stdout_is_a_write_error(shell: Run, where: str, how: list[str]) -> None:
+    assert "cannot write to standard output: " in error_line(shell(f'"$@" {where}', *how), 1)
 
 
 @pytest.mark.parametrize("option", ["--version", "--help", "gen --help"])
 @pytest.mark.parametrize("where", [pytest.param(">/dev/full", marks=linux), ">&-"])
-def test_help_that_cannot_be_written_is_a_write_error(
-    env: dict[str, str], option: str, where: str
-) -> None:
+def test_unwritable_help_is_a_write_error(env: dict[str, str], option: str, where: str) -> None:
     line = f'"$@" {option} {where}'
     result = subprocess.run([*SHELL, line, "bash", *LLMTOOL], env=env, capture_output=True)
-    assert "write error" in error_line(result, 1)
+    assert "cannot write to standard output: " in error_line(result, 1)
 
 
 @pytest.mark.parametrize("option", ["--version", "--help", "gen --help"])
-def test_help_that_nobody_reads_is_sigpipe(env: dict[str, str], option: str) -> None:
+def test_help_into_a_closed_pipe_is_sigpipe(env: dict[str, str], option: str) -> None:
     line = f'{{ sleep 0.05; "$@" {option}; echo "status $?" >&2; }} | :'
     result = subprocess.run([*SHELL, line, "bash", *LLMTOOL], env=env, capture_output=True)
     assert result.stderr == b"status 141\n"
 
 
 @pytest.mark.parametrize("where", ["2>&-", pytest.param("2>/dev/full", marks=linux), "2>/dev/null"])
-def test_a_lost_stderr_changes_nothing_on_stdout(shell: Run, where: str) -> None:
+def test_closed_stderr_does_not_change_stdout(shell: Run, where: str) -> None:
     expected = shell('"$@"')
     assert expected.stdout.count(b"\n") >= 1
     result = shell(f'"$@" {where}', "--stats")
@@ -160,16 +154,16 @@ def test_a_lost_stderr_changes_nothing_on_stdout(shell: Run, where: str) -> None
 
 
 @pytest.mark.parametrize("where", ["2>&-", pytest.param("2>/dev/full", marks=linux)])
-def test_a_lost_stderr_does_not_change_the_exit_code(shell: Run, where: str) -> None:
+def test_closed_stderr_does_not_change_the_exit_code(shell: Run, where: str) -> None:
     assert shell(f'"$@" {where}', "-m", "no-such-model").returncode == 10
 
 
-def test_all_three_streams_may_be_closed(shell: Run) -> None:
+def test_all_standard_streams_can_be_closed(shell: Run) -> None:
     assert shell('"$@" <&- >&- 2>&-').returncode == 1
     assert shell('"$@" <&- >&- 2>&-', "-m", "no-such-model").returncode == 10
 
 
-def test_a_pipe_gets_no_escape_sequence(gen: Run, tiny_model: Callable[..., Path]) -> None:
+def test_pipe_gets_no_escape_sequences(gen: Run, tiny_model: Callable[..., Path]) -> None:
     words = tiny_model("plain", printable=True)
     good = gen(PROMPT, "-m", words, "--stats")
     bad = gen(PROMPT, "-m", "no-such-model")
@@ -177,14 +171,12 @@ def test_a_pipe_gets_no_escape_sequence(gen: Run, tiny_model: Callable[..., Path
     assert good.stderr != b""
 
 
-def test_bytes_that_steer_a_terminal_pass_a_pipe_unchanged(
-    gen: Run, tiny_model: Callable[..., Path]
-) -> None:
-    reply = gen(PROMPT, "-m", tiny_model("plain", printable=True, favour={"\x1b": 30.0}))
+def test_control_bytes_pass_a_pipe_unchanged(gen: Run, tiny_model: Callable[..., Path]) -> None:
+    reply = gen(PROMPT, "-m", tiny_model("plain", printable=True, logit_scale={"\x1b": 30.0}))
     assert b"\x1b" in reply.stdout
 
 
-def test_the_reply_goes_to_a_file_with_o(gen: Run, tmp_path: Path) -> None:
+def test_reply_is_written_to_a_file_with_o(gen: Run, tmp_path: Path) -> None:
     file = tmp_path / "reply.txt"
     expected = gen(PROMPT).stdout
     result = gen(PROMPT, "-o", file)
@@ -192,14 +184,14 @@ def test_the_reply_goes_to_a_file_with_o(gen: Run, tmp_path: Path) -> None:
     assert file.read_bytes() == expected
 
 
-def test_a_reply_file_holds_the_reply_alone_without_stderr(shell: Run, tmp_path: Path) -> None:
+def test_output_file_contains_only_the_reply(shell: Run, tmp_path: Path) -> None:
     file = tmp_path / "reply.txt"
     expected = shell('"$@"').stdout
     assert shell('"$@" <&- >&- 2>&-', "-o", file, "--stats").returncode == 0
     assert file.read_bytes() == expected != b""
 
 
-def test_dev_stdout_appends_where_the_shell_does(shell: Run, tmp_path: Path) -> None:
+def test_dev_stdout_appends_like_the_shell(shell: Run, tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"before\n")
     expected = shell('"$@"').stdout
@@ -208,7 +200,7 @@ def test_dev_stdout_appends_where_the_shell_does(shell: Run, tmp_path: Path) -> 
 
 
 @linux
-def test_a_slow_reader_of_a_nonblocking_pipe_gets_the_whole_reply(
+def test_slow_reader_of_a_nonblocking_pipe_gets_the_whole_reply(
     start_llmtool: Callable[..., Any], gen: Run, tiny: Path
 ) -> None:
     reader, writer = os.pipe()
@@ -226,12 +218,12 @@ def test_a_slow_reader_of_a_nonblocking_pipe_gets_the_whole_reply(
     assert received == expected
 
 
-def test_a_file_that_cannot_be_written_is_an_error(gen: Run, tmp_path: Path) -> None:
+def test_unwritable_output_file_is_an_error(gen: Run, tmp_path: Path) -> None:
     line = error_line(gen(PROMPT, "-o", tmp_path / "no" / "folder" / "reply.txt"), 1)
     assert "reply.txt" in line
 
 
-def test_a_failed_run_leaves_the_old_file(gen: Run, tmp_path: Path) -> None:
+def test_failed_command_preserves_the_old_file(gen: Run, tmp_path: Path) -> None:
     file = tmp_path / "reply.txt"
     file.write_bytes(b"before")
     error_line(gen(PROMPT, "-m", "no-such-model", "-o", file), 10)

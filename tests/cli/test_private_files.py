@@ -1,4 +1,4 @@
-"""What is kept about a user is the user's alone, whatever the umask, in the whole of a home."""
+"""Files with user data have mode 0600 in folders with mode 0700, with any umask."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ name: own
 inputs: {{text: {{type: text}}}}
 prompt: "{} {{{{ text }}}}"
 tests:
-- vars: {{text: Go on}}
+- vars: {{text: Continue}}
   assert: [{{type: not-contains, value: a parcel came}}]
 """
 
 Run = Callable[..., Any]
-# The file, or the folder of files, that comes of each command.
-KEPT = {
+# The file or folder that each command creates.
+SAVED = {
     "config": (("config", "set", "temperature", "0.5"), "config/config.toml"),
     "models": (("models", "import", "MODEL", "--name", "own"), "data/models.json"),
     "log": (("gen", "hello", "--log", "-m", "MODEL", "--max-tokens", "3"), "data/sessions"),
@@ -42,12 +42,12 @@ KEPT = {
 }
 
 
-def assert_private(home: Path, kept: str) -> None:
-    """What is at `kept` is 0600 in 0700, and nothing beside it is open."""
-    path = home / kept
-    assert path.is_file() or list(path.iterdir()), f"{kept} was not written"
+def assert_private(home: Path, saved: str) -> None:
+    """Check that `saved` is private and that no other file is readable by others."""
+    path = home / saved
+    assert path.is_file() or list(path.iterdir()), f"{saved} was not written"
     for each in home.rglob("*"):
-        if each.suffix == ".gguf":  # weights say nothing of their user, and their folder is closed
+        if each.suffix == ".gguf":  # weights contain no user data, and their folder is private
             continue
         wanted = 0o700 if each.is_dir() else 0o600
         assert stat.S_IMODE(each.stat().st_mode) == wanted, each
@@ -63,19 +63,17 @@ def home(env: dict[str, str], tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077], ids=oct)
-@pytest.mark.parametrize(("words", "kept"), KEPT.values(), ids=KEPT)
-def test_what_a_command_keeps_is_its_owners_alone(
-    run_llmtool_process: Run, home: Path, tiny: Path, words: tuple[str, ...], kept: str, umask: int
+@pytest.mark.parametrize(("words", "saved"), SAVED.values(), ids=SAVED)
+def test_saved_files_are_private(
+    run_llmtool_process: Run, home: Path, tiny: Path, words: tuple[str, ...], saved: str, umask: int
 ) -> None:
     named = [str(tiny) if word == "MODEL" else word for word in words]
     done = run_llmtool_process(*named, preexec_fn=lambda: os.umask(umask))
     assert done.returncode in (0, 15, 17), done.stderr.decode()
-    assert_private(home, kept)
+    assert_private(home, saved)
 
 
-def test_what_was_typed_in_a_chat_is_its_owners_alone(
-    env: dict[str, str], home: Path, tiny: Path
-) -> None:
+def test_chat_history_is_private(env: dict[str, str], home: Path, tiny: Path) -> None:
     line = ["sh", "-c", 'umask 000; exec "$@"', "sh", *LLMTOOL, "chat", "-m", tiny]
     with Terminal([*line, "--max-tokens", "3"], env) as terminal:
         wait_for_prompt(terminal)

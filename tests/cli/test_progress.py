@@ -1,4 +1,4 @@
-"""What the passing status of a batch says."""
+"""The progress line of a batch."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ CASES = {
 
 
 @pytest.mark.parametrize(("told", "expected"), CASES.values(), ids=CASES)
-def test_a_rate_needs_a_second(told: str, expected: str) -> None:
+def test_rate_is_shown_after_one_second(told: str, expected: str) -> None:
     assert told == expected

@@ -1,4 +1,4 @@
-"""`llmtool prompts`: what it lists, shows, writes, checks and imports."""
+"""`llmtool prompts`: ls, show, new, lint, import."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def out(result: Any) -> str:
 
 @pytest.fixture
 def mine(env: dict[str, str]) -> Path:
-    """The user's folder of templates, with one that hides a built-in one and a broken one."""
+    """A user folder with a template that overrides a built-in one, and an invalid one."""
     folder = Path(env["LLMTOOL_CONFIG_DIR"], "prompts")
     folder.mkdir(parents=True)
     (folder / "gen.yaml").write_text(
@@ -43,13 +43,13 @@ def mine(env: dict[str, str]) -> Path:
     return folder
 
 
-def test_ls_is_tab_separated_and_shows_what_is_broken(run_llmtool: Run, mine: Path) -> None:
+def test_ls_is_tab_separated_and_shows_invalid_templates(run_llmtool: Run, mine: Path) -> None:
     lines = dict(line.split("\t", 1) for line in out(run_llmtool("prompts", "ls")).splitlines())
     assert sorted(lines) == sorted({*Library().names(), "broken", "greet"})
     assert lines["greet"] == f"gen\t{mine}\tGreet."
     assert lines["gen"].startswith(f"gen\t{mine}, overrides another\t")
     assert lines["sentiment"].startswith("classify\tbuilt-in\t")
-    broken = f"-\t{mine}\tinvalid: broken.yaml:3: unknown key 'promt' (did you mean 'prompt'?)"
+    broken = f"-\t{mine}\tinvalid: broken.yaml:3: unknown key 'promt'; did you mean 'prompt'?"
     assert lines["broken"] == broken
 
 
@@ -83,7 +83,7 @@ def test_show_prints_the_file(run_llmtool: Run, mine: Path) -> None:
     assert "did you mean 'greet'" in error_line(run_llmtool("prompts", "show", "gret"), 12)
 
 
-def test_show_as_json_is_what_was_understood(run_llmtool: Run, mine: Path) -> None:
+def test_show_as_json_is_the_parsed_template(run_llmtool: Run, mine: Path) -> None:
     value = json.loads(out(run_llmtool("prompts", "show", "greet", "--json")))
     assert value["inputs"]["who"]["required"] is True and value["inputs"]["who"]["type"] == "text"
     assert (value["prompt"], value["system"]) == ("Greet: {{ who }}\n", "Be kind.")
@@ -92,7 +92,7 @@ def test_show_as_json_is_what_was_understood(run_llmtool: Run, mine: Path) -> No
     assert chain == [{"name": "gen", "path": str(built_in_folder() / "gen.yaml")}]
 
 
-def test_rendered_shows_each_message_and_what_is_missing(run_llmtool: Run, mine: Path) -> None:
+def test_rendered_shows_messages_and_missing_inputs(run_llmtool: Run, mine: Path) -> None:
     show = ("prompts", "show", "greet", "--rendered")
     assert out(run_llmtool(*show)) == "system:\nBe kind.\n\nuser:\nGreet: <who>\n"
     assert out(run_llmtool(*show, "-p", "who={{ 1 }}")).endswith("Greet: {{ 1 }}\n")
@@ -104,14 +104,14 @@ def test_rendered_shows_each_message_and_what_is_missing(run_llmtool: Run, mine:
     assert value["messages"][1] == {"role": "user", "content": "Greet: <who>"}
 
 
-def test_rendered_refuses_what_the_template_does_not_take(run_llmtool: Run, mine: Path) -> None:
+def test_rendered_rejects_unknown_inputs(run_llmtool: Run, mine: Path) -> None:
     (mine / "fixed.yaml").write_text("llmtool: 1\nname: fixed\nprompt: Hello\n")
     show = ("prompts", "show", "fixed", "--rendered")
     assert "has no text input" in error_line(run_llmtool(*show, input=b"text"), 2)
     assert "no input 'who'" in error_line(run_llmtool(*show, "-p", "who=x"), 2)
 
 
-def test_tokens_are_those_of_the_model(run_llmtool: Run, mine: Path, tiny: Path) -> None:
+def test_tokens_are_counted_by_the_model(run_llmtool: Run, mine: Path, tiny: Path) -> None:
     show = ("prompts", "show", "greet", "--tokens", "-m", tiny, "-p", "who=Ada", "--json")
     value = json.loads(out(run_llmtool(*show)))
     prompt = ("Greet: Ada", "-m", tiny, "-s", "Be tiny.", "--dry-run", "--json", "--no-stdin")
@@ -129,7 +129,7 @@ def test_tokens_are_those_of_the_model(run_llmtool: Run, mine: Path, tiny: Path)
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_new_template_passes_lint_and_runs(
+def test_new_template_passes_lint_and_runs(
     run_llmtool: Run, env: dict[str, str], tiny: Path, task: str
 ) -> None:
     path = Path(out(run_llmtool("prompts", "new", "mine", "--task", task, "-q")).rstrip("\n"))
@@ -142,7 +142,7 @@ def test_a_new_template_passes_lint_and_runs(
     assert "finish_reason" in out(run) or "label" in out(run)
 
 
-def test_a_new_template_names_the_schema_where_editors_find_it(run_llmtool: Run) -> None:
+def test_new_template_refers_to_the_editor_schema(run_llmtool: Run) -> None:
     path = Path(out(run_llmtool("prompts", "new", "mine", "-q")).rstrip("\n"))
     first = path.read_text().splitlines()[0]
     assert (
@@ -150,7 +150,7 @@ def test_a_new_template_names_the_schema_where_editors_find_it(run_llmtool: Run)
     )
 
 
-def test_a_new_template_from_another_is_as_the_other(run_llmtool: Run) -> None:
+def test_new_template_from_another_renders_the_same(run_llmtool: Run) -> None:
     show = ("prompts", "show", "sentiment", "--json")
     before = json.loads(out(run_llmtool(*show)))
     out(run_llmtool("prompts", "new", "sentiment", "--from", "sentiment"))
@@ -161,7 +161,7 @@ def test_a_new_template_from_another_is_as_the_other(run_llmtool: Run) -> None:
     assert run_llmtool("prompts", "lint", "sentiment").returncode == 0
 
 
-def test_new_replaces_nothing_unless_told(run_llmtool: Run, mine: Path) -> None:
+def test_new_overwrites_only_with_force(run_llmtool: Run, mine: Path) -> None:
     before = (mine / "greet.yaml").read_text()
     assert "--force" in error_line(run_llmtool("prompts", "new", "greet"), 2)
     assert (mine / "greet.yaml").read_text() == before
@@ -170,7 +170,7 @@ def test_new_replaces_nothing_unless_told(run_llmtool: Run, mine: Path) -> None:
     assert [path.name for path in mine.iterdir() if path.name.startswith(".")] == []
 
 
-def test_what_a_new_template_hides_is_told(run_llmtool: Run) -> None:
+def test_overridden_template_is_reported(run_llmtool: Run) -> None:
     args = ("prompts", "new", "sentiment")
     assert b"overrides" in run_llmtool(*args).stderr
     assert b"overrides" not in run_llmtool(*args, "--from", "sentiment", "--force").stderr
@@ -181,13 +181,15 @@ def test_what_a_new_template_hides_is_told(run_llmtool: Run) -> None:
 
 
 @pytest.mark.parametrize("name", ["../x", "X", "", "a b", "/etc/x"])
-def test_new_takes_names_alone(run_llmtool: Run, name: str) -> None:
+def test_new_rejects_paths(run_llmtool: Run, name: str) -> None:
     assert "is not a valid template name" in error_line(
         run_llmtool("prompts", "new", "--", name), 2
     )
 
 
-def test_folders_of_the_variable_come_first(run_llmtool: Run, mine: Path, tmp_path: Path) -> None:
+def test_folders_from_the_environment_come_first(
+    run_llmtool: Run, mine: Path, tmp_path: Path
+) -> None:
     team, other = tmp_path / "team", tmp_path / "other"
     env: dict[str, str | None] = {"LLMTOOL_PROMPTS": os.pathsep.join(map(str, (team, other)))}
     path = out(run_llmtool("prompts", "new", "greet", "-q", env=env)).rstrip("\n")
@@ -197,25 +199,23 @@ def test_folders_of_the_variable_come_first(run_llmtool: Run, mine: Path, tmp_pa
     assert out(run_llmtool("prompts", "show", "greet")) == (mine / "greet.yaml").read_text()
 
 
-def test_new_goes_to_the_first_folder_that_can_be_written(
-    run_llmtool: Run, mine: Path, tmp_path: Path
-) -> None:
+def test_new_uses_the_first_writable_folder(run_llmtool: Run, mine: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     env: dict[str, str | None] = {"LLMTOOL_PROMPTS": str(tmp_path / "file" / "prompts")}
     assert out(run_llmtool("prompts", "new", "x", "-q", env=env)) == f"{mine / 'x.yaml'}\n"
 
 
-def test_lint_checks_all_of_the_users(run_llmtool: Run, mine: Path) -> None:
+def test_lint_checks_all_user_templates(run_llmtool: Run, mine: Path) -> None:
     result = run_llmtool("prompts", "lint")
     assert result.returncode == 12
     assert result.stdout.decode().splitlines() == [
-        f"{mine}/broken.yaml:3: unknown key 'promt' (did you mean 'prompt'?)",
+        f"{mine}/broken.yaml:3: unknown key 'promt'; did you mean 'prompt'?",
         f"{mine}/gen.yaml:1: warning: no tests; add some to detect regressions",
     ]
     assert result.stderr == b"llmtool: 1 of 3 templates failed\n"
 
 
-def test_lint_lets_warnings_pass_unless_it_is_strict(run_llmtool: Run, mine: Path) -> None:
+def test_lint_fails_on_warnings_only_if_strict(run_llmtool: Run, mine: Path) -> None:
     assert run_llmtool("prompts", "lint", "gen").returncode == 0
     assert run_llmtool("prompts", "lint", "--strict", "gen").returncode == 12
     assert run_llmtool("prompts", "lint", "--strict", "greet").returncode == 0
@@ -227,13 +227,13 @@ def test_lint_lets_warnings_pass_unless_it_is_strict(run_llmtool: Run, mine: Pat
     )
 
 
-def test_lint_of_what_is_not_there_is_an_error(run_llmtool: Run) -> None:
+def test_lint_of_a_missing_template_is_an_error(run_llmtool: Run) -> None:
     assert "unknown template 'nothing'" in error_line(run_llmtool("prompts", "lint", "nothing"), 12)
     result = run_llmtool("prompts", "lint")
     assert (out(result), result.stderr.count(b"\n")) == ("", 1)
 
 
-def test_lint_tells_what_is_not_there_among_the_others(
+def test_lint_reports_missing_templates_among_others(
     run_llmtool: Run, mine: Path, tmp_path: Path
 ) -> None:
     result = run_llmtool("prompts", "lint", "gone.yaml", "broken", "nothing")
@@ -245,7 +245,7 @@ def test_lint_tells_what_is_not_there_among_the_others(
     assert result.stderr == b"llmtool: 3 of 3 templates failed\n"
 
 
-def test_import_writes_a_template_that_can_be_shown(
+def test_imported_template_can_be_shown(
     run_llmtool: Run, env: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "recipe.yaml").write_text("prompt: Cook $what for $$5\nmodel: gpt-4\n")
@@ -259,7 +259,7 @@ def test_import_writes_a_template_that_can_be_shown(
     )
 
 
-def test_import_takes_the_folder_of_a_pattern(run_llmtool: Run, tmp_path: Path) -> None:
+def test_import_accepts_a_pattern_folder(run_llmtool: Run, tmp_path: Path) -> None:
     (tmp_path / "find_ideas").mkdir()
     (tmp_path / "find_ideas" / "system.md").write_text("# ROLE\n\nYou find ideas.\n\n# INPUT\n")
     (tmp_path / "find_ideas" / "user.md").write_text("A letter:\n")
@@ -270,7 +270,7 @@ def test_import_takes_the_folder_of_a_pattern(run_llmtool: Run, tmp_path: Path) 
     assert "has no system.md" in error_line(missing, 14)
 
 
-def test_import_writes_where_it_is_told(run_llmtool: Run, tmp_path: Path) -> None:
+def test_import_writes_to_the_given_file(run_llmtool: Run, tmp_path: Path) -> None:
     path = tmp_path / "out" / "kind.yaml"
     args = ("import", "-", "--name", "kind", "--format", "fabric", "-o", path)
     assert out(run_llmtool("prompts", *args, input=b"Be kind.")) == f"{path}\n"
@@ -288,7 +288,7 @@ BAD_IMPORTS = {
 
 
 @pytest.mark.parametrize(("name", "content", "code"), BAD_IMPORTS.values(), ids=BAD_IMPORTS)
-def test_what_cannot_be_imported_is_one_line(
+def test_import_errors_are_one_line(
     run_llmtool: Run, env: dict[str, str], tmp_path: Path, name: str, content: bytes, code: int
 ) -> None:
     path = tmp_path / (name or "nothing")
@@ -298,5 +298,5 @@ def test_what_cannot_be_imported_is_one_line(
     assert not Path(env["LLMTOOL_CONFIG_DIR"], "prompts").exists()
 
 
-def test_the_schema_is_printed_as_it_ships(run_llmtool: Run) -> None:
+def test_schema_is_printed_unchanged(run_llmtool: Run) -> None:
     assert out(run_llmtool("prompts", "schema")) == schema_text()

@@ -56,7 +56,7 @@ def engine() -> ScriptedEngine:
 
 @pytest.fixture
 def folder(env: dict[str, str], tmp_path: Path) -> Path:
-    """The folder of the user's templates."""
+    """A folder of user templates."""
     folder = Path(env["LLMTOOL_CONFIG_DIR"], "prompts")
     folder.mkdir(parents=True)
     return folder
@@ -70,7 +70,7 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> Callable[..., Done]:
-    """Return `run(*args)`: the command in this process, on the scripted engine."""
+    """Return `run(*args)`: run the command in this process with the scripted engine."""
     for name, value in env.items():
         if name.startswith("LLMTOOL_"):
             monkeypatch.setenv(name, value)
@@ -110,7 +110,7 @@ def run(
 Run = Callable[..., Done]
 
 
-def test_a_pipe_gets_a_line_for_each_test_and_a_failure_ends_in_17(run: Run, folder: Path) -> None:
+def test_pipe_gets_a_line_per_test_and_failure_is_17(run: Run, folder: Path) -> None:
     (folder / "say.yaml").write_text(GREETS)
     done = run("say")
     assert done.code == 17
@@ -121,7 +121,7 @@ def test_a_pipe_gets_a_line_for_each_test_and_a_failure_ends_in_17(run: Run, fol
     assert done.err == "llmtool: 1 of 2 tests failed\n"
 
 
-def test_without_names_the_users_templates_with_tests_are_tested(run: Run, folder: Path) -> None:
+def test_user_templates_are_tested_by_default(run: Run, folder: Path) -> None:
     (folder / "say.yaml").write_text(HEAD + "tests: [{vars: {text: hi}}]\n")
     (folder / "other.yaml").write_text(HEAD.replace("say", "other"))
     done = run()
@@ -129,7 +129,7 @@ def test_without_names_the_users_templates_with_tests_are_tested(run: Run, folde
     assert done.err.startswith("llmtool: 1 test passed (")
 
 
-def test_a_template_without_tests_is_said(run: Run, folder: Path, tmp_path: Path) -> None:
+def test_template_without_tests_is_reported(run: Run, folder: Path, tmp_path: Path) -> None:
     (folder / "say.yaml").write_text(HEAD + "tests: [{vars: {text: hi}}]\n")
     path = tmp_path / "bare.yaml"
     path.write_text(HEAD.replace("say", "bare"))
@@ -138,12 +138,12 @@ def test_a_template_without_tests_is_said(run: Run, folder: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("args", [[], ["classify"]], ids=["none", "named"])
-def test_with_no_tests_at_all_the_exit_code_is_2(run: Run, folder: Path, args: list[str]) -> None:
+def test_no_tests_at_all_is_2(run: Run, folder: Path, args: list[str]) -> None:
     done = run(*args)
     assert done.code == 2 and "no tests; add `tests` to a template" in done.err
 
 
-def test_a_second_run_asks_nothing_unless_no_cache_says_so(
+def test_second_run_uses_the_cache_unless_disabled(
     run: Run, folder: Path, engine: ScriptedEngine
 ) -> None:
     (folder / "say.yaml").write_text(HEAD + "tests: [{vars: {text: hi}}]\n")
@@ -154,7 +154,7 @@ def test_a_second_run_asks_nothing_unless_no_cache_says_so(
     assert len(engine.prompts) == 2
 
 
-def test_json_tells_counts_and_tests(run: Run, folder: Path) -> None:
+def test_json_has_counts_and_tests(run: Run, folder: Path) -> None:
     (folder / "say.yaml").write_text(GREETS)
     done = run("say", "--json")
     value = json.loads(done.out)
@@ -170,20 +170,20 @@ def test_json_tells_counts_and_tests(run: Run, folder: Path) -> None:
     }  # fmt: skip
 
 
-def test_a_dataset_has_metrics_in_its_line(run: Run, folder: Path) -> None:
+def test_dataset_line_has_metrics(run: Run, folder: Path) -> None:
     (folder / "say.yaml").write_text(DATA)
     (folder / "d.csv").write_text("text,expected,split\na,a,x\nb,B.,x\nc,d,y\n")
     assert run("say").out == "passed\tsay\tscripted\td.csv\taccuracy=0.667 macro-f1=0.667\t\n"
     assert "d.csv (y)\taccuracy=0.000" in run("say", "--split", "y").out
 
 
-def test_every_model_has_its_tests(run: Run, folder: Path) -> None:
+def test_tests_run_for_each_model(run: Run, folder: Path) -> None:
     (folder / "say.yaml").write_text(HEAD + "tests: [{vars: {text: hi}}]\n")
     done = run("say", "-m", "starter", "-m", "starter")
     assert done.out == "passed\tsay\tstarter\thi\t\t\n"
 
 
-def test_junit_is_written_when_a_test_fails(run: Run, folder: Path, tmp_path: Path) -> None:
+def test_junit_is_written_if_a_test_fails(run: Run, folder: Path, tmp_path: Path) -> None:
     (folder / "say.yaml").write_text(GREETS)
     report = tmp_path / "report.xml"
     assert run("say", "--junit", report).code == 17
@@ -191,7 +191,7 @@ def test_junit_is_written_when_a_test_fails(run: Run, folder: Path, tmp_path: Pa
     assert (root.get("tests"), root.get("failures")) == ("2", "1")
 
 
-def test_a_report_that_cannot_be_written_is_told_before_the_models_run(
+def test_unwritable_report_fails_before_the_models_run(
     run: Run, folder: Path, tmp_path: Path, engine: ScriptedEngine
 ) -> None:
     (folder / "say.yaml").write_text(GREETS)
@@ -199,7 +199,7 @@ def test_a_report_that_cannot_be_written_is_told_before_the_models_run(
     assert done.code == 1 and "cannot be written" in done.err and engine.prompts == []
 
 
-def test_a_baseline_makes_failures_known_and_tells_regressions(
+def test_baseline_marks_known_failures_and_reports_regressions(
     run: Run, folder: Path, tmp_path: Path
 ) -> None:
     (folder / "say.yaml").write_text(GREETS)
@@ -215,7 +215,7 @@ def test_a_baseline_makes_failures_known_and_tells_regressions(
     assert worse.code == 17 and "failed\tsay\tscripted\thello\t\tpassed before; " in worse.out
 
 
-def test_a_metric_may_fall_by_the_tolerance(run: Run, folder: Path, tmp_path: Path) -> None:
+def test_metric_can_drop_by_the_tolerance(run: Run, folder: Path, tmp_path: Path) -> None:
     (folder / "say.yaml").write_text(DATA)
     rows = "text,expected\na,a\nb,b\nc,c\n"
     (folder / "d.csv").write_text(rows)
@@ -227,12 +227,12 @@ def test_a_metric_may_fall_by_the_tolerance(run: Run, folder: Path, tmp_path: Pa
     assert run("say", "--baseline", file, "--tolerance", "0.4").code == 0
 
 
-def test_an_update_needs_a_file(run: Run, folder: Path) -> None:
+def test_update_baseline_needs_a_file(run: Run, folder: Path) -> None:
     (folder / "say.yaml").write_text(GREETS)
     assert run("say", "--update-baseline").code == 2
 
 
-def test_an_error_of_a_case_is_never_known(run: Run, folder: Path, tmp_path: Path) -> None:
+def test_case_error_is_never_a_known_failure(run: Run, folder: Path, tmp_path: Path) -> None:
     long = "word " * 5000
     (folder / "say.yaml").write_text(HEAD + f"tests: [{{vars: {{text: '{long}'}}}}]\n")
     done = run("say", "--baseline", tmp_path / "b.json", "--update-baseline")
@@ -247,7 +247,7 @@ def outcome(status: Any, name: str, **more: Any) -> Outcome:
     )  # fmt: skip
 
 
-def test_a_terminal_gets_a_table_and_obeys_no_reply(
+def test_terminal_gets_a_table_with_escaped_replies(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     console = Console(Interrupts())
@@ -260,7 +260,7 @@ def test_a_terminal_gets_a_table_and_obeys_no_reply(
         [
             outcome("passed", "hello", metrics={"accuracy": 0.875}),
             outcome("failed", "bye", reason=failure.reason, failures=(failure,), n_failed=1),
-            outcome("known", "as ever", reason="x"),
+            outcome("known", "as before", reason="x"),
         ],
         as_json=False,
     )
@@ -269,13 +269,13 @@ def test_a_terminal_gets_a_table_and_obeys_no_reply(
         "say on scripted",
         "✓  hello    accuracy 0.875",
         "✗  bye      does not contain 'hello'",
-        "~  as ever  x",
+        "~  as before  x",
         "  bye  (say.yaml:7)",
         "      got:      ␛[2Jtwo⏎lines",
     ]
 
 
-def test_a_model_that_is_not_here_ends_in_10_before_another_is_loaded(
+def test_missing_model_is_10_before_another_is_loaded(
     run_llmtool: Callable[..., Any], folder: Path, tiny: Path
 ) -> None:
     (folder / "say.yaml").write_text(GREETS)
@@ -283,14 +283,12 @@ def test_a_model_that_is_not_here_ends_in_10_before_another_is_loaded(
     assert "nowhere/at-all" in error_line(result, 10)
 
 
-def test_a_broken_template_ends_in_12(run_llmtool: Callable[..., Any], folder: Path) -> None:
+def test_invalid_template_is_12(run_llmtool: Callable[..., Any], folder: Path) -> None:
     (folder / "say.yaml").write_text(GREETS.replace("contains", "contain"))
     assert "did you mean 'contains'?" in error_line(run_llmtool("prompts", "test"), 12)
 
 
-def test_the_tiny_model_is_tested(
-    run_llmtool: Callable[..., Any], folder: Path, tiny: Path
-) -> None:
+def test_tiny_model_is_tested(run_llmtool: Callable[..., Any], folder: Path, tiny: Path) -> None:
     (folder / "say.yaml").write_text(
         HEAD + "model: {params: {max_tokens: 4}}\ntests:\n"
         "  - invariant: {text: [hello, hello]}\n    assert: [{type: max-tokens, value: 4}]\n"
@@ -302,7 +300,7 @@ def test_the_tiny_model_is_tested(
     assert b"all replies cached" in result.stderr
 
 
-def test_all_that_is_not_there_is_told_before_a_model_is_looked_for(
+def test_missing_files_are_reported_before_the_model_is_found(
     run_llmtool: Callable[..., Any],
 ) -> None:
     args = ("prompts", "test", "sentiment", "nothing", "gone.yaml", "-m", "none.gguf")

@@ -1,4 +1,4 @@
-"""`-o FILE`: refused before a model runs where it could not be written, or is what is read."""
+"""`-o FILE` fails before a model runs if the file is not writable or is also an input."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ each_command = pytest.mark.parametrize("args", READERS.values(), ids=READERS)
 
 @pytest.fixture
 def run(run_llmtool: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
-    """Return the command in a folder with `in.txt`, and a model that cannot be loaded."""
+    """Return a runner in a folder with `in.txt` and a model that cannot be loaded."""
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "in.txt").write_text(TEXT)
@@ -26,13 +26,13 @@ def run(run_llmtool: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
 
 
 @each_command
-def test_what_is_read_is_not_written(
+def test_input_files_are_not_overwritten(
     run: Callable[..., Any], tmp_path: Path, args: tuple[str, ...]
 ) -> None:
     (tmp_path / "work" / "link.txt").symlink_to("in.txt")
     for name in ("in.txt", "./in.txt", "link.txt"):
         line = error_line(run(*args, "-o", name), 2)
-        assert line.endswith(f"{name} is also an input; choose another file for -o")
+        assert line.endswith(f"{name} is also an input; choose another output file")
     assert (tmp_path / "work" / "in.txt").read_text() == TEXT
 
 
@@ -42,23 +42,23 @@ def test_what_is_read_is_not_written(
     ids=["no folder", "a folder"],
 )
 @each_command
-def test_what_cannot_be_written_is_told_before_the_model_is_loaded(
+def test_unwritable_output_fails_before_loading(
     run: Callable[..., Any], args: tuple[str, ...], target: str, reason: str
 ) -> None:
     line = error_line(run(*args, "-o", target), 1)
-    assert line.lower() == f"llmtool: {target}: cannot be written: {reason}".lower()
+    assert line.lower() == f"llmtool: cannot write {target}: {reason}".lower()
 
 
 @each_command
-def test_a_folder_that_is_not_there_is_no_file(
+def test_output_in_a_missing_folder_is_an_error(
     run: Callable[..., Any], tmp_path: Path, args: tuple[str, ...]
 ) -> None:
     line = error_line(run(*args, "-o", "newdir/"), 1)
-    assert line == "llmtool: newdir/: there is no such folder"
+    assert line == "llmtool: cannot write newdir/: folder not found"
     assert not (tmp_path / "work" / "newdir").exists()
 
 
-def test_the_look_leaves_nothing_behind(run: Callable[..., Any], tmp_path: Path) -> None:
+def test_output_check_creates_no_file(run: Callable[..., Any], tmp_path: Path) -> None:
     folder = tmp_path / "work"
     (folder / "old.txt").write_text("old")
     assert run("gen", "hello", "-o", "new.txt").returncode == 11
@@ -67,7 +67,7 @@ def test_the_look_leaves_nothing_behind(run: Callable[..., Any], tmp_path: Path)
     assert (folder / "old.txt").read_text() == "old"
 
 
-# What an option names, and what is in that file; `{}` is the file of `-o` too.
+# An option and the content of its file; `{}` is also the file of `-o`.
 OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "schema": ('{"type": "object"}', ("gen", "hello", "--schema", "{}")),
     "grammar": ('root ::= "a"', ("gen", "hello", "--grammar", "{}")),
@@ -83,7 +83,7 @@ BATCH = ("--each", "line", "--jsonl", "--overwrite")
 
 
 @pytest.mark.parametrize(("content", "args"), OPTIONS.values(), ids=OPTIONS)
-def test_the_file_of_an_option_is_not_written(
+def test_option_files_are_not_overwritten(
     run: Callable[..., Any], tmp_path: Path, content: str, args: tuple[str, ...]
 ) -> None:
     name = "read.yaml" if "./{}" in args else "read.csv"
@@ -96,11 +96,11 @@ def test_the_file_of_an_option_is_not_written(
         ways.append([*(each for each in named if each != "hello"), *instruction, *BATCH])
     for way in ways:
         line = error_line(run(*way, "-o", name, input=b"a\n"), 2)
-        assert line == f"llmtool: {name} is also an input; choose another file for -o"
+        assert line == f"llmtool: {name} is also an input; choose another output file"
         assert file.read_text() == content
 
 
-SAID = "{}: is read and cannot be written at the same time"
+MESSAGE = "{} is also an input; choose another output file"
 TEMPLATE = """\
 llmtool: 1
 name: read
@@ -109,7 +109,7 @@ prompt: hello {{ text }}
 tests: [{dataset: d.csv, assert: [{type: contains, value: a}]}]
 """
 MANY = ("--each", "line", "-f", "in.txt", "--jsonl", "--overwrite")
-# Every command that takes a model and writes a file.
+# Every command that uses a model and writes a file.
 WRITERS: dict[str, tuple[str, ...]] = {
     **{name: args for name, args in READERS.items() if name != "a batch"},
     "classify eval": ("classify", "eval", "d.csv"),
@@ -121,13 +121,13 @@ WRITERS: dict[str, tuple[str, ...]] = {
     "many: code": ("code", *MANY),
     "many: gen": ("gen", "go on", *MANY),
 }
-# `run` is given its template as an argument; what goes into a gap has none.
+# `run` takes its template as an argument; `code complete` has none.
 TEMPLATED = {name: args for name, args in WRITERS.items() if name not in ("run", "code complete")}
 
 
 @pytest.fixture
 def folder(run: Callable[..., Any], tmp_path: Path, tiny: Path) -> Path:
-    """Return the command's folder: with a model, a template, and something staged for git."""
+    """Return a folder with a model, a template, and staged changes for git."""
     folder = tmp_path / "work"
     shutil.copy(tiny, folder / "m.gguf")
     (folder / "read.yaml").write_text(TEMPLATE)
@@ -139,20 +139,20 @@ def folder(run: Callable[..., Any], tmp_path: Path, tiny: Path) -> Path:
 
 
 @pytest.mark.parametrize("args", WRITERS.values(), ids=WRITERS)
-def test_the_model_is_not_written(
+def test_model_file_is_not_overwritten(
     run_llmtool: Callable[..., Any], folder: Path, args: tuple[str, ...], tiny: Path
 ) -> None:
     line = error_line(run_llmtool(*args, "-m", "m.gguf", "-o", "m.gguf", cwd=folder), 2)
-    assert line.endswith(SAID.format("m.gguf"))
+    assert line.endswith(MESSAGE.format("m.gguf"))
     assert (folder / "m.gguf").read_bytes() == tiny.read_bytes()
 
 
 @pytest.mark.parametrize("args", TEMPLATED.values(), ids=TEMPLATED)
-def test_the_template_is_not_written(
+def test_template_file_is_not_overwritten(
     run: Callable[..., Any], folder: Path, args: tuple[str, ...]
 ) -> None:
     line = error_line(run(*args, "-t", "./read.yaml", "-o", "read.yaml"), 2)
-    assert line.endswith(SAID.format("read.yaml"))
+    assert line.endswith(MESSAGE.format("read.yaml"))
     assert (folder / "read.yaml").read_text() == TEMPLATE
 
 
@@ -161,28 +161,28 @@ def test_the_template_is_not_written(
     [("classify", "eval", "d.svg"), ("classify", "eval", "d.csv", "--examples", "d.svg")],
     ids=["data", "examples"],
 )
-def test_a_plot_does_not_replace_what_is_read(
+def test_plot_does_not_overwrite_input_files(
     run: Callable[..., Any], folder: Path, args: tuple[str, ...]
 ) -> None:
     pytest.importorskip("matplotlib")
     (folder / "d.svg").write_text(TEXT)
-    assert error_line(run(*args, "--plot", "d.svg"), 2).endswith(SAID.format("d.svg"))
+    assert error_line(run(*args, "--plot", "d.svg"), 2).endswith(MESSAGE.format("d.svg"))
     assert (folder / "d.svg").read_text() == TEXT
 
 
 @pytest.mark.parametrize("args", [("bench",), ("classify", "eval", "d.csv")], ids=" ".join)
-def test_a_plot_does_not_replace_the_model(
+def test_plot_does_not_overwrite_the_model(
     run_llmtool: Callable[..., Any], folder: Path, args: tuple[str, ...]
 ) -> None:
     pytest.importorskip("matplotlib")
     model = shutil.copy(folder / "m.gguf", folder / "m.svg")
     line = error_line(run_llmtool(*args, "-m", "./m.svg", "--plot", "m.svg", cwd=folder), 2)
-    assert line.endswith(SAID.format("m.svg"))
+    assert line.endswith(MESSAGE.format("m.svg"))
     assert Path(model).read_bytes() == (folder / "m.gguf").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["alias", "store", "setting", "second part"])
-def test_a_model_that_is_named_otherwise_is_not_written(
+def test_model_with_another_path_is_not_overwritten(
     run_llmtool: Callable[..., Any],
     folder: Path,
     env: dict[str, str],
@@ -207,12 +207,12 @@ def test_a_model_that_is_named_otherwise_is_not_written(
         words = ("-m", str(first))
     before = file.read_bytes()
     line = error_line(run_llmtool("gen", "hello", *words, "-o", file, cwd=folder, env=more), 2)
-    assert line.endswith(SAID.format(file))
+    assert line.endswith(MESSAGE.format(file))
     assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize("target", ["child.yaml", "parent.yaml"])
-def test_a_template_of_the_user_and_what_it_extends_are_not_written(
+def test_user_template_and_its_parents_are_not_overwritten(
     run: Callable[..., Any], env: dict[str, str], target: str
 ) -> None:
     prompts = Path(env["LLMTOOL_CONFIG_DIR"], "prompts")
@@ -221,22 +221,22 @@ def test_a_template_of_the_user_and_what_it_extends_are_not_written(
     (prompts / "child.yaml").write_text("llmtool: 1\nname: child\nextends: parent\n")
     file = prompts / target
     before = file.read_text()
-    assert error_line(run("run", "child", "-o", file), 2).endswith(SAID.format(file))
+    assert error_line(run("run", "child", "-o", file), 2).endswith(MESSAGE.format(file))
     assert file.read_text() == before
 
 
 @pytest.mark.parametrize("name", ["read.yaml", "d.csv", "base.json", "m.gguf"])
-def test_what_tests_read_is_not_their_report(
+def test_report_does_not_overwrite_test_files(
     run_llmtool: Callable[..., Any], folder: Path, name: str
 ) -> None:
     before = (folder / name).read_bytes()
     words = ("./read.yaml", "-m", "m.gguf", "--baseline", "base.json", "--junit", name)
     line = error_line(run_llmtool("prompts", "test", *words, cwd=folder), 2)
-    assert line.endswith(SAID.format(name))
+    assert line.endswith(MESSAGE.format(name))
     assert (folder / name).read_bytes() == before
 
 
-def test_a_session_is_not_written_over_by_its_export(
+def test_export_does_not_overwrite_the_session(
     run_llmtool: Callable[..., Any], env: dict[str, str]
 ) -> None:
     from llmtool.sessions.store import Sessions
@@ -247,5 +247,5 @@ def test_a_session_is_not_written_over_by_its_export(
     file = sessions.path("work")
     before = file.read_bytes()
     result = run_llmtool("sessions", "export", "work", "--format", "md", "-o", file)
-    assert error_line(result, 2).endswith(SAID.format(file))
+    assert error_line(result, 2).endswith(MESSAGE.format(file))
     assert file.read_bytes() == before

@@ -1,4 +1,4 @@
-"""The text of a prompt stands in no error, not even with --debug, whatever fails and however."""
+"""Errors never contain the text of a prompt, not even with --debug."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from cli.calls import ASKING, FILES, OVERFLOWING, READING, TEMPLATES, stage
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
-SECRET = "zanzibar"  # in each prompt, file, record and error message that a command is given
+SECRET = "zanzibar"  # in every prompt, file, record and error message
 MARKED = {"Go on": f"Go on, {SECRET}", "a list": f"a {SECRET} list", "it fails": f"{SECRET} fails"}
 IN_FILES = {
     "app.py": FILES["app.py"] + b"# zanzibar\n",
@@ -45,7 +45,7 @@ FAILING = {
     "an option with bytes": (14, ("gen", "Go on", "-s", b"zanzibar \xff", "-m", "MODEL")),
     "an argument of bytes": (14, ("gen", b"zanzibar \xff", "-m", "MODEL")),
 }
-# What comes on standard input, for `gen`.
+# Standard input for `gen`.
 PIPED = {
     "no text": (14, (), b"zanzibar \xff zanzibar"),
     "too long": (13, ("--ctx-size", "256"), b"the zanzibar and the hill " * 2000),
@@ -68,7 +68,7 @@ PIPED = {
 
 @pytest.fixture
 def run(run_llmtool: Run, tmp_path: Path, env: dict[str, str], tiny: Path) -> Run:
-    """Return `run(words)`: the command with --debug, in a folder where each text has the word."""
+    """Return `run(words)`: run a command with --debug on texts with the secret."""
     folder = tmp_path / "cwd"
     for name, content in {**FILES, **IN_FILES, "keyed.yaml": KEYED}.items():
         (folder / name).write_bytes(content)
@@ -84,7 +84,7 @@ def run(run_llmtool: Run, tmp_path: Path, env: dict[str, str], tiny: Path) -> Ru
 
 
 @pytest.mark.parametrize(("code", "words"), FAILING.values(), ids=FAILING)
-def test_no_error_has_the_text_of_a_prompt(
+def test_errors_do_not_contain_the_prompt(
     run: Run, code: int, words: tuple[str | bytes, ...]
 ) -> None:
     done = run(*words)
@@ -94,7 +94,7 @@ def test_no_error_has_the_text_of_a_prompt(
 
 
 @pytest.mark.parametrize(("code", "args", "input"), PIPED.values(), ids=PIPED)
-def test_no_error_has_the_text_of_standard_input(
+def test_errors_do_not_contain_standard_input(
     run: Run, code: int, args: tuple[str, ...], input: bytes
 ) -> None:
     done = run("gen", *args, "-m", "MODEL", "--max-tokens", "4", input=input)

@@ -44,7 +44,7 @@ def out(result: Any) -> str:
 
 @pytest.fixture
 def sessions(env: dict[str, str], tmp_path: Path) -> Sessions:
-    """The sessions of the isolated user: `birds`, and `tea`, which was used after it."""
+    """Two sessions: `birds`, and `tea`, which was used later."""
     made = Sessions(Path(env["LLMTOOL_DATA_DIR"], "sessions"))
     made.save(BIRDS)
     made.save(Session(name="tea", folder=str(tmp_path / "cwd"), turns=(Turn(text="Green tea?"),)))
@@ -82,12 +82,12 @@ def test_ls_of_a_new_user_creates_nothing(run_llmtool: Run, env: dict[str, str])
     assert not Path(env["LLMTOOL_DATA_DIR"]).exists()
 
 
-def test_a_damaged_session_does_not_hide_others(sessions: Sessions, run_llmtool: Run) -> None:
+def test_damaged_session_does_not_hide_others(sessions: Sessions, run_llmtool: Run) -> None:
     sessions.path("birds").write_bytes(b'{"name": "birds"}\n{"te')
     result = run_llmtool("sessions", "ls")
     assert out(result).split("\t")[0] == "tea"
-    assert b"birds.jsonl: line 2 is damaged" in result.stderr
-    assert "line 2 is damaged" in error_line(run_llmtool("sessions", "show", "birds"), 14)
+    assert b"birds.jsonl, line 2: damaged" in result.stderr
+    assert "line 2: damaged" in error_line(run_llmtool("sessions", "show", "birds"), 14)
     assert "birds.jsonl" in run_llmtool("sessions", "search", "tea").stderr.decode()
     assert out(run_llmtool("sessions", "rm", "birds")) == ""
     assert sessions.names() == ["tea"]
@@ -109,7 +109,7 @@ def test_show_is_plain_in_a_pipe(sessions: Sessions, run_llmtool: Run) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")
-def test_a_terminal_shows_control_characters_and_marks_hits(
+def test_terminal_escapes_control_characters_and_highlights_hits(
     sessions: Sessions, env: dict[str, str]
 ) -> None:
     with Terminal([*LLMTOOL, "sessions", "show", "birds"], env, columns=100) as terminal:
@@ -126,8 +126,8 @@ def test_a_terminal_shows_control_characters_and_marks_hits(
     ("args", "code", "said"),
     [
         (["show", "brids"], 2, "did you mean 'birds'"),
-        (["show", "-"], 2, "cannot be a session name"),
-        (["show", "../tea"], 2, "cannot be a session name"),
+        (["show", "-"], 2, "is not a valid session name"),
+        (["show", "../tea"], 2, "is not a valid session name"),
         (["rm", "tea", "nothing"], 2, "unknown session 'nothing'"),
         (["rm"], 2, "NAME"),
         (["export", "brids"], 2, "did you mean 'birds'"),
@@ -221,7 +221,7 @@ def test_search_prints_rows_and_json(sessions: Sessions, run_llmtool: Run) -> No
     }
 
 
-def test_search_says_how_many_hits_it_omits(sessions: Sessions, run_llmtool: Run) -> None:
+def test_search_reports_the_number_of_omitted_hits(sessions: Sessions, run_llmtool: Run) -> None:
     result = run_llmtool("sessions", "search", "heron", "--limit", "1")
     assert len(out(result).splitlines()) == 1
     assert b"showing 1 of 2 hits" in result.stderr
@@ -230,7 +230,7 @@ def test_search_says_how_many_hits_it_omits(sessions: Sessions, run_llmtool: Run
 @pytest.mark.parametrize(
     "words", [["nothing"], ["-"], ["--", "-x"], ['"'], ["NEAR(", "*"], ["heron OR tea"], [""]]
 )
-def test_a_search_without_hits_succeeds(
+def test_search_without_hits_succeeds(
     sessions: Sessions, run_llmtool: Run, words: list[str]
 ) -> None:
     result = run_llmtool("sessions", "search", *words)
@@ -238,7 +238,7 @@ def test_a_search_without_hits_succeeds(
     assert result.stderr.startswith(b"llmtool: no matches")
 
 
-def test_a_search_by_a_new_user_finds_nothing(run_llmtool: Run) -> None:
+def test_search_without_sessions_finds_nothing(run_llmtool: Run) -> None:
     assert json.loads(out(run_llmtool("sessions", "search", "x", "--json"))) == {
         "total": 0,
         "hits": [],

@@ -1,4 +1,4 @@
-"""Eight processes that write one file of the user's at once lose nothing of each other."""
+"""Eight processes that write the same file lose no data."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def run_all(program: str, path: Path) -> None:
     assert [process.wait(60) for process in running] == [0] * len(running)
 
 
-def test_eight_writers_of_the_configuration(
+def test_eight_writers_of_the_config(
     start_llmtool: Callable[..., Any], env: dict[str, str]
 ) -> None:
     running = [
@@ -64,7 +64,7 @@ def test_eight_writers_of_the_configuration(
     assert settings.aliases == {f"a{i}": "starter" for i in WRITERS}
 
 
-def test_eight_writers_of_the_history_of_chat(tmp_path: Path) -> None:
+def test_eight_writers_of_the_chat_history(tmp_path: Path) -> None:
     run_all(REMEMBER, tmp_path / "data" / "chat_history")
     kept = list(open_history(tmp_path / "data" / "chat_history").load_history_strings())
     expected = [f"w{i} {n}\n" + "word\n" * 6000 for i in WRITERS for n in range(20)]

@@ -29,7 +29,7 @@ inputs: {text: {type: text}}
 prompt: "{{ text }}"
 tests:
 """
-TEST = "- vars: {{text: Go on {}}}\n  assert: [{{type: contains, value: river}}]\n"
+TEST = "- vars: {{text: Continue {}}}\n  assert: [{{type: contains, value: river}}]\n"
 
 DECODING = {
     "gen": ("gen", "Go on", *LONG_REPLY),
@@ -98,14 +98,22 @@ def deep(tiny_model: Callable[..., Path]) -> Path:
     return tiny_model("plain", n_layer=400, n_embd=32)
 
 
-@pytest.fixture
-def begin(
-    start_llmtool: Callable[..., Any], env: dict[str, str], tmp_path: Path
-) -> Callable[..., Any]:
-    """Return `begin(args, model)`: the command in a folder with something of everything."""
-    here = tmp_path / "here"
-    here.mkdir()
-    page = "The river rose during the night. Nobody saw it from the hill.\n\n"
+def few(calls: dict[str, tuple[str, ...]], *names: str) -> pytest.MarkDecorator:
+    """Parametrize by `calls`; all but those named here are for `make long`."""
+    return pytest.mark.parametrize(
+        "call",
+        [
+            pytest.param(call, id=name, marks=() if name in names else pytest.mark.long)
+            for name, call in calls.items()
+        ],
+    )
+
+
+@pytest.fixture(scope="session")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with a file of each kind that the commands read; no command writes to it."""
+    here = tmp_path_factory.mktemp("here")
+    page = "The river rose during the night. It was seen from the hill.\n\n"
     code = "".join(f"def f{i}(x):\n    return x + {i}\n\n" for i in range(4000))
     files = {
         "ask.yaml": TEMPLATE + "".join(map(TEST.format, range(400))),
@@ -123,11 +131,17 @@ def begin(
     for name, text in files.items():
         (here / name).write_text(text)
     for command in (["init", "-q"], ["add", "-A"]):
-        subprocess.run(["git", *command], cwd=here, env=env, check=True)
+        subprocess.run(["git", *command], cwd=here, check=True)
     diff = subprocess.run(
-        ["git", "diff", "--staged", "big.py"], cwd=here, env=env, check=True, capture_output=True
+        ["git", "diff", "--staged", "big.py"], cwd=here, check=True, capture_output=True
     )
     (here / "app.diff").write_bytes(diff.stdout)
+    return here
+
+
+@pytest.fixture
+def begin(start_llmtool: Callable[..., Any], here: Path) -> Callable[..., Any]:
+    """Return `begin(args, model)`: the command in a folder with something of everything."""
     lines = (here / "lines.txt").read_bytes()
 
     def start(args: tuple[str, ...], model: Path) -> subprocess.Popen[bytes]:
@@ -158,7 +172,7 @@ def assert_ended(process: subprocess.Popen[bytes], number: signal.Signals) -> No
 
 
 @linux
-@pytest.mark.parametrize("call", ASKING.values(), ids=ASKING)
+@few(ASKING, "sum")
 def test_a_signal_ends_loading(begin: Any, deep: Path, call: tuple[str, ...]) -> None:
     for number in ENDINGS:
         process = begin(call, deep)
@@ -194,7 +208,7 @@ def stop_each(begin: Any, model: Path, call: tuple[str, ...]) -> None:
 
 
 @linux
-@pytest.mark.parametrize("call", PREFILLING.values(), ids=PREFILLING)
+@few(PREFILLING, "classify")
 def test_a_signal_ends_the_reading_of_a_long_text(
     begin: Any, endless: Path, call: tuple[str, ...]
 ) -> None:
@@ -202,7 +216,7 @@ def test_a_signal_ends_the_reading_of_a_long_text(
 
 
 @linux
-@pytest.mark.parametrize("call", DECODING.values(), ids=DECODING)
+@few(DECODING, "gen --schema")
 def test_a_signal_ends_a_reply(begin: Any, endless: Path, call: tuple[str, ...]) -> None:
     stop_each(begin, endless, call)
 
@@ -264,6 +278,6 @@ def test_a_signal_ends_the_hashing_of_a_model(
 
 
 @linux
-@pytest.mark.parametrize("call", MANY.values(), ids=MANY)
+@few(MANY, "gen, batch")
 def test_a_signal_ends_work_of_many_calls(begin: Any, endless: Path, call: tuple[str, ...]) -> None:
     stop_each(begin, endless, call)

@@ -1,4 +1,4 @@
-"""A signal ends the command at once, in whatever it does, as the shell expects it to end."""
+"""Signals end the command immediately with the exit status that shells expect."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def endless(tiny_model: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def deep(tiny_model: Callable[..., Path]) -> Path:
-    """A model that takes a while to load: hundreds of layers."""
+    """A model with hundreds of layers, which loads slowly."""
     return tiny_model("plain", n_layer=400, n_embd=32)
 
 
 @pytest.fixture
 def decoding(start_llmtool: Callable[..., Any], endless: Path) -> Callable[..., Process]:
-    """Return `start()`: a command in the middle of a reply that would take minutes."""
+    """Return `start()`: a command during a reply of several minutes."""
 
     def start(*, read_from: int | None = None, **options: Any) -> Process:
         process: Process = start_llmtool(
@@ -48,7 +48,7 @@ def decoding(start_llmtool: Callable[..., Any], endless: Path) -> Callable[..., 
 
 @pytest.fixture
 def prefilling(start_llmtool: Callable[..., Any], endless: Path, tmp_path: Path) -> Any:
-    """Return `start()`: a command in the middle of a prompt that would take half a minute."""
+    """Return `start()`: a command during a prefill of half a minute."""
     long = tmp_path / "long.txt"
     long.write_text("the river and the hill " * 8_000)
 
@@ -67,7 +67,7 @@ def prefilling(start_llmtool: Callable[..., Any], endless: Path, tmp_path: Path)
 
 
 def fastest_end(start: Callable[[], Process], number: signal.Signals) -> Process:
-    """Send a signal to a started command and hold the best of three to the limit.
+    """Send a signal to a started command and check the best of three times.
 
     The best of three: a busy machine may delay any one of them.
     """
@@ -83,7 +83,7 @@ def fastest_end(start: Callable[[], Process], number: signal.Signals) -> Process
 
 
 @pytest.mark.parametrize("number", ENDINGS)
-def test_a_signal_ends_decoding(decoding: Callable[..., Process], number: signal.Signals) -> None:
+def test_signal_ends_decoding(decoding: Callable[..., Process], number: signal.Signals) -> None:
     process = fastest_end(decoding, number)
     assert process.returncode == -number
     assert b"Traceback" not in process.stderr.read()
@@ -91,7 +91,7 @@ def test_a_signal_ends_decoding(decoding: Callable[..., Process], number: signal
 
 @linux
 @pytest.mark.parametrize("number", ENDINGS)
-def test_a_signal_ends_a_long_prompt(prefilling: Any, number: signal.Signals) -> None:
+def test_signal_ends_a_long_prefill(prefilling: Any, number: signal.Signals) -> None:
     process = fastest_end(prefilling, number)
     assert process.returncode == -number
     assert process.stdout.read() == b""
@@ -101,7 +101,7 @@ def test_a_signal_ends_a_long_prompt(prefilling: Any, number: signal.Signals) ->
 @linux
 @pytest.mark.parametrize("place", ["libllama", "model"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_loading(
+def test_signal_ends_loading(
     start_llmtool: Callable[..., Any], deep: Path, number: signal.Signals, place: str
 ) -> None:
     def start() -> Process:
@@ -116,7 +116,7 @@ def test_a_signal_ends_loading(
 
 
 @pytest.mark.parametrize("delay", [0.15, 0.25, 0.35, 0.5])
-def test_an_interrupt_at_any_time_leaves_no_traceback(
+def test_interrupt_at_any_time_prints_no_traceback(
     start_llmtool: Callable[..., Any], endless: Path, delay: float
 ) -> None:
     process = start_llmtool(
@@ -133,10 +133,8 @@ def test_an_interrupt_at_any_time_leaves_no_traceback(
     assert b"Traceback" not in error
 
 
-def test_an_interrupt_ends_the_wait_for_input(
-    start_llmtool: Callable[..., Any], tiny: Path
-) -> None:
-    process = start_llmtool("gen", "-m", tiny)  # no prompt, and a pipe that nothing comes from
+def test_interrupt_ends_the_wait_for_input(start_llmtool: Callable[..., Any], tiny: Path) -> None:
+    process = start_llmtool("gen", "-m", tiny)  # no prompt and an idle pipe
     time.sleep(1)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
@@ -147,9 +145,7 @@ def test_an_interrupt_ends_the_wait_for_input(
 
 @linux
 @pytest.mark.parametrize("blocking", [True, False])
-def test_an_interrupt_ends_a_write_that_nobody_reads(
-    decoding: Callable[..., Process], blocking: bool
-) -> None:
+def test_interrupt_ends_a_blocked_write(decoding: Callable[..., Process], blocking: bool) -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, blocking)
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
@@ -164,9 +160,9 @@ def test_an_interrupt_ends_a_write_that_nobody_reads(
     assert process.returncode == -signal.SIGINT
 
 
-def test_a_second_interrupt_ends_at_once(decoding: Callable[..., Process]) -> None:
+def test_second_interrupt_ends_immediately(decoding: Callable[..., Process]) -> None:
     process = decoding()
-    os.kill(process.pid, signal.SIGSTOP)  # both are waiting when it goes on
+    os.kill(process.pid, signal.SIGSTOP)  # both signals are pending when it continues
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
     os.kill(process.pid, signal.SIGCONT)
@@ -176,10 +172,10 @@ def test_a_second_interrupt_ends_at_once(decoding: Callable[..., Process]) -> No
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
-def test_a_signal_that_was_ignored_stays_ignored(
+def test_ignored_signal_stays_ignored(
     start_llmtool: Callable[..., Any], tiny: Path, number: signal.Signals
 ) -> None:
-    process = start_llmtool(  # as nohup does, and a shell for what it puts into the background
+    process = start_llmtool(  # like nohup, and like shells for background jobs
         *("gen", "Go on", "-m", tiny, "--max-tokens", "500", "--threads", "1"),
         stdin=subprocess.DEVNULL,
         preexec_fn=lambda: signal.signal(number, signal.SIG_IGN),
@@ -190,7 +186,7 @@ def test_a_signal_that_was_ignored_stays_ignored(
     assert process.returncode == 0
 
 
-def test_a_stopped_command_goes_on(decoding: Callable[..., Process]) -> None:
+def test_stopped_command_continues(decoding: Callable[..., Process]) -> None:
     process = decoding(preexec_fn=os.setpgrp)  # a group without a parent ignores the signal
     process.send_signal(signal.SIGTSTP)
     _, status = os.waitpid(process.pid, os.WUNTRACED)
@@ -200,7 +196,7 @@ def test_a_stopped_command_goes_on(decoding: Callable[..., Process]) -> None:
     read_exactly(process.stdout.fileno(), 1000)
 
 
-def test_an_interrupted_reply_is_whole_up_to_there(decoding: Callable[..., Process]) -> None:
+def test_interrupted_reply_is_complete_up_to_the_signal(decoding: Callable[..., Process]) -> None:
     process = decoding()
     process.send_signal(signal.SIGINT)
     output, error = process.communicate(timeout=10)
@@ -208,7 +204,7 @@ def test_an_interrupted_reply_is_whole_up_to_there(decoding: Callable[..., Proce
     assert error.count(b"\n") <= 1
 
 
-def test_an_interrupt_leaves_no_half_written_file(
+def test_interrupt_leaves_no_partial_file(
     start_llmtool: Callable[..., Any], endless: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "replies"

@@ -1,4 +1,4 @@
-"""stdin: read where it is wanted, left alone where it is not, and told about when it is bad."""
+"""stdin: when it is read, when it is not, and errors about its content."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 @pytest.fixture
 def rendered(gen: Run) -> Callable[..., str]:
-    """Return `rendered(*args, input=...)`: the prompt as the model would see it."""
+    """Return `rendered(*args, input=...)`: the rendered prompt."""
 
     def render(*args: str | bytes | Path, **options: Any) -> str:
         result = gen(*args, "--dry-run", **options)
@@ -31,38 +31,36 @@ def rendered(gen: Run) -> Callable[..., str]:
     return render
 
 
-def test_stdin_alone_is_the_prompt(rendered: Callable[..., str]) -> None:
+def test_stdin_without_an_argument_is_the_prompt(rendered: Callable[..., str]) -> None:
     assert "a question from a pipe" in rendered(input=b"a question from a pipe\n")
 
 
-def test_stdin_goes_along_with_a_prompt(rendered: Callable[..., str]) -> None:
+def test_stdin_is_appended_to_the_prompt(rendered: Callable[..., str]) -> None:
     text = rendered(PROMPT, input=b"some input\n")
     assert PROMPT in text and "some input" in text
     assert text.index(PROMPT) < text.index("some input")
 
 
-def test_a_dash_names_stdin(rendered: Callable[..., str]) -> None:
+def test_dash_reads_stdin(rendered: Callable[..., str]) -> None:
     assert "from the pipe" in rendered("-", input=b"from the pipe")
 
 
-def test_no_stdin_leaves_it_alone(rendered: Callable[..., str]) -> None:
+def test_no_stdin_does_not_read_stdin(rendered: Callable[..., str]) -> None:
     assert "some input" not in rendered(PROMPT, "--no-stdin", input=b"some input\n")
 
 
 @pytest.mark.parametrize("input", [b"", b"\n", b"  \n\t\n"], ids=["empty", "newline", "blank"])
-def test_an_empty_stdin_is_no_prompt(gen: Run, input: bytes) -> None:
+def test_empty_stdin_without_a_prompt_is_an_error(gen: Run, input: bytes) -> None:
     assert "empty" in error_line(gen(input=input), 14)
 
 
-def test_an_empty_stdin_beside_a_prompt_is_nothing(gen: Run) -> None:
+def test_empty_stdin_with_a_prompt_is_ignored(gen: Run) -> None:
     result = gen(PROMPT, input=b"")
     assert result.returncode == 0
     assert result.stdout == gen(PROMPT, "--no-stdin").stdout
 
 
-def test_no_stdin_at_all_is_nothing_beside_a_prompt(
-    gen: Run, env: dict[str, str], tiny: Path
-) -> None:
+def test_closed_stdin_with_a_prompt_is_ignored(gen: Run, env: dict[str, str], tiny: Path) -> None:
     expected = gen(PROMPT)
     command = [*LLMTOOL, "gen", "-m", str(tiny), "--max-tokens", "12", "--threads", "1"]
     command += ["--temperature", "0"]
@@ -73,7 +71,7 @@ def test_no_stdin_at_all_is_nothing_beside_a_prompt(
     assert "no prompt" in error_line(nothing, 2)
 
 
-def test_an_idle_open_pipe_does_not_hang(
+def test_idle_open_pipe_does_not_hang(
     gen: Run, start_llmtool: Callable[..., Any], tiny: Path
 ) -> None:
     process = start_llmtool(
@@ -84,7 +82,7 @@ def test_an_idle_open_pipe_does_not_hang(
     assert process.stdout.read() == gen(PROMPT).stdout
 
 
-def test_a_slow_writer_is_waited_for(start_llmtool: Callable[..., Any], tiny: Path) -> None:
+def test_slow_writer_is_awaited(start_llmtool: Callable[..., Any], tiny: Path) -> None:
     process = start_llmtool("gen", PROMPT, "-m", tiny, "--dry-run")
     time.sleep(1)
     output, error = process.communicate(b"some late input\n", timeout=30)
@@ -92,9 +90,7 @@ def test_a_slow_writer_is_waited_for(start_llmtool: Callable[..., Any], tiny: Pa
     assert b"some late input" in output
 
 
-def test_input_that_has_begun_is_read_to_its_end(
-    start_llmtool: Callable[..., Any], tiny: Path
-) -> None:
+def test_started_input_is_read_to_the_end(start_llmtool: Callable[..., Any], tiny: Path) -> None:
     process = start_llmtool("gen", PROMPT, "-m", tiny, "--dry-run")
     process.stdin.write(b"the first part, ")
     process.stdin.flush()
@@ -114,7 +110,7 @@ def test_input_that_has_begun_is_read_to_its_end(
     ],
     ids=["told", "seen", "file", "sh"],
 )
-def test_a_while_read_loop_keeps_its_lines(
+def test_while_read_loop_keeps_its_lines(
     env: dict[str, str], tiny: Path, tmp_path: Path, shell: str, source: str, args: list[str]
 ) -> None:
     lines = tmp_path / "lines"
@@ -128,7 +124,7 @@ def test_a_while_read_loop_keeps_its_lines(
 
 
 @pytest.mark.parametrize("shell", ["bash", "sh"])
-def test_a_loop_in_a_sourced_file_keeps_its_lines(
+def test_loop_in_a_sourced_file_keeps_its_lines(
     env: dict[str, str], tiny: Path, tmp_path: Path, shell: str
 ) -> None:
     (tmp_path / "lib.sh").write_text(
@@ -157,7 +153,7 @@ WRAPPED = {
 @pytest.mark.parametrize(
     ("shell", "how"), [*(("bash", how) for how in WRAPPED), ("sh", "braces"), ("sh", "script")]
 )
-def test_input_reaches_a_command_that_is_wrapped(
+def test_input_reaches_a_wrapped_command(
     env: dict[str, str], tiny: Path, tmp_path: Path, shell: str, how: str
 ) -> None:
     script = tmp_path / "script"
@@ -177,7 +173,7 @@ def test_input_reaches_a_command_that_is_wrapped(
     "line", [b"these are words\n", b"\0" * 16, b"\xff" * 16], ids=["text", "zeros", "no text"]
 )
 @linux
-def test_a_gigabyte_is_refused_without_reading_it_all(
+def test_gigabyte_is_rejected_without_reading_it_all(
     start_llmtool: Callable[..., Any], tiny: Path, line: bytes
 ) -> None:
     process = start_llmtool("gen", "-m", tiny, "--max-tokens", "4", stderr=subprocess.PIPE)
@@ -206,7 +202,7 @@ def test_a_gigabyte_is_refused_without_reading_it_all(
 
 
 @pytest.mark.parametrize("how", ["stdin", "file"])
-def test_a_file_of_a_gigabyte_is_refused_too(gen: Run, tmp_path: Path, how: str) -> None:
+def test_gigabyte_file_is_rejected(gen: Run, tmp_path: Path, how: str) -> None:
     big = tmp_path / "big.txt"
     big.touch()
     os.truncate(big, 2**30)
@@ -234,21 +230,21 @@ def test_a_file_of_a_gigabyte_is_refused_too(gen: Run, tmp_path: Path, how: str)
     ],
     ids=["first", "middle", "cut at the end", "far", "surrogate", "overlong", "after a BOM"],
 )
-def test_bad_utf8_is_told_with_its_place(gen: Run, input: bytes, offset: int) -> None:
+def test_invalid_utf8_is_reported_with_its_position(gen: Run, input: bytes, offset: int) -> None:
     line = error_line(gen("--ctx-size", "2048", input=input), 14)
     assert "UTF-8" in line
     assert f"byte {offset}" in line.replace(",", "")
     assert "--errors replace" in line
 
 
-def test_bad_utf8_in_a_file_is_told_with_its_name(gen: Run, tmp_path: Path) -> None:
+def test_invalid_utf8_in_a_file_is_reported_with_its_name(gen: Run, tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_bytes(b"caf\xe9")
     line = error_line(gen("-f", file), 14)
     assert "notes.txt" in line and "byte 3" in line
 
 
-def test_errors_replace_goes_on(rendered: Callable[..., str]) -> None:
+def test_errors_replace_continues(rendered: Callable[..., str]) -> None:
     assert "one \ufffd two" in rendered("--errors", "replace", input=b"one \xff two")
 
 
@@ -270,44 +266,44 @@ def test_errors_replace_goes_on(rendered: Callable[..., str]) -> None:
         *("indent", "separators"),
     ],
 )
-def test_text_survives_as_it_is(rendered: Callable[..., str], input: bytes, seen: str) -> None:
+def test_text_is_preserved(rendered: Callable[..., str], input: bytes, seen: str) -> None:
     assert f"<|im_start|>user\n{seen}<|im_end|>" in rendered(input=input)
     fenced = f'Instruction\n\n"""\n{seen}\n"""<|im_end|>'
     assert fenced in rendered("Instruction", input=input)
 
 
-def test_a_byte_order_mark_is_stripped(rendered: Callable[..., str], tmp_path: Path) -> None:
+def test_byte_order_mark_is_stripped(rendered: Callable[..., str], tmp_path: Path) -> None:
     assert "\ufeff" not in rendered(input=b"\xef\xbb\xbftext")
     file = tmp_path / "f.txt"
     file.write_bytes(b"\xef\xbb\xbftext")
     assert "\ufeff" not in rendered("-f", file)
 
 
-def test_files_are_input_in_their_order(rendered: Callable[..., str], tmp_path: Path) -> None:
+def test_files_are_input_in_order(rendered: Callable[..., str], tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).write_text(f"text of {name}")
     text = rendered("Compare", "-f", tmp_path / "two", "-f", tmp_path / "one")
     assert text.index("Compare") < text.index("text of two") < text.index("text of one")
 
 
-def test_a_missing_file_is_told(gen: Run, tmp_path: Path) -> None:
+def test_missing_file_is_reported(gen: Run, tmp_path: Path) -> None:
     result = gen("Summarise", "-f", tmp_path / "missing.txt")
     assert "missing.txt" in error_line(result, result.returncode)
     assert result.returncode in (2, 14)
 
 
-def test_an_argument_that_is_not_utf8_is_told(gen: Run) -> None:
+def test_argument_that_is_not_utf8_is_an_error(gen: Run) -> None:
     line = error_line(gen(b"caf\xe9 au lait"), 14)
     assert "UTF-8" in line and "byte 3" in line
 
 
 @pytest.mark.parametrize("option", ["-s", "--stop", "--prefill"])
-def test_an_option_that_is_not_utf8_is_told(gen: Run, option: str) -> None:
+def test_option_that_is_not_utf8_is_an_error(gen: Run, option: str) -> None:
     line = error_line(gen(PROMPT, option, b"caf\xe9"), 14)
     assert "UTF-8" in line and option.lstrip("-") in line or "system" in line
 
 
-def test_a_process_substitution_is_a_file(env: dict[str, str], tiny: Path) -> None:
+def test_process_substitution_is_a_file(env: dict[str, str], tiny: Path) -> None:
     command = [*LLMTOOL, "gen", "Summarise", "-m", str(tiny), "--dry-run", "--no-stdin"]
     line = ["bash", "-c", '"$@" -f <(echo made by a command)', "bash", *command]
     result = subprocess.run(line, env=env, capture_output=True, timeout=60)
@@ -320,16 +316,14 @@ def test_stdin_named_twice_is_a_usage_error(gen: Run) -> None:
     error_line(gen("-", "--no-stdin", input=b"text"), 2)
 
 
-def test_a_file_whose_name_is_not_utf8_is_read(
-    rendered: Callable[..., str], tmp_path: Path
-) -> None:
+def test_file_with_a_non_utf8_name_is_read(rendered: Callable[..., str], tmp_path: Path) -> None:
     name = os.fsencode(tmp_path) + b"/caf\xe9.txt"
     with open(name, "wb") as file:
         file.write(b"coffee")
     assert "coffee" in rendered("-f", name)
 
 
-def test_an_empty_argument_is_no_prompt(gen: Run) -> None:
+def test_empty_argument_is_an_error(gen: Run) -> None:
     assert "empty" in error_line(gen(""), 14)
 
 
@@ -337,7 +331,7 @@ def test_an_empty_argument_is_no_prompt(gen: Run) -> None:
     "route",
     ["argument", "stdin", "file", "system", "variable", "prefill", "record", "csv"],
 )
-def test_text_of_a_control_token_is_only_text(gen: Run, tmp_path: Path, route: str) -> None:
+def test_control_token_text_is_only_text(gen: Run, tmp_path: Path, route: str) -> None:
     special = {*CONTROL, "<think>", "</think>", "<tool>"}
     tokens = bpe_vocabulary().tokens
 
@@ -381,33 +375,33 @@ def test_standard_input_is_read_once(
     run_llmtool: Callable[..., Any], args: tuple[str, ...]
 ) -> None:
     line = error_line(run_llmtool("gen", "-m", "none.gguf", *args, input=b"text"), 2)
-    assert line == "llmtool: standard input is named twice (-)"
+    assert line == "llmtool: standard input (-) is named twice; name it once"
 
 
 @pytest.mark.parametrize("option", ["--system", "--prefill", "--stop"])
-def test_an_option_that_is_not_utf_8_is_told_without_advice(
+def test_non_utf8_option_error_has_no_suggestion(
     run_llmtool: Callable[..., Any], option: str
 ) -> None:
     line = error_line(run_llmtool("gen", "-m", "none.gguf", "hello", option, b"\xff"), 14)
-    assert line == f"llmtool: {option}: byte 0 (0xff) is not UTF-8"
+    assert line == f"llmtool: {option}: not UTF-8 at byte 0 (0xff)"
 
 
 ARGUMENTS = {
-    "a text to classify": (("classify", "-l", "a,b", "Go on"), "the text"),
+    "a text to classify": (("classify", "-l", "a,b", "Go on"), "TEXT"),
     "a file to classify": (("classify", "-l", "a,b", "-f", "in.txt"), "-f"),
-    "a text to translate": (("translate", "Go on", "--to", "fr"), "the text"),
+    "a text to translate": (("translate", "Go on", "--to", "fr"), "TEXT"),
     "a file to translate": (("translate", "-f", "in.txt", "--to", "fr"), "-f"),
     "a file to summarize": (("sum", "in.txt"), "the files"),
     "a file as a prompt": (("gen", "-f", "in.txt"), "-f"),
     "code to explain": (("code", "explain", "in.txt"), "FILE"),
-    "code to mend": (("code", "fix", "in.txt", "-e", "it fails"), "FILE"),
+    "code to fix": (("code", "fix", "in.txt", "-e", "it fails"), "FILE"),
     "code to test": (("code", "tests", "in.txt"), "FILE"),
 }
 
 
 @pytest.fixture
 def dry(run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path) -> Callable[..., bytes]:
-    """Return `dry(*args, **options)`: what stderr holds after a dry run."""
+    """Return `dry(*args, **options)`: stderr of a dry run."""
     (tmp_path / "cwd" / "in.txt").write_text("The river rose\n")
 
     def run(*args: str, **options: Any) -> bytes:
@@ -419,10 +413,10 @@ def dry(run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path) -> Callable
 
 
 @pytest.mark.parametrize(("args", "beside"), ARGUMENTS.values(), ids=ARGUMENTS)
-def test_what_waits_beside_an_argument_is_told_and_not_read(
+def test_unread_stdin_is_reported(
     dry: Callable[..., bytes], tmp_path: Path, args: tuple[str, ...], beside: str
 ) -> None:
-    note = f"llmtool: standard input is not read beside {beside}\n".encode()
+    note = f"llmtool: ignoring standard input; reading {beside} instead\n".encode()
     assert note in dry(*args, input=b"piped\n")
     assert note not in dry(*args, "-q", input=b"piped\n")
     piped = tmp_path / "piped.txt"
@@ -433,7 +427,7 @@ def test_what_waits_beside_an_argument_is_told_and_not_read(
 
 
 @pytest.mark.parametrize("source", ["empty", "/dev/null", "silent", "begun", "--no-stdin"])
-def test_a_standard_input_that_is_not_meant_is_not_told(
+def test_unrelated_stdin_is_not_reported(
     dry: Callable[..., bytes], tmp_path: Path, source: str
 ) -> None:
     (tmp_path / "two.txt").write_text("a\nb\n")
@@ -444,8 +438,8 @@ def test_a_standard_input_that_is_not_meant_is_not_told(
         options: dict[str, Any] = {
             "empty": {"input": b""},
             "/dev/null": {"stdin": null},
-            "silent": {"stdin": reading},  # its writer is there and says nothing
-            "begun": {"stdin": file},  # as by the shell, in a loop
+            "silent": {"stdin": reading},  # an idle writer
+            "begun": {"stdin": file},  # partly read, like in a shell loop
             "--no-stdin": {"input": b"piped\n"},
         }[source]
         error = dry(*args, *([source] if source == "--no-stdin" else []), **options)
@@ -455,7 +449,7 @@ def test_a_standard_input_that_is_not_meant_is_not_told(
 
 
 @pytest.mark.parametrize("source", [pytest.param("pipe", marks=linux), "file"])
-def test_nothing_is_told_of_the_lines_of_a_loop(
+def test_stdin_of_a_loop_is_not_reported(
     env: dict[str, str], tiny: Path, tmp_path: Path, source: str
 ) -> None:
     lines = tmp_path / "lines"
@@ -469,7 +463,7 @@ def test_nothing_is_told_of_the_lines_of_a_loop(
 
 
 @linux
-def test_no_model_is_loaded_while_a_pipe_may_still_bring_input(tiny: Path) -> None:
+def test_model_is_not_loaded_while_waiting_for_a_pipe(tiny: Path) -> None:
     command = [*LLMTOOL, "gen", PROMPT, "-m", str(tiny), "--max-tokens", "1"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         wait_until_mapped(process, "_yaml")  # which reads the template

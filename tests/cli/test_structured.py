@@ -1,4 +1,4 @@
-"""`llmtool gen` with schemas, expressions, grammars and log-probabilities, in a pipe."""
+"""`llmtool gen` with schemas, regexes, grammars and logprobs, in a pipe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def reply(result: Any) -> str:
     return text
 
 
-def test_a_schema_gives_its_json_and_nothing_else(gen: Run) -> None:
+def test_schema_prints_only_its_json(gen: Run) -> None:
     value = json.loads(reply(gen(QUESTION, *SCHEMA, *ENOUGH)))
     assert list(value) == ["size", "n", "ok"]
     assert value["size"] in ("small", "medium") and isinstance(value["ok"], bool)
@@ -32,28 +32,28 @@ def test_a_schema_gives_its_json_and_nothing_else(gen: Run) -> None:
     assert record["choices"][0]["error"] is None
 
 
-def test_a_schema_comes_from_a_file_as_well(gen: Run, tmp_path: Path) -> None:
+def test_schema_can_come_from_a_file(gen: Run, tmp_path: Path) -> None:
     path = tmp_path / "schema.json"
     path.write_text('{"type": "array", "items": {"enum": [1, 2]}, "minItems": 2, "maxItems": 3}')
     value = json.loads(reply(gen(QUESTION, "--schema", path, *ENOUGH)))
     assert 2 <= len(value) <= 3 and set(value) <= {1, 2}
 
 
-def test_each_sample_keeps_to_the_schema(gen: Run) -> None:
+def test_each_sample_is_valid_under_the_schema(gen: Run) -> None:
     options = (*SCHEMA, *ENOUGH, "-n", "3", "--temperature", "1.5", "--seed", "7")
     parts = reply(gen(QUESTION, *options)).split("---\n")
     assert [list(json.loads(part)) for part in parts] == [["size", "n", "ok"]] * 3
     assert reply(gen(QUESTION, *options, "--parallel", "1")).count("---\n") == 2
 
 
-def test_an_expression_and_a_grammar_hold(gen: Run, tmp_path: Path) -> None:
+def test_regex_and_grammar_constrain_the_reply(gen: Run, tmp_path: Path) -> None:
     assert re.fullmatch("(yes|no) [0-9]{4}\n", reply(gen(QUESTION, "--regex", "(yes|no) [0-9]{4}")))
     path = tmp_path / "colour.gbnf"
     path.write_text('root ::= ("red" | "blue") " " [0-9]\n')
     assert re.fullmatch("(red|blue) [0-9]\n", reply(gen(QUESTION, "--grammar", path)))
 
 
-def test_a_cut_reply_is_17_in_one_line(gen: Run, tmp_path: Path) -> None:
+def test_truncated_reply_is_17_in_one_line(gen: Run, tmp_path: Path) -> None:
     line = error_line(gen(QUESTION, *SCHEMA, "--max-tokens", "3"), 17)
     assert "truncated at 3 tokens" in line and "--max-tokens" in line
     path = tmp_path / "out.json"
@@ -61,7 +61,7 @@ def test_a_cut_reply_is_17_in_one_line(gen: Run, tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_json_tells_what_is_there_of_a_broken_reply(gen: Run, tmp_path: Path) -> None:
+def test_json_has_the_partial_text_of_an_invalid_reply(gen: Run, tmp_path: Path) -> None:
     path = tmp_path / "out.json"
     printed = gen(QUESTION, *SCHEMA, "--max-tokens", "3", "--json")
     written = gen(QUESTION, *SCHEMA, "--max-tokens", "3", "--json", "-o", path)
@@ -95,7 +95,7 @@ def test_json_tells_what_is_there_of_a_broken_reply(gen: Run, tmp_path: Path) ->
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_bad_option_is_told_before_a_model_is_looked_for(
+def test_invalid_option_fails_before_the_model_is_found(
     run_llmtool: Run, tmp_path: Path, args: list[str], code: int, reason: str
 ) -> None:
     (tmp_path / "bad.gbnf").write_text("root")
@@ -103,12 +103,12 @@ def test_a_bad_option_is_told_before_a_model_is_looked_for(
     assert reason in error_line(result, code)
 
 
-def test_a_dry_run_shows_what_the_model_is_told(gen: Run) -> None:
+def test_dry_run_shows_the_schema_in_the_prompt(gen: Run) -> None:
     text = reply(gen("Extract", *SCHEMA, "--dry-run"))
     assert '{"size": "small" | "medium", "n": integer, "ok": boolean}' in text
 
 
-def test_log_probabilities_are_rows_in_a_pipe_and_records_in_json(gen: Run) -> None:
+def test_logprobs_are_rows_in_a_pipe_and_records_in_json(gen: Run) -> None:
     rows = [line.split("\t") for line in reply(gen(QUESTION, "--logprobs", "2")).split("\n")[:-1]]
     record = json.loads(reply(gen(QUESTION, "--logprobs", "2", "--json")))
     tokens = record["choices"][0]["logprobs"]
@@ -121,28 +121,28 @@ def test_log_probabilities_are_rows_in_a_pipe_and_records_in_json(gen: Run) -> N
     assert joined.decode("utf-8", "replace") == record["text"]
 
 
-def test_statistics_tell_replies_that_are_written_together(gen: Run) -> None:
+def test_stats_report_concurrent_replies(gen: Run) -> None:
     error = gen(QUESTION, "-n", "4", "--stats", "--no-cache").stderr.decode()
     assert "(48 tokens in 4 replies" in error
-    assert "from the cache" not in error
+    assert "cached" not in error
 
 
-def test_the_cache_is_told_and_can_be_switched_off(gen: Run, env: dict[str, str]) -> None:
+def test_cache_is_reported_and_can_be_disabled(gen: Run, env: dict[str, str]) -> None:
     system = ("-s", "You answer in one short sentence, whatever comes. " * 12)
     folder = Path(env["LLMTOOL_CACHE_DIR"]) / "prefix"
     options = (*system, "--stats", QUESTION)
-    assert "from the cache" not in gen(*options, "--no-cache").stderr.decode()
+    assert "cached" not in gen(*options, "--no-cache").stderr.decode()
     assert not folder.exists() or not list(folder.rglob("*"))
     first, second = gen(*options), gen(*options)
     assert first.stdout == second.stdout
-    assert re.search(r"; \d+ from the cache\)", second.stderr.decode())
+    assert re.search(r"; \d+ cached\)", second.stderr.decode())
 
 
-def test_a_smaller_context_type_writes_as_well(gen: Run, starter: Path) -> None:
+def test_quantized_kv_cache_works(gen: Run, starter: Path) -> None:
     assert reply(gen(QUESTION, "-m", starter, "--kv-type", "q8_0"))
 
 
-def test_the_starter_model_extracts(run_llmtool: Run) -> None:
+def test_starter_model_extracts(run_llmtool: Run) -> None:
     result = run_llmtool(
         *("gen", "-q", "-m", "starter", "--temperature", "0"),
         *("--schema", "name, year int, city", "Extract the person"),

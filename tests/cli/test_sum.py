@@ -1,4 +1,4 @@
-"""`llmtool sum`: files and pipes, several files, batches, what is refused."""
+"""`llmtool sum`: files, pipes, several files, batches, errors."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ def summarize(run_llmtool: Callable[..., Any], starter: Path) -> Callable[..., A
     return run
 
 
-def test_a_pipe_and_a_file_give_the_same_summary(
-    summarize: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_pipe_and_file_give_the_same_summary(summarize: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(LIBRARY)
     piped = summarize(input=LIBRARY.encode())
     assert piped.returncode == 0 and piped.stderr == b"" and piped.stdout.endswith(b".\n")
@@ -43,7 +41,7 @@ def test_a_pipe_and_a_file_give_the_same_summary(
     assert (tmp_path / "b.txt").read_bytes() == piped.stdout
 
 
-def test_points_are_points_and_a_headline_is_a_line(summarize: Callable[..., Any]) -> None:
+def test_bullets_and_headline_have_their_form(summarize: Callable[..., Any]) -> None:
     points = summarize("--style", "bullets", "--length", "3", input=LIBRARY.encode()).stdout
     lines = points.decode().splitlines()
     assert len(lines) == 3 and all(line.startswith("- ") for line in lines)
@@ -51,12 +49,12 @@ def test_points_are_points_and_a_headline_is_a_line(summarize: Callable[..., Any
     assert headline.count(b"\n") == 1 and len(headline) > 5
 
 
-def test_a_number_of_words_is_kept_to(summarize: Callable[..., Any]) -> None:
+def test_requested_word_count_is_respected(summarize: Callable[..., Any]) -> None:
     text = summarize("--length", "40 words", input=(LIBRARY * 2).encode()).stdout.decode()
     assert 28 <= len(text.split()) <= 52 and text.rstrip()[-1] in ".!?"
 
 
-def test_json_tells_how_it_was_done(summarize: Callable[..., Any]) -> None:
+def test_json_describes_the_strategy(summarize: Callable[..., Any]) -> None:
     text = (LIBRARY + "\n") * 6
     told = json.loads(summarize("--json", "--chunk-tokens", "200", "--strategy", "map-reduce",
                                 input=text.encode()).stdout)  # fmt: skip
@@ -68,7 +66,7 @@ def test_json_tells_how_it_was_done(summarize: Callable[..., Any]) -> None:
     assert told["chunks"][0]["start"] == 0 and told["chunks"][-1]["end"] == len(text)
 
 
-def test_the_notes_of_a_run_serve_the_next(summarize: Callable[..., Any]) -> None:
+def test_notes_are_reused_by_the_next_command(summarize: Callable[..., Any]) -> None:
     call = ("--json", "--chunk-tokens", "200", "--strategy", "map-reduce")
     text = ((LIBRARY + "\n") * 6).encode()
     first = json.loads(summarize(*call, input=text).stdout)
@@ -79,7 +77,7 @@ def test_the_notes_of_a_run_serve_the_next(summarize: Callable[..., Any]) -> Non
     assert without["n_cached_notes"] == 0
 
 
-def test_several_files_have_a_summary_each_or_one_together(
+def test_several_files_give_separate_or_combined_summaries(
     summarize: Callable[..., Any], tmp_path: Path
 ) -> None:
     (tmp_path / "a.txt").write_text(LIBRARY)
@@ -92,7 +90,7 @@ def test_several_files_have_a_summary_each_or_one_together(
     assert b"==> b.txt <==" in shown and b"leaked" in shown
 
 
-def test_pages_and_mails_are_read_as_people_read_them(
+def test_html_and_email_are_converted_to_text(
     summarize: Callable[..., Any], tmp_path: Path
 ) -> None:
     (tmp_path / "a.html").write_text(
@@ -109,7 +107,7 @@ def test_pages_and_mails_are_read_as_people_read_them(
     assert b"Subject: Closing" in done.stdout and b"skipped attachments: plan.bin" in done.stderr
 
 
-def test_a_pdf_is_read_and_a_broken_or_locked_one_is_told(
+def test_pdf_is_read_and_invalid_pdf_is_an_error(
     summarize: Callable[..., Any], tmp_path: Path
 ) -> None:
     import pypdf
@@ -122,10 +120,10 @@ def test_a_pdf_is_read_and_a_broken_or_locked_one_is_told(
     writer.write(str(tmp_path / "locked.pdf"))
     assert "encrypted" in error_line(summarize(tmp_path / "locked.pdf"), 14)
     (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.4\nnothing")
-    assert "cannot be read" in error_line(summarize(tmp_path / "broken.pdf"), 14)
+    assert "cannot read" in error_line(summarize(tmp_path / "broken.pdf"), 14)
 
 
-def test_rows_of_a_batch(summarize: Callable[..., Any]) -> None:
+def test_batch_has_rows(summarize: Callable[..., Any]) -> None:
     data = "id,review\n1,The soup was cold and the waiter was rude to us.\n2,\n"
     done = summarize("--each", "csv", "--field", "review", "--style", "tldr", input=data.encode())
     rows = list(csv.DictReader(io.StringIO(done.stdout.decode())))
@@ -133,7 +131,7 @@ def test_rows_of_a_batch(summarize: Callable[..., Any]) -> None:
     assert rows[0]["summary"] and rows[0]["chunks"] == "1" and "empty" in rows[1]["error"]
 
 
-def test_a_batch_of_files_takes_their_names(summarize: Callable[..., Any], tmp_path: Path) -> None:
+def test_batch_of_files_has_their_names(summarize: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(LIBRARY)
     done = summarize("--each", "file", "a.txt", "--style", "tldr", cwd=tmp_path)
     assert json.loads(done.stdout)["file"] == "a.txt"
@@ -145,7 +143,7 @@ def test_a_batch_of_files_takes_their_names(summarize: Callable[..., Any], tmp_p
         ((), b" \n", 14, "empty"),
         ((), b"\xff", 14, "UTF-8"),
         ((), b"ab\0cd", 14, "binary"),
-        (("The town library is closed.",), None, 14, "no such file (a text goes in by a pipe)"),
+        (("The town library is closed.",), None, 14, "not found; check the path, or pipe in text"),
         (("--length", "3 pages"), b"x", 2, "invalid length '3 pages'; use short"),
         (("--style", "haiku"), b"x", 2, "haiku"),
         (("--together", "--each", "line"), b"x", 2, "--each"),
@@ -161,7 +159,7 @@ def test_a_batch_of_files_takes_their_names(summarize: Callable[..., Any], tmp_p
         "too long", "template", "stdin twice", "nothing", "resume",
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_one_line(
+def test_errors_are_one_line(
     summarize: Callable[..., Any],
     args: tuple[str, ...],
     input: bytes | None,
@@ -172,7 +170,7 @@ def test_what_is_wrong_is_one_line(
 
 
 def pdf_of(text: str) -> bytes:
-    """A PDF of one page with a line of text, written by hand."""
+    """A minimal PDF with one line of text."""
     stream = f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET".encode()
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
@@ -192,7 +190,7 @@ def pdf_of(text: str) -> bytes:
     return out + head + table + tail % (len(objects) + 1, len(out))
 
 
-def test_kept_notes_are_private_and_cleared_with_the_cache(
+def test_cached_notes_are_private_and_cleared_with_the_cache(
     summarize: Callable[..., Any], run_llmtool: Callable[..., Any], env: dict[str, str]
 ) -> None:
     summarize("--chunk-tokens", "200", "--strategy", "map-reduce", input=LIBRARY.encode() * 6)
@@ -206,7 +204,7 @@ def test_kept_notes_are_private_and_cleared_with_the_cache(
     assert not list(notes.iterdir())
 
 
-def test_an_interrupted_run_keeps_its_notes(
+def test_interrupt_saves_the_notes(
     summarize: Callable[..., Any],
     start_llmtool: Callable[..., Any],
     starter: Path,
@@ -216,7 +214,7 @@ def test_an_interrupted_run_keeps_its_notes(
     text = "\n\n".join(f"{LIBRARY} This is page {i}." for i in range(40))
     (tmp_path / "long.txt").write_text(text)
     call = (tmp_path / "long.txt", "--chunk-tokens", "150", "--strategy", "map-reduce")
-    few = ("--parallel", "2")  # so that the first notes are there soon
+    few = ("--parallel", "2")  # so that the first notes finish early
     process = start_llmtool("sum", *call, *few, "-m", starter, stdin=subprocess.DEVNULL)
     notes = Path(env["LLMTOOL_CACHE_DIR"]) / "notes"
     limit = time.monotonic() + 60

@@ -1,4 +1,4 @@
-"""What is around the command: home folders, locales, models that are not there, memory, context."""
+"""The environment of the command: home folders, locales, missing models, memory, context."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ FOLDERS = [
 
 
 @pytest.mark.parametrize("home", ["/proc", "/no/such/home", "/dev/null", "", None])
-def test_any_home_will_do(gen: Run, home: str | None) -> None:
+def test_home_can_be_missing_or_read_only(gen: Run, home: str | None) -> None:
     expected = gen(PROMPT)
     result = gen(PROMPT, env={"HOME": home, **dict.fromkeys(FOLDERS)})
     assert (result.returncode, result.stderr) == (0, expected.stderr)
     assert result.stdout == expected.stdout
 
 
-def test_a_run_writes_nothing_into_its_folder(gen: Run, tmp_path: Path) -> None:
+def test_command_writes_nothing_into_the_current_folder(gen: Run, tmp_path: Path) -> None:
     assert gen(PROMPT).returncode == 0
     assert list((tmp_path / "cwd").iterdir()) == []
 
@@ -44,9 +44,7 @@ def test_a_run_writes_nothing_into_its_folder(gen: Run, tmp_path: Path) -> None:
     ],
     ids=["C", "POSIX", "unknown", "latin-1", "ascii"],
 )
-def test_text_is_utf8_whatever_the_locale(
-    gen: Run, gen_process: Run, locale: dict[str, str]
-) -> None:
+def test_text_is_utf8_in_any_locale(gen: Run, gen_process: Run, locale: dict[str, str]) -> None:
     args = ["--dry-run", "日本 🦙 é"]
     expected = gen(*args)
     assert "日本 🦙 é" in expected.stdout.decode()
@@ -54,7 +52,7 @@ def test_text_is_utf8_whatever_the_locale(
     assert (result.returncode, result.stdout) == (0, expected.stdout)
 
 
-def test_a_reply_is_utf8_whatever_the_locale(gen: Run, gen_process: Run) -> None:
+def test_reply_is_utf8_in_any_locale(gen: Run, gen_process: Run) -> None:
     args = [PROMPT, "--max-tokens", "100"]
     expected = gen(*args)
     assert expected.returncode == 0 and not expected.stdout.isascii()
@@ -62,20 +60,20 @@ def test_a_reply_is_utf8_whatever_the_locale(gen: Run, gen_process: Run) -> None
     assert (result.returncode, result.stdout) == (0, expected.stdout)
 
 
-def test_an_error_about_a_strange_name_is_utf8(gen_process: Run) -> None:
+def test_error_with_a_non_ascii_name_is_utf8(gen_process: Run) -> None:
     locale = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     assert "日本" in error_line(gen_process(PROMPT, "-m", "日本.gguf", env=locale), 10)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["no-such-model", "./missing.gguf", "/no/folder/missing.gguf", "~nobody-has-this/x.gguf"],
+    ["no-such-model", "./missing.gguf", "/no/folder/missing.gguf", "~unknown-user/x.gguf"],
 )
-def test_an_unknown_model_is_not_found(gen: Run, name: str) -> None:
+def test_unknown_model_is_not_found(gen: Run, name: str) -> None:
     assert name.removeprefix("./") in error_line(gen(PROMPT, "-m", name), 10)
 
 
-def test_a_model_nearly_named_is_suggested(gen: Run) -> None:
+def test_similar_model_is_suggested(gen: Run) -> None:
     assert "starter" in error_line(gen(PROMPT, "-m", "startr"), 10)
 
 
@@ -94,7 +92,7 @@ REASONS = {
 
 
 @pytest.mark.parametrize("fault", BAD_MODELS)
-def test_a_bad_model_is_unreadable_and_the_reason_is_told(
+def test_invalid_model_file_is_11_with_the_reason(
     gen: Run, tiny: Path, tmp_path: Path, fault: str
 ) -> None:
     bad = tmp_path / "bad.gguf"
@@ -105,13 +103,13 @@ def test_a_bad_model_is_unreadable_and_the_reason_is_told(
 
 
 @pytest.mark.parametrize(("maker", "reason"), [("mkdir", "directory"), ("mkfifo", "regular file")])
-def test_what_is_no_file_is_no_model(gen: Run, tmp_path: Path, maker: str, reason: str) -> None:
+def test_folder_or_device_is_not_a_model(gen: Run, tmp_path: Path, maker: str, reason: str) -> None:
     place = tmp_path / "model.gguf"
     subprocess.run([maker, place], check=True)
     assert reason in error_line(gen(PROMPT, "-m", place), 11)
 
 
-def test_an_encoder_cannot_write(gen: Run, tiny_model: Callable[..., Path]) -> None:
+def test_encoder_cannot_generate(gen: Run, tiny_model: Callable[..., Path]) -> None:
     line = error_line(gen(PROMPT, "-m", tiny_model("encoder")), 11)
     assert "bert" in line or "encoder" in line or "embedding" in line
 
@@ -134,7 +132,7 @@ def words(gen: Run, tiny_base: Path) -> Callable[[int], str]:
     ("n_tokens", "max_tokens", "fits"),
     [(255, 1, True), (256, 1, False), (257, 1, False), (200, 56, True), (200, 57, False)],
 )
-def test_prompt_and_reply_fit_the_context_or_nothing_runs(
+def test_prompt_and_reply_must_fit_the_context(
     gen: Run,
     tiny_base: Path,
     words: Callable[[int], str],
@@ -152,7 +150,7 @@ def test_prompt_and_reply_fit_the_context_or_nothing_runs(
     assert numbers & {n_tokens, n_tokens + max_tokens}
 
 
-def test_the_error_names_the_option_that_would_help(
+def test_error_names_the_option_to_change(
     gen: Run, tiny_base: Path, words: Callable[[int], str]
 ) -> None:
     line = error_line(gen(words(300), "-m", tiny_base, "--ctx-size", "256"), 13)
@@ -160,7 +158,7 @@ def test_the_error_names_the_option_that_would_help(
 
 
 @pytest.mark.parametrize(("n_tokens", "fits"), [(1023, True), (1024, False), (1025, False)])
-def test_the_models_own_context_is_the_limit(
+def test_model_context_is_the_limit(
     gen: Run, tiny_base: Path, words: Callable[[int], str], n_tokens: int, fits: bool
 ) -> None:
     result = gen(words(n_tokens), "-m", tiny_base, "--max-tokens", "1")
@@ -168,7 +166,7 @@ def test_the_models_own_context_is_the_limit(
 
 
 @linux
-def test_a_context_that_memory_cannot_hold_is_an_error(
+def test_context_larger_than_memory_is_an_error(
     env: dict[str, str], tiny_model: Callable[..., Path]
 ) -> None:
     model = tiny_model("plain", n_ctx=2**24)
@@ -200,7 +198,7 @@ def test_a_context_that_memory_cannot_hold_is_an_error(
     ],
     ids=" ".join,
 )
-def test_a_wrong_option_is_a_usage_error_before_anything_runs(gen: Run, args: list[str]) -> None:
+def test_invalid_option_is_a_usage_error_before_loading(gen: Run, args: list[str]) -> None:
     result = gen(PROMPT, "-m", "no-such-model", *args)
     assert result.returncode == 2
     assert result.stdout == b""

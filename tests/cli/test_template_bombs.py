@@ -1,4 +1,4 @@
-"""Template files that would take all time or memory, through the command."""
+"""Template files designed to exhaust time or memory, through the command."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PEAK_MIB = 256
 
 @pytest.fixture
 def show(env: dict[str, str], tmp_path: Path) -> Callable[[str], Any]:
-    """Return `show(text)`: the template rendered by a child that may not take more than it should.
+    """Return `show(text)`: render a template in a child process with limits.
 
     The kernel ends it when its processor time is over; the peak is what it had in memory.
     """
@@ -42,7 +42,7 @@ def show(env: dict[str, str], tmp_path: Path) -> Callable[[str], Any]:
     return run
 
 
-# Starts the command as its child, and tells how much memory it had at the most.
+# Runs the command as a child and reports its peak memory.
 PEAK = """
 import resource, subprocess, sys
 code = subprocess.call(sys.argv[1:])
@@ -53,26 +53,26 @@ sys.exit(code)
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_bomb_ends_in_one_line(name: str, show: Callable[[str], Any]) -> None:
+def test_bomb_fails_in_one_line(name: str, show: Callable[[str], Any]) -> None:
     result, peak = show(REFUSED[name])
     assert len(error_line(result, 12)) < 1000
     assert peak < PEAK_MIB
 
 
 @pytest.mark.parametrize("name", SOUND)
-def test_a_large_template_is_no_bomb(name: str, show: Callable[[str], Any]) -> None:
+def test_large_template_renders(name: str, show: Callable[[str], Any]) -> None:
     result, peak = show(SOUND[name])
     assert result.returncode == 0, result.stderr
     assert peak < PEAK_MIB
 
 
-def test_a_child_that_is_large_is_seen_to_be() -> None:
+def test_memory_of_a_child_is_measured() -> None:
     large = [sys.executable, "-c", "x = bytearray(300 << 20); x[::4096] = x[::4096]"]
     done = subprocess.run([sys.executable, "-c", PEAK, *large], capture_output=True)
     assert int(done.stderr.rpartition(b"peak ")[2]) > PEAK_MIB
 
 
-def test_template_code_reaches_nothing(show: Callable[[str], Any]) -> None:
+def test_template_code_cannot_reach_python(show: Callable[[str], Any]) -> None:
     for code in (
         "{{ ''.__class__.__mro__ }}",
         "{{ x|attr('__globals__') }}",

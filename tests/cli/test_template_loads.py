@@ -11,7 +11,7 @@ import pytest
 from cli.calls import ASKING, FILES, stage
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-# Imported by Python at start-up; writes the path of each template that is opened to a file.
+# Imported by Python at start-up; writes the path of each opened template to a file.
 RECORDER = """
 import os, sys
 
@@ -29,7 +29,7 @@ sys.addaudithook(record)
     "command",
     [name for name in ASKING if name not in ("chat", "prompts test", "bench", "code complete")],
 )
-def test_a_command_reads_each_template_once(
+def test_command_reads_each_template_once(
     run_llmtool_process: Callable[..., Any],
     env: dict[str, str],
     tiny_model: Callable[..., Path],

@@ -1,4 +1,4 @@
-"""`llmtool translate`: documents in pipes and files, what is refused, and the exit codes."""
+"""`llmtool translate`: documents in pipes and files, errors, exit codes."""
 
 from __future__ import annotations
 
@@ -38,13 +38,15 @@ def translate(run_llmtool: Callable[..., Any], starter: Path) -> Callable[..., A
     return run
 
 
-def test_a_text_ends_in_a_newline_and_a_document_as_it_did(translate: Callable[..., Any]) -> None:
+def test_text_gets_a_final_newline_and_documents_are_unchanged(
+    translate: Callable[..., Any],
+) -> None:
     done = translate("Good morning, my dear friends!")
     assert done.returncode == 0 and done.stdout.endswith(b"\n") and len(done.stdout.split()) > 1
     assert not translate(input=b"Good morning, my dear friends!").stdout.endswith(b"\n")
 
 
-def test_the_structure_of_a_file_stays(translate: Callable[..., Any], tmp_path: Path) -> None:
+def test_structure_of_a_file_is_preserved(translate: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "page.md").write_text(MARKDOWN)
     done = translate("-f", tmp_path / "page.md", "-o", tmp_path / "seite.md", to="de")
     assert (done.returncode, done.stdout) == (0, b"")
@@ -55,7 +57,7 @@ def test_the_structure_of_a_file_stays(translate: Callable[..., Any], tmp_path: 
     assert text.startswith("# ")
 
 
-def test_the_name_or_the_text_tells_the_format(
+def test_format_is_detected_by_name_or_content(
     translate: Callable[..., Any], tmp_path: Path
 ) -> None:
     (tmp_path / "film.srt").write_text(SUBTITLES)
@@ -74,13 +76,13 @@ def test_the_name_or_the_text_tells_the_format(
     )
 
 
-def test_both_languages_of_subtitles(translate: Callable[..., Any]) -> None:
+def test_bilingual_subtitles(translate: Callable[..., Any]) -> None:
     lines = translate("--bilingual", input=SUBTITLES.encode()).stdout.decode().split("\n")
     at = lines.index("<i>Good morning.</i>")
     assert lines[at + 1] and lines[at + 2] == "" and lines[at + 3] == "2"
 
 
-def test_json_tells_everything(translate: Callable[..., Any]) -> None:
+def test_json_has_all_fields(translate: Callable[..., Any]) -> None:
     told = json.loads(translate("Good morning, my dear friends!", "--json").stdout)
     assert list(told) == [
         "text", "source", "to", "format", "untranslated", "n_segments", "n_retried", "model",
@@ -89,7 +91,7 @@ def test_json_tells_everything(translate: Callable[..., Any]) -> None:
     assert (told["source"], told["to"], told["format"]) == ("en", "fr", "txt")
 
 
-def test_a_passage_that_cannot_be_translated_stays_and_is_told(
+def test_untranslatable_segment_stays_with_a_note(
     run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path
 ) -> None:
     text = "The library is closed on Mondays.\n\nSee {place}.\n"
@@ -105,7 +107,7 @@ def test_a_passage_that_cannot_be_translated_stays_and_is_told(
     assert [each["line"] for each in json.loads(as_json.stdout)["untranslated"]] == [1, 3]
 
 
-def test_lines_are_answered_line_by_line(translate: Callable[..., Any]) -> None:
+def test_lines_are_translated_as_they_arrive(translate: Callable[..., Any]) -> None:
     done = translate("--each", "line", input=b"Good morning, my friends!\nIt is raining today.\n")
     assert done.returncode == 0
     assert len(done.stdout.decode().splitlines()) == 2
@@ -121,26 +123,24 @@ def test_rows_keep_their_columns(translate: Callable[..., Any]) -> None:
     assert "empty" in rows[1]["error"]
 
 
-def test_a_batch_of_files_goes_by_their_names(
-    translate: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_batch_of_files_uses_their_names(translate: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "a.srt").write_text(SUBTITLES)
     (tmp_path / "b.txt").write_text("It is raining today.\n")
     done = translate(
         "--each", "file", "-f", "a.srt", "-f", "b.txt", "--json", cwd=tmp_path
-    )  # --json: whole results
+    )  # --json prints complete results
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["result"]["format"] for row in rows] == ["srt", "txt"]
 
 
-def test_the_prompt_of_the_first_passage_is_shown(translate: Callable[..., Any]) -> None:
+def test_dry_run_shows_the_prompt_of_the_first_segment(translate: Callable[..., Any]) -> None:
     done = translate("Open {file} and read it.", "--dry-run")
     assert b"Keep {1} in the translation.\nTranslate" in done.stdout
     assert b"to French: Open {1} and read it." in done.stdout
 
 
 @pytest.mark.parametrize("more", [(), ("--each", "line")], ids=["text", "batch"])
-def test_what_the_starter_model_translates_comes_with_a_warning(
+def test_starter_model_translation_has_a_warning(
     run_llmtool: Callable[..., Any], tiny: Path, more: tuple[str, ...]
 ) -> None:
     def notes(model: object) -> bytes:
@@ -153,7 +153,7 @@ def test_what_the_starter_model_translates_comes_with_a_warning(
     assert warning not in notes(tiny)
 
 
-def test_a_glossary_is_told_where_its_terms_occur(
+def test_glossary_terms_are_added_where_they_occur(
     translate: Callable[..., Any], tmp_path: Path
 ) -> None:
     (tmp_path / "terms.csv").write_text("term,German,French\nlibrary,Bibliothek,mediathèque\n")
@@ -189,7 +189,7 @@ def test_a_glossary_is_told_where_its_terms_occur(
         "no text", "nothing", "file", "two files", "each", "glossary", "json", "srt", "bilingual",
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_one_line(
+def test_errors_are_one_line(
     run_llmtool: Callable[..., Any],
     starter: Path,
     args: tuple[str, ...],
@@ -215,7 +215,7 @@ def test_what_is_wrong_is_one_line(
     ids=["json", "srt", "empty", "binary", "table"],
 )
 @pytest.mark.parametrize("each", [(), ("--each", "file")], ids=["one", "batch"])
-def test_what_is_wrong_with_a_file_is_told_with_its_name(
+def test_file_errors_name_the_file(
     translate: Callable[..., Any],
     tmp_path: Path,
     each: tuple[str, ...],

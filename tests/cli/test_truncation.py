@@ -1,4 +1,4 @@
-"""A model file that another process cuts off while its weights are in use.
+"""A model file that another process truncates while its weights are in use.
 
 The kernel then answers a look at what is gone with SIGBUS. What is cut within the last page (4 KiB)
 reads as zeros and cannot be noticed so.
@@ -29,7 +29,7 @@ LONG = ("--max-tokens", "60000", "--ctx-size", "65536", "--threads")
 
 @pytest.fixture
 def model(tiny_model: Callable[..., Path]) -> Path:
-    """A model of 4 MB, for one test."""
+    """A model of 4 MB for one test."""
     return tiny_model("plain", **INFINITE, n_embd=128, n_ff=512, n_layer=4)
 
 
@@ -37,17 +37,17 @@ def cut(model: Path) -> None:
     os.truncate(model, model.stat().st_size // 2)
 
 
-def assert_told(process: Process, *reasons: str) -> None:
-    """It has ended with 11 and one line that speaks of the file."""
+def assert_reported(process: Process, *reasons: str) -> None:
+    """Check exit code 11 and one line that names the file."""
     _, error = process.communicate(timeout=20)
     assert process.returncode == 11, (process.returncode, error.decode())
     assert error.startswith(b"llmtool: ") and error.count(b"\n") == 1
-    assert any(reason in error.decode() for reason in ("was cut off while", *reasons)), error
+    assert any(reason in error.decode() for reason in ("was truncated while", *reasons)), error
 
 
 @linux
 @pytest.mark.parametrize("threads", ["1", "2"])
-def test_it_is_told_and_an_old_result_stays(
+def test_truncation_is_reported_and_the_old_file_preserved(
     start_llmtool: Callable[..., Any], model: Path, tmp_path: Path, threads: str
 ) -> None:
     folder = tmp_path / "replies"
@@ -63,34 +63,38 @@ def test_it_is_told_and_an_old_result_stays(
     time.sleep(0.3)
     assert process.poll() is None
     cut(model)
-    assert_told(process, "within the file bounds", "truncated")  # a busy machine loads it still
+    assert_reported(
+        process, "within the file bounds", "truncated"
+    )  # a busy machine may still be loading it
     assert [path.name for path in folder.iterdir()] == ["reply.txt"]
     assert (folder / "reply.txt").read_text() == "precious\n"
 
 
 @linux
-def test_it_is_told_in_the_middle_of_a_reply(
+def test_truncation_is_reported_during_a_reply(
     start_llmtool: Callable[..., Any], model: Path
 ) -> None:
     process = start_llmtool("gen", "Go on", "-m", model, *LONG, "1", stdin=subprocess.DEVNULL)
     read_exactly(process.stdout.fileno(), 10)
     cut(model)
-    assert_told(process)
+    assert_reported(process)
 
 
 @linux
-def test_on_a_terminal_it_is_told_in_a_line_of_its_own(env: dict[str, str], model: Path) -> None:
+def test_truncation_is_reported_on_its_own_line_on_a_terminal(
+    env: dict[str, str], model: Path
+) -> None:
     with Terminal([*LLMTOOL, "gen", "Go on", "-m", model, *LONG, "1"], env) as terminal:
         terminal.wait_until(lambda: len(terminal.raw) > 50)
         cut(model)
         assert terminal.exit_status == 11
     *_, last = terminal.raw.splitlines()
-    told = f"llmtool: the file of the model {model.name} was cut off while"
-    assert last.startswith(told.encode()), last
+    message = f"llmtool: the file of model {model.name} was truncated while"
+    assert last.startswith(message.encode()), last
 
 
 @pytest.mark.parametrize("name", ["run_cleanups", "error"])
-def test_the_process_ends_even_if_the_fault_cannot_be_reported(
+def test_process_ends_even_if_truncation_cannot_be_reported(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     def fail(*_: object) -> None:
@@ -106,7 +110,7 @@ def test_the_process_ends_even_if_the_fault_cannot_be_reported(
 
 
 @linux
-def test_it_is_told_while_a_long_prompt_is_read(
+def test_truncation_is_reported_during_prefill(
     start_llmtool: Callable[..., Any], model: Path, tmp_path: Path
 ) -> None:
     text = tmp_path / "long.txt"
@@ -120,11 +124,11 @@ def test_it_is_told_while_a_long_prompt_is_read(
     time.sleep(0.7)
     assert process.poll() is None
     cut(model)
-    assert_told(process)
+    assert_reported(process)
 
 
 @linux
-def test_a_batch_goes_on_when_the_file_is_whole_again(
+def test_batch_resumes_after_the_file_is_restored(
     start_llmtool: Callable[..., Any], model: Path, tmp_path: Path
 ) -> None:
     source, out, whole = tmp_path / "in", tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
@@ -138,7 +142,7 @@ def test_a_batch_goes_on_when_the_file_is_whole_again(
         assert time.monotonic() < limit
         time.sleep(0.01)
     cut(model)
-    assert_told(process)
+    assert_reported(process)
     for line in out.read_bytes().splitlines(keepends=True):
         assert line.endswith(b"\n") and json.loads(line)["reply"]
     refused = start_llmtool(*common, "-o", out, "--resume", stdin=subprocess.DEVNULL)
@@ -153,7 +157,7 @@ def test_a_batch_goes_on_when_the_file_is_whole_again(
 
 @linux
 @pytest.mark.parametrize("delay", [0, 0.002, 0.01, 0.05])
-def test_while_it_is_loaded_nothing_comes_of_it(
+def test_truncation_during_loading_ends_the_process(
     start_llmtool: Callable[..., Any],
     tiny_model: Callable[..., Path],
     tmp_path: Path,
@@ -168,7 +172,7 @@ def test_while_it_is_loaded_nothing_comes_of_it(
     time.sleep(delay)
     cut(deep)
     _, error = process.communicate(timeout=20)
-    # Loading is in a thread, where a fault of the memory ends the process as ever.
+    # Loading runs in a thread, where a memory fault ends the process.
     assert process.returncode in (11, -signal.SIGBUS), error.decode()
     assert b"Traceback" not in error and error.count(b"\n") <= 1
     assert not out.exists()

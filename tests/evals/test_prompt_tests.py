@@ -53,7 +53,7 @@ tests:
 """
 
 
-class Said(msgspec.Struct, kw_only=True):
+class TextResult(msgspec.Struct, kw_only=True):
     """A task result with the attributes that tests use."""
 
     text: str
@@ -61,7 +61,7 @@ class Said(msgspec.Struct, kw_only=True):
     seconds: float = 0.25
 
 
-class Sorted_(Said, kw_only=True):
+class LabelResult(TextResult, kw_only=True):
     """A classification result."""
 
     label: str | None
@@ -69,9 +69,9 @@ class Sorted_(Said, kw_only=True):
     scores: dict[str, float]
 
 
-def sorted_(label: str | None, score: float = 0.8) -> Sorted_:
+def label_result(label: str | None, score: float = 0.8) -> LabelResult:
     scores = {} if label is None else {label: score}
-    return Sorted_(text=label or "", label=label, score=score, scores=scores)
+    return LabelResult(text=label or "", label=label, score=score, scores=scores)
 
 
 class Fake:
@@ -149,7 +149,9 @@ def test_failed_case_has_a_reason(write: Callable[..., Path]) -> None:
         "  - vars: {text: hello}\n    assert: [{type: contains, value: hi}]\n"
         "  - vars: {text: bye}\n    assert: [{type: contains, value: hi}, {type: is-json}]\n"
     )
-    first, second = outcomes(path, lambda text: Said(text="hi" if text == "hello" else "\x1b[1mno"))
+    first, second = outcomes(
+        path, lambda text: TextResult(text="hi" if text == "hello" else "\x1b[1mno")
+    )
     assert (first.status, first.name, first.n, first.seconds) == ("passed", "hello", 1, 0.25)
     assert (first.template, first.model, first.line) == ("say", "fake-1.gguf", 7)
     assert second.status == "failed" and second.is_bad
@@ -160,10 +162,10 @@ def test_failed_case_has_a_reason(write: Callable[..., Path]) -> None:
 def test_test_without_assertions_requires_valid_reply(
     write: Callable[..., Path],
 ) -> None:
-    def reply(text: str) -> Said:
+    def reply(text: str) -> TextResult:
         if text == "invalid":
-            raise OutputValidationError("the reply is not JSON", result=Said(text="{"))
-        return Said(text="fine")
+            raise OutputValidationError("the reply is not JSON", result=TextResult(text="{"))
+        return TextResult(text="fine")
 
     path = write("  - vars: {text: valid}\n  - vars: {text: invalid}\n")
     valid, invalid = outcomes(path, reply)
@@ -172,10 +174,10 @@ def test_test_without_assertions_requires_valid_reply(
 
 
 def test_error_of_one_case_does_not_stop_the_others(write: Callable[..., Path]) -> None:
-    def reply(text: str) -> Said:
+    def reply(text: str) -> TextResult:
         if text == "long":
             raise ContextOverflow("too long", needed=9, available=8)
-        return Said(text="fine")
+        return TextResult(text="fine")
 
     path = write("  - vars: {text: long}\n  - vars: {text: short}\n")
     assert [(o.status, o.reason) for o in outcomes(path, reply)] == [
@@ -188,7 +190,7 @@ def test_error_of_one_case_does_not_stop_the_others(write: Callable[..., Path]) 
 def test_model_error_or_cancellation_ends_the_run(
     write: Callable[..., Path], error: LlmtoolError
 ) -> None:
-    def reply(text: str) -> Said:
+    def reply(text: str) -> TextResult:
         raise error
 
     with pytest.raises(type(error)):
@@ -210,7 +212,7 @@ def test_sampling_is_greedy_unless_test_sets_params(write: Callable[..., Path]) 
         "  - vars: {text: b}\n    params: {temperature: 1.5, max_tokens: 9, stop: [end]}\n"
         "  - vars: {text: c}\n"
     )
-    fake = Fake(lambda text: Said(text=text))
+    fake = Fake(lambda text: TextResult(text=text))
     names = [outcome.name for outcome in run_with(fake, plan_of(path))]
     assert names == ["a", "c", "b"]
     assert fake.calls == [
@@ -218,7 +220,7 @@ def test_sampling_is_greedy_unless_test_sets_params(write: Callable[..., Path]) 
         ("say", {"temperature": 1.5, "seed": 0, "max_tokens": 9, "stop": ("end",)}),
     ]
     labels = write("  - vars: {text: a}\n", TRIAGE)
-    scored = Fake(lambda text: sorted_("bug"))
+    scored = Fake(lambda text: label_result("bug"))
     list(run_with(scored, plan_of(labels)))
     assert scored.calls == [("triage", {})]
 
@@ -230,7 +232,7 @@ def test_label_and_score_assertions(write: Callable[..., Path]) -> None:
         "  - vars: {text: b}\n    assert: [{type: not-label, value: account}]\n",
         TRIAGE,
     )
-    first, second = outcomes(path, lambda text: sorted_("bug"))
+    first, second = outcomes(path, lambda text: label_result("bug"))
     assert first.reason == "the score of bug 0.800 is below 0.9"
     assert second.status == "passed"
 
@@ -240,7 +242,7 @@ def test_equal_cases_run_once_and_have_unique_names(write: Callable[..., Path]) 
         "  - vars: {text: a}\n    assert: [{type: contains, value: A}]\n"
         "  - vars: {text: a}\n    assert: [{type: contains, value: B}]\n"
     )
-    fake = Fake(lambda text: Said(text="A"))
+    fake = Fake(lambda text: TextResult(text="A"))
     first, second = run_with(fake, plan_of(path))
     assert fake.texts == ["a"]
     assert (first.name, second.name) == ("a", "a (2)") and first.id != second.id
@@ -249,15 +251,17 @@ def test_equal_cases_run_once_and_have_unique_names(write: Callable[..., Path]) 
 
 def test_invariant_requires_equal_answers(write: Callable[..., Path]) -> None:
     test = "  - invariant: {text: [Maria, Ahmed, Li]}\n"
-    (same,) = outcomes(write(test, TRIAGE), lambda text: sorted_("bug"))
+    (same,) = outcomes(write(test, TRIAGE), lambda text: label_result("bug"))
     assert (same.status, same.n, same.name) == ("passed", 3, "invariant: Maria")
     (other,) = outcomes(
-        write(test, TRIAGE), lambda text: sorted_("bug" if text == "Ahmed" else "account")
+        write(test, TRIAGE), lambda text: label_result("bug" if text == "Ahmed" else "account")
     )
     assert other.reason == "1 of 3: differs from the answer to 'Maria'"
     (failure,) = other.failures
     assert (failure.case, failure.expected, failure.got) == ("Ahmed", "account", "bug")
-    (texts,) = outcomes(write(test), lambda text: Said(text="Yes." if text == "Li" else " yes"))
+    (texts,) = outcomes(
+        write(test), lambda text: TextResult(text="Yes." if text == "Li" else " yes")
+    )
     assert texts.status == "passed"
 
 
@@ -271,7 +275,7 @@ MEASURED = "  - dataset: d.csv\n    assert: [{type: accuracy, min: 0.9}]\n"
 def test_dataset_metrics_are_computed(write: Callable[..., Path]) -> None:
     answers = {"no login": "account", "charged twice": "billing", "crash": "billing"}
     path = write(MEASURED, TRIAGE, d__csv=ROWS)
-    (outcome,) = outcomes(path, lambda text: sorted_(answers[text]))
+    (outcome,) = outcomes(path, lambda text: label_result(answers[text]))
     assert outcome.metrics["accuracy"] == pytest.approx(2 / 3)
     # account 1, billing 2/3, bug 0
     assert outcome.metrics["macro-f1"] == pytest.approx((1 + 2 / 3 + 0) / 3)
@@ -296,7 +300,7 @@ def test_other_assertions_apply_to_every_row(write: Callable[..., Path]) -> None
     path = write(
         "  - dataset: d.jsonl\n    assert: [{type: regex, value: '^[AB]$'}]\n", d__jsonl=rows
     )
-    (outcome,) = outcomes(path, lambda text: Said(text=text.upper()))
+    (outcome,) = outcomes(path, lambda text: TextResult(text=text.upper()))
     assert outcome.status == "failed" and outcome.metrics == {}
     assert outcome.reason == "1 of 3: does not match '^[AB]$'"
     assert [failure.case for failure in outcome.failures] == ["d.jsonl:4 c"]
@@ -305,10 +309,10 @@ def test_other_assertions_apply_to_every_row(write: Callable[..., Path]) -> None
 def test_normalized_text_is_correct_and_invalid_reply_is_wrong(
     write: Callable[..., Path],
 ) -> None:
-    def reply(text: str) -> Said:
+    def reply(text: str) -> TextResult:
         if text == "b":
-            raise OutputValidationError("cut", result=Said(text="B"))
-        return Said(text=f" {text}. ")
+            raise OutputValidationError("cut", result=TextResult(text="B"))
+        return TextResult(text=f" {text}. ")
 
     rows = '{"text": "a", "expected": "A"}\n{"text": "b", "expected": "B"}\n'
     path = write("  - dataset: d.jsonl\n    assert: [{type: accuracy, max: 0.5}]\n", d__jsonl=rows)
@@ -321,7 +325,7 @@ INVALID = {
     "no rows": ({"d__csv": "text,label\n"}, "d.csv: no rows"),
     "unknown label": (
         {"d__csv": "text,label\na,bgu\n"},
-        "d.csv, line 2: unknown label 'bgu' (did you mean 'bug'?)",
+        "d.csv, line 2: unknown label 'bgu'; did you mean 'bug'?",
     ),
     "missing answer": (
         {"d__csv": "text,label\na,bug\nb,\n"},
@@ -391,9 +395,9 @@ def test_cached_replies_are_reused(write: Callable[..., Path], tmp_path: Path) -
     path = write("  - vars: {text: a}\n    assert: [{type: contains, value: A}]\n")
     cache = ReplyCache(tmp_path / "replies", model=IDENTITY)
     progress: list[tuple[int, int]] = []
-    first = Fake(lambda text: Said(text="A"))
+    first = Fake(lambda text: TextResult(text="A"))
     (generated,) = run_with(first, plan_of(path), cache=cache)
-    again = Fake(lambda text: Said(text="other"))
+    again = Fake(lambda text: TextResult(text="other"))
     (cached,) = run_with(
         again, plan_of(path), cache=cache, on_progress=lambda *at: progress.append(at)
     )
@@ -417,18 +421,18 @@ def test_cached_replies_are_reused(write: Callable[..., Path], tmp_path: Path) -
 def test_replies_before_cancellation_are_cached_and_errors_are_not(
     write: Callable[..., Path], tmp_path: Path
 ) -> None:
-    def reply(text: str) -> Said:
+    def reply(text: str) -> TextResult:
         if text == "b":
             raise ContextOverflow("too long", needed=2, available=1)
         if text == "c":
             raise Cancelled("stop")
-        return Said(text=text)
+        return TextResult(text=text)
 
     path = write("".join(f"  - vars: {{text: {text}}}\n" for text in "abc"))
     cache = ReplyCache(tmp_path / "replies", model=IDENTITY)
     with pytest.raises(Cancelled):
         list(run_with(Fake(reply), plan_of(path), cache=cache))
-    fake = Fake(lambda text: Said(text=text))
+    fake = Fake(lambda text: TextResult(text=text))
     list(run_with(fake, plan_of(path), cache=cache))
     assert fake.texts == ["b", "c"]
 
@@ -441,12 +445,12 @@ def test_damaged_cache_is_ignored_and_cache_size_is_limited(
     for number in range(8):
         text = f"  - vars: {{text: a}}\n    params: {{seed: {number}}}\n"
         write(text)
-        list(run_with(Fake(lambda text: Said(text="x" * 30)), plan_of(path), cache=cache))
+        list(run_with(Fake(lambda text: TextResult(text="x" * 30)), plan_of(path), cache=cache))
     files = list((tmp_path / "replies").iterdir())
     assert 1 < len(files) < 8 and sum(file.stat().st_size for file in files) <= 400
     for file in files:
         file.write_text("{")
-    fake = Fake(lambda text: Said(text="x"))
+    fake = Fake(lambda text: TextResult(text="x"))
     list(run_with(fake, plan_of(path), cache=cache))
     assert fake.texts == ["a"]
     assert clear(tmp_path / "replies")[0] == len(files) and not list(

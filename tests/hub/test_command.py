@@ -63,7 +63,7 @@ def test_dry_run_prints_plan(run_llmtool: Run, hub: FakeHub) -> None:
     assert (plan["missing_bytes"], plan["fits_disk"]) == (3_000_000, True)
     assert plan["files"][0]["path"] == "model-Q4_K_M.gguf"
     text = run_llmtool("models", "pull", REPO, "--dry-run", env=online(hub)).stdout.decode()
-    assert "to fetch\t3.0 MB" in text
+    assert "download\t3.0 MB" in text
     assert not [seen for seen in hub.seen if seen.where == "cdn"]
 
 

@@ -201,7 +201,8 @@ def test_missing_listed_file_suggests_similar_name(hub, client):
     hub.add("org/odd", {"m-Q8_0.gguf": BIG}, listed=("m-Q4_0.gguf",))
     result = client.pull("org/odd:m-Q4_0.gguf")
     assert result["code"] == 10
-    assert "org/odd: file m-Q4_0.gguf not found (did you mean 'm-Q8_0.gguf'?)" in result["message"]
+    assert "org/odd: file m-Q4_0.gguf not found" in result["message"]
+    assert "did you mean 'm-Q8_0.gguf'?" in result["message"]
 
 
 def test_plan_rejects_starter(hub, client):

@@ -125,6 +125,6 @@ def test_error_formats_sizes():
 
 def test_error_suggests_similar_file():
     with pytest.raises(
-        ChoiceError, match=r"^file model-Q8.gguf not found \(did you mean 'model-Q8_0.gguf'\?\)$"
+        ChoiceError, match=r"^file model-Q8.gguf not found.*did you mean 'model-Q8_0.gguf'\?"
     ):
         choose_file(["model-Q8_0.gguf"], "model-Q8.gguf")

@@ -215,7 +215,9 @@ def test_a_constraint_and_probabilities_begin_after_the_reasoning(
     tiny_model: Callable[..., Path],
 ) -> None:
     template = "{{ messages[0].content }}{% if enable_thinking %}<think>\n{% endif %}"
-    thinker = tiny_model("plain", chat_template=template, printable=True, favour={"</think>": 2.2})
+    thinker = tiny_model(
+        "plain", chat_template=template, printable=True, logit_scale={"</think>": 2.2}
+    )
     with Toolbox(thinker, n_threads=1, prefix_cache=False) as box:
         reasoning = set()
         for seed in range(4):

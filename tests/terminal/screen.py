@@ -49,6 +49,7 @@ class Terminal:
             dimensions=(lines, columns),
             timeout=None,
         )
+        self._child.delaybeforesend = self._child.ptyproc.delayafterclose = 0.01  # not 0.05, 0.1
 
     def __enter__(self) -> Terminal:
         return self

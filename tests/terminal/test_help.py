@@ -16,7 +16,7 @@ from terminal.screen import Terminal
 
 from llmtool.cli.app import COMMANDS, app, load_command
 from llmtool.cli.framework.default_group import DEFAULT, DefaultGroup
-from llmtool.cli.framework.help import SECTIONS, help_record, lay_out
+from llmtool.cli.framework.help import SECTIONS, help_record, use_help_page
 
 Show = Callable[[tuple[str, ...], int], str]
 WIDTHS = [100, 80, 60, 40, 30, 20]
@@ -39,7 +39,7 @@ def show(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     @cache
     def helped(words: tuple[str, ...], columns: int) -> str:
         monkeypatch.setenv("COLUMNS", str(columns))
-        root = lay_out(typer.main.get_command(app))
+        root = use_help_page(typer.main.get_command(app))
         root.main(args=[*words, "--help"], prog_name="llmtool", standalone_mode=False)
         return capsys.readouterr().out
 

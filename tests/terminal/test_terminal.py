@@ -26,7 +26,7 @@ def words(tiny_model: Callable[..., Path]) -> Path:
 @pytest.fixture(scope="session")
 def endless(tiny_model: Callable[..., Path]) -> list[str]:
     """The arguments of a reply that runs longer than the test."""
-    model = tiny_model("plain", **INFINITE, favour={".\n": 1.5})
+    model = tiny_model("plain", **INFINITE, logit_scale={".\n": 1.5})
     limits = ["--max-tokens", "60000", "--ctx-size", "65536", "--threads", "1"]
     return ["gen", "Go on", "-m", str(model), *limits]
 
@@ -168,7 +168,7 @@ def test_control_sequences_in_a_reply_are_escaped(
     ]
     vocabulary = bpe_vocabulary(extra=attacks)
     loud = dict.fromkeys(attacks, 3.0)
-    model = tiny_model("plain", vocabulary=vocabulary, printable=True, favour=loud)
+    model = tiny_model("plain", vocabulary=vocabulary, printable=True, logit_scale=loud)
     command = [*LLMTOOL, "gen", PROMPT, "-m", model, "--max-tokens", "300", "--color", "never"]
     command += ["--temperature", "0", "--threads", "1"]
     file = tmp_path / "piped"
@@ -189,7 +189,7 @@ def test_markup_in_a_reply_is_literal(
     marks = ["[red]x[/red]", " :smile:", "[link=http://a.b]", "[/]", "[bold"]
     vocabulary = bpe_vocabulary(extra=[mark.encode() for mark in marks])
     loud = dict.fromkeys(marks, 4.0)
-    model = tiny_model("plain", vocabulary=vocabulary, printable=True, favour=loud)
+    model = tiny_model("plain", vocabulary=vocabulary, printable=True, logit_scale=loud)
     file = tmp_path / "piped"
     for verb in (["gen", PROMPT], ["chat", PROMPT]):
         command = [*LLMTOOL, *verb, "-m", model, "--max-tokens", "60", "--temperature", "0"]

@@ -1,1 +1,1 @@
-"""The engine over llama.cpp."""
+"""The llama.cpp engine."""

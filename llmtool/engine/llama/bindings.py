@@ -1,4 +1,4 @@
-"""llama.cpp's C API through llama-cpp-python: the only importer of `llama_cpp`."""
+"""llama.cpp's C API from llama-cpp-python; the only importer of `llama_cpp`."""
 
 from __future__ import annotations
 
@@ -14,43 +14,41 @@ from typing import Any
 
 from llmtool.errors import EngineError
 
-# llama.cpp's log levels as Python's; its warnings are meant for developers, so they are INFO here.
+# From llama.cpp's log levels to Python's. Its warnings are for developers, so they become INFO.
 _LOG_LEVELS = {1: 10, 2: 10, 3: 20, 4: 30}
-_FUNCTION = re.compile(
-    r"^[a-z]+(_[a-z0-9]+)+: +"
-)  # the function in llama.cpp, which means nothing to users
+_FUNCTION = re.compile(r"^[a-z]+(_[a-z0-9]+)+: +")  # the C++ function that logs
 
 
 @lru_cache(maxsize=1)
 def bindings() -> ModuleType:
-    """Return the C API, imported without the package around it.
+    """Return the C API, imported without its package.
 
-    `import llama_cpp` imports numpy, jinja2 and diskcache (154 ms); the bindings alone take 44.
-    The bare package is removed from `sys.modules` afterwards, so that a program can also import
-    the real `llama_cpp`.
+    `import llama_cpp` also imports numpy, jinja2 and diskcache and takes 154 ms; the bindings alone
+    take 44 ms. The placeholder package is removed from `sys.modules` afterwards, so that a program
+    can also import the real `llama_cpp`.
     """
     loaded = sys.modules.get("llama_cpp")
     if loaded is not None:
         module = importlib.import_module("llama_cpp.llama_cpp")
-        module._llmtool_errors = deque()  # type: ignore[attr-defined]  # its own log has them
+        module._llmtool_errors = deque()  # type: ignore[attr-defined]  # the package has its own log callback
         return module
     spec = importlib.util.find_spec("llama_cpp")
     if spec is None or not spec.submodule_search_locations:
-        raise EngineError("llama-cpp-python is not installed (pip install llama-cpp-python)")
+        raise EngineError("llama-cpp-python is not installed; run: pip install llama-cpp-python")
     package = ModuleType("llama_cpp")
     package.__path__ = list(spec.submodule_search_locations)
     sys.modules["llama_cpp"] = package
-    # OpenMP reads this when it is loaded. Threads that wait for a slower one spin and starve it
-    # where other programs are busy (4 tok/s instead of 20). On an idle machine, spinning less
-    # costs nothing measurable.
-    chosen = os.environ.get("GOMP_SPINCOUNT")
+    # OpenMP reads this variable once. On a busy machine, threads that spin while they wait for a
+    # slower one take its CPU time (4 tok/s instead of 20). On an idle machine, spinning less makes
+    # no measurable difference.
+    set_by_user = os.environ.get("GOMP_SPINCOUNT")
     os.environ.setdefault("GOMP_SPINCOUNT", "4000")
     try:
         module = importlib.import_module("llama_cpp.llama_cpp")
     except (OSError, RuntimeError) as exc:
-        raise EngineError(f"llama.cpp's library cannot be loaded: {exc}") from exc
+        raise EngineError(f"cannot load llama.cpp: {exc}") from exc
     finally:
-        if chosen is None:
+        if set_by_user is None:
             del os.environ["GOMP_SPINCOUNT"]
         for name in [n for n in list(sys.modules) if n.split(".")[0] == "llama_cpp"]:
             del sys.modules[name]
@@ -66,14 +64,15 @@ def _start_backend(lib: Any) -> None:
         line = text.decode("utf-8", "replace").rstrip()
         if level == 4 and line:
             errors.append(line)
-        # Importing logging takes 7 ms, and nobody listens then; another thread may be importing it.
+        # Importing logging takes 7 ms, so only use it if the program has imported it. `getattr`,
+        # because another thread may be importing it now.
         get_logger = getattr(sys.modules.get("logging"), "getLogger", None)
         if line and get_logger is not None:
             logger = get_logger("llmtool")
-            if logger.hasHandlers():  # without one, Python prints warnings on stderr
+            if logger.hasHandlers():  # without handlers, Python prints warnings on stderr
                 logger.log(_LOG_LEVELS.get(level, 10), "llama.cpp: %s", line)
 
-    lib._llmtool_log = log  # llama.cpp keeps the pointer, so the closure must stay alive
+    lib._llmtool_log = log  # llama.cpp stores the pointer
     lib._llmtool_errors = errors
     lib.llama_log_set(log, None)
     lib.llama_backend_init()
@@ -85,14 +84,14 @@ def library_version() -> str:
 
 
 def clear_errors() -> None:
-    """Clear llama.cpp's recorded errors, so that `last_error` reports later ones only."""
+    """Clear llama.cpp's recorded errors, so that `last_error` reports only later ones."""
     bindings()._llmtool_errors.clear()
 
 
 def last_error() -> str:
-    """Return the reason llama.cpp has logged since `clear_errors`, or an empty string.
+    """Return the reason that llama.cpp has logged since `clear_errors`, or an empty string.
 
-    Its first line has the reason; later ones report that the callers failed as well.
+    The first line has the reason; later lines report that the callers failed too.
     """
     errors: deque[str] = bindings()._llmtool_errors
     for line in errors:

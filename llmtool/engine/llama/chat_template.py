@@ -1,10 +1,11 @@
-"""From messages to tokens with the model's chat template; messages are data.
+"""Tokenize messages with the model's chat template, without control tokens from their text.
 
-Whatever a message contains, the prompt has only the special tokens that the template writes for a
-harmless message. Ordinary text gets exactly the ids of llama.cpp's tokenization of the rendered
-template. Where a message spells a special token, the spelling is broken: a control character is
-inserted before tokenization and its ids are removed afterwards, so that the text around it keeps
-its ids and the template sees the message in its place.
+The prompt has only the special tokens that the template itself writes. Ordinary text gets exactly
+the ids of llama.cpp's tokenization of the rendered template.
+
+If a text contains a special token, a control character (the breaker) is inserted into the token
+before tokenization, and the breaker's ids are removed afterwards. Unlike splitting the text, this
+preserves the ids of the surrounding text, and the template still sees the whole message.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from llmtool.errors import TemplateError, UsageError
 if TYPE_CHECKING:
     from llmtool.templating import Template
 
-_TAKES_LANGUAGES = "source_lang_code"
-# C0 controls: no tokenizer merges them with a neighbour, and no text needs them.
+_LANGUAGE_KEY = "source_lang_code"
+# C0 controls: tokenizers do not merge them with other characters, and texts rarely contain them.
 _BREAKERS = "\x01\x02\x03\x04\x05\x06\x0e\x0f\x10\x11\x12\x13"
 _ANCHORS = "\n:x\x01"
 _HTML = re.compile(r"</?(table|caption|thead|tbody|tfoot|tr|th|td|h[1-6]|blockquote|strong|em|b|i"
@@ -29,7 +30,7 @@ _HTML = re.compile(r"</?(table|caption|thead|tbody|tfoot|tr|th|td|h[1-6]|blockqu
 
 
 class Vocabulary(Protocol):
-    """The part of a model that this module needs; `LlamaModel` implements it."""
+    """The methods of `LlamaModel` that this module uses."""
 
     @property
     def bos(self) -> int: ...
@@ -49,7 +50,6 @@ class ChatTemplate:
     """Renders and tokenizes prompts for one model.
 
     Args:
-        vocabulary: the model's vocabulary.
         source: the chat template, or None for a base model, which completes text.
     """
 
@@ -64,8 +64,8 @@ class ChatTemplate:
         """Return the rendered prompt and its ids.
 
         Raises:
-            TemplateError: the chat template is invalid, or lets a message form special tokens.
-            UsageError: the prompt has a suffix, and the model has no tokens to fill in the middle.
+            TemplateError: the chat template is invalid, or forms special tokens from a message.
+            UsageError: the prompt has a suffix, and the model cannot fill in the middle.
         """
         if prompt.suffix is not None:
             return self._tokenize_fim(prompt)
@@ -102,14 +102,14 @@ class ChatTemplate:
         """Join prefix, suffix and prefill with the model's tokens for filling in the middle.
 
         Source: Bavarian et al., "Efficient training of language models to fill in the middle"
-        (2022), PSM mode. Left out: other files of the repository before the prefix.
+        (2022), PSM mode. But: other files of the repository are not put before the prefix.
         """
         vocabulary = self._vocabulary
         tokens = vocabulary.fim_tokens
         if tokens is None:
             raise UsageError(
-                "this model cannot fill in the middle: use one trained for it, such as "
-                "Qwen2.5-Coder or StarCoder2 (-m)"
+                "this model cannot fill in the middle; use -m with one that can, such as "
+                "Qwen2.5-Coder or StarCoder2"
             )
         ids = [vocabulary.bos] if vocabulary.adds_bos else []
         rendered = vocabulary.token_text(vocabulary.bos) if ids else ""
@@ -121,7 +121,7 @@ class ChatTemplate:
         return Tokenized(text=rendered, token_ids=tuple(ids))
 
     def _encode_middle(self, texts: Sequence[str]) -> tuple[str, list[int]]:
-        """Tokenize text in the middle, without the space that SentencePiece prepends to a text."""
+        """Tokenize text that follows other text: without the space that SentencePiece prepends."""
 
         def encode(text: str) -> list[int]:
             raw = text.encode()
@@ -131,7 +131,7 @@ class ChatTemplate:
         ids = encode(text)
         pieces = b"".join(self._vocabulary.render_piece(t, special=True) for t in ids)
         if pieces == b" " + text.encode():
-            for anchor in _ANCHORS:  # the first that does not merge with the text after it
+            for anchor in _ANCHORS:  # the first that does not merge with the text
                 anchored, anchor_ids = encode(anchor + text), encode(anchor)
                 if anchored[: len(anchor_ids)] == anchor_ids:
                     return text, anchored[len(anchor_ids) :]
@@ -143,38 +143,38 @@ class ChatTemplate:
         encode: Callable[[Sequence[str]], tuple[str, list[int]]],
         allowed: list[int],
     ) -> tuple[str, list[int]]:
-        """Encode texts without forming special tokens from them; try the cheapest way first."""
-        spelled = [self._spelled_tokens(text) for text in texts]
+        """Encode texts without forming special tokens from them."""
+        special = [self._find_special_texts(text) for text in texts]
         text, ids = encode(texts)
-        if not any(spelled) and self._special_tokens(ids) == allowed:
+        if not any(special) and self._special_tokens(ids) == allowed:
             return text, ids
         for breaker in _BREAKERS:
             if any(breaker in t for t in texts):
                 continue
             broken = [self._break(t, breaker) for t in texts]
-            # The edges too, where a message and the template's text form a token together.
+            # Then also at the edges, where template and message may form a token together.
             for attempt in (broken, [_break_edges(t, breaker) for t in broken]):
                 rendered, with_breaks = encode(attempt)
                 without = self._remove(with_breaks, breaker, rendered)
                 if without is not None and self._special_tokens(without) == allowed:
                     return rendered.replace(breaker, ""), without
         raise TemplateError(
-            "the model's chat template lets a message form control tokens; "
-            "the prompt was not sent (use --dry-run to look at it, or another model)"
+            "the model's chat template turns message text into control tokens; "
+            "inspect the prompt with --dry-run, or use another model"
         )
 
     def _break(self, text: str, breaker: str) -> str:
-        # Breaking one spelling can leave another (<|a<|b|>|>), so look again until none is left.
+        # Breaking up one special token can form another (<|a<|b|>|>), so repeat.
         for _ in range(100):
-            spelled = self._spelled_tokens(text)
-            if not spelled:
+            special = self._find_special_texts(text)
+            if not special:
                 return text
-            pattern = "|".join(re.escape(t) for t in sorted(spelled, key=len, reverse=True))
+            pattern = "|".join(re.escape(t) for t in sorted(special, key=len, reverse=True))
             text = re.sub(pattern, lambda m: m[0][0] + breaker + m[0][1:], text)
         return breaker.join(text)
 
-    def _spelled_tokens(self, text: str) -> set[str]:
-        """Return the spellings of special tokens that `text` contains."""
+    def _find_special_texts(self, text: str) -> set[str]:
+        """Return the texts of special tokens that occur in `text`."""
         if not text:
             return set()
         ids = self._vocabulary.tokenize(text.encode(), add_special=False, parse_special=True)
@@ -183,19 +183,19 @@ class ChatTemplate:
         return {t for t in found if len(t) > 1 and t in text}
 
     def _remove(self, ids: list[int], breaker: str, rendered: str) -> list[int] | None:
-        """Remove the breaker's ids; return None if it was merged into another token."""
+        """Remove the breaker's ids; return None if it is part of another token."""
         rest, joined = [], b""
         for token in ids:
             piece = self._vocabulary.render_piece(token, special=True)
             if piece.strip() != breaker.encode() or self._special_text(token):
                 rest.append(token)
                 joined += piece
-        # SentencePiece adds a space after a special token, so spaces are ignored here.
-        wanted = rendered.replace(breaker, "").replace(" ", "").encode()
-        return rest if joined.replace(b" ", b"").endswith(wanted) else None
+        # SentencePiece adds a space after special tokens, so spaces are not compared.
+        expected = rendered.replace(breaker, "").replace(" ", "").encode()
+        return rest if joined.replace(b" ", b"").endswith(expected) else None
 
     def _encode(self, rendered: str) -> list[int]:
-        """Tokenize as llama.cpp does: special tokens are parsed, one BOS, no EOS."""
+        """Tokenize as llama.cpp does: parse special tokens, add one BOS and no EOS."""
         vocabulary = self._vocabulary
         ids = vocabulary.tokenize(rendered.encode(), add_special=False, parse_special=True)
         if vocabulary.adds_bos and ids[:1] != [vocabulary.bos]:
@@ -206,7 +206,7 @@ class ChatTemplate:
         return [token for token in ids if self._special_text(token)]
 
     def _special_text(self, token: int) -> str:
-        """Return the spelling of a special token, or "" for an ordinary one."""
+        """Return the text of a special token, "" for an ordinary one."""
         text = self._special.get(token)
         if text is None:
             kind = self._vocabulary.kind(token)
@@ -225,12 +225,12 @@ class ChatTemplate:
             {"role": message.role, "content": content}
             for message, content in zip(prompt.messages, contents, strict=True)
         ]
-        if prompt.languages is not None and _TAKES_LANGUAGES in (self._source or ""):
+        if prompt.languages is not None and _LANGUAGE_KEY in (self._source or ""):
             _add_languages(messages, *prompt.languages)
         try:
             return self._apply(messages, thinking=prompt.thinking) + prefill
         except TemplateError:
-            # Templates without a system role raise (Gemma 2): prepend its text to the first turn.
+            # Templates without a system role raise (Gemma 2): merge it into the first turn.
             if len(messages) < 2 or messages[0]["role"] != "system":
                 raise
             system, first, *others = messages
@@ -257,7 +257,7 @@ class ChatTemplate:
 
 
 def _add_languages(messages: list[dict[str, object]], source: str, target: str) -> None:
-    """Turn user messages into TranslateGemma's form, whose template writes the task."""
+    """Convert user messages to the form that TranslateGemma's template requires."""
     for message in messages:
         if message["role"] == "user":
             text = {"type": "text", "text": message["content"]}
@@ -266,7 +266,7 @@ def _add_languages(messages: list[dict[str, object]], source: str, target: str) 
 
 
 def _is_ordinary(text: str) -> bool:
-    """Whether a USER_DEFINED token is plain text: white space, a word, an HTML tag."""
+    """Whether a USER_DEFINED token is ordinary text: white space, a word or an HTML tag."""
     word = text.replace("\u2581", " ").strip()
     return not word or word.isalnum() or _HTML.fullmatch(word) is not None
 

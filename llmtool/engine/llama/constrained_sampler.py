@@ -1,7 +1,7 @@
-"""Sampling under a constraint that applies to the answer, not to the reasoning before it.
+"""Sampling with a constraint on the answer, but not on the reasoning before it.
 
-A reasoning model may begin its reply with a reasoning tag, of one token or several. Until that is
-decided tokens are sampled freely; then the constraint applies, from its beginning.
+A reasoning model may begin its reply with a reasoning tag of one or more tokens. Tokens are sampled
+without the constraint as long as they may form a tag.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class ConstrainedSampler:
-    """Samples the tokens of one reply under a constraint.
+    """Samples the tokens of one reply with a constraint.
 
     Args:
-        reply: the reply so far, which knows whether it is in the reasoning.
-        tags: the tags that the reply may begin with; None where it must not reason.
+        reply: the reply so far.
+        tags: the tags that the reply may begin with; None if it must not reason.
     """
 
     def __init__(
@@ -39,22 +39,22 @@ class ConstrainedSampler:
         self._reply, self._weights = reply, weights
         self._tags = [tag for tag in (tags.start, tags.answer) if tag] if tags else []
         self._matcher = constraint.start()
-        self._held: list[int] = []  # tokens that may be the beginning of a tag
+        self._pending: list[int] = []  # tokens that may begin a tag
         self._is_constrained = False
 
     def sample(self, context: Context, row: int) -> int:
-        """Choose the next token from a row of logits."""
+        """Sample the next token from a row of logits."""
         self._is_constrained = False
         if self._reply.in_reasoning:
             return self._sampler.sample(context, row)
         if self._tags and self._reply.undecided:
             token = self._sampler.sample(context, row)
-            if self._begins_tag([*self._held, token]):
-                self._held.append(token)
+            if self._begins_tag([*self._pending, token]):
+                self._pending.append(token)
                 return token
-            if self._held and not self._constrain_held():
-                self._held.append(self._next_of_tag())
-                return self._held[-1]
+            if self._pending and not self._constrain_pending():
+                self._pending.append(self._continue_tag())
+                return self._pending[-1]
             self._tags = []
         self._is_constrained = True
         return self._sampler.sample(context, row, self._matcher)
@@ -66,7 +66,7 @@ class ConstrainedSampler:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing but the end of the reply may follow."""
+        """Whether the reply must end here."""
         return self._is_constrained and self._matcher.finished
 
     def close(self) -> None:
@@ -80,10 +80,10 @@ class ConstrainedSampler:
         text = self._text(tokens)
         return bool(text) and any(t.startswith(text) or text.startswith(t) for t in self._tags)
 
-    def _constrain_held(self) -> bool:
-        """Take the held tokens as the beginning of the answer, if the constraint allows them."""
+    def _constrain_pending(self) -> bool:
+        """Make the pending tokens the beginning of the answer, if the constraint allows them."""
         matcher = self._constraint.start()
-        for token in self._held:
+        for token in self._pending:
             if not matcher.allows(token):
                 matcher.close()
                 return False
@@ -92,8 +92,8 @@ class ConstrainedSampler:
         self._matcher = matcher
         return True
 
-    def _next_of_tag(self) -> int:
-        """Return the token that continues the tag, as nothing else can follow."""
-        text = self._text(self._held)
+    def _continue_tag(self) -> int:
+        """Return the next token of the tag that the pending tokens begin."""
+        text = self._text(self._pending)
         rest = next(tag for tag in self._tags if tag.startswith(text))[len(text) :]
         return self._weights.tokenize(rest.encode(), add_special=False, parse_special=True)[0]

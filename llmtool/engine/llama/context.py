@@ -1,8 +1,7 @@
-"""A llama.cpp context: batches of tokens in, rows of logits out.
+"""A llama.cpp context: decodes batches of tokens to rows of logits.
 
-Nothing here knows about prompts, requests or text. Sequences share one pool of cells
-(`kv_unified`), so that copying one copies no keys or values, or use separate streams, so that
-attention does not scan the cells of the others.
+Sequences either share one pool of cells (`kv_unified`), so that copying a sequence copies no keys
+or values, or have separate streams, so that attention does not scan the cells of other sequences.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _GGML_TYPES = {"f16": 1, "q8_0": 8}
 
 
 class Batch:
-    """The tokens of one `decode`, at most `size`, each with its sequence and position."""
+    """Up to `size` tokens for one `decode`, each with its sequence and position."""
 
     def __init__(self, weights: LlamaModel, size: int) -> None:
         lib = weights._lib
@@ -54,7 +53,7 @@ class Batch:
     def add(self, tokens: Sequence[int], *, seq: int, pos: int, n_outputs: int) -> range:
         """Append tokens of one sequence from position `pos`; return the rows of their logits.
 
-        The last `n_outputs` tokens give a row each.
+        Each of the last `n_outputs` tokens gives a row.
         """
         at, n = self.n_tokens, len(tokens)
         end = at + n
@@ -69,23 +68,23 @@ class Batch:
 
 
 class Context:
-    """The memory of `n_seq` sequences and the buffers to compute with it.
+    """The KV cache of `n_seq` sequences, with the buffers for computing.
 
     Args:
-        n_ctx: cells: tokens of all sequences together, shared ones counted once.
-        n_threads: threads for decoding and for prompts.
+        n_ctx: number of cells: the tokens of all sequences, shared ones counted once.
+        n_threads: threads for prefill and decode.
         n_seq: number of sequences; their ids are 0 to n_seq - 1.
-        separate_streams: whether each sequence has n_ctx // n_seq cells of its own. Copying one
-            then copies its keys and values, and llama.cpp batches only neighbouring ids.
+        separate_streams: give each sequence its own n_ctx // n_seq cells. Copying a sequence then
+            copies its keys and values, and llama.cpp batches only adjacent ids.
         n_batch: maximum number of tokens per `decode`.
         n_outputs: maximum number of rows of logits per `decode`.
         swa_full: whether layers with a sliding window store all tokens. Sequences that share a
             prefix need it, because shared cells are never reused.
-        kv_type: type of keys and values; q8_0 halves the memory and takes time to unpack.
-        cancellation: ends a running `decode` between two nodes of the graph.
+        kv_type: data type of the KV cache; q8_0 halves the memory and is slower.
+        cancellation: aborts a running `decode` between two nodes of the graph.
 
     Raises:
-        EngineError: there is not enough memory.
+        EngineError: not enough memory.
     """
 
     def __init__(
@@ -117,8 +116,8 @@ class Context:
         params.swa_full = self.swa_full = swa_full
         self._cancellation = cancellation
         self._watch = SignalWatch(cancellation, on_fault=weights.on_fault)
-        # strlen(flag) is the abort callback: 0 while the flag is an empty string. A Python
-        # callback runs 515 times per token on a 30-layer model and costs about 4 %.
+        # The abort callback is strlen(flag): 0 while the flag is an empty string. A Python callback
+        # would run 515 times per token on a 30-layer model and take about 4 % of the time.
         self._flag = (ctypes.c_char * 2).from_buffer(cancellation.flag)
         params.abort_callback = ctypes.cast(_c_library().strlen, lib.ggml_abort_callback)
         params.abort_callback_data = ctypes.addressof(self._flag)
@@ -126,16 +125,16 @@ class Context:
         self._ctx = lib.llama_init_from_model(weights._model, params)
         if not self._ctx:
             self._watch.close()
-            reason = last_error() or "there is no memory for it"
-            advice = " (shorten the input or the reply)" if "memory" in reason else ""
-            raise EngineError(f"a context of {n_ctx} tokens cannot be created: {reason}{advice}")
+            reason = last_error() or "insufficient memory"
+            advice = "; shorten the input or the reply" if "memory" in reason else ""
+            raise EngineError(f"cannot create a context of {n_ctx:,} tokens: {reason}{advice}")
         self._memory = lib.llama_get_memory(self._ctx)
-        self.was_interrupted = False  # whether a `decode` failed and left an undefined state
+        self.was_interrupted = False  # whether a failed `decode` left an undefined state
         self.n_ctx = int(lib.llama_n_ctx(self._ctx))
         self.n_ctx_seq = int(lib.llama_n_ctx_seq(self._ctx))  # limit of one sequence
         self.n_batch = int(lib.llama_n_batch(self._ctx))
         self.batch = Batch(weights, self.n_batch)
-        # A model with two sets of rope factors uses the one for long contexts here.
+        # Whether a model with two sets of RoPE factors uses the one for long contexts.
         self.uses_long_rope = weights.n_ctx_rope is not None and self.n_ctx_seq > weights.n_ctx_rope
 
     def close(self) -> None:
@@ -145,7 +144,7 @@ class Context:
             self._watch.close()
 
     def decode(self) -> None:
-        """Append the tokens of `batch` to their sequences and compute the requested rows.
+        """Append the tokens of `batch` to their sequences and compute the rows of logits.
 
         Raises:
             Cancelled: a stop was requested; the state of the batch's sequences is undefined.
@@ -158,11 +157,12 @@ class Context:
             return
         self.was_interrupted = True
         if code == 2:
-            raise Cancelled("stopped before it was done", reason=self._cancellation.reason)
-        raise EngineError(f"llama.cpp could not decode (code {code}) {last_error()}".rstrip())
+            raise Cancelled("cancelled", reason=self._cancellation.reason)
+        reason = last_error() or "no reason given"
+        raise EngineError(f"llama.cpp failed to decode: {reason} (code {code})")
 
     def prefill(self, tokens: Sequence[int], *, seq: int = 0, pos: int = 0) -> int:
-        """Append tokens to one sequence, in batches of their own; return the last row.
+        """Append tokens to one sequence, in separate batches; return the last row.
 
         Raises:
             As `decode`.
@@ -170,14 +170,14 @@ class Context:
         row = -1
         for at in range(0, len(tokens), self.n_batch):
             self._cancellation.check()
-            piece = tokens[at : at + self.n_batch]
+            chunk = tokens[at : at + self.n_batch]
             self.batch.clear()
-            (row,) = self.batch.add(piece, seq=seq, pos=pos + at, n_outputs=1)
+            (row,) = self.batch.add(chunk, seq=seq, pos=pos + at, n_outputs=1)
             self.decode()
         return row
 
     def length(self, seq: int) -> int:
-        """Return the number of tokens of a sequence."""
+        """Return the number of tokens in a sequence."""
         return int(self._lib.llama_memory_seq_pos_max(self._memory, seq)) + 1
 
     def copy(self, source: int, target: int) -> None:
@@ -185,7 +185,7 @@ class Context:
         self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
 
     def truncate(self, seq: int, length: int) -> bool:
-        """Drop what follows `length` tokens; return False if the memory does not support that."""
+        """Remove the tokens after the first `length`; return False if the memory cannot do it."""
         return bool(self._lib.llama_memory_seq_rm(self._memory, seq, length, -1))
 
     def drop(self, seq: int) -> None:
@@ -203,7 +203,7 @@ class Context:
         return state
 
     def restore(self, seq: int, state: bytearray | ctypes.Array[ctypes.c_uint8]) -> bool:
-        """Load a saved state into an empty sequence; return False if llama.cpp rejects it."""
+        """Load a state into an empty sequence; return False if llama.cpp rejects it."""
         native = (ctypes.c_uint8 * len(state)).from_buffer(state)
         done = self._lib.llama_state_seq_set_data(self._ctx, native, len(state), seq)
         if not done:

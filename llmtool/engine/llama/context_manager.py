@@ -1,4 +1,4 @@
-"""The context of the running requests, and the state that it carries from one to the next."""
+"""The context of the running jobs, and the prefix that the next context inherits."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from llmtool.engine.llama.tokenizer import reuse_cached_tokens
 from llmtool.engine.types import Cancellation, KVType, common_prefix_length
 from llmtool.errors import EngineError
 
-_MAX_MISSING = 256  # tokens to compute in order to save a longer state
+_MAX_MISSING = 256  # tokens that `save_state` may compute
 
 # The sequences of an earlier context, and the state of their prefix.
 _Saved = tuple[Sequences, ctypes.Array[ctypes.c_uint8]]
 
 
 class ContextManager:
-    """Creates contexts for a loaded model and carries the shared prefix over to the next one.
+    """Creates contexts for a loaded model; each inherits the shared prefix of the previous one.
 
-    `max_parallel` is how many sequences are decoded together; `context_seconds` is the time that
-    creating the present context took.
+    `max_parallel` is the maximum number of sequences to decode together. `context_seconds` is how
+    long the creation of the current context took.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class ContextManager:
             self.sequences = None
 
     def ensure_context(self, waiting: Sequence[Job], *, is_all: bool) -> Sequences:
-        """Return the sequences of a context that serves the waiting jobs, or at least the first.
+        """Return the sequences of a context for the waiting jobs, or at least the first.
 
-        The present context is used if it is large enough; otherwise a larger one replaces it.
-        Call it while nothing runs. Where memory is short, fewer jobs run at once. `is_all` says
-        that no more jobs follow; otherwise there is room for as many as can run.
+        Call it while no job runs. The current context is reused if it is large enough, and
+        otherwise replaced. If memory is short, the new context is smaller and fewer jobs run
+        together. `is_all` is true if no more jobs follow.
 
         Raises:
-            EngineError: there is not enough memory even for the first job.
+            EngineError: not enough memory for the first job.
         """
         size = self._planner.plan(waiting, is_all=is_all)
         n_outputs = max(size.n_seq, *(job.n_outputs for job in waiting))
@@ -82,7 +82,7 @@ class ContextManager:
         )
         if self.sequences is not None:
             have = self.sequences.context
-            # Short requests need the RoPE factors for short contexts.
+            # Short requests need the short RoPE factors.
             is_too_long = have.uses_long_rope and size.n_cells_seq <= (
                 self._weights.n_ctx_rope or 0
             )
@@ -97,7 +97,7 @@ class ContextManager:
                 return self.sequences
             if not is_too_long and not have.separate_streams:
                 self._save_prefix()
-                if not size.separate_streams:  # later requests may be like earlier ones
+                if not size.separate_streams:  # avoid a smaller context than before
                     n_outputs, swa_full = max(n_outputs, have.n_outputs), swa_full or have.swa_full
                     size = ContextSize(max(size.n_cells, have.n_ctx), max(size.n_seq, have.n_seq))
             self._close_context()
@@ -120,13 +120,13 @@ class ContextManager:
                 size = ContextSize(n_cells, max(min_seq, size.n_seq // 2))
 
     def _save_prefix(self) -> None:
-        """Save the prefix of the present context, for the next one with a pool."""
+        """Save the prefix of the current context for the next one with a pool."""
         sequences = self.sequences
         if sequences is not None and sequences.prefix:
             self._saved = sequences, sequences.context.save(0)
 
     def _restore_prefix(self) -> None:
-        """Load the saved prefix into the present context, which is new."""
+        """Load the saved prefix into the current, new context."""
         assert self.sequences is not None
         if self._saved is None or self.sequences.context.separate_streams:
             return
@@ -157,9 +157,10 @@ class ContextManager:
     def compute_prefix(self, prefix: tuple[int, ...], *, n_fixed: int, keep: bool = False) -> int:
         """Make `prefix` the shared prefix; return how many of its tokens were cached.
 
-        The first `n_fixed` tokens come from the prefix cache on disk, or are saved there. They are
-        computed in batches of their own, so that a hit and a miss give the same text. They stay
-        for the next stream; with `keep`, the whole prefix does.
+        The first `n_fixed` tokens are loaded from the prompt cache on disk, or computed and stored
+        there. They are computed in separate batches, so that a cache hit and a miss give the same
+        text. After the stream, the first `n_fixed` tokens stay in the context or, with `keep`, the
+        whole prefix.
         """
         sequences = self.sequences
         assert sequences is not None
@@ -179,7 +180,7 @@ class ContextManager:
         return cached
 
     def restore_state(self, head: tuple[int, ...]) -> None:
-        """Load a conversation from disk into the shared prefix, if that is empty."""
+        """Load a conversation from disk into the shared prefix, if the prefix is empty."""
         sequences = self.sequences
         if sequences is None or sequences.prefix or not head:
             return
@@ -189,7 +190,7 @@ class ContextManager:
             sequences.save_checkpoint()
 
     def save_state(self, head: tuple[int, ...]) -> None:
-        """Save a conversation to disk for `restore_state`, unless too much of it is missing."""
+        """Save a conversation to disk for `restore_state`, if most of it is in the context."""
         sequences = self.sequences
         if sequences is None:
             return
@@ -202,6 +203,6 @@ class ContextManager:
         self._prefixes.store_conversation(head, tokens, sequences.context)
 
     def trim_to_prefix(self) -> None:
-        """Drop everything but the pinned prefix, once a stream has ended."""
+        """Drop everything after the pinned prefix at the end of a stream."""
         if self.sequences is not None:
             self.sequences.trim_to_prefix()

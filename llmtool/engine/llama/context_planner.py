@@ -1,4 +1,4 @@
-"""The size of the context that waiting requests need, and whether it has separate streams."""
+"""Choose the size of the context for the waiting jobs: cells, sequences, separate streams."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from llmtool.machine import memory_bytes
 if TYPE_CHECKING:
     from llmtool.models.gguf.header import Header
 
-LARGE_CTX = 16384  # memory is checked from this size on; smaller contexts cost less than that
-CTX_STEP = 256  # sizes are multiples of it, so that similar prompts share one context
-SPARE_CELLS = 4096  # for requests that follow
-_KV_BYTES = 4 << 30  # limit for requests that run together; a single one may take more
-_STATE_BYTES = 1 << 30  # limit for recurrent layers, whose state exists once per sequence
-_CHECKPOINTS = 6  # of a recurrent model: a conversation can go back three turns
+LARGE_CTX = 16384  # check the free memory from this size on
+CTX_STEP = 256  # sizes are multiples of it, so that similar prompts use the same context
+SPARE_CELLS = 4096  # for later requests
+_KV_BYTES = 4 << 30  # limit for requests that run together; a single request may need more
+_STATE_BYTES = 1 << 30  # limit for recurrent states, of which each sequence has one
+_CHECKPOINTS = 6  # of a recurrent model; enough to undo three turns of a conversation
 _MIN_STREAMS = 4
-_MIN_STREAM_CELLS = 4096  # of all prompts, without their common prefix
-_MAX_WASTE = 3  # allocated cells per needed cell, where prompts differ in length
+_MIN_STREAM_CELLS = 4096  # for all prompts without their common prefix
+_MAX_WASTE = 3  # allocated cells per needed cell, if prompts differ in length
 
 
 class ContextSize(msgspec.Struct, frozen=True):
-    """Cells in all, sequences, and whether each sequence has a stream of its own."""
+    """Total cells, sequences, and whether each sequence has its own stream."""
 
     n_cells: int
     n_seq: int
@@ -38,14 +38,14 @@ class ContextSize(msgspec.Struct, frozen=True):
 
     @property
     def n_cells_seq(self) -> int:
-        """The limit of one sequence."""
+        """The number of cells that one sequence can use."""
         return self.n_cells // self.n_seq if self.separate_streams else self.n_cells
 
 
 class ContextPlanner:
     """Chooses the size of the next context of a loaded model.
 
-    `max_cells` is the limit that earlier failures to allocate have set.
+    `max_cells` is set after an allocation has failed.
     """
 
     def __init__(self, weights: LlamaModel, *, max_parallel: int, kv_type: KVType) -> None:
@@ -53,17 +53,17 @@ class ContextPlanner:
         self.max_cells: int | None = None
 
     def plan(self, waiting: Sequence[Job], *, is_all: bool) -> ContextSize:
-        """Return a size that serves the waiting jobs together, or at least the first of them.
+        """Return a size for running the waiting jobs together, or at least the first.
 
-        `is_all` says that no more follow; otherwise there is room for as many as can run.
+        `is_all` is true if no more jobs follow. Otherwise the size includes room for later ones.
         """
         return self._plan_streams(waiting, is_all) or self._plan_pool(waiting, is_all)
 
     def _plan_streams(self, waiting: Sequence[Job], is_all: bool) -> ContextSize | None:
-        """Return a size with separate streams, for long prompts that share little.
+        """Return a size with separate streams, if the prompts are long and share little.
 
-        In a pool attention scans the cells of all other sequences, which would take longer than
-        the batch saves.
+        In a shared pool, attention scans the cells of all sequences. For such prompts this takes
+        longer than batching saves.
         """
         jobs = waiting[: self._max_parallel]
         if len(jobs) < _MIN_STREAMS or self._weights.requires_full_snapshots or self._has_gpu:
@@ -75,7 +75,7 @@ class ContextPlanner:
             return None
         needs = [cells_needed(job) for job in jobs]
         longest = max(needs)
-        n_cells = round_up(longest if is_all else longest * 5 // 4)  # longer ones may come
+        n_cells = round_up(longest if is_all else longest * 5 // 4)  # longer jobs may follow
         if longest <= self._n_ctx_rope:
             n_cells = min(n_cells, self._n_ctx_rope // CTX_STEP * CTX_STEP)
         if longest > n_cells or n_cells * len(jobs) > _MAX_WASTE * sum(needs):
@@ -85,7 +85,7 @@ class ContextPlanner:
         return ContextSize(n_cells * n_seq, n_seq, True) if n_seq > _MIN_STREAMS else None
 
     def _plan_pool(self, waiting: Sequence[Job], is_all: bool) -> ContextSize:
-        """Return a size whose cells all sequences share."""
+        """Return a size with one pool of cells for all sequences."""
         n_cells = n_parallel = 0
         n_seq = 1  # the shared prefix
         for job in waiting:
@@ -113,10 +113,10 @@ class ContextPlanner:
         return ContextSize(round_up(n_cells), n_seq)
 
     def check_memory(self, n_ctx: int, *, swa_full: bool) -> None:
-        """Check the free memory before a large context; the system would kill the process.
+        """Check that a large context fits in the free memory; else the system kills the process.
 
         Raises:
-            EngineError: the memory that is needed, and what is free.
+            EngineError: it does not fit; the message names the needed and the free memory.
         """
         if n_ctx < LARGE_CTX:
             return
@@ -131,8 +131,9 @@ class ContextPlanner:
         beside_weights = memory.kv + memory.state + memory.compute
         if beside_weights > available:
             raise EngineError(
-                f"a context of {n_ctx} tokens needs {beside_weights / 1e9:.1f} GB besides the "
-                f"weights, {available / 1e9:.1f} GB are free: shorten the input or the reply"
+                f"a context of {n_ctx:,} tokens needs {beside_weights / 1e9:.1f} GB in addition to "
+                f"the weights, but only {available / 1e9:.1f} GB are free; "
+                "shorten the input or the reply"
             )
 
     @property
@@ -148,7 +149,7 @@ class ContextPlanner:
 
     @property
     def _n_ctx_rope(self) -> int:
-        """The longest context with the RoPE factors for short ones."""
+        """The maximum context size with the short RoPE factors."""
         return self._weights.n_ctx_rope or 1 << 30
 
     @cached_property
@@ -163,7 +164,7 @@ class ContextPlanner:
 
 
 def cells_needed(job: Job) -> int:
-    """Return the cells that a job needs if it shares none."""
+    """Return the number of cells that a job needs without a shared prefix."""
     return len(job.ids) + job.n_cells
 
 

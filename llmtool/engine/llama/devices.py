@@ -1,4 +1,4 @@
-"""The devices and build features of llama.cpp on this machine."""
+"""Devices and build features of llama.cpp on this machine."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import msgspec
 from llmtool.engine.llama.bindings import bindings
 from llmtool.errors import UsageError
 
-_SPARE_BYTES = 10**9
-_USUAL_CTX = 4096
+_RESERVED_BYTES = 10**9  # for compute buffers
+_TYPICAL_CTX = 4096
 
 
 class Device(msgspec.Struct, frozen=True):
-    """A device that llama.cpp can use; memory in bytes, 0 if unknown."""
+    """A device that llama.cpp can use. Memory sizes are 0 if unknown."""
 
     name: str
     description: str
@@ -35,8 +35,8 @@ _DEVICE_KINDS: tuple[Literal["cpu", "gpu", "igpu", "accelerator"], ...] = (
 
 
 def devices() -> list[Device]:
-    """Return the devices that llama.cpp supports and has found."""
-    ggml = bindings()._lib  # libllama exports the symbols of the libggml that it is linked with
+    """Return the devices that llama.cpp has found."""
+    ggml = bindings()._lib  # libllama also exports the symbols of libggml
     ggml.ggml_backend_dev_count.restype = ctypes.c_size_t
     ggml.ggml_backend_dev_get.restype = ctypes.c_void_p
     for name in ("ggml_backend_dev_name", "ggml_backend_dev_description"):
@@ -60,7 +60,7 @@ def devices() -> list[Device]:
 
 
 def parse_layers(choice: int | str) -> int | None:
-    """Return `LocalEngine`'s value for "auto", "all" or a number: None, -1 or the number.
+    """Return `n_gpu_layers` as `load_model` takes it: None for "auto", -1 for "all", or a number.
 
     Raises:
         UsageError: any other value.
@@ -70,13 +70,14 @@ def parse_layers(choice: int | str) -> int | None:
     try:
         return -1 if choice == "all" else int(choice)
     except ValueError:
-        raise UsageError(f"n_gpu_layers is {choice!r}; it must be auto, all or a number") from None
+        raise UsageError(f"n_gpu_layers {choice!r}: must be auto, all or a number") from None
 
 
 def fit_layers(path: Path, size_bytes: int, found: Sequence[Device]) -> int:
     """Return how many layers of a model fit on the GPUs: -1 for all, 0 without a GPU.
 
-    A gigabyte is reserved for compute buffers; a layer includes its KV cache for 4,096 tokens.
+    It reserves 1 GB for compute buffers. The size of a layer includes its KV cache for 4,096
+    tokens.
 
     Example:
         >>> fit_layers(Path("any.gguf"), 10**9, [])
@@ -85,15 +86,15 @@ def fit_layers(path: Path, size_bytes: int, found: Sequence[Device]) -> int:
     free = sum(device.free_bytes for device in found if device.kind in ("gpu", "igpu"))
     if free == 0:
         return 0
-    if size_bytes * 1.1 + _SPARE_BYTES <= free:
+    if size_bytes * 1.1 + _RESERVED_BYTES <= free:
         return -1
     from llmtool.models.gguf.memory import kv_bytes
     from llmtool.models.gguf.reader import read_header
 
     header = read_header(path)
     layers = header.block_count or 1
-    per_layer = size_bytes / (layers + 1) + kv_bytes(header, _USUAL_CTX) / layers
-    return max(0, min(layers, int((free - _SPARE_BYTES) / per_layer)))
+    per_layer = size_bytes / (layers + 1) + kv_bytes(header, _TYPICAL_CTX) / layers
+    return max(0, min(layers, int((free - _RESERVED_BYTES) / per_layer)))
 
 
 def build_features() -> dict[str, list[str]]:

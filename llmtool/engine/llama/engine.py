@@ -1,4 +1,4 @@
-"""The local engine: a GGUF model in this process, run by llama.cpp."""
+"""The local engine: runs a GGUF model in this process with llama.cpp."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from llmtool.errors import EngineError
 from llmtool.machine import default_threads
 from llmtool.models.quants import list_parts
 
-MAX_PARALLEL = 32  # sequences; batching pays from four on, and 16 to 32 is best
+MAX_PARALLEL = 32  # sequences; throughput improves from 4 on and is best at 16 to 32
 _POLL_SECONDS = 0.05
 
 
 class LocalEngine:
-    """Answers requests with a loaded model, which it owns from then on.
+    """Serves requests with a loaded model; `close` frees the model.
 
     Args:
         weights: the model, from `load_model`.
-        n_ctx: tokens that one request may use; None is the length the model was trained with.
-            Memory is allocated for what the requests need.
+        n_ctx: maximum number of tokens of one request; None is the model's training context. The
+            context is allocated for the actual requests.
         n_threads: None uses the cores available to this process.
-        n_parallel: how many sequences are decoded together; None is `MAX_PARALLEL`.
-        kv_type: type of keys and values.
-        prefix_folder: folder of the prefix cache; None disables it.
-        prefix_bytes: size limit of the prefix cache.
-        cancellation: stops prefill and decoding.
+        n_parallel: maximum number of sequences to decode together; None is `MAX_PARALLEL`.
+        kv_type: data type of the KV cache.
+        prefix_folder: folder of the prompt cache; None disables it.
+        prefix_bytes: size limit of the prompt cache.
+        cancellation: stops prefill and decode.
 
     Example:
         engine = LocalEngine(load_model(path))
@@ -67,8 +67,8 @@ class LocalEngine:
         cancellation: Cancellation | None = None,
     ) -> None:
         self.cancellation = cancellation or Cancellation()
-        self._turn, self._turn_of = threading.Lock(), 0
-        self._live: ref[Generator[Any, None, None]] | None = None
+        self._stream_lock, self._stream_thread = threading.Lock(), 0
+        self._stream: ref[Generator[Any, None, None]] | None = None
         self._closed = False
         self._n_threads = n_threads or default_threads()
         self.model = LoadedModel(weights, n_ctx=n_ctx, cancellation=self.cancellation)
@@ -89,26 +89,26 @@ class LocalEngine:
         )
 
     def close(self) -> None:
-        """Free the model. An open stream ends; one in another thread is cancelled."""
-        live, self._closed = None if self._live is None else self._live(), True
-        if live is not None:
-            self._end(live)
+        """Free the model. Close an open stream, or cancel it if it runs in another thread."""
+        stream, self._closed = None if self._stream is None else self._stream(), True
+        if stream is not None:
+            self._close_stream(stream)
         self.contexts.close()
         self.model.close()
 
-    def _end(self, live: Generator[Any, None, None]) -> None:
+    def _close_stream(self, stream: Generator[Any, None, None]) -> None:
         try:
-            live.close()
-        except ValueError:  # another thread is running it
-            if self._turn_of == threading.get_ident():
-                raise EngineError("a stream cannot close the engine that serves it") from None
+            stream.close()
+        except ValueError:  # it is running
+            if self._stream_thread == threading.get_ident():
+                raise EngineError("a stream cannot close its own engine") from None
             self.cancellation.cancel()
-            with self._turn:
+            with self._stream_lock:
                 self.cancellation.reset()
 
     def _check_open(self) -> None:
         if self._closed:
-            raise EngineError("the model was closed")
+            raise EngineError("the model is closed")
 
     @property
     def info(self) -> EngineInfo:
@@ -137,23 +137,23 @@ class LocalEngine:
 
         Raises:
             Cancelled: the cancellation was set.
-            EngineError: this thread has not finished an earlier stream.
+            EngineError: this thread has an unfinished stream.
         """
         tokenized = self.tokenize(prompt)
         if tokenized.n_fixed:
-            self._take_turn()
+            self._acquire_context()
             try:
                 self.contexts.save_state(tokenized.token_ids[: tokenized.n_fixed])
             finally:
-                self._turn_of = 0
-                self._turn.release()
+                self._stream_thread = 0
+                self._stream_lock.release()
 
     def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
-        """Yield the events of requests. See `Engine.stream`. Streams of several threads take turns.
+        """Yield the events of requests. See `Engine.stream`. Only one thread streams at a time.
 
         Raises:
             Cancelled: the cancellation was set.
-            EngineError: this thread has not finished an earlier stream.
+            EngineError: this thread has an unfinished stream.
         """
         return cast("Iterator[Event]", self._begin(requests))
 
@@ -174,34 +174,35 @@ class LocalEngine:
     def _begin(
         self, requests: Iterable[Request | ScoreRequest | Failed | None]
     ) -> Generator[Event | Scores, None, None]:
-        # Weak, so that an abandoned stream ends and releases its turn.
-        live: list[ref[Generator[Any, None, None]]] = []
+        # A weak reference, so that an abandoned stream is collected and releases the lock.
+        own_ref: list[ref[Generator[Any, None, None]]] = []
 
         def run() -> Generator[Event | Scores, None, None]:
             self._check_open()
             self.cancellation.check()
-            self._take_turn()
+            self._acquire_context()
             try:
-                self._check_open()  # it may have been closed while this waited
-                self._live = live[0]
+                self._check_open()  # another thread may have closed it
+                self._stream = own_ref[0]
                 yield from Scheduler(self.model, self.contexts, requests).run()
             finally:
-                self._live, self._turn_of = None, 0
-                self._turn.release()
+                self._stream, self._stream_thread = None, 0
+                self._stream_lock.release()
 
         events = run()
-        live.append(ref(events))
+        own_ref.append(ref(events))
         return events
 
-    def _take_turn(self) -> None:
-        """Wait until no other thread streams: there is one context, and one thread may decode.
+    def _acquire_context(self) -> None:
+        """Wait until no other thread streams, because a context is not thread-safe.
 
         Raises:
-            EngineError: this thread has an unfinished stream, so that waiting would never end.
+            Cancelled: the cancellation was set.
+            EngineError: this thread has an unfinished stream, so it would wait forever.
         """
-        if not self._turn.acquire(blocking=False):
-            if self._turn_of == threading.get_ident():
-                raise EngineError("a reply is still being streamed: finish or close it first")
-            while not self._turn.acquire(timeout=_POLL_SECONDS):
+        if not self._stream_lock.acquire(blocking=False):
+            if self._stream_thread == threading.get_ident():
+                raise EngineError("a reply is still being streamed; finish or close it first")
+            while not self._stream_lock.acquire(timeout=_POLL_SECONDS):
                 self.cancellation.check()
-        self._turn_of = threading.get_ident()
+        self._stream_thread = threading.get_ident()

@@ -1,4 +1,4 @@
-"""A request for text: one prompt, then each choice in a sequence of its own."""
+"""A request for text: computes the prompt once, then each choice in its own sequence."""
 
 from __future__ import annotations
 
@@ -36,11 +36,12 @@ if TYPE_CHECKING:
 class GenerationJob:
     """A `Job` that generates `request.n` choices.
 
-    All choices sample their first token from the same logits, so that choice i of n equals a single
-    one with seed + i. Choices without a free sequence wait, and a copy of the prompt with them.
+    All choices sample their first token from the same logits, so that choice i equals a single
+    choice with seed + i. While choices wait for a free sequence, a copy of the prompt is parked in
+    a sequence.
 
     Raises:
-        LlmtoolError: the prompt, its length or the constraint cannot be served.
+        LlmtoolError: the prompt or the constraint is not valid, or the prompt is too long.
     """
 
     n_outputs = 1
@@ -136,7 +137,7 @@ class GenerationJob:
         if seed is None:
             seed = random.SystemRandom().randint(0, MAX_SEED)
         self._waiting = [self._new_choice(i, (seed + i) % (MAX_SEED + 1)) for i in range(n)]
-        top = self._read_top(row)  # all choices share the row
+        top = self._read_top(row)  # the same row for all choices
         for choice in self._waiting:
             choice.sample(self.sequences.context, row, top if choice.reports_logprobs else [])
             choice.prefill_seconds = 0.0 if choice.index else time.perf_counter() - self._began
@@ -177,7 +178,7 @@ class GenerationJob:
             run.pos += run.at
             run.tokens, run.at = (choice.token,), 0
             return
-        # Free the memory first: the consumer of the events may be slow.
+        # Free the sequence first, because the consumer of the events may be slow.
         self.runs.remove(run)
         del self._choices[run]
         if self.keep:
@@ -223,7 +224,7 @@ class _Choice:
         )
         self._constrained: ConstrainedSampler | None = None
         if constraint is not None:
-            # A model that tags its answer too begins with a tag even if it does not reason.
+            # Models with an answer tag begin with a tag even without reasoning.
             may_begin_with_tag = tags is not None and (request.prompt.thinking or tags.answer)
             self._constrained = ConstrainedSampler(
                 self._sampler,
@@ -244,12 +245,12 @@ class _Choice:
         return self._wants_logprobs and not self._reply.in_reasoning
 
     def sample(self, context: Context, row: int, top: list[tuple[int, float]]) -> None:
-        """Choose the next token from a row of logits; `top` are the alternatives to report."""
+        """Sample the next token from a row of logits; `top` are the alternatives to report."""
         self.token = (self._constrained or self._sampler).sample(context, row)
         self._logprob = self._model.token_logprob(self.token, top) if top else None
 
     def push(self) -> Iterator[Event]:
-        """Append the chosen token to the reply."""
+        """Append the sampled token to the reply."""
         weights = self._model.weights
         if weights.is_end(self.token):
             self.finish_reason = "stop"

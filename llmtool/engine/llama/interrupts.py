@@ -1,8 +1,8 @@
-"""Signals while native code runs.
+"""Handle signals while native code runs.
 
-Python runs its signal handlers between bytecodes, so none runs during a long `llama_decode`. The
-C-level handler writes to the interpreter's wakeup file descriptor at once; a thread reads it and
-sets the cancellation's flag, which llama.cpp checks between two nodes of its graph.
+Python runs signal handlers between bytecodes, so never during a long `llama_decode`. But the
+C-level handler immediately writes to the interpreter's wakeup file descriptor. A thread reads it
+and sets the cancellation flag, which llama.cpp checks between two nodes of its graph.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ _POLL_SECONDS = 0.05
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-# The kernel sends it on access to a part of a mapped file that no longer exists.
+# Sent on access to a mapped file beyond its end, after the file was truncated.
 _FAULT_SIGNAL = getattr(signal, "SIGBUS", None)
 
 
 class SignalWatch:
-    """Guards a `with` block of native code: a stop signal sets `cancellation` at once.
+    """Context manager for native code, in which a stop signal sets `cancellation` immediately.
 
-    With Python's default handler, Ctrl-C becomes `KeyboardInterrupt` after the block, because an
-    exception inside a callback would be lost; a handler that the program installed runs as usual.
-    Outside the main thread it does nothing: Python delivers signals to the main thread only.
-    Entering and leaving take about four microseconds.
+    With Python's default handler, Ctrl-C raises `KeyboardInterrupt` after the block, because an
+    exception in a callback would be lost. Other handlers run as usual. Outside the main thread the
+    block has no effect, because Python delivers signals only to the main thread. The overhead is
+    about 4 microseconds.
 
     Args:
-        on_fault: called from another thread when a mapped model file was truncated; it must end
-            the process, as the main thread would fault forever. Without it, SIGBUS ends the
+        on_fault: called from another thread if a mapped model file was truncated. It must end the
+            process, because the main thread would fault forever. Without it, SIGBUS ends the
             process.
     """
 
@@ -53,7 +53,7 @@ class SignalWatch:
         self._entered = True
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             self._replaced = True
-            self._cancellation.forget_signal()
+            self._cancellation.clear_signal()
             signal.signal(signal.SIGINT, self._handle)
         if sys.platform != "win32":  # there the wakeup descriptor has to be a socket
             if self._writer < 0 and not self._start():
@@ -82,7 +82,7 @@ class SignalWatch:
             self._replaced = False
             signal.signal(signal.SIGINT, signal.default_int_handler)
             if self._cancellation.reason == signal.SIGINT:
-                self._cancellation.forget_signal()
+                self._cancellation.clear_signal()
                 raise KeyboardInterrupt
 
     def close(self) -> None:
@@ -95,7 +95,7 @@ class SignalWatch:
         self._cancellation.cancel(number)
 
     def _start(self) -> bool:
-        """Start the thread; without memory for one, signals wait for the end of the native code."""
+        """Start the thread; if that fails, signals are handled after the native code."""
         reader, writer = os.pipe()
         try:
             threading.Thread(target=self._read, args=(reader,), daemon=True).start()
@@ -117,7 +117,7 @@ class SignalWatch:
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:
-    """Do nothing: a handler must be set, and the thread of the watch calls `on_fault`."""
+    """Do nothing; with a handler set, the watch's thread sees the signal and calls `on_fault`."""
 
 
 def run_cancellable(
@@ -126,9 +126,9 @@ def run_cancellable(
     *,
     on_abandon: Callable[[threading.Thread], object] = lambda _: None,
 ) -> T:
-    """Run native work that cannot be aborted in a thread, and abandon it on cancellation.
+    """Run native code that cannot be aborted in a thread; on cancellation, abandon the thread.
 
-    `on_abandon` receives the thread of abandoned work, which runs to its end.
+    `on_abandon` receives the abandoned thread, which runs to its end.
 
     Raises:
         Cancelled: `cancellation` was set.

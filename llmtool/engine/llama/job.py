@@ -1,4 +1,4 @@
-"""The scheduler's view of a request: tokens to compute, and rows of logits that come back."""
+"""The interface between scheduler and requests: tokens to compute, and the rows of logits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llmtool.engine.types import Cancellation, Event, Scores
 
 
 class TokenRun:
-    """Tokens to append to a sequence from position `pos`; `at` counts those already computed.
+    """Tokens to append to a sequence at position `pos`; the first `at` are already computed.
 
     With `every`, each token gives a row of logits; otherwise only the last one does.
     """
@@ -25,10 +25,10 @@ class TokenRun:
 
 
 class PrefixMatch(msgspec.Struct, frozen=True):
-    """The part of a prompt that the shared prefix holds.
+    """The part of a prompt that is in the shared prefix.
 
-    It has `n_tokens` tokens, of which `n_cached` were not computed for this request; `began` is
-    the `time.perf_counter()` at which its prefill began.
+    It has `n_tokens` tokens, of which `n_cached` were computed before this request. `began` is the
+    `time.perf_counter()` at which the prefill began.
     """
 
     n_tokens: int
@@ -39,9 +39,9 @@ class PrefixMatch(msgspec.Struct, frozen=True):
 class Job(Protocol):
     """A validated request and its state while it runs.
 
-    `ids` are the tokens of its prompt, shape (n_tokens,); the first `n_fixed` come from the
-    template. It needs `n_cells` cells beyond its prompt, `n_seq` sequences to start, and up to
-    `n_outputs` rows of logits per batch. With `keep`, prompt and reply stay in sequence 0.
+    `ids` are the tokens of the prompt, shape (n_tokens,); the first `n_fixed` come from the
+    template. A job needs `n_cells` cells in addition to its prompt, `n_seq` sequences to start, and
+    up to `n_outputs` rows of logits per batch. With `keep`, prompt and reply stay in sequence 0.
     """
 
     id: int
@@ -58,35 +58,35 @@ class Job(Protocol):
 
     @property
     def n_choices(self) -> int:
-        """How many sequences it can use at once."""
+        """The maximum number of sequences that it can use at once."""
         ...
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a part of it waits for sequences or cells."""
+        """Whether some of its choices wait for sequences or cells."""
         ...
 
     @property
     def can_use_own_stream(self) -> bool:
-        """Whether one sequence, with cells of its own, is all that it needs."""
+        """Whether it needs only one sequence, which may have its own stream."""
         ...
 
     def reuse_cached_tokens(self, cached: Sequence[int]) -> None:
-        """Replace the prompt's ids by cached ones of the same text; called for jobs that `keep`."""
+        """Replace ids of the prompt by cached ids of the same text; called for jobs with `keep`."""
         ...
 
     def start(self, sequences: Sequences, match: PrefixMatch) -> None:
-        """Start with the part of the prompt that the shared prefix does not hold."""
+        """Start with the part of the prompt that is not in the shared prefix."""
         ...
 
     def resume(self) -> Iterator[Event | Scores]:
-        """Start the parts that wait, as far as sequences and cells allow."""
+        """Start waiting choices, as far as sequences and cells allow."""
         ...
 
     def receive(self, run: TokenRun, rows: range) -> Iterator[Event | Scores]:
-        """Use the logits of a run's last tokens, and update `runs`."""
+        """Use the rows of logits of a run's last tokens, and update `runs`."""
         ...
 
     def stop(self) -> None:
-        """Release all its sequences and cells."""
+        """Release all sequences and cells."""
         ...

@@ -1,4 +1,4 @@
-"""A model in memory, and what all requests to it share: tokens, limits, constraints, softmax."""
+"""A loaded model with its tokenizer, limits, constraint compiler and softmax."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 
 class LoadedModel:
-    """A loaded model: its weights, tokenizer, reasoning tags, constraint compiler and limits.
+    """A loaded model and the objects that all its requests share.
 
     Args:
         weights: the model, from `load_model`.
-        n_ctx: tokens that one request may use; None is the length the model was trained with.
-        cancellation: stops tokenizing long texts.
+        n_ctx: maximum number of tokens of one request; None is the model's training context.
+        cancellation: stops the tokenization of long texts.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class LoadedModel:
         self._compiler: ConstraintCompiler | None = None
 
     def close(self) -> None:
-        """Free the model; nothing may use it afterwards.
+        """Free the model.
 
-        While abandoned work still reads the vocabulary, the memory stays until the process ends.
+        The memory is not freed if an abandoned thread is still tokenizing.
         """
         if self._tokenizer.is_busy:
             return
@@ -70,12 +70,12 @@ class LoadedModel:
 
     @property
     def reasoning_tags(self) -> ReasoningTags | None:
-        """The tags around the model's reasoning, or None if its chat template has none."""
+        """The reasoning tags of the chat template, or None."""
         return self._tokenizer.chat_template.reasoning_tags
 
     @cached_property
     def reasoning_tag_tokens(self) -> frozenset[int]:
-        """The control tokens in the reasoning tags; a reply needs their text to find the tags."""
+        """The control tokens in the reasoning tags, which replies must render as text."""
         text = "".join(self.reasoning_tags or ())
         ids = self.weights.tokenize(text.encode(), add_special=False, parse_special=True)
         return frozenset(t for t in ids if self.weights.kind(t) == "control")
@@ -84,7 +84,7 @@ class LoadedModel:
         """Return (max_tokens, n_ctx) for a prompt of `n_prompt` tokens.
 
         Raises:
-            ContextOverflow: prompt and reply do not fit; nothing is shortened.
+            ContextOverflow: prompt and reply do not fit.
         """
         needed = n_prompt + (max_tokens or 1)
         if needed > self.n_ctx:
@@ -96,14 +96,18 @@ class LoadedModel:
         return reply, self._n_ctx_option or n_ctx
 
     def _describe_overflow(self, n_prompt: int, max_tokens: int | None) -> str:
-        reply = f" and {max_tokens} for the reply" if max_tokens else " and room for a reply"
+        n_reply = max_tokens or int(n_prompt == self.n_ctx)
+        reply = f" and {n_reply:,} for the reply" if n_reply else ""
         if self.n_ctx < self.weights.n_ctx_train:
             advice = f"raise --ctx-size, up to {self.weights.n_ctx_train} for this model"
         elif max_tokens and n_prompt < self.n_ctx:
             advice = f"lower --max-tokens to {self.n_ctx - n_prompt} or less, or shorten the input"
         else:
-            advice = "shorten the input, or use a model with a longer context"
-        return f"the input needs {n_prompt} tokens{reply}, {self.n_ctx} are available: {advice}"
+            advice = "shorten the input or use a model with a longer context"
+        return (
+            f"input needs {n_prompt:,} tokens{reply}, but the context holds {self.n_ctx:,}; "
+            f"{advice}"
+        )
 
     @cached_property
     def softmax(self) -> LogSoftmax:
@@ -114,7 +118,7 @@ class LoadedModel:
     def token_logprob(self, token: int, top: Sequence[tuple[int, float]]) -> TokenLogprob:
         """Return a token with its log-probability in the row that `softmax` has read.
 
-        `top` are the alternatives to report with it: (token, log-probability) pairs.
+        `top` are the alternatives to report: (token, log-probability) pairs.
         """
 
         def record(token: int, logprob: float) -> TokenLogprob:
@@ -130,7 +134,7 @@ class LoadedModel:
         """Return a constraint compiled for this model's vocabulary.
 
         Raises:
-            UsageError: the schema, expression or grammar is not valid.
+            UsageError: the schema, regular expression or grammar is not valid.
         """
         if constraint is None:
             return None

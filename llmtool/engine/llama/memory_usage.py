@@ -1,4 +1,4 @@
-"""Resource usage: memory, llama.cpp's buffers, and CPUs that other programs use."""
+"""Measure memory, llama.cpp's buffers, and the CPU time of other programs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _MIB = 1 << 20
 
 
 class Buffers(logging.Handler):
-    """Sums the buffers that llama.cpp logs during a `with` block.
+    """Sums the buffer sizes that llama.cpp logs during a `with` block; its API has no call for it.
 
-    Its API does not report them. `on_host` is false if one of them is in a device's memory.
+    `on_host` is false if any buffer is in the memory of a GPU.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ def peak_bytes() -> int | None:
 
 
 def resident_bytes() -> int | None:
-    """Return the resident memory of this process in bytes, mapped files included (Linux)."""
+    """Return the resident memory of this process in bytes, including mapped files (Linux)."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
@@ -72,16 +72,16 @@ def resident_bytes() -> int | None:
 
 
 class OtherPrograms:
-    """Measures the CPU time that other programs use, from its creation on (Linux).
+    """Measures the CPU time that other programs use after its creation (Linux).
 
-    The load average would include our own work of the last minute, and lags behind.
+    The load average would lag and include our own work.
     """
 
     def __init__(self) -> None:
         self._started, self._busy, self._own = time.perf_counter(), _busy_seconds(), _own_seconds()
 
     def processors(self) -> float | None:
-        """Return how many of our CPUs other programs kept busy on average, or None if unknown.
+        """Return the average number of our CPUs that other programs used, or None if unknown.
 
         Example:
             others = OtherPrograms()
@@ -97,7 +97,7 @@ class OtherPrograms:
 
 
 def _busy_seconds() -> float | None:
-    """Return the busy seconds of the CPUs in our affinity mask since boot."""
+    """Return the busy time since boot of the CPUs in our affinity mask."""
     try:
         lines = Path("/proc/stat").read_text().splitlines()
         ours = {f"cpu{number}" for number in os.sched_getaffinity(0)}

@@ -1,4 +1,4 @@
-"""A model in llama.cpp as a typed handle: weights, vocabulary and metadata."""
+"""A typed handle of a llama.cpp model: weights, vocabulary and metadata."""
 
 from __future__ import annotations
 
@@ -26,18 +26,16 @@ def load_model(
     on_progress: OnProgress | None = None,
     on_fault: Callable[[], object] | None = None,
 ) -> LlamaModel:
-    """Load a model that generates text.
-
-    Almost all of the time is native code, which leaves the interpreter to other threads.
+    """Load a model that generates text. Other threads can run meanwhile.
 
     Args:
-        path: the model, already checked (`models.gguf.check`).
-        n_gpu_layers: layers on the GPU, -1 for all; None fits them to its free memory. Without a
-            GPU backend it has no effect.
+        path: the model, already checked by `models.gguf.check`.
+        n_gpu_layers: layers on the GPU, -1 for all; None fits them to its free memory. It has no
+            effect without a GPU backend.
         cancellation: stops loading.
         on_progress: called with (done, 1.0) while tensors are loaded.
-        on_fault: called from another thread when the model's file was truncated while in use; it
-            must end the process, which SIGBUS does otherwise.
+        on_fault: called from another thread if the model file is truncated while in use. It must
+            end the process. Without it, SIGBUS ends the process.
 
     Raises:
         ModelUnreadable: llama.cpp rejects the file, or the model is an encoder.
@@ -57,7 +55,7 @@ def load_model(
     if model.is_encoder:
         model.close()
         raise ModelUnreadable(
-            f"{path}: an encoder model, which cannot write text (use a text generation model)"
+            f"{path} is an encoder model and cannot generate text; use a text generation model"
         )
     return model
 
@@ -92,12 +90,12 @@ class LlamaModel:
         params.n_gpu_layers = n_gpu_layers
         params.vocab_only = vocab_only
 
-        def go_on(done: float, _data: object) -> bool:
+        def report(done: float, _data: object) -> bool:  # False stops loading
             if on_progress is not None:
                 on_progress(done, 1.0)
             return not cancellation.cancelled
 
-        params.progress_callback = callback = lib.llama_progress_callback(go_on)
+        params.progress_callback = callback = lib.llama_progress_callback(report)
         clear_errors()
         started = time.perf_counter()
         watch = SignalWatch(cancellation, on_fault=on_fault)
@@ -109,8 +107,8 @@ class LlamaModel:
             del callback
         if not self._model:
             cancellation.check()
-            reason = last_error() or "llama.cpp rejected it"
-            raise ModelUnreadable(f"{path}: cannot be loaded: {reason}")
+            reason = last_error() or "llama.cpp gave no reason"
+            raise ModelUnreadable(f"cannot load {path}: {reason}")
         self.load_seconds = time.perf_counter() - started
         self._vocab = lib.llama_model_get_vocab(self._model)
         self._pieces: dict[int, bytes] = {}
@@ -140,7 +138,7 @@ class LlamaModel:
 
     @cached_property
     def is_encoder(self) -> bool:
-        """Whether it cannot generate text: BERT, T5, embedding and diffusion models."""
+        """Whether the model cannot generate text: BERT, T5, embedding and diffusion models."""
         lib = self._lib
         if lib.llama_model_has_encoder(self._model) or lib.llama_model_is_diffusion(self._model):
             return True
@@ -151,10 +149,10 @@ class LlamaModel:
 
     @cached_property
     def n_ctx_rope(self) -> int | None:
-        """The longest context with the RoPE factors for short ones, if there are two sets.
+        """The maximum context size with the short RoPE factors, if the model has two sets.
 
-        llama.cpp chooses by the size of the whole context: several short requests together must
-        not select the factors for long ones.
+        llama.cpp selects the set by the size of the whole context, so the context of several short
+        requests must not exceed this size.
         """
         architecture = self.metadata("general.architecture")
         value = self.metadata(f"{architecture}.rope.scaling.original_context_length")
@@ -162,7 +160,7 @@ class LlamaModel:
 
     @cached_property
     def requires_full_snapshots(self) -> bool:
-        """Whether a state cannot be truncated: recurrent and hybrid models."""
+        """Whether the memory cannot be truncated: recurrent and hybrid models."""
         lib = self._lib
         return bool(
             lib.llama_model_is_recurrent(self._model) or lib.llama_model_is_hybrid(self._model)
@@ -194,7 +192,7 @@ class LlamaModel:
 
     @cached_property
     def fim_tokens(self) -> FimTokens | None:
-        """The tokens of a model trained to fill in the middle; None for others."""
+        """The tokens for filling in the middle, or None if the model has none."""
         lib, vocab = self._lib, self._vocab
         prefix, suffix, middle = (
             int(find(vocab))
@@ -217,7 +215,7 @@ class LlamaModel:
             size = -n
 
     def token_text(self, token: int) -> str:
-        """Return a token as the vocabulary spells it, control tokens included."""
+        """Return the text of a token in the vocabulary, also for control tokens."""
         raw = self._lib.llama_vocab_get_text(self._vocab, token)
         return bytes(raw or b"").decode("utf-8", "replace")
 
@@ -241,7 +239,7 @@ class LlamaModel:
         return int(self._lib.llama_max_parallel_sequences())
 
     def is_end(self, token: int) -> bool:
-        """Whether this token ends a reply (end of sequence, turn or message)."""
+        """Whether this token ends a reply: end of sequence, turn or message."""
         return bool(self._lib.llama_vocab_is_eog(self._vocab, token))
 
     def piece(self, token: int) -> bytes:
@@ -255,7 +253,7 @@ class LlamaModel:
         """Return a token's bytes; with `special`, control tokens are rendered as text."""
         size = 64
         while True:
-            buffer = ctypes.create_string_buffer(size)  # threads must not share one
+            buffer = ctypes.create_string_buffer(size)  # not shared between threads
             n = self._lib.llama_token_to_piece(self._vocab, token, buffer, size, 0, special)
             if n >= 0:
                 return buffer.raw[:n]

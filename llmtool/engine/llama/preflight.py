@@ -1,8 +1,8 @@
-"""Check a model file before llama.cpp maps it in this process.
+"""Check a model file before llama.cpp loads it in this process.
 
-A corrupt header can abort the process, and a truncated tensor kills it with SIGBUS. So a file that
-was never loaded before is read by our own header reader, then loaded and run for one token in a
-child process. A file that passes is remembered by its identity: then nothing else is imported.
+A corrupt header can abort the process, and a truncated tensor kills it with SIGBUS. So our own
+header reader reads a new file first, then a child process loads it and decodes one token. The
+identity of a file that passes is recorded; later calls only compare it.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def preflight(
     cancellation: Cancellation,
     trusted: bool = False,
 ) -> None:
-    """Check a model once; later calls for the unchanged file cost a `stat`.
+    """Check a model once; later calls for an unchanged file only `stat` it.
 
-    `trusted` skips the child process, for a file that ships with a package.
+    `trusted` skips the child process, for the model of an installed package.
 
     Raises:
         ModelNotFound, ModelUnreadable: with the reason.
@@ -52,12 +52,12 @@ def preflight(
     if not trusted:
         _load_in_child(path, cancellation)
     if marker is not None:
-        with contextlib.suppress(LlmtoolError):  # with a read-only cache, each load is checked
+        with contextlib.suppress(LlmtoolError):  # a read-only cache: check each time
             files.write_atomically(marker, content)
 
 
 def _make_marker(parts: tuple[Path, ...], cache_folder: Path) -> tuple[Path | None, bytes]:
-    """Return the file that says that these parts passed, and its content."""
+    """Return the path and the content of the file that records a passed check."""
     try:
         identities = [files.identify(part) for part in parts]
     except OSError:
@@ -104,12 +104,12 @@ def _load_in_child(path: Path, cancellation: Cancellation) -> None:
         if -child.returncode == signal.SIGINT:  # a terminal's Ctrl-C reaches the child as well
             raise KeyboardInterrupt
         name = signal.Signals(-child.returncode).name
-        raise ModelUnreadable(f"{path}: damaged: llama.cpp crashed on it ({name}: {reason})")
+        raise ModelUnreadable(f"{path} is damaged: llama.cpp crashed on it ({name}: {reason})")
     raise ModelUnreadable(reason)
 
 
 def main() -> NoReturn:
-    """Load the model that the command line names, decode one token, and end the process."""
+    """Load the model `sys.argv[1]`, decode one token, and exit."""
     from llmtool.engine.llama.context import Context
     from llmtool.engine.llama.model import LlamaModel
 
@@ -124,4 +124,4 @@ def main() -> NoReturn:
         sys.stderr.write(f"{exc}\n")
         code = int(exc.exit_code)
     sys.stderr.flush()
-    os._exit(code)  # freeing gigabytes of weights would only take time
+    os._exit(code)  # skip freeing gigabytes of weights

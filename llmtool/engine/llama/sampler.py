@@ -1,4 +1,4 @@
-"""llama.cpp's sampler chain for one sequence: a row of logits in, a token id out."""
+"""llama.cpp's sampler chain for one sequence: samples a token from a row of logits."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from llmtool.structured.compiler import Matcher
 
 
-# A repetition ends at these, in DRY's count: llama.cpp's defaults.
+# llama.cpp's default sequence breakers for DRY.
 _DRY_BREAKERS = (b"\n", b":", b'"', b"*")
 
 
 class Sampler:
-    """llama.cpp's chain: penalties, DRY, top-k, top-p, min-p, temperature, sampling with the seed.
+    """Penalties, DRY, top-k, top-p, min-p, temperature, then sampling with the seed.
 
-    Penalties apply to the reply and not to the prompt: a summary may use its source's words.
+    Penalties apply to the reply, not to the prompt: a summary may use the words of its source.
     """
 
     def __init__(self, weights: LlamaModel, sampling: Sampling, *, seed: int) -> None:
@@ -29,7 +29,7 @@ class Sampler:
         params.no_perf = True
         self._chain = lib.llama_sampler_chain_init(params)
         self._penalizes = sampling.repeat_penalty != 1.0 or sampling.dry_multiplier > 0
-        # llama.cpp has no value for "all", and allocates memory for the given number.
+        # llama.cpp has no value for "all tokens", and allocates memory for the given number.
         longest, last_n = sampling.max_tokens or DEFAULT_MAX_TOKENS, sampling.repeat_last_n
         last_n = longest if last_n < 0 else min(last_n, longest)
 
@@ -70,9 +70,9 @@ class Sampler:
     def sample(self, context: Context, row: int = -1, matcher: Matcher | None = None) -> int:
         """Sample a token from a row of the last batch.
 
-        With a matcher, the token is checked first; the whole vocabulary is masked only if it is
-        rejected, which is rare and far more expensive. With penalties the logits are masked at
-        once, because they would record the rejected token.
+        With a matcher, sample first and check the token. Only if it is not allowed, mask the whole
+        vocabulary, which takes much longer, and sample again. With penalties, mask first, because
+        the penalties would count a rejected token.
         """
         if matcher is None:
             return self._sample(context, row)
@@ -81,7 +81,7 @@ class Sampler:
             if matcher.allows(token):
                 return token
         logits = self._lib.llama_get_logits_ith(context._ctx, row)
-        # Other choices may share the row, so its logits are restored.
+        # Restore the logits afterwards, because other choices may share the row.
         saved = ctypes.string_at(logits, 4 * context.weights.n_vocab)
         matcher.mask_logits(logits)
         token = self._sample(context, row)

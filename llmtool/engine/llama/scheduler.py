@@ -1,11 +1,11 @@
-"""Continuous batching over one context: requests in, events out.
+"""Continuous batching of requests in one context.
 
-Each step decodes one token of every running sequence and fills the rest of the batch with pieces
-of prompts, so that no request starves; a sequence that ends is replaced at once. The common prefix
-of the waiting requests is computed once, alone, in sequence 0, and copied.
+Each step decodes one token of every running sequence and fills the rest of the batch with chunks of
+prompts, so that no request starves. When a sequence ends, another one starts in the next step. The
+common prefix of the waiting requests is computed once, in sequence 0, and copied.
 
-Source: Orca (Yu et al., OSDI 2022) and llama.cpp's server. Left out: eviction; a request that was
-admitted runs to its end.
+Source: Orca (Yu et al., OSDI 2022) and llama.cpp's server. But: no eviction; an admitted request
+runs to its end.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from llmtool.engine.types import Event, Failed, Request, ScoreRequest, Scores, c
 from llmtool.errors import Cancelled, InputError, LlmtoolError
 
 _MIN_SHARED = 16  # tokens; sharing fewer saves nothing
-_IDLE_SECONDS = 0.02  # between polls of a source without a request
+_IDLE_SECONDS = 0.02  # between polls of a source that has no request yet
 
 
 class Scheduler:
@@ -43,7 +43,7 @@ class Scheduler:
         self._jobs: list[Job] = []
 
     def run(self) -> Iterator[Event | Scores]:
-        """Yield events; a request that cannot be served yields `Failed`, and the others continue.
+        """Yield the events; a request that fails yields `Failed`, and the others continue.
 
         Raises:
             Cancelled: a stop was requested.
@@ -67,7 +67,7 @@ class Scheduler:
             self._contexts.trim_to_prefix()
 
     def _read_requests(self) -> Iterator[Failed]:
-        """Read as many requests as can run, in order to admit them at once and compare them."""
+        """Read as many requests as can run together, to find their common prefix."""
         while not self._exhausted and self._n_waiting < max(2, self._contexts.max_parallel):
             try:
                 request = next(self._source)
@@ -87,7 +87,7 @@ class Scheduler:
                 else:
                     self._waiting.append(GenerationJob(self._model, request))
             except UnicodeEncodeError as exc:
-                error = InputError(f"the text is not Unicode that can be encoded: {exc.reason}")
+                error = InputError(f"the text is not valid Unicode: {exc.reason}")
                 error.__cause__ = exc
                 yield Failed(request.id, error)
             except LlmtoolError as exc:
@@ -106,13 +106,13 @@ class Scheduler:
                 self._waiting.remove(job)
             else:
                 job.stop()
-            yield Failed(job.id, Cancelled("stopped before it was done"))
+            yield Failed(job.id, Cancelled("cancelled"))
         self._drop_finished()
 
     def _admit(self) -> Iterator[Event | Scores]:
         for job in list(self._jobs):
             if job.is_waiting:
-                yield from self._guarded(job, job.resume())
+                yield from self._catch_failure(job, job.resume())
         self._drop_finished()
         while self._waiting and not any(job.is_waiting for job in self._jobs):
             job = self._waiting[0]
@@ -126,7 +126,7 @@ class Scheduler:
             self._waiting.popleft()
 
     def _try_to_start(self, job: Job) -> bool:
-        """Start a job; return False while it has to wait for others to end."""
+        """Start a job; return False if it must wait for running jobs to end."""
         contexts = self._contexts
         if self._jobs:
             sequences = contexts.sequences
@@ -134,7 +134,7 @@ class Scheduler:
                 return False
             if sequences.context.separate_streams and not job.can_use_own_stream:
                 return False
-            # The next batch is full: another job would only slow attention down, which scans the
+            # The next batch is full. Another job would only slow attention down, which scans the
             # cells of all sequences.
             if self._backlog >= sequences.context.n_batch:
                 return False
@@ -142,7 +142,7 @@ class Scheduler:
             sequences = contexts.ensure_context(list(self._waiting), is_all=self._exhausted)
             if job.keep:
                 contexts.restore_state(job.ids[: job.n_fixed])
-                job.reuse_cached_tokens(sequences.token_history)  # may change its length
+                job.reuse_cached_tokens(sequences.token_history)  # may change the prompt's length
                 sequences = contexts.ensure_context(list(self._waiting), is_all=self._exhausted)
         needed = cells_needed(job)
         if sequences.n_free < job.n_seq or sequences.context.n_ctx_seq < needed:
@@ -153,7 +153,7 @@ class Scheduler:
         if sequences.n_free_cells < needed - match.n_tokens:
             if self._jobs:
                 return False
-            sequences.drop_prefix()  # other requests needed it; this one needs its cells
+            sequences.drop_prefix()  # this job needs its cells
             match = PrefixMatch(0, 0, match.began)
         job.start(sequences, match)
         return True
@@ -164,9 +164,9 @@ class Scheduler:
         return sum(len(run.tokens) - run.at for job in self._jobs for run in job.runs)
 
     def _match_prefix(self, sequences: Sequences, job: Job) -> PrefixMatch | None:
-        """Prepare sequence 0 for a job and return what it holds of the prompt.
+        """Prepare the shared prefix for a job; return the part of the prompt that it contains.
 
-        Return None if running jobs, which share its cells, must end first.
+        Return None if running jobs that use the prefix must end first.
         """
         began = time.perf_counter()
         old, wanted = sequences.prefix, self._find_prefix(sequences, job)
@@ -183,7 +183,7 @@ class Scheduler:
         return PrefixMatch(len(wanted), cached, began)
 
     def _find_prefix(self, sequences: Sequences, job: Job) -> tuple[int, ...]:
-        """Return what sequence 0 should hold for this job and those that wait after it."""
+        """Return the best shared prefix for this job and the ones that wait after it."""
         old, ids = sequences.prefix, job.ids
         if job.keep:
             return ids[:-1]  # at least one token must be computed
@@ -194,7 +194,7 @@ class Scheduler:
         return ids[:common] if common - len(best) >= _MIN_SHARED else best
 
     def _step(self) -> Iterator[Event | Scores]:
-        """Decode one batch and pass its rows to the jobs."""
+        """Decode one batch and pass the rows of logits to the jobs."""
         sequences = self._contexts.sequences
         assert sequences is not None
         context = sequences.context
@@ -202,7 +202,7 @@ class Scheduler:
             self._compact(sequences)
         batch = context.batch
         batch.clear()
-        fed: list[tuple[Job, TokenRun, range]] = []
+        outputs: list[tuple[Job, TokenRun, range]] = []
         for job, run in self._next_runs():
             n_free = batch.n_free
             if run.every:
@@ -215,15 +215,15 @@ class Scheduler:
             rows = batch.add(tokens, seq=run.seq, pos=run.pos + run.at, n_outputs=n_outputs)
             run.at += len(tokens)
             if n_outputs:
-                fed.append((job, run, rows))
+                outputs.append((job, run, rows))
         context.decode()
-        for job, run, rows in fed:
+        for job, run, rows in outputs:
             if run in job.runs:
-                yield from self._guarded(job, job.receive(run, rows))
+                yield from self._catch_failure(job, job.receive(run, rows))
         self._drop_finished()
 
     def _compact(self, sequences: Sequences) -> None:
-        """Move the running sequences to the first ids: only neighbours are batched together."""
+        """Move the running sequences to the lowest ids: only adjacent ids are batched together."""
         runs = [run for job in self._jobs for run in job.runs]
         for run in sorted(runs, key=lambda run: run.seq, reverse=True):
             if run.seq <= len(runs):
@@ -231,14 +231,16 @@ class Scheduler:
             run.seq = sequences.move(run.seq)
 
     def _next_runs(self) -> Iterator[tuple[Job, TokenRun]]:
-        """Yield the runs to compute: single tokens first, by sequence, then prompts, by age."""
+        """Yield the runs to compute: first single tokens by sequence, then prompts by age."""
         runs = [(job, run) for job in self._jobs for run in job.runs]
         singles = [each for each in runs if len(each[1].tokens) == 1]
         yield from sorted(singles, key=lambda each: each[1].seq)
         yield from (each for each in runs if len(each[1].tokens) != 1)
 
-    def _guarded(self, job: Job, events: Iterator[Event | Scores]) -> Iterator[Event | Scores]:
-        """Turn the error of one job into its `Failed` event."""
+    def _catch_failure(
+        self, job: Job, events: Iterator[Event | Scores]
+    ) -> Iterator[Event | Scores]:
+        """Yield the events of a job; on an error, stop the job and yield `Failed`."""
         try:
             yield from events
         except LlmtoolError as exc:
@@ -247,7 +249,7 @@ class Scheduler:
             yield Failed(job.id, exc)
 
     def _raise_if_cancelled(self, exc: LlmtoolError) -> None:
-        """Raise an error that cancels the whole stream."""
+        """Raise the error if it cancels the whole stream."""
         if isinstance(exc, Cancelled) and self._model.cancellation.cancelled:
             raise exc
 

@@ -1,8 +1,8 @@
-"""A request for log-probabilities: the tokens that candidates share are computed once.
+"""A request for log-probabilities: computes the tokens that candidates share only once.
 
-The tokens of all candidates form a tree under the prompt. A chain without branches is one run of
-tokens in one sequence; where the tree branches, the sequence is copied. No sequence is truncated,
-so that this works with every kind of memory.
+The candidates form a tree of tokens that continues the prompt. A chain without branches is one run
+of tokens in one sequence; at a branch, the sequence is copied. Sequences are never truncated, so
+this works with every kind of memory.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from llmtool.engine.llama.sequences import Sequences
 from llmtool.engine.types import ScoreRequest, Scores, Timings, Usage
 from llmtool.errors import UsageError
 
-MAX_BRANCHES = 16  # sequences of one request at a time; more candidates run in groups
+MAX_BRANCHES = 16  # sequences of one request; more candidates run in groups
 
 
 class Node:
-    """A token of the tree; it `needs_row` if the logits after it are used."""
+    """A token of the tree. `needs_row` is true if the logits after it are used."""
 
     __slots__ = ("children", "ends", "logprob", "logprob_of_end", "token")
 
@@ -58,7 +58,7 @@ class Node:
 
 
 def make_tree(candidates: Sequence[Sequence[int]], *, end: bool) -> Node:
-    """Return the root over all candidates, each of shape (n_tokens,)."""
+    """Return the root of the tree of all candidates, each of shape (n_tokens,)."""
     root = Node(-1)
     for tokens in candidates:
         node = root
@@ -85,7 +85,7 @@ class ScoringJob:
         self.ids, self.n_fixed = prompt.token_ids, prompt.n_fixed
         self._candidates = [model.tokenize_continuation(text) for text in request.candidates]
         if not all(self._candidates):
-            raise UsageError("a candidate is empty: nothing to score")
+            raise UsageError("a candidate is empty")
         self._groups = self._make_groups()
         self._roots = [make_tree(group, end=request.end) for group in self._groups]
         self.n_cells = max(root.n_tokens for root in self._roots)
@@ -119,7 +119,7 @@ class ScoringJob:
         return False
 
     def reuse_cached_tokens(self, cached: Sequence[int]) -> None:
-        """Do nothing: a scoring job keeps no state."""
+        """Do nothing, as scoring jobs never have `keep`."""
 
     def start(self, sequences: Sequences, match: PrefixMatch) -> None:
         shared = match.n_tokens
@@ -192,7 +192,7 @@ class ScoringJob:
             self._spare.append(idle)
 
     def _read(self, nodes: Sequence[Node], row: int) -> None:
-        """Read the probabilities of the children of nodes that share one row."""
+        """Read the probabilities of the children of nodes from their common row."""
         softmax = self._model.softmax
         softmax.read(self.sequences.context, row)
         for node in nodes:

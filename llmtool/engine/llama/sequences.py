@@ -1,7 +1,7 @@
-"""Allocation of a context's sequences and cells, and the prefix that requests share.
+"""Allocate the sequences and cells of a context, and manage the shared prefix.
 
-A request runs only after it has reserved all cells that it may need. Where a memory cannot drop
-part of a state (recurrent models), copies of earlier states serve as checkpoints.
+A job reserves all the cells that it may need before it starts. Memories that cannot be truncated
+(recurrent models) use copies of earlier states as checkpoints.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from llmtool.engine.types import common_prefix_length
 
 
 class Sequences:
-    """The sequences of one context. Sequence 0 holds the shared prefix.
+    """The sequences of one context. Sequence 0 is the shared prefix.
 
-    `prefix` are the tokens of sequence 0, of which the first `n_pinned` outlive the requests that
-    share them. `token_history` is the prefix and, after a promoted reply, its last token, which was
+    `prefix` are the tokens of sequence 0. The first `n_pinned` of them stay after the stream.
+    `token_history` is the prefix and, after `promote`, the last token of the reply, which was
     sampled but not computed.
     """
 
@@ -28,12 +28,12 @@ class Sequences:
         self.n_pinned = 0
         self._free = list(range(context.n_seq - 1, 0, -1))
         self._n_reserved = 0
-        # Copies of beginnings of the prefix: (length, sequence), shortest first.
+        # Copies of the prefix at earlier lengths: (length, sequence), shortest first.
         self._checkpoints: list[tuple[int, int]] = []
 
     @property
     def n_free_cells(self) -> int:
-        """The number of unreserved cells; with separate streams, those of one stream."""
+        """The number of unreserved cells, or of cells in one stream with separate streams."""
         return self.context.n_ctx_seq - (0 if self.context.separate_streams else self._n_reserved)
 
     @property
@@ -49,12 +49,12 @@ class Sequences:
         return seq
 
     def free(self, seq: int) -> None:
-        """Empty a sequence; cells that it shares with others stay."""
+        """Release a sequence; cells that other sequences share stay."""
         self.context.drop(seq)
         self._free.append(seq)
 
     def move(self, seq: int) -> int:
-        """Move a sequence to the first free id; return that id."""
+        """Move a sequence to the lowest free id; return that id."""
         target = self.acquire()
         self.context.copy(seq, target)
         self.free(seq)
@@ -67,9 +67,9 @@ class Sequences:
         self._n_reserved -= n_cells
 
     def trim_to_common(self, prefix: tuple[int, ...]) -> int:
-        """Truncate the shared prefix to what it has in common with `prefix`; return its length.
+        """Truncate the shared prefix to the part that `prefix` begins with; return its length.
 
-        A memory that cannot be truncated goes back to the last checkpoint before that point.
+        A memory that cannot be truncated is restored from the last checkpoint within that part.
         """
         length = common_prefix_length([self.prefix, prefix])
         if length < len(self.prefix):
@@ -89,11 +89,11 @@ class Sequences:
         return length
 
     def extend_to(self, prefix: Sequence[int]) -> None:
-        """Compute the rest of a prefix that begins with the present one.
+        """Extend the shared prefix to `prefix`, which begins with it.
 
         Raises:
-            Cancelled, EngineError: as `Context.prefill`; the present prefix stays where the memory
-                can drop what came after it.
+            Cancelled, EngineError: see `Context.prefill`. The previous prefix stays if the memory
+                can be truncated; otherwise it is dropped.
         """
         n_before = len(self.prefix)
         try:
@@ -107,7 +107,7 @@ class Sequences:
     def restore(
         self, prefix: Sequence[int], state: bytearray | ctypes.Array[ctypes.c_uint8]
     ) -> bool:
-        """Load a saved state into the empty shared prefix; return False if it does not match."""
+        """Load a state into the empty shared prefix; return False if its length is wrong."""
         done = self.context.restore(0, state) and self.context.length(0) == len(prefix)
         if done:
             self._set_prefix(tuple(prefix))
@@ -124,9 +124,9 @@ class Sequences:
             self.save_checkpoint()
 
     def promote(self, seq: int, tokens: tuple[int, ...], *, n_computed: int) -> None:
-        """Make a sequence that extends the prefix the prefix itself.
+        """Make a sequence that extends the prefix the new prefix.
 
-        It holds the first `n_computed` of `tokens`, which become the token history.
+        The sequence has the first `n_computed` of `tokens`, which become the token history.
         """
         self.context.drop(0)
         self.context.copy(seq, 0)
@@ -135,12 +135,12 @@ class Sequences:
         self.save_checkpoint()
 
     def save_checkpoint(self) -> None:
-        """Copy the state of the prefix, where the memory cannot be truncated."""
+        """Save a checkpoint of the prefix, if the memory cannot be truncated."""
         length = len(self.prefix)
         exists = bool(self._checkpoints) and self._checkpoints[-1][0] == length
         if not self._requires_full_snapshots or exists or not length:
             return
-        if len(self._free) < 2:  # one is left for the next request
+        if len(self._free) < 2:  # reserve one for the next job
             if not self._checkpoints:
                 return
             self._drop_checkpoint()
@@ -160,7 +160,7 @@ class Sequences:
         self._set_prefix(())
 
     def trim_to_prefix(self) -> None:
-        """Drop everything but the pinned part of the prefix; called while nothing runs."""
+        """Drop everything after the pinned prefix; called while no job runs."""
         if self.context.was_interrupted:
             self._recover()
         elif self.n_pinned < len(self.prefix) and self.n_pinned:
@@ -171,7 +171,7 @@ class Sequences:
     def _recover(self) -> None:
         """Drop everything that a failed decode may have changed.
 
-        It never overwrites keys and values of the prefix, but may overwrite a recurrent state.
+        A decode never overwrites keys and values of the prefix, but may overwrite recurrent states.
         """
         self.context.was_interrupted = False
         pinned = self.prefix[: self.n_pinned]
@@ -183,7 +183,7 @@ class Sequences:
         self.reset()
 
     def reset(self) -> None:
-        """Drop everything, including what an interrupted decode has left."""
+        """Drop all sequences, also those of an interrupted decode."""
         self.context.clear()
         self.prefix = self.token_history = ()
         self._n_reserved = self.n_pinned = 0

@@ -1,4 +1,4 @@
-"""From prompts and continuations to token ids, within the limits of one model."""
+"""Tokenize prompts and continuations within the limits of a model."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from llmtool.engine.llama.model import LlamaModel
 from llmtool.engine.types import Cancellation, Prompt, Tokenized, common_prefix_length
 from llmtool.errors import ContextOverflow, InputError
 
-_LARGE_TEXT = 1 << 16  # bytes; smaller texts are tokenized within milliseconds
-_MIN_FIXED = 64  # tokens; computing a shorter prefix is as fast as loading it
+_LARGE_TEXT = 1 << 16  # characters; smaller texts are tokenized within milliseconds
+_MIN_FIXED = 64  # tokens; computing a shorter prefix is as fast as loading its state
 _ANCHOR = ":"
 
 
 class Tokenizer:
-    """Tokenizes for a model whose requests may use `n_ctx` tokens."""
+    """Tokenizes for a model whose requests may have `n_ctx` tokens."""
 
     def __init__(self, weights: LlamaModel, *, n_ctx: int, cancellation: Cancellation) -> None:
         self._weights, self._n_ctx, self._cancellation = weights, n_ctx, cancellation
@@ -29,7 +29,7 @@ class Tokenizer:
 
     @property
     def is_busy(self) -> bool:
-        """Whether the tokenization of a cancelled text is still running."""
+        """Whether an abandoned thread is still tokenizing."""
         self._abandoned = [thread for thread in self._abandoned if thread.is_alive()]
         return bool(self._abandoned)
 
@@ -41,10 +41,10 @@ class Tokenizer:
         """Return the rendered prompt and its ids.
 
         Raises:
-            ContextOverflow: a text is longer than the model's context; its tokens are counted
-                before it is searched for special tokens.
+            ContextOverflow: a long text alone exceeds the context. Long texts are checked before
+                the slower search for special tokens.
             InputError: the prompt is empty.
-            UsageError: it has a suffix, and the model has no tokens to fill in the middle.
+            UsageError: the prompt has a suffix, and the model cannot fill in the middle.
             Cancelled: the cancellation was set while a long text was tokenized.
         """
         texts = [prompt.text or "", prompt.suffix or "", *(m.content for m in prompt.messages)]
@@ -64,7 +64,7 @@ class Tokenizer:
     def continuation(self, text: str) -> tuple[int, ...]:
         """Return the ids of text that continues a prompt; shape (n_tokens,).
 
-        SentencePiece prepends a space to a text, so an anchor goes before it.
+        SentencePiece prepends a space, so the text is tokenized after an anchor.
         """
         ids, anchor = self._encode(_ANCHOR + text), self._encode(_ANCHOR)
         return ids[len(anchor) :] if ids[: len(anchor)] == anchor else self._encode(text)
@@ -74,7 +74,7 @@ class Tokenizer:
         return tuple(self._weights.tokenize(raw, add_special=False, parse_special=False))
 
     def _count_fixed(self, prompt: Prompt, ids: tuple[int, ...]) -> int:
-        """Return how many tokens are the same for any input, or 0 if they are too few to cache."""
+        """Return the number of tokens that are the same for every input, 0 if too few to cache."""
         if prompt.n_fixed is not None:
             return min(prompt.n_fixed, len(ids)) if prompt.n_fixed >= _MIN_FIXED else 0
         if prompt.probe:
@@ -85,7 +85,7 @@ class Tokenizer:
             other = Prompt(text=prompt.probe_text)
         else:
             return 0
-        if self._probe is None or self._probe[0] != other:  # a batch has one probe
+        if self._probe is None or self._probe[0] != other:  # a batch has one probe for all prompts
             self._probe = other, self.chat_template.tokenize(other).token_ids
         n = common_prefix_length([ids, self._probe[1]])
         return n if n >= _MIN_FIXED else 0
@@ -93,15 +93,15 @@ class Tokenizer:
     def _tokenize_large(self, prompt: Prompt, texts: list[str]) -> Tokenized:
         n = 0
         for text in texts:
-            # In pieces, so that a far too long text is rejected early.
+            # In chunks, to reject a text that is much too long early.
             for at in range(0, len(text), _LARGE_TEXT):
                 self._cancellation.check()
-                piece = text[at : at + _LARGE_TEXT].encode("utf-8", "replace")
-                n += len(self._weights.tokenize(piece, add_special=False, parse_special=False))
-                if n > self._n_ctx + at // _LARGE_TEXT + 1:  # a cut may split a token
+                chunk = text[at : at + _LARGE_TEXT].encode("utf-8", "replace")
+                n += len(self._weights.tokenize(chunk, add_special=False, parse_special=False))
+                if n > self._n_ctx + at // _LARGE_TEXT + 1:  # each chunk border may split a token
                     raise ContextOverflow(
-                        f"the input needs more than {n} tokens, {self._n_ctx} are available: "
-                        "shorten the input, or use a model with a longer context",
+                        f"input needs more than {n:,} tokens, but the context holds "
+                        f"{self._n_ctx:,}; shorten the input or use a model with a longer context",
                         needed=n,
                         available=self._n_ctx,
                     )
@@ -111,10 +111,10 @@ class Tokenizer:
 def reuse_cached_tokens(
     ids: Sequence[int], cached: Sequence[int], weights: LlamaModel
 ) -> tuple[int, ...]:
-    """Return the ids of a prompt, with cached ids in place of others of the same text.
+    """Return the ids of a prompt, replaced by cached ids of the same text where possible.
 
-    The tokens that a model generates may differ from the tokenization of their text; with the
-    cached ones, a conversation continues from its state. Special tokens are never inserted.
+    The tokens that a model generates may differ from the tokenization of their text. Reusing them
+    lets a conversation continue from its KV cache. Special tokens are never inserted.
     """
     ids, cached = tuple(ids), tuple(cached)
     while True:
@@ -123,11 +123,11 @@ def reuse_cached_tokens(
         while stop < len(cached) and weights.kind(cached[stop]) == "ordinary":
             stop += 1
         raw = b"".join(weights.render_piece(token, special=True) for token in cached[at:stop])
-        wanted = raw.decode("utf-8", "replace").encode()  # as in the conversation's text
+        cached_text = raw.decode("utf-8", "replace").encode()  # as in the conversation's text
         text, end = b"", at
-        while len(text) < len(wanted) and end < len(ids):
+        while len(text) < len(cached_text) and end < len(ids):
             text += weights.render_piece(ids[end], special=True)
             end += 1
-        if not wanted or text != wanted or end == len(ids):
+        if not cached_text or text != cached_text or end == len(ids):
             return ids
         ids = cached[:stop] + ids[end:]

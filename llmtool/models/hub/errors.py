@@ -118,7 +118,7 @@ def _client_error(status: int, headers: Mapping[str, str], context: RequestConte
         hint = "check the token's permissions" if context.with_token else "if private, set HF_TOKEN"
         others = [name for name in context.list_repos() if name != repo]
         near = suggest(repo, others, cutoff=0.75)
-        return ModelNotFound(f"{repo} not found on {host}{near}; {hint}")
+        return ModelNotFound(f"{repo} not found on {host}; {hint}{near}")
     if status == 403:
         return DownloadError(f"{repo}: access denied (HTTP 403); check the token's permissions")
     return DownloadError(f"{repo}: HTTP {status} from {host}; see {page}")

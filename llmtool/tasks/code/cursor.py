@@ -90,9 +90,7 @@ def split_at(text: str, line: int, column: int | None, *, file: str) -> tuple[st
     if not text or text.endswith("\n"):
         lines.append("")
     if not 1 <= line <= len(lines):
-        raise UsageError(
-            f"{file}: line {line} not found; it has {format_count(len(lines), 'line')}"
-        )
+        raise UsageError(f"{file}: line {line} not found; the last line is {len(lines)}")
     content = lines[line - 1].rstrip("\r\n")
     if column is None:
         column = len(content) + 1

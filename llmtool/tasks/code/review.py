@@ -176,14 +176,15 @@ def repeats_instructions(message: str, instructions: str) -> bool:
     """Return whether a message mostly repeats the instructions, as replies of small models do.
 
     Example:
-        >>> instructions = "Name real mistakes alone: crashes, lost data. Reply in JSON."
-        >>> repeats_instructions("Name real mistakes alone: crashes, and lost data", instructions)
+        >>> instructions = "Report only real bugs: crashes, lost data. Reply in JSON."
+        >>> repeats_instructions("Report only real bugs: crashes, and lost data", instructions)
         True
         >>> repeats_instructions("lost data", instructions)
         False
     """
-    own, known = _trigrams(message), set(_trigrams(instructions))
-    return len(own) >= _MIN_TRIGRAMS and sum(each in known for each in own) * 2 >= len(own)
+    trigrams, known = _trigrams(message), set(_trigrams(instructions))
+    n_known = sum(each in known for each in trigrams)
+    return len(trigrams) >= _MIN_TRIGRAMS and n_known * 2 >= len(trigrams)
 
 
 def _trigrams(text: str) -> list[tuple[str, ...]]:

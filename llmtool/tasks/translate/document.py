@@ -77,7 +77,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
             if job.is_language:
                 job.split(self._count)
             for leaf in job.leaves():
-                yield from self._start_target(_Target(index, leaf))
+                yield from self._start_job(_Target(index, leaf))
 
     def on_reply(self, step: Step, reply: StepReply) -> Iterator[Step]:
         target: _Target = step.target
@@ -124,7 +124,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
     def _skipped_segments(self) -> tuple[Segment, ...]:
         return self.document.skipped if isinstance(self.document, JsonValues) else ()
 
-    def _start_target(self, target: _Target) -> Iterator[Step]:
+    def _start_job(self, target: _Target) -> Iterator[Step]:
         text = target.job.placeholders.text
         if not target.job.is_language:
             self._settle(target, target.job.parts)
@@ -147,7 +147,7 @@ class DocumentWorkflow(Workflow[TranslationText]):
         text, fault = self._prompts.check(job, prompt, reply)
         parts = job.restore(text)
         if fault is None and parts is None:
-            fault = "loses code, a link, a tag or a placeholder"
+            fault = "drops or repeats code, a link, a tag or a placeholder"
         if fault is None and parts is not None:
             segment = self.document.segments[target.segment_index]
             fault = find_placeholder_fault(job.parts, parts) or self.document.find_fault(

@@ -1,1 +1,1 @@
-"""Evaluated prompt prefixes on disk."""
+"""States of computed prompt prefixes on disk."""

@@ -1,7 +1,7 @@
-"""The file format of a stored state: a header with a checksum, a note, the state's bytes.
+"""The file format of a stored state: a header with a checksum, a note, and the state.
 
-CRC-32 runs at 3 GB/s, SHA-256 at 1.3: the checksum detects accidents, not forgery, which would
-need write access to a private folder of this user.
+The checksum is CRC-32 (3 GB/s, SHA-256 1.3 GB/s). It detects damage, not forgery, which would need
+write access to a private folder of the user.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _HEADER: Final = struct.Struct("<8sIIIQ32s")
 _CHECKED_FROM: Final = 16
 _MAX_NOTE_BYTES: Final = 4096
 HEADER_BYTES: Final = _HEADER.size
-HEAD_BYTES: Final = HEADER_BYTES + _MAX_NOTE_BYTES  # hold the whole note
-# The name may have become a FIFO or a link: do not wait for a writer or follow it.
+HEAD_BYTES: Final = HEADER_BYTES + _MAX_NOTE_BYTES  # header and note
+# The path may be a FIFO or a link by now: do not wait for a writer, do not follow links.
 _OPEN_FLAGS: Final = (
     os.O_RDONLY
     | getattr(os, "O_NOFOLLOW", 0)
@@ -35,7 +35,7 @@ _OPEN_FLAGS: Final = (
 
 
 class Damaged(Exception):
-    """The file is not one that `store` has written."""
+    """The file is not a complete, valid state."""
 
 
 @contextlib.contextmanager
@@ -51,7 +51,7 @@ def open_own(path: Path) -> Iterator[tuple[int, os.stat_result | None]]:
 
 
 def is_ours(head: bytes) -> bool:
-    """Return whether a file is one of ours; after a power cut it may be empty or zeros."""
+    """Return whether a file belongs to the cache; after a power cut it may be empty or zeros."""
     return head[: len(_MAGIC)].strip(b"\0") in (_MAGIC, b"")
 
 
@@ -62,7 +62,11 @@ def make_header(key: bytes, note: bytes, payload: memoryview) -> bytes:
 
 
 def read_payload(descriptor: int, size: int, key: bytes) -> bytearray:
-    """Return the payload of an open file that has `size` bytes, or raise `Damaged`."""
+    """Return the payload of an open file of `size` bytes.
+
+    Raises:
+        Damaged: the file is truncated, its checksum is wrong, or it has another key or format.
+    """
     header = os.read(descriptor, _HEADER.size)
     if len(header) != _HEADER.size:
         raise Damaged("truncated")

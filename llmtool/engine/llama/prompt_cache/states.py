@@ -1,4 +1,4 @@
-"""The prefix cache for one loaded model: from token ids to states and back."""
+"""The prompt cache of a loaded model: maps token ids to saved states."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from llmtool.engine.llama.model import LlamaModel
 if TYPE_CHECKING:
     from llmtool.engine.llama.prompt_cache.store import PrefixCache
 
-_SIZE = struct.Struct("<Q")  # of the tokens before a state, in bytes
+_SIZE = struct.Struct("<Q")  # size in bytes of the tokens before a state
 
 
 class PrefixStates:
-    """Stores the states of prefixes on disk and loads them.
+    """Stores and loads the states of prompt prefixes on disk.
 
     Args:
         folder: the cache folder; None disables the cache.
-        limit_bytes: limit of all states together; the least recently used ones are removed first.
+        limit_bytes: limit for all states; the least recently used ones are removed first.
         parts: the files of the model.
-        params: what else a state depends on: threads, devices, the type of keys and values.
+        params: parameters that a state depends on: threads, GPU layers, data type of the KV cache.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class PrefixStates:
         return PrefixCache(self._folder, limit_bytes=self._limit_bytes)
 
     def load(self, ids: Sequence[int], context: Context) -> bytearray | None:
-        """Return the state of a prefix, or None if there is none."""
+        """Return the state of a prefix, or None if it is not stored."""
         return None if self._cache is None else self._cache.load(self._key(ids, context))
 
     def store(self, ids: Sequence[int], context: Context) -> None:
-        """Store the state of sequence 0, which holds `ids`."""
+        """Store the state of sequence 0, whose tokens are `ids`."""
         if self._cache is not None:
             note: dict[str, str | int] = {"model": self._name, "n_tokens": len(ids)}
             self._cache.store(self._key(ids, context), context.save(0), note=note)
@@ -65,9 +65,9 @@ class PrefixStates:
     def load_conversation(
         self, ids: Sequence[int], context: Context
     ) -> tuple[tuple[int, ...], bytearray] | None:
-        """Return the tokens of a conversation and its state.
+        """Return the tokens and the state of a conversation, or None if it is not stored.
 
-        `ids` are the tokens of its text; the model may have written it with other tokens.
+        `ids` are the tokens of its text. The model may have generated the text with other tokens.
         """
         if self._cache is None:
             return None
@@ -82,7 +82,7 @@ class PrefixStates:
     def store_conversation(
         self, ids: Sequence[int], tokens: Sequence[int], context: Context
     ) -> None:
-        """Store the state of sequence 0, which holds `tokens`, for `load_conversation`."""
+        """Store the state of sequence 0, whose tokens are `tokens`, for `load_conversation`."""
         if self._cache is not None:
             note: dict[str, str | int] = {"model": self._name, "n_tokens": len(tokens)}
             raw = array("i", tokens).tobytes()
@@ -92,7 +92,8 @@ class PrefixStates:
     def _key(self, ids: Sequence[int], context: Context, *, is_conversation: bool = False) -> str:
         from llmtool.engine.llama.prompt_cache.store import make_key
 
-        # The batch size is left out: a prefix shorter than any context's batch is one batch.
+        # The batch size is not part of the key: it differs only in small contexts, whose prefixes
+        # fit in one batch.
         params = {**self._params, "swa_full": context.swa_full, "long": context.uses_long_rope}
         if context.separate_streams:  # a state loads only into a context with as many streams
             params["streams"] = context.n_seq

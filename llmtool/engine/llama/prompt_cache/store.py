@@ -1,7 +1,7 @@
-"""States of prompt prefixes on disk, so that a prefix is computed once for all runs.
+"""Store the states of prompt prefixes on disk, so that later processes need not compute them.
 
-A file holds one state under its key. It is written without fsync, because losing it costs only
-time; `load` detects what a power cut left behind.
+Each file is one state, named after its key. Files are written without fsync, because losing one
+only costs time; `load` detects files that a power cut has damaged.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PrefixCache:
-    """A folder of states; the least recently used are removed to stay within the limit.
+    """A folder of states with a size limit; the least recently used states are removed first.
 
-    Any number of processes may use one folder: files appear by rename and never change.
+    Several processes can use the same folder: files are created by rename and never change.
 
     Example:
         >>> cache = PrefixCache(folder, limit_bytes=512_000_000)  # doctest: +SKIP
@@ -55,14 +55,14 @@ class PrefixCache:
     """
 
     def __init__(self, folder: Path, *, limit_bytes: int) -> None:
-        """Use `folder`, which need not exist; a limit of 0 disables the cache."""
+        """Open a cache in `folder`, which may not exist yet; a limit of 0 disables the cache."""
         self.folder = folder
         self.limit_bytes = limit_bytes
 
     def load(self, key: str | bytes) -> bytearray | None:
-        """Return the state stored under a key of `make_key`, or None; remove a damaged file.
+        """Return the state for a key of `make_key`, or None; remove the file if it is damaged.
 
-        The buffer is new and writable: `(c_uint8 * len(b)).from_buffer(b)` copies nothing.
+        The buffer is writable, so that `(c_uint8 * len(b)).from_buffer(b)` needs no copy.
         """
         name = _hex(key)
         if self.limit_bytes <= 0:
@@ -78,21 +78,21 @@ class PrefixCache:
                 _mark_used(descriptor, path)
                 return payload
         except format.Damaged as exc:
-            _log(f"{path}: removed: {exc}")
+            _log(f"removed {path}: {exc}")
             with contextlib.suppress(OSError):
                 path.unlink()
         except FileNotFoundError:
             pass
         except (OSError, MemoryError) as exc:
-            _log(f"{path}: cannot be read: {exc}")
+            _log(f"cannot read {path}: {exc}")
         return None
 
     def store(self, key: str | bytes, payload: Buffer, *, note: Mapping[str, str | int]) -> bool:
         """Store a state; return whether it was written.
 
         Args:
-            payload: contiguous bytes of any buffer type.
-            note: `model` and `n_tokens`, for `llmtool cache ls`.
+            payload: any contiguous buffer.
+            note: `model` and `n_tokens`, which `llmtool cache ls` shows.
         """
         name = _hex(key)
         content = memoryview(payload)
@@ -101,7 +101,7 @@ class PrefixCache:
         encoded_note = format.encode_note(note)
         size = format.HEADER_BYTES + len(encoded_note) + len(content)
         if size > self.limit_bytes:
-            _log(f"{size} bytes are not cached: the limit is {self.limit_bytes}")
+            _log(f"state of {size} bytes not stored: the limit is {self.limit_bytes}")
             return False
         header = format.make_header(bytes.fromhex(name), encoded_note, content)
         try:
@@ -110,23 +110,23 @@ class PrefixCache:
             self._drop_leftovers()
             self._evict()
         except OSError as exc:
-            _log(f"{self.folder}: not cached: {exc}")
+            _log(f"state not stored in {self.folder}: {exc}")
             return False
         return True
 
-    def _write(self, name: str, pieces: Sequence[bytes | memoryview]) -> None:
+    def _write(self, name: str, chunks: Sequence[bytes | memoryview]) -> None:
         temporary = self.folder / f".{name}.{os.urandom(8).hex()}{_TEMPORARY_SUFFIX}"
         descriptor = os.open(temporary, _CREATE_FLAGS, 0o600)
         try:
             try:
-                if hasattr(os, "fchmod"):  # a umask may have removed our own rights
+                if hasattr(os, "fchmod"):  # the umask may deny access to the owner
                     with contextlib.suppress(OSError):  # a file system without modes
                         os.fchmod(descriptor, 0o600)
-                for piece in pieces:
-                    rest = memoryview(piece)
+                for chunk in chunks:
+                    rest = memoryview(chunk)
                     while rest:
                         rest = rest[os.write(descriptor, rest) :]
-                _mark_used(descriptor, temporary)  # to the nanosecond, where the file system rounds
+                _mark_used(descriptor, temporary)  # with nanoseconds, for the order of eviction
             finally:
                 os.close(descriptor)
             os.replace(temporary, self.folder / f"{name}{_SUFFIX}")
@@ -136,7 +136,7 @@ class PrefixCache:
             raise
 
     def _drop_leftovers(self) -> None:
-        """Remove temporary files of killed writers, which are older than an hour."""
+        """Remove temporary files older than an hour, which killed processes have left."""
         for path, state in self._list_temporary():
             if time.time() - state.st_mtime > _LEFTOVER_SECONDS:
                 with contextlib.suppress(OSError):
@@ -153,7 +153,7 @@ class PrefixCache:
                 total -= entry.size_bytes
 
     def entries(self) -> list[Entry]:
-        """Return the stored states, the last used first; foreign files are ignored."""
+        """Return the stored states, most recently used first; ignore foreign files."""
         found = []
         for item in _scan(self.folder):
             name = item.name.removesuffix(_SUFFIX)
@@ -176,7 +176,7 @@ class PrefixCache:
         return sorted(found, key=lambda entry: (-entry.used_at, entry.key))
 
     def clear(self, *, dry_run: bool = False) -> tuple[int, int]:
-        """Remove all states and temporary files; return the number of files and bytes.
+        """Remove all states and temporary files; return the numbers of files and bytes.
 
         Raises:
             OutputError: a file cannot be removed.
@@ -214,12 +214,13 @@ def make_key(
     params: Mapping[str, str | int | float | bool | None],
     tokens: Sequence[int],
 ) -> str:
-    """Return the key of a prefix: SHA-256, in hex, over everything its state depends on, as JSON.
+    """Return the key of a prefix: the SHA-256, in hex, of everything that its state depends on.
 
     Args:
         model: the identity of each file of the model.
         build: the version of llama.cpp.
-        params: the parameters of the context that the state depends on, in any order.
+        params: parameters of the context that the state depends on, in any order.
+        tokens: the prefix.
 
     Example:
         >>> make_key(model=[("/m", 9, 8, 7)], build="b1", params={"n": 1}, tokens=[1, 2])[:8]
@@ -234,7 +235,7 @@ def make_key(
 def _hex(key: str | bytes) -> str:
     name = key if isinstance(key, str) else key.hex()
     if not _is_key(name):
-        raise ValueError(f"{key!r} is not a key of make_key")
+        raise ValueError(f"{key!r} is not a valid key; use make_key")
     return name
 
 
@@ -259,17 +260,15 @@ def _mark_used(descriptor: int, path: Path) -> None:
 
 
 def _make_private(folder: Path) -> None:
-    """Create a private folder and its parents, whatever the umask."""
+    """Create a folder and its parents with mode 0700, regardless of the umask."""
     files.make_folder(folder)
     mode = folder.lstat().st_mode
     if stat.S_ISDIR(mode) and mode & 0o777 != 0o700:
-        with contextlib.suppress(
-            OSError
-        ):  # it belongs to another user, or the file system has no modes
+        with contextlib.suppress(OSError):  # another user's folder, or no modes
             folder.chmod(0o700)
 
 
 def _log(text: str) -> None:
-    logging = sys.modules.get("logging")  # if not imported, nobody listens; importing takes 7 ms
+    logging = sys.modules.get("logging")  # not imported here: it takes 7 ms
     if logging is not None:
-        logging.getLogger("llmtool").debug("prefix cache: %s", text)
+        logging.getLogger("llmtool").debug("prompt cache: %s", text)
