@@ -200,8 +200,8 @@ def json_page() -> str:
     """Return docs/json.md: the keys of every result."""
     parts = [
         f"{GENERATED}# JSON reference\n\n"
-        "`--json` prints one object. In Python, `result.to_dict()` returns the same. Keys are only "
-        "ever added, so ignore those that you do not know.\n\n"
+        "`--json` prints one object. In Python, `result.to_dict()` returns the same. Keys are "
+        "stable.\n\n"
         "A batch (`--each`) adds columns to each record instead; `--json` also adds the object as "
         "`result`. A record that fails has `error` and `exit_code`.\n"
     ]
