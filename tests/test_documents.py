@@ -177,7 +177,9 @@ def test_links_have_targets() -> None:
 
 def test_each_module_has_a_docstring() -> None:
     modules = [*(ROOT / "llmtool").rglob("*.py"), *(ROOT / "scripts").glob("*.py")]
-    undocumented = [str(m) for m in modules if not ast.get_docstring(ast.parse(m.read_text("utf-8")))]
+    undocumented = [
+        str(m) for m in modules if not ast.get_docstring(ast.parse(m.read_text("utf-8")))
+    ]
     assert len(modules) > 200 and undocumented == []
 
 
