@@ -52,7 +52,7 @@ def test_what_is_generated_is_current() -> None:
     assert stale == [], "run: python scripts/manual.py"
 
 
-def test_there_are_no_pages_of_commands_that_are_gone() -> None:
+def test_pages_of_removed_commands_are_removed() -> None:
     folders = [ROOT / "docs" / "man", ROOT / "docs" / "reference"]
     written = {path for folder in folders for path in folder.iterdir()}
     outputs = {path for path, _ in load_script("manual").outputs()}
@@ -107,8 +107,8 @@ def parse(args: list[str]) -> None:
         Exception: an option or argument is wrong.
     """
     redirected = {at for at, token in enumerate(args) if set(token) <= set("<>")}
-    left_out = redirected | {at + 1 for at in redirected}
-    args = [token for at, token in enumerate(args) if at not in left_out]
+    skipped = redirected | {at + 1 for at in redirected}
+    args = [token for at, token in enumerate(args) if at not in skipped]
     if args in ([], ["--help"], ["--version"]):
         return
     name, *rest = args
