@@ -1,10 +1,12 @@
-"""Local language models as a command-line toolbox and a function library.
+"""Run local language models from the command line and from Python.
 
     >>> import llmtool                                      # doctest: +SKIP
     >>> print(llmtool.generate("Name three rivers."))       # doctest: +SKIP
+    The Nile, the Amazon and the Danube.
 
-The functions are the methods of a `Toolbox` with the configured model, which is loaded once;
-`llmtool.Toolbox(model=...)` has another model. Importing this package loads nothing heavy.
+The functions use the model of the user's configuration, which is loaded once, on first use. To use
+another model, create a `llmtool.Toolbox(model)` and call its methods of the same names. Importing
+this package is cheap: modules are imported on first use.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
     from llmtool.toolbox import Toolbox
 
 
-_MODULES = {  # of the classes; the functions are in llmtool.functions
+_MODULES = {  # the modules of the classes; the functions are in llmtool.functions
     "Chat": "llmtool.tasks.chat.chat",
     "ChatNote": "llmtool.tasks.chat.truncation",
     "Choice": "llmtool.tasks.results",

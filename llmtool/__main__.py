@@ -1,4 +1,4 @@
-"""The entry point: what must happen before anything heavy is imported."""
+"""The entry point of the command; configures the process before the heavy imports."""
 
 import gc
 import signal
@@ -8,13 +8,13 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Run the command line."""
-    # Until a handler of ours takes over, Ctrl-C ends the process at once, without a traceback. A
-    # signal that the caller ignores stays ignored.
+    # Until our handler is installed, Ctrl-C ends the process without a traceback. A signal that the
+    # caller ignores remains ignored.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # Imports make 40,000 objects and no garbage: collecting among them takes 10 ms.
+    # Imports create 40,000 objects and no garbage; looking for some would take 10 ms.
     gc.set_threshold(100_000)
-    # The thread that loads the model waits 0.1 ms for its turn instead of 5.
+    # The thread that loads the model waits 0.1 ms for the interpreter lock instead of 5.
     sys.setswitchinterval(0.0001)
     from llmtool.cli.app import main as run
 

@@ -1,7 +1,7 @@
-"""Settings and folders: flag > `LLMTOOL_*` > config.toml > default.
+"""Read settings and find folders.
 
-Nothing here reads the process's environment: callers pass a mapping, so that the same code serves
-the command, the function library and the tests.
+Precedence: command-line option, `LLMTOOL_*` variable, config.toml, default. This module does not
+read the process's environment; callers pass a mapping.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from llmtool.errors import UsageError
+from llmtool.errors import UsageError, os_error_reason
 from llmtool.suggest import suggest
 
 NaturalInt = Annotated[int, msgspec.Meta(ge=0)]
 PositiveInt = Annotated[int, msgspec.Meta(ge=1)]
 Parallel = Annotated[int, msgspec.Meta(ge=1, le=64)]
-Threads = Annotated[int, msgspec.Meta(ge=1, le=512)]  # llama.cpp aborts above
+Threads = Annotated[int, msgspec.Meta(ge=1, le=512)]  # llama.cpp aborts with more
 GpuLayers = Literal["auto", "all"] | Annotated[int, msgspec.Meta(ge=0)]
 
-# The home of a user who has none: no HOME is set and no account is known, as in a container.
+# Replaces the home folder of a user without HOME and without an account, as in a container.
 NO_HOME = Path("/nonexistent")
 
 
 class Folders(msgspec.Struct, frozen=True, kw_only=True):
-    """Where things are kept. None of the folders needs to exist."""
+    """The folders for configuration, data and caches, which may not exist yet."""
 
     config: Path
     data: Path
@@ -45,12 +45,12 @@ class Folders(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def prompt_folders(self) -> tuple[Path, ...]:
-        """The folders of the user's templates, the first one first."""
+        """The folders of the user's templates, in order of precedence."""
         return (*self.more_prompts, self.prompts)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a user can set once. Every field but `aliases` has a variable `LLMTOOL_<FIELD>`."""
+    """The settings in config.toml; `LLMTOOL_<FIELD>` overrides every field except `aliases`."""
 
     model: str | None = None
     threads: Threads | None = None
@@ -67,12 +67,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def find_folders(environ: Mapping[str, str]) -> Folders:
-    """Return the folders for this user, as the platform has them.
+    """Return the folders of the current user, following the platform's conventions.
 
-    `LLMTOOL_CONFIG_DIR`, `LLMTOOL_DATA_DIR` and `LLMTOOL_CACHE_DIR` override ours, and
-    `LLMTOOL_PROMPTS` lists folders of templates that come before the user's; the Hub's cache
-    follows `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE`, `HF_HOME` and `XDG_CACHE_HOME` as
-    huggingface_hub does, except that an empty variable counts as unset.
+    `LLMTOOL_CONFIG_DIR`, `LLMTOOL_DATA_DIR` and `LLMTOOL_CACHE_DIR` override them.
+    `LLMTOOL_PROMPTS` lists template folders that take precedence over the user's. The Hub cache
+    follows `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE`, `HF_HOME` and `XDG_CACHE_HOME`, as in
+    huggingface_hub, except that an empty variable counts as unset.
+
+    Raises:
+        UsageError: a variable names the home folder of an unknown user.
     """
     import platformdirs
 
@@ -103,15 +106,15 @@ def _expanded(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        raise UsageError(f"{text}: there is no such home folder") from None
+        raise UsageError(f"home folder in {text!r} not found; check the user name") from None
 
 
 def load_settings(environ: Mapping[str, str], config_file: Path) -> Settings:
-    """Read config.toml (a missing file is an empty one), then let `LLMTOOL_*` override it.
+    """Read config.toml and apply the `LLMTOOL_*` variables; a missing file counts as empty.
 
     Raises:
-        UsageError: the file is not TOML, a key is unknown (the nearest one is named), or a value
-            has the wrong type.
+        UsageError: the file is not TOML, a key is unknown (the message suggests a similar one), or
+            a value is invalid.
 
     Example:
         >>> load_settings({"LLMTOOL_MODEL": "starter"}, Path("none.toml")).model
@@ -123,7 +126,7 @@ def load_settings(environ: Mapping[str, str], config_file: Path) -> Settings:
         if text and name != "aliases":
             values[name] = _parse_variable(f"LLMTOOL_{name.upper()}", text, name)
     if environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        values.setdefault("offline", True)  # as the Hub's library reads it
+        values.setdefault("offline", True)  # the same values as in huggingface_hub
     unknown = [key for key in values if key not in Settings.__struct_fields__]
     if unknown:
         raise UsageError(f"{config_file}: unknown key {unknown[0]!r}{_hint(unknown[0])}")
@@ -135,23 +138,23 @@ def load_settings(environ: Mapping[str, str], config_file: Path) -> Settings:
         raise UsageError(f"{config_file}: {exc}") from exc
 
 
-def _check(field: str, value: Any, told: str, *, is_text: bool = False) -> Any:
-    """Return a value as a setting has it; `told` is what the error calls it.
+def _check(field: str, value: Any, name: str, *, is_text: bool = False) -> Any:
+    """Return the value converted to the type of a field; `name` is its name in the error.
 
     Raises:
-        UsageError: it is none; the text says what would be.
+        UsageError: the value is invalid; the message describes the valid values.
     """
     kind = next(each.type for each in msgspec.structs.fields(Settings) if each.name == field)
     try:
         return msgspec.convert(value, kind, strict=not is_text)
     except msgspec.ValidationError as exc:
         found = value if is_text else msgspec.json.encode(value).decode()
-        found = repr(value) if found == "null" else found  # nan and inf, which JSON has not
-        raise UsageError(f"{told} must be {_wanted(kind)}, not {found}") from exc
+        found = repr(value) if found == "null" else found  # nan and inf are not JSON
+        raise UsageError(f"{name} must be {_describe(kind)}, not {found}") from exc
 
 
-def _wanted(kind: Any) -> str:
-    """Say which values a type has: 'auto, all or a whole number, at least 0'."""
+def _describe(kind: Any) -> str:
+    """Return a description of the values of a type: 'auto, all or a whole number of at least 0'."""
     from msgspec import inspect
 
     info = inspect.type_info(kind)
@@ -164,10 +167,10 @@ def _wanted(kind: Any) -> str:
             words += ["true", "false"]
         elif isinstance(each, (inspect.IntType, inspect.FloatType)):
             number = "a whole number" if isinstance(each, inspect.IntType) else "a number"
-            least = f", at least {each.ge}" if each.le is None else f" from {each.ge} to {each.le}"
-            words.append(number + least)
+            limits = f" from {each.ge} to {each.le}"
+            words.append(number + (f" of at least {each.ge}" if each.le is None else limits))
         elif isinstance(each, inspect.StrType):
-            words.append("a text")
+            words.append("a string")
         elif isinstance(each, inspect.DictType):
             words.append("a table of names and models")
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
@@ -180,14 +183,14 @@ def set_value(
     *,
     cancelled: Callable[[], bool] | None = None,
 ) -> None:
-    """Set a key of config.toml to what `text` says, or take it out (None); comments stay.
+    """Set a key of config.toml to the value in `text`, or remove it if None; comments remain.
 
-    `aliases.NAME` sets an alias.
+    The key `aliases.NAME` sets an alias.
 
     Raises:
-        UsageError: the key is unknown or the value does not fit it; nothing is written.
+        UsageError: the key is unknown or the value is invalid; nothing is written.
         OutputError, LockedError: the file cannot be written.
-        Cancelled: `cancelled` became true while the file's lock was waited for.
+        Cancelled: `cancelled` returned true while waiting for the lock of the file.
 
     Example:
         >>> set_value(Path("config.toml"), "threads", "4")  # doctest: +SKIP
@@ -198,15 +201,15 @@ def set_value(
 
     table, _, name = key.rpartition(".")
     if table not in ("", "aliases") or (not table and name in ("", "aliases")):
-        raise UsageError(f"unknown key {key!r} (there are: {', '.join(_keys())}, aliases.NAME)")
+        raise UsageError(f"unknown key {key!r}; valid keys: {', '.join(_keys())}, aliases.NAME")
     is_known = bool(table) or name in Settings.__struct_fields__
     if not is_known and (text is not None or name not in _read_toml(config_file)):
         raise UsageError(f"unknown key {key!r}{_hint(key)}")
     if text is not None and not text.strip():
-        raise UsageError(f"{key} needs a value (`llmtool config unset {key}` takes it out)")
+        raise UsageError(f"{key} needs a value; to remove it, run `llmtool config unset {key}`")
     value = None if text is None else text if table else _parse_variable(key, text, name)
     with files.lock(config_file, cancelled=cancelled):
-        _read_toml(config_file)  # a file that is no TOML is told as ever
+        _read_toml(config_file)  # raises if the file is not TOML
         try:
             document = tomlkit.parse(config_file.read_text(encoding="utf-8-sig"))
         except (FileNotFoundError, NotADirectoryError):
@@ -229,7 +232,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as exc:
-        raise UsageError(f"{path}: cannot read the configuration: {exc.strerror}") from exc
+        raise UsageError(f"cannot read {path}: {os_error_reason(exc)}") from exc
     except UnicodeDecodeError as exc:
         raise UsageError(f"{path}: not UTF-8 at byte {exc.start}") from exc
     from llmtool import toml
@@ -249,4 +252,4 @@ def _parse_variable(variable: str, text: str, field: str) -> Any:
 
 def _hint(key: str) -> str:
     fields = Settings.__struct_fields__
-    return suggest(key, fields) or f" (there are: {', '.join(_keys())}, aliases)"
+    return suggest(key, fields) or f"; valid keys: {', '.join(_keys())}, aliases"

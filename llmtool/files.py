@@ -1,4 +1,4 @@
-"""Files that are never half written and never written by two at once."""
+"""Atomic writes, private folders and lock files."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from llmtool.errors import Cancelled, LockedError, OutputError
+from llmtool.errors import Cancelled, LockedError, OutputError, os_error_reason
 
 _POLL_SECONDS = 0.1
 
 FileIdentity = tuple[str, int, int, int]
-"""Real path, size in bytes, time of change in nanoseconds, inode."""
+"""Real path, size in bytes, modification time in nanoseconds, inode."""
 
 
 def identify(path: Path) -> FileIdentity:
-    """Return what tells this version of a file from others.
+    """Return an identity that changes when a file is replaced or modified.
 
     Raises:
         OSError: the file does not exist.
     """
     real = os.path.realpath(path)
     state = os.stat(real)
-    # A file name may hold any bytes; Latin-1 maps each of them to a character.
+    # A file name may contain any bytes; Latin-1 maps each of them to a character.
     name = os.fsencode(real).decode("latin-1")
     return name, state.st_size, state.st_mtime_ns, state.st_ino
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a private file (0600) by a temporary one beside it, fsync and rename.
+    """Write a private file (mode 0600) through a temporary file, fsync and rename.
 
-    A link is followed, so that the file that it points to is replaced and not the link.
+    The target of a symbolic link is replaced, not the link.
 
     Raises:
-        OutputError: it cannot be written; the old file is as it was.
+        OutputError: the file cannot be written; the old file is unchanged.
     """
     import tempfile
 
@@ -55,27 +55,29 @@ def write_atomically(path: Path, data: bytes) -> None:
                 os.unlink(temporary)
             raise
     except OSError as exc:
-        raise OutputError(f"{path}: cannot be written: {exc.strerror}") from exc
+        raise OutputError(f"cannot write {path}: {os_error_reason(exc)}") from exc
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, for their owner alone; what is there stays as it is.
+    """Create a folder and its parents with mode 0700; existing folders are unchanged.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the folder cannot be created.
     """
     missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
     for path in reversed(missing):
         with contextlib.suppress(FileExistsError):
             path.mkdir(mode=0o700)
-            path.chmod(0o700)  # a umask may open or close too much
+            path.chmod(0o700)  # the umask may have removed permissions
     if not folder.is_dir():
-        raise FileExistsError(errno.EEXIST, "it is no folder", str(folder))
+        raise FileExistsError(errno.EEXIST, "not a folder", str(folder))
 
 
 @contextlib.contextmanager
-def write_errors(what: str) -> Iterator[None]:
-    """Turn the system's errors into ours, which name the file, or `what` where they do not.
+def write_errors(name: str) -> Iterator[None]:
+    """Convert an `OSError` in the block to an `OutputError`.
+
+    The error names the file of the `OSError`, or `name` if it has none.
 
     Raises:
         OutputError: a file or folder cannot be written.
@@ -83,7 +85,7 @@ def write_errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise OutputError(f"{exc.filename or what}: {exc.strerror}") from exc
+        raise OutputError(f"cannot write {exc.filename or name}: {os_error_reason(exc)}") from exc
 
 
 @contextlib.contextmanager
@@ -93,18 +95,18 @@ def lock(
     timeout_seconds: float = 30,
     cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[None]:
-    """Hold the lock of a file, so that two writers do not undo each other.
+    """Hold the lock of a file during the block; the lock file is `path` plus `.lock`.
 
     Raises:
-        LockedError: another process holds it for longer than `timeout_seconds`.
-        Cancelled: `cancelled` became true while it was waited for.
-        OutputError: its folder cannot be written.
+        LockedError: another process holds the lock for longer than `timeout_seconds`.
+        Cancelled: `cancelled` returned true during the wait.
+        OutputError: the lock file cannot be written.
     """
     import filelock
 
     limit = time.monotonic() + timeout_seconds
     guard = filelock.FileLock(f"{path}.lock", mode=0o600)
-    try:  # not around what is done under the lock, which fails in its own words
+    try:  # excludes the block, whose errors must not be converted
         make_folder(path.parent)
         while True:
             left = max(0.0, limit - time.monotonic())
@@ -113,11 +115,11 @@ def lock(
                 break
             except filelock.Timeout as exc:
                 if cancelled is not None and cancelled():
-                    raise Cancelled(f"{path}: stopped while waiting for its lock") from None
+                    raise Cancelled(f"stopped while waiting for the lock of {path}") from None
                 if left <= _POLL_SECONDS:
-                    raise LockedError(f"{path}: another process holds the lock; try again") from exc
+                    raise LockedError(f"{path} is locked by another process; try again") from exc
     except OSError as exc:
-        raise OutputError(f"{path}: cannot be locked: {exc.strerror}") from exc
+        raise OutputError(f"cannot lock {path}: {os_error_reason(exc)}") from exc
     try:
         yield
     finally:

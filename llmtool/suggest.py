@@ -1,4 +1,4 @@
-"""Suggest the name that a user may have meant."""
+"""Suggest names similar to one that the user typed."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Iterable
 
 
 def suggest(name: str, names: Iterable[str], *, n: int = 1, cutoff: float = 0.6) -> str:
-    """Return " (did you mean 'x'?)" with the `n` names most similar to `name`, or "" if none is.
+    """Return "; did you mean 'x'?" with up to `n` names similar to `name`, or "" if there are none.
 
-    Case does not matter. `cutoff` is difflib's least similarity, from 0 to 1.
+    Case is ignored. `cutoff` is the minimum similarity from 0 to 1, as in `difflib`.
 
     Example:
         >>> suggest("qwen3-2b", ["qwen3.5-2b", "gemma"])
-        " (did you mean 'qwen3.5-2b'?)"
+        "; did you mean 'qwen3.5-2b'?"
         >>> suggest("qwen3-2b", ["qwen3.5-2b", "qwen3-4b", "gemma"], n=3)
-        " (did you mean 'qwen3.5-2b' or 'qwen3-4b'?)"
+        "; did you mean 'qwen3.5-2b' or 'qwen3-4b'?"
     """
     import difflib
 
@@ -25,4 +25,4 @@ def suggest(name: str, names: Iterable[str], *, n: int = 1, cutoff: float = 0.6)
     found = [repr(known) for lower in near for known in by_lower[lower]][:n]
     *others, last = found or [""]
     before = f"{', '.join(others)} or " if others else ""
-    return f" (did you mean {before}{last}?)" if last else ""
+    return f"; did you mean {before}{last}?" if last else ""

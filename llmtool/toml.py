@@ -1,4 +1,4 @@
-"""TOML on every Python that we run on; the only importer of tomllib."""
+"""Parse TOML on every supported Python; the only importer of tomllib."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ DecodeError = tomllib.TOMLDecodeError
 
 
 def loads(text: str) -> dict[str, Any]:
-    """Return the table that a TOML document is.
+    """Parse a TOML document.
 
     Raises:
-        DecodeError: it is not TOML.
+        DecodeError: the text is not TOML.
 
     Example:
         >>> loads("threads = 4")

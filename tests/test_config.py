@@ -1,4 +1,4 @@
-"""Settings: flag > LLMTOOL_* > config.toml > default; folders of the platform and of the Hub."""
+"""Settings and their precedence, and the folders of a user."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def test_a_variable_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
+def test_variable_overrides_file_and_file_overrides_default(tmp_path: Path) -> None:
     path = write(tmp_path, 'model = "file"\nthreads = 3\n[aliases]\nsmall = "starter"\n')
     settings = load_settings({"LLMTOOL_MODEL": "variable"}, path)
     assert (settings.model, settings.threads) == ("variable", 3)
@@ -25,7 +25,7 @@ def test_a_variable_wins_over_the_file_and_the_file_over_the_default(tmp_path: P
     assert settings.aliases == {"small": "starter"}
 
 
-def test_no_file_and_an_empty_variable_are_the_default(tmp_path: Path) -> None:
+def test_missing_file_and_empty_variable_give_the_default(tmp_path: Path) -> None:
     settings = load_settings({"LLMTOOL_MODEL": ""}, tmp_path / "none" / "config.toml")
     assert settings.model is None
 
@@ -39,7 +39,7 @@ def test_no_file_and_an_empty_variable_are_the_default(tmp_path: Path) -> None:
     ],
     ids=["default", "file", "variable"],
 )
-def test_the_prefix_cache_has_a_limit_that_0_switches_off(
+def test_prefix_cache_limit(
     tmp_path: Path, environ: dict[str, str], text: str, expected: int
 ) -> None:
     assert load_settings(environ, write(tmp_path, text)).prefix_cache_mb == expected
@@ -48,7 +48,7 @@ def test_the_prefix_cache_has_a_limit_that_0_switches_off(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('modle = "x"', "unknown key 'modle' (did you mean 'model'?)"),
+        ('modle = "x"', "unknown key 'modle'; did you mean 'model'?"),
         ("threads = 0", "threads"),
         ('threads = "two"', "threads"),
         ("color = 'red'", "color"),
@@ -57,7 +57,7 @@ def test_the_prefix_cache_has_a_limit_that_0_switches_off(
         ("\xff", "not UTF-8 at byte 0"),
     ],
 )
-def test_a_bad_file_is_a_usage_error_that_names_it(tmp_path: Path, text: str, message: str) -> None:
+def test_error_for_invalid_file_names_the_file(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "config.toml"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(UsageError) as caught:
@@ -79,7 +79,7 @@ def test_a_bad_file_is_a_usage_error_that_names_it(tmp_path: Path, text: str, me
         ("N_GPU_LAYERS", "some"),
     ],
 )
-def test_a_bad_variable_is_a_usage_error_that_names_it(name: str, value: str) -> None:
+def test_error_for_invalid_variable_names_the_variable(name: str, value: str) -> None:
     with pytest.raises(UsageError, match=f"^LLMTOOL_{name} must be .*, not {value}$"):
         load_settings({f"LLMTOOL_{name}": value}, Path("none"))
 
@@ -96,32 +96,30 @@ def test_a_bad_variable_is_a_usage_error_that_names_it(name: str, value: str) ->
     ],
     ids=["home", "xdg", "hf-home", "old-variable", "new-variable", "empty-is-unset"],
 )
-def test_the_hub_cache_is_where_the_hub_library_has_it(
-    environ: dict[str, str], expected: str
-) -> None:
+def test_hub_cache_follows_the_variables_of_the_hub(environ: dict[str, str], expected: str) -> None:
     assert find_folders(environ).hub_cache == Path(expected)
 
 
-def test_a_user_without_a_home_has_folders_that_are_not_there(
+def test_user_without_home_has_nonexistent_folders(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No HOME, and no account: a container that runs under any number."""
+    # As in a container that runs with an arbitrary user id.
     for name in ["HOME", *(name for name in os.environ if name.startswith("XDG_"))]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 2)
     folders = find_folders({})
-    ours = Path("/nonexistent/llmtool")
-    assert (folders.config, folders.data, folders.cache) == (ours, ours, ours)
+    folder = Path("/nonexistent/llmtool")
+    assert (folders.config, folders.data, folders.cache) == (folder, folder, folder)
     assert folders.hub_cache == Path("/nonexistent/.cache/huggingface/hub")
 
 
 @pytest.mark.parametrize("variable", ["LLMTOOL_CACHE_DIR", "LLMTOOL_PROMPTS", "HF_HOME"])
-def test_a_home_that_nobody_has_is_a_usage_error(variable: str) -> None:
-    with pytest.raises(UsageError, match="^~nobody-has-this/x: there is no such home folder$"):
-        find_folders({"HOME": "/h", variable: "~nobody-has-this/x"})
+def test_home_of_unknown_user_is_rejected(variable: str) -> None:
+    with pytest.raises(UsageError, match="^home folder in '~no-such-user/x' not found; "):
+        find_folders({"HOME": "/h", variable: "~no-such-user/x"})
 
 
-def test_our_folders_follow_their_variables() -> None:
+def test_folder_variables_override_the_platform() -> None:
     folders = find_folders(
         {"LLMTOOL_CONFIG_DIR": "/a", "LLMTOOL_DATA_DIR": "/b", "LLMTOOL_CACHE_DIR": "/c"}
     )
@@ -132,7 +130,7 @@ def test_our_folders_follow_their_variables() -> None:
     )
 
 
-def test_folders_of_templates_come_in_their_order(tmp_path: Path) -> None:
+def test_template_folders_are_in_order_of_precedence(tmp_path: Path) -> None:
     environ = {
         "HOME": str(tmp_path),
         "LLMTOOL_CONFIG_DIR": str(tmp_path / "config"),
@@ -148,27 +146,27 @@ def test_folders_of_templates_come_in_their_order(tmp_path: Path) -> None:
     )
 
 
-WRONG = {
+INVALID = {
     "LLMTOOL_TEMPERATURE=hot": "must be a number from 0 to 100, not hot",
     "LLMTOOL_TEMPERATURE=1e9": "must be a number from 0 to 100, not 1e9",
-    "LLMTOOL_MAX_TOKENS=0": "must be a whole number, at least 1, not 0",
+    "LLMTOOL_MAX_TOKENS=0": "must be a whole number of at least 1, not 0",
     "LLMTOOL_THREADS=x": "must be a whole number from 1 to 512, not x",
     "LLMTOOL_COLOR=blue": "must be auto, always or never, not blue",
     "LLMTOOL_OFFLINE=maybe": "must be true or false, not maybe",
-    "LLMTOOL_N_GPU_LAYERS=-1": "must be auto, all or a whole number, at least 0, not -1",
+    "LLMTOOL_N_GPU_LAYERS=-1": "must be auto, all or a whole number of at least 0, not -1",
     'temperature = "hot"': 'must be a number from 0 to 100, not "hot"',
-    "max_tokens = 1.5": "must be a whole number, at least 1, not 1.5",
+    "max_tokens = 1.5": "must be a whole number of at least 1, not 1.5",
     "temperature = nan": "must be a number from 0 to 100, not nan",
-    "max_tokens = inf": "must be a whole number, at least 1, not inf",
-    "model = 3": "must be a text, not 3",
+    "max_tokens = inf": "must be a whole number of at least 1, not inf",
+    "model = 3": "must be a string, not 3",
     "log = 1": "must be true or false, not 1",
     "aliases = 3": "must be a table of names and models, not 3",
     "[aliases]\nbig = 3": 'must be a table of names and models, not {"big":3}',
 }
 
 
-@pytest.mark.parametrize(("setting", "reason"), WRONG.items())
-def test_a_wrong_value_is_told_with_what_would_be_right(
+@pytest.mark.parametrize(("setting", "reason"), INVALID.items())
+def test_error_for_invalid_value_describes_valid_values(
     tmp_path: Path, setting: str, reason: str
 ) -> None:
     name, _, value = setting.partition("=")
@@ -176,11 +174,13 @@ def test_a_wrong_value_is_told_with_what_would_be_right(
     environ = {name: value} if name.startswith("LLMTOOL_") else {}
     with pytest.raises(UsageError) as caught:
         load_settings(environ, file)
-    told = name if environ else f"{file}: {'aliases' if 'aliases' in name else name.strip()}"
-    assert str(caught.value) == f"{told} {reason}"
+    setting_name = (
+        name if environ else f"{file}: {'aliases' if 'aliases' in name else name.strip()}"
+    )
+    assert str(caught.value) == f"{setting_name} {reason}"
 
 
-def test_a_file_that_is_no_text_is_told_with_the_byte(tmp_path: Path) -> None:
+def test_error_for_file_that_is_not_utf8_has_the_offset(tmp_path: Path) -> None:
     file = write(tmp_path, "")
     file.write_bytes(b"log\xff")
     with pytest.raises(UsageError, match=r"config.toml: not UTF-8 at byte 3$"):

@@ -1,4 +1,4 @@
-"""The labelled texts under tests/data keep the form that tuning and measuring rely on."""
+"""The labelled texts in tests/data have the form that calibration and benchmarks require."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ LABELS = {
 SPLITS = ("tune", "test")
 ATTACKS = {"label-word", "instruction", "fake-turn", "control-token", "template", "format"}
 FILES = (*LABELS, "hostile")
-LEAST = {"hostile": 30}
-NEAR = 0.7
+MIN_RECORDS = {"hostile": 30}
+MAX_SIMILARITY = 0.7
 
 
 @cache
 def records(name: str) -> tuple[dict[str, str], ...]:
     lines = (DATA / f"{name}.jsonl").read_text(encoding="utf-8").split("\n")
-    assert lines.pop() == "", "the last line has no end"
+    assert lines.pop() == "", "the last line has no newline"
     return tuple(json.loads(line) for line in lines)
 
 
@@ -46,9 +46,9 @@ def test_every_file_is_checked() -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_records_have_their_keys_and_enough_of_them(name: str) -> None:
+def test_files_have_enough_records_with_the_expected_keys(name: str) -> None:
     keys = {"text", "label", "set", "attack"} if name == "hostile" else {"text", "label", "split"}
-    assert len(records(name)) >= LEAST.get(name, 60)
+    assert len(records(name)) >= MIN_RECORDS.get(name, 60)
     for record in records(name):
         assert set(record) == keys, record
         assert all(isinstance(value, str) for value in record.values()), record
@@ -56,13 +56,13 @@ def test_records_have_their_keys_and_enough_of_them(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LABELS)
-def test_each_split_has_as_many_of_each_label(name: str) -> None:
+def test_labels_are_balanced_in_each_split(name: str) -> None:
     counts = Counter((record["split"], record["label"]) for record in records(name))
     assert set(counts) == {(split, label) for split in SPLITS for label in LABELS[name]}
     assert len(set(counts.values())) == 1, counts
 
 
-def test_hostile_texts_name_a_set_one_of_its_labels_and_an_attack() -> None:
+def test_hostile_texts_have_a_known_set_label_and_attack() -> None:
     for record in records("hostile"):
         assert record["label"] in LABELS[record["set"]], record
     assert {record["set"] for record in records("hostile")} == set(LABELS)
@@ -70,7 +70,7 @@ def test_hostile_texts_name_a_set_one_of_its_labels_and_an_attack() -> None:
 
 
 @pytest.mark.parametrize("name", LABELS)
-def test_hostile_texts_ask_for_a_label_that_is_wrong(name: str) -> None:
+def test_hostile_texts_contain_a_wrong_label(name: str) -> None:
     for record in records("hostile"):
         if record["set"] == name:
             wrong = LABELS[name] - {record["label"]}
@@ -78,16 +78,16 @@ def test_hostile_texts_ask_for_a_label_that_is_wrong(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_no_two_texts_are_nearly_the_same(name: str) -> None:
+def test_texts_are_not_similar(name: str) -> None:
     words = [(record["text"], tokens(record["text"])) for record in records(name)]
-    near = [
+    similar = [
         (one, other)
         for (one, a), (other, b) in combinations(words, 2)
-        if one == other or jaccard(a, b) > NEAR
+        if one == other or jaccard(a, b) > MAX_SIMILARITY
     ]
-    assert near == []
+    assert similar == []
 
 
-def test_no_text_is_in_two_files() -> None:
+def test_texts_are_in_one_file_only() -> None:
     texts = Counter(record["text"] for name in FILES for record in records(name))
     assert [text for text, count in texts.items() if count > 1] == []

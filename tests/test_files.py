@@ -1,4 +1,4 @@
-"""Files are whole on the disk before they have their names."""
+"""Atomic writes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from llmtool import files
 from llmtool.errors import OutputError
 
 
-def test_what_is_written_is_on_the_disk_before_it_has_its_name(
+def test_write_atomically_syncs_before_the_rename(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "kept.json"
+    path = tmp_path / "saved.json"
     path.write_bytes(b"old")
     seen: list[tuple[str, object]] = []
     fsync, replace = os.fsync, os.replace
@@ -37,16 +37,16 @@ def test_what_is_written_is_on_the_disk_before_it_has_its_name(
     assert path.read_bytes() == b"new and longer"
 
 
-def test_what_cannot_be_brought_to_the_disk_gets_no_name(
+def test_failed_fsync_preserves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "kept.json"
+    path = tmp_path / "saved.json"
     path.write_bytes(b"old")
 
     def fail(descriptor: int) -> None:
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OutputError, match="kept.json: cannot be written: Input/output error"):
+    with pytest.raises(OutputError, match="cannot write .*saved.json: input/output error"):
         files.write_atomically(path, b"new")
     assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"old"]

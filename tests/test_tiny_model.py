@@ -18,7 +18,7 @@ DECODERS = [kind for kind in KINDS if kind != "encoder"]
 
 
 class Loaded:
-    """A model loaded with llama.cpp's functions only."""
+    """A model and a context, through llama.cpp's own functions."""
 
     def __init__(self, path: Path, n_ctx: int) -> None:
         llama.llama_backend_init()
@@ -86,7 +86,7 @@ def plain(tiny: Path) -> Iterator[Loaded]:
 
 
 @pytest.mark.parametrize("kind", DECODERS)
-def test_a_decoder_says_varied_things_and_never_a_control_token(
+def test_decoder_output_varies_and_has_no_control_tokens(
     tiny_model: Callable[..., Path], kind: str
 ) -> None:
     with loaded(tiny_model(kind)) as model:
@@ -98,19 +98,19 @@ def test_a_decoder_says_varied_things_and_never_a_control_token(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_model_is_small_and_the_same_every_time(tmp_path: Path, kind: str) -> None:
+def test_model_file_is_small_and_reproducible(tmp_path: Path, kind: str) -> None:
     first = write_tiny_model(tmp_path / "1.gguf", kind).read_bytes()
     assert first == write_tiny_model(tmp_path / "2.gguf", kind).read_bytes()
     assert first != write_tiny_model(tmp_path / "3.gguf", kind, seed=2).read_bytes()
     assert len(first) < 600_000
 
 
-def test_the_context_length_is_a_parameter(tmp_path: Path) -> None:
+def test_context_length_is_a_parameter(tmp_path: Path) -> None:
     with loaded(write_tiny_model(tmp_path / "m.gguf", n_ctx=4096)) as model:
         assert llama.llama_model_n_ctx_train(model.model) == 4096
 
 
-def test_metadata_is_added_and_removed(tmp_path: Path) -> None:
+def test_metadata_can_be_added_and_removed(tmp_path: Path) -> None:
     changes = {"general.name": "Other", "tokenizer.ggml.eot_token_id": None}
     with loaded(write_tiny_model(tmp_path / "m.gguf", metadata=changes)) as model:
         buffer = ctypes.create_string_buffer(64)
@@ -122,7 +122,7 @@ def test_metadata_is_added_and_removed(tmp_path: Path) -> None:
         assert missing == -1
 
 
-def test_control_text_is_a_control_token_only_when_special_tokens_are_parsed(plain: Loaded) -> None:
+def test_control_token_is_recognized_only_with_parse_special(plain: Loaded) -> None:
     (start,) = plain.tokenize("<|im_start|>", special=True)
     assert plain.piece(start) == b"<|im_start|>"
     assert llama.llama_vocab_is_control(plain.vocab, start)
@@ -130,11 +130,11 @@ def test_control_text_is_a_control_token_only_when_special_tokens_are_parsed(pla
 
 
 @pytest.mark.parametrize("text", ["<think>", "</think>", "<tool>", "    "])
-def test_user_defined_text_is_one_token_in_any_case(plain: Loaded, text: str) -> None:
+def test_user_defined_token_is_always_recognized(plain: Loaded, text: str) -> None:
     assert plain.pieces(f"a{text}b", special=False) == [b"a", text.encode(), b"b"]
 
 
-def test_the_end_of_a_turn_ends_a_reply(plain: Loaded) -> None:
+def test_end_of_turn_token_ends_a_reply(plain: Loaded) -> None:
     (end,) = plain.tokenize("<|im_end|>", special=True)
     assert llama.llama_vocab_is_eog(plain.vocab, end)
     assert llama.llama_vocab_eos(plain.vocab) == llama.llama_vocab_eot(plain.vocab) == end
@@ -148,19 +148,19 @@ def test_english_has_merged_tokens(plain: Loaded) -> None:
     assert len(pieces) < 12
 
 
-def test_an_emoji_and_a_character_are_split_over_tokens(plain: Loaded) -> None:
+def test_emoji_and_cjk_characters_are_split_over_tokens(plain: Loaded) -> None:
     assert plain.pieces("🦙") == [b"\xf0\x9f", b"\xa6\x99"]
     assert plain.pieces("日本") == [b"\xe6", b"\x97\xa5\xe6", b"\x9c", b"\xac"]
 
 
-def test_some_pieces_are_long_and_some_are_not_utf8(plain: Loaded) -> None:
+def test_some_tokens_are_long_and_some_are_not_utf8(plain: Loaded) -> None:
     pieces = [plain.piece(token) for token in range(plain.n_vocab)]
     assert {text.encode() for text in LONG} <= set(pieces)
     assert {b"\xff\xfe", b"\xed\xa0\x80"} <= set(pieces)
     assert {bytes([byte]) for byte in range(256)} <= set(pieces)
 
 
-def test_sentencepiece_adds_its_first_token_and_falls_back_to_bytes(tiny_spm: Path) -> None:
+def test_sentencepiece_adds_bos_and_falls_back_to_bytes(tiny_spm: Path) -> None:
     with loaded(tiny_spm) as model:
         assert model.pieces("the river", bos=True)[:2] == [b"<s>", b" the"]
         assert model.pieces("ü")[-2:] == [b"\xc3", b"\xbc"]
@@ -172,7 +172,7 @@ def test_sentencepiece_adds_its_first_token_and_falls_back_to_bytes(tiny_spm: Pa
 @pytest.mark.parametrize(
     ("kind", "has_template"), [("plain", True), ("spm", True), ("base", False)]
 )
-def test_a_base_model_has_no_chat_template(
+def test_base_model_has_no_chat_template(
     tiny_model: Callable[..., Path], kind: str, has_template: bool
 ) -> None:
     with loaded(tiny_model(kind)) as model:
@@ -183,7 +183,7 @@ def test_a_base_model_has_no_chat_template(
     ("kind", "can_truncate"),
     [("plain", True), ("base", True), ("recurrent", False), ("hybrid", False)],
 )
-def test_only_attention_forgets_the_end_of_a_sequence(
+def test_only_attention_memory_can_be_truncated(
     tiny_model: Callable[..., Path], kind: str, can_truncate: bool
 ) -> None:
     with loaded(tiny_model(kind)) as model:
@@ -191,19 +191,19 @@ def test_only_attention_forgets_the_end_of_a_sequence(
         assert llama.llama_memory_seq_rm(model.memory, 0, 4, -1) is can_truncate
 
 
-def test_a_sliding_window_model_has_a_window(tiny_model: Callable[..., Path]) -> None:
+def test_swa_model_has_a_sliding_window(tiny_model: Callable[..., Path]) -> None:
     with loaded(tiny_model("swa")) as model:
         assert llama.llama_model_n_swa(model.model) == 32
 
 
-def test_an_encoder_has_no_causal_attention(tiny_model: Callable[..., Path]) -> None:
+def test_encoder_has_no_causal_attention(tiny_model: Callable[..., Path]) -> None:
     with loaded(tiny_model("encoder")) as model:
         buffer = ctypes.create_string_buffer(64)
         llama.llama_model_meta_val_str(model.model, b"bert.attention.causal", buffer, 64)
         assert buffer.value == b"false"
 
 
-def test_an_encoder_embeds_texts(tiny_model: Callable[..., Path]) -> None:
+def test_encoder_embeds_texts(tiny_model: Callable[..., Path]) -> None:
     with loaded(tiny_model("encoder")) as model:
         assert model.pieces("The river", bos=True) == [b"[CLS]", b" the", b" river", b"[SEP]"]
         llama.llama_set_embeddings(model.context, True)
@@ -212,14 +212,14 @@ def test_an_encoder_embeds_texts(tiny_model: Callable[..., Path]) -> None:
         assert not np.allclose(river, train, atol=1e-3)
 
 
-def test_a_favoured_token_is_chosen(tmp_path: Path) -> None:
+def test_logit_scale_raises_the_probability_of_a_token(tmp_path: Path) -> None:
     path = write_tiny_model(tmp_path / "m.gguf", logit_scale={"<|im_end|>": 4.0})
     with loaded(path) as model:
         (end,) = model.tokenize("<|im_end|>", special=True)
         assert end in model.greedy("The river rose during the night", 60)
 
 
-def test_a_printable_model_says_ascii_words(tmp_path: Path) -> None:
+def test_printable_model_generates_ascii_words(tmp_path: Path) -> None:
     with loaded(write_tiny_model(tmp_path / "m.gguf", printable=True)) as model:
         reply = b"".join(model.piece(token) for token in model.greedy("The river", 100)).decode(
             "ascii"
@@ -228,22 +228,22 @@ def test_a_printable_model_says_ascii_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", BAD_MODELS)
-def test_a_bad_model_is_not_loaded(tiny: Path, tmp_path: Path, fault: str) -> None:
+def test_invalid_model_is_not_loaded(tiny: Path, tmp_path: Path, fault: str) -> None:
     bad = tmp_path / "bad.gguf"
     bad.write_bytes(BAD_MODELS[fault](tiny.read_bytes()))
     assert not _loads_in_child(bad)
 
 
-def test_a_good_model_is_loaded_in_a_child(tiny: Path) -> None:
+def test_valid_model_is_loaded_in_a_child(tiny: Path) -> None:
     assert _loads_in_child(tiny)
 
 
-def test_flipping_twice_gives_the_bytes_back() -> None:
+def test_flip_bytes_twice_restores_the_bytes() -> None:
     assert flip_bytes(b"GGUF", 0, 3) == b"\xb8GU\xb9"
     assert flip_bytes(flip_bytes(b"GGUF", 0, 3), 0, 3) == b"GGUF"
 
 
-def test_merges_of_a_hand_worked_example() -> None:
+def test_learned_merges_of_a_hand_worked_example() -> None:
     # "aaab" twice and "ab" once: aa occurs 4 times, ab 3. With aa merged: aa+a 2, ab 3.
     assert learn_merges({"aaab": 2, "ab": 1}, 2) == [("a", "a"), ("a", "b")]
 

@@ -1,1 +1,1 @@
-"""Benchmarks of a model on this machine."""
+"""Benchmark a model on this machine."""

@@ -1,4 +1,4 @@
-"""How fast a model runs here, measured through the engine that every task uses."""
+"""Measure the speed and memory of a model, through the engine that all tasks use."""
 
 from __future__ import annotations
 
@@ -17,27 +17,28 @@ from llmtool.engine.llama.memory_usage import Buffers, peak_bytes, resident_byte
 from llmtool.engine.types import Engine, Failed, Finished, Message, Prompt, Request, Sampling
 from llmtool.errors import ContextOverflow, EngineError
 
-Kind = Literal["load", "first", "prompt", "reply", "together", "memory"]
+Kind = Literal["load", "first", "prompt", "reply", "parallel", "memory"]
 Unit = Literal["s", "tok/s", "bytes"]
 OpenEngine = Callable[[int, Path | None], Engine]
 OnText = Callable[[str], None]
 
-# One token each in most vocabularies. A short cycle of them is a text that a model goes on with, so
-# that replies run to their full length.
+# One token each in most vocabularies. A model continues a short cycle of them, so that replies
+# reach their full length.
 _WORDS = (
     "river road house tree light water stone field bird rain city door hand fire snow wind ship "
     "book king moon star song wall gold horse bread glass train bridge garden"
 ).split()
-_CYCLE = 5
-_SHORT = 16  # tokens of a prompt whose length does not matter
+_CYCLE = 5  # words
+_SHORT_PROMPT = 16  # tokens, where the length of the prompt does not matter
 
 
 class BenchPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What is measured, and how often. Lengths are in tokens.
+    """The measurements of a benchmark; lengths are in tokens, and replies are greedy.
 
-    Every reply is greedy. `n_template` is the part of a prompt that the prefix cache may know;
-    `depths` are the tokens before a single reply of `n_reply`; at each of `n_parallel`, so many
-    prompts get replies of `n_reply_together` at the same time.
+    `repetitions` is the number of runs of each measurement. `n_template` is the length of the
+    prefix that the prefix cache stores, `n_prompt` that of a long prompt. Single replies of
+    `n_reply` tokens follow prompts of each length in `depths`. Each value of `n_parallel` is a
+    number of replies of `n_parallel_reply` tokens decoded in parallel.
     """
 
     repetitions: int = 3
@@ -46,21 +47,22 @@ class BenchPlan(msgspec.Struct, frozen=True, kw_only=True):
     n_reply: int = 64
     depths: tuple[int, ...] = (100, 1000)
     n_parallel: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
-    n_reply_together: int = 24
+    n_parallel_reply: int = 24
 
 
 QUICK = BenchPlan(repetitions=1, n_prompt=256, n_reply=32, depths=(100,), n_parallel=(1, 4, 16))
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure and the values that it is the median of.
+    """A measurement and the value of each repetition.
 
-    `test` is its name, as llama-bench would write it where it has one; `ratio` is to one sequence.
+    `test` is its name, that of llama-bench if it has one. `ratio` is the speed relative to a
+    single sequence.
     """
 
     kind: Kind
     test: str
-    what: str
+    description: str
     unit: Unit
     values: tuple[float, ...]
     n_parallel: int = 1
@@ -75,7 +77,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         return {**msgspec.structs.asdict(self), **spread}
 
 
-def _nothing(_text: str) -> None:
+def _ignore(_text: str) -> None:
     return None
 
 
@@ -84,26 +86,26 @@ def measure(
     plan: BenchPlan | None = None,
     *,
     memory: Iterable[Row] | None = None,
-    on_step: OnText = _nothing,
-    on_note: OnText = _nothing,
+    on_step: OnText = _ignore,
+    on_note: OnText = _ignore,
 ) -> Iterator[Row]:
-    """Measure an engine and yield each figure when it is certain.
+    """Measure an engine and yield each row once it is complete.
 
     Args:
-        open_engine: loads the model for so many sequences at once, with a prefix cache in the
-            folder, if one is given. The file should have been read before: what is measured is
-            loading from the page cache.
-        memory: what `weigh` said of the first engine of this process, after which no other is the
-            first; None weighs the first one that is opened here.
-        on_step: told in words what is measured next.
-        on_note: told what had to be left out, and why.
+        open_engine: `open_engine(n_parallel, cache_folder)` loads the model, with a prefix cache
+            unless the folder is None. The file should be in the page cache, since loading is
+            measured from there.
+        memory: the rows of `measure_memory`, if it was already called for the first engine of this
+            process; None measures the first engine opened here.
+        on_step: called with a description of each measurement before it starts.
+        on_note: called with each skipped measurement and the reason.
 
     Raises:
         Cancelled: the engine's cancellation was set.
 
     Example:
         >>> from llmtool.engine.scripted import ScriptedEngine
-        >>> plan = Plan(repetitions=1, n_prompt=20, depths=(10,), n_parallel=(1,))
+        >>> plan = BenchPlan(repetitions=1, n_prompt=20, depths=(10,), n_parallel=(1,))
         >>> rows = measure(lambda n, cache: ScriptedEngine("word " * 100), plan)
         >>> [row.test for row in rows if row.kind != "memory"]
         ['load', 'first', 'pp20', 'tg64 @ d10', 'tg24 x 1']
@@ -111,7 +113,7 @@ def measure(
     plan = plan or BenchPlan()
     on_step("loading and memory")
     if memory is None:
-        engine, memory = weigh(lambda: open_engine(1, None))
+        engine, memory = measure_memory(lambda: open_engine(1, None))
     else:
         engine = open_engine(1, None)
     loads = [engine.info.load_seconds]
@@ -119,62 +121,63 @@ def measure(
         engine.close()
         engine = open_engine(1, None)
         loads.append(engine.info.load_seconds)
-    what = "load, the file in the page cache"
-    yield Row(kind="load", test="load", what=what, unit="s", values=tuple(loads))
-    yield from _first(open_engine, plan, on_step, on_note)
+    description = "load, file in the page cache"
+    yield Row(kind="load", test="load", description=description, unit="s", values=tuple(loads))
+    yield from _measure_first_token(open_engine, plan, on_step, on_note)
     with contextlib.closing(engine):
-        yield from _prompt(engine, plan, on_step, on_note)
+        yield from _measure_prompt(engine, plan, on_step, on_note)
         for depth in plan.depths:
-            yield from _reply(engine, plan, depth, on_step, on_note)
+            yield from _measure_reply(engine, plan, depth, on_step, on_note)
     with contextlib.closing(open_engine(max(plan.n_parallel), None)) as engine:
-        yield from _together(engine, plan, on_step, on_note)
+        yield from _measure_parallel(engine, plan, on_step, on_note)
     yield from memory
 
 
-def weigh(open_first: Callable[[], Engine]) -> tuple[Engine, list[Row]]:
-    """Return the first engine of this process and what it takes for one short reply.
+def measure_memory(open_first: Callable[[], Engine]) -> tuple[Engine, list[Row]]:
+    """Open the first engine of this process; return it with the memory that one reply needs.
 
-    A second one finds what the first has left. llama.cpp reserves more for its compute buffers than
-    a reply touches: what the memory in use grows by between loading and the reply's end is theirs,
-    up to the size that it tells. Loading has none of them, but takes more than it keeps.
+    Only the first engine is measured correctly, since a later one reuses memory freed by the first.
+    llama.cpp reserves larger compute buffers than a reply touches. The growth of resident memory
+    between loading and the end of the reply is attributed to them, up to their reported size.
+    Loading does not use them, but its peak is higher than the memory that it retains.
     """
     with Buffers() as buffers:
         engine = open_first()
-        prompts = [_request(engine, _SHORT, seed=seed, max_tokens=8) for seed in (0, 1)]
+        prompts = [_request(engine, _SHORT_PROMPT, seed=seed, max_tokens=8) for seed in (0, 1)]
         loaded, loading = resident_bytes(), peak_bytes()
         _run(engine, prompts[:1])
         used, peak = resident_bytes(), peak_bytes()
-    told = buffers.kv_bytes + buffers.compute_bytes
-    beyond = beyond_while_loading = None
+    reserved = buffers.kv_bytes + buffers.compute_bytes
+    other = other_while_loading = None
     if loaded is not None and loading is not None and used is not None:
-        if told and buffers.on_host:
-            beyond = used - min(told, max(0, used - loaded)) - buffers.weights_bytes
-            beyond_while_loading = max(loading - buffers.weights_bytes, beyond)
+        if reserved and buffers.on_host:
+            other = used - min(reserved, max(0, used - loaded)) - buffers.weights_bytes
+            other_while_loading = max(loading - buffers.weights_bytes, other)
     sizes = {
-        "peak of one short reply": peak,
+        "peak during a short reply": peak,
         "weights, repacked ones included": buffers.weights_bytes or None,
         f"KV cache of {engine.info.n_cells} tokens": buffers.kv_bytes or None,
         "compute buffers, as reserved": buffers.compute_bytes or None,
-        "beyond weights, KV and compute": beyond,
-        "the same while it loads": beyond_while_loading,
+        "other memory, after loading": other,
+        "other memory, while loading": other_while_loading,
     }
-    names = ("peak", "weights", "kv", "compute", "beyond", "loading")
+    names = ("peak", "weights", "kv", "compute", "other", "loading")
     return engine, [
-        Row(kind="memory", test=f"mem {name}", what=what, unit="bytes", values=(size,))
-        for name, (what, size) in zip(names, sizes.items(), strict=True)
+        Row(kind="memory", test=f"mem {name}", description=text, unit="bytes", values=(size,))
+        for name, (text, size) in zip(names, sizes.items(), strict=True)
         if size is not None
     ]
 
 
-def _first(
+def _measure_first_token(
     open_engine: OpenEngine, plan: BenchPlan, on_step: OnText, on_note: OnText
 ) -> Iterator[Row]:
-    """Yield how long a fresh engine takes to its first token: load, context, prompt.
+    """Measure the time to the first token of a new engine: load, context and prompt.
 
-    It meets each template twice: unknown, then in the prefix cache, where the first one left it.
+    Each template is used twice: new, then from the prefix cache that the first use has written.
     """
-    what = f"load to first token, template of {plan.n_template} tokens"
-    on_step(what)
+    description = f"load to first token, template of {plan.n_template} tokens"
+    on_step(description)
     seconds: dict[str, list[float]] = {"first": [], "first cached": []}
     with tempfile.TemporaryDirectory(prefix="llmtool-bench-") as folder:
         for repetition in range(plan.repetitions):
@@ -185,70 +188,81 @@ def _first(
                     try:
                         [(done, end)] = _run(engine, [request])
                     except ContextOverflow as exc:
-                        on_note(f"{what}: left out, {exc}")
+                        on_note(f"{description}: skipped, {exc}")
                         return
                     if test == "first" or done.usage.cached_tokens:
                         values.append(engine.info.load_seconds + end - started)
-    yield Row(kind="first", test="first", what=what, unit="s", values=tuple(seconds["first"]))
+    values = seconds["first"]
+    yield Row(kind="first", test="first", description=description, unit="s", values=tuple(values))
     if seconds["first cached"]:
         values = seconds["first cached"]
-        what = "the same, the template in the prefix cache"
-        yield Row(kind="first", test="first cached", what=what, unit="s", values=tuple(values))
+        description = "the same, template in the prefix cache"
+        yield Row(
+            kind="first", test="first cached", description=description, unit="s",
+            values=tuple(values),
+        )  # fmt: skip
 
 
-def _prompt(engine: Engine, plan: BenchPlan, on_step: OnText, on_note: OnText) -> Iterator[Row]:
+def _measure_prompt(
+    engine: Engine, plan: BenchPlan, on_step: OnText, on_note: OnText
+) -> Iterator[Row]:
     n = plan.n_prompt
-    what = f"prompt of {n:,} tokens"
-    on_step(what)
+    description = f"prompt of {n:,} tokens"
+    on_step(description)
     speeds = []
     try:
-        for repetition in range(plan.repetitions):  # another text each time: none is known before
+        for repetition in range(plan.repetitions):  # a new text each time, so that none is cached
             request = _request(engine, n, seed=1000 + repetition, max_tokens=1)
             [(done, _)] = _run(engine, [request])
             computed = done.usage.prompt_tokens - done.usage.cached_tokens
             speeds.append(_rate(computed, done.timings.prefill_seconds))
     except ContextOverflow as exc:
-        on_note(f"{what}: left out, {exc}")
+        on_note(f"{description}: skipped, {exc}")
         return
-    yield Row(kind="prompt", test=f"pp{n}", what=what, unit="tok/s", values=tuple(speeds))
+    yield Row(
+        kind="prompt", test=f"pp{n}", description=description, unit="tok/s", values=tuple(speeds)
+    )
 
 
-def _reply(
+def _measure_reply(
     engine: Engine, plan: BenchPlan, depth: int, on_step: OnText, on_note: OnText
 ) -> Iterator[Row]:
-    what = f"reply after {depth:,} tokens"
-    on_step(what)
+    description = f"reply after {depth:,} tokens"
+    on_step(description)
     request = _request(engine, depth, seed=2000, max_tokens=plan.n_reply + 1)
     speeds = []
     try:
         for _ in range(plan.repetitions):
             [(done, _end)] = _run(engine, [request])
-            _tell_short([done], plan.n_reply + 1, what, on_note)
+            _note_short_replies([done], plan.n_reply + 1, description, on_note)
             speeds.append(_rate(_steps(done), done.timings.decode_seconds))
     except ContextOverflow as exc:
-        on_note(f"{what}: left out, {exc}")
+        on_note(f"{description}: skipped, {exc}")
         return
     test = f"tg{plan.n_reply} @ d{depth}"
-    yield Row(kind="reply", test=test, what=what, unit="tok/s", values=tuple(speeds))
+    yield Row(kind="reply", test=test, description=description, unit="tok/s", values=tuple(speeds))
 
 
-def _together(engine: Engine, plan: BenchPlan, on_step: OnText, on_note: OnText) -> Iterator[Row]:
-    """Yield the speed of several replies at once, all sizes in each round: speeds may drift."""
+def _measure_parallel(
+    engine: Engine, plan: BenchPlan, on_step: OnText, on_note: OnText
+) -> Iterator[Row]:
+    """Measure parallel replies; each round covers all sizes, so that drift affects them equally."""
     sizes = sorted({1, *plan.n_parallel})
     speeds: dict[int, list[float]] = {n: [] for n in sizes}
     for round_number in range(plan.repetitions):
         for n in list(sizes):
-            on_step(f"{n} together, {round_number + 1} of {plan.repetitions}")
+            on_step(f"{n} in parallel, {round_number + 1} of {plan.repetitions}")
             seeds = range(100 * round_number, 100 * round_number + n)
-            limit = plan.n_reply_together + 1
-            requests = [_request(engine, _SHORT, seed=s, max_tokens=limit) for s in seeds]
+            limit = plan.n_parallel_reply + 1
+            requests = [_request(engine, _SHORT_PROMPT, seed=s, max_tokens=limit) for s in seeds]
             try:
                 done = _run(engine, requests)
             except (EngineError, ContextOverflow) as exc:
                 sizes = [size for size in sizes if size < n]
-                on_note(f"{n} together and more: left out, {exc}")
+                on_note(f"{n} or more in parallel: skipped, {exc}")
                 break
-            _tell_short([finished for finished, _ in done], limit, f"{n} together", on_note)
+            replies = [finished for finished, _ in done]
+            _note_short_replies(replies, limit, f"{n} in parallel", on_note)
             clocks = [finished.timings for finished, _ in done]
             begin = min(clock.first_token_at for clock in clocks)
             end = max(clock.first_token_at + clock.decode_seconds for clock in clocks)
@@ -257,9 +271,9 @@ def _together(engine: Engine, plan: BenchPlan, on_step: OnText, on_note: OnText)
     for n in sizes:
         ratios = [many / one for many, one in zip(speeds[n], speeds[1], strict=True)]
         yield Row(
-            kind="together",
-            test=f"tg{plan.n_reply_together} x {n}",
-            what="1 alone" if n == 1 else f"{n} together",
+            kind="parallel",
+            test=f"tg{plan.n_parallel_reply} x {n}",
+            description="1 reply" if n == 1 else f"{n} replies in parallel",
             unit="tok/s",
             values=tuple(speeds[n]),
             n_parallel=n,
@@ -268,7 +282,7 @@ def _together(engine: Engine, plan: BenchPlan, on_step: OnText, on_note: OnText)
 
 
 def _run(engine: Engine, requests: Iterable[Request]) -> list[tuple[Finished, float]]:
-    """Return how each request finished, and when by `time.perf_counter`."""
+    """Run the requests; return each `Finished` event with its `time.perf_counter` time."""
     finished = []
     for event in engine.stream(requests):
         if isinstance(event, Finished):
@@ -279,14 +293,14 @@ def _run(engine: Engine, requests: Iterable[Request]) -> list[tuple[Finished, fl
 
 
 def _request(engine: Engine, n_tokens: int, *, seed: int, max_tokens: int) -> Request:
-    """Return a greedy request whose prompt has `n_tokens`, or nearly so many."""
+    """Return a greedy request whose prompt has about `n_tokens`."""
     prompt = Prompt(text=_text(engine, n_tokens, seed=seed))
     sampling = Sampling(temperature=0, max_tokens=max_tokens, seed=0)
     return Request(prompt=prompt, sampling=sampling, id=seed)
 
 
 def _templated(engine: Engine, n_tokens: int, *, seed: int) -> Request:
-    """Return a request for one token, whose system prompt is worth keeping."""
+    """Return a request for one token, whose system prompt the prefix cache stores."""
     system = Message("system", _text(engine, n_tokens, seed=seed))
     user, other = (Message("user", text) for text in ("river", "A"))
     prompt = Prompt(messages=(system, user), probe=(system, other))
@@ -306,14 +320,16 @@ def _text(engine: Engine, n_tokens: int, *, seed: int) -> str:
 
 
 def _steps(finished: Finished) -> int:
-    return finished.usage.completion_tokens - 1  # the first token comes with the prompt
+    return finished.usage.completion_tokens - 1  # the prefill computes the first token
 
 
 def _rate(count: int, seconds: float) -> float:
     return count / max(seconds, 1e-9)
 
 
-def _tell_short(done: list[Finished], limit: int, what: str, on_note: OnText) -> None:
-    short = sum(finished.usage.completion_tokens < limit for finished in done)
-    if short:
-        on_note(f"{what}: {short} of {len(done)} replies ended before {limit} tokens")
+def _note_short_replies(
+    done: list[Finished], limit: int, description: str, on_note: OnText
+) -> None:
+    n_short = sum(finished.usage.completion_tokens < limit for finished in done)
+    if n_short:
+        on_note(f"{description}: {n_short} of {len(done)} replies ended before {limit} tokens")

@@ -1,4 +1,4 @@
-"""Benchmark a model, and describe it and the machine."""
+"""Benchmark a model and describe the model and the machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 from llmtool import machine
 from llmtool._version import __version__
-from llmtool.bench.measure import BenchPlan, Row, measure, weigh
+from llmtool.bench.measure import BenchPlan, Row, measure, measure_memory
 from llmtool.engine.llama import devices
 from llmtool.engine.llama.bindings import library_version
 from llmtool.engine.llama.engine import LocalEngine
@@ -24,13 +24,16 @@ from llmtool.sizes import format_bytes, format_count
 if TYPE_CHECKING:
     from llmtool.local_model import LocalModel
 
-_BUSY = 0.2  # processors that other programs may use before the figures are in doubt
-_LOOK_SECONDS = 0.25
+_BUSY = 0.2  # CPUs used by other programs above which the figures are unreliable
+_LOAD_SECONDS = 0.25  # how long to measure the load of other programs before the start
 OnText = Callable[[str], None]
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What `llmtool bench --json` prints. Sizes are in bytes, times in seconds."""
+    """The result of a benchmark, as `llmtool bench --json` prints it.
+
+    Sizes are in bytes, times in seconds.
+    """
 
     model: dict[str, Any]
     machine: dict[str, Any]
@@ -46,14 +49,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """The model in a few words: `starter (llama, 135M, Q4_1, 98.4 MB)`."""
+        """A description of the model: `starter (llama, 135M, Q4_1, 98.4 MB)`."""
         m = self.model
         facts = [m["architecture"], _count(m["n_params"]), m["quant"], format_bytes(m["bytes"])]
         return f"{m['name']} ({', '.join(fact for fact in facts if fact)})"
 
     @property
-    def place(self) -> str:
-        """The machine in a few words."""
+    def machine_title(self) -> str:
+        """A description of the machine: processor, threads, GPUs and version of llama.cpp."""
         m = self.machine
         threads = format_count(m["n_threads"], "thread")
         gpus = [f"{m['n_gpu_layers']} layers on {gpu}" for gpu in m["gpus"] if m["n_gpu_layers"]]
@@ -61,7 +64,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_disturbed(self) -> bool:
-        """Whether other programs used so much of the machine that the figures are in doubt."""
+        """Whether other programs used so much of the CPU that the figures are unreliable."""
         return (self.machine["other_programs_cpus"] or 0) > _BUSY
 
 
@@ -76,12 +79,12 @@ def run(
     on_step: OnText = _ignore,
     on_note: OnText = _ignore,
 ) -> Report:
-    """Measure a model, which is closed meanwhile.
+    """Benchmark a model; its engine is closed and loads again on the next use.
 
     Args:
-        on_step: gets the name of each measurement before it starts.
-        on_note: gets the report's warnings as they arise, and whether other programs are busy
-            before the start.
+        on_step: called with the name of each measurement before it starts.
+        on_note: called with each warning of the report when it occurs, and with the load of other
+            programs before the start.
 
     Raises:
         Cancelled: the model's cancellation was set.
@@ -100,15 +103,16 @@ def run(
         on_note(text)
 
     found = model.file
-    engine, memory = weigh(lambda: model.engine)  # also reads the file into the page cache
+    # Also reads the file into the page cache.
+    engine, memory = measure_memory(lambda: model.engine)
     info = engine.info
     model.close()
     others = OtherPrograms()
-    time.sleep(_LOOK_SECONDS)
+    time.sleep(_LOAD_SECONDS)
     model.cancellation.check()
     before = others.processors()
     if before is not None and before > _BUSY:
-        on_note(f"other programs keep {before:.1f} of {machine.usable_cpus()} processors busy")
+        on_note(f"other programs are using {before:.1f} of {machine.usable_cpus()} CPUs")
     others, started = OtherPrograms(), time.perf_counter()
 
     def open_engine(n_parallel: int, cache: Path | None) -> Engine:
@@ -130,8 +134,8 @@ def run(
     during = others.processors()
     if during is not None and during > _BUSY:
         warn(
-            f"other programs kept {during:.1f} of {machine.usable_cpus()} processors busy: "
-            "the figures are lower than this machine's, measure again when it is quiet"
+            f"other programs used {during:.1f} of {machine.usable_cpus()} CPUs, which lowers the "
+            "figures; repeat the benchmark on an idle machine"
         )
     header = read_header(found.path)
     return Report(
@@ -161,5 +165,5 @@ def run(
 
 
 def _count(n: int) -> str:
-    """Return a number of parameters as models are named: 135M, 1.5B."""
+    """Return a number of parameters in the form used in model names: 135M, 1.5B."""
     return f"{n / 1e9:.1f}B" if n >= 1e9 else f"{n / 1e6:.0f}M"

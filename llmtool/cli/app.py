@@ -14,10 +14,10 @@ import typer
 
 from llmtool._version import __version__
 from llmtool.cli.framework.app_factory import App, Group
-from llmtool.cli.framework.help import lay_out
+from llmtool.cli.framework.help import use_help_page
 from llmtool.cli.terminal.console import BrokenPipe, Console, ensure_std_fds
 from llmtool.cli.terminal.interrupts import Interrupts
-from llmtool.errors import Cancelled, ExitCode, LlmtoolError
+from llmtool.errors import Cancelled, ExitCode, LlmtoolError, os_error_reason
 
 # Summaries for --help, which imports no command; a test compares them with the docstrings.
 COMMANDS = {
@@ -75,7 +75,7 @@ class LazyGroup(Group):
 def load_command(name: str) -> Any:
     """Return a command with its subcommands, ready to run."""
     app = importlib.import_module(f"llmtool.cli.{MODULES.get(name, f'commands.{name}')}").app
-    return lay_out(typer.main.get_command(app))
+    return use_help_page(typer.main.get_command(app))
 
 
 def _print_version(ctx: typer.Context, wanted: bool) -> None:
@@ -130,7 +130,7 @@ def run(console: Console, args: Sequence[str]) -> int:
     if debug:
         _log_to_stderr()
     try:
-        command = lay_out(root_command())
+        command = use_help_page(root_command())
         code = command.main(list(args), prog_name="llmtool", standalone_mode=False, obj=console)
         console.flush()
         return code or 0
@@ -158,8 +158,8 @@ def run(console: Console, args: Sequence[str]) -> int:
         # Only typer, printing help, raises this: other file errors are LlmtoolErrors.
         if exc.errno == errno.EPIPE:
             return _ended_by(_SIGPIPE)
-        prefix = f"{exc.filename}: " if exc.filename else "write error: "
-        console.error(f"{prefix}{exc.strerror}")
+        target = exc.filename or "to standard output"
+        console.error(f"cannot write {target}: {os_error_reason(exc)}")
     except MemoryError:
         console.error("out of memory; use a smaller --ctx-size or a smaller model")
     except Exception as exc:

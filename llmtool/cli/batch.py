@@ -17,7 +17,7 @@ from llmtool.cli.options import groups as g
 from llmtool.cli.render import result as show
 from llmtool.cli.render.batch import Tally
 from llmtool.cli.terminal.console import Console
-from llmtool.cli.terminal.output_file import check, refuse_read
+from llmtool.cli.terminal.output_file import check, check_not_read
 from llmtool.engine.types import Failed, Request, ScoreRequest
 from llmtool.errors import Cancelled, InputError, LlmtoolError, UsageError
 from llmtool.sizes import format_count
@@ -73,9 +73,9 @@ def open_reader(
         raise UsageError("no input; use -f FILE or pipe records to standard input")
     reader = Reader(format, input.files, errors=input.errors)
     if output.path is not None and reader.has_source(output.path):
-        raise UsageError(f"{output.path} is also an input; choose another file for -o")
+        raise UsageError(f"{output.path} is also an input; choose another output file")
     if output.path is not None:
-        refuse_read(output.path, reads)
+        check_not_read(output.path, reads)
         if not os.path.isfile(output.path):
             check(output.path)
         elif not output.dry_run:  # a journal is written in place

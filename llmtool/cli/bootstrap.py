@@ -13,7 +13,7 @@ from llmtool import config
 from llmtool.cli.options.groups import GeneralOptions, ModelOptions
 from llmtool.cli.terminal import signals
 from llmtool.cli.terminal.console import Console
-from llmtool.cli.terminal.output_file import refuse_read
+from llmtool.cli.terminal.output_file import check_not_read
 from llmtool.engine.types import Cancellation
 from llmtool.errors import UsageError
 from llmtool.local_model import LocalModel
@@ -146,7 +146,7 @@ def open_model(
         model = loading
         signals.install(console.interrupts, model.cancellation)
     for path in filter(None, writes):
-        refuse_read(path, map(str, model.file.parts))
+        check_not_read(path, map(str, model.file.parts))
     if model.is_default:
         console.note(
             "no model chosen; using the starter model, which is small and weak "

@@ -39,7 +39,7 @@ _WORD = re.compile(r"\s*\S+|\s+")
 
 
 class ScriptedEngine:
-    """An `Engine` whose replies are given. `prompts` records the rendered prompts.
+    """An `Engine` that returns given replies. `prompts` records the rendered prompts.
 
     Args:
         replies: one text for all requests, a list of texts to cycle through, or a function from
@@ -106,7 +106,7 @@ class ScriptedEngine:
         return max_tokens or min(DEFAULT_MAX_TOKENS, self._n_ctx - n_prompt), self._n_ctx
 
     def save_state(self, prompt: Prompt) -> None:
-        """Do nothing, as there is no state."""
+        """Do nothing."""
 
     def stream(self, requests: Iterable[Request | Failed | None]) -> Iterator[Event]:
         return _serve_all(requests, self._generate)

@@ -107,8 +107,8 @@ class Library:
                 path = folder / (name + suffix)
                 if _is_inside(path, folder):
                     return path
-        hint = suggest(name, self.names())
-        raise TemplateError(f"unknown template {name!r}{hint}; `llmtool prompts ls` lists them")
+        hint = suggest(name, self.names()) or "; `llmtool prompts ls` lists them"
+        raise TemplateError(f"unknown template {name!r}{hint}")
 
     def _after(self, path: Path) -> Sequence[Path]:
         """Return the folders after that of a file, which may contain a template it overrides."""

@@ -1,1 +1,1 @@
-"""Conversations on disk: saved, searched and exported."""
+"""Save, search and export conversations."""

@@ -1,4 +1,4 @@
-"""A session as a document: Markdown, JSON or HTML."""
+"""Export a session as Markdown, JSON or HTML."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SUFFIXES = {"md": "md", "markdown": "md", "json": "json", "html": "html", "htm"
 _NO_REPLY = "(no reply)"
 INCOMPLETE = {
     "interrupted": "(interrupted)",
-    "length": "(cut off: --max-tokens was reached)",
+    "length": "(truncated at --max-tokens)",
 }
 _STYLE = """
 :root { color-scheme: light dark; --ink: #222; --faint: #666; --line: #ddd; --paper: #fff;
@@ -51,12 +51,12 @@ def export(session: Session, format: str) -> str:
     """
     writers = {"md": to_markdown, "json": to_json, "html": to_html}
     if format not in writers:
-        raise UsageError(f"no format {format!r}: there are {', '.join(FORMATS)}")
+        raise UsageError(f"unknown format {format!r}; choose from {', '.join(FORMATS)}")
     return writers[format](session)
 
 
 def find_format(file_name: str) -> str | None:
-    """Return the format of a file name's extension, None if it has no known one.
+    """Return the format for the extension of a file name, or None.
 
     Example:
         >>> find_format("talk.HTM"), find_format("talk")
@@ -77,15 +77,15 @@ def to_dict(session: Session) -> dict[str, Any]:
 
 
 def turn_to_dict(turn: Turn) -> dict[str, Any]:
-    """Return all fields of a turn, those with default values included, as built-in types."""
+    """Return all fields of a turn, including those with default values, as built-in types."""
     fields: dict[str, Any] = msgspec.to_builtins(msgspec.structs.asdict(turn))
     return fields
 
 
 def to_markdown(session: Session) -> str:
-    """Return a session as Markdown: messages quoted, replies unchanged, files in code blocks.
+    """Return a session as Markdown: messages as quotes, replies unchanged, files in code blocks.
 
-    A code block that a reply leaves open is closed.
+    Code blocks that a reply leaves open are closed.
     """
     parts = [f"# {_plain(session.name)}"]
     facts = [f"- {name}: {_plain(value)}" for name, value in _facts(session)]
@@ -145,7 +145,7 @@ def _turn_as_html(turn: Turn) -> list[str]:
 def _facts(session: Session) -> list[tuple[str, str]]:
     """Return the metadata of a session that is set."""
     facts = [
-        ("begun", session.created_at),
+        ("started", session.created_at),
         ("model", session.model or ""),
         ("template", session.template or ""),
         ("folder", session.folder),
@@ -165,5 +165,5 @@ def _plain(text: str) -> str:
 
 
 def _quote(text: str) -> str:
-    """Return text as a block quote that it cannot end."""
+    """Return text as a block quote; nothing in the text can end it."""
     return "\n".join(f"> {line}".rstrip() for line in re.split(r"\r\n|\r|\n", text))

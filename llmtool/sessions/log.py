@@ -11,11 +11,11 @@ from llmtool import files
 from llmtool.sessions.store import Sessions, timestamp
 from llmtool.sessions.types import Session, Turn
 
-WAIT_SECONDS = 5.0  # for other processes that append; each takes milliseconds
+WAIT_SECONDS = 5.0  # for the lock; another process holds it for milliseconds
 
 
 def log_name(now: float | None = None) -> str:
-    """Return the name of the log at a time, such as `log-2026-11`."""
+    """Return the name of the log for a time, by default now, such as `log-2026-11`."""
     return time.strftime("log-%Y-%m", time.localtime(now))
 
 
@@ -29,10 +29,10 @@ def append(
     """Add turns to the log of this month.
 
     Raises:
-        LockedError: another process locked it for longer than `WAIT_SECONDS`.
+        LockedError: another process holds the lock for longer than `WAIT_SECONDS`.
         Cancelled: `cancelled` returned true during the wait.
         InputError: the log is damaged.
-        OutputError: it cannot be written.
+        OutputError: the log cannot be written.
     """
     name, written_at = log_name(now), timestamp(now)
     new = [msgspec.structs.replace(turn, created_at=written_at) for turn in turns]

@@ -1,7 +1,7 @@
-"""Full-text search over sessions, by SQLite's FTS5; the only importer of sqlite3.
+"""Full-text search over sessions with SQLite's FTS5; the only importer of sqlite3.
 
-The index is derived from the session files and updated at each search. FTS5 gets the words that
-`words` finds, separated by spaces, and its `ascii` tokenizer, so that it splits nothing else.
+The index is derived from the session files and updated at each search. `words` splits the text
+into words; FTS5 receives them separated by spaces, and its `ascii` tokenizer splits only there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from llmtool.sessions import words
 from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Session, Turn
 
-_APPLICATION, _VERSION = 0x6C6C6D74, 1  # identify the file; any other is replaced
+_APPLICATION, _VERSION = 0x6C6C6D74, 1  # a file with other values is replaced
 _SCHEMA = f"""
 CREATE TABLE sessions (name TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER);
 CREATE TABLE texts (
@@ -42,8 +42,8 @@ WHERE words MATCH ? ORDER BY words.rank, created_at DESC, words.rowid DESC LIMIT
 class SearchHit(msgspec.Struct, frozen=True, kw_only=True):
     """A text that matches a search.
 
-    `turn` counts from 1; `role` is `user`, `reply` or `file`; `file` is the name of a file.
-    `spans` are the positions of the words in `snippet`.
+    `turn` counts from 1; `role` is `user`, `reply` or `file`; `file` is the name of an attached
+    file. `spans` are the start and end of each matching word in `snippet`.
     """
 
     session: str
@@ -57,7 +57,7 @@ class SearchHit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SearchResults(msgspec.Struct, frozen=True, kw_only=True):
-    """The best hits of `total`, best first; the warnings name files that cannot be read."""
+    """The best hits, best first, of `total`; `warnings` name the files that cannot be read."""
 
     hits: tuple[SearchHit, ...]
     total: int
@@ -67,12 +67,12 @@ class SearchResults(msgspec.Struct, frozen=True, kw_only=True):
 def search(sessions: Sessions, query: str, *, index: Path, limit: int = 20) -> SearchResults:
     """Return the messages, replies and attached files that contain all words of a query.
 
-    The words have no operators; words in double quotes are a phrase. `index` is a file that need
-    not exist. If it cannot be written, the index is built in memory.
+    A query has no operators; words in double quotes are a phrase. `index` is the file of the index,
+    which is created if missing. If it cannot be written, the index is built in memory.
 
     Raises:
-        UsageError: this Python's SQLite has no full-text search.
-        LockedError: another process holds the index for too long.
+        UsageError: this Python's SQLite lacks FTS5.
+        LockedError: another process holds the lock of the index for too long.
 
     Example:
         >>> search(sessions, 'mill "old river"', index=cache / INDEX_NAME)  # doctest: +SKIP
@@ -83,21 +83,21 @@ def search(sessions: Sessions, query: str, *, index: Path, limit: int = 20) -> S
     try:
         with files.lock(index):
             for _ in range(2):
-                # A damaged or foreign index is replaced once.
+                # Replace a damaged or foreign index once.
                 with contextlib.suppress(sqlite3.DatabaseError, OSError):
                     return _search(_open(index), sessions, phrases, limit)
                 _discard(index)
     except (OutputError, OSError):
-        pass  # a cache that cannot be written
+        pass  # the cache folder is not writable
     return _search(sqlite3.connect(":memory:"), sessions, phrases, limit)
 
 
 def remove_index(index: Path) -> None:
-    """Remove an index with the texts in it; the next search builds it again.
+    """Remove an index, with the texts in it; the next search rebuilds it.
 
     Raises:
-        LockedError: another process holds the index for too long.
-        OutputError: it cannot be removed.
+        LockedError: another process holds the lock of the index for too long.
+        OutputError: the file cannot be removed.
     """
     if index.exists():
         with files.lock(index), files.write_errors(str(index)):
@@ -110,8 +110,8 @@ def _check_fts5() -> None:
             database.execute("CREATE VIRTUAL TABLE probe USING fts5 (text)")
     except sqlite3.Error as exc:
         raise UsageError(
-            "this Python's SQLite has no full-text search (FTS5): searching sessions needs another "
-            f"build of Python or SQLite ({exc})"
+            f"searching sessions requires SQLite with FTS5 ({exc}); "
+            "use a Python whose SQLite has it"
         ) from exc
 
 
@@ -126,16 +126,17 @@ def _open(path: Path) -> sqlite3.Connection:
         path.chmod(0o600)
     database = sqlite3.connect(path)
     try:
-        said = [database.execute(f"PRAGMA {name}").fetchone()[0] for name in _MARKS]
-        if said != [_APPLICATION, _VERSION] and database.execute("PRAGMA page_count").fetchone()[0]:
-            raise sqlite3.DatabaseError("not an index of ours")
+        found = [database.execute(f"PRAGMA {name}").fetchone()[0] for name in _PRAGMAS]
+        is_empty = not database.execute("PRAGMA page_count").fetchone()[0]
+        if found != [_APPLICATION, _VERSION] and not is_empty:
+            raise sqlite3.DatabaseError("not an index of llmtool")
     except BaseException:
         database.close()
         raise
     return database
 
 
-_MARKS = ("application_id", "user_version")
+_PRAGMAS = ("application_id", "user_version")
 
 
 def _discard(path: Path) -> None:
@@ -148,7 +149,7 @@ def _search(
     database: sqlite3.Connection, sessions: Sessions, phrases: list[words.Phrase], limit: int
 ) -> SearchResults:
     with contextlib.closing(database):
-        # Text that was removed from a session must not stay readable in the index.
+        # Text removed from a session must not remain readable in the index file.
         database.execute("PRAGMA secure_delete = ON")
         if not database.execute("PRAGMA user_version").fetchone()[0]:
             database.executescript(_SCHEMA)
@@ -156,7 +157,7 @@ def _search(
             warnings = _update(database, sessions)
         if not phrases:
             return SearchResults(hits=(), total=0, warnings=tuple(warnings))
-        # Words have no ASCII punctuation, hence no FTS5 syntax.
+        # Words contain no ASCII punctuation, and so no FTS5 syntax.
         query = " AND ".join(f'"{" ".join(phrase)}"' for phrase in phrases)
         rows = database.execute(_FIND, (query, limit)).fetchall()
     hits = tuple(_hit(row, phrases) for row in rows)
@@ -199,9 +200,9 @@ def _update(database: sqlite3.Connection, sessions: Sessions) -> list[str]:
             _remove(database, name)
             _add(database, sessions.load(name), state)
         except InputError as exc:
-            warnings.append(f"left out: {exc}")
+            warnings.append(f"skipped: {exc}")
         except (LlmtoolError, OSError):
-            continue  # removed meanwhile
+            continue  # removed in the meantime
     return warnings
 
 

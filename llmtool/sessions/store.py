@@ -1,4 +1,4 @@
-"""Sessions as files in one folder: `NAME.jsonl`, whose first line is everything but the turns."""
+"""Store sessions as `NAME.jsonl` in one folder: a header line, then one line per turn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from pathlib import Path
 import msgspec
 
 from llmtool import files
-from llmtool.errors import InputError, LlmtoolError, LockedError, OutputError, UsageError
+from llmtool.errors import (
+    InputError,
+    LlmtoolError,
+    LockedError,
+    OutputError,
+    UsageError,
+    os_error_reason,
+)
 from llmtool.sessions.types import VERSION, Session, Turn
 from llmtool.suggest import suggest
 
@@ -21,7 +28,7 @@ _SUFFIX = ".jsonl"
 _NAME = re.compile(r"\w[\w.-]*")
 _GENERATED_NAME = re.compile(r"\d{4}-\d\d-\d\d-\d{4}(-\d+)?")
 _MAX_LENGTH = 100
-_MAX_BYTES = 200  # leaves room for suffixes in a file name
+_MAX_BYTES = 200  # file systems allow 255; suffixes need some
 
 
 class Sessions:
@@ -36,7 +43,7 @@ class Sessions:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Use `folder`, which need not exist."""
+        """Use `folder`, which is created by the first `save`."""
         self.folder = folder
 
     def path(self, name: str) -> Path:
@@ -47,8 +54,8 @@ class Sessions:
         """
         if not _is_name(name):
             raise UsageError(
-                f"{name!r} cannot be a session name: letters, digits, -, _ and ., at most 100 "
-                "(fewer beyond ASCII), a letter or digit first"
+                f"{name!r} is not a valid session name; use at most 100 letters, digits, -, _ "
+                "and . (fewer if not ASCII), and start with a letter, digit or _"
             )
         return self.folder / f"{name}{_SUFFIX}"
 
@@ -82,7 +89,7 @@ class Sessions:
 
         Raises:
             UsageError: it does not exist; the message suggests a similar name.
-            InputError: its file is damaged; the message names the line.
+            InputError: its file is damaged; the message has the line number.
         """
         path = self.path(name)
         try:
@@ -90,16 +97,18 @@ class Sessions:
         except FileNotFoundError:
             raise UsageError(f"unknown session {name!r}{self._hint(name)}") from None
         except OSError as exc:
-            raise InputError(f"{path}: cannot be read: {exc.strerror}") from exc
+            raise _read_error(path, exc) from exc
         head = _decode_header(path, lines[0] if lines else b"")
         if head.version > VERSION:
-            raise InputError(f"{path}: written by a newer llmtool (format {head.version})")
+            raise InputError(
+                f"{path} was written by a newer llmtool (format {head.version}); upgrade llmtool"
+            )
         turns = []
         for number, line in enumerate(lines[1:], 2):
             try:
                 turns.append(msgspec.json.decode(line, type=Turn))
             except msgspec.DecodeError as exc:
-                raise InputError(f"{path}: line {number} is damaged: {exc}") from exc
+                raise InputError(f"{path}, line {number}: damaged: {exc}") from exc
         # The file may have been renamed or copied.
         return msgspec.structs.replace(
             head, name=name, turns=tuple(turns), n_omitted=min(head.n_omitted, len(turns))
@@ -115,7 +124,7 @@ class Sessions:
         """Write a session atomically, with mode 0600.
 
         Raises:
-            OutputError: it cannot be written; the old file is unchanged.
+            OutputError: the file cannot be written; the old file is unchanged.
         """
         head = msgspec.to_builtins(session)
         del head["turns"]
@@ -164,8 +173,8 @@ class Sessions:
                 stack.enter_context(files.lock(self.path(name), timeout_seconds=0))
             except LockedError:
                 raise LockedError(
-                    f"session {name!r} is open in another process (close it there, "
-                    "or choose another name with --session)"
+                    f"session {name!r} is open in another process; close it there or choose "
+                    "another name with --session"
                 ) from None
             try:
                 yield
@@ -193,18 +202,18 @@ class Sessions:
             with path.open("rb") as file:
                 return _decode_header(path, file.readline())
         except OSError as exc:
-            raise InputError(f"{path}: cannot be read: {exc.strerror}") from exc
+            raise _read_error(path, exc) from exc
 
-    def free_name(self, wanted: str) -> str:
-        """Return a name that no session has: `wanted`, or `wanted` with -2, -3, … appended.
+    def free_name(self, name: str) -> str:
+        """Return a name that no session has: `name`, or `name` with -2, -3, … appended.
 
-        A name that another process has locked is taken, too.
+        A name that another process has locked counts as used.
         """
-        name, number = _cut(wanted), 1
-        while self.exists(name) or self._is_locked(name):
+        candidate, number = _truncate(name), 1
+        while self.exists(candidate) or self._is_locked(candidate):
             number += 1
-            name = f"{_cut(wanted, less=5)}-{number}"
-        return name
+            candidate = f"{_truncate(name, reserve=5)}-{number}"
+        return candidate
 
     def _is_locked(self, name: str) -> bool:
         try:
@@ -212,15 +221,19 @@ class Sessions:
                 return False
         except LockedError:
             return True
-        except OutputError:  # the folder is not writable, which saving will report
+        except OutputError:  # not writable; saving reports it
             return False
+
+
+def _read_error(path: Path, exc: OSError) -> InputError:
+    return InputError(f"cannot read {path}: {os_error_reason(exc)}")
 
 
 def _decode_header(path: Path, line: bytes) -> Session:
     try:
         return msgspec.json.decode(line, type=Session)
     except msgspec.DecodeError as exc:
-        raise InputError(f"{path}: no session of llmtool: line 1: {exc}") from exc
+        raise InputError(f"{path}, line 1: not a llmtool session: {exc}") from exc
 
 
 def _is_name(text: str) -> bool:
@@ -228,22 +241,27 @@ def _is_name(text: str) -> bool:
     return is_short and _NAME.fullmatch(text) is not None
 
 
-def _cut(name: str, *, less: int = 0) -> str:
-    """Truncate a name to the maximum length minus `less`."""
-    beginning = name[: _MAX_LENGTH - less].encode()[: _MAX_BYTES - less]
-    return beginning.decode("utf-8", "ignore")
+def _truncate(name: str, *, reserve: int = 0) -> str:
+    """Truncate a name to the maximum length minus `reserve`."""
+    prefix = name[: _MAX_LENGTH - reserve].encode()[: _MAX_BYTES - reserve]
+    return prefix.decode("utf-8", "ignore")
 
 
 def new_name(now: float | None = None) -> str:
-    """Return a name made of a time, by default now, such as `2026-11-26-1040`."""
+    """Return a name for a session started at `now`, by default the current time.
+
+    Example:
+        >>> new_name(1795689600)  # doctest: +SKIP
+        '2026-11-26-1040'
+    """
     return time.strftime("%Y-%m-%d-%H%M", time.localtime(now))
 
 
 def is_generated_name(name: str) -> bool:
-    """Return whether a name was made by `new_name`, with or without a number behind it."""
+    """Return whether `new_name` made the name, with or without an appended number."""
     return _GENERATED_NAME.fullmatch(name) is not None
 
 
 def timestamp(now: float | None = None) -> str:
-    """Return a time, by default now, in UTC, as sessions store it."""
+    """Return a time, by default now, in UTC: `2026-11-26T10:40:18Z`."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))

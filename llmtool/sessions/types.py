@@ -1,4 +1,4 @@
-"""The records of a conversation, saved as JSON lines."""
+"""The types of a saved conversation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EndReason = Literal["stop", "length", "interrupted"]
 
 
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that was added to a turn, as text; the model gets it quoted, as data."""
+    """The name and text of a file attached to a turn; the prompt quotes it as data."""
 
     name: str
     text: str
@@ -21,10 +21,10 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True):
 class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A message and its reply.
 
-    `text` is the message as typed, `sent` as the template rendered it ("" if it is the same).
-    `reasoning` is not sent to the model again. `created_at` is the time of the reply in UTC
-    (`2026-11-26T10:40:18Z`). The counts are those of `Usage`; of the `seconds`, `decode_seconds`
-    follow the first token.
+    `text` is the message as typed, `sent` the message as the template rendered it ("" if equal).
+    `reasoning` is not part of later prompts. `created_at` is the time of the reply in UTC
+    (`2026-11-26T10:40:18Z`). Token counts are those of `Usage`. `seconds` is the total time,
+    `decode_seconds` the part after the first token.
     """
 
     text: str

@@ -1,8 +1,8 @@
-"""The words of a text as search compares them, and their positions.
+"""Split text into words for search, with their positions.
 
 In scripts without spaces between words (Chinese, Japanese, Thai, …) each character is a word, and
-several of them in a query are a phrase. Case, width and accents are ignored, and so are terminal
-colour sequences.
+adjacent ones in a query form a phrase. Case, width, accents and terminal colour sequences are
+ignored.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _ESC = "\x1b"
 _COLOUR = r"\x1b\[[0-?]*[@-~]"  # in pasted terminal output
 _ASCII_WORD = re.compile(f"{_COLOUR}|[a-z0-9]+")
 _ASCII_SIGNS = re.compile(r"[\x00-/:-@\[-`{-\x7f]+")
-_MAX_WORD = 200  # characters to compare; longer words are numbers or encoded data
-_SNIPPET, _BEFORE = 160, 48  # characters of a snippet, and before its first hit
+_MAX_WORD = 200  # characters that are compared; longer words are numbers or encoded data
+_SNIPPET, _BEFORE = 160, 48  # characters in a snippet, and before its first hit
 
 
 def find_words(text: str) -> Iterator[tuple[str, Span]]:
-    """Yield each word as it is compared, and its position.
+    """Yield each word in normalized form, and its position.
 
     Example:
         >>> [word for word, _ in find_words("The Café's 雨，C++ 🌧")]
@@ -46,17 +46,17 @@ def find_words(text: str) -> Iterator[tuple[str, Span]]:
 
 
 def join_words(text: str) -> str:
-    """Return the words of a text with a space between them."""
-    if text.isascii():  # the same, but many times faster
+    """Return the normalized words of a text, separated by spaces."""
+    if text.isascii():  # equivalent, but many times faster
         found = _ASCII_WORD.findall(text.lower())
         return " ".join(word[:_MAX_WORD] for word in found if word[0] != _ESC)
     return " ".join(word for word, _ in find_words(text))
 
 
 def read_query(query: str) -> list[Phrase]:
-    """Return the phrases of a query: its words, and the quoted phrases.
+    """Return the words and quoted phrases of a query; it has no operators.
 
-    A word of several parts (`don't`, `a.b`, 図書館) is a phrase, too. There are no operators.
+    A word of several parts (`don't`, `a.b`, 図書館) is a phrase, too.
 
     Example:
         >>> read_query('rain OR "the old mill" 図書館 -')
@@ -88,11 +88,11 @@ def find_phrases(text: str, phrases: Iterable[Phrase]) -> list[Span]:
 
 
 def cut_snippet(text: str, hits: list[Span]) -> tuple[str, tuple[Span, ...]]:
-    """Return one line of text around the densest hits, and their positions in it.
+    """Return one line of text around the densest group of hits, and the positions of the hits.
 
-    An ellipsis marks omitted text.
+    An ellipsis replaces omitted text.
     """
-    anchor = _closest(hits)
+    anchor = _densest(hits)
     begin = _edge(text, max(0, anchor - _BEFORE), anchor, step=1)
     end = _edge(text, min(len(text), begin + _SNIPPET), anchor, step=-1)
     inside = [(start, min(stop, end)) for start, stop in hits if begin <= start < end]
@@ -110,7 +110,7 @@ def cut_snippet(text: str, hits: list[Span]) -> tuple[str, tuple[Span, ...]]:
     return line + ("…" if text[end:].strip() else ""), tuple(spans)
 
 
-def _closest(hits: list[Span]) -> int:
+def _densest(hits: list[Span]) -> int:
     """Return the start of the first hit of the densest group."""
     best, most, last = 0, 0, 0
     for n, (start, _) in enumerate(hits):
@@ -122,7 +122,7 @@ def _closest(hits: list[Span]) -> int:
 
 
 def _edge(text: str, at: int, anchor: int, *, step: int) -> int:
-    """Move a cut to a word boundary, by a few characters and not past the anchor."""
+    """Move a cut to a word boundary, by at most 20 characters and not past the anchor."""
     if at in (0, len(text)) or text[at].isspace() or text[at - 1].isspace():
         return at
     for there in range(at, at + 20 * step, step):

@@ -123,7 +123,7 @@ def test_tab_separated_file_is_detected(read: Any) -> None:
         (b"1", "1 cell, but the header has 2"),
         (b"1,2,3", "3 cells, but the header has 2"),
         (b'1,"a"b', "not valid CSV"),
-        (b"1,\xff", "byte 10 (0xff) is not UTF-8"),
+        (b"1,\xff", "not UTF-8 at byte 10 (0xff)"),
     ],
 )
 def test_invalid_csv_row_fails_one_record(read: Any, row: bytes, reason: str) -> None:

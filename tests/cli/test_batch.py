@@ -293,7 +293,8 @@ def test_csv_input_gives_csv_output(batch: Callable[..., Any]) -> None:
     assert rows[0]["reply"]
     assert rows[1]["error"] == "standard input, line 3: the text is empty"
     assert done.stderr.endswith(
-        b"llmtool: 1 of 2 records failed; the first: standard input, line 3: the text is empty\n"
+        b"llmtool: 1 of 2 records failed; "
+        b"first failure: standard input, line 3: the text is empty\n"
     )
 
 
@@ -393,7 +394,7 @@ def test_existing_output_fails_before_the_model_is_found(
 def test_empty_input_prints_only_a_note(batch: Callable[..., Any]) -> None:
     done = batch("line", input=b"")
     assert (done.returncode, done.stdout) == (0, b"")
-    assert b"there were no records" in done.stderr
+    assert b"no records in the input" in done.stderr
 
 
 def test_every_row_is_valid_under_the_schema(batch: Callable[..., Any]) -> None:
@@ -473,7 +474,7 @@ def test_cold_warm_reordered_and_resumed_give_the_same_rows(
             *("--max-tokens", "8", "-m", tiny, "--stats", *args),
         )
         assert done.returncode == 0, done.stderr.decode()
-        found = re.search(r"\((\d+) from the cache\)", done.stderr.decode())
+        found = re.search(r"\((\d+) cached\)", done.stderr.decode())
         written = (tmp_path / name).read_text().splitlines()
         return [json.loads(line) for line in written], int(found[1]) if found else 0
 

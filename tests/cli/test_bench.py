@@ -55,12 +55,12 @@ def test_memory_rows_are_consistent(run_llmtool_process: Run, tiny: Path) -> Non
     value = json.loads(result.stdout)
     memory = {r["test"]: r["median"] for r in value["rows"] if r["kind"] == "memory"}
     assert list(memory) == [
-        f"mem {n}" for n in ("peak", "weights", "kv", "compute", "beyond", "loading")
+        f"mem {n}" for n in ("peak", "weights", "kv", "compute", "other", "loading")
     ]
     # llama.cpp reports MiB with two decimals: 256 cells x 2 layers x 2 heads x 32 values x 2 bytes
     assert memory["mem kv"] == pytest.approx(256 * 2 * 2 * (16 + 16) * 2, abs=11_000)
     assert memory["mem weights"] == pytest.approx(tiny.stat().st_size, rel=0.2)
-    assert 0 < memory["mem beyond"] <= memory["mem loading"] <= memory["mem peak"]
+    assert 0 < memory["mem other"] <= memory["mem loading"] <= memory["mem peak"]
 
 
 def test_pipe_gets_tab_separated_rows_and_quiet_hides_notes(bench: Run) -> None:
@@ -69,7 +69,7 @@ def test_pipe_gets_tab_separated_rows_and_quiet_hides_notes(bench: Run) -> None:
     lines = [line.split("\t") for line in result.stdout.decode().splitlines()]
     assert {len(line) for line in lines} == {7}
     what, median, unit, low, high, ratio, test = next(li for li in lines if li[-1] == "tg24 x 3")
-    assert (what, unit, low, high, test) == ("3 together", "tok/s", "-", "-", "tg24 x 3")
+    assert (what, unit, low, high, test) == ("3 replies in parallel", "tok/s", "-", "-", "tg24 x 3")
     assert float(median) > 0 and float(ratio) > 0
 
 
@@ -83,8 +83,8 @@ def test_terminal_gets_a_table(env: dict[str, str], tiny: Path) -> None:
     with Terminal([*LLMTOOL, *SHORT, "-m", str(tiny)], env, columns=100, lines=40) as terminal:
         assert terminal.wait(60) == 0
         screen = terminal.screen()
-    heading = next(line for line in screen if line.startswith("what"))
-    row = next(line for line in screen if line.startswith("3 together"))
+    heading = next(line for line in screen if line.startswith("measurement"))
+    row = next(line for line in screen if line.startswith("3 replies in parallel"))
     assert heading.split()[-1] == "test"
     assert row.index("tok/s") == heading.index("unit")
     assert row.rstrip().endswith("tg24 x 3")
@@ -120,7 +120,7 @@ def test_plot_shows_model_and_measurements(bench: Run, tmp_path: Path, tiny: Pat
     value = json.loads(bench("--plot", tmp_path / "scaling.svg", "--json").stdout)
     picture = (tmp_path / "scaling.svg").read_text()
     assert tiny.name in picture and "parallel replies" in picture
-    one, three = (row for row in value["rows"] if row["kind"] == "together")
+    one, three = (row for row in value["rows"] if row["kind"] == "parallel")
     assert f">{one['median']:,.0f}<" in picture and f">{three['median']:,.0f}<" in picture
     assert f"\u00d7{three['ratio']:.2f}" in picture
 

@@ -127,11 +127,11 @@ def test_session_resumes_with_its_own_model(run_llmtool: Run, chat: Run) -> None
         ([], b" \n", 14, "empty"),
         ([], b"a\xff", 14, "not UTF-8"),
         (["--no-stdin"], b"", 2, "no message; pass MESSAGE"),
-        (["--session", "../x"], b"a", 2, "cannot be a session name"),
+        (["--session", "../x"], b"a", 2, "is not a valid session name"),
         (["--session", "s", "-c"], b"a", 2, "cannot be combined"),
         (["-c"], b"a", 2, "no session to continue"),
         (["-t", "nonesuch"], b"a", 12, "nonesuch"),
-        (["-f", "none.txt"], b"a", 14, "none.txt: no such file"),
+        (["-f", "none.txt"], b"a", 14, "none.txt not found; check the path"),
         (["--temperature", "7x"], b"a", 2, "7x"),
         (["--overflow", "cut"], b"a", 2, "overflow"),
         (["--max-tokens", "100000000"], b"a", 13, "100000000"),
@@ -164,7 +164,7 @@ def test_damaged_session_is_an_error_and_unchanged(chat: Run, sessions: Sessions
     path = sessions.path("s")
     path.write_bytes(path.read_bytes() + b'{"text": ')
     before = path.read_bytes()
-    assert "line 3 is damaged" in error_line(chat("b", "--session", "s"), 14)
+    assert "line 3: damaged" in error_line(chat("b", "--session", "s"), 14)
     assert path.read_bytes() == before
 
 
@@ -173,7 +173,7 @@ def test_full_disk_is_an_error(chat: Run) -> None:
     with open("/dev/full", "wb") as full:
         result = chat("a", stdout=full, stderr=subprocess.PIPE)
     assert result.returncode == 1
-    assert b"write error" in result.stderr
+    assert b"cannot write to standard output" in result.stderr
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_prompt_that_names_a_file_is_text_with_a_note(gen: Run, tmp_path: Path) 
     (tmp_path / "notes.txt").write_text("secret")
     result = gen("notes.txt", "--dry-run", cwd=tmp_path)
     assert "notes.txt" in reply(result) and "secret" not in reply(result)
-    assert b"-f notes.txt reads it" in result.stderr
+    assert b"-f notes.txt reads the file" in result.stderr
     # Text longer than any file name is an ordinary prompt and is not quoted in messages.
     long = gen("雨" * 100)
     assert reply(long) and "雨" not in long.stderr.decode()
@@ -123,7 +123,7 @@ def test_user_template_accepts_parameters(gen: Run, tmp_path: Path) -> None:
     ("yaml", "place", "reason"),
     [
         ("llmtool: 1\nname: x\ntask: gen\nprompt: '{{ open('", 4, "unexpected 'end of template'"),
-        ("llmtool: 1\nname: x\ntask: gen\npromt: hi", 4, "unknown key 'promt' (did you mean 'prom"),
+        ("llmtool: 1\nname: x\ntask: gen\npromt: hi", 4, "unknown key 'promt'; did you mean 'prom"),
         ("a: [", 2, "not valid YAML: "),
     ],
     ids=["jinja", "key", "yaml"],

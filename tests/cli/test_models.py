@@ -166,7 +166,7 @@ def test_known_model_is_set_without_a_note(run_llmtool: Run, model: str) -> None
 
 def test_unset_of_an_unknown_key_is_an_error(run_llmtool: Run, env: dict[str, str]) -> None:
     line = error_line(run_llmtool("config", "unset", "modle"), 2)
-    assert line == "llmtool: unknown key 'modle' (did you mean 'model'?)"
+    assert line == "llmtool: unknown key 'modle'; did you mean 'model'?"
     assert not Path(env["LLMTOOL_CONFIG_DIR"]).exists()
     assert run_llmtool("config", "unset", "model").returncode == 0
 
@@ -182,8 +182,8 @@ def test_doctor_reports_a_broken_config(
     path = Path(env["LLMTOOL_CONFIG_DIR"]) / "config.toml"
     path.parent.mkdir(parents=True)
     path.write_text(text)
-    told = run_llmtool("doctor", "--json", env={"LLMTOOL_MODEL": "nothere"})
-    report = json.loads(out(told))
+    done = run_llmtool("doctor", "--json", env={"LLMTOOL_MODEL": "nothere"})
+    report = json.loads(out(done))
     assert report["versions"]["llama-cpp-python"] and report["default_model"] == "nothere"
     assert report["advice"][0].startswith(f"{path}: {reason}")
     path.unlink()

@@ -127,7 +127,7 @@ def test_head_1_prints_no_error(shell: Run, tiny_model: Callable[..., Path]) -> 
 @pytest.mark.parametrize("how", [[], ["--no-stream"], ["--json"], ["--dry-run"]])
 @pytest.mark.parametrize("where", [pytest.param(">/dev/full", marks=linux), ">&-"])
 def test_unwritable_stdout_is_a_write_error(shell: Run, where: str, how: list[str]) -> None:
-    assert "write error" in error_line(shell(f'"$@" {where}', *how), 1)
+    assert "cannot write to standard output: " in error_line(shell(f'"$@" {where}', *how), 1)
 
 
 @pytest.mark.parametrize("option", ["--version", "--help", "gen --help"])
@@ -135,7 +135,7 @@ def test_unwritable_stdout_is_a_write_error(shell: Run, where: str, how: list[st
 def test_unwritable_help_is_a_write_error(env: dict[str, str], option: str, where: str) -> None:
     line = f'"$@" {option} {where}'
     result = subprocess.run([*SHELL, line, "bash", *LLMTOOL], env=env, capture_output=True)
-    assert "write error" in error_line(result, 1)
+    assert "cannot write to standard output: " in error_line(result, 1)
 
 
 @pytest.mark.parametrize("option", ["--version", "--help", "gen --help"])

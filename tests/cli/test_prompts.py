@@ -49,7 +49,7 @@ def test_ls_is_tab_separated_and_shows_invalid_templates(run_llmtool: Run, mine:
     assert lines["greet"] == f"gen\t{mine}\tGreet."
     assert lines["gen"].startswith(f"gen\t{mine}, overrides another\t")
     assert lines["sentiment"].startswith("classify\tbuilt-in\t")
-    broken = f"-\t{mine}\tinvalid: broken.yaml:3: unknown key 'promt' (did you mean 'prompt'?)"
+    broken = f"-\t{mine}\tinvalid: broken.yaml:3: unknown key 'promt'; did you mean 'prompt'?"
     assert lines["broken"] == broken
 
 
@@ -209,7 +209,7 @@ def test_lint_checks_all_user_templates(run_llmtool: Run, mine: Path) -> None:
     result = run_llmtool("prompts", "lint")
     assert result.returncode == 12
     assert result.stdout.decode().splitlines() == [
-        f"{mine}/broken.yaml:3: unknown key 'promt' (did you mean 'prompt'?)",
+        f"{mine}/broken.yaml:3: unknown key 'promt'; did you mean 'prompt'?",
         f"{mine}/gen.yaml:1: warning: no tests; add some to detect regressions",
     ]
     assert result.stderr == b"llmtool: 1 of 3 templates failed\n"

@@ -32,7 +32,7 @@ def test_input_files_are_not_overwritten(
     (tmp_path / "work" / "link.txt").symlink_to("in.txt")
     for name in ("in.txt", "./in.txt", "link.txt"):
         line = error_line(run(*args, "-o", name), 2)
-        assert line.endswith(f"{name} is also an input; choose another file for -o")
+        assert line.endswith(f"{name} is also an input; choose another output file")
     assert (tmp_path / "work" / "in.txt").read_text() == TEXT
 
 
@@ -46,7 +46,7 @@ def test_unwritable_output_fails_before_loading(
     run: Callable[..., Any], args: tuple[str, ...], target: str, reason: str
 ) -> None:
     line = error_line(run(*args, "-o", target), 1)
-    assert line.lower() == f"llmtool: {target}: cannot be written: {reason}".lower()
+    assert line.lower() == f"llmtool: cannot write {target}: {reason}".lower()
 
 
 @each_command
@@ -54,7 +54,7 @@ def test_output_in_a_missing_folder_is_an_error(
     run: Callable[..., Any], tmp_path: Path, args: tuple[str, ...]
 ) -> None:
     line = error_line(run(*args, "-o", "newdir/"), 1)
-    assert line == "llmtool: newdir/: there is no such folder"
+    assert line == "llmtool: cannot write newdir/: folder not found"
     assert not (tmp_path / "work" / "newdir").exists()
 
 
@@ -96,11 +96,11 @@ def test_option_files_are_not_overwritten(
         ways.append([*(each for each in named if each != "hello"), *instruction, *BATCH])
     for way in ways:
         line = error_line(run(*way, "-o", name, input=b"a\n"), 2)
-        assert line == f"llmtool: {name} is also an input; choose another file for -o"
+        assert line == f"llmtool: {name} is also an input; choose another output file"
         assert file.read_text() == content
 
 
-SAID = "{}: is read and cannot be written at the same time"
+MESSAGE = "{} is also an input; choose another output file"
 TEMPLATE = """\
 llmtool: 1
 name: read
@@ -119,7 +119,7 @@ WRITERS: dict[str, tuple[str, ...]] = {
     "many: translate": ("translate", "--to", "fr", *MANY),
     "many: classify": ("classify", "-l", "a,b", *MANY),
     "many: code": ("code", *MANY),
-    "many: gen": ("gen", "go on", *MANY),
+    "many: gen": ("gen", "continue", *MANY),
 }
 # `run` takes its template as an argument; `code complete` has none.
 TEMPLATED = {name: args for name, args in WRITERS.items() if name not in ("run", "code complete")}
@@ -143,7 +143,7 @@ def test_model_file_is_not_overwritten(
     run_llmtool: Callable[..., Any], folder: Path, args: tuple[str, ...], tiny: Path
 ) -> None:
     line = error_line(run_llmtool(*args, "-m", "m.gguf", "-o", "m.gguf", cwd=folder), 2)
-    assert line.endswith(SAID.format("m.gguf"))
+    assert line.endswith(MESSAGE.format("m.gguf"))
     assert (folder / "m.gguf").read_bytes() == tiny.read_bytes()
 
 
@@ -152,7 +152,7 @@ def test_template_file_is_not_overwritten(
     run: Callable[..., Any], folder: Path, args: tuple[str, ...]
 ) -> None:
     line = error_line(run(*args, "-t", "./read.yaml", "-o", "read.yaml"), 2)
-    assert line.endswith(SAID.format("read.yaml"))
+    assert line.endswith(MESSAGE.format("read.yaml"))
     assert (folder / "read.yaml").read_text() == TEMPLATE
 
 
@@ -166,7 +166,7 @@ def test_plot_does_not_overwrite_input_files(
 ) -> None:
     pytest.importorskip("matplotlib")
     (folder / "d.svg").write_text(TEXT)
-    assert error_line(run(*args, "--plot", "d.svg"), 2).endswith(SAID.format("d.svg"))
+    assert error_line(run(*args, "--plot", "d.svg"), 2).endswith(MESSAGE.format("d.svg"))
     assert (folder / "d.svg").read_text() == TEXT
 
 
@@ -177,7 +177,7 @@ def test_plot_does_not_overwrite_the_model(
     pytest.importorskip("matplotlib")
     model = shutil.copy(folder / "m.gguf", folder / "m.svg")
     line = error_line(run_llmtool(*args, "-m", "./m.svg", "--plot", "m.svg", cwd=folder), 2)
-    assert line.endswith(SAID.format("m.svg"))
+    assert line.endswith(MESSAGE.format("m.svg"))
     assert Path(model).read_bytes() == (folder / "m.gguf").read_bytes()
 
 
@@ -207,7 +207,7 @@ def test_model_with_another_path_is_not_overwritten(
         words = ("-m", str(first))
     before = file.read_bytes()
     line = error_line(run_llmtool("gen", "hello", *words, "-o", file, cwd=folder, env=more), 2)
-    assert line.endswith(SAID.format(file))
+    assert line.endswith(MESSAGE.format(file))
     assert file.read_bytes() == before
 
 
@@ -221,7 +221,7 @@ def test_user_template_and_its_parents_are_not_overwritten(
     (prompts / "child.yaml").write_text("llmtool: 1\nname: child\nextends: parent\n")
     file = prompts / target
     before = file.read_text()
-    assert error_line(run("run", "child", "-o", file), 2).endswith(SAID.format(file))
+    assert error_line(run("run", "child", "-o", file), 2).endswith(MESSAGE.format(file))
     assert file.read_text() == before
 
 
@@ -232,7 +232,7 @@ def test_report_does_not_overwrite_test_files(
     before = (folder / name).read_bytes()
     words = ("./read.yaml", "-m", "m.gguf", "--baseline", "base.json", "--junit", name)
     line = error_line(run_llmtool("prompts", "test", *words, cwd=folder), 2)
-    assert line.endswith(SAID.format(name))
+    assert line.endswith(MESSAGE.format(name))
     assert (folder / name).read_bytes() == before
 
 
@@ -247,5 +247,5 @@ def test_export_does_not_overwrite_the_session(
     file = sessions.path("work")
     before = file.read_bytes()
     result = run_llmtool("sessions", "export", "work", "--format", "md", "-o", file)
-    assert error_line(result, 2).endswith(SAID.format(file))
+    assert error_line(result, 2).endswith(MESSAGE.format(file))
     assert file.read_bytes() == before

@@ -86,8 +86,8 @@ def test_damaged_session_does_not_hide_others(sessions: Sessions, run_llmtool: R
     sessions.path("birds").write_bytes(b'{"name": "birds"}\n{"te')
     result = run_llmtool("sessions", "ls")
     assert out(result).split("\t")[0] == "tea"
-    assert b"birds.jsonl: line 2 is damaged" in result.stderr
-    assert "line 2 is damaged" in error_line(run_llmtool("sessions", "show", "birds"), 14)
+    assert b"birds.jsonl, line 2: damaged" in result.stderr
+    assert "line 2: damaged" in error_line(run_llmtool("sessions", "show", "birds"), 14)
     assert "birds.jsonl" in run_llmtool("sessions", "search", "tea").stderr.decode()
     assert out(run_llmtool("sessions", "rm", "birds")) == ""
     assert sessions.names() == ["tea"]
@@ -126,8 +126,8 @@ def test_terminal_escapes_control_characters_and_highlights_hits(
     ("args", "code", "said"),
     [
         (["show", "brids"], 2, "did you mean 'birds'"),
-        (["show", "-"], 2, "cannot be a session name"),
-        (["show", "../tea"], 2, "cannot be a session name"),
+        (["show", "-"], 2, "is not a valid session name"),
+        (["show", "../tea"], 2, "is not a valid session name"),
         (["rm", "tea", "nothing"], 2, "unknown session 'nothing'"),
         (["rm"], 2, "NAME"),
         (["export", "brids"], 2, "did you mean 'birds'"),

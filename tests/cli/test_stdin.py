@@ -108,7 +108,7 @@ def test_started_input_is_read_to_the_end(start_llmtool: Callable[..., Any], tin
         ("bash", "file", []),
         pytest.param("sh", "pipe", [], marks=linux),
     ],
-    ids=["told", "seen", "file", "sh"],
+    ids=["reported", "seen", "file", "sh"],
 )
 def test_while_read_loop_keeps_its_lines(
     env: dict[str, str], tiny: Path, tmp_path: Path, shell: str, source: str, args: list[str]
@@ -375,7 +375,7 @@ def test_standard_input_is_read_once(
     run_llmtool: Callable[..., Any], args: tuple[str, ...]
 ) -> None:
     line = error_line(run_llmtool("gen", "-m", "none.gguf", *args, input=b"text"), 2)
-    assert line == "llmtool: standard input is named twice (-)"
+    assert line == "llmtool: standard input (-) is named twice; name it once"
 
 
 @pytest.mark.parametrize("option", ["--system", "--prefill", "--stop"])
@@ -383,13 +383,13 @@ def test_non_utf8_option_error_has_no_suggestion(
     run_llmtool: Callable[..., Any], option: str
 ) -> None:
     line = error_line(run_llmtool("gen", "-m", "none.gguf", "hello", option, b"\xff"), 14)
-    assert line == f"llmtool: {option}: byte 0 (0xff) is not UTF-8"
+    assert line == f"llmtool: {option}: not UTF-8 at byte 0 (0xff)"
 
 
 ARGUMENTS = {
-    "a text to classify": (("classify", "-l", "a,b", "Go on"), "the text"),
+    "a text to classify": (("classify", "-l", "a,b", "Go on"), "TEXT"),
     "a file to classify": (("classify", "-l", "a,b", "-f", "in.txt"), "-f"),
-    "a text to translate": (("translate", "Go on", "--to", "fr"), "the text"),
+    "a text to translate": (("translate", "Go on", "--to", "fr"), "TEXT"),
     "a file to translate": (("translate", "-f", "in.txt", "--to", "fr"), "-f"),
     "a file to summarize": (("sum", "in.txt"), "the files"),
     "a file as a prompt": (("gen", "-f", "in.txt"), "-f"),
@@ -416,7 +416,7 @@ def dry(run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path) -> Callable
 def test_unread_stdin_is_reported(
     dry: Callable[..., bytes], tmp_path: Path, args: tuple[str, ...], beside: str
 ) -> None:
-    note = f"llmtool: standard input is not read beside {beside}\n".encode()
+    note = f"llmtool: ignoring standard input; reading {beside} instead\n".encode()
     assert note in dry(*args, input=b"piped\n")
     assert note not in dry(*args, "-q", input=b"piped\n")
     piped = tmp_path / "piped.txt"

@@ -42,7 +42,7 @@ def assert_reported(process: Process, *reasons: str) -> None:
     _, error = process.communicate(timeout=20)
     assert process.returncode == 11, (process.returncode, error.decode())
     assert error.startswith(b"llmtool: ") and error.count(b"\n") == 1
-    assert any(reason in error.decode() for reason in ("was cut off while", *reasons)), error
+    assert any(reason in error.decode() for reason in ("was truncated while", *reasons)), error
 
 
 @linux
@@ -89,7 +89,7 @@ def test_truncation_is_reported_on_its_own_line_on_a_terminal(
         cut(model)
         assert terminal.exit_status == 11
     *_, last = terminal.raw.splitlines()
-    message = f"llmtool: the file of the model {model.name} was cut off while"
+    message = f"llmtool: the file of model {model.name} was truncated while"
     assert last.startswith(message.encode()), last
 
 

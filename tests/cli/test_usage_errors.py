@@ -10,64 +10,64 @@ import pytest
 from command import error_line
 
 CASES = {
-    "no number": (("gen", "--max-tokens", "abc"), "'abc' is not a whole number"),
-    "no fraction": (("gen", "--temperature", "hot"), "'hot' is not a number"),
-    "a fraction": (("gen", "--max-tokens", "1.5"), "'1.5' is not a whole number"),
-    "too small": (("gen", "--max-tokens", "0"), "0 is less than 1"),
-    "too large": (("gen", "--top-p", "3"), "3 is not between 0 and 1"),
-    "with decimals": (("gen", "--top-p", "1.25"), "1.25 is not between 0 and 1"),
-    "one of": (("gen", "--each", "xml"), "'xml' is not one of 'line', 'jsonl', 'csv', 'file'"),
+    "no number": (("gen", "--max-tokens", "abc"), "'abc': not a whole number"),
+    "no fraction": (("gen", "--temperature", "hot"), "'hot': not a number"),
+    "a fraction": (("gen", "--max-tokens", "1.5"), "'1.5': not a whole number"),
+    "too small": (("gen", "--max-tokens", "0"), "'0': must be at least 1"),
+    "too large": (("gen", "--top-p", "3"), "'3': must be between 0 and 1"),
+    "with decimals": (("gen", "--top-p", "1.25"), "'1.25': must be between 0 and 1"),
+    "one of": (("gen", "--each", "xml"), "'xml': must be one of 'line', 'jsonl', 'csv', 'file'"),
 }
 LINES = {
     "misspelt option": (
         ("gen", "--max-token", "3"),
-        "no such option: --max-token (did you mean --max-tokens?) (see 'llmtool gen --help')",
+        "unknown option --max-token; did you mean --max-tokens? (see 'llmtool gen --help')",
     ),
     "an option with dots": (
         ("gen", "--none..."),
-        "no such option: --none... (see 'llmtool gen --help')",
+        "unknown option --none... (see 'llmtool gen --help')",
     ),
     "misspelt command": (
         ("models", "lss"),
-        "no such command 'lss' (did you mean 'ls'?) (see 'llmtool models --help')",
+        "unknown command 'lss'; did you mean 'ls'? (see 'llmtool models --help')",
     ),
     "no value": (
         ("gen", "--max-tokens"),
-        "option '--max-tokens' needs a value (see 'llmtool gen --help')",
+        "--max-tokens needs a value (see 'llmtool gen --help')",
     ),
     "too many": (
         ("gen", "hello", "out", "there"),
-        "too many arguments (text of several words needs quotes) (see 'llmtool gen --help')",
+        "too many arguments; put quotes around text of several words (see 'llmtool gen --help')",
     ),
     "too many for a command without arguments": (
         ("config", "show", "foo"),
-        "too many arguments (this command takes none) (see 'llmtool config show --help')",
+        "too many arguments; this command takes none (see 'llmtool config show --help')",
     ),
     "a file for review": (
         ("code", "review", "app.py"),
-        "too many arguments (it reads a diff on standard input or with -f)"
+        "too many arguments; pipe the diff in, or name its file with -f"
         " (see 'llmtool code review --help')",
     ),
     "misspelt subcommand": (
         ("classify", "evla", "reviews.csv"),
-        "there is no subcommand 'evla' (did you mean 'eval'?) (see 'llmtool classify --help')",
+        "unknown subcommand 'evla'; did you mean 'eval'? (see 'llmtool classify --help')",
     ),
     "misspelt subcommand with options": (
         ("code", "exlpain", "-m", "nothere", "app.py"),
-        "there is no subcommand 'exlpain' (did you mean 'explain'?) (see 'llmtool code --help')",
+        "unknown subcommand 'exlpain'; did you mean 'explain'? (see 'llmtool code --help')",
     ),
     "words beside a text": (
         ("code", "sort", "a", "list"),
-        "too many arguments (text of several words needs quotes) (see 'llmtool code --help')",
+        "too many arguments; put quotes around text of several words (see 'llmtool code --help')",
     ),
     "minus": (
         ("config", "set", "temperature", "-1"),
-        "no such option: -1 (a value that begins with - goes after --)"
+        "unknown option -1; put -- before a value that begins with -"
         " (see 'llmtool config set --help')",
     ),
     "no shell": (
         ("completions",),
-        "missing argument 'SHELL' (one of bash, zsh, fish) (see 'llmtool completions --help')",
+        "missing argument SHELL: one of bash, zsh, fish (see 'llmtool completions --help')",
     ),
 }
 
@@ -83,7 +83,7 @@ def test_error_names_the_option_and_value(
     run_llmtool: Callable[..., Any], args: tuple[str, ...], reason: str
 ) -> None:
     line = error_line(run_llmtool(*args), 2)
-    assert line == f"llmtool: invalid value for '{args[1]}': {reason} (see 'llmtool gen --help')"
+    assert line == f"llmtool: {args[1]} {reason} (see 'llmtool gen --help')"
 
 
 @pytest.mark.parametrize(("args", "line"), LINES.values(), ids=LINES)
@@ -96,7 +96,7 @@ def test_error_says_what_to_do(
 @pytest.mark.parametrize(
     ("args", "note"),
     [
-        (("exlpain",), "'exlpain' is taken as the request; did you mean the subcommand 'explain'?"),
+        (("exlpain",), "reading 'exlpain' as the request; did you mean the subcommand 'explain'?"),
         (("exlpain", "-q"), None),
         (("quicksort",), None),
         (("explain a list",), None),
@@ -108,5 +108,5 @@ def test_request_similar_to_a_subcommand_is_reported(
 ) -> None:
     result = run_llmtool("code", *args, "-m", tiny, "--dry-run")
     assert result.returncode == 0
-    told = [line for line in result.stderr.decode().splitlines() if "subcommand" in line]
-    assert told == ([] if note is None else [f"llmtool: {note}"])
+    notes = [line for line in result.stderr.decode().splitlines() if "subcommand" in line]
+    assert notes == ([] if note is None else [f"llmtool: {note}"])

@@ -45,7 +45,7 @@ def test_notes_name_skipped_attachments() -> None:
     [
         ("a.txt", b"a\0b", "a.txt is a binary file"),
         ("a.txt", b" \n", "a.txt is empty"),
-        ("a.txt", b"caf\xe9", "a.txt: byte 3 .* is not UTF-8"),
+        ("a.txt", b"caf\xe9", "a.txt: not UTF-8 at byte 3 "),
         ("a.eml", b"Subject: Lunch\n\n", "a.eml: the e-mail has no text"),
     ],
     ids=["binary", "empty", "not UTF-8", "e-mail without text"],

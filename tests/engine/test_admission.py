@@ -1,4 +1,4 @@
-"""Who is let in while others run: never more than the cells hold, and no fewer."""
+"""Admission of requests while others run: as many as the cells allow."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ N_CELLS = 512
 
 @pytest.fixture
 def engine(tiny_model: Callable[..., Path]) -> Iterator[LocalEngine]:
-    """An engine whose context has 512 cells: a limit of positions keeps it from growing."""
+    """An engine whose context has 512 cells and cannot grow, due to the model's RoPE limit."""
     metadata = {"llama.rope.scaling.original_context_length": N_CELLS}
     made = LocalEngine(
         load_model(tiny_model("plain", metadata=metadata)), n_threads=1, n_parallel=4
@@ -34,15 +34,15 @@ def engine(tiny_model: Callable[..., Path]) -> Iterator[LocalEngine]:
     made.close()
 
 
-def ask(id: int, text: str, max_tokens: int, n: int = 1) -> Request:
+def make_request(id: int, text: str, max_tokens: int, n: int = 1) -> Request:
     sampling = Sampling(temperature=0, max_tokens=max_tokens)
     return Request(id=id, prompt=Prompt(text=text), sampling=sampling, n=n)
 
 
 def serve(engine: LocalEngine, requests: Iterable[Any]) -> list[int]:
-    """Return the ids of the requests in the order in which they, or their choices, ended."""
+    """Return the ids of requests in the order in which their choices end."""
     ended = []
-    for event in engine._begin(requests):
+    for event in engine._run(requests):
         if isinstance(event, Failed):
             raise event.error
         if isinstance(event, (Finished, Scores)):
@@ -51,54 +51,54 @@ def serve(engine: LocalEngine, requests: Iterable[Any]) -> list[int]:
     return ended
 
 
-def test_a_letter_is_a_token(engine: LocalEngine) -> None:
+def test_letters_are_single_tokens(engine: LocalEngine) -> None:
     ids = engine.tokenize(Prompt(text="q" * 50 + "z" * 50 + "w" * 50 + "k")).token_ids
     assert len(ids) == 151
 
 
-@pytest.mark.parametrize("n_shared", [0, 100], ids=["nothing is shared yet", "a beginning is"])
+@pytest.mark.parametrize("n_shared", [0, 100], ids=["nothing shared yet", "100 tokens shared"])
 @pytest.mark.parametrize(
     ("n_missing", "order"),
     [(0, [2, 3, 1]), (1, [1, 2, 3]), (20, [1, 2, 3])],
-    ids=["fits", "a cell is missing", "it would take the cells of what runs"],
+    ids=["fits", "one cell too long", "20 cells too long"],
 )
-def test_a_longer_prefix_is_shared_if_it_fits_with_the_running_requests(
+def test_longer_prefix_is_shared_if_it_fits_beside_running_requests(
     n_missing: int, order: list[int], n_shared: int, engine: LocalEngine
 ) -> None:
-    first = ask(1, "q" * n_shared + "z" * 10, 200)
+    first = make_request(1, "q" * n_shared + "z" * 10, 200)
     n_prompt = N_CELLS - (10 + 200) + n_missing - 5
-    others = [ask(id, "q" * (n_prompt - 1) + end, 5) for id, end in ((2, "k"), (3, "w"))]
+    others = [make_request(id, "q" * (n_prompt - 1) + end, 5) for id, end in ((2, "k"), (3, "w"))]
     assert serve(engine, [first, *others]) == order
 
 
-def test_another_prefix_is_shared_once_the_users_of_the_old_one_end(
+def test_prefix_is_replaced_after_its_requests_end(
     engine: LocalEngine,
 ) -> None:
     def source() -> Iterator[Request | None]:
-        yield ask(1, "q" * 100 + "z" * 10, 200)
-        yield ask(2, "q" * 100 + "k", 1)
+        yield make_request(1, "q" * 100 + "z" * 10, 200)
+        yield make_request(2, "q" * 100 + "k", 1)
         yield from [None] * 3
-        yield ask(3, "w" * 250 + "z", 20)
-        yield ask(4, "w" * 250 + "k", 20)
+        yield make_request(3, "w" * 250 + "z", 20)
+        yield make_request(4, "w" * 250 + "k", 20)
 
     assert serve(engine, source()) == [2, 1, 3, 4]
 
 
-def test_a_prompt_that_is_a_prefix_of_others_runs_with_them(engine: LocalEngine) -> None:
+def test_prompt_equal_to_the_shared_prefix_runs_with_other_requests(engine: LocalEngine) -> None:
     def source() -> Iterator[Request | None]:
-        yield ask(1, "q" * 100 + "z", 200)
-        yield ask(2, "q" * 100 + "k", 1)
+        yield make_request(1, "q" * 100 + "z", 200)
+        yield make_request(2, "q" * 100 + "k", 1)
         yield from [None] * 3
-        yield ask(3, "q" * 100, 20)
+        yield make_request(3, "q" * 100, 20)
 
     assert serve(engine, source()) == [2, 3, 1]
 
 
-def test_choices_that_wait_for_cells_are_not_overtaken(engine: LocalEngine) -> None:
+def test_later_requests_do_not_overtake_waiting_choices(engine: LocalEngine) -> None:
     def source() -> Iterator[Request | None]:
-        yield ask(1, "z" * 10, 200, n=3)
+        yield make_request(1, "z" * 10, 200, n=3)
         yield from [None] * 3
-        yield ask(2, "k" * 10, 5)
+        yield make_request(2, "k" * 10, 5)
 
     assert serve(engine, source()) == [1, 1, 2, 1]
 
@@ -107,16 +107,18 @@ LONG = "q" * 300
 SHORT = tuple(f"{a}{b}" for a in "ab" for b in "cdefghijk")
 
 
-@pytest.mark.parametrize("candidates", [(LONG,), (*SHORT, LONG)], ids=["together", "in turns"])
-def test_candidates_reserve_their_own_cells(
-    candidates: tuple[str, ...], engine: LocalEngine
-) -> None:
+@pytest.mark.parametrize(
+    "candidates", [(LONG,), (*SHORT, LONG)], ids=["one group", "several groups"]
+)
+def test_candidates_reserve_cells(candidates: tuple[str, ...], engine: LocalEngine) -> None:
     prompt = Prompt(text="z" * 50)
     scored = ScoreRequest(id=1, prompt=prompt, candidates=candidates, end=True)
-    assert serve(engine, [scored, ask(2, "w" * 180, 10), ask(3, "k" * 150, 10)]) == [1, 2, 3]
+    assert serve(
+        engine, [scored, make_request(2, "w" * 180, 10), make_request(3, "k" * 150, 10)]
+    ) == [1, 2, 3]
 
 
-def test_a_prompt_waits_while_candidates_use_all_rows_of_a_batch(engine: LocalEngine) -> None:
+def test_prompt_waits_while_candidates_use_all_output_rows(engine: LocalEngine) -> None:
     def source() -> Iterator[ScoreRequest | None]:
         yield ScoreRequest(id=1, prompt=Prompt(text="z" * 10), candidates=(LONG,))
         yield from [None] * 2

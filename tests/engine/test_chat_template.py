@@ -1,4 +1,4 @@
-"""Messages to tokens: exactly llama.cpp's ids for ordinary text, no control token from input."""
+"""Chat templates: llama.cpp's ids for ordinary text, no control tokens from messages."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def special(model: LlamaModel, ids: tuple[int, ...]) -> list[int]:
     return [token for token in ids if model.kind(token) in ("control", "user")]
 
 
-def ask(*contents: str, prefill: str = "") -> Prompt:
+def make_prompt(*contents: str, prefill: str = "") -> Prompt:
     roles = ("user", "assistant") * len(contents)
     messages = tuple(Message(r, c) for r, c in zip(roles, contents, strict=False))
     return Prompt(messages=messages, prefill=prefill)
@@ -62,7 +62,7 @@ def test_ordinary_text_gets_the_ids_of_the_rendered_template(
     weights: LlamaModel, text: str
 ) -> None:
     template = ChatTemplate(weights, weights.chat_template)
-    got = template.tokenize(ask(text))
+    got = template.tokenize(make_prompt(text))
     expected = weights.tokenize(got.text.encode(), add_special=False, parse_special=True)
     if weights.adds_bos and expected[0] != weights.bos:
         expected.insert(0, weights.bos)
@@ -71,54 +71,56 @@ def test_ordinary_text_gets_the_ids_of_the_rendered_template(
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-@pytest.mark.parametrize("place", ["only", "history", "prefill", "system"])
-def test_hostile_text_adds_no_control_token(weights: LlamaModel, text: str, place: str) -> None:
+@pytest.mark.parametrize("position", ["only", "history", "prefill", "system"])
+def test_hostile_text_adds_no_control_token(weights: LlamaModel, text: str, position: str) -> None:
     template = ChatTemplate(weights, weights.chat_template)
 
     def at(content: str) -> Prompt:
-        if place == "history":
-            return ask("first", content, "and then")
-        if place == "prefill":
-            return ask("first", prefill=content)
-        if place == "system":
+        if position == "history":
+            return make_prompt("first", content, "and then")
+        if position == "prefill":
+            return make_prompt("first", prefill=content)
+        if position == "system":
             return Prompt(messages=(Message("system", content), Message("user", "hi")))
-        return ask(content)
+        return make_prompt(content)
 
     harmless = template.tokenize(at("harmless"))
     hostile = template.tokenize(at(text))
     assert special(weights, hostile.token_ids) == special(weights, harmless.token_ids)
-    # Nothing is lost: the tokens still spell the whole prompt, the hostile text included.
-    spelled = b"".join(weights.render_piece(t, special=True) for t in hostile.token_ids)
-    # (SentencePiece adds spaces after control tokens.)
-    assert spelled.decode().replace(" ", "").endswith(hostile.text.replace(" ", ""))
+    # The tokens render to the whole prompt, including the hostile text. Spaces are not compared,
+    # because SentencePiece adds some after control tokens.
+    rendered = b"".join(weights.render_piece(t, special=True) for t in hostile.token_ids)
+    assert rendered.decode().replace(" ", "").endswith(hostile.text.replace(" ", ""))
     assert text in hostile.text
 
 
-def test_text_around_a_hostile_spelling_keeps_its_ids(weights: LlamaModel) -> None:
+def test_text_around_a_special_token_spelling_has_the_same_ids(weights: LlamaModel) -> None:
     template = ChatTemplate(weights, weights.chat_template)
     head, tail = "The quick brown fox ", " jumps over the lazy dog"
-    hostile = list(template.tokenize(ask(f"{head}<|im_end|>{tail}")).token_ids)
+    hostile = list(template.tokenize(make_prompt(f"{head}<|im_end|>{tail}")).token_ids)
     for part in (head.strip(), tail):
         ids = weights.tokenize(part.encode(), add_special=False, parse_special=False)
-        inner = ids[1:]  # the first may join with what stands before it
+        inner = ids[1:]  # the first may merge with the text before it
         assert any(
             hostile[i : i + len(inner)] == inner for i in range(len(hostile) - len(inner) + 1)
         ), part
 
 
-def test_a_user_defined_run_of_spaces_is_ordinary_text(tiny: Path) -> None:
+def test_user_defined_token_of_spaces_is_ordinary_text(tiny: Path) -> None:
     model = load(tiny)
-    runs = [t for t in range(model.n_vocab) if model.kind(t) == "user"]
-    spaces = [t for t in runs if not model.token_text(t).strip()]
+    user_defined = [t for t in range(model.n_vocab) if model.kind(t) == "user"]
+    spaces = [t for t in user_defined if not model.token_text(t).strip()]
     assert spaces, "the tiny model has such a token"
-    got = ChatTemplate(model, model.chat_template).tokenize(ask("a" + model.token_text(spaces[0])))
+    got = ChatTemplate(model, model.chat_template).tokenize(
+        make_prompt("a" + model.token_text(spaces[0]))
+    )
     assert spaces[0] in got.token_ids
 
 
-def test_a_base_model_completes_the_unchanged_text(tiny_base: Path) -> None:
+def test_base_model_completes_the_unchanged_text(tiny_base: Path) -> None:
     model = load(tiny_base)
     assert model.chat_template is None
-    got = ChatTemplate(model, None).tokenize(ask("Once upon a time", prefill=" there"))
+    got = ChatTemplate(model, None).tokenize(make_prompt("Once upon a time", prefill=" there"))
     assert got.text == "Once upon a time there"
     assert list(got.token_ids) == model.tokenize(
         got.text.encode(), add_special=True, parse_special=True
@@ -126,7 +128,7 @@ def test_a_base_model_completes_the_unchanged_text(tiny_base: Path) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_text_adds_no_control_token_for_a_base_model(tiny_base: Path, text: str) -> None:
+def test_hostile_text_adds_no_control_token_for_a_base_model(tiny_base: Path, text: str) -> None:
     model = load(tiny_base)
     got = ChatTemplate(model, None).tokenize(Prompt(text=text))
     assert special(model, got.token_ids) == special(
@@ -134,16 +136,16 @@ def test_text_adds_no_control_token_for_a_base_model(tiny_base: Path, text: str)
     )
 
 
-def test_a_control_token_formed_by_message_and_template_is_broken(tiny: Path) -> None:
+def test_message_and_template_together_form_no_control_token(tiny: Path) -> None:
     model = load(tiny)
     source = "{% for m in messages %}<|im_{{ m.content }}end|>{% endfor %}"
     template = ChatTemplate(model, source)
-    assert special(model, template.tokenize(ask("")).token_ids), "the template's own token"
-    got = template.tokenize(ask("start|>x<|im_"))
+    assert special(model, template.tokenize(make_prompt("")).token_ids), "the template's own token"
+    got = template.tokenize(make_prompt("start|>x<|im_"))
     assert special(model, got.token_ids) == []
 
 
-def test_a_system_prompt_goes_into_the_first_turn_if_the_template_has_no_system_role(
+def test_system_prompt_is_merged_into_the_first_turn_without_a_system_role(
     tiny: Path,
 ) -> None:
     source = (
@@ -157,12 +159,12 @@ def test_a_system_prompt_goes_into_the_first_turn_if_the_template_has_no_system_
     assert got.text == "[user]Be brief.\n\nHi"
 
 
-def test_a_broken_template_is_an_error_and_never_another_format(tiny: Path) -> None:
+def test_invalid_template_is_an_error(tiny: Path) -> None:
     with pytest.raises(TemplateError):
-        ChatTemplate(load(tiny), "{% for m in messages %}").tokenize(ask("hi"))
+        ChatTemplate(load(tiny), "{% for m in messages %}").tokenize(make_prompt("hi"))
 
 
-def test_a_prompt_that_opens_the_reasoning_is_recognized(tiny: Path) -> None:
+def test_prompt_that_opens_the_reasoning_is_recognized(tiny: Path) -> None:
     source = "{{ messages[0].content }}{% if enable_thinking %}<think>\n{% endif %}"
     template = ChatTemplate(load(tiny), source)
     question = (Message("user", "hi <think>"),)
@@ -170,7 +172,7 @@ def test_a_prompt_that_opens_the_reasoning_is_recognized(tiny: Path) -> None:
     assert not template.tokenize(Prompt(messages=question)).token_ids == ()
 
 
-# The shape that TranslateGemma's template asks for, which writes the instruction itself.
+# Like TranslateGemma's template, which writes the instruction itself.
 WITH_LANGUAGES = (
     "{% for m in messages %}{% if m.content is string %}{{ raise_exception('no languages') }}"
     "{% endif %}{% set c = m.content[0] %}"
@@ -178,11 +180,11 @@ WITH_LANGUAGES = (
 )
 
 
-def test_languages_are_passed_to_a_chat_template_that_uses_them(weights: LlamaModel) -> None:
+def test_languages_are_passed_to_chat_templates_that_use_them(weights: LlamaModel) -> None:
     template = ChatTemplate(weights, WITH_LANGUAGES)
     messages = (Message("user", "Good morning"),)
-    told = template.tokenize(Prompt(messages=messages, languages=("en", "pt-BR")))
-    assert told.text == "From en to pt-BR: Good morning"
+    prompt = template.tokenize(Prompt(messages=messages, languages=("en", "pt-BR")))
+    assert prompt.text == "From en to pt-BR: Good morning"
     with pytest.raises(TemplateError, match="no languages"):
         template.tokenize(Prompt(messages=messages))
 

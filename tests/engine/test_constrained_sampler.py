@@ -1,4 +1,4 @@
-"""A constraint applies to the answer and not to the reasoning, however its tags are tokenized."""
+"""Constraints apply to the answer, not to the reasoning, with any tokenization of the tags."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHANNELS = ReasoningTags("<|c|>analysis<|m|>", "<|s|><|c|>final<|m|>", "<|c|>fin
 
 
 class Bytes:
-    """A vocabulary of bytes, with one token for a whole tag."""
+    """A vocabulary of bytes, an end token, and one token for a whole tag."""
 
     n_vocab = 258
 
@@ -40,33 +40,33 @@ class Bytes:
         return token == 256
 
 
-class Wishes:
-    """A sampler that writes a given text, or else the first token that the constraint allows."""
+class ScriptedSampler:
+    """Samples given tokens, or the first token that the constraint allows."""
 
     def __init__(self, tokens: list[int]) -> None:
         self.tokens = tokens
 
     def sample(self, context: Any, row: int, matcher: Any = None) -> int:
-        wish = self.tokens[0]
-        if matcher is None or matcher.allows(wish):
-            return wish
+        preferred = self.tokens[0]
+        if matcher is None or matcher.allows(preferred):
+            return preferred
         return next(token for token in range(257) if matcher.allows(token))
 
 
-def write(
-    wish: str | list[int],
+def generate(
+    script: str | list[int],
     *,
     regex: str = "yes|no",
     tags: ReasoningTags | None,
     opened: bool = False,
 ) -> str:
-    """Return what a model writes that would write `wish` without a constraint."""
-    tokens = list(wish.encode()) if isinstance(wish, str) else list(wish)
-    words = Bytes()
+    """Return the constrained reply of a model that would generate `script` without constraint."""
+    tokens = list(script.encode()) if isinstance(script, str) else list(script)
+    vocabulary = Bytes()
     reply = Reply(0, 0, tags=tags, in_reasoning=opened)
-    constraint = ConstraintCompiler(words).compile(Constraint("regex", regex))
-    sampler, written = Wishes(tokens), b""
-    constrained = ConstrainedSampler(sampler, constraint, reply, tags=tags, weights=words)  # type: ignore[arg-type]
+    constraint = ConstraintCompiler(vocabulary).compile(Constraint("regex", regex))
+    sampler, generated = ScriptedSampler(tokens), b""
+    constrained = ConstrainedSampler(sampler, constraint, reply, tags=tags, weights=vocabulary)  # type: ignore[arg-type]
     while sampler.tokens and not constrained.finished:
         token = constrained.sample(None, 0)  # type: ignore[arg-type]
         if token == sampler.tokens[0]:
@@ -74,15 +74,15 @@ def write(
         if token == 256:
             break
         constrained.accept(token)
-        piece = words.render_piece(token, special=True)
-        written += piece
+        piece = vocabulary.render_piece(token, special=True)
+        generated += piece
         reply.push(piece)
     constrained.close()
-    return written.decode()
+    return generated.decode()
 
 
 @pytest.mark.parametrize(
-    ("wish", "tags", "opened", "written"),
+    ("script", "tags", "opened", "expected"),
     [
         ("yes", None, False, "yes"),
         ("<think>hm, what</think>yes", THINK, False, "<think>hm, what</think>yes"),
@@ -98,50 +98,50 @@ def write(
     ],
     ids=["no tags", "reasoning", "opened by the prompt", "no reasoning", "channels", "answer tag"],
 )
-def test_a_reply_that_satisfies_the_constraint_is_unchanged(
-    wish: str, tags: ReasoningTags | None, opened: bool, written: str
+def test_valid_reply_is_unchanged(
+    script: str, tags: ReasoningTags | None, opened: bool, expected: str
 ) -> None:
-    assert write(wish, tags=tags, opened=opened) == written
+    assert generate(script, tags=tags, opened=opened) == expected
 
 
-def test_a_tag_of_one_token_begins_the_reasoning() -> None:
-    assert write([257, *b"hm</think>yes"], tags=THINK) == "<think>hm</think>yes"
+def test_single_token_tag_begins_the_reasoning() -> None:
+    assert generate([257, *b"hm</think>yes"], tags=THINK) == "<think>hm</think>yes"
 
 
 def test_white_space_does_not_begin_the_reasoning() -> None:
-    assert write("\n\nyes", tags=THINK).strip("\n") in ("yes", "no")
-    assert "\n" not in write("\n\nyes", tags=THINK)
+    assert generate("\n\nyes", tags=THINK).strip("\n") in ("yes", "no")
+    assert "\n" not in generate("\n\nyes", tags=THINK)
 
 
-def test_a_partial_tag_is_completed_where_nothing_else_may_follow() -> None:
-    assert write("<yes", tags=THINK).startswith("<think>")
+def test_partial_tag_is_completed_if_the_answer_cannot_begin_with_it() -> None:
+    assert generate("<yes", tags=THINK).startswith("<think>")
 
 
-def test_a_partial_tag_can_be_the_beginning_of_the_answer() -> None:
-    assert write("<thing>", regex="<th[a-z]+>", tags=THINK) == "<thing>"
+def test_partial_tag_may_begin_the_answer() -> None:
+    assert generate("<thing>", regex="<th[a-z]+>", tags=THINK) == "<thing>"
 
 
-def test_an_answer_that_violates_the_constraint_is_replaced() -> None:
-    assert write("<think>hm</think>maybe", tags=THINK) in (
+def test_answer_is_forced_to_satisfy_the_constraint() -> None:
+    assert generate("<think>hm</think>maybe", tags=THINK) in (
         "<think>hm</think>yes",
         "<think>hm</think>no",
     )
 
 
 @pytest.mark.parametrize(
-    ("named", "thinking", "may_think"),
+    ("tag", "thinking", "may_reason"),
     [
         ("<|channel|>analysis", None, True),
         ("<|channel|>analysis", False, True),
         ("<think>", True, True),
         ("<think>", False, False),
     ],
-    ids=["channels", "channels, unasked", "reasoning", "reasoning, unasked"],
+    ids=["channels", "channels, thinking off", "reasoning", "reasoning, thinking off"],
 )
-def test_a_model_that_tags_its_answer_may_begin_with_a_tag_without_reasoning(
-    tiny_model: Callable[..., Path], named: str, thinking: bool | None, may_think: bool
+def test_model_with_answer_tags_may_begin_with_a_tag_without_reasoning(
+    tiny_model: Callable[..., Path], tag: str, thinking: bool | None, may_reason: bool
 ) -> None:
-    template = f"{{# {named} #}}{CHATML}"
+    template = f"{{# {tag} #}}{CHATML}"
     engine = LocalEngine(
         load_model(tiny_model("plain", chat_template=template, printable=True)), n_threads=1
     )
@@ -151,7 +151,7 @@ def test_a_model_that_tags_its_answer_may_begin_with_a_tag_without_reasoning(
             prompt=Prompt(messages=(Message("user", "hello"),), thinking=thinking),
             n=32,
             sampling=Sampling(
-                temperature=100,  # all that is allowed is about as likely
+                temperature=100,  # all allowed tokens are about equally likely
                 top_k=0,
                 top_p=1,
                 min_p=0,
@@ -164,4 +164,4 @@ def test_a_model_that_tags_its_answer_may_begin_with_a_tag_without_reasoning(
     ]
     events = [event for event in engine.stream(requests) if isinstance(event, Token)]
     engine.close()
-    assert any(event.reasoning for event in events) is may_think
+    assert any(event.reasoning for event in events) is may_reason

@@ -1,4 +1,4 @@
-"""The handles over llama.cpp: pieces, memory, interrupts, the import beside the real package."""
+"""The handles of llama.cpp: token bytes, contexts, interrupts, and the import of the bindings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def load(path: Path, cancellation: Cancellation | None = None) -> LlamaModel:
 
 
 @pytest.mark.parametrize("kind", ["plain", "spm", "starter"])
-def test_every_token_streams_to_the_whole_text(
+def test_streamed_tokens_join_to_the_whole_text(
     kind: str, tiny: Path, tiny_spm: Path, starter: Path
 ) -> None:
     model = load({"plain": tiny, "spm": tiny_spm, "starter": starter}[kind])
@@ -37,7 +37,7 @@ def test_every_token_streams_to_the_whole_text(
     assert all(model.render_piece(t, special=False) for t in ordinary)
 
 
-def test_tokens_longer_than_any_buffer_are_whole(tiny: Path) -> None:
+def test_long_tokens_are_not_truncated(tiny: Path) -> None:
     model = load(tiny)
     long = [t for t in range(model.n_vocab) if len(model.piece(t)) > 32]
     assert long, "the tiny model has such a token"
@@ -46,32 +46,32 @@ def test_tokens_longer_than_any_buffer_are_whole(tiny: Path) -> None:
         assert len(model.piece(token)) == len(model.token_text(token))
 
 
-def test_control_tokens_add_nothing_to_a_text(tiny: Path) -> None:
+def test_control_tokens_add_no_text(tiny: Path) -> None:
     model = load(tiny)
     controls = [t for t in range(model.n_vocab) if model.kind(t) == "control"]
     assert controls and all(model.piece(t) == b"" for t in controls)
     assert all(model.render_piece(t, special=True) for t in controls)
 
 
-def test_the_same_seed_samples_the_same_tokens(tiny: Path) -> None:
+def test_same_seed_samples_the_same_tokens(tiny: Path) -> None:
     model = load(tiny)
 
-    def draw(seed: int) -> list[int]:
+    def sample(seed: int) -> list[int]:
         context = Context(model, n_ctx=256, n_threads=1, cancellation=Cancellation())
         sampler = Sampler(model, Sampling(temperature=1.5), seed=seed)
         context.prefill(model.tokenize(b"hello", add_special=True, parse_special=False))
-        drawn = []
+        tokens = []
         for _ in range(20):
-            drawn.append(sampler.sample(context))
-            context.prefill(drawn[-1:], pos=context.length(0))
+            tokens.append(sampler.sample(context))
+            context.prefill(tokens[-1:], pos=context.length(0))
         context.close()
-        return drawn
+        return tokens
 
-    assert draw(0) == draw(0)
-    assert draw(0) != draw(1)
+    assert sample(0) == sample(0)
+    assert sample(0) != sample(1)
 
 
-def test_the_cancellation_flag_ends_a_decode(tiny: Path) -> None:
+def test_cancellation_aborts_a_decode(tiny: Path) -> None:
     cancellation = Cancellation()
     context = Context(load(tiny), n_ctx=512, n_threads=1, cancellation=cancellation)
     cancellation.cancel()
@@ -82,7 +82,7 @@ def test_the_cancellation_flag_ends_a_decode(tiny: Path) -> None:
     context.prefill([1] * 200)
 
 
-def test_the_cancellation_flag_ends_loading(starter: Path) -> None:
+def test_cancellation_aborts_loading(starter: Path) -> None:
     cancellation = Cancellation()
     cancellation.cancel()
     with pytest.raises(Cancelled):
@@ -90,7 +90,7 @@ def test_the_cancellation_flag_ends_loading(starter: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signal wakeup pipe")
-def test_ctrl_c_ends_a_long_prefill_of_a_python_program(starter: Path) -> None:
+def test_ctrl_c_interrupts_a_long_prefill(starter: Path) -> None:
     context = Context(load(starter), n_ctx=4096, n_threads=1, cancellation=Cancellation())
     ids = [1] * 512
     begin = time.perf_counter()
@@ -104,12 +104,12 @@ def test_ctrl_c_ends_a_long_prefill_of_a_python_program(starter: Path) -> None:
     assert time.perf_counter() - begin < whole * 0.25 + 0.3
 
 
-def test_the_real_llama_cpp_package_can_still_be_imported(starter: Path) -> None:
+def test_real_llama_cpp_package_can_be_imported(starter: Path) -> None:
     program = (
         "import sys\n"
         "from llmtool.engine.llama.bindings import bindings\n"
         "ours = bindings()\n"
-        "assert 'llama_cpp' not in sys.modules, 'the bare package is taken out again'\n"
+        "assert 'llama_cpp' not in sys.modules, 'the placeholder package is removed'\n"
         "assert 'numpy' not in sys.modules\n"
         "import llama_cpp\n"
         "assert llama_cpp.Llama and llama_cpp.llama_cpp.llama_decode\n"
@@ -119,7 +119,7 @@ def test_the_real_llama_cpp_package_can_still_be_imported(starter: Path) -> None
     assert done.stdout.strip() == "True", done.stderr
 
 
-def test_a_bad_file_is_reported_after_the_real_package_was_imported(tmp_path: Path) -> None:
+def test_invalid_file_is_reported_after_import_of_the_real_package(tmp_path: Path) -> None:
     (tmp_path / "bad.gguf").write_bytes(b"GGUF")
     program = (
         "import sys, pathlib, llama_cpp\n"
@@ -137,7 +137,7 @@ def test_a_bad_file_is_reported_after_the_real_package_was_imported(tmp_path: Pa
     assert done.stdout.strip() == "unreadable", done.stderr
 
 
-def test_the_bindings_can_be_imported_while_another_thread_imports() -> None:
+def test_bindings_can_be_imported_while_another_thread_imports() -> None:
     program = (
         "import sys, threading, types\n"
         "from llmtool.engine.llama.bindings import bindings\n"

@@ -1,4 +1,4 @@
-"""How large a context becomes, and what happens where there is no memory for it."""
+"""The size of contexts, and smaller contexts if memory is short."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from llmtool.errors import EngineError
 from llmtool.models.gguf.memory import state_bytes
 from llmtool.models.gguf.reader import read_header
 
-# 16 requests of 60,000 tokens each, 60 MB, in a process that may take so many more MB. Threads and
-# arenas take 16 MB more or less of them from run to run: the limits are that far from any edge.
+# 16 requests of 60,000 tokens (60 MB) each, in a process that may allocate `sys.argv[2]` more MB.
+# Threads and arenas vary by 16 MB, so the limits have at least that margin.
 PROGRAM = """
 import resource, sys
 from pathlib import Path
@@ -32,8 +32,8 @@ from llmtool.engine.types import Failed, Finished, Prompt, Request, Sampling
 engine = LocalEngine(load_model(Path(sys.argv[1])), n_threads=1, n_parallel=16)
 sampling = Sampling(max_tokens=60_000, temperature=0, stop=("e",))
 requests = [Request(id=i, prompt=Prompt(text="hello"), sampling=sampling) for i in range(16)]
-taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-limit = taken + (int(sys.argv[2]) << 20)
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+limit = used + (int(sys.argv[2]) << 20)
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 events = list(engine.stream(requests))
 sequences = engine.contexts.sequences
@@ -50,7 +50,7 @@ for each in events:
 @pytest.mark.parametrize(
     ("megabytes", "finished", "parallel"), [(2000, 16, 16), (200, 16, 8), (40, 0, 1)]
 )
-def test_fewer_requests_run_at_once_where_memory_is_short(
+def test_fewer_requests_run_together_if_memory_is_short(
     megabytes: int, finished: int, parallel: int, tiny_model: Callable[..., Path]
 ) -> None:
     model = tiny_model("plain", n_ctx=65536)
@@ -60,7 +60,7 @@ def test_fewer_requests_run_at_once_where_memory_is_short(
     counts, *errors = done.stdout.splitlines()
     ended, failed, width = map(int, counts.split())
     assert (ended, failed) == (finished, 16 - finished)
-    assert (width >= parallel) == (parallel > 8), "room for as many at once"
+    assert (width >= parallel) == (parallel > 8)
     assert (width > 0) == (finished > 0)
     assert all("tokens: insufficient memory (attempted" in error for error in errors)
 
@@ -75,7 +75,7 @@ def serve(engine: LocalEngine, n: int, **sampling: int) -> None:
     assert not any(isinstance(event, Failed) for event in events)
 
 
-def test_short_requests_together_use_the_short_rope_factors(
+def test_concurrent_short_requests_use_the_short_rope_factors(
     tiny_model: Callable[..., Path],
 ) -> None:
     metadata = {"llama.rope.scaling.original_context_length": 512}
@@ -83,11 +83,11 @@ def test_short_requests_together_use_the_short_rope_factors(
     serve(engine, 16, max_tokens=100)
     assert engine.info.n_cells == 512
     serve(engine, 1, max_tokens=700)
-    assert engine.info.n_cells == 768, "one that is longer gets its room"
+    assert engine.info.n_cells == 768, "a longer request gets a larger context"
     engine.close()
 
 
-def test_a_context_is_reused_while_it_is_large_enough(tiny: Path) -> None:
+def test_context_is_reused_if_it_is_large_enough(tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1)
     serve(engine, 8, max_tokens=100)
     first = engine.contexts.sequences
@@ -98,34 +98,36 @@ def test_a_context_is_reused_while_it_is_large_enough(tiny: Path) -> None:
     engine.close()
 
 
-BEGINNING = "q" * 1500  # tokens, many more than the window has
+BEGINNING = "q" * 1500  # tokens, many more than the sliding window
 
 
-def ask(id: int, text: str, *, n: int = 1, max_tokens: int = 300, probe_text: str = "") -> Request:
+def make_request(
+    id: int, text: str, *, n: int = 1, max_tokens: int = 300, probe_text: str = ""
+) -> Request:
     prompt = Prompt(text=text, probe_text=probe_text)
     sampling = Sampling(temperature=0, max_tokens=max_tokens)
     return Request(id=id, prompt=prompt, sampling=sampling, n=n)
 
 
-# Streams that one engine is asked, one after the other.
+# Streams that one engine serves one after another.
 SHARING: dict[str, list[list[Request | None]]] = {
-    "a template": [[ask(1, BEGINNING + "z", probe_text=BEGINNING + "k")]],
-    "choices": [[ask(1, BEGINNING + "z", n=3)]],
-    "requests": [[ask(i, BEGINNING + end) for i, end in enumerate("zkw")]],
-    "requests that come late": [
+    "a template": [[make_request(1, BEGINNING + "z", probe_text=BEGINNING + "k")]],
+    "choices": [[make_request(1, BEGINNING + "z", n=3)]],
+    "requests": [[make_request(i, BEGINNING + end) for i, end in enumerate("zkw")]],
+    "late requests": [
         [
-            ask(1, "hello", max_tokens=600),
+            make_request(1, "hello", max_tokens=600),
             *[None] * 3,
-            *(ask(i, BEGINNING + end) for i, end in enumerate("kw")),
+            *(make_request(i, BEGINNING + end) for i, end in enumerate("kw")),
         ]
     ],
-    "requests after a lone one": [
-        [ask(1, "w" * 1700)],
-        [ask(i, BEGINNING + end) for i, end in enumerate("kw")],
+    "requests after a single one": [
+        [make_request(1, "w" * 1700)],
+        [make_request(i, BEGINNING + end) for i, end in enumerate("kw")],
     ],
-    "a template after a lone request": [
-        [ask(1, "w" * 1700)],
-        [ask(1, BEGINNING + "z", probe_text=BEGINNING + "k")],
+    "a template after a single request": [
+        [make_request(1, "w" * 1700)],
+        [make_request(1, BEGINNING + "z", probe_text=BEGINNING + "k")],
     ],
 }
 
@@ -141,28 +143,28 @@ def test_sliding_window_layers_store_all_shared_tokens(
     engine.close()
 
 
-def test_sliding_window_layers_store_few_tokens_if_nothing_is_shared(
+def test_sliding_window_layers_store_only_the_window_if_nothing_is_shared(
     tiny_model: Callable[..., Path],
 ) -> None:
     engine = LocalEngine(load_model(tiny_model("swa")), n_threads=1)
-    assert list(engine.stream([ask(1, BEGINNING)]))
+    assert list(engine.stream([make_request(1, BEGINNING)]))
     assert engine.contexts.sequences and not engine.contexts.sequences.context.swa_full
     engine.close()
 
 
-def test_a_size_that_did_not_fit_is_not_tried_again(
+def test_failed_context_size_is_not_tried_again(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=8)
     make, tried = engine.contexts._create_context, []
 
-    def make_small(wanted: context_planner.ContextSize, *others: Any) -> Sequences:
-        tried.append(wanted.n_cells)
-        if wanted.n_cells > 600:
+    def fail_if_large(size: context_planner.ContextSize, *others: Any) -> Sequences:
+        tried.append(size.n_cells)
+        if size.n_cells > 600:
             raise EngineError("no memory")
-        return make(wanted, *others)
+        return make(size, *others)
 
-    monkeypatch.setattr(engine.contexts, "_create_context", make_small)
+    monkeypatch.setattr(engine.contexts, "_create_context", fail_if_large)
     serve(engine, 8, max_tokens=200)
     assert tried[0] > 600 and sum(n > 600 for n in tried) < len(tried)
     before = len(tried)

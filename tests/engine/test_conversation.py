@@ -1,4 +1,4 @@
-"""A conversation stays in the memory: a turn computes what is new, whatever the memory keeps."""
+"""A conversation stays in the KV cache: each turn computes only new tokens, with any memory."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from llmtool.engine.types import (
 from llmtool.errors import Cancelled
 
 KINDS = ["plain", "swa", "recurrent", "hybrid"]
-WHOLE_STATES = ("recurrent", "hybrid")
+FULL_SNAPSHOTS = ("recurrent", "hybrid")  # kinds whose memory cannot be truncated
 N_REPLY = 12
 
 
-class Talk:
-    """A conversation on an engine, and how many tokens each turn has computed."""
+class Conversation:
+    """A conversation on an engine, which counts the tokens that each turn computes."""
 
     def __init__(self, engine: LocalEngine, counts: list[int]) -> None:
         self.engine, self.counts = engine, counts
@@ -41,8 +41,8 @@ class Talk:
         messages = (*self.messages, Message("user", text))
         return Prompt(messages=messages, n_fixed=n_fixed)
 
-    def say(self, text: str, **options: Any) -> tuple[str, int]:
-        """Return (reply, tokens computed for it)."""
+    def send(self, text: str, **options: Any) -> tuple[str, int]:
+        """Return (reply, number of computed tokens)."""
         n_fixed = options.pop("n_fixed", None)
         request = Request(
             prompt=self.prompt(text, n_fixed=n_fixed),
@@ -59,13 +59,13 @@ class Talk:
         return reply, sum(self.counts) - before
 
     @property
-    def held(self) -> tuple[int, ...]:
+    def cached(self) -> tuple[int, ...]:
         sequences = self.engine.contexts.sequences
         return () if sequences is None else sequences.token_history
 
     def ids(self, text: str) -> tuple[int, ...]:
         ids = self.engine.tokenize(self.prompt(text)).token_ids
-        return reuse_cached_tokens(ids, self.held, self.engine.model.weights)
+        return reuse_cached_tokens(ids, self.cached, self.engine.model.weights)
 
     def n_tokens(self, text: str) -> int:
         return len(self.ids(text))
@@ -73,7 +73,7 @@ class Talk:
 
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return the sizes of all batches that are decoded."""
+    """Return a list to which each decode appends its batch size."""
     sizes: list[int] = []
     decode = Context.decode
 
@@ -88,13 +88,13 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 @pytest.fixture
 def start(
     tiny_model: Callable[..., Path], counts: list[int], tmp_path: Path
-) -> Iterator[Callable[..., Talk]]:
+) -> Iterator[Callable[..., Conversation]]:
     engines: list[LocalEngine] = []
 
-    def make(kind: str, **options: Any) -> Talk:
+    def make(kind: str, **options: Any) -> Conversation:
         options.setdefault("prefix_folder", None)
         engines.append(LocalEngine(load_model(tiny_model(kind)), n_threads=1, **options))
-        return Talk(engines[-1], counts)
+        return Conversation(engines[-1], counts)
 
     yield make
     for engine in engines:
@@ -102,101 +102,107 @@ def start(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_turn_computes_only_what_is_new(start: Callable[..., Talk], kind: str) -> None:
-    talk = start(kind)
+def test_each_turn_computes_only_new_tokens(start: Callable[..., Conversation], kind: str) -> None:
+    conversation = start(kind)
     for text in ("hello there", "how are you", "the quick brown fox", "and a lazy dog"):
-        held, ids = talk.held, talk.ids(text)
-        new = len(ids) - common_prefix_length([held, ids])
-        _, n_computed = talk.say(text)
-        # A reply's last token is chosen and not computed: the next turn does that.
+        cached, ids = conversation.cached, conversation.ids(text)
+        new = len(ids) - common_prefix_length([cached, ids])
+        _, n_computed = conversation.send(text)
+        # The last token of a reply is sampled but not computed; the next turn computes it.
         assert n_computed <= new + N_REPLY
-        assert len(ids) - new == len(held), talk.messages
+        assert len(ids) - new == len(cached), conversation.messages
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_turn_gets_the_reply_that_the_whole_conversation_would_get(
-    start: Callable[..., Talk], kind: str
+def test_cached_turn_has_the_reply_of_an_uncached_conversation(
+    start: Callable[..., Conversation], kind: str
 ) -> None:
-    going_on, anew = start(kind), start(kind)
+    continued, fresh = start(kind), start(kind)
     for text in ("hello there", "how are you", "the quick brown fox"):
-        anew.messages = list(going_on.messages)
-        if anew.engine.contexts.sequences is not None:
-            anew.engine.contexts.sequences.reset()
-        assert going_on.say(text)[0] == anew.say(text)[0]
-        # Their own words are nobody's spelling; these are tokens whoever writes them.
-        going_on.messages[-1] = Message("assistant", "hello, a lazy dog")
+        fresh.messages = list(continued.messages)
+        if fresh.engine.contexts.sequences is not None:
+            fresh.engine.contexts.sequences.reset()
+        assert continued.send(text)[0] == fresh.send(text)[0]
+        # Generated tokens may differ from the tokenization of their text; the tokens of this text
+        # do not.
+        continued.messages[-1] = Message("assistant", "hello, a lazy dog")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_repeated_turn_computes_no_prompt(start: Callable[..., Talk], kind: str) -> None:
-    talk = start(kind)
-    talk.say("hello there")
-    first = talk.say("how are you")[0]
-    del talk.messages[-2:]
-    again, n_computed = talk.say("how are you")
+def test_repeated_turn_computes_no_prompt(start: Callable[..., Conversation], kind: str) -> None:
+    conversation = start(kind)
+    conversation.send("hello there")
+    first = conversation.send("how are you")[0]
+    del conversation.messages[-2:]
+    again, n_computed = conversation.send("how are you")
     assert again == first
     assert n_computed <= N_REPLY
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_undone_turn_leaves_the_earlier_ones_cached(
-    start: Callable[..., Talk], kind: str
+def test_earlier_turns_stay_cached_after_undo(
+    start: Callable[..., Conversation], kind: str
 ) -> None:
-    talk = start(kind)
-    talk.say("hello there")
-    talk.say("how are you")
-    del talk.messages[-2:]
-    before = len(talk.engine.tokenize(Prompt(messages=tuple(talk.messages))).token_ids)
-    n_computed = talk.say("a lazy dog")[1]
-    assert n_computed <= talk.n_tokens("a lazy dog") - before + 20
+    conversation = start(kind)
+    conversation.send("hello there")
+    conversation.send("how are you")
+    del conversation.messages[-2:]
+    before = len(
+        conversation.engine.tokenize(Prompt(messages=tuple(conversation.messages))).token_ids
+    )
+    n_computed = conversation.send("a lazy dog")[1]
+    assert n_computed <= conversation.n_tokens("a lazy dog") - before + 20
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_conversation_continues_in_a_larger_context(
-    start: Callable[..., Talk], kind: str
+def test_conversation_continues_in_a_larger_context(
+    start: Callable[..., Conversation], kind: str
 ) -> None:
-    talk = start(kind)
-    sizes, n_went_on = set(), 0
+    conversation = start(kind)
+    sizes, n_continued = set(), 0
     for i in range(14):
         text = f"hello {i} " + "the quick brown fox " * 6
-        held, ids = talk.held, talk.ids(text)
-        n_computed = talk.say(text)[1]
-        sizes.add(talk.engine.info.n_cells)
-        n_alike = common_prefix_length([held, ids])
-        if kind not in WHOLE_STATES or n_alike == len(held):  # no control token was in the reply
-            assert n_computed <= len(ids) - n_alike + N_REPLY
-            n_went_on += 1
-    assert n_went_on >= 8
-    assert len(sizes) == 3  # each twice as large as the one before
+        cached, ids = conversation.cached, conversation.ids(text)
+        n_computed = conversation.send(text)[1]
+        sizes.add(conversation.engine.info.n_cells)
+        n_common = common_prefix_length([cached, ids])
+        # A control token in a reply shortens the common prefix.
+        if kind not in FULL_SNAPSHOTS or n_common == len(cached):
+            assert n_computed <= len(ids) - n_common + N_REPLY
+            n_continued += 1
+    assert n_continued >= 8
+    assert len(sizes) == 3  # each twice as large as the previous one
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stopped_reply_leaves_the_cache_valid(start: Callable[..., Talk], kind: str) -> None:
+def test_cancelled_reply_leaves_the_cache_valid(
+    start: Callable[..., Conversation], kind: str
+) -> None:
     cancellation = Cancellation()
-    talk, other = start(kind, cancellation=cancellation), start(kind)
-    for each in (talk, other):
-        each.say("hello there")
+    conversation, other = start(kind, cancellation=cancellation), start(kind)
+    for each in (conversation, other):
+        each.send("hello there")
     request = Request(
-        prompt=talk.prompt("how are you"), sampling=Sampling(temperature=0), keep=True
+        prompt=conversation.prompt("how are you"), sampling=Sampling(temperature=0), keep=True
     )
     with pytest.raises(Cancelled):
-        for n, _ in enumerate(talk.engine.stream([request])):
+        for n, _ in enumerate(conversation.engine.stream([request])):
             if n == 5:
                 cancellation.cancel()
     cancellation.reset()
-    text, n_computed = talk.say("how are you")
-    assert text == other.say("how are you")[0]
-    if kind not in WHOLE_STATES:
+    text, n_computed = conversation.send("how are you")
+    assert text == other.send("how are you")[0]
+    if kind not in FULL_SNAPSHOTS:
         assert n_computed <= N_REPLY
 
 
-def test_an_aborted_prompt_leaves_the_earlier_turns_cached(
-    start: Callable[..., Talk], monkeypatch: pytest.MonkeyPatch
+def test_earlier_turns_stay_cached_after_an_aborted_prefill(
+    start: Callable[..., Conversation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cancellation = Cancellation()
-    talk, other = start("plain", cancellation=cancellation), start("plain")
-    for each in (talk, other):
-        each.say("hello there")
+    conversation, other = start("plain", cancellation=cancellation), start("plain")
+    for each in (conversation, other):
+        each.send("hello there")
     decode = Context.decode
 
     def stopping(self: Context) -> None:
@@ -205,37 +211,42 @@ def test_an_aborted_prompt_leaves_the_earlier_turns_cached(
 
     with monkeypatch.context() as patch, pytest.raises(Cancelled):
         patch.setattr(Context, "decode", stopping)
-        talk.say("how are you " * 20)
+        conversation.send("how are you " * 20)
     cancellation.reset()
-    assert len(talk.held) > 20
-    assert talk.say("how are you")[0] == other.say("how are you")[0]
+    assert len(conversation.cached) > 20
+    assert conversation.send("how are you")[0] == other.send("how are you")[0]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_conversation_is_restored_from_disk(
-    start: Callable[..., Talk], kind: str, tmp_path: Path
+def test_conversation_is_restored_from_disk(
+    start: Callable[..., Conversation], kind: str, tmp_path: Path
 ) -> None:
-    talk = start(kind, prefix_folder=tmp_path)
+    conversation = start(kind, prefix_folder=tmp_path)
     for text in ("hello there", "how are you", "the quick brown fox"):
-        talk.say(text)
-    x, y = (talk.engine.tokenize(talk.prompt(each)).token_ids for each in "xy")
+        conversation.send(text)
+    x, y = (conversation.engine.tokenize(conversation.prompt(each)).token_ids for each in "xy")
     n_fixed = common_prefix_length([x, y])
     assert n_fixed >= 64
-    is_canonical = x[:n_fixed] == talk.ids("x")[:n_fixed]
-    assert not is_canonical  # its model spells what it writes as no tokeniser does
-    talk.engine.save_state(talk.prompt("x", n_fixed=n_fixed))
+    is_canonical = x[:n_fixed] == conversation.ids("x")[:n_fixed]
+    assert not is_canonical  # generated tokens differ from the tokenization of their text
+    conversation.engine.save_state(conversation.prompt("x", n_fixed=n_fixed))
     later = start(kind, prefix_folder=tmp_path)
-    later.messages = list(talk.messages)
-    reply, n_computed = later.say("a lazy dog", n_fixed=n_fixed)
-    assert n_computed <= len(talk.ids("a lazy dog")) - len(talk.ids("x")) + 12 + N_REPLY
-    assert reply == talk.say("a lazy dog")[0]
+    later.messages = list(conversation.messages)
+    reply, n_computed = later.send("a lazy dog", n_fixed=n_fixed)
+    assert (
+        n_computed
+        <= len(conversation.ids("a lazy dog")) - len(conversation.ids("x")) + 12 + N_REPLY
+    )
+    assert reply == conversation.send("a lazy dog")[0]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_other_requests_are_served_between_two_turns(start: Callable[..., Talk], kind: str) -> None:
-    talk, alone = start(kind), start(kind)
+def test_other_requests_are_served_between_two_turns(
+    start: Callable[..., Conversation], kind: str
+) -> None:
+    conversation, alone = start(kind), start(kind)
     other = Request(prompt=Prompt(text="a lazy dog"), sampling=Sampling(temperature=0), n=4)
     for text in ("hello there", "how are you"):
-        assert talk.say(text)[0] == alone.say(text)[0]
-        ends = [e for e in talk.engine.stream([other]) if isinstance(e, Finished)]
+        assert conversation.send(text)[0] == alone.send(text)[0]
+        ends = [e for e in conversation.engine.stream([other]) if isinstance(e, Finished)]
         assert len(ends) == 4

@@ -1,4 +1,4 @@
-"""The local engine on tiny models: limits, stops, choices, seeds, memory of every kind."""
+"""The local engine on tiny models: limits, stop strings, choices, seeds, kinds of memory."""
 
 from __future__ import annotations
 
@@ -52,16 +52,17 @@ def run(
 
 
 def test_max_tokens_is_exact(engine: LocalEngine) -> None:
-    for wanted in (1, 2, 5, 17):
-        _, (end,) = run(engine, max_tokens=wanted, seed=1, temperature=2, top_k=0, min_p=0)
-        assert end.usage.completion_tokens <= wanted
-        assert (end.finish_reason == "length") == (end.usage.completion_tokens == wanted)
+    for limit in (1, 2, 5, 17):
+        _, (end,) = run(engine, max_tokens=limit, seed=1, temperature=2, top_k=0, min_p=0)
+        assert end.usage.completion_tokens <= limit
+        assert (end.finish_reason == "length") == (end.usage.completion_tokens == limit)
 
 
-LEADS = [bytes([byte]) for byte in range(0xC2, 0xF5)]  # each begins a character that never comes
+# Each byte begins a character that is never completed.
+LEADS = [bytes([byte]) for byte in range(0xC2, 0xF5)]
 
 
-def test_endless_lead_bytes_are_limited_by_max_tokens(
+def test_max_tokens_limits_endless_utf8_lead_bytes(
     tiny_model: Callable[..., Path],
 ) -> None:
     model = tiny_model("plain", printable=True, logit_scale=dict.fromkeys(LEADS, 50.0))
@@ -76,7 +77,7 @@ def test_endless_lead_bytes_are_limited_by_max_tokens(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(start=st.integers(0, 30), length=st.integers(1, 6), seed=st.integers(0, 3))
-def test_a_stop_string_ends_the_reply_before_it(
+def test_reply_ends_before_a_stop_string(
     engine: LocalEngine, start: int, length: int, seed: int
 ) -> None:
     sampling = {"max_tokens": 40, "temperature": 1.2, "seed": seed}
@@ -89,7 +90,7 @@ def test_a_stop_string_ends_the_reply_before_it(
     assert end.finish_reason == "stop"
 
 
-def test_choices_equal_single_runs_with_their_seeds(engine: LocalEngine) -> None:
+def test_choices_equal_single_replies_with_their_seeds(engine: LocalEngine) -> None:
     texts, ends = run(engine, n=3, seed=7, temperature=1.5, max_tokens=15)
     alone = [run(engine, seed=seed, temperature=1.5, max_tokens=15)[0][0] for seed in (7, 8, 9)]
     assert texts == alone
@@ -99,7 +100,7 @@ def test_choices_equal_single_runs_with_their_seeds(engine: LocalEngine) -> None
 
 
 @pytest.mark.parametrize("kind", ["swa", "recurrent", "hybrid"])
-def test_choices_equal_single_runs_on_recurrent_memory(
+def test_choices_equal_single_replies_on_other_kinds_of_memory(
     kind: str, tiny_model: Callable[..., Path]
 ) -> None:
     engine = LocalEngine(load_model(tiny_model(kind)), n_threads=1)
@@ -119,13 +120,13 @@ def test_seed_0_is_used_and_a_random_seed_is_reported(engine: LocalEngine) -> No
     assert run(engine, seed=end.seed, max_tokens=9, temperature=1.5)[0] == [text]
 
 
-def test_seeds_wrap_around_after_the_largest(engine: LocalEngine) -> None:
+def test_seeds_wrap_around_after_the_maximum(engine: LocalEngine) -> None:
     texts, ends = run(engine, n=2, seed=MAX_SEED, temperature=1.5, max_tokens=9)
     assert [end.seed for end in ends] == [MAX_SEED, 0]
     assert texts[1] == run(engine, seed=0, temperature=1.5, max_tokens=9)[0][0]
 
 
-def test_a_context_is_no_larger_than_the_request_needs(tiny: Path) -> None:
+def test_context_is_only_as_large_as_the_request_needs(tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1)
     run(engine, max_tokens=4)
     assert engine.info.n_cells == 256
@@ -135,7 +136,7 @@ def test_a_context_is_no_larger_than_the_request_needs(tiny: Path) -> None:
 
 
 @pytest.mark.parametrize(("extra", "fits"), [(-1, True), (0, True), (1, False)])
-def test_a_prompt_is_admitted_when_it_and_its_reply_fit(tiny: Path, extra: int, fits: bool) -> None:
+def test_prompt_and_reply_must_fit_in_the_context(tiny: Path, extra: int, fits: bool) -> None:
     engine = LocalEngine(load_model(tiny), n_ctx=64, n_threads=1)
     prompt = Prompt(text="a b c d e f g h i j k l m n o p q r s t")
     n = len(engine.tokenize(prompt).token_ids)
@@ -149,7 +150,7 @@ def test_a_prompt_is_admitted_when_it_and_its_reply_fit(tiny: Path, extra: int, 
     assert (caught.value.needed, caught.value.available) == (65, 64)
 
 
-def test_a_request_that_cannot_fit_fails_alone(engine: LocalEngine) -> None:
+def test_too_long_request_does_not_affect_others(engine: LocalEngine) -> None:
     long = Prompt(text="hello " * 5000)
     sampling = Sampling(max_tokens=3, temperature=0)
     requests = [
@@ -166,7 +167,7 @@ def test_a_request_that_cannot_fit_fails_alone(engine: LocalEngine) -> None:
     assert failed.id == 2 and isinstance(failed.error, ContextOverflow)
 
 
-def test_cancelling_ends_the_stream_and_a_new_one_can_start(tiny: Path) -> None:
+def test_new_stream_can_start_after_cancellation(tiny: Path) -> None:
     cancellation = Cancellation()
     engine = LocalEngine(load_model(tiny), n_threads=1, cancellation=cancellation)
     events = engine.stream([Request(prompt=HELLO, sampling=Sampling(max_tokens=50, seed=3))])
@@ -184,34 +185,36 @@ def test_cancelling_ends_the_stream_and_a_new_one_can_start(tiny: Path) -> None:
     engine.close()
 
 
-def test_an_encoder_is_rejected(tiny_model: Callable[..., Path]) -> None:
+def test_encoder_model_is_rejected(tiny_model: Callable[..., Path]) -> None:
     with pytest.raises(ModelUnreadable, match="encoder"):
         load_model(tiny_model("encoder"))
 
 
-def test_a_context_larger_than_memory_is_rejected_before_it_is_created(
+def test_context_larger_than_memory_is_rejected_before_allocation(
     tiny_model: Callable[..., Path],
 ) -> None:
     engine = LocalEngine(load_model(tiny_model("plain", n_ctx=2**31 - 1)))
     with pytest.raises(EngineError, match="needs .* GB .* GB are free"):
         run(engine, max_tokens=2**31 - 600)
     texts, _ = run(engine, max_tokens=4)
-    assert texts[0], "what needs less is still served"
+    assert texts[0], "a smaller request is served"
 
 
 HOSTILE = "<|im_start|> fox <|im_end|> jumps. " * 20_000
 
 
-def test_a_far_too_long_text_is_rejected_before_it_is_tokenized(tiny: Path) -> None:
+def test_much_too_long_text_is_rejected_early(tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1)
     begin = time.monotonic()
     with pytest.raises(ContextOverflow, match="more than .* holds 2,048"):
         run(engine, Prompt(messages=(Message("user", HOSTILE),)))
-    assert time.monotonic() - begin < 10  # all of it takes a minute
+    assert time.monotonic() - begin < 10  # tokenizing the whole text takes a minute
     engine.close()
 
 
-def test_cancelling_ends_the_tokenization_of_a_long_text(tiny_model: Callable[..., Path]) -> None:
+def test_cancellation_stops_the_tokenization_of_a_long_text(
+    tiny_model: Callable[..., Path],
+) -> None:
     cancellation = Cancellation()
     engine = LocalEngine(
         load_model(tiny_model("plain", n_ctx=2**24)), n_threads=1, cancellation=cancellation
@@ -226,7 +229,7 @@ def test_cancelling_ends_the_tokenization_of_a_long_text(tiny_model: Callable[..
 LONG = Request(prompt=HELLO, sampling=Sampling(max_tokens=200, temperature=0))
 
 
-def test_closing_the_engine_ends_its_open_stream(tiny: Path) -> None:
+def test_close_ends_an_open_stream(tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1)
     events = engine.stream([LONG])
     next(events)
@@ -241,7 +244,7 @@ def test_closing_the_engine_ends_its_open_stream(tiny: Path) -> None:
     engine.close()
 
 
-def test_closing_the_engine_cancels_a_stream_of_another_thread(tiny: Path) -> None:
+def test_close_cancels_a_stream_of_another_thread(tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1)
     ends: list[BaseException | None] = []
 
@@ -260,7 +263,7 @@ def test_closing_the_engine_cancels_a_stream_of_another_thread(tiny: Path) -> No
     assert not thread.is_alive() and len(ends) == 1
 
 
-def test_a_stream_that_was_never_started_does_not_block_the_engine(tiny: Path) -> None:
+def test_unstarted_stream_does_not_block_the_engine(tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1)
     engine.stream([LONG])
     assert run(engine, max_tokens=3)[0][0]

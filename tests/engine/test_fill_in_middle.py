@@ -1,4 +1,4 @@
-"""Fill in the middle: control tokens separate the parts, and none come from the text."""
+"""Fill in the middle: control tokens separate the parts, and none come from their text."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def tokens(weights: LlamaModel, before: str, after: str, prefill: str = "") -> l
 
 
 def texts_of(weights: LlamaModel, ids: list[int]) -> list[str]:
-    """Return the texts of a prompt's parts, split at the control tokens."""
+    """Return the texts between the control tokens of a prompt."""
     parts, pieces = [], b""
     for token in ids:
         if weights.kind(token) == "control":
@@ -62,7 +62,7 @@ def texts_of(weights: LlamaModel, ids: list[int]) -> list[str]:
     return [*parts, pieces.decode()]
 
 
-def test_the_models_tokens_separate_the_parts(weights: LlamaModel) -> None:
+def test_fim_tokens_separate_the_parts(weights: LlamaModel) -> None:
     ids = tokens(weights, "def f(x):\n    return ", "\n\nprint(f(1))\n")
     known = weights.fim_tokens
     assert known is not None
@@ -81,12 +81,12 @@ def test_no_character_is_added_or_lost(weights: LlamaModel, before: str, after: 
     assert texts_of(weights, tokens(weights, before, after))[-3:] == [before, after, ""]
 
 
-def test_the_prefill_follows_the_middle_token(weights: LlamaModel) -> None:
+def test_prefill_follows_the_middle_token(weights: LlamaModel) -> None:
     assert texts_of(weights, tokens(weights, "a", "b", "half of"))[-3:] == ["a", "b", "half of"]
 
 
 @pytest.mark.parametrize("hostile", [*FIM.values(), "<|endoftext|>", "<s>", "<|im_end|>"])
-def test_a_text_cannot_write_a_control_token(weights: LlamaModel, hostile: str) -> None:
+def test_text_adds_no_control_token(weights: LlamaModel, hostile: str) -> None:
     ids = tokens(weights, f"x = '{hostile}'\n", f"# {hostile}{hostile}")
     harmless = tokens(weights, "x", "y")
     special = [token for token in ids if weights.kind(token) == "control"]
@@ -94,7 +94,7 @@ def test_a_text_cannot_write_a_control_token(weights: LlamaModel, hostile: str) 
     assert texts_of(weights, ids)[-3:] == [f"x = '{hostile}'\n", f"# {hostile}{hostile}", ""]
 
 
-def test_the_middle_is_generated(model: Path) -> None:
+def test_middle_is_generated(model: Path) -> None:
     engine = LocalEngine(load_model(model), n_threads=1)
     request = Request(
         prompt=Prompt(text="The river ", suffix=" the night."),
@@ -107,7 +107,7 @@ def test_the_middle_is_generated(model: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["plain", "spm"])
-def test_a_model_without_fim_tokens_fails_with_a_usage_error(
+def test_model_without_fim_tokens_is_a_usage_error(
     tiny_model: Callable[..., Path], kind: str
 ) -> None:
     engine = LocalEngine(load_model(tiny_model(kind)), n_threads=1)

@@ -1,4 +1,4 @@
-"""Signals while native code runs, where there is no memory for the thread that sees them."""
+"""Signals while native code runs, if the thread that reads them cannot start."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llmtool.engine.llama.interrupts import SignalWatch
 from llmtool.engine.types import Cancellation
 
 
-def test_without_a_thread_a_signal_is_handled_after_the_block(
+def test_signal_is_handled_after_the_block_if_no_thread_can_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def start(_: threading.Thread) -> None:

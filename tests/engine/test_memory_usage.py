@@ -1,4 +1,4 @@
-"""What a run takes, as llama.cpp and the system tell it."""
+"""Measurements of memory, llama.cpp's buffers and CPU time."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ MIB = 1 << 20
 LOGGER = logging.getLogger("llmtool")
 
 
-def tell(*lines: str) -> None:
+def log_lines(*lines: str) -> None:
     for line in lines:
         LOGGER.info("llama.cpp: %s", line)
 
 
 def test_buffers_are_summed_by_kind() -> None:
     with Buffers() as buffers:
-        tell(
+        log_lines(
             "load_tensors:   CPU_Mapped model buffer size =    85.50 MiB",
             "load_tensors:   CPU_REPACK model buffer size =    56.25 MiB",
             "llama_context:        CPU  output buffer size =     0.25 MiB",
@@ -43,13 +43,13 @@ def test_buffers_are_summed_by_kind() -> None:
     assert buffers.on_host
 
 
-def test_a_device_buffer_is_not_counted_on_the_host() -> None:
+def test_gpu_buffer_is_not_on_the_host() -> None:
     with Buffers() as buffers:
-        tell("load_tensors:        CUDA0 model buffer size =    85.50 MiB")
+        log_lines("load_tensors:        CUDA0 model buffer size =    85.50 MiB")
     assert not buffers.on_host
 
 
-def test_the_log_handler_is_removed_and_the_level_restored() -> None:
+def test_log_handler_is_removed_and_the_level_restored() -> None:
     level = LOGGER.level
     with Buffers() as buffers:
         pass
@@ -59,7 +59,7 @@ def test_the_log_handler_is_removed_and_the_level_restored() -> None:
 
 
 @linux
-def test_memory_in_use_grows_with_what_is_written() -> None:
+def test_resident_memory_grows_with_written_memory() -> None:
     before = resident_bytes()
     block = bytearray(b"x") * (32 * MIB)
     after = resident_bytes()
@@ -68,17 +68,17 @@ def test_memory_in_use_grows_with_what_is_written() -> None:
 
 
 @linux
-def test_other_busy_programs_are_counted() -> None:
-    neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+def test_cpu_time_of_other_programs_is_measured() -> None:
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         others = OtherPrograms()
         time.sleep(0.6)
-        beside = others.processors()
+        n_cpus = others.processors()
     finally:
-        neighbour.kill()
-        neighbour.wait()
-    assert beside is not None and beside > 0.3
+        busy.kill()
+        busy.wait()
+    assert n_cpus is not None and n_cpus > 0.3
 
 
-def test_the_processor_has_a_name() -> None:
+def test_processor_has_a_name() -> None:
     assert processor_name().strip()

@@ -1,4 +1,4 @@
-"""A state is found under what it was made for, all of it, and serves as many tokens as it has."""
+"""The prompt cache finds a state only for the same prefix and parameters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine.answers import run
+from engine.single_request import run
 
 from llmtool.engine.llama.context import Context
 from llmtool.engine.llama.engine import LocalEngine
@@ -46,9 +46,9 @@ def make_context(weights: LlamaModel) -> Iterator[Callable[..., Context]]:
 def find(
     weights: LlamaModel, make_context: Callable[..., Context], tmp_path: Path
 ) -> Callable[..., bytearray | None]:
-    """Return `find(**changes)`: looks for the state of 80 tokens, with something changed."""
+    """Return `find(**changes)`, which loads the state of 80 tokens with changed parameters."""
 
-    def make(params: dict[str, str | int], parts: tuple[Path, ...]) -> PrefixStates:
+    def make_states(params: dict[str, str | int], parts: tuple[Path, ...]) -> PrefixStates:
         folder = tmp_path / "prefix"
         return PrefixStates(folder, weights, limit_bytes=LIMIT_BYTES, parts=parts, params=params)
 
@@ -59,17 +59,17 @@ def find(
         params: dict[str, str | int] | None = None,
         parts: tuple[Path, ...] | None = None,
     ) -> bytearray | None:
-        states = make(given if params is None else params, parts or (weights.path,))
+        states = make_states(stored if params is None else params, parts or (weights.path,))
         return states.load(ids, make_context(swa_full=swa_full))
 
-    given: dict[str, str | int] = {"threads": 1, "gpu": 0, "kv": "f16"}
+    stored: dict[str, str | int] = {"threads": 1, "gpu": 0, "kv": "f16"}
     context = make_context()
     context.prefill(QS)
-    make(given, (weights.path,)).store(QS, context)
+    make_states(stored, (weights.path,)).store(QS, context)
     return find
 
 
-def test_a_stored_state_is_found(find: Callable[..., bytearray | None]) -> None:
+def test_stored_state_is_found(find: Callable[..., bytearray | None]) -> None:
     assert find() and find(params={"kv": "f16", "gpu": 0, "threads": 1})
 
 
@@ -87,20 +87,20 @@ def test_a_stored_state_is_found(find: Callable[..., bytearray | None]) -> None:
     ],
     ids=["shorter", "longer", "other ids", "window", "threads", "gpu", "kv", "model"],
 )
-def test_a_state_is_not_found_if_anything_differs(
+def test_state_is_not_found_if_anything_differs(
     changes: dict[str, Any], find: Callable[..., bytearray | None]
 ) -> None:
     assert find(**changes) is None
 
 
-def test_a_state_of_another_build_of_llama_cpp_is_not_found(
+def test_state_of_another_llama_cpp_version_is_not_found(
     find: Callable[..., bytearray | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("llmtool.engine.llama.prompt_cache.states.library_version", lambda: "b1")
     assert find() is None
 
 
-def ask(beginning: str, end: str = "z", **sampling: Any) -> Request:
+def make_request(beginning: str, end: str = "z", **sampling: Any) -> Request:
     options = {"max_tokens": 8, "temperature": 0, **sampling}
     prompt = Prompt(text=beginning + end, probe_text=beginning + "k")
     return Request(prompt=prompt, sampling=Sampling(**options))
@@ -108,7 +108,7 @@ def ask(beginning: str, end: str = "z", **sampling: Any) -> Request:
 
 @pytest.fixture
 def start(tiny: Path, tmp_path: Path) -> Iterator[Callable[..., LocalEngine]]:
-    """Return `start()`: a fresh engine on the same cache folder each time."""
+    """Return `start()`, which makes new engines with the same cache folder."""
     made: list[LocalEngine] = []
 
     def make(*, n_gpu_layers: int = 0, **options: Any) -> LocalEngine:
@@ -121,31 +121,34 @@ def start(tiny: Path, tmp_path: Path) -> Iterator[Callable[..., LocalEngine]]:
         engine.close()
 
 
-def test_layers_on_a_gpu_have_states_of_their_own(start: Callable[..., LocalEngine]) -> None:
+def test_states_with_gpu_layers_are_separate(start: Callable[..., LocalEngine]) -> None:
     def cached(n_gpu_layers: int) -> int:
-        return run(start(n_gpu_layers=n_gpu_layers), ask("q" * 80))[1]
+        return run(start(n_gpu_layers=n_gpu_layers), make_request("q" * 80))[1]
 
     assert [cached(0), cached(1), cached(0)] == [0, 0, 80]
 
 
 @pytest.mark.parametrize("n_other", [70, 90])
-def test_a_state_of_another_length_than_its_key_is_not_used(
+def test_state_of_the_wrong_length_is_not_used(
     n_other: int, start: Callable[..., LocalEngine], tmp_path: Path
 ) -> None:
     cache = PrefixCache(tmp_path / "prefix", limit_bytes=LIMIT_BYTES)
-    good, none = run(start(), ask("q" * 80))
-    ((key,), (_, hit)) = [entry.key for entry in cache.entries()], run(start(), ask("q" * 80))
-    assert (none, hit) == (0, 80), "all of the beginning, and nothing else"
-    run(start(), ask("q" * n_other))
+    good, none = run(start(), make_request("q" * 80))
+    ((key,), (_, hit)) = (
+        [entry.key for entry in cache.entries()],
+        run(start(), make_request("q" * 80)),
+    )
+    assert (none, hit) == (0, 80), "the whole template, and no more"
+    run(start(), make_request("q" * n_other))
     (other,) = (entry.key for entry in cache.entries() if entry.key != key)
     cache.store(key, cache.load(other) or b"", note={})
-    assert run(start(), ask("q" * 80)) == (good, 0)
+    assert run(start(), make_request("q" * 80)) == (good, 0)
 
 
-def test_only_the_template_part_of_a_shared_prefix_is_cached(
+def test_only_the_template_part_of_a_shared_prefix_is_stored(
     start: Callable[..., LocalEngine],
 ) -> None:
-    run(start(), ask("q" * 80))
+    run(start(), make_request("q" * 80))
     prompts = [
         Prompt(text="q" * 80 + "w" * 40 + end, probe_text="q" * 80 + "k") for end in ("z", "k")
     ]
@@ -155,26 +158,26 @@ def test_only_the_template_part_of_a_shared_prefix_is_cached(
     assert cached == {0: 80, 1: 120}
 
 
-def test_an_empty_input_is_answered(
+def test_empty_input_gets_a_reply(
     start: Callable[..., LocalEngine],
 ) -> None:
-    never, _ = run(start(prefix_folder=None), ask("q" * 80, end=""))
-    assert run(start(), ask("q" * 80, end=""))[0] == never
-    assert run(start(), ask("q" * 80, end="")) == (never, 79)
+    uncached, _ = run(start(prefix_folder=None), make_request("q" * 80, end=""))
+    assert run(start(), make_request("q" * 80, end=""))[0] == uncached
+    assert run(start(), make_request("q" * 80, end="")) == (uncached, 79)
 
 
-def test_the_template_stays_cached_after_an_interrupted_decode(
+def test_template_stays_cached_after_an_interrupted_decode(
     start: Callable[..., LocalEngine],
 ) -> None:
     cancellation = Cancellation()
     engine = start(prefix_folder=None, cancellation=cancellation)
-    good = run(engine, ask("q" * 80))[0]
-    assert run(engine, ask("q" * 80)) == (good, 80)
+    good = run(engine, make_request("q" * 80))[0]
+    assert run(engine, make_request("q" * 80)) == (good, 80)
     with pytest.raises(Cancelled):
-        for _ in engine.stream([ask("q" * 80, max_tokens=50)]):
+        for _ in engine.stream([make_request("q" * 80, max_tokens=50)]):
             cancellation.cancel()
     cancellation.reset()
     sequences = engine.contexts.sequences
     assert sequences is not None and sequences.n_free_cells == sequences.context.n_ctx - 80
     assert [sequences.context.length(seq) for seq in range(sequences.context.n_seq)] == [80, 0]
-    assert run(engine, ask("q" * 80)) == (good, 80)
+    assert run(engine, make_request("q" * 80)) == (good, 80)

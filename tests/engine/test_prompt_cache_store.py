@@ -1,4 +1,4 @@
-"""The prefix cache on disk: right bytes or none, whatever happens to its files."""
+"""The prompt cache on disk returns the stored bytes or nothing, even from damaged files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ A, B, C, D = ("abcd"[i] * 64 for i in range(4))
 PAYLOAD = bytes(range(256)) * 40
 NOTE = {"model": "starter", "n_tokens": 70}
 LIMIT = 10**6
-needs_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+needs_user = pytest.mark.skipif(os.geteuid() == 0, reason="root can write everywhere")
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def cache(tmp_path: Path) -> PrefixCache:
 
 @pytest.fixture
 def stored(cache: PrefixCache) -> Path:
-    """The file of PAYLOAD under A."""
+    """The file that stores PAYLOAD under the key A."""
     assert cache.store(A, PAYLOAD, note=NOTE)
     (path,) = cache.folder.iterdir()
     return path
@@ -54,9 +54,7 @@ def mode(path: Path) -> int:
 
 
 class TestLoad:
-    def test_a_stored_state_is_loaded_into_a_buffer_for_ctypes(
-        self, cache: PrefixCache, stored: Path
-    ) -> None:
+    def test_load_returns_a_writable_buffer(self, cache: PrefixCache, stored: Path) -> None:
         payload = cache.load(A)
         assert payload == PAYLOAD
         view = (ctypes.c_uint8 * len(payload)).from_buffer(payload)
@@ -74,36 +72,34 @@ class TestLoad:
         ],
         ids=["empty", "bytearray", "memoryview", "ctypes-bytes", "ctypes-words"],
     )
-    def test_any_buffer_can_be_stored(self, cache: PrefixCache, payload: Any) -> None:
+    def test_any_contiguous_buffer_can_be_stored(self, cache: PrefixCache, payload: Any) -> None:
         assert cache.store(A, payload, note={})
         assert cache.load(A) == bytes(payload)
 
-    def test_a_key_is_hex_or_its_bytes(self, cache: PrefixCache, stored: Path) -> None:
+    def test_key_is_hex_or_bytes(self, cache: PrefixCache, stored: Path) -> None:
         assert cache.load(bytes.fromhex(A)) == PAYLOAD
 
     @pytest.mark.parametrize("key", ["", "../" + A, A.upper(), A[1:], b"short"], ids=repr)
-    def test_an_invalid_key_is_rejected(self, cache: PrefixCache, key: str | bytes) -> None:
+    def test_invalid_key_is_rejected(self, cache: PrefixCache, key: str | bytes) -> None:
         with pytest.raises(ValueError, match="not a valid key"):
             cache.load(key)
 
-    def test_an_unknown_key_and_a_missing_folder_are_misses(self, cache: PrefixCache) -> None:
+    def test_unknown_key_and_missing_folder_are_misses(self, cache: PrefixCache) -> None:
         assert cache.load(A) is None
         assert not cache.folder.exists()
 
-    def test_a_limit_of_0_disables_the_cache(self, cache: PrefixCache, stored: Path) -> None:
+    def test_limit_of_0_disables_the_cache(self, cache: PrefixCache, stored: Path) -> None:
         off = PrefixCache(cache.folder, limit_bytes=0)
         assert not off.store(B, b"", note={})
         assert off.load(A) is None
         assert names(cache) == [stored.name]
 
-    def test_a_state_that_a_lower_limit_excludes_is_removed(
-        self, cache: PrefixCache, stored: Path
-    ) -> None:
+    def test_load_removes_a_state_over_the_limit(self, cache: PrefixCache, stored: Path) -> None:
         assert PrefixCache(cache.folder, limit_bytes=1000).load(A) is None
         assert not stored.exists()
 
 
-def flip(at: int) -> Callable[[bytes], bytes]:
+def flip_bit(at: int) -> Callable[[bytes], bytes]:
     def change(data: bytes) -> bytes:
         i = at % len(data)
         return data[:i] + bytes([data[i] ^ 0x10]) + data[i + 1 :]
@@ -111,7 +107,7 @@ def flip(at: int) -> Callable[[bytes], bytes]:
     return change
 
 
-BAD = {
+DAMAGES = {
     "empty": lambda data: b"",
     "zeros-of-a-power-cut": lambda data: bytes(len(data)),
     "header-cut": lambda data: data[:20],
@@ -123,21 +119,21 @@ BAD = {
     "over-the-limit": lambda data: data + bytes(LIMIT),
     "foreign": lambda data: b"GGUF" + data[4:],
     "text": lambda data: b"hello\n",
-    "magic-flipped": flip(0),
-    "format-flipped": flip(8),
-    "checksum-flipped": flip(12),
-    "note-size-flipped": flip(16),
-    "size-flipped": flip(20),
+    "magic-flipped": flip_bit(0),
+    "format-flipped": flip_bit(8),
+    "checksum-flipped": flip_bit(12),
+    "note-size-flipped": flip_bit(16),
+    "size-flipped": flip_bit(20),
     "huge-size": lambda data: data[:20] + b"\xff" * 8 + data[28:],
-    "key-flipped": flip(30),
-    "note-flipped": flip(65),
-    "payload-flipped": flip(-100),
-    "last-byte-flipped": flip(-1),
+    "key-flipped": flip_bit(30),
+    "note-flipped": flip_bit(65),
+    "payload-flipped": flip_bit(-100),
+    "last-byte-flipped": flip_bit(-1),
 }
 
 
-@pytest.mark.parametrize("change", BAD.values(), ids=list(BAD))
-def test_a_bad_file_is_a_miss_and_is_removed(
+@pytest.mark.parametrize("change", DAMAGES.values(), ids=list(DAMAGES))
+def test_damaged_file_is_a_miss_and_is_removed(
     cache: PrefixCache, stored: Path, change: Callable[[bytes], bytes]
 ) -> None:
     stored.write_bytes(change(stored.read_bytes()))
@@ -146,7 +142,7 @@ def test_a_bad_file_is_a_miss_and_is_removed(
     assert cache.store(A, PAYLOAD, note=NOTE) and cache.load(A) == PAYLOAD
 
 
-def test_a_file_named_after_another_key_is_a_miss(cache: PrefixCache, stored: Path) -> None:
+def test_file_named_after_another_key_is_a_miss(cache: PrefixCache, stored: Path) -> None:
     other = stored.with_name(stored.name.replace(A, B))
     stored.rename(other)
     assert cache.load(B) is None
@@ -155,7 +151,7 @@ def test_a_file_named_after_another_key_is_a_miss(cache: PrefixCache, stored: Pa
 
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
-def test_no_damage_gives_a_wrong_payload(
+def test_damaged_file_never_gives_a_wrong_payload(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     cache = PrefixCache(tmp_path_factory.getbasetemp() / "damage", limit_bytes=LIMIT)
@@ -203,7 +199,7 @@ def _socket(path: Path, aside: Path) -> None:
     path.unlink()
     with socket.socket(socket.AF_UNIX) as server:
         here = Path.cwd()
-        os.chdir(path.parent)  # the path of a socket has 107 bytes at most
+        os.chdir(path.parent)  # socket paths are limited to 107 bytes
         try:
             server.bind(path.name)
         finally:
@@ -212,7 +208,7 @@ def _socket(path: Path, aside: Path) -> None:
 
 @pytest.mark.parametrize("put", [_link, _dangling_link, _circle, _fifo, _folder, _socket])
 @pytest.mark.timeout(20)
-def test_a_non_regular_file_is_a_miss_and_stays(
+def test_non_regular_file_is_a_miss_and_stays(
     cache: PrefixCache, stored: Path, tmp_path: Path, put: Callable[[Path, Path], None]
 ) -> None:
     put(stored, tmp_path / "aside")
@@ -228,22 +224,22 @@ def test_a_non_regular_file_is_a_miss_and_stays(
         assert (tmp_path / "aside").read_bytes()[-len(PAYLOAD) :] == PAYLOAD
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-def test_a_file_of_another_user_is_a_miss_and_stays(cache: PrefixCache, stored: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of a file")
+def test_file_of_another_user_is_a_miss_and_stays(cache: PrefixCache, stored: Path) -> None:
     os.chown(stored, 12345, 12345)
     assert (cache.load(A), cache.entries(), cache.clear()) == (None, [], (0, 0))
     assert stored.exists()
 
 
 @needs_user
-def test_a_file_that_cannot_be_read_is_a_miss(cache: PrefixCache, stored: Path) -> None:
+def test_unreadable_file_is_a_miss(cache: PrefixCache, stored: Path) -> None:
     stored.chmod(0)
     assert cache.load(A) is None
     assert cache.entries() == []
 
 
 @needs_user
-def test_a_read_only_folder_is_read_and_not_written(cache: PrefixCache, stored: Path) -> None:
+def test_read_only_folder_can_be_read(cache: PrefixCache, stored: Path) -> None:
     cache.folder.parent.chmod(0o500)
     cache.folder.chmod(0o500)
     os.utime(stored, (0, 0))
@@ -251,14 +247,14 @@ def test_a_read_only_folder_is_read_and_not_written(cache: PrefixCache, stored: 
         assert cache.load(A) == PAYLOAD
         missing = PrefixCache(cache.folder.parent / "other", limit_bytes=LIMIT)
         assert not missing.store(B, PAYLOAD, note=NOTE)
-        with pytest.raises(OutputError, match="Permission denied"):
+        with pytest.raises(OutputError, match="permission denied"):
             cache.clear()
     finally:
         cache.folder.parent.chmod(0o700)
 
 
 @pytest.mark.parametrize("where", ["cache", "cache/prefix"])
-def test_a_file_in_place_of_the_folder_is_left_alone(
+def test_file_at_the_cache_path_is_unchanged(
     cache: PrefixCache, tmp_path: Path, where: str
 ) -> None:
     path = tmp_path / where
@@ -270,7 +266,7 @@ def test_a_file_in_place_of_the_folder_is_left_alone(
     assert (path.read_text(), mode(path)) == ("mine", 0o644)
 
 
-def test_a_full_disk_costs_only_the_hit(cache: PrefixCache, stored: Path) -> None:
+def test_full_disk_leaves_other_states_valid(cache: PrefixCache, stored: Path) -> None:
     pid = os.fork()
     if pid == 0:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
@@ -280,7 +276,7 @@ def test_a_full_disk_costs_only_the_hit(cache: PrefixCache, stored: Path) -> Non
     assert cache.load(A) == PAYLOAD
 
 
-def test_the_reason_for_not_storing_is_logged(
+def test_reason_for_not_storing_is_logged(
     cache: PrefixCache, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", "llmtool")
@@ -298,21 +294,21 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
     os.umask(before)
 
 
-def test_files_and_folders_are_private_whatever_the_umask(cache: PrefixCache, umask: int) -> None:
+def test_files_and_folders_are_private_with_any_umask(cache: PrefixCache, umask: int) -> None:
     assert cache.store(A, PAYLOAD, note=NOTE)
     (path,) = cache.folder.iterdir()
     assert [mode(p) for p in (path, cache.folder, cache.folder.parent)] == [0o600, 0o700, 0o700]
     assert cache.load(A) == PAYLOAD
 
 
-def test_a_folder_made_accessible_is_made_private_again(cache: PrefixCache, stored: Path) -> None:
+def test_store_makes_an_accessible_folder_private_again(cache: PrefixCache, stored: Path) -> None:
     cache.folder.chmod(0o755)
     cache.store(B, b"", note={})
     assert mode(cache.folder) == 0o700
 
 
-class TestRoom:
-    def test_the_least_recently_used_are_removed_first(self, cache: PrefixCache) -> None:
+class TestLimit:
+    def test_least_recently_used_states_are_removed_first(self, cache: PrefixCache) -> None:
         small = PrefixCache(cache.folder, limit_bytes=3500)
         for key in (A, B, C):
             assert small.store(key, bytes(1000), note={})
@@ -322,13 +318,13 @@ class TestRoom:
         small.store(B, bytes(2000), note={})
         assert [entry.key for entry in small.entries()] == [B, D]
 
-    def test_a_use_is_recorded_without_access_times(self, cache: PrefixCache, stored: Path) -> None:
+    def test_load_updates_the_modification_time(self, cache: PrefixCache, stored: Path) -> None:
         os.utime(stored, (0, 0))
         cache.load(A)
         assert abs(stored.stat().st_mtime - time.time()) < 60
 
     @pytest.mark.parametrize(("spare", "is_stored"), [(0, True), (-1, False)])
-    def test_a_state_may_be_as_large_as_the_limit(
+    def test_state_may_be_as_large_as_the_limit(
         self, cache: PrefixCache, spare: int, is_stored: bool
     ) -> None:
         cache.store(A, bytes(1000), note=NOTE)
@@ -338,13 +334,11 @@ class TestRoom:
         assert exact.store(A, bytes(1000), note=NOTE) is is_stored
         assert (exact.load(A) is not None) is is_stored
 
-    def test_a_state_over_the_limit_leaves_the_others(
-        self, cache: PrefixCache, stored: Path
-    ) -> None:
+    def test_state_over_the_limit_evicts_nothing(self, cache: PrefixCache, stored: Path) -> None:
         assert not cache.store(B, bytes(LIMIT), note={})
         assert names(cache) == [stored.name]
 
-    def test_a_lower_limit_applies_at_the_next_store(self, cache: PrefixCache) -> None:
+    def test_lower_limit_applies_at_the_next_store(self, cache: PrefixCache) -> None:
         for key in (A, B, C):
             cache.store(key, bytes(1000), note={})
         PrefixCache(cache.folder, limit_bytes=1500).store(D, bytes(1000), note={})
@@ -361,7 +355,7 @@ class TestRoom:
         assert names(cache) == [f"{A}.prefix", f"{B}.prefix", f"{C}.prefix", "notes.txt"]
 
     @pytest.mark.parametrize(("age", "stays"), [(3500, True), (3700, False)])
-    def test_leftovers_of_killed_writers_are_removed_after_an_hour(
+    def test_temporary_files_are_removed_after_an_hour(
         self, cache: PrefixCache, stored: Path, age: int, stays: bool
     ) -> None:
         leftover = cache.folder / f".{B}.{'0' * 16}.part"
@@ -383,21 +377,21 @@ class TestClear:
         [("b\udcffd", "b?d"), ("x" * 9000, "x" * 500), ("\x1b[2J\u202e", "\x1b[2J\u202e")],
         ids=["no-text", "long", "controls"],
     )
-    def test_any_model_name_can_be_noted(self, cache: PrefixCache, model: str, shown: str) -> None:
+    def test_note_accepts_any_model_name(self, cache: PrefixCache, model: str, shown: str) -> None:
         assert cache.store(A, PAYLOAD, note={"model": model})
         assert cache.entries()[0].note == {"model": shown}
         assert cache.load(A) == PAYLOAD
 
     @pytest.mark.parametrize(
-        "change", [flip(60), flip(17), lambda data: data[:70], lambda data: bytes(99)]
+        "change", [flip_bit(60), flip_bit(17), lambda data: data[:70], lambda data: bytes(99)]
     )
-    def test_a_damaged_note_reads_as_empty(
+    def test_damaged_note_reads_as_empty(
         self, cache: PrefixCache, stored: Path, change: Callable[[bytes], bytes]
     ) -> None:
         stored.write_bytes(change(stored.read_bytes()))
         assert [(entry.key, entry.note) for entry in cache.entries()] == [(A, {})]
 
-    def test_clear_removes_our_files_only(self, cache: PrefixCache, stored: Path) -> None:
+    def test_clear_removes_only_cache_files(self, cache: PrefixCache, stored: Path) -> None:
         (cache.folder / f".{B}.{'0' * 16}.part").write_bytes(stored.read_bytes()[:100])
         (cache.folder / f"{C}.prefix").write_bytes(b"")
         others = ["notes.txt", f"{D}.prefix", f".{D}.0.part", f"{A}.prefix.bak", "x.prefix"]
@@ -412,19 +406,19 @@ class TestClear:
 
 
 def _work(folder: Path, seed: int, start: Any, failures: Any) -> None:
-    """Store and load keys that all share and a key of its own; a payload tells its key."""
+    """Store and load shared keys and an own key; each payload repeats its key."""
     start.wait()
-    cache, chance = PrefixCache(folder, limit_bytes=60_000), random.Random(seed)
+    cache, rng = PrefixCache(folder, limit_bytes=60_000), random.Random(seed)
     for _ in range(150):
-        key = chance.choice([A, B, C, str(seed) * 64])
-        if chance.random() < 0.5:
-            payload = key.encode() * chance.randint(1, 200)
+        key = rng.choice([A, B, C, str(seed) * 64])
+        if rng.random() < 0.5:
+            payload = key.encode() * rng.randint(1, 200)
             if not cache.store(key, payload, note=NOTE):
-                failures.put(f"{key[:1]} was not stored")
+                failures.put(f"{key[:1]} not stored")
         else:
             payload = bytes(cache.load(key) or b"")
             if payload.replace(key.encode(), b""):
-                failures.put(f"{key[:1]} has the bytes of another")
+                failures.put(f"{key[:1]} has the bytes of another key")
     cache.entries()
 
 
@@ -444,7 +438,7 @@ def test_processes_share_a_folder_without_locks(cache: PrefixCache) -> None:
     assert all(name.endswith(".prefix") for name in names(cache))
 
 
-def test_a_killed_writer_leaves_the_old_state(cache: PrefixCache, stored: Path) -> None:
+def test_killed_writer_leaves_the_old_state(cache: PrefixCache, stored: Path) -> None:
     program = (
         "import os, signal, sys; from pathlib import Path\n"
         "from llmtool.engine.llama.prompt_cache.store import PrefixCache\n"
@@ -465,7 +459,7 @@ class TestKey:
         "tokens": [1, 2],
     }
 
-    def test_it_is_the_hash_of_its_parts_as_json(self) -> None:
+    def test_key_is_the_hash_of_its_parts_as_json(self) -> None:
         text = b'[[["/m",9,8,7]],"b1",[["f",false],["n",1]],[1,2]]'
         assert make_key(**self.PARTS) == hashlib.sha256(text).hexdigest()
 
@@ -495,11 +489,11 @@ class TestKey:
     def test_every_part_changes_the_key(self, changes: dict[str, Any]) -> None:
         assert make_key(**self.PARTS | changes) != make_key(**self.PARTS)
 
-    def test_the_order_of_parameters_does_not_matter(self) -> None:
-        turned = dict(reversed(self.PARTS["params"].items()))
-        assert make_key(**self.PARTS | {"params": turned}) == make_key(**self.PARTS)
+    def test_order_of_parameters_does_not_matter(self) -> None:
+        other_order = dict(reversed(self.PARTS["params"].items()))
+        assert make_key(**self.PARTS | {"params": other_order}) == make_key(**self.PARTS)
 
-    def test_a_model_is_identified_by_its_file_not_its_path(self, tmp_path: Path) -> None:
+    def test_model_is_identified_by_its_file_not_its_path(self, tmp_path: Path) -> None:
         path = tmp_path / "m\udcff.gguf"
         path.write_bytes(b"model")
         (tmp_path / "link").symlink_to(path)

@@ -1,4 +1,4 @@
-"""Native work that a cancellation abandons."""
+"""Cancellation of native code that cannot be aborted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llmtool.engine.types import Cancellation
 from llmtool.errors import Cancelled
 
 
-def test_the_thread_of_abandoned_work_is_reported() -> None:
+def test_abandoned_thread_is_passed_to_on_abandon() -> None:
     cancellation = Cancellation()
     cancellation.cancel()
     end = threading.Event()

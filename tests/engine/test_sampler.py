@@ -1,4 +1,4 @@
-"""Choices from a row of logits against the same made in Python, with and without a constraint."""
+"""Sampled tokens equal a Python implementation, with and without a constraint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from llmtool.engine.types import Cancellation, Sampling
 from llmtool.structured.compiler import CompiledConstraint, ConstraintCompiler, Matcher
 from llmtool.structured.constraint import Constraint
 
-LETTERS = Constraint("regex", "[a-f ]{60}")  # few of the words that the model prefers
+LETTERS = Constraint("regex", "[a-f ]{60}")  # excludes most words that the model prefers
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def read_row(context: Context) -> list[float]:
 
 
 def choose(row: Sequence[float], past: Sequence[int], penalty: float, matcher: Matcher) -> int:
-    """Return the likeliest token that is allowed, after the penalty of Keskar et al. (2019)."""
+    """Return the most likely allowed token, after the penalty of Keskar et al. (2019)."""
 
     def score(token: int) -> float:
         logit = row[token]
@@ -52,8 +52,8 @@ def choose(row: Sequence[float], past: Sequence[int], penalty: float, matcher: M
     return max((token for token in range(len(row)) if matcher.allows(token)), key=score)
 
 
-class Anything:
-    """A constraint that allows all tokens."""
+class Unconstrained:
+    """A matcher that allows all tokens."""
 
     def allows(self, token: int) -> bool:
         return True
@@ -66,8 +66,8 @@ class Anything:
 @pytest.mark.parametrize(
     "chain", [{"temperature": 0}, {"temperature": 1, "top_k": 1}], ids=["greedy", "top-k 1"]
 )
-@pytest.mark.parametrize("constraint", [None, LETTERS], ids=["free", "bound"])
-def test_the_likeliest_allowed_token_is_chosen_after_the_penalties(
+@pytest.mark.parametrize("constraint", [None, LETTERS], ids=["unconstrained", "constrained"])
+def test_greedy_choice_is_the_most_likely_allowed_token_after_penalties(
     constraint: Constraint | None,
     chain: dict[str, Any],
     penalty: float,
@@ -78,26 +78,26 @@ def test_the_likeliest_allowed_token_is_chosen_after_the_penalties(
     compiled = constraint and ConstraintCompiler(weights).compile(constraint)
     sampling = Sampling(repeat_penalty=penalty, repeat_last_n=last_n, **chain)
     sampler = Sampler(weights, sampling, seed=1)
-    draw = start(weights, compiled, sampler)
-    matcher: Any = compiled.start() if compiled else Anything()
+    sample = make_sample(weights, compiled, sampler)
+    matcher: Any = compiled.start() if compiled else Unconstrained()
     past: list[int] = []
     for _ in range(20):
         row = read_row(context)
         expected = choose(
             row, past[max(0, len(past) - last_n) :] if last_n >= 0 else past, penalty, matcher
         )
-        assert draw(context) == expected
-        assert read_row(context) == row, "others may read it after this one"
+        assert sample(context) == expected
+        assert read_row(context) == row, "other choices may read the row afterwards"
         past.append(expected)
         matcher.accept(expected)
         context.prefill([expected], pos=context.length(0))
     sampler.close()
 
 
-def start(
+def make_sample(
     weights: LlamaModel, compiled: CompiledConstraint | None, sampler: Sampler
 ) -> Callable[[Context], int]:
-    """Return `sample(context)`, as a reply's tokens are sampled."""
+    """Return `sample(context)`, which samples as the engine does."""
     if compiled is None:
         return sampler.sample
     constrained = ConstrainedSampler(sampler, compiled, Reply(0, 0), tags=None, weights=weights)

@@ -1,8 +1,8 @@
-"""Requests together: everyone gets its own reply, whatever the company, and leaves nothing behind.
+"""Concurrent requests: each gets the reply that it gets alone, and releases its resources.
 
-Texts are compared exactly on the recurrent model, whose results do not depend on the size of a
-batch. Flash attention adds in half precision, in an order that depends on it; there the size is
-held.
+Texts are compared exactly on the recurrent model, whose results do not depend on the batch size.
+Flash attention adds in half precision, in an order that depends on the batch size; with attention,
+batches of the same size are compared.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ WORDS = "the quick brown fox jumps over a lazy dog and hello there how are you".
 TOO_LONG = "hello " * 3000
 
 
-def say(text: str, id: int = 0, n: int = 1, **sampling: Any) -> Request:
+def make_request(text: str, id: int = 0, n: int = 1, **sampling: Any) -> Request:
     prompt = Prompt(messages=(Message("user", text),))
     return Request(id=id, prompt=prompt, sampling=Sampling(**sampling), n=n)
 
 
-def answers(engine: LocalEngine, requests: Sequence[Request]) -> dict[tuple[int, int], str]:
+def collect_texts(engine: LocalEngine, requests: Sequence[Request]) -> dict[tuple[int, int], str]:
     """Return the texts by request and choice."""
     texts: dict[tuple[int, int], str] = {}
     for event in engine.stream(requests):
@@ -54,7 +54,7 @@ def answers(engine: LocalEngine, requests: Sequence[Request]) -> dict[tuple[int,
     return texts
 
 
-def assert_nothing_is_left(engine: LocalEngine) -> None:
+def assert_all_released(engine: LocalEngine) -> None:
     sequences = engine.contexts.sequences
     if sequences is None:  # all requests failed before any was started
         return
@@ -66,7 +66,7 @@ def assert_nothing_is_left(engine: LocalEngine) -> None:
 
 @pytest.fixture(scope="module")
 def engines(tiny_model: Callable[..., Path]) -> Iterator[Callable[..., LocalEngine]]:
-    """Return `get(kind, n_parallel)`: engines that are made once."""
+    """Return `get(kind, n_parallel)`, which makes each engine once."""
     made: dict[tuple[str, int], LocalEngine] = {}
 
     def get(kind: str, n_parallel: int) -> LocalEngine:
@@ -83,11 +83,11 @@ def engines(tiny_model: Callable[..., Path]) -> Iterator[Callable[..., LocalEngi
 
 
 class Case(msgspec.Struct, frozen=True):
-    """A request, when it is cancelled (after so many events of the stream), how long it is late."""
+    """A request that is cancelled after `cancel_after` events and arrives `delay` polls late."""
 
     request: Request
     cancel_after: int | None
-    late: int
+    delay: int
 
 
 @st.composite
@@ -95,7 +95,7 @@ def cases(draw: st.DrawFn) -> Case:
     constraint = draw(st.sampled_from([None] * 8 + ["(broken", "[a-z ]{3,9}"]))
     words = draw(st.lists(st.sampled_from(WORDS), min_size=1, max_size=40))
     is_long = draw(st.integers(0, 15)) == 0
-    request = say(
+    request = make_request(
         TOO_LONG if is_long else " ".join(words),
         n=draw(st.sampled_from([1, 1, 1, 2, 5])),
         temperature=draw(st.sampled_from([0, 1.3])),
@@ -116,19 +116,19 @@ def check_a_stream(engine: LocalEngine, alone: LocalEngine, plan: list[Case]) ->
 
     def arrive() -> Iterator[Request | None]:
         for case, request in zip(plan, requests, strict=True):
-            yield from [None] * case.late
+            yield from [None] * case.delay
             yield request
 
     texts: dict[tuple[int, int], str] = {}
     ends: dict[tuple[int, int], Finished] = {}
     errors: dict[int, Exception] = {}
     for n_events, event in enumerate(engine.stream(arrive())):
-        assert event.id not in errors, "nothing comes after a failure"
+        assert event.id not in errors, "no event after a failure"
         if isinstance(event, Failed):
             errors[event.id] = event.error
             continue
         key = event.id, event.choice
-        assert key not in ends, "nothing comes after the end"
+        assert key not in ends, "no event after the end"
         if isinstance(event, Token):
             texts[key] = texts.get(key, "") + event.text
         else:
@@ -136,20 +136,19 @@ def check_a_stream(engine: LocalEngine, alone: LocalEngine, plan: list[Case]) ->
         for case, request in zip(plan, requests, strict=True):
             if case.cancel_after == n_events and request.cancellation:
                 request.cancellation.cancel()
-    assert_nothing_is_left(engine)
+    assert_all_released(engine)
     for i, (case, request) in enumerate(zip(plan, requests, strict=True)):
-        whole = [(i, choice) for choice in range(request.n)]
+        keys = [(i, choice) for choice in range(request.n)]
         if i in errors:
             assert isinstance(errors[i], expected_error(case)), errors[i]
             continue
-        assert expected_error(case) is Cancelled, "what must fail has failed"
-        assert [key for key in ends if key[0] == i] and all(key in ends for key in whole)
-        lonely = msgspec.structs.replace(request, cancellation=None)
-        expected = answers(alone, [lonely])
-        assert {key: texts.get(key, "") for key in whole} == {
-            key: expected.get(key, "") for key in whole
+        assert expected_error(case) is Cancelled, "invalid requests fail"
+        assert [key for key in ends if key[0] == i] and all(key in ends for key in keys)
+        expected = collect_texts(alone, [msgspec.structs.replace(request, cancellation=None)])
+        assert {key: texts.get(key, "") for key in keys} == {
+            key: expected.get(key, "") for key in keys
         }
-        assert [ends[key].seed for key in whole] == [
+        assert [ends[key].seed for key in keys] == [
             (request.sampling.seed or 0) + choice for choice in range(request.n)
         ]
 
@@ -168,7 +167,7 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 @settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
 @given(plan=st.lists(cases(), min_size=1, max_size=12), n_parallel=st.sampled_from([1, 2, 5, 16]))
-def test_every_request_gets_exactly_its_own_reply(
+def test_concurrent_requests_get_the_same_replies_as_alone(
     engines: Callable[..., LocalEngine], plan: list[Case], n_parallel: int
 ) -> None:
     check_a_stream(engines("recurrent", n_parallel), engines("recurrent", 1), plan)
@@ -177,23 +176,23 @@ def test_every_request_gets_exactly_its_own_reply(
 @pytest.mark.long
 @settings(max_examples=1500, deadline=None, suppress_health_check=SLOW)
 @given(plan=st.lists(cases(), min_size=1, max_size=40), n_parallel=st.sampled_from([1, 2, 5, 16]))
-def test_every_request_gets_exactly_its_own_reply_long(
+def test_concurrent_requests_get_the_same_replies_as_alone_long(
     engines: Callable[..., LocalEngine], plan: list[Case], n_parallel: int
 ) -> None:
     check_a_stream(engines("recurrent", n_parallel), engines("recurrent", 1), plan)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_other_requests_change_nothing_at_the_same_batch_size(
+def test_other_requests_do_not_change_a_reply_at_the_same_batch_size(
     kind: str, engines: Callable[..., LocalEngine]
 ) -> None:
-    # As long as each other, and too short to share a beginning.
+    # Prompts of the same length, too short to share a prefix.
     engine, texts = engines(kind, 4), ["qqqq", "zzzz", "wwww", "kkkk"]
     assert len({len(engine.tokenize(Prompt(text=text)).token_ids) for text in texts}) == 1
     sampling = Sampling(temperature=0, max_tokens=20)
 
-    def ask(prompts: list[str]) -> dict[tuple[int, int], str]:
-        return answers(
+    def generate(prompts: list[str]) -> dict[tuple[int, int], str]:
+        return collect_texts(
             engine,
             [
                 Request(id=i, prompt=Prompt(text=t), sampling=sampling)
@@ -201,27 +200,27 @@ def test_other_requests_change_nothing_at_the_same_batch_size(
             ],
         )
 
-    together = ask(texts)
+    together = generate(texts)
     for i, text in enumerate(texts):
-        assert set(ask([text] * 4).values()) == {together[i, 0]}
+        assert set(generate([text] * 4).values()) == {together[i, 0]}
     assert len(set(together.values())) == 4
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_more_choices_than_sequences_run_in_turn(
+def test_more_choices_than_sequences_run_one_after_another(
     kind: str, engines: Callable[..., LocalEngine]
 ) -> None:
     sampling = {"temperature": 1.5, "max_tokens": 8}
-    few = answers(engines(kind, 1), [say("hello", n=5, seed=3, **sampling)])
+    few = collect_texts(engines(kind, 1), [make_request("hello", n=5, seed=3, **sampling)])
     alone = [
-        answers(engines(kind, 1), [say("hello", seed=seed, **sampling)])[0, 0]
+        collect_texts(engines(kind, 1), [make_request("hello", seed=seed, **sampling)])[0, 0]
         for seed in range(3, 8)
     ]
     assert [few[0, i] for i in range(5)] == alone
-    assert_nothing_is_left(engines(kind, 1))
+    assert_all_released(engines(kind, 1))
 
 
-def test_no_more_requests_are_read_than_can_run(
+def test_requests_are_read_only_as_they_can_run(
     engines: Callable[..., LocalEngine],
 ) -> None:
     read, ended, ahead = 0, 0, []
@@ -230,7 +229,7 @@ def test_no_more_requests_are_read_than_can_run(
         nonlocal read
         for i in range(60):
             read += 1
-            yield say(WORDS[i % len(WORDS)], i, max_tokens=4, temperature=0)
+            yield make_request(WORDS[i % len(WORDS)], i, max_tokens=4, temperature=0)
 
     for event in engines("plain", 4).stream(source()):
         if isinstance(event, Finished):
@@ -240,16 +239,16 @@ def test_no_more_requests_are_read_than_can_run(
     assert max(ahead) <= 2 * 4
 
 
-def test_an_idle_source_does_not_block_running_requests(
+def test_idle_source_does_not_block_running_requests(
     engines: Callable[..., LocalEngine],
 ) -> None:
     ended: list[int] = []
 
     def source() -> Iterator[Request | None]:
-        yield say("hello", 1, max_tokens=6)
+        yield make_request("hello", 1, max_tokens=6)
         while not ended:
             yield None
-        yield say("hello", 2, max_tokens=6)
+        yield make_request("hello", 2, max_tokens=6)
 
     for event in engines("plain", 4).stream(source()):
         if isinstance(event, Finished):
@@ -257,49 +256,55 @@ def test_an_idle_source_does_not_block_running_requests(
     assert ended == [1, 2]
 
 
-def test_a_sequence_that_ends_is_replaced_at_once(engines: Callable[..., LocalEngine]) -> None:
-    requests = [say("hello", i, temperature=0, max_tokens=40 if i == 0 else 5) for i in range(6)]
+def test_ended_sequence_is_replaced_immediately(engines: Callable[..., LocalEngine]) -> None:
+    requests = [
+        make_request("hello", i, temperature=0, max_tokens=40 if i == 0 else 5) for i in range(6)
+    ]
     order = [e.id for e in engines("plain", 2).stream(requests) if isinstance(e, Finished)]
     assert order == [1, 2, 3, 4, 5, 0]
 
 
-def test_the_common_prefix_of_requests_is_computed_once(
+def test_common_prefix_of_requests_is_computed_once(
     engines: Callable[..., LocalEngine],
 ) -> None:
     preface = "the quick brown fox jumps over a lazy dog " * 6
-    requests = [say(preface + word, i, max_tokens=2) for i, word in enumerate(WORDS[:8])]
+    requests = [make_request(preface + word, i, max_tokens=2) for i, word in enumerate(WORDS[:8])]
     usages = [
         event.usage for event in engines("plain", 4).stream(requests) if isinstance(event, Finished)
     ]
     computed = sum(usage.prompt_tokens - usage.cached_tokens for usage in usages)
     assert computed < sum(usage.prompt_tokens for usage in usages) / 4
-    assert_nothing_is_left(engines("plain", 4))
+    assert_all_released(engines("plain", 4))
 
 
 def test_one_engine_generates_and_scores(
     engines: Callable[..., LocalEngine],
 ) -> None:
     engine = engines("hybrid", 4)
-    before = answers(engine, [say("hello", temperature=0, max_tokens=5)])
+    before = collect_texts(engine, [make_request("hello", temperature=0, max_tokens=5)])
     (scores,) = engine.score([ScoreRequest(prompt=Prompt(text="a"), candidates=(" b", " c"))])
     assert len(scores.totals) == 2
-    assert answers(engine, [say("hello", temperature=0, max_tokens=5)]) == before
+    assert collect_texts(engine, [make_request("hello", temperature=0, max_tokens=5)]) == before
 
 
-def test_an_abandoned_stream_releases_everything(engines: Callable[..., LocalEngine]) -> None:
+def test_abandoned_stream_releases_everything(engines: Callable[..., LocalEngine]) -> None:
     engine = engines("plain", 4)
-    events = engine.stream([say(word, i, n=2, max_tokens=30) for i, word in enumerate(WORDS)])
+    events = engine.stream(
+        [make_request(word, i, n=2, max_tokens=30) for i, word in enumerate(WORDS)]
+    )
     for _ in range(9):
         next(events)
     events.close()
-    assert_nothing_is_left(engine)
+    assert_all_released(engine)
 
 
-def test_a_request_cancelled_while_waiting_never_starts(
+def test_request_cancelled_while_waiting_never_starts(
     engines: Callable[..., LocalEngine],
 ) -> None:
     cancellation = Cancellation()
-    requests = [say(word, i, max_tokens=12, temperature=0) for i, word in enumerate(WORDS[:3])]
+    requests = [
+        make_request(word, i, max_tokens=12, temperature=0) for i, word in enumerate(WORDS[:3])
+    ]
     requests[2] = msgspec.structs.replace(requests[2], cancellation=cancellation)
     seen = []
     for event in engines("plain", 1).stream(requests):
@@ -309,71 +314,73 @@ def test_a_request_cancelled_while_waiting_never_starts(
     assert (2, Token) not in seen
 
 
-class Traps:
-    """A constraint that lets so many tokens pass, and fails at the next."""
+class FailingConstraint:
+    """A constraint that allows `n` tokens and fails at the next one."""
 
     def __init__(self, n: int) -> None:
         self.n = n
         self.finished = False
 
-    def start(self) -> Traps:
-        return Traps(self.n)
+    def start(self) -> FailingConstraint:
+        return FailingConstraint(self.n)
 
     def allows(self, token: int) -> bool:
         self.n -= 1
         if self.n < 0:
-            raise UsageError("too complex at this place")
+            raise UsageError("too complex at this point")
         return True
 
     def accept(self, token: int) -> None: ...
     def close(self) -> None: ...
 
 
-def compile_trap(constraint: Constraint | None) -> Traps | None:
-    return None if constraint is None else Traps(int(constraint.source))
+def compile_failing(constraint: Constraint | None) -> FailingConstraint | None:
+    return None if constraint is None else FailingConstraint(int(constraint.source))
 
 
 @pytest.mark.parametrize("n", [0, 1, 5])
 @pytest.mark.parametrize("choices", [1, 3])
-def test_a_constraint_that_fails_midway_fails_alone(
+def test_constraint_that_fails_midway_does_not_affect_others(
     tiny: Path, n: int, choices: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=4)
-    monkeypatch.setattr(engine.model, "compile", compile_trap)
-    trap = Constraint("regex", str(n))
+    monkeypatch.setattr(engine.model, "compile", compile_failing)
+    failing = Constraint("regex", str(n))
     requests = [
-        say("fox", 1, max_tokens=9, temperature=0),
-        say("dog", 2, n=choices, max_tokens=9, temperature=0, constraint=trap),
-        say("hello", 3, max_tokens=9, temperature=0),
+        make_request("fox", 1, max_tokens=9, temperature=0),
+        make_request("dog", 2, n=choices, max_tokens=9, temperature=0, constraint=failing),
+        make_request("hello", 3, max_tokens=9, temperature=0),
     ]
     events = list(engine.stream(requests))
     assert [event.id for event in events if isinstance(event, Failed)] == [2]
     assert {event.id for event in events if isinstance(event, Finished)} >= {1, 3}
-    assert_nothing_is_left(engine)
+    assert_all_released(engine)
     engine.close()
 
 
-def test_constrained_choices_equal_single_runs(
+def test_constrained_choices_equal_single_replies(
     engines: Callable[..., LocalEngine],
 ) -> None:
     constraint = Constraint("regex", "[a-c]{2}[x-z]{2}")
     sampling = {"temperature": 1.5, "max_tokens": 8, "constraint": constraint}
-    together = answers(engines("recurrent", 4), [say("hello", n=6, seed=3, **sampling)])
+    together = collect_texts(
+        engines("recurrent", 4), [make_request("hello", n=6, seed=3, **sampling)]
+    )
     alone = [
-        answers(engines("recurrent", 4), [say("hello", seed=seed, **sampling)])[0, 0]
+        collect_texts(engines("recurrent", 4), [make_request("hello", seed=seed, **sampling)])[0, 0]
         for seed in range(3, 9)
     ]
     assert [together[0, i] for i in range(6)] == alone
     assert len(set(alone)) > 2
 
 
-def test_a_late_request_does_not_wait_for_a_long_one(tiny: Path) -> None:
+def test_late_request_does_not_wait_for_a_long_one(tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=4)
 
     def source() -> Iterator[Request | None]:
-        yield say("hello", 1, max_tokens=300, temperature=0)
+        yield make_request("hello", 1, max_tokens=300, temperature=0)
         yield from [None] * 3
-        yield say("fox", 2, max_tokens=4, temperature=0)
+        yield make_request("fox", 2, max_tokens=4, temperature=0)
 
     ended = [event.id for event in engine.stream(source()) if isinstance(event, Finished)]
     assert ended == [2, 1]
@@ -398,20 +405,22 @@ def count_decodes(engine: LocalEngine, requests: list[Request]) -> int:
     return n
 
 
-def test_a_request_cancelled_before_it_starts_computes_nothing(tiny: Path) -> None:
+def test_request_cancelled_before_it_starts_computes_nothing(tiny: Path) -> None:
     cancellation = Cancellation()
     cancellation.cancel()
-    first = say("hello " * 300, 1, max_tokens=5, temperature=0)
-    second = msgspec.structs.replace(say("fox " * 200, 2), cancellation=cancellation)
+    first = make_request("hello " * 300, 1, max_tokens=5, temperature=0)
+    second = msgspec.structs.replace(make_request("fox " * 200, 2), cancellation=cancellation)
     engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=1)
     assert count_decodes(engine, [first, second]) == count_decodes(engine, [first])
     engine.close()
 
 
-def test_a_cancelled_prompt_is_computed_no_further(tiny: Path) -> None:
+def test_cancellation_stops_a_prefill(tiny: Path) -> None:
     cancellation = Cancellation()
     engine = LocalEngine(load_model(tiny), n_threads=1)
-    long = msgspec.structs.replace(say("fox " * 600, 1, max_tokens=5), cancellation=cancellation)
+    long = msgspec.structs.replace(
+        make_request("fox " * 600, 1, max_tokens=5), cancellation=cancellation
+    )
     n_batches = len(engine.tokenize(long.prompt).token_ids) // 512
     assert n_batches >= 2
 
@@ -423,7 +432,7 @@ def test_a_cancelled_prompt_is_computed_no_further(tiny: Path) -> None:
     events = list(engine.stream(source()))
     assert [type(event) for event in events] == [Failed]
     assert isinstance(events[0].error, Cancelled)
-    assert_nothing_is_left(engine)
+    assert_all_released(engine)
     engine.close()
 
 
@@ -432,68 +441,72 @@ def test_a_cancelled_prompt_is_computed_no_further(tiny: Path) -> None:
     [
         Request(id=2, prompt=Prompt(text="")),
         Request(id=2, prompt=Prompt(text="a\ud800b")),
-        say("a\ud800b", 2),
-        say("hello", 2, constraint=Constraint("regex", "\ud800")),
+        make_request("a\ud800b", 2),
+        make_request("hello", 2, constraint=Constraint("regex", "\ud800")),
         ScoreRequest(id=2, prompt=Prompt(text="hello"), candidates=("a\ud800",)),
     ],
     ids=["empty", "surrogate", "surrogate in chat", "surrogate in a constraint", "candidate"],
 )
-def test_invalid_texts_fail_alone(bad: Any, tiny_base: Path, tiny: Path) -> None:
+def test_invalid_text_does_not_affect_others(bad: Any, tiny_base: Path, tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny_base if bad.prompt.text == "" else tiny), n_threads=1)
-    good = say("hello", 1, max_tokens=3)
-    events = list(engine._begin([good, bad, msgspec.structs.replace(good, id=3)]))
+    good = make_request("hello", 1, max_tokens=3)
+    events = list(engine._run([good, bad, msgspec.structs.replace(good, id=3)]))
     failed = [event.id for event in events if isinstance(event, Failed)]
     ended = {event.id for event in events if isinstance(event, Finished)}
     assert (failed, ended) in (([2], {1, 3}), ([], {1, 2, 3}))
-    assert failed or bad.prompt.text == "", "a vocabulary with a beginning token has one token"
+    assert failed or bad.prompt.text == "", "an empty prompt has one token if there is a BOS"
     engine.close()
 
 
 def test_similar_streams_share_a_context(tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1)
-    kept = set()
+    contexts = set()
     for i in range(6):
         n, tokens = (8, 20) if i % 2 else (1, 600)
-        list(engine.stream([say("hello", j, max_tokens=tokens, stop=("e",)) for j in range(n)]))
-        kept.add(engine.contexts.sequences)
-    assert len(kept) <= 2
+        list(
+            engine.stream(
+                [make_request("hello", j, max_tokens=tokens, stop=("e",)) for j in range(n)]
+            )
+        )
+        contexts.add(engine.contexts.sequences)
+    assert len(contexts) <= 2
     engine.close()
 
 
 def test_choices_and_prefixes_wait_for_free_cells(
     tiny_model: Callable[..., Path],
 ) -> None:
-    # One context of 512 cells for all: a short limit of positions keeps it from growing.
+    # The RoPE limit of the model prevents a context of more than 512 cells.
     metadata = {"llama.rope.scaling.original_context_length": 512}
     engine = LocalEngine(
         load_model(tiny_model("plain", metadata=metadata)), n_threads=1, n_parallel=8
     )
     shared = "the quick brown fox jumps over a lazy dog " * 3
     requests = [
-        say((shared if i % 3 else "") + word, i, n=3, max_tokens=100, temperature=0)
+        make_request((shared if i % 3 else "") + word, i, n=3, max_tokens=100, temperature=0)
         for i, word in enumerate(WORDS[:9])
     ]
     events = list(engine.stream(requests))
     assert [event.error for event in events if isinstance(event, Failed)] == []
     assert sum(isinstance(event, Finished) for event in events) == 27
     assert engine.info.n_cells == 512
-    assert_nothing_is_left(engine)
+    assert_all_released(engine)
     engine.close()
 
 
-def test_a_failed_request_in_the_source_is_yielded_at_once(tiny: Path) -> None:
+def test_failed_request_in_the_source_is_yielded_immediately(tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1)
-    broken = Failed(7, UsageError("broken before it came here"))
+    failed = Failed(7, UsageError("invalid record"))
 
     def requests() -> Iterator[Request | Failed | None]:
-        yield broken
-        while not seen:  # a pipe that stays open, and says nothing
+        yield failed
+        while not seen:  # an open pipe without data
             yield None
-        yield say("hello", id=8, max_tokens=2)
+        yield make_request("hello", id=8, max_tokens=2)
 
     seen: list[Any] = []
     for event in engine.stream(requests()):
         seen.append(event)
     engine.close()
-    assert seen[0] is broken
+    assert seen[0] is failed
     assert isinstance(seen[-1], Finished) and seen[-1].id == 8

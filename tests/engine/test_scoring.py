@@ -1,4 +1,4 @@
-"""Log-probabilities: of given continuations, and of what was written, against full logits."""
+"""Log-probabilities of candidates and of generated tokens equal those of the full logits."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def log_softmax(logits: Sequence[float]) -> list[float]:
 def full_rows(weights: LlamaModel, prompt: Sequence[int], tail: Sequence[int]) -> list[list[float]]:
     """Return the log-probabilities after the prompt and after each token of the tail.
 
-    One batch for the prompt and one for the tail, all of it by llama.cpp's own calls.
+    Prompt and tail are decoded in one batch each.
     """
     context = Context(weights, n_ctx=256, n_threads=1, n_outputs=64, cancellation=Cancellation())
     lib, rows = weights._lib, []
@@ -88,14 +88,14 @@ def test_scores_equal_those_of_full_logits(engine: LocalEngine, label: str) -> N
     assert found == pytest.approx(expected, abs=1e-4)
 
 
-def test_candidates_together_have_the_scores_they_have_alone(engine: LocalEngine) -> None:
+def test_scores_of_candidates_together_equal_those_alone(engine: LocalEngine) -> None:
     together = score(engine, *LABELS, end=True)
     alone = [score(engine, label, end=True).totals[0] for label in LABELS]
-    # Batches of other sizes, so that attention adds up in another order.
+    # The batch sizes differ, so attention adds in another order.
     assert together.totals == pytest.approx(alone, abs=0.02)
 
 
-def test_more_candidates_than_sequences_run_in_turn(engine: LocalEngine) -> None:
+def test_more_candidates_than_sequences_run_in_groups(engine: LocalEngine) -> None:
     many = [f" {a} {b}{c}" for a in "abcdef" for b in "klmnop" for c in ("", " x", " y")]
     ids = [engine.model.tokenize_continuation(text) for text in many]
     assert make_tree(ids, end=True).n_branches > 3 * MAX_BRANCHES
@@ -108,7 +108,7 @@ def test_more_candidates_than_sequences_run_in_turn(engine: LocalEngine) -> None
     assert sequences is not None and sequences.n_free_cells == sequences.context.n_ctx
 
 
-def test_texts_together_have_the_scores_they_have_alone(engine: LocalEngine) -> None:
+def test_scores_of_texts_together_equal_those_alone(engine: LocalEngine) -> None:
     texts = [f"{PROMPT} {word}" for word in ("dog", "fox", "hello there how are you", "a", "over")]
     requests = [
         ScoreRequest(id=i, prompt=Prompt(text=text), candidates=LABELS)
@@ -120,7 +120,7 @@ def test_texts_together_have_the_scores_they_have_alone(engine: LocalEngine) -> 
         assert together[i].totals == pytest.approx(alone.totals, abs=0.02)
 
 
-def test_the_usage_of_scores_counts_candidates_and_cached_tokens(
+def test_score_usage_counts_candidates_and_cached_tokens(
     engine: LocalEngine,
 ) -> None:
     prompt = Prompt(text="q" * 80, probe_text="q" * 79 + "k")
@@ -136,8 +136,8 @@ def test_the_usage_of_scores_counts_candidates_and_cached_tokens(
         )  # fmt: skip
 
 
-def test_probabilities_of_all_candidates_sum_to_one(engine: LocalEngine) -> None:
-    # All continuations by one token are everything there is.
+def test_probabilities_of_all_tokens_sum_to_one(engine: LocalEngine) -> None:
+    # All single-token continuations together.
     prompt = engine.tokenize(Prompt(text=PROMPT)).token_ids
     (row,) = full_rows(engine.model.weights, prompt, [])
     assert math.fsum(map(math.exp, row)) == pytest.approx(1, abs=1e-6)
@@ -145,14 +145,14 @@ def test_probabilities_of_all_candidates_sum_to_one(engine: LocalEngine) -> None
     assert 0 < math.fsum(map(math.exp, score(engine, *singles).totals)) < 1
 
 
-def test_a_candidate_may_be_as_long_as_the_context(tiny: Path) -> None:
+def test_candidate_may_be_as_long_as_the_context(tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1)
     (found,) = score(engine, " dog" * 900).logprobs
     assert len(found) > 1500
     engine.close()
 
 
-def test_a_failing_score_request_fails_alone(tiny: Path) -> None:
+def test_failed_score_request_does_not_affect_others(tiny: Path) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1)
     requests = [
         ScoreRequest(id=1, prompt=Prompt(text=PROMPT), candidates=(" a", "")),
@@ -166,7 +166,7 @@ def test_a_failing_score_request_fails_alone(tiny: Path) -> None:
     engine.close()
 
 
-def test_a_sentencepiece_continuation_gets_no_extra_space(tiny_spm: Path) -> None:
+def test_sentencepiece_continuation_has_no_extra_space(tiny_spm: Path) -> None:
     engine = LocalEngine(load_model(tiny_spm), n_threads=1)
     whole = engine.model.weights.tokenize(b"hello there", add_special=False, parse_special=False)
     head = engine.model.weights.tokenize(b"hello", add_special=False, parse_special=False)
@@ -174,8 +174,8 @@ def test_a_sentencepiece_continuation_gets_no_extra_space(tiny_spm: Path) -> Non
     engine.close()
 
 
-def test_the_tree_shares_common_prefixes() -> None:
-    # 1 2 3, 1 2 4 and 5: the tokens 1 and 2 are computed once, the leaves not at all.
+def test_candidate_tree_shares_common_prefixes() -> None:
+    # 1 2 3, 1 2 4 and 5: tokens 1 and 2 are computed once; leaves are not computed.
     tree = make_tree([(1, 2, 3), (1, 2, 4), (5,)], end=False)
     assert (tree.n_tokens, tree.n_branches) == (2, 1)
     ending = make_tree([(1, 2, 3), (1, 2, 4), (5,)], end=True)
@@ -183,12 +183,12 @@ def test_the_tree_shares_common_prefixes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("end", "n_seq"), [(False, 1), (True, MAX_BRANCHES + 1)], ids=["alone", "with their ends"]
+    ("end", "n_seq"), [(False, 1), (True, MAX_BRANCHES + 1)], ids=["without ends", "with ends"]
 )
-def test_single_token_labels_run_in_turn_if_their_ends_are_scored(
+def test_single_token_candidates_run_in_groups_if_their_ends_are_scored(
     engine: LocalEngine, end: bool, n_seq: int
 ) -> None:
-    # Without its end a label of one token is read off the prompt's own row.
+    # Without its end, a label of one token is read from the last row of the prompt.
     ids = {engine.model.tokenize_continuation(chr(c)): chr(c) for c in range(0x21, 0x7F)}
     labels = tuple(text for tokens, text in ids.items() if len(tokens) == 1)[: 2 * MAX_BRANCHES]
     assert len(labels) > MAX_BRANCHES
@@ -233,7 +233,7 @@ def test_reply_logprobs_equal_those_of_full_logits(
     context.close()
 
 
-def test_the_softmax_of_a_row_is_exact(starter: Path) -> None:
+def test_softmax_of_a_row_is_exact(starter: Path) -> None:
     weights = LlamaModel(starter, n_gpu_layers=0, cancellation=Cancellation())
     context = Context(weights, n_ctx=64, n_threads=2, cancellation=Cancellation())
     softmax = LogSoftmax(weights)
@@ -242,7 +242,7 @@ def test_the_softmax_of_a_row_is_exact(starter: Path) -> None:
     logits = weights._lib.llama_get_logits_ith(context._ctx, row)[: weights.n_vocab]
     expected = log_softmax(logits)
     assert softmax.of(range(0, weights.n_vocab, 97)) == pytest.approx(expected[::97], abs=1e-6)
-    for _ in range(2):  # asking twice gives the same
+    for _ in range(2):  # `top` does not change the row
         top = softmax.top(4)
         assert [t for t, _ in top] == sorted(range(weights.n_vocab), key=lambda t: -logits[t])[:4]
         assert [p for _, p in top] == pytest.approx([expected[t] for t, _ in top], abs=1e-6)

@@ -1,4 +1,4 @@
-"""Long prompts together: each in cells of its own, with the probabilities that it has alone."""
+"""Separate streams for long prompts, with the same probabilities as single requests."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from llmtool.errors import Cancelled, EngineError
 KINDS = ["plain", "swa"]
 
 
-def ask(id: int, n_prompt: int = 400, max_tokens: int = 6, **more: Any) -> Request:
-    """Return a request whose prompt has so many tokens: a letter is one."""
+def make_request(id: int, n_prompt: int = 400, max_tokens: int = 6, **more: Any) -> Request:
+    """Return a request whose prompt has `n_prompt` tokens; each letter is a token."""
     text = "".join("qzwk"[(id >> i % 5) % 4] for i in range(n_prompt))
     sampling = Sampling(temperature=0, max_tokens=max_tokens, logprobs=1)
     return Request(id=id, prompt=Prompt(text=text), sampling=sampling, **more)
@@ -56,12 +56,12 @@ def engines(tiny_model: Callable[..., Path]) -> Iterator[Callable[[str, int], Lo
         engine.close()
 
 
-def stands_apart(engine: LocalEngine) -> bool:
+def has_separate_streams(engine: LocalEngine) -> bool:
     assert engine.contexts.sequences is not None
     return engine.contexts.sequences.context.separate_streams
 
 
-def assert_nothing_is_left(engine: LocalEngine) -> None:
+def assert_all_released(engine: LocalEngine) -> None:
     sequences = engine.contexts.sequences
     assert sequences is not None
     context = sequences.context
@@ -71,14 +71,14 @@ def assert_nothing_is_left(engine: LocalEngine) -> None:
 
 
 @dataclass
-class Reply:
+class CollectedReply:
     tokens: list[str] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     n_cached: int = 0
 
 
-def replies(engine: LocalEngine, requests: Sequence[Request]) -> dict[int, Reply]:
-    found = {each.id: Reply() for each in requests}
+def collect_replies(engine: LocalEngine, requests: Sequence[Request]) -> dict[int, CollectedReply]:
+    found = {each.id: CollectedReply() for each in requests}
     for event in engine.stream(requests):
         if isinstance(event, Failed):
             raise event.error
@@ -92,17 +92,17 @@ def replies(engine: LocalEngine, requests: Sequence[Request]) -> dict[int, Reply
     return found
 
 
-def assert_as_alone(
-    alone: LocalEngine, requests: Sequence[Request], found: dict[int, Reply]
+def assert_equal_to_single_requests(
+    alone: LocalEngine, requests: Sequence[Request], found: dict[int, CollectedReply]
 ) -> None:
-    """Compare replies with those of an engine that has one request at a time.
+    """Compare replies with those of an engine that runs one request at a time.
 
-    Flash attention adds in half precision, in an order that depends on the batch: where two tokens
-    are nearly as likely, either may come, and what follows cannot be compared.
+    Flash attention adds in half precision, in an order that depends on the batch. If two tokens are
+    almost equally likely, either may be sampled, and the rest of the reply is not compared.
     """
     n_same = n_all = 0
     for request in requests:
-        reply, expected = found[request.id], replies(alone, [request])[request.id]
+        reply, expected = found[request.id], collect_replies(alone, [request])[request.id]
         assert len(reply.tokens) == len(expected.tokens) == request.sampling.max_tokens
         alike = [a == b for a, b in zip(reply.tokens, expected.tokens, strict=True)]
         n = alike.index(False) if False in alike else len(alike)
@@ -111,21 +111,21 @@ def assert_as_alone(
     assert n_same > 0.8 * n_all
 
 
-@pytest.mark.parametrize("n_parallel", [5, 16], ids=["in turn", "all at once"])
+@pytest.mark.parametrize("n_parallel", [5, 16], ids=["5 at a time", "all at once"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_reply_has_the_probabilities_it_has_alone(
+def test_probabilities_equal_those_of_the_request_alone(
     engines: Callable[[str, int], LocalEngine], kind: str, n_parallel: int
 ) -> None:
     engine, alone = engines(kind, n_parallel), engines(kind, 1)
-    # They end one by one, in an order of their own, and leave gaps.
-    requests = [ask(id, 900 + 20 * id, max_tokens=4 + 5 * id % 17) for id in range(12)]
-    found = replies(engine, requests)
-    assert stands_apart(engine)
-    assert_nothing_is_left(engine)
-    assert_as_alone(alone, requests, found)
+    # They end at different steps, out of order, and leave gaps.
+    requests = [make_request(id, 900 + 20 * id, max_tokens=4 + 5 * id % 17) for id in range(12)]
+    found = collect_replies(engine, requests)
+    assert has_separate_streams(engine)
+    assert_all_released(engine)
+    assert_equal_to_single_requests(alone, requests, found)
 
 
-def test_running_sequences_have_neighbouring_ids(
+def test_running_sequences_have_adjacent_ids(
     engines: Callable[[str, int], LocalEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decode, computed = Context.decode, []
@@ -135,14 +135,17 @@ def test_running_sequences_have_neighbouring_ids(
         decode(self)
 
     monkeypatch.setattr(Context, "decode", watch)
-    replies(engines("plain", 16), [ask(id, 600, max_tokens=2 + 5 * id % 17) for id in range(12)])
+    collect_replies(
+        engines("plain", 16),
+        [make_request(id, 600, max_tokens=2 + 5 * id % 17) for id in range(12)],
+    )
     widths = {len(sequences) for sequences in computed if len(sequences) > 1}
-    assert len(widths) > 5, "one after the other ends"
+    assert len(widths) > 5, "the sequences end at different steps"
     assert all(each == list(range(1, len(each) + 1)) for each in computed if len(each) > 1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_common_prefix_is_computed_once(
+def test_common_prefix_is_computed_once(
     engines: Callable[[str, int], LocalEngine], kind: str
 ) -> None:
     engine, alone = engines(kind, 5), engines(kind, 1)
@@ -150,36 +153,39 @@ def test_the_common_prefix_is_computed_once(
     requests = [
         Request(
             id=id,
-            prompt=Prompt(text=beginning + (ask(id, 1000).prompt.text or "")),
+            prompt=Prompt(text=beginning + (make_request(id, 1000).prompt.text or "")),
             sampling=Sampling(temperature=0, max_tokens=4, logprobs=1),
         )
         for id in range(9)
     ]
-    found = replies(engine, requests)
-    assert stands_apart(engine)
+    found = collect_replies(engine, requests)
+    assert has_separate_streams(engine)
     assert sum(each.n_cached for each in found.values()) == (len(requests) - 1) * len(beginning)
-    assert_as_alone(alone, requests, found)
+    assert_equal_to_single_requests(alone, requests, found)
 
 
-SHORT = [ask(id, 40) for id in range(12)]
-LONG = [ask(id, 600) for id in range(12)]
+SHORT = [make_request(id, 40) for id in range(12)]
+LONG = [make_request(id, 600) for id in range(12)]
 POOLED: dict[str, list[Request]] = {
     "short prompts": SHORT,
     "a few long ones": LONG[:3],
-    "alike": [ask(1, 1000) for _ in range(12)],
-    "choices": [*LONG[:11], ask(11, 600, n=3)],
-    "one that is kept": [*LONG[:11], ask(11, 600, keep=True)],
-    "one much longer than the rest": [*(ask(id, 300) for id in range(14)), ask(14, 1900)],
+    "equal prompts": [make_request(1, 1000) for _ in range(12)],
+    "choices": [*LONG[:11], make_request(11, 600, n=3)],
+    "one with keep": [*LONG[:11], make_request(11, 600, keep=True)],
+    "one much longer than the others": [
+        *(make_request(id, 300) for id in range(14)),
+        make_request(14, 1900),
+    ],
 }
 
 
 @pytest.mark.parametrize("requests", POOLED.values(), ids=POOLED)
-def test_other_prompts_share_a_pool(
+def test_other_requests_share_a_pool(
     engines: Callable[[str, int], LocalEngine], requests: list[Request]
 ) -> None:
     engine = engines("plain", 15)
     assert sum(isinstance(event, Finished) for event in engine.stream(requests)) >= len(requests)
-    assert not stands_apart(engine)
+    assert not has_separate_streams(engine)
 
 
 @pytest.mark.parametrize("kind", ["recurrent", "hybrid"])
@@ -188,84 +194,84 @@ def test_recurrent_models_share_a_pool(
 ) -> None:
     engine = engines(kind, 16)
     assert sum(isinstance(event, Finished) for event in engine.stream(LONG)) == len(LONG)
-    assert not stands_apart(engine)
+    assert not has_separate_streams(engine)
 
 
-def test_a_request_without_a_stream_of_its_own_waits(
+def test_request_that_cannot_use_its_own_stream_waits(
     engines: Callable[[str, int], LocalEngine],
 ) -> None:
     engine = engines("plain", 5)
 
     def arrive() -> Iterator[Request | ScoreRequest]:
-        yield from (ask(id, 900) for id in range(6))
-        yield ask(6, 600, n=2)
+        yield from (make_request(id, 900) for id in range(6))
+        yield make_request(6, 600, n=2)
         yield ScoreRequest(id=7, prompt=Prompt(text="hello"), candidates=("a", "b"))
-        yield ask(8, 1700)  # longer than what there is room for
-        yield from (ask(id, 900) for id in range(9, 15))
+        yield make_request(8, 1700)  # longer than a stream
+        yield from (make_request(id, 900) for id in range(9, 15))
 
     modes: dict[int, bool] = {}
-    for event in engine._begin(arrive()):
+    for event in engine._run(arrive()):
         assert not isinstance(event, Failed)
         if isinstance(event, (Finished, Scores)):
-            modes[event.id] = stands_apart(engine)
+            modes[event.id] = has_separate_streams(engine)
     assert sorted(modes) == list(range(15))
     assert all(modes[id] for id in range(5)) and not modes[6] and not modes[7]
-    assert_nothing_is_left(engine)
+    assert_all_released(engine)
 
 
-@pytest.mark.parametrize("n_cells", [5000, 2000], ids=["for fewer", "for none"])
-def test_fewer_streams_or_a_pool_where_memory_is_short(
+@pytest.mark.parametrize("n_cells", [5000, 2000], ids=["fewer streams", "no streams"])
+def test_fewer_streams_or_a_pool_if_memory_is_short(
     n_cells: int, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=16)
     make, tried = engine.contexts._create_context, []
 
-    def make_small(wanted: context_planner.ContextSize, *others: Any) -> Sequences:
-        tried.append(wanted.n_cells)
-        if wanted.n_cells > n_cells:
+    def fail_if_large(size: context_planner.ContextSize, *others: Any) -> Sequences:
+        tried.append(size.n_cells)
+        if size.n_cells > n_cells:
             raise EngineError("no memory")
-        return make(wanted, *others)
+        return make(size, *others)
 
-    monkeypatch.setattr(engine.contexts, "_create_context", make_small)
+    monkeypatch.setattr(engine.contexts, "_create_context", fail_if_large)
     assert sum(isinstance(event, Finished) for event in engine.stream(LONG)) == len(LONG)
-    assert stands_apart(engine) == (n_cells == 5000)
+    assert has_separate_streams(engine) == (n_cells == 5000)
     before = len(tried)
     assert sum(isinstance(event, Finished) for event in engine.stream(LONG)) == len(LONG)
-    assert all(n <= n_cells for n in tried[before:]), "what was too much is not tried again"
+    assert all(n <= n_cells for n in tried[before:]), "failed sizes are not tried again"
     engine.close()
 
 
-def test_requests_that_run_together_stay_within_the_memory_limit(
+def test_concurrent_requests_stay_within_the_memory_limit(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(context_planner, "_KV_BYTES", 1 << 20)
     engine = LocalEngine(load_model(tiny), n_threads=1, n_parallel=16)
     assert sum(isinstance(event, Finished) for event in engine.stream(LONG)) == len(LONG)
-    assert not stands_apart(engine)
+    assert not has_separate_streams(engine)
     engine.close()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_conversation_stays_cached_over_a_batch(
+def test_conversation_stays_cached_after_a_batch(
     kind: str, tiny_model: Callable[..., Path]
 ) -> None:
     engine = LocalEngine(load_model(tiny_model(kind, printable=True)), n_threads=1, n_parallel=16)
-    said = ask(1, 150, keep=True)
-    (reply,) = replies(engine, [said]).values()
-    assert len(replies(engine, LONG)) == len(LONG) and stands_apart(engine)
-    text = (said.prompt.text or "") + "".join(reply.tokens) + "qzwk"
-    again = Request(id=1, prompt=Prompt(text=text), sampling=said.sampling, keep=True)
-    assert replies(engine, [again])[1].n_cached >= 150
+    first = make_request(1, 150, keep=True)
+    (reply,) = collect_replies(engine, [first]).values()
+    assert len(collect_replies(engine, LONG)) == len(LONG) and has_separate_streams(engine)
+    text = (first.prompt.text or "") + "".join(reply.tokens) + "qzwk"
+    second = Request(id=1, prompt=Prompt(text=text), sampling=first.sampling, keep=True)
+    assert collect_replies(engine, [second])[1].n_cached >= 150
     engine.close()
 
 
-def test_streams_do_not_select_the_long_rope(tiny_model: Callable[..., Path]) -> None:
+def test_streams_do_not_select_the_long_rope_factors(tiny_model: Callable[..., Path]) -> None:
     metadata = {"llama.rope.scaling.original_context_length": 768}
     engine = LocalEngine(
         load_model(tiny_model("plain", metadata=metadata)), n_threads=1, n_parallel=8
     )
     for n_prompt, uses_long_rope in ((600, False), (900, True), (600, False)):
-        assert len(list(engine.stream([ask(id, n_prompt) for id in range(8)]))) > 8
+        assert len(list(engine.stream([make_request(id, n_prompt) for id in range(8)]))) > 8
         assert engine.contexts.sequences is not None
         context = engine.contexts.sequences.context
         assert (context.separate_streams, context.uses_long_rope) == (True, uses_long_rope)
@@ -273,7 +279,7 @@ def test_streams_do_not_select_the_long_rope(tiny_model: Callable[..., Path]) ->
     engine.close()
 
 
-def test_a_sequence_moves_with_its_state(tiny: Path) -> None:
+def test_sequence_moves_with_its_state(tiny: Path) -> None:
     weights = LlamaModel(tiny, n_gpu_layers=0, cancellation=Cancellation())
     context = Context(
         weights,
@@ -313,13 +319,13 @@ def test_any_mix_of_requests_ends_and_releases_everything(
 ) -> None:
     engine = engines(kind, n_parallel)
     requests = [
-        ask(id, n_prompt, max_tokens, n=n, cancellation=Cancellation())
+        make_request(id, n_prompt, max_tokens, n=n, cancellation=Cancellation())
         for id, (n_prompt, max_tokens, n, _, _) in enumerate(plan)
     ]
 
     def arrive() -> Iterator[Request | None]:
-        for request, (*_, late) in zip(requests, plan, strict=True):
-            yield from [None] * late
+        for request, (*_, delay) in zip(requests, plan, strict=True):
+            yield from [None] * delay
             yield request
 
     ends = {id: 0 for id in range(len(plan))}
@@ -331,9 +337,9 @@ def test_any_mix_of_requests_ends_and_releases_everything(
                 assert isinstance(event.error, Cancelled)
                 ends[event.id] = requests[event.id].n
             ends[event.id] += isinstance(event, Finished)
-            for request, (*_, cancel_after, _late) in zip(requests, plan, strict=True):
+            for request, (*_, cancel_after, _delay) in zip(requests, plan, strict=True):
                 if cancel_after == n_events and request.cancellation:
                     request.cancellation.cancel()
     assert all(ends[request.id] >= request.n for request in requests)
     if engine.contexts.sequences is not None:
-        assert_nothing_is_left(engine)
+        assert_all_released(engine)

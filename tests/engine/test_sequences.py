@@ -1,4 +1,4 @@
-"""The shared prefix says what the memory holds, whatever happens to either of them."""
+"""The shared prefix always equals the contents of sequence 0, also after failures."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from llmtool.engine.types import Cancellation
 QS = tuple(b"q" * 40)  # ids of a byte-level vocabulary
 
 
-class Fragile(Context):
-    """A context of small batches that is interrupted in the last of so many."""
+class InterruptedContext(Context):
+    """A context that is interrupted after `n_decodes` batches."""
 
     n_decodes = -1
 
@@ -28,35 +28,41 @@ class Fragile(Context):
 
 
 @pytest.fixture(params=["plain", "swa", "recurrent", "hybrid"])
-def context(request: pytest.FixtureRequest, tiny_model: Callable[..., Path]) -> Iterator[Fragile]:
+def context(
+    request: pytest.FixtureRequest, tiny_model: Callable[..., Path]
+) -> Iterator[InterruptedContext]:
     weights = LlamaModel(tiny_model(request.param), n_gpu_layers=0, cancellation=Cancellation())
     cancellation = Cancellation()
-    made = Fragile(weights, n_ctx=256, n_threads=1, n_seq=3, n_batch=16, cancellation=cancellation)
+    made = InterruptedContext(
+        weights, n_ctx=256, n_threads=1, n_seq=3, n_batch=16, cancellation=cancellation
+    )
     yield made
     made.close()
     weights.close()
 
 
-def assert_agree(sequences: Sequences) -> None:
+def assert_consistent(sequences: Sequences) -> None:
     assert sequences.context.length(0) == len(sequences.prefix)
     assert sequences.n_free_cells == sequences.context.n_ctx - len(sequences.prefix)
 
 
-@pytest.mark.parametrize("n_alike", [0, 25, 40])
-def test_trimming_a_prefix_truncates_the_memory(context: Context, n_alike: int) -> None:
+@pytest.mark.parametrize("n_common", [0, 25, 40])
+def test_trim_to_common_truncates_the_memory(context: Context, n_common: int) -> None:
     sequences = Sequences(context)
     sequences.extend_to(QS)
-    wanted = QS[:n_alike] + tuple(b"wwwww")
-    kept = sequences.trim_to_common(wanted)
-    assert kept == (n_alike if n_alike == 40 or not context.weights.requires_full_snapshots else 0)
-    assert sequences.prefix == wanted[:kept]
-    assert_agree(sequences)
+    wanted = QS[:n_common] + tuple(b"wwwww")
+    n_cached = sequences.trim_to_common(wanted)
+    assert n_cached == (
+        n_common if n_common == 40 or not context.weights.requires_full_snapshots else 0
+    )
+    assert sequences.prefix == wanted[:n_cached]
+    assert_consistent(sequences)
     sequences.extend_to(wanted)
-    assert_agree(sequences)
+    assert_consistent(sequences)
 
 
 @pytest.mark.parametrize("n_wanted", [39, 40, 41])
-def test_a_state_of_another_length_is_rejected(context: Context, n_wanted: int) -> None:
+def test_state_of_the_wrong_length_is_rejected(context: Context, n_wanted: int) -> None:
     sequences = Sequences(context)
     sequences.extend_to(QS)
     state = bytearray(context.save(0))
@@ -64,20 +70,20 @@ def test_a_state_of_another_length_is_rejected(context: Context, n_wanted: int) 
     wanted = (*QS, ord("q"))[:n_wanted]
     assert sequences.restore(wanted, state) == (n_wanted == 40)
     assert sequences.prefix == (wanted if n_wanted == 40 else ())
-    assert_agree(sequences)
+    assert_consistent(sequences)
 
 
-def test_an_interrupted_prefix_is_unchanged_or_dropped(context: Fragile) -> None:
+def test_interrupted_prefix_is_unchanged_or_dropped(context: InterruptedContext) -> None:
     sequences = Sequences(context)
     sequences.extend_to(QS[:5])
     context.n_decodes = 2
     with pytest.raises(KeyboardInterrupt):
         sequences.extend_to(QS)
     assert sequences.prefix == (() if context.weights.requires_full_snapshots else QS[:5])
-    assert_agree(sequences)
+    assert_consistent(sequences)
 
 
-def test_a_freed_sequence_is_empty(context: Context) -> None:
+def test_freed_sequence_is_empty(context: Context) -> None:
     sequences = Sequences(context)
     seq = sequences.acquire()
     context.prefill(QS, seq=seq)
@@ -94,4 +100,4 @@ def test_reset_drops_everything(context: Context) -> None:
     assert sequences.prefix == ()
     assert sequences.n_free == 2
     assert [context.length(seq) for seq in range(3)] == [0, 0, 0]
-    assert_agree(sequences)
+    assert_consistent(sequences)

@@ -1,4 +1,4 @@
-"""Bytes to text: characters over tokens, stop strings, reasoning."""
+"""Token bytes to text: split characters, stop strings, reasoning."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from llmtool.engine.text_stream import (
 THINK = ReasoningTags("<think>", "</think>")
 
 
-def in_pieces(data: bytes, cuts: list[int]) -> list[bytes]:
-    places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[a:b] for a, b in zip(places, places[1:], strict=False)]
+def split_at(data: bytes, cuts: list[int]) -> list[bytes]:
+    offsets = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    return [data[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
 
 
 @given(st.binary(max_size=60), st.lists(st.integers(0, 100)))
 def test_streamed_bytes_decode_to_the_whole_text(data: bytes, cuts: list[int]) -> None:
     stream = Utf8Stream()
-    text = "".join(stream.push(piece) for piece in in_pieces(data, cuts)) + stream.finish()
+    text = "".join(stream.push(chunk) for chunk in split_at(data, cuts)) + stream.finish()
     assert text == data.decode("utf-8", "replace")
 
 
-def test_a_split_character_waits_for_its_last_byte() -> None:
+def test_split_character_waits_for_its_last_byte() -> None:
     stream = Utf8Stream()
     assert [stream.push(bytes([byte])) for byte in "🙂".encode()] == ["", "", "", "🙂"]
 
 
-def test_an_invalid_byte_does_not_affect_what_follows() -> None:
+def test_invalid_byte_does_not_affect_the_following_text() -> None:
     stream = Utf8Stream()
     assert stream.push(b"\xff") + stream.push("漢".encode()) + stream.finish() == "\ufffd漢"
 
@@ -44,23 +44,23 @@ def test_an_invalid_byte_does_not_affect_what_follows() -> None:
     st.lists(st.text(alphabet="abEND", min_size=1, max_size=4), max_size=3),
     st.lists(st.integers(0, 100)),
 )
-def test_a_reply_ends_before_the_first_stop_string(
+def test_reply_ends_before_the_first_stop_string(
     text: str, stop: list[str], cuts: list[int]
 ) -> None:
     stream = StopStrings(stop)
-    shown = ""
-    for piece in in_pieces(text.encode(), cuts):
-        shown += stream.push(piece.decode())
-        assert not any(mark in shown for mark in stop)
-    shown += stream.finish()
-    places = [text.index(mark) for mark in stop if mark in text]
-    if cuts == []:  # in one piece, the earliest of all stop strings counts
-        assert shown == text[: min(places, default=len(text))]
-    assert text.startswith(shown)
-    assert stream.stopped == bool(places)
+    visible = ""
+    for chunk in split_at(text.encode(), cuts):
+        visible += stream.push(chunk.decode())
+        assert not any(each in visible for each in stop)
+    visible += stream.finish()
+    starts = [text.index(each) for each in stop if each in text]
+    if cuts == []:  # in one chunk, the reply ends before the first stop string
+        assert visible == text[: min(starts, default=len(text))]
+    assert text.startswith(visible)
+    assert stream.stopped == bool(starts)
 
 
-def test_a_partial_stop_string_is_held_back() -> None:
+def test_partial_stop_string_is_pending() -> None:
     stream = StopStrings(["STOP"])
     assert [stream.push(p) for p in ("a S", "TO", "x S", "T")] == ["a ", "", "STOx ", ""]
     assert stream.finish() == "ST"
@@ -82,18 +82,18 @@ def test_reasoning_at_the_beginning_is_separated_from_the_answer(
     reply: str, reasoning: str, answer: str, size: int
 ) -> None:
     splitter = ReasoningSplitter(THINK)
-    pieces = [reply[i : i + size] for i in range(0, len(reply), size)]
-    out = [pair for piece in pieces for pair in splitter.push(piece)] + splitter.finish()
+    chunks = [reply[i : i + size] for i in range(0, len(reply), size)]
+    out = [pair for chunk in chunks for pair in splitter.push(chunk)] + splitter.finish()
     assert "".join(text for text, is_reasoning in out if is_reasoning) == reasoning
     assert "".join(text for text, is_reasoning in out if not is_reasoning) == answer
 
 
-def test_a_prompt_that_opens_the_reasoning_needs_no_start_tag() -> None:
+def test_no_start_tag_is_needed_if_the_prompt_opens_the_reasoning() -> None:
     splitter = ReasoningSplitter(THINK, in_reasoning=True)
     assert splitter.push("\nwell</think>yes") == [("well", True), ("yes", False)]
 
 
-def test_channels_of_gpt_oss_are_split_by_their_tags() -> None:
+def test_gpt_oss_channels_are_separated_by_their_tags() -> None:
     tags = find_reasoning_tags("… <|channel|>analysis …")
     assert tags is not None
     splitter = ReasoningSplitter(tags)
@@ -105,5 +105,5 @@ def test_channels_of_gpt_oss_are_split_by_their_tags() -> None:
     assert direct.push("<|channel|>final<|message|>Paris") == [("Paris", False)]
 
 
-def test_a_template_without_reasoning_has_no_tags() -> None:
+def test_template_without_reasoning_has_no_tags() -> None:
     assert find_reasoning_tags("{{ messages }}") is None

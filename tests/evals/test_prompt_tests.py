@@ -325,7 +325,7 @@ INVALID = {
     "no rows": ({"d__csv": "text,label\n"}, "d.csv: no rows"),
     "unknown label": (
         {"d__csv": "text,label\na,bgu\n"},
-        "d.csv, line 2: unknown label 'bgu' (did you mean 'bug'?)",
+        "d.csv, line 2: unknown label 'bgu'; did you mean 'bug'?",
     ),
     "missing answer": (
         {"d__csv": "text,label\na,bug\nb,\n"},

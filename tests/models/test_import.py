@@ -111,7 +111,7 @@ def test_failed_registry_write_leaves_no_files(store, model_file, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(registry, "save", fail)
-    with pytest.raises(Exception, match="No space left"):
+    with pytest.raises(Exception, match="no space left"):
         store.import_file(model_file())
     assert names_in(store.layout.imported_folder) == []
 
@@ -121,7 +121,7 @@ def test_disk_full_error_includes_file_name(store, model_file, link_method):
         if done:
             raise OSError(28, "No space left on device", "m.gguf")
 
-    with pytest.raises(OutputError, match=r"^m\.gguf: No space left on device$"):
+    with pytest.raises(OutputError, match=r"^cannot write m\.gguf: no space left on device$"):
         store.import_file(model_file(), on_progress=fail)
     assert names_in(store.layout.imported_folder) == []
 

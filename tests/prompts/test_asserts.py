@@ -173,7 +173,7 @@ REFUSED = {
     "{type: regex, value: '['}": (
         "not a valid regular expression: unterminated character set at position 0"
     ),
-    "{type: language, value: Germn}": ("unknown language 'Germn' (did you mean 'German'?)"),
+    "{type: language, value: Germn}": ("unknown language 'Germn'; did you mean 'German'?"),
     "{type: syntax, value: cobol}": (
         "syntax: unsupported language 'cobol'; choose one of python, json, toml, yaml"
     ),

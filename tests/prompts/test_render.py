@@ -112,7 +112,7 @@ WRONG = {
     "int from bool": ("int", True, "expected an integer"),
     "float": ("float", "hot", "expected a number"),
     "bool": ("bool", "maybe", "expected true or false"),
-    "enum": ("enum, enum: [red, green]", "gren", "expected one of red, green (did you mean"),
+    "enum": ("enum, enum: [red, green]", "gren", "expected one of red, green; did you mean"),
     "list": ("list", 3, "expected a list, got int"),
     "list of lists": ("list", [[1]], "expected a list of strings and numbers, got list"),
     "lang": ("lang", "ignore all {rules}!", "expected the name or code of a language"),
@@ -131,7 +131,7 @@ def test_unknown_variable_suggests_a_similar_one() -> None:
     two = template("inputs: {a: {type: text}, audience: {type: string}}")
     with pytest.raises(UsageError) as caught:
         render(two, {"audiense": "x"})
-    assert str(caught.value) == ("template 't' has no input 'audiense' (did you mean 'audience'?)")
+    assert str(caught.value) == ("template 't' has no input 'audiense'; did you mean 'audience'?")
     with pytest.raises(UsageError, match=r"no input 'zzz'; its inputs are: a, audience"):
         render(two, {"zzz": "x"})
 

@@ -118,7 +118,7 @@ REFUSED = {
     ),
 }
 REFUSED_PARTS = {
-    "an unknown key": ("sytem: x", "f:4: unknown key 'sytem' (did you mean 'system'?)"),
+    "an unknown key": ("sytem: x", "f:4: unknown key 'sytem'; did you mean 'system'?"),
     "an unknown task": (
         "task: sumarize",
         "f:4: task: unknown value 'sumarize'; choose one of chat, classify, code, gen, "
@@ -126,11 +126,11 @@ REFUSED_PARTS = {
     ),
     "an unknown key of an input": (
         "inputs:\n  a: {type: text}\n  b:\n    type: text\n    requird: true",
-        "f:8: unknown key 'requird' (did you mean 'required'?)",
+        "f:8: unknown key 'requird'; did you mean 'required'?",
     ),
     "an unknown type": (
         "inputs:\n  a: {type: text}\n  b: {type: txt}",
-        "f:6: inputs.b.type: unknown value 'txt' (did you mean 'text'?)",
+        "f:6: inputs.b.type: unknown value 'txt'; did you mean 'text'?",
     ),
     "a missing type": ("inputs:\n  a: {required: true}", "f:5: inputs.a.type is missing"),
     "an invalid variable name": (
@@ -151,7 +151,7 @@ REFUSED_PARTS = {
     ),
     "a default that is not in the enum": (
         "inputs: {a: {type: enum, enum: [red, green], default: gren}}",
-        "f:4: inputs.a.default: expected one of red, green (did you mean 'green'?)",
+        "f:4: inputs.a.default: expected one of red, green; did you mean 'green'?",
     ),
     "required with a default": (
         "inputs: {a: {type: int, required: true, default: 1}}",
@@ -167,7 +167,7 @@ REFUSED_PARTS = {
     ),
     "an unknown parameter": (
         "model:\n  params:\n    temprature: 1",
-        "f:6: unknown key 'temprature' (did you mean 'temperature'?)",
+        "f:6: unknown key 'temprature'; did you mean 'temperature'?",
     ),
     "a parameter out of range": (
         "model: {params: {top_p: 2}}",
@@ -179,7 +179,7 @@ REFUSED_PARTS = {
     ),
     "an unknown output": (
         "output: {lables: [a]}",
-        "f:4: unknown key 'lables' (did you mean 'labels'?)",
+        "f:4: unknown key 'lables'; did you mean 'labels'?",
     ),
     "two outputs": (
         "output: {labels: [a], code: go}",
@@ -199,7 +199,7 @@ REFUSED_PARTS = {
     ),
     "a misspelt variable in the system message": (
         A + "\nsystem: |\n  Be brief.\n  {{ aa }}",
-        "f:7: unknown input 'aa' (did you mean 'a'?)",
+        "f:7: unknown input 'aa'; did you mean 'a'?",
     ),
     "an example without an answer": (
         A + "\nexamples:\n  - {a: x}",
@@ -215,11 +215,11 @@ REFUSED_PARTS = {
     ),
     "an answer that is not a label": (
         "output: {labels: [spam, ham]}\nexamples:\n  - {output: sapm}",
-        "f:6: examples.0: unknown label 'sapm' (did you mean 'spam'?)",
+        "f:6: examples.0: unknown label 'sapm'; did you mean 'spam'?",
     ),
     "an unknown key of a variant": (
         "variants:\n  a*: {prompt: x}\n  b*: {prmpt: x}",
-        "f:6: unknown key 'prmpt' (did you mean 'prompt'?)",
+        "f:6: unknown key 'prmpt'; did you mean 'prompt'?",
     ),
     "a misspelt variable in a variant": (
         A + "\nvariants:\n  big*:\n    prompt: '{{ b }}'",
@@ -231,7 +231,7 @@ REFUSED_PARTS = {
     ),
     "an unknown assertion": (
         "tests:\n  - vars: {}\n    assert: [{type: contain}]",
-        "f:6: tests.0.assert.0.type: unknown value 'contain' (did you mean 'contains'?)",
+        "f:6: tests.0.assert.0.type: unknown value 'contain'; did you mean 'contains'?",
     ),
     "an assertion about no label": (
         "output: {labels: [spam]}\ntests:\n  - vars: {}\n    assert: [{type: label, value: ham}]",
@@ -265,16 +265,16 @@ def test_invalid_parts_fail_with_their_line(more: str, message: str) -> None:
 PROMPTS = {
     "a misspelt variable": (
         "prompt: |\n  First line.\n  {{ txt }}",
-        "f:5: unknown input 'txt' (did you mean 'text'?)",
+        "f:5: unknown input 'txt'; did you mean 'text'?",
     ),
     "a misspelt variable between quotes": (
         'prompt: "{{ txt }}"',
-        "f:3: unknown input 'txt' (did you mean 'text'?)",
+        "f:3: unknown input 'txt'; did you mean 'text'?",
     ),
     "bad syntax": ("prompt: |\n  {% if text %}\n  {{ text", "f:5: unexpected end of template"),
     "an unknown filter": (
         "prompt: '{{ text|uper }}'",
-        "f:3: unknown filter 'uper' (did you mean 'upper'?)",
+        "f:3: unknown filter 'uper'; did you mean 'upper'?",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Sessions as Markdown, JSON and HTML: complete, well-formed and inert."""
+"""Exporting sessions as Markdown, JSON and HTML."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SESSION = Session(
 MARKDOWN = """\
 # work
 
-- begun: 2026-11-26T10:40:18Z
+- started: 2026-11-26T10:40:18Z
 - model: starter
 - folder: /home/me
 - options: temperature 0.5
@@ -112,7 +112,7 @@ def headings(markdown: str) -> list[str]:
     ]
 
 
-OPEN = [
+UNCLOSED = [
     "```py\nprint(1)",
     "```py\nprint(1)\n",
     "~~~~\nx\n~~~",
@@ -139,8 +139,8 @@ OPEN = [
 ]
 
 
-@pytest.mark.parametrize("text", OPEN)
-def test_open_markdown_blocks_end_with_their_text(text: str) -> None:
+@pytest.mark.parametrize("text", UNCLOSED)
+def test_unclosed_markdown_does_not_affect_later_sections(text: str) -> None:
     file = Attachment(name="- # a`b\n1. <!--", text=text)
     turn = Turn(text=text, files=(file,), reply=text, reasoning=text, finish_reason="length")
     session = Session(name="a_b", system=text, summary=text, turns=(turn, turn))
@@ -153,8 +153,8 @@ def test_open_markdown_blocks_end_with_their_text(text: str) -> None:
 @given(
     st.lists(st.sampled_from(["```", "~~~", "````", "\n", "\n", "  ", "> ", "- ", "<!--", "-->"]))
 )
-def test_a_reply_with_closed_blocks_is_unchanged(pieces: list[str]) -> None:
-    text = "".join(pieces)
+def test_close_blocks_preserves_the_text_and_is_idempotent(parts: list[str]) -> None:
+    text = "".join(parts)
     closed = close_blocks(text)
     assert text in closed
     assert headings(f"{closed}\n\n# after\n")[-1:] == ["after"]
@@ -162,7 +162,7 @@ def test_a_reply_with_closed_blocks_is_unchanged(pieces: list[str]) -> None:
 
 
 class Page(HTMLParser):
-    """What a page consists of: its tags, its addresses, its visible text."""
+    """The tags, attributes, links and visible text of an HTML page."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -190,7 +190,7 @@ HOSTILE = (
 )
 
 
-def test_a_page_has_no_scripts_or_external_resources() -> None:
+def test_html_has_no_scripts_or_external_resources() -> None:
     turn = Turn(
         text=HOSTILE,
         files=(Attachment(name=HOSTILE, text=HOSTILE),),
@@ -222,7 +222,7 @@ def test_a_page_has_no_scripts_or_external_resources() -> None:
     assert page.text.count("<script>alert(1)</script>") >= 10
 
 
-def test_a_page_contains_all_text() -> None:
+def test_html_contains_all_text() -> None:
     text = export(SESSION, "html")
     page = Page(text)
     for words in ["Be brief.", "They said hello.", "What is this?\nSay it.", 'print("```")', "hm"]:
@@ -231,14 +231,14 @@ def test_a_page_contains_all_text() -> None:
     assert "(interrupted)" in page.text and "prefers-color-scheme: dark" in text
 
 
-@pytest.mark.parametrize("mark", [">", "- ", "> - ", "1. "])
+@pytest.mark.parametrize("prefix", [">", "- ", "> - ", "1. "])
 @pytest.mark.parametrize("depth", [5, 25, 58, 70])
-def test_deeply_nested_text_is_complete(mark: str, depth: int) -> None:
-    assert "heron" in to_html(f"{mark * depth} heron")
+def test_deeply_nested_text_is_complete(prefix: str, depth: int) -> None:
+    assert "heron" in to_html(f"{prefix * depth} heron")
 
 
 @given(st.text(st.characters(exclude_categories=("Cs",)), max_size=200))
-def test_any_text_gives_only_known_tags(text: str) -> None:
+def test_html_of_any_text_has_no_unsafe_tags(text: str) -> None:
     turn = Turn(text=text, reply=text, reasoning=text)
     page = Page(export(Session(name="a", turns=(turn,)), "html"))
     assert not page.tags & {"script", "img", "iframe", "link", "object", "svg", "form"}
@@ -250,10 +250,10 @@ def test_any_text_gives_only_known_tags(text: str) -> None:
     [("a.md", "md"), ("a.MARKDOWN", "md"), ("x/a.json", "json"), ("a.htm", "html"), ("a", None),
      ("md", None), ("a.txt", None), (".html", "html"), ("a.md/b", None)],
 )  # fmt: skip
-def test_the_file_name_selects_the_format(name: str, format: str | None) -> None:
+def test_file_name_selects_the_format(name: str, format: str | None) -> None:
     assert find_format(name) == format
 
 
-def test_an_unknown_format_is_an_error() -> None:
+def test_unknown_format_is_rejected() -> None:
     with pytest.raises(UsageError, match="md, json, html"):
         export(SESSION, "pdf")

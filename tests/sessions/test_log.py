@@ -1,4 +1,4 @@
-"""The log of single replies: appended atomically, by one process at a time."""
+"""The log of single replies."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def at(text: str) -> float:
     return time.mktime(time.strptime(text, "%Y-%m-%d %H:%M"))
 
 
-def test_there_is_one_log_per_month(sessions: Sessions) -> None:
+def test_each_month_has_its_own_log(sessions: Sessions) -> None:
     log.append(sessions, [Turn(text="a"), Turn(text="b")], now=at("2026-10-31 23:59"))
     log.append(sessions, [Turn(text="c")], now=at("2026-10-31 23:59"))
     log.append(sessions, [Turn(text="d")], now=at("2026-11-01 00:01"))
@@ -47,8 +47,8 @@ def test_concurrent_appends_lose_nothing(sessions: Sessions) -> None:
         for number in range(4)
     ]
     assert [process.wait() for process in running] == [0] * 4
-    kept = [turn.text for turn in sessions.load(log.log_name(0)).turns]
-    assert sorted(kept) == sorted(f"{number}-{n}" for number in range(4) for n in range(5))
+    texts = [turn.text for turn in sessions.load(log.log_name(0)).turns]
+    assert sorted(texts) == sorted(f"{number}-{n}" for number in range(4) for n in range(5))
 
 
 def test_append_waits_for_the_lock(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,11 +58,11 @@ def test_append_waits_for_the_lock(sessions: Sessions, monkeypatch: pytest.Monke
     log.append(sessions, [Turn(text="a")], now=0)
 
 
-def test_a_damaged_log_is_unchanged(sessions: Sessions) -> None:
+def test_damaged_log_is_not_modified(sessions: Sessions) -> None:
     log.append(sessions, [Turn(text="a")], now=0)
     path = sessions.path(log.log_name(0))
     path.write_bytes(path.read_bytes()[:-9])
     before = path.read_bytes()
-    with pytest.raises(InputError, match="line 2 is damaged"):
+    with pytest.raises(InputError, match="line 2: damaged"):
         log.append(sessions, [Turn(text="b")], now=0)
     assert path.read_bytes() == before

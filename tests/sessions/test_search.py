@@ -1,4 +1,4 @@
-"""Search over sessions: hits, queries, and an index that repairs itself."""
+"""Searching sessions, and the search index."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from llmtool.sessions.store import Sessions
 from llmtool.sessions.types import Attachment, Session, Turn
 
 
-class Kept:
-    """The sessions of a user, and where their index is."""
+class SavedSessions:
+    """The saved sessions of a user, and their search index."""
 
     def __init__(self, folder: Path) -> None:
         self.sessions = Sessions(folder / "data" / "sessions")
@@ -34,28 +34,28 @@ class Kept:
     def find(self, query: str, limit: int = 20) -> SearchResults:
         return search(self.sessions, query, index=self.index, limit=limit)
 
-    def places(self, query: str) -> list[tuple[str, int, str]]:
+    def positions(self, query: str) -> list[tuple[str, int, str]]:
         return sorted((hit.session, hit.turn, hit.role) for hit in self.find(query).hits)
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Kept:
-    return Kept(tmp_path)
+def saved(tmp_path: Path) -> SavedSessions:
+    return SavedSessions(tmp_path)
 
 
-def test_a_hit_has_its_position(kept: Kept) -> None:
+def test_hits_have_session_turn_and_role(saved: SavedSessions) -> None:
     letter = Attachment(name="letter.txt", text="The heron stood in the river.")
-    kept.save(
+    saved.save(
         "birds",
         Turn(text="What is a heron?", reply="A wading bird.", model="m", created_at="2026-01-02"),
         Turn(text="And here?", files=(letter,), reply="It is fishing."),
     )
-    kept.save("other", Turn(text="What is a kettle?", reply="A pot."))
-    assert kept.places("heron") == [("birds", 1, "user"), ("birds", 2, "file")]
-    assert kept.places("wading") == [("birds", 1, "reply")]
-    (hit,) = kept.find("wading").hits
+    saved.save("other", Turn(text="What is a kettle?", reply="A pot."))
+    assert saved.positions("heron") == [("birds", 1, "user"), ("birds", 2, "file")]
+    assert saved.positions("wading") == [("birds", 1, "reply")]
+    (hit,) = saved.find("wading").hits
     assert (hit.model, hit.created_at, hit.file) == ("m", "2026-01-02", "")
-    assert kept.find("river").hits[0].file == "letter.txt"
+    assert saved.find("river").hits[0].file == "letter.txt"
 
 
 TEXTS = {
@@ -124,23 +124,25 @@ TEXTS = {
         ("* - ^ ( )", ""),
     ],
 )
-def test_a_query_has_no_operators(kept: Kept, query: str, found: str) -> None:
+def test_query_finds_words_and_phrases_but_has_no_operators(
+    saved: SavedSessions, query: str, found: str
+) -> None:
     for name, text in TEXTS.items():
-        kept.save(name, Turn(text=text))
-    assert [hit.session for hit in kept.find(query).hits] == ([found] if found else [])
+        saved.save(name, Turn(text=text))
+    assert [hit.session for hit in saved.find(query).hits] == ([found] if found else [])
 
 
-def test_the_best_hit_comes_first_and_all_are_counted(kept: Kept) -> None:
-    kept.save("far", *[Turn(text=f"rain {'and many other words ' * n}") for n in range(1, 9)])
-    kept.save("near", Turn(text="rain rain"))
-    found = kept.find("rain", limit=3)
+def test_best_hit_is_first_and_total_counts_all_hits(saved: SavedSessions) -> None:
+    saved.save("far", *[Turn(text=f"rain {'and many other words ' * n}") for n in range(1, 9)])
+    saved.save("near", Turn(text="rain rain"))
+    found = saved.find("rain", limit=3)
     assert [(hit.session, hit.turn) for hit in found.hits] == [("near", 1), ("far", 1), ("far", 2)]
     assert found.total == 9
 
 
-def test_a_snippet_shows_the_hits_on_one_line(kept: Kept) -> None:
-    kept.save("a", Turn(text=f"{'long ago ' * 90}the old\n\tmill by the Rïver {'flows on ' * 90}"))
-    (hit,) = kept.find('river "old mill"').hits
+def test_snippet_shows_the_hits_on_one_line(saved: SavedSessions) -> None:
+    saved.save("a", Turn(text=f"{'long ago ' * 90}the old\n\tmill by the Rïver {'flows on ' * 90}"))
+    (hit,) = saved.find('river "old mill"').hits
     assert hit.snippet.startswith("…") and hit.snippet.endswith("…") and "\n" not in hit.snippet
     assert [hit.snippet[start:end] for start, end in hit.spans] == ["old mill", "Rïver"]
     assert len(hit.snippet) < 200
@@ -168,11 +170,11 @@ def test_spans_are_the_positions_of_the_words_in_the_snippet(
 
 
 @given(st.text(st.characters(max_codepoint=127), max_size=300))
-def test_the_ascii_fast_path_finds_the_same_words(text: str) -> None:
+def test_ascii_fast_path_finds_the_same_words(text: str) -> None:
     assert words.join_words(text) == " ".join(word for word, _ in words.find_words(text))
 
 
-# A letter, a digit or a symbol of no ASCII makes a word; what has none of them is punctuation.
+# A word needs a letter, a digit or a non-ASCII symbol; anything else is punctuation.
 WORD = st.text(
     st.one_of(st.characters(exclude_categories=("Cs",)), st.sampled_from("aé雨ก🌧\"'*(:^-")),
     min_size=1,
@@ -194,72 +196,74 @@ QUERIES = st.one_of(
 def test_every_word_of_a_turn_is_found_and_no_query_raises(
     tmp_path_factory: pytest.TempPathFactory, turns: list[list[str]], queries: list[str]
 ) -> None:
-    kept = Kept(tmp_path_factory.mktemp("kept"))
-    kept.save("a", *[Turn(text=" ".join(turn)) for turn in turns])
+    saved = SavedSessions(tmp_path_factory.mktemp("saved"))
+    saved.save("a", *[Turn(text=" ".join(turn)) for turn in turns])
     for number, turn in enumerate(turns, 1):
         for word in [*turn, " ".join(turn).replace('"', " ")]:
-            found = kept.find(word)
+            found = saved.find(word)
             hits = [hit for hit in found.hits if (hit.turn, hit.role) == (number, "user")]
             assert len(hits) == 1 and hits[0].spans, word
     for query in queries:
-        kept.find(query)
+        saved.find(query)
 
 
 @pytest.mark.parametrize("n", [300, 5000])
-def test_a_query_may_be_long(kept: Kept, n: int) -> None:
+def test_long_query_is_accepted(saved: SavedSessions, n: int) -> None:
     text = " ".join(f"w{number}" for number in range(n))
-    kept.save("a", Turn(text=text))
-    assert kept.find(text).total == 1
-    assert kept.find(f'"{text}"').total == 1
-    assert kept.find(f"{text} other").total == 0
+    saved.save("a", Turn(text=text))
+    assert saved.find(text).total == 1
+    assert saved.find(f'"{text}"').total == 1
+    assert saved.find(f"{text} other").total == 0
 
 
-def test_changed_sessions_are_indexed_again(kept: Kept) -> None:
-    kept.save("a", Turn(text="heron"), Turn(text="kettle"))
-    kept.save("b", Turn(text="heron"))
-    assert kept.places("heron") == [("a", 1, "user"), ("b", 1, "user")]
-    kept.save("a", Turn(text="crane"), Turn(text="kettle"))
-    kept.sessions.remove("b")
-    assert kept.places("heron") == []
-    assert kept.places("crane") == [("a", 1, "user")]
-    assert kept.places("kettle") == [("a", 2, "user")]
+def test_changed_sessions_are_reindexed(saved: SavedSessions) -> None:
+    saved.save("a", Turn(text="heron"), Turn(text="kettle"))
+    saved.save("b", Turn(text="heron"))
+    assert saved.positions("heron") == [("a", 1, "user"), ("b", 1, "user")]
+    saved.save("a", Turn(text="crane"), Turn(text="kettle"))
+    saved.sessions.remove("b")
+    assert saved.positions("heron") == []
+    assert saved.positions("crane") == [("a", 1, "user")]
+    assert saved.positions("kettle") == [("a", 2, "user")]
 
 
-def test_unchanged_sessions_are_not_read_again(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept.save("a", Turn(text="heron"))
-    kept.save("b", Turn(text="kettle"))
-    kept.find("heron")
-    kept.save("b", Turn(text="kettles"))
+def test_unchanged_sessions_are_not_reindexed(
+    saved: SavedSessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved.save("a", Turn(text="heron"))
+    saved.save("b", Turn(text="kettle"))
+    saved.find("heron")
+    saved.save("b", Turn(text="kettles"))
     read: list[str] = []
     load = Sessions.load
     monkeypatch.setattr(Sessions, "load", lambda self, name: read.append(name) or load(self, name))
-    assert kept.places("heron") == [("a", 1, "user")]
+    assert saved.positions("heron") == [("a", 1, "user")]
     assert read == ["b"]
 
 
-def test_removed_text_is_not_in_the_index(kept: Kept) -> None:
-    kept.save("a", Turn(text=f"password xyzzy{'y' * 50}"))
-    kept.find("password")
-    assert b"xyzzy" in kept.index.read_bytes()
-    remove_index(kept.index)
-    assert not kept.index.exists()
-    remove_index(kept.index)
+def test_remove_index_deletes_the_file(saved: SavedSessions) -> None:
+    saved.save("a", Turn(text=f"password xyzzy{'y' * 50}"))
+    saved.find("password")
+    assert b"xyzzy" in saved.index.read_bytes()
+    remove_index(saved.index)
+    assert not saved.index.exists()
+    remove_index(saved.index)
 
 
-def test_a_damaged_session_is_skipped_with_a_warning(kept: Kept) -> None:
-    kept.save("good", Turn(text="heron"))
-    kept.save("bad", Turn(text="heron"))
-    assert len(kept.find("heron").hits) == 2
-    with kept.sessions.path("bad").open("ab") as file:
+def test_damaged_session_is_skipped_with_a_warning(saved: SavedSessions) -> None:
+    saved.save("good", Turn(text="heron"))
+    saved.save("bad", Turn(text="heron"))
+    assert len(saved.find("heron").hits) == 2
+    with saved.sessions.path("bad").open("ab") as file:
         file.write(b'{"text": "he')
     for _ in range(2):
-        found = kept.find("heron")
+        found = saved.find("heron")
         assert [hit.session for hit in found.hits] == ["good"]
         (warning,) = found.warnings
         assert "bad.jsonl" in warning and "line 3" in warning
 
 
-def damage(path: Path) -> None:
+def corrupt(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[4096:] = b"\xa5" * (len(data) - 4096)
     path.write_bytes(data)
@@ -279,73 +283,77 @@ def make_older(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "damage",
     [
-        damage,
+        corrupt,
         make_foreign,
         make_older,
-        lambda path: path.write_bytes(b"no database at all, but a text" * 99),
+        lambda path: path.write_bytes(b"plain text, not a database" * 99),
         lambda path: path.write_bytes(b""),
         lambda path: path.write_bytes(path.read_bytes()[:5000]),
     ],
     ids=["damaged", "foreign", "other version", "text", "empty", "torn"],
 )
-def test_a_broken_index_is_rebuilt(kept: Kept, spoil: object) -> None:
-    kept.save("a", Turn(text="heron"))
-    kept.find("heron")
-    assert callable(spoil)
-    spoil(kept.index)
-    assert kept.places("heron") == [("a", 1, "user")]
-    with sqlite3.connect(kept.index) as database:
+def test_invalid_index_is_rebuilt(saved: SavedSessions, damage: object) -> None:
+    saved.save("a", Turn(text="heron"))
+    saved.find("heron")
+    assert callable(damage)
+    damage(saved.index)
+    assert saved.positions("heron") == [("a", 1, "user")]
+    with sqlite3.connect(saved.index) as database:
         assert database.execute("SELECT name FROM sessions").fetchall() == [("a",)]
     database.close()
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="modes bind neither")
-def test_search_works_with_a_read_only_cache(kept: Kept) -> None:
-    kept.save("a", Turn(text="heron"))
-    kept.index.parent.mkdir()
-    kept.index.parent.chmod(0o500)
+@pytest.mark.skipif(
+    os.name == "nt" or os.geteuid() == 0, reason="root and Windows ignore file modes"
+)
+def test_search_works_with_a_read_only_cache(saved: SavedSessions) -> None:
+    saved.save("a", Turn(text="heron"))
+    saved.index.parent.mkdir()
+    saved.index.parent.chmod(0o500)
     try:
-        assert kept.places("heron") == [("a", 1, "user")]
+        assert saved.positions("heron") == [("a", 1, "user")]
     finally:
-        kept.index.parent.chmod(0o700)
-    assert list(kept.index.parent.iterdir()) == []
+        saved.index.parent.chmod(0o700)
+    assert list(saved.index.parent.iterdir()) == []
 
 
-def test_search_works_if_the_index_is_a_folder(kept: Kept) -> None:
-    kept.save("a", Turn(text="heron"))
-    kept.index.mkdir(parents=True)
-    assert kept.places("heron") == [("a", 1, "user")]
+def test_search_works_if_the_index_path_is_a_folder(saved: SavedSessions) -> None:
+    saved.save("a", Turn(text="heron"))
+    saved.index.mkdir(parents=True)
+    assert saved.positions("heron") == [("a", 1, "user")]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no modes")
-def test_the_index_has_mode_0600(kept: Kept) -> None:
-    kept.save("a", Turn(text="heron"))
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no file modes")
+def test_index_has_mode_0600(saved: SavedSessions) -> None:
+    saved.save("a", Turn(text="heron"))
     old = os.umask(0)
     try:
-        kept.find("heron")
+        saved.find("heron")
     finally:
         os.umask(old)
-    assert stat.S_IMODE(kept.index.stat().st_mode) == 0o600
-    assert stat.S_IMODE(kept.index.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(saved.index.stat().st_mode) == 0o600
+    assert stat.S_IMODE(saved.index.parent.stat().st_mode) == 0o700
 
 
-def test_concurrent_searches_succeed(kept: Kept) -> None:
+def test_concurrent_searches_succeed(saved: SavedSessions) -> None:
     for number in range(30):
-        kept.save(f"s{number}", *[Turn(text=f"heron {n} {'water ' * 50}") for n in range(20)])
+        saved.save(f"s{number}", *[Turn(text=f"heron {n} {'water ' * 50}") for n in range(20)])
     program = (
         "import sys; from pathlib import Path\n"
         "from llmtool.sessions.search import search; from llmtool.sessions.store import Sessions\n"
         "found = search(Sessions(Path(sys.argv[1])), 'heron', index=Path(sys.argv[2]))\n"
         "print(found.total)\n"
     )
-    args = [sys.executable, "-c", program, str(kept.sessions.folder), str(kept.index)]
+    args = [sys.executable, "-c", program, str(saved.sessions.folder), str(saved.index)]
     running = [subprocess.Popen(args, stdout=subprocess.PIPE) for _ in range(4)]
     assert [process.communicate()[0].strip() for process in running] == [b"600"] * 4
 
 
-def test_sqlite_without_fts5_is_a_usage_error(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sqlite_without_fts5_is_reported(
+    saved: SavedSessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Old(sqlite3.Connection):
         def execute(self, sql: str, *args: object) -> sqlite3.Cursor:
             if "fts5" in sql:
@@ -353,5 +361,5 @@ def test_sqlite_without_fts5_is_a_usage_error(kept: Kept, monkeypatch: pytest.Mo
             return super().execute(sql, *args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(searching.sqlite3, "connect", lambda path: Old(path))
-    with pytest.raises(UsageError, match="no full-text search"):
-        kept.find("heron")
+    with pytest.raises(UsageError, match="requires SQLite with FTS5"):
+        saved.find("heron")

@@ -1,4 +1,4 @@
-"""Sessions on disk: written atomically, private, with one writer each."""
+"""Saving sessions: atomic, private, one writer at a time."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def sessions(tmp_path: Path) -> Sessions:
     return Sessions(tmp_path / "data" / "sessions")
 
 
-def test_a_session_is_loaded_as_it_was_saved(sessions: Sessions) -> None:
+def test_saved_session_is_loaded_unchanged(sessions: Sessions) -> None:
     sessions.save(SESSION)
     assert sessions.load("work") == SESSION
     assert sessions.load_header("work") == msgspec.structs.replace(SESSION, turns=())
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no modes")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no file modes")
 def test_files_have_mode_0600_with_any_umask(sessions: Sessions) -> None:
     old = os.umask(0)
     try:
@@ -63,7 +63,7 @@ def test_files_have_mode_0600_with_any_umask(sessions: Sessions) -> None:
 
 
 @pytest.mark.parametrize("step", ["write", "fsync", "replace"])
-def test_a_failed_save_leaves_the_old_file(
+def test_failed_save_preserves_the_old_file(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     sessions.save(SESSION)
@@ -75,7 +75,7 @@ def test_a_failed_save_leaves_the_old_file(
         monkeypatch.setattr("os.fdopen", fail)
     else:
         monkeypatch.setattr(f"os.{step}", fail)
-    with pytest.raises(OutputError, match="No space left"):
+    with pytest.raises(OutputError, match="no space left"):
         sessions.save(msgspec.structs.replace(SESSION, turns=()))
     monkeypatch.undo()
     assert sessions.load("work") == SESSION
@@ -85,17 +85,17 @@ def test_a_failed_save_leaves_the_old_file(
 @pytest.mark.parametrize(
     "name", ["", "..", ".x", "a/b", "a b", "-x", "x" * 101, "a\n", "a\\b", "a\x1b[31m", "a\u202eb"]
 )
-def test_a_name_cannot_be_a_path(sessions: Sessions, name: str) -> None:
-    with pytest.raises(UsageError, match="cannot be a session name"):
+def test_invalid_session_name_is_rejected(sessions: Sessions, name: str) -> None:
+    with pytest.raises(UsageError, match="is not a valid session name"):
         sessions.load(name)
 
 
-def test_a_name_may_be_in_any_script(sessions: Sessions) -> None:
+def test_session_name_may_be_in_any_script(sessions: Sessions) -> None:
     sessions.save(msgspec.structs.replace(SESSION, name="工作-1"))
     assert sessions.names() == ["工作-1"]
 
 
-def test_an_unknown_session_suggests_a_similar_name(sessions: Sessions) -> None:
+def test_unknown_session_suggests_a_similar_name(sessions: Sessions) -> None:
     with pytest.raises(UsageError, match="no session has been saved yet"):
         sessions.load("work")
     sessions.save(SESSION)
@@ -104,22 +104,22 @@ def test_an_unknown_session_suggests_a_similar_name(sessions: Sessions) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "line 1"),
         (b"<html>", "line 1"),
         (b'{"name": "work", "version": 99}\n', "newer llmtool"),
-        (b'{"name": "work"}\n{"text": "a"}\n{"text": "b', "line 3 is damaged"),
-        (b'{"name": "work"}\n{"text": 7}\n', "line 2 is damaged"),
+        (b'{"name": "work"}\n{"text": "a"}\n{"text": "b', "line 3: damaged"),
+        (b'{"name": "work"}\n{"text": 7}\n', "line 2: damaged"),
     ],
     ids=["empty", "html", "newer", "torn", "type"],
 )
-def test_a_damaged_file_is_an_error_with_the_line(
-    sessions: Sessions, content: bytes, said: str
+def test_error_for_damaged_file_has_the_line_number(
+    sessions: Sessions, content: bytes, message: str
 ) -> None:
     sessions.folder.mkdir(parents=True)
     sessions.path("work").write_bytes(content)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         sessions.load("work")
 
 
@@ -133,7 +133,7 @@ def test_latest_in_finds_the_last_session_of_a_directory(sessions: Sessions) -> 
     assert sessions.names() == ["broken", "b", "c", "a"]
 
 
-def test_a_lock_excludes_other_processes(sessions: Sessions) -> None:
+def test_lock_excludes_other_processes(sessions: Sessions) -> None:
     program = (
         "import sys; from pathlib import Path; from llmtool.sessions.store import Sessions\n"
         "with Sessions(Path(sys.argv[1])).lock('work'):\n"
@@ -156,7 +156,7 @@ def test_a_lock_excludes_other_processes(sessions: Sessions) -> None:
     assert list(sessions.folder.iterdir()) == []
 
 
-def test_a_session_without_turns_leaves_no_files(sessions: Sessions) -> None:
+def test_session_without_turns_leaves_no_files(sessions: Sessions) -> None:
     with sessions.lock("work"):
         pass
     assert list(sessions.folder.iterdir()) == []
@@ -169,7 +169,7 @@ def test_free_name_appends_a_number(sessions: Sessions) -> None:
     assert sessions.free_name("work") == "work-3"
 
 
-def test_a_locked_name_is_not_free(sessions: Sessions) -> None:
+def test_locked_name_is_not_free(sessions: Sessions) -> None:
     with sessions.lock("work"):
         assert sessions.free_name("work") == "work-2"
     assert sessions.free_name("work") == "work"
@@ -185,11 +185,11 @@ def test_free_name_truncates_a_long_name(sessions: Sessions, name: str) -> None:
     assert not sessions.exists(copied)
 
 
-def test_a_name_too_long_for_a_file_is_rejected(sessions: Sessions) -> None:
+def test_session_name_too_long_for_a_file_is_rejected(sessions: Sessions) -> None:
     with pytest.raises(UsageError, match="at most 100"):
         sessions.path("字" * 100)
 
 
-def test_timestamps() -> None:
+def test_timestamp_is_utc_and_generated_name_has_minutes() -> None:
     assert timestamp(0) == "1970-01-01T00:00:00Z"
     assert len(new_name()) == len("2026-11-26-1040")

@@ -1,4 +1,4 @@
-"""Replies satisfy a schema, a regular expression or a grammar, whatever the model prefers."""
+"""Constrained replies satisfy a schema, a regular expression or a grammar, with any model."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def json_schema(schema: object) -> Constraint:
     return Constraint("json_schema", json.dumps(schema))
 
 
-def refused_at(weights: LlamaModel, matcher: Matcher, text: str) -> bytes | None:
-    """Return what was accepted of a text before a token was refused, or None if all was."""
+def rejected_after(weights: LlamaModel, matcher: Matcher, text: str) -> bytes | None:
+    """Return the bytes of a text that were accepted before a token was rejected, or None."""
     accepted = b""
     for token in weights.tokenize(text.encode(), add_special=False, parse_special=False):
         if not matcher.allows(token):
@@ -72,14 +72,14 @@ def accepts(
     weights: LlamaModel, compiler: ConstraintCompiler, constraint: Constraint, text: str
 ) -> bool:
     matcher = compiler.compile(constraint).start()
-    return refused_at(weights, matcher, text) is None and matcher.complete
+    return rejected_after(weights, matcher, text) is None and matcher.complete
 
 
 def sample(weights: LlamaModel, matcher: Matcher, seed: int, *, steps: int = 3000) -> str:
-    """Let a model of random taste write until it is finished; later it likes to close things."""
+    """Sample random allowed tokens until the reply ends; closing brackets become more likely."""
     rng = random.Random(seed)
     closing = {t for t in range(weights.n_vocab) if set(weights.piece(t)) & set(b'"]}')}
-    written = b""
+    reply = b""
     for step in range(steps):
         token = rng.randrange(weights.n_vocab)
         if not matcher.allows(token):
@@ -91,27 +91,27 @@ def sample(weights: LlamaModel, matcher: Matcher, seed: int, *, steps: int = 300
             assert matcher.allows(token)
         matcher.accept(token)
         if weights.is_end(token):
-            return written.decode()
-        written += weights.piece(token)
+            return reply.decode()
+        reply += weights.piece(token)
         if matcher.finished:
-            return written.decode()
-    pytest.fail(f"no end after {steps} tokens: {written[:200]!r}")
+            return reply.decode()
+    pytest.fail(f"no end after {steps} tokens: {reply[:200]!r}")
 
 
 NAMES = st.sampled_from(["a", "b", "name", "größe", "日本", 'a"b', "x y", "z\\"])
 NUMBERS = st.integers(-1000, 1000)
 
 
-def bounded(least: str, most: str, limits: st.SearchStrategy[int]) -> st.SearchStrategy[Any]:
-    return st.tuples(limits, limits).map(lambda two: {least: min(two), most: max(two)})
+def bounds(minimum: str, maximum: str, limits: st.SearchStrategy[int]) -> st.SearchStrategy[Any]:
+    return st.tuples(limits, limits).map(lambda two: {minimum: min(two), maximum: max(two)})
 
 
 LEAVES = st.one_of(
     st.sampled_from([{"type": "null"}, {"type": "boolean"}, {"type": "number"}, {}]),
     st.just({"type": "integer"}),
-    bounded("minimum", "maximum", NUMBERS).map(lambda b: {"type": "integer", **b}),
-    bounded("minimum", "maximum", NUMBERS).map(lambda b: {"type": "number", **b}),
-    bounded("minLength", "maxLength", st.integers(0, 12)).map(lambda b: {"type": "string", **b}),
+    bounds("minimum", "maximum", NUMBERS).map(lambda b: {"type": "integer", **b}),
+    bounds("minimum", "maximum", NUMBERS).map(lambda b: {"type": "number", **b}),
+    bounds("minLength", "maxLength", st.integers(0, 12)).map(lambda b: {"type": "string", **b}),
     st.sampled_from(["date", "time", "date-time", "uuid", "ipv4", "email", "uri"]).map(
         lambda name: {"type": "string", "format": name}
     ),
@@ -125,7 +125,7 @@ LEAVES = st.one_of(
 )
 
 
-def deeper(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def nest(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     def as_object(parts: tuple[dict[str, Any], list[str], bool | None]) -> dict[str, Any]:
         properties, required, additional = parts
         schema = {"type": "object", "properties": properties}
@@ -138,7 +138,7 @@ def deeper(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
             st.lists(NAMES, unique=True, max_size=4),
             st.sampled_from([None, False, True]),
         ).map(as_object),
-        st.tuples(inner, bounded("minItems", "maxItems", st.integers(0, 4))).map(
+        st.tuples(inner, bounds("minItems", "maxItems", st.integers(0, 4))).map(
             lambda parts: {"type": "array", "items": parts[0], **parts[1]}
         ),
         st.lists(inner, min_size=1, max_size=3).map(
@@ -150,11 +150,13 @@ def deeper(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
             }
         ),
         st.lists(inner, min_size=1, max_size=3).map(lambda options: {"anyOf": options}),
-        inner.map(lambda one: {"$defs": {}, "type": ["object", "null"], "properties": {"v": one}}),
+        inner.map(
+            lambda value: {"$defs": {}, "type": ["object", "null"], "properties": {"v": value}}
+        ),
     )
 
 
-SCHEMAS = st.recursive(LEAVES, deeper, max_leaves=6)
+SCHEMAS = st.recursive(LEAVES, nest, max_leaves=6)
 
 
 @settings(
@@ -163,7 +165,7 @@ SCHEMAS = st.recursive(LEAVES, deeper, max_leaves=6)
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(schema=SCHEMAS, seed=st.integers(0, 2**32))
-def test_replies_under_a_schema_are_valid(
+def test_constrained_reply_is_valid_for_the_schema(
     weights: LlamaModel, compiler: ConstraintCompiler, schema: dict[str, Any], seed: int
 ) -> None:
     text = sample(weights, compiler.compile(json_schema(schema)).start(), seed)
@@ -192,22 +194,20 @@ def test_every_kind_of_vocabulary_satisfies_a_schema(
     "regex",
     ["yes|no", r"\d{3}-\d{4}", "^[a-f]{1,9}$", "(ab?)*c", "é{2,3}日?", r"[^\n]{1,20}\.", "", "a*"],
 )
-def test_a_reply_under_a_regular_expression_is_a_full_match(
+def test_constrained_reply_matches_the_whole_regex(
     weights: LlamaModel, compiler: ConstraintCompiler, regex: str, seed: int
 ) -> None:
     text = sample(weights, compiler.compile(Constraint("regex", regex)).start(), seed)
     assert re.fullmatch(regex, text), text
 
 
-def test_digits_in_a_regular_expression_are_ascii(
-    weights: LlamaModel, compiler: ConstraintCompiler
-) -> None:
+def test_digits_in_a_regex_are_ascii(weights: LlamaModel, compiler: ConstraintCompiler) -> None:
     assert accepts(weights, compiler, Constraint("regex", r"\d/ü"), "3/ü")
     assert not accepts(weights, compiler, Constraint("regex", r"\d/ü"), "٣/ü")
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_reply_under_a_grammar_is_in_its_language(
+def test_constrained_reply_matches_the_grammar(
     weights: LlamaModel, compiler: ConstraintCompiler, seed: int, tmp_path: Path
 ) -> None:
     path = tmp_path / "sum.gbnf"
@@ -233,7 +233,7 @@ def test_a_reply_under_a_grammar_is_in_its_language(
         ("root ::= [a\\]-]", ["a", "-", "]"], ["b"]),
     ],
 )
-def test_a_grammar_has_the_same_language_as_in_llama_cpp(
+def test_grammar_accepts_the_same_texts_as_in_llama_cpp(
     weights: LlamaModel, compiler: ConstraintCompiler, grammar: str, good: list[str], bad: list[str]
 ) -> None:
     constraint = Constraint("gbnf", grammar)
@@ -268,7 +268,7 @@ def test_a_grammar_has_the_same_language_as_in_llama_cpp(
         ({"type": "string"}, ['"日本é😀"', '"\\n"'], ['"\n"', '"a']),
     ],
 )
-def test_a_schema_allows_exactly_its_values(
+def test_schema_accepts_exactly_its_values(
     weights: LlamaModel,
     compiler: ConstraintCompiler,
     schema: dict[str, Any],
@@ -280,11 +280,11 @@ def test_a_schema_allows_exactly_its_values(
     assert [text for text in bad if accepts(weights, compiler, constraint, text)] == []
 
 
-def test_keywords_that_are_not_enforced_are_listed(compiler: ConstraintCompiler) -> None:
-    held = compiler.compile(json_schema({"type": "array"}))
-    passed_over = compiler.compile(json_schema({"type": "array", "uniqueItems": True}))
-    assert held.unenforced == ""
-    assert "uniqueItems" in passed_over.unenforced
+def test_unenforced_keywords_are_listed(compiler: ConstraintCompiler) -> None:
+    enforced = compiler.compile(json_schema({"type": "array"}))
+    partly = compiler.compile(json_schema({"type": "array", "uniqueItems": True}))
+    assert enforced.unenforced == ""
+    assert "uniqueItems" in partly.unenforced
 
 
 DEEP = '{"items":' * 5000 + "{}" + "}" * 5000
@@ -320,6 +320,13 @@ DEEP = '{"items":' * 5000 + "{}" + "}" * 5000
         ("regex", "(" * 50_000 + ")" * 50_000, "longer than 65,536 characters"),
         ("regex", "(" * 5000 + ")" * 5000, "…': nested deeper than 250"),
         ("regex", "[^\\x00-\\U0010FFFF]", "nothing matches it"),
+        ("regex", "((a{1000}){1000}){1000}", "expands to more than 100,000 characters"),
+        ("regex", r"(\(?:[)\]]{60}){2}{1000}", "expands to more than 100,000 characters"),
+        (
+            "json_schema",
+            '{"type": "string", "pattern": "(a{9999}){9999}"}',
+            "JSON Schema: pattern '(a{9999}){9999}': expands to more than 100,000 characters",
+        ),
         (
             "json_schema",
             r'{"type": "string", "pattern": "\\d+(?!x)"}',
@@ -355,10 +362,10 @@ DEEP = '{"items":' * 5000 + "{}" + "}" * 5000
         ("gbnf", "\n".join(f"r{i} ::= r{i + 1}" for i in range(3000)), "more than 1,000 rules"),
     ],
 )
-def test_an_invalid_constraint_is_reported_with_its_position(
+def test_invalid_constraint_is_reported_as_typed(
     compiler: ConstraintCompiler, kind: Any, source: str, reason: str
 ) -> None:
-    for _ in range(2):  # the second time from memory
+    for _ in range(2):  # the second time from the cache
         with pytest.raises(UsageError) as caught:
             compiler.compile(Constraint(kind, source))
         assert reason in str(caught.value)
@@ -381,12 +388,14 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("grammar", HOSTILE.values(), ids=list(HOSTILE))
-def test_a_hostile_grammar_ends_quickly(
+def test_hostile_grammar_ends_quickly(
     weights: LlamaModel, compiler: ConstraintCompiler, grammar: str
 ) -> None:
     begin = time.monotonic()
     try:
-        refused_at(weights, compiler.compile(Constraint("gbnf", grammar)).start(), "ax" + "a" * 60)
+        rejected_after(
+            weights, compiler.compile(Constraint("gbnf", grammar)).start(), "ax" + "a" * 60
+        )
         logits = (ctypes.c_float * weights.n_vocab)()
         compiler.compile(Constraint("gbnf", grammar)).start().mask_logits(logits)
     except UsageError as exc:
@@ -428,13 +437,13 @@ def test_special_tokens_and_markup_are_never_sampled(
             assert matcher.allows(token) == weights.is_end(token), text
 
 
-def test_end_tokens_are_allowed_exactly_where_the_constraint_can_end(
+def test_end_tokens_are_allowed_only_where_the_constraint_can_end(
     weights: LlamaModel, compiler: ConstraintCompiler
 ) -> None:
     ends = [token for token in range(weights.n_vocab) if weights.is_end(token)]
     matcher = compiler.compile(Constraint("regex", "ab?")).start()
     assert len(ends) > 1 and not any(map(matcher.allows, ends))
-    assert refused_at(weights, matcher, "a") is None
+    assert rejected_after(weights, matcher, "a") is None
     assert all(map(matcher.allows, ends)) and not matcher.finished
     logits = (ctypes.c_float * weights.n_vocab)()
     matcher.mask_logits(logits)
@@ -443,7 +452,7 @@ def test_end_tokens_are_allowed_exactly_where_the_constraint_can_end(
     assert matcher.finished and not any(map(matcher.allows, range(weights.n_vocab)))
 
 
-def test_a_character_may_be_split_over_tokens(
+def test_character_may_be_split_over_tokens(
     weights: LlamaModel, compiler: ConstraintCompiler
 ) -> None:
     matcher = compiler.compile(Constraint("regex", "🦙")).start()
@@ -456,7 +465,7 @@ def test_a_character_may_be_split_over_tokens(
     assert matcher.finished
 
 
-def test_a_disallowed_token_is_not_accepted(
+def test_disallowed_token_is_not_accepted(
     weights: LlamaModel, compiler: ConstraintCompiler
 ) -> None:
     matcher = compiler.compile(Constraint("regex", "a")).start()
@@ -481,14 +490,14 @@ def test_matchers_are_independent(weights: LlamaModel, compiler: ConstraintCompi
     assert not compiled.start().complete
 
 
-def test_a_constraint_is_compiled_once(compiler: ConstraintCompiler) -> None:
+def test_constraint_is_compiled_once(compiler: ConstraintCompiler) -> None:
     constraint = json_schema({"enum": [f"value {i}" for i in range(5000)]})
     first = compiler.compile(constraint)
     assert compiler.compile(json_schema({"enum": [f"value {i}" for i in range(5000)]})) is first
 
 
 def test_allows_agrees_with_the_mask(weights: LlamaModel, compiler: ConstraintCompiler) -> None:
-    # Where text is certain, a mask may hold its canonical tokens alone.
+    # Where the grammar forces text, a mask may contain only its canonical tokens.
     constraint = Constraint("regex", '[a-z ]{2,9}"')
     matcher = compiler.compile(constraint).start()
     for _ in range(3):
@@ -500,7 +509,7 @@ def test_allows_agrees_with_the_mask(weights: LlamaModel, compiler: ConstraintCo
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.999])
-def test_a_mask_leaves_allowed_logits_bit_identical(share: float) -> None:
+def test_mask_leaves_allowed_logits_bit_identical(share: float) -> None:
     rng, n = random.Random(1), 50_003
     mask = bytes(sum((rng.random() < share) << bit for bit in range(8)) for _ in range(n // 8 + 1))
     before = [rng.gauss(0, 10) for _ in range(n)]
@@ -536,7 +545,7 @@ def test_objects_are_closed_unless_another_schema_describes_them(
     assert (close_objects(schema).get("additionalProperties") is False) == closed
 
 
-def test_definitions_that_an_all_of_uses_stay_open() -> None:
+def test_definitions_in_all_of_stay_open() -> None:
     part = {"properties": {"a": {}}}
     schema = {
         "allOf": [{"$ref": "#/$defs/base"}, {"properties": {"b": {}}}],
@@ -547,15 +556,15 @@ def test_definitions_that_an_all_of_uses_stay_open() -> None:
     assert definitions["other"]["additionalProperties"] is False
 
 
-def test_branches_of_a_lone_any_of_are_closed() -> None:
+def test_branches_of_a_single_any_of_are_closed() -> None:
     branch = {"type": "object", "properties": {"a": {}}}
-    alone = close_objects({"description": "d", "anyOf": [branch, {"type": "null"}]})
-    beside = close_objects({"anyOf": [branch], "properties": {"b": {}}})
-    assert alone["anyOf"][0]["additionalProperties"] is False
-    assert "additionalProperties" not in beside["anyOf"][0]
+    union = close_objects({"description": "d", "anyOf": [branch, {"type": "null"}]})
+    combined = close_objects({"anyOf": [branch], "properties": {"b": {}}})
+    assert union["anyOf"][0]["additionalProperties"] is False
+    assert "additionalProperties" not in combined["anyOf"][0]
 
 
-def test_the_real_package_can_be_imported_and_numpy_is_not_needed() -> None:
+def test_real_llguidance_package_can_be_imported_and_numpy_is_not_needed() -> None:
     program = (
         "import sys\n"
         "from llmtool.structured.guidance import library\n"
@@ -573,14 +582,14 @@ def most_likely(logits: Any, n_vocab: int) -> int:
     return values.index(max(values))
 
 
-def test_the_starter_model_satisfies_a_schema(starter: Path) -> None:
+def test_starter_model_satisfies_a_schema(starter: Path) -> None:
     weights = LlamaModel(starter, n_gpu_layers=0, cancellation=Cancellation())
     context = Context(weights, n_ctx=512, n_threads=2, cancellation=Cancellation())
     schema = resolve("city, country, inhabitants int")
     matcher = ConstraintCompiler(weights).compile(schema.constraint).start()
     prompt = b"Paris as JSON with the keys city, country and inhabitants:\n"
     ids = weights.tokenize(prompt, add_special=True, parse_special=False)
-    written = b""
+    reply = b""
     while not matcher.finished:
         context.prefill(ids, pos=context.length(0))
         logits = weights._lib.llama_get_logits_ith(context._ctx, -1)
@@ -589,12 +598,12 @@ def test_the_starter_model_satisfies_a_schema(starter: Path) -> None:
             matcher.mask_logits(logits)
             token = most_likely(logits, weights.n_vocab)
         matcher.accept(token)
-        written += weights.piece(token)
+        reply += weights.piece(token)
         ids = [token]
-    assert math.isfinite(schema.parse(written.decode())["inhabitants"])
+    assert math.isfinite(schema.parse(reply.decode())["inhabitants"])
 
 
-def test_a_range_of_one_negative_number_with_the_same_constant_compiles() -> None:
+def test_range_of_one_negative_number_beside_the_same_const_compiles() -> None:
     one = {"type": "number", "minimum": -10, "maximum": -10}
     spec = make_output_spec(schema={"anyOf": [one, {"const": -10}]})
     assert spec is not None

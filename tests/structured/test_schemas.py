@@ -1,4 +1,4 @@
-"""Schemas from what callers have, and replies checked against them."""
+"""Schemas from all forms that callers can pass, and the check of replies."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Point(TypedDict):
     y: int
 
 
-def shape(text: str) -> dict[str, Any]:
+def properties_of(text: str) -> dict[str, Any]:
     return resolve(text).json_schema["properties"]
 
 
@@ -80,28 +80,28 @@ def shape(text: str) -> dict[str, Any]:
     ],
     ids=lambda value: value.replace("\n", "/") if isinstance(value, str) else "",
 )
-def test_the_short_form_says_what_a_field_is(text: str, expected: dict[str, Any]) -> None:
-    properties = shape(text)
+def test_short_form_describes_each_field(text: str, expected: dict[str, Any]) -> None:
+    properties = properties_of(text)
     for name, part in expected.items():
         assert part.items() <= properties[name].items() or "items" in part
         if "items" in part:
             assert part["items"].items() <= properties[name]["items"].items()
 
 
-def test_fields_keep_their_order_and_are_required_unless_marked() -> None:
+def test_fields_are_ordered_and_required_unless_marked() -> None:
     schema = resolve("z, a?, m int").json_schema
     assert list(schema["properties"]) == ["z", "a", "m"]
     assert schema["required"] == ["z", "m"]
     assert schema["additionalProperties"] is False
 
 
-def test_a_short_form_in_square_brackets_is_a_list_of_objects() -> None:
+def test_short_form_in_square_brackets_is_a_list_of_objects() -> None:
     assert resolve("[name, age int]").parse('[{"name": "A", "age": 1}]') == [
         {"name": "A", "age": 1}
     ]
 
 
-def test_the_short_form_of_the_llm_command_gives_its_schema() -> None:
+def test_short_form_gives_the_same_schema_as_the_llm_command() -> None:
     utils = pytest.importorskip("llm.utils")
     text = "name: full name, age int, height float, alive bool, note str"
     ours = {k: v for k, v in resolve(text).json_schema.items() if k != "additionalProperties"}
@@ -129,19 +129,19 @@ def test_the_short_form_of_the_llm_command_gives_its_schema() -> None:
         ('{"a":' * 5000 + "1" + "}" * 5000, "JSON Schema: "),
     ],
 )
-def test_a_broken_schema_says_what_is_wrong_and_where(text: str, reason: str) -> None:
+def test_invalid_schema_is_reported_with_its_path(text: str, reason: str) -> None:
     with pytest.raises(UsageError) as caught:
         resolve(text)
     assert reason in str(caught.value)
 
 
-@pytest.mark.parametrize("what", [3, None, object(), Person("A", date.today(), Size.SMALL)])
-def test_what_is_no_schema_is_refused(what: object) -> None:
+@pytest.mark.parametrize("value", [3, None, object(), Person("A", date.today(), Size.SMALL)])
+def test_value_that_is_not_a_schema_is_rejected(value: object) -> None:
     with pytest.raises(UsageError, match="expected a JSON Schema"):
-        resolve(what)
+        resolve(value)
 
 
-def test_a_type_that_json_cannot_hold_is_refused() -> None:
+def test_type_without_a_json_form_is_rejected() -> None:
     @dataclass
     class Odd:
         run: Path
@@ -150,24 +150,24 @@ def test_a_type_that_json_cannot_hold_is_refused() -> None:
         resolve(Odd)
 
 
-def test_a_dictionary_that_is_no_json_is_refused() -> None:
+def test_dictionary_that_is_not_json_is_rejected() -> None:
     with pytest.raises(UsageError, match="cannot be encoded as JSON"):
         resolve({"const": object()})
 
 
-def test_a_dataclass_comes_back_as_an_instance() -> None:
+def test_dataclass_schema_returns_an_instance() -> None:
     reply = '{"name": "Ada", "born": "1815-12-10", "size": "small", "pets": [{"name": "Rex"}]}'
     assert resolve(Person).parse(reply) == Person(
         "Ada", date(1815, 12, 10), Size.SMALL, [Pet("Rex")]
     )
 
 
-def test_a_pydantic_model_comes_back_as_an_instance() -> None:
+def test_pydantic_schema_returns_an_instance() -> None:
     owner = resolve(Owner).parse('\n{"name": "Ada", "age": 36, "pets": [{"name": "Rex"}]}\n')
     assert owner == Owner(name="Ada", age=36, pets=[Pet("Rex")])
 
 
-def test_a_list_of_typed_dictionaries_is_a_schema() -> None:
+def test_list_of_typed_dicts_is_a_schema() -> None:
     assert resolve(list[Point]).parse('[{"x": 1, "y": 2}]') == [{"x": 1, "y": 2}]
 
 
@@ -182,7 +182,7 @@ def test_a_list_of_typed_dictionaries_is_a_schema() -> None:
         ({"uniqueItems": True}, "[1, 1]", "non-unique"),
         ({"type": "integer"}, "1e400", "not valid JSON"),
         ({}, '{"a": ', "not valid JSON"),
-        ({}, '{"a": "b', "it may be truncated: raise --max-tokens"),
+        ({}, '{"a": "b', "raise --max-tokens if it was truncated"),
         ({}, "{} {}", "not valid JSON"),
         ({}, "NaN", "not valid JSON"),
         ({}, "", "not valid JSON"),
@@ -192,16 +192,16 @@ def test_a_list_of_typed_dictionaries_is_a_schema() -> None:
         (Owner, '{"name": "Ada", "age": -1}', "$.age: -1 is less than the minimum of 0"),
     ],
 )
-def test_a_reply_that_breaks_its_contract_says_what_does_not_hold(
-    schema: object, reply: str, reason: str
-) -> None:
+def test_invalid_reply_is_reported_with_its_path(schema: object, reply: str, reason: str) -> None:
     with pytest.raises(OutputValidationError) as caught:
         resolve(schema).parse(reply)
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
 
 
-def test_a_file_of_the_name_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_argument_is_a_file_name_or_a_schema(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "person.json").write_text('\ufeff{"type": "integer"}', encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     assert from_argument("person.json").json_schema == {"type": "integer"}
@@ -218,7 +218,7 @@ def test_a_file_of_the_name_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (b'{"type": 3}', UsageError, "$.type"),
     ],
 )
-def test_a_bad_file_is_named(
+def test_error_names_the_invalid_file(
     tmp_path: Path, content: bytes | None, error: type[Exception], reason: str
 ) -> None:
     path = tmp_path / "s.json"
@@ -229,14 +229,14 @@ def test_a_bad_file_is_named(
     assert reason in str(caught.value) and "s.json" in str(caught.value)
 
 
-def test_the_constraint_is_the_schema_as_text() -> None:
+def test_constraint_is_the_schema_as_text() -> None:
     schema = {"type": "object", "properties": {"z": {}, "a": {}}}
     constraint = resolve(schema).constraint
     assert constraint.kind == "json_schema"
     assert list(json.loads(constraint.source)["properties"]) == ["z", "a"]
 
 
-def test_schemas_import_neither_pydantic_nor_a_validator_until_a_reply_is_checked() -> None:
+def test_validator_is_imported_only_to_check_a_reply() -> None:
     program = (
         "import sys\n"
         "from llmtool.structured.resolve import resolve\n"

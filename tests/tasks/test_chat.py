@@ -111,7 +111,7 @@ def test_two_conversations_may_begin_in_the_same_minute(open_chat: Open, store: 
 
 
 def test_an_empty_session_name_is_rejected(open_chat: Open, store: Sessions) -> None:
-    with pytest.raises(UsageError, match="cannot be a session name"):
+    with pytest.raises(UsageError, match="is not a valid session name"):
         open_chat(store=store, session="")
 
 
@@ -238,7 +238,7 @@ class TestSaving:
             patch.setattr("os.fsync", fail)
             events = list(chat.stream("b"))
         notes = [event.text for event in events if isinstance(event, ChatNote)]
-        assert len(notes) == 1 and "No space left" in notes[0]
+        assert len(notes) == 1 and "no space left" in notes[0]
         assert len(store.load("work").turns) == 1
         chat.say("c")
         assert len(store.load("work").turns) == 3

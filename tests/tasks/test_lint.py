@@ -25,7 +25,7 @@ def found(tmp_path: Path, text: str) -> list[str]:
 
 
 ERRORS = {
-    "a key": ("promt: x", "3: unknown key 'promt' (did you mean 'prompt'?)"),
+    "a key": ("promt: x", "3: unknown key 'promt'; did you mean 'prompt'?"),
     "a schema": (
         "prompt: x\noutput:\n  json: {type: nothing}",
         "5: output.json: JSON Schema: $.type: ",

@@ -226,11 +226,11 @@ ERRORS = {
     "a test of a missing variable": ("{% if nope %}{% endif %}", "t:1: 'nope' is undefined"),
     "an unknown filter": (
         "a\n{{ name|uper }}",
-        "t:2: unknown filter 'uper' (did you mean 'upper'?)",
+        "t:2: unknown filter 'uper'; did you mean 'upper'?",
     ),
     "an unknown test": (
         "{{ name is strng }}",
-        "t:1: unknown test 'strng' (did you mean 'string'?)",
+        "t:1: unknown test 'strng'; did you mean 'string'?",
     ),
     "types that do not add": ("{{ 1 + 'a' }}", "t:1: unsupported operand type(s) for +: 'int' and 'str'"),  # noqa: E501
     "division by zero": ("{{ 1 / 0 }}", "t:1: division by zero"),

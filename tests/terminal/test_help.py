@@ -16,7 +16,7 @@ from terminal.screen import Terminal
 
 from llmtool.cli.app import COMMANDS, app, load_command
 from llmtool.cli.framework.default_group import DEFAULT, DefaultGroup
-from llmtool.cli.framework.help import SECTIONS, help_record, lay_out
+from llmtool.cli.framework.help import SECTIONS, help_record, use_help_page
 
 Show = Callable[[tuple[str, ...], int], str]
 WIDTHS = [100, 80, 60, 40, 30, 20]
@@ -39,7 +39,7 @@ def show(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     @cache
     def helped(words: tuple[str, ...], columns: int) -> str:
         monkeypatch.setenv("COLUMNS", str(columns))
-        root = lay_out(typer.main.get_command(app))
+        root = use_help_page(typer.main.get_command(app))
         root.main(args=[*words, "--help"], prog_name="llmtool", standalone_mode=False)
         return capsys.readouterr().out
 
@@ -88,7 +88,7 @@ def test_a_wrapped_example_is_the_same_command(
     assert examples(show(words, columns)) == examples(show(words, 100))
 
 
-def test_a_description_stands_under_its_option_where_there_is_no_room_beside_it(
+def test_help_moves_below_the_option_on_narrow_terminals(
     env: dict[str, str],
 ) -> None:
     with Terminal([*LLMTOOL, "gen", "--help"], env, columns=40, lines=400) as terminal:

@@ -32,7 +32,7 @@ def test_find_language_accepts_names_aliases_and_suffixes(name: str, language: s
     ("name", "similar"), [("pyton", "python"), ("javascrit", "javascript"), ("rsut", "rust")]
 )
 def test_unknown_language_suggests_a_similar_one(name: str, similar: str) -> None:
-    with pytest.raises(UsageError, match=rf"unknown language '{name}' \(did you mean '{similar}'"):
+    with pytest.raises(UsageError, match=rf"unknown language '{name}'; did you mean '{similar}'"):
         find_language(name)
 
 

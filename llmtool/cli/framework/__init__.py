@@ -1,1 +1,1 @@
-"""Our layer over Typer: groups, help, usage errors, completion."""
+"""Our layer over Typer: option groups, help, usage errors, completion."""

@@ -1,4 +1,4 @@
-"""How every command is made: plain help texts, Python's own tracebacks."""
+"""Typer classes for our commands: plain-text help, Python's own tracebacks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 
 
 class Command(TyperCommand):
-    """A command whose help has its options in sections."""
+    """A command whose help groups the options in sections."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
@@ -24,7 +24,7 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A command with subcommands, whose help has their summaries whole."""
+    """A command with subcommands; its help shows their summaries in full."""
 
     def summaries(self, ctx: Any) -> list[tuple[str, str]]:
         """Return the subcommands, each with the first sentence of its help."""
@@ -37,9 +37,9 @@ class Group(TyperGroup):
 
 
 class App(typer.Typer):
-    """Typer's app, whose commands take groups of options.
+    """A Typer app whose commands accept option groups.
 
-    Rich-rendered help costs 100 ms; exceptions become exit codes in `app.main`.
+    Help is not rendered with Rich, which takes 100 ms. `app.main` turns exceptions into exit codes.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class App(typer.Typer):
     def add(
         self, name: str, *, epilog: str
     ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-        """Return a decorator that makes a function a command; see `expand_groups`."""
+        """Return a decorator that registers a function as a command; see `expand_groups`."""
         from llmtool.cli.framework.option_groups import expand_groups
 
         add = self.command(name, cls=Command, context_settings=_HELP, epilog=epilog)

@@ -1,4 +1,4 @@
-"""A command that does something itself and has subcommands as well."""
+"""A command that runs on its own and also has subcommands."""
 
 from __future__ import annotations
 
@@ -12,73 +12,75 @@ from llmtool.cli.framework.app_factory import Group
 from llmtool.cli.framework.usage_errors import is_too_many
 
 DEFAULT = "text"
-_NEAR_ENOUGH = 0.8  # for a word that can be meant as it is
+_NOTE_SIMILARITY = 0.8  # of an argument to a subcommand's name, above which a note is printed
 
 
 class DefaultGroup(Group):
-    """Runs its command `text` unless the first argument names another one.
+    """A group that runs its command `text` unless the first argument names a subcommand.
 
-    So `llmtool classify "I like it"` classifies, and `llmtool classify eval` is a subcommand. The
-    help of both is the group's own: that of the default command, and a list of the others.
+    `llmtool classify "I like it"` classifies; `llmtool classify eval` is a subcommand. The group's
+    help is that of the default command, followed by a list of the subcommands.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not args or args[0] not in self._others():
+        if not args or args[0] not in self._subcommands():
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         if ctx._protected_args != [DEFAULT]:
             return super().invoke(ctx)
-        # In the place of the group, so that usage lines name the group alone.
+        # Replaces the group in the chain of contexts, so that usage lines name only the group.
         command = self.default
         command.format_epilog = self._format_epilog(command)
         args = list(ctx.args)
-        with self._misspelt(ctx, args):
-            made = command.make_context(ctx.info_name, list(args), parent=ctx.parent)
-        with made as inner:
-            self._doubt(inner)
+        with self._suggest_subcommand(ctx, args):
+            default_context = command.make_context(ctx.info_name, list(args), parent=ctx.parent)
+        with default_context as inner:
+            self._note_similar_subcommand(inner)
             return command.invoke(inner)
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return self._others()
+        return self._subcommands()
 
     @property
     def default(self) -> Any:
-        """The command that runs without a name."""
+        """The command that runs if no subcommand is named."""
         return self.commands[DEFAULT]
 
-    def _others(self) -> list[str]:
+    def _subcommands(self) -> list[str]:
         return [name for name in self.commands if name != DEFAULT]
 
     @contextmanager
-    def _misspelt(self, ctx: Any, args: list[str]) -> Iterator[None]:
-        """Take too many arguments for those of a subcommand, where the first is near its name."""
+    def _suggest_subcommand(self, ctx: Any, args: list[str]) -> Iterator[None]:
+        """Reword "too many arguments" if the first one resembles a subcommand."""
         try:
             yield
         except typer.TyperException as exc:
-            near = self._nearest(args[0]) if args else None
-            if near and is_too_many(exc.format_message()):
-                ctx.fail(f"there is no subcommand {args[0]!r} (did you mean {near!r}?)")
+            similar = self._similar_subcommand(args[0]) if args else None
+            if similar and is_too_many(exc.format_message()):
+                ctx.fail(f"unknown subcommand {args[0]!r}; did you mean {similar!r}?")
             raise
 
-    def _doubt(self, ctx: Any) -> None:
-        """Report an argument that may be meant as a subcommand."""
+    def _note_similar_subcommand(self, ctx: Any) -> None:
+        """Print a note if the argument resembles a subcommand."""
         name = next(each.name for each in self.default.params if each.param_type_name == "argument")
         word = ctx.params[name]
-        near = self._nearest(word or "", cutoff=_NEAR_ENOUGH)
-        if near and not ctx.params["quiet"]:
-            ctx.obj.note(f"{word!r} is taken as the {name}; did you mean the subcommand {near!r}?")
+        similar = self._similar_subcommand(word or "", cutoff=_NOTE_SIMILARITY)
+        if similar and not ctx.params["quiet"]:
+            ctx.obj.note(
+                f"reading {word!r} as the {name}; did you mean the subcommand {similar!r}?"
+            )
 
-    def _nearest(self, word: str, *, cutoff: float = 0.6) -> str | None:
-        """Return the subcommand that is most like a word."""
+    def _similar_subcommand(self, word: str, *, cutoff: float = 0.6) -> str | None:
+        """Return the subcommand whose name is most similar to a word, if any."""
         import difflib
 
-        near = difflib.get_close_matches(word, self._others(), n=1, cutoff=cutoff)
-        return near[0] if near else None
+        similar = difflib.get_close_matches(word, self._subcommands(), n=1, cutoff=cutoff)
+        return similar[0] if similar else None
 
     def _format_epilog(self, command: Any) -> Any:
-        """Return the epilog's writer, which lists the subcommands before the examples."""
+        """Return a function that writes the subcommands, then the command's epilog."""
         original = type(command).format_epilog
 
         def write(ctx: Any, formatter: Any) -> None:

@@ -1,4 +1,4 @@
-"""How help is laid out: whole words in any width, and examples that can be copied."""
+"""Layout of help: wraps whole words at any width, and keeps examples valid shell."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import typer
 
 _Formatter: Any = typer.Context.formatter_class
 
-_WIDEST = 100  # columns that are used of a terminal
-# Patterns in typer's descriptions, and their replacements.
-_PLAIN = (
+_MAX_COLUMNS = 100
+_MIN_COLUMNS = 20
+_MARGIN = 2  # columns left free in a terminal of _MAX_COLUMNS or more
+_MAX_NAME_COLUMNS = 31
+_MIN_TEXT_COLUMNS = 30  # with less, a description goes below its name
+# Patterns in Typer's descriptions, and their replacements.
+_SIMPLIFICATIONS = (
     (r"\[default: \(([^)]*)\)", r"[default: \1"),  # words are in parentheses
     (r"; [\d.<=]*x[<>=\d.]+\]", "]"),  # ranges, which errors report
     (r"  \[[\d.<=]*x[<>=\d.]+\]", ""),
     (r"\.(  \[)", r"\1"),  # a full stop before the default
 )
-_MARGIN = 2  # of them stay free where there are enough
-_NARROWEST = 20
-_NAME_COLUMN = 31
-_BESIDE = 30  # columns that a description needs to stand beside its name
 
 
 SECTIONS = (
@@ -39,11 +39,11 @@ SECTIONS = (
 
 
 class HelpPage(_Formatter):  # type: ignore[misc]
-    """Writes a help text for the terminal as wide as it is, which typer does from 52 columns on."""
+    """Formats help for the width of the terminal; Typer's formatter needs at least 52 columns."""
 
     def __init__(self, **_: Any) -> None:
-        self.columns = max(min(shutil.get_terminal_size().columns, _WIDEST), _NARROWEST)
-        super().__init__(width=min(self.columns, _WIDEST - _MARGIN))
+        self.columns = max(min(shutil.get_terminal_size().columns, _MAX_COLUMNS), _MIN_COLUMNS)
+        super().__init__(width=min(self.columns, _MAX_COLUMNS - _MARGIN))
 
     def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
         head = f"{prefix or 'Usage: '}{prog} "
@@ -67,27 +67,27 @@ class HelpPage(_Formatter):  # type: ignore[misc]
     def write_dl(
         self,
         rows: Sequence[tuple[str, str]],
-        col_max: int = _NAME_COLUMN,
+        col_max: int = _MAX_NAME_COLUMNS,
         col_spacing: int = 2,
         *,
         name_width: int = 0,
     ) -> None:
-        """Write names and their descriptions, those in a column at least that wide."""
+        """Write names and descriptions in two columns; `name_width` is the minimum of the first."""
         rows = list(rows)
-        widest = max(name_width, *(len(name) for name, _ in rows))
-        column = min(widest, col_max) + col_spacing
+        longest = max(name_width, *(len(name) for name, _ in rows))
+        column = min(longest, col_max) + col_spacing
         left = " " * self.current_indent
-        is_beside = self.width - self.current_indent - column >= _BESIDE
+        has_two_columns = self.width - self.current_indent - column >= _MIN_TEXT_COLUMNS
         for name, text in rows:
-            if is_beside and text and len(name) <= column - col_spacing:
+            if has_two_columns and text and len(name) <= column - col_spacing:
                 self._fill(text, f"{left}{name:<{column}}", left + " " * column)
                 continue
             self._fill(name, left, left + "  ")
-            below = left + " " * (column if is_beside else 4)
+            below = left + " " * (column if has_two_columns else 4)
             self._fill(text, below, below)
 
     def _fill(self, text: str, first: str, others: str) -> None:
-        """Write a paragraph; a word that is longer than a line stays whole."""
+        """Write a paragraph; a word longer than a line is not broken."""
         import textwrap
 
         for line in textwrap.wrap(
@@ -107,27 +107,27 @@ class HelpPage(_Formatter):  # type: ignore[misc]
 
 
 def section_of(param: Any) -> str:
-    """Return the section of help that an argument or option is in; `--help` is in the last."""
+    """Return the help section of an argument or option."""
     if param.param_type_name == "argument":
         return "Arguments"
     return param.rich_help_panel or ("General" if param.name == "help" else "Options")
 
 
 def help_record(param: Any, ctx: Any) -> tuple[str, str] | None:
-    """Return the names and the description of an argument or option; None if it is hidden."""
+    """Return the names and description of an argument or option, or None if it is hidden."""
     record = param.get_help_record(ctx)
     if record is None:
         return None
     name, text = record
     if param.param_type_name == "argument":
         text = text.removesuffix("  [required]")  # the usage line shows it
-    for pattern, replacement in _PLAIN:
+    for pattern, replacement in _SIMPLIFICATIONS:
         text = re.sub(pattern, replacement, text)
     return name, text
 
 
 def format_options(command: Any, ctx: Any, formatter: Any) -> None:
-    """Write the arguments and options of a command, the options in sections."""
+    """Write the arguments and options of a command in sections."""
     sections: dict[str, list[tuple[str, str]]] = {name: [] for name in SECTIONS}
     for param in command.get_params(ctx):
         record = help_record(param, ctx)
@@ -142,22 +142,22 @@ def format_options(command: Any, ctx: Any, formatter: Any) -> None:
 
 
 class HelpContext(typer.Context):
-    """A call whose help is laid out so."""
+    """A Typer context that formats help with `HelpPage`."""
 
     formatter_class = HelpPage
 
 
-def lay_out(command: Any) -> Any:
-    """Return a command of typer, which lays out its help and that of its subcommands so."""
+def use_help_page(command: Any) -> Any:
+    """Let a command and its subcommands format their help with `HelpPage`; return the command."""
     for each in (command, *getattr(command, "commands", {}).values()):
         each.context_class = HelpContext
     return command
 
 
 def wrap_command(line: str, columns: int) -> Iterator[str]:
-    """Yield a line of shell as lines that are the same command, those after the first indented.
+    """Wrap a line of shell into lines that form the same command; continuations are indented.
 
-    A break within quotation marks is one of the text; any other has a backslash before it.
+    A break inside quotation marks becomes part of the text; any other follows a backslash.
 
     Example:
         >>> list(wrap_command("gen 'Say a word' < in.txt", 14))
@@ -180,7 +180,7 @@ def wrap_command(line: str, columns: int) -> Iterator[str]:
 
 
 def _quote_after(word: str, quote: str) -> str:
-    """Return the quotation mark that is open behind a word, or none."""
+    """Return the quotation mark that is open after a word, or an empty string."""
     for character in word:
         if quote:
             quote = "" if character == quote else quote

@@ -1,4 +1,4 @@
-"""Make commands of functions that take groups of options: each option becomes a parameter."""
+"""Expand the option groups of a function into the parameters of a command."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _CONTEXT = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=t
 
 
 def expand_groups(function: Callable[..., None]) -> Callable[..., None]:
-    """Return a command that takes each option of a function's groups as a parameter of its own.
+    """Return a command with one parameter for each option in the function's groups.
 
-    The function gets them in their groups again, and the process's `Console` if it takes one. A
-    group's defaults are those of the parameter's default. A parameter that is named like a field
-    of a group takes the place of that option.
+    The command collects the options into groups and calls the function with them, and with the
+    process's `Console` if it accepts one. The default of a group parameter supplies the defaults of
+    its options. A parameter with the name of a group's field replaces that option.
     """
     signature = inspect.signature(function, eval_str=True).parameters
     groups: dict[str, msgspec.Struct] = {}
@@ -38,10 +38,10 @@ def expand_groups(function: Callable[..., None]) -> Callable[..., None]:
         parameters |= {each.name: own.get(each.name, each) for each in found}
 
     def command(**values: Any) -> None:
-        given: dict[str, Any] = dict.fromkeys(consoles, values["ctx"].obj)
-        given |= {name: _collect(defaults, values, own) for name, defaults in groups.items()}
-        given |= {name: _convert(each.annotation, values[name]) for name, each in own.items()}
-        function(**given)
+        arguments: dict[str, Any] = dict.fromkeys(consoles, values["ctx"].obj)
+        arguments |= {name: _collect(defaults, values, own) for name, defaults in groups.items()}
+        arguments |= {name: _convert(each.annotation, values[name]) for name, each in own.items()}
+        function(**arguments)
 
     command.__doc__, command.__name__ = function.__doc__, function.__name__
     command.__signature__ = inspect.Signature([*parameters.values()])  # type: ignore[attr-defined]
@@ -50,7 +50,7 @@ def expand_groups(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def options_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """Return the options of a group by the names of its fields; a group in it is its class."""
+    """Return the declared option of each field of a group; for a nested group, its class."""
     found: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
         found |= OPTIONS.get(base, {})
@@ -74,19 +74,19 @@ def _parameters(defaults: msgspec.Struct) -> Iterator[inspect.Parameter]:
 def _collect(
     defaults: msgspec.Struct, values: Mapping[str, Any], own: Mapping[str, object]
 ) -> msgspec.Struct:
-    """Return a group with the values of its options and of the parameters named like its fields."""
-    given = {name: values[name] for name in defaults.__struct_fields__ if name in own}
+    """Return a group with the values of its options, or of parameters that replace them."""
+    fields = {name: values[name] for name in defaults.__struct_fields__ if name in own}
     for name, declared in options_of(type(defaults)).items():
         default = getattr(defaults, name)
         if isinstance(default, msgspec.Struct):
-            given[name] = _collect(default, values, own)
+            fields[name] = _collect(default, values, own)
         elif name not in own and values[name] is not None:
-            given[name] = _convert(declared, values[name])
-    return msgspec.structs.replace(defaults, **given)
+            fields[name] = _convert(declared, values[name])
+    return msgspec.structs.replace(defaults, **fields)
 
 
 def _convert(declared: Any, value: Any) -> Any:
-    """Return the value that the functions beside an option's declaration make of its argument."""
+    """Apply the converter functions in an option's annotation to its value."""
     for convert in filter(callable, getattr(declared, "__metadata__", ())):
         value = value if value is None else convert(value)
     return value

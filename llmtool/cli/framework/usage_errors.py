@@ -1,52 +1,60 @@
-"""Typer's usage errors, reworded like our own."""
+"""Reword Typer's usage errors to match our own."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-# Patterns in typer's messages about types and ranges, and their replacements.
-_WORDS = (
-    (r"'(.*)' is not a valid int(?:eger)?(?: range)?", r"'\1' is not a whole number"),
-    (r"'(.*)' is not a valid float(?: range)?", r"'\1' is not a number"),
-    (r"(\S+) is not in the range (\S+)<=x<=(\S+)", r"\1 is not between \2 and \3"),
-    (r"(\S+) is not in the range x>=(\S+)", r"\1 is less than \2"),
-    (r"(\S+) is not in the range x<=(\S+)", r"\1 is more than \2"),
-    (r" \(Possible options: (.*)\)", r" (did you mean \1?)"),
-    (r"\. Did you mean (.*)\?", r" (did you mean \1?)"),
-    (r"\. Choose from:\s*(.*)", r" (one of \1)"),
-    (r"^Option '(.*)' requires an argument", r"option '\1' needs a value"),
-    (r"^(No such option: -\d.*)", r"\1 (a value that begins with - goes after --)"),
+# Patterns in Typer's messages, and their replacements, applied in order.
+_REWORDINGS = (
+    (r"^Invalid value for '([^']+)'(?: / '[^']+')*: ", r"\1: "),
+    (r"^(\S+): '(.*)' is not a valid int(?:eger)?(?: range)?$", r"\1 '\2': not a whole number"),
+    (r"^(\S+): '(.*)' is not a valid float(?: range)?$", r"\1 '\2': not a number"),
+    (r"^(\S+): '(.*)' is not one of (.*)", r"\1 '\2': must be one of \3"),
+    (r"^(\S+): '(.*)' is not ", r"\1 '\2': not "),
+    (r"^(\S+): '(.*)': ", r"\1 '\2': "),
+    (r"(\S+)\.0 is not in the range ", r"\1 is not in the range "),
+    (r": (\S+) is not in the range (\S+)<=x<=(\S+)", r" '\1': must be between \2 and \3"),
+    (r": (\S+) is not in the range x>=(\S+)", r" '\1': must be at least \2"),
+    (r": (\S+) is not in the range x<=(\S+)", r" '\1': must be at most \2"),
+    (r": (\S+) is not between ", r" '\1': must be between "),
+    (r" \(Possible options: (?:(.*), )?(.*)\)", r"; did you mean \1 or \2?"),
+    (r"did you mean  or ", "did you mean "),
+    (r"\. Did you mean (.*)\?", r"; did you mean \1?"),
+    (r"^Missing (argument|option) '([^']+)'(?: / '[^']+')*", r"missing \1 \2"),
+    (r"\. Choose from:\s*(.*)", r": one of \1"),
+    (r"^Option '(.*)' requires an argument", r"\1 needs a value"),
+    (r"^No such (option|command):? ", r"unknown \1 "),
+    (r"^(unknown option -\d.*)", r"\1; put -- before a value that begins with -"),
 )
 _TOO_MANY = "Got unexpected extra argument"
-_READS = {"review": "it reads a diff on standard input or with -f"}
+_INPUT_OF = {"review": "pipe the diff in, or name its file with -f"}
 
 
 def rewrite_usage_error(message: str, command: Any = None) -> str:
-    """Return the message of one of typer's usage errors in our own wording.
+    """Return one of Typer's usage errors in our wording.
 
     Example:
         >>> rewrite_usage_error("Invalid value for '--limit': 0 is not in the range x>=1.")
-        "invalid value for '--limit': 0 is less than 1"
+        "--limit '0': must be at least 1"
     """
     if is_too_many(message):
-        return f"too many arguments ({_why_too_many(command)})"
+        return f"too many arguments; {_remedy_for_too_many(command)}"
     message = " ".join(message.split())
-    if not message.startswith("No such option"):  # which ends with what was typed
+    if not message.startswith("No such option"):  # ends with what the user typed
         message = message.removesuffix(".")
-    for pattern, words in _WORDS:
-        message = re.sub(pattern, words, message)
-    message = re.sub(r"(\d)\.0 is (not between|less|more)", r"\1 is \2", message)
-    return message[:1].lower() + message[1:]
+    for pattern, replacement in _REWORDINGS:
+        message = re.sub(pattern, replacement, message)
+    return message[:1].lower() + message[1:] if message[1:2].islower() else message
 
 
 def is_too_many(message: str) -> bool:
-    """Whether typer says that there are more arguments than a command takes."""
+    """Whether Typer reports more arguments than the command takes."""
     return message.startswith(_TOO_MANY)
 
 
-def _why_too_many(command: Any) -> str:
-    """Say it without the arguments, which can be the words of a prompt."""
+def _remedy_for_too_many(command: Any) -> str:
+    """Return what to do; omits the arguments, which may be the words of a prompt."""
     if command is None or any(each.param_type_name == "argument" for each in command.params):
-        return "text of several words needs quotes"
-    return _READS.get(command.name, "this command takes none")
+        return "put quotes around text of several words"
+    return _INPUT_OF.get(command.name, "this command takes none")

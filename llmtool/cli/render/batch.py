@@ -1,4 +1,4 @@
-"""Count the records of a batch, show its progress and report how it ended."""
+"""Count the records of a batch, show its progress and report its outcome."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llmtool.errors import LlmtoolError, RecordsFailed
 from llmtool.sizes import format_count
 from llmtool.tasks.results import Result
 
-_MAX_TOLD = 20  # failures that are told one by one
+_MAX_REPORTED = 20  # failures reported one by one; further ones are only counted
 
 
 class Tally:
@@ -59,21 +59,22 @@ class Tally:
     def _fail(self, record: Record, error: LlmtoolError) -> None:
         self.n_failed += 1
         self._first_failure = self._first_failure or (record, error)
-        if self._options.format == "text" and self.n_failed <= _MAX_TOLD:  # its row is empty
-            self._console.note(told(record, error))
+        # In other formats the row contains the error.
+        if self._options.format == "text" and self.n_failed <= _MAX_REPORTED:
+            self._console.note(describe_failure(record, error))
 
     def statistics(self) -> None:
-        """Say on stderr how fast it went."""
+        """Print the speed of the batch to stderr."""
         seconds = max(time.monotonic() - self._started, 1e-9)
         records = format_count(self.n_done, "record")
         self._console.note(
             f"{records} in {seconds:.1f} s, {self.n_done / seconds:.1f}/s; "
-            f"{self._n_prompt} prompt tokens ({self._n_cached} from the cache), "
-            f"{self._n_completion} written, {self._n_completion / seconds:.0f} tok/s"
+            f"{self._n_prompt} prompt tokens ({self._n_cached} cached), "
+            f"{self._n_completion} completion tokens, {self._n_completion / seconds:.0f} tok/s"
         )
 
     def conclude(self) -> None:
-        """Say what is worth saying of the whole.
+        """Report blank lines, the most frequent warnings and failures.
 
         Raises:
             RecordsFailed: some records failed.
@@ -84,18 +85,21 @@ class Tally:
         for warning, n in self._warnings.most_common(3):
             self._console.note(f"{format_count(n, 'record')}: {warning}")
         if self._first_failure is not None:
-            first = told(*self._first_failure)
+            first = describe_failure(*self._first_failure)
             records = format_count(self.n_done, "record")
-            raise RecordsFailed(f"{self.n_failed} of {records} failed; the first: {first}")
+            raise RecordsFailed(f"{self.n_failed} of {records} failed; first failure: {first}")
         if self._runner.n_resumed_failures:
             records = format_count(self.n_rows, "record")
             n = self._runner.n_resumed_failures
-            raise RecordsFailed(f"{n} of {records} failed in an earlier run; their rows say why")
+            raise RecordsFailed(
+                f"{n} of {records} failed in an earlier run; see `error` in the rows"
+            )
         if not self.n_rows:
-            self._console.note("there were no records")
+            self._console.note("no records in the input")
 
 
-def told(record: Record, error: LlmtoolError) -> str:
+def describe_failure(record: Record, error: LlmtoolError) -> str:
+    """Return the error of a record, with the record's place."""
     text = str(error)
     has_place = text.startswith((record.place, f"cannot read {record.place}"))
     return text if has_place else f"{record.place}: {text}"

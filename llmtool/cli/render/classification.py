@@ -1,4 +1,4 @@
-"""Show a classification: a table with bars on a terminal, the label in a pipe."""
+"""Print a classification: a table with bars on a terminal, the label in a pipe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def classification(
     scores: bool = False,
     weights: tuple[SentenceWeight, ...] = (),
 ) -> None:
-    """Print the classification of one text; `weights` explain it sentence by sentence."""
+    """Print the classification of one text, and the weights of its sentences, if any."""
     with open_sink(console, output.path) as sink:
         if output.json:
             _write_json(sink, result, weights)
@@ -44,14 +44,14 @@ def classification(
 def _write_json(sink: Sink, result: Classification, weights: tuple[SentenceWeight, ...]) -> None:
     import msgspec
 
-    told = result.to_dict()
+    document = result.to_dict()
     if weights:
-        told["explanation"] = msgspec.to_builtins(weights)
-    sink.write_json(told)
+        document["explanation"] = msgspec.to_builtins(weights)
+    sink.write_json(document)
 
 
 def _lines(result: Classification, *, top: int | None, scores: bool) -> list[str]:
-    """Return the lines of a pipe: the label, or each of the best with its score behind a tab."""
+    """Return the lines for a pipe: the label, or the best labels, with tab-separated scores."""
     if not scores and top is None:
         return [result.text + "\n"]
     shown = ranked(result)[:top] if top is not None else ranked(result)
@@ -59,12 +59,12 @@ def _lines(result: Classification, *, top: int | None, scores: bool) -> list[str
 
 
 def ranked(result: Classification) -> list[tuple[str, float]]:
-    """Return labels and scores, the best first; the order of the labels decides between equals."""
+    """Return labels and scores, highest score first; ties keep the order of the labels."""
     return sorted(result.scores.items(), key=lambda each: -each[1])
 
 
 def table(console: Console, result: Classification, *, top: int | None = None) -> None:
-    """Draw labels with their scores as bars, the best first."""
+    """Print labels with their scores as bars, highest score first."""
     fitting = result.text.splitlines() if result.labels is not None else []
     tables.table(
         console,
@@ -78,15 +78,15 @@ def table(console: Console, result: Classification, *, top: int | None = None) -
 
 
 def sentences(console: Console, weights: tuple[SentenceWeight, ...]) -> None:
-    """Draw how much each sentence speaks for the label, or against it."""
-    most = max(max(abs(each.weight) for each in weights), 1e-9)
+    """Print the weight of each sentence: positive supports the label, negative opposes it."""
+    largest = max(max(abs(each.weight) for each in weights), 1e-9)
     tables.table(
         console,
         ["weight", "", "sentence"],
         [
             (
                 f"{each.weight:+.2f}",
-                ("+" if each.weight > 0 else "-") * round(abs(each.weight) / most * 8),
+                ("+" if each.weight > 0 else "-") * round(abs(each.weight) / largest * 8),
                 " ".join(each.text.split()),
             )
             for each in weights
@@ -96,16 +96,16 @@ def sentences(console: Console, weights: tuple[SentenceWeight, ...]) -> None:
 
 
 def statistics(console: Console, result: Classification) -> None:
-    """Say on stderr what it took."""
+    """Print time and tokens to stderr."""
     usage = result.usage
     console.note(
         f"{result.seconds:.3f} s, {usage.prompt_tokens} prompt tokens "
-        f"({usage.cached_tokens} from the cache)"
+        f"({usage.cached_tokens} cached)"
     )
 
 
 def bar(share: float, width: int = _BAR_WIDTH) -> str:
-    """Return a bar in eighths of a character.
+    """Return a bar of block characters, precise to an eighth of a character.
 
     Example:
         >>> bar(0.5, 4)

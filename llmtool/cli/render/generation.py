@@ -1,10 +1,10 @@
-"""Replies on their way to the reader: live, whole, as JSON, or with their probabilities."""
+"""Write replies: streamed or complete, as JSON, or with log-probabilities."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llmtool.cli.render import logprobs as marks
+from llmtool.cli.render import logprobs as logprob_output
 from llmtool.cli.terminal.console import Console, Sink
 from llmtool.engine.types import Token
 from llmtool.errors import OutputValidationError
@@ -25,11 +25,11 @@ def write(
 ) -> Generation:
     """Write a generation and return it.
 
-    Live, the first reply is written as it comes and the others after it, in their order. A reply
-    that is invalid is only written live, and in JSON, which says what is wrong.
+    If `live`, the first reply is streamed and the others follow in order. An invalid reply is
+    written only if live, or as JSON, which contains the error.
 
     Raises:
-        OutputValidationError: a reply is not what was asked for.
+        OutputValidationError: a reply violates the output specification.
     """
     live = live and not as_json
     shown = _Live(console, sink, think=think and not as_json, text=live)
@@ -37,9 +37,9 @@ def write(
         for event in events:
             if isinstance(event, Generation):
                 break
-            shown.take(event)
+            shown.write(event)
         else:
-            raise AssertionError("a stream ends with its result")
+            raise AssertionError("the stream ended without a result")
     except OutputValidationError as exc:
         shown.end()
         if as_json and isinstance(exc.result, Generation):
@@ -60,7 +60,7 @@ def write(
             _write_choice(console, sink, choice, logprobs=logprobs)
     sink.end_line()
     if logprobs and sink.is_terminal:
-        console.note(marks.legend(console))
+        console.note(logprob_output.legend(console))
     return event
 
 
@@ -69,27 +69,28 @@ def _write_choice(console: Console, sink: Sink, choice: Choice, *, logprobs: boo
         sink.write(choice.text)
     elif sink.is_terminal:
         for token in choice.logprobs or ():
-            marks.write(console, sink, token.token, token.logprob)
+            logprob_output.write(console, sink, token.token, token.logprob)
     else:
         for token in choice.logprobs or ():
-            sink.write(marks.row(token))
+            sink.write(logprob_output.row(token))
 
 
 class _Live:
-    """Shows replies as they are written: reasoning on stderr, and the first reply's text."""
+    """Streams the first reply: reasoning to stderr, text to the sink."""
 
     def __init__(self, console: Console, sink: Sink, *, think: bool, text: bool) -> None:
         self._console = console
         self._sink = sink
         self._shows_reasoning, self._shows_text = think, text
         self._in_reasoning = False
-        self._least = 0.0  # the log-probability of the least likely token not shown yet
+        self._min_logprob = 0.0  # of the tokens not written yet, which may form one character
 
-    def take(self, token: Token) -> None:
+    def write(self, token: Token) -> None:
+        """Write a token's text, unless it belongs to another reply."""
         if token.choice:
             return
         if token.reasoning:
-            self._least = 0.0
+            self._min_logprob = 0.0
             if self._shows_reasoning:
                 self._in_reasoning = True
                 self._console.say(token.text)
@@ -100,13 +101,13 @@ class _Live:
         if token.logprob is None:
             self._sink.write(token.text)
             return
-        self._least = min(self._least, token.logprob.logprob)
+        self._min_logprob = min(self._min_logprob, token.logprob.logprob)
         if token.text:
-            marks.write(self._console, self._sink, token.text, self._least)
-            self._least = 0.0
+            logprob_output.write(self._console, self._sink, token.text, self._min_logprob)
+            self._min_logprob = 0.0
 
     def end(self) -> None:
-        """End the reasoning, if it is open."""
+        """End the reasoning with a blank line, if any is open."""
         if self._in_reasoning:
             self._in_reasoning = False
             self._console.say("\n\n")

@@ -1,4 +1,4 @@
-"""How likely tokens look: coloured or bracketed on a terminal, rows in a pipe."""
+"""Write tokens with their probabilities: coloured or bracketed on a terminal, rows in a pipe."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import math
 from llmtool.cli.terminal.console import Console, Sink
 from llmtool.engine.types import TokenLogprob
 
-# Below which probability a token is marked: with which style, or between which brackets.
+# (probability below which a token is highlighted, style, brackets without colour)
 _LEVELS = ((0.05, "4;31", "«", "»"), (0.25, "33", "‹", "›"))
 _ESCAPED = {"\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 def write(console: Console, sink: Sink, text: str, logprob: float) -> None:
-    """Write a piece of a reply to a terminal, marked if the model held it for unlikely.
+    """Write a part of a reply to a terminal, highlighted if its probability is low.
 
-    The white space around a word stays unmarked.
+    Surrounding white space is not highlighted.
     """
     core = text.strip()
     level = next((level for level in _LEVELS if math.exp(logprob) < level[0]), None)
@@ -33,17 +33,17 @@ def write(console: Console, sink: Sink, text: str, logprob: float) -> None:
 
 
 def legend(console: Console) -> str:
-    """Return what the marks mean, and what they do not."""
+    """Return an explanation of the highlighting."""
     if console.stdout_color:
-        marks = ["underlined red under {:.0%}", "yellow under {:.0%}"]
+        forms = ["underlined red below {:.0%}", "yellow below {:.0%}"]
     else:
-        marks = [f"{before}under {{:.0%}}{after}" for _, _, before, after in _LEVELS]
-    unlikely = ", ".join(mark.format(level[0]) for mark, level in zip(marks, _LEVELS, strict=True))
-    return f"unlikely words: {unlikely}; this shows fluency, not truth"
+        forms = [f"{before}below {{:.0%}}{after}" for _, _, before, after in _LEVELS]
+    levels = ", ".join(form.format(level[0]) for form, level in zip(forms, _LEVELS, strict=True))
+    return f"token probability: {levels}; this measures fluency, not truth"
 
 
 def row(token: TokenLogprob) -> str:
-    """Return a line for a pipe: token, log-probability, then the same of each alternative."""
+    """Return a tab-separated row: token and log-probability, then those of each alternative."""
     cells = [
         cell
         for each in (token, *token.top)

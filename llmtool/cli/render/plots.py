@@ -1,4 +1,4 @@
-"""Pictures in files, by matplotlib, an optional extra that is imported when one is drawn."""
+"""Save plots with matplotlib, an optional dependency that is imported on use."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from llmtool.cli.terminal.output_file import refuse_read
-from llmtool.errors import OutputError, UsageError
+from llmtool.cli.terminal.output_file import check_not_read
+from llmtool.errors import OutputError, UsageError, os_error_reason
 
 FORMATS = ("svg", "png", "pdf")
-# Okabe and Ito's blue and vermilion, which people of every colour vision tell apart.
+# Blue and vermilion from the colour-blind-safe palette of Okabe and Ito.
 BLUE, VERMILION, INK, FAINT = "#0072B2", "#D55E00", "#222222", "#666666"
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
-    "svg.fonttype": "none",  # text stays text
+    "svg.fonttype": "none",  # do not convert text to paths
     "svg.hashsalt": "llmtool",
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
@@ -31,27 +31,31 @@ _STYLE: Any = {
 
 
 def check(path: str, *, reads: Iterable[str] = ()) -> None:
-    """See that a plot can be written there, before a minute is spent on measuring.
+    """Check that a plot can be written to `path`, before work that may take minutes.
 
     Raises:
-        UsageError: the name ends in no format that is drawn, matplotlib is not installed, or the
-            file is one of those that the command reads.
-        OutputError: there is no such folder.
+        UsageError: unsupported file extension, matplotlib is not installed, or the file is one of
+            `reads`, which the command reads.
+        OutputError: the folder does not exist.
     """
     if Path(path).suffix.lower().lstrip(".") not in FORMATS:
         known = ", ".join(f".{name}" for name in FORMATS[:-1]) + f" or .{FORMATS[-1]}"
-        raise UsageError(f"--plot {path}: the name must end in {known}")
+        raise UsageError(f"--plot {path}: the file name must end in {known}")
     if importlib.util.find_spec("matplotlib") is None:
-        raise UsageError("--plot needs matplotlib: pip install 'llmtool[plot]'")
+        raise UsageError("--plot requires matplotlib; run pip install 'llmtool[plot]'")
     if not Path(path).parent.is_dir():
-        raise OutputError(f"{path}: there is no folder {Path(path).parent}")
-    refuse_read(path, reads)
+        raise OutputError(f"cannot write {path}: folder {Path(path).parent} not found")
+    check_not_read(path, reads)
 
 
 def save(
-    path: str, paint: Callable[[Any], None], *, size: tuple[float, float], top: float = 0.82
+    path: str, draw: Callable[[Any], None], *, size: tuple[float, float], top: float = 0.82
 ) -> None:
-    """Let `paint` draw on a figure of `size` inches, and write it; a title goes above `top`.
+    """Write the figure that `draw` fills; its format follows the file extension.
+
+    Args:
+        size: width and height in inches.
+        top: the fraction of the height that the axes may use; a title goes above.
 
     Raises:
         OutputError: the file cannot be written.
@@ -65,12 +69,12 @@ def save(
         layout = ConstrainedLayoutEngine(rect=(0.01, 0.01, 0.98, top))
         figure = Figure(figsize=size, layout=layout)
         FigureCanvasAgg(figure)
-        paint(figure)
-        picture = io.BytesIO()
+        draw(figure)
+        image = io.BytesIO()
         kind = Path(path).suffix.lower().lstrip(".")
         metadata = {"Date": None} if kind == "svg" else {}
-        figure.savefig(picture, format=kind, dpi=160, metadata=metadata)
+        figure.savefig(image, format=kind, dpi=160, metadata=metadata)
     try:
-        Path(path).write_bytes(picture.getvalue())
+        Path(path).write_bytes(image.getvalue())
     except OSError as exc:
-        raise OutputError(f"{path}: cannot be written: {exc.strerror}") from exc
+        raise OutputError(f"cannot write {path}: {os_error_reason(exc)}") from exc

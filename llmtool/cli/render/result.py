@@ -1,4 +1,4 @@
-"""What a command that runs a model shows: its result, statistics, the rendered prompt."""
+"""Print a generation, its statistics, or the rendered prompt."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def generation(
     stats: bool,
     started: float,
 ) -> None:
-    """Print a generation as it comes, or whole: to stdout or a file, as text or JSON.
+    """Print a generation to stdout or a file, streamed or complete, as text or JSON.
 
-    A reply with an output spec goes to a pipe when it is known to be valid.
+    A pipe receives a reply with an output specification only once it is known to be valid.
 
     Raises:
-        OutputValidationError: a reply is invalid; a file is then written for JSON only.
+        OutputValidationError: a reply is invalid; a file is then written only for JSON.
     """
     in_pipe = not console.stdout.is_terminal
     with open_sink(console, to_file) as sink:
@@ -57,11 +57,11 @@ def generation(
 def prompt(
     console: Console, context: TaskContext, request: Request | ScoreRequest, *, as_json: bool
 ) -> None:
-    """Print what the model would get, and how many tokens that is."""
+    """Print the rendered prompt, and its length in tokens."""
     tokenized = context.engine.tokenize(request.prompt)
     n = len(tokenized.token_ids)
-    wanted = request.sampling.max_tokens if isinstance(request, Request) else None
-    max_tokens, n_ctx = context.engine.check_length(n, wanted)
+    requested = request.sampling.max_tokens if isinstance(request, Request) else None
+    max_tokens, n_ctx = context.engine.check_length(n, requested)
     if as_json:
         console.stdout.write_json(
             {
@@ -77,18 +77,18 @@ def prompt(
     console.stdout.write(tokenized.text)
     console.stdout.end_line()
     if isinstance(request, ScoreRequest):
-        console.note(f"{n} tokens, and {len(request.candidates)} labels to score after them")
+        console.note(f"{n} prompt tokens; {len(request.candidates)} labels to score")
     else:
-        console.note(f"{n} tokens, with {max_tokens} for the reply in a context of {n_ctx}")
+        console.note(f"{n} prompt tokens; at most {max_tokens} for the reply; context {n_ctx}")
 
 
 def statistics(console: Console, result: Generation, *, started: float) -> None:
-    """Say on stderr where the time went; `started` is the clock that `result` counts from."""
+    """Print timings to stderr; `started` is the `perf_counter` time when `result` began."""
     t, usage = result.timing, result.usage
     age = process_age()
     start = 0.0 if age is None else max(0.0, age - (time.perf_counter() - started))
     computed = usage.prompt_tokens - usage.cached_tokens
-    cached = f"; {usage.cached_tokens} from the cache" if usage.cached_tokens else ""
+    cached = f"; {usage.cached_tokens} cached" if usage.cached_tokens else ""
     n = len(result.choices)
     together = f" in {n} replies" if n > 1 else ""
     lines = [
@@ -98,7 +98,7 @@ def statistics(console: Console, result: Generation, *, started: float) -> None:
         f"{_rate(usage.completion_tokens - n, t.decode)})",
     ]
     if t.first_token is not None:
-        lines.insert(0, f"first token {t.first_token + start:.3f} s after the start")
+        lines.insert(0, f"first token after {t.first_token + start:.3f} s")
     lines.append(f"total {result.seconds + start:.3f} s, peak memory {_peak_memory()}")
     for line in lines:
         console.note(line)
@@ -118,7 +118,7 @@ def _peak_memory() -> str:
 
 
 def process_age() -> float | None:
-    """Return the seconds since this process was started, or None where nobody says."""
+    """Return the seconds since this process started, or None if unknown."""
     try:
         ticks = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
         uptime = float(Path("/proc/uptime").read_text().split()[0])

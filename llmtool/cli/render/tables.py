@@ -1,4 +1,4 @@
-"""Tables and fields: drawn with rich on a terminal, tab-separated in a pipe."""
+"""Tables and fields: formatted with Rich on a terminal, tab-separated in a pipe."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from llmtool.cli.terminal.text import escape_control_chars
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
-_MIN_TABLE_WIDTH = 60  # columns; a table of five needs more
-_MIN_VALUE_WIDTH = 24  # columns that a value needs beside its name
+_MIN_TABLE_WIDTH = 60  # terminal columns; with less, each cell gets a line
+_MIN_VALUE_WIDTH = 24  # terminal columns; with less, values go below their names
 
 
 def table(
@@ -22,7 +22,10 @@ def table(
     *,
     right: Sequence[str] = (),
 ) -> None:
-    """Write rows: a table on a terminal, tab-separated without a heading in a pipe."""
+    """Write a table to a terminal, or tab-separated rows without a heading to a pipe.
+
+    `right` names the columns that are aligned to the right.
+    """
     if not console.stdout.is_terminal:
         for row in rows:
             console.stdout.write("\t".join(" ".join(cell.split()) for cell in row) + "\n")
@@ -31,7 +34,7 @@ def table(
     from rich.text import Text
 
     grid = Table(box=None, pad_edge=False, header_style="bold")
-    if console.width < _MIN_TABLE_WIDTH:  # the last column is the longest: below, under its name
+    if console.width < _MIN_TABLE_WIDTH:
         fields(
             console, (pair for row in rows for pair in [*zip(columns, row, strict=True), ("", "")])
         )
@@ -46,8 +49,9 @@ def table(
 
 
 def fields(console: Console, pairs: Iterable[tuple[str, str]]) -> None:
-    """Write names and values: side by side on a terminal, one under the other where it is narrow,
-    tab-separated in a pipe.
+    """Write names and values in two columns; below each other in a narrow terminal.
+
+    A pipe receives them tab-separated.
     """
     pairs = list(pairs)
     if not console.stdout.is_terminal:
@@ -76,7 +80,7 @@ def fields(console: Console, pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def draw(console: Console, renderable: object) -> None:
-    """Write a rich renderable to stdout."""
+    """Write a Rich renderable to stdout."""
     rich = make_rich_console(console)
     with rich.capture() as captured:
         rich.print(renderable)
@@ -84,7 +88,7 @@ def draw(console: Console, renderable: object) -> None:
 
 
 def make_rich_console(console: Console, width: int | None = None) -> RichConsole:
-    """Return rich's console for stdout with our colours; it reads no markup from data."""
+    """Return a Rich console for stdout with our colour settings; markup in data is not parsed."""
     from rich.console import Console as RichConsole
 
     colored = console.stdout_color

@@ -1,1 +1,1 @@
-"""Standard streams, signals, progress, input and output files."""
+"""Standard streams, signals, progress, and input and output files."""

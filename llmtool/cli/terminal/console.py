@@ -1,4 +1,4 @@
-"""The standard streams of the command: results on stdout, everything else on stderr."""
+"""Standard streams: results go to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from collections.abc import Callable, Iterator
 
 from llmtool.cli.terminal.interrupts import Interrupts
 from llmtool.cli.terminal.text import escape_control_chars, paint, truncate_to_width
-from llmtool.errors import OutputError
+from llmtool.errors import OutputError, os_error_reason
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
 
 class BrokenPipe(Exception):
-    """The reader of our standard output has closed it."""
+    """The reader of our standard output has closed the pipe."""
 
 
 def ensure_std_fds() -> frozenset[int]:
     """Open the standard streams that the caller closed, and return their descriptors.
 
-    Without this, a file opened later would get the number of a stream. A closed stdout becomes one
-    that cannot be written, which is an error; a closed stderr discards its text.
+    Otherwise the next file opened would get the descriptor of a stream. Writing to a closed stdout
+    is an error; text for a closed stderr is discarded.
     """
     closed = set()
     for fd, flags in ((STDIN, os.O_RDONLY), (STDOUT, os.O_RDONLY), (STDERR, os.O_WRONLY)):
@@ -46,7 +46,7 @@ def ensure_std_fds() -> frozenset[int]:
 
 
 class Sink:
-    """Where the text of a result goes: stdout or a file."""
+    """The destination of a result: stdout or a file."""
 
     is_terminal = False
 
@@ -54,7 +54,7 @@ class Sink:
         self._ends_with_newline = True
 
     def write(self, text: str, *, style: str = "") -> None:
-        """Write text; a terminal gets it in `style`, SGR numbers such as `4;31`."""
+        """Write text; on a terminal, in `style`, SGR numbers such as `4;31`."""
         if text:
             self._ends_with_newline = text.endswith("\n")
             self._write_bytes(text.encode("utf-8", "replace"))
@@ -76,7 +76,7 @@ class Sink:
             self.write("\n")
 
     def close(self) -> None:
-        """Complete the result; a file gets its name."""
+        """Complete the result; a temporary file is renamed."""
 
     def _write_bytes(self, data: bytes) -> None:
         raise NotImplementedError
@@ -94,7 +94,7 @@ class StatusLine:
             return
         self._is_shown = bool(text)
         with contextlib.suppress(OSError):
-            # A wider line would wrap, and the wrapped part would stay.
+            # A wider line would wrap, and clearing would miss the wrapped part.
             n_cells = (os.get_terminal_size(STDERR).columns or 80) - 1
             line = escape_control_chars(re.sub(r"[\r\n\t]", " ", text))
             line = truncate_to_width(line, n_cells)
@@ -105,7 +105,7 @@ class StatusLine:
 
 
 class Stdout(Sink):
-    """Standard output: control characters reach a pipe unchanged and are escaped on a terminal."""
+    """Standard output; escapes control characters on a terminal, but not in a pipe."""
 
     def __init__(
         self, status_line: StatusLine, interrupts: Interrupts, *, is_terminal: bool
@@ -113,7 +113,7 @@ class Stdout(Sink):
         super().__init__()
         self._status_line, self._interrupts = status_line, interrupts
         self.is_terminal = is_terminal
-        self._held = ""  # a CR that may be the first half of a line end
+        self._pending_cr = ""  # a CR that may be the first half of a line ending
 
     def write(self, text: str, *, style: str = "") -> None:
         if not text:
@@ -121,24 +121,24 @@ class Stdout(Sink):
         self._status_line.clear()
         self._ends_with_newline = text.endswith("\n")
         if self.is_terminal:
-            text = (self._held + text).replace("\r\n", "\n")
-            self._held = "\r" if text.endswith("\r") else ""
+            text = (self._pending_cr + text).replace("\r\n", "\n")
+            self._pending_cr = "\r" if text.endswith("\r") else ""
             text = escape_control_chars(text.removesuffix("\r"))
             text = paint(text, style) if style else text
         self.write_raw(text)
 
     def write_raw(self, text: str) -> None:
-        """Write text that was made for the terminal, with its escape sequences."""
+        """Write text without escaping it, such as text with our own escape sequences."""
         self._write_bytes(text.encode("utf-8", "replace"))
 
     def end_line(self) -> None:
-        if self._held:
-            self._held = ""
+        if self._pending_cr:
+            self._pending_cr = ""
             self.write_raw(escape_control_chars("\r"))
         super().end_line()
 
     def break_line(self) -> None:
-        """End the line of a reply on a terminal that was interrupted; ignore errors."""
+        """Start a new line on a terminal after an interrupted reply; ignore errors."""
         if self.is_mid_line and self.is_terminal:
             with contextlib.suppress(OSError):
                 os.write(STDOUT, b"\n")
@@ -153,24 +153,24 @@ class Stdout(Sink):
                 raise BrokenPipe from None
             except OSError as exc:
                 if exc.errno != errno.EAGAIN:
-                    raise OutputError(f"write error: {exc.strerror}") from exc
-                import select  # for a non-blocking pipe that is full
+                    raise _stdout_error(exc) from exc
+                import select  # only needed for a full non-blocking pipe
 
                 with self._interrupts.interruptible():
                     select.select([], [STDOUT], [])
 
 
 class Console:
-    """The streams of the process, and how to write to them.
+    """The standard streams of the process.
 
-    The command line makes one at start-up and passes it to everything that reads or writes.
+    The command line creates one at start-up and passes it to all code that reads or writes.
 
     Args:
-        interrupts: the signals that may end a blocking read or write.
-        closed: the descriptors that the caller had closed, as `ensure_std_fds` returns them.
+        interrupts: the signals that may interrupt a blocking read or write.
+        closed: the descriptors that the caller had closed; see `ensure_std_fds`.
 
     Attributes:
-        resources: what commands opened. `close` frees it; a process that ends does not need to.
+        resources: what commands opened, such as models; `close` frees it, and so does process exit.
     """
 
     def __init__(self, interrupts: Interrupts, *, closed: frozenset[int] = frozenset()) -> None:
@@ -191,22 +191,24 @@ class Console:
 
     @property
     def can_ask(self) -> bool:
-        """Whether a user is there to answer a question."""
+        """Whether a user can answer a question at the terminal."""
         return not self.quiet and self.stdin_is_terminal and self.stderr_is_terminal
 
     @property
     def stdout_color(self) -> bool:
-        """Whether to colour what goes to stdout."""
+        """Whether to colour stdout."""
         return self._use_color(is_terminal=self.stdout.is_terminal)
 
     @property
     def stderr_color(self) -> bool:
-        """Whether to colour what goes to stderr."""
+        """Whether to colour stderr."""
         return self._use_color(is_terminal=self.stderr_is_terminal)
 
     def _use_color(self, *, is_terminal: bool) -> bool:
-        """Decide by `--color`, NO_COLOR, FORCE_COLOR or CLICOLOR_FORCE, TERM=dumb or CLICOLOR=0,
-        and whether it is a terminal, in this order. An empty variable counts as unset.
+        """Return whether to use colour.
+
+        In order of precedence: `--color`, NO_COLOR, FORCE_COLOR or CLICOLOR_FORCE, TERM=dumb or
+        CLICOLOR=0, and whether the stream is a terminal. An empty variable counts as unset.
         """
         if self._color != "auto":
             return self._color == "always"
@@ -221,7 +223,7 @@ class Console:
 
     @property
     def width(self) -> int:
-        """The columns of stdout: $COLUMNS, the terminal's, or 80."""
+        """The width of stdout in columns: $COLUMNS, that of the terminal, or 80."""
         columns = os.environ.get("COLUMNS", "")
         return int(columns) if columns.isdigit() and int(columns) > 0 else self.size[0]
 
@@ -235,19 +237,19 @@ class Console:
         return size.columns or 80, size.lines or 24
 
     def read(self, n_bytes: int) -> bytes:
-        """Read at most `n_bytes` from stdin; none at its end.
+        """Read at most `n_bytes` from stdin; return empty bytes at its end.
 
         Raises:
-            Cancelled: a signal stopped the wait.
+            Cancelled: a signal interrupted the wait.
         """
         with self.interrupts.interruptible():
             return os.read(STDIN, n_bytes)
 
     def wait_for_input(self, seconds: float | None = None) -> bool:
-        """Wait until stdin can be read, at most `seconds`, and return whether it can.
+        """Wait at most `seconds` for input on stdin; return whether there is any.
 
         Raises:
-            Cancelled: a signal stopped the wait.
+            Cancelled: a signal interrupted the wait.
         """
         import select
 
@@ -255,7 +257,7 @@ class Console:
             return bool(select.select([STDIN], [], [], seconds)[0])
 
     def note(self, text: str) -> None:
-        """Write a message to stderr that is not an error, unless `--quiet` is given."""
+        """Write a message to stderr, unless `--quiet` is set."""
         if not self.quiet:
             self.say(f"llmtool: {text}\n")
 
@@ -264,9 +266,9 @@ class Console:
         self.say(f"llmtool: {' '.join(text.split())}\n")
 
     def say(self, text: str) -> None:
-        """Write text to stderr; ignore that it is closed or full."""
+        """Write text to stderr; ignore write errors."""
         self._status_line.clear()
-        # File names carry bytes that are not text in the locale as surrogates.
+        # File names may contain surrogates for bytes that the locale cannot decode.
         data = text.encode("utf-8", "surrogateescape")
         if self.stderr_is_terminal:
             data = escape_control_chars(data.decode("utf-8", "replace")).encode()
@@ -288,33 +290,37 @@ class Console:
             self._cleanups.discard(cleanup)
 
     def run_cleanups(self) -> None:
-        """Clean up before the process ends without unwinding its stack."""
+        """Run the clean-up functions when the process ends without unwinding its stack."""
         for cleanup in list(self._cleanups):
             cleanup()
 
     def close(self) -> None:
-        """Free what commands opened, such as models."""
+        """Free the resources that commands opened, such as models."""
         self.resources.close()
 
     def flush(self) -> None:
-        """Flush what typer printed (help texts).
+        """Flush text that Typer printed, such as help.
 
         Raises:
-            BrokenPipe: nobody reads it.
-            OutputError: it cannot be written, as on a full disk.
+            BrokenPipe: the pipe is closed.
+            OutputError: writing failed, for example on a full disk.
         """
         try:
             sys.stdout.flush()
         except BrokenPipeError:
             raise BrokenPipe from None
         except OSError as exc:
-            raise OutputError(f"write error: {exc.strerror}") from exc
+            raise _stdout_error(exc) from exc
 
     def flush_quietly(self) -> None:
         """Flush both streams and ignore errors."""
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
+
+
+def _stdout_error(exc: OSError) -> OutputError:
+    return OutputError(f"cannot write to standard output: {os_error_reason(exc)}")
 
 
 def _is_terminal(fd: int) -> bool:

@@ -1,4 +1,4 @@
-"""Input as text: arguments, files and standard input."""
+"""Read text from arguments, files and standard input."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ import sys
 from llmtool.cli.terminal.console import STDIN, Console
 from llmtool.cli.terminal.shared_stdin import is_shared
 from llmtool.encoding import MAX_BYTES, Errors, decode, too_long
-from llmtool.errors import InputError, UsageError
+from llmtool.errors import InputError, UsageError, os_error_reason
 
-IDLE_SECONDS = 3.0
+IDLE_SECONDS = 3.0  # how long to wait for optional standard input
+STDIN_TWICE = "standard input (-) is named twice; name it once"
+STDIN_REFUSED = "- reads standard input, which --no-stdin forbids; use one of them"
 
 
 def read_argument(text: str, *, errors: Errors | None = None, name: str = "the prompt") -> str:
-    """Return an argument as text; without `errors` its bytes must be UTF-8."""
+    """Return an argument as text; if `errors` is None, its bytes must be UTF-8."""
     return decode(os.fsencode(text), source=name, errors=errors)
 
 
 def read_file(console: Console, path: str, *, errors: Errors | None = None) -> str:
-    """Return a file's text; `-` is standard input. Without `errors` it is strict.
+    """Return the text of a file; `-` is standard input. If `errors` is None, it must be UTF-8.
 
     Raises:
-        InputError: it cannot be read or is not UTF-8.
-        ContextOverflow: it is larger than any context.
+        InputError: the file cannot be read or is not UTF-8.
+        ContextOverflow: the file is larger than any context.
     """
     source = "standard input" if path == "-" else path
     return decode(read_bytes(console, path), source=source, errors=errors)
@@ -34,54 +36,53 @@ def read_bytes(console: Console, path: str) -> bytes:
     """Return the content of a file; `-` is standard input.
 
     Raises:
-        InputError: it cannot be read.
-        ContextOverflow: it is larger than any context.
+        InputError: the file cannot be read.
+        ContextOverflow: the file is larger than any context.
     """
     source = "standard input" if path == "-" else path
     try:
         if path == "-":
             return _read_all(console, STDIN, source)
         if stat.S_ISDIR(os.stat(path).st_mode):
-            raise InputError(f"{path}: is a directory")
+            raise InputError(f"{path} is a directory; name a file")
         with open(path, "rb") as file:
             return _read_all(console, file.fileno(), path)
     except FileNotFoundError as exc:
-        raise InputError(f"{path}: no such file") from exc
+        raise InputError(f"{path} not found; check the path") from exc
     except OSError as exc:
-        where = source if path == "-" else f"{path}:"
-        raise InputError(f"{where} cannot be read: {exc.strerror}") from exc
+        raise InputError(f"cannot read {source}: {os_error_reason(exc)}") from exc
 
 
 def read_documents(
     console: Console, paths: list[str], *, no_stdin: bool, errors: Errors
 ) -> list[tuple[str, str]]:
-    """Return the name and the text of each document, or of standard input if none is named.
+    """Return the name and text of each document, or of standard input if `paths` is empty.
 
     Raises:
         UsageError: there is nothing to read.
-        InputError: a file does not exist, cannot be read, is empty, or is not text.
+        InputError: a file is missing, unreadable, empty or not text.
     """
     if not paths:
         if no_stdin or console.stdin_is_closed or console.stdin_is_terminal:
-            raise UsageError("nothing to read: name files, or pipe a text in")
+            raise UsageError("nothing to read; name files or pipe text in")
         paths = ["-"]
     elif "-" not in paths and not no_stdin:
         note_unread(console, "the files")
     if paths.count("-") > 1:
-        raise UsageError("standard input is named twice (-)")
+        raise UsageError(STDIN_TWICE)
     if "-" in paths and no_stdin:
-        raise UsageError("- and --no-stdin contradict each other")
+        raise UsageError(STDIN_REFUSED)
     for path in paths:
-        if path != "-" and not os.path.lexists(path):  # perhaps a text in a file's place
-            raise InputError(f"{path}: no such file (a text goes in by a pipe)")
+        if path != "-" and not os.path.lexists(path):
+            raise InputError(f"{path} not found; check the path, or pipe in text")
     return [(path, read_document(console, path, errors=errors)) for path in paths]
 
 
 def read_document(console: Console, path: str, *, errors: Errors) -> str:
-    """Return the text of one document, whatever its format; `-` is standard input.
+    """Return the text of one document of any supported format; `-` is standard input.
 
     Raises:
-        InputError: as `read_documents` says.
+        InputError: see `read_documents`.
     """
     from llmtool.documents.readable import read_document as read
 
@@ -97,41 +98,41 @@ def read_stdin(console: Console, *, errors: Errors = "strict") -> str:
 
 
 def read_optional_stdin(console: Console, *, errors: Errors = "strict") -> str | None:
-    """Return standard input if it is meant as input beside an argument, else None.
+    """Return standard input in addition to an argument, or None if there is none to read.
 
-    It is not read when it is a terminal, closed or /dev/null; when it is shared with the calling
-    shell, as in a `while read` loop, whose lines it would consume; or when nothing arrives within
-    `IDLE_SECONDS`, as from a program that started us with a pipe and never writes. The last two
-    are reported on stderr. `-` as an argument always reads.
+    It is not read if it is a terminal, closed or /dev/null; if it is shared with the calling
+    shell, as in a `while read` loop, whose lines we would consume; or if nothing arrives within
+    `IDLE_SECONDS`, as from a program that opened a pipe and never writes. A note on stderr reports
+    the last two. `-` as an argument always reads.
     """
     mode = os.fstat(STDIN).st_mode
     if stat.S_ISCHR(mode):
         return None
     if is_shared(STDIN):
         console.note(
-            "standard input belongs to the calling shell and is not read (- reads it, "
-            "--no-stdin silences this)"
+            "ignoring standard input, which the calling shell reads (- reads it, "
+            "--no-stdin hides this note)"
         )
         return None
     if (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)) and not console.wait_for_input(IDLE_SECONDS):
         console.note(
-            f"nothing came on standard input for {IDLE_SECONDS:.0f} s; going on without it "
-            "(- waits for it, --no-stdin does not look)"
+            f"no data on standard input after {IDLE_SECONDS:.0f} s; continuing without it "
+            "(- waits for it, --no-stdin does not)"
         )
         return None
     return read_stdin(console, errors=errors) or None
 
 
-def note_unread(console: Console, beside: str) -> None:
-    """Report that waiting standard input is not read, because `beside` is read instead.
+def note_unread(console: Console, instead: str) -> None:
+    """Report that standard input has data that is ignored, because `instead` is read.
 
     A terminal, empty or silent input, and the calling shell's own input are not reported.
     """
-    if _is_waiting() and not is_shared(STDIN):
-        console.note(f"standard input is not read beside {beside}")
+    if _has_data() and not is_shared(STDIN):
+        console.note(f"ignoring standard input; reading {instead} instead")
 
 
-def _is_waiting() -> bool:
+def _has_data() -> bool:
     """Whether standard input has data now; does not read or wait."""
     found = os.fstat(STDIN)
     if stat.S_ISREG(found.st_mode):
@@ -149,7 +150,7 @@ def _is_waiting() -> bool:
 
 
 def join(files: list[tuple[str, str]]) -> str | None:
-    """Join the texts of several sources, each under its name if there are several."""
+    """Join the texts of several sources, each below its name."""
     if not files:
         return None
     if len(files) == 1:
@@ -158,7 +159,7 @@ def join(files: list[tuple[str, str]]) -> str | None:
 
 
 def has_to_wait(prompt: str | None, files: list[str], *, no_stdin: bool) -> bool:
-    """Whether `gather` may wait for another program, or for text typed at a terminal."""
+    """Whether `gather` may block, waiting for another program or for typed text."""
     if not all(path == "-" or os.path.isfile(path) for path in files):
         return True
     mode = os.fstat(STDIN).st_mode
@@ -177,19 +178,18 @@ def gather(
     errors: Errors,
     required: bool = True,
 ) -> tuple[str | None, str | None]:
-    """Return (prompt, input) for a command that takes an instruction and material.
+    """Return (prompt, input) for a command that accepts an instruction and input.
 
-    Unless one is `required`, both may be None; standard input is then treated like that of a
-    command with an argument.
+    Unless `required`, both may be None; standard input is then optional, as with an argument.
 
     Raises:
-        UsageError: there is neither, and standard input is a terminal or refused.
+        UsageError: both are missing, and standard input is a terminal, closed or not allowed.
         InputError, ContextOverflow: the input cannot be used.
     """
     if [prompt, *files].count("-") > 1:
-        raise UsageError("standard input is named twice (-)")
+        raise UsageError(STDIN_TWICE)
     if (prompt == "-" or "-" in files) and no_stdin:
-        raise UsageError("- and --no-stdin contradict each other")
+        raise UsageError(STDIN_REFUSED)
     if prompt is not None and prompt != "-":
         instruction = read_argument(prompt, errors=errors)
         sources = [(path, read_file(console, path, errors=errors)) for path in files]
@@ -198,7 +198,7 @@ def gather(
             if piped is not None:
                 sources.append(("standard input", piped))
         if os.path.isfile(prompt):
-            console.note(f"the prompt names a file and is taken as text; -f {prompt} reads it")
+            console.note(f"using the file name {prompt} as the prompt; -f {prompt} reads the file")
         if not instruction.strip() and not sources:
             raise InputError("the prompt is empty")
         return instruction, join(sources)
@@ -207,7 +207,7 @@ def gather(
     if prompt is None and not files:
         if no_stdin or console.stdin_is_closed or console.stdin_is_terminal:
             raise UsageError(
-                "no prompt: give one as an argument, in a file (-f) or on standard input"
+                "no prompt; pass one as an argument, in a file (-f) or on standard input"
             )
     if prompt is None and files and "-" not in files and not no_stdin:
         note_unread(console, "-f")

@@ -1,4 +1,4 @@
-"""The stop signals that a process has received, and when one may interrupt a blocking call."""
+"""Stop signals received by the process, and the blocking calls that they may interrupt."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from llmtool.errors import Cancelled
 
 
 class Interrupts:
-    """The state behind the signal handlers.
+    """The state of the signal handlers.
 
-    A signal sets the current cancellation, which long work checks. It raises an exception only
-    inside `interruptible`, so that no other code is cut off halfway.
+    A signal sets the current `Cancellation`, which long operations check. It raises an exception
+    only inside `interruptible`, so that no other code stops halfway.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Interrupts:
         self._ignores_repeats = False
 
     def attach(self, cancellation: Cancellation) -> None:
-        """Let signals set this cancellation from now on."""
+        """Make signals set this cancellation."""
         self._cancellation = cancellation
 
     @property
@@ -33,15 +33,15 @@ class Interrupts:
 
     @property
     def received(self) -> int | None:
-        """The stop signal that arrived, if any."""
+        """The stop signal received, if any."""
         return None if self._cancellation is None else self._cancellation.reason
 
     def ignore_repeated_signals(self) -> None:
-        """Let Ctrl-C stop the current work however often it comes, and never the process."""
+        """Let Ctrl-C stop only the current work, even if repeated, and not the process."""
         self._ignores_repeats = True
 
     def is_final(self, number: int) -> bool:
-        """Whether this signal repeats an earlier one and has to end the process."""
+        """Whether this signal repeats an earlier one and must end the process."""
         return number in self._numbers and not (self._ignores_repeats and number == signal.SIGINT)
 
     def receive(self, number: int) -> None:
@@ -57,10 +57,10 @@ class Interrupts:
             raise stopped(number)
 
     def clear(self) -> None:
-        """Forget a Ctrl-C once the work that it stopped has ended.
+        """Reset after a Ctrl-C, once the work that it stopped has ended.
 
         Raises:
-            Cancelled: another stop signal arrived, which ends the process.
+            Cancelled: another stop signal was received, which ends the process.
         """
         if self._cancellation is None:
             return
@@ -72,10 +72,10 @@ class Interrupts:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Let a signal end a system call that waits for others: a slow pipe, a terminal.
+        """Let a signal interrupt a blocking system call, such as a read from a terminal.
 
         Raises:
-            Cancelled: a signal arrived, before or inside the block.
+            Cancelled: a signal was received, before or inside the block.
         """
         self._is_waiting = True
         try:
@@ -87,5 +87,5 @@ class Interrupts:
 
 
 def stopped(number: int | None) -> Cancelled:
-    """Return the error of a command that a signal stopped."""
+    """Return the error for a command that a signal stopped."""
     return Cancelled("stopped by a signal", reason=number)

@@ -1,4 +1,4 @@
-"""A result that goes to a file: written whole or not at all."""
+"""Write a result to a file, atomically."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from llmtool.cli.terminal.console import STDERR, STDOUT, BrokenPipe, Console, Sink
-from llmtool.errors import OutputError, UsageError
+from llmtool.errors import OutputError, UsageError, os_error_reason
 
 _DESCRIPTOR = re.compile(r"-|/dev/stdout|/dev/stderr|/(?:dev|proc/self)/fd/(\d+)")
 
 
 def check(path: str | None, *, reads: Iterable[str] = ()) -> None:
-    """Check that a result file can be written, before any work is done for it.
+    """Check that a result file can be written, before the work begins.
 
     Raises:
-        UsageError: it is one of the files that the command reads.
+        UsageError: it is one of `reads`, the files that the command reads.
         OutputError: its directory does not exist or is not writable.
     """
     if path is None or _DESCRIPTOR.fullmatch(path):
@@ -26,26 +26,26 @@ def check(path: str | None, *, reads: Iterable[str] = ()) -> None:
     file = Path(path)
     if file.exists() and not file.is_file():
         if file.is_dir():
-            raise OutputError(f"{path}: cannot be written: is a directory")
-        return  # a FIFO: opening it would unblock its reader
-    refuse_read(path, reads)
+            raise OutputError(f"cannot write {path}: is a directory")
+        return  # opening a FIFO would unblock its reader
+    check_not_read(path, reads)
     FileSink(path).discard()
 
 
-def refuse_read(path: str, reads: Iterable[str]) -> None:
-    """Check that a result file is none of those that the command reads, under any name.
+def check_not_read(path: str, reads: Iterable[str]) -> None:
+    """Check that a result file is not one that the command reads, even under another name.
 
     Raises:
-        UsageError: it is one.
+        UsageError: it is.
     """
     file = Path(path)
     if file.exists() and any(os.path.isfile(each) and file.samefile(each) for each in reads):
-        raise UsageError(f"{path} is also an input; choose another file for -o")
+        raise UsageError(f"{path} is also an input; choose another output file")
 
 
 @contextlib.contextmanager
 def open_sink(console: Console, path: str | None) -> Iterator[Sink]:
-    """Give stdout, or a file of that name, which appears when the block ends without an error."""
+    """Yield stdout, or a file, which is created when the block ends without an error."""
     if path is None:
         yield console.stdout
         return
@@ -59,21 +59,21 @@ def open_sink(console: Console, path: str | None) -> Iterator[Sink]:
 
 
 class FileSink(Sink):
-    """A result file: a temporary file in the same directory, renamed when it is complete.
+    """A result file: a temporary file in the same directory, renamed when complete.
 
-    A path that is not a regular file (a FIFO, /dev/stdout, a descriptor) is written directly.
+    Anything but a regular file (a FIFO, /dev/stdout, a descriptor) is written directly.
     """
 
     def __init__(self, path: str) -> None:
         super().__init__()
-        self._path = Path(path)
+        self._name, self._path = path, Path(path)
         self._temporary: str | None = None
         if path.endswith(("/", os.sep)) and not os.path.isdir(path):
-            raise OutputError(f"{path}: there is no such folder")
+            raise OutputError(f"cannot write {path}: folder not found")
         try:
             self._fd = self._open(path)
         except OSError as exc:
-            raise OutputError(f"{path}: cannot be written: {exc.strerror}") from exc
+            raise self._error(exc) from exc
         self._is_open = True
 
     def _open(self, path: str) -> int:
@@ -102,10 +102,10 @@ class FileSink(Sink):
         except BrokenPipeError:
             raise BrokenPipe from None
         except OSError as exc:
-            raise OutputError(f"{self._path}: write error: {exc.strerror}") from exc
+            raise self._error(exc) from exc
 
     def close(self) -> None:
-        """Give the file its name, complete."""
+        """Complete the file and rename it to its name."""
         try:
             if self._temporary:
                 os.fsync(self._fd)
@@ -114,7 +114,10 @@ class FileSink(Sink):
             self._is_open = False
             os.close(self._fd)
         except OSError as exc:
-            raise OutputError(f"{self._path}: write error: {exc.strerror}") from exc
+            raise self._error(exc) from exc
+
+    def _error(self, exc: OSError) -> OutputError:
+        return OutputError(f"cannot write {self._name}: {os_error_reason(exc)}")
 
     def discard(self) -> None:
         """Remove the file unless it is complete."""

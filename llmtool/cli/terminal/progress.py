@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _SHOW_SECONDS = 0.2
-_RATE_SECONDS = 1.0  # a shorter time gives no useful rate
-_LOG_SECONDS = 15.0  # between two lines where stderr is not a terminal
+_MIN_RATE_SECONDS = 1.0  # a shorter time gives no useful rate
+_LOG_SECONDS = 15.0  # between two lines if stderr is not a terminal
 
 
 class RecordProgress:
     """Shows the number of records done, their rate and the time left as a temporary status.
 
-    As a context manager it starts its clock, and removes the status at the end.
+    Entering the context starts the clock; leaving it removes the status.
     """
 
     def __init__(self, console: Console, what: str = "") -> None:
@@ -43,7 +43,7 @@ class RecordProgress:
         return time.monotonic() - self._shown >= _SHOW_SECONDS
 
     def show(self, done: int, total: float | None, *, n_before: int = 0, n_failed: int = 0) -> None:
-        """Show the progress; `n_before` records are from an earlier run, `total` may be unknown."""
+        """Show the progress; `n_before` records were done by an earlier run."""
         self._shown = time.monotonic()
         seconds = self._shown - self._started
         text = describe_progress(done, total, seconds=seconds, n_before=n_before, n_failed=n_failed)
@@ -53,14 +53,14 @@ class RecordProgress:
 def describe_progress(
     done: int, total: float | None, *, seconds: float, n_before: int = 0, n_failed: int = 0
 ) -> str:
-    """Return the number of records, and their rate and the time left once a rate is meaningful.
+    """Return the number of records, and after a second their rate and the time left.
 
     Example:
         >>> describe_progress(10, 40, seconds=2.0)
         '10 records, 5.0/s, 0:06 left'
     """
     parts = [format_count(n_before + done, "record")]
-    rate = done / seconds if seconds >= _RATE_SECONDS else 0.0
+    rate = done / seconds if seconds >= _MIN_RATE_SECONDS else 0.0
     if rate:
         parts.append(f"{rate:.1f}/s")
     if n_failed:
@@ -72,16 +72,16 @@ def describe_progress(
 
 
 class DownloadProgress:
-    """Shows `(done, total)` bytes: rate, time left, and the size of what is already present."""
+    """Shows the progress of a download in bytes, with rate and time left."""
 
-    def __init__(self, console: Console, title: str, *, verb: str = "fetching") -> None:
+    def __init__(self, console: Console, title: str, *, verb: str = "downloading") -> None:
         self._console = console
         self._title = f"{verb} {title}"
-        self._announces = verb == "fetching"
+        self._announces = verb == "downloading"
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._resumed: int | None = None
-        self._started = self._said = time.monotonic()
+        self._started = self._logged = time.monotonic()
 
     def __enter__(self) -> DownloadProgress:
         return self
@@ -102,13 +102,13 @@ class DownloadProgress:
         if self._resumed is None:
             self._resumed = done
             if done < total and self._announces:
-                here = f", {format_bytes(done)} are here" if done else ""
-                self._console.note(f"{self._title}: {format_bytes(total)}{here}")
+                present = f", {format_bytes(done)} already downloaded" if done else ""
+                self._console.note(f"{self._title}: {format_bytes(total)}{present}")
         if self._console.stderr_is_terminal:
             self._draw(done, total)
-        elif time.monotonic() - self._said >= _LOG_SECONDS and done < total:
-            self._said = time.monotonic()
-            seconds = max(self._said - self._started, 1e-6)
+        elif time.monotonic() - self._logged >= _LOG_SECONDS and done < total:
+            self._logged = time.monotonic()
+            seconds = max(self._logged - self._started, 1e-6)
             rate = (done - self._resumed) / seconds
             left = f", {(total - done) / rate:.0f} s left" if rate > 0 else ""
             self._console.note(
@@ -144,7 +144,7 @@ class DownloadProgress:
         self._bar.update(self._task, completed=done, total=total)
 
     def note(self, text: str) -> None:
-        """Report a change of state: resuming, waiting, trying again."""
+        """Report a change of state, such as a retry."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

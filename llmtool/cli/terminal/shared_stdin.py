@@ -1,8 +1,8 @@
 """Detect whether the calling shell reads our standard input line by line.
 
 In `while read -r line; do llmtool gen "…$line"; done` the command inherits the loop's input and
-would consume its lines. In `cat notes | { llmtool gen "…"; }` or inside a script it also inherits
-its input, but is meant to read it. Whether the shell itself reads that input tells them apart.
+would consume its lines. In `cat notes | { llmtool gen "…"; }` or in a script it also inherits its
+input, but should read it. The difference is whether the shell itself reads that input.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _SCRIPT_BYTES = 1 << 16
 
 
 def is_shared(stdin: int) -> bool:
-    """Whether another process has begun to read `stdin`.
+    """Whether another process has begun to read `stdin`, a file descriptor.
 
-    A file is shared if its position is not the beginning. A pipe is shared if a shell among our
+    A file is shared if its position is not the start. A pipe is shared if a shell among our
     ancestors has the same standard input and reads from it: its script contains `read`, or it has
     made one-byte read calls since it was forked. Only Linux exposes this.
     """
@@ -57,10 +57,10 @@ def _is_reading_shell(process: Path) -> bool:
     counters = dict(line.split(": ") for line in thread.read_text().splitlines())
     calls, size = int(counters["syscr"]), int(counters["rchar"])
     if script is None:
-        # One call may be the shell's own pipe between parent and child.
+        # One call may read from the shell's own pipe between parent and child.
         return calls > 1
-    # The loop may be in a file that the script sources. A subshell starts at 0, and `read` takes
-    # one byte per call; a shell that was executed has also read its libraries.
+    # The loop may be in a file that the script sources. A subshell's counters start at 0, and
+    # `read` reads one byte per call; a shell that was executed has also read its libraries.
     return calls == size > 0
 
 

@@ -1,4 +1,4 @@
-"""Signal handlers of the command, and the end of its process."""
+"""Install signal handlers and end the process."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from llmtool.errors import ExitCode
 
 
 def install(interrupts: Interrupts, cancellation: Cancellation | None = None) -> Cancellation:
-    """Let SIGINT, SIGTERM and SIGHUP set a cancellation, by default a new one, and return it.
+    """Make SIGINT, SIGTERM and SIGHUP set a cancellation, by default a new one; return it.
 
-    A second signal of the same kind ends the process at once.
+    A second signal of the same kind ends the process immediately.
     """
     cancellation = cancellation or Cancellation()
     interrupts.attach(cancellation)
@@ -26,7 +26,7 @@ def install(interrupts: Interrupts, cancellation: Cancellation | None = None) ->
 
 
 def reinstall(interrupts: Interrupts) -> None:
-    """Set the handlers again after other code replaced them; does nothing if none were set."""
+    """Restore the handlers after other code replaced them, if any were installed."""
     if interrupts.is_attached:
         _set_handlers(interrupts)
 
@@ -39,28 +39,28 @@ def _set_handlers(interrupts: Interrupts) -> None:
         interrupts.receive(number)
 
     for number in STOP_SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+        if signal.getsignal(number) is not signal.SIG_IGN:  # set by nohup
             signal.signal(number, handle)
 
 
 def end_by_fault(console: Console, model: str) -> NoReturn:
-    """End the process with an error, as a page of the model's file can no longer be read.
+    """End the process with an error after a page of the model's file could not be read.
 
-    A `kill -BUS` from outside looks the same and is reported the same way.
+    A `kill -BUS` from another process cannot be distinguished and is reported the same way.
     """
     try:
         console.run_cleanups()
         console.stdout.break_line()
         console.error(
-            f"the file of the model {model} was cut off while it was in use, or its disk "
-            "failed: fetch it again"
+            f"the file of model {model} was truncated while in use, or its disk failed; "
+            "download it again"
         )
-    finally:  # or the main thread would fault forever
+    finally:  # the main thread would fault again
         os._exit(ExitCode.MODEL_UNREADABLE)
 
 
 def end_by_signal(console: Console, number: int | None) -> NoReturn:
-    """End the process the way the signal would, so that shell loops stop as well."""
+    """End the process as the signal would, so that shell loops stop too."""
     if number == signal.SIGINT:
         console.stdout.break_line()
     console.flush_quietly()

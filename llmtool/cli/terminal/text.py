@@ -10,7 +10,7 @@ _ESCAPES |= {code: f"<U+{code:04X}>" for code in (*range(0x80, 0xA0), *_BIDI_CON
 
 
 def escape_control_chars(text: str) -> str:
-    """Replace the characters that a terminal would obey with visible ones.
+    """Replace the characters that control a terminal with visible ones.
 
     These are the control characters except newline and tab, DEL, C1 controls and bidirectional
     overrides. ESC becomes U+241B, the others U+2400 + code or <U+XXXX>.
@@ -28,7 +28,7 @@ def paint(text: str, style: str) -> str:
 
 
 def cell_width(text: str) -> int:
-    """Return the number of terminal cells that text occupies; a Chinese character has two."""
+    """Return the number of terminal cells that text occupies; a Chinese character takes two."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -37,7 +37,7 @@ def cell_width(text: str) -> int:
 
 
 def truncate_to_width(text: str, n_cells: int) -> str:
-    """Return the longest beginning of text that fits in `n_cells` cells.
+    """Return the longest prefix of text that fits in `n_cells` cells.
 
     Example:
         >>> truncate_to_width("模型 ok", 3)

@@ -1,4 +1,4 @@
-"""The terminal that keys come from."""
+"""Settings of the terminal on standard input."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from llmtool.cli.terminal.console import STDIN
 
 @contextlib.contextmanager
 def disable_echo() -> Iterator[None]:
-    """Hide typed keys during the block, where they would appear inside what is drawn.
+    """Hide typed keys during the block, where they would garble the output.
 
     They can be read afterwards. Ctrl-C and Ctrl-Z still work.
     """
     try:
         import termios
-    except ImportError:  # Windows does not echo keys that nobody reads
+    except ImportError:  # Windows does not echo unread keys
         yield
         return
     try:

@@ -71,7 +71,7 @@ class ContextManager:
         together. `is_all` is true if no more jobs follow.
 
         Raises:
-            EngineError: there is not enough memory for the first job.
+            EngineError: not enough memory for the first job.
         """
         size = self._planner.plan(waiting, is_all=is_all)
         n_outputs = max(size.n_seq, *(job.n_outputs for job in waiting))

@@ -36,7 +36,7 @@ def draw(report: Report, path: str) -> None:
 def _scaling(figure: Any, report: Report) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    rows = [row for row in report.rows if row.kind == "together"]
+    rows = [row for row in report.rows if row.kind == "parallel"]
     sizes, speeds = [row.n_parallel for row in rows], [row.median for row in rows]
     first, last = sizes[0], sizes[-1]
     low = min(min(row.values) for row in rows) / 2
@@ -118,14 +118,20 @@ def _label_ideal(axes: Any, speed: float, *, last: int, top: float) -> None:
 
 def _title(figure: Any, report: Report) -> None:
     times = report.plan.repetitions
-    method = f"greedy replies of {report.plan.n_reply_together} tokens, " + (
+    method = f"greedy replies of {report.plan.n_parallel_reply} tokens, " + (
         "measured once" if times == 1 else f"median and range of {times}"
     )
     if report.is_disturbed:
         method += f"; other programs used {report.machine['other_programs_cpus']:.1f} processors"
     for text, y, size, max_length, options in (
         (report.title, 0.975, 13, 64, {"fontweight": "bold"}),
-        (f"{report.place}\n{method}", 0.915, 9.5, 100, {"color": FAINT, "linespacing": 1.45}),
+        (
+            f"{report.machine_title}\n{method}",
+            0.915,
+            9.5,
+            100,
+            {"color": FAINT, "linespacing": 1.45},
+        ),
     ):
         length = max(len(line) for line in text.splitlines())
         size *= min(1, max_length / length)

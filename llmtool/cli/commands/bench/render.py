@@ -12,13 +12,13 @@ from llmtool.sizes import format_count
 def table(console: Console, report: Report) -> None:
     """Print the rows: a table on a terminal, tab-separated in a pipe."""
     console.note(report.title)
-    console.note(report.place)
+    console.note(report.machine_title)
     tables.table(
         console,
         ["measurement", "median", "unit", "min", "max", "speedup", "test"],
         [
             (
-                row.what,
+                row.description,
                 _number(row.median, row.unit),
                 "MB" if row.unit == "bytes" else row.unit,
                 *_spread(row),

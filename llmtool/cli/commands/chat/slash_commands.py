@@ -53,7 +53,7 @@ def run(context: ChatContext, line: str) -> Action | None:
         hint = suggest(f"/{name}", [f"/{known}" for known in (*COMMANDS, *_ALIASES)])
         hint = hint or "; /help lists all commands"
         raise UsageError(
-            f"unknown command /{name}{hint}; to send it as a message, start with a space"
+            f"unknown command /{name}{hint} (to send it as a message, start with a space)"
         )
     argument = argument.strip()
     if argument and not command.argument:

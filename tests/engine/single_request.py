@@ -1,4 +1,4 @@
-"""What came of a request that an engine was given alone."""
+"""Run a single request on an engine."""
 
 from __future__ import annotations
 
