@@ -71,7 +71,7 @@ def batch(process: subprocess.Popen[bytes], first: int, last: int) -> list[dict[
     ],
     ids=lambda args: args[0],
 )
-def test_a_batch_of_ten_thousand_holds_no_more_than_a_third_of_it(
+def test_memory_of_a_batch_does_not_grow(
     start_llmtool: Callable[..., subprocess.Popen[bytes]],
     tiny: Path,
     env: dict[str, str],
@@ -103,7 +103,7 @@ def test_a_batch_of_ten_thousand_holds_no_more_than_a_third_of_it(
 
 @pytest.mark.parametrize("overflow", ["drop", "summarize"])
 @pytest.mark.parametrize("kind", ["plain", "swa", "recurrent", "hybrid"])
-def test_a_chat_of_two_hundred_turns_holds_no_more_than_a_third_of_it(
+def test_memory_of_a_chat_does_not_grow(
     tiny_model: Callable[..., Path],
     tmp_path: Path,
     record_property: Callable[[str, object], None],
