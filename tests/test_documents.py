@@ -1,4 +1,4 @@
-"""What is written about the product: current, and true as far as a program can tell."""
+"""The documentation is current, and its commands, names and links are valid."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def blocks(page: Path, *kinds: str) -> Iterator[str]:
             yield text
 
 
-def test_what_is_generated_is_current() -> None:
+def test_generated_files_are_current() -> None:
     outputs = dict(load_script("manual").outputs())
     assert len(outputs) > 10
     stale = [
@@ -52,7 +52,7 @@ def test_what_is_generated_is_current() -> None:
     assert stale == [], "run: python scripts/manual.py"
 
 
-def test_there_are_no_pages_of_commands_that_are_gone() -> None:
+def test_generated_folders_have_no_obsolete_pages() -> None:
     folders = [ROOT / "docs" / "man", ROOT / "docs" / "reference"]
     written = {path for folder in folders for path in folder.iterdir()}
     outputs = {path for path, _ in load_script("manual").outputs()}
@@ -60,7 +60,7 @@ def test_there_are_no_pages_of_commands_that_are_gone() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("groff"), reason="no groff here")
-def test_man_pages_are_understood() -> None:
+def test_groff_accepts_the_man_pages() -> None:
     pages = sorted((ROOT / "docs" / "man").iterdir())
     assert len(pages) > 10
     for page in pages:
@@ -71,8 +71,8 @@ def test_man_pages_are_understood() -> None:
         assert b"SYNOPSIS" in re.sub(rb"\x1b\[[0-9;]*m|.\x08", b"", done.stdout)
 
 
-def lines_of_commands(page: Path) -> Iterator[str]:
-    """Yield every line of a page that calls llmtool: of the shell, of a tour, of a workflow."""
+def command_lines(page: Path) -> Iterator[str]:
+    """Yield each line of a page that runs llmtool, in shell, console and workflow blocks."""
     for text in blocks(page, "sh"):
         yield from (line for line in text.splitlines() if "llmtool" in line)
     for text in blocks(page, "console"):
@@ -85,7 +85,7 @@ def lines_of_commands(page: Path) -> Iterator[str]:
 
 
 def calls(line: str) -> Iterator[list[str]]:
-    """Yield the arguments of each call of llmtool in a line of shell."""
+    """Yield the arguments of each llmtool command in a line of shell."""
     lexer = shlex.shlex(line, posix=True, punctuation_chars="|;<>&()")
     lexer.whitespace_split = True
     call: list[str] | None = None
@@ -101,14 +101,14 @@ def calls(line: str) -> Iterator[list[str]]:
 
 
 def parse(args: list[str]) -> None:
-    """Parse a call as the command would, without running it.
+    """Parse the arguments of a command without running it.
 
     Raises:
-        Exception: an option or argument is wrong.
+        Exception: an option or argument is invalid.
     """
     redirected = {at for at, token in enumerate(args) if set(token) <= set("<>")}
-    left_out = redirected | {at + 1 for at in redirected}
-    args = [token for at, token in enumerate(args) if at not in left_out]
+    skipped = redirected | {at + 1 for at in redirected}
+    args = [token for at, token in enumerate(args) if at not in skipped]
     if args in ([], ["--help"], ["--version"]):
         return
     name, *rest = args
@@ -123,10 +123,8 @@ def parse(args: list[str]) -> None:
         command.make_context(name, list(rest))
 
 
-def test_every_command_that_is_shown_parses() -> None:
-    shown = [
-        (page, call) for page in PAGES for line in lines_of_commands(page) for call in calls(line)
-    ]
+def test_commands_in_the_docs_parse() -> None:
+    shown = [(page, call) for page in PAGES for line in command_lines(page) for call in calls(line)]
     assert len(shown) > 150
     wrong = []
     for page, call in shown:
@@ -137,14 +135,14 @@ def test_every_command_that_is_shown_parses() -> None:
     assert wrong == []
 
 
-def test_a_wrong_option_is_noticed() -> None:
+def test_unknown_option_in_a_documented_command_is_detected() -> None:
     [call] = calls("cat x | llmtool gen --wrong 'a | b' > out.txt")
     assert call == ["gen", "--wrong", "a | b", ">", "out.txt"]
     with pytest.raises(Exception, match="--wrong"):
         parse(call)
 
 
-def test_python_that_is_shown_names_what_there_is() -> None:
+def test_names_in_python_examples_exist() -> None:
     shown = [(page, text) for page in PAGES for text in blocks(page, "python")]
     assert {README, CHINESE} <= {page for page, _ in shown}
     unknown = []
@@ -157,12 +155,12 @@ def test_python_that_is_shown_names_what_there_is() -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the names by which a page's headings can be linked, as GitHub makes them."""
-    heads = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.M)
-    return {re.sub(r"[^\w\- ]", "", head).lower().replace(" ", "-") for head in heads}
+    """Return the anchors of a page's headings, as GitHub generates them."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
-def test_links_lead_somewhere() -> None:
+def test_link_targets_exist() -> None:
     broken = []
     for page in [*PAGES, *ROOT.glob("*.md"), ROOT / "tests" / "README.md"]:
         text = FENCE.sub("", page.read_text(encoding="utf-8"))
@@ -176,19 +174,21 @@ def test_links_lead_somewhere() -> None:
     assert broken == []
 
 
-def test_each_module_says_in_its_first_line_what_it_holds() -> None:
+def test_modules_have_docstrings() -> None:
     modules = [*(ROOT / "llmtool").rglob("*.py"), *(ROOT / "scripts").glob("*.py")]
-    silent = [str(m) for m in modules if not ast.get_docstring(ast.parse(m.read_text("utf-8")))]
-    assert len(modules) > 200 and silent == []
+    undocumented = [
+        str(m) for m in modules if not ast.get_docstring(ast.parse(m.read_text("utf-8")))
+    ]
+    assert len(modules) > 200 and undocumented == []
 
 
-def test_the_exit_codes_are_all_told() -> None:
+def test_all_exit_codes_are_documented() -> None:
     codes = [int(code) for row, _ in load_script("manual").exit_codes() for code in row.split(", ")]
     assert codes == [int(code) for code in ExitCode]
 
 
 def outline(page: Path) -> list[str]:
-    """Return a page's structure: levels of headings, code without comments, rows, links, points."""
+    """Return a page's headings, code without comments, table rows, links and list items."""
     parts = []
     text = page.read_text(encoding="utf-8")
     for kind, code in FENCE.findall(text):
@@ -199,28 +199,28 @@ def outline(page: Path) -> list[str]:
         f"row of {line.count(' | ') + 1}" for line in text.splitlines() if line.startswith("| ")
     ]
     parts += re.findall(r"\]\(([^)#\s]+)\)", text.partition("\n\n")[2].partition("\n\n")[2])
-    parts += ["point" for line in text.splitlines() if line.startswith("- ")]
+    parts += ["item" for line in text.splitlines() if line.startswith("- ")]
     return parts
 
 
 def without_section(text: str, title: str) -> str:
-    head, _, rest = text.partition(f"## {title}\n")
+    before, _, rest = text.partition(f"## {title}\n")
     assert rest, f"no section {title!r}"
-    return head + rest[rest.index("\n## ") + 1 :]
+    return before + rest[rest.index("\n## ") + 1 :]
 
 
-def test_the_chinese_readme_has_what_the_english_one_has(tmp_path: Path) -> None:
-    shared = tmp_path / "shared.md"  # without its own examples with Chinese text
+def test_chinese_readme_has_the_outline_of_the_english_one(tmp_path: Path) -> None:
+    shared = tmp_path / "shared.md"  # without the Chinese examples
     text = CHINESE.read_text(encoding="utf-8")
     shared.write_text(without_section(text, "中文示例"), encoding="utf-8")
     assert outline(shared) == outline(README)
 
 
-def test_the_readme_is_short() -> None:
+def test_readme_is_short() -> None:
     assert len(README.read_text(encoding="utf-8").splitlines()) <= 180
 
 
-def test_both_tours_were_run() -> None:
+def test_tour_commands_have_output() -> None:
     tour = load_script("tour")
     for page in (README, CHINESE):
         text = page.read_text(encoding="utf-8")
