@@ -3,8 +3,9 @@
 project = "llmtool"
 html_title = "llmtool"
 extensions = ["myst_parser"]
-exclude_patterns = ["man"]
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 html_show_sphinx = False
 html_show_copyright = False
 html_copy_source = False

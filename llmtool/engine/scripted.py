@@ -39,7 +39,7 @@ _WORD = re.compile(r"\s*\S+|\s+")
 
 
 class ScriptedEngine:
-    """An `Engine` whose replies are given. `prompts` records the rendered prompts.
+    """An `Engine` that returns given replies. `prompts` records the rendered prompts.
 
     Args:
         replies: one text for all requests, a list of texts to cycle through, or a function from

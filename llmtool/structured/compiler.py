@@ -195,11 +195,11 @@ def _compile(tokens: Tokens, constraint: Constraint) -> CompiledConstraint:
     name, unenforced = _NAMES[constraint.kind], ""
     if constraint.kind == "json_schema":
         matcher = guidance.lark_matcher(tokens, json_grammar.to_lark(source))
-        ignored = _UNENFORCED.search(matcher.get_error())
+        ignored = _UNENFORCED.search(_error(matcher))
         if ignored:
             matcher = guidance.lark_matcher(tokens, json_grammar.to_lark(source, lenient=True))
             unenforced = "; ".join(matcher.get_grammar_warnings()) or ignored[0]
-        # The leading white space is optional, so the first mask must be that of the JSON itself.
+        # Without leading white space, whose mask is never empty.
         json_only = json_grammar.to_lark(source, lenient=bool(unenforced), lead=False)
         beginning = guidance.lark_matcher(tokens, json_only)
     elif constraint.kind == "regex":

@@ -59,7 +59,7 @@ class Schema:
         try:
             value = msgspec.json.decode(text.strip())
         except (msgspec.DecodeError, RecursionError) as exc:
-            advice = "; it may be truncated: raise --max-tokens" if "truncated" in str(exc) else ""
+            advice = "; raise --max-tokens if it was truncated" if "truncated" in str(exc) else ""
             raise OutputValidationError(
                 f"the reply is not valid JSON: {format_json_error(exc)}{advice}"
             ) from exc

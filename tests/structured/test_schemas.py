@@ -182,7 +182,7 @@ def test_list_of_typed_dicts_is_a_schema() -> None:
         ({"uniqueItems": True}, "[1, 1]", "non-unique"),
         ({"type": "integer"}, "1e400", "not valid JSON"),
         ({}, '{"a": ', "not valid JSON"),
-        ({}, '{"a": "b', "it may be truncated: raise --max-tokens"),
+        ({}, '{"a": "b', "raise --max-tokens if it was truncated"),
         ({}, "{} {}", "not valid JSON"),
         ({}, "NaN", "not valid JSON"),
         ({}, "", "not valid JSON"),

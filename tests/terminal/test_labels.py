@@ -34,7 +34,7 @@ def test_abstained_text_shows_its_scores(env: dict[str, str], starter: Path) -> 
         assert terminal.exit_status == 15
         *table, why = rows(terminal)
     assert len(table) == 6
-    assert why == "llmtool: no label: the score is less than 1 above the second one"
+    assert why == "llmtool: no label: the score is less than 1 above the second best"
 
 
 @pytest.mark.parametrize("options", [[], ["--balanced"]], ids=["anchors", "balanced"])

@@ -64,8 +64,8 @@ def _start_backend(lib: Any) -> None:
         line = text.decode("utf-8", "replace").rstrip()
         if level == 4 and line:
             errors.append(line)
-        # Importing logging takes 7 ms, so only use it if the program has imported it. Meanwhile,
-        # another thread may be importing it.
+        # Importing logging takes 7 ms, so only use it if the program has imported it. `getattr`,
+        # because another thread may be importing it now.
         get_logger = getattr(sys.modules.get("logging"), "getLogger", None)
         if line and get_logger is not None:
             logger = get_logger("llmtool")

@@ -3,9 +3,9 @@
 The prompt has only the special tokens that the template itself writes. Ordinary text gets exactly
 the ids of llama.cpp's tokenization of the rendered template.
 
-Text that spells a special token is broken up: a control character (the breaker) is inserted before
-tokenization, and its ids are removed afterwards. Unlike splitting the text, this preserves the ids
-of the surrounding text, and the template still sees the whole message.
+If a text contains a special token, a control character (the breaker) is inserted into the token
+before tokenization, and the breaker's ids are removed afterwards. Unlike splitting the text, this
+preserves the ids of the surrounding text, and the template still sees the whole message.
 """
 
 from __future__ import annotations
@@ -144,9 +144,9 @@ class ChatTemplate:
         allowed: list[int],
     ) -> tuple[str, list[int]]:
         """Encode texts without forming special tokens from them."""
-        spelled = [self._spelled_tokens(text) for text in texts]
+        special = [self._find_special_texts(text) for text in texts]
         text, ids = encode(texts)
-        if not any(spelled) and self._special_tokens(ids) == allowed:
+        if not any(special) and self._special_tokens(ids) == allowed:
             return text, ids
         for breaker in _BREAKERS:
             if any(breaker in t for t in texts):
@@ -164,17 +164,17 @@ class ChatTemplate:
         )
 
     def _break(self, text: str, breaker: str) -> str:
-        # Breaking one spelling can form another (<|a<|b|>|>), so repeat.
+        # Breaking up one special token can form another (<|a<|b|>|>), so repeat.
         for _ in range(100):
-            spelled = self._spelled_tokens(text)
-            if not spelled:
+            special = self._find_special_texts(text)
+            if not special:
                 return text
-            pattern = "|".join(re.escape(t) for t in sorted(spelled, key=len, reverse=True))
+            pattern = "|".join(re.escape(t) for t in sorted(special, key=len, reverse=True))
             text = re.sub(pattern, lambda m: m[0][0] + breaker + m[0][1:], text)
         return breaker.join(text)
 
-    def _spelled_tokens(self, text: str) -> set[str]:
-        """Return the special tokens that `text` spells."""
+    def _find_special_texts(self, text: str) -> set[str]:
+        """Return the texts of special tokens that occur in `text`."""
         if not text:
             return set()
         ids = self._vocabulary.tokenize(text.encode(), add_special=False, parse_special=True)

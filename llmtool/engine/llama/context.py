@@ -158,7 +158,8 @@ class Context:
         self.was_interrupted = True
         if code == 2:
             raise Cancelled("cancelled", reason=self._cancellation.reason)
-        raise EngineError(f"llama.cpp failed to decode (code {code}) {last_error()}".rstrip())
+        reason = last_error() or "no reason given"
+        raise EngineError(f"llama.cpp failed to decode: {reason} (code {code})")
 
     def prefill(self, tokens: Sequence[int], *, seq: int = 0, pos: int = 0) -> int:
         """Append tokens to one sequence, in separate batches; return the last row.

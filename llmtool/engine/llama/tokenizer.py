@@ -85,7 +85,7 @@ class Tokenizer:
             other = Prompt(text=prompt.probe_text)
         else:
             return 0
-        if self._probe is None or self._probe[0] != other:  # the same in all of a batch
+        if self._probe is None or self._probe[0] != other:  # a batch has one probe for all prompts
             self._probe = other, self.chat_template.tokenize(other).token_ids
         n = common_prefix_length([ids, self._probe[1]])
         return n if n >= _MIN_FIXED else 0

@@ -1,1 +1,1 @@
-"""Labels by their probabilities: asked, corrected for what a model favours, measured."""
+"""`classify`: score labels by the model's probabilities, correct for its bias, evaluate."""

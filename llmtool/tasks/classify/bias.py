@@ -1,4 +1,7 @@
-"""Correct raw scores of labels: by a calibration on labelled texts, else by the bias of anchors."""
+"""Choose the correction of raw label scores: a calibration on labelled texts, else anchors.
+
+Anchors are texts whose average label is known: held-out examples or neutral sentences.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,15 @@ from llmtool.tasks.pipeline.disk_cache import DiskCache
 
 
 class LabelBias:
-    """The correction of a classifier's scores, one for each of its questions.
+    """The corrections of a classifier's scores, one for each of its questions.
 
     Args:
         n_labels: the number of labels per question.
         n_questions: the number of questions about a text.
-        model_identity: tells the model's file from others of its name.
+        model_identity: identifies the model file, so that another file of that name is calibrated
+            anew.
         uses_anchors: whether to score anchors; otherwise raw scores are not corrected.
-        anchor_cache: stores the scores of anchors; None stores nothing.
+        anchor_cache: caches the scores of anchors; None disables the cache.
         calibrations: stores calibrations on labelled texts; None ignores them.
     """
 
@@ -45,21 +49,22 @@ class LabelBias:
         self._anchor_cache, self._calibrations = anchor_cache, calibrations
         self._corrections: list[Calibration] | None = None
 
-    def of(self, question: int) -> Calibration:
+    def correction(self, question: int) -> Calibration:
         assert self._corrections is not None, "call prepare first"
         return self._corrections[question]
 
     @property
     def calibration(self) -> Calibration | None:
-        """The calibration on labelled texts that is used, or will be."""
+        """The calibration on labelled texts that applies, None if there is none."""
         if self._corrections is not None:
             return self._corrections[0] if self._corrections[0].n_texts else None
         return self._load()
 
     def prepare(self, engine: Engine, *, use_calibration: bool = True) -> None:
-        """Load the correction, or score the anchors that it needs.
+        """Load the corrections, or score the anchors that they need.
 
-        Without `use_calibration` a saved calibration is ignored.
+        Args:
+            use_calibration: whether to use a saved calibration.
 
         Raises:
             LlmtoolError: an anchor could not be scored.
@@ -87,7 +92,7 @@ class LabelBias:
 
     def calibrate(self, rows: Sequence[Sequence[float]], truth: Sequence[int]) -> Calibration:
         """Calibrate on the scores of labelled texts; save the result and use it from now on."""
-        calibration = calibrate(rows, truth, start=self.of(0).bias)
+        calibration = calibrate(rows, truth, start=self.correction(0).bias)
         self._corrections = [calibration] * self._n_questions
         if self._calibrations is not None:
             self._calibrations.save(self._key("calibration"), calibration)
@@ -107,7 +112,7 @@ class LabelBias:
         return rows if is_valid else None
 
     def _score(self, engine: Engine, anchors: Sequence[ScoreRequest]) -> list[list[float]]:
-        # Not together with the texts, whose batches are then the same when the scores are cached.
+        # Apart from the texts, so that these form the same batches when the scores are cached.
         rows = []
         for answer in stream_scores(engine, anchors):
             if isinstance(answer, Failed):

@@ -1,9 +1,9 @@
 """Calibrate the log-probabilities of labels.
 
-A model prefers some labels whatever the text says. Texts whose average answer is known show this
-bias: examples with the same number of each label, or neutral sentences. After Zhao et al. (arXiv
-2102.09690), Holtzman et al. (2104.08315) and Zhou et al. (2309.17249). Unlike the last, the bias is
-not taken from the batch by default: in a batch of one label that would be wrong.
+A model prefers some labels regardless of the text. This bias is measured on texts whose average
+label is known: examples with equal numbers of each label, or neutral sentences. After Zhao et al.
+(arXiv 2102.09690), Holtzman et al. (2104.08315) and Zhou et al. (2309.17249). Unlike the last, the
+bias is not estimated from the batch by default, which would be wrong for a batch of one label.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MIN_PROBABILITY = 1e-12
 _DECAY, _NEWTON_STEPS, _HALVINGS = 1.0, 60, 30
 _MIN_SLOPE = 0.02  # a smaller slope means that the scores do not depend on the label
 
-# Everyday sentences without a connection to common labels, of different lengths and topics.
+# Everyday sentences unrelated to common labels, of different lengths and topics.
 NEUTRAL = (
     "The meeting room is on the second floor.",
     "A table has four legs.",
@@ -65,13 +65,13 @@ def add(row: Row, bias: Row) -> list[float]:
 
 
 def bias_of_neutral(rows: Sequence[Row]) -> list[float]:
-    """Return the bias that makes all labels equally likely on neutral sentences; one step.
+    """Return the bias that makes all labels equally likely on neutral sentences, in one step.
 
     Args:
         rows: log-probabilities, shape (n_sentences, n_labels).
 
     Returns:
-        What to add to log-probabilities, shape (n_labels,).
+        The bias to add to log-probabilities, shape (n_labels,).
 
     Example:
         >>> bias = bias_of_neutral([[math.log(0.6), math.log(0.2)]])
@@ -86,13 +86,13 @@ def bias_of_neutral(rows: Sequence[Row]) -> list[float]:
 
 
 def bias_of_balanced(rows: Sequence[Row]) -> list[float]:
-    """Return the bias that predicts each label equally often on texts with balanced labels.
+    """Return the bias that makes all labels equally frequent on texts with balanced labels.
 
     Args:
-        rows: log-probabilities of texts, shape (n_texts, n_labels), the true labels balanced.
+        rows: log-probabilities of texts with balanced true labels, shape (n_texts, n_labels).
 
     Returns:
-        What to add to log-probabilities, shape (n_labels,), its mean 0.
+        The bias to add to log-probabilities, shape (n_labels,), with mean 0.
     """
     n_labels = len(rows[0])
     bias = [0.0] * n_labels
@@ -112,7 +112,7 @@ def bias_of_balanced(rows: Sequence[Row]) -> list[float]:
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     """A bias and a temperature, fitted to labelled texts by maximum likelihood.
 
-    `accuracy` and `ece` (expected calibration error) are those of the texts, before and after.
+    `accuracy` and `ece` (expected calibration error) are pairs: before and after calibration.
     """
 
     bias: list[float]
@@ -129,15 +129,15 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 def calibrate(rows: Sequence[Row], truth: Sequence[int], *, start: Row) -> Calibration:
     """Return the bias and temperature that maximize the likelihood of labelled texts.
 
-    Softmax((S + b) / T + log share) is a logistic regression with one slope, and an intercept for
-    each label besides the logarithm of its share among the texts. So the result holds for equally
-    frequent labels, and a prior can be added to it. The problem is convex. It is solved by damped
+    Softmax((S + b) / T + log share) is a logistic regression with one slope, and one intercept per
+    label in addition to the logarithm of its share among the texts. The result therefore assumes
+    equally frequent labels, and a prior can be added to it. The convex problem is solved by damped
     Newton steps, with a small weight decay towards `start` and T = 1, so that few texts have little
     effect. After Platt (1999) and Guo et al. (arXiv 1706.04599).
 
     Args:
         rows: log-probabilities, shape (n_texts, n_labels).
-        truth: the index of each text's label; each label needs at least one text.
+        truth: the index of each text's true label; each label needs at least one text.
         start: the bias without a calibration.
 
     Raises:
@@ -185,15 +185,16 @@ def calibrate(rows: Sequence[Row], truth: Sequence[int], *, start: Row) -> Calib
         if np.abs(step).max() < _TOLERANCE:
             break
         for _ in range(_HALVINGS):
-            tried, its_p = loss(theta - step)
+            tried, tried_p = loss(theta - step)
             if tried <= value:
                 break
             step /= 2
-        theta, value, p = theta - step, tried, its_p
+        theta, value, p = theta - step, tried, tried_p
     slope = float(theta[0]) / unit
     if slope < _MIN_SLOPE:
         raise UsageError(
-            "the model's scores say nothing about these labels, or their contrary: nothing was kept"
+            "the model's scores do not predict these labels, so nothing was saved; "
+            "use another model, labels or template"
         )
     bias = [value + float(offset) / slope for value, offset in zip(start, theta[1:], strict=True)]
     calibration = Calibration(
@@ -211,9 +212,9 @@ def calibrate(rows: Sequence[Row], truth: Sequence[int], *, start: Row) -> Calib
 def expected_calibration_error(
     probabilities: Sequence[Row], truth: Sequence[int], *, n_bins: int = 10
 ) -> float:
-    """Return how far scores are from the share of right answers, over bins of equal width.
+    """Return the mean of |accuracy - confidence| over bins of equal width, weighted by their size.
 
-    The mean of |accuracy - confidence| over the bins, weighted by their size (Naeini et al., 2015).
+    After Naeini et al. (2015).
 
     Example:
         >>> expected_calibration_error([[0.8, 0.2], [0.8, 0.2]], [0, 1])
@@ -227,17 +228,17 @@ def expected_calibration_error(
     error = 0.0
     for members in filter(None, bins):
         confidence = _mean([score for score, _ in members])
-        accuracy = _mean([float(right) for _, right in members])
+        accuracy = _mean([float(is_correct) for _, is_correct in members])
         error += len(members) * abs(accuracy - confidence)
     return round(error / len(truth), 12)
 
 
 def _accuracy(probabilities: Sequence[Row], truth: Sequence[int]) -> float:
-    right = [
+    is_correct = [
         max(range(len(row)), key=row.__getitem__) == label
         for row, label in zip(probabilities, truth, strict=True)
     ]
-    return _mean([float(each) for each in right])
+    return _mean([float(each) for each in is_correct])
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,4 +1,4 @@
-"""Classify any number of texts: prompts to scores, scores to classifications."""
+"""Classify any number of texts: from prompts to scores to classifications."""
 
 from __future__ import annotations
 
@@ -28,24 +28,25 @@ if TYPE_CHECKING:
 
 OnScored = Callable[[int], None]
 CALIBRATIONS = ("auto", "anchors", "balanced", "none")
-MIN_CALIBRATION_TEXTS = 20  # labelled texts; fewer say less than the anchors do
+MIN_CALIBRATION_TEXTS = 20  # with fewer labelled texts, anchors are more accurate
 
 
 class Classifier:
     """The labels and options of one call, ready for any number of texts.
 
     Args:
-        template: in its variant for the model.
-        model: the model's name; `model_identity` tells its file from others of that name.
-        anchors: stores the scores of anchors; None stores nothing.
-        fits: stores calibrations on labelled texts; None ignores them.
-        on_scored: gets the number of texts scored after each of them.
+        template: the template's variant for the model.
+        model: the model's name.
+        model_identity: identifies the model file, see `LabelBias`.
+        anchors: caches the scores of anchors; None disables the cache.
+        calibrations: stores calibrations on labelled texts; None ignores them.
+        on_scored: called after each text with the number of texts scored so far.
         questions: values for the template's inputs, one mapping for each question about a text. A
             single question asks which label fits; several ask for each label whether it fits (see
             `multi_label`).
 
     Raises:
-        UsageError: an option is out of its range, or an example has an unknown label.
+        UsageError: an option is out of range, or an example has an unknown label.
     """
 
     def __init__(
@@ -70,11 +71,14 @@ class Classifier:
         calibrate = options.calibrate
         if calibrate not in CALIBRATIONS:
             known = ", ".join(CALIBRATIONS)
-            raise UsageError(f"calibrate is {calibrate!r}; it must be one of {known}")
+            raise UsageError(f"calibrate {calibrate!r}: must be one of {known}")
         if calibrate == "balanced" and options.prior:
-            raise UsageError("a balanced batch has labels that are all as frequent: no prior")
+            raise UsageError(
+                "a balanced batch assumes equally frequent labels; "
+                "remove the prior, or do not balance"
+            )
         if options.overflow not in ("error", "chunk"):
-            raise UsageError("overflow must be error or chunk")
+            raise UsageError(f"overflow {options.overflow!r}: must be error or chunk")
         self.bias = LabelBias(
             self.prompts,
             n_labels=len(labels),
@@ -91,7 +95,7 @@ class Classifier:
 
     @property
     def text_input(self) -> str | None:
-        """The input that takes the text."""
+        """The template input for the text."""
         return self.prompts.text_input
 
     @property
@@ -108,17 +112,17 @@ class Classifier:
         """Return the first request of a case.
 
         Raises:
-            UsageError, InputError, TemplateError: as rendering does.
+            UsageError, InputError, TemplateError: the template cannot be rendered.
         """
         return self.prompts.request(case)
 
     def outcomes(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
     ) -> Generator[Classification | Failed, None, None]:
-        """Classify cases together; yield results in the order of the cases."""
-        for id, answers in self.answers(engine, cases):
+        """Classify cases in one engine stream; yield results in the order of the cases."""
+        for id, scored in self.score(engine, cases):
             yield (
-                Failed(id, answers.error) if isinstance(answers, Failed) else self.classify(answers)
+                Failed(id, scored.error) if isinstance(scored, Failed) else self.classify(scored)
             )
 
     def classify_one(self, engine: Engine, case: Case) -> Classification:
@@ -132,23 +136,23 @@ class Classifier:
             raise outcome.error
         return outcome
 
-    def answers(
+    def score(
         self, engine: Engine, cases: Iterable[Case | Failed | None]
     ) -> Generator[tuple[int, list[ScoredRequest] | Failed], None, None]:
         """Yield the id and the scores of each case, in the order of the cases.
 
-        There is a score for each question and, in a text longer than the context, for each part.
+        Each case has one `ScoredRequest` per question and, if its text was split, per chunk.
         """
         self.bias.prepare(engine)
 
         def requests(case: Case) -> list[ScoreRequest]:
-            parts = [case]
+            chunks = [case]
             if self.options.overflow == "chunk":
-                parts = split_case(engine, self.prompts, case)
+                chunks = split_case(engine, self.prompts, case)
             return [
-                self.prompts.request(part, question=question)
+                self.prompts.request(chunk, question=question)
                 for question in range(self._n_questions)
-                for part in parts
+                for chunk in chunks
             ]
 
         for n_scored, group in enumerate(stream_groups(engine, cases, requests), 1):
@@ -160,26 +164,27 @@ class Classifier:
         """Calibrate on pairs of a text and its label; save the calibration and use it.
 
         Raises:
-            UsageError: there are too few texts, or one has an unknown label.
-            LlmtoolError: a text failed.
+            UsageError: there are too few texts, a label has none, or a text has an unknown label.
+            LlmtoolError: a text could not be scored.
         """
         if len(texts) < MIN_CALIBRATION_TEXTS:
             raise UsageError(
-                "too few labelled texts to calibrate: "
-                f"there are {len(texts)} of {MIN_CALIBRATION_TEXTS}"
+                f"calibration needs at least {MIN_CALIBRATION_TEXTS} labelled texts; "
+                f"got {len(texts)}"
             )
         truth = [self.label_index(label) for _, label in texts]
         missing = sorted(set(range(len(self.labels))) - set(truth))
         if missing:
-            raise UsageError(f"no text to calibrate with has the label {self.names[missing[0]]!r}")
+            name = self.names[missing[0]]
+            raise UsageError(f"calibration needs texts of every label; none has {name!r}")
         self.bias.prepare(engine, use_calibration=False)
         name = self.text_input or "text"
         cases = [Case(id=i, variables={name: text}) for i, (text, _) in enumerate(texts)]
         rows = []
-        for _, answers in stream_groups(engine, cases, lambda case: [self.prompts.request(case)]):
-            if isinstance(answers, Failed):
-                raise answers.error
-            rows.append(answers[0].scores.totals)
+        for _, scored in stream_groups(engine, cases, lambda case: [self.prompts.request(case)]):
+            if isinstance(scored, Failed):
+                raise scored.error
+            rows.append(scored[0].scores.totals)
         return self.bias.calibrate(rows, truth)
 
     def label_index(self, label: object) -> int:
@@ -190,10 +195,10 @@ class Classifier:
         """
         return self.names.index(label_name(label, self.labels))
 
-    def classify(self, answers: Sequence[ScoredRequest]) -> Classification:
-        """Return the classification of a text from the scores of its parts, weighted by tokens."""
-        scale, raw = self.bias.of(0), self.mean_totals(answers)
-        probabilities = self.mean_probabilities(answers)
+    def classify(self, scored: Sequence[ScoredRequest]) -> Classification:
+        """Return the classification of a text from the scores of its chunks, weighted by tokens."""
+        correction, raw = self.bias.correction(0), self.mean_totals(scored)
+        probabilities = self.mean_probabilities(scored)
         best = max(range(len(probabilities)), key=probabilities.__getitem__)
         coverage = min(1.0, math.fsum(map(math.exp, raw)))
         reason = self._thresholds.reason(probabilities, coverage)
@@ -204,39 +209,41 @@ class Classifier:
             score=probabilities[best],
             scores=dict(zip(self.names, probabilities, strict=True)),
             logprobs=dict(zip(self.names, raw, strict=True)),
-            bias=dict(zip(self.names, scale.bias, strict=True)),
+            bias=dict(zip(self.names, correction.bias, strict=True)),
             coverage=coverage,
             form=self.template.form,
-            calibrated=scale.n_texts > 0,
+            calibrated=correction.n_texts > 0,
             reason=reason,
             model=self.model,
-            usage=total_usage(each.scores.usage for each in answers),
-            seconds=max(each.seconds for each in answers),
-            warnings=chunk_warnings(len(answers)),
+            usage=total_usage(each.scores.usage for each in scored),
+            seconds=max(each.seconds for each in scored),
+            warnings=chunk_warnings(len(scored)),
         )
 
     def mean_probabilities(
-        self, answers: Sequence[ScoredRequest], *, question: int = 0
+        self, scored: Sequence[ScoredRequest], *, question: int = 0
     ) -> list[float]:
         """Return the corrected scores for one question, which add up to 1; shape (n_labels,).
 
         The prior is added after the temperature is applied, as in Bayes' rule.
         """
-        scale = self.bias.of(question)
+        correction = self.bias.correction(question)
         rows = [
-            calibration.softmax(calibration.add(scale.apply(each.scores.totals), self._log_prior))
-            for each in answers
+            calibration.softmax(
+                calibration.add(correction.apply(each.scores.totals), self._log_prior)
+            )
+            for each in scored
         ]
-        return self._mean(rows, answers)
+        return self._mean(rows, scored)
 
-    def mean_totals(self, answers: Sequence[ScoredRequest]) -> list[float]:
-        """Return the mean log-probabilities of a text's parts, weighted by tokens."""
-        return self._mean([each.scores.totals for each in answers], answers)
+    def mean_totals(self, scored: Sequence[ScoredRequest]) -> list[float]:
+        """Return the mean log-probabilities of a text's chunks, weighted by tokens."""
+        return self._mean([each.scores.totals for each in scored], scored)
 
     def _mean(
-        self, rows: Sequence[Sequence[float]], answers: Sequence[ScoredRequest]
+        self, rows: Sequence[Sequence[float]], scored: Sequence[ScoredRequest]
     ) -> list[float]:
-        weights = [each.scores.usage.prompt_tokens for each in answers]
+        weights = [each.scores.usage.prompt_tokens for each in scored]
         total = sum(weights)
         return [
             math.fsum(value * weight for value, weight in zip(column, weights, strict=True)) / total
@@ -245,7 +252,7 @@ class Classifier:
 
 
 def chunk_warnings(n_chunks: int) -> tuple[str, ...]:
-    """Return the warning that a text was scored in several parts."""
+    """Return the warning that a text was scored in several chunks, if it was."""
     if n_chunks == 1:
         return ()
-    return (f"longer than the context: scored in {n_chunks} parts, which count by their length",)
+    return (f"text longer than the context: averaged the scores of {n_chunks} chunks",)

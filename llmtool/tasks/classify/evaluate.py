@@ -1,4 +1,4 @@
-"""Evaluate a classifier on labelled texts, and compare it with other methods."""
+"""Evaluate a classifier on labelled texts, and compare it with baselines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FORMS: tuple[Literal["completion", "chat"], ...] = ("completion", "chat")
 N_MISTAKES = 10
 _REPLY_TOKENS = 12
-OnProgress = Callable[[int, int], None]  # (texts done, all texts)
+OnProgress = Callable[[int, int], None]  # (number of texts done, number of all texts)
 
 
 def _nothing(_done: int, _total: int) -> None:
@@ -34,7 +34,7 @@ def _nothing(_done: int, _total: int) -> None:
 
 
 class Mistake(msgspec.Struct, frozen=True, kw_only=True):
-    """A text with a wrong label, and the score of that label."""
+    """A misclassified text; `score` is that of `label`, the wrong one."""
 
     text: str
     expected: str
@@ -43,7 +43,7 @@ class Mistake(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bin(msgspec.Struct, frozen=True, kw_only=True):
-    """The texts with scores in a range: their number, mean score, and share of correct labels."""
+    """Texts with scores in a range: their number, mean score, and share of correct labels."""
 
     low: float
     high: float
@@ -53,10 +53,10 @@ class Bin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """The results on labelled texts.
+    """The results of a classifier on labelled texts.
 
     `confusion[i][j]` counts texts of label i that got label j, shape (n_labels, n_labels). `ece` is
-    the expected calibration error. `mistakes` are those with the highest scores.
+    the expected calibration error. `mistakes` has the `N_MISTAKES` with the highest scores.
     """
 
     n_texts: int
@@ -72,7 +72,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True):
-    """What another way makes of the same texts; `n_without_label` replies named no label."""
+    """The results of another method; `n_without_label` counts replies that contain no label."""
 
     name: str
     accuracy: float
@@ -84,16 +84,16 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True):
 def evaluate(
     context: TaskContext, classifier: Classifier, data: Sequence[LabelledText]
 ) -> Evaluation:
-    """Classify labelled texts and compare.
+    """Classify labelled texts and compare the results with their labels.
 
     Raises:
-        UsageError: the classifier does not have a label.
-        LlmtoolError: of the first text that fails.
+        UsageError: a text has a label that the classifier does not have.
+        LlmtoolError: a text failed; the error of the first one.
     """
     names = classifier.names
     truth = [classifier.label_index(label) for _, label in data]
-    material = classifier.text_input or "text"
-    cases = [Case(id=i, variables={material: text}) for i, (text, _) in enumerate(data)]
+    name = classifier.text_input or "text"
+    cases = [Case(id=i, variables={name: text}) for i, (text, _) in enumerate(data)]
     started = time.perf_counter()
     rows = []
     for outcome in classifier.outcomes(context.engine, cases):
@@ -128,7 +128,7 @@ def evaluate(
 def reliability(
     rows: Sequence[Sequence[float]], truth: Sequence[int], *, n_bins: int = 10
 ) -> tuple[Bin, ...]:
-    """Return the bins of a reliability curve that are not empty.
+    """Return the non-empty bins of a reliability curve.
 
     Example:
         >>> [(b.low, b.n, b.accuracy) for b in reliability([[0.9, 0.1], [0.95, 0.05]], [0, 1])]
@@ -161,7 +161,7 @@ def evaluate_variant(
     calibrated: bool,
     on_progress: OnProgress = _nothing,
 ) -> Baseline:
-    """Score the labels in another form, with or without what the model favours taken out."""
+    """Evaluate another form of the prompt, with or without correcting for the model's bias."""
     calibrate: Literal["auto", "none"] = "auto" if calibrated else "none"
     classifier = prepare_classifier(
         context,
@@ -170,9 +170,8 @@ def evaluate_variant(
         on_scored=lambda n_scored: on_progress(n_scored, len(data)),
     )
     found = evaluate(context, classifier, data)
-    what = "what the model favours taken out" if calibrated else "raw"
     return Baseline(
-        name=f"scored as a {form}, {what}",
+        name=f"scores, {form} form, {'bias corrected' if calibrated else 'raw'}",
         accuracy=found.accuracy,
         macro_f1=found.macro_f1,
         texts_per_second=found.texts_per_second,
@@ -186,10 +185,10 @@ def free_generation(
     *,
     on_progress: OnProgress = _nothing,
 ) -> Baseline:
-    """Ask for the label in a chat and look for its name in the reply: the usual way."""
-    replies, seconds = _ask(context, names, data, None, on_progress)
+    """Evaluate the usual method: request the label in a chat, and search the reply for its name."""
+    replies, seconds = _generate(context, names, data, None, on_progress)
     found = [find_label(reply, names) for reply in replies]
-    return _baseline("written freely, name looked for", names, found, data, seconds)
+    return _baseline("free generation", names, found, data, seconds)
 
 
 def constrained_generation(
@@ -199,16 +198,16 @@ def constrained_generation(
     *,
     on_progress: OnProgress = _nothing,
 ) -> Baseline:
-    """Ask for the label in a chat and let the model write nothing but a label."""
+    """Evaluate constrained generation: request the label in a chat, and allow only labels."""
     import re
 
     expression = "|".join(re.escape(name) for name in names)
-    replies, seconds = _ask(context, names, data, f"({expression})", on_progress)
-    return _baseline("written under a grammar", names, replies, data, seconds)
+    replies, seconds = _generate(context, names, data, f"({expression})", on_progress)
+    return _baseline("constrained generation", names, replies, data, seconds)
 
 
 def find_label(reply: str, names: Sequence[str]) -> str | None:
-    """Return the label that a reply names first, the longer one where two begin alike.
+    """Return the first label in a reply; the longest if several start at the same position.
 
     Example:
         >>> find_label("I think it's Sports.", ["sport", "sports", "news"])
@@ -225,7 +224,7 @@ def find_label(reply: str, names: Sequence[str]) -> str | None:
     return min(found, default=(0, 0, None))[2]
 
 
-def _ask(
+def _generate(
     context: TaskContext,
     names: Sequence[str],
     data: Sequence[LabelledText],
@@ -236,7 +235,7 @@ def _ask(
         f"Classify the text as one of these: {', '.join(names)}. "
         "Answer with the label and nothing else."
     )
-    longest = max(len(name.encode()) for name in names)  # a token has a byte at least
+    longest = max(len(name.encode()) for name in names)  # a token has at least one byte
     max_tokens = max(_REPLY_TOKENS, longest + 4)
     sampling = SamplingOptions(temperature=0.0, max_tokens=max_tokens)
     prepared = prepare(context, GenerateOptions(sampling=sampling, regex=regex))
@@ -257,16 +256,16 @@ def _ask(
 
 
 def _baseline(
-    way: str,
+    method: str,
     names: Sequence[str],
     found: Sequence[str | None],
     data: Sequence[LabelledText],
     seconds: float,
 ) -> Baseline:
-    spelled = {normalize_label(name): name for name in names}
-    expected = [spelled.get(normalize_label(label), label) for _, label in data]
+    spelling = {normalize_label(name): name for name in names}
+    expected = [spelling.get(normalize_label(label), label) for _, label in data]
     return Baseline(
-        name=way,
+        name=method,
         accuracy=accuracy(expected, found),
         macro_f1=macro_f1(expected, found, names),
         n_without_label=sum(each not in names for each in found),

@@ -1,4 +1,4 @@
-"""Split labelled examples into those of the prompt and those that calibrate the scores."""
+"""Split labelled examples into those for the prompt and those that calibrate the scores."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from llmtool.tasks.classify.labels import Label, label_name
 
 
 def split_examples(
-    given: Iterable[Any], labels: Sequence[Label], *, material: str
+    given: Iterable[Any], labels: Sequence[Label], *, text_input: str
 ) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-    """Return the examples to show, the first of each label, and the examples to hold back.
+    """Return the examples to show, the first of each label, and the held-out examples.
 
-    The same number of each label is held back, so none if a label has only one.
+    The same number of each label is held out, so none if a label has only one example.
 
     Args:
         given: a template's examples, pairs of a text and its label, or mappings with "text" and
             "label".
-        material: the input that takes a text.
+        text_input: the template input for the text.
 
     Raises:
-        UsageError: an example is neither, or its label is unknown.
+        UsageError: an example has another form, no text, or an unknown label.
 
     Example:
         >>> from llmtool.tasks.classify.labels import make_labels
         >>> shown, held_out = split_examples(
         ...     [("a", "x"), ("b", "y"), ("c", "X"), ("d", "y")],
         ...     make_labels(["x", "y"]),
-        ...     material="text",
+        ...     text_input="text",
         ... )
         >>> [example.output for example in shown], len(held_out)
         (['x', 'y'], 2)
@@ -39,32 +39,34 @@ def split_examples(
     shown: dict[str, Example] = {}
     rest: dict[str, list[Example]] = {name: [] for name in names}
     for each in given:
-        example = _as_example(each, labels, material)
+        example = _as_example(each, labels, text_input)
         if shown.setdefault(example.output, example) is not example:
             rest[example.output].append(example)
     n = min(map(len, rest.values()))
     held_out = tuple(rest[name][i] for i in range(n) for name in names)
-    return tuple(shown.values()), held_out  # in their own order, whatever the order of the labels
+    return tuple(shown.values()), held_out  # in the order of the examples, not of the labels
 
 
-def _as_example(example: Any, labels: Sequence[Label], material: str) -> Example:
-    """Return a pair or mapping as an example.
+def _as_example(example: Any, labels: Sequence[Label], text_input: str) -> Example:
+    """Return a pair or mapping as an `Example`.
 
     Raises:
-        UsageError: it is neither, or its label is unknown.
+        UsageError: the value has another form, no text, or an unknown label.
     """
     if isinstance(example, Example):
         variables, label = example.variables, example.output
     elif isinstance(example, Mapping) and "label" in example:
         variables = {str(name): value for name, value in example.items() if name != "label"}
         if "text" in variables:
-            variables = {material: variables["text"]}
+            variables = {text_input: variables["text"]}
         label = example["label"]
     elif isinstance(example, (tuple, list)) and len(example) == 2:
-        variables, label = {material: example[0]}, example[1]
+        variables, label = {text_input: example[0]}, example[1]
     else:
-        raise UsageError('an example is a pair of a text and its label, or has "text" and "label"')
-    text = variables.get(material)
+        raise UsageError(
+            'an example must be a pair of a text and its label, or have "text" and "label"'
+        )
+    text = variables.get(text_input)
     if not isinstance(text, str) or not text.strip():
-        raise UsageError(f"an example has no text ({material})")
+        raise UsageError(f"an example has no text; set its {text_input!r}")
     return Example(variables, label_name(label, labels))

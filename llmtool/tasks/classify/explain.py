@@ -1,4 +1,4 @@
-"""Explain a classification by its sentences: the text is scored without each of them."""
+"""Explain a classification by its sentences: score the text without each of them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ MAX_SENTENCES = 200
 class SentenceWeight(msgspec.Struct, frozen=True, kw_only=True):
     """A sentence, its range in characters, and its weight for the label.
 
-    `weight` is the decrease of the label's log-odds without the sentence; a negative weight means
-    that the sentence counts against the label.
+    `weight` is how much the label's log-odds decrease without the sentence; a negative weight means
+    that the sentence is evidence against the label.
     """
 
     text: str
@@ -33,9 +33,9 @@ class SentenceWeight(msgspec.Struct, frozen=True, kw_only=True):
 def explain(
     classifier: Classifier, engine: Engine, case: Case
 ) -> tuple[Classification, tuple[SentenceWeight, ...]]:
-    """Classify a text, and return the weights of its sentences as well.
+    """Classify a text; return the result and the weights of its sentences.
 
-    Two sentences with the same content hide each other, because only one is removed at a time.
+    Two sentences with the same content both get a low weight, as only one is removed at a time.
 
     Raises:
         InputError: there are fewer than two sentences, or more than `MAX_SENTENCES`.
@@ -44,12 +44,12 @@ def explain(
     name = classifier.text_input
     text = case.variables.get(name or "")
     if not isinstance(text, str):
-        raise InputError("there is no text to explain")
+        raise InputError("no text to explain")
     sentences = split_sentences(text)
     if not 2 <= len(sentences) <= MAX_SENTENCES:
         raise InputError(
             f"the text has {format_count(len(sentences), 'sentence')}; "
-            f"to explain a label takes 2 to {MAX_SENTENCES}"
+            f"an explanation needs 2 to {MAX_SENTENCES}"
         )
     texts = [text] + [
         "".join(sentences[:i] + sentences[i + 1 :]).strip() for i in range(len(sentences))

@@ -1,4 +1,4 @@
-"""Read texts with their right labels, to evaluate and calibrate with."""
+"""Read texts with their true labels, for evaluation and calibration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from llmtool.errors import InputError
 
 
 class LabelledText(NamedTuple):
-    """A text and its right label."""
+    """A text and its true label."""
 
     text: str
     label: str
@@ -26,12 +26,12 @@ def read_labelled_texts(
     """Return the labelled texts of a CSV or JSONL file.
 
     Args:
-        text_field: the field of the text; None takes the only one besides the label and `split`,
-            or "text".
-        split: take only the records whose field `split` has this value.
+        text_field: the field of the text; None uses the only field besides the label and "split",
+            else "text".
+        split: read only the records whose field "split" has this value.
 
     Raises:
-        InputError: the file or a record is broken, or has no text or label.
+        InputError: the file or a record is invalid, or has no text or label.
     """
     format: Format = "csv" if path.lower().endswith((".csv", ".tsv")) else "jsonl"
     found = []
@@ -44,8 +44,8 @@ def read_labelled_texts(
         label = _field_text(record, label_field).strip()
         found.append(LabelledText(text, label))
     if not found:
-        what = f" of split {split!r}" if split else ""
-        raise InputError(f"{path}: there are no labelled texts{what}")
+        where = f" in split {split!r}" if split else ""
+        raise InputError(f"{path}: no labelled texts{where}")
     return found
 
 
@@ -60,5 +60,5 @@ def _field_text(record: Record, name: str) -> str:
         value = json.dumps(value)
     if not isinstance(value, str) or not value.strip():
         known = ", ".join(record.fields) or "none"
-        raise InputError(f"{record.place}: no text under {name!r} (there are: {known})")
+        raise InputError(f"{record.place}: no text in field {name!r}; fields: {known}")
     return value

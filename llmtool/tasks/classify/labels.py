@@ -1,4 +1,4 @@
-"""What a text can be classified as: names, what they mean, and what stands for them in Python."""
+"""Labels: their names, descriptions and Python values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Labels = Iterable[str] | Mapping[str, str] | type[object]  # the type is an Enum
 
 
 class Label(msgspec.Struct, frozen=True):
-    """A label: the name that the model is asked for, its description, and its Python value."""
+    """A label: its name, which the model scores, its description, and its Python value."""
 
     name: str
     description: str = ""
@@ -29,11 +29,12 @@ class Label(msgspec.Struct, frozen=True):
 def make_labels(labels: Labels, *, at_least: int = 2) -> tuple[Label, ...]:
     """Return labels from names, a mapping of names to descriptions, an Enum, or `bool`.
 
-    A member of an Enum is called by its value where that is a text, else by its name; `bool` is
-    asked for as yes and no.
+    A member of an Enum is named by its value if that is a string, else by its name. The labels of
+    `bool` are yes and no.
 
     Raises:
-        UsageError: there are fewer than two, or two that cannot be told apart, or an empty one.
+        UsageError: there are too few or too many labels, or one is empty, has several lines, or
+            equals another.
 
     Example:
         >>> [label.name for label in make_labels({"spam": "unwanted mail", "ham": ""})]
@@ -41,25 +42,25 @@ def make_labels(labels: Labels, *, at_least: int = 2) -> tuple[Label, ...]:
     """
     made = tuple(_each(labels))
     if len(made) < at_least:
-        n = "two labels are" if at_least == 2 else "one label is"
-        raise UsageError(f"at least {n} needed, such as positive,negative")
+        n = "two labels" if at_least == 2 else "one label"
+        raise UsageError(f"at least {n} required, such as positive,negative")
     if len(made) > MAX_LABELS:
-        raise UsageError(f"{len(made)} labels are too many; {MAX_LABELS} can be told apart")
+        raise UsageError(f"{len(made)} labels are too many; use at most {MAX_LABELS}")
     seen: dict[str, str] = {}
     for label in made:
         if not label.name.strip():
-            raise UsageError("a label is empty")
+            raise UsageError("a label is empty; remove it or give it a name")
         if len(label.name.splitlines()) > 1:
-            raise UsageError(f"the label {label.name!r} has several lines")
+            raise UsageError(f"label {label.name!r}: must be one line")
         key = normalize_label(label.name)
         if key in seen:
-            raise UsageError(f"the labels {seen[key]!r} and {label.name!r} are the same")
+            raise UsageError(f"labels {seen[key]!r} and {label.name!r} are the same; remove one")
         seen[key] = label.name
     return made
 
 
 def normalize_label(name: str) -> str:
-    """Return what two spellings of one label have in common: no case, spaces or invisible marks.
+    """Return a label for comparison: without case, extra spaces and invisible characters, in NFKC.
 
     Example:
         >>> normalize_label("Ａ  b\u200b") == normalize_label("a B")
@@ -71,10 +72,10 @@ def normalize_label(name: str) -> str:
 
 
 def label_name(label: object, labels: Iterable[Label]) -> str:
-    """Return the name of a label that is given by name, or as a member of an Enum or a bool.
+    """Return the name of a label that is passed by name, as a member of an Enum or as a bool.
 
     Raises:
-        UsageError: it is none of them.
+        UsageError: the label is unknown.
 
     Example:
         >>> label_name("SPAM", make_labels(["spam", "ham"]))
@@ -90,9 +91,9 @@ def label_name(label: object, labels: Iterable[Label]) -> str:
 
 
 def unknown_label(label: object, names: Sequence[str]) -> UsageError:
-    """Return the error for a label that is not among those of these names."""
-    hint = suggest(str(label), names) or f" (there are: {', '.join(names)})"
-    return UsageError(f"{label!r} is not one of the labels{hint}")
+    """Return the error for a label that is not one of `names`."""
+    hint = suggest(str(label), names) or f"; labels: {', '.join(names)}"
+    return UsageError(f"unknown label {label!r}{hint}")
 
 
 def _each(labels: Any) -> Iterable[Label]:
@@ -101,17 +102,17 @@ def _each(labels: Any) -> Iterable[Label]:
     if isinstance(labels, type) and issubclass(labels, enum.Enum):
         return (Label(m.value if isinstance(m.value, str) else m.name, value=m) for m in labels)
     if isinstance(labels, str) or not isinstance(labels, Iterable):
-        raise UsageError("labels must be a list of texts, a mapping, an Enum or bool")
+        raise UsageError("labels must be a list of strings, a mapping, an Enum or bool")
     if isinstance(labels, Mapping):
         return (Label(str(name), text or "", str(name)) for name, text in labels.items())
     return (Label(str(name), "", str(name)) for name in labels)
 
 
 def candidates(labels: Iterable[Label], *, after_text: bool) -> tuple[tuple[str, ...], bool]:
-    """Return the texts to score, and whether their end has to be scored as well.
+    """Return the texts to score, and whether to score the end of the reply after them as well.
 
-    Behind text a label begins with a space, which belongs to its first token. The end is needed
-    where one label begins like another.
+    After other text, a label begins with a space, which is part of its first token. The end is
+    needed if one label is a prefix of another.
 
     Example:
         >>> candidates(make_labels(["sport", "sports"]), after_text=True)
@@ -123,10 +124,10 @@ def candidates(labels: Iterable[Label], *, after_text: bool) -> tuple[tuple[str,
 
 
 def read_prior(prior: Mapping[Any, float] | None, labels: Sequence[Label]) -> list[float]:
-    """Return the logarithm of each label's share, zeros where nothing is said; shape (n_labels,).
+    """Return the logarithm of each label's share, zeros without a prior; shape (n_labels,).
 
     Raises:
-        UsageError: a label is missing or unknown, or a number is not above 0.
+        UsageError: a label is missing or unknown, or a number is not positive.
 
     Example:
         >>> labels = make_labels(["a", "b"])
@@ -138,9 +139,9 @@ def read_prior(prior: Mapping[Any, float] | None, labels: Sequence[Label]) -> li
     shares = {label_name(label, labels): number for label, number in prior.items()}
     missing = [label.name for label in labels if label.name not in shares]
     if missing:
-        raise UsageError(f"prior: the label {missing[0]!r} is missing")
+        raise UsageError(f"prior: label {missing[0]!r} is missing; give each label a number")
     for label, number in shares.items():
         if not isinstance(number, (int, float)) or not 0 < number < math.inf:
-            raise UsageError(f"prior: {label!r} is {number!r}; it must be a number above 0")
+            raise UsageError(f"prior of {label!r}: {number!r} must be a number above 0")
     total = math.fsum(shares.values())
     return [math.log(shares[label.name] / total) for label in labels]

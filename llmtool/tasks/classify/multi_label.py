@@ -1,4 +1,4 @@
-"""Classify texts with any number of labels: each label is a yes-or-no question of its own."""
+"""Multi-label classification: each label is a separate yes-or-no question."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _INPUTS = ("label", "description")
 
 
 class MultiLabelClassifier(Classifier):
-    """Asks for each label whether it fits a text.
+    """Scores for each label whether it fits a text.
 
     The score of a label is the sigmoid of the log-odds of yes against no, minus those of neutral
     sentences. The scores do not add up to 1. Labels with a score of at least `min_confidence`
-    (0.5) fit.
+    (default 0.5) fit.
 
     Args:
         template: has an input `label`, and the outputs yes and no.
@@ -52,12 +52,15 @@ class MultiLabelClassifier(Classifier):
         on_scored: OnScored | None = None,
     ) -> None:
         if "label" not in template.inputs:
-            raise UsageError(f"template {template.name!r} has no input 'label' to ask about")
+            raise UsageError(
+                f"template {template.name!r} has no input 'label', which multi-label "
+                "classification needs"
+            )
         for name in ("examples", "prior", "min_margin", "min_coverage"):
             if getattr(options, name):
-                raise UsageError(f"{name} does not go with several labels, each asked apart")
+                raise UsageError(f"{name} cannot be used with multi-label classification")
         if options.calibrate == "balanced":
-            raise UsageError("several labels, each asked apart, cannot be balanced")
+            raise UsageError("a balanced batch cannot be used with multi-label classification")
         threshold = options.min_confidence
         self._threshold = THRESHOLD if threshold is None else threshold
         super().__init__(
@@ -78,27 +81,27 @@ class MultiLabelClassifier(Classifier):
             ],
         )
         if not 0 <= self._threshold <= 1:
-            raise UsageError(f"min_confidence is {self._threshold}; it must be between 0 and 1")
-        self._asked = labels
+            raise UsageError(f"min_confidence {self._threshold}: must be between 0 and 1")
+        self._all_labels = labels
         self.names = [label.name for label in labels]
 
     def calibrate(self, engine: Engine, texts: Sequence[tuple[str, str]]) -> Calibration:
-        raise UsageError(
-            "calibration on labelled texts is for one label a text, and not for several"
-        )
+        raise UsageError("calibration cannot be used with multi-label classification")
 
     @property
     def columns(self) -> list[str]:
         return ["labels", "scores"]
 
-    def classify(self, answers: Sequence[ScoredRequest]) -> Classification:
-        """Return all labels that fit; the answers are grouped by label, with one for each part."""
-        n_parts = len(answers) // len(self._asked)
-        groups = [answers[i * n_parts : (i + 1) * n_parts] for i in range(len(self._asked))]
+    def classify(self, scored: Sequence[ScoredRequest]) -> Classification:
+        """Return all labels that fit; the scores are grouped by label, with one per chunk."""
+        n_chunks = len(scored) // len(self._all_labels)
+        groups = [scored[i * n_chunks : (i + 1) * n_chunks] for i in range(len(self._all_labels))]
         scores = [self.mean_probabilities(group, question=i)[0] for i, group in enumerate(groups)]
         fitting = [
             label
-            for label, score in sorted(zip(self._asked, scores, strict=True), key=lambda x: -x[1])
+            for label, score in sorted(
+                zip(self._all_labels, scores, strict=True), key=lambda x: -x[1]
+            )
             if score >= self._threshold
         ]
         values = tuple(label.name if label.value is None else label.value for label in fitting)
@@ -111,14 +114,14 @@ class MultiLabelClassifier(Classifier):
             scores=dict(zip(self.names, scores, strict=True)),
             logprobs={n: row[0] - row[1] for n, row in zip(self.names, raw, strict=True)},
             bias={
-                name: self.bias.of(i).bias[0] - self.bias.of(i).bias[1]
+                name: self.bias.correction(i).bias[0] - self.bias.correction(i).bias[1]
                 for i, name in enumerate(self.names)
             },
             coverage=min(sum(map(math.exp, row)) for row in raw),
             form=self.template.form,
-            reason=None if fitting else f"no label has a score of {self._threshold:g} or more",
+            reason=None if fitting else f"all scores are below {self._threshold:g}",
             model=self.model,
-            usage=total_usage(each.scores.usage for each in answers),
-            seconds=max(each.seconds for each in answers),
-            warnings=chunk_warnings(n_parts),
+            usage=total_usage(each.scores.usage for each in scored),
+            seconds=max(each.seconds for each in scored),
+            warnings=chunk_warnings(n_chunks),
         )

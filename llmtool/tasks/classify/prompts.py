@@ -26,11 +26,11 @@ _FIRST_ANCHOR_ID = -1_000_000  # ids of cases are not negative
 class LabelPrompts:
     """The template, examples and labels of one call.
 
-    `shown` examples are part of each prompt; `held_out` ones are anchors, with as many of each
-    label. `candidates` are the texts of the labels that are scored.
+    Some examples are part of each prompt. The `held_out` ones are anchors, with equal numbers of
+    each label. `candidates` are the label texts that are scored.
 
     Args:
-        template: in its variant for the model.
+        template: the template's variant for the model.
         questions: values for the template's inputs, one mapping for each question about a text.
 
     Raises:
@@ -49,43 +49,44 @@ class LabelPrompts:
         self._options, self._model, self._questions = options, model, questions
         if options.form is not None:
             if options.form not in ("chat", "completion"):
-                raise UsageError(f"form is {options.form!r}; it must be chat or completion")
+                raise UsageError(f"form {options.form!r}: must be chat or completion")
             template = msgspec.structs.replace(template, form=options.form)
         examples = options.examples
         if examples is None:
             known = {normalize_label(label.name) for label in labels}
             examples = [each for each in template.examples if normalize_label(each.output) in known]
         text_input = template.primary_input() or "text"
-        shown, self.held_out = split_examples(examples, labels, material=text_input)
+        shown, self.held_out = split_examples(examples, labels, text_input=text_input)
         output = Output(kind="labels", labels={label.name: label.description for label in labels})
         self.template = msgspec.structs.replace(template, examples=shown, output=output)
         follows_text = bool(template.prefill) or template.form == "completion"
         self.candidates, self._scores_end = candidates(labels, after_text=follows_text)
         if self._scores_end and template.form == "completion":
-            # The answer of a completion ends with its line.
+            # The answer to a completion prompt is one line.
             self.candidates = tuple(f"{text}\n" for text in self.candidates)
             self._scores_end = False
-        # A template with labels of its own describes them itself.
+        # A template that declares labels describes them itself.
         is_described = template.output.kind != "labels" and any(each.description for each in labels)
         self._descriptions = [_describe(label) for label in labels] if is_described else []
 
     @property
     def text_input(self) -> str | None:
-        """The input that takes the text."""
+        """The template input for the text."""
         return self.template.primary_input(frozenset(self._given))
 
     def request(self, case: Case, *, question: int = 0) -> ScoreRequest:
         """Return the request that scores the labels of a text, for one of the questions.
 
         Raises:
-            UsageError, InputError, TemplateError: as rendering does.
+            UsageError, InputError, TemplateError: the template cannot be rendered.
         """
         return self._request(case, self._questions[question])
 
     def anchor_requests(self) -> list[ScoreRequest]:
-        """Return requests for texts whose average answer is known, the same number per question.
+        """Return requests for texts whose average label is known, grouped by question.
 
-        Held-back examples serve all questions. There are none if a template needs other values.
+        Held-out examples apply to all questions at once. The list is empty if there are none and
+        the template requires inputs other than the text.
         """
         text_input = self.text_input
         required = {name for name, spec in self.template.inputs.items() if spec.required}
@@ -118,7 +119,7 @@ class LabelPrompts:
 
     @property
     def _given(self) -> set[str]:
-        """The inputs that have a value without a text."""
+        """The inputs that have a value already, besides the text."""
         return {*self._options.variables, *self._questions[0]}
 
     def _request(self, case: Case, question: Mapping[str, Any]) -> ScoreRequest:

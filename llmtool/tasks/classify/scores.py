@@ -1,4 +1,4 @@
-"""Score requests together, and return the scores in the order of the cases."""
+"""Score many requests in one engine stream, and yield the scores in the order of the cases."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from llmtool.tasks.pipeline.prepare import Case
 
 
 class ScoredRequest(msgspec.Struct, frozen=True):
-    """The log-probabilities of a request, and the seconds that they took."""
+    """The label scores of one request, and how long they took."""
 
     scores: Scores
     seconds: float
@@ -26,8 +26,8 @@ class ScoredRequest(msgspec.Struct, frozen=True):
 def stream_scores(
     engine: Engine, requests: Iterable[ScoreRequest | Failed | None]
 ) -> Generator[ScoredRequest | Failed, None, None]:
-    """Yield the scores of each request, in their order; requests are read as needed."""
-    results = OrderedResults[ScoreRequest, _Answer](requests, _Answer)
+    """Yield the scores of each request, in request order; requests are read as needed."""
+    results = OrderedResults[ScoreRequest, _PendingScores](requests, _PendingScores)
     with closing_stream(engine.score(results.requests())) as events:
         for event in events:
             if isinstance(event, Failed):
@@ -37,7 +37,7 @@ def stream_scores(
             for done in results.pop_complete():
                 yield done if isinstance(done, Failed) else done.result()
         if results:
-            raise EngineError("the model was closed before the texts were classified")
+            raise EngineError("the model was closed before all texts were classified")
 
 
 def stream_groups(
@@ -48,8 +48,8 @@ def stream_groups(
     """Yield the id of each case and the scores of all its requests, in order.
 
     Args:
-        make_requests: returns the requests of a case, at least one; their ids are replaced. An
-            `LlmtoolError` that it raises is the failure of that case.
+        make_requests: returns the requests of a case, at least one; their ids are replaced. If it
+            raises an `LlmtoolError`, only that case fails.
     """
     waiting: deque[tuple[int, int]] = deque()  # the id of a case, and its number of requests
 
@@ -68,7 +68,7 @@ def stream_groups(
             for request in group:
                 yield msgspec.structs.replace(request, id=next(ids))
 
-    answers: list[ScoredRequest] = []
+    scored: list[ScoredRequest] = []
     failure: Failed | None = None
     n_received = 0
     with closing(stream_scores(engine, requests())) as outcomes:
@@ -77,16 +77,16 @@ def stream_groups(
             if isinstance(outcome, Failed):
                 failure = failure or outcome
             else:
-                answers.append(outcome)
+                scored.append(outcome)
             id, n = waiting[0]
             if n_received == n:
                 waiting.popleft()
-                yield id, failure or answers
-                answers, failure, n_received = [], None, 0
+                yield id, failure or scored
+                scored, failure, n_received = [], None, 0
 
 
-class _Answer:
-    """The scores of one request, once they have arrived."""
+class _PendingScores:
+    """The pending or complete scores of one request."""
 
     def __init__(self, request: ScoreRequest) -> None:
         self._started = time.perf_counter()

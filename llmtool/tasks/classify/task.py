@@ -1,4 +1,4 @@
-"""Classify texts: labels are scored by the model's own probabilities, and none is generated."""
+"""Classify texts by the model's probabilities of the labels, without generating text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def classify(
     labels: Labels | None,
     options: ClassifyOptions,
 ) -> Classification[Any] | Iterator[Classification[Any]] | list[Classification[Any]]:
-    """Find the label of a text, or of each of several; see `Toolbox.classify`."""
+    """Classify one text or several; see `Toolbox.classify`."""
     return map_texts(text, lambda texts: classify_each(context, texts, labels, options))
 
 
@@ -35,15 +35,14 @@ def classify_each(
 ) -> Iterator[Classification[Any]]:
     """Check the options, and return an iterator over the results.
 
-    Raises:
-        LlmtoolError: while it is read, the error of the first text that fails.
+    The iterator raises the error of the first text that fails.
     """
     classifier = prepare_classifier(context, labels, options)
     name = classifier.text_input
     if name is None:
-        raise UsageError(f"template {classifier.template.name!r} takes no text")
+        raise UsageError(f"template {classifier.template.name!r} has no input for a text")
     if options.calibrate == "balanced" and isinstance(texts, Iterator):
-        raise UsageError("a balanced batch is a sequence of texts, and no iterator")
+        raise UsageError("a balanced batch cannot be an iterator; pass a list of texts")
     cases = (Case(id=i, variables={name: text}) for i, text in enumerate(texts))
     return raise_failures(classifier.outcomes(context.engine, cases))
 
@@ -55,13 +54,13 @@ def prepare_classifier(
     *,
     on_scored: OnScored | None = None,
 ) -> Classifier:
-    """Check the options of a call and load its template, once for all its texts.
+    """Check the options of a call and load its template, once for all texts.
 
     Args:
-        on_scored: gets the number of texts scored after each of them.
+        on_scored: called after each text with the number of texts scored so far.
 
     Raises:
-        UsageError, TemplateError: as `Toolbox.classify`.
+        UsageError, TemplateError: see `Toolbox.classify`.
     """
     multi = options.multi
     template = context.load_template(options.template or (MULTI if multi else DEFAULT))
@@ -71,10 +70,10 @@ def prepare_classifier(
         made = make_labels(template.output.labels)
     else:
         raise UsageError(
-            f"no labels: template {template.name!r} has none in `output: {{labels: …}}`; "
-            "give some (-l positive,negative)"
+            f"no labels: template {template.name!r} declares none; "
+            "pass some, such as -l positive,negative"
         )
-    return _kind(options)(
+    return _classifier_class(options)(
         template,
         made,
         options,
@@ -86,7 +85,7 @@ def prepare_classifier(
     )
 
 
-def _kind(options: ClassifyOptions) -> type[Classifier]:
+def _classifier_class(options: ClassifyOptions) -> type[Classifier]:
     if options.multi:
         from llmtool.tasks.classify.multi_label import MultiLabelClassifier
 

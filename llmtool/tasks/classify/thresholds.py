@@ -1,4 +1,4 @@
-"""Bounds under which a text gets no label."""
+"""Thresholds below which a text gets no label."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from llmtool.tasks.options import ClassifyOptions
 
 
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
-    """The lowest score that a label needs, and the like.
+    """The minimum values that a text needs to get a label.
 
-    `min_confidence` applies to the best score, `min_margin` to its distance from the second, and
-    `min_coverage` to the sum of the labels' probabilities before they are corrected.
+    `min_confidence` applies to the best score, `min_margin` to its distance from the second best,
+    and `min_coverage` to the sum of the labels' probabilities before correction.
     """
 
     min_confidence: float = 0.0
@@ -22,19 +22,19 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     min_coverage: float = 0.0
 
     def reason(self, probabilities: Sequence[float], coverage: float) -> str | None:
-        """Return why a text gets no label, None if it gets one.
+        """Return the reason why a text gets no label, None if it gets one.
 
         Example:
             >>> Thresholds(min_margin=0.2).reason([0.45, 0.4, 0.15], coverage=0.9)
-            'the score is less than 0.2 above the second one'
+            'the score is less than 0.2 above the second best'
         """
         best, second = sorted(probabilities, reverse=True)[:2]
         if best < self.min_confidence:
             return f"the score is below {self.min_confidence:g}"
         if best - second < self.min_margin:
-            return f"the score is less than {self.min_margin:g} above the second one"
+            return f"the score is less than {self.min_margin:g} above the second best"
         if coverage < self.min_coverage:
-            return f"the model gives all labels together less than {self.min_coverage:g}"
+            return f"the total probability of the labels is below {self.min_coverage:g}"
         return None
 
 
@@ -42,7 +42,7 @@ def read_thresholds(options: ClassifyOptions) -> Thresholds:
     """Return the thresholds of the options.
 
     Raises:
-        UsageError: one is not between 0 and 1.
+        UsageError: a threshold is not between 0 and 1.
     """
     found = Thresholds(
         min_confidence=options.min_confidence or 0.0,
@@ -51,5 +51,5 @@ def read_thresholds(options: ClassifyOptions) -> Thresholds:
     )
     for name, value in msgspec.structs.asdict(found).items():
         if not 0 <= value <= 1:
-            raise UsageError(f"{name} is {value}; it must be between 0 and 1")
+            raise UsageError(f"{name} {value}: must be between 0 and 1")
     return found

@@ -269,6 +269,6 @@ def _make_private(folder: Path) -> None:
 
 
 def _log(text: str) -> None:
-    logging = sys.modules.get("logging")  # importing it takes 7 ms; without it, no log is read
+    logging = sys.modules.get("logging")  # not imported here: it takes 7 ms
     if logging is not None:
         logging.getLogger("llmtool").debug("prompt cache: %s", text)
