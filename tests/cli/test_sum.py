@@ -56,14 +56,14 @@ def test_requested_word_count_is_respected(summarize: Callable[..., Any]) -> Non
 
 def test_json_describes_the_strategy(summarize: Callable[..., Any]) -> None:
     text = (LIBRARY + "\n") * 6
-    told = json.loads(summarize("--json", "--chunk-tokens", "200", "--strategy", "map-reduce",
+    result = json.loads(summarize("--json", "--chunk-tokens", "200", "--strategy", "map-reduce",
                                 input=text.encode()).stdout)  # fmt: skip
-    assert list(told) == [
+    assert list(result) == [
         "text", "strategy", "chunks", "coverage", "n_rounds", "n_cached_notes", "n_quoted_notes",
         "fallback", "finish_reason", "seed", "model", "usage", "seconds", "warnings",
     ]  # fmt: skip
-    assert told["strategy"] == "map-reduce" and told["coverage"] == 1
-    assert told["chunks"][0]["start"] == 0 and told["chunks"][-1]["end"] == len(text)
+    assert result["strategy"] == "map-reduce" and result["coverage"] == 1
+    assert result["chunks"][0]["start"] == 0 and result["chunks"][-1]["end"] == len(text)
 
 
 def test_notes_are_reused_by_the_next_command(summarize: Callable[..., Any]) -> None:
