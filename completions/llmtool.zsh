@@ -76,8 +76,8 @@ _llmtool_gen() {
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
-        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--param[Set a template input (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template input (repeatable)]:KEY=VALUE:' \
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
@@ -138,8 +138,8 @@ _llmtool_run() {
         '*--limit[Process only the first N records]:N:' \
         '*--system[System prompt]:TEXT:' \
         '*-s[System prompt]:TEXT:' \
-        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
-        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--param[Set a template input (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template input (repeatable)]:KEY=VALUE:' \
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
@@ -226,8 +226,8 @@ _llmtool_prompts_show() {
         '*--tokens[Show token counts of the messages]' \
         '*--system[System prompt]:TEXT:' \
         '*-s[System prompt]:TEXT:' \
-        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
-        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--param[Set a template input (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template input (repeatable)]:KEY=VALUE:' \
         '*--model[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
         '*-m[Model\: starter, FILE.gguf, org/name\[\:QUANT\] or an alias]:REF:_files' \
         '*--file[Read FILE (repeatable); - is stdin]:FILE:_files' \
@@ -344,8 +344,8 @@ _llmtool_classify() {
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
-        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--param[Set a template input (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template input (repeatable)]:KEY=VALUE:' \
         '*--multi[Allow any number of labels]' \
         '*--form[Form of the prompt]: :(chat completion)' \
         '*--top[Print the K best labels]:K:' \
@@ -419,8 +419,8 @@ _llmtool_classify_eval() {
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
-        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--param[Set a template input (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template input (repeatable)]:KEY=VALUE:' \
         '*--multi[Allow any number of labels]' \
         '*--form[Form of the prompt]: :(chat completion)' \
         '*--output[Write to FILE instead of stdout]:FILE:_files' \
@@ -453,8 +453,8 @@ _llmtool_sum() {
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
-        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--param[Set a template input (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template input (repeatable)]:KEY=VALUE:' \
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
@@ -514,8 +514,8 @@ _llmtool_translate() {
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
-        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--param[Set a template input (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template input (repeatable)]:KEY=VALUE:' \
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
@@ -573,8 +573,8 @@ _llmtool_code() {
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
-        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--param[Set a template input (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template input (repeatable)]:KEY=VALUE:' \
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
@@ -657,8 +657,8 @@ _llmtool_code_explain() {
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
-        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--param[Set a template input (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template input (repeatable)]:KEY=VALUE:' \
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
@@ -703,8 +703,8 @@ _llmtool_code_review() {
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
-        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--param[Set a template input (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template input (repeatable)]:KEY=VALUE:' \
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
@@ -751,8 +751,8 @@ _llmtool_code_fix() {
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
-        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--param[Set a template input (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template input (repeatable)]:KEY=VALUE:' \
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
@@ -841,8 +841,8 @@ _llmtool_code_tests() {
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
-        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--param[Set a template input (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template input (repeatable)]:KEY=VALUE:' \
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
@@ -895,8 +895,8 @@ _llmtool_code_commit() {
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
-        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--param[Set a template input (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template input (repeatable)]:KEY=VALUE:' \
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \
@@ -941,8 +941,8 @@ _llmtool_chat() {
         '*-s[System prompt]:TEXT:' \
         '*--template[Prompt template]:NAME|PATH:_files' \
         '*-t[Prompt template]:NAME|PATH:_files' \
-        '*--param[Set a template variable (repeatable)]:KEY=VALUE:' \
-        '*-p[Set a template variable (repeatable)]:KEY=VALUE:' \
+        '*--param[Set a template input (repeatable)]:KEY=VALUE:' \
+        '*-p[Set a template input (repeatable)]:KEY=VALUE:' \
         '*--think[Enable reasoning, shown on stderr]' \
         '*--no-think[Enable reasoning, shown on stderr]' \
         '*--max-tokens[Maximum reply tokens]:N:' \

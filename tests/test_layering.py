@@ -177,7 +177,7 @@ def command_of(module: str) -> str:
     return parts[3] if module.startswith("llmtool.cli.commands.") else ""
 
 
-def test_there_is_no_import_cycle() -> None:
+def test_import_cycles_do_not_exist() -> None:
     graph = {module: own_imports(path) for module, path in MODULES.items()}
     done: set[str] = set()
     cycles: list[str] = []

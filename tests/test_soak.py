@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1800), linux]
 RECORDS, TURNS = 10_200, 210
 PORTION = 200  # lines that a pipe holds in either direction
 CACHE_MB = 1
-RULE = "You repeat what you are told, word for word. "  # often, so that its state is kept
+RULE = "Repeat the text of the user word for word. "  # used often, so its state is cached
 MORE_MB_OF_BATCH = 0.3  # 46 bytes a record; 0.00 to 0.03 was measured
 # Of 140 turns: 0 to 0.45 was measured, the session itself among it, and once a single step of 1.0,
 # as large as what Python's allocator asks of the system at once.

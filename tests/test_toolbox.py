@@ -142,7 +142,7 @@ def test_cancelling_an_asyncio_task_stops_the_decoding_and_leaves_the_toolbox_us
     box, _ = toolbox("word " * 400)
 
     async def ask() -> None:
-        async for _ in box.astream_generate("go on"):
+        async for _ in box.astream_generate("continue"):
             await asyncio.sleep(0.001)
 
     async def cancel() -> None:
@@ -200,7 +200,7 @@ def test_the_beginning_of_a_template_is_kept_unless_that_is_switched_off(
     tiny: Path, tmp_path: Path, settings: dict[str, str], prefix_cache: bool, is_kept: bool
 ) -> None:
     template = tmp_path / "own.yaml"
-    fixed = "A long beginning that never changes, whatever comes. " * 12
+    fixed = "A long beginning that never changes. " * 12
     template.write_text(
         "llmtool: 1\nname: own\ninputs: {prompt: {type: text}}\n"
         f"prompt: '{fixed} {{{{ prompt }}}}'\n"

@@ -182,8 +182,8 @@ def test_doctor_reports_a_broken_config(
     path = Path(env["LLMTOOL_CONFIG_DIR"]) / "config.toml"
     path.parent.mkdir(parents=True)
     path.write_text(text)
-    told = run_llmtool("doctor", "--json", env={"LLMTOOL_MODEL": "nothere"})
-    report = json.loads(out(told))
+    done = run_llmtool("doctor", "--json", env={"LLMTOOL_MODEL": "nothere"})
+    report = json.loads(out(done))
     assert report["versions"]["llama-cpp-python"] and report["default_model"] == "nothere"
     assert report["advice"][0].startswith(f"{path}: {reason}")
     path.unlink()

@@ -108,5 +108,5 @@ def test_request_similar_to_a_subcommand_is_reported(
 ) -> None:
     result = run_llmtool("code", *args, "-m", tiny, "--dry-run")
     assert result.returncode == 0
-    told = [line for line in result.stderr.decode().splitlines() if "subcommand" in line]
-    assert told == ([] if note is None else [f"llmtool: {note}"])
+    notes = [line for line in result.stderr.decode().splitlines() if "subcommand" in line]
+    assert notes == ([] if note is None else [f"llmtool: {note}"])

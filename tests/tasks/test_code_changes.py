@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmtool.cli.commands.code.review import judge
+from llmtool.cli.commands.code.review import check_severity
 from llmtool.config import Folders, Settings
 from llmtool.engine.scripted import CURSOR, ScriptedEngine
 from llmtool.errors import (
@@ -400,10 +400,10 @@ def test_failed_part_is_reported_and_others_are_reviewed(tmp_path: Path) -> None
     result = make_toolbox(tmp_path, reply)[0].review_code(two)
     assert len(result.findings) == 1 and (result.n_parts, result.n_failed) == (2, 1)
     with pytest.raises(LowConfidence, match=r"mail\.py:2"):
-        judge(result, "note")
+        check_severity(result, "note")
     with pytest.raises(RecordsFailed, match="1 of 2 parts"):
-        judge(result, "warning")
-    judge(result, None)
+        check_severity(result, "warning")
+    check_severity(result, None)
     assert [w for w in result.warnings if w.startswith("not reviewed: b.py, from line 1")]
     with pytest.raises(OutputValidationError):
         make_toolbox(tmp_path, "not JSON")[0].review_code(two)

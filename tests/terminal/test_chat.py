@@ -250,7 +250,7 @@ class TestCommands:
             say(terminal, "/read no\t", "notes.txt (1 line)", 2)
             say(terminal, "/set", "max_tokens          default", 3)
             say(terminal, "/set temper\t 0.5", "temperature: 0.5", 4)
-            say(terminal, "/template ge\t", "template 'gen'", 5)
+            say(terminal, "/template ge\t", "template: gen", 5)
             say(terminal, "/load harb\t", "session 'harbour'", 6)
 
     def test_undo_prefills_the_next_line(self, chat: Start, sessions: Sessions) -> None:
@@ -475,7 +475,7 @@ def test_the_real_command_with_the_starter_model(
         terminal.wait_for("> Name a river.")
         wait_for_prompt(terminal)
         say(terminal, "And another?", "truncated at", 2)
-        say(terminal, "/stats", "of which", 3)
+        say(terminal, "/stats", " cached", 3)
     assert os.listdir(env["LLMTOOL_DATA_DIR"])
 
 
@@ -485,5 +485,5 @@ def test_help_wraps_at_words_on_a_narrow_terminal(chat: Start) -> None:
         say(terminal, "/help", "Ctrl-D         Exit.", 2)
         rows = terminal.screen()
     at = rows.index("/system [TEXT]")
-    assert rows[at + 1 : at + 3] == ["  Show or set the system prompt; - resets", "  it."]
+    assert rows[at + 1 : at + 3] == ["  Show or set the system prompt; -", "  resets it."]
     assert "  Continue under another name, leaving" in rows

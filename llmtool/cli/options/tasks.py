@@ -66,7 +66,7 @@ System = Annotated[
 ]
 Param = Annotated[
     list[str] | None,
-    _reply("--param", "-p", metavar="KEY=VALUE", help="Set a template variable (repeatable)."),
+    _reply("--param", "-p", metavar="KEY=VALUE", help="Set a template input (repeatable)."),
     read_params,
 ]
 

@@ -136,7 +136,7 @@ def classify(
     may_abstain = _may_abstain(options)
     if result.reason and not may_abstain and output.path is None:
         console.note(f"no label: {result.reason}")
-    _judge(result, verdict, may_abstain=may_abstain)
+    _check_verdict(result, verdict, may_abstain=may_abstain)
 
 
 def _classify(
@@ -281,7 +281,7 @@ def _is_unwanted(names: list[str], verdict: VerdictOptions) -> bool:
     return bool(verdict.expect) and not any(name in verdict.expect for name in names)
 
 
-def _judge(result: Classification, verdict: VerdictOptions, *, may_abstain: bool) -> None:
+def _check_verdict(result: Classification, verdict: VerdictOptions, *, may_abstain: bool) -> None:
     """Fail for an unwanted label.
 
     Raises:

@@ -211,7 +211,9 @@ def tests(
     context = bootstrap.open_context(console, folders, settings, model, output.path)
     writer = prepare_code(context, options)
     case = tests_case(writer, text, framework=framework)
-    generate.one(console, context, writer, case, options, output=output, strict=check.strict)
+    generate.generate_one(
+        console, context, writer, case, options, output=output, strict=check.strict
+    )
 
 
 def hook_arguments(options: ReplyOptions, model: g.ModelOptions, *, body: bool) -> list[str]:

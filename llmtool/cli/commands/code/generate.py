@@ -91,7 +91,7 @@ def write(
         )
         return
     case = bind_inputs(writer.template, prompt=prompt, input=material, given=given)
-    one(console, context, writer, case, options, output=output, strict=check.strict)
+    generate_one(console, context, writer, case, options, output=output, strict=check.strict)
 
 
 def complete_options(
@@ -191,7 +191,7 @@ class ReportedTests:
         return run
 
 
-def one(
+def generate_one(
     console: Console,
     context: TaskContext,
     writer: CodeWriter,

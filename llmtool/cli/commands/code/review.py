@@ -134,7 +134,7 @@ def review(
     if output.stats:
         parts = format_count(result.n_parts, "part")
         console.note(f"{result.seconds:.3f} s, {parts}, {result.usage.prompt_tokens} prompt tokens")
-    judge(result, fail_on)
+    check_severity(result, fail_on)
 
 
 def report_skipped(console: Console, files: tuple[SkippedFile, ...]) -> None:
@@ -154,7 +154,7 @@ def table(console: Console, result: Review) -> None:
     )
 
 
-def judge(result: Review, fail_on: str | None) -> None:
+def check_severity(result: Review, fail_on: str | None) -> None:
     """Fail for findings with the severity `fail_on` or worse.
 
     Raises:

@@ -116,7 +116,7 @@ def describe_plan(plan: DownloadPlan) -> list[tuple[str, str]]:
     lines += [
         ("download", format_bytes(plan.missing_bytes)),
         ("disk", f"{format_bytes(plan.free_bytes)} free, {disk}"),
-        ("memory", f"about {format_bytes(plan.memory_bytes)}{_of_memory(plan, available)}"),
+        ("memory", f"about {format_bytes(plan.memory_bytes)}{_memory_fit(plan, available)}"),
     ]
     return lines
 
@@ -131,7 +131,7 @@ def warn_of_memory(console: Console, plan: DownloadPlan) -> None:
         )
 
 
-def _of_memory(plan: DownloadPlan, available: int | None) -> str:
+def _memory_fit(plan: DownloadPlan, available: int | None) -> str:
     if available is None:
         return ""
     fits = "fits" if plan.memory_bytes <= available else "does not fit"
