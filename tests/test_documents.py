@@ -1,4 +1,4 @@
-"""The documentation is current, and its commands, names and links are valid."""
+"""Check the documentation: generated parts, commands, Python code and links."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def test_generated_files_are_current() -> None:
     assert stale == [], "run: python scripts/manual.py"
 
 
-def test_generated_folders_have_no_obsolete_pages() -> None:
+def test_reference_has_no_pages_of_removed_commands() -> None:
     folder = ROOT / "docs" / "reference"
     outputs = {path for path, _ in load_script("manual").outputs()}
     assert set(folder.iterdir()) == {path for path in outputs if path.parent == folder}
 
 
-@pytest.mark.skipif(not shutil.which("groff"), reason="no groff here")
-def test_groff_accepts_the_man_pages(tmp_path: Path) -> None:
+@pytest.mark.skipif(not shutil.which("groff"), reason="groff is not installed")
+def test_man_pages_are_valid_troff(tmp_path: Path) -> None:
     pages = load_script("man_pages").write_pages(tmp_path)
     assert len(pages) > 10
     for page in pages:
@@ -70,8 +70,8 @@ def test_groff_accepts_the_man_pages(tmp_path: Path) -> None:
         assert b"SYNOPSIS" in re.sub(rb"\x1b\[[0-9;]*m|.\x08", b"", done.stdout)
 
 
-def command_lines(page: Path) -> Iterator[str]:
-    """Yield each line of a page that runs llmtool, in shell, console and workflow blocks."""
+def lines_of_commands(page: Path) -> Iterator[str]:
+    """Yield every line of a page that calls llmtool, in shell, console and YAML blocks."""
     for text in blocks(page, "sh"):
         yield from (line for line in text.splitlines() if "llmtool" in line)
     for text in blocks(page, "console"):
@@ -84,7 +84,7 @@ def command_lines(page: Path) -> Iterator[str]:
 
 
 def calls(line: str) -> Iterator[list[str]]:
-    """Yield the arguments of each llmtool command in a line of shell."""
+    """Yield the arguments of each call of llmtool in a shell command."""
     lexer = shlex.shlex(line, posix=True, punctuation_chars="|;<>&()")
     lexer.whitespace_split = True
     call: list[str] | None = None
@@ -100,14 +100,14 @@ def calls(line: str) -> Iterator[list[str]]:
 
 
 def parse(args: list[str]) -> None:
-    """Parse the arguments of a command without running it.
+    """Parse a call as the command would, without running it.
 
     Raises:
-        Exception: an option or argument is invalid.
+        Exception: an option or argument is wrong.
     """
     redirected = {at for at, token in enumerate(args) if set(token) <= set("<>")}
-    skipped = redirected | {at + 1 for at in redirected}
-    args = [token for at, token in enumerate(args) if at not in skipped]
+    redirections = redirected | {at + 1 for at in redirected}
+    args = [token for at, token in enumerate(args) if at not in redirections]
     if args in ([], ["--help"], ["--version"]):
         return
     name, *rest = args
@@ -122,8 +122,10 @@ def parse(args: list[str]) -> None:
         command.make_context(name, list(rest))
 
 
-def test_commands_in_the_docs_parse() -> None:
-    shown = [(page, call) for page in PAGES for line in command_lines(page) for call in calls(line)]
+def test_shown_commands_parse() -> None:
+    shown = [
+        (page, call) for page in PAGES for line in lines_of_commands(page) for call in calls(line)
+    ]
     assert len(shown) > 150
     wrong = []
     for page, call in shown:
@@ -134,14 +136,14 @@ def test_commands_in_the_docs_parse() -> None:
     assert wrong == []
 
 
-def test_unknown_option_in_a_documented_command_is_detected() -> None:
+def test_unknown_option_is_detected() -> None:
     [call] = calls("cat x | llmtool gen --wrong 'a | b' > out.txt")
     assert call == ["gen", "--wrong", "a | b", ">", "out.txt"]
     with pytest.raises(Exception, match="--wrong"):
         parse(call)
 
 
-def test_names_in_python_examples_exist() -> None:
+def test_shown_python_uses_existing_names() -> None:
     shown = [(page, text) for page in PAGES for text in blocks(page, "python")]
     assert {README, CHINESE} <= {page for page, _ in shown}
     unknown = []
@@ -154,12 +156,12 @@ def test_names_in_python_examples_exist() -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the anchors of a page's headings, as GitHub generates them."""
-    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.M)
-    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+    """Return the link targets of a page's headings, as GitHub makes them."""
+    heads = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.M)
+    return {re.sub(r"[^\w\- ]", "", head).lower().replace(" ", "-") for head in heads}
 
 
-def test_link_targets_exist() -> None:
+def test_links_have_targets() -> None:
     broken = []
     for page in [*PAGES, *ROOT.glob("*.md"), ROOT / "tests" / "README.md"]:
         text = FENCE.sub("", page.read_text(encoding="utf-8"))
@@ -173,7 +175,7 @@ def test_link_targets_exist() -> None:
     assert broken == []
 
 
-def test_modules_have_docstrings() -> None:
+def test_each_module_has_a_docstring() -> None:
     modules = [*(ROOT / "llmtool").rglob("*.py"), *(ROOT / "scripts").glob("*.py")]
     undocumented = [
         str(m) for m in modules if not ast.get_docstring(ast.parse(m.read_text("utf-8")))
@@ -181,7 +183,7 @@ def test_modules_have_docstrings() -> None:
     assert len(modules) > 200 and undocumented == []
 
 
-def test_all_exit_codes_are_documented() -> None:
+def test_every_exit_code_is_documented() -> None:
     codes = [
         int(code) for row, _ in load_script("man_pages").exit_codes() for code in row.split(", ")
     ]
@@ -189,7 +191,7 @@ def test_all_exit_codes_are_documented() -> None:
 
 
 def outline(page: Path) -> list[str]:
-    """Return a page's headings, code without comments, table rows, links and list items."""
+    """Return a page's structure: code without comments, headings, table rows, links, list items."""
     parts = []
     text = page.read_text(encoding="utf-8")
     for kind, code in FENCE.findall(text):
@@ -200,31 +202,30 @@ def outline(page: Path) -> list[str]:
         f"row of {line.count(' | ') + 1}" for line in text.splitlines() if line.startswith("| ")
     ]
     parts += re.findall(r"\]\(([^)#\s]+)\)", text.partition("\n\n")[2].partition("\n\n")[2])
-    parts += ["item" for line in text.splitlines() if line.startswith("- ")]
+    parts += ["point" for line in text.splitlines() if line.startswith("- ")]
     return parts
 
 
 def without_section(text: str, title: str) -> str:
-    before, _, rest = text.partition(f"## {title}\n")
+    head, _, rest = text.partition(f"## {title}\n")
     assert rest, f"no section {title!r}"
-    return before + rest[rest.index("\n## ") + 1 :]
+    return head + rest[rest.index("\n## ") + 1 :]
 
 
-def test_chinese_readme_has_the_outline_of_the_english_one(tmp_path: Path) -> None:
-    shared = tmp_path / "shared.md"  # without the Chinese examples
+def test_chinese_readme_has_the_same_structure(tmp_path: Path) -> None:
+    shared = tmp_path / "shared.md"  # without the examples in Chinese
     text = CHINESE.read_text(encoding="utf-8")
     shared.write_text(without_section(text, "中文示例"), encoding="utf-8")
     assert outline(shared) == outline(README)
 
 
-def test_readme_is_short() -> None:
+def test_readme_has_at_most_180_lines() -> None:
     assert len(README.read_text(encoding="utf-8").splitlines()) <= 180
 
 
-def test_tour_commands_have_output() -> None:
+def test_shown_commands_have_output() -> None:
     tour = load_script("tour")
-    for page in (README, CHINESE):
-        text = page.read_text(encoding="utf-8")
-        assert len(tour.tour_commands(text)) >= 6
-        for block in tour.TOUR.findall(text):
-            assert not re.search(r"^\$ .*\n(\$ |\Z)", block, re.MULTILINE)
+    assert {README, CHINESE} <= set(tour.PAGES)
+    for page in tour.PAGES:
+        for block in tour.TOUR.findall(page.read_text(encoding="utf-8")):
+            assert not re.search(r"^\$ .*\n(\$ |\Z)", block, re.MULTILINE), page.name
