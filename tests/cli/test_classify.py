@@ -186,7 +186,7 @@ def test_record_without_text_fails(classify: Callable[..., Any]) -> None:
     done = classify("-t", "topic", "--each", "jsonl", input="\n".join(lines).encode())
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 3 and rows[0]["label"] == "sports"
-    assert "no field 'text'" in rows[1]["error"] and rows[1]["exit_code"] == 14
+    assert "field 'text' is missing" in rows[1]["error"] and rows[1]["exit_code"] == 14
 
 
 def test_batch_can_fail_on_a_label_and_abstain(classify: Callable[..., Any]) -> None:
