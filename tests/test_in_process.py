@@ -93,7 +93,9 @@ def state() -> dict[str, Any]:
     }
 
 
-def test_command_restores_the_state_of_the_process(run_llmtool: Run, fill: Callable[[str], list[str]]) -> None:
+def test_command_restores_the_state_of_the_process(
+    run_llmtool: Run, fill: Callable[[str], list[str]]
+) -> None:
     for name, (_, data) in COMMANDS.items():
         run_llmtool(*fill(name), input=data)  # imports, and thread pools of native code
         gc.collect()

@@ -209,9 +209,7 @@ def stop_each(begin: Any, model: Path, call: tuple[str, ...]) -> None:
 
 @linux
 @few(PREFILLING, "classify")
-def test_signal_ends_prefill(
-    begin: Any, endless: Path, call: tuple[str, ...]
-) -> None:
+def test_signal_ends_prefill(begin: Any, endless: Path, call: tuple[str, ...]) -> None:
     stop_each(begin, endless, call)
 
 
