@@ -20,10 +20,18 @@ DATA = Path(__file__).resolve().parent.parent / "data"
 TUNED = [json.loads(line) for line in (DATA / "topic.jsonl").read_text().splitlines()]
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A cache for all tests of this file, so that examples are read and biases measured once."""
+    return str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
-def classify(run_llmtool: Callable[..., Any], starter: Path) -> Callable[..., Any]:
+def classify(run_llmtool: Callable[..., Any], starter: Path, cache: str) -> Callable[..., Any]:
+    variables = {"LLMTOOL_CACHE_DIR": cache}
+
     def run(*args: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
-        return run_llmtool("classify", *args, "-m", starter, **options)  # type: ignore[no-any-return]
+        return run_llmtool("classify", *args, "-m", starter, env=variables, **options)  # type: ignore[no-any-return]
 
     return run
 
@@ -178,7 +186,7 @@ def test_record_without_text_fails(classify: Callable[..., Any]) -> None:
     done = classify("-t", "topic", "--each", "jsonl", input="\n".join(lines).encode())
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 3 and rows[0]["label"] == "sports"
-    assert "no field 'text'" in rows[1]["error"] and rows[1]["exit_code"] == 14
+    assert "field 'text' is missing" in rows[1]["error"] and rows[1]["exit_code"] == 14
 
 
 def test_batch_can_fail_on_a_label_and_abstain(classify: Callable[..., Any]) -> None:
@@ -282,7 +290,7 @@ def test_text_longer_than_the_context_is_split(classify: Callable[..., Any]) -> 
 def data(tmp_path: Path) -> Path:
     file = tmp_path / "data.jsonl"
     rows = [{"body": row["text"], "kind": row["label"], "split": row["split"]} for row in TUNED]
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows[:30]))
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows[:17]))
     return file
 
 

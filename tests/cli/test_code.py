@@ -124,7 +124,7 @@ def test_no_check_prints_code_unchanged(code: Callable[..., Done]) -> None:
         (["commit", "--hook", "--json"], "--hook cannot be combined with --json"),
         (["x", "--limit", "3"], "--limit needs a batch"),
         (["--each", "line", "--run-tests", "cat {}"], "--run-tests and --each cannot"),
-        (["x", "--repair", "11"], "not between 0 and 10"),
+        (["x", "--repair", "11"], "must be between 0 and 10"),
         (["review", "--sarif", "--json"], "cannot be combined"),
         (["review", "--staged", "-f", "x"], "cannot be combined"),
         (["complete", "x.py"], "FILE:LINE"),

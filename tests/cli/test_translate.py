@@ -58,8 +58,11 @@ def test_structure_of_a_file_is_preserved(translate: Callable[..., Any], tmp_pat
 
 
 def test_format_is_detected_by_name_or_content(
-    translate: Callable[..., Any], tmp_path: Path
+    run_llmtool: Callable[..., Any], tiny: Path, tmp_path: Path
 ) -> None:
+    def translate(*args: str | Path, **options: Any) -> Any:
+        return run_llmtool("translate", *args, "--to", "French", "-m", tiny, **options)
+
     (tmp_path / "film.srt").write_text(SUBTITLES)
     by_name = translate("-f", tmp_path / "film.srt", "--json")
     by_text = translate("--json", input=SUBTITLES.encode())
