@@ -50,7 +50,7 @@ def fill(tiny: Path) -> Callable[[str], list[str]]:
     return words
 
 
-def test_two_runs_in_one_process_equal_two_processes(
+def test_two_commands_in_one_process_equal_two_processes(
     run_llmtool: Run,
     run_llmtool_process: Run,
     fill: Callable[[str], list[str]],
@@ -93,7 +93,9 @@ def state() -> dict[str, Any]:
     }
 
 
-def test_nothing_remains_after_a_run(run_llmtool: Run, fill: Callable[[str], list[str]]) -> None:
+def test_command_restores_the_state_of_the_process(
+    run_llmtool: Run, fill: Callable[[str], list[str]]
+) -> None:
     for name, (_, data) in COMMANDS.items():
         run_llmtool(*fill(name), input=data)  # imports, and thread pools of native code
         gc.collect()
@@ -103,7 +105,7 @@ def test_nothing_remains_after_a_run(run_llmtool: Run, fill: Callable[[str], lis
         assert state() == before, name
 
 
-def test_models_are_freed_after_a_run(
+def test_models_are_freed(
     run_llmtool: Run, fill: Callable[[str], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from llmtool.engine.llama.model import LlamaModel
@@ -121,6 +123,6 @@ def test_models_are_freed_after_a_run(
     assert made and all(model._model is None for model in made)
 
 
-def test_a_variable_that_is_read_at_start_up_needs_a_process(run_llmtool: Run) -> None:
+def test_start_up_variable_is_rejected(run_llmtool: Run) -> None:
     with pytest.raises(ValueError, match="LC_ALL is read when a process starts"):
         run_llmtool("--version", env={"LC_ALL": "C"})

@@ -53,7 +53,7 @@ def wait_for_growth(path: Path, process: subprocess.Popen[bytes], n_bytes: int =
 
 @linux
 @pytest.mark.parametrize(("seed", "kills"), SEEDS)
-def test_a_batch_goes_on_to_the_end_of_an_unbroken_one(
+def test_killed_batch_resumes_to_the_same_file(
     start_llmtool: Start, tiny: Path, tmp_path: Path, seed: int, kills: int
 ) -> None:
     chance = random.Random(seed)
@@ -83,7 +83,7 @@ def test_a_batch_goes_on_to_the_end_of_an_unbroken_one(
 
 @linux
 @pytest.mark.parametrize(("seed", "kills"), SEEDS)
-def test_a_conversation_holds_whole_turns(
+def test_killed_chat_saves_complete_turns(
     start_llmtool: Start,
     tiny_model: Callable[..., Path],
     env: dict[str, str],
@@ -129,7 +129,7 @@ def test_a_conversation_holds_whole_turns(
 
 
 @pytest.mark.parametrize(("seed", "kills"), SEEDS)
-def test_settings_that_were_acknowledged_are_there(
+def test_acknowledged_settings_survive_a_kill(
     env: dict[str, str], tmp_path: Path, seed: int, kills: int
 ) -> None:
     chance = random.Random(seed)

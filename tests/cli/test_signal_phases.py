@@ -173,7 +173,7 @@ def assert_ended(process: subprocess.Popen[bytes], number: signal.Signals) -> No
 
 @linux
 @few(ASKING, "sum")
-def test_a_signal_ends_loading(begin: Any, deep: Path, call: tuple[str, ...]) -> None:
+def test_signal_ends_loading(begin: Any, deep: Path, call: tuple[str, ...]) -> None:
     for number in ENDINGS:
         process = begin(call, deep)
         wait_until_mapped(process, deep.name)
@@ -209,15 +209,13 @@ def stop_each(begin: Any, model: Path, call: tuple[str, ...]) -> None:
 
 @linux
 @few(PREFILLING, "classify")
-def test_a_signal_ends_the_reading_of_a_long_text(
-    begin: Any, endless: Path, call: tuple[str, ...]
-) -> None:
+def test_signal_ends_prefill(begin: Any, endless: Path, call: tuple[str, ...]) -> None:
     stop_each(begin, endless, call)
 
 
 @linux
 @few(DECODING, "gen --schema")
-def test_a_signal_ends_a_reply(begin: Any, endless: Path, call: tuple[str, ...]) -> None:
+def test_signal_ends_decoding(begin: Any, endless: Path, call: tuple[str, ...]) -> None:
     stop_each(begin, endless, call)
 
 
@@ -242,7 +240,7 @@ def make_huge(model: Path, folder: Path) -> Path:
 
 
 @linux
-def test_a_signal_ends_an_import(
+def test_signal_ends_an_import(
     start_llmtool: Callable[..., Any], env: dict[str, str], tiny: Path, tmp_path: Path
 ) -> None:
     huge = make_huge(tiny, tmp_path)
@@ -258,7 +256,7 @@ def test_a_signal_ends_an_import(
 
 
 @linux
-def test_a_signal_ends_the_hashing_of_a_model(
+def test_signal_ends_hashing(
     start_llmtool: Callable[..., Any],
     run_llmtool: Callable[..., Any],
     env: dict[str, str],
@@ -279,5 +277,5 @@ def test_a_signal_ends_the_hashing_of_a_model(
 
 @linux
 @few(MANY, "gen, batch")
-def test_a_signal_ends_work_of_many_calls(begin: Any, endless: Path, call: tuple[str, ...]) -> None:
+def test_signal_ends_a_batch(begin: Any, endless: Path, call: tuple[str, ...]) -> None:
     stop_each(begin, endless, call)
